@@ -1,0 +1,181 @@
+"""Windows of tokens for training, as a pure function of the step.
+
+Every document is cut into pieces of at most `context` tokens, and pieces are packed into windows by best fit, so nearly
+nothing is padding and a short document is never cut (Ding et al. 2024, arXiv:2404.10830). A piece t₀ … tₙ is read as
+`<bos>` t₀ … tₙ₋₁ and predicts t₀ … tₙ: each token of the corpus is a target once per epoch, every sequence begins with
+`<bos>`, and attention and positions stay inside a piece.
+
+Sample i of an epoch is a keyed permutation of i; so any batch can be had without the ones before it, and resuming or
+splitting over processes needs no state but the step's number.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xinye.data.corpus import mix
+from xinye.errors import XinyeError
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows of tokens, all (B, T). Where every window holds one piece, `positions` and `documents` are None."""
+
+    tokens: Tensor
+    targets: Tensor
+    positions: Tensor | None
+    documents: Tensor | None
+
+    @property
+    def counted(self) -> int:
+        """How many targets the loss is summed over."""
+        return int((self.targets != IGNORED).sum())
+
+    def to(self, device: str | torch.device) -> "Batch":
+        return Batch(*(part if part is None else part.to(device) for part in (
+            self.tokens, self.targets, self.positions, self.documents
+        )))  # fmt: skip
+
+
+class Windows:
+    """The windows of some spans of a corpus.
+
+    With `shuffle`, long documents are cut at other places in every epoch, and windows come in another order.
+    """
+
+    def __init__(
+        self, tokens: np.ndarray, spans: np.ndarray, context: int, bos_id: int, seed: int = 0, shuffle: bool = True
+    ) -> None:
+        if not int((spans[:, 1] - spans[:, 0]).sum()):
+            raise XinyeError("no text to train on: every document is empty")
+        self.tokens, self.spans, self.context, self.bos_id = tokens, spans, context, bos_id
+        self.seed, self.shuffle = seed, shuffle
+        self._ends: list[int] = []  # of each epoch, in samples since the first
+        self.epoch_windows = lru_cache(maxsize=2)(self._epoch_windows)
+
+    def __len__(self) -> int:
+        """Windows in the first epoch."""
+        return len(self.epoch_windows(0)[1]) - 1
+
+    @property
+    def tokens_per_epoch(self) -> int:
+        return int((self.spans[:, 1] - self.spans[:, 0]).sum())
+
+    def _epoch_windows(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pieces (P, 2) in the order of the windows, and where each window's pieces begin (W + 1,)."""
+        return pack(self._cut(epoch), self.context)
+
+    def _cut(self, epoch: int) -> np.ndarray:
+        """The pieces of an epoch, (P, 2): whole short documents, and long ones cut from a moving start on."""
+        starts, ends = self.spans[self.spans[:, 0] < self.spans[:, 1]].T
+        length = np.uint64(self.context)
+        key = np.uint64((self.seed * 1_000_003 + epoch) % 2**64)
+        first = (mix(starts.astype(np.uint64) ^ mix(np.array(key))) % length).astype(np.int64)
+        if not self.shuffle:
+            first[:] = 0
+        first[(ends - starts <= self.context) | (first == 0)] = self.context  # length of a document's first piece
+        counts = 1 + np.maximum(0, -(-(ends - starts - first) // self.context))
+        document = np.repeat(np.arange(len(starts)), counts)
+        number = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
+        piece_starts = starts[document] + np.where(number > 0, first[document] + (number - 1) * self.context, 0)
+        piece_ends = np.minimum(ends[document], starts[document] + first[document] + number * self.context)
+        return np.stack((piece_starts, piece_ends), axis=1)
+
+    def _locate(self, sample: int) -> tuple[int, int]:
+        """The epoch of a sample, counted from the first of all, and its number there."""
+        while not self._ends or self._ends[-1] <= sample:
+            windows = len(self.epoch_windows(len(self._ends))[1]) - 1
+            self._ends.append((self._ends[-1] if self._ends else 0) + windows)
+        epoch = int(np.searchsorted(self._ends, sample, side="right"))
+        return epoch, sample - (self._ends[epoch - 1] if epoch else 0)
+
+    def epoch(self, sample: int) -> float:
+        """How many times the text has been read when `sample` windows have been."""
+        epoch, number = self._locate(sample)
+        return epoch + number / (len(self.epoch_windows(epoch)[1]) - 1)
+
+    def batch(self, first: int, size: int) -> Batch:
+        """Samples `first` … `first + size - 1` of the endless sequence."""
+        tokens = np.full((size, self.context), self.bos_id, np.int64)
+        targets = np.full((size, self.context), IGNORED, np.int64)
+        positions = np.zeros((size, self.context), np.int64)
+        documents = np.full((size, self.context), -1, np.int64)
+        several = False
+        for row in range(size):
+            epoch, number = self._locate(first + row)
+            pieces, borders = self.epoch_windows(epoch)
+            if self.shuffle:
+                number = permute(number, len(borders) - 1, self.seed * 1_000_003 + epoch)
+            window, at = pieces[borders[number] : borders[number + 1]], 0
+            several |= len(window) > 1
+            for document, (start, end) in enumerate(window):
+                part = slice(at, at + end - start)
+                targets[row, part] = self.tokens[start:end]
+                tokens[row, at + 1 : part.stop] = targets[row, at : part.stop - 1]
+                positions[row, part] = np.arange(end - start)
+                documents[row, part] = document
+                at = part.stop
+        extra = (torch.from_numpy(positions), torch.from_numpy(documents)) if several else (None, None)
+        return Batch(torch.from_numpy(tokens), torch.from_numpy(targets), *extra)
+
+    def in_order(self, size: int, most: int | None = None) -> Iterator[Batch]:
+        """The windows of one pass, the first `most` of them, in batches."""
+        count = min(len(self), most or len(self))
+        for first in range(0, count, size):
+            yield self.batch(first, min(size, count - first))
+
+
+def pack(pieces: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
+    """Put pieces (P, 2) into windows of `room` tokens: each, longest first, where the least room stays.
+
+    Returns the pieces in the order of the windows, and where each window's pieces begin, the end last (W + 1,).
+    """
+    lengths = pieces[:, 1] - pieces[:, 0]
+    order = np.argsort(-lengths, kind="stable")
+    full = int((lengths == room).sum())  # these fill a window each
+    window_of = np.empty(len(pieces), np.int64)
+    window_of[order[:full]] = np.arange(full)
+    open_windows: defaultdict[int, list[int]] = defaultdict(list)  # by the room left in them
+    rooms, count = 0, full  # `rooms` has bit r set where a window with room r is open
+    for piece, length in zip(order[full:].tolist(), lengths[order[full:]].tolist(), strict=True):
+        fitting = rooms >> length
+        if fitting:
+            left = length + (fitting & -fitting).bit_length() - 1
+            window = open_windows[left].pop()
+            if not open_windows[left]:
+                rooms &= ~(1 << left)
+        else:
+            left, window, count = room, count, count + 1
+        window_of[piece] = window
+        if left > length:
+            open_windows[left - length].append(window)
+            rooms |= 1 << (left - length)
+    by_window = np.argsort(window_of, kind="stable")
+    return pieces[by_window], np.searchsorted(window_of[by_window], np.arange(count + 1))
+
+
+def permute(index: int, count: int, key: int) -> int:
+    """Where `index` of 0 … count-1 goes under the permutation named by `key`.
+
+    A Feistel network over the next power of four, walked until it lands inside (Black & Rogaway 2002, "Ciphers with
+    arbitrary finite domains").
+    """
+    half = max(1, (count - 1).bit_length() + 1 >> 1)
+    low = (1 << half) - 1
+    while True:
+        left, right = index >> half, index & low
+        for round_number in range(4):
+            mixed = (right + 1) * 0x9E3779B97F4A7C15 + key * 0xD1B54A32D192ED03 + round_number * 0x8CB92BA72F3D8DD7
+            mixed &= 0xFFFFFFFFFFFFFFFF
+            mixed = (mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
+            left, right = right, left ^ ((mixed ^ mixed >> 32) & low)
+        index = left << half | right
+        if index < count:
+            return index

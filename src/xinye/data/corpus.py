@@ -1,0 +1,162 @@
+"""Token ids of a whole corpus in one memory-mapped file, made once and kept by content.
+
+A corpus is a folder: `tokens.bin` (every document's tokens and its `<eos>`, one after the other), `documents.npy` (where
+each document starts, and the end) and `corpus.json`. It lies in the cache under a name made from the files' content, the
+tokenizer and the cleaning, so the same text is never tokenized twice and a changed one is never mistaken for it.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xinye.data.sources import Piece
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+
+PART = 20_000  # characters encoded as one unit: long texts are cut at line ends, where the pre-split cuts anyway
+BATCH = 2_000_000  # characters encoded at a time
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Tokens (N,) and documents (M + 1,): document i is `tokens[documents[i]:documents[i + 1]]`, its `<eos>` last."""
+
+    tokens: np.ndarray
+    documents: np.ndarray
+    about: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> "Corpus":
+        about = json.loads((folder / "corpus.json").read_text("utf-8"))
+        tokens = np.memmap(folder / "tokens.bin", dtype=about["dtype"], mode="r", shape=(about["tokens"],))
+        return cls(tokens, np.load(folder / "documents.npy", allow_pickle=False), about)
+
+
+def cache_folder() -> Path:
+    """Where prepared text is kept: `$XINYE_CACHE`, else the user's cache folder. It can be deleted at any time."""
+    base = os.environ.get("XINYE_CACHE")
+    return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "xinye"
+
+
+def prepare(
+    pieces: Callable[[], Iterable[Piece]],
+    tokenizer: Tokenizer,
+    key: dict[str, Any],
+    on_progress: Callable[[int], None] = lambda characters: None,
+) -> Corpus:
+    """The corpus of these pieces: opened when it was made before (`key` names the content), else made."""
+    name = json.dumps({**key, "tokenizer": tokenizer.fingerprint, "layout": 1}, sort_keys=True, default=str)
+    folder = cache_folder() / "corpora" / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
+    if not (folder / "corpus.json").is_file():
+        beside = folder.with_name(f".{folder.name}.{os.getpid()}")
+        beside.mkdir(parents=True, exist_ok=True)
+        try:
+            _write(beside, pieces(), tokenizer, on_progress)
+            shutil.rmtree(folder, ignore_errors=True)
+            beside.rename(folder)
+        except OSError as error:
+            raise XinyeError(
+                f"{beside.parent}: cannot write the prepared text ({error.strerror}); make room there, or name another "
+                "folder in the variable XINYE_CACHE",
+                exit_code=1,
+            ) from error
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    return Corpus.open(folder)
+
+
+def _write(folder: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, on_progress: Callable[[int], None]) -> None:
+    dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
+    starts, count, characters = [], 0, 0
+    with open(folder / "tokens.bin", "wb") as file, ThreadPoolExecutor(1) as pool:
+        # One batch is encoded (outside Python's lock, on all processors) while the next is read and cleaned.
+        batches = _batches(pieces)
+        pending = None
+        for batch in chain(batches, [None]):
+            encoded = pending and (pending[0], pending[1].result())
+            pending = batch and (batch, pool.submit(tokenizer.encode_batch, [text for text, _ in batch]))
+            for (text, first), ids in zip(*encoded, strict=True) if encoded else ():
+                if first:
+                    if starts:
+                        file.write(np.array([tokenizer.eos_id], dtype).tobytes())
+                        count += 1
+                    starts.append(count)
+                file.write(np.array(ids, dtype).tobytes())
+                count += len(ids)
+                characters += len(text)
+            on_progress(characters)
+        if starts:
+            file.write(np.array([tokenizer.eos_id], dtype).tobytes())
+            count += 1
+    np.save(folder / "documents.npy", np.array([*starts, count], np.int64))
+    about = {"tokens": count, "documents": len(starts), "characters": characters, "dtype": dtype.name}
+    (folder / "corpus.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+
+
+def _batches(pieces: Iterable[Piece]) -> Iterator[list[tuple[str, bool]]]:
+    """Lists of (part of a document, whether it starts one), of about `BATCH` characters."""
+    batch: list[tuple[str, bool]] = []
+    size = 0
+    for piece in pieces:
+        start = 0
+        while start < len(piece.text) or (piece.first and start == 0):
+            end = _cut(piece.text, start)
+            batch.append((piece.text[start:end], piece.first and start == 0))
+            size += end - start
+            start = end
+            if size >= BATCH:
+                yield batch
+                batch, size = [], 0
+            if not piece.text:
+                break
+    if batch:
+        yield batch
+
+
+def _cut(text: str, start: int) -> int:
+    """Where the part that begins at `start` ends: behind a line end that no white space follows, or nearest to that."""
+    end = start + PART
+    if end >= len(text):
+        return len(text)
+    cut = text.rfind("\n", start, end)
+    while cut > start and text[cut + 1].isspace():
+        cut = text.rfind("\n", start, cut)
+    return cut + 1 if cut > start else end
+
+
+def split(corpus: Corpus, fraction: float, most: int, least_documents: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    """Training and validation spans, each (n, 2) with start and end in tokens.
+
+    Whole documents go to validation, chosen by a hash of their number; where there are fewer than `least_documents`, the
+    last tenth of each. Validation takes `fraction` of the tokens, at most `most`.
+    """
+    starts, ends = corpus.documents[:-1], corpus.documents[1:]
+    lengths = ends - starts
+    wanted = min(most, round(fraction * int(lengths.sum())))
+    if len(starts) >= least_documents:
+        order = np.argsort(mix(np.arange(len(starts), dtype=np.uint64)), kind="stable")
+        taken = int(np.searchsorted(np.cumsum(lengths[order]), wanted)) + 1
+        held_out = np.zeros(len(starts), bool)
+        held_out[order[:taken]] = wanted > 0
+        spans = np.stack((starts, ends), axis=1)
+        return spans[~held_out], spans[held_out]
+    cuts = ends - np.floor(lengths * (wanted / max(1, lengths.sum()))).astype(np.int64)
+    return np.stack((starts, cuts), axis=1), np.stack((cuts, ends), axis=1)[cuts < ends]
+
+
+def mix(x: np.ndarray) -> np.ndarray:
+    """A well-mixed 64-bit hash of 64-bit numbers (the finaliser of SplitMix64)."""
+    with np.errstate(over="ignore"):
+        x = (x + np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))

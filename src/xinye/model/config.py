@@ -1,0 +1,95 @@
+"""The shape of a GPT, in Hugging Face's words, and what that shape costs.
+
+Three architectures, each a stock one of the field:
+
+- `modern`: rotary positions, RMSNorm, SwiGLU, grouped-query attention, normalised queries and keys (saved as Qwen3)
+- `llama`: the same without the normalised queries and keys (saved as Llama)
+- `gpt2`: learned positions, LayerNorm, GELU, biases everywhere (saved as GPT-2)
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from xinye.errors import XinyeError
+
+Architecture = Literal["modern", "llama", "gpt2"]
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """The shape of a network. Sizes count elements; `head_dim` need not be `hidden_size / num_attention_heads`."""
+
+    architecture: Architecture
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    intermediate_size: int
+    max_position_embeddings: int
+    tie_word_embeddings: bool = True
+    attention_bias: bool = False
+    mlp_bias: bool = False
+    norm_eps: float = 1e-6
+    rope_theta: float = 10_000.0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.architecture == "gpt2":
+            object.__setattr__(self, "attention_bias", True)
+            object.__setattr__(self, "mlp_bias", True)
+        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+                     "head_dim", "intermediate_size", "max_position_embeddings"):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise XinyeError(f"model shape: {name} is {getattr(self, name)}; it must be at least 1")
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise XinyeError(
+                f"model shape: {self.num_attention_heads} attention heads cannot share "
+                f"{self.num_key_value_heads} key-value heads; the first must be a multiple of the second"
+            )
+        if self.rotary and self.head_dim % 2:
+            raise XinyeError(f"model shape: head_dim is {self.head_dim}; rotary positions need an even number")
+        if self.architecture == "gpt2" and (
+            self.num_attention_heads * self.head_dim != self.hidden_size
+            or self.num_key_value_heads != self.num_attention_heads
+        ):
+            raise XinyeError("model shape: gpt2 needs hidden_size = heads × head_dim and as many key-value heads as heads")
+
+    @property
+    def rotary(self) -> bool:
+        return self.architecture != "gpt2"
+
+    @property
+    def matrix_parameters(self) -> int:
+        """Weights that every token is multiplied by: the layers' matrices and the output head."""
+        queries, keys = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+        attention = self.hidden_size * (2 * queries + 2 * keys)
+        mlp = self.hidden_size * self.intermediate_size * (3 if self.rotary else 2)
+        return self.num_hidden_layers * (attention + mlp) + self.hidden_size * self.vocab_size
+
+    @property
+    def parameters(self) -> int:
+        """All weights, a tied head counted once (biases and norms included)."""
+        width, queries = self.hidden_size, self.num_attention_heads * self.head_dim
+        keys = self.num_key_value_heads * self.head_dim
+        norm = width if self.rotary else 2 * width
+        per_layer = 2 * norm + (2 * self.head_dim if self.architecture == "modern" else 0)
+        per_layer += (queries + 2 * keys + width) * self.attention_bias
+        per_layer += ((2 if self.rotary else 1) * self.intermediate_size + width) * self.mlp_bias
+        extra = norm + (0 if self.rotary else self.max_position_embeddings * width)
+        embedding = 0 if self.tie_word_embeddings else self.vocab_size * width
+        return self.matrix_parameters + embedding + self.num_hidden_layers * per_layer + extra
+
+    def flops_per_token(self, context: int) -> float:
+        """Floating-point operations to train on one token: forward and backward, matrix products only.
+
+        Six per matrix weight (Kaplan et al. 2020, arXiv:2001.08361) and, for causal attention over `context` tokens,
+        half of the twelve per layer, head element and position that full attention takes (PaLM, arXiv:2204.02311).
+        """
+        attention = 6 * self.num_hidden_layers * self.num_attention_heads * self.head_dim * context
+        return 6 * self.matrix_parameters + attention
+
+    def cache_bytes_per_token(self, bytes_per_element: int = 4) -> int:
+        """Memory that one token takes in the key-value cache."""
+        return 2 * self.num_hidden_layers * self.num_key_value_heads * self.head_dim * bytes_per_element

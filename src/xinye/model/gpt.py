@@ -1,0 +1,252 @@
+"""The network: one GPT, switched by its config, never subclassed.
+
+Modules carry Hugging Face's names, with q, k and v apart in every architecture, so that weights and adapters fit other
+tools. Shapes: B batch, T tokens, S tokens with those in the cache, C hidden size, H heads, K key-value heads, D head
+size, V vocabulary.
+
+Weights are kept in fp32 and cast to `compute_dtype` where they are used, so that training in bf16 is the same code with
+fp32 weights, gradients and optimizer state (mixed precision, Micikevicius et al. 2018, arXiv:1710.03740).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xinye.model.config import GPTConfig
+from xinye.model.kernels import attention, rms_norm
+
+class Linear(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rms_norm(x, self.weight, self.eps)
+
+
+class LayerNorm(nn.LayerNorm):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+
+
+def norm(config: GPTConfig) -> nn.Module:
+    kind = RMSNorm if config.rotary else LayerNorm
+    return kind(config.hidden_size, eps=config.norm_eps)
+
+
+def rotary_tables(config: GPTConfig, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of rotary position embedding (Su et al. 2021, arXiv:2104.09864), each (…, T, D).
+
+    The sines of the first half are negated, so that `rotate` is two products and a sum.
+    """
+    exponents = torch.arange(0, config.head_dim, 2, device=positions.device, dtype=torch.float32) / config.head_dim
+    angles = positions[..., None].float() * config.rope_theta**-exponents
+    cosines, sines = angles.cos().to(dtype), angles.sin().to(dtype)
+    return torch.cat((cosines, cosines), dim=-1), torch.cat((-sines, sines), dim=-1)
+
+
+def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn each pair (i, i + D/2) of a head by its position's angle; x is (B, T, H, D)."""
+    cosines, sines = rotary
+    return torch.addcmul(x * cosines, x.roll(x.shape[-1] // 2, dims=-1), sines)
+
+
+class KeyValueCache:
+    """Keys and values of the tokens read so far: per layer two tensors (B, K, capacity, D), filled up to `length`."""
+
+    def __init__(self, config: GPTConfig, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
+        shape = (config.num_hidden_layers, 2, batch, config.num_key_value_heads, capacity, config.head_dim)
+        self.tensors = torch.zeros(shape, dtype=dtype, device=device)
+        self.length = 0
+
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store (B, K, T, D) keys and values behind the others; return all of them, (B, K, S, D)."""
+        end = self.length + keys.shape[2]
+        stored = self.tensors[layer, :, :, :, :end]
+        stored[0, :, :, self.length :], stored[1, :, :, self.length :] = keys, values
+        return stored[0], stored[1]
+
+
+class Attention(nn.Module):
+    def __init__(self, config: GPTConfig, layer: int) -> None:
+        super().__init__()
+        self.config, self.layer = config, layer
+        queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
+        self.q_proj = Linear(config.hidden_size, queries, bias=config.attention_bias)
+        self.k_proj = Linear(config.hidden_size, keys, bias=config.attention_bias)
+        self.v_proj = Linear(config.hidden_size, keys, bias=config.attention_bias)
+        self.o_proj = Linear(queries, config.hidden_size, bias=config.attention_bias)
+        if config.architecture == "modern":  # keeps the logits of attention bounded (arXiv:2302.05442)
+            self.q_norm = RMSNorm(config.head_dim, config.norm_eps)
+            self.k_norm = RMSNorm(config.head_dim, config.norm_eps)
+
+    def forward(
+        self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: KeyValueCache | None
+    ) -> Tensor:
+        config = self.config
+        queries, keys, values = (
+            projection(x).unflatten(-1, (-1, config.head_dim)) for projection in (self.q_proj, self.k_proj, self.v_proj)
+        )  # (B, T, H or K, D)
+        if config.architecture == "modern":
+            queries, keys = self.q_norm(queries), self.k_norm(keys)
+        if rotary is not None:
+            queries, keys = rotate(queries, rotary), rotate(keys, rotary)
+        queries, keys, values = (tensor.transpose(1, 2) for tensor in (queries, keys, values))  # (B, H or K, T, D)
+        if cache is not None:
+            keys, values = cache.append(self.layer, keys, values)
+        if config.num_key_value_heads < config.num_attention_heads:  # each key-value head serves a group of heads
+            group = config.num_attention_heads // config.num_key_value_heads
+            keys, values = keys.repeat_interleave(group, dim=1), values.repeat_interleave(group, dim=1)
+        y = attention(queries, keys, values, mask)  # (B, H, T, D)
+        return self.o_proj(y.transpose(1, 2).flatten(2))  # (B, T, C)
+
+
+class SwiGLU(nn.Module):
+    """The gated feed-forward layer (Shazeer 2020, arXiv:2002.05202)."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.gate_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
+        self.up_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
+        self.down_proj = Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class GELU(nn.Module):
+    """GPT-2's feed-forward layer, with the tanh form of GELU that its weights were trained with."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.up_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
+        self.down_proj = Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.gelu(self.up_proj(x), approximate="tanh"))
+
+
+class Layer(nn.Module):
+    def __init__(self, config: GPTConfig, layer: int) -> None:
+        super().__init__()
+        self.input_layernorm = norm(config)
+        self.self_attn = Attention(config, layer)
+        self.post_attention_layernorm = norm(config)
+        self.mlp = SwiGLU(config) if config.rotary else GELU(config)
+        self.dropout = config.dropout
+
+    def forward(
+        self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: KeyValueCache | None
+    ) -> Tensor:
+        attended = self.self_attn(self.input_layernorm(x), rotary, mask, cache)
+        x = x + F.dropout(attended, self.dropout, self.training)
+        return x + F.dropout(self.mlp(self.post_attention_layernorm(x)), self.dropout, self.training)
+
+
+class Backbone(nn.Module):
+    """Embedding and layers; what stands between tokens and the head."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        if not config.rotary:
+            self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.layers = nn.ModuleList(Layer(config, layer) for layer in range(config.num_hidden_layers))
+        self.norm = norm(config)
+
+
+class GPT(nn.Module):
+    """A decoder-only transformer: tokens in, logits of the next token out.
+
+    >>> config = GPTConfig("modern", 100, 32, 2, 4, 2, 8, 64, 128)
+    >>> GPT(config)(torch.zeros(1, 5, dtype=torch.long)).shape
+    torch.Size([1, 5, 100])
+    """
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.compute_dtype = torch.float32
+        self.model = Backbone(config)
+        self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.tie()
+
+    def tie(self) -> None:
+        """Let embedding and head be one matrix where the config says so (to be called after weights were replaced)."""
+        if self.config.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+
+    @torch.no_grad()
+    def initialize(self, seed: int) -> None:
+        """Random weights. Normal with standard deviation 0.02 for embeddings (GPT-2), 1/√fan-in for matrices; the
+        projections back into the residual stream start at zero, so that each layer starts as the identity (Zhang et
+        al. 2019, arXiv:1901.09321; muP, arXiv:2203.03466)."""
+        generator = torch.Generator().manual_seed(seed)
+        for name, weight in self.named_parameters():
+            if "norm" in name:
+                weight.fill_(1.0 if name.endswith("weight") else 0.0)
+            elif name.endswith("bias") or "o_proj" in name or "down_proj" in name:
+                weight.zero_()
+            elif "embed" in name or "lm_head" in name:
+                weight.normal_(0.0, 0.02, generator=generator)
+            else:
+                weight.normal_(0.0, weight.shape[1] ** -0.5, generator=generator)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        """The hidden states turned to logits: (B, T) tokens to (B, T, V), in the compute dtype.
+
+        `positions` (B, T) default to 0, 1, 2 …, counted on from the cache. `mask` is boolean and broadcasts to
+        (B, H, T, S), True where a token may look; without it attention is causal. With a `cache` the keys and values of
+        these tokens are added to it; a call with several tokens after the first needs a mask.
+        """
+        return self.lm_head(self.hidden(tokens, positions, mask, cache))
+
+    def hidden(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        """The states before the head, (B, T, C)."""
+        config, start = self.config, 0 if cache is None else cache.length
+        if positions is None:
+            positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)[None]  # (1, T)
+        x = self.model.embed_tokens(tokens)  # (B, T, C)
+        rotary = None
+        if config.rotary:
+            cosines, sines = rotary_tables(config, positions, self.compute_dtype)
+            rotary = cosines[:, :, None], sines[:, :, None]  # (B or 1, T, 1, D)
+        else:
+            x = x + self.model.embed_positions(positions)
+        x = F.dropout(x.to(self.compute_dtype), config.dropout, self.training)
+        for layer in self.model.layers:
+            x = layer(x, rotary, mask, cache)
+        if cache is not None:
+            cache.length += tokens.shape[1]
+        return self.model.norm(x)
+
+    def loss(
+        self, tokens: Tensor, targets: Tensor, positions: Tensor | None = None, documents: Tensor | None = None
+    ) -> Tensor:
+        """Sum of the cross-entropies in nats over the targets that are not -100; all arguments (B, T).
+
+        `documents` numbers the document of each token within its row; tokens see only their own document.
+        """
+        mask = None
+        if documents is not None:
+            mask = (documents[:, :, None] == documents[:, None, :]).tril()[:, None]  # (B, 1, T, T)
+        logits = self(tokens, positions, mask)
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum")
