@@ -1,0 +1,61 @@
+"""The training loop: batches in, a better model and one record per step out. It knows no task and no files."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from xinye.data.batches import Batch
+from xinye.training.optimizers import clip_gradients
+
+LossSum = Callable[[Batch], Tensor]  # the sum of the losses of a batch's counted targets, in nats
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step did. `loss` is nats per counted token, `seconds` wall time; `step` counts from 1."""
+
+    step: int
+    loss: float
+    gradient_norm: float
+    rate_factor: float
+    tokens: int
+    seconds: float
+
+
+def train(
+    loss_sum: LossSum,
+    parameters: Sequence[Tensor],
+    optimizers: Sequence[torch.optim.Optimizer],
+    micro_batches: Callable[[int], Sequence[Batch]],
+    rate: Callable[[int], float],
+    first_step: int,
+    steps: int,
+    clip: float = 1.0,
+) -> Iterator[Step]:
+    """Take steps `first_step` … `steps - 1`, each over all its micro-batches.
+
+    The loss is the sum over all counted tokens of the step divided by their number, so that it does not depend on how
+    the step is cut into micro-batches. A step whose gradient is not finite changes nothing; its record says so by its
+    norm.
+    """
+    for step in range(first_step, steps):
+        start = time.perf_counter()
+        batches = micro_batches(step)
+        counted = sum(batch.counted for batch in batches)
+        total = 0.0
+        for batch in batches:
+            loss = loss_sum(batch) / counted
+            loss.backward()
+            total += float(loss.detach())
+        norm = clip_gradients(parameters, clip)
+        factor = rate(step)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * factor
+            if norm < float("inf"):
+                optimizer.step()
+            optimizer.zero_grad()
+        yield Step(step + 1, total, norm, factor, counted, time.perf_counter() - start)

@@ -1,0 +1,67 @@
+"""Which optimizer moves which weight, and how the rate goes up and down."""
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Kind = Literal["muon", "adamw", "sgd"]
+Shape = Literal["wsd", "cosine"]
+
+
+def make_optimizers(
+    model: nn.Module, kind: Kind, learning_rate: float, matrix_learning_rate: float, weight_decay: float
+) -> list[torch.optim.Optimizer]:
+    """The optimizers of a model's trainable weights.
+
+    `muon`: Muon for the layers' matrices (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon), each update
+    orthogonal, so that `matrix_learning_rate` does not depend on the width; AdamW at `learning_rate` for embeddings,
+    head, norms and biases. `adamw` and `sgd` move everything at `learning_rate`. Decay is for matrices only.
+    """
+    matrices, embeddings, vectors = [], [], []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            embedding = "embed" in name or "lm_head" in name
+            (vectors if parameter.ndim < 2 else embeddings if embedding else matrices).append(parameter)
+    if kind == "muon":
+        muon = torch.optim.Muon(
+            matrices, lr=matrix_learning_rate, weight_decay=weight_decay, momentum=0.95, adjust_lr_fn="original"
+        )
+        adamw = torch.optim.AdamW(
+            embeddings + vectors, lr=learning_rate, betas=(0.9, 0.95), eps=1e-10, weight_decay=0.0, fused=True
+        )
+        optimizers: list[torch.optim.Optimizer] = [muon, adamw] if matrices else [adamw]
+    else:
+        groups = [
+            {"params": matrices + embeddings, "weight_decay": weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        optimizers = [
+            torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)
+            if kind == "adamw"
+            else torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, nesterov=True)
+        ]
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak_lr"] = group["lr"]
+    return optimizers
+
+
+def rate_factor(step: int, steps: int, warmup: int, shape: Shape, decay: float) -> float:
+    """What share of the peak rate step 0 … steps-1 is taken with.
+
+    `wsd`: warm-up, stable, then a straight line to zero over the last `decay` of the steps (Hägele et al. 2024,
+    arXiv:2405.18392). `cosine`: warm-up, then half a cosine to zero.
+    """
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if shape == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+    return min(1.0, (steps - step) / max(1.0, decay * steps))
+
+
+def clip_gradients(parameters: Iterable[Tensor], most: float) -> float:
+    """Scale the gradients down to a global norm of at most `most`; returns the norm they had."""
+    return float(torch.nn.utils.clip_grad_norm_(parameters, most, foreach=True))
