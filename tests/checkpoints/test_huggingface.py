@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 import transformers
+
 from xinye.checkpoints.huggingface import load_model, load_weights, save_model, to_tensors
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError

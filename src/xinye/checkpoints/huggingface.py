@@ -244,7 +244,10 @@ def load_weights(folder: Path) -> GPT:
                 del found[buffer]  # GPT-2's causal mask, in old files
             if config.tie_word_embeddings:
                 found.pop("lm_head.weight", None)
-            for kind, odd in (("lacks", shapes.keys() - found.keys()), ("has an unknown", found.keys() - shapes.keys())):
+            for kind, odd in (
+                ("lacks", shapes.keys() - found.keys()),
+                ("has an unknown", found.keys() - shapes.keys()),
+            ):
                 if odd:
                     more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
                     raise XinyeError(f"{path}: {kind} tensor {min(odd)}{more}; it does not fit its config.json")

@@ -71,18 +71,25 @@ class Tokenizer:
 
     @classmethod
     def train(
-        cls, texts: Iterable[str], kind: Kind = "bpe", vocab_size: int | None = None, show_progress: bool = False
+        cls,
+        texts: Iterable[str],
+        kind: Kind = "bpe",
+        vocab_size: int | None = None,
+        exact: bool = True,
+        show_progress: bool = False,
     ) -> "Tokenizer":
         """Learn a tokenizer from texts; the same texts always give the same one.
 
         `vocab_size` counts everything: control tokens, the 256 bytes, merges. It is ignored by `bytes`; `char` without it
-        takes every character. Raises `XinyeError` where the texts do not support the size asked for.
+        takes every character. With `exact`, texts that do not support the size asked for are a `XinyeError`.
         """
         if kind not in get_args(Kind):
             raise XinyeError(f"unknown kind of tokenizer {kind!r}; choose one of {', '.join(get_args(Kind))}")
         smallest = len(CONTROL_TOKENS) + 256
         if kind != "bytes" and vocab_size is not None and vocab_size < smallest:
-            raise XinyeError(f"vocabulary of {vocab_size} is too small: the 256 bytes and control tokens take {smallest}")
+            raise XinyeError(
+                f"vocabulary of {vocab_size} is too small: the 256 bytes and control tokens take {smallest}"
+            )
         if kind == "bpe":
             backend = cls._train_bpe(texts, vocab_size or 8192, show_progress)
         else:
@@ -90,7 +97,7 @@ class Tokenizer:
             backend = tokenizers.Tokenizer(_bpe_model(merges))
             _complete(backend)
         tokenizer = cls(backend)
-        if kind == "bpe" and vocab_size is not None and tokenizer.vocab_size < vocab_size:
+        if kind == "bpe" and exact and vocab_size is not None and tokenizer.vocab_size < vocab_size:
             raise XinyeError(
                 f"a vocabulary of {vocab_size} is more than this text supports: only {tokenizer.vocab_size} tokens "
                 f"occur at least twice; use --vocab-size {tokenizer.vocab_size} or less, or auto"

@@ -54,7 +54,9 @@ class GPTConfig:
             self.num_attention_heads * self.head_dim != self.hidden_size
             or self.num_key_value_heads != self.num_attention_heads
         ):
-            raise XinyeError("model shape: gpt2 needs hidden_size = heads × head_dim and as many key-value heads as heads")
+            raise XinyeError(
+                "model shape: gpt2 needs hidden_size = heads × head_dim and as many key-value heads as heads"
+            )
 
     @property
     def rotary(self) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from xinye.model.config import GPTConfig
 from xinye.model.kernels import attention, rms_norm
 
+
 class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))

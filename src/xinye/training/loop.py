@@ -34,6 +34,7 @@ def train(
     first_step: int,
     steps: int,
     clip: float = 1.0,
+    seed: int = 0,
 ) -> Iterator[Step]:
     """Take steps `first_step` … `steps - 1`, each over all its micro-batches.
 
@@ -42,6 +43,7 @@ def train(
     norm.
     """
     for step in range(first_step, steps):
+        torch.manual_seed(seed * 1_000_003 + step)  # dropout, too, depends on nothing but the step
         start = time.perf_counter()
         batches = micro_batches(step)
         counted = sum(batch.counted for batch in batches)

@@ -1,0 +1,171 @@
+"""From what a person asked for to every number of a run, each with its reason.
+
+The rules of thumb here were found by experiment on Chinese and English text; `docs/log.md` tells which.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from xinye import machine
+from xinye.errors import XinyeError
+from xinye.model.config import GPTConfig
+from xinye.recipes.settings import PretrainSettings, parse_count
+
+
+@dataclass
+class Plan:
+    """The values of a run by name, and the reason for each."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def choose(self, name: str, given: Any, derived: Any, reason: str) -> Any:
+        """Note and return the given value, or else the derived one."""
+        self.values[name] = derived if given is None else given
+        self.reasons[name] = reason if given is None else "given"
+        return self.values[name]
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        return [(name, format_value(value), self.reasons[name]) for name, value in self.values.items()]
+
+
+def format_value(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def vocabulary_size(size: int, characters: int, chinese: bool) -> tuple[int, str]:
+    """How many tokens a vocabulary should have for a model of `size` parameters and a text of so many characters."""
+    wanted = 2 ** round(math.log2(size / 1000)) if size < 30e6 else 2 ** round(math.log2(30 * size**0.4))
+    wanted = min(max(wanted, 1024), 65536) * (2 if chinese and size < 30e6 else 1)
+    supported = max(512, characters // 200)
+    reason = f"for {size:,} parameters" + (" and Chinese text" if chinese else "")
+    return (wanted, reason) if wanted <= supported else (supported, f"{characters:,} characters support no more")
+
+
+def shape(plan: Plan, settings: PretrainSettings, vocab_size: int, context: int) -> GPTConfig:
+    """The network nearest to the size asked for, about as deep as 64 goes into its width."""
+    size = parse_count(settings.size, "size")
+    tied = size < 30e6
+    best: tuple[float, GPTConfig] | None = None
+    for width in [settings.width] if settings.width else range(64, 8192 + 1, 64 if size < 30e6 else 128):
+        for layers in [settings.layers] if settings.layers else range(1, 97):
+            depth = layers / max(2.0, width / 64)
+            if not settings.layers and not 0.5 <= depth <= 2:
+                continue
+            heads = settings.heads or max(1, width // 64)
+            if width % heads and not settings.heads:
+                heads = next(count for count in range(heads, 0, -1) if width % count == 0)
+            if width % heads:
+                raise XinyeError(f"width {width} cannot be divided among {heads} heads; choose a multiple")
+            grouped = heads // 2 if size >= 50e6 and heads % 2 == 0 and settings.architecture != "gpt2" else heads
+            intermediate = 4 * width if settings.architecture == "gpt2" else max(32, round(width * 8 / 3 / 32) * 32)
+            config = GPTConfig(
+                architecture=settings.architecture,
+                vocab_size=vocab_size,
+                hidden_size=width,
+                num_hidden_layers=layers,
+                num_attention_heads=heads,
+                num_key_value_heads=settings.key_value_heads or grouped,
+                head_dim=width // heads,
+                intermediate_size=intermediate,
+                max_position_embeddings=context,
+                tie_word_embeddings=tied,
+                norm_eps=1e-5 if settings.architecture == "gpt2" else 1e-6,
+            )
+            cost = abs(math.log(config.parameters / size)) + 0.1 * abs(math.log(depth))
+            if best is None or cost < best[0]:
+                best = cost, config
+    assert best is not None
+    config = best[1]
+    plan.choose("layers", settings.layers, config.num_hidden_layers, f"nearest to {settings.size}, about width / 64")
+    plan.choose("width", settings.width, config.hidden_size, f"nearest to {settings.size}")
+    plan.choose("heads", settings.heads, config.num_attention_heads, f"heads of {config.head_dim}")
+    plan.choose(
+        "key_value_heads",
+        settings.key_value_heads,
+        config.num_key_value_heads,
+        "halves the cache" if config.num_key_value_heads < config.num_attention_heads else "one for each head",
+    )
+    plan.choose("parameters", None, config.parameters, "embedding and head are one matrix" if tied else "all weights")
+    if not settings.width and not settings.layers and not 0.5 < config.parameters / size < 2:
+        raise XinyeError(
+            f"size {settings.size}: with a vocabulary of {vocab_size:,} the nearest model has "
+            f"{config.parameters:,} parameters; give a smaller --vocab-size or another --size"
+        )
+    return config
+
+
+def context_length(size: int, document_lengths: np.ndarray, tokens: int) -> tuple[int, str]:
+    """Tokens that the model sees at once: what its size can use, but no more than nearly all documents have."""
+    usual = 256 if size < 30e6 else 512 if size < 100e6 else 1024
+    longest = int(np.quantile(document_lengths, 0.99)) if len(document_lengths) else usual
+    needed = 2 ** math.ceil(math.log2(max(16, longest)))
+    possible = 2 ** int(math.log2(max(16, tokens // 20)))
+    if possible < min(usual, needed):
+        return possible, "a twentieth of the text"
+    return (needed, "99 % of the documents fit") if needed < usual else (usual, f"usual for {size:,} parameters")
+
+
+def memory_needed(config: GPTConfig, micro_batch_tokens: int, optimizer: str) -> tuple[int, str]:
+    """Bytes that training takes, and the arithmetic."""
+    states = {"muon": 4, "adamw": 8, "sgd": 4}[optimizer]
+    weights = config.parameters * (4 + 4 + states)
+    per_token = config.num_hidden_layers * (16 * config.hidden_size + 4 * config.intermediate_size) * 2
+    per_token += config.vocab_size * 10 + config.num_hidden_layers * config.num_attention_heads * BLOCK_BYTES
+    activations = micro_batch_tokens * per_token
+    arithmetic = (
+        f"{config.parameters:,} parameters × (4 weight + 4 gradient + {states} optimizer) bytes = {weights / 1e9:.1f} GB, "
+        f"and {activations / 1e9:.1f} GB for {micro_batch_tokens:,} tokens at once"
+    )
+    return weights + activations, arithmetic
+
+
+BLOCK_BYTES = 4 * 256  # scores and probabilities of one token with its window, bf16
+
+
+def batches(plan: Plan, settings: PretrainSettings, config: GPTConfig, device: torch.device) -> None:
+    """How much text one step reads, and how much of it at once."""
+    context, size = config.max_position_embeddings, config.parameters
+    wanted = 2 ** round(math.log2(min(max(size / 1000, 2048), 262_144)))
+    batch_size = plan.choose(
+        "batch_size",
+        settings.batch_size,
+        max(1, wanted // context),
+        f"{wanted:,} tokens a step suit {settings.size}",
+    )
+    at_once = 8192 if device.type == "cpu" else 65_536
+    most = machine.memory_bytes(device)
+    micro = max(1, min(batch_size, at_once // context))
+    while micro > 1 and memory_needed(config, micro * context, settings.optimizer)[0] > 0.7 * most:
+        micro //= 2
+    micro = plan.choose("micro_batch_size", settings.micro_batch_size, micro, "fast, and fits in memory")
+    needed, arithmetic = memory_needed(config, micro * context, settings.optimizer)
+    if needed > most:
+        raise XinyeError(
+            f"size {settings.size} does not fit: {arithmetic}, but {most / 1e9:.1f} GB are free; "
+            "choose a smaller --size, --context or --micro-batch-size"
+        )
+
+
+def rates(plan: Plan, settings: PretrainSettings, config: GPTConfig) -> None:
+    """Learning rates, decay and dropout."""
+    width = config.hidden_size
+    if settings.optimizer == "muon":
+        plan.choose("matrix_learning_rate", settings.matrix_learning_rate, 0.02, "Muon's does not depend on the width")
+        plan.choose("learning_rate", settings.learning_rate, 0.01 * (width / 128) ** -0.5, "0.01 · √(128 / width)")
+    else:
+        usual = min(3e-3, 0.3 / width) if settings.optimizer == "adamw" else 0.1
+        plan.choose("learning_rate", settings.learning_rate, usual, f"usual for {settings.optimizer} at this width")
+    plan.choose("weight_decay", settings.weight_decay, 0.01 if settings.optimizer == "muon" else 0.1, "usual")
+
+
+def schedule(plan: Plan, settings: PretrainSettings, steps: int, reason: str) -> None:
+    """The number of steps and how the rate goes."""
+    steps = plan.choose("steps", settings.steps, max(1, steps), reason)
+    plan.choose("warmup", settings.warmup, min(100, max(1, steps // 50)), "2 % of the steps")

@@ -1,0 +1,148 @@
+"""What a person can set about pretraining: the same names on the command line, in Python and in a YAML file.
+
+Everything left at `None` or `auto` is derived from the data and the machine by `plan.py`.
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from xinye.data.cleaning import Cleaning
+from xinye.errors import XinyeError
+
+_UNITS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600, "d": 86400}
+
+
+def parse_count(text: str, what: str) -> int:
+    """`5M` is 5,000,000; so are `5m` and `5000k`; `1.5B` works too."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMbBgG]?)", text.strip())
+    count = float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}[match[2].lower()] if match else 0
+    if count < 1:
+        raise XinyeError(f"{what} {text!r} is not a number such as 5M or 350000")
+    return round(count)
+
+
+def parse_time(text: str) -> float:
+    """`10min` is 600 seconds; `90s`, `1.5h` and `1h30min` work too."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
+    known = all((unit.rstrip("s") or "s") in _UNITS for _, unit in parts)
+    seconds = sum(float(number) * _UNITS[unit.rstrip("s") or "s"] for number, unit in parts) if known else 0
+    if seconds <= 0 or re.sub(r"[\d.\sa-z]", "", text.lower()):
+        raise XinyeError(f"time {text!r} is not a duration such as 90s, 10min or 1h30min")
+    return seconds
+
+
+class PretrainSettings(BaseModel):
+    """Train a GPT from scratch on text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    files: tuple[str, ...] = Field((), description="files, folders or globs of text")
+    output: Path | None = Field(None, description="the run's folder")
+
+    size: str = Field("5M", description="parameters of the model, such as 1M, 5M, 15M, 50M, 125M, 350M")
+    time: str | None = Field(None, description="train for about this long, such as 10min or 1h30min")
+    tokens: str | None = Field(None, description="train on this many tokens, such as 20M")
+    epochs: float | None = Field(None, gt=0, description="read the text this many times")
+    steps: int | None = Field(None, ge=1, description="take this many optimizer steps")
+    architecture: Literal["modern", "llama", "gpt2"] = Field("modern", description="saved as Qwen3, Llama or GPT-2")
+    tokenizer: str = Field("bpe", description="bpe, char or bytes to train one; or the folder of a trained one")
+    seed: int = Field(0, ge=0, description="the same seed gives the same run")
+
+    field: str | None = Field(None, description="the column or key that holds the text")
+    document_separator: str | None = Field(
+        None, description=r"what stands between the documents of a text file: '\n\n'"
+    )
+    cleaning: Cleaning = Cleaning()
+    validation: float = Field(0.1, gt=0, lt=0.5, description="share of the text kept for validation")
+
+    vocab_size: int | None = Field(None, ge=1, description="tokens in the vocabulary")
+    context: int | None = Field(None, ge=8, le=65536, description="tokens that the model sees at once")
+    layers: int | None = Field(None, ge=1, le=512, description="layers of the network")
+    width: int | None = Field(None, ge=8, le=65536, description="size of the hidden state")
+    heads: int | None = Field(None, ge=1, description="attention heads")
+    key_value_heads: int | None = Field(None, ge=1, description="key-value heads, shared by groups of heads")
+    dropout: float | None = Field(None, ge=0, lt=1, description="share of activations dropped in training")
+
+    batch_size: int | None = Field(None, ge=1, description="windows of text per optimizer step")
+    micro_batch_size: int | None = Field(None, ge=1, description="windows computed at once; no effect on the result")
+    optimizer: Literal["muon", "adamw", "sgd"] = Field(
+        "muon", description="muon: Muon for matrices, AdamW for the rest"
+    )
+    learning_rate: float | None = Field(None, gt=0, description="of AdamW or SGD")
+    matrix_learning_rate: float | None = Field(None, gt=0, description="of Muon")
+    schedule: Literal["wsd", "cosine"] = Field("wsd", description="wsd: warm-up, stable, linear decay")
+    warmup: int | None = Field(None, ge=0, description="steps until the full learning rate")
+    decay: float = Field(0.8, gt=0, le=1, description="share of the steps over which wsd goes down to zero")
+    weight_decay: float | None = Field(None, ge=0, description="pull of the matrices towards zero")
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="computing precision; weights stay float32"
+    )
+    compile: Literal["auto", "yes", "no"] = Field("auto", description="use torch.compile")
+    evaluations: int = Field(20, ge=1, description="how often to validate, save and write a sample during the run")
+    prompt: str = Field("", description="what samples during training begin with")
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "PretrainSettings":
+        given = [name for name in ("time", "tokens", "epochs", "steps") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give one of --time, --tokens, --epochs and --steps, not {' and '.join(given)}")
+        return self
+
+    @field_validator("size", "tokens")
+    @classmethod
+    def _counts(cls, value: str | None) -> str | None:
+        if value is not None:
+            _as_value_error(parse_count, value, "number")
+        return value
+
+    @field_validator("time")
+    @classmethod
+    def _durations(cls, value: str | None) -> str | None:
+        if value is not None:
+            _as_value_error(parse_time, value)
+        return value
+
+
+def _as_value_error(parse: Any, *arguments: str) -> None:
+    try:
+        parse(*arguments)
+    except XinyeError as error:
+        raise ValueError(str(error)) from None
+
+
+def make_settings(values: dict[str, Any], where: str = "settings") -> PretrainSettings:
+    """Settings from plain values; whatever is wrong with them is one line that names the key."""
+    try:
+        return PretrainSettings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = Cleaning.model_fields if key.startswith("cleaning.") else PretrainSettings.model_fields
+            near = difflib.get_close_matches(key.removeprefix("cleaning."), known, n=1)
+            raise XinyeError(
+                f"{where}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+            ) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise XinyeError(f"{where}: {f'{key}: ' if key else ''}{message}") from None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The keys of a YAML file of settings."""
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise XinyeError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise XinyeError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise XinyeError(f"{path}: expected lines such as 'size: 5M'")
+    make_settings(values, str(path))
+    return values
