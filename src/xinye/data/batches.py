@@ -39,9 +39,12 @@ class Batch:
         return int((self.targets != IGNORED).sum())
 
     def to(self, device: str | torch.device) -> "Batch":
-        return Batch(*(part if part is None else part.to(device) for part in (
-            self.tokens, self.targets, self.positions, self.documents
-        )))  # fmt: skip
+        return Batch(
+            self.tokens.to(device),
+            self.targets.to(device),
+            None if self.positions is None else self.positions.to(device),
+            None if self.documents is None else self.documents.to(device),
+        )
 
 
 class Windows:

@@ -1,8 +1,9 @@
 """Token ids of a whole corpus in one memory-mapped file, made once and kept by content.
 
-A corpus is a folder: `tokens.bin` (every document's tokens and its `<eos>`, one after the other), `documents.npy` (where
-each document starts, and the end) and `corpus.json`. It lies in the cache under a name made from the files' content, the
-tokenizer and the cleaning, so the same text is never tokenized twice and a changed one is never mistaken for it.
+A corpus is a folder: `tokens.bin` (every document's tokens and its `<eos>`, one after the other), `documents.npy`
+(where each document starts, and the end) and `corpus.json`. It lies in the cache under a name made from the files'
+content, the tokenizer and the cleaning, so the same text is never tokenized twice and a changed one is never mistaken
+for it.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -76,15 +77,16 @@ def prepare(
 
 def _write(folder: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, on_progress: Callable[[int], None]) -> None:
     dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
-    starts, count, characters = [], 0, 0
+    starts: list[int] = []
+    count = characters = 0
     with open(folder / "tokens.bin", "wb") as file, ThreadPoolExecutor(1) as pool:
         # One batch is encoded (outside Python's lock, on all processors) while the next is read and cleaned.
         batches = _batches(pieces)
-        pending = None
+        pending: tuple[list[tuple[str, bool]], Future[list[list[int]]]] | None = None
         for batch in chain(batches, [None]):
-            encoded = pending and (pending[0], pending[1].result())
-            pending = batch and (batch, pool.submit(tokenizer.encode_batch, [text for text, _ in batch]))
-            for (text, first), ids in zip(*encoded, strict=True) if encoded else ():
+            parts, encoded = (pending[0], pending[1].result()) if pending else ([], [])
+            pending = None if batch is None else (batch, pool.submit(tokenizer.encode_batch, [text for text, _ in
+            batch])) for (text, first), ids in zip(parts, encoded, strict=True):
                 if first:
                     if starts:
                         file.write(np.array([tokenizer.eos_id], dtype).tobytes())
@@ -136,8 +138,8 @@ def _cut(text: str, start: int) -> int:
 def split(corpus: Corpus, fraction: float, most: int, least_documents: int = 20) -> tuple[np.ndarray, np.ndarray]:
     """Training and validation spans, each (n, 2) with start and end in tokens.
 
-    Whole documents go to validation, chosen by a hash of their number; where there are fewer than `least_documents`, the
-    last tenth of each. Validation takes `fraction` of the tokens, at most `most`.
+    Whole documents go to validation, chosen by a hash of their number; where there are fewer than `least_documents`,
+    the last tenth of each. Validation takes `fraction` of the tokens, at most `most`.
     """
     starts, ends = corpus.documents[:-1], corpus.documents[1:]
     lengths = ends - starts

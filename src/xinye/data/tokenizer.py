@@ -1,11 +1,11 @@
 """Text to tokens and back: byte-level BPE that is good at Chinese, or characters, or bytes.
 
-All three kinds are one thing, a byte-level BPE with Qwen's pre-split in Hugging Face's `tokenizer.json`, and differ only
-in their merges: learned ones, those that build single characters, or none. So every text can be encoded, no kind has an
-unknown token, and every tool of the field reads all three.
+All three kinds are one thing, a byte-level BPE with Qwen's pre-split in Hugging Face's `tokenizer.json`, and differ
+only in their merges: learned ones, those that build single characters, or none. So every text can be encoded, no kind
+has an unknown token, and every tool of the field reads all three.
 
-Every sequence that a model sees begins with `<bos>`; every document ends with `<eos>`. What a user types never becomes a
-control token: `encode` knows none, only `encode_chat` puts them in, from the template's side.
+Every sequence that a model sees begins with `<bos>`; every document ends with `<eos>`. What a user types never becomes
+a control token: `encode` knows none, only `encode_chat` puts them in, from the template's side.
 """
 
 import hashlib
@@ -62,8 +62,8 @@ class Tokenizer:
         self.backend = backend
         self.chat_template = chat_template
         backend.encode_special_tokens = True  # text is text, also when it reads "<eos>"
-        ids = [backend.token_to_id(token) for token in (PAD, BOS, EOS)]
-        if None in ids or len(set(ids)) != 3:
+        ids = [index for index in map(backend.token_to_id, (PAD, BOS, EOS)) if index is not None]
+        if len(set(ids)) != 3:
             raise XinyeError(f"tokenizer.json: the tokens {PAD}, {BOS} and {EOS} must be there, with ids of their own")
         self.pad_id, self.bos_id, self.eos_id = ids
 
@@ -73,15 +73,15 @@ class Tokenizer:
     def train(
         cls,
         texts: Iterable[str],
-        kind: Kind = "bpe",
+        kind: str = "bpe",
         vocab_size: int | None = None,
         exact: bool = True,
         show_progress: bool = False,
     ) -> "Tokenizer":
         """Learn a tokenizer from texts; the same texts always give the same one.
 
-        `vocab_size` counts everything: control tokens, the 256 bytes, merges. It is ignored by `bytes`; `char` without it
-        takes every character. With `exact`, texts that do not support the size asked for are a `XinyeError`.
+        `vocab_size` counts everything: control tokens, the 256 bytes, merges. It is ignored by `bytes`; `char` without
+        it takes every character. With `exact`, texts that do not support the size asked for are a `XinyeError`.
         """
         if kind not in get_args(Kind):
             raise XinyeError(f"unknown kind of tokenizer {kind!r}; choose one of {', '.join(get_args(Kind))}")
@@ -232,11 +232,11 @@ def _complete(backend: tokenizers.Tokenizer) -> None:
     """Give a model its pre-split, decoder, control tokens and leading `<bos>`."""
     split = pre_tokenizers.Split(Regex(PRE_SPLIT), "isolated")
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    backend.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])  # type: ignore[assignment]
-    backend.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    backend.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
+    backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens([AddedToken(token, special=True) for token in CONTROL_TOKENS])
     bos = backend.token_to_id(BOS)
-    backend.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
+    backend.post_processor = processors.TemplateProcessing(
         single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B", special_tokens=[(BOS, bos)]
     )
 

@@ -1,8 +1,8 @@
 """Attention and normalisation, written for the machine they run on.
 
 On CUDA PyTorch's fused kernels are the fastest there is. On a CPU two of them are not: its flash attention reaches a
-third of the machine's bf16 matrix speed when training, and its RMSNorm is a chain of ten passes over memory. What stands
-here computes the same (`docs/log.md` has the times).
+third of the machine's bf16 matrix speed when training, and its RMSNorm is a chain of ten passes over memory. What
+stands here computes the same (`docs/log.md` has the times).
 """
 
 import torch
@@ -49,7 +49,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, eps: float) -> Tensor:  # type: ignore[no-untyped-def, override]
+    def forward(ctx, x: Tensor, weight: Tensor, eps: float) -> Tensor:  # type: ignore[no-untyped-def]
         length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
         scale = length.square_().div_(x.shape[-1]).add_(eps).rsqrt_().to(x.dtype)
         normalized = x * scale
@@ -57,7 +57,7 @@ class _RMSNorm(torch.autograd.Function):
         return normalized * weight.to(x.dtype)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[no-untyped-def, override]
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[no-untyped-def]
         normalized, scale, weight = ctx.saved_tensors
         product = gradient * normalized
         weight_gradient = product.flatten(0, -2).sum(0, dtype=torch.float32)

@@ -120,8 +120,8 @@ def memory_needed(config: GPTConfig, micro_batch_tokens: int, optimizer: str) ->
     per_token += config.vocab_size * 10 + config.num_hidden_layers * config.num_attention_heads * BLOCK_BYTES
     activations = micro_batch_tokens * per_token
     arithmetic = (
-        f"{config.parameters:,} parameters × (4 weight + 4 gradient + {states} optimizer) bytes = {weights / 1e9:.1f} GB, "
-        f"and {activations / 1e9:.1f} GB for {micro_batch_tokens:,} tokens at once"
+        f"{config.parameters:,} parameters × (4 weight + 4 gradient + {states} optimizer) bytes "
+        f"= {weights / 1e9:.1f} GB, and {activations / 1e9:.1f} GB for {micro_batch_tokens:,} tokens at once"
     )
     return weights + activations, arithmetic
 

@@ -4,6 +4,7 @@ Read the text and learn its tokenizer; tokenize once; derive the plan; train, va
 model as every tool of the field loads it.
 """
 
+import itertools
 import json
 import math
 import shutil
@@ -27,15 +28,16 @@ from xinye.data.batches import Batch, Windows
 from xinye.data.cleaning import clean
 from xinye.data.corpus import prepare, split
 from xinye.data.sources import Piece, find_files, fingerprint, read_pieces
-from xinye.data.tokenizer import Kind, Tokenizer, sample_texts
-from xinye.errors import XinyeError
+from xinye.data.tokenizer import Kind, Tokenizer
+from xinye.errors import XinyeError, checked
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.model.gpt import GPT
 from xinye.recipes import plan as planning
 from xinye.recipes.plan import Plan
-from xinye.recipes.settings import PretrainSettings, make_settings, parse_count, parse_time
+from xinye.recipes.settings import PretrainSettings, parse_count, parse_time
+from xinye.recipes.tokenizer import learn_tokenizer
 from xinye.training.loop import Step, train
 from xinye.training.optimizers import make_optimizers, rate_factor
 
@@ -88,9 +90,7 @@ def pretrain(
 ) -> Run | None:
     """Do what the settings say; None after a dry run. Raises `XinyeError` for whatever a person can put right."""
     watcher = watcher or Watcher()
-    if settings.output is None:
-        raise XinyeError("name the run's folder with -o, for example -o runs/novel")
-    output = settings.output
+    output = settings.output or default_output(settings)
     if resume:
         settings = saved_settings(output)
     elif not dry_run:
@@ -177,15 +177,16 @@ def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Te
     validation_tokens = int((held_out[:, 1] - held_out[:, 0]).sum())
     if training_tokens < 64 or validation_tokens < 8:
         raise XinyeError(
-            f"{', '.join(settings.files)}: {int(lengths.sum())} tokens are too few to train on and to hold some back for "
-            "validation; give at least a few hundred characters"
+            f"{', '.join(settings.files)}: {int(lengths.sum())} tokens are too few to train on "
+            "and to hold some back for validation; give at least a few hundred characters"
         )
     plan.choose("training_tokens", None, training_tokens, "once through the text")
     by_document = len(lengths) >= 20
     plan.choose(
         "validation_tokens", None, validation_tokens, "whole documents" if by_document else "the end of each document"
     )
-    context = plan.choose("context", settings.context, *planning.context_length(size, lengths, training_tokens))
+    derived, reason = planning.context_length(size, lengths, training_tokens)
+    context: int = plan.choose("context", settings.context, derived, reason)
     training = Windows(corpus.tokens, spans, context, tokenizer.bos_id, settings.seed)
     validation = Windows(corpus.tokens, held_out, context, tokenizer.bos_id, shuffle=False)
     return Text(tokenizer, training, validation, lengths, corpus.about)
@@ -205,20 +206,8 @@ def get_tokenizer(
         plan.choose("vocabulary", None, tokenizer.vocab_size, f"of {settings.tokenizer}")
         return tokenizer
     watcher.stage("learning the tokenizer")
-    kind: Kind = settings.tokenizer  # type: ignore[assignment]
-    if kind == "bpe" and settings.vocab_size is None:
-        sample = "".join(text[:2000] for text in sample_texts((piece.text for piece in pieces()), total, 400_000))
-        characters = int(total * len(sample) / max(1, len(sample.encode("utf-8"))))
-        chinese = sum("\u3400" <= character <= "\u9fff" for character in sample) > 0.3 * len(sample)
-        vocab_size, reason = planning.vocabulary_size(size, characters, chinese)
-    else:
-        vocab_size, reason = (
-            settings.vocab_size,
-            {"char": "every character of the text", "bytes": "the 256 bytes"}.get(kind, ""),
-        )
-    texts = (piece.text for piece in pieces())
-    tokenizer = Tokenizer.train(
-        texts if kind == "char" else sample_texts(texts, total), kind, vocab_size, exact=settings.vocab_size is not None
+    tokenizer, reason = learn_tokenizer(
+        lambda: (piece.text for piece in pieces()), total, settings.tokenizer, settings.vocab_size, size
     )
     plan.choose("vocabulary", settings.vocab_size, tokenizer.vocab_size, reason)
     return tokenizer
@@ -244,6 +233,8 @@ def expected_steps(settings: PretrainSettings, text: Text, values: dict[str, Any
 
 
 def budget_reason(settings: PretrainSettings) -> str:
+    if settings.steps:
+        return "given"
     return f"{settings.tokens} tokens" if settings.tokens else f"{settings.epochs:g} times the text"
 
 
@@ -333,6 +324,13 @@ def dataclass_with(config: Any, **changes: Any) -> Any:
 # -- the run's folder ------------------------------------------------------------------------------------------------
 
 
+def default_output(settings: PretrainSettings) -> Path:
+    """`runs/` and the first file's name; with a number behind it where that exists."""
+    name = Path(settings.files[0]).stem.split(".")[0].strip("*") if settings.files else ""
+    candidates = (Path("runs") / (f"{name or 'run'}-{i}" if i else name or "run") for i in itertools.count())
+    return next(path for path in candidates if not path.exists())
+
+
 def check_output(output: Path, overwrite: bool) -> None:
     """Refuse to touch what is there, unless it is a run and may be overwritten."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
@@ -348,7 +346,7 @@ def saved_settings(output: Path) -> PretrainSettings:
     path = output / "training" / "settings.json"
     if not path.is_file():
         raise XinyeError(f"{output}: there is no run to resume")
-    return make_settings({**read_json(path)["settings"], "output": str(output)}, str(path))
+    return checked(PretrainSettings, {**read_json(path)["settings"], "output": output}, str(path))
 
 
 def start_run(output: Path, settings: PretrainSettings, plan: Plan, overwrite: bool) -> None:

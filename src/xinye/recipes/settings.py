@@ -3,16 +3,15 @@
 Everything left at `None` or `auto` is derived from the data and the machine by `plan.py`.
 """
 
-import difflib
 import re
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from xinye.data.cleaning import Cleaning
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, checked
 
 _UNITS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600, "d": 86400}
 
@@ -117,23 +116,6 @@ def _as_value_error(parse: Any, *arguments: str) -> None:
         raise ValueError(str(error)) from None
 
 
-def make_settings(values: dict[str, Any], where: str = "settings") -> PretrainSettings:
-    """Settings from plain values; whatever is wrong with them is one line that names the key."""
-    try:
-        return PretrainSettings(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = Cleaning.model_fields if key.startswith("cleaning.") else PretrainSettings.model_fields
-            near = difflib.get_close_matches(key.removeprefix("cleaning."), known, n=1)
-            raise XinyeError(
-                f"{where}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-            ) from None
-        message = first["msg"].removeprefix("Value error, ")
-        raise XinyeError(f"{where}: {f'{key}: ' if key else ''}{message}") from None
-
-
 def read_config(path: Path) -> dict[str, Any]:
     """The keys of a YAML file of settings."""
     try:
@@ -144,5 +126,5 @@ def read_config(path: Path) -> dict[str, Any]:
         raise XinyeError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise XinyeError(f"{path}: expected lines such as 'size: 5M'")
-    make_settings(values, str(path))
+    checked(PretrainSettings, values, str(path))
     return values

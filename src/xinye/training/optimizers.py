@@ -20,7 +20,9 @@ def make_optimizers(
     orthogonal, so that `matrix_learning_rate` does not depend on the width; AdamW at `learning_rate` for embeddings,
     head, norms and biases. `adamw` and `sgd` move everything at `learning_rate`. Decay is for matrices only.
     """
-    matrices, embeddings, vectors = [], [], []
+    matrices: list[nn.Parameter] = []
+    embeddings: list[nn.Parameter] = []
+    vectors: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             embedding = "embed" in name or "lm_head" in name

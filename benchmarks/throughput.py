@@ -1,0 +1,130 @@
+"""How fast Xinye trains beside transformers' GPT-2: same shape, batch and dtype, in turn, in one process.
+
+    python benchmarks/throughput.py [--quick] [--compiled-peer]
+
+A step is forward, backward, clipping, the optimizer and zeroing the gradients. `of_matrix_speed` counts the model's
+matrix products only, over the speed of one large product here in the same dtype. Optimizers: the peer's is
+`torch.optim.AdamW` as it stands, ours what `make_optimizers` gives (AdamW is fused there).
+"""
+
+import argparse
+import gc
+import statistics
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+import transformers
+from common import in_turn, machine, per_second, progress, ratio, report
+
+from xinye.data.batches import Batch
+from xinye.machine import matrix_flops_per_second
+from xinye.model.config import Architecture, GPTConfig
+from xinye.model.gpt import GPT
+from xinye.training.loop import train
+from xinye.training.optimizers import Kind, make_optimizers
+
+ROUNDS = 3
+
+
+class Shape(NamedTuple):
+    layers: int
+    width: int
+    context: int
+    batch: int
+    vocabulary: int
+    steps: int  # timed in one round
+
+
+SHAPES = [Shape(6, 384, 256, 16, 65, steps=2), Shape(12, 768, 512, 4, 50304, steps=1)]
+
+
+def make_model(shape: Shape, architecture: Architecture, dtype: torch.dtype) -> GPT:
+    width, heads = shape.width, shape.width // 64
+    intermediate = 4 * width if architecture == "gpt2" else round(width * 8 / 3 / 32) * 32
+    sizes = shape.vocabulary, width, shape.layers, heads, heads, 64, intermediate, shape.context
+    model = GPT(GPTConfig(architecture, *sizes, norm_eps=1e-5 if architecture == "gpt2" else 1e-6)).train()
+    model.initialize(0)
+    model.compute_dtype = dtype
+    return model
+
+
+def xinye_step(tokens: torch.Tensor, model: GPT, kind: Kind, compiled: bool) -> Callable[[], object]:
+    """A function that takes one step, with the training loop as it is."""
+    optimizers = make_optimizers(model, kind, 1e-3, 0.02, 0.1)
+    loss = torch.compile(model.loss) if compiled else model.loss
+    batch = Batch(tokens, tokens.roll(-1, dims=1), None, None)
+    once = partial(train, lambda batch: loss(batch.tokens, batch.targets, batch.positions, batch.documents))
+    return lambda: list(once(list(model.parameters()), optimizers, lambda _: [batch], lambda _: 1.0, 0, 1))
+
+
+def peer_step(tokens: torch.Tensor, shape: Shape, dtype: torch.dtype, compiled: bool) -> Callable[[], object]:
+    """The same for transformers, which shifts the labels itself."""
+    config = transformers.GPT2Config(
+        vocab_size=shape.vocabulary, n_positions=shape.context, n_embd=shape.width, n_layer=shape.layers,
+        n_head=shape.width // 64, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False,
+        bos_token_id=None, eos_token_id=None,
+    )  # fmt: skip
+    model = transformers.GPT2LMHeadModel(config).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    forward = torch.compile(model) if compiled else model
+
+    def step() -> None:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            loss = forward(tokens, labels=tokens).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def measure(shape: Shape, dtype: torch.dtype, limit: float, compiled_peer: bool) -> dict[str, Any]:
+    tokens = torch.randint(shape.vocabulary, (shape.batch, shape.context))
+    gpt2, modern = make_model(shape, "gpt2", dtype), make_model(shape, "modern", dtype)
+    steps = {"transformers": peer_step(tokens, shape, dtype, compiled=False)}
+    if compiled_peer:
+        steps["transformers compiled"] = peer_step(tokens, shape, dtype, compiled=True)
+    steps["xinye gpt2"] = xinye_step(tokens, gpt2, "adamw", compiled=False)
+    steps["xinye gpt2 compiled"] = xinye_step(tokens, gpt2, "adamw", compiled=True)
+    if dtype == torch.bfloat16:  # for information, once for each shape
+        steps["xinye modern with Muon compiled"] = xinye_step(tokens, modern, "muon", compiled=True)
+    for step in steps.values():
+        step()  # warm-up
+    runs = {name: partial(per_second, step, shape.steps, tokens.numel()) for name, step in steps.items()}
+    speeds = in_turn(runs, ROUNDS)
+    rows: dict[str, dict[str, Any]] = {}
+    for name, rounds in speeds.items():
+        flops = (modern if "modern" in name else gpt2).config.flops_per_token(shape.context)
+        middle = statistics.median(rounds)
+        rows[name] = {"tokens_per_second": round(middle), "of_matrix_speed": round(middle * flops / limit, 3)}
+        rows[name] |= {f"to_{peer}": ratio(rounds, speeds[peer]) for peer in speeds if peer.startswith("transformers")}
+        rows[name]["rounds"] = [round(each) for each in rounds]
+        progress(f"  {name}: {middle:,.0f} tokens/s, {rows[name]['to_transformers']:.2f} × transformers")
+    return {"dtype": str(dtype).removeprefix("torch."), **shape._asdict(), "variants": rows}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="only the small shape in bfloat16")
+    parser.add_argument("--compiled-peer", action="store_true", help="transformers with torch.compile, too")
+    options = parser.parse_args()
+    transformers.logging.set_verbosity_error()
+    torch.manual_seed(0)
+    facts, cells = machine("torch", "transformers"), []
+    dtypes = [torch.bfloat16] if options.quick else [torch.float32, torch.bfloat16]
+    limits = {dtype: matrix_flops_per_second(torch.device("cpu"), dtype) for dtype in dtypes}
+    for shape in SHAPES[:1] if options.quick else SHAPES:
+        for dtype in dtypes:
+            progress(f"{shape.layers} × {shape.width}, {dtype}")
+            cells.append(measure(shape, dtype, limits[dtype], options.compiled_peer))
+            torch.compiler.reset()  # or one cell's compiled code counts against the next one's limit
+            gc.collect()
+    matrix = {str(dtype).removeprefix("torch."): round(limit / 1e9) for dtype, limit in limits.items()}
+    report(benchmark="training", machine=facts, matrix_gigaflops_per_second=matrix, cells=cells)
+
+
+if __name__ == "__main__":
+    main()

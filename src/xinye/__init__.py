@@ -1,0 +1,27 @@
+"""Xinye 新叶: from raw text to a GPT of your own.
+
+import xinye
+
+run = xinye.pretrain("novel.txt", size="5M", time="10min")
+model = xinye.load(run.run)
+print(model.generate("话说", max_tokens=200)[0])
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from xinye.errors import XinyeError
+
+if TYPE_CHECKING:
+    from xinye.api import Model, Run, load, pretrain
+    from xinye.data.tokenizer import Tokenizer
+
+__version__ = "0.1.0"
+__all__ = ["Model", "Run", "Tokenizer", "XinyeError", "load", "pretrain"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that `xinye --help` does not wait for torch."""
+    if name in __all__:
+        return getattr(import_module("xinye.data.tokenizer" if name == "Tokenizer" else "xinye.api"), name)
+    raise AttributeError(f"module 'xinye' has no attribute {name!r}")

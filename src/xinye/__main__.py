@@ -1,0 +1,5 @@
+import sys
+
+from xinye.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,76 @@
+"""Command-line flags from a settings class: one flag a field, with the field's description for help.
+
+Only what was typed is returned, so that a file's values can stand below it; every mistake is one line.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from xinye.errors import did_you_mean
+
+
+class Parser(argparse.ArgumentParser):
+    """Exits with 2 and one line that names the nearest known flag."""
+
+    def __init__(self, verb: str, summary: str, example: str) -> None:
+        super().__init__(
+            prog=f"xinye {verb}",
+            description=summary,
+            epilog=f"example:\n  {example}",
+            formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=100),
+            allow_abbrev=False,
+            argument_default=argparse.SUPPRESS,
+        )
+        self.nested: dict[str, str] = {}  # field: the field whose settings it belongs to
+
+    def add_fields(self, settings: type[BaseModel], aliases: dict[str, str], positional: Sequence[str] = ()) -> None:
+        """A flag for each field; fields that are settings themselves give a group of flags."""
+        for name, field in settings.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                group = self.add_argument_group(name)
+                for inner, inner_field in field.annotation.model_fields.items():
+                    self.nested[inner] = name
+                    _add(group, inner, inner_field, aliases)
+            elif name not in positional:
+                _add(self, name, field, aliases)
+
+    def values(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """What was typed, by field."""
+        typed, unknown = self.parse_known_intermixed_args(list(arguments))
+        if unknown:
+            flags = [option for action in self._actions for option in action.option_strings]
+            self.error(f"unknown argument {unknown[0]!r}{did_you_mean(unknown[0].split('=')[0], flags)}")
+        values: dict[str, Any] = {}
+        for name, value in vars(typed).items():
+            if name in self.nested:
+                values.setdefault(self.nested[name], {})[name] = value
+            else:
+                values[name] = value
+        return values
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message} (try {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _add(parser: Any, name: str, field: FieldInfo, aliases: dict[str, str]) -> None:
+    flags = [*([aliases[name]] if name in aliases else []), "--" + name.replace("_", "-")]
+    default = "" if field.default in (None, (), "") else f" ({field.default})"
+    text = ((field.description or "") + default).replace("%", "%%")
+    if field.annotation is bool:
+        parser.add_argument(*flags, action=argparse.BooleanOptionalAction, help=text)
+    elif field.annotation == tuple[str, ...]:
+        parser.add_argument(*flags, action="append", metavar="TEXT", help=text)
+    else:
+        choices = [str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)]
+        parser.add_argument(*flags, metavar="|".join(choices) or _metavar(field), help=text)
+
+
+def _metavar(field: FieldInfo) -> str:
+    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+    return {int: "N", float: "X"}.get(kinds[0], "PATH" if "Path" in str(kinds[0]) else "TEXT")

@@ -1,0 +1,54 @@
+"""`xinye generate`"""
+
+import sys
+
+from xinye.cli.arguments import Parser
+from xinye.errors import XinyeError, checked
+from xinye.generation.sampling import Sampling
+
+
+def main(arguments: list[str]) -> int:
+    parser = Parser(
+        "generate",
+        "Write text with a model. It goes on from the prompt; without one it begins a text of its own.",
+        'xinye generate runs/novel "话说" --max-tokens 200 --temperature 0.8 --top-p 0.95 -n 3',
+    )
+    parser.add_argument("model", metavar="MODEL", help="a run's folder, or any Hugging Face folder")
+    parser.add_argument("prompt", nargs="?", default="", metavar="PROMPT", help="- reads it from standard input")
+    parser.add_argument("-n", type=int, default=1, metavar="N", help="write this many texts (1)")
+    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
+    parser.add_fields(Sampling, {})
+    values = parser.values(arguments)
+    model_path, prompt, n, as_json = (values.pop(name) for name in ("model", "prompt", "n", "json"))
+    if n < 1:
+        raise XinyeError("-n: write at least 1 text")
+    checked(Sampling, values, "generate")
+    if prompt == "-":
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+        prompt = sys.stdin.read().removesuffix("\n")
+
+    from xinye.api import load
+    from xinye.cli.output import print_json
+
+    model = load(model_path)
+    if as_json:
+        texts = model.complete([prompt] * n, **values)
+        usage = {
+            "prompt_tokens": texts[0].prompt_tokens,
+            "completion_tokens": sum(text.completion_tokens for text in texts),
+        }
+        print_json({
+            "texts": [text.text for text in texts],
+            "finish_reasons": [text.finish_reason for text in texts],
+            "usage": usage,
+        })  # fmt: skip
+    elif n == 1:
+        pieces = model.stream(prompt, **values)
+        print(prompt, end="", flush=True)
+        for piece in pieces:
+            print(piece, end="", flush=True)
+        print()
+    else:
+        for number, text in enumerate(model.complete([prompt] * n, **values), start=1):
+            print(f"--- {number} ---\n{prompt}{text.text}")
+    return 0

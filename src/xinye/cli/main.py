@@ -1,0 +1,58 @@
+"""`xinye VERB …`: finds the verb's file and runs it. Nothing heavy is imported before a verb is known."""
+
+import importlib
+import os
+import sys
+
+from xinye.errors import XinyeError, did_you_mean
+
+VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
+    "demo": ("xinye.cli.demo", "train a small GPT, watch it learn, read what it writes"),
+    "pretrain": ("xinye.cli.pretrain", "train a GPT of your own on your text"),
+    "generate": ("xinye.cli.generate", "write text with a model"),
+    "tokenizer": ("xinye.cli.tokenizer", "train a tokenizer alone"),
+}
+FIRST = ("demo", "pretrain", "generate")
+
+
+def help_text() -> str:
+    def lines(verbs: list[str]) -> str:
+        return "\n".join(f"  {verb:<12}{VERBS[verb][1]}" for verb in verbs)
+
+    return (
+        "Xinye 新叶: from raw text to a GPT of your own\n\nusage: xinye VERB …   (xinye VERB --help shows its
+        flags)\n\n" f"start here:\n{lines(list(FIRST))}\n\nmore:\n{lines([verb for verb in VERBS if verb not in FIRST])}\n\n"
+        "every verb takes --json: one JSON object, last on standard output"
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns its exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(help_text())
+        return 0
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(version("xinye"))
+        return 0
+    verb, *rest = arguments
+    if verb not in VERBS:
+        print(f"xinye: unknown verb {verb!r}{did_you_mean(verb, VERBS)} (try xinye --help)", file=sys.stderr)
+        return 2
+    try:
+        return importlib.import_module(VERBS[verb][0]).main(rest)
+    except XinyeError as error:
+        print(f"xinye {verb}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"xinye {verb}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, such as `head`, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""What a person sees of long work: on a terminal a live line, elsewhere a few plain ones. All on standard error."""
+
+import json
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from xinye.recipes.plan import Plan
+from xinye.recipes.pretrain import Watcher
+from xinye.training.loop import Step
+
+console = Console(stderr=True, highlight=False)
+
+
+def print_json(data: dict[str, Any]) -> None:
+    print(json.dumps(data, ensure_ascii=False))
+
+
+def duration(seconds: float) -> str:
+    seconds = max(0, round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    return f"{seconds // 60} min {seconds % 60:02d} s" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+class Display(Watcher):
+    """Shows a run: stages, the plan, a live line with loss, speed and time left, and samples as they are written."""
+
+    def __init__(self, show_plan: bool = True) -> None:
+        self.show_plan = show_plan
+        self.live = Live(console=console, refresh_per_second=8, transient=True)
+        self.losses: list[float] = []
+        self.seconds: list[float] = []
+        self.begin = time.monotonic()
+
+    def __enter__(self) -> "Display":
+        if console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.stop()
+
+    def stage(self, text: str) -> None:
+        if console.is_terminal:
+            self.live.update(Text(f"{text} …", style="dim"))
+        else:
+            console.print(text)
+
+    def prepared(self, characters: int) -> None:
+        if console.is_terminal:
+            self.live.update(Text(f"tokenizing … {characters / 1e6:,.1f} M characters", style="dim"))
+
+    def plan(self, plan: Plan) -> None:
+        if not self.show_plan:
+            return
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(style="dim")
+        for row in plan.rows():
+            table.add_row(*row)
+        console.print(table)
+
+    def step(self, step: Step, steps: int) -> None:
+        self.losses = [*self.losses[-49:], step.loss]
+        self.seconds = [*self.seconds[-49:], step.seconds]
+        if not console.is_terminal:
+            return
+        per_step = sum(self.seconds) / len(self.seconds)
+        done = int(24 * step.step / steps)
+        line = Text()
+        line.append("━" * done, style="green")
+        line.append("━" * (24 - done), style="bright_black")
+        line.append(
+            f" step {step.step:,}/{steps:,}  loss {sum(self.losses) / len(self.losses):.3f}  "
+            f"{step.tokens / per_step:,.0f} tokens/s  {duration((steps - step.step) * per_step)} left"
+        )
+        self.live.update(line)
+
+    def validated(self, step: int, loss: float, bits_per_byte: float, sample: str) -> None:
+        head = f"step {step:,}, validation loss {loss:.3f}, {bits_per_byte:.3f} bits per byte"
+        console.print(Text(f"{duration(time.monotonic() - self.begin):>10}  {head}", style="cyan"))
+        console.print(Text(" ".join(sample.split()), style="default"), soft_wrap=not console.is_terminal)
+
+
+def warn(text: str) -> None:
+    print(text, file=sys.stderr)

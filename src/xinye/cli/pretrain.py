@@ -1,0 +1,79 @@
+"""`xinye pretrain`"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from xinye.cli.arguments import Parser
+from xinye.errors import XinyeError, checked
+from xinye.recipes.settings import PretrainSettings, read_config
+
+BUDGETS = ("time", "tokens", "epochs", "steps")
+
+
+def main(arguments: list[str]) -> int:
+    parser = Parser(
+        "pretrain",
+        "Train a GPT from scratch on text. What is not given is derived from the text and this machine.",
+        "xinye pretrain novel.txt --size 5M --time 10min -o runs/novel",
+    )
+    parser.add_argument("files", nargs="*", metavar="FILES", help="files, folders or globs of text")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings from a YAML file; flags override them")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in -o")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run in -o")
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    parser.add_fields(PretrainSettings, {"output": "-o"}, positional=("files",))
+    values = parser.values(arguments)
+    options = {name: values.pop(name, False) for name in ("dry_run", "resume", "overwrite", "json")}
+    settings = make_settings(values, options["resume"])
+
+    from xinye.cli.output import Display, console, duration, print_json
+    from xinye.recipes.pretrain import pretrain
+
+    with Display() as display:
+        run = pretrain(
+            settings,
+            display,
+            overwrite=options["overwrite"],
+            resume=options["resume"],
+            dry_run=options["dry_run"],
+        )
+    if run is None:
+        if options["json"]:
+            print_json({"dry_run": True})
+        return 0
+    if run.interrupted:
+        console.print(f"stopped after step {run.steps:,}; go on with: xinye pretrain -o {run.run} --resume")
+    else:
+        console.print(
+            f"\n{run.parameters:,} parameters, {run.tokens:,} tokens in {duration(run.seconds)}: "
+            f"{run.validation['bits_per_byte']:.3f} bits per byte\n"
+            f'the run lies in {run.run}; write with it: xinye generate {run.run} "…"'
+        )
+    if options["json"]:
+        print_json({name: value for name, value in asdict(run).items() if name != "interrupted"})
+    return 130 if run.interrupted else 0
+
+
+def make_settings(values: dict[str, Any], resume: bool) -> PretrainSettings:
+    """The settings from a file, if one is named, with what was typed above them."""
+    config = values.pop("config", None)
+    if not values.get("files"):
+        values.pop("files", None)
+    if resume:
+        if set(values) - {"output"} or config:
+            odd = next(iter(set(values) - {"output"}), "config")
+            raise XinyeError(f"--resume goes on with the settings of the run: {odd} cannot be given with it")
+        if "output" not in values:
+            raise XinyeError("--resume needs the run's folder: -o runs/…")
+        return checked(PretrainSettings, values, "pretrain")
+    if config:
+        below = read_config(config)
+        if any(budget in values for budget in BUDGETS):
+            below = {name: value for name, value in below.items() if name not in BUDGETS}
+        values = {**below, **values, "cleaning": {**below.get("cleaning", {}), **values.get("cleaning", {})}}
+    if not values.get("files"):
+        raise XinyeError("name the text to train on: files, folders or globs")
+    values["files"] = tuple(values["files"])
+    return checked(PretrainSettings, values, "pretrain")

@@ -1,0 +1,1 @@
+"""Files in, documents, cleaning, tokenizer, corpus, batches; and the story world."""

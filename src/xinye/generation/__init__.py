@@ -1,0 +1,1 @@
+"""From a prompt to text: sampling, the key-value cache, streaming."""

@@ -1,0 +1,1 @@
+"""The network: its config, its layers, its kernels."""

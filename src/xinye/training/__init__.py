@@ -1,0 +1,1 @@
+"""The loop, optimizers and schedules; they know no task and no files."""

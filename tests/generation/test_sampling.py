@@ -1,0 +1,94 @@
+"""The next token is drawn from the distribution that transformers draws it from."""
+
+import pytest
+import torch
+import transformers
+from torch import Tensor
+
+from xinye.generation.sampling import Sampling, next_tokens
+
+B, V = 5, 40
+LOGITS = 3 * torch.randn(B, V, generator=torch.Generator().manual_seed(0))
+HISTORY = torch.randint(0, V, (B, 12), generator=torch.Generator().manual_seed(1))
+
+
+def probabilities(sampling: Sampling, monkeypatch: pytest.MonkeyPatch, logits: Tensor = LOGITS) -> Tensor:
+    """The probabilities that the tokens are drawn with."""
+    drawn: list[Tensor] = []
+
+    def multinomial(weights: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
+        drawn.append(weights / weights.sum(-1, keepdim=True))
+        return weights.argmax(-1, keepdim=True)
+
+    monkeypatch.setattr(torch, "multinomial", multinomial)
+    next_tokens(logits.clone(), sampling, HISTORY.tolist(), torch.Generator())
+    return drawn[0]
+
+
+def of_transformers(sampling: Sampling) -> Tensor:
+    processors = [
+        transformers.RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty),
+        transformers.TemperatureLogitsWarper(sampling.temperature),
+        sampling.top_k and transformers.TopKLogitsWarper(sampling.top_k),
+        sampling.top_p and transformers.TopPLogitsWarper(sampling.top_p),
+        sampling.min_p and transformers.MinPLogitsWarper(sampling.min_p),
+    ]
+    processors = transformers.LogitsProcessorList(processor for processor in processors if processor)
+    return processors(HISTORY, LOGITS.clone()).softmax(-1)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"temperature": 0.3},
+        {"repetition_penalty": 1.3},
+        {"repetition_penalty": 0.7},
+        {"top_k": 1},
+        {"top_k": 7},
+        {"top_k": 1000},
+        {"top_p": 0.05},
+        {"top_p": 0.6},
+        {"top_p": 1.0},
+        {"min_p": 0.2},
+        {"min_p": 1.0},
+        {"temperature": 1.7, "repetition_penalty": 1.2, "top_k": 20, "top_p": 0.9, "min_p": 0.02},
+    ],
+    ids=str,
+)
+def test_probabilities_are_those_of_transformers(settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    sampling = Sampling(**({"temperature": 1.0} | settings))
+    ours, theirs = probabilities(sampling, monkeypatch), of_transformers(sampling)
+    assert torch.equal(ours > 0, theirs > 0)
+    assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_temperature_zero_takes_the_likeliest_token() -> None:
+    sampling = Sampling(temperature=0, top_k=3, top_p=0.1, min_p=0.9)
+    assert torch.equal(next_tokens(LOGITS, sampling, HISTORY.tolist(), torch.Generator()), LOGITS.argmax(-1))
+
+
+def test_temperature_zero_still_shuns_repetition() -> None:
+    history = LOGITS.argmax(-1, keepdim=True).tolist()
+    sampling = Sampling(temperature=0, repetition_penalty=1e6)
+    chosen = next_tokens(LOGITS.clone(), sampling, history, torch.Generator())
+    assert torch.equal(chosen, LOGITS.topk(2).indices[:, 1])
+
+
+def test_a_tiny_temperature_is_as_zero() -> None:
+    sampling = Sampling(temperature=1e-39)
+    chosen = next_tokens(LOGITS.clone(), sampling, HISTORY.tolist(), torch.Generator().manual_seed(0))
+    assert torch.equal(chosen, LOGITS.argmax(-1))
+
+
+def test_what_is_drawn_follows_the_probabilities() -> None:
+    logits = torch.tensor([[0.5, 0.3, 0.2]]).log().expand(20_000, 3)
+    generator = torch.Generator().manual_seed(0)
+    drawn = next_tokens(logits, Sampling(temperature=1.0), [[]] * 20_000, generator)
+    assert torch.allclose(drawn.bincount(minlength=3) / 20_000, torch.tensor([0.5, 0.3, 0.2]), atol=0.02)
+
+
+def test_the_logits_are_not_changed() -> None:
+    logits = LOGITS.clone()
+    next_tokens(logits, Sampling(repetition_penalty=2.0), HISTORY.tolist(), torch.Generator())
+    assert torch.equal(logits, LOGITS)
