@@ -20,7 +20,9 @@ TOKENIZERS = {kind: Tokenizer.train(TEXTS, kind=kind) for kind in KINDS}
 CONTROL = len(CONTROL_TOKENS)
 
 # Text of all sorts (surrogates are no text), with what is known to be awkward more often than by chance.
-AWKWARD = st.sampled_from([*CONTROL_TOKENS, "新叶", "🙂", "👩‍👩‍👧", "\r\n", "\x00\x1f", "\u3000", "  ", "'S", "\ue0000\ue001"])
+AWKWARD = st.sampled_from(
+    [*CONTROL_TOKENS, "新叶", "🙂", "👩‍👩‍👧", "\r\n", "\x00\x1f", "\u3000", "  ", "'S", "\ue0000\ue001"]
+)
 ANY_TEXT = st.lists(st.one_of(AWKWARD, st.text(st.characters(exclude_categories=["Cs"]), max_size=8)), max_size=8).map(
     "".join
 )

@@ -20,8 +20,10 @@ def help_text() -> str:
         return "\n".join(f"  {verb:<12}{VERBS[verb][1]}" for verb in verbs)
 
     return (
-        "Xinye 新叶: from raw text to a GPT of your own\n\nusage: xinye VERB …   (xinye VERB --help shows its
-        flags)\n\n" f"start here:\n{lines(list(FIRST))}\n\nmore:\n{lines([verb for verb in VERBS if verb not in FIRST])}\n\n"
+        "Xinye 新叶: from raw text to a GPT of your own\n\n"
+        "usage: xinye VERB …   (xinye VERB --help shows its flags)\n\n"
+        f"start here:\n{lines(list(FIRST))}\n\n"
+        f"more:\n{lines([verb for verb in VERBS if verb not in FIRST])}\n\n"
         "every verb takes --json: one JSON object, last on standard output"
     )
 

@@ -85,8 +85,9 @@ def _write(folder: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, on_progr
         pending: tuple[list[tuple[str, bool]], Future[list[list[int]]]] | None = None
         for batch in chain(batches, [None]):
             parts, encoded = (pending[0], pending[1].result()) if pending else ([], [])
-            pending = None if batch is None else (batch, pool.submit(tokenizer.encode_batch, [text for text, _ in
-            batch])) for (text, first), ids in zip(parts, encoded, strict=True):
+            texts = [text for text, _ in batch or ()]
+            pending = None if batch is None else (batch, pool.submit(tokenizer.encode_batch, texts))
+            for (text, first), ids in zip(parts, encoded, strict=True):
                 if first:
                     if starts:
                         file.write(np.array([tokenizer.eos_id], dtype).tobytes())
