@@ -3,7 +3,9 @@
 import json
 import os
 import platform
+import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -64,6 +66,21 @@ def per_second(step: Callable[[], object], steps: int, amount: int) -> float:
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """The median, over the rounds, of our figure divided by theirs of the same round."""
     return round(statistics.median(a / b for a, b in zip(ours, theirs, strict=True)), 3)
+
+
+def in_own_process(*arguments: str, **environment: str) -> dict[str, Any]:
+    """The JSON object that this script prints when it is run with these arguments: a process with its own memory."""
+    command = [sys.executable, sys.argv[0], *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env={**os.environ, **environment})
+    result: dict[str, Any] = json.loads(done.stdout)
+    progress(f"  {arguments[-1]}: {result}")
+    return result
+
+
+def peak_gigabytes() -> float:
+    """The most memory that this process has held."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return round(most / 1e9, 2)
 
 
 def progress(message: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
@@ -21,7 +22,9 @@ ALPHABET = "ae '，新\n\r\t \u3000\x1c\x851🙂"
 
 # A line that begins with what is no white space and ends with a line end: where two meet, a document may be cut.
 FIRST = st.sampled_from([character for character in ALPHABET if not character.isspace()])
-LINES = st.builds(lambda first, rest: first + rest + "\n", FIRST, st.text(ALPHABET, max_size=4))
+LINES = st.builds(
+    lambda first, rest: first + rest + "\n", FIRST, st.text(st.sampled_from(ALPHABET + "\n\n\n   "), max_size=4)
+)
 PIECES = st.lists(LINES, min_size=1, max_size=6).map("".join)
 
 
@@ -42,13 +45,13 @@ def pieces_of(documents: list[list[str]]) -> Iterator[Piece]:
 
 def each_document(corpus: Corpus) -> list[list[int]]:
     borders = corpus.documents.tolist()
-    return [corpus.tokens[start:end].tolist() for start, end in zip(borders, borders[1:], strict=False)]
+    return [corpus.tokens[start:end].tolist() for start, end in pairwise(borders)]
 
 
 @settings(deadline=None)
-@given(documents=st.lists(st.lists(PIECES, min_size=1, max_size=3), min_size=1, max_size=3), batch=st.integers(1, 60))
-def test_cuts_at_line_ends_change_no_token(documents: list[list[str]], batch: int) -> None:
-    corpus = made(documents, part=12, batch=batch)
+@given(documents=st.lists(st.lists(PIECES, min_size=1, max_size=3), min_size=1, max_size=3), part=st.integers(6, 14))
+def test_cuts_at_line_ends_change_no_token(documents: list[list[str]], part: int) -> None:
+    corpus = made(documents, part, batch=20)
     wanted = [[*TOKENIZER.encode("".join(document)), TOKENIZER.eos_id] for document in documents]
     assert each_document(corpus) == wanted
 
@@ -125,9 +128,10 @@ def test_two_processes_may_prepare_the_same_text_at_once(cache) -> None:
         yield Piece("新叶", "a.txt")
         with patch("os.getpid", return_value=-1):
             prepare(Reading("新叶"), TOKENIZER, {})
-        files.append(next(cache.glob("corpora/*/tokens.bin")).stat().st_ino)
+        files.extend(file.stat().st_ino for file in cache.glob("corpora/[!.]*/tokens.bin"))
 
     assert TOKENIZER.decode(prepare(slowly, TOKENIZER, {}).tokens) == "新叶"
+    assert len(files) == 1
     assert [file.stat().st_ino for file in cache.glob("corpora/*/tokens.bin")] == files
 
 
@@ -156,7 +160,7 @@ def test_every_token_is_in_exactly_one_part(lengths: list[int], fraction: float,
 @given(lengths=st.lists(st.integers(1, 60), min_size=20, max_size=60))
 def test_many_documents_stay_whole(lengths: list[int]) -> None:
     corpus = corpus_of(lengths)
-    documents = {(int(start), int(end)) for start, end in zip(corpus.documents, corpus.documents[1:], strict=False)}
+    documents = {(int(start), int(end)) for start, end in pairwise(corpus.documents)}
     training, validation = ({(int(start), int(end)) for start, end in spans} for spans in split(corpus, 0.2, 10**9))
     assert training | validation == documents
     assert validation

@@ -120,9 +120,9 @@ def test_char_makes_every_character_of_its_text_one_token(text: str) -> None:
 
 
 def test_char_with_little_room_keeps_the_most_frequent_characters() -> None:
-    tokenizer = Tokenizer.train(["叶叶叶新新陈"], kind="char", vocab_size=261 + 4)  # two merges a character
-    assert [len(tokenizer.encode(character)) for character in "叶新"] == [1, 1]
-    assert tokenizer.decode(tokenizer.encode("陈")) == "陈"
+    tokenizer = Tokenizer.train(["陈陈陈新新叶"], kind="char", vocab_size=261 + 4)  # two merges a character
+    assert [len(tokenizer.encode(character)) for character in "陈新"] == [1, 1]
+    assert tokenizer.decode(tokenizer.encode("叶")) == "叶"
 
 
 @pytest.mark.parametrize("kind", KINDS)

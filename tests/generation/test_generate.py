@@ -1,6 +1,7 @@
 """Fast generation writes what the plain way writes: without a cache, one text at a time, ending where it should."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 import torch
@@ -30,7 +31,10 @@ def random_model(config: GPTConfig) -> GPT:
     model = GPT(config)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.normal_(0, 0.3)
+            parameter.normal_(0, 0.3 if parameter.ndim > 1 else 0.03)  # large biases would let one token always win
+        for name, parameter in model.named_parameters():
+            if "norm" in name and name.endswith("weight"):
+                parameter.add_(1.0)
         model.lm_head.weight[:5] = 0
     return model
 
@@ -97,14 +101,12 @@ def test_past_the_context_a_batch_still_writes_what_each_writes_alone(shape: str
         assert sequence.tokens == write(model, [prompt], sampling)[0][0].tokens, prompt[:1]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_writing_goes_on_past_the_context_though_another_text_has_ended(shape: str) -> None:
-    model = random_model(SHAPES[shape])
-    shown = write(model, [""], GREEDY)[0][0].text
-    prompts, sampling = ["", "a", "b" * (CONTEXT - 1)], Sampling(temperature=0, max_tokens=2 * CONTEXT + 1)
-    (ended, *others), _ = write(model, prompts, sampling, stop=[shown[3:6]])
-    assert ended.finish_reason == "stop"
-    assert [sequence.completion_tokens for sequence in others] == [2 * CONTEXT + 1] * 2
+def test_writing_goes_on_past_the_context_though_another_text_has_ended() -> None:
+    model = parrot({"x": "$", "a": "b", "b": "a"})
+    prompts, sampling = ["x", "a", "b" * (CONTEXT - 1)], Sampling(temperature=0, max_tokens=2 * CONTEXT + 1)
+    (ended, *others), _ = write(model, prompts, sampling)
+    assert (ended.text, ended.finish_reason) == ("", "stop")
+    assert [sequence.text for sequence in others] == ["ba" * CONTEXT + "b", "ab" * CONTEXT + "a"]
 
 
 def test_a_prompt_longer_than_the_context_is_refused() -> None:
@@ -157,7 +159,7 @@ def test_characters_of_several_tokens_come_whole() -> None:
     model = parrot({})
     chain = [TOKENIZER.bos_id, *TOKENIZER.encode("新叶"), TOKENIZER.eos_id]  # six bytes, none of them twice
     with torch.no_grad():
-        for this, following in zip(chain, chain[1:], strict=False):
+        for this, following in pairwise(chain):
             model.lm_head.weight[following, this] = 1
     assert write(model, [""], GREEDY)[1] == [["新", "叶"]]
 

@@ -1,5 +1,7 @@
 """What a stream shows is the text, in whole characters, up to the first stop string."""
 
+from itertools import pairwise
+
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +14,7 @@ CUTS = st.lists(st.integers(0, 80), max_size=30)
 def streamed(data: bytes, cuts: list[int], stop: tuple[str, ...] = ()) -> list[str]:
     """The pieces shown for these bytes, cut into tokens at these places; reading ends where a stop string was found."""
     borders = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    table = [data[start:end] for start, end in zip(borders, borders[1:], strict=False)]
+    table = [data[start:end] for start, end in pairwise(borders)]
     stream, pieces = TextStream(table, stop), []
     for token in range(len(table)):
         pieces.append(stream.push(token))

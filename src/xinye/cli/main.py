@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return importlib.import_module(VERBS[verb][0]).main(rest)
     except XinyeError as error:
-        print(f"xinye {verb}: {error}", file=sys.stderr)
+        print(f"xinye {verb}: {str(error).removeprefix(f'{verb}: ')}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print(f"xinye {verb}: interrupted", file=sys.stderr)
@@ -54,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (OSError, MemoryError) as error:  # a full disk, a folder that is not ours: nothing a traceback explains
+        print(f"xinye {verb}: {' '.join(str(error).split())[:300] or 'out of memory'}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from xinye.recipes.plan import Plan
 from xinye.recipes.pretrain import Watcher
 from xinye.training.loop import Step
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def print_json(data: dict[str, Any]) -> None:

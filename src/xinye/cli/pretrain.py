@@ -26,6 +26,8 @@ def main(arguments: list[str]) -> int:
     parser.add_fields(PretrainSettings, {"output": "-o"}, positional=("files",))
     values = parser.values(arguments)
     options = {name: values.pop(name, False) for name in ("dry_run", "resume", "overwrite", "json")}
+    if options["resume"] and options["overwrite"]:
+        raise XinyeError("--resume goes on with a run and --overwrite replaces it: give one of them")
     settings = make_settings(values, options["resume"])
 
     from xinye.cli.output import Display, console, duration, print_json
@@ -44,12 +46,15 @@ def main(arguments: list[str]) -> int:
             print_json({"dry_run": True})
         return 0
     if run.interrupted:
-        console.print(f"stopped after step {run.steps:,}; go on with: xinye pretrain -o {run.run} --resume")
+        console.print(
+            f"stopped after step {run.steps:,}; go on with: xinye pretrain -o {run.run} --resume", soft_wrap=True
+        )
     else:
         console.print(
             f"\n{run.parameters:,} parameters, {run.tokens:,} tokens in {duration(run.seconds)}: "
             f"{run.validation['bits_per_byte']:.3f} bits per byte\n"
-            f'the run lies in {run.run}; write with it: xinye generate {run.run} "…"'
+            f'the run lies in {run.run}; write with it: xinye generate {run.run} "…"',
+            soft_wrap=True,
         )
     if options["json"]:
         print_json({name: value for name, value in asdict(run).items() if name != "interrupted"})

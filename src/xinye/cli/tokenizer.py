@@ -42,7 +42,8 @@ def train(arguments: list[str]) -> int:
     )  # fmt: skip
     console.print(
         f"{result['vocab_size']:,} tokens; on the text {result['tokens_per_character']} tokens per character, "
-        f"{result['bytes_per_token']} bytes per token; saved in {values['output']}"
+        f"{result['bytes_per_token']} bytes per token; saved in {values['output']}",
+        soft_wrap=True,
     )
     if values["json"]:
         print_json(result)

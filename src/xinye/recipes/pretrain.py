@@ -121,7 +121,7 @@ def pretrain(
     elif settings.time is not None or not (settings.tokens or settings.epochs or settings.steps):
         watcher.stage("measuring the speed")
         seconds = parse_time(settings.time or "10min")
-        steps, reason = calibrate(model, loss_sum, optimizers, micro_batches, text, settings, seconds, dry_run)
+        steps, reason = calibrate(model, loss_sum, optimizers, micro_batches, text, settings, values, seconds)
         optimizers = make_all(model, settings, values)
     else:
         steps, reason = expected_steps(settings, text, values, 0.0), budget_reason(settings)
@@ -289,8 +289,8 @@ def calibrate(
     micro_batches: Callable[[int], list[Batch]],
     text: Text,
     settings: PretrainSettings,
+    plan_values: dict[str, Any],
     seconds: float,
-    dry_run: bool,
 ) -> tuple[int, str]:
     """How many steps fit into a time: a few are taken and timed on weights that are thrown away."""
     begin = time.perf_counter()
@@ -303,18 +303,24 @@ def calibrate(
         if len(times) >= 4 and sum(times[2:]) > min(5.0, 0.03 * seconds):
             break
     step_seconds = float(np.median(times[2:]))
-    start_validation = time.perf_counter()
-    windows = evaluation_windows(text.validation)
-    evaluate(model, text.validation.in_order(8, min(8, windows)), text.tokenizer.token_lengths)
-    per_window = (time.perf_counter() - start_validation) / min(8, windows)
-    validating = per_window * (windows * settings.evaluations + len(text.validation))
-    left = seconds - validating - (time.perf_counter() - begin)
-    return max(1, int(left / step_seconds)), f"{step_seconds * 1000:.0f} ms a step, {validating:.0f} s to validate"
+    begin_validation = time.perf_counter()
+    evaluate(model, text.validation.in_order(8, 8), text.tokenizer.token_lengths)
+    per_window = (time.perf_counter() - begin_validation) / min(8, len(text.validation))
+    write_sample(model, text.tokenizer, settings)
+    per_sample = time.perf_counter() - begin_validation - 8 * per_window
+    left = seconds - (time.perf_counter() - begin)
+    often, last = validation_windows(text.validation, int(left / step_seconds) * plan_values["batch_size"])
+    aside = per_window * (often * settings.evaluations + last) + per_sample * settings.evaluations
+    return max(1, int((left - aside) / step_seconds)), f"{step_seconds * 1000:.0f} ms each, {aside:.0f} s to validate"
 
 
-def evaluation_windows(validation: Windows) -> int:
-    """How many windows are looked at during the run; at its end it is all of them."""
-    return max(1, min(len(validation), 16_384 // validation.context))
+def validation_windows(validation: Windows, trained: int) -> tuple[int, int]:
+    """How many windows are looked at during a run that trains on `trained` of them, and at its end.
+
+    So many that validating takes a small share of the time; always the same ones.
+    """
+    during = min(len(validation), max(8, min(16_384 // validation.context, trained // 200)))
+    return during, min(len(validation), max(during, trained // 10))
 
 
 def dataclass_with(config: Any, **changes: Any) -> Any:
@@ -412,7 +418,7 @@ def run_training(
     every = max(1, math.ceil(steps / settings.evaluations))
     rate = partial(rate_factor, steps=steps, warmup=values["warmup"], shape=settings.schedule, decay=settings.decay)
     lengths = text.tokenizer.token_lengths
-    windows = evaluation_windows(text.validation)
+    windows, last_windows = validation_windows(text.validation, steps * values["batch_size"])
     figures: dict[str, float] = {}
     done, tokens, seconds = first_step, 0, trained_seconds
     model.train()
@@ -432,7 +438,7 @@ def run_training(
             watcher.step(record, steps)
             if done % every == 0 and done < steps and not interrupted():
                 figures = evaluate(model, text.validation.in_order(8, windows), lengths)
-                sample = write_sample(model, text.tokenizer, settings)
+                sample = write_sample(model, text.tokenizer, settings, done)
                 note(kind="validation", step=done, seconds=seconds, sample=sample, **figures)
                 watcher.validated(done, figures["loss"], figures["bits_per_byte"], sample)
                 save_checkpoint(output, model, text.tokenizer, optimizers, {"step": done, "seconds": seconds})
@@ -440,8 +446,8 @@ def run_training(
                 break
         save_checkpoint(output, model, text.tokenizer, optimizers, {"step": done, "seconds": seconds})
         if not interrupted():
-            figures = evaluate(model, text.validation.in_order(8), lengths)
-            sample = write_sample(model, text.tokenizer, settings)
+            figures = evaluate(model, text.validation.in_order(8, last_windows), lengths)
+            sample = write_sample(model, text.tokenizer, settings, done)
             note(kind="result", step=done, seconds=seconds, sample=sample, **figures)
             watcher.validated(done, figures["loss"], figures["bits_per_byte"], sample)
     per_second = tokens / max(1e-9, seconds - trained_seconds)
@@ -460,9 +466,11 @@ def run_training(
     return run
 
 
-def write_sample(model: GPT, tokenizer: Tokenizer, settings: PretrainSettings) -> str:
-    """A short text from the model as it stands, always from the same seed."""
+def write_sample(model: GPT, tokenizer: Tokenizer, settings: PretrainSettings, step: int = 0) -> str:
+    """A short text from the model as it stands, the same whenever the same run is at this step."""
     sequence = start(tokenizer, settings.prompt, model.config.max_position_embeddings)
-    for _ in generate(model, tokenizer, [sequence], Sampling(max_tokens=60, temperature=0.8, seed=settings.seed)):
+    for _ in generate(
+        model, tokenizer, [sequence], Sampling(max_tokens=60, temperature=0.7, seed=settings.seed + step)
+    ):
         pass
     return settings.prompt + sequence.text

@@ -1,0 +1,130 @@
+"""How fast text becomes tokens on disk beside the bare `tokenizers` library, in how much memory; and `xinye --help`.
+
+    python benchmarks/preparation.py [FILES…] [--megabytes 1000] [--rounds 1] [--documents]
+
+The text is that of the FILES (else the built-in stories, Chinese and English), in equal shares by bytes, repeated to
+the size asked for, with a word that counts before every sentence: caches must not make it easier than text is. Ours is
+to read, clean, tokenize and write, all of it timed. The library's is `encode_batch` of the same text from memory, in
+batches of parts cut at line ends; only that call is timed. Each has a process of its own. The goals: at least 1.0 of
+the library's speed, and less than 2 GB.
+"""
+
+import argparse
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from functools import partial
+from itertools import count, cycle
+from pathlib import Path
+from typing import Any
+
+from common import in_own_process, in_turn, machine, peak_gigabytes, per_second, ratio, report
+
+BATCH, PART = 2_000_000, 40  # characters in a batch, and lines in one of its parts, that the library is given
+SYLLABLES = [first + vowel for first in "bdfgklmnprstvz" for vowel in "aeiou"]
+
+
+def counter_word(number: int, chinese: bool) -> str:
+    """Another word for each number: "kama ", "丑专"."""
+    word, base = "", 2000 if chinese else len(SYLLABLES)
+    while number or not word:
+        number, digit = divmod(number, base)
+        word += chr(0x4E00 + digit) if chinese else SYLLABLES[digit]
+    return word if chinese else word + " "
+
+
+def make(options: argparse.Namespace) -> dict[str, Any]:
+    """Write the text, and a tokenizer learned from a sample of it."""
+    from xinye.data.sources import read_pieces
+    from xinye.data.stories import stories
+    from xinye.data.tokenizer import Tokenizer, sample_texts
+
+    kinds = [[line for piece in read_pieces([file]) for line in piece.text.split("\n")] for file in options.files]
+    kinds = kinds or [stories(2000, language) for language in ("zh", "en")]
+    lines, written, numbers = [cycle(kind) for kind in kinds], [0] * len(kinds), count()
+    path, size = options.folder / "text.txt", options.megabytes * 1_000_000
+    with path.open("wb") as text:
+        while sum(written) < size:
+            kind = written.index(min(written))
+            sentences = re.split(r"(?<=[。！？])|(?<=[.!?] )", next(lines[kind]))
+            varied = (counter_word(next(numbers), each[0] > "\u2e80") + each for each in sentences if each)
+            written[kind] += text.write(("".join(varied) + "\n").encode())
+    sample = sample_texts((piece.text for piece in read_pieces([path])), size)
+    Tokenizer.train(sample, "bpe", 8192, exact=False).save(options.folder)
+    return {}
+
+
+def xinye(options: argparse.Namespace) -> dict[str, Any]:
+    """Prepare the text as pretraining does."""
+    from xinye.data.cleaning import Cleaning, clean
+    from xinye.data.corpus import prepare
+    from xinye.data.sources import Piece, read_pieces
+    from xinye.data.tokenizer import Tokenizer
+
+    def pieces() -> Iterable[Piece]:
+        return clean(read_pieces([options.folder / "text.txt"], None, "\n" if options.documents else None), Cleaning())
+
+    tokenizer, start = Tokenizer.load(options.folder), time.perf_counter()
+    corpus = prepare(pieces, tokenizer, {"started": start})  # nothing was kept under this key
+    return {"seconds": time.perf_counter() - start, **corpus.about}
+
+
+def library(options: argparse.Namespace) -> dict[str, Any]:
+    """Encode the same text, with nothing else going on."""
+    import tokenizers
+
+    tokenizer, seconds, tokens = tokenizers.Tokenizer.from_file(str(options.folder / "tokenizer.json")), 0.0, 0
+    with open(options.folder / "text.txt", encoding="utf-8") as text:
+        while lines := text.readlines(BATCH):
+            parts = ["".join(lines[first : first + PART]) for first in range(0, len(lines), PART)]
+            start = time.perf_counter()
+            encoded = tokenizer.encode_batch(parts, add_special_tokens=False)
+            seconds += time.perf_counter() - start
+            tokens += sum(map(len, encoded))
+    return {"seconds": seconds, "tokens": tokens}
+
+
+def help_time() -> dict[str, Any] | None:
+    """The best of five, and whether torch was imported; None where it fails."""
+    command = ["-m", "xinye", "--help"]
+    traced = subprocess.run([sys.executable, "-X", "importtime", *command], capture_output=True, text=True)
+    once = partial(subprocess.run, [sys.executable, *command], capture_output=True)
+    seconds = min(1 / per_second(once, 1, 1) for _ in range(5))
+    torch = re.search(r"\| +torch$", traced.stderr, re.MULTILINE) is not None
+    return None if traced.returncode else {"seconds": round(seconds, 3), "imports_torch": torch}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILES")
+    parser.add_argument("--megabytes", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--documents", action="store_true", help="each line is a document, not the file")
+    parser.add_argument("--job", choices=["make", "xinye", "library"], help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.job:
+        result = {"make": make, "xinye": xinye, "library": library}[options.job](options)
+        return report(**result, peak_gigabytes=peak_gigabytes())
+
+    facts, size = machine("tokenizers", "numpy"), options.megabytes
+    with tempfile.TemporaryDirectory() as folder:
+        start = partial(in_own_process, *sys.argv[1:], "--folder", folder, "--job", XINYE_CACHE=folder)
+        start("make")
+        results = in_turn({job: partial(start, job) for job in ("xinye", "library")}, options.rounds)
+    speeds = {job: [size / result["seconds"] for result in each] for job, each in results.items()}
+    report(
+        benchmark="preparation", machine=facts, megabytes=size, rounds=options.rounds,
+        documents=results["xinye"][0]["documents"], tokens={job: each[0]["tokens"] for job, each in results.items()},
+        megabytes_per_second={job: round(statistics.median(each), 2) for job, each in speeds.items()},
+        to_library=ratio(speeds["xinye"], speeds["library"]), help=help_time(),
+        peak_gigabytes={job: max(result["peak_gigabytes"] for result in each) for job, each in results.items()},
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""`xinye demo`"""
+
+import locale
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from xinye.cli.arguments import Parser
+from xinye.errors import XinyeError
+
+TOLD = 100  # stories that are checked at the end
+
+WORDS = {
+    "en": {
+        "begin": "A GPT that knows nothing is about to read stories of a small world, for about {time}. Watch it learn.",
+        "own": "A GPT that knows nothing is about to read your text, for about {time}. Watch it learn.",
+        "now": "What it writes now:",
+        "known": "{good} of {count} of its stories are consistent and new: what was lost is what is found, who left is\n"
+        "who returns, and none of them was in the {stories:,} it read.",
+        "fault": "What goes wrong when it goes wrong: {fault}",
+        "lies": "{parameters:,} parameters, {seconds:.0f} s of training, {bits:.3f} bits per byte of text it had not "
+        "seen. The run lies in {run}",
+        "try": "What to try next:",
+    },
+    "zh": {
+        "begin": "一个什么都不会的 GPT，马上要读一个小小世界里的短故事，大约 {time}。看它怎样学会写字。",
+        "own": "一个什么都不会的 GPT，马上要读你的文字，大约 {time}。看它怎样学会写字。",
+        "now": "它现在这样写：",
+        "known": "它讲的 {count} 个故事里，{good} 个前后一致，而且是新的：丢了什么就找到什么，谁走了就是谁回来，\n"
+        "读过的 {stories:,} 个故事里一个也没有它们。",
+        "fault": "出错的时候是这样错的：{fault}",
+        "lies": "{parameters:,} 个参数，训练 {seconds:.0f} 秒；没读过的文字，每字节 {bits:.3f} 比特。运行结果在 {run}",
+        "try": "接下来可以试：",
+    },
+}
+
+
+def main(arguments: list[str]) -> int:
+    parser = Parser(
+        "demo",
+        "Train a small GPT from scratch for about a minute and read what it writes: on stories of a small world, "
+        "whose rules are known, or on a text of your own.",
+        "xinye demo --language zh",
+    )
+    parser.add_argument("file", nargs="*", default=[], metavar="FILE", help="your own text instead of the stories")
+    parser.add_argument("--language", default=None, metavar="zh|en", help="of stories and words (from the locale)")
+    parser.add_argument("--time", default="50s", metavar="TIME", help="how long to train (50s)")
+    parser.add_argument("-o", "--output", type=Path, default=None, metavar="DIR", help="the run's folder (runs/demo-…)")
+    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object at the end")
+    values = parser.values(arguments)
+    language, files = values["language"] or locale_language(), values["file"]
+    if language not in WORDS:
+        raise XinyeError(f"--language {language!r} is neither zh nor en")
+    words = WORDS[language]
+    output = values["output"] or Path("runs") / (f"demo-{Path(files[0]).stem}" if files else f"demo-{language}")
+
+    from xinye.cli.output import Display, console, print_json
+    from xinye.recipes.demo import STORIES, demo, tell
+
+    console.print(words["own" if files else "begin"].format(time=values["time"]), style="bold")
+    with Display(show_plan=False) as display:
+        run = demo(files, language, values["time"], output, display)
+    if run.interrupted:
+        console.print(f"stopped after step {run.steps:,}; what it learned so far lies in {run.run}")
+        return 130
+    result = {name: value for name, value in asdict(run).items() if name != "interrupted"}
+    console.print(f"\n{words['now']}", style="bold")
+    if files:
+        from xinye.api import load
+
+        texts = load(output).generate("", n=2, max_tokens=150, seed=1)
+        result |= {"texts": texts}
+    else:
+        told = tell(output, language, TOLD)
+        texts = [text for text, fault in zip(told.texts, told.faults, strict=True) if fault is None][:3] or told.texts[
+            :3
+        ]
+        result |= {"texts": texts, "stories": {"told": TOLD, "consistent_and_new": told.good}}
+    for text in texts:
+        console.print(f"\n  {text}")
+    console.print()
+    if not files:
+        console.print(words["known"].format(good=told.good, count=TOLD, stories=STORIES), style="bold green")
+        faults = [fault for fault in told.faults if fault is not None]
+        if faults:
+            console.print(words["fault"].format(fault=min(faults, key=len)), style="dim")
+    console.print(
+        words["lies"].format(
+            parameters=run.parameters, seconds=run.seconds, bits=run.validation["bits_per_byte"], run=run.run
+        )
+    )
+    console.print(f"\n{words['try']}", style="bold")
+    prompt = {"zh": "小兔豆豆", "en": "Pip the mouse"}[language] if not files else texts[0].strip()[:4]
+    for command in (
+        f'xinye generate {run.run} "{prompt}" -n 3',
+        f"xinye demo --language {'en' if language == 'zh' else 'zh'}",
+        "xinye pretrain YOUR.txt --size 5M --time 10min -o runs/mine",
+    ):
+        console.print(f"  {command}")
+    if values["json"]:
+        print_json(result)
+    return 0
+
+
+def locale_language() -> str:
+    """`zh` where the environment's language is Chinese, else `en`."""
+    names = [os.environ.get(name, "") for name in ("LC_ALL", "LC_MESSAGES", "LANG")]
+    name = next((name for name in names if name), "") or (locale.getlocale()[0] or "")
+    return "zh" if name.lower().startswith(("zh", "chinese")) else "en"

@@ -1,0 +1,77 @@
+"""The demo: a small GPT learns to tell stories of a small world, whose rules are known, in about a minute.
+
+Because the rules are known, it can be said how many of its stories are consistent (what was lost is what is found, who
+left is who returns) and new (none of those it was trained on).
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xinye.checkpoints.huggingface import load_model
+from xinye.data.corpus import cache_folder
+from xinye.data.stories import check, stories
+from xinye.generation.generate import generate, start
+from xinye.generation.sampling import Sampling
+from xinye.machine import device
+from xinye.recipes.pretrain import Run, Watcher, pretrain
+from xinye.recipes.settings import PretrainSettings
+
+STORIES = 20_000
+TEMPERATURE = 0.6
+
+
+@dataclass(frozen=True)
+class Told:
+    """Stories that a model told: the texts, and for each what is wrong with it, None where nothing is."""
+
+    texts: list[str]
+    faults: list[str | None]
+
+    @property
+    def good(self) -> int:
+        """How many are consistent and new."""
+        return sum(fault is None for fault in self.faults)
+
+
+def story_file(language: str) -> Path:
+    """The training stories of a language as JSON lines, written to the cache on first use."""
+    path = cache_folder() / "demo" / f"stories-{language}-{STORIES}.jsonl"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        lines = (json.dumps({"text": text}, ensure_ascii=False) for text in stories(STORIES, language))
+        beside.write_text("\n".join(lines) + "\n", "utf-8")
+        beside.replace(path)
+    return path
+
+
+def demo(files: Sequence[str], language: str, time: str, output: Path | None, watcher: Watcher) -> Run:
+    """Train on the story world, or on files of one's own; the size suits the time."""
+    settings = PretrainSettings(
+        files=tuple(files) or (str(story_file(language)),),
+        output=output,
+        size="1M",
+        time=time,
+        evaluations=8,
+        compile="no",
+    )
+    run = pretrain(settings, watcher, overwrite=True)
+    assert run is not None
+    return run
+
+
+def tell(run: Path, language: str, count: int, seed: int = 0) -> Told:
+    """Let a model tell stories, and check each."""
+    model, tokenizer = load_model(run)
+    model.to(device())
+    known = set(stories(STORIES, language))
+    sampling = Sampling(max_tokens=model.config.max_position_embeddings - 1, temperature=TEMPERATURE, seed=seed)
+    sequences = [start(tokenizer, "", model.config.max_position_embeddings) for _ in range(count)]
+    for _ in generate(model, tokenizer, sequences, sampling):
+        pass
+    texts = [sequence.text for sequence in sequences]
+    faults = [check(text, language) or ("told before" if text in known else None) for text in texts]
+    return Told(texts, faults)

@@ -1,0 +1,158 @@
+"""A step depends on nothing but its number: not on how it is cut, nor on what this process did before."""
+
+import copy
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from xinye.data.batches import Batch, Windows
+from xinye.model.config import GPTConfig
+from xinye.model.gpt import GPT
+from xinye.training.loop import Step, train
+from xinye.training.optimizers import make_optimizers
+
+V, CONTEXT, BATCH = 30, 16, 6
+random = np.random.default_rng(0)
+# Some windows are packed, some padded, some full, so that they hold unlike numbers of targets.
+ENDS = np.cumsum([40, *range(9, 16), 3, 4, 16, *range(9, 14), 5, 6, 33])
+WINDOWS = Windows(
+    random.integers(1, V, ENDS[-1]), np.stack((np.concatenate(([0], ENDS[:-1])), ENDS), axis=1), CONTEXT, 0
+)
+
+
+class Recorder(torch.optim.SGD):
+    """An optimizer that keeps the gradients of its last step and moves nothing."""
+
+    def __init__(self, model: GPT) -> None:
+        super().__init__(model.parameters(), lr=0.0)
+        self.param_groups[0]["peak_lr"] = 0.0
+
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        self.gradients = [parameter.grad.clone() for parameter in self.param_groups[0]["params"]]
+
+
+def new_model(dropout: float = 0.0) -> GPT:
+    torch.manual_seed(0)
+    model = GPT(GPTConfig("modern", V, 16, 2, 2, 1, 8, 32, CONTEXT, dropout=dropout))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.2)
+    return model.train()
+
+
+def loss_of(model: GPT) -> Callable[[Batch], Tensor]:
+    return lambda batch: model.loss(batch.tokens, batch.targets, batch.positions, batch.documents)
+
+
+def micro_batches(size: int, step: int) -> list[Batch]:
+    return [WINDOWS.batch(step * BATCH + first, size) for first in range(0, BATCH, size)]
+
+
+def take(
+    model: GPT,
+    optimizers: Sequence[torch.optim.Optimizer],
+    first: int,
+    steps: int,
+    size: int = 3,
+    clip: float = 1.0,
+    loss: Callable[[Batch], Tensor] | None = None,
+) -> list[Step]:
+    return list(
+        train(
+            loss or loss_of(model), list(model.parameters()), optimizers, lambda step: micro_batches(size, step),
+            lambda step: 1 / (step + 1), first, steps, clip,
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_one_batch_is_its_micro_batches(size: int) -> None:
+    assert len({batch.counted for batch in micro_batches(size, 0)}) > 1  # or a mean of means would also pass
+    model = new_model()
+    whole, cut = Recorder(model), Recorder(model)
+    [expected] = take(model, [whole], 0, 1, BATCH)
+    [record] = take(model, [cut], 0, 1, size)
+    assert record.loss == pytest.approx(expected.loss, rel=1e-6)
+    assert record.gradient_norm == pytest.approx(expected.gradient_norm, rel=1e-5)
+    assert record.tokens == expected.tokens == WINDOWS.batch(0, BATCH).counted
+    for one, other in zip(cut.gradients, whole.gradients, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_the_loss_is_nats_per_counted_token() -> None:
+    model = new_model()
+    batch = WINDOWS.batch(0, BATCH)
+    [record] = take(model, [Recorder(model)], 0, 1)
+    assert record.loss == pytest.approx(float(loss_of(model)(batch).detach()) / batch.counted, rel=1e-6)
+
+
+def test_a_gradient_is_clipped_and_its_record_tells_what_it_was() -> None:
+    model = new_model()
+    free, clipped = Recorder(model), Recorder(model)
+    [record] = take(model, [free], 0, 1, clip=1e9)
+    [same] = take(model, [clipped], 0, 1, clip=record.gradient_norm / 4)
+    assert same.gradient_norm == pytest.approx(record.gradient_norm, rel=1e-6)
+    for one, other in zip(clipped.gradients, free.gradients, strict=True):
+        assert torch.allclose(one, other / 4, rtol=1e-3, atol=1e-8)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_changes_nothing(value: float) -> None:
+    model = new_model()
+    optimizers = make_optimizers(model, "muon", 1e-2, 1e-2, 0.1)
+    take(model, optimizers, 0, 1)
+    before = copy.deepcopy([model.state_dict(), *(optimizer.state_dict()["state"] for optimizer in optimizers)])
+    poisoned = loss_of(model)
+    [record] = take(model, optimizers, 1, 2, loss=lambda batch: poisoned(batch) * value)
+    assert not record.gradient_norm < float("inf")
+    after = [model.state_dict(), *(optimizer.state_dict()["state"] for optimizer in optimizers)]
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
+    [healthy] = take(model, optimizers, 2, 3)  # nothing is left over in the gradients
+    assert healthy.gradient_norm < float("inf")
+
+
+@pytest.mark.parametrize("kind", ["muon", "adamw", "sgd"])
+def test_stopping_and_going_on_ends_bit_for_bit_where_one_run_ends(kind: str) -> None:
+    def made() -> tuple[GPT, list[torch.optim.Optimizer]]:
+        model = new_model(dropout=0.2)
+        return model, make_optimizers(model, kind, 1e-2, 1e-2, 0.1)  # type: ignore[arg-type]
+
+    model, optimizers = made()
+    records = take(model, optimizers, 0, 6)
+    stopped, stopped_optimizers = made()
+    take(stopped, stopped_optimizers, 0, 3)
+    torch.rand(100)  # whatever else happens between
+    resumed, resumed_optimizers = made()
+    resumed.load_state_dict(stopped.state_dict())
+    for new, old in zip(resumed_optimizers, stopped_optimizers, strict=True):
+        new.load_state_dict(copy.deepcopy(old.state_dict()))
+    again = take(resumed, resumed_optimizers, 3, 6)
+    assert [(step.step, step.loss, step.gradient_norm) for step in again] == [
+        (step.step, step.loss, step.gradient_norm) for step in records[3:]
+    ]
+    torch.testing.assert_close(resumed.state_dict(), model.state_dict(), rtol=0, atol=0)
+
+
+def test_dropout_differs_from_step_to_step_and_from_seed_to_seed() -> None:
+    model = new_model(dropout=0.5)
+    batch = [WINDOWS.batch(0, 2)]
+    losses = [
+        step.loss
+        for seed in (0, 1)
+        for step in train(
+            loss_of(model), list(model.parameters()), [Recorder(model)], lambda step: batch, lambda step: 1.0, 0, 3,
+            seed=seed,
+        )
+    ]  # fmt: skip
+    assert len(set(losses)) == 6
+
+
+def test_every_optimizer_moves_at_its_own_peak_times_the_factor_of_the_step() -> None:
+    model = new_model()
+    optimizers = make_optimizers(model, "muon", 1e-3, 2e-2, 0.1)
+    [record] = take(model, optimizers, 4, 5)
+    assert (record.step, record.rate_factor) == (5, 0.2)
+    assert [optimizer.param_groups[0]["lr"] for optimizer in optimizers] == pytest.approx([4e-3, 2e-4])

@@ -1,0 +1,113 @@
+"""Each weight goes to the optimizer that suits it, only matrices decay, and the rate goes up and down as drawn."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from xinye.model.config import GPTConfig
+from xinye.model.gpt import GPT
+from xinye.training.optimizers import clip_gradients, make_optimizers, rate_factor
+
+MODELS = {
+    "modern": GPTConfig("modern", 30, 16, 2, 2, 1, 8, 32, 16, attention_bias=True),
+    "llama, untied": GPTConfig("llama", 30, 16, 2, 2, 1, 8, 32, 16, False),
+    "gpt2": GPTConfig("gpt2", 30, 16, 2, 2, 2, 8, 32, 16),
+}
+
+
+def names_in(model: nn.Module, optimizer: torch.optim.Optimizer) -> set[str]:
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    return {name for name, parameter in model.named_parameters() if id(parameter) in held}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("kind", ["muon", "adamw", "sgd"])
+def test_every_weight_has_one_optimizer(name: str, kind: str) -> None:
+    model = GPT(MODELS[name])
+    optimizers = make_optimizers(model, kind, 1e-3, 1e-2, 0.1)  # type: ignore[arg-type]
+    held = [parameter for optimizer in optimizers for group in optimizer.param_groups for parameter in group["params"]]
+    assert len(held) == len({id(parameter) for parameter in held}) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_muon_moves_the_matrices_of_the_layers_and_nothing_else(name: str) -> None:
+    model = GPT(MODELS[name])
+    muon, adamw = make_optimizers(model, "muon", 1e-3, 1e-2, 0.1)
+    matrices = {
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.ndim == 2 and name.startswith("model.layers.") and name.endswith("proj.weight")
+    }
+    assert isinstance(muon, torch.optim.Muon)
+    assert names_in(model, muon) == matrices
+    assert names_in(model, adamw) == {name for name, _ in model.named_parameters()} - matrices
+
+
+@pytest.mark.parametrize("kind", ["muon", "adamw", "sgd"])
+def test_only_matrices_decay(kind: str) -> None:
+    """With gradients of zero, decay is all that moves a weight."""
+    model = GPT(MODELS["modern"])
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(1.0)
+            parameter.grad = torch.zeros_like(parameter)
+    for optimizer in make_optimizers(model, kind, 0.1, 0.1, 0.5):  # type: ignore[arg-type]
+        optimizer.step()
+    for name, parameter in model.named_parameters():
+        embedding = "embed" in name
+        if parameter.ndim < 2 or (embedding and kind == "muon"):
+            assert (parameter == 1).all(), name
+        else:
+            assert (parameter < 1).all(), name
+
+
+@pytest.mark.parametrize("kind", ["muon", "adamw", "sgd"])
+def test_frozen_weights_are_left_out(kind: str) -> None:
+    model = GPT(MODELS["gpt2"])
+    model.model.layers[0].requires_grad_(False)
+    optimizers = make_optimizers(model, kind, 1e-3, 1e-2, 0.1)  # type: ignore[arg-type]
+    held = set().union(*(names_in(model, optimizer) for optimizer in optimizers))
+    assert held == {name for name, _ in model.named_parameters() if "layers.0." not in name}
+
+
+@pytest.mark.parametrize("trainable", ["layers.1.mlp.up_proj.weight", "norm.weight"])
+def test_muon_does_where_only_matrices_or_none_are_trained(trainable: str) -> None:
+    model = GPT(MODELS["modern"])
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name == f"model.{trainable}")
+    [optimizer] = make_optimizers(model, "muon", 1e-3, 1e-2, 0.1)
+    assert names_in(model, optimizer) == {f"model.{trainable}"}
+
+
+@pytest.mark.parametrize("steps", [1, 7, 1000])
+@pytest.mark.parametrize("shape", ["wsd", "cosine"])
+def test_the_rate_warms_up_and_goes_down_to_nearly_nothing(shape: str, steps: int) -> None:
+    warmup = steps // 10
+    factors = [rate_factor(step, steps, warmup, shape, 0.4) for step in range(steps)]  # type: ignore[arg-type]
+    assert all(0 < factor <= 1 for factor in factors)
+    assert factors[:warmup] == sorted(set(factors[:warmup]))  # strictly up
+    assert factors[warmup] == 1
+    assert factors[warmup:] == sorted(factors[warmup:], reverse=True)
+    assert factors[-1] <= max(1 / (0.4 * steps), 1e-5) or steps == 1
+
+
+def test_wsd_is_stable_and_then_a_straight_line() -> None:
+    factors = [rate_factor(step, 100, 10, "wsd", 0.4) for step in range(100)]
+    assert set(factors[10:61]) == {1.0}
+    drops = [before - after for before, after in pairwise(factors[60:])]
+    assert drops == pytest.approx([1 / 40] * 39)
+
+
+def test_cosine_is_half_way_down_in_the_middle() -> None:
+    assert rate_factor(60, 110, 10, "cosine", 0.4) == pytest.approx(0.5)
+
+
+def test_clipping_tells_the_norm_and_keeps_small_gradients() -> None:
+    weights = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(3))]
+    weights[0].grad, weights[1].grad = torch.tensor([3.0, 0.0]), torch.tensor([4.0])  # the third has none
+    assert clip_gradients(weights, 10.0) == 5.0
+    assert weights[0].grad.tolist() == [3.0, 0.0]
+    assert clip_gradients(weights, 1.0) == 5.0
+    assert weights[0].grad.tolist() == pytest.approx([0.6, 0.0])
