@@ -53,7 +53,7 @@ def make(options: argparse.Namespace) -> dict[str, Any]:
             sentences = re.split(r"(?<=[。！？])|(?<=[.!?] )", next(lines[kind]))
             varied = (counter_word(next(numbers), each[0] > "\u2e80") + each for each in sentences if each)
             written[kind] += text.write(("".join(varied) + "\n").encode())
-    sample = sample_texts((piece.text for piece in read_pieces([path])), size)
+    sample, _ = sample_texts(piece.text for piece in read_pieces([path]))
     Tokenizer.train(sample, "bpe", 8192, exact=False).save(options.folder)
     return {}
 

@@ -139,15 +139,15 @@ def test_a_sample_fits_its_budget_and_comes_from_everywhere(length: int) -> None
     documents = 4_200_000 // length
     texts = [(f"{number:06}" + "叶" * 14) * (length // 20) for number in range(documents)]  # each part tells its place
     total = sum(len(text.encode()) for text in texts)
-    sample = list(sample_texts(iter(texts), total, budget=total // 10))
-    assert sample == list(sample_texts(texts, total, budget=total // 10))
-    size = sum(len(part.encode()) for part in sample)
-    assert 0.9 * total / 10 < size < total / 10 + 20_000 * 3
+    sample, characters = sample_texts(iter(texts), budget=total // 10)
+    assert sample == sample_texts(texts, budget=total // 10)[0]
+    assert characters == sum(map(len, texts))
+    assert total / 10 / 2.1 < sum(len(part.encode()) for part in sample) <= total / 10
     assert {int(part[:6]) * 10 // documents for part in sample} == set(range(10))
 
 
 def test_a_budget_larger_than_the_text_takes_all_of_it() -> None:
-    assert list(sample_texts(["新叶", "陈叶"], 12)) == ["新叶", "陈叶"]
+    assert sample_texts(["新叶", "陈叶"], 12) == (["新叶", "陈叶"], 4)
 
 
 def test_a_saved_tokenizer_loads_as_it_was(tmp_path) -> None:

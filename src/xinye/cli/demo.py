@@ -12,11 +12,11 @@ TOLD = 100  # stories that are checked at the end
 
 WORDS = {
     "en": {
-        "begin": "A GPT that knows nothing is about to read stories of a small world, for about {time}. Watch it learn.",
-        "own": "A GPT that knows nothing is about to read your text, for about {time}. Watch it learn.",
+        "begin": "A GPT that knows nothing will read stories of a small world for about {time}. Watch it learn.",
+        "own": "A GPT that knows nothing will read your text for about {time}. Watch it learn.",
         "now": "What it writes now:",
-        "known": "{good} of {count} of its stories are consistent and new: what was lost is what is found, who left is\n"
-        "who returns, and none of them was in the {stories:,} it read.",
+        "known": "{good} of {count} of its stories are consistent and new: what was lost is what is found, who "
+        "left is\nwho returns, and none of them was in the {stories:,} it read.",
         "fault": "What goes wrong when it goes wrong: {fault}",
         "lies": "{parameters:,} parameters, {seconds:.0f} s of training, {bits:.3f} bits per byte of text it had not "
         "seen. The run lies in {run}",

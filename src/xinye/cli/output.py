@@ -34,6 +34,7 @@ class Display(Watcher):
 
     def __init__(self, show_plan: bool = True) -> None:
         self.show_plan = show_plan
+        self.planned: dict[str, Any] = {}
         self.live = Live(console=console, refresh_per_second=8, transient=True)
         self.losses: list[float] = []
         self.seconds: list[float] = []
@@ -60,6 +61,7 @@ class Display(Watcher):
             self.live.update(Text(f"tokenizing … {characters / 1e6:,.1f} M characters", style="dim"))
 
     def plan(self, plan: Plan) -> None:
+        self.planned = plan.values
         if not self.show_plan:
             return
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)

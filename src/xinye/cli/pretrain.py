@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
         )
     if run is None:
         if options["json"]:
-            print_json({"dry_run": True})
+            print_json({"dry_run": True, "plan": display.planned})
         return 0
     if run.interrupted:
         console.print(

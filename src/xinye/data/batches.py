@@ -50,7 +50,7 @@ class Batch:
 class Windows:
     """The windows of some spans of a corpus.
 
-    With `shuffle`, long documents are cut at other places in every epoch, and windows come in another order.
+    Windows come in another order in every epoch; with `shuffle`, long documents are cut at other places, too.
     """
 
     def __init__(
@@ -114,8 +114,7 @@ class Windows:
         for row in range(size):
             epoch, number = self._locate(first + row)
             pieces, borders = self.epoch_windows(epoch)
-            if self.shuffle:
-                number = permute(number, len(borders) - 1, self.seed * 1_000_003 + epoch)
+            number = permute(number, len(borders) - 1, self.seed * 1_000_003 + epoch)
             window, at = pieces[borders[number] : borders[number + 1]], 0
             several |= len(window) > 1
             for document, (start, end) in enumerate(window):
@@ -129,7 +128,7 @@ class Windows:
         return Batch(torch.from_numpy(tokens), torch.from_numpy(targets), *extra)
 
     def in_order(self, size: int, most: int | None = None) -> Iterator[Batch]:
-        """The windows of one pass, the first `most` of them, in batches."""
+        """The windows of one pass in batches; the first `most` of them are a fair sample of all."""
         count = min(len(self), most or len(self))
         for first in range(0, count, size):
             yield self.batch(first, min(size, count - first))

@@ -45,7 +45,7 @@ class Corpus:
 def cache_folder() -> Path:
     """Where prepared text is kept: `$XINYE_CACHE`, else the user's cache folder. It can be deleted at any time."""
     base = os.environ.get("XINYE_CACHE")
-    return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "xinye"
+    return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xinye"
 
 
 def prepare(
@@ -57,13 +57,14 @@ def prepare(
     """The corpus of these pieces: opened when it was made before (`key` names the content), else made."""
     name = json.dumps({**key, "tokenizer": tokenizer.fingerprint, "layout": 1}, sort_keys=True, default=str)
     folder = cache_folder() / "corpora" / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
-    if not (folder / "corpus.json").is_file():
+    try:
+        return Corpus.open(folder)
+    except (OSError, ValueError, KeyError):  # not made yet, or damaged
         beside = folder.with_name(f".{folder.name}.{os.getpid()}")
         beside.mkdir(parents=True, exist_ok=True)
         try:
             _write(beside, pieces(), tokenizer, on_progress)
-            shutil.rmtree(folder, ignore_errors=True)
-            beside.rename(folder)
+            _put_in_place(beside, folder)
         except OSError as error:
             raise XinyeError(
                 f"{beside.parent}: cannot write the prepared text ({error.strerror}); make room there, or name another "
@@ -73,6 +74,15 @@ def prepare(
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     return Corpus.open(folder)
+
+
+def _put_in_place(beside: Path, folder: Path) -> None:
+    """Rename a finished corpus; where another process was first, that one's stays, for it may be open."""
+    try:
+        Corpus.open(folder)
+    except (OSError, ValueError, KeyError):
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.rename(folder)
 
 
 def _write(folder: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, on_progress: Callable[[int], None]) -> None:
@@ -147,11 +157,13 @@ def split(corpus: Corpus, fraction: float, most: int, least_documents: int = 20)
     wanted = min(most, round(fraction * int(lengths.sum())))
     if len(starts) >= least_documents:
         order = np.argsort(mix(np.arange(len(starts), dtype=np.uint64)), kind="stable")
-        taken = int(np.searchsorted(np.cumsum(lengths[order]), wanted)) + 1
-        held_out = np.zeros(len(starts), bool)
-        held_out[order[:taken]] = wanted > 0
-        spans = np.stack((starts, ends), axis=1)
-        return spans[~held_out], spans[held_out]
+        order = order[lengths[order] <= wanted]  # a giant stays in training
+        taken = int(np.searchsorted(np.cumsum(lengths[order]), wanted, side="right"))
+        if taken:
+            held_out = np.zeros(len(starts), bool)
+            held_out[order[:taken]] = True
+            spans = np.stack((starts, ends), axis=1)
+            return spans[~held_out], spans[held_out]
     cuts = ends - np.floor(lengths * (wanted / max(1, lengths.sum()))).astype(np.int64)
     return np.stack((starts, cuts), axis=1), np.stack((cuts, ends), axis=1)[cuts < ends]
 

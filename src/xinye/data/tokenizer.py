@@ -30,6 +30,7 @@ PAD, BOS, EOS, MESSAGE_START, MESSAGE_END = CONTROL_TOKENS = ("<pad>", "<bos>", 
 PRE_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+ROLES = ("system", "user", "assistant", "tool")
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\n' }}{{ message['content'] }}{{ '<|im_end|>\n' }}"
@@ -37,6 +38,7 @@ CHAT_TEMPLATE = (
 )
 # Learning merges on Chinese takes about 250 bytes of memory for each byte of text, because most clauses are unique.
 SAMPLE_BYTES = 6_000_000
+SAMPLE_PART = 5_000  # characters taken or left together
 
 
 def _byte_alphabet() -> dict[str, int]:
@@ -62,9 +64,13 @@ class Tokenizer:
         self.backend = backend
         self.chat_template = chat_template
         backend.encode_special_tokens = True  # text is text, also when it reads "<eos>"
+        backend.no_truncation()  # other tools save their settings of these with the tokenizer
+        backend.no_padding()
         ids = [index for index in map(backend.token_to_id, (PAD, BOS, EOS)) if index is not None]
         if len(set(ids)) != 3:
             raise XinyeError(f"tokenizer.json: the tokens {PAD}, {BOS} and {EOS} must be there, with ids of their own")
+        if not isinstance(backend.decoder, decoders.ByteLevel):
+            raise XinyeError("tokenizer.json: its tokens do not stand for bytes; only byte-level tokenizers work here")
         self.pad_id, self.bos_id, self.eos_id = ids
 
     # -- making, loading, saving ------------------------------------------------------------------------------------
@@ -130,7 +136,10 @@ class Tokenizer:
         except Exception as error:  # the library raises plain Exception
             raise XinyeError(f"{path}: not a tokenizer ({error})") from None
         template = path.with_name("chat_template.jinja")
-        return cls(backend, template.read_text("utf-8") if template.is_file() else CHAT_TEMPLATE)
+        try:
+            return cls(backend, template.read_text("utf-8") if template.is_file() else CHAT_TEMPLATE)
+        except UnicodeDecodeError as error:
+            raise XinyeError(f"{template}: not UTF-8 ({error.reason} at byte {error.start})") from None
 
     def files(self) -> dict[str, str]:
         """The files of a saved tokenizer, by name: what Hugging Face's `AutoTokenizer` loads as it stands."""
@@ -180,6 +189,8 @@ class Tokenizer:
         no message contains.
         """
         contents = [message["content"] for message in messages]
+        if odd := [message["role"] for message in messages if message["role"] not in ROLES]:
+            raise XinyeError(f"a message's role is {odd[0]!r}; it must be one of {', '.join(ROLES)}")
         stem = "\ue000"
         while any(stem in content for content in contents):
             stem += "\ue000"
@@ -193,16 +204,19 @@ class Tokenizer:
         )
         tokens: list[int] = []
         for mark, content in zip(marks, contents, strict=True):
-            piece, _, rest = rest.partition(mark)
+            piece, found, rest = rest.partition(mark)
+            if not found:
+                raise XinyeError("the chat template leaves out a message, changes one, or puts them in another order")
             tokens += self._encode_template(piece) + self.encode(content)
         return tokens + self._encode_template(rest)
 
     def _encode_template(self, piece: str) -> list[int]:
-        self.backend.encode_special_tokens = False
-        try:
-            return self.backend.encode(piece, add_special_tokens=False).ids
-        finally:
-            self.backend.encode_special_tokens = True
+        return self._template_backend.encode(piece, add_special_tokens=False).ids
+
+    @cached_property
+    def _template_backend(self) -> tokenizers.Tokenizer:
+        """A twin that knows control tokens; a switch on the first would also be on for other threads."""
+        return tokenizers.Tokenizer.from_str(self.backend.to_str())
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of tokens; control tokens have none, and bytes that are no UTF-8 become U+FFFD."""
@@ -212,10 +226,12 @@ class Tokenizer:
     def token_bytes(self) -> list[bytes]:
         """The bytes that each token stands for; none for control tokens."""
         table = [b""] * self.vocab_size
-        control = {token.content for token in self.backend.get_added_tokens_decoder().values() if token.special}
+        added = {token.content: token.special for token in self.backend.get_added_tokens_decoder().values()}
         for token, index in self.backend.get_vocab().items():
-            if token not in control:
+            if token not in added:
                 table[index] = bytes(_BYTE_OF[character] for character in token)
+            elif not added[token]:
+                table[index] = token.encode()
         return table
 
     @cached_property
@@ -266,17 +282,26 @@ def _character_merges(texts: Iterable[str], vocab_size: int | None) -> list[tupl
     return list(merges)
 
 
-def sample_texts(texts: Iterable[str], total_bytes: int, budget: int = SAMPLE_BYTES) -> Iterable[str]:
-    """A share of the texts that fits the budget, spread evenly over all of them; the same every time."""
-    share = min(1.0, budget / max(1, total_bytes))
-    taken = seen = 0.0
+def sample_texts(texts: Iterable[str], budget: int = SAMPLE_BYTES) -> tuple[list[str], int]:
+    """A share of the texts of about `budget` bytes, spread evenly over all of them, and the characters in all.
+
+    Every part is kept until the budget is spent, then every second one, then every fourth …, so that nothing has to be
+    known beforehand, and the same texts always give the same sample.
+    """
+    kept: list[str] = []
+    size, stride, number, characters = 0, 1, 0, 0
     for text in texts:
-        for start in range(0, len(text), 20_000):
-            part = text[start : start + 20_000]
-            seen += len(part)
-            if taken < share * seen:
-                taken += len(part)
-                yield part
+        for start in range(0, len(text), SAMPLE_PART):
+            part = text[start : start + SAMPLE_PART]
+            characters += len(part)
+            if number % stride == 0:
+                kept.append(part)
+                size += len(part.encode("utf-8", "ignore"))
+            number += 1
+            while size > budget and len(kept) > 1:
+                kept, stride = kept[::2], stride * 2
+                size = sum(len(part.encode("utf-8", "ignore")) for part in kept)
+    return kept, characters
 
 
 def describe(tokenizer: Tokenizer, text: str) -> dict[str, Any]:

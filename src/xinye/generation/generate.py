@@ -22,6 +22,7 @@ class Continuation:
     tokens: list[int]  # `<bos>`, the prompt, and what was written
     stream: TextStream
     prompt_tokens: int
+    forgotten: int = 1  # where what is still read begins, behind `<bos>`
     finish_reason: Literal["stop", "length"] | None = None
     pieces: list[str] = field(default_factory=list)
 
@@ -94,10 +95,9 @@ def _read(
     context = config.max_position_embeddings
     rows = []
     for sequence in sequences:
-        row = sequence.tokens
-        rows.append(
-            row if len(row) <= context - (len(row) > sequence.prompt_tokens) else [row[0], *row[-context // 2 :]]
-        )
+        if 1 + len(sequence.tokens) - sequence.forgotten > context:
+            sequence.forgotten = len(sequence.tokens) - context // 2
+        rows.append([sequence.tokens[0], *sequence.tokens[sequence.forgotten :]])
     length = max(map(len, rows))
     padding = torch.tensor([length - len(row) for row in rows], device=device)
     tokens = torch.tensor([[tokenizer.pad_id] * (length - len(row)) + row for row in rows], device=device)

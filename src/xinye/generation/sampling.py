@@ -33,7 +33,7 @@ def next_tokens(
 
     The order is that of `transformers`: repetition penalty, temperature, top-k, top-p, min-p.
     """
-    logits = logits.float()
+    logits = logits.to(torch.float32, copy=True)
     if sampling.repetition_penalty != 1.0:  # Keskar et al. 2019, arXiv:1909.05858
         for row, tokens in enumerate(history):
             seen = torch.tensor(sorted(set(tokens)), device=logits.device)
@@ -42,7 +42,7 @@ def next_tokens(
             logits[row, seen] = torch.where(values < 0, values * penalty, values / penalty)
     if sampling.temperature == 0:
         return logits.argmax(-1)
-    logits = logits / sampling.temperature
+    logits = (logits - logits.amax(-1, keepdim=True)) / sampling.temperature  # a tiny one must not make infinities
     if sampling.top_k is not None and sampling.top_k < logits.shape[-1]:
         least = logits.topk(sampling.top_k).values[:, -1:]
         logits = logits.masked_fill(logits < least, float("-inf"))

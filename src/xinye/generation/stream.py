@@ -27,10 +27,10 @@ class TextStream:
 
     def _release(self, text: str, final: bool = False) -> str:
         text = self._held + text
-        found = [at for at in (text.find(stop) for stop in self.stop) if at >= 0]
-        if found:
+        found = [(at + len(stop), at) for stop in self.stop if (at := text.find(stop)) >= 0]
+        if found:  # the one that ends first, so that it does not matter how much text comes at once
             self.stopped, self._held = True, ""
-            return text[: min(found)]
+            return text[: min(found)[1]]
         keep = 0 if final else max((_overlap(text, stop) for stop in self.stop), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]

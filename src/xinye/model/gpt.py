@@ -188,16 +188,16 @@ class GPT(nn.Module):
         """Random weights. Normal with standard deviation 0.02 for embeddings (GPT-2), 1/√fan-in for matrices; the
         projections back into the residual stream start at zero, so that each layer starts as the identity (Zhang et
         al. 2019, arXiv:1901.09321; muP, arXiv:2203.03466)."""
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)  # on the CPU: the same weights on every device
         for name, weight in self.named_parameters():
             if "norm" in name:
                 weight.fill_(1.0 if name.endswith("weight") else 0.0)
             elif name.endswith("bias") or "o_proj" in name or "down_proj" in name:
                 weight.zero_()
             elif "embed" in name or "lm_head" in name:
-                weight.normal_(0.0, 0.02, generator=generator)
+                weight.copy_(torch.empty(weight.shape).normal_(0.0, 0.02, generator=generator))
             else:
-                weight.normal_(0.0, weight.shape[1] ** -0.5, generator=generator)
+                weight.copy_(torch.empty(weight.shape).normal_(0.0, weight.shape[1] ** -0.5, generator=generator))
 
     def forward(
         self,

@@ -161,7 +161,7 @@ def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Te
             raise XinyeError(f"{', '.join(settings.files)}: there is no text in these files")
 
     size = parse_count(settings.size, "size")
-    tokenizer = get_tokenizer(settings, plan, pieces, total, size, watcher)
+    tokenizer = get_tokenizer(settings, plan, pieces, size, watcher)
     watcher.stage("tokenizing")
     key = {
         "files": fingerprint(files),
@@ -196,7 +196,6 @@ def get_tokenizer(
     settings: PretrainSettings,
     plan: Plan,
     pieces: Callable[[], Iterator[Piece]],
-    total: int,
     size: int,
     watcher: Watcher,
 ) -> Tokenizer:
@@ -207,7 +206,7 @@ def get_tokenizer(
         return tokenizer
     watcher.stage("learning the tokenizer")
     tokenizer, reason = learn_tokenizer(
-        lambda: (piece.text for piece in pieces()), total, settings.tokenizer, settings.vocab_size, size
+        (piece.text for piece in pieces()), settings.tokenizer, settings.vocab_size, size
     )
     plan.choose("vocabulary", settings.vocab_size, tokenizer.vocab_size, reason)
     return tokenizer

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from xinye.data.batches import Batch
+from xinye.errors import XinyeError
 from xinye.training.optimizers import clip_gradients
 
 LossSum = Callable[[Batch], Tensor]  # the sum of the losses of a batch's counted targets, in nats
@@ -43,10 +44,12 @@ def train(
     norm.
     """
     for step in range(first_step, steps):
-        torch.manual_seed(seed * 1_000_003 + step)  # dropout, too, depends on nothing but the step
+        torch.manual_seed((seed * 1_000_003 + step) % 2**63)  # dropout, too, depends on nothing but the step
         start = time.perf_counter()
         batches = micro_batches(step)
         counted = sum(batch.counted for batch in batches)
+        if not counted:
+            raise XinyeError(f"step {step + 1}: not one token to learn from in its batch")
         total = 0.0
         for batch in batches:
             loss = loss_sum(batch) / counted

@@ -28,13 +28,19 @@ def make_optimizers(
             embedding = "embed" in name or "lm_head" in name
             (vectors if parameter.ndim < 2 else embeddings if embedding else matrices).append(parameter)
     if kind == "muon":
-        muon = torch.optim.Muon(
-            matrices, lr=matrix_learning_rate, weight_decay=weight_decay, momentum=0.95, adjust_lr_fn="original"
-        )
-        adamw = torch.optim.AdamW(
-            embeddings + vectors, lr=learning_rate, betas=(0.9, 0.95), eps=1e-10, weight_decay=0.0, fused=True
-        )
-        optimizers: list[torch.optim.Optimizer] = [muon, adamw] if matrices else [adamw]
+        optimizers: list[torch.optim.Optimizer] = []
+        if matrices:
+            optimizers.append(
+                torch.optim.Muon(
+                    matrices, lr=matrix_learning_rate, weight_decay=weight_decay, momentum=0.95, adjust_lr_fn="original"
+                )
+            )
+        if embeddings or vectors:
+            optimizers.append(
+                torch.optim.AdamW(
+                    embeddings + vectors, lr=learning_rate, betas=(0.9, 0.95), eps=1e-10, weight_decay=0.0, fused=True
+                )
+            )
     else:
         groups = [
             {"params": matrices + embeddings, "weight_decay": weight_decay},
