@@ -158,7 +158,7 @@ def rates(plan: Plan, settings: PretrainSettings, config: GPTConfig) -> None:
     width = config.hidden_size
     if settings.optimizer == "muon":
         plan.choose("matrix_learning_rate", settings.matrix_learning_rate, 0.02, "Muon's does not depend on the width")
-        plan.choose("learning_rate", settings.learning_rate, 0.01 * (width / 128) ** -0.5, "0.01 · √(128 / width)")
+        plan.choose("learning_rate", settings.learning_rate, 0.014 * (width / 128) ** -0.5, "0.014 · √(128 / width)")
     else:
         usual = min(3e-3, 0.3 / width) if settings.optimizer == "adamw" else 0.1
         plan.choose("learning_rate", settings.learning_rate, usual, f"usual for {settings.optimizer} at this width")

@@ -242,7 +242,8 @@ def choose_regularisation(
 ) -> None:
     """Dropout against learning the text by heart; compiling where the run is long enough to win the time back."""
     times = steps * values["batch_size"] / len(text.training)
-    plan.choose("dropout", settings.dropout, 0.1 if times > 8 else 0.0, f"the text is read about {times:.1f} times")
+    dropout = 0.2 if times > 8 else 0.1 if times > 4 else 0.0
+    plan.choose("dropout", settings.dropout, dropout, f"the text is read about {times:.1f} times")
     flops = steps * values["batch_size"] * text.training.context * 6 * values["parameters"]
     speed = machine.matrix_flops_per_second(torch.device(values["device"]), getattr(torch, values["dtype"]))
     seconds = flops / (0.4 * speed)
