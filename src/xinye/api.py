@@ -11,9 +11,10 @@ from xinye.errors import XinyeError, checked
 from xinye.generation.generate import Continuation, generate, start
 from xinye.generation.sampling import Sampling
 from xinye.model.gpt import GPT
-from xinye.recipes.pretrain import Run, Watcher
+from xinye.recipes.pretrain import Run
 from xinye.recipes.pretrain import pretrain as run_pretrain
 from xinye.recipes.settings import PretrainSettings
+from xinye.recipes.watcher import Watcher
 
 __all__ = ["Model", "Run", "load", "pretrain"]
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xinye.recipes.plan import Plan
-from xinye.recipes.pretrain import Watcher
+from xinye.recipes.watcher import Watcher
 from xinye.training.loop import Step
 
 console = Console(stderr=True, highlight=False, markup=False, emoji=False)

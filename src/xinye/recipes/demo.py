@@ -16,8 +16,9 @@ from xinye.data.stories import check, stories
 from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.machine import device
-from xinye.recipes.pretrain import Run, Watcher, pretrain
+from xinye.recipes.pretrain import Run, pretrain
 from xinye.recipes.settings import PretrainSettings
+from xinye.recipes.watcher import Watcher
 
 STORIES = 20_000
 TEMPERATURE = 0.6

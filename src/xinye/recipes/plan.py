@@ -4,6 +4,7 @@ The rules of thumb here were found by experiment on Chinese and English text; `d
 """
 
 import math
+import shutil
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from xinye import machine
 from xinye.errors import XinyeError
 from xinye.model.config import GPTConfig
-from xinye.recipes.settings import PretrainSettings, parse_count
+from xinye.recipes.settings import PretrainSettings, parse_count, parse_time
 
 
 @dataclass
@@ -112,6 +113,9 @@ def context_length(size: int, document_lengths: np.ndarray, tokens: int) -> tupl
     return (needed, "99 % of the documents fit") if needed < usual else (usual, f"usual for {size:,} parameters")
 
 
+BLOCK_BYTES = 4 * 256  # scores and probabilities of one token with its window, bf16
+
+
 def memory_needed(config: GPTConfig, micro_batch_tokens: int, optimizer: str) -> tuple[int, str]:
     """Bytes that training takes, and the arithmetic."""
     states = {"muon": 4, "adamw": 8, "sgd": 4}[optimizer]
@@ -124,9 +128,6 @@ def memory_needed(config: GPTConfig, micro_batch_tokens: int, optimizer: str) ->
         f"= {weights / 1e9:.1f} GB, and {activations / 1e9:.1f} GB for {micro_batch_tokens:,} tokens at once"
     )
     return weights + activations, arithmetic
-
-
-BLOCK_BYTES = 4 * 256  # scores and probabilities of one token with its window, bf16
 
 
 def batches(plan: Plan, settings: PretrainSettings, config: GPTConfig, device: torch.device) -> None:
@@ -169,3 +170,42 @@ def schedule(plan: Plan, settings: PretrainSettings, steps: int, reason: str) ->
     """The number of steps and how the rate goes."""
     steps = plan.choose("steps", settings.steps, max(1, steps), reason)
     plan.choose("warmup", settings.warmup, min(100, max(1, steps // 50)), "2 % of the steps")
+
+
+def precision(plan: Plan, settings: PretrainSettings, device: torch.device) -> None:
+    dtype, reason = machine.fast_dtype(device)
+    given = None if settings.dtype == "auto" else settings.dtype
+    plan.choose("dtype", given, str(dtype).removeprefix("torch."), reason)
+    plan.choose("device", None, device.type, "the fastest there is")
+
+
+def expected_steps(settings: PretrainSettings, windows: int, values: dict[str, Any], tokens_per_second: float) -> int:
+    """The steps that the budget comes to; a time budget by an estimate of the speed."""
+    per_step = values["batch_size"] * values["context"]
+    if settings.steps:
+        return settings.steps
+    if settings.tokens:
+        return max(1, round(parse_count(settings.tokens, "tokens") / per_step))
+    if settings.epochs:
+        return max(1, round(settings.epochs * windows / values["batch_size"]))
+    return max(1, round(parse_time(settings.time or "10min") * tokens_per_second / per_step))
+
+
+def budget_reason(settings: PretrainSettings) -> str:
+    if settings.steps:
+        return "given"
+    return f"{settings.tokens} tokens" if settings.tokens else f"{settings.epochs:g} times the text"
+
+
+def regularisation(plan: Plan, settings: PretrainSettings, windows: int, steps: int, flops_per_second: float) -> None:
+    """Dropout against learning the text by heart; compiling where the run is long enough to win the time back."""
+    values = plan.values
+    times = steps * values["batch_size"] / windows
+    dropout = 0.2 if times > 8 else 0.1 if times > 4 else 0.0
+    plan.choose("dropout", settings.dropout, dropout, f"the text is read about {times:.1f} times")
+    flops = 6 * values["parameters"] * steps * values["batch_size"] * values["context"]
+    compiler = values["device"] == "cuda" or shutil.which("g++") or shutil.which("clang++")
+    worth = bool(compiler) and values["device"] != "mps" and flops / (0.4 * flops_per_second) > 180
+    reason = "the run is long enough to win back compiling" if worth else "compiling takes longer than it wins here"
+    given = None if settings.compile == "auto" else settings.compile == "yes"
+    plan.choose("compile", given, worth, reason if compiler else "no C++ compiler here")

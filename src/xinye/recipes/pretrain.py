@@ -13,10 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,10 +25,7 @@ from xinye import machine
 from xinye.checkpoints.huggingface import read_json, write_json
 from xinye.checkpoints.store import load_checkpoint, save_checkpoint
 from xinye.data.batches import Batch, Windows
-from xinye.data.cleaning import clean
-from xinye.data.corpus import prepare, split
-from xinye.data.sources import Piece, find_files, fingerprint, read_pieces
-from xinye.data.tokenizer import Kind, Tokenizer
+from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.generation.generate import generate, start
@@ -36,23 +33,13 @@ from xinye.generation.sampling import Sampling
 from xinye.model.gpt import GPT
 from xinye.recipes import plan as planning
 from xinye.recipes.plan import Plan
-from xinye.recipes.settings import PretrainSettings, parse_count, parse_time
-from xinye.recipes.tokenizer import learn_tokenizer
-from xinye.training.loop import Step, train
+from xinye.recipes.settings import PretrainSettings, parse_time
+from xinye.recipes.text import Text, prepare_text, validation_windows
+from xinye.recipes.watcher import Watcher
+from xinye.training.loop import train
 from xinye.training.optimizers import make_optimizers, rate_factor
 
-VALIDATION_TOKENS = 500_000  # at most; more does not change the figure
 FORMAT = 1
-
-
-class Watcher:
-    """Told what happens in a run; this one stays silent."""
-
-    def stage(self, text: str) -> None: ...
-    def prepared(self, characters: int) -> None: ...
-    def plan(self, plan: Plan) -> None: ...
-    def step(self, step: Step, steps: int) -> None: ...
-    def validated(self, step: int, loss: float, bits_per_byte: float, sample: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -68,17 +55,6 @@ class Run:
     model_flops_utilization: float
     validation: dict[str, float]
     interrupted: bool = False
-
-
-@dataclass
-class Text:
-    """A corpus ready to train on."""
-
-    tokenizer: Tokenizer
-    training: Windows
-    validation: Windows
-    document_lengths: np.ndarray
-    about: dict[str, Any]
 
 
 def pretrain(
@@ -102,29 +78,26 @@ def pretrain(
     device = machine.device()
     planning.batches(plan, settings, config, device)
     planning.rates(plan, settings, config)
-    choose_precision(plan, settings, device)
+    planning.precision(plan, settings, device)
     values = plan.values
     speed = machine.matrix_flops_per_second(device, getattr(torch, values["dtype"]))
-    expected = expected_steps(
-        settings, text, values, 0.4 * speed / config.flops_per_token(config.max_position_embeddings)
-    )
-    choose_regularisation(plan, settings, text, expected, values)
-    config = dataclass_with(config, dropout=float(values["dropout"]))
+    guess = 0.4 * speed / config.flops_per_token(config.max_position_embeddings)  # tokens per second
+    expected = planning.expected_steps(settings, len(text.training), values, guess)
+    planning.regularisation(plan, settings, len(text.training), expected, speed)
+    config = replace(config, dropout=values["dropout"])
 
     model = GPT(config).to(device)
     model.compute_dtype = getattr(torch, values["dtype"])
     loss_sum = loss_function(model, compiled=values["compile"], device=device)
     micro_batches = partial(batches_of_step, text.training, values["batch_size"], values["micro_batch_size"])
     optimizers = make_all(model, settings, values)
-    if resume:
-        steps, reason = int(read_json(output / "training" / "plan.json")["values"]["steps"]), "as the run was planned"
-    elif settings.time is not None or not (settings.tokens or settings.epochs or settings.steps):
+    if settings.time is not None or not (settings.tokens or settings.epochs or settings.steps):
         watcher.stage("measuring the speed")
         seconds = parse_time(settings.time or "10min")
         steps, reason = calibrate(model, loss_sum, optimizers, micro_batches, text, settings, values, seconds)
         optimizers = make_all(model, settings, values)
     else:
-        steps, reason = expected_steps(settings, text, values, 0.0), budget_reason(settings)
+        steps, reason = expected, planning.budget_reason(settings)
     planning.schedule(plan, settings, steps, reason)
     watcher.plan(plan)
     if dry_run:
@@ -144,114 +117,6 @@ def pretrain(
 
 
 # -- before training -------------------------------------------------------------------------------------------------
-
-
-def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Text:
-    """Read, clean, learn the tokenizer, tokenize, split and cut into windows."""
-    files = find_files(settings.files)
-    total = sum(path.stat().st_size for path in files)
-    watcher.stage(f"reading {len(files)} file{'s' * (len(files) != 1)}, {total / 1e6:,.1f} MB")
-
-    def pieces() -> Iterator[Piece]:
-        found = False
-        for piece in clean(read_pieces(files, settings.field, settings.document_separator), settings.cleaning):
-            found = True
-            yield piece
-        if not found:
-            raise XinyeError(f"{', '.join(settings.files)}: there is no text in these files")
-
-    size = parse_count(settings.size, "size")
-    tokenizer = get_tokenizer(settings, plan, pieces, size, watcher)
-    watcher.stage("tokenizing")
-    key = {
-        "files": fingerprint(files),
-        "field": settings.field,
-        "separator": settings.document_separator,
-        "cleaning": settings.cleaning.model_dump(),
-    }
-    corpus = prepare(pieces, tokenizer, key, watcher.prepared)
-    spans, held_out = split(corpus, settings.validation, VALIDATION_TOKENS)
-    lengths = np.diff(corpus.documents)
-    plan.choose("documents", None, len(lengths), "in the files, after cleaning")
-    training_tokens = int((spans[:, 1] - spans[:, 0]).sum())
-    validation_tokens = int((held_out[:, 1] - held_out[:, 0]).sum())
-    if training_tokens < 64 or validation_tokens < 8:
-        raise XinyeError(
-            f"{', '.join(settings.files)}: {int(lengths.sum())} tokens are too few to train on "
-            "and to hold some back for validation; give at least a few hundred characters"
-        )
-    plan.choose("training_tokens", None, training_tokens, "once through the text")
-    by_document = len(lengths) >= 20
-    plan.choose(
-        "validation_tokens", None, validation_tokens, "whole documents" if by_document else "the end of each document"
-    )
-    derived, reason = planning.context_length(size, lengths, training_tokens)
-    context: int = plan.choose("context", settings.context, derived, reason)
-    training = Windows(corpus.tokens, spans, context, tokenizer.bos_id, settings.seed)
-    validation = Windows(corpus.tokens, held_out, context, tokenizer.bos_id, shuffle=False)
-    return Text(tokenizer, training, validation, lengths, corpus.about)
-
-
-def get_tokenizer(
-    settings: PretrainSettings,
-    plan: Plan,
-    pieces: Callable[[], Iterator[Piece]],
-    size: int,
-    watcher: Watcher,
-) -> Tokenizer:
-    """The tokenizer named by its folder, or one learned from the text."""
-    if settings.tokenizer not in get_args(Kind):
-        tokenizer = Tokenizer.load(settings.tokenizer)
-        plan.choose("vocabulary", None, tokenizer.vocab_size, f"of {settings.tokenizer}")
-        return tokenizer
-    watcher.stage("learning the tokenizer")
-    tokenizer, reason = learn_tokenizer(
-        (piece.text for piece in pieces()), settings.tokenizer, settings.vocab_size, size
-    )
-    plan.choose("vocabulary", settings.vocab_size, tokenizer.vocab_size, reason)
-    return tokenizer
-
-
-def choose_precision(plan: Plan, settings: PretrainSettings, device: torch.device) -> None:
-    dtype, reason = machine.fast_dtype(device)
-    given = None if settings.dtype == "auto" else settings.dtype
-    plan.choose("dtype", given, str(dtype).removeprefix("torch."), reason)
-    plan.choose("device", None, device.type, "the fastest there is")
-
-
-def expected_steps(settings: PretrainSettings, text: Text, values: dict[str, Any], tokens_per_second: float) -> int:
-    """The steps that the budget comes to; a time budget by an estimate of the speed."""
-    per_step = values["batch_size"] * text.training.context
-    if settings.steps:
-        return settings.steps
-    if settings.tokens:
-        return max(1, round(parse_count(settings.tokens, "tokens") / per_step))
-    if settings.epochs:
-        return max(1, round(settings.epochs * len(text.training) / values["batch_size"]))
-    return max(1, round(parse_time(settings.time or "10min") * tokens_per_second / per_step))
-
-
-def budget_reason(settings: PretrainSettings) -> str:
-    if settings.steps:
-        return "given"
-    return f"{settings.tokens} tokens" if settings.tokens else f"{settings.epochs:g} times the text"
-
-
-def choose_regularisation(
-    plan: Plan, settings: PretrainSettings, text: Text, steps: int, values: dict[str, Any]
-) -> None:
-    """Dropout against learning the text by heart; compiling where the run is long enough to win the time back."""
-    times = steps * values["batch_size"] / len(text.training)
-    dropout = 0.2 if times > 8 else 0.1 if times > 4 else 0.0
-    plan.choose("dropout", settings.dropout, dropout, f"the text is read about {times:.1f} times")
-    flops = steps * values["batch_size"] * text.training.context * 6 * values["parameters"]
-    speed = machine.matrix_flops_per_second(torch.device(values["device"]), getattr(torch, values["dtype"]))
-    seconds = flops / (0.4 * speed)
-    compiler = values["device"] == "cuda" or shutil.which("g++") or shutil.which("clang++")
-    worth = bool(compiler) and values["device"] != "mps" and seconds > 180
-    reason = "the run is long enough to win back compiling" if worth else "compiling takes longer than it wins here"
-    given = None if settings.compile == "auto" else settings.compile == "yes"
-    plan.choose("compile", given, worth, reason if compiler else "no C++ compiler here")
 
 
 def loss_function(model: GPT, compiled: bool, device: torch.device) -> Callable[[Batch], torch.Tensor]:
@@ -314,19 +179,6 @@ def calibrate(
     return max(1, int((left - aside) / step_seconds)), f"{step_seconds * 1000:.0f} ms each, {aside:.0f} s to validate"
 
 
-def validation_windows(validation: Windows, trained: int) -> tuple[int, int]:
-    """How many windows are looked at during a run that trains on `trained` of them, and at its end.
-
-    So many that validating takes a small share of the time; always the same ones.
-    """
-    during = min(len(validation), max(8, min(16_384 // validation.context, trained // 200)))
-    return during, min(len(validation), max(during, trained // 10))
-
-
-def dataclass_with(config: Any, **changes: Any) -> Any:
-    return type(config)(**(asdict(config) | changes))
-
-
 # -- the run's folder ------------------------------------------------------------------------------------------------
 
 
@@ -348,11 +200,15 @@ def check_output(output: Path, overwrite: bool) -> None:
 
 
 def saved_settings(output: Path) -> PretrainSettings:
-    """The settings a run was started with."""
+    """The settings a run was started with, and all that was derived for it: nothing is derived anew."""
     path = output / "training" / "settings.json"
     if not path.is_file():
         raise XinyeError(f"{output}: there is no run to resume")
-    return checked(PretrainSettings, {**read_json(path)["settings"], "output": output}, str(path))
+    plan = read_json(output / "training" / "plan.json")["values"]
+    derived = {name: value for name, value in plan.items() if name in PretrainSettings.model_fields}
+    derived |= {"compile": "yes" if plan["compile"] else "no", "tokenizer": str(output), "output": output}
+    budgets = dict.fromkeys(("time", "tokens", "epochs"))
+    return checked(PretrainSettings, read_json(path)["settings"] | derived | budgets, str(path))
 
 
 def start_run(output: Path, settings: PretrainSettings, plan: Plan, overwrite: bool) -> None:

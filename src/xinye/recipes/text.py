@@ -1,0 +1,104 @@
+"""From files to windows of tokens: what every job that learns from text does first."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+
+from xinye.data.batches import Windows
+from xinye.data.cleaning import clean
+from xinye.data.corpus import prepare, split
+from xinye.data.sources import Piece, find_files, fingerprint, read_pieces
+from xinye.data.tokenizer import Kind, Tokenizer
+from xinye.errors import XinyeError
+from xinye.recipes.plan import Plan, context_length
+from xinye.recipes.settings import PretrainSettings, parse_count
+from xinye.recipes.tokenizer import learn_tokenizer
+from xinye.recipes.watcher import Watcher
+
+VALIDATION_TOKENS = 500_000  # at most; more does not change the figure
+
+
+@dataclass
+class Text:
+    """A corpus ready to train on."""
+
+    tokenizer: Tokenizer
+    training: Windows
+    validation: Windows
+
+
+def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Text:
+    """Read, clean, learn the tokenizer, tokenize, split and cut into windows."""
+    files = find_files(settings.files)
+    total = sum(path.stat().st_size for path in files)
+    watcher.stage(f"reading {len(files)} file{'s' * (len(files) != 1)}, {total / 1e6:,.1f} MB")
+
+    def pieces() -> Iterator[Piece]:
+        found = False
+        for piece in clean(read_pieces(files, settings.field, settings.document_separator), settings.cleaning):
+            found = True
+            yield piece
+        if not found:
+            raise XinyeError(f"{', '.join(settings.files)}: there is no text in these files")
+
+    size = parse_count(settings.size, "size")
+    tokenizer = get_tokenizer(settings, plan, pieces, size, watcher)
+    watcher.stage("tokenizing")
+    key = {
+        "files": fingerprint(files),
+        "field": settings.field,
+        "separator": settings.document_separator,
+        "cleaning": settings.cleaning.model_dump(),
+    }
+    corpus = prepare(pieces, tokenizer, key, watcher.prepared)
+    spans, held_out = split(corpus, settings.validation, VALIDATION_TOKENS)
+    lengths = np.diff(corpus.documents)
+    plan.choose("documents", None, len(lengths), "in the files, after cleaning")
+    training_tokens = int((spans[:, 1] - spans[:, 0]).sum())
+    validation_tokens = int((held_out[:, 1] - held_out[:, 0]).sum())
+    if training_tokens < 64 or validation_tokens < 8:
+        raise XinyeError(
+            f"{', '.join(settings.files)}: {int(lengths.sum())} tokens are too few to train on "
+            "and to hold some back for validation; give at least a few hundred characters"
+        )
+    plan.choose("training_tokens", None, training_tokens, "once through the text")
+    by_document = len(lengths) >= 20
+    plan.choose(
+        "validation_tokens", None, validation_tokens, "whole documents" if by_document else "the end of each document"
+    )
+    derived, reason = context_length(size, lengths, training_tokens)
+    context: int = plan.choose("context", settings.context, derived, reason)
+    training = Windows(corpus.tokens, spans, context, tokenizer.bos_id, settings.seed)
+    validation = Windows(corpus.tokens, held_out, context, tokenizer.bos_id, shuffle=False)
+    return Text(tokenizer, training, validation)
+
+
+def get_tokenizer(
+    settings: PretrainSettings,
+    plan: Plan,
+    pieces: Callable[[], Iterator[Piece]],
+    size: int,
+    watcher: Watcher,
+) -> Tokenizer:
+    """The tokenizer named by its folder, or one learned from the text."""
+    if settings.tokenizer not in get_args(Kind):
+        tokenizer = Tokenizer.load(settings.tokenizer)
+        plan.choose("vocabulary", None, tokenizer.vocab_size, f"of {settings.tokenizer}")
+        return tokenizer
+    watcher.stage("learning the tokenizer")
+    tokenizer, reason = learn_tokenizer(
+        (piece.text for piece in pieces()), settings.tokenizer, settings.vocab_size, size
+    )
+    plan.choose("vocabulary", settings.vocab_size, tokenizer.vocab_size, reason)
+    return tokenizer
+
+
+def validation_windows(validation: Windows, trained: int) -> tuple[int, int]:
+    """How many windows are looked at during a run that trains on `trained` of them, and at its end.
+
+    So many that validating takes a small share of the time; always the same ones.
+    """
+    during = min(len(validation), max(8, min(16_384 // validation.context, trained // 200)))
+    return during, min(len(validation), max(during, trained // 10))
