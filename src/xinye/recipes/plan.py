@@ -163,7 +163,7 @@ def rates(plan: Plan, settings: PretrainSettings, config: GPTConfig) -> None:
     else:
         usual = min(3e-3, 0.3 / width) if settings.optimizer == "adamw" else 0.1
         plan.choose("learning_rate", settings.learning_rate, usual, f"usual for {settings.optimizer} at this width")
-    plan.choose("weight_decay", settings.weight_decay, 0.01 if settings.optimizer == "muon" else 0.1, "usual")
+    plan.choose("weight_decay", settings.weight_decay, 0.1, "usual")
 
 
 def schedule(plan: Plan, settings: PretrainSettings, steps: int, reason: str) -> None:
@@ -201,7 +201,7 @@ def regularisation(plan: Plan, settings: PretrainSettings, windows: int, steps: 
     """Dropout against learning the text by heart; compiling where the run is long enough to win the time back."""
     values = plan.values
     times = steps * values["batch_size"] / windows
-    dropout = 0.2 if times > 8 else 0.1 if times > 4 else 0.0
+    dropout = 0.2 if times > 6 else 0.1 if times > 1.5 else 0.0
     plan.choose("dropout", settings.dropout, dropout, f"the text is read about {times:.1f} times")
     flops = 6 * values["parameters"] * steps * values["batch_size"] * values["context"]
     compiler = values["device"] == "cuda" or shutil.which("g++") or shutil.which("clang++")
