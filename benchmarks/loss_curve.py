@@ -1,6 +1,6 @@
 """Draw the loss curve of a run.
 
-    python benchmarks/loss_curve.py runs/novel -o docs/novels.svg
+python benchmarks/loss_curve.py runs/novel -o docs/novels.svg
 """
 
 import argparse
