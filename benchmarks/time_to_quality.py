@@ -41,7 +41,7 @@ def xinye(
     model = GPT(config).to(device)
     model.initialize(seed)
     model.compute_dtype = machine.fast_dtype(device)[0]
-    optimizers = make_optimizers(model, "muon", 0.01, 0.02, 0.0)
+    optimizers = make_optimizers(model, "muon", 0.03, 0.02, 0.0)
 
     def loss_sum(batch: Batch) -> torch.Tensor:
         return model.loss(batch.tokens, batch.targets)
@@ -98,7 +98,7 @@ def validate(held_out: torch.Tensor, logits_of) -> float:  # type: ignore[no-unt
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=155)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--no-peer", action="store_true")
     arguments = parser.parse_args()

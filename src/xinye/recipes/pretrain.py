@@ -307,6 +307,8 @@ def run_training(
             note(kind="result", step=done, seconds=seconds, sample=sample, **figures)
             watcher.validated(done, figures["loss"], figures["bits_per_byte"], sample)
     per_second = tokens / max(1e-9, seconds - trained_seconds)
+    dtype = getattr(torch, values["dtype"])
+    speed = max(speed, machine.matrix_flops_per_second(machine.device(), dtype))  # others may have been at work before
     run = Run(
         run=str(output),
         parameters=config.parameters,

@@ -1,0 +1,81 @@
+"""The way in: help without waiting, verbs by name, and every failure in one line."""
+
+import subprocess
+import sys
+import types
+
+import pytest
+
+from xinye.cli import main as entrance
+
+VERBS = [["pretrain"], ["generate"], ["tokenizer", "train"], ["demo"]]
+
+
+def test_help_does_not_import_torch():
+    program = """
+import sys
+from xinye.cli.main import main
+for arguments in [["--help"], ["pretrain", "--help"], ["generate", "--help"], ["tokenizer", "train", "--help"]]:
+    try:
+        assert main(arguments) == 0
+    except SystemExit as end:
+        assert not end.code
+assert main(["pretran"]) == 2
+heavy = {"torch", "tokenizers", "transformers", "pyarrow"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_help_leads_with_the_first_verbs(xinye):
+    outcome = xinye("--help")
+    assert outcome.code == 0 and outcome.err == ""
+    places = [outcome.out.index(f"  {verb} ") for verb in ("demo", "pretrain", "generate", "tokenizer")]
+    assert places == sorted(places)
+    assert xinye().out == outcome.out
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_each_verb_shows_an_example(xinye, verb):
+    outcome = xinye(*verb, "--help")
+    assert outcome.code == 0
+    assert f"example:\n  xinye {' '.join(verb)}" in outcome.out and "--json" in outcome.out
+
+
+def test_version(xinye):
+    import xinye as package
+
+    assert xinye("--version").out.strip() == package.__version__
+
+
+@pytest.mark.parametrize(
+    "verb, nearest", [("pretran", "pretrain"), ("generat", "generate"), ("tokeniser", "tokenizer"), ("frob", None)]
+)
+def test_unknown_verb(xinye, verb, nearest):
+    outcome = xinye(verb, "--json")
+    assert outcome.code == 2 and repr(verb) in outcome.complaint
+    assert (f"did you mean '{nearest}'?" in outcome.complaint) == (nearest is not None)
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_unknown_flag_names_the_nearest(xinye, verb):
+    outcome = xinye(*verb, "--jsn")
+    assert outcome.code == 2 and "'--jsn'; did you mean '--json'?" in outcome.complaint
+
+
+@pytest.mark.parametrize(
+    "failure, code, says",
+    [
+        (OSError(28, "No space left on device"), 1, "No space left on device"),
+        (MemoryError(), 1, "out of memory"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_failures_without_a_traceback(xinye, monkeypatch, failure, code, says):
+    def fail(arguments):
+        raise failure
+
+    monkeypatch.setitem(sys.modules, "failing_verb", types.SimpleNamespace(main=fail))
+    monkeypatch.setitem(entrance.VERBS, "generate", ("failing_verb", ""))
+    outcome = xinye("generate")
+    assert outcome.code == code and says in outcome.complaint

@@ -1,0 +1,277 @@
+"""`xinye pretrain` as a person meets it: wrong input is one line, and nothing that existed is lost."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from conftest import TINY, contents
+
+DISK = namedtuple("DISK", "total used free")
+RESULT_KEYS = [
+    *("run", "parameters", "steps", "tokens", "seconds", "tokens_per_second", "model_flops_utilization", "validation")
+]
+
+
+@pytest.fixture
+def run_here(trained: Path, workplace: Path) -> Path:
+    """A trained run in the workplace, under the name `run`."""
+    return Path(shutil.copytree(trained, workplace / "run"))
+
+
+def make_inputs(folder: Path) -> None:
+    """Files that cannot be trained on."""
+    (folder / "empty.txt").touch()
+    (folder / "blank.txt").write_text(" \n\n", "utf-8")
+    (folder / "short.txt").write_text("你好", "utf-8")
+    (folder / "zeros.txt").write_bytes(b"some text\x00\x01" * 100)
+    (folder / "picture.txt").write_bytes(b"\x89PNG\r\n" + bytes(100))
+    (folder / "damaged.txt").write_bytes("一片新叶落下来。".encode() * 50 + b"\xff\xfe\xff" + "好".encode() * 50)
+    (folder / "cut.jsonl").write_text('{"text": "一片新叶"}\n{"text": "一片\n', "utf-8")
+    (folder / "paper.docx").touch()
+    (folder / "nothing").mkdir()
+    (folder / "pictures").mkdir()
+    (folder / "pictures" / "leaf.png").touch()
+
+
+BAD_INPUT = {
+    "no files named": ([], "name the text to train on"),
+    "missing file": (["missing.txt"], "missing.txt: no such file"),
+    "glob without files": (["x*.txt"], "x*.txt: no text files there"),
+    "empty file": (["empty.txt"], "empty.txt: there is no text"),
+    "white space only": (["blank.txt"], "blank.txt: there is no text"),
+    "empty folder": (["nothing"], "nothing: no text files there; accepted: .txt"),
+    "folder without text": (["pictures"], "pictures: no text files there; accepted: .txt"),
+    "kind of file": (["paper.docx"], "paper.docx: files of this kind cannot be read; accepted: .txt"),
+    "zero bytes": (["zeros.txt"], "zeros.txt: a zero byte at offset 9: this is a binary file"),
+    "picture": (["picture.txt"], "picture.txt: this is a PNG image"),
+    "undecodable bytes": (["damaged.txt"], "damaged.txt: byte 0xFF at offset 1200 is not UTF-8"),
+    "bad JSON": (["cut.jsonl"], "cut.jsonl, line 2: not valid JSON"),
+    "too short to split": (["short.txt"], "short.txt: 7 tokens are too few to train on"),
+    "name too long": (["leaf " * 100], "ile name too long"),
+    "vocabulary too large": (["zh.txt", "--tokenizer", "bpe", "--vocab-size", "50000"], "than this text supports"),
+    "vocabulary too small": (["zh.txt", "--vocab-size", "10"], "the 256 bytes and control tokens take 261"),
+    "vocabulary of bytes": (["zh.txt", "--tokenizer", "bytes", "--vocab-size", "999"], "vocab_size"),
+    "no such tokenizer": (["zh.txt", "--tokenizer", "bpee"], "bpee"),
+    "prompt longer than the context": (["zh.txt", "--prompt", "新叶" * 99], "199 tokens; this model reads at most 32"),
+    "context longer than the text": (["en.txt", "--context", "60000"], "context 60,000 is longer than the"),
+    "heads": (["zh.txt", "--heads", "7"], "width 64 cannot be divided among 7 heads"),
+    "two budgets": (["zh.txt", "--time", "1min"], "give one of --time, --tokens, --epochs and --steps"),
+    "count": (["zh.txt", "--size", "big"], "'big' is not a number such as 5M"),
+    "whole number": (["zh.txt", "--layers", "x"], "layers"),
+    "range": (["zh.txt", "--dropout", "1.5"], "dropout"),
+    "seed too large": (["zh.txt", "--seed", "99999999999999999999"], "seed"),
+    "choice": (["zh.txt", "--architecture", "gpt3"], "'modern', 'llama' or 'gpt2'"),
+    "unknown flag": (["zh.txt", "--layer", "2"], "'--layer'; did you mean '--layers'?"),
+    "rate of another optimizer": (
+        ["zh.txt", "--optimizer", "adamw", "--matrix-learning-rate", "0.1"],
+        "matrix_learning_rate",
+    ),
+    "folder below a file": (["zh.txt", "-o", "zh.txt/run"], "zh.txt/run: cannot write there"),
+    "missing config": (["--config", "missing.yaml"], "missing.yaml: there is no such file"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUT)
+def test_bad_input_is_one_line(xinye, workplace, name):
+    make_inputs(workplace)
+    arguments, says = BAD_INPUT[name]
+    before = contents(workplace)
+    outcome = xinye("pretrain", *TINY, "--steps", "2", *arguments)
+    assert outcome.code == (1 if name in ("folder below a file", "name too long") else 2)
+    assert says in outcome.complaint
+    assert contents(workplace) == before and not (workplace / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (["--size", "350B"], "350,000,000,000 parameters × (4 weight + 4 gradient + 4 optimizer) bytes = 4,200"),
+        (["--width", "8192", "--layers", "96"], "parameters × (4 weight + 4 gradient + 4 optimizer) bytes = "),
+    ],
+)
+def test_too_large_for_the_memory(xinye, workplace, arguments, says):
+    outcome = xinye("pretrain", "en.txt", "--steps", "1", "--context", "32", *arguments)
+    assert outcome.code == 2
+    assert says in outcome.complaint and "GB are free; choose a smaller --size" in outcome.complaint
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("size: 1M\nlayer: 3\n", "unknown key 'layer'; did you mean 'layers'?"),
+        ("cleaning:\n  unicod: NFC\n", "unknown key 'unicod'; did you mean 'unicode'?"),
+        ("size: large\n", "'large' is not a number"),
+        ("steps: 3\ntime: 1min\n", "give one of"),
+        ("- 5M\n", "expected lines such as"),
+        ("size: [5M\n", "not a YAML file"),
+        ("", "expected lines such as"),
+    ],
+)
+def test_bad_config_names_file_and_key(xinye, workplace, text, says):
+    (workplace / "mine.yaml").write_text(text, "utf-8")
+    outcome = xinye("pretrain", "zh.txt", "--config", "mine.yaml")
+    assert outcome.code == 2 and "mine.yaml: " in outcome.complaint and says in outcome.complaint
+
+
+def test_flags_stand_above_the_config(xinye, workplace):
+    lines = ["files: [zh.txt]", "time: 10min", "seed: 5", "cleaning:", "  unicode: NFC", "  minimum_characters: 3"]
+    lines += [f"{flag[2:].replace('-', '_')}: {value}" for flag, value in zip(TINY[::2], TINY[1::2], strict=True)]
+    (workplace / "mine.yaml").write_text("\n".join(lines), "utf-8")
+    outcome = xinye("pretrain", "--config", "mine.yaml", "--steps", "2", "--unicode", "NFKC", "-o", "run")
+    assert outcome.code == 0, outcome.err
+    settings = json.loads(Path("run/training/settings.json").read_text("utf-8"))["settings"]
+    assert (settings["steps"], settings["seed"], settings["width"]) == (2, 5, 64)
+    assert "time" not in settings  # a budget typed stands above any budget of the file
+    assert settings["cleaning"] == {"unicode": "NFKC", "minimum_characters": 3}
+
+
+def test_json_is_the_last_line(xinye, workplace):
+    outcome = xinye("pretrain", "zh.txt", "-o", "my [run]", "--steps", "2", "--json", *TINY)
+    assert outcome.code == 0
+    result = json.loads(outcome.out.splitlines()[-1])
+    assert list(result) == RESULT_KEYS and set(result["validation"]) == {"loss", "bits_per_byte"}
+    assert (result["run"], result["steps"], result["tokens"]) == ("my [run]", 2, 2 * 4 * 32)
+    assert outcome.out.count("\n") == 1
+    assert "xinye generate my [run]" in outcome.err
+
+
+def test_dry_run_writes_nothing(xinye, workplace):
+    before = contents(workplace)
+    outcome = xinye("pretrain", "zh.txt", "--dry-run", "--steps", "2", "-o", "run", "--json", *TINY)
+    assert outcome.code == 0 and contents(workplace) == before
+    for name in ("width", "learning_rate", "steps", "dtype"):
+        assert name in outcome.err
+    result = json.loads(outcome.out)
+    assert result["dry_run"] and result["plan"]["steps"] == 2
+
+
+def test_a_run_that_exists_is_kept(xinye, run_here):
+    before = contents(run_here)
+    outcome = xinye("pretrain", "zh.txt", "-o", "run", "--steps", "2", *TINY)
+    assert outcome.code == 2 and "--resume" in outcome.complaint and "--overwrite" in outcome.complaint
+    assert contents(run_here) == before
+
+
+@pytest.mark.parametrize("arguments", [[], ["--overwrite"], ["--resume"]], ids=str)
+def test_a_folder_that_is_no_run_is_kept(xinye, workplace, arguments):
+    (workplace / "letters").mkdir()
+    (workplace / "letters" / "mother.txt").write_text("亲爱的妈妈", "utf-8")
+    texts = [] if "--resume" in arguments else ["zh.txt", "--steps", "2", *TINY]
+    outcome = xinye("pretrain", *texts, "-o", "letters", *arguments)
+    assert outcome.code == 2 and "letters: " in outcome.complaint
+    assert contents(workplace / "letters") == {"mother.txt": "亲爱的妈妈".encode()}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["empty.txt"], ["damaged.txt"], ["zh.txt", "--heads", "7"], ["zh.txt", "--prompt", "新叶" * 99]],
+    ids=str,
+)
+def test_overwriting_with_bad_input_keeps_the_old_run(xinye, run_here, workplace, arguments):
+    make_inputs(workplace)
+    before = contents(run_here)
+    outcome = xinye("pretrain", *TINY, "--steps", "2", *arguments, "-o", "run", "--overwrite")
+    assert outcome.code == 2 and outcome.complaint
+    assert contents(run_here) == before
+
+
+def test_overwriting_replaces_the_run(xinye, run_here):
+    (run_here / "notes.txt").touch()
+    assert xinye("pretrain", "en.txt", "-o", "run", "--steps", "2", "--overwrite", *TINY).code == 0
+    assert not (run_here / "notes.txt").exists()
+    assert len((run_here / "training" / "metrics.jsonl").read_text("utf-8").splitlines()) == 2 + 1 + 1
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_full_disk_is_seen_before_anything_is_written(xinye, run_here, monkeypatch, exists):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: DISK(10**9, 10**9, 1000))
+    before = contents(run_here)
+    output = "run" if exists else "other"
+    outcome = xinye("pretrain", "zh.txt", "-o", output, "--overwrite", "--steps", "2", *TINY)
+    assert outcome.code == 1 and "MB are free" in outcome.complaint
+    assert contents(run_here) == before and not Path("other").exists()
+
+
+def test_weights_that_leave_the_numbers_are_not_saved(xinye, workplace):
+    rates = ["--learning-rate", "1e38", "--matrix-learning-rate", "1e38"]
+    outcome = xinye("pretrain", "zh.txt", "-o", "run", "--steps", "3", *TINY, *rates)
+    assert outcome.code == 1 and "lower --learning-rate" in outcome.complaint
+    assert not Path("run/model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        ([], "--resume needs the run's folder"),
+        (["-o", "missing"], "missing: there is no run to resume"),
+        (["-o", "run", "--steps", "9"], "steps cannot be given with it"),
+        (["zh.txt", "-o", "run"], "files cannot be given with it"),
+        (["-o", "run", "--overwrite"], "--overwrite"),
+    ],
+)
+def test_resume_takes_only_the_folder(xinye, run_here, arguments, says):
+    before = contents(run_here)
+    outcome = xinye("pretrain", "--resume", *arguments)
+    assert outcome.code == 2 and says in outcome.complaint
+    assert contents(run_here) == before
+
+
+@pytest.mark.parametrize(
+    "name, content, code",
+    [
+        ("settings.json", b"{}", 1),
+        ("settings.json", b'{"settings": {"layer": 3}}', 2),
+        ("plan.json", b"{", 1),
+        ("plan.json", b"{}", 1),
+        ("checkpoint/progress.json", b"{}", 1),
+        ("checkpoint/progress.json", b"", 1),
+        ("checkpoint/model.safetensors", b"\0" * 60, 1),
+        ("checkpoint/optimizer.safetensors", b"", 1),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused_and_kept(xinye, run_here, name, content, code):
+    (run_here / "training" / name).write_bytes(content)
+    before = contents(run_here)
+    outcome = xinye("pretrain", "-o", "run", "--resume")
+    assert outcome.code == code and "run/training" in outcome.complaint
+    assert contents(run_here) == before
+
+
+def test_text_that_changed_is_not_resumed_on(xinye, workplace):
+    assert xinye("pretrain", "zh.txt", "-o", "run", "--steps", "2", *TINY).code == 0
+    with open("zh.txt", "a", encoding="utf-8") as file:
+        file.write("又来了一只小狐狸。")
+    outcome = xinye("pretrain", "-o", "run", "--resume")
+    assert outcome.code == 2 and "changed" in outcome.complaint
+
+
+def test_interrupted_by_a_key_and_resumed(workplace):
+    """The one test with a real process and a real signal."""
+    command = [sys.executable, "-m", "xinye", "pretrain", "-o", "run"]
+    process = subprocess.Popen(
+        [*command, "zh.txt", "--steps", "100000", "--evaluations", "1", "--json", *TINY],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"},
+    )
+    metrics = workplace / "run" / "training" / "metrics.jsonl"
+    until = time.monotonic() + 120
+    while not (metrics.exists() and metrics.stat().st_size > 1000):
+        assert process.poll() is None and time.monotonic() < until, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    done = json.loads(out.splitlines()[-1])["steps"]
+    assert f"stopped after step {done:,}; go on with: xinye pretrain -o run --resume" in err.splitlines()[-1]
+    assert json.loads((workplace / "run/training/checkpoint/progress.json").read_text("utf-8"))["step"] == done
+    assert (workplace / "run" / "model.safetensors").is_file()

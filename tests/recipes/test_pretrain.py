@@ -1,0 +1,231 @@
+"""A run as a whole: the same again, interrupted and resumed, validated on the same text, and loaded elsewhere."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from xinye import machine
+from xinye.checkpoints.huggingface import load_model
+from xinye.errors import XinyeError
+from xinye.recipes import pretrain as recipe
+from xinye.recipes.pretrain import Run, pretrain
+from xinye.recipes.settings import PretrainSettings
+from xinye.recipes.watcher import Watcher
+from xinye.training.loop import Step
+
+STEPS = 6
+WEIGHTS = ("model.safetensors", "training/checkpoint/model.safetensors", "training/checkpoint/optimizer.safetensors")
+
+
+def settings(workplace: Path, name: str = "run", **changes: Any) -> PretrainSettings:
+    values = {
+        "files": (str(workplace / "zh.txt"),),
+        "output": workplace / name,
+        "size": "1M",
+        "layers": 1,
+        "width": 64,
+        "context": 32,
+        "batch_size": 4,
+        "steps": STEPS,
+        "evaluations": 2,
+        "tokenizer": "char",
+        "dtype": "float32",
+        "compile": "no",
+    }
+    return PretrainSettings(**{**values, **changes})
+
+
+def run_of(workplace: Path, name: str = "run", **changes: Any) -> Run:
+    run = pretrain(settings(workplace, name, **changes))
+    assert run is not None
+    return run
+
+
+def resume(folder: Path) -> Run:
+    run = pretrain(PretrainSettings(output=folder), resume=True)
+    assert run is not None
+    return run
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in WEIGHTS)
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "training" / "metrics.jsonl").read_text("utf-8").splitlines()]
+
+
+class Interrupting(Watcher):
+    """Presses Ctrl-C, or pulls the plug, after a step."""
+
+    def __init__(self, after: int, killed: bool = False) -> None:
+        self.after, self.killed = after, killed
+
+    def step(self, step: Step, steps: int) -> None:
+        if step.step == self.after:
+            if self.killed:
+                raise SystemExit("killed")
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("optimizer", ["muon", "adamw", "sgd"])
+def test_resumed_after_an_interrupt_bitwise(workplace, dtype, optimizer):
+    if dtype == "bfloat16" and machine.fast_dtype(torch.device("cpu"))[0] != torch.bfloat16:
+        pytest.skip("this machine does not multiply bf16")
+    changes = {"dtype": dtype, "optimizer": optimizer, "dropout": 0.1}
+    whole = run_of(workplace, "whole", **changes)
+    part = pretrain(settings(workplace, "part", **changes), Interrupting(after=4))
+    assert part is not None and part.interrupted and part.steps == 4
+    assert not same_weights(workplace / "whole", workplace / "part")
+    end = resume(workplace / "part")
+    assert not end.interrupted and end.steps == STEPS and end.tokens == whole.tokens
+    assert same_weights(workplace / "whole", workplace / "part")
+    assert end.validation == whole.validation
+
+
+def test_resumed_after_a_kill_bitwise(workplace):
+    whole = run_of(workplace, "whole")
+    with pytest.raises(SystemExit):
+        pretrain(settings(workplace, "part"), Interrupting(after=5, killed=True))
+    assert json.loads((workplace / "part/training/checkpoint/progress.json").read_text("utf-8"))["step"] == 3
+    assert resume(workplace / "part").validation == whole.validation
+    assert same_weights(workplace / "whole", workplace / "part")
+
+
+def test_resuming_derives_nothing_anew(workplace, monkeypatch):
+    """Steps, dropout and micro-batches of a time budget came from a speed and a memory that may be others today."""
+    changes = {"steps": None, "time": "1s", "micro_batch_size": None}
+    part = pretrain(settings(workplace, "part", **changes), Interrupting(after=1))
+    assert part is not None
+    before = json.loads((workplace / "part/training/plan.json").read_text("utf-8"))["values"]
+    monkeypatch.setattr(machine, "matrix_flops_per_second", lambda device, dtype: 1e15)
+    monkeypatch.setattr(machine, "memory_bytes", lambda device: 3_000_000)
+    planned: dict[str, Any] = {}
+
+    class Listening(Watcher):
+        def plan(self, plan: Any) -> None:
+            planned.update(plan.values)
+
+    pretrain(PretrainSettings(output=workplace / "part"), Listening(), resume=True)
+    assert planned == before
+
+
+def test_a_finished_run_resumes_to_itself(workplace):
+    run = run_of(workplace)
+    before = {name: (workplace / "run" / name).read_bytes() for name in WEIGHTS}
+    again = resume(workplace / "run")
+    assert (again.steps, again.validation) == (run.steps, run.validation)
+    assert before == {name: (workplace / "run" / name).read_bytes() for name in WEIGHTS}
+
+
+def test_the_same_seed_gives_the_same_run(workplace):
+    one, two, other = (run_of(workplace, name, seed=seed) for name, seed in (("a", 0), ("b", 0), ("c", 1)))
+    assert same_weights(workplace / "a", workplace / "b") and one.validation == two.validation
+    assert not same_weights(workplace / "a", workplace / "c") and one.validation != other.validation
+
+
+def test_micro_batches_change_no_result(workplace):
+    """Only the rounding of sums."""
+    whole, cut = run_of(workplace, "whole"), run_of(workplace, "cut", micro_batch_size=1)
+    assert cut.validation["loss"] == pytest.approx(whole.validation["loss"], rel=1e-4)
+    losses = [[line["loss"] for line in lines(workplace / name) if line["kind"] == "step"] for name in ("whole", "cut")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_it_learns(workplace):
+    run_of(workplace, steps=60)
+    losses = [line["loss"] for line in lines(workplace / "run") if line["kind"] == "step"]
+    assert losses[-1] < losses[0] - 1
+
+
+def test_validation_is_always_on_the_same_tokens(workplace, monkeypatch):
+    seen: list[list[list[int]]] = []
+
+    def watched(model: Any, batches: Any, lengths: Any) -> dict[str, float]:
+        batches = list(batches)
+        seen.append([row for batch in batches for row in batch.tokens.tolist()])
+        return evaluate(model, batches, lengths)
+
+    evaluate = recipe.evaluate
+    monkeypatch.setattr(recipe, "evaluate", watched)
+    run_of(workplace, "a", evaluations=3)
+    run_of(workplace, "b", evaluations=3, seed=1)
+    *during, last = seen[: len(seen) // 2]
+    assert len(during) == 2 and during[0] == during[1] == last[: len(during[0])]
+    assert seen[: len(seen) // 2] == seen[len(seen) // 2 :]
+
+
+def test_metrics_hold_a_line_for_each_step(workplace):
+    run = run_of(workplace)
+    records = lines(workplace / "run")
+    steps = [record for record in records if record["kind"] == "step"]
+    assert [record["step"] for record in steps] == list(range(1, STEPS + 1))
+    assert set(steps[0]) == {"kind", "step", "loss", "gradient_norm", "rate_factor", "tokens", "seconds"}
+    assert [(record["kind"], record["step"]) for record in records if record["kind"] != "step"] == [
+        ("validation", 3),
+        ("result", STEPS),
+    ]
+    assert records[-1]["bits_per_byte"] == pytest.approx(run.validation["bits_per_byte"], abs=1e-5)
+    assert records[-1]["sample"]
+    saved = json.loads((workplace / "run" / "training" / "result.json").read_text("utf-8"))
+    assert saved["validation"] == run.validation and saved["parameters"] == run.parameters
+
+
+@pytest.mark.parametrize("architecture", ["modern", "llama", "gpt2"])
+@pytest.mark.parametrize("kind", ["bpe", "char", "bytes"])
+def test_a_run_loads_in_transformers(workplace, architecture, kind):
+    run = run_of(workplace, architecture=architecture, tokenizer=kind, steps=2, evaluations=1)
+    model, tokenizer = load_model(run.run)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(run.run, dtype=torch.float32).eval()
+    their_tokenizer = transformers.AutoTokenizer.from_pretrained(run.run)
+    text = "小兔豆豆 found a leaf 🍂"[:20]
+    ids = tokenizer.encode(text)[:30]
+    assert their_tokenizer(text, add_special_tokens=False).input_ids[:30] == ids
+    tokens = torch.tensor([[tokenizer.bos_id, *ids]])
+    with torch.no_grad():
+        ours, expected = model.eval()(tokens), theirs(tokens).logits
+    assert float((ours - expected).abs().max() / expected.abs().max()) <= 1e-5
+    assert theirs.num_parameters() == run.parameters
+
+
+def test_a_tokenizer_trained_before_is_used(workplace, trained):
+    run = run_of(workplace, tokenizer=str(trained), steps=1)
+    assert (Path(run.run) / "tokenizer.json").read_bytes() == (trained / "tokenizer.json").read_bytes()
+
+
+def test_without_a_name_a_new_folder_is_found(workplace):
+    names = [run_of(workplace, output=None, steps=1).run for _ in range(2)]
+    assert names == [str(Path("runs/zh")), str(Path("runs/zh-1"))]
+
+
+def test_bits_per_byte_do_not_depend_on_the_tokenizer_much(workplace):
+    """A model that has learned nothing needs log2(V) bits a token; bits per byte say what that is worth."""
+    bits = {
+        kind: run_of(workplace, kind, tokenizer=kind, steps=1).validation["bits_per_byte"] for kind in ("bytes", "char")
+    }
+    assert 7.5 < bits["bytes"] < 8.5 and 2.5 < bits["char"] < 4
+
+
+def test_a_failed_evaluation_keeps_the_last_checkpoint(workplace, monkeypatch):
+    """Whatever ends a run, what was saved before is there and goes on."""
+    calls = 0
+    evaluate = recipe.evaluate
+
+    def failing(*arguments: Any) -> dict[str, float]:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise XinyeError("no room", exit_code=1)
+        return evaluate(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recipe, "evaluate", failing)
+        with pytest.raises(XinyeError):
+            run_of(workplace, evaluations=3)
+    assert resume(workplace / "run").steps == STEPS

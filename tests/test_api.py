@@ -1,0 +1,81 @@
+"""The Python face: the same words as on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+import xinye as package
+from xinye import XinyeError
+
+TINY = {"size": "1M", "layers": 1, "width": 64, "context": 32, "batch_size": 4, "tokenizer": "char", "compile": "no"}
+
+
+@pytest.fixture(scope="module")
+def model(trained: Path) -> package.Model:
+    return package.load(trained)
+
+
+def test_pretrain_then_load(workplace):
+    run = package.pretrain("zh.txt", "run", steps=2, **TINY)
+    assert (run.run, run.steps, run.interrupted) == ("run", 2, False)
+    assert set(run.validation) == {"loss", "bits_per_byte"}
+    assert package.load(run.run).gpt.config.parameters == run.parameters
+
+
+def test_pretrain_takes_several_files_and_keeps_what_is_there(workplace):
+    files = [workplace / "zh.txt", "en.txt"]
+    assert package.pretrain(files, "run", steps=1, **TINY).steps == 1
+    with pytest.raises(XinyeError, match="this run exists"):
+        package.pretrain(files, "run", steps=1, **TINY)
+    assert package.pretrain(files, "run", overwrite=True, steps=2, **TINY).steps == 2
+
+
+def test_pretrain_names_the_nearest_setting(workplace):
+    with pytest.raises(XinyeError, match="unknown key 'sise'; did you mean 'size'"):
+        package.pretrain("zh.txt", sise="1M")
+    with pytest.raises(XinyeError, match="steps"):
+        package.pretrain("zh.txt", steps=0)
+    with pytest.raises(XinyeError, match=r"missing\.txt: no such file"):
+        package.pretrain("missing.txt", "run", steps=1)
+
+
+def test_generate(model):
+    texts = model.generate("小兔", max_tokens=8, n=3, seed=1)
+    assert len(set(texts)) == 3 and texts == model.generate("小兔", max_tokens=8, n=3, seed=1)
+    assert texts != model.generate("小兔", max_tokens=8, n=3, seed=2)
+    assert len(set(model.generate("小兔", max_tokens=8, n=3, temperature=0))) == 1
+    assert len(model.generate(max_tokens=4)) == 1
+
+
+def test_the_stream_is_the_text(model):
+    pieces = list(model.stream("小兔豆豆", max_tokens=20, seed=3))
+    assert len(pieces) > 1 and "".join(pieces) == model.generate("小兔豆豆", max_tokens=20, seed=3)[0]
+
+
+def test_complete_tells_why_it_ended(model):
+    one, two = model.complete(["小兔", "小兔豆豆"], max_tokens=3, seed=1)
+    assert one.finish_reason in ("stop", "length") and 1 <= one.completion_tokens <= 3
+    assert two.prompt_tokens == one.prompt_tokens + 2
+    assert model.complete([]) == []
+
+
+def test_wrong_use_is_said_at_once(model):
+    long = "小兔豆豆" * 20
+    with pytest.raises(XinyeError, match="the prompt has 81 tokens"):
+        model.generate(long)
+    with pytest.raises(XinyeError, match="the prompt has 81 tokens"):
+        model.stream(long)  # before the first piece is asked for
+    with pytest.raises(XinyeError, match="unknown key 'temprature'; did you mean 'temperature'"):
+        model.generate("小兔", temprature=1)
+    with pytest.raises(XinyeError, match="top_p"):
+        model.stream("小兔", top_p=2)
+    with pytest.raises(XinyeError, match="there is no such folder"):
+        package.load("missing")
+
+
+def test_names():
+    assert {"Model", "Run", "Tokenizer", "XinyeError", "load", "pretrain"} <= set(package.__all__)
+    for name in package.__all__:
+        assert getattr(package, name).__doc__
+    with pytest.raises(AttributeError, match="train_everything"):
+        package.train_everything  # noqa: B018
