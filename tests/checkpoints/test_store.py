@@ -142,7 +142,7 @@ def test_a_full_disk_while_saving_keeps_what_was_saved(tmp_path, monkeypatch, fa
 
     with monkeypatch.context() as patch:
         patch.setattr(store, failing, full)
-        with pytest.raises(XinyeError, match="cannot save .*No space left on device") as error:
+        with pytest.raises(XinyeError, match=r"cannot save .*No space left on device") as error:
             save_checkpoint(tmp_path, model, TOKENIZER, optimizers, {"step": 3, "seconds": 2.0})
     assert error.value.exit_code == 1
     assert load_checkpoint(tmp_path, *trainer())["step"] == (3 if failing == "save_model" else 2)

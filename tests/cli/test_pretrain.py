@@ -11,6 +11,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+
 from conftest import TINY, contents
 
 DISK = namedtuple("DISK", "total used free")

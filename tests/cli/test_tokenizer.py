@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import contents
 
+from conftest import contents
 from xinye.data.tokenizer import Tokenizer
 
 

@@ -12,23 +12,39 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
 @pytest.mark.parametrize(
     "text, count",
-    [("5M", 5_000_000), ("5m", 5_000_000), ("350000", 350_000), ("1.5B", 1_500_000_000), ("20k", 20_000), (" 1M ", 10**6)],
-)  # fmt: skip
+    [
+        ("5M", 5_000_000),
+        ("5m", 5_000_000),
+        ("350000", 350_000),
+        ("1.5B", 1_500_000_000),
+        ("20k", 20_000),
+        (" 1M ", 10**6),
+    ],
+)
 def test_counts(text, count):
     assert parse_count(text, "size") == count
 
 
 @pytest.mark.parametrize("text", ["", "M", "0", "-5M", "5X", "5MM", "five", "1e6", "0.0001"])
 def test_what_is_no_count(text):
-    with pytest.raises(XinyeError, match="size .* is not a number"):
+    with pytest.raises(XinyeError, match=r"size .* is not a number"):
         parse_count(text, "size")
 
 
 @pytest.mark.parametrize(
     "text, seconds",
-    [("90s", 90), ("10min", 600), ("10 min", 600), ("10 minutes", 600), ("1.5h", 5400), ("1h30min", 5400), ("2days", 172_800),
-     ("5m", 300), ("1 hour", 3600)],
-)  # fmt: skip
+    [
+        ("90s", 90),
+        ("10min", 600),
+        ("10 min", 600),
+        ("10 minutes", 600),
+        ("1.5h", 5400),
+        ("1h30min", 5400),
+        ("2days", 172_800),
+        ("5m", 300),
+        ("1 hour", 3600),
+    ],
+)
 def test_durations(text, seconds):
     assert parse_time(text) == seconds
 

@@ -197,15 +197,15 @@ def budget_reason(settings: PretrainSettings) -> str:
     return f"{settings.tokens} tokens" if settings.tokens else f"{settings.epochs:g} times the text"
 
 
-def regularisation(plan: Plan, settings: PretrainSettings, windows: int, steps: int, flops_per_second: float) -> None:
+def regularisation(plan: Plan, settings: PretrainSettings, windows: int, steps: int, tokens_per_second: float) -> None:
     """Dropout against learning the text by heart; compiling where the run is long enough to win the time back."""
     values = plan.values
     times = steps * values["batch_size"] / windows
-    dropout = 0.2 if times > 6 else 0.1 if times > 1.5 else 0.0
+    dropout = 0.2 if times > 8 else 0.1 if times > 4 else 0.0
     plan.choose("dropout", settings.dropout, dropout, f"the text is read about {times:.1f} times")
-    flops = 6 * values["parameters"] * steps * values["batch_size"] * values["context"]
+    seconds = steps * values["batch_size"] * values["context"] / tokens_per_second
     compiler = values["device"] == "cuda" or shutil.which("g++") or shutil.which("clang++")
-    worth = bool(compiler) and values["device"] != "mps" and flops / (0.4 * flops_per_second) > 180
+    worth = bool(compiler) and values["device"] != "mps" and seconds > 180
     reason = "the run is long enough to win back compiling" if worth else "compiling takes longer than it wins here"
     given = None if settings.compile == "auto" else settings.compile == "yes"
     plan.choose("compile", given, worth, reason if compiler else "no C++ compiler here")

@@ -30,6 +30,7 @@ from xinye.errors import XinyeError, checked
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
+from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.recipes import plan as planning
 from xinye.recipes.plan import Plan
@@ -80,19 +81,18 @@ def pretrain(
     planning.rates(plan, settings, config)
     planning.precision(plan, settings, device)
     values = plan.values
-    speed = machine.matrix_flops_per_second(device, getattr(torch, values["dtype"]))
-    guess = 0.4 * speed / config.flops_per_token(config.max_position_embeddings)  # tokens per second
+    micro_batches = partial(batches_of_step, text.training, values["batch_size"], values["micro_batch_size"])
+    watcher.stage("measuring the speed")
+    guess = first_speed(config, values["dtype"], micro_batches(0)[0].to(device))
     expected = planning.expected_steps(settings, len(text.training), values, guess)
-    planning.regularisation(plan, settings, len(text.training), expected, speed)
+    planning.regularisation(plan, settings, len(text.training), expected, guess)
     config = replace(config, dropout=values["dropout"])
 
     model = GPT(config).to(device)
     model.compute_dtype = getattr(torch, values["dtype"])
     loss_sum = loss_function(model, compiled=values["compile"], device=device)
-    micro_batches = partial(batches_of_step, text.training, values["batch_size"], values["micro_batch_size"])
     optimizers = make_all(model, settings, values)
     if settings.time is not None or not (settings.tokens or settings.epochs or settings.steps):
-        watcher.stage("measuring the speed")
         seconds = parse_time(settings.time or "10min")
         steps, reason = calibrate(model, loss_sum, optimizers, micro_batches, text, settings, values, seconds)
         optimizers = make_all(model, settings, values)
@@ -111,8 +111,7 @@ def pretrain(
     else:
         start_run(output, settings, plan, overwrite)
     return run_training(
-        output, settings, plan, text, model, optimizers, loss_sum, micro_batches, first_step, trained_seconds, speed,
-        watcher,
+        output, settings, plan, text, model, optimizers, loss_sum, micro_batches, first_step, trained_seconds, watcher,
     )  # fmt: skip
 
 
@@ -145,6 +144,21 @@ def make_all(model: GPT, settings: PretrainSettings, values: dict[str, Any]) -> 
         values.get("matrix_learning_rate", 0.0),
         values["weight_decay"],
     )
+
+
+def first_speed(config: GPTConfig, dtype: str, batch: Batch) -> float:
+    """Tokens per second of a model as it stands, by one micro-batch forward and backward after another to warm up."""
+    model = GPT(config).to(batch.tokens.device)
+    model.compute_dtype = getattr(torch, dtype)
+    model.initialize(0)
+    seconds = 0.0
+    for _ in range(2):
+        begin = time.perf_counter()
+        loss = model.loss(batch.tokens, batch.targets, batch.positions, batch.documents)
+        loss.backward()
+        float(loss.detach())  # waits for the device
+        seconds = time.perf_counter() - begin
+    return batch.tokens.numel() / seconds
 
 
 def calibrate(
@@ -207,8 +221,8 @@ def saved_settings(output: Path) -> PretrainSettings:
     plan = read_json(output / "training" / "plan.json")["values"]
     derived = {name: value for name, value in plan.items() if name in PretrainSettings.model_fields}
     derived |= {"compile": "yes" if plan["compile"] else "no", "tokenizer": str(output), "output": output}
-    budgets = dict.fromkeys(("time", "tokens", "epochs"))
-    return checked(PretrainSettings, read_json(path)["settings"] | derived | budgets, str(path))
+    without = dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))  # steps and tokenizer say it
+    return checked(PretrainSettings, read_json(path)["settings"] | derived | without, str(path))
 
 
 def start_run(output: Path, settings: PretrainSettings, plan: Plan, overwrite: bool) -> None:
@@ -265,7 +279,6 @@ def run_training(
     micro_batches: Callable[[int], list[Batch]],
     first_step: int,
     trained_seconds: float,
-    speed: float,
     watcher: Watcher,
 ) -> Run:
     """Take the steps; validate, write a sample and save at even distances and at the end; note everything."""
@@ -307,8 +320,7 @@ def run_training(
             note(kind="result", step=done, seconds=seconds, sample=sample, **figures)
             watcher.validated(done, figures["loss"], figures["bits_per_byte"], sample)
     per_second = tokens / max(1e-9, seconds - trained_seconds)
-    dtype = getattr(torch, values["dtype"])
-    speed = max(speed, machine.matrix_flops_per_second(machine.device(), dtype))  # others may have been at work before
+    speed = machine.matrix_flops_per_second(machine.device(), getattr(torch, values["dtype"]))
     run = Run(
         run=str(output),
         parameters=config.parameters,

@@ -50,7 +50,7 @@ class PretrainSettings(BaseModel):
     steps: int | None = Field(None, ge=1, description="take this many optimizer steps")
     architecture: Literal["modern", "llama", "gpt2"] = Field("modern", description="saved as Qwen3, Llama or GPT-2")
     tokenizer: str = Field("bpe", description="bpe, char or bytes to train one; or the folder of a trained one")
-    seed: int = Field(0, ge=0, description="the same seed gives the same run")
+    seed: int = Field(0, ge=0, le=2**31, description="the same seed gives the same run")
 
     field: str | None = Field(None, description="the column or key that holds the text")
     document_separator: str | None = Field(
@@ -88,10 +88,14 @@ class PretrainSettings(BaseModel):
     prompt: str = Field("", description="what samples during training begin with")
 
     @model_validator(mode="after")
-    def _one_budget(self) -> "PretrainSettings":
+    def _nothing_without_effect(self) -> "PretrainSettings":
         given = [name for name in ("time", "tokens", "epochs", "steps") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"give one of --time, --tokens, --epochs and --steps, not {' and '.join(given)}")
+        if self.vocab_size is not None and self.tokenizer not in ("bpe", "char"):
+            raise ValueError("vocab_size has no effect on a tokenizer that is not learned; leave it out")
+        if self.matrix_learning_rate is not None and self.optimizer != "muon":
+            raise ValueError("matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon")
         return self
 
     @field_validator("size", "tokens")

@@ -70,6 +70,8 @@ def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Te
     )
     derived, reason = context_length(size, lengths, training_tokens)
     context: int = plan.choose("context", settings.context, derived, reason)
+    if context > training_tokens:
+        raise XinyeError(f"context {context:,} is longer than the text to train on, {training_tokens:,} tokens")
     training = Windows(corpus.tokens, spans, context, tokenizer.bos_id, settings.seed)
     validation = Windows(corpus.tokens, held_out, context, tokenizer.bos_id, shuffle=False)
     return Text(tokenizer, training, validation)
