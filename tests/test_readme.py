@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+
 from xinye.cli.main import main
 from xinye.data.stories import stories
 
@@ -57,5 +58,5 @@ def test_the_commands_of_the_readme_work(small_world, capsys):
 
 def test_the_python_of_the_readme_works(small_world, capsys):
     lines = python("README.md").replace('size="5M", time="10min"', 'size="1M", layers=1, width=64, context=32, steps=2')
-    exec(compile("import xinye\n" + lines.replace("max_tokens=200", "max_tokens=8"), "README.md", "exec"), {})  # noqa: S102
+    exec(compile("import xinye\n" + lines.replace("max_tokens=200", "max_tokens=8"), "README.md", "exec"), {})
     assert Path("runs/novel/config.json").is_file()

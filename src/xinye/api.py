@@ -39,20 +39,20 @@ class Model:
     def stream(self, prompt: str = "", **sampling: Any) -> Iterator[str]:
         """One text, piece by piece as it is written; the pieces joined are the whole text."""
         settings = checked(Sampling, sampling, "generate")
-        for _, piece in generate(self.gpt, self.tokenizer, [self._start(prompt, settings)], settings):
-            yield piece
+        continuations = [self._start(prompt)]
+        return (piece for _, piece in generate(self.gpt, self.tokenizer, continuations, settings))
 
     def complete(self, prompts: Sequence[str], **sampling: Any) -> list[Continuation]:
         """A continuation of each prompt, all written at once, with why each ended and its number of tokens."""
         settings = checked(Sampling, sampling, "generate")
-        continuations = [self._start(prompt, settings) for prompt in prompts]
+        continuations = [self._start(prompt) for prompt in prompts]
         if continuations:
             for _ in generate(self.gpt, self.tokenizer, continuations, settings):
                 pass
         return continuations
 
-    def _start(self, prompt: str, settings: Sampling) -> Continuation:
-        return start(self.tokenizer, prompt, self.gpt.config.max_position_embeddings, settings.stop)
+    def _start(self, prompt: str) -> Continuation:
+        return start(self.tokenizer, prompt, self.gpt.config.max_position_embeddings)
 
 
 def load(model: str | Path) -> Model:

@@ -58,9 +58,9 @@ def write(
     model: GPT, prompts: Sequence[str], sampling: Sampling, stop: Sequence[str] = ()
 ) -> tuple[list[Continuation], list[list[str]]]:
     """The finished texts, and the pieces that came of each."""
-    sequences = [start(TOKENIZER, prompt, model.config.max_position_embeddings, stop) for prompt in prompts]
+    sequences = [start(TOKENIZER, prompt, model.config.max_position_embeddings) for prompt in prompts]
     pieces: list[list[str]] = [[] for _ in prompts]
-    for number, piece in generate(model, TOKENIZER, sequences, sampling):
+    for number, piece in generate(model, TOKENIZER, sequences, sampling.model_copy(update={"stop": tuple(stop)})):
         pieces[number].append(piece)
     return sequences, pieces
 

@@ -48,12 +48,12 @@ def main(arguments: list[str] | None = None) -> int:
     except XinyeError as error:
         print(f"xinye {verb}: {str(error).removeprefix(f'{verb}: ')}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print(f"xinye {verb}: interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader, such as `head`, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        print(f"xinye {verb}: interrupted", file=sys.stderr)
+        return 130
     except (OSError, MemoryError) as error:  # a full disk, a folder that is not ours: nothing a traceback explains
         print(f"xinye {verb}: {' '.join(str(error).split())[:300] or 'out of memory'}", file=sys.stderr)
         return 1

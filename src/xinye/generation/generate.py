@@ -20,7 +20,6 @@ class Continuation:
     """One text that is being written."""
 
     tokens: list[int]  # `<bos>`, the prompt, and what was written
-    stream: TextStream
     prompt_tokens: int
     forgotten: int = 1  # where what is still read begins, behind `<bos>`
     finish_reason: Literal["stop", "length"] | None = None
@@ -35,12 +34,12 @@ class Continuation:
         return len(self.tokens) - self.prompt_tokens
 
 
-def start(tokenizer: Tokenizer, prompt: str, context: int, stop: Sequence[str] = ()) -> Continuation:
+def start(tokenizer: Tokenizer, prompt: str, context: int) -> Continuation:
     """A sequence that begins with a prompt; raises `XinyeError` where that alone fills the context."""
     tokens = [tokenizer.bos_id, *tokenizer.encode(prompt)]
     if len(tokens) > context:
         raise XinyeError(f"the prompt has {len(tokens)} tokens; this model reads at most {context}: shorten it")
-    return Continuation(tokens, TextStream(tokenizer.token_bytes, stop), len(tokens))
+    return Continuation(tokens, len(tokens))
 
 
 @torch.inference_mode()
@@ -54,23 +53,24 @@ def generate(
     """
     device, context = model.lm_head.weight.device, model.config.max_position_embeddings
     generator = torch.Generator().manual_seed(secrets.randbits(63) if sampling.seed is None else sampling.seed)
+    streams = [TextStream(tokenizer.token_bytes, sampling.stop) for _ in sequences]
     was_training = model.training
     model.eval()
     try:
         logits, cache, padding = _read(model, tokenizer, sequences, device)
         while True:
             chosen = next_tokens(logits, sampling, [sequence.tokens for sequence in sequences], generator)
-            for number, (sequence, token) in enumerate(zip(sequences, chosen.tolist(), strict=True)):
+            for number, (sequence, stream, token) in enumerate(zip(sequences, streams, chosen.tolist(), strict=True)):
                 if sequence.finish_reason is not None:
                     continue
                 sequence.tokens.append(token)
-                text = sequence.stream.push(token)
-                if token == tokenizer.eos_id or sequence.stream.stopped:
+                text = stream.push(token)
+                if token == tokenizer.eos_id or stream.stopped:
                     sequence.finish_reason = "stop"
                 elif sequence.completion_tokens >= sampling.max_tokens:
                     sequence.finish_reason = "length"
                 if sequence.finish_reason is not None:
-                    text += sequence.stream.finish()
+                    text += stream.finish()
                 if text:
                     sequence.pieces.append(text)
                     yield number, text

@@ -75,6 +75,7 @@ def pretrain(
 
     plan = Plan()
     text = prepare_text(settings, plan, watcher)
+    start(text.tokenizer, settings.prompt, text.training.context)  # a prompt that is too long is told of now
     config = planning.shape(plan, settings, text.tokenizer.vocab_size, text.training.context)
     device = machine.device()
     planning.batches(plan, settings, config, device)
@@ -228,14 +229,15 @@ def saved_settings(output: Path) -> PretrainSettings:
 def start_run(output: Path, settings: PretrainSettings, plan: Plan, overwrite: bool) -> None:
     needed = plan.values["parameters"] * 4 * 5  # the model twice while it is replaced, weights and optimizer beside
     try:
-        if overwrite and output.exists():
-            shutil.rmtree(output)
-        (output / "training").mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(output).free
+        existing = next(folder for folder in (output, *output.absolute().parents) if folder.is_dir())
+        free = shutil.disk_usage(existing).free
         if free < needed:
             raise XinyeError(
                 f"{output}: saving needs {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free there", exit_code=1
             )
+        if overwrite and output.exists():
+            shutil.rmtree(output)
+        (output / "training").mkdir(parents=True, exist_ok=True)
         data = {
             "format": FORMAT,
             "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"output"}),
@@ -247,7 +249,7 @@ def start_run(output: Path, settings: PretrainSettings, plan: Plan, overwrite: b
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
+def interruptible(watcher: Watcher) -> Iterator[Callable[[], bool]]:
     """Inside, the first Ctrl-C only sets a flag, which the function tells; the second one ends the program as usual."""
     asked = False
 
@@ -255,6 +257,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         nonlocal asked
         asked = True
         signal.signal(signal.SIGINT, before)
+        watcher.stage("finishing this step and saving; Ctrl-C again leaves at once")
 
     in_main_thread = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, ask) if in_main_thread else None
@@ -291,7 +294,10 @@ def run_training(
     figures: dict[str, float] = {}
     done, tokens, seconds = first_step, 0, trained_seconds
     model.train()
-    with interruptible() as interrupted, open(output / "training" / "metrics.jsonl", "a", encoding="utf-8") as metrics:
+    with (
+        interruptible(watcher) as interrupted,
+        open(output / "training" / "metrics.jsonl", "a", encoding="utf-8") as metrics,
+    ):
 
         def note(**record: Any) -> None:
             metrics.write(json.dumps(record, ensure_ascii=False) + "\n")
