@@ -59,7 +59,8 @@ def test_unknown_verb(xinye, verb, nearest):
 
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
 def test_unknown_flag_names_the_nearest(xinye, verb):
-    outcome = xinye(*verb, "--jsn")
+    needed = {"generate": ["run"], "tokenizer": ["text.txt", "-o", "mine"]}.get(verb[0], [])
+    outcome = xinye(*verb, *needed, "--jsn")
     assert outcome.code == 2 and "'--jsn'; did you mean '--json'?" in outcome.complaint
 
 

@@ -73,8 +73,9 @@ class Interrupting(Watcher):
             signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("optimizer", ["muon", "adamw", "sgd"])
+@pytest.mark.parametrize(
+    "dtype, optimizer", [("float32", "muon"), ("bfloat16", "muon"), ("float32", "adamw"), ("float32", "sgd")]
+)
 def test_resumed_after_an_interrupt_bitwise(workplace, dtype, optimizer):
     if dtype == "bfloat16" and machine.fast_dtype(torch.device("cpu"))[0] != torch.bfloat16:
         pytest.skip("this machine does not multiply bf16")

@@ -55,6 +55,12 @@ def test_what_is_no_duration(text):
         parse_time(text)
 
 
+def test_plain_numbers_and_truth_values():
+    """YAML reads `compile: no` as false and `tokens: 20000000` as a number; Python has numbers of its own."""
+    settings = checked(PretrainSettings, {"compile": False, "tokens": 20_000_000, "size": 5_000_000}, "x")
+    assert (settings.compile, settings.tokens, settings.size) == ("no", "20000000", "5000000")
+
+
 def test_one_budget_at_most():
     assert checked(PretrainSettings, {"time": "5min"}, "x").time == "5min"
     with pytest.raises(XinyeError, match="not tokens and steps"):

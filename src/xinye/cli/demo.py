@@ -16,7 +16,7 @@ WORDS = {
         "own": "A GPT that knows nothing will read your text for about {time}. Watch it learn.",
         "now": "What it writes now:",
         "known": "{good} of {count} of its stories are consistent and new: what was lost is what is found, who "
-        "left is\nwho returns, and none of them was in the {stories:,} it read.",
+        "left is who returns, and none of them was in the {stories:,} it read.",
         "fault": "What goes wrong when it goes wrong: {fault}",
         "lies": "{parameters:,} parameters, {seconds:.0f} s of training, {bits:.3f} bits per byte of text it had not "
         "seen. The run lies in {run}",
@@ -26,7 +26,7 @@ WORDS = {
         "begin": "一个什么都不会的 GPT，马上要读一个小小世界里的短故事，大约 {time}。看它怎样学会写字。",
         "own": "一个什么都不会的 GPT，马上要读你的文字，大约 {time}。看它怎样学会写字。",
         "now": "它现在这样写：",
-        "known": "它讲的 {count} 个故事里，{good} 个前后一致，而且是新的：丢了什么就找到什么，谁走了就是谁回来，\n"
+        "known": "它讲的 {count} 个故事里，{good} 个前后一致，而且是新的：丢了什么就找到什么，谁走了就是谁回来，"
         "读过的 {stories:,} 个故事里一个也没有它们。",
         "fault": "出错的时候是这样错的：{fault}",
         "lies": "{parameters:,} 个参数，训练 {seconds:.0f} 秒；没读过的文字，每字节 {bits:.3f} 比特。运行结果在 {run}",

@@ -56,7 +56,7 @@ def demo(files: Sequence[str], language: str, time: str, output: Path | None, wa
         output=output,
         size="1M",
         time=time,
-        evaluations=8,
+        evaluations=14,
         compile="no",
     )
     run = pretrain(settings, watcher, overwrite=True)

@@ -13,7 +13,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from xinye.data.cleaning import Cleaning
 from xinye.errors import XinyeError, checked
 
-_UNITS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600, "d": 86400}
+_UNITS = {
+    "s": 1,
+    "sec": 1,
+    "second": 1,
+    "m": 60,
+    "min": 60,
+    "minute": 60,
+    "h": 3600,
+    "hour": 3600,
+    "d": 86400,
+    "day": 86400,
+}
 
 
 def parse_count(text: str, what: str) -> int:
@@ -30,7 +41,7 @@ def parse_time(text: str) -> float:
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
     known = all((unit.rstrip("s") or "s") in _UNITS for _, unit in parts)
     seconds = sum(float(number) * _UNITS[unit.rstrip("s") or "s"] for number, unit in parts) if known else 0
-    if seconds <= 0 or re.sub(r"[\d.\sa-z]", "", text.lower()):
+    if seconds <= 0 or not re.fullmatch(r"(\s*\d+(\.\d+)?\s*[a-z]+)+\s*", text.lower()):
         raise XinyeError(f"time {text!r} is not a duration such as 90s, 10min or 1h30min")
     return seconds
 
@@ -46,7 +57,7 @@ class PretrainSettings(BaseModel):
     size: str = Field("5M", description="parameters of the model, such as 1M, 5M, 15M, 50M, 125M, 350M")
     time: str | None = Field(None, description="train for about this long, such as 10min or 1h30min")
     tokens: str | None = Field(None, description="train on this many tokens, such as 20M")
-    epochs: float | None = Field(None, gt=0, description="read the text this many times")
+    epochs: float | None = Field(None, gt=0, le=1e6, description="read the text this many times")
     steps: int | None = Field(None, ge=1, description="take this many optimizer steps")
     architecture: Literal["modern", "llama", "gpt2"] = Field("modern", description="saved as Qwen3, Llama or GPT-2")
     tokenizer: str = Field("bpe", description="bpe, char or bytes to train one; or the folder of a trained one")
@@ -97,6 +108,16 @@ class PretrainSettings(BaseModel):
         if self.matrix_learning_rate is not None and self.optimizer != "muon":
             raise ValueError("matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon")
         return self
+
+    @field_validator("compile", mode="before")
+    @classmethod
+    def _words(cls, value: Any) -> Any:
+        return ("no", "yes")[value] if isinstance(value, bool) else value  # YAML reads yes and no as truth values
+
+    @field_validator("size", "tokens", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        return str(value) if type(value) is int else value  # as YAML and Python write them
 
     @field_validator("size", "tokens")
     @classmethod
