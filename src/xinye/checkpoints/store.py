@@ -59,9 +59,11 @@ def load_checkpoint(run: Path, model: GPT, optimizers: Sequence[torch.optim.Opti
             tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
         model.load_state_dict(tensors)
         _restore(optimizers, load_file(folder / "optimizer.safetensors"))
-    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
-        raise XinyeError(f"{folder}: damaged ({' '.join(str(error).split())[:200]})", exit_code=1) from None
-    return read_json(folder / "progress.json")
+        progress = read_json(folder / "progress.json")
+        return {name: float(progress[name]) for name in ("step", "seconds")}
+    except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError, XinyeError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
+        raise XinyeError(f"{folder}: damaged ({what}); start anew with --overwrite", exit_code=1) from None
 
 
 def _state_of(model: GPT) -> dict[str, Tensor]:
@@ -88,4 +90,13 @@ def _restore(optimizers: Sequence[torch.optim.Optimizer], tensors: dict[str, Ten
             of, index, name = key.split(".", 2)
             if int(of) == number:
                 state.setdefault(int(index), {})[name] = value
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        shapes_fit = all(
+            value.ndim == 0 or value.shape == parameters[index].shape
+            for index, values in state.items()
+            for value in values.values()
+            if index < len(parameters)
+        )
+        if not shapes_fit or (state and len(state) != len(parameters)):
+            raise ValueError("the optimizer's state does not belong to this model")
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

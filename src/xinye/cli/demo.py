@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> int:
 
     console.print(words["own" if files else "begin"].format(time=values["time"]), style="bold")
     with Display(show_plan=False) as display:
-        run = demo(files, language, values["time"], output, display)
+        run = demo(files, language, values["time"], output, display, overwrite=values["output"] is None)
     if run.interrupted:
         console.print(f"stopped after step {run.steps:,}; what it learned so far lies in {run.run}")
         return 130

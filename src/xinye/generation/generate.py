@@ -36,7 +36,10 @@ class Continuation:
 
 def start(tokenizer: Tokenizer, prompt: str, context: int) -> Continuation:
     """A sequence that begins with a prompt; raises `XinyeError` where that alone fills the context."""
-    tokens = [tokenizer.bos_id, *tokenizer.encode(prompt)]
+    try:
+        tokens = [tokenizer.bos_id, *tokenizer.encode(prompt)]
+    except TypeError:  # half a character, such as a terminal that is not UTF-8 hands over
+        raise XinyeError("the prompt is not valid Unicode text; type it in a terminal set to UTF-8") from None
     if len(tokens) > context:
         raise XinyeError(f"the prompt has {len(tokens)} tokens; this model reads at most {context}: shorten it")
     return Continuation(tokens, len(tokens))

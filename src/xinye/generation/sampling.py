@@ -1,10 +1,15 @@
 """From logits to the next token."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 class Sampling(BaseModel):
@@ -23,7 +28,7 @@ class Sampling(BaseModel):
         1.0, gt=0, description="above 1, tokens that stand in the text become less likely"
     )
     stop: tuple[str, ...] = Field((), description="end before any of these strings")
-    seed: int | None = Field(None, ge=0, description="the same seed gives the same texts")
+    seed: int | None = Field(None, ge=0, lt=2**63, description="the same seed gives the same texts")
 
 
 def next_tokens(
@@ -33,6 +38,8 @@ def next_tokens(
 
     The order is that of `transformers`: repetition penalty, temperature, top-k, top-p, min-p.
     """
+    import torch  # not above: `xinye generate --help` needs only the settings
+
     logits = logits.to(torch.float32, copy=True)
     if sampling.repetition_penalty != 1.0:  # Keskar et al. 2019, arXiv:1909.05858
         for row, tokens in enumerate(history):

@@ -13,6 +13,7 @@ from pathlib import Path
 from xinye.checkpoints.huggingface import load_model
 from xinye.data.corpus import cache_folder
 from xinye.data.stories import check, stories
+from xinye.errors import checked
 from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.machine import device
@@ -49,17 +50,18 @@ def story_file(language: str) -> Path:
     return path
 
 
-def demo(files: Sequence[str], language: str, time: str, output: Path | None, watcher: Watcher) -> Run:
+def demo(files: Sequence[str], language: str, time: str, output: Path, watcher: Watcher, overwrite: bool) -> Run:
     """Train on the story world, or on files of one's own; the size suits the time."""
-    settings = PretrainSettings(
-        files=tuple(files) or (str(story_file(language)),),
-        output=output,
-        size="1M",
-        time=time,
-        evaluations=14,
-        compile="no",
-    )
-    run = pretrain(settings, watcher, overwrite=True)
+    values = {
+        "files": tuple(files) or (str(story_file(language)),),
+        "output": output,
+        "size": "1M",
+        "time": time,
+        "evaluations": 14,
+        "compile": "no",
+    }
+    settings = checked(PretrainSettings, values, "demo")
+    run = pretrain(settings, watcher, overwrite)
     assert run is not None
     return run
 

@@ -116,9 +116,24 @@ def context_length(size: int, document_lengths: np.ndarray, tokens: int) -> tupl
 BLOCK_BYTES = 4 * 256  # scores and probabilities of one token with its window, bf16
 
 
+STATES = {"muon": 4, "adamw": 8, "sgd": 4}  # bytes of optimizer state for each weight
+
+
+def check_size(settings: PretrainSettings, device: torch.device) -> None:
+    """Refuse a size whose weights alone do not fit, before any text is read."""
+    if settings.width or settings.layers:
+        return  # the size is only a wish then
+    size, most, states = parse_count(settings.size, "size"), machine.memory_bytes(device), STATES[settings.optimizer]
+    if size * (8 + states) > most:
+        raise XinyeError(
+            f"size {settings.size} does not fit: {size:,} parameters × (4 weight + 4 gradient + {states} optimizer) "
+            f"bytes = {size * (8 + states) / 1e9:,.1f} GB, but {most / 1e9:.1f} GB are free; choose a smaller --size"
+        )
+
+
 def memory_needed(config: GPTConfig, micro_batch_tokens: int, optimizer: str) -> tuple[int, str]:
     """Bytes that training takes, and the arithmetic."""
-    states = {"muon": 4, "adamw": 8, "sgd": 4}[optimizer]
+    states = STATES[optimizer]
     weights = config.parameters * (4 + 4 + states)
     per_token = config.num_hidden_layers * (16 * config.hidden_size + 4 * config.intermediate_size) * 2
     per_token += config.vocab_size * 10 + config.num_hidden_layers * config.num_attention_heads * BLOCK_BYTES
@@ -149,7 +164,7 @@ def batches(plan: Plan, settings: PretrainSettings, config: GPTConfig, device: t
     needed, arithmetic = memory_needed(config, micro * context, settings.optimizer)
     if needed > most:
         raise XinyeError(
-            f"size {settings.size} does not fit: {arithmetic}, but {most / 1e9:.1f} GB are free; "
+            f"this model does not fit: {arithmetic}, but {most / 1e9:.1f} GB are free; "
             "choose a smaller --size, --context or --micro-batch-size"
         )
 

@@ -41,6 +41,7 @@ from xinye.training.loop import train
 from xinye.training.optimizers import make_optimizers, rate_factor
 
 FORMAT = 1
+ADVICE = "start anew with --overwrite and a lower --learning-rate"
 
 
 @dataclass(frozen=True)
@@ -68,16 +69,20 @@ def pretrain(
     """Do what the settings say; None after a dry run. Raises `XinyeError` for whatever a person can put right."""
     watcher = watcher or Watcher()
     output = settings.output or default_output(settings)
+    device = machine.device()
     if resume:
         settings = saved_settings(output)
-    elif not dry_run:
-        check_output(output, overwrite)
+    else:
+        planning.check_size(settings, device)
+        if not dry_run:
+            check_output(output, overwrite)
 
     plan = Plan()
     text = prepare_text(settings, plan, watcher)
+    if resume and text.fingerprint != read_json(output / "training" / "settings.json").get("text", text.fingerprint):
+        raise XinyeError(f"{output}: its text has changed since the run began; start anew with --overwrite")
     start(text.tokenizer, settings.prompt, text.training.context)  # a prompt that is too long is told of now
     config = planning.shape(plan, settings, text.tokenizer.vocab_size, text.training.context)
-    device = machine.device()
     planning.batches(plan, settings, config, device)
     planning.rates(plan, settings, config)
     planning.precision(plan, settings, device)
@@ -110,7 +115,7 @@ def pretrain(
         progress = load_checkpoint(output, model, optimizers)
         first_step, trained_seconds = int(progress["step"]), float(progress["seconds"])
     else:
-        start_run(output, settings, plan, overwrite)
+        start_run(output, settings, plan, text.fingerprint, overwrite)
     return run_training(
         output, settings, plan, text, model, optimizers, loss_sum, micro_batches, first_step, trained_seconds, watcher,
     )  # fmt: skip
@@ -219,27 +224,34 @@ def saved_settings(output: Path) -> PretrainSettings:
     path = output / "training" / "settings.json"
     if not path.is_file():
         raise XinyeError(f"{output}: there is no run to resume")
-    plan = read_json(output / "training" / "plan.json")["values"]
-    derived = {name: value for name, value in plan.items() if name in PretrainSettings.model_fields}
-    derived |= {"compile": "yes" if plan["compile"] else "no", "tokenizer": str(output), "output": output}
-    without = dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))  # steps and tokenizer say it
-    return checked(PretrainSettings, read_json(path)["settings"] | derived | without, str(path))
+    try:
+        given, plan = read_json(path)["settings"], read_json(output / "training" / "plan.json")["values"]
+        derived = {name: value for name, value in plan.items() if name in PretrainSettings.model_fields}
+        derived |= {"compile": "yes" if plan["compile"] else "no", "tokenizer": str(output), "output": output}
+        without = dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))  # steps and tokenizer say it
+        values = given | derived | without
+    except (KeyError, TypeError, AttributeError, XinyeError) as error:
+        raise XinyeError(f"{path.parent}: settings.json or plan.json is damaged ({error})", exit_code=1) from None
+    return checked(PretrainSettings, values, str(path))
 
 
-def start_run(output: Path, settings: PretrainSettings, plan: Plan, overwrite: bool) -> None:
+def start_run(output: Path, settings: PretrainSettings, plan: Plan, fingerprint: str, overwrite: bool) -> None:
     needed = plan.values["parameters"] * 4 * 5  # the model twice while it is replaced, weights and optimizer beside
     try:
         existing = next(folder for folder in (output, *output.absolute().parents) if folder.is_dir())
         free = shutil.disk_usage(existing).free
         if free < needed:
             raise XinyeError(
-                f"{output}: saving needs {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free there", exit_code=1
+                f"{output}: saving needs {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free there; make room, "
+                "or choose another disk with -o",
+                exit_code=1,
             )
         if overwrite and output.exists():
             shutil.rmtree(output)
         (output / "training").mkdir(parents=True, exist_ok=True)
         data = {
             "format": FORMAT,
+            "text": fingerprint,
             "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"output"}),
         }
         write_json(output / "training" / "settings.json", data)
@@ -292,6 +304,7 @@ def run_training(
     lengths = text.tokenizer.token_lengths
     windows, last_windows = validation_windows(text.validation, steps * values["batch_size"])
     figures: dict[str, float] = {}
+    refused = 0  # steps on end whose gradient was not finite
     done, tokens, seconds = first_step, 0, trained_seconds
     model.train()
     with (
@@ -311,7 +324,11 @@ def run_training(
             done, tokens, seconds = record.step, tokens + record.tokens, seconds + record.seconds
             note(kind="step", **asdict(record))
             watcher.step(record, steps)
+            refused = 0 if math.isfinite(record.gradient_norm) else refused + 1
+            if refused == 5:
+                raise XinyeError(f"{output}: the gradient was not finite in {refused} steps on end; {ADVICE}", 1)
             if done % every == 0 and done < steps and not interrupted():
+                check_finite(model, output, done)
                 figures = evaluate(model, text.validation.in_order(8, windows), lengths)
                 sample = write_sample(model, text.tokenizer, settings, done)
                 note(kind="validation", step=done, seconds=seconds, sample=sample, **figures)
@@ -319,6 +336,7 @@ def run_training(
                 save_checkpoint(output, model, text.tokenizer, optimizers, {"step": done, "seconds": seconds})
             if interrupted():
                 break
+        check_finite(model, output, done)
         save_checkpoint(output, model, text.tokenizer, optimizers, {"step": done, "seconds": seconds})
         if not interrupted():
             figures = evaluate(model, text.validation.in_order(8, last_windows), lengths)
@@ -340,6 +358,11 @@ def run_training(
     )
     write_json(output / "training" / "result.json", asdict(run))
     return run
+
+
+def check_finite(model: GPT, output: Path, step: int) -> None:
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
+        raise XinyeError(f"{output}: at step {step} the weights are no longer finite; {ADVICE}", exit_code=1)
 
 
 def write_sample(model: GPT, tokenizer: Tokenizer, settings: PretrainSettings, step: int = 0) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class Text:
     tokenizer: Tokenizer
     training: Windows
     validation: Windows
+    fingerprint: str  # of the files
 
 
 def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Text:
@@ -46,7 +47,7 @@ def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Te
     size = parse_count(settings.size, "size")
     tokenizer = get_tokenizer(settings, plan, pieces, size, watcher)
     watcher.stage("tokenizing")
-    key = {
+    key: dict[str, Any] = {
         "files": fingerprint(files),
         "field": settings.field,
         "separator": settings.document_separator,
@@ -74,7 +75,7 @@ def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Te
         raise XinyeError(f"context {context:,} is longer than the text to train on, {training_tokens:,} tokens")
     training = Windows(corpus.tokens, spans, context, tokenizer.bos_id, settings.seed)
     validation = Windows(corpus.tokens, held_out, context, tokenizer.bos_id, shuffle=False)
-    return Text(tokenizer, training, validation)
+    return Text(tokenizer, training, validation, key["files"])
 
 
 def get_tokenizer(

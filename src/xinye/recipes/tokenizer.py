@@ -40,6 +40,8 @@ def train_tokenizer(
     show_progress: bool = False,
 ) -> dict[str, Any]:
     """Learn a tokenizer from files and save it; returns its size and what it makes of the text."""
+    if Path(output).exists() and not Path(output).is_dir():
+        raise XinyeError(f"{output}: exists and is not a folder; choose another with -o")
     if (Path(output) / "tokenizer.json").exists() and not overwrite:
         raise XinyeError(f"{output}: there is a tokenizer already; replace it with --overwrite")
     paths = find_files(files)
@@ -52,5 +54,8 @@ def train_tokenizer(
     if not sample:
         raise XinyeError(f"{', '.join(files)}: there is no text in these files")
     tokenizer, _ = learn_tokenizer(texts(), kind, vocab_size, DEFAULT_SIZE, show_progress)
-    tokenizer.save(output)
+    try:
+        tokenizer.save(output)
+    except OSError as error:
+        raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error
     return {"tokenizer": str(output), "kind": kind, **describe(tokenizer, sample)}
