@@ -1,7 +1,6 @@
 """What a person sees of long work: on a terminal a live line, elsewhere a few plain ones. All on standard error."""
 
 import json
-import sys
 import time
 from types import TracebackType
 from typing import Any
@@ -92,7 +91,3 @@ class Display(Watcher):
         head = f"step {step:,}, validation loss {loss:.3f}, {bits_per_byte:.3f} bits per byte"
         console.print(Text(f"{duration(time.monotonic() - self.begin):>10}  {head}", style="cyan"))
         console.print(Text(" ".join(sample.split()), style="default"), soft_wrap=not console.is_terminal)
-
-
-def warn(text: str) -> None:
-    print(text, file=sys.stderr)

@@ -56,9 +56,9 @@ class Windows:
     def __init__(
         self, tokens: np.ndarray, spans: np.ndarray, context: int, bos_id: int, seed: int = 0, shuffle: bool = True
     ) -> None:
-        if not int((spans[:, 1] - spans[:, 0]).sum()):
-            raise XinyeError("no text to train on: every document is empty")
         self.tokens, self.spans, self.context, self.bos_id = tokens, spans, context, bos_id
+        if not self.tokens_per_epoch:
+            raise XinyeError("no text to train on: every document is empty")
         self.seed, self.shuffle = seed, shuffle
         self._ends: list[int] = []  # of each epoch, in samples since the first
         self.epoch_windows = lru_cache(maxsize=2)(self._epoch_windows)
