@@ -5,13 +5,13 @@ Only what was typed is returned, so that a file's values can stand below it; eve
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from xinye.errors import did_you_mean
+from xinye.errors import XinyeError, did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
@@ -74,3 +74,16 @@ def _add(parser: Any, name: str, field: FieldInfo, aliases: dict[str, str]) -> N
 def _metavar(field: FieldInfo) -> str:
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
     return {int: "N", float: "X"}.get(kinds[0], "PATH" if "Path" in str(kinds[0]) else "TEXT")
+
+
+def run_group(group: str, verbs: Mapping[str, tuple[Callable[[list[str]], int], str]], arguments: list[str]) -> int:
+    """Run one verb of a group, such as `train` of `xinye tokenizer train`; `verbs` maps it to function and summary."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        lines = "\n".join(f"  {verb:<10}{summary}" for verb, (_, summary) in verbs.items())
+        print(f"usage: xinye {group} VERB …   (xinye {group} VERB --help shows its flags)\n\n{lines}")
+        return 0
+    verb, *rest = arguments
+    if verb not in verbs:
+        known = ", ".join(f"{group} {name}" for name in verbs)
+        raise XinyeError(f"unknown verb {verb!r}{did_you_mean(verb, verbs)}; there is: {known}")
+    return verbs[verb][0](rest)

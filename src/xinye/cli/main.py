@@ -10,7 +10,12 @@ VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "demo": ("xinye.cli.demo", "train a small GPT, watch it learn, read what it writes"),
     "pretrain": ("xinye.cli.pretrain", "train a GPT of your own on your text"),
     "generate": ("xinye.cli.generate", "write text with a model"),
-    "tokenizer": ("xinye.cli.tokenizer", "train a tokenizer alone"),
+    "doctor": ("xinye.cli.doctor", "what this machine can do, and what that means here"),
+    "data": ("xinye.cli.data", "check text before training; collect it from other formats"),
+    "tokenizer": ("xinye.cli.tokenizer", "train a tokenizer alone; compare tokenizers"),
+    "evaluate": ("xinye.cli.evaluate", "how well a model predicts a text, beside simpler means"),
+    "compare": ("xinye.cli.compare", "architectures side by side on the same text in the same time"),
+    "runs": ("xinye.cli.runs", "list, show, compare and clean runs"),
 }
 FIRST = ("demo", "pretrain", "generate")
 

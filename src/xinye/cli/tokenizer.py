@@ -1,18 +1,21 @@
-"""`xinye tokenizer train`"""
+"""`xinye tokenizer train` and `xinye tokenizer eval`"""
 
 import sys
 
-from xinye.cli.arguments import Parser
-from xinye.errors import XinyeError, did_you_mean
+from xinye.cli.arguments import Parser, run_group
+from xinye.errors import XinyeError
 
 
 def main(arguments: list[str]) -> int:
-    if arguments and arguments[0] == "train":
-        return train(arguments[1:])
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: xinye tokenizer train FILES… -o DIR\n\n  train   learn a tokenizer from text (--help for flags)")
-        return 0
-    raise XinyeError(f"unknown verb {arguments[0]!r}{did_you_mean(arguments[0], ['train'])}; there is: tokenizer train")
+    verbs = {
+        "train": (train, "learn a tokenizer from text"),
+        "eval": (evaluate, "what tokenizers make of a text, side by side"),
+    }
+    return run_group("tokenizer", verbs, arguments)
+
+
+def evaluate(arguments: list[str]) -> int:
+    raise NotImplementedError
 
 
 def train(arguments: list[str]) -> int:

@@ -1,0 +1,83 @@
+"""Charts as SVG, drawn by matplotlib. Text stays text, so that the reader's own fonts show Chinese, and follows the
+colour of the page around it, so that a chart is readable on dark ground."""
+
+import io
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from xinye.errors import XinyeError
+
+COLOURS = ("#2e8b57", "#c2571a", "#4a6fd0", "#b8457f", "#8a7a12", "#3a9aa8")
+_TEXT = "#010203"  # matplotlib knows no "currentColor"; this one is replaced by it
+_GRID = "#808182"
+
+
+def line_chart(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    x_label: str,
+    y_label: str,
+    log_x: bool = False,
+    log_y: bool = False,
+    size: tuple[float, float] = (7.0, 3.6),
+) -> str:
+    """Lines by name, each its x and y values, as SVG. Raises `XinyeError` where matplotlib is not installed."""
+    figure, axes = _axes(size)
+    for (name, (x, y)), colour in zip(series.items(), COLOURS * len(series), strict=False):
+        axes.plot(x, y, label=name, color=colour, linewidth=1.6, marker="o" if len(x) < 25 else None, markersize=3)
+    axes.set_xscale("log" if log_x else "linear")
+    axes.set_yscale("log" if log_y else "linear")
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(color=_GRID, alpha=0.25, linewidth=0.6)
+    if len(series) > 1:
+        axes.legend(frameon=False, labelcolor=_TEXT)
+    return _svg(figure)
+
+
+def bar_chart(values: Mapping[str, float], x_label: str, size: tuple[float, float] | None = None) -> str:
+    """Horizontal bars by name, the first on top, each with its value behind it, as SVG."""
+    figure, axes = _axes(size or (7.0, 0.9 + 0.34 * len(values)))
+    names = list(values)
+    bars = axes.barh(names, [values[name] for name in names], color=COLOURS[0], height=0.62)
+    axes.bar_label(bars, fmt="%.4g", padding=4, color=_TEXT)
+    axes.invert_yaxis()
+    axes.set_xlabel(x_label)
+    axes.margins(x=0.14)
+    return _svg(figure)
+
+
+def save_chart(svg: str, path: Path) -> None:
+    """Write a chart as a file of its own, readable on light and on dark ground."""
+    style = "<style>@media (prefers-color-scheme: dark) { svg { color: #ddd } }</style>"
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(svg.replace(">", f">{style}", 1), "utf-8")
+    beside.replace(path)
+
+
+def _axes(size: tuple[float, float]) -> tuple[Any, Any]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise XinyeError('charts need matplotlib: pip install "xinye[plots]"') from None
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_GRID)
+    axes.tick_params(colors=_TEXT)
+    axes.xaxis.label.set_color(_TEXT)
+    axes.yaxis.label.set_color(_TEXT)
+    return figure, axes
+
+
+def _svg(figure: Any) -> str:
+    import matplotlib
+
+    out = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "xinye"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's fonts have it
+        figure.savefig(out, format="svg", transparent=True)
+    svg = re.sub(r"(?s) *<metadata>.*?</metadata>\n", "", out.getvalue())
+    return svg[svg.index("<svg") :].replace(_TEXT, "currentColor")
