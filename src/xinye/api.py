@@ -10,7 +10,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.generation.generate import Continuation, generate, start
 from xinye.generation.sampling import Sampling
-from xinye.model.gpt import GPT
+from xinye.model.build import LanguageModel
 from xinye.recipes.pretrain import Run
 from xinye.recipes.pretrain import pretrain as run_pretrain
 from xinye.recipes.settings import PretrainSettings
@@ -22,7 +22,7 @@ __all__ = ["Model", "Run", "load", "pretrain"]
 class Model:
     """A loaded model: its network (`gpt`) and its `tokenizer`."""
 
-    def __init__(self, gpt: GPT, tokenizer: Tokenizer) -> None:
+    def __init__(self, gpt: LanguageModel, tokenizer: Tokenizer) -> None:
         self.gpt, self.tokenizer = gpt.to(machine.device()), tokenizer
 
     def generate(self, prompt: str = "", *, n: int = 1, **sampling: Any) -> list[str]:

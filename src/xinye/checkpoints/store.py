@@ -17,11 +17,15 @@ from torch import Tensor
 from xinye.checkpoints.huggingface import read_json, save_model, write_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.model.gpt import GPT
+from xinye.model.build import LanguageModel
 
 
 def save_checkpoint(
-    run: Path, model: GPT, tokenizer: Tokenizer, optimizers: Sequence[torch.optim.Optimizer], progress: dict[str, float]
+    run: Path,
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    optimizers: Sequence[torch.optim.Optimizer],
+    progress: dict[str, float],
 ) -> None:
     """Save everything after a step: first the checkpoint to go on from, then the model for everyone to load."""
     training = run / "training"
@@ -46,7 +50,7 @@ def save_checkpoint(
         raise XinyeError(f"{run}: cannot save ({error}); what was saved before is still there", exit_code=1) from error
 
 
-def load_checkpoint(run: Path, model: GPT, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, float]:
+def load_checkpoint(run: Path, model: LanguageModel, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, float]:
     """Put the newest checkpoint of a run into a model and its optimizers; returns its progress."""
     folder = run / "training" / "checkpoint"
     if not folder.is_dir():
@@ -66,7 +70,7 @@ def load_checkpoint(run: Path, model: GPT, optimizers: Sequence[torch.optim.Opti
         raise XinyeError(f"{folder}: damaged ({what}); start anew with --overwrite", exit_code=1) from None
 
 
-def _state_of(model: GPT) -> dict[str, Tensor]:
+def _state_of(model: LanguageModel) -> dict[str, Tensor]:
     state = model.state_dict()
     if model.config.tie_word_embeddings:
         del state["lm_head.weight"]

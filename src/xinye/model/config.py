@@ -1,10 +1,11 @@
-"""The shape of a GPT, in Hugging Face's words, and what that shape costs.
+"""The shape of a network, in Hugging Face's words, and what that shape costs.
 
-Three architectures, each a stock one of the field:
+Three architectures of a GPT, each a stock one of the field, and a recurrent network to compare them with:
 
 - `modern`: rotary positions, RMSNorm, SwiGLU, grouped-query attention, normalised queries and keys (saved as Qwen3)
 - `llama`: the same without the normalised queries and keys (saved as Llama)
 - `gpt2`: learned positions, LayerNorm, GELU, biases everywhere (saved as GPT-2)
+- `lstm`: `LSTMConfig`, a stack of LSTM layers (saved under a model type of our own)
 """
 
 from dataclasses import dataclass
@@ -95,3 +96,36 @@ class GPTConfig:
     def cache_bytes_per_token(self, bytes_per_element: int = 4) -> int:
         """Memory that one token takes in the key-value cache."""
         return 2 * self.num_hidden_layers * self.num_key_value_heads * self.head_dim * bytes_per_element
+
+
+@dataclass(frozen=True)
+class LSTMConfig:
+    """The shape of a recurrent network. `max_position_embeddings` is the length of the windows it is trained on."""
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    max_position_embeddings: int
+    tie_word_embeddings: bool = True
+    dropout: float = 0.0
+    architecture: Literal["lstm"] = "lstm"
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "max_position_embeddings"):
+            if getattr(self, name) < 1:
+                raise XinyeError(f"model shape: {name} is {getattr(self, name)}; it must be at least 1")
+
+    @property
+    def matrix_parameters(self) -> int:
+        """Weights that every token is multiplied by: four gates from input and state in each layer, and the head."""
+        return self.num_hidden_layers * 8 * self.hidden_size**2 + self.hidden_size * self.vocab_size
+
+    @property
+    def parameters(self) -> int:
+        """All weights, a tied head counted once."""
+        embedding = 0 if self.tie_word_embeddings else self.vocab_size * self.hidden_size
+        return self.matrix_parameters + embedding + self.num_hidden_layers * 4 * self.hidden_size
+
+    def flops_per_token(self, context: int) -> float:
+        """Floating-point operations to train on one token: six per matrix weight, however long the context is."""
+        return 6 * self.matrix_parameters

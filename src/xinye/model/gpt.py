@@ -199,6 +199,11 @@ class GPT(nn.Module):
             else:
                 weight.copy_(torch.empty(weight.shape).normal_(0.0, weight.shape[1] ** -0.5, generator=generator))
 
+    def new_cache(self, batch: int) -> KeyValueCache:
+        """An empty cache for `batch` sequences as long as the context."""
+        device = self.lm_head.weight.device
+        return KeyValueCache(self.config, batch, self.config.max_position_embeddings, self.compute_dtype, device)
+
     def forward(
         self,
         tokens: Tensor,

@@ -30,8 +30,7 @@ from xinye.errors import XinyeError, checked
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
-from xinye.model.config import GPTConfig
-from xinye.model.gpt import GPT
+from xinye.model.build import Config, LanguageModel, build
 from xinye.recipes import plan as planning
 from xinye.recipes.plan import Plan
 from xinye.recipes.settings import PretrainSettings, parse_time
@@ -94,7 +93,7 @@ def pretrain(
     planning.regularisation(plan, settings, len(text.training), expected, guess)
     config = replace(config, dropout=values["dropout"])
 
-    model = GPT(config).to(device)
+    model = build(config).to(device)
     model.compute_dtype = getattr(torch, values["dtype"])
     loss_sum = loss_function(model, compiled=values["compile"], device=device)
     optimizers = make_all(model, settings, values)
@@ -124,7 +123,7 @@ def pretrain(
 # -- before training -------------------------------------------------------------------------------------------------
 
 
-def loss_function(model: GPT, compiled: bool, device: torch.device) -> Callable[[Batch], torch.Tensor]:
+def loss_function(model: LanguageModel, compiled: bool, device: torch.device) -> Callable[[Batch], torch.Tensor]:
     loss = torch.compile(model.loss) if compiled else model.loss
 
     def loss_sum(batch: Batch) -> torch.Tensor:
@@ -142,7 +141,7 @@ def batches_of_step(windows: Windows, batch_size: int, micro_batch_size: int, st
     ]
 
 
-def make_all(model: GPT, settings: PretrainSettings, values: dict[str, Any]) -> list[torch.optim.Optimizer]:
+def make_all(model: LanguageModel, settings: PretrainSettings, values: dict[str, Any]) -> list[torch.optim.Optimizer]:
     return make_optimizers(
         model,
         settings.optimizer,
@@ -152,9 +151,9 @@ def make_all(model: GPT, settings: PretrainSettings, values: dict[str, Any]) -> 
     )
 
 
-def first_speed(config: GPTConfig, dtype: str, batch: Batch) -> float:
+def first_speed(config: Config, dtype: str, batch: Batch) -> float:
     """Tokens per second of a model as it stands, by one micro-batch forward and backward after another to warm up."""
-    model = GPT(config).to(batch.tokens.device)
+    model = build(config).to(batch.tokens.device)
     model.compute_dtype = getattr(torch, dtype)
     model.initialize(0)
     seconds = 0.0
@@ -168,7 +167,7 @@ def first_speed(config: GPTConfig, dtype: str, batch: Batch) -> float:
 
 
 def calibrate(
-    model: GPT,
+    model: LanguageModel,
     loss_sum: Callable[[Batch], torch.Tensor],
     optimizers: list[torch.optim.Optimizer],
     micro_batches: Callable[[int], list[Batch]],
@@ -288,7 +287,7 @@ def run_training(
     settings: PretrainSettings,
     plan: Plan,
     text: Text,
-    model: GPT,
+    model: LanguageModel,
     optimizers: list[torch.optim.Optimizer],
     loss_sum: Callable[[Batch], torch.Tensor],
     micro_batches: Callable[[int], list[Batch]],
@@ -360,12 +359,12 @@ def run_training(
     return run
 
 
-def check_finite(model: GPT, output: Path, step: int) -> None:
+def check_finite(model: LanguageModel, output: Path, step: int) -> None:
     if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
         raise XinyeError(f"{output}: at step {step} the weights are no longer finite; {ADVICE}", exit_code=1)
 
 
-def write_sample(model: GPT, tokenizer: Tokenizer, settings: PretrainSettings, step: int = 0) -> str:
+def write_sample(model: LanguageModel, tokenizer: Tokenizer, settings: PretrainSettings, step: int = 0) -> str:
     """A short text from the model as it stands, the same whenever the same run is at this step."""
     sequence = start(tokenizer, settings.prompt, model.config.max_position_embeddings)
     for _ in generate(

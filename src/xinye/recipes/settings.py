@@ -59,7 +59,9 @@ class PretrainSettings(BaseModel):
     tokens: str | None = Field(None, description="train on this many tokens, such as 20M")
     epochs: float | None = Field(None, gt=0, le=1e6, description="read the text this many times")
     steps: int | None = Field(None, ge=1, description="take this many optimizer steps")
-    architecture: Literal["modern", "llama", "gpt2"] = Field("modern", description="saved as Qwen3, Llama or GPT-2")
+    architecture: Literal["modern", "llama", "gpt2", "lstm"] = Field(
+        "modern", description="saved as Qwen3, Llama or GPT-2; lstm is a recurrent network, for comparison"
+    )
     tokenizer: str = Field("bpe", description="bpe, char or bytes to train one; or the folder of a trained one")
     seed: int = Field(0, ge=0, le=2**31, description="the same seed gives the same run")
 
@@ -105,6 +107,9 @@ class PretrainSettings(BaseModel):
             raise ValueError(f"give one of --time, --tokens, --epochs and --steps, not {' and '.join(given)}")
         if self.vocab_size is not None and self.tokenizer not in ("bpe", "char"):
             raise ValueError("vocab_size has no effect on a tokenizer that is not learned; leave it out")
+        heads = next((name for name in ("heads", "key_value_heads") if getattr(self, name) is not None), None)
+        if heads and self.architecture == "lstm":
+            raise ValueError(f"{heads} has no effect on an lstm, which has no attention; leave it out")
         if self.matrix_learning_rate is not None and self.optimizer != "muon":
             raise ValueError("matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon")
         return self
