@@ -61,6 +61,7 @@ class Display(Watcher):
 
     def plan(self, plan: Plan) -> None:
         self.planned = plan.values
+        self.losses, self.seconds, self.begin = [], [], time.monotonic()
         if not self.show_plan:
             return
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
