@@ -71,4 +71,4 @@ def test_a_tokenizer_that_exists_is_kept(xinye, workplace):
 def test_unknown_verb(xinye):
     outcome = xinye("tokenizer", "trian")
     assert outcome.code == 2 and "did you mean 'train'?" in outcome.complaint
-    assert "tokenizer train" in xinye("tokenizer").out
+    assert "train  " in xinye("tokenizer").out

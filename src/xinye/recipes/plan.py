@@ -184,7 +184,10 @@ def batches(plan: Plan, settings: PretrainSettings, config: Config, device: torc
 def rates(plan: Plan, settings: PretrainSettings, config: Config) -> None:
     """Learning rates, decay and dropout."""
     width = config.hidden_size
-    if settings.optimizer == "muon":
+    if settings.optimizer == "muon" and settings.architecture == "lstm":  # found by search on the novels, docs/log.md
+        plan.choose("matrix_learning_rate", settings.matrix_learning_rate, 0.08, "four gates lie in each matrix")
+        plan.choose("learning_rate", settings.learning_rate, 0.1 * (width / 128) ** -0.5, "0.1 · √(128 / width)")
+    elif settings.optimizer == "muon":
         plan.choose("matrix_learning_rate", settings.matrix_learning_rate, 0.02, "Muon's does not depend on the width")
         plan.choose("learning_rate", settings.learning_rate, 0.014 * (width / 128) ** -0.5, "0.014 · √(128 / width)")
     else:

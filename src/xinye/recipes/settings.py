@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from xinye.data.cleaning import Cleaning
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError, checked, did_you_mean
 
 _UNITS = {
     "s": 1,
@@ -113,6 +113,14 @@ class PretrainSettings(BaseModel):
         if self.matrix_learning_rate is not None and self.optimizer != "muon":
             raise ValueError("matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon")
         return self
+
+    @field_validator("tokenizer")
+    @classmethod
+    def _kind_or_folder(cls, value: str) -> str:
+        kinds = ("bpe", "char", "bytes")
+        if value not in kinds and not Path(value).is_dir():
+            raise ValueError(f"{value!r} is neither bpe, char or bytes nor a folder{did_you_mean(value, kinds)}")
+        return value
 
     @field_validator("compile", mode="before")
     @classmethod
