@@ -27,7 +27,7 @@ from xinye.recipes.watcher import Watcher
 SHARE = 0.1  # of the time, for all the short runs
 HORIZONS = (1, 2, 4)  # how long the short runs of a size are to each other
 STEPS = 50  # that a short run should take; with so small a batch as that needs, but not less than an eighth
-FITS = 300
+FITS = 200
 
 # Prior of the law's parameters: mean and standard deviation. The logarithms are of terms in bits per byte, A's and B's
 # at the middle of the sizes and lengths that were run; exponents and E as Hoffmann et al. and, anew from their data,
