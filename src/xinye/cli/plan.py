@@ -11,8 +11,8 @@ from xinye.recipes.settings import PretrainSettings
 def main(arguments: list[str]) -> int:
     parser = Parser(
         "plan",
-        "Which size gives the lowest bits per byte in a time: short runs of each, about a tenth of the time in all,\n"
-        "and a scaling law fitted to them. Takes the flags of pretrain, too.",
+        "Which size gives the lowest bits per byte in a time: two short runs of each, a tenth of the time in all\n"
+        "(of little time a quarter), and a scaling law fitted to them. Takes the flags of pretrain, too.",
         "xinye plan novel.txt --size 1M,5M,15M --time 1h -o runs/plan",
     )
     parser.add_argument("files", nargs="*", metavar="FILES", help="files, folders or globs of text")
@@ -34,8 +34,8 @@ def main(arguments: list[str]) -> int:
 
     with Brief() as display:
         planning = begin(settings, sizes, display, overwrite)
-        count = 3 * len(sizes)
-        console.print(f"{count} short runs, about {duration(planning.cost)} in all, for a run of {settings.time}")
+        cost = duration(planning.share * planning.seconds)
+        console.print(f"short runs of about {cost} in all, to foresee a run of {settings.time}")
         try:
             for run in run_short(planning, display):
                 console.print(

@@ -44,7 +44,7 @@ def cross_validate(
         check(output, overwrite)
         planned = rehearse(settings.model_copy(update={"fold": f"1/{folds}"}), watcher)
         shutil.rmtree(output, ignore_errors=True)
-        planned.tokenizer.save(output / "tokenizer")
+        planned.text.tokenizer.save(output / "tokenizer")
         settings = settings.model_copy(update={**NO_BUDGET, "steps": planned.values["steps"], "vocab_size": None})
         write_json(
             record,

@@ -8,11 +8,10 @@ from typing import Any
 
 import yaml
 
-from xinye.data.tokenizer import Tokenizer
 from xinye.recipes.plan import Plan
 from xinye.recipes.pretrain import pretrain
 from xinye.recipes.settings import PretrainSettings
-from xinye.recipes.text import prepare_text
+from xinye.recipes.text import Text, prepare_text
 from xinye.recipes.watcher import Watcher
 from xinye.training.loop import Step
 
@@ -38,7 +37,7 @@ class Passing(Watcher):
 class Rehearsal:
     """`values` are those of the plan, a budget in time turned into steps."""
 
-    tokenizer: Tokenizer
+    text: Text
     values: dict[str, Any]
 
 
@@ -50,7 +49,7 @@ def rehearse(settings: PretrainSettings, watcher: Watcher) -> Rehearsal:
     with tempfile.TemporaryDirectory() as place:
         text.tokenizer.save(place)
         pretrain(settings.model_copy(update={"tokenizer": place, "vocab_size": None}), passing, dry_run=True)
-    return Rehearsal(text.tokenizer, passing.values)
+    return Rehearsal(text, passing.values)
 
 
 def folder_for(settings: PretrainSettings, job: str) -> Path:

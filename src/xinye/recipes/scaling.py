@@ -1,9 +1,7 @@
-"""Which size gives the lowest bits per byte in a time given: short runs of each size, and a law fitted to them.
+"""Which size gives the lowest bits per byte in a time given: short runs of each size, and a scaling law fitted to them.
 
-The law is L(N, D) = E + A / N^α + B / D^β for N parameters and D bytes read (Hoffmann et al. 2022, arXiv:2203.15556).
-Text that is read again counts for less and less (Muennighoff et al. 2023, arXiv:2305.16264). A handful of short runs
-does not fix five numbers: what is known of α, β and E from the literature goes into the fit as a prior, and the
-uncertainty is told from many fits, each to figures and priors that were shaken by as much as they are uncertain.
+A run of each size is planned for the whole time and its speed measured; then two short ones are taken, with the same
+settings but fewer steps, and what the long one would reach is read off the law.
 """
 
 import math
@@ -15,116 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from xinye.checkpoints.huggingface import write_json
+from xinye import machine
+from xinye.checkpoints.huggingface import load_model, write_json
 from xinye.checkpoints.store import discard_weights
 from xinye.errors import XinyeError
+from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.plots import line_chart, save_chart
+from xinye.evaluation.scaling_law import NOISE, Law, Point, fit_law, import_least_squares
 from xinye.recipes.pretrain import pretrain
 from xinye.recipes.rehearsal import NO_BUDGET, Passing, folder_for, rehearse, write_config
 from xinye.recipes.settings import PretrainSettings, parse_count, parse_time
+from xinye.recipes.text import Text
 from xinye.recipes.watcher import Watcher
 
 SHARE = 0.1  # of the time, for all the short runs
-HORIZONS = (1, 2, 4)  # how long the short runs of a size are to each other
+SHARE_OF_LITTLE, LITTLE = 0.25, 180.0  # but of a time in which that is little a quarter, up to so many seconds
+HORIZONS = (1, 3)  # how long the short runs of a size are to each other
+WINDOWS = 256  # of validation text, the same for all runs of a size
 STEPS = 50  # that a short run should take; with so small a batch as that needs, but not less than an eighth
-FITS = 200
-
-# Prior of the law's parameters: mean and standard deviation. The logarithms are of terms in bits per byte, A's and B's
-# at the middle of the sizes and lengths that were run; exponents and E as Hoffmann et al. and, anew from their data,
-# Besiroglu et al. 2024 (arXiv:2404.10102) found them: 0.34–0.35, 0.28–0.37, about 0.6 bits per byte.
-PRIOR = {
-    "log E": (math.log(0.65), 0.4),
-    "log A": (math.log(0.6), 1.0),
-    "alpha": (0.34, 0.07),
-    "log B": (math.log(0.6), 1.0),
-    "beta": (0.33, 0.08),
-}
-REPEATS = (math.log(15.4), 0.4)  # epochs after which text that is read again has given most of what it can; logarithm
-NOISE = 0.015  # of a figure, in bits per byte, at least: another seed moves it by so much
 TRUSTED_EPOCHS = 16  # beyond, the literature has little, and so small a text may be learned by heart
-
-
-@dataclass(frozen=True)
-class Point:
-    """A run, short or planned: `data` is bytes read, `unique` the bytes of the text that is trained on."""
-
-    parameters: int
-    data: float
-    unique: float
-
-
-def effective(data: np.ndarray, unique: np.ndarray, repeats: float) -> np.ndarray:
-    """What data read several times is worth in new data: the first time all, then less and less."""
-    again = np.maximum(0.0, data / unique - 1)
-    return np.minimum(data, unique) + unique * repeats * (1 - np.exp(-again / repeats))
-
-
-@dataclass(frozen=True)
-class Law:
-    """Fits of the law to short runs: `fits` (F, 5), the first the best and the others shaken, in the order of PRIOR."""
-
-    fits: np.ndarray
-    repeats: np.ndarray  # (F,)
-    noise: float
-    middle: tuple[float, float]  # of the logarithms of parameters and data
-
-    def predict(self, points: Sequence[Point]) -> np.ndarray:
-        """Bits per byte of each point by each fit, (F, P)."""
-        n, data, unique = columns(points)
-        rows = [
-            law(fit, n - self.middle[0], np.log(effective(data, unique, repeats)) - self.middle[1])
-            for fit, repeats in zip(self.fits, self.repeats, strict=True)
-        ]
-        return np.stack(rows)
-
-
-def import_scipy() -> Any:
-    try:
-        from scipy.optimize import least_squares
-    except ImportError:
-        raise XinyeError('planning needs scipy: pip install "xinye[tune]"') from None
-    return least_squares
-
-
-def columns(points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return (
-        np.log([float(point.parameters) for point in points]),
-        np.array([point.data for point in points]),
-        np.array([point.unique for point in points]),
-    )
-
-
-def law(fit: np.ndarray, n: np.ndarray, d: np.ndarray) -> np.ndarray:
-    log_e, log_a, alpha, log_b, beta = fit
-    return np.exp(log_e) + np.exp(log_a - alpha * n) + np.exp(log_b - beta * d)
-
-
-def fit_law(points: Sequence[Point], bits_per_byte: Sequence[float], seed: int = 0) -> Law:
-    """Fit the law to at least three figures."""
-    least_squares = import_scipy()
-    n, data, unique = columns(points)
-    measured = np.array(bits_per_byte)
-    mean, deviation = np.array(list(PRIOR.values())).T
-    middle = float(n.mean()), float(np.log(data).mean())
-
-    def solve(measured: np.ndarray, prior: np.ndarray, repeats: float, noise: float) -> np.ndarray:
-        d = np.log(effective(data, unique, repeats)) - middle[1]
-
-        def misfit(fit: np.ndarray) -> np.ndarray:
-            return np.concatenate(((law(fit, n - middle[0], d) - measured) / noise, (fit - prior) / deviation))
-
-        return least_squares(misfit, mean, loss="huber", f_scale=2.0).x
-
-    best = solve(measured, mean, math.exp(REPEATS[0]), NOISE)
-    d = np.log(effective(data, unique, math.exp(REPEATS[0]))) - middle[1]
-    noise = max(NOISE, float(np.sqrt(np.mean((law(best, n - middle[0], d) - measured) ** 2))))
-    random = np.random.default_rng(seed)
-    repeats = np.exp([REPEATS[0], *random.normal(*REPEATS, FITS)])
-    fits = [best]
-    for worth in repeats[1:]:
-        shaken = measured + random.normal(0, noise, len(measured)), mean + random.normal(0, 1, len(mean)) * deviation
-        fits.append(solve(*shaken, worth, noise))
-    return Law(np.stack(fits), repeats, noise, middle)
 
 
 # -- short runs ------------------------------------------------------------------------------------------------------
@@ -136,6 +43,7 @@ class Candidate:
 
     size: str
     settings: PretrainSettings
+    text: Text
     values: dict[str, Any]  # of the plan of that run
     short: list[dict[str, Any]] = field(default_factory=list)
 
@@ -150,7 +58,8 @@ class Candidate:
     def point(self, tokens: float) -> Point:
         """A run over so many tokens."""
         unique = self.values["training_tokens"] * self.bytes_per_token
-        return Point(self.values["parameters"], tokens * self.bytes_per_token, unique)
+        readings = tokens / self.values["vocabulary"]
+        return Point(self.values["parameters"], tokens * self.bytes_per_token, unique, readings)
 
 
 @dataclass(frozen=True)
@@ -163,29 +72,24 @@ class Planning:
     candidates: list[Candidate]
 
     @property
-    def cost(self) -> float:
-        """Seconds that the short runs will take, about."""
-        return sum(
-            self.seconds * steps * batch * candidate.values["context"] / candidate.tokens
-            for candidate in self.candidates
-            for steps, batch in short_runs(candidate, len(self.candidates))
-        )
+    def share(self) -> float:
+        """Of the time, for all the short runs."""
+        return max(SHARE, min(SHARE_OF_LITTLE, LITTLE / self.seconds))
 
-
-def short_runs(candidate: Candidate, sizes: int) -> list[tuple[int, int]]:
-    """Steps and batch size of the short runs of a size, which share the time evenly with the other sizes."""
-    context, batch = candidate.values["context"], candidate.values["batch_size"]
-    runs = []
-    for horizon in HORIZONS:
-        windows = candidate.tokens * SHARE / sizes * horizon / sum(HORIZONS) / context
-        size = next((batch // part for part in (1, 2, 4) if windows * part / batch >= STEPS), max(1, batch // 8))
-        runs.append((max(8 * horizon, round(windows / size)), size))
-    return runs
+    def short_runs(self, candidate: Candidate) -> list[tuple[int, int]]:
+        """Steps and batch size of the short runs of a size, which shares the time evenly with the others."""
+        batch, part = candidate.values["batch_size"], self.share / len(self.candidates) / sum(HORIZONS)
+        runs = []
+        for horizon in HORIZONS:
+            windows = candidate.tokens / candidate.values["context"] * part * horizon
+            size = next((batch // by for by in (1, 2, 4) if windows * by / batch >= STEPS), max(1, batch // 8))
+            runs.append((max(8 * horizon, round(windows / size)), size))
+        return runs
 
 
 def begin(settings: PretrainSettings, sizes: Sequence[str], watcher: Watcher, overwrite: bool = False) -> Planning:
     """Plan a run of each size in the time of the settings, and measure its speed."""
-    import_scipy()
+    import_least_squares()
     counts = [parse_count(size, "size") for size in sizes]
     if len(set(counts)) < max(2, len(counts)):
         raise XinyeError("--size: name at least two sizes, each once, such as 1M,5M,15M")
@@ -204,9 +108,9 @@ def begin(settings: PretrainSettings, sizes: Sequence[str], watcher: Watcher, ov
     candidates = []
     for size, own, rehearsal in planned:
         folder = output / size / "tokenizer"
-        rehearsal.tokenizer.save(folder)
+        rehearsal.text.tokenizer.save(folder)
         own = own.model_copy(update={**NO_BUDGET, "tokenizer": str(folder), "vocab_size": None})
-        candidates.append(Candidate(size, own, rehearsal.values))
+        candidates.append(Candidate(size, own, rehearsal.text, rehearsal.values))
     write_json(output / "plan.json", {})  # to be filled; the folder is a plan's from now on
     return Planning(output, settings, parse_time(settings.time or ""), candidates)
 
@@ -216,7 +120,7 @@ def run_short(planning: Planning, watcher: Watcher) -> Iterator[dict[str, Any]]:
     steps and batch, so each is a whole run, with a warm-up and a rate that goes down to zero."""
     for number in range(len(HORIZONS)):
         for candidate in planning.candidates:
-            steps, batch = short_runs(candidate, len(planning.candidates))[number]
+            steps, batch = planning.short_runs(candidate)[number]
             folder = planning.output / candidate.size / f"run-{number + 1}"
             own = {"steps": steps, "batch_size": batch, "dropout": candidate.values["dropout"], "compile": "no"}
             changes = {**own, "evaluations": 1, "output": folder}
@@ -224,9 +128,12 @@ def run_short(planning: Planning, watcher: Watcher) -> Iterator[dict[str, Any]]:
             assert run is not None
             if run.interrupted:
                 raise KeyboardInterrupt
+            model, tokenizer = load_model(folder)
+            windows = candidate.text.validation.in_order(8, WINDOWS)
+            judged = evaluate(model.to(machine.device()), windows, tokenizer.token_lengths)
             discard_weights(folder)
-            loss, bits = run.validation["loss"], run.validation["bits_per_byte"]
-            figures = {"tokens": run.tokens, "seconds": run.seconds, "bits_per_byte": bits}
+            loss, bits = judged["loss"], judged["bits_per_byte"]
+            figures = {"tokens": run.tokens, "seconds": run.seconds, "bits_per_byte": round(bits, 5)}
             candidate.short.append({**figures, "bytes_per_token": round(loss / math.log(2) / bits, 4)})
             yield {"size": candidate.size, "steps": steps, "batch_size": batch, **figures}
 
@@ -240,7 +147,7 @@ def conclude(planning: Planning) -> dict[str, Any]:
     points = [candidate.point(run["tokens"]) for candidate in candidates for run in candidate.short]
     fitted = fit_law(points, [run["bits_per_byte"] for candidate in candidates for run in candidate.short])
     reached = fitted.predict([candidate.point(candidate.tokens) for candidate in candidates])[1:]
-    noise = np.random.default_rng(0).normal(0, fitted.noise, reached.shape)
+    noise = np.random.default_rng(0).normal(0, NOISE, reached.shape)
     low, high = np.quantile(reached + noise, (0.05, 0.95), axis=0)
     chances = np.bincount(reached.argmin(axis=1), minlength=len(candidates)) / len(reached)
     sizes = [
@@ -259,15 +166,12 @@ def conclude(planning: Planning) -> dict[str, Any]:
         for column, candidate in enumerate(candidates)
     ]
     best = min(sizes, key=lambda size: size["bits_per_byte"])
-    values = fitted.fits[0]
-    at_one = [values[1] + values[2] * fitted.middle[0], values[3] + values[4] * fitted.middle[1]]
-    law_values = {"E": math.exp(values[0]), "A": math.exp(at_one[0]), "alpha": values[2], "B": math.exp(at_one[1])}
     result = {
         "plan": str(output),
         "time_seconds": planning.seconds,
         "recommended": best["size"],
         "sizes": sizes,
-        "law": {name: round(float(value), 4) for name, value in {**law_values, "beta": values[4]}.items()},
+        "law": {name: round(value, 4) for name, value in fitted.values.items()},
         "config": str(output / "plan.yaml"),
         "charts": draw(planning, fitted),
     }

@@ -149,7 +149,7 @@ def make_study(
         1, round(planned.values["steps"] * planned.values["batch_size"] * planned.values["context"] / unit)
     )
     shutil.rmtree(output, ignore_errors=True)  # what it was before, with --overwrite
-    planned.tokenizer.save(output / "tokenizer")
+    planned.text.tokenizer.save(output / "tokenizer")
     study = optuna.create_study(study_name="tune", storage=url)
     for name, value in {"terms": terms, "plan": planned.values, "tokens": tokens}.items():
         study.set_user_attr(name, value)
