@@ -16,7 +16,7 @@ import numpy as np
 
 from xinye.errors import XinyeError
 
-FITS = 200
+FITS = 150
 
 # Mean and standard deviation before anything is measured. A and B stand for their terms, in bits per byte, at the
 # middle of the sizes and lengths that were run. Hoffmann et al. and, anew from their data, Besiroglu et al. (2024,
