@@ -15,6 +15,7 @@ from xinye.recipes.watcher import Watcher
 from xinye.training.loop import Step
 
 console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+answer = Console(highlight=False, markup=False, emoji=False)  # what was asked for: standard output
 
 
 def print_json(data: dict[str, Any]) -> None:
