@@ -8,7 +8,7 @@ from xinye.cli.arguments import Parser
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from xinye.recipes.doctor import Report
+    from xinye.recipes.doctor import Report, Speed
 
 
 def main(arguments: list[str]) -> int:
@@ -40,7 +40,7 @@ def show(report: "Report") -> None:
     speed = report.speed
     sections: dict[str, list[tuple[str, ...]]] = {
         "Machine": machine_rows(report.machine, report.software),
-        f"Speed, measured {speed['date']} (anew: xinye doctor --measure)": speed_rows(speed),
+        f"Speed, measured {speed.date} (anew: xinye doctor --measure)": speed_rows(speed),
         "Software": software_rows(report.software),
         "Extras": [
             (extra["extra"], "missing" if extra["missing"] else "installed", extra["use"]) for extra in report.extras
@@ -110,16 +110,16 @@ def machine_rows(facts: dict[str, Any], software: dict[str, Any]) -> list[tuple[
     return rows
 
 
-def speed_rows(speed: dict[str, Any]) -> list[tuple[str, ...]]:
-    matrix, memory = speed["matrix_flops_per_second"], speed["memory_bytes_per_second"]
+def speed_rows(speed: "Speed") -> list[tuple[str, ...]]:
+    matrix, alone = speed.matrix_flops_per_second, speed.memory_bytes_per_second_on_one_thread
     rows: list[tuple[str, ...]] = []
     for dtype, rate in matrix.items():
-        beside = f"{rate / matrix['float32']:.1f} × float32" if rate and dtype != "float32" else "matrix products"
-        rows.append((dtype, f"{rate / 1e9:,.0f} GFLOP/s" if rate else "not here", beside if rate else ""))
-    one = memory.get("read_on_one_thread")
-    beside = "reading" + (f", {gigabytes(one)}/s on one thread" if one else "") + ": bounds writing one text at a time"
-    rows.append(("memory", f"{gigabytes(memory['read'])}/s", beside))
-    rows.append(("training", f"{speed['training_utilization']:.0%}", "of the matrix speed, in a short step"))
+        beside = f"{rate / (matrix['float32'] or rate):.1f} × float32" if rate and rows else "matrix products"
+        rows.append((dtype, f"{rate / 1e9:,.0f} GFLOP/s" if rate else "not here", beside))
+    beside = f"read; {gigabytes(alone)}/s on one thread" if speed.threads > 1 else "read"
+    rows.append(("memory", f"{gigabytes(speed.memory_bytes_per_second)}/s", beside))
+    rows.append(("", "", "it bounds how fast one text alone is written"))
+    rows.append(("training", f"{speed.training_utilization:.0%}", "of the matrix speed, in a step of --size 5M"))
     return rows
 
 
@@ -145,8 +145,8 @@ def size_table(sizes: list[dict[str, Any]]) -> "Table":
     from xinye.cli.output import duration
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("  --size", no_wrap=True)
-    for head in ("memory", "tokens/s", "10 min", "a weight", "20 a weight"):
+    table.add_column("\n  --size", no_wrap=True)
+    for head in ("\nmemory", "\ntokens/s", "tokens in\n10 min", "tokens\na weight", "time for 20\na weight"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("")
     for row in sizes:
@@ -161,6 +161,6 @@ def size_table(sizes: list[dict[str, Any]]) -> "Table":
             f"{row['tokens'] / 1e6:,.1f} M",
             f"{row['tokens'] / row['parameters']:.2g}",
             f"{days:,.0f} days" if days >= 2 else duration(86_400 * days),
-            "sensible in 10 min" if row["sensible"] else "",
+            "sensible" if row["sensible"] else "",
         )
     return table

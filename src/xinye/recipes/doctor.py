@@ -10,7 +10,8 @@ import platform
 import re
 import shutil
 import sys
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 
-import xinye
 from xinye import machine
 from xinye.checkpoints.huggingface import read_json, write_json
 from xinye.data.batches import Batch
@@ -45,11 +45,24 @@ INSTALL_COMPILER = {"Darwin": "xcode-select --install", "Linux": "apt install g+
 
 
 @dataclass(frozen=True)
+class Speed:
+    """What was measured of a machine."""
+
+    matrix_flops_per_second: dict[str, float | None]  # by dtype, None where the device cannot multiply it
+    memory_bytes_per_second: float  # read
+    memory_bytes_per_second_on_one_thread: float
+    training_utilization: float  # share of the matrix speed that training reaches
+    threads: int
+    load: float  # work that was going on besides, in busy cores
+    date: str
+
+
+@dataclass(frozen=True)
 class Report:
     """All that is known of a machine. Bytes, seconds and operations per second are plain numbers."""
 
     machine: dict[str, Any]
-    speed: dict[str, Any]
+    speed: Speed
     software: dict[str, Any]
     extras: list[dict[str, Any]]
     defaults: list[dict[str, str]]  # name, value, reason
@@ -63,8 +76,9 @@ def examine(measure_anew: bool, watcher: Watcher) -> Report:
     facts, software, extras = describe_machine(device), describe_software(), describe_extras()
     speed = measured(device, measure_anew, watcher)
     sizes, default = plan_sizes(device, speed)
+    words = {True: "yes", False: "no"}
     defaults = [
-        {"name": name, "value": planning.format_value(default.values[name]), "reason": default.reasons[name]}
+        {"name": name, "value": words.get(default.values[name], default.values[name]), "reason": default.reasons[name]}
         for name in ("device", "dtype", "compile")
     ]
     chosen = default.values["dtype"]
@@ -89,6 +103,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "memory_free": machine.memory_bytes(torch.device("cpu")),
         "disk_free": shutil.disk_usage(Path.cwd()).free,
         "cache": str(cache_folder()),
+        "cache_writable": os.access(cache, os.W_OK),
         "cache_disk_free": shutil.disk_usage(cache).free,
     }
     if device.type == "cuda":
@@ -102,11 +117,11 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
 def describe_software() -> dict[str, Any]:
     driver = re.search(r"Kernel Module\D*([\d.]+)", machine.read_text(machine.PROC / "driver/nvidia/version"))
     return {
-        "xinye": xinye.__version__,
+        "xinye": version("xinye"),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "torch": torch.__version__,
-        "tokenizers": metadata.version("tokenizers"),
+        "tokenizers": version("tokenizers"),
         "numpy": np.__version__,
         "mkl": torch.backends.mkl.is_available(),
         "onednn": torch.backends.mkldnn.is_available(),
@@ -129,24 +144,24 @@ def describe_extras() -> list[dict[str, Any]]:
     for extra in about.get_all("Provides-Extra") or []:
         packages = [need[1] for need in needs if need and need[2] == extra]
         if extra not in ("all", "dev"):
-            missing = [package for package in packages if not _is_installed(package)]
+            missing = [package for package in packages if not version(package)]
             use = PURPOSES.get(extra, ", ".join(packages))
             extras.append({"extra": extra, "use": use, "packages": packages, "missing": missing})
     return extras
 
 
-def _is_installed(package: str) -> bool:
+def version(package: str) -> str | None:
+    """The installed version of a package, None for none."""
     try:
-        metadata.version(package)
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return False
-    return True
+        return None
 
 
 # -- how fast it is --------------------------------------------------------------------------------------------------
 
 
-def measured(device: torch.device, anew: bool, watcher: Watcher) -> dict[str, Any]:
+def measured(device: torch.device, anew: bool, watcher: Watcher) -> Speed:
     """The speeds of this machine: from the cache, or measured and put there."""
     identity = {
         "processor": machine.processor(),
@@ -160,16 +175,17 @@ def measured(device: torch.device, anew: bool, watcher: Watcher) -> dict[str, An
     path = cache_folder() / "machines" / f"{name}.json"
     if path.is_file() and not anew:
         try:
-            return dict(read_json(path)["speed"])
-        except (XinyeError, KeyError, TypeError, ValueError):
-            pass  # damaged: measured anew
+            return Speed(**read_json(path)["speed"])
+        except (XinyeError, KeyError, TypeError):
+            pass  # damaged, or of another version: measured anew
     speed = measure(device, watcher)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"identity": identity, "speed": speed})
+    with suppress(OSError):  # there is advice on a cache that cannot be written
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"identity": identity, "speed": asdict(speed)})
     return speed
 
 
-def measure(device: torch.device, watcher: Watcher) -> dict[str, Any]:
+def measure(device: torch.device, watcher: Watcher) -> Speed:
     """Matrix products in each dtype, reading of memory, and one training step, in a few seconds."""
     load = os.getloadavg()[0]  # of the last minute: others at work spoil the figures
     dtypes = [torch.float32, torch.bfloat16] + ([torch.float16] if device.type != "cpu" else [])
@@ -179,21 +195,15 @@ def measure(device: torch.device, watcher: Watcher) -> dict[str, Any]:
         watcher.stage(f"measuring matrix products in {name}")
         matrix[name] = matrix_speed(device, dtype)
     watcher.stage("measuring memory")
-    memory = {"read": machine.read_bytes_per_second(device)}
-    threads = torch.get_num_threads()
+    threads, memory = torch.get_num_threads(), machine.read_bytes_per_second(device)
+    alone = memory
     if device.type == "cpu" and threads > 1:
         torch.set_num_threads(1)
-        memory["read_on_one_thread"] = machine.read_bytes_per_second(device)
+        alone = machine.read_bytes_per_second(device)
         torch.set_num_threads(threads)
     watcher.stage("measuring a training step")
-    return {
-        "matrix_flops_per_second": matrix,
-        "memory_bytes_per_second": memory,
-        "training_utilization": training_utilization(device, matrix),
-        "threads": threads,
-        "load": round(load, 1),
-        "date": date.today().isoformat(),
-    }
+    utilization = training_utilization(device, matrix)
+    return Speed(matrix, memory, alone, utilization, threads, round(load, 1), date.today().isoformat())
 
 
 def matrix_speed(device: torch.device, dtype: torch.dtype) -> float | None:
@@ -206,12 +216,13 @@ def matrix_speed(device: torch.device, dtype: torch.dtype) -> float | None:
 
 
 def training_utilization(device: torch.device, matrix: dict[str, float | None]) -> float:
-    """The share of the matrix speed that training reaches, by one short step of the smallest size."""
+    """The share of the matrix speed that training reaches, by short steps of the default size; the best of some."""
     plan = Plan()
-    config = plan_size(plan, PretrainSettings(size=SIZES[0]), device)
+    config = plan_size(plan, PretrainSettings(), device)
     windows = max(1, (2048 if device.type == "cpu" else 65_536) // config.max_position_embeddings)
     tokens = torch.randint(config.vocab_size, (windows, config.max_position_embeddings), device=device)
-    per_second = first_speed(config, plan.values["dtype"], Batch(tokens, tokens, None, None))
+    batch = Batch(tokens, tokens, None, None)
+    per_second = max(first_speed(config, plan.values["dtype"], batch) for _ in range(3))
     speed = matrix[plan.values["dtype"]]
     return per_second * config.flops_per_token(config.max_position_embeddings) / speed if speed else 0.0
 
@@ -220,18 +231,17 @@ def training_utilization(device: torch.device, matrix: dict[str, float | None]) 
 
 
 def plan_size(plan: Plan, settings: PretrainSettings, device: torch.device) -> Config:
-    """Fill a plan as `pretrain` does, for a text that limits nothing. Raises `XinyeError` for what does not fit."""
+    """Fill a plan as `pretrain` does, for a text that limits nothing, but for the batches, which must fit in memory."""
     size = parse_count(settings.size, "size")
     vocabulary, _ = planning.vocabulary_size(size, MUCH, chinese=False)
     context, reason = planning.context_length(size, np.array([MUCH]), MUCH)
     plan.choose("context", None, context, reason)
     config = planning.shape(plan, settings, vocabulary, context)
     planning.precision(plan, settings, device)
-    planning.batches(plan, settings, config, device)
     return config
 
 
-def plan_sizes(device: torch.device, speed: dict[str, Any]) -> tuple[list[dict[str, Any]], Plan]:
+def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[dict[str, Any]], Plan]:
     """What each size comes to in ten minutes here, and the plan of the default one, or of the smallest."""
     rows: list[dict[str, Any]] = []
     plans: dict[str, Plan] = {}
@@ -239,12 +249,13 @@ def plan_sizes(device: torch.device, speed: dict[str, Any]) -> tuple[list[dict[s
         plan, settings = Plan(), PretrainSettings(size=size, time=TIME)
         try:
             config = plan_size(plan, settings, device)
+            planning.batches(plan, settings, config, device)
         except XinyeError:
             rows.append({"size": size, "fits": False})
             continue
         context, values = config.max_position_embeddings, plan.values
-        matrix = speed["matrix_flops_per_second"][values["dtype"]]
-        rate = matrix * speed["training_utilization"] / config.flops_per_token(context)
+        matrix = speed.matrix_flops_per_second[values["dtype"]] or 0.0
+        rate = matrix * speed.training_utilization / config.flops_per_token(context)
         windows = MUCH // context
         steps = planning.expected_steps(settings, windows, values, rate)
         planning.regularisation(plan, settings, windows, steps, rate)
@@ -264,7 +275,7 @@ def plan_sizes(device: torch.device, speed: dict[str, Any]) -> tuple[list[dict[s
 
 
 def advise(
-    facts: dict[str, Any], speed: dict[str, Any], software: dict[str, Any], sizes: list[dict[str, Any]], dtype: str
+    facts: dict[str, Any], speed: Speed, software: dict[str, Any], sizes: list[dict[str, Any]], dtype: str
 ) -> list[dict[str, str]]:
     """Each shortcoming, and what to do about it; the costliest first."""
     advice: list[dict[str, str]] = []
@@ -288,7 +299,7 @@ def advise(
         variable = next((name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ), None)
         remedy = f"unset {variable}" if variable else f"export OMP_NUM_THREADS={allowed}"
         note(f"torch runs {threads} threads on {allowed} cores", remedy)
-    matrix = {name: value or 0.0 for name, value in speed["matrix_flops_per_second"].items()}
+    matrix = {name: value or 0.0 for name, value in speed.matrix_flops_per_second.items()}
     other = "float32" if dtype == "bfloat16" else "bfloat16"
     if facts["device"] != "mps" and matrix[other] > 1.1 * matrix[dtype]:
         note(f"{dtype} would be chosen, but {other} measured {matrix[other] / matrix[dtype]:.1f} times as fast",
@@ -308,15 +319,17 @@ def advise(
             problem + ("reads fewer tokens in ten minutes than it has weights" if default["fits"] else "does not fit"),
             f"give --size {better[-1]}" if better else "give a longer --time and --size 1M",
         )
-    if speed["load"] > 0.25 * usable:
+    if speed.load > 0.4 * usable:
         note(
-            f"other work was going on while this was measured (load {speed['load']} on {usable} cores)",
+            f"other work was going on while this was measured (load {speed.load} on {usable} cores)",
             "measure again when it is over: xinye doctor --measure",
         )
     for where, free in ((str(Path.cwd()), facts["disk_free"]), (facts["cache"], facts["cache_disk_free"])):
         if free < LITTLE_DISK:
             remedy = "make room, or name another folder in the variable XINYE_CACHE"
             note(f"only {free / 1e9:.1f} GB are free for {where}", remedy if where == facts["cache"] else "make room")
+    if not facts["cache_writable"]:
+        note(f"the cache {facts['cache']} cannot be written", "name another folder in the variable XINYE_CACHE")
     if software["output_encoding"].replace("-", "") != "utf8":
         note(
             f"this terminal is set to {software['output_encoding']}, which cannot show Chinese",
