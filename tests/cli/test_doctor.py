@@ -86,12 +86,13 @@ def test_speeds_are_kept_until_they_are_wanted_anew(xinye, speeds, tmp_path):
     [
         ({"speeds": {torch.bfloat16: 4e10}}, "float32 measured 2.5 times as fast", "give --dtype float32"),
         ({"speeds": {"tokens": 1000.0}}, "--size 5M, the default, reads fewer tokens", "give --size 1M"),
-        ({"threads": 1, "environment": {"OMP_NUM_THREADS": "1"}}, "1 threads on 2 cores", "unset OMP_NUM_THREADS"),
-        ({"threads": 8}, "torch runs 8 threads, but this process may use 2 cores", "export OMP_NUM_THREADS=2"),
-        ({"quota": 1.5}, "may use 1 cores", "export OMP_NUM_THREADS=1"),
+        ({"threads": 1, "environment": {"OMP_NUM_THREADS": "1"}}, "torch uses 1 of 2 cores", "unset OMP_NUM_THREADS"),
+        ({"threads": 8}, "torch runs 8 threads, but this process may use 2 of the cores", "export OMP_NUM_THREADS=2"),
+        ({"quota": 1.5}, "may use 1 of the cores", "export OMP_NUM_THREADS=1"),
         ({"compiler": None}, "no C++ compiler", "g++"),
         ({"load": 1.6}, "other work was going on", "xinye doctor --measure"),
         ({"memory": 5 * 10**7}, "--size 5M, the default, does not fit", "give --size 1M"),
+        ({"driver": "NVRM: NVIDIA UNIX Open Kernel Module for x86_64  570.86  Release"}, "sees no GPU", "nvidia-smi"),
         ({"encoding": "ISO-8859-1"}, "set to iso-8859-1, which cannot show Chinese", "PYTHONUTF8=1"),
     ],
 )
@@ -109,12 +110,28 @@ def test_each_shortcoming_has_its_remedy(xinye, speeds, monkeypatch, change, pro
         monkeypatch.setattr(doctor.os, "getloadavg", lambda: (change["load"],))
     if "memory" in change:
         monkeypatch.setattr(machine, "memory_bytes", lambda where: change["memory"])
+    if "driver" in change:
+        (machine.PROC / "driver" / "nvidia").mkdir(parents=True)
+        (machine.PROC / "driver" / "nvidia" / "version").write_text(change["driver"], "utf-8")
     if "encoding" in change:
         monkeypatch.setattr(doctor.sys, "stdout", type("Out", (), {"encoding": change["encoding"]})())
         (advice,) = doctor.examine(False, doctor.Watcher()).advice
     else:
         (advice,) = report(xinye)["advice"]
     assert problem in advice["problem"] and remedy in advice["remedy"]
+
+
+def test_a_gpu_is_described(xinye, speeds, monkeypatch):
+    report(xinye)  # a speed to take for the GPU's
+    kept = doctor.Speed(**report(xinye)["speed"])
+    gpu = type("GPU", (), {"name": "NVIDIA Test 80GB", "major": 9, "minor": 0, "total_memory": 80 * 10**9})
+    monkeypatch.setattr(machine, "device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: gpu)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(doctor, "measured", lambda *arguments: kept)
+    out = xinye("doctor").out
+    assert "2 × NVIDIA Test 80GB, capability 9.0" in out and "80.0 GB, 16.0 GB free" in out
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_a_missing_extra_is_told_with_the_command(xinye, speeds, monkeypatch):

@@ -106,7 +106,7 @@ def test_tokenizers_side_by_side(xinye, compared):
     assert gpt2["characters_split"] > 0.2 > 0.05 > ours["characters_split"]
     assert words["characters_unknown"] > 0.8 and words["texts_changed"] == 1
     assert result["verdict"].startswith("gpt2 needs the fewest tokens")  # not words, which knows next to nothing
-    assert "In its Chinese part ours is better" in result["verdict"]
+    assert "In the Chinese part ours is better" in result["verdict"]
     svg = Path("chart.svg").read_text("utf-8")
     assert svg.startswith("<svg") and "gpt2 (600)" in svg and "Chinese" in svg
 
@@ -142,6 +142,7 @@ def test_a_hub_name_that_is_cached(xinye, compared, monkeypatch, tmp_path):
         ([], "DIR|FILES"),
         (["ours", "missing.txt"], "missing.txt: no such file"),
         (["maker/model", "ours", "zh.txt"], "maker/model: no such file"),
+        (["小说", "ours", "zh.txt"], "小说: no such file"),
         (["ours", "empty.txt"], "empty.txt: there is no text"),
         (["damaged", "zh.txt"], "tokenizer.json: not a tokenizer"),
         (["pieces", "zh.txt"], "pieces: no tokenizer.json there"),

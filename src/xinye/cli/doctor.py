@@ -50,7 +50,7 @@ def show(report: "Report") -> None:
     for title, rows in sections.items():
         section(title, rows)
     missing = [extra["extra"] for extra in report.extras if extra["missing"]]
-    answer.print("Sizes: what ten minutes of training give here", style="bold")
+    answer.print("Sizes: what ten minutes of training give here, estimated", style="bold")
     answer.print(size_table(report.sizes))
     answer.print("\nWhat to do", style="bold")
     advice = report.advice + [
@@ -107,6 +107,8 @@ def machine_rows(facts: dict[str, Any], software: dict[str, Any]) -> list[tuple[
         many = f"{facts['gpus']} × " if facts["gpus"] > 1 else ""
         rows.append(("GPU", f"{many}{facts['gpu']}, capability {facts['gpu_capability']}"))
         rows.append(("", f"{gigabytes(facts['gpu_memory'])}, {gigabytes(facts['gpu_memory_free'])} free"))
+    else:
+        rows.append(("GPU", "Apple's, in the same memory" if facts["device"] == "mps" else "none that torch sees"))
     return rows
 
 

@@ -135,4 +135,4 @@ def _speed(backend: tokenizers.Tokenizer, texts: Sequence[str]) -> float:
     begin = time.process_time()
     for text in timed:
         backend.encode_batch_fast([text], add_special_tokens=False)
-    return sum(len(text.encode()) for text in timed) / 1e6 / (time.process_time() - begin)
+    return sum(len(text.encode()) for text in timed) / 1e6 / max(1e-9, time.process_time() - begin)

@@ -115,7 +115,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
 
 
 def describe_software() -> dict[str, Any]:
-    driver = re.search(r"Kernel Module\D*([\d.]+)", machine.read_text(machine.PROC / "driver/nvidia/version"))
+    driver = re.search(r"Module.*?\s(\d+\.[\d.]+)", machine.read_text(machine.PROC / "driver/nvidia/version"))
     return {
         "xinye": version("xinye"),
         "python": platform.python_version(),
@@ -292,13 +292,13 @@ def advise(
     allowed = max(1, int(min(usable, facts["core_quota"] or usable)))
     if threads > allowed:
         note(
-            f"torch runs {threads} threads, but this process may use {allowed} cores: they wait for each other",
+            f"torch runs {threads} threads, but this process may use {allowed} of the cores: they wait for each other",
             f"export OMP_NUM_THREADS={allowed}",
         )
     elif threads < min(allowed, facts["physical_cores"] or allowed):
         variable = next((name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ), None)
         remedy = f"unset {variable}" if variable else f"export OMP_NUM_THREADS={allowed}"
-        note(f"torch runs {threads} threads on {allowed} cores", remedy)
+        note(f"torch uses {threads} of {allowed} cores", remedy)
     matrix = {name: value or 0.0 for name, value in speed.matrix_flops_per_second.items()}
     other = "float32" if dtype == "bfloat16" else "bfloat16"
     if facts["device"] != "mps" and matrix[other] > 1.1 * matrix[dtype]:

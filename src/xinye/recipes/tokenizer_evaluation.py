@@ -1,6 +1,5 @@
 """Tokenizers side by side on a text: ours, GPT-2's, Qwen's, or any that Hugging Face's library reads."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,8 +30,8 @@ class Comparison:
     verdict: str
 
     def as_dict(self) -> dict[str, Any]:
-        tokenizers = [{"tokenizer": name, **asdict(figures)} for name, figures in self.figures.items()]
-        return {"text": self.text, "tokenizers": tokenizers, "verdict": self.verdict}
+        rows = [{"tokenizer": name, **asdict(figures)} for name, figures in self.figures.items()]
+        return {"text": self.text, "tokenizers": rows, "verdict": self.verdict}
 
 
 def compare_tokenizers(arguments: Sequence[str], field: str | None, watcher: Watcher) -> Comparison:
@@ -88,7 +87,7 @@ def verdict(figures: dict[str, Figures], characters: int) -> str:
         rates = {name: getattr(each, f"bytes_per_token_{part}") or 0 for name, each in whole.items()}
         first = max(rates, key=lambda name: rates[name])
         if rates[first] > rates[best]:
-            said += f" In its {part.title()} part {first} is better."
+            said += f" In the {part.title()} part {first} is better."
     if mine.vocab_size > second.vocab_size:
         said += (
             f" {best} has the larger vocabulary, {mine.vocab_size:,} against {second.vocab_size:,} of {others[0]}, and "
@@ -99,11 +98,16 @@ def verdict(figures: dict[str, Figures], characters: int) -> str:
 
 def chart(comparison: Comparison) -> str:
     """Bytes per token of each tokenizer, in Chinese and in English apart, as SVG."""
-    groups = {}
-    for name, each in comparison.figures.items():
-        rates = {"Chinese": each.bytes_per_token_chinese, "English": each.bytes_per_token_english}
-        known = {part: rate for part, rate in rates.items() if rate is not None} or {"all": each.bytes_per_token}
-        groups[f"{name} ({each.vocab_size:,})"] = known
+    parts = {"Chinese": "bytes_per_token_chinese", "English": "bytes_per_token_english"}
+    there = {
+        part: key for part, key in parts.items() if any(getattr(each, key) for each in comparison.figures.values())
+    }
+    groups = {
+        f"{name} ({each.vocab_size:,})": {
+            part: getattr(each, key) or 0.0 for part, key in (there or {"all": "bytes_per_token"}).items()
+        }
+        for name, each in comparison.figures.items()
+    }
     return grouped_bar_chart(groups, "bytes per token (in brackets the vocabulary)")
 
 
@@ -131,7 +135,7 @@ def open_tokenizer(argument: str) -> tokenizers.Tokenizer | None:
     if path.is_file():
         return _read(path) if path.suffix == ".json" and b'"added_tokens"' in _head(path) else None
     if not path.is_dir():
-        cached = _cached(argument) if re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", argument) else None
+        cached = _cached(argument)
         return _read(cached) if cached else None
     if (path / "tokenizer.json").is_file():
         return _read(path / "tokenizer.json")
@@ -174,5 +178,8 @@ def _cached(name: str) -> Path | None:
     """The file of a hub name where it was downloaded before; nothing is downloaded here."""
     from huggingface_hub import try_to_load_from_cache
 
-    path = try_to_load_from_cache(name, "tokenizer.json")
+    try:
+        path = try_to_load_from_cache(name, "tokenizer.json")
+    except ValueError:  # it is no hub name
+        return None
     return Path(path) if isinstance(path, str) else None
