@@ -35,6 +35,7 @@ def speeds(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor.os, "getloadavg", lambda: (0.1, 0.1, 0.1))
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10**11}))
     monkeypatch.setattr(machine, "PROC", tmp_path)
+    monkeypatch.setattr(doctor, "version", lambda package: "1.0")
     return values
 
 

@@ -99,13 +99,11 @@ def verdict(figures: dict[str, Figures], characters: int) -> str:
 def chart(comparison: Comparison) -> str:
     """Bytes per token of each tokenizer, in Chinese and in English apart, as SVG."""
     parts = {"Chinese": "bytes_per_token_chinese", "English": "bytes_per_token_english"}
-    there = {
-        part: key for part, key in parts.items() if any(getattr(each, key) for each in comparison.figures.values())
-    }
+    every = comparison.figures.values()
+    parts = {part: key for part, key in parts.items() if any(getattr(each, key) for each in every)}
+    parts = parts or {"all": "bytes_per_token"}
     groups = {
-        f"{name} ({each.vocab_size:,})": {
-            part: getattr(each, key) or 0.0 for part, key in (there or {"all": "bytes_per_token"}).items()
-        }
+        f"{name} ({each.vocab_size:,})": {part: getattr(each, key) or 0.0 for part, key in parts.items()}
         for name, each in comparison.figures.items()
     }
     return grouped_bar_chart(groups, "bytes per token (in brackets the vocabulary)")
