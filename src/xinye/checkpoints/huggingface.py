@@ -90,7 +90,7 @@ def to_config_json(config: GPTConfig, tokenizer: Tokenizer | None = None) -> dic
     }
     if config.rope_scaling is not None:
         scaling = _to_rope_json(config.rope_scaling)
-        result["rope_parameters"] |= scaling
+        result["rope_parameters"] = {"rope_theta": config.rope_theta, **scaling}
         result["rope_scaling"] = scaling  # transformers 4, llama.cpp, vLLM
     if config.architecture == "llama":
         return result | {"mlp_bias": config.mlp_bias}

@@ -67,6 +67,6 @@ def scaled_frequencies(
         attention_factor = derived if scaling.attention_factor is None else scaling.attention_factor
     else:
         turns = original * frequencies / (2 * math.pi)
-        low, high = scaling.low_freq_factor, scaling.high_freq_factor
-        divided, attention_factor = 1 - ((turns - low) / (high - low)).clamp(0, 1), None
+        width = scaling.high_freq_factor - scaling.low_freq_factor
+        divided, attention_factor = 1 - ((turns - scaling.low_freq_factor) / width).clamp(0, 1), None
     return frequencies / factor * divided + frequencies * (1 - divided), attention_factor
