@@ -2,18 +2,21 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xinye.cli.arguments import Parser
 from xinye.errors import XinyeError, checked
 from xinye.recipes.settings import EvaluateSettings
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from xinye.recipes.evaluate import Evaluation
 
 BASELINES = {
     "five_gram": "5-gram, Kneser-Ney",
-    "xz_after_training_text": "xz -9e behind the training text",
+    "xz_after_training_text": "xz -9e after the training text",
     "xz": "xz -9e",
     "gzip": "gzip -9",
 }
@@ -45,7 +48,7 @@ def main(arguments: list[str]) -> int:
         evaluation = model.evaluate(files, watcher=display, **values)
     if not as_json:
         show(evaluation, model.gpt.config.parameters)
-    if plot:
+    if plot and evaluation.by_position:
         from xinye.evaluation.plots import line_chart, save_chart
 
         contexts = [row["context"] for row in evaluation.by_position]
@@ -80,41 +83,48 @@ def show(evaluation: "Evaluation", parameters: int) -> None:
     output.print(table)
     output.print(f"\n{meaning(evaluation)}", soft_wrap=True)
     if evaluation.by_position:
-        table = new_table("tokens of context", "loss", "bits per byte", "gain")
-        before = None
-        for row in evaluation.by_position:
-            gain = "" if before is None else f"{before - row['bits_per_byte']:.3f}"
-            table.add_row(f"{row['context']:,}", f"{row['loss']:.3f}", f"{row['bits_per_byte']:.3f}", gain)
-            before = row["bits_per_byte"]
-        output.print()
-        output.print(table)
-        *_, shorter, longest = evaluation.by_position
-        output.print(
-            f"\nThe same {longest['tokens']:,} tokens each time: from {shorter['context']:,} to {longest['context']:,} "
-            f"tokens of context gains {shorter['bits_per_byte'] - longest['bits_per_byte']:.3f} bits per byte.",
-            soft_wrap=True,
-        )
+        show_by_position(output, evaluation.by_position)
     if evaluation.rope_scaling:
-        contexts = sorted({row["context"] for row in evaluation.rope_scaling})
-        table = new_table("RoPE scaling", *(f"context {context:,}" for context in contexts))
-        by_name: dict[str, list[str]] = {}
-        for row in evaluation.rope_scaling:
-            name = "none" if row["rope_type"] == "none" else f"{row['rope_type']}:{row['factor']:g}"
-            by_name.setdefault(name, []).append(f"{row['bits_per_byte']:.3f}")
-        for name, cells in by_name.items():
-            table.add_row(name, *cells)
-        output.print()
-        output.print(table)
-        output.print(
-            f"\nBits per byte of the same {evaluation.rope_scaling[0]['tokens']:,} tokens each time; the model was "
-            f"trained with a context of {contexts[0]:,}.",
-            soft_wrap=True,
-        )
+        show_rope_scaling(output, evaluation.rope_scaling)
     for note in evaluation.notes:
         output.print(f"note: {note}", soft_wrap=True)
 
 
-def new_table(*columns: str):  # type: ignore[no-untyped-def]
+def show_by_position(output: "Console", rows: list[dict[str, Any]]) -> None:
+    table = new_table("tokens of context", "loss", "bits per byte", "gain")
+    before = None
+    for row in rows:
+        gain = "" if before is None else f"{before - row['bits_per_byte']:.3f}"
+        table.add_row(f"{row['context']:,}", f"{row['loss']:.3f}", f"{row['bits_per_byte']:.3f}", gain)
+        before = row["bits_per_byte"]
+    output.print("", table, "", sep="\n")
+    *_, shorter, longest = rows
+    output.print(
+        f"The same {longest['tokens']:,} tokens each time: from {shorter['context']:,} to {longest['context']:,} "
+        f"tokens of context gains {shorter['bits_per_byte'] - longest['bits_per_byte']:.3f} bits per byte.",
+        soft_wrap=True,
+    )
+
+
+def show_rope_scaling(output: "Console", rows: list[dict[str, Any]]) -> None:
+    contexts = sorted({row["context"] for row in rows})
+    by_name: dict[str, list[float]] = {}
+    for row in rows:
+        name = "none" if row["rope_type"] == "none" else f"{row['rope_type']}:{row['factor']:g}"
+        by_name.setdefault(name, []).append(row["bits_per_byte"])
+    table = new_table("RoPE scaling", *(f"context {context:,}" for context in contexts))
+    for name, bits in by_name.items():
+        table.add_row(name, *(f"{each:.3f}" for each in bits))
+    output.print("", table, "", sep="\n")
+    best = min(by_name, key=lambda name: by_name[name][-1])
+    output.print(
+        f"Bits per byte of the same {rows[0]['tokens']:,} tokens each time: {by_name['none'][0]:.3f} in the trained "
+        f"context of {contexts[0]:,}, and {by_name[best][-1]:.3f} in {contexts[-1]:,} with {best}.",
+        soft_wrap=True,
+    )
+
+
+def new_table(*columns: str) -> "Table":
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -127,9 +137,9 @@ def meaning(evaluation: "Evaluation") -> str:
     """One sentence that says what the figure is worth."""
     share = f"The model would store this text in {100 * evaluation.bits_per_byte / 8:.0f} % of its bytes"
     against = []
-    for name, words in (("five_gram", "a 5-gram model of the same training text"), ("xz", "xz")):
-        baseline = evaluation.baselines[name]
-        if baseline:
+    fair = "xz_after_training_text" if evaluation.baselines["xz_after_training_text"] else "xz"
+    for name, words in (("five_gram", "a 5-gram model of the same training text"), (fair, BASELINES[fair])):
+        if baseline := evaluation.baselines[name]:
             ratio = evaluation.bits_per_byte / baseline["bits_per_byte"]
             against.append(f"{100 * abs(1 - ratio):.0f} % {'less' if ratio < 1 else 'more'} than {words}")
     return f"{share}{': ' if against else ''}{' and '.join(against)}."

@@ -18,7 +18,7 @@ from xinye.evaluation.bits_per_byte import evaluate
 from xinye.model.gpt import GPT
 
 LOGITS = 2**25  # computed at a time: 128 MiB in fp32
-TARGETS = 4096  # tokens that are scored again and again in contexts of different lengths
+TARGETS = 8192  # tokens that are scored again and again in contexts of different lengths
 SHORTEST = 8  # tokens of context
 
 
@@ -105,12 +105,13 @@ def by_position(
 ) -> list[dict[str, Any]]:
     """What a longer context is worth: the loss of the same tokens when a model sees 8, 16, 32 … up to `context` tokens.
 
-    It is measured on a sample of about 4,096 tokens, spread evenly over the text, that have the longest context before
+    It is measured on a sample of about 8,192 tokens, spread evenly over the text, that have the longest context before
     them in their document. Where too few do, the longest context is halved; where no document has that much text,
     the list is empty.
     """
     runs = same_targets(spans, context)
-    while context > SHORTEST and (runs[:, 1] - runs[:, 0]).sum() < TARGETS // 8:
+    enough = min(TARGETS // 16, (spans[:, 1] - spans[:, 0]).sum() // 4)
+    while context > SHORTEST and (runs[:, 1] - runs[:, 0]).sum() < enough:
         context //= 2
         runs = same_targets(spans, context)
     if not len(runs) or context <= SHORTEST:

@@ -143,7 +143,7 @@ class EvaluateSettings(BaseModel):
     stride: int | None = Field(None, ge=1, description="tokens from window to window (half the context)")
     by_position: bool = Field(False, description="what a longer context is worth: the same tokens after 8, 16, 32 …")
     rope_scaling: tuple[str, ...] = Field(
-        (), description="measure contexts beyond the trained one: linear:2, dynamic:2, yarn:4 …, or all"
+        (), description="measure contexts beyond the trained one: linear:2, dynamic:2, yarn:4 … (all: these three by 4)"
     )
     field: str | None = Field(None, description="the column or key that holds the text")
     document_separator: str | None = Field(
