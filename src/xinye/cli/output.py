@@ -60,6 +60,10 @@ class Display(Watcher):
         if console.is_terminal:
             self.live.update(Text(f"tokenizing … {characters / 1e6:,.1f} M characters", style="dim"))
 
+    def scored(self, tokens: int, total: int) -> None:
+        if console.is_terminal:
+            self.live.update(Text(f"scoring … {tokens:,} of {total:,} tokens", style="dim"))
+
     def plan(self, plan: Plan) -> None:
         self.planned = plan.values
         self.losses, self.seconds, self.begin = [], [], time.monotonic()

@@ -147,6 +147,34 @@ class PretrainSettings(BaseModel):
         return value
 
 
+class EvaluateSettings(BaseModel):
+    """How well a model predicts a text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    context: int | None = Field(None, ge=2, description="tokens that the model sees at once (the model's own)")
+    stride: int | None = Field(None, ge=1, description="tokens from window to window (half the context)")
+    by_position: bool = Field(False, description="what a longer context is worth: the same tokens after 8, 16, 32 …")
+    rope_scaling: tuple[str, ...] = Field(
+        (), description="measure contexts beyond the trained one: linear:2, dynamic:2, yarn:4 … (all: these three by 4)"
+    )
+    field: str | None = Field(None, description="the column or key that holds the text")
+    document_separator: str | None = Field(
+        None, description=r"what stands between the documents of a text file: '\n\n'"
+    )
+    training_text: tuple[str, ...] = Field(
+        (), description="what the model was trained on, where it is not a run from here; may be given several times"
+    )
+
+    @field_validator("rope_scaling")
+    @classmethod
+    def _scalings(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if each != "all" and not re.fullmatch(r"(linear|dynamic|yarn|llama3):\d+(\.\d+)?", each):
+                raise ValueError(f"{each!r} is not one of linear:2, dynamic:2, yarn:4, llama3:8, or all")
+        return value
+
+
 def _as_value_error(parse: Any, *arguments: str) -> None:
     try:
         parse(*arguments)
