@@ -79,7 +79,6 @@ _UTF8 = re.compile(
 )
 _GB2312 = re.compile(rb"(?:[\xb0-\xf7\xa1\xa3][\xa1-\xfe]){3,}")
 _REPLACED = re.compile("\ufffd+|(?:锟斤拷)+|烫{3,}|屯{3,}")
-_HAN_RUN = re.compile("[\u4e00-\u9fff\ue000-\uf8ff]+")
 
 
 def _classes_of_utf8_read_as_gbk() -> np.ndarray:
@@ -125,12 +124,15 @@ def mojibake(text: str, codes: np.ndarray, counts: np.ndarray) -> Iterator[Passa
                 yield Passage(run.start() + found.start(), run[0][found.start() : found.end()], meaning)
     classes = _GBK_CLASSES[codes]
     if len(classes) >= 6:
-        pairs = (classes[:-2] & 1) & (classes[1:-1] >> 1 & 1) & (classes[2:] >> 2 & 1)
+        pairs = (classes[:-2] & 1) & (classes[1:-1] >> 1 & 1) & (classes[2:] >> 2 & 1)  # three that were two
         end = 0
         for start in np.flatnonzero(pairs[:-3] & pairs[3:]).tolist():
-            if start >= end and (run := _HAN_RUN.match(text, start)):
-                end = run.end()
-                yield Passage(start, run[0], run[0].encode("gb18030", "ignore").decode("utf-8", "ignore"))
+            if start >= end:
+                end = start
+                while end < len(pairs) and pairs[end]:
+                    end += 3
+                wrong = text[start:end]
+                yield Passage(start, wrong, wrong.encode("gb18030").decode("utf-8", "ignore"))
     if counts[[0xFFFD, ord("锟"), ord("烫"), ord("屯")]].any():
         for lost in _REPLACED.finditer(text):
             yield Passage(lost.start(), lost[0], "")
@@ -150,8 +152,8 @@ _PERSONAL = re.compile(
   | (?P<landline>(?<![0-9.+/=_-])[(（]?0(?:10|2[0-9]|[3-9][0-9]{{2}})[)）-][ ]?[2-9][0-9]{{6,7}}(?![0-9-]))
   | (?P<international>(?<![0-9A-Za-z+])\+{_COUNTRY}[ .-]?(?:\([0-9]{{1,4}}\)[ .-]?)?[0-9]{{1,5}}
         (?:[ .-]?[0-9]{{2,5}}){{1,4}}(?![0-9]))
-  | (?P<american>(?<![0-9A-Za-z.+/=_-])(?![48]00)(?:\((?![48]00)[2-9][0-9]{{2}}\)[ ]?|[2-9][0-9]{{2}}[.-])[2-9][0-9]{{2}}[.-][0-9]{{4}}
-        (?![0-9A-Za-z-]))
+  | (?P<american>(?<![0-9A-Za-z.+/=_-])(?:\((?![48]00)[2-9][0-9]{{2}}\)[ ]?|(?![48]00)[2-9][0-9]{{2}}[.-])
+        [2-9][0-9]{{2}}[.-][0-9]{{4}}(?![0-9A-Za-z-]))
   | (?P<social_security>(?<![0-9-])(?!000|666|9)[0-9]{{3}}-(?!00)[0-9]{{2}}-(?!0000)[0-9]{{4}}(?![0-9-]))
   | (?P<bank_card>(?<![0-9A-Za-z.+/=_-])(?:62[0-9]{{14,17}}|62[0-9]{{2}}(?:[ -][0-9]{{4}}){{3}}(?:[ -][0-9]{{3}})?
         |(?:4[0-9]{{3}}|5[1-5][0-9]{{2}}|6011|65[0-9]{{2}})(?:[ -]?[0-9]{{4}}){{3}}|3[47][0-9]{{13}})(?![0-9A-Za-z-]))
@@ -265,10 +267,11 @@ class Duplicates:
         first = np.concatenate((np.ones(min(1, len(ordered)), bool), ordered[1:] != ordered[:-1]))
         starts = np.flatnonzero(first)
         times = np.diff(np.append(starts, len(ordered)))
-        top = [index for index in np.argsort(-times, kind="stable")[:most] if times[index] > 1]
+        places = np.frombuffer(self.places, np.uint64)[order][starts]
+        top = [index for index in np.lexsort((places, -times))[:most] if times[index] > 1]
         characters = np.frombuffer(self.lengths, np.uint32)[order][~first].sum()
         scale = self.mask + 1
-        examples = [(self.places[int(order[starts[index]])], int(times[index])) for index in top]
+        examples = [(int(places[index]), int(times[index])) for index in top]
         return int((~first).sum()) * scale, int(characters) * scale, examples
 
 

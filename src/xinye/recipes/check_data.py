@@ -346,6 +346,11 @@ def findings(report: dict[str, Any], unreadable: Found) -> tuple[list[dict[str, 
             f"{count:,} {what}{'s' * (count != 1)}" for count, what in ((whole, "file"), (records, "record")) if count
         ]
         add(f"{' and '.join(parts)} cannot be read", "repair or leave out: pretrain stops there", unreadable.listed)
+    if odd := [file for file in report["files"] if len(file["field"] or "") > 30]:
+        places = [{"file": file["file"], "line": 1, "problem": excerpt(file["field"], 30)} for file in odd]
+        add(
+            "the first line is taken for the names of the columns, but reads like text", "write the names there", places
+        )
     if count := report["mojibake"]["count"]:
         places = report["mojibake"]["examples"]
         add(f"{count:,} passages decoded wrongly", "fetch the text again in its own encoding, or leave it out", places)
