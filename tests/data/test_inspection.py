@@ -75,7 +75,7 @@ def test_utf8_read_as_something_else_is_found_and_understood(wrong: str, around:
     ],
 )
 def test_known_faces_of_it(text: str, meaning: str) -> None:
-    assert [found[1] for found in passages(text)][0] == meaning
+    assert passages(text)[0][1] == meaning
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,8 @@ def line_ends(path: Path, encoding: str) -> Counter[str]:
     counts: Counter[str] = Counter()
     with io.TextIOWrapper(_open_bytes(path), encoding, newline="") as file:
         for block in iter(partial(file.read, PIECE_CHARACTERS), ""):
-            block += file.read(1) if block[-1] == "\r" else ""
+            while block[-1] == "\r" and (more := file.read(1)):
+                block += more
             both = block.count("\r\n")
             counts.update(CRLF=both, LF=block.count("\n") - both, CR=block.count("\r") - both)
     return +counts

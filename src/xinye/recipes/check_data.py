@@ -5,6 +5,7 @@ a time; then say what was found, the most important first, each with what to do 
 """
 
 import glob
+import re
 import shlex
 from bisect import bisect_right
 from collections import Counter
@@ -411,5 +412,10 @@ def command(files: Sequence[str], flags: Sequence[str]) -> str:
     names = [str(file) for file in files]
     folders = {Path(name).parent for name in names}
     pattern = f"{folders.pop()}/*{Path(names[0]).suffix}" if len(names) > 3 and len(folders) == 1 else ""
-    given = pattern if pattern and len(glob.glob(pattern)) == len(names) else shlex.join(names)
-    return f"xinye pretrain {given} {shlex.join([*flags, '--size', '5M', '--time', '10min'])}"
+    given = pattern if pattern and len(glob.glob(pattern)) == len(names) else " ".join(map(quoted, names))
+    return " ".join(["xinye pretrain", given, *map(quoted, flags), "--size 5M --time 10min"])
+
+
+def quoted(word: str) -> str:
+    """A word for a shell; unlike `shlex.quote` it leaves Chinese names as they are."""
+    return word if re.fullmatch(r"[\w@%+=:,./-]+", word) else shlex.quote(word)
