@@ -1,8 +1,12 @@
 """What this machine can do: device, dtypes, memory, speed."""
 
 import os
+import platform
+import resource
+import sys
 import time
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -37,6 +41,32 @@ def _cpu_flags() -> frozenset[str]:
     except OSError:
         return frozenset()
     return frozenset(next((line for line in lines if line.startswith("flags")), "").split())
+
+
+def description(where: torch.device) -> dict[str, str | int]:
+    """What a run was made on and with, for those who make it again."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    processor = (names or [platform.processor() or platform.machine()])[0]
+    return {
+        "device": torch.cuda.get_device_name(where) if where.type == "cuda" else processor,
+        "cores": torch.get_num_threads(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "xinye": version("xinye"),
+    }
+
+
+def peak_memory_bytes(where: torch.device) -> int:
+    """The most memory that this process has held: the GPU's, or the machine's."""
+    if where.type == "cuda":
+        return torch.cuda.max_memory_allocated(where)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def memory_bytes(where: torch.device) -> int:
