@@ -4,9 +4,11 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -111,6 +113,28 @@ def _control_groups(controller: str) -> Iterator[Path]:
 
 
 # -- memory ----------------------------------------------------------------------------------------------------------
+
+
+def description(where: torch.device) -> dict[str, str | int]:
+    """What a run was made on and with, for those who make it again."""
+    return {
+        "device": torch.cuda.get_device_name(where) if where.type == "cuda" else processor(),
+        "cores": torch.get_num_threads(),
+        "memory_bytes": total_memory(),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "xinye": version("xinye"),
+    }
+
+
+def peak_memory_bytes(where: torch.device) -> int:
+    """The most memory that this process has held: the GPU's, or the machine's."""
+    if where.type == "cuda":
+        return torch.cuda.max_memory_allocated(where)
+    import resource  # Windows has none
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def memory_bytes(where: torch.device) -> int:
