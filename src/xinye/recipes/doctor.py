@@ -40,6 +40,8 @@ PURPOSES = {
     "parquet": "text in .parquet files",
     "clean": "near duplicates; simplified and traditional Chinese",
     "plots": "charts",
+    "collect": "documents from web pages, books, mail, feeds and dumps",
+    "hub": "data sets of the hub",
 }
 INSTALL_COMPILER = {"Darwin": "xcode-select --install", "Linux": "apt install g++ (or your system's way)"}
 
@@ -277,18 +279,23 @@ def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[dict[str, Any]]
 def advise(
     facts: dict[str, Any], speed: Speed, software: dict[str, Any], sizes: list[dict[str, Any]], dtype: str
 ) -> list[dict[str, str]]:
-    """Each shortcoming, and what to do about it; the costliest first."""
+    """Each shortcoming, and what to do about it; first what makes the figures themselves doubtful."""
     advice: list[dict[str, str]] = []
 
     def note(problem: str, remedy: str) -> None:
         advice.append({"problem": problem, "remedy": remedy})
 
+    threads, usable = facts["threads"], facts["usable_cores"]
+    if speed.load > 0.4 * usable:
+        note(
+            f"other work was going on while this was measured (load {speed.load} on {usable} cores)",
+            "measure again when it is over: xinye doctor --measure",
+        )
     if facts["device"] == "cpu" and software["nvidia_driver"]:
         note(
             f"there is an NVIDIA driver, but torch {software['torch']} sees no GPU",
             "install torch for CUDA (pytorch.org/get-started), and see that nvidia-smi lists the GPU",
         )
-    threads, usable = facts["threads"], facts["usable_cores"]
     allowed = max(1, int(min(usable, facts["core_quota"] or usable)))
     if threads > allowed:
         note(
@@ -318,11 +325,6 @@ def advise(
         note(
             problem + ("reads fewer tokens in ten minutes than it has weights" if default["fits"] else "does not fit"),
             f"give --size {better[-1]}" if better else "give a longer --time and --size 1M",
-        )
-    if speed.load > 0.4 * usable:
-        note(
-            f"other work was going on while this was measured (load {speed.load} on {usable} cores)",
-            "measure again when it is over: xinye doctor --measure",
         )
     for where, free in ((str(Path.cwd()), facts["disk_free"]), (facts["cache"], facts["cache_disk_free"])):
         if free < LITTLE_DISK:
