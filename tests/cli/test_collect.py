@@ -66,7 +66,7 @@ def test_what_is_collected_can_be_trained_on(xinye, workplace):
 
 def test_the_limit_ends_the_reading(xinye, workplace, sources):
     outcome = xinye("data", "collect", "sources/wiki.xml.bz2", "sources", "-o", "some.jsonl", "--limit", "1")
-    assert outcome.code == 0 and outcome.err.startswith("1 document, 13 characters, in some.jsonl (1 mediawiki)")
+    assert outcome.code == 0 and outcome.err.startswith("1 document (1 mediawiki), 13 characters, in some.jsonl")
     assert [record["title"] for record in records(workplace / "some.jsonl")] == ["新叶"]
 
 
@@ -76,11 +76,11 @@ def test_the_limit_ends_the_reading(xinye, workplace, sources):
         (["missing", "-o", "a.jsonl"], "missing: no such file or folder"),
         (["sources/photo.jpg", "-o", "a.jsonl"], "files of this kind; readable: .txt"),
         (["old.jsonl", "-o", "a.jsonl"], "documents already"),
-        (["sources/cut.epub", "-o", "a.jsonl"], "no document in sources/cut.epub; sources/cut.epub: not a whole EPUB"),
-        (["sources/empty.md", "-o", "a.jsonl"], "no document in sources/empty.md"),
+        (["sources/cut.epub", "-o", "a.jsonl"], "sources/cut.epub: skipped, not a whole EPUB file"),
+        (["sources/empty.md", "-o", "a.jsonl"], "sources/empty.md: no document there"),
         (["zh.txt", "-o", "a.txt"], "name it a.jsonl"),
         (["zh.txt", "-o", "old.jsonl"], "--overwrite"),
-        (["sources/scan.pdf", "-o", "old.jsonl", "--overwrite"], "no document"),
+        (["sources/scan.pdf", "-o", "old.jsonl", "--overwrite"], "no document is left"),
         (["zh.txt"], "--output"),
         (["zh.txt", "-o", "a.jsonl", "--limit", "0"], "--limit"),
         (["zh.txt", "-o", "a.jsonl", "--field", "text"], "hub:NAME"),

@@ -313,6 +313,8 @@ if a:
 def test_markdown(tmp_path):
     (document,) = read(tmp_path / "a.md", MARKDOWN.encode("utf-8-sig"))
     assert document.title == "新叶"
+    (untitled,) = read(tmp_path / "b.md", MARKDOWN[MARKDOWN.index("# ") :].encode())
+    assert untitled.title == "春天" and untitled.text.startswith("春天\n")
     lines = [line.rstrip() for line in document.text.split("\n") if line.strip()]
     assert lines == ["新叶", "春天", "新的叶子，链接和粗体。", "- one", "- two", "if a:", "    b", "a\tb", "1\t2"]
 
@@ -357,6 +359,8 @@ def test_mail(tmp_path):
     ]  # fmt: skip
     assert [document.text.split("\n\n")[1:] for document in found[1:3]] == [["你好，朱镕基。"], ["新的叶子"]]
     assert found[3].source == f"{tmp_path / 'a.mbox'}:4"
+    (first, second) = read(tmp_path / "c.mbox", mbox(b"Subject: a\n\n" + "新的".encode() * 9 + b"\xff" * 9, MAIL))
+    assert "convert it to UTF-8" in first.problem and second.title == "Green hills"
     assert "not an mbox" in refusal(tmp_path / "b.mbox", b"hello")
 
 

@@ -84,15 +84,15 @@ def collect(arguments: list[str]) -> int:
     def counts(numbers: dict[str, int]) -> str:
         return ", ".join(f"{number:,} {name}" for name, number in numbers.items())
 
+    plural = "s" * (result["documents"] != 1)
     console.print(
-        f"{result['documents']:,} document{'s' * (result['documents'] != 1)}, {result['characters']:,} characters, "
-        f"in {result['output']} ({counts(result['by_format'])})",
+        f"{result['documents']:,} document{plural} ({counts(result['by_format'])}), "
+        f"{result['characters']:,} characters, in {result['output']}",
         soft_wrap=True,
     )
-    if result["dropped"]:
-        console.print(f"left out: {counts(result['dropped'])}", soft_wrap=True)
-    if result["ignored"]:
-        console.print(f"files of other kinds: {counts(result['ignored'])}", soft_wrap=True)
+    for what, numbers in (("left out", result["dropped"]), ("files of other kinds", result["ignored"])):
+        if numbers:
+            console.print(f"{what}: {counts(numbers)}", soft_wrap=True)
     for skip in result["skipped"][:SHOWN]:
         console.print(f"skipped {skip['file']}: {skip['reason']}", soft_wrap=True)
     if len(result["skipped"]) > SHOWN:

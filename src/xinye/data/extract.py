@@ -7,14 +7,14 @@ the documents before the damage have been handed out by then.
 
 import bz2
 import gzip
+import logging
 import posixpath
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.header import decode_header
-from email.message import Message
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -49,11 +49,15 @@ _QUOTED = re.compile(r"(?m)^>(?!From ).*\n?")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text. `source` is its file, with ":number" where that holds several; the title is the first line, too."""
+    """One text. `source` is its file, with ":number" where that holds several; the title is the first line, too.
+
+    One that cannot be read among others has a `problem` instead of a text.
+    """
 
     text: str
     source: str
     title: str = ""
+    problem: str = ""
 
 
 def named_format(path: Path) -> str | None:
@@ -85,46 +89,53 @@ def unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
 
 def read_documents(path: Path, form: str, raw: BinaryIO) -> Iterator[Document]:
     """The documents of a file of this format; `raw` is the file, open, and tells how far the reading has come."""
-    if form == "text":
-        yield Document("".join(piece.text for piece in read_pieces([path])), str(path))
-        return
     file, source = unpacked(path, raw), str(path)
     if form == "mediawiki":
-        for number, title, wikitext in articles(file):
-            yield _titled(title, plain_text(wikitext), f"{source}:{number}")
+        for page, title, wikitext in articles(file):
+            yield _one_of_many(f"{source}:{page}", _article, title, wikitext)
     elif form == "mbox":
-        yield from _mails(file, source)
+        for number, lines in enumerate(_split_mails(file), 1):
+            yield _one_of_many(f"{source}:{number}", _mail, lines)
     elif form == "feed":
         yield from _entries(file, source)
+    elif form == "text":
+        yield Document(_plain(path), source)
+    elif form == "pdf":
+        title, text = pdf_text(file)
+        yield Document(text, source, title)  # that title is often another document's; the pages show their own
     else:
-        read = {"html": _page, "markdown": _markdown, "epub": _book, "pdf": pdf_text}[form]
-        title, text = read(file)
-        # The title in a PDF's properties is often another document's; its pages show their own.
-        yield Document(text, source, title) if form == "pdf" else _titled(title, text, source)
+        read = {"html": _page, "markdown": _markdown, "epub": _book}[form]
+        yield _titled(*read(file), source)
 
 
 def read_hub(name: str, split: str, field: str | None) -> Iterator[Document]:
     """The records of a data set on the Hugging Face hub, read as they arrive: "owner/name", or "owner/name:config".
 
-    Raises XinyeError where it cannot be had, and where `field` is not the column of the text.
+    Raises XinyeError where `field` is not the column of the text, and what the hub's client raises.
     """
     import datasets
 
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every attempt
     repository, _, config = name.partition(":")
+    records = iter(datasets.load_dataset(repository, config or None, split=split, streaming=True))
+    head = list(islice(records, HEAD_RECORDS))
+    field = field or choose_field(Path(name), head)
+    for number, record in enumerate(chain(head, records), 1):
+        text = as_text(record.get(field))
+        if text is None or field not in record:
+            raise XinyeError(f"record {number}: --field {field!r} holds no text; there are: {', '.join(record)}")
+        title = record.get("title")
+        yield _titled(title if isinstance(title, str) else "", text, f"hub:{name}:{number}")
+
+
+def _one_of_many(source: str, read: Callable[..., tuple[str, str]], *content: Any) -> Document:
+    """The document that `read` makes of a part of a file; what goes wrong costs that part alone."""
     try:
-        records = iter(datasets.load_dataset(repository, config or None, split=split, streaming=True))
-        head = list(islice(records, HEAD_RECORDS))
-        field = field or choose_field(Path(name), head)
-        for number, record in enumerate(chain(head, records), 1):
-            text = as_text(record.get(field))
-            if text is None or field not in record:
-                raise XinyeError(f"record {number}: --field {field!r} holds no text; there are: {', '.join(record)}")
-            title = record.get("title")
-            yield _titled(title if isinstance(title, str) else "", text, f"hub:{name}:{number}")
-    except (XinyeError, ModuleNotFoundError):
+        return _titled(*read(*content), source)
+    except ModuleNotFoundError:
         raise
-    except Exception as error:  # the hub's client raises what its many layers raise: no network, no such name, no split
-        raise XinyeError(" ".join(str(error).split())[:300] or type(error).__name__, exit_code=1) from None
+    except Exception as error:  # parsers raise what they like at the world's files
+        return Document("", source, problem=str(error) or type(error).__name__)
 
 
 def _titled(title: str, text: str, source: str) -> Document:
@@ -143,6 +154,20 @@ def _read_whole(file: Any) -> bytes:
     return data
 
 
+def _article(title: str, wikitext: str) -> tuple[str, str]:
+    return title, plain_text(wikitext)
+
+
+def _plain(path: Path) -> str:
+    parts, size = [], 0
+    for piece in read_pieces([path]):
+        parts.append(piece.text)
+        size += len(piece.text)
+        if size > LARGEST_BOOK:
+            raise XinyeError(f"larger than {LARGEST_BOOK >> 20} M characters; train on it as it is, or split it")
+    return "".join(parts)
+
+
 def _page(file: BinaryIO) -> tuple[str, str]:
     return main_text(decode_page(_read_whole(file)))
 
@@ -150,12 +175,13 @@ def _page(file: BinaryIO) -> tuple[str, str]:
 def _markdown(file: BinaryIO) -> tuple[str, str]:
     from markdown_it import MarkdownIt
 
-    text = decode(_read_whole(file)).replace("\r\n", "\n").lstrip("\ufeff")
+    text = decode(_read_whole(file)).lstrip("\ufeff").replace("\r\n", "\n")
     front = _FRONT_MATTER.match(text)
     title = _FRONT_TITLE.search(front[2]) if front else None
-    html = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text[front.end() :] if front else text)
-    text = all_text(html)
-    return title[1] if title else "", text
+    text = text[front.end() :] if front else text
+    plain = all_text(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text)).strip()
+    heading = plain.partition("\n")[0] if text.lstrip().startswith("# ") else ""
+    return title[1] if title else heading, plain
 
 
 def _book(file: BinaryIO) -> tuple[str, str]:
@@ -191,12 +217,6 @@ def _book(file: BinaryIO) -> tuple[str, str]:
         raise XinyeError(f"not a whole EPUB file ({' '.join(str(error).split())[:100]})") from None
 
 
-def _mails(file: BinaryIO, source: str) -> Iterator[Document]:
-    """What people wrote in the mails of an mbox, without what they quoted and signed with."""
-    for number, lines in enumerate(_split_mails(file), 1):
-        yield _mail(message_from_bytes(b"".join(lines[1:])), f"{source}:{number}")
-
-
 def _split_mails(file: BinaryIO) -> Iterator[list[bytes]]:
     """The lines of each mail. The standard library's mailbox takes any line that begins with "From " for a new mail."""
     lines: list[bytes] = []
@@ -216,21 +236,20 @@ def _split_mails(file: BinaryIO) -> Iterator[list[bytes]]:
         yield lines
 
 
-def _mail(mail: Message, source: str) -> Document:
+def _mail(lines: list[bytes]) -> tuple[str, str]:
+    """Subject of a mail and what its sender wrote, without what is quoted and signed."""
+    mail = message_from_bytes(b"".join(lines[1:]))
     texts: dict[str, str] = {}
     for part in mail.walk():
         kind = part.get_content_type()
         if kind in ("text/plain", "text/html") and part.get_content_disposition() != "attachment":
-            data = cast(bytes, part.get_payload(decode=True)) or b""
-            text = decode(data, part.get_content_charset())
+            text = decode(cast(bytes, part.get_payload(decode=True)), part.get_content_charset())
             texts.setdefault(kind, all_text(text) if kind == "text/html" else text)
     body = texts.get("text/plain", "")
     body = (body if body.strip() else texts.get("text/html", "")).replace("\r\n", "\n")
     body = _REST_OF_MAIL.sub("", _QUOTED.sub("", _ATTRIBUTION.sub("", body))).replace("\n>From ", "\nFrom ")
-    subject = ""
-    for word, charset in decode_header(mail.get("subject", "")):
-        subject += word if isinstance(word, str) else decode(word, charset)
-    return _titled(subject, body, source)
+    words = decode_header(mail.get("subject", ""))
+    return "".join(word if isinstance(word, str) else decode(word, charset) for word, charset in words), body
 
 
 def _entries(file: BinaryIO, source: str) -> Iterator[Document]:

@@ -15,7 +15,8 @@ UNREAD = ("head", "script", "style", "template", "noscript", "svg", "iframe", "o
 WIDE = "[⺀-〿぀-ヿ㇀-鿿豈-﫿︰-﹏！-｠]"  # Chinese and Japanese letters and marks: no spaces between them
 _WIDE_BREAK = re.compile(rf"(?<={WIDE})[ \t]*\n\s*(?={WIDE})")
 _SPACES = re.compile(r"[ \t\r\n\f\xa0]+")
-_INDENT = re.compile(rf"(?m)^[^\S\n]+(?={WIDE})|^[\s|-]+\n")  # of Chinese, never code; rows and items of nothing
+_INDENT = re.compile(rf"(?m)^[^\S\n]+(?={WIDE})")  # of Chinese, which is never code
+_NOTHING = re.compile(r"(?m)^(?:\|[ \t|]*|[ \t]*-[ \t]*)\n")  # rows and items
 _SITE = re.compile(r"(?:\s*[_|｜]+|\s[-–—]+\s|[-–—]+(?=\S+[网站報报]$))[^_|｜]+$")
 _DECLARED = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
@@ -35,13 +36,11 @@ def main_text(html: str) -> tuple[str, str]:
         if menu.tag not in ("ul", "ol", "dl") or _length(menu) < 2 * sum(map(_length, menu.iter("a"))):
             # A measure of its own, for trafilatura's is in characters, of which a Chinese heading has few.
             menu.drop_tree()
-    everything = _blocks(root)
+    title, everything = _title(root), _blocks(root)
     page: Any = trafilatura.bare_extraction(root, include_comments=False, with_metadata=True)
-    title = page.title or "" if page else ""
-    site = _SITE.search(title)
-    if site and len(site[0]) < site.start():
-        title = title[: site.start()]
-    return title, _INDENT.sub("", page.text) if page and page.text else everything
+    if not page or not page.text:
+        return title, everything
+    return title or page.title or "", _NOTHING.sub("", _INDENT.sub("", page.text))
 
 
 def all_text(html: str) -> str:
@@ -88,6 +87,15 @@ def _tree(html: str) -> Any:
         return lxml_html.document_fromstring(html.replace("\0", ""), parser=parser)
     except etree.ParserError:  # no element at all
         return None
+
+
+def _title(root: Any) -> str:
+    """The heading that the page's title begins with, else the title without the name of the site at its end."""
+    title = " ".join(root.findtext(".//title", "").split())
+    headings = [" ".join("".join(heading.itertext()).split()) for heading in root.iter("h1", "h2", "h3")]
+    found = max((heading for heading in headings if title.startswith(heading)), key=len, default="")
+    site = _SITE.search(title)
+    return found or (title[: site.start()] if site and len(site[0]) < site.start() else title)
 
 
 def _length(element: Any) -> int:

@@ -14,7 +14,7 @@ from xinye.data.sources import SUFFIXES, Piece
 from xinye.errors import XinyeError
 
 HUB = "hub:"
-READABLE = f"readable: {' '.join(FORMATS)}, each also with .gz or .bz2"
+READABLE = f"readable: {' '.join(FORMATS)}, each also with .gz, and all but .txt with .bz2"
 _TRAILING_SPACE = re.compile(r"[^\S\n]+(?=\n|\Z)")
 _BLANK_LINES = re.compile(r"\n{3,}")
 
@@ -69,9 +69,11 @@ def collect(
                 file.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "ignore") + b"\n")
                 by_format[form] += 1
                 characters += len(piece.text)
+        if not by_format and skipped:
+            more = f"; so were {len(skipped) - 1:,} more" if len(skipped) > 1 else ""
+            raise XinyeError("{file}: skipped, {reason}".format(**skipped[0]) + f"{more}; no document is left")
         if not by_format:
-            first = "; {file}: {reason}".format(**skipped[0]) if skipped else ""
-            raise XinyeError(f"no document in {', '.join(sources)}{first}")
+            raise XinyeError(f"{', '.join(sources)}: no document there; {READABLE}")
         beside.replace(output)
     finally:
         beside.unlink(missing_ok=True)
@@ -128,7 +130,10 @@ def _read(
     on_progress: Progress,
 ) -> Iterator[tuple[str, Document]]:
     """Format and document, source by source; what cannot be read goes to `skipped`."""
-    total, before, count = sum(path.stat().st_size for path in files), 0, 0
+    total, before, count = sum(path.stat().st_size for path in files) or 1, 0, 0
+
+    def skip(source: str, reason: str, kept: str = "") -> None:
+        skipped.append({"file": source, "reason": " ".join(reason.split())[:300] + kept})
 
     def from_file(path: Path) -> Iterator[tuple[str, Document]]:
         form = find_format(path)
@@ -147,15 +152,17 @@ def _read(
     for name, size, documents, extra in parts:
         start = count
         try:
-            for found in documents:
+            for form, document in documents:
+                if document.problem:
+                    skip(document.source, document.problem)
+                    continue
                 count += 1
-                yield found
+                yield form, document
         except ModuleNotFoundError as error:
             raise XinyeError(f'{name}: reading it needs {error.name}: pip install "xinye[{extra}]"') from None
         except MemoryError:
             raise
         except Exception as error:  # parsers raise what they like at the world's files; each costs that file alone
-            reason = " ".join(str(error).split()).removeprefix(f"{name}: ")[:300] or type(error).__name__
-            kept = f" (the {count - start} documents before that are kept)" if count > start else ""
-            skipped.append({"file": name, "reason": reason + kept})
+            kept = f" (the {count - start:,} documents before that are kept)" if count > start else ""
+            skip(name, (str(error) or type(error).__name__).removeprefix(f"{name}: "), kept)
         before += size
