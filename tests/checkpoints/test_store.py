@@ -2,16 +2,19 @@
 
 import errno
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
-from xinye.checkpoints import store
+from conftest import contents
+from xinye.checkpoints import huggingface, store
 from xinye.checkpoints.huggingface import load_model
-from xinye.checkpoints.store import load_checkpoint, save_checkpoint
+from xinye.checkpoints.store import checkpoints, load_checkpoint, save_checkpoint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.config import GPTConfig
@@ -75,30 +78,25 @@ def test_a_tied_head_stays_tied(tmp_path):
     assert model.lm_head.weight is model.model.embed_tokens.weight
 
 
-def test_the_model_for_everyone_lies_in_the_run(tmp_path):
+def test_the_model_for_everyone_lies_in_the_run_and_in_each_checkpoint(tmp_path):
     model, _ = saved(tmp_path)
-    assert equal(load_model(tmp_path)[0], model)
-    names = {path.name for path in (tmp_path / "training" / "checkpoint").iterdir()}
-    assert names == {"model.safetensors", "optimizer.safetensors", "progress.json"}
-    assert not [path for path in tmp_path.rglob(".*") if path.exists()], "nothing half written is left"
+    (checkpoint,) = checkpoints(tmp_path)
+    assert equal(load_model(tmp_path)[0], model) and equal(load_model(checkpoint)[0], model)
+    assert not list(tmp_path.rglob(".*")), "nothing half written is left"
+    assert not {path.name for path in tmp_path.iterdir()} & {"optimizer.safetensors", "progress.json", "manifest.json"}
 
 
-def test_a_kill_between_the_renames(tmp_path):
-    """The old checkpoint has made room, the new one is not in place yet."""
-    model, _ = saved(tmp_path)
-    (tmp_path / "training" / "checkpoint").rename(tmp_path / "training" / ".checkpoint.old")
-    (tmp_path / "training" / ".checkpoint.new").mkdir()
-    (tmp_path / "training" / ".checkpoint.new" / "model.safetensors").write_bytes(b"half")
-    again, optimizers = trainer(seed=1)
-    assert load_checkpoint(tmp_path, again, optimizers)["step"] == 2
-    assert equal(model, again)
-    step(again, optimizers, 2)
-    save_checkpoint(tmp_path, again, TOKENIZER, optimizers, {"step": 3, "seconds": 2.0})
-    assert {path.name for path in (tmp_path / "training").iterdir()} == {"checkpoint"}
-    assert load_checkpoint(tmp_path, *trainer())["step"] == 3
+def test_the_last_two_and_those_to_keep_stay(tmp_path):
+    model, optimizers = trainer()
+    for number in range(1, 6):
+        step(model, optimizers, number)
+        save_checkpoint(tmp_path, model, TOKENIZER, optimizers, {"step": number, "seconds": 1.0}, keep=[2])
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-00000002", "step-00000004", "step-00000005"]
+    assert load_checkpoint(tmp_path, *trainer(), step=2)["step"] == 2
+    assert load_checkpoint(tmp_path, *trainer())["step"] == 5
 
 
-@pytest.mark.parametrize("moment", range(7))
+@pytest.mark.parametrize("moment", range(30))
 def test_a_kill_at_any_moment_of_saving(tmp_path, monkeypatch, moment):
     """Every call that changes the disk may be the last one."""
     before, optimizers = saved(tmp_path)
@@ -118,9 +116,11 @@ def test_a_kill_at_any_moment_of_saving(tmp_path, monkeypatch, moment):
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "save_file", dying(store.save_file))
-        patch.setattr(store, "write_json", dying(store.write_json))
-        patch.setattr(Path, "rename", dying(Path.rename))
+        patch.setattr(huggingface, "save_file", dying(huggingface.save_file))
+        for name in ("rename", "replace", "write_text"):
+            patch.setattr(Path, name, dying(getattr(Path, name)))
         patch.setattr(store.shutil, "rmtree", dying(store.shutil.rmtree))
+        patch.setattr(store.shutil, "copyfile", dying(store.shutil.copyfile))
         with pytest.raises(SystemExit):
             save_checkpoint(tmp_path, before, TOKENIZER, optimizers, {"step": 3, "seconds": 2.0})
     again, its_optimizers = trainer(seed=1)
@@ -130,9 +130,10 @@ def test_a_kill_at_any_moment_of_saving(tmp_path, monkeypatch, moment):
         step(again, its_optimizers, 2)
     assert equal(again, after)
     assert load_model(tmp_path), "the model for everyone is whole, too"
+    assert not list((tmp_path / "training" / "checkpoints").glob(".*")), "left-overs are cleaned"
 
 
-@pytest.mark.parametrize("failing", ["save_file", "write_json", "save_model"])
+@pytest.mark.parametrize("failing", ["save_file", "write_json", "save_model", "publish"])
 def test_a_full_disk_while_saving_keeps_what_was_saved(tmp_path, monkeypatch, failing):
     model, optimizers = saved(tmp_path)
     step(model, optimizers, 2)
@@ -145,9 +146,19 @@ def test_a_full_disk_while_saving_keeps_what_was_saved(tmp_path, monkeypatch, fa
         with pytest.raises(XinyeError, match=r"cannot save .*No space left on device") as error:
             save_checkpoint(tmp_path, model, TOKENIZER, optimizers, {"step": 3, "seconds": 2.0})
     assert error.value.exit_code == 1
-    assert load_checkpoint(tmp_path, *trainer())["step"] == (3 if failing == "save_model" else 2)
+    assert load_checkpoint(tmp_path, *trainer())["step"] == (3 if failing == "publish" else 2)
     assert load_model(tmp_path)
-    assert not (tmp_path / "training" / ".checkpoint.new").exists()
+    assert not list(tmp_path.rglob(".*.new"))
+
+
+def test_space_is_checked_before_anything_is_written(tmp_path, monkeypatch):
+    model, optimizers = saved(tmp_path)
+    step(model, optimizers, 2)
+    before = contents(tmp_path)
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(XinyeError, match=r"a checkpoint needs 0\.\d MB, and 0\.0 MB are free") as error:
+        save_checkpoint(tmp_path, model, TOKENIZER, optimizers, {"step": 3, "seconds": 2.0})
+    assert error.value.exit_code == 1 and contents(tmp_path) == before
 
 
 def refused(run: Path) -> str:
@@ -157,38 +168,52 @@ def refused(run: Path) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "progress.json"])
-@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "garbage"])
-def test_a_damaged_checkpoint_is_refused(tmp_path, name, damage):
-    saved(tmp_path)
-    path = tmp_path / "training" / "checkpoint" / name
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "progress.json", "manifest.json"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "garbage", "one bit"])
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_offered(tmp_path, name, damage):
+    saved(tmp_path, steps=1)
+    saved(tmp_path, steps=2)
+    path = tmp_path / "training" / "checkpoints" / "step-00000002" / name
     whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-len(whole) // 3] ^= 1
     if damage == "missing":
         path.unlink()
     else:
-        path.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "garbage": b"\x07" * len(whole)}[damage])
-    assert "damaged" in refused(tmp_path)
+        wrong = {"empty": b"", "cut": whole[: len(whole) // 2], "garbage": b"\x07" * len(whole), "one bit": flipped}
+        path.write_bytes(wrong[damage])
+    complaint = refused(tmp_path)
+    assert "step-00000002: damaged" in complaint and "delete this folder, and --resume goes on from step 1" in complaint
+    shutil.rmtree(path.parent)
+    assert load_checkpoint(tmp_path, *trainer())["step"] == 1
+
+
+def rewritten(run: Path, name: str, content: bytes) -> None:
+    """Other content, and a manifest that knows of it."""
+    (folder,) = checkpoints(run)
+    (folder / name).write_bytes(content)
+    manifest = {path.name: store._fingerprint(path) for path in folder.iterdir() if path.name != "manifest.json"}
+    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
 
 
 @pytest.mark.parametrize("content", [{}, {"step": 2}, {"step": "two", "seconds": 1}, {"step": None, "seconds": 1}, [2]])
-def test_damaged_progress_is_refused(tmp_path, content):
+def test_progress_that_says_nothing_is_refused(tmp_path, content):
     saved(tmp_path)
-    (tmp_path / "training" / "checkpoint" / "progress.json").write_text(json.dumps(content), "utf-8")
+    rewritten(tmp_path, "progress.json", json.dumps(content).encode())
     assert "damaged" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("change", ["half the state", "odd names", "another shape"])
 def test_optimizer_state_that_does_not_fit_is_refused(tmp_path, change):
     saved(tmp_path)
-    path = tmp_path / "training" / "checkpoint" / "optimizer.safetensors"
-    tensors = load_file(path)
+    tensors = load_file(checkpoints(tmp_path)[0] / "optimizer.safetensors")
     if change == "half the state":
         tensors = dict(sorted(tensors.items())[: len(tensors) // 2])
     elif change == "odd names":
         tensors = {name.replace(".", "-"): tensor for name, tensor in tensors.items()}
     else:
         tensors = {name: tensor if tensor.ndim == 0 else tensor[:-1].clone() for name, tensor in tensors.items()}
-    save_file(tensors, path)
+    rewritten(tmp_path, "optimizer.safetensors", save(tensors))
     assert "damaged" in refused(tmp_path)
 
 

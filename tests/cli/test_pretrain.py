@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY, contents
+from xinye.checkpoints.store import checkpoints
 
 DISK = namedtuple("DISK", "total used free")
 RESULT_KEYS = [
@@ -68,7 +69,7 @@ BAD_INPUT = {
     "whole number": (["zh.txt", "--layers", "x"], "layers"),
     "range": (["zh.txt", "--dropout", "1.5"], "dropout"),
     "seed too large": (["zh.txt", "--seed", "99999999999999999999"], "seed"),
-    "choice": (["zh.txt", "--architecture", "gpt3"], "'modern', 'llama' or 'gpt2'"),
+    "choice": (["zh.txt", "--architecture", "gpt3"], "'gpt2' or 'lstm'"),
     "unknown flag": (["zh.txt", "--layer", "2"], "'--layer'; did you mean '--layers'?"),
     "rate of another optimizer": (
         ["zh.txt", "--optimizer", "adamw", "--matrix-learning-rate", "0.1"],
@@ -231,10 +232,10 @@ def test_resume_takes_only_the_folder(xinye, run_here, arguments, says):
         ("settings.json", b'{"settings": {"layer": 3}}', 2),
         ("plan.json", b"{", 1),
         ("plan.json", b"{}", 1),
-        ("checkpoint/progress.json", b"{}", 1),
-        ("checkpoint/progress.json", b"", 1),
-        ("checkpoint/model.safetensors", b"\0" * 60, 1),
-        ("checkpoint/optimizer.safetensors", b"", 1),
+        ("checkpoints/step-00000006/progress.json", b"{}", 1),
+        ("checkpoints/step-00000006/progress.json", b"", 1),
+        ("checkpoints/step-00000006/model.safetensors", b"\0" * 60, 1),
+        ("checkpoints/step-00000006/optimizer.safetensors", b"", 1),
     ],
 )
 def test_a_damaged_checkpoint_is_refused_and_kept(xinye, run_here, name, content, code):
@@ -274,5 +275,5 @@ def test_interrupted_by_a_key_and_resumed(workplace):
     assert process.returncode == 130, err
     done = json.loads(out.splitlines()[-1])["steps"]
     assert f"stopped after step {done:,}; go on with: xinye pretrain -o run --resume" in err.splitlines()[-1]
-    assert json.loads((workplace / "run/training/checkpoint/progress.json").read_text("utf-8"))["step"] == done
+    assert checkpoints(workplace / "run")[-1].name == f"step-{done:08d}"
     assert (workplace / "run" / "model.safetensors").is_file()

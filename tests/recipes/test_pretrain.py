@@ -11,6 +11,7 @@ import transformers
 
 from xinye import machine
 from xinye.checkpoints.huggingface import load_model
+from xinye.checkpoints.store import checkpoints
 from xinye.errors import XinyeError
 from xinye.recipes import pretrain as recipe
 from xinye.recipes.pretrain import Run, pretrain
@@ -19,7 +20,8 @@ from xinye.recipes.watcher import Watcher
 from xinye.training.loop import Step
 
 STEPS = 6
-WEIGHTS = ("model.safetensors", "training/checkpoint/model.safetensors", "training/checkpoint/optimizer.safetensors")
+LAST = f"training/checkpoints/step-{STEPS:08d}"
+WEIGHTS = ("model.safetensors", f"{LAST}/model.safetensors", f"{LAST}/optimizer.safetensors")
 
 
 def settings(workplace: Path, name: str = "run", **changes: Any) -> PretrainSettings:
@@ -53,7 +55,9 @@ def resume(folder: Path) -> Run:
 
 
 def same_weights(one: Path, other: Path) -> bool:
-    return all((one / name).read_bytes() == (other / name).read_bytes() for name in WEIGHTS)
+    return all(
+        (other / name).is_file() and (one / name).read_bytes() == (other / name).read_bytes() for name in WEIGHTS
+    )
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -94,9 +98,21 @@ def test_resumed_after_a_kill_bitwise(workplace):
     whole = run_of(workplace, "whole")
     with pytest.raises(SystemExit):
         pretrain(settings(workplace, "part"), Interrupting(after=5, killed=True))
-    assert json.loads((workplace / "part/training/checkpoint/progress.json").read_text("utf-8"))["step"] == 3
+    assert checkpoints(workplace / "part")[-1].name == "step-00000003"
     assert resume(workplace / "part").validation == whole.validation
     assert same_weights(workplace / "whole", workplace / "part")
+    logs = [lines(workplace / name) for name in ("whole", "part")]
+    for record in (*logs[0], *logs[1]):
+        del record["seconds"]
+    assert logs[0] == logs[1], "the steps taken twice are noted once"
+
+
+def test_the_best_checkpoint_stays(workplace, monkeypatch):
+    worse_and_worse = iter([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    figures = lambda *_: {"loss": 1.0, "bits_per_byte": next(worse_and_worse)}  # noqa: E731
+    monkeypatch.setattr(recipe, "evaluate", figures)
+    run_of(workplace, evaluations=6)
+    assert [path.name[-1] for path in checkpoints(workplace / "run")] == ["1", "5", "6"]
 
 
 def test_resuming_derives_nothing_anew(workplace, monkeypatch):

@@ -1,7 +1,8 @@
 """A model as a folder that every tool of the field loads: Hugging Face's, written and read without `transformers`.
 
 `modern` is saved as Qwen3, `llama` as Llama, `gpt2` as GPT-2. The first two carry Hugging Face's tensor names already;
-GPT-2's fuse q, k and v and lie transposed.
+GPT-2's fuse q, k and v and lie transposed. `lstm` is the same kind of folder, of a model type that only this package
+knows.
 """
 
 import json
@@ -15,13 +16,15 @@ from torch import Tensor
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.model.config import Architecture, GPTConfig
-from xinye.model.gpt import GPT
+from xinye.model.build import Config, LanguageModel, build
+from xinye.model.config import Architecture, GPTConfig, LSTMConfig
+from xinye.model.rope import RopeScaling
 
 _CLASSES = {
     "modern": ("qwen3", "Qwen3ForCausalLM"),
     "llama": ("llama", "LlamaForCausalLM"),
     "gpt2": ("gpt2", "GPT2LMHeadModel"),
+    "lstm": ("xinye_lstm", "XinyeLSTMForCausalLM"),
 }
 _ARCHITECTURES: dict[str, Architecture] = {"qwen3": "modern", "llama": "llama", "gpt2": "gpt2"}
 _GPT2_NAMES = {  # ours: theirs
@@ -35,10 +38,18 @@ _GPT2_NAMES = {  # ours: theirs
     "mlp.up_proj": "mlp.c_fc",
     "mlp.down_proj": "mlp.c_proj",
 }
+_ORIGINAL = "original_max_position_embeddings"
+_ROPE_FIELDS = {  # of each type of RoPE scaling; `linear` and `dynamic` go by max_position_embeddings
+    "linear": ("factor",),
+    "dynamic": ("factor",),
+    "yarn": ("factor", _ORIGINAL, "attention_factor", "beta_fast", "beta_slow"),
+    "llama3": ("factor", _ORIGINAL, "low_freq_factor", "high_freq_factor"),
+}
+_ROPE_COMMON = ("rope_type", "type", "rope_theta", "partial_rotary_factor")
 _GPT2_MATRICES = ("attn.c_attn.weight", "c_proj.weight", "mlp.c_fc.weight")  # stored as (in, out)
 
 
-def to_config_json(config: GPTConfig, tokenizer: Tokenizer | None = None) -> dict[str, Any]:
+def to_config_json(config: Config, tokenizer: Tokenizer | None = None) -> dict[str, Any]:
     """The content of `config.json`."""
     model_type, architecture = _CLASSES[config.architecture]
     common = {
@@ -53,6 +64,12 @@ def to_config_json(config: GPTConfig, tokenizer: Tokenizer | None = None) -> dic
         "eos_token_id": tokenizer.eos_id if tokenizer else None,
         "pad_token_id": tokenizer.pad_id if tokenizer else None,
     }
+    if isinstance(config, LSTMConfig):
+        return common | {
+            "hidden_size": config.hidden_size,
+            "num_hidden_layers": config.num_hidden_layers,
+            "max_position_embeddings": config.max_position_embeddings,
+        }
     if config.architecture == "gpt2":
         return common | {
             "n_embd": config.hidden_size,
@@ -79,15 +96,19 @@ def to_config_json(config: GPTConfig, tokenizer: Tokenizer | None = None) -> dic
         "attention_bias": config.attention_bias,
         "attention_dropout": 0.0,
     }
+    if config.rope_scaling is not None:
+        scaling = _to_rope_json(config.rope_scaling)
+        result["rope_parameters"] = {"rope_theta": config.rope_theta, **scaling}
+        result["rope_scaling"] = scaling  # transformers 4, llama.cpp, vLLM
     if config.architecture == "llama":
         return result | {"mlp_bias": config.mlp_bias}
     return result | {"use_sliding_window": False, "sliding_window": None}
 
 
-def from_config_json(data: dict[str, Any], where: str = "config.json") -> GPTConfig:
+def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config:
     """The shape that a `config.json` describes; what this package cannot compute exactly is refused by name."""
     model_type = data.get("model_type")
-    if model_type not in _ARCHITECTURES:
+    if model_type not in (*_ARCHITECTURES, "xinye_lstm"):
         raise XinyeError(f"{where}: model_type {model_type!r} is not known here; known are {', '.join(_ARCHITECTURES)}")
 
     def refuse(key: str, *allowed: Any) -> None:
@@ -95,6 +116,14 @@ def from_config_json(data: dict[str, Any], where: str = "config.json") -> GPTCon
             raise XinyeError(f"{where}: {key} = {data[key]!r} is not supported (only {allowed[0]!r})")
 
     try:
+        if model_type == "xinye_lstm":
+            return LSTMConfig(
+                vocab_size=data["vocab_size"],
+                hidden_size=data["hidden_size"],
+                num_hidden_layers=data["num_hidden_layers"],
+                max_position_embeddings=data["max_position_embeddings"],
+                tie_word_embeddings=data["tie_word_embeddings"],
+            )
         if model_type == "gpt2":
             refuse("activation_function", "gelu_new", "gelu_pytorch_tanh")
             refuse("scale_attn_weights", True)
@@ -115,9 +144,6 @@ def from_config_json(data: dict[str, Any], where: str = "config.json") -> GPTCon
             )
         refuse("hidden_act", "silu")
         rope = data.get("rope_parameters") or data.get("rope_scaling") or {}
-        kind = rope.get("rope_type", rope.get("type", "default"))
-        if kind != "default" or rope.get("partial_rotary_factor", 1.0) != 1.0:
-            raise XinyeError(f"{where}: rotary positions of type {kind!r} are not supported (only 'default')")
         if data.get("use_sliding_window") or "sliding_attention" in (data.get("layer_types") or ()):
             raise XinyeError(f"{where}: sliding-window attention is not supported")
         width, heads = data["hidden_size"], data["num_attention_heads"]
@@ -136,6 +162,7 @@ def from_config_json(data: dict[str, Any], where: str = "config.json") -> GPTCon
             mlp_bias=data.get("mlp_bias", False),
             norm_eps=data.get("rms_norm_eps", 1e-6),
             rope_theta=float(data.get("rope_theta") or rope.get("rope_theta") or 10_000.0),
+            rope_scaling=_from_rope_json(rope, data, where),
         )
     except KeyError as error:
         raise XinyeError(f"{where}: the key {error} is missing") from None
@@ -143,7 +170,31 @@ def from_config_json(data: dict[str, Any], where: str = "config.json") -> GPTCon
         raise XinyeError(f"{where}: a value is not what it should be ({error})") from None
 
 
-def to_tensors(model: GPT) -> dict[str, Tensor]:
+def _to_rope_json(scaling: RopeScaling) -> dict[str, Any]:
+    values = {name: getattr(scaling, name) for name in ("rope_type", *_ROPE_FIELDS[scaling.rope_type])}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _from_rope_json(rope: dict[str, Any], data: dict[str, Any], where: str) -> RopeScaling | None:
+    """The RoPE scaling that a config names, if any; a type or field that is not known here is refused."""
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind not in ("default", *_ROPE_FIELDS) or rope.get("partial_rotary_factor", 1.0) != 1.0:
+        known = ", ".join(("default", *_ROPE_FIELDS))
+        raise XinyeError(f"{where}: rotary positions of type {kind!r} are not supported (known are {known})")
+    if kind == "default":
+        return None
+    values = {name: value for name, value in rope.items() if value is not None and name not in _ROPE_COMMON}
+    if odd := values.keys() - set(_ROPE_FIELDS[kind]):
+        raise XinyeError(f"{where}: the field {min(odd)!r} of {kind!r} rotary positions is not supported")
+    original = None
+    if _ORIGINAL in _ROPE_FIELDS[kind]:
+        within = values.pop(_ORIGINAL, data["max_position_embeddings"])
+        original = int(data.get(_ORIGINAL) or within)
+    factor = float(values.pop("factor"))
+    return RopeScaling(kind, factor, original, **{name: float(value) for name, value in values.items()})
+
+
+def to_tensors(model: LanguageModel) -> dict[str, Tensor]:
     """The weights under Hugging Face's names and in its layout, a tied head left out."""
     state = {name: tensor if tensor.is_meta else tensor.cpu() for name, tensor in model.state_dict().items()}
     if model.config.tie_word_embeddings:
@@ -169,7 +220,7 @@ def _gpt2_name(name: str) -> str:
     return name
 
 
-def save_model(folder: Path, model: GPT, tokenizer: Tokenizer) -> None:
+def save_model(folder: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
     """Write a model's folder. Each file is written beside and renamed, the weights last."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder)
@@ -204,7 +255,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
-def load_model(folder: str | Path) -> tuple[GPT, Tokenizer]:
+def load_model(folder: str | Path) -> tuple[LanguageModel, Tokenizer]:
     """The model and tokenizer of a folder.
 
     Raises `XinyeError` where the folder is no model's, of an architecture that is not known, or damaged: names and
@@ -224,12 +275,12 @@ def load_model(folder: str | Path) -> tuple[GPT, Tokenizer]:
     return model, tokenizer
 
 
-def load_weights(folder: Path) -> GPT:
+def load_weights(folder: Path) -> LanguageModel:
     """The model of a folder, in fp32, on the CPU."""
     config_path, path = folder / "config.json", folder / "model.safetensors"
     config = from_config_json(read_json(config_path), str(config_path))
     with torch.device("meta"):
-        model = GPT(config)
+        model = build(config)
     shapes = {name: tensor.shape for name, tensor in to_tensors(model).items()}
     if not path.is_file():
         pickled = sorted(item.name for item in folder.glob("*.bin"))
@@ -266,7 +317,7 @@ def load_weights(folder: Path) -> GPT:
     return model.requires_grad_()
 
 
-def _from_tensors(tensors: dict[str, Tensor], model: GPT) -> dict[str, Tensor]:
+def _from_tensors(tensors: dict[str, Tensor], model: LanguageModel) -> dict[str, Tensor]:
     """Hugging Face's tensors under our names."""
     if model.config.architecture != "gpt2":
         return tensors

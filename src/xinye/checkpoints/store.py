@@ -1,76 +1,162 @@
-"""A run's folder: the model as Hugging Face has it, and beside it `training/`, which only going on needs.
+"""A run's folder: the model as every tool of the field loads it, and `training/`, which only going on needs.
 
-`training/checkpoint/` is replaced as a whole: written beside under another name, then renamed. Optimizer state is
-safetensors and JSON; nothing is pickled.
+`training/checkpoints/step-…/` is itself such a model's folder, and has the optimizers' state (safetensors), the
+progress (JSON) and a manifest of every file's size and hash. A checkpoint appears whole or not at all: it is written
+under another name, flushed to the disk, and renamed. Nothing is pickled.
 """
 
+import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from xinye.checkpoints.huggingface import read_json, save_model, write_json
+from xinye.checkpoints.huggingface import load_weights, read_json, save_model, write_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.model.gpt import GPT
+from xinye.model.build import LanguageModel
+
+OURS = ("optimizer.safetensors", "progress.json", "manifest.json")  # what is not the model's
 
 
 def save_checkpoint(
-    run: Path, model: GPT, tokenizer: Tokenizer, optimizers: Sequence[torch.optim.Optimizer], progress: dict[str, float]
+    run: Path,
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    optimizers: Sequence[torch.optim.Optimizer],
+    progress: dict[str, Any],
+    keep: Collection[int] = (),
 ) -> None:
-    """Save everything after a step: first the checkpoint to go on from, then the model for everyone to load."""
-    training = run / "training"
-    new, old, current = training / ".checkpoint.new", training / ".checkpoint.old", training / "checkpoint"
+    """Save everything after a step: first the checkpoint to go on from, then the model for everyone to load.
+
+    The last two checkpoints stay, and those of the steps in `keep`; the others go when the new one is safe.
+    """
+    folder = run / "training" / "checkpoints"
+    place = folder / f"step-{progress['step']:08d}"
+    new = folder / f".{place.name}.new"
     try:
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        save_file({name: tensor.detach().cpu() for name, tensor in _state_of(model).items()}, new / "model.safetensors")
+        folder.mkdir(parents=True, exist_ok=True)
+        clean(run)
+        check_space(run, model, optimizers)
+        save_model(new, model, tokenizer)
         save_file(_optimizer_tensors(optimizers), new / "optimizer.safetensors")
         write_json(new / "progress.json", progress)
-        for file in new.iterdir():
-            with open(file, "rb") as written:
-                os.fsync(written.fileno())
-        shutil.rmtree(old, ignore_errors=True)
-        if current.exists():
-            current.rename(old)
-        new.rename(current)
-        shutil.rmtree(old, ignore_errors=True)
-        save_model(run, model, tokenizer)
+        write_json(new / "manifest.json", {path.name: _fingerprint(path) for path in sorted(new.iterdir())})
+        _flush(*new.iterdir(), new)
+        if place.exists():  # the same step, saved before
+            shutil.rmtree(place)
+        new.rename(place)
+        _flush(folder)
+        publish(run, place)
+        for old in checkpoints(run)[:-2]:
+            if _step(old) not in keep:
+                shutil.rmtree(old)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(new, ignore_errors=True)
         raise XinyeError(f"{run}: cannot save ({error}); what was saved before is still there", exit_code=1) from error
 
 
-def load_checkpoint(run: Path, model: GPT, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, float]:
-    """Put the newest checkpoint of a run into a model and its optimizers; returns its progress."""
-    folder = run / "training" / "checkpoint"
-    if not folder.is_dir():
-        folder = folder.with_name(".checkpoint.old")  # a kill between the two renames
-    if not folder.is_dir():
+def checkpoints(run: Path) -> list[Path]:
+    """The folders of the checkpoints of a run, the newest last."""
+    return sorted((run / "training" / "checkpoints").glob("step-*"))
+
+
+def publish(run: Path, checkpoint: Path) -> None:
+    """Put the model of a checkpoint where everyone looks for it: into the run's folder, the weights last."""
+    files = [path for path in checkpoint.iterdir() if path.name not in OURS]
+    for path in sorted(files, key=lambda path: path.suffix == ".safetensors"):
+        beside = run / f".{path.name}.new"
+        shutil.copyfile(path, beside)
+        beside.replace(run / path.name)
+
+
+def load_checkpoint(
+    run: Path, model: LanguageModel, optimizers: Sequence[torch.optim.Optimizer], step: int | None = None
+) -> dict[str, Any]:
+    """Put a checkpoint of a run, by default the newest, into a model and its optimizers; returns its progress.
+
+    Raises `XinyeError` where there is none, or it is damaged; then it names the one before it, if there is one.
+    """
+    clean(run)
+    found = [path for path in checkpoints(run) if step in (None, _step(path))]
+    if not found:
         raise XinyeError(f"{run}: no checkpoint to go on from; start anew with --overwrite")
+    folder = found[-1]
     try:
-        tensors = load_file(folder / "model.safetensors")
-        if model.config.tie_word_embeddings:
-            tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
-        model.load_state_dict(tensors)
+        _verify(folder)
+        model.load_state_dict(load_weights(folder).state_dict())
         _restore(optimizers, load_file(folder / "optimizer.safetensors"))
         progress = read_json(folder / "progress.json")
-        return {name: float(progress[name]) for name in ("step", "seconds")}
+        return progress | {"step": int(progress["step"]), "seconds": float(progress["seconds"])}
     except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError, XinyeError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
-        raise XinyeError(f"{folder}: damaged ({what}); start anew with --overwrite", exit_code=1) from None
+        advice = "start anew with --overwrite"
+        if len(found) > 1:
+            advice = f"delete this folder, and --resume goes on from step {_step(found[-2]):,}"
+        raise XinyeError(f"{folder}: damaged ({what}); {advice}", exit_code=1) from None
 
 
-def _state_of(model: GPT) -> dict[str, Tensor]:
-    state = model.state_dict()
-    if model.config.tie_word_embeddings:
-        del state["lm_head.weight"]
-    return state
+def clean(run: Path) -> None:
+    """Remove what a kill left half written."""
+    for left_over in (run / "training" / "checkpoints").glob(".*.new"):
+        shutil.rmtree(left_over)
+
+
+def check_space(run: Path, model: LanguageModel, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+    """Raises `XinyeError` where the disk has no room for a checkpoint and the copy of the model in the run's folder."""
+    states = sum(
+        value.nbytes
+        for optimizer in optimizers
+        for state in optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, Tensor)
+    )
+    needed = 2 * sum(parameter.nbytes for parameter in model.parameters()) + states
+    free = shutil.disk_usage(run).free
+    if free < needed:
+        raise XinyeError(
+            f"{run}: cannot save: a checkpoint needs {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free; make "
+            "room and go on with --resume; what was saved before is still there",
+            exit_code=1,
+        )
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _verify(folder: Path) -> None:
+    """Raises `ValueError` or `KeyError` where a file is not what the manifest says it was."""
+    for name, saved in read_json(folder / "manifest.json").items():
+        if Path(name).name != name or not (folder / name).is_file():
+            raise ValueError(f"{name} is missing")
+        found = _fingerprint(folder / name)
+        if found != saved:
+            kind = "size" if found["bytes"] != saved["bytes"] else "content"
+            raise ValueError(f"the {kind} of {name} is not what was saved")
+
+
+def _flush(*paths: Path) -> None:
+    """Have the operating system put files, or the names in a folder, on the disk."""
+    for path in paths:
+        if path.is_dir() and os.name == "nt":
+            continue  # Windows cannot, and need not
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:

@@ -1,6 +1,9 @@
 """`xinye data check` and `xinye data collect`"""
 
 from xinye.cli.arguments import Parser, run_group
+from xinye.errors import XinyeError
+
+SHOWN = 10  # skipped files
 
 
 def main(arguments: list[str]) -> int:
@@ -46,4 +49,54 @@ def check(arguments: list[str]) -> int:
 
 
 def collect(arguments: list[str]) -> int:
-    raise NotImplementedError
+    parser = Parser(
+        "data collect",
+        "Collect documents from MediaWiki dumps, HTML, EPUB, PDF, Markdown, mbox, RSS and Atom, and text, into JSON\n"
+        "lines to train on: main text only, clean, each document once. Nothing is fetched but a hub data set.",
+        "xinye data collect zhwiki.xml.bz2 books/ pages/ -o corpus.jsonl\n"
+        "  xinye data collect hub:wikimedia/wikipedia:20231101.zh --limit 10000 -o wikipedia.jsonl",
+    )
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="files, folders, hub:OWNER/NAME[:CONFIG]")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the file to write, FILE.jsonl")
+    parser.add_argument("--limit", type=int, metavar="N", help="stop after N documents")
+    parser.add_argument("--split", metavar="NAME", help="of hub data sets (train)")
+    parser.add_argument("--field", metavar="NAME", help="the column of hub data sets that holds the text")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE")
+    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
+    values = parser.values(arguments)
+    as_json = values.pop("json")
+    if values.get("limit", 1) < 1:
+        raise XinyeError("--limit: collect at least 1 document")
+
+    from rich.text import Text
+
+    from xinye.cli.output import console, print_json
+    from xinye.recipes.collect import collect
+
+    with console.status("reading …") as status:
+
+        def show(source: str, share: float, documents: int) -> None:
+            part = f"{share:4.0%}  " if share else ""
+            status.update(Text(f"{part}{documents:,} documents  {source}", style="dim", overflow="ellipsis"))
+
+        result = collect(**values, on_progress=show)
+
+    def counts(numbers: dict[str, int]) -> str:
+        return ", ".join(f"{number:,} {name}" for name, number in numbers.items())
+
+    console.print(
+        f"{result['documents']:,} document{'s' * (result['documents'] != 1)}, {result['characters']:,} characters, "
+        f"in {result['output']} ({counts(result['by_format'])})",
+        soft_wrap=True,
+    )
+    if result["dropped"]:
+        console.print(f"left out: {counts(result['dropped'])}", soft_wrap=True)
+    if result["ignored"]:
+        console.print(f"files of other kinds: {counts(result['ignored'])}", soft_wrap=True)
+    for skip in result["skipped"][:SHOWN]:
+        console.print(f"skipped {skip['file']}: {skip['reason']}", soft_wrap=True)
+    if len(result["skipped"]) > SHOWN:
+        console.print(f"skipped {len(result['skipped']) - SHOWN:,} more files; --json lists them")
+    if as_json:
+        print_json(result)
+    return 0

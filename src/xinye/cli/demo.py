@@ -61,7 +61,11 @@ def main(arguments: list[str]) -> int:
     with Display(show_plan=False) as display:
         run = demo(files, language, values["time"], output, display, overwrite=values["output"] is None)
     if run.interrupted:
-        console.print(f"stopped after step {run.steps:,}; what it learned so far lies in {run.run}")
+        console.print(
+            f"stopped after step {run.steps:,}; what it learned so far lies in {run.run}; "
+            f"go on with: xinye pretrain -o {run.run} --resume",
+            soft_wrap=True,
+        )
         return 130
     result = {name: value for name, value in asdict(run).items() if name != "interrupted"}
     console.print(f"\n{words['now']}", style="bold")

@@ -15,6 +15,7 @@ from xinye.recipes.watcher import Watcher
 from xinye.training.loop import Step
 
 console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+answer = Console(highlight=False, markup=False, emoji=False)  # what was asked for: standard output
 
 
 def print_json(data: dict[str, Any]) -> None:
@@ -59,8 +60,13 @@ class Display(Watcher):
         if console.is_terminal:
             self.live.update(Text(f"tokenizing … {characters / 1e6:,.1f} M characters", style="dim"))
 
+    def scored(self, tokens: int, total: int) -> None:
+        if console.is_terminal:
+            self.live.update(Text(f"scoring … {tokens:,} of {total:,} tokens", style="dim"))
+
     def plan(self, plan: Plan) -> None:
         self.planned = plan.values
+        self.losses, self.seconds, self.begin = [], [], time.monotonic()
         if not self.show_plan:
             return
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)

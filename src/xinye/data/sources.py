@@ -193,7 +193,7 @@ def detect_encoding(path: Path) -> str:
         raise XinyeError(f"{place} {encoding.removesuffix('-sig').upper()}, as the file begins; convert it to UTF-8")
     with _open_bytes(path) as file:
         file.seek(max(0, offset - 32768))
-        older = _older_encoding(file.read(min(offset, 32768)), file.read(32768))
+        older = older_encoding(file.read(min(offset, 32768)), file.read(32768))
     if not older:
         problem = "no other encoding fits"
     elif misfit := _first_misfit(path, older):
@@ -228,7 +228,7 @@ def _wide_encoding(sample: bytes) -> str | None:
     return None
 
 
-def _older_encoding(before: bytes, after: bytes) -> str | None:
+def older_encoding(before: bytes, after: bytes) -> str | None:
     """The encoding other than Unicode of the text around the first byte that is not UTF-8, as far as that is sure."""
     sample = before + after
     as_unicode = "".join(_NOT_ASCII.findall(sample.decode("utf-8", "replace")))
@@ -340,20 +340,20 @@ def _record_pieces(
     head = list(islice(records, HEAD_RECORDS))
     rows = [record for _, record in head if isinstance(record, dict)]
     if rows and field is None:
-        field = _choose_field(path, rows)
+        field = choose_field(path, rows)
     if rows and field:
         on_field(field)
     for line, record in chain(head, records):
         source = f"{path.name}:{line}"
         if isinstance(record, dict):
-            field = field or _choose_field(path, [record])
+            field = field or choose_field(path, [record])
             if field not in record:
                 near = difflib.get_close_matches(field, map(str, record), n=3, cutoff=0.5)
                 hint = f"did you mean {' or '.join(near)}?" if near else f"it has: {', '.join(map(str, record))}"
                 on_bad(path, line, f"no field {field!r} (--field) in this record; {hint}")
                 continue
             record = record[field]
-        text = _as_text(record)
+        text = as_text(record)
         if text is None:
             where = f"field {field!r}" if field else "the record"
             on_bad(path, line, f"{where} is not text but {str(record)[:40]!r}; name another --field")
@@ -361,7 +361,7 @@ def _record_pieces(
             yield Piece(text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text, source)
 
 
-def _as_text(value: object) -> str | None:
+def as_text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, list) and all(isinstance(line, str) for line in value):
@@ -369,7 +369,7 @@ def _as_text(value: object) -> str | None:
     return None
 
 
-def _choose_field(path: Path, rows: Sequence[dict[str, Any]]) -> str:
+def choose_field(path: Path, rows: Sequence[dict[str, Any]]) -> str:
     """The column of text: by name, or the only one that holds words, or the one that holds at least twice as many."""
     columns = list(dict.fromkeys(chain.from_iterable(rows)))
     by_name = {str(column).strip().lower(): column for column in reversed(columns)}
@@ -380,7 +380,7 @@ def _choose_field(path: Path, rows: Sequence[dict[str, Any]]) -> str:
     nested = set()
     for column in columns:
         for value in (row.get(column) for row in rows):
-            text = _as_text(value)
+            text = as_text(value)
             if text and re.search(r"[^\W\d_]", text):
                 lengths[column] += len(text)
             elif isinstance(value, dict) or (
@@ -514,7 +514,7 @@ def _parquet_records(path: Path, field: str | None) -> Iterator[tuple[int, Any]]
         with pyarrow.parquet.ParquetFile(path) as file:
             if field is None and file.metadata.num_rows:
                 head: Iterable[Any] = file.iter_batches(batch_size=HEAD_RECORDS)
-                field = _choose_field(path, next(iter(head)).to_pylist())
+                field = choose_field(path, next(iter(head)).to_pylist())
             # Only that column is read; a name that is not there goes on to the error that lists the others.
             columns = [field] if field in file.schema_arrow.names else None
             number = 0

@@ -49,6 +49,25 @@ def bar_chart(values: Mapping[str, float], x_label: str, size: tuple[float, floa
     return _svg(figure)
 
 
+def grouped_bar_chart(groups: Mapping[str, Mapping[str, float]], x_label: str) -> str:
+    """Horizontal bars in groups by name, the first on top; each group has the same values by name. As SVG."""
+    names = list(next(iter(groups.values())))
+    height = 0.8 / len(names)
+    figure, axes = _axes((7.0, 0.9 + (0.14 + 0.24 * len(names)) * len(groups)))
+    for row, (name, colour) in enumerate(zip(names, COLOURS, strict=False)):
+        places = [group - 0.4 + (row + 0.5) * height for group in range(len(groups))]
+        values = [group[name] for group in groups.values()]
+        bars = axes.barh(places, values, height=0.9 * height, label=name, color=colour)
+        axes.bar_label(bars, fmt="%.3g", padding=4, color=_TEXT)
+    axes.set_yticks(range(len(groups)), list(groups))
+    axes.invert_yaxis()
+    axes.set_xlabel(x_label)
+    axes.margins(x=0.14)
+    if len(names) > 1:
+        axes.legend(frameon=False, labelcolor=_TEXT)
+    return _svg(figure)
+
+
 def save_chart(svg: str, path: Path) -> None:
     """Write a chart as a file of its own, readable on light and on dark ground."""
     style = "<style>@media (prefers-color-scheme: dark) { svg { color: #ddd } }</style>"

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation.sampling import Sampling, next_tokens
 from xinye.generation.stream import TextStream
-from xinye.model.gpt import GPT, KeyValueCache
+from xinye.model.build import LanguageModel
 
 
 @dataclass
@@ -47,7 +47,7 @@ def start(tokenizer: Tokenizer, prompt: str, context: int) -> Continuation:
 
 @torch.inference_mode()
 def generate(
-    model: GPT, tokenizer: Tokenizer, sequences: Sequence[Continuation], sampling: Sampling
+    model: LanguageModel, tokenizer: Tokenizer, sequences: Sequence[Continuation], sampling: Sampling
 ) -> Iterator[tuple[int, str]]:
     """Go on writing all sequences at once; yields (number of the sequence, new text) until each has ended.
 
@@ -88,14 +88,13 @@ def generate(
 
 
 def _read(
-    model: GPT, tokenizer: Tokenizer, sequences: Sequence[Continuation], device: torch.device
-) -> tuple[Tensor, KeyValueCache, Tensor]:
+    model: LanguageModel, tokenizer: Tokenizer, sequences: Sequence[Continuation], device: torch.device
+) -> tuple[Tensor, Any, Tensor]:
     """Read all sequences into a new cache. Returns logits (B, V), the cache, and the padding before each row (B,).
 
     A sequence that fills the context is read from `<bos>` and its last half.
     """
-    config = model.config
-    context = config.max_position_embeddings
+    context = model.config.max_position_embeddings
     rows = []
     for sequence in sequences:
         if 1 + len(sequence.tokens) - sequence.forgotten > context:
@@ -104,8 +103,7 @@ def _read(
     length = max(map(len, rows))
     padding = torch.tensor([length - len(row) for row in rows], device=device)
     tokens = torch.tensor([[tokenizer.pad_id] * (length - len(row)) + row for row in rows], device=device)
-    capacity = context
-    cache = KeyValueCache(config, len(rows), capacity, model.compute_dtype, device)
+    cache: Any = model.new_cache(len(rows))  # of the model's own kind
     positions = (torch.arange(length, device=device) - padding[:, None]).clamp(min=0)
     mask = None
     if bool(padding.any()):
@@ -119,7 +117,7 @@ def _read(
     return model.lm_head(states), cache, padding
 
 
-def _step(model: GPT, tokens: Tensor, cache: KeyValueCache, padding: Tensor) -> Tensor:
+def _step(model: LanguageModel, tokens: Tensor, cache: Any, padding: Tensor) -> Tensor:
     """Read one more token of each row; returns logits (B, V)."""
     positions = (cache.length - padding)[:, None]
     mask = None

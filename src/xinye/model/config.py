@@ -1,16 +1,18 @@
-"""The shape of a GPT, in Hugging Face's words, and what that shape costs.
+"""The shape of a network, in Hugging Face's words, and what that shape costs.
 
-Three architectures, each a stock one of the field:
+Three architectures of a GPT, each a stock one of the field, and a recurrent network to compare them with:
 
 - `modern`: rotary positions, RMSNorm, SwiGLU, grouped-query attention, normalised queries and keys (saved as Qwen3)
 - `llama`: the same without the normalised queries and keys (saved as Llama)
 - `gpt2`: learned positions, LayerNorm, GELU, biases everywhere (saved as GPT-2)
+- `lstm`: `LSTMConfig`, a stack of LSTM layers (saved under a model type of our own)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from xinye.errors import XinyeError
+from xinye.model.rope import RopeScaling, RopeType
 
 Architecture = Literal["modern", "llama", "gpt2"]
 
@@ -33,6 +35,7 @@ class GPTConfig:
     mlp_bias: bool = False
     norm_eps: float = 1e-6
     rope_theta: float = 10_000.0
+    rope_scaling: RopeScaling | None = None
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -61,6 +64,22 @@ class GPTConfig:
     @property
     def rotary(self) -> bool:
         return self.architecture != "gpt2"
+
+    def extended(self, rope_type: RopeType, factor: float) -> "GPTConfig":
+        """The same network and weights for `factor` times the context, by RoPE scaling.
+
+        Raises `XinyeError` where positions are learned or scaled already.
+        """
+        if not self.rotary:
+            raise XinyeError(f"RoPE scaling: {self.architecture} has learned positions, which end with its context")
+        if self.rope_scaling is not None:
+            raise XinyeError(f"RoPE scaling: this model's positions are scaled already ({self.rope_scaling.rope_type})")
+        context = self.max_position_embeddings
+        if rope_type == "dynamic":  # lengths are measured by the context, so it stays
+            return replace(self, rope_scaling=RopeScaling(rope_type, factor))
+        original = None if rope_type == "linear" else context
+        scaling = RopeScaling(rope_type, factor, original)
+        return replace(self, max_position_embeddings=int(context * factor), rope_scaling=scaling)
 
     @property
     def matrix_parameters(self) -> int:
@@ -95,3 +114,36 @@ class GPTConfig:
     def cache_bytes_per_token(self, bytes_per_element: int = 4) -> int:
         """Memory that one token takes in the key-value cache."""
         return 2 * self.num_hidden_layers * self.num_key_value_heads * self.head_dim * bytes_per_element
+
+
+@dataclass(frozen=True)
+class LSTMConfig:
+    """The shape of a recurrent network. `max_position_embeddings` is the length of the windows it is trained on."""
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    max_position_embeddings: int
+    tie_word_embeddings: bool = True
+    dropout: float = 0.0
+    architecture: Literal["lstm"] = "lstm"
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "max_position_embeddings"):
+            if getattr(self, name) < 1:
+                raise XinyeError(f"model shape: {name} is {getattr(self, name)}; it must be at least 1")
+
+    @property
+    def matrix_parameters(self) -> int:
+        """Weights that every token is multiplied by: four gates from input and state in each layer, and the head."""
+        return self.num_hidden_layers * 8 * self.hidden_size**2 + self.hidden_size * self.vocab_size
+
+    @property
+    def parameters(self) -> int:
+        """All weights, a tied head counted once."""
+        embedding = 0 if self.tie_word_embeddings else self.vocab_size * self.hidden_size
+        return self.matrix_parameters + embedding + self.num_hidden_layers * 4 * self.hidden_size
+
+    def flops_per_token(self, context: int) -> float:
+        """Floating-point operations to train on one token: six per matrix weight, however long the context is."""
+        return 6 * self.matrix_parameters

@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xinye.errors import XinyeError
 from xinye.model.config import GPTConfig
 from xinye.model.kernels import attention, rms_norm
+from xinye.model.rope import scaled_frequencies
 
 
 class Linear(nn.Linear):
@@ -47,8 +49,16 @@ def rotary_tables(config: GPTConfig, positions: Tensor, dtype: torch.dtype) -> t
     The sines of the first half are negated, so that `rotate` is two products and a sum.
     """
     exponents = torch.arange(0, config.head_dim, 2, device=positions.device, dtype=torch.float32) / config.head_dim
-    angles = positions[..., None].float() * config.rope_theta**-exponents
-    cosines, sines = angles.cos().to(dtype), angles.sin().to(dtype)
+    frequencies, grown = config.rope_theta**-exponents, None
+    if config.rope_scaling is not None:
+        frequencies, grown = scaled_frequencies(
+            config.rope_scaling, config.rope_theta, config.head_dim, config.max_position_embeddings, positions
+        )
+    angles = positions[..., None].float() * frequencies
+    cosines, sines = angles.cos(), angles.sin()
+    if grown is not None:
+        cosines, sines = cosines * grown, sines * grown
+    cosines, sines = cosines.to(dtype), sines.to(dtype)
     return torch.cat((cosines, cosines), dim=-1), torch.cat((-sines, sines), dim=-1)
 
 
@@ -62,6 +72,12 @@ class KeyValueCache:
     """Keys and values of the tokens read so far: per layer two tensors (B, K, capacity, D), filled up to `length`."""
 
     def __init__(self, config: GPTConfig, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
+        dynamic = config.rope_scaling is not None and config.rope_scaling.rope_type == "dynamic"
+        if dynamic and capacity > config.max_position_embeddings:
+            raise XinyeError(
+                "dynamic RoPE scaling turns all keys anew with each length, so that none can be kept beyond "
+                f"{config.max_position_embeddings} tokens; linear and yarn can"
+            )
         shape = (config.num_hidden_layers, 2, batch, config.num_key_value_heads, capacity, config.head_dim)
         self.tensors = torch.zeros(shape, dtype=dtype, device=device)
         self.length = 0
@@ -198,6 +214,11 @@ class GPT(nn.Module):
                 weight.copy_(torch.empty(weight.shape).normal_(0.0, 0.02, generator=generator))
             else:
                 weight.copy_(torch.empty(weight.shape).normal_(0.0, weight.shape[1] ** -0.5, generator=generator))
+
+    def new_cache(self, batch: int) -> KeyValueCache:
+        """An empty cache for `batch` sequences as long as the context."""
+        device = self.lm_head.weight.device
+        return KeyValueCache(self.config, batch, self.config.max_position_embeddings, self.compute_dtype, device)
 
     def forward(
         self,

@@ -4,7 +4,6 @@ The rules of thumb here were found by experiment on Chinese and English text; `d
 """
 
 import math
-import shutil
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +12,8 @@ import torch
 
 from xinye import machine
 from xinye.errors import XinyeError
-from xinye.model.config import GPTConfig
+from xinye.model.build import Config
+from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.recipes.settings import PretrainSettings, parse_count, parse_time
 
 
@@ -49,57 +49,64 @@ def vocabulary_size(size: int, characters: int, chinese: bool) -> tuple[int, str
     return (wanted, reason) if wanted <= supported else (supported, f"{characters:,} characters support no more")
 
 
-def shape(plan: Plan, settings: PretrainSettings, vocab_size: int, context: int) -> GPTConfig:
-    """The network nearest to the size asked for, about as deep as 64 goes into its width."""
-    size = parse_count(settings.size, "size")
-    tied = size < 30e6
-    best: tuple[float, GPTConfig] | None = None
-    for width in [settings.width] if settings.width else range(64, 8192 + 1, 64 if size < 30e6 else 128):
+def shape(plan: Plan, settings: PretrainSettings, vocab_size: int, context: int) -> Config:
+    """The network nearest to the size asked for: a GPT about as deep as width / 64, an LSTM of two layers."""
+    size, recurrent = parse_count(settings.size, "size"), settings.architecture == "lstm"
+    widths = range(64, 8192 + 1, 16 if recurrent else 64 if size < 30e6 else 128)
+    best: tuple[float, Config] | None = None
+    for width in [settings.width] if settings.width else widths:
         for layers in [settings.layers] if settings.layers else range(1, 97):
-            depth = layers / max(2.0, width / 64)
+            depth = layers / (2.0 if recurrent else max(2.0, width / 64))
             if not settings.layers and not 0.5 <= depth <= 2:
                 continue
-            heads = settings.heads or max(1, width // 64)
-            if width % heads and not settings.heads:
-                heads = next(count for count in range(heads, 0, -1) if width % count == 0)
-            if width % heads:
-                raise XinyeError(f"width {width} cannot be divided among {heads} heads; choose a multiple")
-            grouped = heads // 2 if size >= 50e6 and heads % 2 == 0 and settings.architecture != "gpt2" else heads
-            intermediate = 4 * width if settings.architecture == "gpt2" else max(32, round(width * 8 / 3 / 32) * 32)
-            config = GPTConfig(
-                architecture=settings.architecture,
-                vocab_size=vocab_size,
-                hidden_size=width,
-                num_hidden_layers=layers,
-                num_attention_heads=heads,
-                num_key_value_heads=settings.key_value_heads or grouped,
-                head_dim=width // heads,
-                intermediate_size=intermediate,
-                max_position_embeddings=context,
-                tie_word_embeddings=tied,
-                norm_eps=1e-5 if settings.architecture == "gpt2" else 1e-6,
-            )
+            config = network(settings, size, vocab_size, context, width, layers)
             cost = abs(math.log(config.parameters / size)) + 0.1 * abs(math.log(depth))
             if best is None or cost < best[0]:
                 best = cost, config
     assert best is not None
     config = best[1]
-    plan.choose("layers", settings.layers, config.num_hidden_layers, f"nearest to {settings.size}, about width / 64")
+    usual = "two are usual" if recurrent else "about width / 64"
+    plan.choose("layers", settings.layers, config.num_hidden_layers, f"nearest to {settings.size}, {usual}")
     plan.choose("width", settings.width, config.hidden_size, f"nearest to {settings.size}")
-    plan.choose("heads", settings.heads, config.num_attention_heads, f"heads of {config.head_dim}")
-    plan.choose(
-        "key_value_heads",
-        settings.key_value_heads,
-        config.num_key_value_heads,
-        "halves the cache" if config.num_key_value_heads < config.num_attention_heads else "one for each head",
-    )
-    plan.choose("parameters", None, config.parameters, "embedding and head are one matrix" if tied else "all weights")
+    if isinstance(config, GPTConfig):
+        plan.choose("heads", settings.heads, config.num_attention_heads, f"heads of {config.head_dim}")
+        halved = config.num_key_value_heads < config.num_attention_heads
+        reason = "halves the cache" if halved else "one for each head"
+        plan.choose("key_value_heads", settings.key_value_heads, config.num_key_value_heads, reason)
+    reason = "embedding and head are one matrix" if config.tie_word_embeddings else "all weights"
+    plan.choose("parameters", None, config.parameters, reason)
     if not settings.width and not settings.layers and not 0.5 < config.parameters / size < 2:
         raise XinyeError(
             f"size {settings.size}: with a vocabulary of {vocab_size:,} the nearest model has "
             f"{config.parameters:,} parameters; give a smaller --vocab-size or another --size"
         )
     return config
+
+
+def network(settings: PretrainSettings, size: int, vocab_size: int, context: int, width: int, layers: int) -> Config:
+    """The network of a width and depth; below 30 M parameters embedding and head are one matrix."""
+    tied = size < 30e6
+    if settings.architecture == "lstm":
+        return LSTMConfig(vocab_size, width, layers, context, tied)
+    heads = settings.heads or max(1, width // 64)
+    if width % heads and not settings.heads:
+        heads = next(count for count in range(heads, 0, -1) if width % count == 0)
+    if width % heads:
+        raise XinyeError(f"width {width} cannot be divided among {heads} heads; choose a multiple")
+    grouped = heads // 2 if size >= 50e6 and heads % 2 == 0 and settings.architecture != "gpt2" else heads
+    return GPTConfig(
+        architecture=settings.architecture,
+        vocab_size=vocab_size,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=settings.key_value_heads or grouped,
+        head_dim=width // heads,
+        intermediate_size=4 * width if settings.architecture == "gpt2" else max(32, round(width * 8 / 3 / 32) * 32),
+        max_position_embeddings=context,
+        tie_word_embeddings=tied,
+        norm_eps=1e-5 if settings.architecture == "gpt2" else 1e-6,
+    )
 
 
 def context_length(size: int, document_lengths: np.ndarray, tokens: int) -> tuple[int, str]:
@@ -131,12 +138,16 @@ def check_size(settings: PretrainSettings, device: torch.device) -> None:
         )
 
 
-def memory_needed(config: GPTConfig, micro_batch_tokens: int, optimizer: str) -> tuple[int, str]:
+def memory_needed(config: Config, micro_batch_tokens: int, optimizer: str) -> tuple[int, str]:
     """Bytes that training takes, and the arithmetic."""
     states = STATES[optimizer]
     weights = config.parameters * (4 + 4 + states)
-    per_token = config.num_hidden_layers * (16 * config.hidden_size + 4 * config.intermediate_size) * 2
-    per_token += config.vocab_size * 10 + config.num_hidden_layers * config.num_attention_heads * BLOCK_BYTES
+    if isinstance(config, LSTMConfig):
+        per_layer = 24 * config.hidden_size * 2
+    else:
+        per_layer = (16 * config.hidden_size + 4 * config.intermediate_size) * 2
+        per_layer += config.num_attention_heads * BLOCK_BYTES
+    per_token = config.vocab_size * 10 + config.num_hidden_layers * per_layer
     activations = micro_batch_tokens * per_token
     arithmetic = (
         f"{config.parameters:,} parameters × (4 weight + 4 gradient + {states} optimizer) bytes "
@@ -145,7 +156,7 @@ def memory_needed(config: GPTConfig, micro_batch_tokens: int, optimizer: str) ->
     return weights + activations, arithmetic
 
 
-def batches(plan: Plan, settings: PretrainSettings, config: GPTConfig, device: torch.device) -> None:
+def batches(plan: Plan, settings: PretrainSettings, config: Config, device: torch.device) -> None:
     """How much text one step reads, and how much of it at once."""
     context, size = config.max_position_embeddings, config.parameters
     wanted = 2 ** round(math.log2(min(max(size / 1000, 2048), 262_144)))
@@ -169,10 +180,13 @@ def batches(plan: Plan, settings: PretrainSettings, config: GPTConfig, device: t
         )
 
 
-def rates(plan: Plan, settings: PretrainSettings, config: GPTConfig) -> None:
+def rates(plan: Plan, settings: PretrainSettings, config: Config) -> None:
     """Learning rates, decay and dropout."""
     width = config.hidden_size
-    if settings.optimizer == "muon":
+    if settings.optimizer == "muon" and settings.architecture == "lstm":  # found by search on the novels, docs/log.md
+        plan.choose("matrix_learning_rate", settings.matrix_learning_rate, 0.08, "four gates lie in each matrix")
+        plan.choose("learning_rate", settings.learning_rate, 0.1 * (width / 128) ** -0.5, "0.1 · √(128 / width)")
+    elif settings.optimizer == "muon":
         plan.choose("matrix_learning_rate", settings.matrix_learning_rate, 0.02, "Muon's does not depend on the width")
         plan.choose("learning_rate", settings.learning_rate, 0.014 * (width / 128) ** -0.5, "0.014 · √(128 / width)")
     else:
@@ -219,8 +233,11 @@ def regularisation(plan: Plan, settings: PretrainSettings, windows: int, steps: 
     dropout = 0.2 if times > 8 else 0.1 if times > 4 else 0.0
     plan.choose("dropout", settings.dropout, dropout, f"the text is read about {times:.1f} times")
     seconds = steps * values["batch_size"] * values["context"] / tokens_per_second
-    compiler = values["device"] == "cuda" or shutil.which("g++") or shutil.which("clang++")
-    worth = bool(compiler) and values["device"] != "mps" and seconds > 180
+    compiler = values["device"] == "cuda" or machine.cpp_compiler()
+    recurrent = settings.architecture == "lstm"
+    worth = bool(compiler) and values["device"] != "mps" and seconds > 180 and not recurrent
     reason = "the run is long enough to win back compiling" if worth else "compiling takes longer than it wins here"
+    if not compiler or recurrent:
+        reason = "PyTorch does not compile an LSTM" if recurrent else "no C++ compiler here"
     given = None if settings.compile == "auto" else settings.compile == "yes"
-    plan.choose("compile", given, worth, reason if compiler else "no C++ compiler here")
+    plan.choose("compile", given, worth, reason)

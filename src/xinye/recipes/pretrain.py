@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,8 +30,7 @@ from xinye.errors import XinyeError, checked
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
-from xinye.model.config import GPTConfig
-from xinye.model.gpt import GPT
+from xinye.model.build import Config, LanguageModel, build
 from xinye.recipes import plan as planning
 from xinye.recipes.plan import Plan
 from xinye.recipes.settings import PretrainSettings, parse_time
@@ -89,12 +88,12 @@ def pretrain(
     values = plan.values
     micro_batches = partial(batches_of_step, text.training, values["batch_size"], values["micro_batch_size"])
     watcher.stage("measuring the speed")
-    guess = first_speed(config, values["dtype"], micro_batches(0)[0].to(device))
+    guess = math.inf if resume else first_speed(config, values["dtype"], micro_batches(0)[0].to(device))
     expected = planning.expected_steps(settings, len(text.training), values, guess)
     planning.regularisation(plan, settings, len(text.training), expected, guess)
     config = replace(config, dropout=values["dropout"])
 
-    model = GPT(config).to(device)
+    model = build(config).to(device)
     model.compute_dtype = getattr(torch, values["dtype"])
     loss_sum = loss_function(model, compiled=values["compile"], device=device)
     optimizers = make_all(model, settings, values)
@@ -110,21 +109,21 @@ def pretrain(
         return None
 
     model.initialize(settings.seed)
-    first_step, trained_seconds = 0, 0.0
+    progress: dict[str, Any] = {"step": 0, "seconds": 0.0}
     if resume:
         progress = load_checkpoint(output, model, optimizers)
-        first_step, trained_seconds = int(progress["step"]), float(progress["seconds"])
+        forget_metrics(output, progress["step"])
     else:
         start_run(output, settings, plan, text.fingerprint, overwrite)
     return run_training(
-        output, settings, plan, text, model, optimizers, loss_sum, micro_batches, first_step, trained_seconds, watcher,
+        output, settings, plan, text, model, optimizers, loss_sum, micro_batches, progress, watcher,
     )  # fmt: skip
 
 
 # -- before training -------------------------------------------------------------------------------------------------
 
 
-def loss_function(model: GPT, compiled: bool, device: torch.device) -> Callable[[Batch], torch.Tensor]:
+def loss_function(model: LanguageModel, compiled: bool, device: torch.device) -> Callable[[Batch], torch.Tensor]:
     loss = torch.compile(model.loss) if compiled else model.loss
 
     def loss_sum(batch: Batch) -> torch.Tensor:
@@ -142,7 +141,7 @@ def batches_of_step(windows: Windows, batch_size: int, micro_batch_size: int, st
     ]
 
 
-def make_all(model: GPT, settings: PretrainSettings, values: dict[str, Any]) -> list[torch.optim.Optimizer]:
+def make_all(model: LanguageModel, settings: PretrainSettings, values: dict[str, Any]) -> list[torch.optim.Optimizer]:
     return make_optimizers(
         model,
         settings.optimizer,
@@ -152,9 +151,9 @@ def make_all(model: GPT, settings: PretrainSettings, values: dict[str, Any]) -> 
     )
 
 
-def first_speed(config: GPTConfig, dtype: str, batch: Batch) -> float:
+def first_speed(config: Config, dtype: str, batch: Batch) -> float:
     """Tokens per second of a model as it stands, by one micro-batch forward and backward after another to warm up."""
-    model = GPT(config).to(batch.tokens.device)
+    model = build(config).to(batch.tokens.device)
     model.compute_dtype = getattr(torch, dtype)
     model.initialize(0)
     seconds = 0.0
@@ -168,7 +167,7 @@ def first_speed(config: GPTConfig, dtype: str, batch: Batch) -> float:
 
 
 def calibrate(
-    model: GPT,
+    model: LanguageModel,
     loss_sum: Callable[[Batch], torch.Tensor],
     optimizers: list[torch.optim.Optimizer],
     micro_batches: Callable[[int], list[Batch]],
@@ -236,7 +235,8 @@ def saved_settings(output: Path) -> PretrainSettings:
 
 
 def start_run(output: Path, settings: PretrainSettings, plan: Plan, fingerprint: str, overwrite: bool) -> None:
-    needed = plan.values["parameters"] * 4 * 5  # the model twice while it is replaced, weights and optimizer beside
+    states = planning.STATES[settings.optimizer]  # two checkpoints, the best one, and a new one beside them
+    needed = plan.values["parameters"] * (4 * (4 + states) + 2 * 4)
     try:
         existing = next(folder for folder in (output, *output.absolute().parents) if folder.is_dir())
         free = shutil.disk_usage(existing).free
@@ -258,6 +258,20 @@ def start_run(output: Path, settings: PretrainSettings, plan: Plan, fingerprint:
         write_json(output / "training" / "plan.json", {"values": plan.values, "reasons": plan.reasons})
     except OSError as error:
         raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error
+
+
+def forget_metrics(output: Path, step: int) -> None:
+    """Drop what was noted after the checkpoint that a run goes on from: those steps are taken again."""
+    path = output / "training" / "metrics.jsonl"
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    beside = path.with_name(".metrics.jsonl.new")
+    with beside.open("w", encoding="utf-8") as file:
+        for line in lines:
+            with suppress(ValueError):  # a kill may have cut the last one short
+                record = json.loads(line)
+                if record["step"] <= step and record["kind"] != "result":
+                    file.write(line + "\n")
+    beside.replace(path)
 
 
 @contextmanager
@@ -288,15 +302,15 @@ def run_training(
     settings: PretrainSettings,
     plan: Plan,
     text: Text,
-    model: GPT,
+    model: LanguageModel,
     optimizers: list[torch.optim.Optimizer],
     loss_sum: Callable[[Batch], torch.Tensor],
     micro_batches: Callable[[int], list[Batch]],
-    first_step: int,
-    trained_seconds: float,
+    progress: dict[str, Any],
     watcher: Watcher,
 ) -> Run:
     """Take the steps; validate, write a sample and save at even distances and at the end; note everything."""
+    first_step, trained_seconds, best = progress["step"], progress["seconds"], progress.get("best")
     values, config = plan.values, model.config
     steps, context = values["steps"], config.max_position_embeddings
     every = max(1, math.ceil(steps / settings.evaluations))
@@ -316,6 +330,10 @@ def run_training(
             metrics.write(json.dumps(record, ensure_ascii=False) + "\n")
             metrics.flush()
 
+        def save() -> None:
+            progress = {"step": done, "seconds": seconds, "best": best}
+            save_checkpoint(output, model, text.tokenizer, optimizers, progress, keep=[best["step"]] if best else [])
+
         records = train(
             loss_sum, list(model.parameters()), optimizers, micro_batches, rate, first_step, steps, settings.clip,
             settings.seed,
@@ -330,14 +348,16 @@ def run_training(
             if done % every == 0 and done < steps and not interrupted():
                 check_finite(model, output, done)
                 figures = evaluate(model, text.validation.in_order(8, windows), lengths)
+                if best is None or figures["bits_per_byte"] < best["bits_per_byte"]:
+                    best = {"step": done, "bits_per_byte": figures["bits_per_byte"]}
                 sample = write_sample(model, text.tokenizer, settings, done)
                 note(kind="validation", step=done, seconds=seconds, sample=sample, **figures)
                 watcher.validated(done, figures["loss"], figures["bits_per_byte"], sample)
-                save_checkpoint(output, model, text.tokenizer, optimizers, {"step": done, "seconds": seconds})
+                save()
             if interrupted():
                 break
         check_finite(model, output, done)
-        save_checkpoint(output, model, text.tokenizer, optimizers, {"step": done, "seconds": seconds})
+        save()
         if not interrupted():
             figures = evaluate(model, text.validation.in_order(8, last_windows), lengths)
             sample = write_sample(model, text.tokenizer, settings, done)
@@ -360,12 +380,12 @@ def run_training(
     return run
 
 
-def check_finite(model: GPT, output: Path, step: int) -> None:
+def check_finite(model: LanguageModel, output: Path, step: int) -> None:
     if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
         raise XinyeError(f"{output}: at step {step} the weights are no longer finite; {ADVICE}", exit_code=1)
 
 
-def write_sample(model: GPT, tokenizer: Tokenizer, settings: PretrainSettings, step: int = 0) -> str:
+def write_sample(model: LanguageModel, tokenizer: Tokenizer, settings: PretrainSettings, step: int = 0) -> str:
     """A short text from the model as it stands, the same whenever the same run is at this step."""
     sequence = start(tokenizer, settings.prompt, model.config.max_position_embeddings)
     for _ in generate(

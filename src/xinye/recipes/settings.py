@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from xinye.data.cleaning import Cleaning
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError, checked, did_you_mean
 
 _UNITS = {
     "s": 1,
@@ -59,7 +59,9 @@ class PretrainSettings(BaseModel):
     tokens: str | None = Field(None, description="train on this many tokens, such as 20M")
     epochs: float | None = Field(None, gt=0, le=1e6, description="read the text this many times")
     steps: int | None = Field(None, ge=1, description="take this many optimizer steps")
-    architecture: Literal["modern", "llama", "gpt2"] = Field("modern", description="saved as Qwen3, Llama or GPT-2")
+    architecture: Literal["modern", "llama", "gpt2", "lstm"] = Field(
+        "modern", description="saved as Qwen3, Llama or GPT-2; lstm is a recurrent network, for comparison"
+    )
     tokenizer: str = Field("bpe", description="bpe, char or bytes to train one; or the folder of a trained one")
     seed: int = Field(0, ge=0, le=2**31, description="the same seed gives the same run")
 
@@ -105,9 +107,20 @@ class PretrainSettings(BaseModel):
             raise ValueError(f"give one of --time, --tokens, --epochs and --steps, not {' and '.join(given)}")
         if self.vocab_size is not None and self.tokenizer not in ("bpe", "char"):
             raise ValueError("vocab_size has no effect on a tokenizer that is not learned; leave it out")
+        heads = next((name for name in ("heads", "key_value_heads") if getattr(self, name) is not None), None)
+        if heads and self.architecture == "lstm":
+            raise ValueError(f"{heads} has no effect on an lstm, which has no attention; leave it out")
         if self.matrix_learning_rate is not None and self.optimizer != "muon":
             raise ValueError("matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon")
         return self
+
+    @field_validator("tokenizer")
+    @classmethod
+    def _kind_or_folder(cls, value: str) -> str:
+        kinds = ("bpe", "char", "bytes")
+        if value not in kinds and not Path(value).is_dir():
+            raise ValueError(f"{value!r} is neither bpe, char or bytes nor a folder{did_you_mean(value, kinds)}")
+        return value
 
     @field_validator("compile", mode="before")
     @classmethod
@@ -131,6 +144,34 @@ class PretrainSettings(BaseModel):
     def _durations(cls, value: str | None) -> str | None:
         if value is not None:
             _as_value_error(parse_time, value)
+        return value
+
+
+class EvaluateSettings(BaseModel):
+    """How well a model predicts a text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    context: int | None = Field(None, ge=2, description="tokens that the model sees at once (the model's own)")
+    stride: int | None = Field(None, ge=1, description="tokens from window to window (half the context)")
+    by_position: bool = Field(False, description="what a longer context is worth: the same tokens after 8, 16, 32 …")
+    rope_scaling: tuple[str, ...] = Field(
+        (), description="measure contexts beyond the trained one: linear:2, dynamic:2, yarn:4 … (all: these three by 4)"
+    )
+    field: str | None = Field(None, description="the column or key that holds the text")
+    document_separator: str | None = Field(
+        None, description=r"what stands between the documents of a text file: '\n\n'"
+    )
+    training_text: tuple[str, ...] = Field(
+        (), description="what the model was trained on, where it is not a run from here; may be given several times"
+    )
+
+    @field_validator("rope_scaling")
+    @classmethod
+    def _scalings(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if each != "all" and not re.fullmatch(r"(linear|dynamic|yarn|llama3):\d+(\.\d+)?", each):
+                raise ValueError(f"{each!r} is not one of linear:2, dynamic:2, yarn:4, llama3:8, or all")
         return value
 
 

@@ -1,14 +1,16 @@
 """From files to windows of tokens: what every job that learns from text does first."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
 from xinye.data.batches import Windows
 from xinye.data.cleaning import clean
-from xinye.data.corpus import prepare, split
+from xinye.data.corpus import Corpus, prepare, split
 from xinye.data.sources import Piece, find_files, fingerprint, read_pieces
 from xinye.data.tokenizer import Kind, Tokenizer
 from xinye.errors import XinyeError
@@ -36,24 +38,9 @@ def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Te
     total = sum(path.stat().st_size for path in files)
     watcher.stage(f"reading {len(files)} file{'s' * (len(files) != 1)}, {total / 1e6:,.1f} MB")
 
-    def pieces() -> Iterator[Piece]:
-        found = False
-        for piece in clean(read_pieces(files, settings.field, settings.document_separator), settings.cleaning):
-            found = True
-            yield piece
-        if not found:
-            raise XinyeError(f"{', '.join(settings.files)}: there is no text in these files")
-
     size = parse_count(settings.size, "size")
-    tokenizer = get_tokenizer(settings, plan, pieces, size, watcher)
-    watcher.stage("tokenizing")
-    key: dict[str, Any] = {
-        "files": fingerprint(files),
-        "field": settings.field,
-        "separator": settings.document_separator,
-        "cleaning": settings.cleaning.model_dump(),
-    }
-    corpus = prepare(pieces, tokenizer, key, watcher.prepared)
+    tokenizer = get_tokenizer(settings, plan, partial(pieces, files, settings), size, watcher)
+    corpus, content = tokenize(files, settings, tokenizer, watcher)
     spans, held_out = split(corpus, settings.validation, VALIDATION_TOKENS)
     lengths = np.diff(corpus.documents)
     plan.choose("documents", None, len(lengths), "in the files, after cleaning")
@@ -75,7 +62,31 @@ def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Te
         raise XinyeError(f"context {context:,} is longer than the text to train on, {training_tokens:,} tokens")
     training = Windows(corpus.tokens, spans, context, tokenizer.bos_id, settings.seed)
     validation = Windows(corpus.tokens, held_out, context, tokenizer.bos_id, shuffle=False)
-    return Text(tokenizer, training, validation, key["files"])
+    return Text(tokenizer, training, validation, content)
+
+
+def pieces(files: Sequence[Path], settings: PretrainSettings) -> Iterator[Piece]:
+    """The cleaned text of files; raises `XinyeError` where there is none."""
+    found = False
+    for piece in clean(read_pieces(files, settings.field, settings.document_separator), settings.cleaning):
+        found = True
+        yield piece
+    if not found:
+        raise XinyeError(f"{', '.join(map(str, files))}: there is no text in these files")
+
+
+def tokenize(
+    files: Sequence[Path], settings: PretrainSettings, tokenizer: Tokenizer, watcher: Watcher
+) -> tuple[Corpus, str]:
+    """The corpus of files, tokenized now or before, and the files' fingerprint."""
+    watcher.stage("tokenizing")
+    key: dict[str, Any] = {
+        "files": fingerprint(files),
+        "field": settings.field,
+        "separator": settings.document_separator,
+        "cleaning": settings.cleaning.model_dump(),
+    }
+    return prepare(partial(pieces, files, settings), tokenizer, key, watcher.prepared), key["files"]
 
 
 def get_tokenizer(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from xinye.data.batches import Batch
 from xinye.errors import XinyeError
+from xinye.training.distributed import ALONE, Processes, apart
 from xinye.training.optimizers import clip_gradients
 
 LossSum = Callable[[Batch], Tensor]  # the sum of the losses of a batch's counted targets, in nats
@@ -36,25 +38,29 @@ def train(
     steps: int,
     clip: float = 1.0,
     seed: int = 0,
+    processes: Processes = ALONE,
 ) -> Iterator[Step]:
     """Take steps `first_step` … `steps - 1`, each over all its micro-batches.
 
     The loss is the sum over all counted tokens of the step divided by their number, so that it does not depend on how
-    the step is cut into micro-batches. A step whose gradient is not finite changes nothing; its record says so by its
-    norm.
+    the step is cut into micro-batches, or shared among processes. A step whose gradient is not finite changes nothing;
+    its record says so by its norm.
     """
     for step in range(first_step, steps):
-        torch.manual_seed((seed * 1_000_003 + step) % 2**63)  # dropout, too, depends on nothing but the step
+        # Dropout, too, depends on nothing but the step (and the process, or all would drop the same).
+        torch.manual_seed((seed * 1_000_003 + step + processes.rank * 0x9E3779B97F4A7C15) % 2**63)
         start = time.perf_counter()
         batches = micro_batches(step)
-        counted = sum(batch.counted for batch in batches)
+        counted = int(processes.total(sum(batch.counted for batch in batches)))
         if not counted:
             raise XinyeError(f"step {step + 1}: not one token to learn from in its batch")
         total = 0.0
-        for batch in batches:
-            loss = loss_sum(batch) / counted
-            loss.backward()
-            total += float(loss.detach())
+        for number, batch in enumerate(batches, start=1):
+            with apart(loss_sum) if number < len(batches) else nullcontext():
+                loss = loss_sum(batch) / (counted / processes.count)  # for the processes' gradients are averaged
+                loss.backward()
+            total += float(loss.detach()) / processes.count
+        total = processes.total(total)
         norm = clip_gradients(parameters, clip)
         factor = rate(step)
         for optimizer in optimizers:

@@ -1,0 +1,13 @@
+"""From a config to its network."""
+
+from xinye.model.config import GPTConfig, LSTMConfig
+from xinye.model.gpt import GPT
+from xinye.model.lstm import LSTM
+
+Config = GPTConfig | LSTMConfig
+LanguageModel = GPT | LSTM
+
+
+def build(config: Config) -> LanguageModel:
+    """The network of a config, its weights not yet set."""
+    return LSTM(config) if isinstance(config, LSTMConfig) else GPT(config)

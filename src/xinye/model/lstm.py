@@ -1,0 +1,129 @@
+"""A recurrent language model, to show what attention buys: embedding, LSTM layers, head.
+
+It has the face of `GPT` (`forward`, `loss`, `initialize`, `new_cache`), so that training, evaluation and generation are
+the same code. Its state starts anew wherever a position is 0: that is where a document begins. Shapes: B batch,
+T tokens, C hidden size, V vocabulary.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xinye.model.config import LSTMConfig
+from xinye.model.gpt import Linear
+
+
+class State:
+    """What the layers remember after `length` tokens: per layer hidden state and cell, (B, C) each."""
+
+    def __init__(self, config: LSTMConfig, batch: int, dtype: torch.dtype, device: torch.device) -> None:
+        shape = (config.num_hidden_layers, 2, batch, config.hidden_size)
+        self.tensors = torch.zeros(shape, dtype=dtype, device=device)
+        self.length = 0
+
+
+class LSTMLayer(nn.Module):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997; with a forget gate, Gers et al. 2000).
+
+    The gates lie in PyTorch's order: input, forget, cell, output.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.weight_ih = nn.Parameter(torch.empty(4 * size, size))
+        self.weight_hh = nn.Parameter(torch.empty(4 * size, size))
+        self.bias = nn.Parameter(torch.empty(4 * size))
+
+    def forward(self, x: Tensor, positions: Tensor | None, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, C) and a state (2, B, C) to the same after T tokens."""
+        inward, recurrent, bias = (weight.to(x.dtype) for weight in (self.weight_ih, self.weight_hh, self.bias))
+        if positions is None:  # one document a row: PyTorch's fused kernel
+            weights = (inward, recurrent, bias, torch.zeros_like(bias))
+            hidden, cell = state[:, None].contiguous()
+            y, hidden, cell = torch.lstm(x, (hidden, cell), weights, True, 1, 0.0, self.training, False, True)
+            return y, torch.cat((hidden, cell))
+        gates_of_inputs = F.linear(x, inward, bias).unbind(1)
+        keep = (positions != 0).to(x.dtype).expand(x.shape[:2])[..., None].unbind(1)
+        hidden, cell = state
+        outputs = []
+        for gates, kept in zip(gates_of_inputs, keep, strict=True):
+            hidden, cell = hidden * kept, cell * kept
+            enter, forget, candidate, leave = torch.addmm(gates, hidden, recurrent.T).chunk(4, dim=1)
+            cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
+            hidden = leave.sigmoid() * cell.tanh()
+            outputs.append(hidden)
+        return torch.stack(outputs, dim=1), torch.stack((hidden, cell))
+
+
+class LSTMBackbone(nn.Module):
+    def __init__(self, config: LSTMConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(LSTMLayer(config.hidden_size) for _ in range(config.num_hidden_layers))
+
+
+class LSTM(nn.Module):
+    """Tokens in, logits of the next token out, by way of a state that is handed from token to token."""
+
+    def __init__(self, config: LSTMConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.compute_dtype = torch.float32
+        self.model = LSTMBackbone(config)
+        self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.tie()
+
+    def tie(self) -> None:
+        if self.config.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+
+    @torch.no_grad()
+    def initialize(self, seed: int) -> None:
+        """Random weights: as in `GPT.initialize`, and forget gates that begin open (Jozefowicz et al. 2015)."""
+        generator = torch.Generator().manual_seed(seed)
+        for name, weight in self.named_parameters():
+            if weight.ndim == 1:
+                weight.zero_()
+                weight.view(4, -1)[1].fill_(1.0)
+            else:
+                deviation = weight.shape[1] ** -0.5 if "layers" in name else 0.02
+                weight.copy_(torch.empty(weight.shape).normal_(0.0, deviation, generator=generator))
+
+    def new_cache(self, batch: int) -> State:
+        return State(self.config, batch, self.compute_dtype, self.lm_head.weight.device)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: State | None = None,
+    ) -> Tensor:
+        """(B, T) tokens to (B, T, V) logits. `mask` is not needed here: the positions tell where documents begin."""
+        return self.lm_head(self.hidden(tokens, positions, mask, cache))
+
+    def hidden(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: State | None = None,
+    ) -> Tensor:
+        """The states before the head, (B, T, C)."""
+        before = self.new_cache(tokens.shape[0]) if cache is None else cache
+        x = F.dropout(self.model.embed_tokens(tokens).to(self.compute_dtype), self.config.dropout, self.training)
+        after = []
+        for layer, state in zip(self.model.layers, before.tensors, strict=True):
+            x, state = layer(x, positions, state)
+            x = F.dropout(x, self.config.dropout, self.training)
+            after.append(state)
+        if cache is not None:
+            cache.tensors, cache.length = torch.stack(after), cache.length + tokens.shape[1]
+        return x
+
+    def loss(
+        self, tokens: Tensor, targets: Tensor, positions: Tensor | None = None, documents: Tensor | None = None
+    ) -> Tensor:
+        """Sum of the cross-entropies in nats over the targets that are not -100; all arguments (B, T)."""
+        logits = self(tokens, positions)
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum")
