@@ -56,12 +56,12 @@ def test_all_that_is_bad_is_listed_by_file_and_line(xinye, workplace):
     found = report(xinye("data", "check", "a.jsonl", "b.csv", "c.json", "d.txt", "e.txt", "zh.txt", "--json"))
     lines = [(each["file"], each["line"]) for each in found["problems"]]
     assert lines == [
-        ("a.jsonl", 2), ("a.jsonl", 4), ("a.jsonl", 5), ("b.csv", 3), ("b.csv", 5), ("c.json", 3), ("d.txt", None),
-        ("e.txt", None),
+        ("d.txt", None), ("e.txt", None), ("a.jsonl", 2), ("a.jsonl", 4), ("a.jsonl", 5), ("b.csv", 3), ("b.csv", 5),
+        ("c.json", 3),
     ]  # fmt: skip
     assert found["problems_total"] == 8
-    assert "byte 0xFF at offset 120 is not UTF-8" in found["problems"][6]["problem"]
-    assert "this is a PDF document" in found["problems"][7]["problem"]
+    assert "byte 0xFF at offset 120 is not UTF-8" in found["problems"][0]["problem"]
+    assert "this is a PDF document" in found["problems"][1]["problem"]
     assert [each["documents"] for each in found["files"]] == [2, 3, 2, 0, 0, 1]
     assert found["findings"][0]["finding"] == "2 files and 6 records cannot be read"
 
@@ -119,6 +119,12 @@ def test_lines_of_plain_text_are_counted(xinye, workplace, flags):
         (9, "decoded wrongly: æ·¥å¤© should read 春天"),
         (10, "a line of 10,001 characters"),
     ]
+
+
+def test_an_endless_line_is_one_problem(xinye, workplace):
+    Path("a.txt").write_text("叶" * 2_500_000, "utf-8")
+    found = report(xinye("data", "check", "a.txt", "--json"))
+    assert found["problems"] == [{"file": "a.txt", "line": 1, "problem": "a line of 1,000,000 characters or more"}]
 
 
 def test_encodings_and_line_ends(xinye, workplace):

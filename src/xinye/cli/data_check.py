@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from xinye.cli.output import duration
+from xinye.data.inspection import excerpt
+from xinye.recipes.check_data import plural
 
 FILES = 12  # more are grouped
 BAR = 32
@@ -54,10 +56,6 @@ def show(report: dict[str, Any]) -> None:
     out.print(f"\nnext: {report['command']}", soft_wrap=True)
 
 
-def plural(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
-
-
 def percent(share: float) -> str:
     return f"{share:.1%}" if share >= 0.001 else "<0.1%"
 
@@ -80,7 +78,7 @@ def files_table(files: list[dict[str, Any]]) -> Table:
     groups: dict[tuple[str, str], Counter[str]] = {}
     for file in files:
         ends = "+".join(file["line_ends"])
-        column = f"text in {file['field']!r}" if file["field"] else ""
+        column = f"text in {excerpt(file['field'], 20)!r}" if file["field"] else ""
         kind = ", ".join(filter(None, (file["format"], file["encoding"], ends, column)))
         group = groups.setdefault((file["file"] if len(files) <= FILES else "", kind), Counter())
         group.update(files=1, **{name: file[name] for name in ("documents", "characters", "bytes", "problems")})

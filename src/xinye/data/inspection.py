@@ -160,14 +160,14 @@ _PERSONAL = re.compile(
     """
 )
 PERSONAL_KINDS = {
-    "mail": "mail addresses",
-    "mobile": "Chinese mobile numbers",
-    "landline": "Chinese landline numbers",
-    "international": "international phone numbers",
-    "american": "North American phone numbers",
-    "identity_card": "Chinese identity-card numbers",
-    "bank_card": "bank-card numbers",
-    "social_security": "US social security numbers",
+    "mail": "mail address",
+    "mobile": "Chinese mobile number",
+    "landline": "Chinese landline number",
+    "international": "international phone number",
+    "american": "North American phone number",
+    "identity_card": "Chinese identity-card number",
+    "bank_card": "bank-card number",
+    "social_security": "US social security number",
 }
 
 
@@ -276,7 +276,7 @@ class Duplicates:
 
 
 class NearSample:
-    """Documents in which near duplicates can be looked for: all, or as many as the limits above allow.
+    """Different documents in which near duplicates can be looked for: all, or as many as the limits above allow.
 
     The smallest of a document's shingle hashes chooses it: two documents have the same one with a probability of
     their similarity, so that near duplicates are mostly kept or left together.
@@ -284,7 +284,7 @@ class NearSample:
 
     def __init__(self) -> None:
         self.mask, self.characters = 0, 0
-        self.kept: list[tuple[int, int, str]] = []  # key, place, text
+        self.kept: dict[str, tuple[int, int]] = {}  # text: key, place
 
     def add(self, codes: np.ndarray, starts: np.ndarray, texts: Sequence[str], places: Sequence[int]) -> None:
         """Documents that begin at `starts` in `codes`, the code points of all."""
@@ -299,12 +299,12 @@ class NearSample:
         keys = mix(smallest)
         for index in np.flatnonzero((keys & np.uint64(self.mask)) == 0).tolist():
             text = texts[long[index]]
-            self.kept.append((int(keys[index]), places[long[index]], text))
-            self.characters += len(text)
+            self.characters += len(text) * (text not in self.kept)
+            self.kept.setdefault(text, (int(keys[index]), places[long[index]]))
         while len(self.kept) > MOST_DOCUMENTS or (self.characters > MOST_SAMPLED and len(self.kept) > 1):
             self.mask = 2 * self.mask + 1
-            self.kept = [item for item in self.kept if not item[0] & self.mask]
-            self.characters = sum(len(text) for _, _, text in self.kept)
+            self.kept = {text: about for text, about in self.kept.items() if not about[0] & self.mask}
+            self.characters = sum(map(len, self.kept))
 
 
 # -- lengths ---------------------------------------------------------------------------------------------------------

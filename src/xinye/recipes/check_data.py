@@ -58,7 +58,9 @@ def check(
     document_separator: str | None = None,
     on_progress: Callable[[int], None] = lambda characters: None,
 ) -> dict[str, Any]:
-    """What `xinye data check --json` prints. Bad files and records are in its `problems`, by file and line.
+    """What `xinye data check --json` prints: what is in the files, `findings` in words, an `estimate` of training, and
+    in `problems` what is bad by file and line: unreadable files and records, text decoded wrongly, endless lines. Of
+    each kind the first thousand are listed; `problems_total` counts all.
 
     Raises `XinyeError` for files that are not there, and where no file has any text.
 
@@ -68,8 +70,8 @@ def check(
     seen = Inspection(find_files(files), field, document_separator, on_progress)
     sample, characters = sample_texts(seen.texts(), SAMPLE_BYTES)
     if not characters:
-        first = f": {printable(seen.unreadable.listed[0]['problem'])}" if seen.unreadable.count else ""
-        raise XinyeError(f"{', '.join(files)}: there is no text that can be read in these files{first}")
+        reason = "".join(f": {bad['problem']}" for bad in [*seen.bad_files.listed, *seen.bad_records.listed][:1])
+        raise XinyeError(f"{', '.join(files)}: there is no text that can be read in these files{reason}")
 
     script = scripts(seen.counts)
     copies, copied, top = seen.duplicates.result(EXAMPLES)
@@ -100,14 +102,14 @@ def check(
         "personal_data": {kind: found.summary() for kind, found in seen.personal.items() if found.count},
         "separators": dict(seen.separators),
     }
-    kinds = (seen.unreadable, seen.mojibake, seen.long_lines)
+    kinds = (seen.bad_files, seen.bad_records, seen.mojibake, seen.long_lines)
     report["problems"] = [
         {name: found[name] for name in ("file", "line", "problem")} for kind in kinds for found in kind.listed
     ]
     report["problems_total"] = sum(kind.count for kind in kinds)
     report["preview"] = seen.preview()
     report["estimate"] = estimate(sample, trained, documents, chinese, seen.documents.quantile(0.99))
-    report["findings"], flags = findings(report, seen.unreadable)
+    report["findings"], flags = findings(report, seen.bad_files, seen.bad_records)
     given = ["--field", field] if field else []
     given += ["--document-separator", document_separator] if document_separator else []
     report["command"] = command(files, [*given, *flags])
@@ -145,8 +147,10 @@ class Inspection:
         self.documents, self.lines = Lengths(), Lengths()
         self.empty = 0
         self.duplicates, self.near = Duplicates(), NearSample()
-        self.unreadable, self.mojibake, self.long_lines = Found(LISTED), Found(LISTED), Found(LISTED)
+        self.bad_files, self.bad_records = Found(LISTED), Found(LISTED)
+        self.mojibake, self.long_lines = Found(LISTED), Found(LISTED)
         self.personal = {kind: Found(EXAMPLES) for kind in PERSONAL_KINDS}
+        self.endless: dict[str, Any] = {}  # the place of a line that fills a batch
         self.separators: Counter[str] = Counter()
         self.previews: list[list[tuple[int, str]]] = []  # of each file: place and text
         self.batch: list[tuple[str, int, bool]] = []  # text, place, whether it can be looked at for near duplicates
@@ -159,7 +163,7 @@ class Inspection:
             suffix = Path(path.name.lower().removesuffix(".gz")).suffix
             entry: dict[str, Any] = {"file": str(path), "format": suffix.lstrip("."), "bytes": path.stat().st_size}
             entry |= {"encoding": None, "line_ends": {}, "field": self.field, "documents": 0, "characters": 0}
-            problems = self.unreadable.count
+            problems = self.bad_files.count + self.bad_records.count
             self.files.append(entry)
             self.previews.append([])
             try:
@@ -171,7 +175,7 @@ class Inspection:
                     yield piece.text
             except XinyeError as error:
                 self.bad(path, None, str(error).removeprefix(f"{path}: "))
-            entry["problems"] = self.unreadable.count - problems
+            entry["problems"] = self.bad_files.count + self.bad_records.count - problems
         self.look()
 
     def pieces(self, number: int, path: Path, entry: dict[str, Any]) -> Iterator[Piece]:
@@ -196,12 +200,12 @@ class Inspection:
                 if len(self.previews[-1]) < 3 and not piece.text.isspace():
                     self.previews[-1].append((place, piece.text[: 8 * PREVIEW]))
             document.append((len(piece.text), piece.text if not document else "", place))
-            if plain:
+            if plain and not self.separator:
                 self.separators.update({mark: piece.text.count(mark) for mark in SEPARATORS if mark in piece.text})
             for start in range(0, len(piece.text), BATCH):
-                part_text = piece.text[start : start + BATCH] if len(piece.text) > BATCH else piece.text
-                self.batch.append((part_text, place, piece.first and len(piece.text) < BATCH // 2))
-                self.size += len(part_text)
+                text = piece.text[start : start + BATCH]
+                self.batch.append((text, place, piece.first and len(piece.text) < BATCH // 2))
+                self.size += len(text)
                 if self.size >= BATCH:
                     self.look()
             yield piece
@@ -217,7 +221,8 @@ class Inspection:
                 self.duplicates.add(document[0][1], document[0][2])
 
     def bad(self, path: Path, line: int | None, problem: str) -> None:
-        self.unreadable.add(file=str(path), line=line, problem=printable(masked(problem)))
+        kind = self.bad_files if line is None else self.bad_records
+        kind.add(file=str(path), line=line, problem=printable(masked(problem)))
 
     def where(self, place: int) -> dict[str, Any]:
         return {"file": str(self.paths[place >> 40]), "line": place & (1 << 40) - 1}
@@ -248,14 +253,16 @@ class Inspection:
         lengths = np.diff(borders) - 1
         self.lines.add(lengths[lengths > 0])
         for index in np.flatnonzero(lengths > LONG_LINE).tolist():
-            length = int(lengths[index])
-            note(self.long_lines, int(borders[index]) + 1, problem=f"a line of {length:,} characters")
+            offset, length = int(borders[index]) + 1, int(lengths[index])
+            endless = length > 0.9 * BATCH  # it goes on in the next batch
+            if (endless or self.endless) and where(offset) == self.endless:
+                continue
+            self.endless = where(offset) if endless else {}
+            note(self.long_lines, offset, problem=f"a line of {length:,} characters{' or more' * endless}")
         for passage in mojibake(text, codes, counts):
             shown, meaning = printable(excerpt(passage.shown, 20)), printable(excerpt(passage.meaning, 20))
-            problem = f"decoded wrongly: {shown}" + (
-                f" should read {meaning}" if meaning else ", its characters are lost"
-            )
-            note(self.mojibake, passage.start, problem=problem)
+            then = f" should read {meaning}" if meaning else ", its characters are lost"
+            note(self.mojibake, passage.start, problem=f"decoded wrongly: {shown}{then}")
         for passage in personal_data(text):
             note(self.personal[passage.meaning], passage.start, masked=passage.shown)
 
@@ -276,14 +283,14 @@ class Inspection:
 
 
 def near_duplicates(seen: Inspection) -> dict[str, Any]:
-    """Documents that are nearly others, among those of the sample that are not copies word for word."""
-    distinct = {text: place for _, place, text in reversed(seen.near.kept)}
-    pieces = [Piece(text, str(place)) for text, place in reversed(distinct.items())]
+    """Documents that are nearly others, among those of the sample."""
+    places = [place for _, place in seen.near.kept.values()]
+    pieces = [Piece(text, str(index)) for index, text in enumerate(seen.near.kept)]
     try:
-        kept = {piece.source for piece in clean(pieces, Cleaning(near_duplicates=NEAR))}
+        kept = {int(piece.source) for piece in clean(pieces, Cleaning(near_duplicates=NEAR))}
     except XinyeError as error:  # an extra that is not installed
         return {"looked_at": 0, "documents": 0, "examples": [], "note": str(error)}
-    found = [seen.where(int(piece.source)) for piece in pieces if piece.source not in kept]
+    found = [seen.where(place) for index, place in enumerate(places) if index not in kept]
     return {"looked_at": len(pieces), "documents": len(found), "examples": found[:EXAMPLES]}
 
 
@@ -327,11 +334,12 @@ def estimate(sample: list[str], characters: int, documents: int, chinese: bool, 
         "tokens_per_second": round(per_second),
         "seconds_per_epoch": round(training / per_second, 1),
         "assumption": f"{REACHED:.0%} of the {speed / 1e9:,.0f} GFLOP/s that a {str(dtype).removeprefix('torch.')} "
-        f"matrix product reaches on this {device.type} now; tokens counted with a tokenizer of a sample",
+        f"matrix product reaches on this {device.type} now, the share that training on a CPU reached; "
+        "tokens counted with a tokenizer of a sample",
     }
 
 
-def findings(report: dict[str, Any], unreadable: Found) -> tuple[list[dict[str, Any]], list[str]]:
+def findings(report: dict[str, Any], files: Found, records: Found) -> tuple[list[dict[str, Any]], list[str]]:
     """What a person should know, the most important first, each with advice and places; and flags for `pretrain`."""
     found: list[dict[str, Any]] = []
     flags: list[str] = []
@@ -340,34 +348,25 @@ def findings(report: dict[str, Any], unreadable: Found) -> tuple[list[dict[str, 
     def add(finding: str, advice: str, places: Sequence[dict[str, Any]] = ()) -> None:
         found.append({"finding": finding, "advice": advice, "places": list(places)[:EXAMPLES]})
 
-    if unreadable.count:
-        whole = sum(problem["line"] is None for problem in unreadable.listed)
-        records = unreadable.count - whole
-        parts = [
-            f"{count:,} {what}{'s' * (count != 1)}" for count, what in ((whole, "file"), (records, "record")) if count
-        ]
-        add(f"{' and '.join(parts)} cannot be read", "repair or leave out: pretrain stops there", unreadable.listed)
+    if bad := [plural(kind.count, what) for kind, what in ((files, "file"), (records, "record")) if kind.count]:
+        places = [*files.listed, *records.listed]
+        add(f"{' and '.join(bad)} cannot be read", "repair or leave out: pretrain stops there", places)
     if odd := [file for file in report["files"] if len(file["field"] or "") > 30]:
         places = [{"file": file["file"], "line": 1, "problem": excerpt(file["field"], 30)} for file in odd]
-        add(
-            "the first line is taken for the names of the columns, but reads like text", "write the names there", places
-        )
+        add("the first line is read as the names of the columns, but looks like text", "write names there", places)
     if count := report["mojibake"]["count"]:
-        places = report["mojibake"]["examples"]
-        add(f"{count:,} passages decoded wrongly", "fetch the text again in its own encoding, or leave it out", places)
+        advice = "fetch the text again in its own encoding, or leave it out"
+        add(f"{plural(count, 'passage')} decoded wrongly", advice, report["mojibake"]["examples"])
     if report["personal_data"]:
-        kinds = [f"{found['count']:,} {PERSONAL_KINDS[kind]}" for kind, found in report["personal_data"].items()]
+        kinds = [plural(found["count"], PERSONAL_KINDS[kind]) for kind, found in report["personal_data"].items()]
         places = [
-            {**place, "problem": f"{place['masked']} ({PERSONAL_KINDS[kind][:-1].replace('addresse', 'address')})"}
+            {**place, "problem": f"{place['masked']} ({PERSONAL_KINDS[kind]})"}
             for rank in range(EXAMPLES)
             for kind, found in report["personal_data"].items()
             for place in found["examples"][rank : rank + 1]
         ]
-        add(
-            f"personal data: {', '.join(kinds)}",
-            "a model can repeat it word for word: remove what is not public",
-            places,
-        )
+        advice = "a model can repeat it word for word; remove what is not public"
+        add(f"personal data: {', '.join(kinds)}", advice, places)
     if marks := report["separators"]:
         mark, count = max(marks.items(), key=lambda item: item[1])
         add(f"{mark} stands {count:,} times in plain text", f"it parts documents: --document-separator '{mark}'")
@@ -379,32 +378,33 @@ def findings(report: dict[str, Any], unreadable: Found) -> tuple[list[dict[str, 
         add(share, "pretrain drops them by itself (--no-duplicates keeps them)", places)
     near = report["near_duplicates"]
     if near["documents"]:
-        share = f"{near['documents']:,} of {near['looked_at']:,} documents looked at are nearly copies of others"
-        add(share, f"--near-duplicates {NEAR} drops them", near["examples"])
+        share = f"{near['documents']:,} of {near['looked_at']:,} different documents looked at"
+        add(f"{share} are nearly copies of others", f"--near-duplicates {NEAR} drops them", near["examples"])
         if near["documents"] > 0.01 * near["looked_at"]:
             flags += ["--near-duplicates", str(NEAR)]
     if count := report["long_lines"]["count"]:
-        places = report["long_lines"]["examples"]
-        add(f"{count:,} lines of more than {LONG_LINE:,} characters", "look whether that is text at all", places)
+        length = f"more than {LONG_LINE:,} characters"
+        add(f"{plural(count, 'line')} of {length}", "look whether that is text", report["long_lines"]["examples"])
     both = report["chinese"]
     if min(both.values()) > max(100, 0.02 * sum(both.values())):
-        share = both["traditional"] / sum(both.values())
-        target = "simplified" if share < 0.5 else "traditional"
-        add(
-            f"simplified and traditional Chinese side by side ({share:.0%} traditional)",
-            f"--chinese {target} unites them",
-        )
+        target = max(both, key=lambda script: both[script])
+        share = f"{both['traditional'] / sum(both.values()):.0%} traditional"
+        add(f"simplified and traditional Chinese side by side ({share})", f"--chinese {target} unites them")
         flags += ["--chinese", target]
     if report["short_documents"] > 0.05 * documents:
         count = report["short_documents"]
         add(f"{count:,} documents have fewer than {SHORT} characters", f"--minimum-characters {SHORT} drops them")
     if count := report["scripts"].get("control characters", 0):
-        add(f"{count:,} control characters", "pretrain removes them by itself")
+        add(plural(count, "control character"), "pretrain removes them by itself")
     if count := report["empty_documents"]:
         add(f"{count:,} documents hold only white space", "pretrain drops them by itself")
     if "note" in near:
         add("near duplicates were not looked for", near["note"])
     return found, flags
+
+
+def plural(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "es" if what.endswith("s") else "s")
 
 
 def command(files: Sequence[str], flags: Sequence[str]) -> str:
