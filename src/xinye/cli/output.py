@@ -3,16 +3,18 @@
 import json
 import time
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from xinye.recipes.plan import Plan
 from xinye.recipes.watcher import Watcher
-from xinye.training.loop import Step
+
+if TYPE_CHECKING:  # both bring torch, which listing runs can do without
+    from xinye.recipes.plan import Plan
+    from xinye.training.loop import Step
 
 console = Console(stderr=True, highlight=False, markup=False, emoji=False)
 answer = Console(highlight=False, markup=False, emoji=False)  # what was asked for: standard output
@@ -64,7 +66,7 @@ class Display(Watcher):
         if console.is_terminal:
             self.live.update(Text(f"scoring … {tokens:,} of {total:,} tokens", style="dim"))
 
-    def plan(self, plan: Plan) -> None:
+    def plan(self, plan: "Plan") -> None:
         self.planned = plan.values
         self.losses, self.seconds, self.begin = [], [], time.monotonic()
         if not self.show_plan:
@@ -77,7 +79,7 @@ class Display(Watcher):
             table.add_row(*row)
         console.print(table)
 
-    def step(self, step: Step, steps: int) -> None:
+    def step(self, step: "Step", steps: int) -> None:
         self.losses = [*self.losses[-49:], step.loss]
         self.seconds = [*self.seconds[-49:], step.seconds]
         if not console.is_terminal:

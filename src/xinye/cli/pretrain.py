@@ -53,7 +53,8 @@ def main(arguments: list[str]) -> int:
         console.print(
             f"\n{run.parameters:,} parameters, {run.tokens:,} tokens in {duration(run.seconds)}: "
             f"{run.validation['bits_per_byte']:.3f} bits per byte\n"
-            f'the run lies in {run.run}; write with it: xinye generate {run.run} "…"',
+            f"the run lies in {run.run}, its report in {run.run}/report.html; "
+            f'write with it: xinye generate {run.run} "…"',
             soft_wrap=True,
         )
     if options["json"]:

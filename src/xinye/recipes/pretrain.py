@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,15 @@ from xinye.data.batches import Batch, Windows
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.bits_per_byte import evaluate
+from xinye.evaluation.report import write_report
+from xinye.evaluation.runs import is_running, read_run, training_process
 from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import Config, LanguageModel, build
 from xinye.recipes import plan as planning
 from xinye.recipes.plan import Plan
 from xinye.recipes.settings import PretrainSettings, parse_time
+from xinye.recipes.stopwatch import Stopwatch
 from xinye.recipes.text import Text, prepare_text, validation_windows
 from xinye.recipes.watcher import Watcher
 from xinye.training.loop import train
@@ -66,9 +70,11 @@ def pretrain(
     dry_run: bool = False,
 ) -> Run | None:
     """Do what the settings say; None after a dry run. Raises `XinyeError` for whatever a person can put right."""
-    watcher = watcher or Watcher()
+    watcher, stopwatch = watcher or Watcher(), Stopwatch()
     output = settings.output or default_output(settings)
     device = machine.device()
+    if is_running(output) and not dry_run:
+        raise XinyeError(f"{output}: this run is going on; wait for its end, or stop it first")
     if resume:
         settings = saved_settings(output)
     else:
@@ -80,6 +86,7 @@ def pretrain(
     text = prepare_text(settings, plan, watcher)
     if resume and text.fingerprint != read_json(output / "training" / "settings.json").get("text", text.fingerprint):
         raise XinyeError(f"{output}: its text has changed since the run began; start anew with --overwrite")
+    stopwatch.lap("text")
     start(text.tokenizer, settings.prompt, text.training.context)  # a prompt that is too long is told of now
     config = planning.shape(plan, settings, text.tokenizer.vocab_size, text.training.context)
     planning.batches(plan, settings, config, device)
@@ -114,10 +121,14 @@ def pretrain(
         progress = load_checkpoint(output, model, optimizers)
         forget_metrics(output, progress["step"])
     else:
-        start_run(output, settings, plan, text.fingerprint, overwrite)
-    return run_training(
-        output, settings, plan, text, model, optimizers, loss_sum, micro_batches, progress, watcher,
-    )  # fmt: skip
+        start_run(output, settings, plan, text, overwrite)
+    stopwatch.lap("planning")
+    try:
+        return run_training(
+            output, settings, plan, text, model, optimizers, loss_sum, micro_batches, progress, watcher, stopwatch,
+        )  # fmt: skip
+    finally:
+        report(output, watcher)
 
 
 # -- before training -------------------------------------------------------------------------------------------------
@@ -234,7 +245,7 @@ def saved_settings(output: Path) -> PretrainSettings:
     return checked(PretrainSettings, values, str(path))
 
 
-def start_run(output: Path, settings: PretrainSettings, plan: Plan, fingerprint: str, overwrite: bool) -> None:
+def start_run(output: Path, settings: PretrainSettings, plan: Plan, text: Text, overwrite: bool) -> None:
     states = planning.STATES[settings.optimizer]  # two checkpoints, the best one, and a new one beside them
     needed = plan.values["parameters"] * (4 * (4 + states) + 2 * 4)
     try:
@@ -251,8 +262,11 @@ def start_run(output: Path, settings: PretrainSettings, plan: Plan, fingerprint:
         (output / "training").mkdir(parents=True, exist_ok=True)
         data = {
             "format": FORMAT,
-            "text": fingerprint,
+            "text": text.fingerprint,
             "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"output"}),
+            "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "data": text.facts,
+            "machine": machine.description(machine.device()),
         }
         write_json(output / "training" / "settings.json", data)
         write_json(output / "training" / "plan.json", {"values": plan.values, "reasons": plan.reasons})
@@ -308,6 +322,7 @@ def run_training(
     micro_batches: Callable[[int], list[Batch]],
     progress: dict[str, Any],
     watcher: Watcher,
+    stopwatch: Stopwatch,
 ) -> Run:
     """Take the steps; validate, write a sample and save at even distances and at the end; note everything."""
     first_step, trained_seconds, best = progress["step"], progress["seconds"], progress.get("best")
@@ -318,10 +333,12 @@ def run_training(
     lengths = text.tokenizer.token_lengths
     windows, last_windows = validation_windows(text.validation, steps * values["batch_size"])
     figures: dict[str, float] = {}
+    texts: list[str] = []
     refused = 0  # steps on end whose gradient was not finite
     done, tokens, seconds = first_step, 0, trained_seconds
     model.train()
     with (
+        training_process(output),
         interruptible(watcher) as interrupted,
         open(output / "training" / "metrics.jsonl", "a", encoding="utf-8") as metrics,
     ):
@@ -333,6 +350,7 @@ def run_training(
         def save() -> None:
             progress = {"step": done, "seconds": seconds, "best": best}
             save_checkpoint(output, model, text.tokenizer, optimizers, progress, keep=[best["step"]] if best else [])
+            stopwatch.lap("saving")
 
         records = train(
             loss_sum, list(model.parameters()), optimizers, micro_batches, rate, first_step, steps, settings.clip,
@@ -342,17 +360,20 @@ def run_training(
             done, tokens, seconds = record.step, tokens + record.tokens, seconds + record.seconds
             note(kind="step", **asdict(record))
             watcher.step(record, steps)
+            stopwatch.lap("training")
             refused = 0 if math.isfinite(record.gradient_norm) else refused + 1
             if refused == 5:
                 raise XinyeError(f"{output}: the gradient was not finite in {refused} steps on end; {ADVICE}", 1)
             if done % every == 0 and done < steps and not interrupted():
                 check_finite(model, output, done)
                 figures = evaluate(model, text.validation.in_order(8, windows), lengths)
+                stopwatch.lap("validation")
                 if best is None or figures["bits_per_byte"] < best["bits_per_byte"]:
                     best = {"step": done, "bits_per_byte": figures["bits_per_byte"]}
                 sample = write_sample(model, text.tokenizer, settings, done)
                 note(kind="validation", step=done, seconds=seconds, sample=sample, **figures)
                 watcher.validated(done, figures["loss"], figures["bits_per_byte"], sample)
+                stopwatch.lap("samples")
                 save()
             if interrupted():
                 break
@@ -360,9 +381,12 @@ def run_training(
         save()
         if not interrupted():
             figures = evaluate(model, text.validation.in_order(8, last_windows), lengths)
+            stopwatch.lap("validation")
             sample = write_sample(model, text.tokenizer, settings, done)
             note(kind="result", step=done, seconds=seconds, sample=sample, **figures)
             watcher.validated(done, figures["loss"], figures["bits_per_byte"], sample)
+            texts = write_texts(model, text.tokenizer, settings)
+            stopwatch.lap("samples")
     per_second = tokens / max(1e-9, seconds - trained_seconds)
     speed = machine.matrix_flops_per_second(machine.device(), getattr(torch, values["dtype"]))
     run = Run(
@@ -376,8 +400,23 @@ def run_training(
         validation={name: round(figures[name], 5) for name in ("loss", "bits_per_byte") if name in figures},
         interrupted=interrupted(),
     )
-    write_json(output / "training" / "result.json", asdict(run))
+    more = {
+        "time_seconds": {name: round(spent, 3) for name, spent in stopwatch.seconds.items()},
+        "first_step": first_step,
+        "matrix_flops_per_second": round(speed),
+        "peak_memory_bytes": machine.peak_memory_bytes(machine.device()),
+        "texts": texts,
+    }
+    write_json(output / "training" / "result.json", {**asdict(run), **more})
     return run
+
+
+def report(output: Path, watcher: Watcher) -> None:
+    """Write the run's report; a run is none the worse where that fails."""
+    try:
+        write_report(read_run(output))
+    except (OSError, XinyeError) as error:
+        watcher.stage(f"no report ({error})")
 
 
 def check_finite(model: LanguageModel, output: Path, step: int) -> None:
@@ -393,3 +432,11 @@ def write_sample(model: LanguageModel, tokenizer: Tokenizer, settings: PretrainS
     ):
         pass
     return settings.prompt + sequence.text
+
+
+def write_texts(model: LanguageModel, tokenizer: Tokenizer, settings: PretrainSettings) -> list[str]:
+    """Three longer texts of the finished model."""
+    sequences = [start(tokenizer, settings.prompt, model.config.max_position_embeddings) for _ in range(3)]
+    for _ in generate(model, tokenizer, sequences, Sampling(max_tokens=100, temperature=0.7, seed=settings.seed)):
+        pass
+    return [settings.prompt + sequence.text for sequence in sequences]

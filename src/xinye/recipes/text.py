@@ -30,6 +30,7 @@ class Text:
     training: Windows
     validation: Windows
     fingerprint: str  # of the files
+    facts: dict[str, Any]  # what the report tells of them
 
 
 def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Text:
@@ -62,7 +63,14 @@ def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Te
         raise XinyeError(f"context {context:,} is longer than the text to train on, {training_tokens:,} tokens")
     training = Windows(corpus.tokens, spans, context, tokenizer.bos_id, settings.seed)
     validation = Windows(corpus.tokens, held_out, context, tokenizer.bos_id, shuffle=False)
-    return Text(tokenizer, training, validation, content)
+    facts = {
+        "files": len(files),
+        "bytes": total,
+        "characters": corpus.about["characters"],
+        "documents": len(lengths),
+        "unigram_loss": round(unigram_loss(corpus.tokens, held_out), 4),
+    }
+    return Text(tokenizer, training, validation, content, facts)
 
 
 def pieces(files: Sequence[Path], settings: PretrainSettings) -> Iterator[Piece]:
@@ -87,6 +95,17 @@ def tokenize(
         "cleaning": settings.cleaning.model_dump(),
     }
     return prepare(partial(pieces, files, settings), tokenizer, key, watcher.prepared), key["files"]
+
+
+def unigram_loss(tokens: np.ndarray, spans: np.ndarray) -> float:
+    """The loss, in nats per token, of knowing only how frequent each token of these spans (n, 2) is.
+
+    Counting on the text that is judged makes it too small; Miller's correction (1955) mends most of that.
+    """
+    counts = np.bincount(np.concatenate([tokens[start:end] for start, end in spans]))
+    counts = counts[counts > 0]
+    shares = counts / counts.sum()
+    return float(-(shares * np.log(shares)).sum() + (len(counts) - 1) / (2 * counts.sum()))
 
 
 def get_tokenizer(
