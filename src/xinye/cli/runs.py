@@ -109,6 +109,8 @@ def compare(arguments: list[str]) -> int:
         raise XinyeError("name two runs or more to compare")
     if len(set(values["runs"])) < len(values["runs"]):
         raise XinyeError("a run is named twice")
+    if values["plot"] and values["plot"].suffix != ".svg":
+        raise XinyeError(f"--plot {values['plot']}: the chart is an SVG file; give it a name that ends in .svg")
 
     from xinye.cli.output import console, print_json
     from xinye.evaluation.comparison import at, curves, differences, matching_points, remarks

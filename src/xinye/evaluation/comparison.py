@@ -8,7 +8,6 @@ import numpy as np
 
 from xinye.evaluation.runs import SavedRun
 
-RESULTS = ("state", "steps", "tokens", "seconds", "tokens_per_second", "bits_per_byte")
 Line = tuple[list[float], list[float]]  # where, and how many bits per byte there
 
 
@@ -21,8 +20,14 @@ def differences(runs: Sequence[SavedRun]) -> dict[str, list[Any]]:
 
 
 def _results(run: SavedRun) -> dict[str, Any]:
-    summary = run.summary()
-    return {name: summary.get(name, run.result.get(name)) for name in RESULTS}
+    return {
+        "state": run.state,
+        "steps_taken": run.done,
+        "trained_tokens": run.tokens,
+        "seconds": round(run.seconds, 2),
+        "tokens_per_second": run.result.get("tokens_per_second"),
+        "bits_per_byte": run.bits_per_byte,
+    }
 
 
 def curves(runs: Sequence[SavedRun], over: Literal["steps", "tokens", "seconds"]) -> dict[str, Line]:

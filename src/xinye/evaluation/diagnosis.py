@@ -79,16 +79,16 @@ def _rate_too_high(run: SavedRun) -> Finding | None:
             f"有 {refused} 步的梯度不是有限的数，被跳过。",
         )
     elif len(finite) >= FEWEST_STEPS:
-        width = max(10, len(finite) // 20)
-        smooth = np.convolve(finite, np.ones(width) / width, "valid")
+        pieces = np.array_split(finite, 20)
+        smooth = np.array([np.median(piece) for piece in pieces])
         lowest, end, begin = smooth.min(), smooth[-1], finite[:3].mean()
-        if end > begin:
+        if end > 1.01 * begin:
             says = Both(
                 f"The training loss ends above where it began: {begin:.2f} → {end:.2f}.",
                 f"训练损失最后比开始还高：{begin:.2f} → {end:.2f}。",
             )
         elif end > 1.1 * lowest and end - lowest > 0.1:
-            step = run.steps[min(len(run.steps) - 1, int(smooth.argmin()) + width)]["step"]
+            step = sum(map(len, pieces[: int(smooth.argmin()) + 1]))
             says = Both(
                 f"The training loss rose again from step {step:,}: {lowest:.2f} → {end:.2f}.",
                 f"训练损失从第 {step:,} 步起又升高：{lowest:.2f} → {end:.2f}。",

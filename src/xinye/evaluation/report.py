@@ -6,6 +6,7 @@ Its words and looks are in `report.html.jinja` beside this file.
 import os
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,24 +42,8 @@ PARTS = {  # of the time, by their names in result.json
 
 def write_report(run: SavedRun) -> str:
     """Write `report.html` into the run's folder. Returns what to install for charts, where they could not be drawn."""
-    from jinja2 import Environment, FileSystemLoader
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "count": count,
-        "duration": duration,
-        "size": size,
-        "value": value,
-        "share": share,
-        "last_part": last_part,
-    }
     charts, missing = draw(run)
-    page = environment.get_template("report.html.jinja").render(
+    page = _template().render(
         run=run,
         name=run.folder.absolute().name,
         language=language(run),
@@ -76,6 +61,23 @@ def write_report(run: SavedRun) -> str:
     beside.write_text(page, "utf-8", errors="replace")
     beside.replace(path)
     return missing
+
+
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, FileSystemLoader
+
+    folder = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=folder, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "count": count,
+        "duration": duration,
+        "size": size,
+        "value": value,
+        "share": share,
+        "last_part": last_part,
+    }
+    return environment.get_template("report.html.jinja")
 
 
 def texts(run: SavedRun) -> list[str]:
@@ -102,8 +104,8 @@ def parts(run: SavedRun) -> list[tuple[Both, float]]:
 
 def draw(run: SavedRun) -> tuple[list[str], str]:
     """The charts as SVG with their words in both languages, and what is missing for them."""
-    if len(run.steps) < 2:
-        return [], ""
+    if len(run.steps) < 10:
+        return [], ""  # no curve yet
     curve = run.curve
     judged = [record["step"] for record in curve], [record["loss"] for record in curve]
     series = {"training": means(run), **({"validation": judged} if curve else {})}
@@ -132,7 +134,7 @@ def means(run: SavedRun) -> tuple[list[float], list[float]]:
 
 def _both_languages(svg: str) -> str:
     """A chart for inside the page: as wide as there is room, no name of its own, and each label twice."""
-    svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 role="img">', svg, count=1)
+    svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r"<svg \1>", svg, count=1)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     for en, zh in LABELS.items():
         svg = svg.replace(f">{en}<", f'><tspan class="en">{en}</tspan><tspan class="zh">{zh}</tspan><')
