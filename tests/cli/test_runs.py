@@ -73,7 +73,7 @@ def test_no_runs_yet(xinye, workplace):
         (["compare", "run", "other", "--over", "hours"], "hours"),
         (["compare", "run", "other", "--plot", "curves.png"], ".svg"),
         (["clean", "missing"], "missing: no such folder"),
-        (["clean", "run"], "MB in 1 runs could go; say --yes"),
+        (["clean", "run"], "MB in 1 run could go; say --yes"),
     ],
 )
 def test_wrong_use_is_one_line_and_changes_nothing(xinye, workplace, trained, arguments, says):

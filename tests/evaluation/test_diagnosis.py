@@ -102,7 +102,7 @@ def test_data_exhausted_after_many_times_through_the_text(make_run):
 @pytest.mark.parametrize(
     "losses, says",
     [
-        ([*falling(200), *np.linspace(4, 9, 200)], "ends above where it began"),
+        ([*falling(200), *np.linspace(4, 9, 200)], "climbed above where it began"),
         (
             [loss + 3 * (at % 80 in (5, 6, 7)) for at, loss in enumerate(falling())],
             "jumps up 4 times, first at step 86",
@@ -125,6 +125,12 @@ def test_nothing_learned(make_run, about, than):
     losses = [float(than)] * STEPS
     found = findings(make_run(losses=losses, validations=at(losses, gap=0.0), about=about))
     assert list(found) == ["nothing learned"] and than in found["nothing learned"].says.en
+
+
+def test_a_text_known_by_heart_is_not_nothing_learned(make_run):
+    losses = list(np.linspace(6, 0.2, STEPS))
+    run = make_run(losses=losses, validations=[(step, 4.5 + step / 100) for step in AT])
+    assert list(findings(run)) == ["overfits"]
 
 
 def test_too_short_to_judge(make_run):

@@ -167,7 +167,9 @@ def clean(arguments: list[str]) -> int:
     size = sum(proposal.size for proposal in proposed)
     if proposed and not values["yes"]:
         if not sys.stdin.isatty():
-            raise XinyeError(f"{_megabytes(size)} in {len(proposed)} runs could go; say --yes to delete without asking")
+            raise XinyeError(
+                f"{_megabytes(size)} in {len(proposed)} run{'s' * (len(proposed) > 1)} could go; say --yes to delete without asking"
+            )
         rows = [(str(one.run.folder), one.what, _megabytes(one.size)) for one in proposed]
         _print_table(("run", "to delete", "size"), rows, right=(2,))
         print(f"Delete these {_megabytes(size)}? [y/N] ", end="", flush=True)
@@ -211,10 +213,13 @@ def _find(folders: Sequence[str], verbs: list[str]) -> list[Any]:
 def _about(run: Any) -> list[tuple[str, str]]:
     from xinye.cli.output import duration
 
+    state = run.state + (f": {run.error}" if run.error else "")
+    if run.state == "interrupted" and (run.folder / "training" / "checkpoint").is_dir():
+        state += f"; go on with: xinye pretrain -o {run.folder} --resume"
     planned = f" of {run.planned:,}" if run.planned and run.planned != run.done else ""
     rows = [
         ("run", str(run.folder)),
-        ("state", run.state + (f": {run.error}" if run.error else "")),
+        ("state", state),
         ("what", f"pretrain {run.settings.get('architecture', 'modern')}, {_short(run.parameters)} parameters"),
         ("text", ", ".join(run.files)),
         ("steps", f"{run.done:,}{planned}, {run.tokens:,} tokens"),

@@ -81,11 +81,11 @@ def _rate_too_high(run: SavedRun) -> Finding | None:
     elif len(finite) >= FEWEST_STEPS:
         pieces = np.array_split(finite, 20)
         smooth = np.array([np.median(piece) for piece in pieces])
-        lowest, end, begin = smooth.min(), smooth[-1], finite[:3].mean()
-        if end > 1.01 * begin:
+        lowest, highest, end, begin = smooth.min(), smooth.max(), smooth[-1], finite[0]
+        if highest > 1.05 * begin:
             says = Both(
-                f"The training loss ends above where it began: {begin:.2f} → {end:.2f}.",
-                f"训练损失最后比开始还高：{begin:.2f} → {end:.2f}。",
+                f"The training loss climbed above where it began: {begin:.2f} → {highest:.2f}.",
+                f"训练损失升得比开始还高：{begin:.2f} → {highest:.2f}。",
             )
         elif end > 1.1 * lowest and end - lowest > 0.1:
             step = sum(map(len, pieces[: int(smooth.argmin()) + 1]))
@@ -126,10 +126,10 @@ def _spikes(losses: np.ndarray) -> list[int]:
 
 
 def _nothing_learned(run: SavedRun) -> Finding | None:
-    last = run.validations[-1]["loss"] if run.validations else math.nan
+    last = min(run.validations[-1]["loss"], training_loss(run)) if run.validations else math.nan
     frequencies = _number(run.about.get("data"), "unigram_loss")
     uniform = math.log(run.plan["vocabulary"]) if run.plan.get("vocabulary", 0) > 1 else math.inf
-    if not last > 0.97 * min(frequencies, uniform):
+    if not last > 0.97 * min(frequencies, uniform) or _rate_too_high(run):
         return None
     return Finding(
         "nothing learned",
