@@ -79,13 +79,13 @@ def show(arguments: list[str]) -> int:
             {**run.summary(), "findings": told, "texts": written, "command": run.command(), "report": str(report)}
         )
         return 0
-    in_chinese = locale_language() == "zh"
+    language = locale_language()
     _print_table(None, _about(run))
     print()
     for finding in findings:
-        print(finding.says[in_chinese])
+        print(getattr(finding.says, language))
         if finding.advice.en:
-            print(f"  {finding.advice[in_chinese]}")
+            print(f"  {getattr(finding.advice, language)}")
     if written:
         print(f"\n{written[0].strip()}")
     print(f"\nagain:  {run.command()}\nreport: {report}")
@@ -167,9 +167,8 @@ def clean(arguments: list[str]) -> int:
     size = sum(proposal.size for proposal in proposed)
     if proposed and not values["yes"]:
         if not sys.stdin.isatty():
-            raise XinyeError(
-                f"{_megabytes(size)} in {len(proposed)} run{'s' * (len(proposed) > 1)} could go; say --yes to delete without asking"
-            )
+            runs = f"{len(proposed)} run{'s' * (len(proposed) > 1)}"
+            raise XinyeError(f"{_megabytes(size)} in {runs} could go; say --yes to delete without asking")
         rows = [(str(one.run.folder), one.what, _megabytes(one.size)) for one in proposed]
         _print_table(("run", "to delete", "size"), rows, right=(2,))
         print(f"Delete these {_megabytes(size)}? [y/N] ", end="", flush=True)

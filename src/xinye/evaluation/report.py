@@ -3,6 +3,7 @@
 Its words and looks are in `report.html.jinja` beside this file.
 """
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -104,7 +105,7 @@ def parts(run: SavedRun) -> list[tuple[Both, float]]:
 
 def draw(run: SavedRun) -> tuple[list[str], str]:
     """The charts as SVG with their words in both languages, and what is missing for them."""
-    if len(run.steps) < 10:
+    if sum(math.isfinite(record["loss"]) for record in run.steps) < 10:
         return [], ""  # no curve yet
     curve = run.curve
     judged = [record["step"] for record in curve], [record["loss"] for record in curve]
@@ -160,12 +161,14 @@ def count(number: float) -> Both:
 def duration(seconds: float) -> Both:
     whole = round(seconds)
     if seconds < 10:
-        return Both(f"{seconds:.1f} s", f"{seconds:.1f} 秒")
-    if whole < 60:
-        return Both(f"{whole} s", f"{whole} 秒")
-    if whole < 3600:
-        return Both(f"{whole // 60} min {whole % 60} s", f"{whole // 60} 分 {whole % 60} 秒")
-    return Both(f"{whole // 3600} h {whole % 3600 // 60} min", f"{whole // 3600} 小时 {whole % 3600 // 60} 分")
+        en, zh = f"{seconds:.1f} s", f"{seconds:.1f} 秒"
+    elif whole < 60:
+        en, zh = f"{whole} s", f"{whole} 秒"
+    elif whole < 3600:
+        en, zh = f"{whole // 60} min {whole % 60} s", f"{whole // 60} 分 {whole % 60} 秒"
+    else:
+        en, zh = f"{whole // 3600} h {whole % 3600 // 60} min", f"{whole // 3600} 小时 {whole % 3600 // 60} 分"
+    return Both(en.replace(" ", "\N{NO-BREAK SPACE}"), zh.replace(" ", "\N{NO-BREAK SPACE}"))
 
 
 def size(number: float) -> str:
