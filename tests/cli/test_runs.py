@@ -126,7 +126,7 @@ def test_clean_keeps_the_model_and_what_is_no_run(xinye, workplace, trained):
     before = contents(workplace)
     outcome = xinye("runs", "clean", "--yes", "--json")
     gone = set(before) - set(contents(workplace))
-    assert gone and all(name.startswith("runs/novel/training/checkpoint/") for name in gone)
+    assert gone and all(name.startswith("runs/novel/training/checkpoints/step-") for name in gone)
     assert json.loads(outcome.out)["deleted"][0]["bytes"] == sum(len(before[name]) for name in gone)
     assert read_run(run).state == "finished"
     assert "nothing to clean" in xinye("runs", "clean").err
@@ -138,7 +138,19 @@ def test_clean_asks(xinye, workplace, trained, monkeypatch, answer, kept):
     type_in(monkeypatch, answer)
     outcome = xinye("runs", "clean")
     assert outcome.code == 0 and "runs/novel" in outcome.out and "[y/N]" in outcome.out
-    assert (workplace / "runs" / "novel" / "training" / "checkpoint").exists() == kept
+    assert (workplace / "runs" / "novel" / "training" / "checkpoints" / "step-00000006").exists() == kept
+
+
+def test_clean_keeps_the_better_model_of_a_run_that_overfits(xinye, make_run):
+    losses = [6 - step / 20 for step in range(80)]
+    run = make_run(
+        "runs/long", losses=losses, validations=[(step, 4 + abs(step - 20) / 50) for step in range(10, 81, 10)]
+    )
+    for step in (20, 70, 80):
+        (run / "training" / "checkpoints" / f"step-{step:08d}").mkdir(parents=True)
+    assert "training/checkpoints/step-00000020" in xinye("runs", "show", run).out
+    assert xinye("runs", "clean", "--yes", run).code == 0
+    assert [path.name for path in (run / "training" / "checkpoints").iterdir()] == ["step-00000020"]
 
 
 def test_clean_takes_empty_runs_but_interrupted_ones_only_when_asked_to(xinye, make_run):

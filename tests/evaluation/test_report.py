@@ -130,8 +130,15 @@ def test_of_a_killed_run_it_tells_what_is_there(make_run, left):
         if file.name not in (*left.split(), "settings.json"):
             file.unlink()
     _, page = page_of(run)
-    assert f"xinye pretrain -o {run} --resume" in page.text[""]
+    assert "Nothing had been saved" in page.text["en"]
     assert "从前有一片新叶。30" in page.text[""] or "metrics" not in left
+
+
+def test_an_interrupted_run_says_how_to_go_on(make_run):
+    run = make_run(losses=LOSSES, finished=False)
+    (run / "training" / "checkpoints" / "step-00000060").mkdir(parents=True)
+    _, page = page_of(run)
+    assert f"xinye pretrain -o {run} --resume" in page.text[""] and "停在第 60 步" in page.text["zh"]
 
 
 def test_a_diverged_run_tells_why(make_run):

@@ -213,7 +213,7 @@ def _about(run: Any) -> list[tuple[str, str]]:
     from xinye.cli.output import duration
 
     state = run.state + (f": {run.error}" if run.error else "")
-    if run.state == "interrupted" and (run.folder / "training" / "checkpoint").is_dir():
+    if run.state == "interrupted" and run.checkpoints:
         state += f"; go on with: xinye pretrain -o {run.folder} --resume"
     planned = f" of {run.planned:,}" if run.planned and run.planned != run.done else ""
     rows = [

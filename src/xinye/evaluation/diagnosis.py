@@ -5,6 +5,7 @@ The thresholds hold for healthy runs on Chinese and English text of 1 to 5 milli
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -145,36 +146,53 @@ def _nothing_learned(run: SavedRun) -> Finding | None:
     )
 
 
-def _overfits(run: SavedRun) -> Finding | None:
+def _overfitted_from(run: SavedRun) -> dict[str, Any] | None:
+    """The best validation of a run that got clearly worse since, while the training loss went on falling."""
     curve = run.curve
     losses = [record["loss"] for record in curve]
     best = int(np.argmin(losses)) if losses else 0
     if len(losses) < 4 or best > len(losses) - 3:
         return None
-    step = int(curve[best]["step"])
-    before, now = training_loss(run, step), training_loss(run)
-    if not (min(losses[-2:]) > 1.015 * losses[best] and now < 0.99 * before):
+    worse = min(losses[-2:]) > 1.015 * losses[best]
+    return curve[best] if worse and training_loss(run) < 0.99 * training_loss(run, curve[best]["step"]) else None
+
+
+def best_checkpoint(run: SavedRun) -> Path | None:
+    """The saved model of the step that a run overfits from, where it is kept."""
+    best = _overfitted_from(run)
+    path = run.folder / "training" / "checkpoints" / f"step-{best['step']:08d}" if best else None
+    return path if path in run.checkpoints else None
+
+
+def _overfits(run: SavedRun) -> Finding | None:
+    best = _overfitted_from(run)
+    if best is None:
         return None
+    step, before, now = best["step"], training_loss(run, best["step"]), training_loss(run)
+    dropout = min(0.5, _number(run.plan, "dropout", 0.0) + 0.1)
+    kept = best_checkpoint(run)
     return Finding(
         "overfits",
         Both(
-            f"Overfits from step {step:,} on: the loss on validation text has risen from {losses[best]:.2f} to "
-            f"{losses[-1]:.2f} since, while the training loss fell from {before:.2f} to {now:.2f}.",
-            f"从第 {step:,} 步起过拟合：此后验证损失从 {losses[best]:.2f} 升到 {losses[-1]:.2f}，"
+            f"Overfits from step {step:,} on: the loss on validation text has risen from {best['loss']:.2f} to "
+            f"{run.curve[-1]['loss']:.2f} since, while the training loss fell from {before:.2f} to {now:.2f}.",
+            f"从第 {step:,} 步起过拟合：此后验证损失从 {best['loss']:.2f} 升到 {run.curve[-1]['loss']:.2f}，"
             f"而训练损失从 {before:.2f} 降到 {now:.2f}。",
         ),
         Both(
-            f"More text helps most. With this text: end there (--steps {step}), or a smaller --size, or --dropout "
-            f"{min(0.5, _number(run.plan, 'dropout', 0.0) + 0.1):.1f}.",
-            f"最有用的是更多文本。文本不变的话：到那里为止（--steps {step}），或更小的 --size，或 --dropout "
-            f"{min(0.5, _number(run.plan, 'dropout', 0.0) + 0.1):.1f}。",
+            (f"The model of that step is kept: {kept}. " if kept else "")
+            + f"More text helps most. With this text: end there (--steps {step}), or a smaller --size, or "
+            f"--dropout {dropout:.1f}.",
+            (f"那一步的模型还在：{kept}。" if kept else "")
+            + f"最有用的是更多文本。文本不变的话：到那里为止（--steps {step}），或更小的 --size，"
+            f"或 --dropout {dropout:.1f}。",
         ),
     )
 
 
 def _data_exhausted(run: SavedRun) -> Finding | None:
     curve, epochs = run.curve, run.epochs or 0.0
-    if len(curve) < 4 or epochs < 4 or _overfits(run) or _still_improving(run):
+    if len(curve) < 4 or epochs < 4 or _overfitted_from(run) or _still_improving(run):
         return None
     first, last = curve[len(curve) // 4], curve[-1]
     gaps = [record["loss"] - training_loss(run, record["step"]) for record in (first, last)]

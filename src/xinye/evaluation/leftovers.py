@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xinye.evaluation.diagnosis import best_checkpoint
 from xinye.evaluation.runs import FILES, SavedRun, read_run
 
 
@@ -19,19 +20,20 @@ class Proposal:
 
 
 def proposals(runs: Sequence[SavedRun], interrupted: bool) -> list[Proposal]:
-    """What could go: checkpoints of finished runs, runs without a model, and, if asked for, interrupted runs."""
+    """What could go: checkpoints of finished runs, runs without a model, and, if asked for, interrupted runs.
+
+    The checkpoint of the best step of a run that overfits stays: it is the better model.
+    """
     found = []
     for run in runs:
-        training = run.folder / "training"
-        checkpoints = [training / name for name in ("checkpoint", ".checkpoint.old", ".checkpoint.new")]
-        checkpoints = [path for path in checkpoints if path.is_dir() and not path.is_symlink()]
+        checkpoints = [path for path in run.checkpoints if path != best_checkpoint(run)]
         if run.state == "finished" and checkpoints:
-            found.append(_proposal(run, "the checkpoint", checkpoints))
+            found.append(_proposal(run, "its checkpoints", checkpoints))
         elif run.state in ("interrupted", "failed"):
-            empty = not checkpoints and not (run.folder / "model.safetensors").exists()
+            empty = not run.checkpoints and not (run.folder / "model.safetensors").exists()
             if empty or interrupted:
-                what = "the run, in which nothing was saved" if empty else f"the run, {run.state} at step {run.done:,}"
-                found.append(_proposal(run, what, [*(run.folder / name for name in FILES), training]))
+                what = "all of it: nothing was saved" if empty else f"all of it: {run.state} at step {run.done:,}"
+                found.append(_proposal(run, what, [*(run.folder / name for name in FILES), run.folder / "training"]))
     return found
 
 

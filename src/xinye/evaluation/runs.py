@@ -100,6 +100,12 @@ class SavedRun:
         return [record for record in self.validations if not during or record.get("tokens") == size]
 
     @property
+    def checkpoints(self) -> list[Path]:
+        """The folders that the run can go on from, the newest last."""
+        training = self.folder / "training"
+        return [*training.glob("checkpoint"), *sorted(training.glob("checkpoints/step-*"))]
+
+    @property
     def started(self) -> datetime:
         try:
             return datetime.fromisoformat(self.about["started"]).astimezone()
