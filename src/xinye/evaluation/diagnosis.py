@@ -116,14 +116,17 @@ def _rate_too_high(run: SavedRun) -> Finding | None:
 
 def _spikes(losses: np.ndarray) -> list[int]:
     """Where the loss stands far above the thirty steps before, twice on end; after the first tenth of the steps."""
+    width = -(-len(losses) // 20_000)  # steps of a very long run are taken together
+    losses = losses[: len(losses) // width * width].reshape(-1, width).mean(axis=1)
+    before = np.lib.stride_tricks.sliding_window_view(losses, 30)[:-2]
+    middle = np.median(before, axis=1)
+    usual = 1.4826 * np.median(np.abs(before - middle[:, None]), axis=1)  # a standard deviation that jumps do not move
+    far = np.minimum(losses[30:-1], losses[31:]) > middle + np.maximum(8 * usual, 0.15 * middle)
     found: list[int] = []
-    for at in range(max(30, len(losses) // 10), len(losses) - 1):
-        before = losses[at - 30 : at]
-        middle = float(np.median(before))
-        usual = 1.4826 * float(np.median(np.abs(before - middle)))  # a standard deviation that jumps do not move
-        if losses[at : at + 2].min() > middle + max(8 * usual, 0.15 * middle) and (not found or at > found[-1] + 30):
-            found.append(at)
-    return found
+    for at in np.flatnonzero(far) + 30:
+        if at >= len(losses) // 10 and (not found or at > found[-1] + 30):
+            found.append(int(at))
+    return [at * width for at in found]
 
 
 def _nothing_learned(run: SavedRun) -> Finding | None:
