@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import shutil
 import subprocess
 import sys
@@ -38,19 +37,6 @@ def fast_dtype(where: torch.device) -> tuple[torch.dtype, str]:
                 return torch.bfloat16, f"this CPU has {name}"
         return torch.float32, "this CPU has no bf16 units"
     return torch.float32, "bf16 is not reliable on this device"
-
-
-def description(where: torch.device) -> dict[str, str | int]:
-    """What a run was made on and with, for those who make it again."""
-    return {
-        "device": torch.cuda.get_device_name(where) if where.type == "cuda" else processor(),
-        "cores": torch.get_num_threads(),
-        "memory_bytes": total_memory(),
-        "system": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "xinye": version("xinye"),
-    }
 
 
 # -- processor -------------------------------------------------------------------------------------------------------
@@ -156,13 +142,6 @@ def memory_bytes(where: torch.device) -> int:
     if where.type == "cuda":
         return torch.cuda.mem_get_info(where)[0]
     return min([_memory_facts().get("MemAvailable", total_memory()), *(free for _, free in _memory_groups())])
-
-
-def peak_memory_bytes(where: torch.device) -> int:
-    """The most memory that this process has held: the GPU's, or the machine's."""
-    if where.type == "cuda":
-        return torch.cuda.max_memory_allocated(where)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def total_memory() -> int:
