@@ -31,7 +31,14 @@ def show(report: dict[str, Any]) -> None:
     what = "document" if report["document_characters"]["count"] >= 20 else "line"
     lengths = report[f"{what}_characters"]
     out.print(heading(f"{what}s by length in characters"))
-    out.print(bars([(f"{low:,}–{high:,}", count, "") for low, high, count in lengths["histogram"]]))
+    out.print(
+        bars(
+            [
+                (f"{low:,}–{high:,}" if low < high else f"{low:,}", count, "")
+                for low, high, count in lengths["histogram"]
+            ]
+        )
+    )
     ends = f"half have up to {lengths['median']:,}, 99 % up to {lengths['p99']:,}, the longest {lengths['longest']:,}"
     out.print(Padding(Text(ends, "dim"), INDENT))
     out.print(heading("as a model would read it (⏎ is a line end)"))
