@@ -133,11 +133,12 @@ def test_a_model_from_elsewhere_takes_its_training_text(xinye, trained, text, tm
         (["RUN", "--context", "many"], "context"),
         (["RUN", "--rope-scaling", "yarn"], "'yarn' is not one of linear:2, dynamic:2, yarn:4"),
         (["RUN", "--rope-scaling", "yarn:0.5"], "factor is 0.5; it must be at least 1"),
+        (["RUN", "--training-text", "zh.txt"], "--training-text does not tell what was held back"),
         (["RUN", "--plot", "chart.svg"], "--by-position"),
         (["RUN", "--by-positon"], "did you mean '--by-position'?"),
     ],
 )
-def test_wrong_use_is_one_line(xinye, trained, arguments, says):
+def test_wrong_use_is_one_line(xinye, trained, workplace, arguments, says):
     outcome = xinye("evaluate", *(trained if argument == "RUN" else argument for argument in arguments))
     assert outcome.code == 2 and says in outcome.complaint
 

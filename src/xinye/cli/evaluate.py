@@ -142,4 +142,5 @@ def meaning(evaluation: "Evaluation") -> str:
         if baseline := evaluation.baselines[name]:
             ratio = evaluation.bits_per_byte / baseline["bits_per_byte"]
             against.append(f"{100 * abs(1 - ratio):.0f} % {'less' if ratio < 1 else 'more'} than {words}")
-    return f"{share}{': ' if against else ''}{' and '.join(against)}."
+    adapts = "" if ratio < 1 else " (xz goes on learning from the text as it reads; the models do not)"
+    return f"{share}{': ' if against else ''}{' and '.join(against)}{adapts}."

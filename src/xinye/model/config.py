@@ -53,6 +53,8 @@ class GPTConfig:
             )
         if self.rotary and self.head_dim % 2:
             raise XinyeError(f"model shape: head_dim is {self.head_dim}; rotary positions need an even number")
+        if not self.rotary and self.rope_scaling is not None:
+            raise XinyeError(f"RoPE scaling: {self.architecture} has learned positions, which end with its context")
         if self.architecture == "gpt2" and (
             self.num_attention_heads * self.head_dim != self.hidden_size
             or self.num_key_value_heads != self.num_attention_heads
@@ -70,8 +72,6 @@ class GPTConfig:
 
         Raises `XinyeError` where positions are learned or scaled already.
         """
-        if not self.rotary:
-            raise XinyeError(f"RoPE scaling: {self.architecture} has learned positions, which end with its context")
         if self.rope_scaling is not None:
             raise XinyeError(f"RoPE scaling: this model's positions are scaled already ({self.rope_scaling.rope_type})")
         context = self.max_position_embeddings

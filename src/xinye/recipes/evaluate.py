@@ -31,7 +31,7 @@ from xinye.recipes.settings import EvaluateSettings, PretrainSettings
 from xinye.recipes.text import prepare_text, tokenize
 from xinye.recipes.watcher import Watcher
 
-NGRAM_TOKENS = 20_000_000  # the 5-gram model learns from at most so many: 3 GB of memory, a minute
+NGRAM_TOKENS = 20_000_000  # the 5-gram model learns from at most so many: 2 GB of memory, half a minute
 COMPRESSED_BYTES = 16_000_000  # of the text, and of the training text before it: xz takes 1 s for each MB
 ALL_SCALINGS = ("linear:4", "dynamic:4", "yarn:4")
 
@@ -72,6 +72,11 @@ class Part:
             return self
         starts, ends = self.spans.T
         return Part(self.tokens, np.stack((ends - (ends - starts) * tokens // len(self), ends), axis=1))
+
+    def at_most_bytes(self, size: int, tokenizer: Tokenizer) -> "Part":
+        """The same, by about how many bytes it stands for."""
+        total = sum(int(tokenizer.token_lengths[self.tokens[start:end]].sum()) for start, end in self.spans)
+        return self if total <= size else self.at_most(len(self) * size // total)
 
     def decoded(self, tokenizer: Tokenizer) -> bytes:
         table = tokenizer.token_bytes
@@ -116,7 +121,8 @@ def evaluate(
         part = validation
         about |= {"source": "validation", "files": [str(path) for path in training_files]}
     else:
-        raise XinyeError(f"{folder}: {notes[0]}; name a text to judge it on: xinye evaluate {folder} FILES")
+        reason = notes[0] if notes else "--training-text does not tell what was held back of it"
+        raise XinyeError(f"{folder}: {reason}; name a text to judge it on: xinye evaluate {folder} FILES")
 
     watcher.stage("scoring the text")
     windows = sliding_windows(part.spans, context, stride)
@@ -223,11 +229,9 @@ def compare(
     def of(bits: float, **more: float) -> dict[str, float]:
         return {"bits_per_byte": bits, "bits_per_character": bits * figures["bytes"] / max(1, characters), **more}
 
-    bytes_per_token = figures["bytes"] / figures["tokens"]
-    if figures["bytes"] > COMPRESSED_BYTES:
-        part_of = "the last" if len(part.spans) == 1 else "the last part of each document,"
-        notes.append(f"gzip and xz: measured on {part_of} {COMPRESSED_BYTES / 1e6:.0f} MB of the text")
-    text = part.at_most(int(COMPRESSED_BYTES / max(1e-9, bytes_per_token))).decoded(tokenizer)
+    text = part.at_most_bytes(COMPRESSED_BYTES, tokenizer).decoded(tokenizer)
+    if len(text) < figures["bytes"]:
+        notes.append(f"gzip and xz: measured on the ends of the documents, {len(text):,} bytes of the text")
     baselines: dict[str, dict[str, float] | None] = dict.fromkeys(("gzip", "xz", "xz_after_training_text", "five_gram"))
     if not text:
         return baselines
@@ -236,17 +240,18 @@ def compare(
     if training is None:
         notes.append("xz after the training text and the 5-gram model are left out; --training-text FILES brings them")
         return baselines
-    before = training.at_most(int(COMPRESSED_BYTES / max(1e-9, bytes_per_token)))
-    if len(before) < len(training):
-        notes.append(f"xz after the training text: after {COMPRESSED_BYTES / 1e6:.0f} MB of it")
-    baselines["xz_after_training_text"] = of(xz_bits(text, before.decoded(tokenizer)))
+    last = training.at_most_bytes(COMPRESSED_BYTES, tokenizer)
+    before = last.decoded(tokenizer)
+    if len(last) < len(training):
+        notes.append(f"xz after the training text: after the ends of the documents, {len(before):,} bytes of it")
+    baselines["xz_after_training_text"] = of(xz_bits(text, before))
     watcher.stage("counting for the 5-gram model")
     counted = training.at_most(NGRAM_TOKENS)
     if len(counted) < len(training):
         notes.append(f"5-gram: learned from {len(counted):,} of {len(training):,} training tokens")
     model = NGram(counted.tokens, counted.spans, tokenizer.vocab_size, tokenizer.bos_id)
     loss = -float(model.log_probabilities(part.tokens, part.spans).mean())
-    bits = loss / math.log(2) / bytes_per_token
+    bits = loss / math.log(2) * figures["tokens"] / figures["bytes"]
     baselines["five_gram"] = of(bits, loss=loss, perplexity=math.exp(loss), training_tokens=len(counted))
     return baselines
 
