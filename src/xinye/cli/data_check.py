@@ -1,5 +1,6 @@
 """How `xinye data check` looks in the terminal."""
 
+import os
 from collections import Counter
 from typing import Any
 
@@ -83,11 +84,13 @@ def heading(text: str) -> Text:
 def files_table(files: list[dict[str, Any]]) -> Table:
     """A line for each file, or for each kind of file where there are many."""
     groups: dict[tuple[str, str], Counter[str]] = {}
+    together = os.path.commonpath([os.path.dirname(file["file"]) for file in files]) if len(files) > 1 else ""
     for file in files:
+        name = os.path.relpath(file["file"], together) if together else file["file"]
         ends = "+".join(file["line_ends"])
         column = f"text in {excerpt(file['field'], 20)!r}" if file["field"] else ""
         kind = ", ".join(filter(None, (file["format"], file["encoding"], ends, column)))
-        group = groups.setdefault((file["file"] if len(files) <= FILES else "", kind), Counter())
+        group = groups.setdefault((name if len(files) <= FILES else "", kind), Counter())
         group.update(files=1, **{name: file[name] for name in ("documents", "characters", "bytes", "problems")})
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("file", overflow="fold", min_width=12)

@@ -17,6 +17,7 @@ VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "compare": ("xinye.cli.compare", "architectures side by side on the same text in the same time"),
     "runs": ("xinye.cli.runs", "list, show, compare and clean runs"),
 }
+GROUPS = ("data", "tokenizer", "runs")  # their verbs are two words
 FIRST = ("demo", "pretrain", "generate")
 
 
@@ -51,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return importlib.import_module(VERBS[verb][0]).main(rest)
     except XinyeError as error:
-        print(f"xinye {verb}: {str(error).removeprefix(f'{verb}: ')}", file=sys.stderr)
+        name = f"{verb} {rest[0]}" if rest and not rest[0].startswith("-") and verb in GROUPS else verb
+        print(f"xinye {name}: {str(error).removeprefix(f'{verb}: ')}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # the reader, such as `head`, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -403,7 +403,7 @@ def _json_lines(path: Path, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
                 try:
                     record = json.loads(line)
                 except (ValueError, RecursionError) as error:
-                    problem = f"{getattr(error, 'msg', error)} at column {getattr(error, 'colno', 1)}"
+                    problem = f"{str(getattr(error, 'msg', error)).removesuffix(' at')} at column {getattr(error, 'colno', 1)}"
                     on_bad(path, number, f"not valid JSON ({problem})")
                 else:
                     yield number, record
