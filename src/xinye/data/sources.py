@@ -403,8 +403,9 @@ def _json_lines(path: Path, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
                 try:
                     record = json.loads(line)
                 except (ValueError, RecursionError) as error:
-                    problem = f"{str(getattr(error, 'msg', error)).removesuffix(' at')} at column {getattr(error, 'colno', 1)}"
-                    on_bad(path, number, f"not valid JSON ({problem})")
+                    problem = str(getattr(error, "msg", error)).removesuffix(" at")
+                    column = getattr(error, "colno", 1)
+                    on_bad(path, number, f"not valid JSON ({problem} at column {column})")
                 else:
                     yield number, record
 
