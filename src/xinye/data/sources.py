@@ -29,7 +29,7 @@ from xinye.errors import XinyeError
 BLOCK_BYTES = 1 << 20
 PIECE_CHARACTERS = 1_000_000
 HEAD_RECORDS = 100  # records looked at to find the column of text
-PLAIN_SUFFIXES = (".txt", ".md", ".text")
+PLAIN_SUFFIXES = (".txt", ".md", ".text", ".raw")
 SUFFIXES = (*PLAIN_SUFFIXES, ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 ACCEPTED = f"accepted: {' '.join(SUFFIXES)}, each but .parquet also with .gz"
 FIELD_NAMES = ["text", "content", "paragraphs", "body", "story", "review", "document", "article", "sentence"]

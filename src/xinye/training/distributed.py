@@ -3,7 +3,9 @@
 They are started by `torchrun`, here or on many machines; without it there is one, and nothing here has an effect.
 """
 
+import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -90,3 +92,29 @@ def processes() -> Iterator[Processes]:
         yield Processes(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
+
+
+def launch(count: int, arguments: Sequence[str]) -> int:
+    """Run `xinye` with these arguments in `count` processes on this machine; returns the first one's exit code.
+
+    PyTorch's elastic launcher starts them, and ends all when one fails. A signal that asks to stop is handed on; they
+    have 30 seconds to save.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what is wrong, our own line says
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    config = LaunchConfig(
+        1, 1, count, run_id="xinye", rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0,
+        monitor_interval=0.1,
+    )  # fmt: skip
+    try:
+        elastic_launch(config, sys.executable)("-m", "xinye", *arguments)
+    except ChildFailedError as error:
+        codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+        return codes.get(0) or next(iter(codes.values()))
+    except SignalException as error:
+        return 128 + error.sigval
+    return 0
