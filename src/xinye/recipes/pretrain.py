@@ -23,7 +23,7 @@ import torch
 
 from xinye import machine
 from xinye.checkpoints.huggingface import read_json, write_json
-from xinye.checkpoints.store import load_checkpoint, save_checkpoint
+from xinye.checkpoints.store import go_back, load_checkpoint, save_checkpoint
 from xinye.data.batches import Batch, Windows
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
@@ -38,6 +38,7 @@ from xinye.recipes.text import Text, prepare_text, validation_windows
 from xinye.recipes.watcher import Watcher
 from xinye.training.loop import train
 from xinye.training.optimizers import make_optimizers, rate_factor
+from xinye.training.trackers import Trackers
 
 FORMAT = 1
 ADVICE = "start anew with --overwrite and a lower --learning-rate"
@@ -45,7 +46,7 @@ ADVICE = "start anew with --overwrite and a lower --learning-rate"
 
 @dataclass(frozen=True)
 class Run:
-    """A finished (or interrupted) run: its folder and its figures."""
+    """A finished (or interrupted) run: its folder and its figures. `model_step` is the step that its model is of."""
 
     run: str
     parameters: int
@@ -56,6 +57,8 @@ class Run:
     model_flops_utilization: float
     validation: dict[str, float]
     interrupted: bool = False
+    stopped_early: bool = False
+    model_step: int = 0
 
 
 def pretrain(
@@ -95,7 +98,7 @@ def pretrain(
 
     model = build(config).to(device)
     model.compute_dtype = getattr(torch, values["dtype"])
-    loss_sum = loss_function(model, compiled=values["compile"], device=device)
+    loss_sum = loss_function(model, values["compile"], device, settings.label_smoothing)
     optimizers = make_all(model, settings, values)
     if settings.time is not None or not (settings.tokens or settings.epochs or settings.steps):
         seconds = parse_time(settings.time or "10min")
@@ -115,20 +118,26 @@ def pretrain(
         forget_metrics(output, progress["step"])
     else:
         start_run(output, settings, plan, text.fingerprint, overwrite)
-    return run_training(
-        output, settings, plan, text, model, optimizers, loss_sum, micro_batches, progress, watcher,
-    )  # fmt: skip
+    if settings.track:
+        watcher.stage(f"opening {', '.join(settings.track)}")
+    told = settings.model_dump(mode="json", exclude_none=True) | values
+    with Trackers(settings.track, output, told, progress["step"], watcher.warn) as trackers:
+        return run_training(
+            output, settings, plan, text, model, optimizers, loss_sum, micro_batches, progress, watcher, trackers,
+        )  # fmt: skip
 
 
 # -- before training -------------------------------------------------------------------------------------------------
 
 
-def loss_function(model: LanguageModel, compiled: bool, device: torch.device) -> Callable[[Batch], torch.Tensor]:
+def loss_function(
+    model: LanguageModel, compiled: bool, device: torch.device, label_smoothing: float
+) -> Callable[[Batch], torch.Tensor]:
     loss = torch.compile(model.loss) if compiled else model.loss
 
     def loss_sum(batch: Batch) -> torch.Tensor:
         batch = batch.to(device)
-        return loss(batch.tokens, batch.targets, batch.positions, batch.documents)
+        return loss(batch.tokens, batch.targets, batch.positions, batch.documents, label_smoothing)
 
     return loss_sum
 
@@ -148,6 +157,7 @@ def make_all(model: LanguageModel, settings: PretrainSettings, values: dict[str,
         values["learning_rate"],
         values.get("matrix_learning_rate", 0.0),
         values["weight_decay"],
+        settings.l1,
     )
 
 
@@ -308,9 +318,10 @@ def run_training(
     micro_batches: Callable[[int], list[Batch]],
     progress: dict[str, Any],
     watcher: Watcher,
+    trackers: Trackers,
 ) -> Run:
     """Take the steps; validate, write a sample and save at even distances and at the end; note everything."""
-    first_step, trained_seconds, best = progress["step"], progress["seconds"], progress.get("best")
+    first_step, trained_seconds, best = progress["step"], progress["seconds"], progress.get("best") or {}
     values, config = plan.values, model.config
     steps, context = values["steps"], config.max_position_embeddings
     every = max(1, math.ceil(steps / settings.evaluations))
@@ -329,14 +340,18 @@ def run_training(
         def note(**record: Any) -> None:
             metrics.write(json.dumps(record, ensure_ascii=False) + "\n")
             metrics.flush()
+            trackers.note(record)
+
+        def exhausted() -> bool:
+            return settings.patience is not None and best.get("worse_since", 0) >= settings.patience
 
         def save() -> None:
             progress = {"step": done, "seconds": seconds, "best": best}
             save_checkpoint(output, model, text.tokenizer, optimizers, progress, keep=[best["step"]] if best else [])
 
         records = train(
-            loss_sum, list(model.parameters()), optimizers, micro_batches, rate, first_step, steps, settings.clip,
-            settings.seed,
+            loss_sum, list(model.parameters()), optimizers, micro_batches, rate, first_step,
+            first_step if exhausted() else steps, settings.clip, settings.seed,
         )  # fmt: skip
         for record in records:
             done, tokens, seconds = record.step, tokens + record.tokens, seconds + record.seconds
@@ -348,16 +363,21 @@ def run_training(
             if done % every == 0 and done < steps and not interrupted():
                 check_finite(model, output, done)
                 figures = evaluate(model, text.validation.in_order(8, windows), lengths)
-                if best is None or figures["bits_per_byte"] < best["bits_per_byte"]:
-                    best = {"step": done, "bits_per_byte": figures["bits_per_byte"]}
+                if not best or figures["bits_per_byte"] < best["bits_per_byte"]:
+                    best = {"step": done, "bits_per_byte": figures["bits_per_byte"], "worse_since": 0}
+                else:
+                    best["worse_since"] = best.get("worse_since", 0) + 1
                 sample = write_sample(model, text.tokenizer, settings, done)
                 note(kind="validation", step=done, seconds=seconds, sample=sample, **figures)
                 watcher.validated(done, figures["loss"], figures["bits_per_byte"], sample)
                 save()
-            if interrupted():
+            if interrupted() or exhausted():
                 break
-        check_finite(model, output, done)
-        save()
+        if exhausted():
+            go_back(output, model, optimizers, best["step"])
+        else:
+            check_finite(model, output, done)
+            save()
         if not interrupted():
             figures = evaluate(model, text.validation.in_order(8, last_windows), lengths)
             sample = write_sample(model, text.tokenizer, settings, done)
@@ -375,7 +395,10 @@ def run_training(
         model_flops_utilization=round(per_second * config.flops_per_token(context) / speed, 4),
         validation={name: round(figures[name], 5) for name in ("loss", "bits_per_byte") if name in figures},
         interrupted=interrupted(),
+        stopped_early=exhausted(),
+        model_step=best["step"] if exhausted() else done,
     )
+    trackers.result(asdict(run))
     write_json(output / "training" / "result.json", asdict(run))
     return run
 
