@@ -58,6 +58,9 @@ class Display(Watcher):
         else:
             console.print(text)
 
+    def warn(self, text: str) -> None:
+        console.print(Text(text, style="yellow"), soft_wrap=True)
+
     def prepared(self, characters: int) -> None:
         if console.is_terminal:
             self.live.update(Text(f"tokenizing … {characters / 1e6:,.1f} M characters", style="dim"))

@@ -50,6 +50,12 @@ def main(arguments: list[str]) -> int:
             f"stopped after step {run.steps:,}; go on with: xinye pretrain -o {run.run} --resume", soft_wrap=True
         )
     else:
+        if run.stopped_early:
+            console.print(
+                f"stopped early after step {run.steps:,}: none of the {settings.patience} evaluations since step "
+                f"{run.model_step:,} was better; the model is that of step {run.model_step:,}",
+                soft_wrap=True,
+            )
         console.print(
             f"\n{run.parameters:,} parameters, {run.tokens:,} tokens in {duration(run.seconds)}: "
             f"{run.validation['bits_per_byte']:.3f} bits per byte\n"

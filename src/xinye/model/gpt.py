@@ -261,14 +261,22 @@ class GPT(nn.Module):
         return self.model.norm(x)
 
     def loss(
-        self, tokens: Tensor, targets: Tensor, positions: Tensor | None = None, documents: Tensor | None = None
+        self,
+        tokens: Tensor,
+        targets: Tensor,
+        positions: Tensor | None = None,
+        documents: Tensor | None = None,
+        label_smoothing: float = 0.0,
     ) -> Tensor:
-        """Sum of the cross-entropies in nats over the targets that are not -100; all arguments (B, T).
+        """Sum of the cross-entropies in nats over the targets that are not -100; all tensors (B, T).
 
         `documents` numbers the document of each token within its row; tokens see only their own document.
+        `label_smoothing` is the share of each target's probability that is spread over the whole vocabulary (Szegedy
+        et al. 2016, arXiv:1512.00567).
         """
         mask = None
         if documents is not None:
             mask = (documents[:, :, None] == documents[:, None, :]).tril()[:, None]  # (B, 1, T, T)
         logits = self(tokens, positions, mask)
-        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum")
+        logits, targets = logits.flatten(0, 1).float(), targets.flatten()
+        return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)

@@ -24,7 +24,7 @@ import torch
 
 from xinye import machine
 from xinye.checkpoints.huggingface import read_json, write_json
-from xinye.checkpoints.store import load_checkpoint, save_checkpoint
+from xinye.checkpoints.store import go_back, load_checkpoint, save_checkpoint
 from xinye.data.batches import Batch, Windows
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
@@ -42,6 +42,7 @@ from xinye.recipes.text import Text, prepare_text, validation_windows
 from xinye.recipes.watcher import Watcher
 from xinye.training.loop import train
 from xinye.training.optimizers import make_optimizers, rate_factor
+from xinye.training.trackers import Trackers
 
 FORMAT = 1
 ADVICE = "start anew with --overwrite and a lower --learning-rate"
@@ -49,7 +50,7 @@ ADVICE = "start anew with --overwrite and a lower --learning-rate"
 
 @dataclass(frozen=True)
 class Run:
-    """A finished (or interrupted) run: its folder and its figures."""
+    """A finished (or interrupted) run: its folder and its figures. `model_step` is the step that its model is of."""
 
     run: str
     parameters: int
@@ -60,6 +61,8 @@ class Run:
     model_flops_utilization: float
     validation: dict[str, float]
     interrupted: bool = False
+    stopped_early: bool = False
+    model_step: int = 0
 
 
 def pretrain(
@@ -102,7 +105,7 @@ def pretrain(
 
     model = build(config).to(device)
     model.compute_dtype = getattr(torch, values["dtype"])
-    loss_sum = loss_function(model, compiled=values["compile"], device=device)
+    loss_sum = loss_function(model, values["compile"], device, settings.label_smoothing)
     optimizers = make_all(model, settings, values)
     if settings.time is not None or not (settings.tokens or settings.epochs or settings.steps):
         seconds = parse_time(settings.time or "10min")
@@ -123,10 +126,15 @@ def pretrain(
     else:
         start_run(output, settings, plan, text, overwrite)
     stopwatch.lap("planning")
+    if settings.track:
+        watcher.stage(f"opening {', '.join(settings.track)}")
+    told = settings.model_dump(mode="json", exclude_none=True) | values
     try:
-        return run_training(
-            output, settings, plan, text, model, optimizers, loss_sum, micro_batches, progress, watcher, stopwatch,
-        )  # fmt: skip
+        with Trackers(settings.track, output, told, progress["step"], watcher.warn) as trackers:
+            return run_training(
+                output, settings, plan, text, model, optimizers, loss_sum, micro_batches, progress, watcher, stopwatch,
+                trackers,
+            )  # fmt: skip
     finally:
         report(output, watcher)
 
@@ -134,12 +142,14 @@ def pretrain(
 # -- before training -------------------------------------------------------------------------------------------------
 
 
-def loss_function(model: LanguageModel, compiled: bool, device: torch.device) -> Callable[[Batch], torch.Tensor]:
+def loss_function(
+    model: LanguageModel, compiled: bool, device: torch.device, label_smoothing: float
+) -> Callable[[Batch], torch.Tensor]:
     loss = torch.compile(model.loss) if compiled else model.loss
 
     def loss_sum(batch: Batch) -> torch.Tensor:
         batch = batch.to(device)
-        return loss(batch.tokens, batch.targets, batch.positions, batch.documents)
+        return loss(batch.tokens, batch.targets, batch.positions, batch.documents, label_smoothing)
 
     return loss_sum
 
@@ -159,6 +169,7 @@ def make_all(model: LanguageModel, settings: PretrainSettings, values: dict[str,
         values["learning_rate"],
         values.get("matrix_learning_rate", 0.0),
         values["weight_decay"],
+        settings.l1,
     )
 
 
@@ -323,9 +334,10 @@ def run_training(
     progress: dict[str, Any],
     watcher: Watcher,
     stopwatch: Stopwatch,
+    trackers: Trackers,
 ) -> Run:
     """Take the steps; validate, write a sample and save at even distances and at the end; note everything."""
-    first_step, trained_seconds, best = progress["step"], progress["seconds"], progress.get("best")
+    first_step, trained_seconds, best = progress["step"], progress["seconds"], progress.get("best") or {}
     values, config = plan.values, model.config
     steps, context = values["steps"], config.max_position_embeddings
     every = max(1, math.ceil(steps / settings.evaluations))
@@ -346,6 +358,10 @@ def run_training(
         def note(**record: Any) -> None:
             metrics.write(json.dumps(record, ensure_ascii=False) + "\n")
             metrics.flush()
+            trackers.note(record)
+
+        def exhausted() -> bool:
+            return settings.patience is not None and best.get("worse_since", 0) >= settings.patience
 
         def save() -> None:
             progress = {"step": done, "seconds": seconds, "best": best}
@@ -353,8 +369,8 @@ def run_training(
             stopwatch.lap("saving")
 
         records = train(
-            loss_sum, list(model.parameters()), optimizers, micro_batches, rate, first_step, steps, settings.clip,
-            settings.seed,
+            loss_sum, list(model.parameters()), optimizers, micro_batches, rate, first_step,
+            first_step if exhausted() else steps, settings.clip, settings.seed,
         )  # fmt: skip
         for record in records:
             done, tokens, seconds = record.step, tokens + record.tokens, seconds + record.seconds
@@ -368,17 +384,22 @@ def run_training(
                 check_finite(model, output, done)
                 figures = evaluate(model, text.validation.in_order(8, windows), lengths)
                 stopwatch.lap("validation")
-                if best is None or figures["bits_per_byte"] < best["bits_per_byte"]:
-                    best = {"step": done, "bits_per_byte": figures["bits_per_byte"]}
+                if not best or figures["bits_per_byte"] < best["bits_per_byte"]:
+                    best = {"step": done, "bits_per_byte": figures["bits_per_byte"], "worse_since": 0}
+                else:
+                    best["worse_since"] = best.get("worse_since", 0) + 1
                 sample = write_sample(model, text.tokenizer, settings, done)
                 note(kind="validation", step=done, seconds=seconds, sample=sample, **figures)
                 watcher.validated(done, figures["loss"], figures["bits_per_byte"], sample)
                 stopwatch.lap("samples")
                 save()
-            if interrupted():
+            if interrupted() or exhausted():
                 break
-        check_finite(model, output, done)
-        save()
+        if exhausted():
+            go_back(output, model, optimizers, best["step"])
+        else:
+            check_finite(model, output, done)
+            save()
         if not interrupted():
             figures = evaluate(model, text.validation.in_order(8, last_windows), lengths)
             stopwatch.lap("validation")
@@ -399,7 +420,10 @@ def run_training(
         model_flops_utilization=round(per_second * config.flops_per_token(context) / speed, 4),
         validation={name: round(figures[name], 5) for name in ("loss", "bits_per_byte") if name in figures},
         interrupted=interrupted(),
+        stopped_early=exhausted(),
+        model_step=best["step"] if exhausted() else done,
     )
+    trackers.result(asdict(run))
     more = {
         "time_seconds": {name: round(spent, 3) for name, spent in stopwatch.seconds.items()},
         "first_step": first_step,
