@@ -1,6 +1,7 @@
 """What a person sees of long work: on a terminal a live line, elsewhere a few plain ones. All on standard error."""
 
 import json
+import os
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ if TYPE_CHECKING:  # both bring torch, which listing runs can do without
     from xinye.recipes.plan import Plan
     from xinye.training.loop import Step
 
-console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+FIRST = os.environ.get("RANK", "0") == "0"  # of several processes that train together, one talks
+console = Console(stderr=True, highlight=False, markup=False, emoji=False, quiet=not FIRST)
 answer = Console(highlight=False, markup=False, emoji=False)  # what was asked for: standard output
 
 

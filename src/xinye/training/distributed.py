@@ -114,7 +114,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
         elastic_launch(config, sys.executable)("-m", "xinye", *arguments)
     except ChildFailedError as error:
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-        return codes.get(0) or next(iter(codes.values()))
+        return codes.get(0) or next(iter(codes.values())) or 1
     except SignalException as error:
         return 128 + error.sigval
     return 0
