@@ -3,6 +3,7 @@
 import json
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def read_wandb(run: Path) -> tuple[Figures, str, dict[str, str]]:
     config: dict[str, str] = {}
     ids = set()
     for path in sorted(folder.glob("offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns):
-        for record in wandb_records(path.read_bytes()):
+        for record in wandb_records(path):
             if record.HasField("run"):
                 ids.add(record.run.run_id)
                 config |= {each.key: str(json.loads(each.value_json)) for each in record.run.config.update}
@@ -84,15 +85,26 @@ def read_wandb(run: Path) -> tuple[Figures, str, dict[str, str]]:
     return figures, page.read_text("utf-8"), config
 
 
-def wandb_records(data: bytes) -> Iterator[Record]:
-    """The records of a .wandb file: a log of LevelDB's, with 7 bytes before it."""
+def wandb_records(path: Path) -> list[Record]:
+    """The records of a finished run: a process of its own writes them, the last a moment after we are done."""
+    until = time.monotonic() + 60
+    while not (records := list(parse_wandb(path.read_bytes()))) or not records[-1].HasField("exit"):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return records
+
+
+def parse_wandb(data: bytes) -> Iterator[Record]:
+    """The records of a .wandb file as far as it is written: a log of LevelDB's, with 7 bytes before it."""
     at, whole = 7, b""
-    while at < len(data):
+    while at + 7 <= len(data):
         if 32768 - at % 32768 < 7:  # nothing fits into the rest of a block
             at += 32768 - at % 32768
             continue
         _, size, kind = struct.unpack("<IHB", data[at : at + 7])
         whole, at = whole + data[at + 7 : at + 7 + size], at + 7 + size
+        if at > len(data):
+            return
         if kind in (1, 4):  # the whole of a record, or its last part
             yield Record.FromString(whole)
             whole = b""
@@ -179,7 +191,7 @@ def test_one_that_fails_later_is_left_out_and_the_others_go_on(tmp_path: Path, m
         trackers.note(validation(3))
     assert len(warnings) == 1 and "--track tensorboard: [Errno 2]" in warnings[0]
     [path] = (tmp_path / "training" / "wandb").glob("offline-run-*/*.wandb")
-    assert sum(record.HasField("history") for record in wandb_records(path.read_bytes())) == 3
+    assert sum(record.HasField("history") for record in wandb_records(path)) == 3
 
 
 def warnings_of(name: str, run: Path) -> list[str]:
