@@ -26,7 +26,7 @@ from torch import nn
 
 from xinye import machine
 from xinye.checkpoints.huggingface import read_json, write_json
-from xinye.checkpoints.store import go_back, load_checkpoint, save_checkpoint
+from xinye.checkpoints.store import checkpoints, go_back, load_checkpoint, save_checkpoint
 from xinye.data.batches import Batch, Windows
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
@@ -288,7 +288,9 @@ def saved_settings(output: Path, micro_batch_size: int | None = None) -> Pretrai
     try:
         given, plan = read_json(path)["settings"], read_json(output / "training" / "plan.json")["values"]
         derived = {name: value for name, value in plan.items() if name in PretrainSettings.model_fields}
-        derived |= {"compile": "yes" if plan["compile"] else "no", "tokenizer": str(output), "output": output}
+        published = (output / "tokenizer.json").is_file()  # or a kill came after the first checkpoint, before that
+        tokenizer = output if published else next(reversed(checkpoints(output)), output)
+        derived |= {"compile": "yes" if plan["compile"] else "no", "tokenizer": str(tokenizer), "output": output}
         without = dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))  # steps and tokenizer say it
         values = given | derived | without
         values["micro_batch_size"] = micro_batch_size or values["micro_batch_size"]
