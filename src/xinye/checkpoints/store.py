@@ -117,6 +117,13 @@ def clean(run: Path) -> None:
         shutil.rmtree(left_over)
 
 
+def discard_weights(run: Path) -> None:
+    """Remove the model and the checkpoints of a run; its settings and figures stay."""
+    shutil.rmtree(run / "training" / "checkpoints", ignore_errors=True)
+    for weights in run.glob("*.safetensors"):
+        weights.unlink()
+
+
 def check_space(run: Path, model: LanguageModel, optimizers: Sequence[torch.optim.Optimizer]) -> None:
     """Raises `XinyeError` where the disk has no room for a checkpoint and the copy of the model in the run's folder."""
     states = sum(

@@ -104,3 +104,16 @@ class Display(Watcher):
         head = f"step {step:,}, validation loss {loss:.3f}, {bits_per_byte:.3f} bits per byte"
         console.print(Text(f"{duration(time.monotonic() - self.begin):>10}  {head}", style="cyan"))
         console.print(Text(" ".join(sample.split()), style="default"), soft_wrap=not console.is_terminal)
+
+
+class Brief(Display):
+    """For one run among several: only its live line."""
+
+    def __init__(self) -> None:
+        super().__init__(show_plan=False)
+
+    def stage(self, text: str) -> None:
+        if console.is_terminal:
+            super().stage(text)
+
+    def validated(self, step: int, loss: float, bits_per_byte: float, sample: str) -> None: ...

@@ -23,20 +23,26 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--resume", action="store_true", help="go on with the run in -o")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in -o")
     parser.add_argument("--processes", type=int, metavar="N", help="train in this many processes on this machine")
+    parser.add_argument("--folds", type=int, metavar="K", help="cross-validation: a run for each of K parts")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.add_fields(PretrainSettings, {"output": "-o"}, positional=("files",))
     values = parser.values(arguments)
-    options = {name: values.pop(name, False) for name in ("dry_run", "resume", "overwrite", "json")}
+    options = {name: values.pop(name, False) for name in ("dry_run", "resume", "overwrite", "json", "folds")}
     count = values.pop("processes", 1)
     if count < 1:
         raise XinyeError(f"--processes {count}: give at least 1")
     if options["resume"] and options["overwrite"]:
         raise XinyeError("--resume goes on with a run and --overwrite replaces it: give one of them")
     settings = make_settings(values, options["resume"])
+    if count > 1 and options["folds"] is not False:
+        raise XinyeError("--folds trains one run after the other: leave --processes out")
     if count > 1 and not options["dry_run"]:
         from xinye.training.distributed import launch
 
         return launch(count, ["pretrain", *without_flag(arguments, "--processes")])
+
+    if options["folds"] is not False:
+        return _folds(settings, **options)
 
     from xinye.cli.output import FIRST, Display, console, duration, print_json
     from xinye.recipes.pretrain import pretrain
@@ -107,3 +113,33 @@ def make_settings(values: dict[str, Any], resume: bool) -> PretrainSettings:
         raise XinyeError("name the text to train on: files, folders or globs")
     values["files"] = tuple(values["files"])
     return checked(PretrainSettings, values, "pretrain")
+
+
+def _folds(settings: PretrainSettings, folds: int, dry_run: bool, resume: bool, overwrite: bool, json: bool) -> int:
+    if dry_run:
+        raise XinyeError(f"--dry-run shows the plan of one run: give --fold 1/{folds} instead of --folds {folds}")
+
+    from xinye.cli.output import Brief, console, duration, print_json
+    from xinye.recipes.folds import cross_validate
+
+    def told(fold: dict[str, Any]) -> None:
+        figures = fold["validation"]
+        console.print(
+            f"fold {fold['fold']} of {folds}: {fold['steps']:,} steps in {duration(fold['seconds'])}, "
+            f"validation loss {figures['loss']:.3f}, {figures['bits_per_byte']:.3f} bits per byte"
+        )
+
+    with Brief() as display:
+        result = cross_validate(settings, folds, display, told, overwrite, resume)
+    if result is None:
+        console.print("stopped; go on with the same -o and --folds, and --resume")
+        return 130
+    bits = result["bits_per_byte"]
+    console.print(
+        f"\n{bits['mean']:.3f} ± {bits['standard_deviation']:.3f} bits per byte: mean and standard deviation of "
+        f"{folds} folds\nthe runs lie in {result['run']}",
+        soft_wrap=True,
+    )
+    if json:
+        print_json(result)
+    return 0

@@ -146,14 +146,28 @@ def _cut(text: str, start: int) -> int:
     return cut + 1 if cut > start else end
 
 
-def split(corpus: Corpus, fraction: float, most: int, least_documents: int = 20) -> tuple[np.ndarray, np.ndarray]:
+def split(
+    corpus: Corpus, fraction: float, most: int, least_documents: int = 20, fold: tuple[int, int] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Training and validation spans, each (n, 2) with start and end in tokens.
 
     Whole documents go to validation, chosen by a hash of their number; where there are fewer than `least_documents`,
-    the last tenth of each. Validation takes `fraction` of the tokens, at most `most`.
+    the last tenth of each. Validation takes `fraction` of the tokens, at most `most`; with a `fold` (i, k) instead
+    the i-th of k parts, which share the documents evenly, or, where they are few, the i-th of k blocks of each.
     """
     starts, ends = corpus.documents[:-1], corpus.documents[1:]
     lengths = ends - starts
+    if fold is not None:
+        part, parts = fold
+        if len(starts) >= least_documents:
+            order = np.lexsort((mix(np.arange(len(starts), dtype=np.uint64)), lengths))
+            held_out = np.zeros(len(starts), bool)
+            held_out[order[part - 1 :: parts]] = True  # dealt like cards, by length
+            spans = np.stack((starts, ends), axis=1)
+            return spans[~held_out], spans[held_out]
+        first, last = starts + lengths * (part - 1) // parts, starts + lengths * part // parts
+        spans = np.stack((np.concatenate((starts, last)), np.concatenate((first, ends))), axis=1)
+        return spans[spans[:, 0] < spans[:, 1]], np.stack((first, last), axis=1)[first < last]
     wanted = min(most, round(fraction * int(lengths.sum())))
     if len(starts) >= least_documents:
         order = np.argsort(mix(np.arange(len(starts), dtype=np.uint64)), kind="stable")

@@ -22,11 +22,17 @@ def line_chart(
     log_x: bool = False,
     log_y: bool = False,
     size: tuple[float, float] = (7.0, 3.6),
+    points: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
 ) -> str:
-    """Lines by name, each its x and y values, as SVG. Raises `XinyeError` where matplotlib is not installed."""
+    """Lines by name, each its x and y values, as SVG; `points` lie beside the line of their name, in its colour.
+
+    Raises `XinyeError` where matplotlib is not installed.
+    """
     figure, axes = _axes(size)
     for (name, (x, y)), colour in zip(series.items(), COLOURS * len(series), strict=False):
         axes.plot(x, y, label=name, color=colour, linewidth=1.6, marker="o" if len(x) < 25 else None, markersize=3)
+        if points and name in points:
+            axes.plot(*points[name], "o", color=colour, markersize=5)
     axes.set_xscale("log" if log_x else "linear")
     axes.set_yscale("log" if log_y else "linear")
     axes.set_xlabel(x_label)

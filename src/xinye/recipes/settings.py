@@ -47,6 +47,15 @@ def parse_time(text: str) -> float:
     return seconds
 
 
+def parse_fold(text: str) -> tuple[int, int]:
+    """`2/5` is part 2 of 5."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    part, parts = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 2 <= parts <= 20 or not 1 <= part <= parts:
+        raise XinyeError(f"{text!r} is not one part of 2 to 20, such as 2/5")
+    return part, parts
+
+
 class PretrainSettings(BaseModel):
     """Train a GPT from scratch on text."""
 
@@ -72,6 +81,7 @@ class PretrainSettings(BaseModel):
     )
     cleaning: Cleaning = Cleaning()
     validation: float = Field(0.1, gt=0, lt=0.5, description="share of the text kept for validation")
+    fold: str | None = Field(None, description="keep part i of k for validation instead, such as 2/5")
 
     vocab_size: int | None = Field(None, ge=1, description="tokens in the vocabulary")
     context: int | None = Field(None, ge=8, le=65536, description="tokens that the model sees at once")
@@ -137,6 +147,13 @@ class PretrainSettings(BaseModel):
                     f"unknown tracker {name!r}{did_you_mean(name, TRACKERS)}; there are {', '.join(TRACKERS)}"
                 )
         return tuple(dict.fromkeys(names))
+
+    @field_validator("fold")
+    @classmethod
+    def _part_of_parts(cls, value: str | None) -> str | None:
+        if value is not None:
+            _as_value_error(parse_fold, value)
+        return value
 
     @field_validator("tokenizer")
     @classmethod

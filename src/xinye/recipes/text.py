@@ -15,7 +15,7 @@ from xinye.data.sources import Piece, find_files, fingerprint, read_pieces
 from xinye.data.tokenizer import Kind, Tokenizer
 from xinye.errors import XinyeError
 from xinye.recipes.plan import Plan, context_length
-from xinye.recipes.settings import PretrainSettings, parse_count
+from xinye.recipes.settings import PretrainSettings, parse_count, parse_fold
 from xinye.recipes.tokenizer import learn_tokenizer
 from xinye.recipes.watcher import Watcher
 
@@ -42,7 +42,8 @@ def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Te
     size = parse_count(settings.size, "size")
     tokenizer = get_tokenizer(settings, plan, partial(pieces, files, settings), size, watcher)
     corpus, content = tokenize(files, settings, tokenizer, watcher)
-    spans, held_out = split(corpus, settings.validation, VALIDATION_TOKENS)
+    fold = parse_fold(settings.fold) if settings.fold else None
+    spans, held_out = split(corpus, settings.validation, VALIDATION_TOKENS, fold=fold)
     lengths = np.diff(corpus.documents)
     plan.choose("documents", None, len(lengths), "in the files, after cleaning")
     training_tokens = int((spans[:, 1] - spans[:, 0]).sum())
@@ -54,9 +55,8 @@ def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Te
         )
     plan.choose("training_tokens", None, training_tokens, "once through the text")
     by_document = len(lengths) >= 20
-    plan.choose(
-        "validation_tokens", None, validation_tokens, "whole documents" if by_document else "the end of each document"
-    )
+    kept = "whole documents" if by_document else "a block of each document" if fold else "the end of each document"
+    plan.choose("validation_tokens", None, validation_tokens, kept + (f", part {settings.fold}" if fold else ""))
     derived, reason = context_length(size, lengths, training_tokens)
     context: int = plan.choose("context", settings.context, derived, reason)
     if context > training_tokens:

@@ -1,0 +1,68 @@
+"""What the jobs of several runs on one text share: a plan and its speed, found once; a file of settings in the end."""
+
+import shlex
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from xinye.recipes.plan import Plan
+from xinye.recipes.pretrain import pretrain
+from xinye.recipes.settings import PretrainSettings
+from xinye.recipes.text import Text, prepare_text
+from xinye.recipes.watcher import Watcher
+from xinye.training.loop import Step
+
+NO_BUDGET = {"time": None, "tokens": None, "epochs": None, "steps": None}
+
+
+class Passing(Watcher):
+    """Of one run among several: its steps are passed on, its plan is kept, the rest is silent."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self.values: dict[str, Any] = {}
+
+    def plan(self, plan: Plan) -> None:
+        self.values = plan.values
+        self.watcher.plan(plan)
+
+    def step(self, step: Step, steps: int) -> None:
+        self.watcher.step(step, steps)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """`values` are those of the plan, a budget in time turned into steps."""
+
+    text: Text
+    values: dict[str, Any]
+
+
+def rehearse(settings: PretrainSettings, watcher: Watcher) -> Rehearsal:
+    """Plan a run without leaving anything behind, so that whatever is wrong with it is told before anything is made."""
+    text = prepare_text(settings, Plan(), watcher)
+    watcher.stage("measuring the speed")
+    passing = Passing(watcher)
+    with tempfile.TemporaryDirectory() as place:
+        text.tokenizer.save(place)
+        pretrain(settings.model_copy(update={"tokenizer": place, "vocab_size": None}), passing, dry_run=True)
+    return Rehearsal(text, passing.values)
+
+
+def folder_for(settings: PretrainSettings, job: str) -> Path:
+    """The folder that is given, else `runs/JOB-` and the first file's name: the same again for the same command."""
+    name = Path(settings.files[0]).stem.split(".")[0].strip("*")
+    return settings.output or Path("runs") / f"{job}-{name or 'text'}"
+
+
+def write_config(path: Path, settings: PretrainSettings, found: dict[str, Any], note: str) -> None:
+    """A file for `--config`: the settings given, with what was found above them; its first line is its command."""
+    given = settings.model_dump(mode="json", exclude_defaults=True, exclude={"files", "output", *NO_BUDGET})
+    command = shlex.join(["xinye", "pretrain", *settings.files, "--config", str(path)])
+    values = yaml.safe_dump({"size": settings.size, **given, **found}, allow_unicode=True, sort_keys=False)
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(f"# {command}\n# {note}\n\n{values}", "utf-8")
+    beside.replace(path)

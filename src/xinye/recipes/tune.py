@@ -1,0 +1,353 @@
+"""Tune a run's settings: many short trainings on one text, each with other settings, chosen by what came before.
+
+Optuna chooses (TPE, Bergstra et al. 2011) and keeps the study in `study.db`, so that the same command goes on where it
+stopped. Every trial has the same seed and reads the same number of tokens; one that is behind the median of the others
+at the same point ends early. The first trial is the plan's own settings. The best of many is best partly by luck, so at
+the end it and the plan's settings are trained once more with another seed, and the gain is told from those two.
+"""
+
+import math
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xinye.checkpoints.huggingface import write_json
+from xinye.checkpoints.store import discard_weights
+from xinye.data.sources import find_files, fingerprint
+from xinye.errors import XinyeError
+from xinye.evaluation.plots import bar_chart, line_chart, save_chart
+from xinye.recipes import plan as planning
+from xinye.recipes.pretrain import Run, pretrain
+from xinye.recipes.rehearsal import NO_BUDGET, Passing, folder_for, rehearse, write_config
+from xinye.recipes.settings import PretrainSettings, parse_count, parse_time
+from xinye.recipes.watcher import Watcher
+from xinye.training.loop import Step
+
+if TYPE_CHECKING:
+    import optuna
+
+EVALUATIONS = 6  # of a trial; from the second on it may end early
+STARTUP = 5  # trials drawn at random and never ended early, before there is something to learn from
+AGAIN = 2  # trainings at the end: the best settings and the plan's, with another seed
+
+
+def search_space(settings: PretrainSettings, plan: dict[str, Any]) -> dict[str, Any]:
+    """What is searched, around the plan's own values, as Optuna's distributions. What the settings give is left out."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    batch, layers, rate = plan["batch_size"], plan["layers"], plan["learning_rate"]
+    matrix_rate = plan.get("matrix_learning_rate", rate)
+    space = {
+        "matrix_learning_rate": FloatDistribution(matrix_rate / 4, matrix_rate * 4, log=True),
+        "learning_rate": FloatDistribution(rate / 4, rate * 4, log=True),
+        "layers": IntDistribution(max(1, layers // 2), 2 * layers),  # the width follows: every network costs the same
+        "batch_size": CategoricalDistribution(sorted({max(1, batch // 4), max(1, batch // 2), batch, 2 * batch})),
+        "weight_decay": FloatDistribution(0.01, 1.0, log=True),
+        "dropout": FloatDistribution(0.0, 0.3, step=0.05),
+    }
+    without = {"layers"} if settings.width else set()
+    without |= set() if settings.optimizer == "muon" else {"matrix_learning_rate"}
+    return {name: choices for name, choices in space.items() if name not in without and getattr(settings, name) is None}
+
+
+@dataclass
+class Tuning:
+    """A study under way."""
+
+    study: "optuna.Study"
+    output: Path
+    given: PretrainSettings
+    settings: PretrainSettings  # of every trial, without what is searched
+    plan: dict[str, Any]  # the values of a trial with nothing changed
+    tokens: int  # that each trial reads
+    trials: int
+    seconds: float  # after which no trial starts
+
+    def settings_of(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The settings that a trial's parameters stand for: rates to four digits, the width from the depth."""
+        chosen: dict[str, Any] = {
+            name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in parameters.items()
+        }
+        if "layers" in chosen:
+            chosen["width"] = width_at_equal_cost(self.settings, self.plan, chosen["layers"])
+        return chosen
+
+
+def width_at_equal_cost(settings: PretrainSettings, plan: dict[str, Any], layers: int) -> int:
+    """The width at which a network of so many layers takes as many operations per token as the plan's."""
+    if layers == plan["layers"]:
+        return plan["width"]
+
+    def cost(width: int, layers: int) -> float:
+        size = parse_count(settings.size, "size")
+        network = planning.network(settings, size, plan["vocabulary"], plan["context"], width, layers)
+        return network.flops_per_token(plan["context"])
+
+    widths = [width for width in range(32, 4 * plan["width"] + 1, 32) if width % (settings.heads or 1) == 0]
+    same = cost(plan["width"], plan["layers"])
+    return min(widths or [plan["width"]], key=lambda width: abs(math.log(cost(width, layers) / same)))
+
+
+# -- the study -------------------------------------------------------------------------------------------------------
+
+
+def begin(settings: PretrainSettings, trials: int, watcher: Watcher, overwrite: bool = False) -> Tuning:
+    """Open the study in the folder of the settings, or make one: then the budget of a trial is measured, once for all.
+
+    A budget in time is that of the whole study, others are that of each trial. Raises `XinyeError` where the folder has
+    something else, or a study of other settings.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise XinyeError('tuning needs optuna: pip install "xinye[tune]"') from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if trials < 2:
+        raise XinyeError(f"--trials {trials}: give at least 2; the first one is the plan's own settings")
+    if all(getattr(settings, budget) is None for budget in NO_BUDGET):
+        settings = settings.model_copy(update={"time": "30min"})
+    output = folder_for(settings, "tune")
+    terms = settings.model_dump(mode="json", exclude_defaults=True, exclude={"files", "output", "time"})
+    terms["text"] = fingerprint(find_files(settings.files))
+    url = f"sqlite:///{output / 'study.db'}"
+    exists = (output / "study.db").is_file()
+    if not exists and output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise XinyeError(f"{output}: exists and is not a study; choose another folder with -o")
+    if not exists or overwrite:
+        study = make_study(settings, terms, trials, output, url, watcher)
+    else:
+        study = open_study(terms, output, url)
+    plan, tokens = study.user_attrs["plan"], study.user_attrs["tokens"]
+    changes = {"tokenizer": str(output / "tokenizer"), "vocab_size": None, **trial_settings(settings)}
+    share = trials / (trials + AGAIN)
+    seconds = parse_time(settings.time) * share if settings.time else math.inf
+    changes |= {**NO_BUDGET, "tokens": str(tokens)}
+    return Tuning(study, output, settings, settings.model_copy(update=changes), plan, tokens, trials, seconds)
+
+
+def trial_settings(settings: PretrainSettings) -> dict[str, Any]:
+    """What differs from a run of its own: few validations, and no compiling, which every new shape would wait for."""
+    return {"evaluations": EVALUATIONS, "compile": "yes" if settings.compile == "yes" else "no"}
+
+
+def make_study(
+    settings: PretrainSettings, terms: dict[str, Any], trials: int, output: Path, url: str, watcher: Watcher
+) -> "optuna.Study":
+    import optuna
+
+    budget = {"time": f"{parse_time(settings.time) / (trials + AGAIN):.2f}s"} if settings.time else {}
+    planned = rehearse(settings.model_copy(update={**budget, **trial_settings(settings)}), watcher)
+    space = search_space(settings, planned.values)
+    if not space:
+        raise XinyeError("nothing is left to search: every value was given; leave out some of them")
+    batches = space["batch_size"].choices if "batch_size" in space else [planned.values["batch_size"]]
+    unit = max(batches) * planned.values["context"]  # whole steps for every batch size, so the same text for each
+    tokens = unit * max(
+        1, round(planned.values["steps"] * planned.values["batch_size"] * planned.values["context"] / unit)
+    )
+    shutil.rmtree(output, ignore_errors=True)  # what it was before, with --overwrite
+    planned.text.tokenizer.save(output / "tokenizer")
+    study = optuna.create_study(study_name="tune", storage=url)
+    for name, value in {"terms": terms, "plan": planned.values, "tokens": tokens}.items():
+        study.set_user_attr(name, value)
+    study.enqueue_trial({name: planned.values[name] for name in space}, user_attrs={"defaults": True})
+    return study
+
+
+def open_study(terms: dict[str, Any], output: Path, url: str) -> "optuna.Study":
+    """A study of the same settings; trials that a kill left running count as failed and are taken again."""
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        study = optuna.load_study(study_name="tune", storage=url)
+        before = study.user_attrs["terms"]
+        trials = study.get_trials(states=(optuna.trial.TrialState.RUNNING,))
+    except (SQLAlchemyError, KeyError, optuna.exceptions.OptunaError) as error:
+        message = " ".join(str(error).split())[:100]
+        raise XinyeError(f"{output / 'study.db'}: damaged ({message}); start anew with --overwrite", 1) from None
+    for name in sorted(before.keys() | terms.keys()):
+        if before.get(name) != terms.get(name):
+            what = "text" if name == "text" else f"{name}: {before.get(name)} there, {terms.get(name)} now"
+            raise XinyeError(
+                f"{output}: this study was begun with other settings ({what}); "
+                "choose another folder with -o, or replace it with --overwrite"
+            )
+    for trial in trials:
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
+    return study
+
+
+# -- trials ----------------------------------------------------------------------------------------------------------
+
+
+class Judge(Passing):
+    """Tells Optuna how a trial goes, and ends it by an exception where it is poor or diverges."""
+
+    def __init__(self, trial: "optuna.Trial", watcher: Watcher) -> None:
+        super().__init__(watcher)
+        self.trial, self.validations = trial, 0
+
+    def step(self, step: Step, steps: int) -> None:
+        from optuna import TrialPruned
+
+        if not math.isfinite(step.gradient_norm):
+            raise TrialPruned("diverged")
+        super().step(step, steps)
+
+    def validated(self, step: int, loss: float, bits_per_byte: float, sample: str) -> None:
+        from optuna import TrialPruned
+
+        self.validations += 1
+        self.trial.report(bits_per_byte, self.validations)
+        if step < self.values["steps"] and self.trial.should_prune():
+            raise TrialPruned("ended early")
+
+
+def run_trials(tuning: Tuning, watcher: Watcher) -> Iterator[dict[str, Any]]:
+    """Trials until there are as many as asked for or the time is used up; each as `told`. Ctrl-C ends with it."""
+    import optuna
+    from optuna.trial import TrialState
+
+    study, space = tuning.study, search_space(tuning.settings, tuning.plan)
+    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=2)
+    while True:
+        ended = study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+        spent = sum(trial.duration.total_seconds() for trial in ended if trial.duration)
+        if len(ended) >= tuning.trials or spent >= tuning.seconds:
+            return
+        seed = tuning.settings.seed + len(study.trials)  # a study that was stopped goes on as if it had not been
+        study.sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=seed)
+        trial = study.ask(space)
+        folder = tuning.output / "trials" / f"{trial.number:03d}"
+        try:
+            run = train(tuning, trial.params, folder, tuning.settings.seed, Judge(trial, watcher))
+            trial.set_user_attr("state", "finished")
+            study.tell(trial, run.validation["bits_per_byte"])
+        except optuna.TrialPruned as end:
+            trial.set_user_attr("state", str(end))
+            study.tell(trial, state=TrialState.PRUNED)
+        discard_weights(folder)
+        yield told(tuning, study.trials[trial.number])
+
+
+def train(tuning: Tuning, parameters: dict[str, Any], folder: Path, seed: int, watcher: Watcher) -> Run:
+    changes = {**tuning.settings_of(parameters), "output": folder, "seed": seed}
+    run = pretrain(tuning.settings.model_copy(update=changes), watcher, overwrite=True)
+    assert run is not None
+    if run.interrupted:
+        raise KeyboardInterrupt
+    return run
+
+
+def told(tuning: Tuning, trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
+    """A trial as it is shown: `state` is finished, ended early or diverged."""
+    return {
+        "trial": trial.number,
+        "state": trial.user_attrs["state"],
+        "bits_per_byte": trial.value,  # of one that ended early, the last there was
+        "seconds": round(trial.duration.total_seconds(), 1) if trial.duration else None,
+        "settings": tuning.settings_of(trial.params),
+    }
+
+
+# -- what came of it -------------------------------------------------------------------------------------------------
+
+
+def conclude(tuning: Tuning, watcher: Watcher) -> dict[str, Any]:
+    """Train the best settings and the plan's with another seed; write `best.yaml`, `tuning.json` and the charts."""
+    from optuna.trial import TrialState
+
+    study, output = tuning.study, tuning.output
+    finished = sorted(study.get_trials(states=(TrialState.COMPLETE,)), key=lambda trial: trial.value or 0.0)
+    if not finished:
+        raise XinyeError(f"{output}: no trial came to its end; give more --time, or other settings", exit_code=1)
+    best, defaults = finished[0], next((trial for trial in finished if trial.user_attrs.get("defaults")), None)
+    again = {}
+    for name, trial in {"defaults": defaults, "best": best}.items():
+        if trial is None:
+            continue
+        key = f"again-{trial.number}"
+        if key not in study.user_attrs:
+            watcher.stage(f"training the {name} once more with another seed")
+            folder = output / ("best" if trial is best else "defaults")
+            run = train(tuning, trial.params, folder, tuning.settings.seed + 1, Passing(watcher))
+            study.set_user_attr(key, run.validation["bits_per_byte"])
+            if trial is not best:
+                discard_weights(folder)
+        again[name] = study.user_attrs[key]
+    note = "Found by xinye tune. `tokens` is what a trial read; a budget on the command line stands above it."
+    found = {**tuning.settings_of(best.params), "tokens": str(tuning.tokens)}
+    write_config(output / "best.yaml", tuning.given, found, note)
+    count = len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
+    importance = importance_of(study)
+    result = {
+        "study": str(output),
+        "trials": count,
+        "finished": len(finished),
+        "tokens_per_trial": tuning.tokens,
+        "top": [told(tuning, trial) for trial in finished[:5]],
+        "defaults": told(tuning, defaults) if defaults else None,
+        "again": {"seed": tuning.settings.seed + 1, **again},
+        "importance": importance,
+        "config": str(output / "best.yaml"),
+        "model": str(output / "best"),
+        "charts": draw(output, study, importance),
+    }
+    write_json(output / "tuning.json", result)
+    return result
+
+
+def importance_of(study: "optuna.Study") -> dict[str, float]:
+    """What share each setting has in being among the best quarter of the finished trials (PED-ANOVA, Watanabe 2023)."""
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of few trials, which `explain` tells of
+        shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=0.25))
+    return {name: round(share, 4) for name, share in shares.items()}
+
+
+def draw(output: Path, study: "optuna.Study", importance: dict[str, float]) -> list[str]:
+    """The charts as files, where matplotlib is installed."""
+    numbers = [trial.number for trial in study.trials if trial.user_attrs.get("state") == "finished"]
+    values = [float(study.trials[number].value or 0.0) for number in numbers]
+    so_far = [min(values[: count + 1]) for count in range(len(values))]
+    series = {"finished trials": (numbers, values), "best so far": (numbers, so_far)}
+    try:
+        charts = {
+            "importance.svg": bar_chart(importance, "share in being among the best quarter"),
+            "history.svg": line_chart(series, "trial", "bits per byte"),
+        }
+    except XinyeError:
+        return []
+    for name, svg in charts.items():
+        save_chart(svg, output / name)
+    return [str(output / name) for name in charts]
+
+
+def explain(result: dict[str, Any]) -> list[str]:
+    """What the figures say, in sentences."""
+    best, defaults, again = result["top"][0], result["defaults"], result["again"]
+    if defaults is None:
+        return ["The plan's own settings diverged; there is nothing to measure the gain by."]
+    if best["trial"] == defaults["trial"]:
+        return [f"Nothing beat the plan's own settings: {best['bits_per_byte']:.3f} bits per byte."]
+    shown, gain = defaults["bits_per_byte"] - best["bits_per_byte"], again["defaults"] - again["best"]
+    noise = abs(again["defaults"] - defaults["bits_per_byte"])
+    sentences = [
+        f"Tuning won {gain:.3f} bits per byte over the plan's own settings ({gain / again['defaults']:.1%}): "
+        f"{again['defaults']:.3f} → {again['best']:.3f}, both trained once more with seed {again['seed']}. "
+        f"In the study itself it looked like {shown:.3f}."
+    ]
+    if gain < 2 * noise or gain <= 0:
+        sentences.append(
+            f"Another seed alone moved the plan's settings by {noise:.3f}: this gain may be no more than luck."
+        )
+    if result["finished"] < 10:
+        sentences.append(f"Of {result['finished']} finished trials the importances are only a hint.")
+    return sentences
