@@ -20,7 +20,6 @@ def line_chart(
     x_label: str,
     y_label: str,
     log_x: bool = False,
-    log_y: bool = False,
     size: tuple[float, float] = (7.0, 3.6),
     points: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
 ) -> str:
@@ -33,8 +32,9 @@ def line_chart(
         axes.plot(x, y, label=name, color=colour, linewidth=1.6, marker="o" if len(x) < 25 else None, markersize=3)
         if points and name in points:
             axes.plot(*points[name], "o", color=colour, markersize=5)
-    axes.set_xscale("log" if log_x else "linear")
-    axes.set_yscale("log" if log_y else "linear")
+    if log_x:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.grid(color=_GRID, alpha=0.25, linewidth=0.6)
