@@ -166,7 +166,7 @@ def test_a_run_stopped_early_says_so(xinye, workplace, monkeypatch):
     assert outcome.code == 0
     result = json.loads(outcome.out)
     assert (result["stopped_early"], result["steps"], result["model_step"]) == (True, 2, 1)
-    says = "stopped early after step 2: "
+    says = "stopped early after step 2: no evaluation since step 1 was better; the model is that of step 1"
     assert says in outcome.err and "patience" in outcome.err and "label_smoothing" in outcome.err
     assert "l1 " not in outcome.err  # what was not given is no row of the plan
     assert says in xinye("pretrain", "-o", "run", "--resume").err

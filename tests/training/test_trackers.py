@@ -50,6 +50,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             trackers.note(step(3, 7.0))
             trackers.note(validation(3))
             trackers.note(step(4, float("nan")))
+            trackers.note({"kind": "refused", "step": 4, "texts": ["其文有误"]})
             trackers.result(RESULT)
     assert warnings == []
     yield run

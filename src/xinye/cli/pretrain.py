@@ -68,8 +68,8 @@ def main(arguments: list[str]) -> int:
     else:
         if run.stopped_early:
             console.print(
-                f"stopped early after step {run.steps:,}: none of the {settings.patience} evaluations since step "
-                f"{run.model_step:,} was better; the model is that of step {run.model_step:,}",
+                f"stopped early after step {run.steps:,}: no evaluation since step {run.model_step:,} was better; "
+                f"the model is that of step {run.model_step:,}",
                 soft_wrap=True,
             )
         console.print(

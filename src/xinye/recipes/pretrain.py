@@ -39,12 +39,12 @@ from xinye.model.build import Config, LanguageModel, build
 from xinye.recipes import plan as planning
 from xinye.recipes.plan import Plan
 from xinye.recipes.settings import PretrainSettings, parse_time
-from xinye.recipes.stopwatch import Stopwatch
 from xinye.recipes.text import Text, prepare_text, validation_windows
 from xinye.recipes.watcher import Watcher
 from xinye.training.distributed import ALONE, Processes, processes
 from xinye.training.loop import train
 from xinye.training.optimizers import make_optimizers, rate_factor
+from xinye.training.stopwatch import Stopwatch
 from xinye.training.trackers import Trackers
 
 FORMAT = 1

@@ -94,7 +94,7 @@ class MLflow:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         from mlflow import MlflowClient, entities
 
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what goes wrong is raised, and told by us
         folder = run.absolute() / "training" / "mlflow"
         folder.mkdir(exist_ok=True)
         remembered, elsewhere = folder / "run-id", os.environ.get("MLFLOW_TRACKING_URI")
@@ -150,7 +150,9 @@ class Trackers:
                 self.trackers[name] = TRACKERS[name](run, config, first_step)
 
     def note(self, record: dict[str, Any]) -> None:
-        """Tell of a record of `metrics.jsonl`."""
+        """Tell of a record of `metrics.jsonl`: a step, or what was validated."""
+        if not self.trackers or "loss" not in record:
+            return
         if record["kind"] == "step":
             figures = {f"training/{name}": record[name] for name in ("loss", "gradient_norm", "rate_factor")}
             figures["training/tokens_per_second"] = record["tokens"] / record["seconds"]
@@ -168,6 +170,7 @@ class Trackers:
         """Tell of the figures that a run ends with."""
         self.status = "KILLED" if result["interrupted"] else "FINISHED"
         values = {**result, **result["validation"]}
+        del values["interrupted"]
         figures = {f"result/{name}": value for name, value in values.items() if type(value) in (int, float)}
         self.points.append((result["steps"], time.time(), figures))
 
