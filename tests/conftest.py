@@ -1,8 +1,10 @@
 """What tests share: text of the story world, a runner for the command line, and one tiny trained run."""
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +87,52 @@ def trained(tmp_path_factory: pytest.TempPathFactory, cache: Path, story_text: d
     run = folder / "run"
     assert main(["pretrain", str(folder / "zh.txt"), "-o", str(run), "--steps", "6", "--evaluations", "2", *TINY]) == 0
     return run
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a run's folder: `losses` of its steps, `validations` as (step, loss), and whatever else it should hold."""
+
+    def make(
+        name: str = "run",
+        losses: Sequence[float] = (),
+        validations: Sequence[tuple[int, float]] = (),
+        sample: str = "从前有一片新叶。",
+        finished: bool = True,
+        settings: dict[str, Any] | None = None,
+        plan: dict[str, Any] | None = None,
+        result: dict[str, Any] | None = None,
+        about: dict[str, Any] | None = None,
+    ) -> Path:
+        training = tmp_path / name / "training"
+        training.mkdir(parents=True)
+        records: list[dict[str, Any]] = []
+        for step, loss in enumerate(losses, start=1):
+            records.append(
+                {"kind": "step", "step": step, "loss": loss, "gradient_norm": 1.0, "tokens": 64, "seconds": 0.5}
+            )
+            for at, judged in validations:
+                if at == step:
+                    figures = {"loss": judged, "bits_per_byte": judged / 2, "tokens": 9000, "bytes": 27000}
+                    records.append(
+                        {"kind": "validation", "step": at, "seconds": at / 2, "sample": f"{sample}{at}", **figures}
+                    )
+        (training / "metrics.jsonl").write_text("\n".join(json.dumps(record) for record in records) + "\n", "utf-8")
+        values = {"vocabulary": 1000, "training_tokens": 64 * 1000, "validation_tokens": 9000, "steps": len(losses)}
+        reasons = dict.fromkeys(values, "as the test wants it")
+        files = {"files": ["书/novel.txt"], **(settings or {})}
+        begun = {"format": 1, "settings": files, "started": "2026-11-22T08:00:00+08:00", **(about or {})}
+        write(training / "settings.json", begun)
+        write(training / "plan.json", {"values": {**values, **(plan or {})}, "reasons": reasons})
+        if finished:
+            write(training / "result.json", {"steps": len(losses), "interrupted": False, **(result or {})})
+        return training.parent
+
+    return make
+
+
+def write(path: Path, data: dict[str, Any]) -> None:
+    path.write_text(json.dumps(data), "utf-8")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -59,6 +59,21 @@ def test_complete_tells_why_it_ended(model):
     assert model.complete([]) == []
 
 
+def test_evaluate(model):
+    text = "芳林新叶催陈叶，流水前波让后波。"
+    one = model.evaluate(text=text, stride=4)
+    assert (one.bytes, one.text["characters"], one.stride) == (len(text.encode()), len(text), 4)
+    two = model.evaluate(text=[text, text], stride=4)
+    assert two.text["documents"] == 2 and two.loss == pytest.approx(one.loss)
+    assert model.evaluate().text["source"] == "validation"
+    with pytest.raises(XinyeError, match="unknown key 'strid'; did you mean 'stride'"):
+        model.evaluate(text=text, strid=4)
+    with pytest.raises(XinyeError, match="the text is empty"):
+        model.evaluate(text="")
+    with pytest.raises(XinyeError, match="give files or text, not both"):
+        model.evaluate("zh.txt", text=text)
+
+
 def test_wrong_use_is_said_at_once(model):
     long = "小兔豆豆" * 20
     with pytest.raises(XinyeError, match="the prompt has 81 tokens"):

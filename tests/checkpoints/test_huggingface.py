@@ -11,6 +11,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
+from xinye.model.rope import RopeScaling
 
 TOKENIZER = Tokenizer.train(["新叶 new leaf"], kind="bytes")
 V = TOKENIZER.vocab_size
@@ -74,6 +75,37 @@ def test_a_folder_of_transformers_loads_here(name, tmp_path):
     assert torch.equal(again(tokens), model(tokens))
 
 
+SCALINGS = [
+    RopeScaling("linear", 3.0),
+    RopeScaling("dynamic", 2.0),
+    RopeScaling("yarn", 4.0, 24),
+    RopeScaling("yarn", 2.0, 24, 1.3, beta_fast=2.0, beta_slow=0.5),
+    RopeScaling("llama3", 8.0, 24, low_freq_factor=1.0, high_freq_factor=4.0),
+]
+
+
+@pytest.mark.parametrize("scaling", SCALINGS, ids=lambda scaling: f"{scaling.rope_type}:{scaling.factor:g}")
+@pytest.mark.parametrize("architecture", ["modern", "llama"])
+def test_rope_scaling_is_that_of_transformers_within_and_beyond_the_first_context(architecture, scaling, tmp_path):
+    context = 24 if scaling.rope_type == "dynamic" else 96
+    model = random_model(GPTConfig(architecture, V, 32, 2, 2, 2, 32, 40, context, rope_scaling=scaling))
+    save_model(tmp_path / "ours", model, TOKENIZER)
+    for length in (20, 24, 90):
+        theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "ours", dtype=torch.float32)
+        tokens = torch.randint(0, V, (2, length))
+        assert relative_error(model(tokens), theirs(input_ids=tokens).logits) <= 1e-5
+    theirs.save_pretrained(tmp_path / "theirs")
+    assert load_weights(tmp_path / "theirs").config == load_weights(tmp_path / "ours").config == model.config
+
+
+def test_rope_scaling_as_older_files_have_it(tmp_path):
+    model = random_model(GPTConfig("llama", V, 32, 2, 2, 2, 16, 40, 96))
+    save_model(tmp_path, model, TOKENIZER)
+    scaling = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 24}
+    damage(tmp_path, {"rope_parameters": None, "rope_scaling": scaling})
+    assert load_weights(tmp_path).config.rope_scaling == RopeScaling("yarn", 4.0, 24)
+
+
 def test_tokenizer_loads_in_autotokenizer_with_the_same_ids(tmp_path):
     texts = [
         "芳林新叶催陈叶，流水前波让后波。", "The quick brown fox doesn't jump.", "def f(x):\n\treturn x ** 2  # 平方\n",
@@ -121,7 +153,11 @@ def damage(folder, what):
         ({"num_hidden_layers": 4}, "lacks tensor model.layers.3"),
         ({"num_hidden_layers": 2}, "has an unknown tensor model.layers.2"),
         ({"num_attention_heads": "four"}, "not what it should be"),
-        ({"rope_parameters": {"rope_type": "yarn"}}, "'yarn'"),
+        ({"rope_parameters": {"rope_type": "longrope"}}, "'longrope' are not supported"),
+        ({"rope_parameters": {"rope_type": "yarn"}}, "the key 'factor' is missing"),
+        ({"rope_parameters": {"rope_type": "yarn", "factor": 0.5}}, "factor is 0.5; it must be at least 1"),
+        ({"rope_parameters": {"rope_type": "yarn", "factor": "four"}}, "not what it should be"),
+        ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "mscale": 1.0}}, "the field 'mscale' of 'yarn'"),
     ],
 )
 def test_a_damaged_folder_is_refused_in_one_line(what, message, tmp_path):

@@ -24,10 +24,10 @@ def test_each_is_trained_and_judged_alike(compared, workplace):
     assert (modern["architecture"], lstm["architecture"]) == ("modern", "lstm")
     assert modern["tokens"] == lstm["tokens"] and modern["validation"]["bits_per_byte"] > 0
     assert Tokenizer.load(modern["run"]).fingerprint == Tokenizer.load(lstm["run"]).fingerprint
-    for key in ("from", "to", "tokens"):
-        assert [b[key] for b in modern["loss_by_position"]] == [b[key] for b in lstm["loss_by_position"]]
-    assert [b["from"] for b in lstm["loss_by_position"]] == [0, 1, 2, 4, 8, 16]
-    assert "predicts this text best" in compared.err and "position in the window" in compared.err
+    for key in ("context", "tokens"):
+        assert [row[key] for row in modern["by_position"]] == [row[key] for row in lstm["by_position"]]
+    assert [row["context"] for row in lstm["by_position"]] == [8, 16, 32]
+    assert "predicts this text best" in compared.err and "A context of 32 tokens instead of 8 gains" in compared.err
     for chart in result["charts"]:
         assert Path(chart).read_text("utf-8").startswith("<svg")
     assert len(result["charts"]) == 2

@@ -8,14 +8,15 @@ import pytest
 
 from xinye.cli import main as entrance
 
-VERBS = [["pretrain"], ["generate"], ["tokenizer", "train"], ["demo"]]
+VERBS = [["pretrain"], ["generate"], ["tokenizer", "train"], ["demo"], ["evaluate"]]
 
 
 def test_help_does_not_import_torch():
     program = """
 import sys
 from xinye.cli.main import main
-for arguments in [["--help"], ["pretrain", "--help"], ["generate", "--help"], ["tokenizer", "train", "--help"]]:
+for arguments in [["--help"], ["pretrain", "--help"], ["generate", "--help"], ["tokenizer", "train", "--help"],
+                  ["evaluate", "--help"]]:
     try:
         assert main(arguments) == 0
     except SystemExit as end:
@@ -59,7 +60,7 @@ def test_unknown_verb(xinye, verb, nearest):
 
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
 def test_unknown_flag_names_the_nearest(xinye, verb):
-    needed = {"generate": ["run"], "tokenizer": ["text.txt", "-o", "mine"]}.get(verb[0], [])
+    needed = {"generate": ["run"], "evaluate": ["run"], "tokenizer": ["text.txt", "-o", "mine"]}.get(verb[0], [])
     outcome = xinye(*verb, *needed, "--jsn")
     assert outcome.code == 2 and "'--jsn'; did you mean '--json'?" in outcome.complaint
 

@@ -14,10 +14,12 @@ import pytest
 
 from conftest import TINY, contents
 from xinye.checkpoints.store import checkpoints
+from xinye.recipes import pretrain as recipe
 
 DISK = namedtuple("DISK", "total used free")
 RESULT_KEYS = [
-    *("run", "parameters", "steps", "tokens", "seconds", "tokens_per_second", "model_flops_utilization", "validation")
+    *("run", "parameters", "steps", "tokens", "seconds", "tokens_per_second", "model_flops_utilization", "validation"),
+    *("stopped_early", "model_step"),
 ]
 
 
@@ -68,6 +70,10 @@ BAD_INPUT = {
     "count": (["zh.txt", "--size", "big"], "'big' is not a number such as 5M"),
     "whole number": (["zh.txt", "--layers", "x"], "layers"),
     "range": (["zh.txt", "--dropout", "1.5"], "dropout"),
+    "tracker": (["zh.txt", "--track", "wandb,tensorbord"], "'tensorbord'; did you mean 'tensorboard'?"),
+    "label smoothing": (["zh.txt", "--label-smoothing", "1"], "label_smoothing"),
+    "l1": (["zh.txt", "--l1", "-0.1"], "l1"),
+    "patience": (["zh.txt", "--patience", "0"], "patience"),
     "seed too large": (["zh.txt", "--seed", "99999999999999999999"], "seed"),
     "choice": (["zh.txt", "--architecture", "gpt3"], "'gpt2' or 'lstm'"),
     "unknown flag": (["zh.txt", "--layer", "2"], "'--layer'; did you mean '--layers'?"),
@@ -142,6 +148,28 @@ def test_json_is_the_last_line(xinye, workplace):
     assert (result["run"], result["steps"], result["tokens"]) == ("my [run]", 2, 2 * 4 * 32)
     assert outcome.out.count("\n") == 1
     assert "xinye generate my [run]" in outcome.err
+
+
+def test_a_tracker_that_fails_is_a_warning(xinye, workplace, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    outcome = xinye("pretrain", "zh.txt", "-o", "run", "--steps", "2", "--track", "mlflow", "--track", "mlflow", *TINY)
+    assert outcome.code == 0
+    warnings = [line for line in outcome.err.splitlines() if line.startswith("--track")]
+    assert warnings == ['--track mlflow: it needs mlflow: pip install "xinye[mlflow]"; training goes on without it']
+
+
+def test_a_run_stopped_early_says_so(xinye, workplace, monkeypatch):
+    following = iter([2.0, 3.0, 2.0, 2.0])
+    monkeypatch.setattr(recipe, "evaluate", lambda *_: {"loss": 1.0, "bits_per_byte": next(following)})
+    arguments = ["--steps", "9", "--evaluations", "9", "--patience", "1", "--label-smoothing", "0.1"]
+    outcome = xinye("pretrain", "zh.txt", "-o", "run", "--json", *arguments, *TINY)
+    assert outcome.code == 0
+    result = json.loads(outcome.out)
+    assert (result["stopped_early"], result["steps"], result["model_step"]) == (True, 2, 1)
+    says = "stopped early after step 2: no evaluation since step 1 was better; the model is that of step 1"
+    assert says in outcome.err and "patience" in outcome.err and "label_smoothing" in outcome.err
+    assert "l1 " not in outcome.err  # what was not given is no row of the plan
+    assert says in xinye("pretrain", "-o", "run", "--resume").err
 
 
 def test_dry_run_writes_nothing(xinye, workplace):

@@ -1,11 +1,13 @@
-"""`xinye tokenizer train` as a person meets it."""
+"""`xinye tokenizer train` and `eval` as a person meets them."""
 
 import json
 from pathlib import Path
 
 import pytest
+import tokenizers
 
 from conftest import contents
+from xinye.data.stories import stories
 from xinye.data.tokenizer import Tokenizer
 
 
@@ -72,3 +74,89 @@ def test_unknown_verb(xinye):
     outcome = xinye("tokenizer", "trian")
     assert outcome.code == 2 and "did you mean 'train'?" in outcome.complaint
     assert "train  " in xinye("tokenizer").out
+
+
+# -- eval ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def compared(workplace):
+    """A tokenizer of ours, one in GPT-2's two files, one of another make as a file, and both texts."""
+    Tokenizer.train(stories(200, "zh"), "bpe", 600).save("ours")
+    Path("gpt2").mkdir()
+    model = json.loads(Tokenizer.train(stories(200, "en"), "bpe", 600).backend.to_str())["model"]
+    Path("gpt2/encoder.json").write_text(json.dumps(model["vocab"]), "utf-8")
+    Path("gpt2/vocab.bpe").write_text("#version: 0.2\n" + "\n".join(map(" ".join, model["merges"])), "utf-8")
+    foreign = tokenizers.Tokenizer(tokenizers.models.WordLevel({"<unk>": 0, "the": 1}, unk_token="<unk>"))
+    foreign.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    foreign.save("words.json")
+    return ["ours", "gpt2", "words.json", "zh.txt", "en.txt"]
+
+
+def test_tokenizers_side_by_side(xinye, compared):
+    outcome = xinye("tokenizer", "eval", *compared, "--json", "--plot", "chart.svg")
+    assert outcome.code == 0, outcome.err
+    result = json.loads(outcome.out.splitlines()[-1])
+    assert list(result) == ["text", "tokenizers", "verdict"] and result["text"]["files"] == 2
+    figures = {each.pop("tokenizer"): each for each in result["tokenizers"]}
+    ours, gpt2, words = (figures[name] for name in ("ours", "gpt2", "words"))
+    assert ours["vocab_size"] == 600 and ours["texts_changed"] == gpt2["texts_changed"] == 0
+    assert ours["bytes_per_token_chinese"] > 2 * gpt2["bytes_per_token_chinese"]
+    assert gpt2["bytes_per_token_english"] > 2 * ours["bytes_per_token_english"]
+    assert gpt2["characters_split"] > 0.2 > 0.05 > ours["characters_split"]
+    assert words["characters_unknown"] > 0.8 and words["texts_changed"] == 1
+    assert result["verdict"].startswith("gpt2 needs the fewest tokens")  # not words, which knows next to nothing
+    assert "In the Chinese part ours is better" in result["verdict"]
+    svg = Path("chart.svg").read_text("utf-8")
+    assert svg.startswith("<svg") and "gpt2 (600)" in svg and "Chinese" in svg
+
+
+def test_the_table_fits_a_terminal(xinye, compared):
+    outcome = xinye("tokenizer", "eval", *compared)
+    assert outcome.code == 0 and max(map(len, outcome.out.splitlines())) <= 80
+    assert "tokens/" in outcome.out and "words does not know" in outcome.out and "one thread" in outcome.out
+
+
+def test_one_tokenizer_on_one_language(xinye, compared):
+    outcome = xinye("tokenizer", "eval", "ours/tokenizer.json", "zh.txt", "--json", "--plot", "chart.svg")
+    result = json.loads(outcome.out.splitlines()[-1])
+    (figures,) = result["tokenizers"]
+    assert figures["tokenizer"] == "ours" and figures["bytes_per_token_english"] is None
+    assert result["verdict"].startswith("A token of ours holds")
+
+
+def test_a_hub_name_that_is_cached(xinye, compared, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    snapshot = tmp_path / "hub" / "models--maker--model" / "snapshots" / "main"
+    snapshot.mkdir(parents=True)
+    (snapshot / "tokenizer.json").write_bytes(Path("ours/tokenizer.json").read_bytes())
+    result = json.loads(xinye("tokenizer", "eval", "maker/model", "zh.txt", "--json").out)
+    assert [each["tokenizer"] for each in result["tokenizers"]] == ["model"]
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (["zh.txt"], "name at least one tokenizer"),
+        (["ours"], "name the text"),
+        ([], "DIR|FILES"),
+        (["ours", "missing.txt"], "missing.txt: no such file"),
+        (["maker/model", "ours", "zh.txt"], "maker/model: no such file"),
+        (["小说", "ours", "zh.txt"], "小说: no such file"),
+        (["ours", "empty.txt"], "empty.txt: there is no text"),
+        (["damaged", "zh.txt"], "tokenizer.json: not a tokenizer"),
+        (["pieces", "zh.txt"], "pieces: no tokenizer.json there"),
+        (["odd", "zh.txt"], "not a byte-level vocabulary"),
+        (["ours", "zh.txt", "--plot", "chart.png"], "let its name end in .svg"),
+        (["ours", "zh.txt", "--plot", "none/chart.svg"], "there is no folder none"),
+        (["ours", "zh.txt", "--fild", "text"], "did you mean '--field'?"),
+    ],
+)
+def test_wrong_use_of_eval_is_one_line(xinye, compared, workplace, arguments, says):
+    for name in ("damaged/tokenizer.json", "pieces/tokenizer.model", "empty.txt", "odd/vocab.json", "odd/merges.txt"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text('{"叶": 0}' if name.endswith("vocab.json") else "", "utf-8")
+    before = contents(workplace)
+    outcome = xinye("tokenizer", "eval", *arguments)
+    assert outcome.code == 2 and says in outcome.complaint
+    assert contents(workplace) == before

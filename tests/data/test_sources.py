@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xinye.data import sources
-from xinye.data.sources import Piece, detect_encoding, find_files, fingerprint, read_pieces
+from xinye.data.sources import Piece, detect_encoding, find_files, fingerprint, line_ends, read_pieces
 from xinye.errors import XinyeError
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
@@ -280,11 +280,76 @@ def test_the_column_of_text_is_found(tmp_path: Path, record: dict[str, object], 
         ("a.jsonl", "5", "a.jsonl, line 1: the record is not text but '5'"),
         ("a.csv", "text,label\na,1\nb,c,2\n", "a.csv, line 3: 3 columns, the header line has 2"),
         ("a.csv", 'text,label\na,1\n"b,2\nc,3\n', "a.csv, line 3: not a valid row (unexpected end of data)"),
-        ("a.docx", "x", "a.docx: files of this kind cannot be read; accepted: .txt .md .text .jsonl"),
+        ("a.docx", "x", "a.docx: files of this kind cannot be read; accepted: .txt .md .text .raw .jsonl"),
     ],
 )  # fmt: skip
 def test_errors_say_where(tmp_path: Path, name: str, content: str, message: str) -> None:
     assert message in error(write(tmp_path / name, content))
+
+
+def bad(path: Path, **options: str) -> tuple[list[str], list[tuple[int, str]]]:
+    """The texts and the bad records of a file that is read to its end."""
+    problems: list[tuple[int, str]] = []
+    pieces = read_pieces([path], **options, on_bad=lambda where, line, problem: problems.append((line, problem)))
+    return [piece.text for piece in pieces], problems
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "good", "lines"),
+    [
+        ("a.jsonl", '"a"\n{\n"b"\n{"x"\n5\n"c"', "abc", [2, 4, 5]),
+        ("a.jsonl", '{"text": "a"}\n{"title": "x"}\n{"text": 1}\n{"text": "b"}', "ab", [2, 3]),
+        ("a.csv", 'text,n\na,1\nx,2,3\n\ny\nb,2\n"x"y,3\nc,4\n', "abc", [3, 5, 7]),
+        ("a.csv", 'text,n\na,1\nb,2\n"never closed,3\nc,4\nd,5,6\ne,7\n', "abce", [4, 6]),
+        ("a.tsv", "text\tn\na\t1\nx\nb\t2\n", "ab", [3]),
+        ("a.json", '[\n  {"text": "a"},\n  {"text": x},\n  {"text": "b"}},\n  {"text": "c"}\n]', "abc", [3, 4]),
+        ("a.json", '[\n {\n  "text": "a"\n },\n {\n  "text" "x"\n },\n {\n  "text": "b"\n }\n]', "ab", [6]),
+        ("a.json", '{"text": "a"}\n{"text: "x"}\n{"text": "b"}\n', "ab", [2]),
+        ("a.json", '[{"text": "a"},\n{"text": "b"},\n{"text": "x', "ab", [3]),
+        ("a.json", '["a",\n', "a", [2]),
+        ("a.json", '["a"]\n["b"]', "a", [1]),
+    ],
+)
+@pytest.mark.parametrize("block", [7, 1 << 20])
+def test_reading_goes_on_behind_bad_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str, good: str, lines: list[int], block: int
+) -> None:
+    monkeypatch.setattr(sources, "BLOCK_BYTES", block)
+    path = write(tmp_path / name, content)
+    kept, problems = bad(path)
+    assert (kept, [line for line, _ in problems]) == (list(good), lines)
+    line, problem = problems[0]
+    assert error(path) == f"{path}, line {line}: {problem}"  # what is raised where nobody asks for them
+
+
+def test_a_whole_file_that_is_bad_still_raises(tmp_path: Path) -> None:
+    for name, content in {
+        "a.txt": b"%PDF-1.7",
+        "b.jsonl": "新叶".encode() * 20 + b"\xff",
+        "c.csv": b"PK\x03\x04",
+    }.items():
+        with pytest.raises(XinyeError):
+            bad(write(tmp_path / name, content))
+
+
+def test_the_column_taken_is_told(tmp_path: Path) -> None:
+    taken: list[str] = []
+    for name, content in {
+        "a.csv": "id,评论\n1,很好\n",
+        "b.jsonl": '{"text": "a"}',
+        "c.txt": "a",
+        "d.jsonl": '"a"',
+    }.items():
+        list(read_pieces([write(tmp_path / name, content)], on_field=taken.append))
+    assert taken == ["评论", "text"]
+
+
+@pytest.mark.parametrize("block", [3, 1 << 20])
+def test_line_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(sources, "PIECE_CHARACTERS", block)
+    for encoding in ("utf-8", "gb18030", "utf-16"):
+        path = write(tmp_path / "a.txt.gz", "春天\r\n来了\r\r\n叶\n\n子\r".encode(encoding))
+        assert line_ends(path, encoding) == {"CRLF": 2, "CR": 2, "LF": 2}
 
 
 def test_a_wrong_field_names_the_nearest(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from xinye.data.batches import Batch, Windows
 from xinye.data.tokenizer import Tokenizer
-from xinye.evaluation.bits_per_byte import evaluate, losses_by_position
+from xinye.evaluation.bits_per_byte import evaluate
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 
@@ -56,14 +56,3 @@ def test_of_no_text_there_is_nothing_to_tell() -> None:
     assert evaluate(new_model(), batches, TOKENIZER.token_lengths) == {
         "loss": 0, "bits_per_byte": 0, "tokens": 0, "bytes": 0
     }  # fmt: skip
-
-
-def test_losses_by_position_add_up_to_the_loss() -> None:
-    model = new_model()
-    buckets = losses_by_position(model, WINDOWS.in_order(4))
-    figures = evaluate(model, WINDOWS.in_order(4), TOKENIZER.token_lengths)
-    assert sum(bucket["tokens"] for bucket in buckets) == figures["tokens"]
-    mean = sum(bucket["loss"] * bucket["tokens"] for bucket in buckets) / figures["tokens"]
-    assert mean == pytest.approx(figures["loss"], rel=1e-4)
-    assert [(bucket["from"], bucket["to"]) for bucket in buckets] == [(0, 1), (1, 2), (2, 4), (4, 8), (8, 16)]
-    assert buckets[0]["tokens"] >= len(TEXTS)  # every document has a first token

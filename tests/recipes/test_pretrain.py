@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from xinye import machine
 from xinye.checkpoints.huggingface import load_model
 from xinye.checkpoints.store import checkpoints
 from xinye.errors import XinyeError
 from xinye.recipes import pretrain as recipe
+from xinye.recipes.plan import Plan
 from xinye.recipes.pretrain import Run, pretrain
 from xinye.recipes.settings import PretrainSettings
+from xinye.recipes.text import prepare_text, validation_windows
 from xinye.recipes.watcher import Watcher
 from xinye.training.loop import Step
 
@@ -103,7 +106,8 @@ def test_resumed_after_a_kill_bitwise(workplace):
     assert same_weights(workplace / "whole", workplace / "part")
     logs = [lines(workplace / name) for name in ("whole", "part")]
     for record in (*logs[0], *logs[1]):
-        del record["seconds"]
+        for name in [name for name in record if name.endswith("seconds")]:
+            del record[name]
     assert logs[0] == logs[1], "the steps taken twice are noted once"
 
 
@@ -113,6 +117,78 @@ def test_the_best_checkpoint_stays(workplace, monkeypatch):
     monkeypatch.setattr(recipe, "evaluate", figures)
     run_of(workplace, evaluations=6)
     assert [path.name[-1] for path in checkpoints(workplace / "run")] == ["1", "5", "6"]
+
+
+def scores(monkeypatch: pytest.MonkeyPatch, *bits_per_byte: float) -> None:
+    """Evaluations give these figures, one after the other."""
+    following = iter(bits_per_byte)
+    monkeypatch.setattr(recipe, "evaluate", lambda *_: {"loss": 1.0, "bits_per_byte": next(following)})
+
+
+def test_patience_ends_a_run_with_its_best_model(workplace, monkeypatch):
+    scores(monkeypatch, 3.0, 2.0, 2.5, 1.9, 1.9, 2.1, 1.5)
+    run = run_of(workplace, steps=12, evaluations=12, patience=2)
+    assert (run.stopped_early, run.steps, run.model_step) == (True, 6, 4)
+    assert run.validation["bits_per_byte"] == 1.5, "the figures are those of another evaluation, of the best model"
+    assert [path.name[-1] for path in checkpoints(workplace / "run")] == ["4", "5", "6"]
+    best, last = (workplace / "run/training/checkpoints" / f"step-0000000{step}/model.safetensors" for step in (4, 6))
+    assert (workplace / "run/model.safetensors").read_bytes() == best.read_bytes() != last.read_bytes()
+
+
+def test_resuming_a_run_stopped_early_takes_no_step(workplace, monkeypatch):
+    scores(monkeypatch, 2.0, 3.0, 2.0, 2.0)
+    run = run_of(workplace, steps=12, evaluations=12, patience=1)
+    before = (workplace / "run/model.safetensors").read_bytes()
+    again = resume(workplace / "run")
+    assert (again.stopped_early, again.steps, again.model_step) == (True, 2, 1)
+    assert again.validation == run.validation and (workplace / "run/model.safetensors").read_bytes() == before
+
+
+def test_patience_counts_on_after_a_resume(workplace, monkeypatch):
+    scores(monkeypatch, 2.0, 3.0, 3.0, 2.0)
+    part = pretrain(settings(workplace, steps=12, evaluations=6, patience=2), Interrupting(after=5))
+    assert part is not None and not part.stopped_early
+    end = resume(workplace / "run")
+    assert (end.stopped_early, end.steps, end.model_step) == (True, 6, 2)
+
+
+def test_patience_that_is_not_tried_changes_nothing(workplace):
+    run_of(workplace, "a", evaluations=3)
+    run = run_of(workplace, "b", evaluations=3, patience=3)
+    assert not run.stopped_early and run.model_step == STEPS
+    assert same_weights(workplace / "a", workplace / "b")
+
+
+def test_l1_makes_zeros(workplace):
+    run_of(workplace, "without")
+    run_of(workplace, "with", l1=0.3)
+    zeros = {}
+    for name in ("without", "with"):
+        model, _ = load_model(workplace / name)
+        zeros[name] = float((model.model.layers[0].self_attn.q_proj.weight == 0).float().mean())
+    assert zeros["without"] == 0 and zeros["with"] > 0.05
+
+
+def test_label_smoothing_is_for_training_only(workplace):
+    run = run_of(workplace, label_smoothing=0.2)
+    first = lines(workplace / "run")[0]["loss"]
+    run_of(workplace, "plain")
+    assert first != lines(workplace / "plain")[0]["loss"]
+    model, tokenizer = load_model(run.run)
+    text = prepare_text(settings(workplace), Plan(), Watcher())
+    windows = validation_windows(text.validation, STEPS * 4)[1]
+    loss = recipe.evaluate(model, text.validation.in_order(8, windows), tokenizer.token_lengths)["loss"]
+    assert run.validation["loss"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_a_tracker_is_told_what_the_metrics_hold(workplace):
+    run_of(workplace, track="tensorboard")
+    events = EventAccumulator(str(workplace / "run" / "training" / "tensorboard"))
+    events.Reload()
+    told = {each.step: each.value for each in events.Scalars("training/loss")}
+    noted = {line["step"]: line["loss"] for line in lines(workplace / "run") if line["kind"] == "step"}
+    assert told == {step: pytest.approx(loss, rel=1e-6) for step, loss in noted.items()}
+    assert [each.step for each in events.Scalars("validation/bits_per_byte")] == [3, STEPS]
 
 
 def test_resuming_derives_nothing_anew(workplace, monkeypatch):
@@ -183,7 +259,8 @@ def test_metrics_hold_a_line_for_each_step(workplace):
     records = lines(workplace / "run")
     steps = [record for record in records if record["kind"] == "step"]
     assert [record["step"] for record in steps] == list(range(1, STEPS + 1))
-    assert set(steps[0]) == {"kind", "step", "loss", "gradient_norm", "rate_factor", "tokens", "seconds"}
+    parts = {"data_seconds", "forward_seconds", "backward_seconds", "optimizer_seconds"}
+    assert set(steps[0]) == {"kind", "step", "loss", "gradient_norm", "rate_factor", "tokens", "seconds"} | parts
     assert [(record["kind"], record["step"]) for record in records if record["kind"] != "step"] == [
         ("validation", 3),
         ("result", STEPS),

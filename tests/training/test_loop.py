@@ -1,6 +1,7 @@
 """A step depends on nothing but its number: not on how it is cut, nor on what this process did before."""
 
 import copy
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from xinye.data.batches import Batch, Windows
-from xinye.model.config import GPTConfig
+from xinye.data.batches import IGNORED, Batch, Windows
+from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.gpt import GPT
+from xinye.model.lstm import LSTM
 from xinye.training.loop import Step, train
 from xinye.training.optimizers import make_optimizers
 
@@ -156,3 +158,53 @@ def test_every_optimizer_moves_at_its_own_peak_times_the_factor_of_the_step() ->
     [record] = take(model, optimizers, 4, 5)
     assert (record.step, record.rate_factor) == (5, 0.2)
     assert [optimizer.param_groups[0]["lr"] for optimizer in optimizers] == pytest.approx([4e-3, 2e-4])
+
+
+def test_a_step_tells_where_its_time_goes() -> None:
+    def slow(amount: float, result: object) -> object:
+        time.sleep(amount)
+        return result
+
+    model = new_model()
+    loss = loss_of(model)
+    [record] = train(
+        lambda batch: slow(0.01, loss(batch)), list(model.parameters()), [Recorder(model)],
+        lambda step: slow(0.03, micro_batches(3, step)), lambda step: 1.0, 0, 1,
+    )  # fmt: skip
+    parts = (record.data_seconds, record.forward_seconds, record.backward_seconds, record.optimizer_seconds)
+    assert record.data_seconds > 0.03 and record.forward_seconds > 0.02  # two micro-batches
+    assert record.seconds == pytest.approx(sum(parts)) and min(parts) > 0
+
+
+@pytest.mark.parametrize("kind", ["muon", "adamw", "sgd"])
+def test_l1_shrinks_the_matrices_by_its_rate_after_the_step(kind: str) -> None:
+    after = {}
+    for l1 in (0.0, 0.5):
+        model = new_model()
+        optimizers = make_optimizers(model, kind, 0.1, 0.1, 0.1, l1)  # type: ignore[arg-type]
+        take(model, optimizers, 1, 2)  # at half the peak rate
+        after[l1] = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    for name, plain in after[0.0].items():
+        matrix = plain.ndim == 2 and (kind != "muon" or "layers" in name)
+        expected = plain.sign() * (plain.abs() - 0.05 * 0.5).clamp(min=0) if matrix else plain
+        torch.testing.assert_close(after[0.5][name], expected, rtol=0, atol=1e-7)
+        assert bool((after[0.5][name] == 0).any()) == matrix
+
+
+@pytest.mark.parametrize("kind", ["gpt", "lstm"])
+def test_smoothed_labels_are_a_sum_over_counted_targets(kind: str) -> None:
+    model: GPT | LSTM = new_model()
+    if kind == "lstm":
+        model = LSTM(LSTMConfig(V, 16, 1, CONTEXT))
+        model.initialize(0)
+    batch = WINDOWS.batch(0, BATCH)
+    counted = batch.targets != IGNORED
+    assert batch.documents is not None and int((~counted).sum()) > 0  # packed, and padded
+    mask = (batch.documents[:, :, None] == batch.documents[:, None, :]).tril()[:, None]
+    surprises = -model(batch.tokens, batch.positions, mask).log_softmax(-1)[counted]  # (N, V)
+    of_target = surprises.gather(1, batch.targets[counted][:, None])[:, 0]
+    expected = (0.9 * of_target + 0.1 * surprises.mean(1)).sum()
+    loss = model.loss(batch.tokens, batch.targets, batch.positions, batch.documents, label_smoothing=0.1)
+    torch.testing.assert_close(loss, expected)
+    plain = model.loss(batch.tokens, batch.targets, batch.positions, batch.documents)
+    torch.testing.assert_close(plain, of_target.sum())

@@ -18,6 +18,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.build import Config, LanguageModel, build
 from xinye.model.config import Architecture, GPTConfig, LSTMConfig
+from xinye.model.rope import RopeScaling
 
 _CLASSES = {
     "modern": ("qwen3", "Qwen3ForCausalLM"),
@@ -37,6 +38,14 @@ _GPT2_NAMES = {  # ours: theirs
     "mlp.up_proj": "mlp.c_fc",
     "mlp.down_proj": "mlp.c_proj",
 }
+_ORIGINAL = "original_max_position_embeddings"
+_ROPE_FIELDS = {  # of each type of RoPE scaling; `linear` and `dynamic` go by max_position_embeddings
+    "linear": ("factor",),
+    "dynamic": ("factor",),
+    "yarn": ("factor", _ORIGINAL, "attention_factor", "beta_fast", "beta_slow"),
+    "llama3": ("factor", _ORIGINAL, "low_freq_factor", "high_freq_factor"),
+}
+_ROPE_COMMON = ("rope_type", "type", "rope_theta", "partial_rotary_factor")
 _GPT2_MATRICES = ("attn.c_attn.weight", "c_proj.weight", "mlp.c_fc.weight")  # stored as (in, out)
 
 
@@ -87,6 +96,10 @@ def to_config_json(config: Config, tokenizer: Tokenizer | None = None) -> dict[s
         "attention_bias": config.attention_bias,
         "attention_dropout": 0.0,
     }
+    if config.rope_scaling is not None:
+        scaling = _to_rope_json(config.rope_scaling)
+        result["rope_parameters"] = {"rope_theta": config.rope_theta, **scaling}
+        result["rope_scaling"] = scaling  # transformers 4, llama.cpp, vLLM
     if config.architecture == "llama":
         return result | {"mlp_bias": config.mlp_bias}
     return result | {"use_sliding_window": False, "sliding_window": None}
@@ -131,9 +144,6 @@ def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config
             )
         refuse("hidden_act", "silu")
         rope = data.get("rope_parameters") or data.get("rope_scaling") or {}
-        kind = rope.get("rope_type", rope.get("type", "default"))
-        if kind != "default" or rope.get("partial_rotary_factor", 1.0) != 1.0:
-            raise XinyeError(f"{where}: rotary positions of type {kind!r} are not supported (only 'default')")
         if data.get("use_sliding_window") or "sliding_attention" in (data.get("layer_types") or ()):
             raise XinyeError(f"{where}: sliding-window attention is not supported")
         width, heads = data["hidden_size"], data["num_attention_heads"]
@@ -152,11 +162,36 @@ def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config
             mlp_bias=data.get("mlp_bias", False),
             norm_eps=data.get("rms_norm_eps", 1e-6),
             rope_theta=float(data.get("rope_theta") or rope.get("rope_theta") or 10_000.0),
+            rope_scaling=_from_rope_json(rope, data, where),
         )
     except KeyError as error:
         raise XinyeError(f"{where}: the key {error} is missing") from None
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise XinyeError(f"{where}: a value is not what it should be ({error})") from None
+
+
+def _to_rope_json(scaling: RopeScaling) -> dict[str, Any]:
+    values = {name: getattr(scaling, name) for name in ("rope_type", *_ROPE_FIELDS[scaling.rope_type])}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _from_rope_json(rope: dict[str, Any], data: dict[str, Any], where: str) -> RopeScaling | None:
+    """The RoPE scaling that a config names, if any; a type or field that is not known here is refused."""
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind not in ("default", *_ROPE_FIELDS) or rope.get("partial_rotary_factor", 1.0) != 1.0:
+        known = ", ".join(("default", *_ROPE_FIELDS))
+        raise XinyeError(f"{where}: rotary positions of type {kind!r} are not supported (known are {known})")
+    if kind == "default":
+        return None
+    values = {name: value for name, value in rope.items() if value is not None and name not in _ROPE_COMMON}
+    if odd := values.keys() - set(_ROPE_FIELDS[kind]):
+        raise XinyeError(f"{where}: the field {min(odd)!r} of {kind!r} rotary positions is not supported")
+    original = None
+    if _ORIGINAL in _ROPE_FIELDS[kind]:
+        within = values.pop(_ORIGINAL, data["max_position_embeddings"])
+        original = int(data.get(_ORIGINAL) or within)
+    factor = float(values.pop("factor"))
+    return RopeScaling(kind, factor, original, **{name: float(value) for name, value in values.items()})
 
 
 def to_tensors(model: LanguageModel) -> dict[str, Tensor]:

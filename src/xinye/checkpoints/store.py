@@ -102,6 +102,15 @@ def load_checkpoint(
         raise XinyeError(f"{folder}: damaged ({what}); {advice}", exit_code=1) from None
 
 
+def go_back(run: Path, model: LanguageModel, optimizers: Sequence[torch.optim.Optimizer], step: int) -> None:
+    """Put the checkpoint of an earlier step into a model and its optimizers, and make its model the run's."""
+    load_checkpoint(run, model, optimizers, step)
+    try:
+        publish(run, next(path for path in checkpoints(run) if _step(path) == step))
+    except OSError as error:
+        raise XinyeError(f"{run}: cannot save ({error}); make room and go on with --resume", exit_code=1) from error
+
+
 def clean(run: Path) -> None:
     """Remove what a kill left half written."""
     for left_over in (run / "training" / "checkpoints").glob(".*.new"):

@@ -40,16 +40,15 @@ def main(arguments: list[str]) -> int:
             duration(run["seconds"]), f"{run['validation']['loss']:.3f}", f"{run['validation']['bits_per_byte']:.3f}",
         )  # fmt: skip
     console.print(table)
-    positions = Table(box=None, padding=(0, 2, 0, 0))
-    positions.add_column("position")
+    by_context = Table(box=None, padding=(0, 2, 0, 0))
+    by_context.add_column("tokens of context", justify="right")
     for run in result["runs"]:
-        positions.add_column(run["architecture"], justify="right")
-    for buckets in zip(*(run["loss_by_position"] for run in result["runs"]), strict=True):
-        first, last = buckets[0]["from"] + 1, buckets[0]["to"]
-        where = f"{first}" if first == last else f"{first}–{last}"
-        positions.add_row(where, *(f"{bucket['loss']:.3f}" for bucket in buckets))
-    console.print("\nloss by position in the window", style="bold")
-    console.print(positions)
+        by_context.add_column(run["architecture"], justify="right")
+    for rows in zip(*(run["by_position"] for run in result["runs"]), strict=True):
+        by_context.add_row(f"{rows[0]['context']:,}", *(f"{row['bits_per_byte']:.3f}" for row in rows))
+    if by_context.row_count:
+        console.print("\nbits per byte of the same tokens, by how much is seen before them", style="bold")
+        console.print(by_context)
     console.print()
     for sentence in explain(result["runs"]):
         console.print(sentence, soft_wrap=not console.is_terminal)

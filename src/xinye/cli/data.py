@@ -1,6 +1,9 @@
 """`xinye data check` and `xinye data collect`"""
 
-from xinye.cli.arguments import run_group
+from xinye.cli.arguments import Parser, run_group
+from xinye.errors import XinyeError
+
+SHOWN = 10  # skipped files
 
 
 def main(arguments: list[str]) -> int:
@@ -12,8 +15,88 @@ def main(arguments: list[str]) -> int:
 
 
 def check(arguments: list[str]) -> int:
-    raise NotImplementedError
+    parser = Parser(
+        "data check",
+        "What is in text files and what is wrong with them, by file and line. Changes nothing; the exit code is 0 also "
+        "where\nproblems were found, and 2 where no file has text that can be read.",
+        "xinye data check novels/ reviews.csv --field review",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILES", help="files, folders or globs of text")
+    parser.add_argument("--field", default=None, metavar="NAME", help="the column or key that holds the text")
+    parser.add_argument(
+        "--document-separator",
+        default=None,
+        metavar="TEXT",
+        help=r"what stands between documents of a text file: '\n\n'",
+    )
+    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
+    values = parser.values(arguments)
+
+    from xinye.cli.data_check import show
+    from xinye.cli.output import console, print_json
+    from xinye.recipes import check_data
+
+    with console.status("reading …") as status:
+        report = check_data.check(
+            values["files"], values["field"], values["document_separator"],
+            lambda characters: status.update(f"{characters / 1e6:,.0f} million characters …"),
+        )  # fmt: skip
+    if values["json"]:
+        print_json(report)
+    else:
+        show(report)
+    return 0
 
 
 def collect(arguments: list[str]) -> int:
-    raise NotImplementedError
+    parser = Parser(
+        "data collect",
+        "Collect documents from MediaWiki dumps, HTML, EPUB, PDF, Markdown, mbox, RSS and Atom, and text, into JSON\n"
+        "lines to train on: main text only, clean, each document once. Nothing is fetched but a hub data set.",
+        "xinye data collect zhwiki.xml.bz2 books/ pages/ -o corpus.jsonl\n"
+        "  xinye data collect hub:wikimedia/wikipedia:20231101.zh --limit 10000 -o wikipedia.jsonl",
+    )
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="files, folders, hub:OWNER/NAME[:CONFIG]")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the file to write, FILE.jsonl")
+    parser.add_argument("--limit", type=int, metavar="N", help="stop after N documents")
+    parser.add_argument("--split", metavar="NAME", help="of hub data sets (train)")
+    parser.add_argument("--field", metavar="NAME", help="the column of hub data sets that holds the text")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE")
+    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
+    values = parser.values(arguments)
+    as_json = values.pop("json")
+    if values.get("limit", 1) < 1:
+        raise XinyeError("--limit: collect at least 1 document")
+
+    from rich.text import Text
+
+    from xinye.cli.output import console, print_json
+    from xinye.recipes.collect import collect
+
+    with console.status("reading …") as status:
+
+        def show(source: str, share: float, documents: int) -> None:
+            part = f"{share:4.0%}  " if share else ""
+            status.update(Text(f"{part}{documents:,} documents  {source}", style="dim", overflow="ellipsis"))
+
+        result = collect(**values, on_progress=show)
+
+    def counts(numbers: dict[str, int]) -> str:
+        return ", ".join(f"{number:,} {name}" for name, number in numbers.items())
+
+    plural = "s" * (result["documents"] != 1)
+    console.print(
+        f"{result['documents']:,} document{plural} ({counts(result['by_format'])}), "
+        f"{result['characters']:,} characters, in {result['output']}",
+        soft_wrap=True,
+    )
+    for what, numbers in (("left out", result["dropped"]), ("files of other kinds", result["ignored"])):
+        if numbers:
+            console.print(f"{what}: {counts(numbers)}", soft_wrap=True)
+    for skip in result["skipped"][:SHOWN]:
+        console.print(f"skipped {skip['file']}: {skip['reason']}", soft_wrap=True)
+    if len(result["skipped"]) > SHOWN:
+        console.print(f"skipped {len(result['skipped']) - SHOWN:,} more files; --json lists them")
+    if as_json:
+        print_json(result)
+    return 0

@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import time
 
 from xinye.errors import XinyeError, did_you_mean
 
@@ -19,6 +20,7 @@ VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "plan": ("xinye.cli.plan", "which size is best for a text in a given time"),
     "runs": ("xinye.cli.runs", "list, show, compare and clean runs"),
 }
+GROUPS = ("data", "tokenizer", "runs")  # their verbs are two words
 FIRST = ("demo", "pretrain", "generate")
 
 
@@ -36,7 +38,7 @@ def help_text() -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns its exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    """Run one command; returns its exit code: 0 done, 1 failed, 2 wrong use, 128 and a signal's number."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(help_text())
@@ -53,7 +55,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return importlib.import_module(VERBS[verb][0]).main(rest)
     except XinyeError as error:
-        print(f"xinye {verb}: {str(error).removeprefix(f'{verb}: ')}", file=sys.stderr)
+        if os.environ.get("RANK", "0") != "0":
+            time.sleep(10)  # the first of several processes tells; when it has, the launcher ends the others
+            return error.exit_code
+        name = f"{verb} {rest[0]}" if rest and not rest[0].startswith("-") and verb in GROUPS else verb
+        print(f"xinye {name}: {str(error).removeprefix(f'{verb}: ')}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # the reader, such as `head`, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,20 +1,25 @@
 """What a person sees of long work: on a terminal a live line, elsewhere a few plain ones. All on standard error."""
 
 import json
+import os
 import time
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from xinye.recipes.plan import Plan
 from xinye.recipes.watcher import Watcher
-from xinye.training.loop import Step
 
-console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+if TYPE_CHECKING:  # both bring torch, which listing runs can do without
+    from xinye.recipes.plan import Plan
+    from xinye.training.loop import Step
+
+FIRST = os.environ.get("RANK", "0") == "0"  # of several processes that train together, one talks
+console = Console(stderr=True, highlight=False, markup=False, emoji=False, quiet=not FIRST)
+answer = Console(highlight=False, markup=False, emoji=False)  # what was asked for: standard output
 
 
 def print_json(data: dict[str, Any]) -> None:
@@ -55,11 +60,18 @@ class Display(Watcher):
         else:
             console.print(text)
 
+    def warn(self, text: str) -> None:
+        console.print(Text(text, style="yellow"), soft_wrap=True)
+
     def prepared(self, characters: int) -> None:
         if console.is_terminal:
             self.live.update(Text(f"tokenizing … {characters / 1e6:,.1f} M characters", style="dim"))
 
-    def plan(self, plan: Plan) -> None:
+    def scored(self, tokens: int, total: int) -> None:
+        if console.is_terminal:
+            self.live.update(Text(f"scoring … {tokens:,} of {total:,} tokens", style="dim"))
+
+    def plan(self, plan: "Plan") -> None:
         self.planned = plan.values
         self.losses, self.seconds, self.begin = [], [], time.monotonic()
         if not self.show_plan:
@@ -72,7 +84,7 @@ class Display(Watcher):
             table.add_row(*row)
         console.print(table)
 
-    def step(self, step: Step, steps: int) -> None:
+    def step(self, step: "Step", steps: int) -> None:
         self.losses = [*self.losses[-49:], step.loss]
         self.seconds = [*self.seconds[-49:], step.seconds]
         if not console.is_terminal:

@@ -22,19 +22,29 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument("--resume", action="store_true", help="go on with the run in -o")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in -o")
+    parser.add_argument("--processes", type=int, metavar="N", help="train in this many processes on this machine")
     parser.add_argument("--folds", type=int, metavar="K", help="cross-validation: a run for each of K parts")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.add_fields(PretrainSettings, {"output": "-o"}, positional=("files",))
     values = parser.values(arguments)
     options = {name: values.pop(name, False) for name in ("dry_run", "resume", "overwrite", "json", "folds")}
+    count = values.pop("processes", 1)
+    if count < 1:
+        raise XinyeError(f"--processes {count}: give at least 1")
     if options["resume"] and options["overwrite"]:
         raise XinyeError("--resume goes on with a run and --overwrite replaces it: give one of them")
     settings = make_settings(values, options["resume"])
+    if count > 1 and options["folds"] is not False:
+        raise XinyeError("--folds trains one run after the other: leave --processes out")
+    if count > 1 and not options["dry_run"]:
+        from xinye.training.distributed import launch
+
+        return launch(count, ["pretrain", *without_flag(arguments, "--processes")])
 
     if options["folds"] is not False:
         return _folds(settings, **options)
 
-    from xinye.cli.output import Display, console, duration, print_json
+    from xinye.cli.output import FIRST, Display, console, duration, print_json
     from xinye.recipes.pretrain import pretrain
 
     with Display() as display:
@@ -49,20 +59,37 @@ def main(arguments: list[str]) -> int:
         if options["json"]:
             print_json({"dry_run": True, "plan": display.planned})
         return 0
+    if not FIRST:
+        return 128 + run.interrupted if run.interrupted else 0
     if run.interrupted:
         console.print(
             f"stopped after step {run.steps:,}; go on with: xinye pretrain -o {run.run} --resume", soft_wrap=True
         )
     else:
+        if run.stopped_early:
+            console.print(
+                f"stopped early after step {run.steps:,}: no evaluation since step {run.model_step:,} was better; "
+                f"the model is that of step {run.model_step:,}",
+                soft_wrap=True,
+            )
         console.print(
             f"\n{run.parameters:,} parameters, {run.tokens:,} tokens in {duration(run.seconds)}: "
             f"{run.validation['bits_per_byte']:.3f} bits per byte\n"
-            f'the run lies in {run.run}; write with it: xinye generate {run.run} "…"',
+            f"the run lies in {run.run}, its report in {run.run}/report.html; "
+            f'write with it: xinye generate {run.run} "…"',
             soft_wrap=True,
         )
     if options["json"]:
         print_json({name: value for name, value in asdict(run).items() if name != "interrupted"})
-    return 130 if run.interrupted else 0
+    return 128 + run.interrupted if run.interrupted else 0
+
+
+def without_flag(arguments: list[str], flag: str) -> list[str]:
+    """The arguments without a flag and its value."""
+    if flag in arguments:
+        place = arguments.index(flag)
+        return arguments[:place] + arguments[place + 2 :]
+    return [argument for argument in arguments if not argument.startswith(f"{flag}=")]
 
 
 def make_settings(values: dict[str, Any], resume: bool) -> PretrainSettings:
@@ -71,8 +98,8 @@ def make_settings(values: dict[str, Any], resume: bool) -> PretrainSettings:
     if not values.get("files"):
         values.pop("files", None)
     if resume:
-        if set(values) - {"output"} or config:
-            odd = next(iter(set(values) - {"output"}), "config")
+        odd = next(iter(set(values) - {"output", "micro_batch_size"}), "config" if config else None)
+        if odd:
             raise XinyeError(f"--resume goes on with the settings of the run: {odd} cannot be given with it")
         if "output" not in values:
             raise XinyeError("--resume needs the run's folder: -o runs/…")

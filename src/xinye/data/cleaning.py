@@ -140,10 +140,16 @@ def _near_duplicates(threshold: float) -> Callable[[str], bool]:
 
 
 def _shingle_hashes(text: str) -> list[int]:
-    """A 32-bit hash of each different run of five characters, without a Python loop over them."""
-    codes = numpy.frombuffer(text.encode("utf-32-le"), dtype="<u4").astype(numpy.uint64)
+    """A 32-bit hash of each different run of five characters."""
+    codes = numpy.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+    distinct: list[int] = numpy.unique(shingle_hashes(codes) >> numpy.uint64(32)).tolist()
+    return distinct
+
+
+def shingle_hashes(codes: numpy.ndarray) -> numpy.ndarray:
+    """A 64-bit hash of each run of five code points, (N,) to (N - 4,), without a Python loop over them."""
+    codes = codes.astype(numpy.uint64)
     hashes = numpy.zeros(max(0, len(codes) - SHINGLE + 1), dtype=numpy.uint64)
     for offset in range(SHINGLE if len(hashes) else 0):
         hashes = hashes * numpy.uint64(0x9E3779B97F4A7C15) + codes[offset : offset + len(hashes)]
-    distinct: list[int] = numpy.unique(hashes >> numpy.uint64(32)).tolist()
-    return distinct
+    return hashes

@@ -17,7 +17,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -29,7 +29,7 @@ from xinye.errors import XinyeError
 BLOCK_BYTES = 1 << 20
 PIECE_CHARACTERS = 1_000_000
 HEAD_RECORDS = 100  # records looked at to find the column of text
-PLAIN_SUFFIXES = (".txt", ".md", ".text")
+PLAIN_SUFFIXES = (".txt", ".md", ".text", ".raw")
 SUFFIXES = (*PLAIN_SUFFIXES, ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 ACCEPTED = f"accepted: {' '.join(SUFFIXES)}, each but .parquet also with .gz"
 FIELD_NAMES = ["text", "content", "paragraphs", "body", "story", "review", "document", "article", "sentence"]
@@ -57,7 +57,7 @@ BINARY_FORMATS = {
     b"\xfd7zXZ": "xz data",
 }
 # Real Chinese of any age consists of these for 13 to 35 %, text decoded wrongly for less than 1 %.
-_COMMON_CHINESE = re.compile(
+COMMON_CHINESE = re.compile(
     "[的一是不了在人有我他这這个個们們中来來上大为為和国國地到以说說时時要就出会會也你对對生能而子那得于着下自之，。、！？：；「」“”《》]"
 )
 _WRITTEN = re.compile(r"[\t\n\r -~\xa0-\u052f\u2010-\u2040\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff00-\uffef]")
@@ -77,6 +77,14 @@ class Piece:
     text: str
     source: str
     first: bool = True  # it starts a document
+
+
+def refuse(path: Path, line: int, problem: str) -> None:
+    """What becomes of a bad record where the caller does not say otherwise."""
+    raise XinyeError(f"{path}, line {line}: {problem}") from None
+
+
+OnBad = Callable[[Path, int, str], None]
 
 
 def find_files(patterns: Sequence[str | Path]) -> list[Path]:
@@ -118,7 +126,11 @@ def fingerprint(files: Sequence[Path]) -> str:
 
 
 def read_pieces(
-    files: Sequence[Path], field: str | None = None, document_separator: str | None = None
+    files: Sequence[Path],
+    field: str | None = None,
+    document_separator: str | None = None,
+    on_bad: OnBad = refuse,
+    on_field: Callable[[str], None] = lambda field: None,
 ) -> Iterator[Piece]:
     r"""The documents in the files, in order, with "\n" as the only line end.
 
@@ -127,7 +139,9 @@ def read_pieces(
     is a document: a string, or an object or row whose `field` holds a string or a list of strings (lines). Without
     `field` the column is found by its name or its length. Empty files, records and parts give nothing.
 
-    Raises XinyeError, when it gets there, for whatever cannot be read exactly, with file and line or byte.
+    Raises XinyeError, when it gets there, for whatever cannot be read exactly, with file and line or byte. With
+    `on_bad` a bad record is given to it instead (file, line, what is wrong), and reading goes on behind it; files that
+    are bad as a whole still raise. `on_field` is told the column that is taken for the text.
 
     >>> "\n".join(piece.text for piece in read_pieces(find_files(["reviews.csv"]), field="评论"))  # doctest: +SKIP
     """
@@ -138,16 +152,18 @@ def read_pieces(
         suffix = _suffix(path)
         if suffix in PLAIN_SUFFIXES:
             yield from _plain_pieces(path, separator)
-        elif suffix == ".parquet":
-            yield from _record_pieces(path, _parquet_records(path, field), field)
+            continue
+        if suffix == ".parquet":
+            records = _parquet_records(path, field)
         elif suffix in (".csv", ".tsv"):
-            yield from _record_pieces(path, _table_records(path, "," if suffix == ".csv" else "\t"), field)
+            records = _table_records(path, "," if suffix == ".csv" else "\t", on_bad)
         elif suffix == ".json":
-            yield from _record_pieces(path, _json_records(path), field)
+            records = _json_records(path, on_bad)
         elif suffix in SUFFIXES:
-            yield from _record_pieces(path, _json_lines(path), field)
+            records = _json_lines(path, on_bad)
         else:
             raise XinyeError(f"{path}: files of this kind cannot be read; {ACCEPTED}")
+        yield from _record_pieces(path, records, field, on_bad, on_field)
 
 
 def detect_encoding(path: Path) -> str:
@@ -177,7 +193,7 @@ def detect_encoding(path: Path) -> str:
         raise XinyeError(f"{place} {encoding.removesuffix('-sig').upper()}, as the file begins; convert it to UTF-8")
     with _open_bytes(path) as file:
         file.seek(max(0, offset - 32768))
-        older = _older_encoding(file.read(min(offset, 32768)), file.read(32768))
+        older = older_encoding(file.read(min(offset, 32768)), file.read(32768))
     if not older:
         problem = "no other encoding fits"
     elif misfit := _first_misfit(path, older):
@@ -187,6 +203,18 @@ def detect_encoding(path: Path) -> str:
     raise XinyeError(f"{place} UTF-8, and {problem}; convert the file to UTF-8")
 
 
+def line_ends(path: Path, encoding: str) -> Counter[str]:
+    """How often lines end with "CRLF", "LF" and "CR"."""
+    counts: Counter[str] = Counter()
+    with io.TextIOWrapper(_open_bytes(path), encoding, newline="") as file:
+        for block in iter(partial(file.read, PIECE_CHARACTERS), ""):
+            while block[-1] == "\r" and (more := file.read(1)):
+                block += more
+            both = block.count("\r\n")
+            counts.update(CRLF=both, LF=block.count("\n") - both, CR=block.count("\r") - both)
+    return +counts
+
+
 def _wide_encoding(sample: bytes) -> str | None:
     """UTF-16 or UTF-32 without a mark: the one in which text with zero bytes holds ASCII or everyday Chinese."""
     for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
@@ -194,13 +222,13 @@ def _wide_encoding(sample: bytes) -> str | None:
             text = codecs.getincrementaldecoder(encoding)().decode(sample)
         except UnicodeDecodeError:
             continue
-        usual = len(re.findall(r"[\t\n\r -~]", text)) + len(_COMMON_CHINESE.findall(text))
+        usual = len(re.findall(r"[\t\n\r -~]", text)) + len(COMMON_CHINESE.findall(text))
         if usual > len(text) / 10 and len(_WRITTEN.findall(text)) > len(text) * 0.9:
             return encoding
     return None
 
 
-def _older_encoding(before: bytes, after: bytes) -> str | None:
+def older_encoding(before: bytes, after: bytes) -> str | None:
     """The encoding other than Unicode of the text around the first byte that is not UTF-8, as far as that is sure."""
     sample = before + after
     as_unicode = "".join(_NOT_ASCII.findall(sample.decode("utf-8", "replace")))
@@ -210,7 +238,7 @@ def _older_encoding(before: bytes, after: bytes) -> str | None:
     shares = {}
     for encoding in ("gb18030", "big5hkscs"):
         text = "".join(_NOT_ASCII.findall(sample.decode(encoding, "ignore"))) or "?"
-        shares[encoding] = len(_COMMON_CHINESE.findall(text)) / len(text)
+        shares[encoding] = len(COMMON_CHINESE.findall(text)) / len(text)
         if encoding == "gb18030":  # a title or a name may hold no common character; then all must be of GB2312
             short = len(text) < 50 and 2 * len(text) == len(text.encode("gb2312", "ignore"))
     best = max(shares, key=lambda encoding: shares[encoding])
@@ -302,29 +330,38 @@ def _plain_pieces(path: Path, separator: str) -> Iterator[Piece]:
             yield Piece(rest, source, first)
 
 
-def _record_pieces(path: Path, records: Iterator[tuple[int, Any]], field: str | None) -> Iterator[Piece]:
+def _record_pieces(
+    path: Path,
+    records: Iterator[tuple[int, Any]],
+    field: str | None,
+    on_bad: OnBad,
+    on_field: Callable[[str], None],
+) -> Iterator[Piece]:
     head = list(islice(records, HEAD_RECORDS))
     rows = [record for _, record in head if isinstance(record, dict)]
     if rows and field is None:
-        field = _choose_field(path, rows)
+        field = choose_field(path, rows)
+    if rows and field:
+        on_field(field)
     for line, record in chain(head, records):
         source = f"{path.name}:{line}"
         if isinstance(record, dict):
-            field = field or _choose_field(path, [record])
+            field = field or choose_field(path, [record])
             if field not in record:
                 near = difflib.get_close_matches(field, map(str, record), n=3, cutoff=0.5)
                 hint = f"did you mean {' or '.join(near)}?" if near else f"it has: {', '.join(map(str, record))}"
-                raise XinyeError(f"{path}, line {line}: no field {field!r} (--field) in this record; {hint}")
+                on_bad(path, line, f"no field {field!r} (--field) in this record; {hint}")
+                continue
             record = record[field]
-        text = _as_text(record)
+        text = as_text(record)
         if text is None:
             where = f"field {field!r}" if field else "the record"
-            raise XinyeError(f"{path}, line {line}: {where} is not text but {str(record)[:40]!r}; name another --field")
-        if text:
+            on_bad(path, line, f"{where} is not text but {str(record)[:40]!r}; name another --field")
+        elif text:
             yield Piece(text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text, source)
 
 
-def _as_text(value: object) -> str | None:
+def as_text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, list) and all(isinstance(line, str) for line in value):
@@ -332,7 +369,7 @@ def _as_text(value: object) -> str | None:
     return None
 
 
-def _choose_field(path: Path, rows: Sequence[dict[str, Any]]) -> str:
+def choose_field(path: Path, rows: Sequence[dict[str, Any]]) -> str:
     """The column of text: by name, or the only one that holds words, or the one that holds at least twice as many."""
     columns = list(dict.fromkeys(chain.from_iterable(rows)))
     by_name = {str(column).strip().lower(): column for column in reversed(columns)}
@@ -343,7 +380,7 @@ def _choose_field(path: Path, rows: Sequence[dict[str, Any]]) -> str:
     nested = set()
     for column in columns:
         for value in (row.get(column) for row in rows):
-            text = _as_text(value)
+            text = as_text(value)
             if text and re.search(r"[^\W\d_]", text):
                 lengths[column] += len(text)
             elif isinstance(value, dict) or (
@@ -359,39 +396,47 @@ def _choose_field(path: Path, rows: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+def _json_lines(path: Path, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
     with _open_text(path) as file:
         for number, line in enumerate(file, 1):
             if not line.isspace():
                 try:
-                    yield number, json.loads(line)
+                    record = json.loads(line)
                 except (ValueError, RecursionError) as error:
-                    problem = f"{getattr(error, 'msg', error)} at column {getattr(error, 'colno', 1)}"
-                    raise XinyeError(f"{path}, line {number}: not valid JSON ({problem})") from None
+                    problem = str(getattr(error, "msg", error)).removesuffix(" at")
+                    column = getattr(error, "colno", 1)
+                    on_bad(path, number, f"not valid JSON ({problem} at column {column})")
+                else:
+                    yield number, record
 
 
-def _json_records(path: Path) -> Iterator[tuple[int, Any]]:
-    """The records of a .json file, an array or one after the other, each decoded as soon as it has been read."""
+def _json_records(path: Path, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
+    """The records of a .json file, an array or one after the other, each decoded as soon as it has been read.
+
+    Behind a bad record it goes on at the next line that begins as that record did, indented like it.
+    """
     decode = json.JSONDecoder().raw_decode
     with _open_text(path) as file:
-        buffer, position, line, in_array = "", 0, 1, None
+        buffer, position, line, in_array, gaps, indent = "", 0, 1, None, "", ""
         while True:
             gap = cast(re.Match[str], _JSON_GAP.match(buffer, position))
             line += buffer.count("\n", position, gap.end())
+            gaps += gap[0]
+            indent = gaps.rpartition("\n")[2] if "\n" in gaps else indent
             position = gap.end()
             if position == len(buffer):
                 buffer, position = file.read(BLOCK_BYTES), 0
                 if buffer:
                     continue
                 if in_array:
-                    raise XinyeError(f"{path}, line {line}: the file ends inside its array; fetch it again")
+                    on_bad(path, line, "the file ends inside its array; fetch it again")
                 return
             if in_array is None:
                 in_array = buffer[position] == "["
                 position += in_array
             elif in_array and buffer[position] == "]":
                 if (buffer[position + 1 :] + file.read(BLOCK_BYTES)).strip():
-                    raise XinyeError(f"{path}, line {line}: more follows the array; name a file of lines .jsonl")
+                    on_bad(path, line, "more follows the array; name a file of lines .jsonl")
                 return
             else:
                 try:
@@ -405,14 +450,26 @@ def _json_records(path: Path) -> Iterator[tuple[int, Any]]:
                             buffer, position = buffer[position:] + more, 0
                             continue
                     line += buffer.count("\n", position, at)
-                    raise XinyeError(f"{path}, line {line}: not valid JSON ({getattr(error, 'msg', error)})") from None
-                yield line, record
-                line += buffer.count("\n", position, end)
-                position = end
+                    on_bad(path, line, f"not valid JSON ({getattr(error, 'msg', error)})")
+                    like_it = f"\n{indent}{buffer[position] if buffer[position] in '{[' else '{'}"
+                    while (end := buffer.find(like_it, at)) < 0 and (more := file.read(BLOCK_BYTES)):
+                        kept = len(buffer) - len(like_it)
+                        line += buffer.count("\n", at, max(at, kept))
+                        buffer, at = buffer[max(at, kept) :] + more, 0
+                    if end < 0:
+                        return
+                    line += buffer.count("\n", at, end)
+                else:
+                    yield line, record
+                    line += buffer.count("\n", position, end)
+                position, gaps = end, ""
 
 
-def _table_records(path: Path, delimiter: str) -> Iterator[tuple[int, Any]]:
-    """The rows of a .csv or .tsv as dictionaries. Strict: a stray quote would swallow the rows after it in silence."""
+def _table_records(path: Path, delimiter: str, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
+    """The rows of a .csv or .tsv as dictionaries. Strict: a stray quote would swallow the rows after it in silence.
+
+    Behind a quote that is never closed it goes on at the next line.
+    """
     csv.field_size_limit(1 << 26)  # 67 million characters; without a limit an open quote takes the rest of the file
     quoting: Any = csv.QUOTE_MINIMAL
     if delimiter == "\t":  # programs disagree on whether quotes mean anything there; the file itself tells
@@ -424,21 +481,28 @@ def _table_records(path: Path, delimiter: str) -> Iterator[tuple[int, Any]]:
         quoting = csv.QUOTE_MINIMAL if even else csv.QUOTE_NONE
     with _open_text(path) as file:
         rows = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True)
-        line = 1
-        try:
-            header = next(rows, [])
-            line = rows.line_num + 1
-            for row in rows:
-                if len(row) == len(header):
+        header: list[str] | None = None
+        skipped, line = 0, 1  # lines before those that `rows` has counted; the line that the row begins in
+        while True:
+            try:
+                row = next(rows, None)
+            except csv.Error as error:
+                on_bad(path, line, f"not a valid row ({error})")
+                if re.search("unexpected end|field limit", str(error)):
+                    file.seek(0)
+                    rows = csv.reader(islice(file, line, None), delimiter=delimiter, quoting=quoting, strict=True)
+                    skipped = line
+            else:
+                if row is None:
+                    return
+                if header is None:
+                    header = row
+                elif len(row) == len(header):
                     yield line, dict(zip(header, row, strict=True))
                 elif row:
-                    raise XinyeError(
-                        f"{path}, line {line}: {len(row)} columns, the header line has {len(header)};"
-                        " quote text that holds the delimiter"
-                    )
-                line = rows.line_num + 1
-        except csv.Error as error:
-            raise XinyeError(f"{path}, line {line}: not a valid row ({error})") from None
+                    problem = f"{len(row)} columns, the header line has {len(header)}; quote text that holds the"
+                    on_bad(path, line, f"{problem} delimiter")
+            line = skipped + rows.line_num + 1
 
 
 def _parquet_records(path: Path, field: str | None) -> Iterator[tuple[int, Any]]:
@@ -451,7 +515,7 @@ def _parquet_records(path: Path, field: str | None) -> Iterator[tuple[int, Any]]
         with pyarrow.parquet.ParquetFile(path) as file:
             if field is None and file.metadata.num_rows:
                 head: Iterable[Any] = file.iter_batches(batch_size=HEAD_RECORDS)
-                field = _choose_field(path, next(iter(head)).to_pylist())
+                field = choose_field(path, next(iter(head)).to_pylist())
             # Only that column is read; a name that is not there goes on to the error that lists the others.
             columns = [field] if field in file.schema_arrow.names else None
             number = 0

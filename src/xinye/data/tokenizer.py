@@ -240,6 +240,11 @@ class Tokenizer:
         return np.array([len(piece) for piece in self.token_bytes], dtype=np.int64)
 
     @cached_property
+    def token_characters(self) -> np.ndarray:
+        """The number of characters that begin in each token, (V,); a byte of UTF-8 that begins none is 10xxxxxx."""
+        return np.array([sum(byte & 0xC0 != 0x80 for byte in piece) for piece in self.token_bytes], dtype=np.int64)
+
+    @cached_property
     def fingerprint(self) -> str:
         return hashlib.blake2b(self.backend.to_str().encode(), digest_size=16).hexdigest()
 

@@ -20,7 +20,6 @@ def line_chart(
     x_label: str,
     y_label: str,
     log_x: bool = False,
-    log_y: bool = False,
     size: tuple[float, float] = (7.0, 3.6),
     points: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
 ) -> str:
@@ -33,8 +32,9 @@ def line_chart(
         axes.plot(x, y, label=name, color=colour, linewidth=1.6, marker="o" if len(x) < 25 else None, markersize=3)
         if points and name in points:
             axes.plot(*points[name], "o", color=colour, markersize=5)
-    axes.set_xscale("log" if log_x else "linear")
-    axes.set_yscale("log" if log_y else "linear")
+    if log_x:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.grid(color=_GRID, alpha=0.25, linewidth=0.6)
@@ -52,6 +52,25 @@ def bar_chart(values: Mapping[str, float], x_label: str, size: tuple[float, floa
     axes.invert_yaxis()
     axes.set_xlabel(x_label)
     axes.margins(x=0.14)
+    return _svg(figure)
+
+
+def grouped_bar_chart(groups: Mapping[str, Mapping[str, float]], x_label: str) -> str:
+    """Horizontal bars in groups by name, the first on top; each group has the same values by name. As SVG."""
+    names = list(next(iter(groups.values())))
+    height = 0.8 / len(names)
+    figure, axes = _axes((7.0, 0.9 + (0.14 + 0.24 * len(names)) * len(groups)))
+    for row, (name, colour) in enumerate(zip(names, COLOURS, strict=False)):
+        places = [group - 0.4 + (row + 0.5) * height for group in range(len(groups))]
+        values = [group[name] for group in groups.values()]
+        bars = axes.barh(places, values, height=0.9 * height, label=name, color=colour)
+        axes.bar_label(bars, fmt="%.3g", padding=4, color=_TEXT)
+    axes.set_yticks(range(len(groups)), list(groups))
+    axes.invert_yaxis()
+    axes.set_xlabel(x_label)
+    axes.margins(x=0.14)
+    if len(names) > 1:
+        axes.legend(frameon=False, labelcolor=_TEXT)
     return _svg(figure)
 
 

@@ -8,10 +8,11 @@ Three architectures of a GPT, each a stock one of the field, and a recurrent net
 - `lstm`: `LSTMConfig`, a stack of LSTM layers (saved under a model type of our own)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from xinye.errors import XinyeError
+from xinye.model.rope import RopeScaling, RopeType
 
 Architecture = Literal["modern", "llama", "gpt2"]
 
@@ -34,6 +35,7 @@ class GPTConfig:
     mlp_bias: bool = False
     norm_eps: float = 1e-6
     rope_theta: float = 10_000.0
+    rope_scaling: RopeScaling | None = None
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -51,6 +53,8 @@ class GPTConfig:
             )
         if self.rotary and self.head_dim % 2:
             raise XinyeError(f"model shape: head_dim is {self.head_dim}; rotary positions need an even number")
+        if not self.rotary and self.rope_scaling is not None:
+            raise XinyeError(f"RoPE scaling: {self.architecture} has learned positions, which end with its context")
         if self.architecture == "gpt2" and (
             self.num_attention_heads * self.head_dim != self.hidden_size
             or self.num_key_value_heads != self.num_attention_heads
@@ -62,6 +66,20 @@ class GPTConfig:
     @property
     def rotary(self) -> bool:
         return self.architecture != "gpt2"
+
+    def extended(self, rope_type: RopeType, factor: float) -> "GPTConfig":
+        """The same network and weights for `factor` times the context, by RoPE scaling.
+
+        Raises `XinyeError` where positions are learned or scaled already.
+        """
+        if self.rope_scaling is not None:
+            raise XinyeError(f"RoPE scaling: this model's positions are scaled already ({self.rope_scaling.rope_type})")
+        context = self.max_position_embeddings
+        if rope_type == "dynamic":  # lengths are measured by the context, so it stays
+            return replace(self, rope_scaling=RopeScaling(rope_type, factor))
+        original = None if rope_type == "linear" else context
+        scaling = RopeScaling(rope_type, factor, original)
+        return replace(self, max_position_embeddings=int(context * factor), rope_scaling=scaling)
 
     @property
     def matrix_parameters(self) -> int:

@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xinye.errors import XinyeError
 from xinye.model.config import GPTConfig
 from xinye.model.kernels import attention, rms_norm
+from xinye.model.rope import scaled_frequencies
 
 
 class Linear(nn.Linear):
@@ -47,8 +49,16 @@ def rotary_tables(config: GPTConfig, positions: Tensor, dtype: torch.dtype) -> t
     The sines of the first half are negated, so that `rotate` is two products and a sum.
     """
     exponents = torch.arange(0, config.head_dim, 2, device=positions.device, dtype=torch.float32) / config.head_dim
-    angles = positions[..., None].float() * config.rope_theta**-exponents
-    cosines, sines = angles.cos().to(dtype), angles.sin().to(dtype)
+    frequencies, grown = config.rope_theta**-exponents, None
+    if config.rope_scaling is not None:
+        frequencies, grown = scaled_frequencies(
+            config.rope_scaling, config.rope_theta, config.head_dim, config.max_position_embeddings, positions
+        )
+    angles = positions[..., None].float() * frequencies
+    cosines, sines = angles.cos(), angles.sin()
+    if grown is not None:
+        cosines, sines = cosines * grown, sines * grown
+    cosines, sines = cosines.to(dtype), sines.to(dtype)
     return torch.cat((cosines, cosines), dim=-1), torch.cat((-sines, sines), dim=-1)
 
 
@@ -62,6 +72,12 @@ class KeyValueCache:
     """Keys and values of the tokens read so far: per layer two tensors (B, K, capacity, D), filled up to `length`."""
 
     def __init__(self, config: GPTConfig, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
+        dynamic = config.rope_scaling is not None and config.rope_scaling.rope_type == "dynamic"
+        if dynamic and capacity > config.max_position_embeddings:
+            raise XinyeError(
+                "dynamic RoPE scaling turns all keys anew with each length, so that none can be kept beyond "
+                f"{config.max_position_embeddings} tokens; linear and yarn can"
+            )
         shape = (config.num_hidden_layers, 2, batch, config.num_key_value_heads, capacity, config.head_dim)
         self.tensors = torch.zeros(shape, dtype=dtype, device=device)
         self.length = 0
@@ -245,14 +261,22 @@ class GPT(nn.Module):
         return self.model.norm(x)
 
     def loss(
-        self, tokens: Tensor, targets: Tensor, positions: Tensor | None = None, documents: Tensor | None = None
+        self,
+        tokens: Tensor,
+        targets: Tensor,
+        positions: Tensor | None = None,
+        documents: Tensor | None = None,
+        label_smoothing: float = 0.0,
     ) -> Tensor:
-        """Sum of the cross-entropies in nats over the targets that are not -100; all arguments (B, T).
+        """Sum of the cross-entropies in nats over the targets that are not -100; all tensors (B, T).
 
         `documents` numbers the document of each token within its row; tokens see only their own document.
+        `label_smoothing` is the share of each target's probability that is spread over the whole vocabulary (Szegedy
+        et al. 2016, arXiv:1512.00567).
         """
         mask = None
         if documents is not None:
             mask = (documents[:, :, None] == documents[:, None, :]).tril()[:, None]  # (B, 1, T, T)
         logits = self(tokens, positions, mask)
-        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum")
+        logits, targets = logits.flatten(0, 1).float(), targets.flatten()
+        return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)

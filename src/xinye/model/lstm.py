@@ -122,8 +122,13 @@ class LSTM(nn.Module):
         return x
 
     def loss(
-        self, tokens: Tensor, targets: Tensor, positions: Tensor | None = None, documents: Tensor | None = None
+        self,
+        tokens: Tensor,
+        targets: Tensor,
+        positions: Tensor | None = None,
+        documents: Tensor | None = None,
+        label_smoothing: float = 0.0,
     ) -> Tensor:
-        """Sum of the cross-entropies in nats over the targets that are not -100; all arguments (B, T)."""
-        logits = self(tokens, positions)
-        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum")
+        """As in `GPT.loss`."""
+        logits, targets = self(tokens, positions).flatten(0, 1).float(), targets.flatten()
+        return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)

@@ -1,7 +1,7 @@
 """Compare architectures: train each on the same text with the same tokenizer for the same budget; judge all alike.
 
-Beside loss and speed it tells the loss by position in the window: how well a token is predicted when so many others can
-be seen before it. That is where attention, which can look at each of them, parts from a recurrent state of fixed size.
+Beside loss and speed it tells the loss by position: how well the same tokens are predicted when 8, 16, 32 … tokens can
+be seen before them. There attention, which can look at each of them, parts from a recurrent state of fixed size.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any, get_args
 from xinye import machine
 from xinye.checkpoints.huggingface import load_model, write_json
 from xinye.errors import XinyeError, checked, did_you_mean
-from xinye.evaluation.bits_per_byte import losses_by_position
+from xinye.evaluation.perplexity import by_position
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.recipes.plan import Plan
 from xinye.recipes.pretrain import pretrain
@@ -22,7 +22,6 @@ from xinye.recipes.text import prepare_text
 from xinye.recipes.watcher import Watcher
 
 KNOWN = get_args(PretrainSettings.model_fields["architecture"].annotation)
-WINDOWS = 512  # of validation text, at most, for the loss by position
 
 
 def compare(
@@ -52,9 +51,11 @@ def compare(
     watcher.stage("loss by position")
     text = prepare_text(settings.model_copy(update={"tokenizer": tokenizer, "vocab_size": None}), Plan(), Watcher())
     for run_ in trained:
-        model, _ = load_model(run_["run"])
-        windows = text.validation.in_order(8, WINDOWS)
-        run_["loss_by_position"] = losses_by_position(model.to(machine.device()), windows)
+        model, its_tokenizer = load_model(run_["run"])
+        context = text.validation.context
+        run_["by_position"] = by_position(
+            model.to(machine.device()), its_tokenizer, text.validation.tokens, text.validation.spans, context
+        )
     result = {"text": list(settings.files), "runs": trained, "charts": draw(output, trained)}
     write_json(output / "comparison.json", result)
     return result
@@ -81,17 +82,17 @@ def draw(output: Path, trained: list[dict[str, Any]]) -> list[str]:
             [record["seconds"] for record in records],
             [record["bits_per_byte"] for record in records],
         )
-    by_position = {
+    over_context = {
         run["architecture"]: (
-            [bucket["from"] + 1 for bucket in run["loss_by_position"]],
-            [bucket["loss"] for bucket in run["loss_by_position"]],
+            [row["context"] for row in run["by_position"]],
+            [row["bits_per_byte"] for row in run["by_position"]],
         )
         for run in trained
     }
     try:
         charts = {
             "loss.svg": line_chart(over_time, "seconds of training", "bits per byte"),
-            "by-position.svg": line_chart(by_position, "position in the window", "loss (nats per token)", log_x=True),
+            "by-position.svg": line_chart(over_context, "tokens of context", "bits per byte", log_x=True),
         }
     except XinyeError:
         return []
@@ -115,16 +116,16 @@ def explain(trained: list[dict[str, Any]]) -> list[str]:
         f"{fastest['architecture']} reads {fastest['tokens_per_second'] / slowest['tokens_per_second']:.1f} times as "
         f"many tokens a second as {slowest['architecture']}."
     )
-    gains = {}
-    for run in trained:
-        buckets = run["loss_by_position"]
-        early = next((bucket for bucket in buckets if bucket["from"] >= 15), buckets[0])
-        gains[run["architecture"]] = early["loss"] - buckets[-1]["loss"]
-    told = ", ".join(f"{name} {gain:+.2f}" for name, gain in gains.items())
-    sentences.append(
-        f"What the context beyond 16 tokens is worth to each, in nats per token at the end of the window: {told}. "
-        "Attention can look at every earlier token; an LSTM has to have kept it in its state."
-        if "lstm" in gains
-        else f"What the context beyond 16 tokens is worth to each, in nats per token at the end of the window: {told}."
-    )
+    if all(run["by_position"] for run in trained):
+        shortest, longest = (trained[0]["by_position"][i]["context"] for i in (0, -1))
+        gains = {
+            run["architecture"]: run["by_position"][0]["bits_per_byte"] - run["by_position"][-1]["bits_per_byte"]
+            for run in trained
+        }
+        told = ", ".join(f"{name} {gain:.3f}" for name, gain in gains.items())
+        sentences.append(f"A context of {longest} tokens instead of {shortest} gains, in bits per byte: {told}.")
+        if "lstm" in gains:
+            sentences.append(
+                "Attention can look at every earlier token; an LSTM has to have kept it in a state of fixed size."
+            )
     return sentences

@@ -4,7 +4,6 @@ The rules of thumb here were found by experiment on Chinese and English text; `d
 """
 
 import math
-import shutil
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -228,13 +227,16 @@ def budget_reason(settings: PretrainSettings) -> str:
 
 
 def regularisation(plan: Plan, settings: PretrainSettings, windows: int, steps: int, tokens_per_second: float) -> None:
-    """Dropout against learning the text by heart; compiling where the run is long enough to win the time back."""
+    """What is against learning the text by heart; compiling where the run is long enough to win the time back."""
     values = plan.values
     times = steps * values["batch_size"] / windows
     dropout = 0.2 if times > 8 else 0.1 if times > 4 else 0.0
     plan.choose("dropout", settings.dropout, dropout, f"the text is read about {times:.1f} times")
+    for name in ("label_smoothing", "l1", "patience"):
+        if getattr(settings, name):
+            plan.choose(name, getattr(settings, name), None, "")
     seconds = steps * values["batch_size"] * values["context"] / tokens_per_second
-    compiler = values["device"] == "cuda" or shutil.which("g++") or shutil.which("clang++")
+    compiler = values["device"] == "cuda" or machine.cpp_compiler()
     recurrent = settings.architecture == "lstm"
     worth = bool(compiler) and values["device"] != "mps" and seconds > 180 and not recurrent
     reason = "the run is long enough to win back compiling" if worth else "compiling takes longer than it wins here"

@@ -7,27 +7,32 @@ model as every tool of the field loads it.
 import itertools
 import json
 import math
+import os
 import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from xinye import machine
 from xinye.checkpoints.huggingface import read_json, write_json
-from xinye.checkpoints.store import load_checkpoint, save_checkpoint
+from xinye.checkpoints.store import checkpoints, go_back, load_checkpoint, save_checkpoint
 from xinye.data.batches import Batch, Windows
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.bits_per_byte import evaluate
+from xinye.evaluation.report import write_report
+from xinye.evaluation.runs import is_running, read_run, training_process
 from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import Config, LanguageModel, build
@@ -36,8 +41,11 @@ from xinye.recipes.plan import Plan
 from xinye.recipes.settings import PretrainSettings, parse_time
 from xinye.recipes.text import Text, prepare_text, validation_windows
 from xinye.recipes.watcher import Watcher
+from xinye.training.distributed import ALONE, Processes, processes
 from xinye.training.loop import train
 from xinye.training.optimizers import make_optimizers, rate_factor
+from xinye.training.stopwatch import Stopwatch
+from xinye.training.trackers import Trackers
 
 FORMAT = 1
 ADVICE = "start anew with --overwrite and a lower --learning-rate"
@@ -45,7 +53,7 @@ ADVICE = "start anew with --overwrite and a lower --learning-rate"
 
 @dataclass(frozen=True)
 class Run:
-    """A finished (or interrupted) run: its folder and its figures."""
+    """A finished (or interrupted) run: its folder and its figures. `model_step` is the step that its model is of."""
 
     run: str
     parameters: int
@@ -55,7 +63,9 @@ class Run:
     tokens_per_second: float
     model_flops_utilization: float
     validation: dict[str, float]
-    interrupted: bool = False
+    interrupted: int = 0  # the signal's number
+    stopped_early: bool = False
+    model_step: int = 0
 
 
 def pretrain(
@@ -65,45 +75,65 @@ def pretrain(
     resume: bool = False,
     dry_run: bool = False,
 ) -> Run | None:
-    """Do what the settings say; None after a dry run. Raises `XinyeError` for whatever a person can put right."""
-    watcher = watcher or Watcher()
+    """Do what the settings say; None after a dry run. Raises `XinyeError` for whatever a person can put right.
+
+    Where `torchrun` started several processes, all call this, and they train one model together.
+    """
+    with processes() as group:
+        talking = watcher if watcher and group.first else Watcher()
+        return pretrain_together(group, settings, talking, overwrite, resume, dry_run)
+
+
+def pretrain_together(
+    group: Processes, settings: PretrainSettings, watcher: Watcher, overwrite: bool, resume: bool, dry_run: bool
+) -> Run | None:
+    """The job, top to bottom. Only the first process writes files and validates; all take the steps."""
+    stopwatch = Stopwatch()
     output = settings.output or default_output(settings)
     device = machine.device()
+    if group.first and not dry_run and is_running(output):
+        raise XinyeError(f"{output}: this run is going on; wait for its end, or stop it first")
     if resume:
-        settings = saved_settings(output)
+        settings = saved_settings(output, settings.micro_batch_size)
     else:
         planning.check_size(settings, device)
-        if not dry_run:
+        if group.first and not dry_run:
             check_output(output, overwrite)
 
     plan = Plan()
-    text = prepare_text(settings, plan, watcher)
+    with group.first_first():  # the others find the prepared text in the cache
+        text = prepare_text(settings, plan, watcher)
     if resume and text.fingerprint != read_json(output / "training" / "settings.json").get("text", text.fingerprint):
         raise XinyeError(f"{output}: its text has changed since the run began; start anew with --overwrite")
+    stopwatch.lap("text")
     start(text.tokenizer, settings.prompt, text.training.context)  # a prompt that is too long is told of now
     config = planning.shape(plan, settings, text.tokenizer.vocab_size, text.training.context)
     planning.batches(plan, settings, config, device)
     planning.rates(plan, settings, config)
     planning.precision(plan, settings, device)
     values = plan.values
-    micro_batches = partial(batches_of_step, text.training, values["batch_size"], values["micro_batch_size"])
+    if values["batch_size"] < group.count:
+        raise XinyeError(f"a batch of {values['batch_size']} cannot be shared by {group.count} processes")
+    micro_batches = partial(batches_of_step, text.training, values["batch_size"], values["micro_batch_size"], group)
     watcher.stage("measuring the speed")
-    guess = math.inf if resume else first_speed(config, values["dtype"], micro_batches(0)[0].to(device))
+    guess = math.inf if resume else first_speed(config, values["dtype"], micro_batches(0)[0].to(device), group)
     expected = planning.expected_steps(settings, len(text.training), values, guess)
     planning.regularisation(plan, settings, len(text.training), expected, guess)
     config = replace(config, dropout=values["dropout"])
 
     model = build(config).to(device)
     model.compute_dtype = getattr(torch, values["dtype"])
-    loss_sum = loss_function(model, compiled=values["compile"], device=device)
+    loss_sum = group.together(LossSum(model, values["compile"], device, settings.label_smoothing))
     optimizers = make_all(model, settings, values)
     if settings.time is not None or not (settings.tokens or settings.epochs or settings.steps):
         seconds = parse_time(settings.time or "10min")
-        steps, reason = calibrate(model, loss_sum, optimizers, micro_batches, text, settings, values, seconds)
+        steps, reason = calibrate(model, loss_sum, optimizers, micro_batches, text, settings, values, seconds, group)
         optimizers = make_all(model, settings, values)
     else:
         steps, reason = expected, planning.budget_reason(settings)
     planning.schedule(plan, settings, steps, reason)
+    if group.count > 1:
+        plan.choose("processes", None, group.count, "started together; no effect on the result")
     watcher.plan(plan)
     if dry_run:
         return None
@@ -111,33 +141,57 @@ def pretrain(
     model.initialize(settings.seed)
     progress: dict[str, Any] = {"step": 0, "seconds": 0.0}
     if resume:
-        progress = load_checkpoint(output, model, optimizers)
-        forget_metrics(output, progress["step"])
-    else:
-        start_run(output, settings, plan, text.fingerprint, overwrite)
-    return run_training(
-        output, settings, plan, text, model, optimizers, loss_sum, micro_batches, progress, watcher,
-    )  # fmt: skip
+        with group.first_first():
+            progress = load_checkpoint(output, model, optimizers)
+        if group.first:
+            forget_metrics(output, progress["step"])
+    elif group.first:
+        start_run(output, settings, plan, text, overwrite)
+    stopwatch.lap("planning")
+    track = settings.track if group.first else ()
+    if track:
+        watcher.stage(f"opening {', '.join(track)}")
+    told = settings.model_dump(mode="json", exclude_none=True) | values
+    try:
+        with (
+            training_process(output) if group.first else nullcontext(),
+            Trackers(track, output, told, progress["step"], watcher.warn) as trackers,
+        ):
+            return run_training(
+                group, output, settings, plan, text, model, optimizers, loss_sum, micro_batches, progress, watcher,
+                stopwatch, trackers,
+            )  # fmt: skip
+    except (MemoryError, RuntimeError) as error:
+        raise out_of_memory(error, values) from error
+    finally:
+        if group.first:
+            report(output, watcher)
 
 
 # -- before training -------------------------------------------------------------------------------------------------
 
 
-def loss_function(model: LanguageModel, compiled: bool, device: torch.device) -> Callable[[Batch], torch.Tensor]:
-    loss = torch.compile(model.loss) if compiled else model.loss
+class LossSum(nn.Module):
+    """What is made smaller: a batch to the sum of the losses of its counted targets."""
 
-    def loss_sum(batch: Batch) -> torch.Tensor:
-        batch = batch.to(device)
-        return loss(batch.tokens, batch.targets, batch.positions, batch.documents)
+    def __init__(self, model: LanguageModel, compiled: bool, device: torch.device, label_smoothing: float) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = torch.compile(model.loss) if compiled else model.loss
+        self.device, self.label_smoothing = device, label_smoothing
 
-    return loss_sum
+    def forward(self, batch: Batch) -> torch.Tensor:
+        batch = batch.to(self.device)
+        return self.loss(batch.tokens, batch.targets, batch.positions, batch.documents, self.label_smoothing)
 
 
-def batches_of_step(windows: Windows, batch_size: int, micro_batch_size: int, step: int) -> list[Batch]:
-    """The micro-batches of a step: windows `step × batch_size` and on."""
+def batches_of_step(
+    windows: Windows, batch_size: int, micro_batch_size: int, group: Processes, step: int
+) -> list[Batch]:
+    """The micro-batches of a step: windows `step × batch_size` and on, of those this process's share."""
+    first, size = group.share(step * batch_size, batch_size)
     return [
-        windows.batch(step * batch_size + first, min(micro_batch_size, batch_size - first))
-        for first in range(0, batch_size, micro_batch_size)
+        windows.batch(first + done, min(micro_batch_size, size - done)) for done in range(0, size, micro_batch_size)
     ]
 
 
@@ -148,10 +202,11 @@ def make_all(model: LanguageModel, settings: PretrainSettings, values: dict[str,
         values["learning_rate"],
         values.get("matrix_learning_rate", 0.0),
         values["weight_decay"],
+        settings.l1,
     )
 
 
-def first_speed(config: Config, dtype: str, batch: Batch) -> float:
+def first_speed(config: Config, dtype: str, batch: Batch, group: Processes = ALONE) -> float:
     """Tokens per second of a model as it stands, by one micro-batch forward and backward after another to warm up."""
     model = build(config).to(batch.tokens.device)
     model.compute_dtype = getattr(torch, dtype)
@@ -163,28 +218,31 @@ def first_speed(config: Config, dtype: str, batch: Batch) -> float:
         loss.backward()
         float(loss.detach())  # waits for the device
         seconds = time.perf_counter() - begin
-    return batch.tokens.numel() / seconds
+    return group.agreed([batch.tokens.numel() / seconds])[0] * group.count
 
 
 def calibrate(
     model: LanguageModel,
-    loss_sum: Callable[[Batch], torch.Tensor],
+    loss_sum: nn.Module,
     optimizers: list[torch.optim.Optimizer],
     micro_batches: Callable[[int], list[Batch]],
     text: Text,
     settings: PretrainSettings,
     plan_values: dict[str, Any],
     seconds: float,
+    group: Processes,
 ) -> tuple[int, str]:
     """How many steps fit into a time: a few are taken and timed on weights that are thrown away."""
     begin = time.perf_counter()
     model.initialize(settings.seed)
     model.train()
     times: list[float] = []
-    trial = train(loss_sum, list(model.parameters()), optimizers, micro_batches, lambda step: 1.0, 0, 10_000)
+    trial = train(
+        loss_sum, list(model.parameters()), optimizers, micro_batches, lambda step: 1.0, 0, 10_000, processes=group
+    )
     for record in trial:
         times.append(record.seconds)
-        if len(times) >= 4 and sum(times[2:]) > min(5.0, 0.03 * seconds):
+        if group.any(len(times) >= 4 and sum(times[2:]) > min(5.0, 0.03 * seconds)):
             break
     step_seconds = float(np.median(times[2:]))
     begin_validation = time.perf_counter()
@@ -195,7 +253,8 @@ def calibrate(
     left = seconds - (time.perf_counter() - begin)
     often, last = validation_windows(text.validation, int(left / step_seconds) * plan_values["batch_size"])
     aside = per_window * (often * settings.evaluations + last) + per_sample * settings.evaluations
-    return max(1, int((left - aside) / step_seconds)), f"{step_seconds * 1000:.0f} ms each, {aside:.0f} s to validate"
+    (steps,) = group.agreed([max(1, (left - aside) // step_seconds)])
+    return int(steps), f"{step_seconds * 1000:.0f} ms each, {aside:.0f} s to validate"
 
 
 # -- the run's folder ------------------------------------------------------------------------------------------------
@@ -218,23 +277,29 @@ def check_output(output: Path, overwrite: bool) -> None:
         raise XinyeError(f"{output}: this run exists; go on with it with --resume, or replace it with --overwrite")
 
 
-def saved_settings(output: Path) -> PretrainSettings:
-    """The settings a run was started with, and all that was derived for it: nothing is derived anew."""
+def saved_settings(output: Path, micro_batch_size: int | None = None) -> PretrainSettings:
+    """The settings a run was started with, and all that was derived for it: nothing is derived anew.
+
+    Only `micro_batch_size` may be another, for it has no effect on the result.
+    """
     path = output / "training" / "settings.json"
     if not path.is_file():
         raise XinyeError(f"{output}: there is no run to resume")
     try:
         given, plan = read_json(path)["settings"], read_json(output / "training" / "plan.json")["values"]
         derived = {name: value for name, value in plan.items() if name in PretrainSettings.model_fields}
-        derived |= {"compile": "yes" if plan["compile"] else "no", "tokenizer": str(output), "output": output}
+        published = (output / "tokenizer.json").is_file()  # or a kill came after the first checkpoint, before that
+        tokenizer = output if published else next(reversed(checkpoints(output)), output)
+        derived |= {"compile": "yes" if plan["compile"] else "no", "tokenizer": str(tokenizer), "output": output}
         without = dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))  # steps and tokenizer say it
         values = given | derived | without
+        values["micro_batch_size"] = micro_batch_size or values["micro_batch_size"]
     except (KeyError, TypeError, AttributeError, XinyeError) as error:
         raise XinyeError(f"{path.parent}: settings.json or plan.json is damaged ({error})", exit_code=1) from None
     return checked(PretrainSettings, values, str(path))
 
 
-def start_run(output: Path, settings: PretrainSettings, plan: Plan, fingerprint: str, overwrite: bool) -> None:
+def start_run(output: Path, settings: PretrainSettings, plan: Plan, text: Text, overwrite: bool) -> None:
     states = planning.STATES[settings.optimizer]  # two checkpoints, the best one, and a new one beside them
     needed = plan.values["parameters"] * (4 * (4 + states) + 2 * 4)
     try:
@@ -251,8 +316,11 @@ def start_run(output: Path, settings: PretrainSettings, plan: Plan, fingerprint:
         (output / "training").mkdir(parents=True, exist_ok=True)
         data = {
             "format": FORMAT,
-            "text": fingerprint,
+            "text": text.fingerprint,
             "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"output"}),
+            "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "data": text.facts,
+            "machine": machine.description(machine.device()),
         }
         write_json(output / "training" / "settings.json", data)
         write_json(output / "training" / "plan.json", {"values": plan.values, "reasons": plan.reasons})
@@ -275,42 +343,59 @@ def forget_metrics(output: Path, step: int) -> None:
 
 
 @contextmanager
-def interruptible(watcher: Watcher) -> Iterator[Callable[[], bool]]:
-    """Inside, the first Ctrl-C only sets a flag, which the function tells; the second one ends the program as usual."""
-    asked = False
+def interruptible(watcher: Watcher) -> Iterator[Callable[[], int]]:
+    """Inside, the first Ctrl-C or SIGTERM is only noted, and the function tells its number; the same again ends the
+    program as usual."""
+    asked = 0
 
     def ask(number: int, frame: Any) -> None:
         nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, before)
-        watcher.stage("finishing this step and saving; Ctrl-C again leaves at once")
+        asked = number
+        signal.signal(number, before[number])
+        again = "Ctrl-C" if number == signal.SIGINT else "the same signal"
+        watcher.stage(f"finishing this step and saving; {again} again leaves at once")
 
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, ask) if in_main_thread else None
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {int(number): signal.signal(number, ask) for number in numbers}
     try:
         yield lambda: asked
     finally:
-        if in_main_thread:
-            signal.signal(signal.SIGINT, before)
+        for number in numbers:
+            signal.signal(number, before[number])
+
+
+def out_of_memory(error: Exception, values: dict[str, Any]) -> Exception:
+    """The error itself, or where it is about memory, one that says what fits."""
+    about_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+    if not about_memory:
+        return error
+    micro, tokens = values["micro_batch_size"], values["micro_batch_size"] * values["context"]
+    advice = f"go on with half of them: --resume --micro-batch-size {micro // 2}; the result stays the same"
+    if micro == 1:
+        advice = "choose a smaller --size or --context"
+    return XinyeError(f"out of memory with {micro} windows, {tokens:,} tokens, at once; {advice}", exit_code=1)
 
 
 # -- training --------------------------------------------------------------------------------------------------------
 
 
 def run_training(
+    group: Processes,
     output: Path,
     settings: PretrainSettings,
     plan: Plan,
     text: Text,
     model: LanguageModel,
     optimizers: list[torch.optim.Optimizer],
-    loss_sum: Callable[[Batch], torch.Tensor],
+    loss_sum: nn.Module,
     micro_batches: Callable[[int], list[Batch]],
     progress: dict[str, Any],
     watcher: Watcher,
+    stopwatch: Stopwatch,
+    trackers: Trackers,
 ) -> Run:
     """Take the steps; validate, write a sample and save at even distances and at the end; note everything."""
-    first_step, trained_seconds, best = progress["step"], progress["seconds"], progress.get("best")
+    first_step, trained_seconds, best = progress["step"], progress["seconds"], progress.get("best") or {}
     values, config = plan.values, model.config
     steps, context = values["steps"], config.max_position_embeddings
     every = max(1, math.ceil(steps / settings.evaluations))
@@ -318,53 +403,73 @@ def run_training(
     lengths = text.tokenizer.token_lengths
     windows, last_windows = validation_windows(text.validation, steps * values["batch_size"])
     figures: dict[str, float] = {}
+    texts: list[str] = []
     refused = 0  # steps on end whose gradient was not finite
     done, tokens, seconds = first_step, 0, trained_seconds
     model.train()
     with (
         interruptible(watcher) as interrupted,
-        open(output / "training" / "metrics.jsonl", "a", encoding="utf-8") as metrics,
+        open(output / "training" / "metrics.jsonl" if group.first else os.devnull, "a", encoding="utf-8") as metrics,
     ):
 
         def note(**record: Any) -> None:
             metrics.write(json.dumps(record, ensure_ascii=False) + "\n")
             metrics.flush()
+            trackers.note(record)
+
+        def exhausted() -> bool:
+            return settings.patience is not None and best.get("worse_since", 0) >= settings.patience
 
         def save() -> None:
             progress = {"step": done, "seconds": seconds, "best": best}
             save_checkpoint(output, model, text.tokenizer, optimizers, progress, keep=[best["step"]] if best else [])
+            stopwatch.lap("saving")
 
         records = train(
-            loss_sum, list(model.parameters()), optimizers, micro_batches, rate, first_step, steps, settings.clip,
-            settings.seed,
+            loss_sum, list(model.parameters()), optimizers, micro_batches, rate, first_step,
+            first_step if exhausted() else steps, settings.clip, settings.seed, group,
         )  # fmt: skip
         for record in records:
             done, tokens, seconds = record.step, tokens + record.tokens, seconds + record.seconds
             note(kind="step", **asdict(record))
             watcher.step(record, steps)
+            stopwatch.lap("training")
             refused = 0 if math.isfinite(record.gradient_norm) else refused + 1
+            if refused:  # its text is kept, for a person to look at
+                read = text.training.batch((done - 1) * values["batch_size"], values["batch_size"]).tokens
+                note(kind="refused", step=done, texts=[text.tokenizer.decode(row) for row in read.tolist()])
             if refused == 5:
                 raise XinyeError(f"{output}: the gradient was not finite in {refused} steps on end; {ADVICE}", 1)
-            if done % every == 0 and done < steps and not interrupted():
+            if group.first and done % every == 0 and done < steps and not interrupted():
                 check_finite(model, output, done)
                 figures = evaluate(model, text.validation.in_order(8, windows), lengths)
-                if best is None or figures["bits_per_byte"] < best["bits_per_byte"]:
-                    best = {"step": done, "bits_per_byte": figures["bits_per_byte"]}
+                stopwatch.lap("validation")
+                if not best or figures["bits_per_byte"] < best["bits_per_byte"]:
+                    best = {"step": done, "bits_per_byte": figures["bits_per_byte"], "worse_since": 0}
+                else:
+                    best["worse_since"] = best.get("worse_since", 0) + 1
                 sample = write_sample(model, text.tokenizer, settings, done)
                 note(kind="validation", step=done, seconds=seconds, sample=sample, **figures)
                 watcher.validated(done, figures["loss"], figures["bits_per_byte"], sample)
+                stopwatch.lap("samples")
                 save()
-            if interrupted():
+            if group.any(bool(interrupted()) or exhausted()):
                 break
-        check_finite(model, output, done)
-        save()
-        if not interrupted():
+        if group.first and exhausted():
+            go_back(output, model, optimizers, best["step"])
+        elif group.first:
+            check_finite(model, output, done)
+            save()
+        if group.first and not interrupted():
             figures = evaluate(model, text.validation.in_order(8, last_windows), lengths)
+            stopwatch.lap("validation")
             sample = write_sample(model, text.tokenizer, settings, done)
             note(kind="result", step=done, seconds=seconds, sample=sample, **figures)
             watcher.validated(done, figures["loss"], figures["bits_per_byte"], sample)
+            texts = write_texts(model, text.tokenizer, settings)
+            stopwatch.lap("samples")
     per_second = tokens / max(1e-9, seconds - trained_seconds)
-    speed = machine.matrix_flops_per_second(machine.device(), getattr(torch, values["dtype"]))
+    speed = machine.matrix_flops_per_second(machine.device(), getattr(torch, values["dtype"])) * group.count
     run = Run(
         run=str(output),
         parameters=config.parameters,
@@ -375,9 +480,28 @@ def run_training(
         model_flops_utilization=round(per_second * config.flops_per_token(context) / speed, 4),
         validation={name: round(figures[name], 5) for name in ("loss", "bits_per_byte") if name in figures},
         interrupted=interrupted(),
+        stopped_early=exhausted(),
+        model_step=best["step"] if exhausted() else done,
     )
-    write_json(output / "training" / "result.json", asdict(run))
+    trackers.result(asdict(run))
+    more = {
+        "time_seconds": {name: round(spent, 3) for name, spent in stopwatch.seconds.items()},
+        "first_step": first_step,
+        "matrix_flops_per_second": round(speed),
+        "peak_memory_bytes": machine.peak_memory_bytes(machine.device()),
+        "texts": texts,
+    }
+    if group.first:
+        write_json(output / "training" / "result.json", {**asdict(run), **more})
     return run
+
+
+def report(output: Path, watcher: Watcher) -> None:
+    """Write the run's report; a run is none the worse where that fails."""
+    try:
+        write_report(read_run(output))
+    except (OSError, XinyeError) as error:
+        watcher.stage(f"no report ({error})")
 
 
 def check_finite(model: LanguageModel, output: Path, step: int) -> None:
@@ -393,3 +517,11 @@ def write_sample(model: LanguageModel, tokenizer: Tokenizer, settings: PretrainS
     ):
         pass
     return settings.prompt + sequence.text
+
+
+def write_texts(model: LanguageModel, tokenizer: Tokenizer, settings: PretrainSettings) -> list[str]:
+    """Three longer texts of the finished model."""
+    sequences = [start(tokenizer, settings.prompt, model.config.max_position_embeddings) for _ in range(3)]
+    for _ in generate(model, tokenizer, sequences, Sampling(max_tokens=100, temperature=0.7, seed=settings.seed)):
+        pass
+    return [settings.prompt + sequence.text for sequence in sequences]

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from xinye.data.cleaning import Cleaning
 from xinye.errors import XinyeError, checked, did_you_mean
+from xinye.training.trackers import TRACKERS
 
 _UNITS = {
     "s": 1,
@@ -101,6 +102,8 @@ class PretrainSettings(BaseModel):
     warmup: int | None = Field(None, ge=0, description="steps until the full learning rate")
     decay: float = Field(0.8, gt=0, le=1, description="share of the steps over which wsd goes down to zero")
     weight_decay: float | None = Field(None, ge=0, description="pull of the matrices towards zero")
+    l1: float = Field(0.0, ge=0, lt=1, description="L1: shrink the matrices by rate × this, down to exact zeros")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of a target spread over all tokens in training")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
 
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
@@ -108,7 +111,13 @@ class PretrainSettings(BaseModel):
     )
     compile: Literal["auto", "yes", "no"] = Field("auto", description="use torch.compile")
     evaluations: int = Field(20, ge=1, description="how often to validate, save and write a sample during the run")
+    patience: int | None = Field(
+        None, ge=1, description="stop after so many evaluations without a better one, and keep the best model"
+    )
     prompt: str = Field("", description="what samples during training begin with")
+    track: tuple[str, ...] = Field(
+        (), description="tell tensorboard, wandb or mlflow of the run, too; several with commas between"
+    )
 
     @model_validator(mode="after")
     def _nothing_without_effect(self) -> "PretrainSettings":
@@ -123,6 +132,21 @@ class PretrainSettings(BaseModel):
         if self.matrix_learning_rate is not None and self.optimizer != "muon":
             raise ValueError("matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon")
         return self
+
+    @field_validator("track", mode="before")
+    @classmethod
+    def _trackers(cls, value: Any) -> Any:
+        """One or several names, in one string or many."""
+        parts = [value] if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+            return value
+        names = [name.strip() for part in parts for name in part.split(",") if name.strip()]
+        for name in names:
+            if name not in TRACKERS:
+                raise ValueError(
+                    f"unknown tracker {name!r}{did_you_mean(name, TRACKERS)}; there are {', '.join(TRACKERS)}"
+                )
+        return tuple(dict.fromkeys(names))
 
     @field_validator("fold")
     @classmethod
@@ -161,6 +185,34 @@ class PretrainSettings(BaseModel):
     def _durations(cls, value: str | None) -> str | None:
         if value is not None:
             _as_value_error(parse_time, value)
+        return value
+
+
+class EvaluateSettings(BaseModel):
+    """How well a model predicts a text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    context: int | None = Field(None, ge=2, description="tokens that the model sees at once (the model's own)")
+    stride: int | None = Field(None, ge=1, description="tokens from window to window (half the context)")
+    by_position: bool = Field(False, description="what a longer context is worth: the same tokens after 8, 16, 32 …")
+    rope_scaling: tuple[str, ...] = Field(
+        (), description="measure contexts beyond the trained one: linear:2, dynamic:2, yarn:4 … (all: these three by 4)"
+    )
+    field: str | None = Field(None, description="the column or key that holds the text")
+    document_separator: str | None = Field(
+        None, description=r"what stands between the documents of a text file: '\n\n'"
+    )
+    training_text: tuple[str, ...] = Field(
+        (), description="what the model was trained on, where it is not a run from here; may be given several times"
+    )
+
+    @field_validator("rope_scaling")
+    @classmethod
+    def _scalings(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if each != "all" and not re.fullmatch(r"(linear|dynamic|yarn|llama3):\d+(\.\d+)?", each):
+                raise ValueError(f"{each!r} is not one of linear:2, dynamic:2, yarn:4, llama3:8, or all")
         return value
 
 

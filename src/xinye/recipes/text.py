@@ -1,14 +1,16 @@
 """From files to windows of tokens: what every job that learns from text does first."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
 from xinye.data.batches import Windows
 from xinye.data.cleaning import clean
-from xinye.data.corpus import prepare, split
+from xinye.data.corpus import Corpus, prepare, split
 from xinye.data.sources import Piece, find_files, fingerprint, read_pieces
 from xinye.data.tokenizer import Kind, Tokenizer
 from xinye.errors import XinyeError
@@ -28,6 +30,7 @@ class Text:
     training: Windows
     validation: Windows
     fingerprint: str  # of the files
+    facts: dict[str, Any]  # what the report tells of them
 
 
 def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Text:
@@ -36,24 +39,9 @@ def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Te
     total = sum(path.stat().st_size for path in files)
     watcher.stage(f"reading {len(files)} file{'s' * (len(files) != 1)}, {total / 1e6:,.1f} MB")
 
-    def pieces() -> Iterator[Piece]:
-        found = False
-        for piece in clean(read_pieces(files, settings.field, settings.document_separator), settings.cleaning):
-            found = True
-            yield piece
-        if not found:
-            raise XinyeError(f"{', '.join(settings.files)}: there is no text in these files")
-
     size = parse_count(settings.size, "size")
-    tokenizer = get_tokenizer(settings, plan, pieces, size, watcher)
-    watcher.stage("tokenizing")
-    key: dict[str, Any] = {
-        "files": fingerprint(files),
-        "field": settings.field,
-        "separator": settings.document_separator,
-        "cleaning": settings.cleaning.model_dump(),
-    }
-    corpus = prepare(pieces, tokenizer, key, watcher.prepared)
+    tokenizer = get_tokenizer(settings, plan, partial(pieces, files, settings), size, watcher)
+    corpus, content = tokenize(files, settings, tokenizer, watcher)
     fold = parse_fold(settings.fold) if settings.fold else None
     spans, held_out = split(corpus, settings.validation, VALIDATION_TOKENS, fold=fold)
     lengths = np.diff(corpus.documents)
@@ -75,7 +63,49 @@ def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Te
         raise XinyeError(f"context {context:,} is longer than the text to train on, {training_tokens:,} tokens")
     training = Windows(corpus.tokens, spans, context, tokenizer.bos_id, settings.seed)
     validation = Windows(corpus.tokens, held_out, context, tokenizer.bos_id, shuffle=False)
-    return Text(tokenizer, training, validation, key["files"])
+    facts = {
+        "files": len(files),
+        "bytes": total,
+        "characters": corpus.about["characters"],
+        "documents": len(lengths),
+        "unigram_loss": round(unigram_loss(corpus.tokens, held_out), 4),
+    }
+    return Text(tokenizer, training, validation, content, facts)
+
+
+def pieces(files: Sequence[Path], settings: PretrainSettings) -> Iterator[Piece]:
+    """The cleaned text of files; raises `XinyeError` where there is none."""
+    found = False
+    for piece in clean(read_pieces(files, settings.field, settings.document_separator), settings.cleaning):
+        found = True
+        yield piece
+    if not found:
+        raise XinyeError(f"{', '.join(map(str, files))}: there is no text in these files")
+
+
+def tokenize(
+    files: Sequence[Path], settings: PretrainSettings, tokenizer: Tokenizer, watcher: Watcher
+) -> tuple[Corpus, str]:
+    """The corpus of files, tokenized now or before, and the files' fingerprint."""
+    watcher.stage("tokenizing")
+    key: dict[str, Any] = {
+        "files": fingerprint(files),
+        "field": settings.field,
+        "separator": settings.document_separator,
+        "cleaning": settings.cleaning.model_dump(),
+    }
+    return prepare(partial(pieces, files, settings), tokenizer, key, watcher.prepared), key["files"]
+
+
+def unigram_loss(tokens: np.ndarray, spans: np.ndarray) -> float:
+    """The loss, in nats per token, of knowing only how frequent each token of these spans (n, 2) is.
+
+    Counting on the text that is judged makes it too small; Miller's correction (1955) mends most of that.
+    """
+    counts = np.bincount(np.concatenate([tokens[start:end] for start, end in spans]))
+    counts = counts[counts > 0]
+    shares = counts / counts.sum()
+    return float(-(shares * np.log(shares)).sum() + (len(counts) - 1) / (2 * counts.sum()))
 
 
 def get_tokenizer(

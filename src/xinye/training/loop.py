@@ -1,7 +1,7 @@
 """The training loop: batches in, a better model and one record per step out. It knows no task and no files."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -9,14 +9,22 @@ from torch import Tensor
 
 from xinye.data.batches import Batch
 from xinye.errors import XinyeError
-from xinye.training.optimizers import clip_gradients
+from xinye.training.distributed import ALONE, Processes, apart
+from xinye.training.optimizers import clip_gradients, shrink
+from xinye.training.stopwatch import Stopwatch
 
 LossSum = Callable[[Batch], Tensor]  # the sum of the losses of a batch's counted targets, in nats
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one step did. `loss` is nats per counted token, `seconds` wall time; `step` counts from 1."""
+    """What one step did. `loss` is nats per counted token, `seconds` wall time; `step` counts from 1.
+
+    The seconds have four parts: making the batches, forward, backward (with the exchange of gradients), and clipping,
+    optimizer and the rest. On a GPU, calls return before their work is done, and only reading a number waits for it:
+    there `forward_seconds` is the time to hand the work over, `backward_seconds` holds the computing of both, and the
+    optimizer's computing falls partly into the next step. Their sum over many steps is right.
+    """
 
     step: int
     loss: float
@@ -24,6 +32,10 @@ class Step:
     rate_factor: float
     tokens: int
     seconds: float
+    data_seconds: float
+    forward_seconds: float
+    backward_seconds: float
+    optimizer_seconds: float
 
 
 def train(
@@ -36,25 +48,32 @@ def train(
     steps: int,
     clip: float = 1.0,
     seed: int = 0,
+    processes: Processes = ALONE,
 ) -> Iterator[Step]:
     """Take steps `first_step` … `steps - 1`, each over all its micro-batches.
 
     The loss is the sum over all counted tokens of the step divided by their number, so that it does not depend on how
-    the step is cut into micro-batches. A step whose gradient is not finite changes nothing; its record says so by its
-    norm.
+    the step is cut into micro-batches, or shared among processes. A step whose gradient is not finite changes nothing;
+    its record says so by its norm.
     """
     for step in range(first_step, steps):
-        torch.manual_seed((seed * 1_000_003 + step) % 2**63)  # dropout, too, depends on nothing but the step
-        start = time.perf_counter()
+        # Dropout, too, depends on nothing but the step (and the process, or all would drop the same).
+        torch.manual_seed((seed * 1_000_003 + step + processes.rank * 0x9E3779B97F4A7C15) % 2**63)
+        watch = Stopwatch()
         batches = micro_batches(step)
-        counted = sum(batch.counted for batch in batches)
+        counted = int(processes.total(sum(batch.counted for batch in batches)))
         if not counted:
             raise XinyeError(f"step {step + 1}: not one token to learn from in its batch")
+        watch.lap("data")
         total = 0.0
-        for batch in batches:
-            loss = loss_sum(batch) / counted
-            loss.backward()
-            total += float(loss.detach())
+        for number, batch in enumerate(batches, start=1):
+            with apart(loss_sum) if number < len(batches) else nullcontext():
+                loss = loss_sum(batch) / (counted / processes.count)  # for the processes' gradients are averaged
+                watch.lap("forward")
+                loss.backward()
+            total += float(loss.detach()) / processes.count
+            watch.lap("backward")
+        total = processes.total(total)
         norm = clip_gradients(parameters, clip)
         factor = rate(step)
         for optimizer in optimizers:
@@ -62,5 +81,8 @@ def train(
                 group["lr"] = group["peak_lr"] * factor
             if norm < float("inf"):
                 optimizer.step()
+                shrink(optimizer)
             optimizer.zero_grad()
-        yield Step(step + 1, total, norm, factor, counted, time.perf_counter() - start)
+        watch.lap("optimizer")
+        parts = {f"{name}_seconds": spent for name, spent in watch.seconds.items()}
+        yield Step(step + 1, total, norm, factor, counted, sum(parts.values()), **parts)

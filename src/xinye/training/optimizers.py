@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Kind = Literal["muon", "adamw", "sgd"]
@@ -12,13 +13,19 @@ Shape = Literal["wsd", "cosine"]
 
 
 def make_optimizers(
-    model: nn.Module, kind: Kind, learning_rate: float, matrix_learning_rate: float, weight_decay: float
+    model: nn.Module,
+    kind: Kind,
+    learning_rate: float,
+    matrix_learning_rate: float,
+    weight_decay: float,
+    l1: float = 0.0,
 ) -> list[torch.optim.Optimizer]:
     """The optimizers of a model's trainable weights.
 
     `muon`: Muon for the layers' matrices (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon), each update
     orthogonal, so that `matrix_learning_rate` does not depend on the width; AdamW at `learning_rate` for embeddings,
-    head, norms and biases. `adamw` and `sgd` move everything at `learning_rate`. Decay is for matrices only.
+    head, norms and biases. `adamw` and `sgd` move everything at `learning_rate`. Decay is for matrices only, and so is
+    `l1`, which `shrink` applies.
     """
     matrices: list[nn.Parameter] = []
     embeddings: list[nn.Parameter] = []
@@ -32,7 +39,11 @@ def make_optimizers(
         if matrices:
             optimizers.append(
                 torch.optim.Muon(
-                    matrices, lr=matrix_learning_rate, weight_decay=weight_decay, momentum=0.95, adjust_lr_fn="original"
+                    [{"params": matrices, "l1": l1}],
+                    lr=matrix_learning_rate,
+                    weight_decay=weight_decay,
+                    momentum=0.95,
+                    adjust_lr_fn="original",
                 )
             )
         if embeddings or vectors:
@@ -43,7 +54,7 @@ def make_optimizers(
             )
     else:
         groups = [
-            {"params": matrices + embeddings, "weight_decay": weight_decay},
+            {"params": matrices + embeddings, "weight_decay": weight_decay, "l1": l1},
             {"params": vectors, "weight_decay": 0.0},
         ]
         optimizers = [
@@ -55,6 +66,20 @@ def make_optimizers(
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]
     return optimizers
+
+
+@torch.no_grad()
+def shrink(optimizer: torch.optim.Optimizer) -> None:
+    """L1 regularisation, after an optimizer's step: each weight w becomes sign(w) · max(|w| − rate · l1, 0).
+
+    This proximal step (Duchi & Singer 2009, "Efficient online and batch learning using forward backward splitting")
+    makes weights exactly zero, which the gradient of an L1 penalty does not; and it stands apart from the gradient, as
+    decoupled decay does (Loshchilov & Hutter 2019, arXiv:1711.05101), for the optimizers here rescale gradients.
+    """
+    for group in optimizer.param_groups:
+        if group.get("l1"):
+            for parameter in group["params"]:
+                parameter.copy_(F.softshrink(parameter, group["lr"] * group["l1"]))
 
 
 def rate_factor(step: int, steps: int, warmup: int, shape: Shape, decay: float) -> float:

@@ -1,0 +1,123 @@
+"""How well a model predicts any text, read in windows that slide over it.
+
+A window begins with `<bos>`, as in training, and holds at most `context` tokens; the next one begins `stride` tokens
+further on, and only tokens that no earlier window held are scored there. So each token is scored once, from at least
+`context - stride` tokens before it, except near the beginning of its document; documents never see each other.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from xinye.data.batches import IGNORED, Batch
+from xinye.data.tokenizer import Tokenizer
+from xinye.evaluation.bits_per_byte import evaluate
+from xinye.model.build import LanguageModel
+
+LOGITS = 2**23  # computed at a time: 32 MiB in fp32
+TARGETS = 8192  # tokens that are scored again and again in contexts of different lengths
+SHORTEST = 8  # tokens of context
+
+
+def sliding_windows(spans: np.ndarray, context: int, stride: int) -> np.ndarray:
+    """The windows over spans (n, 2) of a corpus: (W, 3), where each begins, where its scored tokens do, its end."""
+    starts, ends = spans[spans[:, 0] < spans[:, 1]].T
+    counts = 1 + np.maximum(0, -(-(ends - starts - context) // stride))
+    document = np.repeat(np.arange(len(starts)), counts)
+    number = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
+    begin = starts[document] + number * stride
+    scored = np.where(number > 0, begin + context - stride, begin)
+    return np.stack((begin, scored, np.minimum(begin + context, ends[document])), axis=1)
+
+
+def perplexity(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    tokens: np.ndarray,
+    windows: np.ndarray,
+    on_progress: Callable[[int], None] = lambda tokens: None,
+) -> dict[str, Any]:
+    """Score the windows' tokens: `loss` in nats per token, `perplexity`, `bits_per_byte`, `bits_per_character`, and the
+    `tokens`, `bytes` and `characters` that they are shares of. `<eos>` is a token and has no bytes."""
+    characters = scored = 0
+
+    def counted() -> Iterator[Batch]:
+        nonlocal characters, scored
+        for batch in _batches(tokens, windows, tokenizer.bos_id, LOGITS // model.config.vocab_size):
+            targets = batch.targets[batch.targets != IGNORED].numpy()
+            characters += int(tokenizer.token_characters[targets].sum())
+            scored += len(targets)
+            yield batch
+            on_progress(scored)
+
+    figures = evaluate(model, counted(), tokenizer.token_lengths)
+    nats = figures["loss"] * figures["tokens"]
+    return {
+        "loss": figures["loss"],
+        "perplexity": math.exp(min(figures["loss"], 700)),
+        "bits_per_byte": figures["bits_per_byte"],
+        "bits_per_character": nats / math.log(2) / max(1, characters),
+        "tokens": figures["tokens"],
+        "bytes": figures["bytes"],
+        "characters": characters,
+    }
+
+
+def _batches(tokens: np.ndarray, windows: np.ndarray, bos_id: int, room: int) -> Iterator[Batch]:
+    """The windows in batches of equal length, so that nothing is padding, of at most `room` tokens."""
+    lengths = windows[:, 2] - windows[:, 0]
+    order = np.argsort(-lengths, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
+        length = int(lengths[group[0]])
+        rows = max(1, room // length)
+        for first in range(0, len(group), rows):
+            chosen = windows[group[first : first + rows]]
+            targets = tokens[chosen[:, :1] + np.arange(length)].astype(np.int64)  # (B, T)
+            inputs = np.concatenate((np.full((len(chosen), 1), bos_id), targets[:, :-1]), axis=1)
+            targets[np.arange(length) < (chosen[:, 1] - chosen[:, 0])[:, None]] = IGNORED
+            yield Batch(torch.from_numpy(inputs), torch.from_numpy(targets), None, None)
+
+
+def same_targets(spans: np.ndarray, longest: int) -> np.ndarray:
+    """Runs of tokens (R, 2), spread evenly over the spans, about `TARGETS` tokens in all, each with at least `longest`
+    tokens of its document before it: what differs between contexts is then only the context, never the text."""
+    length = max(1, longest // 8)
+    counts = np.maximum(0, (spans[:, 1] - spans[:, 0] - longest) // length)
+    chosen = np.unique(np.linspace(0, counts.sum() - 1, min(int(counts.sum()), TARGETS // length)).astype(np.int64))
+    span = np.searchsorted(np.cumsum(counts), chosen, side="right")
+    starts = spans[span, 0] + longest + (chosen - (np.cumsum(counts) - counts)[span]) * length
+    return np.stack((starts, starts + length), axis=1)
+
+
+def windows_of_context(runs: np.ndarray, context: int) -> np.ndarray:
+    """Windows (W, 3) that score all tokens of the runs, each from at most `context` tokens and at least 7/8 of them."""
+    stride = max(1, context // 8)
+    scored = np.concatenate([np.arange(start, end, stride) for start, end in runs])
+    ends = np.minimum(scored + stride, np.repeat(runs[:, 1], -(-(runs[:, 1] - runs[:, 0]) // stride)))
+    return np.stack((ends - context, scored, ends), axis=1)
+
+
+def by_position(
+    model: LanguageModel, tokenizer: Tokenizer, tokens: np.ndarray, spans: np.ndarray, context: int
+) -> list[dict[str, Any]]:
+    """What a longer context is worth: the loss of the same tokens when a model sees 8, 16, 32 … up to `context` tokens.
+
+    It is measured on a sample of about 8,192 tokens, spread evenly over the text, that have the longest context before
+    them in their document. Where too few do, the longest context is halved; where no document has that much text,
+    the list is empty.
+    """
+    runs = same_targets(spans, context)
+    enough = min(TARGETS // 16, (spans[:, 1] - spans[:, 0]).sum() // 4)
+    while context > SHORTEST and (runs[:, 1] - runs[:, 0]).sum() < enough:
+        context //= 2
+        runs = same_targets(spans, context)
+    if not len(runs) or context <= SHORTEST:
+        return []
+    contexts = [*(2**power for power in range(3, 32) if 2**power < context), context]
+    return [
+        {"context": length} | perplexity(model, tokenizer, tokens, windows_of_context(runs, length))
+        for length in contexts
+    ]

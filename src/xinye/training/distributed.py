@@ -1,0 +1,120 @@
+"""Several processes that train one model: each takes its share of every step, and all hold the same weights.
+
+They are started by `torchrun`, here or on many machines; without it there is one, and nothing here has an effect.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among the `count` that train together."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes files and talks."""
+        return self.rank == 0
+
+    def share(self, first: int, size: int) -> tuple[int, int]:
+        """Which of `size` samples, the first of them `first`, are this process's: (first, size)."""
+        start, end = size * self.rank // self.count, size * (self.rank + 1) // self.count
+        return first + start, end - start
+
+    def total(self, number: float) -> float:
+        """The sum of a number over all processes."""
+        return self._reduced([number], dist.ReduceOp.SUM)[0]
+
+    def any(self, condition: bool) -> bool:
+        """Whether it holds in any process."""
+        return self._reduced([float(condition)], dist.ReduceOp.MAX)[0] > 0
+
+    def agreed(self, numbers: Sequence[float]) -> list[float]:
+        """The first process's numbers."""
+        return self._reduced(numbers if self.first else [0.0] * len(numbers), dist.ReduceOp.SUM)
+
+    def together(self, loss_sum: nn.Module) -> nn.Module:
+        """A module whose gradients are the mean over all processes."""
+        return loss_sum if self.count == 1 else DistributedDataParallel(loss_sum)
+
+    @contextmanager
+    def first_first(self) -> Iterator[None]:
+        """What stands inside is done by the first process, and then by the others, who find it done."""
+        if self.count > 1 and not self.first:
+            dist.barrier()
+        try:
+            yield
+        finally:
+            if self.count > 1 and self.first:
+                dist.barrier()
+
+    def _reduced(self, numbers: Sequence[float], operation: dist.ReduceOp.RedOpType) -> list[float]:
+        if self.count == 1:
+            return list(numbers)
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        tensor: Tensor = torch.tensor(numbers, dtype=torch.float64, device=device)
+        dist.all_reduce(tensor, operation)
+        return tensor.tolist()
+
+
+ALONE = Processes()
+
+
+def apart(loss_sum: object) -> AbstractContextManager[None]:
+    """Inside, gradients are added up without being exchanged."""
+    return loss_sum.no_sync() if isinstance(loss_sum, DistributedDataParallel) else nullcontext()
+
+
+@contextmanager
+def processes() -> Iterator[Processes]:
+    """The processes that `torchrun` started, joined while this is open."""
+    if "WORLD_SIZE" not in os.environ:
+        yield ALONE
+        return
+    cuda = torch.cuda.is_available()
+    if cuda:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(hours=2))  # the first may have text to read
+    try:
+        yield Processes(dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+def launch(count: int, arguments: Sequence[str]) -> int:
+    """Run `xinye` with these arguments in `count` processes on this machine; returns the first one's exit code.
+
+    PyTorch's elastic launcher starts them, and ends all when one fails. A signal that asks to stop is handed on; they
+    have 30 seconds to save.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what is wrong, our own line says
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    config = LaunchConfig(
+        1, 1, count, run_id="xinye", rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0,
+        monitor_interval=0.1,
+    )  # fmt: skip
+    try:
+        elastic_launch(config, sys.executable)("-m", "xinye", *arguments)
+    except ChildFailedError as error:
+        codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+        return codes.get(0) or next(iter(codes.values())) or 1
+    except SignalException as error:
+        return 128 + error.sigval
+    return 0

@@ -1,0 +1,203 @@
+"""Where people follow and compare their runs: TensorBoard, Weights & Biases, MLflow; each an extra, none needed.
+
+All that is told to them stands in `metrics.jsonl`, too. Nothing leaves this machine, unless the user's environment says
+so (`WANDB_MODE`, `MLFLOW_TRACKING_URI`), and none of them can stop a run.
+"""
+
+import html
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+SECONDS = 10  # between tellings: many steps at once cost a third of what each alone does
+Point = tuple[int, float, dict[str, float]]  # step, time since the epoch, figures by name
+Status = Literal["FINISHED", "FAILED", "KILLED"]  # in MLflow's words
+
+
+class TensorBoard:
+    """Event files in `training/tensorboard`; `tensorboard --logdir runs` shows all runs."""
+
+    def __init__(self, run: Path, config: dict[str, Any], first_step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard.summary import hparams
+
+        purge = first_step + 1 if first_step else None  # what was noted after the checkpoint is forgotten
+        self.writer = SummaryWriter(str(run / "training" / "tensorboard"), purge_step=purge)
+        if not first_step:
+            values = {name: value if type(value) in (int, float) else str(value) for name, value in config.items()}
+            for summary in hparams(values, {"validation/loss": None, "validation/bits_per_byte": None}):
+                self.writer.file_writer.add_summary(summary)  # type: ignore[attr-defined]
+
+    def log(self, points: Sequence[Point]) -> None:
+        for step, when, figures in points:
+            for name, value in figures.items():
+                self.writer.add_scalar(name, value, step, when)
+
+    def write(self, sample: str, step: int) -> None:
+        self.writer.add_text("sample", sample, step)
+
+    def finish(self, status: Status) -> None:
+        self.writer.close()
+
+
+class WandB:
+    """A Weights & Biases run in `training/wandb`, offline unless `WANDB_MODE` says otherwise.
+
+    A resumed run keeps its id; `wandb sync runs/…/training/wandb/offline-run-*` sends its parts to one page.
+    """
+
+    def __init__(self, run: Path, config: dict[str, Any], first_step: int) -> None:
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # which is its telemetry
+        import wandb
+
+        remembered = run / "training" / "wandb" / "run-id"
+        self.wandb = wandb
+        self.run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", "xinye"),
+            name=str(run),
+            dir=run / "training",
+            id=remembered.read_text("utf-8") if first_step and remembered.exists() else None,
+            resume="allow",
+            mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type]
+            config=None if first_step else config,
+            settings=wandb.Settings(silent=True, console="off"),
+        )
+        remembered.parent.mkdir(exist_ok=True)
+        remembered.write_text(self.run.id, "utf-8")
+
+    def log(self, points: Sequence[Point]) -> None:
+        for step, when, figures in points:
+            self.run.log({**figures, "_timestamp": when}, step)
+
+    def write(self, sample: str, step: int) -> None:
+        page = f'<meta charset="utf-8"><pre style="white-space: pre-wrap">{html.escape(sample)}</pre>'
+        self.run.log({"sample": self.wandb.Html(page, inject=False)}, step)
+
+    def finish(self, status: Status) -> None:
+        self.run.finish(exit_code=0 if status == "FINISHED" else 1)
+
+
+class MLflow:
+    """A run in the SQLite store `training/mlflow.db`, samples in `training/mlflow`; or at `MLFLOW_TRACKING_URI`.
+
+    A resumed run goes on in the same run of MLflow's, where steps that are taken again stand twice.
+    """
+
+    def __init__(self, run: Path, config: dict[str, Any], first_step: int) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # not four minutes where there is no server
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        from mlflow import MlflowClient, entities
+
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what goes wrong is raised, and told by us
+        folder = run.absolute() / "training" / "mlflow"
+        folder.mkdir(exist_ok=True)
+        remembered, elsewhere = folder / "run-id", os.environ.get("MLFLOW_TRACKING_URI")
+        self.entities, self.client = entities, MlflowClient(elsewhere or f"sqlite:///{folder}.db")
+        if first_step and remembered.exists():
+            self.id = remembered.read_text("utf-8")
+            self.client.update_run(self.id, "RUNNING")
+            return
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "xinye")
+        found = self.client.get_experiment_by_name(name)
+        place = None if elsewhere else folder.as_uri()
+        experiment = found.experiment_id if found else self.client.create_experiment(name, place)
+        self.id = self.client.create_run(experiment, run_name=str(run)).info.run_id
+        remembered.write_text(self.id, "utf-8")
+        self.client.log_batch(self.id, params=[entities.Param(name, str(value)) for name, value in config.items()])
+
+    def log(self, points: Sequence[Point]) -> None:
+        metrics = [
+            self.entities.Metric(name, value, round(1000 * when), step)
+            for step, when, figures in points
+            for name, value in figures.items()
+        ]
+        for first in range(0, len(metrics), 1000):  # MLflow takes no more at once
+            self.client.log_batch(self.id, metrics=metrics[first : first + 1000])
+
+    def write(self, sample: str, step: int) -> None:
+        self.client.log_text(self.id, sample, f"samples/step-{step:08d}.txt")
+
+    def finish(self, status: Status) -> None:
+        self.client.set_terminated(self.id, status)
+
+
+TRACKERS: dict[str, type[TensorBoard] | type[WandB] | type[MLflow]] = {
+    "tensorboard": TensorBoard,
+    "wandb": WandB,
+    "mlflow": MLflow,
+}
+
+
+class Trackers:
+    """Those that were asked for. One that fails is one warning, and is left out from then on."""
+
+    def __init__(
+        self, names: Sequence[str], run: Path, config: dict[str, Any], first_step: int, warn: Callable[[str], None]
+    ) -> None:
+        self.warn = warn
+        self.status: Status = "FINISHED"
+        self.trackers: dict[str, TensorBoard | WandB | MLflow] = {}
+        self.points: list[Point] = []  # not yet told
+        self.told = time.time()
+        for name in names:
+            with self._or_without(name):
+                self.trackers[name] = TRACKERS[name](run, config, first_step)
+
+    def note(self, record: dict[str, Any]) -> None:
+        """Tell of a record of `metrics.jsonl`: a step, or what was validated."""
+        if not self.trackers or "loss" not in record:
+            return
+        if record["kind"] == "step":
+            figures = {f"training/{name}": record[name] for name in ("loss", "gradient_norm", "rate_factor")}
+            figures["training/tokens_per_second"] = record["tokens"] / record["seconds"]
+        else:
+            figures = {f"validation/{name}": record[name] for name in ("loss", "bits_per_byte")}
+        self.points.append((record["step"], time.time(), figures))
+        if time.time() > self.told + SECONDS or "sample" in record:
+            self._tell()
+        if "sample" in record:
+            for name, tracker in list(self.trackers.items()):
+                with self._or_without(name):
+                    tracker.write(record["sample"], record["step"])
+
+    def result(self, result: dict[str, Any]) -> None:
+        """Tell of the figures that a run ends with."""
+        self.status = "KILLED" if result["interrupted"] else "FINISHED"
+        values = {**result, **result["validation"]}
+        del values["interrupted"]
+        figures = {f"result/{name}": value for name, value in values.items() if type(value) in (int, float)}
+        self.points.append((result["steps"], time.time(), figures))
+
+    def __enter__(self) -> "Trackers":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tell()
+        for name, tracker in list(self.trackers.items()):
+            with self._or_without(name):
+                tracker.finish("FAILED" if error else self.status)
+
+    def _tell(self) -> None:
+        for name, tracker in list(self.trackers.items()):
+            with self._or_without(name):
+                tracker.log(self.points)
+        self.points, self.told = [], time.time()
+
+    @contextmanager
+    def _or_without(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.trackers.pop(name, None)
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            if isinstance(error, ImportError):
+                reason = f'it needs {error.name}: pip install "xinye[{name}]"'
+            self.warn(f"--track {name}: {reason}; training goes on without it")

@@ -1,0 +1,84 @@
+"""Several processes train one model: the samples, the losses and the weights of one process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from conftest import TINY
+from xinye.checkpoints.store import checkpoints
+from xinye.data.batches import Windows
+from xinye.recipes.pretrain import batches_of_step
+from xinye.training.distributed import Processes
+
+# AdamW: Muon's iteration runs in bf16, where another order of summing is no small thing.
+EXACT = (*TINY, "--optimizer", "adamw", "--evaluations", "2")
+
+
+def start(workplace: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "xinye", "pretrain", *arguments],
+        cwd=workplace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+    )  # fmt: skip
+
+
+def losses(run: Path) -> dict[int, float]:
+    lines = (run / "training" / "metrics.jsonl").read_text("utf-8").splitlines()
+    return {record["step"]: record["loss"] for record in map(json.loads, lines) if record["kind"] == "step"}
+
+
+def assert_same(one: Path, other: Path) -> None:
+    assert losses(one) == pytest.approx(losses(other), abs=1e-5)
+    weights: list[dict[str, Any]] = [load_file(run / "model.safetensors") for run in (one, other)]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(tensor, weights[1][name], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_they_see_the_samples_of_one(count):
+    windows = Windows(np.arange(1, 4000), np.array([[0, 1500], [1500, 3999]]), 16, 0)
+    whole = windows.batch(3 * 10, 10).tokens
+    seen = [
+        batch.tokens for rank in range(count) for batch in batches_of_step(windows, 10, 3, Processes(rank, count), 3)
+    ]
+    assert torch.equal(torch.cat(seen), whole)
+
+
+def test_two_learn_what_one_learns_and_one_goes_on_where_two_were_stopped(xinye, workplace):
+    assert xinye("pretrain", "zh.txt", "-o", "one", "--steps", "40", *EXACT).code == 0
+    process = start(workplace, "zh.txt", "-o", "two", "--steps", "40", "--processes", "2", "--json", *EXACT)
+    metrics, until = workplace / "two" / "training" / "metrics.jsonl", time.monotonic() + 60
+    while not (metrics.exists() and metrics.stat().st_size > 100):
+        assert process.poll() is None and time.monotonic() < until, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    if process.returncode:  # it may have been too fast for the signal
+        assert process.returncode == 143, err
+        done = int(checkpoints(workplace / "two")[-1].name.removeprefix("step-"))
+        assert f"stopped after step {done}; go on with" in err and json.loads(out.splitlines()[-1])["steps"] == done
+        assert xinye("pretrain", "-o", "two", "--resume").code == 0
+    assert_same(workplace / "one", workplace / "two")
+
+
+def test_what_is_wrong_is_said_once(workplace):
+    process = start(workplace, "missing.txt", "-o", "run", "--processes", "2")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and err == "xinye pretrain: missing.txt: no such file or folder\n"
+
+
+def test_a_batch_too_small_to_share(workplace):
+    process = start(workplace, "zh.txt", "-o", "run", "--steps", "2", "--processes", "2", *EXACT, "--batch-size", "1")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "a batch of 1 cannot be shared by 2 processes" in err.splitlines()[-1] and "Traceback" not in err

@@ -1,0 +1,171 @@
+"""`xinye runs` as a person meets it: everything about runs at a glance, and nothing deleted unasked."""
+
+import io
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from conftest import contents
+from xinye.evaluation.runs import read_run, training_process
+
+CURVE = {"losses": [7 - step / 20 for step in range(60)], "validations": [(20, 6.5), (40, 5.0), (60, 4.0)]}
+
+
+@pytest.fixture
+def two(make_run):
+    """An older Chinese run and a newer English one that was interrupted."""
+    older = {"started": "2026-11-20T08:00:00+08:00", "text": "a"}
+    make_run(
+        "runs/红楼梦", **CURVE, about=older, plan={"parameters": 5_212_928}, settings={"files": ["红楼梦.txt", "b"]}
+    )
+    newer = make_run("runs/shakespeare", **CURVE, plan={"steps": 99, "width": 64}, finished=False, about={"text": "b"})
+    return newer.parent
+
+
+def type_in(monkeypatch, answer):
+    terminal = io.StringIO(answer)
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stdin", terminal)
+
+
+def test_lists_the_newest_first_in_columns(xinye, two, monkeypatch):
+    monkeypatch.chdir(two.parent)
+    outcome = xinye("runs")
+    head, newer, older = outcome.out.splitlines()
+    assert (outcome.code, outcome.err) == (0, "")
+    assert newer.startswith("runs/shakespeare") and "interrupted, step 60 of 99" in newer
+    assert older.startswith("runs/红楼梦") and "红楼梦.txt + 1" in older and "5.2M" in older and "2.000" in older
+    columns = [cell_len(line[: line.index(word)]) for line, word in ((newer, "interr"), (older, "finish"))]
+    assert columns[0] == columns[1] == head.index("state")
+
+
+def test_lists_as_json(xinye, two):
+    runs = json.loads(xinye("runs", two, "--json").out)["runs"]
+    assert [Path(run["run"]).name for run in runs] == ["shakespeare", "红楼梦"]
+    assert (runs[1]["state"], runs[1]["steps"], runs[1]["parameters"]) == ("finished", 60, 5_212_928)
+
+
+def test_several_folders_and_runs_none_twice(xinye, two):
+    assert len(json.loads(xinye("runs", two, two / "红楼梦", two.parent, "--json").out)["runs"]) == 2
+
+
+def test_no_runs_yet(xinye, workplace):
+    outcome = xinye("runs")
+    assert outcome.code == 0 and "no runs in runs" in outcome.err and outcome.out == ""
+    assert json.loads(xinye("runs", "--json").out) == {"runs": []}
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (["shwo", "run"], "shwo: no such folder; did you mean 'show'?"),
+        (["--jsno"], "did you mean '--json'?"),
+        (["show", "missing"], "missing: no such folder"),
+        (["show", "."], ".: is not a run"),
+        (["show"], "RUN"),
+        (["compare", "run"], "two runs or more"),
+        (["compare", "run", "run"], "named twice"),
+        (["compare", "run", "."], ".: is not a run"),
+        (["compare", "run", "other", "--over", "hours"], "hours"),
+        (["compare", "run", "other", "--plot", "curves.png"], ".svg"),
+        (["clean", "missing"], "missing: no such folder"),
+        (["clean", "run"], "MB in 1 run could go; say --yes"),
+    ],
+)
+def test_wrong_use_is_one_line_and_changes_nothing(xinye, workplace, trained, arguments, says):
+    shutil.copytree(trained, workplace / "run")
+    before = contents(workplace)
+    outcome = xinye("runs", *arguments)
+    assert outcome.code == 2 and says in outcome.complaint and contents(workplace) == before
+
+
+def test_help_names_the_verbs(xinye):
+    for verb in ("show", "compare", "clean"):
+        assert f"xinye runs {verb}" in xinye("runs", "--help").out
+        assert xinye("runs", verb, "--help").out.startswith(f"usage: xinye runs {verb}")
+
+
+def test_show_tells_of_a_run_and_writes_its_report(xinye, workplace, trained, monkeypatch):
+    run = Path(shutil.copytree(trained, workplace / "run"))
+    (run / "report.html").unlink()
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    out = xinye("runs", "show", run).out
+    for words in ("finished", "bits per byte", "太短，无法判断", "xinye pretrain", f"{run}/report.html"):
+        assert words in out
+    assert (run / "report.html").is_file()
+    told = json.loads(xinye("runs", "show", run, "--json").out)
+    assert told["findings"][0]["name"] == "too short" and len(told["texts"]) == 3 and told["state"] == "finished"
+
+
+def test_compare_shows_what_differs_and_the_curves(xinye, two):
+    outcome = xinye("runs", "compare", two / "红楼梦", two / "shakespeare", "--over", "steps")
+    assert "different texts" in outcome.err
+    rows = [line.split() for line in outcome.out.splitlines()]
+    assert ["steps", "60", "99"] in rows and ["width", "–", "64"] in rows
+    assert not any(row[:1] == ["vocabulary"] for row in rows)
+    assert ["30", "2.875", "2.875"] in rows and ["60", "2.000", "2.000"] in rows
+
+
+def test_compare_draws_the_curves(xinye, two):
+    runs = [two / "红楼梦", two / "shakespeare"]
+    outcome = xinye("runs", "compare", *runs, "--plot", two / "curves.svg", "--json")
+    chart = (two / "curves.svg").read_text("utf-8")
+    assert chart.startswith("<svg") and "红楼梦" in chart
+    assert json.loads(outcome.out)["curves"][str(runs[0])] == [[1280.0, 3.25], [2560.0, 2.5], [3840.0, 2.0]]
+
+
+def test_clean_keeps_the_model_and_what_is_no_run(xinye, workplace, trained):
+    run = Path(shutil.copytree(trained, workplace / "runs" / "novel"))
+    letters = workplace / "runs" / "letters" / "checkpoint"
+    letters.mkdir(parents=True)
+    (letters / "mother.txt").write_text("亲爱的妈妈", "utf-8")
+    before = contents(workplace)
+    outcome = xinye("runs", "clean", "--yes", "--json")
+    gone = set(before) - set(contents(workplace))
+    assert gone and all(name.startswith("runs/novel/training/checkpoints/step-") for name in gone)
+    assert json.loads(outcome.out)["deleted"][0]["bytes"] == sum(len(before[name]) for name in gone)
+    assert read_run(run).state == "finished"
+    assert "nothing to clean" in xinye("runs", "clean").err
+
+
+@pytest.mark.parametrize("answer, kept", [("n\n", True), ("\n", True), ("", True), ("y\n", False)])
+def test_clean_asks(xinye, workplace, trained, monkeypatch, answer, kept):
+    shutil.copytree(trained, workplace / "runs" / "novel")
+    type_in(monkeypatch, answer)
+    outcome = xinye("runs", "clean")
+    assert outcome.code == 0 and "runs/novel" in outcome.out and "[y/N]" in outcome.out
+    assert (workplace / "runs" / "novel" / "training" / "checkpoints" / "step-00000006").exists() == kept
+
+
+def test_clean_keeps_the_better_model_of_a_run_that_overfits(xinye, make_run):
+    losses = [6 - step / 20 for step in range(80)]
+    run = make_run(
+        "runs/long", losses=losses, validations=[(step, 4 + abs(step - 20) / 50) for step in range(10, 81, 10)]
+    )
+    for step in (20, 70, 80):
+        (run / "training" / "checkpoints" / f"step-{step:08d}").mkdir(parents=True)
+    assert "training/checkpoints/step-00000020" in xinye("runs", "show", run).out
+    assert xinye("runs", "clean", "--yes", run).code == 0
+    assert [path.name for path in (run / "training" / "checkpoints").iterdir()] == ["step-00000020"]
+
+
+def test_clean_takes_empty_runs_but_interrupted_ones_only_when_asked_to(xinye, make_run):
+    empty, part = (make_run(f"runs/{name}", losses=[5.0, 4.0], finished=False) for name in ("empty", "part"))
+    (part / "model.safetensors").touch()
+    (part / "notes.txt").write_text("我的笔记", "utf-8")
+    assert xinye("runs", "clean", "--yes", empty.parent).code == 0
+    assert not empty.exists() and (part / "model.safetensors").exists()
+    assert xinye("runs", "clean", "--yes", "--interrupted", empty.parent).code == 0
+    assert contents(part) == {"notes.txt": "我的笔记".encode()}
+
+
+def test_clean_leaves_a_run_that_is_going_on(xinye, make_run):
+    run = make_run("runs/now", losses=[5.0], finished=False)
+    with training_process(run):
+        before = contents(run)
+        assert xinye("runs", "clean", "--yes", "--interrupted", run).code == 0
+        assert contents(run) == before
