@@ -88,11 +88,14 @@ def test_sizes_are_run_and_one_is_recommended(xinye, workplace):
 
 
 def test_text_read_too_often_is_told():
-    size = {"size": "1M", "tokens": 800, "epochs": 40.0, "chance_of_best": 0.8, "short_runs": [{"tokens": 20}]}
+    short = [{"tokens": 20, "seconds": 2.0}]
+    size = {"size": "1M", "tokens": 800, "epochs": 40.0, "chance_of_best": 0.8, "short_runs": short}
     other = {**size, "size": "2M", "epochs": 3.0, "chance_of_best": 0.2}
-    sentences = explain({"recommended": "1M", "sizes": [size, other]})
+    sentences = explain({"recommended": "1M", "sizes": [size, other], "time_seconds": 80.0})
     assert "in 80% of the fits; not ruled out: 2M (20%)" in sentences[0] and "40 times" in sentences[1]
     assert "(1M 40 times)" in sentences[2]
+    slow = explain({"recommended": "1M", "sizes": [size, {**other, "tokens": 400}], "time_seconds": 80.0})
+    assert "2M took its short run 2.0 times as fast" in slow[2]
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def run_short(planning: Planning, watcher: Watcher) -> Iterator[dict[str, Any]]:
             judged = evaluate(model.to(machine.device()), windows, tokenizer.token_lengths)
             discard_weights(folder)
             loss, bits = judged["loss"], judged["bits_per_byte"]
-            figures = {"tokens": run.tokens, "seconds": run.seconds, "bits_per_byte": round(bits, 5)}
+            figures = {"tokens": run.tokens, "seconds": max(0.01, run.seconds), "bits_per_byte": round(bits, 5)}
             candidate.short.append({**figures, "bytes_per_token": round(loss / math.log(2) / bits, 4)})
             yield {"size": candidate.size, "steps": steps, "batch_size": batch, **figures}
 
@@ -207,6 +207,14 @@ def explain(result: dict[str, Any]) -> list[str]:
     sentences.append(
         f"The law is stretched to {reach:.0f} times the longest short run: take the figures as a forecast."
     )
+    for size in sizes:
+        short = size["short_runs"][-1]
+        faster = short["tokens"] / short["seconds"] / (size["tokens"] / result["time_seconds"])
+        if faster > 1.5:
+            sentences.append(
+                f"{size['size']} took its short run {faster:.1f} times as fast as its speed was measured before: the "
+                "machine was busy then; plan again when it is calm."
+            )
     read = [f"{size['size']} {size['epochs']:.0f} times" for size in sizes if size["epochs"] > TRUSTED_EPOCHS]
     if read:
         sentences.append(
