@@ -7,11 +7,20 @@ import numpy as np
 import pytest
 
 from conftest import contents
+from xinye import machine
 from xinye.evaluation.scaling_law import Point, effective, fit_law
 from xinye.recipes.scaling import explain
 
 E, A, ALPHA, B, BETA = 0.7, 40.0, 0.33, 150.0, 0.35
 TINY_PLAN = ("zh.txt", "--context", "32", "--tokenizer", "char", "--dtype", "float32", "--compile", "no")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_measuring():
+    """A run's share of the machine's speed is not what is tested here, and takes half a second each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "matrix_flops_per_second", lambda *arguments: 1e11)
+        yield
 
 
 def true(point: Point) -> float:
@@ -31,7 +40,7 @@ def short_runs(noise: float = 0.0) -> tuple[list[Point], list[float]]:
 def test_a_known_law_is_found_again():
     law = fit_law(*short_runs())
     far = [new_text(n, d) for n in (1e6, 15e6) for d in (1e6, 1e7)]
-    assert law.predict(far)[0] == pytest.approx([true(point) for point in far], rel=0.03)
+    assert law.predict(far)[0] == pytest.approx([true(point) for point in far], rel=0.05)
 
 
 def test_the_interval_covers_the_truth_and_grows_with_the_distance():
@@ -57,21 +66,23 @@ def test_text_that_is_read_again_counts_for_less_and_less():
 
 
 def test_sizes_are_run_and_one_is_recommended(xinye, workplace):
-    outcome = xinye("plan", *TINY_PLAN, "--size", "100k,200k", "--time", "4s", "-o", "plan", "--json")
+    outcome = xinye("plan", *TINY_PLAN, "--size", "100k,200k", "--time", "2s", "-o", "plan", "--json")
     assert outcome.code == 0, outcome.err
     result = json.loads(outcome.out)
     assert [size["size"] for size in result["sizes"]] == ["100k", "200k"]
     for size in result["sizes"]:
         assert size["low"] < size["bits_per_byte"] < size["high"] and len(size["short_runs"]) == 2
-    assert result["recommended"] == min(result["sizes"], key=lambda size: size["bits_per_byte"])["size"]
-    assert "short runs of about 1 s in all" in outcome.err and "gives the lowest bits per byte" in outcome.err
+    assert result["recommended"] == max(result["sizes"], key=lambda size: size["chance_of_best"])["size"]
+    assert (
+        "short runs of about 0 s in all" in outcome.err and "most likely gives the lowest bits per byte" in outcome.err
+    )
     assert Path("plan/plan.svg").read_text("utf-8").startswith("<svg")
     assert json.loads(Path("plan/plan.json").read_text("utf-8")) == result
     assert not list(Path("plan").rglob("*.safetensors"))
     dry = xinye("pretrain", "zh.txt", "--config", "plan/plan.yaml", "--dry-run", "--json")
     assert dry.code == 0 and json.loads(dry.out)["plan"]["context"] == 32
     before = contents(workplace)
-    again = xinye("plan", *TINY_PLAN, "--size", "100k,200k", "--time", "4s", "-o", "plan")
+    again = xinye("plan", *TINY_PLAN, "--size", "100k,200k", "--time", "2s", "-o", "plan")
     assert again.code == 2 and "there is a plan already" in again.complaint and contents(workplace) == before
 
 
@@ -79,7 +90,7 @@ def test_text_read_too_often_is_told():
     size = {"size": "1M", "tokens": 800, "epochs": 40.0, "chance_of_best": 0.8, "short_runs": [{"tokens": 20}]}
     other = {**size, "size": "2M", "epochs": 3.0, "chance_of_best": 0.2}
     sentences = explain({"recommended": "1M", "sizes": [size, other]})
-    assert "best size in 80% of the fits; not ruled out: 2M (20%)" in sentences[0] and "40 times" in sentences[1]
+    assert "in 80% of the fits; not ruled out: 2M (20%)" in sentences[0] and "40 times" in sentences[1]
     assert "(1M 40 times)" in sentences[2]
 
 

@@ -15,7 +15,7 @@ from xinye.checkpoints.huggingface import read_json, write_json
 from xinye.checkpoints.store import checkpoints
 from xinye.errors import XinyeError, checked
 from xinye.recipes.pretrain import default_output, pretrain
-from xinye.recipes.rehearsal import NO_BUDGET, Passing, rehearse
+from xinye.recipes.rehearsal import NO_BUDGET, Passing, is_new, rehearse
 from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.watcher import Watcher
 
@@ -41,7 +41,8 @@ def cross_validate(
     if resume:
         settings = saved(output, folds)
     else:
-        check(output, overwrite)
+        if not is_new(output, "folds.json", "cross-validation") and not overwrite:
+            raise XinyeError(f"{output}: exists already; go on with it with --resume, or replace it with --overwrite")
         planned = rehearse(settings.model_copy(update={"fold": f"1/{folds}"}), watcher)
         shutil.rmtree(output, ignore_errors=True)
         planned.text.tokenizer.save(output / "tokenizer")
@@ -87,18 +88,6 @@ def train_fold(settings: PretrainSettings, watcher: Watcher) -> dict[str, Any] |
 def spread(figures: list[dict[str, Any]], name: str) -> dict[str, float]:
     values = [figure["validation"][name] for figure in figures]
     return {"mean": round(statistics.mean(values), 5), "standard_deviation": round(statistics.stdev(values), 5)}
-
-
-def check(output: Path, overwrite: bool) -> None:
-    """Refuse to touch what is there, unless it is a cross-validation and may be overwritten."""
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return
-    if not (output / "folds.json").is_file():
-        raise XinyeError(f"{output}: exists and is not a cross-validation; choose another folder with -o")
-    if not overwrite:
-        raise XinyeError(
-            f"{output}: this cross-validation exists; go on with it with --resume, or replace it with --overwrite"
-        )
 
 
 def saved(output: Path, folds: int) -> PretrainSettings:

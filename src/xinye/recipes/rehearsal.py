@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from xinye.errors import XinyeError
 from xinye.recipes.plan import Plan
 from xinye.recipes.pretrain import pretrain
 from xinye.recipes.settings import PretrainSettings
@@ -56,6 +57,15 @@ def folder_for(settings: PretrainSettings, job: str) -> Path:
     """The folder that is given, else `runs/JOB-` and the first file's name: the same again for the same command."""
     name = Path(settings.files[0]).stem.split(".")[0].strip("*")
     return settings.output or Path("runs") / f"{job}-{name or 'text'}"
+
+
+def is_new(output: Path, record: str, job: str) -> bool:
+    """Whether a folder is free to be used; False where it holds a job, as its record says. Anything else is refused."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return True
+    if not (output / record).is_file():
+        raise XinyeError(f"{output}: exists and is not a {job}; choose another folder with -o")
+    return False
 
 
 def write_config(path: Path, settings: PretrainSettings, found: dict[str, Any], note: str) -> None:

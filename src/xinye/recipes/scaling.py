@@ -21,7 +21,7 @@ from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.evaluation.scaling_law import NOISE, Law, Point, fit_law, import_least_squares
 from xinye.recipes.pretrain import pretrain
-from xinye.recipes.rehearsal import NO_BUDGET, Passing, folder_for, rehearse, write_config
+from xinye.recipes.rehearsal import NO_BUDGET, Passing, folder_for, is_new, rehearse, write_config
 from xinye.recipes.settings import PretrainSettings, parse_count, parse_time
 from xinye.recipes.text import Text
 from xinye.recipes.watcher import Watcher
@@ -30,7 +30,6 @@ SHARE = 0.1  # of the time, for all the short runs
 SHARE_OF_LITTLE, LITTLE = 0.25, 180.0  # but of a time in which that is little a quarter, up to so many seconds
 HORIZONS = (1, 3)  # how long the short runs of a size are to each other
 WINDOWS = 256  # of validation text, the same for all runs of a size
-STEPS = 50  # that a short run should take; with so small a batch as that needs, but not less than an eighth
 TRUSTED_EPOCHS = 16  # beyond, the literature has little, and so small a text may be learned by heart
 
 
@@ -77,14 +76,13 @@ class Planning:
         return max(SHARE, min(SHARE_OF_LITTLE, LITTLE / self.seconds))
 
     def short_runs(self, candidate: Candidate) -> list[tuple[int, int]]:
-        """Steps and batch size of the short runs of a size, which shares the time evenly with the others."""
-        batch, part = candidate.values["batch_size"], self.share / len(self.candidates) / sum(HORIZONS)
-        runs = []
-        for horizon in HORIZONS:
-            windows = candidate.tokens / candidate.values["context"] * part * horizon
-            size = next((batch // by for by in (1, 2, 4) if windows * by / batch >= STEPS), max(1, batch // 8))
-            runs.append((max(8 * horizon, round(windows / size)), size))
-        return runs
+        """Steps and batch size of the short runs of a size, which shares the time evenly with the others.
+
+        The batch is half of the plan's: what suits a long run is too much for one of some dozens of steps.
+        """
+        batch = max(1, candidate.values["batch_size"] // 2)
+        steps = candidate.tokens / candidate.values["context"] / batch * self.share / len(self.candidates)
+        return [(max(8 * horizon, round(steps * horizon / sum(HORIZONS))), batch) for horizon in HORIZONS]
 
 
 def begin(settings: PretrainSettings, sizes: Sequence[str], watcher: Watcher, overwrite: bool = False) -> Planning:
@@ -94,11 +92,8 @@ def begin(settings: PretrainSettings, sizes: Sequence[str], watcher: Watcher, ov
     if len(set(counts)) < max(2, len(counts)):
         raise XinyeError("--size: name at least two sizes, each once, such as 1M,5M,15M")
     output = folder_for(settings, "plan")
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        if not (output / "plan.json").is_file():
-            raise XinyeError(f"{output}: exists and is not a plan; choose another folder with -o")
-        if not overwrite:
-            raise XinyeError(f"{output}: there is a plan already; replace it with --overwrite, or choose another -o")
+    if not is_new(output, "plan.json", "plan") and not overwrite:
+        raise XinyeError(f"{output}: there is a plan already; replace it with --overwrite, or choose another -o")
     planned = []
     for size in sizes:
         watcher.stage(f"a run of {size}")
@@ -165,7 +160,7 @@ def conclude(planning: Planning) -> dict[str, Any]:
         }
         for column, candidate in enumerate(candidates)
     ]
-    best = min(sizes, key=lambda size: size["bits_per_byte"])
+    best = max(sizes, key=lambda size: size["chance_of_best"])
     result = {
         "plan": str(output),
         "time_seconds": planning.seconds,
@@ -175,7 +170,7 @@ def conclude(planning: Planning) -> dict[str, Any]:
         "config": str(output / "plan.yaml"),
         "charts": draw(planning, fitted),
     }
-    note = f"Found by xinye plan: the lowest bits per byte of {', '.join(size['size'] for size in sizes)} in the time."
+    note = f"Found by xinye plan: most likely the best of {', '.join(size['size'] for size in sizes)} in the time."
     write_config(output / "plan.yaml", planning.given, {"size": best["size"], "time": planning.given.time}, note)
     write_json(output / "plan.json", result)
     return result
@@ -190,10 +185,7 @@ def draw(planning: Planning, fitted: Law) -> list[str]:
         curve = fitted.predict([candidate.point(count) for count in tokens])[1:].mean(axis=0)
         lines[candidate.size] = ((tokens * seconds).tolist(), curve.tolist())
         runs = candidate.short
-        measured[candidate.size] = (
-            [run["tokens"] * seconds for run in runs],
-            [run["bits_per_byte"] for run in runs],
-        )
+        measured[candidate.size] = ([run["tokens"] * seconds for run in runs], [run["bits_per_byte"] for run in runs])
     try:
         svg = line_chart(lines, "seconds of training", "bits per byte", log_x=True, points=measured)
     except XinyeError:
@@ -208,7 +200,7 @@ def explain(result: dict[str, Any]) -> list[str]:
     chance = {size["size"]: size["chance_of_best"] for size in sizes}
     others = [f"{size} ({chance[size]:.0%})" for size in chance if size != best and chance[size] >= 0.1]
     sentences = [
-        f"{best} gives the lowest bits per byte in this time: it is the best size in {chance[best]:.0%} of the fits"
+        f"{best} most likely gives the lowest bits per byte in this time: in {chance[best]:.0%} of the fits"
         + (f"; not ruled out: {', '.join(others)}." if others else ".")
     ]
     reach = max(size["tokens"] / size["short_runs"][-1]["tokens"] for size in sizes)

@@ -21,7 +21,7 @@ from xinye.errors import XinyeError
 from xinye.evaluation.plots import bar_chart, line_chart, save_chart
 from xinye.recipes import plan as planning
 from xinye.recipes.pretrain import Run, pretrain
-from xinye.recipes.rehearsal import NO_BUDGET, Passing, folder_for, rehearse, write_config
+from xinye.recipes.rehearsal import NO_BUDGET, Passing, folder_for, is_new, rehearse, write_config
 from xinye.recipes.settings import PretrainSettings, parse_count, parse_time
 from xinye.recipes.watcher import Watcher
 from xinye.training.loop import Step
@@ -113,19 +113,15 @@ def begin(settings: PretrainSettings, trials: int, watcher: Watcher, overwrite: 
     terms = settings.model_dump(mode="json", exclude_defaults=True, exclude={"files", "output", "time"})
     terms["text"] = fingerprint(find_files(settings.files))
     url = f"sqlite:///{output / 'study.db'}"
-    exists = (output / "study.db").is_file()
-    if not exists and output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise XinyeError(f"{output}: exists and is not a study; choose another folder with -o")
-    if not exists or overwrite:
+    if is_new(output, "study.db", "study") or overwrite:
         study = make_study(settings, terms, trials, output, url, watcher)
     else:
         study = open_study(terms, output, url)
     plan, tokens = study.user_attrs["plan"], study.user_attrs["tokens"]
-    changes = {"tokenizer": str(output / "tokenizer"), "vocab_size": None, **trial_settings(settings)}
-    share = trials / (trials + AGAIN)
-    seconds = parse_time(settings.time) * share if settings.time else math.inf
-    changes |= {**NO_BUDGET, "tokens": str(tokens)}
-    return Tuning(study, output, settings, settings.model_copy(update=changes), plan, tokens, trials, seconds)
+    of_a_trial = {**NO_BUDGET, "tokens": str(tokens), "tokenizer": str(output / "tokenizer"), "vocab_size": None}
+    of_all = settings.model_copy(update={**of_a_trial, **trial_settings(settings)})
+    seconds = parse_time(settings.time) * trials / (trials + AGAIN) if settings.time else math.inf
+    return Tuning(study, output, settings, of_all, plan, tokens, trials, seconds)
 
 
 def trial_settings(settings: PretrainSettings) -> dict[str, Any]:
@@ -145,9 +141,8 @@ def make_study(
         raise XinyeError("nothing is left to search: every value was given; leave out some of them")
     batches = space["batch_size"].choices if "batch_size" in space else [planned.values["batch_size"]]
     unit = max(batches) * planned.values["context"]  # whole steps for every batch size, so the same text for each
-    tokens = unit * max(
-        1, round(planned.values["steps"] * planned.values["batch_size"] * planned.values["context"] / unit)
-    )
+    wanted = planned.values["steps"] * planned.values["batch_size"] * planned.values["context"]
+    tokens = unit * max(1, round(wanted / unit))
     shutil.rmtree(output, ignore_errors=True)  # what it was before, with --overwrite
     planned.text.tokenizer.save(output / "tokenizer")
     study = optuna.create_study(study_name="tune", storage=url)
@@ -220,7 +215,7 @@ def run_trials(tuning: Tuning, watcher: Watcher) -> Iterator[dict[str, Any]]:
         spent = sum(trial.duration.total_seconds() for trial in ended if trial.duration)
         if len(ended) >= tuning.trials or spent >= tuning.seconds:
             return
-        seed = tuning.settings.seed + len(study.trials)  # a study that was stopped goes on as if it had not been
+        seed = tuning.settings.seed + len(study.trials)  # each trial by a seed of its own, so stopping changes nothing
         study.sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=seed)
         trial = study.ask(space)
         folder = tuning.output / "trials" / f"{trial.number:03d}"
@@ -303,7 +298,7 @@ def conclude(tuning: Tuning, watcher: Watcher) -> dict[str, Any]:
 
 
 def importance_of(study: "optuna.Study") -> dict[str, float]:
-    """What share each setting has in being among the best quarter of the finished trials (PED-ANOVA, Watanabe 2023)."""
+    """Each setting's share in being among the best quarter of the finished trials (PED-ANOVA, arXiv:2304.10255)."""
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     with warnings.catch_warnings():
