@@ -114,7 +114,7 @@ def test_a_poor_trial_ends_early_and_leaves_nothing_open(study, xinye, monkeypat
 def test_a_trial_that_diverges_ends_at_once():
     judge = Judge(optuna.trial.FixedTrial({}), Watcher())
     with pytest.raises(optuna.TrialPruned, match="diverged"):
-        judge.step(Step(1, 3.0, float("nan"), 1.0, 64, 0.1), 10)
+        judge.step(Step(1, 3.0, float("nan"), 1.0, 64, 0.1, 0.0, 0.0, 0.1, 0.0), 10)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4, 8])
