@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-SECONDS = 10  # between tellings: many steps at once cost a third of what each alone does
+SECONDS = 10  # between tellings: many steps at once cost less than each alone
 Point = tuple[int, float, dict[str, float]]  # step, time since the epoch, figures by name
 Status = Literal["FINISHED", "FAILED", "KILLED"]  # in MLflow's words
 
