@@ -48,7 +48,7 @@ class TensorBoard:
 class WandB:
     """A Weights & Biases run in `training/wandb`, offline unless `WANDB_MODE` says otherwise.
 
-    A resumed run keeps its id; `wandb sync runs/…/training/wandb/offline-run-*` sends its parts to one page.
+    A resumed run keeps its id; `wandb sync runs/…/training/wandb/offline-run-*` sends its parts.
     """
 
     def __init__(self, run: Path, config: dict[str, Any], first_step: int) -> None:
