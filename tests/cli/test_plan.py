@@ -10,6 +10,7 @@ from conftest import contents
 from xinye import machine
 from xinye.evaluation.scaling_law import Point, effective, fit_law
 from xinye.recipes.scaling import explain
+from xinye.recipes.settings import read_config
 
 E, A, ALPHA, B, BETA = 0.7, 40.0, 0.33, 150.0, 0.35
 TINY_PLAN = ("zh.txt", "--context", "32", "--tokenizer", "char", "--dtype", "float32", "--compile", "no")
@@ -79,8 +80,8 @@ def test_sizes_are_run_and_one_is_recommended(xinye, workplace):
     assert Path("plan/plan.svg").read_text("utf-8").startswith("<svg")
     assert json.loads(Path("plan/plan.json").read_text("utf-8")) == result
     assert not list(Path("plan").rglob("*.safetensors"))
-    dry = xinye("pretrain", "zh.txt", "--config", "plan/plan.yaml", "--dry-run", "--json")
-    assert dry.code == 0 and json.loads(dry.out)["plan"]["context"] == 32
+    config = read_config(Path("plan/plan.yaml"))
+    assert (config["size"], config["time"], config["context"]) == (result["recommended"], "2s", 32)
     before = contents(workplace)
     again = xinye("plan", *TINY_PLAN, "--size", "100k,200k", "--time", "2s", "-o", "plan")
     assert again.code == 2 and "there is a plan already" in again.complaint and contents(workplace) == before

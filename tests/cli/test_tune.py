@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -16,7 +17,6 @@ from xinye.recipes import tune as recipe
 from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.tune import Judge, explain, width_at_equal_cost
 from xinye.recipes.watcher import Watcher
-from xinye.training.loop import Step
 
 STUDY = ("zh.txt", "--steps", "4", *TINY, "-o", "study")
 
@@ -114,7 +114,7 @@ def test_a_poor_trial_ends_early_and_leaves_nothing_open(study, xinye, monkeypat
 def test_a_trial_that_diverges_ends_at_once():
     judge = Judge(optuna.trial.FixedTrial({}), Watcher())
     with pytest.raises(optuna.TrialPruned, match="diverged"):
-        judge.step(Step(1, 3.0, float("nan"), 1.0, 64, 0.1, 0.0, 0.0, 0.1, 0.0), 10)
+        judge.step(SimpleNamespace(gradient_norm=float("nan")), 10)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4, 8])
@@ -134,7 +134,7 @@ def test_the_gain_is_told_from_another_seed():
     def trial(number: int, bits: float) -> dict:
         return {"trial": number, "bits_per_byte": bits}
 
-    told = {"top": [trial(7, 2.50)], "defaults": trial(0, 2.60), "finished": 20}
+    told = {"top": [trial(7, 2.50)], "defaults": trial(0, 2.60), "trials": 20, "asked_for": 20, "finished": 20}
     solid = explain({**told, "again": {"seed": 1, "defaults": 2.61, "best": 2.55}})
     assert solid == [
         "Tuning won 0.060 bits per byte over the plan's own settings (2.3%): 2.610 → 2.550, both trained once more "
@@ -142,6 +142,8 @@ def test_the_gain_is_told_from_another_seed():
     ]
     luck = explain({**told, "again": {"seed": 1, "defaults": 2.56, "best": 2.54}})
     assert "no more than luck" in luck[1]
+    short = explain({**told, "trials": 9, "finished": 8, "again": {"seed": 1, "defaults": 2.61, "best": 2.55}})
+    assert "The time was used up after 9 of 20 trials" in short[1] and "only a hint" in short[2]
     assert "Nothing beat" in explain({**told, "top": [trial(0, 2.6)], "again": {}})[0]
 
 

@@ -11,9 +11,9 @@ from xinye.recipes.settings import PretrainSettings
 def main(arguments: list[str]) -> int:
     parser = Parser(
         "tune",
-        "Search for better settings than the plan's: rates, depth, batch, weight decay, dropout. The same command\n"
-        "goes on where it stopped. Takes the flags of pretrain, too: --time is for the whole study, --steps, --tokens\n"
-        "and --epochs are for each trial, and a setting that is given is not searched.",
+        "Search for better settings than the plan's: rates, depth, batch, weight decay, dropout. The same\n"
+        "command goes on where it stopped. Takes the flags of pretrain, too: --time is for the whole study\n"
+        "(30min), --steps, --tokens and --epochs are for each trial; what is given is not searched.",
         "xinye tune novel.txt --size 1M --trials 20 --time 30min -o runs/tune",
     )
     parser.add_argument("files", nargs="*", metavar="FILES", help="files, folders or globs of text")

@@ -20,7 +20,7 @@ NO_BUDGET = {"time": None, "tokens": None, "epochs": None, "steps": None}
 
 
 class Passing(Watcher):
-    """Of one run among several: its steps are passed on, its plan is kept, the rest is silent."""
+    """Of one run among several: steps and warnings are passed on, the plan is kept, the rest is silent."""
 
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
@@ -32,6 +32,9 @@ class Passing(Watcher):
 
     def step(self, step: Step, steps: int) -> None:
         self.watcher.step(step, steps)
+
+    def warn(self, text: str) -> None:
+        self.watcher.warn(text)
 
 
 @dataclass(frozen=True)

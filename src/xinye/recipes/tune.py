@@ -283,6 +283,7 @@ def conclude(tuning: Tuning, watcher: Watcher) -> dict[str, Any]:
     result = {
         "study": str(output),
         "trials": count,
+        "asked_for": tuning.trials,
         "finished": len(finished),
         "tokens_per_trial": tuning.tokens,
         "top": [told(tuning, trial) for trial in finished[:5]],
@@ -329,19 +330,25 @@ def explain(result: dict[str, Any]) -> list[str]:
     """What the figures say, in sentences."""
     best, defaults, again = result["top"][0], result["defaults"], result["again"]
     if defaults is None:
-        return ["The plan's own settings diverged; there is nothing to measure the gain by."]
-    if best["trial"] == defaults["trial"]:
-        return [f"Nothing beat the plan's own settings: {best['bits_per_byte']:.3f} bits per byte."]
-    shown, gain = defaults["bits_per_byte"] - best["bits_per_byte"], again["defaults"] - again["best"]
-    noise = abs(again["defaults"] - defaults["bits_per_byte"])
-    sentences = [
-        f"Tuning won {gain:.3f} bits per byte over the plan's own settings ({gain / again['defaults']:.1%}): "
-        f"{again['defaults']:.3f} → {again['best']:.3f}, both trained once more with seed {again['seed']}. "
-        f"In the study itself it looked like {shown:.3f}."
-    ]
-    if gain < 2 * noise or gain <= 0:
+        sentences = ["The plan's own settings diverged; there is nothing to measure the gain by."]
+    elif best["trial"] == defaults["trial"]:
+        sentences = [f"Nothing beat the plan's own settings: {best['bits_per_byte']:.3f} bits per byte."]
+    else:
+        shown, gain = defaults["bits_per_byte"] - best["bits_per_byte"], again["defaults"] - again["best"]
+        noise = abs(again["defaults"] - defaults["bits_per_byte"])
+        sentences = [
+            f"Tuning won {gain:.3f} bits per byte over the plan's own settings ({gain / again['defaults']:.1%}): "
+            f"{again['defaults']:.3f} → {again['best']:.3f}, both trained once more with seed {again['seed']}. "
+            f"In the study itself it looked like {shown:.3f}."
+        ]
+        if gain < 2 * noise:
+            sentences.append(
+                f"Another seed alone moved the plan's settings by {noise:.3f}: this gain may be no more than luck."
+            )
+    if result["trials"] < result["asked_for"]:
         sentences.append(
-            f"Another seed alone moved the plan's settings by {noise:.3f}: this gain may be no more than luck."
+            f"The time was used up after {result['trials']} of {result['asked_for']} trials: "
+            "the same command with more --time goes on."
         )
     if result["finished"] < 10:
         sentences.append(f"Of {result['finished']} finished trials the importances are only a hint.")
