@@ -8,21 +8,22 @@ import pytest
 
 from xinye.cli import main as entrance
 
-VERBS = [["pretrain"], ["generate"], ["tokenizer", "train"], ["demo"], ["evaluate"]]
+GROUPS = {"tokenizer": ["train", "eval"], "data": ["check", "collect"], "runs": ["show", "compare", "clean"]}
+VERBS = [[verb] for verb in entrance.VERBS if verb == "runs" or verb not in GROUPS]
+VERBS += [[group, verb] for group, verbs in GROUPS.items() for verb in verbs]
 
 
 def test_help_does_not_import_torch():
-    program = """
+    program = f"""
 import sys
 from xinye.cli.main import main
-for arguments in [["--help"], ["pretrain", "--help"], ["generate", "--help"], ["tokenizer", "train", "--help"],
-                  ["evaluate", "--help"]]:
+for verb in [[], *{VERBS!r}]:
     try:
-        assert main(arguments) == 0
+        assert main([*verb, "--help"]) == 0
     except SystemExit as end:
         assert not end.code
 assert main(["pretran"]) == 2
-heavy = {"torch", "tokenizers", "transformers", "pyarrow"} & set(sys.modules)
+heavy = {{"torch", "tokenizers", "transformers", "pyarrow"}} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
@@ -60,8 +61,9 @@ def test_unknown_verb(xinye, verb, nearest):
 
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
 def test_unknown_flag_names_the_nearest(xinye, verb):
-    needed = {"generate": ["run"], "evaluate": ["run"], "tokenizer": ["text.txt", "-o", "mine"]}.get(verb[0], [])
-    outcome = xinye(*verb, *needed, "--jsn")
+    needed = {"train": ["text.txt", "-o", "mine"], "collect": ["text.txt", "-o", "mine.jsonl"]}
+    needed |= {key: ["run"] for key in ("generate", "evaluate", "eval", "check", "show", "compare")}
+    outcome = xinye(*verb, *needed.get(verb[-1], []), "--jsn")
     assert outcome.code == 2 and "'--jsn'; did you mean '--json'?" in outcome.complaint
 
 

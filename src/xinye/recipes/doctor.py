@@ -27,8 +27,8 @@ from xinye.data.corpus import cache_folder
 from xinye.errors import XinyeError
 from xinye.model.build import Config
 from xinye.recipes import plan as planning
+from xinye.recipes.calibrate import first_speed
 from xinye.recipes.plan import Plan
-from xinye.recipes.pretrain import first_speed
 from xinye.recipes.settings import PretrainSettings, parse_count
 from xinye.recipes.watcher import Watcher
 

@@ -26,7 +26,7 @@ from xinye.model.gpt import GPT
 from xinye.model.lstm import LSTM
 from xinye.model.rope import RopeType
 from xinye.recipes.plan import Plan
-from xinye.recipes.pretrain import saved_settings
+from xinye.recipes.run_folder import saved_settings
 from xinye.recipes.settings import EvaluateSettings, PretrainSettings
 from xinye.recipes.text import prepare_text, tokenize
 from xinye.recipes.watcher import Watcher

@@ -14,8 +14,9 @@ from typing import Any
 from xinye.checkpoints.huggingface import read_json, write_json
 from xinye.checkpoints.store import checkpoints
 from xinye.errors import XinyeError, checked
-from xinye.recipes.pretrain import default_output, pretrain
+from xinye.recipes.pretrain import pretrain
 from xinye.recipes.rehearsal import NO_BUDGET, Passing, is_new, rehearse
+from xinye.recipes.run_folder import default_output
 from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.watcher import Watcher
 

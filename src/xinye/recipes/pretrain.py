@@ -4,50 +4,45 @@ Read the text and learn its tokenizer; tokenize once; derive the plan; train, va
 model as every tool of the field loads it.
 """
 
-import itertools
 import json
 import math
 import os
-import shutil
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from xinye import machine
 from xinye.checkpoints.huggingface import read_json, write_json
-from xinye.checkpoints.store import checkpoints, go_back, load_checkpoint, save_checkpoint
+from xinye.checkpoints.store import go_back, load_checkpoint, save_checkpoint
 from xinye.data.batches import Batch, Windows
-from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.report import write_report
 from xinye.evaluation.runs import is_running, read_run, training_process
-from xinye.generation.generate import generate, start
-from xinye.generation.sampling import Sampling
-from xinye.model.build import Config, LanguageModel, build
+from xinye.generation.generate import start
+from xinye.model.build import LanguageModel, build
 from xinye.recipes import plan as planning
+from xinye.recipes.calibrate import calibrate, first_speed
 from xinye.recipes.plan import Plan
+from xinye.recipes.run_folder import check_output, default_output, forget_metrics, saved_settings, start_run
+from xinye.recipes.samples import write_sample, write_texts
 from xinye.recipes.settings import PretrainSettings, parse_time
 from xinye.recipes.text import Text, prepare_text, validation_windows
 from xinye.recipes.watcher import Watcher
-from xinye.training.distributed import ALONE, Processes, processes
+from xinye.training.distributed import Processes, processes
 from xinye.training.loop import train
 from xinye.training.optimizers import make_optimizers, rate_factor
 from xinye.training.stopwatch import Stopwatch
 from xinye.training.trackers import Trackers
 
-FORMAT = 1
 ADVICE = "start anew with --overwrite and a lower --learning-rate"
 
 
@@ -204,142 +199,6 @@ def make_all(model: LanguageModel, settings: PretrainSettings, values: dict[str,
         values["weight_decay"],
         settings.l1,
     )
-
-
-def first_speed(config: Config, dtype: str, batch: Batch, group: Processes = ALONE) -> float:
-    """Tokens per second of a model as it stands, by one micro-batch forward and backward after another to warm up."""
-    model = build(config).to(batch.tokens.device)
-    model.compute_dtype = getattr(torch, dtype)
-    model.initialize(0)
-    seconds = 0.0
-    for _ in range(2):
-        begin = time.perf_counter()
-        loss = model.loss(batch.tokens, batch.targets, batch.positions, batch.documents)
-        loss.backward()
-        float(loss.detach())  # waits for the device
-        seconds = time.perf_counter() - begin
-    return group.agreed([batch.tokens.numel() / seconds])[0] * group.count
-
-
-def calibrate(
-    model: LanguageModel,
-    loss_sum: nn.Module,
-    optimizers: list[torch.optim.Optimizer],
-    micro_batches: Callable[[int], list[Batch]],
-    text: Text,
-    settings: PretrainSettings,
-    plan_values: dict[str, Any],
-    seconds: float,
-    group: Processes,
-) -> tuple[int, str]:
-    """How many steps fit into a time: a few are taken and timed on weights that are thrown away."""
-    begin = time.perf_counter()
-    model.initialize(settings.seed)
-    model.train()
-    times: list[float] = []
-    trial = train(
-        loss_sum, list(model.parameters()), optimizers, micro_batches, lambda step: 1.0, 0, 10_000, processes=group
-    )
-    for record in trial:
-        times.append(record.seconds)
-        if group.any(len(times) >= 4 and sum(times[2:]) > min(5.0, 0.03 * seconds)):
-            break
-    step_seconds = float(np.median(times[2:]))
-    begin_validation = time.perf_counter()
-    evaluate(model, text.validation.in_order(8, 8), text.tokenizer.token_lengths)
-    per_window = (time.perf_counter() - begin_validation) / min(8, len(text.validation))
-    write_sample(model, text.tokenizer, settings)
-    per_sample = time.perf_counter() - begin_validation - 8 * per_window
-    left = seconds - (time.perf_counter() - begin)
-    often, last = validation_windows(text.validation, int(left / step_seconds) * plan_values["batch_size"])
-    aside = per_window * (often * settings.evaluations + last) + per_sample * settings.evaluations
-    (steps,) = group.agreed([max(1, (left - aside) // step_seconds)])
-    return int(steps), f"{step_seconds * 1000:.0f} ms each, {aside:.0f} s to validate"
-
-
-# -- the run's folder ------------------------------------------------------------------------------------------------
-
-
-def default_output(settings: PretrainSettings) -> Path:
-    """`runs/` and the first file's name; with a number behind it where that exists."""
-    name = Path(settings.files[0]).stem.split(".")[0].strip("*") if settings.files else ""
-    candidates = (Path("runs") / (f"{name or 'run'}-{i}" if i else name or "run") for i in itertools.count())
-    return next(path for path in candidates if not path.exists())
-
-
-def check_output(output: Path, overwrite: bool) -> None:
-    """Refuse to touch what is there, unless it is a run and may be overwritten."""
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return
-    if not (output / "training" / "settings.json").is_file():
-        raise XinyeError(f"{output}: exists and is not a run; choose another folder with -o")
-    if not overwrite:
-        raise XinyeError(f"{output}: this run exists; go on with it with --resume, or replace it with --overwrite")
-
-
-def saved_settings(output: Path, micro_batch_size: int | None = None) -> PretrainSettings:
-    """The settings a run was started with, and all that was derived for it: nothing is derived anew.
-
-    Only `micro_batch_size` may be another, for it has no effect on the result.
-    """
-    path = output / "training" / "settings.json"
-    if not path.is_file():
-        raise XinyeError(f"{output}: there is no run to resume")
-    try:
-        given, plan = read_json(path)["settings"], read_json(output / "training" / "plan.json")["values"]
-        derived = {name: value for name, value in plan.items() if name in PretrainSettings.model_fields}
-        published = (output / "tokenizer.json").is_file()  # or a kill came after the first checkpoint, before that
-        tokenizer = output if published else next(reversed(checkpoints(output)), output)
-        derived |= {"compile": "yes" if plan["compile"] else "no", "tokenizer": str(tokenizer), "output": output}
-        without = dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))  # steps and tokenizer say it
-        values = given | derived | without
-        values["micro_batch_size"] = micro_batch_size or values["micro_batch_size"]
-    except (KeyError, TypeError, AttributeError, XinyeError) as error:
-        raise XinyeError(f"{path.parent}: settings.json or plan.json is damaged ({error})", exit_code=1) from None
-    return checked(PretrainSettings, values, str(path))
-
-
-def start_run(output: Path, settings: PretrainSettings, plan: Plan, text: Text, overwrite: bool) -> None:
-    states = planning.STATES[settings.optimizer]  # two checkpoints, the best one, and a new one beside them
-    needed = plan.values["parameters"] * (4 * (4 + states) + 2 * 4)
-    try:
-        existing = next(folder for folder in (output, *output.absolute().parents) if folder.is_dir())
-        free = shutil.disk_usage(existing).free
-        if free < needed:
-            raise XinyeError(
-                f"{output}: saving needs {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free there; make room, "
-                "or choose another disk with -o",
-                exit_code=1,
-            )
-        if overwrite and output.exists():
-            shutil.rmtree(output)
-        (output / "training").mkdir(parents=True, exist_ok=True)
-        data = {
-            "format": FORMAT,
-            "text": text.fingerprint,
-            "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"output"}),
-            "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "data": text.facts,
-            "machine": machine.description(machine.device()),
-        }
-        write_json(output / "training" / "settings.json", data)
-        write_json(output / "training" / "plan.json", {"values": plan.values, "reasons": plan.reasons})
-    except OSError as error:
-        raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error
-
-
-def forget_metrics(output: Path, step: int) -> None:
-    """Drop what was noted after the checkpoint that a run goes on from: those steps are taken again."""
-    path = output / "training" / "metrics.jsonl"
-    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    beside = path.with_name(".metrics.jsonl.new")
-    with beside.open("w", encoding="utf-8") as file:
-        for line in lines:
-            with suppress(ValueError):  # a kill may have cut the last one short
-                record = json.loads(line)
-                if record["step"] <= step and record["kind"] != "result":
-                    file.write(line + "\n")
-    beside.replace(path)
 
 
 @contextmanager
@@ -507,21 +366,3 @@ def report(output: Path, watcher: Watcher) -> None:
 def check_finite(model: LanguageModel, output: Path, step: int) -> None:
     if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
         raise XinyeError(f"{output}: at step {step} the weights are no longer finite; {ADVICE}", exit_code=1)
-
-
-def write_sample(model: LanguageModel, tokenizer: Tokenizer, settings: PretrainSettings, step: int = 0) -> str:
-    """A short text from the model as it stands, the same whenever the same run is at this step."""
-    sequence = start(tokenizer, settings.prompt, model.config.max_position_embeddings)
-    for _ in generate(
-        model, tokenizer, [sequence], Sampling(max_tokens=60, temperature=0.7, seed=settings.seed + step)
-    ):
-        pass
-    return settings.prompt + sequence.text
-
-
-def write_texts(model: LanguageModel, tokenizer: Tokenizer, settings: PretrainSettings) -> list[str]:
-    """Three longer texts of the finished model."""
-    sequences = [start(tokenizer, settings.prompt, model.config.max_position_embeddings) for _ in range(3)]
-    for _ in generate(model, tokenizer, sequences, Sampling(max_tokens=100, temperature=0.7, seed=settings.seed)):
-        pass
-    return [settings.prompt + sequence.text for sequence in sequences]

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-SECONDS = 10  # between tellings: many steps at once cost a third of what each alone does
+SECONDS = 10  # between tellings: many steps at once cost less than each alone
 Point = tuple[int, float, dict[str, float]]  # step, time since the epoch, figures by name
 Status = Literal["FINISHED", "FAILED", "KILLED"]  # in MLflow's words
 
@@ -48,7 +48,7 @@ class TensorBoard:
 class WandB:
     """A Weights & Biases run in `training/wandb`, offline unless `WANDB_MODE` says otherwise.
 
-    A resumed run keeps its id; `wandb sync runs/…/training/wandb/offline-run-*` sends its parts to one page.
+    A resumed run keeps its id; `wandb sync runs/…/training/wandb/offline-run-*` sends its parts.
     """
 
     def __init__(self, run: Path, config: dict[str, Any], first_step: int) -> None:

@@ -1,0 +1,101 @@
+"""A run's folder: where it lies, what it was started with, and what stands in it when it goes on."""
+
+import itertools
+import json
+import shutil
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from xinye import machine
+from xinye.checkpoints.huggingface import read_json, write_json
+from xinye.checkpoints.store import checkpoints
+from xinye.errors import XinyeError, checked
+from xinye.recipes import plan as planning
+from xinye.recipes.plan import Plan
+from xinye.recipes.settings import PretrainSettings
+from xinye.recipes.text import Text
+
+FORMAT = 1
+
+
+def default_output(settings: PretrainSettings) -> Path:
+    """`runs/` and the first file's name; with a number behind it where that exists."""
+    name = Path(settings.files[0]).stem.split(".")[0].strip("*") if settings.files else ""
+    candidates = (Path("runs") / (f"{name or 'run'}-{i}" if i else name or "run") for i in itertools.count())
+    return next(path for path in candidates if not path.exists())
+
+
+def check_output(output: Path, overwrite: bool) -> None:
+    """Refuse to touch what is there, unless it is a run and may be overwritten."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not (output / "training" / "settings.json").is_file():
+        raise XinyeError(f"{output}: exists and is not a run; choose another folder with -o")
+    if not overwrite:
+        raise XinyeError(f"{output}: this run exists; go on with it with --resume, or replace it with --overwrite")
+
+
+def saved_settings(output: Path, micro_batch_size: int | None = None) -> PretrainSettings:
+    """The settings a run was started with, and all that was derived for it: nothing is derived anew.
+
+    Only `micro_batch_size` may be another, for it has no effect on the result.
+    """
+    path = output / "training" / "settings.json"
+    if not path.is_file():
+        raise XinyeError(f"{output}: there is no run to resume")
+    try:
+        given, plan = read_json(path)["settings"], read_json(output / "training" / "plan.json")["values"]
+        derived = {name: value for name, value in plan.items() if name in PretrainSettings.model_fields}
+        published = (output / "tokenizer.json").is_file()  # or a kill came after the first checkpoint, before that
+        tokenizer = output if published else next(reversed(checkpoints(output)), output)
+        derived |= {"compile": "yes" if plan["compile"] else "no", "tokenizer": str(tokenizer), "output": output}
+        without = dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))  # steps and tokenizer say it
+        values = given | derived | without
+        values["micro_batch_size"] = micro_batch_size or values["micro_batch_size"]
+    except (KeyError, TypeError, AttributeError, XinyeError) as error:
+        raise XinyeError(f"{path.parent}: settings.json or plan.json is damaged ({error})", exit_code=1) from None
+    return checked(PretrainSettings, values, str(path))
+
+
+def start_run(output: Path, settings: PretrainSettings, plan: Plan, text: Text, overwrite: bool) -> None:
+    states = planning.STATES[settings.optimizer]  # two checkpoints, the best one, and a new one beside them
+    needed = plan.values["parameters"] * (4 * (4 + states) + 2 * 4)
+    try:
+        existing = next(folder for folder in (output, *output.absolute().parents) if folder.is_dir())
+        free = shutil.disk_usage(existing).free
+        if free < needed:
+            raise XinyeError(
+                f"{output}: saving needs {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free there; make room, "
+                "or choose another disk with -o",
+                exit_code=1,
+            )
+        if overwrite and output.exists():
+            shutil.rmtree(output)
+        (output / "training").mkdir(parents=True, exist_ok=True)
+        data = {
+            "format": FORMAT,
+            "text": text.fingerprint,
+            "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"output"}),
+            "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "data": text.facts,
+            "machine": machine.description(machine.device()),
+        }
+        write_json(output / "training" / "settings.json", data)
+        write_json(output / "training" / "plan.json", {"values": plan.values, "reasons": plan.reasons})
+    except OSError as error:
+        raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error
+
+
+def forget_metrics(output: Path, step: int) -> None:
+    """Drop what was noted after the checkpoint that a run goes on from: those steps are taken again."""
+    path = output / "training" / "metrics.jsonl"
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    beside = path.with_name(".metrics.jsonl.new")
+    with beside.open("w", encoding="utf-8") as file:
+        for line in lines:
+            with suppress(ValueError):  # a kill may have cut the last one short
+                record = json.loads(line)
+                if record["step"] <= step and record["kind"] != "result":
+                    file.write(line + "\n")
+    beside.replace(path)

@@ -1,0 +1,25 @@
+"""What a model writes while it learns, and when it has."""
+
+from xinye.data.tokenizer import Tokenizer
+from xinye.generation.generate import generate, start
+from xinye.generation.sampling import Sampling
+from xinye.model.build import LanguageModel
+from xinye.recipes.settings import PretrainSettings
+
+
+def write_sample(model: LanguageModel, tokenizer: Tokenizer, settings: PretrainSettings, step: int = 0) -> str:
+    """A short text from the model as it stands, the same whenever the same run is at this step."""
+    sequence = start(tokenizer, settings.prompt, model.config.max_position_embeddings)
+    for _ in generate(
+        model, tokenizer, [sequence], Sampling(max_tokens=60, temperature=0.7, seed=settings.seed + step)
+    ):
+        pass
+    return settings.prompt + sequence.text
+
+
+def write_texts(model: LanguageModel, tokenizer: Tokenizer, settings: PretrainSettings) -> list[str]:
+    """Three longer texts of the finished model."""
+    sequences = [start(tokenizer, settings.prompt, model.config.max_position_embeddings) for _ in range(3)]
+    for _ in generate(model, tokenizer, sequences, Sampling(max_tokens=100, temperature=0.7, seed=settings.seed)):
+        pass
+    return [settings.prompt + sequence.text for sequence in sequences]
