@@ -13,6 +13,7 @@ from typing import Any, get_args
 from xinye import machine
 from xinye.checkpoints.huggingface import load_model, write_json
 from xinye.errors import XinyeError, checked, did_you_mean
+from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.perplexity import by_position
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.recipes.plan import Plan
@@ -48,14 +49,14 @@ def compare(
         trained.append({"architecture": architecture, **asdict(run)})
         del trained[-1]["interrupted"]
         tokenizer = run.run  # the first one's, for all
-    watcher.stage("loss by position")
+    watcher.stage("judging all on the same text")
     text = prepare_text(settings.model_copy(update={"tokenizer": tokenizer, "vocab_size": None}), Plan(), Watcher())
     for run_ in trained:
         model, its_tokenizer = load_model(run_["run"])
-        context = text.validation.context
-        run_["by_position"] = by_position(
-            model.to(machine.device()), its_tokenizer, text.validation.tokens, text.validation.spans, context
-        )
+        model, validation = model.to(machine.device()), text.validation
+        figures = evaluate(model, validation.in_order(8), its_tokenizer.token_lengths)  # whole: runs look at parts
+        run_["validation"] = {name: round(figures[name], 5) for name in ("loss", "bits_per_byte")}
+        run_["by_position"] = by_position(model, its_tokenizer, validation.tokens, validation.spans, validation.context)
     result = {"text": list(settings.files), "runs": trained, "charts": draw(output, trained)}
     write_json(output / "comparison.json", result)
     return result
