@@ -97,6 +97,34 @@ def test_resumed_after_an_interrupt_bitwise(workplace, dtype, optimizer):
     assert end.validation == whole.validation
 
 
+def test_resumed_in_the_second_epoch_between_micro_batches_bitwise(workplace):
+    changes = {"batch_size": 80, "micro_batch_size": 32, "dropout": 0.1}
+    whole = run_of(workplace, "whole", **changes)
+    windows = json.loads((workplace / "whole/training/plan.json").read_text("utf-8"))["values"]["training_tokens"] / 32
+    assert windows < 4 * 80, "the text has been read once when the run is interrupted"
+    pretrain(settings(workplace, "part", **changes), Interrupting(after=5))
+    assert resume(workplace / "part").validation == whole.validation
+    assert same_weights(workplace / "whole", workplace / "part")
+
+
+def test_micro_batches_may_change_when_a_run_goes_on(workplace):
+    whole = run_of(workplace, "whole", optimizer="adamw")
+    pretrain(settings(workplace, "part", optimizer="adamw"), Interrupting(after=4))
+    end = pretrain(PretrainSettings(output=workplace / "part", micro_batch_size=1), resume=True)
+    assert end is not None and end.validation["loss"] == pytest.approx(whole.validation["loss"], abs=1e-4)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_out_of_memory_is_answered_with_what_fits(workplace, monkeypatch, error):
+    def full(*arguments: Any, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(recipe, "train", full)
+    with pytest.raises(XinyeError, match=r"with 4 windows, 128 tokens, at once; .*--micro-batch-size 2") as told:
+        run_of(workplace)
+    assert told.value.exit_code == 1
+
+
 def test_resumed_after_a_kill_bitwise(workplace):
     whole = run_of(workplace, "whole")
     with pytest.raises(SystemExit):

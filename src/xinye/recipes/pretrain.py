@@ -122,7 +122,10 @@ def pretrain_together(
     optimizers = make_all(model, settings, values)
     if settings.time is not None or not (settings.tokens or settings.epochs or settings.steps):
         seconds = parse_time(settings.time or "10min")
-        steps, reason = calibrate(model, loss_sum, optimizers, micro_batches, text, settings, values, seconds, group)
+        with memory_told(values):
+            steps, reason = calibrate(
+                model, loss_sum, optimizers, micro_batches, text, settings, values, seconds, group
+            )
         optimizers = make_all(model, settings, values)
     else:
         steps, reason = expected, planning.budget_reason(settings)
@@ -151,13 +154,12 @@ def pretrain_together(
         with (
             training_process(output) if group.first else nullcontext(),
             Trackers(track, output, told, progress["step"], watcher.warn) as trackers,
+            memory_told(values),
         ):
             return run_training(
                 group, output, settings, plan, text, model, optimizers, loss_sum, micro_batches, progress, watcher,
                 stopwatch, trackers,
             )  # fmt: skip
-    except (MemoryError, RuntimeError) as error:
-        raise out_of_memory(error, values) from error
     finally:
         if group.first:
             report(output, watcher)
@@ -223,16 +225,20 @@ def interruptible(watcher: Watcher) -> Iterator[Callable[[], int]]:
             signal.signal(number, before[number])
 
 
-def out_of_memory(error: Exception, values: dict[str, Any]) -> Exception:
-    """The error itself, or where it is about memory, one that says what fits."""
-    about_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
-    if not about_memory:
-        return error
-    micro, tokens = values["micro_batch_size"], values["micro_batch_size"] * values["context"]
-    advice = f"go on with half of them: --resume --micro-batch-size {micro // 2}; the result stays the same"
-    if micro == 1:
-        advice = "choose a smaller --size or --context"
-    return XinyeError(f"out of memory with {micro} windows, {tokens:,} tokens, at once; {advice}", exit_code=1)
+@contextmanager
+def memory_told(values: dict[str, Any]) -> Iterator[None]:
+    """Where memory runs out inside, the error says what fits."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+        if not known:
+            raise
+        micro, tokens = values["micro_batch_size"], values["micro_batch_size"] * values["context"]
+        advice = f"take half of them, --micro-batch-size {micro // 2}, also with --resume: the result stays the same"
+        if micro == 1:
+            advice = "choose a smaller --size or --context"
+        raise XinyeError(f"out of memory with {micro} windows, {tokens:,} tokens, at once; {advice}", 1) from error
 
 
 # -- training --------------------------------------------------------------------------------------------------------
