@@ -1,7 +1,7 @@
 """`xinye compare`"""
 
 from xinye.cli.arguments import Parser
-from xinye.cli.pretrain import make_settings
+from xinye.cli.pretrain import BUDGETS, make_settings
 from xinye.recipes.settings import PretrainSettings
 
 
@@ -19,11 +19,12 @@ def main(arguments: list[str]) -> int:
     values = parser.values(arguments)
     architectures = values.pop("architectures").split(",")
     overwrite, as_json = values.pop("overwrite"), values.pop("json")
-    settings = make_settings({"size": "1M", **({} if _budget(values) else {"time": "3min"}), **values}, resume=False)
+    budget = {} if any(name in values for name in (*BUDGETS, "config")) else {"time": "3min"}
+    settings = make_settings({"size": "1M", **budget, **values}, resume=False)
 
     from rich.table import Table
 
-    from xinye.cli.output import Display, console, duration, print_json
+    from xinye.cli.output import Display, console, duration, print_findings, print_json
     from xinye.recipes.compare import compare, explain
 
     with Display(show_plan=False) as display:
@@ -50,14 +51,7 @@ def main(arguments: list[str]) -> int:
         console.print("\nbits per byte of the same tokens, by how much is seen before them", style="bold")
         console.print(by_context)
     console.print()
-    for sentence in explain(result["runs"]):
-        console.print(sentence, soft_wrap=not console.is_terminal)
-    for chart in result["charts"]:
-        console.print(f"chart: {chart}", soft_wrap=True)
+    print_findings(explain(result["runs"]), result["charts"])
     if as_json:
         print_json(result)
     return 0
-
-
-def _budget(values: dict[str, object]) -> bool:
-    return any(name in values for name in ("time", "tokens", "epochs", "steps", "config"))

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,14 @@ answer = Console(highlight=False, markup=False, emoji=False)  # what was asked f
 
 def print_json(data: dict[str, Any]) -> None:
     print(json.dumps(data, ensure_ascii=False))
+
+
+def print_findings(sentences: Iterable[str], charts: Iterable[str]) -> None:
+    """What figures say, in sentences, and where their charts lie."""
+    for sentence in sentences:
+        console.print(sentence, soft_wrap=not console.is_terminal)
+    for chart in charts:
+        console.print(f"chart: {chart}", soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
 
     from rich.table import Table
 
-    from xinye.cli.output import Brief, console, duration, print_json
+    from xinye.cli.output import Brief, console, duration, print_findings, print_json
     from xinye.recipes.scaling import begin, conclude, explain, run_short
 
     with Brief() as display:
@@ -58,10 +58,7 @@ def main(arguments: list[str]) -> int:
     console.print(f"\nto be expected in {settings.time}", style="bold")
     console.print(table)
     console.print()
-    for sentence in explain(result):
-        console.print(sentence, soft_wrap=not console.is_terminal)
-    for chart in result["charts"]:
-        console.print(f"chart: {chart}", soft_wrap=True)
+    print_findings(explain(result), result["charts"])
     command = shlex.join(["xinye", "pretrain", *settings.files, "--config", result["config"]])
     console.print(f"train it with: {command}", soft_wrap=True)
     if as_json:

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
 
     from rich.table import Table
 
-    from xinye.cli.output import Brief, console, duration, print_json
+    from xinye.cli.output import Brief, console, duration, print_findings, print_json
     from xinye.recipes.tune import begin, conclude, explain, run_trials
 
     with Brief() as display:
@@ -60,10 +60,7 @@ def main(arguments: list[str]) -> int:
     console.print("\nthe best of them", style="bold")
     console.print(table)
     console.print()
-    for sentence in explain(result):
-        console.print(sentence, soft_wrap=not console.is_terminal)
-    for chart in result["charts"]:
-        console.print(f"chart: {chart}", soft_wrap=True)
+    print_findings(explain(result), result["charts"])
     command = shlex.join(["xinye", "pretrain", *settings.files, "--config", result["config"]])
     console.print(f"train with them: {command} --time …", soft_wrap=True)
     if as_json:
