@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from xinye import machine
-from xinye.checkpoints.huggingface import read_json, write_json
+from xinye.checkpoints.huggingface import write_json
 from xinye.checkpoints.store import go_back, load_checkpoint, save_checkpoint
 from xinye.data.batches import Batch, Windows
 from xinye.errors import XinyeError
@@ -30,9 +30,16 @@ from xinye.evaluation.runs import is_running, read_run, training_process
 from xinye.generation.generate import start
 from xinye.model.build import LanguageModel, build
 from xinye.recipes import plan as planning
-from xinye.recipes.calibrate import calibrate, first_speed
+from xinye.recipes.calibrate import SMALLER, calibrate, first_speed, largest_micro_batch, out_of_memory
 from xinye.recipes.plan import Plan
-from xinye.recipes.run_folder import check_output, default_output, forget_metrics, saved_settings, start_run
+from xinye.recipes.run_folder import (
+    check_output,
+    check_text,
+    default_output,
+    forget_metrics,
+    saved_settings,
+    start_run,
+)
 from xinye.recipes.samples import write_sample, write_texts
 from xinye.recipes.settings import PretrainSettings, parse_time
 from xinye.recipes.text import Text, prepare_text, validation_windows
@@ -74,7 +81,7 @@ def pretrain(
 
     Where `torchrun` started several processes, all call this, and they train one model together.
     """
-    with processes() as group:
+    with processes() as group, repeatable():
         talking = watcher if watcher and group.first else Watcher()
         return pretrain_together(group, settings, talking, overwrite, resume, dry_run)
 
@@ -89,7 +96,7 @@ def pretrain_together(
     if group.first and not dry_run and is_running(output):
         raise XinyeError(f"{output}: this run is going on; wait for its end, or stop it first")
     if resume:
-        settings = saved_settings(output, settings.micro_batch_size)
+        settings = saved_settings(output, settings)
     else:
         planning.check_size(settings, device)
         if group.first and not dry_run:
@@ -98,8 +105,8 @@ def pretrain_together(
     plan = Plan()
     with group.first_first():  # the others find the prepared text in the cache
         text = prepare_text(settings, plan, watcher)
-    if resume and text.fingerprint != read_json(output / "training" / "settings.json").get("text", text.fingerprint):
-        raise XinyeError(f"{output}: its text has changed since the run began; start anew with --overwrite")
+    if resume:
+        check_text(output, text)
     stopwatch.lap("text")
     start(text.tokenizer, settings.prompt, text.training.context)  # a prompt that is too long is told of now
     config = planning.shape(plan, settings, text.tokenizer.vocab_size, text.training.context)
@@ -109,6 +116,11 @@ def pretrain_together(
     values = plan.values
     if values["batch_size"] < group.count:
         raise XinyeError(f"a batch of {values['batch_size']} cannot be shared by {group.count} processes")
+    if settings.micro_batch_size == "auto":
+        watcher.stage("trying how many windows fit in memory")
+        share = math.ceil(values["batch_size"] / group.count)
+        fits = largest_micro_batch(config, values["dtype"], text.training, share, device)
+        plan.choose("micro_batch_size", None, int(group.agreed([fits])[0]), "the most that fits, tried")
     micro_batches = partial(batches_of_step, text.training, values["batch_size"], values["micro_batch_size"], group)
     watcher.stage("measuring the speed")
     guess = math.inf if resume else first_speed(config, values["dtype"], micro_batches(0)[0].to(device), group)
@@ -204,6 +216,17 @@ def make_all(model: LanguageModel, settings: PretrainSettings, values: dict[str,
 
 
 @contextmanager
+def repeatable() -> Iterator[None]:
+    """Inside, a run on a CPU gives the same numbers again, also a compiled one (for 1 to 3 % of its speed)."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(before or machine.device().type == "cpu")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+@contextmanager
 def interruptible(watcher: Watcher) -> Iterator[Callable[[], int]]:
     """Inside, the first Ctrl-C or SIGTERM is only noted, and the function tells its number; the same again ends the
     program as usual."""
@@ -231,13 +254,12 @@ def memory_told(values: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        known = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
-        if not known:
+        if not out_of_memory(error):
             raise
         micro, tokens = values["micro_batch_size"], values["micro_batch_size"] * values["context"]
         advice = f"take half of them, --micro-batch-size {micro // 2}, also with --resume: the result stays the same"
         if micro == 1:
-            advice = "choose a smaller --size or --context"
+            advice = SMALLER
         raise XinyeError(f"out of memory with {micro} windows, {tokens:,} tokens, at once; {advice}", 1) from error
 
 
@@ -269,6 +291,7 @@ def run_training(
     windows, last_windows = validation_windows(text.validation, steps * values["batch_size"])
     figures: dict[str, float] = {}
     texts: list[str] = []
+    speed = machine.matrix_flops_per_second(machine.device(), getattr(torch, values["dtype"])) * group.count
     refused = 0  # steps on end whose gradient was not finite
     done, tokens, seconds = first_step, 0, trained_seconds
     model.train()
@@ -296,7 +319,8 @@ def run_training(
         )  # fmt: skip
         for record in records:
             done, tokens, seconds = record.step, tokens + record.tokens, seconds + record.seconds
-            note(kind="step", **asdict(record))
+            utilization = record.tokens * config.flops_per_token(context) / record.seconds / speed
+            note(kind="step", **asdict(record), model_flops_utilization=round(utilization, 4))
             watcher.step(record, steps)
             stopwatch.lap("training")
             refused = 0 if math.isfinite(record.gradient_norm) else refused + 1
@@ -334,7 +358,6 @@ def run_training(
             texts = write_texts(model, text.tokenizer, settings)
             stopwatch.lap("samples")
     per_second = tokens / max(1e-9, seconds - trained_seconds)
-    speed = machine.matrix_flops_per_second(machine.device(), getattr(torch, values["dtype"])) * group.count
     run = Run(
         run=str(output),
         parameters=config.parameters,
