@@ -16,6 +16,7 @@ from xinye.checkpoints.store import checkpoints
 from xinye.errors import XinyeError
 from xinye.recipes import plan as planning
 from xinye.recipes import pretrain as recipe
+from xinye.recipes import training_run
 from xinye.recipes.plan import Plan
 from xinye.recipes.pretrain import Run, pretrain
 from xinye.recipes.settings import PretrainSettings
@@ -149,7 +150,7 @@ def test_out_of_memory_is_answered_with_what_fits(workplace, monkeypatch, error)
     def full(*arguments: Any, **options: Any) -> None:
         raise error
 
-    monkeypatch.setattr(recipe, "train", full)
+    monkeypatch.setattr(training_run, "train", full)
     with pytest.raises(XinyeError, match=r"with 4 windows, 128 tokens, at once; .*--micro-batch-size 2") as told:
         run_of(workplace)
     assert told.value.exit_code == 1
