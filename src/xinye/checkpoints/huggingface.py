@@ -374,20 +374,25 @@ def _shards(folder: Path) -> tuple[Path, list[Path]]:
     if path.is_file():
         return path, [path]
     if index.is_file():
-        names = read_json(index).get("weight_map")
-        if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
-            raise XinyeError(f"{index}: damaged (no weight_map)")
-        shards = sorted(set(names.values()))
-        for name in shards:
-            if Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
-                raise XinyeError(f"{index}: {name!r} is not the name of a safetensors file beside it")
-            if not (folder / name).is_file():
-                raise XinyeError(f"{folder / name}: there is no such file; {index.name} names it")
-        return index, [folder / name for name in shards]
+        shards = [folder / name for name in index_files(index)]
+        if absent := [shard for shard in shards if not shard.is_file()]:
+            raise XinyeError(f"{absent[0]}: there is no such file; {index.name} names it")
+        return index, shards
     pickled = sorted(item.name for item in folder.iterdir() if item.suffix in PICKLED)
     if pickled:
         raise XinyeError(refusal_of_pickle(folder / pickled[0], folder))
     raise XinyeError(f"{path}: there is no such file")
+
+
+def index_files(index: Path) -> list[str]:
+    """The names of the files that an index spreads the weights over, which must lie beside it."""
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        raise XinyeError(f"{index}: damaged (no weight_map)")
+    for name in names.values():
+        if Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
+            raise XinyeError(f"{index}: {name!r} is not the name of a safetensors file beside it")
+    return sorted(set(names.values()))
 
 
 def refusal_of_pickle(path: Path, folder: Path) -> str:
