@@ -55,6 +55,7 @@ def byte_fallback() -> tokenizers.Tokenizer:
         json.dumps(json.loads(backend.to_str()) | {"added_tokens": []})
     )
     backend.add_special_tokens([AddedToken(token, normalized=False) for token in ("<unk>", "<s>", "</s>")])
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return backend
 
 
@@ -82,7 +83,7 @@ def llama3(folder: Path) -> None:
     backend.add_special_tokens(["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"])
     bos = ("<|begin_of_text|>", backend.token_to_id("<|begin_of_text|>"))
     backend.post_processor = processors.TemplateProcessing(single=f"{bos[0]} $A", special_tokens=[bos])
-    write(folder, backend, FAST | {"bos_token": bos[0], "eos_token": {"content": "<|eot_id|>", "special": True}})
+    write(folder, backend, FAST | {"bos_token": bos[0], "eos_token": {"__type": "AddedToken", "content": "<|eot_id|>"}})
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [bos[1] + 1, bos[1] + 2]}))
 
 
@@ -95,16 +96,14 @@ def smollm2(folder: Path) -> None:
 
 def llama2(folder: Path) -> None:
     backend = byte_fallback()
-    write(
-        folder, backend, FAST | {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "add_bos_token": True}
-    )
+    write(folder, backend, FAST | {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})
 
 
 def mistral(folder: Path) -> None:
     backend = byte_fallback()
     backend.normalizer = None
     backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
-    write(folder, backend, FAST | {"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": True})
+    write(folder, backend, FAST | {"bos_token": "<s>", "eos_token": "</s>"})
 
 
 def write(folder: Path, backend: tokenizers.Tokenizer, config: dict) -> None:

@@ -20,7 +20,6 @@ def main(arguments: list[str]) -> int:
 
     from xinye.cli.output import Display, console, print_json
     from xinye.recipes.download import download
-
     from xinye.recipes.watcher import Watcher
 
     if not console.is_terminal:
