@@ -150,7 +150,7 @@ def test_the_same_ids_as_in_transformers_and_every_byte(kind, pairs, text):
     if not any(token in text for token in CONTROL):
         assert ids == theirs(text, add_special_tokens=False)["input_ids"]
         assert [*ours.prefix, *ids] == theirs(text)["input_ids"]
-    if kind != "qwen2":  # its normal form may change a text
+    if kind != "qwen2" and not (ours.leading_space and "▁" in text):  # a normal form; a space by another name
         lost = kind == "mistral" and text.startswith(" ")  # before a space it puts none, and takes one away
         assert ours.decode(ids) == (text[1:] if lost else text)
         extra = ours.leading_space and bool(text) and not lost

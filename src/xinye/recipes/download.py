@@ -3,6 +3,7 @@
 Where from, where to and as whom is said by the hub's usual variables: HF_ENDPOINT, HF_HOME, HF_TOKEN, HF_HUB_OFFLINE.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def download(name: str, watcher: Watcher) -> Downloaded:
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
 
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every attempt
     try:
         watcher.stage(f"looking at {name}")
         there = {file.rfilename for file in HfApi().model_info(name).siblings or ()}
