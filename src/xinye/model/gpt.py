@@ -98,7 +98,8 @@ class Attention(nn.Module):
         self.q_proj = Linear(config.hidden_size, queries, bias=config.attention_bias)
         self.k_proj = Linear(config.hidden_size, keys, bias=config.attention_bias)
         self.v_proj = Linear(config.hidden_size, keys, bias=config.attention_bias)
-        self.o_proj = Linear(queries, config.hidden_size, bias=config.attention_bias)
+        output_bias = config.attention_bias and config.attention_output_bias
+        self.o_proj = Linear(queries, config.hidden_size, bias=output_bias)
         if config.architecture == "modern":  # keeps the logits of attention bounded (arXiv:2302.05442)
             self.q_norm = RMSNorm(config.head_dim, config.norm_eps)
             self.k_norm = RMSNorm(config.head_dim, config.norm_eps)

@@ -1,0 +1,31 @@
+"""A model by what a person calls it."""
+
+import pytest
+
+from xinye.checkpoints.load import load_model
+from xinye.errors import XinyeError
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("missing/model", None, "and no model of that name was downloaded: xinye download missing/model"),
+        ("runs/a/b", None, "there is no such folder; give that of a run"),
+        ("model.pt", b"", r"model\.pt: pickled"),
+        ("model.safetensors", b"", "not a model's folder, nor a GGUF file; give the folder it lies in"),
+        ("novel.txt", b"", "not a model's folder, nor a GGUF file$"),
+    ],
+)  # fmt: skip
+def test_what_is_no_model_is_told_in_one_line(name, content, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(XinyeError, match=message) as caught:
+        load_model(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(XinyeError, match="not a model's folder"):
+        load_model(tmp_path)
