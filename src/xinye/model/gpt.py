@@ -200,6 +200,10 @@ class GPT(nn.Module):
         if self.config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.norm.parameters()).device  # a quantized head has no weight
+
     @torch.no_grad()
     def initialize(self, seed: int) -> None:
         """Random weights. Normal with standard deviation 0.02 for embeddings (GPT-2), 1/√fan-in for matrices; the
@@ -218,8 +222,8 @@ class GPT(nn.Module):
 
     def new_cache(self, batch: int) -> KeyValueCache:
         """An empty cache for `batch` sequences as long as the context."""
-        device = self.lm_head.weight.device
-        return KeyValueCache(self.config, batch, self.config.max_position_embeddings, self.compute_dtype, device)
+        context = self.config.max_position_embeddings
+        return KeyValueCache(self.config, batch, context, self.compute_dtype, self.device)
 
     def forward(
         self,

@@ -1,0 +1,31 @@
+"""`xinye quantize`, and what the other verbs do with the file."""
+
+import json
+
+
+def test_a_run_becomes_a_small_file_that_generates_and_costs_little(xinye, trained, workplace):
+    outcome = xinye("quantize", trained, "--to", "q8_0", "-o", "叶.gguf", "--json")
+    result = json.loads(outcome.out)
+    assert outcome.code == 0 and result["file"] == "叶.gguf" and result["kept_as_f16"] == []
+    assert result["bytes"] == (workplace / "叶.gguf").stat().st_size < result["bytes_before"]
+    assert abs(result["loss_percent"]) < 0.5 and result["tokens"] > 0
+    greedy = ("从前", "--temperature", "0", "--max-tokens", "8")
+    assert xinye("generate", "叶.gguf", *greedy).out == xinye("generate", trained, *greedy).out
+    assert "bits per byte" in xinye("evaluate", "叶.gguf", "zh.txt").out
+
+
+def test_without_a_text_only_the_sizes_are_told(xinye, trained, workplace):
+    xinye("quantize", trained, "--to", "q8_0", "-o", "leaf.gguf")
+    outcome = xinye("quantize", "leaf.gguf", "--to", "q4_0")
+    assert outcome.code == 0 and "leaf-q4_0.gguf" in outcome.out and "name a text to measure the cost on" in outcome.out
+    outcome = xinye("quantize", "leaf.gguf", "en.txt", "--to", "q4_0")
+    assert "q4_0 costs" in outcome.out
+
+
+def test_wrong_use_is_one_line_and_loses_nothing(xinye, trained, workplace):
+    (workplace / "notes.gguf").write_text("mine", "utf-8")
+    assert "is no GGUF file" in xinye("quantize", trained, "--to", "q8_0", "-o", "notes.gguf").complaint
+    assert "is a folder" in xinye("quantize", trained, "--to", "q8_0", "-o", workplace).complaint
+    assert "there is no such folder" in xinye("quantize", trained, "--to", "q8_0", "-o", "no/leaf.gguf").complaint
+    assert xinye("quantize", trained, "--to", "q5_0").code == 2
+    assert (workplace / "notes.gguf").read_text("utf-8") == "mine"
