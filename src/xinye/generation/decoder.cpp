@@ -280,8 +280,9 @@ struct Input {
 };
 
 // Rows [first, last) of a matrix times all inputs: four rows by up to four inputs at a time, so that a weight is loaded
-// and converted once for four inputs; more inputs find these four rows in the nearest cache. out is (B, stride).
-template <class Product>
+// and converted once for four inputs; more inputs find these four rows in the nearest cache. For one input, ALONE rows at
+// a time: memory is read fastest in one stream, but unpacking blocks leaves time to wait for. out is (B, stride).
+template <int ALONE, class Product>
 void multiply_rows(const Matrix& matrix, int64_t batch, int64_t first, int64_t last, float* out, int64_t stride, bool add,
                    Product product) {
     auto block = [&]<int ROWS, int BATCH>(int64_t row, int64_t b) {
@@ -301,7 +302,9 @@ void multiply_rows(const Matrix& matrix, int64_t batch, int64_t first, int64_t l
         for (; b < batch; b++) block.template operator()<ROWS, 1>(row, b);
     };
     int64_t row = first;
-    if (batch > 1) for (; row + 4 <= last; row += 4) rows.template operator()<4>(row);
+    if (batch > 1)
+        for (; row + 4 <= last; row += 4) rows.template operator()<4>(row);
+    for (; row + ALONE <= last; row += ALONE) rows.template operator()<ALONE>(row);
     for (; row < last; row++) rows.template operator()<1>(row);
 }
 
@@ -309,7 +312,7 @@ template <class Weight>
 void multiply_plain(const Matrix& matrix, Input& input, int64_t first, int64_t last, float* out, int64_t stride, bool add) {
     auto weights = reinterpret_cast<const Weight*>(matrix.data);
     int64_t columns = matrix.columns;
-    multiply_rows(matrix, input.batch, first, last, out, stride, add,
+    multiply_rows<1>(matrix, input.batch, first, last, out, stride, add,
                   [&]<int ROWS, int BATCH>(int64_t row, int64_t b, float (*sums)[BATCH]) {
                       products<ROWS, BATCH>(weights + row * columns, columns, input.values + b * columns, sums);
                   });
@@ -319,7 +322,7 @@ template <Kind KIND>
 void multiply_blocks(const Matrix& matrix, Input& input, int64_t first, int64_t last, float* out, int64_t stride, bool add) {
     int64_t blocks = matrix.columns / BLOCK;
     const InputBlock* inputs = input.rounded_for(block_offset<KIND>);
-    multiply_rows(matrix, input.batch, first, last, out, stride, add,
+    multiply_rows<2>(matrix, input.batch, first, last, out, stride, add,
                   [&]<int ROWS, int BATCH>(int64_t row, int64_t b, float (*sums)[BATCH]) {
                       products<ROWS, BATCH, KIND>(matrix.data + row * blocks * block_bytes<KIND>, matrix.columns,
                                                   inputs + b * blocks, sums);
@@ -430,7 +433,7 @@ class Team {
 #if defined(__x86_64__)
                 _mm_pause();
 #endif
-                if (spins > 10000) std::this_thread::yield();
+                if (spins > 200000) std::this_thread::yield();
             }
     }
 
