@@ -45,6 +45,12 @@ def library() -> tuple[Any, str]:
         return None, str(error)
 
 
+def describe() -> str:
+    """How texts are written on this machine's CPU, in a few words."""
+    step, words = library()
+    return f"by PyTorch alone, which is slower: {words}" if step is None else "compiled for this processor"
+
+
 def build(compiler: str) -> Path:
     """The library for this source, compiler and processor, from the cache where it lies there unharmed.
 
@@ -163,7 +169,12 @@ class Decoder:
         self._parallel, self._team_size = _openmp()
 
     def __call__(
-        self, tokens: Sequence[int], slots: Sequence[int], first: Sequence[int], end: Sequence[int], cache: KeyValueCache
+        self,
+        tokens: Sequence[int],
+        slots: Sequence[int],
+        first: Sequence[int],
+        end: Sequence[int],
+        cache: KeyValueCache,
     ) -> Tensor:
         """Read one token of each of B texts; returns logits (B, V) in fp32, which hold until the next call.
 

@@ -59,7 +59,9 @@ def shares(logits: Tensor, sampling: Sampling) -> Tensor:
     The order is that of `transformers`: temperature, top-k, top-p, min-p.
     """
     logits = logits.float()
-    result = ((logits - logits.amax(-1, keepdim=True)) / sampling.temperature).softmax(-1)  # a tiny one must not overflow
+    result = ((logits - logits.amax(-1, keepdim=True)) / sampling.temperature).softmax(
+        -1
+    )  # a tiny one must not overflow
     if sampling.top_k is not None and sampling.top_k < logits.shape[-1]:
         result = _at_least(result.topk(sampling.top_k).values[:, -1:], result)
     if sampling.top_p is not None and sampling.top_p < 1:
