@@ -84,8 +84,8 @@ def load(model: str | Path, dtype: str = "auto") -> Model:
     """The model of a folder: a run's, or any that Hugging Face tools wrote for GPT-2, Llama or Qwen3.
 
     Its weights are kept, and computed with, in `dtype`: float32, or bfloat16, which takes half the memory and writes
-    almost twice as fast; "auto" is bfloat16 where the hardware multiplies it. Raises `XinyeError` where there is no such
-    model, or it is damaged or of another kind.
+    almost twice as fast; "auto" is bfloat16 where the hardware multiplies it. What is quantized stays so. Raises
+    `XinyeError` where there is no such model, or it is damaged or of another kind.
     """
     dtypes = {"auto": machine.fast_dtype(machine.device())[0], "float32": torch.float32, "bfloat16": torch.bfloat16}
     if dtype not in dtypes:

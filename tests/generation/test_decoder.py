@@ -1,4 +1,4 @@
-"""The compiled step computes what `GPT.forward` computes, for texts of different lengths, and PyTorch stands in for it."""
+"""The compiled step computes what `GPT.forward` computes, for texts of any length, and PyTorch stands in for it."""
 
 import subprocess
 from dataclasses import replace
@@ -55,8 +55,8 @@ def compiled(model: GPT) -> Decoder:
 
 @torch.inference_mode()
 def logits_of(model: GPT, lengths: list[int]) -> tuple[Tensor, Tensor]:
-    """Of the last of so many tokens: each text read anew, alone, by PyTorch; and all at once by the compiled step, which
-    finds in scattered places of a cache what PyTorch has read of the tokens before."""
+    """Of the last of so many tokens: each text read anew, alone, by PyTorch; and all at once by the compiled step,
+    which finds in scattered places of a cache what PyTorch has read of the tokens before."""
     rows = [torch.randint(V, (length,)).tolist() for length in lengths]
     slots = [(3 * number + 1) % (len(rows) + 2) for number in range(len(rows))]
     first = [min(number, CONTEXT - length) for number, length in enumerate(lengths)]

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from xinye import machine
 from xinye.data.corpus import cache_folder
 from xinye.model.gpt import GPT, KeyValueCache, LayerNorm, Linear, RMSNorm, rotary_tables
+from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, columns
 
 SOURCE = Path(__file__).with_name("decoder.cpp")
 FLAGS = ("-std=c++20", "-O3", "-march=native", "-shared", "-fPIC", "-pthread", "-w")
 KINDS = {torch.float32: 0, torch.bfloat16: 1, "q8_0": 2, "q4_0": 3, "q4_1": 4}
-BLOCK_BYTES = {"q8_0": 34, "q4_0": 18, "q4_1": 20}  # of 32 weights
 
 
 # -- building --------------------------------------------------------------------------------------------------------
@@ -139,32 +139,18 @@ class Decoder:
         """Raises `_Unsupported` for a model that decoder.cpp does not know."""
         self.config = config = model.config
         self._step, _ = library()
-        if self._step is None or model.compute_dtype not in (torch.float32, torch.bfloat16):
+        if self._step is None or model.compute_dtype not in KINDS:
             raise _Unsupported
         self._kept: list[Tensor] = []
-        backbone = model.model
-        self._layers = (_Layer * config.num_hidden_layers)()
-        for place, layer in zip(self._layers, backbone.layers, strict=True):
-            attention, mlp = layer.self_attn, layer.mlp
-            place.attention_norm, place.mlp_norm = (
-                self._norm(layer.input_layernorm),
-                self._norm(layer.post_attention_layernorm),
-            )
-            if config.architecture == "modern":
-                place.query_norm, place.key_norm = self._norm(attention.q_norm), self._norm(attention.k_norm)
-            place.query, place.key = self._matrix(attention.q_proj), self._matrix(attention.k_proj)
-            place.value, place.output = self._matrix(attention.v_proj), self._matrix(attention.o_proj)
-            place.up, place.down = self._matrix(mlp.up_proj), self._matrix(mlp.down_proj)
-            if config.rotary:
-                place.gate = self._matrix(mlp.gate_proj)
+        self._layers = (_Layer * config.num_hidden_layers)(*map(self._layer, model.model.layers))
         self._model = _Model(
-            tokens=self._matrix(backbone.embed_tokens), head=self._matrix(model.lm_head), norm=self._norm(backbone.norm),
-            layers=self._layers, layer_count=config.num_hidden_layers, hidden=config.hidden_size,
-            heads=config.num_attention_heads, key_value_heads=config.num_key_value_heads, head_dim=config.head_dim,
-            intermediate=config.intermediate_size, eps=config.norm_eps,
+            tokens=self._matrix(model.model.embed_tokens), head=self._matrix(model.lm_head),
+            norm=self._norm(model.model.norm), layers=self._layers, layer_count=config.num_hidden_layers,
+            hidden=config.hidden_size, heads=config.num_attention_heads, key_value_heads=config.num_key_value_heads,
+            head_dim=config.head_dim, intermediate=config.intermediate_size, eps=config.norm_eps,
         )  # fmt: skip
         if not config.rotary:
-            self._model.positions = self._matrix(backbone.embed_positions)
+            self._model.positions = self._matrix(model.model.embed_positions)
         self._rotary: tuple[Tensor, Tensor] | None = None
         self._parallel, self._team_size = _openmp()
 
@@ -180,7 +166,7 @@ class Decoder:
 
         Text i lies in slot `slots[i]` of the cache from `first[i]` on, and ends at `end[i]` with this token.
         """
-        numbers = torch.tensor([tokens, list(slots), first, end])
+        numbers = torch.tensor([[*tokens], [*slots], [*first], [*end]])
         self.logits = logits = torch.empty(len(tokens), self.config.vocab_size)
         _, _, cache_slots, _, capacity, _ = cache.tensors.shape
         step = _Step(
@@ -203,31 +189,47 @@ class Decoder:
             self._rotary = rotary_tables(self.config, positions, torch.float32)
         return self._rotary
 
+    def _layer(self, layer: Any) -> _Layer:
+        attention, mlp = layer.self_attn, layer.mlp
+        result = _Layer(
+            attention_norm=self._norm(layer.input_layernorm), mlp_norm=self._norm(layer.post_attention_layernorm),
+            query=self._matrix(attention.q_proj), key=self._matrix(attention.k_proj),
+            value=self._matrix(attention.v_proj), output=self._matrix(attention.o_proj),
+            up=self._matrix(mlp.up_proj), down=self._matrix(mlp.down_proj),
+        )  # fmt: skip
+        if self.config.rotary:
+            result.gate = self._matrix(mlp.gate_proj)
+        if self.config.architecture == "modern":
+            result.query_norm, result.key_norm = self._norm(attention.q_norm), self._norm(attention.k_norm)
+        return result
+
     def _keep(self, tensor: Tensor) -> int:
         if type(tensor) not in (Tensor, nn.Parameter) or not tensor.is_cpu or not tensor.is_contiguous():
             raise _Unsupported
         self._kept.append(tensor)
         return tensor.data_ptr()
 
-    def _floats(self, tensor: Tensor | None) -> int | None:
-        return None if tensor is None else self._keep(tensor.detach().float())
+    def _bias(self, module: nn.Module) -> int | None:
+        bias = getattr(module, "bias", None)
+        return None if bias is None else self._keep(bias.detach().float())
 
     def _matrix(self, module: nn.Module) -> _Matrix:
-        kind: Any = getattr(module, "kind", None)
-        if type(module) in (Linear, nn.Embedding):
-            weight = module.weight
-            kind, (rows, columns) = weight.dtype, weight.shape
-        elif kind in BLOCK_BYTES:
-            weight = module.blocks
-            rows, columns = weight.shape[0], weight.shape[1] // BLOCK_BYTES[kind] * 32
+        kind: torch.dtype | str
+        if isinstance(module, QuantizedLinear | QuantizedEmbedding):
+            weight, kind, width = module.blocks, module.kind, columns(module.blocks, module.kind)
+        elif type(module) in (Linear, nn.Embedding):
+            weight = module.get_parameter("weight")
+            kind, width = weight.dtype, weight.shape[1]
+        else:
+            raise _Unsupported
         if kind not in KINDS:
             raise _Unsupported
-        return _Matrix(self._keep(weight), self._floats(getattr(module, "bias", None)), rows, columns, KINDS[kind])
+        return _Matrix(self._keep(weight), self._bias(module), len(weight), width, KINDS[kind])
 
     def _norm(self, module: nn.Module) -> _Norm:
         if type(module) not in (RMSNorm, LayerNorm):
             raise _Unsupported
-        return _Norm(self._floats(module.weight), self._floats(getattr(module, "bias", None)))
+        return _Norm(self._keep(module.get_parameter("weight").detach().float()), self._bias(module))
 
 
 def decoder_for(model: nn.Module) -> Decoder | None:
@@ -246,4 +248,5 @@ def _openmp() -> tuple[int | None, int | None]:
         functions = [loaded.GOMP_parallel, loaded.omp_get_num_threads]
     except AttributeError:
         return None, None
-    return tuple(ctypes.cast(function, ctypes.c_void_p).value for function in functions)
+    parallel, team_size = (ctypes.cast(function, ctypes.c_void_p).value for function in functions)
+    return parallel, team_size
