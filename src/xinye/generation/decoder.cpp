@@ -416,33 +416,47 @@ void attend(const float* query, const Stored* keys, const Stored* values, int64_
 
 // -- the step ----------------------------------------------------------------------------------------------------------
 
-// Threads that share work piece by piece, so that one that is held up leaves more to the others.
+// Threads that share work. Each has its part of everything, one stretch of memory, and takes it piece by piece; who has
+// finished helps the others, so that a thread that is held up keeps nobody waiting.
 class Team {
   public:
-    Team(int64_t shares) : taken(shares) {}
+    Team(int64_t most, int64_t shares) : most(most), taken(most * shares) {}
 
-    void enter(int members) { size = members; }
+    void set_size(int members) { size = members; }
+    int join() { return joined.fetch_add(1); }  // a thread's own number
+
+    // Calls work(first, last) on pieces of [0, count), for share number `number` of the step.
+    template <class Do> void share(int64_t number, int me, int64_t count, int64_t piece, Do&& work) {
+        for (int turn = 0; turn < size; turn++) {
+            int64_t owner = (me + turn) % size, end = count * (owner + 1) / size, first;
+            std::atomic<int64_t>& next = taken[number * most + owner].pieces;
+            while ((first = count * owner / size + piece * next.fetch_add(1, std::memory_order_relaxed)) < end)
+                work(first, std::min(first + piece, end));
+        }
+    }
 
     void meet() {
         int64_t round = rounds.load();
         if (arrived.fetch_add(1) == size - 1) {
             arrived = 0;
             rounds.fetch_add(1);
-        } else
-            for (int spins = 0; rounds.load(std::memory_order_acquire) == round; spins++) {
+            return;
+        }
+        for (int spins = 0; rounds.load(std::memory_order_acquire) == round; spins++) {
 #if defined(__x86_64__)
-                _mm_pause();
+            _mm_pause();
 #endif
-                if (spins > 200000) std::this_thread::yield();
-            }
+            if (spins > 200000) std::this_thread::yield();  // milliseconds: sooner, others would take the processor
+        }
     }
 
-    std::vector<std::atomic<int64_t>> taken;
-
   private:
-    std::atomic<int64_t> rounds{0};
-    std::atomic<int> arrived{0};
+    struct alignas(64) Counter { std::atomic<int64_t> pieces{0}; };  // each in a cache line of its own
+    int64_t most;
     int size = 1;
+    std::vector<Counter> taken;
+    alignas(64) std::atomic<int> joined{0}, arrived{0};
+    alignas(64) std::atomic<int64_t> rounds{0};
 };
 
 struct Work {
@@ -454,7 +468,7 @@ struct Work {
 
     Work(const Model& model, const Step& step)
         : model(model), step(step), query_size(model.heads * model.head_dim),
-          key_size(model.key_value_heads * model.head_dim), team(9 * model.layer_count + 2) {
+          key_size(model.key_value_heads * model.head_dim), team(step.threads, 9 * model.layer_count + 2) {
         width = query_size + 2 * key_size;
         x.resize(step.batch * model.hidden), projected.resize(step.batch * width);
         attended.resize(step.batch * query_size), hidden.resize(step.batch * model.intermediate);
@@ -502,12 +516,9 @@ template <class Stored> void Work::attend_head(int64_t layer, int64_t text, int6
 // What every thread does, each with its own copy of what is cheaper to compute again than to wait for.
 void Work::run() {
     int64_t batch = step.batch, C = model.hidden, shares = 0;
+    int me = team.join();
     std::vector<float> normed(batch * C), scores;
-    auto share = [&](int64_t count, int64_t piece, auto&& work) {  // work(first, last) on pieces of [0, count)
-        std::atomic<int64_t>& taken = team.taken[shares++];
-        for (int64_t first; (first = taken.fetch_add(piece, std::memory_order_relaxed)) < count;)
-            work(first, std::min(first + piece, count));
-    };
+    auto share = [&](int64_t count, int64_t piece, auto&& work) { team.share(shares++, me, count, piece, work); };
     auto share_rows = [&](const Matrix& matrix, Input& input, float* out, int64_t stride, bool add) {
         share(matrix.rows, PIECE, [&](int64_t first, int64_t last) { multiply(matrix, input, first, last, out, stride, add); });
     };
@@ -576,13 +587,13 @@ extern "C" void xinye_step(const Model* model, const Step* step) {
     struct Call { Work work; const Step& step; } call{Work(*model, *step), *step};
     auto member = [](void* data) {
         Call& call = *static_cast<Call*>(data);
-        call.work.team.enter(call.step.team_size());
+        call.work.team.set_size(call.step.team_size());
         call.work.run();
     };
     if (step->parallel && step->threads > 1) {
         step->parallel(member, &call, unsigned(step->threads), 0);
     } else {
-        call.work.team.enter(int(step->threads));
+        call.work.team.set_size(int(step->threads));
         std::vector<std::thread> others;
         for (int64_t i = 1; i < step->threads; i++) others.emplace_back([&] { call.work.run(); });
         call.work.run();
