@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from xinye import machine
-from xinye.checkpoints.huggingface import load_model
+from xinye.checkpoints.load import load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.generation.generate import Continuation, generate, start
@@ -81,7 +81,8 @@ class Model:
 
 
 def load(model: str | Path, dtype: str = "auto") -> Model:
-    """The model of a folder: a run's, or any that Hugging Face tools wrote for GPT-2, Llama or Qwen3.
+    """The model of a run's folder, of any that Hugging Face tools wrote for GPT-2, Llama, Mistral, Qwen2 or Qwen3, of a
+    GGUF file, or of a hub name that `xinye download` has fetched.
 
     Its weights are kept, and computed with, in `dtype`: float32, or bfloat16, which takes half the memory and writes
     almost twice as fast; "auto" is bfloat16 where the hardware multiplies it. What is quantized stays so. Raises
@@ -90,9 +91,9 @@ def load(model: str | Path, dtype: str = "auto") -> Model:
     dtypes = {"auto": machine.fast_dtype(machine.device())[0], "float32": torch.float32, "bfloat16": torch.bfloat16}
     if dtype not in dtypes:
         raise XinyeError(f"dtype = {dtype!r}: known are {', '.join(dtypes)}")
-    gpt, tokenizer = load_model(model)
+    gpt, tokenizer = load_model(model, dtypes[dtype])
     gpt.compute_dtype = dtypes[dtype]
-    return Model(gpt.to(gpt.compute_dtype), tokenizer, Path(model))
+    return Model(gpt, tokenizer, Path(model))
 
 
 def pretrain(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from xinye.errors import XinyeError
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -37,6 +39,8 @@ def next_tokens(
     """One token for each row: (B, V) logits to (B,) tokens; `history` holds the tokens of each row so far."""
     import torch  # not above: `xinye generate --help` needs only the settings
 
+    if not bool(logits.amax(-1).isfinite().all()):
+        raise XinyeError("the model computes what is no number: its weights or its config are damaged", exit_code=1)
     if sampling.repetition_penalty != 1.0:  # Keskar et al. 2019, arXiv:1909.05858
         logits = logits.clone()
         for row, tokens in enumerate(history):
