@@ -1,6 +1,6 @@
 """How fast Xinye writes beside transformers, CTranslate2 and llama.cpp: same shape, random weights, in turn.
 
-    python benchmarks/generation.py [--quick] [--threads N]
+    python benchmarks/generation.py [--quick] [--rounds N] [--threads N]
 
 Greedy texts of 64 tokens behind a prompt of 128, one alone and eight at once. `gigabytes_per_second` is what a text
 alone reads of the weights, to be held against `memory_gigabytes_per_second`, the speed at which a long sum reads them
@@ -41,9 +41,15 @@ from xinye.model.gpt import GPT, Linear
 from xinye.model.quantization import quantize, swap_in
 
 LAYERS, WIDTH, HEADS, VOCABULARY, CONTEXT = 12, 768, 12, 50304, 1024
-PROMPT, TOKENS, ROUNDS = 128, 64, 5
+PROMPT, TOKENS = 128, 64
 TOKENIZER: Any = SimpleNamespace(  # every token is a letter, and none ends a text
-    token_bytes=[b"a"] * VOCABULARY, vocab_size=VOCABULARY, prefix=(), stop_ids=frozenset(), pad_id=0, bos_id=0, eos_id=-1
+    token_bytes=[b"a"] * VOCABULARY,
+    vocab_size=VOCABULARY,
+    prefix=(),
+    stop_ids=frozenset(),
+    pad_id=0,
+    bos_id=0,
+    eos_id=-1,
 )
 Result = dict[str, float]  # "tokens_per_second", and "prompt_tokens_per_second" where that is known
 
@@ -259,7 +265,8 @@ def measure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one round, one text at a time")
+    parser.add_argument("--quick", action="store_true", help="only one text at a time")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (5)")
     parser.add_argument("--threads", type=int, help="threads of every program (PyTorch's default)")
     options = parser.parse_args()
     if options.threads:
@@ -289,7 +296,7 @@ def main() -> None:
                         write_gguf(path, kind)
                         others[f"llama.cpp {kind}"] = partial(llama_bench, program, path, threads)
                 progress(f"{architecture}, {batch} at once")
-                cells.append(measure(architecture, batch, 1 if options.quick else ROUNDS, others))
+                cells.append(measure(architecture, batch, options.rounds, others))
     report(benchmark="generation", machine=facts, threads=threads, absent=absent, cells=cells)
 
 

@@ -17,6 +17,7 @@ from xinye.generation.sampling import Sampling
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.gpt import GPT, KeyValueCache, Linear
 from xinye.model.lstm import LSTM
+from xinye.model.quantization import quantize, swap_in
 from xinye.model.rope import RopeScaling
 
 TOKENIZER = Tokenizer.train([], kind="bytes")
@@ -86,6 +87,27 @@ def test_logits_are_those_of_pytorch(shape: str) -> None:
 def test_bf16_weights_give_almost_the_logits_of_pytorch(shape: str) -> None:
     model = random_model(SHAPES[shape]).to(torch.bfloat16)
     model.compute_dtype = torch.bfloat16
+    reference, ours = logits_of(model, LENGTHS)
+    assert difference(ours, reference) < 0.03
+
+
+@pytest.mark.parametrize("kind", ["q8_0", "q4_0", "q4_1"])
+@pytest.mark.parametrize("architecture", ["modern", "gpt2"])
+def test_quantized_weights_give_almost_the_logits_of_pytorch(architecture: str, kind: str) -> None:
+    config = replace(SHAPES["gpt2"], vocab_size=V + 1) if architecture == "gpt2" else MODERN
+    model = random_model(config)
+    matrices = {}
+    for name, layer in model.named_modules():
+        if isinstance(layer, Linear | nn.Embedding) and "positions" not in name:
+            if kind == "q4_1":  # 20 random bytes a block, with a scale of 0.01 and a minimum of -0.07
+                halves = torch.tensor([0.01, -0.07], dtype=torch.half).view(torch.uint8)
+                rows, width = layer.weight.shape
+                blocks = torch.randint(256, (rows, width // 32, 20), dtype=torch.uint8)
+                blocks[..., :4] = halves
+                matrices[name] = (blocks.flatten(1), kind)
+            else:
+                matrices[name] = (quantize(layer.weight, kind), kind)
+    swap_in(model, matrices)
     reference, ours = logits_of(model, LENGTHS)
     assert difference(ours, reference) < 0.03
 
