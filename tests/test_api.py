@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 import xinye as package
-from xinye import XinyeError
+from xinye import XinyeError, machine
 
 TINY = {"size": "1M", "layers": 1, "width": 64, "context": 32, "batch_size": 4, "tokenizer": "char", "compile": "no"}
 
@@ -45,6 +46,18 @@ def test_generate(model):
     assert texts != model.generate("小兔", max_tokens=8, n=3, seed=2)
     assert len(set(model.generate("小兔", max_tokens=8, n=3, temperature=0))) == 1
     assert len(model.generate(max_tokens=4)) == 1
+
+
+def test_weights_are_kept_in_the_dtype_that_is_asked_for(trained, monkeypatch):
+    monkeypatch.setattr(machine, "fast_dtype", lambda where: (torch.bfloat16, "this CPU has AVX-512 bf16"))
+    bits = {}
+    for dtype, kept in (("auto", torch.bfloat16), ("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        model = package.load(trained, dtype)
+        assert {weight.dtype for weight in model.gpt.parameters()} == {kept}
+        bits[dtype] = model.evaluate(text="从前有一片新叶。" * 50).bits_per_byte
+    assert bits["auto"] == bits["bfloat16"] == pytest.approx(bits["float32"], rel=1e-3)
+    with pytest.raises(XinyeError, match="dtype = 'int8': known are auto, float32, bfloat16"):
+        package.load(trained, "int8")
 
 
 def test_the_stream_is_the_text(model):

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from xinye import machine
 from xinye.checkpoints.load import load_model
 from xinye.data.tokenizer import Tokenizer
@@ -78,13 +80,20 @@ class Model:
         return start(self.tokenizer, prompt, self.gpt.config.max_position_embeddings)
 
 
-def load(model: str | Path) -> Model:
+def load(model: str | Path, dtype: str = "auto") -> Model:
     """The model of a run's folder, of any that Hugging Face tools wrote for GPT-2, Llama, Mistral, Qwen2 or Qwen3, of a
     GGUF file, or of a hub name that `xinye download` has fetched.
 
-    Raises `XinyeError` where there is none, or it is damaged or of another kind.
+    Its weights are kept, and computed with, in `dtype`: float32, or bfloat16, which takes half the memory and writes
+    almost twice as fast; "auto" is bfloat16 where the hardware multiplies it. What is quantized stays so. Raises
+    `XinyeError` where there is no such model, or it is damaged or of another kind.
     """
-    return Model(*load_model(model), Path(model))
+    dtypes = {"auto": machine.fast_dtype(machine.device())[0], "float32": torch.float32, "bfloat16": torch.bfloat16}
+    if dtype not in dtypes:
+        raise XinyeError(f"dtype = {dtype!r}: known are {', '.join(dtypes)}")
+    gpt, tokenizer = load_model(model, dtypes[dtype])
+    gpt.compute_dtype = dtypes[dtype]
+    return Model(gpt, tokenizer, Path(model))
 
 
 def pretrain(

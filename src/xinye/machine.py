@@ -31,7 +31,7 @@ def fast_dtype(where: torch.device) -> tuple[torch.dtype, str]:
             return torch.bfloat16, "this GPU multiplies bf16"
         return torch.float32, "this GPU has no bf16 units"
     if where.type == "cpu":
-        flags = _cpu_facts().get("flags", "").split()
+        flags = instruction_sets().split()
         for flag, name in (("amx_bf16", "AMX"), ("avx512_bf16", "AVX-512 bf16")):
             if flag in flags:
                 return torch.bfloat16, f"this CPU has {name}"
@@ -49,6 +49,11 @@ def processor() -> str:
         number = f" (family {facts['cpu family']}, model {facts['model']})" if "cpu family" in facts else ""
         return facts["model name"] + number
     return _sysctl("machdep.cpu.brand_string") or platform.processor() or platform.machine()
+
+
+def instruction_sets() -> str:
+    """What the processor can do, in its system's words; empty where these are not known."""
+    return _cpu_facts().get("flags") or _cpu_facts().get("Features", "")
 
 
 def usable_cores() -> int:
@@ -76,7 +81,7 @@ def core_quota() -> float | None:
 
 
 def cpp_compiler() -> str | None:
-    """The compiler that `torch.compile` needs on a CPU."""
+    """The compiler that `torch.compile` and fast generation need on a CPU."""
     return shutil.which("g++") or shutil.which("clang++")
 
 

@@ -5,29 +5,15 @@ import torch
 import transformers
 from torch import Tensor
 
-from xinye.generation.sampling import Sampling, next_tokens
+from xinye.generation.sampling import Sampling, next_tokens, shares
 
 B, V = 5, 40
 LOGITS = 3 * torch.randn(B, V, generator=torch.Generator().manual_seed(0))
 HISTORY = torch.randint(0, V, (B, 12), generator=torch.Generator().manual_seed(1))
 
 
-def probabilities(sampling: Sampling, monkeypatch: pytest.MonkeyPatch, logits: Tensor = LOGITS) -> Tensor:
-    """The probabilities that the tokens are drawn with."""
-    drawn: list[Tensor] = []
-
-    def multinomial(weights: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
-        drawn.append(weights / weights.sum(-1, keepdim=True))
-        return weights.argmax(-1, keepdim=True)
-
-    monkeypatch.setattr(torch, "multinomial", multinomial)
-    next_tokens(logits.clone(), sampling, HISTORY.tolist(), torch.Generator())
-    return drawn[0]
-
-
 def of_transformers(sampling: Sampling) -> Tensor:
     processors = [
-        transformers.RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty),
         transformers.TemperatureLogitsWarper(sampling.temperature),
         sampling.top_k and transformers.TopKLogitsWarper(sampling.top_k),
         sampling.top_p and transformers.TopPLogitsWarper(sampling.top_p),
@@ -42,8 +28,6 @@ def of_transformers(sampling: Sampling) -> Tensor:
     [
         {},
         {"temperature": 0.3},
-        {"repetition_penalty": 1.3},
-        {"repetition_penalty": 0.7},
         {"top_k": 1},
         {"top_k": 7},
         {"top_k": 1000},
@@ -52,15 +36,30 @@ def of_transformers(sampling: Sampling) -> Tensor:
         {"top_p": 1.0},
         {"min_p": 0.2},
         {"min_p": 1.0},
-        {"temperature": 1.7, "repetition_penalty": 1.2, "top_k": 20, "top_p": 0.9, "min_p": 0.02},
+        {"temperature": 1.7, "top_k": 20, "top_p": 0.9, "min_p": 0.02},
     ],
     ids=str,
 )
-def test_probabilities_are_those_of_transformers(settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_probabilities_are_those_of_transformers(settings: dict) -> None:
     sampling = Sampling(**({"temperature": 1.0} | settings))
-    ours, theirs = probabilities(sampling, monkeypatch), of_transformers(sampling)
+    ours, theirs = shares(LOGITS, sampling), of_transformers(sampling)
+    ours = ours / ours.sum(-1, keepdim=True)
     assert torch.equal(ours > 0, theirs > 0)
     assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_a_nucleus_of_many_tokens_is_found() -> None:
+    logits = torch.linspace(0, 1, 3000).expand(2, -1)
+    kept = shares(logits, Sampling(temperature=1.0, top_p=0.9)) > 0
+    theirs = transformers.TopPLogitsWarper(0.9)(None, logits.clone()) > -torch.inf
+    assert (kept ^ theirs).sum() <= 4 and kept.sum() > 5000  # sums of thousands are rounded
+
+
+@pytest.mark.parametrize("penalty", [0.7, 1.3])
+def test_repetition_is_shunned_as_in_transformers(penalty: float) -> None:
+    theirs = transformers.RepetitionPenaltyLogitsProcessor(penalty)(HISTORY, LOGITS.clone()).argmax(-1)
+    sampling = Sampling(temperature=0, repetition_penalty=penalty)
+    assert torch.equal(next_tokens(LOGITS, sampling, HISTORY.tolist(), torch.Generator()), theirs)
 
 
 def test_temperature_zero_takes_the_likeliest_token() -> None:

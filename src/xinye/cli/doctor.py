@@ -132,6 +132,7 @@ def software_rows(software: dict[str, Any]) -> list[tuple[str, ...]]:
         ("torch", f"{software['torch']} ({', '.join(fast) or 'no fast matrix library'})"),
         ("others", f"tokenizers {software['tokenizers']}, numpy {software['numpy']}"),
         ("C++ compiler", software["cpp_compiler"] or "none"),
+        ("generation", software["generation"]),
         ("terminal", software["output_encoding"].upper()),
     ]
     if software["cuda"] or software["nvidia_driver"]:

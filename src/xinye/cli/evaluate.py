@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     from xinye.api import load
     from xinye.cli.output import Display, print_json
 
-    model = load(model_path)
+    model = load(model_path, "float32")
     with Display() as display:
         evaluation = model.evaluate(files, watcher=display, **values)
     if not as_json:

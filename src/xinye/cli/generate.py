@@ -18,10 +18,12 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("prompt", nargs="?", default="", metavar="PROMPT", help="- reads it from standard input")
     parser.add_argument("-n", type=int, default=1, metavar="N", help="write this many texts (1)")
+    parser.add_argument("--dtype", default="auto", metavar="auto|float32|bfloat16", help="keep the weights in (auto)")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     parser.add_fields(Sampling, {})
     values = parser.values(arguments)
-    model_path, prompt, n, as_json = (values.pop(name) for name in ("model", "prompt", "n", "json"))
+    names = ("model", "prompt", "n", "dtype", "json")
+    model_path, prompt, n, dtype, as_json = (values.pop(name) for name in names)
     if n < 1:
         raise XinyeError("-n: write at least 1 text")
     checked(Sampling, values, "generate")
@@ -32,7 +34,7 @@ def main(arguments: list[str]) -> int:
     from xinye.api import load
     from xinye.cli.output import print_json
 
-    model = load(model_path)
+    model = load(model_path, dtype)
     if as_json:
         texts = model.complete([prompt] * n, **values)
         usage = {

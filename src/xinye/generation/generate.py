@@ -10,6 +10,7 @@ from torch import Tensor
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
+from xinye.generation.decoder import Decoder, decoder_for
 from xinye.generation.sampling import Sampling, next_tokens
 from xinye.generation.stream import TextStream
 from xinye.model.build import LanguageModel
@@ -59,6 +60,7 @@ def generate(
     streams = [TextStream(tokenizer.token_bytes, sampling.stop) for _ in sequences]
     was_training = model.training
     model.eval()
+    decoder = decoder_for(model)
     try:
         logits, cache, padding = _read(model, tokenizer, sequences, device)
         while True:
@@ -84,7 +86,7 @@ def generate(
             if cache.length == context:
                 logits, cache, padding = _read(model, tokenizer, sequences, device)
             else:
-                logits = _step(model, chosen, cache, padding)
+                logits = _step(model, decoder, chosen, cache, padding)
     finally:
         model.train(was_training)
 
@@ -120,8 +122,12 @@ def _read(
     return model.lm_head(states), cache, padding
 
 
-def _step(model: LanguageModel, tokens: Tensor, cache: Any, padding: Tensor) -> Tensor:
+def _step(model: LanguageModel, decoder: Decoder | None, tokens: Tensor, cache: Any, padding: Tensor) -> Tensor:
     """Read one more token of each row; returns logits (B, V)."""
+    if decoder is not None:
+        rows = len(tokens)
+        cache.length += 1
+        return decoder(tokens.tolist(), range(rows), padding.tolist(), [cache.length] * rows, cache)
     positions = (cache.length - padding)[:, None]
     mask = None
     if bool(padding.any()):

@@ -79,7 +79,7 @@ class KeyValueCache:
                 f"{config.max_position_embeddings} tokens; linear and yarn can"
             )
         shape = (config.num_hidden_layers, 2, batch, config.num_key_value_heads, capacity, config.head_dim)
-        self.tensors = torch.zeros(shape, dtype=dtype, device=device)
+        self.tensors = torch.empty(shape, dtype=dtype, device=device)  # memory is taken as it is filled
         self.length = 0
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

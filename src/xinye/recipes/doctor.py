@@ -25,6 +25,7 @@ from xinye.checkpoints.huggingface import read_json, write_json
 from xinye.data.batches import Batch
 from xinye.data.corpus import cache_folder
 from xinye.errors import XinyeError
+from xinye.generation import decoder
 from xinye.model.build import Config
 from xinye.recipes import plan as planning
 from xinye.recipes.calibrate import first_speed
@@ -131,6 +132,7 @@ def describe_software() -> dict[str, Any]:
         "cuda": torch.version.cuda,
         "nvidia_driver": driver[1] if driver else None,
         "cpp_compiler": machine.cpp_compiler(),
+        "generation": decoder.describe(),
         "output_encoding": (sys.stdout.encoding or "ascii").lower(),
     }
 

@@ -1,0 +1,252 @@
+"""The step of `decoder.cpp` for a GPT on a CPU: built once, for this processor, and kept in the user's cache.
+
+Where it cannot be built, or does not know a model, PyTorch does the same: `GPT.forward` is the reference.
+"""
+
+import ctypes
+import hashlib
+import os
+import stat
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xinye import machine
+from xinye.data.corpus import cache_folder
+from xinye.model.gpt import GPT, KeyValueCache, LayerNorm, Linear, RMSNorm, rotary_tables
+from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, columns
+
+SOURCE = Path(__file__).with_name("decoder.cpp")
+FLAGS = ("-std=c++20", "-O3", "-march=native", "-shared", "-fPIC", "-pthread", "-w")
+KINDS = {torch.float32: 0, torch.bfloat16: 1, "q8_0": 2, "q4_0": 3, "q4_1": 4}
+
+
+# -- building --------------------------------------------------------------------------------------------------------
+
+
+@cache
+def library() -> tuple[Any, str]:
+    """The compiled step and where it lies; or None, and why there is none."""
+    compiler = machine.cpp_compiler()
+    if compiler is None:
+        return None, "no C++ compiler"
+    try:
+        path = build(compiler)
+        return ctypes.CDLL(str(path)).xinye_step, str(path)
+    except subprocess.SubprocessError as error:
+        return None, f"{compiler} failed: {_last_line(error)}"
+    except (OSError, AttributeError) as error:
+        return None, str(error)
+
+
+def describe() -> str:
+    """How texts are written on this machine's CPU, in a few words."""
+    step, words = library()
+    return f"by PyTorch alone, which is slower: {words}" if step is None else "compiled for this processor"
+
+
+def build(compiler: str) -> Path:
+    """The library for this source, compiler and processor, from the cache where it lies there unharmed.
+
+    Its name ends with the hash of its content. A folder or file that another user could have written is not trusted.
+    """
+    folder = cache_folder() / "native"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _own(folder):
+        raise PermissionError(f"{folder} can be written by others")
+    what = [SOURCE.read_text("utf-8"), compiler, *FLAGS, machine.processor(), machine.instruction_sets()]
+    name = f"decoder-{hashlib.blake2b(repr(what).encode(), digest_size=8).hexdigest()}"
+    for path in folder.glob(f"{name}-*.so"):
+        if _own(path) and path.name == f"{name}-{_hash(path)}.so":
+            return path
+        path.unlink()
+    with tempfile.TemporaryDirectory(dir=folder) as beside:
+        built = Path(beside) / "decoder.so"
+        command = [compiler, *FLAGS, "-o", str(built), str(SOURCE)]
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+        return built.rename(folder / f"{name}-{_hash(built)}.so")
+
+
+def _own(path: Path) -> bool:
+    status = path.stat()
+    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _hash(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def _last_line(error: subprocess.SubprocessError) -> str:
+    lines = str(getattr(error, "stderr", None) or error).strip().splitlines()
+    return next((line for line in lines if "error" in line), lines[-1] if lines else "")
+
+
+# -- what decoder.cpp reads, field by field the same -----------------------------------------------------------------
+
+
+class _Matrix(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("data", "bias")),
+        *((name, ctypes.c_int64) for name in ("rows", "columns", "kind")),
+    )
+
+
+class _Norm(ctypes.Structure):
+    _fields_ = (("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p))
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = (
+        *((name, _Norm) for name in ("attention_norm", "query_norm", "key_norm", "mlp_norm")),
+        *((name, _Matrix) for name in ("query", "key", "value", "output", "gate", "up", "down")),
+    )
+
+
+class _Model(ctypes.Structure):
+    _fields_ = (
+        *((name, _Matrix) for name in ("tokens", "positions", "head")),
+        ("norm", _Norm),
+        ("layers", ctypes.POINTER(_Layer)),
+        *((name, ctypes.c_int64) for name in ("layer_count", "hidden", "heads", "key_value_heads", "head_dim")),
+        ("intermediate", ctypes.c_int64),
+        ("eps", ctypes.c_double),
+    )
+
+
+class _Step(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("batch", "threads")),
+        *((name, ctypes.c_void_p) for name in ("tokens", "slots", "first", "end", "cosines", "sines", "cache")),
+        *((name, ctypes.c_int64) for name in ("cache_kind", "cache_slots", "capacity")),
+        *((name, ctypes.c_void_p) for name in ("logits", "parallel", "team_size")),
+    )
+
+
+class _Unsupported(Exception):
+    pass
+
+
+class Decoder:
+    """A model's next tokens, by the compiled step. It reads the model's own tensors, which must not be replaced."""
+
+    def __init__(self, model: GPT) -> None:
+        """Raises `_Unsupported` for a model that decoder.cpp does not know."""
+        self.config = config = model.config
+        self._step, _ = library()
+        if self._step is None or model.compute_dtype not in KINDS:
+            raise _Unsupported
+        self._kept: list[Tensor] = []
+        self._layers = (_Layer * config.num_hidden_layers)(*map(self._layer, model.model.layers))
+        self._model = _Model(
+            tokens=self._matrix(model.model.embed_tokens), head=self._matrix(model.lm_head),
+            norm=self._norm(model.model.norm), layers=self._layers, layer_count=config.num_hidden_layers,
+            hidden=config.hidden_size, heads=config.num_attention_heads, key_value_heads=config.num_key_value_heads,
+            head_dim=config.head_dim, intermediate=config.intermediate_size, eps=config.norm_eps,
+        )  # fmt: skip
+        if not config.rotary:
+            self._model.positions = self._matrix(model.model.embed_positions)
+        self._rotary: tuple[Tensor, Tensor] | None = None
+        self._parallel, self._team_size = _openmp()
+
+    def __call__(
+        self,
+        tokens: Sequence[int],
+        slots: Sequence[int],
+        first: Sequence[int],
+        end: Sequence[int],
+        cache: KeyValueCache,
+    ) -> Tensor:
+        """Read one token of each of B texts; returns logits (B, V) in fp32, which hold until the next call.
+
+        Text i lies in slot `slots[i]` of the cache from `first[i]` on, and ends at `end[i]` with this token.
+        """
+        numbers = torch.tensor([[*tokens], [*slots], [*first], [*end]])
+        self.logits = logits = torch.empty(len(tokens), self.config.vocab_size)
+        _, _, cache_slots, _, capacity, _ = cache.tensors.shape
+        step = _Step(
+            batch=len(tokens), threads=torch.get_num_threads(), tokens=numbers[0].data_ptr(),
+            slots=numbers[1].data_ptr(), first=numbers[2].data_ptr(), end=numbers[3].data_ptr(),
+            cache=cache.tensors.data_ptr(), cache_kind=KINDS[cache.tensors.dtype], cache_slots=cache_slots,
+            capacity=capacity, logits=logits.data_ptr(), parallel=self._parallel, team_size=self._team_size,
+        )  # fmt: skip
+        if self.config.rotary:
+            longest = max(b - a for a, b in zip(first, end, strict=True))
+            cosines, sines = self._tables(longest, capacity)
+            step.cosines, step.sines = cosines.data_ptr(), sines.data_ptr()
+        self._step(ctypes.byref(self._model), ctypes.byref(step))
+        return logits
+
+    def _tables(self, length: int, capacity: int) -> tuple[Tensor, Tensor]:
+        """Cosines and sines (positions, D) for at least `length` positions; they grow in strides."""
+        if self._rotary is None or len(self._rotary[0]) < length:
+            positions = torch.arange(min(max(2 * length, 256), capacity))
+            self._rotary = rotary_tables(self.config, positions, torch.float32)
+        return self._rotary
+
+    def _layer(self, layer: Any) -> _Layer:
+        attention, mlp = layer.self_attn, layer.mlp
+        result = _Layer(
+            attention_norm=self._norm(layer.input_layernorm), mlp_norm=self._norm(layer.post_attention_layernorm),
+            query=self._matrix(attention.q_proj), key=self._matrix(attention.k_proj),
+            value=self._matrix(attention.v_proj), output=self._matrix(attention.o_proj),
+            up=self._matrix(mlp.up_proj), down=self._matrix(mlp.down_proj),
+        )  # fmt: skip
+        if self.config.rotary:
+            result.gate = self._matrix(mlp.gate_proj)
+        if self.config.architecture == "modern":
+            result.query_norm, result.key_norm = self._norm(attention.q_norm), self._norm(attention.k_norm)
+        return result
+
+    def _keep(self, tensor: Tensor) -> int:
+        if type(tensor) not in (Tensor, nn.Parameter) or not tensor.is_cpu or not tensor.is_contiguous():
+            raise _Unsupported
+        self._kept.append(tensor)
+        return tensor.data_ptr()
+
+    def _bias(self, module: nn.Module) -> int | None:
+        bias = getattr(module, "bias", None)
+        return None if bias is None else self._keep(bias.detach().float())
+
+    def _matrix(self, module: nn.Module) -> _Matrix:
+        kind: torch.dtype | str
+        if isinstance(module, QuantizedLinear | QuantizedEmbedding):
+            weight, kind, width = module.blocks, module.kind, columns(module.blocks, module.kind)
+        elif type(module) in (Linear, nn.Embedding):
+            weight = module.get_parameter("weight")
+            kind, width = weight.dtype, weight.shape[1]
+        else:
+            raise _Unsupported
+        if kind not in KINDS:
+            raise _Unsupported
+        return _Matrix(self._keep(weight), self._bias(module), len(weight), width, KINDS[kind])
+
+    def _norm(self, module: nn.Module) -> _Norm:
+        if type(module) not in (RMSNorm, LayerNorm):
+            raise _Unsupported
+        return _Norm(self._keep(module.get_parameter("weight").detach().float()), self._bias(module))
+
+
+def decoder_for(model: nn.Module) -> Decoder | None:
+    """The compiled step for this model, or None: PyTorch's own is used then."""
+    try:
+        return Decoder(model) if type(model) is GPT else None
+    except _Unsupported:
+        return None
+
+
+@cache
+def _openmp() -> tuple[int | None, int | None]:
+    """The entry of PyTorch's own OpenMP, whose threads the step borrows: two teams would keep each other waiting."""
+    loaded = ctypes.CDLL(torch._C.__file__)
+    try:
+        functions = [loaded.GOMP_parallel, loaded.omp_get_num_threads]
+    except AttributeError:
+        return None, None
+    parallel, team_size = (ctypes.cast(function, ctypes.c_void_p).value for function in functions)
+    return parallel, team_size
