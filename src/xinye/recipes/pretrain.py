@@ -25,6 +25,7 @@ from xinye.checkpoints.store import go_back, load_checkpoint, save_checkpoint
 from xinye.data.batches import Batch, Windows
 from xinye.errors import XinyeError
 from xinye.evaluation.bits_per_byte import evaluate
+from xinye.evaluation.card import write_card
 from xinye.evaluation.report import write_report
 from xinye.evaluation.runs import is_running, read_run, training_process
 from xinye.generation.generate import start
@@ -362,9 +363,10 @@ def run_training(
 
 
 def report(output: Path, watcher: Watcher) -> None:
-    """Write the run's report; a run is none the worse where that fails."""
+    """Write the run's report and model card; a run is none the worse where that fails."""
     try:
         write_report(read_run(output))
+        write_card(read_run(output))
     except (OSError, XinyeError) as error:
         watcher.stage(f"no report ({error})")
 
