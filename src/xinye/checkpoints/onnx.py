@@ -51,32 +51,25 @@ class Graph(nn.Module):
 
 def save_onnx(path: Path, model: GPT) -> None:
     """Write a model, in float32; its file is written beside and renamed."""
-    try:
-        import onnx
-        import onnxscript  # noqa: F401  (torch's exporter is built on it)
+    try:  # torch's exporter is built on both
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
     except ImportError:
         raise XinyeError('an ONNX file needs onnx and onnxscript: pip install "xinye[onnx]"') from None
     config = model.config
     names = [f"{layer}.{part}" for layer in range(config.num_hidden_layers) for part in ("key", "value")]
-    ids = torch.zeros(2, 3, dtype=torch.long)
     past = [torch.zeros(2, config.num_key_value_heads, 5, config.head_dim) for _ in names]
-    batch, length, before, both = (torch.export.Dim(name) for name in ("batch", "length", "past", "total"))
-    shapes = (
-        {0: batch, 1: length},
-        {0: batch, 1: both},
-        {0: batch, 1: length},
-        [{0: batch, 2: before} for _ in names],
-    )
-    dynamic = tuple({at: torch.export.Dim.DYNAMIC for at in shape} if isinstance(shape, dict) else
-                    [{at: torch.export.Dim.DYNAMIC for at in one} for one in shape] for shape in shapes)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    example = torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 8, dtype=torch.long), torch.zeros(2, 3).long(), past
+    free = torch.export.Dim.DYNAMIC
+    shapes = ({0: free, 1: free}, {0: free, 1: free}, {0: free, 1: free}, [{0: free, 2: free} for _ in names])
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # torch's exporter warns of itself
         program = torch.onnx.export(
             Graph(model).eval(),
-            (ids, torch.ones(2, 8, dtype=torch.long), ids, past),
+            example,
             dynamo=True,
             verbose=False,
-            dynamic_shapes=dynamic,
+            dynamic_shapes=shapes,
             input_names=["input_ids", "attention_mask", "position_ids", *(f"past_key_values.{name}" for name in names)],
             output_names=["logits", *(f"present.{name}" for name in names)],
         )

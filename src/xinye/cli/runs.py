@@ -55,7 +55,7 @@ def list_runs(arguments: list[str], verbs: list[str]) -> int:
 def show(arguments: list[str]) -> int:
     parser = Parser(
         "runs show",
-        "Tell what a run is and how it went, and write its report.html and model card anew from what lies in its folder.",
+        "Tell what a run is and how it went, and write its report and model card anew from what lies in its folder.",
         "xinye runs show runs/novel",
     )
     parser.add_argument("run", metavar="RUN", help="the run's folder")

@@ -52,7 +52,7 @@ def _template() -> Any:
     from jinja2 import Environment, FileSystemLoader
 
     loader = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(loader=loader, autoescape=False, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
+    environment = Environment(loader=loader, autoescape=False, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"code": code, "block": block, "last_part": last_part, "size": size, "value": value}
     return environment.get_template("card.md.jinja")
 

@@ -18,14 +18,12 @@ Message = dict[str, str]  # `role` and `content`, as in OpenAI's API
 def check_messages(messages: Any, where: str = "messages") -> list[Message]:
     """The messages, where they are messages; else a `XinyeError` that names the first that is not."""
     if not isinstance(messages, list | tuple):
-        raise XinyeError(f"{where}: not a list of messages")
+        raise XinyeError(f"{where}: there is no list of messages")
     for number, message in enumerate(messages, start=1):
-        if not isinstance(message, dict) or set(message) != {"role", "content"}:
-            raise XinyeError(f"{where}: message {number} must have a role and a content, and nothing else")
-        if message["role"] not in ROLES:
-            raise XinyeError(f"{where}: message {number} has an unknown role; known are {', '.join(ROLES)}")
-        content = message["content"]
-        if not isinstance(content, str) or any("\ud800" <= character <= "\udfff" for character in content):
+        role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
+        if role not in ROLES or not isinstance(content, str):
+            raise XinyeError(f"{where}: message {number} must have a role ({', '.join(ROLES)}) and a content, a text")
+        if any("\ud800" <= character <= "\udfff" for character in content):
             raise XinyeError(f"{where}: the content of message {number} is not valid Unicode text")
     return list(messages)
 

@@ -68,7 +68,7 @@ def generate(
                     continue
                 sequence.tokens.append(token)
                 text = stream.push(token)
-                if token == tokenizer.eos_id or stream.stopped:
+                if token in tokenizer.stop_ids or stream.stopped:
                     sequence.finish_reason = "stop"
                 elif sequence.completion_tokens >= sampling.max_tokens:
                     sequence.finish_reason = "length"

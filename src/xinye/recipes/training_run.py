@@ -21,6 +21,7 @@ from xinye.checkpoints.store import go_back, save_checkpoint
 from xinye.data.batches import Batch
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
+from xinye.evaluation.card import write_card
 from xinye.evaluation.report import write_report
 from xinye.evaluation.runs import read_run
 from xinye.model.build import LanguageModel
