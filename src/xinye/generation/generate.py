@@ -54,7 +54,7 @@ def generate(
     A text ends with `<eos>` (or a stop string), which counts as "stop", or after `max_tokens`, "length". Where the
     context is full, its older half is forgotten and writing goes on.
     """
-    device, context = model.lm_head.weight.device, model.config.max_position_embeddings
+    device, context = model.device, model.config.max_position_embeddings
     generator = torch.Generator().manual_seed(secrets.randbits(63) if sampling.seed is None else sampling.seed)
     streams = [TextStream(tokenizer.token_bytes, sampling.stop) for _ in sequences]
     was_training = model.training
