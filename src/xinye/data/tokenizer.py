@@ -83,17 +83,18 @@ class Tokenizer:
         backend.encode_special_tokens = True  # text is text, also when it reads "<eos>"
         backend.no_truncation()  # other tools save their settings of these with the tokenizer
         backend.no_padding()
-        ids = {name: backend.token_to_id(token) for name, token in self.names.items()}
-        if names is None and (None in ids.values() or len(set(ids.values())) != 3):
+        found = {name: backend.token_to_id(token) for name, token in self.names.items()}
+        ids = {name: index for name, index in found.items() if index is not None}
+        if names is None and len(set(ids.values())) != 3:
             raise XinyeError(f"tokenizer.json: the tokens {PAD}, {BOS} and {EOS} must be there, with ids of their own")
-        if ids.get("eos_token") is None:
+        if "eos_token" not in ids:
             raise XinyeError("tokenizer.json: it has no token that ends a text (eos_token in tokenizer_config.json)")
         known = backend.get_added_tokens_decoder()
         if plain := [name for name, index in ids.items() if index not in known or not known[index].special]:
             backend.add_special_tokens([AddedToken(self.names[name], normalized=False) for name in plain])
-        self.eos_id: int = ids["eos_token"]
-        self.bos_id: int = ids.get("bos_token", self.eos_id)
-        self.pad_id: int = ids.get("pad_token", self.eos_id)
+        self.eos_id = ids["eos_token"]
+        self.bos_id = ids.get("bos_token", self.eos_id)
+        self.pad_id = ids.get("pad_token", self.eos_id)
         vocabulary = backend.get_vocab()
         self.vocab_size = 1 + max(vocabulary.values())
         if self.vocab_size > 2 * len(vocabulary):
