@@ -30,14 +30,17 @@ def main(arguments: list[str]) -> int:
     result = export(values["model"], values["to"], values["output"], values["quantize"])
     file, kind = Path(result.file), f" in {result.quantize}" if result.to == "gguf" else ""
     console.print(f"{file}: {result.bytes / 1e6:,.1f} MB, {result.parameters:,} parameters{kind}", soft_wrap=True)
+    if result.kept_as_f16:
+        console.print(f"{len(result.kept_as_f16)} matrices are f16: {result.quantize} wants rows of a multiple of 32")
     if result.to == "gguf":
         console.print(
             f'llama.cpp: llama-completion -m {file} -p "…" -n 200   (chat models: llama-cli -m {file})\n'
             f'Ollama:    a file Modelfile with the line "FROM ./{file.name}", then ollama create {file.stem}; '
-            f"ollama run {file.stem}\n"
-            f"K-quants:  llama-quantize {file} {file.stem}-Q4_K_M.gguf Q4_K_M   (llama.cpp's own tool)",
+            f"ollama run {file.stem}",
             soft_wrap=True,
         )
+        if result.quantize in ("f32", "bf16", "f16"):
+            console.print(f"K-quants:  llama-quantize {file} {file.stem}-Q4_K_M.gguf Q4_K_M   (llama.cpp's own tool)")
     if values["json"]:
         print_json(asdict(result))
     return 0

@@ -10,19 +10,19 @@ from xinye.errors import XinyeError
 from xinye.model.gpt import GPT
 
 Format = Literal["gguf", "onnx"]
-KINDS = ("f32", "bf16", "f16", "q8_0", "q4_0")
 MAGIC = {"gguf": b"GGUF", "onnx": b"\x08"}  # what such files begin with
 
 
 @dataclass(frozen=True)
 class Export:
-    """A model's file, and how large it is."""
+    """A model's file, how large it is, and the matrices that stand as f16: no block divides their rows."""
 
     file: str
     to: Format
     quantize: str
     parameters: int
     bytes: int
+    kept_as_f16: list[str]
 
 
 def export(model: str, to: Format, output: Path | None = None, quantize: str = "f32") -> Export:
@@ -46,10 +46,11 @@ def export(model: str, to: Format, output: Path | None = None, quantize: str = "
     if not isinstance(network, GPT):
         raise XinyeError(f"{model}: an LSTM cannot be exported; other tools do not know this one")
     path.parent.mkdir(parents=True, exist_ok=True)
+    kept: list[str] = []
     if to == "gguf":
-        save_gguf(path, network, tokenizer, quantize, {"general.name": name})
+        kept = save_gguf(path, network, tokenizer, quantize, {"general.name": name})
     else:
         from xinye.checkpoints.onnx import save_onnx
 
         save_onnx(path, network)
-    return Export(str(path), to, quantize, network.config.parameters, path.stat().st_size)
+    return Export(str(path), to, quantize, network.config.parameters, path.stat().st_size, kept)
