@@ -15,6 +15,8 @@ from xinye.evaluation.report import last_part, size, texts, value
 from xinye.evaluation.runs import SavedRun
 
 MARK = "<!-- written by xinye; without this line it will not be written anew -->"
+# Control characters, and those that turn the direction of all that follows.
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 LIBRARIES = {"modern": "Qwen3", "llama": "Llama", "gpt2": "GPT-2"}  # what other tools take the architecture for
 
 
@@ -66,14 +68,14 @@ def languages(run: SavedRun) -> list[str]:
 
 def code(text: str) -> str:
     """A text within a line as Markdown shows it letter by letter."""
-    text = " ".join("".join(character for character in text if character.isprintable()).split())
+    text = " ".join(_NO_TEXT.sub(" ", text).split())
     fence = "`" * (_longest_run(text) + 1)
     return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`"
 
 
 def block(text: str) -> str:
     """A text of several lines, the same."""
-    text = "".join(c for c in text if c == "\n" or c.isprintable())
+    text = _NO_TEXT.sub("", text)
     fence = "`" * max(3, _longest_run(text) + 1)
     return f"{fence}text\n{text}\n{fence}"
 
