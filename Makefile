@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all lint install benchmarks clean
+.PHONY: demo test test-all fuzz lint install benchmarks clean
 
 demo: .venv/installed  ## train a small GPT and read what it writes
 	$(BIN)/xinye demo
@@ -12,6 +12,9 @@ test: .venv/installed-dev  ## the tests, in minutes
 
 test-all: .venv/installed-dev  ## the slow tests too
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+fuzz: .venv/installed-dev  ## a minute of damaged models: only the package's own error may come out
+	$(BIN)/python tests/fuzz.py
 
 lint: .venv/installed-dev  ## style, types, and the floors of the house
 	$(BIN)/ruff check src tests benchmarks

@@ -9,6 +9,7 @@ their size is made or read, and what would change the arithmetic and is not comp
 """
 
 import json
+import math
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -146,6 +147,18 @@ def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config
             raise ValueError(f"{key} = {value!r}")
         return value
 
+    def flag(key: str, default: bool = False) -> bool:
+        value = data.get(key, default)
+        if type(value) is not bool:
+            raise ValueError(f"{key} = {value!r}")
+        return value
+
+    def number(key: str, default: float) -> float:
+        value = float(data.get(key, default))
+        if not 0 < value < math.inf:
+            raise ValueError(f"{key} = {value!r}")
+        return value
+
     refuse("quantization_config", None)
     try:
         if model_type == "xinye_lstm":
@@ -154,7 +167,7 @@ def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config
                 hidden_size=size("hidden_size"),
                 num_hidden_layers=size("num_hidden_layers"),
                 max_position_embeddings=size("max_position_embeddings"),
-                tie_word_embeddings=data["tie_word_embeddings"],
+                tie_word_embeddings=flag("tie_word_embeddings"),
             )
         if model_type == "gpt2":
             refuse("activation_function", "gelu_new", "gelu_pytorch_tanh")
@@ -172,12 +185,15 @@ def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config
                 head_dim=width // heads,
                 intermediate_size=size("n_inner") if data.get("n_inner") else 4 * width,
                 max_position_embeddings=size("n_positions"),
-                tie_word_embeddings=data.get("tie_word_embeddings", True),
-                norm_eps=float(data.get("layer_norm_epsilon", 1e-5)),
+                tie_word_embeddings=flag("tie_word_embeddings", True),
+                norm_eps=number("layer_norm_epsilon", 1e-5),
             )
         refuse("hidden_act", "silu")
         refuse("partial_rotary_factor", 1.0, None)
         rope = data.get("rope_parameters") or data.get("rope_scaling") or {}
+        theta = float(data.get("rope_theta") or rope.get("rope_theta") or 10_000.0)
+        if not 1 < theta < math.inf:
+            raise ValueError(f"rope_theta = {theta!r}")
         context, window = size("max_position_embeddings"), _sliding_window(data)
         if window is not None:  # within it, attention is that of every other model
             context = min(context, window)
@@ -194,12 +210,12 @@ def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config
             head_dim=size("head_dim") if data.get("head_dim") else narrow,
             intermediate_size=size("intermediate_size"),
             max_position_embeddings=context,
-            tie_word_embeddings=data.get("tie_word_embeddings", False),
-            attention_bias=model_type == "qwen2" or (model_type != "mistral" and data.get("attention_bias", False)),
+            tie_word_embeddings=flag("tie_word_embeddings"),
+            attention_bias=model_type == "qwen2" or (model_type != "mistral" and flag("attention_bias")),
             attention_output_bias=model_type != "qwen2",
-            mlp_bias=model_type == "llama" and data.get("mlp_bias", False),
-            norm_eps=float(data.get("rms_norm_eps", 1e-6)),
-            rope_theta=float(data.get("rope_theta") or rope.get("rope_theta") or 10_000.0),
+            mlp_bias=model_type == "llama" and flag("mlp_bias"),
+            norm_eps=number("rms_norm_eps", 1e-6),
+            rope_theta=theta,
             rope_scaling=_from_rope_json(rope, data, where),
         )
     except KeyError as error:
@@ -298,7 +314,7 @@ def read_json(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise XinyeError(f"{path}: there is no such file") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise XinyeError(f"{path}: damaged ({error})") from None
     if not isinstance(data, dict):
         raise XinyeError(f"{path}: damaged (not an object)")
@@ -374,20 +390,25 @@ def _shards(folder: Path) -> tuple[Path, list[Path]]:
     if path.is_file():
         return path, [path]
     if index.is_file():
-        names = read_json(index).get("weight_map")
-        if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
-            raise XinyeError(f"{index}: damaged (no weight_map)")
-        shards = sorted(set(names.values()))
-        for name in shards:
-            if Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
-                raise XinyeError(f"{index}: {name!r} is not the name of a safetensors file beside it")
-            if not (folder / name).is_file():
-                raise XinyeError(f"{folder / name}: there is no such file; {index.name} names it")
-        return index, [folder / name for name in shards]
+        shards = [folder / name for name in index_files(index)]
+        if absent := [shard for shard in shards if not shard.is_file()]:
+            raise XinyeError(f"{absent[0]}: there is no such file; {index.name} names it")
+        return index, shards
     pickled = sorted(item.name for item in folder.iterdir() if item.suffix in PICKLED)
     if pickled:
         raise XinyeError(refusal_of_pickle(folder / pickled[0], folder))
     raise XinyeError(f"{path}: there is no such file")
+
+
+def index_files(index: Path) -> list[str]:
+    """The names of the files that an index spreads the weights over, which must lie beside it."""
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        raise XinyeError(f"{index}: damaged (no weight_map)")
+    for name in names.values():
+        if Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
+            raise XinyeError(f"{index}: {name!r} is not the name of a safetensors file beside it")
+    return sorted(set(names.values()))
 
 
 def refusal_of_pickle(path: Path, folder: Path) -> str:

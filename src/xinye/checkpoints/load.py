@@ -45,10 +45,10 @@ def find_downloaded(name: str) -> Path | None:
     """The folder of a hub name in the hub's cache, where `xinye download` or another tool has put it."""
     if not is_hub_name(name):
         return None
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub import try_to_load_from_cache
 
     try:
-        return Path(snapshot_download(name, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError):
+        config = try_to_load_from_cache(name, "config.json")
+    except ValueError:  # longer than the hub's names are
         return None
+    return Path(config).parent if isinstance(config, str) else None

@@ -73,6 +73,7 @@ def save_onnx(path: Path, model: GPT) -> None:
             input_names=["input_ids", "attention_mask", "position_ids", *(f"past_key_values.{name}" for name in names)],
             output_names=["logits", *(f"present.{name}" for name in names)],
         )
+    assert program is not None
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     program.save(beside, external_data=False)
     beside.replace(path)

@@ -166,11 +166,15 @@ class Tokenizer:
         and the chat template."""
         folder = Path(folder)
         config = _read_object(folder / "tokenizer_config.json")
-        backend = _read_backend(folder, str(config.get("tokenizer_class")))
-        names, stop_ids = _control_tokens(folder, config, backend)
-        if names is not None and isinstance(wanted := config.get("add_bos_token"), bool):
-            _begin_with(backend, names.get("bos_token") if wanted else None)
-        return cls(backend, _chat_template(folder, config), names, stop_ids)
+        template = _chat_template(folder, config)
+        try:
+            backend = _read_backend(folder, str(config.get("tokenizer_class")))
+            names, stop_ids = _control_tokens(folder, config, backend)
+            return cls(backend, template, names, stop_ids)
+        except (XinyeError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # the library raises plain Exception, and what Rust panics with is not even one
+            raise XinyeError(f"{folder / 'tokenizer.json'}: not a tokenizer ({_first_line(error)})") from None
 
     def files(self) -> dict[str, str]:
         """The files of a saved tokenizer, by name: what Hugging Face's `AutoTokenizer` loads as it stands."""
@@ -331,12 +335,7 @@ def _read_backend(folder: Path, tokenizer_class: str) -> tokenizers.Tokenizer:
             return read_gpt2(vocabulary, merges)
         hint = "; AutoTokenizer's save_pretrained writes one" if (folder / "tokenizer_config.json").is_file() else ""
         raise XinyeError(f"{folder}: no tokenizer.json there{hint}")
-    try:
-        return tokenizers.Tokenizer.from_file(str(path))
-    except BaseException as error:  # the library raises plain Exception, and what Rust panics with is none
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        raise XinyeError(f"{path}: not a tokenizer ({error})") from None
+    return tokenizers.Tokenizer.from_file(str(path))
 
 
 def read_gpt2(vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:
@@ -393,18 +392,14 @@ def _control_tokens(
     return names, ids(generation, "eos_token") or ids(model, "eos_token")
 
 
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
+
+
 def _content(token: Any) -> str | None:
     """A token's text: files hold that, or an object around it."""
     token = token.get("content") if isinstance(token, dict) else token
     return token if isinstance(token, str) and token else None
-
-
-def _begin_with(backend: tokenizers.Tokenizer, bos: str | None) -> None:
-    """Have encoding for a model put `bos`, or nothing, before a text, unless it does so already."""
-    wanted = [] if bos is None else [backend.token_to_id(bos)]
-    if backend.encode("", add_special_tokens=True).ids != wanted:
-        single, special = ("$A", []) if bos is None else (f"{bos} $A", [(bos, wanted[0])])
-        backend.post_processor = processors.TemplateProcessing(single=single, special_tokens=special)
 
 
 def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:

@@ -25,9 +25,8 @@ def write_card(run: SavedRun) -> bool:
 
     Returns whether it was written.
     """
-    path = run.folder / "README.md"
-    weights = run.folder / "model.safetensors"
-    if not weights.is_file() or (path.exists() and MARK not in path.read_text("utf-8", errors="replace")):
+    path, weights = run.folder / "README.md", run.folder / "model.safetensors"
+    if not weights.is_file() or (path.exists() and not is_ours(path)):
         return False
     architecture = run.settings.get("architecture", "modern")
     page = _template().render(
@@ -47,6 +46,11 @@ def write_card(run: SavedRun) -> bool:
     beside.write_text(page, "utf-8", errors="replace")
     beside.replace(path)
     return True
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is a card that was written here and left so."""
+    return path.is_file() and MARK in path.read_text("utf-8", errors="replace")
 
 
 @cache

@@ -1,7 +1,7 @@
 """A conversation: messages in, by the model's own chat template, and an answer out, piece by piece."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ class Conversation:
         """Forget all but the system message."""
         self.messages = self.messages[:1] if self.system else []
 
-    def answer(self, question: str) -> Iterator[str]:
+    def answer(self, question: str) -> Generator[str, None, None]:
         """The answer as it is written. Once it is whole, or was closed half-way, it stands in the messages."""
         messages = [*self.messages, {"role": "user", "content": question}]
         context = self.model.config.max_position_embeddings

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from xinye.errors import XinyeError
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -47,6 +49,8 @@ def next_tokens(
     import torch  # not above: `xinye generate --help` needs only the settings
 
     logits = logits.to(torch.float32, copy=True)
+    if not bool(logits.amax(-1).isfinite().all()):
+        raise XinyeError("the model computes what is no number: its weights or its config are damaged", exit_code=1)
     if sampling.repetition_penalty != 1.0:  # Keskar et al. 2019, arXiv:1909.05858
         for row, tokens in enumerate(history):
             seen = torch.tensor(sorted(set(tokens)), device=logits.device)
