@@ -17,13 +17,16 @@ from torch import Tensor
 
 from xinye.checkpoints import gguf_tokenizer
 from xinye.checkpoints.gguf_file import Outgoing, Stored, read_gguf, write_gguf
+from xinye.checkpoints.huggingface import check_vocabulary
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, did_you_mean
+from xinye.machine import memory_bytes
 from xinye.model.build import LanguageModel
 from xinye.model.config import Architecture, GPTConfig, LSTMConfig
 from xinye.model.gpt import GPT
 from xinye.model.quantization import (
     BLOCKS,
+    COMPUTED,
     FLOATS,
     QuantizedEmbedding,
     QuantizedLinear,
@@ -83,10 +86,9 @@ def load_gguf(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[Lan
             model.tie()
         model.compute_dtype = dtype
         tokenizer = gguf_tokenizer.from_metadata(metadata)
-        if tokenizer.vocab_size > config.vocab_size:
-            raise XinyeError(f"the tokenizer has {tokenizer.vocab_size} tokens, the model only {config.vocab_size}")
     except XinyeError as error:
         raise XinyeError(f"{path}: {error}") from None
+    check_vocabulary(tokenizer, config, path)
     return model.requires_grad_(), tokenizer
 
 
@@ -98,7 +100,7 @@ def _config(metadata: dict[str, Any], tensors: dict[str, Stored]) -> GPTConfig:
             f"the architecture {str(architecture)[:40]!r} is not known here; known are {', '.join(_ARCHITECTURES)}"
         )
 
-    def get(name: str, kind: type = int, default: Any = None) -> Any:
+    def get(name: str, kind: Any = int, default: Any = None) -> Any:
         value = metadata.get(f"{architecture}.{name}", default)
         if value is None:
             raise XinyeError(f"{architecture}.{name} is missing")
@@ -229,6 +231,7 @@ def _fill(
         if stored.shape != (fused * shape[0], *shape[1:]):
             expected = [fused * shape[0], *shape[1:]]
             raise XinyeError(f"tensor {theirs[name]} has shape {list(stored.shape)}, not {expected}")
+    _check_memory(tensors, dtype)
     for name, shape in wanted.items():
         stored = tensors[theirs[name]]
         data, kind = stored.data, stored.kind
@@ -249,6 +252,18 @@ def _fill(
     if config.tie_word_embeddings and "model.embed_tokens" in matrices:
         matrices["lm_head"] = matrices["model.embed_tokens"]
     return weights, matrices
+
+
+def _check_memory(tensors: dict[str, Stored], dtype: torch.dtype) -> None:
+    """Only what is not mapped takes memory: floats, and quantized matrices that are rearranged."""
+    needed = sum(
+        stored.data.numel() // BLOCKS[stored.kind][1] * dtype.itemsize if stored.kind in FLOATS else stored.data.numel()
+        for stored in tensors.values()
+        if stored.kind not in COMPUTED
+    )
+    free = memory_bytes(torch.device("cpu"))
+    if needed > free:
+        raise XinyeError(f"takes {needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free")
 
 
 def _parameters(model: GPT) -> Iterator[tuple[str, Tensor]]:

@@ -46,9 +46,9 @@ def from_metadata(metadata: dict[str, Any]) -> Tokenizer:
     types = metadata.get(_PREFIX + "token_type", [_NORMAL] * len(tokens))
     if not isinstance(types, list) or len(types) != len(tokens):
         raise XinyeError("tokenizer.ggml.token_type has not one value for each token")
-    vocabulary = {token: index for index, token in enumerate(tokens)}
-    if len(vocabulary) < len(tokens):
+    if len(set(tokens)) < len(tokens):
         raise XinyeError("tokenizer.ggml.tokens: a token is there twice")
+    vocabulary = {token: index for index, token in enumerate(tokens) if types[index] != _UNUSED}
     if model == "gpt2":
         pre = _get(metadata, "pre", str, "default")
         if pre not in PRE_SPLITS:
@@ -104,9 +104,9 @@ def _byte_level(vocabulary: dict[str, int], merges: list[str], splits: tuple[str
 def _sentencepiece(metadata: dict[str, Any], vocabulary: dict[str, int], types: list[int]) -> tokenizers.Tokenizer:
     """SentencePiece joins the neighbours whose joint token has the best score: merges in the order of scores."""
     scores = metadata.get(_PREFIX + "scores")
-    if not isinstance(scores, list) or len(scores) != len(vocabulary):
+    if not isinstance(scores, list) or len(scores) != len(types) or not isinstance(scores[0], int | float):
         raise XinyeError("tokenizer.ggml.scores has not one value for each token")
-    pieces = {token: index for token, index in vocabulary.items() if types[index] in (_NORMAL, _USER_DEFINED, _UNUSED)}
+    pieces = {token: index for token, index in vocabulary.items() if types[index] in (_NORMAL, _USER_DEFINED)}
     merges = [
         (-scores[index], pieces[token[:i]], pieces[token[i:]], token[:i], token[i:])
         for token, index in pieces.items()
