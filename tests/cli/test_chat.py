@@ -159,6 +159,11 @@ def test_wrong_use_is_one_line(xinye, model, monkeypatch, arguments, says):
     assert outcome.code == 2 and says in outcome.complaint
 
 
+def test_a_model_that_was_only_pretrained_is_told_of(xinye, trained):
+    outcome = xinye("chat", trained, "-p", "你好", "--max-tokens", 2)
+    assert outcome.code == 0 and "was never taught to answer" in outcome.err
+
+
 def test_a_model_without_a_template_is_told_of(xinye, tmp_path):
     folder = speaker(tmp_path / "base", ANSWER)
     tokenizer = Tokenizer.load(folder)

@@ -48,11 +48,15 @@ def main(arguments: list[str]) -> int:
         raise XinyeError("--json prints one answer: give the question with -p, or on standard input")
 
     from xinye.api import load
+    from xinye.cli.output import console
+    from xinye.evaluation.runs import never_taught_to_answer
     from xinye.generation.chat import Conversation
 
     model = load(path)
     if model.tokenizer.chat_template is None:
         raise XinyeError(f'{path}: this model has no chat template; it goes on with text: xinye generate {path} "…"')
+    if never_taught_to_answer(Path(path)):
+        console.print(f"{path} was never taught to answer; it goes on with text: xinye generate {path}", style="dim")
     conversation = Conversation(model.gpt, model.tokenizer, sampling, system)
     if question is None:
         talk(conversation, f"{path}: {model.gpt.config.parameters:,} parameters")

@@ -21,14 +21,16 @@ LIBRARIES = {"modern": "Qwen3", "llama": "Llama", "gpt2": "GPT-2"}  # what other
 
 
 def write_card(run: SavedRun) -> bool:
-    """Write `README.md` into the folder of a run that has a model; one that a person wrote or changed stays as it is.
+    """Write `README.md` into the folder of a pretrained model; one that a person wrote or changed stays as it is.
 
     Returns whether it was written.
     """
     path, weights = run.folder / "README.md", run.folder / "model.safetensors"
-    if not weights.is_file() or (path.exists() and not is_ours(path)):
+    if run.about.get("recipe", "pretrain") != "pretrain" or not weights.is_file():
         return False
-    architecture = run.settings.get("architecture", "modern")
+    if path.exists() and not is_ours(path):
+        return False
+    architecture = run.plan.get("architecture") or run.settings.get("architecture", "modern")
     page = _template().render(
         run=run,
         mark=MARK,

@@ -177,6 +177,12 @@ def read_run(folder: Path) -> SavedRun:
     return run
 
 
+def never_taught_to_answer(folder: Path) -> bool:
+    """Whether a model is a run's that began from scratch, and only learned to go on with texts."""
+    about = _read(folder / "training" / "settings.json")
+    return is_run(folder) and about.get("recipe", "pretrain") == "pretrain" and "from" not in _object(about.get("settings"))
+
+
 def find_runs(folder: Path) -> list[Path]:
     """The runs in a folder: itself, those in it, and those one folder further down."""
     if is_run(folder):
