@@ -180,7 +180,8 @@ def read_run(folder: Path) -> SavedRun:
 def never_taught_to_answer(folder: Path) -> bool:
     """Whether a model is a run's that began from scratch, and only learned to go on with texts."""
     about = _read(folder / "training" / "settings.json")
-    return is_run(folder) and about.get("recipe", "pretrain") == "pretrain" and "from" not in _object(about.get("settings"))
+    taught = about.get("recipe", "pretrain") != "pretrain" or "from" in _object(about.get("settings"))
+    return is_run(folder) and not taught
 
 
 def find_runs(folder: Path) -> list[Path]:
