@@ -10,8 +10,9 @@ from xinye import machine
 from xinye.checkpoints.load import load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
+from xinye.generation.chat import Message, start_answer
 from xinye.generation.generate import Continuation, generate, start
-from xinye.generation.sampling import Sampling
+from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.model.build import LanguageModel
 from xinye.recipes.evaluate import Evaluation
 from xinye.recipes.evaluate import evaluate as run_evaluate
@@ -54,6 +55,22 @@ class Model:
             for _ in generate(self.gpt, self.tokenizer, continuations, settings):
                 pass
         return continuations
+
+    def chat(self, messages: Sequence[Message], **sampling: Any) -> str:
+        """The answer to the last of the messages, by the model's own chat template; sampling as in `generate`.
+
+        Where the messages fill the context, the oldest turns are left out. Raises `XinyeError` for a model without a
+        chat template, and for what are no messages.
+
+        >>> model.chat([{"role": "user", "content": "你好"}], temperature=0.7)  # doctest: +SKIP
+        """
+        return "".join(self.stream_chat(messages, **sampling))
+
+    def stream_chat(self, messages: Sequence[Message], **sampling: Any) -> Iterator[str]:
+        """The same answer, piece by piece as it is written."""
+        context, asked = self.gpt.config.max_position_embeddings, checked(ChatSampling, sampling, "chat")
+        reply, settings, _ = start_answer(self.tokenizer, messages, context, asked)
+        return (piece for _, piece in generate(self.gpt, self.tokenizer, [reply], settings))
 
     def evaluate(
         self,

@@ -11,6 +11,7 @@ VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "demo": ("xinye.cli.demo", "train a small GPT, watch it learn, read what it writes"),
     "pretrain": ("xinye.cli.pretrain", "train a GPT of your own on your text"),
     "generate": ("xinye.cli.generate", "write text with a model"),
+    "chat": ("xinye.cli.chat", "talk with a model that has a chat template"),
     "download": ("xinye.cli.download", "fetch a model from the Hugging Face hub"),
     "doctor": ("xinye.cli.doctor", "what this machine can do, and what that means here"),
     "data": ("xinye.cli.data", "check text before training; collect it from other formats"),
@@ -19,6 +20,7 @@ VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "compare": ("xinye.cli.compare", "architectures side by side on the same text in the same time"),
     "tune": ("xinye.cli.tune", "search for better settings than the plan's"),
     "plan": ("xinye.cli.plan", "which size is best for a text in a given time"),
+    "export": ("xinye.cli.export", "a model for other tools: GGUF for llama.cpp and Ollama"),
     "quantize": ("xinye.cli.quantize", "make a model smaller: GGUF with weights of 8 or 4 bits"),
     "runs": ("xinye.cli.runs", "list, show, compare and clean runs"),
 }

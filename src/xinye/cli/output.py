@@ -23,6 +23,16 @@ console = Console(stderr=True, highlight=False, markup=False, emoji=False, quiet
 answer = Console(highlight=False, markup=False, emoji=False)  # what was asked for: standard output
 
 
+# What would drive the terminal instead of being read: control characters, and those that turn the direction of text.
+_UNREADABLE = {code: chr(0x2400 + code) for code in range(32)} | {ord("\n"): "\n", ord("\t"): "\t", ord("\r"): ""}
+_UNREADABLE |= dict.fromkeys((*range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd")
+
+
+def readable(text: str) -> str:
+    """Text from a model for the terminal: what is no text is shown by a sign, and does nothing."""
+    return text.translate(_UNREADABLE)
+
+
 def print_json(data: dict[str, Any]) -> None:
     print(json.dumps(data, ensure_ascii=False))
 

@@ -55,7 +55,7 @@ def list_runs(arguments: list[str], verbs: list[str]) -> int:
 def show(arguments: list[str]) -> int:
     parser = Parser(
         "runs show",
-        "Tell what a run is and how it went, and write its report.html anew from what lies in its folder.",
+        "Tell what a run is and how it went, and write its report and model card anew from what lies in its folder.",
         "xinye runs show runs/novel",
     )
     parser.add_argument("run", metavar="RUN", help="the run's folder")
@@ -64,6 +64,7 @@ def show(arguments: list[str]) -> int:
 
     from xinye.cli.demo import locale_language
     from xinye.cli.output import console, print_json
+    from xinye.evaluation.card import write_card
     from xinye.evaluation.diagnosis import diagnose
     from xinye.evaluation.report import texts, write_report
     from xinye.evaluation.runs import read_run
@@ -73,6 +74,7 @@ def show(arguments: list[str]) -> int:
     report = run.folder / "report.html"
     if missing := write_report(run):
         console.print(f"the report has no charts: {missing}")
+    write_card(run)
     if values["json"]:
         told = [{"name": one.name, "says": one.says._asdict(), "advice": one.advice._asdict()} for one in findings]
         print_json(

@@ -99,7 +99,10 @@ class Tokenizer:
         self.vocab_size = 1 + max(vocabulary.values())
         if self.vocab_size > 2 * len(vocabulary):
             raise XinyeError(f"tokenizer.json: damaged ({len(vocabulary):,} tokens, ids up to {self.vocab_size - 1:,})")
-        self.stop_ids = frozenset({self.eos_id, *(index for index in stop_ids if 0 <= index < self.vocab_size)})
+        ends = [self.eos_id, *(index for index in stop_ids if 0 <= index < self.vocab_size)]
+        if MESSAGE_END in (chat_template or "") and MESSAGE_END in vocabulary:  # not every model's files tell of it
+            ends.append(vocabulary[MESSAGE_END])
+        self.stop_ids = frozenset(ends)
         self._chat_backends: dict[str, tokenizers.Tokenizer] = {}  # one, of the last mark
         self._byte_level = _stands_for_bytes(backend)
         front = backend.encode("a", add_special_tokens=True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xinye.evaluation.card import is_ours
 from xinye.evaluation.diagnosis import best_checkpoint
 from xinye.evaluation.runs import FILES, SavedRun, read_run
 
@@ -33,7 +34,9 @@ def proposals(runs: Sequence[SavedRun], interrupted: bool) -> list[Proposal]:
             empty = not run.checkpoints and not (run.folder / "model.safetensors").exists()
             if empty or interrupted:
                 what = "all of it: nothing was saved" if empty else f"all of it: {run.state} at step {run.done:,}"
-                found.append(_proposal(run, what, [*(run.folder / name for name in FILES), run.folder / "training"]))
+                card = [path for path in (run.folder / "README.md",) if is_ours(path)]
+                paths = [*(run.folder / name for name in FILES), *card, run.folder / "training"]
+                found.append(_proposal(run, what, paths))
     return found
 
 

@@ -177,6 +177,13 @@ def read_run(folder: Path) -> SavedRun:
     return run
 
 
+def never_taught_to_answer(folder: Path) -> bool:
+    """Whether a model is a run's that began from scratch, and only learned to go on with texts."""
+    about = _read(folder / "training" / "settings.json")
+    taught = about.get("recipe", "pretrain") != "pretrain" or "from" in _object(about.get("settings"))
+    return is_run(folder) and not taught
+
+
 def find_runs(folder: Path) -> list[Path]:
     """The runs in a folder: itself, those in it, and those one folder further down."""
     if is_run(folder):

@@ -33,6 +33,12 @@ class Sampling(BaseModel):
     seed: int | None = Field(None, ge=0, lt=2**63, description="the same seed gives the same texts")
 
 
+class ChatSampling(Sampling):
+    """The same for an answer, which usually ends by itself."""
+
+    max_tokens: int = Field(1000, ge=1, description="an answer has at most this many tokens")
+
+
 def next_tokens(
     logits: Tensor, sampling: Sampling, history: Sequence[Sequence[int]], generator: torch.Generator
 ) -> Tensor:

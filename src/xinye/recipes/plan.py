@@ -84,8 +84,8 @@ def shape(plan: Plan, settings: PretrainSettings, vocab_size: int, context: int)
 
 
 def network(settings: PretrainSettings, size: int, vocab_size: int, context: int, width: int, layers: int) -> Config:
-    """The network of a width and depth; below 30 M parameters embedding and head are one matrix."""
-    tied = size < 30e6
+    """The network of a width and depth; in GPT-2 and below 30 M parameters embedding and head are one matrix."""
+    tied = size < 30e6 or settings.architecture == "gpt2"  # SGLang, for one, knows no other GPT-2
     if settings.architecture == "lstm":
         return LSTMConfig(vocab_size, width, layers, context, tied)
     heads = settings.heads or max(1, width // 64)

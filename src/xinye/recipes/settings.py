@@ -72,6 +72,7 @@ class PretrainSettings(BaseModel):
     architecture: Literal["modern", "llama", "gpt2", "lstm"] = Field(
         "modern", description="saved as Qwen3, Llama or GPT-2; lstm is a recurrent network, for comparison"
     )
+    data_license: str | None = Field(None, description="licence of the text, for the model card, such as CC-BY-4.0")
     tokenizer: str = Field("bpe", description="bpe, char or bytes to train one; or the folder of a trained one")
     seed: int = Field(0, ge=0, le=2**31, description="the same seed gives the same run")
 

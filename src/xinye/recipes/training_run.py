@@ -21,6 +21,7 @@ from xinye.checkpoints.store import go_back, save_checkpoint
 from xinye.data.batches import Batch
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
+from xinye.evaluation.card import write_card
 from xinye.evaluation.report import write_report
 from xinye.evaluation.runs import read_run
 from xinye.model.build import LanguageModel
@@ -188,9 +189,10 @@ def run_training(
 
 
 def report(output: Path, watcher: Watcher) -> None:
-    """Write the run's report; a run is none the worse where that fails."""
+    """Write the run's report and model card; a run is none the worse where that fails."""
     try:
         write_report(read_run(output))
+        write_card(read_run(output))
     except (OSError, XinyeError) as error:
         watcher.stage(f"no report ({error})")
 

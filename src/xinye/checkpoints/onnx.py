@@ -1,0 +1,79 @@
+"""A GPT as one ONNX file, with the inputs and outputs that ONNX tools know from Hugging Face's exporters.
+
+In go `input_ids` (B, T), `attention_mask` (B, past + T), `position_ids` (B, T) and for each layer
+`past_key_values.N.key` and `.value` (B, K, past, D); out come `logits` (B, T, V) and `present.N.key` and `.value`. All
+but the number of heads and the head size may change from call to call, and `past` may be 0.
+"""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xinye.errors import XinyeError
+from xinye.model.gpt import GPT
+
+
+class Past:
+    """A cache that makes new tensors instead of filling its own: what the graph takes in and gives back."""
+
+    def __init__(self, tensors: list[Tensor]) -> None:
+        self.tensors = tensors  # keys and values of layer 0, of layer 1 …
+        self.length = tensors[0].shape[2]
+
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        at = 2 * layer
+        self.tensors[at : at + 2] = torch.cat((self.tensors[at], keys), 2), torch.cat((self.tensors[at + 1], values), 2)
+        return self.tensors[at], self.tensors[at + 1]
+
+
+class Graph(nn.Module):
+    """One reading of tokens behind others, all that it needs passed in."""
+
+    def __init__(self, model: GPT) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor, past: list[Tensor]
+    ) -> tuple[Tensor, ...]:
+        cache: Any = Past(list(past))
+        length = input_ids.shape[1]
+        queries = torch.arange(length)[:, None] + cache.length  # (T, 1)
+        keys = torch.arange(cache.length + length)[None]  # (1, S)
+        # Padding, which nobody reads, sees itself: a row without any would be NaN, and spread.
+        mask = ((keys <= queries) & attention_mask.bool()[:, None]) | (keys == queries)  # (B, T, S)
+        return self.model(input_ids, position_ids, mask[:, None], cache), *cache.tensors
+
+
+def save_onnx(path: Path, model: GPT) -> None:
+    """Write a model, in float32; its file is written beside and renamed."""
+    try:  # torch's exporter is built on both
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError:
+        raise XinyeError('an ONNX file needs onnx and onnxscript: pip install "xinye[onnx]"') from None
+    config = model.config
+    names = [f"{layer}.{part}" for layer in range(config.num_hidden_layers) for part in ("key", "value")]
+    past = [torch.zeros(2, config.num_key_value_heads, 5, config.head_dim) for _ in names]
+    example = torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 8, dtype=torch.long), torch.zeros(2, 3).long(), past
+    free = torch.export.Dim.DYNAMIC
+    shapes = ({0: free, 1: free}, {0: free, 1: free}, {0: free, 1: free}, [{0: free, 2: free} for _ in names])
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # torch's exporter warns of itself
+        program = torch.onnx.export(
+            Graph(model).eval(),
+            example,
+            dynamo=True,
+            verbose=False,
+            dynamic_shapes=shapes,
+            input_names=["input_ids", "attention_mask", "position_ids", *(f"past_key_values.{name}" for name in names)],
+            output_names=["logits", *(f"present.{name}" for name in names)],
+        )
+    assert program is not None
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    program.save(beside, external_data=False)
+    beside.replace(path)

@@ -1,0 +1,172 @@
+"""`xinye chat`: on a terminal a conversation, elsewhere one answer."""
+
+import sys
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xinye.cli.arguments import Parser
+from xinye.errors import XinyeError, checked, did_you_mean
+from xinye.generation.sampling import ChatSampling
+
+if TYPE_CHECKING:
+    from xinye.generation.chat import Conversation
+
+COMMANDS = ("/reset", "/system", "/temperature", "/save", "/load", "/help", "/quit")
+HELP = """\
+/reset            begin anew (the system message stays)
+/system TEXT      what the model is told before all else; /system alone shows it
+/temperature X    0 always takes the likeliest token; higher is more varied
+/save FILE        write the conversation as JSON, in OpenAI's format
+/load FILE        go on with a saved one
+/help, /quit
+A line that ends in \\ goes on in the next; so does everything between \"\"\" and \"\"\".
+A message that begins with / wants a space before it. Ctrl-C stops an answer; Ctrl-D leaves."""
+
+
+def main(arguments: list[str]) -> int:
+    parser = Parser(
+        "chat",
+        "Talk with a model by its own chat template. Commands: /help. Where standard input is no terminal, or with -p, "
+        "it answers once.",
+        'xinye chat MODEL --system "Answer in one sentence." -p "为什么天是蓝的？"',
+    )
+    parser.add_argument("model", metavar="MODEL", help="a run's folder, any Hugging Face folder, or a GGUF file")
+    parser.add_argument("-p", "--prompt", default=None, metavar="TEXT", help="answer this, and leave")
+    parser.add_argument("--system", default="", metavar="TEXT", help="what the model is told before all else")
+    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
+    parser.add_fields(ChatSampling, {})
+    values = parser.values(arguments)
+    path, question, system, as_json = (values.pop(name) for name in ("model", "prompt", "system", "json"))
+    sampling = checked(ChatSampling, values, "chat")
+    if question is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+        question = sys.stdin.read()
+    if question is not None and not question.strip():
+        raise XinyeError("there is no question: give it with -p, or on standard input")
+    if question is None and as_json:
+        raise XinyeError("--json prints one answer: give the question with -p, or on standard input")
+
+    from xinye.api import load
+    from xinye.cli.output import console
+    from xinye.evaluation.runs import never_taught_to_answer
+    from xinye.generation.chat import Conversation
+
+    model = load(path)
+    if model.tokenizer.chat_template is None:
+        raise XinyeError(f'{path}: this model has no chat template; it goes on with text: xinye generate {path} "…"')
+    if never_taught_to_answer(Path(path)):
+        console.print(f"{path} was never taught to answer; it goes on with text: xinye generate {path}", style="dim")
+    conversation = Conversation(model.gpt, model.tokenizer, sampling, system)
+    if question is None:
+        talk(conversation, f"{path}: {model.gpt.config.parameters:,} parameters")
+    else:
+        answer_once(conversation, question.strip(), as_json)
+    return 0
+
+
+def answer_once(conversation: "Conversation", question: str, as_json: bool) -> None:
+    from xinye.cli.output import print_json, readable
+
+    pieces = conversation.answer(question)
+    if not as_json:
+        for piece in pieces:
+            print(readable(piece), end="", flush=True)
+        print()
+        return
+    text = "".join(pieces)
+    reply = conversation.reply
+    assert reply is not None
+    usage = {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
+    message = {"role": "assistant", "content": text}
+    print_json({"message": message, "finish_reason": reply.finish_reason, "usage": usage})
+
+
+def talk(conversation: "Conversation", title: str) -> None:
+    """Read lines and answer them until the person leaves."""
+    from xinye.cli.output import console
+
+    with suppress(ImportError):
+        import readline  # noqa: F401  (from here on `input` edits lines, right for Chinese, too)
+    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+    context = conversation.model.config.max_position_embeddings
+    console.print(f"{title}, context {context:,}; /help tells the commands, Ctrl-D leaves", style="dim")
+    stopped = told = False  # whether Ctrl-C came last; whether the person knows what is forgotten
+    while True:
+        try:
+            line = input(">>> ")
+            if line.startswith("/"):
+                if line.strip() == "/quit":
+                    return
+                command(conversation, line)
+            elif question := whole(line).strip():
+                answer(conversation, question)
+            stopped = False
+            if conversation.forgotten and not told:
+                told = True
+                console.print("the context is full: the oldest messages are forgotten from now on", style="dim")
+        except (XinyeError, OSError) as error:
+            console.print(str(error), style="yellow", soft_wrap=True)
+        except EOFError:
+            print()
+            return
+        except KeyboardInterrupt:
+            print()
+            if stopped:
+                return
+            stopped = True
+            console.print("Ctrl-C again leaves", style="dim")
+
+
+def whole(line: str) -> str:
+    """A message of several lines, of which this is the first."""
+    if not line.startswith('"""'):
+        while line.endswith("\\"):
+            line = line[:-1] + "\n" + input("... ")
+        return line
+    text = line[3:]
+    while not text.rstrip().endswith('"""'):
+        text += "\n" + input("... ")
+    return text.rstrip().removesuffix('"""')
+
+
+def answer(conversation: "Conversation", question: str) -> None:
+    from xinye.cli.output import console, readable
+
+    with closing(conversation.answer(question)) as pieces:
+        for piece in pieces:
+            print(readable(piece), end="", flush=True)
+    print()
+    if conversation.reply and conversation.reply.finish_reason == "length":
+        tokens = conversation.reply.completion_tokens
+        console.print(f"cut off after {tokens:,} tokens, by --max-tokens or the end of the context", style="dim")
+
+
+def command(conversation: "Conversation", line: str) -> None:
+    """Do what a line that begins with / asks for."""
+    from xinye.cli.output import console, readable
+    from xinye.generation.chat import load_messages, save_messages
+
+    name, _, rest = (part.strip() for part in line.partition(" "))
+    if name in ("/save", "/load") and not rest:
+        raise XinyeError(f"{name}: name a file")
+    match name:
+        case "/reset":
+            conversation.reset()
+        case "/system":
+            conversation.system = rest or conversation.system
+            console.print(readable(conversation.system) or "there is no system message")
+        case "/temperature":
+            settings = conversation.sampling.model_dump() | ({"temperature": rest} if rest else {})
+            conversation.sampling = checked(ChatSampling, settings, name)
+            console.print(f"temperature {conversation.sampling.temperature:g}")
+        case "/save":
+            save_messages(Path(rest).expanduser(), conversation.messages)
+            console.print(f"{len(conversation.messages)} messages are in {rest}")
+        case "/load":
+            conversation.messages = load_messages(Path(rest).expanduser())
+            console.print(f"going on after {len(conversation.messages)} messages")
+        case "/help":
+            console.print(HELP)
+        case _:
+            raise XinyeError(f"unknown command {name}{did_you_mean(name, COMMANDS)}; /help tells all")

@@ -1,0 +1,90 @@
+"""The model card of a run: the README.md that the hub shows, so that the folder can be shared as it stands.
+
+Its words are in `card.md.jinja` beside this file. Names of files and texts of the model stand in it as code, where
+Markdown means nothing.
+"""
+
+import os
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from xinye.evaluation.diagnosis import diagnose
+from xinye.evaluation.report import last_part, size, texts, value
+from xinye.evaluation.runs import SavedRun
+
+MARK = "<!-- written by xinye; without this line it will not be written anew -->"
+# Control characters, and those that turn the direction of all that follows.
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+LIBRARIES = {"modern": "Qwen3", "llama": "Llama", "gpt2": "GPT-2"}  # what other tools take the architecture for
+
+
+def write_card(run: SavedRun) -> bool:
+    """Write `README.md` into the folder of a pretrained model; one that a person wrote or changed stays as it is.
+
+    Returns whether it was written.
+    """
+    path, weights = run.folder / "README.md", run.folder / "model.safetensors"
+    if run.about.get("recipe", "pretrain") != "pretrain" or not weights.is_file():
+        return False
+    if path.exists() and not is_ours(path):
+        return False
+    architecture = run.plan.get("architecture") or run.settings.get("architecture", "modern")
+    page = _template().render(
+        run=run,
+        mark=MARK,
+        name=run.folder.absolute().name,
+        architecture=architecture,
+        known_as=LIBRARIES.get(architecture),
+        languages=languages(run),
+        weights=weights.stat().st_size,
+        data=run.about.get("data") or {},
+        machine=run.about.get("machine") or {},
+        problems=[finding.says.en for finding in diagnose(run) if finding.advice.en],
+        sample=next(iter(texts(run)), "").strip()[:600],
+    )
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(page, "utf-8", errors="replace")
+    beside.replace(path)
+    return True
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is a card that was written here and left so."""
+    return path.is_file() and MARK in path.read_text("utf-8", errors="replace")
+
+
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, FileSystemLoader
+
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=loader, autoescape=False, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"code": code, "block": block, "last_part": last_part, "size": size, "value": value}
+    return environment.get_template("card.md.jinja")
+
+
+def languages(run: SavedRun) -> list[str]:
+    """The languages of what the model writes, as the hub names them: Chinese where a tenth of it is Chinese …"""
+    text = "".join(texts(run)) + "".join(record.get("sample") or "" for record in run.validations)
+    chinese, latin = len(re.findall(r"[\u3400-\u9fff]", text)), len(re.findall(r"[A-Za-z]{2,}", text))
+    return [name for name, count in (("zh", chinese), ("en", latin)) if count > 0.1 * (chinese + latin)]
+
+
+def code(text: str) -> str:
+    """A text within a line as Markdown shows it letter by letter."""
+    text = " ".join(_NO_TEXT.sub(" ", text).split())
+    fence = "`" * (_longest_run(text) + 1)
+    return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`"
+
+
+def block(text: str) -> str:
+    """A text of several lines, the same."""
+    text = _NO_TEXT.sub("", text)
+    fence = "`" * max(3, _longest_run(text) + 1)
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def _longest_run(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)

@@ -1,0 +1,99 @@
+"""Conversations: what of them a model reads, and what is kept."""
+
+import pytest
+
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.generation.chat import Conversation, load_messages, save_messages, start_answer
+from xinye.generation.sampling import ChatSampling
+from xinye.model.config import GPTConfig
+from xinye.model.gpt import GPT
+
+TOKENIZER = Tokenizer.train(["你好新叶"], kind="char")
+QUESTIONS = [{"role": role, "content": f"{number}"} for number in range(10) for role in ("user", "assistant")]
+
+
+def test_the_oldest_turns_are_left_out_and_the_system_message_stays():
+    system, question = {"role": "system", "content": "简短"}, {"role": "user", "content": "最后"}
+    sampling = ChatSampling(max_tokens=40)
+    reply, settings, left_out = start_answer(TOKENIZER, [system, *QUESTIONS, question], 200, sampling)
+    assert 0 < left_out < 20 and left_out % 2 == 0
+    assert reply.tokens == TOKENIZER.encode_chat([system, *QUESTIONS[left_out:], question])
+    assert len(reply.tokens) <= 160 < len(TOKENIZER.encode_chat([system, *QUESTIONS[left_out - 2 :], question]))
+    assert settings.max_tokens == 40
+
+
+def test_an_answer_stays_within_the_context():
+    messages = [{"role": "user", "content": "好" * 10}]
+    reply, settings, left_out = start_answer(TOKENIZER, messages, 60, ChatSampling(max_tokens=500))
+    assert left_out == 0 and len(reply.tokens) + settings.max_tokens == 60
+
+
+def test_a_question_that_fills_the_context_is_refused():
+    with pytest.raises(XinyeError, match="this model reads at most 60: shorten it"):
+        start_answer(TOKENIZER, [{"role": "user", "content": "好" * 60}], 60, ChatSampling())
+
+
+@pytest.fixture
+def conversation():
+    model = GPT(GPTConfig("modern", TOKENIZER.vocab_size, 16, 1, 2, 2, 8, 16, 128))
+    model.initialize(0)
+    return Conversation(model, TOKENIZER, ChatSampling(max_tokens=5, seed=1), "简短")
+
+
+def test_an_answer_that_is_left_half_way_is_kept(conversation):
+    pieces = conversation.answer("你好")
+    first = next(pieces)
+    pieces.close()
+    assert [message["role"] for message in conversation.messages] == ["system", "user", "assistant"]
+    assert conversation.messages[2]["content"] == first
+
+
+def test_a_question_that_fails_is_not_kept(conversation):
+    with pytest.raises(XinyeError):
+        list(conversation.answer("好" * 200))
+    assert conversation.messages == [{"role": "system", "content": "简短"}]
+
+
+def test_reset_and_system(conversation):
+    "".join(conversation.answer("你好"))
+    conversation.system = "brief"
+    assert conversation.messages[0]["content"] == "brief" and len(conversation.messages) == 3
+    conversation.reset()
+    assert conversation.messages == [{"role": "system", "content": "brief"}]
+    conversation.system = ""
+    conversation.reset()
+    assert conversation.messages == []
+
+
+def test_messages_are_saved_and_read_again(tmp_path):
+    path = tmp_path / "a.json"
+    save_messages(path, QUESTIONS)
+    save_messages(path, QUESTIONS[:2])  # its own kind may be replaced
+    assert load_messages(path) == QUESTIONS[:2]
+    (tmp_path / "mine.json").write_text('{"holiday": "photos"}')
+    with pytest.raises(XinyeError, match="exists and holds no messages"):
+        save_messages(tmp_path / "mine.json", QUESTIONS)
+    assert "holiday" in (tmp_path / "mine.json").read_text()
+
+
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        ("{", "damaged"),
+        ('{"messages": "你好"}', "there is no list of messages"),
+        ('{"messages": [{"role": "user", "content": "a"}, "b"]}', "message 2 must have a role"),
+        ('{"messages": [{"role": "robot", "content": "a"}]}', "message 1 must have a role"),
+        ('{"messages": [{"role": "user", "content": ["a"]}]}', "message 1 must have a role"),
+        ('{"messages": [{"role": "user", "content": "\\ud800"}]}', "not valid Unicode"),
+    ],
+)
+def test_what_holds_no_messages_is_one_line(tmp_path, content, says):
+    (tmp_path / "a.json").write_text(content, "utf-8")
+    with pytest.raises(XinyeError, match=says) as caught:
+        load_messages(tmp_path / "a.json")
+    assert "a.json" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_our_template_ends_an_answer_by_its_own_token():
+    assert TOKENIZER.stop_ids == {TOKENIZER.eos_id, TOKENIZER.backend.token_to_id("<|im_end|>")}
