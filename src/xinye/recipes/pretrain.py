@@ -1,7 +1,7 @@
-"""Pretrain a GPT from scratch on text: from files to a run's folder.
+"""Pretrain a GPT on text, from scratch or going on with a model: from files to a run's folder.
 
-Read the text and learn its tokenizer; tokenize once; derive the plan; train, validating and saving as it goes; save the
-model as every tool of the field loads it.
+Read the text and learn its tokenizer (or take the model's); tokenize once; derive the plan; train, validating and
+saving as it goes; save the model as every tool of the field loads it.
 """
 
 import json
@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from xinye import machine
-from xinye.checkpoints.huggingface import read_json, write_json
+from xinye.checkpoints.huggingface import write_json
 from xinye.checkpoints.store import go_back, load_checkpoint, save_checkpoint
 from xinye.data.batches import Batch, Windows
 from xinye.errors import XinyeError
@@ -31,12 +31,21 @@ from xinye.generation.generate import start
 from xinye.model.build import LanguageModel, build
 from xinye.recipes import plan as planning
 from xinye.recipes.calibrate import calibrate, first_speed
+from xinye.recipes.models import Models, load_models
 from xinye.recipes.plan import Plan
-from xinye.recipes.run_folder import check_output, default_output, forget_metrics, saved_settings, start_run
+from xinye.recipes.run_folder import (
+    check_output,
+    check_unchanged,
+    default_output,
+    forget_metrics,
+    saved_settings,
+    start_run,
+)
 from xinye.recipes.samples import write_sample, write_texts
 from xinye.recipes.settings import PretrainSettings, parse_time
 from xinye.recipes.text import Text, prepare_text, validation_windows
 from xinye.recipes.watcher import Watcher
+from xinye.training.distillation import DistillationLossSum
 from xinye.training.distributed import Processes, processes
 from xinye.training.loop import train
 from xinye.training.optimizers import make_optimizers, rate_factor
@@ -61,6 +70,7 @@ class Run:
     interrupted: int = 0  # the signal's number
     stopped_early: bool = False
     model_step: int = 0
+    before: dict[str, float] | None = None  # the validation of the model that was gone on with
 
 
 def pretrain(
@@ -95,14 +105,18 @@ def pretrain_together(
         if group.first and not dry_run:
             check_output(output, overwrite)
 
-    plan = Plan()
+    plan, models = Plan(), load_models(settings)
     with group.first_first():  # the others find the prepared text in the cache
-        text = prepare_text(settings, plan, watcher)
-    if resume and text.fingerprint != read_json(output / "training" / "settings.json").get("text", text.fingerprint):
-        raise XinyeError(f"{output}: its text has changed since the run began; start anew with --overwrite")
+        text = prepare_text(settings, plan, watcher, models)
+    if resume:
+        check_unchanged(output, text, models)
     stopwatch.lap("text")
     start(text.tokenizer, settings.prompt, text.training.context)  # a prompt that is too long is told of now
-    config = planning.shape(plan, settings, text.tokenizer.vocab_size, text.training.context)
+    if models.base:
+        config = models.base.config
+        planning.shape_of(plan, settings.from_ or "", config)
+    else:
+        config = planning.shape(plan, settings, text.tokenizer.vocab_size, text.training.context)
     planning.batches(plan, settings, config, device)
     planning.rates(plan, settings, config)
     planning.precision(plan, settings, device)
@@ -118,7 +132,7 @@ def pretrain_together(
 
     model = build(config).to(device)
     model.compute_dtype = getattr(torch, values["dtype"])
-    loss_sum = group.together(LossSum(model, values["compile"], device, settings.label_smoothing))
+    loss_sum = group.together(make_loss_sum(model, models, settings, values, device))
     optimizers = make_all(model, settings, values)
     if settings.time is not None or not (settings.tokens or settings.epochs or settings.steps):
         seconds = parse_time(settings.time or "10min")
@@ -136,7 +150,10 @@ def pretrain_together(
     if dry_run:
         return None
 
-    model.initialize(settings.seed)
+    if models.base:
+        model.load_state_dict(models.base.state_dict())
+    else:
+        model.initialize(settings.seed)
     progress: dict[str, Any] = {"step": 0, "seconds": 0.0}
     if resume:
         with group.first_first():
@@ -144,7 +161,7 @@ def pretrain_together(
         if group.first:
             forget_metrics(output, progress["step"])
     elif group.first:
-        start_run(output, settings, plan, text, overwrite)
+        start_run(output, settings, plan, text, models, overwrite)
     stopwatch.lap("planning")
     track = settings.track if group.first else ()
     if track:
@@ -180,6 +197,16 @@ class LossSum(nn.Module):
     def forward(self, batch: Batch) -> torch.Tensor:
         batch = batch.to(self.device)
         return self.loss(batch.tokens, batch.targets, batch.positions, batch.documents, self.label_smoothing)
+
+
+def make_loss_sum(
+    model: LanguageModel, models: Models, settings: PretrainSettings, values: dict[str, Any], device: torch.device
+) -> nn.Module:
+    if not models.teacher:
+        return LossSum(model, values["compile"], device, settings.label_smoothing)
+    models.teacher.compute_dtype = model.compute_dtype
+    softened = values["temperature"], values["alpha"]
+    return DistillationLossSum(model, models.teacher, *softened, values["compile"], device, settings.label_smoothing)
 
 
 def batches_of_step(
@@ -262,13 +289,14 @@ def run_training(
     """Take the steps; validate, write a sample and save at even distances and at the end; note everything."""
     first_step, trained_seconds, best = progress["step"], progress["seconds"], progress.get("best") or {}
     values, config = plan.values, model.config
-    steps, context = values["steps"], config.max_position_embeddings
+    steps, context = values["steps"], values["context"]
     every = max(1, math.ceil(steps / settings.evaluations))
     rate = partial(rate_factor, steps=steps, warmup=values["warmup"], shape=settings.schedule, decay=settings.decay)
     lengths = text.tokenizer.token_lengths
     windows, last_windows = validation_windows(text.validation, steps * values["batch_size"])
     figures: dict[str, float] = {}
     texts: list[str] = []
+    before = progress.get("before")
     refused = 0  # steps on end whose gradient was not finite
     done, tokens, seconds = first_step, 0, trained_seconds
     model.train()
@@ -286,10 +314,17 @@ def run_training(
             return settings.patience is not None and best.get("worse_since", 0) >= settings.patience
 
         def save() -> None:
-            progress = {"step": done, "seconds": seconds, "best": best}
+            progress = {"step": done, "seconds": seconds, "best": best, "before": before}
             save_checkpoint(output, model, text.tokenizer, optimizers, progress, keep=[best["step"]] if best else [])
             stopwatch.lap("saving")
 
+        if settings.from_ and group.first and not first_step:
+            watcher.stage("judging the model as it is")
+            before = evaluate(model, text.validation.in_order(8, last_windows), lengths)
+            sample = write_sample(model, text.tokenizer, settings)
+            note(kind="before", step=0, seconds=0.0, sample=sample, **before)
+            watcher.validated(0, before["loss"], before["bits_per_byte"], sample)
+            stopwatch.lap("validation")
         records = train(
             loss_sum, list(model.parameters()), optimizers, micro_batches, rate, first_step,
             first_step if exhausted() else steps, settings.clip, settings.seed, group,
@@ -343,10 +378,11 @@ def run_training(
         seconds=round(seconds, 2),
         tokens_per_second=round(per_second, 1),
         model_flops_utilization=round(per_second * config.flops_per_token(context) / speed, 4),
-        validation={name: round(figures[name], 5) for name in ("loss", "bits_per_byte") if name in figures},
+        validation=rounded(figures),
         interrupted=interrupted(),
         stopped_early=exhausted(),
         model_step=best["step"] if exhausted() else done,
+        before=rounded(before) if before else None,
     )
     trackers.result(asdict(run))
     more = {
@@ -359,6 +395,10 @@ def run_training(
     if group.first:
         write_json(output / "training" / "result.json", {**asdict(run), **more})
     return run
+
+
+def rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {name: round(figures[name], 5) for name in ("loss", "bits_per_byte") if name in figures}
 
 
 def report(output: Path, watcher: Watcher) -> None:

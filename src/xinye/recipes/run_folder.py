@@ -12,8 +12,9 @@ from xinye.checkpoints.huggingface import read_json, write_json
 from xinye.checkpoints.store import checkpoints
 from xinye.errors import XinyeError, checked
 from xinye.recipes import plan as planning
+from xinye.recipes.models import Models
 from xinye.recipes.plan import Plan
-from xinye.recipes.settings import PretrainSettings
+from xinye.recipes.settings import SHAPE, PretrainSettings
 from xinye.recipes.text import Text
 
 FORMAT = 1
@@ -52,13 +53,20 @@ def saved_settings(output: Path, micro_batch_size: int | None = None) -> Pretrai
         derived |= {"compile": "yes" if plan["compile"] else "no", "tokenizer": str(tokenizer), "output": output}
         without = dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))  # steps and tokenizer say it
         values = given | derived | without
+        if "from" in given:  # what is saved stands for the model that the run began with
+            values = {name: value for name, value in values.items() if name not in SHAPE}
+            values["from"] = str(next(reversed(checkpoints(output)), output))
+        if "teacher" in given:
+            values.pop("tokenizer", None)
         values["micro_batch_size"] = micro_batch_size or values["micro_batch_size"]
     except (KeyError, TypeError, AttributeError, XinyeError) as error:
         raise XinyeError(f"{path.parent}: settings.json or plan.json is damaged ({error})", exit_code=1) from None
     return checked(PretrainSettings, values, str(path))
 
 
-def start_run(output: Path, settings: PretrainSettings, plan: Plan, text: Text, overwrite: bool) -> None:
+def start_run(
+    output: Path, settings: PretrainSettings, plan: Plan, text: Text, models: Models, overwrite: bool
+) -> None:
     states = planning.STATES[settings.optimizer]  # two checkpoints, the best one, and a new one beside them
     needed = plan.values["parameters"] * (4 * (4 + states) + 2 * 4)
     try:
@@ -76,6 +84,7 @@ def start_run(output: Path, settings: PretrainSettings, plan: Plan, text: Text, 
         data = {
             "format": FORMAT,
             "text": text.fingerprint,
+            "models": models.told,
             "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"output"}),
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             "data": text.facts,
@@ -85,6 +94,15 @@ def start_run(output: Path, settings: PretrainSettings, plan: Plan, text: Text, 
         write_json(output / "training" / "plan.json", {"values": plan.values, "reasons": plan.reasons})
     except OSError as error:
         raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error
+
+
+def check_unchanged(output: Path, text: Text, models: Models) -> None:
+    """Raises `XinyeError` where a run that is to go on would read another text, or learn from another teacher."""
+    begun = read_json(output / "training" / "settings.json")
+    if begun.get("text", text.fingerprint) != text.fingerprint:
+        raise XinyeError(f"{output}: its text has changed since the run began; start anew with --overwrite")
+    if models.teacher and begun["models"]["teacher"] != models.told["teacher"]:
+        raise XinyeError(f"{output}: its teacher has changed since the run began; start anew with --overwrite")
 
 
 def forget_metrics(output: Path, step: int) -> None:

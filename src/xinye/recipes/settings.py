@@ -26,6 +26,7 @@ _UNITS = {
     "d": 86400,
     "day": 86400,
 }
+SHAPE = ("size", "architecture", "tokenizer", "vocab_size", "layers", "width", "heads", "key_value_heads")
 
 
 def parse_count(text: str, what: str) -> int:
@@ -57,12 +58,18 @@ def parse_fold(text: str) -> tuple[int, int]:
 
 
 class PretrainSettings(BaseModel):
-    """Train a GPT from scratch on text."""
+    """Train a GPT on text, from scratch or going on with a model. Python reserves the word `from`: `from_` there."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), validate_by_name=True, serialize_by_alias=True
+    )
 
     files: tuple[str, ...] = Field((), description="files, folders or globs of text")
     output: Path | None = Field(None, description="the run's folder")
+    from_: str | None = Field(None, alias="from", description="go on training this model: a run, or any model's folder")
+    teacher: str | None = Field(None, description="learn from this model's predictions, too (distillation)")
+    temperature: float | None = Field(None, gt=0, le=100, description="that softens the teacher's predictions")
+    alpha: float | None = Field(None, ge=0, le=1, description="share of the teacher in the loss, from 0 to 1")
 
     size: str = Field("5M", description="parameters of the model, such as 1M, 5M, 15M, 50M, 125M, 350M")
     time: str | None = Field(None, description="train for about this long, such as 10min or 1h30min")
@@ -126,12 +133,22 @@ class PretrainSettings(BaseModel):
             raise ValueError(f"give one of --time, --tokens, --epochs and --steps, not {' and '.join(given)}")
         if self.vocab_size is not None and self.tokenizer not in ("bpe", "char"):
             raise ValueError("vocab_size has no effect on a tokenizer that is not learned; leave it out")
+        if self.from_ is not None and (odd := self._given(*SHAPE)):
+            raise ValueError(f"{odd} is that of the model given as from; leave it out")
+        if self.teacher is not None and (odd := self._given("tokenizer", "vocab_size")):
+            raise ValueError(f"{odd} is the teacher's, for token by token the student learns from it; leave it out")
+        if self.teacher is None and (odd := self._given("temperature", "alpha")):
+            raise ValueError(f"{odd} has no effect without a teacher; leave it out")
         heads = next((name for name in ("heads", "key_value_heads") if getattr(self, name) is not None), None)
         if heads and self.architecture == "lstm":
             raise ValueError(f"{heads} has no effect on an lstm, which has no attention; leave it out")
         if self.matrix_learning_rate is not None and self.optimizer != "muon":
             raise ValueError("matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon")
         return self
+
+    def _given(self, *names: str) -> str | None:
+        """The first of the settings that was given."""
+        return next((name for name in names if name in self.model_fields_set and getattr(self, name) is not None), None)
 
     @field_validator("track", mode="before")
     @classmethod
