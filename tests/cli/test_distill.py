@@ -22,13 +22,13 @@ def test_all_three_are_compared(xinye, teacher):
     outcome = xinye("distill", "large", "zh.txt", *STUDENT, "--steps", "6", "-o", "small", "--json")
     assert outcome.code == 0, outcome.err
     result = json.loads(outcome.out)
-    assert [model["role"] for model in result["models"]] == ["teacher", "student", "student without teacher"]
+    assert [model["role"] for model in result["models"]] == ["teacher", "student", "student alone"]
     large, small, alone = result["models"]
     assert large["parameters"] > small["parameters"] == alone["parameters"]
     assert (small["run"], alone["run"]) == ("small", "small/without-teacher")
     assert all(model["bits_per_byte"] > 0 and model["tokens_per_second"] > 0 for model in result["models"])
     assert json.loads(Path("small/distillation.json").read_text("utf-8")) == result
-    assert "At equal time the teacher" in outcome.err and "student without teacher" in outcome.err
+    assert "At equal time the teacher" in outcome.err and "student alone" in outcome.err
     settings = json.loads(Path("small/without-teacher/training/settings.json").read_text("utf-8"))["settings"]
     assert "teacher" not in settings and settings["time"].endswith("s")
     assert xinye("generate", "small", "小兔", "--max-tokens", "3").code == 0

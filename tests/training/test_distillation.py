@@ -54,13 +54,13 @@ def test_only_text_is_plain_pretraining(documents):
     student, batch = gpt(0), a_batch(documents)
     mixed = DistillationLossSum(student, gpt(1, 64), 2.0, 0.0, False, CPU, 0.0)(batch)
     plain = student.loss(batch.tokens, batch.targets, batch.positions, batch.documents)
-    assert float(mixed) == pytest.approx(float(plain), rel=1e-6)
+    assert mixed.item() == pytest.approx(plain.item(), rel=1e-6)
 
 
 def test_teacher_and_text_share_the_loss_by_alpha():
     student, teacher, batch = gpt(0), gpt(1, 64), a_batch(True)
     losses = [DistillationLossSum(student, teacher, 2.0, alpha, False, CPU, 0.0)(batch) for alpha in (0.0, 0.3, 1.0)]
-    assert float(losses[1]) == pytest.approx(0.7 * float(losses[0]) + 0.3 * float(losses[2]), rel=1e-5)
+    assert losses[1].item() == pytest.approx(0.7 * losses[0].item() + 0.3 * losses[2].item(), rel=1e-5)
 
 
 def test_only_the_student_gets_a_gradient():

@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
         console.print("stopped; go on with: xinye distill --resume and the same -o")
         return 130
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("model", "parameters", "bits per byte", "writes, tokens/s", "steps", "trained"):
+    for name in ("model", "parameters", "bits per byte", "tokens/s", "steps", "trained"):
         table.add_column(name, justify="left" if name == "model" else "right")
     for model in result["models"]:
         table.add_row(*_row(model, duration))

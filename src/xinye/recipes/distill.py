@@ -25,7 +25,7 @@ from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.text import prepare_text
 from xinye.recipes.watcher import Watcher
 
-TEACHER, STUDENT, ALONE = "teacher", "student", "student without teacher"
+TEACHER, STUDENT, ALONE = "teacher", "student", "student alone"
 
 
 def distill(
