@@ -34,6 +34,7 @@ def test_all_three_are_compared(xinye, teacher):
     assert xinye("generate", "small", "小兔", "--max-tokens", "3").code == 0
     before = [load_model(model["run"])[0].state_dict() for model in (small, alone)]
     again = xinye("distill", "-o", "small", "--resume", "--json")
+    assert again.code == 0, again.err
     figures = [model["bits_per_byte"] for model in json.loads(again.out)["models"]]
     assert figures == [model["bits_per_byte"] for model in result["models"]]
     for state, model in zip(before, (small, alone), strict=True):
@@ -46,7 +47,7 @@ def test_all_three_are_compared(xinye, teacher):
         ([], "name the teacher, then the text"),
         (["large"], "name the text to train on"),
         (["nowhere", "zh.txt"], "nowhere: there is no such folder"),
-        (["large", "zh.txt", "--tokenizer", "bpe"], "tokenizer is the teacher's"),
+        (["large", "zh.txt", "--tokenizer", "bpe"], "tokenizer is that of the teacher large"),
         (["large", "zh.txt", "--alfa", "0.5"], "did you mean '--alpha'?"),
         (["-o", "large", "--resume"], "large: there is no distillation to resume"),
     ],

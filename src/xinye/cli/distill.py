@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         values.pop("teacher", None)
         if not options["resume"] and "config" not in values:
             raise XinyeError("name the teacher, then the text: xinye distill runs/novel novel.txt")
-    small = {} if options["resume"] or "from" in values or "config" in values else {"size": "1M"}
+    small = {"size": "1M"} if not (options["resume"] or "from" in values or "config" in values) else {}
     settings = make_settings({**small, **values}, options["resume"])
 
     from rich.table import Table

@@ -20,7 +20,7 @@ from xinye.recipes.models import Models, load_models
 from xinye.recipes.plan import Plan
 from xinye.recipes.pretrain import pretrain
 from xinye.recipes.rehearsal import NO_BUDGET, finished_run
-from xinye.recipes.run_folder import default_output
+from xinye.recipes.run_folder import default_output, saved_settings
 from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.text import prepare_text
 from xinye.recipes.watcher import Watcher
@@ -35,7 +35,7 @@ def distill(
     the figures in `distillation.json`. None when interrupted; then it goes on with `resume`.
     """
     output = settings.output or default_output(settings)
-    settings = begun(output) if resume else settings.model_copy(update={"output": output})
+    settings = begun(output, settings) if resume else settings.model_copy(update={"output": output})
     watcher.stage("the student, with its teacher")
     if not resume:
         run = pretrain(settings, watcher, overwrite)
@@ -54,25 +54,22 @@ def distill(
     return result
 
 
-def begun(output: Path) -> PretrainSettings:
-    """The settings that a distillation was begun with."""
+def begun(output: Path, asked: PretrainSettings) -> PretrainSettings:
+    """The settings that a distillation was begun with; what is asked for may only say the same again."""
     path = output / "training" / "settings.json"
-    if not path.is_file() or "teacher" not in (values := read_json(path).get("settings", {})):
+    if not path.is_file() or "teacher" not in (given := read_json(path).get("settings", {})):
         raise XinyeError(f"{output}: there is no distillation to resume")
-    return checked(PretrainSettings, {**values, "output": output}, str(path))
+    saved_settings(output, asked)
+    again = {name: value for name, value in asked.model_dump(exclude_unset=True).items() if value}
+    return checked(PretrainSettings, given | again, str(path))
 
 
 def without_teacher(settings: PretrainSettings, output: Path, student: dict[str, Any]) -> PretrainSettings:
     """The same student alone, for as many seconds of training, validating and saving as it took with its teacher."""
     aside = sum(spent for name, spent in student["time_seconds"].items() if name not in ("text", "training"))
-    changes: dict[str, Any] = {
-        "teacher": None,
-        "temperature": None,
-        "alpha": None,
-        "output": output / "without-teacher",
-    }
-    changes |= {**NO_BUDGET, "time": f"{student['seconds'] + aside:.2f}s"}
-    return settings.model_copy(update=changes if settings.from_ else {**changes, "tokenizer": str(output)})
+    values = settings.model_dump(exclude_unset=True, exclude={"teacher", "temperature", "alpha", *NO_BUDGET})
+    values |= {"output": output / "without-teacher", "time": f"{student['seconds'] + aside:.2f}s"}
+    return checked(PretrainSettings, values if settings.from_ else values | {"tokenizer": str(output)}, "distill")
 
 
 def judge(

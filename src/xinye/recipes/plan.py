@@ -172,10 +172,11 @@ def memory_needed(config: Config, micro_batch_tokens: int, optimizer: str) -> tu
 def batches(plan: Plan, settings: PretrainSettings, config: Config, device: torch.device) -> None:
     """How much text one step reads, and how much of it at once."""
     context, size = plan.values["context"], config.parameters
-    wanted, reason = 2 ** round(math.log2(min(max(size / 1000, 2048), 262_144))), f"suit {settings.size}"
-    if settings.from_:
-        most = 2 ** int(math.log2(max(2048, plan.values["training_tokens"] / 64)))
-        wanted, reason = (most, "for 64 steps or so through the text") if most < wanted else (wanted, "suit this size")
+    wanted = 2 ** round(math.log2(min(max(size / 1000, 2048), 262_144)))
+    reason = f"suit {settings.size}"
+    if settings.from_:  # a large model and little text: steps are needed, too
+        wanted = min(wanted, 2 ** int(math.log2(max(2048, plan.values["training_tokens"] / 64))))
+        reason = "suit its size, or are a 64th of the text"
     batch_size = plan.choose(
         "batch_size", settings.batch_size, max(1, wanted // context), f"{wanted:,} tokens a step {reason}"
     )
@@ -184,7 +185,8 @@ def batches(plan: Plan, settings: PretrainSettings, config: Config, device: torc
     micro = max(1, min(batch_size, at_once // context))
     while micro > 1 and memory_needed(config, micro * context, settings.optimizer)[0] > 0.7 * most:
         micro //= 2
-    micro = plan.choose("micro_batch_size", settings.micro_batch_size, micro, "fast, and fits in memory")
+    given = None if settings.micro_batch_size == "auto" else settings.micro_batch_size
+    micro = plan.choose("micro_batch_size", given, micro, "fast, and fits in memory")
     needed, arithmetic = memory_needed(config, micro * context, settings.optimizer)
     if needed > most:
         raise XinyeError(
@@ -219,8 +221,10 @@ def rates(plan: Plan, settings: PretrainSettings, config: Config) -> None:
 def schedule(plan: Plan, settings: PretrainSettings, steps: int, reason: str) -> None:
     """The number of steps and how the rate goes."""
     steps = plan.choose("steps", settings.steps, max(1, steps), reason)
-    share, reason = (20, "5 %, for the optimizers begin anew") if settings.from_ else (50, "2 %")
-    plan.choose("warmup", settings.warmup, min(100, max(1, steps // share)), f"{reason} of the steps")
+    share, usual = (
+        (20, "5 % of the steps, for the optimizers begin anew") if settings.from_ else (50, "2 % of the steps")
+    )
+    plan.choose("warmup", settings.warmup, min(100, max(1, steps // share)), usual)
 
 
 def precision(plan: Plan, settings: PretrainSettings, device: torch.device) -> None:

@@ -6,18 +6,21 @@ import shutil
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from xinye import machine
 from xinye.checkpoints.huggingface import read_json, write_json
 from xinye.checkpoints.store import checkpoints
+from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.recipes import plan as planning
 from xinye.recipes.models import Models
 from xinye.recipes.plan import Plan
-from xinye.recipes.settings import SHAPE, PretrainSettings
+from xinye.recipes.settings import PretrainSettings, settled
 from xinye.recipes.text import Text
 
 FORMAT = 1
+FREE = ("micro_batch_size", "track")  # settings with no effect on the result
 
 
 def default_output(settings: PretrainSettings) -> Path:
@@ -37,10 +40,11 @@ def check_output(output: Path, overwrite: bool) -> None:
         raise XinyeError(f"{output}: this run exists; go on with it with --resume, or replace it with --overwrite")
 
 
-def saved_settings(output: Path, micro_batch_size: int | None = None) -> PretrainSettings:
+def saved_settings(output: Path, asked: PretrainSettings | None = None) -> PretrainSettings:
     """The settings a run was started with, and all that was derived for it: nothing is derived anew.
 
-    Only `micro_batch_size` may be another, for it has no effect on the result.
+    What is `asked` for when it goes on may say the same again; another value is refused, but for those that have no
+    effect on the result: `FREE`, and where the text lies.
     """
     path = output / "training" / "settings.json"
     if not path.is_file():
@@ -54,14 +58,69 @@ def saved_settings(output: Path, micro_batch_size: int | None = None) -> Pretrai
         without = dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))  # steps and tokenizer say it
         values = given | derived | without
         if "from" in given:  # what is saved stands for the model that the run began with
-            values = {name: value for name, value in values.items() if name not in SHAPE}
             values["from"] = str(next(reversed(checkpoints(output)), output))
-        if "teacher" in given:
-            values.pop("tokenizer", None)
-        values["micro_batch_size"] = micro_batch_size or values["micro_batch_size"]
+        for name in settled(given.get("from"), given.get("teacher")):
+            values.pop(name, None)
     except (KeyError, TypeError, AttributeError, XinyeError) as error:
         raise XinyeError(f"{path.parent}: settings.json or plan.json is damaged ({error})", exit_code=1) from None
+    if asked is not None:
+        check_same(output, asked, given, plan, tokenizer)
+        values |= {name: getattr(asked, name) for name in ("files", *FREE) if getattr(asked, name)}
     return checked(PretrainSettings, values, str(path))
+
+
+def check_same(
+    output: Path, asked: PretrainSettings, given: dict[str, Any], plan: dict[str, Any], tokenizer: Path
+) -> None:
+    """Raises `XinyeError` where something is asked for that is not what a run was started with; it names all of it."""
+    wanted = asked.model_dump(mode="json", exclude_unset=True, exclude={"files", "output", *FREE})
+    defaults = PretrainSettings().model_dump(mode="json")
+    wanted |= wanted.pop("cleaning", {})
+    given, defaults = given | given.get("cleaning", {}), defaults | defaults["cleaning"]
+    differences = []
+    for name, value in wanted.items():
+        before = given.get(name, plan.get(name, defaults[name]))
+        same = value in (before, plan.get(name))
+        if name == "compile":
+            same = value in (given.get(name, "auto"), "yes" if plan["compile"] else "no")
+        if name == "tokenizer" and not same and Path(value).is_dir():
+            same = Tokenizer.load(value).fingerprint == Tokenizer.load(tokenizer).fingerprint
+        if not same:
+            differences.append(f"{name} {before}, not {value}")
+    if differences:
+        raise XinyeError(
+            f"{output}: this run was started with {'; '.join(differences)}. Going on, only {', '.join(FREE)} may be "
+            "others; leave the rest out, or start anew in another folder"
+        )
+
+
+def check_text(output: Path, text: Text) -> None:
+    """Raises `XinyeError` where the text is not the one that a run was started with."""
+    saved = read_json(output / "training" / "settings.json")
+    if text.fingerprint == saved.get("text", text.fingerprint):
+        return
+    before = saved.get("data", {})
+    changes = [
+        f"{name} {before[name]:,} before, {text.facts[name]:,} now"
+        for name in ("files", "bytes", "characters", "documents")
+        if name in before and before[name] != text.facts[name]
+    ]
+    raise XinyeError(
+        f"{output}: its text has changed since the run began ({'; '.join(changes) or 'of the same size'}); put the "
+        "old text back, or start anew in another folder"
+    )
+
+
+def check_teacher(output: Path, models: Models) -> None:
+    """Raises `XinyeError` where the teacher is not the one that a run was started with."""
+    if not models.teacher:
+        return
+    saved = read_json(output / "training" / "settings.json").get("models", {})
+    if saved.get("teacher", {}).get("fingerprint") != models.told["teacher"]["fingerprint"]:
+        raise XinyeError(
+            f"{output}: its teacher has changed since the run began; put the old one back, or start anew in another "
+            "folder"
+        )
 
 
 def start_run(
@@ -81,11 +140,12 @@ def start_run(
         if overwrite and output.exists():
             shutil.rmtree(output)
         (output / "training").mkdir(parents=True, exist_ok=True)
+        theirs = settled(settings.from_, settings.teacher)
         data = {
             "format": FORMAT,
             "text": text.fingerprint,
             "models": models.told,
-            "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"output"}),
+            "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"output", *theirs}),
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             "data": text.facts,
             "machine": machine.description(machine.device()),
@@ -94,15 +154,6 @@ def start_run(
         write_json(output / "training" / "plan.json", {"values": plan.values, "reasons": plan.reasons})
     except OSError as error:
         raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error
-
-
-def check_unchanged(output: Path, text: Text, models: Models) -> None:
-    """Raises `XinyeError` where a run that is to go on would read another text, or learn from another teacher."""
-    begun = read_json(output / "training" / "settings.json")
-    if begun.get("text", text.fingerprint) != text.fingerprint:
-        raise XinyeError(f"{output}: its text has changed since the run began; start anew with --overwrite")
-    if models.teacher and begun["models"]["teacher"] != models.told["teacher"]:
-        raise XinyeError(f"{output}: its teacher has changed since the run began; start anew with --overwrite")
 
 
 def forget_metrics(output: Path, step: int) -> None:

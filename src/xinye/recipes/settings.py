@@ -5,7 +5,7 @@ Everything left at `None` or `auto` is derived from the data and the machine by 
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -26,7 +26,6 @@ _UNITS = {
     "d": 86400,
     "day": 86400,
 }
-SHAPE = ("size", "architecture", "tokenizer", "vocab_size", "layers", "width", "heads", "key_value_heads")
 
 
 def parse_count(text: str, what: str) -> int:
@@ -55,6 +54,13 @@ def parse_fold(text: str) -> tuple[int, int]:
     if not 2 <= parts <= 20 or not 1 <= part <= parts:
         raise XinyeError(f"{text!r} is not one part of 2 to 20, such as 2/5")
     return part, parts
+
+
+def settled(base: str | None, teacher: str | None) -> tuple[str, ...]:
+    """The settings that a run takes from the model it goes on with, or from its teacher."""
+    vocabulary = ("tokenizer", "vocab_size") if base or teacher else ()
+    shape = ("size", "architecture", "layers", "width", "heads", "key_value_heads") if base else ()
+    return vocabulary + shape
 
 
 class PretrainSettings(BaseModel):
@@ -99,7 +105,9 @@ class PretrainSettings(BaseModel):
     dropout: float | None = Field(None, ge=0, lt=1, description="share of activations dropped in training")
 
     batch_size: int | None = Field(None, ge=1, description="windows of text per optimizer step")
-    micro_batch_size: int | None = Field(None, ge=1, description="windows computed at once; no effect on the result")
+    micro_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+        None, description="windows computed at once, no effect on the result; auto tries how many fit in memory"
+    )
     optimizer: Literal["muon", "adamw", "sgd"] = Field(
         "muon", description="muon: Muon for matrices, AdamW for the rest"
     )
@@ -133,10 +141,10 @@ class PretrainSettings(BaseModel):
             raise ValueError(f"give one of --time, --tokens, --epochs and --steps, not {' and '.join(given)}")
         if self.vocab_size is not None and self.tokenizer not in ("bpe", "char"):
             raise ValueError("vocab_size has no effect on a tokenizer that is not learned; leave it out")
-        if self.from_ is not None and (odd := self._given(*SHAPE)):
-            raise ValueError(f"{odd} is that of the model given as from; leave it out")
-        if self.teacher is not None and (odd := self._given("tokenizer", "vocab_size")):
-            raise ValueError(f"{odd} is the teacher's, for token by token the student learns from it; leave it out")
+        if odd := self._given(*settled(self.from_, None)):
+            raise ValueError(f"{odd} is that of {self.from_}, which is gone on with; leave it out")
+        if odd := self._given(*settled(None, self.teacher)):
+            raise ValueError(f"{odd} is that of the teacher {self.teacher}, followed token by token; leave it out")
         if self.teacher is None and (odd := self._given("temperature", "alpha")):
             raise ValueError(f"{odd} has no effect without a teacher; leave it out")
         heads = next((name for name in ("heads", "key_value_heads") if getattr(self, name) is not None), None)
