@@ -42,21 +42,18 @@ class DistillationLossSum(nn.Module):
     def both(self, batch: Batch) -> Tensor:
         inputs = batch.tokens, batch.positions, document_mask(batch.documents)
         with torch.no_grad():
-            taught = self.teacher(*inputs)  # (B, T, V)
-        logits = self.student(*inputs)
-        counted = batch.targets != IGNORED
-        taught, logits, targets = taught[counted].float(), logits[counted].float(), batch.targets[counted]
+            taught = self.teacher(*inputs).flatten(0, 1).float()  # (B · T, V)
+        logits, targets = self.student(*inputs).flatten(0, 1).float(), batch.targets.flatten()
         hard = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.label_smoothing)
-        return self.alpha * divergence(logits, taught, self.temperature) + (1 - self.alpha) * hard
+        soft = divergence(logits, taught, self.temperature) * (targets != IGNORED)
+        return self.alpha * soft.sum() + (1 - self.alpha) * hard
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T² · KL(teacher ‖ student) in nats, summed over rows of logits (N, V).
+    """T² · KL(teacher ‖ student) in nats of each row of logits, (N, V) to (N,).
 
     Columns that one of the two lacks stand for no token and are left out.
     """
     tokens = min(student.shape[-1], teacher.shape[-1])
-    log_student, log_teacher = (
-        F.log_softmax(logits[:, :tokens] / temperature, dim=-1) for logits in (student, teacher)
-    )
-    return temperature**2 * F.kl_div(log_student, log_teacher, reduction="sum", log_target=True)
+    ours, theirs = (F.log_softmax(logits[:, :tokens] / temperature, dim=-1) for logits in (student, teacher))
+    return temperature**2 * F.kl_div(ours, theirs, reduction="none", log_target=True).sum(-1)
