@@ -19,6 +19,7 @@ VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "distill": ("xinye.cli.distill", "a small model that learns from a larger one"),
     "tune": ("xinye.cli.tune", "search for better settings than the plan's"),
     "plan": ("xinye.cli.plan", "which size is best for a text in a given time"),
+    "quantize": ("xinye.cli.quantize", "make a model smaller: GGUF with weights of 8 or 4 bits"),
     "runs": ("xinye.cli.runs", "list, show, compare and clean runs"),
 }
 GROUPS = ("data", "tokenizer", "runs")  # their verbs are two words

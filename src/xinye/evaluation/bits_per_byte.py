@@ -16,7 +16,7 @@ def evaluate(model: LanguageModel, batches: Iterable[Batch], token_lengths: np.n
 
     `<eos>` counts as a token and has no bytes. Returns `loss`, `bits_per_byte`, `tokens`, `bytes`.
     """
-    device = model.lm_head.weight.device
+    device = model.device
     was_training = model.training
     model.eval()
     lengths = torch.from_numpy(token_lengths)

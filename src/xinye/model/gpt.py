@@ -98,7 +98,8 @@ class Attention(nn.Module):
         self.q_proj = Linear(config.hidden_size, queries, bias=config.attention_bias)
         self.k_proj = Linear(config.hidden_size, keys, bias=config.attention_bias)
         self.v_proj = Linear(config.hidden_size, keys, bias=config.attention_bias)
-        self.o_proj = Linear(queries, config.hidden_size, bias=config.attention_bias)
+        output_bias = config.attention_bias and config.attention_output_bias
+        self.o_proj = Linear(queries, config.hidden_size, bias=output_bias)
         if config.architecture == "modern":  # keeps the logits of attention bounded (arXiv:2302.05442)
             self.q_norm = RMSNorm(config.head_dim, config.norm_eps)
             self.k_norm = RMSNorm(config.head_dim, config.norm_eps)
@@ -204,6 +205,10 @@ class GPT(nn.Module):
         if self.config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.norm.parameters()).device  # a quantized head has no weight
+
     @torch.no_grad()
     def initialize(self, seed: int) -> None:
         """Random weights. Normal with standard deviation 0.02 for embeddings (GPT-2), 1/√fan-in for matrices; the
@@ -222,8 +227,8 @@ class GPT(nn.Module):
 
     def new_cache(self, batch: int) -> KeyValueCache:
         """An empty cache for `batch` sequences as long as the context."""
-        device = self.lm_head.weight.device
-        return KeyValueCache(self.config, batch, self.config.max_position_embeddings, self.compute_dtype, device)
+        context = self.config.max_position_embeddings
+        return KeyValueCache(self.config, batch, context, self.compute_dtype, self.device)
 
     def forward(
         self,

@@ -77,6 +77,10 @@ class LSTM(nn.Module):
         if self.config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
 
+    @property
+    def device(self) -> torch.device:
+        return self.lm_head.weight.device
+
     @torch.no_grad()
     def initialize(self, seed: int) -> None:
         """Random weights: as in `GPT.initialize`, and forget gates that begin open (Jozefowicz et al. 2015)."""
@@ -90,7 +94,7 @@ class LSTM(nn.Module):
                 weight.copy_(torch.empty(weight.shape).normal_(0.0, deviation, generator=generator))
 
     def new_cache(self, batch: int) -> State:
-        return State(self.config, batch, self.compute_dtype, self.lm_head.weight.device)
+        return State(self.config, batch, self.compute_dtype, self.device)
 
     def forward(
         self,

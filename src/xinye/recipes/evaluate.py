@@ -110,10 +110,7 @@ def evaluate(
     if texts:
         part, about["source"] = encoded(tokenizer, texts), "text"
     elif files:
-        paths = find_files(files)
-        given = reading_settings(folder, settings)
-        corpus, _ = tokenize(paths, given, tokenizer, watcher)
-        part = Part(corpus.tokens, np.stack((corpus.documents[:-1], corpus.documents[1:]), axis=1))
+        part, paths = text_of(files, folder, tokenizer, settings, watcher)
         about |= {"source": "files", "files": [str(path) for path in paths]}
         notes += [
             f"{path}: was in the training text, which flatters the model" for path in overlap(paths, training_files)
@@ -158,14 +155,22 @@ def window(model: LanguageModel, settings: EvaluateSettings) -> tuple[int, int]:
     return context, stride
 
 
+def text_of(
+    files: Sequence[str | Path], folder: Path, tokenizer: Tokenizer, settings: EvaluateSettings, watcher: Watcher
+) -> tuple[Part, list[Path]]:
+    """The text of files, all of it, read as a run's own was; and which files these are."""
+    paths = find_files(files)
+    corpus, _ = tokenize(paths, reading_settings(folder, settings), tokenizer, watcher)
+    return Part(corpus.tokens, np.stack((corpus.documents[:-1], corpus.documents[1:]), axis=1)), paths
+
+
 def own_text(
     folder: Path, tokenizer: Tokenizer, settings: EvaluateSettings, watcher: Watcher, notes: list[str]
 ) -> tuple[Part | None, Part | None, list[Path]]:
     """What a run was trained on and what it held back, split as it was then, and the files; or a note why not."""
     if settings.training_text:
-        paths = find_files(settings.training_text)
-        corpus, _ = tokenize(paths, reading_settings(folder, settings), tokenizer, watcher)
-        return Part(corpus.tokens, np.stack((corpus.documents[:-1], corpus.documents[1:]), axis=1)), None, paths
+        part, paths = text_of(settings.training_text, folder, tokenizer, settings, watcher)
+        return part, None, paths
     saved = folder / "training" / "settings.json"
     if not saved.is_file():
         notes.append("what it was trained on is not known here (no training/settings.json)")

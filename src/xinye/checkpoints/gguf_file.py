@@ -1,0 +1,228 @@
+"""The GGUF container: named values (metadata) and named tensors in one file, as llama.cpp and its kin read it.
+
+    "GGUF", version 3, how many tensors, how many values
+    each value: key, type, value                           texts and arrays begin with their length
+    each tensor: name, dimensions (columns first), kind, where its data begin
+    the tensors' data, each beginning at a multiple of `general.alignment`
+
+Whatever a file says of its sizes is compared with its size before anything is allocated by it. Tensors are not read
+but mapped: they are views of the file, loaded by the page when touched.
+"""
+
+import mmap
+import os
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xinye.errors import XinyeError
+from xinye.model.quantization import BLOCKS
+
+_NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}  # by type
+_UINT32, _INT32, _FLOAT32, _BOOL, _TEXT, _ARRAY = 4, 5, 6, 7, 8, 9
+_KINDS = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q8_0": 8, "q4_K": 12, "q6_K": 14, "bf16": 30}
+_UNREAD = {7: "q5_1", 9: "q8_1", 10: "q2_K", 11: "q3_K", 13: "q5_K", 15: "q8_K", 16: "iq2_xxs", 17: "iq2_xs",
+           18: "iq3_xxs", 19: "iq1_s", 20: "iq4_nl", 21: "iq3_s", 22: "iq2_s", 23: "iq4_xs", 24: "i8", 25: "i16",
+           26: "i32", 27: "i64", 28: "f64", 29: "iq1_m", 34: "tq1_0", 35: "tq2_0", 39: "mxfp4"}  # fmt: skip
+ALIGNMENT = 32
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor of a file: `shape` as PyTorch has it, `data` uint8, its rows of blocks (rows, bytes per row)."""
+
+    shape: tuple[int, ...]
+    kind: str
+    data: Tensor
+
+
+def read_gguf(path: Path) -> tuple[dict[str, Any], dict[str, Stored]]:
+    """Metadata and tensors of a file; raises `XinyeError` for whatever it is not."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            if file.read(4) != b"GGUF":
+                raise XinyeError(f"{path}: not a GGUF file")
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise XinyeError(f"{path}: cannot be read ({error.strerror})") from None
+    with content:
+        return _Header(path, content).read(torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8))
+
+
+class _Header:
+    """Reads a file's beginning value by value, never beyond its end."""
+
+    def __init__(self, path: Path, content: mmap.mmap) -> None:
+        self.path, self.content, self.at = path, content, 4
+
+    def refuse(self, what: str) -> XinyeError:
+        return XinyeError(f"{self.path}: {what}")
+
+    def read(self, whole: Tensor) -> tuple[dict[str, Any], dict[str, Stored]]:
+        version = self.number(_UINT32)
+        if version not in (2, 3):
+            raise self.refuse(f"GGUF version {version} is not known here (2 and 3 are)")
+        tensor_count, value_count = self.number(10), self.number(10)
+        self.room(tensor_count, 24, "tensors")
+        self.room(value_count, 13, "values")
+        metadata: dict[str, Any] = {}
+        for _ in range(value_count):
+            key = self.text()
+            if key in metadata:
+                raise self.refuse(f"damaged ({_short(key)} is there twice)")
+            metadata[key] = self.value(self.number(_UINT32), key)
+        alignment = metadata.get("general.alignment", ALIGNMENT)
+        if type(alignment) is not int or not 8 <= alignment <= 2**16 or alignment & (alignment - 1):
+            raise self.refuse(f"general.alignment is {_short(alignment)}; it must be a power of two of at least 8")
+        described = [self.tensor(alignment) for _ in range(tensor_count)]
+        return metadata, self.mapped(described, whole[-(-self.at // alignment) * alignment :])
+
+    def room(self, count: int, size: int, what: str) -> None:
+        if count * size > len(self.content) - self.at:
+            raise self.refuse(f"damaged or cut short ({count:,} {what} cannot be in so small a file)")
+
+    def number(self, kind: int) -> Any:
+        code = "<" + _NUMBERS[kind]
+        self.room(1, struct.calcsize(code), "values")
+        (value,) = struct.unpack_from(code, self.content, self.at)
+        self.at += struct.calcsize(code)
+        return float(str(np.float32(value))) if kind == _FLOAT32 else value  # 1e-05, not 9.999999747378752e-06
+
+    def text(self) -> str:
+        length = self.number(10)
+        self.room(length, 1, "bytes of text")
+        self.at += length
+        try:
+            return self.content[self.at - length : self.at].decode("utf-8")
+        except UnicodeDecodeError:
+            raise self.refuse("damaged (a text in it is not UTF-8)") from None
+
+    def value(self, kind: int, key: str) -> Any:
+        if kind == _TEXT:
+            return self.text()
+        if kind in _NUMBERS:
+            return self.number(kind)
+        if kind != _ARRAY:
+            raise self.refuse(f"damaged ({_short(key)} is of type {kind}, which is not known)")
+        kind, count = self.number(_UINT32), self.number(10)
+        if kind == _TEXT:
+            self.room(count, 8, "texts")
+            return [self.text() for _ in range(count)]
+        if kind not in _NUMBERS:
+            raise self.refuse(f"damaged ({_short(key)} is an array of type {kind}, which is not known)")
+        numbers = np.dtype("<" + _NUMBERS[kind])
+        self.room(count, numbers.itemsize, "numbers")
+        self.at += count * numbers.itemsize
+        return np.frombuffer(self.content[self.at - count * numbers.itemsize : self.at], numbers).tolist()
+
+    def tensor(self, alignment: int) -> tuple[str, tuple[int, ...], str, int]:
+        """Name, shape, kind, and where the data begin behind the header."""
+        name, dimensions = self.text(), self.number(_UINT32)
+        if not 1 <= dimensions <= 4:
+            raise self.refuse(f"damaged (tensor {_short(name)} has {dimensions} dimensions)")
+        shape = tuple(self.number(10) for _ in range(dimensions))[::-1]
+        code, start = self.number(_UINT32), self.number(10)
+        kind = next((kind for kind, number in _KINDS.items() if number == code), None)
+        if kind is None:
+            unread = _UNREAD.get(code, f"number {code}")
+            raise self.refuse(f"tensor {_short(name)} is of kind {unread}; those read here are {', '.join(_KINDS)}")
+        if min(shape) < 1 or shape[-1] % BLOCKS[kind][0]:
+            raise self.refuse(f"damaged (tensor {_short(name)} has shape {list(shape)}, which {kind} cannot have)")
+        if start % alignment:
+            raise self.refuse(f"damaged (tensor {_short(name)} begins at {start}, not a multiple of {alignment})")
+        return name, shape, kind, start
+
+    def mapped(self, described: list[tuple[str, tuple[int, ...], str, int]], data: Tensor) -> dict[str, Stored]:
+        """The tensors as views of the data; they may not reach beyond it, nor into each other."""
+        tensors: dict[str, Stored] = {}
+        reached, before = 0, ""
+        for name, shape, kind, start in sorted(described, key=lambda each: each[3]):
+            values, size = BLOCKS[kind]
+            row, rows = shape[-1] // values * size, 1
+            for length in shape[:-1]:
+                rows *= length
+            end = start + rows * row
+            if end > len(data):
+                raise self.refuse(f"damaged or cut short (tensor {_short(name)} ends {end - len(data):,} bytes beyond)")
+            if start < reached:
+                raise self.refuse(f"damaged (tensors {_short(before)} and {_short(name)} lie over each other)")
+            if name in tensors:
+                raise self.refuse(f"damaged (tensor {_short(name)} is there twice)")
+            tensors[name] = Stored(shape, kind, data[start:end].view(rows, row))
+            reached, before = end, name
+        return tensors
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A tensor to be written: `make` gives its blocks, uint8 (rows, bytes per row), when its turn has come."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    make: Callable[[], Tensor]
+
+    @property
+    def size(self) -> int:
+        values, size = BLOCKS[self.kind]
+        count = 1
+        for length in self.shape:
+            count *= length
+        return count // values * size
+
+
+def write_gguf(path: Path, metadata: dict[str, Any], tensors: Iterable[Outgoing]) -> None:
+    """Write a file beside and rename it; one tensor at a time is in memory."""
+    tensors = list(tensors)
+    header = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata)))
+    for key, value in metadata.items():
+        header += _text(key) + _value(value)
+    start = 0
+    for tensor in tensors:
+        header += _text(tensor.name) + struct.pack("<I", len(tensor.shape))
+        header += struct.pack(f"<{len(tensor.shape)}QIQ", *reversed(tensor.shape), _KINDS[tensor.kind], start)
+        start += -(-tensor.size // ALIGNMENT) * ALIGNMENT
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        with beside.open("wb") as file:
+            file.write(header + bytes(-len(header) % ALIGNMENT))
+            for tensor in tensors:
+                blocks = tensor.make().contiguous()
+                file.write(blocks.numpy().data)
+                file.write(bytes(-blocks.numel() % ALIGNMENT))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise XinyeError(f"{path}: cannot be written ({error.strerror})", exit_code=1) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack("<Q", len(data)) + data
+
+
+def _value(value: Any) -> bytes:
+    """Type and value: whole numbers as 32 bits without sign, those of arrays with one."""
+    if isinstance(value, str):
+        return struct.pack("<I", _TEXT) + _text(value)
+    if isinstance(value, bool | int | float):
+        kind = _BOOL if isinstance(value, bool) else _UINT32 if isinstance(value, int) else _FLOAT32
+        return struct.pack("<I" + _NUMBERS[kind], kind, value)
+    kind = _TEXT if not value or isinstance(value[0], str) else _INT32
+    data = b"".join(map(_text, value)) if kind == _TEXT else np.array(value, "<i4").tobytes()
+    return struct.pack("<IIQ", _ARRAY, kind, len(value)) + data
+
+
+def _short(name: Any) -> str:
+    """A name from a file, fit for one line of a message."""
+    return repr(name if len(repr(name)) <= 60 else str(name)[:56] + "…")

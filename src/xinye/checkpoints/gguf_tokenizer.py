@@ -1,0 +1,201 @@
+"""Tokenizers as GGUF files hold them: lists of tokens, their types, merges or scores, and the name of a pre-split.
+
+Two models of the format are known here: `gpt2`, byte-level BPE, where the pre-split's name stands for regular
+expressions that llama.cpp has built in; and `llama`, SentencePiece, where scores take the place of merges. Both become
+tokenizers of the `tokenizers` library with the same ids.
+"""
+
+import json
+from typing import Any
+
+import tokenizers
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
+
+from xinye.data.tokenizer import PRE_SPLIT, Tokenizer
+from xinye.errors import XinyeError
+
+_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+_LLAMA3 = PRE_SPLIT.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
+_UPPER, _LOWER = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
+_TEKKEN = (
+    rf"[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]*[{_LOWER}]+|[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]+[{_LOWER}]*|\p{{N}}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_WHOLE_WORDS = (_LLAMA3, _TEKKEN)  # where a word that is a token is not put together by merges
+PRE_SPLITS: dict[str, tuple[str, ...]] = {  # name: one split after the other; the first name of several is written
+    "gpt-2": (_GPT2,),
+    "qwen2": (PRE_SPLIT,),
+    "llama-bpe": (_LLAMA3,),
+    "smollm": (r"\p{N}", _GPT2),
+    "tekken": (_TEKKEN,),
+    "default": (r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", "[0-9][0-9][0-9]"),
+    **dict.fromkeys(("olmo", "mpt", "phi-2"), (_GPT2,)),
+    **dict.fromkeys(("stablelm2", "deepseek-r1-qwen", "megrez"), (PRE_SPLIT,)),
+    **dict.fromkeys(("llama3", "llama-v3", "smaug-bpe", "falcon3", "pixtral"), (_LLAMA3,)),
+    **dict.fromkeys(("starcoder", "refact", "codeshell"), (r"\p{N}", _GPT2)),
+}
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6  # types of tokens
+_PREFIX = "tokenizer.ggml."
+_NAMES = {"bos_token_id": "bos_token", "eos_token_id": "eos_token", "padding_token_id": "pad_token"}  # theirs: ours
+_TURN_ENDS = ("eot_token_id", "eom_token_id")  # of a turn, of a message
+
+
+def from_metadata(metadata: dict[str, Any]) -> Tokenizer:
+    """The tokenizer that a file's metadata describe; raises `XinyeError` without the file's name."""
+    model, tokens = _get(metadata, "model", str), _texts(metadata, "tokens")
+    types = metadata.get(_PREFIX + "token_type", [_NORMAL] * len(tokens))
+    if not isinstance(types, list) or len(types) != len(tokens):
+        raise XinyeError("tokenizer.ggml.token_type has not one value for each token")
+    if len(set(tokens)) < len(tokens):
+        raise XinyeError("tokenizer.ggml.tokens: a token is there twice")
+    vocabulary = {token: index for index, token in enumerate(tokens) if types[index] != _UNUSED}
+    if model == "gpt2":
+        pre = _get(metadata, "pre", str, "default")
+        if pre not in PRE_SPLITS:
+            raise XinyeError(f"the pre-tokenizer {pre[:40]!r} is not known here; known are {', '.join(PRE_SPLITS)}")
+        backend = _byte_level(vocabulary, _texts(metadata, "merges"), PRE_SPLITS[pre])
+        opens = PRE_SPLITS[pre][0] in _WHOLE_WORDS
+    elif model == "llama":
+        backend = _sentencepiece(metadata, vocabulary, types)
+        opens = True
+    else:
+        raise XinyeError(f"the tokenizer model {model[:40]!r} is not known here; known are gpt2 and llama")
+    backend.add_special_tokens(
+        [AddedToken(token, special=True) for token, kind in zip(tokens, types, strict=True) if kind == _CONTROL]
+    )
+    backend.add_tokens(
+        [
+            AddedToken(token, special=False, normalized=False)
+            for token, kind in zip(tokens, types, strict=True)
+            if kind == _USER_DEFINED
+        ]
+    )
+    ids = {name: _get(metadata, name, int, None) for name in (*_NAMES, *_TURN_ENDS)}
+    for name, index in ids.items():
+        if index is not None and not 0 <= index < len(tokens):
+            raise XinyeError(f"tokenizer.ggml.{name} is {index}, and there are {len(tokens):,} tokens")
+    names = {ours: tokens[ids[theirs]] for theirs, ours in _NAMES.items() if ids[theirs] is not None}
+    if "eos_token" not in names:
+        raise XinyeError("tokenizer.ggml.eos_token_id is missing: without it no text would end")
+    if _get(metadata, "add_bos_token", bool, opens) and "bos_token" in names:
+        bos = names["bos_token"]
+        backend.post_processor = processors.TemplateProcessing(
+            single=[bos, "$A"], special_tokens=[(bos, ids["bos_token_id"])]
+        )
+    template = metadata.get("tokenizer.chat_template")
+    stop_ids = [ids[name] for name in _TURN_ENDS if ids[name] is not None]
+    return Tokenizer(backend, template if isinstance(template, str) else None, names, stop_ids)
+
+
+def _byte_level(vocabulary: dict[str, int], merges: list[str], splits: tuple[str, ...]) -> tokenizers.Tokenizer:
+    pairs = [(merge[:1] + left, right) for merge in merges for left, _, right in [merge[1:].partition(" ")]]
+    try:
+        model = models.BPE(vocabulary, pairs, ignore_merges=splits[0] in _WHOLE_WORDS)
+    except Exception as error:  # the library raises plain Exception
+        raise XinyeError(f"tokenizer.ggml.merges do not fit the tokens ({str(error)[:80]})") from None
+    backend = tokenizers.Tokenizer(model)
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    parts = [pre_tokenizers.Split(Regex(split), "isolated") for split in splits]
+    backend.pre_tokenizer = pre_tokenizers.Sequence([*parts, byte_level])
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def _sentencepiece(metadata: dict[str, Any], vocabulary: dict[str, int], types: list[int]) -> tokenizers.Tokenizer:
+    """SentencePiece joins the neighbours whose joint token has the best score: merges in the order of scores."""
+    scores = metadata.get(_PREFIX + "scores")
+    if not isinstance(scores, list) or len(scores) != len(types) or not isinstance(scores[0], int | float):
+        raise XinyeError("tokenizer.ggml.scores has not one value for each token")
+    pieces = {token: index for token, index in vocabulary.items() if types[index] in (_NORMAL, _USER_DEFINED)}
+    merges = [
+        (-scores[index], pieces[token[:i]], pieces[token[i:]], token[:i], token[i:])
+        for token, index in pieces.items()
+        if types[index] == _NORMAL
+        for i in range(1, len(token))
+        if token[:i] in pieces and token[i:] in pieces
+    ]
+    unknown = next((token for token, index in vocabulary.items() if types[index] == _UNKNOWN), None)
+    pairs = [(left, right) for *_, left, right in sorted(merges)]
+    backend = tokenizers.Tokenizer(
+        models.BPE(vocabulary, pairs, unk_token=unknown, fuse_unk=True, byte_fallback=_BYTE in types)
+    )
+    space = [normalizers.Prepend("▁")] if _get(metadata, "add_space_prefix", bool, True) else []
+    backend.normalizer = normalizers.Sequence([*space, normalizers.Replace(" ", "▁")])
+    strip = [decoders.Strip(" ", 1, 0)] if space else []
+    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *strip])
+    return backend
+
+
+def to_metadata(tokenizer: Tokenizer, vocab_size: int) -> dict[str, Any]:
+    """What a file says of a tokenizer; tokens up to the model's `vocab_size` that it has not are written as unused."""
+    saved = json.loads(tokenizer.backend.to_str())
+    model = saved["model"]
+    splits = _splits(saved["pre_tokenizer"])
+    known = (name for name, value in PRE_SPLITS.items() if value == splits)
+    pre = next(known, None)
+    normalizer = saved["normalizer"] or {"type": None}
+    if (
+        model["type"] != "BPE"
+        or pre is None
+        or normalizer["type"] not in (None, "NFC")  # llama.cpp normalises nothing; text is NFC nearly always
+        or bool(model.get("ignore_merges")) != (splits[0] in _WHOLE_WORDS)
+    ):
+        raise XinyeError("GGUF: this tokenizer splits text in a way that llama.cpp has no name for")
+    tokens, types = [f"[PAD{index}]" for index in range(vocab_size)], [_UNUSED] * vocab_size
+    added = tokenizer.backend.get_added_tokens_decoder()
+    for token, index in tokenizer.backend.get_vocab().items():
+        tokens[index], types[index] = token, _NORMAL
+        if index in added:
+            types[index] = _CONTROL if added[index].special else _USER_DEFINED
+    metadata = {
+        "model": "gpt2",
+        "pre": pre,
+        "tokens": tokens,
+        "token_type": types,
+        "merges": [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]],
+        "bos_token_id": tokenizer.bos_id,
+        "eos_token_id": tokenizer.eos_id,
+        "padding_token_id": tokenizer.pad_id,
+        "add_bos_token": tokenizer.prefix == (tokenizer.bos_id,),
+        "add_eos_token": False,
+    }
+    for name, index in zip(_TURN_ENDS, sorted(tokenizer.stop_ids - {tokenizer.eos_id}), strict=False):
+        metadata[name] = index
+    template = {} if tokenizer.chat_template is None else {"tokenizer.chat_template": tokenizer.chat_template}
+    return {_PREFIX + name: value for name, value in metadata.items()} | template
+
+
+def _splits(pre_tokenizer: dict[str, Any] | None) -> tuple[str, ...]:
+    """The regular expressions of a byte-level pre-split, one after the other; empty where it is none."""
+    if pre_tokenizer is None:
+        return ()
+    splits: list[str] = []
+    for part in pre_tokenizer.get("pretokenizers", [pre_tokenizer]):
+        if part["type"] == "Split" and part["behavior"] == "Isolated" and not part["invert"]:
+            splits.append(part["pattern"].get("Regex", ""))
+        elif part["type"] == "Digits" and part["individual_digits"]:
+            splits.append(r"\p{N}")
+        elif part["type"] == "ByteLevel" and not part["add_prefix_space"]:
+            splits += [_GPT2] if part["use_regex"] else []
+        else:
+            return ()
+    return tuple(splits)
+
+
+_MISSING: Any = object()
+
+
+def _get(metadata: dict[str, Any], name: str, kind: type, default: Any = _MISSING) -> Any:
+    value = metadata.get(_PREFIX + name, default)
+    if value is _MISSING:
+        raise XinyeError(f"tokenizer.ggml.{name} is missing: there is no tokenizer in it")
+    if value is not default and type(value) is not kind:
+        raise XinyeError(f"tokenizer.ggml.{name} is {str(value)[:40]!r}; it must be of type {kind.__name__}")
+    return value
+
+
+def _texts(metadata: dict[str, Any], name: str) -> list[str]:
+    values = _get(metadata, name, list)
+    if not all(isinstance(value, str) for value in values):
+        raise XinyeError(f"tokenizer.ggml.{name} must be a list of texts")
+    return values

@@ -1,0 +1,231 @@
+"""Weights of 4 to 8 bits, in GGUF's own block formats, and layers that compute with them.
+
+A block is a few neighbouring values of a row and what they share: a scale, for some kinds also a minimum. The values
+are small integers; value = scale × integer (+ minimum). Rows stay together: a matrix (rows, columns) is a uint8 tensor
+(rows, bytes per row), as it lies in the file, and other code may read it there.
+
+What stands here is plain PyTorch, the reference: a layer unpacks some rows at a time, multiplies, and forgets them.
+"""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xinye.errors import XinyeError
+from xinye.model.build import LanguageModel
+from xinye.model.gpt import Linear
+
+BLOCKS = {  # kind: values of a block, and its bytes
+    "f32": (1, 4),
+    "f16": (1, 2),
+    "bf16": (1, 2),
+    "q8_0": (32, 34),
+    "q4_0": (32, 18),
+    "q4_1": (32, 20),
+    "q5_0": (32, 22),
+    "q4_K": (256, 144),
+    "q6_K": (256, 210),
+}
+FLOATS = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+COMPUTED = ("q8_0", "q4_0", "q4_1")  # what layers hold; the other kinds are turned into these
+VALUES = 2**20  # unpacked at a time: 4 MiB, which stays in a processor's cache
+
+
+def columns(blocks: Tensor, kind: str) -> int:
+    """The number of values in a row of blocks."""
+    values, size = BLOCKS[kind]
+    return blocks.shape[1] // size * values
+
+
+def quantize(tensor: Tensor, kind: str) -> Tensor:
+    """A matrix (rows, columns) as blocks, uint8 (rows, bytes per row): f32, f16, bf16, q8_0 or q4_0.
+
+    Rounds as llama.cpp's reference does, bit for bit. A block's values must divide the columns.
+    """
+    if kind in FLOATS:
+        return tensor.to(FLOATS[kind]).contiguous().view(torch.uint8)
+    values, _ = BLOCKS[kind]
+    x = tensor.float().unflatten(1, (-1, values))  # (rows, blocks, values)
+    if kind == "q8_0":
+        scale = x.abs().amax(-1, keepdim=True) / 127
+        x = x * _inverse(scale)
+        whole = x.abs().floor()
+        rounded = (whole + (2 * (x.abs() - whole)).floor()).copysign(x)  # halves away from zero
+        parts = [_half_bytes(scale), rounded.to(torch.int8).view(torch.uint8)]
+    elif kind == "q4_0":
+        farthest = x.gather(-1, x.abs().argmax(-1, keepdim=True))
+        scale = farthest / -8
+        parts = [_half_bytes(scale), _pack((x * _inverse(scale) + 8.5).to(torch.uint8).clamp(max=15))]
+    else:
+        raise XinyeError(f"quantizing to {kind} is not done here; llama.cpp's llama-quantize does it")
+    return torch.cat(parts, dim=-1).flatten(1)
+
+
+def dequantize(blocks: Tensor, kind: str) -> Tensor:
+    """The values of blocks (rows, bytes per row): float32 (rows, columns), the same bits as in llama.cpp."""
+    if kind in FLOATS:
+        return blocks.contiguous().view(FLOATS[kind]).float()
+    block = blocks.unflatten(1, (-1, BLOCKS[kind][1]))  # (rows, blocks, bytes)
+    if kind == "q8_0":
+        x = block[..., 2:].view(torch.int8) * _halves(block, 0)
+    elif kind == "q4_0":
+        x = (_nibbles(block[..., 2:]).view(torch.int8) - 8) * _halves(block, 0)
+    elif kind == "q4_1":
+        x = _nibbles(block[..., 4:]) * _halves(block, 0) + _halves(block, 2)
+    elif kind == "q5_0":
+        x = _q5_0_integers(block) * _halves(block, 0)
+    elif kind == "q4_K":
+        scales, minima, integers = _q4_k_parts(block)
+        x = integers * scales - minima
+    else:  # q6_K: 16 × 16 values of 6 bits, four low and two high ones, with a scale of 8 bits each
+        low = _nibbles(block[..., :128].unflatten(-1, (2, 64))).unflatten(-1, (4, 32))
+        high = block[..., 128:192].unflatten(-1, (2, 1, 32)) >> _shifts(block, 0, 2, 4, 6)
+        integers = (low | (high & 3) << 4).view(torch.int8) - 32
+        x = integers.flatten(-3).unflatten(-1, (16, 16)) * _scales_of_q6_k(block)
+    return x.flatten(1)
+
+
+def computable(blocks: Tensor, kind: str) -> tuple[Tensor, str]:
+    """Blocks of any quantized kind as a kind that layers compute with, of about the same size.
+
+    q5_0 becomes q8_0 exactly. q4_K becomes q4_1 with the same integers; the product of its two scales is rounded to 16
+    bits (a relative error of at most 2^-11). q6_K becomes q8_0, rounded to 255 steps.
+    """
+    if kind in COMPUTED:
+        return blocks, kind
+    rows = max(1, VALUES // columns(blocks, kind))
+    if kind == "q6_K":
+        return torch.cat([quantize(dequantize(part, kind), "q8_0") for part in blocks.split(rows)]), "q8_0"
+    block = blocks.unflatten(1, (-1, BLOCKS[kind][1]))
+    if kind == "q5_0":
+        return torch.cat((block[..., :2], _q5_0_integers(block).view(torch.uint8)), dim=-1).flatten(1), "q8_0"
+    parts = []
+    for some in block.split(rows):
+        scales, minima, integers = _q4_k_parts(some)
+        parts.append(torch.cat((_half_bytes(scales), _half_bytes(-minima), _pack(integers)), dim=-1).flatten(1))
+    return torch.cat(parts), "q4_1"
+
+
+def finite(blocks: Tensor, kind: str) -> bool:
+    """Whether no value is NaN or infinite."""
+    if kind in FLOATS:
+        return bool(blocks.view(FLOATS[kind]).isfinite().all())
+    block = blocks.unflatten(1, (-1, BLOCKS[kind][1]))
+    return bool(block[..., : 4 if kind == "q4_1" else 2].contiguous().view(torch.float16).isfinite().all())
+
+
+class QuantizedLinear(nn.Module):
+    """A linear layer whose weight (out, in) is held as blocks."""
+
+    blocks: Tensor
+
+    def __init__(self, blocks: Tensor, kind: str, bias: nn.Parameter | None = None) -> None:
+        super().__init__()
+        self.register_buffer("blocks", blocks)
+        self.kind, self.bias = kind, bias
+        self.out_features, self.in_features = len(blocks), columns(blocks, kind)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = max(1, VALUES // self.in_features)
+        parts = [F.linear(x, dequantize(part, self.kind).to(x.dtype)) for part in self.blocks.split(rows)]
+        y = torch.cat(parts, dim=-1)
+        return y if self.bias is None else y + self.bias.to(x.dtype)
+
+
+class QuantizedEmbedding(nn.Module):
+    """An embedding whose table (tokens, size) is held as blocks; gives float32."""
+
+    blocks: Tensor
+
+    def __init__(self, blocks: Tensor, kind: str) -> None:
+        super().__init__()
+        self.register_buffer("blocks", blocks)
+        self.kind = kind
+        self.num_embeddings, self.embedding_dim = len(blocks), columns(blocks, kind)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return dequantize(self.blocks[tokens.flatten()], self.kind).unflatten(0, tokens.shape)
+
+
+def swap_in(model: LanguageModel, matrices: Mapping[str, tuple[Tensor, str]]) -> None:
+    """Put quantized layers in the place of those named, such as `model.layers.0.mlp.up_proj`: blocks and their kind."""
+    for name, (blocks, kind) in matrices.items():
+        layer = model.get_submodule(name)
+        quantized: nn.Module
+        if isinstance(layer, nn.Embedding):
+            quantized = QuantizedEmbedding(blocks, kind)
+        else:
+            quantized = QuantizedLinear(blocks, kind, layer.bias)  # type: ignore[arg-type]
+        model.set_submodule(name, quantized)
+
+
+def unpack(model: LanguageModel, dtype: torch.dtype = torch.float32) -> None:
+    """Put ordinary layers in the place of all quantized ones, to go on training them, or to save them."""
+    for name, layer in list(model.named_modules()):
+        if not isinstance(layer, QuantizedLinear | QuantizedEmbedding):
+            continue
+        weight = nn.Parameter(dequantize(layer.blocks, layer.kind).to(dtype))
+        plain: nn.Module
+        if isinstance(layer, QuantizedEmbedding):
+            plain = nn.Embedding(layer.num_embeddings, layer.embedding_dim, device="meta")
+        else:
+            plain = Linear(layer.in_features, layer.out_features, bias=False, device="meta")
+            plain.register_parameter("bias", layer.bias)
+        plain.weight = weight
+        model.set_submodule(name, plain)
+    model.tie()
+
+
+# -- bytes and bits --------------------------------------------------------------------------------------------------
+
+
+def _halves(block: Tensor, start: int) -> Tensor:
+    """The 16-bit float at a place of each block, as float32, (…, 1)."""
+    return block[..., start : start + 2].contiguous().view(torch.float16).float()
+
+
+def _half_bytes(x: Tensor) -> Tensor:
+    return x.half().view(torch.uint8)
+
+
+def _inverse(scale: Tensor) -> Tensor:
+    return torch.where(scale == 0, 0, 1 / scale)
+
+
+def _nibbles(packed: Tensor) -> Tensor:
+    """The low halves of n bytes, then the high ones: (…, n) to (…, 2n)."""
+    return torch.cat((packed & 15, packed >> 4), dim=-1)
+
+
+def _pack(integers: Tensor) -> Tensor:
+    low, high = integers.chunk(2, dim=-1)
+    return low | high << 4
+
+
+def _shifts(like: Tensor, *shifts: int) -> Tensor:
+    return torch.tensor(shifts, dtype=torch.uint8, device=like.device)[:, None]
+
+
+def _q5_0_integers(block: Tensor) -> Tensor:
+    """-16 … 15, int8; four bits lie as in q4_0, the fifth ones together in four bytes before them."""
+    fifth = (block[..., 2:6, None] >> _shifts(block, *range(8)).T & 1).flatten(-2)
+    return (_nibbles(block[..., 6:]) | fifth << 4).view(torch.int8) - 16
+
+
+def _q4_k_parts(block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Eight scales and minima (rows, 8·blocks, 1), each of 32 integers (rows, 8·blocks, 32).
+
+    Value = scale × integer - minimum. The scales and minima have 6 bits, and a common 16-bit float each. Four of each
+    fill the low bits of a byte; the others lie in a third group of bytes, their two highest bits on top of the first.
+    """
+    first, second, third = block[..., 4:16].unflatten(-1, (3, 4)).unbind(-2)
+    scales = torch.cat((first & 63, third & 15 | first >> 2 & 48), dim=-1) * _halves(block, 0)
+    minima = torch.cat((second & 63, third >> 4 | second >> 2 & 48), dim=-1) * _halves(block, 2)
+    integers = _nibbles(block[..., 16:].unflatten(-1, (4, 32))).unflatten(-1, (2, 32))  # (rows, blocks, 4, 2, 32)
+    return scales.flatten(1)[..., None], minima.flatten(1)[..., None], integers.flatten(1, 3)
+
+
+def _scales_of_q6_k(block: Tensor) -> Tensor:
+    return (block[..., 192:208].view(torch.int8) * _halves(block, 208))[..., None]
