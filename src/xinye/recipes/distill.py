@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from xinye import machine
-from xinye.checkpoints.huggingface import load_model, read_json, write_json
+from xinye.checkpoints.huggingface import read_json, write_json
+from xinye.checkpoints.load import load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.bits_per_byte import evaluate

@@ -3,10 +3,11 @@
 import hashlib
 from dataclasses import dataclass, field
 
-from xinye.checkpoints.huggingface import load_model
+from xinye.checkpoints.load import load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.build import LanguageModel
+from xinye.model.quantization import unpack
 from xinye.recipes.settings import PretrainSettings
 
 
@@ -37,6 +38,8 @@ def load_models(settings: PretrainSettings) -> Models:
         if name is None:
             continue
         loaded[role], its_tokenizer = load_model(name)
+        if role == "from":
+            unpack(loaded[role])  # quantized weights cannot be trained
         told[role] = {"model": name, "fingerprint": fingerprint(loaded[role])}
         if tokenizer and its_tokenizer.fingerprint != tokenizer.fingerprint:
             raise XinyeError(
