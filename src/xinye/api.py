@@ -122,12 +122,13 @@ def pretrain(
     watcher: Watcher | None = None,
     **settings: Any,
 ) -> Run:
-    """Train a GPT from scratch on files, folders or globs of text; returns the run's folder and figures.
+    """Train a GPT on files, folders or globs of text; returns the run's folder and figures.
 
     `settings` are those of `xinye pretrain --help` by the same names: `size="5M"`, one of `time="10min"`,
-    `tokens="20M"`, `epochs=3`, `steps=500`, and all that is otherwise derived. Without `output` the run lies in `runs/`
-    under the first file's name; `resume` goes on with the run that lies there. Raises `XinyeError` for whatever a
-    person can put right.
+    `tokens="20M"`, `epochs=3`, `steps=500`, and all that is otherwise derived; `from_="runs/novel"` goes on training
+    that model, `teacher="runs/large"` learns from that one's predictions, too. Without `output` the run lies in
+    `runs/` under the first file's name; `resume` goes on with the run that lies there. Raises `XinyeError` for whatever
+    a person can put right.
 
     >>> run = xinye.pretrain("novel.txt", size="1M", time="2min")  # doctest: +SKIP
     >>> run.validation["bits_per_byte"]  # doctest: +SKIP

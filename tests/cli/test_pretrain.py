@@ -20,7 +20,7 @@ from xinye.recipes import pretrain as recipe
 DISK = namedtuple("DISK", "total used free")
 RESULT_KEYS = [
     *("run", "parameters", "steps", "tokens", "seconds", "tokens_per_second", "model_flops_utilization", "validation"),
-    *("stopped_early", "model_step"),
+    *("stopped_early", "model_step", "before"),
 ]
 
 

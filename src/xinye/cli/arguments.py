@@ -59,7 +59,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _add(parser: Any, name: str, field: FieldInfo, aliases: dict[str, str]) -> None:
-    flags = [*([aliases[name]] if name in aliases else []), "--" + name.replace("_", "-")]
+    flags = [*([aliases[name]] if name in aliases else []), "--" + name.rstrip("_").replace("_", "-")]
     default = "" if field.default in (None, (), "") else f" ({field.default})"
     text = ((field.description or "") + default).replace("%", "%%")
     if field.annotation is bool:

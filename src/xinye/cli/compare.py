@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--architectures", default="modern,gpt2,lstm", metavar="A,B", help="(modern,gpt2,lstm)")
     parser.add_argument("--overwrite", action="store_true", default=False, help="replace the comparison in -o")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object at the end")
-    parser.add_fields(PretrainSettings, {"output": "-o"}, positional=("files", "architecture"))
+    parser.add_fields(PretrainSettings, {"output": "-o"}, positional=("files", "from_", "architecture"))
     values = parser.values(arguments)
     architectures = values.pop("architectures").split(",")
     overwrite, as_json = values.pop("overwrite"), values.pop("json")

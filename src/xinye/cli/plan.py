@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--size", default="1M,5M,15M", metavar="A,B", help="the sizes to compare (1M,5M,15M)")
     parser.add_argument("--overwrite", action="store_true", default=False, help="replace the plan in -o")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object at the end")
-    without = ("files", "size", "tokens", "epochs", "steps", "layers", "width", "batch_size", "evaluations")
+    without = ("files", "from_", "size", "tokens", "epochs", "steps", "layers", "width", "batch_size", "evaluations")
     parser.add_fields(PretrainSettings, {"output": "-o"}, positional=without)
     values = parser.values(arguments)
     sizes, overwrite, as_json = values.pop("size").split(","), values.pop("overwrite"), values.pop("json")

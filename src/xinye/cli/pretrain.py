@@ -2,11 +2,14 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xinye.cli.arguments import Parser
 from xinye.errors import XinyeError, checked
 from xinye.recipes.settings import PretrainSettings, read_config
+
+if TYPE_CHECKING:  # it brings torch
+    from xinye.recipes.pretrain import Run
 
 BUDGETS = ("time", "tokens", "epochs", "steps")
 
@@ -14,8 +17,10 @@ BUDGETS = ("time", "tokens", "epochs", "steps")
 def main(arguments: list[str]) -> int:
     parser = Parser(
         "pretrain",
-        "Train a GPT from scratch on text. What is not given is derived from the text and this machine.",
-        "xinye pretrain novel.txt --size 5M --time 10min -o runs/novel",
+        "Train a GPT on text, from scratch or going on with a model (--from). What is not given is derived from the\n"
+        "text and this machine.",
+        "xinye pretrain novel.txt --size 5M --time 10min -o runs/novel\n"
+        "  xinye pretrain letters.txt --from runs/novel --time 5min -o runs/letters",
     )
     parser.add_argument("files", nargs="*", metavar="FILES", help="files, folders or globs of text")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings from a YAML file; flags override them")
@@ -74,7 +79,7 @@ def main(arguments: list[str]) -> int:
             )
         console.print(
             f"\n{run.parameters:,} parameters, {run.tokens:,} tokens in {duration(run.seconds)}: "
-            f"{run.validation['bits_per_byte']:.3f} bits per byte\n"
+            f"{run.validation['bits_per_byte']:.3f} bits per byte{_gain(run)}\n"
             f"the run lies in {run.run}, its report in {run.run}/report.html; "
             f'write with it: xinye generate {run.run} "…"',
             soft_wrap=True,
@@ -82,6 +87,15 @@ def main(arguments: list[str]) -> int:
     if options["json"]:
         print_json({name: value for name, value in asdict(run).items() if name != "interrupted"})
     return 128 + run.interrupted if run.interrupted else 0
+
+
+def _gain(run: "Run") -> str:
+    """What going on with a model was worth, in words."""
+    if run.before is None:
+        return ""
+    gain = run.before["bits_per_byte"] - run.validation["bits_per_byte"]
+    better = f"{gain:.3f} better" if gain > 0 else f"{-gain:.3f} worse: try a lower --learning-rate, or fewer steps"
+    return f", {run.before['bits_per_byte']:.3f} before ({better})"
 
 
 def without_flag(arguments: list[str], flag: str) -> list[str]:

@@ -38,7 +38,7 @@ def list_runs(arguments: list[str], verbs: list[str]) -> int:
     rows = [
         (
             str(run.folder),
-            f"pretrain {run.settings.get('architecture', 'modern')}",
+            f"pretrain {run.architecture}",
             _short(run.parameters),
             _files(run.files),
             "" if run.bits_per_byte is None else f"{run.bits_per_byte:.3f}",
@@ -221,7 +221,7 @@ def _about(run: Any) -> list[tuple[str, str]]:
     rows = [
         ("run", str(run.folder)),
         ("state", state),
-        ("what", f"pretrain {run.settings.get('architecture', 'modern')}, {_short(run.parameters)} parameters"),
+        ("what", f"pretrain {run.architecture}, {_short(run.parameters)} parameters"),
         ("text", ", ".join(run.files)),
         ("steps", f"{run.done:,}{planned}, {run.tokens:,} tokens"),
         ("trained", f"{duration(run.seconds)}, begun {run.started:%Y-%m-%d %H:%M}"),

@@ -53,6 +53,11 @@ class SavedRun:
         return _object(self.about.get("settings"))
 
     @property
+    def architecture(self) -> str:
+        """Of a model that was gone on with, the plan tells it."""
+        return self.plan.get("architecture") or self.settings.get("architecture", "modern")
+
+    @property
     def files(self) -> list[str]:
         return [str(name) for name in self.settings.get("files") or ()]
 
@@ -116,7 +121,7 @@ class SavedRun:
         return {
             "run": str(self.folder),
             "recipe": "pretrain",
-            "architecture": self.settings.get("architecture", "modern"),
+            "architecture": self.architecture,
             "parameters": self.parameters,
             "files": self.files,
             "bits_per_byte": self.bits_per_byte,

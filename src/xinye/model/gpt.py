@@ -150,6 +150,11 @@ class GELU(nn.Module):
         return self.down_proj(F.gelu(self.up_proj(x), approximate="tanh"))
 
 
+def document_mask(documents: Tensor | None) -> Tensor | None:
+    """Which token may look at which, (B, 1, T, T), where `documents` (B, T) numbers those of each row."""
+    return None if documents is None else (documents[:, :, None] == documents[:, None, :]).tril()[:, None]
+
+
 class Layer(nn.Module):
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__()
@@ -279,9 +284,6 @@ class GPT(nn.Module):
         `label_smoothing` is the share of each target's probability that is spread over the whole vocabulary (Szegedy
         et al. 2016, arXiv:1512.00567).
         """
-        mask = None
-        if documents is not None:
-            mask = (documents[:, :, None] == documents[:, None, :]).tril()[:, None]  # (B, 1, T, T)
-        logits = self(tokens, positions, mask)
+        logits = self(tokens, positions, document_mask(documents))
         logits, targets = logits.flatten(0, 1).float(), targets.flatten()
         return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)

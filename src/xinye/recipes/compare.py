@@ -17,6 +17,7 @@ from xinye.errors import XinyeError, checked, did_you_mean
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.perplexity import by_position
 from xinye.evaluation.plots import line_chart, save_chart
+from xinye.recipes.models import load_models
 from xinye.recipes.plan import Plan
 from xinye.recipes.pretrain import pretrain
 from xinye.recipes.settings import PretrainSettings
@@ -31,7 +32,7 @@ def compare(
 ) -> dict[str, Any] | None:
     """Train and judge; the runs, `comparison.json` and the charts lie in `settings.output`. None when interrupted."""
     check(architectures)
-    values = {**dict(settings), "vocab_size": None}
+    values = {name: getattr(settings, name) for name in settings.model_fields_set} | {"vocab_size": None}
     for architecture in architectures:  # what is wrong for the last is told before the first is trained
         checked(PretrainSettings, values | {"architecture": architecture}, "compare")
     output = settings.output or Path("runs/compare")
@@ -51,7 +52,8 @@ def compare(
         del trained[-1]["interrupted"]
         tokenizer = run.run  # the first one's, for all
     watcher.stage("judging all on the same text")
-    text = prepare_text(settings.model_copy(update={"tokenizer": tokenizer, "vocab_size": None}), Plan(), Watcher())
+    same = settings.model_copy(update={"tokenizer": tokenizer, "vocab_size": None})
+    text = prepare_text(same, Plan(), Watcher(), load_models(settings))
     for run_ in trained:
         model, its_tokenizer = load_model(run_["run"])
         model, validation = model.to(machine.device()), text.validation

@@ -25,6 +25,7 @@ from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 from xinye.model.lstm import LSTM
 from xinye.model.rope import RopeType
+from xinye.recipes.models import Models
 from xinye.recipes.plan import Plan
 from xinye.recipes.run_folder import saved_settings
 from xinye.recipes.settings import EvaluateSettings, PretrainSettings
@@ -177,7 +178,7 @@ def own_text(
     try:
         run = saved_settings(folder)
         paths = find_files(run.files)
-        text = prepare_text(run, Plan(), watcher)
+        text = prepare_text(run, Plan(), watcher, Models(tokenizer=tokenizer))
         if text.fingerprint != read_json(saved).get("text", text.fingerprint):
             raise XinyeError("it has changed since")
     except XinyeError as error:

@@ -7,15 +7,12 @@ learned once from all of the text, as for any run: what it knows of a held-out p
 import shutil
 import statistics
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from xinye.checkpoints.huggingface import read_json, write_json
-from xinye.checkpoints.store import checkpoints
 from xinye.errors import XinyeError, checked
-from xinye.recipes.pretrain import pretrain
-from xinye.recipes.rehearsal import NO_BUDGET, Passing, is_new, rehearse
+from xinye.recipes.rehearsal import NO_BUDGET, Passing, finished_run, is_new, rehearse
 from xinye.recipes.run_folder import default_output
 from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.watcher import Watcher
@@ -73,19 +70,9 @@ def cross_validate(
 
 
 def train_fold(settings: PretrainSettings, watcher: Watcher) -> dict[str, Any] | None:
-    """The figures of one fold: trained now, gone on with, or finished before. None when interrupted."""
-    assert settings.output is not None
-    path = settings.output / "training" / "result.json"
-    if path.is_file() and not read_json(path)["interrupted"]:
-        figures = read_json(path)
-    else:
-        begun = bool(checkpoints(settings.output))
-        run = pretrain(settings, Passing(watcher), overwrite=not begun, resume=begun)
-        assert run is not None
-        figures = asdict(run)
-    return (
-        None if figures["interrupted"] else {name: figures[name] for name in ("run", "steps", "seconds", "validation")}
-    )
+    """The figures of one fold; None when interrupted."""
+    figures = finished_run(settings, Passing(watcher))
+    return figures and {name: figures[name] for name in ("run", "steps", "seconds", "validation")}
 
 
 def spread(figures: list[dict[str, Any]], name: str) -> dict[str, float]:

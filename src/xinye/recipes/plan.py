@@ -83,6 +83,18 @@ def shape(plan: Plan, settings: PretrainSettings, vocab_size: int, context: int)
     return config
 
 
+def shape_of(plan: Plan, name: str, config: Config) -> None:
+    """Note the shape of a model that is gone on with."""
+    reason = f"of {name}"
+    plan.choose("architecture", None, config.architecture, reason)
+    plan.choose("layers", None, config.num_hidden_layers, reason)
+    plan.choose("width", None, config.hidden_size, reason)
+    if isinstance(config, GPTConfig):
+        plan.choose("heads", None, config.num_attention_heads, reason)
+        plan.choose("key_value_heads", None, config.num_key_value_heads, reason)
+    plan.choose("parameters", None, config.parameters, reason)
+
+
 def network(settings: PretrainSettings, size: int, vocab_size: int, context: int, width: int, layers: int) -> Config:
     """The network of a width and depth; in GPT-2 and below 30 M parameters embedding and head are one matrix."""
     tied = size < 30e6 or settings.architecture == "gpt2"  # SGLang, for one, knows no other GPT-2
@@ -120,6 +132,7 @@ def context_length(size: int, document_lengths: np.ndarray, tokens: int) -> tupl
     return (needed, "99 % of the documents fit") if needed < usual else (usual, f"usual for {size:,} parameters")
 
 
+GOING_ON = 0.1  # of the rates from scratch, docs/log.md
 BLOCK_BYTES = 4 * 256  # scores and probabilities of one token with its window, bf16
 
 
@@ -128,8 +141,8 @@ STATES = {"muon": 4, "adamw": 8, "sgd": 4}  # bytes of optimizer state for each 
 
 def check_size(settings: PretrainSettings, device: torch.device) -> None:
     """Refuse a size whose weights alone do not fit, before any text is read."""
-    if settings.width or settings.layers:
-        return  # the size is only a wish then
+    if settings.width or settings.layers or settings.from_:
+        return  # the size is only a wish then, or not known yet
     size, most, states = parse_count(settings.size, "size"), machine.memory_bytes(device), STATES[settings.optimizer]
     if size * (8 + states) > most:
         raise XinyeError(
@@ -158,13 +171,14 @@ def memory_needed(config: Config, micro_batch_tokens: int, optimizer: str) -> tu
 
 def batches(plan: Plan, settings: PretrainSettings, config: Config, device: torch.device) -> None:
     """How much text one step reads, and how much of it at once."""
-    context, size = config.max_position_embeddings, config.parameters
+    context, size = plan.values["context"], config.parameters
     wanted = 2 ** round(math.log2(min(max(size / 1000, 2048), 262_144)))
+    reason = f"suit {settings.size}"
+    if settings.from_:  # a large model and little text: steps are needed, too
+        wanted = min(wanted, 2 ** int(math.log2(max(2048, plan.values["training_tokens"] / 64))))
+        reason = "suit its size, or are a 64th of the text"
     batch_size = plan.choose(
-        "batch_size",
-        settings.batch_size,
-        max(1, wanted // context),
-        f"{wanted:,} tokens a step suit {settings.size}",
+        "batch_size", settings.batch_size, max(1, wanted // context), f"{wanted:,} tokens a step {reason}"
     )
     at_once = 8192 if device.type == "cpu" else 65_536
     most = machine.memory_bytes(device)
@@ -184,7 +198,7 @@ def batches(plan: Plan, settings: PretrainSettings, config: Config, device: torc
 def rates(plan: Plan, settings: PretrainSettings, config: Config) -> None:
     """Learning rates, decay and dropout."""
     width = config.hidden_size
-    if settings.optimizer == "muon" and settings.architecture == "lstm":  # found by search on the novels, docs/log.md
+    if settings.optimizer == "muon" and isinstance(config, LSTMConfig):  # found by search on the novels, docs/log.md
         plan.choose("matrix_learning_rate", settings.matrix_learning_rate, 0.08, "four gates lie in each matrix")
         plan.choose("learning_rate", settings.learning_rate, 0.1 * (width / 128) ** -0.5, "0.1 · √(128 / width)")
     elif settings.optimizer == "muon":
@@ -193,13 +207,24 @@ def rates(plan: Plan, settings: PretrainSettings, config: Config) -> None:
     else:
         usual = min(3e-3, 0.3 / width) if settings.optimizer == "adamw" else 0.1
         plan.choose("learning_rate", settings.learning_rate, usual, f"usual for {settings.optimizer} at this width")
+    if settings.from_:
+        for name in ("matrix_learning_rate", "learning_rate"):
+            if name in plan.values and getattr(settings, name) is None:
+                plan.values[name] *= GOING_ON
+                plan.reasons[name] += f"; × {GOING_ON:g}, for it has learned already"
     plan.choose("weight_decay", settings.weight_decay, 0.1, "usual")
+    if settings.teacher:
+        plan.choose("temperature", settings.temperature, 2.0, "of the softened predictions")
+        plan.choose("alpha", settings.alpha, 0.5, "share of the teacher in the loss")
 
 
 def schedule(plan: Plan, settings: PretrainSettings, steps: int, reason: str) -> None:
     """The number of steps and how the rate goes."""
     steps = plan.choose("steps", settings.steps, max(1, steps), reason)
-    plan.choose("warmup", settings.warmup, min(100, max(1, steps // 50)), "2 % of the steps")
+    share, usual = (
+        (20, "5 % of the steps, for the optimizers begin anew") if settings.from_ else (50, "2 % of the steps")
+    )
+    plan.choose("warmup", settings.warmup, min(100, max(1, steps // share)), usual)
 
 
 def precision(plan: Plan, settings: PretrainSettings, device: torch.device) -> None:
@@ -238,7 +263,7 @@ def regularisation(plan: Plan, settings: PretrainSettings, windows: int, steps: 
             plan.choose(name, getattr(settings, name), None, "")
     seconds = steps * values["batch_size"] * values["context"] / tokens_per_second
     compiler = values["device"] == "cuda" or machine.cpp_compiler()
-    recurrent = settings.architecture == "lstm"
+    recurrent = values.get("architecture", settings.architecture) == "lstm"
     worth = bool(compiler) and values["device"] != "mps" and seconds > 180 and not recurrent
     reason = "the run is long enough to win back compiling" if worth else "compiling takes longer than it wins here"
     if not compiler or recurrent:

@@ -1,7 +1,7 @@
-"""Pretrain a GPT from scratch on text: from files to a run's folder.
+"""Pretrain a GPT on text, from scratch or going on with a model: from files to a run's folder.
 
-Read the text and learn its tokenizer; tokenize once; derive the plan; train, validating and saving as it goes; save the
-model as every tool of the field loads it.
+Read the text and learn its tokenizer (or take the model's); tokenize once; derive the plan; train, validating and
+saving as it goes; save the model as every tool of the field loads it.
 """
 
 import math
@@ -23,9 +23,11 @@ from xinye.generation.generate import start
 from xinye.model.build import LanguageModel, build
 from xinye.recipes import plan as planning
 from xinye.recipes.calibrate import calibrate, first_speed, largest_micro_batch
+from xinye.recipes.models import Models, load_models
 from xinye.recipes.plan import Plan
 from xinye.recipes.run_folder import (
     check_output,
+    check_teacher,
     check_text,
     default_output,
     forget_metrics,
@@ -37,6 +39,7 @@ from xinye.recipes.settings import PretrainSettings, parse_time
 from xinye.recipes.text import Text, prepare_text, validation_windows
 from xinye.recipes.training_run import Job, Run, memory_told, repeatable, report, run_training
 from xinye.recipes.watcher import Watcher
+from xinye.training.distillation import DistillationLossSum
 from xinye.training.distributed import Processes, processes
 from xinye.training.optimizers import make_optimizers
 from xinye.training.stopwatch import Stopwatch
@@ -75,14 +78,19 @@ def pretrain_together(
         if group.first and not dry_run:
             check_output(output, overwrite)
 
-    plan = Plan()
+    plan, models = Plan(), load_models(settings)
     with group.first_first():  # the others find the prepared text in the cache
-        text = prepare_text(settings, plan, watcher)
+        text = prepare_text(settings, plan, watcher, models)
     if resume:
         check_text(output, text)
+        check_teacher(output, models)
     stopwatch.lap("text")
     start(text.tokenizer, settings.prompt, text.training.context)  # a prompt that is too long is told of now
-    config = planning.shape(plan, settings, text.tokenizer.vocab_size, text.training.context)
+    if models.base:
+        config = models.base.config
+        planning.shape_of(plan, settings.from_ or "", config)
+    else:
+        config = planning.shape(plan, settings, text.tokenizer.vocab_size, text.training.context)
     planning.batches(plan, settings, config, device)
     planning.rates(plan, settings, config)
     planning.precision(plan, settings, device)
@@ -103,7 +111,7 @@ def pretrain_together(
 
     model = build(config).to(device)
     model.compute_dtype = getattr(torch, values["dtype"])
-    loss_sum = group.together(LossSum(model, values["compile"], device, settings.label_smoothing))
+    loss_sum = group.together(make_loss_sum(model, models, settings, values, device))
     optimizers = make_all(model, settings, values)
     if settings.time is not None or not (settings.tokens or settings.epochs or settings.steps):
         seconds = parse_time(settings.time or "10min")
@@ -121,7 +129,10 @@ def pretrain_together(
     if dry_run:
         return None
 
-    model.initialize(settings.seed)
+    if models.base:
+        model.load_state_dict(models.base.state_dict())
+    else:
+        model.initialize(settings.seed)
     progress: dict[str, Any] = {"step": 0, "seconds": 0.0}
     if resume:
         with group.first_first():
@@ -129,7 +140,7 @@ def pretrain_together(
         if group.first:
             forget_metrics(output, progress["step"])
     elif group.first:
-        start_run(output, settings, plan, text, overwrite)
+        start_run(output, settings, plan, text, models, overwrite)
     stopwatch.lap("planning")
     track = settings.track if group.first else ()
     if track:
@@ -165,6 +176,16 @@ class LossSum(nn.Module):
     def forward(self, batch: Batch) -> torch.Tensor:
         batch = batch.to(self.device)
         return self.loss(batch.tokens, batch.targets, batch.positions, batch.documents, self.label_smoothing)
+
+
+def make_loss_sum(
+    model: LanguageModel, models: Models, settings: PretrainSettings, values: dict[str, Any], device: torch.device
+) -> nn.Module:
+    if not models.teacher:
+        return LossSum(model, values["compile"], device, settings.label_smoothing)
+    models.teacher.compute_dtype = model.compute_dtype
+    softened = values["temperature"], values["alpha"]
+    return DistillationLossSum(model, models.teacher, *softened, values["compile"], device, settings.label_smoothing)
 
 
 def batches_of_step(
@@ -208,4 +229,5 @@ def job_of(settings: PretrainSettings, values: dict[str, Any], text: Text, model
         better="bits_per_byte",
         lower_is_better=True,
         tokens_per_step=size * values["context"],
+        judge_first=settings.from_ is not None,
     )

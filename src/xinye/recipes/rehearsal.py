@@ -8,7 +8,10 @@ from typing import Any
 
 import yaml
 
+from xinye.checkpoints.huggingface import read_json
+from xinye.checkpoints.store import checkpoints
 from xinye.errors import XinyeError
+from xinye.recipes.models import load_models
 from xinye.recipes.plan import Plan
 from xinye.recipes.pretrain import pretrain
 from xinye.recipes.settings import PretrainSettings
@@ -47,13 +50,27 @@ class Rehearsal:
 
 def rehearse(settings: PretrainSettings, watcher: Watcher) -> Rehearsal:
     """Plan a run without leaving anything behind, so that whatever is wrong with it is told before anything is made."""
-    text = prepare_text(settings, Plan(), watcher)
+    text = prepare_text(settings, Plan(), watcher, load_models(settings))
     watcher.stage("measuring the speed")
     passing = Passing(watcher)
     with tempfile.TemporaryDirectory() as place:
         text.tokenizer.save(place)
         pretrain(settings.model_copy(update={"tokenizer": place, "vocab_size": None}), passing, dry_run=True)
     return Rehearsal(text, passing.values)
+
+
+def finished_run(settings: PretrainSettings, watcher: Watcher) -> dict[str, Any] | None:
+    """The figures of a run in the folder of the settings: trained now, gone on with, or finished before. None when
+    interrupted."""
+    assert settings.output is not None
+    path = settings.output / "training" / "result.json"
+    if not path.is_file() or read_json(path)["interrupted"]:
+        begun = bool(checkpoints(settings.output))
+        run = pretrain(settings, watcher, overwrite=not begun, resume=begun)
+        assert run is not None
+        if run.interrupted:
+            return None
+    return read_json(path)
 
 
 def folder_for(settings: PretrainSettings, job: str) -> Path:
@@ -74,8 +91,9 @@ def is_new(output: Path, record: str, job: str) -> bool:
 def write_config(path: Path, settings: PretrainSettings, found: dict[str, Any], note: str) -> None:
     """A file for `--config`: the settings given, with what was found above them; its first line is its command."""
     given = settings.model_dump(mode="json", exclude_defaults=True, exclude={"files", "output", *NO_BUDGET})
+    given |= {} if settings.from_ else {"size": settings.size}
     command = shlex.join(["xinye", "pretrain", *settings.files, "--config", str(path)])
-    values = yaml.safe_dump({"size": settings.size, **given, **found}, allow_unicode=True, sort_keys=False)
+    values = yaml.safe_dump({**given, **found}, allow_unicode=True, sort_keys=False)
     beside = path.with_name(f".{path.name}.new")
     beside.write_text(f"# {command}\n# {note}\n\n{values}", "utf-8")
     beside.replace(path)

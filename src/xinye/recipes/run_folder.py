@@ -14,8 +14,9 @@ from xinye.checkpoints.store import checkpoints
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.recipes import plan as planning
+from xinye.recipes.models import Models
 from xinye.recipes.plan import Plan
-from xinye.recipes.settings import PretrainSettings
+from xinye.recipes.settings import PretrainSettings, settled
 from xinye.recipes.text import Text
 
 FORMAT = 1
@@ -56,6 +57,10 @@ def saved_settings(output: Path, asked: PretrainSettings | None = None) -> Pretr
         derived |= {"compile": "yes" if plan["compile"] else "no", "tokenizer": str(tokenizer), "output": output}
         without = dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))  # steps and tokenizer say it
         values = given | derived | without
+        if "from" in given:  # what is saved stands for the model that the run began with
+            values["from"] = str(next(reversed(checkpoints(output)), output))
+        for name in settled(given.get("from"), given.get("teacher")):
+            values.pop(name, None)
     except (KeyError, TypeError, AttributeError, XinyeError) as error:
         raise XinyeError(f"{path.parent}: settings.json or plan.json is damaged ({error})", exit_code=1) from None
     if asked is not None:
@@ -106,7 +111,21 @@ def check_text(output: Path, text: Text) -> None:
     )
 
 
-def start_run(output: Path, settings: PretrainSettings, plan: Plan, text: Text, overwrite: bool) -> None:
+def check_teacher(output: Path, models: Models) -> None:
+    """Raises `XinyeError` where the teacher is not the one that a run was started with."""
+    if not models.teacher:
+        return
+    saved = read_json(output / "training" / "settings.json").get("models", {})
+    if saved.get("teacher", {}).get("fingerprint") != models.told["teacher"]["fingerprint"]:
+        raise XinyeError(
+            f"{output}: its teacher has changed since the run began; put the old one back, or start anew in another "
+            "folder"
+        )
+
+
+def start_run(
+    output: Path, settings: PretrainSettings, plan: Plan, text: Text, models: Models, overwrite: bool
+) -> None:
     states = planning.STATES[settings.optimizer]  # two checkpoints, the best one, and a new one beside them
     needed = plan.values["parameters"] * (4 * (4 + states) + 2 * 4)
     try:
@@ -121,10 +140,12 @@ def start_run(output: Path, settings: PretrainSettings, plan: Plan, text: Text, 
         if overwrite and output.exists():
             shutil.rmtree(output)
         (output / "training").mkdir(parents=True, exist_ok=True)
+        theirs = settled(settings.from_, settings.teacher)
         data = {
             "format": FORMAT,
             "text": text.fingerprint,
-            "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"output"}),
+            "models": models.told,
+            "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"output", *theirs}),
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             "data": text.facts,
             "machine": machine.description(machine.device()),

@@ -56,13 +56,26 @@ def parse_fold(text: str) -> tuple[int, int]:
     return part, parts
 
 
-class PretrainSettings(BaseModel):
-    """Train a GPT from scratch on text."""
+def settled(base: str | None, teacher: str | None) -> tuple[str, ...]:
+    """The settings that a run takes from the model it goes on with, or from its teacher."""
+    vocabulary = ("tokenizer", "vocab_size") if base or teacher else ()
+    shape = ("size", "architecture", "layers", "width", "heads", "key_value_heads") if base else ()
+    return vocabulary + shape
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+class PretrainSettings(BaseModel):
+    """Train a GPT on text, from scratch or going on with a model. Python reserves the word `from`: `from_` there."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), validate_by_name=True, serialize_by_alias=True
+    )
 
     files: tuple[str, ...] = Field((), description="files, folders or globs of text")
     output: Path | None = Field(None, description="the run's folder")
+    from_: str | None = Field(None, alias="from", description="go on training this model: a run, or any model's folder")
+    teacher: str | None = Field(None, description="learn from this model's predictions, too (distillation)")
+    temperature: float | None = Field(None, gt=0, le=100, description="that softens the teacher's predictions")
+    alpha: float | None = Field(None, ge=0, le=1, description="share of the teacher in the loss, from 0 to 1")
 
     size: str = Field("5M", description="parameters of the model, such as 1M, 5M, 15M, 50M, 125M, 350M")
     time: str | None = Field(None, description="train for about this long, such as 10min or 1h30min")
@@ -129,12 +142,22 @@ class PretrainSettings(BaseModel):
             raise ValueError(f"give one of --time, --tokens, --epochs and --steps, not {' and '.join(given)}")
         if self.vocab_size is not None and self.tokenizer not in ("bpe", "char"):
             raise ValueError("vocab_size has no effect on a tokenizer that is not learned; leave it out")
+        if odd := self._given(*settled(self.from_, None)):
+            raise ValueError(f"{odd} is that of {self.from_}, which is gone on with; leave it out")
+        if odd := self._given(*settled(None, self.teacher)):
+            raise ValueError(f"{odd} is that of the teacher {self.teacher}, followed token by token; leave it out")
+        if self.teacher is None and (odd := self._given("temperature", "alpha")):
+            raise ValueError(f"{odd} has no effect without a teacher; leave it out")
         heads = next((name for name in ("heads", "key_value_heads") if getattr(self, name) is not None), None)
         if heads and self.architecture == "lstm":
             raise ValueError(f"{heads} has no effect on an lstm, which has no attention; leave it out")
         if self.matrix_learning_rate is not None and self.optimizer != "muon":
             raise ValueError("matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon")
         return self
+
+    def _given(self, *names: str) -> str | None:
+        """The first of the settings that was given."""
+        return next((name for name in names if name in self.model_fields_set and getattr(self, name) is not None), None)
 
     @field_validator("track", mode="before")
     @classmethod

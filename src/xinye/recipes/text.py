@@ -14,6 +14,7 @@ from xinye.data.corpus import Corpus, prepare, split
 from xinye.data.sources import Piece, find_files, fingerprint, read_pieces
 from xinye.data.tokenizer import Kind, Tokenizer
 from xinye.errors import XinyeError
+from xinye.recipes.models import FROM_SCRATCH, Models
 from xinye.recipes.plan import Plan, context_length
 from xinye.recipes.settings import PretrainSettings, parse_count, parse_fold
 from xinye.recipes.tokenizer import learn_tokenizer
@@ -33,14 +34,18 @@ class Text:
     facts: dict[str, Any]  # what the report tells of them
 
 
-def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Text:
-    """Read, clean, learn the tokenizer, tokenize, split and cut into windows."""
+def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher, models: Models = FROM_SCRATCH) -> Text:
+    """Read, clean, learn the tokenizer (or take that of the models), tokenize, split and cut into windows."""
     files = find_files(settings.files)
     total = sum(path.stat().st_size for path in files)
     watcher.stage(f"reading {len(files)} file{'s' * (len(files) != 1)}, {total / 1e6:,.1f} MB")
 
-    size = parse_count(settings.size, "size")
-    tokenizer = get_tokenizer(settings, plan, partial(pieces, files, settings), size, watcher)
+    size = models.base.config.parameters if models.base else parse_count(settings.size, "size")
+    tokenizer = models.tokenizer
+    if tokenizer is None:
+        tokenizer = get_tokenizer(settings, plan, partial(pieces, files, settings), size, watcher)
+    else:
+        plan.choose("vocabulary", None, tokenizer.vocab_size, f"of {settings.from_ or settings.teacher}")
     corpus, content = tokenize(files, settings, tokenizer, watcher)
     fold = parse_fold(settings.fold) if settings.fold else None
     spans, held_out = split(corpus, settings.validation, VALIDATION_TOKENS, fold=fold)
@@ -58,7 +63,13 @@ def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher) -> Te
     kept = "whole documents" if by_document else "a block of each document" if fold else "the end of each document"
     plan.choose("validation_tokens", None, validation_tokens, kept + (f", part {settings.fold}" if fold else ""))
     derived, reason = context_length(size, lengths, training_tokens)
+    most = models.most_context or derived
+    if most < derived:
+        derived, reason = most, f"all that {settings.from_ or settings.teacher} can see"
     context: int = plan.choose("context", settings.context, derived, reason)
+    if models.most_context and context > most:
+        name = settings.from_ or settings.teacher
+        raise XinyeError(f"context {context:,} is longer than the {most:,} tokens that {name} can see; give less")
     if context > training_tokens:
         raise XinyeError(f"context {context:,} is longer than the text to train on, {training_tokens:,} tokens")
     training = Windows(corpus.tokens, spans, context, tokenizer.bos_id, settings.seed)

@@ -52,6 +52,7 @@ class Run:
     interrupted: int = 0  # the signal's number
     stopped_early: bool = False
     model_step: int = 0
+    before: dict[str, float] | None = None  # the validation of the model that the run began with
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Job:
     lower_is_better: bool
     tokens_per_step: float
     tokens_per_target: float = 1.0  # tokens read for each target that the loss counts
+    judge_first: bool = False  # the figures of the end also before the first step
 
 
 def run_training(
@@ -93,6 +95,7 @@ def run_training(
     steps, config = values["steps"], model.config
     every = max(1, math.ceil(steps / settings.evaluations))
     rate = partial(rate_factor, steps=steps, warmup=values["warmup"], shape=settings.schedule, decay=settings.decay)
+    before: dict[str, float] | None = progress.get("before")
     figures: dict[str, float] = {}
     results: dict[str, Any] = {}
     speed = machine.matrix_flops_per_second(machine.device(), getattr(torch, values["dtype"])) * group.count
@@ -113,10 +116,16 @@ def run_training(
             return settings.patience is not None and best.get("worse_since", 0) >= settings.patience
 
         def save() -> None:
-            progress = {"step": done, "seconds": seconds, "best": best}
+            progress = {"step": done, "seconds": seconds, "best": best, "before": before}
             save_checkpoint(output, model, tokenizer, optimizers, progress, keep=[best["step"]] if best else [])
             stopwatch.lap("saving")
 
+        if job.judge_first and group.first and not first_step:
+            watcher.stage("judging the model as it is")
+            before, sample = job.validate(True), job.sample(0)
+            note(kind="before", step=0, seconds=0.0, sample=sample, **before)
+            watcher.validated(0, {name: before[name] for name in job.figures}, sample)
+            stopwatch.lap("validation")
         records = train(
             loss_sum, list(model.parameters()), optimizers, micro_batches, rate, first_step,
             first_step if exhausted() else steps, settings.clip, settings.seed, group,
@@ -170,10 +179,11 @@ def run_training(
         seconds=round(seconds, 2),
         tokens_per_second=round(per_second, 1),
         model_flops_utilization=round(per_second * config.flops_per_token(values["context"]) / speed, 4),
-        validation={name: round(figures[name], 5) for name in job.figures if name in figures},
+        validation=rounded(figures, job.figures),
         interrupted=interrupted(),
         stopped_early=exhausted(),
         model_step=best["step"] if exhausted() else done,
+        before=rounded(before, job.figures) if before else None,
     )
     trackers.result(asdict(run))
     more = {
@@ -186,6 +196,10 @@ def run_training(
     if group.first:
         write_json(output / "training" / "result.json", {**asdict(run), **more})
     return run
+
+
+def rounded(figures: dict[str, float], names: Sequence[str]) -> dict[str, float]:
+    return {name: round(figures[name], 5) for name in names if name in figures}
 
 
 def report(output: Path, watcher: Watcher) -> None:

@@ -48,7 +48,7 @@ def search_space(settings: PretrainSettings, plan: dict[str, Any]) -> dict[str, 
         "weight_decay": FloatDistribution(0.01, 1.0, log=True),
         "dropout": FloatDistribution(0.0, 0.3, step=0.05),
     }
-    without = {"layers"} if settings.width else set()
+    without = {"layers"} if settings.width or settings.from_ else set()
     without |= set() if settings.optimizer == "muon" else {"matrix_learning_rate"}
     return {name: choices for name, choices in space.items() if name not in without and getattr(settings, name) is None}
 

@@ -1,0 +1,59 @@
+"""Learning from a teacher: a small model follows the predictions of a larger one, not only the next token of the text.
+
+A prediction says more than the token that came: what else could have come, and how likely (Hinton, Vinyals & Dean 2015,
+"Distilling the knowledge in a neural network", arXiv:1503.02531).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xinye.data.batches import IGNORED, Batch
+from xinye.model.build import LanguageModel
+from xinye.model.gpt import document_mask
+
+
+class DistillationLossSum(nn.Module):
+    """What a student makes smaller: alpha · T² · KL(teacher ‖ student) + (1 − alpha) · cross-entropy.
+
+    It is summed over a batch's counted targets, in nats. Both distributions of the first term are softened by the
+    temperature T; T² keeps its gradient as large as that of the second, whatever T is. The teacher stays as it is.
+    """
+
+    def __init__(
+        self,
+        student: LanguageModel,
+        teacher: LanguageModel,
+        temperature: float,
+        alpha: float,
+        compiled: bool,
+        device: torch.device,
+        label_smoothing: float,
+    ) -> None:
+        super().__init__()
+        self.student, self.teacher = student, teacher.to(device).eval().requires_grad_(False)
+        self.temperature, self.alpha, self.device = temperature, alpha, device
+        self.label_smoothing = label_smoothing
+        self.loss = torch.compile(self.both) if compiled else self.both
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.loss(batch.to(self.device))
+
+    def both(self, batch: Batch) -> Tensor:
+        inputs = batch.tokens, batch.positions, document_mask(batch.documents)
+        with torch.no_grad():
+            taught = self.teacher(*inputs).flatten(0, 1).float()  # (B · T, V)
+        logits, targets = self.student(*inputs).flatten(0, 1).float(), batch.targets.flatten()
+        hard = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.label_smoothing)
+        soft = divergence(logits, taught, self.temperature) * (targets != IGNORED)
+        return self.alpha * soft.sum() + (1 - self.alpha) * hard
+
+
+def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T² · KL(teacher ‖ student) in nats of each row of logits, (N, V) to (N,).
+
+    Columns that one of the two lacks stand for no token and are left out.
+    """
+    tokens = min(student.shape[-1], teacher.shape[-1])
+    ours, theirs = (F.log_softmax(logits[:, :tokens] / temperature, dim=-1) for logits in (student, teacher))
+    return temperature**2 * F.kl_div(ours, theirs, reduction="none", log_target=True).sum(-1)
