@@ -99,6 +99,7 @@ class Attention(nn.Module):
         self.k_proj = Linear(config.hidden_size, keys, bias=config.attention_bias)
         self.v_proj = Linear(config.hidden_size, keys, bias=config.attention_bias)
         self.o_proj = Linear(queries, config.hidden_size, bias=config.attention_bias)
+        self.prefix: nn.Module | None = None  # learned keys and values before all others (adapters.py)
         if config.architecture == "modern":  # keeps the logits of attention bounded (arXiv:2302.05442)
             self.q_norm = RMSNorm(config.head_dim, config.norm_eps)
             self.k_norm = RMSNorm(config.head_dim, config.norm_eps)
@@ -117,6 +118,8 @@ class Attention(nn.Module):
         queries, keys, values = (tensor.transpose(1, 2) for tensor in (queries, keys, values))  # (B, H or K, T, D)
         if cache is not None:
             keys, values = cache.append(self.layer, keys, values)
+        if self.prefix is not None:
+            keys, values = self.prefix(keys, values)
         if config.num_key_value_heads < config.num_attention_heads:  # each key-value head serves a group of heads
             group = config.num_attention_heads // config.num_key_value_heads
             keys, values = keys.repeat_interleave(group, dim=1), values.repeat_interleave(group, dim=1)
@@ -190,6 +193,7 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.compute_dtype = torch.float32
+        self.prefix_length = 0
         self.model = Backbone(config)
         self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
         self.tie()
@@ -246,6 +250,12 @@ class GPT(nn.Module):
         config, start = self.config, 0 if cache is None else cache.length
         if positions is None:
             positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)[None]  # (1, T)
+        if self.prefix_length:  # all tokens come after it, and see it
+            positions = positions + self.prefix_length
+            if mask is None and tokens.shape[1] > 1:
+                shape = tokens.shape[1], start + tokens.shape[1]
+                mask = torch.ones(shape, dtype=torch.bool, device=tokens.device).tril(start)
+            mask = None if mask is None else F.pad(mask, (self.prefix_length, 0), value=True)
         x = self.model.embed_tokens(tokens)  # (B, T, C)
         rotary = None
         if config.rotary:
