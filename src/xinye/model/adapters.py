@@ -13,7 +13,7 @@ values share one A, for other tools have one matrix there, `c_attn`: so its adap
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from xinye.errors import XinyeError, did_you_mean
-from xinye.model.gpt import GPT, Layer, Linear
+from xinye.model.gpt import GPT, KeyValueCache, Layer, Linear
 
 Method = Literal["lora", "adalora", "prefix", "adapter"]
 HEADS = ("score", "classifier")  # what new heads are called; they are trained beside any adapter
@@ -44,7 +44,7 @@ class AdapterSettings(BaseModel):
 
     method: Method = Field("lora", description="how to fine-tune")
     r: int = Field(8, ge=1, description="lora: rank")
-    lora_alpha: float = Field(16, gt=0, description="lora, adalora: the change is scaled by this / rank")
+    lora_alpha: int | float = Field(16, gt=0, description="lora, adalora: the change is scaled by this / rank")
     lora_dropout: float = Field(0.0, ge=0, lt=1, description="lora, adalora: dropout before the change")
     use_rslora: bool = Field(False, description="lora: scale by lora_alpha / √rank (arXiv:2312.03732)")
     target_modules: tuple[str, ...] = Field((), description="lora, adalora: only these matrices, such as q_proj")
@@ -167,15 +167,18 @@ class Bottleneck(nn.Module):
 
 
 class Prefix(nn.Module):
-    """Learned keys and values of one layer, (2, K, P, D). Its keys stand at no position: they are not rotated."""
+    """Learned keys and values, (P, layers · 2 · K · D). Its keys stand at no position: they are not rotated."""
 
-    def __init__(self, settings: AdapterSettings, embeddings: Tensor) -> None:
+    def __init__(self, settings: AdapterSettings, learned: Tensor) -> None:
         super().__init__()
         self.settings = settings
-        self.embeddings = nn.Parameter(embeddings)
+        length, *self.shape = learned.shape  # (P, layers, 2, K, D)
+        self.prompt_embeddings = nn.Parameter(learned.reshape(length, -1))
 
-    def forward(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        before = self.embeddings.to(keys.dtype)[:, None].expand(-1, keys.shape[0], -1, -1, -1)  # (2, B, K, P, D)
+    def forward(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Put those of a layer before its own keys and values, (B, K, S, D)."""
+        before = self.prompt_embeddings.unflatten(1, self.shape)[:, layer].to(keys.dtype)  # (P, 2, K, D)
+        before = before.permute(1, 2, 0, 3)[:, None].expand(-1, len(keys), -1, -1, -1)  # (2, B, K, P, D)
         return torch.cat((before[0], keys), dim=2), torch.cat((before[1], values), dim=2)
 
 
@@ -204,21 +207,23 @@ def attach(model: nn.Module, settings: AdapterSettings, seed: int = 0, ranks: Ma
     if settings.method == "prefix":
         _attach_prefix(gpt, settings, generator)
         return
-    for site, (part, names) in _sites(gpt, settings, ranks).items():
-        layers = [getattr(part, name) for name in names]
+    places = sites(model)
+    for site in _chosen(model, settings) if ranks is None else ranks:
+        holder, names = places[site]
+        layers = [getattr(holder, name) for name in names]
         inputs, outputs = layers[0].in_features, [layer.out_features for layer in layers]
         if settings.method == "adapter":
             adapter: LoRA | Bottleneck = Bottleneck(site, settings, sum(outputs))
         else:
-            rank = ranks[site] if ranks else settings.r if settings.method == "lora" else settings.init_r
+            rank = ranks[site] if ranks is not None else settings.r if settings.method == "lora" else settings.init_r
             kind = LoRA if settings.method == "lora" else AdaLoRA
             adapter = kind(site, settings, inputs, sum(outputs), rank)
-        with torch.no_grad():
+        if ranks is None:
             adapter.initialize(generator)
-        adapter.to(gpt.model.embed_tokens.weight.device).train(model.training)
+        adapter.to(next(gpt.model.norm.parameters()).device).train(model.training)
         end = 0
         for name, layer, width in zip(names, layers, outputs, strict=True):
-            setattr(part, name, Adapted(layer, adapter, slice(end, end + width)))
+            setattr(holder, name, Adapted(layer, adapter, slice(end, end + width)))
             end += width
 
 
@@ -229,30 +234,32 @@ def _gpt(model: nn.Module) -> GPT:
     raise XinyeError("adapters are for a GPT; this model has none (an LSTM is small enough to train whole)")
 
 
-def _sites(
-    gpt: GPT, settings: AdapterSettings, ranks: Mapping[str, int] | None
-) -> dict[str, tuple[nn.Module, list[str]]]:
-    """Where adapters go: name of the site, the module that holds its layers, and their names there."""
-    sites: dict[str, tuple[nn.Module, list[str]]] = {}
+def sites(model: nn.Module) -> dict[str, tuple[nn.Module, list[str]]]:
+    """Where adapters can go: a name, the module that holds the layers there, and their names in it."""
+    found: dict[str, tuple[nn.Module, list[str]]] = {}
+    gpt = _gpt(model)
     for number, layer in enumerate(gpt.model.layers):
-        assert isinstance(layer, Layer)
         for part in ("self_attn", "mlp"):
             holder = getattr(layer, part)
             for name, child in holder.named_children():
-                if hasattr(child, "in_features"):
+                if isinstance(child, Adapted) or hasattr(child, "in_features"):
                     fused = gpt.config.architecture == "gpt2" and name in ("q_proj", "k_proj", "v_proj")
                     site = f"model.layers.{number}.{part}.{'c_attn' if fused else name}"
-                    sites.setdefault(site, (holder, []))[1].append(name)
-    if ranks is not None:
-        return {site: sites[site] for site in ranks}
-    known = list(dict.fromkeys(site.rsplit(".", 1)[1] for site in sites))
-    chosen = ("o_proj", "down_proj") if settings.method == "adapter" else settings.target_modules or known
-    for name in chosen:
+                    found.setdefault(site, (holder, []))[1].append(name)
+    return found
+
+
+def _chosen(model: nn.Module, settings: AdapterSettings) -> list[str]:
+    """The sites that the settings mean."""
+    found = sites(model)
+    known = list(dict.fromkeys(site.rsplit(".", 1)[1] for site in found))
+    wanted = ("o_proj", "down_proj") if settings.method == "adapter" else settings.target_modules or known
+    for name in wanted:
         if name not in known:
-            fused_too = name in ("q_proj", "k_proj", "v_proj") and "c_attn" in known
-            hint = "; GPT-2's are one matrix: c_attn" if fused_too else did_you_mean(name, known)
+            fused = name in ("q_proj", "k_proj", "v_proj") and "c_attn" in known
+            hint = "; GPT-2's are one matrix: c_attn" if fused else did_you_mean(name, known)
             raise XinyeError(f"target_modules: this model has no {name!r}{hint} (there are {', '.join(known)})")
-    return {site: place for site, place in sites.items() if site.rsplit(".", 1)[1] in chosen}
+    return [site for site in found if site.rsplit(".", 1)[1] in wanted]
 
 
 @torch.no_grad()
@@ -265,13 +272,16 @@ def _attach_prefix(gpt: GPT, settings: AdapterSettings, generator: torch.Generat
         raise XinyeError(
             f"prefix: num_virtual_tokens is {length}; this model reads {config.max_position_embeddings} tokens in all"
         )
-    training, cache = gpt.training, gpt.new_cache(1)
+    training, device = gpt.training, next(gpt.model.norm.parameters()).device
+    cache = KeyValueCache(config, 1, length, gpt.compute_dtype, device)
     tokens = torch.randint(config.vocab_size, (1, length), generator=generator)
     gpt.eval()
-    gpt.hidden(tokens.to(cache.tensors.device), cache=cache)
+    gpt.hidden(tokens.to(device), cache=cache)
     gpt.train(training)
-    for number, layer in enumerate(gpt.model.layers):
-        layer.self_attn.prefix = Prefix(settings, cache.tensors[number, :, 0, :, :length].float().clone())
+    prefix = Prefix(settings, cache.tensors[:, :, 0].float().permute(3, 0, 1, 2, 4))  # (P, layers, 2, K, D)
+    for layer in gpt.model.layers:
+        assert isinstance(layer, Layer)
+        layer.self_attn.prefix = prefix
     gpt.prefix_length = length
     gpt.config = replace(config, max_position_embeddings=config.max_position_embeddings - length)
 
@@ -297,9 +307,7 @@ def merge(model: nn.Module) -> None:
     if settings is None:
         raise XinyeError("merge: this model has no adapter")
     if settings.method == "prefix":
-        raise XinyeError(
-            "merge: a prefix is keys and values before all others, which no weight can hold; keep it apart"
-        )
+        raise XinyeError("merge: a prefix is keys and values before all others, which no weight can hold")
     if settings.method == "adapter":
         raise XinyeError("merge: a bottleneck is a layer of its own with a bend in it, not a change of weights")
     for parent in list(model.modules()):

@@ -119,7 +119,7 @@ class Attention(nn.Module):
         if cache is not None:
             keys, values = cache.append(self.layer, keys, values)
         if self.prefix is not None:
-            keys, values = self.prefix(keys, values)
+            keys, values = self.prefix(self.layer, keys, values)
         if config.num_key_value_heads < config.num_attention_heads:  # each key-value head serves a group of heads
             group = config.num_attention_heads // config.num_key_value_heads
             keys, values = keys.repeat_interleave(group, dim=1), values.repeat_interleave(group, dim=1)
