@@ -204,8 +204,8 @@ def _to_config(model: nn.Module, settings: AdapterSettings) -> dict[str, Any]:
     if {name for name in every if _ending(name) in endings} != set(names):  # not in every layer
         endings = sorted(names)
     if settings.method == "adalora":
-        pattern: dict[str, Any] = {
-            f"{name}.lora_E": module.kept().tolist()
+        pattern: dict[str, Any] = {  # for peft, which begins with init_r and keeps those that are true
+            f"{name}.lora_E": [i < int(module.kept().sum()) for i in range(settings.init_r)]
             for name, module in zip(names, changes, strict=True)
             if isinstance(module, AdaLoRA)
         }

@@ -16,6 +16,7 @@ VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "tokenizer": ("xinye.cli.tokenizer", "train a tokenizer alone; compare tokenizers"),
     "evaluate": ("xinye.cli.evaluate", "how well a model predicts a text, beside simpler means"),
     "compare": ("xinye.cli.compare", "architectures side by side on the same text in the same time"),
+    "merge": ("xinye.cli.merge", "put an adapter into its base's weights: a plain model"),
     "tune": ("xinye.cli.tune", "search for better settings than the plan's"),
     "plan": ("xinye.cli.plan", "which size is best for a text in a given time"),
     "runs": ("xinye.cli.runs", "list, show, compare and clean runs"),
