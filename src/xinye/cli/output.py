@@ -109,8 +109,9 @@ class Display(Watcher):
         )
         self.live.update(line)
 
-    def validated(self, step: int, loss: float, bits_per_byte: float, sample: str) -> None:
-        head = f"step {step:,}, validation loss {loss:.3f}, {bits_per_byte:.3f} bits per byte"
+    def validated(self, step: int, figures: dict[str, float], sample: str) -> None:
+        told = ", ".join(f"{value:.3f} {name.replace('_', ' ')}" for name, value in figures.items() if name != "loss")
+        head = f"step {step:,}, validation loss {figures['loss']:.3f}, {told}"
         console.print(Text(f"{duration(time.monotonic() - self.begin):>10}  {head}", style="cyan"))
         console.print(Text(" ".join(sample.split()), style="default"), soft_wrap=not console.is_terminal)
 
@@ -125,4 +126,4 @@ class Brief(Display):
         if console.is_terminal:
             super().stage(text)
 
-    def validated(self, step: int, loss: float, bits_per_byte: float, sample: str) -> None: ...
+    def validated(self, step: int, figures: dict[str, float], sample: str) -> None: ...

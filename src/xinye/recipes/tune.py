@@ -194,11 +194,11 @@ class Judge(Passing):
             raise TrialPruned("diverged")
         super().step(step, steps)
 
-    def validated(self, step: int, loss: float, bits_per_byte: float, sample: str) -> None:
+    def validated(self, step: int, figures: dict[str, float], sample: str) -> None:
         from optuna import TrialPruned
 
         self.validations += 1
-        self.trial.report(bits_per_byte, self.validations)
+        self.trial.report(figures["bits_per_byte"], self.validations)
         if step < self.values["steps"] and self.trial.should_prune():
             raise TrialPruned("ended early")
 
