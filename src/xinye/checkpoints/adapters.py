@@ -55,10 +55,13 @@ _IMPLIED = {  # fields that the tensors' names and shapes, or the base, say alre
 _COMPUTED = {"bias": ("none",), "init_lora_weights": (True, False, "gaussian")}  # others change the base, or more
 
 
-def save_adapter(folder: Path, model: nn.Module, base: str | Path, tokenizer: Tokenizer | None = None) -> None:
+def save_adapter(
+    folder: Path, model: nn.Module, base: str | Path, tokenizer: Tokenizer | None = None, seen_from: Path | None = None
+) -> None:
     """Write the adapter of a model, and its new head, if any. Each file is written beside and renamed.
 
-    `base` is the folder (or file, or hub name) of the model it was attached to.
+    `base` is the folder (or file, or hub name) of the model it was attached to; its path is told as it is seen from
+    this folder, or from `seen_from`, if the files are to be copied there.
     """
     settings = attached(model)
     if settings is None:
@@ -66,7 +69,7 @@ def save_adapter(folder: Path, model: nn.Module, base: str | Path, tokenizer: To
     folder.mkdir(parents=True, exist_ok=True)
     if tokenizer is not None:
         tokenizer.save(folder)
-    place = os.path.relpath(base, folder) if Path(base).exists() else str(base)
+    place = os.path.relpath(base, seen_from or folder) if Path(base).exists() else str(base)
     write_json(folder / CONFIG, _to_config(model, settings) | {"base_model_name_or_path": place})
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(model).items()}
     metadata = {"format": "pt"}
@@ -91,7 +94,7 @@ def load_adapter(folder: Path, model: nn.Module, base: str | Path | None = None)
     except (SafetensorError, OSError) as error:
         hint = "; pickled weights are not read" if (folder / "adapter_model.bin").is_file() else ""
         raise XinyeError(f"{path}: missing, damaged or cut short ({error}){hint}") from None
-    if base is not None and made_for is not None and fingerprint(base) != made_for:
+    if base is not None and made_for is not None and Path(base).exists() and fingerprint(base) != made_for:
         raise XinyeError(
             f"{folder}: this adapter was made for {read_json(folder / CONFIG).get('base_model_name_or_path')} with "
             f"weights {made_for[:12]}…, not for {base} with {fingerprint(base)[:12]}…"
@@ -144,10 +147,7 @@ def base_of(folder: Path) -> str:
     name = read_json(folder / CONFIG).get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
         raise XinyeError(f"{folder / CONFIG}: base_model_name_or_path is missing; it says where the base lies")
-    beside = folder / name
-    if beside.exists():
-        return os.path.relpath(beside.resolve()) if not os.path.isabs(name) else name
-    return name
+    return os.path.relpath(folder / name) if not os.path.isabs(name) and (folder / name).exists() else name
 
 
 def fingerprint(base: str | Path) -> str:
@@ -155,7 +155,7 @@ def fingerprint(base: str | Path) -> str:
     base = Path(base)
     files = sorted(base.glob("model*.safetensors")) if base.is_dir() else [base]
     if not files or not all(file.is_file() for file in files):
-        raise XinyeError(f"{base}: there are no weights that an adapter could be for")
+        raise XinyeError(f"{base}: no weights of its own lie there; an adapter is for a whole model (xinye merge makes one)")
     hashes = [_sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
