@@ -250,13 +250,13 @@ class GPT(nn.Module):
         config, start = self.config, 0 if cache is None else cache.length
         if positions is None:
             positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)[None]  # (1, T)
+        x = self.model.embed_tokens(tokens)  # (B, T, C)
         if self.prefix_length:  # all tokens come after it, and see it
             positions = positions + self.prefix_length
             if mask is None and tokens.shape[1] > 1:
                 shape = tokens.shape[1], start + tokens.shape[1]
                 mask = torch.ones(shape, dtype=torch.bool, device=tokens.device).tril(start)
             mask = None if mask is None else F.pad(mask, (self.prefix_length, 0), value=True)
-        x = self.model.embed_tokens(tokens)  # (B, T, C)
         rotary = None
         if config.rotary:
             cosines, sines = rotary_tables(config, positions, self.compute_dtype)
