@@ -273,7 +273,9 @@ def _heads(model: nn.Module) -> dict[str, nn.Parameter]:
 
 def _parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """What was learned, by its name in the file."""
-    found = {_PREFIX + name: parameter for name, parameter in _heads(model).items()}
+    settings = attached(model)
+    base = "base_model." if settings is not None and settings.method == "prefix" else _PREFIX  # peft wraps these once
+    found = {base + name: parameter for name, parameter in _heads(model).items()}
     for module in adapters(model):
         if isinstance(module, Prefix):
             found["prompt_embeddings"] = module.prompt_embeddings
