@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from xinye import machine
-from xinye.checkpoints.huggingface import load_model
+from xinye.checkpoints.load import load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.generation.generate import Continuation, generate, start
@@ -79,7 +79,8 @@ class Model:
 
 
 def load(model: str | Path) -> Model:
-    """The model of a folder: a run's, or any that Hugging Face tools wrote for GPT-2, Llama or Qwen3.
+    """The model of a run's folder, of any that Hugging Face tools wrote for GPT-2, Llama, Mistral, Qwen2 or Qwen3, of a
+    GGUF file, or of a hub name that `xinye download` has fetched.
 
     Raises `XinyeError` where there is none, or it is damaged or of another kind.
     """

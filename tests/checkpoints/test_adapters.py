@@ -12,8 +12,9 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from xinye.checkpoints.adapters import CONFIG, WEIGHTS, load_adapted, load_adapter, save_adapter
-from xinye.checkpoints.huggingface import load_model, load_weights, save_model
+from xinye.checkpoints.adapters import CONFIG, WEIGHTS, load_adapter, save_adapter
+from xinye.checkpoints.huggingface import load_weights, save_model
+from xinye.checkpoints.load import load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.adapters import AdapterSettings, adapters, after_step, attach, extra_loss, ranks_of
@@ -220,7 +221,7 @@ def test_a_folder_knows_its_base_also_when_both_are_moved(method: str, base: Any
     (tmp_path / "moved").mkdir()
     for name in ("llama", "adapter"):
         shutil.move(tmp_path / name, tmp_path / "moved" / name)
-    again, tokenizer = load_adapted(tmp_path / "moved" / "adapter", load_model)
+    again, tokenizer = load_model(tmp_path / "moved" / "adapter")
     assert close(again(TOKENS), model(TOKENS))
     assert tokenizer.encode("新叶") == TOKENIZER.encode("新叶")
     assert bool(adapters(again)) == (method in ("prefix", "adapter"))  # the others are in the weights

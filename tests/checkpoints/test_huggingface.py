@@ -148,7 +148,7 @@ def damage(folder, what):
         ("header", "damaged or cut short"),
         ("missing weights", "no such file"),
         ("json", "damaged"),
-        ({"model_type": "mamba"}, "'mamba' is not known here; known are qwen3, llama, gpt2"),
+        ({"model_type": "mamba"}, "'mamba' is not known here; known are qwen3, qwen2, llama, mistral, gpt2"),
         ({"hidden_size": 96}, "has shape"),
         ({"num_hidden_layers": 4}, "lacks tensor model.layers.3"),
         ({"num_hidden_layers": 2}, "has an unknown tensor model.layers.2"),

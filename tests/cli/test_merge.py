@@ -8,7 +8,7 @@ import torch
 
 from conftest import Command, contents
 from xinye.checkpoints.adapters import save_adapter
-from xinye.checkpoints.huggingface import load_model
+from xinye.checkpoints.load import load_model
 from xinye.model.adapters import AdapterSettings, attach
 from xinye.model.gpt import GPT
 

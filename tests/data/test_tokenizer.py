@@ -167,7 +167,7 @@ WORD_LEVEL = {"type": "WordLevel", "vocab": {"<pad>": 0, "<bos>": 1, "<eos>": 2,
         ("tokenizer.json", None, "no tokenizer.json there"),
         ("tokenizer.json", b'{"version": "1.0", "model"', "not a tokenizer"),
         ("tokenizer.json", b"\xff\xfe\x00", "not a tokenizer"),
-        ("tokenizer.json", b'{"version": "1.0", "model": {"type": "BPE", "vocab": {}, "merges": []}}', "<pad>"),
+        ("tokenizer.json", b'{"version": "1.0", "model": {"type": "BPE", "vocab": {}, "merges": []}}', "eos_token"),
         # Of another kind: its tokens are no bytes, so that neither texts nor bits per byte would come out right.
         ("tokenizer.json", json.dumps({"version": "1.0", "model": WORD_LEVEL}).encode(), "tokenizer"),
         ("chat_template.jinja", b"\xff\xfe\x00", "chat_template.jinja"),

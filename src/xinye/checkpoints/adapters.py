@@ -72,9 +72,7 @@ def save_adapter(
     place = os.path.relpath(base, seen_from or folder) if Path(base).exists() else str(base)
     write_json(folder / CONFIG, _to_config(model, settings) | {"base_model_name_or_path": place})
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(model).items()}
-    metadata = {"format": "pt"}
-    if Path(base).exists():
-        metadata[_FINGERPRINT] = fingerprint(base)
+    metadata = {"format": "pt", _FINGERPRINT: fingerprint(base)}
     beside = folder / f".{WEIGHTS}.new"
     save_file(tensors, beside, metadata=metadata)
     beside.replace(folder / WEIGHTS)
@@ -94,7 +92,7 @@ def load_adapter(folder: Path, model: nn.Module, base: str | Path | None = None)
     except (SafetensorError, OSError) as error:
         hint = "; pickled weights are not read" if (folder / "adapter_model.bin").is_file() else ""
         raise XinyeError(f"{path}: missing, damaged or cut short ({error}){hint}") from None
-    if base is not None and made_for is not None and Path(base).exists() and fingerprint(base) != made_for:
+    if base is not None and made_for is not None and fingerprint(base) != made_for:
         raise XinyeError(
             f"{folder}: this adapter was made for {read_json(folder / CONFIG).get('base_model_name_or_path')} with "
             f"weights {made_for[:12]}…, not for {base} with {fingerprint(base)[:12]}…"
@@ -121,6 +119,10 @@ def load_adapter(folder: Path, model: nn.Module, base: str | Path | None = None)
     with torch.no_grad():
         for name, parameter in _parameters(model).items():
             parameter.copy_(tensors[name])
+
+
+def is_adapter(folder: Path) -> bool:
+    return (folder / CONFIG).is_file()
 
 
 def load_adapted(
@@ -151,11 +153,20 @@ def base_of(folder: Path) -> str:
 
 
 def fingerprint(base: str | Path) -> str:
-    """The SHA-256 of a model's weights file, or of those of all its weights files, one after the other."""
-    base = Path(base)
-    files = sorted(base.glob("model*.safetensors")) if base.is_dir() else [base]
+    """The SHA-256 of a model's weights file, or of those of all its weights files, one after the other.
+
+    `base` is a folder, a file, or a hub name. Raises `XinyeError` where no weights lie there.
+    """
+    from xinye.checkpoints.load import find_downloaded  # which loads adapters by what stands here
+
+    place = Path(base)
+    if not place.exists():
+        place = find_downloaded(str(base)) or place
+    files = sorted(place.glob("model*.safetensors")) if place.is_dir() else [place]
     if not files or not all(file.is_file() for file in files):
-        raise XinyeError(f"{base}: no weights of its own lie there; an adapter is for a whole model (xinye merge makes one)")
+        raise XinyeError(
+            f"{base}: no weights of its own lie there; an adapter needs a whole model (xinye merge)"
+        )
     hashes = [_sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 

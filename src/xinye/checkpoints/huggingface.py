@@ -1,11 +1,17 @@
 """A model as a folder that every tool of the field loads: Hugging Face's, written and read without `transformers`.
 
-`modern` is saved as Qwen3, `llama` as Llama, `gpt2` as GPT-2. The first two carry Hugging Face's tensor names already;
-GPT-2's fuse q, k and v and lie transposed. `lstm` is the same kind of folder, of a model type that only this package
-knows.
+`modern` is saved as Qwen3, `llama` as Llama or Qwen2, `gpt2` as GPT-2. The first two carry Hugging Face's tensor names
+already; GPT-2's fuse q, k and v and lie transposed. `lstm` is the same kind of folder, of a model type that only this
+package knows. A Mistral is a Llama, and is read within its sliding window only, where it is exactly that.
+
+A folder may come from anywhere. Names, shapes and types of all tensors are compared with the config before anything of
+their size is made or read, and what would change the arithmetic and is not computed here is refused by name.
 """
 
 import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +22,22 @@ from torch import Tensor
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
+from xinye.machine import memory_bytes
 from xinye.model.build import Config, LanguageModel, build
 from xinye.model.config import Architecture, GPTConfig, LSTMConfig
 from xinye.model.rope import RopeScaling
 
 _CLASSES = {
+    "qwen2": ("qwen2", "Qwen2ForCausalLM"),
     "modern": ("qwen3", "Qwen3ForCausalLM"),
     "llama": ("llama", "LlamaForCausalLM"),
     "gpt2": ("gpt2", "GPT2LMHeadModel"),
     "lstm": ("xinye_lstm", "XinyeLSTMForCausalLM"),
 }
-_ARCHITECTURES: dict[str, Architecture] = {"qwen3": "modern", "llama": "llama", "gpt2": "gpt2"}
+_ARCHITECTURES: dict[str, Architecture] = {
+    "qwen3": "modern", "qwen2": "llama", "llama": "llama", "mistral": "llama", "gpt2": "gpt2"
+}  # fmt: skip
+_KEY_VALUE_HEADS = {"qwen3": 32, "qwen2": 32, "mistral": 8}  # where config.json does not tell
 _GPT2_NAMES = {  # ours: theirs
     "model.embed_tokens": "transformer.wte",
     "model.embed_positions": "transformer.wpe",
@@ -47,11 +58,14 @@ _ROPE_FIELDS = {  # of each type of RoPE scaling; `linear` and `dynamic` go by m
 }
 _ROPE_COMMON = ("rope_type", "type", "rope_theta", "partial_rotary_factor")
 _GPT2_MATRICES = ("attn.c_attn.weight", "c_proj.weight", "mlp.c_fc.weight")  # stored as (in, out)
+_BUFFERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")  # in old files; derived, not learned
+_DTYPES = ("F32", "F16", "BF16")
+PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 
 
 def to_config_json(config: Config, tokenizer: Tokenizer | None = None) -> dict[str, Any]:
     """The content of `config.json`."""
-    model_type, architecture = _CLASSES[config.architecture]
+    model_type, architecture = _CLASSES["qwen2" if is_qwen2(config) else config.architecture]
     common = {
         "architectures": [architecture],
         "model_type": model_type,
@@ -60,9 +74,7 @@ def to_config_json(config: Config, tokenizer: Tokenizer | None = None) -> dict[s
         "tie_word_embeddings": config.tie_word_embeddings,
         "initializer_range": 0.02,
         "use_cache": True,
-        "bos_token_id": tokenizer.bos_id if tokenizer else None,
-        "eos_token_id": tokenizer.eos_id if tokenizer else None,
-        "pad_token_id": tokenizer.pad_id if tokenizer else None,
+        **_token_ids(tokenizer),
     }
     if isinstance(config, LSTMConfig):
         return common | {
@@ -93,16 +105,29 @@ def to_config_json(config: Config, tokenizer: Tokenizer | None = None) -> dict[s
         "hidden_act": "silu",
         "rope_theta": config.rope_theta,  # transformers 4, llama.cpp, vLLM
         "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},  # transformers 5
-        "attention_bias": config.attention_bias,
         "attention_dropout": 0.0,
     }
     if config.rope_scaling is not None:
         scaling = _to_rope_json(config.rope_scaling)
         result["rope_parameters"] = {"rope_theta": config.rope_theta, **scaling}
         result["rope_scaling"] = scaling  # transformers 4, llama.cpp, vLLM
+    if is_qwen2(config):
+        return result | {"use_sliding_window": False, "sliding_window": None}
+    result["attention_bias"] = config.attention_bias
     if config.architecture == "llama":
         return result | {"mlp_bias": config.mlp_bias}
     return result | {"use_sliding_window": False, "sliding_window": None}
+
+
+def is_qwen2(config: Config) -> bool:
+    """Whether a network is Qwen2's: Llama's with biases on queries, keys and values alone."""
+    return config.architecture == "llama" and config.attention_bias and not config.attention_output_bias
+
+
+def _token_ids(tokenizer: Tokenizer | None) -> dict[str, int | None]:
+    names = {"bos_token": "bos_id", "eos_token": "eos_id", "pad_token": "pad_id"}
+    known = tokenizer.names if tokenizer else {}
+    return {f"{name}_id": getattr(tokenizer, of) if name in known else None for name, of in names.items()}
 
 
 def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config:
@@ -115,59 +140,81 @@ def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config
         if data.get(key, allowed[0]) not in allowed:
             raise XinyeError(f"{where}: {key} = {data[key]!r} is not supported (only {allowed[0]!r})")
 
+    def size(key: str, default: int | None = None) -> int:
+        value = data[key] if default is None else data.get(key, default)
+        if type(value) is not int or not 0 <= value < 2**40:
+            raise ValueError(f"{key} = {value!r}")
+        return value
+
+    refuse("quantization_config", None)
     try:
         if model_type == "xinye_lstm":
             return LSTMConfig(
-                vocab_size=data["vocab_size"],
-                hidden_size=data["hidden_size"],
-                num_hidden_layers=data["num_hidden_layers"],
-                max_position_embeddings=data["max_position_embeddings"],
+                vocab_size=size("vocab_size"),
+                hidden_size=size("hidden_size"),
+                num_hidden_layers=size("num_hidden_layers"),
+                max_position_embeddings=size("max_position_embeddings"),
                 tie_word_embeddings=data["tie_word_embeddings"],
             )
         if model_type == "gpt2":
             refuse("activation_function", "gelu_new", "gelu_pytorch_tanh")
             refuse("scale_attn_weights", True)
-            refuse("scale_attn_by_inverse_layer_idx", False)
-            width, heads = data["n_embd"], data["n_head"]
+            refuse("scale_attn_by_inverse_layer_idx", False, None)
+            refuse("add_cross_attention", False, None)
+            width, heads = size("n_embd"), size("n_head")
             return GPTConfig(
                 architecture="gpt2",
-                vocab_size=data["vocab_size"],
+                vocab_size=size("vocab_size"),
                 hidden_size=width,
-                num_hidden_layers=data["n_layer"],
+                num_hidden_layers=size("n_layer"),
                 num_attention_heads=heads,
                 num_key_value_heads=heads,
                 head_dim=width // heads,
-                intermediate_size=data.get("n_inner") or 4 * width,
-                max_position_embeddings=data["n_positions"],
+                intermediate_size=size("n_inner") if data.get("n_inner") else 4 * width,
+                max_position_embeddings=size("n_positions"),
                 tie_word_embeddings=data.get("tie_word_embeddings", True),
-                norm_eps=data.get("layer_norm_epsilon", 1e-5),
+                norm_eps=float(data.get("layer_norm_epsilon", 1e-5)),
             )
         refuse("hidden_act", "silu")
+        refuse("partial_rotary_factor", 1.0, None)
         rope = data.get("rope_parameters") or data.get("rope_scaling") or {}
-        if data.get("use_sliding_window") or "sliding_attention" in (data.get("layer_types") or ()):
-            raise XinyeError(f"{where}: sliding-window attention is not supported")
-        width, heads = data["hidden_size"], data["num_attention_heads"]
+        context, window = size("max_position_embeddings"), _sliding_window(data)
+        if window is not None:  # within it, attention is that of every other model
+            context = min(context, window)
+        width, heads = size("hidden_size"), size("num_attention_heads")
+        shared = data.get("num_key_value_heads", _KEY_VALUE_HEADS.get(model_type))
+        narrow = 128 if model_type == "qwen3" else width // heads
         return GPTConfig(
             architecture=_ARCHITECTURES[model_type],
-            vocab_size=data["vocab_size"],
+            vocab_size=size("vocab_size"),
             hidden_size=width,
-            num_hidden_layers=data["num_hidden_layers"],
+            num_hidden_layers=size("num_hidden_layers"),
             num_attention_heads=heads,
-            num_key_value_heads=data.get("num_key_value_heads") or heads,
-            head_dim=data.get("head_dim") or (128 if model_type == "qwen3" else width // heads),
-            intermediate_size=data["intermediate_size"],
-            max_position_embeddings=data["max_position_embeddings"],
+            num_key_value_heads=heads if shared is None else size("num_key_value_heads", shared),
+            head_dim=size("head_dim") if data.get("head_dim") else narrow,
+            intermediate_size=size("intermediate_size"),
+            max_position_embeddings=context,
             tie_word_embeddings=data.get("tie_word_embeddings", False),
-            attention_bias=data.get("attention_bias", False),
-            mlp_bias=data.get("mlp_bias", False),
-            norm_eps=data.get("rms_norm_eps", 1e-6),
+            attention_bias=model_type == "qwen2" or (model_type != "mistral" and data.get("attention_bias", False)),
+            attention_output_bias=model_type != "qwen2",
+            mlp_bias=model_type == "llama" and data.get("mlp_bias", False),
+            norm_eps=float(data.get("rms_norm_eps", 1e-6)),
             rope_theta=float(data.get("rope_theta") or rope.get("rope_theta") or 10_000.0),
             rope_scaling=_from_rope_json(rope, data, where),
         )
     except KeyError as error:
         raise XinyeError(f"{where}: the key {error} is missing") from None
-    except (TypeError, ValueError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, ZeroDivisionError, AttributeError, OverflowError) as error:
         raise XinyeError(f"{where}: a value is not what it should be ({error})") from None
+
+
+def _sliding_window(data: dict[str, Any]) -> int | None:
+    """How many tokens a token sees, itself included, in the layers of a config where it does not see all."""
+    slides = data.get("use_sliding_window") or "sliding_attention" in (data.get("layer_types") or ())
+    window = data.get("sliding_window", 4096) if slides or data["model_type"] == "mistral" else None
+    if window is not None and (type(window) is not int or window < 1):
+        raise ValueError(f"sliding_window = {window!r}")
+    return window
 
 
 def _to_rope_json(scaling: RopeScaling) -> dict[str, Any]:
@@ -181,11 +228,11 @@ def _from_rope_json(rope: dict[str, Any], data: dict[str, Any], where: str) -> R
     if kind not in ("default", *_ROPE_FIELDS) or rope.get("partial_rotary_factor", 1.0) != 1.0:
         known = ", ".join(("default", *_ROPE_FIELDS))
         raise XinyeError(f"{where}: rotary positions of type {kind!r} are not supported (known are {known})")
+    values = {name: value for name, value in rope.items() if value is not None and name not in _ROPE_COMMON}
+    if odd := values.keys() - set(_ROPE_FIELDS.get(kind, ())):
+        raise XinyeError(f"{where}: the field {min(odd)!r} of {kind!r} rotary positions is not supported")
     if kind == "default":
         return None
-    values = {name: value for name, value in rope.items() if value is not None and name not in _ROPE_COMMON}
-    if odd := values.keys() - set(_ROPE_FIELDS[kind]):
-        raise XinyeError(f"{where}: the field {min(odd)!r} of {kind!r} rotary positions is not supported")
     original = None
     if _ORIGINAL in _ROPE_FIELDS[kind]:
         within = values.pop(_ORIGINAL, data["max_position_embeddings"])
@@ -224,8 +271,11 @@ def save_model(folder: Path, model: LanguageModel, tokenizer: Tokenizer) -> None
     """Write a model's folder. Each file is written beside and renamed, the weights last."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder)
-    generation = {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id}
-    write_json(folder / "config.json", to_config_json(model.config, tokenizer))
+    generation: dict[str, Any] = {name: value for name, value in _token_ids(tokenizer).items() if value is not None}
+    if others := sorted(tokenizer.stop_ids - {tokenizer.eos_id}):
+        generation["eos_token_id"] = [tokenizer.eos_id, *others]
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    write_json(folder / "config.json", to_config_json(model.config, tokenizer) | {"dtype": dtype})
     write_json(folder / "generation_config.json", generation)
     write_tensors(folder / "model.safetensors", to_tensors(model))
 
@@ -255,66 +305,143 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
-def load_model(folder: str | Path) -> tuple[LanguageModel, Tokenizer]:
-    """The model and tokenizer of a folder.
+def load_model(folder: str | Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel, Tokenizer]:
+    """The model, its weights kept in `dtype`, and the tokenizer of a folder.
 
-    Raises `XinyeError` where the folder is no model's, of an architecture that is not known, or damaged: names and
-    shapes of all tensors are checked before any is read.
+    Raises `XinyeError` where the folder is no model's, of an architecture that is not known, or damaged.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise XinyeError(f"{folder}: there is no such folder; give the folder of a run or of a Hugging Face model")
     if not (folder / "config.json").is_file():
         raise XinyeError(f"{folder}: not a model's folder (no config.json)")
-    model = load_weights(folder)
     tokenizer = Tokenizer.load(folder)
-    if tokenizer.vocab_size > model.config.vocab_size:
-        raise XinyeError(
-            f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model only {model.config.vocab_size}"
-        )
+    model = load_weights(folder, dtype)
+    check_vocabulary(tokenizer, model.config, folder)
     return model, tokenizer
 
 
-def load_weights(folder: Path) -> LanguageModel:
-    """The model of a folder, in fp32, on the CPU."""
-    config_path, path = folder / "config.json", folder / "model.safetensors"
-    config = from_config_json(read_json(config_path), str(config_path))
-    with torch.device("meta"):
-        model = build(config)
-    shapes = {name: tensor.shape for name, tensor in to_tensors(model).items()}
-    if not path.is_file():
-        pickled = sorted(item.name for item in folder.glob("*.bin"))
-        hint = f"; {pickled[0]} is pickled and not read: save it as safetensors first" if pickled else ""
-        raise XinyeError(f"{path}: there is no such file{hint}")
+def check_vocabulary(tokenizer: Tokenizer, config: Config, where: Path) -> None:
+    """A model may have room for more tokens than there are (Qwen's do), not for fewer."""
+    if tokenizer.vocab_size > config.vocab_size:
+        raise XinyeError(
+            f"{where}: the tokenizer has {tokenizer.vocab_size} tokens, the model only {config.vocab_size}"
+        )
+
+
+def load_weights(folder: Path, dtype: torch.dtype = torch.float32) -> LanguageModel:
+    """The model of a folder, on the CPU."""
+    config_path = folder / "config.json"
+    data = read_json(config_path)
+    config = from_config_json(data, str(config_path))
+    if data.get("is_causal") is False:
+        raise XinyeError(f"{config_path}: is_causal = False: this model sees what it would have to predict")
+    path, shards = _shards(folder)
+    tensors: dict[str, Tensor] = {}
     try:
-        with safe_open(path, framework="pt") as file:
-            names = set(file.keys())
-            prefix = "transformer." if config.architecture == "gpt2" and "wte.weight" in names else ""
-            found = {prefix + name: name for name in names}
-            for buffer in [name for name in found if name.endswith((".attn.bias", ".attn.masked_bias"))]:
-                del found[buffer]  # GPT-2's causal mask, in old files
-            if config.tie_word_embeddings:
-                found.pop("lm_head.weight", None)
-            for kind, odd in (
-                ("lacks", shapes.keys() - found.keys()),
-                ("has an unknown", found.keys() - shapes.keys()),
-            ):
-                if odd:
-                    more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
-                    raise XinyeError(f"{path}: {kind} tensor {min(odd)}{more}; it does not fit its config.json")
-            for name, stored in found.items():
-                shape = torch.Size(file.get_slice(stored).get_shape())
-                if shape != shapes[name]:
-                    raise XinyeError(f"{path}: tensor {name} has shape {list(shape)}, not {list(shapes[name])}")
-            tensors = {name: file.get_tensor(stored).float() for name, stored in found.items()}
+        with ExitStack() as stack:
+            files = [stack.enter_context(safe_open(shard, framework="pt")) for shard in shards]
+            holders = {name: file for file in files for name in file.keys()}  # noqa: SIM118
+            if len(holders) < sum(len(file.keys()) for file in files):
+                raise XinyeError(f"{path}: a tensor stands in several of its files")
+            slices = {_full_name(name, holders): file.get_slice(name) for name, file in holders.items()}
+            slices = {name: part for name, part in slices.items() if not name.endswith(_BUFFERS)}
+            _check_shapes(path, config, {name: tuple(part.get_shape()) for name, part in slices.items()})
+            _check_memory(path, config, dtype)
+            for name, part in slices.items():
+                if part.get_dtype() not in _DTYPES:
+                    known = ", ".join(_DTYPES)
+                    raise XinyeError(f"{path}: tensor {name} is of type {part.get_dtype()}; known are {known}")
+                tensors[name] = part[:].to(dtype)
+                if not bool(torch.isfinite(tensors[name]).all()):
+                    raise XinyeError(f"{path}: tensor {name} holds NaN or infinity")
     except (SafetensorError, OSError) as error:
         raise XinyeError(f"{path}: damaged or cut short ({error})") from None
-    for name, tensor in tensors.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise XinyeError(f"{path}: tensor {name} holds NaN or infinity")
+    if config.tie_word_embeddings and (head := tensors.pop("lm_head.weight", None)) is not None:
+        embedding = "transformer.wte.weight" if config.architecture == "gpt2" else "model.embed_tokens.weight"
+        if not torch.equal(head, tensors[embedding]):
+            raise XinyeError(f"{path}: tensor lm_head.weight is not {embedding}, which it is tied to by config.json")
+    with torch.device("meta"):
+        model = build(config)
     model.load_state_dict(_from_tensors(tensors, model), strict=False, assign=True)
     model.tie()
     return model.requires_grad_()
+
+
+def _shards(folder: Path) -> tuple[Path, list[Path]]:
+    """What holds the weights, by the name to complain about, and its files: one, or several that an index names."""
+    path, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if path.is_file():
+        return path, [path]
+    if index.is_file():
+        shards = [folder / name for name in index_files(index)]
+        if absent := [shard for shard in shards if not shard.is_file()]:
+            raise XinyeError(f"{absent[0]}: there is no such file; {index.name} names it")
+        return index, shards
+    pickled = sorted(item.name for item in folder.iterdir() if item.suffix in PICKLED)
+    if pickled:
+        raise XinyeError(refusal_of_pickle(folder / pickled[0], folder))
+    raise XinyeError(f"{path}: there is no such file")
+
+
+def index_files(index: Path) -> list[str]:
+    """The names of the files that an index spreads the weights over, which must lie beside it."""
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        raise XinyeError(f"{index}: damaged (no weight_map)")
+    for name in names.values():
+        if Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
+            raise XinyeError(f"{index}: {name!r} is not the name of a safetensors file beside it")
+    return sorted(set(names.values()))
+
+
+def refusal_of_pickle(path: Path, folder: Path) -> str:
+    """Why a pickled file is not read, and the command that makes safetensors of it."""
+    return (
+        f"{path}: pickled, and to read that is to run what it holds; if you trust it, transformers writes it anew: "
+        'python -c "from transformers import AutoModelForCausalLM as Model; '
+        f'Model.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"'
+    )
+
+
+def _full_name(name: str, names: Mapping[str, Any]) -> str:
+    """A tensor's name in a whole model; files of a backbone alone leave its first part out."""
+    first = "transformer." if "wte.weight" in names else "model." if "embed_tokens.weight" in names else ""
+    return first + name
+
+
+def _check_shapes(path: Path, config: Config, found: dict[str, tuple[int, ...]]) -> None:
+    """Compare a file's tensors with its config. Only one layer is built, so that no number costs more than the file."""
+    if config.num_hidden_layers > len(found):
+        raise XinyeError(
+            f"{path}: {len(found)} tensors cannot be {config.num_hidden_layers} layers; it does not fit its config.json"
+        )
+    try:
+        with torch.device("meta"):
+            one = {name: tuple(t.shape) for name, t in to_tensors(build(replace(config, num_hidden_layers=1))).items()}
+    except (RuntimeError, OverflowError, TypeError) as error:
+        raise XinyeError(f"{path}: its config.json has sizes that are out of range ({error})") from None
+    shapes = {
+        name.replace(".0.", f".{layer}.", 1): shape
+        for name, shape in one.items()
+        for layer in range(config.num_hidden_layers if ".0." in name else 1)
+    }
+    if config.tie_word_embeddings:
+        found = {name: shape for name, shape in found.items() if name != "lm_head.weight"}
+    for kind, odd in (("lacks", shapes.keys() - found.keys()), ("has an unknown", found.keys() - shapes.keys())):
+        if odd:
+            more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+            raise XinyeError(f"{path}: {kind} tensor {min(odd)}{more}; it does not fit its config.json")
+    for name, shape in found.items():
+        if shape != shapes[name]:
+            raise XinyeError(f"{path}: tensor {name} has shape {list(shape)}, not {list(shapes[name])}")
+
+
+def _check_memory(path: Path, config: Config, dtype: torch.dtype) -> None:
+    needed, free = config.parameters * dtype.itemsize, memory_bytes(torch.device("cpu"))
+    if needed > free:
+        kind = str(dtype).removeprefix("torch.")
+        raise XinyeError(f"{path}: takes {needed / 1e9:,.1f} GB in {kind}, and {free / 1e9:,.1f} GB of memory are free")
 
 
 def _from_tensors(tensors: dict[str, Tensor], model: LanguageModel) -> dict[str, Tensor]:

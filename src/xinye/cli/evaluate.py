@@ -29,7 +29,9 @@ def main(arguments: list[str]) -> int:
         "the same text. Without FILES it is the part of a run's own text that was held back from training.",
         "xinye evaluate runs/novel",
     )
-    parser.add_argument("model", metavar="MODEL", help="a run's folder, or any Hugging Face folder")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a run, a Hugging Face folder, a GGUF file, or a downloaded model's name"
+    )
     parser.add_argument("files", nargs="*", default=[], metavar="FILES", help="files, folders or globs of text")
     parser.add_argument("--plot", type=Path, default=None, metavar="FILE.svg", help="draw --by-position as a chart")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")

@@ -13,7 +13,9 @@ def main(arguments: list[str]) -> int:
         "Write text with a model. It goes on from the prompt; without one it begins a text of its own.",
         'xinye generate runs/novel "话说" --max-tokens 200 --temperature 0.8 --top-p 0.95 -n 3',
     )
-    parser.add_argument("model", metavar="MODEL", help="a run's folder, or any Hugging Face folder")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a run, a Hugging Face folder, a GGUF file, or a downloaded model's name"
+    )
     parser.add_argument("prompt", nargs="?", default="", metavar="PROMPT", help="- reads it from standard input")
     parser.add_argument("-n", type=int, default=1, metavar="N", help="write this many texts (1)")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")

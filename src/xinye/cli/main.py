@@ -11,6 +11,7 @@ VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "demo": ("xinye.cli.demo", "train a small GPT, watch it learn, read what it writes"),
     "pretrain": ("xinye.cli.pretrain", "train a GPT of your own on your text"),
     "generate": ("xinye.cli.generate", "write text with a model"),
+    "download": ("xinye.cli.download", "fetch a model from the Hugging Face hub"),
     "doctor": ("xinye.cli.doctor", "what this machine can do, and what that means here"),
     "data": ("xinye.cli.data", "check text before training; collect it from other formats"),
     "tokenizer": ("xinye.cli.tokenizer", "train a tokenizer alone; compare tokenizers"),

@@ -1,26 +1,28 @@
-"""Text to tokens and back: byte-level BPE that is good at Chinese, or characters, or bytes.
+"""Text to tokens and back: byte-level BPE that is good at Chinese, or characters, or bytes; and those of other models.
 
-All three kinds are one thing, a byte-level BPE with Qwen's pre-split in Hugging Face's `tokenizer.json`, and differ
+Our three kinds are one thing, a byte-level BPE with Qwen's pre-split in Hugging Face's `tokenizer.json`, and differ
 only in their merges: learned ones, those that build single characters, or none. So every text can be encoded, no kind
-has an unknown token, and every tool of the field reads all three.
+has an unknown token, and every tool of the field reads all three. Of other tokenizers those are read here whose tokens
+stand for bytes, too: byte-level BPE (GPT-2, Qwen, Llama 3) and BPE that falls back on bytes (Llama 2, Mistral).
 
-Every sequence that a model sees begins with `<bos>`; every document ends with `<eos>`. What a user types never becomes
-a control token: `encode` knows none, only `encode_chat` puts them in, from the template's side.
+Every document ends with `<eos>`, and every sequence that a model learns from begins with `<bos>`. What a user types
+never becomes a control token: `encode` knows none, only `encode_chat` puts them in, from the template's side.
 """
 
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import tokenizers
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, processors, trainers
 
+from xinye.data.chat import render
 from xinye.errors import XinyeError
 
 Kind = Literal["bpe", "char", "bytes"]
@@ -40,6 +42,10 @@ CHAT_TEMPLATE = (
 SAMPLE_BYTES = 6_000_000
 SAMPLE_PART = 5_000  # characters taken or left together
 
+NAMED = ("pad_token", "bos_token", "eos_token", "unk_token")  # what tokenizer_config.json calls them
+_GPT2 = "<|endoftext|>"
+_PRIVATE = range(0xF0000, 0xFFFFE)  # characters that no text has, or hardly any; marks are made of them
+
 
 def _byte_alphabet() -> dict[str, int]:
     """The printable character that stands for each byte in a byte-level vocabulary (GPT-2's table)."""
@@ -55,23 +61,49 @@ _CHARACTER_OF = {byte: character for character, byte in _BYTE_OF.items()}
 class Tokenizer:
     """A trained tokenizer.
 
+    `pad_id`, `bos_id`, `eos_id` are its control tokens; where its model has no `<bos>` or `<pad>`, `<eos>` stands for
+    it. `prefix` is what its model is used to see before a text, and `stop_ids` are the tokens that end one.
+
     >>> tokenizer = Tokenizer.train(["to be or not to be"], kind="char")
     >>> tokenizer.decode(tokenizer.encode("be 新"))
     'be 新'
     """
 
-    def __init__(self, backend: tokenizers.Tokenizer, chat_template: str = CHAT_TEMPLATE) -> None:
+    def __init__(
+        self,
+        backend: tokenizers.Tokenizer,
+        chat_template: str | None = CHAT_TEMPLATE,
+        names: Mapping[str, str] | None = None,
+        stop_ids: Iterable[int] = (),
+    ) -> None:
+        """`names` are the control tokens by what `NAMED` calls them; without them the tokenizer is one of ours."""
         self.backend = backend
         self.chat_template = chat_template
+        self.names = dict(names or {"pad_token": PAD, "bos_token": BOS, "eos_token": EOS})
         backend.encode_special_tokens = True  # text is text, also when it reads "<eos>"
         backend.no_truncation()  # other tools save their settings of these with the tokenizer
         backend.no_padding()
-        ids = [index for index in map(backend.token_to_id, (PAD, BOS, EOS)) if index is not None]
-        if len(set(ids)) != 3:
+        found = {name: backend.token_to_id(token) for name, token in self.names.items()}
+        ids = {name: index for name, index in found.items() if index is not None}
+        if names is None and len(set(ids.values())) != 3:
             raise XinyeError(f"tokenizer.json: the tokens {PAD}, {BOS} and {EOS} must be there, with ids of their own")
-        if not isinstance(backend.decoder, decoders.ByteLevel):
-            raise XinyeError("tokenizer.json: its tokens do not stand for bytes; only byte-level tokenizers work here")
-        self.pad_id, self.bos_id, self.eos_id = ids
+        if "eos_token" not in ids:
+            raise XinyeError("tokenizer.json: it has no token that ends a text (eos_token in tokenizer_config.json)")
+        known = backend.get_added_tokens_decoder()
+        if plain := [name for name, index in ids.items() if index not in known or not known[index].special]:
+            backend.add_special_tokens([AddedToken(self.names[name], normalized=False) for name in plain])
+        self.eos_id = ids["eos_token"]
+        self.bos_id = ids.get("bos_token", self.eos_id)
+        self.pad_id = ids.get("pad_token", self.eos_id)
+        vocabulary = backend.get_vocab()
+        self.vocab_size = 1 + max(vocabulary.values())
+        if self.vocab_size > 2 * len(vocabulary):
+            raise XinyeError(f"tokenizer.json: damaged ({len(vocabulary):,} tokens, ids up to {self.vocab_size - 1:,})")
+        self.stop_ids = frozenset({self.eos_id, *(index for index in stop_ids if 0 <= index < self.vocab_size)})
+        self._chat_backends: dict[str, tokenizers.Tokenizer] = {}  # one, of the last mark
+        self._byte_level = _stands_for_bytes(backend)
+        front = backend.encode("a", add_special_tokens=True)
+        self.prefix = tuple(front.ids[: (*front.special_tokens_mask, 0).index(0)])
 
     # -- making, loading, saving ------------------------------------------------------------------------------------
 
@@ -127,37 +159,34 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Tokenizer":
-        """Read `tokenizer.json` (and `chat_template.jinja`, if there) from a folder."""
-        path = Path(folder) / "tokenizer.json"
-        if not path.is_file():
-            raise XinyeError(f"{folder}: no tokenizer.json there")
-        try:
-            backend = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises plain Exception
-            raise XinyeError(f"{path}: not a tokenizer ({error})") from None
-        template = path.with_name("chat_template.jinja")
-        try:
-            return cls(backend, template.read_text("utf-8") if template.is_file() else CHAT_TEMPLATE)
-        except UnicodeDecodeError as error:
-            raise XinyeError(f"{template}: not UTF-8 ({error.reason} at byte {error.start})") from None
+        """Read a folder's `tokenizer.json`, or GPT-2's two files, and what lies beside it: the control tokens' names
+        and the chat template."""
+        folder = Path(folder)
+        config = _read_object(folder / "tokenizer_config.json")
+        backend = _read_backend(folder, str(config.get("tokenizer_class")))
+        names, stop_ids = _control_tokens(folder, config, backend)
+        if names is not None and isinstance(wanted := config.get("add_bos_token"), bool):
+            _begin_with(backend, names.get("bos_token") if wanted else None)
+        return cls(backend, _chat_template(folder, config), names, stop_ids)
 
     def files(self) -> dict[str, str]:
         """The files of a saved tokenizer, by name: what Hugging Face's `AutoTokenizer` loads as it stands."""
+        special = {index: t.content for index, t in self.backend.get_added_tokens_decoder().items() if t.special}
         config = {
             "tokenizer_class": "PreTrainedTokenizerFast",  # without it transformers rebuilds a pre-split of its own
-            "pad_token": PAD,
-            "bos_token": BOS,
-            "eos_token": EOS,
-            "add_bos_token": True,
+            **self.names,
+            "add_bos_token": self.prefix == (self.bos_id,),
             "add_eos_token": False,
-            "additional_special_tokens": [MESSAGE_START, MESSAGE_END],
+            "additional_special_tokens": [
+                token for _, token in sorted(special.items()) if token not in self.names.values()
+            ],
             "clean_up_tokenization_spaces": False,
         }
-        return {
+        files = {
             "tokenizer.json": self.backend.to_str(pretty=True),
-            "tokenizer_config.json": json.dumps(config, indent=2) + "\n",
-            "chat_template.jinja": self.chat_template,
+            "tokenizer_config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n",
         }
+        return files | ({} if self.chat_template is None else {"chat_template.jinja": self.chat_template})
 
     def save(self, folder: str | Path) -> None:
         """Write the tokenizer's files into a folder, made if need be; each appears whole or not at all."""
@@ -170,66 +199,79 @@ class Tokenizer:
 
     # -- text and tokens --------------------------------------------------------------------------------------------
 
-    @property
-    def vocab_size(self) -> int:
-        return self.backend.get_vocab_size()
-
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text, without `<bos>`; nothing in it is taken for a control token."""
+        """The tokens of a text, without `prefix`; nothing in it is taken for a control token."""
         return self.backend.encode(text, add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` for many texts, on all processors."""
         return [item.ids for item in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
 
-    def encode_chat(self, messages: Sequence[dict[str, str]], add_generation_prompt: bool = True) -> list[int]:
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> list[int]:
         """Messages (`role`, `content`) as tokens, by the chat template.
 
-        Only the template's own pieces may be control tokens. While it is filled in, each content is held by a mark that
-        no message contains.
+        Only what the template itself writes may become a control token: in the messages a mark keeps their characters
+        apart, until the control tokens have been found. Raises `XinyeError` where a message is none, or the template
+        fails, takes too long, or is not there.
         """
-        contents = [message["content"] for message in messages]
-        if odd := [message["role"] for message in messages if message["role"] not in ROLES]:
+        if self.chat_template is None:
+            raise XinyeError("this model has no chat template: it goes on with texts, and knows no messages")
+        if odd := [message.get("role") for message in messages if message.get("role") not in ROLES]:
             raise XinyeError(f"a message's role is {odd[0]!r}; it must be one of {', '.join(ROLES)}")
-        stem = "\ue000"
-        while any(stem in content for content in contents):
-            stem += "\ue000"
-        marks = [f"{stem}{i}\ue001" for i in range(len(contents))]
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        rest = environment.from_string(self.chat_template).render(
-            messages=[{**message, "content": mark} for message, mark in zip(messages, marks, strict=True)],
-            add_generation_prompt=add_generation_prompt,
-            bos_token=BOS,
-            eos_token=EOS,
+        if any(not isinstance(message.get("content"), str) for message in messages):
+            raise XinyeError("a message's content is not a text")
+        added = self.backend.get_added_tokens_decoder().values()
+        everything = json.dumps([self.chat_template, *messages], ensure_ascii=False)
+        mark = next(character for character in map(chr, _PRIVATE) if character not in everything)
+        text = render(
+            self.chat_template,
+            messages,
+            self.names | {"add_generation_prompt": add_generation_prompt},
+            [token.content for token in added if token.special],
+            [token.content for token in added if not token.special],
+            mark,
         )
-        tokens: list[int] = []
-        for mark, content in zip(marks, contents, strict=True):
-            piece, found, rest = rest.partition(mark)
-            if not found:
-                raise XinyeError("the chat template leaves out a message, changes one, or puts them in another order")
-            tokens += self._encode_template(piece) + self.encode(content)
-        return tokens + self._encode_template(rest)
+        try:
+            return self._chat_backend(mark).encode(text, add_special_tokens=False).ids
+        except TypeError:  # half a character
+            raise XinyeError("a message is not valid Unicode text") from None
 
-    def _encode_template(self, piece: str) -> list[int]:
-        return self._template_backend.encode(piece, add_special_tokens=False).ids
-
-    @cached_property
-    def _template_backend(self) -> tokenizers.Tokenizer:
-        """A twin that knows control tokens; a switch on the first would also be on for other threads."""
-        return tokenizers.Tokenizer.from_str(self.backend.to_str())
+    def _chat_backend(self, mark: str) -> tokenizers.Tokenizer:
+        """A twin that knows control tokens (a switch on the first would also be on for other threads), and takes the
+        marks away when it has found them. One of a single character cannot be kept apart, and stays text."""
+        if known := self._chat_backends.get(mark):
+            return known
+        data = json.loads(self.backend.to_str())
+        added = data["added_tokens"]
+        data["added_tokens"] = [each for each in added if not each["special"] or len(each["content"]) > 1]
+        for token in data["added_tokens"]:
+            token["normalized"] &= not token["special"]
+        unmark = {"type": "Replace", "pattern": {"String": mark}, "content": ""}
+        before = [data["normalizer"]] if data["normalizer"] else []
+        data["normalizer"] = {"type": "Sequence", "normalizers": [unmark, *before]}
+        backend = tokenizers.Tokenizer.from_str(json.dumps(data))
+        self._chat_backends = {mark: backend}
+        return backend
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of tokens; control tokens have none, and bytes that are no UTF-8 become U+FFFD."""
-        return b"".join(self.token_bytes[token] for token in tokens).decode("utf-8", "replace")
+        text = b"".join(self.token_bytes[token] for token in tokens).decode("utf-8", "replace")
+        return text.removeprefix(" ") if self.leading_space else text
+
+    @cached_property
+    def leading_space(self) -> bool:
+        """Whether `encode` puts a space before a text, which is not the text's own (Llama 2, Mistral)."""
+        return not self._byte_level and self.token_bytes[self.encode("a")[0]].startswith(b" ")
 
     @cached_property
     def token_bytes(self) -> list[bytes]:
         """The bytes that each token stands for; none for control tokens."""
         table = [b""] * self.vocab_size
         added = {token.content: token.special for token in self.backend.get_added_tokens_decoder().values()}
+        piece_bytes = _bytes_of_characters if self._byte_level else _bytes_of_piece
         for token, index in self.backend.get_vocab().items():
             if token not in added:
-                table[index] = bytes(_BYTE_OF[character] for character in token)
+                table[index] = piece_bytes(token)
             elif not added[token]:
                 table[index] = token.encode()
         return table
@@ -260,6 +302,152 @@ def _complete(backend: tokenizers.Tokenizer) -> None:
     backend.post_processor = processors.TemplateProcessing(
         single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B", special_tokens=[(BOS, bos)]
     )
+
+
+# -- tokenizers of other models --------------------------------------------------------------------------------------
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise XinyeError(f"{path}: damaged ({error})") from None
+    if not isinstance(data, dict):
+        raise XinyeError(f"{path}: damaged (not an object)")
+    return data
+
+
+def _read_backend(folder: Path, tokenizer_class: str) -> tokenizers.Tokenizer:
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
+        if vocabulary.is_file() and merges.is_file() and tokenizer_class in ("None", "GPT2Tokenizer"):
+            return read_gpt2(vocabulary, merges)
+        hint = "; AutoTokenizer's save_pretrained writes one" if (folder / "tokenizer_config.json").is_file() else ""
+        raise XinyeError(f"{folder}: no tokenizer.json there{hint}")
+    try:
+        return tokenizers.Tokenizer.from_file(str(path))
+    except BaseException as error:  # the library raises plain Exception, and what Rust panics with is none
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise XinyeError(f"{path}: not a tokenizer ({error})") from None
+
+
+def read_gpt2(vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:
+    """A tokenizer in GPT-2's own two files, with GPT-2's pre-split."""
+    try:
+        backend = tokenizers.Tokenizer(models.BPE.from_file(str(vocabulary), str(merges)))
+    except Exception as error:  # the library raises plain Exception
+        raise XinyeError(f"{vocabulary}: not a tokenizer ({error})") from None
+    if any(backend.token_to_id(byte) is None for byte in pre_tokenizers.ByteLevel.alphabet()):
+        raise XinyeError(f"{vocabulary}: not a byte-level vocabulary such as GPT-2's")
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    if backend.token_to_id(_GPT2) is not None:
+        backend.add_special_tokens([AddedToken(_GPT2, normalized=False)])
+    return backend
+
+
+def _control_tokens(
+    folder: Path, config: dict[str, Any], backend: tokenizers.Tokenizer
+) -> tuple[dict[str, str] | None, list[int]]:
+    """The control tokens' names, None where they are ours, and the ids that end a text, from the files that may tell.
+
+    The tokenizer's own files come first, then the ids of the model's. All that these call special becomes special.
+    """
+    told = {**_read_object(folder / "special_tokens_map.json"), **config}
+    model = _read_object(folder / "config.json")
+    generation = _read_object(folder / "generation_config.json")
+
+    def ids(data: dict[str, Any], name: str) -> list[int]:
+        value = data.get(f"{name}_id")
+        return [each for each in (value if isinstance(value, list) else [value]) if type(each) is int and each >= 0]
+
+    names = {}
+    for name in NAMED:
+        token = _content(told.get(name))
+        if token is None and name not in told and (found := ids(model, name)) and found[0] < 2**31:
+            token = backend.id_to_token(found[0])
+        if token and backend.token_to_id(token) is not None:
+            names[name] = token
+    if "eos_token" not in names and backend.token_to_id(EOS) is not None:
+        return None, []
+    if "eos_token" not in names and backend.token_to_id(_GPT2) is not None:
+        names |= {"bos_token": _GPT2, "eos_token": _GPT2}
+    more = told.get("additional_special_tokens") or told.get("extra_special_tokens") or []
+    listed = [*more.values()] if isinstance(more, dict) else more if isinstance(more, list) else []
+    described = config.get("added_tokens_decoder")
+    described = described.values() if isinstance(described, dict) else ()
+    listed = [*listed, *(each for each in described if isinstance(each, dict) and each.get("special"))]
+    known = backend.get_added_tokens_decoder()
+    for token in map(_content, listed):
+        index = None if token is None else backend.token_to_id(token)
+        if index is not None and not (index in known and known[index].special):
+            backend.add_special_tokens([AddedToken(token, normalized=False)])
+    return names, ids(generation, "eos_token") or ids(model, "eos_token")
+
+
+def _content(token: Any) -> str | None:
+    """A token's text: files hold that, or an object around it."""
+    token = token.get("content") if isinstance(token, dict) else token
+    return token if isinstance(token, str) and token else None
+
+
+def _begin_with(backend: tokenizers.Tokenizer, bos: str | None) -> None:
+    """Have encoding for a model put `bos`, or nothing, before a text, unless it does so already."""
+    wanted = [] if bos is None else [backend.token_to_id(bos)]
+    if backend.encode("", add_special_tokens=True).ids != wanted:
+        single, special = ("$A", []) if bos is None else (f"{bos} $A", [(bos, wanted[0])])
+        backend.post_processor = processors.TemplateProcessing(single=single, special_tokens=special)
+
+
+def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
+    """The template beside the tokenizer, or in its config: alone, or as the one named `default` of several."""
+    path = folder / "chat_template.jinja"
+    if path.is_file():
+        try:
+            return path.read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise XinyeError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
+    template = config.get("chat_template")
+    if isinstance(template, list):
+        named = {each.get("name"): each.get("template") for each in template if isinstance(each, dict)}
+        template = named.get("default")
+    return template if isinstance(template, str) else None
+
+
+def _stands_for_bytes(backend: tokenizers.Tokenizer) -> bool:
+    """True for byte-level BPE, False for BPE that falls back on bytes; anything else is a `XinyeError`."""
+    decoder = "" if backend.decoder is None else backend.decoder.__getstate__().decode()
+    if isinstance(backend.model, models.BPE):
+        if '"ByteLevel"' in decoder:
+            return True
+        if '"ByteFallback"' in decoder and all(
+            backend.token_to_id(f"<0x{byte:02X}>") is not None for byte in range(256)
+        ):
+            return False
+    raise XinyeError(
+        "tokenizer.json: its tokens do not stand for bytes; only byte-level BPE, and BPE that falls back on bytes, "
+        "work here"
+    )
+
+
+def _bytes_of_characters(token: str) -> bytes:
+    """The bytes of a token in a byte-level vocabulary."""
+    try:
+        return bytes(_BYTE_OF[character] for character in token)
+    except KeyError:
+        return token.encode()
+
+
+def _bytes_of_piece(token: str) -> bytes:
+    """The bytes of a token of SentencePiece's kind: `▁` is a space, `<0xAB>` a byte."""
+    if re.fullmatch(r"<0x[0-9A-F]{2}>", token):
+        return bytes([int(token[3:5], 16)])
+    return token.replace("▁", " ").encode()
 
 
 def _bpe_model(merges: list[tuple[str, str]]) -> models.BPE:

@@ -19,9 +19,9 @@ from xinye.model.build import LanguageModel
 class Continuation:
     """One text that is being written."""
 
-    tokens: list[int]  # `<bos>`, the prompt, and what was written
+    tokens: list[int]  # the tokenizer's prefix, such as `<bos>`, the prompt, and what was written
     prompt_tokens: int
-    forgotten: int = 1  # where what is still read begins, behind `<bos>`
+    forgotten: int = 0  # where what is still read begins; before it, only the prefix is
     finish_reason: Literal["stop", "length"] | None = None
     pieces: list[str] = field(default_factory=list)
 
@@ -37,7 +37,7 @@ class Continuation:
 def start(tokenizer: Tokenizer, prompt: str, context: int) -> Continuation:
     """A sequence that begins with a prompt; raises `XinyeError` where that alone fills the context."""
     try:
-        tokens = [tokenizer.bos_id, *tokenizer.encode(prompt)]
+        tokens = [*tokenizer.prefix, *tokenizer.encode(prompt)] or [tokenizer.bos_id]
     except TypeError:  # half a character, such as a terminal that is not UTF-8 hands over
         raise XinyeError("the prompt is not valid Unicode text; type it in a terminal set to UTF-8") from None
     if len(tokens) > context:
@@ -51,8 +51,8 @@ def generate(
 ) -> Iterator[tuple[int, str]]:
     """Go on writing all sequences at once; yields (number of the sequence, new text) until each has ended.
 
-    A text ends with `<eos>` (or a stop string), which counts as "stop", or after `max_tokens`, "length". Where the
-    context is full, its older half is forgotten and writing goes on.
+    A text ends with a stop token, such as `<eos>`, or a stop string, which counts as "stop", or after `max_tokens`,
+    "length". Where the context is full, its older half is forgotten and writing goes on.
     """
     device, context = model.lm_head.weight.device, model.config.max_position_embeddings
     generator = torch.Generator().manual_seed(secrets.randbits(63) if sampling.seed is None else sampling.seed)
@@ -62,13 +62,15 @@ def generate(
     try:
         logits, cache, padding = _read(model, tokenizer, sequences, device)
         while True:
-            chosen = next_tokens(logits, sampling, [sequence.tokens for sequence in sequences], generator)
+            chosen = next_tokens(
+                logits[:, : tokenizer.vocab_size], sampling, [sequence.tokens for sequence in sequences], generator
+            )
             for number, (sequence, stream, token) in enumerate(zip(sequences, streams, chosen.tolist(), strict=True)):
                 if sequence.finish_reason is not None:
                     continue
                 sequence.tokens.append(token)
                 text = stream.push(token)
-                if token == tokenizer.eos_id or stream.stopped:
+                if token in tokenizer.stop_ids or stream.stopped:
                     sequence.finish_reason = "stop"
                 elif sequence.completion_tokens >= sampling.max_tokens:
                     sequence.finish_reason = "length"
@@ -92,14 +94,15 @@ def _read(
 ) -> tuple[Tensor, Any, Tensor]:
     """Read all sequences into a new cache. Returns logits (B, V), the cache, and the padding before each row (B,).
 
-    A sequence that fills the context is read from `<bos>` and its last half.
+    Of a sequence that fills the context its last half is read, behind the prefix.
     """
     context = model.config.max_position_embeddings
     rows = []
     for sequence in sequences:
-        if 1 + len(sequence.tokens) - sequence.forgotten > context:
+        again = len(tokenizer.prefix) if sequence.forgotten else 0
+        if again + len(sequence.tokens) - sequence.forgotten > context:
             sequence.forgotten = len(sequence.tokens) - context // 2
-        rows.append([sequence.tokens[0], *sequence.tokens[sequence.forgotten :]])
+        rows.append([*(tokenizer.prefix if sequence.forgotten else ()), *sequence.tokens[sequence.forgotten :]])
     length = max(map(len, rows))
     padding = torch.tensor([length - len(row) for row in rows], device=device)
     tokens = torch.tensor([[tokenizer.pad_id] * (length - len(row)) + row for row in rows], device=device)

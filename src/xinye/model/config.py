@@ -3,7 +3,8 @@
 Three architectures of a GPT, each a stock one of the field, and a recurrent network to compare them with:
 
 - `modern`: rotary positions, RMSNorm, SwiGLU, grouped-query attention, normalised queries and keys (saved as Qwen3)
-- `llama`: the same without the normalised queries and keys (saved as Llama)
+- `llama`: the same without the normalised queries and keys (saved as Llama; with `attention_bias` but without
+  `attention_output_bias` as Qwen2)
 - `gpt2`: learned positions, LayerNorm, GELU, biases everywhere (saved as GPT-2)
 - `lstm`: `LSTMConfig`, a stack of LSTM layers (saved under a model type of our own)
 """
@@ -32,6 +33,7 @@ class GPTConfig:
     max_position_embeddings: int
     tie_word_embeddings: bool = True
     attention_bias: bool = False
+    attention_output_bias: bool = True  # whether, with `attention_bias`, the output projection has one, too
     mlp_bias: bool = False
     norm_eps: float = 1e-6
     rope_theta: float = 10_000.0
@@ -96,7 +98,7 @@ class GPTConfig:
         keys = self.num_key_value_heads * self.head_dim
         norm = width if self.rotary else 2 * width
         per_layer = 2 * norm + (2 * self.head_dim if self.architecture == "modern" else 0)
-        per_layer += (queries + 2 * keys + width) * self.attention_bias
+        per_layer += (queries + 2 * keys + width * self.attention_output_bias) * self.attention_bias
         per_layer += ((2 if self.rotary else 1) * self.intermediate_size + width) * self.mlp_bias
         extra = norm + (0 if self.rotary else self.max_position_embeddings * width)
         embedding = 0 if self.tie_word_embeddings else self.vocab_size * width

@@ -94,12 +94,13 @@ class Attention(nn.Module):
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__()
         self.config, self.layer = config, layer
+        self.prefix: nn.Module | None = None  # learned keys and values before all others (adapters.py)
         queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
         self.q_proj = Linear(config.hidden_size, queries, bias=config.attention_bias)
         self.k_proj = Linear(config.hidden_size, keys, bias=config.attention_bias)
         self.v_proj = Linear(config.hidden_size, keys, bias=config.attention_bias)
-        self.o_proj = Linear(queries, config.hidden_size, bias=config.attention_bias)
-        self.prefix: nn.Module | None = None  # learned keys and values before all others (adapters.py)
+        output_bias = config.attention_bias and config.attention_output_bias
+        self.o_proj = Linear(queries, config.hidden_size, bias=output_bias)
         if config.architecture == "modern":  # keeps the logits of attention bounded (arXiv:2302.05442)
             self.q_norm = RMSNorm(config.head_dim, config.norm_eps)
             self.k_norm = RMSNorm(config.head_dim, config.norm_eps)

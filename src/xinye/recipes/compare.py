@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from xinye import machine
-from xinye.checkpoints.huggingface import load_model, write_json
+from xinye.checkpoints.huggingface import write_json
+from xinye.checkpoints.load import load_model
 from xinye.errors import XinyeError, checked, did_you_mean
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.perplexity import by_position

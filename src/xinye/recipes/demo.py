@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xinye.checkpoints.huggingface import load_model
+from xinye.checkpoints.load import load_model
 from xinye.data.corpus import cache_folder
 from xinye.data.stories import check, stories
 from xinye.errors import checked

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from xinye.checkpoints.adapters import CONFIG, base_of, load_adapter
-from xinye.checkpoints.huggingface import load_model, save_model
+from xinye.checkpoints.adapters import CONFIG, base_of, is_adapter, load_adapter
+from xinye.checkpoints.huggingface import save_model
+from xinye.checkpoints.load import load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.adapters import attached, ranks_of
@@ -16,7 +17,7 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> dict[str, Any]:
 
     Raises `XinyeError` where there is no adapter, it cannot be merged, or something else is in `output`.
     """
-    if not (run / CONFIG).is_file():
+    if not is_adapter(run):
         raise XinyeError(f"{run}: there is no adapter here (no {CONFIG})")
     if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not overwrite)):
         raise XinyeError(f"{output}: exists; choose another folder with -o, or replace its model with --overwrite")

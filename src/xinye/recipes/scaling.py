@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from xinye import machine
-from xinye.checkpoints.huggingface import load_model, write_json
+from xinye.checkpoints.huggingface import write_json
+from xinye.checkpoints.load import load_model
 from xinye.checkpoints.store import discard_weights
 from xinye.errors import XinyeError
 from xinye.evaluation.bits_per_byte import evaluate

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-from tokenizers import decoders, models, pre_tokenizers
 
 from xinye.data.cleaning import Cleaning, clean
 from xinye.data.sources import find_files, read_pieces
-from xinye.data.tokenizer import sample_texts
+from xinye.data.tokenizer import read_gpt2, sample_texts
 from xinye.errors import XinyeError
 from xinye.evaluation.plots import grouped_bar_chart
 from xinye.evaluation.tokenizers import Figures, count_words, measure
@@ -139,7 +138,7 @@ def open_tokenizer(argument: str) -> tokenizers.Tokenizer | None:
         return _read(path / "tokenizer.json")
     for vocabulary, merges in (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")):
         if (path / vocabulary).is_file() and (path / merges).is_file():
-            return _read_gpt2(path / vocabulary, path / merges)
+            return read_gpt2(path / vocabulary, path / merges)
     if (path / "tokenizer.model").is_file():
         raise XinyeError(
             f"{path}: no tokenizer.json there; AutoTokenizer's save_pretrained writes one of tokenizer.model"
@@ -157,19 +156,6 @@ def _read(path: Path) -> tokenizers.Tokenizer:
         return tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises plain Exception
         raise XinyeError(f"{path}: not a tokenizer ({error})") from None
-
-
-def _read_gpt2(vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:
-    """A tokenizer in GPT-2's own two files, with GPT-2's pre-split."""
-    try:
-        backend = tokenizers.Tokenizer(models.BPE.from_file(str(vocabulary), str(merges)))
-    except Exception as error:
-        raise XinyeError(f"{vocabulary}: not a tokenizer ({error})") from None
-    if any(backend.token_to_id(byte) is None for byte in pre_tokenizers.ByteLevel.alphabet()):
-        raise XinyeError(f"{vocabulary}: not a byte-level vocabulary such as GPT-2's")
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    return backend
 
 
 def _cached(name: str) -> Path | None:
