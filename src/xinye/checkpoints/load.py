@@ -1,10 +1,12 @@
-"""A model by what a person calls it: a folder, a GGUF file, or a hub name that was downloaded before."""
+"""A model by what a person calls it: a folder (its own or an adapter's), a GGUF file, or a downloaded hub name."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from xinye.checkpoints.adapters import is_adapter, load_adapted
 from xinye.checkpoints.huggingface import PICKLED, refusal_of_pickle
 from xinye.checkpoints.huggingface import load_model as load_folder
 from xinye.data.tokenizer import Tokenizer
@@ -18,6 +20,8 @@ def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[La
     Raises `XinyeError` where there is none of that name, or it is damaged, or of a kind that is not known here.
     """
     folder = Path(path)
+    if is_adapter(folder):
+        return load_adapted(folder, partial(load_model, dtype=dtype))
     if folder.is_dir():
         return load_folder(folder, dtype)
     if folder.suffix == ".gguf":

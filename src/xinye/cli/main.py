@@ -19,6 +19,7 @@ VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "evaluate": ("xinye.cli.evaluate", "how well a model predicts a text, beside simpler means"),
     "compare": ("xinye.cli.compare", "architectures side by side on the same text in the same time"),
     "distill": ("xinye.cli.distill", "a small model that learns from a larger one"),
+    "merge": ("xinye.cli.merge", "put an adapter into its base's weights: a plain model"),
     "tune": ("xinye.cli.tune", "search for better settings than the plan's"),
     "plan": ("xinye.cli.plan", "which size is best for a text in a given time"),
     "export": ("xinye.cli.export", "a model for other tools: GGUF for llama.cpp and Ollama"),

@@ -94,6 +94,7 @@ class Attention(nn.Module):
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__()
         self.config, self.layer = config, layer
+        self.prefix: nn.Module | None = None  # learned keys and values before all others (adapters.py)
         queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
         self.q_proj = Linear(config.hidden_size, queries, bias=config.attention_bias)
         self.k_proj = Linear(config.hidden_size, keys, bias=config.attention_bias)
@@ -118,6 +119,8 @@ class Attention(nn.Module):
         queries, keys, values = (tensor.transpose(1, 2) for tensor in (queries, keys, values))  # (B, H or K, T, D)
         if cache is not None:
             keys, values = cache.append(self.layer, keys, values)
+        if self.prefix is not None:
+            keys, values = self.prefix(self.layer, keys, values)
         if config.num_key_value_heads < config.num_attention_heads:  # each key-value head serves a group of heads
             group = config.num_attention_heads // config.num_key_value_heads
             keys, values = keys.repeat_interleave(group, dim=1), values.repeat_interleave(group, dim=1)
@@ -196,6 +199,7 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.compute_dtype = torch.float32
+        self.prefix_length = 0
         self.model = Backbone(config)
         self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
         self.tie()
@@ -257,6 +261,12 @@ class GPT(nn.Module):
         if positions is None:
             positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)[None]  # (1, T)
         x = self.model.embed_tokens(tokens)  # (B, T, C)
+        if self.prefix_length:  # all tokens come after it, and see it
+            positions = positions + self.prefix_length
+            if mask is None and tokens.shape[1] > 1:
+                shape = tokens.shape[1], start + tokens.shape[1]
+                mask = torch.ones(shape, dtype=torch.bool, device=tokens.device).tril(start)
+            mask = None if mask is None else F.pad(mask, (self.prefix_length, 0), value=True)
         rotary = None
         if config.rotary:
             cosines, sines = rotary_tables(config, positions, self.compute_dtype)

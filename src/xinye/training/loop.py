@@ -49,12 +49,15 @@ def train(
     clip: float = 1.0,
     seed: int = 0,
     processes: Processes = ALONE,
+    after_step: Callable[[int], None] = lambda step: None,
 ) -> Iterator[Step]:
     """Take steps `first_step` … `steps - 1`, each over all its micro-batches.
 
     The loss is the sum over all counted tokens of the step divided by their number, so that it does not depend on how
     the step is cut into micro-batches, or shared among processes. A step whose gradient is not finite changes nothing;
     its record says so by its norm.
+    `after_step` is called with the number of a step, from 1, when the weights have moved and its gradients are still
+    there.
     """
     for step in range(first_step, steps):
         # Dropout, too, depends on nothing but the step (and the process, or all would drop the same).
@@ -82,6 +85,9 @@ def train(
             if norm < float("inf"):
                 optimizer.step()
                 shrink(optimizer)
+        if norm < float("inf"):
+            after_step(step + 1)
+        for optimizer in optimizers:
             optimizer.zero_grad()
         watch.lap("optimizer")
         parts = {f"{name}_seconds": spent for name, spent in watch.seconds.items()}

@@ -33,7 +33,8 @@ def make_optimizers(
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             embedding = "embed" in name or "lm_head" in name
-            (vectors if parameter.ndim < 2 else embeddings if embedding else matrices).append(parameter)
+            adapter = ".adapter." in name  # two matrices make one change: orthogonal steps of each are not its own
+            (vectors if parameter.ndim < 2 else embeddings if embedding or adapter else matrices).append(parameter)
     if kind == "muon":
         optimizers: list[torch.optim.Optimizer] = []
         if matrices:

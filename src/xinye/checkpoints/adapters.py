@@ -1,0 +1,309 @@
+"""An adapter as a folder: `peft`'s files, read and written without it, beside a tokenizer.
+
+`adapter_config.json` says the method, its sizes and where the base lies; `adapter_model.safetensors` holds the new
+weights and, in its header, the SHA-256 of the base's weights: on any other base an adapter is noise. `peft` has no
+bottleneck, so that one's files are of the same form but of a type that only this package knows.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from xinye.checkpoints.huggingface import _gpt2_name, read_json, write_json
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError, checked
+from xinye.model.adapters import (
+    HEADS,
+    AdaLoRA,
+    AdapterSettings,
+    Bottleneck,
+    LoRA,
+    Prefix,
+    adapters,
+    attach,
+    attached,
+    merge,
+    sites,
+)
+from xinye.model.build import LanguageModel
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_FINGERPRINT = "base_sha256"
+_PREFIX = "base_model.model."
+_TYPES = {"lora": "LORA", "adalora": "ADALORA", "prefix": "PREFIX_TUNING", "adapter": "XINYE_BOTTLENECK"}
+_TASKS = {"sequence": "SEQ_CLS", "token": "TOKEN_CLS"}
+_LORA = ("lora_alpha", "lora_dropout", "use_rslora", "r")
+_ADALORA = ("lora_alpha", "lora_dropout", "init_r", "target_r", "tinit", "tfinal", "deltaT", "beta1", "beta2",
+            "orth_reg_weight", "total_step")  # fmt: skip
+_READ = {"LORA": _LORA, "ADALORA": _ADALORA, "PREFIX_TUNING": ("num_virtual_tokens",),
+         "XINYE_BOTTLENECK": ("bottleneck_size",)}  # fmt: skip
+_IMPLIED = {  # fields that the tensors' names and shapes, or the base, say already, and that change nothing otherwise
+    "peft_type", "task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping", "peft_version",
+    "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "rank_pattern", "fan_in_fan_out",
+    "modules_to_save", "r", "token_dim", "num_transformer_submodules", "num_attention_heads", "num_layers",
+    "encoder_hidden_size", "prefix_projection", "init_weights", "runtime_config", "megatron_core", "qalora_group_size",
+}  # fmt: skip
+_COMPUTED = {"bias": ("none",), "init_lora_weights": (True, False, "gaussian")}  # others change the base, or more
+
+
+def save_adapter(
+    folder: Path, model: nn.Module, base: str | Path, tokenizer: Tokenizer | None = None, seen_from: Path | None = None
+) -> None:
+    """Write the adapter of a model, and its new head, if any. Each file is written beside and renamed.
+
+    `base` is the folder (or file, or hub name) of the model it was attached to; its path is told as it is seen from
+    this folder, or from `seen_from`, if the files are to be copied there.
+    """
+    settings = attached(model)
+    if settings is None:
+        raise XinyeError(f"{folder}: this model has no adapter to save")
+    folder.mkdir(parents=True, exist_ok=True)
+    if tokenizer is not None:
+        tokenizer.save(folder)
+    place = os.path.relpath(base, seen_from or folder) if Path(base).exists() else str(base)
+    write_json(folder / CONFIG, _to_config(model, settings) | {"base_model_name_or_path": place})
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(model).items()}
+    metadata = {"format": "pt", _FINGERPRINT: fingerprint(base)}
+    beside = folder / f".{WEIGHTS}.new"
+    save_file(tensors, beside, metadata=metadata)
+    beside.replace(folder / WEIGHTS)
+
+
+def load_adapter(folder: Path, model: nn.Module, base: str | Path | None = None) -> None:
+    """Attach the adapter of a folder to a model, in place. `base` is where the model was loaded from.
+
+    Raises `XinyeError` where it was made for another base, computes what is not known here, or is damaged.
+    """
+    path = folder / WEIGHTS
+    settings = from_config(read_json(folder / CONFIG), str(folder / CONFIG))
+    try:
+        with safe_open(path, framework="pt") as file:
+            made_for = (file.metadata() or {}).get(_FINGERPRINT)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        hint = "; pickled weights are not read" if (folder / "adapter_model.bin").is_file() else ""
+        raise XinyeError(f"{path}: missing, damaged or cut short ({error}){hint}") from None
+    if base is not None and made_for is not None and fingerprint(base) != made_for:
+        raise XinyeError(
+            f"{folder}: this adapter was made for {read_json(folder / CONFIG).get('base_model_name_or_path')} with "
+            f"weights {made_for[:12]}…, not for {base} with {fingerprint(base)[:12]}…"
+        )
+    ours = {_their(site, model): site for site in sites(model)}
+    ranks = {}
+    for name, tensor in tensors.items():
+        site, _, matrix = name.removeprefix(_PREFIX).removesuffix(".weight").rpartition(".")
+        if matrix == "lora_A":
+            if site not in ours:
+                raise XinyeError(f"{path}: tensor {name} is for a matrix that this model has not, or cannot adapt")
+            ranks[ours[site]] = len(tensor)
+    attach(model, settings, ranks=ranks if settings.method in ("lora", "adalora") else None)
+    wanted = _tensors(model)
+    for name in sorted(wanted.keys() | tensors.keys()):
+        if name not in tensors or name not in wanted:
+            raise XinyeError(f"{path}: {'lacks' if name in wanted else 'has an unknown'} tensor {name}")
+        if tensors[name].shape != wanted[name].shape:
+            raise XinyeError(
+                f"{path}: tensor {name} has shape {list(tensors[name].shape)}, not {list(wanted[name].shape)}"
+            )
+        if not bool(torch.isfinite(tensors[name]).all()):
+            raise XinyeError(f"{path}: tensor {name} holds NaN or infinity")
+    with torch.no_grad():
+        for name, parameter in _parameters(model).items():
+            parameter.copy_(tensors[name])
+
+
+def is_adapter(folder: Path) -> bool:
+    return (folder / CONFIG).is_file()
+
+
+def load_adapted(
+    folder: Path, load: Callable[[str], tuple[LanguageModel, Tokenizer]]
+) -> tuple[LanguageModel, Tokenizer]:
+    """The model of an adapter's folder: its base, loaded by `load`, with the adapter.
+
+    LoRA and AdaLoRA are merged where the base's weights are plain, so that nothing is slower than the base alone.
+    """
+    base = base_of(folder)
+    model, tokenizer = load(base)
+    load_adapter(folder, model, base)
+    if not any(hasattr(module, "blocks") for module in model.modules()):
+        settings = attached(model)
+        if settings is not None and settings.method in ("lora", "adalora"):
+            merge(model)
+    if (folder / "tokenizer.json").is_file():
+        tokenizer = Tokenizer.load(folder)
+    return model, tokenizer
+
+
+def base_of(folder: Path) -> str:
+    """Where the base of an adapter lies: a path seen from the adapter's folder, or from here, or a hub name."""
+    name = read_json(folder / CONFIG).get("base_model_name_or_path")
+    if not isinstance(name, str) or not name:
+        raise XinyeError(f"{folder / CONFIG}: base_model_name_or_path is missing; it says where the base lies")
+    return os.path.relpath(folder / name) if not os.path.isabs(name) and (folder / name).exists() else name
+
+
+def fingerprint(base: str | Path) -> str:
+    """The SHA-256 of a model's weights file, or of those of all its weights files, one after the other.
+
+    `base` is a folder, a file, or a hub name. Raises `XinyeError` where no weights lie there.
+    """
+    from xinye.checkpoints.load import find_downloaded  # which loads adapters by what stands here
+
+    place = Path(base)
+    if not place.exists():
+        place = find_downloaded(str(base)) or place
+    files = sorted(place.glob("model*.safetensors")) if place.is_dir() else [place]
+    if not files or not all(file.is_file() for file in files):
+        raise XinyeError(
+            f"{base}: no weights of its own lie there; an adapter needs a whole model (xinye merge)"
+        )
+    hashes = [_sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _to_config(model: nn.Module, settings: AdapterSettings) -> dict[str, Any]:
+    """The content of `adapter_config.json`, but for the base's place."""
+    heads = sorted({name.split(".")[0] for name in _heads(model)})
+    peft_type = _TYPES[settings.method]
+    common: dict[str, Any] = {
+        "peft_type": peft_type,
+        "task_type": _TASKS.get(getattr(model.config, "kind", ""), "CAUSAL_LM"),
+        "inference_mode": True,
+    }
+    if settings.method == "adalora":
+        settings = settings.scheduled(settings.total_step or 1)
+    values = {name: getattr(settings, name) for name in _READ[peft_type]}
+    modules = adapters(model)
+    if settings.method == "adapter":
+        return common | values
+    if settings.method == "prefix":
+        assert isinstance(modules[0], Prefix)
+        layers, _, heads_of_keys, size = modules[0].shape
+        return (
+            common
+            | values
+            | {
+                "token_dim": heads_of_keys * size,
+                "encoder_hidden_size": heads_of_keys * size,
+                "num_attention_heads": heads_of_keys,
+                "num_layers": layers,
+                "num_transformer_submodules": 1,
+                "prefix_projection": False,
+                "modules_to_save": heads or None,
+            }
+        )
+    changes = [module for module in modules if isinstance(module, LoRA)]
+    names = [_their(module.site, model) for module in changes]
+    every = {_their(site, model) for site in sites(model)}
+    endings = sorted({_ending(name) for name in names})
+    if {name for name in every if _ending(name) in endings} != set(names):  # not in every layer
+        endings = sorted(names)
+    if settings.method == "adalora":
+        pattern: dict[str, Any] = {  # for peft, which begins with init_r and keeps those that are true
+            f"{name}.lora_E": [i < int(module.kept().sum()) for i in range(settings.init_r)]
+            for name, module in zip(names, changes, strict=True)
+            if isinstance(module, AdaLoRA)
+        }
+    else:
+        pattern = {
+            name: len(module.lora_A)
+            for name, module in zip(names, changes, strict=True)
+            if len(module.lora_A) != settings.r
+        }
+    return (
+        common
+        | values
+        | {
+            "target_modules": endings,
+            "rank_pattern": pattern,
+            "alpha_pattern": {},
+            "fan_in_fan_out": names[0].startswith("transformer."),  # GPT-2's matrices lie transposed
+            "bias": "none",
+            "init_lora_weights": True,
+            "modules_to_save": heads or None,
+        }
+    )
+
+
+def from_config(data: dict[str, Any], where: str = CONFIG) -> AdapterSettings:
+    """The settings in an `adapter_config.json`; what this package cannot compute exactly is refused by name."""
+    peft_type = data.get("peft_type")
+    method = next((method for method, kind in _TYPES.items() if kind == peft_type), None)
+    if method is None:
+        raise XinyeError(f"{where}: peft_type {peft_type!r} is not known here; known are {', '.join(_TYPES.values())}")
+    for name, value in data.items():
+        if name in _COMPUTED:
+            known = value in _COMPUTED[name]
+        else:
+            known = name in _READ[_TYPES[method]] or name in _IMPLIED or not value
+        if not known:
+            raise XinyeError(f"{where}: {name} = {json.dumps(value)} is not computed here")
+    if odd := set(data.get("modules_to_save") or ()) - set(HEADS):
+        raise XinyeError(f"{where}: modules_to_save has {min(odd)!r}; of whole modules only a new head is known here")
+    values = {name: data[name] for name in _READ[_TYPES[method]] if name in data}
+    return checked(AdapterSettings, {"method": method, **values}, where)
+
+
+def _ending(site: str) -> str:
+    """What names a matrix in every layer: `q_proj`, or of GPT-2 `attn.c_attn`, for both its parts have a `c_proj`."""
+    return ".".join(site.split(".")[-2:]) if site.startswith("transformer.") else site.rsplit(".", 1)[1]
+
+
+def _their(site: str, model: nn.Module) -> str:
+    """Hugging Face's name of a site."""
+    config = getattr(model.config, "backbone", model.config)  # of a network with a head, or without
+    if config.architecture != "gpt2":  # type: ignore[union-attr]
+        return site
+    return _gpt2_name(site.replace("c_attn", "q_proj"))
+
+
+def _heads(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The weights of a new head by Hugging Face's names; GPT-2's for tokens has one of its own."""
+    found = {name: parameter for name, parameter in model.named_parameters() if name.startswith(HEADS)}
+    config = getattr(model.config, "backbone", model.config)
+    if config.architecture == "gpt2" and getattr(model.config, "kind", "") == "token":  # type: ignore[union-attr]
+        return {name.replace("score.", "classifier."): parameter for name, parameter in found.items()}
+    return found
+
+
+def _parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """What was learned, by its name in the file."""
+    settings = attached(model)
+    base = "base_model." if settings is not None and settings.method == "prefix" else _PREFIX  # peft wraps these once
+    found = {base + name: parameter for name, parameter in _heads(model).items()}
+    for module in adapters(model):
+        if isinstance(module, Prefix):
+            found["prompt_embeddings"] = module.prompt_embeddings
+            continue
+        ending = "" if isinstance(module, Bottleneck | AdaLoRA) else ".weight"
+        for name, parameter in module.named_parameters():
+            found[f"{_PREFIX}{_their(module.site, model)}.{name}{ending}"] = parameter
+    return found
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    """What is saved: what was learned, without the ranks that AdaLoRA dropped."""
+    tensors: dict[str, Tensor] = dict(_parameters(model))
+    for module in adapters(model):
+        if isinstance(module, AdaLoRA):
+            kept, site = module.kept(), _PREFIX + _their(module.site, model)
+            tensors[f"{site}.lora_A"] = module.lora_A[kept]
+            tensors[f"{site}.lora_E"] = module.lora_E[kept]
+            tensors[f"{site}.lora_B"] = module.lora_B[:, kept]
+    return tensors

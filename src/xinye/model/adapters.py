@@ -1,0 +1,418 @@
+"""Parameter-efficient fine-tuning: a few new weights beside a network whose own stay frozen.
+
+- `lora` (Hu et al. 2021, arXiv:2106.09685): a matrix W becomes W + s·B·A, where A and B have few rows and columns
+- `adalora` (Zhang et al. 2023, arXiv:2303.10512): W + s·B·diag(E)·A; while learning, the ranks that matter least go,
+  wherever they are, until a budget is met
+- `prefix` (Li & Liang 2021, arXiv:2101.00190): learned keys and values before those of each layer
+- `adapter` (Houlsby et al. 2019, arXiv:1902.00751): a bottleneck behind attention and behind the feed-forward layer
+
+Low rank goes to every matrix of the layers, not to queries and values alone as in the first paper: with all of them
+fine-tuning comes up to that of all weights (Dettmers et al. 2023, arXiv:2305.14314). New weights are fp32 and, as all
+others, cast where they are used; what they start with changes nothing, but for the prefix. GPT-2's queries, keys and
+values share one A, for other tools have one matrix there, `c_attn`: so its adapters load in them as they are.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from xinye.errors import XinyeError, did_you_mean
+from xinye.model.gpt import GPT, KeyValueCache, Layer, Linear
+
+Method = Literal["lora", "adalora", "prefix", "adapter"]
+HEADS = ("score", "classifier")  # what new heads are called; they are trained beside any adapter
+_LOW_RANK = ("target_modules", "lora_alpha", "lora_dropout")
+_FIELDS: dict[str, tuple[str, ...]] = {  # what each method reads
+    "lora": (*_LOW_RANK, "r", "use_rslora"),
+    "adalora": (*_LOW_RANK, "init_r", "target_r", "tinit", "tfinal", "deltaT", "beta1", "beta2", "orth_reg_weight",
+                "total_step"),
+    "prefix": ("num_virtual_tokens",),
+    "adapter": ("bottleneck_size",),
+}  # fmt: skip
+
+
+class AdapterSettings(BaseModel):
+    """Which method, and its sizes, by the names that `peft` has for them. A field of another method is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: Method = Field("lora", description="how to fine-tune")
+    r: int = Field(8, ge=1, description="lora: rank")
+    lora_alpha: int | float = Field(16, gt=0, description="lora, adalora: the change is scaled by this / rank")
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="lora, adalora: dropout before the change")
+    use_rslora: bool = Field(False, description="lora: scale by lora_alpha / √rank (arXiv:2312.03732)")
+    target_modules: tuple[str, ...] = Field((), description="lora, adalora: only these matrices, such as q_proj")
+    init_r: int = Field(12, ge=1, description="adalora: rank of each matrix at the start")
+    target_r: int = Field(8, ge=1, description="adalora: mean rank at the end")
+    tinit: int | None = Field(None, ge=0, description="adalora: steps before ranks go (a tenth of all)")
+    tfinal: int | None = Field(None, ge=0, description="adalora: steps after the last rank went (three tenths)")
+    deltaT: int = Field(1, ge=1, description="adalora: steps from one allocation to the next")
+    beta1: float = Field(0.85, gt=0, lt=1, description="adalora: smoothing of the importance")
+    beta2: float = Field(0.85, gt=0, lt=1, description="adalora: smoothing of its uncertainty")
+    orth_reg_weight: float = Field(0.5, ge=0, description="adalora: how much A and B are held orthogonal")
+    total_step: int | None = Field(None, ge=1, description="adalora: steps of the training; filled in by it")
+    num_virtual_tokens: int = Field(20, ge=1, description="prefix: keys and values before each layer's")
+    bottleneck_size: int = Field(64, ge=1, description="adapter: width of the bottleneck")
+
+    @model_validator(mode="after")
+    def _one_method(self) -> "AdapterSettings":
+        for name in sorted(self.model_fields_set - {"method", *_FIELDS[self.method]}):
+            raise ValueError(f"{name} has no effect on {self.method}; it reads {', '.join(_FIELDS[self.method])}")
+        if self.method == "adalora" and self.target_r > self.init_r:
+            raise ValueError(f"target_r is {self.target_r}, more than init_r, {self.init_r}; ranks only go")
+        return self
+
+    def scheduled(self, total_steps: int) -> "AdapterSettings":
+        """With the schedule of AdaLoRA filled in; raises `XinyeError` where no step is left for ranks to go."""
+        if self.total_step == total_steps and None not in (self.tinit, self.tfinal):
+            return self
+        tinit = total_steps // 10 if self.tinit is None else self.tinit
+        tfinal = total_steps * 3 // 10 if self.tfinal is None else self.tfinal
+        if tinit >= total_steps - tfinal:
+            raise XinyeError(
+                f"adalora: tinit {tinit} and tfinal {tfinal} leave none of {total_steps} steps for ranks to go"
+            )
+        return self.model_copy(update={"tinit": tinit, "tfinal": tfinal, "total_step": total_steps})
+
+
+class LoRA(nn.Module):
+    """The change of one matrix; `site` is its name. Where several layers share it, each has some `rows` of B."""
+
+    def __init__(self, site: str, settings: AdapterSettings, inputs: int, outputs: int, rank: int) -> None:
+        super().__init__()
+        self.site, self.settings = site, settings
+        self.lora_A = nn.Parameter(torch.empty(rank, inputs))
+        self.lora_B = nn.Parameter(torch.zeros(outputs, rank))
+        self.scaling = settings.lora_alpha / (rank**0.5 if settings.use_rslora else max(rank, 1))
+
+    def initialize(self, generator: torch.Generator) -> None:
+        bound = self.lora_A.shape[1] ** -0.5
+        nn.init.uniform_(self.lora_A, -bound, bound, generator=generator)
+
+    def down(self) -> Tensor:
+        """What inputs are multiplied by first, (rank, inputs)."""
+        return self.lora_A
+
+    def delta(self, rows: slice) -> Tensor:
+        """What is added to the weight, (rows, inputs)."""
+        return self.lora_B[rows] @ self.down() * self.scaling
+
+    def forward(self, x: Tensor, y: Tensor, rows: slice) -> Tensor:
+        x = F.dropout(x, self.settings.lora_dropout, self.training)
+        return y + F.linear(F.linear(x, self.down().to(x.dtype)), self.lora_B[rows].to(x.dtype)) * self.scaling
+
+
+class AdaLoRA(LoRA):
+    """A change in the form of a singular value decomposition, and what it has learned about its ranks' importance."""
+
+    def __init__(self, site: str, settings: AdapterSettings, inputs: int, outputs: int, rank: int) -> None:
+        super().__init__(site, settings, inputs, outputs, rank)
+        self.lora_E = nn.Parameter(torch.zeros(rank, 1))
+        self.scaling = settings.lora_alpha / (settings.init_r + 1e-5)  # of the first rank, so that it never jumps
+        self.register_buffer("mask", torch.ones(rank, dtype=torch.bool))  # the ranks that were kept last
+        for name, parameter in list(self.named_parameters()):
+            self.register_buffer(f"{name}_importance", torch.zeros_like(parameter))
+            self.register_buffer(f"{name}_uncertainty", torch.zeros_like(parameter))
+
+    def initialize(self, generator: torch.Generator) -> None:
+        nn.init.normal_(self.lora_A, 0.0, 0.02, generator=generator)
+        nn.init.normal_(self.lora_B, 0.0, 0.02, generator=generator)
+
+    def down(self) -> Tensor:
+        return self.lora_A * self.lora_E
+
+    def kept(self) -> Tensor:
+        """Which ranks there are, (rank,): those kept last, and those that have grown since."""
+        return self.get_buffer("mask") | (self.lora_E[:, 0] != 0)
+
+    def weigh(self) -> None:
+        """Take a step's gradients into the moving means of importance, |weight · gradient|, and its uncertainty."""
+        for name, parameter in self.named_parameters():
+            assert parameter.grad is not None
+            now = (parameter * parameter.grad).abs()
+            mean = self.get_buffer(f"{name}_importance").lerp_(now, 1 - self.settings.beta1)
+            self.get_buffer(f"{name}_uncertainty").lerp_((now - mean).abs(), 1 - self.settings.beta2)
+
+    def scores(self) -> Tensor:
+        """The importance of each rank, (rank,): of its singular value and, on average, of its two vectors."""
+
+        def score(name: str) -> Tensor:
+            return self.get_buffer(f"{name}_importance") * self.get_buffer(f"{name}_uncertainty")
+
+        return score("lora_E")[:, 0] + score("lora_A").mean(dim=1) + score("lora_B").mean(dim=0)
+
+
+class Bottleneck(nn.Module):
+    """y + U·gelu(D·y + d) + u behind a layer's output y. U and u start at zero, so that at first nothing changes."""
+
+    def __init__(self, site: str, settings: AdapterSettings, width: int) -> None:
+        super().__init__()
+        self.site, self.settings = site, settings
+        self.down = Linear(width, settings.bottleneck_size)
+        self.up = Linear(settings.bottleneck_size, width)
+
+    def initialize(self, generator: torch.Generator) -> None:
+        nn.init.normal_(self.down.weight, 0.0, self.down.in_features**-0.5, generator=generator)
+        for parameter in (self.down.bias, self.up.weight, self.up.bias):
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor, y: Tensor, rows: slice) -> Tensor:
+        return y + self.up(F.gelu(self.down(y)))
+
+
+class Prefix(nn.Module):
+    """Learned keys and values, (P, layers · 2 · K · D). Its keys stand at no position: they are not rotated."""
+
+    def __init__(self, settings: AdapterSettings, learned: Tensor) -> None:
+        super().__init__()
+        self.settings = settings
+        length, *self.shape = learned.shape  # (P, layers, 2, K, D)
+        self.prompt_embeddings = nn.Parameter(learned.reshape(length, -1))
+
+    def forward(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Put those of a layer before its own keys and values, (B, K, S, D)."""
+        before = self.prompt_embeddings.unflatten(1, self.shape)[:, layer].to(keys.dtype)  # (P, 2, K, D)
+        before = before.permute(1, 2, 0, 3)[:, None].expand(-1, len(keys), -1, -1, -1)  # (2, B, K, P, D)
+        return torch.cat((before[0], keys), dim=2), torch.cat((before[1], values), dim=2)
+
+
+class Adapted(nn.Module):
+    """A layer with an adapter beside it."""
+
+    def __init__(self, base_layer: nn.Module, adapter: LoRA | Bottleneck, rows: slice) -> None:
+        super().__init__()
+        self.base_layer, self.adapter, self.rows = base_layer, adapter, rows
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.adapter(x, self.base_layer(x), self.rows)
+
+
+def attach(model: nn.Module, settings: AdapterSettings, seed: int = 0, ranks: Mapping[str, int] | None = None) -> None:
+    """Freeze a model (but for a new head) and put an adapter to it, in place.
+
+    `ranks` are those of an adapter that is to be loaded, by site. Raises `XinyeError` for a model that cannot have it.
+    """
+    gpt = _gpt(model)
+    if attached(model) is not None:
+        raise XinyeError("this model has an adapter already; merge it first (xinye merge)")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(HEADS))
+    generator = torch.Generator().manual_seed(seed)  # on the CPU: the same weights on every device
+    if settings.method == "prefix":
+        _attach_prefix(gpt, settings, generator)
+        return
+    places = sites(model)
+    for site in _chosen(model, settings) if ranks is None else ranks:
+        holder, names = places[site]
+        layers = [getattr(holder, name) for name in names]
+        inputs, outputs = layers[0].in_features, [layer.out_features for layer in layers]
+        if settings.method == "adapter":
+            adapter: LoRA | Bottleneck = Bottleneck(site, settings, sum(outputs))
+        else:
+            rank = ranks[site] if ranks is not None else settings.r if settings.method == "lora" else settings.init_r
+            kind = LoRA if settings.method == "lora" else AdaLoRA
+            adapter = kind(site, settings, inputs, sum(outputs), rank)
+        if ranks is None:
+            adapter.initialize(generator)
+        adapter.to(next(gpt.model.norm.parameters()).device).train(model.training)
+        end = 0
+        for name, layer, width in zip(names, layers, outputs, strict=True):
+            setattr(holder, name, Adapted(layer, adapter, slice(end, end + width)))
+            end += width
+
+
+def _gpt(model: nn.Module) -> GPT:
+    for module in model.modules():
+        if isinstance(module, GPT):
+            return module
+    raise XinyeError("adapters are for a GPT; this model has none (an LSTM is small enough to train whole)")
+
+
+def sites(model: nn.Module) -> dict[str, tuple[nn.Module, list[str]]]:
+    """Where adapters can go: a name, the module that holds the layers there, and their names in it."""
+    found: dict[str, tuple[nn.Module, list[str]]] = {}
+    gpt = _gpt(model)
+    for number, layer in enumerate(gpt.model.layers):
+        for part in ("self_attn", "mlp"):
+            holder = getattr(layer, part)
+            for name, child in holder.named_children():
+                if isinstance(child, Adapted) or hasattr(child, "in_features"):
+                    fused = gpt.config.architecture == "gpt2" and name in ("q_proj", "k_proj", "v_proj")
+                    site = f"model.layers.{number}.{part}.{'c_attn' if fused else name}"
+                    found.setdefault(site, (holder, []))[1].append(name)
+    return found
+
+
+def _chosen(model: nn.Module, settings: AdapterSettings) -> list[str]:
+    """The sites that the settings mean."""
+    found = sites(model)
+    known = list(dict.fromkeys(site.rsplit(".", 1)[1] for site in found))
+    wanted = ("o_proj", "down_proj") if settings.method == "adapter" else settings.target_modules or known
+    for name in wanted:
+        if name not in known:
+            fused = name in ("q_proj", "k_proj", "v_proj") and "c_attn" in known
+            hint = "; GPT-2's are one matrix: c_attn" if fused else did_you_mean(name, known)
+            raise XinyeError(f"target_modules: this model has no {name!r}{hint} (there are {', '.join(known)})")
+    return [site for site in found if site.rsplit(".", 1)[1] in wanted]
+
+
+@torch.no_grad()
+def _attach_prefix(gpt: GPT, settings: AdapterSettings, generator: torch.Generator) -> None:
+    """Begin with the keys and values of random tokens: from free random numbers it learns badly (Li & Liang)."""
+    length, config = settings.num_virtual_tokens, gpt.config
+    if config.rope_scaling is not None and config.rope_scaling.rope_type == "dynamic":
+        raise XinyeError("prefix: dynamic RoPE scaling turns all keys anew with each length, and a prefix has no place")
+    if length >= config.max_position_embeddings:
+        raise XinyeError(
+            f"prefix: num_virtual_tokens is {length}; this model reads {config.max_position_embeddings} tokens in all"
+        )
+    training, device = gpt.training, next(gpt.model.norm.parameters()).device
+    cache = KeyValueCache(config, 1, length, gpt.compute_dtype, device)
+    tokens = torch.randint(config.vocab_size, (1, length), generator=generator)
+    gpt.eval()
+    gpt.hidden(tokens.to(device), cache=cache)
+    gpt.train(training)
+    prefix = Prefix(settings, cache.tensors[:, :, 0].float().permute(3, 0, 1, 2, 4))  # (P, layers, 2, K, D)
+    for layer in gpt.model.layers:
+        assert isinstance(layer, Layer)
+        layer.self_attn.prefix = prefix
+    gpt.prefix_length = length
+    gpt.config = replace(config, max_position_embeddings=config.max_position_embeddings - length)
+
+
+def adapters(model: nn.Module) -> list[LoRA | Bottleneck | Prefix]:
+    """The adapters of a model, from the first layer to the last."""
+    return [module for module in model.modules() if isinstance(module, LoRA | Bottleneck | Prefix)]
+
+
+def attached(model: nn.Module) -> AdapterSettings | None:
+    """The settings of the adapter that a model has."""
+    found = adapters(model)
+    return found[0].settings if found else None
+
+
+@torch.no_grad()
+def merge(model: nn.Module) -> None:
+    """Put `lora` or `adalora` into the weights, in place: the same logits from a plain model, all of it trainable.
+
+    Raises `XinyeError` where the adapter is no change of weights, or the weights are quantized.
+    """
+    settings = attached(model)
+    if settings is None:
+        raise XinyeError("merge: this model has no adapter")
+    if settings.method == "prefix":
+        raise XinyeError("merge: a prefix is keys and values before all others, which no weight can hold")
+    if settings.method == "adapter":
+        raise XinyeError("merge: a bottleneck is a layer of its own with a bend in it, not a change of weights")
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, Adapted) and isinstance(child.adapter, LoRA):
+                weight = getattr(child.base_layer, "weight", None)
+                if weight is None:
+                    raise XinyeError("merge: the base is quantized; merge into the weights it was quantized from")
+                weight.copy_(weight.float() + child.adapter.delta(child.rows))
+                setattr(parent, name, child.base_layer)
+    model.requires_grad_()
+
+
+@torch.no_grad()
+def after_step(model: nn.Module, step: int, total_steps: int) -> None:
+    """What AdaLoRA does after step `step` (from 1) and before its gradients are cleared; nothing for other methods.
+
+    The importance of each rank is brought up to date and, where an allocation is due, only the best ones of the whole
+    model are kept: all until `tinit`, then ever fewer, along a cubic, and exactly `target_r` on average when `tfinal`
+    steps are left.
+    """
+    modules = [module for module in adapters(model) if isinstance(module, AdaLoRA)]
+    if not modules:
+        return
+    settings = modules[0].settings.scheduled(total_steps)
+    assert settings.tinit is not None and settings.tfinal is not None
+    end, target = total_steps - settings.tfinal, settings.target_r * len(modules)
+    for module in modules:
+        module.settings = settings
+        if step < end:
+            module.weigh()
+    if step <= settings.tinit:
+        return
+    masks = [module.get_buffer("mask") for module in modules]
+    due = step % settings.deltaT == 0 if step < end else int(torch.cat(masks).sum()) > target
+    if due:
+        scores = torch.cat([module.scores() for module in modules])
+        share = max(0.0, (end - step) / (end - settings.tinit)) ** 3
+        budget = target + int((len(scores) - target) * share)
+        kept = torch.zeros_like(scores, dtype=torch.bool)
+        kept[scores.topk(budget).indices] = True
+        for mask, part in zip(masks, kept.split([len(mask) for mask in masks]), strict=True):
+            mask.copy_(part)
+    if due or step >= end:
+        for module, mask in zip(modules, masks, strict=True):
+            module.lora_E.mul_(mask[:, None])
+
+
+def extra_loss(model: nn.Module) -> Tensor:
+    """AdaLoRA's penalty for A and B that are not orthogonal, to be added to the mean loss of a step; else 0."""
+    matrices = [
+        matrix
+        for module in adapters(model)
+        if isinstance(module, AdaLoRA) and len(module.mask)  # type: ignore[arg-type]
+        for matrix in (module.lora_A, module.lora_B.T)
+    ]
+    if not matrices:
+        return torch.zeros((), device=next(model.parameters()).device)
+    settings = attached(model)
+    assert settings is not None
+    norms = [torch.linalg.norm(m @ m.T - torch.eye(len(m), device=m.device)) for m in matrices]
+    return settings.orth_reg_weight * torch.stack(norms).mean()
+
+
+def ranks_of(model: nn.Module) -> dict[str, int]:
+    """The rank of each matrix's change, by site."""
+    return {
+        module.site: int(module.kept().sum()) if isinstance(module, AdaLoRA) else len(module.lora_A)
+        for module in adapters(model)
+        if isinstance(module, LoRA)
+    }
+
+
+def adapter_state(model: nn.Module) -> dict[str, Tensor]:
+    """All that training changes, for a checkpoint to go on from; `model.load_state_dict(…, strict=False)` puts it back.
+
+    The trainable weights, and the importance that AdaLoRA has noted.
+    """
+    buffers = {f"{name}.{buffer}" for name, module in model.named_modules() if isinstance(module, AdaLoRA)
+               for buffer, _ in module.named_buffers()}  # fmt: skip
+    trained = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return trained | {name: buffer for name, buffer in model.named_buffers() if name in buffers}
+
+
+class Row(NamedTuple):
+    """One line of the table of trainable parameters; `share` is that of the trainable among `total`."""
+
+    name: str
+    trainable: int
+    total: int
+    share: float
+
+
+def trainable_table(model: nn.Module) -> list[Row]:
+    """How many parameters of each kind are trained; the last row is all of them."""
+    settings = attached(model)
+    kinds = {".norm": "norms", "layernorm": "norms", "_norm": "norms", "embed_": "embeddings",
+             "self_attn": "attention", "mlp": "feed-forward"}  # fmt: skip
+    if settings is not None:
+        kinds = {".adapter.": settings.method, ".prefix.": settings.method} | kinds
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for name, parameter in model.named_parameters():
+        kind = next((kind for part, kind in kinds.items() if part in name), "head")
+        for key in (kind, "all"):
+            counts[key][0] += parameter.numel() * parameter.requires_grad
+            counts[key][1] += parameter.numel()
+    counts["all"] = counts.pop("all")
+    return [Row(name, trainable, total, trainable / total) for name, (trainable, total) in counts.items()]

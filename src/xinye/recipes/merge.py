@@ -1,0 +1,45 @@
+"""From an adapter and its base to one plain model."""
+
+from pathlib import Path
+from typing import Any
+
+from xinye.checkpoints.adapters import CONFIG, base_of, is_adapter, load_adapter
+from xinye.checkpoints.huggingface import save_model
+from xinye.checkpoints.load import load_model
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.model.adapters import attached, ranks_of
+from xinye.model.adapters import merge as merge_weights
+
+
+def merge(run: Path, output: Path, overwrite: bool = False) -> dict[str, Any]:
+    """Write the model of an adapter's folder, its LoRA or AdaLoRA in the weights, to `output`; returns what was merged.
+
+    Raises `XinyeError` where there is no adapter, it cannot be merged, or something else is in `output`.
+    """
+    if not is_adapter(run):
+        raise XinyeError(f"{run}: there is no adapter here (no {CONFIG})")
+    if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not overwrite)):
+        raise XinyeError(f"{output}: exists; choose another folder with -o, or replace its model with --overwrite")
+    base = base_of(run)
+    if output.exists() and output.resolve() in (run.resolve(), Path(base).resolve()):
+        raise XinyeError(f"{output}: the adapter and its base stay as they are; choose another folder with -o")
+    model, tokenizer = load_model(base)
+    load_adapter(run, model, base)
+    ranks, settings = ranks_of(model), attached(model)
+    assert settings is not None
+    merge_weights(model)
+    if (run / "tokenizer.json").is_file():
+        tokenizer = Tokenizer.load(run)
+    try:
+        save_model(output, model, tokenizer)
+    except OSError as error:
+        raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error
+    return {
+        "output": str(output),
+        "base": base,
+        "method": settings.method,
+        "matrices": len(ranks),
+        "lowest_rank": min(ranks.values()),
+        "highest_rank": max(ranks.values()),
+    }

@@ -1,0 +1,67 @@
+"""`xinye merge` makes a plain folder with the same logits, or says why there is none."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import Command, contents
+from xinye.checkpoints.adapters import save_adapter
+from xinye.checkpoints.load import load_model
+from xinye.model.adapters import AdapterSettings, attach
+from xinye.model.gpt import GPT
+
+TOKENS = torch.arange(8)[None]
+
+
+@pytest.fixture
+def make_adapter(trained: Path, tmp_path: Path):
+    """Writes the folder of a random adapter of a run, and returns the model that it makes."""
+
+    def make(method: str) -> GPT:
+        model, tokenizer = load_model(trained)
+        assert isinstance(model, GPT)
+        attach(model, AdapterSettings(method=method))  # type: ignore[arg-type]
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.normal_(0, 0.2)
+        save_adapter(tmp_path / "adapter", model, trained, tokenizer)
+        return model
+
+    return make
+
+
+@pytest.mark.parametrize("method", ["lora", "adalora"])
+def test_a_merged_model_is_a_plain_folder_with_the_same_logits(
+    method: str, make_adapter, xinye: Command, trained: Path, tmp_path: Path
+) -> None:
+    model, before = make_adapter(method), contents(trained)
+    outcome = xinye("merge", tmp_path / "adapter", "-o", tmp_path / "合并", "--json")
+    assert outcome.code == 0
+    report = json.loads(outcome.out)
+    assert (report["method"], report["matrices"]) == (method, 7)
+    merged, _ = load_model(tmp_path / "合并")
+    assert torch.allclose(merged(TOKENS), model(TOKENS), rtol=0, atol=1e-5 * float(model(TOKENS).abs().max()))
+    assert {path.name for path in (tmp_path / "合并").iterdir()} <= {path.name for path in trained.iterdir()}
+    assert contents(trained) == before
+
+
+@pytest.mark.parametrize(("method", "reason"), [("prefix", "no weight can hold"), ("adapter", "a layer of its own")])
+def test_what_cannot_be_merged_says_why(method, reason, make_adapter, xinye: Command, tmp_path: Path) -> None:
+    make_adapter(method)
+    outcome = xinye("merge", tmp_path / "adapter", "-o", tmp_path / "merged")
+    assert outcome.code == 2 and reason in outcome.complaint
+    assert not (tmp_path / "merged").exists()
+
+
+def test_a_run_without_an_adapter_and_a_folder_in_use_are_refused(
+    make_adapter, xinye: Command, trained: Path, tmp_path: Path
+) -> None:
+    make_adapter("lora")
+    assert "there is no adapter here" in xinye("merge", trained, "-o", tmp_path / "merged").complaint
+    before = contents(trained)
+    assert "--overwrite" in xinye("merge", tmp_path / "adapter", "-o", trained).complaint
+    assert "choose another folder" in xinye("merge", tmp_path / "adapter", "-o", trained, "--overwrite").complaint
+    assert contents(trained) == before
