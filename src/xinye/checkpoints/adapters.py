@@ -164,9 +164,7 @@ def fingerprint(base: str | Path) -> str:
         place = find_downloaded(str(base)) or place
     files = sorted(place.glob("model*.safetensors")) if place.is_dir() else [place]
     if not files or not all(file.is_file() for file in files):
-        raise XinyeError(
-            f"{base}: no weights of its own lie there; an adapter needs a whole model (xinye merge)"
-        )
+        raise XinyeError(f"{base}: no weights of its own lie there; an adapter needs a whole model (xinye merge)")
     hashes = [_sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
