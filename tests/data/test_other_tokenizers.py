@@ -141,7 +141,7 @@ ANY_TEXT = st.lists(st.one_of(PARTS, st.text(st.characters(exclude_categories=["
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(text=ANY_TEXT)
 def test_the_same_ids_as_in_transformers_and_every_byte(kind, pairs, text):
     ours, theirs = pairs[kind]
@@ -211,15 +211,15 @@ def test_a_chat_is_that_of_transformers(kind, template, pairs):
 
 
 @pytest.mark.parametrize("kind", ["qwen2", "llama2"])
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(contents=st.lists(st.one_of(ANY_TEXT, st.text("<|/>sim_endtaorhk", max_size=24)), min_size=1, max_size=3))
 def test_whatever_a_template_does_with_a_content_it_makes_no_control_token(kind, pairs, contents):
     template = (
         "{% for m in messages %}{{ m.content.replace('</think>', '').replace('|im', '') }}{{ eos_token }}"
         "{{ m.content.split('<think>') | join }}{{ m.content | trim | upper }}{% endfor %}"
     )
-    source = pairs[kind][0]
-    tokenizer = Tokenizer(source.backend, template, source.names)
+    tokenizer = pairs[kind][0]
+    tokenizer.chat_template = template
     control = {index for index, token in tokenizer.backend.get_added_tokens_decoder().items() if token.special}
     ids = tokenizer.encode_chat([{"role": "user", "content": text} for text in contents])
     assert [token for token in ids if token in control] == [tokenizer.eos_id] * len(contents)
