@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("model", metavar="MODEL", help="a run's folder, any Hugging Face folder, or a GGUF file")
     parser.add_argument("files", nargs="*", default=[], metavar="FILES", help="text to measure the cost on")
     parser.add_argument(
-        "--to", choices=("q8_0", "q4_0"), required=True, help="8 or 4 bits a weight, and a half for scales"
+        "--to", choices=("q8_0", "q4_0"), default="q8_0", help="(q8_0) 8 or 4 bits a weight, and a half for scales"
     )
     parser.add_argument("-o", "--output", type=Path, default=None, metavar="FILE", help="the file (./NAME-KIND.gguf)")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
