@@ -120,11 +120,11 @@ inline Floats exponential(Floats x) {  // 2^n e^r with |r| < 0.35, and e^r by it
 // Calls apply(values) on vectors of x; a rest shorter than a vector is padded.
 template <class Apply> inline void each(float* x, int64_t count, Apply apply) {
     int64_t i = 0;
-    for (; i + LANES <= count; i += LANES) store(x + i, apply(load(x + i), i, LANES));
+    for (; i + LANES <= count; i += LANES) store(x + i, apply(load(x + i)));
     if (i < count) {
         float rest[LANES] = {};
         std::copy(x + i, x + count, rest);
-        store(rest, apply(load(rest), i, count - i));
+        store(rest, apply(load(rest)));
         std::copy(rest, rest + count - i, x + i);
     }
 }
@@ -158,9 +158,6 @@ inline void products(const Weight* weights, int64_t columns, const float* inputs
 
 // GGUF's blocks of 32 weights: a half-precision scale, in q4_1 also a half-precision minimum, then bytes or nibbles (the
 // low ones first). A weight is scale × (number - offset), plus the minimum.
-#ifndef PIECE
-#define PIECE 64
-#endif
 constexpr int BLOCK = 32;
 template <Kind KIND> constexpr int block_bytes = KIND == Q8_0 ? 34 : KIND == Q4_0 ? 18 : 20;
 template <Kind KIND> constexpr int block_header = KIND == Q4_1 ? 4 : 2;
@@ -368,7 +365,7 @@ void normalize(const Norm& norm, const float* x, float* y, int64_t count, double
     std::copy(x, x + count, y);
     if (norm.bias) {
         Floats total = {};
-        each(y, count, [&](Floats values, int64_t, int64_t) { total += values; return values; });
+        each(y, count, [&](Floats values) { total += values; return values; });
         mean = sum(total) / count;
         for (int64_t i = 0; i < count; i++) y[i] -= mean;
     }
@@ -397,7 +394,7 @@ void attend(const float* query, const Stored* keys, const Stored* values, int64_
     for (; s < count; s++) products<1, 1>(keys + s * size, size, query, reinterpret_cast<float (*)[1]>(scores + s));
     float largest = *std::max_element(scores, scores + count), scale = 1 / std::sqrt(float(size));
     float total = 0;
-    each(scores, count, [&](Floats values, int64_t, int64_t) { return exponential((values - largest) * scale); });
+    each(scores, count, [&](Floats values) { return exponential((values - largest) * scale); });
     for (s = 0; s < count; s++) total += scores[s];
     constexpr int WIDTH = 4;  // vectors of a head at a time
     int64_t at = 0;
@@ -513,6 +510,8 @@ template <class Stored> void Work::attend_head(int64_t layer, int64_t text, int6
            attended.data() + text * query_size + head * size);
 }
 
+constexpr int64_t PIECE = 64;  // rows that a thread takes at a time
+
 // What every thread does, each with its own copy of what is cheaper to compute again than to wait for.
 void Work::run() {
     int64_t batch = step.batch, C = model.hidden, shares = 0;
@@ -561,11 +560,11 @@ void Work::run() {
                 float* ups = up.data() + b * model.intermediate + first;
                 float* gates = hidden.data() + b * model.intermediate + first;
                 if (layer.gate.data) {
-                    each(gates, last - first, [](Floats g, int64_t, int64_t) { return g / (1 + exponential(-g)); });
+                    each(gates, last - first, [](Floats g) { return g / (1 + exponential(-g)); });
                     for (int64_t i = 0; i < last - first; i++) gates[i] *= ups[i];
                 } else {  // x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))), where (1 + tanh(u))/2 = 1/(1 + e^-2u)
                     std::copy(ups, ups + last - first, gates);
-                    each(gates, last - first, [](Floats u, int64_t, int64_t) {
+                    each(gates, last - first, [](Floats u) {
                         return u / (1 + exponential(-1.5957691216f * (u + 0.044715f * u * u * u)));
                     });
                 }
