@@ -61,7 +61,7 @@ class Terminal:
 
     def until(self, expected: str) -> str:
         """What is shown up to some text, which must come."""
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         while expected not in self.text:
             assert select.select([self.descriptor], [], [], end - time.monotonic())[0], self.text
             try:
