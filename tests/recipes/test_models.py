@@ -58,6 +58,7 @@ def test_going_on_begins_where_the_model_is(base, trained):
     assert before["bits_per_byte"] == pytest.approx(result["validation"]["bits_per_byte"], rel=1e-4)
     assert run.before == {name: round(before[name], 5) for name in ("loss", "bits_per_byte")}
     assert run.validation["bits_per_byte"] < run.before["bits_per_byte"]
+    assert lines("more")[1]["loss"] < result["validation"]["loss"] + 0.3
     assert contents(base) == contents(trained)
     about = json.loads(Path("more/training/settings.json").read_text("utf-8"))
     assert about["settings"]["from"] == about["models"]["from"]["model"] == str(base)
