@@ -132,7 +132,6 @@ def context_length(size: int, document_lengths: np.ndarray, tokens: int) -> tupl
     return (needed, "99 % of the documents fit") if needed < usual else (usual, f"usual for {size:,} parameters")
 
 
-GOING_ON = 0.1  # of the rates from scratch, docs/log.md
 BLOCK_BYTES = 4 * 256  # scores and probabilities of one token with its window, bf16
 
 
@@ -207,11 +206,12 @@ def rates(plan: Plan, settings: PretrainSettings, config: Config) -> None:
     else:
         usual = min(3e-3, 0.3 / width) if settings.optimizer == "adamw" else 0.1
         plan.choose("learning_rate", settings.learning_rate, usual, f"usual for {settings.optimizer} at this width")
-    if settings.from_:
+    if settings.from_:  # docs/log.md: small models take up a new text fastest, large ones have more to lose
+        share = 0.3 if config.parameters < 30e6 else 0.1
         for name in ("matrix_learning_rate", "learning_rate"):
             if name in plan.values and getattr(settings, name) is None:
-                plan.values[name] *= GOING_ON
-                plan.reasons[name] += f"; × {GOING_ON:g}, for it has learned already"
+                plan.values[name] *= share
+                plan.reasons[name] += f"; × {share:g}, for it has learned already"
     plan.choose("weight_decay", settings.weight_decay, 0.1, "usual")
     if settings.teacher:
         plan.choose("temperature", settings.temperature, 2.0, "of the softened predictions")
