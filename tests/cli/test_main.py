@@ -62,8 +62,8 @@ def test_unknown_verb(xinye, verb, nearest):
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
 def test_unknown_flag_names_the_nearest(xinye, verb):
     needed = {"train": ["text.txt", "-o", "mine"], "collect": ["text.txt", "-o", "mine.jsonl"]}
-    one = ("generate", "evaluate", "download", "eval", "check", "show", "compare", "quantize", "export", "chat")
-    needed |= {key: ["run"] for key in (*one, "merge", "distill", "finetune", "classify", "tag")}
+    one = ("generate", "evaluate", "download", "eval", "check", "show", "compare", "quantize", "chat")
+    needed |= {key: ["run"] for key in one} | {"merge": ["run", "-o", "plain"], "export": ["run", "--to", "gguf"]}
     outcome = xinye(*verb, *needed.get(verb[-1], []), "--jsn")
     assert outcome.code == 2 and "'--jsn'; did you mean '--json'?" in outcome.complaint
 

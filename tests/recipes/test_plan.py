@@ -82,13 +82,13 @@ def test_what_does_not_fit_is_refused_with_the_arithmetic(monkeypatch):
         planning.check_size(settings, CPU)
     config = planning.shape(Plan(), settings, 8192, 1024)
     with pytest.raises(XinyeError, match=r"GB for 65,536 tokens at once, but 1.0 GB are free"):
-        planning.batches(Plan(), settings, config, CPU)
+        planning.batches(Plan({"context": 1024}), settings, config, CPU)
 
 
 def test_a_micro_batch_shrinks_to_fit(monkeypatch):
     settings = PretrainSettings(size="1M", batch_size=64)
     config = planning.shape(Plan(), settings, 1024, 256)
-    roomy, tight = Plan(), Plan()
+    roomy, tight = Plan({"context": 256}), Plan({"context": 256})
     monkeypatch.setattr(machine, "memory_bytes", lambda device: 10**12)
     planning.batches(roomy, settings, config, CPU)
     monkeypatch.setattr(machine, "memory_bytes", lambda device: 10**8)
