@@ -63,6 +63,7 @@ def to_config_json(config: Config, tokenizer: Tokenizer | None = None) -> dict[s
         "bos_token_id": tokenizer.bos_id if tokenizer else None,
         "eos_token_id": tokenizer.eos_id if tokenizer else None,
         "pad_token_id": tokenizer.pad_id if tokenizer else None,
+        **({} if getattr(config, "is_causal", True) else {"is_causal": False}),
     }
     if isinstance(config, LSTMConfig):
         return common | {

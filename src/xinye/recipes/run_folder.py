@@ -12,8 +12,10 @@ from xinye.checkpoints.huggingface import read_json, write_json
 from xinye.checkpoints.store import checkpoints
 from xinye.errors import XinyeError, checked
 from xinye.recipes import plan as planning
+from xinye.recipes.finetune_settings import FinetuneSettings
 from xinye.recipes.plan import Plan
 from xinye.recipes.settings import PretrainSettings
+from xinye.recipes.task_data import TaskData
 from xinye.recipes.text import Text
 
 FORMAT = 1
@@ -58,7 +60,9 @@ def saved_settings(output: Path, micro_batch_size: int | None = None) -> Pretrai
     return checked(PretrainSettings, values, str(path))
 
 
-def start_run(output: Path, settings: PretrainSettings, plan: Plan, text: Text, overwrite: bool) -> None:
+def start_run(
+    output: Path, settings: PretrainSettings | FinetuneSettings, plan: Plan, text: Text | TaskData, overwrite: bool
+) -> None:
     states = planning.STATES[settings.optimizer]  # two checkpoints, the best one, and a new one beside them
     needed = plan.values["parameters"] * (4 * (4 + states) + 2 * 4)
     try:
@@ -75,6 +79,7 @@ def start_run(output: Path, settings: PretrainSettings, plan: Plan, text: Text, 
         (output / "training").mkdir(parents=True, exist_ok=True)
         data = {
             "format": FORMAT,
+            "recipe": settings.recipe,
             "text": text.fingerprint,
             "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"output"}),
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),

@@ -5,7 +5,7 @@ Everything left at `None` or `auto` is derived from the data and the machine by 
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -60,6 +60,7 @@ class PretrainSettings(BaseModel):
     """Train a GPT from scratch on text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    recipe: ClassVar[str] = "pretrain"
 
     files: tuple[str, ...] = Field((), description="files, folders or globs of text")
     output: Path | None = Field(None, description="the run's folder")
