@@ -115,7 +115,7 @@ class SavedRun:
     def summary(self) -> dict[str, Any]:
         return {
             "run": str(self.folder),
-            "recipe": "pretrain",
+            "recipe": self.about.get("recipe", "pretrain"),
             "architecture": self.settings.get("architecture", "modern"),
             "parameters": self.parameters,
             "files": self.files,

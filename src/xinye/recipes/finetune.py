@@ -74,7 +74,6 @@ def finetune_together(
     values = plan.values
     if values["batch_size"] < group.count:
         raise XinyeError(f"a batch of {values['batch_size']} cannot be shared by {group.count} processes")
-    watcher.plan(plan)
 
     backbone = replace(base, dropout=values["dropout"], is_causal=values["attention"] == "causal")
     kind: Kind = "token" if isinstance(data.task, Tag) else "sequence"
@@ -92,6 +91,7 @@ def finetune_together(
     plan.choose("parameters", None, model.config.parameters, "all weights")
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     plan.choose("trained_parameters", None, trained, f"method {settings.method}")
+    watcher.plan(plan)
     optimizers = make_optimizers(
         model, settings.optimizer, values["learning_rate"], values.get("matrix_learning_rate", 0.0),
         values["weight_decay"],
