@@ -38,9 +38,7 @@ class Model:
         """The network, where it writes. Raises `XinyeError` where it judges instead."""
         if isinstance(self.network, Head):
             verb = "classify" if self.network.config.kind == "sequence" else "tag"
-            raise XinyeError(
-                f"{self.folder}: it has learned to {verb}, not to write; try: xinye {verb} {self.folder} …"
-            )
+            raise XinyeError(f"{self.folder}: this model learned to {verb}, not to write: xinye {verb} {self.folder} …")
         return self.network
 
     @property

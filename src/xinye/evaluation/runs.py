@@ -53,8 +53,13 @@ class SavedRun:
         return _object(self.about.get("settings"))
 
     @property
+    def recipe(self) -> str:
+        """What made it: pretrain or finetune."""
+        return str(self.about.get("recipe", "pretrain"))
+
+    @property
     def files(self) -> list[str]:
-        return [str(name) for name in self.settings.get("files") or ()]
+        return [str(name) for name in self.settings.get("files") or self.settings.get("data") or ()]
 
     @property
     def parameters(self) -> int | None:
@@ -115,7 +120,7 @@ class SavedRun:
     def summary(self) -> dict[str, Any]:
         return {
             "run": str(self.folder),
-            "recipe": self.about.get("recipe", "pretrain"),
+            "recipe": self.recipe,
             "architecture": self.settings.get("architecture", "modern"),
             "parameters": self.parameters,
             "files": self.files,
@@ -130,6 +135,14 @@ class SavedRun:
 
     def command(self, output: str = "runs/again") -> str:
         """The command line that gives this run again: its budget in steps, and spelled out what the machine decided."""
+        if self.recipe == "finetune":
+            given = {"task": "classify", **self.settings}  # defaults are not saved
+            model = given.pop("model", "")
+            words = ["xinye", "finetune", model, "-o", output]
+            for name, value in given.items():
+                for each in value if isinstance(value, list) else [value]:
+                    words += [f"--{name.replace('_', '-')}", str(each)]
+            return shlex.join(words)
         decided = ("dropout", "dtype", "compile", "micro_batch_size")
         values = {name: value for name, value in self.settings.items() if name not in ("time", "tokens", "epochs")}
         values |= {name: self.plan[name] for name in ("steps", *decided) if name in self.plan}
