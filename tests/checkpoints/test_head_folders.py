@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -32,6 +33,10 @@ def random_head(shape: GPTConfig, kind: str, labels: tuple[str, ...], several: b
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, 0, 0.2)
     return model
+
+
+def scores(found: list[dict[str, Any]]) -> dict[str, Any]:
+    return {each["label"]: pytest.approx(each["score"], abs=1e-5) for each in found}
 
 
 @pytest.mark.parametrize("causal", [True, False], ids=["causal", "both"])

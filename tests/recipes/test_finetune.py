@@ -103,7 +103,7 @@ def test_resumed_bitwise(trained, records):
 def test_what_a_model_has_not_learned_it_says(trained, records):
     finetune(settings(trained, "run", epochs=1))
     base, classifier = package.load(trained), package.load("run")
-    with pytest.raises(XinyeError, match="xinye finetune .* --task classify"):
+    with pytest.raises(XinyeError, match=r"xinye finetune .* --task classify"):
         base.classify("你好")
     with pytest.raises(XinyeError, match="xinye finetune run --task tag"):
         classifier.tag("你好")
