@@ -1,6 +1,8 @@
 """What tests share: text of the story world, a runner for the command line, and one tiny trained run."""
 
 import json
+import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +79,25 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, story_text: dict[
         (tmp_path / f"{language}.txt").write_text(text, "utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def unprivileged(monkeypatch: pytest.MonkeyPatch, story_text: dict[str, str]) -> Iterator[Path]:
+    """An own folder to be in, with `zh.txt`, as a user for whom read-only is read-only: for root nothing is."""
+    user = os.geteuid() or 65534
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if os.geteuid() != user:
+            os.chown(folder, user, user)
+        os.seteuid(user)
+        try:
+            monkeypatch.setenv("XINYE_CACHE", str(folder / "cache"))
+            monkeypatch.chdir(folder)
+            (folder / "zh.txt").write_text(story_text["zh"], "utf-8")
+            yield folder
+        finally:
+            monkeypatch.undo()
+            os.seteuid(os.getuid())
 
 
 @pytest.fixture(scope="session")

@@ -149,10 +149,11 @@ def load(model: str | Path) -> Model:
 
 
 def pretrain(
-    files: str | Path | Sequence[str | Path],
+    files: str | Path | Sequence[str | Path] = (),
     output: str | Path | None = None,
     *,
     overwrite: bool = False,
+    resume: bool = False,
     watcher: Watcher | None = None,
     **settings: Any,
 ) -> Run:
@@ -160,14 +161,15 @@ def pretrain(
 
     `settings` are those of `xinye pretrain --help` by the same names: `size="5M"`, one of `time="10min"`,
     `tokens="20M"`, `epochs=3`, `steps=500`, and all that is otherwise derived. Without `output` the run lies in `runs/`
-    under the first file's name. Raises `XinyeError` for whatever a person can put right.
+    under the first file's name; `resume` goes on with the run that lies there. Raises `XinyeError` for whatever a
+    person can put right.
 
     >>> run = xinye.pretrain("novel.txt", size="1M", time="2min")  # doctest: +SKIP
     >>> run.validation["bits_per_byte"]  # doctest: +SKIP
     """
     names = [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
     values = {**settings, "files": tuple(names), "output": output}
-    run = run_pretrain(checked(PretrainSettings, values, "pretrain"), watcher, overwrite)
+    run = run_pretrain(checked(PretrainSettings, values, "pretrain"), watcher, overwrite, resume)
     if run is None:
         raise XinyeError("nothing was trained")
     return run

@@ -137,6 +137,14 @@ def peak_memory_bytes(where: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def forget_peak_memory(where: torch.device) -> None:
+    """Let `peak_memory_bytes` count from now on; without effect where the system cannot."""
+    if where.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(where)
+    elif (switch := PROC / "self" / "clear_refs").exists():
+        switch.write_text("5")
+
+
 def memory_bytes(where: torch.device) -> int:
     """Memory that a run may take, in bytes: the GPU's, or what the operating system and a container leave."""
     if where.type == "cuda":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -241,16 +242,24 @@ def test_weights_that_leave_the_numbers_are_not_saved(xinye, workplace):
     [
         ([], "--resume needs the run's folder"),
         (["-o", "missing"], "missing: there is no run to resume"),
-        (["-o", "run", "--steps", "9"], "steps cannot be given with it"),
-        (["zh.txt", "-o", "run"], "files cannot be given with it"),
+        (["-o", "run", "--steps", "9"], "started with steps 6, not 9. Going on, only micro_batch_size, track may"),
+        (["-o", "run", "--width", "32", "--no-duplicates"], "width 64, not 32; duplicates True, not False"),
         (["-o", "run", "--overwrite"], "--overwrite"),
     ],
 )
-def test_resume_takes_only_the_folder(xinye, run_here, arguments, says):
+def test_resume_is_of_the_same_run(xinye, run_here, arguments, says):
     before = contents(run_here)
     outcome = xinye("pretrain", "--resume", *arguments)
     assert outcome.code == 2 and says in outcome.complaint
     assert contents(run_here) == before
+
+
+def test_the_command_that_began_a_run_goes_on_with_it(xinye, workplace):
+    command = ("pretrain", "zh.txt", "-o", "run", "--steps", "2", "--no-duplicates", *TINY)
+    assert xinye(*command).code == 0
+    Path("zh.txt").rename("moved.txt")
+    again = ("pretrain", "moved.txt", *command[2:], "--warmup", "1", "--tokenizer", "run", "--micro-batch-size", "2")
+    assert xinye(*again, "--resume").code == 0  # what was derived may be typed, too
 
 
 @pytest.mark.parametrize(
@@ -279,7 +288,23 @@ def test_text_that_changed_is_not_resumed_on(xinye, workplace):
     with open("zh.txt", "a", encoding="utf-8") as file:
         file.write("又来了一只小狐狸。")
     outcome = xinye("pretrain", "-o", "run", "--resume")
-    assert outcome.code == 2 and "changed" in outcome.complaint
+    says = r"its text has changed since the run began \(bytes [\d,]+ before, [\d,]+ now; characters [\d,]+ before, "
+    assert outcome.code == 2 and re.search(says, outcome.complaint)
+
+
+def test_a_run_folder_that_became_read_only(xinye, unprivileged):
+    assert xinye("pretrain", "zh.txt", "-o", "run", "--steps", "2", *TINY).code == 0
+    before = contents(Path("run"))
+    folders = [path for path in (Path("run"), *Path("run").rglob("*")) if path.is_dir()]
+    for folder in folders:
+        folder.chmod(0o500)
+    outcomes = [xinye("pretrain", "-o", "run", "--resume"), xinye("pretrain", "zh.txt", "-o", "run/2", "--steps", "2")]
+    for folder in folders:
+        folder.chmod(0o700)
+    assert [outcome.code for outcome in outcomes] == [1, 1]
+    assert all("run" in outcome.complaint and "ermission denied" in outcome.complaint for outcome in outcomes)
+    assert contents(Path("run")) == before
+    assert xinye("pretrain", "-o", "run", "--resume").code == 0
 
 
 def test_interrupted_by_a_key_and_resumed(workplace):

@@ -71,6 +71,36 @@ def test_two_learn_what_one_learns_and_one_goes_on_where_two_were_stopped(xinye,
     assert_same(workplace / "one", workplace / "two")
 
 
+MUON_IN_FP32 = """
+import sys
+import torch
+from torch.optim import _muon
+
+def orthogonal(gradient, coefficients, steps, eps):
+    a, b, c = coefficients
+    x = gradient if gradient.size(0) <= gradient.size(1) else gradient.T
+    x = x / x.norm().clamp(min=eps)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x if gradient.size(0) <= gradient.size(1) else x.T
+
+_muon._zeropower_via_newtonschulz = orthogonal
+from xinye.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_muon_in_fp32_on_two_processes_learns_what_it_learns_on_one(workplace):
+    (workplace / "muon.py").write_text(MUON_IN_FP32, "utf-8")
+    arguments = ("muon.py", "pretrain", "zh.txt", "--steps", "10", *TINY)
+    torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for options in ((*arguments, "-o", "one"), (*torchrun, "--rdzv-endpoint", "localhost:0", *arguments, "-o", "two")):
+        subprocess.run([sys.executable, *options], cwd=workplace, env=environment, check=True, capture_output=True)
+    assert_same(workplace / "one", workplace / "two")
+
+
 def test_what_is_wrong_is_said_once(workplace):
     process = start(workplace, "missing.txt", "-o", "run", "--processes", "2")
     _, err = process.communicate(timeout=60)

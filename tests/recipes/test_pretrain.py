@@ -14,6 +14,7 @@ from xinye import machine
 from xinye.checkpoints.huggingface import load_model
 from xinye.checkpoints.store import checkpoints
 from xinye.errors import XinyeError
+from xinye.recipes import plan as planning
 from xinye.recipes import pretrain as recipe
 from xinye.recipes import training_run
 from xinye.recipes.plan import Plan
@@ -98,6 +99,17 @@ def test_resumed_after_an_interrupt_bitwise(workplace, dtype, optimizer):
     assert end.validation == whole.validation
 
 
+@pytest.mark.slow
+def test_resumed_bitwise_when_compiled(workplace):
+    changes = {"compile": "yes", "dropout": 0.1, "dtype": "auto"}
+    run_of(workplace, "whole", **changes)
+    torch.compiler.reset()
+    pretrain(settings(workplace, "part", **changes), Interrupting(after=4))
+    torch.compiler.reset()
+    resume(workplace / "part")
+    assert same_weights(workplace / "whole", workplace / "part")
+
+
 def test_resumed_in_the_second_epoch_between_micro_batches_bitwise(workplace):
     changes = {"batch_size": 80, "micro_batch_size": 32, "dropout": 0.1}
     whole = run_of(workplace, "whole", **changes)
@@ -113,6 +125,24 @@ def test_micro_batches_may_change_when_a_run_goes_on(workplace):
     pretrain(settings(workplace, "part", optimizer="adamw"), Interrupting(after=4))
     end = pretrain(PretrainSettings(output=workplace / "part", micro_batch_size=1), resume=True)
     assert end is not None and end.validation["loss"] == pytest.approx(whole.validation["loss"], abs=1e-4)
+
+
+def test_micro_batches_may_be_as_large_as_fits(workplace, monkeypatch):
+    """Each window takes a megabyte here, and nine tenths of four are free: two fit, twice two would not."""
+    taken = iter([0, 1, 0, 2])
+    monkeypatch.setattr(machine, "memory_bytes", lambda device: 4_000_000)
+    monkeypatch.setattr(machine, "peak_memory_bytes", lambda device: next(taken, 0) * 1_000_000)
+    monkeypatch.setattr(planning, "memory_needed", lambda *arguments: (0, ""))
+    monkeypatch.setattr(planning, "check_size", lambda *arguments: None)
+    run_of(workplace, batch_size=8, micro_batch_size="auto")
+    plan = json.loads((workplace / "run/training/plan.json").read_text("utf-8"))
+    assert (plan["values"]["batch_size"], plan["values"]["micro_batch_size"]) == (8, 2)
+
+
+def test_all_windows_at_once_where_memory_is_ample(workplace):
+    run_of(workplace, batch_size=6, micro_batch_size="auto")
+    plan = json.loads((workplace / "run/training/plan.json").read_text("utf-8"))
+    assert plan["values"]["micro_batch_size"] == 6
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
@@ -135,7 +165,7 @@ def test_resumed_after_a_kill_bitwise(workplace):
     assert same_weights(workplace / "whole", workplace / "part")
     logs = [lines(workplace / name) for name in ("whole", "part")]
     for record in (*logs[0], *logs[1]):
-        for name in [name for name in record if name.endswith("seconds")]:
+        for name in [name for name in record if name.endswith(("seconds", "utilization"))]:
             del record[name]
     assert logs[0] == logs[1], "the steps taken twice are noted once"
 
@@ -289,7 +319,9 @@ def test_metrics_hold_a_line_for_each_step(workplace):
     steps = [record for record in records if record["kind"] == "step"]
     assert [record["step"] for record in steps] == list(range(1, STEPS + 1))
     parts = {"data_seconds", "forward_seconds", "backward_seconds", "optimizer_seconds"}
-    assert set(steps[0]) == {"kind", "step", "loss", "gradient_norm", "rate_factor", "tokens", "seconds"} | parts
+    assert set(steps[0]) == {"kind", "step", "loss", "gradient_norm", "rate_factor", "tokens", "seconds"} | parts | {
+        "model_flops_utilization"
+    }
     assert [(record["kind"], record["step"]) for record in records if record["kind"] != "step"] == [
         ("validation", 3),
         ("result", STEPS),

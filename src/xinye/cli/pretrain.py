@@ -97,21 +97,16 @@ def make_settings(values: dict[str, Any], resume: bool) -> PretrainSettings:
     config = values.pop("config", None)
     if not values.get("files"):
         values.pop("files", None)
-    if resume:
-        odd = next(iter(set(values) - {"output", "micro_batch_size"}), "config" if config else None)
-        if odd:
-            raise XinyeError(f"--resume goes on with the settings of the run: {odd} cannot be given with it")
-        if "output" not in values:
-            raise XinyeError("--resume needs the run's folder: -o runs/…")
-        return checked(PretrainSettings, values, "pretrain")
+    if resume and "output" not in values:
+        raise XinyeError("--resume needs the run's folder: -o runs/…")
     if config:
         below = read_config(config)
         if any(budget in values for budget in BUDGETS):
             below = {name: value for name, value in below.items() if name not in BUDGETS}
         values = {**below, **values, "cleaning": {**below.get("cleaning", {}), **values.get("cleaning", {})}}
-    if not values.get("files"):
+    if not values.get("files") and not resume:
         raise XinyeError("name the text to train on: files, folders or globs")
-    values["files"] = tuple(values["files"])
+    values["files"] = tuple(values.get("files", ()))
     return checked(PretrainSettings, values, "pretrain")
 
 

@@ -58,6 +58,13 @@ class SavedRun:
         return str(self.about.get("recipe", "pretrain"))
 
     @property
+    def what(self) -> str:
+        """In two words: pretrain modern, finetune tag."""
+        if self.recipe == "finetune":
+            return f"finetune {self.settings.get('task', 'classify')}"
+        return f"{self.recipe} {self.settings.get('architecture', 'modern')}"
+
+    @property
     def files(self) -> list[str]:
         return [str(name) for name in self.settings.get("files") or self.settings.get("data") or ()]
 

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from xinye.data.batches import Batch
+from xinye import machine
+from xinye.data.batches import Batch, Windows
+from xinye.errors import XinyeError
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.model.build import Config, LanguageModel, build
 from xinye.recipes.samples import write_sample
@@ -16,6 +18,8 @@ from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.text import Text, validation_windows
 from xinye.training.distributed import ALONE, Processes
 from xinye.training.loop import train
+
+SMALLER = "choose a smaller --size or --context"
 
 
 def first_speed(config: Config, dtype: str, batch: Batch, group: Processes = ALONE) -> float:
@@ -31,6 +35,38 @@ def first_speed(config: Config, dtype: str, batch: Batch, group: Processes = ALO
         float(loss.detach())  # waits for the device
         seconds = time.perf_counter() - begin
     return group.agreed([batch.tokens.numel() / seconds])[0] * group.count
+
+
+def largest_micro_batch(config: Config, dtype: str, windows: Windows, batch_size: int, where: torch.device) -> int:
+    """How many windows can be computed at once here: doubled for as long as forward and backward fit in nine tenths of
+    the memory. On a CPU, where running out ends the process, twice as many must fit by what so many took."""
+    model = build(config).to(where)
+    model.compute_dtype = getattr(torch, dtype)
+    model.initialize(0)
+    largest, micro = 0, 1
+    while micro <= batch_size:
+        free = 0.9 * machine.memory_bytes(where)
+        machine.forget_peak_memory(where)
+        before = machine.peak_memory_bytes(where)
+        batch = windows.batch(0, micro).to(where)
+        try:
+            model.loss(batch.tokens, batch.targets, batch.positions, batch.documents).backward()
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            break
+        largest = micro
+        taken = machine.peak_memory_bytes(where) - before
+        if micro == batch_size or (where.type == "cpu" and 2 * taken > free):
+            break
+        micro = min(2 * micro, batch_size)
+    if not largest:
+        raise XinyeError(f"out of memory with one window of {windows.context:,} tokens; {SMALLER}", 1)
+    return largest
+
+
+def out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 def calibrate(

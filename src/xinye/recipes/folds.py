@@ -40,6 +40,8 @@ def cross_validate(
     output = settings.output or default_output(settings)
     record = output / "folds.json"
     if resume:
+        if odd := settings.model_fields_set - {"output"} - ({"files"} if not settings.files else set()):
+            raise XinyeError(f"--resume goes on with the settings of the cross-validation: leave {min(odd)} out")
         settings = saved(output, folds)
     else:
         if not is_new(output, "folds.json", "cross-validation") and not overwrite:

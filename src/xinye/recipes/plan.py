@@ -171,7 +171,8 @@ def batches(plan: Plan, settings: PretrainSettings, config: Config, device: torc
     micro = max(1, min(batch_size, at_once // context))
     while micro > 1 and memory_needed(config, micro * context, settings.optimizer)[0] > 0.7 * most:
         micro //= 2
-    micro = plan.choose("micro_batch_size", settings.micro_batch_size, micro, "fast, and fits in memory")
+    given = None if settings.micro_batch_size == "auto" else settings.micro_batch_size
+    micro = plan.choose("micro_batch_size", given, micro, "fast, and fits in memory")
     needed, arithmetic = memory_needed(config, micro * context, settings.optimizer)
     if needed > most:
         raise XinyeError(

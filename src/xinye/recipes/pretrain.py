@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from xinye import machine
-from xinye.checkpoints.huggingface import read_json
 from xinye.checkpoints.store import load_checkpoint
 from xinye.data.batches import Batch, Windows
 from xinye.errors import XinyeError
@@ -23,13 +22,20 @@ from xinye.evaluation.runs import is_running, training_process
 from xinye.generation.generate import start
 from xinye.model.build import LanguageModel, build
 from xinye.recipes import plan as planning
-from xinye.recipes.calibrate import calibrate, first_speed
+from xinye.recipes.calibrate import calibrate, first_speed, largest_micro_batch
 from xinye.recipes.plan import Plan
-from xinye.recipes.run_folder import check_output, default_output, forget_metrics, saved_settings, start_run
+from xinye.recipes.run_folder import (
+    check_output,
+    check_text,
+    default_output,
+    forget_metrics,
+    saved_settings,
+    start_run,
+)
 from xinye.recipes.samples import write_sample, write_texts
 from xinye.recipes.settings import PretrainSettings, parse_time
 from xinye.recipes.text import Text, prepare_text, validation_windows
-from xinye.recipes.training_run import Job, Run, memory_told, report, run_training
+from xinye.recipes.training_run import Job, Run, memory_told, repeatable, report, run_training
 from xinye.recipes.watcher import Watcher
 from xinye.training.distributed import Processes, processes
 from xinye.training.optimizers import make_optimizers
@@ -48,7 +54,7 @@ def pretrain(
 
     Where `torchrun` started several processes, all call this, and they train one model together.
     """
-    with processes() as group:
+    with processes() as group, repeatable():
         talking = watcher if watcher and group.first else Watcher()
         return pretrain_together(group, settings, talking, overwrite, resume, dry_run)
 
@@ -63,7 +69,7 @@ def pretrain_together(
     if group.first and not dry_run and is_running(output):
         raise XinyeError(f"{output}: this run is going on; wait for its end, or stop it first")
     if resume:
-        settings = saved_settings(output, settings.micro_batch_size)
+        settings = saved_settings(output, settings)
     else:
         planning.check_size(settings, device)
         if group.first and not dry_run:
@@ -72,8 +78,8 @@ def pretrain_together(
     plan = Plan()
     with group.first_first():  # the others find the prepared text in the cache
         text = prepare_text(settings, plan, watcher)
-    if resume and text.fingerprint != read_json(output / "training" / "settings.json").get("text", text.fingerprint):
-        raise XinyeError(f"{output}: its text has changed since the run began; start anew with --overwrite")
+    if resume:
+        check_text(output, text)
     stopwatch.lap("text")
     start(text.tokenizer, settings.prompt, text.training.context)  # a prompt that is too long is told of now
     config = planning.shape(plan, settings, text.tokenizer.vocab_size, text.training.context)
@@ -83,6 +89,11 @@ def pretrain_together(
     values = plan.values
     if values["batch_size"] < group.count:
         raise XinyeError(f"a batch of {values['batch_size']} cannot be shared by {group.count} processes")
+    if settings.micro_batch_size == "auto":
+        watcher.stage("trying how many windows fit in memory")
+        share = math.ceil(values["batch_size"] / group.count)
+        fits = largest_micro_batch(config, values["dtype"], text.training, share, device)
+        plan.choose("micro_batch_size", None, int(group.agreed([fits])[0]), "the most that fits, tried")
     micro_batches = partial(batches_of_step, text.training, values["batch_size"], values["micro_batch_size"], group)
     watcher.stage("measuring the speed")
     guess = math.inf if resume else first_speed(config, values["dtype"], micro_batches(0)[0].to(device), group)

@@ -6,10 +6,12 @@ import shutil
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from xinye import machine
 from xinye.checkpoints.huggingface import read_json, write_json
 from xinye.checkpoints.store import checkpoints
+from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.recipes import plan as planning
 from xinye.recipes.finetune_settings import FinetuneSettings
@@ -19,6 +21,7 @@ from xinye.recipes.task_data import TaskData
 from xinye.recipes.text import Text
 
 FORMAT = 1
+FREE = ("micro_batch_size", "track")  # settings with no effect on the result
 
 
 def default_output(settings: PretrainSettings) -> Path:
@@ -38,10 +41,11 @@ def check_output(output: Path, overwrite: bool) -> None:
         raise XinyeError(f"{output}: this run exists; go on with it with --resume, or replace it with --overwrite")
 
 
-def saved_settings(output: Path, micro_batch_size: int | None = None) -> PretrainSettings:
+def saved_settings(output: Path, asked: PretrainSettings | None = None) -> PretrainSettings:
     """The settings a run was started with, and all that was derived for it: nothing is derived anew.
 
-    Only `micro_batch_size` may be another, for it has no effect on the result.
+    What is `asked` for when it goes on may say the same again; another value is refused, but for those that have no
+    effect on the result: `FREE`, and where the text lies.
     """
     path = output / "training" / "settings.json"
     if not path.is_file():
@@ -54,10 +58,54 @@ def saved_settings(output: Path, micro_batch_size: int | None = None) -> Pretrai
         derived |= {"compile": "yes" if plan["compile"] else "no", "tokenizer": str(tokenizer), "output": output}
         without = dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))  # steps and tokenizer say it
         values = given | derived | without
-        values["micro_batch_size"] = micro_batch_size or values["micro_batch_size"]
     except (KeyError, TypeError, AttributeError, XinyeError) as error:
         raise XinyeError(f"{path.parent}: settings.json or plan.json is damaged ({error})", exit_code=1) from None
+    if asked is not None:
+        check_same(output, asked, given, plan, tokenizer)
+        values |= {name: getattr(asked, name) for name in ("files", *FREE) if getattr(asked, name)}
     return checked(PretrainSettings, values, str(path))
+
+
+def check_same(
+    output: Path, asked: PretrainSettings, given: dict[str, Any], plan: dict[str, Any], tokenizer: Path
+) -> None:
+    """Raises `XinyeError` where something is asked for that is not what a run was started with; it names all of it."""
+    wanted = asked.model_dump(mode="json", exclude_unset=True, exclude={"files", "output", *FREE})
+    defaults = PretrainSettings().model_dump(mode="json")
+    wanted |= wanted.pop("cleaning", {})
+    given, defaults = given | given.get("cleaning", {}), defaults | defaults["cleaning"]
+    differences = []
+    for name, value in wanted.items():
+        before = given.get(name, plan.get(name, defaults[name]))
+        same = value in (before, plan.get(name))
+        if name == "compile":
+            same = value in (given.get(name, "auto"), "yes" if plan["compile"] else "no")
+        if name == "tokenizer" and not same and Path(value).is_dir():
+            same = Tokenizer.load(value).fingerprint == Tokenizer.load(tokenizer).fingerprint
+        if not same:
+            differences.append(f"{name} {before}, not {value}")
+    if differences:
+        raise XinyeError(
+            f"{output}: this run was started with {'; '.join(differences)}. Going on, only {', '.join(FREE)} may be "
+            "others; leave the rest out, or start anew in another folder"
+        )
+
+
+def check_text(output: Path, text: Text) -> None:
+    """Raises `XinyeError` where the text is not the one that a run was started with."""
+    saved = read_json(output / "training" / "settings.json")
+    if text.fingerprint == saved.get("text", text.fingerprint):
+        return
+    before = saved.get("data", {})
+    changes = [
+        f"{name} {before[name]:,} before, {text.facts[name]:,} now"
+        for name in ("files", "bytes", "characters", "documents")
+        if name in before and before[name] != text.facts[name]
+    ]
+    raise XinyeError(
+        f"{output}: its text has changed since the run began ({'; '.join(changes) or 'of the same size'}); put the "
+        "old text back, or start anew in another folder"
+    )
 
 
 def start_run(

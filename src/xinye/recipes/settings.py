@@ -5,7 +5,7 @@ Everything left at `None` or `auto` is derived from the data and the machine by 
 
 import re
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -93,7 +93,9 @@ class PretrainSettings(BaseModel):
     dropout: float | None = Field(None, ge=0, lt=1, description="share of activations dropped in training")
 
     batch_size: int | None = Field(None, ge=1, description="windows of text per optimizer step")
-    micro_batch_size: int | None = Field(None, ge=1, description="windows computed at once; no effect on the result")
+    micro_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+        None, description="windows computed at once, no effect on the result; auto tries how many fit in memory"
+    )
     optimizer: Literal["muon", "adamw", "sgd"] = Field(
         "muon", description="muon: Muon for matrices, AdamW for the rest"
     )

@@ -1,0 +1,103 @@
+"""Small labelled sets from one small world, a tea shop, in Chinese and English: reviews, notes and conversations.
+
+They let the fine-tuning of a classifier, a tagger and a chat model be tried offline, and are made so that counting
+words does not solve them: a review says "not as bitter as the last one", and turns round at its "but"; the names in a
+note are put together from parts, so that most of them were never seen; a question is asked in words of many kinds, and
+"and the green one?" needs the question before.
+
+The wordings stand in `exercises.json` and are our own writing; in them `[a|b]` is a choice, and `{name}` a slot. The
+good and the bad that is said of a tea stand in the same order there, so that none is both in one review.
+"""
+
+import json
+import random
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_TYPES = {"person": "person", "person2": "person", "place": "place", "company": "company"}
+
+
+@cache
+def _words(language: str) -> dict[str, Any]:
+    return json.loads(Path(__file__).with_name("exercises.json").read_text("utf-8"))[language]
+
+
+def reviews(count: int, language: str, seed: int = 0) -> list[dict[str, str]]:
+    """Reviews of tea: `text`, and `label` (好评 or 差评, good or bad), as many of each, in mixed order.
+
+    >>> reviews(1, "en")[0].keys()
+    dict_keys(['text', 'label'])
+    """
+    words, chance = _words(language)["reviews"], random.Random(f"reviews {language} {seed}")
+    records = []
+    for number in range(count):
+        own, other = ("good", "bad") if number % 2 == 0 else ("bad", "good")
+        first, second, third = chance.sample(range(len(words[own])), 3)
+        slots = {"a": words[own][first], "b": words[own][second], "other": words[other][third]}
+        slots["item"] = chance.choice(words["item"])
+        slots = {name: _chosen(text, chance) for name, text in slots.items()}
+        slots |= {name.capitalize(): text[:1].upper() + text[1:] for name, text in slots.items()}
+        wording = _chosen(chance.choice(words[chance.choice(["one", "turn"])]), chance)
+        text = wording.format(**slots)
+        records.append({"text": text[:1].upper() + text[1:], "label": words["label"][number % 2]})
+    chance.shuffle(records)
+    return records
+
+
+def notes(count: int, language: str, seed: int = 0) -> list[dict[str, Any]]:
+    """Notes with names in them: `text`, and `spans` (`start`, `end` in characters, `type` person, place or company)."""
+    words, chance = _words(language)["notes"], random.Random(f"notes {language} {seed}")
+    space = " " if language == "en" else ""
+    records = []
+    for _ in range(count):
+        family = chance.sample(words["surname"], 2)
+        people = [f"{chance.choice(words['given'])}{space}{name}" for name in family]
+        if language == "zh":
+            people = [f"{name}{chance.choice(words['given'])}" for name in family]
+        names = {
+            **dict(zip(("person", "person2"), people, strict=True)),
+            "place": chance.choice(words["town"]) + chance.choice(words["kind"]),
+            "company": chance.choice(words["house"]) + space + chance.choice(words["sort"]),
+        }
+        text, spans = "", []
+        for piece in re.split(r"(\{\w+\})", _chosen(chance.choice(words["note"]), chance)):
+            name = piece.strip("{}")
+            if name in names and piece.startswith("{"):
+                spans.append({"start": len(text), "end": len(text) + len(names[name]), "type": _TYPES[name]})
+                piece = names[name]
+            text += piece
+        records.append({"text": text, "spans": spans})
+    return records
+
+
+def chats(count: int, language: str, seed: int = 0) -> list[dict[str, list[dict[str, str]]]]:
+    """Conversations with the shop's desk: `messages` of `role` and `content`, a system message first."""
+    words, chance = _words(language)["chats"], random.Random(f"chats {language} {seed}")
+    records = []
+    for _ in range(count):
+        turns = [words["hello"]] if chance.random() < 0.2 else []
+        if chance.random() < 0.6:
+            questions, answer = chance.choice(list(words["about"].values()))
+            for number, tea in enumerate(chance.sample(list(words["teas"]), chance.choice([1, 2]))):
+                price, brew = words["teas"][tea]
+                asked = _chosen(chance.choice(words["again"] if number else questions), chance)
+                slots = {"tea": tea, "price": price, "brew": brew}
+                turns.append(([asked.format(**slots)], answer.format(**slots)))
+        if chance.random() < 0.4 or not turns:
+            turns.append(chance.choice(words["facts"]))
+        if chance.random() < 0.3:
+            turns.append(words["bye"])
+        messages = [{"role": "system", "content": words["system"]}]
+        for questions, answer in turns:
+            question = _chosen(chance.choice(questions), chance)
+            messages.append({"role": "user", "content": question[:1].upper() + question[1:]})
+            messages.append({"role": "assistant", "content": answer[:1].upper() + answer[1:]})
+        records.append({"messages": messages})
+    return records
+
+
+def _chosen(wording: str, chance: random.Random) -> str:
+    """The wording with each `[a|b]` decided."""
+    return re.sub(r"\[([^\[\]]*)\]", lambda found: chance.choice(found[1].split("|")), wording)
