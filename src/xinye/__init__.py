@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from xinye.errors import XinyeError
 
 if TYPE_CHECKING:
-    from xinye.api import Model, Run, load, pretrain
+    from xinye.api import Model, Run, finetune, load, pretrain
     from xinye.data.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
-__all__ = ["Model", "Run", "Tokenizer", "XinyeError", "load", "pretrain"]
+__all__ = ["Model", "Run", "Tokenizer", "XinyeError", "finetune", "load", "pretrain"]
 
 
 def __getattr__(name: str) -> Any:

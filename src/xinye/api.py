@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from xinye import machine
+from xinye.checkpoints.heads import is_head, load_head
 from xinye.checkpoints.load import load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
@@ -14,21 +15,39 @@ from xinye.generation.chat import Message, start_answer
 from xinye.generation.generate import Continuation, generate, start
 from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.model.build import LanguageModel
+from xinye.model.heads import Head
 from xinye.recipes.evaluate import Evaluation
 from xinye.recipes.evaluate import evaluate as run_evaluate
-from xinye.recipes.pretrain import Run
+from xinye.recipes.finetune import finetune as run_finetune
+from xinye.recipes.finetune_settings import FinetuneSettings
+from xinye.recipes.judge import classify, tag
+from xinye.recipes.judge import evaluate as run_evaluate_task
 from xinye.recipes.pretrain import pretrain as run_pretrain
 from xinye.recipes.settings import EvaluateSettings, PretrainSettings
+from xinye.recipes.training_run import Run
 from xinye.recipes.watcher import Watcher
 
-__all__ = ["Evaluation", "Model", "Run", "load", "pretrain"]
+__all__ = ["Evaluation", "Model", "Run", "finetune", "load", "pretrain"]
 
 
 class Model:
     """A loaded model: its network (`gpt`), its `tokenizer`, and the `folder` it was loaded from."""
 
-    def __init__(self, gpt: LanguageModel, tokenizer: Tokenizer, folder: Path) -> None:
-        self.gpt, self.tokenizer, self.folder = gpt.to(machine.device()), tokenizer, folder
+    def __init__(self, gpt: LanguageModel | Head, tokenizer: Tokenizer, folder: Path) -> None:
+        self.network, self.tokenizer, self.folder = gpt.to(machine.device()), tokenizer, folder
+
+    @property
+    def gpt(self) -> LanguageModel:
+        """The network, where it writes. Raises `XinyeError` where it judges instead."""
+        if isinstance(self.network, Head):
+            verb = "classify" if self.network.config.kind == "sequence" else "tag"
+            raise XinyeError(f"{self.folder}: this model learned to {verb}, not to write: xinye {verb} {self.folder} …")
+        return self.network
+
+    @property
+    def learned_task(self) -> bool:
+        """Whether it judges texts instead of writing them."""
+        return isinstance(self.network, Head)
 
     def generate(self, prompt: str = "", *, n: int = 1, **sampling: Any) -> list[str]:
         """Write `n` texts that go on from the prompt; returns the new text of each, without the prompt.
@@ -93,6 +112,47 @@ class Model:
         checked_settings = checked(EvaluateSettings, settings, "evaluate")
         return run_evaluate(self.gpt, self.tokenizer, self.folder, paths, texts, checked_settings, watcher)
 
+    def classify(self, texts: Any) -> Any:
+        """The label of a text, or of each of a list: `label`, `probability` and the `probabilities` of all labels.
+
+        A tuple is a pair of texts. Of a model that gives several labels each the result has `labels`, a list. Raises
+        `XinyeError` for a model that was not trained to classify.
+
+        >>> model.classify("很快，好吃，味道足")["label"]  # doctest: +SKIP
+        """
+        one = isinstance(texts, str | tuple)
+        pairs = [(text, "") if isinstance(text, str) else text for text in ([texts] if one else texts)]
+        results = classify(self._head("sequence", "classify"), self.tokenizer, pairs)
+        return results[0] if one else results
+
+    def tag(self, texts: Any) -> Any:
+        """The spans of a text, or of each of a list: `start`, `end` (behind the last character), `type`, `text` and
+        `probability`. Raises `XinyeError` for a model that was not trained to tag.
+
+        >>> model.tag("叶老桂认为")  # doctest: +SKIP
+        """
+        results = tag(self._head("token", "tag"), self.tokenizer, [texts] if isinstance(texts, str) else texts)
+        return results[0] if isinstance(texts, str) else results
+
+    def evaluate_task(
+        self, data: str | Path | Sequence[str | Path], *, baseline: bool = True, watcher: Watcher | None = None
+    ) -> dict[str, Any]:
+        """How right the model is on files of records, beside the baseline that learns from the run's own records."""
+        files = [str(file) for file in ([data] if isinstance(data, str | Path) else data)]
+        if not isinstance(self.network, Head):
+            raise XinyeError(f"{self.folder}: it has learned no task yet, which is what xinye finetune is for")
+        if not files:
+            raise XinyeError(f"{self.folder}: name records to judge it on: xinye evaluate {self.folder} --data FILE")
+        return run_evaluate_task(self.network, self.tokenizer, self.folder, files, baseline, watcher)
+
+    def _head(self, kind: str, verb: str) -> Head:
+        if not isinstance(self.network, Head) or self.network.config.kind != kind:
+            raise XinyeError(
+                f"{self.folder}: this model has not learned to {verb}; teach it: xinye finetune {self.folder} "
+                f"--task {verb} --data FILE -o RUN"
+            )
+        return self.network
+
     def _start(self, prompt: str) -> Continuation:
         return start(self.tokenizer, prompt, self.gpt.config.max_position_embeddings)
 
@@ -108,6 +168,8 @@ def load(model: str | Path, dtype: str = "auto") -> Model:
     dtypes = {"auto": machine.fast_dtype(machine.device())[0], "float32": torch.float32, "bfloat16": torch.bfloat16}
     if dtype not in dtypes:
         raise XinyeError(f"dtype = {dtype!r}: known are {', '.join(dtypes)}")
+    if is_head(Path(model)):
+        return Model(load_head(Path(model)), Tokenizer.load(model), Path(model))
     gpt, tokenizer = load_model(model, dtypes[dtype])
     gpt.compute_dtype = dtypes[dtype]
     return Model(gpt, tokenizer, Path(model))
@@ -139,3 +201,32 @@ def pretrain(
     if run is None:
         raise XinyeError("nothing was trained")
     return run
+
+
+def finetune(
+    model: "str | Path | Model",
+    output: str | Path,
+    *,
+    data: str | Path | Sequence[str | Path],
+    task: str = "classify",
+    validation: str | Path | Sequence[str | Path] = (),
+    overwrite: bool = False,
+    watcher: Watcher | None = None,
+    **settings: Any,
+) -> Model:
+    """Teach a model a task from files of records; returns the model that has learned it.
+
+    `settings` are those of `xinye finetune --help` by the same names. What it was measured to be stands in
+    `training/result.json` in the run's folder. Raises `XinyeError` for whatever a person can put right.
+
+    >>> reviews = xinye.finetune("runs/novel", "runs/reviews", task="classify", data="reviews.csv")  # doctest: +SKIP
+    >>> reviews.classify("很快，好吃，味道足")["label"]  # doctest: +SKIP
+    """
+    base = model.folder if isinstance(model, Model) else model
+    data, validation = (
+        tuple(str(file) for file in ([files] if isinstance(files, str | Path) else files))
+        for files in (data, validation)
+    )
+    values = {**settings, "model": str(base), "output": output, "task": task, "data": data, "validation": validation}
+    run = run_finetune(checked(FinetuneSettings, values, "finetune"), watcher, overwrite)
+    return load(run.run)

@@ -76,6 +76,7 @@ def to_config_json(config: Config, tokenizer: Tokenizer | None = None) -> dict[s
         "initializer_range": 0.02,
         "use_cache": True,
         **_token_ids(tokenizer),
+        **({} if getattr(config, "is_causal", True) else {"is_causal": False}),
     }
     if isinstance(config, LSTMConfig):
         return common | {

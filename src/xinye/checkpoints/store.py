@@ -17,17 +17,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from xinye.checkpoints.heads import load_head, save_head
 from xinye.checkpoints.huggingface import load_weights, read_json, save_model, write_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.build import LanguageModel
+from xinye.model.heads import Head
 
 OURS = ("optimizer.safetensors", "progress.json", "manifest.json")  # what is not the model's
 
 
 def save_checkpoint(
     run: Path,
-    model: LanguageModel,
+    model: LanguageModel | Head,
     tokenizer: Tokenizer,
     optimizers: Sequence[torch.optim.Optimizer],
     progress: dict[str, Any],
@@ -44,7 +46,10 @@ def save_checkpoint(
         folder.mkdir(parents=True, exist_ok=True)
         clean(run)
         check_space(run, model, optimizers)
-        save_model(new, model, tokenizer)
+        if isinstance(model, Head):
+            save_head(new, model, tokenizer)
+        else:
+            save_model(new, model, tokenizer)
         save_file(_optimizer_tensors(optimizers), new / "optimizer.safetensors")
         write_json(new / "progress.json", progress)
         write_json(new / "manifest.json", {path.name: _fingerprint(path) for path in sorted(new.iterdir())})
@@ -77,7 +82,7 @@ def publish(run: Path, checkpoint: Path) -> None:
 
 
 def load_checkpoint(
-    run: Path, model: LanguageModel, optimizers: Sequence[torch.optim.Optimizer], step: int | None = None
+    run: Path, model: LanguageModel | Head, optimizers: Sequence[torch.optim.Optimizer], step: int | None = None
 ) -> dict[str, Any]:
     """Put a checkpoint of a run, by default the newest, into a model and its optimizers; returns its progress.
 
@@ -90,7 +95,8 @@ def load_checkpoint(
     folder = found[-1]
     try:
         _verify(folder)
-        model.load_state_dict(load_weights(folder).state_dict())
+        saved = load_head(folder) if isinstance(model, Head) else load_weights(folder)
+        model.load_state_dict(saved.state_dict())
         _restore(optimizers, load_file(folder / "optimizer.safetensors"))
         progress = read_json(folder / "progress.json")
         return progress | {"step": int(progress["step"]), "seconds": float(progress["seconds"])}
@@ -102,7 +108,7 @@ def load_checkpoint(
         raise XinyeError(f"{folder}: damaged ({what}); {advice}", exit_code=1) from None
 
 
-def go_back(run: Path, model: LanguageModel, optimizers: Sequence[torch.optim.Optimizer], step: int) -> None:
+def go_back(run: Path, model: LanguageModel | Head, optimizers: Sequence[torch.optim.Optimizer], step: int) -> None:
     """Put the checkpoint of an earlier step into a model and its optimizers, and make its model the run's."""
     load_checkpoint(run, model, optimizers, step)
     try:
@@ -124,7 +130,7 @@ def discard_weights(run: Path) -> None:
         weights.unlink()
 
 
-def check_space(run: Path, model: LanguageModel, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+def check_space(run: Path, model: LanguageModel | Head, optimizers: Sequence[torch.optim.Optimizer]) -> None:
     """Raises `XinyeError` where the disk has no room for a checkpoint and the copy of the model in the run's folder."""
     states = sum(
         value.nbytes

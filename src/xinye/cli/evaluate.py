@@ -33,11 +33,12 @@ def main(arguments: list[str]) -> int:
         "model", metavar="MODEL", help="a run, a Hugging Face folder, a GGUF file, or a downloaded model's name"
     )
     parser.add_argument("files", nargs="*", default=[], metavar="FILES", help="files, folders or globs of text")
+    parser.add_argument("--data", action="append", default=[], metavar="FILE", help="records, for a model of a task")
     parser.add_argument("--plot", type=Path, default=None, metavar="FILE.svg", help="draw --by-position as a chart")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     parser.add_fields(EvaluateSettings, {})
     values = parser.values(arguments)
-    model_path, files, plot, as_json = (values.pop(name) for name in ("model", "files", "plot", "json"))
+    model_path, files, data, plot, as_json = (values.pop(name) for name in ("model", "files", "data", "plot", "json"))
     checked(EvaluateSettings, values, "evaluate")
     if plot and not values.get("by_position"):
         raise XinyeError("--plot draws what --by-position measures; give both")
@@ -46,6 +47,14 @@ def main(arguments: list[str]) -> int:
     from xinye.cli.output import Display, print_json
 
     model = load(model_path, "float32")
+    if data or model.learned_task:
+        with Display() as display:
+            judged = model.evaluate_task([*files, *data], watcher=display)
+        if as_json:
+            print_json(judged)
+        else:
+            show_task(judged)
+        return 0
     with Display() as display:
         evaluation = model.evaluate(files, watcher=display, **values)
     if not as_json:
@@ -90,6 +99,17 @@ def show(evaluation: "Evaluation", parameters: int) -> None:
         show_rope_scaling(output, evaluation.rope_scaling)
     for note in evaluation.notes:
         output.print(f"note: {note}", soft_wrap=True)
+
+
+def show_task(judged: dict[str, Any]) -> None:
+    """A model of a task beside its baseline, on standard output."""
+    from xinye.cli.output import answer
+    from xinye.cli.tasks import show_measured
+
+    answer.print(f"{judged['model']}: {judged['records']:,} records of {', '.join(judged['files'])}", soft_wrap=True)
+    show_measured(judged["measured"], judged["baseline"])
+    for note in judged["notes"]:
+        answer.print(f"note: {note}", soft_wrap=True)
 
 
 def show_by_position(output: "Console", rows: list[dict[str, Any]]) -> None:

@@ -13,6 +13,9 @@ VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "generate": ("xinye.cli.generate", "write text with a model"),
     "chat": ("xinye.cli.chat", "talk with a model that has a chat template"),
     "download": ("xinye.cli.download", "fetch a model from the Hugging Face hub"),
+    "finetune": ("xinye.cli.finetune", "teach a model a task from a file of records"),
+    "classify": ("xinye.cli.tasks", "the label of a text, by a model that learned them"),
+    "tag": ("xinye.cli.tasks", "names and other spans in a text, by a model that learned them"),
     "doctor": ("xinye.cli.doctor", "what this machine can do, and what that means here"),
     "data": ("xinye.cli.data", "check text before training; collect it from other formats"),
     "tokenizer": ("xinye.cli.tokenizer", "train a tokenizer alone; compare tokenizers"),
@@ -27,7 +30,7 @@ VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "runs": ("xinye.cli.runs", "list, show, compare and clean runs"),
 }
 GROUPS = ("data", "tokenizer", "runs")  # their verbs are two words
-FIRST = ("demo", "pretrain", "generate")
+FIRST = ("demo", "pretrain", "generate", "finetune")
 
 
 def help_text() -> str:
@@ -59,7 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"xinye: unknown verb {verb!r}{did_you_mean(verb, VERBS)} (try xinye --help)", file=sys.stderr)
         return 2
     try:
-        return importlib.import_module(VERBS[verb][0]).main(rest)
+        module = importlib.import_module(VERBS[verb][0])
+        return getattr(module, verb if verb in ("classify", "tag") else "main")(rest)
     except XinyeError as error:
         if os.environ.get("RANK", "0") != "0":
             time.sleep(10)  # the first of several processes tells; when it has, the launcher ends the others

@@ -55,8 +55,8 @@ def duration(seconds: float) -> str:
 class Display(Watcher):
     """Shows a run: stages, the plan, a live line with loss, speed and time left, and samples as they are written."""
 
-    def __init__(self, show_plan: bool = True) -> None:
-        self.show_plan = show_plan
+    def __init__(self, show_plan: bool = True, counted: str = "tokens") -> None:
+        self.show_plan, self.counted = show_plan, counted
         self.planned: dict[str, Any] = {}
         self.live = Live(console=console, refresh_per_second=8, transient=True)
         self.losses: list[float] = []
@@ -115,7 +115,7 @@ class Display(Watcher):
         line.append("━" * (24 - done), style="bright_black")
         line.append(
             f" step {step.step:,}/{steps:,}  loss {sum(self.losses) / len(self.losses):.3f}  "
-            f"{step.tokens / per_step:,.0f} tokens/s  {duration((steps - step.step) * per_step)} left"
+            f"{step.tokens / per_step:,.0f} {self.counted}/s  {duration((steps - step.step) * per_step)} left"
         )
         self.live.update(line)
 

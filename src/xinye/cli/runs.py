@@ -38,7 +38,7 @@ def list_runs(arguments: list[str], verbs: list[str]) -> int:
     rows = [
         (
             str(run.folder),
-            f"pretrain {run.architecture}",
+            run.what,
             _short(run.parameters),
             _files(run.files),
             "" if run.bits_per_byte is None else f"{run.bits_per_byte:.3f}",
@@ -216,12 +216,12 @@ def _about(run: Any) -> list[tuple[str, str]]:
 
     state = run.state + (f": {run.error}" if run.error else "")
     if run.state == "interrupted" and run.checkpoints:
-        state += f"; go on with: xinye pretrain -o {run.folder} --resume"
+        state += f"; go on with: xinye {run.recipe} -o {run.folder} --resume"
     planned = f" of {run.planned:,}" if run.planned and run.planned != run.done else ""
     rows = [
         ("run", str(run.folder)),
         ("state", state),
-        ("what", f"pretrain {run.architecture}, {_short(run.parameters)} parameters"),
+        ("what", f"{run.what}, {_short(run.parameters)} parameters"),
         ("text", ", ".join(run.files)),
         ("steps", f"{run.done:,}{planned}, {run.tokens:,} tokens"),
         ("trained", f"{duration(run.seconds)}, begun {run.started:%Y-%m-%d %H:%M}"),

@@ -153,17 +153,25 @@ def read_pieces(
         if suffix in PLAIN_SUFFIXES:
             yield from _plain_pieces(path, separator)
             continue
-        if suffix == ".parquet":
-            records = _parquet_records(path, field)
-        elif suffix in (".csv", ".tsv"):
-            records = _table_records(path, "," if suffix == ".csv" else "\t", on_bad)
-        elif suffix == ".json":
-            records = _json_records(path, on_bad)
-        elif suffix in SUFFIXES:
-            records = _json_lines(path, on_bad)
-        else:
-            raise XinyeError(f"{path}: files of this kind cannot be read; {ACCEPTED}")
+        records = _parquet_records(path, field) if suffix == ".parquet" else read_records(path, on_bad)
         yield from _record_pieces(path, records, field, on_bad, on_field)
+
+
+def read_records(path: Path, on_bad: OnBad = refuse) -> Iterator[tuple[int, Any]]:
+    """The records of a table or a JSON file, each with its line: rows are dictionaries by the header's names."""
+    suffix = _suffix(path)
+    if suffix in (".csv", ".tsv"):
+        return _table_records(path, "," if suffix == ".csv" else "\t", on_bad)
+    if suffix in (".json", ".jsonl", ".ndjson"):
+        return _json_records(path, on_bad) if suffix == ".json" else _json_lines(path, on_bad)
+    raise XinyeError(f"{path}: files of this kind cannot be read; {ACCEPTED}")
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a plain-text file with their numbers, without their ends."""
+    with _open_text(path) as file:
+        for number, line in enumerate(file, 1):
+            yield number, line.removesuffix("\n")
 
 
 def detect_encoding(path: Path) -> str:

@@ -33,6 +33,8 @@ class Finding(NamedTuple):
 
 def diagnose(run: SavedRun) -> list[Finding]:
     """The findings about a run, problems first; one that shows no problem is said to be healthy."""
+    if run.recipe == "finetune":  # the other checks are of a language model's losses
+        return [finding for check in (_rate_too_high, _beside_baseline) if (finding := check(run))]
     if run.state != "failed" and len(run.steps) < FEWEST_STEPS:
         return [_too_short(run)]
     checks: tuple[Callable[[SavedRun], Finding | None], ...]
@@ -111,6 +113,35 @@ def _rate_too_high(run: SavedRun) -> Finding | None:
         "rate too high",
         Both(f"{says.en} The learning rate is too high.", f"{says.zh}学习率太高。"),
         Both(f"Start anew with half the rate: {half}.", f"学习率减半，重新开始：{half}。"),
+    )
+
+
+def _beside_baseline(run: SavedRun) -> Finding | None:
+    """Whether a model of a task was worth it."""
+    measured, baseline = run.result.get("measured"), run.result.get("baseline")
+    name = next((name for name in ("accuracy", "span_f1") if name in (measured or {})), None)
+    if not measured or not baseline or name is None:
+        return None
+    words, ours, theirs = name.replace("_f1", " F1"), measured[name], baseline[name]
+    if ours >= theirs:
+        return Finding(
+            "healthy",
+            Both(
+                f"Better than its baseline: {words} {ours:.1%}, {baseline['name']} {theirs:.1%}.",
+                f"好过基线：{words} {ours:.1%}，{baseline['name']} {theirs:.1%}。",
+            ),
+            Both("", ""),
+        )
+    return Finding(
+        "below the baseline",
+        Both(
+            f"Below its baseline: {words} {ours:.1%}, {baseline['name']} {theirs:.1%}.",
+            f"不如基线：{words} {ours:.1%}，{baseline['name']} {theirs:.1%}。",
+        ),
+        Both(
+            "What helps most is a model pretrained longer, on text of the same kind; then more records, more --epochs.",
+            "最有用的是用同类文本把模型预训练得更久，其次是更多记录、更多 --epochs。",
+        ),
     )
 
 

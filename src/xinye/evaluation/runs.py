@@ -58,8 +58,20 @@ class SavedRun:
         return self.plan.get("architecture") or self.settings.get("architecture", "modern")
 
     @property
+    def recipe(self) -> str:
+        """What made it: pretrain or finetune."""
+        return str(self.about.get("recipe", "pretrain"))
+
+    @property
+    def what(self) -> str:
+        """In two words: pretrain modern, finetune tag."""
+        if self.recipe == "finetune":
+            return f"finetune {self.settings.get('task', 'classify')}"
+        return f"{self.recipe} {self.architecture}"
+
+    @property
     def files(self) -> list[str]:
-        return [str(name) for name in self.settings.get("files") or ()]
+        return [str(name) for name in self.settings.get("files") or self.settings.get("data") or ()]
 
     @property
     def parameters(self) -> int | None:
@@ -120,7 +132,7 @@ class SavedRun:
     def summary(self) -> dict[str, Any]:
         return {
             "run": str(self.folder),
-            "recipe": "pretrain",
+            "recipe": self.recipe,
             "architecture": self.architecture,
             "parameters": self.parameters,
             "files": self.files,
@@ -135,6 +147,14 @@ class SavedRun:
 
     def command(self, output: str = "runs/again") -> str:
         """The command line that gives this run again: its budget in steps, and spelled out what the machine decided."""
+        if self.recipe == "finetune":
+            given = {"task": "classify", **self.settings}  # defaults are not saved
+            model = given.pop("model", "")
+            words = ["xinye", "finetune", model, "-o", output]
+            for name, value in given.items():
+                for each in value if isinstance(value, list) else [value]:
+                    words += [f"--{name.replace('_', '-')}", str(each)]
+            return shlex.join(words)
         decided = ("dropout", "dtype", "compile", "micro_batch_size")
         values = {name: value for name, value in self.settings.items() if name not in ("time", "tokens", "epochs")}
         values |= {name: self.plan[name] for name in ("steps", *decided) if name in self.plan}

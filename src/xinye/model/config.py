@@ -39,6 +39,7 @@ class GPTConfig:
     rope_theta: float = 10_000.0
     rope_scaling: RopeScaling | None = None
     dropout: float = 0.0
+    is_causal: bool = True  # False: tokens see those behind them, too, which only a model that writes nothing may
 
     def __post_init__(self) -> None:
         if self.architecture == "gpt2":

@@ -124,7 +124,7 @@ class Attention(nn.Module):
         if config.num_key_value_heads < config.num_attention_heads:  # each key-value head serves a group of heads
             group = config.num_attention_heads // config.num_key_value_heads
             keys, values = keys.repeat_interleave(group, dim=1), values.repeat_interleave(group, dim=1)
-        y = attention(queries, keys, values, mask)  # (B, H, T, D)
+        y = attention(queries, keys, values, mask, config.is_causal)  # (B, H, T, D)
         return self.o_proj(y.transpose(1, 2).flatten(2))  # (B, T, C)
 
 
@@ -244,8 +244,8 @@ class GPT(nn.Module):
         """The hidden states turned to logits: (B, T) tokens to (B, T, V), in the compute dtype.
 
         `positions` (B, T) default to 0, 1, 2 …, counted on from the cache. `mask` is boolean and broadcasts to
-        (B, H, T, S), True where a token may look; without it attention is causal. With a `cache` the keys and values of
-        these tokens are added to it; a call with several tokens after the first needs a mask.
+        (B, H, T, S), True where a token may look; without it attention is as `config.is_causal` says. With a `cache`
+        the keys and values of these tokens are added to it; a call with several tokens after the first needs a mask.
         """
         return self.lm_head(self.hidden(tokens, positions, mask, cache))
 
@@ -260,6 +260,8 @@ class GPT(nn.Module):
         config, start = self.config, 0 if cache is None else cache.length
         if positions is None:
             positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)[None]  # (1, T)
+        if mask is None and not config.is_causal:
+            mask = torch.ones(1, 1, 1, tokens.shape[1], dtype=torch.bool, device=tokens.device)
         x = self.model.embed_tokens(tokens)  # (B, T, C)
         if self.prefix_length:  # all tokens come after it, and see it
             positions = positions + self.prefix_length

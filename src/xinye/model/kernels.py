@@ -12,11 +12,11 @@ from torch import Tensor
 BLOCK = 128  # queries attended at a time on a CPU: scores stay in the processor's cache, and the future is not computed
 
 
-def attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+def attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, is_causal: bool = True) -> Tensor:
     """Scaled dot-product attention, (B, H, T, D) queries over (B, H, S, D) keys and values.
 
     `mask` is boolean, True where a query may look, and broadcasts to (B, H, T, S); without it attention is causal for
-    T > 1, and a single query sees everything.
+    T > 1, and a single query sees everything. A mask that lets queries look ahead needs `is_causal=False`.
     """
     length = queries.shape[2]
     if queries.is_cuda or not torch.is_grad_enabled() or length != keys.shape[2]:
@@ -33,10 +33,11 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None
     outputs = []
     for start in range(0, length, BLOCK):
         end = min(start + BLOCK, length)
+        seen = end if is_causal else length
         scores = torch.baddbmm(
-            bias[:, start:end, :end], queries[:, start:end], keys[:, :end].transpose(1, 2), alpha=head_dim**-0.5
+            bias[:, start:end, :seen], queries[:, start:end], keys[:, :seen].transpose(1, 2), alpha=head_dim**-0.5
         )
-        outputs.append(scores.softmax(-1) @ values[:, :end])
+        outputs.append(scores.softmax(-1) @ values[:, :seen])
     return torch.cat(outputs, dim=1).view(batch, heads, length, head_dim)
 
 

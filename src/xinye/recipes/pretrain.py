@@ -140,7 +140,7 @@ def pretrain_together(
         if group.first:
             forget_metrics(output, progress["step"])
     elif group.first:
-        start_run(output, settings, plan, text, models, overwrite)
+        start_run(output, settings, plan, text, overwrite, models)
     stopwatch.lap("planning")
     track = settings.track if group.first else ()
     if track:

@@ -14,9 +14,11 @@ from xinye.checkpoints.store import checkpoints
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.recipes import plan as planning
-from xinye.recipes.models import Models
+from xinye.recipes.finetune_settings import FinetuneSettings
+from xinye.recipes.models import FROM_SCRATCH, Models
 from xinye.recipes.plan import Plan
 from xinye.recipes.settings import PretrainSettings, settled
+from xinye.recipes.task_data import TaskData
 from xinye.recipes.text import Text
 
 FORMAT = 1
@@ -124,7 +126,12 @@ def check_teacher(output: Path, models: Models) -> None:
 
 
 def start_run(
-    output: Path, settings: PretrainSettings, plan: Plan, text: Text, models: Models, overwrite: bool
+    output: Path,
+    settings: PretrainSettings | FinetuneSettings,
+    plan: Plan,
+    text: Text | TaskData,
+    overwrite: bool,
+    models: Models = FROM_SCRATCH,
 ) -> None:
     states = planning.STATES[settings.optimizer]  # two checkpoints, the best one, and a new one beside them
     needed = plan.values["parameters"] * (4 * (4 + states) + 2 * 4)
@@ -140,9 +147,10 @@ def start_run(
         if overwrite and output.exists():
             shutil.rmtree(output)
         (output / "training").mkdir(parents=True, exist_ok=True)
-        theirs = settled(settings.from_, settings.teacher)
+        theirs = settled(settings.from_, settings.teacher) if isinstance(settings, PretrainSettings) else ()
         data = {
             "format": FORMAT,
+            "recipe": settings.recipe,
             "text": text.fingerprint,
             "models": models.told,
             "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"output", *theirs}),

@@ -5,7 +5,7 @@ Everything left at `None` or `auto` is derived from the data and the machine by 
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -69,6 +69,7 @@ class PretrainSettings(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, protected_namespaces=(), validate_by_name=True, serialize_by_alias=True
     )
+    recipe: ClassVar[str] = "pretrain"
 
     files: tuple[str, ...] = Field((), description="files, folders or globs of text")
     output: Path | None = Field(None, description="the run's folder")

@@ -18,18 +18,19 @@ from torch import nn
 from xinye import machine
 from xinye.checkpoints.huggingface import write_json
 from xinye.checkpoints.store import go_back, save_checkpoint
-from xinye.data.batches import Batch
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.card import write_card
 from xinye.evaluation.report import write_report
 from xinye.evaluation.runs import read_run
 from xinye.model.build import LanguageModel
+from xinye.model.heads import Head
 from xinye.recipes.calibrate import SMALLER, out_of_memory
+from xinye.recipes.finetune_settings import FinetuneSettings
 from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.watcher import Watcher
 from xinye.training.distributed import Processes
-from xinye.training.loop import train
+from xinye.training.loop import Counted, train
 from xinye.training.optimizers import rate_factor
 from xinye.training.stopwatch import Stopwatch
 from xinye.training.trackers import Trackers
@@ -74,13 +75,13 @@ class Job:
 def run_training(
     group: Processes,
     output: Path,
-    settings: PretrainSettings,
+    settings: PretrainSettings | FinetuneSettings,
     values: dict[str, Any],
     tokenizer: Tokenizer,
-    model: LanguageModel,
+    model: LanguageModel | Head,
     optimizers: list[torch.optim.Optimizer],
     loss_sum: nn.Module,
-    micro_batches: Callable[[int], list[Batch]],
+    micro_batches: Callable[[int], Sequence[Counted]],
     progress: dict[str, Any],
     job: Job,
     watcher: Watcher,
@@ -211,7 +212,7 @@ def report(output: Path, watcher: Watcher) -> None:
         watcher.stage(f"no report ({error})")
 
 
-def check_finite(model: LanguageModel, output: Path, step: int) -> None:
+def check_finite(model: LanguageModel | Head, output: Path, step: int) -> None:
     if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
         raise XinyeError(f"{output}: at step {step} the weights are no longer finite; {ADVICE}", exit_code=1)
 

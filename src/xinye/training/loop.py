@@ -3,17 +3,24 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from xinye.data.batches import Batch
 from xinye.errors import XinyeError
 from xinye.training.distributed import ALONE, Processes, apart
 from xinye.training.optimizers import clip_gradients, shrink
 from xinye.training.stopwatch import Stopwatch
 
-LossSum = Callable[[Batch], Tensor]  # the sum of the losses of a batch's counted targets, in nats
+LossSum = Callable[[Any], Tensor]  # the sum of the losses of a batch's counted targets, in nats
+
+
+class Counted(Protocol):
+    """A batch: all that the loop asks of it is how many targets its loss is summed over."""
+
+    @property
+    def counted(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ def train(
     loss_sum: LossSum,
     parameters: Sequence[Tensor],
     optimizers: Sequence[torch.optim.Optimizer],
-    micro_batches: Callable[[int], Sequence[Batch]],
+    micro_batches: Callable[[int], Sequence[Counted]],
     rate: Callable[[int], float],
     first_step: int,
     steps: int,

@@ -24,7 +24,7 @@ def make_optimizers(
 
     `muon`: Muon for the layers' matrices (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon), each update
     orthogonal, so that `matrix_learning_rate` does not depend on the width; AdamW at `learning_rate` for embeddings,
-    head, norms and biases. `adamw` and `sgd` move everything at `learning_rate`. Decay is for matrices only, and so is
+    heads, norms and biases. `adamw` and `sgd` move everything at `learning_rate`. Decay is for matrices only, and so is
     `l1`, which `shrink` applies.
     """
     matrices: list[nn.Parameter] = []
@@ -32,7 +32,7 @@ def make_optimizers(
     vectors: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            embedding = "embed" in name or "lm_head" in name
+            embedding = any(part in name for part in ("embed", "lm_head", "score"))
             adapter = ".adapter." in name  # two matrices make one change: orthogonal steps of each are not its own
             (vectors if parameter.ndim < 2 else embeddings if embedding or adapter else matrices).append(parameter)
     if kind == "muon":

@@ -157,7 +157,9 @@ class Trackers:
             figures = {f"training/{name}": record[name] for name in ("loss", "gradient_norm", "rate_factor")}
             figures["training/tokens_per_second"] = record["tokens"] / record["seconds"]
         else:
-            figures = {f"validation/{name}": record[name] for name in ("loss", "bits_per_byte")}
+            about = ("step", "seconds", "tokens", "bytes")
+            told = {name: value for name, value in record.items() if name not in about}
+            figures = {f"validation/{name}": value for name, value in told.items() if type(value) in (int, float)}
         self.points.append((record["step"], time.time(), figures))
         if time.time() > self.told + SECONDS or "sample" in record:
             self._tell()

@@ -1,0 +1,87 @@
+"""How right found spans of text are: counted as in CoNLL-2003, where a span is right with both borders and its type."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+
+class Span(NamedTuple):
+    """The characters `start` … `end - 1` of a text, and what they are."""
+
+    start: int
+    end: int
+    type: str
+
+
+def measure(right: Sequence[Iterable[Span]], found: Sequence[Iterable[Span]]) -> dict[str, Any]:
+    """`span_f1` (micro), `macro_f1`, and the `table`: precision, recall, f1-score and support of each type and their
+    averages. Spans are those of each text."""
+    correct: Counter[str] = Counter()
+    guessed: Counter[str] = Counter()
+    support: Counter[str] = Counter()
+    for truth, guess in zip(map(set, right), map(set, found), strict=True):
+        correct.update(span.type for span in truth & guess)
+        guessed.update(span.type for span in guess)
+        support.update(span.type for span in truth)
+    types = sorted(support | guessed)
+    table = {kind: _row(correct[kind], guessed[kind], support[kind]) for kind in types}
+    rows = list(table.values())
+    names = ("precision", "recall", "f1-score")
+    total = support.total()
+    table["micro avg"] = _row(correct.total(), guessed.total(), total)
+    table["macro avg"] = {name: _mean([(row[name], 1.0) for row in rows]) for name in names} | {"support": total}
+    weighted = {name: _mean([(row[name], row["support"]) for row in rows]) for name in names}
+    table["weighted avg"] = weighted | {"support": total}
+    return {
+        "span_f1": table["micro avg"]["f1-score"],
+        "macro_f1": table["macro avg"]["f1-score"],
+        "table": {name: {key: round(value, 5) for key, value in row.items()} for name, row in table.items()},
+    }
+
+
+def _row(correct: int, guessed: int, support: int) -> dict[str, float]:
+    precision, recall = correct / guessed if guessed else 0.0, correct / support if support else 0.0
+    f1 = 2 * correct / (guessed + support) if guessed + support else 0.0
+    return {"precision": precision, "recall": recall, "f1-score": f1, "support": support}
+
+
+def _mean(values: Sequence[tuple[float, float]]) -> float:
+    weights = sum(weight for _, weight in values)
+    return sum(value * weight for value, weight in values) / weights if weights else 0.0
+
+
+class SurfaceForms:
+    """The baseline: what was a span in the training texts is one again, of the type that it had most often."""
+
+    def __init__(self, texts: Sequence[str], spans: Sequence[Iterable[Span]]) -> None:
+        forms = {text[span.start : span.end] for text, found in zip(texts, spans, strict=True) for span in found}
+        self.types: dict[str, str | None] = dict.fromkeys(forms)
+        self.longest = max(map(len, forms), default=0)
+        self.begins = {form[0] for form in forms}
+        counts: dict[str, Counter[str | None]] = {form: Counter() for form in forms}
+        for text, found in zip(texts, spans, strict=True):
+            known = {(span.start, span.end): span.type for span in found}
+            for start, end in self._matches(text):
+                counts[text[start:end]][known.get((start, end))] += 1
+        self.types = {form: count.most_common(1)[0][0] if count else None for form, count in counts.items()}
+
+    def find(self, text: str) -> list[Span]:
+        found = [(start, end, self.types[text[start:end]]) for start, end in self._matches(text)]
+        return [Span(start, end, kind) for start, end, kind in found if kind is not None]
+
+    def _matches(self, text: str) -> Iterable[tuple[int, int]]:
+        """The known forms in a text from left to right, the longest first; never a part of a word of letters."""
+        at = 0
+        while at < len(text):
+            end = at
+            if text[at] in self.begins and not _inside_word(text, at):
+                ends = range(min(len(text), at + self.longest), at, -1)
+                end = next((e for e in ends if text[at:e] in self.types and not _inside_word(text, e)), at)
+            if end > at:
+                yield at, end
+            at = max(end, at + 1)
+
+
+def _inside_word(text: str, at: int) -> bool:
+    return 0 < at < len(text) and re.fullmatch(r"[a-zA-Z0-9]{2}", text[at - 1 : at + 1]) is not None

@@ -1,0 +1,109 @@
+"""A GPT that judges instead of writing: its layers with a small head, for whole texts or for each token.
+
+The same networks as Hugging Face's `…ForSequenceClassification`, which reads the state of a text's last token, and
+`…ForTokenClassification`.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xinye.model.config import GPTConfig
+from xinye.model.gpt import GPT, Linear
+
+Kind = Literal["sequence", "token"]
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """The shape of a network with a head. `several`: a text may have any number of the labels, each judged alone."""
+
+    backbone: GPTConfig
+    kind: Kind
+    labels: tuple[str, ...]
+    several: bool = False
+
+    @property
+    def head_parameters(self) -> int:
+        return (self.backbone.hidden_size + (self.kind == "token")) * len(self.labels)
+
+    @property
+    def parameters(self) -> int:
+        """All weights."""
+        tied = replace(self.backbone, tie_word_embeddings=True)
+        return tied.parameters + self.head_parameters
+
+    def flops_per_token(self, context: int) -> float:
+        """Floating-point operations to train on one token, as a language model's without its head."""
+        return self.backbone.flops_per_token(context) - 6 * self.backbone.hidden_size * self.backbone.vocab_size
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Texts with what is right: tokens (B, T), padded behind; lengths (B,); targets (B,), with `several` labels
+    (B, L) of 0 and 1, or for each token (B, T), where -100 does not count."""
+
+    tokens: Tensor
+    lengths: Tensor
+    targets: Tensor
+
+    @property
+    def counted(self) -> int:
+        """How many judgements the loss is summed over."""
+        if self.targets.is_floating_point():
+            return len(self.targets)
+        return int((self.targets != IGNORED).sum())
+
+    def to(self, device: str | torch.device) -> "Labelled":
+        return Labelled(self.tokens.to(device), self.lengths.to(device), self.targets.to(device))
+
+
+class Head(nn.Module):
+    """Layers and a head: tokens in, the labels' logits out."""
+
+    def __init__(self, config: HeadConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.gpt = GPT(replace(config.backbone, tie_word_embeddings=False))
+        self.gpt.lm_head = nn.Identity()  # type: ignore[assignment]
+        self.score = Linear(config.backbone.hidden_size, len(config.labels), bias=config.kind == "token")
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        return self.gpt.compute_dtype
+
+    @compute_dtype.setter
+    def compute_dtype(self, dtype: torch.dtype) -> None:
+        self.gpt.compute_dtype = dtype
+
+    def begin(self, base: GPT) -> None:
+        """Take the layers of a language model; the head starts at zero, so that all labels are equally likely."""
+        self.gpt.model.load_state_dict(base.model.state_dict())
+        for parameter in self.score.parameters():
+            nn.init.zeros_(parameter)
+
+    def freeze(self) -> None:
+        """Leave everything but the head as it is."""
+        self.gpt.requires_grad_(False)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Logits in float32: (B, L) of the texts, or (B, T, L) of their tokens; tokens (B, T), lengths (B,)."""
+        mask = None
+        if not self.config.backbone.is_causal:  # causal attention does not see what stands behind
+            mask = (torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None])[:, None, None]  # (B,1,1,T)
+        states = self.gpt.hidden(tokens, mask=mask)  # (B, T, C)
+        if self.config.kind == "sequence":
+            states = states[torch.arange(len(tokens), device=tokens.device), lengths - 1]  # (B, C)
+        return self.score(F.dropout(states, self.config.backbone.dropout, self.training)).float()
+
+    def loss(self, batch: Labelled) -> Tensor:
+        """Sum of the losses in nats over what counts; with several labels a text's loss is the mean over them."""
+        logits = self(batch.tokens, batch.lengths)
+        if self.config.several:
+            each = F.binary_cross_entropy_with_logits(logits, batch.targets, reduction="none")
+            return each.mean(-1).sum()
+        return F.cross_entropy(logits.flatten(0, -2), batch.targets.flatten(), reduction="sum", ignore_index=IGNORED)

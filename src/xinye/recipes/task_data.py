@@ -1,0 +1,92 @@
+"""From files of records to examples: what every job that learns a task does first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xinye.data.sources import fingerprint
+from xinye.data.tokenizer import Tokenizer
+from xinye.recipes.finetune_settings import FinetuneSettings
+from xinye.recipes.plan import Plan
+from xinye.recipes.watcher import Watcher
+from xinye.tasks.classify import Classify
+from xinye.tasks.examples import Examples
+from xinye.tasks.tag import Tag
+
+Task = Classify | Tag
+
+
+@dataclass
+class TaskData:
+    """Records ready to learn from. `training` and `validation` are the task's own records."""
+
+    task: Task
+    tokenizer: Tokenizer
+    training: list[Any]
+    validation: list[Any]
+    examples: Examples
+    validation_examples: Examples
+    fingerprint: str  # of the files
+    facts: dict[str, Any]  # what the report tells of them
+
+    @property
+    def mean_length(self) -> float:
+        """Tokens of a training example."""
+        return float(np.mean([len(example.tokens) for example in self.examples.examples]))
+
+
+def prepare_data(
+    settings: FinetuneSettings, tokenizer: Tokenizer, context: int, plan: Plan, watcher: Watcher
+) -> TaskData:
+    """Read, split, check and tokenize."""
+    watcher.stage("reading the records")
+    records = read_records(settings, settings.data)
+    task: Task = Classify.of(records) if settings.task == "classify" else Tag.of(records)
+    if settings.validation:
+        training, validation = records, read_records(settings, settings.validation)
+    else:
+        training, validation = task.split(records, settings.validation_share, settings.seed)
+    task.check(validation)
+    findings = task.findings(training, validation)
+    watcher.stage("tokenizing")
+    tokenizer = task.tokenizer(tokenizer)
+    parts = [task.examples(tokenizer, part, context) for part in (training, validation)]
+    if isinstance(task, Tag):
+        missed, total = task.out_of_reach(tokenizer, [*training, *validation])
+        if missed:
+            findings.append(f"{missed:,} of {total:,} spans have a border inside a token, so that they cannot be found")
+    cut = sum(example.cut > 0 for example in parts[0])
+    if cut:
+        findings.append(f"{cut:,} training records are longer than {context:,} tokens and were cut")
+    kept = ", ".join(settings.validation) or f"{settings.validation_share:.0%} of each label's, by the seed"
+    plan.choose("training_records", None, len(training), ", ".join(settings.data))
+    plan.choose("validation_records", None, len(validation), kept)
+    counts = task.counts(training)
+    some = ", ".join(f"{label} {count:,}" for label, count in list(counts.items())[:6])
+    plan.choose("labels", None, len(counts), some + (" …" if len(counts) > 6 else ""))
+    files = [Path(file) for file in (*settings.data, *settings.validation)]
+    facts = {
+        "files": len(files),
+        "bytes": sum(path.stat().st_size for path in files),
+        "characters": sum(len(record.whole) for record in (*training, *validation)),
+        "documents": len(training) + len(validation),
+        "counts": counts,
+        "findings": findings,
+    }
+    for finding in findings:
+        watcher.warn(f"the data: {finding}")
+    return TaskData(
+        task, tokenizer, training, validation,
+        Examples(parts[0], tokenizer.pad_id, settings.seed, settings.mask_tokens or 0.0),
+        Examples(parts[1], tokenizer.pad_id), fingerprint(files), facts,
+    )  # fmt: skip
+
+
+def read_records(settings: FinetuneSettings, files: Sequence[str]) -> list[Any]:
+    """The records of files, as the task has them."""
+    if settings.task == "tag":
+        return Tag.read(files)
+    return Classify.read(files, settings.text_field, settings.label_field, settings.label_separator)

@@ -1,0 +1,363 @@
+"""The task `classify`: a text, or a pair of them, and its label, or several.
+
+Records are rows or objects with a column of the text and one of the label, or lines of a text file with a tab between.
+"""
+
+import random
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from tokenizers import Encoding, processors
+
+from xinye.data.sources import PLAIN_SUFFIXES, choose_field, read_lines, read_records
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError, did_you_mean
+from xinye.evaluation import classification
+from xinye.model.heads import Head
+from xinye.tasks.examples import Example, Examples
+from xinye.tasks.tokens import altered
+
+LABEL_NAMES = ["label", "labels", "category", "class", "target", "intent", "topic", "sentiment", "polarity", "tag"]
+LABEL_NAMES += ["标签", "类别", "分类", "正负面", "情感", "极性", "意图"]
+PAIR_NAMES = [("sentence1", "sentence2"), ("text1", "text2"), ("text_a", "text_b"), ("premise", "hypothesis")]
+PAIR_NAMES += [("question1", "question2"), ("text", "text_pair"), ("句子1", "句子2")]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A text, the second of a pair or "", what is right, and where it stands: "reviews.csv, line 17"."""
+
+    text: str
+    pair: str
+    labels: tuple[str, ...]
+    place: str
+
+    @property
+    def whole(self) -> str:
+        return f"{self.text}\n{self.pair}" if self.pair else self.text
+
+
+class Columns(NamedTuple):
+    """Where things stand: one column of text or two, that of the label, and what parts several labels, if anything."""
+
+    texts: tuple[str, ...]
+    label: str
+    separator: str | None
+
+
+class Classify:
+    """What the labels are, and what follows from that."""
+
+    verb = "classify"
+    figures = ("loss", "accuracy", "macro_f1")
+    better = "accuracy"
+    baseline_name = "TF-IDF + logistic regression"
+
+    def __init__(self, labels: Sequence[str], several: bool) -> None:
+        self.labels, self.several = tuple(labels), several
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> "Classify":
+        """The task that records are of. Raises `XinyeError` where they have fewer than two labels."""
+        found = Counter(label for record in records for label in record.labels)
+        if len(found) < 2:
+            raise XinyeError(f"classify: two or more labels are needed, and these records have {len(found)}")
+        several = any(len(record.labels) != 1 for record in records)
+        numeric = all(label.isdecimal() for label in found)
+        return cls(sorted(found, key=lambda label: (int(label) if numeric else 0, label)), several)
+
+    # -- records ----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def read(
+        files: Sequence[str],
+        text_field: str | None = None,
+        label_field: str | None = None,
+        separator: str | None = None,
+    ) -> list[Record]:
+        """The records of files. Raises `XinyeError`, with file and line, for what cannot be one."""
+        records: list[Record] = []
+        for path in map(Path, files):
+            if not path.is_file():
+                raise XinyeError(f"{path}: no such file")
+            rows = list(_tabbed(path) if path.suffix.lower() in PLAIN_SUFFIXES else read_records(path))
+            odd = next(((line, row) for line, row in rows if not isinstance(row, dict)), None)
+            if odd:
+                raise XinyeError(
+                    f"{path}, line {odd[0]}: expected an object with a text and a label, found {str(odd[1])[:40]!r}"
+                )
+            if not rows:
+                raise XinyeError(f"{path}: no records in it")
+            columns = find_columns(path, [row for _, row in rows], text_field, label_field, separator)
+            records += [_record(path, line, row, columns) for line, row in rows]
+        return records
+
+    def check(self, records: Sequence[Record]) -> None:
+        """Raises `XinyeError` for a label that was not learned."""
+        for record in records:
+            for label in record.labels:
+                if label not in self.labels:
+                    known = ", ".join(self.labels[:8]) + (" …" if len(self.labels) > 8 else "")
+                    near = did_you_mean(label, self.labels)
+                    raise XinyeError(f"{record.place}: the label {label!r} is not one of the model's, {known}{near}")
+
+    @staticmethod
+    def split(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
+        """A part of each label's records to judge on, and the others, by the seed; equal texts stay together."""
+        groups: defaultdict[tuple[str, ...], dict[str, list[int]]] = defaultdict(dict)
+        label_of: dict[str, tuple[str, ...]] = {}
+        for number, record in enumerate(records):
+            label = label_of.setdefault(record.whole, record.labels)
+            groups[label].setdefault(record.whole, []).append(number)
+        kept: set[int] = set()
+        generator = random.Random(seed)
+        for label in sorted(groups):
+            texts = list(groups[label].values())
+            generator.shuffle(texts)
+            for same in texts[: round(share * len(texts))]:
+                kept.update(same)
+        if not kept:
+            raise XinyeError(
+                f"{len(records)} records are too few to keep a part of them to judge on; name a file with --validation"
+            )
+        return [r for i, r in enumerate(records) if i not in kept], [records[i] for i in sorted(kept)]
+
+    @staticmethod
+    def findings(training: Sequence[Record], validation: Sequence[Record]) -> list[str]:
+        """What a person should know of the records, in sentences."""
+        return list(_findings(training, validation))
+
+    def counts(self, records: Sequence[Record]) -> dict[str, int]:
+        """Records by label, the most frequent first."""
+        return dict(Counter(label for record in records for label in record.labels).most_common())
+
+    # -- tokens -----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def tokenizer(tokenizer: Tokenizer) -> Tokenizer:
+        """The tokenizer as it is, but where nothing would part a pair of texts."""
+        encoding = tokenizer.backend.encode("a", "a", add_special_tokens=True)
+        if None in encoding.sequence_ids[encoding.sequence_ids.index(0) : -1]:
+            return tokenizer
+        eos = tokenizer.backend.id_to_token(tokenizer.eos_id) or ""
+        changed = altered(tokenizer)
+        opening = [token for token, part in zip(encoding.tokens, encoding.sequence_ids, strict=True) if part is None]
+        special = {token: tokenizer.backend.token_to_id(token) for token in [*opening, eos]}
+        changed.backend.post_processor = processors.TemplateProcessing(
+            single=[*opening, "$A"], pair=[*opening, "$A", eos, "$B:1"], special_tokens=list(special.items())
+        )
+        return changed
+
+    def encode(self, tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], context: int) -> list[Example]:
+        """Texts (and the second of each pair, or "") without targets, each cut to the context."""
+        inputs: list[Any] = [pair if pair[1] else pair[0] for pair in texts]
+        encodings = tokenizer.backend.encode_batch(inputs, add_special_tokens=True)
+        return [_cut(encoding, context, tokenizer.bos_id) for encoding in encodings]
+
+    def examples(self, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> list[Example]:
+        """What is learned from. Raises `XinyeError` for a record with nothing to learn from."""
+        for record in records:
+            if not record.text.strip():
+                raise XinyeError(f"{record.place}: the text is empty, so that there is nothing to learn from")
+            if not self.several and not record.labels:
+                raise XinyeError(f"{record.place}: no label, so that there is nothing to learn from")
+        number = {label: index for index, label in enumerate(self.labels)}
+        encoded = self.encode(tokenizer, [(record.text, record.pair) for record in records], context)
+        targets: list[Any] = [
+            [float(label in record.labels) for label in self.labels] if self.several else number[record.labels[0]]
+            for record in records
+        ]
+        return [Example(e.tokens, target, e.cut) for e, target in zip(encoded, targets, strict=True)]
+
+    # -- judging ----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def probabilities(
+        self, model: Head, tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], context: int
+    ) -> list[list[float]]:
+        """The probability of each label, of each text (or pair)."""
+        model.eval()
+        device = next(model.parameters()).device
+        found: list[list[float]] = [[] for _ in texts]
+        examples = [Example(example.tokens, 0) for example in self.encode(tokenizer, texts, context)]
+        for numbers, batch in Examples(examples, tokenizer.pad_id).in_order(32):
+            logits = model(batch.tokens.to(device), batch.lengths.to(device))
+            rows = logits.sigmoid() if self.several else logits.softmax(-1)
+            for number, row in zip(numbers, rows.tolist(), strict=True):
+                found[number] = row
+        return found
+
+    def chosen(self, probabilities: Sequence[float]) -> tuple[str, ...]:
+        """The likeliest label, or of several those above one half."""
+        if self.several:
+            return tuple(label for label, p in zip(self.labels, probabilities, strict=True) if p > 0.5)
+        return (self.labels[max(range(len(self.labels)), key=lambda number: probabilities[number])],)
+
+    def measure(self, model: Head, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> dict[str, Any]:
+        """How right the model is."""
+        rows = self.probabilities(model, tokenizer, [(record.text, record.pair) for record in records], context)
+        predicted = [self.chosen(row) for row in rows]
+        return classification.measure([record.labels for record in records], predicted, self.labels, self.several)
+
+    def baseline(self, training: Sequence[Record], records: Sequence[Record]) -> dict[str, Any]:
+        """How right the classical means are that learn from the same records."""
+        predicted = classification.tfidf_baseline(
+            [record.whole for record in training],
+            [record.labels for record in training],
+            [record.whole for record in records],
+            self.labels,
+            self.several,
+        )
+        return classification.measure([record.labels for record in records], predicted, self.labels, self.several)
+
+    def sample(self, model: Head, tokenizer: Tokenizer, record: Record, context: int) -> str:
+        """What the model says of a record."""
+        row = self.probabilities(model, tokenizer, [(record.text, record.pair)], context)[0]
+        said = ", ".join(self.chosen(row)) or "(none)"
+        right = ", ".join(record.labels) or "(none)"
+        text = record.whole if len(record.whole) <= 60 else record.whole[:59] + "…"
+        return f"{text} → {said} ({max(row):.2f}){'' if said == right else f', right is {right}'}"
+
+
+# -- records ---------------------------------------------------------------------------------------------------------
+
+
+def find_columns(
+    path: Path, rows: Sequence[dict[str, Any]], text_field: str | None, label_field: str | None, separator: str | None
+) -> Columns:
+    """The columns of texts and label: as given, by name, or by what stands in them."""
+    columns = list(dict.fromkeys(column for row in rows[:1000] for column in row))
+    for given, flag in ((text_field, "--text-field"), (label_field, "--label-field")):
+        for column in given.split(",") if given else ():
+            if column not in columns:
+                near = did_you_mean(column, columns)
+                raise XinyeError(f"{path}: no column {column!r} ({flag}); there are {', '.join(columns)}{near}")
+    by_name = {column.strip().lower(): column for column in reversed(columns)}
+    label = label_field or next((by_name[name] for name in LABEL_NAMES if name in by_name), None)
+    if label is None:
+        few = [column for column in columns if _like_labels([row.get(column) for row in rows])]
+        if len(few) != 1:
+            raise XinyeError(
+                f"{path}: which column is the label? Name it with --label-field; there are: {', '.join(columns)}"
+            )
+        label = few[0]
+    if text_field:
+        texts = tuple(text_field.split(","))
+        if len(texts) > 2:
+            raise XinyeError(f"--text-field {text_field}: a text, or a pair of them, not {len(texts)}")
+    else:
+        pair = next((pair for pair in PAIR_NAMES if set(pair) <= by_name.keys()), None)
+        if pair:
+            texts = (by_name[pair[0]], by_name[pair[1]])
+        else:
+            others = [{key: value for key, value in row.items() if key != label} for row in rows[:100]]
+            try:
+                texts = (choose_field(path, others),)
+            except XinyeError as error:
+                raise XinyeError(str(error).replace("--field", "--text-field")) from None
+    return Columns(texts, label, separator)
+
+
+def _like_labels(values: Sequence[Any]) -> bool:
+    """Whether a column's values are few different ones."""
+    different = {str(value) for value in values}
+    return 2 <= len(different) <= max(2, min(200, len(values) // 4))
+
+
+def _tabbed(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Lines of two parts with a tab between; that with fewer different values is the label."""
+    rows = [(number, line.split("\t")) for number, line in read_lines(path) if line.strip()]
+    for number, row in rows:
+        if len(row) != 2:
+            raise XinyeError(
+                f"{path}, line {number}: expected a text, a tab and a label, found {len(row)} "
+                f"part{'s' * (len(row) != 1)}: {row[0][:40]!r}; or give a .csv or .jsonl file"
+            )
+    first, second = ({row[side] for _, row in rows} for side in (0, 1))
+    names = ("label", "text") if len(first) < len(second) else ("text", "label")
+    for number, row in rows:
+        yield number, dict(zip(names, row, strict=True))
+
+
+def _record(path: Path, line: int, row: dict[str, Any], columns: Columns) -> Record:
+    texts = []
+    for column in columns.texts:
+        value = row.get(column)
+        if not isinstance(value, str):
+            raise XinyeError(f"{path}, line {line}, field {column!r}: expected a text, found {str(value)[:40]!r}")
+        texts.append(value)
+    value = row.get(columns.label)
+    values = value if isinstance(value, list) else [value]
+    if columns.separator and isinstance(value, str):
+        values = [part for part in value.split(columns.separator) if part.strip()]
+    labels = []
+    for each in values:
+        if isinstance(each, bool) or not isinstance(each, str | int | float) or str(each).strip() == "":
+            found = "nothing" if each in (None, "") else repr(str(each)[:40])
+            raise XinyeError(f"{path}, line {line}, field {columns.label!r}: expected a label, found {found}")
+        labels.append(str(each).strip())
+    return Record(texts[0], texts[1] if len(texts) > 1 else "", tuple(dict.fromkeys(labels)), f"{path}, line {line}")
+
+
+def _findings(training: Sequence[Record], validation: Sequence[Record]) -> Iterator[str]:
+    counts = Counter(label for record in training for label in record.labels)
+    spelled: defaultdict[str, set[str]] = defaultdict(set)
+    for label in counts:
+        spelled[unicodedata.normalize("NFKC", label).casefold().replace("_", " ").strip()].add(label)
+    for same in spelled.values():
+        if len(same) > 1:
+            yield f"labels that look like one spelled in {len(same)} ways: {', '.join(map(repr, sorted(same)))}"
+    (most, many), (least, few) = counts.most_common()[0], counts.most_common()[-1]
+    if many >= 5 * few:
+        yield f"unbalanced: {many:,} records of {most!r}, {few:,} of {least!r}"
+    seen: dict[str, Record] = {}
+    clashes = []
+    for record in training:
+        other = seen.setdefault(record.whole, record)
+        if set(other.labels) != set(record.labels):
+            clashes.append((other, record))
+    if clashes:
+        one, other = clashes[0]
+        many_words = f"{len(clashes):,} texts have" if len(clashes) > 1 else "one text has"
+        yield f"{many_words} two different labels: first {one.place} ({one.labels}) and {other.place} ({other.labels})"
+    repeated = len(training) - len({(record.whole, record.labels) for record in training}) - len(clashes)
+    if repeated > 0:
+        yield f"{repeated:,} training records stand there more than once"
+    inside = [record for record in validation if record.whole in seen]
+    if inside:
+        yield (
+            f"{len(inside):,} of {len(validation):,} validation records are in the training data, too, which flatters "
+            f"the model: first {inside[0].place} = {seen[inside[0].whole].place}"
+        )
+    unknown = {label for record in validation for label in record.labels} - counts.keys()
+    if unknown:
+        yield f"labels of validation records that no training record has: {', '.join(sorted(unknown))}"
+
+
+def _cut(encoding: Encoding, context: int, bos_id: int) -> Example:
+    """At most `context` tokens. Of a text that is too long the middle goes, for a review says what it thinks at its
+    beginning and end (Sun et al. 2019, arXiv:1905.05583: a quarter and three quarters); of a pair the end of the
+    longer one."""
+    ids, parts = encoding.ids, encoding.sequence_ids
+    over = len(ids) - context
+    if over <= 0:
+        return Example(ids or [bos_id], 0)
+    if 1 not in parts:
+        head = context // 4
+        return Example(ids[:head] + ids[len(ids) - (context - head) :], 0, over)
+    sizes = [parts.count(0), parts.count(1)]
+    for _ in range(over):
+        sizes[sizes[1] > sizes[0]] -= 1
+    seen = [0, 0]
+    kept = []
+    for token, part in zip(ids, parts, strict=True):
+        if part is not None:
+            seen[part] += 1
+        if part is None or seen[part] <= sizes[part]:
+            kept.append(token)
+    return Example(kept, 0, over)

@@ -1,0 +1,101 @@
+"""Folders of heads give the same probabilities in transformers' pipelines, and damaged ones are refused."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from xinye.checkpoints.heads import is_head, load_head, save_head
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.model.config import GPTConfig
+from xinye.model.heads import Head, HeadConfig
+from xinye.tasks.classify import Classify
+from xinye.tasks.tag import Tag
+
+TEXTS = ["叶老桂在浙商银行工作", "很好吃 very good", "嗯"]
+TOKENIZER = Tokenizer.train(TEXTS, kind="char")
+SHAPE = GPTConfig("modern", TOKENIZER.vocab_size, 32, 2, 4, 2, 8, 48, 64)
+SHAPES = {
+    "modern": SHAPE,
+    "llama": replace(SHAPE, architecture="llama"),
+    "gpt2": replace(SHAPE, architecture="gpt2", num_key_value_heads=4, intermediate_size=64),
+}
+
+
+def random_head(shape: GPTConfig, kind: str, labels: tuple[str, ...], several: bool = False) -> Head:
+    torch.manual_seed(1)
+    model = Head(HeadConfig(shape, kind, labels, several))  # type: ignore[arg-type]
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.2)
+    return model
+
+
+def scores(found: list[dict[str, Any]]) -> dict[str, Any]:
+    return {each["label"]: pytest.approx(each["score"], abs=1e-5) for each in found}
+
+
+@pytest.mark.parametrize("causal", [True, False], ids=["causal", "both"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_classification_pipeline(tmp_path, name, causal):
+    task = Classify(("负", "中", "正"), False)
+    save_head(tmp_path, random_head(replace(SHAPES[name], is_causal=causal), "sequence", task.labels), TOKENIZER)
+    model = load_head(tmp_path)
+    assert is_head(tmp_path) and model.config.labels == task.labels and model.config.backbone.is_causal == causal
+    ours = task.probabilities(model, TOKENIZER, [(text, "") for text in TEXTS], 64)
+    theirs = transformers.pipeline("text-classification", str(tmp_path), top_k=None, device="cpu", batch_size=3)
+    for row, found in zip(ours, theirs(TEXTS), strict=True):
+        assert {each["label"]: pytest.approx(each["score"], abs=1e-5) for each in found} == dict(
+            zip(task.labels, row, strict=True)
+        )
+
+
+def test_several_labels_and_pairs_in_the_pipeline(tmp_path):
+    task = Classify(("快", "好"), True)
+    save_head(tmp_path, random_head(SHAPE, "sequence", task.labels, several=True), TOKENIZER)
+    model = load_head(tmp_path)
+    ours = task.probabilities(model, TOKENIZER, [(TEXTS[0], TEXTS[1])], 64)[0]
+    theirs = transformers.pipeline("text-classification", str(tmp_path), top_k=None, device="cpu")
+    found = theirs({"text": TEXTS[0], "text_pair": TEXTS[1]})
+    assert model.config.several
+    assert {each["label"]: pytest.approx(each["score"], abs=1e-5) for each in found} == dict(
+        zip(task.labels, ours, strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_tagging_pipeline(tmp_path, name):
+    task, tokenizer = Tag(("O", "B-PER", "I-PER")), Tag.tokenizer(TOKENIZER)
+    shape = replace(SHAPES[name], is_causal=False)
+    save_head(tmp_path, random_head(shape, "token", task.labels), tokenizer)
+    text = TEXTS[0]
+    ours = task.find(load_head(tmp_path), Tokenizer.load(tmp_path), [text], 64)[0]
+    theirs = transformers.pipeline("token-classification", str(tmp_path), aggregation_strategy="simple", device="cpu")
+    assert [(s.start, s.end, s.type, pytest.approx(p, abs=1e-5)) for s, p in ours] == [
+        (found["start"], found["end"], found["entity_group"], found["score"])
+        for found in theirs(text) if found["end"] > found["start"]
+    ]  # fmt: skip
+
+
+def test_damaged_folders_are_refused(tmp_path):
+    save_head(tmp_path, random_head(SHAPE, "sequence", ("a", "b")), TOKENIZER)
+    path, config = tmp_path / "model.safetensors", tmp_path / "config.json"
+    tensors = load_file(path)
+    for change, says in [
+        ({"score.weight": torch.zeros(3, 32)}, r"score\.weight has shape \[3, 32\], not \[2, 32\]"),
+        ({"score.weight": torch.full((2, 32), torch.nan)}, "holds NaN"),
+        ({"other.weight": torch.zeros(1)}, "has an unknown tensor other"),
+    ]:
+        save_file({**tensors, **change}, path)
+        with pytest.raises(XinyeError, match=says):
+            load_head(tmp_path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(XinyeError, match="damaged or cut short"):
+        load_head(tmp_path)
+    config.write_text(json.dumps(json.loads(config.read_text("utf-8")) | {"id2label": {"1": "a"}}), "utf-8")
+    with pytest.raises(XinyeError, match="id2label must name the labels"):
+        load_head(tmp_path)

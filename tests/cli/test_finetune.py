@@ -1,0 +1,57 @@
+"""`xinye finetune`, then evaluate, then the task's verb."""
+
+import json
+
+import pytest
+
+ROWS = [("很好吃", "正面"), ("不错，好", "正面"), ("太慢", "负面"), ("难吃，太差", "负面")] * 10
+
+
+@pytest.fixture
+def reviews(tmp_path, monkeypatch):
+    """`reviews.csv` in an own folder."""
+    monkeypatch.chdir(tmp_path)
+    lines = [f'{number},"{text}{number}",{label}' for number, (text, label) in enumerate(ROWS)]
+    (tmp_path / "reviews.csv").write_text("\n".join(["id,review,label", *lines]), "utf-8")
+    return tmp_path
+
+
+def test_from_a_csv_to_a_classifier(xinye, trained, reviews):
+    ran = xinye(
+        "finetune", trained, "--task", "classify", "--data", "reviews.csv", "-o", "run", "--epochs", "1", "--json"
+    )
+    told = json.loads(ran.out.splitlines()[-1])
+    assert ran.code == 0 and told["task"] == "classify" and told["measured"]["table"]["负面"]["support"] == 2
+    assert "trained_parameters" in ran.err and "TF-IDF" not in ran.err
+    page = (reviews / "run" / "report.html").read_text("utf-8")
+    assert "TF-IDF + logistic regression" in page and "负面" in page
+    shown = xinye("evaluate", "run", "--data", "reviews.csv")
+    assert shown.code == 0 and "macro F1" in shown.out and "TF-IDF + logistic regression" in shown.out
+    assert "正面" in xinye("classify", "run", "好吃").out
+    (reviews / "lines.txt").write_text("好吃\n难吃\n", "utf-8")
+    results = json.loads(xinye("classify", "run", "lines.txt", "--json").out)["results"]
+    assert [result["text"] for result in results] == ["好吃", "难吃"]
+    assert sum(results[0]["probabilities"].values()) == pytest.approx(1)
+    assert "xinye finetune run --task tag" in xinye("tag", "run", "好吃").complaint
+    listed = json.loads(xinye("runs", "run", "--json").out)
+    assert listed["runs"][0]["recipe"] == "finetune"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--task", "classify", "-o", "run"], "name the records to learn from: --data FILE"),
+        (["--task", "classify", "--data", "missing.csv", "-o", "run"], "missing.csv: no such file"),
+        (["--data", "reviews.csv", "-o", "run"], "name the task"),
+        (["--task", "tag", "--data", "reviews.csv", "-o", "run"], "expected a token and its tag"),
+        (
+            ["--task", "tag", "--data", "reviews.csv", "-o", "run", "--label-field", "label"],
+            "label_field has no effect",
+        ),
+        (["--task", "classify", "--data", "reviews.csv", "-o", "run", "--resume"], "cannot be given with it"),
+    ],
+)
+def test_wrong_use_is_one_line(xinye, trained, reviews, arguments, says):
+    ran = xinye("finetune", *([] if "--resume" in arguments else [trained]), *arguments)
+    assert ran.code == 2 and says in ran.complaint
+    assert not (reviews / "run").exists()

@@ -1,0 +1,132 @@
+"""Records of texts with labels: found, refused by line, split, and told of."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.tasks.classify import Classify, Record
+
+ROWS = [("很好吃，下次再来", "正面"), ("太慢了，不会再来", "负面"), ("味道不错", "正面"), ("难吃", "负面")]
+TOKENIZER = Tokenizer.train(["".join(text for text, _ in ROWS) + "good bad"], kind="char")
+
+
+def csv(rows: list[tuple[str, str]], header: str = "review,label") -> str:
+    return "\n".join([header, *(f"{text},{label}" for text, label in rows)]) + "\n"
+
+
+def read(path: Path, content: str | bytes, **columns: str) -> list[Record]:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return Classify.read([str(path)], **columns)
+
+
+FILES = {
+    "a.csv": csv(ROWS).replace("，", " "),
+    "b.tsv": csv(ROWS).replace(",", "\t"),
+    "c.txt": "\n".join(f"{text}\t{label}" for text, label in ROWS * 2),
+    "d.jsonl": "\n".join(json.dumps({"id": i, "内容": t, "类别": label}) for i, (t, label) in enumerate(ROWS)),
+    "e.json": json.dumps([{"text": text, "category": label} for text, label in ROWS]),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_columns_are_found_by_themselves(tmp_path, name):
+    records = read(tmp_path / name, FILES[name])
+    assert [(r.text.replace(" ", "，"), r.labels) for r in records[:4]] == [(text, (label,)) for text, label in ROWS]
+    assert records[0].place == f"{tmp_path / name}, line {1 if name[0] in 'cde' else 2}"
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "utf-8-sig"])
+def test_encodings(tmp_path, encoding):
+    assert read(tmp_path / "a.csv", csv(ROWS * 9).encode(encoding))[0].text == ROWS[0][0]
+
+
+def test_pairs_numbers_and_several_labels(tmp_path):
+    pair = read(tmp_path / "a.jsonl", json.dumps({"sentence1": "甲", "sentence2": "乙", "label": 1}))[0]
+    assert (pair.text, pair.pair, pair.labels) == ("甲", "乙", ("1",))
+    rows = "\n".join(json.dumps({"text": t, "labels": found}) for t, found in [("甲", ["快", "好"]), ("乙", [])])
+    task = Classify.of(read(tmp_path / "b.jsonl", rows))
+    assert task.labels == ("好", "快") and task.several
+    assert read(tmp_path / "c.csv", csv([("甲", "快|好")]), separator="|")[0].labels == ("快", "好")
+    numbers = Classify.of([Record("a", "", (str(n),), "") for n in (10, 9, 2)])
+    assert numbers.labels == ("2", "9", "10")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.jsonl", '{"text": "好", "label": 1}\n{"text": 3, "label": 1}', r"line 2, field 'text': expected a text"),
+        ("a.csv", "text,label\n好,\n", r"line 2, field 'label': expected a label, found nothing"),
+        ("a.txt", "好\t正\n没有标签\n", r"line 2: expected a text, a tab and a label, found 1 part"),
+        ("a.jsonl", '["好", "a"]', r"line 1: expected an object with a text and a label"),
+        ("a.csv", "text,kind,shop\n" + "好,a,b\n坏,b,a\n" * 4, "which column is the label"),
+        ("a.csv", "", "no records"),
+    ],
+)  # fmt: skip
+def test_what_is_no_record_is_refused_by_line(tmp_path, name, content, says):
+    with pytest.raises(XinyeError, match=says):
+        read(tmp_path / name, content)
+
+
+def test_a_column_by_a_wrong_name(tmp_path):
+    with pytest.raises(XinyeError, match=r"no column 'lable' .*did you mean 'label'"):
+        read(tmp_path / "a.csv", csv(ROWS), label_field="lable")
+
+
+def test_the_split_keeps_the_shares_and_equal_texts_together():
+    records = [Record(f"文{i % 90}", "", ("正" if i % 90 < 60 else "负",), str(i)) for i in range(180)]
+    training, kept = Classify.split(records, 0.1, seed=1)
+    assert Classify(["正", "负"], False).counts(kept) == {"正": 12, "负": 6}
+    assert not {r.text for r in training} & {r.text for r in kept}
+    assert (training, kept) == Classify.split(records, 0.1, seed=1) != Classify.split(records, 0.1, seed=2)
+    with pytest.raises(XinyeError, match="too few"):
+        Classify.split(records[:3], 0.1, seed=0)
+
+
+def test_findings():
+    training = [Record(f"文{i}", "", ("正面",), f"train, line {i}") for i in range(20)]
+    training += [
+        Record("文0", "", ("负面",), "train, line 21"),
+        Record("x", "", ("Good",), ""),
+        Record("y", "", ("good",), ""),
+    ]
+    told = Classify.findings(training, [Record("文3", "", ("中",), "test, line 7")])
+    assert any("'Good', 'good'" in finding for finding in told)
+    assert any("unbalanced: 20 records of '正面'" in finding for finding in told)
+    assert any("two different labels: first train, line 0" in finding for finding in told)
+    assert any(
+        "1 of 1 validation records are in the training data" in f and "test, line 7 = train, line 3" in f for f in told
+    )
+    assert any("that no training record has: 中" in finding for finding in told)
+
+
+def test_long_texts_lose_their_middle_and_pairs_the_longer_end():
+    task, text = Classify(["a", "b"], False), "很好吃，下次再来太慢了不会"
+    ids = TOKENIZER.encode(text)
+    short, pair = task.encode(TOKENIZER, [(text, ""), (text, "难吃")], 8)
+    assert short.tokens == [TOKENIZER.bos_id, ids[0], *ids[-6:]] and short.cut == len(ids) + 1 - 8
+    bos = TOKENIZER.bos_id
+    assert pair.tokens == [bos, *ids[:4], bos, *TOKENIZER.encode("难吃")]
+
+
+def test_a_record_with_nothing_to_learn_from_is_named():
+    with pytest.raises(XinyeError, match=r"x\.csv, line 3: the text is empty"):
+        Classify(["a", "b"], False).examples(TOKENIZER, [Record(" ", "", ("a",), "x.csv, line 3")], 8)
+    with pytest.raises(XinyeError, match=r"line 9: the label 'goood' .*did you mean 'good'"):
+        Classify(["bad", "good"], False).check([Record("好", "", ("goood",), "x.csv, line 9")])
+
+
+def test_a_tokenizer_that_parts_no_pair_is_made_to():
+    from tokenizers import processors
+
+    from xinye.tasks.tokens import altered
+
+    bare = altered(TOKENIZER)
+    bare.backend.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B:1", special_tokens=[])
+    parted = Classify.tokenizer(bare)
+    ids = parted.backend.encode("难", "吃", add_special_tokens=True).ids
+    assert ids == [*TOKENIZER.encode("难"), TOKENIZER.eos_id, *TOKENIZER.encode("吃")]
+    assert parted.backend.encode("难吃", add_special_tokens=True).ids == TOKENIZER.encode("难吃")
+    assert Classify.tokenizer(TOKENIZER) is TOKENIZER

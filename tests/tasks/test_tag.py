@@ -1,0 +1,111 @@
+"""Spans: read in every format, turned to tags of tokens and back."""
+
+import json
+from pathlib import Path
+
+import pytest
+import transformers
+
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.evaluation.spans import Span
+from xinye.tasks.tag import Record, Tag, _parts, _spans, _targets, marked
+
+TEXT = "叶老桂在浙商银行CSOL工作。"
+SPANS = (Span(0, 3, "name"), Span(4, 8, "company"), Span(8, 12, "game"))
+TOKENIZER = Tag.tokenizer(Tokenizer.train([TEXT + "浙商银行" * 9 + " Mad Punk The Paris"] * 9, kind="bpe", exact=False))
+
+
+def read(path: Path, content: str) -> list[Record]:
+    path.write_text(content, "utf-8")
+    return Tag.read([str(path)])
+
+
+def columns(tags: str) -> str:
+    return "\n".join(f"{token} {tag}" for token, tag in zip("叶老桂在浙商", tags.split(), strict=True))
+
+
+FILES = {
+    "cluener.json": {"text": TEXT, "label": {"name": {"叶老桂": [[0, 2]]}, "company": {"浙商银行": [[4, 7]]},
+                                            "game": {"CSOL": [[8, 11]]}}},
+    "spans.jsonl": {"text": TEXT, "spans": [{"start": s.start, "end": s.end, "label": s.type} for s in SPANS]},
+    "lists.jsonl": {"text": TEXT, "label": [list(s) for s in SPANS]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_json(tmp_path, name):
+    assert read(tmp_path / name, json.dumps(FILES[name])) == [Record(TEXT, SPANS, f"{tmp_path / name}, line 1")]
+
+
+@pytest.mark.parametrize(
+    "tags",
+    ["B-N I-N I-N O B-C I-C", "I-N I-N I-N O I-C I-C", "B-N I-N E-N O B-C E-C", "B-N M-N E-N O B-C L-C"],
+    ids=["IOB2", "IOB1", "BIOES", "BMES"],
+)
+def test_schemes(tmp_path, tags):
+    record = read(tmp_path / "a.conll", f"-DOCSTART- O\n\n{columns(tags)}\n\n\n")[0]
+    assert (record.text, record.spans) == ("叶老桂在浙商", (Span(0, 3, "N"), Span(4, 6, "C")))
+
+
+def test_neighbours_and_single_tokens(tmp_path):
+    assert read(tmp_path / "a", columns("I-N B-N S-N O U-C S-C"))[0].spans == (
+        Span(0, 1, "N"), Span(1, 2, "N"), Span(2, 3, "N"), Span(4, 5, "C"), Span(5, 6, "C"),
+    )  # fmt: skip
+    english = read(tmp_path / "b", "The\tX\tB-ORG\nMad\tX\tI-ORG\nis\tX\tO\n\nParis\tX\tI-LOC\n")
+    assert [(r.text, r.spans) for r in english] == [
+        ("The Mad is", (Span(0, 7, "ORG"),)),
+        ("Paris", (Span(0, 5, "LOC"),)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("叶 B-N\n老\n", "line 2: expected a token and its tag, found '老'"),
+        ("叶 N\n", "line 1: expected a tag such as O, B-PER or I-PER, found 'N'"),
+        ('{"text": "叶"}', "expected a field 'label' or 'spans', found text"),
+        (
+            '{"text": "叶老桂", "label": {"name": {"叶老": [[1, 2]]}}}',
+            "'叶老' said to stand at 1–2",
+        ),
+        ('{"text": "叶", "spans": [[0, 2, "N"]]}', "expected a span within the text's 1 characters, found 0–2"),
+        ('{"text": "叶", "spans": [[0, "N"]]}', "field 'spans': expected CoNLL lines"),
+        ("\n", "no records"),
+    ],
+)
+def test_what_is_no_record_is_refused_by_line(tmp_path, content, says):
+    with pytest.raises(XinyeError, match=says):
+        read(tmp_path / "a.json", content)
+
+
+@pytest.mark.parametrize("context", [200, 50])
+def test_tags_say_the_spans_again(context):
+    text, spans = TEXT * 3, [Span(s.start + at, s.end + at, s.type) for at in (0, 15, 30) for s in SPANS]
+    task = Tag.of([Record(text, tuple(spans), "")])
+    number = {label: index for index, label in enumerate(task.labels)}
+    found = []
+    for part in _parts(TOKENIZER, text, context):
+        assert len(part.tokens) <= context
+        tags = [task.labels[index] if index >= 0 else "O" for index in _targets(part.offsets, spans, number)]
+        found += [span for span, _ in _spans(part.offsets, [(tag, 1.0) for tag in tags])]
+    assert found == spans, "a long text is cut behind a sentence"
+
+
+def test_every_han_character_is_a_token_also_in_transformers(tmp_path):
+    TOKENIZER.save(tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    read = theirs(TEXT, return_offsets_mapping=True)
+    assert read.input_ids == TOKENIZER.backend.encode(TEXT).ids
+    assert all(end - start == 1 for start, end in read.offset_mapping[1:] if not TEXT[start:end].isascii())
+    assert Tag.of([Record(TEXT, SPANS, "")]).out_of_reach(TOKENIZER, [Record(TEXT, SPANS, "")]) == (0, 3)
+
+
+def test_spaces_belong_to_no_span():
+    text = "The Mad Punk"
+    part = _parts(TOKENIZER, text, 64)[0]
+    assert all(text[start:end] == text[start:end].strip() for start, end in part.offsets)
+
+
+def test_marked():
+    assert marked("叶老桂在家", [Span(0, 3, "name")]) == "[叶老桂 name]在家"
