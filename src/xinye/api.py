@@ -11,6 +11,7 @@ from xinye.checkpoints.heads import is_head, load_head
 from xinye.checkpoints.load import load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
+from xinye.evaluation.runs import never_taught_to_answer
 from xinye.generation.chat import Message, start_answer
 from xinye.generation.generate import Continuation, generate, start
 from xinye.generation.sampling import ChatSampling, Sampling
@@ -139,7 +140,8 @@ class Model:
     ) -> dict[str, Any]:
         """How right the model is on files of records, beside the baseline that learns from the run's own records."""
         files = [str(file) for file in ([data] if isinstance(data, str | Path) else data)]
-        if not isinstance(self.network, Head):
+        no_chat = self.tokenizer.chat_template is None or never_taught_to_answer(self.folder)
+        if no_chat and not isinstance(self.network, Head):
             raise XinyeError(f"{self.folder}: it has learned no task yet, which is what xinye finetune is for")
         if not files:
             raise XinyeError(f"{self.folder}: name records to judge it on: xinye evaluate {self.folder} --data FILE")

@@ -10,7 +10,7 @@ from xinye.recipes.finetune_settings import FinetuneSettings
 
 NEEDED = {
     "model": "name the model to begin with: a run's folder, or any Hugging Face folder",
-    "task": "name the task: --task classify, or --task tag",
+    "task": "name the task: --task classify, tag, chat or text",
     "data": "name the records to learn from: --data FILE",
     "output": "name the run's folder: -o runs/…",
 }
@@ -19,7 +19,8 @@ NEEDED = {
 def main(arguments: list[str]) -> int:
     parser = Parser(
         "finetune",
-        "Teach a model a task from a file of records, and measure it beside a classical baseline.",
+        "Teach a model a task from a file of records, and measure it beside a baseline: classical means for classify\n"
+        "and tag, the model that it began with for chat and text.",
         "xinye finetune runs/novel --task classify --data reviews.csv -o runs/reviews",
     )
     parser.add_argument("model", nargs="?", metavar="MODEL", help="a run's folder, or any Hugging Face folder")
@@ -41,11 +42,13 @@ def main(arguments: list[str]) -> int:
         return launch(count, ["finetune", *without_flag(arguments, "--processes")])
 
     from xinye.cli.output import FIRST, Display, console, duration, print_json
+    from xinye.cli.pretrain import told_of
     from xinye.cli.tasks import show_measured
     from xinye.evaluation.runs import read_run
     from xinye.recipes.finetune import finetune
 
-    with Display(counted="labels") as display:
+    counted = "tokens" if settings.task in ("chat", "text") else "labels"
+    with Display(counted=counted) as display:
         run = finetune(settings, display, options["overwrite"], options["resume"])
     if not FIRST:
         return 128 + run.interrupted if run.interrupted else 0
@@ -54,6 +57,8 @@ def main(arguments: list[str]) -> int:
             f"stopped after step {run.steps:,}; go on with: xinye finetune -o {run.run} --resume", soft_wrap=True
         )
         return 128 + run.interrupted
+    if settings.task == "text":
+        return told_of(run, options["json"])
     result = read_run(Path(run.run)).result
     if run.stopped_early:
         console.print(f"stopped early after step {run.steps:,}; the model is that of step {run.model_step:,}")
@@ -62,7 +67,7 @@ def main(arguments: list[str]) -> int:
     console.print(
         f"\n{run.parameters:,} parameters, {run.steps:,} steps in {duration(run.seconds)}\n"
         f"the run lies in {run.run}, its report in {run.run}/report.html; "
-        f'use it: xinye {result["task"]} {run.run} "…"',
+        f"use it: xinye {result['task']} {run.run}" + (' "…"' if result["task"] != "chat" else ""),
         soft_wrap=True,
     )
     if options["json"]:

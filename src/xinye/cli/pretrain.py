@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
     if options["folds"] is not False:
         return _folds(settings, **options)
 
-    from xinye.cli.output import FIRST, Display, console, duration, print_json
+    from xinye.cli.output import Display, print_json
     from xinye.recipes.pretrain import pretrain
 
     with Display() as display:
@@ -64,6 +64,13 @@ def main(arguments: list[str]) -> int:
         if options["json"]:
             print_json({"dry_run": True, "plan": display.planned})
         return 0
+    return told_of(run, options["json"])
+
+
+def told_of(run: "Run", as_json: bool) -> int:
+    """Say how a run ended; returns the exit code."""
+    from xinye.cli.output import FIRST, console, duration, print_json
+
     if not FIRST:
         return 128 + run.interrupted if run.interrupted else 0
     if run.interrupted:
@@ -84,7 +91,7 @@ def main(arguments: list[str]) -> int:
             f'write with it: xinye generate {run.run} "…"',
             soft_wrap=True,
         )
-    if options["json"]:
+    if as_json:
         print_json({name: value for name, value in asdict(run).items() if name != "interrupted"})
     return 128 + run.interrupted if run.interrupted else 0
 

@@ -7,6 +7,15 @@ from typing import Any
 from xinye.cli.arguments import Parser
 from xinye.errors import XinyeError
 
+FIGURES = {  # what a figure is called, and how it is written
+    "accuracy": ("accuracy", "{:.1%}"),
+    "macro_f1": ("macro F1", "{:.1%}"),
+    "span_f1": ("span F1", "{:.1%}"),
+    "loss": ("loss on answers", "{:.3f}"),
+    "bits_per_byte": ("bits per byte", "{:.3f}"),
+    "ended": ("end by themselves", "{:.0%}"),
+    "answer_tokens": ("tokens of an answer", "{:.1f}"),
+}
 CONFUSED = 12  # labels at most for which the table of confusions is shown
 
 
@@ -90,13 +99,14 @@ def show_measured(measured: dict[str, Any], baseline: dict[str, Any] | None) -> 
     from xinye.cli.evaluate import new_table
     from xinye.cli.output import answer
 
-    names = [name for name in ("accuracy", "macro_f1", "span_f1") if name in measured]
-    heads = {"accuracy": "accuracy", "macro_f1": "macro F1", "span_f1": "span F1"}
-    table = new_table("", *(heads[name] for name in names))
-    table.add_row("this model", *(f"{measured[name]:.1%}" for name in names))
-    if baseline:
-        table.add_row(baseline["name"], *(f"{baseline[name]:.1%}" for name in names))
+    names = [name for name in FIGURES if name in measured]
+    table = new_table("", *(FIGURES[name][0] for name in names))
+    rows = [("this model", measured), *([(baseline["name"], baseline)] if baseline else [])]
+    for title, figures in rows:
+        table.add_row(title, *(FIGURES[name][1].format(figures[name]) for name in names))
     answer.print("", table, "", sep="\n")
+    if "table" not in measured:
+        return
     columns = ("precision", "recall", "f1-score")
     table = new_table("", *columns, "support", *(["baseline f1"] if baseline else []))
     for name, row in measured["table"].items():

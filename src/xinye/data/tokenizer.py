@@ -43,6 +43,7 @@ SAMPLE_BYTES = 6_000_000
 SAMPLE_PART = 5_000  # characters taken or left together
 
 NAMED = ("pad_token", "bos_token", "eos_token", "unk_token")  # what tokenizer_config.json calls them
+GOLDEN = "chat_golden.json"  # beside the tokenizer of a model that was taught to chat
 _GPT2 = "<|endoftext|>"
 _PRIVATE = range(0xF0000, 0xFFFFE)  # characters that no text has, or hardly any; marks are made of them
 
@@ -103,6 +104,7 @@ class Tokenizer:
         if MESSAGE_END in (chat_template or "") and MESSAGE_END in vocabulary:  # not every model's files tell of it
             ends.append(vocabulary[MESSAGE_END])
         self.stop_ids = frozenset(ends)
+        self.golden: dict[str, Any] | None = None  # `messages` and the `ids` that a model learned them as
         self._chat_backends: dict[str, tokenizers.Tokenizer] = {}  # one, of the last mark
         self._byte_level = _stands_for_bytes(backend)
         front = backend.encode("a", add_special_tokens=True)
@@ -170,11 +172,27 @@ class Tokenizer:
         try:
             backend = _read_backend(folder, str(config.get("tokenizer_class")))
             names, stop_ids = _control_tokens(folder, config, backend)
-            return cls(backend, template, names, stop_ids)
+            tokenizer = cls(backend, template, names, stop_ids)
+            tokenizer.golden = _read_object(folder / GOLDEN) or None
         except (XinyeError, KeyboardInterrupt):
             raise
         except BaseException as error:  # the library raises plain Exception, and what Rust panics with is not even one
             raise XinyeError(f"{folder / 'tokenizer.json'}: not a tokenizer ({_first_line(error)})") from None
+        tokenizer._check_golden(folder)
+        return tokenizer
+
+    def _check_golden(self, folder: Path) -> None:
+        """Raises `XinyeError` where the model learned other tokens for a conversation than it would be given now."""
+        if self.golden and self.encode_chat(self.golden.get("messages") or []) != self.golden.get("ids"):
+            raise XinyeError(
+                f"{folder}: its chat template or tokenizer is not what it was trained with: {GOLDEN} has a "
+                "conversation and its tokens, and now it gives others; put the old files back"
+            )
+
+    def with_template(self, template: str) -> "Tokenizer":
+        """The same tokenizer with another chat template."""
+        backend = tokenizers.Tokenizer.from_str(self.backend.to_str())
+        return Tokenizer(backend, template, self.names, self.stop_ids)
 
     def files(self) -> dict[str, str]:
         """The files of a saved tokenizer, by name: what Hugging Face's `AutoTokenizer` loads as it stands."""
@@ -193,6 +211,8 @@ class Tokenizer:
             "tokenizer.json": self.backend.to_str(pretty=True),
             "tokenizer_config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n",
         }
+        if self.golden:
+            files[GOLDEN] = json.dumps(self.golden, indent=2, ensure_ascii=False) + "\n"
         return files | ({} if self.chat_template is None else {"chat_template.jinja": self.chat_template})
 
     def save(self, folder: str | Path) -> None:

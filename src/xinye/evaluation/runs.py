@@ -29,6 +29,7 @@ FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
+    "chat_golden.json",
     "report.html",
 )
 

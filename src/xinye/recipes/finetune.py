@@ -1,7 +1,7 @@
 """Fine-tune a language model on a task: from a model and files of records to a run's folder.
 
-Read the records; put a head where the model wrote words; derive the plan; train, judging and saving as it goes; judge
-at the end, beside the classical baseline on the same records.
+Read the records; put a head where the model wrote words, where the task wants one; derive the plan; train, judging and
+saving as it goes; judge at the end, beside the task's baseline on the same records. More text is pretraining's.
 """
 
 from contextlib import nullcontext
@@ -14,23 +14,28 @@ import torch
 from torch import Tensor, nn
 
 from xinye import machine
-from xinye.checkpoints.heads import load_head
-from xinye.checkpoints.huggingface import load_model, read_json
+from xinye.checkpoints.heads import is_head, load_head
+from xinye.checkpoints.huggingface import load_weights, read_json
+from xinye.checkpoints.load import load_model
 from xinye.checkpoints.store import checkpoints, load_checkpoint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.classification import scikit_learn
 from xinye.evaluation.runs import is_running, training_process
 from xinye.model.gpt import GPT
-from xinye.model.heads import Head, HeadConfig, Kind, Labelled
+from xinye.model.heads import Head, Labelled
+from xinye.model.quantization import unpack
+from xinye.recipes import plan as planning
 from xinye.recipes.finetune_settings import FinetuneSettings
 from xinye.recipes.plan import Plan
+from xinye.recipes.pretrain import pretrain
 from xinye.recipes.run_folder import check_output, forget_metrics, start_run
-from xinye.recipes.task_data import TaskData, prepare_data
+from xinye.recipes.settings import PretrainSettings
+from xinye.recipes.task_data import Task, TaskData, prepare_data
 from xinye.recipes.training_run import Job, Run, memory_told, report, run_training
 from xinye.recipes.watcher import Watcher
+from xinye.tasks.chat import Chat
 from xinye.tasks.examples import Examples
-from xinye.tasks.tag import Tag
 from xinye.training.distributed import Processes, processes
 from xinye.training.optimizers import make_optimizers
 from xinye.training.stopwatch import Stopwatch
@@ -44,6 +49,10 @@ def finetune(
 
     Where `torchrun` started several processes, all call this, and they train one model together.
     """
+    if settings.task == "text":
+        run = pretrain(settings.as_pretraining(), watcher, overwrite)
+        assert run is not None
+        return run
     with processes() as group:
         talking = watcher if watcher and group.first else Watcher()
         return finetune_together(group, settings, talking, overwrite, resume)
@@ -76,14 +85,11 @@ def finetune_together(
         raise XinyeError(f"a batch of {values['batch_size']} cannot be shared by {group.count} processes")
 
     backbone = replace(base, dropout=values["dropout"], is_causal=values["attention"] == "causal")
-    kind: Kind = "token" if isinstance(data.task, Tag) else "sequence"
-    model = Head(HeadConfig(backbone, kind, data.task.labels, data.task.several))
+    model = data.task.network(backbone)
     progress: dict[str, Any] = {"step": 0, "seconds": 0.0}
     if not resume:
-        loaded, _ = load_model(settings.model)
-        assert isinstance(loaded, GPT)
-        model.begin(loaded)
-    if settings.method == "head":
+        begin(model, settings.model)
+    if settings.method == "head" and isinstance(model, Head):
         model.freeze()
     # Adapters go here: `attach(model.gpt, …)` freezes the base and adds the weights that are trained.
     model.to(device)
@@ -103,7 +109,7 @@ def finetune_together(
             forget_metrics(output, progress["step"])
     elif group.first:
         start_run(output, settings, plan, data, overwrite)
-    loss_sum = group.together(LossSum(model, device))
+    loss_sum = group.together(LossSum(data.task, model, device))
     micro_batches = partial(batches_of_step, data.examples, values["batch_size"], values["micro_batch_size"], group)
     stopwatch.lap("planning")
     told = settings.model_dump(mode="json", exclude_none=True) | values
@@ -129,12 +135,12 @@ def finetune_together(
 class LossSum(nn.Module):
     """What is made smaller: a batch to the sum of the losses of its counted labels."""
 
-    def __init__(self, model: Head, device: torch.device) -> None:
+    def __init__(self, task: Task, model: Any, device: torch.device) -> None:
         super().__init__()
-        self.model, self.device = model, device
+        self.task, self.model, self.device = task, model, device
 
     def forward(self, batch: Labelled) -> Tensor:
-        return self.model.loss(batch.to(self.device))
+        return self.task.loss(self.model, batch.to(self.device))
 
 
 def batches_of_step(
@@ -163,11 +169,23 @@ def saved_finetune_settings(output: Path, micro_batch_size: int | None) -> Finet
 def base_of(settings: FinetuneSettings, checkpoint: Path | None) -> tuple[Any, Tokenizer]:
     """The shape and tokenizer of the model to begin with, or of the checkpoint to go on from."""
     if checkpoint is not None and (checkpoint / "config.json").is_file():
-        return load_head(checkpoint).config.backbone, Tokenizer.load(checkpoint)
+        saved = load_head(checkpoint).config.backbone if is_head(checkpoint) else load_weights(checkpoint).config
+        return saved, Tokenizer.load(checkpoint)
     model, tokenizer = load_model(settings.model)
     if not isinstance(model, GPT):
         raise XinyeError(f"{settings.model}: an lstm cannot be fine-tuned; take a modern, llama or gpt2 model")
     return model.config, tokenizer
+
+
+def begin(model: GPT | Head, base: str) -> None:
+    """Take over the weights of the model to begin with; quantized ones cannot be trained, and are made plain."""
+    loaded, _ = load_model(base)
+    assert isinstance(loaded, GPT)
+    unpack(loaded)
+    if isinstance(model, Head):
+        model.begin(loaded)
+    else:
+        model.load_state_dict(loaded.state_dict())
 
 
 def make_plan(
@@ -184,7 +202,10 @@ def make_plan(
     epochs = plan.choose("epochs", settings.epochs, derived, f"for {records:,} records")
     steps = plan.choose("steps", None, max(1, round(epochs * records / batch_size)), f"{epochs:g} times the records")
     plan.choose("warmup", settings.warmup, min(100, max(1, steps // 20)), "5 % of the steps")
-    if settings.optimizer == "muon":
+    if data.task.writes:  # what it did before it goes on doing, with other texts
+        names = {"optimizer", "learning_rate", "matrix_learning_rate", "weight_decay"}
+        planning.rates(plan, PretrainSettings(from_=settings.model, **settings.model_dump(include=names)), base)
+    elif settings.optimizer == "muon":
         plan.choose("matrix_learning_rate", settings.matrix_learning_rate, 0.004, "a fifth of pretraining's")
         plan.choose("learning_rate", settings.learning_rate, 0.001, "found by trial")
     else:
@@ -194,7 +215,10 @@ def make_plan(
     plan.choose("dropout", settings.dropout, 0.1, "records are read several times")
     plan.choose("mask_tokens", settings.mask_tokens, 0.0, "off")
     attention = None if settings.attention == "auto" else settings.attention
-    plan.choose("attention", attention, "both", "nothing is written, so that every token may see all others")
+    if data.task.writes:
+        plan.choose("attention", None, "causal", "each token is written after those before it")
+    else:
+        plan.choose("attention", attention, "both", "nothing is written, so that every token may see all others")
     dtype, reason = machine.fast_dtype(device)
     plan.choose(
         "dtype", None if settings.dtype == "auto" else settings.dtype, str(dtype).removeprefix("torch."), reason
@@ -205,21 +229,19 @@ def make_plan(
 # -- what the run asks -----------------------------------------------------------------------------------------------
 
 
-def job_of(values: dict[str, Any], data: TaskData, model: Head, context: int) -> Job:
+def job_of(values: dict[str, Any], data: TaskData, model: Any, context: int) -> Job:
     """What the run validates on, and shows."""
     task, size = data.task, values["batch_size"]
-    device = next(model.parameters()).device
     last: dict[str, Any] = {}  # what was measured last, with its tables
 
     @torch.no_grad()
     def validate(final: bool) -> dict[str, float]:
         model.eval()
-        nats = counted = 0.0
-        for _, batch in data.validation_examples.in_order(32):
-            nats, counted = nats + float(model.loss(batch.to(device))), counted + batch.counted
-        last.update(task.measure(model, data.tokenizer, data.validation, context))
+        last.update(task.losses(model, data.tokenizer, data.validation_examples))
+        if final or not task.writes:  # to write answers takes its time
+            last.update(task.measure(model, data.tokenizer, data.validation, context))
         model.train()
-        return {"loss": nats / max(1.0, counted), **{name: last[name] for name in task.figures if name != "loss"}}
+        return {name: value for name, value in last.items() if name in task.figures or (final and task.writes)}
 
     def sample(step: int) -> str:
         text = task.sample(model, data.tokenizer, data.validation[step % len(data.validation)], context)
@@ -230,8 +252,9 @@ def job_of(values: dict[str, Any], data: TaskData, model: Head, context: int) ->
         numbers = data.examples.numbers((step - 1) * size, size)
         return [data.tokenizer.decode(data.examples.examples[number].tokens) for _, number in numbers]
 
-    def results() -> dict[str, Any]:
-        baseline = {"name": task.baseline_name, **task.baseline(data.training, data.validation)}
+    def results(before: dict[str, float] | None) -> dict[str, Any]:
+        figures = before if isinstance(task, Chat) else task.baseline(data.training, data.validation)
+        baseline = {"name": task.baseline_name, **(figures or {})}
         return {"task": task.verb, "measured": dict(last), "baseline": baseline, "findings": data.facts["findings"]}
 
     targets = sum(batch.counted for _, batch in data.examples.in_order(256))
@@ -242,7 +265,8 @@ def job_of(values: dict[str, Any], data: TaskData, model: Head, context: int) ->
         results=results,
         figures=task.figures,
         better=task.better,
-        lower_is_better=False,
+        lower_is_better=task.writes,
         tokens_per_step=size * data.mean_length,
         tokens_per_target=data.mean_length * len(data.examples) / max(1, targets),
+        judge_first=task.writes,
     )

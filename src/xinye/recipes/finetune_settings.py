@@ -8,9 +8,18 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from xinye.errors import checked
 from xinye.recipes.settings import PretrainSettings
 
-TaskName = Literal["classify", "tag"]
+TaskName = Literal["classify", "tag", "chat", "text"]
+
+
+_COLUMNS = ("label_field", "label_separator")
+NOT_OF = {  # settings that a task does nothing with
+    "tag": ("text_field", *_COLUMNS),
+    "chat": ("text_field", *_COLUMNS, "attention"),
+    "text": (*_COLUMNS, "attention", "mask_tokens", "validation"),
+}
 
 
 class FinetuneSettings(BaseModel):
@@ -68,8 +77,18 @@ class FinetuneSettings(BaseModel):
     def _nothing_without_effect(self) -> "FinetuneSettings":
         if self.matrix_learning_rate is not None and self.optimizer != "muon":
             raise ValueError("matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon")
-        if self.task == "tag":
-            for name in ("text_field", "label_field", "label_separator"):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} has no effect on the task tag, whose formats are known; leave it out")
+        useless = NOT_OF.get(self.task, ())
+        if odd := next((name for name in useless if name in self.model_fields_set and getattr(self, name)), None):
+            raise ValueError(f"{odd} has no effect on the task {self.task}; leave it out")
+        if self.task in ("chat", "text") and self.method == "head":
+            raise ValueError(f"the task {self.task} has no new head that could be trained alone; choose another method")
+        if self.task == "text" and self.method != "full":
+            raise ValueError(f"the task text trains all weights; the method {self.method} is for the other tasks")
         return self
+
+    def as_pretraining(self) -> PretrainSettings:
+        """What was asked for, as going on with pretraining: its text, windows and figures."""
+        values = {name: getattr(self, name) for name in self.model_fields_set & PretrainSettings.model_fields.keys()}
+        values.pop("validation", None)
+        theirs = {"files": self.data, "from": self.model, "field": self.text_field, "validation": self.validation_share}
+        return checked(PretrainSettings, values | theirs, "finetune")

@@ -5,18 +5,24 @@ from pathlib import Path
 from typing import Any
 
 from xinye.checkpoints.huggingface import read_json
+from xinye.checkpoints.load import load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
+from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
 from xinye.recipes.finetune_settings import FinetuneSettings
 from xinye.recipes.task_data import Task, read_records
 from xinye.recipes.watcher import Watcher
+from xinye.tasks.chat import Chat
 from xinye.tasks.classify import Classify
+from xinye.tasks.examples import Examples
 from xinye.tasks.tag import Tag
 
 
-def task_of(model: Head) -> Task:
-    """The task that a network has learned."""
+def task_of(model: LanguageModel | Head) -> Task:
+    """The task that a network has learned: one that writes, to chat."""
+    if not isinstance(model, Head):
+        return Chat()
     config = model.config
     return Classify(config.labels, config.several) if config.kind == "sequence" else Tag(config.labels)
 
@@ -48,14 +54,15 @@ def tag(model: Head, tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[di
 
 
 def evaluate(
-    model: Head,
+    model: LanguageModel | Head,
     tokenizer: Tokenizer,
     folder: Path,
     files: Sequence[str],
     with_baseline: bool = True,
     watcher: Watcher | None = None,
 ) -> dict[str, Any]:
-    """How right the model of a folder is on records, beside the baseline that learns from the run's own records.
+    """How right the model of a folder is on records, beside the baseline that learns from the run's own records, or for
+    `chat` the model that the run began with.
 
     Where these are not at hand any more the baseline is None and a note says why.
     """
@@ -65,25 +72,40 @@ def evaluate(
     records = read_records(settings, files)
     task.check(records)
     watcher.stage("judging")
-    measured = task.measure(model, tokenizer, records, context_of(model))
+    measured = judge(task, model, tokenizer, records)
     notes: list[str] = []
     baseline = None
     if with_baseline:
         try:
             if not settings.data:
                 raise XinyeError("what the model learned from is not known here")
-            watcher.stage("learning the baseline")
+            if isinstance(task, Chat):
+                watcher.stage("judging the base model")
+                figures = judge(task, load_model(settings.model)[0].to(model.device), tokenizer, records)
+            else:
+                watcher.stage("learning the baseline")
             training = read_records(settings, settings.data)
             if not settings.validation:
                 training, _ = task.split(training, settings.validation_share, settings.seed)
             notes += [finding for finding in task.findings(training, records) if "in the training data" in finding]
-            baseline = {"name": task.baseline_name, **task.baseline(training, records)}
+            if not isinstance(task, Chat):
+                figures = task.baseline(training, records)
+            baseline = {"name": task.baseline_name, **figures}
         except XinyeError as error:
             notes.append(f"no baseline: {error}")
     return {
         "model": str(folder), "task": task.verb, "files": list(files), "records": len(records), "measured": measured,
         "baseline": baseline, "notes": notes,
     }  # fmt: skip
+
+
+def judge(task: Task, model: Any, tokenizer: Tokenizer, records: Sequence[Any]) -> dict[str, Any]:
+    """All that a task has to say of a model."""
+    measured = task.measure(model, tokenizer, records, context_of(model))
+    if isinstance(task, Chat):
+        examples = Examples(task.examples(tokenizer, records, context_of(model)), tokenizer.pad_id)
+        measured = task.losses(model, tokenizer, examples) | measured
+    return measured
 
 
 def settings_of(folder: Path, task: Task) -> FinetuneSettings:
@@ -94,6 +116,7 @@ def settings_of(folder: Path, task: Task) -> FinetuneSettings:
     return checked(FinetuneSettings, read_json(path).get("settings", {}), str(path))
 
 
-def context_of(model: Head) -> int:
+def context_of(model: LanguageModel | Head) -> int:
     """How many tokens of a text the model reads."""
-    return model.config.backbone.max_position_embeddings
+    gpt = model.gpt if isinstance(model, Head) else model
+    return gpt.config.max_position_embeddings

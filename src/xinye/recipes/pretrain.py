@@ -224,7 +224,7 @@ def job_of(settings: PretrainSettings, values: dict[str, Any], text: Text, model
         validate=validate,
         sample=lambda step: write_sample(model, tokenizer, settings, step),
         read=read,
-        results=lambda: {"texts": write_texts(model, tokenizer, settings)},
+        results=lambda before: {"texts": write_texts(model, tokenizer, settings)},
         figures=("loss", "bits_per_byte"),
         better="bits_per_byte",
         lower_is_better=True,

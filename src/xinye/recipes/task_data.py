@@ -12,11 +12,13 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.recipes.finetune_settings import FinetuneSettings
 from xinye.recipes.plan import Plan
 from xinye.recipes.watcher import Watcher
+from xinye.tasks.chat import Chat
 from xinye.tasks.classify import Classify
 from xinye.tasks.examples import Examples
 from xinye.tasks.tag import Tag
 
-Task = Classify | Tag
+Task = Classify | Tag | Chat
+TASKS: dict[str, Any] = {"classify": Classify, "tag": Tag, "chat": Chat}
 
 
 @dataclass
@@ -44,7 +46,7 @@ def prepare_data(
     """Read, split, check and tokenize."""
     watcher.stage("reading the records")
     records = read_records(settings, settings.data)
-    task: Task = Classify.of(records) if settings.task == "classify" else Tag.of(records)
+    task: Task = TASKS[settings.task].of(records)
     if settings.validation:
         training, validation = records, read_records(settings, settings.validation)
     else:
@@ -60,13 +62,19 @@ def prepare_data(
             findings.append(f"{missed:,} of {total:,} spans have a border inside a token, so that they cannot be found")
     cut = sum(example.cut > 0 for example in parts[0])
     if cut:
-        findings.append(f"{cut:,} training records are longer than {context:,} tokens and were cut")
-    kept = ", ".join(settings.validation) or f"{settings.validation_share:.0%} of each label's, by the seed"
+        what = "lost their oldest turns, and where that was not enough, words" if task.writes else "were cut"
+        findings.append(f"{cut:,} training records are longer than {context:,} tokens and {what}")
+    of = "them" if task.writes else "each label's"
+    kept = ", ".join(settings.validation) or f"{settings.validation_share:.0%} of {of}, by the seed"
     plan.choose("training_records", None, len(training), ", ".join(settings.data))
     plan.choose("validation_records", None, len(validation), kept)
     counts = task.counts(training)
     some = ", ".join(f"{label} {count:,}" for label, count in list(counts.items())[:6])
-    plan.choose("labels", None, len(counts), some + (" …" if len(counts) > 6 else ""))
+    plan.choose("roles" if task.writes else "labels", None, len(counts), some + (" …" if len(counts) > 6 else ""))
+    if task.writes:
+        trained = sum(batch.counted for _, batch in Examples(parts[0], tokenizer.pad_id).in_order(256))
+        share = trained / sum(len(example.tokens) for example in parts[0])
+        plan.choose("answer_tokens", None, trained, f"they alone are trained: {share:.0%} of all")
     files = [Path(file) for file in (*settings.data, *settings.validation)]
     facts = {
         "files": len(files),
@@ -87,6 +95,6 @@ def prepare_data(
 
 def read_records(settings: FinetuneSettings, files: Sequence[str]) -> list[Any]:
     """The records of files, as the task has them."""
-    if settings.task == "tag":
-        return Tag.read(files)
+    if settings.task != "classify":
+        return TASKS[settings.task].read(files)
     return Classify.read(files, settings.text_field, settings.label_field, settings.label_separator)

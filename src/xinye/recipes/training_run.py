@@ -63,7 +63,7 @@ class Job:
     validate: Callable[[bool], dict[str, float]]  # the figures during the run and, where True, at its end
     sample: Callable[[int], str]  # a text that shows what the model can do after a step
     read: Callable[[int], Sequence[str]]  # the texts of a step's batch
-    results: Callable[[], dict[str, Any]]  # what result.json tells of the finished model, beside the figures
+    results: Callable[[dict[str, float] | None], dict[str, Any]]  # for result.json, from what was judged first
     figures: tuple[str, ...]  # which of them a run is known by
     better: str  # the one that says which checkpoint is the best
     lower_is_better: bool
@@ -169,7 +169,7 @@ def run_training(
             sample = job.sample(done)
             note(kind="result", step=done, seconds=seconds, sample=sample, **figures)
             watcher.validated(done, {name: figures[name] for name in job.figures}, sample)
-            results = job.results()
+            results = job.results(before)
             stopwatch.lap("samples")
     per_second = tokens * job.tokens_per_target / max(1e-9, seconds - trained_seconds)
     run = Run(

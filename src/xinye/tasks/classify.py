@@ -18,8 +18,9 @@ from xinye.data.sources import PLAIN_SUFFIXES, choose_field, read_lines, read_re
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, did_you_mean
 from xinye.evaluation import classification
-from xinye.model.heads import Head
-from xinye.tasks.examples import Example, Examples
+from xinye.model.config import GPTConfig
+from xinye.model.heads import Head, HeadConfig
+from xinye.tasks.examples import Example, Examples, loss, losses
 from xinye.tasks.tokens import altered
 
 LABEL_NAMES = ["label", "labels", "category", "class", "target", "intent", "topic", "sentiment", "polarity", "tag"]
@@ -54,6 +55,7 @@ class Classify:
     """What the labels are, and what follows from that."""
 
     verb = "classify"
+    writes = False
     figures = ("loss", "accuracy", "macro_f1")
     better = "accuracy"
     baseline_name = "TF-IDF + logistic regression"
@@ -175,6 +177,12 @@ class Classify:
         return [Example(e.tokens, target, e.cut) for e, target in zip(encoded, targets, strict=True)]
 
     # -- judging ----------------------------------------------------------------------------------------------------
+
+    def network(self, backbone: GPTConfig) -> Head:
+        return Head(HeadConfig(backbone, "sequence", self.labels, self.several))
+
+    loss = staticmethod(loss)
+    losses = staticmethod(losses)
 
     @torch.no_grad()
     def probabilities(

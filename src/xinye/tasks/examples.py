@@ -1,15 +1,20 @@
 """Records as tokens and targets, in batches that are a pure function of the step."""
 
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from xinye.data.batches import permute
 from xinye.data.corpus import mix
-from xinye.model.heads import IGNORED, Labelled
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.model.heads import IGNORED, Head, Labelled
 
 
 @dataclass(frozen=True)
@@ -82,3 +87,30 @@ def batch(examples: Sequence[Example], pad_id: int, masked: "partial[np.ndarray]
     else:
         targets = torch.tensor([example.targets for example in examples])
     return Labelled(torch.from_numpy(tokens), lengths, targets)
+
+
+def split_by_text(records: Sequence[Any], share: float, seed: int) -> tuple[list[Any], list[Any]]:
+    """A part of the records to judge on, and the others, by the seed; equal texts stay together."""
+    texts = list(dict.fromkeys(record.whole for record in records))
+    random.Random(seed).shuffle(texts)
+    kept = set(texts[: round(share * len(texts))])
+    if not kept:
+        raise XinyeError(
+            f"{len(records)} records are too few to keep a part of them to judge on; name a file with --validation"
+        )
+    others, judged = ([r for r in records if (r.whole in kept) == inside] for inside in (False, True))
+    return others, judged
+
+
+def loss(model: Head, batch: Labelled) -> Tensor:
+    """Sum of the losses of a network with a head."""
+    return model.loss(batch)
+
+
+@torch.no_grad()
+def losses(model: Head, tokenizer: Tokenizer, examples: Examples) -> dict[str, Any]:
+    """`loss` in nats for each judgement of a network with a head."""
+    device, nats, counted = next(model.parameters()).device, 0.0, 0
+    for _, batch in examples.in_order(32):
+        nats, counted = nats + float(model.loss(batch.to(device))), counted + batch.counted
+    return {"loss": nats / max(1, counted)}

@@ -5,7 +5,6 @@ JSON lines, or JSON with spans. A network gives each token a tag of IOB2: `B-` b
 """
 
 import json
-import random
 import re
 from bisect import bisect_right
 from collections import Counter
@@ -23,8 +22,9 @@ from xinye.errors import XinyeError, did_you_mean
 from xinye.evaluation import spans as spans_measure
 from xinye.evaluation.spans import Span, SurfaceForms
 from xinye.evaluation.tokenizers import language
-from xinye.model.heads import IGNORED, Head
-from xinye.tasks.examples import Example, Examples
+from xinye.model.config import GPTConfig
+from xinye.model.heads import IGNORED, Head, HeadConfig
+from xinye.tasks.examples import Example, Examples, loss, losses, split_by_text
 from xinye.tasks.tokens import altered
 
 BORDERS = r"\p{Han}|[\p{P}\p{S}]"  # each of these is encoded alone, so that a span can begin and end at it
@@ -52,6 +52,7 @@ class Tag:
     """What the types are, and what follows from that."""
 
     verb = "tag"
+    writes = False
     figures = ("loss", "span_f1")
     better = "span_f1"
     baseline_name = "most frequent tag of the surface form"
@@ -100,17 +101,7 @@ class Tag:
                         f"{did_you_mean(span.type, types)}"
                     )
 
-    @staticmethod
-    def split(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
-        """A part of the records to judge on, and the others, by the seed; equal texts stay together."""
-        texts = list(dict.fromkeys(record.text for record in records))
-        random.Random(seed).shuffle(texts)
-        kept = set(texts[: round(share * len(texts))])
-        if not kept:
-            raise XinyeError(
-                f"{len(records)} records are too few to keep a part of them to judge on; name a file with --validation"
-            )
-        return [r for r in records if r.text not in kept], [r for r in records if r.text in kept]
+    split = staticmethod(split_by_text)
 
     def findings(self, training: Sequence[Record], validation: Sequence[Record]) -> list[str]:
         """What a person should know of the records, in sentences."""
@@ -153,6 +144,12 @@ class Tag:
         return missed, total
 
     # -- judging ----------------------------------------------------------------------------------------------------
+
+    def network(self, backbone: GPTConfig) -> Head:
+        return Head(HeadConfig(backbone, "token", self.labels, self.several))
+
+    loss = staticmethod(loss)
+    losses = staticmethod(losses)
 
     @torch.no_grad()
     def find(
