@@ -119,4 +119,4 @@ def settings_of(folder: Path, task: Task) -> FinetuneSettings:
 def context_of(model: LanguageModel | Head) -> int:
     """How many tokens of a text the model reads."""
     gpt = model.gpt if isinstance(model, Head) else model
-    return gpt.config.max_position_embeddings
+    return gpt.config.max_position_embeddings  # less than its config's, where there is a prefix

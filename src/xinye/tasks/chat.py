@@ -148,8 +148,12 @@ class Chat:
 
     # -- judging ----------------------------------------------------------------------------------------------------
 
-    def network(self, backbone: GPTConfig) -> GPT:
-        return GPT(backbone)
+    def network(self, backbone: GPTConfig, base: GPT) -> GPT:
+        """The model itself."""
+        base.config = backbone
+        for layer in base.model.layers:
+            layer.dropout = backbone.dropout
+        return base
 
     loss = staticmethod(loss)
     losses = staticmethod(losses)

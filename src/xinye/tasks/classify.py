@@ -19,6 +19,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, did_you_mean
 from xinye.evaluation import classification
 from xinye.model.config import GPTConfig
+from xinye.model.gpt import GPT
 from xinye.model.heads import Head, HeadConfig
 from xinye.tasks.examples import Example, Examples, loss, losses
 from xinye.tasks.tokens import altered
@@ -178,8 +179,12 @@ class Classify:
 
     # -- judging ----------------------------------------------------------------------------------------------------
 
-    def network(self, backbone: GPTConfig) -> Head:
-        return Head(HeadConfig(backbone, "sequence", self.labels, self.several))
+    def network(self, backbone: GPTConfig, base: GPT) -> Head:
+        """Its layers with a head that begins at zero."""
+        with torch.device("meta"):
+            model = Head(HeadConfig(backbone, "sequence", self.labels, self.several))
+        model.begin(base)
+        return model
 
     loss = staticmethod(loss)
     losses = staticmethod(losses)

@@ -23,6 +23,7 @@ from xinye.evaluation import spans as spans_measure
 from xinye.evaluation.spans import Span, SurfaceForms
 from xinye.evaluation.tokenizers import language
 from xinye.model.config import GPTConfig
+from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Head, HeadConfig
 from xinye.tasks.examples import Example, Examples, loss, losses, split_by_text
 from xinye.tasks.tokens import altered
@@ -145,8 +146,12 @@ class Tag:
 
     # -- judging ----------------------------------------------------------------------------------------------------
 
-    def network(self, backbone: GPTConfig) -> Head:
-        return Head(HeadConfig(backbone, "token", self.labels, self.several))
+    def network(self, backbone: GPTConfig, base: GPT) -> Head:
+        """Its layers with a head that begins at zero."""
+        with torch.device("meta"):
+            model = Head(HeadConfig(backbone, "token", self.labels, self.several))
+        model.begin(base)
+        return model
 
     loss = staticmethod(loss)
     losses = staticmethod(losses)

@@ -1,0 +1,122 @@
+"""Conversations: what is trained of them, in every format and by whichever template."""
+
+import gzip
+import json
+
+import pytest
+
+from xinye.data.exercises import chats
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.model.heads import IGNORED
+from xinye.tasks.chat import Chat
+
+RECORDS = [*chats(4, "zh", 3), *chats(4, "en", 4)]
+TURNS = [("你好", "您好！"), ("And in English?", "Of course."), ("那再见", "再见。")]
+MESSAGES = [{"role": r, "content": c} for turn in TURNS for r, c in zip(("user", "assistant"), turn, strict=True)]
+# Foreign: another wording, and one that (as Qwen3's) writes the last answer otherwise than those before it.
+LLAMA = (
+    "{{ bos_token }}{% for m in messages %}{{ '[' + m.role + ']\\n\\n' + m.content | trim + eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '[assistant]\\n\\n' }}{% endif %}"
+)
+THINKING = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}"
+    "{% if loop.last and m.role == 'assistant' %}{{ '<think>\\n\\n</think>\\n\\n' }}{% endif %}"
+    "{{ m.content + '<|im_end|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    texts = [message["content"] for record in RECORDS for message in record["messages"]]
+    return Tokenizer.train([*texts, str(MESSAGES), "systemuserassistant"], kind="char")
+
+
+def read(tmp_path, *rows, name="chats.jsonl"):
+    (tmp_path / name).write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+    return Chat.read([str(tmp_path / name)])
+
+
+def trained(tokenizer, example) -> list[str]:
+    """The texts that are trained: each must end with a token that ends it."""
+    texts, tokens = [], []
+    for target in [*example.targets, IGNORED]:
+        if target != IGNORED:
+            tokens.append(target)
+        elif tokens:
+            assert tokens[-1] in tokenizer.stop_ids
+            texts.append(tokenizer.decode(tokens))
+            tokens = []
+    return texts
+
+
+@pytest.mark.parametrize("template", [None, LLAMA])
+def test_only_answers_and_their_ends_are_trained(tmp_path, tokenizer, template):
+    own = tokenizer.with_template(template) if template else tokenizer
+    example = Chat().examples(own, read(tmp_path, {"messages": MESSAGES}), 512)[0]
+    assert trained(own, example) == [answer for _, answer in TURNS]
+    asked = own.encode_chat(MESSAGES[:3])  # what a model is given that shall write the second answer
+    assert example.tokens[: len(asked)] == asked and example.targets[len(asked) - 1] != IGNORED
+
+
+def test_a_template_that_writes_the_last_answer_otherwise(tmp_path, tokenizer):
+    own = tokenizer.with_template(THINKING)
+    examples = Chat().examples(own, read(tmp_path, {"messages": MESSAGES}), 512)
+    assert [trained(own, each) for each in examples] == [[f"<think>\n\n</think>\n\n{answer}"] for _, answer in TURNS]
+
+
+def test_formats(tmp_path, tokenizer):
+    rows = {
+        "ShareGPT": {"conversations": [{"from": "human", "value": "你好"}, {"from": "gpt", "value": "您好！"}]},
+        "Alpaca": {"instruction": "你好", "input": "", "output": "\n您好！"},
+        "'prompt' and 'response'": {"prompt": "你好", "response": "您好！"},
+        "'ask' and 'answer'": {"department": "x", "ask": "你好", "answer": "您好！"},
+        "OpenAI messages": {
+            "messages": [MESSAGES[0], {"role": "assistant", "content": [{"type": "text", "text": "您好！"}]}]
+        },
+    }
+    for kind, row in rows.items():
+        (record,) = read(tmp_path, row)
+        assert record.format == kind and list(record.messages) == MESSAGES[:2]
+    (tmp_path / "chats.json.gz").write_bytes(gzip.compress(json.dumps([{"messages": MESSAGES}]).encode()))
+    assert list(Chat.read([str(tmp_path / "chats.json.gz")])[0].messages) == MESSAGES
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"text": "你好"}, "line 1: expected messages"),
+        ({"prompt": "你好", "response": 3}, "line 1, field 'response': expected a text, found 3"),
+        ({"prompt": "你好", "response": " "}, "line 1: no answer of the assistant"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "field 'messages', message 1: expected a role"),
+        ({"conversations": {}}, "field 'conversations': expected a list of messages, found {}"),
+    ],
+)
+def test_a_wrong_record_is_told_of(tmp_path, row, says):
+    with pytest.raises(XinyeError, match=r"chats\.jsonl, ") as error:
+        read(tmp_path, row)
+    assert says in str(error.value)
+
+
+def test_what_is_too_long_loses_what_hurts_least(tmp_path, tokenizer):
+    system = {"role": "system", "content": "回答简短。"}
+    (record,) = read(tmp_path, {"messages": [system, *MESSAGES]})
+    (example,) = Chat().examples(tokenizer, [record], 60)
+    assert trained(tokenizer, example) == ["再见。"] and example.cut > 0
+    assert tokenizer.decode(example.tokens).startswith("system\n回答简短。\nuser\n那再见")
+    (record,) = read(tmp_path, {"prompt": "你好" * 100 + "?", "response": "再见。" * 5})
+    (example,) = Chat().examples(tokenizer, [record], 60)
+    assert trained(tokenizer, example) == ["再见。" * 5] and "?" in tokenizer.decode(example.tokens)
+    (record,) = read(tmp_path, {"prompt": "你好", "response": "再见。" * 100})
+    (example,) = Chat().examples(tokenizer, [record], 60)
+    assert trained(tokenizer, example)[0].startswith("再见。" * 5) and len(example.tokens) <= 60
+
+
+def test_a_changed_template_is_refused(tmp_path, tokenizer):
+    Chat.tokenizer(tokenizer).save(tmp_path)
+    assert Tokenizer.load(tmp_path).golden
+    path = tmp_path / "chat_template.jinja"
+    path.write_text(path.read_text("utf-8").replace("'\n'", "' '", 1), "utf-8")
+    with pytest.raises(XinyeError, match="not what it was trained with"):
+        Tokenizer.load(tmp_path)
