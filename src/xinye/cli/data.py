@@ -1,4 +1,4 @@
-"""`xinye data check` and `xinye data collect`"""
+"""`xinye data check`, `xinye data show` and `xinye data collect`"""
 
 from xinye.cli.arguments import Parser, run_group
 from xinye.errors import XinyeError
@@ -9,6 +9,7 @@ SHOWN = 10  # skipped files
 def main(arguments: list[str]) -> int:
     verbs = {
         "check": (check, "what is in text files, and what is wrong with them"),
+        "show": (show, "records as a model will see them: each token, and what of it is trained"),
         "collect": (collect, "documents from dumps, web pages, books, mail and feeds"),
     }
     return run_group("data", verbs, arguments)
@@ -29,8 +30,11 @@ def check(arguments: list[str]) -> int:
         metavar="TEXT",
         help=r"what stands between documents of a text file: '\n\n'",
     )
+    parser.add_argument("--task", default=None, metavar="classify|tag|chat", help="they are records of this task")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     values = parser.values(arguments)
+    if values["task"]:
+        return show_task(values["task"], values["files"], None, 3, values["json"])
 
     from xinye.cli.data_check import show
     from xinye.cli.output import console, print_json
@@ -45,6 +49,54 @@ def check(arguments: list[str]) -> int:
         print_json(report)
     else:
         show(report)
+    return 0
+
+
+def show(arguments: list[str]) -> int:
+    parser = Parser(
+        "data show",
+        "The first records as a model will see them: trained tokens of chat are green, labels stand behind tokens.",
+        "xinye data show chats.jsonl --task chat --model runs/base",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="files of records")
+    parser.add_argument("--task", required=True, metavar="classify|tag|chat", help="what they are records of")
+    parser.add_argument("--model", default=None, metavar="MODEL", help="whose tokens (else characters)")
+    parser.add_argument("--count", type=int, default=3, metavar="N", help="records to show (3)")
+    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
+    values = parser.values(arguments)
+    return show_task(values["task"], values["files"], values["model"], values["count"], values["json"])
+
+
+def show_task(task: str, files: list[str], model: str | None, count: int, as_json: bool) -> int:
+    from rich.text import Text
+
+    from xinye.cli.output import answer, print_json, readable
+    from xinye.recipes.show_records import show_records
+
+    report = show_records(task, files, model, count)
+    if as_json:
+        print_json(report)
+        return 0
+    for file in report["files"]:
+        answer.print(f"{file['file']}: {file['records']:,} records, taken for {file['format']}", soft_wrap=True)
+    for record in report["shown"]:
+        answer.print(f"\n{record['place']}" + (f" → {record['label']}" if record["label"] else ""), style="dim")
+        line = Text()
+        for text, mark in record["tokens"]:
+            line.append(
+                readable(text), style="bold green" if mark is True else "" if mark not in (None, "O") else "dim"
+            )
+            line.append(f"/{mark} " if isinstance(mark, str) and mark != "O" else "|", style="bright_black")
+        answer.print(line)
+        if record["cut"]:
+            answer.print(f"({record['cut']:,} tokens were left out)", style="dim")
+    answer.print(
+        f"\ntrained: {'green' if answer.is_terminal else 'in brackets'}; | stands between tokens"
+        if task == "chat"
+        else "\n| stands between tokens"
+    )
+    for finding in report["findings"]:
+        answer.print(f"finding: {finding}", soft_wrap=True)
     return 0
 
 

@@ -111,7 +111,7 @@ def judge(task: Task, model: Any, tokenizer: Tokenizer, records: Sequence[Any]) 
 def settings_of(folder: Path, task: Task) -> FinetuneSettings:
     """The settings of the run of a folder; what can be known without it, where there is none."""
     path = folder / "training" / "settings.json"
-    if not path.is_file():
+    if not path.is_file() or read_json(path).get("recipe") != FinetuneSettings.recipe:
         return FinetuneSettings(task=task.verb)
     return checked(FinetuneSettings, read_json(path).get("settings", {}), str(path))
 
