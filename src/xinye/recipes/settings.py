@@ -222,6 +222,7 @@ class EvaluateSettings(BaseModel):
 
     context: int | None = Field(None, ge=2, description="tokens that the model sees at once (the model's own)")
     stride: int | None = Field(None, ge=1, description="tokens from window to window (half the context)")
+    tokens: int | None = Field(None, ge=2, description="judge the first so many tokens of the text alone")
     by_position: bool = Field(False, description="what a longer context is worth: the same tokens after 8, 16, 32 …")
     rope_scaling: tuple[str, ...] = Field(
         (), description="measure contexts beyond the trained one: linear:2, dynamic:2, yarn:4 … (all: these three by 4)"
