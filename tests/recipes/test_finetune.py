@@ -63,7 +63,7 @@ def test_eight_taggings_are_learned_by_heart(trained, records):
 
 
 def test_the_head_alone(trained, records):
-    before, run = package.load(trained), finetune(settings(trained, "run", method="head", epochs=1))
+    before, run = package.load(trained, "float32"), finetune(settings(trained, "run", method="head", epochs=1))
     after = package.load(run.run).network
     assert (after.gpt.model.norm.weight == before.gpt.model.norm.weight).all() and after.score.weight.any()
     plan = json.loads(Path("run/training/plan.json").read_text("utf-8"))["values"]
