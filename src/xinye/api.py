@@ -190,10 +190,10 @@ def _zero_shot(settings: dict[str, Any]) -> tuple[ZeroShotSettings, list[Record]
     given = settings.get("examples", ())
     given = [given] if isinstance(given, str | Path) else given
     shown = [(text, label) for text, label in (each for each in given if isinstance(each, tuple))]
-    records = [
-        Record(*((text, "") if isinstance(text, str) else text), (str(label),), f"example {number}")
-        for number, (text, label) in enumerate(shown, start=1)
-    ]
+    records = []
+    for number, (text, label) in enumerate(shown, start=1):
+        one, other = (text, "") if isinstance(text, str) else text
+        records.append(Record(one, other, (str(label),), f"example {number}"))
     files = tuple(str(each) for each in given if isinstance(each, str | Path))
     return checked(ZeroShotSettings, settings | {"examples": files}, "classify"), records
 

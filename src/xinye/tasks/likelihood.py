@@ -1,7 +1,7 @@
 """Labels without training: how likely a language model finds the words of each label behind a text.
 
 That alone would favour words that are frequent anyway. So it is compared with the same behind an empty text, and what
-counts is how much likelier the text makes a label (contextual calibration, Zhao et al. 2021, arXiv:2102.09690; pointwise
+counts is how much likelier the text makes a label (calibration, Zhao et al. 2021, arXiv:2102.09690; pointwise
 mutual information, Holtzman et al. 2021, arXiv:2104.08315). Examples stand before the text, in the same form; what
 they do to a label whatever the text is measured on their own texts, too, of each label as many.
 """
@@ -11,7 +11,6 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 
 import torch
 from torch import Tensor
@@ -162,7 +161,8 @@ class Likelihood:
         while True:
             one, other = (_cut(self.tokenizer, each, size) for each, size in zip((text, pair), sizes, strict=True))
             rows = self.tokenizer.encode_batch([self._filled(one, other, words) for words in self.labels.values()])
-            same = min(len(commonprefix(rows)), min(map(len, rows)) - 1)
+            shortest = min(map(len, rows))
+            same = next((i for i in range(shortest) if len({row[i] for row in rows}) > 1), shortest - 1)
             question = Question(rows[0][:same], [row[same:] for row in rows])
             over = question.longest - room
             if over <= 0:
