@@ -163,7 +163,9 @@ class Model:
             raise XinyeError(f"{self.folder}: name records to judge it on: xinye evaluate {self.folder} --data FILE")
         if not isinstance(self.network, Head):
             asked, examples = _zero_shot(settings)
-            return evaluate_untrained(self.network, self.tokenizer, self.folder, files, asked, examples, watcher)
+            return evaluate_untrained(
+                self.network, self.tokenizer, self.folder, files, asked, examples, baseline, watcher
+            )
         self._refuse(settings)
         return run_evaluate_task(self.network, self.tokenizer, self.folder, files, baseline, watcher)
 

@@ -34,7 +34,9 @@ def test_judged_beside_its_baselines(xinye, trained, records):
     judged = json.loads(xinye("evaluate", trained, "--data", "test.jsonl", "--json").out)
     assert judged["records"] == 5 and judged["majority"]["accuracy"] == 0.6 and judged["baseline"] is None
     shown = xinye("evaluate", trained, "--data", "test.jsonl", "--labels", "好,坏", "--examples", "train.jsonl")
-    assert shown.code == 0 and "always '好'" in shown.out and "TF-IDF" in shown.out and "not trained for this" in shown.out
+    assert (
+        shown.code == 0 and "always '好'" in shown.out and "TF-IDF" in shown.out and "not trained for this" in shown.out
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,7 @@ def test_judged_beside_its_baselines(xinye, trained, records):
         (["--labels", "好,好"], "give two or more different ones"),
         (["--labels", "好,坏", "--prompt", "{text}"], "{label} must stand in it once"),
         (["--labels", "好,怀", "--examples", "train.jsonl"], "train.jsonl, line 2: the label '坏' is not one of"),
-        (["--prompt", "{text}{label}"], "give two or more different ones"),
+        (["--prompt", "{text}{label}"], "name the labels to choose from"),
     ],
 )
 def test_wrong_use_is_one_line(xinye, trained, records, arguments, says):
@@ -55,7 +57,8 @@ def test_in_python(trained, records):
     model = package.load(trained)
     one = model.classify("小兔", labels=["好", "坏"])
     assert one["probability"] == max(one["probabilities"].values()) and one["label"] in ("好", "坏")
-    shown = model.classify([("甲", "乙")], examples=[(("小兔", "兔子"), "同"), (("小猫", "大树"), "异")])
+    examples = [(("小兔", "兔子"), "同"), (("小猫", "大树"), "异")]
+    shown = model.classify([("甲", "乙")], examples=examples, prompt="{text}{pair}{label}")
     assert set(shown[0]["probabilities"]) == {"同", "异"}
     with pytest.raises(XinyeError, match="unknown key 'lables'; did you mean 'labels'"):
         model.classify("小兔", lables=["好", "坏"])

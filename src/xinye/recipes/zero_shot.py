@@ -41,6 +41,7 @@ def evaluate(
     files: Sequence[str],
     settings: ZeroShotSettings,
     examples: Sequence[Record] = (),
+    with_baseline: bool = True,
     watcher: Watcher | None = None,
 ) -> dict[str, Any]:
     """How right the model is on records, beside the most frequent label and, where there are examples, beside what the
@@ -60,7 +61,7 @@ def evaluate(
 
     frequent = Counter(record.labels for record in known or records).most_common(1)[0][0]
     baseline = None
-    if known:
+    if known and with_baseline:
         watcher.stage("learning the baseline")
         baseline = {"name": f"{task.baseline_name}, of {len(known):,} records", **task.baseline(known, records)}
         notes += [finding for finding in task.findings(known, records) if "in the training data" in finding]
@@ -110,7 +111,9 @@ def read(files: Sequence[str], settings: ZeroShotSettings) -> list[Record]:
 
 def words_of(settings: ZeroShotSettings, records: Sequence[Record]) -> dict[str, str]:
     """The words that stand for each label: as given ("1=好评"), or the label's own."""
-    given = settings.labels or [f"{label}=" for label in Classify.of(records).labels] if records else settings.labels
+    if not settings.labels and not records:
+        raise XinyeError("name the labels to choose from, --labels a,b, or show examples, --examples FILE")
+    given = settings.labels or [f"{label}=" for label in Classify.of(records).labels]
     parts = [label.partition("=") for label in given]
     labels = {label.strip(): words.strip() or label.strip().replace("_", " ") for label, _, words in parts}
     if len(labels) < 2 or len(labels) < len(parts) or len(set(labels.values())) < len(labels):

@@ -29,6 +29,7 @@ PROMPTS = {  # by language, and whether texts are pairs
 }
 BETWEEN = "\n\n"  # examples
 AT_ONCE = 512  # tokens read at once
+EXAMPLE_TOKENS = 2048  # at most: every text has to look at all of them
 CALIBRATING = 32  # examples at most
 LOGITS = 2**23  # computed at a time: 32 MiB in fp32
 
@@ -70,8 +71,8 @@ class Likelihood:
         self.empty = self._question("", "")
 
     def choose(self, examples: Sequence[Record], texts: Texts, seed: int) -> list[Record]:
-        """As many examples as have room before the longest text (which may take half of it), one label as many as
-        another, drawn by the seed."""
+        """As many examples as have room before the longest text (which may take half of it), from each label in turn,
+        drawn by the seed."""
         generator = random.Random(seed)
         by_label: defaultdict[str, list[Record]] = defaultdict(list)
         for record in examples:
@@ -81,7 +82,7 @@ class Likelihood:
             generator.shuffle(by_label[label])
         room = self.limit - self.empty.longest - len(self.tokenizer.prefix)
         longest = max(sum(map(len, self.tokenizer.encode_batch(pair))) for pair in texts)
-        room -= min(longest, room // 2)
+        room = min(room - min(longest, room // 2), EXAMPLE_TOKENS)
         chosen: list[Record] = []
         while by_label:
             for label in generator.sample(sorted(by_label), len(by_label)):
