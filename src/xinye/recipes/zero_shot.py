@@ -86,6 +86,8 @@ def judge(
         raise XinyeError("an lstm cannot be asked for labels; take a modern, llama or gpt2 model")
     Classify(list(labels), several=False).check(known)
     prompt = settings.prompt.replace("\\n", "\n") if settings.prompt else prompt_for(texts)
+    if "{pair}" not in prompt and any(pair for _, pair in texts):
+        raise XinyeError(f"prompt {prompt!r}: no place for the second text of a pair, {{pair}}")
     likelihood = Likelihood(model, tokenizer, labels, prompt)
     examples = likelihood.choose(known, texts, settings.seed) if known else []
     notes = [f"not trained for this; asked with {prompt!r}"]

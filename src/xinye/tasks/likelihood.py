@@ -81,7 +81,7 @@ class Likelihood:
         for label in sorted(by_label):
             generator.shuffle(by_label[label])
         room = self.limit - self.empty.longest - len(self.tokenizer.prefix)
-        longest = max(sum(map(len, self.tokenizer.encode_batch(pair))) for pair in texts)
+        longest = max((sum(map(len, self.tokenizer.encode_batch(pair))) for pair in texts), default=0)
         room = min(room - min(longest, room // 2), EXAMPLE_TOKENS)
         chosen: list[Record] = []
         while by_label:
