@@ -90,6 +90,10 @@ class Display(Watcher):
         if console.is_terminal:
             self.live.update(Text(f"scoring … {tokens:,} of {total:,} tokens", style="dim"))
 
+    def judged(self, texts: int, total: int) -> None:
+        if console.is_terminal:
+            self.live.update(Text(f"judging … {texts:,} of {total:,} texts", style="dim"))
+
     def plan(self, plan: "Plan") -> None:
         self.planned = plan.values
         self.losses, self.seconds, self.begin = [], [], time.monotonic()

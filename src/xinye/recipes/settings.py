@@ -244,6 +244,31 @@ class EvaluateSettings(BaseModel):
         return value
 
 
+class ZeroShotSettings(BaseModel):
+    """Classify by a language model that was not trained for it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    labels: tuple[str, ...] = Field(
+        (),
+        description="what to choose from: a,b,c (else those of the records); 1=good,0=bad names the words to look for",
+    )
+    examples: tuple[str, ...] = Field((), description="file of records to learn from; as many as the context can hold")
+    prompt: str | None = Field(None, description="how to ask, with places for {text}, {label} and, of pairs, {pair}")
+    text_field: str | None = Field(None, description="column of the text; two with a comma between are a pair")
+    label_field: str | None = Field(None, description="column of the label")
+    seed: int = Field(0, ge=0, le=2**31, description="which examples are taken, and in which order")
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels(cls, value: Any) -> Any:
+        """Several labels in one string, or each in its own."""
+        one = [value] if isinstance(value, str) else value
+        if isinstance(one, list | tuple) and len(one) == 1 and isinstance(one[0], str):
+            return tuple(part.strip() for part in re.split("[,，]", one[0]) if part.strip())
+        return value
+
+
 def _as_value_error(parse: Any, *arguments: str) -> None:
     try:
         parse(*arguments)
