@@ -105,6 +105,8 @@ class Display(Watcher):
         console.print(table)
 
     def trainable(self, rows: "Sequence[Row]") -> None:
+        if not self.show_plan:
+            return
         table = Table(box=None, padding=(0, 2, 0, 0))
         for column in ("", "trained", "of", ""):
             table.add_column(column, justify="right" if column else "left", no_wrap=True)
