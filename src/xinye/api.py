@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from xinye import machine
-from xinye.checkpoints.heads import is_head, load_head
-from xinye.checkpoints.load import load_model
+from xinye.checkpoints.heads import is_head
+from xinye.checkpoints.load import load_judge, load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.generation.chat import Message, start_answer
@@ -212,7 +212,7 @@ def load(model: str | Path, dtype: str = "auto") -> Model:
     if dtype not in dtypes:
         raise XinyeError(f"dtype = {dtype!r}: known are {', '.join(dtypes)}")
     if is_head(Path(model)):
-        return Model(load_head(Path(model)), Tokenizer.load(model), Path(model))
+        return Model(*load_judge(Path(model)), Path(model))
     gpt, tokenizer = load_model(model, dtypes[dtype])
     gpt.compute_dtype = dtypes[dtype]
     return Model(gpt, tokenizer, Path(model))

@@ -17,7 +17,8 @@ from xinye.checkpoints.huggingface import load_weights, save_model
 from xinye.checkpoints.load import load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.model.adapters import AdapterSettings, adapters, after_step, attach, extra_loss, ranks_of
+from xinye.model.adapter_settings import AdapterSettings
+from xinye.model.adapters import adapters, after_step, attach, extra_loss, ranks_of
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 

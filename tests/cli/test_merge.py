@@ -9,7 +9,8 @@ import torch
 from conftest import Command, contents
 from xinye.checkpoints.adapters import save_adapter
 from xinye.checkpoints.load import load_model
-from xinye.model.adapters import AdapterSettings, attach
+from xinye.model.adapter_settings import AdapterSettings
+from xinye.model.adapters import attach
 from xinye.model.gpt import GPT
 
 TOKENS = torch.arange(8)[None]

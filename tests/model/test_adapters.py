@@ -7,8 +7,8 @@ from torch import Tensor
 
 from xinye.data.batches import IGNORED
 from xinye.errors import XinyeError, checked
+from xinye.model.adapter_settings import AdapterSettings
 from xinye.model.adapters import (
-    AdapterSettings,
     adapter_state,
     after_step,
     attach,

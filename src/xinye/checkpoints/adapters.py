@@ -8,7 +8,6 @@ bottleneck, so that one's files are of the same form but of a type that only thi
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,23 +17,23 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from xinye.checkpoints.heads import save_head_config
 from xinye.checkpoints.huggingface import _gpt2_name, read_json, write_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
+from xinye.model.adapter_settings import AdapterSettings
 from xinye.model.adapters import (
     HEADS,
     AdaLoRA,
-    AdapterSettings,
     Bottleneck,
     LoRA,
     Prefix,
     adapters,
     attach,
     attached,
-    merge,
     sites,
 )
-from xinye.model.build import LanguageModel
+from xinye.model.heads import Head
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _FINGERPRINT = "base_sha256"
@@ -60,8 +59,9 @@ def save_adapter(
 ) -> None:
     """Write the adapter of a model, and its new head, if any. Each file is written beside and renamed.
 
-    `base` is the folder (or file, or hub name) of the model it was attached to; its path is told as it is seen from
-    this folder, or from `seen_from`, if the files are to be copied there.
+    Of a network with a head, `config.json` tells the labels. `base` is the folder (or file, or hub name) of the model
+    it was attached to; its path is told as it is seen from this folder, or from `seen_from`, if the files are to be
+    copied there.
     """
     settings = attached(model)
     if settings is None:
@@ -69,6 +69,8 @@ def save_adapter(
     folder.mkdir(parents=True, exist_ok=True)
     if tokenizer is not None:
         tokenizer.save(folder)
+        if isinstance(model, Head):
+            save_head_config(folder, model.config, tokenizer)
     place = os.path.relpath(base, seen_from or folder) if Path(base).exists() else str(base)
     write_json(folder / CONFIG, _to_config(model, settings) | {"base_model_name_or_path": place})
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(model).items()}
@@ -123,25 +125,6 @@ def load_adapter(folder: Path, model: nn.Module, base: str | Path | None = None)
 
 def is_adapter(folder: Path) -> bool:
     return (folder / CONFIG).is_file()
-
-
-def load_adapted(
-    folder: Path, load: Callable[[str], tuple[LanguageModel, Tokenizer]]
-) -> tuple[LanguageModel, Tokenizer]:
-    """The model of an adapter's folder: its base, loaded by `load`, with the adapter.
-
-    LoRA and AdaLoRA are merged where the base's weights are plain, so that nothing is slower than the base alone.
-    """
-    base = base_of(folder)
-    model, tokenizer = load(base)
-    load_adapter(folder, model, base)
-    if not any(hasattr(module, "blocks") for module in model.modules()):
-        settings = attached(model)
-        if settings is not None and settings.method in ("lora", "adalora"):
-            merge(model)
-    if (folder / "tokenizer.json").is_file():
-        tokenizer = Tokenizer.load(folder)
-    return model, tokenizer
 
 
 def base_of(folder: Path) -> str:

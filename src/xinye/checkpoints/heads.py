@@ -24,7 +24,6 @@ from xinye.model.config import GPTConfig
 from xinye.model.heads import Head, HeadConfig, Kind
 
 _ENDINGS: dict[str, Kind] = {"ForSequenceClassification": "sequence", "ForTokenClassification": "token"}
-_STEMS = {"modern": "Qwen3", "llama": "Llama", "gpt2": "GPT2"}
 _SEVERAL = "multi_label_classification"
 
 
@@ -35,40 +34,38 @@ def is_head(folder: Path) -> bool:
 
 
 def _architecture(config: Path) -> str:
-    return str(next(iter(read_json(config).get("architectures") or []), ""))
+    named = read_json(config).get("architectures")
+    return str(named[0]) if isinstance(named, list) and named else ""
 
 
 def save_head(folder: Path, model: Head, tokenizer: Tokenizer) -> None:
     """Write the folder of a network with a head. Each file is written beside and renamed, the weights last."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder)
-    config = model.config
+    save_head_config(folder, model.config, tokenizer)
+    write_tensors(folder / "model.safetensors", _to_tensors(model))
+
+
+def save_head_config(folder: Path, config: HeadConfig, tokenizer: Tokenizer) -> None:
+    """Write `config.json`: the network's shape and its labels."""
     ending = next(ending for ending, kind in _ENDINGS.items() if kind == config.kind)
-    data = to_config_json(config.backbone, tokenizer) | {
-        "architectures": [_STEMS[config.backbone.architecture] + ending],
+    data = to_config_json(config.backbone, tokenizer)
+    stem = data["architectures"][0].removesuffix("ForCausalLM").removesuffix("LMHeadModel")
+    data |= {
+        "architectures": [stem + ending],
         "id2label": {str(number): label for number, label in enumerate(config.labels)},
         "label2id": {label: number for number, label in enumerate(config.labels)},
     }
     if config.kind == "sequence":
         data["problem_type"] = _SEVERAL if config.several else "single_label_classification"
     write_json(folder / "config.json", data)
-    write_tensors(folder / "model.safetensors", _to_tensors(model))
 
 
 def load_head(folder: Path) -> Head:
     """The network of a folder, in fp32, on the CPU. Raises `XinyeError` where it is damaged or of another kind."""
-    data, path = read_json(folder / "config.json"), folder / "model.safetensors"
-    kind = next((kind for end, kind in _ENDINGS.items() if _architecture(folder / "config.json").endswith(end)), None)
-    backbone = from_config_json(data, str(folder / "config.json"))
-    if kind is None or not isinstance(backbone, GPTConfig):
-        raise XinyeError(f"{folder}: it has no head that judges texts or tokens")
-    try:
-        labels = tuple(str(data["id2label"][str(number)]) for number in range(len(data["id2label"])))
-    except (KeyError, TypeError):
-        raise XinyeError(f"{folder}/config.json: id2label must name the labels 0, 1, 2 …") from None
-    backbone = replace(backbone, is_causal=data.get("is_causal", True) is not False)
+    path = folder / "model.safetensors"
     with torch.device("meta"):
-        model = Head(HeadConfig(backbone, kind, labels, data.get("problem_type") == _SEVERAL))
+        model = Head(head_config(folder))
     try:
         tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
     except (SafetensorError, OSError) as error:
@@ -86,6 +83,21 @@ def load_head(folder: Path) -> Head:
     state = {f"gpt.{name}": tensor for name, tensor in _from_tensors(tensors, model.gpt).items()}
     model.load_state_dict(state | score, assign=True)
     return model.requires_grad_()
+
+
+def head_config(folder: Path) -> HeadConfig:
+    """The shape and labels that the `config.json` of a folder tells."""
+    data = read_json(folder / "config.json")
+    kind = next((kind for end, kind in _ENDINGS.items() if _architecture(folder / "config.json").endswith(end)), None)
+    backbone = from_config_json(data, str(folder / "config.json"))
+    if kind is None or not isinstance(backbone, GPTConfig):
+        raise XinyeError(f"{folder}: it has no head that judges texts or tokens")
+    try:
+        labels = tuple(str(data["id2label"][str(number)]) for number in range(len(data["id2label"])))
+    except (KeyError, TypeError):
+        raise XinyeError(f"{folder}/config.json: id2label must name the labels 0, 1, 2 …") from None
+    backbone = replace(backbone, is_causal=data.get("is_causal", True) is not False)
+    return HeadConfig(backbone, kind, labels, data.get("problem_type") == _SEVERAL)
 
 
 def _head_name(model: Head) -> str:

@@ -1,17 +1,20 @@
 """A model by what a person calls it: a folder (its own or an adapter's), a GGUF file, or a downloaded hub name."""
 
 import re
-from functools import partial
 from pathlib import Path
 
 import torch
 
-from xinye.checkpoints.adapters import is_adapter, load_adapted
+from xinye.checkpoints.adapters import base_of, is_adapter, load_adapter
+from xinye.checkpoints.heads import head_config, is_head, load_head
 from xinye.checkpoints.huggingface import PICKLED, refusal_of_pickle
 from xinye.checkpoints.huggingface import load_model as load_folder
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
+from xinye.model.adapters import attached, merge
 from xinye.model.build import LanguageModel
+from xinye.model.gpt import GPT
+from xinye.model.heads import Head
 
 
 def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel, Tokenizer]:
@@ -20,8 +23,13 @@ def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[La
     Raises `XinyeError` where there is none of that name, or it is damaged, or of a kind that is not known here.
     """
     folder = Path(path)
+    if is_head(folder):
+        raise XinyeError(f"{folder}: this model has learned to judge texts, not to write; take the one it began with")
     if is_adapter(folder):
-        return load_adapted(folder, partial(load_model, dtype=dtype))
+        model, tokenizer = load_adapted(folder, dtype)
+        assert not isinstance(model, Head)
+        _merge_plain(model)
+        return model, tokenizer
     if folder.is_dir():
         return load_folder(folder, dtype)
     if folder.suffix == ".gguf":
@@ -38,6 +46,40 @@ def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[La
         return load_folder(cached, dtype)
     hint = f", and no model of that name was downloaded: xinye download {path}" if is_hub_name(str(path)) else ""
     raise XinyeError(f"{path}: there is no such folder{hint or '; give that of a run or of a Hugging Face model'}")
+
+
+def load_judge(folder: Path) -> tuple[Head, Tokenizer]:
+    """The network with a head of a folder, whole or as an adapter, in fp32 where it is not quantized; its tokenizer."""
+    if not is_adapter(folder):
+        return load_head(folder), Tokenizer.load(folder)
+    model, tokenizer = load_adapted(folder)
+    assert isinstance(model, Head)
+    _merge_plain(model)
+    return model, tokenizer
+
+
+def load_adapted(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel | Head, Tokenizer]:
+    """The model of an adapter's folder: its base, with the head that the folder names, if any, and the adapter."""
+    base = base_of(folder)
+    model: LanguageModel | Head
+    model, tokenizer = load_model(base, dtype)
+    if is_head(folder):
+        assert isinstance(model, GPT)
+        gpt = model
+        with torch.device("meta"):
+            model = Head(head_config(folder))
+        model.begin(gpt)
+    load_adapter(folder, model, base)
+    if (folder / "tokenizer.json").is_file():
+        tokenizer = Tokenizer.load(folder)
+    return model, tokenizer
+
+
+def _merge_plain(model: LanguageModel | Head) -> None:
+    """Merge LoRA and AdaLoRA where the base's weights are plain, so that nothing is slower than the base alone."""
+    settings, quantized = attached(model), any(hasattr(module, "blocks") for module in model.modules())
+    if settings is not None and settings.method in ("lora", "adalora") and not quantized:
+        merge(model)
 
 
 def is_hub_name(name: str) -> bool:

@@ -1,8 +1,8 @@
 """A run's folder: the model as every tool of the field loads it, and `training/`, which only going on needs.
 
 `training/checkpoints/step-…/` is itself such a model's folder, and has the optimizers' state (safetensors), the
-progress (JSON) and a manifest of every file's size and hash. A checkpoint appears whole or not at all: it is written
-under another name, flushed to the disk, and renamed. Nothing is pickled.
+progress (JSON) and a manifest of every file's size and hash. Of an adapter only what is trained is saved. A checkpoint
+appears whole or not at all: it is written under another name, flushed to the disk, and renamed. Nothing is pickled.
 """
 
 import hashlib
@@ -15,16 +15,19 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
+from xinye.checkpoints.adapters import save_adapter
 from xinye.checkpoints.heads import load_head, save_head
 from xinye.checkpoints.huggingface import load_weights, read_json, save_model, write_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
+from xinye.model.adapters import adapter_state, attached
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
 
-OURS = ("optimizer.safetensors", "progress.json", "manifest.json")  # what is not the model's
+STATE = "adapter_state.safetensors"
+OURS = ("optimizer.safetensors", STATE, "progress.json", "manifest.json")  # what is not the model's
 
 
 def save_checkpoint(
@@ -34,10 +37,12 @@ def save_checkpoint(
     optimizers: Sequence[torch.optim.Optimizer],
     progress: dict[str, Any],
     keep: Collection[int] = (),
+    base: str = "",
 ) -> None:
     """Save everything after a step: first the checkpoint to go on from, then the model for everyone to load.
 
-    The last two checkpoints stay, and those of the steps in `keep`; the others go when the new one is safe.
+    `base` is what an adapter was attached to. The last two checkpoints stay, and those of the steps in `keep`; the
+    others go when the new one is safe.
     """
     folder = run / "training" / "checkpoints"
     place = folder / f"step-{progress['step']:08d}"
@@ -46,7 +51,10 @@ def save_checkpoint(
         folder.mkdir(parents=True, exist_ok=True)
         clean(run)
         check_space(run, model, optimizers)
-        if isinstance(model, Head):
+        if attached(model):
+            save_adapter(new, model, base, tokenizer, seen_from=run)
+            save_file(_adapter_tensors(model), new / STATE)
+        elif isinstance(model, Head):
             save_head(new, model, tokenizer)
         else:
             save_model(new, model, tokenizer)
@@ -95,8 +103,12 @@ def load_checkpoint(
     folder = found[-1]
     try:
         _verify(folder)
-        saved = load_head(folder) if isinstance(model, Head) else load_weights(folder)
-        model.load_state_dict(saved.state_dict())
+        if attached(model):
+            if model.load_state_dict(load_file(folder / STATE), strict=False).unexpected_keys:
+                raise ValueError("the adapter does not belong to this model")
+        else:
+            saved = load_head(folder) if isinstance(model, Head) else load_weights(folder)
+            model.load_state_dict(saved.state_dict())
         _restore(optimizers, load_file(folder / "optimizer.safetensors"))
         progress = read_json(folder / "progress.json")
         return progress | {"step": int(progress["step"]), "seconds": float(progress["seconds"])}
@@ -139,7 +151,8 @@ def check_space(run: Path, model: LanguageModel | Head, optimizers: Sequence[tor
         for value in state.values()
         if isinstance(value, Tensor)
     )
-    needed = 2 * sum(parameter.nbytes for parameter in model.parameters()) + states
+    weights = list(_adapter_tensors(model).values()) * 2 if attached(model) else list(model.parameters())
+    needed = 2 * sum(weight.nbytes for weight in weights) + states
     free = shutil.disk_usage(run).free
     if free < needed:
         raise XinyeError(
@@ -179,6 +192,11 @@ def _flush(*paths: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """All that training changes, where an adapter is trained."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in adapter_state(model).items()}
 
 
 def _optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:

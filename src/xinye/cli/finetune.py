@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
         return launch(count, ["finetune", *without_flag(arguments, "--processes")])
 
     from xinye.cli.output import FIRST, Display, console, duration, print_json
-    from xinye.cli.tasks import show_measured
+    from xinye.cli.tasks import show_measured, show_ranks
     from xinye.evaluation.runs import read_run
     from xinye.recipes.finetune import finetune
 
@@ -59,6 +59,8 @@ def main(arguments: list[str]) -> int:
         console.print(f"stopped early after step {run.steps:,}; the model is that of step {run.model_step:,}")
     if not options["json"]:
         show_measured(result["measured"], result["baseline"])
+    if "ranks" in result and not options["json"]:
+        show_ranks(result["ranks"])
     console.print(
         f"\n{run.parameters:,} parameters, {run.steps:,} steps in {duration(run.seconds)}\n"
         f"the run lies in {run.run}, its report in {run.run}/report.html; "
@@ -67,16 +69,16 @@ def main(arguments: list[str]) -> int:
     )
     if options["json"]:
         told: dict[str, Any] = {name: value for name, value in asdict(run).items() if name != "interrupted"}
-        print_json(told | {name: result[name] for name in ("task", "measured", "baseline", "findings")})
+        names = ("task", "measured", "baseline", "findings", "trainable", "ranks")
+        print_json(told | {name: result[name] for name in names if name in result})
     return 0
 
 
 def make_settings(values: dict[str, Any], resume: bool, overwrite: bool, json: bool) -> FinetuneSettings:
     """What was typed, as settings; what is missing is said."""
     if resume:
-        odd = "overwrite" if overwrite else next(iter(set(values) - {"output", "micro_batch_size"}), None)
-        if odd:
-            raise XinyeError(f"--resume goes on with the settings of the run: {odd} cannot be given with it")
+        if overwrite:
+            raise XinyeError("--resume goes on with a run and --overwrite replaces it: give one of them")
         if "output" not in values:
             raise XinyeError("--resume needs the run's folder: -o runs/…")
         return checked(FinetuneSettings, values, "finetune")

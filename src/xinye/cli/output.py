@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from rich.text import Text
 from xinye.recipes.watcher import Watcher
 
 if TYPE_CHECKING:  # both bring torch, which listing runs can do without
+    from xinye.model.adapters import Row
     from xinye.recipes.plan import Plan
     from xinye.training.loop import Step
 
@@ -106,6 +107,16 @@ class Display(Watcher):
         for row in plan.rows():
             table.add_row(*row)
         console.print(table)
+
+    def trainable(self, rows: "Sequence[Row]") -> None:
+        if not self.show_plan:
+            return
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for column in ("", "trained", "of", ""):
+            table.add_column(column, justify="right" if column else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(row.name, f"{row.trainable:,}", f"{row.total:,}", f"{row.share:.2%}")
+        console.print("", table, "")
 
     def step(self, step: "Step", steps: int) -> None:
         self.losses = [*self.losses[-49:], step.loss]

@@ -122,3 +122,16 @@ def show_measured(
         for label, counts in zip(confusion["labels"], confusion["counts"], strict=True):
             table.add_row(label, *(f"{count:,}" if count else "·" for count in counts))
         answer.print("", table, sep="\n")
+
+
+def show_ranks(ranks: dict[str, int]) -> None:
+    """Where AdaLoRA has kept its ranks: a row a layer, a column a matrix."""
+    from xinye.cli.evaluate import new_table
+    from xinye.cli.output import answer
+    from xinye.evaluation.report import rank_table
+
+    names, rows = rank_table(ranks)
+    table = new_table("rank of each change", *names)
+    for layer, row in rows.items():
+        table.add_row(f"layer {layer}", *(str(row[name]) for name in names))
+    answer.print("", table)

@@ -51,6 +51,7 @@ def write_report(run: SavedRun) -> str:
         findings=diagnose(run),
         charts=charts,
         missing=missing,
+        ranks=rank_table(run.result["ranks"]) if run.result.get("ranks") else None,
         texts=texts(run),
         samples=[record for record in run.validations if record.get("sample")],
         data=run.about.get("data") or {},
@@ -98,6 +99,15 @@ def parts(run: SavedRun) -> list[tuple[Both, float]]:
     """Where the time went, with a name for each part."""
     seconds = run.result.get("time_seconds") or {}
     return [(name, float(seconds[key])) for key, name in PARTS.items() if key in seconds]
+
+
+def rank_table(ranks: dict[str, int]) -> tuple[list[str], dict[int, dict[str, int]]]:
+    """AdaLoRA's ranks, by site such as `model.layers.0.mlp.up_proj`, as a table: the matrices, and by layer theirs."""
+    rows: dict[int, dict[str, int]] = {}
+    for site, rank in ranks.items():
+        _, _, layer, _, name = site.split(".")
+        rows.setdefault(int(layer), {})[name] = rank
+    return list(dict.fromkeys(name for row in rows.values() for name in row)), rows
 
 
 # -- charts ----------------------------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ FILES = (
     "config.json",
     "generation_config.json",
     "model.safetensors",
+    "adapter_config.json",
+    "adapter_model.safetensors",
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
@@ -151,9 +153,10 @@ class SavedRun:
             given = {"task": "classify", **self.settings}  # defaults are not saved
             model = given.pop("model", "")
             words = ["xinye", "finetune", model, "-o", output]
+            given |= _object(given.pop("adapter", None))
             for name, value in given.items():
                 for each in value if isinstance(value, list) else [value]:
-                    words += [f"--{name.replace('_', '-')}", str(each)]
+                    words += [f"--{name.replace('_', '-')}", *([] if each is True else [str(each)])]
             return shlex.join(words)
         decided = ("dropout", "dtype", "compile", "micro_batch_size")
         values = {name: value for name, value in self.settings.items() if name not in ("time", "tokens", "epochs")}

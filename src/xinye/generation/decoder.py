@@ -139,7 +139,7 @@ class Decoder:
         """Raises `_Unsupported` for a model that decoder.cpp does not know."""
         self.config = config = model.config
         self._step, _ = library()
-        if self._step is None or model.compute_dtype not in KINDS:
+        if self._step is None or model.compute_dtype not in KINDS or model.prefix_length:
             raise _Unsupported
         self._kept: list[Tensor] = []
         self._layers = (_Layer * config.num_hidden_layers)(*map(self._layer, model.model.layers))

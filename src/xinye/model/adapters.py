@@ -15,70 +15,18 @@ values share one A, for other tools have one matrix there, `c_attn`: so its adap
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from xinye.errors import XinyeError, did_you_mean
+from xinye.model.adapter_settings import AdapterSettings
 from xinye.model.gpt import GPT, KeyValueCache, Layer, Linear
+from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, columns
 
-Method = Literal["lora", "adalora", "prefix", "adapter"]
 HEADS = ("score", "classifier")  # what new heads are called; they are trained beside any adapter
-_LOW_RANK = ("target_modules", "lora_alpha", "lora_dropout")
-_FIELDS: dict[str, tuple[str, ...]] = {  # what each method reads
-    "lora": (*_LOW_RANK, "r", "use_rslora"),
-    "adalora": (*_LOW_RANK, "init_r", "target_r", "tinit", "tfinal", "deltaT", "beta1", "beta2", "orth_reg_weight",
-                "total_step"),
-    "prefix": ("num_virtual_tokens",),
-    "adapter": ("bottleneck_size",),
-}  # fmt: skip
-
-
-class AdapterSettings(BaseModel):
-    """Which method, and its sizes, by the names that `peft` has for them. A field of another method is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    method: Method = Field("lora", description="how to fine-tune")
-    r: int = Field(8, ge=1, description="lora: rank")
-    lora_alpha: int | float = Field(16, gt=0, description="lora, adalora: the change is scaled by this / rank")
-    lora_dropout: float = Field(0.0, ge=0, lt=1, description="lora, adalora: dropout before the change")
-    use_rslora: bool = Field(False, description="lora: scale by lora_alpha / √rank (arXiv:2312.03732)")
-    target_modules: tuple[str, ...] = Field((), description="lora, adalora: only these matrices, such as q_proj")
-    init_r: int = Field(12, ge=1, description="adalora: rank of each matrix at the start")
-    target_r: int = Field(8, ge=1, description="adalora: mean rank at the end")
-    tinit: int | None = Field(None, ge=0, description="adalora: steps before ranks go (a tenth of all)")
-    tfinal: int | None = Field(None, ge=0, description="adalora: steps after the last rank went (three tenths)")
-    deltaT: int = Field(1, ge=1, description="adalora: steps from one allocation to the next")
-    beta1: float = Field(0.85, gt=0, lt=1, description="adalora: smoothing of the importance")
-    beta2: float = Field(0.85, gt=0, lt=1, description="adalora: smoothing of its uncertainty")
-    orth_reg_weight: float = Field(0.5, ge=0, description="adalora: how much A and B are held orthogonal")
-    total_step: int | None = Field(None, ge=1, description="adalora: steps of the training; filled in by it")
-    num_virtual_tokens: int = Field(20, ge=1, description="prefix: keys and values before each layer's")
-    bottleneck_size: int = Field(64, ge=1, description="adapter: width of the bottleneck")
-
-    @model_validator(mode="after")
-    def _one_method(self) -> "AdapterSettings":
-        for name in sorted(self.model_fields_set - {"method", *_FIELDS[self.method]}):
-            raise ValueError(f"{name} has no effect on {self.method}; it reads {', '.join(_FIELDS[self.method])}")
-        if self.method == "adalora" and self.target_r > self.init_r:
-            raise ValueError(f"target_r is {self.target_r}, more than init_r, {self.init_r}; ranks only go")
-        return self
-
-    def scheduled(self, total_steps: int) -> "AdapterSettings":
-        """With the schedule of AdaLoRA filled in; raises `XinyeError` where no step is left for ranks to go."""
-        if self.total_step == total_steps and None not in (self.tinit, self.tfinal):
-            return self
-        tinit = total_steps // 10 if self.tinit is None else self.tinit
-        tfinal = total_steps * 3 // 10 if self.tfinal is None else self.tfinal
-        if tinit >= total_steps - tfinal:
-            raise XinyeError(
-                f"adalora: tinit {tinit} and tfinal {tfinal} leave none of {total_steps} steps for ranks to go"
-            )
-        return self.model_copy(update={"tinit": tinit, "tfinal": tfinal, "total_step": total_steps})
 
 
 class LoRA(nn.Module):
@@ -408,11 +356,15 @@ def trainable_table(model: nn.Module) -> list[Row]:
              "self_attn": "attention", "mlp": "feed-forward"}  # fmt: skip
     if settings is not None:
         kinds = {".adapter.": settings.method, ".prefix.": settings.method} | kinds
+    weights = [(name, weight.numel(), weight.requires_grad) for name, weight in model.named_parameters()]
+    for name, module in model.named_modules():
+        if isinstance(module, QuantizedLinear | QuantizedEmbedding):  # whose values are no parameters, but frozen
+            weights.append((name, len(module.blocks) * columns(module.blocks, module.kind), False))
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for name, parameter in model.named_parameters():
+    for name, size, trained in weights:
         kind = next((kind for part, kind in kinds.items() if part in name), "head")
         for key in (kind, "all"):
-            counts[key][0] += parameter.numel() * parameter.requires_grad
-            counts[key][1] += parameter.numel()
+            counts[key][0] += size * trained
+            counts[key][1] += size
     counts["all"] = counts.pop("all")
     return [Row(name, trainable, total, trainable / total) for name, (trainable, total) in counts.items()]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT, Linear
+from xinye.model.quantization import swap_in
 
 Kind = Literal["sequence", "token"]
 IGNORED = -100
@@ -81,8 +82,12 @@ class Head(nn.Module):
         self.gpt.compute_dtype = dtype
 
     def begin(self, base: GPT) -> None:
-        """Take the layers of a language model; the head starts at zero, so that all labels are equally likely."""
-        self.gpt.model.load_state_dict(base.model.state_dict())
+        """Take over the layers of a language model, quantized ones too; the head starts at zero, so that all labels are
+        equally likely. This network may be on the meta device."""
+        layers = [each for each in base.model.named_modules(prefix="model") if hasattr(each[1], "blocks")]
+        swap_in(self.gpt, {name: (layer.blocks, layer.kind) for name, layer in layers})
+        self.gpt.model.load_state_dict(base.model.state_dict(), assign=True)
+        self.score.to_empty(device=base.device)
         for parameter in self.score.parameters():
             nn.init.zeros_(parameter)
 

@@ -14,20 +14,26 @@ import torch
 from torch import Tensor, nn
 
 from xinye import machine
+from xinye.checkpoints.adapters import fingerprint
 from xinye.checkpoints.heads import load_head
-from xinye.checkpoints.huggingface import load_model, read_json
+from xinye.checkpoints.huggingface import read_json
+from xinye.checkpoints.load import load_model
 from xinye.checkpoints.store import checkpoints, load_checkpoint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.classification import scikit_learn
 from xinye.evaluation.runs import is_running, training_process
+from xinye.model.adapters import attach, attached, extra_loss, ranks_of, trainable_table
+from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head, HeadConfig, Kind, Labelled
+from xinye.model.quantization import unpack
 from xinye.recipes.finetune_settings import FinetuneSettings
+from xinye.recipes.models import FROM_SCRATCH, Models
 from xinye.recipes.plan import Plan
-from xinye.recipes.run_folder import check_output, forget_metrics, start_run
+from xinye.recipes.run_folder import FREE, check_output, check_same, forget_metrics, start_run
 from xinye.recipes.task_data import TaskData, prepare_data
-from xinye.recipes.training_run import Job, Run, memory_told, report, run_training
+from xinye.recipes.training_run import Job, Run, memory_told, repeatable, report, run_training
 from xinye.recipes.watcher import Watcher
 from xinye.tasks.examples import Examples
 from xinye.tasks.tag import Tag
@@ -44,7 +50,7 @@ def finetune(
 
     Where `torchrun` started several processes, all call this, and they train one model together.
     """
-    with processes() as group:
+    with processes() as group, repeatable():
         talking = watcher if watcher and group.first else Watcher()
         return finetune_together(group, settings, talking, overwrite, resume)
 
@@ -59,41 +65,50 @@ def finetune_together(
     if group.first and is_running(output):
         raise XinyeError(f"{output}: this run is going on; wait for its end, or stop it first")
     if resume:
-        settings = saved_finetune_settings(output, settings.micro_batch_size)
+        settings = saved_finetune_settings(output, settings)
     elif group.first:
         check_output(output, overwrite)
 
-    base, tokenizer = base_of(settings, next(reversed(checkpoints(output)), output) if resume else None)
+    adapter, models = settings.adapter_settings, FROM_SCRATCH
+    if adapter:  # which is noise on any other base
+        models = Models(told={"base": {"model": settings.model, "fingerprint": fingerprint(settings.model)}})
+        if resume and models.told != read_json(output / "training" / "settings.json").get("models"):
+            raise XinyeError(f"{output}: its base, {settings.model}, has changed since the run began; put it back")
+    base, shape, tokenizer = base_of(settings, next(reversed(checkpoints(output)), output) if resume else None)
     plan = Plan()
-    context = min(settings.context or base.max_position_embeddings, base.max_position_embeddings)
+    readable = shape.max_position_embeddings
+    if adapter and adapter.method == "prefix":
+        readable = max(1, readable - adapter.num_virtual_tokens)
+    context = min(settings.context or readable, readable)
     data = prepare_data(settings, tokenizer, context, plan, watcher)
     if resume and data.fingerprint != read_json(output / "training" / "settings.json").get("text"):
         raise XinyeError(f"{output}: its records have changed since the run began; start anew with --overwrite")
     stopwatch.lap("text")
-    make_plan(plan, settings, data, base, context, device)
+    make_plan(plan, settings, data, shape, context, device)
     values = plan.values
     if values["batch_size"] < group.count:
         raise XinyeError(f"a batch of {values['batch_size']} cannot be shared by {group.count} processes")
 
-    backbone = replace(base, dropout=values["dropout"], is_causal=values["attention"] == "causal")
+    backbone = replace(shape, dropout=values["dropout"], is_causal=values["attention"] == "causal")
     kind: Kind = "token" if isinstance(data.task, Tag) else "sequence"
-    model = Head(HeadConfig(backbone, kind, data.task.labels, data.task.several))
+    with torch.device("meta"):
+        model = Head(HeadConfig(backbone, kind, data.task.labels, data.task.several))
+    model.begin(base)
+    del base
     progress: dict[str, Any] = {"step": 0, "seconds": 0.0}
-    if not resume:
-        loaded, _ = load_model(settings.model)
-        assert isinstance(loaded, GPT)
-        model.begin(loaded)
     if settings.method == "head":
         model.freeze()
-    # Adapters go here: `attach(model.gpt, …)` freezes the base and adds the weights that are trained.
+    elif adapter:
+        attach(model, adapter.scheduled(values["steps"]) if adapter.method == "adalora" else adapter, settings.seed)
     model.to(device)
     model.compute_dtype = getattr(torch, values["dtype"])
-    plan.choose("parameters", None, model.config.parameters, "all weights")
-    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    plan.choose("trained_parameters", None, trained, f"method {settings.method}")
+    table = trainable_table(model)
+    plan.choose("parameters", None, table[-1].total, "all weights")
+    plan.choose("trained_parameters", None, table[-1].trainable, f"method {settings.method}")
     watcher.plan(plan)
+    watcher.trainable(table)
     optimizers = make_optimizers(
-        model, settings.optimizer, values["learning_rate"], values.get("matrix_learning_rate", 0.0),
+        model, values["optimizer"], values["learning_rate"], values.get("matrix_learning_rate", 0.0),
         values["weight_decay"],
     )  # fmt: skip
     if resume:
@@ -102,7 +117,7 @@ def finetune_together(
         if group.first:
             forget_metrics(output, progress["step"])
     elif group.first:
-        start_run(output, settings, plan, data, overwrite)
+        start_run(output, settings, plan, data, overwrite, models)
     loss_sum = group.together(LossSum(model, device))
     micro_batches = partial(batches_of_step, data.examples, values["batch_size"], values["micro_batch_size"], group)
     stopwatch.lap("planning")
@@ -127,14 +142,18 @@ def finetune_together(
 
 
 class LossSum(nn.Module):
-    """What is made smaller: a batch to the sum of the losses of its counted labels."""
+    """What is made smaller: a batch to the sum of the losses of its counted labels.
+
+    AdaLoRA's penalty gives its gradient, but is left out of the figure: that is the loss of the labels alone.
+    """
 
     def __init__(self, model: Head, device: torch.device) -> None:
         super().__init__()
         self.model, self.device = model, device
 
     def forward(self, batch: Labelled) -> Tensor:
-        return self.model.loss(batch.to(self.device))
+        penalty = extra_loss(self.model)
+        return self.model.loss(batch.to(self.device)) + batch.counted * (penalty - penalty.detach())
 
 
 def batches_of_step(
@@ -145,8 +164,11 @@ def batches_of_step(
     return examples.micro_batches(first, size, micro_batch_size)
 
 
-def saved_finetune_settings(output: Path, micro_batch_size: int | None) -> FinetuneSettings:
-    """The settings a run was started with, and all that was derived for it. Only `micro_batch_size` may be another."""
+def saved_finetune_settings(output: Path, asked: FinetuneSettings) -> FinetuneSettings:
+    """The settings a run was started with, and all that was derived for it; what is `asked` for may say the same again.
+
+    Another value is refused, but for those of `FREE`, and where the records lie.
+    """
     path = output / "training" / "settings.json"
     if not path.is_file():
         raise XinyeError(f"{output}: there is no run to resume")
@@ -155,23 +177,32 @@ def saved_finetune_settings(output: Path, micro_batch_size: int | None) -> Finet
         raise XinyeError(f"{output}: not a fine-tuning; go on with it by xinye pretrain -o {output} --resume")
     plan = read_json(output / "training" / "plan.json")["values"]
     derived = {name: value for name, value in plan.items() if name in FinetuneSettings.model_fields}
+    check_same(output, asked, saved["settings"], plan)
     values = saved["settings"] | derived | {"output": output}
-    values["micro_batch_size"] = micro_batch_size or values["micro_batch_size"]
+    values |= {name: getattr(asked, name) for name in ("data", "validation", *FREE) if getattr(asked, name)}
     return checked(FinetuneSettings, values, str(path))
 
 
-def base_of(settings: FinetuneSettings, checkpoint: Path | None) -> tuple[Any, Tokenizer]:
-    """The shape and tokenizer of the model to begin with, or of the checkpoint to go on from."""
-    if checkpoint is not None and (checkpoint / "config.json").is_file():
-        return load_head(checkpoint).config.backbone, Tokenizer.load(checkpoint)
+def base_of(settings: FinetuneSettings, checkpoint: Path | None) -> tuple[GPT, GPTConfig, Tokenizer]:
+    """The model to begin with, or of the checkpoint to go on from; its shape and tokenizer.
+
+    Where its own weights are to be trained, or saved, quantized ones are unpacked; beside an adapter they stay so.
+    """
+    if checkpoint is not None and not settings.adapter_settings and (checkpoint / "config.json").is_file():
+        head = load_head(checkpoint)
+        return head.gpt, head.config.backbone, Tokenizer.load(checkpoint)
     model, tokenizer = load_model(settings.model)
     if not isinstance(model, GPT):
         raise XinyeError(f"{settings.model}: an lstm cannot be fine-tuned; take a modern, llama or gpt2 model")
-    return model.config, tokenizer
+    if attached(model):
+        raise XinyeError(f"{settings.model}: its adapter cannot be merged; take the model that it was made for")
+    if not settings.adapter_settings:
+        unpack(model)
+    return model, model.config, tokenizer
 
 
 def make_plan(
-    plan: Plan, settings: FinetuneSettings, data: TaskData, base: Any, context: int, device: torch.device
+    plan: Plan, settings: FinetuneSettings, data: TaskData, shape: GPTConfig, context: int, device: torch.device
 ) -> None:
     """Every number of the run, with its reason."""
     records = len(data.examples)
@@ -184,13 +215,20 @@ def make_plan(
     epochs = plan.choose("epochs", settings.epochs, derived, f"for {records:,} records")
     steps = plan.choose("steps", None, max(1, round(epochs * records / batch_size)), f"{epochs:g} times the records")
     plan.choose("warmup", settings.warmup, min(100, max(1, steps // 20)), "5 % of the steps")
-    if settings.optimizer == "muon":
+    adapter = settings.adapter_settings
+    asked = None if settings.optimizer == "auto" else settings.optimizer
+    reason = f"usual for {settings.method}" if adapter else "Muon for matrices, AdamW for the rest"
+    optimizer = plan.choose("optimizer", asked, "adamw" if adapter else "muon", reason)
+    usual, reason = {"muon": 0.001, "adamw": 5e-5, "sgd": 0.01}[optimizer], f"usual for {optimizer}"
+    if optimizer == "muon":
         plan.choose("matrix_learning_rate", settings.matrix_learning_rate, 0.004, "a fifth of pretraining's")
-        plan.choose("learning_rate", settings.learning_rate, 0.001, "found by trial")
-    else:
-        usual = 5e-5 if settings.optimizer == "adamw" else 0.01
-        plan.choose("learning_rate", settings.learning_rate, usual, f"usual for {settings.optimizer}")
-    plan.choose("weight_decay", settings.weight_decay, 0.1, "usual")
+        reason = "found by trial"
+    elif adapter and optimizer == "adamw":
+        usual = adapter_rate(adapter.method, shape.hidden_size)
+        reason = f"for {adapter.method} on layers {shape.hidden_size:,} wide"
+    plan.choose("learning_rate", settings.learning_rate, usual, reason)
+    reason = "few weights are trained" if adapter else "usual"
+    plan.choose("weight_decay", settings.weight_decay, 0.0 if adapter else 0.1, reason)
     plan.choose("dropout", settings.dropout, 0.1, "records are read several times")
     plan.choose("mask_tokens", settings.mask_tokens, 0.0, "off")
     attention = None if settings.attention == "auto" else settings.attention
@@ -200,6 +238,16 @@ def make_plan(
         "dtype", None if settings.dtype == "auto" else settings.dtype, str(dtype).removeprefix("torch."), reason
     )
     plan.choose("device", None, device.type, "the fastest there is")
+
+
+def adapter_rate(method: str, width: int) -> float:
+    """The learning rate of AdamW: what was found on tiny models, and less for larger ones, as 1 / width.
+
+    A bottleneck learns like LoRA; AdaLoRA's change is a product of three, which moves less; a prefix is no matrix
+    but keys and values themselves, and starts as large as those are.
+    """
+    low_rank = min(0.01, max(2e-4, 0.6 / width))
+    return round(low_rank * {"lora": 1, "adapter": 1, "adalora": 2, "prefix": 20}[method], 5)
 
 
 # -- what the run asks -----------------------------------------------------------------------------------------------
@@ -232,7 +280,11 @@ def job_of(values: dict[str, Any], data: TaskData, model: Head, context: int) ->
 
     def results() -> dict[str, Any]:
         baseline = {"name": task.baseline_name, **task.baseline(data.training, data.validation)}
-        return {"task": task.verb, "measured": dict(last), "baseline": baseline, "findings": data.facts["findings"]}
+        told = {"task": task.verb, "measured": dict(last), "baseline": baseline, "findings": data.facts["findings"]}
+        told["trainable"] = [row._asdict() for row in trainable_table(model)]
+        if "adalora" in {row["name"] for row in told["trainable"]}:
+            told["ranks"] = ranks_of(model)
+        return told
 
     targets = sum(batch.counted for _, batch in data.examples.in_order(256))
     return Job(

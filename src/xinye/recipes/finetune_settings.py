@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from xinye.model.adapter_settings import AdapterSettings, AdapterSizes, Method
 from xinye.recipes.settings import PretrainSettings
 
 TaskName = Literal["classify", "tag"]
@@ -24,7 +25,9 @@ class FinetuneSettings(BaseModel):
     data: tuple[str, ...] = Field((), description="file of records; may be given several times")
     validation: tuple[str, ...] = Field((), description="file of records to judge on (else a part of the data)")
     validation_share: float = Field(0.1, gt=0, lt=0.5, description="part of the data kept to judge on")
-    method: Literal["full", "head"] = Field("full", description="train all weights, or only the new head")
+    method: Literal["full", "head", Method] = Field(
+        "full", description="train all weights, only the new head, or it and an adapter of this kind"
+    )
     attention: Literal["auto", "causal", "both"] = Field(
         "auto", description="what a token sees: what stands before it, or the text in both directions"
     )
@@ -39,8 +42,8 @@ class FinetuneSettings(BaseModel):
     context: int | None = Field(None, ge=8, le=65536, description="tokens of a record at most")
     batch_size: int | None = Field(None, ge=1, description="records per optimizer step")
     micro_batch_size: int | None = Field(None, ge=1, description="records computed at once; no effect on the result")
-    optimizer: Literal["muon", "adamw", "sgd"] = Field(
-        "muon", description="muon: Muon for matrices, AdamW for the rest"
+    optimizer: Literal["auto", "muon", "adamw", "sgd"] = Field(
+        "auto", description="muon: Muon for matrices, AdamW for the rest; for adapters adamw"
     )
     learning_rate: float | None = Field(None, gt=0, description="of AdamW or SGD")
     matrix_learning_rate: float | None = Field(None, gt=0, description="of Muon")
@@ -62,11 +65,27 @@ class FinetuneSettings(BaseModel):
         (), description="tell tensorboard, wandb or mlflow of the run, too; several with commas between"
     )
 
+    adapter: AdapterSizes = AdapterSizes()
+
     _trackers = PretrainSettings._trackers
+
+    @property
+    def adapter_settings(self) -> AdapterSettings | None:
+        """The adapter that is trained, if one is."""
+        if self.method in ("full", "head"):
+            return None
+        return AdapterSettings(method=self.method, **self.adapter.model_dump(exclude_unset=True))
 
     @model_validator(mode="after")
     def _nothing_without_effect(self) -> "FinetuneSettings":
-        if self.matrix_learning_rate is not None and self.optimizer != "muon":
+        self.adapter.check_for(self.method)
+        if self.optimizer == "muon" and self.method not in ("full", "head"):
+            raise ValueError(
+                f"muon makes whole matrices orthogonal, which those of {self.method} are not; choose adamw or sgd"
+            )
+        if self.matrix_learning_rate is not None and (
+            self.optimizer not in ("auto", "muon") or self.method not in ("full", "head")
+        ):
             raise ValueError("matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon")
         if self.task == "tag":
             for name in ("text_field", "label_field", "label_separator"):

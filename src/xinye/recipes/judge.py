@@ -96,4 +96,4 @@ def settings_of(folder: Path, task: Task) -> FinetuneSettings:
 
 def context_of(model: Head) -> int:
     """How many tokens of a text the model reads."""
-    return model.config.backbone.max_position_embeddings
+    return model.gpt.config.max_position_embeddings  # less than its config's, where there is a prefix

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from xinye.checkpoints.adapters import CONFIG, base_of, is_adapter, load_adapter
+from xinye.checkpoints.adapters import CONFIG, base_of, is_adapter
+from xinye.checkpoints.heads import save_head
 from xinye.checkpoints.huggingface import save_model
-from xinye.checkpoints.load import load_model
-from xinye.data.tokenizer import Tokenizer
+from xinye.checkpoints.load import load_adapted
 from xinye.errors import XinyeError
 from xinye.model.adapters import attached, ranks_of
 from xinye.model.adapters import merge as merge_weights
+from xinye.model.heads import Head
 
 
 def merge(run: Path, output: Path, overwrite: bool = False) -> dict[str, Any]:
@@ -24,15 +25,15 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> dict[str, Any]:
     base = base_of(run)
     if output.exists() and output.resolve() in (run.resolve(), Path(base).resolve()):
         raise XinyeError(f"{output}: the adapter and its base stay as they are; choose another folder with -o")
-    model, tokenizer = load_model(base)
-    load_adapter(run, model, base)
+    model, tokenizer = load_adapted(run)
     ranks, settings = ranks_of(model), attached(model)
     assert settings is not None
     merge_weights(model)
-    if (run / "tokenizer.json").is_file():
-        tokenizer = Tokenizer.load(run)
     try:
-        save_model(output, model, tokenizer)
+        if isinstance(model, Head):
+            save_head(output, model, tokenizer)
+        else:
+            save_model(output, model, tokenizer)
     except OSError as error:
         raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error
     return {

@@ -23,6 +23,7 @@ from xinye.recipes.text import Text
 
 FORMAT = 1
 FREE = ("micro_batch_size", "track")  # settings with no effect on the result
+PLACES = ("files", "data", "validation")  # where text lies; whether it is the same is seen from itself
 
 
 def default_output(settings: PretrainSettings) -> Path:
@@ -72,20 +73,22 @@ def saved_settings(output: Path, asked: PretrainSettings | None = None) -> Pretr
 
 
 def check_same(
-    output: Path, asked: PretrainSettings, given: dict[str, Any], plan: dict[str, Any], tokenizer: Path
+    output: Path,
+    asked: PretrainSettings | FinetuneSettings,
+    given: dict[str, Any],
+    plan: dict[str, Any],
+    tokenizer: Path | None = None,
 ) -> None:
     """Raises `XinyeError` where something is asked for that is not what a run was started with; it names all of it."""
-    wanted = asked.model_dump(mode="json", exclude_unset=True, exclude={"files", "output", *FREE})
-    defaults = PretrainSettings().model_dump(mode="json")
-    wanted |= wanted.pop("cleaning", {})
-    given, defaults = given | given.get("cleaning", {}), defaults | defaults["cleaning"]
+    wanted = flat(asked.model_dump(mode="json", exclude_unset=True, exclude={*PLACES, "output", *FREE}))
+    given, defaults = flat(given), flat(type(asked)().model_dump(mode="json"))
     differences = []
     for name, value in wanted.items():
         before = given.get(name, plan.get(name, defaults[name]))
         same = value in (before, plan.get(name))
         if name == "compile":
             same = value in (given.get(name, "auto"), "yes" if plan["compile"] else "no")
-        if name == "tokenizer" and not same and Path(value).is_dir():
+        if tokenizer and name == "tokenizer" and not same and Path(value).is_dir():
             same = Tokenizer.load(value).fingerprint == Tokenizer.load(tokenizer).fingerprint
         if not same:
             differences.append(f"{name} {before}, not {value}")
@@ -94,6 +97,13 @@ def check_same(
             f"{output}: this run was started with {'; '.join(differences)}. Going on, only {', '.join(FREE)} may be "
             "others; leave the rest out, or start anew in another folder"
         )
+
+
+def flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with those of their groups, such as `cleaning`, beside the others."""
+    groups = [value for value in settings.values() if isinstance(value, dict)]
+    alone = {name: value for name, value in settings.items() if not isinstance(value, dict)}
+    return alone | {name: value for group in groups for name, value in group.items()}
 
 
 def check_text(output: Path, text: Text) -> None:
@@ -133,8 +143,11 @@ def start_run(
     overwrite: bool,
     models: Models = FROM_SCRATCH,
 ) -> None:
-    states = planning.STATES[settings.optimizer]  # two checkpoints, the best one, and a new one beside them
-    needed = plan.values["parameters"] * (4 * (4 + states) + 2 * 4)
+    states = planning.STATES[plan.values.get("optimizer", settings.optimizer)]
+    # Two checkpoints, the best one, and a new one beside them; of an adapter, only what is trained.
+    adapter = isinstance(settings, FinetuneSettings) and settings.adapter_settings
+    saved = plan.values["trained_parameters" if adapter else "parameters"]
+    needed = saved * (4 * (4 + states) + 2 * 4)
     try:
         existing = next(folder for folder in (output, *output.absolute().parents) if folder.is_dir())
         free = shutil.disk_usage(existing).free

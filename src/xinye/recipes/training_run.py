@@ -23,6 +23,7 @@ from xinye.errors import XinyeError
 from xinye.evaluation.card import write_card
 from xinye.evaluation.report import write_report
 from xinye.evaluation.runs import read_run
+from xinye.model.adapters import after_step
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
 from xinye.recipes.calibrate import SMALLER, out_of_memory
@@ -118,7 +119,9 @@ def run_training(
 
         def save() -> None:
             progress = {"step": done, "seconds": seconds, "best": best, "before": before}
-            save_checkpoint(output, model, tokenizer, optimizers, progress, keep=[best["step"]] if best else [])
+            base = settings.model if isinstance(settings, FinetuneSettings) else ""
+            keep = [best["step"]] if best else []
+            save_checkpoint(output, model, tokenizer, optimizers, progress, keep, base)
             stopwatch.lap("saving")
 
         if job.judge_first and group.first and not first_step:
@@ -128,8 +131,9 @@ def run_training(
             watcher.validated(0, {name: before[name] for name in job.figures}, sample)
             stopwatch.lap("validation")
         records = train(
-            loss_sum, list(model.parameters()), optimizers, micro_batches, rate, first_step,
-            first_step if exhausted() else steps, settings.clip, settings.seed, group,
+            loss_sum, [parameter for parameter in model.parameters() if parameter.requires_grad], optimizers,
+            micro_batches, rate, first_step, first_step if exhausted() else steps, settings.clip, settings.seed, group,
+            partial(after_step, model, total_steps=steps),
         )  # fmt: skip
         for record in records:
             done, tokens, seconds = record.step, tokens + record.tokens, seconds + record.seconds
@@ -174,7 +178,7 @@ def run_training(
     per_second = tokens * job.tokens_per_target / max(1e-9, seconds - trained_seconds)
     run = Run(
         run=str(output),
-        parameters=config.parameters,
+        parameters=values["parameters"],
         steps=done,
         tokens=round(done * job.tokens_per_step),
         seconds=round(seconds, 2),

@@ -48,7 +48,8 @@ class Processes:
 
     def together(self, loss_sum: nn.Module) -> nn.Module:
         """A module whose gradients are the mean over all processes."""
-        return loss_sum if self.count == 1 else DistributedDataParallel(loss_sum)
+        # What is no parameter is the same in all: quantized weights, and what AdaLoRA notes.
+        return loss_sum if self.count == 1 else DistributedDataParallel(loss_sum, broadcast_buffers=False)
 
     @contextmanager
     def first_first(self) -> Iterator[None]:
