@@ -27,7 +27,7 @@ def small_world(tmp_path, monkeypatch):
     """A folder with the files that the README's lines name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XINYE_CACHE", str(tmp_path / "cache"))
-    for name in ("novels/one.txt", "novels/two.txt", "novel.txt", "shakespeare.txt"):
+    for name in ("novels/one.txt", "novels/two.txt", "novel.txt", "notes.txt", "reviews.txt", "shakespeare.txt"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("\n".join(stories(60, "zh", seed=len(name))), "utf-8")
@@ -42,6 +42,10 @@ def miniature(command: str) -> list[str]:
     for flag in ("--time", "--size"):
         if flag in words:
             del words[words.index(flag) : words.index(flag) + 2]
+    if "--from" in words:  # the model that is gone on with: here a small one of our own
+        main(["export", "runs/novel", "--to", "gguf", "-o", words[words.index("--from") + 1]])
+        words[words.index("--context") + 1] = "16"
+        return [verb, *words, "--steps", "2"]
     return [verb, *words, *SMALL, "--steps", "2"] if verb == "pretrain" else [verb, *words]
 
 

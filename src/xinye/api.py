@@ -11,7 +11,7 @@ from xinye.checkpoints.heads import is_head
 from xinye.checkpoints.load import load_judge, load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
-from xinye.evaluation.runs import never_taught_to_answer
+from xinye.evaluation.runs import learned_to_chat
 from xinye.generation.chat import Message, start_answer
 from xinye.generation.generate import Continuation, generate, start
 from xinye.generation.sampling import ChatSampling, Sampling
@@ -24,9 +24,12 @@ from xinye.recipes.finetune_settings import FinetuneSettings
 from xinye.recipes.judge import classify, tag
 from xinye.recipes.judge import evaluate as run_evaluate_task
 from xinye.recipes.pretrain import pretrain as run_pretrain
-from xinye.recipes.settings import EvaluateSettings, PretrainSettings
+from xinye.recipes.settings import EvaluateSettings, PretrainSettings, ZeroShotSettings
 from xinye.recipes.training_run import Run
 from xinye.recipes.watcher import Watcher
+from xinye.recipes.zero_shot import classify as classify_untrained
+from xinye.recipes.zero_shot import evaluate as evaluate_untrained
+from xinye.tasks.classify import Record
 
 __all__ = ["Evaluation", "Model", "Run", "finetune", "load", "pretrain"]
 
@@ -113,17 +116,26 @@ class Model:
         checked_settings = checked(EvaluateSettings, settings, "evaluate")
         return run_evaluate(self.gpt, self.tokenizer, self.folder, paths, texts, checked_settings, watcher)
 
-    def classify(self, texts: Any) -> Any:
+    def classify(self, texts: Any, *, watcher: Watcher | None = None, **settings: Any) -> Any:
         """The label of a text, or of each of a list: `label`, `probability` and the `probabilities` of all labels.
 
-        A tuple is a pair of texts. Of a model that gives several labels each the result has `labels`, a list. Raises
-        `XinyeError` for a model that was not trained to classify.
+        A tuple is a pair of texts. Of a model that gives several labels each the result has `labels`, a list.
+
+        A model that was not trained to classify can be asked all the same, with `labels` (a list) or `examples` (a file
+        of records, or a list of texts with their labels), and further settings of `xinye classify --help`: `prompt`,
+        `seed` … Raises `XinyeError` where neither is given.
 
         >>> model.classify("很快，好吃，味道足")["label"]  # doctest: +SKIP
+        >>> base.classify("很快，好吃，味道足", labels=["正面", "负面"])["label"]  # doctest: +SKIP
         """
         one = isinstance(texts, str | tuple)
         pairs = [(text, "") if isinstance(text, str) else text for text in ([texts] if one else texts)]
-        results = classify(self._head("sequence", "classify"), self.tokenizer, pairs)
+        if isinstance(self.network, Head) or not settings:
+            self._refuse(settings)
+            results = classify(self._head("sequence", "classify"), self.tokenizer, pairs)
+        else:
+            asked, examples = _zero_shot(settings)
+            results = classify_untrained(self.network, self.tokenizer, pairs, asked, examples, watcher)
         return results[0] if one else results
 
     def tag(self, texts: Any) -> Any:
@@ -136,27 +148,57 @@ class Model:
         return results[0] if isinstance(texts, str) else results
 
     def evaluate_task(
-        self, data: str | Path | Sequence[str | Path], *, baseline: bool = True, watcher: Watcher | None = None
+        self,
+        data: str | Path | Sequence[str | Path],
+        *,
+        baseline: bool = True,
+        watcher: Watcher | None = None,
+        **settings: Any,
     ) -> dict[str, Any]:
-        """How right the model is on files of records, beside the baseline that learns from the run's own records."""
+        """How right the model is on files of records, beside the baseline that learns from the run's own records.
+
+        A model that has learned no task is asked for the records' labels, or those of the settings, as in `classify`.
+        """
         files = [str(file) for file in ([data] if isinstance(data, str | Path) else data)]
-        no_chat = self.tokenizer.chat_template is None or never_taught_to_answer(self.folder)
-        if no_chat and not isinstance(self.network, Head):
-            raise XinyeError(f"{self.folder}: it has learned no task yet, which is what xinye finetune is for")
         if not files:
             raise XinyeError(f"{self.folder}: name records to judge it on: xinye evaluate {self.folder} --data FILE")
+        if not isinstance(self.network, Head) and not learned_to_chat(self.folder):
+            asked, examples = _zero_shot(settings)
+            return evaluate_untrained(
+                self.network, self.tokenizer, self.folder, files, asked, examples, baseline, watcher
+            )
+        self._refuse(settings)
         return run_evaluate_task(self.network, self.tokenizer, self.folder, files, baseline, watcher)
+
+    def _refuse(self, settings: dict[str, Any]) -> None:
+        if settings:
+            raise XinyeError(
+                f"{self.folder}: this model has learned its task, and {', '.join(settings)} would have no effect on it"
+            )
 
     def _head(self, kind: str, verb: str) -> Head:
         if not isinstance(self.network, Head) or self.network.config.kind != kind:
             raise XinyeError(
                 f"{self.folder}: this model has not learned to {verb}; teach it: xinye finetune {self.folder} "
-                f"--task {verb} --data FILE -o RUN"
+                f"--task {verb} --data FILE -o RUN{'; or ask it as it is, with --labels a,b' * (verb == 'classify')}"
             )
         return self.network
 
     def _start(self, prompt: str) -> Continuation:
         return start(self.tokenizer, prompt, self.gpt.config.max_position_embeddings)
+
+
+def _zero_shot(settings: dict[str, Any]) -> tuple[ZeroShotSettings, list[Record]]:
+    """Settings, and the examples among them that are no files but texts, or pairs of texts, with their labels."""
+    given = settings.get("examples", ())
+    given = [given] if isinstance(given, str | Path) else given
+    shown = [(text, label) for text, label in (each for each in given if isinstance(each, tuple))]
+    records = []
+    for number, (text, label) in enumerate(shown, start=1):
+        one, other = (text, "") if isinstance(text, str) else text
+        records.append(Record(one, other, (str(label),), f"example {number}"))
+    files = tuple(str(each) for each in given if isinstance(each, str | Path))
+    return checked(ZeroShotSettings, settings | {"examples": files}, "classify"), records
 
 
 def load(model: str | Path, dtype: str = "auto") -> Model:

@@ -48,7 +48,7 @@ def test_from_a_csv_to_a_classifier(xinye, trained, reviews):
             ["--task", "tag", "--data", "reviews.csv", "-o", "run", "--label-field", "label"],
             "label_field has no effect",
         ),
-        (["--task", "classify", "--data", "reviews.csv", "-o", "run", "--resume"], "cannot be given with it"),
+        (["--task", "classify", "--data", "reviews.csv", "-o", "run", "--resume"], "run: there is no run to resume"),
     ],
 )
 def test_wrong_use_is_one_line(xinye, trained, reviews, arguments, says):

@@ -64,6 +64,7 @@ def test_unknown_flag_names_the_nearest(xinye, verb):
     needed = {"train": ["text.txt", "-o", "mine"], "collect": ["text.txt", "-o", "mine.jsonl"]}
     one = ("generate", "evaluate", "download", "eval", "check", "show", "compare", "quantize", "chat")
     needed |= {key: ["run"] for key in one} | {"merge": ["run", "-o", "plain"], "export": ["run", "--to", "gguf"]}
+    needed |= {"classify": ["run", "text"], "tag": ["run", "text"]}
     outcome = xinye(*verb, *needed.get(verb[-1], []), "--jsn")
     assert outcome.code == 2 and "'--jsn'; did you mean '--json'?" in outcome.complaint
 

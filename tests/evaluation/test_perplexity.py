@@ -84,6 +84,18 @@ def test_documents_add_up_and_the_batches_change_nothing(monkeypatch: pytest.Mon
     assert len(DOCUMENTS[0]) in seen
 
 
+def test_without_bos_nothing_predicts_the_first_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, document = new_model(), DOCUMENTS[0][:CONTEXT]
+    windows = np.array([[0, 0, len(document)]])
+    monkeypatch.setattr(TOKENIZER, "prefix", ())
+    figures = perplexity(model, TOKENIZER, np.array(document), windows)
+    with torch.no_grad():
+        logits = model(torch.tensor([document[:-1]]))[0]
+    expected = torch.nn.functional.cross_entropy(logits, torch.tensor(document[1:]))
+    assert figures["tokens"] == len(document) - 1
+    assert figures["loss"] == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_the_same_tokens_are_scored_in_every_context(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TARGETS", 40)
     runs = same_targets(SPANS, CONTEXT)

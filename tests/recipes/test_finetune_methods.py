@@ -10,8 +10,9 @@ from typing import Any
 
 import peft
 import pytest
+import torch
 import transformers
-from safetensors import safe_open
+from safetensors.torch import load_file
 
 import xinye as package
 from conftest import contents
@@ -46,7 +47,7 @@ def losses(run: str) -> list[float]:
 @pytest.mark.parametrize("method", SIZES)
 def test_eight_labels_are_learned_by_heart_beside_a_frozen_base(trained, records, method):  # noqa: F811
     before = contents(trained)
-    finetune(settings(trained, "run", method=method, adapter=SIZES[method], learning_rate=None))
+    finetune(settings(trained, "run", method=method, adapter=SIZES[method], learning_rate=None, epochs=80))
     assert contents(trained) == before
     model = package.load("run")
     assert [found["label"] for found in model.classify(TEXTS)] == LABELS
@@ -62,7 +63,7 @@ def test_eight_labels_are_learned_by_heart_beside_a_frozen_base(trained, records
 
 
 def test_spans_are_learned_by_heart_with_lora(trained, records):  # noqa: F811
-    finetune(settings(trained, "run", "tag", method="lora", learning_rate=0.02))
+    finetune(settings(trained, "run", "tag", method="lora", learning_rate=0.02, epochs=250))
     found = [[(span["start"], span["end"]) for span in spans] for spans in package.load("run").tag(TEXTS)]
     assert found == [[span] for span in SPANS]
 
@@ -109,23 +110,19 @@ def test_resumed_bitwise(trained, records, method):  # noqa: F811
     whole = finetune(settings(trained, "whole", **changes))
     with pytest.raises(KeyboardInterrupt):
         finetune(settings(trained, "part", **changes), Stop(after=7))
-    part = finetune(FinetuneSettings(output=Path("part"), micro_batch_size=1), resume=True)
-    assert part.validation == pytest.approx(whole.validation, abs=1e-6)
-    shutil.rmtree("part")
-    with pytest.raises(KeyboardInterrupt):
-        finetune(settings(trained, "part", **changes), Stop(after=7))
-    finetune(FinetuneSettings(output=Path("part")), resume=True)
+    part = finetune(FinetuneSettings(output=Path("part")), resume=True)
+    assert part.validation == whole.validation and part.steps == 16
     for name in ("adapter_model.safetensors", "training/checkpoints/step-00000016/optimizer.safetensors"):
-        assert Path("whole", name).read_bytes() == Path("part", name).read_bytes()
-    with safe_open(Path("part/training/checkpoints/step-00000016/optimizer.safetensors"), "pt") as file:
-        states = [name for name in file.keys() if name.endswith("exp_avg")]  # noqa: SIM118
-    assert len(states) < 20  # one for each trained tensor, none for the base
+        one, other = load_file(Path("whole", name)), load_file(Path("part", name))
+        assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    trained_ones = sum(value.numel() for key, value in other.items() if key.endswith("exp_avg"))
+    assert trained_ones == result("part")["trainable"][-1]["trainable"]  # no state for the base's
 
 
 def test_what_differs_at_resume_is_named(xinye, trained, records):  # noqa: F811
-    changes = {"method": "lora", "adapter": {"r": 4}, "epochs": 2, "evaluations": 2}
+    changes = {"method": "lora", "adapter": {"r": 4}, "epochs": 4, "evaluations": 4}
     with pytest.raises(KeyboardInterrupt):
-        finetune(settings(trained, "run", **changes), Stop(after=1))
+        finetune(settings(trained, "run", **changes), Stop(after=3))
     going_on = ("finetune", "-o", "run", "--resume", "--method", "lora", "--data", "labels.jsonl")
     says = xinye(*going_on, "--r", "8", "--seed", "3", "--micro-batch-size", "2").complaint
     assert "r 4, not 8" in says and "seed 0, not 3" in says and "micro_batch_size, track" in says
@@ -168,7 +165,7 @@ def test_beside_a_quantized_base(trained, records, kind):  # noqa: F811
     model, tokenizer = load_model(trained)
     save_gguf(Path("base.gguf"), model, tokenizer, kind)
     before = Path("base.gguf").read_bytes()
-    finetune(settings(Path("base.gguf"), "run", method="lora", learning_rate=0.02))
+    finetune(settings(Path("base.gguf"), "run", method="lora", learning_rate=0.02, epochs=60))
     judge = package.load("run")
     assert [found["label"] for found in judge.classify(TEXTS)] == LABELS
     assert any(hasattr(module, "blocks") for module in judge.network.modules()) == (kind == "q8_0")
@@ -206,5 +203,7 @@ def test_an_adapter_needs_a_whole_model(trained, records):  # noqa: F811
 
 
 def test_wider_layers_get_a_lower_rate():
-    assert adapter_rate("lora", 64) == 0.00938 and adapter_rate("lora", 576) == pytest.approx(0.001, rel=0.05)
+    assert adapter_rate("lora", 64) == pytest.approx(0.0094, rel=0.01) and adapter_rate("lora", 576) == pytest.approx(
+        0.001, rel=0.05
+    )
     assert adapter_rate("lora", 8192) == 2e-4 and adapter_rate("adalora", 576) == 2 * adapter_rate("lora", 576)

@@ -34,7 +34,8 @@ def is_head(folder: Path) -> bool:
 
 
 def _architecture(config: Path) -> str:
-    return str(next(iter(read_json(config).get("architectures") or []), ""))
+    named = read_json(config).get("architectures")
+    return str(named[0]) if isinstance(named, list) and named else ""
 
 
 def save_head(folder: Path, model: Head, tokenizer: Tokenizer) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from xinye.cli.arguments import Parser
 from xinye.errors import XinyeError, checked
-from xinye.recipes.settings import EvaluateSettings
+from xinye.recipes.settings import EvaluateSettings, ZeroShotSettings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,20 +26,24 @@ def main(arguments: list[str]) -> int:
     parser = Parser(
         "evaluate",
         "How well a model predicts a text: perplexity and bits per byte, beside what counting and compressing make of "
-        "the same text. Without FILES it is the part of a run's own text that was held back from training.",
+        "the same text. Without FILES it is the part of a run's own text that was held back from training.\n"
+        "With --data: how well it does its task; one that has learned none is asked for the records' labels.",
         "xinye evaluate runs/novel",
     )
     parser.add_argument(
         "model", metavar="MODEL", help="a run, a Hugging Face folder, a GGUF file, or a downloaded model's name"
     )
     parser.add_argument("files", nargs="*", default=[], metavar="FILES", help="files, folders or globs of text")
-    parser.add_argument("--data", action="append", default=[], metavar="FILE", help="records, for a model of a task")
+    parser.add_argument("--data", action="append", default=[], metavar="FILE", help="records, to classify or tag")
     parser.add_argument("--plot", type=Path, default=None, metavar="FILE.svg", help="draw --by-position as a chart")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     parser.add_fields(EvaluateSettings, {})
+    parser.add_fields(ZeroShotSettings, {})
     values = parser.values(arguments)
     model_path, files, data, plot, as_json = (values.pop(name) for name in ("model", "files", "data", "plot", "json"))
+    asked = {name: values.pop(name) for name in ZeroShotSettings.model_fields if name in values}
     checked(EvaluateSettings, values, "evaluate")
+    checked(ZeroShotSettings, asked, "evaluate")
     if plot and not values.get("by_position"):
         raise XinyeError("--plot draws what --by-position measures; give both")
 
@@ -47,9 +51,9 @@ def main(arguments: list[str]) -> int:
     from xinye.cli.output import Display, print_json
 
     model = load(model_path, "float32")
-    if data or model.learned_task:
+    if data or asked or model.learned_task:
         with Display() as display:
-            judged = model.evaluate_task([*files, *data], watcher=display)
+            judged = model.evaluate_task([*files, *data], watcher=display, **asked)
         if as_json:
             print_json(judged)
         else:
@@ -107,7 +111,7 @@ def show_task(judged: dict[str, Any]) -> None:
     from xinye.cli.tasks import show_measured
 
     answer.print(f"{judged['model']}: {judged['records']:,} records of {', '.join(judged['files'])}", soft_wrap=True)
-    show_measured(judged["measured"], judged["baseline"])
+    show_measured(judged["measured"], judged["baseline"], judged.get("majority"))
     for note in judged["notes"]:
         answer.print(f"note: {note}", soft_wrap=True)
 

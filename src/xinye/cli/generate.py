@@ -32,8 +32,9 @@ def main(arguments: list[str]) -> int:
         prompt = sys.stdin.read().removesuffix("\n")
 
     from xinye.api import load
-    from xinye.cli.output import print_json
+    from xinye.cli.output import print_json, readable
 
+    safe = readable if sys.stdout.isatty() else str  # a model's escape sequences must not drive the terminal
     model = load(model_path, dtype)
     if as_json:
         texts = model.complete([prompt] * n, **values)
@@ -48,11 +49,11 @@ def main(arguments: list[str]) -> int:
         })  # fmt: skip
     elif n == 1:
         pieces = model.stream(prompt, **values)
-        print(prompt, end="", flush=True)
+        print(safe(prompt), end="", flush=True)
         for piece in pieces:
-            print(piece, end="", flush=True)
+            print(safe(piece), end="", flush=True)
         print()
     else:
         for number, text in enumerate(model.complete([prompt] * n, **values), start=1):
-            print(f"--- {number} ---\n{prompt}{text.text}")
+            print(f"--- {number} ---\n{safe(prompt + text.text)}")
     return 0

@@ -91,6 +91,10 @@ class Display(Watcher):
         if console.is_terminal:
             self.live.update(Text(f"scoring … {tokens:,} of {total:,} tokens", style="dim"))
 
+    def judged(self, texts: int, total: int) -> None:
+        if console.is_terminal:
+            self.live.update(Text(f"judging … {texts:,} of {total:,} texts", style="dim"))
+
     def plan(self, plan: "Plan") -> None:
         self.planned = plan.values
         self.losses, self.seconds, self.begin = [], [], time.monotonic()
@@ -105,6 +109,8 @@ class Display(Watcher):
         console.print(table)
 
     def trainable(self, rows: "Sequence[Row]") -> None:
+        if not self.show_plan:
+            return
         table = Table(box=None, padding=(0, 2, 0, 0))
         for column in ("", "trained", "of", ""):
             table.add_column(column, justify="right" if column else "left", no_wrap=True)

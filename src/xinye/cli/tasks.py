@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from xinye.cli.arguments import Parser
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, checked
+from xinye.recipes.settings import ZeroShotSettings
 
 FIGURES = {  # what a figure is called, and how it is written
     "accuracy": ("accuracy", "{:.1%}"),
@@ -20,17 +21,26 @@ CONFUSED = 12  # labels at most for which the table of confusions is shown
 
 
 def classify(arguments: list[str]) -> int:
-    parser = _parser("classify", "The label of a text, with its probability, by a model that learned them.")
+    parser = _parser(
+        "classify",
+        "The label of a text, with its probability, by a model that learned them; or by any model, with --labels.",
+        'xinye classify runs/novel "很快，好吃，味道足" --labels 正面,负面',
+    )
     parser.add_argument("--pair", default=None, metavar="TEXT", help="the second text, where the model judges pairs")
+    parser.add_fields(ZeroShotSettings, {})
     values = parser.values(arguments)
-    texts = read_texts(values["text"])
-    given: list[Any] = [(text, values["pair"]) for text in texts] if values["pair"] is not None else texts
+    model, text, pair, as_json = (values.pop(name) for name in ("model", "text", "pair", "json"))
+    checked(ZeroShotSettings, values, "classify")
+    texts = read_texts(text)
+    given: list[Any] = [(text, pair) for text in texts] if pair is not None else texts
 
     from xinye.api import load
-    from xinye.cli.output import answer, print_json
+    from xinye.cli.output import Display, answer, print_json
 
-    results = load(values["model"]).classify(given)
-    if values["json"]:
+    loaded = load(model)
+    with Display() as display:
+        results = loaded.classify(given, watcher=display, **values)
+    if as_json:
         print_json({"results": [{"text": text, **result} for text, result in zip(texts, results, strict=True)]})
         return 0
     for text, result in zip(texts, results, strict=True):
@@ -47,9 +57,8 @@ def classify(arguments: list[str]) -> int:
 
 
 def tag(arguments: list[str]) -> int:
-    values = _parser("tag", "The spans of a text that are of some type, by a model that learned them.").values(
-        arguments
-    )
+    summary = "The spans of a text that are of some type, by a model that learned them."
+    values = _parser("tag", summary, 'xinye tag runs/model "叶老桂认为"').values(arguments)
     texts = read_texts(values["text"])
 
     from xinye.api import load
@@ -70,8 +79,8 @@ def tag(arguments: list[str]) -> int:
     return 0
 
 
-def _parser(verb: str, summary: str) -> Parser:
-    parser = Parser(verb, summary, f'xinye {verb} runs/model "很快，好吃，味道足"')
+def _parser(verb: str, summary: str, example: str) -> Parser:
+    parser = Parser(verb, summary, example)
     parser.add_argument("model", metavar="MODEL", help=f"the folder of a run of xinye finetune --task {verb}")
     parser.add_argument("text", metavar="TEXT", help="or a file of one text a line, or - for standard input")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
@@ -94,15 +103,19 @@ def read_texts(given: str) -> list[str]:
     return texts
 
 
-def show_measured(measured: dict[str, Any], baseline: dict[str, Any] | None) -> None:
+def show_measured(
+    measured: dict[str, Any], baseline: dict[str, Any] | None, majority: dict[str, Any] | None = None
+) -> None:
     """The model beside its baseline, the table by class, and which labels are taken for which."""
     from xinye.cli.evaluate import new_table
     from xinye.cli.output import answer
 
     names = [name for name in FIGURES if name in measured]
     table = new_table("", *(FIGURES[name][0] for name in names))
-    rows = [("this model", measured), *([(baseline["name"], baseline)] if baseline else [])]
-    for title, figures in rows:
+    for title, figures in [
+        ("this model", measured),
+        *((other["name"], other) for other in (baseline, majority) if other),
+    ]:
         table.add_row(title, *(FIGURES[name][1].format(figures[name]) for name in names))
     answer.print("", table, "", sep="\n")
     if "table" not in measured:

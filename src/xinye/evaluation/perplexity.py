@@ -2,7 +2,8 @@
 
 A window begins with `<bos>`, as in training, and holds at most `context` tokens; the next one begins `stride` tokens
 further on, and only tokens that no earlier window held are scored there. So each token is scored once, from at least
-`context - stride` tokens before it, except near the beginning of its document; documents never see each other.
+`context - stride` tokens before it, except near the beginning of its document; documents never see each other. Where a
+tokenizer puts nothing before a text (GPT-2, Qwen), nothing predicts the first token of a window, and it is not scored.
 """
 
 import math
@@ -46,7 +47,7 @@ def perplexity(
 
     def counted() -> Iterator[Batch]:
         nonlocal characters, scored
-        for batch in _batches(tokens, windows, tokenizer.bos_id, LOGITS // model.config.vocab_size):
+        for batch in _batches(tokens, windows, tokenizer.prefix[-1:], LOGITS // model.config.vocab_size):
             targets = batch.targets[batch.targets != IGNORED].numpy()
             characters += int(tokenizer.token_characters[targets].sum())
             scored += len(targets)
@@ -66,7 +67,7 @@ def perplexity(
     }
 
 
-def _batches(tokens: np.ndarray, windows: np.ndarray, bos_id: int, room: int) -> Iterator[Batch]:
+def _batches(tokens: np.ndarray, windows: np.ndarray, prefix: tuple[int, ...], room: int) -> Iterator[Batch]:
     """The windows in batches of equal length, so that nothing is padding, of at most `room` tokens."""
     lengths = windows[:, 2] - windows[:, 0]
     order = np.argsort(-lengths, kind="stable")
@@ -76,9 +77,12 @@ def _batches(tokens: np.ndarray, windows: np.ndarray, bos_id: int, room: int) ->
         for first in range(0, len(group), rows):
             chosen = windows[group[first : first + rows]]
             targets = tokens[chosen[:, :1] + np.arange(length)].astype(np.int64)  # (B, T)
-            inputs = np.concatenate((np.full((len(chosen), 1), bos_id), targets[:, :-1]), axis=1)
+            before = np.full((len(chosen), len(prefix)), prefix, dtype=np.int64)
+            inputs = np.concatenate((before, targets[:, :-1]), axis=1)
             targets[np.arange(length) < (chosen[:, 1] - chosen[:, 0])[:, None]] = IGNORED
-            yield Batch(torch.from_numpy(inputs), torch.from_numpy(targets), None, None)
+            targets = targets[:, length - inputs.shape[1] :]  # without prefix the first token is none
+            if targets.size:
+                yield Batch(torch.from_numpy(inputs), torch.from_numpy(targets), None, None)
 
 
 def same_targets(spans: np.ndarray, longest: int) -> np.ndarray:

@@ -213,6 +213,11 @@ def never_taught_to_answer(folder: Path) -> bool:
     return is_run(folder) and not taught
 
 
+def learned_to_chat(folder: Path) -> bool:
+    """Whether a model is a run's that was fine-tuned on conversations."""
+    return _object(_read(folder / "training" / "settings.json").get("settings")).get("task") == "chat"
+
+
 def find_runs(folder: Path) -> list[Path]:
     """The runs in a folder: itself, those in it, and those one folder further down."""
     if is_run(folder):

@@ -86,7 +86,12 @@ class Head(nn.Module):
         equally likely. This network may be on the meta device."""
         layers = [each for each in base.model.named_modules(prefix="model") if hasattr(each[1], "blocks")]
         swap_in(self.gpt, {name: (layer.blocks, layer.kind) for name, layer in layers})
-        self.gpt.model.load_state_dict(base.model.state_dict(), assign=True)
+        # Copies: what was read from a file lies at any address, and sums of products depend on that in their last bits.
+        weights = {
+            name: tensor if name.endswith("blocks") else tensor.clone()
+            for name, tensor in base.model.state_dict().items()
+        }
+        self.gpt.model.load_state_dict(weights, assign=True)
         self.score.to_empty(device=base.device)
         for parameter in self.score.parameters():
             nn.init.zeros_(parameter)

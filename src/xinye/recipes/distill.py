@@ -122,8 +122,7 @@ def explain(models: list[dict[str, Any]]) -> list[str]:
     ]
     if gain <= 0:
         sentences.append(
-            "It pays when the text is read several times, and when the teacher is much better than the student can "
-            "become: train the teacher longer, give more --time, or try another --alpha."
+            "A step with the teacher costs more than one without; where time is short, plain training is better."
         )
     sentences.append(
         f"The student has 1/{teacher['parameters'] / student['parameters']:.1f} of its teacher's parameters, writes "

@@ -74,6 +74,13 @@ class Part:
         starts, ends = self.spans.T
         return Part(self.tokens, np.stack((ends - (ends - starts) * tokens // len(self), ends), axis=1))
 
+    def first(self, tokens: int) -> "Part":
+        """The first so many tokens."""
+        lengths = self.spans[:, 1] - self.spans[:, 0]
+        kept = np.clip(tokens - (np.cumsum(lengths) - lengths), 0, lengths)
+        spans = np.stack((self.spans[:, 0], self.spans[:, 0] + kept), axis=1)
+        return Part(self.tokens, spans[kept > 0])
+
     def at_most_bytes(self, size: int, tokenizer: Tokenizer) -> "Part":
         """The same, by about how many bytes it stands for."""
         total = sum(int(tokenizer.token_lengths[self.tokens[start:end]].sum()) for start, end in self.spans)
@@ -122,6 +129,8 @@ def evaluate(
         reason = notes[0] if notes else "--training-text does not tell what was held back of it"
         raise XinyeError(f"{folder}: {reason}; name a text to judge it on: xinye evaluate {folder} FILES")
 
+    if settings.tokens is not None:
+        part = part.first(settings.tokens)
     watcher.stage("scoring the text")
     windows = sliding_windows(part.spans, context, stride)
     figures = perplexity(model, tokenizer, part.tokens, windows, partial(watcher.scored, total=len(part)))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from xinye import machine
 from xinye.checkpoints.huggingface import read_json
 from xinye.checkpoints.load import load_model
 from xinye.data.tokenizer import Tokenizer
@@ -81,7 +82,7 @@ def evaluate(
                 raise XinyeError("what the model learned from is not known here")
             if isinstance(task, Chat):
                 watcher.stage("judging the base model")
-                figures = judge(task, load_model(settings.model)[0].to(model.device), tokenizer, records)
+                figures = judge(task, load_model(settings.model)[0].to(machine.device()), tokenizer, records)
             else:
                 watcher.stage("learning the baseline")
             training = read_records(settings, settings.data)

@@ -206,8 +206,8 @@ def rates(plan: Plan, settings: PretrainSettings, config: Config) -> None:
     else:
         usual = min(3e-3, 0.3 / width) if settings.optimizer == "adamw" else 0.1
         plan.choose("learning_rate", settings.learning_rate, usual, f"usual for {settings.optimizer} at this width")
-    if settings.from_:  # docs/log.md: small models take up a new text fastest, large ones have more to lose
-        share = 0.3 if config.parameters < 30e6 else 0.1
+    if settings.from_ and config.parameters >= 30e6:  # smaller ones learn best at the full rates, docs/log.md
+        share = 0.1
         for name in ("matrix_learning_rate", "learning_rate"):
             if name in plan.values and getattr(settings, name) is None:
                 plan.values[name] *= share

@@ -20,7 +20,7 @@ def show_records(task: str, files: Sequence[str], model: str | None = None, coun
     label), with the label of the whole. Without a model every character is a token."""
     if task not in TASKS:
         raise XinyeError(f"--task {task}: choose one of {', '.join(TASKS)}")
-    settings = FinetuneSettings(task=task)  # type: ignore[arg-type]
+    settings = FinetuneSettings(task=task)
     by_file = {str(file): read_records(settings, [str(file)]) for file in files}
     records = [record for found in by_file.values() for record in found]
     learned = TASKS[task].of(records)

@@ -152,7 +152,7 @@ class Chat:
         """The model itself."""
         base.config = backbone
         for layer in base.model.layers:
-            layer.dropout = backbone.dropout
+            layer.dropout = backbone.dropout  # type: ignore[assignment]
         return base
 
     loss = staticmethod(loss)
