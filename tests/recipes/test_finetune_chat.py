@@ -45,7 +45,7 @@ def test_eight_conversations_are_learned_by_heart(xinye, base):
             if message["role"] == "assistant":
                 assert model.chat(messages[:number], temperature=0, max_tokens=120) == message["content"]
     shown = xinye("evaluate", run, "--data", data)
-    assert shown.code == 0 and "the base model" in shown.out and "themselves" in shown.out
+    assert shown.code == 0 and "the base model" in shown.out and "ended" in shown.out
     assert "chat_golden.json" in {path.name for path in run.iterdir()}
     answered = json.loads(xinye("chat", run, "-p", "你好", "--json").out)
     assert answered["finish_reason"] == "stop"

@@ -12,10 +12,10 @@ FIGURES = {  # what a figure is called, and how it is written
     "accuracy": ("accuracy", "{:.1%}"),
     "macro_f1": ("macro F1", "{:.1%}"),
     "span_f1": ("span F1", "{:.1%}"),
-    "loss": ("loss on answers", "{:.3f}"),
+    "loss": ("loss", "{:.3f}"),
     "bits_per_byte": ("bits per byte", "{:.3f}"),
-    "ended": ("end by themselves", "{:.0%}"),
-    "answer_tokens": ("tokens of an answer", "{:.1f}"),
+    "ended": ("ended", "{:.0%}"),
+    "answer_tokens": ("tokens", "{:.1f}"),
 }
 CONFUSED = 12  # labels at most for which the table of confusions is shown
 
