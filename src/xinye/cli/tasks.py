@@ -110,12 +110,10 @@ def show_measured(
     from xinye.cli.evaluate import new_table
     from xinye.cli.output import answer
 
-    names = [name for name in FIGURES if name in measured]
+    rows = [("this model", measured), *((other["name"], other) for other in (baseline, majority) if other)]
+    names = [name for name in FIGURES if all(name in figures for _, figures in rows)]
     table = new_table("", *(FIGURES[name][0] for name in names))
-    for title, figures in [
-        ("this model", measured),
-        *((other["name"], other) for other in (baseline, majority) if other),
-    ]:
+    for title, figures in rows:
         table.add_row(title, *(FIGURES[name][1].format(figures[name]) for name in names))
     answer.print("", table, "", sep="\n")
     if "table" not in measured:
