@@ -36,12 +36,7 @@ def export(model: str, to: Format, output: Path | None = None, quantize: str = "
     source = Path(model)
     name = source.absolute().name.removesuffix(".gguf")
     path = output or Path(f"{name}.onnx" if to == "onnx" else f"{name}-{quantize}.gguf")
-    if path.exists():
-        if path.is_dir() or (source.exists() and path.samefile(source)):
-            raise XinyeError(f"{path}: is {'a folder' if path.is_dir() else 'the model itself'}; name a file with -o")
-        with path.open("rb") as file:
-            if not file.read(8).startswith(MAGIC[to]):
-                raise XinyeError(f"{path}: exists and is no {to.upper()} file; name another with -o")
+    check_target(path, source, to)
     network, tokenizer = load_model(model)
     if not isinstance(network, GPT):
         raise XinyeError(f"{model}: an LSTM cannot be exported; other tools do not know this one")
@@ -54,3 +49,14 @@ def export(model: str, to: Format, output: Path | None = None, quantize: str = "
 
         save_onnx(path, network)
     return Export(str(path), to, quantize, network.config.parameters, path.stat().st_size, kept)
+
+
+def check_target(path: Path, source: Path, to: Format) -> None:
+    """Raises `XinyeError` where writing a file would replace a folder, the model itself, or a file of another kind."""
+    if not path.exists():
+        return
+    if path.is_dir() or (source.exists() and path.samefile(source)):
+        raise XinyeError(f"{path}: is {'a folder' if path.is_dir() else 'the model itself'}; name a file with -o")
+    with path.open("rb") as file:
+        if not file.read(8).startswith(MAGIC[to]):
+            raise XinyeError(f"{path}: exists and is no {to.upper()} file; name another with -o")

@@ -4,7 +4,6 @@ Read the records; put a head where the model wrote words, where the task wants o
 saving as it goes; judge at the end, beside the task's baseline on the same records. More text is pretraining's.
 """
 
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from xinye.checkpoints.store import checkpoints, load_checkpoint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.classification import scikit_learn
-from xinye.evaluation.runs import is_running, training_process
+from xinye.evaluation.runs import is_running
 from xinye.model.adapters import attach, attached, extra_loss, ranks_of, trainable_table
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
@@ -36,14 +35,13 @@ from xinye.recipes.pretrain import pretrain
 from xinye.recipes.run_folder import FREE, check_output, check_same, forget_metrics, start_run
 from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.task_data import Task, TaskData, prepare_data
-from xinye.recipes.training_run import Job, Run, memory_told, repeatable, report, run_training
+from xinye.recipes.training_run import Job, Run, repeatable, run_training
 from xinye.recipes.watcher import Watcher
 from xinye.tasks.chat import Chat
 from xinye.tasks.examples import Examples
 from xinye.training.distributed import Processes, processes
 from xinye.training.optimizers import make_optimizers
 from xinye.training.stopwatch import Stopwatch
-from xinye.training.trackers import Trackers
 
 
 def finetune(
@@ -125,21 +123,10 @@ def finetune_together(
     loss_sum = group.together(LossSum(data.task, model, device))
     micro_batches = partial(batches_of_step, data.examples, values["batch_size"], values["micro_batch_size"], group)
     stopwatch.lap("planning")
-    told = settings.model_dump(mode="json", exclude_none=True) | values
-    track = settings.track if group.first else ()
-    try:
-        with (
-            training_process(output) if group.first else nullcontext(),
-            Trackers(track, output, told, progress["step"], watcher.warn) as trackers,
-            memory_told(values),
-        ):
-            return run_training(
-                group, output, settings, values, data.tokenizer, model, optimizers, loss_sum, micro_batches, progress,
-                job_of(values, data, model, context), watcher, stopwatch, trackers,
-            )  # fmt: skip
-    finally:
-        if group.first:
-            report(output, watcher)
+    return run_training(
+        group, output, settings, values, data.tokenizer, model, optimizers, loss_sum, micro_batches, progress,
+        job_of(values, data, model, context), watcher, stopwatch,
+    )  # fmt: skip
 
 
 # -- before training -------------------------------------------------------------------------------------------------

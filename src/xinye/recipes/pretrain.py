@@ -5,7 +5,6 @@ saving as it goes; save the model as every tool of the field loads it.
 """
 
 import math
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,7 +17,7 @@ from xinye.checkpoints.store import load_checkpoint
 from xinye.data.batches import Batch, Windows
 from xinye.errors import XinyeError
 from xinye.evaluation.bits_per_byte import evaluate
-from xinye.evaluation.runs import is_running, training_process
+from xinye.evaluation.runs import is_running
 from xinye.generation.generate import start
 from xinye.model.build import LanguageModel, build
 from xinye.recipes import plan as planning
@@ -37,13 +36,12 @@ from xinye.recipes.run_folder import (
 from xinye.recipes.samples import write_sample, write_texts
 from xinye.recipes.settings import PretrainSettings, parse_time
 from xinye.recipes.text import Text, prepare_text, validation_windows
-from xinye.recipes.training_run import Job, Run, memory_told, repeatable, report, run_training
+from xinye.recipes.training_run import Job, Run, memory_told, repeatable, run_training
 from xinye.recipes.watcher import Watcher
 from xinye.training.distillation import DistillationLossSum
 from xinye.training.distributed import Processes, processes
 from xinye.training.optimizers import make_optimizers
 from xinye.training.stopwatch import Stopwatch
-from xinye.training.trackers import Trackers
 
 
 def pretrain(
@@ -142,23 +140,10 @@ def pretrain_together(
     elif group.first:
         start_run(output, settings, plan, text, overwrite, models)
     stopwatch.lap("planning")
-    track = settings.track if group.first else ()
-    if track:
-        watcher.stage(f"opening {', '.join(track)}")
-    told = settings.model_dump(mode="json", exclude_none=True) | values
-    try:
-        with (
-            training_process(output) if group.first else nullcontext(),
-            Trackers(track, output, told, progress["step"], watcher.warn) as trackers,
-            memory_told(values),
-        ):
-            return run_training(
-                group, output, settings, values, text.tokenizer, model, optimizers, loss_sum, micro_batches, progress,
-                job_of(settings, values, text, model), watcher, stopwatch, trackers,
-            )  # fmt: skip
-    finally:
-        if group.first:
-            report(output, watcher)
+    return run_training(
+        group, output, settings, values, text.tokenizer, model, optimizers, loss_sum, micro_batches, progress,
+        job_of(settings, values, text, model), watcher, stopwatch,
+    )  # fmt: skip
 
 
 # -- before training -------------------------------------------------------------------------------------------------

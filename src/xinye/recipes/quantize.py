@@ -18,6 +18,7 @@ from xinye.errors import XinyeError
 from xinye.evaluation.perplexity import perplexity, sliding_windows
 from xinye.model.build import LanguageModel
 from xinye.recipes.evaluate import Part, own_text, text_of, window
+from xinye.recipes.export import check_target
 from xinye.recipes.settings import EvaluateSettings
 from xinye.recipes.watcher import Watcher
 
@@ -57,12 +58,7 @@ def quantize(
     source = Path(model)
     name = source.absolute().name.removesuffix(".gguf")
     path = Path(output or f"{name}-{kind}.gguf")
-    if path.exists() and (path.is_dir() or (source.exists() and path.samefile(source))):
-        raise XinyeError(f"{path}: is {'a folder' if path.is_dir() else 'the model itself'}; name a file with -o")
-    if path.exists():
-        with path.open("rb") as file:
-            if file.read(4) != b"GGUF":
-                raise XinyeError(f"{path}: exists and is no GGUF file; name another with -o")
+    check_target(path, source, "gguf")
     if not path.absolute().parent.is_dir():
         raise XinyeError(f"{path.parent}: there is no such folder")
     watcher.stage("reading the model")

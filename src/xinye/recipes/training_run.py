@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.card import write_card
 from xinye.evaluation.report import write_report
-from xinye.evaluation.runs import read_run
+from xinye.evaluation.runs import read_run, training_process
 from xinye.model.adapters import after_step
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
@@ -74,6 +74,41 @@ class Job:
 
 
 def run_training(
+    group: Processes,
+    output: Path,
+    settings: PretrainSettings | FinetuneSettings,
+    values: dict[str, Any],
+    tokenizer: Tokenizer,
+    model: LanguageModel | Head,
+    optimizers: list[torch.optim.Optimizer],
+    loss_sum: nn.Module,
+    micro_batches: Callable[[int], Sequence[Counted]],
+    progress: dict[str, Any],
+    job: Job,
+    watcher: Watcher,
+    stopwatch: Stopwatch,
+) -> Run:
+    """A run from its first step to its report; `values` are those of the plan, `progress` is where to begin."""
+    track = settings.track if group.first else ()
+    if track:
+        watcher.stage(f"opening {', '.join(track)}")
+    told = settings.model_dump(mode="json", exclude_none=True) | values
+    try:
+        with (
+            training_process(output) if group.first else nullcontext(),
+            Trackers(track, output, told, progress["step"], watcher.warn) as trackers,
+            memory_told(values),
+        ):
+            return take_steps(
+                group, output, settings, values, tokenizer, model, optimizers, loss_sum, micro_batches, progress, job,
+                watcher, stopwatch, trackers,
+            )  # fmt: skip
+    finally:
+        if group.first:
+            report(output, watcher)
+
+
+def take_steps(
     group: Processes,
     output: Path,
     settings: PretrainSettings | FinetuneSettings,
