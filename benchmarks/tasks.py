@@ -1,7 +1,7 @@
 """Real tasks from a base of one's own: pretrained on unlabelled text of the kind, asked without training, fine-tuned.
 
     python benchmarks/tasks.py chnsenticorp --time 20min
-    python benchmarks/tasks.py fewclue --time 30min            # its six tasks, with one base for all
+    python benchmarks/tasks.py fewclue --time 30min            # its six tasks
     python benchmarks/tasks.py waimai banking77 --model runs/base
 
 | row | learns from | is judged on |
@@ -15,8 +15,9 @@
 | fewclue-TASK | train_0, judged along the way on dev_0 | test_public |
 
 Elsewhere a tenth of what is learned from is kept back to judge along the way; what a row is judged on decides nothing.
-Without `--model` a base is pretrained for `--time` on the training texts and on open text of their kind (`UNLABELLED`;
-printed), of which texts that are judged on are left out; its tokens are characters for Chinese. Beside the
+Without `--model` one base for all Chinese rows, and one for the English, is pretrained for `--time` on their training
+texts and on open text of their kind (`UNLABELLED`), of which texts that are judged on are left out; the tokens of the
+Chinese one are characters. Beside the
 fine-tuned model stand always saying the label that is right most often, TF-IDF with logistic regression (for spans, the
 most frequent tag of the same words) learned from all of the training records, and the base itself, asked without
 training (zero-shot), or with training records as examples (few-shot), on the first `--asked` records that chance takes.
@@ -52,10 +53,8 @@ from xinye.tasks.tag import Tag
 FEWCLUE = ("tnews", "eprstmt", "csl", "bustm", "ocnli", "cluewsc")
 ROWS = ("chnsenticorp", "waimai", "thucnews", "banking77", "finance", "cluener", *(f"fewclue-{t}" for t in FEWCLUE))
 COLUMNS = ("majority", "baseline", "zero_shot", "few_shot", "fine_tuned")
-UNLABELLED = {  # beside the training texts
-    "chnsenticorp": ("shopping",), "waimai": ("shopping",), "thucnews": ("tnews",), "banking77": ("tinystories",),
-    "finance": ("stocks", "thucnews"), "cluener": ("tnews", "thucnews"), "fewclue": ("tnews", "eprstmt", "bustm"),
-}  # fmt: skip
+ENGLISH = ("banking77",)
+UNLABELLED = {"zh": ("shopping", "tnews", "eprstmt", "bustm", "stocks"), "en": ("tinystories",)}
 STUDENT_T = 2.776  # 97.5 % point for five values
 
 
@@ -115,7 +114,7 @@ def main() -> None:
     for name in names:
         if name not in ROWS:
             parser.error(f"no row {name!r}; there are {', '.join(ROWS)}, and fewclue")
-    base_told = f"with {options.model}" if options.model else f"each with a base pretrained for {options.time}"
+    base_told = f"with {options.model}" if options.model else f"with a base pretrained for {options.time}"
     progress(f"{len(names)} rows, {base_told}; fine-tuning and judging take 2 to 20 minutes more each on two cores")
     facts = machine("torch", "scikit-learn")
     with tempfile.TemporaryDirectory() as temporary:
@@ -135,9 +134,9 @@ def main() -> None:
 
 def run_row(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """All figures of a row; those of several splits are their mean."""
-    splits = list(SPLITS[name.partition("-")[0]](options.data, name.partition("-")[2]))
+    splits = splits_of(name, options)
     begin = time.perf_counter()
-    base = options.model or pretrained(name, splits, options, folder)
+    base = options.model or pretrained("en" if name in ENGLISH else "zh", options, folder)
     pretraining = time.perf_counter() - begin
     task = "tag" if name == "cluener" else "classify"
     found = []
@@ -195,29 +194,32 @@ def run_split(
     return figures
 
 
-def pretrained(name: str, splits: Sequence[Split], options: argparse.Namespace, folder: Path) -> str:
-    """The folder of a base for a row; FewCLUE's tasks share one."""
-    shared = name.partition("-")[0]
-    output = folder / f"base-{shared}"
+def pretrained(language: str, options: argparse.Namespace, folder: Path) -> str:
+    """The folder of the base that all rows of a language share."""
+    output = folder / f"base-{language}"
     if (output / "training" / "result.json").is_file():
         return str(output)
-    if shared == "fewclue":
-        splits = [split for task in FEWCLUE for split in fewclue(options.data, task)]
+    rows = [row for row in ROWS if (row in ENGLISH) == (language == "en")]
+    splits = [split for row in rows for split in splits_of(row, options)]
     judged = {text for split in splits for text in texts_of(split.test)}
     texts = {text: None for split in splits for text in texts_of(split.training)}
-    for source in UNLABELLED[shared]:
+    for source in UNLABELLED[language]:
         texts |= dict.fromkeys(SOURCES[source](options.data))
     kept = [text for text in texts if text not in judged]
-    progress(
-        f"{name}: base of {len(kept):,} texts, {sum(map(len, kept)):,} characters: {', '.join(UNLABELLED[shared])}"
-    )
-    file = write(folder / f"base-{shared}.jsonl", [Item(text, "") for text in kept])
+    characters = sum(map(len, kept))
+    progress(f"base of {len(kept):,} texts, {characters:,} characters: {', '.join((*rows, *UNLABELLED[language]))}")
+    file = write(folder / f"base-{language}.jsonl", [Item(text, "") for text in kept])
     with Display() as display:
         xinye.pretrain(
             file, output, size=options.size, time=options.time, field="text", overwrite=True, watcher=display,
-            tokenizer="bpe" if shared == "banking77" else "char",
+            tokenizer="char" if language == "zh" else "bpe",
         )  # fmt: skip
     return str(output)
+
+
+def splits_of(name: str, options: argparse.Namespace) -> list[Split]:
+    row, _, part = name.partition("-")
+    return list(SPLITS[row](options.data, part))
 
 
 def texts_of(items: Any) -> Iterator[str]:
@@ -366,7 +368,6 @@ SOURCES = {
     "shopping": shopping,
     "stocks": stocks,
     "tinystories": lambda data: (data / "tinystories_sample/tiny_stories.txt").read_text("utf-8").split("\n\n"),
-    "thucnews": lambda data: (item.text for split in thucnews(data, "") for item in split.training),
     **{task: lambda data, task=task: unlabelled(data, task) for task in ("tnews", "eprstmt", "bustm")},
 }
 
