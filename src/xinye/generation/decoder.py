@@ -152,6 +152,7 @@ class Decoder:
         if not config.rotary:
             self._model.positions = self._matrix(model.model.embed_positions)
         self._rotary: tuple[Tensor, Tensor] | None = None
+        self._logits = torch.empty(0, config.vocab_size)  # kept, since fresh memory costs time
         self._parallel, self._team_size = _openmp()
 
     def __call__(
@@ -167,7 +168,9 @@ class Decoder:
         Text i lies in slot `slots[i]` of the cache from `first[i]` on, and ends at `end[i]` with this token.
         """
         numbers = torch.tensor([[*tokens], [*slots], [*first], [*end]])
-        self.logits = logits = torch.empty(len(tokens), self.config.vocab_size)
+        if len(tokens) > len(self._logits):
+            self._logits = torch.empty(len(tokens), self.config.vocab_size)
+        logits = self._logits[: len(tokens)]
         _, _, cache_slots, _, capacity, _ = cache.tensors.shape
         step = _Step(
             batch=len(tokens), threads=torch.get_num_threads(), tokens=numbers[0].data_ptr(),
