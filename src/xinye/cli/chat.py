@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
         raise XinyeError(f'{path}: this model has no chat template; it goes on with text: xinye generate {path} "…"')
     if never_taught_to_answer(Path(path)):
         console.print(f"{path} was never taught to answer; it goes on with text: xinye generate {path}", style="dim")
-    conversation = Conversation(model.gpt, model.tokenizer, sampling, system)
+    conversation = Conversation(model.engine, sampling, system)
     if question is None:
         talk(conversation, f"{path}: {model.gpt.config.parameters:,} parameters")
     else:
@@ -89,7 +89,7 @@ def talk(conversation: "Conversation", title: str) -> None:
     with suppress(ImportError):
         import readline  # noqa: F401  (from here on `input` edits lines, right for Chinese, too)
     sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
-    context = conversation.model.config.max_position_embeddings
+    context = conversation.engine.context
     console.print(f"{title}, context {context:,}; /help tells the commands, Ctrl-D leaves", style="dim")
     stopped = told = False  # whether Ctrl-C came last; whether the person knows what is forgotten
     while True:
