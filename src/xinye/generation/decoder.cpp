@@ -328,6 +328,15 @@ struct Input {
     }
 };
 
+// Calls work(inputs) with inputs as they are best multiplied by weights of this type.
+template <class Weight> void with_inputs(Input& input, auto work) {
+#if defined(__AVX512BF16__)
+    if constexpr (sizeof(Weight) == sizeof(bf16))
+        if (input.columns % (2 * LANES) == 0) return work(input.as_bf16());
+#endif
+    work(input.values);
+}
+
 // Rows [first, last) of a matrix times all inputs: four rows by up to four inputs at a time, so that a weight is loaded
 // and converted once for four inputs; more inputs find these four rows in the nearest cache. For one input, ALONE rows at
 // a time: memory is read fastest in one stream, but unpacking blocks leaves time to wait for. out is (B, stride).
@@ -361,17 +370,12 @@ template <class Weight>
 void multiply_plain(const Matrix& matrix, Input& input, int64_t first, int64_t last, float* out, int64_t stride, bool add) {
     auto weights = reinterpret_cast<const Weight*>(matrix.data);
     int64_t columns = matrix.columns;
-    auto with = [&](auto inputs) {
+    with_inputs<Weight>(input, [&](auto inputs) {
         multiply_rows<1>(matrix, input.batch, first, last, out, stride, add,
                          [&]<int ROWS, int BATCH>(int64_t row, int64_t b, float (*sums)[BATCH]) {
                              products<ROWS, BATCH>(weights + row * columns, columns, inputs + b * columns, sums);
                          });
-    };
-#if defined(__AVX512BF16__)
-    if constexpr (sizeof(Weight) == 2)
-        if (input.batch > 1 && columns % (2 * LANES) == 0) return with(input.as_bf16());
-#endif
-    with(input.values);
+    });
 }
 
 template <Kind KIND>
@@ -463,17 +467,23 @@ template <class Stored> struct Pages {
 template <class Stored>
 void attend(const float* query, Pages<Stored> keys, Pages<Stored> values, int64_t total_count, int64_t size, float* scores,
             float* out) {
-    keys.each_of(total_count, [&](const Stored* page, int64_t first, int64_t count) {
-        constexpr int AT_ONCE = 8;
-        auto sums = reinterpret_cast<float (*)[1]>(scores + first);
-        int64_t s = 0;
-        for (; s + AT_ONCE <= count; s += AT_ONCE) products<AT_ONCE, 1>(page + s * size, size, query, sums + s);
-        for (; s < count; s++) products<1, 1>(page + s * size, size, query, sums + s);
+    Input input{query, 1, size};
+    with_inputs<Stored>(input, [&](auto query) {
+        keys.each_of(total_count, [&](const Stored* page, int64_t first, int64_t count) {
+            constexpr int AT_ONCE = 16;
+            auto sums = reinterpret_cast<float (*)[1]>(scores + first);
+            int64_t s = 0;
+            for (; s + AT_ONCE <= count; s += AT_ONCE) products<AT_ONCE, 1>(page + s * size, size, query, sums + s);
+            for (; s < count; s++) products<1, 1>(page + s * size, size, query, sums + s);
+        });
     });
     float largest = *std::max_element(scores, scores + total_count), scale = 1 / std::sqrt(float(size));
-    float total = 0;
     each(scores, total_count, [&](Floats values) { return exponential((values - largest) * scale); });
-    for (int64_t s = 0; s < total_count; s++) total += scores[s];
+    Floats totals = {};
+    int64_t s = 0;
+    for (; s + LANES <= total_count; s += LANES) totals += load(scores + s);
+    float total = sum(totals);
+    for (; s < total_count; s++) total += scores[s];
     constexpr int WIDTH = 4;  // vectors of a head at a time
     int64_t at = 0;
     for (; at + WIDTH * LANES <= size; at += WIDTH * LANES) {
