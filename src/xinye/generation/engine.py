@@ -63,8 +63,8 @@ class Engine:
     def busy(self) -> bool:
         return bool(self.scheduler.running or self.scheduler.waiting)
 
-    def add(self, sequence: Sequence) -> None:
-        """Let a sequence join at the next step. Raises `XinyeError` where it can never run."""
+    def check(self, sequence: Sequence) -> None:
+        """Raises `XinyeError` where a sequence can never run."""
         sampling, size = sequence.sampling, self.tokenizer.vocab_size
         for token in (*sampling.logit_bias, *sampling.stop_token_ids):
             if not 0 <= token < size:
@@ -73,8 +73,12 @@ class Engine:
             raise XinyeError(
                 f"the prompt has {len(sequence.window)} tokens; this model reads at most {self.context}: shorten it"
             )
-        sequence.stream = TextStream(self.tokenizer.token_bytes, sampling.stop)
-        sequence.ends = self.tokenizer.stop_ids.union(sampling.stop_token_ids)
+
+    def add(self, sequence: Sequence) -> None:
+        """Let a sequence join at the next step. Raises `XinyeError` where it can never run."""
+        self.check(sequence)
+        sequence.stream = TextStream(self.tokenizer.token_bytes, sequence.sampling.stop)
+        sequence.ends = self.tokenizer.stop_ids.union(sequence.sampling.stop_token_ids)
         self.scheduler.waiting.append(sequence)
 
     def cancel(self, sequence: Sequence) -> None:
