@@ -76,7 +76,7 @@ def test_a_text_is_the_same_in_any_company(shape: str, compiled: bool, monkeypat
     monkeypatch.setattr("xinye.generation.engine.BLOCK", 8)
     monkeypatch.setattr(runner, "FEW", 3)
     model, chance = random_model(SHAPES[shape]), random.Random(shape)
-    for _ in range(6):
+    for _ in range(4):
         tokens = chance.choice([CONTEXT, 2 * CONTEXT, 6 * CONTEXT])
         engine = Engine(model, TOKENIZER, tokens, chance.randint(1, 6), chance.choice([1, 5, 16, 200]))
         beginnings = ["", "新叶新叶新叶", "The leaf falls. " * 3]

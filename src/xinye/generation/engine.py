@@ -4,7 +4,6 @@ sequence → scheduler (who, how much) → cache (where) → runner (logits) →
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import count
 
 import torch
 from torch import Tensor
@@ -43,6 +42,7 @@ class Engine:
         self.model, self.tokenizer = model, tokenizer
         context = model.config.max_position_embeddings
         recurrent = not isinstance(model, GPT)  # its state is one block, which is never full
+        assert guess is None or not recurrent
         block = context + 1 if recurrent else min(BLOCK, context)
         if cache_tokens is None:
             cache_tokens = affordable_tokens(model, max_running * max(context, block))
@@ -100,15 +100,13 @@ class Engine:
             if part.wanted:
                 going.append((part, row))
                 row += part.wanted
-        for at in count():  # the token behind what is known, then behind each guess that was right
-            rows = [row + at for _, row in going]
-            result += self._write(
-                [part.sequence for part, _ in going], logits if len(rows) == len(logits) else logits[rows]
-            )
+        at = 0
+        while going:  # a token behind what is known, then one behind each guess that was right
+            sequences, rows = [part.sequence for part, _ in going], [row + at for _, row in going]
+            result += self._write(sequences, logits if len(rows) == len(logits) else logits[rows])
             going = [(part, row) for part, row in going if self._guessed(part, at)]
-            if not going:
-                return result
-        raise AssertionError
+            at += 1
+        return result
 
     def _has_read(self, sequence: Sequence, tokens: int) -> None:
         sequence.read += tokens
@@ -124,8 +122,6 @@ class Engine:
 
     def _write(self, sequences: list[Sequence], logits: Tensor) -> Iterator[tuple[Sequence, str]]:
         """Let each sequence go on by a token, chosen by its row of the logits."""
-        if not sequences:
-            return
         for sequence, finite in zip(sequences, logits.amax(-1).isfinite().tolist(), strict=True):
             if not finite:
                 damaged = "the model computes what is no number: its weights or its config are damaged"
