@@ -30,6 +30,7 @@ from xinye.recipes.pretrain import pretrain as run_pretrain
 from xinye.recipes.settings import EvaluateSettings, PretrainSettings, ZeroShotSettings
 from xinye.recipes.training_run import Run
 from xinye.recipes.watcher import Watcher
+from xinye.recipes.write_prompts import write_prompts
 from xinye.recipes.zero_shot import classify as classify_untrained
 from xinye.recipes.zero_shot import evaluate as evaluate_untrained
 from xinye.tasks.classify import Record
@@ -88,6 +89,25 @@ class Model:
         for _ in self.engine.generate(texts):
             pass
         return texts
+
+    def generate_file(
+        self,
+        prompts: str | Path,
+        output: str | Path,
+        *,
+        n: int = 1,
+        watcher: Watcher | None = None,
+        **sampling: Any,
+    ) -> dict[str, Any]:
+        """Write `n` texts for each line of a file of prompts to another file, and tell how it went.
+
+        A line is `{"prompt": …}` or `{"messages": […]}`, with `id`, `n` and sampling of its own where it has them; the
+        output has a line for each, in the order in which they were done. Called again, it does only what is missing.
+
+        >>> model.generate_file("prompts.jsonl", "texts.jsonl", max_tokens=100)["tokens_per_second"]  # doctest: +SKIP
+        """
+        checked(Sampling, sampling, "generate")
+        return write_prompts(self.engine, Path(prompts), Path(output), n, sampling, watcher or Watcher())
 
     def chat(self, messages: Sequence[Message], **sampling: Any) -> str:
         """The answer to the last of the messages, by the model's own chat template; sampling as in `generate`.

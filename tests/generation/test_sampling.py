@@ -6,7 +6,7 @@ import transformers
 from torch import Tensor
 
 from xinye.generation import sequence as texts
-from xinye.generation.sampling import Sampling, next_tokens, shares
+from xinye.generation.sampling import Sampling, next_tokens, shares, shifted
 
 B, V = 5, 40
 LOGITS = 3 * torch.randn(B, V, generator=torch.Generator().manual_seed(0))
@@ -66,6 +66,51 @@ def test_repetition_is_shunned_as_in_transformers(penalty: float) -> None:
     theirs = transformers.RepetitionPenaltyLogitsProcessor(penalty)(HISTORY, LOGITS.clone()).argmax(-1)
     sampling = Sampling(temperature=0, repetition_penalty=penalty)
     assert torch.equal(next_tokens(LOGITS, begun(sampling, HISTORY.tolist())), theirs)
+
+
+def test_presence_and_frequency_are_penalized_as_by_openai() -> None:
+    """logit - presence × [written before] - frequency × (times written); the prompt does not count."""
+    history, prompt = [[7, 8, 3, 3, 3, 4], [1, 2, 9, 9, 0, 5]], 2
+    for presence, frequency in ((0.0, 1.5), (2.0, 0.0), (-1.0, 0.5)):
+        expected = LOGITS[:2].clone()
+        for row, tokens in enumerate(history):
+            for token in range(V):
+                times = tokens[prompt:].count(token)
+                expected[row, token] -= presence * (times > 0) + frequency * times
+        sampling = Sampling(presence_penalty=presence, frequency_penalty=frequency)
+        assert torch.allclose(shifted(LOGITS[:2], begun(sampling, history, prompt)), expected)
+
+
+def test_a_bias_is_added() -> None:
+    expected = LOGITS.clone()
+    expected[:, 3] += 5
+    expected[:, 30] -= 100
+    sampling = Sampling(logit_bias={3: 5, 30: -100})
+    assert torch.allclose(shifted(LOGITS, begun(sampling, HISTORY.tolist())), expected)
+
+
+def test_no_end_comes_before_the_least_number_of_tokens() -> None:
+    early, late = (begun(Sampling(min_tokens=4), [[1] * n])[0] for n in (3, 4))
+    early.ends = late.ends = frozenset({2, 5})
+    result = shifted(LOGITS[:2], [early, late])
+    assert result[0, [2, 5]].tolist() == [-torch.inf] * 2 and torch.equal(result[1], LOGITS[1])
+
+
+def test_texts_with_settings_of_their_own_are_drawn_as_alone() -> None:
+    settings = [
+        Sampling(temperature=0.5, top_k=3),
+        Sampling(temperature=2.0, top_p=0.7),
+        Sampling(temperature=1.0, min_p=0.1, top_k=1000),
+        Sampling(temperature=1e-39),
+        Sampling(temperature=1.0),
+    ]
+    together = shares(LOGITS, settings)
+    for row, sampling in enumerate(settings):
+        assert torch.allclose(together[row], shares(LOGITS[row : row + 1], [sampling])[0], atol=1e-7)
+    mixed = [Sampling(temperature=0), *(sampling.model_copy(update={"seed": 1}) for sampling in settings[1:])]
+    chosen = next_tokens(LOGITS, [begun(sampling, [[]])[0] for sampling in mixed])
+    for row, sampling in enumerate(mixed):
+        assert chosen[row] == next_tokens(LOGITS[row : row + 1], begun(sampling, [[]]))[0]
 
 
 def test_temperature_zero_takes_the_likeliest_token() -> None:

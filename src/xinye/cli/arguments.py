@@ -6,7 +6,7 @@ Only what was typed is returned, so that a file's values can stand below it; eve
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, get_args, get_origin
+from typing import Any, NoReturn, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -29,14 +29,14 @@ class Parser(argparse.ArgumentParser):
         self.nested: dict[str, str] = {}  # field: the field whose settings it belongs to
 
     def add_fields(self, settings: type[BaseModel], aliases: dict[str, str], positional: Sequence[str] = ()) -> None:
-        """A flag for each field; fields that are settings themselves give a group of flags, and tables give none."""
+        """A flag for each field; fields that are settings themselves give a group of flags."""
         for name, field in settings.model_fields.items():
             if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
                 group = self.add_argument_group(name)
                 for inner, inner_field in field.annotation.model_fields.items():
                     self.nested[inner] = name
                     _add(group, inner, inner_field, aliases)
-            elif name not in positional and get_origin(field.annotation) is not dict:
+            elif name not in positional:
                 _add(self, name, field, aliases)
 
     def values(self, arguments: Sequence[str]) -> dict[str, Any]:

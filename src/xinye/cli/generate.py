@@ -1,6 +1,8 @@
 """`xinye generate`"""
 
 import sys
+from pathlib import Path
+from typing import Any
 
 from xinye.cli.arguments import Parser
 from xinye.errors import XinyeError, checked
@@ -17,16 +19,26 @@ def main(arguments: list[str]) -> int:
         "model", metavar="MODEL", help="a run, a Hugging Face folder, a GGUF file, or a downloaded model's name"
     )
     parser.add_argument("prompt", nargs="?", default="", metavar="PROMPT", help="- reads it from standard input")
+    parser.add_argument(
+        "--prompts", default=None, metavar="FILE", help='write for each line: {"prompt": "…"} or {"messages": […]}'
+    )
+    parser.add_argument("-o", "--output", default=None, metavar="FILE", help="where to, a line for each; resumes")
     parser.add_argument("-n", type=int, default=1, metavar="N", help="write this many texts (1)")
     parser.add_argument("--dtype", default="auto", metavar="auto|float32|bfloat16", help="keep the weights in (auto)")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     parser.add_fields(Sampling, {})
     values = parser.values(arguments)
-    names = ("model", "prompt", "n", "dtype", "json")
-    model_path, prompt, n, dtype, as_json = (values.pop(name) for name in names)
+    names = ("model", "prompt", "prompts", "output", "n", "dtype", "json")
+    model_path, prompt, prompts, output, n, dtype, as_json = (values.pop(name) for name in names)
     if n < 1:
         raise XinyeError("-n: write at least 1 text")
     checked(Sampling, values, "generate")
+    if (prompts is None) != (output is None):
+        raise XinyeError("--prompts FILE and -o FILE go together: what is written for one is put into the other")
+    if prompts is not None:
+        if prompt:
+            raise XinyeError("give a prompt, or a file of them with --prompts")
+        return write_file(model_path, dtype, prompts, output, n, values, as_json)
     if "logprobs" in values and not as_json:
         raise XinyeError("--logprobs are printed with --json only")
     if prompt == "-":
@@ -61,3 +73,27 @@ def main(arguments: list[str]) -> int:
         for number, text in enumerate(model.complete([prompt] * n, **values), start=1):
             print(f"--- {number} ---\n{safe(prompt + text.text)}")
     return 0
+
+
+def write_file(
+    model: str, dtype: str, prompts: str, output: str, n: int, sampling: dict[str, Any], as_json: bool
+) -> int:
+    """Write for a file of prompts; the exit code is 1 where some could not be done."""
+    from xinye.api import load
+    from xinye.cli.output import Display, console, duration, print_json
+
+    if not Path(prompts).is_file():
+        raise XinyeError(f"{prompts}: there is no such file")
+    with Display() as display:
+        result = load(model, dtype).generate_file(prompts, output, n=n, watcher=display, **sampling)
+    failed = len(result["errors"])
+    console.print(
+        f"{result['texts']:,} texts with {result['tokens']:,} tokens in {duration(result['seconds'])} "
+        f"({result['tokens_per_second']:,.0f} tokens/s), in {output}"
+        + f"; {result['done_before']:,} lines were done before" * bool(result["done_before"])
+        + f"; {failed:,} lines could not be done" * bool(failed),
+        soft_wrap=True,
+    )
+    if as_json:
+        print_json(result)
+    return 1 if result["errors"] else 0

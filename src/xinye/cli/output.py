@@ -95,6 +95,10 @@ class Display(Watcher):
         if console.is_terminal:
             self.live.update(Text(f"judging … {texts:,} of {total:,} texts", style="dim"))
 
+    def written(self, lines: int, total: int, tokens_per_second: float) -> None:
+        if console.is_terminal:
+            self.live.update(Text(f"writing … {lines:,} of {total:,} lines, {tokens_per_second:,.0f} tokens/s"))
+
     def plan(self, plan: "Plan") -> None:
         self.planned = plan.values
         self.losses, self.seconds, self.begin = [], [], time.monotonic()

@@ -14,8 +14,11 @@ from torch import Tensor
 from xinye.generation.decoder import decoder_for
 from xinye.generation.scheduler import Part
 from xinye.model.build import LanguageModel
+from xinye.model.quantization import QuantizedLinear
 
-FEW = 8  # so many tokens of a text, or fewer, are read faster by the compiled step than by PyTorch
+# So many tokens of a text, or fewer, are read faster by the compiled step than by PyTorch, which unpacks quantized
+# weights before it multiplies.
+FEW, FEW_QUANTIZED = 8, 32
 
 
 class Runner:
@@ -23,12 +26,13 @@ class Runner:
         self.model = model
         self.memory = model.new_cache(blocks, block).tensors  # (layers, 2, blocks, K, block, D); LSTM: (…, blocks, C)
         self.decoder = decoder_for(model)
+        self.few = FEW_QUANTIZED if isinstance(model.lm_head, QuantizedLinear) else FEW
 
     def run(self, parts: Sequence[Part]) -> Tensor:
         """Read these, ordered by their length; returns the logits that each wants, one behind the other, (R, V)."""
 
         def length(part: Part) -> int:
-            return 0 if self.decoder is not None and len(part.tokens) <= FEW else len(part.tokens)
+            return 0 if self.decoder is not None and len(part.tokens) <= self.few else len(part.tokens)
 
         found = [
             self._plain([*group]) if count else self._compiled([*group]) for count, group in groupby(parts, length)

@@ -68,11 +68,7 @@ def next_tokens(logits: Tensor, sequences: list[Sequence]) -> Tensor:
     """
     import torch  # not above: `xinye generate --help` needs only the settings
 
-    shifted = [row for row, sequence in enumerate(sequences) if sequence.sampling.shifts or sequence.constraint]
-    if shifted:
-        logits = logits.clone()
-        for row in shifted:
-            _shift(logits[row], sequences[row])
+    logits = shifted(logits, sequences)
     chosen = logits.argmax(-1)
     drawn = [row for row, sequence in enumerate(sequences) if sequence.sampling.temperature > 0]
     if drawn:
@@ -83,6 +79,16 @@ def next_tokens(logits: Tensor, sequences: list[Sequence]) -> Tensor:
         tokens = torch.searchsorted(sums, random * sums[:, -1:], right=True)[:, 0].clamp(max=sums.shape[1] - 1)
         chosen[drawn] = tokens.to(chosen.device)
     return chosen
+
+
+def shifted(logits: Tensor, sequences: list[Sequence]) -> Tensor:
+    """The logits with bias and penalties, and without what may not come now; those given stay as they are."""
+    rows = [row for row, sequence in enumerate(sequences) if sequence.sampling.shifts or sequence.constraint]
+    if rows:
+        logits = logits.clone()
+        for row in rows:
+            _shift(logits[row], sequences[row])
+    return logits
 
 
 def _shift(logits: Tensor, sequence: Sequence) -> None:
