@@ -68,8 +68,8 @@ def _add(parser: Any, name: str, field: FieldInfo, aliases: dict[str, str]) -> N
         parser.add_argument(*flags, action=argparse.BooleanOptionalAction, help=text)
     elif any(get_origin(kind) is dict for kind in (field.annotation, *get_args(field.annotation))):
         parser.add_argument(*flags, type=json_object, metavar="JSON|FILE", help=text)
-    elif field.annotation == tuple[str, ...]:
-        parser.add_argument(*flags, action="append", metavar="TEXT", help=text)
+    elif field.annotation in (tuple[str, ...], tuple[int, ...]):
+        parser.add_argument(*flags, action="append", metavar=_metavar(field), help=text)
     else:
         choices = [str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)]
         parser.add_argument(*flags, metavar="|".join(choices) or _metavar(field), help=text)

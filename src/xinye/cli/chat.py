@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-p", "--prompt", default=None, metavar="TEXT", help="answer this, and leave")
     parser.add_argument("--system", default="", metavar="TEXT", help="what the model is told before all else")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
-    parser.add_fields(ChatSampling, {})
+    parser.add_fields(ChatSampling, {}, positional=("logprobs",))
     values = parser.values(arguments)
     path, question, system, as_json = (values.pop(name) for name in ("model", "prompt", "system", "json"))
     sampling = checked(ChatSampling, values, "chat")
