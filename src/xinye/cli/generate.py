@@ -19,11 +19,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("prompt", nargs="?", default="", metavar="PROMPT", help="- reads it from standard input")
     parser.add_argument("-n", type=int, default=1, metavar="N", help="write this many texts (1)")
     parser.add_argument("--dtype", default="auto", metavar="auto|float32|bfloat16", help="keep the weights in (auto)")
+    parser.add_argument(
+        "--speculation", default="auto", metavar="auto|off|MODEL",
+        help="guess next tokens from the text itself (auto), or by a small model with the same tokenizer: same texts, "
+        "sooner there",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     parser.add_fields(Sampling, {})
     values = parser.values(arguments)
-    names = ("model", "prompt", "n", "dtype", "json")
-    model_path, prompt, n, dtype, as_json = (values.pop(name) for name in names)
+    names = ("model", "prompt", "n", "dtype", "speculation", "json")
+    model_path, prompt, n, dtype, speculation, as_json = (values.pop(name) for name in names)
     if n < 1:
         raise XinyeError("-n: write at least 1 text")
     checked(Sampling, values, "generate")
@@ -37,7 +42,7 @@ def main(arguments: list[str]) -> int:
     from xinye.cli.output import print_json, readable
 
     safe = readable if sys.stdout.isatty() else str  # a model's escape sequences must not drive the terminal
-    model = load(model_path, dtype)
+    model = load(model_path, dtype, speculation)
     if as_json:
         texts = model.complete([prompt] * n, **values)
         usage = {

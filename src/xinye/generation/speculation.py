@@ -39,7 +39,9 @@ class _Record:
     likely: float = HOPE  # that a guess comes true, where those before it did
     guessed: list[int] = field(default_factory=list)
     length: int = 0  # tokens of the text when these were guessed
-    places: dict[tuple[int, ...], int] = field(default_factory=dict)  # where it went on behind some tokens, the last time
+    places: dict[tuple[int, ...], int] = field(
+        default_factory=dict
+    )  # where it went on behind some tokens, the last time
     searched: int = GRAM  # tokens that `places` knows of
     drafted: int = 0  # tokens of the window that the draft model has read
     blocks: list[int] | None = None  # into these blocks
