@@ -18,6 +18,7 @@ from xinye.generation.engine import Engine
 from xinye.generation.generate import start
 from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.generation.sequence import Sequence as Text
+from xinye.generation.speculation import speculate
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
 from xinye.recipes.evaluate import Evaluation
@@ -43,6 +44,8 @@ class Model:
 
     def __init__(self, gpt: LanguageModel | Head, tokenizer: Tokenizer, folder: Path) -> None:
         self.network, self.tokenizer, self.folder = gpt.to(machine.device()), tokenizer, folder
+        self.speculates = True  # next tokens are guessed where that makes writing faster (generation/speculation.py),
+        self.draft: Model | None = None  # from the text itself, or by this smaller model
 
     @property
     def gpt(self) -> LanguageModel:
@@ -58,7 +61,12 @@ class Model:
 
         Weights that are changed want a new one: `del model.engine`.
         """
-        return Engine(self.gpt, self.tokenizer)
+        engine = Engine(self.gpt, self.tokenizer)
+        if self.draft is not None:
+            speculate(engine, self.draft.gpt, self.draft.tokenizer)
+        elif self.speculates:
+            speculate(engine)
+        return engine
 
     @property
     def learned_task(self) -> bool:
@@ -228,13 +236,17 @@ def _zero_shot(settings: dict[str, Any]) -> tuple[ZeroShotSettings, list[Record]
     return checked(ZeroShotSettings, settings | {"examples": files}, "classify"), records
 
 
-def load(model: str | Path, dtype: str = "auto") -> Model:
+def load(model: str | Path, dtype: str = "auto", speculation: str | Path = "auto") -> Model:
     """The model of a run's folder, of any that Hugging Face tools wrote for GPT-2, Llama, Mistral, Qwen2 or Qwen3, of a
     GGUF file, or of a hub name that `xinye download` has fetched.
 
     Its weights are kept, and computed with, in `dtype`: float32, or bfloat16, which takes half the memory and writes
-    almost twice as fast; "auto" is bfloat16 where the hardware multiplies it. What is quantized stays so. Raises
-    `XinyeError` where there is no such model, or it is damaged or of another kind.
+    almost twice as fast; "auto" is bfloat16 where the hardware multiplies it. What is quantized stays so.
+
+    `speculation` says how next tokens are guessed, which changes the speed and not the texts: "auto" looks them up in
+    the text where that is faster, "off" never, and a small model with the same tokenizer guesses itself.
+
+    Raises `XinyeError` where there is no such model, or it is damaged or of another kind.
     """
     dtypes = {"auto": machine.fast_dtype(machine.device())[0], "float32": torch.float32, "bfloat16": torch.bfloat16}
     if dtype not in dtypes:
@@ -243,7 +255,11 @@ def load(model: str | Path, dtype: str = "auto") -> Model:
         return Model(*load_judge(Path(model)), Path(model))
     gpt, tokenizer = load_model(model, dtypes[dtype])
     gpt.compute_dtype = dtypes[dtype]
-    return Model(gpt, tokenizer, Path(model))
+    loaded = Model(gpt, tokenizer, Path(model))
+    loaded.speculates = speculation != "off"
+    if speculation not in ("auto", "off"):
+        loaded.draft = load(speculation, dtype, "off")
+    return loaded
 
 
 def pretrain(

@@ -4,9 +4,11 @@ Only what was typed is returned, so that a file's values can stand below it; eve
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, get_args
+from pathlib import Path
+from typing import Any, NoReturn, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -60,15 +62,31 @@ class Parser(argparse.ArgumentParser):
 
 def _add(parser: Any, name: str, field: FieldInfo, aliases: dict[str, str]) -> None:
     flags = [*([aliases[name]] if name in aliases else []), "--" + name.rstrip("_").replace("_", "-")]
-    default = "" if field.default in (None, (), "") else f" ({field.default})"
+    default = "" if field.default in (None, (), "", {}) else f" ({field.default})"
     text = ((field.description or "") + default).replace("%", "%%")
     if field.annotation is bool:
         parser.add_argument(*flags, action=argparse.BooleanOptionalAction, help=text)
+    elif any(get_origin(kind) is dict for kind in (field.annotation, *get_args(field.annotation))):
+        parser.add_argument(*flags, type=json_object, metavar="JSON|FILE", help=text)
     elif field.annotation in (tuple[str, ...], tuple[int, ...]):
         parser.add_argument(*flags, action="append", metavar=_metavar(field), help=text)
     else:
         choices = [str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)]
         parser.add_argument(*flags, metavar="|".join(choices) or _metavar(field), help=text)
+
+
+def json_object(value: str) -> dict[str, Any]:
+    """A JSON object as it was typed, or that lies in a file."""
+    typed = value.lstrip().startswith("{")
+    try:
+        data = json.loads(value if typed else Path(value).read_text("utf-8"))
+    except OSError as error:
+        raise XinyeError(f"{value}: neither a JSON object nor a file ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise XinyeError(f"{'the JSON' if typed else value}: damaged ({error})") from None
+    if not isinstance(data, dict):
+        raise XinyeError(f"{value}: not a JSON object")
+    return data
 
 
 def _metavar(field: FieldInfo) -> str:

@@ -25,11 +25,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-o", "--output", default=None, metavar="FILE", help="where to, a line for each; resumes")
     parser.add_argument("-n", type=int, default=1, metavar="N", help="write this many texts (1)")
     parser.add_argument("--dtype", default="auto", metavar="auto|float32|bfloat16", help="keep the weights in (auto)")
+    parser.add_argument(
+        "--speculation", default="auto", metavar="auto|off|MODEL",
+        help="guess next tokens from the text itself (auto), or by a small model with the same tokenizer: same texts, "
+        "sooner there",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     parser.add_fields(Sampling, {})
     values = parser.values(arguments)
-    names = ("model", "prompt", "prompts", "output", "n", "dtype", "json")
-    model_path, prompt, prompts, output, n, dtype, as_json = (values.pop(name) for name in names)
+    names = ("model", "prompt", "prompts", "output", "n", "dtype", "speculation", "json")
+    model_path, prompt, prompts, output, n, dtype, speculation, as_json = (values.pop(name) for name in names)
     if n < 1:
         raise XinyeError("-n: write at least 1 text")
     checked(Sampling, values, "generate")
@@ -38,7 +43,7 @@ def main(arguments: list[str]) -> int:
     if prompts is not None:
         if prompt:
             raise XinyeError("give a prompt, or a file of them with --prompts")
-        return write_file(model_path, dtype, prompts, output, n, values, as_json)
+        return write_file((model_path, dtype, speculation), prompts, output, n, values, as_json)
     if "logprobs" in values and not as_json:
         raise XinyeError("--logprobs are printed with --json only")
     if prompt == "-":
@@ -49,7 +54,7 @@ def main(arguments: list[str]) -> int:
     from xinye.cli.output import print_json, readable
 
     safe = readable if sys.stdout.isatty() else str  # a model's escape sequences must not drive the terminal
-    model = load(model_path, dtype)
+    model = load(model_path, dtype, speculation)
     if as_json:
         texts = model.complete([prompt] * n, **values)
         usage = {
@@ -76,7 +81,7 @@ def main(arguments: list[str]) -> int:
 
 
 def write_file(
-    model: str, dtype: str, prompts: str, output: str, n: int, sampling: dict[str, Any], as_json: bool
+    model: tuple[str, str, str], prompts: str, output: str, n: int, sampling: dict[str, Any], as_json: bool
 ) -> int:
     """Write for a file of prompts; the exit code is 1 where some could not be done."""
     from xinye.api import load
@@ -85,7 +90,7 @@ def write_file(
     if not Path(prompts).is_file():
         raise XinyeError(f"{prompts}: there is no such file")
     with Display() as display:
-        result = load(model, dtype).generate_file(prompts, output, n=n, watcher=display, **sampling)
+        result = load(*model).generate_file(prompts, output, n=n, watcher=display, **sampling)
     failed = len(result["errors"])
     console.print(
         f"{result['texts']:,} texts with {result['tokens']:,} tokens in {duration(result['seconds'])} "

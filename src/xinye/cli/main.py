@@ -17,6 +17,7 @@ VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "classify": ("xinye.cli.tasks", "the label of a text, by a model that learned them"),
     "tag": ("xinye.cli.tasks", "names and other spans in a text, by a model that learned them"),
     "doctor": ("xinye.cli.doctor", "what this machine can do, and what that means here"),
+    "bench": ("xinye.cli.bench", "how fast a model writes here, alone and many texts at once"),
     "data": ("xinye.cli.data", "check text before training; collect it from other formats"),
     "tokenizer": ("xinye.cli.tokenizer", "train a tokenizer alone; compare tokenizers"),
     "evaluate": ("xinye.cli.evaluate", "how well a model predicts a text, beside simpler means"),

@@ -12,6 +12,7 @@ from xinye import machine
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation.cache import BlockCache
+from xinye.generation.constraint import constraint_for
 from xinye.generation.runner import Runner
 from xinye.generation.sampling import log_probabilities, next_tokens
 from xinye.generation.scheduler import Guess, Part, Scheduler
@@ -79,6 +80,7 @@ class Engine:
         self.check(sequence)
         sequence.stream = TextStream(self.tokenizer.token_bytes, sequence.sampling.stop)
         sequence.ends = self.tokenizer.stop_ids.union(sequence.sampling.stop_token_ids)
+        sequence.constraint = constraint_for(self.tokenizer, sequence.sampling)
         self.scheduler.waiting.append(sequence)
 
     def cancel(self, sequence: Sequence) -> None:
@@ -126,6 +128,11 @@ class Engine:
             if not finite:
                 damaged = "the model computes what is no number: its weights or its config are damaged"
                 sequence.error = XinyeError(damaged, exit_code=1)
+            elif sequence.constraint is not None:
+                try:
+                    sequence.constraint.allowed()
+                except XinyeError as error:
+                    sequence.error = error
         for sequence, token, row in zip(sequences, next_tokens(logits, sequences).tolist(), logits, strict=True):
             text = ""
             if sequence.error is None:
