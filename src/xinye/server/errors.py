@@ -58,12 +58,13 @@ UNSUPPORTED = (
 )
 
 
-def of_validation(error: dict[str, Any], known: list[str]) -> APIError:
-    """One finding of pydantic's as an answer that names the field."""
+def of_validation(findings: list[dict[str, Any]], known: list[str]) -> APIError:
+    """What pydantic has found, as an answer that names one field. `known` are the body's."""
+    error = _plainest(findings)
     if error["type"] == "json_invalid":
         reason = error.get("ctx", {}).get("error", "")
         return APIError(400, f"the body is not valid JSON: {reason}", code="invalid_json")
-    place = [str(part) for part in error["loc"][1:] if part != "[key]" and not str(part).startswith(("function-", "constrained-", "list["))]
+    place = _place(error)
     param = ".".join(place) or None
     if error["type"] == "extra_forbidden":
         name = place[-1]
@@ -71,10 +72,29 @@ def of_validation(error: dict[str, Any], known: list[str]) -> APIError:
             return APIError(400, f"{param}: not supported by this server", param, "unsupported_parameter")
         message = f"{param}: there is no such field{did_you_mean(name, known)}"
         return APIError(400, message, param, "unknown_parameter")
-    if error["type"] == "missing" and param is None:
-        return APIError(400, "the request has no body; send JSON, with Content-Type: application/json")
-    message = error["msg"].removeprefix("Value error, ")
-    return APIError(400, f"{param}: {message}" if param else message, param, "invalid_value")
+    if param is None:
+        return APIError(400, "the request has no JSON object; send one, with Content-Type: application/json")
+    same = [each for each in findings if _place(each) == place and each["type"].endswith("_type")]
+    messages = dict.fromkeys(each["msg"].removeprefix("Value error, ") for each in (same if error in same else [error]))
+    return APIError(400, f"{param}: {', or '.join(messages)}", param, "invalid_value")
+
+
+def _plainest(findings: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of several findings, as where a field may be of several kinds, the one that tells most: a field that is not there
+    at all, then a value of the right type that is wrong, then what lies deepest."""
+    return max(
+        findings,
+        key=lambda each: (
+            each["type"] == "extra_forbidden", not each["type"].endswith(("_type", "literal_error")), len(_place(each))
+        ),
+    )  # fmt: skip
+
+
+def _place(finding: dict[str, Any]) -> list[str]:
+    """Where in the body it is, without pydantic's names for the kinds that a field may be of."""
+    kinds = ("function-", "constrained-", "list[", "nullable")
+    parts = [str(part) for part in finding["loc"][1:]]
+    return [part for part in parts if part not in ("str", "[key]") and not part.startswith(kinds)]
 
 
 def install(app: FastAPI) -> None:
@@ -90,7 +110,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def on_validation(request: Request, error: RequestValidationError) -> JSONResponse:
-        return of_validation(_plainest(error), _known(request)).response()
+        return of_validation([*error.errors()], _known(request)).response()
 
     @app.exception_handler(HTTPException)
     async def on_http(_: Request, error: HTTPException) -> JSONResponse:
@@ -101,12 +121,6 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def on_failure(_: Request, error: Exception) -> JSONResponse:
         return failed().response()  # the traceback goes to the log
-
-
-def _plainest(error: RequestValidationError) -> dict[str, Any]:
-    """Of several findings the one that tells most: a field that is not there at all, before others."""
-    findings = error.errors()
-    return next((each for each in findings if each["type"] == "extra_forbidden"), findings[0])
 
 
 def _known(request: Request) -> list[str]:

@@ -8,8 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Token = Annotated[int, Field(ge=0, lt=2**31)]
-Tokens = Annotated[list[Token], Field(min_length=1)]
+Tokens = Annotated[list[Token], Field(min_length=1, fail_fast=True)]  # else a long list gives as many findings
 Text = Annotated[str, StringConstraints(min_length=1)]
+Texts = Annotated[list[Text], Field(min_length=1, fail_fast=True)]
+TextOrTokens = Text | Tokens | Texts | Annotated[list[Tokens], Field(min_length=1, fail_fast=True)]
+Pair = Annotated[list[Text], Field(min_length=2, max_length=2)]
+Bias = dict[Annotated[str, StringConstraints(pattern="^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]]
 FinishReason = Literal["stop", "length"]
 
 
@@ -33,9 +37,9 @@ class Writing(Body):
     top_p: float | None = Field(None, gt=0, le=1)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    logit_bias: dict[Annotated[str, StringConstraints(pattern="^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]] | None = Field(
-        None, max_length=1024, description="added to the logits of tokens"
-    )  # fmt: skip
+    logit_bias: Annotated[Bias, Field(max_length=1024)] | None = Field(
+        None, description="added to the logits of tokens"
+    )
     seed: int | None = Field(None, ge=0, lt=2**62, description="the same seed, alone at the server, gives the same text")
     stop: Text | Annotated[list[Text], Field(max_length=16)] | None = Field(None, description="end before any of these")
     stream: bool | None = None
@@ -56,9 +60,9 @@ class Writing(Body):
 
 
 class CompletionRequest(Writing):
-    prompt: Text | Tokens | Annotated[list[Text], Field(min_length=1)] | Annotated[list[Tokens], Field(min_length=1)] | None = Field(
+    prompt: TextOrTokens | None = Field(
         None, description="a text or tokens, or several; without it the model begins a text of its own"
-    )  # fmt: skip
+    )
     max_tokens: int | None = Field(None, ge=1, le=2**31, description="new tokens at most (16)")
     logprobs: int | None = Field(None, ge=0, le=20, description="log-probabilities of each token, and of so many others")
     echo: bool | None = Field(None, description="the prompt comes before the text; not with logprobs")
@@ -88,7 +92,7 @@ class ResponseFormat(Body):
 
 
 class ChatRequest(Writing):
-    messages: list[Message] = Field(min_length=1)
+    messages: Annotated[list[Message], Field(min_length=1, max_length=4096, fail_fast=True)]
     max_completion_tokens: int | None = Field(None, ge=1, le=2**31, description="new tokens at most (all that fit)")
     max_tokens: int | None = Field(None, ge=1, le=2**31, description="the same, by its old name")
     logprobs: bool | None = None
@@ -98,7 +102,7 @@ class ChatRequest(Writing):
 
 class EmbeddingRequest(Body):
     model: str
-    input: Text | Tokens | Annotated[list[Text], Field(min_length=1)] | Annotated[list[Tokens], Field(min_length=1)]
+    input: TextOrTokens
     encoding_format: Literal["float", "base64"] | None = None
     user: str | None = Field(None, description="goes to the log, where texts are logged")
 
@@ -114,14 +118,14 @@ class TokenizeRequest(Body):
 
 class DetokenizeRequest(Body):
     model: str
-    tokens: list[Token]
+    tokens: Annotated[list[Token], Field(fail_fast=True)]
 
 
 class TaskRequest(Body):
     model: str
-    input: Text | Annotated[list[Text | Annotated[list[Text], Field(min_length=2, max_length=2)]], Field(min_length=1)] = Field(
+    input: Text | Annotated[list[Text | Pair], Field(min_length=1, fail_fast=True)] = Field(
         description="a text, or several; to classify also pairs of texts"
-    )  # fmt: skip
+    )
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------
