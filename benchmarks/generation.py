@@ -33,8 +33,9 @@ import torch
 import transformers
 from common import in_turn, machine, progress, report
 
-from xinye.generation import generate as generation
+from xinye.generation.engine import BLOCK, Engine
 from xinye.generation.sampling import Sampling
+from xinye.generation.sequence import Sequence
 from xinye.machine import read_bytes_per_second
 from xinye.model.config import Architecture, GPTConfig
 from xinye.model.gpt import GPT, Linear
@@ -85,21 +86,19 @@ def make_model(architecture: Architecture, kind: str) -> tuple[GPT, int]:
 
 def xinye(model: GPT, batch: int, compiled: bool) -> Result:
     prompts = np.random.default_rng(0).integers(VOCABULARY, size=(batch, PROMPT)).tolist()
-    sequences = [generation.Continuation(prompt, PROMPT) for prompt in prompts]
-    decoder_for = generation.decoder_for
-    try:
-        if not compiled:
-            generation.decoder_for = lambda model: None
-        begin = time.perf_counter()
-        pieces = generation.generate(model, TOKENIZER, sequences, Sampling(temperature=0, max_tokens=TOKENS))
-        next(pieces)
-        first = time.perf_counter()
-        for _ in pieces:
-            pass
-        seconds = time.perf_counter() - first
-    finally:
-        generation.decoder_for = decoder_for
-    return rates(batch, first - begin, seconds)
+    sampling = Sampling(temperature=0, max_tokens=TOKENS)
+    sequences = [Sequence(prompt, PROMPT, sampling) for prompt in prompts]
+    engine = Engine(model, TOKENIZER, batch * (PROMPT + TOKENS + BLOCK), chunk=batch * PROMPT)  # all prompts in a step
+    if not compiled:
+        engine.runner.decoder = None
+    begin = time.perf_counter()
+    for sequence in sequences:
+        engine.add(sequence)
+    engine.step()
+    first = time.perf_counter()
+    while engine.busy:
+        engine.step()
+    return rates(batch, first - begin, time.perf_counter() - first)
 
 
 def rates(batch: int, prompt_seconds: float, seconds: float) -> Result:

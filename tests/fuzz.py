@@ -157,9 +157,9 @@ def use(model_path: Path) -> None:
     text = "新叶 <eos> <s> 🙂\n 12"
     assert all(token < tokenizer.vocab_size for token in tokenizer.encode(text))
     context = min(model.config.max_position_embeddings, 64)
-    sequences = [start(tokenizer, text, context)]
+    sequences = [start(tokenizer, text, context, Sampling(max_tokens=3, seed=0))]
     if model.config.max_position_embeddings < 10_000:  # a cache is made for the whole context
-        for _ in generate(model, tokenizer, sequences, Sampling(max_tokens=3, seed=0)):
+        for _ in generate(model, tokenizer, sequences):
             pass
     tokenizer.encode_chat([{"role": "user", "content": text}])
 

@@ -1,6 +1,7 @@
 """The Python face of Xinye: the same words as on the command line."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.runs import learned_to_chat
 from xinye.generation.chat import Message, start_answer
-from xinye.generation.generate import Continuation, generate, start
+from xinye.generation.engine import Engine
+from xinye.generation.generate import start
 from xinye.generation.sampling import ChatSampling, Sampling
+from xinye.generation.sequence import Sequence as Text
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
 from xinye.recipes.evaluate import Evaluation
@@ -48,6 +51,14 @@ class Model:
             raise XinyeError(f"{self.folder}: this model learned to {verb}, not to write: xinye {verb} {self.folder} …")
         return self.network
 
+    @cached_property
+    def engine(self) -> Engine:
+        """What writes all its texts. Its cache keeps what was read, so that a chat's next turn reads only what is new.
+
+        Weights that are changed want a new one: `del model.engine`.
+        """
+        return Engine(self.gpt, self.tokenizer)
+
     @property
     def learned_task(self) -> bool:
         """Whether it judges texts instead of writing them."""
@@ -57,27 +68,26 @@ class Model:
         """Write `n` texts that go on from the prompt; returns the new text of each, without the prompt.
 
         Takes `max_tokens` (200), `temperature` (0.8; 0 is greedy), `top_k`, `top_p`, `min_p`, `repetition_penalty`,
-        `stop` (a tuple of strings to end before) and `seed` (the same seed gives the same texts). Raises `XinyeError`
-        for a prompt longer than the context and for values out of range.
+        `stop` (a tuple of strings to end before), `seed` (the same seed gives the same texts) and whatever else
+        `Sampling` has. Raises `XinyeError` for a prompt longer than the context and for values out of range.
 
         >>> model.generate("话说", max_tokens=50, temperature=0.7, n=3)  # doctest: +SKIP
         """
-        return [continuation.text for continuation in self.complete([prompt] * n, **sampling)]
+        return [text.text for text in self.complete([prompt] * n, **sampling)]
 
     def stream(self, prompt: str = "", **sampling: Any) -> Iterator[str]:
         """One text, piece by piece as it is written; the pieces joined are the whole text."""
-        settings = checked(Sampling, sampling, "generate")
-        continuations = [self._start(prompt)]
-        return (piece for _, piece in generate(self.gpt, self.tokenizer, continuations, settings))
+        begun = start(self.tokenizer, prompt, self.engine.context, checked(Sampling, sampling, "generate"))
+        return (piece for _, piece in self.engine.generate([begun]))
 
-    def complete(self, prompts: Sequence[str], **sampling: Any) -> list[Continuation]:
-        """A continuation of each prompt, all written at once, with why each ended and its number of tokens."""
-        settings = checked(Sampling, sampling, "generate")
-        continuations = [self._start(prompt) for prompt in prompts]
-        if continuations:
-            for _ in generate(self.gpt, self.tokenizer, continuations, settings):
-                pass
-        return continuations
+    def complete(self, prompts: Sequence[str], **sampling: Any) -> list[Text]:
+        """A text that goes on from each prompt, all written at once, with why each ended, its number of tokens, and
+        what `logprobs` asked for."""
+        settings, context = checked(Sampling, sampling, "generate"), self.engine.context
+        texts = [start(self.tokenizer, prompt, context, settings, number) for number, prompt in enumerate(prompts)]
+        for _ in self.engine.generate(texts):
+            pass
+        return texts
 
     def chat(self, messages: Sequence[Message], **sampling: Any) -> str:
         """The answer to the last of the messages, by the model's own chat template; sampling as in `generate`.
@@ -91,9 +101,9 @@ class Model:
 
     def stream_chat(self, messages: Sequence[Message], **sampling: Any) -> Iterator[str]:
         """The same answer, piece by piece as it is written."""
-        context, asked = self.gpt.config.max_position_embeddings, checked(ChatSampling, sampling, "chat")
-        reply, settings, _ = start_answer(self.tokenizer, messages, context, asked)
-        return (piece for _, piece in generate(self.gpt, self.tokenizer, [reply], settings))
+        settings = checked(ChatSampling, sampling, "chat")
+        reply, _ = start_answer(self.tokenizer, messages, self.engine.context, settings)
+        return (piece for _, piece in self.engine.generate([reply]))
 
     def evaluate(
         self,
@@ -183,9 +193,6 @@ class Model:
                 f"--task {verb} --data FILE -o RUN{'; or ask it as it is, with --labels a,b' * (verb == 'classify')}"
             )
         return self.network
-
-    def _start(self, prompt: str) -> Continuation:
-        return start(self.tokenizer, prompt, self.gpt.config.max_position_embeddings)
 
 
 def _zero_shot(settings: dict[str, Any]) -> tuple[ZeroShotSettings, list[Record]]:

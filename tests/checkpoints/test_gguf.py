@@ -300,8 +300,8 @@ def test_llama_cpp_reads_the_same_ids_and_writes_the_same_text(architecture, kin
         )
         assert json.loads(printed.splitlines()[-1]) == [*tokenizer.prefix, *tokenizer.encode(text)]
     exact = ("-ctk", "f32", "-ctv", "f32", "-fa", "off", "-t", 1)
-    prompt, (ours,) = "从前 once", [start(tokenizer, "从前 once", 256)]
-    for _ in generate(model, tokenizer, [ours], Sampling(max_tokens=24, temperature=0)):
+    prompt, (ours,) = "从前 once", [start(tokenizer, "从前 once", 256, Sampling(max_tokens=24, temperature=0))]
+    for _ in generate(model, tokenizer, [ours]):
         pass
     printed = llama_cpp("llama-simple", "-m", path, "-n", 24, prompt)  # llama-completion loses what it prints last
     assert printed.rstrip("\n").rstrip("�") == f"<bos>{prompt}{ours.text}".rstrip("\n").rstrip("�")

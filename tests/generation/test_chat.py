@@ -5,6 +5,7 @@ import pytest
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation.chat import Conversation, load_messages, save_messages, start_answer
+from xinye.generation.engine import Engine
 from xinye.generation.sampling import ChatSampling
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
@@ -16,17 +17,17 @@ QUESTIONS = [{"role": role, "content": f"{number}"} for number in range(10) for 
 def test_the_oldest_turns_are_left_out_and_the_system_message_stays():
     system, question = {"role": "system", "content": "简短"}, {"role": "user", "content": "最后"}
     sampling = ChatSampling(max_tokens=40)
-    reply, settings, left_out = start_answer(TOKENIZER, [system, *QUESTIONS, question], 200, sampling)
+    reply, left_out = start_answer(TOKENIZER, [system, *QUESTIONS, question], 200, sampling)
     assert 0 < left_out < 20 and left_out % 2 == 0
     assert reply.tokens == TOKENIZER.encode_chat([system, *QUESTIONS[left_out:], question])
     assert len(reply.tokens) <= 160 < len(TOKENIZER.encode_chat([system, *QUESTIONS[left_out - 2 :], question]))
-    assert settings.max_tokens == 40
+    assert reply.sampling.max_tokens == 40
 
 
 def test_an_answer_stays_within_the_context():
     messages = [{"role": "user", "content": "好" * 10}]
-    reply, settings, left_out = start_answer(TOKENIZER, messages, 60, ChatSampling(max_tokens=500))
-    assert left_out == 0 and len(reply.tokens) + settings.max_tokens == 60
+    reply, left_out = start_answer(TOKENIZER, messages, 60, ChatSampling(max_tokens=500))
+    assert left_out == 0 and len(reply.tokens) + reply.sampling.max_tokens == 60
 
 
 def test_a_question_that_fills_the_context_is_refused():
@@ -38,7 +39,7 @@ def test_a_question_that_fills_the_context_is_refused():
 def conversation():
     model = GPT(GPTConfig("modern", TOKENIZER.vocab_size, 16, 1, 2, 2, 8, 16, 128))
     model.initialize(0)
-    return Conversation(model, TOKENIZER, ChatSampling(max_tokens=5, seed=1), "简短")
+    return Conversation(Engine(model, TOKENIZER), ChatSampling(max_tokens=5, seed=1), "简短")
 
 
 def test_an_answer_that_is_left_half_way_is_kept(conversation):

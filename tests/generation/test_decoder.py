@@ -15,7 +15,7 @@ from xinye.generation.decoder import Decoder, decoder_for
 from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.model.config import GPTConfig, LSTMConfig
-from xinye.model.gpt import GPT, KeyValueCache, Linear
+from xinye.model.gpt import GPT, Linear
 from xinye.model.lstm import LSTM
 from xinye.model.quantization import quantize, swap_in
 from xinye.model.rope import RopeScaling
@@ -37,6 +37,7 @@ SHAPES = {
     "gpt2, untied": GPTConfig("gpt2", V, 20, 2, 2, 2, 10, 30, CONTEXT, False),
 }
 LENGTHS = [30, 1, 17, 46, 9]
+BLOCK = 8
 
 
 def random_model(config: GPTConfig) -> GPT:
@@ -57,19 +58,19 @@ def compiled(model: GPT) -> Decoder:
 @torch.inference_mode()
 def logits_of(model: GPT, lengths: list[int]) -> tuple[Tensor, Tensor]:
     """Of the last of so many tokens: each text read anew, alone, by PyTorch; and all at once by the compiled step,
-    which finds in scattered places of a cache what PyTorch has read of the tokens before."""
+    which finds in scattered blocks of a cache what PyTorch has read of the tokens before."""
     rows = [torch.randint(V, (length,)).tolist() for length in lengths]
-    slots = [(3 * number + 1) % (len(rows) + 2) for number in range(len(rows))]
-    first = [min(number, CONTEXT - length) for number, length in enumerate(lengths)]
-    cache, references = model.new_cache(len(rows) + 2), []
-    for row, slot, begin in zip(rows, slots, first, strict=True):
-        own = KeyValueCache(model.config, 1, CONTEXT, model.compute_dtype, torch.device("cpu"))
+    count = CONTEXT // BLOCK
+    places = torch.randperm(count * len(rows)).view(-1, count).tolist()
+    cache, references = model.new_cache(count * len(rows), BLOCK).tensors, []
+    for row, blocks in zip(rows, places, strict=True):
+        own = model.new_cache(1)
         if row[1:]:
             model.hidden(torch.tensor([row[:-1]]), cache=own)
-        cache.tensors[:, :, slot, :, begin : begin + own.length] = own.tensors[:, :, 0, :, : own.length]
+        cache[:, :, blocks] = own.tensors[:, :, 0].unflatten(3, (count, BLOCK)).transpose(2, 3)
         references.append(model(torch.tensor([row]))[0, -1].float())
-    end = [begin + length for begin, length in zip(first, lengths, strict=True)]
-    return torch.stack(references), compiled(model)([row[-1] for row in rows], slots, first, end, cache)
+    ends = [length - 1 for length in lengths]
+    return torch.stack(references), compiled(model)([row[-1] for row in rows], ends, places, cache)
 
 
 def difference(ours: Tensor, reference: Tensor) -> float:
@@ -114,22 +115,31 @@ def test_quantized_weights_give_almost_the_logits_of_pytorch(architecture: str, 
 
 def test_a_text_among_others_is_computed_as_alone_to_the_last_bit() -> None:
     model = random_model(MODERN)
-    step, cache = compiled(model), model.new_cache(9)
-    cache.tensors.normal_()
-    together = step([7] * 9, range(9), [0] * 9, [20] * 9, cache)
-    for slot in range(9):
-        assert torch.equal(step([7], [slot], [0], [20], cache)[0], together[slot])
+    step, cache = compiled(model), model.new_cache(9, 32).tensors.normal_()
+    together = step([7] * 9, [19] * 9, [[number] for number in range(9)], cache)
+    for number in range(9):
+        assert torch.equal(step([7], [19], [[number]], cache)[0], together[number])
+
+
+@torch.inference_mode()
+def test_several_tokens_of_a_text_are_read_at_once() -> None:
+    model = random_model(MODERN)
+    step, cache = compiled(model), model.new_cache(6, BLOCK).tensors
+    tokens = torch.randint(V, (20,)).tolist()
+    step(tokens[:5], range(5), [[5, 2, 0]] * 5, cache)
+    logits = step(tokens[5:], range(5, 20), [[5, 2, 0]] * 15, cache)
+    assert difference(logits, model(torch.tensor([tokens]))[0, 5:]) < 1e-5
 
 
 def test_any_number_of_threads_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model(MODERN)
-    step, cache = compiled(model), model.new_cache(1)
+    step, cache = compiled(model), model.new_cache(1).tensors
     results = []
     for threads in (1, 2, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        results.append(step([7], [0], [0], [1], cache))
+        results.append(step([7], [0], [[0]], cache))
     monkeypatch.setattr(step, "_parallel", None)  # no OpenMP: threads of its own
-    results.append(step([7], [0], [0], [1], cache))
+    results.append(step([7], [0], [[0]], cache))
     assert all(torch.equal(result, results[0]) for result in results)
 
 
@@ -141,8 +151,9 @@ def test_texts_are_the_same_without_a_compiler(shape: str, prompts: list[str], m
     model = random_model(SHAPES[shape])
 
     def texts() -> list[list[int]]:
-        sequences = [start(TOKENIZER, prompt, CONTEXT) for prompt in prompts]
-        list(generate(model, TOKENIZER, sequences, Sampling(temperature=0, max_tokens=2 * CONTEXT)))
+        sampling = Sampling(temperature=0, max_tokens=2 * CONTEXT)
+        sequences = [start(TOKENIZER, prompt, CONTEXT, sampling) for prompt in prompts]
+        list(generate(model, TOKENIZER, sequences))
         return [sequence.tokens for sequence in sequences]
 
     assert decoder_for(model) is not None

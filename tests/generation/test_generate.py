@@ -8,7 +8,8 @@ import torch
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.generation.generate import Continuation, generate, start
+from xinye.generation import sequence as texts
+from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
@@ -56,17 +57,18 @@ def parrot(successors: dict[str, str]) -> GPT:
 
 def write(
     model: GPT, prompts: Sequence[str], sampling: Sampling, stop: Sequence[str] = ()
-) -> tuple[list[Continuation], list[list[str]]]:
+) -> tuple[list[texts.Sequence], list[list[str]]]:
     """The finished texts, and the pieces that came of each."""
-    sequences = [start(TOKENIZER, prompt, model.config.max_position_embeddings) for prompt in prompts]
+    sampling = sampling.model_copy(update={"stop": tuple(stop)})
+    sequences = [start(TOKENIZER, prompt, CONTEXT, sampling, number) for number, prompt in enumerate(prompts)]
     pieces: list[list[str]] = [[] for _ in prompts]
-    for number, piece in generate(model, TOKENIZER, sequences, sampling.model_copy(update={"stop": tuple(stop)})):
+    for number, piece in generate(model, TOKENIZER, sequences):
         pieces[number].append(piece)
     return sequences, pieces
 
 
 @torch.no_grad()
-def assert_greedy(model: GPT, sequence: Continuation) -> None:
+def assert_greedy(model: GPT, sequence: texts.Sequence) -> None:
     """Each token written is the likeliest when all before it are read anew, alone, without a cache."""
     logits = model(torch.tensor([sequence.tokens[:-1]]))[0, sequence.prompt_tokens - 1 :]
     chosen = logits.gather(1, torch.tensor(sequence.tokens[sequence.prompt_tokens :])[:, None])[:, 0]
@@ -111,8 +113,8 @@ def test_writing_goes_on_past_the_context_though_another_text_has_ended() -> Non
 
 def test_a_prompt_longer_than_the_context_is_refused() -> None:
     with pytest.raises(XinyeError, match=f"the prompt has {CONTEXT + 1} tokens; this model reads at most {CONTEXT}"):
-        start(TOKENIZER, "a" * CONTEXT, CONTEXT)
-    assert start(TOKENIZER, "a" * (CONTEXT - 1), CONTEXT).prompt_tokens == CONTEXT
+        start(TOKENIZER, "a" * CONTEXT, CONTEXT, GREEDY)
+    assert start(TOKENIZER, "a" * (CONTEXT - 1), CONTEXT, GREEDY).prompt_tokens == CONTEXT
 
 
 def test_a_seed_repeats_texts_and_each_of_several_is_another() -> None:
@@ -171,7 +173,7 @@ def test_a_model_in_training_generates_without_dropout_and_goes_on_training() ->
     assert model.training
     assert_greedy(model.eval(), sequence)
     model.train()
-    unfinished = generate(model, TOKENIZER, [start(TOKENIZER, "", CONTEXT)], GREEDY)
+    unfinished = generate(model, TOKENIZER, [start(TOKENIZER, "", CONTEXT, GREEDY)])
     next(unfinished)
     unfinished.close()
     assert model.training

@@ -5,11 +5,17 @@ import torch
 import transformers
 from torch import Tensor
 
+from xinye.generation import sequence as texts
 from xinye.generation.sampling import Sampling, next_tokens, shares
 
 B, V = 5, 40
 LOGITS = 3 * torch.randn(B, V, generator=torch.Generator().manual_seed(0))
 HISTORY = torch.randint(0, V, (B, 12), generator=torch.Generator().manual_seed(1))
+
+
+def begun(sampling: Sampling, history: list[list[int]], prompt_tokens: int = 0) -> list[texts.Sequence]:
+    """Texts that hold these tokens, of which the first are the prompt."""
+    return [texts.Sequence(tokens, prompt_tokens, sampling) for tokens in history]
 
 
 def of_transformers(sampling: Sampling) -> Tensor:
@@ -42,7 +48,7 @@ def of_transformers(sampling: Sampling) -> Tensor:
 )
 def test_probabilities_are_those_of_transformers(settings: dict) -> None:
     sampling = Sampling(**({"temperature": 1.0} | settings))
-    ours, theirs = shares(LOGITS, sampling), of_transformers(sampling)
+    ours, theirs = shares(LOGITS, [sampling] * B), of_transformers(sampling)
     ours = ours / ours.sum(-1, keepdim=True)
     assert torch.equal(ours > 0, theirs > 0)
     assert torch.allclose(ours, theirs, atol=1e-6)
@@ -50,7 +56,7 @@ def test_probabilities_are_those_of_transformers(settings: dict) -> None:
 
 def test_a_nucleus_of_many_tokens_is_found() -> None:
     logits = torch.linspace(0, 1, 3000).expand(2, -1)
-    kept = shares(logits, Sampling(temperature=1.0, top_p=0.9)) > 0
+    kept = shares(logits, [Sampling(temperature=1.0, top_p=0.9)] * 2) > 0
     theirs = transformers.TopPLogitsWarper(0.9)(None, logits.clone()) > -torch.inf
     assert (kept ^ theirs).sum() <= 4 and kept.sum() > 5000  # sums of thousands are rounded
 
@@ -59,35 +65,35 @@ def test_a_nucleus_of_many_tokens_is_found() -> None:
 def test_repetition_is_shunned_as_in_transformers(penalty: float) -> None:
     theirs = transformers.RepetitionPenaltyLogitsProcessor(penalty)(HISTORY, LOGITS.clone()).argmax(-1)
     sampling = Sampling(temperature=0, repetition_penalty=penalty)
-    assert torch.equal(next_tokens(LOGITS, sampling, HISTORY.tolist(), torch.Generator()), theirs)
+    assert torch.equal(next_tokens(LOGITS, begun(sampling, HISTORY.tolist())), theirs)
 
 
 def test_temperature_zero_takes_the_likeliest_token() -> None:
     sampling = Sampling(temperature=0, top_k=3, top_p=0.1, min_p=0.9)
-    assert torch.equal(next_tokens(LOGITS, sampling, HISTORY.tolist(), torch.Generator()), LOGITS.argmax(-1))
+    assert torch.equal(next_tokens(LOGITS, begun(sampling, HISTORY.tolist())), LOGITS.argmax(-1))
 
 
 def test_temperature_zero_still_shuns_repetition() -> None:
     history = LOGITS.argmax(-1, keepdim=True).tolist()
     sampling = Sampling(temperature=0, repetition_penalty=1e6)
-    chosen = next_tokens(LOGITS.clone(), sampling, history, torch.Generator())
+    chosen = next_tokens(LOGITS, begun(sampling, history))
     assert torch.equal(chosen, LOGITS.topk(2).indices[:, 1])
 
 
 def test_a_tiny_temperature_is_as_zero() -> None:
     sampling = Sampling(temperature=1e-39)
-    chosen = next_tokens(LOGITS.clone(), sampling, HISTORY.tolist(), torch.Generator().manual_seed(0))
+    chosen = next_tokens(LOGITS, begun(sampling, HISTORY.tolist()))
     assert torch.equal(chosen, LOGITS.argmax(-1))
 
 
 def test_what_is_drawn_follows_the_probabilities() -> None:
     logits = torch.tensor([[0.5, 0.3, 0.2]]).log().expand(20_000, 3)
-    generator = torch.Generator().manual_seed(0)
-    drawn = next_tokens(logits, Sampling(temperature=1.0), [[]] * 20_000, generator)
+    [sequence] = begun(Sampling(temperature=1.0, seed=0), [[]])
+    drawn = next_tokens(logits, [sequence] * 20_000)
     assert torch.allclose(drawn.bincount(minlength=3) / 20_000, torch.tensor([0.5, 0.3, 0.2]), atol=0.02)
 
 
 def test_the_logits_are_not_changed() -> None:
     logits = LOGITS.clone()
-    next_tokens(logits, Sampling(repetition_penalty=2.0), HISTORY.tolist(), torch.Generator())
+    next_tokens(logits, begun(Sampling(repetition_penalty=2.0, logit_bias={3: 5.0}), HISTORY.tolist()))
     assert torch.equal(logits, LOGITS)

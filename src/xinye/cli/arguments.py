@@ -6,7 +6,7 @@ Only what was typed is returned, so that a file's values can stand below it; eve
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -29,14 +29,14 @@ class Parser(argparse.ArgumentParser):
         self.nested: dict[str, str] = {}  # field: the field whose settings it belongs to
 
     def add_fields(self, settings: type[BaseModel], aliases: dict[str, str], positional: Sequence[str] = ()) -> None:
-        """A flag for each field; fields that are settings themselves give a group of flags."""
+        """A flag for each field; fields that are settings themselves give a group of flags, and tables give none."""
         for name, field in settings.model_fields.items():
             if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
                 group = self.add_argument_group(name)
                 for inner, inner_field in field.annotation.model_fields.items():
                     self.nested[inner] = name
                     _add(group, inner, inner_field, aliases)
-            elif name not in positional:
+            elif name not in positional and get_origin(field.annotation) is not dict:
                 _add(self, name, field, aliases)
 
     def values(self, arguments: Sequence[str]) -> dict[str, Any]:
@@ -64,8 +64,8 @@ def _add(parser: Any, name: str, field: FieldInfo, aliases: dict[str, str]) -> N
     text = ((field.description or "") + default).replace("%", "%%")
     if field.annotation is bool:
         parser.add_argument(*flags, action=argparse.BooleanOptionalAction, help=text)
-    elif field.annotation == tuple[str, ...]:
-        parser.add_argument(*flags, action="append", metavar="TEXT", help=text)
+    elif field.annotation in (tuple[str, ...], tuple[int, ...]):
+        parser.add_argument(*flags, action="append", metavar=_metavar(field), help=text)
     else:
         choices = [str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)]
         parser.add_argument(*flags, metavar="|".join(choices) or _metavar(field), help=text)

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-p", "--prompt", default=None, metavar="TEXT", help="answer this, and leave")
     parser.add_argument("--system", default="", metavar="TEXT", help="what the model is told before all else")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
-    parser.add_fields(ChatSampling, {})
+    parser.add_fields(ChatSampling, {}, positional=("logprobs",))
     values = parser.values(arguments)
     path, question, system, as_json = (values.pop(name) for name in ("model", "prompt", "system", "json"))
     sampling = checked(ChatSampling, values, "chat")
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
         raise XinyeError(f'{path}: this model has no chat template; it goes on with text: xinye generate {path} "…"')
     if never_taught_to_answer(Path(path)):
         console.print(f"{path} was never taught to answer; it goes on with text: xinye generate {path}", style="dim")
-    conversation = Conversation(model.gpt, model.tokenizer, sampling, system)
+    conversation = Conversation(model.engine, sampling, system)
     if question is None:
         talk(conversation, f"{path}: {model.gpt.config.parameters:,} parameters")
     else:
@@ -89,7 +89,7 @@ def talk(conversation: "Conversation", title: str) -> None:
     with suppress(ImportError):
         import readline  # noqa: F401  (from here on `input` edits lines, right for Chinese, too)
     sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
-    context = conversation.model.config.max_position_embeddings
+    context = conversation.engine.context
     console.print(f"{title}, context {context:,}; /help tells the commands, Ctrl-D leaves", style="dim")
     stopped = told = False  # whether Ctrl-C came last; whether the person knows what is forgotten
     while True:

@@ -27,6 +27,8 @@ def main(arguments: list[str]) -> int:
     if n < 1:
         raise XinyeError("-n: write at least 1 text")
     checked(Sampling, values, "generate")
+    if "logprobs" in values and not as_json:
+        raise XinyeError("--logprobs are printed with --json only")
     if prompt == "-":
         sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
         prompt = sys.stdin.read().removesuffix("\n")
@@ -42,10 +44,12 @@ def main(arguments: list[str]) -> int:
             "prompt_tokens": texts[0].prompt_tokens,
             "completion_tokens": sum(text.completion_tokens for text in texts),
         }
+        logprobs = {"logprobs": [text.logprobs for text in texts]} if "logprobs" in values else {}
         print_json({
             "texts": [text.text for text in texts],
             "finish_reasons": [text.finish_reason for text in texts],
             "usage": usage,
+            **logprobs,
         })  # fmt: skip
     elif n == 1:
         pieces = model.stream(prompt, **values)

@@ -1,16 +1,16 @@
 """A conversation: messages in, by the model's own chat template, and an answer out, piece by piece."""
 
 from bisect import bisect_left
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
 from xinye.checkpoints.huggingface import read_json, write_json
 from xinye.data.tokenizer import ROLES, Tokenizer
 from xinye.errors import XinyeError
-from xinye.generation.generate import Continuation, generate
+from xinye.generation.engine import Engine
 from xinye.generation.sampling import Sampling
-from xinye.model.build import LanguageModel
+from xinye.generation.sequence import Sequence
 
 Message = dict[str, str]  # `role` and `content`, as in OpenAI's API
 
@@ -28,7 +28,7 @@ def check_messages(messages: Any, where: str = "messages") -> list[Message]:
     return list(messages)
 
 
-def save_messages(path: Path, messages: Sequence[Message]) -> None:
+def save_messages(path: Path, messages: Iterable[Message]) -> None:
     """Write messages as JSON; another file than one of messages is not replaced."""
     if path.exists():
         try:
@@ -43,13 +43,13 @@ def load_messages(path: Path) -> list[Message]:
 
 
 def start_answer(
-    tokenizer: Tokenizer, messages: Sequence[Message], context: int, sampling: Sampling
-) -> tuple[Continuation, Sampling, int]:
-    """What the answer to the last message begins from.
+    tokenizer: Tokenizer, messages: Iterable[Message], context: int, sampling: Sampling, number: int = 0
+) -> tuple[Sequence, int]:
+    """What the answer to the last message begins from, with `max_tokens` held within the context.
 
-    Returns the sequence, the sampling with `max_tokens` held within the context, and the number of the oldest messages
-    that are left out so that an answer has room: `max_tokens`, or half of the context. Whole turns are left out, never
-    the system message. Raises `XinyeError` where the last question alone is too long.
+    Returns the sequence and the number of the oldest messages that are left out so that an answer has room:
+    `max_tokens`, or half of the context. Whole turns are left out, never the system message. Raises `XinyeError` where
+    the last question alone is too long.
     """
     messages = check_messages(messages)
     if not messages:
@@ -71,18 +71,18 @@ def start_answer(
             "shorten it"
         )
     left = sampling.model_copy(update={"max_tokens": min(sampling.max_tokens, context - len(tokens))})
-    return Continuation(tokens, len(tokens)), left, first - len(system)
+    return Sequence(tokens, len(tokens), left, number), first - len(system)
 
 
 class Conversation:
     """The messages so far, and the next answer to them. `sampling` may be changed between answers."""
 
-    def __init__(self, model: LanguageModel, tokenizer: Tokenizer, sampling: Sampling, system: str = "") -> None:
-        self.model, self.tokenizer, self.sampling = model, tokenizer, sampling
+    def __init__(self, engine: Engine, sampling: Sampling, system: str = "") -> None:
+        self.engine, self.sampling = engine, sampling
         self.messages: list[Message] = []
         self.system = system
         self.forgotten = 0  # messages that were too old for the last answer
-        self.reply: Continuation | None = None  # the last answer
+        self.reply: Sequence | None = None  # the last answer
 
     @property
     def system(self) -> str:
@@ -101,11 +101,11 @@ class Conversation:
     def answer(self, question: str) -> Generator[str, None, None]:
         """The answer as it is written. Once it is whole, or was closed half-way, it stands in the messages."""
         messages = [*self.messages, {"role": "user", "content": question}]
-        context = self.model.config.max_position_embeddings
-        reply, sampling, self.forgotten = start_answer(self.tokenizer, messages, context, self.sampling)
+        engine = self.engine
+        reply, self.forgotten = start_answer(engine.tokenizer, messages, engine.context, self.sampling)
         self.reply = reply
         try:
-            for _, piece in generate(self.model, self.tokenizer, [reply], sampling):
+            for _, piece in engine.generate([reply]):
                 yield piece
         finally:
             if reply.finish_reason or reply.pieces:

@@ -1,4 +1,5 @@
-// One step of a GPT on a CPU: the next token of each text in, its logits out. decoder.py builds it and calls it.
+// One step of a GPT on a CPU: a token of each text in, its logits out; or several tokens of a text, as if they were
+// several texts: all keys of a layer are stored before any is looked at. decoder.py builds it and calls it.
 //
 // A step reads all weights once, so that memory sets the pace; what is done here keeps it busy. All threads of a team
 // walk through the whole step together, share the rows of each matrix, and meet only where one needs what another has
@@ -48,10 +49,11 @@ struct Model {
 
 struct Step {
     int64_t batch, threads;
-    const int64_t *tokens, *slots, *first, *end;  // (B,): in its slot of the cache a text fills [first, end), this token last
-    const float *cosines, *sines;                 // (positions, D), or null
-    uint8_t* cache;                               // (layers, 2, slots, K, capacity, D)
-    int64_t cache_kind, cache_slots, capacity;
+    const int64_t *tokens, *positions;  // (B,): a text is read up to this token, which stands at this position of it
+    const int64_t* blocks;              // (B, most_blocks): where in the cache its text lies
+    const float *cosines, *sines;       // (positions, D), or null
+    uint8_t* cache;                     // (layers, 2, blocks, K, block, D)
+    int64_t cache_kind, cache_blocks, block, most_blocks;  // `block` is the number of tokens in one
     float* logits;  // (B, V)
     void (*parallel)(void (*)(void*), void*, unsigned, unsigned);  // OpenMP's, with the threads of PyTorch; or null
     int (*team_size)();
@@ -383,30 +385,53 @@ void rotate(float* head, const float* cosines, const float* sines, int64_t size)
     }
 }
 
-// One query over S keys and values, all (S, D), to out (D,).
+// The keys or values of a text's head: `block` of them, (block, D), at `at` + `stride` × the number of each block.
+template <class Stored> struct Pages {
+    Stored* at;
+    int64_t stride, block;
+    const int64_t* numbers;
+
+    Stored* token(int64_t position, int64_t size) const {
+        return at + numbers[position / block] * stride + position % block * size;
+    }
+
+    // Calls work(page, first, count) for the pages that hold the first `total` tokens; a page begins with token `first`.
+    template <class Do> void each_of(int64_t total, Do&& work) const {
+        for (int64_t first = 0; first < total; first += block)
+            work(at + numbers[first / block] * stride, first, std::min(block, total - first));
+    }
+};
+
+// One query over S keys and values to out (D,).
 template <class Stored>
-void attend(const float* query, const Stored* keys, const Stored* values, int64_t count, int64_t size, float* scores,
+void attend(const float* query, Pages<Stored> keys, Pages<Stored> values, int64_t total_count, int64_t size, float* scores,
             float* out) {
-    constexpr int AT_ONCE = 8;
-    int64_t s = 0;
-    for (; s + AT_ONCE <= count; s += AT_ONCE)
-        products<AT_ONCE, 1>(keys + s * size, size, query, reinterpret_cast<float (*)[1]>(scores + s));
-    for (; s < count; s++) products<1, 1>(keys + s * size, size, query, reinterpret_cast<float (*)[1]>(scores + s));
-    float largest = *std::max_element(scores, scores + count), scale = 1 / std::sqrt(float(size));
+    keys.each_of(total_count, [&](const Stored* page, int64_t first, int64_t count) {
+        constexpr int AT_ONCE = 8;
+        auto sums = reinterpret_cast<float (*)[1]>(scores + first);
+        int64_t s = 0;
+        for (; s + AT_ONCE <= count; s += AT_ONCE) products<AT_ONCE, 1>(page + s * size, size, query, sums + s);
+        for (; s < count; s++) products<1, 1>(page + s * size, size, query, sums + s);
+    });
+    float largest = *std::max_element(scores, scores + total_count), scale = 1 / std::sqrt(float(size));
     float total = 0;
-    each(scores, count, [&](Floats values) { return exponential((values - largest) * scale); });
-    for (s = 0; s < count; s++) total += scores[s];
+    each(scores, total_count, [&](Floats values) { return exponential((values - largest) * scale); });
+    for (int64_t s = 0; s < total_count; s++) total += scores[s];
     constexpr int WIDTH = 4;  // vectors of a head at a time
     int64_t at = 0;
     for (; at + WIDTH * LANES <= size; at += WIDTH * LANES) {
         Floats sums[WIDTH] = {};
-        for (s = 0; s < count; s++)
-            for (int i = 0; i < WIDTH; i++) sums[i] += scores[s] * load(values + s * size + at + i * LANES);
+        values.each_of(total_count, [&](const Stored* page, int64_t first, int64_t count) {
+            for (int64_t s = 0; s < count; s++)
+                for (int i = 0; i < WIDTH; i++) sums[i] += scores[first + s] * load(page + s * size + at + i * LANES);
+        });
         for (int i = 0; i < WIDTH; i++) store(out + at + i * LANES, sums[i] / total);
     }
     for (; at < size; at++) {
         float mixed = 0;
-        for (s = 0; s < count; s++) mixed += scores[s] * number(values[s * size + at]);
+        values.each_of(total_count, [&](const Stored* page, int64_t first, int64_t count) {
+            for (int64_t s = 0; s < count; s++) mixed += scores[first + s] * number(page[s * size + at]);
+        });
         out[at] = mixed / total;
     }
 }
@@ -474,9 +499,11 @@ struct Work {
     void run();
     template <class Stored> void keep(int64_t layer, int64_t text, int64_t head);
     template <class Stored> void attend_head(int64_t layer, int64_t text, int64_t head, std::vector<float>& scores);
-    template <class Stored> Stored* cached(int64_t layer, int64_t part, int64_t text, int64_t head) const {
-        int64_t place = ((layer * 2 + part) * step.cache_slots + step.slots[text]) * model.key_value_heads + head;
-        return reinterpret_cast<Stored*>(step.cache) + place * step.capacity * model.head_dim;
+    // Keys (part 0) or values (1) of a head, in the blocks of a text.
+    template <class Stored> Pages<Stored> cached(int64_t layer, int64_t part, int64_t text, int64_t head) const {
+        int64_t page = step.block * model.head_dim, stride = model.key_value_heads * page;
+        auto first = reinterpret_cast<Stored*>(step.cache) + (layer * 2 + part) * step.cache_blocks * stride;
+        return {first + head * page, stride, step.block, step.blocks + text * step.most_blocks};
     }
 };
 
@@ -486,7 +513,7 @@ inline void keep_number(bf16* to, float value) { *to = rounded(value); }
 // Head number `head` of queries, keys and values after one another: normalised, turned, and keys and values stored.
 template <class Stored> void Work::keep(int64_t layer, int64_t text, int64_t head) {
     const Layer& weights = model.layers[layer];
-    int64_t size = model.head_dim, last = step.end[text] - 1, position = last - step.first[text];
+    int64_t size = model.head_dim, position = step.positions[text];
     float* values = projected.data() + text * width + head * size;
     bool is_query = head < model.heads, is_key = !is_query && head < model.heads + model.key_value_heads;
     const Norm& norm = is_query ? weights.query_norm : weights.key_norm;
@@ -496,17 +523,17 @@ template <class Stored> void Work::keep(int64_t layer, int64_t text, int64_t hea
     }
     if (!is_query) {
         int64_t number = (head - model.heads) % model.key_value_heads;
-        Stored* to = cached<Stored>(layer, is_key ? 0 : 1, text, number) + last * size;
+        Stored* to = cached<Stored>(layer, is_key ? 0 : 1, text, number).token(position, size);
         for (int64_t i = 0; i < size; i++) keep_number(to + i, values[i]);
     }
 }
 
 template <class Stored> void Work::attend_head(int64_t layer, int64_t text, int64_t head, std::vector<float>& scores) {
-    int64_t size = model.head_dim, first = step.first[text], count = step.end[text] - first;
+    int64_t size = model.head_dim, count = step.positions[text] + 1;
     int64_t group = head / (model.heads / model.key_value_heads);
     scores.resize(std::max<int64_t>(scores.size(), count));
-    attend(projected.data() + text * width + head * size, cached<Stored>(layer, 0, text, group) + first * size,
-           cached<Stored>(layer, 1, text, group) + first * size, count, size, scores.data(),
+    attend(projected.data() + text * width + head * size, cached<Stored>(layer, 0, text, group),
+           cached<Stored>(layer, 1, text, group), count, size, scores.data(),
            attended.data() + text * query_size + head * size);
 }
 
@@ -528,7 +555,7 @@ void Work::run() {
 
     share(batch, 1, [&](int64_t text, int64_t) {
         add_row(model.tokens, step.tokens[text], x.data() + text * C);
-        if (model.positions.data) add_row(model.positions, step.end[text] - 1 - step.first[text], x.data() + text * C);
+        if (model.positions.data) add_row(model.positions, step.positions[text], x.data() + text * C);
     });
     team.meet();
     for (int64_t number = 0; number < model.layer_count; number++) {

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from xinye import machine
 from xinye.data.corpus import cache_folder
-from xinye.model.gpt import GPT, KeyValueCache, LayerNorm, Linear, RMSNorm, rotary_tables
+from xinye.model.gpt import GPT, LayerNorm, Linear, RMSNorm, rotary_tables
 from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, columns
 
 SOURCE = Path(__file__).with_name("decoder.cpp")
@@ -122,8 +122,8 @@ class _Model(ctypes.Structure):
 class _Step(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("batch", "threads")),
-        *((name, ctypes.c_void_p) for name in ("tokens", "slots", "first", "end", "cosines", "sines", "cache")),
-        *((name, ctypes.c_int64) for name in ("cache_kind", "cache_slots", "capacity")),
+        *((name, ctypes.c_void_p) for name in ("tokens", "positions", "blocks", "cosines", "sines", "cache")),
+        *((name, ctypes.c_int64) for name in ("cache_kind", "cache_blocks", "block", "most_blocks")),
         *((name, ctypes.c_void_p) for name in ("logits", "parallel", "team_size")),
     )
 
@@ -155,37 +155,34 @@ class Decoder:
         self._parallel, self._team_size = _openmp()
 
     def __call__(
-        self,
-        tokens: Sequence[int],
-        slots: Sequence[int],
-        first: Sequence[int],
-        end: Sequence[int],
-        cache: KeyValueCache,
+        self, tokens: Sequence[int], positions: Sequence[int], blocks: Sequence[Sequence[int]], cache: Tensor
     ) -> Tensor:
-        """Read one token of each of B texts; returns logits (B, V) in fp32, which hold until the next call.
+        """Read B tokens, of several texts or of one; returns logits (B, V) in fp32, which hold until the next call.
 
-        Text i lies in slot `slots[i]` of the cache from `first[i]` on, and ends at `end[i]` with this token.
+        Token i stands at `positions[i]` of a text whose keys and values are kept in `blocks[i]` of the cache, in order;
+        it sees all of them up to its own. The cache is (layers, 2, blocks, K, tokens of a block, D).
         """
-        numbers = torch.tensor([[*tokens], [*slots], [*first], [*end]])
+        most = max(map(len, blocks))
+        rows = [(*row, *[0] * (most - len(row))) for row in blocks]
+        numbers, places = torch.tensor([[*tokens], [*positions]]), torch.tensor(rows)
         self.logits = logits = torch.empty(len(tokens), self.config.vocab_size)
-        _, _, cache_slots, _, capacity, _ = cache.tensors.shape
+        _, _, cache_blocks, _, block, _ = cache.shape
         step = _Step(
             batch=len(tokens), threads=torch.get_num_threads(), tokens=numbers[0].data_ptr(),
-            slots=numbers[1].data_ptr(), first=numbers[2].data_ptr(), end=numbers[3].data_ptr(),
-            cache=cache.tensors.data_ptr(), cache_kind=KINDS[cache.tensors.dtype], cache_slots=cache_slots,
-            capacity=capacity, logits=logits.data_ptr(), parallel=self._parallel, team_size=self._team_size,
+            positions=numbers[1].data_ptr(), blocks=places.data_ptr(), cache=cache.data_ptr(),
+            cache_kind=KINDS[cache.dtype], cache_blocks=cache_blocks, block=block, most_blocks=most,
+            logits=logits.data_ptr(), parallel=self._parallel, team_size=self._team_size,
         )  # fmt: skip
         if self.config.rotary:
-            longest = max(b - a for a, b in zip(first, end, strict=True))
-            cosines, sines = self._tables(longest, capacity)
+            cosines, sines = self._tables(max(positions) + 1)
             step.cosines, step.sines = cosines.data_ptr(), sines.data_ptr()
         self._step(ctypes.byref(self._model), ctypes.byref(step))
         return logits
 
-    def _tables(self, length: int, capacity: int) -> tuple[Tensor, Tensor]:
+    def _tables(self, length: int) -> tuple[Tensor, Tensor]:
         """Cosines and sines (positions, D) for at least `length` positions; they grow in strides."""
         if self._rotary is None or len(self._rotary[0]) < length:
-            positions = torch.arange(min(max(2 * length, 256), capacity))
+            positions = torch.arange(min(max(2 * length, 256), self.config.max_position_embeddings))
             self._rotary = rotary_tables(self.config, positions, torch.float32)
         return self._rotary
 

@@ -229,10 +229,10 @@ class GPT(nn.Module):
             else:
                 weight.copy_(torch.empty(weight.shape).normal_(0.0, weight.shape[1] ** -0.5, generator=generator))
 
-    def new_cache(self, batch: int) -> KeyValueCache:
-        """An empty cache for `batch` sequences as long as the context."""
-        context = self.config.max_position_embeddings
-        return KeyValueCache(self.config, batch, context, self.compute_dtype, self.device)
+    def new_cache(self, batch: int, capacity: int | None = None) -> KeyValueCache:
+        """An empty cache for `batch` sequences of `capacity` tokens each, as long as the context where it is None."""
+        capacity = capacity or self.config.max_position_embeddings
+        return KeyValueCache(self.config, batch, capacity, self.compute_dtype, self.device)
 
     def forward(
         self,

@@ -93,7 +93,8 @@ class LSTM(nn.Module):
                 deviation = weight.shape[1] ** -0.5 if "layers" in name else 0.02
                 weight.copy_(torch.empty(weight.shape).normal_(0.0, deviation, generator=generator))
 
-    def new_cache(self, batch: int) -> State:
+    def new_cache(self, batch: int, capacity: int | None = None) -> State:
+        """An empty state for each of `batch` sequences; it has the same size, whatever their length."""
         return State(self.config, batch, self.compute_dtype, self.device)
 
     def forward(

@@ -72,8 +72,9 @@ def tell(run: Path, language: str, count: int, seed: int = 0) -> Told:
     model.to(device())
     known = set(stories(STORIES, language))
     sampling = Sampling(max_tokens=model.config.max_position_embeddings - 1, temperature=TEMPERATURE, seed=seed)
-    sequences = [start(tokenizer, "", model.config.max_position_embeddings) for _ in range(count)]
-    for _ in generate(model, tokenizer, sequences, sampling):
+    context = model.config.max_position_embeddings
+    sequences = [start(tokenizer, "", context, sampling, number) for number in range(count)]
+    for _ in generate(model, tokenizer, sequences):
         pass
     texts = [sequence.text for sequence in sequences]
     faults = [check(text, language) or ("told before" if text in known else None) for text in texts]

@@ -104,8 +104,10 @@ def writing_speed(model: LanguageModel, tokenizer: Tokenizer) -> float:
     """Tokens per second when one text is written."""
     best = 0.0
     for _ in range(2):  # the first warms up
-        sequence, begin = start(tokenizer, "", model.config.max_position_embeddings), time.perf_counter()
-        for _ in generate(model, tokenizer, [sequence], Sampling(max_tokens=64, seed=0)):
+        sampling = Sampling(max_tokens=64, seed=0)
+        sequence = start(tokenizer, "", model.config.max_position_embeddings, sampling)
+        begin = time.perf_counter()
+        for _ in generate(model, tokenizer, [sequence]):
             pass
         best = max(best, sequence.completion_tokens / (time.perf_counter() - begin))
     return best

@@ -19,6 +19,7 @@ from xinye.errors import XinyeError
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.runs import is_running
 from xinye.generation.generate import start
+from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel, build
 from xinye.recipes import plan as planning
 from xinye.recipes.calibrate import calibrate, first_speed, largest_micro_batch
@@ -83,7 +84,7 @@ def pretrain_together(
         check_text(output, text)
         check_teacher(output, models)
     stopwatch.lap("text")
-    start(text.tokenizer, settings.prompt, text.training.context)  # a prompt that is too long is told of now
+    start(text.tokenizer, settings.prompt, text.training.context, Sampling())  # one that is too long is told of now
     if models.base:
         config = models.base.config
         planning.shape_of(plan, settings.from_ or "", config)

@@ -20,8 +20,9 @@ from xinye.data.sources import read_records
 from xinye.data.tokenizer import CHAT_TEMPLATE, MESSAGE_START, ROLES, Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation.chat import Message, start_answer
-from xinye.generation.generate import Continuation, generate
+from xinye.generation.generate import generate
 from xinye.generation.sampling import ChatSampling
+from xinye.generation.sequence import Sequence as Text
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Labelled
@@ -274,12 +275,12 @@ def _fitting(tokenizer: Tokenizer, record: Record, context: int) -> tuple[list[M
     return messages, whole - length(messages)
 
 
-def _answers(model: GPT, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> list[Continuation]:
+def _answers(model: GPT, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> list[Text]:
     """The likeliest answers to the last questions of records, written together."""
     sampling = ChatSampling(temperature=0, max_tokens=min(LONGEST_ANSWER, context // 2))
     asked = [_fitting(tokenizer, record, context)[0][:-1] for record in records]
     started = [start_answer(tokenizer, messages, context, sampling)[0] for messages in asked]
-    for _ in generate(model, tokenizer, started, sampling):
+    for _ in generate(model, tokenizer, started):
         pass
     return started
 

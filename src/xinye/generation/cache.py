@@ -1,0 +1,100 @@
+"""Which blocks of the key-value cache belong to which text: a fixed number of blocks of so many tokens each.
+
+Texts that begin alike share their full blocks. A full block is found by its tokens and the block before it, also after
+its text has ended, until its place is needed. Which numbers lie in the blocks is the runner's business.
+"""
+
+from collections import OrderedDict
+from itertools import count
+
+from xinye.generation.sequence import Sequence
+
+Key = tuple[int, tuple[int, ...]]  # the serial number of the block before it (0: none), and its tokens
+
+
+class BlockCache:
+    def __init__(self, blocks: int, block: int) -> None:
+        """`blocks` blocks of `block` tokens each."""
+        self.block, self.blocks = block, blocks
+        self._users = [0] * blocks
+        self._unused = OrderedDict.fromkeys(range(blocks))  # in the order in which they will be taken
+        self._found: dict[Key, tuple[int, int]] = {}  # full blocks: number and serial number, which is never used again
+        self._keys: dict[int, Key] = {}  # by which a block is found
+        self._serials = count(1)
+
+    @property
+    def total(self) -> int:
+        """The tokens that it has room for."""
+        return self.blocks * self.block
+
+    @property
+    def free(self) -> int:
+        """The tokens that blocks without a user have room for."""
+        return len(self._unused) * self.block
+
+    @property
+    def used(self) -> int:
+        return self.total - self.free
+
+    def find(self, tokens: list[int]) -> tuple[list[int], int]:
+        """The blocks that hold the beginning of these tokens, and the serial number of the last.
+
+        The last token is never among them: it is to be read, whatever is there, for what follows it.
+        """
+        found: list[int] = []
+        serial = 0
+        for begin in range(0, len(tokens) - self.block, self.block):
+            hit = self._found.get((serial, tuple(tokens[begin : begin + self.block])))
+            if hit is None:
+                break
+            number, serial = hit
+            found.append(number)
+        return found, serial
+
+    def begin(self, sequence: Sequence) -> bool:
+        """Give a sequence that has no blocks those for its whole window, as far as possible shared ones; or False."""
+        shared, serial = self.find(sequence.window)
+        unused = sum(self._users[number] == 0 for number in shared)
+        if self._needed(len(sequence.window)) - len(shared) > len(self._unused) - unused:
+            return False
+        for number in shared:
+            self._unused.pop(number, None)
+            self._users[number] += 1
+        sequence.blocks, sequence.kept, sequence.serial = shared, len(shared), serial
+        sequence.read = len(shared) * self.block
+        return self.extend(sequence, len(sequence.window))
+
+    def extend(self, sequence: Sequence, length: int) -> bool:
+        """See that a sequence has room for so many tokens; or False, and nothing has changed."""
+        missing = self._needed(length) - len(sequence.blocks)
+        if missing > len(self._unused):
+            return False
+        for _ in range(missing):
+            number, _ = self._unused.popitem(last=False)
+            if number in self._keys:
+                del self._found[self._keys.pop(number)]
+            self._users[number] = 1
+            sequence.blocks.append(number)
+        return True
+
+    def keep(self, sequence: Sequence) -> None:
+        """Let others find the blocks that a sequence has filled."""
+        while (sequence.kept + 1) * self.block <= sequence.read:
+            begin, number = sequence.kept * self.block, sequence.blocks[sequence.kept]
+            key = sequence.serial, tuple(sequence.window[begin : begin + self.block])
+            if key not in self._found:
+                self._found[key], self._keys[number] = (number, next(self._serials)), key
+            sequence.serial = self._found[key][1]
+            sequence.kept += 1
+
+    def release(self, sequence: Sequence) -> None:
+        """Take a sequence's blocks back. What can be found stays longest, and of that the beginning of a text."""
+        for number in reversed(sequence.blocks):
+            self._users[number] -= 1
+            if self._users[number] == 0:
+                self._unused[number] = None
+                self._unused.move_to_end(number, last=number in self._keys)
+        sequence.blocks, sequence.kept, sequence.serial, sequence.read = [], 0, 0, 0
+
+    def _needed(self, length: int) -> int:
+        return -(-length // self.block)

@@ -1,0 +1,154 @@
+"""Many texts at once: each step of an `Engine` reads what the scheduler says and lets each text go on by a token.
+
+sequence → scheduler (who, how much) → cache (where) → runner (logits) → sampling (tokens) → sequence
+"""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from xinye import machine
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.generation.cache import BlockCache
+from xinye.generation.runner import Runner
+from xinye.generation.sampling import log_probabilities, next_tokens
+from xinye.generation.scheduler import Scheduler
+from xinye.generation.sequence import Sequence
+from xinye.generation.stream import TextStream
+from xinye.model.build import LanguageModel
+from xinye.model.gpt import GPT
+
+BLOCK = 32  # tokens
+SHARE = 4  # of the memory that is free, at most one part in so many is taken by the cache
+
+
+class Engine:
+    """Not for several threads at once. An error of one sequence ends that one: see its `error`."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        cache_tokens: int | None = None,
+        max_running: int = 32,
+        chunk: int = 256,
+    ) -> None:
+        """`cache_tokens` is what the cache holds in all (as many full contexts as may run, where memory allows it),
+        `max_running` the texts that are written at once, `chunk` the most that a step reads of prompts."""
+        self.model, self.tokenizer = model, tokenizer
+        context = model.config.max_position_embeddings
+        recurrent = not isinstance(model, GPT)  # its state is one block, which is never full
+        block = context + 1 if recurrent else min(BLOCK, context)
+        if cache_tokens is None:
+            cache_tokens = affordable_tokens(model, max_running * max(context, block))
+        self.cache = BlockCache(-(-cache_tokens // block), block)
+        self.context = min(context, self.cache.total)
+        self.scheduler = Scheduler(self.cache, max_running, chunk)
+        self.runner = Runner(model, self.cache.blocks, block)
+
+    @property
+    def running(self) -> list[Sequence]:
+        return self.scheduler.running
+
+    @property
+    def waiting(self) -> list[Sequence]:
+        return [*self.scheduler.waiting]
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.scheduler.running or self.scheduler.waiting)
+
+    def add(self, sequence: Sequence) -> None:
+        """Let a sequence join at the next step. Raises `XinyeError` where it can never run."""
+        sampling, size = sequence.sampling, self.tokenizer.vocab_size
+        for token in (*sampling.logit_bias, *sampling.stop_token_ids):
+            if not 0 <= token < size:
+                raise XinyeError(f"there is no token {token}; this model's are 0 to {size - 1}")
+        if len(sequence.window) > self.context:
+            raise XinyeError(
+                f"the prompt has {len(sequence.window)} tokens; this model reads at most {self.context}: shorten it"
+            )
+        sequence.stream = TextStream(self.tokenizer.token_bytes, sampling.stop)
+        sequence.ends = self.tokenizer.stop_ids.union(sampling.stop_token_ids)
+        self.scheduler.waiting.append(sequence)
+
+    def cancel(self, sequence: Sequence) -> None:
+        """Let a sequence go at once, whether it has ended or not."""
+        self.scheduler.remove(sequence)
+
+    @torch.inference_mode()
+    def step(self) -> list[tuple[Sequence, str]]:
+        """One step of all; returns the sequences that have new text, or have ended, with that text."""
+        if self.model.training:
+            self.model.eval()
+        parts = sorted(self.scheduler.schedule(), key=lambda part: len(part.tokens))
+        if not parts:
+            return []
+        logits = self.runner.run(parts)[:, : self.tokenizer.vocab_size].float()  # (R, V)
+        for part in parts:
+            part.sequence.read += len(part.tokens)
+            self.cache.keep(part.sequence)
+        return list(self._write([part.sequence for part in parts if part.wanted], logits))
+
+    def _write(self, sequences: list[Sequence], logits: Tensor) -> Iterator[tuple[Sequence, str]]:
+        """Let each sequence go on by a token, chosen by its row of the logits."""
+        if not sequences:
+            return
+        for sequence, finite in zip(sequences, logits.amax(-1).isfinite().tolist(), strict=True):
+            if not finite:
+                damaged = "the model computes what is no number: its weights or its config are damaged"
+                sequence.error = XinyeError(damaged, exit_code=1)
+        for sequence, token, row in zip(sequences, next_tokens(logits, sequences).tolist(), logits, strict=True):
+            text = ""
+            if sequence.error is None:
+                if sequence.sampling.logprobs is not None:
+                    sequence.logprobs.append(log_probabilities(row, token, sequence.sampling.logprobs))
+                if sequence.constraint is not None:
+                    sequence.constraint.accept(token)
+                text = sequence.append(token)
+            if sequence.ended:
+                self.scheduler.remove(sequence)
+            elif len(sequence.window) > self.context:
+                self._forget(sequence)
+            if text or sequence.ended:
+                yield sequence, text
+
+    def _forget(self, sequence: Sequence) -> None:
+        """Where the context is full, its older half is forgotten, and the rest is read anew behind the prefix."""
+        self.cache.release(sequence)
+        sequence.window = [*self.tokenizer.prefix, *sequence.tokens[len(sequence.tokens) - self.context // 2 :]]
+
+    def generate(self, sequences: Iterable[Sequence]) -> Iterator[tuple[int, str]]:
+        """Write these to their ends, among whatever else runs; yields (number of the sequence, new text).
+
+        Raises the error of a sequence that has one. Who stops listening stops them.
+        """
+        sequences = [*sequences]
+        shown = [0] * len(sequences)
+        try:
+            for sequence in sequences:
+                self.add(sequence)
+            while True:
+                for number, sequence in enumerate(sequences):
+                    for piece in sequence.pieces[shown[number] :]:
+                        shown[number] += 1
+                        yield number, piece
+                    if sequence.error is not None:
+                        raise sequence.error
+                if all(sequence.ended for sequence in sequences):
+                    return
+                self.step()
+        finally:
+            for sequence in sequences:
+                self.cancel(sequence)
+
+
+def affordable_tokens(model: LanguageModel, wanted: int) -> int:
+    """So many tokens of cache as are wanted, if they fit in a fair share of the memory."""
+    if not isinstance(model, GPT):
+        return wanted
+    bytes_per_token = model.config.cache_bytes_per_token(model.compute_dtype.itemsize)
+    affordable = machine.memory_bytes(model.device) // SHARE // bytes_per_token
+    return min(wanted, max(affordable, model.config.max_position_embeddings))

@@ -1,0 +1,106 @@
+"""The model's side of a step: tokens in, logits out, keys and values kept in the blocks that they were given.
+
+The compiled step (`decoder.cpp`) reads a few tokens of many texts, PyTorch many tokens of few. Where there is no
+compiled step, PyTorch does all.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xinye.generation.decoder import decoder_for
+from xinye.generation.scheduler import Part
+from xinye.model.build import LanguageModel
+
+FEW = 8  # so many tokens of a text, or fewer, are read faster by the compiled step than by PyTorch
+
+
+class Runner:
+    def __init__(self, model: LanguageModel, blocks: int, block: int) -> None:
+        self.model = model
+        self.memory = model.new_cache(blocks, block).tensors  # (layers, 2, blocks, K, block, D); LSTM: (…, blocks, C)
+        self.decoder = decoder_for(model)
+
+    def run(self, parts: Sequence[Part]) -> Tensor:
+        """Read these, ordered by their length; returns the logits that each wants, one behind the other, (R, V)."""
+
+        def length(part: Part) -> int:
+            return 0 if self.decoder is not None and len(part.tokens) <= FEW else len(part.tokens)
+
+        found = [
+            self._plain([*group]) if count else self._compiled([*group]) for count, group in groupby(parts, length)
+        ]
+        return found[0] if len(found) == 1 else torch.cat([logits.float() for logits in found])
+
+    def _compiled(self, parts: Sequence[Part]) -> Tensor:
+        """Each token is a row of the batch: all keys of a layer are stored before any is looked at."""
+        assert self.decoder is not None
+        tokens, positions, blocks, wanted = list[int](), list[int](), list[list[int]](), list[int]()
+        for part in parts:
+            begin = part.sequence.read
+            tokens += part.tokens
+            wanted += range(len(tokens) - part.wanted, len(tokens))
+            positions += range(begin, begin + len(part.tokens))
+            blocks += [part.sequence.blocks] * len(part.tokens)
+        logits = self.decoder(tokens, positions, blocks, self.memory)
+        return logits if len(wanted) == len(tokens) else logits[wanted]
+
+    def _plain(self, parts: Sequence[Part]) -> Tensor:
+        """Parts of one length, by PyTorch."""
+        device = self.model.device
+        tokens = torch.tensor([part.tokens for part in parts], device=device)  # (B, T)
+        begin = torch.tensor([part.sequence.read for part in parts], device=device)
+        positions = begin[:, None] + torch.arange(tokens.shape[1], device=device)
+        if self.decoder is None and self.memory.ndim == 4:
+            states = self._recurrent(parts, tokens, begin)
+        else:
+            cache: Any = _Rows(self.memory, [part.sequence.blocks for part in parts], positions)
+            states = self.model.hidden(tokens, positions, cache.mask, cache)
+        wanted = [row[len(row) - part.wanted :] for row, part in zip(states, parts, strict=True)]
+        return self.model.lm_head(torch.cat(wanted))
+
+    def _recurrent(self, parts: Sequence[Part], tokens: Tensor, begin: Tensor) -> Tensor:
+        """An LSTM's block is the state behind all that was read."""
+        blocks = [part.sequence.blocks[0] for part in parts]
+        cache: Any = self.model.new_cache(len(parts))
+        cache.tensors = self.memory[:, :, blocks] * (begin > 0)[:, None]
+        states = self.model.hidden(tokens, cache=cache)
+        self.memory[:, :, blocks] = cache.tensors
+        return states
+
+
+class _Rows:
+    """The keys and values of a batch of texts, found in their blocks: to `GPT.forward` a cache like another.
+
+    N blocks of P tokens in all; B texts, of which T tokens each are read and up to S seen.
+    """
+
+    def __init__(self, memory: Tensor, blocks: Sequence[list[int]], positions: Tensor) -> None:
+        self.memory, self.length, device = memory, 0, memory.device
+        size, self.seen, self.begins = memory.shape[4], int(positions.max()) + 1, not bool(positions[:, 0].any())
+        count = -(-self.seen // size)
+        rows = [(row + [0] * count)[:count] for row in blocks]
+        self.blocks = torch.tensor(rows, device=device)  # (B, S / P)
+        self.at, self.offset = self.blocks.gather(1, positions // size), positions % size  # (B, T)
+        self.mask: Tensor | None = None
+        self.unwritten: Tensor | None = None  # what no text of this batch has written there, and may be no number
+        if not self.begins and positions.numel() > 1:
+            places = torch.arange(self.seen, device=device)
+            self.mask = (places <= positions[..., None])[:, None]  # (B, 1, T, S)
+            if len(positions) > 1:
+                self.unwritten = (places > positions[:, -1:])[:, None, :, None]  # (B, 1, S, 1)
+
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store (B, K, T, D) keys and values; return those of the whole texts, (B, K, S, D)."""
+        stored = self.memory[layer]  # (2, N, K, P, D)
+        stored[0, self.at, :, self.offset] = keys.transpose(1, 2)
+        stored[1, self.at, :, self.offset] = values.transpose(1, 2)
+        if self.begins:
+            return keys, values
+        whole = stored[:, self.blocks].transpose(2, 3).flatten(3, 4)[:, :, :, : self.seen]  # (2, B, K, S, D)
+        if self.unwritten is not None:
+            whole = whole.masked_fill(self.unwritten, 0)
+        return whole[0], whole[1]
