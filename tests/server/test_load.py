@@ -6,7 +6,9 @@ from contextlib import contextmanager
 
 import openai
 import pytest
-from tiny_server import serving
+from tiny_server import TOKENIZER, serving
+
+LEAVES = {str(TOKENIZER.encode("叶")[0]): 100}  # each token is a text that can be shown at once
 
 
 class Gate:
@@ -38,7 +40,7 @@ def gate():
 
 @contextmanager
 def streaming(server, **asked):
-    with server.openai.completions.create(model="tiny", prompt="新", stream=True, **asked) as stream:
+    with server.openai.completions.create(model="tiny", prompt="新", stream=True, logit_bias=LEAVES, **asked) as stream:
         yield stream
 
 

@@ -56,6 +56,7 @@ def test_a_port_in_use(xinye, folders):
 
 
 def test_what_it_refuses_to_begin_with(xinye, folders, tmp_path, monkeypatch):
+    monkeypatch.setattr("xinye.server.serve.Server.run", None)  # a failing test must end, too
     outcome = xinye("serve", folders[0], "--host", "0.0.0.0", "--port", 0)
     assert outcome.code == 2 and "0.0.0.0 can be reached by others: give --api-key KEY" in outcome.complaint
     outcome = xinye("serve", folders[0], folders[0], "--port", 0)
@@ -64,7 +65,7 @@ def test_what_it_refuses_to_begin_with(xinye, folders, tmp_path, monkeypatch):
     (tmp_path / "damaged" / "model.safetensors").write_bytes(b"leaf")
     outcome = xinye("serve", tmp_path / "damaged", "--port", 0)
     assert outcome.code == 2 and "model.safetensors" in outcome.complaint
-    monkeypatch.setattr("xinye.machine.memory_bytes", lambda _: 80_000)
+    monkeypatch.setattr("xinye.machine.memory_bytes", lambda _: 60_000)
     outcome = xinye("serve", folders[0], f"other={folders[0]}", "--port", 0)
     assert outcome.code == 1 and "do not fit in memory together (tiny 0.0 GB, other 0.0 GB" in outcome.complaint
 

@@ -65,7 +65,7 @@ def serve(
 
 
 def listen(settings: ServeSettings) -> socket.socket:
-    """The socket to listen at, taken before the models are loaded: a port in use is known at once."""
+    """A socket that listens, before the models are loaded: a port in use is known at once, and who asks early waits."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -73,6 +73,7 @@ def listen(settings: ServeSettings) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen(2048)
     except OSError as error:
         reason = error.strerror or str(error)
         raise XinyeError(
