@@ -129,6 +129,39 @@ def test_prefix_tuned_models_run_as_alone() -> None:
         assert_greedy(model, sequence)
 
 
+@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "by PyTorch"])
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+def test_guesses_change_nothing_but_the_number_of_steps(
+    temperature: float, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled:
+        monkeypatch.setattr(decoder, "library", lambda: (None, "no C++ compiler"))
+    model, chance = random_model(MODERN), random.Random(0)
+
+    def begun() -> list[texts.Sequence]:
+        return [begin(prompt, temperature=temperature, seed=1, max_tokens=30) for prompt in ("新", "a" * 40, "b")]
+
+    plain = run(Engine(model, TOKENIZER), begun())
+
+    def guess(sequence: texts.Sequence) -> list[int]:
+        """Often right, sometimes not."""
+        [known] = [
+            other for other in plain if other.tokens[: other.prompt_tokens] == sequence.tokens[: other.prompt_tokens]
+        ]
+        right = known.tokens[len(sequence.tokens) : len(sequence.tokens) + 4][: 29 - sequence.completion_tokens]
+        return [token if chance.random() < 0.8 else 7 for token in right]
+
+    engine, steps = Engine(model, TOKENIZER, 3 * CONTEXT, guess=guess), 0
+    guessed = begun()
+    for sequence in guessed:
+        engine.add(sequence)
+    while engine.busy:
+        engine.step()
+        steps += 1
+    assert [sequence.tokens for sequence in guessed] == [sequence.tokens for sequence in plain] and steps < 25
+    assert_all_free(engine)
+
+
 def test_a_long_prompt_keeps_nobody_waiting() -> None:
     engine = Engine(random_model(MODERN), TOKENIZER, chunk=8)
     short, long = begin("a", max_tokens=30), begin("b" * 80)

@@ -31,6 +31,13 @@ def error(server, path, body, status):
         ("/v1/chat/completions", CHAT | {"top_logprobs": 2}, "top_logprobs"),
         ("/v1/chat/completions", CHAT | {"stream_options": {}}, "stream_options"),
         ("/v1/chat/completions", CHAT | {"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        (
+            "/v1/chat/completions",
+            CHAT | {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "leaf"}}}},
+            "response_format",
+        ),
+        ("/v1/completions", PROMPT | {"regex": "("}, "regex"),
+        ("/v1/completions", PROMPT | {"regex": "a", "choices": ["a"]}, "regex"),
         ("/v1/chat/completions", CHAT | {"messages": []}, "messages"),
         ("/v1/chat/completions", CHAT | {"messages": [{"role": "boss", "content": ""}]}, "messages.0.role"),
         ("/v1/chat/completions", {"model": "tiny"}, "messages"),

@@ -140,6 +140,17 @@ def test_content_in_parts_is_one_text(server):
     assert text([{"type": "text", "text": "你"}, {"type": "text", "text": "好"}]).message == text("你好").message
 
 
+def test_a_constraint_holds(server):
+    schema = {"type": "object", "properties": {"叶": {"enum": ["新", "old"]}}, "required": ["叶"], "additionalProperties": False}
+    wanted = {"type": "json_schema", "json_schema": {"name": "leaf", "schema": schema, "strict": True}}
+    answer = server.openai.chat.completions.create(model="tiny", messages=CHAT, response_format=wanted)
+    assert json.loads(answer.choices[0].message.content)["叶"] in ("新", "old")
+    assert answer.choices[0].finish_reason == "stop"
+    for more, allowed in (({"choices": ["新叶", "leaf"]}, ("新叶", "leaf")), ({"regex": "[新叶]{2}"}, None)):
+        text = server.openai.completions.create(model="tiny", prompt="新", extra_body=more, max_tokens=20).choices[0].text
+        assert text in allowed if allowed else set(text) <= {"新", "叶"} and len(text) == 2
+
+
 def test_an_error_in_the_middle_of_a_stream_is_the_clients_exception(server, monkeypatch):
     step = server.line.engine.step
     steps = iter(range(100))

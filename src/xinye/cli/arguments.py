@@ -4,8 +4,10 @@ Only what was typed is returned, so that a file's values can stand below it; eve
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
 from pydantic import BaseModel
@@ -29,14 +31,14 @@ class Parser(argparse.ArgumentParser):
         self.nested: dict[str, str] = {}  # field: the field whose settings it belongs to
 
     def add_fields(self, settings: type[BaseModel], aliases: dict[str, str], positional: Sequence[str] = ()) -> None:
-        """A flag for each field; fields that are settings themselves give a group of flags, and tables give none."""
+        """A flag for each field; fields that are settings themselves give a group of flags."""
         for name, field in settings.model_fields.items():
             if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
                 group = self.add_argument_group(name)
                 for inner, inner_field in field.annotation.model_fields.items():
                     self.nested[inner] = name
                     _add(group, inner, inner_field, aliases)
-            elif name not in positional and get_origin(field.annotation) is not dict:
+            elif name not in positional:
                 _add(self, name, field, aliases)
 
     def values(self, arguments: Sequence[str]) -> dict[str, Any]:
@@ -60,15 +62,31 @@ class Parser(argparse.ArgumentParser):
 
 def _add(parser: Any, name: str, field: FieldInfo, aliases: dict[str, str]) -> None:
     flags = [*([aliases[name]] if name in aliases else []), "--" + name.rstrip("_").replace("_", "-")]
-    default = "" if field.default in (None, (), "") else f" ({field.default})"
+    default = "" if field.default in (None, (), "", {}) else f" ({field.default})"
     text = ((field.description or "") + default).replace("%", "%%")
     if field.annotation is bool:
         parser.add_argument(*flags, action=argparse.BooleanOptionalAction, help=text)
+    elif any(get_origin(kind) is dict for kind in (field.annotation, *get_args(field.annotation))):
+        parser.add_argument(*flags, type=json_object, metavar="JSON|FILE", help=text)
     elif field.annotation in (tuple[str, ...], tuple[int, ...]):
         parser.add_argument(*flags, action="append", metavar=_metavar(field), help=text)
     else:
         choices = [str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)]
         parser.add_argument(*flags, metavar="|".join(choices) or _metavar(field), help=text)
+
+
+def json_object(value: str) -> dict[str, Any]:
+    """A JSON object as it was typed, or that lies in a file."""
+    typed = value.lstrip().startswith("{")
+    try:
+        data = json.loads(value if typed else Path(value).read_text("utf-8"))
+    except OSError as error:
+        raise XinyeError(f"{value}: neither a JSON object nor a file ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise XinyeError(f"{'the JSON' if typed else value}: damaged ({error})") from None
+    if not isinstance(data, dict):
+        raise XinyeError(f"{value}: not a JSON object")
+    return data
 
 
 def _metavar(field: FieldInfo) -> str:

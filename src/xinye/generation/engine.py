@@ -4,6 +4,7 @@ sequence → scheduler (who, how much) → cache (where) → runner (logits) →
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -12,9 +13,10 @@ from xinye import machine
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation.cache import BlockCache
+from xinye.generation.constraint import constraint_for
 from xinye.generation.runner import Runner
 from xinye.generation.sampling import log_probabilities, next_tokens
-from xinye.generation.scheduler import Scheduler
+from xinye.generation.scheduler import Guess, Part, Scheduler
 from xinye.generation.sequence import Sequence
 from xinye.generation.stream import TextStream
 from xinye.model.build import LanguageModel
@@ -34,9 +36,11 @@ class Engine:
         cache_tokens: int | None = None,
         max_running: int = 32,
         chunk: int = 256,
+        guess: Guess | None = None,
     ) -> None:
         """`cache_tokens` is what the cache holds in all (as many full contexts as may run, where memory allows it),
-        `max_running` the texts that are written at once, `chunk` the most that a step reads of prompts."""
+        `max_running` the texts that are written at once, `chunk` the most that a step reads of prompts, and `guess`
+        tells how a text may go on, which is verified in a step (not for an LSTM, whose state cannot go back)."""
         self.model, self.tokenizer = model, tokenizer
         context = model.config.max_position_embeddings
         recurrent = not isinstance(model, GPT)  # its state is one block, which is never full
@@ -45,7 +49,7 @@ class Engine:
             cache_tokens = affordable_tokens(model, max_running * max(context, block))
         self.cache = BlockCache(-(-cache_tokens // block), block)
         self.context = min(context, self.cache.total)
-        self.scheduler = Scheduler(self.cache, max_running, chunk)
+        self.scheduler = Scheduler(self.cache, max_running, chunk, guess)
         self.runner = Runner(model, self.cache.blocks, block)
 
     @property
@@ -72,6 +76,7 @@ class Engine:
             )
         sequence.stream = TextStream(self.tokenizer.token_bytes, sampling.stop)
         sequence.ends = self.tokenizer.stop_ids.union(sampling.stop_token_ids)
+        sequence.constraint = constraint_for(self.tokenizer, sampling)
         self.scheduler.waiting.append(sequence)
 
     def cancel(self, sequence: Sequence) -> None:
@@ -87,10 +92,33 @@ class Engine:
         if not parts:
             return []
         logits = self.runner.run(parts)[:, : self.tokenizer.vocab_size].float()  # (R, V)
+        result, going, row = list[tuple[Sequence, str]](), list[tuple[Part, int]](), 0
         for part in parts:
-            part.sequence.read += len(part.tokens)
-            self.cache.keep(part.sequence)
-        return list(self._write([part.sequence for part in parts if part.wanted], logits))
+            self._has_read(part.sequence, len(part.tokens) - part.guesses)
+            if part.wanted:
+                going.append((part, row))
+                row += part.wanted
+        for at in count():  # the token behind what is known, then behind each guess that was right
+            rows = [row + at for _, row in going]
+            result += self._write(
+                [part.sequence for part, _ in going], logits if len(rows) == len(logits) else logits[rows]
+            )
+            going = [(part, row) for part, row in going if self._guessed(part, at)]
+            if not going:
+                return result
+        raise AssertionError
+
+    def _has_read(self, sequence: Sequence, tokens: int) -> None:
+        sequence.read += tokens
+        self.cache.keep(sequence)
+
+    def _guessed(self, part: Part, at: int) -> bool:
+        """Whether the token that was written last is guess number `at`, so that what follows it is known, too."""
+        sequence = part.sequence
+        if sequence.ended or at == part.guesses or sequence.tokens[-1] != part.tokens[at - part.guesses]:
+            return False
+        self._has_read(sequence, 1)
+        return True
 
     def _write(self, sequences: list[Sequence], logits: Tensor) -> Iterator[tuple[Sequence, str]]:
         """Let each sequence go on by a token, chosen by its row of the logits."""
@@ -100,6 +128,11 @@ class Engine:
             if not finite:
                 damaged = "the model computes what is no number: its weights or its config are damaged"
                 sequence.error = XinyeError(damaged, exit_code=1)
+            elif sequence.constraint is not None:
+                try:
+                    sequence.constraint.allowed()
+                except XinyeError as error:
+                    sequence.error = error
         for sequence, token, row in zip(sequences, next_tokens(logits, sequences).tolist(), logits, strict=True):
             text = ""
             if sequence.error is None:

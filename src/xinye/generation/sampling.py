@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,6 +43,28 @@ class Sampling(BaseModel):
         None, ge=0, le=20, description="tell the log-probability of each token, and of this many likeliest ones"
     )
     seed: int | None = Field(None, ge=0, lt=2**63, description="the same seed gives the same texts")
+    json_schema: dict[str, Any] | None = Field(None, description="write JSON that fulfils this schema")
+    regex: str | None = Field(None, description="write what this regular expression matches as a whole")
+    choices: tuple[str, ...] | None = Field(None, description="write one of these: a,b,c")
+
+    @field_validator("choices", mode="before")
+    @classmethod
+    def _choices(cls, value: Any) -> Any:
+        """Several choices in one string, or each in its own."""
+        if isinstance(value, str):
+            value = [part.strip() for part in re.split("[,，]", value)]
+        if isinstance(value, list | tuple) and (not value or "" in value):
+            raise ValueError("name at least one, and none that is empty")
+        return value
+
+    @model_validator(mode="after")
+    def _one_constraint(self) -> Self:
+        given = [name for name in ("json_schema", "regex", "choices") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)}: give one of them")
+        if given and (self.stop or self.stop_token_ids):
+            raise ValueError(f"stop: with {given[0]} a text ends where it is complete; nothing else may end it")
+        return self
 
     @cached_property
     def shifts(self) -> bool:
@@ -102,7 +125,7 @@ def _shift(logits: Tensor, sequence: Sequence) -> None:
         written, times = torch.tensor(sequence.tokens[sequence.prompt_tokens :]).unique(return_counts=True)
         penalties = sampling.presence_penalty + sampling.frequency_penalty * times
         logits[written.long().to(device)] -= penalties.to(device)
-    if sequence.constraint is not None:
+    if sequence.constraint is not None and sequence.error is None:
         logits[~sequence.constraint.allowed().to(device)] = -torch.inf
     elif sequence.completion_tokens < sampling.min_tokens:
         logits[[*sequence.ends]] = -torch.inf

@@ -5,10 +5,14 @@ nobody waiting. Where the cache is full, the text that came last gives its place
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from xinye.generation.cache import BlockCache
 from xinye.generation.sequence import Sequence
+
+
+Guess = Callable[[Sequence], list[int]]  # how a sequence may go on; at most so far as it may be written
 
 
 @dataclass(frozen=True)
@@ -18,11 +22,12 @@ class Part:
     sequence: Sequence
     tokens: list[int]
     wanted: int  # of how many of them, counted from the last, logits are needed: none while a prompt is not at its end
+    guesses: int = 0  # how many of them, counted from the last, are only guessed (speculation.py)
 
 
 class Scheduler:
-    def __init__(self, cache: BlockCache, max_running: int, chunk: int) -> None:
-        self.cache, self.max_running, self.chunk = cache, max_running, chunk
+    def __init__(self, cache: BlockCache, max_running: int, chunk: int, guess: Guess | None = None) -> None:
+        self.cache, self.max_running, self.chunk, self.guess = cache, max_running, chunk, guess
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []  # in the order in which they came
 
@@ -47,7 +52,10 @@ class Scheduler:
         if count == 0 or not self._make_room(sequence, sequence.read + count):
             return left
         tokens = sequence.window[sequence.read : sequence.read + count]
-        parts.append(Part(sequence, tokens, wanted=int(count == ahead)))
+        guesses = self.guess(sequence) if self.guess is not None and ahead == 1 else []
+        if guesses and not self.cache.extend(sequence, sequence.read + 1 + len(guesses)):
+            guesses = []  # no text gives way to a guess
+        parts.append(Part(sequence, tokens + guesses, int(count == ahead) + len(guesses), len(guesses)))
         return left if ahead == 1 else left - count
 
     def _make_room(self, sequence: Sequence, length: int) -> bool:

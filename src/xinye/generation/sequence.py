@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from xinye.errors import XinyeError
 from xinye.generation.sampling import Sampling
 from xinye.generation.stream import TextStream
+
+if TYPE_CHECKING:
+    from xinye.generation.constraint import Constraint
 
 LogProbability = tuple[int, float, list[tuple[int, float]]]  # of a token, and of the likeliest with theirs
 
@@ -35,7 +38,7 @@ class Sequence:
     serial: int = 0  # and the serial number of the last of them
     stream: TextStream = field(default_factory=lambda: TextStream(()))
     ends: frozenset[int] = frozenset()  # the tokens that end it
-    constraint: Any = None  # what it must be: a `Constraint`, or None for any text
+    constraint: Constraint | None = None  # what it must be
 
     def __post_init__(self) -> None:
         self.window = [*self.tokens]
@@ -59,7 +62,7 @@ class Sequence:
         self.tokens.append(token)
         self.window.append(token)
         text = "" if token in self.ends else self.stream.push(token)
-        if token in self.ends or self.stream.stopped:
+        if token in self.ends or self.stream.stopped or (self.constraint is not None and self.constraint.finished):
             self.finish_reason = "stop"
         elif self.completion_tokens >= self.sampling.max_tokens:
             self.finish_reason = "length"

@@ -43,6 +43,7 @@ PURPOSES = {
     "plots": "charts",
     "collect": "documents from web pages, books, mail, feeds and dumps",
     "hub": "data sets of the hub",
+    "grammar": "texts by a JSON schema or a regular expression",
 }
 INSTALL_COMPILER = {"Darwin": "xcode-select --install", "Linux": "apt install g++ (or your system's way)"}
 

@@ -72,7 +72,7 @@ async def chat(body: ChatRequest, request: Request) -> Any:
     tokens = await encode_messages(model, body.messages)
     most = most_tokens(request, model, len(tokens), body.max_completion_tokens or body.max_tokens, param, "messages")
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
-    sampling = sampling_of(body, model, max_tokens=most, logprobs=logprobs, **constraint(body))
+    sampling = await sampling_of(body, model, max_tokens=most, logprobs=logprobs, **constraint(body))
     sequences = [Sequence([*tokens], len(tokens), sampling, number) for number in range(n)]
     texts = begin(request, model, sequences)
     await texts.first()

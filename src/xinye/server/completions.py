@@ -42,7 +42,7 @@ async def complete(body: CompletionRequest, request: Request) -> Any:
     sequences: list[Sequence] = []
     for tokens in await encode(model, prompts, "prompt"):
         most = most_tokens(request, model, len(tokens), body.max_tokens or 16, "max_tokens")
-        sampling = sampling_of(body, model, max_tokens=most, logprobs=body.logprobs)
+        sampling = await sampling_of(body, model, max_tokens=most, logprobs=body.logprobs)
         sequences += [Sequence([*tokens], len(tokens), sampling, number) for number in range(n)]
     echoed = [""] * len(sequences)
     if body.echo:

@@ -13,6 +13,7 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel
 
 from xinye.errors import XinyeError, checked
+from xinye.generation.constraint import constraint_for
 from xinye.generation.sampling import Sampling
 from xinye.generation.sequence import LogProbability
 from xinye.generation.sequence import Sequence as TextSequence
@@ -35,7 +36,7 @@ def served(request: Request, name: str) -> Served:
 # -- from a request to sequences -------------------------------------------------------------------------------------
 
 
-def sampling_of(body: Writing, model: Served, **more: Any) -> Sampling:
+async def sampling_of(body: Writing, model: Served, **more: Any) -> Sampling:
     """How to write. OpenAI's defaults hold, not those of `xinye generate`. `more` are the fields of one way only."""
     if body.stream_options is not None and not body.stream:
         raise APIError(400, "stream_options: only with stream", "stream_options")
@@ -53,12 +54,15 @@ def sampling_of(body: Writing, model: Served, **more: Any) -> Sampling:
         "choices": body.choices,
     }
     given = {name: value for name, value in (given | more).items() if value is not None}
-    if unknown := [name for name in given if name not in Sampling.model_fields]:
-        raise APIError(400, f"{unknown[0]}: not supported by this server", unknown[0], "unsupported_parameter")
+    constraint = next((name for name in ("json_schema", "regex", "choices") if name in given), None)
+    param = "response_format" if constraint == "json_schema" else constraint
     try:
-        return checked(Sampling, given, "sampling")
+        sampling = checked(Sampling, given, "request")
+        if constraint:  # its grammar is built here, so that no other text waits for a large one
+            await asyncio.to_thread(constraint_for, model.tokenizer, sampling)
     except XinyeError as error:
-        raise refused(error) from None
+        raise refused(error, param) from None
+    return sampling
 
 
 async def encode(model: Served, texts: Sequence[str | list[int] | None], param: str) -> list[list[int]]:

@@ -1,0 +1,178 @@
+"""What a text must be: JSON by a schema, a regular expression, or one of some choices. llguidance keeps the grammar.
+
+Its tokens are bytes, so that any tokenizer of ours will do, and a character of several tokens is never left half-way.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.generation.sampling import Sampling
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
+
+LONGEST = 50_000  # characters of a schema, a regular expression, or all choices
+MOST_MULTIPLE = 10_000  # every remainder of such a division is a state of the grammar
+# What a grammar may take: tenths of a second and some tens of megabytes; the library itself allows seconds.
+LIMITS = {
+    "initial_lexer_fuel": 200_000,
+    "step_lexer_fuel": 100_000,
+    "step_max_items": 20_000,
+    "max_lexer_states": 20_000,
+    "max_grammar_size": 50_000,
+    "verbose_errors": False,
+}
+# JSON as Python writes it. Free white space would let a small model write nothing else.
+JSON_STYLE: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "lenient": False}
+
+
+class Constraint:
+    """Where one text stands in its grammar."""
+
+    def __init__(self, matcher: "LLMatcher", tokenizer: Tokenizer, sampling: Sampling) -> None:
+        self._matcher, self._size, self._min_tokens = matcher, tokenizer.vocab_size, sampling.min_tokens
+        self._stop_ids, self._accepted = [*tokenizer.stop_ids], 0
+        self._allowed: Tensor | None = None  # what may follow, once it was asked for
+
+    def allowed(self) -> Tensor:
+        """Which tokens may come next, (V,) of bool; one that ends the text only where it is complete.
+
+        Before `min_tokens` none ends it, unless nothing else can come. Raises `XinyeError` where no token can.
+        """
+        if self._allowed is None:
+            self._allowed = self._compute()
+        return self._allowed
+
+    def _compute(self) -> Tensor:
+        bits = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)
+        result = (bits[:, None] >> torch.arange(8)).bitwise_and(1).flatten()[: self._size].bool()
+        if self._accepted < self._min_tokens:
+            longer = result.index_fill(0, torch.tensor(self._stop_ids), False)
+            result = longer if bool(longer.any()) else result
+        if not bool(result.any()):
+            raise XinyeError(f"the constraint lets no text go on here: {_reason(self._matcher.get_error())}")
+        return result
+
+    def accept(self, token: int) -> None:
+        """Go on with a token that was allowed."""
+        self._accepted, self._allowed = self._accepted + 1, None
+        if token not in self._stop_ids:
+            self._matcher.consume_token(token)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the text is complete, and nothing but the end may follow."""
+        return self._matcher.is_stopped() and not self._matcher.is_error()
+
+
+def constraint_for(tokenizer: Tokenizer, sampling: Sampling) -> Constraint | None:
+    """What the sampling asks for, at its beginning; None where any text will do.
+
+    Raises `XinyeError` for a schema or an expression that is wrong, too large, or that no text can fulfil.
+    """
+    grammar = _grammar(sampling)
+    return None if grammar is None else Constraint(_compiled(tokenizer, *grammar).deep_copy(), tokenizer, sampling)
+
+
+def _grammar(sampling: Sampling) -> tuple[str, str] | None:
+    """The name of the setting, and llguidance's grammar for it."""
+    if sampling.json_schema is not None:
+        try:
+            text = json.dumps(sampling.json_schema, allow_nan=False)
+            _check_length("json_schema", len(text))
+            if math.prod({_digits(each) for each in _values_of(sampling.json_schema, "multipleOf")}) > MOST_MULTIPLE:
+                raise XinyeError(f"json_schema: multipleOf beyond {MOST_MULTIPLE:,} is too large")
+            return "json_schema", _library().LLMatcher.grammar_from_json_schema(text, overrides=JSON_STYLE)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise XinyeError(f"json_schema: not JSON, or nested too deeply ({_reason(str(error))})") from None
+    if sampling.regex is not None:
+        _check_length("regex", len(sampling.regex))
+        return "regex", _library().LLMatcher.grammar_from_regex(sampling.regex)
+    if sampling.choices is not None:
+        _check_length("choices", sum(map(len, sampling.choices)))
+        words = " | ".join(json.dumps(choice, ensure_ascii=False) for choice in sampling.choices)
+        return "choices", _library().LLMatcher.grammar_from_lark(f"start: {words}")
+    return None
+
+
+@lru_cache(maxsize=16)
+def _compiled(tokenizer: Tokenizer, name: str, grammar: str) -> "LLMatcher":
+    """A matcher at the beginning of this grammar, to be copied."""
+    library = _library()
+    matcher = library.LLMatcher(_tokens(tokenizer), grammar, log_level=0, limits=library.LLParserLimits(**LIMITS))
+    matcher.compute_bitmask()
+    if matcher.is_error():
+        raise XinyeError(f"{name}: {_reason(matcher.get_error())}")
+    return matcher
+
+
+@lru_cache(maxsize=4)
+def _tokens(tokenizer: Tokenizer) -> "LLTokenizer":
+    return _library().LLTokenizer(_Described(tokenizer), tokenizer.vocab_size, sorted(tokenizer.stop_ids))
+
+
+class _Described:
+    """A tokenizer as llguidance wants it. Tokens without bytes are control tokens."""
+
+    is_tokenizer_wrapper = True
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokens, self.encode, self.leading_space = tokenizer.token_bytes, tokenizer.encode, tokenizer.leading_space
+        self.eos_token_id, self.bos_token_id = tokenizer.eos_id, tokenizer.bos_id
+        self.special_token_ids = [index for index, piece in enumerate(self.tokens) if not piece]
+
+    def __call__(self, text: str) -> list[int]:
+        """The usual tokens of what must follow in the midst of a text: without a space that only begins one."""
+        tokens = self.encode("\n" + text if self.leading_space else text)
+        if self.leading_space:
+            tokens = tokens[1 + next(i for i, token in enumerate(tokens) if b"\n" in self.tokens[token]) :]
+        whole = b"".join(self.tokens[token] for token in tokens) == text.encode()
+        return tokens if whole else [self.tokens.index(bytes([byte])) for byte in text.encode()]
+
+
+def _library() -> Any:
+    try:
+        import llguidance
+    except ImportError:
+        raise XinyeError('json_schema, regex and choices need llguidance: pip install "xinye[grammar]"') from None
+    return llguidance
+
+
+def _check_length(name: str, length: int) -> None:
+    if length > LONGEST:
+        raise XinyeError(f"{name}: {length:,} characters are too many; at most {LONGEST:,}")
+
+
+def _reason(message: str) -> str:
+    """What is wrong, in one line of the library's several."""
+    if "coerce_one_of" in message:
+        return "oneOf is not supported where several of its schemas could hold; use anyOf"
+    if message.startswith("NoExtension"):
+        return "no text can fulfil it"
+    found = re.search(r"error: (.+)", message) or re.search(r"\(in regex\): (.+)", message)
+    lines = message.replace("<non-verbose/>", "").split("\n")
+    return (found[1] if found else " ".join(lines[0].split()) or "too complex")[:200]
+
+
+def _values_of(schema: Any, name: str) -> Iterator[Any]:
+    """The values of all keys of this name, wherever they stand."""
+    items = schema.items() if isinstance(schema, dict) else enumerate(schema) if isinstance(schema, list) else ()
+    for key, value in items:
+        if key == name:
+            yield value
+        yield from _values_of(value, name)
+
+
+def _digits(number: Any) -> int:
+    """A number without its decimal point: 25 for 0.25; 1 for what is no number."""
+    return int("".join(map(str, Decimal(str(number)).as_tuple().digits))) if type(number) in (int, float) else 1

@@ -1,0 +1,267 @@
+"""What is written under a constraint fulfils it, whatever the model would rather write; what cannot be is one line."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+import tokenizers
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import decoders, models, normalizers
+
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError, checked
+from xinye.generation.constraint import constraint_for
+from xinye.generation.engine import Engine
+from xinye.generation.generate import generate, start
+from xinye.generation.sampling import Sampling
+from xinye.model.config import GPTConfig
+from xinye.model.gpt import GPT
+
+TEXT = '新叶催陈叶。{"label": "正面", "score": -12.5} The leaf falls, true or false: null. ' * 3
+
+
+def spaced() -> Tokenizer:
+    """One of SentencePiece's kind: `encode` puts a space before a text, and bytes stand for what has no token."""
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *'▁tru新叶{}"', "▁t", "▁tr", "▁tru"]
+    merges = [("▁", "t"), ("▁t", "r"), ("▁tr", "u")]
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+    backend = tokenizers.Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    return Tokenizer(backend, None, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})
+
+
+TOKENIZERS = {
+    "spaced": spaced(),
+    "char": Tokenizer.train([TEXT], kind="char"),
+    "bpe": Tokenizer.train([TEXT], kind="bpe", vocab_size=340, exact=False),
+}
+few = settings(max_examples=12, deadline=None, database=None)
+
+
+def random_model(tokenizer: Tokenizer, seed: int) -> GPT:
+    torch.manual_seed(seed)
+    model = GPT(GPTConfig("modern", tokenizer.vocab_size, 16, 1, 2, 1, 8, 32, 512, False)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.5)
+    return model
+
+
+MODELS = {(kind, seed): random_model(TOKENIZERS[kind], seed) for kind in TOKENIZERS for seed in (0, 1)}
+which_model = st.sampled_from([*MODELS])
+samplings = st.fixed_dictionaries(
+    {"temperature": st.sampled_from([0, 0.7, 2.0]), "seed": st.integers(0, 9)},
+    optional={
+        "top_p": st.sampled_from([0.1, 0.9]),
+        "min_p": st.sampled_from([0.1, 1.0]),
+        "top_k": st.just(1),
+        "min_tokens": st.integers(0, 40),
+        "repetition_penalty": st.just(1.3),
+    },
+)
+
+
+def write(which: tuple[str, int], **sampling: Any) -> str:
+    """The text of a random model, which must have come to its end."""
+    tokenizer = TOKENIZERS[which[0]]
+    asked = checked(Sampling, {"max_tokens": 400, **sampling}, "test")
+    sequence = start(tokenizer, "新", 512, asked)
+    for _ in generate(MODELS[which], tokenizer, [sequence]):
+        pass
+    assert sequence.finish_reason == "stop", sequence.text
+    return sequence.text
+
+
+# -- JSON ------------------------------------------------------------------------------------------------------------
+
+SCHEMAS = st.recursive(
+    st.one_of(
+        st.just({"type": "boolean"}),
+        st.just({"type": "null"}),
+        st.builds(lambda low, more: {"type": "integer", "minimum": low, "maximum": low + more},
+                  st.integers(-200, 200), st.integers(0, 99)),
+        st.builds(lambda most: {"type": "string", "maxLength": most}, st.integers(0, 5)),
+        st.builds(lambda words: {"enum": words},
+                  st.lists(st.sampled_from(["正面", "叶\n", 'a"b', "", 3, None]), min_size=1, max_size=3, unique=True)),
+        st.just({"type": "string", "pattern": "^[\\u4e00-\\u9fff]{1,3}$"}),
+    ),
+    lambda inner: st.one_of(
+        st.builds(lambda items, most: {"type": "array", "items": items, "maxItems": most}, inner, st.integers(0, 3)),
+        st.builds(
+            lambda inner: {"type": "object", "properties": inner, "required": [*inner], "additionalProperties": False},
+            st.dictionaries(st.sampled_from(["label", "情感", "b c", "\""]), inner, max_size=3),
+        ),
+    ),
+    max_leaves=4,
+)  # fmt: skip
+
+
+def fulfils(value: Any, schema: dict[str, Any]) -> bool:
+    if "enum" in schema:
+        return value in schema["enum"]
+    match schema["type"]:
+        case "integer":
+            return type(value) is int and schema["minimum"] <= value <= schema["maximum"]
+        case "string":
+            fits = len(value) <= schema.get("maxLength", 99)
+            return fits and bool(re.search(schema.get("pattern", ""), value))
+        case "array":
+            return len(value) <= schema["maxItems"] and all(fulfils(each, schema["items"]) for each in value)
+        case "object":
+            return value.keys() == schema["properties"].keys() and all(
+                fulfils(value[name], inner) for name, inner in schema["properties"].items()
+            )
+    return value is None if schema["type"] == "null" else type(value) is bool
+
+
+@few
+@given(which=which_model, schema=SCHEMAS, sampling=samplings)
+def test_json_fulfils_its_schema(which: tuple[str, int], schema: dict[str, Any], sampling: dict[str, Any]) -> None:
+    text = write(which, json_schema=schema, **sampling)
+    assert fulfils(json.loads(text), schema), (text, schema)
+
+
+def test_any_object_is_an_object_where_it_ends_in_time() -> None:
+    texts = []
+    for seed in range(8):
+        tokenizer = TOKENIZERS["char"]
+        sampling = Sampling(json_schema={"type": "object"}, temperature=1.5, seed=seed, max_tokens=300)
+        sequence = start(tokenizer, "新", 512, sampling)
+        for _ in generate(MODELS["char", 0], tokenizer, [sequence]):
+            pass
+        texts.append(sequence.text)
+        if sequence.finish_reason == "stop":
+            assert isinstance(json.loads(sequence.text), dict)
+    assert all(text.startswith("{") for text in texts)
+
+
+def test_what_max_tokens_cut_off_says_so() -> None:
+    sampling = Sampling(json_schema={"type": "string", "minLength": 50}, max_tokens=5)
+    sequence = start(TOKENIZERS["char"], "", 512, sampling)
+    for _ in generate(MODELS["char", 0], TOKENIZERS["char"], [sequence]):
+        pass
+    assert (sequence.finish_reason, sequence.completion_tokens) == ("length", 5)
+
+
+# -- regular expressions and choices ---------------------------------------------------------------------------------
+
+PIECES = st.recursive(
+    st.sampled_from(
+        ["新", "叶+", "[一-龥]{2}", "a", "[^ab]{1,2}", r"\d{1,3}", "(x|yz)?", r"\.", "/", '"', "(?:甲|乙){2}"]
+    ),
+    lambda inner: st.one_of(
+        st.builds("".join, st.lists(inner, min_size=1, max_size=3)),
+        st.builds(lambda a, b: f"(?:{a}|{b})", inner, inner),
+        st.builds(lambda a: f"(?:{a}){{0,2}}", inner),
+    ),
+    max_leaves=5,
+)
+
+
+@few
+@given(which=which_model, regex=PIECES, sampling=samplings)
+def test_a_text_matches_its_regular_expression(which: tuple[str, int], regex: str, sampling: dict[str, Any]) -> None:
+    regex = regex.replace("+", "{1,9}")  # so that it ends
+    assert re.fullmatch(regex, write(which, regex=regex, **sampling))
+
+
+@few
+@given(
+    which=which_model,
+    choices=st.lists(st.text(st.sampled_from('新叶a ,"\\/\n{é😀'), min_size=1, max_size=4), min_size=1, max_size=5),
+    sampling=samplings,
+)
+def test_a_text_is_one_of_its_choices(which: tuple[str, int], choices: list[str], sampling: dict[str, Any]) -> None:
+    assert write(which, choices=tuple(choices), **sampling) in choices
+
+
+def test_each_of_several_texts_has_its_own_place_in_the_grammar() -> None:
+    tokenizer = TOKENIZERS["char"]
+    regexes = ["[a-c]{1,5}", "[a-c]{1,5}", "新{3}叶", None]
+    sequences = [
+        start(tokenizer, "新", 512, Sampling(regex=regex, seed=1, temperature=2.0, max_tokens=9), number)
+        for number, regex in enumerate(regexes)
+    ]
+    for _ in generate(MODELS["char", 0], tokenizer, sequences):
+        pass
+    for sequence, regex in zip(sequences, regexes, strict=True):
+        assert regex is None or re.fullmatch(regex, sequence.text)
+
+
+# -- what cannot be --------------------------------------------------------------------------------------------------
+
+BAD = {
+    "regex: unclosed group": {"regex": "(a"},
+    "regex: look-around": {"regex": "a(?=b)"},
+    "regex: backreferences": {"regex": r"(a)\1"},
+    "regex: no text can": {"regex": r"[^\s\S]"},
+    "regex: 60,000 characters": {"regex": "a" * 60_000},
+    "choices: 60,000 characters": {"choices": ("叶" * 60_000,)},
+    "json_schema: Invalid type: strin": {"json_schema": {"type": "strin"}},
+    "json_schema: Unimplemented keys": {"json_schema": {"not": {}}},
+    "json_schema: Unsatisfiable": {"json_schema": {"allOf": [{"type": "string"}, {"type": "null"}]}},
+    "json_schema: oneOf": {"json_schema": {"oneOf": [{"type": "integer"}, {"type": "number"}]}},
+    "json_schema: multipleOf": {"json_schema": {"items": {"type": "integer", "multipleOf": 1_234_567}}},
+    "json_schema: Resource 'http": {"json_schema": {"$ref": "http://localhost:9/schema"}},
+    "json_schema: Resource 'file": {"json_schema": {"$ref": "file:///etc/passwd"}},
+    "json_schema: ": {"json_schema": {"$ref": "#"}},
+    "json_schema: not JSON": {"json_schema": {"minimum": float("nan")}},
+    "regex and choices: give one": {"regex": "a", "choices": "a"},
+    "stop: with regex": {"regex": "a", "stop": ("a",)},
+    "stop: with choices": {"choices": "a", "stop_token_ids": (7,)},
+    "choices: name at least one": {"choices": ()},
+}
+
+
+@pytest.mark.parametrize("complaint", BAD)
+def test_a_constraint_that_cannot_be_is_one_clear_line(complaint: str) -> None:
+    with pytest.raises(XinyeError) as caught:
+        constraint_for(TOKENIZERS["bpe"], checked(Sampling, BAD[complaint], "test"))
+    assert complaint in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "integer"}
+    for _ in range(depth):
+        schema = {"type": "array", "items": schema}
+    return schema
+
+
+@pytest.mark.parametrize("depth", [100, 300, 900, 5000])
+def test_deep_nesting_is_written_or_refused(depth: int) -> None:
+    try:
+        constraint_for(TOKENIZERS["bpe"], Sampling.model_construct(json_schema=nested(depth)))
+    except XinyeError as error:
+        assert "json_schema: " in str(error)
+
+
+@pytest.mark.parametrize("regex", ["(a{1000}){1000}", "(?:.|\n)*a(?:.|\n){30}", "(.*a){30}", "(" * 500 + ")" * 500])
+def test_a_regular_expression_that_explodes_is_written_or_refused(regex: str) -> None:
+    try:
+        constraint = constraint_for(TOKENIZERS["char"], Sampling(regex=regex))
+        assert constraint is not None
+        for _ in range(50):
+            constraint.accept(int(constraint.allowed().nonzero()[-1]))
+    except XinyeError as error:
+        assert "\n" not in str(error)
+
+
+def test_one_text_whose_constraint_fails_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = TOKENIZERS["char"]
+    engine = Engine(MODELS["char", 0], tokenizer)
+    bad = start(tokenizer, "新", 512, Sampling(regex="a+", max_tokens=5))
+    good = start(tokenizer, "新", 512, Sampling(regex="叶{5}b", max_tokens=9))
+    engine.add(bad)
+    engine.add(good)
+
+    def fail() -> None:
+        raise XinyeError("the constraint lets no text go on here")
+
+    monkeypatch.setattr(bad.constraint, "allowed", fail)
+    while engine.busy:
+        engine.step()
+    assert "lets no text go on" in str(bad.error) and (good.text, good.error) == ("叶叶叶叶叶b", None)
