@@ -15,6 +15,7 @@ from xinye.checkpoints.adapters import base_of, is_adapter
 from xinye.checkpoints.load import find_downloaded
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
+from xinye.evaluation.runs import never_taught_to_answer
 from xinye.generation.engine import Engine
 from xinye.model.heads import Head
 from xinye.recipes.judge import context_of
@@ -25,11 +26,13 @@ from xinye.server.worker import Line, Worker
 
 @dataclass(frozen=True)
 class Served:
-    """One model: `line` leads to its engine where it writes, `context` is how many tokens it reads at once."""
+    """One model: `line` leads to its engine where it writes, `tasks` is what can be asked of it, first what it is for,
+    and `context` is how many tokens it reads at once."""
 
     id: str
     model: Model
     line: Line | None
+    tasks: list[str]
     created: int
 
     @property
@@ -39,14 +42,6 @@ class Served:
     @property
     def context(self) -> int:
         return context_of(self.model.network) if self.line is None else self.line.engine.context
-
-    @property
-    def tasks(self) -> list[str]:
-        """What can be asked of it."""
-        network = self.model.network
-        if isinstance(network, Head):
-            return ["classify" if network.config.kind == "sequence" else "tag", "embed"]
-        return ["generate", *(["chat"] if self.tokenizer.chat_template else []), "embed"]
 
     def require(self, task: str) -> Line:
         """The line to its engine. Raises `APIError` where it has not learned this."""
@@ -85,8 +80,16 @@ def load_models(names: Sequence[str], settings: ServeSettings, worker: Worker) -
         _ = model.tokenizer.token_bytes  # computed now, not in the first request
         folder = _folder(path)
         created = int(folder.stat().st_mtime) if folder else 0
-        models[identity] = Served(identity, model, line, created)
+        models[identity] = Served(identity, model, line, tasks_of(model), created)
     return models
+
+
+def tasks_of(model: Model) -> list[str]:
+    if isinstance(model.network, Head):
+        return ["classify" if model.network.config.kind == "sequence" else "tag", "embed"]
+    if model.tokenizer.chat_template is None:
+        return ["generate", "embed"]
+    return ["generate", "chat", "embed"] if never_taught_to_answer(model.folder) else ["chat", "generate", "embed"]
 
 
 def memory_need(path: str, bytes_per_weight: int) -> int:

@@ -61,7 +61,10 @@ async def sampling_of(body: Writing, model: Served, **more: Any) -> Sampling:
         if constraint:  # its grammar is built here, so that no other text waits for a large one
             await asyncio.to_thread(constraint_for, model.tokenizer, sampling)
     except XinyeError as error:
-        raise refused(error, param) from None
+        shown = refused(error, param)
+        if param and constraint:
+            shown.detail = shown.detail.replace(constraint, param, 1)
+        raise shown from None
     return sampling
 
 
