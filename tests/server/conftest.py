@@ -15,7 +15,7 @@ from xinye.tasks.tag import Tag
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The folders of `tiny`, which writes, `reviews`, which judges, and `names`, which tags. Tests must not change them."""
+    """The folders of `tiny`, which writes, `reviews`, which judges, and `names`, which tags; not to be changed."""
     root = tmp_path_factory.mktemp("models")
     model = GPT(SHAPE)
     model.initialize(1)

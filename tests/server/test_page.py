@@ -21,7 +21,7 @@ INJECTIONS = [
     "![](https://evil.example/x.png) [叶](javascript:window.broken=1)",
     "<math><mtext></p><table><mglyph><style><img src=x onerror=window.broken=1>",
     "&lt;b&gt; \u202e ${window.broken = 1} {{constructor.constructor('window.broken=1')()}}",
-    "data: [DONE]\n\ndata: {\"error\": {\"message\": \"<b>\"}}\n\n",
+    'data: [DONE]\n\ndata: {"error": {"message": "<b>"}}\n\n',
 ]
 
 
@@ -73,7 +73,9 @@ def test_what_a_model_writes_is_text_and_nothing_runs(folders, tmp_path):
         page.until("document.querySelector('#model').options.length === 1")
         tags = "JSON.stringify([...new Set([...document.querySelectorAll('*')].map(each => each.tagName))].sort())"
         say(page, INJECTIONS[0])
-        asked, answered = page.run("[...document.querySelectorAll('article')].map(each => each.children[0].textContent)")
+        asked, answered = page.run(
+            "[...document.querySelectorAll('article')].map(each => each.children[0].textContent)"
+        )
         assert (asked, answered) == (INJECTIONS[0], text)
         after = page.run(tags)
         page.run("document.querySelector('#write').click()")
@@ -81,7 +83,9 @@ def test_what_a_model_writes_is_text_and_nothing_runs(folders, tmp_path):
         assert page.run("document.querySelector('article p').textContent") == INJECTIONS[2] + text
         assert page.run(tags) == after and not {"IMG", "SVG", "svg", "IFRAME", "A", "LINK"} & set(after.split('"'))
         assert page.run("typeof window.broken") == "undefined"
-        asked_for = {event["params"]["request"]["url"] for event in page.events if event["method"] == "Network.requestWillBeSent"}
+        asked_for = {
+            event["params"]["request"]["url"] for event in page.events if event["method"] == "Network.requestWillBeSent"
+        }
         assert all(url.startswith(server.address) for url in asked_for)
         assert not [event for event in page.events if event["method"] in ("Runtime.exceptionThrown", "Log.entryAdded")
                     and "favicon" not in str(event)]  # fmt: skip

@@ -33,7 +33,8 @@ def error(server, path, body, status):
         ("/v1/chat/completions", CHAT | {"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
         (
             "/v1/chat/completions",
-            CHAT | {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "leaf"}}}},
+            CHAT
+            | {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "leaf"}}}},
             "response_format",
         ),
         ("/v1/completions", PROMPT | {"regex": "("}, "regex"),
@@ -158,5 +159,7 @@ def test_an_origin_that_is_named_may_ask(folders):
     with serving(folders[:1], allow_origin=(origin,)) as server:
         before = server.http.options("/v1/models", headers={"Origin": origin})
         assert before.status_code == 204 and "authorization" in before.headers["access-control-allow-headers"]
-        assert server.http.get("/v1/models", headers={"Origin": origin}).headers["access-control-allow-origin"] == origin
+        assert (
+            server.http.get("/v1/models", headers={"Origin": origin}).headers["access-control-allow-origin"] == origin
+        )
         assert server.http.get("/v1/models", headers={"Origin": "https://evil.example"}).status_code == 403

@@ -20,8 +20,21 @@ SOURCE = Path(__file__).parents[2] / "src"
 def process(folders):
     """The command as a person would run it, ready."""
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "XINYE_API_KEY": "leaf", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "xinye", "serve", f"新叶={folders[0]}", "--port", "0", "--json", "--dtype", "float32"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as running:
+    command = [
+        sys.executable,
+        "-m",
+        "xinye",
+        "serve",
+        f"新叶={folders[0]}",
+        "--port",
+        "0",
+        "--json",
+        "--dtype",
+        "float32",
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as running:
         running.told = json.loads(running.stdout.readline())
         yield running
         running.kill()

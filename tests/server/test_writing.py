@@ -6,7 +6,6 @@ import json
 import httpx
 import openai
 import pytest
-
 from tiny_server import TOKENIZER
 
 CHAT = [{"role": "system", "content": "简短"}, {"role": "user", "content": "你好 hello"}]
@@ -37,6 +36,7 @@ def test_a_chat_and_its_stream_are_one(server):
 def test_the_async_client_streams_too(server):
     async def texts():
         async with openai.AsyncOpenAI(base_url=f"{server.address}/v1", api_key="none") as client:
+
             async def one(seed):
                 stream = await client.completions.create(
                     model="tiny", prompt="新叶", max_tokens=12, stream=True, seed=seed
@@ -77,7 +77,9 @@ def test_several_texts_with_a_seed_differ_and_repeat(server):
 
 def test_a_stop_string_ends_a_text_before_it(server):
     def text(**more):
-        return server.openai.completions.create(model="tiny", prompt="新", temperature=0, max_tokens=30, **more).choices[0]
+        return server.openai.completions.create(
+            model="tiny", prompt="新", temperature=0, max_tokens=30, **more
+        ).choices[0]
 
     whole = text()
     stop = whole.text[4:6]
@@ -106,7 +108,9 @@ def test_log_probabilities_of_chat(server):
     content = answer.choices[0].logprobs.content
     assert len(content) == answer.usage.completion_tokens
     assert all(len(each.top_logprobs) == 2 and each.logprob == each.top_logprobs[0].logprob <= 0 for each in content)
-    assert b"".join(bytes(each.bytes) for each in content).decode("utf-8", "replace") == answer.choices[0].message.content
+    assert (
+        b"".join(bytes(each.bytes) for each in content).decode("utf-8", "replace") == answer.choices[0].message.content
+    )
     streamed = [
         each
         for chunk in server.openai.chat.completions.create(**asked, stream=True)
@@ -141,13 +145,20 @@ def test_content_in_parts_is_one_text(server):
 
 
 def test_a_constraint_holds(server):
-    schema = {"type": "object", "properties": {"叶": {"enum": ["新", "old"]}}, "required": ["叶"], "additionalProperties": False}
+    schema = {
+        "type": "object",
+        "properties": {"叶": {"enum": ["新", "old"]}},
+        "required": ["叶"],
+        "additionalProperties": False,
+    }
     wanted = {"type": "json_schema", "json_schema": {"name": "leaf", "schema": schema, "strict": True}}
     answer = server.openai.chat.completions.create(model="tiny", messages=CHAT, response_format=wanted)
     assert json.loads(answer.choices[0].message.content)["叶"] in ("新", "old")
     assert answer.choices[0].finish_reason == "stop"
     for more, allowed in (({"choices": ["新叶", "leaf"]}, ("新叶", "leaf")), ({"regex": "[新叶]{2}"}, None)):
-        text = server.openai.completions.create(model="tiny", prompt="新", extra_body=more, max_tokens=20).choices[0].text
+        text = (
+            server.openai.completions.create(model="tiny", prompt="新", extra_body=more, max_tokens=20).choices[0].text
+        )
         assert text in allowed if allowed else set(text) <= {"新", "叶"} and len(text) == 2
 
 

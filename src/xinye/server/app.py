@@ -100,7 +100,9 @@ def _page(app: FastAPI) -> None:
 
     def hashes(tag: str) -> str:
         parts = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.S)
-        return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'" for part in parts)
+        return " ".join(
+            f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'" for part in parts
+        )
 
     policy = "; ".join([
         "default-src 'none'",

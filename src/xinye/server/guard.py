@@ -78,7 +78,9 @@ class Guard:
         else:
             self._check_origin(headers)
         if self.requests > self.settings.max_requests and path != "/health":
-            raise APIError(503, "the server answers too many requests at once; try again", code="overloaded", retry_after=1)
+            raise APIError(
+                503, "the server answers too many requests at once; try again", code="overloaded", retry_after=1
+            )
 
     def _check_origin(self, headers: Headers) -> None:
         """Without a key any page that a browser on this machine shows could ask: by a name of its own that leads here

@@ -40,7 +40,9 @@ class Writing(Body):
     logit_bias: Annotated[Bias, Field(max_length=1024)] | None = Field(
         None, description="added to the logits of tokens"
     )
-    seed: int | None = Field(None, ge=0, lt=2**62, description="the same seed, alone at the server, gives the same text")
+    seed: int | None = Field(
+        None, ge=0, lt=2**62, description="the same seed, alone at the server, gives the same text"
+    )
     stop: Text | Annotated[list[Text], Field(max_length=16)] | None = Field(None, description="end before any of these")
     stream: bool | None = None
     stream_options: StreamOptions | None = Field(None, description="only with stream")
@@ -64,7 +66,9 @@ class CompletionRequest(Writing):
         None, description="a text or tokens, or several; without it the model begins a text of its own"
     )
     max_tokens: int | None = Field(None, ge=1, le=2**31, description="new tokens at most (16)")
-    logprobs: int | None = Field(None, ge=0, le=20, description="log-probabilities of each token, and of so many others")
+    logprobs: int | None = Field(
+        None, ge=0, le=20, description="log-probabilities of each token, and of so many others"
+    )
     echo: bool | None = Field(None, description="the prompt comes before the text; not with logprobs")
     best_of: Literal[1] | None = None
 
@@ -75,7 +79,9 @@ class TextPart(Body):
 
 
 class Message(Body):
-    role: Literal["system", "developer", "user", "assistant"] = Field(description="developer is another word for system")
+    role: Literal["system", "developer", "user", "assistant"] = Field(
+        description="developer is another word for system"
+    )
     content: str | Annotated[list[TextPart], Field(min_length=1)]
 
 

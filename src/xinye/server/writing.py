@@ -40,7 +40,10 @@ async def sampling_of(body: Writing, model: Served, **more: Any) -> Sampling:
     """How to write. OpenAI's defaults hold, not those of `xinye generate`. `more` are the fields of one way only."""
     if body.stream_options is not None and not body.stream:
         raise APIError(400, "stream_options: only with stream", "stream_options")
-    for name, tokens in (("logit_bias", map(int, body.logit_bias or ())), ("stop_token_ids", body.stop_token_ids or ())):
+    for name, tokens in (
+        ("logit_bias", map(int, body.logit_bias or ())),
+        ("stop_token_ids", body.stop_token_ids or ()),
+    ):
         if unknown := [token for token in tokens if token >= model.tokenizer.vocab_size]:
             raise APIError(400, f"{name}: the vocabulary has no token {unknown[0]}", name)
     same = ("presence_penalty", "frequency_penalty", "seed", "top_k", "top_p", "min_p", "repetition_penalty",
@@ -94,7 +97,7 @@ def most_tokens(
         raise APIError(400, f"{param}: at most {limit} here", param)
     if prompt_tokens + (asked or 1) > model.context:
         message = (
-            f"this model's maximum context length is {model.context} tokens; the {prompt} has {prompt_tokens}, and "
+            f"this model's maximum context length is {model.context} tokens; the {prompt} takes {prompt_tokens}, and "
             f"{asked or 1} are to be written: shorten the one or the other"
         )
         raise APIError(400, message, param if prompt_tokens < model.context else prompt, "context_length_exceeded")
