@@ -12,6 +12,7 @@ VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "pretrain": ("xinye.cli.pretrain", "train a GPT of your own on your text"),
     "generate": ("xinye.cli.generate", "write text with a model"),
     "chat": ("xinye.cli.chat", "talk with a model that has a chat template"),
+    "serve": ("xinye.cli.serve", "models behind OpenAI's HTTP API, with a page to write and chat"),
     "download": ("xinye.cli.download", "fetch a model from the Hugging Face hub"),
     "finetune": ("xinye.cli.finetune", "teach a model a task from a file of records"),
     "classify": ("xinye.cli.tasks", "the label of a text, by a model that learned them"),
@@ -31,7 +32,7 @@ VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "runs": ("xinye.cli.runs", "list, show, compare and clean runs"),
 }
 GROUPS = ("data", "tokenizer", "runs")  # their verbs are two words
-FIRST = ("demo", "pretrain", "generate", "finetune")
+FIRST = ("demo", "pretrain", "generate", "finetune", "serve")
 
 
 def help_text() -> str:

@@ -1,0 +1,305 @@
+"""What a request may hold, and what an answer holds: OpenAI's fields, and those of `Sampling` that it lacks.
+
+A field that is not here is refused by its name; so is a value of another type ("3" is no number).
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Token = Annotated[int, Field(ge=0, lt=2**31)]
+Tokens = Annotated[list[Token], Field(min_length=1, fail_fast=True)]  # else a long list gives as many findings
+Text = Annotated[str, StringConstraints(min_length=1)]
+Texts = Annotated[list[Text], Field(min_length=1, fail_fast=True)]
+TextOrTokens = Text | Tokens | Texts | Annotated[list[Tokens], Field(min_length=1, fail_fast=True)]
+Pair = Annotated[list[Text], Field(min_length=2, max_length=2)]
+Bias = dict[Annotated[str, StringConstraints(pattern="^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]]
+FinishReason = Literal["stop", "length"]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
+
+
+# -- requests --------------------------------------------------------------------------------------------------------
+
+
+class StreamOptions(Body):
+    include_usage: bool | None = Field(None, description="a last chunk tells the tokens that were used")
+
+
+class Writing(Body):
+    """What both ways to write share."""
+
+    model: str = Field(description="its id, as /v1/models tells")
+    n: int | None = Field(None, ge=1, le=2**31, description="texts for each prompt (1)")
+    temperature: float | None = Field(None, ge=0, le=2, description="0 always takes the likeliest token (1)")
+    top_p: float | None = Field(None, gt=0, le=1)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    logit_bias: Annotated[Bias, Field(max_length=1024)] | None = Field(
+        None, description="added to the logits of tokens"
+    )
+    seed: int | None = Field(
+        None, ge=0, lt=2**62, description="the same seed, alone at the server, gives the same text"
+    )
+    stop: Text | Annotated[list[Text], Field(max_length=16)] | None = Field(None, description="end before any of these")
+    stream: bool | None = None
+    stream_options: StreamOptions | None = Field(None, description="only with stream")
+    user: str | None = Field(None, description="goes to the log, where texts are logged")
+    # beyond OpenAI's
+    top_k: int | None = Field(None, ge=1, le=2**31)
+    min_p: float | None = Field(None, ge=0, le=1)
+    repetition_penalty: float | None = Field(None, gt=0, le=100)
+    min_tokens: int | None = Field(None, ge=0, le=2**31)
+    stop_token_ids: Annotated[list[Token], Field(max_length=16)] | None = None
+    regex: Annotated[str, StringConstraints(min_length=1, max_length=10_000)] | None = Field(
+        None, description="the text matches this as a whole"
+    )
+    choices: Annotated[list[Text], Field(min_length=1, max_length=1024)] | None = Field(
+        None, description="the text is one of these"
+    )
+
+
+class CompletionRequest(Writing):
+    prompt: TextOrTokens | None = Field(
+        None, description="a text or tokens, or several; without it the model begins a text of its own"
+    )
+    max_tokens: int | None = Field(None, ge=1, le=2**31, description="new tokens at most (16)")
+    logprobs: int | None = Field(
+        None, ge=0, le=20, description="log-probabilities of each token, and of so many others"
+    )
+    echo: bool | None = Field(None, description="the prompt comes before the text; not with logprobs")
+    best_of: Literal[1] | None = None
+
+
+class TextPart(Body):
+    type: Literal["text"]
+    text: str
+
+
+class Message(Body):
+    role: Literal["system", "developer", "user", "assistant"] = Field(
+        description="developer is another word for system"
+    )
+    content: str | Annotated[list[TextPart], Field(min_length=1)]
+
+
+class JSONSchema(Body):
+    name: Annotated[str, StringConstraints(pattern="^[a-zA-Z0-9_-]{1,64}$")]
+    description: str | None = None
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = Field(None, description="the schema always holds")
+
+
+class ResponseFormat(Body):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JSONSchema | None = Field(None, description="only with type json_schema")
+
+
+class ChatRequest(Writing):
+    messages: Annotated[list[Message], Field(min_length=1, max_length=4096, fail_fast=True)]
+    max_completion_tokens: int | None = Field(None, ge=1, le=2**31, description="new tokens at most (all that fit)")
+    max_tokens: int | None = Field(None, ge=1, le=2**31, description="the same, by its old name")
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20, description="only with logprobs")
+    response_format: ResponseFormat | None = None
+
+
+class EmbeddingRequest(Body):
+    model: str
+    input: TextOrTokens
+    encoding_format: Literal["float", "base64"] | None = None
+    user: str | None = Field(None, description="goes to the log, where texts are logged")
+
+
+class TokenizeRequest(Body):
+    """One of `prompt` and `messages`."""
+
+    model: str
+    prompt: str | None = None
+    messages: Annotated[list[Message], Field(min_length=1)] | None = None
+    add_special_tokens: bool = Field(True, description="with what the model is used to see before a text")
+
+
+class DetokenizeRequest(Body):
+    model: str
+    tokens: Annotated[list[Token], Field(fail_fast=True)]
+
+
+class TaskRequest(Body):
+    model: str
+    input: Text | Annotated[list[Text | Pair], Field(min_length=1, fail_fast=True)] = Field(
+        description="a text, or several; to classify also pairs of texts"
+    )
+
+
+# -- answers ---------------------------------------------------------------------------------------------------------
+
+
+class ErrorDetail(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorAnswer(BaseModel):
+    error: ErrorDetail
+
+
+class Model(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "xinye"
+    max_model_len: int = Field(description="tokens that it reads at once, prompt and answer together")
+    tasks: list[str] = Field(description="of generate, chat, classify, tag, embed")
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+class Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class TopLogprob(BaseModel):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprob(TopLogprob):
+    top_logprobs: list[TopLogprob]
+
+
+class ChatLogprobs(BaseModel):
+    content: list[TokenLogprob]
+    refusal: None = None
+
+
+class AnswerMessage(BaseModel):
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class ChatChoice(BaseModel):
+    index: int
+    message: AnswerMessage
+    logprobs: ChatLogprobs | None
+    finish_reason: FinishReason
+
+
+class ChatAnswer(BaseModel):
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: Usage
+
+
+class Delta(BaseModel):
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+
+
+class ChatChunkChoice(BaseModel):
+    index: int
+    delta: Delta
+    logprobs: ChatLogprobs | None = None
+    finish_reason: FinishReason | None = None
+
+
+class ChatChunk(BaseModel):
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChatChunkChoice]
+    usage: Usage | None = None
+
+
+class LegacyLogprobs(BaseModel):
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+
+
+class CompletionChoice(BaseModel):
+    index: int
+    text: str
+    logprobs: LegacyLogprobs | None = None
+    finish_reason: FinishReason | None = None
+
+
+class Completion(BaseModel):
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    choices: list[CompletionChoice]
+    usage: Usage | None = None
+
+
+class Embedding(BaseModel):
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str = Field(description="numbers; or base64 of float32, little-endian")
+
+
+class PromptUsage(BaseModel):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingAnswer(BaseModel):
+    object: Literal["list"] = "list"
+    model: str
+    data: list[Embedding]
+    usage: PromptUsage
+
+
+class TokenizeAnswer(BaseModel):
+    tokens: list[int]
+    count: int
+    max_model_len: int
+
+
+class DetokenizeAnswer(BaseModel):
+    prompt: str
+
+
+class Judgement(BaseModel):
+    """Of a text's label, or of several labels."""
+
+    label: str | None = None
+    probability: float | None = None
+    labels: list[str] | None = None
+    probabilities: dict[str, float]
+
+
+class Span(BaseModel):
+    start: int
+    end: int = Field(description="behind its last character")
+    type: str
+    text: str
+    probability: float
+
+
+class TaskAnswer(BaseModel):
+    object: Literal["list"] = "list"
+    model: str
+    task: str
+    data: list[Judgement] | list[list[Span]]
+
+
+class Health(BaseModel):
+    status: Literal["ok"]

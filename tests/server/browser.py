@@ -1,0 +1,74 @@
+"""A headless Chromium, driven by its own protocol (DevTools)."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+from websockets.sync.client import ClientConnection, connect
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None) or next(
+    (path for path in ("/usr/bin/chromium", "/usr/bin/google-chrome") if Path(path).exists()), None
+)
+
+
+class Page:
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket, self.number = socket, 0
+        self.events: list[dict[str, Any]] = []  # what the page has complained of, or asked for
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self.number += 1
+        self.socket.send(json.dumps({"id": self.number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self.socket.recv(timeout=60))
+            if message.get("id") == self.number:
+                return message["result"]
+            self.events.append(message)
+
+    def run(self, script: str) -> Any:
+        """The value of an expression; a promise's is awaited."""
+        result = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
+
+    def until(self, script: str) -> None:
+        for _ in range(600):
+            if self.run(script):
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"never true: {script}")
+
+    def go(self, address: str) -> None:
+        self.call("Page.navigate", url=address)
+        self.until("document.readyState === 'complete' && document.querySelector('#model') !== null")
+
+
+@contextmanager
+def browsing(folder: Path, *flags: str) -> Iterator[Page]:
+    """A fresh browser with one empty page."""
+    command = [
+        *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-extensions"),
+        *("--disable-background-networking", "--remote-debugging-port=0", f"--user-data-dir={folder}", *flags),
+        "about:blank",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            told = folder / "DevToolsActivePort"
+            while not (told.exists() and told.read_text().count("\n")):
+                assert process.poll() is None, "Chromium did not start"
+                time.sleep(0.05)
+            with urlopen(f"http://127.0.0.1:{told.read_text().splitlines()[0]}/json") as answer:
+                pages = [target for target in json.load(answer) if target["type"] == "page"]
+            with connect(pages[0]["webSocketDebuggerUrl"], max_size=None) as socket:
+                page = Page(socket)
+                for domain in ("Page", "Runtime", "Log", "Network"):
+                    page.call(f"{domain}.enable")
+                yield page
+        finally:
+            process.terminate()

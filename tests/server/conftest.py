@@ -1,0 +1,37 @@
+"""Tiny models, and one server of them for all tests that only ask."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from tiny_server import SHAPE, TOKENIZER, Running, serving
+
+from xinye.checkpoints.heads import save_head
+from xinye.checkpoints.huggingface import save_model
+from xinye.model.gpt import GPT
+from xinye.model.heads import Head, HeadConfig
+from xinye.tasks.tag import Tag
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The folders of `tiny`, which writes, `reviews`, which judges, and `names`, which tags; not to be changed."""
+    root = tmp_path_factory.mktemp("models")
+    model = GPT(SHAPE)
+    model.initialize(1)
+    with torch.no_grad():
+        model.model.layers[0].mlp.down_proj.weight.normal_(0, 0.3, generator=torch.Generator().manual_seed(1))
+    save_model(root / "tiny", model, TOKENIZER)
+    for name, kind, labels in (("reviews", "sequence", ("好", "坏")), ("names", "token", ("O", "B-PER", "I-PER"))):
+        head = Head(HeadConfig(SHAPE, kind, labels))
+        head.begin(model)
+        head.score.weight.data.normal_(generator=torch.Generator().manual_seed(2))
+        save_head(root / name, head, TOKENIZER if kind == "sequence" else Tag.tokenizer(TOKENIZER))
+    return [str(root / name) for name in ("tiny", "reviews", "names")]
+
+
+@pytest.fixture(scope="session")
+def server(folders: list[str]) -> Iterator[Running]:
+    """One server for all tests that only ask."""
+    with serving(folders) as running:
+        yield running

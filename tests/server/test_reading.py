@@ -1,0 +1,61 @@
+"""Tokens, embeddings, tasks, and the server's own state."""
+
+import base64
+
+import numpy as np
+import pytest
+from tiny_server import TOKENIZER
+
+import xinye
+
+
+def test_embeddings_are_the_mean_of_the_last_layer(server, folders):
+    network = xinye.load(folders[0], "float32").gpt
+    import torch
+
+    tokens = [*TOKENIZER.prefix, *TOKENIZER.encode("一片新叶")]
+    expected = network.hidden(torch.tensor([tokens]))[0, len(TOKENIZER.prefix) :].mean(0).tolist()
+    answer = server.openai.embeddings.create(model="tiny", input=["一片新叶", "leaf"])  # the client asks for base64
+    assert answer.data[0].embedding == pytest.approx(expected, abs=1e-5) and answer.data[1].index == 1
+    assert answer.usage.prompt_tokens == len(tokens) + len(TOKENIZER.prefix) + len(TOKENIZER.encode("leaf"))
+    plain = server.openai.embeddings.create(model="tiny", input="leaf", encoding_format="float").data[0].embedding
+    assert plain == pytest.approx(answer.data[1].embedding, abs=1e-6)
+    assert server.openai.embeddings.create(model="reviews", input=[TOKENIZER.encode("leaf")]).data[0].embedding
+    raw = server.http.post("/v1/embeddings", json={"model": "tiny", "input": "leaf", "encoding_format": "base64"})
+    assert np.frombuffer(base64.b64decode(raw.json()["data"][0]["embedding"]), "<f4").tolist() == pytest.approx(plain)
+
+
+def test_tokens_and_back(server):
+    def ask(path, **body):
+        return server.http.post(path, json={"model": "tiny", **body}).json()
+
+    tokens = ask("/tokenize", prompt="新叶 leaf")
+    assert tokens["tokens"] == [*TOKENIZER.prefix, *TOKENIZER.encode("新叶 leaf")]
+    assert tokens["count"] == len(tokens["tokens"]) and tokens["max_model_len"] == 256
+    assert ask("/detokenize", tokens=tokens["tokens"]) == {"prompt": "新叶 leaf"}
+    plain = ask("/tokenize", prompt="<eos>", add_special_tokens=False)["tokens"]
+    assert plain == TOKENIZER.encode("<eos>") and TOKENIZER.eos_id not in plain
+    messages = [{"role": "user", "content": "你好"}]
+    assert ask("/tokenize", messages=messages)["tokens"] == TOKENIZER.encode_chat(messages)
+
+
+def test_tasks_are_those_of_the_library(server, folders):
+    texts = ["从前有一片新叶", "hello leaf"]
+    judged = server.http.post("/v1/tasks/classify", json={"model": "reviews", "input": texts}).json()
+    expected = xinye.load(folders[1]).classify(texts)
+    assert [each["label"] for each in judged["data"]] == [each["label"] for each in expected]
+    assert judged["data"][0]["probabilities"] == pytest.approx(expected[0]["probabilities"])
+    pair = {"model": "reviews", "input": [texts]}
+    assert server.http.post("/v1/tasks/classify", json=pair).json()["data"][0]["label"] in ("好", "坏")
+    tagged = server.http.post("/v1/tasks/tag", json={"model": "names", "input": texts[0]}).json()
+    assert [[each["text"] for each in row] for row in tagged["data"]] == [
+        [each["text"] for each in xinye.load(folders[2]).tag(texts[0])]
+    ]
+
+
+def test_state(server):
+    assert server.http.get("/health").json() == server.http.get("/ready").json() == {"status": "ok"}
+    server.openai.completions.create(model="tiny", prompt="新", max_tokens=3)
+    figures = server.http.get("/metrics").text
+    assert 'xinye_requests_total{route="/v1/completions",status="200"}' in figures
+    assert 'xinye_running{model="tiny"} 0.0' in figures and 'xinye_completion_tokens_total{model="tiny"}' in figures

@@ -1,0 +1,98 @@
+"""`xinye serve` as a process, and what it refuses to begin with."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+@pytest.fixture
+def process(folders):
+    """The command as a person would run it, ready."""
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "XINYE_API_KEY": "leaf", "OMP_NUM_THREADS": "1"}
+    command = [
+        sys.executable,
+        "-m",
+        "xinye",
+        "serve",
+        f"新叶={folders[0]}",
+        "--port",
+        "0",
+        "--json",
+        "--dtype",
+        "float32",
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as running:
+        running.told = json.loads(running.stdout.readline())
+        yield running
+        running.kill()
+
+
+def test_sigterm_lets_a_stream_end_and_exits_with_0(process):
+    assert process.told["models"] == ["新叶"]
+    assert httpx.get(process.told["url"] + "/v1/models").status_code == 401
+    with openai.OpenAI(base_url=process.told["url"] + "/v1", api_key="leaf") as client:
+        stream = client.completions.create(
+            model="新叶", prompt="从前", max_tokens=200, stream=True, extra_body={"min_tokens": 200}
+        )
+        chunks = iter(stream)
+        next(chunks)
+        process.send_signal(signal.SIGTERM)
+        assert [*chunks][-1].choices[0].finish_reason == "length"
+    assert process.wait(30) == 0
+    said = process.stderr.read()
+    assert "Traceback" not in said and "从前" not in said and "leaf" not in said
+
+
+def test_a_port_in_use(xinye, folders):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        outcome = xinye("serve", folders[0], "--port", port)
+    assert outcome.code == 1
+    assert outcome.complaint == (
+        f"xinye serve: cannot listen at 127.0.0.1, port {port}: Address already in use; choose another with --port"
+    )
+
+
+def test_what_it_refuses_to_begin_with(xinye, folders, tmp_path, monkeypatch):
+    monkeypatch.setattr("xinye.server.serve.Server.run", None)  # a failing test must end, too
+    outcome = xinye("serve", folders[0], "--host", "0.0.0.0", "--port", 0)
+    assert outcome.code == 2 and "0.0.0.0 can be reached by others: give --api-key KEY" in outcome.complaint
+    outcome = xinye("serve", folders[0], folders[0], "--port", 0)
+    assert outcome.code == 2 and "two models are called tiny: name one of them otherwise" in outcome.complaint
+    shutil.copytree(folders[0], tmp_path / "damaged")
+    (tmp_path / "damaged" / "model.safetensors").write_bytes(b"leaf")
+    outcome = xinye("serve", tmp_path / "damaged", "--port", 0)
+    assert outcome.code == 2 and "model.safetensors" in outcome.complaint
+    monkeypatch.setattr("xinye.machine.memory_bytes", lambda _: 60_000)
+    outcome = xinye("serve", folders[0], f"other={folders[0]}", "--port", 0)
+    assert outcome.code == 1 and "do not fit in memory together (tiny 0.0 GB, other 0.0 GB" in outcome.complaint
+
+
+def test_a_missing_extra_is_one_line(xinye, folders, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    outcome = xinye("serve", folders[0])
+    assert 'the server needs fastapi, uvicorn, prometheus_client: pip install "xinye[serve]"' in outcome.complaint
+
+
+def test_help_needs_neither_torch_nor_fastapi():
+    check = (
+        "import sys; from xinye.cli.main import main\n"
+        "try: main(['serve', '--help'])\n"
+        "finally: assert not {'torch', 'fastapi', 'uvicorn'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True, env={**os.environ, "PYTHONPATH": str(SOURCE)})

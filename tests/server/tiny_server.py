@@ -1,0 +1,59 @@
+"""A real server on a real port, in a thread of this process; it computes in float32, the same on every machine."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import openai
+
+from xinye.data.tokenizer import Tokenizer
+from xinye.model.config import GPTConfig
+from xinye.server.app import build_app
+from xinye.server.models import load_models
+from xinye.server.serve import Server, listen
+from xinye.server.settings import ServeSettings
+from xinye.server.worker import Worker
+
+TOKENIZER = Tokenizer.train(["从前有一片新叶，住在树上。The leaf said hello, and fell."], kind="char")
+SHAPE = GPTConfig("modern", TOKENIZER.vocab_size, 32, 1, 2, 2, 16, 64, 256)
+
+
+class Running:
+    """A server that runs: its address, what it serves, and clients of it."""
+
+    def __init__(self, server: Server, address: str, key: str | None) -> None:
+        self.server, self.address, self.key = server, address, key
+        self.app = server.app
+        self.http = httpx.Client(base_url=address, timeout=60)
+        self.openai = openai.OpenAI(base_url=f"{address}/v1", api_key=key or "none", max_retries=0, timeout=60)
+
+    @property
+    def line(self) -> Any:
+        return self.app.state.models["tiny"].line
+
+
+@contextmanager
+def serving(names: list[str], change: Callable[[Any], None] = lambda _: None, **settings: Any) -> Iterator[Running]:
+    """Serve; `change` may touch the models before they are served."""
+    asked = ServeSettings(port=0, dtype="float32", **settings)
+    worker = Worker()
+    models = load_models(names, asked, worker)
+    change(models)
+    worker.start()
+    listener = listen(asked)
+    server = Server(build_app(models, asked, worker), asked)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    host, port = listener.getsockname()[:2]
+    running = Running(server, f"http://{host}:{port}", asked.api_key)
+    try:
+        yield running
+    finally:
+        running.http.close()
+        running.openai.close()
+        server.should_exit = True
+        thread.join(20)
+        worker.stop()
+        assert not thread.is_alive()
