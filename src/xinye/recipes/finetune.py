@@ -22,7 +22,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.classification import scikit_learn
 from xinye.evaluation.runs import is_running
-from xinye.model.adapters import attach, attached, extra_loss, ranks_of, trainable_table
+from xinye.model.adapters import attach, attached, extra_loss, flops_per_token, ranks_of, trainable_table
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head, Labelled
@@ -296,6 +296,7 @@ def job_of(values: dict[str, Any], data: TaskData, model: Any, context: int) -> 
         better=task.better,
         lower_is_better=task.writes,
         tokens_per_step=size * data.mean_length,
+        flops_per_token=flops_per_token(model, round(data.mean_length)),
         tokens_per_target=data.mean_length * len(data.examples) / max(1, targets),
         judge_first=task.writes,
     )

@@ -181,10 +181,7 @@ class Classify:
 
     def network(self, backbone: GPTConfig, base: GPT) -> Head:
         """Its layers with a head that begins at zero."""
-        with torch.device("meta"):
-            model = Head(HeadConfig(backbone, "sequence", self.labels, self.several))
-        model.begin(base)
-        return model
+        return Head.over(base, HeadConfig(backbone, "sequence", self.labels, self.several))
 
     loss = staticmethod(loss)
     losses = staticmethod(losses)

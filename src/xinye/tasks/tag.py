@@ -57,7 +57,6 @@ class Tag:
     figures = ("loss", "span_f1")
     better = "span_f1"
     baseline_name = "most frequent tag of the surface form"
-    several = False
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = tuple(labels)
@@ -148,10 +147,7 @@ class Tag:
 
     def network(self, backbone: GPTConfig, base: GPT) -> Head:
         """Its layers with a head that begins at zero."""
-        with torch.device("meta"):
-            model = Head(HeadConfig(backbone, "token", self.labels, self.several))
-        model.begin(base)
-        return model
+        return Head.over(base, HeadConfig(backbone, "token", self.labels))
 
     loss = staticmethod(loss)
     losses = staticmethod(losses)
