@@ -20,7 +20,8 @@ from xinye.model.adapters import (
     trainable_table,
 )
 from xinye.model.config import GPTConfig, LSTMConfig
-from xinye.model.gpt import BLOCK, GPT
+from xinye.data.batches import BLOCK
+from xinye.model.gpt import GPT
 from xinye.model.heads import Head, HeadConfig, Labelled
 from xinye.model.lstm import LSTM
 from xinye.training.loop import train
