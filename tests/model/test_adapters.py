@@ -20,7 +20,6 @@ from xinye.model.adapters import (
     trainable_table,
 )
 from xinye.model.config import GPTConfig, LSTMConfig
-from xinye.data.batches import BLOCK
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head, HeadConfig, Labelled
 from xinye.model.lstm import LSTM
@@ -302,30 +301,30 @@ def test_a_schedule_without_a_step_for_ranks_to_go_is_refused() -> None:
         AdapterSettings(method="adalora", tinit=5).model_copy(update={"tfinal": 3}).scheduled(8)
 
 
-@pytest.mark.parametrize("causal", [True, False], ids=["causal", "both"])
-@pytest.mark.parametrize("kind", ["sequence", "token"])
-@pytest.mark.parametrize("method", ["full", "head", "lora", "adapter", "prefix"])
-def test_flops_are_those_that_pytorch_counts(method: str, kind: str, causal: bool) -> None:
-    context = 8 * BLOCK
-    config = GPTConfig("modern", V, 128, 6, 4, 2, 32, 256, context + 6, is_causal=causal)
-    model = Head.over(GPT(config), HeadConfig(config, kind, tuple("abcdefgh")))  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("method", "least"), [("full", 1.0), ("head", 1.0), ("lora", 0.98), ("adapter", 0.92)], ids=lambda value: str(value)
+)
+def test_flops_are_those_that_pytorch_counts(method: str, least: float) -> None:
+    """Where its first layers' inputs ask for no gradient, PyTorch does a little less than is counted here."""
+    config = GPTConfig("modern", V, 128, 6, 4, 2, 32, 256, 256, is_causal=False)
+    model = Head.over(GPT(config), HeadConfig(config, "token", tuple("abcdefgh")))
     if method == "head":
         model.freeze()
     elif method != "full":
         attach(model, METHODS[method])
-    targets = torch.zeros(1, dtype=torch.long) if kind == "sequence" else torch.zeros(1, context, dtype=torch.long)
-    batch = Labelled(torch.randint(V, (1, context)), torch.tensor([context]), targets)
+    batch = Labelled(torch.randint(V, (1, 256)), torch.tensor([256]), torch.zeros(1, 256, dtype=torch.long))
     with FlopCounterMode(display=False) as counter:
         model.loss(batch).backward()
-    # The first layer's inputs ask for no gradient where its weights are frozen: there PyTorch does a little less.
-    assert 0.93 <= counter.get_total_flops() / (context * flops_per_token(model, context)) < 1.06
+    assert least <= counter.get_total_flops() / (256 * flops_per_token(model, 256)) < 1.001
 
 
-def test_flops_of_an_adapter_by_hand() -> None:
-    config = SHAPES["gpt2"]
+def test_flops_of_frozen_weights_by_hand() -> None:
+    layers, head, attention = 2 * (4 * 24 * 24 + 2 * 24 * 96), 24 * V, 2 * 2 * 24
     model = random_model("gpt2")
-    layers, head, attention = 2 * (4 * 24 * 24 + 2 * 24 * 96), 24 * V, 2 * 2 * 24 * 10
-    assert flops_per_token(model, 10) == config.flops_per_token(10) == 6 * (layers + head) + 3 * attention
+    assert flops_per_token(model, 10) == SHAPES["gpt2"].flops_per_token(10) == 6 * (layers + head) + 30 * attention
     attach(model, METHODS["lora"])
     rank = 4 * 2 * ((24 + 72) + (24 + 24) + (24 + 96) + (96 + 24))
-    assert flops_per_token(model, 10) == 4 * (layers + head) + 3 * attention + 6 * rank
+    assert flops_per_token(model, 10) == 4 * (layers + head) + 30 * attention + 6 * rank
+    model = random_model("gpt2")
+    attach(model, METHODS["prefix"])  # of six, which every token sees, as none sees more than half of the others
+    assert flops_per_token(model, 10) == 4 * (layers + head) + 3 * (10 + 2 * 6) * attention

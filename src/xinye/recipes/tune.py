@@ -129,6 +129,11 @@ def begin(settings: PretrainSettings, trials: int, watcher: Watcher, overwrite: 
     something else, or a study of other settings.
     """
     check_optuna(trials)
+    if model := next((file for file in settings.files if (Path(file) / "config.json").is_file()), None):
+        raise XinyeError(
+            f"{model}: is a model, not text; tune what it learns by xinye tune {model} --task classify --data FILE, "
+            f"or by xinye tune TEXT --from {model}"
+        )
     if all(getattr(settings, budget) is None for budget in NO_BUDGET):
         settings = settings.model_copy(update={"time": "30min"})
     output = folder_for(settings, "tune")

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xinye.checkpoints.adapters import fingerprint as fingerprint_of_base
 from xinye.data.sources import fingerprint
 from xinye.errors import XinyeError, checked
-from xinye.recipes.finetune import finetune, plan_of
+from xinye.recipes.finetune import base_of, finetune, plan_of
 from xinye.recipes.finetune_settings import FinetuneSettings
+from xinye.recipes.models import fingerprint as fingerprint_of_model
 from xinye.recipes.rehearsal import is_new
 from xinye.recipes.run_folder import flat
 from xinye.recipes.task_data import TASKS
@@ -102,7 +102,7 @@ def begin(
         if not file.is_file():
             raise XinyeError(f"{file}: no such file")
     terms = settings.model_dump(mode="json", exclude_unset=True, exclude={"data", "validation", "output"})
-    terms |= {"text": fingerprint(files), "base": fingerprint_of_base(settings.model)}
+    terms |= {"text": fingerprint(files), "base": fingerprint_of_model(base_of(settings, None)[0])}
     url = f"sqlite:///{output / 'study.db'}"
     if is_new(output, "study.db", "study") or overwrite:
         study = make_study(settings, terms, output, url, watcher)
@@ -129,7 +129,7 @@ def make_study(
         raise XinyeError("nothing is left to search: every value was given; leave out some of them")
     shutil.rmtree(output, ignore_errors=True)  # what it was before, with --overwrite
     output.mkdir(parents=True)
-    direction = "minimize" if TASKS[settings.task].writes else "maximize"
+    direction: Any = "minimize" if TASKS[settings.task].writes else "maximize"
     study = optuna.create_study(study_name="tune", storage=url, direction=direction)
     for name, value in {"terms": terms, "plan": plans}.items():
         study.set_user_attr(name, value)
