@@ -188,8 +188,8 @@ class Model:
     def _refuse(self, settings: dict[str, Any]) -> None:
         if settings:
             raise XinyeError(
-                f"{self.folder}: this model has learned to {self._verb}, and {', '.join(settings)} would have no effect "
-                f"on it; ask the one it began with, {began_with(self.folder)}"
+                f"{self.folder}: this model has learned to {self._verb}, and {', '.join(settings)} would have no "
+                f"effect on it; ask the one it began with, {began_with(self.folder)}"
             )
 
     def _head(self, kind: str, verb: str) -> Head:

@@ -12,8 +12,14 @@ from safetensors.torch import load_file
 import xinye as package
 from recipes.test_finetune import TEXTS, records, settings  # noqa: F401
 from recipes.test_finetune_methods import SIZES
+from xinye.checkpoints.adapters import save_adapter
+from xinye.checkpoints.load import load_model
 from xinye.data.tokenizer import Tokenizer
+from xinye.model.adapter_settings import AdapterSettings
+from xinye.model.adapters import attach
 from xinye.recipes.finetune import finetune
+from xinye.tasks.classify import Classify
+from xinye.tasks.tag import Tag
 
 SHAPE = {"vocab_size": 40, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 GROUPED = {**SHAPE, "num_key_value_heads": 2, "intermediate_size": 48, "max_position_embeddings": 64}
@@ -64,12 +70,8 @@ def add_bottlenecks(model: torch.nn.Module, run: Path) -> torch.nn.Module:
     return model
 
 
-@every_family
-@pytest.mark.parametrize("task", STOCK)
-@pytest.mark.parametrize("method", ["lora", "adapter", "prefix"])
-def test_the_same_logits_over_the_stock_network(xinye, bases, records, family, task, method):  # noqa: F811
-    base = bases / family
-    finetune(settings(base, "run", task, method=method, adapter=SIZES[method], epochs=2, attention="causal"))
+def same_logits(xinye, base: Path, task: str, method: str) -> None:
+    """Compare the folder `run`, loaded here, with the same over the stock network, and merged, where it can be."""
     config = transformers.AutoConfig.from_pretrained("run")
     stock = STOCK[task].from_pretrained(base, config=config).eval()
     theirs = (
@@ -88,3 +90,37 @@ def test_the_same_logits_over_the_stock_network(xinye, bases, records, family, t
     plain = STOCK[task].from_pretrained("merged").eval()
     with torch.no_grad():
         assert torch.allclose(plain(**tokens).logits, expected, atol=1e-5)
+
+
+@every_family
+@pytest.mark.parametrize("task", STOCK)
+@pytest.mark.parametrize("method", ["lora", "adapter", "prefix"])
+def test_the_same_logits_over_the_stock_network(xinye, bases, records, family, task, method):  # noqa: F811
+    base, learned = (
+        bases / family,
+        Classify(["好", "坏"], several=False) if task == "classify" else Tag(["O", "B-a", "I-a"]),
+    )
+    gpt, tokenizer = load_model(base)
+    model = learned.network(gpt.config, gpt)
+    attach(model, AdapterSettings(method=method, **SIZES[method]))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.normal_(0, 0.2)
+    save_adapter(Path("run"), model, base, learned.tokenizer(tokenizer))
+    same_logits(xinye, base, task, method)
+
+
+@pytest.mark.parametrize(
+    ("family", "task", "method"),
+    [
+        ("gpt2", "tag", "lora"),
+        ("llama", "classify", "prefix"),
+        ("qwen2", "tag", "adapter"),
+        ("qwen3", "classify", "lora"),
+    ],
+)
+def test_each_family_is_fine_tuned(xinye, bases, records, family, task, method):  # noqa: F811
+    run = settings(bases / family, "run", task, method=method, adapter=SIZES[method], epochs=2, attention="causal")
+    finetune(run)
+    same_logits(xinye, bases / family, task, method)

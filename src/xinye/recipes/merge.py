@@ -20,7 +20,8 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> dict[str, Any]:
     """
     if not is_adapter(run):
         raise XinyeError(
-            f"{run}: there is no adapter here (no {CONFIG}), so it is whole as it is; xinye finetune --method lora makes one"
+            f"{run}: there is no adapter here (no {CONFIG}), so it is whole as it is; xinye finetune --method lora "
+            "makes one"
         )
     if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not overwrite)):
         raise XinyeError(f"{output}: exists; choose another folder with -o, or replace its model with --overwrite")
