@@ -47,8 +47,9 @@ def test_a_study_of_a_task(xinye, study):
     assert told["figure"] == "accuracy" and told["trials"] == 2 and told["again"]["seed"] == 1
     assert told["top"][0]["accuracy"] == max(trial["accuracy"] for trial in told["top"])
     first = json.loads(Path("study/trials/000/training/plan.json").read_text("utf-8"))["values"]
-    for name, value in told["defaults"]["settings"].items():
-        assert name == "method" or value == pytest.approx(first[name], rel=1e-3)
+    ours = told["defaults"]["settings"]
+    assert ours.pop("method") == "full" and ours.pop("attention") == first["attention"] == "both"
+    assert ours == pytest.approx({name: first[name] for name in ours}, rel=1e-3)
     verb, action, *typed = shlex.split(told["command"])
     best = settings_of(typed)
     assert (verb, action) == ("xinye", "finetune") and best.epochs == 1 and best.data == ("reviews.csv",)

@@ -68,13 +68,14 @@ def test_eight_taggings_are_learned_by_heart(trained, records):
     assert model.tag(TEXTS[0])[0]["text"] == "小兔" and model.evaluate_task("spans.jsonl")["measured"]["span_f1"] == 1.0
 
 
-def test_eight_texts_are_learned_by_heart(trained, records):
-    Path("texts.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in TEXTS * 5), "utf-8")
-    more = {"task": "text", "data": ("texts.jsonl",), "validation": (), "epochs": 60, "batch_size": 4}
+def test_texts_are_learned_by_heart_and_end_by_themselves(trained, records):
+    texts = [f"{who}说：{text}。" for who in ("爷爷", "奶奶", "小鸟") for text in TEXTS]  # two are held back
+    Path("texts.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts), "utf-8")
+    more = {"task": "text", "data": ("texts.jsonl",), "validation": (), "epochs": 30, "batch_size": 4}
     finetune(settings(trained, "run", **more, matrix_learning_rate=0.02))
-    written = package.load("run").complete([text[:3] for text in TEXTS], temperature=0, max_tokens=20)
-    assert [text[:3] + each.text for text, each in zip(TEXTS, written, strict=True)] == TEXTS
-    assert {each.finish_reason for each in written} == {"stop"}
+    written = package.load("run").complete([text[:8] for text in texts], temperature=0, max_tokens=20)
+    learned = [text[:8] + each.text == text for text, each in zip(texts, written, strict=True)]
+    assert sum(learned) >= 22 and {each.finish_reason for each in written} == {"stop"}
 
 
 def test_the_head_alone(trained, records):

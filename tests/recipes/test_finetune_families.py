@@ -82,14 +82,15 @@ def same_logits(xinye, base: Path, task: str, method: str) -> None:
     with torch.no_grad():
         expected = theirs.eval()(**tokens).logits
         found = model.network.cpu()(tokens["input_ids"], torch.tensor([tokens["input_ids"].shape[1]]))
-    assert torch.allclose(found, expected, atol=1e-5) and expected.std() > 0
+    close = 1e-5 * float(expected.abs().max())
+    assert torch.allclose(found, expected, rtol=0, atol=close) and expected.std() > 0
     if method != "lora":
         assert "merge: a " in xinye("merge", "run", "-o", "merged").complaint
         return
     assert xinye("merge", "run", "-o", "merged").code == 0
     plain = STOCK[task].from_pretrained("merged").eval()
     with torch.no_grad():
-        assert torch.allclose(plain(**tokens).logits, expected, atol=1e-5)
+        assert torch.allclose(plain(**tokens).logits, expected, rtol=0, atol=close)
 
 
 @every_family
@@ -103,6 +104,7 @@ def test_the_same_logits_over_the_stock_network(xinye, bases, records, family, t
     gpt, tokenizer = load_model(base)
     model = learned.network(gpt.config, gpt)
     attach(model, AdapterSettings(method=method, **SIZES[method]))
+    torch.manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
