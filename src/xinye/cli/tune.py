@@ -68,8 +68,6 @@ def begin_task(values: dict[str, Any], trials: int, overwrite: bool, display: "D
 
 def study(tuning: "Tuning", display: "Display", as_json: bool) -> int:
     """Take the trials, tell of each, and what came of them."""
-    from rich.table import Table
-
     from xinye.cli.output import console, duration, print_findings, print_json
     from xinye.recipes.tune import conclude, explain, run_trials
 
@@ -94,15 +92,10 @@ def study(tuning: "Tuning", display: "Display", as_json: bool) -> int:
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on")
         return 130
-    names = list(dict.fromkeys(name for trial in result["top"] for name in trial["settings"]))
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("trial", tuning.figure, *names):
-        table.add_column(name.replace("_", " "), justify="right")
-    for trial in result["top"]:
-        chosen = [_number(trial["settings"].get(name, "")) for name in names]
-        table.add_row(str(trial["trial"]), f"{trial[tuning.figure]:.3f}", *chosen)
     console.print("\nthe best of them", style="bold")
-    console.print(table)
+    for trial in result["top"]:
+        line = f"{trial['trial']:>4}  {trial[tuning.figure]:>6.3f}  {_settings(trial['settings'])}"
+        console.print(line, soft_wrap=True)
     console.print()
     print_findings(explain(result), result["charts"])
     console.print(f"train with them: {result['command']}", soft_wrap=True)

@@ -155,13 +155,19 @@ def _beside_control(run: SavedRun) -> Finding | None:
     gain = (control[name] - measured[name]) * (1 if name == "loss" else -1)
     ours, theirs = (f"{row[name]:.3f}" if name == "loss" else f"{row[name]:.1%}" for row in (measured, control))
     if gain > 0:
+        few = Both("", "")
+        if name != "loss" and gain < 1 / math.sqrt(control["records"]):  # two standard errors of a half, at most
+            few = Both(
+                f"With {control['records']:,} validation records this may be chance: see it again with --folds 5.",
+                f"验证集只有 {control['records']:,} 条，可能只是偶然：用 --folds 5 再看。",
+            )
         return Finding(
             "augmentation gained",
             Both(
                 f"Augmentation ({kinds}) gained on validation: {words} {ours}, without it {theirs}.",
                 f"数据增强（{kinds}）在验证集上有收益：{words} {ours}，不增强 {theirs}。",
             ),
-            Both("", ""),
+            few,
         )
     return Finding(
         "augmentation gained nothing",

@@ -288,9 +288,10 @@ def beside_control(group: Processes, settings: FinetuneSettings, run: Run, watch
             return replace(run, interrupted=control.interrupted)
     if group.first:
         measured = {name: value for name, value in read_json(path)["measured"].items() if isinstance(value, float)}
-        told = {"name": "without augmentation", "run": str(folder), "augment": settings.augment, **measured}
+        records = read_json(output / "training" / "plan.json")["values"]["validation_records"]
+        told = {"name": "without augmentation", "run": str(folder), "augment": settings.augment, "records": records}
         result = output / "training" / "result.json"
-        write_json(result, read_json(result) | {"control": told})
+        write_json(result, read_json(result) | {"control": told | measured})
         report(output, watcher)
     return run
 

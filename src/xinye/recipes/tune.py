@@ -388,6 +388,12 @@ def explain(result: dict[str, Any]) -> list[str]:
         sentences = ["The plan's own settings diverged; there is nothing to measure the gain by."]
     elif best["trial"] == defaults["trial"]:
         sentences = [f"Nothing beat the plan's own settings: {told(best[figure])} {name}."]
+    elif sign * (again["defaults"] - again["best"]) <= 0:
+        sentences = [
+            f"Tuning won nothing: trained once more with seed {again['seed']}, the plan's own settings came to "
+            f"{told(again['defaults'])} {name} and the best to {told(again['best'])}. In the study itself it looked "
+            f"like {amount(sign * (defaults[figure] - best[figure]))} won."
+        ]
     else:
         shown, gain = sign * (defaults[figure] - best[figure]), sign * (again["defaults"] - again["best"])
         noise = abs(again["defaults"] - defaults[figure])

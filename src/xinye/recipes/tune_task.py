@@ -139,7 +139,8 @@ def make_study(
 
 def command_line(settings: FinetuneSettings) -> list[str]:
     """What is typed behind `xinye finetune` for settings."""
-    given = flat(settings.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"model"}))
+    dumped = settings.model_dump(mode="json", exclude_defaults=True, exclude={"model", "task", "data"})
+    given = {"task": settings.task, "data": list(settings.data)} | flat(dumped)
     typed = [settings.model]
     for name, value in given.items():
         flag = "--" + name.replace("_", "-")
@@ -147,5 +148,5 @@ def command_line(settings: FinetuneSettings) -> list[str]:
             typed.append(flag if value else f"--no-{flag[2:]}")
             continue
         for each in value if isinstance(value, list) else [value]:
-            typed += ["-o" if name == "output" else flag, str(each)]
+            typed += ["-o" if name == "output" else flag, str(each).removesuffix(".0")]
     return typed
