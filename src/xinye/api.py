@@ -9,7 +9,7 @@ import torch
 
 from xinye import machine
 from xinye.checkpoints.heads import is_head
-from xinye.checkpoints.load import load_judge, load_model
+from xinye.checkpoints.load import began_with, load_judge, load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.runs import learned_to_chat
@@ -51,8 +51,11 @@ class Model:
     def gpt(self) -> LanguageModel:
         """The network, where it writes. Raises `XinyeError` where it judges instead."""
         if isinstance(self.network, Head):
-            verb = "classify" if self.network.config.kind == "sequence" else "tag"
-            raise XinyeError(f"{self.folder}: this model learned to {verb}, not to write: xinye {verb} {self.folder} …")
+            verb = self._verb
+            raise XinyeError(
+                f"{self.folder}: this model learned to {verb}, not to write: xinye {verb} {self.folder} …; "
+                f"the one it began with writes: {began_with(self.folder)}"
+            )
         return self.network
 
     @cached_property
@@ -67,6 +70,13 @@ class Model:
         elif self.speculates:
             speculate(engine)
         return engine
+
+    @property
+    def _verb(self) -> str:
+        """What it has learned."""
+        if isinstance(self.network, Head):
+            return "classify" if self.network.config.kind == "sequence" else "tag"
+        return "chat"
 
     @property
     def learned_task(self) -> bool:
@@ -152,6 +162,11 @@ class Model:
         paths = [files] if isinstance(files, str | Path) else files
         texts = [text] if isinstance(text, str) else text
         checked_settings = checked(EvaluateSettings, settings, "evaluate")
+        if not paths and not texts and learned_to_chat(self.folder):
+            raise XinyeError(
+                f"{self.folder}: name conversations to judge it on: xinye evaluate {self.folder} --data FILE; or a "
+                f"text: xinye evaluate {self.folder} FILE"
+            )
         return run_evaluate(self.gpt, self.tokenizer, self.folder, paths, texts, checked_settings, watcher)
 
     def classify(self, texts: Any, *, watcher: Watcher | None = None, **settings: Any) -> Any:
@@ -211,14 +226,18 @@ class Model:
     def _refuse(self, settings: dict[str, Any]) -> None:
         if settings:
             raise XinyeError(
-                f"{self.folder}: this model has learned its task, and {', '.join(settings)} would have no effect on it"
+                f"{self.folder}: this model has learned to {self._verb}, and {', '.join(settings)} would have no "
+                f"effect on it; ask the one it began with, {began_with(self.folder)}"
             )
 
     def _head(self, kind: str, verb: str) -> Head:
         if not isinstance(self.network, Head) or self.network.config.kind != kind:
+            base, it = str(self.folder), "it"
+            if isinstance(self.network, Head):  # which cannot learn another task
+                base, it = began_with(self.folder), "the one it began with"
             raise XinyeError(
-                f"{self.folder}: this model has not learned to {verb}; teach it: xinye finetune {self.folder} "
-                f"--task {verb} --data FILE -o RUN{'; or ask it as it is, with --labels a,b' * (verb == 'classify')}"
+                f"{self.folder}: this model has not learned to {verb}; teach {it}: xinye finetune {base} --task {verb} "
+                f"--data FILE -o RUN{f'; or ask {it} as it is, with --labels a,b' * (verb == 'classify')}"
             )
         return self.network
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from xinye.data.batches import IGNORED
 from xinye.errors import XinyeError, checked
@@ -13,12 +14,14 @@ from xinye.model.adapters import (
     after_step,
     attach,
     extra_loss,
+    flops_per_token,
     merge,
     ranks_of,
     trainable_table,
 )
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.gpt import GPT
+from xinye.model.heads import Head, HeadConfig, Labelled
 from xinye.model.lstm import LSTM
 from xinye.training.loop import train
 from xinye.training.optimizers import make_optimizers
@@ -296,3 +299,32 @@ def test_a_second_adapter_and_an_lstm_are_refused() -> None:
 def test_a_schedule_without_a_step_for_ranks_to_go_is_refused() -> None:
     with pytest.raises(XinyeError, match="tinit 5 and tfinal 3 leave none of 8 steps"):
         AdapterSettings(method="adalora", tinit=5).model_copy(update={"tfinal": 3}).scheduled(8)
+
+
+@pytest.mark.parametrize(
+    ("method", "least"), [("full", 1.0), ("head", 1.0), ("lora", 0.98), ("adapter", 0.92)], ids=lambda value: str(value)
+)
+def test_flops_are_those_that_pytorch_counts(method: str, least: float) -> None:
+    """Where its first layers' inputs ask for no gradient, PyTorch does a little less than is counted here."""
+    config = GPTConfig("modern", V, 128, 6, 4, 2, 32, 256, 256, is_causal=False)
+    model = Head.over(GPT(config), HeadConfig(config, "token", tuple("abcdefgh")))
+    if method == "head":
+        model.freeze()
+    elif method != "full":
+        attach(model, METHODS[method])
+    batch = Labelled(torch.randint(V, (1, 256)), torch.tensor([256]), torch.zeros(1, 256, dtype=torch.long))
+    with FlopCounterMode(display=False) as counter:
+        model.loss(batch).backward()
+    assert least <= counter.get_total_flops() / (256 * flops_per_token(model, 256)) < 1.001
+
+
+def test_flops_of_frozen_weights_by_hand() -> None:
+    layers, head, attention = 2 * (4 * 24 * 24 + 2 * 24 * 96), 24 * V, 2 * 2 * 24
+    model = random_model("gpt2")
+    assert flops_per_token(model, 10) == SHAPES["gpt2"].flops_per_token(10) == 6 * (layers + head) + 30 * attention
+    attach(model, METHODS["lora"])
+    rank = 4 * 2 * ((24 + 72) + (24 + 24) + (24 + 96) + (96 + 24))
+    assert flops_per_token(model, 10) == 4 * (layers + head) + 30 * attention + 6 * rank
+    model = random_model("gpt2")
+    attach(model, METHODS["prefix"])  # of six, which every token sees, as none sees more than half of the others
+    assert flops_per_token(model, 10) == 4 * (layers + head) + 3 * (10 + 2 * 6) * attention

@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 
 import xinye as package
+from xinye import machine
+from xinye.checkpoints.load import load_model
 from xinye.errors import XinyeError
 from xinye.recipes.finetune import finetune
 from xinye.recipes.finetune_settings import FinetuneSettings
+from xinye.recipes.plan import Plan
+from xinye.recipes.task_data import TaskData, prepare_data
 from xinye.recipes.training_run import Run
 from xinye.recipes.watcher import Watcher
+from xinye.tasks.examples import Augmentation
 from xinye.training.loop import Step
 
 TEXTS = ["小兔很高兴", "小猫真快乐", "大家都笑了", "今天太好了", "小兔哭了", "小猫不高兴", "真难过啊", "今天太坏了"]
@@ -23,8 +28,9 @@ FAST = {"epochs": 30, "evaluations": 1, "dropout": 0.0, "dtype": "float32", "lea
 
 @pytest.fixture
 def records(tmp_path, monkeypatch) -> Path:
-    """`labels.jsonl` and `spans.jsonl`: eight records each."""
+    """`labels.jsonl` and `spans.jsonl`: eight records each. The machine's speed, half a second a run, is not asked."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(machine, "matrix_flops_per_second", lambda *arguments: 1e11)
     rows = [{"text": text, "label": label} for text, label in zip(TEXTS, LABELS, strict=True)]
     (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
     kinds = ["动物"] * 4 + ["其他"] * 4
@@ -34,7 +40,7 @@ def records(tmp_path, monkeypatch) -> Path:
 
 
 def settings(base: Path, output: str, task: str = "classify", **changes: object) -> FinetuneSettings:
-    data = ("labels.jsonl" if task == "classify" else "spans.jsonl",)
+    data = ("spans.jsonl" if task == "tag" else "labels.jsonl",)
     return FinetuneSettings(**{
         "model": str(base), "task": task, "data": data, "validation": data, "output": Path(output), **FAST, **changes,
     })  # fmt: skip
@@ -62,6 +68,16 @@ def test_eight_taggings_are_learned_by_heart(trained, records):
     assert model.tag(TEXTS[0])[0]["text"] == "小兔" and model.evaluate_task("spans.jsonl")["measured"]["span_f1"] == 1.0
 
 
+def test_texts_are_learned_by_heart_and_end_by_themselves(trained, records):
+    texts = [f"{who}说：{text}。" for who in ("爷爷", "奶奶", "小鸟") for text in TEXTS]  # two are held back
+    Path("texts.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts), "utf-8")
+    more = {"task": "text", "data": ("texts.jsonl",), "validation": (), "epochs": 30, "batch_size": 4}
+    finetune(settings(trained, "run", **more, matrix_learning_rate=0.02))
+    written = package.load("run").complete([text[:8] for text in texts], temperature=0, max_tokens=20)
+    learned = [text[:8] + each.text == text for text, each in zip(texts, written, strict=True)]
+    assert sum(learned) >= 22 and {each.finish_reason for each in written} == {"stop"}
+
+
 def test_the_head_alone(trained, records):
     before, run = package.load(trained, "float32"), finetune(settings(trained, "run", method="head", epochs=1))
     after = package.load(run.run).network
@@ -85,7 +101,7 @@ def test_resumed_bitwise(trained, records):
         "batch_size": 3,
         "micro_batch_size": 2,
         "dropout": 0.1,
-        "mask_tokens": 0.2,
+        "augment": ("mask", "crop", "shuffle"),
         "evaluations": 4,
     }
     whole = finetune(settings(trained, "whole", **changes))
@@ -93,6 +109,13 @@ def test_resumed_bitwise(trained, records):
         finetune(settings(trained, "part", **changes), Stop(after=7))
     part: Run = finetune(FinetuneSettings(output=Path("part")), resume=True)
     assert part.validation == whole.validation and part.steps == 16
+    for run in ("whole", "part"):  # the control is trained without augmentation, and compared with
+        told = json.loads(Path(run, "training/result.json").read_text("utf-8"))["control"]
+        assert told["run"] == f"{run}/control" and told["augment"] == ["mask", "crop", "shuffle"]
+        assert "augment" not in json.loads(Path(run, "control/training/settings.json").read_text("utf-8"))["settings"]
+    assert Path("whole/control/model.safetensors").read_bytes() == Path("part/control/model.safetensors").read_bytes()
+    assert Path("whole/control/model.safetensors").read_bytes() != Path("whole/model.safetensors").read_bytes()
+    assert "Augmentation (mask, crop, shuffle) gained" in Path("part/report.html").read_text("utf-8")
     for name in ("model.safetensors", "training/checkpoints/step-00000016/optimizer.safetensors"):
         assert Path("whole", name).read_bytes() == Path("part", name).read_bytes()
     shutil.copyfile("spans.jsonl", "labels.jsonl")
@@ -100,15 +123,35 @@ def test_resumed_bitwise(trained, records):
         finetune(FinetuneSettings(output=Path("part")), resume=True)
 
 
-def test_what_a_model_has_not_learned_it_says(trained, records):
-    finetune(settings(trained, "run", epochs=1))
-    base, classifier = package.load(trained), package.load("run")
-    with pytest.raises(XinyeError, match=r"xinye finetune .* --task classify"):
-        base.classify("你好")
-    with pytest.raises(XinyeError, match="xinye finetune run --task tag"):
-        classifier.tag("你好")
-    with pytest.raises(XinyeError, match="learned to classify, not to write: xinye classify run"):
-        classifier.generate("你好")
+def test_augmentation_touches_training_texts_only(trained, records):
+    _, tokenizer = load_model(trained)
+    plain, changed = (
+        prepare_data(settings(trained, "run", augment=kinds), tokenizer, 32, Plan(), Watcher())
+        for kinds in ((), ("mask", "crop", "shuffle"))
+    )
+
+    def read(data: TaskData) -> tuple[list[list[int]], ...]:
+        judged = [batch.tokens.tolist() for _, batch in data.validation_examples.in_order(4)]
+        trained = [batch.tokens.tolist() for batch in data.examples.micro_batches(0, 8, 8)]
+        return judged, trained
+
+    assert read(plain)[0] == read(changed)[0] and read(plain)[1] != read(changed)[1]
+    assert changed.validation == plain.validation and changed.validation_examples.augmentation == Augmentation()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"augment": "mask,corp"}, "unknown augmentation 'corp'; did you mean 'crop'"),
+        ({"mask_tokens": 0.1}, "mask_tokens has no effect without --augment mask"),
+        ({"augment": "mask", "crop_tokens": 0.1}, "crop_tokens has no effect without --augment crop"),
+        ({"task": "chat", "augment": "mask,crop"}, "chat takes only mask"),
+        ({"task": "text", "augment": "mask"}, "augment has no effect on the task text"),
+    ],
+)
+def test_augmentation_without_effect_is_refused(changes, says):
+    with pytest.raises(ValueError, match=says):
+        FinetuneSettings(**changes)
 
 
 def test_in_python(trained, records):

@@ -7,7 +7,7 @@ import torch
 
 from xinye.checkpoints.adapters import base_of, is_adapter, load_adapter
 from xinye.checkpoints.heads import head_config, is_head, load_head
-from xinye.checkpoints.huggingface import PICKLED, refusal_of_pickle
+from xinye.checkpoints.huggingface import PICKLED, read_json, refusal_of_pickle
 from xinye.checkpoints.huggingface import load_model as load_folder
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
@@ -24,7 +24,10 @@ def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[La
     """
     folder = Path(path)
     if is_head(folder):
-        raise XinyeError(f"{folder}: this model has learned to judge texts, not to write; take the one it began with")
+        raise XinyeError(
+            f"{folder}: this model has learned to judge texts, not to write; take the one it began with, "
+            f"{began_with(folder)}"
+        )
     if is_adapter(folder):
         model, tokenizer = load_adapted(folder, dtype)
         assert not isinstance(model, Head)
@@ -48,6 +51,14 @@ def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[La
     raise XinyeError(f"{path}: there is no such folder{hint or '; give that of a run or of a Hugging Face model'}")
 
 
+def began_with(folder: Path) -> str:
+    """What a fine-tuned model was made of, as its folder tells it; "MODEL" where it does not."""
+    if is_adapter(folder):
+        return base_of(folder)
+    path = folder / "training" / "settings.json"
+    return str((read_json(path) if path.is_file() else {}).get("settings", {}).get("model") or "MODEL")
+
+
 def load_judge(folder: Path) -> tuple[Head, Tokenizer]:
     """The network with a head of a folder, whole or as an adapter, in fp32 where it is not quantized; its tokenizer."""
     if not is_adapter(folder):
@@ -65,10 +76,7 @@ def load_adapted(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Lang
     model, tokenizer = load_model(base, dtype)
     if is_head(folder):
         assert isinstance(model, GPT)
-        gpt = model
-        with torch.device("meta"):
-            model = Head(head_config(folder))
-        model.begin(gpt)
+        model = Head.over(model, head_config(folder))
     load_adapter(folder, model, base)
     if (folder / "tokenizer.json").is_file():
         tokenizer = Tokenizer.load(folder)

@@ -54,9 +54,17 @@ def main(arguments: list[str]) -> int:
 
     model = load(path)
     if model.tokenizer.chat_template is None:
-        raise XinyeError(f'{path}: this model has no chat template; it goes on with text: xinye generate {path} "…"')
+        raise XinyeError(
+            f'{path}: this model has no chat template; it goes on with text, xinye generate {path} "…"; or teach it: '
+            f"xinye finetune {path} --task chat --data FILE -o RUN"
+        )
     if never_taught_to_answer(Path(path)):
-        console.print(f"{path} was never taught to answer; it goes on with text: xinye generate {path}", style="dim")
+        console.print(
+            f"{path} was never taught to answer, it goes on with text; teach it: xinye finetune {path} --task chat "
+            "--data FILE -o RUN",
+            style="dim",
+            soft_wrap=True,
+        )
     conversation = Conversation(model.engine, sampling, system)
     if question is None:
         talk(conversation, f"{path}: {model.gpt.config.parameters:,} parameters")

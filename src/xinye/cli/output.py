@@ -146,10 +146,16 @@ class Display(Watcher):
 
 
 class Brief(Display):
-    """For one run among several: only its live line."""
+    """For one run among several: only its live line, and what is wrong, once."""
 
     def __init__(self) -> None:
         super().__init__(show_plan=False)
+        self.warned: set[str] = set()
+
+    def warn(self, text: str) -> None:
+        if text not in self.warned:
+            self.warned.add(text)
+            super().warn(text)
 
     def stage(self, text: str) -> None:
         if console.is_terminal:

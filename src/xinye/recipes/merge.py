@@ -19,7 +19,10 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> dict[str, Any]:
     Raises `XinyeError` where there is no adapter, it cannot be merged, or something else is in `output`.
     """
     if not is_adapter(run):
-        raise XinyeError(f"{run}: there is no adapter here (no {CONFIG})")
+        raise XinyeError(
+            f"{run}: there is no adapter here (no {CONFIG}), so it is whole as it is; xinye finetune --method lora "
+            "makes one"
+        )
     if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not overwrite)):
         raise XinyeError(f"{output}: exists; choose another folder with -o, or replace its model with --overwrite")
     base = base_of(run)

@@ -48,7 +48,14 @@ def evaluate(
     classical means learn from all of them."""
     watcher = watcher or Watcher()
     watcher.stage("reading the records")
-    known, records = [*read(settings.examples, settings), *examples], read(files, settings)
+    known = [*read(settings.examples, settings), *examples]
+    try:
+        records = read(files, settings)
+    except XinyeError as error:
+        raise XinyeError(
+            f"{error} ({folder} has learned no task, so it is asked for labels; teach it another: "
+            f"xinye finetune {folder} --task tag --data FILE -o RUN, or --task chat)"
+        ) from None
     labels = words_of(settings, known or records)
     task = Classify(list(labels), several=False)
     task.check(records)

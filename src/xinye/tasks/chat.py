@@ -26,7 +26,7 @@ from xinye.generation.sequence import Sequence as Text
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Labelled
-from xinye.tasks.examples import Example, Examples, split_by_text
+from xinye.tasks.examples import Example, Examples, split
 
 LISTS = ("messages", "conversations", "conversation", "dialog", "dialogue")
 ROLE_OF = {"human": "user", "usr": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant"}
@@ -117,7 +117,7 @@ class Chat:
     def check(self, records: Sequence[Record]) -> None:
         """Every conversation can be learned from and judged."""
 
-    split = staticmethod(split_by_text)
+    split = staticmethod(split)
 
     @staticmethod
     def findings(training: Sequence[Record], validation: Sequence[Record]) -> list[str]:

@@ -1,0 +1,77 @@
+"""What a model has not learned it says in one line, with the command that makes it so."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from recipes.test_finetune import LABELS, SPANS, TEXTS
+from xinye import machine
+from xinye.cli.main import main
+
+FAST = ("--epochs", "1", "--dtype", "float32", "--evaluations", "1")
+DATA = {
+    "classify": [{"text": text, "label": label} for text, label in zip(TEXTS, LABELS, strict=True)],
+    "tag": [{"text": text, "spans": [[*span, "动物"]]} for text, span in zip(TEXTS, SPANS, strict=True)],
+    "chat": [{"prompt": text, "response": label} for text, label in zip(TEXTS, LABELS, strict=True)],
+}
+METHODS = {"classify": "full", "tag": "lora", "chat": "full"}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory, trained) -> Path:
+    """A folder with `base`, and what it became in one epoch of each task, a tagger as an adapter."""
+    folder = tmp_path_factory.mktemp("models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(machine, "matrix_flops_per_second", lambda *arguments: 1e11)
+        (folder / "base").symlink_to(trained)
+        for task, rows in DATA.items():
+            Path(f"{task}.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+            data = ("--data", f"{task}.jsonl", "--validation", f"{task}.jsonl")
+            assert main(["finetune", "base", "--task", task, *data, "-o", task, "--method", METHODS[task], *FAST]) == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("classify base 好", "teach it: xinye finetune base --task classify --data FILE -o RUN; or ask it as it is"),
+        ("classify chat 好", "teach it: xinye finetune chat --task classify --data FILE -o RUN; or ask it as it is"),
+        ("classify tag 好", "teach the one it began with: xinye finetune base --task classify"),
+        ("classify tag 好 --labels a,b", "has learned to tag, and labels would have no effect on it; ask the one it"),
+        ("tag base 好", "not learned to tag; teach it: xinye finetune base --task tag --data FILE -o RUN"),
+        ("tag classify 好", "teach the one it began with: xinye finetune base --task tag"),
+        (
+            "generate classify 好",
+            "to classify, not to write: xinye classify classify …; the one it began with writes: b",
+        ),
+        ("generate tag 好", "learned to tag, not to write: xinye tag tag …; the one it began with writes: base"),
+        ("chat classify -p 好", "learned to classify, not to write: xinye classify classify …"),
+        ("evaluate classify", "name records to judge it on: xinye evaluate classify --data FILE"),
+        ("evaluate chat", "name conversations to judge it on: xinye evaluate chat --data FILE; or a text"),
+        ("evaluate base --data tag.jsonl", "xinye finetune base --task tag --data FILE -o RUN, or --task chat"),
+        ("evaluate tag --data classify.jsonl", "classify.jsonl, line 1, field 'label': expected CoNLL lines"),
+        ("merge base -o new", "whole as it is; xinye finetune --method lora makes one"),
+        ("merge classify -o new", "whole as it is; xinye finetune --method lora makes one"),
+        ("export classify --to gguf -o new", "judge texts, not to write; take the one it began with, base"),
+        ("quantize tag -o new", "judge texts, not to write; take the one it began with, base"),
+        ("finetune classify --task tag --data tag.jsonl -o new", "take the one it began with, base"),
+        ("pretrain text.txt --from tag -o new", "take the one it began with, base"),
+        ("tune base", "is a model, not text; tune what it learns by xinye tune base --task classify --data FILE"),
+        ("tune tag --task classify --data classify.jsonl -o new", "take the one it began with, base"),
+    ],
+)
+def test_the_command_that_makes_it_so(xinye, models, monkeypatch, command, says):
+    monkeypatch.chdir(models)
+    Path("text.txt").write_text("小兔很高兴。\n\n小猫真快乐。", "utf-8")
+    outcome = xinye(*command.split())
+    assert outcome.code == 2 and says in outcome.complaint and not Path("new").exists()
+
+
+def test_a_base_that_is_asked_to_chat_says_what_it_lacks(xinye, models, monkeypatch):
+    monkeypatch.chdir(models)
+    assert (
+        "xinye finetune base --task chat --data FILE -o RUN" in xinye("chat", "base", "-p", "好", "--max-tokens", 2).err
+    )
+    assert "finetune" not in xinye("chat", "chat", "-p", "好", "--max-tokens", 2).err
