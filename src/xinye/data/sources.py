@@ -173,7 +173,8 @@ def read_records(
         return _table_records(path, delimiter, on_bad, named)
     if suffix in (".json", ".jsonl", ".ndjson"):
         return _json_records(path, on_bad) if suffix == ".json" else _json_lines(path, on_bad)
-    raise XinyeError(f"{path}: files of this kind cannot be read; {ACCEPTED}")
+    archive = "unpack it first; " if suffix in (".zip", ".rar", ".7z", ".tar") else ""
+    raise XinyeError(f"{path}: {archive}files of this kind cannot be read; {ACCEPTED}")
 
 
 def headerless(path: Path, named: Sequence[str] = (), tabbed: bool = False) -> str:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from xinye.data.sources import fingerprint
+from xinye.data.sources import fingerprint, headerless
 from xinye.data.tokenizer import Tokenizer
 from xinye.recipes.finetune_settings import FinetuneSettings
 from xinye.recipes.plan import Plan
 from xinye.recipes.watcher import Watcher
 from xinye.tasks.chat import Chat
-from xinye.tasks.classify import Classify
-from xinye.tasks.examples import Examples
+from xinye.tasks.classify import Classify, named
+from xinye.tasks.examples import Examples, OnBad, refuse
 from xinye.tasks.tag import Tag
 
 Task = Classify | Tag | Chat
@@ -52,7 +52,8 @@ def prepare_data(
     else:
         training, validation = task.split(records, settings.validation_share, settings.seed)
     task.check(validation)
-    findings = task.findings(training, validation)
+    findings = list(filter(None, (without_header(settings, Path(file)) for file in settings.data)))
+    findings += task.findings(training, validation)
     watcher.stage("tokenizing")
     tokenizer = task.tokenizer(tokenizer)
     parts = [task.examples(tokenizer, part, context) for part in (training, validation)]
@@ -93,8 +94,23 @@ def prepare_data(
     )  # fmt: skip
 
 
-def read_records(settings: FinetuneSettings, files: Sequence[str]) -> list[Any]:
+def read_records(settings: FinetuneSettings, files: Sequence[str], on_bad: OnBad = refuse) -> list[Any]:
     """The records of files, as the task has them."""
     if settings.task != "classify":
-        return TASKS[settings.task].read(files)
-    return Classify.read(files, settings.text_field, settings.label_field, settings.label_separator)
+        return TASKS[settings.task].read(files, on_bad)
+    return Classify.read(files, settings.text_field, settings.label_field, settings.label_separator, on_bad)
+
+
+def format_of(records: Sequence[Any]) -> str:
+    """How records were found in their file."""
+    return "; ".join(dict.fromkeys(record.format for record in records))
+
+
+def without_header(settings: FinetuneSettings, path: Path) -> str:
+    """That, and why, the first line of a table was taken for a record; "" where it was not."""
+    if settings.task == "classify":
+        reason = headerless(path, named(settings.text_field, settings.label_field), tabbed=True)
+    else:
+        reason = "" if settings.task == "tag" else headerless(path)
+    advice = "; if it is a header, name columns by its words: --text-field, --label-field" if reason else ""
+    return reason and f"{path}: the first line is a record, for {reason}, and columns have numbers{advice}"

@@ -1,9 +1,13 @@
 """Records as tokens and targets, in batches that are a pure function of the step."""
 
 import random
-from collections.abc import Iterator, Sequence
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,6 +91,35 @@ def batch(examples: Sequence[Example], pad_id: int, masked: "partial[np.ndarray]
     else:
         targets = torch.tensor([example.targets for example in examples])
     return Labelled(torch.from_numpy(tokens), lengths, targets)
+
+
+OnBad = Callable[[XinyeError], None]
+
+
+def refuse(error: XinyeError) -> None:
+    """What becomes of a bad record where the caller does not say otherwise."""
+    raise error from None
+
+
+def refuse_line(on_bad: OnBad) -> Callable[[Path, int, str], None]:
+    """The same for what is not even a record."""
+    return lambda path, line, problem: on_bad(XinyeError(f"{path}, line {line}: {problem}"))
+
+
+def spelled_alike(names: Iterable[str]) -> Iterator[str]:
+    """Findings: names that differ in case, width and spaces only."""
+    spelled: defaultdict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        spelled[re.sub(r"[\s_]+", "", unicodedata.normalize("NFKC", name)).casefold()].append(name)
+    for same in spelled.values():
+        if len(same) > 1:
+            yield f"labels that look like one spelled in {len(same)} ways: {', '.join(map(repr, same))}"
+
+
+def places(one: str, other: str, between: str = " and ") -> str:
+    """Two places, the file named once where it is the same."""
+    file, found, line = other.rpartition(", line ")
+    return f"{one}{between}{f'line {line}' if found and one.startswith(f'{file}, line ') else other}"
 
 
 def split_by_text(records: Sequence[Any], share: float, seed: int) -> tuple[list[Any], list[Any]]:
