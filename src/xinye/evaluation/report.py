@@ -32,11 +32,10 @@ LABELS = {  # of the charts
     "loss (nats)": "损失（奈特）",
     "share": "比例",
     "accuracy": "准确率",
-    "macro F1": "宏平均 F1",
     "span F1": "片段 F1",
     "baseline": "基线",
 }
-FIGURES = {"accuracy": "accuracy", "macro_f1": "macro F1", "span_f1": "span F1"}  # of tasks with a head
+FIGURES = {"accuracy": "accuracy", "span_f1": "span F1"}  # of tasks with a head, the one that decides
 CONFUSED = 12  # labels at most for which the table of confusions is shown whole
 MISTAKES = 15  # of more labels the most frequent confusions
 
@@ -165,14 +164,16 @@ def draw(run: SavedRun) -> tuple[list[str], str]:
 def task_figures(run: SavedRun) -> dict[str, tuple[Sequence[float], Sequence[float]]]:
     """How right the model was along the way, and the baseline as a level line; empty for what writes."""
     curve, baseline = run.curve, run.result.get("baseline") or {}
-    series: dict[str, tuple[Sequence[float], Sequence[float]]] = {}
-    for key, name in FIGURES.items():
-        if curve and key in curve[-1]:
-            steps = [float(record["step"]) for record in curve if key in record]
-            series[name] = steps, [record[key] for record in curve if key in record]
-            if key in baseline and "baseline" not in series and len(steps) > 1:
-                series["baseline"] = [steps[0], steps[-1]], [baseline[key]] * 2
-    return series if len(curve) > 1 else {}
+    key = next((key for key in FIGURES if curve and key in curve[-1]), None)
+    if key is None or len(curve) < 2:
+        return {}
+    steps = [float(record["step"]) for record in curve]
+    series: dict[str, tuple[Sequence[float], Sequence[float]]] = {
+        FIGURES[key]: (steps, [record.get(key, math.nan) for record in curve])
+    }
+    if key in baseline:
+        series["baseline"] = [steps[0], steps[-1]], [baseline[key]] * 2
+    return series
 
 
 def means(run: SavedRun) -> tuple[list[float], list[float]]:

@@ -108,6 +108,8 @@ class SavedRun:
     @property
     def tokens(self) -> int:
         """Tokens learned from, repeated ones as often as they were read."""
+        if self.task in ("classify", "tag"):  # whose steps count labels
+            return int(self.result.get("tokens") or 0)
         return int(sum(record["tokens"] for record in self.steps)) or int(self.result.get("tokens") or 0)
 
     @property

@@ -27,7 +27,7 @@ HELD_OUT = 200
 TEXTS = 6000  # records whose text the base reads, and how often
 TIMES_READ = 4
 CONTEXT = {"classify": 64, "tag": 64, "chat": 256}  # tokens
-EPOCHS = {"classify": 12, "tag": 16, "chat": 12}
+EPOCHS = {"classify": 12, "tag": 16, "chat": 6}
 NEW_QUESTIONS = 0.2  # the share of the ways to ask that no conversation of the training has
 
 
@@ -94,7 +94,7 @@ def pretrain_base(task: str, exercise: Exercise, watcher: Watcher, overwrite: bo
 
 def base_settings(task: str, exercise: Exercise) -> dict[str, Any]:
     """Those of `xinye pretrain`."""
-    budget = {"size": "1M", "epochs": TIMES_READ, "context": CONTEXT[task], "compile": "no"}
+    budget = {"size": "1M", "epochs": TIMES_READ, "context": CONTEXT[task], "evaluations": 4, "compile": "no"}
     return {"files": (str(exercise.files["texts"]),), **budget, "output": exercise.folder / "base"}
 
 
@@ -105,7 +105,7 @@ def teach(task: str, exercise: Exercise, watcher: Watcher, overwrite: bool) -> R
 def task_settings(task: str, exercise: Exercise) -> dict[str, Any]:
     """Those of `xinye finetune`."""
     base, data = str(exercise.folder / "base"), (str(exercise.files["training"]),)
-    return {"model": base, "task": task, "data": data, "epochs": EPOCHS[task], "output": exercise.folder / "model"}
+    return {"model": base, "task": task, "data": data, "epochs": EPOCHS[task], "output": exercise.folder / task}
 
 
 def command(verb: str, settings: dict[str, Any]) -> str:

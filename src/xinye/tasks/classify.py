@@ -7,7 +7,7 @@ A table needs no header.
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,7 +49,7 @@ class Record:
     pair: str
     labels: tuple[str, ...]
     place: str
-    format: str = ""
+    format: str = field(default="", compare=False)
 
     @property
     def whole(self) -> str:

@@ -9,7 +9,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class Record:
     text: str
     spans: tuple[Span, ...]
     place: str
-    format: str = ""
+    format: str = field(default="", compare=False)
 
     @property
     def whole(self) -> str:
