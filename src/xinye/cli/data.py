@@ -113,7 +113,9 @@ def show(arguments: list[str]) -> int:
 def check_task(values: dict[str, Any]) -> int:
     settings = settings_of(values)
     if values["field"] or values["document_separator"]:
-        raise XinyeError("--field and --document-separator are for text; columns of records: --text-field, --label-field")
+        raise XinyeError(
+            "--field and --document-separator are for text; columns of records: --text-field, --label-field"
+        )
 
     from xinye.cli.data_check import show_records
     from xinye.cli.output import console, print_json

@@ -77,7 +77,9 @@ def show_records(report: dict[str, Any]) -> None:
     some = ", ".join(f"{name} {count:,}" for name, count in counts[:COUNTED])
     what = {"classify": "labels", "tag": "types of spans", "chat": "messages by role"}[report["task"]]
     out.print(f"{len(counts)} {what}: {some}{' …' if len(counts) > COUNTED else ''}", soft_wrap=True)
-    out.print(heading("as a model will see them" + (" (trained: what stands in ⟦ ⟧)" if report["task"] == "chat" else "")))
+    out.print(
+        heading("as a model will see them" + (" (trained: what stands in ⟦ ⟧)" if report["task"] == "chat" else ""))
+    )
     for record in report["shown"]:
         line = Text(f"{record['place']}{' → ' + record['label'] if record['label'] else ''}\n", "dim")
         for text, mark in record["seen"][:STRETCHES]:
@@ -98,7 +100,10 @@ def show_records(report: dict[str, Any]) -> None:
         out.print(f"  cannot be learned from; finetune refuses the file ({plural(report['bad_total'], 'place')}):")
     for sentence in told:
         out.print(Padding(readable(sentence), (0, 0, 0, 4)))
-    for sentence in [*(file["without_header"] for file in report["files"] if file["without_header"]), *report["findings"]]:
+    for sentence in [
+        *(file["without_header"] for file in report["files"] if file["without_header"]),
+        *report["findings"],
+    ]:
         out.print(Padding(readable(sentence), INDENT))
     out.print(f"\nnext: {report['command']}", soft_wrap=True)
 

@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     parser = Parser(
         "demo",
         "Train a small GPT from scratch for about a minute and read what it writes: on stories of a small world, "
-        "whose rules\nare known, or on a text of your own. With --task: teach one to classify, tag or chat, and measure it.",
+        "whose rules\nare known, or on a text of your own. With --task: teach one to classify, tag or chat.",
         "xinye demo --language zh\n  xinye demo --task classify --language zh\n  xinye demo 我的小说.txt --time 2min",
     )
     parser.add_argument("file", nargs="*", default=[], metavar="FILE", help="your own text instead of the stories")

@@ -1,5 +1,6 @@
 """`xinye demo --task …`: the way from a file of records to a model that was measured, each step with its command."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,18 @@ WORDS = {
             "tag": "A GPT will learn to find people, places and companies in the notes of a tea shop.",
             "chat": "A GPT will learn to answer the customers of a tea shop.",
         },
-        "records": "{training:,} records to learn from and {held_out:,} to judge on, made by a generator: a world so small "
-        "that a small model can learn it in a minute. None is in both files.",
+        "records": "{training:,} records to learn from and {held_out:,} to judge on, made by a generator: a world so "
+        "small that a small model can learn it in a minute. None is in both files.",
         "asked": "Each of the {held_out:,} asks something in words that no other record has.",
-        "base": "A base first reads {texts:,} texts of the shop, {times} times and without labels; the {held_out:,} are not "
-        "among them.",
-        "teach": "It learns the task from the {training:,} records, and keeps a tenth of them to judge itself on the way.",
-        "judge": "Judged on the {held_out:,} records that were kept away, beside {baseline}:",
+        "base": "A base first reads {texts:,} texts of the shop, {times} times and without labels; the {held_out:,} "
+        "are not among them.",
+        "teach": "It learns the task from the {training:,} records, of which a tenth is kept to judge it on the way.",
+        "judge": "It is judged on the {held_out:,} records that were kept away, beside {baseline}.",
+        "baseline": {
+            "classify": "what counting words can do (TF-IDF + logistic regression on the same records)",
+            "tag": "the most frequent tag of the same words",
+            "chat": "the base as it was",
+        },
         "use": "What it says of three new texts:",
         "talk": "Three questions in one conversation; the last two go on from the one before:",
         "wrong": "   (generated as {right})",
@@ -29,12 +35,17 @@ WORDS = {
             "tag": "一个 GPT 要学会在茶铺的便条里找出人名、地名和店名。",
             "chat": "一个 GPT 要学会回答茶铺顾客的问题。",
         },
-        "records": "{training:,} 条记录用来学，{held_out:,} 条用来评判，都由程序生成：这个世界很小，小模型一分钟就能学会。"
+        "records": "{training:,} 条记录用来学，{held_out:,} 条用来评判，都由程序生成：世界很小，小模型一分钟就能学会。"
         "两个文件里没有相同的记录。",
         "asked": "这 {held_out:,} 条里，每一条都有别处没有过的问法。",
         "base": "先让一个底座读茶铺的 {texts:,} 段文字，没有标签，读 {times} 遍；那 {held_out:,} 条不在其中。",
         "teach": "它从 {training:,} 条记录学这个任务，留出十分之一，一路上评判自己。",
-        "judge": "用没见过的 {held_out:,} 条来评判，旁边是 {baseline}：",
+        "judge": "用没见过的 {held_out:,} 条来评判，旁边是{baseline}。",
+        "baseline": {
+            "classify": "数词的办法（同样的记录，TF-IDF 加逻辑回归）",
+            "tag": "字面相同的词最常见的标签",
+            "chat": "没学过这个任务的底座",
+        },
         "use": "三段新文字，它这样看：",
         "talk": "一次对话里的三个问题，后两个要接着前面的话：",
         "wrong": "   （生成时是{right}）",
@@ -54,8 +65,6 @@ YOURS = {
 
 
 def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
-    import time
-
     from rich.text import Text
 
     from xinye.api import load
@@ -75,7 +84,8 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     exercise = recipe.prepare(task, language, folder, ours)
     counts: dict[str, Any] = {"training": len(exercise.training), "held_out": len(exercise.held_out)}
     counts |= {"texts": exercise.texts, "times": recipe.TIMES_READ}
-    told = words["records"].format(**counts) + (words["asked"].format(**counts) if task == "chat" else "")
+    space = " " * (language == "en")
+    told = words["records"].format(**counts) + (space + words["asked"].format(**counts) if task == "chat" else "")
     step(told, f"xinye data check {exercise.files['training']} --task {task} --validation {exercise.files['test']}")
     for record in exercise.training[:3]:
         console.print(Text(f"  {shown(task, record)}"), soft_wrap=not console.is_terminal)
@@ -91,10 +101,10 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     if run.interrupted:
         return 128 + run.interrupted
     model = load(run.run)
+    told = words["judge"].format(**counts, baseline=words["baseline"][task])
+    step(told, f"xinye evaluate {run.run} --data {exercise.files['test']}")
     with Display() as display:
         judged = model.evaluate_task(exercise.files["test"], watcher=display)
-    told = words["judge"].format(**counts, baseline=judged["baseline"]["name"])
-    step(told, f"xinye evaluate {run.run} --data {exercise.files['test']}")
     show_measured(judged["measured"], judged["baseline"])
     result: dict[str, Any] = {"task": task, "run": run.run, "base": base.run, **judged}
 
@@ -116,7 +126,7 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     else:
         results = model.classify(new) if task == "classify" else model.tag(new)
         for record, found in zip(exercise.new, results, strict=True):
-            said = shown(task, {**record, "label": found["label"]} if task == "classify" else {**record, "spans": found})
+            said = shown(task, record | ({"label": found["label"]} if task == "classify" else {"spans": found}))
             certain = f" {found['probability']:.1%}" if task == "classify" else ""
             right = shown(task, record)
             wrong = "" if said == right else words["wrong"].format(right=record.get("label", right))

@@ -4,7 +4,6 @@ Reading goes on behind whatever is bad, so that all of it is told at once, by fi
 file at its first.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 

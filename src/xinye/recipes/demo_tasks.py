@@ -62,7 +62,7 @@ def prepare(task: str, language: str, folder: Path, ours: bool) -> Exercise:
 
 
 def parts(task: str, language: str) -> tuple[list[Any], list[Any], list[Any], list[dict[str, str]]]:
-    """Records to learn from, to judge on and to try, and the texts for the base: none twice, and none in two of them."""
+    """Records to learn from, to judge on and to try, and texts for the base: none twice, none of one in another."""
     records = {json.dumps(record): record for record in MAKE[task](TEXTS, language)}
     everything = list(records.values())
     if task == "chat":

@@ -311,7 +311,9 @@ def _record(row: Any, place: str) -> Record:
         sharegpt = any(isinstance(each, dict) and "from" in each for each in row[field])
         kind = "ShareGPT" if sharegpt else "OpenAI messages"
         if "chosen" in row and messages[-1]["role"] != "assistant":  # of preferences what was preferred
-            chosen = row["chosen"] if isinstance(row["chosen"], dict) else {"role": "assistant", "content": row["chosen"]}
+            chosen = (
+                row["chosen"] if isinstance(row["chosen"], dict) else {"role": "assistant", "content": row["chosen"]}
+            )
             messages += _messages([chosen], f"{place}, field 'chosen'")
             kind += " and 'chosen'"
     else:

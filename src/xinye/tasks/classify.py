@@ -305,7 +305,9 @@ def find_columns(
         if pair:
             texts = (by_name[pair[0]], by_name[pair[1]])
         else:
-            same = {column for column in columns if len({str(row.get(column)) for row in rows}) == 1} if rows[1:] else ()
+            same = (
+                {column for column in columns if len({str(row.get(column)) for row in rows}) == 1} if rows[1:] else ()
+            )
             left_out = {label, *same}
             others = [{key: value for key, value in row.items() if key not in left_out} for row in rows[:100]]
             try:
@@ -360,7 +362,9 @@ def _findings(training: Sequence[Record], validation: Sequence[Record]) -> Itera
         one, other = clashes[0]
         many_words = f"{len(clashes):,} texts have" if len(clashes) > 1 else "one text has"
         said = " and then ".join(", ".join(record.labels) for record in (one, other))
-        columns = "; does another column belong to it? --text-field ONE,OTHER" if len(clashes) > 0.05 * len(training) else ""
+        columns = (
+            "; does another column belong to it? --text-field ONE,OTHER" if len(clashes) > 0.05 * len(training) else ""
+        )
         yield f"{many_words} two different labels: first {places(one.place, other.place)} ({said}){columns}"
     repeated = len(training) - len({(record.whole, record.labels) for record in training}) - len(clashes)
     if repeated > 0:

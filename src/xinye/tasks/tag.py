@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -329,7 +330,7 @@ def _scheme(tags: Sequence[str]) -> str:
     """By what a span is said to begin and end."""
     if any(tag[:2] in ("E-", "S-", "L-", "U-") for tag in tags):
         return "BIOES"
-    inside = [(before, tag) for before, tag in zip(tags, tags[1:], strict=False) if tag.startswith("I-")]
+    inside = [(before, tag) for before, tag in pairwise(tags) if tag.startswith("I-")]
     return "IOB2" if all(before[2:] == tag[2:] for before, tag in inside) else "IOB1"
 
 
@@ -392,8 +393,8 @@ def _record(row: Any, place: str) -> Record:
 def _cluener(text: str, given: dict[str, Any]) -> Iterator[Span]:
     """CLUENER's: type, words, and where they stand, the last character included."""
     for kind, forms in given.items():
-        for words, places in forms.items():
-            for first, last in places:
+        for words, found_at in forms.items():
+            for first, last in found_at:
                 if text[first : last + 1] != words:
                     found = text[first : last + 1]
                     raise ValueError(f"found {words!r} said to stand at {first}–{last}, where {found!r} stands")
