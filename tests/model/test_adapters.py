@@ -4,8 +4,9 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
-from xinye.data.batches import IGNORED
+from xinye.data.batches import BLOCK, IGNORED
 from xinye.errors import XinyeError, checked
 from xinye.model.adapter_settings import AdapterSettings
 from xinye.model.adapters import (
@@ -13,12 +14,14 @@ from xinye.model.adapters import (
     after_step,
     attach,
     extra_loss,
+    flops_per_token,
     merge,
     ranks_of,
     trainable_table,
 )
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.gpt import GPT
+from xinye.model.heads import Head, HeadConfig, Labelled
 from xinye.model.lstm import LSTM
 from xinye.training.loop import train
 from xinye.training.optimizers import make_optimizers
@@ -296,3 +299,32 @@ def test_a_second_adapter_and_an_lstm_are_refused() -> None:
 def test_a_schedule_without_a_step_for_ranks_to_go_is_refused() -> None:
     with pytest.raises(XinyeError, match="tinit 5 and tfinal 3 leave none of 8 steps"):
         AdapterSettings(method="adalora", tinit=5).model_copy(update={"tfinal": 3}).scheduled(8)
+
+
+@pytest.mark.parametrize("causal", [True, False], ids=["causal", "both"])
+@pytest.mark.parametrize("kind", ["sequence", "token"])
+@pytest.mark.parametrize("method", ["full", "head", "lora", "adapter", "prefix"])
+def test_flops_are_those_that_pytorch_counts(method: str, kind: str, causal: bool) -> None:
+    context = 8 * BLOCK
+    config = GPTConfig("modern", V, 128, 6, 4, 2, 32, 256, context + 6, is_causal=causal)
+    model = Head.over(GPT(config), HeadConfig(config, kind, tuple("abcdefgh")))  # type: ignore[arg-type]
+    if method == "head":
+        model.freeze()
+    elif method != "full":
+        attach(model, METHODS[method])
+    targets = torch.zeros(1, dtype=torch.long) if kind == "sequence" else torch.zeros(1, context, dtype=torch.long)
+    batch = Labelled(torch.randint(V, (1, context)), torch.tensor([context]), targets)
+    with FlopCounterMode(display=False) as counter:
+        model.loss(batch).backward()
+    # The first layer's inputs ask for no gradient where its weights are frozen: there PyTorch does a little less.
+    assert 0.93 <= counter.get_total_flops() / (context * flops_per_token(model, context)) < 1.06
+
+
+def test_flops_of_an_adapter_by_hand() -> None:
+    config = SHAPES["gpt2"]
+    model = random_model("gpt2")
+    layers, head, attention = 2 * (4 * 24 * 24 + 2 * 24 * 96), 24 * V, 2 * 2 * 24 * 10
+    assert flops_per_token(model, 10) == config.flops_per_token(10) == 6 * (layers + head) + 3 * attention
+    attach(model, METHODS["lora"])
+    rank = 4 * 2 * ((24 + 72) + (24 + 24) + (24 + 96) + (96 + 24))
+    assert flops_per_token(model, 10) == 4 * (layers + head) + 3 * attention + 6 * rank

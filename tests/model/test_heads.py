@@ -63,8 +63,8 @@ def test_parameters_are_counted_and_frozen():
 
 
 def test_a_head_begins_with_the_layers_of_its_base_and_no_opinion():
-    base, model = GPT(CAUSAL), head()
+    base = GPT(CAUSAL)
     base.initialize(3)
-    model.begin(base)
+    model = Head.over(base, HeadConfig(CAUSAL, "sequence", ("a", "b", "c")))
     assert torch.equal(model.gpt.model.layers[1].mlp.up_proj.weight, base.model.layers[1].mlp.up_proj.weight)
     assert not model(torch.randint(0, 50, (1, 5)), torch.tensor([5])).any()

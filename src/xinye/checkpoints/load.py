@@ -65,10 +65,7 @@ def load_adapted(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Lang
     model, tokenizer = load_model(base, dtype)
     if is_head(folder):
         assert isinstance(model, GPT)
-        gpt = model
-        with torch.device("meta"):
-            model = Head(head_config(folder))
-        model.begin(gpt)
+        model = Head.over(model, head_config(folder))
     load_adapter(folder, model, base)
     if (folder / "tokenizer.json").is_file():
         tokenizer = Tokenizer.load(folder)

@@ -29,8 +29,9 @@ class Parser(argparse.ArgumentParser):
         self.nested: dict[str, str] = {}  # field: the field whose settings it belongs to
 
     def add_fields(self, settings: type[BaseModel], aliases: dict[str, str], positional: Sequence[str] = ()) -> None:
-        """A flag for each field; fields that are settings themselves give a group of flags."""
-        for name, field in settings.model_fields.items():
+        """A flag for each field, first those that only these settings have; a field of settings gives a group."""
+        own = settings.__annotations__
+        for name, field in sorted(settings.model_fields.items(), key=lambda item: item[0] not in own):
             if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
                 group = self.add_argument_group(name)
                 for inner, inner_field in field.annotation.model_fields.items():

@@ -26,15 +26,22 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("model", nargs="?", metavar="MODEL", help="a run's folder, or any Hugging Face folder")
     parser.add_argument("--resume", action="store_true", help="go on with the run in -o")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in -o")
+    parser.add_argument("--folds", type=int, metavar="K", help="cross-validation: a run for each of K parts")
     parser.add_argument("--processes", type=int, metavar="N", help="train in this many processes on this machine")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.add_fields(FinetuneSettings, {"output": "-o"}, positional=("model",))
     values = parser.values(arguments)
     options = {name: values.pop(name, False) for name in ("resume", "overwrite", "json")}
-    count = values.pop("processes", 1)
+    count, folds = values.pop("processes", 1), values.pop("folds", None)
     if count < 1:
         raise XinyeError(f"--processes {count}: give at least 1")
     settings = make_settings(values, **options)
+    if folds is not None and count > 1:
+        raise XinyeError("--folds trains one run after the other: leave --processes out")
+    if folds is not None and settings.task == "text":
+        raise XinyeError("--task text is pretraining: xinye pretrain FILES --from MODEL --folds K")
+    if folds is not None:
+        return _folds(settings, folds, **options)
     if count > 1:
         from xinye.cli.pretrain import without_flag
         from xinye.training.distributed import launch
@@ -44,6 +51,7 @@ def main(arguments: list[str]) -> int:
     from xinye.cli.output import FIRST, Display, console, duration, print_json
     from xinye.cli.pretrain import told_of
     from xinye.cli.tasks import show_measured, show_ranks
+    from xinye.evaluation.diagnosis import diagnose
     from xinye.evaluation.runs import read_run
     from xinye.recipes.finetune import finetune
 
@@ -63,9 +71,11 @@ def main(arguments: list[str]) -> int:
     if run.stopped_early:
         console.print(f"stopped early after step {run.steps:,}; the model is that of step {run.model_step:,}")
     if not options["json"]:
-        show_measured(result["measured"], result["baseline"])
+        show_measured(result["measured"], result["baseline"], result.get("control"))
     if "ranks" in result and not options["json"]:
         show_ranks(result["ranks"])
+    if finding := next((each for each in diagnose(read_run(Path(run.run))) if "augmentation" in each.name), None):
+        console.print(f"\n{finding.says.en} {finding.advice.en}".rstrip(), soft_wrap=True)
     console.print(
         f"\n{run.parameters:,} parameters, {run.steps:,} steps in {duration(run.seconds)}\n"
         f"the run lies in {run.run}, its report in {run.run}/report.html; "
@@ -74,7 +84,7 @@ def main(arguments: list[str]) -> int:
     )
     if options["json"]:
         told: dict[str, Any] = {name: value for name, value in asdict(run).items() if name != "interrupted"}
-        names = ("task", "measured", "baseline", "findings", "trainable", "ranks")
+        names = ("task", "measured", "baseline", "control", "findings", "trainable", "ranks")
         print_json(told | {name: result[name] for name in names if name in result})
     return 0
 
@@ -91,3 +101,41 @@ def make_settings(values: dict[str, Any], resume: bool, overwrite: bool, json: b
         if not values.get(name):
             raise XinyeError(what)
     return checked(FinetuneSettings, values, "finetune")
+
+
+def _folds(settings: FinetuneSettings, folds: int, resume: bool, overwrite: bool, json: bool) -> int:
+    from xinye.cli.evaluate import new_table
+    from xinye.cli.output import Brief, answer, console, duration, print_json
+    from xinye.cli.tasks import FIGURES, written
+    from xinye.recipes.folds import cross_validate
+
+    def told(fold: dict[str, Any]) -> None:
+        figures = fold["validation"]
+        names = [name for name in FIGURES if name in figures and name in fold["baseline"]]
+        beside = [
+            f"{FIGURES[name][0]} {written(figures[name], name)} ({written(fold['baseline'][name], name)})"
+            for name in names
+        ]
+        steps = f"{fold['steps']:,} steps in {duration(fold['seconds'])}"
+        console.print(f"fold {fold['fold']} of {folds}: {', '.join(beside)}, {steps}", soft_wrap=True)
+
+    with Brief() as display:
+        result = cross_validate(settings, folds, display, told, overwrite, resume)
+    if result is None:
+        console.print("stopped; go on with the same -o and --folds, and --resume")
+        return 130
+    if json:
+        print_json(result)
+        return 0
+    rows = {"this model": result["validation"]}
+    for key in ("baseline", "control"):
+        if key in result:
+            rows |= {result[key]["name"]: result[key], f"more than {result[key]['name']}": result[f"more_than_{key}"]}
+    names = [name for name in FIGURES if all(name in row for row in rows.values())]
+    table = new_table("", *(FIGURES[name][0] for name in names))
+    for title, row in rows.items():
+        cells = [f"{written(row[name]['mean'], name)} ± {written(row[name]['interval'], name)}" for name in names]
+        table.add_row(title, *cells)
+    answer.print("", table, "", sep="\n")
+    console.print(f"mean of {folds} folds, ± its 95 % interval\nthe runs lie in {result['run']}", soft_wrap=True)
+    return 0

@@ -104,18 +104,22 @@ def read_texts(given: str) -> list[str]:
     return texts
 
 
+def written(value: float, figure: str) -> str:
+    return FIGURES[figure][1].format(value)
+
+
 def show_measured(
-    measured: dict[str, Any], baseline: dict[str, Any] | None, majority: dict[str, Any] | None = None
+    measured: dict[str, Any], baseline: dict[str, Any] | None, beside: dict[str, Any] | None = None
 ) -> None:
-    """The model beside its baseline, the table by class, and which labels are taken for which."""
+    """The model beside its baseline, or something else, the table by class, and which labels are taken for which."""
     from xinye.cli.evaluate import new_table
     from xinye.cli.output import answer
 
-    rows = [("this model", measured), *((other["name"], other) for other in (baseline, majority) if other)]
+    rows = [("this model", measured), *((other["name"], other) for other in (baseline, beside) if other)]
     names = [name for name in FIGURES if all(name in figures for _, figures in rows)]
     table = new_table("", *(FIGURES[name][0] for name in names))
     for title, figures in rows:
-        table.add_row(title, *(FIGURES[name][1].format(figures[name]) for name in names))
+        table.add_row(title, *(written(figures[name], name) for name in names))
     answer.print("", table, "", sep="\n")
     if "table" not in measured:
         return

@@ -34,7 +34,7 @@ class Finding(NamedTuple):
 def diagnose(run: SavedRun) -> list[Finding]:
     """The findings about a run, problems first; one that shows no problem is said to be healthy."""
     if run.recipe == "finetune":  # the other checks are of a language model's losses
-        return [finding for check in (_rate_too_high, _beside_baseline) if (finding := check(run))]
+        return [finding for check in (_rate_too_high, _beside_baseline, _beside_control) if (finding := check(run))]
     if run.state != "failed" and len(run.steps) < FEWEST_STEPS:
         return [_too_short(run)]
     checks: tuple[Callable[[SavedRun], Finding | None], ...]
@@ -142,6 +142,34 @@ def _beside_baseline(run: SavedRun) -> Finding | None:
             "What helps most is a model pretrained longer, on text of the same kind; then more records, more --epochs.",
             "最有用的是用同类文本把模型预训练得更久，其次是更多记录、更多 --epochs。",
         ),
+    )
+
+
+def _beside_control(run: SavedRun) -> Finding | None:
+    """Whether augmentation was worth it."""
+    measured, control = run.result.get("measured") or {}, run.result.get("control")
+    name = next((name for name in ("accuracy", "span_f1", "loss") if name in measured), None)
+    if not control or name is None:
+        return None
+    words, kinds = name.replace("_f1", " F1"), ", ".join(control["augment"])
+    gain = (control[name] - measured[name]) * (1 if name == "loss" else -1)
+    ours, theirs = (f"{row[name]:.3f}" if name == "loss" else f"{row[name]:.1%}" for row in (measured, control))
+    if gain > 0:
+        return Finding(
+            "augmentation gained",
+            Both(
+                f"Augmentation ({kinds}) gained on validation: {words} {ours}, without it {theirs}.",
+                f"数据增强（{kinds}）在验证集上有收益：{words} {ours}，不增强 {theirs}。",
+            ),
+            Both("", ""),
+        )
+    return Finding(
+        "augmentation gained nothing",
+        Both(
+            f"Augmentation ({kinds}) gained nothing on validation: {words} {ours}, without it {theirs}.",
+            f"数据增强（{kinds}）在验证集上没有收益：{words} {ours}，不增强 {theirs}。",
+        ),
+        Both(f"Take the run without it, {control['run']}.", f"用不增强的那次：{control['run']}。"),
     )
 
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from xinye.errors import XinyeError, did_you_mean
 from xinye.model.adapter_settings import AdapterSettings
 from xinye.model.gpt import GPT, KeyValueCache, Layer, Linear
+from xinye.model.heads import Head
 from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, columns
 
 HEADS = ("score", "classifier")  # what new heads are called; they are trained beside any adapter
@@ -338,6 +339,30 @@ def adapter_state(model: nn.Module) -> dict[str, Tensor]:
                for buffer, _ in module.named_buffers()}  # fmt: skip
     trained = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
     return trained | {name: buffer for name, buffer in model.named_buffers() if name in buffers}
+
+
+def flops_per_token(model: GPT | Head, context: int) -> float:
+    """Floating-point operations to train on one token of `context`, as the weights are trained or frozen now.
+
+    Forward is the same for every method. Backward, each activation asks for its gradient, as many operations again (of
+    attention twice as many), unless nothing below the head learns; and each trained weight asks for its own.
+    """
+    config, modules = model.config, adapters(model)
+    if all(parameter.requires_grad for parameter in model.parameters()):
+        return config.flops_per_token(context)
+    gpt = _gpt(model)
+    context += gpt.prefix_length * (2 if gpt.config.is_causal else 1)  # a prefix is seen whole, from everywhere
+    added = sum(
+        parameter.numel()
+        for module in modules
+        if not isinstance(module, Prefix)
+        for parameter in module.parameters()
+        if parameter.ndim == 2
+    )
+    forward, weights = config.forward_flops_per_token(context), 2 * config.matrix_parameters
+    head = 2 * (config.matrix_parameters - gpt.config.layer_parameters) * isinstance(model, Head)
+    activations = 2 * forward - weights if modules else 0
+    return forward + activations + head + 6 * added
 
 
 class Row(NamedTuple):

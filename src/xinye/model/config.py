@@ -85,12 +85,17 @@ class GPTConfig:
         return replace(self, max_position_embeddings=int(context * factor), rope_scaling=scaling)
 
     @property
-    def matrix_parameters(self) -> int:
-        """Weights that every token is multiplied by: the layers' matrices and the output head."""
+    def layer_parameters(self) -> int:
+        """Weights of the layers' matrices."""
         queries, keys = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
         attention = self.hidden_size * (2 * queries + 2 * keys)
         mlp = self.hidden_size * self.intermediate_size * (3 if self.rotary else 2)
-        return self.num_hidden_layers * (attention + mlp) + self.hidden_size * self.vocab_size
+        return self.num_hidden_layers * (attention + mlp)
+
+    @property
+    def matrix_parameters(self) -> int:
+        """Weights that every token is multiplied by: the layers' matrices and the output head."""
+        return self.layer_parameters + self.hidden_size * self.vocab_size
 
     @property
     def parameters(self) -> int:
@@ -105,14 +110,18 @@ class GPTConfig:
         embedding = 0 if self.tie_word_embeddings else self.vocab_size * width
         return self.matrix_parameters + embedding + self.num_hidden_layers * per_layer + extra
 
-    def flops_per_token(self, context: int) -> float:
-        """Floating-point operations to train on one token: forward and backward, matrix products only.
+    def forward_flops_per_token(self, context: int) -> float:
+        """Floating-point operations to compute one token, matrix products only; to train on it takes three times that.
 
-        Six per matrix weight (Kaplan et al. 2020, arXiv:2001.08361) and, for causal attention over `context` tokens,
-        half of the twelve per layer, head element and position that full attention takes (PaLM, arXiv:2204.02311).
+        Two per matrix weight (Kaplan et al. 2020, arXiv:2001.08361) and, for attention over `context` tokens, four per
+        layer, head element and position (PaLM, arXiv:2204.02311), where it is causal half of that.
         """
-        attention = 6 * self.num_hidden_layers * self.num_attention_heads * self.head_dim * context
-        return 6 * self.matrix_parameters + attention
+        attention = 4 * self.num_hidden_layers * self.num_attention_heads * self.head_dim * context
+        return 2 * self.matrix_parameters + (attention / 2 if self.is_causal else attention)
+
+    def flops_per_token(self, context: int) -> float:
+        """Floating-point operations to train all weights on one token: forward, and twice that backward."""
+        return 3 * self.forward_flops_per_token(context)
 
     def cache_bytes_per_token(self, bytes_per_element: int = 4) -> int:
         """Memory that one token takes in the key-value cache."""
@@ -147,6 +156,10 @@ class LSTMConfig:
         embedding = 0 if self.tie_word_embeddings else self.vocab_size * self.hidden_size
         return self.matrix_parameters + embedding + self.num_hidden_layers * 4 * self.hidden_size
 
+    def forward_flops_per_token(self, context: int) -> float:
+        """Floating-point operations to compute one token: two per matrix weight, however long the context is."""
+        return 2 * self.matrix_parameters
+
     def flops_per_token(self, context: int) -> float:
-        """Floating-point operations to train on one token: six per matrix weight, however long the context is."""
-        return 6 * self.matrix_parameters
+        """Floating-point operations to train on one token: forward, and twice that backward."""
+        return 3 * self.forward_flops_per_token(context)

@@ -38,9 +38,19 @@ class HeadConfig:
         tied = replace(self.backbone, tie_word_embeddings=True)
         return tied.parameters + self.head_parameters
 
+    @property
+    def matrix_parameters(self) -> int:
+        """Weights that every token is multiplied by; a head that judges whole texts sees one token of each."""
+        return self.backbone.layer_parameters + self.backbone.hidden_size * len(self.labels) * (self.kind == "token")
+
+    def forward_flops_per_token(self, context: int) -> float:
+        """Floating-point operations to compute one token, as a language model's without its head, but with this one."""
+        others = self.backbone.matrix_parameters - self.matrix_parameters
+        return self.backbone.forward_flops_per_token(context) - 2 * others
+
     def flops_per_token(self, context: int) -> float:
-        """Floating-point operations to train on one token, as a language model's without its head."""
-        return self.backbone.flops_per_token(context) - 6 * self.backbone.hidden_size * self.backbone.vocab_size
+        """Floating-point operations to train all weights on one token: forward, and twice that backward."""
+        return 3 * self.forward_flops_per_token(context)
 
 
 @dataclass(frozen=True)
@@ -81,20 +91,24 @@ class Head(nn.Module):
     def compute_dtype(self, dtype: torch.dtype) -> None:
         self.gpt.compute_dtype = dtype
 
-    def begin(self, base: GPT) -> None:
-        """Take over the layers of a language model, quantized ones too; the head starts at zero, so that all labels are
-        equally likely. This network may be on the meta device."""
+    @classmethod
+    def over(cls, base: GPT, config: HeadConfig) -> "Head":
+        """The layers of a language model, quantized ones too, under a new head. It starts at zero, so that all labels
+        are equally likely."""
+        with torch.device("meta"):
+            model = cls(config)
         layers = [each for each in base.model.named_modules(prefix="model") if hasattr(each[1], "blocks")]
-        swap_in(self.gpt, {name: (layer.blocks, layer.kind) for name, layer in layers})
+        swap_in(model.gpt, {name: (layer.blocks, layer.kind) for name, layer in layers})
         # Copies: what was read from a file lies at any address, and sums of products depend on that in their last bits.
         weights = {
             name: tensor if name.endswith("blocks") else tensor.clone()
             for name, tensor in base.model.state_dict().items()
         }
-        self.gpt.model.load_state_dict(weights, assign=True)
-        self.score.to_empty(device=base.device)
-        for parameter in self.score.parameters():
+        model.gpt.model.load_state_dict(weights, assign=True)
+        model.score.to_empty(device=base.device)
+        for parameter in model.score.parameters():
             nn.init.zeros_(parameter)
+        return model
 
     def freeze(self) -> None:
         """Leave everything but the head as it is."""

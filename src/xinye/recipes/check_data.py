@@ -362,7 +362,9 @@ def findings(report: dict[str, Any], files: Found, records: Found) -> tuple[list
     numbered = [file for file in report["files"] if (file["field"] or "").isdecimal()]
     if reasons := [(file["file"], reason) for file in numbered if (reason := headerless(Path(file["file"])))]:
         places = [{"file": name, "line": 1, "problem": reason} for name, reason in reasons]
-        add("the first line is a record, and columns have numbers", "if it names them, give a name with --field", places)
+        add(
+            "the first line is a record, and columns have numbers", "if it names them, give a name with --field", places
+        )
     if odd := [file for file in report["files"] if len(file["field"] or "") > 30]:
         places = [{"file": file["file"], "line": 1, "problem": excerpt(file["field"], 30)} for file in odd]
         add("the first line is read as the names of the columns, but looks like text", "write names there", places)

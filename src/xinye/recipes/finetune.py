@@ -15,27 +15,27 @@ from torch import Tensor, nn
 from xinye import machine
 from xinye.checkpoints.adapters import fingerprint
 from xinye.checkpoints.heads import is_head, load_head
-from xinye.checkpoints.huggingface import load_weights, read_json
+from xinye.checkpoints.huggingface import load_weights, read_json, write_json
 from xinye.checkpoints.load import load_model
 from xinye.checkpoints.store import checkpoints, load_checkpoint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.classification import scikit_learn
 from xinye.evaluation.runs import is_running
-from xinye.model.adapters import attach, attached, extra_loss, ranks_of, trainable_table
+from xinye.model.adapters import attach, attached, extra_loss, flops_per_token, ranks_of, trainable_table
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head, Labelled
 from xinye.model.quantization import unpack
 from xinye.recipes import plan as planning
-from xinye.recipes.finetune_settings import FinetuneSettings
+from xinye.recipes.finetune_settings import AUGMENTATIONS, NOT_OF, FinetuneSettings
 from xinye.recipes.models import FROM_SCRATCH, Models
 from xinye.recipes.plan import Plan
 from xinye.recipes.pretrain import pretrain
 from xinye.recipes.run_folder import FREE, check_output, check_same, forget_metrics, start_run
 from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.task_data import Task, TaskData, prepare_data
-from xinye.recipes.training_run import Job, Run, repeatable, run_training
+from xinye.recipes.training_run import Job, Run, repeatable, report, run_training
 from xinye.recipes.watcher import Watcher
 from xinye.tasks.chat import Chat
 from xinye.tasks.examples import Examples
@@ -45,11 +45,16 @@ from xinye.training.stopwatch import Stopwatch
 
 
 def finetune(
-    settings: FinetuneSettings, watcher: Watcher | None = None, overwrite: bool = False, resume: bool = False
+    settings: FinetuneSettings,
+    watcher: Watcher | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    control: bool = True,
 ) -> Run:
     """Do what the settings say. Raises `XinyeError` for whatever a person can put right.
 
-    Where `torchrun` started several processes, all call this, and they train one model together.
+    A run with augmentation is followed by the same one without it, the control, unless that is not wanted. Where
+    `torchrun` started several processes, all call this, and they train one model together.
     """
     if settings.task == "text":
         run = pretrain(settings.as_pretraining(), watcher, overwrite)
@@ -57,7 +62,11 @@ def finetune(
         return run
     with processes() as group, repeatable():
         talking = watcher if watcher and group.first else Watcher()
-        return finetune_together(group, settings, talking, overwrite, resume)
+        run = finetune_together(group, settings, talking, overwrite, resume)
+        settings = saved_finetune_settings(Path(run.run), FinetuneSettings())
+        if settings.augment and control and not run.interrupted:
+            run = beside_control(group, settings, run, talking)
+        return run
 
 
 def finetune_together(
@@ -80,11 +89,7 @@ def finetune_together(
         if resume and models.told != read_json(output / "training" / "settings.json").get("models"):
             raise XinyeError(f"{output}: its base, {settings.model}, has changed since the run began; put it back")
     base, shape, tokenizer = base_of(settings, next(reversed(checkpoints(output)), output) if resume else None)
-    plan = Plan()
-    readable = shape.max_position_embeddings
-    if adapter and adapter.method == "prefix":
-        readable = max(1, readable - adapter.num_virtual_tokens)
-    context = min(settings.context or readable, readable)
+    plan, context = Plan(), context_of(settings, shape)
     data = prepare_data(settings, tokenizer, context, plan, watcher)
     if resume and data.fingerprint != read_json(output / "training" / "settings.json").get("text"):
         raise XinyeError(f"{output}: its records have changed since the run began; start anew with --overwrite")
@@ -132,6 +137,23 @@ def finetune_together(
 # -- before training -------------------------------------------------------------------------------------------------
 
 
+def plan_of(settings: FinetuneSettings, watcher: Watcher) -> dict[str, Any]:
+    """What a run would be planned to be; nothing is left behind."""
+    _, shape, tokenizer = base_of(settings, None)
+    plan, context = Plan(), context_of(settings, shape)
+    data = prepare_data(settings, tokenizer, context, plan, watcher)
+    make_plan(plan, settings, data, shape, context, machine.device())
+    return plan.values
+
+
+def context_of(settings: FinetuneSettings, shape: GPTConfig) -> int:
+    """How many tokens of a record are read at most."""
+    readable, adapter = shape.max_position_embeddings, settings.adapter_settings
+    if adapter and adapter.method == "prefix":
+        readable = max(1, readable - adapter.num_virtual_tokens)
+    return min(settings.context or readable, readable)
+
+
 class LossSum(nn.Module):
     """What is made smaller: a batch to the sum of the losses of its counted labels.
 
@@ -167,7 +189,8 @@ def saved_finetune_settings(output: Path, asked: FinetuneSettings) -> FinetuneSe
     if saved.get("recipe") != FinetuneSettings.recipe:
         raise XinyeError(f"{output}: not a fine-tuning; go on with it by xinye pretrain -o {output} --resume")
     plan = read_json(output / "training" / "plan.json")["values"]
-    derived = {name: value for name, value in plan.items() if name in FinetuneSettings.model_fields}
+    useless = NOT_OF.get(saved["settings"].get("task", "classify"), ())
+    derived = {name: plan[name] for name in plan if name in FinetuneSettings.model_fields and name not in useless}
     check_same(output, asked, saved["settings"], plan)
     values = saved["settings"] | derived | {"output": output}
     values |= {name: getattr(asked, name) for name in ("data", "validation", *FREE) if getattr(asked, name)}
@@ -228,7 +251,6 @@ def make_plan(
     reason = "few weights are trained" if adapter else "usual"
     plan.choose("weight_decay", settings.weight_decay, 0.0 if adapter else 0.1, reason)
     plan.choose("dropout", settings.dropout, 0.1, "records are read several times")
-    plan.choose("mask_tokens", settings.mask_tokens, 0.0, "off")
     attention = None if settings.attention == "auto" else settings.attention
     if data.task.writes:
         plan.choose("attention", None, "causal", "each token is written after those before it")
@@ -249,6 +271,28 @@ def adapter_rate(method: str, width: int) -> float:
     """
     low_rank = min(0.01, max(2e-4, 0.6 / width))
     return round(low_rank * {"lora": 1, "adapter": 1, "adalora": 2, "prefix": 20}[method], 5)
+
+
+# -- what augmentation was worth -------------------------------------------------------------------------------------
+
+
+def beside_control(group: Processes, settings: FinetuneSettings, run: Run, watcher: Watcher) -> Run:
+    """Train once more without augmentation, all else the same, and note in the run what that comes to on validation."""
+    output, folder = Path(run.run), Path(run.run) / "control"
+    path, begun = folder / "training" / "result.json", bool(checkpoints(folder))
+    if not path.is_file() or read_json(path)["interrupted"]:
+        watcher.stage(f"the same without augmentation, to see what it is worth: {folder}")
+        without = {"augment": (), **{name: None for name, _ in AUGMENTATIONS.values()}, "output": folder}
+        control = finetune_together(group, settings.model_copy(update=without), watcher, not begun, begun)
+        if control.interrupted:
+            return replace(run, interrupted=control.interrupted)
+    if group.first:
+        measured = {name: value for name, value in read_json(path)["measured"].items() if isinstance(value, float)}
+        told = {"name": "without augmentation", "run": str(folder), "augment": settings.augment, **measured}
+        result = output / "training" / "result.json"
+        write_json(result, read_json(result) | {"control": told})
+        report(output, watcher)
+    return run
 
 
 # -- what the run asks -----------------------------------------------------------------------------------------------
@@ -296,6 +340,7 @@ def job_of(values: dict[str, Any], data: TaskData, model: Any, context: int) -> 
         better=task.better,
         lower_is_better=task.writes,
         tokens_per_step=size * data.mean_length,
+        flops_per_token=flops_per_token(model, round(data.mean_length)),
         tokens_per_target=data.mean_length * len(data.examples) / max(1, targets),
         judge_first=task.writes,
     )

@@ -4,29 +4,31 @@ Everything left at `None` or `auto` is derived from the data, the model and the 
 """
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from xinye.errors import checked
 from xinye.model.adapter_settings import AdapterSettings, AdapterSizes, Method
-from xinye.recipes.settings import PretrainSettings
+from xinye.recipes.settings import PretrainSettings, TrainingSettings, split_names
 
 TaskName = Literal["classify", "tag", "chat", "text"]
-
-
+AUGMENTATIONS = {  # the setting that says how much, and how much is usual
+    "mask": ("mask_tokens", 0.1),
+    "crop": ("crop_tokens", 0.3),
+    "shuffle": ("shuffle_texts", 0.5),
+}
 _COLUMNS = ("label_field", "label_separator")
 NOT_OF = {  # settings that a task does nothing with
     "tag": ("text_field", *_COLUMNS),
     "chat": ("text_field", *_COLUMNS, "attention"),
-    "text": (*_COLUMNS, "attention", "mask_tokens", "validation"),
+    "text": (*_COLUMNS, "attention", "augment", "validation"),
 }
 
 
-class FinetuneSettings(BaseModel):
+class FinetuneSettings(TrainingSettings):
     """Teach a model a task from records of it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
     recipe: ClassVar[str] = "finetune"
 
     model: str = Field("", description="a run's folder, or any Hugging Face folder")
@@ -46,37 +48,40 @@ class FinetuneSettings(BaseModel):
     label_field: str | None = Field(None, description="column of the label")
     label_separator: str | None = Field(None, description="what stands between several labels of one text, such as |")
 
-    seed: int = Field(0, ge=0, le=2**31, description="the same seed gives the same run")
-    epochs: float | None = Field(None, gt=0, le=1e6, description="read the data this many times")
+    augment: tuple[str, ...] = Field(
+        (),
+        description="change training texts anew each time they are read: mask, crop, shuffle (sentences), several with "
+        "commas between; what that was worth is told by a second run without it",
+    )
+    mask_tokens: float | None = Field(None, gt=0, lt=1, description="augment mask: share of tokens blotted out (0.1)")
+    crop_tokens: float | None = Field(
+        None, gt=0, lt=1, description="augment crop: largest share of a text that is left out at its ends (0.3)"
+    )
+    shuffle_texts: float | None = Field(
+        None, gt=0, le=1, description="augment shuffle: share of texts whose sentences change places (0.5)"
+    )
+
     context: int | None = Field(None, ge=8, le=65536, description="tokens of a record at most")
     batch_size: int | None = Field(None, ge=1, description="records per optimizer step")
     micro_batch_size: int | None = Field(None, ge=1, description="records computed at once; no effect on the result")
     optimizer: Literal["auto", "muon", "adamw", "sgd"] = Field(
         "auto", description="muon: Muon for matrices, AdamW for the rest; for adapters adamw"
     )
-    learning_rate: float | None = Field(None, gt=0, description="of AdamW or SGD")
-    matrix_learning_rate: float | None = Field(None, gt=0, description="of Muon")
-    schedule: Literal["wsd", "cosine"] = Field("wsd", description="wsd: warm-up, stable, linear decay")
-    warmup: int | None = Field(None, ge=0, description="steps until the full learning rate")
     decay: float = Field(1.0, gt=0, le=1, description="share of the steps over which wsd goes down to zero")
-    weight_decay: float | None = Field(None, ge=0, description="pull of the matrices towards zero")
-    dropout: float | None = Field(None, ge=0, lt=1, description="share of activations dropped in training")
-    mask_tokens: float | None = Field(None, ge=0, lt=1, description="share of tokens blotted out in training")
-    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="computing precision; weights stay float32"
-    )
     evaluations: int = Field(4, ge=1, description="how often to validate and save during the run")
-    patience: int | None = Field(
-        None, ge=1, description="stop after so many evaluations without a better one, and keep the best model"
-    )
-    track: tuple[str, ...] = Field(
-        (), description="tell tensorboard, wandb or mlflow of the run, too; several with commas between"
-    )
 
     adapter: AdapterSizes = AdapterSizes()
 
-    _trackers = PretrainSettings._trackers
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _augmentations(cls, value: Any) -> Any:
+        return split_names(value, AUGMENTATIONS, "augmentation")
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """How much of training texts is changed, by the name of the setting that says so."""
+        chosen = dict(AUGMENTATIONS[kind] for kind in self.augment)
+        return {name: getattr(self, name) or usual for name, usual in chosen.items()}
 
     @property
     def adapter_settings(self) -> AdapterSettings | None:
@@ -99,6 +104,13 @@ class FinetuneSettings(BaseModel):
         useless = NOT_OF.get(self.task, ())
         if odd := next((name for name in useless if name in self.model_fields_set and getattr(self, name)), None):
             raise ValueError(f"{odd} has no effect on the task {self.task}; leave it out")
+        for kind, (name, _) in AUGMENTATIONS.items():
+            if getattr(self, name) is not None and kind not in self.augment:
+                raise ValueError(f"{name} has no effect without --augment {kind}; add that, or leave it out")
+        if self.task == "chat" and (odd := next((kind for kind in self.augment if kind != "mask"), None)):
+            raise ValueError(f"augment {odd} would tear answers from their questions; chat takes only mask")
+        if self.fold and self.validation:
+            raise ValueError("fold judges on a part of the data; leave validation out")
         if self.task in ("chat", "text") and self.method == "head":
             raise ValueError(f"the task {self.task} has no new head that could be trained alone; choose another method")
         if self.task == "text" and self.method != "full":

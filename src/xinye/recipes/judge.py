@@ -12,7 +12,7 @@ from xinye.errors import XinyeError, checked
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
 from xinye.recipes.finetune_settings import FinetuneSettings
-from xinye.recipes.task_data import Task, read_records
+from xinye.recipes.task_data import Task, read_records, split_records
 from xinye.recipes.watcher import Watcher
 from xinye.tasks.chat import Chat
 from xinye.tasks.classify import Classify
@@ -85,9 +85,7 @@ def evaluate(
                 figures = judge(task, load_model(settings.model)[0].to(machine.device()), tokenizer, records)
             else:
                 watcher.stage("learning the baseline")
-            training = read_records(settings, settings.data)
-            if not settings.validation:
-                training, _ = task.split(training, settings.validation_share, settings.seed)
+            training, _ = split_records(settings, task, read_records(settings, settings.data))
             notes += [finding for finding in task.findings(training, records) if "in the training data" in finding]
             if not isinstance(task, Chat):
                 figures = task.baseline(training, records)

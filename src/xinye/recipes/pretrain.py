@@ -214,5 +214,6 @@ def job_of(settings: PretrainSettings, values: dict[str, Any], text: Text, model
         better="bits_per_byte",
         lower_is_better=True,
         tokens_per_step=size * values["context"],
+        flops_per_token=model.config.flops_per_token(values["context"]),
         judge_first=settings.from_ is not None,
     )

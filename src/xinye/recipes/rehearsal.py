@@ -11,6 +11,8 @@ import yaml
 from xinye.checkpoints.huggingface import read_json
 from xinye.checkpoints.store import checkpoints
 from xinye.errors import XinyeError
+from xinye.recipes.finetune import finetune
+from xinye.recipes.finetune_settings import FinetuneSettings
 from xinye.recipes.models import load_models
 from xinye.recipes.plan import Plan
 from xinye.recipes.pretrain import pretrain
@@ -59,14 +61,18 @@ def rehearse(settings: PretrainSettings, watcher: Watcher) -> Rehearsal:
     return Rehearsal(text, passing.values)
 
 
-def finished_run(settings: PretrainSettings, watcher: Watcher) -> dict[str, Any] | None:
+def finished_run(settings: PretrainSettings | FinetuneSettings, watcher: Watcher) -> dict[str, Any] | None:
     """The figures of a run in the folder of the settings: trained now, gone on with, or finished before. None when
     interrupted."""
     assert settings.output is not None
     path = settings.output / "training" / "result.json"
-    if not path.is_file() or read_json(path)["interrupted"]:
+    result = read_json(path) if path.is_file() else {"interrupted": True}
+    if result["interrupted"] or (getattr(settings, "augment", ()) and "control" not in result):
         begun = bool(checkpoints(settings.output))
-        run = pretrain(settings, watcher, overwrite=not begun, resume=begun)
+        if isinstance(settings, PretrainSettings):
+            run = pretrain(settings, watcher, overwrite=not begun, resume=begun)
+        else:
+            run = finetune(settings, watcher, overwrite=not begun, resume=begun)
         assert run is not None
         if run.interrupted:
             return None

@@ -4,6 +4,7 @@ Everything left at `None` or `auto` is derived from the data and the machine by 
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -63,12 +64,60 @@ def settled(base: str | None, teacher: str | None) -> tuple[str, ...]:
     return vocabulary + shape
 
 
-class PretrainSettings(BaseModel):
+def split_names(value: Any, known: Iterable[str], what: str) -> Any:
+    """One or several names, in one string or many, with commas between, as a tuple; an unknown one is refused."""
+    parts = [value] if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        return value
+    names = [name.strip() for part in parts for name in part.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown {what} {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}")
+    return tuple(dict.fromkeys(names))
+
+
+class TrainingSettings(BaseModel):
+    """What every training has in common."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    seed: int = Field(0, ge=0, le=2**31, description="the same seed gives the same run")
+    epochs: float | None = Field(None, gt=0, le=1e6, description="read the data this many times")
+    fold: str | None = Field(None, description="keep part i of k for validation instead, such as 2/5")
+    learning_rate: float | None = Field(None, gt=0, description="of AdamW or SGD")
+    matrix_learning_rate: float | None = Field(None, gt=0, description="of Muon")
+    schedule: Literal["wsd", "cosine"] = Field("wsd", description="wsd: warm-up, stable, linear decay")
+    warmup: int | None = Field(None, ge=0, description="steps until the full learning rate")
+    weight_decay: float | None = Field(None, ge=0, description="pull of the matrices towards zero")
+    dropout: float | None = Field(None, ge=0, lt=1, description="share of activations dropped in training")
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="computing precision; weights stay float32"
+    )
+    patience: int | None = Field(
+        None, ge=1, description="stop after so many evaluations without a better one, and keep the best model"
+    )
+    track: tuple[str, ...] = Field(
+        (), description="tell tensorboard, wandb or mlflow of the run, too; several with commas between"
+    )
+
+    @field_validator("track", mode="before")
+    @classmethod
+    def _trackers(cls, value: Any) -> Any:
+        return split_names(value, TRACKERS, "tracker")
+
+    @field_validator("fold")
+    @classmethod
+    def _part_of_parts(cls, value: str | None) -> str | None:
+        if value is not None:
+            _as_value_error(parse_fold, value)
+        return value
+
+
+class PretrainSettings(TrainingSettings):
     """Train a GPT on text, from scratch or going on with a model. Python reserves the word `from`: `from_` there."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, protected_namespaces=(), validate_by_name=True, serialize_by_alias=True
-    )
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
     recipe: ClassVar[str] = "pretrain"
 
     files: tuple[str, ...] = Field((), description="files, folders or globs of text")
@@ -81,14 +130,12 @@ class PretrainSettings(BaseModel):
     size: str = Field("5M", description="parameters of the model, such as 1M, 5M, 15M, 50M, 125M, 350M")
     time: str | None = Field(None, description="train for about this long, such as 10min or 1h30min")
     tokens: str | None = Field(None, description="train on this many tokens, such as 20M")
-    epochs: float | None = Field(None, gt=0, le=1e6, description="read the text this many times")
     steps: int | None = Field(None, ge=1, description="take this many optimizer steps")
     architecture: Literal["modern", "llama", "gpt2", "lstm"] = Field(
         "modern", description="saved as Qwen3, Llama or GPT-2; lstm is a recurrent network, for comparison"
     )
     data_license: str | None = Field(None, description="licence of the text, for the model card, such as CC-BY-4.0")
     tokenizer: str = Field("bpe", description="bpe, char or bytes to train one; or the folder of a trained one")
-    seed: int = Field(0, ge=0, le=2**31, description="the same seed gives the same run")
 
     field: str | None = Field(None, description="the column or key that holds the text")
     document_separator: str | None = Field(
@@ -96,7 +143,6 @@ class PretrainSettings(BaseModel):
     )
     cleaning: Cleaning = Cleaning()
     validation: float = Field(0.1, gt=0, lt=0.5, description="share of the text kept for validation")
-    fold: str | None = Field(None, description="keep part i of k for validation instead, such as 2/5")
 
     vocab_size: int | None = Field(None, ge=1, description="tokens in the vocabulary")
     context: int | None = Field(None, ge=8, le=65536, description="tokens that the model sees at once")
@@ -104,7 +150,6 @@ class PretrainSettings(BaseModel):
     width: int | None = Field(None, ge=8, le=65536, description="size of the hidden state")
     heads: int | None = Field(None, ge=1, description="attention heads")
     key_value_heads: int | None = Field(None, ge=1, description="key-value heads, shared by groups of heads")
-    dropout: float | None = Field(None, ge=0, lt=1, description="share of activations dropped in training")
 
     batch_size: int | None = Field(None, ge=1, description="windows of text per optimizer step")
     micro_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
@@ -113,28 +158,12 @@ class PretrainSettings(BaseModel):
     optimizer: Literal["muon", "adamw", "sgd"] = Field(
         "muon", description="muon: Muon for matrices, AdamW for the rest"
     )
-    learning_rate: float | None = Field(None, gt=0, description="of AdamW or SGD")
-    matrix_learning_rate: float | None = Field(None, gt=0, description="of Muon")
-    schedule: Literal["wsd", "cosine"] = Field("wsd", description="wsd: warm-up, stable, linear decay")
-    warmup: int | None = Field(None, ge=0, description="steps until the full learning rate")
     decay: float = Field(0.8, gt=0, le=1, description="share of the steps over which wsd goes down to zero")
-    weight_decay: float | None = Field(None, ge=0, description="pull of the matrices towards zero")
     l1: float = Field(0.0, ge=0, lt=1, description="L1: shrink the matrices by rate × this, down to exact zeros")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of a target spread over all tokens in training")
-    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
-
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="computing precision; weights stay float32"
-    )
     compile: Literal["auto", "yes", "no"] = Field("auto", description="use torch.compile")
     evaluations: int = Field(20, ge=1, description="how often to validate, save and write a sample during the run")
-    patience: int | None = Field(
-        None, ge=1, description="stop after so many evaluations without a better one, and keep the best model"
-    )
     prompt: str = Field("", description="what samples during training begin with")
-    track: tuple[str, ...] = Field(
-        (), description="tell tensorboard, wandb or mlflow of the run, too; several with commas between"
-    )
 
     @model_validator(mode="after")
     def _nothing_without_effect(self) -> "PretrainSettings":
@@ -159,28 +188,6 @@ class PretrainSettings(BaseModel):
     def _given(self, *names: str) -> str | None:
         """The first of the settings that was given."""
         return next((name for name in names if name in self.model_fields_set and getattr(self, name) is not None), None)
-
-    @field_validator("track", mode="before")
-    @classmethod
-    def _trackers(cls, value: Any) -> Any:
-        """One or several names, in one string or many."""
-        parts = [value] if isinstance(value, str) else value
-        if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-            return value
-        names = [name.strip() for part in parts for name in part.split(",") if name.strip()]
-        for name in names:
-            if name not in TRACKERS:
-                raise ValueError(
-                    f"unknown tracker {name!r}{did_you_mean(name, TRACKERS)}; there are {', '.join(TRACKERS)}"
-                )
-        return tuple(dict.fromkeys(names))
-
-    @field_validator("fold")
-    @classmethod
-    def _part_of_parts(cls, value: str | None) -> str | None:
-        if value is not None:
-            _as_value_error(parse_fold, value)
-        return value
 
     @field_validator("tokenizer")
     @classmethod

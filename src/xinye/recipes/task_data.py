@@ -9,12 +9,15 @@ import numpy as np
 
 from xinye.data.sources import fingerprint, headerless
 from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
 from xinye.recipes.finetune_settings import FinetuneSettings
 from xinye.recipes.plan import Plan
+from xinye.recipes.settings import parse_fold
 from xinye.recipes.watcher import Watcher
 from xinye.tasks.chat import Chat
 from xinye.tasks.classify import Classify, named
-from xinye.tasks.examples import Examples, OnBad, refuse
+from xinye.tasks.examples import Augmentation, Examples
+from xinye.tasks.records import OnBad, refuse
 from xinye.tasks.tag import Tag
 
 Task = Classify | Tag | Chat
@@ -47,10 +50,9 @@ def prepare_data(
     watcher.stage("reading the records")
     records = read_records(settings, settings.data)
     task: Task = TASKS[settings.task].of(records)
+    training, validation = split_records(settings, task, records)
     if settings.validation:
-        training, validation = records, read_records(settings, settings.validation)
-    else:
-        training, validation = task.split(records, settings.validation_share, settings.seed)
+        validation = read_records(settings, settings.validation)
     task.check(validation)
     findings = list(filter(None, (without_header(settings, Path(file)) for file in settings.data)))
     findings += task.findings(training, validation)
@@ -61,12 +63,18 @@ def prepare_data(
         missed, total = task.out_of_reach(tokenizer, [*training, *validation])
         if missed:
             findings.append(f"{missed:,} of {total:,} spans have a border inside a token, so that they cannot be found")
+    sentences = [len(example.sentences) - 1 for example in parts[0]]
+    if max(sentences) < 1 and (kinds := [kind for kind in settings.augment if kind != "mask"]):
+        raise XinyeError(
+            f"--augment {','.join(kinds)}: in a pair of texts what each says to the other would change; leave it out"
+        )
     cut = sum(example.cut > 0 for example in parts[0])
     if cut:
         what = "lost their oldest turns, and where that was not enough, words" if task.writes else "were cut"
         findings.append(f"{cut:,} training records are longer than {context:,} tokens and {what}")
     of = "them" if task.writes else "each label's"
-    kept = ", ".join(settings.validation) or f"{settings.validation_share:.0%} of {of}, by the seed"
+    part = f"part {settings.fold}" if settings.fold else f"{settings.validation_share:.0%}"
+    kept = ", ".join(settings.validation) or f"{part} of {of}, by the seed"
     plan.choose("training_records", None, len(training), ", ".join(settings.data))
     plan.choose("validation_records", None, len(validation), kept)
     counts = task.counts(training)
@@ -76,6 +84,13 @@ def prepare_data(
         trained = sum(batch.counted for _, batch in Examples(parts[0], tokenizer.pad_id).in_order(256))
         share = trained / sum(len(example.tokens) for example in parts[0])
         plan.choose("answer_tokens", None, trained, f"they alone are trained: {share:.0%} of all")
+    reasons = {
+        "mask_tokens": "of every training text, blotted out anew each time",
+        "crop_tokens": "of every training text at most, left out at its ends",
+        "shuffle_texts": f"of training texts; {sum(count > 1 for count in sentences):,} have several sentences",
+    }
+    for name, usual in settings.shares.items():
+        plan.choose(name, None, usual, reasons[name])
     files = [Path(file) for file in (*settings.data, *settings.validation)]
     facts = {
         "files": len(files),
@@ -89,9 +104,17 @@ def prepare_data(
         watcher.warn(f"the data: {finding}")
     return TaskData(
         task, tokenizer, training, validation,
-        Examples(parts[0], tokenizer.pad_id, settings.seed, settings.mask_tokens or 0.0),
+        Examples(parts[0], tokenizer.pad_id, settings.seed, Augmentation(**settings.shares)),
         Examples(parts[1], tokenizer.pad_id), fingerprint(files), facts,
     )  # fmt: skip
+
+
+def split_records(settings: FinetuneSettings, task: Task, records: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """The records to learn from, and those of them that are kept to judge on, none where a file has those."""
+    if settings.validation:
+        return list(records), []
+    fold = parse_fold(settings.fold) if settings.fold else None
+    return task.split(records, settings.validation_share, settings.seed, fold)
 
 
 def read_records(settings: FinetuneSettings, files: Sequence[str], on_bad: OnBad = refuse) -> list[Any]:

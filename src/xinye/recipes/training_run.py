@@ -69,6 +69,7 @@ class Job:
     better: str  # the one that says which checkpoint is the best
     lower_is_better: bool
     tokens_per_step: float
+    flops_per_token: float  # floating-point operations to train on one
     tokens_per_target: float = 1.0  # tokens read for each target that the loss counts
     judge_first: bool = False  # the figures of the end also before the first step
 
@@ -129,7 +130,7 @@ def take_steps(
     `values` are those of the plan, `progress` is where to begin.
     """
     first_step, trained_seconds, best = progress["step"], progress["seconds"], progress.get("best") or {}
-    steps, config = values["steps"], model.config
+    steps = values["steps"]
     every = max(1, math.ceil(steps / settings.evaluations))
     rate = partial(rate_factor, steps=steps, warmup=values["warmup"], shape=settings.schedule, decay=settings.decay)
     before: dict[str, float] | None = progress.get("before")
@@ -172,7 +173,7 @@ def take_steps(
         )  # fmt: skip
         for record in records:
             done, tokens, seconds = record.step, tokens + record.tokens, seconds + record.seconds
-            flops = record.tokens * job.tokens_per_target * config.flops_per_token(values["context"])
+            flops = record.tokens * job.tokens_per_target * job.flops_per_token
             utilization = round(flops / record.seconds / speed, 4)
             note(kind="step", **asdict(record), model_flops_utilization=utilization)
             watcher.step(record, steps)
@@ -218,7 +219,7 @@ def take_steps(
         tokens=round(done * job.tokens_per_step),
         seconds=round(seconds, 2),
         tokens_per_second=round(per_second, 1),
-        model_flops_utilization=round(per_second * config.flops_per_token(values["context"]) / speed, 4),
+        model_flops_utilization=round(per_second * job.flops_per_token / speed, 4),
         validation=rounded(figures, job.figures),
         interrupted=interrupted(),
         stopped_early=exhausted(),

@@ -1,5 +1,7 @@
 """Tune a run's settings: many short trainings on one text, each with other settings, chosen by what came before.
 
+Here is what tuning is, and what it is for pretraining; `tune_task.py` says what differs for fine-tuning.
+
 Optuna chooses (TPE, Bergstra et al. 2011) and keeps the study in `study.db`, so that the same command goes on where it
 stopped. Every trial has the same seed and reads the same number of tokens; one that is behind the median of the others
 at the same point ends early. The first trial is the plan's own settings. The best of many is best partly by luck, so at
@@ -7,6 +9,7 @@ the end it and the plan's settings are trained once more with another seed, and 
 """
 
 import math
+import shlex
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -59,12 +62,22 @@ class Tuning:
 
     study: "optuna.Study"
     output: Path
-    given: PretrainSettings
-    settings: PretrainSettings  # of every trial, without what is searched
+    given: Any  # the settings of the person who asked
+    settings: Any  # of every trial, without what is searched
     plan: dict[str, Any]  # the values of a trial with nothing changed
-    tokens: int  # that each trial reads
     trials: int
     seconds: float  # after which no trial starts
+    figure: str = "bits_per_byte"  # that trials are judged by, on validation
+    lower_is_better: bool = True
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that each trial reads."""
+        return self.study.user_attrs["tokens"]
+
+    def ask(self) -> "optuna.Trial":
+        """The next trial, with its parameters."""
+        return self.study.ask(search_space(self.settings, self.plan))
 
     def settings_of(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """The settings that a trial's parameters stand for: rates to four digits, the width from the depth."""
@@ -74,6 +87,21 @@ class Tuning:
         if "layers" in chosen:
             chosen["width"] = width_at_equal_cost(self.settings, self.plan, chosen["layers"])
         return chosen
+
+    def train(self, parameters: dict[str, Any], folder: Path, seed: int, watcher: Watcher) -> Run:
+        changes = {**self.settings_of(parameters), "output": folder, "seed": seed}
+        run = pretrain(self.settings.model_copy(update=changes), watcher, overwrite=True)
+        assert run is not None
+        return run
+
+    def leave(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Write down the best settings; returns where they are, and the command that trains with them."""
+        note = "Found by xinye tune. `tokens` is what a trial read; a budget on the command line stands above it."
+        found = {**self.settings_of(parameters), "tokens": str(self.tokens)}
+        path = self.output / "best.yaml"
+        write_config(path, self.given, found, note)
+        command = shlex.join(["xinye", "pretrain", *self.given.files, "--config", str(path)])
+        return {"tokens_per_trial": self.tokens, "config": str(path), "command": f"{command} --time …"}
 
 
 def width_at_equal_cost(settings: PretrainSettings, plan: dict[str, Any], layers: int) -> int:
@@ -100,13 +128,7 @@ def begin(settings: PretrainSettings, trials: int, watcher: Watcher, overwrite: 
     A budget in time is that of the whole study, others are that of each trial. Raises `XinyeError` where the folder has
     something else, or a study of other settings.
     """
-    try:
-        import optuna
-    except ImportError:
-        raise XinyeError('tuning needs optuna: pip install "xinye[tune]"') from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if trials < 2:
-        raise XinyeError(f"--trials {trials}: give at least 2; the first one is the plan's own settings")
+    check_optuna(trials)
     if all(getattr(settings, budget) is None for budget in NO_BUDGET):
         settings = settings.model_copy(update={"time": "30min"})
     output = folder_for(settings, "tune")
@@ -117,11 +139,30 @@ def begin(settings: PretrainSettings, trials: int, watcher: Watcher, overwrite: 
         study = make_study(settings, terms, trials, output, url, watcher)
     else:
         study = open_study(terms, output, url)
-    plan, tokens = study.user_attrs["plan"], study.user_attrs["tokens"]
-    of_a_trial = {**NO_BUDGET, "tokens": str(tokens), "tokenizer": str(output / "tokenizer"), "vocab_size": None}
+    of_a_trial = {
+        **NO_BUDGET,
+        "tokens": str(study.user_attrs["tokens"]),
+        "tokenizer": str(output / "tokenizer"),
+        "vocab_size": None,
+    }
     of_all = settings.model_copy(update={**of_a_trial, **trial_settings(settings)})
-    seconds = parse_time(settings.time) * trials / (trials + AGAIN) if settings.time else math.inf
-    return Tuning(study, output, settings, of_all, plan, tokens, trials, seconds)
+    return Tuning(study, output, settings, of_all, study.user_attrs["plan"], trials, seconds_of(settings.time, trials))
+
+
+def check_optuna(trials: int) -> None:
+    """Raises `XinyeError` where there is no optuna, or nothing to compare."""
+    try:
+        import optuna
+    except ImportError:
+        raise XinyeError('tuning needs optuna: pip install "xinye[tune]"') from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if trials < 2:
+        raise XinyeError(f"--trials {trials}: give at least 2; the first one is the plan's own settings")
+
+
+def seconds_of(time: str | None, trials: int) -> float:
+    """The trials' part of the time of a study: the best and the defaults are trained again in the end."""
+    return parse_time(time) * trials / (trials + AGAIN) if time else math.inf
 
 
 def trial_settings(settings: PretrainSettings) -> dict[str, Any]:
@@ -183,9 +224,9 @@ def open_study(terms: dict[str, Any], output: Path, url: str) -> "optuna.Study":
 class Judge(Passing):
     """Tells Optuna how a trial goes, and ends it by an exception where it is poor or diverges."""
 
-    def __init__(self, trial: "optuna.Trial", watcher: Watcher) -> None:
+    def __init__(self, trial: "optuna.Trial", watcher: Watcher, figure: str = "bits_per_byte") -> None:
         super().__init__(watcher)
-        self.trial, self.validations = trial, 0
+        self.trial, self.figure, self.validations = trial, figure, 0
 
     def step(self, step: Step, steps: int) -> None:
         from optuna import TrialPruned
@@ -198,7 +239,7 @@ class Judge(Passing):
         from optuna import TrialPruned
 
         self.validations += 1
-        self.trial.report(figures["bits_per_byte"], self.validations)
+        self.trial.report(figures[self.figure], self.validations)
         if step < self.values["steps"] and self.trial.should_prune():
             raise TrialPruned("ended early")
 
@@ -208,7 +249,7 @@ def run_trials(tuning: Tuning, watcher: Watcher) -> Iterator[dict[str, Any]]:
     import optuna
     from optuna.trial import TrialState
 
-    study, space = tuning.study, search_space(tuning.settings, tuning.plan)
+    study = tuning.study
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=2)
     while True:
         ended = study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
@@ -217,12 +258,12 @@ def run_trials(tuning: Tuning, watcher: Watcher) -> Iterator[dict[str, Any]]:
             return
         seed = tuning.settings.seed + len(study.trials)  # each trial by a seed of its own, so stopping changes nothing
         study.sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=seed)
-        trial = study.ask(space)
+        trial = tuning.ask()
         folder = tuning.output / "trials" / f"{trial.number:03d}"
         try:
-            run = train(tuning, trial.params, folder, tuning.settings.seed, Judge(trial, watcher))
+            value = train(tuning, trial.params, folder, tuning.settings.seed, Judge(trial, watcher, tuning.figure))
             trial.set_user_attr("state", "finished")
-            study.tell(trial, run.validation["bits_per_byte"])
+            study.tell(trial, value)
         except optuna.TrialPruned as end:
             trial.set_user_attr("state", str(end))
             study.tell(trial, state=TrialState.PRUNED)
@@ -230,13 +271,12 @@ def run_trials(tuning: Tuning, watcher: Watcher) -> Iterator[dict[str, Any]]:
         yield told(tuning, study.trials[trial.number])
 
 
-def train(tuning: Tuning, parameters: dict[str, Any], folder: Path, seed: int, watcher: Watcher) -> Run:
-    changes = {**tuning.settings_of(parameters), "output": folder, "seed": seed}
-    run = pretrain(tuning.settings.model_copy(update=changes), watcher, overwrite=True)
-    assert run is not None
+def train(tuning: Tuning, parameters: dict[str, Any], folder: Path, seed: int, watcher: Watcher) -> float:
+    """Train with a trial's parameters; returns the figure that trials are judged by."""
+    run = tuning.train(parameters, folder, seed, watcher)
     if run.interrupted:
         raise KeyboardInterrupt
-    return run
+    return run.validation[tuning.figure]
 
 
 def told(tuning: Tuning, trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
@@ -244,7 +284,7 @@ def told(tuning: Tuning, trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
     return {
         "trial": trial.number,
         "state": trial.user_attrs["state"],
-        "bits_per_byte": trial.value,  # of one that ended early, the last there was
+        tuning.figure: trial.value,  # of one that ended early, the last there was
         "seconds": round(trial.duration.total_seconds(), 1) if trial.duration else None,
         "settings": tuning.settings_of(trial.params),
     }
@@ -254,11 +294,13 @@ def told(tuning: Tuning, trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
 
 
 def conclude(tuning: Tuning, watcher: Watcher) -> dict[str, Any]:
-    """Train the best settings and the plan's with another seed; write `best.yaml`, `tuning.json` and the charts."""
+    """Train the best settings and the plan's with another seed; write `tuning.json`, the charts and what is left."""
     from optuna.trial import TrialState
 
     study, output = tuning.study, tuning.output
     finished = sorted(study.get_trials(states=(TrialState.COMPLETE,)), key=lambda trial: trial.value or 0.0)
+    if not tuning.lower_is_better:
+        finished.reverse()
     if not finished:
         raise XinyeError(f"{output}: no trial came to its end; give more --time, or other settings", exit_code=1)
     best, defaults = finished[0], next((trial for trial in finished if trial.user_attrs.get("defaults")), None)
@@ -270,14 +312,11 @@ def conclude(tuning: Tuning, watcher: Watcher) -> dict[str, Any]:
         if key not in study.user_attrs:
             watcher.stage(f"training the {name} once more with another seed")
             folder = output / ("best" if trial is best else "defaults")
-            run = train(tuning, trial.params, folder, tuning.settings.seed + 1, Passing(watcher))
-            study.set_user_attr(key, run.validation["bits_per_byte"])
+            value = train(tuning, trial.params, folder, tuning.settings.seed + 1, Passing(watcher))
+            study.set_user_attr(key, value)
             if trial is not best:
                 discard_weights(folder)
         again[name] = study.user_attrs[key]
-    note = "Found by xinye tune. `tokens` is what a trial read; a budget on the command line stands above it."
-    found = {**tuning.settings_of(best.params), "tokens": str(tuning.tokens)}
-    write_config(output / "best.yaml", tuning.given, found, note)
     count = len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
     importance = importance_of(study)
     result = {
@@ -285,14 +324,15 @@ def conclude(tuning: Tuning, watcher: Watcher) -> dict[str, Any]:
         "trials": count,
         "asked_for": tuning.trials,
         "finished": len(finished),
-        "tokens_per_trial": tuning.tokens,
+        "figure": tuning.figure,
+        "lower_is_better": tuning.lower_is_better,
         "top": [told(tuning, trial) for trial in finished[:5]],
         "defaults": told(tuning, defaults) if defaults else None,
         "again": {"seed": tuning.settings.seed + 1, **again},
         "importance": importance,
-        "config": str(output / "best.yaml"),
+        **tuning.leave(best.params),
         "model": str(output / "best"),
-        "charts": draw(output, study, importance),
+        "charts": draw(tuning, importance),
     }
     write_json(output / "tuning.json", result)
     return result
@@ -308,42 +348,54 @@ def importance_of(study: "optuna.Study") -> dict[str, float]:
     return {name: round(share, 4) for name, share in shares.items()}
 
 
-def draw(output: Path, study: "optuna.Study", importance: dict[str, float]) -> list[str]:
+def draw(tuning: Tuning, importance: dict[str, float]) -> list[str]:
     """The charts as files, where matplotlib is installed."""
-    numbers = [trial.number for trial in study.trials if trial.user_attrs.get("state") == "finished"]
-    values = [float(study.trials[number].value or 0.0) for number in numbers]
-    so_far = [min(values[: count + 1]) for count in range(len(values))]
+    finished = [trial for trial in tuning.study.trials if trial.user_attrs.get("state") == "finished"]
+    numbers, values = [trial.number for trial in finished], [float(trial.value or 0.0) for trial in finished]
+    best = min if tuning.lower_is_better else max
+    so_far = [best(values[: count + 1]) for count in range(len(values))]
     series = {"finished trials": (numbers, values), "best so far": (numbers, so_far)}
     try:
         charts = {
             "importance.svg": bar_chart(importance, "share in being among the best quarter"),
-            "history.svg": line_chart(series, "trial", "bits per byte"),
+            "history.svg": line_chart(series, "trial", tuning.figure.replace("_", " ")),
         }
     except XinyeError:
         return []
     for name, svg in charts.items():
-        save_chart(svg, output / name)
-    return [str(output / name) for name in charts]
+        save_chart(svg, tuning.output / name)
+    return [str(tuning.output / name) for name in charts]
 
 
 def explain(result: dict[str, Any]) -> list[str]:
     """What the figures say, in sentences."""
     best, defaults, again = result["top"][0], result["defaults"], result["again"]
+    figure, lower = result.get("figure", "bits_per_byte"), result.get("lower_is_better", True)
+    name, sign = figure.replace("_", " "), 1 if lower else -1
+
+    def told(value: float) -> str:
+        return f"{value:.3f}" if lower else f"{value:.1%}"
+
+    def amount(value: float) -> str:
+        return f"{value:.3f}" if lower else f"{100 * value:.1f} points"
+
     if defaults is None:
         sentences = ["The plan's own settings diverged; there is nothing to measure the gain by."]
     elif best["trial"] == defaults["trial"]:
-        sentences = [f"Nothing beat the plan's own settings: {best['bits_per_byte']:.3f} bits per byte."]
+        sentences = [f"Nothing beat the plan's own settings: {told(best[figure])} {name}."]
     else:
-        shown, gain = defaults["bits_per_byte"] - best["bits_per_byte"], again["defaults"] - again["best"]
-        noise = abs(again["defaults"] - defaults["bits_per_byte"])
+        shown, gain = sign * (defaults[figure] - best[figure]), sign * (again["defaults"] - again["best"])
+        noise = abs(again["defaults"] - defaults[figure])
+        of = f" {name}" if lower else f" of {name}"
+        share = f" ({gain / again['defaults']:.1%})" if lower else ""
         sentences = [
-            f"Tuning won {gain:.3f} bits per byte over the plan's own settings ({gain / again['defaults']:.1%}): "
-            f"{again['defaults']:.3f} → {again['best']:.3f}, both trained once more with seed {again['seed']}. "
-            f"In the study itself it looked like {shown:.3f}."
+            f"Tuning won {amount(gain)}{of} over the plan's own settings{share}: "
+            f"{told(again['defaults'])} → {told(again['best'])}, both trained once more with seed {again['seed']}. "
+            f"In the study itself it looked like {amount(shown)}."
         ]
         if gain < 2 * noise:
             sentences.append(
-                f"Another seed alone moved the plan's settings by {noise:.3f}: this gain may be no more than luck."
+                f"Another seed alone moved the plan's settings by {amount(noise)}: this gain may be no more than luck."
             )
     if result["trials"] < result["asked_for"]:
         sentences.append(

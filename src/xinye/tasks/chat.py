@@ -25,7 +25,8 @@ from xinye.generation.sampling import ChatSampling
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Labelled
-from xinye.tasks.examples import Example, Examples, OnBad, places, refuse, refuse_line, split_by_text
+from xinye.tasks.examples import Example, Examples, split
+from xinye.tasks.records import OnBad, places, refuse, refuse_line
 
 LISTS = ("messages", "conversations", "conversation", "dialog", "dialogue")
 ROLE_OF = {"human": "user", "usr": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant"}
@@ -121,7 +122,7 @@ class Chat:
     def check(self, records: Sequence[Record]) -> None:
         """Every conversation can be learned from and judged."""
 
-    split = staticmethod(split_by_text)
+    split = staticmethod(split)
 
     @staticmethod
     def findings(training: Sequence[Record], validation: Sequence[Record]) -> list[str]:

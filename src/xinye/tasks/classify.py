@@ -4,10 +4,9 @@ Records are rows or objects with a column of the text and one of the label, or l
 A table needs no header.
 """
 
-import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,17 +20,8 @@ from xinye.evaluation import classification
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head, HeadConfig
-from xinye.tasks.examples import (
-    Example,
-    Examples,
-    OnBad,
-    loss,
-    losses,
-    places,
-    refuse,
-    refuse_line,
-    spelled_alike,
-)
+from xinye.tasks.examples import Example, Examples, loss, losses, sentence_borders, split
+from xinye.tasks.records import OnBad, places, refuse, refuse_line, spelled_alike
 from xinye.tasks.tokens import altered
 
 LABEL_NAMES = ["label", "labels", "category", "class", "target", "intent", "topic", "sentiment", "polarity", "tag"]
@@ -133,25 +123,11 @@ class Classify:
                     raise XinyeError(f"{record.place}: the label {label!r} is not one of the model's, {known}{near}")
 
     @staticmethod
-    def split(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
-        """A part of each label's records to judge on, and the others, by the seed; equal texts stay together."""
-        groups: defaultdict[tuple[str, ...], dict[str, list[int]]] = defaultdict(dict)
-        label_of: dict[str, tuple[str, ...]] = {}
-        for number, record in enumerate(records):
-            label = label_of.setdefault(record.whole, record.labels)
-            groups[label].setdefault(record.whole, []).append(number)
-        kept: set[int] = set()
-        generator = random.Random(seed)
-        for label in sorted(groups):
-            texts = list(groups[label].values())
-            generator.shuffle(texts)
-            for same in texts[: round(share * len(texts))]:
-                kept.update(same)
-        if not kept:
-            raise XinyeError(
-                f"{len(records)} records are too few to keep a part of them to judge on; name a file with --validation"
-            )
-        return [r for i, r in enumerate(records) if i not in kept], [records[i] for i in sorted(kept)]
+    def split(
+        records: Sequence[Record], share: float, seed: int, fold: tuple[int, int] | None = None
+    ) -> tuple[list[Record], list[Record]]:
+        """The records to learn from, and a share of each label's, or a fold, to judge on; equal texts stay together."""
+        return split(records, share, seed, fold, label=lambda record: record.labels)
 
     @staticmethod
     def findings(training: Sequence[Record], validation: Sequence[Record]) -> list[str]:
@@ -183,7 +159,10 @@ class Classify:
         """Texts (and the second of each pair, or "") without targets, each cut to the context."""
         inputs: list[Any] = [pair if pair[1] else pair[0] for pair in texts]
         encodings = tokenizer.backend.encode_batch(inputs, add_special_tokens=True)
-        return [_cut(encoding, context, tokenizer.bos_id) for encoding in encodings]
+        return [
+            _cut(encoding, text, context, tokenizer.bos_id)
+            for encoding, (text, _) in zip(encodings, texts, strict=True)
+        ]
 
     def examples(self, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> list[Example]:
         """What is learned from. Raises `XinyeError` for a record with nothing to learn from."""
@@ -198,16 +177,13 @@ class Classify:
             [float(label in record.labels) for label in self.labels] if self.several else number[record.labels[0]]
             for record in records
         ]
-        return [Example(e.tokens, target, e.cut) for e, target in zip(encoded, targets, strict=True)]
+        return [replace(example, targets=target) for example, target in zip(encoded, targets, strict=True)]
 
     # -- judging ----------------------------------------------------------------------------------------------------
 
     def network(self, backbone: GPTConfig, base: GPT) -> Head:
         """Its layers with a head that begins at zero."""
-        with torch.device("meta"):
-            model = Head(HeadConfig(backbone, "sequence", self.labels, self.several))
-        model.begin(base)
-        return model
+        return Head.over(base, HeadConfig(backbone, "sequence", self.labels, self.several))
 
     loss = staticmethod(loss)
     losses = staticmethod(losses)
@@ -220,7 +196,7 @@ class Classify:
         model.eval()
         device = next(model.parameters()).device
         found: list[list[float]] = [[] for _ in texts]
-        examples = [Example(example.tokens, 0) for example in self.encode(tokenizer, texts, context)]
+        examples = self.encode(tokenizer, texts, context)
         for numbers, batch in Examples(examples, tokenizer.pad_id).in_order(32):
             logits = model(batch.tokens.to(device), batch.lengths.to(device))
             rows = logits.sigmoid() if self.several else logits.softmax(-1)
@@ -380,17 +356,22 @@ def _findings(training: Sequence[Record], validation: Sequence[Record]) -> Itera
         yield f"labels of validation records that no training record has: {', '.join(sorted(unknown))}"
 
 
-def _cut(encoding: Encoding, context: int, bos_id: int) -> Example:
+def _cut(encoding: Encoding, text: str, context: int, bos_id: int) -> Example:
     """At most `context` tokens. Of a text that is too long the middle goes, for a review says what it thinks at its
     beginning and end (Sun et al. 2019, arXiv:1905.05583: a quarter and three quarters); of a pair the end of the
     longer one."""
     ids, parts = encoding.ids, encoding.sequence_ids
-    over = len(ids) - context
-    if over <= 0:
-        return Example(ids or [bos_id], 0)
+    over = max(0, len(ids) - context)
     if 1 not in parts:
-        head = context // 4
-        return Example(ids[:head] + ids[len(ids) - (context - head) :], 0, over)
+        head = context // 4 if over else len(ids)
+        places = [*range(head), *range(head + over, len(ids))]
+        own = [at for at in places if parts[at] is not None]
+        if not own:
+            return Example(ids or [bos_id], 0)
+        borders = sentence_borders(text, [encoding.offsets[at] for at in own], places.index(own[0]))
+        return Example([ids[at] for at in places], 0, over, borders)
+    if not over:
+        return Example(ids or [bos_id], 0)
     sizes = [parts.count(0), parts.count(1)]
     for _ in range(over):
         sizes[sizes[1] > sizes[0]] -= 1

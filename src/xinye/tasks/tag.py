@@ -26,22 +26,11 @@ from xinye.evaluation.tokenizers import language
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Head, HeadConfig
-from xinye.tasks.examples import (
-    Example,
-    Examples,
-    OnBad,
-    loss,
-    losses,
-    places,
-    refuse,
-    refuse_line,
-    spelled_alike,
-    split_by_text,
-)
+from xinye.tasks.examples import SENTENCE_END, Example, Examples, loss, losses, sentence_borders, split
+from xinye.tasks.records import OnBad, places, refuse, refuse_line, spelled_alike
 from xinye.tasks.tokens import altered
 
 BORDERS = r"\p{Han}|[\p{P}\p{S}]"  # each of these is encoded alone, so that a span can begin and end at it
-_SENTENCE_END = re.compile(r"[。！？!?；;\n]|\.(?=\s)")
 EXPECTED = (
     'CoNLL lines ("token TAG"), CLUENER lines ({"text": …, "label": {type: {words: [[first, last]]}}}) or spans '
     '({"text": …, "spans": [{"start": 0, "end": 2, "label": type}]})'
@@ -70,7 +59,6 @@ class Tag:
     figures = ("loss", "span_f1")
     better = "span_f1"
     baseline_name = "most frequent tag of the surface form"
-    several = False
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = tuple(labels)
@@ -114,7 +102,17 @@ class Tag:
                         f"{did_you_mean(span.type, types)}"
                     )
 
-    split = staticmethod(split_by_text)
+    @staticmethod
+    def split(
+        records: Sequence[Record], share: float, seed: int, fold: tuple[int, int] | None = None
+    ) -> tuple[list[Record], list[Record]]:
+        """The records to learn from and those to judge on; equal texts stay together. Folds have as much of each
+        mixture of types; of a share, the many rare mixtures would have none."""
+
+        def types(record: Record) -> tuple[str, ...]:
+            return tuple(sorted({span.type for span in record.spans})) if fold else ()
+
+        return split(records, share, seed, fold, label=types)
 
     def findings(self, training: Sequence[Record], validation: Sequence[Record]) -> list[str]:
         """What a person should know of the records, in sentences."""
@@ -143,7 +141,10 @@ class Tag:
             if not any(any(end > start for start, end in part.offsets) for part in parts):
                 raise XinyeError(f"{record.place}: the text is empty, so that there is nothing to learn from")
             for part in parts:
-                examples.append(Example(part.tokens, _targets(part.offsets, record.spans, number)))
+                targets = _targets(part.offsets, record.spans, number)
+                inside = _inside([self.labels[target] if target != IGNORED else "" for target in targets])
+                sentences = tuple(at for at in part.sentences if at not in inside)
+                examples.append(Example(part.tokens, targets, sentences=sentences, inside=inside))
         return examples
 
     def out_of_reach(self, tokenizer: Tokenizer, records: Sequence[Record]) -> tuple[int, int]:
@@ -160,10 +161,7 @@ class Tag:
 
     def network(self, backbone: GPTConfig, base: GPT) -> Head:
         """Its layers with a head that begins at zero."""
-        with torch.device("meta"):
-            model = Head(HeadConfig(backbone, "token", self.labels, self.several))
-        model.begin(base)
-        return model
+        return Head.over(base, HeadConfig(backbone, "token", self.labels))
 
     loss = staticmethod(loss)
     losses = staticmethod(losses)
@@ -221,10 +219,11 @@ def marked(text: str, spans: Iterable[Span]) -> str:
 @dataclass(frozen=True)
 class Part:
     """A text, or a part of a long one, as tokens; offsets are in the whole text, (0, 0) for tokens that stand for
-    nothing in it."""
+    nothing in it, `sentences` is as an example has it."""
 
     tokens: list[int]
     offsets: list[tuple[int, int]]
+    sentences: tuple[int, ...] = ()
 
 
 def _parts(tokenizer: Tokenizer, text: str, context: int) -> list[Part]:
@@ -237,7 +236,7 @@ def _parts(tokenizer: Tokenizer, text: str, context: int) -> list[Part]:
     ids = [encoding.ids[i] for i in inside]
     raw = [encoding.offsets[i] for i in inside]
     offsets, room = _trimmed(text, raw), context - len(before) - len(behind)
-    sentence_ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    sentence_ends = [match.end() for match in SENTENCE_END.finditer(text)]
     parts, at = [], 0
     while at < len(ids):
         end = min(len(ids), at + room)
@@ -248,7 +247,9 @@ def _parts(tokenizer: Tokenizer, text: str, context: int) -> list[Part]:
                 end -= 1  # not between the bytes of a character
             end = ends[0] if ends else end
         none = [(0, 0)]
-        parts.append(Part(before + ids[at:end] + behind, none * len(before) + offsets[at:end] + none * len(behind)))
+        own = none * len(before) + offsets[at:end] + none * len(behind)
+        borders = sentence_borders(text, raw[at:end], len(before))
+        parts.append(Part(before + ids[at:end] + behind, own, borders))
         at = end
     return parts
 
@@ -278,6 +279,16 @@ def _targets(offsets: Sequence[tuple[int, int]], spans: Sequence[Span], number: 
         targets.append(0 if span is None else number[f"{'I' if span is open_span else 'B'}-{span.type}"])
         open_span = span
     return targets
+
+
+def _inside(tags: Sequence[str]) -> frozenset[int]:
+    """The tokens that go on with a span; "" is the tag of one that stands for nothing, perhaps within a span."""
+    found, going_on = set(), False
+    for at in reversed(range(len(tags))):
+        going_on = tags[at].startswith("I-") or (going_on and not tags[at])
+        if going_on:
+            found.add(at)
+    return frozenset(found)
 
 
 def _spans(offsets: Sequence[tuple[int, int]], tags: Sequence[tuple[str, float]]) -> list[tuple[Span, float]]:
