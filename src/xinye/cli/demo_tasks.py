@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-WORDS = {
+WORDS: dict[str, dict[str, Any]] = {
     "en": {
         "begin": {
             "classify": "A GPT will learn to tell good reviews of a tea shop from bad ones.",
@@ -80,7 +80,7 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
         console.print(f"\n{next(steps)}/5  {what}", style="bold", soft_wrap=not console.is_terminal)
         console.print(f"     {command}\n", style="green", soft_wrap=True)
 
-    console.print(str(words["begin"][task]), style="bold")
+    console.print(words["begin"][task], style="bold")
     exercise = recipe.prepare(task, language, folder, ours)
     counts: dict[str, Any] = {"training": len(exercise.training), "held_out": len(exercise.held_out)}
     counts |= {"texts": exercise.texts, "times": recipe.TIMES_READ}

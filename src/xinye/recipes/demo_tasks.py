@@ -36,6 +36,7 @@ class Exercise:
     """A demo's folder with its files of records, three records that are in none of them, and how many texts there are
     for the base."""
 
+    language: str
     folder: Path
     training: list[dict[str, Any]]
     held_out: list[dict[str, Any]]
@@ -52,7 +53,7 @@ def prepare(task: str, language: str, folder: Path, ours: bool) -> Exercise:
     if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (ours and is_run(folder / "base")))):
         raise XinyeError(f"{folder}: exists; choose another folder with -o")
     training, held_out, new, texts = parts(task, language)
-    exercise = Exercise(folder, training, held_out, new, len(texts))
+    exercise = Exercise(language, folder, training, held_out, new, len(texts))
     folder.mkdir(parents=True, exist_ok=True)
     for path, rows in zip(exercise.files.values(), (training, held_out, texts), strict=True):
         beside = path.with_name(f".{path.name}")
@@ -93,9 +94,10 @@ def pretrain_base(task: str, exercise: Exercise, watcher: Watcher, overwrite: bo
 
 
 def base_settings(task: str, exercise: Exercise) -> dict[str, Any]:
-    """Those of `xinye pretrain`."""
+    """Those of `xinye pretrain`. In Chinese names begin and end at any character, so that characters are the tokens."""
+    tokens = {"tokenizer": "char"} if (task, exercise.language) == ("tag", "zh") else {}
     budget = {"size": "1M", "epochs": TIMES_READ, "context": CONTEXT[task], "evaluations": 4, "compile": "no"}
-    return {"files": (str(exercise.files["texts"]),), **budget, "output": exercise.folder / "base"}
+    return {"files": (str(exercise.files["texts"]),), **tokens, **budget, "output": exercise.folder / "base"}
 
 
 def teach(task: str, exercise: Exercise, watcher: Watcher, overwrite: bool) -> Run:
