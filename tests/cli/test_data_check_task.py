@@ -80,7 +80,7 @@ def test_a_table_without_a_header_is_told_of(xinye, workplace):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["zh.txt", "--task", "sort"], "choose"),
+        (["zh.txt", "--task", "sort"], "task: Input should be 'classify', 'tag', 'chat' or 'text'"),
         (["missing.csv", "--task", "classify"], "missing.csv: no such file"),
         (["zh.txt", "--task", "classify"], "expected columns of a text and a label"),
         (["zh.txt", "--task", "tag"], "zh.txt, line 1: expected a token and its tag"),

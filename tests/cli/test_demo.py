@@ -59,15 +59,15 @@ def test_the_language_comes_from_the_locale(monkeypatch, name, language):
 
 @pytest.mark.parametrize(("task", "language"), [("classify", "en"), ("tag", "zh"), ("chat", "zh")])
 def test_a_task_in_miniature(xinye, workplace, monkeypatch, task, language):
-    for name, value in {"TEXTS": 300, "HELD_OUT": 10, "TIMES_READ": 0.2}.items():
+    for name, value in {"TEXTS": 300, "HELD_OUT": 4, "TIMES_READ": 0.1}.items():
         monkeypatch.setattr(of_task, name, value)
-    for name, value in {"TRAINING": 40, "EPOCHS": 0.5}.items():
+    for name, value in {"TRAINING": 20, "EPOCHS": 0.5}.items():
         monkeypatch.setitem(getattr(of_task, name), task, value)
     outcome = xinye("demo", "--task", task, "--language", language, "--json")
     assert outcome.code == 0, outcome.err
     folder = Path("runs") / f"demo-{task}-{language}"
     result = json.loads(outcome.out.splitlines()[-1])
-    assert result["run"] == str(folder / task) and result["records"] == 10 and result["baseline"]
+    assert result["run"] == str(folder / task) and result["records"] == 4 and result["baseline"]
     for command in (
         f"xinye data check {folder}/training.jsonl --task {task} --validation {folder}/test.jsonl",
         f"xinye finetune {folder}/base --task {task} --data {folder}/training.jsonl",

@@ -74,7 +74,12 @@ def stretches(tokenizer: Tokenizer, marked: Sequence[tuple[int, Mark]]) -> Itera
         if tokens:
             yield tokenizer.decode(tokens) or text_of(tokenizer, tokens[0]), open_kind
 
-    for token, mark in marked:
+    marks = [mark for _, mark in marked]
+    for at in reversed(range(len(marks) - 1)):  # a space inside a span stands for nothing by itself
+        following = marks[at + 1]
+        if marks[at] is None and isinstance(following, str) and following.startswith("I-"):
+            marks[at] = following
+    for (token, _), mark in zip(marked, marks, strict=True):
         kind = (None if mark == "O" else mark[2:]) if isinstance(mark, str) else mark
         special = not tokenizer.decode([token]) or (len(tokens) == 1 and not tokenizer.decode(tokens))
         if special or kind != open_kind or (isinstance(mark, str) and mark.startswith("B-")):

@@ -57,9 +57,15 @@ def prepare_data(
     findings = list(filter(None, (without_header(settings, Path(file)) for file in settings.data)))
     findings += task.findings(training, validation)
     watcher.stage("tokenizing")
-    tokenizer = task.tokenizer(tokenizer)
+    theirs, tokenizer = tokenizer, task.tokenizer(tokenizer)
     parts = [task.examples(tokenizer, part, context) for part in (training, validation)]
     if isinstance(task, Tag):
+        apart, joined = (sum(len(own.encode(r.text)) for r in training[:200]) for own in (tokenizer, theirs))
+        if apart > 1.2 * joined:
+            findings.append(
+                f"each Han character and mark is a token now, {apart / joined:.1f} times as many as the base knew: one "
+                "pretrained with --tokenizer char learns to tag much better"
+            )
         missed, total = task.out_of_reach(tokenizer, [*training, *validation])
         if missed:
             findings.append(f"{missed:,} of {total:,} spans have a border inside a token, so that they cannot be found")

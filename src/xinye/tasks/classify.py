@@ -300,7 +300,7 @@ def _like_labels(values: Sequence[Any]) -> bool:
 
 
 def _record(path: Path, line: int, row: dict[str, Any], columns: Columns) -> Record:
-    texts = []
+    texts: list[str] = []
     for column in columns.texts:
         value = row.get(column)
         text = as_text(value)  # of a list, such as keywords, its lines
