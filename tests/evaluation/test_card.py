@@ -103,7 +103,7 @@ def test_a_model_that_learned_a_task(make_run, task, method):
         "settings": settings,
         "data": {"counts": {"好评": 9, "差|评": 7}, "findings": ["one text twice: /home/me/reviews.csv, line 3"]},
     }
-    result = {"task": task, "measured": measured, "baseline": {"name": "TF-IDF", "accuracy": 0.92}}
+    result = {"task": task, "measured": measured, "baseline": {"name": "TF-IDF", "accuracy": 0.92, "span_f1": 0.6}}
     folder = make_run(losses=[0.5] * 60, about=about, result=result)
     name = "model.safetensors" if method == "full" else "adapter_model.safetensors"
     (folder / name).write_bytes(b"0" * 1000)
@@ -116,4 +116,4 @@ def test_a_model_that_learned_a_task(make_run, task, method):
         assert part in page, part
     assert "/home/me" not in page and ("92.0%" in page) == (task == "classify")
     assert ("xinye merge" in page) == (method == "lora") and ("pipeline(" in page) == (method != "adapter")
-    assert ("`差|评`" in page) == (task != "chat")
+    assert "`差|评` 7" in page
