@@ -9,6 +9,7 @@ import pytest
 from conftest import contents
 from xinye.cli import demo as verb
 from xinye.recipes import demo as recipe
+from xinye.recipes import demo_tasks as of_task
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,9 @@ from xinye.recipes import demo as recipe
         (["--language", "fr"], "'fr' is neither zh nor en"),
         (["missing.txt"], "missing.txt: no such file"),
         (["zh.txt", "--time", "soon"], "'soon' is not a duration"),
+        (["--task", "sort"], "'sort': choose one of classify, tag, chat"),
+        (["--task", "tag", "--time", "9s"], "--time has no effect with --task"),
+        (["zh.txt", "--task", "tag"], "FILE has no effect with --task; your own records: xinye finetune"),
     ],
 )
 def test_wrong_use_is_one_line(xinye, workplace, arguments, says):
@@ -51,3 +55,33 @@ def test_in_miniature(xinye, workplace, monkeypatch, language):
 def test_the_language_comes_from_the_locale(monkeypatch, name, language):
     monkeypatch.setenv("LC_ALL", name)
     assert verb.locale_language() == language
+
+
+@pytest.mark.parametrize(("task", "language"), [("classify", "en"), ("tag", "zh"), ("chat", "zh")])
+def test_a_task_in_miniature(xinye, workplace, monkeypatch, task, language):
+    for name, value in {"TEXTS": 300, "HELD_OUT": 4, "TIMES_READ": 0.1}.items():
+        monkeypatch.setattr(of_task, name, value)
+    for name, value in {"TRAINING": 20, "EPOCHS": 0.5}.items():
+        monkeypatch.setitem(getattr(of_task, name), task, value)
+    outcome = xinye("demo", "--task", task, "--language", language, "--json")
+    assert outcome.code == 0, outcome.err
+    folder = Path("runs") / f"demo-{task}-{language}"
+    result = json.loads(outcome.out.splitlines()[-1])
+    assert result["run"] == str(folder / task) and result["records"] == 4 and result["baseline"]
+    for command in (
+        f"xinye data check {folder}/training.jsonl --task {task} --validation {folder}/test.jsonl",
+        f"xinye finetune {folder}/base --task {task} --data {folder}/training.jsonl",
+        f"xinye evaluate {folder}/{task} --data {folder}/test.jsonl",
+        f"xinye {task} {folder}/{task}",
+    ):
+        assert command in outcome.err
+    assert len(result["messages"]) == 7 if task == "chat" else len(result["results"]) == 3
+    card = (folder / task / "README.md").read_text("utf-8")
+    assert f"xinye {task} FOLDER" in card and "transformers" in card
+
+
+def test_a_folder_of_ones_own_is_kept(xinye, workplace):
+    before = contents(workplace)
+    outcome = xinye("demo", "--task", "tag", "-o", ".")
+    assert outcome.code == 2 and ".: exists; choose another folder" in outcome.complaint
+    assert contents(workplace) == before

@@ -84,3 +84,36 @@ def test_an_old_run_without_its_facts_has_a_card(make_run):
 def test_a_run_writes_its_card(trained):
     page = (trained / "README.md").read_text("utf-8")
     assert "`zh.txt`" in page and front_matter(page)["language"] == ["zh"]
+
+
+TASK = {
+    "classify": ({"accuracy": 0.945, "macro_f1": 0.94}, "text-classification", "94.5%"),
+    "tag": ({"span_f1": 0.7}, "token-classification", "70.0%"),
+    "chat": ({"ended": 1.0, "exact": 0.94}, "text-generation", "94%"),
+}
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "adapter"])
+@pytest.mark.parametrize("task", TASK)
+def test_a_model_that_learned_a_task(make_run, task, method):
+    measured, pipeline, figure = TASK[task]
+    settings = {"task": task, "model": "/home/me/runs/base", "data": ["/home/me/reviews.csv"], "method": method}
+    about = {
+        "recipe": "finetune",
+        "settings": settings,
+        "data": {"counts": {"好评": 9, "差|评": 7}, "findings": ["one text twice: /home/me/reviews.csv, line 3"]},
+    }
+    result = {"task": task, "measured": measured, "baseline": {"name": "TF-IDF", "accuracy": 0.92, "span_f1": 0.6}}
+    folder = make_run(losses=[0.5] * 60, about=about, result=result)
+    name = "model.safetensors" if method == "full" else "adapter_model.safetensors"
+    (folder / name).write_bytes(b"0" * 1000)
+    assert write_card(read_run(folder))
+    page = (folder / "README.md").read_text("utf-8")
+    head = front_matter(page)
+    assert head["pipeline_tag"] == pipeline
+    assert head["library_name"] == {"full": "transformers", "lora": "peft", "adapter": "xinye"}[method]
+    for part in (figure, "TF-IDF", "`base`", "`reviews.csv`", "reviews.csv, line 3", f"xinye {task} FOLDER"):
+        assert part in page, part
+    assert "/home/me" not in page and ("92.0%" in page) == (task == "classify")
+    assert ("xinye merge" in page) == (method == "lora") and ("pipeline(" in page) == (method != "adapter")
+    assert "`差|评` 7" in page

@@ -167,3 +167,54 @@ def test_pretraining_writes_it(trained):
 )
 def test_counts_in_words(number, en, zh):
     assert count(number) == (en, zh)
+
+
+FIGURES = {"precision": 0.9, "recall": 0.8, "f1-score": 0.85, "support": 20}
+MEASURED = {
+    "accuracy": 0.9,
+    "macro_f1": 0.85,
+    "table": {"好评": FIGURES, "差评": FIGURES},
+    "confusion": {"labels": ["好评", "差评"], "counts": [[19, 1], [3, 17]]},
+}
+
+
+def taught(make_run, task, **result):
+    """The folder of a run that learned a task; its validations have no bits per byte."""
+    about = {"recipe": "finetune", "settings": {"task": task, "model": "runs/base", "data": ["reviews.csv"]}}
+    folder = make_run(losses=[0.7] * 60, about=about, result={"task": task, "findings": [], **result})
+    with (folder / "training" / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        for step, accuracy in ((30, 0.8), (60, 0.9)):
+            record = {"kind": "validation", "step": step, "seconds": 1.0, "loss": 0.5, "sample": "很快 → 好评 (0.98)"}
+            file.write(json.dumps(record | ({"accuracy": accuracy} if task == "classify" else {})) + "\n")
+    return folder
+
+
+def test_a_classifier(make_run):
+    baseline = {"name": "TF-IDF", "accuracy": 0.8, "macro_f1": 0.8, "table": {"好评": FIGURES}}
+    folder = taught(make_run, "classify", measured=MEASURED, baseline=baseline)
+    write_report(read_run(folder))
+    page = (folder / "report.html").read_text("utf-8")
+    assert f"xinye classify {folder}" in page and "xinye generate" not in page
+    assert "90.0 %" in page and "80.0 %" in page and "temperature" not in page
+    assert "<td>0.900</td><td>0.800</td><td>0.850</td><td>20</td><td>0.850</td>" in page
+    assert '<td>好评</td><td class="right">19</td><td>1</td>' in page
+    assert page.count("<svg") == 2 and '<span class="en" lang="en">baseline</span>' in page
+
+
+def test_many_labels_show_their_worst_confusions(make_run):
+    labels = [f"label {number}" for number in range(13)]
+    counts = [[9 * (row == column) for column in range(13)] for row in range(13)]
+    counts[3][5], counts[4][2] = 7, 2
+    measured = MEASURED | {"confusion": {"labels": labels, "counts": counts}}
+    folder = taught(make_run, "classify", measured=measured, baseline={"name": "TF-IDF", "accuracy": 0.8})
+    write_report(read_run(folder))
+    page = (folder / "report.html").read_text("utf-8")
+    assert "<td>label 3</td><td>label 5</td><td>7</td>" in page and "<th>label 1</th>" not in page
+
+
+def test_a_model_that_chats_ends_with_its_verb(make_run):
+    measured = {"loss": 0.1, "ended": 1.0, "exact": 0.94, "answer_tokens": 9.0}
+    folder = taught(make_run, "chat", measured=measured, baseline={"name": "the base model", "loss": 4.0})
+    write_report(read_run(folder))
+    page = (folder / "report.html").read_text("utf-8")
+    assert f"xinye chat {folder}" in page and "94 %" in page

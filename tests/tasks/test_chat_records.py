@@ -51,6 +51,15 @@ def trained(tokenizer, example) -> list[str]:
     return texts
 
 
+def test_all_records_without_an_answer_are_named(tmp_path):
+    silent, good = {"prompt": "在吗", "response": ""}, {"prompt": "你好", "response": "您好！"}
+    told = []
+    (tmp_path / "chats.jsonl").write_text("\n".join(map(json.dumps, [silent, good, silent])), "utf-8")
+    records = Chat.read([str(tmp_path / "chats.jsonl")], told.append)
+    assert [record.place.rpartition(" ")[2] for record in records] == ["2"]
+    assert "chats.jsonl, lines 1, 3: no answer of the assistant" in str(told[0])
+
+
 @pytest.mark.parametrize("template", [None, LLAMA])
 def test_only_answers_and_their_ends_are_trained(tmp_path, tokenizer, template):
     own = tokenizer.with_template(template) if template else tokenizer
@@ -72,6 +81,11 @@ def test_formats(tmp_path, tokenizer):
         "Alpaca": {"instruction": "你好", "input": "", "output": "\n您好！"},
         "'prompt' and 'response'": {"prompt": "你好", "response": "您好！"},
         "'ask' and 'answer'": {"department": "x", "ask": "你好", "answer": "您好！"},
+        "ShareGPT and 'chosen'": {
+            "conversations": [{"from": "human", "value": "你好"}],
+            "chosen": {"from": "gpt", "value": "您好！"},
+            "rejected": {"from": "gpt", "value": "走开"},
+        },
         "OpenAI messages": {
             "messages": [MESSAGES[0], {"role": "assistant", "content": [{"type": "text", "text": "您好！"}]}]
         },

@@ -38,6 +38,27 @@ def test_columns_are_found_by_themselves(tmp_path, name):
     assert records[0].place == f"{tmp_path / name}, line {1 if name[0] in 'cde' else 2}"
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", "体验十大创新\t8\n港股缩量回调\t2\n新股\t2\n"),
+        ("a.csv", "8,体验十大创新\n2,港股缩量回调\n2,新股\n"),
+        ("a.tsv", "to category\t体验十大创新\t8\nto category\t港股缩量回调\t2\nto category\t新股\t2\n"),
+    ],
+)
+def test_a_table_without_a_header(tmp_path, name, content):
+    records = read(tmp_path / name, content)
+    assert [(r.text, *r.labels) for r in records] == [("体验十大创新", "8"), ("港股缩量回调", "2"), ("新股", "2")]
+    assert records[0].place.endswith("line 1")
+
+
+def test_columns_by_number_or_by_a_word_of_the_first_line(tmp_path):
+    rows = "标题党,8\n港股回调,2\n"
+    assert [r.text for r in read(tmp_path / "a.csv", rows, text_field="标题党", label_field="8")] == ["港股回调"]
+    named = read(tmp_path / "b.csv", "review,mood\n好,a\n坏,b\n", text_field="1", label_field="2")
+    assert [(r.text, *r.labels) for r in named] == [("review", "mood"), ("好", "a"), ("坏", "b")]
+
+
 @pytest.mark.parametrize("encoding", ["gb18030", "utf-8-sig"])
 def test_encodings(tmp_path, encoding):
     assert read(tmp_path / "a.csv", csv(ROWS * 9).encode(encoding))[0].text == ROWS[0][0]
@@ -52,6 +73,8 @@ def test_pairs_numbers_and_several_labels(tmp_path):
     assert read(tmp_path / "c.csv", csv([("甲", "快|好")]), separator="|")[0].labels == ("快", "好")
     numbers = Classify.of([Record("a", "", (str(n),), "") for n in (10, 9, 2)])
     assert numbers.labels == ("2", "9", "10")
+    row = {"keyword": ["茶", "水"], "abst": "泡茶", "label": 1}
+    assert read(tmp_path / "d.jsonl", json.dumps(row), text_field="keyword,abst")[0].whole == "茶\n水\n泡茶"
 
 
 @pytest.mark.parametrize(
@@ -59,7 +82,9 @@ def test_pairs_numbers_and_several_labels(tmp_path):
     [
         ("a.jsonl", '{"text": "好", "label": 1}\n{"text": 3, "label": 1}', r"line 2, field 'text': expected a text"),
         ("a.csv", "text,label\n好,\n", r"line 2, field 'label': expected a label, found nothing"),
-        ("a.txt", "好\t正\n没有标签\n", r"line 2: expected a text, a tab and a label, found 1 part"),
+        ("a.csv", "text,label\n ,1\n", r"line 2, field 'text': expected a text, found nothing"),
+        ("a.txt", "好\t正\n没有标签\n", r"line 2: 1 column, the header line has 2; a tab parts them"),
+        ("a.txt", "没有标签\n也没有\n", r"line 1: expected columns of a text and a label.* found one: '没有标签'"),
         ("a.jsonl", '["好", "a"]', r"line 1: expected an object with a text and a label"),
         ("a.csv", "text,kind,shop\n" + "好,a,b\n坏,b,a\n" * 4, "which column is the label"),
         ("a.csv", "", "no records"),
@@ -91,11 +116,12 @@ def test_findings():
         Record("文0", "", ("负面",), "train, line 21"),
         Record("x", "", ("Good",), ""),
         Record("y", "", ("good",), ""),
+        Record("z", "", ("Ｇｏｏ d",), ""),
     ]
     told = Classify.findings(training, [Record("文3", "", ("中",), "test, line 7")])
-    assert any("'Good', 'good'" in finding for finding in told)
+    assert any("'Good', 'good', 'Ｇｏｏ d'" in finding for finding in told)
     assert any("unbalanced: 20 records of '正面'" in finding for finding in told)
-    assert any("two different labels: first train, line 0" in finding for finding in told)
+    assert any("two different labels: first train, line 0 and line 21 (正面 and then 负面)" in f for f in told)
     assert any(
         "1 of 1 validation records are in the training data" in f and "test, line 7 = train, line 3" in f for f in told
     )

@@ -46,6 +46,8 @@ def test_json(tmp_path, name):
 def test_schemes(tmp_path, tags):
     record = read(tmp_path / "a.conll", f"-DOCSTART- O\n\n{columns(tags)}\n\n\n")[0]
     assert (record.text, record.spans) == ("叶老桂在浙商", (Span(0, 3, "N"), Span(4, 6, "C")))
+    scheme = "BIOES" if "E" in tags else "IOB2" if tags.startswith("B") else "IOB1"
+    assert record.format == f"CoNLL columns, {scheme}"
 
 
 def test_neighbours_and_single_tokens(tmp_path):
@@ -71,6 +73,7 @@ def test_neighbours_and_single_tokens(tmp_path):
         ),
         ('{"text": "叶", "spans": [[0, 2, "N"]]}', "expected a span within the text's 1 characters, found 0–2"),
         ('{"text": "叶", "spans": [[0, "N"]]}', "field 'spans': expected CoNLL lines"),
+        ('{"text": " ", "spans": []}', "field 'text': the text is empty"),
         ("\n", "no records"),
     ],
 )

@@ -1,9 +1,13 @@
 """`xinye data check`, `xinye data show` and `xinye data collect`"""
 
+from typing import Any
+
 from xinye.cli.arguments import Parser, run_group
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, checked
+from xinye.recipes.finetune_settings import FinetuneSettings
 
 SHOWN = 10  # skipped files
+COLUMNS = ("text_field", "label_field", "label_separator")
 
 
 def main(arguments: list[str]) -> int:
@@ -18,9 +22,11 @@ def main(arguments: list[str]) -> int:
 def check(arguments: list[str]) -> int:
     parser = Parser(
         "data check",
-        "What is in text files and what is wrong with them, by file and line. Changes nothing; the exit code is 0 also "
-        "where\nproblems were found, and 2 where no file has text that can be read.",
-        "xinye data check novels/ reviews.csv --field review",
+        "What is in text files and what is wrong with them, by file and line; with --task, in files of its records.\n"
+        "Changes nothing; the exit code is 0 also where problems were found, and 2 where nothing can be read.",
+        "xinye data check novels/ reviews.csv --field review\n"
+        "  xinye data check reviews.csv --task classify --validation test.csv\n"
+        "  xinye data check 对话.jsonl --task chat",
     )
     parser.add_argument("files", nargs="+", metavar="FILES", help="files, folders or globs of text")
     parser.add_argument("--field", default=None, metavar="NAME", help="the column or key that holds the text")
@@ -30,11 +36,17 @@ def check(arguments: list[str]) -> int:
         metavar="TEXT",
         help=r"what stands between documents of a text file: '\n\n'",
     )
-    parser.add_argument("--task", default=None, metavar="classify|tag|chat", help="they are records of this task")
+    parser.add_argument("--task", default=None, metavar="classify|tag|chat|text", help="what they are records of")
+    parser.add_argument(
+        "--validation", action="append", default=[], metavar="FILE", help="records to judge on: are they learned from?"
+    )
+    add_columns(parser)
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     values = parser.values(arguments)
-    if values["task"]:
-        return show_task(values["task"], values["files"], None, 3, values["json"])
+    if values["task"] not in (None, "text"):
+        return check_task(values)
+    if odd := next((name for name in ("validation", *COLUMNS) if values[name]), None):
+        raise XinyeError(f"--{odd.replace('_', '-')} has no effect on text; leave it out, or name a --task")
 
     from xinye.cli.data_check import show
     from xinye.cli.output import console, print_json
@@ -62,23 +74,22 @@ def show(arguments: list[str]) -> int:
     parser.add_argument("--task", required=True, metavar="classify|tag|chat", help="what they are records of")
     parser.add_argument("--model", default=None, metavar="MODEL", help="whose tokens (else characters)")
     parser.add_argument("--count", type=int, default=3, metavar="N", help="records to show (3)")
+    add_columns(parser)
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     values = parser.values(arguments)
-    return show_task(values["task"], values["files"], values["model"], values["count"], values["json"])
+    task, settings = values["task"], settings_of(values)
 
-
-def show_task(task: str, files: list[str], model: str | None, count: int, as_json: bool) -> int:
     from rich.text import Text
 
     from xinye.cli.output import answer, print_json, readable
     from xinye.recipes.show_records import show_records
 
-    report = show_records(task, files, model, count)
-    if as_json:
+    report = show_records(settings, values["files"], values["model"], values["count"])
+    if values["json"]:
         print_json(report)
         return 0
     for file in report["files"]:
-        answer.print(f"{file['file']}: {file['records']:,} records, taken for {file['format']}", soft_wrap=True)
+        answer.print(f"{file['file']}: {file['records']:,} records, {file['format']}", soft_wrap=True)
     for record in report["shown"]:
         answer.print(f"\n{record['place']}" + (f" → {record['label']}" if record["label"] else ""), style="dim")
         line = Text()
@@ -86,18 +97,49 @@ def show_task(task: str, files: list[str], model: str | None, count: int, as_jso
             line.append(
                 readable(text), style="bold green" if mark is True else "" if mark not in (None, "O") else "dim"
             )
-            line.append(f"/{mark} " if isinstance(mark, str) and mark != "O" else "|", style="bright_black")
+            behind = f"/{mark} " if isinstance(mark, str) and mark != "O" else "|"
+            line.append(f"*{behind}" if mark is True and not answer.is_terminal else behind, style="bright_black")
         answer.print(line)
         if record["cut"]:
             answer.print(f"({record['cut']:,} tokens were left out)", style="dim")
     answer.print(
-        f"\ntrained: {'green' if answer.is_terminal else 'in brackets'}; | stands between tokens"
+        f"\ntrained: {'green' if answer.is_terminal else 'with a * behind'}; | stands between tokens"
         if task == "chat"
         else "\n| stands between tokens"
     )
-    for finding in report["findings"]:
-        answer.print(f"finding: {finding}", soft_wrap=True)
     return 0
+
+
+def check_task(values: dict[str, Any]) -> int:
+    settings = settings_of(values)
+    if values["field"] or values["document_separator"]:
+        raise XinyeError(
+            "--field and --document-separator are for text; columns of records: --text-field, --label-field"
+        )
+
+    from xinye.cli.data_check import show_records
+    from xinye.cli.output import console, print_json
+    from xinye.recipes.check_records import check_records
+
+    with console.status("reading …"):
+        report = check_records(settings)
+    if values["json"]:
+        print_json(report)
+    else:
+        show_records(report)
+    return 0
+
+
+def add_columns(parser: Parser) -> None:
+    fields = FinetuneSettings.model_fields
+    for name in COLUMNS:
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, default=None, metavar="TEXT", help=f"classify: {fields[name].description}")
+
+
+def settings_of(values: dict[str, Any]) -> FinetuneSettings:
+    given = {name: values[name] for name in ("task", "validation", *COLUMNS) if values.get(name)}
+    return checked(FinetuneSettings, given | {"data": values["files"]}, "data")
 
 
 def collect(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""How `xinye data check` looks in the terminal."""
+"""How `xinye data check` looks in the terminal, of text and of a task's records."""
 
 import os
 from collections import Counter
@@ -9,13 +9,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from xinye.cli.output import duration
+from xinye.cli.output import duration, readable
 from xinye.data.inspection import excerpt
 from xinye.recipes.check_data import plural
 
 FILES = 12  # more are grouped
 BAR = 32
 INDENT = (0, 0, 0, 2)
+COUNTED = 12  # labels that are named
+SEEN, STRETCHES = 120, 40  # characters of a stretch, and stretches of a record, that are shown
+BAD = 5  # records that cannot be learned from
 
 
 def show(report: dict[str, Any]) -> None:
@@ -61,6 +64,47 @@ def show(report: dict[str, Any]) -> None:
             f"{duration(estimate['seconds_per_epoch'])} here\n"
         )
         out.print(Padding(text.append(f"assumed: {estimate['assumption']}", "dim"), INDENT))
+    out.print(f"\nnext: {report['command']}", soft_wrap=True)
+
+
+def show_records(report: dict[str, Any]) -> None:
+    """Print the report of `recipes.check_records.check_records`."""
+    out = Console(highlight=False, markup=False, emoji=False)
+    for file in report["files"]:
+        kind = f"{file['part']} " if report["files"][-1]["part"] != "training" else ""
+        out.print(f"{file['file']}: {file['records']:,} {kind}records, {file['format']}", soft_wrap=True)
+    counts = list(report["counts"].items())
+    some = ", ".join(f"{name} {count:,}" for name, count in counts[:COUNTED])
+    what = {"classify": "labels", "tag": "types of spans", "chat": "messages by role"}[report["task"]]
+    out.print(f"{len(counts)} {what}: {some}{' …' if len(counts) > COUNTED else ''}", soft_wrap=True)
+    out.print(
+        heading("as a model will see them" + (" (trained: what stands in ⟦ ⟧)" if report["task"] == "chat" else ""))
+    )
+    for record in report["shown"]:
+        line = Text(f"{record['place']}{' → ' + record['label'] if record['label'] else ''}\n", "dim")
+        for text, mark in record["seen"][:STRETCHES]:
+            words = readable(excerpt(text, SEEN))
+            if mark is True:
+                line.append(f"⟦{words}⟧", "not dim bold green")
+            elif mark:
+                line.append(f"[{words} {mark}]", "not dim bold green")
+            else:
+                line.append(words, "not dim")
+        if len(record["seen"]) > STRETCHES:
+            line.append(" …", "dim")
+        out.print(Padding(line, INDENT))
+    wrong = bool(report["bad"] or report["findings"] or any(file["without_header"] for file in report["files"]))
+    out.print(heading("findings, the most important first" if wrong else "nothing wrong was found"))
+    told = [*report["bad"][:BAD], *([f"… {report['bad_total'] - BAD:,} more"] if report["bad_total"] > BAD else [])]
+    if told:
+        out.print(f"  cannot be learned from; finetune refuses the file ({plural(report['bad_total'], 'place')}):")
+    for sentence in told:
+        out.print(Padding(readable(sentence), (0, 0, 0, 4)))
+    for sentence in [
+        *(file["without_header"] for file in report["files"] if file["without_header"]),
+        *report["findings"],
+    ]:
+        out.print(Padding(readable(sentence), INDENT))
     out.print(f"\nnext: {report['command']}", soft_wrap=True)
 
 

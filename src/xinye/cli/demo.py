@@ -4,6 +4,7 @@ import locale
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from xinye.cli.arguments import Parser
 from xinye.errors import XinyeError
@@ -39,27 +40,30 @@ def main(arguments: list[str]) -> int:
     parser = Parser(
         "demo",
         "Train a small GPT from scratch for about a minute and read what it writes: on stories of a small world, "
-        "whose rules are known, or on a text of your own.",
-        "xinye demo --language zh",
+        "whose rules\nare known, or on a text of your own. With --task: teach one to classify, tag or chat.",
+        "xinye demo --language zh\n  xinye demo --task classify --language zh\n  xinye demo 我的小说.txt --time 2min",
     )
     parser.add_argument("file", nargs="*", default=[], metavar="FILE", help="your own text instead of the stories")
     parser.add_argument("--language", default=None, metavar="zh|en", help="of stories and words (from the locale)")
-    parser.add_argument("--time", default="50s", metavar="TIME", help="how long to train (50s)")
+    parser.add_argument("--task", default=None, metavar="classify|tag|chat", help="show how a task is learned")
+    parser.add_argument("--time", default=None, metavar="TIME", help="how long to train (50s)")
     parser.add_argument("-o", "--output", type=Path, default=None, metavar="DIR", help="the run's folder (runs/demo-…)")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object at the end")
     values = parser.values(arguments)
     language, files = values["language"] or locale_language(), values["file"]
     if language not in WORDS:
         raise XinyeError(f"--language {language!r} is neither zh nor en")
-    words = WORDS[language]
+    if values["task"]:
+        return of_task(values, language)
+    words, time = WORDS[language], values["time"] or "50s"
     output = values["output"] or Path("runs") / (f"demo-{Path(files[0]).stem}" if files else f"demo-{language}")
 
     from xinye.cli.output import Display, console, print_json
     from xinye.recipes.demo import STORIES, demo, tell
 
-    console.print(words["own" if files else "begin"].format(time=values["time"]), style="bold")
+    console.print(words["own" if files else "begin"].format(time=time), style="bold")
     with Display(show_plan=False) as display:
-        run = demo(files, language, values["time"], output, display, overwrite=values["output"] is None)
+        run = demo(files, language, time, output, display, overwrite=values["output"] is None)
     if run.interrupted:
         console.print(
             f"stopped after step {run.steps:,}; what it learned so far lies in {run.run}; "
@@ -104,6 +108,17 @@ def main(arguments: list[str]) -> int:
     if values["json"]:
         print_json(result)
     return 0
+
+
+def of_task(values: dict[str, Any], language: str) -> int:
+    from xinye.cli.demo_tasks import YOURS, main
+
+    if values["task"] not in YOURS:
+        raise XinyeError(f"--task {values['task']!r}: choose one of {', '.join(YOURS)}")
+    if odd := next((name for name in ("file", "time") if values[name]), None):
+        what = "your own records: xinye finetune" if odd == "file" else "its steps have their own times"
+        raise XinyeError(f"{'FILE' if odd == 'file' else '--time'} has no effect with --task; {what}")
+    return main(values["task"], language, values["output"], values["json"])
 
 
 def locale_language() -> str:

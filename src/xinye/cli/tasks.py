@@ -15,6 +15,7 @@ FIGURES = {  # what a figure is called, and how it is written
     "loss": ("loss", "{:.3f}"),
     "bits_per_byte": ("bits per byte", "{:.3f}"),
     "ended": ("ended", "{:.0%}"),
+    "exact": ("word for word", "{:.0%}"),
     "answer_tokens": ("tokens", "{:.1f}"),
 }
 CONFUSED = 12  # labels at most for which the table of confusions is shown

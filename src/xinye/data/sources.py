@@ -18,6 +18,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -29,6 +30,8 @@ from xinye.errors import XinyeError
 BLOCK_BYTES = 1 << 20
 PIECE_CHARACTERS = 1_000_000
 HEAD_RECORDS = 100  # records looked at to find the column of text
+HEAD_ROWS = 1000  # rows looked at to see whether the first is a header
+LONGEST_NAME = 64  # characters of a column's name
 PLAIN_SUFFIXES = (".txt", ".md", ".text", ".raw")
 SUFFIXES = (*PLAIN_SUFFIXES, ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 ACCEPTED = f"accepted: {' '.join(SUFFIXES)}, each but .parquet also with .gz"
@@ -66,6 +69,7 @@ _WESTERN = re.compile("[À-ÖØ-öø-ÿ‘’‚“”„–—…•€™©®�
 _AFTER_LINE = re.compile(r"(?s).*\n(?=\S)")
 _AFTER_WORD = re.compile(r"(?s).*[\s。！？；，、：…”」』）](?=\S)")
 _JSON_GAP = re.compile(r"[\s,]*")
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*%?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,8 @@ def read_pieces(
     A plain-text file is one document, or with `document_separator` ("\n\n", "<|endoftext|>"; a typed \n or \t is
     understood) one for each part; it comes in pieces of about a million characters. In the other formats each record
     is a document: a string, or an object or row whose `field` holds a string or a list of strings (lines). Without
-    `field` the column is found by its name or its length. Empty files, records and parts give nothing.
+    `field` the column is found by its name or its length; where a table has no header it has a number: "1", "2" …
+    Empty files, records and parts give nothing.
 
     Raises XinyeError, when it gets there, for whatever cannot be read exactly, with file and line or byte. With
     `on_bad` a bad record is given to it instead (file, line, what is wrong), and reading goes on behind it; files that
@@ -153,18 +158,46 @@ def read_pieces(
         if suffix in PLAIN_SUFFIXES:
             yield from _plain_pieces(path, separator)
             continue
-        records = _parquet_records(path, field) if suffix == ".parquet" else read_records(path, on_bad)
+        named = [field] if field else []
+        records = _parquet_records(path, field) if suffix == ".parquet" else read_records(path, on_bad, named)
         yield from _record_pieces(path, records, field, on_bad, on_field)
 
 
-def read_records(path: Path, on_bad: OnBad = refuse) -> Iterator[tuple[int, Any]]:
-    """The records of a table or a JSON file, each with its line: rows are dictionaries by the header's names."""
+def read_records(
+    path: Path, on_bad: OnBad = refuse, named: Sequence[str] = (), tabbed: bool = False
+) -> Iterator[tuple[int, Any]]:
+    """The records of a table or a JSON file, each with its line: rows are dictionaries by the header's names, or where
+    there is none (see `headerless`) by "1", "2" … With `tabbed` plain text is read as a table, too."""
     suffix = _suffix(path)
-    if suffix in (".csv", ".tsv"):
-        return _table_records(path, "," if suffix == ".csv" else "\t", on_bad)
+    if delimiter := _delimiter(path, tabbed):
+        return _table_records(path, delimiter, on_bad, named)
     if suffix in (".json", ".jsonl", ".ndjson"):
         return _json_records(path, on_bad) if suffix == ".json" else _json_lines(path, on_bad)
-    raise XinyeError(f"{path}: files of this kind cannot be read; {ACCEPTED}")
+    archive = "unpack it first; " if suffix in (".zip", ".rar", ".7z", ".tar") else ""
+    raise XinyeError(f"{path}: {archive}files of this kind cannot be read; {ACCEPTED}")
+
+
+def headerless(path: Path, named: Sequence[str] = (), tabbed: bool = False) -> str:
+    """Why the first line of a table is a record, and not its header; "" where it is one.
+
+    Columns that a person has `named` decide: by words of the first line it is a header, by their numbers it is none.
+    Else it is a record where a cell of it is a number, stands in its column again, or is too long for a name.
+    """
+    delimiter = _delimiter(path, tabbed)
+    rows = _first_rows(path, delimiter, _quoting(path, delimiter)) if delimiter else []
+    if not rows or set(named) & set(rows[0]):
+        return ""
+    first, *others = rows
+    if named and all(name.isdecimal() and 0 < int(name) <= len(first) for name in named):
+        return "its columns are named by number"
+    for number, cell in enumerate(first):
+        if _NUMBER.fullmatch(cell.strip()):
+            return f"{cell.strip()!r} in it is a number"
+        if cell.strip() and any(len(row) == len(first) and row[number] == cell for row in others):
+            return f"{cell[:20]!r} stands in its column again"
+        if len(cell) > LONGEST_NAME or "。" in cell:
+            return f"{cell[:20] + '…'!r} is a text"
+    return ""
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -473,20 +506,41 @@ def _json_records(path: Path, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
                 position, gaps = end, ""
 
 
-def _table_records(path: Path, delimiter: str, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
-    """The rows of a .csv or .tsv as dictionaries. Strict: a stray quote would swallow the rows after it in silence.
+def _delimiter(path: Path, tabbed: bool) -> str:
+    """What stands between the columns of a table; "" for what is none."""
+    suffix = _suffix(path)
+    return {".csv": ",", ".tsv": "\t"}.get(suffix, "\t" if tabbed and suffix in PLAIN_SUFFIXES else "")
+
+
+def _quoting(path: Path, delimiter: str) -> Any:
+    """Whether quotes mean anything: with tabs programs disagree, and the file itself tells."""
+    if delimiter != "\t":
+        return csv.QUOTE_MINIMAL
+    try:
+        with _open_text(path) as file:
+            even = len({len(row) for row in csv.reader(file, delimiter=delimiter, strict=True) if row}) == 1
+    except csv.Error:
+        even = False
+    return csv.QUOTE_MINIMAL if even else csv.QUOTE_NONE
+
+
+def _first_rows(path: Path, delimiter: str, quoting: Any) -> list[list[str]]:
+    """The first rows of a table as they stand there, up to one that is damaged."""
+    found = []
+    with _open_text(path) as file, suppress(csv.Error):
+        for row in islice(csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True), HEAD_ROWS):
+            found += [row] if row else []
+    return found
+
+
+def _table_records(path: Path, delimiter: str, on_bad: OnBad, named: Sequence[str]) -> Iterator[tuple[int, Any]]:
+    """The rows of a table as dictionaries. Strict: a stray quote would swallow the rows after it in silence.
 
     Behind a quote that is never closed it goes on at the next line.
     """
     csv.field_size_limit(1 << 26)  # 67 million characters; without a limit an open quote takes the rest of the file
-    quoting: Any = csv.QUOTE_MINIMAL
-    if delimiter == "\t":  # programs disagree on whether quotes mean anything there; the file itself tells
-        try:
-            with _open_text(path) as file:
-                even = len({len(row) for row in csv.reader(file, delimiter=delimiter, strict=True) if row}) == 1
-        except csv.Error:
-            even = False
-        quoting = csv.QUOTE_MINIMAL if even else csv.QUOTE_NONE
+    quoting = _quoting(path, delimiter)
+    numbered = headerless(path, named, tabbed=True)
     with _open_text(path) as file:
         rows = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True)
         header: list[str] | None = None
@@ -503,13 +557,15 @@ def _table_records(path: Path, delimiter: str, on_bad: OnBad) -> Iterator[tuple[
             else:
                 if row is None:
                     return
-                if header is None:
-                    header = row
-                elif len(row) == len(header):
+                if header is None and row:
+                    header = [str(number) for number in range(1, len(row) + 1)] if numbered else row
+                    row = row if numbered else []
+                if header and len(row) == len(header):
                     yield line, dict(zip(header, row, strict=True))
                 elif row:
-                    problem = f"{len(row)} columns, the header line has {len(header)}; quote text that holds the"
-                    on_bad(path, line, f"{problem} delimiter")
+                    what = f"{len(row)} column{'s' * (len(row) != 1)}, the {'first' if numbered else 'header'} line"
+                    advice = "quote text that holds the delimiter" if delimiter == "," else "a tab parts them"
+                    on_bad(path, line, f"{what} has {len(header or ())}; {advice}")
             line = skipped + rows.line_num + 1
 
 

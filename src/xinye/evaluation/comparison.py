@@ -36,7 +36,7 @@ def curves(runs: Sequence[SavedRun], over: Literal["steps", "tokens", "seconds"]
 
 
 def _curve(run: SavedRun, over: str) -> Line:
-    points = run.curve
+    points = [record for record in run.curve if "bits_per_byte" in record]  # a classifier has other figures
     steps = [float(record["step"]) for record in points]
     x = steps
     if over == "seconds":

@@ -29,7 +29,15 @@ LABELS = {  # of the charts
     "minutes of training": "训练分钟数",
     "bits per byte": "每字节比特数",
     "all validation text": "全部验证文本",
+    "loss (nats)": "损失（奈特）",
+    "share": "比例",
+    "accuracy": "准确率",
+    "span F1": "片段 F1",
+    "baseline": "基线",
 }
+FIGURES = {"accuracy": "accuracy", "span_f1": "span F1"}  # of tasks with a head, the one that decides
+CONFUSED = 12  # labels at most for which the table of confusions is shown whole
+MISTAKES = 15  # of more labels the most frequent confusions
 
 PARTS = {  # of the time, by their names in result.json
     "text": Both("reading and tokenizing", "读入和分词"),
@@ -53,6 +61,8 @@ def write_report(run: SavedRun) -> str:
         missing=missing,
         ranks=rank_table(run.result["ranks"]) if run.result.get("ranks") else None,
         texts=texts(run),
+        task=run.task,
+        confusions=confusions(run.result.get("measured") or {}),
         samples=[record for record in run.validations if record.get("sample")],
         data=run.about.get("data") or {},
         machine=run.about.get("machine") or {},
@@ -110,6 +120,21 @@ def rank_table(ranks: dict[str, int]) -> tuple[list[str], dict[int, dict[str, in
     return list(dict.fromkeys(name for row in rows.values() for name in row)), rows
 
 
+def confusions(measured: dict[str, Any]) -> list[tuple[str, str, int]]:
+    """Which label was taken for which, and how often, the most frequent first; empty where a table shows it all."""
+    confusion = measured.get("confusion") or {"labels": [], "counts": []}
+    labels = confusion["labels"]
+    if len(labels) <= CONFUSED:
+        return []
+    found = [
+        (right, said, count)
+        for right, row in zip(labels, confusion["counts"], strict=True)
+        for said, count in zip(labels, row, strict=True)
+        if right != said and count
+    ]
+    return sorted(found, key=lambda one: -one[2])[:MISTAKES]
+
+
 # -- charts ----------------------------------------------------------------------------------------------------------
 
 
@@ -121,8 +146,10 @@ def draw(run: SavedRun) -> tuple[list[str], str]:
     judged = [record["step"] for record in curve], [record["loss"] for record in curve]
     series = {"training": means(run), **({"validation": judged} if curve else {})}
     try:
-        charts = [line_chart(series, "step", "loss (nats per token)", size=CHART)]
-        if len(curve) > 1:
+        charts = [line_chart(series, "step", "loss (nats)" if run.task else "loss (nats per token)", size=CHART)]
+        if figures := task_figures(run):
+            charts.append(line_chart(figures, "step", "share", size=CHART))
+        elif len(curve) > 1:
             minutes = [record["seconds"] / 60 for record in curve], [record["bits_per_byte"] for record in curve]
             judged_by_time: dict[str, tuple[Sequence[float], Sequence[float]]] = {"validation": minutes}
             last = run.validations[-1]
@@ -132,6 +159,21 @@ def draw(run: SavedRun) -> tuple[list[str], str]:
     except XinyeError as error:
         return [], str(error)
     return [_both_languages(chart) for chart in charts], ""
+
+
+def task_figures(run: SavedRun) -> dict[str, tuple[Sequence[float], Sequence[float]]]:
+    """How right the model was along the way, and the baseline as a level line; empty for what writes."""
+    curve, baseline = run.curve, run.result.get("baseline") or {}
+    key = next((key for key in FIGURES if curve and key in curve[-1]), None)
+    if key is None or len(curve) < 2:
+        return {}
+    steps = [float(record["step"]) for record in curve]
+    series: dict[str, tuple[Sequence[float], Sequence[float]]] = {
+        FIGURES[key]: (steps, [record.get(key, math.nan) for record in curve])
+    }
+    if key in baseline:
+        series["baseline"] = [steps[0], steps[-1]], [baseline[key]] * 2
+    return series
 
 
 def means(run: SavedRun) -> tuple[list[float], list[float]]:

@@ -61,6 +61,16 @@ class SavedRun:
         return self.plan.get("architecture") or self.settings.get("architecture", "modern")
 
     @property
+    def task(self) -> str:
+        """What it was taught; "" for a language model that goes on with text."""
+        return str(self.settings.get("task", "classify")) if self.recipe == "finetune" else ""
+
+    @property
+    def use(self) -> str:
+        """The command that uses it."""
+        return {"": "generate", "text": "generate"}.get(self.task, self.task)
+
+    @property
     def recipe(self) -> str:
         """What made it: pretrain or finetune."""
         return str(self.about.get("recipe", "pretrain"))
@@ -68,8 +78,8 @@ class SavedRun:
     @property
     def what(self) -> str:
         """In two words: pretrain modern, finetune tag."""
-        if self.recipe == "finetune":
-            return f"finetune {self.settings.get('task', 'classify')}"
+        if self.task:
+            return f"finetune {self.task}"
         return f"{self.recipe} {self.architecture}"
 
     @property
@@ -98,6 +108,8 @@ class SavedRun:
     @property
     def tokens(self) -> int:
         """Tokens learned from, repeated ones as often as they were read."""
+        if self.task in ("classify", "tag"):  # whose steps count labels
+            return int(self.result.get("tokens") or 0)
         return int(sum(record["tokens"] for record in self.steps)) or int(self.result.get("tokens") or 0)
 
     @property
@@ -295,7 +307,7 @@ def _read_metrics(path: Path, run: SavedRun) -> None:
         try:
             record = json.loads(line)
             step, kind = int(record["step"]), record["kind"]
-            numbers = ("loss", "seconds", "tokens") if kind == "step" else ("loss", "seconds", "bits_per_byte")
+            numbers = ("loss", "seconds", "tokens") if kind == "step" else ("loss", "seconds")
             record |= {name: float(record[name]) for name in numbers}
         except (ValueError, KeyError, TypeError):  # cut off by a kill
             continue

@@ -32,7 +32,15 @@ from xinye.data.inspection import (
     printable,
     scripts,
 )
-from xinye.data.sources import PLAIN_SUFFIXES, Piece, detect_encoding, find_files, line_ends, read_pieces
+from xinye.data.sources import (
+    PLAIN_SUFFIXES,
+    Piece,
+    detect_encoding,
+    find_files,
+    headerless,
+    line_ends,
+    read_pieces,
+)
 from xinye.data.tokenizer import Tokenizer, sample_texts
 from xinye.errors import XinyeError
 from xinye.recipes import plan as planning
@@ -351,6 +359,12 @@ def findings(report: dict[str, Any], files: Found, records: Found) -> tuple[list
     if bad := [plural(kind.count, what) for kind, what in ((files, "file"), (records, "record")) if kind.count]:
         places = [*files.listed, *records.listed]
         add(f"{' and '.join(bad)} cannot be read", "repair or leave out: pretrain stops there", places)
+    numbered = [file for file in report["files"] if (file["field"] or "").isdecimal()]
+    if reasons := [(file["file"], reason) for file in numbered if (reason := headerless(Path(file["file"])))]:
+        places = [{"file": name, "line": 1, "problem": reason} for name, reason in reasons]
+        add(
+            "the first line is a record, and columns have numbers", "if it names them, give a name with --field", places
+        )
     if odd := [file for file in report["files"] if len(file["field"] or "") > 30]:
         places = [{"file": file["file"], "line": 1, "problem": excerpt(file["field"], 30)} for file in odd]
         add("the first line is read as the names of the columns, but looks like text", "write names there", places)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xinye.data.sources import fingerprint
+from xinye.data.sources import fingerprint, headerless
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.recipes.finetune_settings import FinetuneSettings
@@ -15,8 +15,9 @@ from xinye.recipes.plan import Plan
 from xinye.recipes.settings import parse_fold
 from xinye.recipes.watcher import Watcher
 from xinye.tasks.chat import Chat
-from xinye.tasks.classify import Classify
+from xinye.tasks.classify import Classify, named
 from xinye.tasks.examples import Augmentation, Examples
+from xinye.tasks.records import OnBad, refuse
 from xinye.tasks.tag import Tag
 
 Task = Classify | Tag | Chat
@@ -53,11 +54,18 @@ def prepare_data(
     if settings.validation:
         validation = read_records(settings, settings.validation)
     task.check(validation)
-    findings = task.findings(training, validation)
+    findings = list(filter(None, (without_header(settings, Path(file)) for file in settings.data)))
+    findings += task.findings(training, validation)
     watcher.stage("tokenizing")
-    tokenizer = task.tokenizer(tokenizer)
+    theirs, tokenizer = tokenizer, task.tokenizer(tokenizer)
     parts = [task.examples(tokenizer, part, context) for part in (training, validation)]
     if isinstance(task, Tag):
+        apart, joined = (sum(len(own.encode(r.text)) for r in training[:200]) for own in (tokenizer, theirs))
+        if apart > 1.2 * joined:
+            findings.append(
+                f"each Han character and mark is a token now, {apart / joined:.1f} times as many as the base knew: one "
+                "pretrained with --tokenizer char learns to tag much better"
+            )
         missed, total = task.out_of_reach(tokenizer, [*training, *validation])
         if missed:
             findings.append(f"{missed:,} of {total:,} spans have a border inside a token, so that they cannot be found")
@@ -115,8 +123,23 @@ def split_records(settings: FinetuneSettings, task: Task, records: Sequence[Any]
     return task.split(records, settings.validation_share, settings.seed, fold)
 
 
-def read_records(settings: FinetuneSettings, files: Sequence[str]) -> list[Any]:
+def read_records(settings: FinetuneSettings, files: Sequence[str], on_bad: OnBad = refuse) -> list[Any]:
     """The records of files, as the task has them."""
     if settings.task != "classify":
-        return TASKS[settings.task].read(files)
-    return Classify.read(files, settings.text_field, settings.label_field, settings.label_separator)
+        return TASKS[settings.task].read(files, on_bad)
+    return Classify.read(files, settings.text_field, settings.label_field, settings.label_separator, on_bad)
+
+
+def format_of(records: Sequence[Any]) -> str:
+    """How records were found in their file."""
+    return "; ".join(dict.fromkeys(record.format for record in records))
+
+
+def without_header(settings: FinetuneSettings, path: Path) -> str:
+    """That, and why, the first line of a table was taken for a record; "" where it was not."""
+    if settings.task == "classify":
+        reason = headerless(path, named(settings.text_field, settings.label_field), tabbed=True)
+    else:
+        reason = "" if settings.task == "tag" else headerless(path)
+    advice = "; if it is a header, name columns by its words: --text-field, --label-field" if reason else ""
+    return reason and f"{path}: the first line is a record, for {reason}, and columns have numbers{advice}"

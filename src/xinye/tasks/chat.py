@@ -27,6 +27,7 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Labelled
 from xinye.tasks.examples import Example, Examples, split
+from xinye.tasks.records import OnBad, places, refuse, refuse_line
 
 LISTS = ("messages", "conversations", "conversation", "dialog", "dialogue")
 ROLE_OF = {"human": "user", "usr": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant"}
@@ -50,6 +51,7 @@ GOLDEN: list[Message] = [
     {"role": "user", "content": "1 + 1 = ?"},
 ]
 ANSWERED, BATCH = 32, 8  # records whose answers are written to judge a model, and those written together
+NAMED = 8  # lines of records without an answer that an error names
 LONGEST_ANSWER = 256  # tokens; one that has not ended by then did not end by itself
 
 
@@ -101,17 +103,21 @@ class Chat:
         return Chat()
 
     @staticmethod
-    def read(files: Sequence[str]) -> list[Record]:
-        """The records of files. Raises `XinyeError`, with file, line and field, for what cannot be one."""
+    def read(files: Sequence[str], on_bad: OnBad = refuse) -> list[Record]:
+        """The records of files. What cannot be one is given to `on_bad`, with file, line and field."""
         records: list[Record] = []
         for path in map(Path, files):
             if not path.is_file():
                 raise XinyeError(f"{path}: no such file")
-            found = [_record(row, f"{path}, line {line}") for line, row in read_records(path)]
+            found = []
+            for line, row in read_records(path, refuse_line(on_bad)):
+                try:
+                    found.append(_record(row, f"{path}, line {line}"))
+                except XinyeError as error:
+                    on_bad(error)
             if not found:
                 raise XinyeError(f"{path}: no records in it")
-            _check_answers(path, found)
-            records += found
+            records += _answered(path, found, on_bad)
         return records
 
     def check(self, records: Sequence[Record]) -> None:
@@ -161,15 +167,20 @@ class Chat:
 
     def measure(self, model: GPT, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> dict[str, Any]:
         """Of the likeliest answers to the last questions of some records: the share of those that end by themselves
-        (`ended`), and their mean length in tokens (`answer_tokens`)."""
+        (`ended`), of those that are the record's own, word for word (`exact`), and their mean length in tokens
+        (`answer_tokens`)."""
         step = max(1, len(records) // ANSWERED)
+        asked = records[: step * ANSWERED : step]
         replies = [
             reply
-            for first in range(0, min(len(records), step * ANSWERED), step * BATCH)
-            for reply in _answers(model, tokenizer, records[first : first + step * BATCH : step], context)
+            for first in range(0, len(asked), BATCH)
+            for reply in _answers(model, tokenizer, asked[first : first + BATCH], context)
         ]
+        right = [record.messages[_last_answer(record.messages)]["content"] for record in asked]
+        exact = sum(reply.text.strip() == text for reply, text in zip(replies, right, strict=True))
         return {
             "ended": sum(reply.finish_reason == "stop" for reply in replies) / len(replies),
+            "exact": exact / len(replies),
             "answer_tokens": sum(reply.completion_tokens for reply in replies) / len(replies),
             "answers": len(replies),
         }
@@ -301,6 +312,12 @@ def _record(row: Any, place: str) -> Record:
         messages = list(_messages(row[field], f"{place}, field {field!r}"))
         sharegpt = any(isinstance(each, dict) and "from" in each for each in row[field])
         kind = "ShareGPT" if sharegpt else "OpenAI messages"
+        if "chosen" in row and messages[-1]["role"] != "assistant":  # of preferences what was preferred
+            chosen = (
+                row["chosen"] if isinstance(row["chosen"], dict) else {"role": "assistant", "content": row["chosen"]}
+            )
+            messages += _messages([chosen], f"{place}, field 'chosen'")
+            kind += " and 'chosen'"
     else:
         question = next((name for name in QUESTIONS if name in row), None)
         answer = next((name for name in ANSWERS if name in row and name != question), None)
@@ -344,14 +361,22 @@ def _text(row: dict[str, Any], name: str, place: str) -> str:
     return value
 
 
-def _check_answers(path: Path, records: Sequence[Record]) -> None:
-    """Raises `XinyeError` where a record has nothing to train."""
+def _answered(path: Path, records: Sequence[Record], on_bad: OnBad) -> list[Record]:
+    """The records that have something to train."""
     silent = [
         record for record in records if not any(m["role"] == "assistant" and m["content"] for m in record.messages)
     ]
     if silent:
-        more = f"; so it is with {len(silent):,} of its {len(records):,} records: leave them out" * (len(silent) > 1)
-        raise XinyeError(f"{silent[0].place}: no answer of the assistant, so that there is no token to train{more}")
+        lines = ", ".join(record.place.rpartition(" ")[2] for record in silent[:NAMED])
+        more = f" and {len(silent) - NAMED:,} more" if len(silent) > NAMED else ""
+        on_bad(
+            XinyeError(
+                f"{path}, line{'s' * (len(silent) > 1)} {lines}{more}: no answer of the assistant, so that there is no "
+                f"token to train; of {len(records):,} records leave {len(silent):,} out"
+            )
+        )
+    gone = {record.place for record in silent}
+    return [record for record in records if record.place not in gone]
 
 
 def _findings(training: Sequence[Record], validation: Sequence[Record]) -> Iterator[str]:
@@ -363,7 +388,10 @@ def _findings(training: Sequence[Record], validation: Sequence[Record]) -> Itera
             again.append((record, seen[texts]))
     if again:
         one, other = again[0]
-        yield f"{len(again):,} of {len(training):,} records stand there again: first {one.place} = {other.place}"
+        yield (
+            f"{len(again):,} of {len(training):,} records stand there again: first "
+            f"{places(one.place, other.place, ' = ')}"
+        )
     inside = [record for record in validation if tuple(m["content"] for m in record.messages) in seen]
     if inside:
         yield (

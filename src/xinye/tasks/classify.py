@@ -1,19 +1,19 @@
 """The task `classify`: a text, or a pair of them, and its label, or several.
 
 Records are rows or objects with a column of the text and one of the label, or lines of a text file with a tab between.
+A table needs no header.
 """
 
-import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from tokenizers import Encoding, processors
 
-from xinye.data.sources import PLAIN_SUFFIXES, choose_field, read_lines, read_records
+from xinye.data.sources import as_text, choose_field, read_records
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, did_you_mean
 from xinye.evaluation import classification
@@ -21,6 +21,7 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head, HeadConfig
 from xinye.tasks.examples import Example, Examples, loss, losses, sentence_borders, split
+from xinye.tasks.records import OnBad, places, refuse, refuse_line, spelled_alike
 from xinye.tasks.tokens import altered
 
 LABEL_NAMES = ["label", "labels", "category", "class", "target", "intent", "topic", "sentiment", "polarity", "tag"]
@@ -31,12 +32,14 @@ PAIR_NAMES += [("question1", "question2"), ("text", "text_pair"), ("句子1", "�
 
 @dataclass(frozen=True)
 class Record:
-    """A text, the second of a pair or "", what is right, and where it stands: "reviews.csv, line 17"."""
+    """A text, the second of a pair or "", what is right, where it stands ("reviews.csv, line 17"), and how it was found
+    there."""
 
     text: str
     pair: str
     labels: tuple[str, ...]
     place: str
+    format: str = field(default="", compare=False)
 
     @property
     def whole(self) -> str:
@@ -49,6 +52,11 @@ class Columns(NamedTuple):
     texts: tuple[str, ...]
     label: str
     separator: str | None
+
+    @property
+    def format(self) -> str:
+        text = f"pairs of texts in {self.texts[0]!r} and {self.texts[1]!r}" if self.texts[1:] else self.texts[0]
+        return f"{text if self.texts[1:] else f'text in {text!r}'}, label in {self.label!r}"
 
 
 class Classify:
@@ -81,22 +89,28 @@ class Classify:
         text_field: str | None = None,
         label_field: str | None = None,
         separator: str | None = None,
+        on_bad: OnBad = refuse,
     ) -> list[Record]:
-        """The records of files. Raises `XinyeError`, with file and line, for what cannot be one."""
+        """The records of files. What cannot be one is given to `on_bad`, with file and line."""
         records: list[Record] = []
         for path in map(Path, files):
             if not path.is_file():
                 raise XinyeError(f"{path}: no such file")
-            rows = list(_tabbed(path) if path.suffix.lower() in PLAIN_SUFFIXES else read_records(path))
-            odd = next(((line, row) for line, row in rows if not isinstance(row, dict)), None)
-            if odd:
-                raise XinyeError(
-                    f"{path}, line {odd[0]}: expected an object with a text and a label, found {str(odd[1])[:40]!r}"
-                )
+            rows = []
+            for line, row in read_records(path, refuse_line(on_bad), named(text_field, label_field), tabbed=True):
+                if isinstance(row, dict):
+                    rows.append((line, row))
+                else:
+                    what = "expected an object with a text and a label"
+                    on_bad(XinyeError(f"{path}, line {line}: {what}, found {str(row)[:40]!r}"))
             if not rows:
                 raise XinyeError(f"{path}: no records in it")
             columns = find_columns(path, [row for _, row in rows], text_field, label_field, separator)
-            records += [_record(path, line, row, columns) for line, row in rows]
+            for line, row in rows:
+                try:
+                    records.append(_record(path, line, row, columns))
+                except XinyeError as error:
+                    on_bad(error)
         return records
 
     def check(self, records: Sequence[Record]) -> None:
@@ -225,11 +239,22 @@ class Classify:
 # -- records ---------------------------------------------------------------------------------------------------------
 
 
+def named(text_field: str | None, label_field: str | None) -> list[str]:
+    """The columns that a person named."""
+    return [name for given in (text_field, label_field) if given for name in given.split(",")]
+
+
 def find_columns(
     path: Path, rows: Sequence[dict[str, Any]], text_field: str | None, label_field: str | None, separator: str | None
 ) -> Columns:
     """The columns of texts and label: as given, by name, or by what stands in them."""
     columns = list(dict.fromkeys(column for row in rows[:1000] for column in row))
+    if len(columns) == 1:
+        found = columns[0] if columns != ["1"] else rows[0]["1"]
+        raise XinyeError(
+            f"{path}, line 1: expected columns of a text and a label, in .txt and .tsv with a tab between, found one: "
+            f"{found[:40]!r}"
+        )
     for given, flag in ((text_field, "--text-field"), (label_field, "--label-field")):
         for column in given.split(",") if given else ():
             if column not in columns:
@@ -239,6 +264,9 @@ def find_columns(
     label = label_field or next((by_name[name] for name in LABEL_NAMES if name in by_name), None)
     if label is None:
         few = [column for column in columns if _like_labels([row.get(column) for row in rows])]
+        if not few and columns == ["1", "2"]:  # a table of texts and labels without a header
+            different = [len({row[column] for row in rows}) for column in columns]
+            few = [columns[different[1] < different[0]]] if different[0] != different[1] else []
         if len(few) != 1:
             raise XinyeError(
                 f"{path}: which column is the label? Name it with --label-field; there are: {', '.join(columns)}"
@@ -253,7 +281,11 @@ def find_columns(
         if pair:
             texts = (by_name[pair[0]], by_name[pair[1]])
         else:
-            others = [{key: value for key, value in row.items() if key != label} for row in rows[:100]]
+            same = (
+                {column for column in columns if len({str(row.get(column)) for row in rows}) == 1} if rows[1:] else ()
+            )
+            left_out = {label, *same}
+            others = [{key: value for key, value in row.items() if key not in left_out} for row in rows[:100]]
             try:
                 texts = (choose_field(path, others),)
             except XinyeError as error:
@@ -267,28 +299,15 @@ def _like_labels(values: Sequence[Any]) -> bool:
     return 2 <= len(different) <= max(2, min(200, len(values) // 4))
 
 
-def _tabbed(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Lines of two parts with a tab between; that with fewer different values is the label."""
-    rows = [(number, line.split("\t")) for number, line in read_lines(path) if line.strip()]
-    for number, row in rows:
-        if len(row) != 2:
-            raise XinyeError(
-                f"{path}, line {number}: expected a text, a tab and a label, found {len(row)} "
-                f"part{'s' * (len(row) != 1)}: {row[0][:40]!r}; or give a .csv or .jsonl file"
-            )
-    first, second = ({row[side] for _, row in rows} for side in (0, 1))
-    names = ("label", "text") if len(first) < len(second) else ("text", "label")
-    for number, row in rows:
-        yield number, dict(zip(names, row, strict=True))
-
-
 def _record(path: Path, line: int, row: dict[str, Any], columns: Columns) -> Record:
-    texts = []
+    texts: list[str] = []
     for column in columns.texts:
         value = row.get(column)
-        if not isinstance(value, str):
-            raise XinyeError(f"{path}, line {line}, field {column!r}: expected a text, found {str(value)[:40]!r}")
-        texts.append(value)
+        text = as_text(value)  # of a list, such as keywords, its lines
+        if text is None or not (text.strip() or texts):
+            found = "nothing" if text is not None else repr(str(value)[:40])
+            raise XinyeError(f"{path}, line {line}, field {column!r}: expected a text, found {found}")
+        texts.append(text)
     value = row.get(columns.label)
     values = value if isinstance(value, list) else [value]
     if columns.separator and isinstance(value, str):
@@ -299,17 +318,13 @@ def _record(path: Path, line: int, row: dict[str, Any], columns: Columns) -> Rec
             found = "nothing" if each in (None, "") else repr(str(each)[:40])
             raise XinyeError(f"{path}, line {line}, field {columns.label!r}: expected a label, found {found}")
         labels.append(str(each).strip())
-    return Record(texts[0], texts[1] if len(texts) > 1 else "", tuple(dict.fromkeys(labels)), f"{path}, line {line}")
+    pair = texts[1] if len(texts) > 1 else ""
+    return Record(texts[0], pair, tuple(dict.fromkeys(labels)), f"{path}, line {line}", columns.format)
 
 
 def _findings(training: Sequence[Record], validation: Sequence[Record]) -> Iterator[str]:
     counts = Counter(label for record in training for label in record.labels)
-    spelled: defaultdict[str, set[str]] = defaultdict(set)
-    for label in counts:
-        spelled[unicodedata.normalize("NFKC", label).casefold().replace("_", " ").strip()].add(label)
-    for same in spelled.values():
-        if len(same) > 1:
-            yield f"labels that look like one spelled in {len(same)} ways: {', '.join(map(repr, sorted(same)))}"
+    yield from spelled_alike(counts)
     (most, many), (least, few) = counts.most_common()[0], counts.most_common()[-1]
     if many >= 5 * few:
         yield f"unbalanced: {many:,} records of {most!r}, {few:,} of {least!r}"
@@ -322,15 +337,19 @@ def _findings(training: Sequence[Record], validation: Sequence[Record]) -> Itera
     if clashes:
         one, other = clashes[0]
         many_words = f"{len(clashes):,} texts have" if len(clashes) > 1 else "one text has"
-        yield f"{many_words} two different labels: first {one.place} ({one.labels}) and {other.place} ({other.labels})"
+        said = " and then ".join(", ".join(record.labels) for record in (one, other))
+        columns = (
+            "; does another column belong to it? --text-field ONE,OTHER" if len(clashes) > 0.05 * len(training) else ""
+        )
+        yield f"{many_words} two different labels: first {places(one.place, other.place)} ({said}){columns}"
     repeated = len(training) - len({(record.whole, record.labels) for record in training}) - len(clashes)
     if repeated > 0:
-        yield f"{repeated:,} training records stand there more than once"
+        yield f"{repeated:,} records stand there again"
     inside = [record for record in validation if record.whole in seen]
     if inside:
         yield (
             f"{len(inside):,} of {len(validation):,} validation records are in the training data, too, which flatters "
-            f"the model: first {inside[0].place} = {seen[inside[0].whole].place}"
+            f"the model: first {places(inside[0].place, seen[inside[0].whole].place, ' = ')}"
         )
     unknown = {label for record in validation for label in record.labels} - counts.keys()
     if unknown:

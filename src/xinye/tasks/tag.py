@@ -9,7 +9,8 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Head, HeadConfig
 from xinye.tasks.examples import SENTENCE_END, Example, Examples, loss, losses, sentence_borders, split
+from xinye.tasks.records import OnBad, places, refuse, refuse_line, spelled_alike
 from xinye.tasks.tokens import altered
 
 BORDERS = r"\p{Han}|[\p{P}\p{S}]"  # each of these is encoded alone, so that a span can begin and end at it
@@ -37,11 +39,12 @@ EXPECTED = (
 
 @dataclass(frozen=True)
 class Record:
-    """A text, its spans, and where it stands: "train.json, line 17"."""
+    """A text, its spans, where it stands ("train.json, line 17"), and the format that it was found in."""
 
     text: str
     spans: tuple[Span, ...]
     place: str
+    format: str = field(default="", compare=False)
 
     @property
     def whole(self) -> str:
@@ -75,18 +78,17 @@ class Tag:
     # -- records ----------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def read(files: Sequence[str]) -> list[Record]:
-        """The records of files. Raises `XinyeError`, with file and line, for what cannot be one."""
+    def read(files: Sequence[str], on_bad: OnBad = refuse) -> list[Record]:
+        """The records of files. What cannot be one is given to `on_bad`, with file and line."""
         records: list[Record] = []
         for path in map(Path, files):
             if not path.is_file():
                 raise XinyeError(f"{path}: no such file")
             first = next((line.strip()[0] for _, line in read_lines(path) if line.strip()), "")
-            found = _json(path) if first in ("{", "[") else _conll(path)
-            before = len(records)
-            records += found
-            if len(records) == before:
+            found = list(_json(path, on_bad) if first in ("{", "[") else _conll(path, on_bad))
+            if not found:
                 raise XinyeError(f"{path}: no records in it")
+            records += found
         return records
 
     def check(self, records: Sequence[Record]) -> None:
@@ -314,25 +316,36 @@ def _spans(offsets: Sequence[tuple[int, int]], tags: Sequence[tuple[str, float]]
 # -- records ---------------------------------------------------------------------------------------------------------
 
 
-def _conll(path: Path) -> Iterator[Record]:
+def _conll(path: Path, on_bad: OnBad) -> Iterator[Record]:
     """The sentences of a file of columns: the first is the token, the last its tag."""
-    tokens: list[str] = []
-    tags: list[tuple[int, str]] = []
-    for number, line in [*read_lines(path), (0, "")]:
+    sentences: list[list[tuple[int, str, str]]] = [[]]
+    for number, line in read_lines(path):
         parts = line.split()
         if parts and parts[0] == "-DOCSTART-":
             continue
-        if parts:
-            if len(parts) < 2:
-                raise XinyeError(f"{path}, line {number}: expected a token and its tag, found {line[:40]!r}")
-            tokens.append(parts[0])
-            tags.append((number, parts[-1]))
-        elif tokens:
-            yield _joined(path, tokens, tags)
-            tokens, tags = [], []
+        if not parts:
+            sentences.append([])
+        elif len(parts) < 2:
+            on_bad(XinyeError(f"{path}, line {number}: expected a token and its tag, found {line[:40]!r}"))
+        else:
+            sentences[-1].append((number, parts[0], parts[-1]))
+    kind = f"CoNLL columns, {_scheme([tag for rows in sentences for tag in ('O', *(row[2] for row in rows))])}"
+    for rows in filter(None, sentences):
+        try:
+            yield _joined(path, [token for _, token, _ in rows], [(line, tag) for line, _, tag in rows], kind)
+        except XinyeError as error:
+            on_bad(error)
 
 
-def _joined(path: Path, tokens: Sequence[str], tags: Sequence[tuple[int, str]]) -> Record:
+def _scheme(tags: Sequence[str]) -> str:
+    """By what a span is said to begin and end."""
+    if any(tag[:2] in ("E-", "S-", "L-", "U-") for tag in tags):
+        return "BIOES"
+    inside = [(before, tag) for before, tag in pairwise(tags) if tag.startswith("I-")]
+    return "IOB2" if all(before[2:] == tag[2:] for before, tag in inside) else "IOB1"
+
+
+def _joined(path: Path, tokens: Sequence[str], tags: Sequence[tuple[int, str]], kind_of_file: str) -> Record:
     """The text of tokens (Chinese ones without spaces between) and the spans of their tags, in whichever scheme."""
     between = "" if language("".join(tokens)) == "chinese" else " "
     spans: list[Span] = []
@@ -351,38 +364,48 @@ def _joined(path: Path, tokens: Sequence[str], tags: Sequence[tuple[int, str]]) 
             spans.append(Span(start, start + len(token), kind))
         if prefix:
             open_type = "" if prefix in "ESLU" else kind
-    return Record(between.join(tokens), tuple(spans), f"{path}, line {tags[0][0]}")
+    return Record(between.join(tokens), tuple(spans), f"{path}, line {tags[0][0]}", kind_of_file)
 
 
-def _json(path: Path) -> Iterator[Record]:
+def _json(path: Path, on_bad: OnBad) -> Iterator[Record]:
     """Records of a text with its spans."""
-    for line, row in read_records(path):
-        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-            found = json.dumps(row, ensure_ascii=False)[:60]
-            raise XinyeError(f"{path}, line {line}: expected {EXPECTED}; found {found}")
-        text = row["text"]
-        field = next((name for name in ("label", "labels", "spans", "entities") if name in row), None)
-        if field is None:
-            raise XinyeError(f"{path}, line {line}: expected a field 'label' or 'spans', found {', '.join(row)}")
+    for line, row in read_records(path, refuse_line(on_bad)):
         try:
-            spans = list(_cluener(text, row[field]) if isinstance(row[field], dict) else _given(row[field]))
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            reason = str(error) if type(error) is ValueError else f"found {str(row[field])[:60]}"
-            raise XinyeError(f"{path}, line {line}, field {field!r}: expected {EXPECTED}; {reason}") from None
-        for span in spans:
-            if not 0 <= span.start < span.end <= len(text):
-                raise XinyeError(
-                    f"{path}, line {line}, field {field!r}: expected a span within the text's {len(text)} characters, "
-                    f"found {span.start}–{span.end}"
-                )
-        yield Record(text, tuple(sorted(set(spans))), f"{path}, line {line}")
+            yield _record(row, f"{path}, line {line}")
+        except XinyeError as error:
+            on_bad(error)
+
+
+def _record(row: Any, place: str) -> Record:
+    """A row in whichever format it is."""
+    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+        raise XinyeError(f"{place}: expected {EXPECTED}; found {json.dumps(row, ensure_ascii=False)[:60]}")
+    text = row["text"]
+    if not text.strip():
+        raise XinyeError(f"{place}, field 'text': the text is empty, so that there is nothing to learn from")
+    field = next((name for name in ("label", "labels", "spans", "entities") if name in row), None)
+    if field is None:
+        raise XinyeError(f"{place}: expected a field 'label' or 'spans', found {', '.join(row)}")
+    cluener = isinstance(row[field], dict)
+    try:
+        spans = list(_cluener(text, row[field]) if cluener else _given(row[field]))
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        reason = str(error) if type(error) is ValueError else f"found {str(row[field])[:60]}"
+        raise XinyeError(f"{place}, field {field!r}: expected {EXPECTED}; {reason}") from None
+    for span in spans:
+        if not 0 <= span.start < span.end <= len(text):
+            raise XinyeError(
+                f"{place}, field {field!r}: expected a span within the text's {len(text)} characters, "
+                f"found {span.start}–{span.end}"
+            )
+    return Record(text, tuple(sorted(set(spans))), place, "CLUENER" if cluener else f"spans in {field!r}")
 
 
 def _cluener(text: str, given: dict[str, Any]) -> Iterator[Span]:
     """CLUENER's: type, words, and where they stand, the last character included."""
     for kind, forms in given.items():
-        for words, places in forms.items():
-            for first, last in places:
+        for words, found_at in forms.items():
+            for first, last in found_at:
                 if text[first : last + 1] != words:
                     found = text[first : last + 1]
                     raise ValueError(f"found {words!r} said to stand at {first}–{last}, where {found!r} stands")
@@ -403,6 +426,7 @@ def _given(rows: Sequence[Any]) -> Iterator[Span]:
 
 def _findings(training: Sequence[Record], validation: Sequence[Record]) -> Iterator[str]:
     counts = Counter(span.type for record in training for span in record.spans)
+    yield from spelled_alike(counts)
     (most, many), (least, few) = counts.most_common()[0], counts.most_common()[-1]
     if many >= 5 * few:
         yield f"unbalanced: {many:,} spans of {most!r}, {few:,} of {least!r}"
@@ -412,7 +436,8 @@ def _findings(training: Sequence[Record], validation: Sequence[Record]) -> Itera
         if any(one.end > other.start for one, other in zip(record.spans, record.spans[1:], strict=False))
     ]
     if crossing:
-        yield f"{len(crossing):,} records have spans that overlap, of which one is learned: first {crossing[0].place}"
+        what = f"{len(crossing):,} records have" if len(crossing) > 1 else "one record has"
+        yield f"{what} spans that overlap, of which one is learned: first {crossing[0].place}"
     seen: dict[str, Record] = {}
     clashes = []
     for record in training:
@@ -421,10 +446,14 @@ def _findings(training: Sequence[Record], validation: Sequence[Record]) -> Itera
             clashes.append((other, record))
     if clashes:
         one, other = clashes[0]
-        yield f"{len(clashes):,} texts stand there with two different taggings: first {one.place} and {other.place}"
+        what = f"{len(clashes):,} texts stand" if len(clashes) > 1 else "one text stands"
+        yield f"{what} there with two different taggings: first {places(one.place, other.place)}"
+    unknown = {span.type for record in validation for span in record.spans} - counts.keys()
+    if unknown:
+        yield f"types of validation records that no training record has: {', '.join(sorted(unknown))}"
     inside = [record for record in validation if record.text in seen]
     if inside:
         yield (
             f"{len(inside):,} of {len(validation):,} validation records are in the training data, too, which flatters "
-            f"the model: first {inside[0].place} = {seen[inside[0].text].place}"
+            f"the model: first {places(inside[0].place, seen[inside[0].text].place, ' = ')}"
         )
