@@ -217,8 +217,9 @@ def test_who_leaves_frees_its_place_and_others_go_on() -> None:
     assert_all_free(engine)
 
 
-def test_an_error_ends_one_text_and_not_the_others() -> None:
-    model = random_model(MODERN)
+@pytest.mark.parametrize("shape", ["modern", "lstm"])
+def test_an_error_ends_one_text_and_not_the_others(shape: str) -> None:
+    model = random_model(SHAPES[shape])
     model.model.embed_tokens.weight[TOKENIZER.encode("x")] = torch.nan
     engine = Engine(model, TOKENIZER)
     good, bad = begin("abc"), begin("x")
@@ -230,6 +231,7 @@ def test_an_error_ends_one_text_and_not_the_others() -> None:
     assert_greedy(model, good)
     with pytest.raises(XinyeError, match="no number"):
         run(engine, [begin("x")])
+    run(engine, [begin("d") for _ in range(3)])  # in the same places
     assert_all_free(engine)
 
 

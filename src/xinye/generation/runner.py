@@ -63,6 +63,8 @@ class Runner:
         else:
             cache: Any = _Rows(self.memory, [part.sequence.blocks for part in parts], positions)
             states = self.model.hidden(tokens, positions, cache.mask, cache)
+        if not any(part.wanted for part in parts):
+            return states.new_empty(0, self.model.config.vocab_size)
         wanted = [row[len(row) - part.wanted :] for row, part in zip(states, parts, strict=True)]
         return self.model.lm_head(torch.cat(wanted))
 
@@ -70,7 +72,7 @@ class Runner:
         """An LSTM's block is the state behind all that was read."""
         blocks = [part.sequence.blocks[0] for part in parts]
         cache: Any = self.model.new_cache(len(parts))
-        cache.tensors = self.memory[:, :, blocks] * (begin > 0)[:, None]
+        cache.tensors = self.memory[:, :, blocks].where((begin > 0)[:, None], cache.tensors)
         states = self.model.hidden(tokens, cache=cache)
         self.memory[:, :, blocks] = cache.tensors
         return states
