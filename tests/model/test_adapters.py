@@ -6,7 +6,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from xinye.data.batches import BLOCK, IGNORED
+from xinye.data.batches import IGNORED
 from xinye.errors import XinyeError, checked
 from xinye.model.adapter_settings import AdapterSettings
 from xinye.model.adapters import (

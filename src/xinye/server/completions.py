@@ -37,7 +37,7 @@ async def complete(body: CompletionRequest, request: Request) -> Any:
     if body.echo and body.logprobs is not None:
         raise APIError(400, "logprobs: not together with echo: prompts have none here", "logprobs")
     prompts = [body.prompt] if isinstance(body.prompt, str | None) else body.prompt
-    prompts = [prompts] if isinstance(prompts[0], int) else prompts  # type: ignore[list-item]
+    prompts = [prompts] if isinstance(prompts[0], int) else prompts
     check_choices(request, len(prompts) * n, "n" if len(prompts) == 1 else "prompt")
     sequences: list[Sequence] = []
     for tokens in await encode(model, prompts, "prompt"):

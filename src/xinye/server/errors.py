@@ -131,4 +131,5 @@ def install(app: FastAPI) -> None:
 def _known(request: Request) -> list[str]:
     """The fields of the route's body."""
     body = getattr(request.scope.get("route"), "body_field", None)
-    return list(getattr(getattr(body, "field_info", None), "annotation", None).model_fields) if body else []
+    kind = getattr(getattr(body, "field_info", None), "annotation", None)
+    return list(getattr(kind, "model_fields", ()))

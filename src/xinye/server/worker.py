@@ -133,8 +133,8 @@ class Line:
             job, number = self.owners[sequence]
             new = tuple(sequence.logprobs[job.told[number] :])
             job.told[number] += len(new)
-            error = None if sequence.error is None else _shown(sequence.error)
-            pieces.setdefault(job, []).append(Piece(number, text, new, sequence.finish_reason, error))
+            failure = None if sequence.error is None else _shown(sequence.error)
+            pieces.setdefault(job, []).append(Piece(number, text, new, sequence.finish_reason, failure))
             if sequence.ended:
                 del self.owners[sequence]
         self._send(pieces)

@@ -48,12 +48,12 @@ async def sampling_of(body: Writing, model: Served, **more: Any) -> Sampling:
             raise APIError(400, f"{name}: the vocabulary has no token {unknown[0]}", name)
     same = ("presence_penalty", "frequency_penalty", "seed", "top_k", "top_p", "min_p", "repetition_penalty",
             "min_tokens", "regex")  # fmt: skip
-    given = {name: getattr(body, name) for name in same}
+    given: dict[str, Any] = {name: getattr(body, name) for name in same}
     given |= {
         "temperature": 1.0 if body.temperature is None else body.temperature,
         "stop": (body.stop,) if isinstance(body.stop, str) else body.stop,
         "stop_token_ids": body.stop_token_ids,
-        "logit_bias": body.logit_bias and {int(token): bias for token, bias in body.logit_bias.items()},
+        "logit_bias": {int(token): bias for token, bias in body.logit_bias.items()} if body.logit_bias else None,
         "choices": body.choices,
     }
     given = {name: value for name, value in (given | more).items() if value is not None}
