@@ -32,7 +32,7 @@ def test_from_a_csv_to_a_classifier(xinye, trained, reviews):
     results = json.loads(xinye("classify", "run", "lines.txt", "--json").out)["results"]
     assert [result["text"] for result in results] == ["好吃", "难吃"]
     assert sum(results[0]["probabilities"].values()) == pytest.approx(1)
-    assert "xinye finetune run --task tag" in xinye("tag", "run", "好吃").complaint
+    assert "--task tag --data FILE" in xinye("tag", "run", "好吃").complaint
     listed = json.loads(xinye("runs", "run", "--json").out)
     assert listed["runs"][0]["recipe"] == "finetune"
 

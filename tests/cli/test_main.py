@@ -62,7 +62,7 @@ def test_unknown_verb(xinye, verb, nearest):
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
 def test_unknown_flag_names_the_nearest(xinye, verb):
     needed = {"train": ["text.txt", "-o", "mine"], "collect": ["text.txt", "-o", "mine.jsonl"]}
-    one = ("generate", "evaluate", "download", "eval", "check", "show", "compare", "quantize", "chat")
+    one = ("generate", "evaluate", "download", "eval", "check", "show", "compare", "quantize", "chat", "serve", "bench")
     needed |= {key: ["run"] for key in one} | {"merge": ["run", "-o", "plain"], "export": ["run", "--to", "gguf"]}
     needed |= {"classify": ["run", "text"], "tag": ["run", "text"]}
     outcome = xinye(*verb, *needed.get(verb[-1], []), "--jsn")

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from tiny_server import SHAPE, TOKENIZER, Running, serving
 
+from server.tiny_server import SHAPE, TOKENIZER, Running, serving
 from xinye.checkpoints.heads import save_head
 from xinye.checkpoints.huggingface import save_model
 from xinye.model.gpt import GPT

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import openai
 import pytest
-from tiny_server import TOKENIZER, serving
+
+from server.tiny_server import TOKENIZER, serving
 
 LEAVES = {str(TOKENIZER.encode("叶")[0]): 100}  # each token is a text that can be shown at once
 

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 from browser import CHROMIUM, browsing
-from tiny_server import serving
+
+from server.tiny_server import serving
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 

@@ -4,9 +4,9 @@ import base64
 
 import numpy as np
 import pytest
-from tiny_server import TOKENIZER
 
 import xinye
+from server.tiny_server import TOKENIZER
 
 
 def test_embeddings_are_the_mean_of_the_last_layer(server, folders):

@@ -4,7 +4,8 @@ import json
 
 import openai
 import pytest
-from tiny_server import serving
+
+from server.tiny_server import serving
 
 PROMPT = {"model": "tiny", "prompt": "新"}
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "你好"}]}

@@ -6,7 +6,8 @@ import json
 import httpx
 import openai
 import pytest
-from tiny_server import TOKENIZER
+
+from server.tiny_server import TOKENIZER
 
 CHAT = [{"role": "system", "content": "简短"}, {"role": "user", "content": "你好 hello"}]
 

@@ -225,8 +225,10 @@ def make_plan(
     longest = max(len(example.tokens) for example in data.examples.examples)
     plan.choose("context", None, context, f"the longest record has {longest:,} tokens")
     batch_size = plan.choose("batch_size", settings.batch_size, min(32, records), "usual for fine-tuning")
-    at_once = max(1, (8192 if device.type == "cpu" else 65_536) // longest)
-    plan.choose("micro_batch_size", settings.micro_batch_size, min(batch_size, at_once), "fast, and fits in memory")
+    at_once, reason = max(1, 65_536 // longest), "fast, and fits in memory"
+    if device.type == "cpu":  # where padding costs more than small matrices do
+        at_once, reason = max(1, min(8, 8192 // longest)), "texts of like length together are padded least"
+    plan.choose("micro_batch_size", settings.micro_batch_size, min(batch_size, at_once), reason)
     derived = round(min(20.0, max(4.0, 4 * (10_000 / records) ** 0.5)))
     epochs = plan.choose("epochs", settings.epochs, derived, f"for {records:,} records")
     steps = plan.choose("steps", None, max(1, round(epochs * records / batch_size)), f"{epochs:g} times the records")
