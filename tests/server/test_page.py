@@ -4,8 +4,8 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from browser import CHROMIUM, browsing
 
+from server.browser import CHROMIUM, browsing
 from server.tiny_server import serving
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
