@@ -149,7 +149,7 @@ def draw(run: SavedRun) -> tuple[list[str], str]:
         charts = [line_chart(series, "step", "loss (nats)" if run.task else "loss (nats per token)", size=CHART)]
         if figures := task_figures(run):
             charts.append(line_chart(figures, "step", "share", size=CHART))
-        elif len(curve) > 1:
+        elif len(curve) > 1 and "bits_per_byte" in curve[-1]:
             minutes = [record["seconds"] / 60 for record in curve], [record["bits_per_byte"] for record in curve]
             judged_by_time: dict[str, tuple[Sequence[float], Sequence[float]]] = {"validation": minutes}
             last = run.validations[-1]
