@@ -13,6 +13,9 @@ import httpx
 import openai
 import pytest
 
+from xinye.server.serve import serve
+from xinye.server.settings import ServeSettings
+
 SOURCE = Path(__file__).parents[2] / "src"
 
 
@@ -54,6 +57,11 @@ def test_sigterm_lets_a_stream_end_and_exits_with_0(process):
     assert process.wait(30) == 0
     said = process.stderr.read()
     assert "Traceback" not in said and "从前" not in said and "leaf" not in said
+
+
+def test_a_signal_that_comes_as_soon_as_it_is_ready_ends_it(folders):
+    settings = ServeSettings(port=0, dtype="float32")
+    serve(folders[:1], settings, lambda *_: signal.raise_signal(signal.SIGTERM))  # it returns
 
 
 def test_a_port_in_use(xinye, folders):
