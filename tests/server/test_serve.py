@@ -13,6 +13,7 @@ import httpx
 import openai
 import pytest
 
+from xinye.server.models import memory_need
 from xinye.server.serve import serve
 from xinye.server.settings import ServeSettings
 
@@ -89,6 +90,11 @@ def test_what_it_refuses_to_begin_with(xinye, folders, tmp_path, monkeypatch):
     monkeypatch.setattr("xinye.machine.memory_bytes", lambda _: 60_000)
     outcome = xinye("serve", folders[0], f"other={folders[0]}", "--port", 0)
     assert outcome.code == 1 and "do not fit in memory together (tiny 0.0 GB, other 0.0 GB" in outcome.complaint
+    monkeypatch.setattr("xinye.machine.memory_bytes", lambda _: 1_000_000)
+    outcome = xinye("serve", folders[0], "--port", 0, "--cache-tokens", 10**12)
+    assert outcome.code == 1 and "tiny: keys and values for 1,000,000,000,000 tokens take" in outcome.complaint
+    assert memory_need(folders[0], 2) * 2 == memory_need(folders[0], 4)
+    assert memory_need(folders[1], 2) == memory_need(folders[1], 4)  # what judges is kept in fp32
 
 
 def test_a_missing_extra_is_one_line(xinye, folders, monkeypatch):
