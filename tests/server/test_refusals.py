@@ -1,11 +1,14 @@
 """What is wrong with a request is an answer that names it; the server goes on."""
 
 import json
+import socket
 
 import openai
 import pytest
+from pydantic import ValidationError
 
 from server.tiny_server import serving
+from xinye.server.schemas import CompletionRequest
 
 PROMPT = {"model": "tiny", "prompt": "新"}
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "你好"}]}
@@ -38,6 +41,17 @@ def error(server, path, body, status):
             | {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "leaf"}}}},
             "response_format",
         ),
+        (
+            "/v1/chat/completions",
+            CHAT
+            | {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "a", "schema": {"$ref": "http://127.0.0.1:9/a"}},
+                }
+            },
+            "response_format",
+        ),
         ("/v1/completions", PROMPT | {"regex": "("}, "regex"),
         ("/v1/completions", PROMPT | {"regex": "a", "choices": ["a"]}, "regex"),
         ("/v1/chat/completions", CHAT | {"messages": []}, "messages"),
@@ -52,7 +66,10 @@ def error(server, path, body, status):
         ("/v1/completions", PROMPT | {"temperature": "1"}, "temperature"),
         ("/v1/completions", PROMPT | {"temperature": 2.5}, "temperature"),
         ("/v1/completions", PROMPT | {"stop": ["a"] * 17}, "stop"),
+        ("/v1/completions", PROMPT | {"stop": ["a", ""]}, "stop.1"),
+        ("/v1/completions", PROMPT | {"stop": "a" * 1001}, "stop"),
         ("/v1/completions", PROMPT | {"logit_bias": {"99999": 1}}, "logit_bias"),
+        ("/v1/completions", PROMPT | {"logit_bias": {"1e9": 1}}, "logit_bias.1e9"),
         ("/v1/completions", PROMPT | {"logit_bias": {"新": 1}}, "logit_bias.新"),
         ("/v1/completions", PROMPT | {"echo": True, "logprobs": 1}, "logprobs"),
         ("/v1/completions", {"model": "tiny", "prompt": ""}, "prompt"),
@@ -88,6 +105,29 @@ def test_half_a_character_in_a_fields_name(server):
     error(server, "/v1/completions", PROMPT | {"\ud800": 1}, 400)
 
 
+def test_of_very_many_wrong_fields_one_is_told(server):
+    """To find what is wrong with each would take the server seconds, in which it answers nobody."""
+    many = {f"field{number}": 0 for number in range(5000)}
+    with pytest.raises(ValidationError) as caught:
+        CompletionRequest.model_validate(PROMPT | many)
+    assert caught.value.error_count() == 1
+    assert error(server, "/v1/completions", PROMPT | many, 400)["param"] == "field0"
+    told = error(server, "/v1/completions", PROMPT | {"logit_bias": many}, 400)
+    assert told["message"] == "logit_bias: at most 1024 tokens"
+
+
+def test_patterns_that_all_must_hold_are_few(server):
+    """Each may triple the states of the others: the grammar of thirty would take hours, and the server with it."""
+    chain = {f"{n}": {"type": "string", "pattern": f".*{n}.*", "$ref": f"#/$defs/{n + 1}"} for n in range(30)}
+    for schema in (
+        {"allOf": [{"type": "string", "pattern": f".*{number}.*"} for number in range(30)]},
+        {"$defs": chain | {"30": {"type": "string"}}, "$ref": "#/$defs/0"},
+    ):
+        wanted = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+        told = error(server, "/v1/chat/completions", CHAT | {"response_format": wanted}, 400)
+        assert told["message"] == "response_format: at most 12 patterns go with allOf, or with keys beside $ref"
+
+
 @pytest.mark.parametrize(
     ("path", "body", "param"),
     [
@@ -120,6 +160,29 @@ def test_other_routes_and_methods(server):
     error(server, "/v1/tasks/sing", {"model": "names", "input": "新"}, 404)
 
 
+def test_a_body_that_comes_in_drops_is_not_waited_for(folders, monkeypatch):
+    monkeypatch.setattr("xinye.server.guard.BODY_SECONDS", 0.2)
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n"
+    with (
+        serving(folders[:1]) as server,
+        socket.create_connection(server.http.base_url.netloc.decode().split(":")) as client,
+    ):
+        client.sendall(head)
+        client.settimeout(0.05)
+        answer = b""
+        for _ in range(40):  # each drop comes long before the end of the time
+            try:
+                client.sendall(b" ")
+                answer += client.recv(4096)
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+            if answer:
+                break
+        assert answer.startswith(b"HTTP/1.1 408")
+
+
 def test_a_large_body_is_not_read(folders):
     with serving(folders[:1], max_body=1) as server:
         error(server, "/v1/completions", PROMPT | {"prompt": "a" * 1_500_000}, 413)
@@ -138,7 +201,7 @@ def test_every_route_but_health_and_the_empty_page_wants_the_key(folders):
         ).json()["paths"].items() for method in methods]  # fmt: skip
         closed = {path for path, method in routes if server.http.request(method, path).status_code == 401}
         assert closed == {path for path, _ in routes} - {"/", "/health"}
-        for wrong in ("Bearer", "Bearer no", "Basic -leaf", "Bearer -leaf2", "-leaf"):
+        for wrong in ("Bearer", "Bearer no", "Basic -leaf", "Bearer -leaf2", "-leaf", "Bearer 叶".encode()):
             assert server.http.get("/v1/models", headers={"Authorization": wrong}).status_code == 401
         assert [model.id for model in server.openai.models.list()] == ["tiny"]
         with pytest.raises(openai.AuthenticationError) as caught:
@@ -151,6 +214,10 @@ def test_without_a_key_only_this_machine_by_its_own_name(server):
     assert server.http.get("/v1/models", headers={"Host": "localhost:1"}).status_code == 200
     assert server.http.get("/v1/models", headers={"Origin": "https://evil.example"}).status_code == 403
     assert server.http.get("/v1/models", headers={"Origin": "null"}).status_code == 403
+    assert server.http.get("/v1/models", headers={"Origin": "http://[::1"}).status_code == 403
+    assert server.http.get("/v1/models", headers={"Host": "[::1"}).status_code == 403
+    assert server.http.get("/v1/models", headers={"Host": "[::1]:1"}).status_code == 200
+    assert server.http.get("/v1/models", headers={"Host": "LocalHost"}).status_code == 200
     own = server.http.get("/v1/models", headers={"Origin": server.address})
     assert own.status_code == 200 and "access-control-allow-origin" not in own.headers
 

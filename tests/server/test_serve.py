@@ -13,6 +13,10 @@ import httpx
 import openai
 import pytest
 
+from xinye.server.models import memory_need
+from xinye.server.serve import serve
+from xinye.server.settings import ServeSettings
+
 SOURCE = Path(__file__).parents[2] / "src"
 
 
@@ -56,6 +60,11 @@ def test_sigterm_lets_a_stream_end_and_exits_with_0(process):
     assert "Traceback" not in said and "从前" not in said and "leaf" not in said
 
 
+def test_a_signal_that_comes_as_soon_as_it_is_ready_ends_it(folders):
+    settings = ServeSettings(port=0, dtype="float32")
+    serve(folders[:1], settings, lambda *_: signal.raise_signal(signal.SIGTERM))  # it returns
+
+
 def test_a_port_in_use(xinye, folders):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -81,6 +90,11 @@ def test_what_it_refuses_to_begin_with(xinye, folders, tmp_path, monkeypatch):
     monkeypatch.setattr("xinye.machine.memory_bytes", lambda _: 60_000)
     outcome = xinye("serve", folders[0], f"other={folders[0]}", "--port", 0)
     assert outcome.code == 1 and "do not fit in memory together (tiny 0.0 GB, other 0.0 GB" in outcome.complaint
+    monkeypatch.setattr("xinye.machine.memory_bytes", lambda _: 1_000_000)
+    outcome = xinye("serve", folders[0], "--port", 0, "--cache-tokens", 10**12)
+    assert outcome.code == 1 and "tiny: keys and values for 1,000,000,000,000 tokens take" in outcome.complaint
+    assert memory_need(folders[0], 2) * 2 == memory_need(folders[0], 4)
+    assert memory_need(folders[1], 2) == memory_need(folders[1], 4)  # what judges is kept in fp32
 
 
 def test_a_missing_extra_is_one_line(xinye, folders, monkeypatch):

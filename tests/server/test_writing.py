@@ -163,7 +163,7 @@ def test_a_constraint_holds(server):
         assert text in allowed if allowed else set(text) <= {"新", "叶"} and len(text) == 2
 
 
-def test_an_error_in_the_middle_of_a_stream_is_the_clients_exception(server, monkeypatch):
+def test_an_error_in_the_middle_of_a_stream_is_the_clients_exception(server):
     step = server.line.engine.step
     steps = iter(range(100))
 
@@ -173,7 +173,8 @@ def test_an_error_in_the_middle_of_a_stream_is_the_clients_exception(server, mon
         return step()
 
     server.line.engine.step = failing  # the engine that takes its place has its own
-    stream = server.openai.completions.create(model="tiny", prompt="新", max_tokens=50, stream=True)
+    asked = {"max_tokens": 50, "extra_body": {"min_tokens": 50}}
+    stream = server.openai.completions.create(model="tiny", prompt="新", stream=True, **asked)
     with pytest.raises(openai.APIError) as caught:
         for _ in stream:
             pass

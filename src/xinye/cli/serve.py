@@ -42,7 +42,9 @@ def main(arguments: list[str]) -> int:
         for identity, served in models.items():
             parameters = served.model.network.config.parameters
             tasks = ", ".join(served.tasks)
-            console.print(f"{identity}: {parameters:,} parameters, context {served.context:,}; can {tasks}")
+            console.print(
+                f"{identity}: {parameters:,} parameters, context {served.context:,}; can {tasks}", soft_wrap=True
+            )
         console.print(f"ready at {address} (OpenAI's API: {address}/v1); Ctrl-C ends it", soft_wrap=True)
         if as_json:
             print_json({"url": address, "models": [*models]})

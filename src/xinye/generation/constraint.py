@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 
 LONGEST = 50_000  # characters of a schema, a regular expression, or all choices
 MOST_MULTIPLE = 10_000  # every remainder of such a division is a state of the grammar
+MOST_PATTERNS = 12  # that could all have to hold for one string: each may triple the states of the others
+ANNOTATIONS = {
+    "$ref",
+    "$defs",
+    "definitions",
+    "$schema",
+    "$id",
+    "$comment",
+    "title",
+    "description",
+    "default",
+    "examples",
+}
 # What a grammar may take: tenths of a second and some tens of megabytes; the library itself allows seconds.
 LIMITS = {
     "initial_lexer_fuel": 200_000,
@@ -90,8 +103,15 @@ def _grammar(sampling: Sampling) -> tuple[str, str] | None:
         try:
             text = json.dumps(sampling.json_schema, allow_nan=False)
             _check_length("json_schema", len(text))
-            if math.prod({_digits(each) for each in _values_of(sampling.json_schema, "multipleOf")}) > MOST_MULTIPLE:
+            if math.prod({_digits(each.get("multipleOf")) for each in _objects(sampling.json_schema)}) > MOST_MULTIPLE:
                 raise XinyeError(f"json_schema: multipleOf beyond {MOST_MULTIPLE:,} is too large")
+            patterns = [
+                name for each in _objects(sampling.json_schema) for name in ("pattern", "format") if name in each
+            ]
+            if len(patterns) > MOST_PATTERNS and any(map(_joins, _objects(sampling.json_schema))):
+                raise XinyeError(
+                    f"json_schema: at most {MOST_PATTERNS} patterns go with allOf, or with keys beside $ref"
+                )
             return "json_schema", _library().LLMatcher.grammar_from_json_schema(text, overrides=JSON_STYLE)
         except (ValueError, TypeError, RecursionError) as error:
             raise XinyeError(f"json_schema: not JSON, or nested too deeply ({_reason(str(error))})") from None
@@ -164,13 +184,17 @@ def _reason(message: str) -> str:
     return (found[1] if found else " ".join(lines[0].split()) or "too complex")[:200]
 
 
-def _values_of(schema: Any, name: str) -> Iterator[Any]:
-    """The values of all keys of this name, wherever they stand."""
-    items = schema.items() if isinstance(schema, dict) else enumerate(schema) if isinstance(schema, list) else ()
-    for key, value in items:
-        if key == name:
-            yield value
-        yield from _values_of(value, name)
+def _objects(schema: Any) -> Iterator[dict[str, Any]]:
+    """A schema and all objects in it, wherever they stand."""
+    if isinstance(schema, dict):
+        yield schema
+    for value in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from _objects(value)
+
+
+def _joins(schema: dict[str, Any]) -> bool:
+    """Whether several schemas must hold for one value."""
+    return "allOf" in schema or ("$ref" in schema and bool(schema.keys() - ANNOTATIONS))
 
 
 def _digits(number: Any) -> int:

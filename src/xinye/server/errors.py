@@ -49,7 +49,7 @@ def failed() -> APIError:
 
 
 def refused(error: XinyeError, param: str | None = None) -> APIError:
-    """What a person has caused, but for the folder of the model, which is nobody's business."""
+    """What a person has caused, as it was told."""
     return APIError(400 if error.exit_code == 2 else 500, str(error), param)
 
 
@@ -122,10 +122,6 @@ def install(app: FastAPI) -> None:
         answer = APIError(error.status_code, str(error.detail), code="not_found" if error.status_code == 404 else None)
         answer.headers = error.headers
         return answer.response()
-
-    @app.exception_handler(Exception)
-    async def on_failure(_: Request, error: Exception) -> JSONResponse:
-        return failed().response()  # the traceback goes to the log
 
 
 def _known(request: Request) -> list[str]:

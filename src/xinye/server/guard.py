@@ -17,7 +17,7 @@ from xinye.server.settings import ServeSettings
 
 log = logging.getLogger("xinye.server")
 OPEN = ("/", "/health")  # without a key: the page holds nothing, and asks for it
-BODY_SECONDS = 60  # to send one
+BODY_SECONDS = 60  # to send a whole one
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -89,7 +89,7 @@ class Guard:
         if _hostname(host) not in (*LOCAL_NAMES, self.settings.host):
             raise APIError(403, "this server answers to localhost only; for other names start it with an API key")
         origin = headers.get("origin")
-        if origin is not None and origin not in self.settings.allow_origin and urlsplit(origin).netloc != host:
+        if origin is not None and origin not in (*self.settings.allow_origin, f"http://{host}", f"https://{host}"):
             raise APIError(403, "this origin may not ask; start the server with --allow-origin to let it")
 
 
@@ -107,13 +107,14 @@ class Body:
         self._receive, self.most, self.size = receive, most, 0
         self.whole = False
         length = headers.get("content-length", "0")
-        self.told = int(length) if length.isdigit() and len(length) < 20 else 0
+        self.told = int(length) if length.isdecimal() and len(length) < 20 else 0
+        self.end = asyncio.get_running_loop().time() + BODY_SECONDS
 
     async def receive(self) -> Message:
         if self.whole:
             return await self._receive()
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout_at(self.end):
                 message = await self._receive()
         except TimeoutError:
             raise APIError(408, "the body did not arrive in time") from None

@@ -12,11 +12,14 @@ import torch
 from xinye import machine
 from xinye.api import Model, load
 from xinye.checkpoints.adapters import base_of, is_adapter
+from xinye.checkpoints.heads import is_head
 from xinye.checkpoints.load import find_downloaded
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.runs import never_taught_to_answer
-from xinye.generation.engine import Engine
+from xinye.generation.engine import Engine, affordable_tokens
+from xinye.model.build import LanguageModel
+from xinye.model.gpt import GPT
 from xinye.model.heads import Head
 from xinye.recipes.judge import context_of
 from xinye.server.errors import APIError
@@ -70,12 +73,14 @@ def load_models(names: Sequence[str], settings: ServeSettings, worker: Worker) -
     if sum(needs.values()) > free:
         each = ", ".join(f"{identity} {need / 1e9:.1f} GB" for identity, need in needs.items())
         raise XinyeError(f"the weights do not fit in memory together ({each}; {free / 1e9:.1f} GB are free)", 1)
+    room = (free - sum(needs.values())) // len(paths)  # for each model's cache
     models = {}
     for identity, path in paths.items():
         model = load(path, settings.dtype)
         line = None
         if not model.learned_task:
-            line = Line(partial(Engine, model.gpt, model.tokenizer, settings.cache_tokens, settings.max_running))
+            tokens = cache_tokens(identity, model.gpt, settings, room)
+            line = Line(partial(Engine, model.gpt, model.tokenizer, tokens, settings.max_running))
             worker.lines.append(line)
         _ = model.tokenizer.token_bytes  # computed now, not in the first request
         folder = _folder(path)
@@ -92,16 +97,36 @@ def tasks_of(model: Model) -> list[str]:
     return ["generate", "chat", "embed"] if never_taught_to_answer(model.folder) else ["chat", "generate", "embed"]
 
 
+def cache_tokens(identity: str, model: LanguageModel, settings: ServeSettings, room: int) -> int | None:
+    """The tokens whose keys and values a model's cache holds, in at most so many bytes: those asked for, or what the
+    engine would take. Raises `XinyeError` where they, or one context, do not fit."""
+    if not isinstance(model, GPT):
+        return settings.cache_tokens  # a state is small
+    context, size = (
+        model.config.max_position_embeddings,
+        model.config.cache_bytes_per_token(model.compute_dtype.itemsize),
+    )
+    needed = settings.cache_tokens or context
+    if needed * size > room:
+        raise XinyeError(
+            f"{identity}: keys and values for {needed:,} tokens take {needed * size / 1e9:,.1f} GB, and beside weights "
+            f"there is room for {room / 1e9:,.1f}; give --cache-tokens {room // size}, or fewer models", 1
+        )  # fmt: skip
+    return settings.cache_tokens or min(affordable_tokens(model, settings.max_running * context), room // size)
+
+
 def memory_need(path: str, bytes_per_weight: int) -> int:
     """The memory that a model's weights take, from the heads of its files; 0 where they are not files we know.
 
-    Loading tells what is wrong with those.
+    Loading tells what is wrong with those. What judges is kept in fp32, and what is quantized as it is.
     """
     folder = _folder(path)
     if folder is None:
         return 0
     if folder.is_file():
         return folder.stat().st_size
+    if is_head(folder):
+        bytes_per_weight = torch.float32.itemsize
     need = memory_need(str(base_of(folder)), bytes_per_weight) if is_adapter(folder) else 0
     return need + sum(bytes_per_weight * _weights(file) for file in folder.glob("*.safetensors"))
 

@@ -5,7 +5,7 @@ A field that is not here is refused by its name; so is a value of another type (
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 Token = Annotated[int, Field(ge=0, lt=2**31)]
 Tokens = Annotated[list[Token], Field(min_length=1, fail_fast=True)]  # else a long list gives as many findings
@@ -13,12 +13,37 @@ Text = Annotated[str, StringConstraints(min_length=1)]
 Texts = Annotated[list[Text], Field(min_length=1, fail_fast=True)]
 TextOrTokens = Text | Tokens | Texts | Annotated[list[Tokens], Field(min_length=1, fail_fast=True)]
 Pair = Annotated[list[Text], Field(min_length=2, max_length=2)]
-Bias = dict[Annotated[str, StringConstraints(pattern="^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]]
+Stop = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+MOST_BIASES = 1024
 FinishReason = Literal["stop", "length"]
+
+
+def few_biases(given: Any) -> Any:
+    """Not so many that all that is wrong with them would take seconds to tell."""
+    if isinstance(given, dict) and len(given) > MOST_BIASES:
+        raise ValueError(f"at most {MOST_BIASES} tokens")
+    return given
+
+
+Bias = Annotated[
+    dict[Annotated[str, StringConstraints(pattern="^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]],
+    BeforeValidator(few_biases),
+    Field(max_length=MOST_BIASES),
+]
 
 
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_unknown_field(cls, given: Any) -> Any:
+        """Of the fields that are not here one is told: to find out of many takes seconds, and nobody is answered."""
+        if not isinstance(given, dict):
+            return given
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        unknown = next((name for name in given if name not in known), None)
+        return {name: value for name, value in given.items() if name in known or name == unknown}
 
 
 # -- requests --------------------------------------------------------------------------------------------------------
@@ -37,20 +62,18 @@ class Writing(Body):
     top_p: float | None = Field(None, gt=0, le=1)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    logit_bias: Annotated[Bias, Field(max_length=1024)] | None = Field(
-        None, description="added to the logits of tokens"
-    )
+    logit_bias: Bias | None = Field(None, description="added to the logits of tokens")
     seed: int | None = Field(
         None, ge=0, lt=2**62, description="the same seed, alone at the server, gives the same text"
     )
-    stop: Text | Annotated[list[Text], Field(max_length=16)] | None = Field(None, description="end before any of these")
+    stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = Field(None, description="end before any of these")
     stream: bool | None = None
     stream_options: StreamOptions | None = Field(None, description="only with stream")
     user: str | None = Field(None, description="goes to the log, where texts are logged")
     # beyond OpenAI's
     top_k: int | None = Field(None, ge=1, le=2**31)
     min_p: float | None = Field(None, ge=0, le=1)
-    repetition_penalty: float | None = Field(None, gt=0, le=100)
+    repetition_penalty: float | None = Field(None, ge=0.01, le=100)
     min_tokens: int | None = Field(None, ge=0, le=2**31)
     stop_token_ids: Annotated[list[Token], Field(max_length=16)] | None = None
     regex: Annotated[str, StringConstraints(min_length=1, max_length=10_000)] | None = Field(
@@ -82,7 +105,10 @@ class Message(Body):
     role: Literal["system", "developer", "user", "assistant"] = Field(
         description="developer is another word for system"
     )
-    content: str | Annotated[list[TextPart], Field(min_length=1)]
+    content: str | Annotated[list[TextPart], Field(min_length=1, fail_fast=True)]
+
+
+Messages = Annotated[list[Message], Field(min_length=1, max_length=4096, fail_fast=True)]
 
 
 class JSONSchema(Body):
@@ -98,7 +124,7 @@ class ResponseFormat(Body):
 
 
 class ChatRequest(Writing):
-    messages: Annotated[list[Message], Field(min_length=1, max_length=4096, fail_fast=True)]
+    messages: Messages
     max_completion_tokens: int | None = Field(None, ge=1, le=2**31, description="new tokens at most (all that fit)")
     max_tokens: int | None = Field(None, ge=1, le=2**31, description="the same, by its old name")
     logprobs: bool | None = None
@@ -118,7 +144,7 @@ class TokenizeRequest(Body):
 
     model: str
     prompt: str | None = None
-    messages: Annotated[list[Message], Field(min_length=1)] | None = None
+    messages: Messages | None = None
     add_special_tokens: bool = Field(True, description="with what the model is used to see before a text")
 
 

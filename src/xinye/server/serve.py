@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -25,6 +26,7 @@ class Server(uvicorn.Server):
         self.app, self.grace = app, settings.grace
         config = uvicorn.Config(
             app, lifespan="off", ws="none", access_log=False, log_config=None, server_header=False, proxy_headers=False,
+            http="h11",  # the other one, httptools, reads heads of any size
             timeout_graceful_shutdown=settings.grace + LAST_SECONDS,
         )  # fmt: skip
         super().__init__(config)
@@ -54,10 +56,16 @@ def serve(
         models = load_models(names, settings, worker)
         worker.start()
         host, port = listener.getsockname()[:2]
-        on_ready(models, f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        signals = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:  # uvicorn hears the signals, and raises them again at its end, when they have done what they should
-            Server(build_app(models, settings, worker), settings).run(sockets=[listener])
+        server = Server(build_app(models, settings, worker), settings)
+
+        def stop(*_: Any) -> None:
+            server.should_exit = True
+
+        # While it runs, uvicorn hears the signals; at its end it raises them again, when they have done their work.
+        signals = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            on_ready(models, f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            server.run(sockets=[listener])
         finally:
             for number, handler in signals.items():
                 signal.signal(number, handler)
