@@ -86,6 +86,7 @@ def write_file(
     """Write for a file of prompts; the exit code is 1 where some could not be done."""
     from xinye.api import load
     from xinye.cli.output import Display, console, duration, print_json
+    from xinye.recipes.check_data import plural
 
     if not Path(prompts).is_file():
         raise XinyeError(f"{prompts}: there is no such file")
@@ -93,10 +94,10 @@ def write_file(
         result = load(*model).generate_file(prompts, output, n=n, watcher=display, **sampling)
     failed = len(result["errors"])
     console.print(
-        f"{result['texts']:,} texts with {result['tokens']:,} tokens in {duration(result['seconds'])} "
+        f"{plural(result['texts'], 'text')} with {plural(result['tokens'], 'token')} in {duration(result['seconds'])} "
         f"({result['tokens_per_second']:,.0f} tokens/s), in {output}"
-        + f"; {result['done_before']:,} lines were done before" * bool(result["done_before"])
-        + f"; {failed:,} lines could not be done" * bool(failed),
+        + f"; {plural(result['done_before'], 'line')} done before" * bool(result["done_before"])
+        + f"; {plural(failed, 'line')} could not be done" * bool(failed),
         soft_wrap=True,
     )
     if as_json:
