@@ -27,10 +27,12 @@ def small_world(tmp_path, monkeypatch):
     """A folder with the files that the README's lines name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XINYE_CACHE", str(tmp_path / "cache"))
-    for name in ("novels/one.txt", "novels/two.txt", "novel.txt", "notes.txt", "reviews.txt", "shakespeare.txt"):
+    for name in ("novels/one.txt", "novels/two.txt", "novel.txt", "notes.txt", "shakespeare.txt"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("\n".join(stories(60, "zh", seed=len(name))), "utf-8")
+    rows = [f'{number % 2},"{story}"' for number, story in enumerate(stories(60, "zh", seed=1))]
+    (tmp_path / "reviews.csv").write_text("\n".join(["label,review", *rows]), "utf-8")
     return tmp_path
 
 

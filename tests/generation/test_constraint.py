@@ -149,9 +149,10 @@ def test_what_max_tokens_cut_off_says_so() -> None:
 
 # -- regular expressions and choices ---------------------------------------------------------------------------------
 
+# No \d here: it has the digits of all scripts, of which the library knows newer ones than Python's `re`.
 PIECES = st.recursive(
     st.sampled_from(
-        ["新", "叶+", "[一-龥]{2}", "a", "[^ab]{1,2}", r"\d{1,3}", "(x|yz)?", r"\.", "/", '"', "(?:甲|乙){2}"]
+        ["新", "叶+", "[一-龥]{2}", "a", "[^ab]{1,2}", "[0-9]{1,3}", "(x|yz)?", r"\.", "/", '"', "(?:甲|乙){2}"]
     ),
     lambda inner: st.one_of(
         st.builds("".join, st.lists(inner, min_size=1, max_size=3)),
