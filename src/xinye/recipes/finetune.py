@@ -244,7 +244,9 @@ def make_plan(
         planning.rates(plan, PretrainSettings(**given), shape)
         usual, reason = plan.values["learning_rate"], plan.reasons["learning_rate"]
     elif optimizer == "muon":
-        plan.choose("matrix_learning_rate", settings.matrix_learning_rate, 0.004, "a fifth of pretraining's")
+        few = records < 1000  # which make few steps; see docs/log.md
+        rate, reason = (0.01, "few records") if few else (0.004, "a fifth of pretraining's")
+        plan.choose("matrix_learning_rate", settings.matrix_learning_rate, rate, reason)
         reason = "found by trial"
     elif adapter and optimizer == "adamw":
         usual = adapter_rate(adapter.method, shape.hidden_size)
