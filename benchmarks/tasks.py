@@ -29,7 +29,6 @@ Data is read in place from `--data`. Prints one JSON object last.
 import argparse
 import csv
 import json
-import math
 import random
 import statistics
 import sys
@@ -47,6 +46,7 @@ from common import machine, progress, report
 import xinye
 from xinye.cli.output import Display
 from xinye.data.sources import read_records
+from xinye.recipes.folds import spread
 from xinye.tasks.classify import Classify
 from xinye.tasks.tag import Tag
 
@@ -55,7 +55,6 @@ ROWS = ("chnsenticorp", "waimai", "thucnews", "banking77", "finance", "cluener",
 COLUMNS = ("majority", "baseline", "zero_shot", "few_shot", "fine_tuned")
 ENGLISH = ("banking77",)
 UNLABELLED = {"zh": ("shopping", "tnews", "eprstmt", "bustm", "stocks"), "en": ("tinystories",)}
-STUDENT_T = 2.776  # 97.5 % point for five values
 
 
 class Item(NamedTuple):
@@ -150,7 +149,7 @@ def run_row(name: str, options: argparse.Namespace, folder: Path) -> dict[str, A
         values = [one[key] for one in found]
         result[key] = round(statistics.mean(values), 2)
         if len(values) > 1 and key in COLUMNS:
-            result[f"{key}_interval"] = round(STUDENT_T * statistics.stdev(values) / math.sqrt(len(values)), 2)
+            result[f"{key}_interval"] = round(spread(values)["interval"], 2)
     return result
 
 
