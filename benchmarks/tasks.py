@@ -211,7 +211,7 @@ def pretrained(language: str, options: argparse.Namespace, folder: Path) -> str:
     with Display() as display:
         xinye.pretrain(
             file, output, size=options.size, time=options.time, field="text", overwrite=True, watcher=display,
-            tokenizer="char" if language == "zh" else "bpe",
+            tokenizer="char" if language == "zh" else "bpe", context=512,
         )  # fmt: skip
     return str(output)
 
