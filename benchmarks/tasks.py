@@ -3,6 +3,7 @@
     python benchmarks/tasks.py chnsenticorp --time 20min
     python benchmarks/tasks.py fewclue --time 30min            # its six tasks
     python benchmarks/tasks.py waimai banking77 --model runs/base
+    python benchmarks/tasks.py alpaca --model SmolLM2-135M-Instruct.Q4_1.gguf --method lora --epochs 1
 
 | row | learns from | is judged on |
 |---|---|---|
@@ -12,6 +13,7 @@
 | banking77 | train | test |
 | finance | four fifths of 2,400 news, titles with bodies | the fifth left out; mean of all five, 95 % interval |
 | cluener | train | dev, by the F1 of spans |
+| alpaca | nine tenths of 999 instructions in English | the rest, by bits per byte of the answers |
 | fewclue-TASK | train_0, judged along the way on dev_0 | test_public |
 
 Elsewhere a tenth of what is learned from is kept back to judge along the way; what a row is judged on decides nothing.
@@ -21,7 +23,8 @@ Chinese one are characters. Beside the
 fine-tuned model stand always saying the label that is right most often, TF-IDF with logistic regression (for spans, the
 most frequent tag of the same words) learned from all of the training records, and the base itself, asked without
 training (zero-shot), or with training records as examples (few-shot), on the first `--asked` records that chance takes.
-Accuracy in %, and time in seconds; a row takes the time of its base and, on two cores, 2 to 20 minutes more.
+Beside a chat model stands the base. Accuracy in %, and time in seconds; a row takes the time of its base and, on two
+cores, 2 to 20 minutes more.
 
 Data is read in place from `--data`. Prints one JSON object last.
 """
@@ -41,20 +44,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common import machine, progress, report
+from common import machine, peak_gigabytes, progress, report
 
 import xinye
 from xinye.cli.output import Display
 from xinye.data.sources import read_records
 from xinye.recipes.folds import spread
+from xinye.tasks.chat import Chat
 from xinye.tasks.classify import Classify
 from xinye.tasks.tag import Tag
 
 FEWCLUE = ("tnews", "eprstmt", "csl", "bustm", "ocnli", "cluewsc")
-ROWS = ("chnsenticorp", "waimai", "thucnews", "banking77", "finance", "cluener", *(f"fewclue-{t}" for t in FEWCLUE))
+ROWS = ("chnsenticorp", "waimai", "thucnews", "banking77", "finance", "cluener", "alpaca")
+ROWS += tuple(f"fewclue-{task}" for task in FEWCLUE)
+KIND_OF = {"cluener": Tag, "alpaca": Chat}  # all others are to classify
 COLUMNS = ("majority", "baseline", "zero_shot", "few_shot", "fine_tuned")
-ENGLISH = ("banking77",)
-UNLABELLED = {"zh": ("shopping", "tnews", "eprstmt", "bustm", "stocks"), "en": ("tinystories",)}
+ENGLISH = ("banking77", "alpaca")
+UNLABELLED = {"zh": ("shopping", "tnews", "eprstmt", "bustm", "stocks"), "en": ("tinystories", "instructions")}
 
 
 class Item(NamedTuple):
@@ -65,7 +71,7 @@ class Item(NamedTuple):
 
 @dataclass
 class Split:
-    """What a row learns from and is judged on. For spans these are files."""
+    """What a row learns from and is judged on. For spans these are files; to a question the label is its answer."""
 
     training: Any
     test: Any
@@ -105,6 +111,8 @@ def main() -> None:
     parser.add_argument("--time", default="10min", help="for which the base is pretrained")
     parser.add_argument("--method", default="full", help="of fine-tuning")
     parser.add_argument("--epochs", type=float, help="of fine-tuning, instead of what the plan says")
+    parser.add_argument("--augment", metavar="KINDS", help="of fine-tuning: mask, crop, shuffle, with commas between")
+    parser.add_argument("--adapt", type=float, metavar="EPOCHS", help="read the row's own texts so often first")
     parser.add_argument("--asked", type=int, default=500, help="records for zero-shot and few-shot at most; 0 for none")
     parser.add_argument("-o", "--output", type=Path, help="keep the models in this folder")
     options = parser.parse_args()
@@ -124,8 +132,8 @@ def main() -> None:
             figures[name] = run_row(name, options, folder)
             progress(f"{name}: {json.dumps(figures[name], ensure_ascii=False)}")
     show(figures)
-    told = {name: getattr(options, name) for name in ("model", "size", "time", "method", "epochs", "asked")}
-    report(benchmark="tasks", rows=figures, settings=told, machine=facts)
+    told = {name: value for name, value in vars(options).items() if name not in ("rows", "data", "output")}
+    report(benchmark="tasks", rows=figures, settings=told, machine=facts, peak_gigabytes=peak_gigabytes())
 
 
 # -- a row -----------------------------------------------------------------------------------------------------------
@@ -137,60 +145,83 @@ def run_row(name: str, options: argparse.Namespace, folder: Path) -> dict[str, A
     begin = time.perf_counter()
     base = options.model or pretrained("en" if name in ENGLISH else "zh", options, folder)
     pretraining = time.perf_counter() - begin
-    task = "tag" if name == "cluener" else "classify"
     found = []
     for number, split in enumerate(splits):
         at = folder / f"{name}-{number}"
         at.mkdir(exist_ok=True)
-        files = {part: write(at / f"{part}.jsonl", items) for part, items in vars(split).items() if items}
-        found.append(run_split(task, name, base, files, options, at))
+        chat = KIND_OF.get(name) is Chat
+        files = {part: write(at / f"{part}.jsonl", items, chat) for part, items in vars(split).items() if items}
+        start = adapted(base, split, options.adapt, at) if options.adapt else base
+        found.append(run_split(name, start, files, options, at))
     result: dict[str, Any] = {"base": str(base), "pretraining_seconds": round(pretraining)}
     for key in found[0]:
         values = [one[key] for one in found]
-        result[key] = round(statistics.mean(values), 2)
+        result[key] = round(statistics.mean(values), 3)
         if len(values) > 1 and key in COLUMNS:
             result[f"{key}_interval"] = round(spread(values)["interval"], 2)
     return result
 
 
-def run_split(
-    task: str, name: str, base: str, files: dict[str, str], options: argparse.Namespace, at: Path
-) -> dict[str, float]:
-    """The figures in % of one split, parameters, megabytes and seconds."""
-    figures: dict[str, float] = {}
-    kind = Tag if task == "tag" else Classify
-    training, test = kind.read([files["training"]]), kind.read([files["test"]])
-    learned = kind.of(training)
-    figure = "span_f1" if task == "tag" else "accuracy"
-    if task == "classify":
-        figures["majority"] = 100 * Counter(record.labels for record in test).most_common(1)[0][1] / len(test)
-    figures["baseline"] = 100 * learned.baseline(training, test)[figure]
-    if task == "classify" and options.asked:
-        some = at / "asked.jsonl"
-        rows = Path(files["test"]).read_text("utf-8").splitlines()
-        random.Random(0).shuffle(rows)
-        some.write_text("\n".join(rows[: options.asked]) + "\n", "utf-8")
-        question = QUESTIONS.get(name, Question())
-        asked = {"labels": question.labels or learned.labels, "prompt": question.prompt}
-        model = xinye.load(base)
-        for key, examples in (("zero_shot", ()), ("few_shot", files["training"])):
-            begin = time.perf_counter()
-            judged = model.evaluate_task(some, baseline=False, examples=examples, **asked)
-            figures[key] = 100 * judged["measured"]["accuracy"]
-            figures[f"{key}_seconds"] = time.perf_counter() - begin
+def run_split(name: str, base: str, files: dict[str, str], options: argparse.Namespace, at: Path) -> dict[str, float]:
+    """The figures of one split, in % but for chat; parameters, megabytes and seconds."""
+    kind = KIND_OF.get(name, Classify)
+    figures = before_training(kind, name, base, files, options.asked, at) if kind is not Chat else {}
     begin = time.perf_counter()
     settings = {"validation": files["validation"]} if "validation" in files else {}
     settings |= {"epochs": options.epochs} if options.epochs else {}
+    settings |= {"augment": options.augment, "control": False} if options.augment else {}
     with Display() as display:
         model = xinye.finetune(
-            base, at / "run", task=task, data=files["training"], method=options.method, overwrite=True, watcher=display,
-            **settings,
+            base, at / "run", task=kind.verb, data=files["training"], method=options.method, overwrite=True,
+            watcher=display, **settings,
         )  # fmt: skip
     figures["finetuning_seconds"] = time.perf_counter() - begin
-    figures["fine_tuned"] = 100 * model.evaluate_task(files["test"], baseline=False)["measured"][figure]
+    judged = model.evaluate_task(files["test"], baseline=kind is Chat)
+    if kind is Chat:
+        parts = (("baseline", judged["baseline"]), ("fine_tuned", judged["measured"]))
+        figures |= {key: part["bits_per_byte"] for key, part in parts}
+        figures |= {f"{key}_{name}": part[name] for key, part in parts for name in ("ended", "answer_tokens")}
+    else:
+        figures["fine_tuned"] = 100 * judged["measured"]["span_f1" if kind is Tag else "accuracy"]
     figures["parameters"] = sum(weight.numel() for weight in model.network.parameters())
     figures["megabytes"] = sum(path.stat().st_size for path in model.folder.glob("*.safetensors")) / 1e6
     return figures
+
+
+def before_training(kind: Any, name: str, base: str, files: dict[str, str], asked: int, at: Path) -> dict[str, float]:
+    """What is right in % by the baselines and, of what is to classify, by the base itself."""
+    figures: dict[str, float] = {}
+    training, test = kind.read([files["training"]]), kind.read([files["test"]])
+    learned = kind.of(training)
+    if kind is Classify:
+        figures["majority"] = 100 * Counter(record.labels for record in test).most_common(1)[0][1] / len(test)
+    figures["baseline"] = 100 * learned.baseline(training, test)["span_f1" if kind is Tag else "accuracy"]
+    if kind is Classify and asked:
+        some = at / "asked.jsonl"
+        rows = Path(files["test"]).read_text("utf-8").splitlines()
+        random.Random(0).shuffle(rows)
+        some.write_text("\n".join(rows[:asked]) + "\n", "utf-8")
+        question = QUESTIONS.get(name, Question())
+        words = {"labels": question.labels or learned.labels, "prompt": question.prompt}
+        model = xinye.load(base)
+        for key, examples in (("zero_shot", ()), ("few_shot", files["training"])):
+            begin = time.perf_counter()
+            judged = model.evaluate_task(some, baseline=False, examples=examples, **words)
+            figures[key] = 100 * judged["measured"]["accuracy"]
+            figures[f"{key}_seconds"] = time.perf_counter() - begin
+    return figures
+
+
+def adapted(base: str, split: Split, epochs: float, at: Path) -> str:
+    """The base, after it went on with the texts of what a row learns from."""
+    judged = set(map(first_line, texts_of(split.test)))
+    kept = [text for text in dict.fromkeys(texts_of(split.training)) if first_line(text) not in judged]
+    file = write(at / "texts.jsonl", [Item(text, "") for text in kept])
+    with Display() as display:
+        xinye.pretrain(
+            file, at / "base", from_=base, epochs=epochs, field="text", overwrite=True, watcher=display
+        )  # fmt: skip
+    return str(at / "base")
 
 
 def pretrained(language: str, options: argparse.Namespace, folder: Path) -> str:
@@ -200,11 +231,11 @@ def pretrained(language: str, options: argparse.Namespace, folder: Path) -> str:
         return str(output)
     rows = [row for row in ROWS if (row in ENGLISH) == (language == "en")]
     splits = [split for row in rows for split in splits_of(row, options)]
-    judged = {text for split in splits for text in texts_of(split.test)}
+    judged = {first_line(text) for split in splits for text in texts_of(split.test)}
     texts = {text: None for split in splits for text in texts_of(split.training)}
     for source in UNLABELLED[language]:
         texts |= dict.fromkeys(SOURCES[source](options.data))
-    kept = [text for text in texts if text not in judged]
+    kept = [text for text in texts if first_line(text) not in judged]
     characters = sum(map(len, kept))
     progress(f"base of {len(kept):,} texts, {characters:,} characters: {', '.join((*rows, *UNLABELLED[language]))}")
     file = write(folder / f"base-{language}.jsonl", [Item(text, "") for text in kept])
@@ -228,14 +259,20 @@ def texts_of(items: Any) -> Iterator[str]:
         yield from filter(None, (item.text, item.pair))
 
 
-def write(path: Path, items: Any) -> str:
+def first_line(text: str) -> str:
+    """By which a text is known again where more stands behind it, such as an answer."""
+    return text.partition("\n")[0]
+
+
+def write(path: Path, items: Any, chat: bool = False) -> str:
     """Records as the task reads them; a file is as it is."""
     if isinstance(items, Path):
         return str(items)
     pairs = any(item.pair for item in items)
+    question, answer = ("prompt", "response") if chat else ("text", "label")
     with path.open("w", encoding="utf-8") as file:
         for item in items:
-            row = {"text": item.text, **({"text_pair": item.pair} if pairs else {}), "label": item.label}
+            row = {question: item.text, **({"text_pair": item.pair} if pairs else {}), answer: item.label}
             print(json.dumps(row, ensure_ascii=False), file=file)
     return str(path)
 
@@ -247,7 +284,7 @@ def show(figures: dict[str, dict[str, Any]]) -> None:
         cells = []
         for key in COLUMNS:
             spread = f" ± {row[f'{key}_interval']:.1f}" if f"{key}_interval" in row else ""
-            cells.append(f"{row[key]:.1f}{spread}" if key in row else "")
+            cells.append(f"{row[key]:{'.3f' if KIND_OF.get(name) is Chat else '.1f'}}{spread}" if key in row else "")
         seconds = row["pretraining_seconds"] + row["finetuning_seconds"]
         cells += [f"{row['parameters']:,.0f}", f"{row['megabytes']:.1f}", f"{seconds:,.0f}"]
         print(f"| {name} | {' | '.join(cells)} |", file=sys.stderr)
@@ -315,6 +352,17 @@ def cluener(data: Path, _: str) -> Iterator[Split]:
     yield Split(data / "cluener_zh/train.json", data / "cluener_zh/dev.json")
 
 
+def alpaca(data: Path, _: str) -> Iterator[Split]:
+    rows = rows_of(data / "llamafactory_demo/alpaca_en_demo.json")
+    items = [Item(instruction(row), row["output"]) for row in rows if row["output"].strip()]
+    random.Random(0).shuffle(items)
+    yield Split(items[len(items) // 10 :], items[: len(items) // 10])
+
+
+def instruction(row: dict[str, str]) -> str:
+    return "\n".join(filter(None, (row["instruction"], row["input"])))
+
+
 def fewclue(data: Path, task: str) -> Iterator[Split]:
     folder = data / "fewclue" / task
     parts = {}
@@ -350,6 +398,11 @@ def shopping(data: Path) -> Iterator[str]:
     yield from (row["review"] for row in csv.DictReader(text.splitlines()) if row["review"])
 
 
+def instructions(data: Path) -> Iterator[str]:
+    for path in sorted((data / "alpaca_zh_en").glob("en_*.json")):
+        yield from (f"{instruction(row)}\n{row['output']}" for row in rows_of(path))
+
+
 def stocks(data: Path) -> Iterator[str]:
     for kind in ("positive", "negative"):
         lines = (data / f"finance_sentiment_zh/stock_comments_{kind}.txt").read_text("utf-8", "replace").splitlines()
@@ -362,10 +415,11 @@ def unlabelled(data: Path, task: str) -> Iterator[str]:
         yield from (row[key] for key in ("sentence", "sentence1", "sentence2") if row.get(key))
 
 
-SPLITS = {f.__name__: f for f in (chnsenticorp, waimai, thucnews, banking77, finance, cluener, fewclue)}
+SPLITS = {f.__name__: f for f in (chnsenticorp, waimai, thucnews, banking77, finance, cluener, alpaca, fewclue)}
 SOURCES = {
     "shopping": shopping,
     "stocks": stocks,
+    "instructions": instructions,
     "tinystories": lambda data: (data / "tinystories_sample/tiny_stories.txt").read_text("utf-8").split("\n\n"),
     **{task: lambda data, task=task: unlabelled(data, task) for task in ("tnews", "eprstmt", "bustm")},
 }

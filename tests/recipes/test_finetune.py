@@ -86,6 +86,12 @@ def test_the_head_alone(trained, records):
     assert plan["trained_parameters"] == after.config.head_parameters
 
 
+def test_the_second_run_of_an_augmented_one_can_be_left_out(trained, records):
+    run = Path(finetune(settings(trained, "run", augment="mask", control=False, epochs=1)).run)
+    assert not (run / "control").exists()
+    assert "control" not in json.loads((run / "training/result.json").read_text("utf-8"))
+
+
 class Stop(Watcher):
     def __init__(self, after: int) -> None:
         self.after = after
@@ -145,6 +151,7 @@ def test_augmentation_touches_training_texts_only(trained, records):
         ({"augment": "mask,corp"}, "unknown augmentation 'corp'; did you mean 'crop'"),
         ({"mask_tokens": 0.1}, "mask_tokens has no effect without --augment mask"),
         ({"augment": "mask", "crop_tokens": 0.1}, "crop_tokens has no effect without --augment crop"),
+        ({"control": False}, "control is the second run of one with augment"),
         ({"task": "chat", "augment": "mask,crop"}, "chat takes only mask"),
         ({"task": "text", "augment": "mask"}, "augment has no effect on the task text"),
     ],

@@ -49,11 +49,10 @@ def finetune(
     watcher: Watcher | None = None,
     overwrite: bool = False,
     resume: bool = False,
-    control: bool = True,
 ) -> Run:
     """Do what the settings say. Raises `XinyeError` for whatever a person can put right.
 
-    A run with augmentation is followed by the same one without it, the control, unless that is not wanted. Where
+    A run with augmentation is followed by the same one without it, unless the setting `control` is off. Where
     `torchrun` started several processes, all call this, and they train one model together.
     """
     if settings.task == "text":
@@ -64,7 +63,7 @@ def finetune(
         talking = watcher if watcher and group.first else Watcher()
         run = finetune_together(group, settings, talking, overwrite, resume)
         settings = saved_finetune_settings(Path(run.run), FinetuneSettings())
-        if settings.augment and control and not run.interrupted:
+        if settings.augment and settings.control and not run.interrupted:
             run = beside_control(group, settings, run, talking)
         return run
 
@@ -286,7 +285,7 @@ def beside_control(group: Processes, settings: FinetuneSettings, run: Run, watch
     path, begun = folder / "training" / "result.json", bool(checkpoints(folder))
     if not path.is_file() or read_json(path)["interrupted"]:
         watcher.stage(f"the same without augmentation, to see what it is worth: {folder}")
-        without = {"augment": (), **{name: None for name, _ in AUGMENTATIONS.values()}, "output": folder}
+        without = {"augment": (), "control": True, **{name: None for name, _ in AUGMENTATIONS.values()}, "output": folder}
         control = finetune_together(group, settings.model_copy(update=without), watcher, not begun, begun)
         if control.interrupted:
             return replace(run, interrupted=control.interrupted)

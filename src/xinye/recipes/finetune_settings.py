@@ -53,6 +53,7 @@ class FinetuneSettings(TrainingSettings):
         description="change training texts anew each time they are read: mask, crop, shuffle (sentences), several with "
         "commas between; what that was worth is told by a second run without it",
     )
+    control: bool = Field(True, description="of a run with augment, do that second run")
     mask_tokens: float | None = Field(None, gt=0, lt=1, description="augment mask: share of tokens blotted out (0.1)")
     crop_tokens: float | None = Field(
         None, gt=0, lt=1, description="augment crop: largest share of a text that is left out at its ends (0.3)"
@@ -107,6 +108,8 @@ class FinetuneSettings(TrainingSettings):
         for kind, (name, _) in AUGMENTATIONS.items():
             if getattr(self, name) is not None and kind not in self.augment:
                 raise ValueError(f"{name} has no effect without --augment {kind}; add that, or leave it out")
+        if not (self.control or self.augment):
+            raise ValueError("control is the second run of one with augment; without that, leave it out")
         if self.task == "chat" and (odd := next((kind for kind in self.augment if kind != "mask"), None)):
             raise ValueError(f"augment {odd} would tear answers from their questions; chat takes only mask")
         if self.fold and self.validation:

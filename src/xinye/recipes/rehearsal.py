@@ -67,7 +67,8 @@ def finished_run(settings: PretrainSettings | FinetuneSettings, watcher: Watcher
     assert settings.output is not None
     path = settings.output / "training" / "result.json"
     result = read_json(path) if path.is_file() else {"interrupted": True}
-    if result["interrupted"] or (getattr(settings, "augment", ()) and "control" not in result):
+    with_control = isinstance(settings, FinetuneSettings) and settings.augment and settings.control
+    if result["interrupted"] or (with_control and "control" not in result):
         begun = bool(checkpoints(settings.output))
         if isinstance(settings, PretrainSettings):
             run = pretrain(settings, watcher, overwrite=not begun, resume=begun)

@@ -61,7 +61,7 @@ class TaskTuning(Tuning):
 
     def train(self, parameters: dict[str, Any], folder: Path, seed: int, watcher: Watcher) -> Run:
         settings = self.whole(parameters, output=folder, seed=seed, evaluations=EVALUATIONS)
-        return finetune(settings, watcher, overwrite=True, control=False)
+        return finetune(settings.model_copy(update={"control": False}), watcher, overwrite=True)
 
     def leave(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """The command that trains with the best settings."""
