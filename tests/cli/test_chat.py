@@ -124,8 +124,8 @@ def test_ctrl_c_stops_the_answer_and_then_leaves(tmp_path):
     terminal.type(f"/save {tmp_path / 'part.json'}\r")
     terminal.until("2 messages")
     terminal.until(">>> ")
-    # Between the prompt and readline's wait for keys there is an instant in which Python only sees an interrupt with the
-    # next key, CPython's own gap: a person presses again.
+    # Between the prompt and readline's wait for keys is an instant in which Python only sees an interrupt with the next
+    # key, CPython's own gap: a person presses again.
     terminal.type("\x03")
     terminal.until(">>> ", again="\x03")
     terminal.type("\x03")

@@ -285,7 +285,7 @@ def beside_control(group: Processes, settings: FinetuneSettings, run: Run, watch
     path, begun = folder / "training" / "result.json", bool(checkpoints(folder))
     if not path.is_file() or read_json(path)["interrupted"]:
         watcher.stage(f"the same without augmentation, to see what it is worth: {folder}")
-        without = {"augment": (), "control": True, **{name: None for name, _ in AUGMENTATIONS.values()}, "output": folder}
+        without = {"augment": (), **{name: None for name, _ in AUGMENTATIONS.values()}, "output": folder}
         control = finetune_together(group, settings.model_copy(update=without), watcher, not begun, begun)
         if control.interrupted:
             return replace(run, interrupted=control.interrupted)
