@@ -204,24 +204,35 @@ class Model:
         self,
         data: str | Path | Sequence[str | Path],
         *,
+        task: str | None = None,
         baseline: bool = True,
         watcher: Watcher | None = None,
         **settings: Any,
     ) -> dict[str, Any]:
         """How right the model is on files of records, beside the baseline that learns from the run's own records.
 
-        A model that has learned no task is asked for the records' labels, or those of the settings, as in `classify`.
+        A model that has learned no task is asked for the records' labels, or those of the settings, as in `classify`;
+        or with `task="chat"` it answers, by its own chat template.
         """
         files = [str(file) for file in ([data] if isinstance(data, str | Path) else data)]
         if not files:
             raise XinyeError(f"{self.folder}: name records to judge it on: xinye evaluate {self.folder} --data FILE")
-        if not isinstance(self.network, Head) and not learned_to_chat(self.folder):
+        learned = self._verb if isinstance(self.network, Head) or learned_to_chat(self.folder) else None
+        possible = [learned] if learned else ["classify", "chat"]
+        if task not in (None, *possible):
+            raise XinyeError(
+                f"{self.folder}: it cannot be judged on the task {task!r}, only on {' or '.join(possible)}"
+            )
+        if not learned and task == "chat" and settings:
+            raise XinyeError(f"{', '.join(settings)}: no effect on the task chat; leave it out")
+        if not learned and task != "chat":
             asked, examples = _zero_shot(settings)
             return evaluate_untrained(
                 self.network, self.tokenizer, self.folder, files, asked, examples, baseline, watcher
             )
         self._refuse(settings)
-        return run_evaluate_task(self.network, self.tokenizer, self.folder, files, baseline, watcher)
+        with_baseline = baseline and learned is not None
+        return run_evaluate_task(self.network, self.tokenizer, self.folder, files, with_baseline, watcher)
 
     def _refuse(self, settings: dict[str, Any]) -> None:
         if settings:

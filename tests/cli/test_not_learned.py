@@ -50,7 +50,10 @@ def models(tmp_path_factory, trained) -> Path:
         ("chat classify -p 好", "learned to classify, not to write: xinye classify classify …"),
         ("evaluate classify", "name records to judge it on: xinye evaluate classify --data FILE"),
         ("evaluate chat", "name conversations to judge it on: xinye evaluate chat --data FILE; or a text"),
-        ("evaluate base --data tag.jsonl", "xinye finetune base --task tag --data FILE -o RUN, or --task chat"),
+        ("evaluate base --data tag.jsonl", "to teach it another: xinye finetune base --task tag --data FILE -o RUN"),
+        ("evaluate base --data chat.jsonl --task tag", "be judged on the task 'tag', only on classify or chat"),
+        ("evaluate base --data chat.jsonl --task chat --labels a,b", "labels: no effect on the task chat"),
+        ("evaluate classify --data chat.jsonl --task chat", "be judged on the task 'chat', only on classify"),
         ("evaluate tag --data classify.jsonl", "classify.jsonl, line 1, field 'label': expected CoNLL lines"),
         ("merge base -o new", "whole as it is; xinye finetune --method lora makes one"),
         ("merge classify -o new", "whole as it is; xinye finetune --method lora makes one"),
@@ -67,6 +70,13 @@ def test_the_command_that_makes_it_so(xinye, models, monkeypatch, command, says)
     Path("text.txt").write_text("小兔很高兴。\n\n小猫真快乐。", "utf-8")
     outcome = xinye(*command.split())
     assert outcome.code == 2 and says in outcome.complaint and not Path("new").exists()
+
+
+def test_a_base_answers_as_it_did_before_it_was_taught(xinye, models, monkeypatch):
+    monkeypatch.chdir(models)
+    judged = json.loads(xinye("evaluate", "base", "--data", "chat.jsonl", "--task", "chat", "--json").out)
+    before = json.loads(Path("chat/training/result.json").read_text("utf-8"))["baseline"]
+    assert judged["baseline"] is None and judged["measured"]["loss"] == pytest.approx(before["loss"], rel=1e-6)
 
 
 def test_a_base_that_is_asked_to_chat_says_what_it_lacks(xinye, models, monkeypatch):

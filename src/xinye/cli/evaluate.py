@@ -27,20 +27,25 @@ def main(arguments: list[str]) -> int:
         "evaluate",
         "How well a model predicts a text: perplexity and bits per byte, beside what counting and compressing make of "
         "the same text. Without FILES it is the part of a run's own text that was held back from training.\n"
-        "With --data: how well it does its task; one that has learned none is asked for the records' labels.",
+        "With --data: how well it does its task; one that has learned none is asked for the records' labels, or, with\n"
+        "--task chat, answers.",
         "xinye evaluate runs/novel",
     )
     parser.add_argument(
         "model", metavar="MODEL", help="a run, a Hugging Face folder, a GGUF file, or a downloaded model's name"
     )
     parser.add_argument("files", nargs="*", default=[], metavar="FILES", help="files, folders or globs of text")
-    parser.add_argument("--data", action="append", default=[], metavar="FILE", help="records, to classify or tag")
+    parser.add_argument("--data", action="append", default=[], metavar="FILE", help="records of a task")
+    parser.add_argument(
+        "--task", default=None, metavar="classify|chat", help="of a model that has learned none: what to judge it on"
+    )
     parser.add_argument("--plot", type=Path, default=None, metavar="FILE.svg", help="draw --by-position as a chart")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     parser.add_fields(EvaluateSettings, {})
     parser.add_fields(ZeroShotSettings, {})
     values = parser.values(arguments)
-    model_path, files, data, plot, as_json = (values.pop(name) for name in ("model", "files", "data", "plot", "json"))
+    names = ("model", "files", "data", "task", "plot", "json")
+    model_path, files, data, task, plot, as_json = (values.pop(name) for name in names)
     asked = {name: values.pop(name) for name in ZeroShotSettings.model_fields if name in values}
     checked(EvaluateSettings, values, "evaluate")
     checked(ZeroShotSettings, asked, "evaluate")
@@ -51,9 +56,9 @@ def main(arguments: list[str]) -> int:
     from xinye.cli.output import Display, print_json
 
     model = load(model_path, "float32")
-    if data or asked or model.learned_task:
+    if data or asked or task or model.learned_task:
         with Display() as display:
-            judged = model.evaluate_task([*files, *data], watcher=display, **asked)
+            judged = model.evaluate_task([*files, *data], task=task, watcher=display, **asked)
         if as_json:
             print_json(judged)
         else:

@@ -53,8 +53,8 @@ def evaluate(
         records = read(files, settings)
     except XinyeError as error:
         raise XinyeError(
-            f"{error} ({folder} has learned no task, so it is asked for labels; teach it another: "
-            f"xinye finetune {folder} --task tag --data FILE -o RUN, or --task chat)"
+            f"{error} ({folder} has learned no task, so it is asked for labels; to let it answer: --task chat; to "
+            f"teach it another: xinye finetune {folder} --task tag --data FILE -o RUN)"
         ) from None
     labels = words_of(settings, known or records)
     task = Classify(list(labels), several=False)
