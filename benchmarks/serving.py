@@ -11,7 +11,7 @@ and CTranslate2 write a static batch, as long as the longest. `first_token_secon
 long sum and a large product reach here, in each round: for the batch alone, by Xinye.
 
 With `--load`, `xinye serve` is started on this machine, and clients ask it, one request after another, for texts of
-mixed lengths: throughput, first token, time between tokens, the server's memory at the begin and the end, errors.
+mixed lengths: throughput, first token, time between tokens, the server's memory every 30 seconds, errors.
 
 CTranslate2 is imported from this Python or from the folder named in `CTRANSLATE2_PATH`; llama.cpp's `llama-server` is
 found on the PATH or by `LLAMA_SERVER`. What is absent is said so under `absent`.
@@ -208,18 +208,15 @@ def resident_bytes(process: int) -> int:
 
 
 def load(model: str, clients: int, seconds: float, longest: int) -> dict[str, Any]:
-    """Clients that ask one request after another for so long; what they saw, and the server's memory.
-
-    The memory at the begin is taken when every client has had an answer, so that all that is kept is there.
-    """
+    """Clients that ask one request after another for so long; what they saw, and the server's memory on the way."""
     port = free_port()
     firsts, gaps, errors, tokens = list[float](), list[float](), list[str](), list[int]()
-    lock, answered, memory = threading.Lock(), set[int](), dict[str, int]()
+    lock, memory = threading.Lock(), list[float]()
     texts = ("话说天下大势，分久必合，合久必分。", "The leaf falls. ", "从前有一片新叶，")
 
-    def client(number: int, process: int, end: float) -> None:
+    def client(number: int, until: float) -> None:
         random = np.random.default_rng(number)
-        while time.perf_counter() < end:
+        while time.perf_counter() < until:
             body = {
                 "model": "bench", "prompt": texts[number % 3] * int(random.integers(1, 20)), "stream": True,
                 "max_tokens": int(random.integers(min(SHORTEST, longest), longest + 1)), "temperature": 0.8,
@@ -236,16 +233,18 @@ def load(model: str, clients: int, seconds: float, longest: int) -> dict[str, An
                 firsts.append(moments[0] - begin)
                 gaps.extend(after - before for before, after in pairwise(moments))
                 tokens.append(len(moments))
-                answered.add(number)
-                if len(answered) == clients and "begin" not in memory:
-                    memory["begin"] = resident_bytes(process)
+
+    def watch(process: int, until: float) -> None:
+        while (left := until - time.perf_counter()) > 0:
+            time.sleep(min(left, 30))
+            memory.append(round(resident_bytes(process) / 1e9, 3))
 
     command = [sys.executable, "-m", "xinye", "serve", f"bench={model}", "--port", port]
     with server(command, port, "/ready") as process:
         begin = time.perf_counter()
-        [*at_once([partial(client, number, process, begin + seconds) for number in range(clients)])]
+        jobs = [partial(client, number, begin + seconds) for number in range(clients)]
+        [*at_once([*jobs, partial(watch, process, begin + seconds)])]
         lasted = time.perf_counter() - begin
-        memory["end"] = resident_bytes(process)
     return {
         "clients": clients,
         "seconds": round(lasted, 1),
@@ -253,7 +252,7 @@ def load(model: str, clients: int, seconds: float, longest: int) -> dict[str, An
         "pieces_per_second": round(sum(tokens) / lasted, 1),
         "first_token_seconds": quantiles(firsts),
         "between_pieces_seconds": quantiles(gaps),
-        "memory_gigabytes": {name: round(size / 1e9, 3) for name, size in memory.items()},
+        "memory_gigabytes": memory,
         "errors": len(errors),
         "error_examples": sorted(set(errors))[:3],
     }

@@ -217,22 +217,19 @@ class Model:
         files = [str(file) for file in ([data] if isinstance(data, str | Path) else data)]
         if not files:
             raise XinyeError(f"{self.folder}: name records to judge it on: xinye evaluate {self.folder} --data FILE")
-        learned = self._verb if isinstance(self.network, Head) or learned_to_chat(self.folder) else None
-        possible = [learned] if learned else ["classify", "chat"]
+        untaught = None if isinstance(self.network, Head) or learned_to_chat(self.folder) else self.network
+        possible = ["classify", "chat"] if untaught else [self._verb]
         if task not in (None, *possible):
             raise XinyeError(
                 f"{self.folder}: it cannot be judged on the task {task!r}, only on {' or '.join(possible)}"
             )
-        if not learned and task == "chat" and settings:
-            raise XinyeError(f"{', '.join(settings)}: no effect on the task chat; leave it out")
-        if not learned and task != "chat":
+        if untaught and task != "chat":
             asked, examples = _zero_shot(settings)
-            return evaluate_untrained(
-                self.network, self.tokenizer, self.folder, files, asked, examples, baseline, watcher
-            )
+            return evaluate_untrained(untaught, self.tokenizer, self.folder, files, asked, examples, baseline, watcher)
+        if untaught and settings:
+            raise XinyeError(f"{', '.join(settings)}: no effect on the task chat; leave it out")
         self._refuse(settings)
-        with_baseline = baseline and learned is not None
-        return run_evaluate_task(self.network, self.tokenizer, self.folder, files, with_baseline, watcher)
+        return run_evaluate_task(self.network, self.tokenizer, self.folder, files, baseline and not untaught, watcher)
 
     def _refuse(self, settings: dict[str, Any]) -> None:
         if settings:
