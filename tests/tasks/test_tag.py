@@ -1,15 +1,17 @@
 """Spans: read in every format, turned to tags of tokens and back."""
 
 import json
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
+import torch
 import transformers
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.spans import Span
-from xinye.tasks.tag import Record, Tag, _parts, _spans, _targets, marked
+from xinye.tasks.tag import Record, Tag, _likeliest, _parts, _spans, _targets, marked
 
 TEXT = "叶老桂在浙商银行CSOL工作。"
 SPANS = (Span(0, 3, "name"), Span(4, 8, "company"), Span(8, 12, "game"))
@@ -108,6 +110,23 @@ def test_spaces_belong_to_no_span():
     text = "The Mad Punk"
     part = _parts(TOKENIZER, text, 64)[0]
     assert all(text[start:end] == text[start:end].strip() for start, end in part.offsets)
+
+
+@pytest.mark.parametrize("labels", [("O", "B-人", "I-人", "B-地", "I-地"), ("O", "I-人", "I-地")], ids=["IOB2", "IOB1"])
+def test_the_likeliest_tags_that_may_follow_each_other(labels):
+    scores = torch.randn(9, 4, len(labels), generator=torch.Generator().manual_seed(0)).log_softmax(-1)
+    lengths = torch.tensor([4, 3, 1] * 3)
+
+    def legal(tags: tuple[int, ...]) -> bool:
+        names = ["O", *(labels[tag] for tag in tags)]
+        return (
+            all(after[0] != "I" or before[1:] == after[1:] for before, after in pairwise(names)) or "B-人" not in labels
+        )
+
+    for row, length, found in zip(scores, lengths.tolist(), _likeliest(scores, lengths, labels), strict=True):
+        ways = filter(legal, product(range(len(labels)), repeat=length))
+        best = max(ways, key=lambda tags: float(row[range(length), tags].sum()))
+        assert tuple(found[:length].tolist()) == best
 
 
 def test_marked():

@@ -177,12 +177,13 @@ class Tag:
         tagged: list[list[tuple[str, float]]] = [[] for _ in parts]
         examples = Examples([Example(part.tokens, [IGNORED] * len(part.tokens)) for _, part in parts], tokenizer.pad_id)
         for numbers, batch in examples.in_order(32):
-            rows = model(batch.tokens.to(device), batch.lengths.to(device)).softmax(-1)
-            best, which = rows.max(-1)
+            rows = model(batch.tokens.to(device), batch.lengths.to(device)).log_softmax(-1).cpu()
+            which = _likeliest(rows, batch.lengths, self.labels)
+            sure = rows.gather(-1, which[..., None]).squeeze(-1).exp()
             for row, number in enumerate(numbers):
                 length = len(parts[number][1].tokens)
                 names = [self.labels[index] for index in which[row, :length].tolist()]
-                tagged[number] = list(zip(names, best[row, :length].tolist(), strict=True))
+                tagged[number] = list(zip(names, sure[row, :length].tolist(), strict=True))
         found: list[list[tuple[Span, float]]] = [[] for _ in texts]
         for (number, part), tags in zip(parts, tagged, strict=True):
             found[number] += _spans(part.offsets, tags)
@@ -289,6 +290,29 @@ def _inside(tags: Sequence[str]) -> frozenset[int]:
         if going_on:
             found.add(at)
     return frozenset(found)
+
+
+def _likeliest(scores: torch.Tensor, lengths: torch.Tensor, labels: Sequence[str]) -> torch.Tensor:
+    """The tags (B, T) that are the likeliest together, from log-probabilities (B, T, L), where `I-` only goes on with a
+    span of its type (Viterbi's algorithm). Each taken alone, half-sure tags tear spans apart: see docs/log.md.
+    """
+    begun = [label.startswith("I-") and f"B-{label[2:]}" in labels for label in labels]
+    may_follow = torch.tensor([
+        [not begins or before[1:] == label[1:] for label, begins in zip(labels, begun, strict=True)]
+        for before in labels
+    ])  # fmt: skip
+    penalty = torch.zeros(may_follow.shape).masked_fill(~may_follow, -1e4)  # (L, L), from and to
+    behind = torch.arange(scores.shape[1]) >= lengths[:, None]
+    scores = scores.masked_fill(behind[..., None], 0.0)  # so that what stands behind a text decides nothing
+    best, origins = scores[:, 0] + torch.tensor(begun) * -1e4, []  # (B, L)
+    for at in range(1, scores.shape[1]):
+        best, origin = (best[:, :, None] + penalty).max(1)
+        best = best + scores[:, at]
+        origins.append(origin)
+    path = [best.argmax(-1)]
+    for origin in reversed(origins):
+        path.append(origin.gather(1, path[-1][:, None]).squeeze(1))
+    return torch.stack(path[::-1], 1)
 
 
 def _spans(offsets: Sequence[tuple[int, int]], tags: Sequence[tuple[str, float]]) -> list[tuple[Span, float]]:
