@@ -142,16 +142,20 @@ class Classify:
 
     @staticmethod
     def tokenizer(tokenizer: Tokenizer) -> Tokenizer:
-        """The tokenizer as it is, but where nothing would part a pair of texts."""
+        """With a token that parts a pair of texts, and one at the end, where the head looks: it is no word of the text,
+        and always the same. A tokenizer that has such ones stays as it is; where `<eos>` is also what texts are padded
+        with none is put at the end, since transformers would not see it."""
         encoding = tokenizer.backend.encode("a", "a", add_special_tokens=True)
-        if None in encoding.sequence_ids[encoding.sequence_ids.index(0) : -1]:
+        if None in encoding.sequence_ids[encoding.sequence_ids.index(0) :]:
             return tokenizer
         eos = tokenizer.backend.id_to_token(tokenizer.eos_id) or ""
+        end = [eos] if tokenizer.eos_id != tokenizer.pad_id else []
         changed = altered(tokenizer)
         opening = [token for token, part in zip(encoding.tokens, encoding.sequence_ids, strict=True) if part is None]
         special = {token: tokenizer.backend.token_to_id(token) for token in [*opening, eos]}
+        single, pair = [*opening, "$A", *end], [*opening, "$A", eos, "$B:1", *end]
         changed.backend.post_processor = processors.TemplateProcessing(
-            single=[*opening, "$A"], pair=[*opening, "$A", eos, "$B:1"], special_tokens=list(special.items())
+            single=single, pair=pair, special_tokens=list(special.items())
         )
         return changed
 
