@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from tokenizers import processors
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.tasks.classify import Classify, Record
+from xinye.tasks.tokens import altered
 
 ROWS = [("很好吃，下次再来", "正面"), ("太慢了，不会再来", "负面"), ("味道不错", "正面"), ("难吃", "负面")]
 TOKENIZER = Tokenizer.train(["".join(text for text, _ in ROWS) + "good bad"], kind="char")
@@ -144,15 +146,15 @@ def test_a_record_with_nothing_to_learn_from_is_named():
         Classify(["bad", "good"], False).check([Record("好", "", ("goood",), "x.csv, line 9")])
 
 
-def test_a_tokenizer_that_parts_no_pair_is_made_to():
-    from tokenizers import processors
-
-    from xinye.tasks.tokens import altered
-
+@pytest.mark.parametrize("pad", ["<pad>", "<eos>"])
+def test_pairs_are_parted_and_texts_end_where_the_head_looks(pad):
     bare = altered(TOKENIZER)
     bare.backend.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B:1", special_tokens=[])
-    parted = Classify.tokenizer(bare)
-    ids = parted.backend.encode("难", "吃", add_special_tokens=True).ids
-    assert ids == [*TOKENIZER.encode("难"), TOKENIZER.eos_id, *TOKENIZER.encode("吃")]
-    assert parted.backend.encode("难吃", add_special_tokens=True).ids == TOKENIZER.encode("难吃")
-    assert Classify.tokenizer(TOKENIZER) is TOKENIZER
+    bare.pad_id = bare.backend.token_to_id(pad)
+    changed, end = Classify.tokenizer(bare), [bare.eos_id] * (pad != "<eos>")  # padding is no end in transformers
+    ids = changed.backend.encode("难", "吃", add_special_tokens=True).ids
+    assert ids == [*TOKENIZER.encode("难"), TOKENIZER.eos_id, *TOKENIZER.encode("吃"), *end]
+    assert changed.backend.encode("难吃", add_special_tokens=True).ids == [*TOKENIZER.encode("难吃"), *end]
+    assert Classify.tokenizer(changed) is changed
+    own = Classify.tokenizer(TOKENIZER).backend.encode("难吃", add_special_tokens=True).ids
+    assert own == [TOKENIZER.bos_id, *TOKENIZER.encode("难吃"), TOKENIZER.eos_id]

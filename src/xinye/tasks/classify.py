@@ -146,16 +146,19 @@ class Classify:
         and always the same. A tokenizer that has such ones stays as it is; where `<eos>` is also what texts are padded
         with none is put at the end, since transformers would not see it."""
         encoding = tokenizer.backend.encode("a", "a", add_special_tokens=True)
-        if None in encoding.sequence_ids[encoding.sequence_ids.index(0) :]:
+        tokens, parts = encoding.tokens, encoding.sequence_ids
+        opening, end = tokens[: parts.index(0)], tokens[len(parts) - parts[::-1].index(1) :]
+        between = [token for token, part in zip(tokens, parts[: parts.index(1)], strict=False) if part is None]
+        between = between[len(opening) :]
+        may_end = tokenizer.eos_id != tokenizer.pad_id
+        if between and (end or not may_end):
             return tokenizer
         eos = tokenizer.backend.id_to_token(tokenizer.eos_id) or ""
-        end = [eos] if tokenizer.eos_id != tokenizer.pad_id else []
+        between, end = between or [eos], end or [eos] * may_end
         changed = altered(tokenizer)
-        opening = [token for token, part in zip(encoding.tokens, encoding.sequence_ids, strict=True) if part is None]
-        special = {token: tokenizer.backend.token_to_id(token) for token in [*opening, eos]}
-        single, pair = [*opening, "$A", *end], [*opening, "$A", eos, "$B:1", *end]
+        special = [(token, tokenizer.backend.token_to_id(token)) for token in dict.fromkeys([*opening, *between, *end])]
         changed.backend.post_processor = processors.TemplateProcessing(
-            single=single, pair=pair, special_tokens=list(special.items())
+            single=[*opening, "$A", *end], pair=[*opening, "$A", *between, "$B:1", *end], special_tokens=special
         )
         return changed
 
