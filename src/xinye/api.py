@@ -178,8 +178,8 @@ class Model:
         of records, or a list of texts with their labels), and further settings of `xinye classify --help`: `prompt`,
         `seed` … Raises `XinyeError` where neither is given.
 
-        >>> model.classify("很快，好吃，味道足")["label"]  # doctest: +SKIP
-        >>> base.classify("很快，好吃，味道足", labels=["正面", "负面"])["label"]  # doctest: +SKIP
+        >>> model.classify("送得快，汤还是热的")["label"]  # doctest: +SKIP
+        >>> base.classify("送得快，汤还是热的", labels=["正面", "负面"])["label"]  # doctest: +SKIP
         """
         one = isinstance(texts, str | tuple)
         pairs = [(text, "") if isinstance(text, str) else text for text in ([texts] if one else texts)]
@@ -195,7 +195,7 @@ class Model:
         """The spans of a text, or of each of a list: `start`, `end` (behind the last character), `type`, `text` and
         `probability`. Raises `XinyeError` for a model that was not trained to tag.
 
-        >>> model.tag("叶老桂认为")  # doctest: +SKIP
+        >>> model.tag("沈知秋认为")  # doctest: +SKIP
         """
         results = tag(self._head("token", "tag"), self.tokenizer, [texts] if isinstance(texts, str) else texts)
         return results[0] if isinstance(texts, str) else results
@@ -334,7 +334,7 @@ def finetune(
     `training/result.json` in the run's folder. Raises `XinyeError` for whatever a person can put right.
 
     >>> reviews = xinye.finetune("runs/novel", "runs/reviews", task="classify", data="reviews.csv")  # doctest: +SKIP
-    >>> reviews.classify("很快，好吃，味道足")["label"]  # doctest: +SKIP
+    >>> reviews.classify("送得快，汤还是热的")["label"]  # doctest: +SKIP
     """
     base = model.folder if isinstance(model, Model) else model
     data, validation = (

@@ -17,7 +17,7 @@ from xinye.model.heads import Head, HeadConfig
 from xinye.tasks.classify import Classify
 from xinye.tasks.tag import Tag
 
-TEXTS = ["叶老桂在浙商银行工作", "很好吃 very good", "嗯"]
+TEXTS = ["沈知秋在云帆银行工作", "很好吃 very good", "嗯"]
 TOKENIZER = Tokenizer.train(TEXTS, kind="char")
 SHAPE = GPTConfig("modern", TOKENIZER.vocab_size, 32, 2, 4, 2, 8, 48, 64)
 SHAPES = {

@@ -13,7 +13,7 @@ from xinye.data.sources import find_files, headerless, read_pieces
         ("a.csv", "1,很快\n0,太慢\n", "'1' in it is a number"),
         ("a.tsv", "Very fast\t-1.5\nToo slow\t2\n", "'-1.5' in it is a number"),
         ("a.csv", "差评,太慢\n好评,很快\n差评,难吃\n", "'差评' stands in its column again"),
-        ("a.csv", "很快，好吃。\n太慢\n", "'很快，好吃。…' is a text"),
+        ("a.csv", "送得快，汤热。\n太慢\n", "'送得快，汤热。…' is a text"),
         ("a.csv", '"half a quote\n', ""),
         ("a.csv", "", ""),
         ("a.jsonl", "1\n", ""),
@@ -32,6 +32,6 @@ def test_named_columns_decide(tmp_path):
 
 def test_text_of_a_table_without_a_header(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text("1,很快，好吃\n0,太慢，难吃\n", "utf-8")
-    assert [piece.text for piece in read_pieces(find_files([path]))] == ["很快，好吃", "太慢，难吃"]
-    assert [piece.text for piece in read_pieces([path], field="很快，好吃")] == ["太慢，难吃"]
+    path.write_text("1,送得快，汤热\n0,太慢，难吃\n", "utf-8")
+    assert [piece.text for piece in read_pieces(find_files([path]))] == ["送得快，汤热", "太慢，难吃"]
+    assert [piece.text for piece in read_pieces([path], field="送得快，汤热")] == ["太慢，难吃"]

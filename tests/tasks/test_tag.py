@@ -13,9 +13,9 @@ from xinye.errors import XinyeError
 from xinye.evaluation.spans import Span
 from xinye.tasks.tag import Record, Tag, _likeliest, _parts, _spans, _targets, marked
 
-TEXT = "叶老桂在浙商银行CSOL工作。"
+TEXT = "沈知秋在云帆银行CSOL工作。"
 SPANS = (Span(0, 3, "name"), Span(4, 8, "company"), Span(8, 12, "game"))
-TOKENIZER = Tag.tokenizer(Tokenizer.train([TEXT + "浙商银行" * 9 + " Mad Punk The Paris"] * 9, kind="bpe", exact=False))
+TOKENIZER = Tag.tokenizer(Tokenizer.train([TEXT + "云帆银行" * 9 + " Mad Punk The Paris"] * 9, kind="bpe", exact=False))
 
 
 def read(path: Path, content: str) -> list[Record]:
@@ -24,11 +24,11 @@ def read(path: Path, content: str) -> list[Record]:
 
 
 def columns(tags: str) -> str:
-    return "\n".join(f"{token} {tag}" for token, tag in zip("叶老桂在浙商", tags.split(), strict=True))
+    return "\n".join(f"{token} {tag}" for token, tag in zip("沈知秋在云帆", tags.split(), strict=True))
 
 
 FILES = {
-    "cluener.json": {"text": TEXT, "label": {"name": {"叶老桂": [[0, 2]]}, "company": {"浙商银行": [[4, 7]]},
+    "cluener.json": {"text": TEXT, "label": {"name": {"沈知秋": [[0, 2]]}, "company": {"云帆银行": [[4, 7]]},
                                             "game": {"CSOL": [[8, 11]]}}},
     "spans.jsonl": {"text": TEXT, "spans": [{"start": s.start, "end": s.end, "label": s.type} for s in SPANS]},
     "lists.jsonl": {"text": TEXT, "label": [list(s) for s in SPANS]},
@@ -47,7 +47,7 @@ def test_json(tmp_path, name):
 )
 def test_schemes(tmp_path, tags):
     record = read(tmp_path / "a.conll", f"-DOCSTART- O\n\n{columns(tags)}\n\n\n")[0]
-    assert (record.text, record.spans) == ("叶老桂在浙商", (Span(0, 3, "N"), Span(4, 6, "C")))
+    assert (record.text, record.spans) == ("沈知秋在云帆", (Span(0, 3, "N"), Span(4, 6, "C")))
     scheme = "BIOES" if "E" in tags else "IOB2" if tags.startswith("B") else "IOB1"
     assert record.format == f"CoNLL columns, {scheme}"
 
@@ -70,8 +70,8 @@ def test_neighbours_and_single_tokens(tmp_path):
         ("叶 N\n", "line 1: expected a tag such as O, B-PER or I-PER, found 'N'"),
         ('{"text": "叶"}', "expected a field 'label' or 'spans', found text"),
         (
-            '{"text": "叶老桂", "label": {"name": {"叶老": [[1, 2]]}}}',
-            "'叶老' said to stand at 1–2",
+            '{"text": "沈知秋", "label": {"name": {"沈知": [[1, 2]]}}}',
+            "'沈知' said to stand at 1–2",
         ),
         ('{"text": "叶", "spans": [[0, 2, "N"]]}', "expected a span within the text's 1 characters, found 0–2"),
         ('{"text": "叶", "spans": [[0, "N"]]}', "field 'spans': expected CoNLL lines"),
@@ -130,4 +130,4 @@ def test_the_likeliest_tags_that_may_follow_each_other(labels):
 
 
 def test_marked():
-    assert marked("叶老桂在家", [Span(0, 3, "name")]) == "[叶老桂 name]在家"
+    assert marked("沈知秋在家", [Span(0, 3, "name")]) == "[沈知秋 name]在家"

@@ -25,7 +25,7 @@ def classify(arguments: list[str]) -> int:
     parser = _parser(
         "classify",
         "The label of a text, with its probability, by a model that learned them; or by any model, with --labels.",
-        'xinye classify runs/novel "很快，好吃，味道足" --labels 正面,负面',
+        'xinye classify runs/novel "送得快，汤还是热的" --labels 正面,负面',
     )
     parser.add_argument("--pair", default=None, metavar="TEXT", help="the second text, where the model judges pairs")
     parser.add_fields(ZeroShotSettings, {})
@@ -59,7 +59,7 @@ def classify(arguments: list[str]) -> int:
 
 def tag(arguments: list[str]) -> int:
     summary = "The spans of a text that are of some type, by a model that learned them."
-    values = _parser("tag", summary, 'xinye tag runs/model "叶老桂认为"').values(arguments)
+    values = _parser("tag", summary, 'xinye tag runs/model "沈知秋认为"').values(arguments)
     texts = read_texts(values["text"])
 
     from xinye.api import load

@@ -206,7 +206,7 @@ class Tag:
 
 
 def marked(text: str, spans: Iterable[Span]) -> str:
-    """A text with its spans in brackets: "[叶老桂 name]认为"."""
+    """A text with its spans in brackets: "[沈知秋 name]认为"."""
     pieces, at = [], 0
     for span in sorted(spans):
         pieces += [text[at : span.start], f"[{text[span.start : span.end]} {span.type}]"]
