@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from xinye import machine
 from xinye.checkpoints.adapters import base_of, is_adapter, load_adapter
 from xinye.checkpoints.heads import head_config, is_head, load_head
 from xinye.checkpoints.huggingface import PICKLED, read_json, refusal_of_pickle
@@ -15,6 +16,7 @@ from xinye.model.adapters import attached, merge
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head
+from xinye.model.quantization import unpack
 
 
 def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel, Tokenizer]:
@@ -60,7 +62,7 @@ def began_with(folder: Path) -> str:
 
 
 def load_judge(folder: Path) -> tuple[Head, Tokenizer]:
-    """The network with a head of a folder, whole or as an adapter, in fp32 where it is not quantized; its tokenizer."""
+    """The network with a head of a folder, whole or as an adapter, in fp32, or quantized; its tokenizer."""
     if not is_adapter(folder):
         return load_head(folder), Tokenizer.load(folder)
     model, tokenizer = load_adapted(folder)
@@ -69,11 +71,16 @@ def load_judge(folder: Path) -> tuple[Head, Tokenizer]:
     return model, tokenizer
 
 
-def load_adapted(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel | Head, Tokenizer]:
-    """The model of an adapter's folder: its base, with the head that the folder names, if any, and the adapter."""
+def load_adapted(
+    folder: Path, dtype: torch.dtype = torch.float32, plain: bool = False
+) -> tuple[LanguageModel | Head, Tokenizer]:
+    """The model of an adapter's folder: its base, with the head that the folder names, if any, and the adapter. A
+    quantized base is unpacked where it is small, or `plain` weights are asked for."""
     base = base_of(folder)
     model: LanguageModel | Head
     model, tokenizer = load_model(base, dtype)
+    if plain or is_small(model, dtype):
+        unpack(model, dtype)
     if is_head(folder):
         assert isinstance(model, GPT)
         model = Head.over(model, head_config(folder))
@@ -81,6 +88,12 @@ def load_adapted(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Lang
     if (folder / "tokenizer.json").is_file():
         tokenizer = Tokenizer.load(folder)
     return model, tokenizer
+
+
+def is_small(model: LanguageModel, dtype: torch.dtype = torch.float32) -> bool:
+    """Whether all weights together take at most an eighth of the machine's memory: quantized ones beside an adapter are
+    then better unpacked once than for each product."""
+    return 8 * model.config.parameters * dtype.itemsize <= (machine.memory_limit() or machine.total_memory())
 
 
 def _merge_plain(model: LanguageModel | Head) -> None:

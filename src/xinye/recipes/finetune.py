@@ -16,7 +16,7 @@ from xinye import machine
 from xinye.checkpoints.adapters import fingerprint
 from xinye.checkpoints.heads import is_head, load_head
 from xinye.checkpoints.huggingface import load_weights, read_json, write_json
-from xinye.checkpoints.load import load_model
+from xinye.checkpoints.load import is_small, load_model
 from xinye.checkpoints.store import checkpoints, load_checkpoint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
@@ -199,7 +199,7 @@ def saved_finetune_settings(output: Path, asked: FinetuneSettings) -> FinetuneSe
 def base_of(settings: FinetuneSettings, checkpoint: Path | None) -> tuple[GPT, GPTConfig, Tokenizer]:
     """The model to begin with, or of the checkpoint to go on from; its shape and tokenizer.
 
-    Where its own weights are to be trained, or saved, quantized ones are unpacked; beside an adapter they stay so.
+    Where its own weights are to be trained, or saved, quantized ones are unpacked; beside an adapter only small models.
     """
     if checkpoint is not None and not settings.adapter_settings and (checkpoint / "config.json").is_file():
         saved = load_head(checkpoint) if is_head(checkpoint) else load_weights(checkpoint)
@@ -211,7 +211,7 @@ def base_of(settings: FinetuneSettings, checkpoint: Path | None) -> tuple[GPT, G
         raise XinyeError(f"{settings.model}: an lstm cannot be fine-tuned; take a modern, llama or gpt2 model")
     if attached(model):
         raise XinyeError(f"{settings.model}: its adapter cannot be merged; take the model that it was made for")
-    if not settings.adapter_settings:
+    if not settings.adapter_settings or is_small(model):
         unpack(model)
     return model, model.config, tokenizer
 

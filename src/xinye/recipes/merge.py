@@ -28,7 +28,7 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> dict[str, Any]:
     base = base_of(run)
     if output.exists() and output.resolve() in (run.resolve(), Path(base).resolve()):
         raise XinyeError(f"{output}: the adapter and its base stay as they are; choose another folder with -o")
-    model, tokenizer = load_adapted(run)
+    model, tokenizer = load_adapted(run, plain=True)
     ranks, settings = ranks_of(model), attached(model)
     assert settings is not None
     merge_weights(model)
