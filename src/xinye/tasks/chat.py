@@ -50,7 +50,7 @@ GOLDEN: list[Message] = [
     {"role": "assistant", "content": "Hello, 新叶。"},
     {"role": "user", "content": "1 + 1 = ?"},
 ]
-ANSWERED, BATCH = 32, 8  # records whose answers are written to judge a model, and those written together
+ANSWERED = 32  # records whose answers are written to judge a model, all together
 NAMED = 8  # lines of records without an answer that an error names
 LONGEST_ANSWER = 256  # tokens; one that has not ended by then did not end by itself
 
@@ -171,11 +171,7 @@ class Chat:
         (`answer_tokens`)."""
         step = max(1, len(records) // ANSWERED)
         asked = records[: step * ANSWERED : step]
-        replies = [
-            reply
-            for first in range(0, len(asked), BATCH)
-            for reply in _answers(model, tokenizer, asked[first : first + BATCH], context)
-        ]
+        replies = _answers(model, tokenizer, asked, context)
         right = [record.messages[_last_answer(record.messages)]["content"] for record in asked]
         exact = sum(reply.text.strip() == text for reply, text in zip(replies, right, strict=True))
         return {
