@@ -253,7 +253,10 @@ def make_plan(
     plan.choose("learning_rate", settings.learning_rate, usual, reason)
     reason = "few weights are trained" if adapter else "usual"
     plan.choose("weight_decay", settings.weight_decay, 0.0 if adapter else 0.1, reason)
-    plan.choose("dropout", settings.dropout, 0.1, "records are read several times")
+    dropout, reason = 0.1, "records are read several times"
+    if settings.method != "full":
+        dropout, reason = 0.0, "layers that do not learn cannot get used to it"
+    plan.choose("dropout", settings.dropout, dropout, reason)
     attention = None if settings.attention == "auto" else settings.attention
     if data.task.writes:
         plan.choose("attention", None, "causal", "each token is written after those before it")
