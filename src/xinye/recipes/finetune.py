@@ -256,6 +256,8 @@ def make_plan(
     dropout, reason = 0.1, "records are read several times"
     if settings.method != "full":
         dropout, reason = 0.0, "layers that do not learn cannot get used to it"
+    elif shape.num_hidden_layers > 12:
+        dropout, reason = 0.0, f"of {shape.num_hidden_layers} layers it would drown the text"  # see docs/log.md
     plan.choose("dropout", settings.dropout, dropout, reason)
     attention = None if settings.attention == "auto" else settings.attention
     if data.task.writes:
