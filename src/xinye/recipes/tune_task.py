@@ -61,7 +61,8 @@ class TaskTuning(Tuning):
 
     def train(self, parameters: dict[str, Any], folder: Path, seed: int, watcher: Watcher) -> Run:
         settings = self.whole(parameters, output=folder, seed=seed, evaluations=EVALUATIONS)
-        return finetune(settings.model_copy(update={"control": False}), watcher, overwrite=True)
+        alone = {"control": False} if settings.augment else {}  # a trial is compared with other trials
+        return finetune(settings.model_copy(update=alone), watcher, overwrite=True)
 
     def leave(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """The command that trains with the best settings."""
