@@ -262,6 +262,8 @@ def make_plan(
     attention = None if settings.attention == "auto" else settings.attention
     if data.task.writes:
         plan.choose("attention", None, "causal", "each token is written after those before it")
+    elif settings.method != "full" and data.task.verb == "classify":
+        plan.choose("attention", attention, "causal", "layers that do not learn go on as they were taught")
     else:
         plan.choose("attention", attention, "both", "nothing is written, so that every token may see all others")
     dtype, reason = machine.fast_dtype(device)
