@@ -112,7 +112,6 @@ def main() -> None:
     parser.add_argument("--method", default="full", help="of fine-tuning")
     parser.add_argument("--epochs", type=float, help="of fine-tuning, instead of what the plan says")
     parser.add_argument("--augment", metavar="KINDS", help="of fine-tuning: mask, crop, shuffle, with commas between")
-    parser.add_argument("--adapt", type=float, metavar="EPOCHS", help="read the row's own texts so often first")
     parser.add_argument("--asked", type=int, default=500, help="records for zero-shot and few-shot at most; 0 for none")
     parser.add_argument("-o", "--output", type=Path, help="keep the models in this folder")
     options = parser.parse_args()
@@ -151,8 +150,7 @@ def run_row(name: str, options: argparse.Namespace, folder: Path) -> dict[str, A
         at.mkdir(exist_ok=True)
         chat = KIND_OF.get(name) is Chat
         files = {part: write(at / f"{part}.jsonl", items, chat) for part, items in vars(split).items() if items}
-        start = adapted(base, split, options.adapt, at) if options.adapt else base
-        found.append(run_split(name, start, files, options, at))
+        found.append(run_split(name, base, files, options, at))
     result: dict[str, Any] = {"base": str(base), "pretraining_seconds": round(pretraining)}
     for key in found[0]:
         values = [one[key] for one in found]
@@ -180,7 +178,7 @@ def run_split(name: str, base: str, files: dict[str, str], options: argparse.Nam
     if kind is Chat:
         parts = (("baseline", judged["baseline"]), ("fine_tuned", judged["measured"]))
         figures |= {key: part["bits_per_byte"] for key, part in parts}
-        figures |= {f"{key}_{name}": part[name] for key, part in parts for name in ("ended", "answer_tokens")}
+        figures |= {f"{key}_{figure}": part[figure] for key, part in parts for figure in ("ended", "answer_tokens")}
     else:
         figures["fine_tuned"] = 100 * judged["measured"]["span_f1" if kind is Tag else "accuracy"]
     figures["parameters"] = sum(weight.numel() for weight in model.network.parameters())
@@ -210,18 +208,6 @@ def before_training(kind: Any, name: str, base: str, files: dict[str, str], aske
             figures[key] = 100 * judged["measured"]["accuracy"]
             figures[f"{key}_seconds"] = time.perf_counter() - begin
     return figures
-
-
-def adapted(base: str, split: Split, epochs: float, at: Path) -> str:
-    """The base, after it went on with the texts of what a row learns from."""
-    judged = set(map(first_line, texts_of(split.test)))
-    kept = [text for text in dict.fromkeys(texts_of(split.training)) if first_line(text) not in judged]
-    file = write(at / "texts.jsonl", [Item(text, "") for text in kept])
-    with Display() as display:
-        xinye.pretrain(
-            file, at / "base", from_=base, epochs=epochs, field="text", overwrite=True, watcher=display
-        )  # fmt: skip
-    return str(at / "base")
 
 
 def pretrained(language: str, options: argparse.Namespace, folder: Path) -> str:
@@ -283,8 +269,9 @@ def show(figures: dict[str, dict[str, Any]]) -> None:
     for name, row in figures.items():
         cells = []
         for key in COLUMNS:
-            spread = f" ± {row[f'{key}_interval']:.1f}" if f"{key}_interval" in row else ""
-            cells.append(f"{row[key]:{'.3f' if KIND_OF.get(name) is Chat else '.1f'}}{spread}" if key in row else "")
+            interval = f" ± {row[f'{key}_interval']:.1f}" if f"{key}_interval" in row else ""
+            digits = 3 if KIND_OF.get(name) is Chat else 1
+            cells.append(f"{row[key]:.{digits}f}{interval}" if key in row else "")
         seconds = row["pretraining_seconds"] + row["finetuning_seconds"]
         cells += [f"{row['parameters']:,.0f}", f"{row['megabytes']:.1f}", f"{seconds:,.0f}"]
         print(f"| {name} | {' | '.join(cells)} |", file=sys.stderr)
