@@ -43,6 +43,7 @@ from xinye.training.distillation import DistillationLossSum
 from xinye.training.distributed import Processes, processes
 from xinye.training.optimizers import make_optimizers
 from xinye.training.stopwatch import Stopwatch
+from xinye.training.trackers import warn_of_missing
 
 
 def pretrain(
@@ -77,6 +78,8 @@ def pretrain_together(
         if group.first and not dry_run:
             check_output(output, overwrite)
 
+    settings.cleaning.check_libraries()
+    warn_of_missing(settings.track, watcher.warn)
     plan, models = Plan(), load_models(settings)
     with group.first_first():  # the others find the prepared text in the cache
         text = prepare_text(settings, plan, watcher, models)
