@@ -18,12 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from xinye import machine
-from xinye.data.corpus import cache_folder
+from xinye.cache import cache_folder
 from xinye.model.gpt import GPT, LayerNorm, Linear, RMSNorm, rotary_tables
 from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, columns
 
 SOURCE = Path(__file__).with_name("decoder.cpp")
 FLAGS = ("-std=c++20", "-O3", "-march=native", "-shared", "-fPIC", "-pthread", "-w")
+WITHOUT = {"avx2": ("-mno-avx512f",), "avx512": ("-mno-avx512bf16",), None: ()}  # by `machine.instruction_limit`
 KINDS = {torch.float32: 0, torch.bfloat16: 1, "q8_0": 2, "q4_0": 3, "q4_1": 4}
 
 
@@ -60,7 +61,8 @@ def build(compiler: str) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not _own(folder):
         raise PermissionError(f"{folder} can be written by others")
-    what = [SOURCE.read_text("utf-8"), compiler, *FLAGS, machine.processor(), machine.instruction_sets()]
+    flags = (*FLAGS, *WITHOUT[machine.instruction_limit()])
+    what = [SOURCE.read_text("utf-8"), compiler, *flags, machine.processor(), machine.instruction_sets()]
     name = f"decoder-{hashlib.blake2b(repr(what).encode(), digest_size=8).hexdigest()}"
     for path in folder.glob(f"{name}-*.so"):
         if _own(path) and path.name == f"{name}-{_hash(path)}.so":
@@ -68,7 +70,7 @@ def build(compiler: str) -> Path:
         path.unlink()
     with tempfile.TemporaryDirectory(dir=folder) as beside:
         built = Path(beside) / "decoder.so"
-        command = [compiler, *FLAGS, "-o", str(built), str(SOURCE)]
+        command = [compiler, *flags, "-o", str(built), str(SOURCE)]
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
         return built.rename(folder / f"{name}-{_hash(built)}.so")
 

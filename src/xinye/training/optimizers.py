@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xinye.training.muon import Muon
+
 Kind = Literal["muon", "adamw", "sgd"]
 Shape = Literal["wsd", "cosine"]
 
@@ -19,13 +21,14 @@ def make_optimizers(
     matrix_learning_rate: float,
     weight_decay: float,
     l1: float = 0.0,
+    dtype: torch.dtype = torch.bfloat16,
 ) -> list[torch.optim.Optimizer]:
     """The optimizers of a model's trainable weights.
 
     `muon`: Muon for the layers' matrices (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon), each update
     orthogonal, so that `matrix_learning_rate` does not depend on the width; AdamW at `learning_rate` for embeddings,
     heads, norms and biases. `adamw` and `sgd` move everything at `learning_rate`. Decay is for matrices only, and so is
-    `l1`, which `shrink` applies.
+    `l1`, which `shrink` applies. `dtype` is the precision that Muon iterates in.
     """
     matrices: list[nn.Parameter] = []
     embeddings: list[nn.Parameter] = []
@@ -39,13 +42,7 @@ def make_optimizers(
         optimizers: list[torch.optim.Optimizer] = []
         if matrices:
             optimizers.append(
-                torch.optim.Muon(
-                    [{"params": matrices, "l1": l1}],
-                    lr=matrix_learning_rate,
-                    weight_decay=weight_decay,
-                    momentum=0.95,
-                    adjust_lr_fn="original",
-                )
+                Muon([{"params": matrices, "l1": l1}], matrix_learning_rate, weight_decay, dtype=dtype)
             )
         if embeddings or vectors:
             optimizers.append(
