@@ -21,7 +21,7 @@ import torch
 from xinye.cache import cache_folder
 
 PROC, CONTROL_GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
-SECONDS = 0.5  # that each speed is measured for
+SECONDS = 0.5  # that a speed is measured for
 NEAR_TIE = 1.2  # bf16 loses precision, so that it has to be faster than this times fp32
 # What tells PyTorch, oneDNN and MKL to use less than the processor has.
 LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")
@@ -41,8 +41,7 @@ def fast_dtype(where: torch.device) -> tuple[torch.dtype, str]:
             return torch.bfloat16, "this GPU multiplies bf16"
         return torch.float32, "this GPU has no bf16 units"
     if where.type == "cpu":
-        speeds = matrix_speeds(where)
-        ratio = (speeds["bfloat16"] or 0.0) / (speeds["float32"] or 1.0)
+        ratio = bf16_ratio(where)
         dtype = torch.bfloat16 if ratio > NEAR_TIE else torch.float32
         return dtype, f"bf16 is multiplied {ratio:.2g} times as fast as fp32 here"
     return torch.float32, "bf16 is not reliable on this device"
@@ -158,7 +157,9 @@ def remembered(
     name = hashlib.blake2b(json.dumps(identity).encode(), digest_size=8).hexdigest()
     path = cache_folder() / "machines" / f"{what}-{name}.json"
     if not anew:
-        with suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):  # there is none, or it is damaged
+        with suppress(
+            OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError
+        ):  # there is none, or it is damaged
             found = json.loads(path.read_text("utf-8"))["measured"]
             if found.keys() == set(names):
                 return found
@@ -252,6 +253,25 @@ def matrix_speeds(where: torch.device, anew: bool = False) -> dict[str, float | 
     return remembered("matrix", names, where, measure, anew)
 
 
+def bf16_ratio(where: torch.device) -> float:
+    """How many times as fast as fp32 this CPU multiplies bf16; measured once for each machine.
+
+    On one thread, in turns: beside other work, threads that wait for each other would measure that work.
+    """
+
+    def measure() -> dict[str, Any]:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        best: dict[torch.dtype, float] = {torch.float32: 0.0, torch.bfloat16: 0.0}
+        for _ in range(3):
+            for dtype in best:
+                best[dtype] = max(best[dtype], matrix_flops_per_second(where, dtype, 512, 0.05))
+        torch.set_num_threads(threads)
+        return {"bf16_ratio": best[torch.bfloat16] / best[torch.float32]}
+
+    return remembered("dtype", ["bf16_ratio"], where, measure)["bf16_ratio"]
+
+
 def matrix_speed(where: torch.device, dtype: torch.dtype) -> float | None:
     """Operations per second in a large product, or in a small one where that would take seconds; None for neither."""
     try:
@@ -261,20 +281,22 @@ def matrix_speed(where: torch.device, dtype: torch.dtype) -> float | None:
         return None
 
 
-def matrix_flops_per_second(where: torch.device, dtype: torch.dtype, size: int | None = None) -> float:
-    """The speed of a large matrix product here: the best of some."""
+def matrix_flops_per_second(
+    where: torch.device, dtype: torch.dtype, size: int | None = None, seconds: float = SECONDS
+) -> float:
+    """The speed of a large matrix product here: the best of some, for this long."""
     size = size or (2048 if where.type == "cpu" else 8192)
     a = torch.randn(size, size, device=where).to(dtype)
-    return 2 * size**3 / _best_seconds(lambda: a @ a, where)
+    return 2 * size**3 / _best_seconds(lambda: a @ a, where, seconds)
 
 
 def read_bytes_per_second(where: torch.device) -> float:
     """The speed at which memory is read here: the best of some sums of up to 512 MB, far more than caches hold."""
     numbers = torch.ones(min(2**29, memory_bytes(where) // 8) // 4, device=where)
-    return numbers.nbytes / _best_seconds(numbers.sum, where)
+    return numbers.nbytes / _best_seconds(numbers.sum, where, SECONDS)
 
 
-def _best_seconds(work: Callable[[], object], where: torch.device) -> float:
+def _best_seconds(work: Callable[[], object], where: torch.device, seconds: float) -> float:
     best, begin = float("inf"), time.perf_counter()
     while True:
         start = time.perf_counter()
@@ -282,5 +304,5 @@ def _best_seconds(work: Callable[[], object], where: torch.device) -> float:
         if where.type != "cpu":
             getattr(torch, where.type).synchronize()
         best = min(best, time.perf_counter() - start)
-        if time.perf_counter() > begin + SECONDS:
+        if time.perf_counter() > begin + seconds:
             return best

@@ -22,10 +22,11 @@ from xinye.cache import cache_folder
 from xinye.data.batches import Batch
 from xinye.errors import XinyeError
 from xinye.generation import decoder
-from xinye.model.build import Config
+from xinye.model.build import Config, build
 from xinye.recipes import plan as planning
-from xinye.recipes.calibrate import first_speed
+from xinye.recipes.calibrate import forward_and_backward
 from xinye.recipes.plan import Plan
+from xinye.recipes.pretrain import LossSum
 from xinye.recipes.settings import PretrainSettings, parse_count
 from xinye.recipes.watcher import Watcher
 
@@ -191,8 +192,12 @@ def training_utilization(device: torch.device, matrix: dict[str, float | None]) 
     config = plan_size(plan, PretrainSettings(), device)
     windows = max(1, (2048 if device.type == "cpu" else 65_536) // config.max_position_embeddings)
     tokens = torch.randint(config.vocab_size, (windows, config.max_position_embeddings), device=device)
+    model = build(config).to(device)
+    model.compute_dtype = getattr(torch, plan.values["dtype"])
+    model.initialize(0)
+    loss_sum = LossSum(model, compiled=False, device=device, label_smoothing=0.0)
     batch = Batch(tokens, tokens, None, None)
-    per_second = max(first_speed(config, plan.values["dtype"], batch) for _ in range(3))
+    per_second = tokens.numel() / min(forward_and_backward(loss_sum, batch) for _ in range(6))
     speed = matrix[plan.values["dtype"]]
     return per_second * config.flops_per_token(config.max_position_embeddings) / speed if speed else 0.0
 
@@ -227,8 +232,8 @@ def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[dict[str, Any]]
         matrix = speed.matrix_flops_per_second[values["dtype"]] or 0.0
         rate = matrix * speed.training_utilization / config.flops_per_token(context)
         windows = MUCH // context
-        steps = planning.expected_steps(settings, windows, values, rate)
-        planning.regularisation(plan, settings, windows, steps, rate)
+        step_seconds = values["batch_size"] * context / rate
+        planning.regularisation(plan, settings, windows, max(1, round(SECONDS / step_seconds)), step_seconds)
         plans[size] = plan
         rows.append({
             "size": size,

@@ -1,6 +1,5 @@
-"""Which optimizer moves which weight, and how the rate goes up and down."""
+"""Which optimizer moves which weight."""
 
-import math
 from collections.abc import Iterable
 from typing import Literal
 
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 from xinye.training.muon import Muon
 
 Kind = Literal["muon", "adamw", "sgd"]
-Shape = Literal["wsd", "cosine"]
 
 
 def make_optimizers(
@@ -41,9 +39,7 @@ def make_optimizers(
     if kind == "muon":
         optimizers: list[torch.optim.Optimizer] = []
         if matrices:
-            optimizers.append(
-                Muon([{"params": matrices, "l1": l1}], matrix_learning_rate, weight_decay, dtype=dtype)
-            )
+            optimizers.append(Muon([{"params": matrices, "l1": l1}], matrix_learning_rate, weight_decay, dtype=dtype))
         if embeddings or vectors:
             optimizers.append(
                 torch.optim.AdamW(
@@ -78,19 +74,6 @@ def shrink(optimizer: torch.optim.Optimizer) -> None:
         if group.get("l1"):
             for parameter in group["params"]:
                 parameter.copy_(F.softshrink(parameter, group["lr"] * group["l1"]))
-
-
-def rate_factor(step: int, steps: int, warmup: int, shape: Shape, decay: float) -> float:
-    """What share of the peak rate step 0 … steps-1 is taken with.
-
-    `wsd`: warm-up, stable, then a straight line to zero over the last `decay` of the steps (Hägele et al. 2024,
-    arXiv:2405.18392). `cosine`: warm-up, then half a cosine to zero.
-    """
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    if shape == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-    return min(1.0, (steps - step) / max(1.0, decay * steps))
 
 
 def clip_gradients(parameters: Iterable[Tensor], most: float) -> float:
