@@ -8,8 +8,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from readme import NAMES, make_world, shortened, shown
 
+from readme import NAMES, make_world, shortened, shown
 from xinye.cli.main import main
 
 
