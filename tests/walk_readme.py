@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -74,15 +75,26 @@ def main() -> int:
         return ended.returncode
 
 
-def run(words: list[str], environment: dict[str, str] | None = None, typed: str = "", shell: bool = False) -> str:
-    """What a command prints on standard output; ends the walk where it fails."""
-    begin, line = time.monotonic(), shlex.join(words) if not shell else words[-1]
-    ended = subprocess.run(words, env=environment, input=typed, text=True, encoding="utf-8", capture_output=True)
+def run(words: list[str], environment: dict[str, str] | None = None, typed: str = "", most: float = 600) -> str:
+    """What a command prints on standard output; ends the walk where it fails. After `most` seconds it gets a Ctrl-C,
+    upon which training saves and ends."""
+    begin, line = time.monotonic(), words[-1] if words[0] == "bash" else shlex.join(words)
+    process = subprocess.Popen(
+        words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, encoding="utf-8",
+    )  # fmt: skip
+    fine = [0]
+    try:
+        out, errors = process.communicate(typed, timeout=most)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate()
+        fine = [0, 128 + signal.SIGINT] if most < 600 else []
     print(f"{time.monotonic() - begin:6.1f} s  {line}", flush=True)
-    if ended.returncode:
-        print(f"{ended.stdout[-2000:]}\n{ended.stderr[-4000:]}\nthat ended with {ended.returncode}", flush=True)
+    if process.returncode not in fine:
+        print(f"{out[-2000:]}\n{errors[-4000:]}\nthat ended with {process.returncode}", flush=True)
         raise SystemExit(1)
-    return ended.stdout
+    return out
 
 
 def walk() -> int:
@@ -113,7 +125,7 @@ def walk() -> int:
                 for line in filter(None, (BEFORE.get(text), NAMED.get(text, text))):
                     run_xinye(line)
             else:
-                run(["bash", "-c", text], shell=True)
+                run(["bash", "-c", text])
     finally:
         if served:
             served.end()
@@ -150,12 +162,14 @@ def run_xinye(line: str) -> None:
     for word, instead in WORDS.items():
         line = line.replace(f" {word}", f" {instead}")
     words = shlex.split(line)[1:]
-    more = MORE.get(words[0], [])
-    if "--epochs" in words or words[:2] == ["demo", "--task"]:  # which have their budgets
+    more, most = MORE.get(words[0], []), 600
+    if "--epochs" in words:
         more = []
+    if words[:2] == ["demo", "--task"]:  # which takes minutes: what it needs is the same as below
+        more, most = [], 30
     if words[0] != "plan":  # its budget is a time
         words = shortened(words)
-    out = run(["xinye", *words, *more], typed="你好\n")
+    out = run(["xinye", *words, *more], typed="你好\n", most=most)
     if words[:2] == ["data", "collect"]:
         documents = [json.loads(each) for each in Path("pages.jsonl").read_text("utf-8").splitlines()]
         if len(documents) != 5:
