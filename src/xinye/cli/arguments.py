@@ -1,10 +1,12 @@
 """Command-line flags from a settings class: one flag a field, with the field's description for help.
 
-Only what was typed is returned, so that a file's values can stand below it; every mistake is one line.
+Only what was typed is returned, so that a file's values can stand below it; every mistake is one line. Whatever
+encoding arguments and standard input come in, from here on they are Unicode.
 """
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +15,8 @@ from typing import Any, NoReturn, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from xinye.errors import XinyeError, did_you_mean
+from xinye.data.sources import decode
+from xinye.errors import XinyeError, did_you_mean, not_unicode, print_error
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,12 +47,12 @@ class Parser(argparse.ArgumentParser):
 
     def values(self, arguments: Sequence[str]) -> dict[str, Any]:
         """What was typed, by field."""
-        typed, unknown = self.parse_known_intermixed_args(list(arguments))
+        parsed, unknown = self.parse_known_intermixed_args([typed(argument) for argument in arguments])
         if unknown:
             flags = [option for action in self._actions for option in action.option_strings]
             self.error(f"unknown argument {unknown[0]!r}{did_you_mean(unknown[0].split('=')[0], flags)}")
         values: dict[str, Any] = {}
-        for name, value in vars(typed).items():
+        for name, value in vars(parsed).items():
             if name in self.nested:
                 values.setdefault(self.nested[name], {})[name] = value
             else:
@@ -57,7 +60,7 @@ class Parser(argparse.ArgumentParser):
         return values
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message} (try {self.prog} --help)", file=sys.stderr)
+        print_error(f"{self.prog}: {message} (try {self.prog} --help)")
         raise SystemExit(2)
 
 
@@ -74,6 +77,26 @@ def _add(parser: Any, name: str, field: FieldInfo, aliases: dict[str, str]) -> N
     else:
         choices = [str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)]
         parser.add_argument(*flags, metavar="|".join(choices) or _metavar(field), help=text)
+
+
+def typed(text: str) -> str:
+    """An argument or a line as Unicode: where a terminal or a script is in GB18030 or the like, decoded from that.
+
+    The name of a file that is there stays as it is. Raises `XinyeError` where no encoding fits.
+    """
+    if not not_unicode(text) or os.path.lexists(text):
+        return text
+    try:
+        raw = os.fsencode(text)
+    except UnicodeEncodeError:
+        raise XinyeError(f"{text!r} is {not_unicode(text)}") from None
+    return decode(raw, repr(text))
+
+
+def read_stdin() -> str:
+    """All of standard input, in whatever encoding it comes."""
+    raw: bytes = sys.stdin.buffer.read()
+    return decode(raw, "standard input").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def json_object(value: str) -> dict[str, Any]:
