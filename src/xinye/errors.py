@@ -20,18 +20,25 @@ def readable(text: str) -> str:
     return text.translate(SIGNS)
 
 
-def print_error(line: str) -> None:
-    """The one line that says why a command ended."""
-    print(readable(line), file=sys.stderr)
+def one_line(text: str) -> str:
+    """The same in one line."""
+    return " ".join(readable(text).splitlines())
+
+
+def print_error(message: str) -> None:
+    """Say in one line why a command ended."""
+    print(one_line(message), file=sys.stderr)
 
 
 def not_unicode(value: Any) -> str:
     """Why a text, or one of those in a value of JSON's kinds, is not Unicode: half of a character ("\\ud800"), which no
     file can hold and no tokenizer reads. "" where all are."""
     try:
-        json.dumps(value, ensure_ascii=False, default=str).encode()
+        json.dumps(value, ensure_ascii=False, default=str, skipkeys=True).encode()
     except UnicodeEncodeError as error:
         return f"not valid Unicode text: \\u{ord(error.object[error.start]):04x} is half of a character"
+    except (RecursionError, ValueError):  # deeper than JSON goes, or in a circle
+        return "nested too deeply"
     return ""
 
 
@@ -42,7 +49,7 @@ class XinyeError(Exception):
     """
 
     def __init__(self, message: str, exit_code: int = 2) -> None:
-        super().__init__(" ".join(readable(message).splitlines()))
+        super().__init__(one_line(message))
         self.exit_code = exit_code
 
 

@@ -101,13 +101,13 @@ def read_stdin() -> str:
 
 def json_object(value: str) -> dict[str, Any]:
     """A JSON object as it was typed, or that lies in a file."""
-    typed = value.lstrip().startswith("{")
+    in_place = value.lstrip().startswith("{")
     try:
-        data = json.loads(value if typed else Path(value).read_text("utf-8"))
+        data = json.loads(value if in_place else Path(value).read_text("utf-8"))
     except OSError as error:
         raise XinyeError(f"{value}: neither a JSON object nor a file ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
-        raise XinyeError(f"{'the JSON' if typed else value}: damaged ({error})") from None
+        raise XinyeError(f"{'the JSON' if in_place else value}: damaged ({error})") from None
     if not isinstance(data, dict):
         raise XinyeError(f"{value}: not a JSON object")
     return data

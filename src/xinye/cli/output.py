@@ -1,4 +1,7 @@
-"""What a person sees of long work: on a terminal a live line, elsewhere a few plain ones. All on standard error."""
+"""All that is printed. Of long work a person sees a live line on a terminal, elsewhere a few plain ones.
+
+Whatever is printed through here cannot drive the terminal, be it from data, a model or a file's name.
+"""
 
 import json
 import logging
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich.console
 from rich.live import Live
+from rich.protocol import rich_cast
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -40,6 +44,7 @@ class Console(rich.console.Console):
     def render(
         self, renderable: rich.console.RenderableType, options: rich.console.ConsoleOptions | None = None
     ) -> Iterable[Segment]:
+        renderable = rich_cast(renderable)
         if isinstance(renderable, Text):
             renderable = renderable.copy()
             renderable.plain = readable(renderable.plain)
