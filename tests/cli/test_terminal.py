@@ -16,10 +16,11 @@ from cli.test_chat import ANSWER, speaker
 from conftest import Command, Outcome
 from recipes.test_finetune import FAST, TEXTS
 from xinye import machine
+from xinye.cli import output
 from xinye.cli.main import main
 from xinye.errors import XinyeError
 
-# A title, colours by an 8-bit control character, text backwards, a line that is written over, and rich's markup.
+# A title, colours by an 8-bit control character, text backwards, a deletion, and rich's markup.
 EVIL = "a\x1b]0;b\x07\x9b31m\u202ec\x7f[red][bold]"
 SHOWN = "a␛]0;b␇�31m�c�[red][bold]"
 
@@ -27,6 +28,8 @@ SHOWN = "a␛]0;b␇�31m�c�[red][bold]"
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Command:
     """Runs a command in this process, its two outputs a pseudo-terminal; returns all that was shown as `out`."""
+
+    assert output.answer  # imported by now: made while COLUMNS is set, it would keep that width
 
     def run(*arguments: object) -> Outcome:
         master, slave = pty.openpty()
