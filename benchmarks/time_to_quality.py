@@ -26,7 +26,8 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.training.loop import train
-from xinye.training.optimizers import make_optimizers, rate_factor
+from xinye.training.optimizers import make_optimizers
+from xinye.training.schedule import Schedule
 
 CONTEXT, TARGET = 64, 1.886
 
@@ -41,14 +42,15 @@ def xinye(
     model = GPT(config).to(device)
     model.initialize(seed)
     model.compute_dtype = machine.fast_dtype(device)[0]
-    optimizers = make_optimizers(model, "muon", 0.03, 0.02, 0.0)
+    optimizers = make_optimizers(model, "muon", 0.03, 0.02, 0.0, dtype=model.compute_dtype)
+    schedule = Schedule([(0, steps)], warmup=2, decay=1.0)
 
     def loss_sum(batch: Batch) -> torch.Tensor:
         return model.loss(batch.tokens, batch.targets)
 
     records = train(
         loss_sum, list(model.parameters()), optimizers, lambda step: [windows.batch(step * 24, 24)],
-        lambda step: rate_factor(step, steps, 2, "wsd", 1.0), 0, steps,
+        schedule.rate, schedule.steps_from(0),
     )  # fmt: skip
     for _ in records:
         pass

@@ -37,7 +37,7 @@ def run(names: list[str], steps: int) -> dict[str, float]:
     batch = Batch(tokens, tokens.roll(-1, dims=1), None, None)
     optimizers = make_optimizers(model, "muon", 1e-2, 0.02, 0.1)
     loss = partial(lambda batch: model.loss(batch.tokens, batch.targets))
-    records = train(loss, list(model.parameters()), optimizers, lambda _: [batch], lambda _: 1.0, 0, steps)
+    records = train(loss, list(model.parameters()), optimizers, lambda _: [batch], lambda _: 1.0, range(steps))
     training, noting, working = [], 0.0, 0.0
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "training").mkdir()

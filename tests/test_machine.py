@@ -65,17 +65,77 @@ def test_no_limits_and_nothing_to_read(system):
     assert machine.processor() and (machine.physical_cores() or 1) >= 1
 
 
-def test_the_processor_and_the_dtype_that_suits_it(system):
-    system(proc__cpuinfo="\n".join(CPUINFO.format(core=core, flags="avx2 avx512_bf16") for core in (0, 0, 1, 1)))
+def test_the_processor_and_its_cores(system):
+    system(proc__cpuinfo="\n".join(CPUINFO.format(core=core, flags="avx2") for core in (0, 0, 1, 1)))
     assert machine.processor() == "Some CPU (family 26, model 2)" and machine.physical_cores() == 2
-    assert machine.fast_dtype(torch.device("cpu")) == (torch.bfloat16, "this CPU has AVX-512 bf16")
-    system(proc__cpuinfo=CPUINFO.format(core=0, flags="avx2"))
-    machine._cpu_facts.cache_clear()
-    assert machine.fast_dtype(torch.device("cpu")) == (torch.float32, "this CPU has no bf16 units")
+
+
+@pytest.fixture
+def speeds(monkeypatch, tmp_path):
+    """What each dtype is multiplied with, to be changed, and how often it was measured."""
+    found = {torch.float32: 1e11, torch.bfloat16: 3e11, "measured": 0}
+
+    def measure(where, dtype, size=None, seconds=0):
+        found["measured"] += 1
+        return found[dtype]
+
+    monkeypatch.setenv("XINYE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(machine, "matrix_flops_per_second", measure)
+    return found
+
+
+@pytest.mark.parametrize("ratio, dtype", [(3.0, torch.bfloat16), (1.1, torch.float32), (0.3, torch.float32)])
+def test_the_dtype_is_the_one_that_is_multiplied_clearly_faster(speeds, ratio, dtype):
+    speeds[torch.bfloat16] = ratio * speeds[torch.float32]
+    reason = f"bf16 is multiplied {ratio:.2g} times as fast as fp32 here"
+    assert machine.fast_dtype(torch.device("cpu")) == (dtype, reason)
+
+
+def test_the_dtype_is_measured_once_for_each_limit(speeds, monkeypatch, tmp_path):
+    cpu = torch.device("cpu")
+    assert machine.fast_dtype(cpu)[0] == torch.bfloat16
+    count, speeds[torch.bfloat16] = speeds["measured"], 1e9
+    assert machine.fast_dtype(cpu)[0] == torch.bfloat16 and speeds["measured"] == count
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")  # as if it were another processor
+    assert machine.fast_dtype(cpu)[0] == torch.float32
+    for damage in ("", "[]", '{"measured": {"float32": 1}}', "[" * 100_000):
+        for kept in (tmp_path / "cache" / "machines").iterdir():
+            kept.write_text(damage, "utf-8")
+        assert machine.fast_dtype(cpu)[0] == torch.float32
+
+
+@pytest.mark.parametrize(
+    "variable, value, limit",
+    [
+        ("ATEN_CPU_CAPABILITY", "avx2", "avx2"),
+        ("ATEN_CPU_CAPABILITY", "default", "avx2"),
+        ("ATEN_CPU_CAPABILITY", "avx512", None),  # tells nothing of bf16
+        ("ONEDNN_MAX_CPU_ISA", "AVX2_VNNI", "avx2"),
+        ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE", "avx512"),
+        ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16", None),
+        ("DNNL_MAX_CPU_ISA", "SSE41", "avx2"),
+        ("MKL_ENABLE_INSTRUCTIONS", "AVX512", "avx512"),
+        ("MKL_ENABLE_INSTRUCTIONS", "AVX", "avx2"),
+    ],
+)
+def test_the_limits_of_the_libraries_are_understood(monkeypatch, variable, value, limit):
+    for name in machine.LIMITS:
+        monkeypatch.delenv(name, raising=False)
+    assert machine.instruction_limit() is None
+    monkeypatch.setenv(variable, value)
+    assert machine.instruction_limit() == limit
 
 
 def test_speeds_are_positive_and_the_best_of_at_least_one(monkeypatch):
     monkeypatch.setattr(machine, "SECONDS", 0)
     monkeypatch.setattr(machine, "memory_bytes", lambda where: 2**23)
     cpu = torch.device("cpu")
-    assert machine.matrix_flops_per_second(cpu, torch.bfloat16, 64) > 0 and machine.read_bytes_per_second(cpu) > 0
+    assert machine.matrix_flops_per_second(cpu, torch.bfloat16, 64, 0) > 0 and machine.read_bytes_per_second(cpu) > 0
+
+
+def test_a_dtype_that_cannot_be_multiplied_is_no_failure(monkeypatch):
+    def refuse(where, dtype, size=None):
+        raise RuntimeError("not implemented for 'Half'")
+
+    monkeypatch.setattr(machine, "matrix_flops_per_second", refuse)
+    assert machine.matrix_speed(torch.device("cpu"), torch.float16) is None

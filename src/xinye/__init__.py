@@ -7,6 +7,8 @@ model = xinye.load(run.run)
 print(model.generate("话说", max_tokens=200)[0])
 """
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,11 @@ from xinye.errors import XinyeError
 if TYPE_CHECKING:
     from xinye.api import Model, Run, finetune, load, pretrain
     from xinye.data.tokenizer import Tokenizer
+
+# Threads that wait for each other spin. Beside other programs long spinning takes the processor from the thread that is
+# waited for; this is long enough for a quiet machine (docs/log.md). PyTorch's OpenMP reads it when it is loaded.
+if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "100000")
 
 __version__ = "0.1.0"
 __all__ = ["Model", "Run", "Tokenizer", "XinyeError", "finetune", "load", "pretrain"]

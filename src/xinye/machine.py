@@ -1,20 +1,30 @@
 """What this machine can do: devices, dtypes, memory, speed."""
 
+import hashlib
+import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from xinye.cache import cache_folder
+
 PROC, CONTROL_GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
-SECONDS = 0.5  # that each speed is measured for
+SECONDS = 0.5  # that a speed is measured for
+NEAR_TIE = 1.2  # bf16 loses precision, so that it has to be faster than this times fp32
+# What tells PyTorch, oneDNN and MKL to use less than the processor has.
+LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")
 
 
 def device() -> torch.device:
@@ -25,17 +35,15 @@ def device() -> torch.device:
 
 
 def fast_dtype(where: torch.device) -> tuple[torch.dtype, str]:
-    """The dtype to compute in, and why: bf16 where the hardware multiplies it, else fp32."""
+    """The dtype to compute in, and why: bf16 where the hardware multiplies it clearly faster, else fp32."""
     if where.type == "cuda":
         if torch.cuda.get_device_capability(where) >= (8, 0):
             return torch.bfloat16, "this GPU multiplies bf16"
         return torch.float32, "this GPU has no bf16 units"
     if where.type == "cpu":
-        flags = instruction_sets().split()
-        for flag, name in (("amx_bf16", "AMX"), ("avx512_bf16", "AVX-512 bf16")):
-            if flag in flags:
-                return torch.bfloat16, f"this CPU has {name}"
-        return torch.float32, "this CPU has no bf16 units"
+        ratio = bf16_ratio(where)
+        dtype = torch.bfloat16 if ratio > NEAR_TIE else torch.float32
+        return dtype, f"bf16 is multiplied {ratio:.2g} times as fast as fp32 here"
     return torch.float32, "bf16 is not reliable on this device"
 
 
@@ -54,6 +62,18 @@ def processor() -> str:
 def instruction_sets() -> str:
     """What the processor can do, in its system's words; empty where these are not known."""
     return _cpu_facts().get("flags") or _cpu_facts().get("Features", "")
+
+
+def instruction_limit() -> str | None:
+    """`avx2`, or `avx512` without bf16, where the environment holds the libraries to it; None for no limit.
+
+    So a weaker processor can be tried on a stronger one; what is compiled here keeps to the same limit.
+    """
+    aten, *others = [os.environ.get(name, "").upper() for name in LIMITS]
+    if aten in ("DEFAULT", "AVX2") or any(re.match(r"(SSE|AVX$|AVX2)", other) for other in others):
+        return "avx2"
+    without_bf16 = ("AVX512_CORE", "AVX512_CORE_VNNI", "AVX512", "AVX512_E1", "AVX512_E2")
+    return "avx512" if any(other in without_bf16 for other in others) else None
 
 
 def usable_cores() -> int:
@@ -115,6 +135,41 @@ def _control_groups(controller: str) -> Iterator[Path]:
             base = CONTROL_GROUPS / controller if controllers else CONTROL_GROUPS
             group = base / path.lstrip("/")
             yield from [each for each in (group, *group.parents) if each.is_relative_to(base)]
+
+
+# -- what was measured -----------------------------------------------------------------------------------------------
+
+
+def remembered(
+    what: str, names: Collection[str], where: torch.device, measure: Callable[[], dict[str, Any]], anew: bool = False
+) -> dict[str, Any]:
+    """What was measured of this machine, under these names: read from the cache, or measured now and put there."""
+    identity = {
+        "processor": processor(),
+        "instruction_sets": instruction_sets(),
+        "limits": [os.environ.get(name) for name in LIMITS],
+        "cores": usable_cores(),
+        "core_quota": core_quota(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(where) if where.type == "cuda" else where.type,
+        "torch": torch.__version__,
+    }
+    name = hashlib.blake2b(json.dumps(identity).encode(), digest_size=8).hexdigest()
+    path = cache_folder() / "machines" / f"{what}-{name}.json"
+    if not anew:
+        with suppress(
+            OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError
+        ):  # there is none, or it is damaged
+            found = json.loads(path.read_text("utf-8"))["measured"]
+            if found.keys() == set(names):
+                return found
+    found = measure()
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with suppress(OSError):  # a cache that cannot be written is measured again
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps({"identity": identity, "measured": found}), "utf-8")
+        beside.replace(path)
+    return found
 
 
 # -- memory ----------------------------------------------------------------------------------------------------------
@@ -187,20 +242,61 @@ def _memory_groups() -> Iterator[tuple[int, int]]:
 # -- speed -----------------------------------------------------------------------------------------------------------
 
 
-def matrix_flops_per_second(where: torch.device, dtype: torch.dtype, size: int | None = None) -> float:
-    """The speed of a large matrix product here: the best of some."""
+def matrix_speeds(where: torch.device, anew: bool = False) -> dict[str, float | None]:
+    """Operations per second in a large matrix product by dtype, None where the device cannot multiply it; measured
+    once for each machine."""
+    names = ["float32", "bfloat16"] + ([] if where.type == "cpu" else ["float16"])
+
+    def measure() -> dict[str, Any]:
+        return {name: matrix_speed(where, getattr(torch, name)) for name in names}
+
+    return remembered("matrix", names, where, measure, anew)
+
+
+def bf16_ratio(where: torch.device) -> float:
+    """How many times as fast as fp32 this CPU multiplies bf16; measured once for each machine.
+
+    On one thread, in turns: beside other work, threads that wait for each other would measure that work.
+    """
+
+    def measure() -> dict[str, Any]:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        best: dict[torch.dtype, float] = {torch.float32: 0.0, torch.bfloat16: 0.0}
+        for _ in range(3):
+            for dtype in best:
+                best[dtype] = max(best[dtype], matrix_flops_per_second(where, dtype, 512, 0.05))
+        torch.set_num_threads(threads)
+        return {"bf16_ratio": best[torch.bfloat16] / best[torch.float32]}
+
+    return remembered("dtype", ["bf16_ratio"], where, measure)["bf16_ratio"]
+
+
+def matrix_speed(where: torch.device, dtype: torch.dtype) -> float | None:
+    """Operations per second in a large product, or in a small one where that would take seconds; None for neither."""
+    try:
+        small = matrix_flops_per_second(where, dtype, 256)
+        return matrix_flops_per_second(where, dtype) if small > 2e10 else small
+    except (RuntimeError, TypeError):  # the device cannot multiply this dtype
+        return None
+
+
+def matrix_flops_per_second(
+    where: torch.device, dtype: torch.dtype, size: int | None = None, seconds: float = SECONDS
+) -> float:
+    """The speed of a large matrix product here: the best of some, for this long."""
     size = size or (2048 if where.type == "cpu" else 8192)
     a = torch.randn(size, size, device=where).to(dtype)
-    return 2 * size**3 / _best_seconds(lambda: a @ a, where)
+    return 2 * size**3 / _best_seconds(lambda: a @ a, where, seconds)
 
 
 def read_bytes_per_second(where: torch.device) -> float:
     """The speed at which memory is read here: the best of some sums of up to 512 MB, far more than caches hold."""
     numbers = torch.ones(min(2**29, memory_bytes(where) // 8) // 4, device=where)
-    return numbers.nbytes / _best_seconds(numbers.sum, where)
+    return numbers.nbytes / _best_seconds(numbers.sum, where, SECONDS)
 
 
-def _best_seconds(work: Callable[[], object], where: torch.device) -> float:
+def _best_seconds(work: Callable[[], object], where: torch.device, seconds: float) -> float:
     best, begin = float("inf"), time.perf_counter()
     while True:
         start = time.perf_counter()
@@ -208,5 +304,5 @@ def _best_seconds(work: Callable[[], object], where: torch.device) -> float:
         if where.type != "cpu":
             getattr(torch, where.type).synchronize()
         best = min(best, time.perf_counter() - start)
-        if time.perf_counter() > begin + SECONDS:
+        if time.perf_counter() > begin + seconds:
             return best

@@ -79,7 +79,7 @@ def learn(model: GPT, steps: int, first: int = 0, total: int | None = None, rate
     optimizers = make_optimizers(model, "muon", rate, 0.02, 0.0)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     run = train(
-        loss_sum, parameters, optimizers, lambda step: [Batch()], lambda step: 1.0, first, steps,
+        loss_sum, parameters, optimizers, lambda step: [Batch()], lambda step: 1.0, range(first, steps),
         after_step=lambda step: after_step(model, step, total or steps),
     )  # type: ignore[arg-type,list-item]  # fmt: skip
     return [step.loss for step in run]

@@ -98,11 +98,13 @@ def test_a_micro_batch_shrinks_to_fit(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "budget, steps", [({"steps": 7}, 7), ({"tokens": "64k"}, 500), ({"epochs": 2}, 50), ({"time": "10s"}, 79)]
+    "budget, steps", [({"steps": 7}, 7), ({"tokens": "64k"}, 500), ({"epochs": 2}, 50), ({"total_steps": "0:9,3:5"}, 9)]
 )
 def test_budgets_become_steps(budget, steps):
     values = {"batch_size": 4, "context": 32}
-    assert planning.expected_steps(PretrainSettings(**budget), 100, values, 1010.0) == steps
+    budgeted = planning.budgeted_steps(PretrainSettings(**budget), 100, values)
+    assert budgeted is not None and budgeted[0] == steps
+    assert planning.budgeted_steps(PretrainSettings(time="10s"), 100, values) is None
 
 
 def test_the_context_is_no_longer_than_the_documents():

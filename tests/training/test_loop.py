@@ -65,7 +65,7 @@ def take(
     return list(
         train(
             loss or loss_of(model), list(model.parameters()), optimizers, lambda step: micro_batches(size, step),
-            lambda step: 1 / (step + 1), first, steps, clip,
+            lambda step: 1 / (step + 1), range(first, steps), clip,
         )
     )  # fmt: skip
 
@@ -145,7 +145,7 @@ def test_dropout_differs_from_step_to_step_and_from_seed_to_seed() -> None:
         step.loss
         for seed in (0, 1)
         for step in train(
-            loss_of(model), list(model.parameters()), [Recorder(model)], lambda step: batch, lambda step: 1.0, 0, 3,
+            loss_of(model), list(model.parameters()), [Recorder(model)], lambda step: batch, lambda step: 1.0, range(3),
             seed=seed,
         )
     ]  # fmt: skip
@@ -169,7 +169,7 @@ def test_a_step_tells_where_its_time_goes() -> None:
     loss = loss_of(model)
     [record] = train(
         lambda batch: slow(0.01, loss(batch)), list(model.parameters()), [Recorder(model)],
-        lambda step: slow(0.03, micro_batches(3, step)), lambda step: 1.0, 0, 1,
+        lambda step: slow(0.03, micro_batches(3, step)), lambda step: 1.0, range(1),
     )  # fmt: skip
     parts = (record.data_seconds, record.forward_seconds, record.backward_seconds, record.optimizer_seconds)
     assert record.data_seconds > 0.03 and record.forward_seconds > 0.02  # two micro-batches

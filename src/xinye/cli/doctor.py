@@ -133,6 +133,10 @@ def software_rows(software: dict[str, Any]) -> list[tuple[str, ...]]:
         ("others", f"tokenizers {software['tokenizers']}, numpy {software['numpy']}"),
         ("C++ compiler", software["cpp_compiler"] or "none"),
         ("generation", software["generation"]),
+        *(
+            [("limited to", f"{software['instruction_limit']}, by the environment")]
+            * bool(software["instruction_limit"])
+        ),
         ("terminal", software["output_encoding"].upper()),
     ]
     if software["cuda"] or software["nvidia_driver"]:

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xinye.errors import SIGNS, readable
+from xinye.recipes.settings import duration
 from xinye.recipes.watcher import Watcher
 
 if TYPE_CHECKING:  # both bring torch, which listing runs can do without
@@ -83,13 +84,6 @@ def print_findings(sentences: Iterable[str], charts: Iterable[str]) -> None:
         console.print(sentence, soft_wrap=not console.is_terminal)
     for chart in charts:
         console.print(f"chart: {chart}", soft_wrap=True)
-
-
-def duration(seconds: float) -> str:
-    seconds = max(0, round(seconds))
-    if seconds < 60:
-        return f"{seconds} s"
-    return f"{seconds // 60} min {seconds % 60:02d} s" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
 class Display(Watcher):

@@ -1,5 +1,6 @@
 """`xinye pretrain`"""
 
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,11 @@ from xinye.recipes.settings import PretrainSettings, read_config
 if TYPE_CHECKING:  # it brings torch
     from xinye.recipes.pretrain import Run
 
-BUDGETS = ("time", "tokens", "epochs", "steps")
+BUDGETS = ("time", "tokens", "epochs", "steps", "total_steps")
 
 
 def main(arguments: list[str]) -> int:
+    began = time.monotonic()
     parser = Parser(
         "pretrain",
         "Train a GPT on text, from scratch or going on with a model (--from). What is not given is derived from the\n"
@@ -59,6 +61,7 @@ def main(arguments: list[str]) -> int:
             overwrite=options["overwrite"],
             resume=options["resume"],
             dry_run=options["dry_run"],
+            began=began,
         )
     if run is None:
         if options["json"]:

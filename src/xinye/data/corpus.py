@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from xinye.cache import cache_folder
 from xinye.data.sources import Piece
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
@@ -40,12 +41,6 @@ class Corpus:
         about = json.loads((folder / "corpus.json").read_text("utf-8"))
         tokens = np.memmap(folder / "tokens.bin", dtype=about["dtype"], mode="r", shape=(about["tokens"],))
         return cls(tokens, np.load(folder / "documents.npy", allow_pickle=False), about)
-
-
-def cache_folder() -> Path:
-    """Where prepared text is kept: `$XINYE_CACHE`, else the user's cache folder. It can be deleted at any time."""
-    base = os.environ.get("XINYE_CACHE")
-    return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xinye"
 
 
 def prepare(

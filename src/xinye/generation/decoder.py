@@ -9,25 +9,34 @@ import os
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from xinye import machine
-from xinye.data.corpus import cache_folder
+from xinye.cache import cache_folder
 from xinye.model.gpt import GPT, LayerNorm, Linear, RMSNorm, rotary_tables
 from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, columns
 
 SOURCE = Path(__file__).with_name("decoder.cpp")
 FLAGS = ("-std=c++20", "-O3", "-march=native", "-shared", "-fPIC", "-pthread", "-w")
+WITHOUT = {"avx2": ("-mno-avx512f",), "avx512": ("-mno-avx512bf16",), None: ()}  # by `machine.instruction_limit`
 KINDS = {torch.float32: 0, torch.bfloat16: 1, "q8_0": 2, "q4_0": 3, "q4_1": 4}
 
 
 # -- building --------------------------------------------------------------------------------------------------------
+
+
+class Stages(Protocol):
+    """Told what is going on."""
+
+    def stage(self, text: str) -> None: ...
 
 
 @cache
@@ -51,26 +60,53 @@ def describe() -> str:
     return f"by PyTorch alone, which is slower: {words}" if step is None else "compiled for this processor"
 
 
-def build(compiler: str) -> Path:
-    """The library for this source, compiler and processor, from the cache where it lies there unharmed.
+def prepare_decoder(device: torch.device, watcher: "Stages") -> float:
+    """Build the library where it is wanted and not built yet, and say so; returns the seconds that took."""
+    compiler = machine.cpp_compiler()
+    begin = time.monotonic()
+    if device.type == "cpu" and compiler is not None and not library.cache_info().currsize:
+        with suppress(OSError):
+            if built(compiler) is None:
+                watcher.stage("compiling the decoder for this processor, once; this does not count as training time")
+        library()
+    return time.monotonic() - begin
 
-    Its name ends with the hash of its content. A folder or file that another user could have written is not trusted.
+
+def build(compiler: str) -> Path:
+    """The library for this source, compiler and processor, from the cache where it lies there unharmed."""
+    found = built(compiler)
+    if found is not None:
+        return found
+    folder, name, flags = _place(compiler)
+    with tempfile.TemporaryDirectory(dir=folder) as beside:
+        built_now = Path(beside) / "decoder.so"
+        command = [compiler, *flags, "-o", str(built_now), str(SOURCE)]
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+        return built_now.rename(folder / f"{name}-{_hash(built_now)}.so")
+
+
+def built(compiler: str) -> Path | None:
+    """The library in the cache. Its name ends with the hash of its content; what does not fit that is removed.
+
+    A folder or file that another user could have written is not trusted.
     """
-    folder = cache_folder() / "native"
+    folder, name, _ = _place(compiler)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not _own(folder):
         raise PermissionError(f"{folder} can be written by others")
-    what = [SOURCE.read_text("utf-8"), compiler, *FLAGS, machine.processor(), machine.instruction_sets()]
-    name = f"decoder-{hashlib.blake2b(repr(what).encode(), digest_size=8).hexdigest()}"
     for path in folder.glob(f"{name}-*.so"):
         if _own(path) and path.name == f"{name}-{_hash(path)}.so":
             return path
         path.unlink()
-    with tempfile.TemporaryDirectory(dir=folder) as beside:
-        built = Path(beside) / "decoder.so"
-        command = [compiler, *FLAGS, "-o", str(built), str(SOURCE)]
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
-        return built.rename(folder / f"{name}-{_hash(built)}.so")
+    return None
+
+
+def _place(compiler: str) -> tuple[Path, str, tuple[str, ...]]:
+    """The folder of the library, what its name begins with, and the compiler's flags."""
+    flags = (*FLAGS, *WITHOUT[machine.instruction_limit()])
+    what = [SOURCE.read_text("utf-8"), compiler, *flags, machine.processor(), machine.instruction_sets()]
+    name = f"decoder-{hashlib.blake2b(repr(what).encode(), digest_size=8).hexdigest()}"
+    return cache_folder() / "native", name, flags
 
 
 def _own(path: Path) -> bool:

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -13,28 +13,89 @@ from xinye.data.batches import Batch, Windows
 from xinye.errors import XinyeError
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.model.build import Config, LanguageModel, build
-from xinye.recipes.samples import write_sample
-from xinye.recipes.settings import PretrainSettings
+from xinye.recipes.samples import LONGER, write_sample
+from xinye.recipes.settings import PretrainSettings, duration
 from xinye.recipes.text import Text, validation_windows
-from xinye.training.distributed import ALONE, Processes
-from xinye.training.loop import train
+from xinye.training.clock import Costs
+from xinye.training.distributed import Processes
 
 SMALLER = "choose a smaller --size or --context"
+LONG = 5.0  # seconds: what takes longer is measured on a part of it
 
 
-def first_speed(config: Config, dtype: str, batch: Batch, group: Processes = ALONE) -> float:
-    """Tokens per second of a model as it stands, by one micro-batch forward and backward after another to warm up."""
-    model = build(config).to(batch.tokens.device)
-    model.compute_dtype = getattr(torch, dtype)
-    model.initialize(0)
-    seconds = 0.0
-    for _ in range(2):
-        begin = time.perf_counter()
-        loss = model.loss(batch.tokens, batch.targets, batch.positions, batch.documents)
+@dataclass(frozen=True)
+class Speed:
+    """What training costs here, in seconds."""
+
+    step: float
+    window: float  # to evaluate one
+    sample: float  # to write one
+
+    def costs(self, validation: Windows, trained: int) -> Costs:
+        """Those of a run that trains on so many windows."""
+        during, last = validation_windows(validation, trained)
+        return Costs(self.step, during * self.window + self.sample, last * self.window + (1 + LONGER) * self.sample)
+
+    def words(self, validation: Windows, steps: int, settings: PretrainSettings, values: dict[str, Any]) -> str:
+        """What so many steps take, with their evaluations."""
+        costs = self.costs(validation, steps * values["batch_size"])
+        aside = min(settings.evaluations, steps) * costs.evaluation + costs.ending
+        each = f"{costs.step * 1000:,.0f} ms each, {duration(aside)} to evaluate"
+        return f"{each}: {duration(steps * costs.step + aside)} in all"
+
+    def agreed(self, group: Processes) -> "Speed":
+        return Speed(*group.agreed([self.step, self.window, self.sample]))
+
+
+def measure_speed(
+    model: LanguageModel,
+    loss_sum: nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    batches: list[Batch],
+    text: Text,
+    settings: PretrainSettings,
+) -> Speed:
+    """The speed of a model, whose weights are moved and of no use then; `batches` are the micro-batches of a step.
+
+    One window warms up. Where a micro-batch would take long by that, the window stands for it.
+    """
+    model.initialize(settings.seed)
+    one = text.training.batch(0, 1)
+    forward_and_backward(loss_sum, one)
+    per_window = forward_and_backward(loss_sum, one)
+    micro, windows = batches[0], sum(len(batch.tokens) for batch in batches)
+    if per_window * len(micro.tokens) < LONG:
+        forward_and_backward(loss_sum, micro)
+        per_window = forward_and_backward(loss_sum, micro) / len(micro.tokens)
+
+    def move() -> None:
+        for optimizer in optimizers:
+            optimizer.step()
+
+    move()  # which makes their state
+    moving = seconds_of(move)
+    count = min(8, len(text.validation))
+    lengths = text.tokenizer.token_lengths
+    evaluating = seconds_of(lambda: evaluate(model, text.validation.in_order(8, count), lengths))
+    sample = seconds_of(lambda: write_sample(model, text.tokenizer, settings))
+    return Speed(per_window * windows + moving, evaluating / count, sample)
+
+
+def forward_and_backward(loss_sum: nn.Module, batch: Batch) -> float:
+    """The seconds that both take."""
+
+    def work() -> None:
+        loss = loss_sum(batch)
         loss.backward()
         float(loss.detach())  # waits for the device
-        seconds = time.perf_counter() - begin
-    return group.agreed([batch.tokens.numel() / seconds])[0] * group.count
+
+    return seconds_of(work)
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
 
 
 def largest_micro_batch(config: Config, dtype: str, windows: Windows, batch_size: int, where: torch.device) -> int:
@@ -67,39 +128,3 @@ def largest_micro_batch(config: Config, dtype: str, windows: Windows, batch_size
 
 def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
-
-
-def calibrate(
-    model: LanguageModel,
-    loss_sum: nn.Module,
-    optimizers: list[torch.optim.Optimizer],
-    micro_batches: Callable[[int], list[Batch]],
-    text: Text,
-    settings: PretrainSettings,
-    plan_values: dict[str, Any],
-    seconds: float,
-    group: Processes,
-) -> tuple[int, str]:
-    """How many steps fit into a time: a few are taken and timed on weights that are thrown away."""
-    begin = time.perf_counter()
-    model.initialize(settings.seed)
-    model.train()
-    times: list[float] = []
-    trial = train(
-        loss_sum, list(model.parameters()), optimizers, micro_batches, lambda step: 1.0, 0, 10_000, processes=group
-    )
-    for record in trial:
-        times.append(record.seconds)
-        if group.any(len(times) >= 4 and sum(times[2:]) > min(5.0, 0.03 * seconds)):
-            break
-    step_seconds = float(np.median(times[2:]))
-    begin_validation = time.perf_counter()
-    evaluate(model, text.validation.in_order(8, 8), text.tokenizer.token_lengths)
-    per_window = (time.perf_counter() - begin_validation) / min(8, len(text.validation))
-    write_sample(model, text.tokenizer, settings)
-    per_sample = time.perf_counter() - begin_validation - 8 * per_window
-    left = seconds - (time.perf_counter() - begin)
-    often, last = validation_windows(text.validation, int(left / step_seconds) * plan_values["batch_size"])
-    aside = per_window * (often * settings.evaluations + last) + per_sample * settings.evaluations
-    (steps,) = group.agreed([max(1, (left - aside) // step_seconds)])
-    return int(steps), f"{step_seconds * 1000:.0f} ms each, {aside:.0f} s to validate"

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xinye.cache import cache_folder
 from xinye.checkpoints.load import load_model
-from xinye.data.corpus import cache_folder
 from xinye.data.stories import check, stories
 from xinye.errors import checked
 from xinye.generation.generate import generate, start

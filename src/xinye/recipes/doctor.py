@@ -3,15 +3,12 @@
 Facts are read; speeds are measured once, in a few seconds, and kept in the cache under the machine's identity.
 """
 
-import hashlib
-import json
 import os
 import platform
 import re
 import shutil
 import sys
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -21,15 +18,15 @@ import numpy as np
 import torch
 
 from xinye import machine
-from xinye.checkpoints.huggingface import read_json, write_json
+from xinye.cache import cache_folder
 from xinye.data.batches import Batch
-from xinye.data.corpus import cache_folder
 from xinye.errors import XinyeError
 from xinye.generation import decoder
-from xinye.model.build import Config
+from xinye.model.build import Config, build
 from xinye.recipes import plan as planning
-from xinye.recipes.calibrate import first_speed
+from xinye.recipes.calibrate import forward_and_backward
 from xinye.recipes.plan import Plan
+from xinye.recipes.pretrain import LossSum
 from xinye.recipes.settings import PretrainSettings, parse_count
 from xinye.recipes.watcher import Watcher
 
@@ -85,8 +82,7 @@ def examine(measure_anew: bool, watcher: Watcher) -> Report:
         {"name": name, "value": words.get(default.values[name], default.values[name]), "reason": default.reasons[name]}
         for name in ("device", "dtype", "compile")
     ]
-    chosen = default.values["dtype"]
-    return Report(facts, speed, software, extras, defaults, sizes, advise(facts, speed, software, sizes, chosen))
+    return Report(facts, speed, software, extras, defaults, sizes, advise(facts, speed, software, sizes))
 
 
 # -- what there is ---------------------------------------------------------------------------------------------------
@@ -130,6 +126,7 @@ def describe_software() -> dict[str, Any]:
         "mkl": torch.backends.mkl.is_available(),
         "onednn": torch.backends.mkldnn.is_available(),
         "cpu_units": torch.backends.cpu.get_cpu_capability(),
+        "instruction_limit": machine.instruction_limit(),
         "cuda": torch.version.cuda,
         "nvidia_driver": driver[1] if driver else None,
         "cpp_compiler": machine.cpp_compiler(),
@@ -168,37 +165,15 @@ def version(package: str) -> str | None:
 
 def measured(device: torch.device, anew: bool, watcher: Watcher) -> Speed:
     """The speeds of this machine: from the cache, or measured and put there."""
-    identity = {
-        "processor": machine.processor(),
-        "cores": machine.usable_cores(),
-        "core_quota": machine.core_quota(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "torch": torch.__version__,
-    }
-    name = hashlib.blake2b(json.dumps(identity).encode(), digest_size=8).hexdigest()
-    path = cache_folder() / "machines" / f"{name}.json"
-    if path.is_file() and not anew:
-        try:
-            return Speed(**read_json(path)["speed"])
-        except (XinyeError, KeyError, TypeError):
-            pass  # damaged, or of another version: measured anew
-    speed = measure(device, watcher)
-    with suppress(OSError):  # there is advice on a cache that cannot be written
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"identity": identity, "speed": asdict(speed)})
-    return speed
+    names = [field.name for field in fields(Speed)]
+    return Speed(**machine.remembered("speed", names, device, lambda: asdict(measure(device, watcher, anew)), anew))
 
 
-def measure(device: torch.device, watcher: Watcher) -> Speed:
+def measure(device: torch.device, watcher: Watcher, anew: bool) -> Speed:
     """Matrix products in each dtype, reading of memory, and one training step, in a few seconds."""
     load = os.getloadavg()[0]  # of the last minute: others at work spoil the figures
-    dtypes = [torch.float32, torch.bfloat16] + ([torch.float16] if device.type != "cpu" else [])
-    matrix: dict[str, float | None] = {}
-    for dtype in dtypes:
-        name = str(dtype).removeprefix("torch.")
-        watcher.stage(f"measuring matrix products in {name}")
-        matrix[name] = matrix_speed(device, dtype)
+    watcher.stage("measuring matrix products")
+    matrix = machine.matrix_speeds(device, anew)
     watcher.stage("measuring memory")
     threads, memory = torch.get_num_threads(), machine.read_bytes_per_second(device)
     alone = memory
@@ -211,23 +186,18 @@ def measure(device: torch.device, watcher: Watcher) -> Speed:
     return Speed(matrix, memory, alone, utilization, threads, round(load, 1), date.today().isoformat())
 
 
-def matrix_speed(device: torch.device, dtype: torch.dtype) -> float | None:
-    """Operations per second in a large product, or in a small one where that would take seconds; None for neither."""
-    try:
-        small = machine.matrix_flops_per_second(device, dtype, 256)
-        return machine.matrix_flops_per_second(device, dtype) if small > 2e10 else small
-    except (RuntimeError, TypeError):  # the device cannot multiply this dtype
-        return None
-
-
 def training_utilization(device: torch.device, matrix: dict[str, float | None]) -> float:
     """The share of the matrix speed that training reaches, by short steps of the default size; the best of some."""
     plan = Plan()
     config = plan_size(plan, PretrainSettings(), device)
     windows = max(1, (2048 if device.type == "cpu" else 65_536) // config.max_position_embeddings)
     tokens = torch.randint(config.vocab_size, (windows, config.max_position_embeddings), device=device)
+    model = build(config).to(device)
+    model.compute_dtype = getattr(torch, plan.values["dtype"])
+    model.initialize(0)
+    loss_sum = LossSum(model, compiled=False, device=device, label_smoothing=0.0)
     batch = Batch(tokens, tokens, None, None)
-    per_second = max(first_speed(config, plan.values["dtype"], batch) for _ in range(3))
+    per_second = tokens.numel() / min(forward_and_backward(loss_sum, batch) for _ in range(6))
     speed = matrix[plan.values["dtype"]]
     return per_second * config.flops_per_token(config.max_position_embeddings) / speed if speed else 0.0
 
@@ -262,8 +232,8 @@ def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[dict[str, Any]]
         matrix = speed.matrix_flops_per_second[values["dtype"]] or 0.0
         rate = matrix * speed.training_utilization / config.flops_per_token(context)
         windows = MUCH // context
-        steps = planning.expected_steps(settings, windows, values, rate)
-        planning.regularisation(plan, settings, windows, steps, rate)
+        step_seconds = values["batch_size"] * context / rate
+        planning.regularisation(plan, settings, windows, max(1, round(SECONDS / step_seconds)), step_seconds)
         plans[size] = plan
         rows.append({
             "size": size,
@@ -280,7 +250,7 @@ def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[dict[str, Any]]
 
 
 def advise(
-    facts: dict[str, Any], speed: Speed, software: dict[str, Any], sizes: list[dict[str, Any]], dtype: str
+    facts: dict[str, Any], speed: Speed, software: dict[str, Any], sizes: list[dict[str, Any]]
 ) -> list[dict[str, str]]:
     """Each shortcoming, and what to do about it; first what makes the figures themselves doubtful."""
     advice: list[dict[str, str]] = []
@@ -309,11 +279,6 @@ def advise(
         variable = next((name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ), None)
         remedy = f"unset {variable}" if variable else f"export OMP_NUM_THREADS={allowed}"
         note(f"torch uses {threads} of {allowed} cores", remedy)
-    matrix = {name: value or 0.0 for name, value in speed.matrix_flops_per_second.items()}
-    other = "float32" if dtype == "bfloat16" else "bfloat16"
-    if facts["device"] != "mps" and matrix[other] > 1.1 * matrix[dtype]:
-        note(f"{dtype} would be chosen, but {other} measured {matrix[other] / matrix[dtype]:.1f} times as fast",
-             f"give --dtype {other}")  # fmt: skip
     if facts["device"] == "cpu" and not (software["mkl"] or software["onednn"]):
         note("this torch has neither MKL nor oneDNN, the fast matrix products", "pip install torch from PyPI")
     if facts["device"] == "cpu" and not software["cpp_compiler"]:

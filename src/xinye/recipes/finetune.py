@@ -41,6 +41,7 @@ from xinye.tasks.chat import Chat
 from xinye.tasks.examples import Examples
 from xinye.training.distributed import Processes, processes
 from xinye.training.optimizers import make_optimizers
+from xinye.training.schedule import Schedule
 from xinye.training.stopwatch import Stopwatch
 
 
@@ -115,7 +116,7 @@ def finetune_together(
     watcher.trainable(table)
     optimizers = make_optimizers(
         model, values["optimizer"], values["learning_rate"], values.get("matrix_learning_rate", 0.0),
-        values["weight_decay"],
+        values["weight_decay"], dtype=model.compute_dtype,
     )  # fmt: skip
     if resume:
         with group.first_first():
@@ -126,10 +127,12 @@ def finetune_together(
         start_run(output, settings, plan, data, overwrite, models)
     loss_sum = group.together(LossSum(data.task, model, device))
     micro_batches = partial(batches_of_step, data.examples, values["batch_size"], values["micro_batch_size"], group)
+    totals = [(0, values["steps"])]
+    schedule = Schedule(totals, values["warmup"], settings.schedule, settings.decay, settings.evaluations)
     stopwatch.lap("planning")
     return run_training(
         group, output, settings, values, data.tokenizer, model, optimizers, loss_sum, micro_batches, progress,
-        job_of(values, data, model, context), watcher, stopwatch,
+        job_of(values, data, model, context), schedule, watcher, stopwatch,
     )  # fmt: skip
 
 

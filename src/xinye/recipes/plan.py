@@ -14,7 +14,11 @@ from xinye import machine
 from xinye.errors import XinyeError
 from xinye.model.build import Config
 from xinye.model.config import GPTConfig, LSTMConfig
-from xinye.recipes.settings import PretrainSettings, parse_count, parse_time
+from xinye.recipes.settings import PretrainSettings, parse_count
+
+SIZES = ("250k", "500k", "1M", "2M", "5M", "15M", "50M", "125M")  # that are proposed
+FEW_STEPS = 60  # fewer do not learn to write
+MANY_TIMES = 50  # that a text is read: more than that, it is learned by heart
 
 
 @dataclass
@@ -227,6 +231,54 @@ def schedule(plan: Plan, settings: PretrainSettings, steps: int, reason: str) ->
     plan.choose("warmup", settings.warmup, min(100, max(1, steps // share)), usual)
 
 
+def doubts(
+    plan: Plan, settings: PretrainSettings, config: Config, windows: int, step_seconds: float, device: torch.device
+) -> list[str]:
+    """What a person would not want of a plan, and what to give instead."""
+    found, steps = [], plan.values["steps"]
+    if steps < FEW_STEPS and settings.steps is None and not settings.total_steps:
+        budget = next(name for name in ("tokens", "epochs", "time") if getattr(settings, name) or name == "time")
+        advice = f"give more --{budget}"
+        if settings.seconds is not None:
+            advice = f"give --time {short_time(settings.seconds * FEW_STEPS / steps)}"
+            smaller = smaller_size(plan, settings, config, settings.seconds / step_seconds, device)
+            advice += f", or --size {smaller}" if smaller else ""
+        found.append(f"{steps} step{'s' * (steps != 1)} are too few to learn much: {advice}")
+    times = steps * plan.values["batch_size"] / windows
+    if times > MANY_TIMES:
+        enough = max(1, round(steps * 10 / times))
+        budget = f"--time {short_time(enough * step_seconds)}" if settings.seconds else f"--steps {enough:,}"
+        found.append(f"the text is read {times:,.0f} times and learned by heart: give more text, or {budget}")
+    return found
+
+
+def short_time(seconds: float) -> str:
+    """A time as it is typed, rounded up."""
+    return f"{math.ceil(seconds)}s" if seconds < 90 else f"{math.ceil(seconds / 60)}min"
+
+
+def smaller_size(
+    plan: Plan, settings: PretrainSettings, config: Config, steps: float, device: torch.device
+) -> str | None:
+    """The largest size, below that of a plan of which so many steps fit, of which enough steps would fit."""
+    if settings.width or settings.layers or settings.from_:
+        return None
+    context = plan.values["context"]
+    cost = plan.values["batch_size"] * config.flops_per_token(context)
+    for size in reversed(SIZES):
+        if parse_count(size, "size") >= parse_count(settings.size, "size"):
+            continue
+        other = Plan({"context": context, "training_tokens": plan.values["training_tokens"]})
+        try:
+            smaller = shape(other, settings.model_copy(update={"size": size}), config.vocab_size, context)
+            batches(other, settings, smaller, device)
+        except XinyeError:
+            continue
+        if steps * cost / (other.values["batch_size"] * smaller.flops_per_token(context)) >= FEW_STEPS:
+            return size
+    return None
+
+
 def precision(plan: Plan, settings: PretrainSettings, device: torch.device) -> None:
     dtype, reason = machine.fast_dtype(device)
     given = None if settings.dtype == "auto" else settings.dtype
@@ -234,25 +286,21 @@ def precision(plan: Plan, settings: PretrainSettings, device: torch.device) -> N
     plan.choose("device", None, device.type, "the fastest there is")
 
 
-def expected_steps(settings: PretrainSettings, windows: int, values: dict[str, Any], tokens_per_second: float) -> int:
-    """The steps that the budget comes to; a time budget by an estimate of the speed."""
+def budgeted_steps(settings: PretrainSettings, windows: int, values: dict[str, Any]) -> tuple[int, str] | None:
+    """The steps that the budget comes to, and why; None for a budget in time."""
     per_step = values["batch_size"] * values["context"]
     if settings.steps:
-        return settings.steps
+        return settings.steps, "given"
+    if settings.total_steps:
+        return settings.total_steps[0][1], "given"
     if settings.tokens:
-        return max(1, round(parse_count(settings.tokens, "tokens") / per_step))
+        return max(1, round(parse_count(settings.tokens, "tokens") / per_step)), f"{settings.tokens} tokens"
     if settings.epochs:
-        return max(1, round(settings.epochs * windows / values["batch_size"]))
-    return max(1, round(parse_time(settings.time or "10min") * tokens_per_second / per_step))
+        return max(1, round(settings.epochs * windows / values["batch_size"])), f"{settings.epochs:g} times the text"
+    return None
 
 
-def budget_reason(settings: PretrainSettings) -> str:
-    if settings.steps:
-        return "given"
-    return f"{settings.tokens} tokens" if settings.tokens else f"{settings.epochs:g} times the text"
-
-
-def regularisation(plan: Plan, settings: PretrainSettings, windows: int, steps: int, tokens_per_second: float) -> None:
+def regularisation(plan: Plan, settings: PretrainSettings, windows: int, steps: int, step_seconds: float) -> None:
     """What is against learning the text by heart; compiling where the run is long enough to win the time back."""
     values = plan.values
     times = steps * values["batch_size"] / windows
@@ -261,7 +309,7 @@ def regularisation(plan: Plan, settings: PretrainSettings, windows: int, steps: 
     for name in ("label_smoothing", "l1", "patience"):
         if getattr(settings, name):
             plan.choose(name, getattr(settings, name), None, "")
-    seconds = steps * values["batch_size"] * values["context"] / tokens_per_second
+    seconds = steps * step_seconds
     compiler = values["device"] == "cuda" or machine.cpp_compiler()
     recurrent = values.get("architecture", settings.architecture) == "lstm"
     worth = bool(compiler) and values["device"] != "mps" and seconds > 180 and not recurrent

@@ -18,11 +18,12 @@ from xinye.data.batches import Batch, Windows
 from xinye.errors import XinyeError
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.runs import is_running
+from xinye.generation.decoder import prepare_decoder
 from xinye.generation.generate import start
 from xinye.generation.sampling import Sampling
-from xinye.model.build import LanguageModel, build
+from xinye.model.build import Config, LanguageModel, build
 from xinye.recipes import plan as planning
-from xinye.recipes.calibrate import calibrate, first_speed, largest_micro_batch
+from xinye.recipes.calibrate import Speed, largest_micro_batch, measure_speed
 from xinye.recipes.models import Models, load_models
 from xinye.recipes.plan import Plan
 from xinye.recipes.run_folder import (
@@ -35,14 +36,20 @@ from xinye.recipes.run_folder import (
     start_run,
 )
 from xinye.recipes.samples import write_sample, write_texts
-from xinye.recipes.settings import PretrainSettings, parse_time
+from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.text import Text, prepare_text, validation_windows
 from xinye.recipes.training_run import Job, Run, memory_told, repeatable, run_training
 from xinye.recipes.watcher import Watcher
+from xinye.training import clock
+from xinye.training.clock import Clock
 from xinye.training.distillation import DistillationLossSum
 from xinye.training.distributed import Processes, processes
 from xinye.training.optimizers import make_optimizers
+from xinye.training.schedule import Schedule
 from xinye.training.stopwatch import Stopwatch
+
+
+FIRST_PLAN = 8  # steps at least: what was measured may be wrong, and the clock tells after two of them
 
 
 def pretrain(
@@ -51,18 +58,27 @@ def pretrain(
     overwrite: bool = False,
     resume: bool = False,
     dry_run: bool = False,
+    began: float | None = None,
 ) -> Run | None:
     """Do what the settings say; None after a dry run. Raises `XinyeError` for whatever a person can put right.
 
-    Where `torchrun` started several processes, all call this, and they train one model together.
+    A budget in time counts from `began`, of the clock of `training/clock.py`; else from now. Where `torchrun` started
+    several processes, all call this, and they train one model together.
     """
+    began = clock.now() if began is None else began
     with processes() as group, repeatable():
         talking = watcher if watcher and group.first else Watcher()
-        return pretrain_together(group, settings, talking, overwrite, resume, dry_run)
+        return pretrain_together(group, settings, talking, overwrite, resume, dry_run, began)
 
 
 def pretrain_together(
-    group: Processes, settings: PretrainSettings, watcher: Watcher, overwrite: bool, resume: bool, dry_run: bool
+    group: Processes,
+    settings: PretrainSettings,
+    watcher: Watcher,
+    overwrite: bool,
+    resume: bool,
+    dry_run: bool,
+    began: float,
 ) -> Run | None:
     """The job, top to bottom. Only the first process writes files and validates; all take the steps."""
     stopwatch = Stopwatch()
@@ -76,6 +92,9 @@ def pretrain_together(
         planning.check_size(settings, device)
         if group.first and not dry_run:
             check_output(output, overwrite)
+    with group.first_first():
+        began += prepare_decoder(device, watcher)
+    stopwatch.lap("compiling the decoder")
 
     plan, models = Plan(), load_models(settings)
     with group.first_first():  # the others find the prepared text in the cache
@@ -93,7 +112,7 @@ def pretrain_together(
     planning.batches(plan, settings, config, device)
     planning.rates(plan, settings, config)
     planning.precision(plan, settings, device)
-    values = plan.values
+    values, windows = plan.values, len(text.training)
     if values["batch_size"] < group.count:
         raise XinyeError(f"a batch of {values['batch_size']} cannot be shared by {group.count} processes")
     if settings.micro_batch_size == "auto":
@@ -103,31 +122,34 @@ def pretrain_together(
         plan.choose("micro_batch_size", None, int(group.agreed([fits])[0]), "the most that fits, tried")
     micro_batches = partial(batches_of_step, text.training, values["batch_size"], values["micro_batch_size"], group)
     watcher.stage("measuring the speed")
-    guess = math.inf if resume else first_speed(config, values["dtype"], micro_batches(0)[0].to(device), group)
-    expected = planning.expected_steps(settings, len(text.training), values, guess)
-    planning.regularisation(plan, settings, len(text.training), expected, guess)
-    config = replace(config, dropout=values["dropout"])
-
-    model = build(config).to(device)
-    model.compute_dtype = getattr(torch, values["dtype"])
-    loss_sum = group.together(make_loss_sum(model, models, settings, values, device))
-    optimizers = make_all(model, settings, values)
-    if settings.time is not None or not (settings.tokens or settings.epochs or settings.steps):
-        seconds = parse_time(settings.time or "10min")
-        with memory_told(values):
-            steps, reason = calibrate(
-                model, loss_sum, optimizers, micro_batches, text, settings, values, seconds, group
-            )
-        optimizers = make_all(model, settings, values)
-    else:
-        steps, reason = expected, planning.budget_reason(settings)
+    with memory_told(values):
+        speed = speed_of(config, models, settings, values, text, micro_batches(0), device).agreed(group)
+    budget = planning.budgeted_steps(settings, windows, values)
+    if budget is None:
+        assert settings.seconds is not None
+        fit = clock_for(settings.seconds, began, speed, text, values).steps_left(settings.evaluations - 1)
+        budget = max(FIRST_PLAN, fit), "what fits, planned anew as the run goes"
+    steps, reason = budget
     planning.schedule(plan, settings, steps, reason)
+    planning.regularisation(plan, settings, windows, steps, speed.step)
+    config = replace(config, dropout=values["dropout"])
+    totals = settings.total_steps or ((0, steps),)
+    if settings.total_steps or settings.seconds is not None:
+        values |= {"steps": totals[-1][1], "total_steps": [[*pair] for pair in totals]}
+    if not resume:
+        plan.reasons["steps"] += f"; {speed.words(text.validation, steps, settings, values)}"
+        for doubt in planning.doubts(plan, settings, config, windows, speed.step, device):
+            watcher.warn(doubt)
     if group.count > 1:
         plan.choose("processes", None, group.count, "started together; no effect on the result")
     watcher.plan(plan)
     if dry_run:
         return None
 
+    model = build(config).to(device)
+    model.compute_dtype = getattr(torch, values["dtype"])
+    loss_sum = group.together(make_loss_sum(model, models, settings, values, device, values["compile"]))
+    optimizers = make_all(model, settings, values)
     if models.base:
         model.load_state_dict(models.base.state_dict())
     else:
@@ -140,10 +162,15 @@ def pretrain_together(
             forget_metrics(output, progress["step"])
     elif group.first:
         start_run(output, settings, plan, text, overwrite, models)
+    if settings.seconds is not None:  # the clock plans the rest
+        totals = tuple(pair for pair in totals if pair[0] <= progress["step"])
+    schedule = Schedule(totals, values["warmup"], settings.schedule, settings.decay, settings.evaluations)
+    if settings.seconds is not None:
+        schedule.clock = clock_for(settings.seconds - progress["seconds"], began, speed, text, values)
     stopwatch.lap("planning")
     return run_training(
         group, output, settings, values, text.tokenizer, model, optimizers, loss_sum, micro_batches, progress,
-        job_of(settings, values, text, model), watcher, stopwatch,
+        job_of(settings, values, text, model), schedule, watcher, stopwatch,
     )  # fmt: skip
 
 
@@ -165,13 +192,40 @@ class LossSum(nn.Module):
 
 
 def make_loss_sum(
-    model: LanguageModel, models: Models, settings: PretrainSettings, values: dict[str, Any], device: torch.device
+    model: LanguageModel,
+    models: Models,
+    settings: PretrainSettings,
+    values: dict[str, Any],
+    device: torch.device,
+    compiled: bool,
 ) -> nn.Module:
     if not models.teacher:
-        return LossSum(model, values["compile"], device, settings.label_smoothing)
+        return LossSum(model, compiled, device, settings.label_smoothing)
     models.teacher.compute_dtype = model.compute_dtype
     softened = values["temperature"], values["alpha"]
-    return DistillationLossSum(model, models.teacher, *softened, values["compile"], device, settings.label_smoothing)
+    return DistillationLossSum(model, models.teacher, *softened, compiled, device, settings.label_smoothing)
+
+
+def speed_of(
+    config: Config,
+    models: Models,
+    settings: PretrainSettings,
+    values: dict[str, Any],
+    text: Text,
+    batches: list[Batch],
+    device: torch.device,
+) -> Speed:
+    """What a step and an evaluation of a plan take here, measured on a model that is thrown away, and not compiled."""
+    model = build(config).to(device)
+    model.compute_dtype = getattr(torch, values["dtype"])
+    loss_sum = make_loss_sum(model, models, settings, values, device, compiled=False)
+    return measure_speed(model, loss_sum, make_all(model, settings, values), batches, text, settings)
+
+
+def clock_for(seconds: float, began: float, speed: Speed, text: Text, values: dict[str, Any]) -> Clock:
+    """The clock of a run that may take so many seconds from when it began."""
+    trained = (began + seconds - clock.now()) / speed.step * values["batch_size"]
+    return Clock(seconds, began, speed.costs(text.validation, round(trained)))
 
 
 def batches_of_step(
@@ -192,13 +246,15 @@ def make_all(model: LanguageModel, settings: PretrainSettings, values: dict[str,
         values.get("matrix_learning_rate", 0.0),
         values["weight_decay"],
         settings.l1,
+        getattr(torch, values["dtype"]),
     )
 
 
 def job_of(settings: PretrainSettings, values: dict[str, Any], text: Text, model: LanguageModel) -> Job:
     """What the run validates on, and shows."""
     tokenizer, size = text.tokenizer, values["batch_size"]
-    windows, last_windows = validation_windows(text.validation, values["steps"] * size)
+    planned = values["total_steps"][0][1] if "total_steps" in values else values["steps"]
+    windows, last_windows = validation_windows(text.validation, planned * size)
 
     def validate(last: bool) -> dict[str, float]:
         return evaluate(model, text.validation.in_order(8, last_windows if last else windows), tokenizer.token_lengths)

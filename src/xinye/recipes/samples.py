@@ -6,6 +6,8 @@ from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel
 from xinye.recipes.settings import PretrainSettings
 
+LONGER = 5  # samples that the texts at the end take as long as
+
 
 def write_sample(model: LanguageModel, tokenizer: Tokenizer, settings: PretrainSettings, step: int = 0) -> str:
     """A short text from the model as it stands, the same whenever the same run is at this step."""

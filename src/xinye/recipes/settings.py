@@ -48,6 +48,14 @@ def parse_time(text: str) -> float:
     return seconds
 
 
+def duration(seconds: float) -> str:
+    """`9 min 25 s`: a time as it is read."""
+    seconds = max(0, round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    return f"{seconds // 60} min {seconds % 60:02d} s" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
 def parse_fold(text: str) -> tuple[int, int]:
     """`2/5` is part 2 of 5."""
     match = re.fullmatch(r"(\d+)/(\d+)", text)
@@ -131,6 +139,9 @@ class PretrainSettings(TrainingSettings):
     time: str | None = Field(None, description="train for about this long, such as 10min or 1h30min")
     tokens: str | None = Field(None, description="train on this many tokens, such as 20M")
     steps: int | None = Field(None, ge=1, description="take this many optimizer steps")
+    total_steps: tuple[tuple[int, int], ...] = Field(
+        (), description="what a time came to in an earlier run, as its plan.json has it: 0:189,4:160"
+    )
     architecture: Literal["modern", "llama", "gpt2", "lstm"] = Field(
         "modern", description="saved as Qwen3, Llama or GPT-2; lstm is a recurrent network, for comparison"
     )
@@ -168,6 +179,8 @@ class PretrainSettings(TrainingSettings):
     @model_validator(mode="after")
     def _nothing_without_effect(self) -> "PretrainSettings":
         given = [name for name in ("time", "tokens", "epochs", "steps") if getattr(self, name) is not None]
+        if self.total_steps and given not in ([], ["time"]):
+            raise ValueError(f"total_steps says how many steps there are; leave {given[0]} out")
         if len(given) > 1:
             raise ValueError(f"give one of --time, --tokens, --epochs and --steps, not {' and '.join(given)}")
         if self.vocab_size is not None and self.tokenizer not in ("bpe", "char"):
@@ -184,6 +197,14 @@ class PretrainSettings(TrainingSettings):
         if self.matrix_learning_rate is not None and self.optimizer != "muon":
             raise ValueError("matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon")
         return self
+
+    @property
+    def seconds(self) -> float | None:
+        """The budget in time; None where it is another one."""
+        others = self.tokens or self.epochs or self.steps or self.total_steps
+        if self.time is None and others:
+            return None
+        return parse_time(self.time or "10min")
 
     def _given(self, *names: str) -> str | None:
         """The first of the settings that was given."""
@@ -212,6 +233,23 @@ class PretrainSettings(TrainingSettings):
     def _counts(cls, value: str | None) -> str | None:
         if value is not None:
             _as_value_error(parse_count, value, "number")
+        return value
+
+    @field_validator("total_steps", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = [pair.split(":") for pair in value.split(",")]
+        return value
+
+    @field_validator("total_steps")
+    @classmethod
+    def _from_the_first_step_on(cls, value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        """Pairs of a step and the steps in all that were planned there, each later than the one before."""
+        steps = [step for step, _ in value]
+        goes_on = all(0 <= step < total for step, total in value[:-1]) and all(step <= total for step, total in value)
+        if value and (steps[0] != 0 or steps != sorted(set(steps)) or not goes_on or value[0][1] < 1):
+            raise ValueError("expected pairs of a step and the steps in all, from step 0 on, such as 0:189,4:160")
         return value
 
     @field_validator("time")

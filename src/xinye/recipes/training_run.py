@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import torch
 from torch import nn
 
 from xinye import machine
-from xinye.checkpoints.huggingface import write_json
+from xinye.checkpoints.huggingface import read_json, write_json
 from xinye.checkpoints.store import go_back, save_checkpoint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
@@ -32,7 +31,7 @@ from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.watcher import Watcher
 from xinye.training.distributed import Processes
 from xinye.training.loop import Counted, train
-from xinye.training.optimizers import rate_factor
+from xinye.training.schedule import Schedule
 from xinye.training.stopwatch import Stopwatch
 from xinye.training.trackers import Trackers
 
@@ -86,6 +85,7 @@ def run_training(
     micro_batches: Callable[[int], Sequence[Counted]],
     progress: dict[str, Any],
     job: Job,
+    schedule: Schedule,
     watcher: Watcher,
     stopwatch: Stopwatch,
 ) -> Run:
@@ -102,7 +102,7 @@ def run_training(
         ):
             return take_steps(
                 group, output, settings, values, tokenizer, model, optimizers, loss_sum, micro_batches, progress, job,
-                watcher, stopwatch, trackers,
+                schedule, watcher, stopwatch, trackers,
             )  # fmt: skip
     finally:
         if group.first:
@@ -121,22 +121,21 @@ def take_steps(
     micro_batches: Callable[[int], Sequence[Counted]],
     progress: dict[str, Any],
     job: Job,
+    schedule: Schedule,
     watcher: Watcher,
     stopwatch: Stopwatch,
     trackers: Trackers,
 ) -> Run:
-    """Take the steps; validate, write a sample and save at even distances and at the end; note everything.
+    """Take the steps; validate, write a sample and save at even shares of the run and at its end; note everything.
 
     `values` are those of the plan, `progress` is where to begin.
     """
     first_step, trained_seconds, best = progress["step"], progress["seconds"], progress.get("best") or {}
-    steps = values["steps"]
-    every = max(1, math.ceil(steps / settings.evaluations))
-    rate = partial(rate_factor, steps=steps, warmup=values["warmup"], shape=settings.schedule, decay=settings.decay)
+    clock, planned = schedule.clock, schedule.totals[0][1]
     before: dict[str, float] | None = progress.get("before")
     figures: dict[str, float] = {}
     results: dict[str, Any] = {}
-    speed = machine.matrix_flops_per_second(machine.device(), getattr(torch, values["dtype"])) * group.count
+    speed = (machine.matrix_speeds(machine.device())[values["dtype"]] or math.inf) * group.count
     refused = 0  # steps on end whose gradient was not finite
     done, tokens, seconds = first_step, 0, trained_seconds
     model.train()
@@ -153,6 +152,10 @@ def take_steps(
         def exhausted() -> bool:
             return settings.patience is not None and best.get("worse_since", 0) >= settings.patience
 
+        def follow(step: int) -> None:
+            """AdaLoRA's allocator counts the steps of the first plan."""
+            after_step(model, round(schedule.share(step) * planned), planned)
+
         def save() -> None:
             progress = {"step": done, "seconds": seconds, "best": best, "before": before}
             base = settings.model if isinstance(settings, FinetuneSettings) else ""
@@ -168,22 +171,26 @@ def take_steps(
             stopwatch.lap("validation")
         records = train(
             loss_sum, [parameter for parameter in model.parameters() if parameter.requires_grad], optimizers,
-            micro_batches, rate, first_step, first_step if exhausted() else steps, settings.clip, settings.seed, group,
-            partial(after_step, model, total_steps=steps),
+            micro_batches, schedule.rate, () if exhausted() else schedule.steps_from(first_step), settings.clip,
+            settings.seed, group, follow,
         )  # fmt: skip
+        if clock:
+            clock.pass_by()
         for record in records:
             done, tokens, seconds = record.step, tokens + record.tokens, seconds + record.seconds
             flops = record.tokens * job.tokens_per_target * job.flops_per_token
             utilization = round(flops / record.seconds / speed, 4)
             note(kind="step", **asdict(record), model_flops_utilization=utilization)
-            watcher.step(record, steps)
+            watcher.step(record, schedule.steps)
             stopwatch.lap("training")
             refused = 0 if math.isfinite(record.gradient_norm) else refused + 1
             if refused:  # its text is kept, for a person to look at
                 note(kind="refused", step=done, texts=job.read(done))
             if refused == 5:
                 raise XinyeError(f"{output}: the gradient was not finite in {refused} steps on end; {ADVICE}", 1)
-            if group.first and done % every == 0 and done < steps and not interrupted():
+            if clock:
+                clock.stepped()
+            if group.first and schedule.evaluation_due(done) and not interrupted():
                 check_finite(model, output, done)
                 figures = job.validate(False)
                 stopwatch.lap("validation")
@@ -196,6 +203,10 @@ def take_steps(
                 watcher.validated(done, {name: figures[name] for name in job.figures}, sample)
                 stopwatch.lap("samples")
                 save()
+                if clock:
+                    clock.evaluated()
+            if schedule.plan_anew(done, group) and group.first:
+                note_totals(output, schedule.totals)
             if group.any(bool(interrupted()) or exhausted()):
                 break
         if group.first and exhausted():
@@ -237,6 +248,14 @@ def take_steps(
     if group.first:
         write_json(output / "training" / "result.json", {**asdict(run), **more})
     return run
+
+
+def note_totals(output: Path, totals: Sequence[tuple[int, int]]) -> None:
+    """Add to a run's plan how many steps are planned now."""
+    path = output / "training" / "plan.json"
+    plan = read_json(path)
+    plan["values"] |= {"steps": totals[-1][1], "total_steps": [*totals]}
+    write_json(path, plan)
 
 
 def rounded(figures: dict[str, float], names: Sequence[str]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """The training loop: batches in, a better model and one record per step out. It knows no task and no files."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -51,14 +51,13 @@ def train(
     optimizers: Sequence[torch.optim.Optimizer],
     micro_batches: Callable[[int], Sequence[Counted]],
     rate: Callable[[int], float],
-    first_step: int,
-    steps: int,
+    steps: Iterable[int],
     clip: float = 1.0,
     seed: int = 0,
     processes: Processes = ALONE,
     after_step: Callable[[int], None] = lambda step: None,
 ) -> Iterator[Step]:
-    """Take steps `first_step` … `steps - 1`, each over all its micro-batches.
+    """Take the steps of these numbers, from 0 where a run begins, each over all its micro-batches.
 
     The loss is the sum over all counted tokens of the step divided by their number, so that it does not depend on how
     the step is cut into micro-batches, or shared among processes. A step whose gradient is not finite changes nothing;
@@ -66,7 +65,7 @@ def train(
     `after_step` is called with the number of a step, from 1, when the weights have moved and its gradients are still
     there.
     """
-    for step in range(first_step, steps):
+    for step in steps:
         # Dropout, too, depends on nothing but the step (and the process, or all would drop the same).
         torch.manual_seed((seed * 1_000_003 + step + processes.rank * 0x9E3779B97F4A7C15) % 2**63)
         watch = Stopwatch()

@@ -1,6 +1,5 @@
-"""Which optimizer moves which weight, and how the rate goes up and down."""
+"""Which optimizer moves which weight."""
 
-import math
 from collections.abc import Iterable
 from typing import Literal
 
@@ -8,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xinye.training.muon import Muon
+
 Kind = Literal["muon", "adamw", "sgd"]
-Shape = Literal["wsd", "cosine"]
 
 
 def make_optimizers(
@@ -19,13 +19,14 @@ def make_optimizers(
     matrix_learning_rate: float,
     weight_decay: float,
     l1: float = 0.0,
+    dtype: torch.dtype = torch.bfloat16,
 ) -> list[torch.optim.Optimizer]:
     """The optimizers of a model's trainable weights.
 
     `muon`: Muon for the layers' matrices (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon), each update
     orthogonal, so that `matrix_learning_rate` does not depend on the width; AdamW at `learning_rate` for embeddings,
     heads, norms and biases. `adamw` and `sgd` move everything at `learning_rate`. Decay is for matrices only, and so is
-    `l1`, which `shrink` applies.
+    `l1`, which `shrink` applies. `dtype` is the precision that Muon iterates in.
     """
     matrices: list[nn.Parameter] = []
     embeddings: list[nn.Parameter] = []
@@ -38,15 +39,7 @@ def make_optimizers(
     if kind == "muon":
         optimizers: list[torch.optim.Optimizer] = []
         if matrices:
-            optimizers.append(
-                torch.optim.Muon(
-                    [{"params": matrices, "l1": l1}],
-                    lr=matrix_learning_rate,
-                    weight_decay=weight_decay,
-                    momentum=0.95,
-                    adjust_lr_fn="original",
-                )
-            )
+            optimizers.append(Muon([{"params": matrices, "l1": l1}], matrix_learning_rate, weight_decay, dtype=dtype))
         if embeddings or vectors:
             optimizers.append(
                 torch.optim.AdamW(
@@ -81,19 +74,6 @@ def shrink(optimizer: torch.optim.Optimizer) -> None:
         if group.get("l1"):
             for parameter in group["params"]:
                 parameter.copy_(F.softshrink(parameter, group["lr"] * group["l1"]))
-
-
-def rate_factor(step: int, steps: int, warmup: int, shape: Shape, decay: float) -> float:
-    """What share of the peak rate step 0 … steps-1 is taken with.
-
-    `wsd`: warm-up, stable, then a straight line to zero over the last `decay` of the steps (Hägele et al. 2024,
-    arXiv:2405.18392). `cosine`: warm-up, then half a cosine to zero.
-    """
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    if shape == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-    return min(1.0, (steps - step) / max(1.0, decay * steps))
 
 
 def clip_gradients(parameters: Iterable[Tensor], most: float) -> float:
