@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -199,9 +200,7 @@ class Server:
         self.url = json.loads(answer)["url"]
         self.ask("/")
         self.ask("/v1/completions", {"prompt": "话说", "max_tokens": 8, "logprobs": 2})
-        schema = {"type": "object", "properties": {"leaf": {"enum": ["new", "old"]}}, "required": ["leaf"]}
-        schemas = {"type": "json_schema", "json_schema": {"name": "leaf", "schema": schema}}
-        self.ask("/v1/completions", {"prompt": "话", "max_tokens": 16, "response_format": schemas})
+        self.ask("/v1/completions", {"prompt": "话", "max_tokens": 8, "choices": ["新", "旧"]})
         self.ask("/v1/embeddings", {"input": "话说"})
         self.ask("/metrics")
         print(f"{time.monotonic() - begin:6.1f} s  xinye {shlex.join(words)}", flush=True)
@@ -209,8 +208,12 @@ class Server:
     def ask(self, path: str, body: dict[str, object] | None = None) -> None:
         data = json.dumps({"model": "novel", **body}).encode() if body else None
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            reply.read()
+        try:
+            with urllib.request.urlopen(request, timeout=60) as reply:
+                reply.read()
+        except urllib.error.HTTPError as error:
+            print(f"{path}: {error}: {error.read().decode()[:2000]}", flush=True)
+            raise SystemExit(1) from None
 
     def end(self) -> None:
         self.process.terminate()

@@ -31,10 +31,12 @@ def main(arguments: list[str]) -> int:
     settings.check()
     need("the server", "fastapi", "uvicorn", "prometheus_client")
 
-    from xinye.cli.output import console, print_json
+    from xinye.cli.output import LogFormatter, console, print_json
     from xinye.server.serve import serve
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("xinye").setLevel(logging.INFO)
 
     def ready(models: dict[str, "Served"], address: str) -> None:
