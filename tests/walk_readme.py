@@ -25,7 +25,7 @@ NAMED = {
     "xinye merge": "xinye merge runs/lora -o runs/merged",
     "xinye data collect": "xinye data collect pages -o pages.jsonl",
     "xinye tokenizer eval": "xinye tokenizer eval runs/novel novel.txt",
-    "xinye tune": "xinye tune novel.txt --trials 2 --steps 2 -o runs/tune",
+    "xinye tune": "xinye tune novel.txt --trials 2 -o runs/tune",
     "xinye plan": "xinye plan novel.txt --size 1M,2M --time 20s -o runs/plan",
     "xinye quantize": "xinye quantize runs/novel",
 }
