@@ -163,6 +163,8 @@ def run_xinye(line: str) -> None:
     for word, instead in WORDS.items():
         line = line.replace(f" {word}", f" {instead}")
     words = shlex.split(line)[1:]
+    if "--from" in words:  # a step of its 135 million parameters takes long; this one was exported before
+        words[words.index("--from") + 1] = "novel-f32.gguf"
     more, most = MORE.get(words[0], []), 600
     if "--epochs" in words:
         more = []
