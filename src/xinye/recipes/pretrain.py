@@ -48,7 +48,6 @@ from xinye.training.optimizers import make_optimizers
 from xinye.training.schedule import Schedule
 from xinye.training.stopwatch import Stopwatch
 
-
 FIRST_PLAN = 8  # steps at least: what was measured may be wrong, and the clock tells after two of them
 
 
