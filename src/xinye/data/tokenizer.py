@@ -105,7 +105,6 @@ class Tokenizer:
             ends.append(vocabulary[MESSAGE_END])
         self.stop_ids = frozenset(ends)
         self.golden: dict[str, Any] | None = None  # `messages` and the `ids` that a model learned them as
-        self._chat_backends: dict[str, tokenizers.Tokenizer] = {}  # one, of the last mark
         self._byte_level = _stands_for_bytes(backend)
         front = backend.encode("a", add_special_tokens=True)
         self.prefix = tuple(front.ids[: (*front.special_tokens_mask, 0).index(0)])
@@ -247,9 +246,10 @@ class Tokenizer:
             raise XinyeError(f"a message's role is {odd[0]!r}; it must be one of {', '.join(ROLES)}")
         if any(not isinstance(message.get("content"), str) for message in messages):
             raise XinyeError("a message's content is not a text")
+        mark, backend = self._chat_backend
+        if mark in json.dumps([*messages], ensure_ascii=False):
+            raise XinyeError(f"a message has the character U+{ord(mark):X}, which chats cannot have: remove it")
         added = self.backend.get_added_tokens_decoder().values()
-        everything = json.dumps([self.chat_template, *messages], ensure_ascii=False)
-        mark = next(character for character in map(chr, _PRIVATE) if character not in everything)
         text = render(
             self.chat_template,
             messages,
@@ -259,15 +259,19 @@ class Tokenizer:
             mark,
         )
         try:
-            return self._chat_backend(mark).encode(text, add_special_tokens=False).ids
+            # of one text, for `encode` lets no other thread of Python run meanwhile
+            return backend.encode_batch_fast([text], add_special_tokens=False)[0].ids
         except TypeError:  # half a character
             raise XinyeError("a message is not valid Unicode text") from None
 
-    def _chat_backend(self, mark: str) -> tokenizers.Tokenizer:
-        """A twin that knows control tokens (a switch on the first would also be on for other threads), and takes the
-        marks away when it has found them. One of a single character cannot be kept apart, and stays text."""
-        if known := self._chat_backends.get(mark):
-            return known
+    @cached_property
+    def _chat_backend(self) -> tuple[str, tokenizers.Tokenizer]:
+        """A mark, and a twin that knows control tokens (a switch on the first would also be on for other threads) and
+        takes the marks away when it has found them. One of a single character cannot be kept apart, and stays text.
+
+        The mark is the same for all messages: to build the twin takes a second, in which no other thread runs.
+        """
+        mark = next(character for character in map(chr, _PRIVATE) if character not in str(self.chat_template))
         data = json.loads(self.backend.to_str())
         added = data["added_tokens"]
         data["added_tokens"] = [each for each in added if not each["special"] or len(each["content"]) > 1]
@@ -276,9 +280,7 @@ class Tokenizer:
         unmark = {"type": "Replace", "pattern": {"String": mark}, "content": ""}
         before = [data["normalizer"]] if data["normalizer"] else []
         data["normalizer"] = {"type": "Sequence", "normalizers": [unmark, *before]}
-        backend = tokenizers.Tokenizer.from_str(json.dumps(data))
-        self._chat_backends = {mark: backend}
-        return backend
+        return mark, tokenizers.Tokenizer.from_str(json.dumps(data))
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of tokens; control tokens have none, and bytes that are no UTF-8 become U+FFFD."""

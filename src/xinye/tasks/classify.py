@@ -375,7 +375,8 @@ def _cut(encoding: Encoding, text: str, context: int, bos_id: int) -> Example:
         own = [at for at in places if parts[at] is not None]
         if not own:
             return Example(ids or [bos_id], 0)
-        borders = sentence_borders(text, [encoding.offsets[at] for at in own], places.index(own[0]))
+        offsets = encoding.offsets  # a new list of all, each time
+        borders = sentence_borders(text, [offsets[at] for at in own], places.index(own[0]))
         return Example([ids[at] for at in places], 0, over, borders)
     if not over:
         return Example(ids or [bos_id], 0)

@@ -229,7 +229,8 @@ class Part:
 
 def _parts(tokenizer: Tokenizer, text: str, context: int) -> list[Part]:
     """A text in parts of at most `context` tokens, cut behind a sentence where there is one; nothing is left out."""
-    encoding = tokenizer.backend.encode(text, add_special_tokens=True)
+    # of one text, for `encode` lets no other thread of Python run meanwhile
+    encoding = tokenizer.backend.encode_batch([text], add_special_tokens=True)[0]
     inside = [i for i, part in enumerate(encoding.sequence_ids) if part is not None]
     if not inside:
         return [Part(encoding.ids or [tokenizer.bos_id], [(0, 0)] * max(1, len(encoding.ids)))]
