@@ -1,20 +1,55 @@
-"""The one error a person can cause: it says what is wrong, where, and what to do."""
+"""The one error a person can cause: it says what is wrong, where, and what to do. And what text is safe to show."""
 
 import difflib
+import json
+import sys
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+# Characters that would drive a terminal instead of being read: control characters, and those that turn the direction of
+# text. Half a character ("\ud800") cannot be printed at all.
+SIGNS = {code: chr(0x2400 + code) for code in range(32)} | {ord("\n"): "\n", ord("\t"): "\t", ord("\r"): ""}
+SIGNS |= dict.fromkeys((*range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd")
+SIGNS |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
+
+
+def readable(text: str) -> str:
+    """Text from anywhere for the terminal: what is no text is shown by a sign, and does nothing."""
+    return text.translate(SIGNS)
+
+
+def one_line(text: str) -> str:
+    """The same in one line."""
+    return " ".join(readable(text).splitlines())
+
+
+def print_error(message: str) -> None:
+    """Say in one line why a command ended."""
+    print(one_line(message), file=sys.stderr)
+
+
+def not_unicode(value: Any) -> str:
+    """Why a text, or one of those in a value of JSON's kinds, is not Unicode: half of a character ("\\ud800"), which no
+    file can hold and no tokenizer reads. "" where all are."""
+    try:
+        json.dumps(value, ensure_ascii=False, default=str, skipkeys=True).encode()
+    except UnicodeEncodeError as error:
+        return f"not valid Unicode text: \\u{ord(error.object[error.start]):04x} is half of a character"
+    except (RecursionError, ValueError):  # deeper than JSON goes, or in a circle
+        return "nested too deeply"
+    return ""
+
 
 class XinyeError(Exception):
-    """Wrong input or a state that work cannot go on from; its text is one clear line.
+    """Wrong input or a state that work cannot go on from; its text is one clear line, whatever it quotes.
 
     `exit_code` is what the command line ends with: 2 for wrong use, 1 for work that failed.
     """
 
     def __init__(self, message: str, exit_code: int = 2) -> None:
-        super().__init__(message)
+        super().__init__(one_line(message))
         self.exit_code = exit_code
 
 
@@ -23,6 +58,9 @@ Checked = TypeVar("Checked", bound=BaseModel)
 
 def checked(kind: type[Checked], values: dict[str, Any], where: str) -> Checked:
     """Settings of a kind from plain values; whatever is wrong with them is one line that names the key."""
+    for key, value in values.items():
+        if reason := not_unicode(value):
+            raise XinyeError(f"{where}: {key}: {reason}; mend the text, or rename the file")
     try:
         return kind(**values)
     except ValidationError as error:

@@ -1,10 +1,12 @@
 """Command-line flags from a settings class: one flag a field, with the field's description for help.
 
-Only what was typed is returned, so that a file's values can stand below it; every mistake is one line.
+Only what was typed is returned, so that a file's values can stand below it; every mistake is one line. Whatever
+encoding arguments and standard input come in, from here on they are Unicode.
 """
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +15,8 @@ from typing import Any, NoReturn, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from xinye.errors import XinyeError, did_you_mean
+from xinye.data.sources import decode
+from xinye.errors import XinyeError, did_you_mean, not_unicode, print_error
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,12 +47,12 @@ class Parser(argparse.ArgumentParser):
 
     def values(self, arguments: Sequence[str]) -> dict[str, Any]:
         """What was typed, by field."""
-        typed, unknown = self.parse_known_intermixed_args(list(arguments))
+        parsed, unknown = self.parse_known_intermixed_args([typed(argument) for argument in arguments])
         if unknown:
             flags = [option for action in self._actions for option in action.option_strings]
             self.error(f"unknown argument {unknown[0]!r}{did_you_mean(unknown[0].split('=')[0], flags)}")
         values: dict[str, Any] = {}
-        for name, value in vars(typed).items():
+        for name, value in vars(parsed).items():
             if name in self.nested:
                 values.setdefault(self.nested[name], {})[name] = value
             else:
@@ -57,7 +60,7 @@ class Parser(argparse.ArgumentParser):
         return values
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message} (try {self.prog} --help)", file=sys.stderr)
+        print_error(f"{self.prog}: {message} (try {self.prog} --help)")
         raise SystemExit(2)
 
 
@@ -76,15 +79,35 @@ def _add(parser: Any, name: str, field: FieldInfo, aliases: dict[str, str]) -> N
         parser.add_argument(*flags, metavar="|".join(choices) or _metavar(field), help=text)
 
 
+def typed(text: str) -> str:
+    """An argument or a line as Unicode: where a terminal or a script is in GB18030 or the like, decoded from that.
+
+    The name of a file that is there stays as it is. Raises `XinyeError` where no encoding fits.
+    """
+    if not not_unicode(text) or os.path.lexists(text):
+        return text
+    try:
+        raw = os.fsencode(text)
+    except UnicodeEncodeError:
+        raise XinyeError(f"{text!r} is {not_unicode(text)}") from None
+    return decode(raw, repr(text))
+
+
+def read_stdin() -> str:
+    """All of standard input, in whatever encoding it comes."""
+    raw: bytes = sys.stdin.buffer.read()
+    return decode(raw, "standard input").replace("\r\n", "\n").replace("\r", "\n")
+
+
 def json_object(value: str) -> dict[str, Any]:
     """A JSON object as it was typed, or that lies in a file."""
-    typed = value.lstrip().startswith("{")
+    in_place = value.lstrip().startswith("{")
     try:
-        data = json.loads(value if typed else Path(value).read_text("utf-8"))
+        data = json.loads(value if in_place else Path(value).read_text("utf-8"))
     except OSError as error:
         raise XinyeError(f"{value}: neither a JSON object nor a file ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
-        raise XinyeError(f"{'the JSON' if typed else value}: damaged ({error})") from None
+        raise XinyeError(f"{'the JSON' if in_place else value}: damaged ({error})") from None
     if not isinstance(data, dict):
         raise XinyeError(f"{value}: not a JSON object")
     return data

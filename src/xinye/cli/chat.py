@@ -5,7 +5,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xinye.cli.arguments import Parser
+from xinye.cli.arguments import Parser, read_stdin, typed
 from xinye.errors import XinyeError, checked, did_you_mean
 from xinye.generation.sampling import ChatSampling
 
@@ -40,8 +40,7 @@ def main(arguments: list[str]) -> int:
     path, question, system, as_json = (values.pop(name) for name in ("model", "prompt", "system", "json"))
     sampling = checked(ChatSampling, values, "chat")
     if question is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
-        question = sys.stdin.read()
+        question = read_stdin()
     if question is not None and not question.strip():
         raise XinyeError("there is no question: give it with -p, or on standard input")
     if question is None and as_json:
@@ -74,13 +73,11 @@ def main(arguments: list[str]) -> int:
 
 
 def answer_once(conversation: "Conversation", question: str, as_json: bool) -> None:
-    from xinye.cli.output import print_json, readable
+    from xinye.cli.output import print_json, write
 
     pieces = conversation.answer(question)
     if not as_json:
-        for piece in pieces:
-            print(readable(piece), end="", flush=True)
-        print()
+        write(pieces)
         return
     text = "".join(pieces)
     reply = conversation.reply
@@ -96,13 +93,13 @@ def talk(conversation: "Conversation", title: str) -> None:
 
     with suppress(ImportError):
         import readline  # noqa: F401  (from here on `input` edits lines, right for Chinese, too)
-    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+    sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # `typed` decodes them
     context = conversation.engine.context
     console.print(f"{title}, context {context:,}; /help tells the commands, Ctrl-D leaves", style="dim")
     stopped = told = False  # whether Ctrl-C came last; whether the person knows what is forgotten
     while True:
         try:
-            line = input(">>> ")
+            line = typed(input(">>> "))
             if line.startswith("/"):
                 if line.strip() == "/quit":
                     return
@@ -116,10 +113,10 @@ def talk(conversation: "Conversation", title: str) -> None:
         except (XinyeError, OSError) as error:
             console.print(str(error), style="yellow", soft_wrap=True)
         except EOFError:
-            print()
+            console.print()
             return
         except KeyboardInterrupt:
-            print()
+            console.print()
             if stopped:
                 return
             stopped = True
@@ -130,21 +127,19 @@ def whole(line: str) -> str:
     """A message of several lines, of which this is the first."""
     if not line.startswith('"""'):
         while line.endswith("\\"):
-            line = line[:-1] + "\n" + input("... ")
+            line = line[:-1] + "\n" + typed(input("... "))
         return line
     text = line[3:]
     while not text.rstrip().endswith('"""'):
-        text += "\n" + input("... ")
+        text += "\n" + typed(input("... "))
     return text.rstrip().removesuffix('"""')
 
 
 def answer(conversation: "Conversation", question: str) -> None:
-    from xinye.cli.output import console, readable
+    from xinye.cli.output import console, write
 
     with closing(conversation.answer(question)) as pieces:
-        for piece in pieces:
-            print(readable(piece), end="", flush=True)
-    print()
+        write(pieces)
     if conversation.reply and conversation.reply.finish_reason == "length":
         tokens = conversation.reply.completion_tokens
         console.print(f"cut off after {tokens:,} tokens, by --max-tokens or the end of the context", style="dim")
@@ -152,7 +147,7 @@ def answer(conversation: "Conversation", question: str) -> None:
 
 def command(conversation: "Conversation", line: str) -> None:
     """Do what a line that begins with / asks for."""
-    from xinye.cli.output import console, readable
+    from xinye.cli.output import console
     from xinye.generation.chat import load_messages, save_messages
 
     name, _, rest = (part.strip() for part in line.partition(" "))
@@ -163,7 +158,7 @@ def command(conversation: "Conversation", line: str) -> None:
             conversation.reset()
         case "/system":
             conversation.system = rest or conversation.system
-            console.print(readable(conversation.system) or "there is no system message")
+            console.print(conversation.system or "there is no system message")
         case "/temperature":
             settings = conversation.sampling.model_dump() | ({"temperature": rest} if rest else {})
             conversation.sampling = checked(ChatSampling, settings, name)

@@ -81,7 +81,7 @@ def show(arguments: list[str]) -> int:
 
     from rich.text import Text
 
-    from xinye.cli.output import answer, print_json, readable
+    from xinye.cli.output import answer, print_json
     from xinye.recipes.show_records import show_records
 
     report = show_records(settings, values["files"], values["model"], values["count"])
@@ -94,9 +94,7 @@ def show(arguments: list[str]) -> int:
         answer.print(f"\n{record['place']}" + (f" → {record['label']}" if record["label"] else ""), style="dim")
         line = Text()
         for text, mark in record["tokens"]:
-            line.append(
-                readable(text), style="bold green" if mark is True else "" if mark not in (None, "O") else "dim"
-            )
+            line.append(text, style="bold green" if mark is True else "" if mark not in (None, "O") else "dim")
             behind = f"/{mark} " if isinstance(mark, str) and mark != "O" else "|"
             line.append(f"*{behind}" if mark is True and not answer.is_terminal else behind, style="bright_black")
         answer.print(line)

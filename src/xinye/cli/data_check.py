@@ -4,12 +4,11 @@ import os
 from collections import Counter
 from typing import Any
 
-from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from xinye.cli.output import duration, readable
+from xinye.cli.output import answer, duration
 from xinye.data.inspection import excerpt
 from xinye.recipes.check_data import plural
 
@@ -23,19 +22,18 @@ BAD = 5  # records that cannot be learned from
 
 def show(report: dict[str, Any]) -> None:
     """Print the report of `recipes.check_data.check`."""
-    out = Console(highlight=False, markup=False, emoji=False)
-    out.print(
+    answer.print(
         f"{plural(len(report['files']), 'file')}, {report['bytes'] / 1e6:,.1f} MB: "
         f"{plural(report['documents'], 'document')}, {plural(report['characters'], 'character')}\n"
     )
-    out.print(files_table(report["files"]))
-    out.print(heading("characters"))
+    answer.print(files_table(report["files"]))
+    answer.print(heading("characters"))
     scripts = list(report["scripts"].items())[:8]
-    out.print(bars([(name, count, percent(count / report["characters"])) for name, count in scripts]))
+    answer.print(bars([(name, count, percent(count / report["characters"])) for name, count in scripts]))
     what = "document" if report["document_characters"]["count"] >= 20 else "line"
     lengths = report[f"{what}_characters"]
-    out.print(heading(f"{what}s by length in characters"))
-    out.print(
+    answer.print(heading(f"{what}s by length in characters"))
+    answer.print(
         bars(
             [
                 (f"{low:,}–{high:,}" if low < high else f"{low:,}", count, "")
@@ -44,46 +42,45 @@ def show(report: dict[str, Any]) -> None:
         )
     )
     ends = f"half have up to {lengths['median']:,}, 99 % up to {lengths['p99']:,}, the longest {lengths['longest']:,}"
-    out.print(Padding(Text(ends, "dim"), INDENT))
-    out.print(heading("as a model would read it (⏎ is a line end)"))
+    answer.print(Padding(Text(ends, "dim"), INDENT))
+    answer.print(heading("as a model would read it (⏎ is a line end)"))
     for preview in report["preview"]:
         text = Text(f"{place(preview)}  ", "dim").append(preview["text"].replace("\n", "⏎"), "not dim")
-        out.print(Padding(text, INDENT))
-    out.print(heading("findings, the most important first" if report["findings"] else "nothing wrong was found"))
+        answer.print(Padding(text, INDENT))
+    answer.print(heading("findings, the most important first" if report["findings"] else "nothing wrong was found"))
     for number, finding in enumerate(report["findings"], 1):
         table = Table.grid(padding=(0, 1, 0, 0))
         table.add_row(f"  {number}.", Text(finding["finding"], "bold").append(f": {finding['advice']}", "not bold"))
         for found in finding["places"]:
             table.add_row("", Text(f"{place(found)}  {found.get('problem', '')}", "dim"))
-        out.print(table)
+        answer.print(table)
     if estimate := report["estimate"]:
-        out.print(heading("estimate"))
+        answer.print(heading("estimate"))
         text = Text(
             f"about {round_number(estimate['tokens'])} tokens ({estimate['tokens_per_character']} for each character, "
             f"vocabulary {estimate['vocab_size']:,}); training once through them takes --size {estimate['size']} about "
             f"{duration(estimate['seconds_per_epoch'])} here\n"
         )
-        out.print(Padding(text.append(f"assumed: {estimate['assumption']}", "dim"), INDENT))
-    out.print(f"\nnext: {report['command']}", soft_wrap=True)
+        answer.print(Padding(text.append(f"assumed: {estimate['assumption']}", "dim"), INDENT))
+    answer.print(f"\nnext: {report['command']}", soft_wrap=True)
 
 
 def show_records(report: dict[str, Any]) -> None:
     """Print the report of `recipes.check_records.check_records`."""
-    out = Console(highlight=False, markup=False, emoji=False)
     for file in report["files"]:
         kind = f"{file['part']} " if report["files"][-1]["part"] != "training" else ""
-        out.print(f"{file['file']}: {file['records']:,} {kind}records, {file['format']}", soft_wrap=True)
+        answer.print(f"{file['file']}: {file['records']:,} {kind}records, {file['format']}", soft_wrap=True)
     counts = list(report["counts"].items())
     some = ", ".join(f"{name} {count:,}" for name, count in counts[:COUNTED])
     what = {"classify": "labels", "tag": "types of spans", "chat": "messages by role"}[report["task"]]
-    out.print(f"{len(counts)} {what}: {some}{' …' if len(counts) > COUNTED else ''}", soft_wrap=True)
-    out.print(
+    answer.print(f"{len(counts)} {what}: {some}{' …' if len(counts) > COUNTED else ''}", soft_wrap=True)
+    answer.print(
         heading("as a model will see them" + (" (trained: what stands in ⟦ ⟧)" if report["task"] == "chat" else ""))
     )
     for record in report["shown"]:
         line = Text(f"{record['place']}{' → ' + record['label'] if record['label'] else ''}\n", "dim")
         for text, mark in record["seen"][:STRETCHES]:
-            words = readable(excerpt(text, SEEN))
+            words = excerpt(text, SEEN)
             if mark is True:
                 line.append(f"⟦{words}⟧", "not dim bold green")
             elif mark:
@@ -92,20 +89,20 @@ def show_records(report: dict[str, Any]) -> None:
                 line.append(words, "not dim")
         if len(record["seen"]) > STRETCHES:
             line.append(" …", "dim")
-        out.print(Padding(line, INDENT))
+        answer.print(Padding(line, INDENT))
     wrong = bool(report["bad"] or report["findings"] or any(file["without_header"] for file in report["files"]))
-    out.print(heading("findings, the most important first" if wrong else "nothing wrong was found"))
+    answer.print(heading("findings, the most important first" if wrong else "nothing wrong was found"))
     told = [*report["bad"][:BAD], *([f"… {report['bad_total'] - BAD:,} more"] if report["bad_total"] > BAD else [])]
     if told:
-        out.print(f"  cannot be learned from; finetune refuses the file ({plural(report['bad_total'], 'place')}):")
+        answer.print(f"  cannot be learned from; finetune refuses the file ({plural(report['bad_total'], 'place')}):")
     for sentence in told:
-        out.print(Padding(readable(sentence), (0, 0, 0, 4)))
+        answer.print(Padding(sentence, (0, 0, 0, 4)))
     for sentence in [
         *(file["without_header"] for file in report["files"] if file["without_header"]),
         *report["findings"],
     ]:
-        out.print(Padding(readable(sentence), INDENT))
-    out.print(f"\nnext: {report['command']}", soft_wrap=True)
+        answer.print(Padding(sentence, INDENT))
+    answer.print(f"\nnext: {report['command']}", soft_wrap=True)
 
 
 def percent(share: float) -> str:

@@ -68,7 +68,7 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     from rich.text import Text
 
     from xinye.api import load
-    from xinye.cli.output import Display, console, print_json, readable
+    from xinye.cli.output import Display, answer, console, print_json, write
     from xinye.cli.tasks import show_measured
     from xinye.recipes import demo_tasks as recipe
 
@@ -114,14 +114,10 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     if task == "chat":
         messages = exercise.new[0]["messages"][:1]
         for question in QUESTIONS[language]:
-            print(f">>> {question}")
+            answer.print(f">>> {question}", soft_wrap=True)
             messages = [*messages, {"role": "user", "content": question}]
-            pieces = []
-            for piece in model.stream_chat(messages, temperature=0):
-                pieces.append(piece)
-                print(readable(piece), end="", flush=True)
-            print()
-            messages = [*messages, {"role": "assistant", "content": "".join(pieces)}]
+            reply = write(model.stream_chat(messages, temperature=0))
+            messages = [*messages, {"role": "assistant", "content": reply}]
         result["messages"] = messages
     else:
         results = model.classify(new) if task == "classify" else model.tag(new)

@@ -9,7 +9,6 @@ from xinye.errors import XinyeError, checked
 from xinye.recipes.settings import EvaluateSettings, ZeroShotSettings
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from xinye.recipes.evaluate import Evaluation
@@ -82,12 +81,11 @@ def main(arguments: list[str]) -> int:
 
 def show(evaluation: "Evaluation", parameters: int) -> None:
     """The model among its baselines, and what it means, on standard output."""
-    from rich.console import Console
+    from xinye.cli.output import answer
 
-    output = Console(highlight=False, markup=False, emoji=False)
     text = evaluation.text
     source = {"validation": "text held back from training", "files": "files", "text": "text"}[text["source"]]
-    output.print(
+    answer.print(
         f"{evaluation.model}: {parameters:,} parameters, context {evaluation.context:,}, stride {evaluation.stride:,}\n"
         f"{source}: {text['documents']:,} document{'s' * (text['documents'] != 1)}, {evaluation.bytes:,} bytes, "
         f"{evaluation.tokens:,} tokens\n",
@@ -100,14 +98,14 @@ def show(evaluation: "Evaluation", parameters: int) -> None:
     for name, row in sorted(ranked, key=lambda item: item[1]["bits_per_byte"]):
         per_token = f"{row['perplexity']:,.2f}" if "perplexity" in row else ""
         table.add_row(name, f"{row['bits_per_byte']:.3f}", f"{row['bits_per_character']:.3f}", per_token)
-    output.print(table)
-    output.print(f"\n{meaning(evaluation)}", soft_wrap=True)
+    answer.print(table)
+    answer.print(f"\n{meaning(evaluation)}", soft_wrap=True)
     if evaluation.by_position:
-        show_by_position(output, evaluation.by_position)
+        show_by_position(evaluation.by_position)
     if evaluation.rope_scaling:
-        show_rope_scaling(output, evaluation.rope_scaling)
+        show_rope_scaling(evaluation.rope_scaling)
     for note in evaluation.notes:
-        output.print(f"note: {note}", soft_wrap=True)
+        answer.print(f"note: {note}", soft_wrap=True)
 
 
 def show_task(judged: dict[str, Any]) -> None:
@@ -121,23 +119,27 @@ def show_task(judged: dict[str, Any]) -> None:
         answer.print(f"note: {note}", soft_wrap=True)
 
 
-def show_by_position(output: "Console", rows: list[dict[str, Any]]) -> None:
+def show_by_position(rows: list[dict[str, Any]]) -> None:
+    from xinye.cli.output import answer
+
     table = new_table("tokens of context", "loss", "bits per byte", "gain")
     before = None
     for row in rows:
         gain = "" if before is None else f"{before - row['bits_per_byte']:.3f}"
         table.add_row(f"{row['context']:,}", f"{row['loss']:.3f}", f"{row['bits_per_byte']:.3f}", gain)
         before = row["bits_per_byte"]
-    output.print("", table, "", sep="\n")
+    answer.print("", table, "", sep="\n")
     *_, shorter, longest = rows
-    output.print(
+    answer.print(
         f"The same {longest['tokens']:,} tokens each time: from {shorter['context']:,} to {longest['context']:,} "
         f"tokens of context gains {shorter['bits_per_byte'] - longest['bits_per_byte']:.3f} bits per byte.",
         soft_wrap=True,
     )
 
 
-def show_rope_scaling(output: "Console", rows: list[dict[str, Any]]) -> None:
+def show_rope_scaling(rows: list[dict[str, Any]]) -> None:
+    from xinye.cli.output import answer
+
     contexts = sorted({row["context"] for row in rows})
     by_name: dict[str, list[float]] = {}
     for row in rows:
@@ -146,9 +148,9 @@ def show_rope_scaling(output: "Console", rows: list[dict[str, Any]]) -> None:
     table = new_table("RoPE scaling", *(f"context {context:,}" for context in contexts))
     for name, bits in by_name.items():
         table.add_row(name, *(f"{each:.3f}" for each in bits))
-    output.print("", table, "", sep="\n")
+    answer.print("", table, "", sep="\n")
     best = min(by_name, key=lambda name: by_name[name][-1])
-    output.print(
+    answer.print(
         f"Bits per byte of the same {rows[0]['tokens']:,} tokens each time: {by_name['none'][0]:.3f} in the trained "
         f"context of {contexts[0]:,}, and {by_name[best][-1]:.3f} in {contexts[-1]:,} with {best}.",
         soft_wrap=True,

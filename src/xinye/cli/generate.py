@@ -1,10 +1,10 @@
 """`xinye generate`"""
 
-import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from xinye.cli.arguments import Parser
+from xinye.cli.arguments import Parser, read_stdin
 from xinye.errors import XinyeError, checked
 from xinye.generation.sampling import Sampling
 
@@ -47,13 +47,11 @@ def main(arguments: list[str]) -> int:
     if "logprobs" in values and not as_json:
         raise XinyeError("--logprobs are printed with --json only")
     if prompt == "-":
-        sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
-        prompt = sys.stdin.read().removesuffix("\n")
+        prompt = read_stdin().removesuffix("\n")
 
     from xinye.api import load
-    from xinye.cli.output import print_json, readable
+    from xinye.cli.output import print_json, write
 
-    safe = readable if sys.stdout.isatty() else str  # a model's escape sequences must not drive the terminal
     model = load(model_path, dtype, speculation)
     if as_json:
         texts = model.complete([prompt] * n, **values)
@@ -69,14 +67,10 @@ def main(arguments: list[str]) -> int:
             **logprobs,
         })  # fmt: skip
     elif n == 1:
-        pieces = model.stream(prompt, **values)
-        print(safe(prompt), end="", flush=True)
-        for piece in pieces:
-            print(safe(piece), end="", flush=True)
-        print()
+        write(chain([prompt], model.stream(prompt, **values)), exact=True)
     else:
         for number, text in enumerate(model.complete([prompt] * n, **values), start=1):
-            print(f"--- {number} ---\n{safe(prompt + text.text)}")
+            write([f"--- {number} ---\n{prompt}{text.text}"], exact=True)
     return 0
 
 

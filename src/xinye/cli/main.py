@@ -1,11 +1,12 @@
 """`xinye VERB …`: finds the verb's file and runs it. Nothing heavy is imported before a verb is known."""
 
 import importlib
+import io
 import os
 import sys
 import time
 
-from xinye.errors import XinyeError, did_you_mean
+from xinye.errors import XinyeError, did_you_mean, print_error
 
 VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "demo": ("xinye.cli.demo", "train a small GPT, watch it learn, read what it writes"),
@@ -51,6 +52,8 @@ def help_text() -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code: 0 done, 1 failed, 2 wrong use, 128 and a signal's number."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding lacks is escaped, as on standard error
+        sys.stdout.reconfigure(errors="backslashreplace")
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(help_text())
         return 0
@@ -61,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     verb, *rest = arguments
     if verb not in VERBS:
-        print(f"xinye: unknown verb {verb!r}{did_you_mean(verb, VERBS)} (try xinye --help)", file=sys.stderr)
+        print_error(f"xinye: unknown verb {verb!r}{did_you_mean(verb, VERBS)} (try xinye --help)")
         return 2
     try:
         module = importlib.import_module(VERBS[verb][0])
@@ -71,16 +74,16 @@ def main(arguments: list[str] | None = None) -> int:
             time.sleep(10)  # the first of several processes tells; when it has, the launcher ends the others
             return error.exit_code
         name = f"{verb} {rest[0]}" if rest and not rest[0].startswith("-") and verb in GROUPS else verb
-        print(f"xinye {name}: {str(error).removeprefix(f'{verb}: ')}", file=sys.stderr)
+        print_error(f"xinye {name}: {str(error).removeprefix(f'{verb}: ')}")
         return error.exit_code
     except BrokenPipeError:  # the reader, such as `head`, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print(f"xinye {verb}: interrupted", file=sys.stderr)
+        print_error(f"xinye {verb}: interrupted")
         return 130
     except (OSError, MemoryError) as error:  # a full disk, a folder that is not ours: nothing a traceback explains
-        print(f"xinye {verb}: {' '.join(str(error).split())[:300] or 'out of memory'}", file=sys.stderr)
+        print_error(f"xinye {verb}: {' '.join(str(error).split())[:300] or 'out of memory'}")
         return 1
 
 

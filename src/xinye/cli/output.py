@@ -1,17 +1,25 @@
-"""What a person sees of long work: on a terminal a live line, elsewhere a few plain ones. All on standard error."""
+"""All that is printed. Of long work a person sees a live line on a terminal, elsewhere a few plain ones.
+
+Whatever is printed through here cannot drive the terminal, be it from data, a model or a file's name.
+"""
 
 import json
+import logging
 import os
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+import rich.console
 from rich.live import Live
+from rich.protocol import rich_cast
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from xinye.errors import SIGNS, readable
 from xinye.recipes.settings import duration
 from xinye.recipes.watcher import Watcher
 
@@ -21,22 +29,53 @@ if TYPE_CHECKING:  # both bring torch, which listing runs can do without
     from xinye.training.loop import Step
 
 FIRST = os.environ.get("RANK", "0") == "0"  # of several processes that train together, one talks
-console = Console(stderr=True, highlight=False, markup=False, emoji=False, quiet=not FIRST)
-answer = Console(highlight=False, markup=False, emoji=False)  # what was asked for: standard output
+
+_ESCAPES = {code: f"\\u{code:04x}" for code in SIGNS if code >= 0x7F}  # those below JSON escapes by itself
 
 
-# What would drive the terminal instead of being read: control characters, and those that turn the direction of text.
-_UNREADABLE = {code: chr(0x2400 + code) for code in range(32)} | {ord("\n"): "\n", ord("\t"): "\t", ord("\r"): ""}
-_UNREADABLE |= dict.fromkeys((*range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd")
+class Console(rich.console.Console):
+    """Prints what it is given: no text is taken for markup, and what would drive the terminal is shown by a sign."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, *arguments: Any, **options: Any) -> Text:
+        return super().render_str(readable(text), *arguments, **options)
+
+    def render(
+        self, renderable: rich.console.RenderableType, options: rich.console.ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        renderable = rich_cast(renderable)
+        if isinstance(renderable, Text):
+            renderable = renderable.copy()
+            renderable.plain = readable(renderable.plain)
+        return super().render(renderable, options)
 
 
-def readable(text: str) -> str:
-    """Text from a model for the terminal: what is no text is shown by a sign, and does nothing."""
-    return text.translate(_UNREADABLE)
+console = Console(stderr=True, quiet=not FIRST)
+answer = Console()  # what was asked for: standard output
+
+
+def write(pieces: Iterable[str], exact: bool = False) -> str:
+    """Print text on standard output as a model writes it, and return it. With `exact` a pipe or a file gets it as it
+    is; a terminal never does."""
+    exact, written = exact and not sys.stdout.isatty(), []
+    for piece in pieces:
+        written.append(piece)
+        print(piece if exact else readable(piece), end="", flush=True)
+    print()
+    return "".join(written)
 
 
 def print_json(data: dict[str, Any]) -> None:
-    print(json.dumps(data, ensure_ascii=False))
+    print(json.dumps(data, ensure_ascii=False).translate(_ESCAPES))
+
+
+class LogFormatter(logging.Formatter):
+    """Log lines, which may quote what a stranger sent."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return readable(super().format(record))
 
 
 def print_findings(sentences: Iterable[str], charts: Iterable[str]) -> None:

@@ -63,7 +63,7 @@ def show(arguments: list[str]) -> int:
     values = parser.values(arguments)
 
     from xinye.cli.demo import locale_language
-    from xinye.cli.output import console, print_json
+    from xinye.cli.output import answer, console, print_json
     from xinye.evaluation.card import write_card
     from xinye.evaluation.diagnosis import diagnose
     from xinye.evaluation.report import texts, write_report
@@ -83,14 +83,14 @@ def show(arguments: list[str]) -> int:
         return 0
     language = locale_language()
     _print_table(None, _about(run))
-    print()
+    answer.print()
     for finding in findings:
-        print(getattr(finding.says, language))
+        answer.print(getattr(finding.says, language), soft_wrap=True)
         if finding.advice.en:
-            print(f"  {getattr(finding.advice, language)}")
+            answer.print(f"  {getattr(finding.advice, language)}", soft_wrap=True)
     if written:
-        print(f"\n{written[0].strip()}")
-    print(f"\nagain:  {run.command()}\nreport: {report}")
+        answer.print(f"\n{written[0].strip()}", soft_wrap=True)
+    answer.print(f"\nagain:  {run.command()}\nreport: {report}", soft_wrap=True)
     return 0
 
 
@@ -114,7 +114,7 @@ def compare(arguments: list[str]) -> int:
     if values["plot"] and values["plot"].suffix != ".svg":
         raise XinyeError(f"--plot {values['plot']}: the chart is an SVG file; give it a name that ends in .svg")
 
-    from xinye.cli.output import console, print_json
+    from xinye.cli.output import answer, console, print_json
     from xinye.evaluation.comparison import at, curves, differences, matching_points, remarks
     from xinye.evaluation.plots import line_chart, save_chart
     from xinye.evaluation.runs import read_run
@@ -142,7 +142,7 @@ def compare(arguments: list[str]) -> int:
             (f"{point:,.0f}", *("" if (y := at(lines[name], point)) is None else f"{y:.3f}" for name in names))
             for point in matching_points(lines.values())
         ]
-        print("\nbits per byte on validation text")
+        answer.print("\nbits per byte on validation text")
         _print_table((values["over"], *names), rows, right=range(len(names) + 1))
     return 0
 
@@ -162,7 +162,7 @@ def clean(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object at the end")
     values = parser.values(arguments)
 
-    from xinye.cli.output import console, print_json
+    from xinye.cli.output import answer, console, print_json
     from xinye.evaluation.leftovers import proposals, remove
 
     proposed = proposals(_find(values["folders"], ["show", "compare", "clean"]), values["interrupted"])
@@ -173,7 +173,7 @@ def clean(arguments: list[str]) -> int:
             raise XinyeError(f"{_megabytes(size)} in {runs} could go; say --yes to delete without asking")
         rows = [(str(one.run.folder), one.what, _megabytes(one.size)) for one in proposed]
         _print_table(("run", "to delete", "size"), rows, right=(2,))
-        print(f"Delete these {_megabytes(size)}? [y/N] ", end="", flush=True)
+        answer.print(f"Delete these {_megabytes(size)}? [y/N] ", end="")
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             proposed, size = [], 0
             console.print("nothing was deleted")
@@ -261,10 +261,11 @@ def _megabytes(size: int) -> str:
 
 def _print_table(head: Sequence[str] | None, rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
     """A table on standard output: as wide as the terminal, or as it needs where there is none."""
-    from rich.console import Console
     from rich.table import Table
 
-    out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 1000)
+    from xinye.cli.output import Console
+
+    out = Console(width=None if sys.stdout.isatty() else 1000)
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=head is not None, header_style="bold")
     for number in range(len(rows[0]) if rows else len(head or ())):
         name = head[number] if head else ""
@@ -273,4 +274,4 @@ def _print_table(head: Sequence[str] | None, rows: Sequence[Sequence[str]], righ
         table.add_row(*row)
     with out.capture() as captured:
         out.print(table)
-    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))  # noqa: T201  (it is safe by now)

@@ -32,10 +32,12 @@ def main(arguments: list[str]) -> int:
     if missing := [name for name in ("fastapi", "uvicorn", "prometheus_client") if not importlib.util.find_spec(name)]:
         raise XinyeError(f'the server needs {", ".join(missing)}: pip install "xinye[serve]"')
 
-    from xinye.cli.output import console, print_json
+    from xinye.cli.output import LogFormatter, console, print_json
     from xinye.server.serve import serve
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("xinye").setLevel(logging.INFO)
 
     def ready(models: dict[str, "Served"], address: str) -> None:

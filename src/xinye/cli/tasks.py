@@ -1,10 +1,9 @@
 """`xinye classify`, `xinye tag`, and how figures of a task look in the terminal."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
-from xinye.cli.arguments import Parser
+from xinye.cli.arguments import Parser, read_stdin
 from xinye.errors import XinyeError, checked
 from xinye.recipes.settings import ZeroShotSettings
 
@@ -91,8 +90,7 @@ def _parser(verb: str, summary: str, example: str) -> Parser:
 def read_texts(given: str) -> list[str]:
     """The text itself, or the lines of a file or of standard input."""
     if given == "-":
-        sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
-        texts = [line for line in sys.stdin.read().splitlines() if line.strip()]
+        texts = [line for line in read_stdin().split("\n") if line.strip()]
     elif len(given) < 1000 and "\n" not in given and Path(given).is_file():
         from xinye.data.sources import read_lines
 

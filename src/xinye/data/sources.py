@@ -25,7 +25,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, not_unicode
 
 BLOCK_BYTES = 1 << 20
 PIECE_CHARACTERS = 1_000_000
@@ -69,6 +69,7 @@ _WESTERN = re.compile("[À-ÖØ-öø-ÿ‘’‚“”„–—…•€™©®�
 _AFTER_LINE = re.compile(r"(?s).*\n(?=\S)")
 _AFTER_WORD = re.compile(r"(?s).*[\s。！？；，、：…”」』）](?=\S)")
 _JSON_GAP = re.compile(r"[\s,]*")
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # how JSON writes half of a character; mostly the other half follows
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*%?")
 
 
@@ -242,6 +243,22 @@ def detect_encoding(path: Path) -> str:
     else:
         return older
     raise XinyeError(f"{place} UTF-8, and {problem}; convert the file to UTF-8")
+
+
+def decode(raw: bytes, what: str) -> str:
+    """Bytes that are no file as text: UTF-8, or the older encoding that they are surely in."""
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        offset = error.start
+    older = older_encoding(raw[max(0, offset - 32768) : offset], raw[offset : offset + 32768])
+    with suppress(UnicodeDecodeError):
+        if older:
+            return raw.decode(older)
+    raise XinyeError(
+        f"{what} is not valid Unicode text: byte 0x{raw[offset]:02X} at offset {offset} is not UTF-8, and no other "
+        "encoding fits; give it in UTF-8"
+    )
 
 
 def line_ends(path: Path, encoding: str) -> Counter[str]:
@@ -448,7 +465,10 @@ def _json_lines(path: Path, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
                     column = getattr(error, "colno", 1)
                     on_bad(path, number, f"not valid JSON ({problem} at column {column})")
                 else:
-                    yield number, record
+                    if _HALF.search(line) and (reason := not_unicode(record)):
+                        on_bad(path, number, f"{reason}; mend it, or delete it")
+                    else:
+                        yield number, record
 
 
 def _json_records(path: Path, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
@@ -501,7 +521,10 @@ def _json_records(path: Path, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
                         return
                     line += buffer.count("\n", at, end)
                 else:
-                    yield line, record
+                    if _HALF.search(buffer, position, end) and (reason := not_unicode(record)):
+                        on_bad(path, line, f"{reason}; mend it, or delete it")
+                    else:
+                        yield line, record
                     line += buffer.count("\n", position, end)
                 position, gaps = end, ""
 
@@ -575,6 +598,7 @@ def _parquet_records(path: Path, field: str | None) -> Iterator[tuple[int, Any]]
         import pyarrow.parquet
     except ImportError:
         raise XinyeError(f'{path}: Parquet files need pyarrow: pip install "xinye[parquet]"') from None
+    number = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             if field is None and file.metadata.num_rows:
@@ -582,10 +606,11 @@ def _parquet_records(path: Path, field: str | None) -> Iterator[tuple[int, Any]]
                 field = choose_field(path, next(iter(head)).to_pylist())
             # Only that column is read; a name that is not there goes on to the error that lists the others.
             columns = [field] if field in file.schema_arrow.names else None
-            number = 0
             for batch in file.iter_batches(batch_size=1024, columns=columns):
                 for record in batch.to_pylist():
                     number += 1
                     yield number, record
+    except UnicodeDecodeError as error:
+        raise XinyeError(f"{path}, record {number + 1} or behind it: a text is not UTF-8 ({error.reason})") from None
     except (pyarrow.ArrowException, OSError) as error:
         raise XinyeError(f"{path}: not a whole Parquet file ({str(error).splitlines()[0]})") from None

@@ -13,17 +13,17 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import tokenizers
-from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Encoding, Regex, decoders, models, pre_tokenizers, processors, trainers
 
 from xinye.data.chat import render
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, not_unicode
 
 Kind = Literal["bpe", "char", "bytes"]
 PAD, BOS, EOS, MESSAGE_START, MESSAGE_END = CONTROL_TOKENS = ("<pad>", "<bos>", "<eos>", "<|im_start|>", "<|im_end|>")
@@ -227,11 +227,23 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text, without `prefix`; nothing in it is taken for a control token."""
-        return self.backend.encode(text, add_special_tokens=False).ids
+        return self._encoded(self.backend.encode, text).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` for many texts, on all processors."""
-        return [item.ids for item in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
+        return [item.ids for item in self._encoded(self.backend.encode_batch_fast, texts)]
+
+    def encodings(self, texts: Sequence[Any], special_tokens: bool = False) -> list[Encoding]:
+        """Texts, or pairs of them, as tokens with their places in the text (`offsets`)."""
+        return self._encoded(self.backend.encode_batch, texts, special_tokens)
+
+    @staticmethod
+    def _encoded(encode: Callable[..., Any], texts: Any, special_tokens: bool = False) -> Any:
+        """What the backend makes of texts. Raises `XinyeError` for what is none."""
+        try:
+            return encode(texts, add_special_tokens=special_tokens)
+        except TypeError:
+            raise XinyeError(not_unicode(texts) or f"expected a text, found {str(texts)[:40]}") from None
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> list[int]:
         """Messages (`role`, `content`) as tokens, by the chat template.

@@ -7,7 +7,7 @@ from typing import Any
 
 from xinye.checkpoints.huggingface import read_json, write_json
 from xinye.data.tokenizer import ROLES, Tokenizer
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, not_unicode
 from xinye.generation.engine import Engine
 from xinye.generation.sampling import Sampling
 from xinye.generation.sequence import Sequence
@@ -23,8 +23,8 @@ def check_messages(messages: Any, where: str = "messages") -> list[Message]:
         role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
         if role not in ROLES or not isinstance(content, str):
             raise XinyeError(f"{where}: message {number} must have a role ({', '.join(ROLES)}) and a content, a text")
-        if any("\ud800" <= character <= "\udfff" for character in content):
-            raise XinyeError(f"{where}: the content of message {number} is not valid Unicode text")
+        if reason := not_unicode(content):
+            raise XinyeError(f"{where}: the content of message {number} is {reason}")
     return list(messages)
 
 

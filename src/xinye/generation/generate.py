@@ -12,10 +12,7 @@ from xinye.model.build import LanguageModel
 
 def start(tokenizer: Tokenizer, prompt: str, context: int, sampling: Sampling, number: int = 0) -> Sequence:
     """A sequence that begins with a prompt; raises `XinyeError` where that alone fills the context."""
-    try:
-        tokens = [*tokenizer.prefix, *tokenizer.encode(prompt)] or [tokenizer.bos_id]
-    except TypeError:  # half a character, such as a terminal that is not UTF-8 hands over
-        raise XinyeError("the prompt is not valid Unicode text; type it in a terminal set to UTF-8") from None
+    tokens = [*tokenizer.prefix, *tokenizer.encode(prompt)] or [tokenizer.bos_id]
     if len(tokens) > context:
         raise XinyeError(f"the prompt has {len(tokens)} tokens; this model reads at most {context}: shorten it")
     return Sequence(tokens, len(tokens), sampling, number)

@@ -165,7 +165,7 @@ class Classify:
     def encode(self, tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], context: int) -> list[Example]:
         """Texts (and the second of each pair, or "") without targets, each cut to the context."""
         inputs: list[Any] = [pair if pair[1] else pair[0] for pair in texts]
-        encodings = tokenizer.backend.encode_batch(inputs, add_special_tokens=True)
+        encodings = tokenizer.encodings(inputs, special_tokens=True)
         return [
             _cut(encoding, text, context, tokenizer.bos_id)
             for encoding, (text, _) in zip(encodings, texts, strict=True)

@@ -198,7 +198,7 @@ def _packs(questions: Sequence[Question]) -> Iterator[list[Question]]:
 
 def _cut(tokenizer: Tokenizer, text: str, size: int) -> str:
     """A text of about `size` tokens; of a longer one the middle goes, as in `classify`."""
-    offsets = tokenizer.backend.encode(text, add_special_tokens=False).offsets
+    offsets = tokenizer.encodings([text])[0].offsets
     if len(offsets) <= size:
         return text
     head = size // 4

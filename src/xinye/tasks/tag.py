@@ -151,7 +151,7 @@ class Tag:
         """How many spans have a border inside a token, and how many there are."""
         missed = total = 0
         for record in records:
-            offsets = _trimmed(record.text, tokenizer.backend.encode(record.text, add_special_tokens=False).offsets)
+            offsets = _trimmed(record.text, tokenizer.encodings([record.text])[0].offsets)
             starts, ends = {start for start, _ in offsets}, {end for _, end in offsets}
             total += len(record.spans)
             missed += sum(span.start not in starts or span.end not in ends for span in record.spans)
@@ -229,8 +229,7 @@ class Part:
 
 def _parts(tokenizer: Tokenizer, text: str, context: int) -> list[Part]:
     """A text in parts of at most `context` tokens, cut behind a sentence where there is one; nothing is left out."""
-    # of one text, for `encode` lets no other thread of Python run meanwhile
-    encoding = tokenizer.backend.encode_batch([text], add_special_tokens=True)[0]
+    [encoding] = tokenizer.encodings([text], special_tokens=True)
     inside = [i for i, part in enumerate(encoding.sequence_ids) if part is not None]
     if not inside:
         return [Part(encoding.ids or [tokenizer.bos_id], [(0, 0)] * max(1, len(encoding.ids)))]
