@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save
 
 from conftest import contents
 from xinye.checkpoints import huggingface, store
+from xinye.checkpoints.folders import checkpoints, fingerprint
 from xinye.checkpoints.huggingface import load_model
-from xinye.checkpoints.store import checkpoints, load_checkpoint, save_checkpoint
+from xinye.checkpoints.store import load_checkpoint, save_checkpoint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.config import GPTConfig
@@ -192,7 +193,7 @@ def rewritten(run: Path, name: str, content: bytes) -> None:
     """Other content, and a manifest that knows of it."""
     (folder,) = checkpoints(run)
     (folder / name).write_bytes(content)
-    manifest = {path.name: store._fingerprint(path) for path in folder.iterdir() if path.name != "manifest.json"}
+    manifest = {path.name: fingerprint(path) for path in folder.iterdir() if path.name != "manifest.json"}
     (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
 
 

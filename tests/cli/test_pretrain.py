@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY, contents
-from xinye.checkpoints.store import checkpoints
+from xinye.checkpoints.folders import checkpoints
 from xinye.recipes import pretrain as recipe
 
 DISK = namedtuple("DISK", "total used free")

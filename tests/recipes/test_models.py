@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from conftest import contents
+from xinye.checkpoints.folders import checkpoints
 from xinye.checkpoints.huggingface import load_model, save_model
-from xinye.checkpoints.store import checkpoints
 from xinye.errors import XinyeError
 from xinye.model.build import build
 from xinye.recipes.pretrain import Run, pretrain

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from xinye.checkpoints.folders import checkpoints
 from xinye.checkpoints.huggingface import read_json
-from xinye.checkpoints.store import checkpoints
 from xinye.errors import XinyeError
 from xinye.recipes.finetune import finetune
 from xinye.recipes.finetune_settings import FinetuneSettings

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from xinye import machine
+from xinye.checkpoints.folders import checkpoints
 from xinye.checkpoints.huggingface import read_json, write_json
-from xinye.checkpoints.store import checkpoints
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.recipes import plan as planning

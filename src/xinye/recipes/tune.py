@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xinye.checkpoints.folders import discard_weights
 from xinye.checkpoints.huggingface import write_json
-from xinye.checkpoints.store import discard_weights
 from xinye.data.sources import find_files, fingerprint
 from xinye.errors import XinyeError
 from xinye.evaluation.plots import bar_chart, line_chart, save_chart
