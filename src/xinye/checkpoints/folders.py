@@ -113,7 +113,7 @@ def check_weights(folder: Path) -> None:
 
 def run_differences(run: Path) -> list[str]:
     """What is wrong with the saved files of a run, its checkpoints included: one line each, the file first."""
-    found = []
+    found: list[str] = []
     manifest = run / "training" / MANIFEST
     if manifest.is_file():
         for name, saved in _told(manifest, found).items():

@@ -13,7 +13,8 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,6 +24,8 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, processors, trainers
 
 from xinye.data.chat import render
+from xinye.data.files import read_json, read_text
+from xinye.data.tokenizer_growth import check_growth
 from xinye.errors import XinyeError
 
 Kind = Literal["bpe", "char", "bytes"]
@@ -42,6 +45,7 @@ CHAT_TEMPLATE = (
 SAMPLE_BYTES = 6_000_000
 SAMPLE_PART = 5_000  # characters taken or left together
 
+LARGEST_TEMPLATE = 1 << 20  # bytes
 NAMED = ("pad_token", "bos_token", "eos_token", "unk_token")  # what tokenizer_config.json calls them
 GOLDEN = "chat_golden.json"  # beside the tokenizer of a model that was taught to chat
 _GPT2 = "<|endoftext|>"
@@ -228,11 +232,13 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text, without `prefix`; nothing in it is taken for a control token."""
-        return self.backend.encode(text, add_special_tokens=False).ids
+        with panic_told():
+            return self.backend.encode(text, add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` for many texts, on all processors."""
-        return [item.ids for item in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
+        with panic_told():
+            return [item.ids for item in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> list[int]:
         """Messages (`role`, `content`) as tokens, by the chat template.
@@ -259,7 +265,8 @@ class Tokenizer:
             mark,
         )
         try:
-            return self._chat_backend(mark).encode(text, add_special_tokens=False).ids
+            with panic_told():
+                return self._chat_backend(mark).encode(text, add_special_tokens=False).ids
         except TypeError:  # half a character
             raise XinyeError("a message is not valid Unicode text") from None
 
@@ -336,15 +343,19 @@ def _complete(backend: tokenizers.Tokenizer) -> None:
 
 def _read_object(path: Path) -> dict[str, Any]:
     """A JSON object; empty where there is no such file."""
-    if not path.is_file():
-        return {}
+    return read_json(path) if path.is_file() else {}
+
+
+@contextmanager
+def panic_told() -> Iterator[None]:
+    """What the library's Rust panics with inside is no `Exception`; here it becomes one line."""
     try:
-        data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise XinyeError(f"{path}: damaged ({error})") from None
-    if not isinstance(data, dict):
-        raise XinyeError(f"{path}: damaged (not an object)")
-    return data
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        message = f"this tokenizer.json cannot read the text ({_first_line(error)}); its split or a pattern is at fault"
+        raise XinyeError(message, exit_code=1) from None
 
 
 def _read_backend(folder: Path, tokenizer_class: str) -> tokenizers.Tokenizer:
@@ -355,6 +366,7 @@ def _read_backend(folder: Path, tokenizer_class: str) -> tokenizers.Tokenizer:
             return read_gpt2(vocabulary, merges)
         hint = "; AutoTokenizer's save_pretrained writes one" if (folder / "tokenizer_config.json").is_file() else ""
         raise XinyeError(f"{folder}: no tokenizer.json there{hint}")
+    check_growth(read_json(path, "not a tokenizer"), str(path))
     return tokenizers.Tokenizer.from_file(str(path))
 
 
@@ -427,7 +439,7 @@ def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
     path = folder / "chat_template.jinja"
     if path.is_file():
         try:
-            return path.read_text("utf-8")
+            return read_text(path, LARGEST_TEMPLATE)
         except UnicodeDecodeError as error:
             raise XinyeError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
     template = config.get("chat_template")

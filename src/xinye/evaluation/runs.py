@@ -1,7 +1,7 @@
 """A run's folder as it is found: finished, going on, interrupted or failed.
 
-A run can be killed at any moment and older runs lack what newer ones note, so whatever is missing is left empty. What is
-damaged is left empty, too, and the run tells of it. Needs no torch.
+A run can be killed at any moment and older runs lack what newer ones note, so whatever is missing is left empty. What
+is damaged is left empty, too, and the run tells of it. Needs no torch.
 """
 
 import fcntl
@@ -422,7 +422,7 @@ def _is_record(record: Any) -> bool:
     if not isinstance(record.get("sample", ""), str):
         return False
     needed = ("loss", "seconds", "tokens") if kind == "step" else ("loss", "seconds")
-    numbers = {name: record.get(name) for name in needed}
+    numbers: dict[str, Any] = {name: record.get(name) for name in needed}
     numbers |= {name: record[name] for name in ("gradient_norm", "bits_per_byte", "tokens", "bytes") if name in record}
     for name, number in numbers.items():
         if type(number) not in (int, float) or (abs(number) >= 2**63 and math.isfinite(number)):

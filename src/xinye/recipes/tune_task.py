@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xinye.data.files import check_file
 from xinye.data.sources import fingerprint
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.leftovers import remove_run
@@ -100,8 +101,7 @@ def begin(
     output, task = settings.output or Path("runs") / f"tune-{settings.task}", TASKS[settings.task]
     files = [Path(file) for file in (*settings.data, *settings.validation)]
     for file in files:
-        if not file.is_file():
-            raise XinyeError(f"{file}: no such file")
+        check_file(file)
     terms = settings.model_dump(mode="json", exclude_unset=True, exclude={"data", "validation", "output"})
     terms |= {"text": fingerprint(files), "base": fingerprint_of_model(base_of(settings, None)[0])}
     url = f"sqlite:///{output / 'study.db'}"
