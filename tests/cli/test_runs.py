@@ -293,7 +293,7 @@ def test_a_flipped_bit_in_the_weights_is_noticed(xinye, workplace, trained):
     run = Path(shutil.copytree(trained, workplace / "runs" / "novel"))
     flip(run / "model.safetensors")
     outcome = xinye("generate", run, "从前")
-    assert outcome.code == 1 and "the content of model.safetensors is not what was saved" in outcome.complaint
+    assert outcome.code == 2 and "the content of model.safetensors is not what was saved" in outcome.complaint
     (run / "training" / "manifest.json").unlink()
     assert xinye("generate", run, "从前", "--max-tokens", "1").code == 0, "as the complaint advises"
 

@@ -340,4 +340,4 @@ def test_a_panic_is_one_line(tmp_path, xinye):
     with pytest.raises(XinyeError, match="not a tokenizer"):
         Tokenizer.load(with_parts(tmp_path, post_processor=template))
     (tmp_path / "tokenizer.json").write_text('{"normalizer":' * 5000 + "1" + "}" * 5000, "utf-8")
-    assert "tokenizer.json: not a tokenizer" in xinye("tokenizer", "eval", tmp_path / "tokenizer.json").complaint
+    assert "tokenizer.json: not a tokenizer" in xinye("tokenizer", "eval", tmp_path, "zh.txt").complaint

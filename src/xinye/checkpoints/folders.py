@@ -105,9 +105,8 @@ def check_weights(folder: Path) -> None:
         problem = _difference(folder / name, saved, with_content=small)
         if problem and not _published_before(folder, name):
             raise XinyeError(
-                f"{folder / name}: damaged ({problem}); xinye runs verify tells which checkpoint is whole. If you "
-                f"changed it yourself, delete {manifest}",
-                exit_code=1,
+                f"{folder / name}: damaged or cut short ({problem}); xinye runs verify tells which checkpoint is whole"
+                f"; if you changed it yourself, delete {manifest}"
             )
 
 
