@@ -13,7 +13,8 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,6 +24,8 @@ import tokenizers
 from tokenizers import AddedToken, Encoding, Regex, decoders, models, pre_tokenizers, processors, trainers
 
 from xinye.data.chat import render
+from xinye.data.files import read_json, read_text
+from xinye.data.tokenizer_growth import check_growth
 from xinye.errors import XinyeError, not_unicode
 
 Kind = Literal["bpe", "char", "bytes"]
@@ -42,6 +45,7 @@ CHAT_TEMPLATE = (
 SAMPLE_BYTES = 6_000_000
 SAMPLE_PART = 5_000  # characters taken or left together
 
+LARGEST_TEMPLATE = 1 << 20  # bytes
 NAMED = ("pad_token", "bos_token", "eos_token", "unk_token")  # what tokenizer_config.json calls them
 GOLDEN = "chat_golden.json"  # beside the tokenizer of a model that was taught to chat
 _GPT2 = "<|endoftext|>"
@@ -241,7 +245,8 @@ class Tokenizer:
     def _encoded(encode: Callable[..., Any], texts: Any, special_tokens: bool = False) -> Any:
         """What the backend makes of texts. Raises `XinyeError` for what is none."""
         try:
-            return encode(texts, add_special_tokens=special_tokens)
+            with panic_told():
+                return encode(texts, add_special_tokens=special_tokens)
         except TypeError:
             raise XinyeError(not_unicode(texts) or f"expected a text, found {str(texts)[:40]}") from None
 
@@ -272,7 +277,8 @@ class Tokenizer:
         )
         try:
             # of one text, for `encode` lets no other thread of Python run meanwhile
-            return backend.encode_batch_fast([text], add_special_tokens=False)[0].ids
+            with panic_told():
+                return backend.encode_batch_fast([text], add_special_tokens=False)[0].ids
         except TypeError:  # half a character
             raise XinyeError("a message is not valid Unicode text") from None
 
@@ -350,15 +356,19 @@ def _complete(backend: tokenizers.Tokenizer) -> None:
 
 def _read_object(path: Path) -> dict[str, Any]:
     """A JSON object; empty where there is no such file."""
-    if not path.is_file():
-        return {}
+    return read_json(path) if path.is_file() else {}
+
+
+@contextmanager
+def panic_told() -> Iterator[None]:
+    """What the library's Rust panics with inside is no `Exception`; here it becomes one line."""
     try:
-        data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise XinyeError(f"{path}: damaged ({error})") from None
-    if not isinstance(data, dict):
-        raise XinyeError(f"{path}: damaged (not an object)")
-    return data
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        message = f"this tokenizer.json cannot read the text ({_first_line(error)}); its split or a pattern is at fault"
+        raise XinyeError(message, exit_code=1) from None
 
 
 def _read_backend(folder: Path, tokenizer_class: str) -> tokenizers.Tokenizer:
@@ -369,6 +379,7 @@ def _read_backend(folder: Path, tokenizer_class: str) -> tokenizers.Tokenizer:
             return read_gpt2(vocabulary, merges)
         hint = "; AutoTokenizer's save_pretrained writes one" if (folder / "tokenizer_config.json").is_file() else ""
         raise XinyeError(f"{folder}: no tokenizer.json there{hint}")
+    check_growth(read_json(path, "not a tokenizer"), str(path))
     return tokenizers.Tokenizer.from_file(str(path))
 
 
@@ -441,7 +452,7 @@ def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
     path = folder / "chat_template.jinja"
     if path.is_file():
         try:
-            return path.read_text("utf-8")
+            return read_text(path, LARGEST_TEMPLATE)
         except UnicodeDecodeError as error:
             raise XinyeError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
     template = config.get("chat_template")

@@ -1,6 +1,7 @@
 """The models of a server: loaded one after the other, each with its own engine, all owned by one worker."""
 
 import json
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from xinye.api import Model, load
 from xinye.checkpoints.adapters import base_of, is_adapter
 from xinye.checkpoints.heads import is_head
 from xinye.checkpoints.load import find_downloaded
+from xinye.data.files import open_regular
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.runs import never_taught_to_answer
@@ -156,9 +158,9 @@ def _folder(path: str) -> Path | None:
 def _weights(file: Path) -> int:
     """The number of weights in a safetensors file, from its head."""
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
             head = json.loads(stream.read(min(length, 2**27)))
-        return sum(torch.Size(tensor["shape"]).numel() for name, tensor in head.items() if name != "__metadata__")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError):
+        return max(0, sum(math.prod(tensor["shape"]) for name, tensor in head.items() if name != "__metadata__"))
+    except (OSError, XinyeError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error):
         return 0

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from tokenizers import Encoding, processors
 
+from xinye.data.files import check_file
 from xinye.data.sources import as_text, choose_field, read_records
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, did_you_mean
@@ -94,8 +95,7 @@ class Classify:
         """The records of files. What cannot be one is given to `on_bad`, with file and line."""
         records: list[Record] = []
         for path in map(Path, files):
-            if not path.is_file():
-                raise XinyeError(f"{path}: no such file")
+            check_file(path)
             rows = []
             for line, row in read_records(path, refuse_line(on_bad), named(text_field, label_field), tabbed=True):
                 if isinstance(row, dict):
