@@ -2,7 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all fuzz lint install benchmarks clean
+# Every package that is installed is pinned, also those that build this one in a place of its own: pip reads
+# these two where it does that (which of them depends on its age), and -c would not reach there.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-all fuzz lint install walk constraints clean
 
 demo: .venv/installed  ## train a small GPT and read what it writes
 	$(BIN)/xinye demo
@@ -22,7 +28,23 @@ lint: .venv/installed-dev  ## style, types, and the floors of the house
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-install: .venv/installed
+install: .venv/installed  ## only the set-up
+
+walk: .venv/bin/python  ## the package as others install it: built, in an environment of its own, along the README
+	$(BIN)/python tests/walk_readme.py
+
+# With the oldest Python that Xinye runs on, so that what is pinned runs on all of them. PyTorch stays as it is
+# pinned: raise it by hand. Packages of one platform only are left to PyTorch, which pins them itself.
+constraints: PIP_CONSTRAINT := build/torch.txt
+constraints: PIP_BUILD_CONSTRAINT :=
+constraints:  ## pin anew what the newest releases of everything are
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "make PYTHON=python3.11 constraints"; exit 2; }
+	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	grep '^torch==' constraints.txt > build/torch.txt
+	build/constraints/bin/python $(PIP_INSTALL) -e ".[dev]"
+	build/constraints/bin/python -m pip freeze --all --exclude pip --exclude-editable > build/freeze.txt
+	(grep '^#' constraints.txt; sed 's/+[a-z0-9.]*$$//' build/freeze.txt | grep -Ev '^(nvidia|cuda|triton)' | LC_ALL=C sort -f) > build/constraints.txt
+	mv build/constraints.txt constraints.txt
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -30,11 +52,11 @@ install: .venv/installed
 	$(PYTHON) -m venv .venv
 
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[plots]"
+	$(BIN)/python $(PIP_INSTALL) -e .
 	@touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python $(PIP_INSTALL) -e ".[dev]"
 	@touch .venv/installed $@
 
 clean:

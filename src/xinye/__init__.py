@@ -32,3 +32,8 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         return getattr(import_module("xinye.data.tokenizer" if name == "Tokenizer" else "xinye.api"), name)
     raise AttributeError(f"module 'xinye' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What a person looks for: the names above, imported or not yet."""
+    return [*__all__, "__doc__", "__version__"]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from xinye import machine
+from xinye.libraries import install_command
 from xinye.recipes import doctor
 
 
@@ -133,10 +134,10 @@ def test_a_gpu_is_described(xinye, speeds, monkeypatch):
 
 
 def test_a_missing_extra_is_told_with_the_command(xinye, speeds, monkeypatch):
-    monkeypatch.setattr(doctor, "version", lambda package: None if package == "matplotlib" else "1")
-    (plots,) = (extra for extra in report(xinye)["extras"] if extra["extra"] == "plots")
-    assert plots["missing"] == ["matplotlib"] and plots["use"] == "charts"
-    assert 'pip install "xinye[plots]"' in xinye("doctor").out
+    monkeypatch.setattr(doctor, "version", lambda package: None if package == "wandb" else "1")
+    (wandb,) = (extra for extra in report(xinye)["extras"] if extra["extra"] == "wandb")
+    assert wandb["missing"] == ["wandb"] and wandb["use"].startswith("curves")
+    assert install_command("wandb") in xinye("doctor").out
 
 
 def test_wrong_use_is_one_line(xinye):

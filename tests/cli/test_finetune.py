@@ -1,6 +1,7 @@
 """`xinye finetune`, then evaluate, then the task's verb."""
 
 import json
+import sys
 
 import pytest
 
@@ -35,6 +36,30 @@ def test_from_a_csv_to_a_classifier(xinye, trained, reviews):
     assert "--task tag --data FILE" in xinye("tag", "run", "好吃").complaint
     listed = json.loads(xinye("runs", "run", "--json").out)
     assert listed["runs"][0]["recipe"] == "finetune"
+
+
+def test_without_scikit_learn_there_is_no_baseline_and_all_else(xinye, trained, reviews, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    ran = xinye("finetune", trained, "--task", "classify", "--data", "reviews.csv", "-o", "run", "--epochs", "1")
+    assert ran.code == 0 and "macro F1" in ran.out
+    assert ran.err.index("needs scikit-learn") < ran.err.index("reading the records")  # before all work
+    result = json.loads((reviews / "run" / "training" / "result.json").read_text("utf-8"))
+    assert result["baseline"] is None and "no baseline: " in result["findings"][-1] and "accuracy" in result["measured"]
+    assert "the baseline is missing" in (reviews / "run" / "report.html").read_text("utf-8")
+    assert "note: no baseline: " in xinye("evaluate", "run", "--data", "reviews.csv").out
+    folds = xinye(
+        "finetune", trained, "--task", "classify", "--data", "reviews.csv", "-o", "folds", "--epochs", "1", "--folds", 2
+    )
+    assert folds.code == 0 and "accuracy" in folds.out
+
+
+def test_chat_asks_for_no_scikit_learn(xinye, trained, reviews, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    record = {"messages": [{"role": "user", "content": "好吗"}, {"role": "assistant", "content": "好"}]}
+    (reviews / "chat.jsonl").write_text(f"{json.dumps(record)}\n" * 8, "utf-8")
+    files = ("--data", "chat.jsonl", "--validation", "chat.jsonl")
+    ran = xinye("finetune", trained, "--task", "chat", *files, "-o", "run", "--epochs", "1")
+    assert ran.code == 0 and "scikit-learn" not in ran.err
 
 
 @pytest.mark.parametrize(

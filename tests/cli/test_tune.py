@@ -13,6 +13,7 @@ import yaml
 from conftest import TINY, contents
 from xinye import machine
 from xinye.cli.main import main
+from xinye.libraries import install_command
 from xinye.recipes import tune as recipe
 from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.tune import Judge, explain, width_at_equal_cost
@@ -178,4 +179,4 @@ def test_a_damaged_study_is_one_line(study, xinye):
 
 def test_without_optuna_it_says_what_to_install(study, xinye, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "optuna", None)
-    assert 'pip install "xinye[tune]"' in xinye("tune", *STUDY).complaint
+    assert f"tuning needs optuna: {install_command()}" in xinye("tune", *STUDY).complaint

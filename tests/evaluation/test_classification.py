@@ -1,6 +1,9 @@
 """Figures of labels by hand, and the classical baseline."""
 
+from random import Random
+
 import pytest
+from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
 
 from xinye.errors import XinyeError
 from xinye.evaluation.classification import measure, tfidf_baseline
@@ -19,6 +22,26 @@ def test_by_hand():
 def test_several_labels():
     figures = measure([("快", "好"), ()], [("快",), ()], ["快", "好"], several=True)
     assert figures["accuracy"] == 0.5 and figures["table"]["micro avg"]["recall"] == 0.5 and "confusion" not in figures
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_the_figures_are_those_of_scikit_learn(several):
+    random, labels = Random(7), ["a", "b", "c", "d"]  # nobody says d; with several labels it counts all the same
+
+    def some() -> list[tuple[str, ...]]:
+        return [tuple(random.sample("abc", random.randint(0, 3) if several else 1)) for _ in range(50)]
+
+    right, said = some(), some()
+    names = labels if several else ["a", "b", "c"]
+    y, z = ([[label in found for label in names] if several else found[0] for found in side] for side in (right, said))
+    options = {"target_names": names} if several else {"labels": names}
+    theirs = classification_report(y, z, output_dict=True, zero_division=0, **options)
+    ours = measure(right, said, labels, several)
+    for row in (*names, "macro avg", "weighted avg"):
+        assert ours["table"][row] == pytest.approx(theirs[row], abs=1e-5)
+    assert ours["accuracy"] == pytest.approx(accuracy_score(y, z))
+    if not several:
+        assert ours["confusion"]["counts"] == confusion_matrix(y, z, labels=names).tolist()
 
 
 @pytest.mark.parametrize("several", [False, True])

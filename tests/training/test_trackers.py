@@ -15,7 +15,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 from wandb.proto.wandb_internal_pb2 import Record
 
-from xinye.training.trackers import TRACKERS, Trackers
+from xinye.libraries import install_command
+from xinye.training.trackers import TRACKERS, Trackers, warn_of_missing
 
 CONFIG = {"size": "1M", "files": ["红楼梦.txt", "en.txt"], "learning_rate": 0.01, "compile": False, "prompt": ""}
 SAMPLE = "从前，小兔 <b>豆豆</b> 说：\n“你好！” & so on"
@@ -150,11 +151,11 @@ def test_what_was_told_is_read_back(told: Path, name: str) -> None:
 @pytest.mark.parametrize("name", TRACKERS)
 def test_one_that_is_not_installed_is_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    warnings: list[str] = []
+    warn_of_missing([name], warnings.append)
+    assert warnings == [f"--track {name}: it needs {name}: {install_command(name)}; training goes on without it"]
     (tmp_path / "training").mkdir()
-    assert warnings_of(name, tmp_path) == [
-        f'--track {name}: it needs {name}: pip install "xinye[{name}]"; training goes on without it'
-    ]
+    assert warnings_of(name, tmp_path) == []  # it was said before
 
 
 @pytest.mark.parametrize(

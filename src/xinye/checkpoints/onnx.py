@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xinye.errors import XinyeError
 from xinye.model.gpt import GPT
 
 
@@ -51,11 +50,6 @@ class Graph(nn.Module):
 
 def save_onnx(path: Path, model: GPT) -> None:
     """Write a model, in float32; its file is written beside and renamed."""
-    try:  # torch's exporter is built on both
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError:
-        raise XinyeError('an ONNX file needs onnx and onnxscript: pip install "xinye[onnx]"') from None
     config = model.config
     names = [f"{layer}.{part}" for layer in range(config.num_hidden_layers) for part in ("key", "value")]
     past = [torch.zeros(2, config.num_key_value_heads, 5, config.head_dim) for _ in names]

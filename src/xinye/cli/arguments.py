@@ -110,8 +110,6 @@ def json_object(value: str) -> dict[str, Any]:
         data = json.loads(value)
     except (ValueError, RecursionError) as error:
         raise XinyeError(f"the JSON: damaged ({error})") from None
-    if not isinstance(data, dict):
-        raise XinyeError(f"{value}: not a JSON object")
     return data
 
 

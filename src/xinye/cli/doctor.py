@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from xinye.cli.arguments import Parser
+from xinye.libraries import install_command
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -56,11 +57,12 @@ def show(report: "Report") -> None:
     advice = report.advice + [
         {
             "problem": f"for {', '.join(missing)}, where you need it",
-            "remedy": f'pip install "xinye[{",".join(missing)}]"',
+            "remedy": install_command(*missing),
         }
     ] * bool(missing)
     for each in advice:
-        answer.print(f"  {each['problem']}\n    → {each['remedy']}")
+        answer.print(f"  {each['problem']}")
+        answer.print(f"    → {each['remedy']}", soft_wrap=True)  # a command stays whole, to be copied
     if not advice:
         answer.print("  nothing: all is well")
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from xinye.cli.arguments import Parser
 from xinye.errors import XinyeError, checked
+from xinye.libraries import need
 from xinye.recipes.settings import EvaluateSettings, ZeroShotSettings
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def main(arguments: list[str]) -> int:
     checked(ZeroShotSettings, asked, "evaluate")
     if plot and not values.get("by_position"):
         raise XinyeError("--plot draws what --by-position measures; give both")
+    if plot:
+        need("--plot", "matplotlib")
 
     from xinye.api import load
     from xinye.cli.output import Display, print_json

@@ -72,6 +72,8 @@ def main(arguments: list[str]) -> int:
         console.print(f"stopped early after step {run.steps:,}; the model is that of step {run.model_step:,}")
     if not options["json"]:
         show_measured(result["measured"], result["baseline"], result.get("control"))
+        if missing := next((each for each in result["findings"] if each.startswith("no baseline: ")), None):
+            console.print(missing, soft_wrap=True)
     if "ranks" in result and not options["json"]:
         show_ranks(result["ranks"])
     if finding := next((each for each in diagnose(read_run(Path(run.run))) if "augmentation" in each.name), None):
@@ -110,12 +112,12 @@ def _folds(settings: FinetuneSettings, folds: int, resume: bool, overwrite: bool
     from xinye.recipes.folds import cross_validate
 
     def told(fold: dict[str, Any]) -> None:
-        figures = fold["validation"]
-        names = [name for name in FIGURES if name in figures and name in fold["baseline"]]
-        beside = [
-            f"{FIGURES[name][0]} {written(figures[name], name)} ({written(fold['baseline'][name], name)})"
-            for name in names
-        ]
+        figures, baseline = fold["validation"], fold.get("baseline")
+        beside = []
+        for name in FIGURES:
+            if name in figures and (not baseline or name in baseline):
+                its = f" ({written(baseline[name], name)})" if baseline else ""
+                beside.append(f"{FIGURES[name][0]} {written(figures[name], name)}{its}")
         steps = f"{fold['steps']:,} steps in {duration(fold['seconds'])}"
         console.print(f"fold {fold['fold']} of {folds}: {', '.join(beside)}, {steps}", soft_wrap=True)
 

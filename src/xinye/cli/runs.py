@@ -168,7 +168,7 @@ def verify(arguments: list[str]) -> int:
     values = parser.values(arguments)
 
     from xinye.checkpoints.folders import run_differences
-    from xinye.cli.output import console, print_json
+    from xinye.cli.output import answer, console, print_json
 
     told = {}
     for run in _find(values["folders"]):
@@ -178,7 +178,7 @@ def verify(arguments: list[str]) -> int:
         print_json({"runs": [{"run": run, "problems": problems} for run, problems in told.items()]})
     else:
         for run, problems in told.items():
-            print("\n".join(problems) or f"{run}: as it was saved")
+            answer.print("\n".join(problems) or f"{run}: as it was saved", soft_wrap=True)
     if not told:
         console.print(f"there are no runs in {', '.join(values['folders'])}")
     return 1 if any(told.values()) else 0

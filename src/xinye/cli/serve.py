@@ -1,12 +1,12 @@
 """`xinye serve`"""
 
-import importlib.util
 import logging
 import os
 from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import Parser
-from xinye.errors import XinyeError, checked
+from xinye.errors import checked
+from xinye.libraries import need
 from xinye.server.settings import ServeSettings
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ def main(arguments: list[str]) -> int:
     names, as_json = values.pop("models"), values.pop("json")
     settings = checked(ServeSettings, {"api_key": os.environ.get("XINYE_API_KEY") or None} | values, "serve")
     settings.check()
-    if missing := [name for name in ("fastapi", "uvicorn", "prometheus_client") if not importlib.util.find_spec(name)]:
-        raise XinyeError(f'the server needs {", ".join(missing)}: pip install "xinye[serve]"')
+    need("the server", "fastapi", "uvicorn", "prometheus_client")
 
     from xinye.cli.output import LogFormatter, console, print_json
     from xinye.server.serve import serve

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import Parser, run_group
 from xinye.errors import XinyeError
+from xinye.libraries import need
 
 if TYPE_CHECKING:
     from xinye.recipes.tokenizer_evaluation import Comparison
@@ -38,6 +39,8 @@ def evaluate(arguments: list[str]) -> int:
     plot = values["plot"]
     if plot and plot.suffix != ".svg":
         raise XinyeError(f"--plot {plot}: charts are written as SVG; let its name end in .svg")
+    if plot:
+        need("--plot", "matplotlib")
     if plot and not plot.absolute().parent.is_dir():
         raise XinyeError(f"--plot {plot}: there is no folder {plot.parent}")
 

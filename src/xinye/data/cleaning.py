@@ -16,7 +16,7 @@ import numpy
 from pydantic import BaseModel, ConfigDict, Field
 
 from xinye.data.sources import Piece
-from xinye.errors import XinyeError
+from xinye.libraries import need
 
 SHINGLE = 5  # characters: a word of English, a phrase of Chinese
 PERMUTATIONS = 128
@@ -48,6 +48,13 @@ class Cleaning(BaseModel):
         "keep", description="Write all Chinese in simplified or in traditional characters."
     )
 
+    def check_libraries(self) -> None:
+        """Raises `XinyeError` where a package is missing that this cleaning needs."""
+        if self.chinese != "keep":
+            need("simplified and traditional Chinese", "opencc")
+        if self.near_duplicates:
+            need("finding near duplicates", "datasketch")
+
 
 def clean(pieces: Iterable[Piece], settings: Cleaning, dropped: Counter[str] | None = None) -> Iterator[Piece]:
     """The pieces, cleaned, without the documents that the settings drop or that nothing is left of.
@@ -63,6 +70,7 @@ def clean(pieces: Iterable[Piece], settings: Cleaning, dropped: Counter[str] | N
     >>> [piece.text for piece in clean([Piece("新叶\\r\\n", "a"), Piece("新叶\\n", "b")], Cleaning())]
     ['新叶\\n']
     """
+    settings.check_libraries()
     dropped = Counter() if dropped is None else dropped
     convert = _converter(settings.chinese) if settings.chinese != "keep" else None
     nearly_seen = _near_duplicates(settings.near_duplicates) if settings.near_duplicates else None
@@ -103,20 +111,16 @@ def clean(pieces: Iterable[Piece], settings: Cleaning, dropped: Counter[str] | N
 
 
 def _converter(script: str) -> Callable[[str], str]:
-    try:
-        import opencc
-    except ImportError:
-        raise XinyeError('simplified and traditional Chinese need OpenCC: pip install "xinye[clean]"') from None
+    import opencc
+
     converter: Callable[[str], str] = opencc.OpenCC("t2s" if script == "simplified" else "s2t").convert
     return converter
 
 
 def _near_duplicates(threshold: float) -> Callable[[str], bool]:
     """A function that tells whether a text is nearly one it was given before."""
-    try:
-        from datasketch import MinHash, MinHashLSH
-    except ImportError:
-        raise XinyeError('near duplicates need datasketch: pip install "xinye[clean]"') from None
+    from datasketch import MinHash, MinHashLSH
+
     empty = MinHash(PERMUTATIONS, hashfunc=int)
     # Its index leans to too many candidates, for each of them is then measured.
     index = MinHashLSH(min(threshold, 0.95), PERMUTATIONS, weights=(0.1, 0.9))

@@ -32,6 +32,15 @@ FORMATS = {
     ".txt": "text", ".text": "text", ".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html",
     ".xhtml": "html", ".epub": "epub", ".pdf": "pdf", ".mbox": "mbox", ".rss": "feed", ".atom": "feed", ".xml": "xml",
 }  # fmt: skip
+LIBRARIES = {  # that a format is read with
+    "markdown": ("markdown_it", "lxml"),
+    "html": ("trafilatura", "lxml"),
+    "epub": ("lxml",),
+    "pdf": ("pypdfium2",),
+    "mbox": ("lxml",),
+    "feed": ("feedparser", "lxml"),
+    "xml": ("lxml", "mwparserfromhell", "feedparser"),
+}
 XML_ROOTS = {"mediawiki": "mediawiki", "rss": "feed", "feed": "feed", "RDF": "feed", "html": "html"}
 LARGEST_PAGE = 64 << 20  # bytes of one page, feed, mail or chapter, unpacked
 LARGEST_BOOK = 256 << 20

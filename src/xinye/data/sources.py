@@ -27,6 +27,7 @@ from typing import Any, BinaryIO, TextIO, cast
 
 from xinye.data.files import check_file, check_regular, open_regular
 from xinye.errors import XinyeError, not_unicode
+from xinye.libraries import need
 
 BLOCK_BYTES = 1 << 20
 PIECE_CHARACTERS = 1_000_000
@@ -97,7 +98,7 @@ def find_files(patterns: Sequence[str | Path]) -> list[Path]:
     """The text files that names, folders (searched through) and globs stand for: sorted within each, none twice.
 
     Of files with the same bytes only the first is kept; hidden files are skipped.
-    Raises XinyeError for a pattern that stands for no file, or for one that cannot be read.
+    Raises XinyeError for a pattern that stands for no file, or for one that cannot be read here.
 
     >>> find_files(["novels/", "corpus/**/*.jsonl.gz", "诗.txt"])  # doctest: +SKIP
     """
@@ -123,7 +124,15 @@ def find_files(patterns: Sequence[str | Path]) -> list[Path]:
     for path in found.values():
         size = path.stat().st_size
         contents.setdefault(_digest(path) if sizes[size] > 1 else size, path)
+    check_libraries(contents.values())
     return list(contents.values())
+
+
+def check_libraries(files: Iterable[str | Path]) -> None:
+    """Raises XinyeError where a package is missing that reading these files needs."""
+    for path in map(Path, files):
+        if _suffix(path) == ".parquet":
+            need(f"{path}: a Parquet file", "pyarrow")
 
 
 def fingerprint(files: Sequence[Path]) -> str:
@@ -595,11 +604,10 @@ def _table_records(path: Path, delimiter: str, on_bad: OnBad, named: Sequence[st
 
 
 def _parquet_records(path: Path, field: str | None) -> Iterator[tuple[int, Any]]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise XinyeError(f'{path}: Parquet files need pyarrow: pip install "xinye[parquet]"') from None
+    check_libraries([path])
+    import pyarrow
+    import pyarrow.parquet
+
     number = 0
     check_regular(path)
     try:

@@ -1,57 +1,42 @@
 """How right labels of texts are, and the classical baseline that learns them from the same records."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from xinye.errors import XinyeError
+from xinye.evaluation.scores import class_table, rounded
 from xinye.evaluation.tokenizers import language
+from xinye.libraries import need
 
 Labels = Sequence[tuple[str, ...]]  # of each text; one each, or any number
-
-
-def scikit_learn() -> None:
-    """Raises `XinyeError` where the library is missing."""
-    try:
-        import sklearn  # noqa: F401
-    except ImportError:
-        raise XinyeError('fine-tuning needs scikit-learn to measure and compare: pip install "xinye[tasks]"') from None
 
 
 def measure(right: Labels, predicted: Labels, labels: Sequence[str], several: bool) -> dict[str, Any]:
     """`accuracy` (with several labels: of whole sets), `macro_f1`, the `table` by class and its averages, and the
     `confusion` of single labels (rows are what is right)."""
-    scikit_learn()
-    from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
-
-    number = {label: index for index, label in enumerate(labels)}
-    if several:
-        y, z = (np.array([[label in found for label in labels] for found in side], int) for side in (right, predicted))
-        numbers = list(range(len(labels)))
-    else:
-        y, z = (np.array([number[found[0]] for found in side]) for side in (right, predicted))
-        numbers = sorted({*y.tolist(), *z.tolist()})
-    names = [labels[index] for index in numbers]
-    report = classification_report(y, z, labels=numbers, target_names=names, output_dict=True, zero_division=0)
-    accuracy = float(accuracy_score(y, z))
-    if not several:  # every text has one: micro precision, recall and F1 are the accuracy
-        micro = dict.fromkeys(("precision", "recall", "f1-score"), accuracy) | {"support": float(len(right))}
-        report["micro avg"] = micro
-        report.pop("accuracy", None)
-    averages = ("micro avg", "macro avg", "weighted avg")
+    correct: Counter[str] = Counter()
+    guessed: Counter[str] = Counter()
+    support: Counter[str] = Counter()
+    for truth, guess in zip(right, predicted, strict=True):
+        correct.update(set(truth) & set(guess))
+        guessed.update(guess)
+        support.update(truth)
+    names = [label for label in labels if several or label in support or label in guessed]
+    table = class_table(names, correct, guessed, support)
+    same = sum(set(truth) == set(guess) for truth, guess in zip(right, predicted, strict=True))
     result: dict[str, Any] = {
-        "accuracy": accuracy,
-        "macro_f1": float(report["macro avg"]["f1-score"]),
-        "table": {name: _plain(report[name]) for name in (*names, *averages)},
+        "accuracy": same / len(right),
+        "macro_f1": table["macro avg"]["f1-score"],
+        "table": rounded(table),
     }
     if not several:
-        result["confusion"] = {"labels": names, "counts": confusion_matrix(y, z, labels=numbers).tolist()}
+        pairs = Counter((truth[0], guess[0]) for truth, guess in zip(right, predicted, strict=True))
+        counts = [[pairs[row, column] for column in names] for row in names]
+        result["confusion"] = {"labels": names, "counts": counts}
     return result
-
-
-def _plain(row: dict[str, Any]) -> dict[str, float]:
-    return {name: round(float(value), 5) if name != "support" else int(value) for name, value in row.items()}
 
 
 def tfidf_baseline(
@@ -59,9 +44,10 @@ def tfidf_baseline(
 ) -> list[tuple[str, ...]]:
     """The labels that TF-IDF and logistic regression, learned from texts, give to the questions.
 
-    Pieces of one to three characters for Chinese, words and pairs of them otherwise.
+    Pieces of one to three characters for Chinese, words and pairs of them otherwise. Raises `XinyeError` where there
+    is no such baseline: without scikit-learn, and where the texts have no words or one label.
     """
-    scikit_learn()
+    need("the baseline, TF-IDF with logistic regression,", "sklearn")
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from xinye.errors import XinyeError
+from xinye.libraries import need
 
 COLOURS = ("#2e8b57", "#c2571a", "#4a6fd0", "#b8457f", "#8a7a12", "#3a9aa8")
 _TEXT = "#010203"  # matplotlib knows no "currentColor"; this one is replaced by it
@@ -83,10 +83,9 @@ def save_chart(svg: str, path: Path) -> None:
 
 
 def _axes(size: tuple[float, float]) -> tuple[Any, Any]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise XinyeError('charts need matplotlib: pip install "xinye[plots]"') from None
+    need("a chart", "matplotlib")
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from xinye.errors import XinyeError
+from xinye.libraries import need
 
 FITS = 100
 
@@ -128,8 +128,7 @@ def fit_law(points: Sequence[Point], bits_per_byte: Sequence[float], seed: int =
 
 
 def import_least_squares() -> Any:
-    try:
-        from scipy.optimize import least_squares
-    except ImportError:
-        raise XinyeError('a scaling law needs scipy: pip install "xinye[tune]"') from None
+    need("a scaling law", "scipy")
+    from scipy.optimize import least_squares
+
     return least_squares

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from xinye.evaluation.scores import class_table, rounded
+
 
 class Span(NamedTuple):
     """The characters `start` … `end - 1` of a text, and what they are."""
@@ -24,31 +26,12 @@ def measure(right: Sequence[Iterable[Span]], found: Sequence[Iterable[Span]]) ->
         correct.update(span.type for span in truth & guess)
         guessed.update(span.type for span in guess)
         support.update(span.type for span in truth)
-    types = sorted(support | guessed)
-    table = {kind: _row(correct[kind], guessed[kind], support[kind]) for kind in types}
-    rows = list(table.values())
-    names = ("precision", "recall", "f1-score")
-    total = support.total()
-    table["micro avg"] = _row(correct.total(), guessed.total(), total)
-    table["macro avg"] = {name: _mean([(row[name], 1.0) for row in rows]) for name in names} | {"support": total}
-    weighted = {name: _mean([(row[name], row["support"]) for row in rows]) for name in names}
-    table["weighted avg"] = weighted | {"support": total}
+    table = class_table(sorted(support | guessed), correct, guessed, support)
     return {
         "span_f1": table["micro avg"]["f1-score"],
         "macro_f1": table["macro avg"]["f1-score"],
-        "table": {name: {key: round(value, 5) for key, value in row.items()} for name, row in table.items()},
+        "table": rounded(table),
     }
-
-
-def _row(correct: int, guessed: int, support: int) -> dict[str, float]:
-    precision, recall = correct / guessed if guessed else 0.0, correct / support if support else 0.0
-    f1 = 2 * correct / (guessed + support) if guessed + support else 0.0
-    return {"precision": precision, "recall": recall, "f1-score": f1, "support": support}
-
-
-def _mean(values: Sequence[tuple[float, float]]) -> float:
-    weights = sum(weight for _, weight in values)
-    return sum(value * weight for value, weight in values) / weights if weights else 0.0
 
 
 class SurfaceForms:

@@ -125,6 +125,13 @@ def _grammar(sampling: Sampling) -> tuple[str, str] | None:
     return None
 
 
+def _library() -> Any:
+    """Imported where a text has a constraint; `Sampling` has checked that it is there."""
+    import llguidance
+
+    return llguidance
+
+
 @lru_cache(maxsize=16)
 def _compiled(tokenizer: Tokenizer, name: str, grammar: str) -> "LLMatcher":
     """A matcher at the beginning of this grammar, to be copied."""
@@ -158,14 +165,6 @@ class _Described:
             tokens = tokens[1 + next(i for i, token in enumerate(tokens) if b"\n" in self.tokens[token]) :]
         whole = b"".join(self.tokens[token] for token in tokens) == text.encode()
         return tokens if whole else [self.tokens.index(bytes([byte])) for byte in text.encode()]
-
-
-def _library() -> Any:
-    try:
-        import llguidance
-    except ImportError:
-        raise XinyeError('json_schema, regex and choices need llguidance: pip install "xinye[grammar]"') from None
-    return llguidance
 
 
 def _check_length(name: str, length: int) -> None:

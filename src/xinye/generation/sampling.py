@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from xinye.libraries import need
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -64,6 +66,8 @@ class Sampling(BaseModel):
             raise ValueError(f"{' and '.join(given)}: give one of them")
         if given and (self.stop or self.stop_token_ids):
             raise ValueError(f"stop: with {given[0]} a text ends where it is complete; nothing else may end it")
+        for name in given:
+            need(name, "llguidance")
         return self
 
     @cached_property

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from xinye.data.cleaning import Cleaning, clean
-from xinye.data.extract import FORMATS, Document, find_format, named_format, read_documents, read_hub
+from xinye.data.extract import FORMATS, LIBRARIES, Document, find_format, named_format, read_documents, read_hub
 from xinye.data.files import check_file, open_regular
 from xinye.data.sources import SUFFIXES, Piece
 from xinye.errors import XinyeError
+from xinye.libraries import install_command, need
 
 HUB = "hub:"
 READABLE = f"readable: {' '.join(FORMATS)}, each also with .gz, and all but .txt with .bz2"
@@ -47,6 +48,10 @@ def collect(
     if (split or field) and not hub:
         raise XinyeError("--split and --field are for hub data sets, and there is no hub:NAME")
     files, ignored = find_sources([source for source in sources if not source.startswith(HUB)])
+    for form in sorted({named_format(path) or "" for path in files}):
+        need(f"reading {form}", *LIBRARIES.get(form, ()))
+    if hub:
+        need("reading the hub", "datasets", extra="hub")
     skipped: list[dict[str, str]] = []
     dropped: Counter[str] = Counter()
     by_format: Counter[str] = Counter()
@@ -148,7 +153,7 @@ def _read(
             on_progress(HUB + name, 0, count)
             yield "hub", document
 
-    parts = [(str(path), path.stat().st_size, from_file(path), "collect") for path in files]
+    parts = [(str(path), path.stat().st_size, from_file(path), "") for path in files]
     parts += [(HUB + name, 0, from_hub(name), "hub") for name in hub]
     for name, size, documents, extra in parts:
         start = count
@@ -160,7 +165,7 @@ def _read(
                 count += 1
                 yield form, document
         except ModuleNotFoundError as error:
-            raise XinyeError(f'{name}: reading it needs {error.name}: pip install "xinye[{extra}]"') from None
+            raise XinyeError(f"{name}: reading it needs {error.name}: {install_command(extra)}") from None
         except MemoryError:
             raise
         except Exception as error:  # parsers raise what they like at the world's files; each costs that file alone

@@ -35,12 +35,11 @@ TIME, SECONDS = "10min", 600
 LITTLE_DISK = 2_000_000_000
 MUCH = 1_000_000_000  # characters, and tokens: a text that limits nothing
 PURPOSES = {
-    "parquet": "text in .parquet files",
-    "clean": "near duplicates; simplified and traditional Chinese",
-    "plots": "charts",
-    "collect": "documents from web pages, books, mail, feeds and dumps",
-    "hub": "data sets of the hub",
-    "grammar": "texts by a JSON schema or a regular expression",
+    "tensorboard": "curves in TensorBoard: --track tensorboard",
+    "wandb": "curves in Weights & Biases: --track wandb",
+    "mlflow": "curves in MLflow: --track mlflow",
+    "onnx": "models for ONNX Runtime: xinye export --to onnx",
+    "hub": "data sets of the hub: xinye data collect hub:NAME",
 }
 INSTALL_COMPILER = {"Darwin": "xcode-select --install", "Linux": "apt install g++ (or your system's way)"}
 

@@ -7,6 +7,7 @@ from typing import Literal
 from xinye.checkpoints.gguf import save_gguf
 from xinye.checkpoints.load import load_model
 from xinye.errors import XinyeError
+from xinye.libraries import need
 from xinye.model.gpt import GPT
 
 Format = Literal["gguf", "onnx"]
@@ -33,6 +34,8 @@ def export(model: str, to: Format, output: Path | None = None, quantize: str = "
     """
     if to == "onnx" and quantize != "f32":
         raise XinyeError(f"--quantize {quantize} is for GGUF; an ONNX file is quantized by ONNX Runtime's own tools")
+    if to == "onnx":
+        need("an ONNX file", "onnx", "onnxscript", extra="onnx")  # torch's exporter is built on both
     source = Path(model)
     name = source.absolute().name.removesuffix(".gguf")
     path = output or Path(f"{name}.onnx" if to == "onnx" else f"{name}-{quantize}.gguf")

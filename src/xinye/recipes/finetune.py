@@ -19,10 +19,11 @@ from xinye.checkpoints.heads import is_head, load_head
 from xinye.checkpoints.huggingface import load_weights, read_json, write_json
 from xinye.checkpoints.load import is_small, load_model
 from xinye.checkpoints.store import load_checkpoint
+from xinye.data.sources import check_libraries
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
-from xinye.evaluation.classification import scikit_learn
 from xinye.evaluation.runs import is_running
+from xinye.libraries import install_command, installed
 from xinye.model.adapters import attach, attached, extra_loss, flops_per_token, ranks_of, trainable_table
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
@@ -44,6 +45,7 @@ from xinye.training.distributed import Processes, processes
 from xinye.training.optimizers import make_optimizers
 from xinye.training.schedule import Schedule
 from xinye.training.stopwatch import Stopwatch
+from xinye.training.trackers import warn_of_missing
 
 
 def finetune(
@@ -75,7 +77,6 @@ def finetune_together(
 ) -> Run:
     """The job, top to bottom. Only the first process writes files and validates; all take the steps."""
     stopwatch = Stopwatch()
-    scikit_learn()
     output, device = settings.output or Path("runs") / settings.task, machine.device()
     if group.first and is_running(output):
         raise XinyeError(f"{output}: this run is going on; wait for its end, or stop it first")
@@ -84,6 +85,10 @@ def finetune_together(
     elif group.first:
         check_output(output, overwrite)
 
+    check_libraries((*settings.data, *settings.validation))
+    warn_of_missing(settings.track, watcher.warn)
+    if settings.task == "classify" and not installed("sklearn"):
+        watcher.warn(f"no baseline beside the model: that needs scikit-learn ({install_command()}); training goes on")
     adapter, models = settings.adapter_settings, FROM_SCRATCH
     if adapter:  # which is noise on any other base
         models = Models(told={"base": {"model": settings.model, "fingerprint": fingerprint(settings.model)}})
@@ -337,9 +342,13 @@ def job_of(values: dict[str, Any], data: TaskData, model: Any, context: int) -> 
         return [data.tokenizer.decode(data.examples.examples[number].tokens) for _, number in numbers]
 
     def results(before: dict[str, float] | None) -> dict[str, Any]:
-        figures = before if isinstance(task, Chat) else task.baseline(data.training, data.validation)
-        baseline = {"name": task.baseline_name, **(figures or {})}
-        told = {"task": task.verb, "measured": dict(last), "baseline": baseline, "findings": data.facts["findings"]}
+        findings, baseline = list(data.facts["findings"]), None
+        try:
+            figures = before if isinstance(task, Chat) else task.baseline(data.training, data.validation)
+            baseline = {"name": task.baseline_name, **(figures or {})}
+        except XinyeError as error:  # the model is trained, and none the worse without it
+            findings.append(f"no baseline: {error}")
+        told: dict[str, Any] = {"task": task.verb, "measured": dict(last), "baseline": baseline, "findings": findings}
         told["trainable"] = [row._asdict() for row in trainable_table(model)]
         if "adalora" in {row["name"] for row in told["trainable"]}:
             told["ranks"] = ranks_of(model)

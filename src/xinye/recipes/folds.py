@@ -101,7 +101,7 @@ def train_fold(settings: Settings, watcher: Watcher) -> dict[str, Any] | None:
         return None
     figures = {name: result[name] for name in ("run", "steps", "seconds", "validation")}
     for other in ("baseline", "control"):
-        if other in result:
+        if result.get(other):
             known = ("name", *result["validation"])
             figures[other] = {name: value for name, value in result[other].items() if name in known}
     return figures
@@ -110,7 +110,8 @@ def train_fold(settings: Settings, watcher: Watcher) -> dict[str, Any] | None:
 def summary(figures: Sequence[dict[str, Any]], of_a_task: bool) -> dict[str, Any]:
     """The spread of every figure; of a task that of the model, its baseline and the control, and of what the model has
     more than each of them, fold by fold."""
-    rows = {key: [fold[key] for fold in figures] for key in ("validation", "baseline", "control") if key in figures[0]}
+    keys = [key for key in ("validation", "baseline", "control") if all(key in fold for fold in figures)]
+    rows = {key: [fold[key] for fold in figures] for key in keys}
     told: dict[str, Any] = {}
     for key, folds in rows.items():
         names = [name for name in folds[0] if name != "name"]

@@ -47,6 +47,7 @@ from xinye.training.distributed import Processes, processes
 from xinye.training.optimizers import make_optimizers
 from xinye.training.schedule import Schedule
 from xinye.training.stopwatch import Stopwatch
+from xinye.training.trackers import warn_of_missing
 
 FIRST_PLAN = 8  # steps at least: what was measured may be wrong, and the clock tells after two of them
 
@@ -91,6 +92,9 @@ def pretrain_together(
         planning.check_size(settings, device)
         if group.first and not dry_run:
             check_output(output, overwrite)
+
+    settings.cleaning.check_libraries()
+    warn_of_missing(settings.track, watcher.warn)
     with group.first_first():
         began += prepare_decoder(device, watcher)
     stopwatch.lap("compiling the decoder")

@@ -22,6 +22,7 @@ from xinye.data.sources import find_files, fingerprint
 from xinye.errors import XinyeError
 from xinye.evaluation.leftovers import remove_run
 from xinye.evaluation.plots import bar_chart, line_chart, save_chart
+from xinye.libraries import need
 from xinye.recipes import plan as planning
 from xinye.recipes.pretrain import Run, pretrain
 from xinye.recipes.rehearsal import NO_BUDGET, Passing, folder_for, is_new, rehearse, write_config
@@ -160,10 +161,9 @@ def begin(settings: PretrainSettings, trials: int, watcher: Watcher, overwrite: 
 
 def check_optuna(trials: int) -> None:
     """Raises `XinyeError` where there is no optuna, or nothing to compare."""
-    try:
-        import optuna
-    except ImportError:
-        raise XinyeError('tuning needs optuna: pip install "xinye[tune]"') from None
+    need("tuning", "optuna")
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if trials < 2:
         raise XinyeError(f"--trials {trials}: give at least 2; the first one is the plan's own settings")

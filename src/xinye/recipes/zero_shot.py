@@ -70,7 +70,11 @@ def evaluate(
     baseline = None
     if known and with_baseline:
         watcher.stage("learning the baseline")
-        baseline = {"name": f"{task.baseline_name}, of {len(known):,} records", **task.baseline(known, records)}
+        try:
+            figures = task.baseline(known, records)
+            baseline = {"name": f"{task.baseline_name}, of {len(known):,} records", **figures}
+        except XinyeError as error:
+            notes.append(f"no baseline: {error}")
         notes += [finding for finding in task.findings(known, records) if "in the training data" in finding]
     return {
         "model": str(folder), "task": task.verb, "files": list(files), "records": len(records),

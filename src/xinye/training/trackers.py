@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+from xinye.libraries import install_command, installed
+
 SECONDS = 10  # between tellings: many steps at once cost less than each alone
 Point = tuple[int, float, dict[str, float]]  # step, time since the epoch, figures by name
 Status = Literal["FINISHED", "FAILED", "KILLED"]  # in MLflow's words
@@ -134,6 +136,13 @@ TRACKERS: dict[str, type[TensorBoard] | type[WandB] | type[MLflow]] = {
 }
 
 
+def warn_of_missing(names: Sequence[str], warn: Callable[[str], None]) -> None:
+    """A warning for each tracker whose package is not installed; `Trackers` leaves those out."""
+    for name in names:
+        if not installed(name):
+            warn(f"--track {name}: it needs {name}: {install_command(name)}; training goes on without it")
+
+
 class Trackers:
     """Those that were asked for. One that fails is one warning, and is left out from then on."""
 
@@ -145,7 +154,7 @@ class Trackers:
         self.trackers: dict[str, TensorBoard | WandB | MLflow] = {}
         self.points: list[Point] = []  # not yet told
         self.told = time.time()
-        for name in names:
+        for name in filter(installed, names):
             with self._or_without(name):
                 self.trackers[name] = TRACKERS[name](run, config, first_step)
 
@@ -201,5 +210,5 @@ class Trackers:
             self.trackers.pop(name, None)
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             if isinstance(error, ImportError):
-                reason = f'it needs {error.name}: pip install "xinye[{name}]"'
+                reason = f"it needs {error.name}: {install_command(name)}"
             self.warn(f"--track {name}: {reason}; training goes on without it")

@@ -1,0 +1,58 @@
+"""The README's commands and code, and a small world to run them in. The package must be importable."""
+
+import re
+from pathlib import Path
+
+from xinye.data.stories import stories
+
+ROOT = Path(__file__).parents[1]
+NAMES = ("README.md", "README_zh.md")
+SMALL = ["--size", "1M", "--layers", "1", "--width", "64", "--vocab-size", "400", "--context", "32", "--compile", "no"]
+
+_SHOWN = re.compile(
+    r"^    (?P<command>(?:xinye|pip|cp) [^\n]*)$"
+    r"|(?<!`)`(?P<inline>(?:xinye|pip) [^`]+)`"
+    r"|^```python\n(?P<python>.*?)^```",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def shown(name: str, inline: bool = True) -> list[tuple[str, str]]:
+    """What a README shows a reader to run, in its order: ("command", a line) and ("python", lines).
+
+    A command inside a sentence counts where `inline` is true.
+    """
+    found = []
+    for match in _SHOWN.finditer((ROOT / name).read_text("utf-8")):
+        kind = match.lastgroup or ""
+        if kind != "inline" or inline:
+            text = match[kind] if kind == "python" else " ".join(match[kind].split())
+            found.append(("python" if kind == "python" else "command", text))
+    return found
+
+
+def make_world(folder: Path) -> None:
+    """The files that the READMEs name, with stories in them."""
+    for name in ("novels/one.txt", "novels/two.txt", "novel.txt", "notes.txt", "shakespeare.txt"):
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join(stories(60, "zh", seed=len(name))), "utf-8")
+    rows = [f'{number % 2},"{story}"' for number, story in enumerate(stories(60, "zh", seed=1))]
+    (folder / "reviews.csv").write_text("\n".join(["label,review", *rows]), "utf-8")
+    (folder / "prompts.jsonl").write_text('{"prompt": "话说"}\n', "utf-8")
+
+
+def shortened(words: list[str]) -> list[str]:
+    """A command's words, with a budget of seconds and a tiny network."""
+    verb, *rest = words
+    rest = [str(path) for word in rest for path in (sorted(Path().glob(word)) if "*" in word else [word])]
+    for flag in ("--time", "--size"):
+        if flag in rest:
+            del rest[rest.index(flag) : rest.index(flag) + 2]
+    if "--max-tokens" in rest:
+        rest[rest.index("--max-tokens") + 1] = "8"
+    if "--context" in rest:
+        rest[rest.index("--context") + 1] = "16"
+    if verb in ("pretrain", "compare"):
+        rest += ["--steps", "2"] if "--from" in rest else [*SMALL, "--steps", "2"]
+    return [verb, *rest]
