@@ -53,6 +53,6 @@ def shortened(words: list[str]) -> list[str]:
         rest[rest.index("--max-tokens") + 1] = "8"
     if "--context" in rest:
         rest[rest.index("--context") + 1] = "16"
-    if verb in ("pretrain", "compare"):
+    if verb in ("pretrain", "compare", "tune"):
         rest += ["--steps", "2"] if "--from" in rest else [*SMALL, "--steps", "2"]
     return [verb, *rest]

@@ -1,12 +1,19 @@
 """The Python face: the same words as on the command line."""
 
+import subprocess
+import sys
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import xinye as package
 from xinye import XinyeError, machine
+from xinye.model.heads import Head, HeadConfig
+from xinye.recipes import display
+from xinye.recipes.watcher import Watcher
 
 TINY = {"size": "1M", "layers": 1, "width": 64, "context": 32, "batch_size": 4, "tokenizer": "char", "compile": "no"}
 
@@ -101,8 +108,60 @@ def test_wrong_use_is_said_at_once(model):
         package.load("missing")
 
 
+def test_training_shows_its_progress_unless_it_shall_not(workplace, capsys):
+    package.pretrain("zh.txt", "run", steps=2, **TINY)
+    shown = capsys.readouterr()
+    assert shown.out == "" and "batch_size" in shown.err and "validation loss" in shown.err
+    package.pretrain("zh.txt", "run", steps=2, overwrite=True, progress=False, **TINY)
+    package.pretrain("zh.txt", "run", steps=2, overwrite=True, watcher=Watcher(), **TINY)
+    assert capsys.readouterr().err == ""
+
+
+class Cell:
+    """What a notebook's cell shows, without a notebook: `outputs`, of which a handle replaces its own."""
+
+    def __init__(self) -> None:
+        self.outputs: list[dict[str, str]] = []
+        self.lines: list[str] = []
+
+    def display(self, content: dict[str, str], raw: bool, display_id: bool = False) -> "Cell":
+        self.outputs.append(content)
+        self.lines.append(content["text/plain"])
+        return self
+
+    def update(self, content: dict[str, str], raw: bool) -> None:
+        self.lines.append(content["text/plain"])
+
+
+def test_a_notebook_without_widgets_shows_a_line_and_the_rest(workplace, monkeypatch):
+    cell = Cell()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(display=cell))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=cell.display))
+    monkeypatch.setattr(display, "console", display.Console(force_jupyter=True))
+    monkeypatch.setattr("rich.jupyter.display", lambda segments, text: cell.outputs.append({"text/plain": text}))
+    monkeypatch.setattr(display.NotebookLine, "update", display.NotebookLine._show)  # each time, not twice a second
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        package.pretrain("zh.txt", "run", steps=2, **TINY)
+    text = "".join(output["text/plain"] for output in cell.outputs)
+    assert "batch_size" in text and text.count("validation loss") >= 1
+    assert any(" step 2/2 " in line for line in cell.lines) and cell.lines[-1] == ""
+
+
+def test_a_model_says_what_it_is(model, trained, tmp_path):
+    config = model.gpt.config
+    about = f"modern, {config.parameters:,} parameters, vocabulary {config.vocab_size:,}, context 32"
+    assert repr(model) == f"<Model {trained}: {about}>"
+    head = HeadConfig(config, "sequence", ("好", "差\x1b"))
+    judge = package.Model(Head.over(package.load(trained).gpt, head), model.tokenizer, tmp_path)
+    assert repr(judge).endswith(", context 32; can classify: 好, 差␛>")
+
+
 def test_names():
     assert {"Model", "Run", "Tokenizer", "XinyeError", "load", "pretrain"} <= set(package.__all__)
+    told = "import xinye, sys; print(*dir(xinye)); sys.exit('torch' in sys.modules)"
+    names = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout.split()
+    assert {*package.__all__, "__version__"} <= set(names) and "import_module" not in names
     for name in package.__all__:
         assert getattr(package, name).__doc__
     with pytest.raises(AttributeError, match="train_everything"):

@@ -25,7 +25,7 @@ NAMED = {
     "xinye merge": "xinye merge runs/lora -o runs/merged",
     "xinye data collect": "xinye data collect pages -o pages.jsonl",
     "xinye tokenizer eval": "xinye tokenizer eval runs/novel novel.txt",
-    "xinye tune": "xinye tune novel.txt --trials 2 --steps 2 -o runs/tune",
+    "xinye tune": "xinye tune novel.txt --trials 2 -o runs/tune",
     "xinye plan": "xinye plan novel.txt --size 1M,2M --time 20s -o runs/plan",
     "xinye quantize": "xinye quantize runs/novel",
 }
@@ -45,7 +45,7 @@ MORE = {  # flags that make it short
     "chat": ["--max-tokens", "8"],
     "bench": ["--concurrency", "1,2", "--prompt-tokens", "8", "--output-tokens", "8"],
 }
-PAGE = "<html><title>{0}</title><article><h1>{0}</h1><p>{1}</p></article></html>"
+PAGE = "<html><head><title>{0}</title></head><body><nav><a>首页</a></nav><h1>{0}</h1><p>{1}</p></body></html>"
 FEED = "<rss version='2.0'><channel><item><title>春</title><description>绿了。</description></item></channel></rss>"
 DUMP = (
     "<mediawiki><page><title>叶</title><ns>0</ns><id>7</id>"

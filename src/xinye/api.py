@@ -1,6 +1,7 @@
 """The Python face of Xinye: the same words as on the command line."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from xinye import machine
 from xinye.checkpoints.heads import is_head
 from xinye.checkpoints.load import began_with, load_judge, load_model
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError, checked, one_line
 from xinye.evaluation.runs import learned_to_chat
 from xinye.generation.chat import Message, start_answer
 from xinye.generation.engine import Engine
@@ -20,7 +21,8 @@ from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.generation.sequence import Sequence as Text
 from xinye.generation.speculation import speculate
 from xinye.model.build import LanguageModel
-from xinye.model.heads import Head
+from xinye.model.heads import Head, HeadConfig
+from xinye.recipes.display import Display
 from xinye.recipes.evaluate import Evaluation
 from xinye.recipes.evaluate import evaluate as run_evaluate
 from xinye.recipes.finetune import finetune as run_finetune
@@ -46,6 +48,19 @@ class Model:
         self.network, self.tokenizer, self.folder = gpt.to(machine.device()), tokenizer, folder
         self.speculates = True  # next tokens are guessed where that makes writing faster (generation/speculation.py),
         self.draft: Model | None = None  # from the text itself, or by this smaller model
+
+    def __repr__(self) -> str:
+        """What it is, in a line."""
+        config = self.network.config
+        backbone = config.backbone if isinstance(config, HeadConfig) else config
+        parts = [
+            f"{backbone.architecture}, {config.parameters:,} parameters, vocabulary {backbone.vocab_size:,}, "
+            f"context {backbone.max_position_embeddings:,}"
+        ]
+        if isinstance(config, HeadConfig):
+            some = ", ".join(config.labels[:8]) + (" …" if len(config.labels) > 8 else "")
+            parts.append(f"can {self._verb}: {some}")
+        return one_line(f"<Model {self.folder}: {'; '.join(parts)}>")
 
     @property
     def gpt(self) -> LanguageModel:
@@ -295,10 +310,14 @@ def pretrain(
     *,
     overwrite: bool = False,
     resume: bool = False,
+    progress: bool = True,
     watcher: Watcher | None = None,
     **settings: Any,
 ) -> Run:
     """Train a GPT on files, folders or globs of text; returns the run's folder and figures.
+
+    The plan, progress and samples are shown as on the command line, in a notebook, too, unless `progress` is false;
+    a `watcher` is told of all that instead.
 
     `settings` are those of `xinye pretrain --help` by the same names: `size="5M"`, one of `time="10min"`,
     `tokens="20M"`, `epochs=3`, `steps=500`, and all that is otherwise derived; `from_="runs/novel"` goes on training
@@ -311,7 +330,9 @@ def pretrain(
     """
     names = [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
     values = {**settings, "files": tuple(names), "output": output}
-    run = run_pretrain(checked(PretrainSettings, values, "pretrain"), watcher, overwrite, resume)
+    checked_settings = checked(PretrainSettings, values, "pretrain")
+    with _watched(watcher, progress) as watching:
+        run = run_pretrain(checked_settings, watching, overwrite, resume)
     if run is None:
         raise XinyeError("nothing was trained")
     return run
@@ -325,10 +346,13 @@ def finetune(
     task: str = "classify",
     validation: str | Path | Sequence[str | Path] = (),
     overwrite: bool = False,
+    progress: bool = True,
     watcher: Watcher | None = None,
     **settings: Any,
 ) -> Model:
     """Teach a model a task from files of records; returns the model that has learned it.
+
+    Progress is shown as in `pretrain`.
 
     `settings` are those of `xinye finetune --help` by the same names. What it was measured to be stands in
     `training/result.json` in the run's folder. Raises `XinyeError` for whatever a person can put right.
@@ -342,5 +366,17 @@ def finetune(
         for files in (data, validation)
     )
     values = {**settings, "model": str(base), "output": output, "task": task, "data": data, "validation": validation}
-    run = run_finetune(checked(FinetuneSettings, values, "finetune"), watcher, overwrite)
+    checked_settings = checked(FinetuneSettings, values, "finetune")
+    with _watched(watcher, progress, "tokens" if task in ("chat", "text") else "labels") as watching:
+        run = run_finetune(checked_settings, watching, overwrite)
     return load(run.run)
+
+
+@contextmanager
+def _watched(watcher: Watcher | None, progress: bool, counted: str = "tokens") -> Iterator[Watcher]:
+    """Who is told of the training inside: the watcher that was given, or a display, or nobody."""
+    if watcher is not None or not progress:
+        yield watcher or Watcher()
+        return
+    with Display(counted=counted) as display:
+        yield display

@@ -53,7 +53,7 @@ def test_json_is_one_object_with_everything(xinye, speeds):
     }  # fmt: skip
     assert found["speed"]["matrix_flops_per_second"] == {"float32": 1e11, "bfloat16": 5e11}
     assert found["software"]["torch"] == torch.__version__
-    assert {"parquet", "clean", "plots"} <= {extra["extra"] for extra in found["extras"]}
+    assert {"tensorboard", "wandb", "mlflow", "onnx"} <= {extra["extra"] for extra in found["extras"]}
     sizes = {row["size"]: row for row in found["sizes"]}
     assert sizes["5M"]["tokens_per_second"] == 10_000  # what was measured, scaled by size from there
     assert sizes["1M"]["tokens_per_second"] > 10_000 > sizes["15M"]["tokens_per_second"]

@@ -1,4 +1,5 @@
-"""What a person sees of long work: on a terminal a live line, elsewhere a few plain ones. All on standard error.
+"""What a person sees of long work: on a terminal and in a notebook a live line, elsewhere a few plain ones. All on
+standard error.
 
 Whatever is printed through here cannot drive the terminal, be it from data, a model or a file's name.
 """
@@ -50,6 +51,32 @@ class Console(rich.console.Console):
 console = Console(stderr=True, quiet=not FIRST)
 
 
+class NotebookLine:
+    """A line in a notebook's output that is replaced in place, twice a second; no widgets are needed for it."""
+
+    def __init__(self) -> None:
+        self.handle: Any = None
+        self.shown = 0.0
+
+    def update(self, text: str) -> None:
+        if time.monotonic() > self.shown + 0.5:
+            self._show(text)
+
+    def clear(self) -> None:
+        if self.handle is not None:
+            self._show("")
+
+    def _show(self, text: str) -> None:
+        from IPython.display import display  # a notebook has it
+
+        content = {"text/plain": readable(text)}
+        if self.handle is None:
+            self.handle = display(content, raw=True, display_id=True)
+        else:
+            self.handle.update(content, raw=True)
+        self.shown = time.monotonic()
+
+
 class Display(Watcher):
     """Shows a run: stages, the plan, a live line with loss, speed and time left, and samples as they are written."""
 
@@ -57,6 +84,7 @@ class Display(Watcher):
         self.show_plan, self.counted = show_plan, counted
         self.planned: dict[str, Any] = {}
         self.live = Live(console=console, refresh_per_second=8, transient=True)
+        self.line = NotebookLine()
         self.losses: list[float] = []
         self.seconds: list[float] = []
         self.begin = time.monotonic()
@@ -70,10 +98,18 @@ class Display(Watcher):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.live.stop()
+        self.line.clear()
+
+    def now(self, text: Text) -> None:
+        """Show what is going on in place of what was; nothing where no line can be replaced."""
+        if console.is_terminal:
+            self.live.update(text)
+        elif console.is_jupyter:
+            self.line.update(text.plain)
 
     def stage(self, text: str) -> None:
-        if console.is_terminal:
-            self.live.update(Text(f"{text} …", style="dim"))
+        if console.is_terminal or console.is_jupyter:
+            self.now(Text(f"{text} …", style="dim"))
         else:
             console.print(text)
 
@@ -81,20 +117,16 @@ class Display(Watcher):
         console.print(Text(text, style="yellow"), soft_wrap=True)
 
     def prepared(self, characters: int) -> None:
-        if console.is_terminal:
-            self.live.update(Text(f"tokenizing … {characters / 1e6:,.1f} M characters", style="dim"))
+        self.now(Text(f"tokenizing … {characters / 1e6:,.1f} M characters", style="dim"))
 
     def scored(self, tokens: int, total: int) -> None:
-        if console.is_terminal:
-            self.live.update(Text(f"scoring … {tokens:,} of {total:,} tokens", style="dim"))
+        self.now(Text(f"scoring … {tokens:,} of {total:,} tokens", style="dim"))
 
     def judged(self, texts: int, total: int) -> None:
-        if console.is_terminal:
-            self.live.update(Text(f"judging … {texts:,} of {total:,} texts", style="dim"))
+        self.now(Text(f"judging … {texts:,} of {total:,} texts", style="dim"))
 
     def written(self, lines: int, total: int, tokens_per_second: float) -> None:
-        if console.is_terminal:
-            self.live.update(Text(f"writing … {lines:,} of {total:,} lines, {tokens_per_second:,.0f} tokens/s"))
+        self.now(Text(f"writing … {lines:,} of {total:,} lines, {tokens_per_second:,.0f} tokens/s"))
 
     def plan(self, plan: "Plan") -> None:
         self.planned = plan.values
@@ -122,8 +154,6 @@ class Display(Watcher):
     def step(self, step: "Step", steps: int) -> None:
         self.losses = [*self.losses[-49:], step.loss]
         self.seconds = [*self.seconds[-49:], step.seconds]
-        if not console.is_terminal:
-            return
         per_step = sum(self.seconds) / len(self.seconds)
         done = int(24 * step.step / steps)
         line = Text()
@@ -133,7 +163,7 @@ class Display(Watcher):
             f" step {step.step:,}/{steps:,}  loss {sum(self.losses) / len(self.losses):.3f}  "
             f"{step.tokens / per_step:,.0f} {self.counted}/s  {duration((steps - step.step) * per_step)} left"
         )
-        self.live.update(line)
+        self.now(line)
 
     def validated(self, step: int, figures: dict[str, float], sample: str) -> None:
         told = ", ".join(f"{value:.3f} {name.replace('_', ' ')}" for name, value in figures.items() if name != "loss")
@@ -155,7 +185,6 @@ class Brief(Display):
             super().warn(text)
 
     def stage(self, text: str) -> None:
-        if console.is_terminal:
-            super().stage(text)
+        self.now(Text(f"{text} …", style="dim"))
 
     def validated(self, step: int, figures: dict[str, float], sample: str) -> None: ...
