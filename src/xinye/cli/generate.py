@@ -51,9 +51,10 @@ def main(arguments: list[str]) -> int:
         prompt = read_stdin().removesuffix("\n")
 
     from xinye.api import load
-    from xinye.cli.output import print_json, write
+    from xinye.cli.output import prepare_writing, print_json, write
 
     model = load(model_path, dtype, speculation)
+    prepare_writing()
     if as_json:
         texts = model.complete([prompt] * n, **values)
         usage = {

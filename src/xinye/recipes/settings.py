@@ -250,8 +250,9 @@ class PretrainSettings(TrainingSettings):
     def _from_the_first_step_on(cls, value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
         """Pairs of a step and the steps in all that were planned there, each later than the one before."""
         steps = [step for step, _ in value]
-        goes_on = all(0 <= step < total for step, total in value[:-1]) and all(step <= total for step, total in value)
-        if value and (steps[0] != 0 or steps != sorted(set(steps)) or not goes_on or value[0][1] < 1):
+        in_order = steps[:1] == [0] and steps == sorted(set(steps)) and all(step <= total for step, total in value)
+        before_the_end = all(later < total for (_, total), later in zip(value, steps[1:], strict=False))
+        if value and not (in_order and before_the_end and value[0][1]):
             raise ValueError("expected pairs of a step and the steps in all, from step 0 on, such as 0:189,4:160")
         return value
 
