@@ -34,7 +34,9 @@ MEMORY = 3 * 2**30  # bytes beyond what torch has mapped
 SLOW = 20.0  # seconds that no case may take; a template has 1
 TOKENIZER = Tokenizer.train(["新叶 new leaf"], kind="bytes")
 NUMBERS = [0, -1, 1, 2, 3, 7, 2**31, 2**32 + 1, 2**63, 2**64, 10**12, 10**30, -(2**63), 0.5, 1e308, float("nan")]
-VALUES = [*NUMBERS, None, True, False, "", "x", "新叶", [], {}, [1], ["a"], {"a": 1}, [[]] * 9]
+TEN = {"type": "Replace", "pattern": {"String": "e"}, "content": "e" * 10}  # nine of them would fill any memory
+GREEDY = [{"type": "Sequence", "normalizers": [TEN] * 9}, TEN, {"pattern": {"Regex": "(e+)+x"}}]
+VALUES = [*GREEDY, *NUMBERS, None, True, False, "", "x", "新叶", [], {}, [1], ["a"], {"a": 1}, [[]] * 9]
 SNIPPETS = [
     "{{", "}}", "{%", "%}", "for i in range(99999)", "endfor", "**9**9", "|join", ".__class__", "[0]", "~ messages",
     "{% for m in messages %}", "{% endfor %}", "|tojson", "*99999", "namespace(x=1)", "|list", "loop", "set x =",
@@ -171,7 +173,7 @@ def run(seed: int, originals: dict[str, Path], work: Path) -> str:
     shutil.rmtree(work, ignore_errors=True)
     original = originals[kind]
     shutil.copytree(original.parent if original.is_file() else original, work)
-    for path in rng.sample(sorted(work.iterdir()), k=rng.choice([1, 1, 1, 2])):
+    for path in rng.sample(sorted(work.iterdir()), k=rng.choice([1, 1, 1, 2]) if kind != "gguf" else 1):
         mutate(path, rng)
     begin = time.monotonic()
     try:

@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save
 
 from conftest import contents
 from xinye.checkpoints import huggingface, store
+from xinye.checkpoints.folders import checkpoints, fingerprint
 from xinye.checkpoints.huggingface import load_model
-from xinye.checkpoints.store import checkpoints, load_checkpoint, save_checkpoint
+from xinye.checkpoints.store import load_checkpoint, save_checkpoint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.config import GPTConfig
@@ -94,6 +95,43 @@ def test_the_last_two_and_those_to_keep_stay(tmp_path):
     assert [path.name for path in checkpoints(tmp_path)] == ["step-00000002", "step-00000004", "step-00000005"]
     assert load_checkpoint(tmp_path, *trainer(), step=2)["step"] == 2
     assert load_checkpoint(tmp_path, *trainer())["step"] == 5
+
+
+def test_a_copied_folder_is_no_checkpoint(tmp_path):
+    saved(tmp_path)
+    (checkpoint,) = checkpoints(tmp_path)
+    for name in ("step-00000150.bak", "step-photos", "step-0000003", "step-٠٠٠٠٠٠٠٣"):
+        shutil.copytree(checkpoint, checkpoint.with_name(name))
+    assert checkpoints(tmp_path) == [checkpoint]
+    assert load_checkpoint(tmp_path, *trainer())["step"] == 2
+
+
+def test_old_checkpoints_that_are_not_only_ours_stay(tmp_path):
+    for steps in range(1, 4):
+        saved(tmp_path, steps)
+        (checkpoints(tmp_path)[-1] / f"notes-{steps}.txt").touch()
+    (tmp_path / "training" / "checkpoints").rename(tmp_path / "elsewhere")
+    (tmp_path / "training" / "checkpoints").symlink_to(tmp_path / "elsewhere")
+    for steps in range(4, 8):
+        saved(tmp_path, steps)
+    assert [path.name[-1] for path in checkpoints(tmp_path)] == ["1", "2", "3", "4", "5", "6", "7"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_kill_while_an_old_checkpoint_is_deleted_leaves_none_in_half(tmp_path, monkeypatch, again):
+    saved(tmp_path, 1)
+    saved(tmp_path, 2)
+
+    def half(folder: Path) -> None:
+        next(path for path in sorted(folder.iterdir())).unlink()
+        raise SystemExit("killed")
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(shutil, "rmtree", half)
+        saved(tmp_path, 2 if again else 3)
+    assert all((path / "config.json").exists() for path in checkpoints(tmp_path))
+    assert load_checkpoint(tmp_path, *trainer())["step"] == (1 if again else 3)
+    assert not list((tmp_path / "training" / "checkpoints").glob(".*")), "what was left is cleaned"
 
 
 @pytest.mark.parametrize("moment", range(30))
@@ -192,7 +230,7 @@ def rewritten(run: Path, name: str, content: bytes) -> None:
     """Other content, and a manifest that knows of it."""
     (folder,) = checkpoints(run)
     (folder / name).write_bytes(content)
-    manifest = {path.name: store._fingerprint(path) for path in folder.iterdir() if path.name != "manifest.json"}
+    manifest = {path.name: fingerprint(path) for path in folder.iterdir() if path.name != "manifest.json"}
     (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
 
 

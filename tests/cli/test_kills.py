@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY
+from xinye.checkpoints.folders import checkpoints
 from xinye.checkpoints.huggingface import load_model
-from xinye.checkpoints.store import checkpoints
 
 pytestmark = pytest.mark.slow
 STEPS = ("--steps", "600", "--evaluations", "300", *TINY)  # a checkpoint every other step

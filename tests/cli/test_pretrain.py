@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY, contents
-from xinye.checkpoints.store import checkpoints
+from xinye.checkpoints.folders import checkpoints
 from xinye.libraries import install_command
 from xinye.recipes import pretrain as recipe
 
@@ -218,7 +218,7 @@ def test_overwriting_with_bad_input_keeps_the_old_run(xinye, run_here, workplace
 def test_overwriting_replaces_the_run(xinye, run_here):
     (run_here / "notes.txt").touch()
     assert xinye("pretrain", "en.txt", "-o", "run", "--steps", "2", "--overwrite", *TINY).code == 0
-    assert not (run_here / "notes.txt").exists()
+    assert (run_here / "notes.txt").exists(), "what no run wrote stays"
     assert len((run_here / "training" / "metrics.jsonl").read_text("utf-8").splitlines()) == 2 + 1 + 1
 
 
@@ -332,3 +332,28 @@ def test_interrupted_by_a_key_and_resumed(workplace):
     assert f"stopped after step {done:,}; go on with: xinye pretrain -o run --resume" in err.splitlines()[-1]
     assert checkpoints(workplace / "run")[-1].name == f"step-{done:08d}"
     assert (workplace / "run" / "model.safetensors").is_file()
+
+
+def test_overwrite_replaces_what_a_run_wrote_and_nothing_else(xinye, workplace, trained):
+    run = Path(shutil.copytree(trained, workplace / "run"))
+    (run / "training" / "checkpoints" / "step-00000150.bak").mkdir()
+    (run / "adapter_config.json").touch()  # of a run before
+    for kept in ("notes.txt", "training/notes.txt", "poems/training/settings.json"):
+        (run / kept).parent.mkdir(parents=True, exist_ok=True)
+        (run / kept).write_text("{}", "utf-8")
+    train = ("pretrain", "zh.txt", "-o", "run", "--overwrite", "--steps", "2", *TINY)
+    assert xinye(*train).code == 0
+    assert [path.name for path in checkpoints(run)] == ["step-00000001", "step-00000002"]
+    assert not (run / "adapter_config.json").exists()
+    assert (run / "training" / "checkpoints" / "step-00000150.bak").exists()
+    for kept in ("notes.txt", "training/notes.txt", "poems/training/settings.json"):
+        assert (run / kept).read_text("utf-8") == "{}"
+    elsewhere = (workplace / "elsewhere").resolve()
+    for link in (run / "training" / "checkpoints", run / "training", run):
+        link.rename(elsewhere)
+        link.symlink_to(elsewhere)
+        before = contents(workplace)
+        outcome = xinye(*train)
+        assert outcome.code == 2 and f"is a link to {elsewhere}" in outcome.complaint and contents(workplace) == before
+        link.unlink()
+        elsewhere.rename(link)

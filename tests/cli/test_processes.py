@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import TINY
-from xinye.checkpoints.store import checkpoints
+from xinye.checkpoints.folders import checkpoints
 from xinye.data.batches import Windows
 from xinye.recipes.pretrain import batches_of_step
 from xinye.training.distributed import Processes

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -24,6 +25,14 @@ def two(make_run):
     )
     newer = make_run("runs/shakespeare", **CURVE, plan={"steps": 99, "width": 64}, finished=False, about={"text": "b"})
     return newer.parent
+
+
+def checkpoint(run: Path, step: int) -> Path:
+    """An empty one."""
+    folder = run / "training" / "checkpoints" / f"step-{step:08d}"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}", "utf-8")
+    return folder
 
 
 def type_in(monkeypatch, answer):
@@ -73,6 +82,7 @@ def test_no_runs_yet(xinye, workplace):
         (["compare", "run", "other", "--over", "hours"], "hours"),
         (["compare", "run", "other", "--plot", "curves.png"], ".svg"),
         (["clean", "missing"], "missing: no such folder"),
+        (["verify", "missing"], "missing: no such folder"),
         (["clean", "run"], "MB in 1 run could go; say --yes"),
     ],
 )
@@ -84,7 +94,7 @@ def test_wrong_use_is_one_line_and_changes_nothing(xinye, workplace, trained, ar
 
 
 def test_help_names_the_verbs(xinye):
-    for verb in ("show", "compare", "clean"):
+    for verb in ("show", "compare", "verify", "clean"):
         assert f"xinye runs {verb}" in xinye("runs", "--help").out
         assert xinye("runs", verb, "--help").out.startswith(f"usage: xinye runs {verb}")
 
@@ -147,7 +157,7 @@ def test_clean_keeps_the_better_model_of_a_run_that_overfits(xinye, make_run):
         "runs/long", losses=losses, validations=[(step, 4 + abs(step - 20) / 50) for step in range(10, 81, 10)]
     )
     for step in (20, 70, 80):
-        (run / "training" / "checkpoints" / f"step-{step:08d}").mkdir(parents=True)
+        checkpoint(run, step)
     assert "training/checkpoints/step-00000020" in xinye("runs", "show", run).out
     assert xinye("runs", "clean", "--yes", run).code == 0
     assert [path.name for path in (run / "training" / "checkpoints").iterdir()] == ["step-00000020"]
@@ -169,3 +179,127 @@ def test_clean_leaves_a_run_that_is_going_on(xinye, make_run):
         before = contents(run)
         assert xinye("runs", "clean", "--yes", "--interrupted", run).code == 0
         assert contents(run) == before
+
+
+DAMAGE = {
+    "deep": b"[" * 100_000,
+    "deep value": b'{"values": ' + b'{"a":' * 5000 + b"1" + b"}" * 5001,
+    "text for a number": b'{"values": {"steps": "many", "parameters": "5M"}, "steps": "x", "step": "x", "settings": 1}',
+    "infinite": b'{"values": {"steps": 1e999}, "steps": 1e999, "kind": "step", "step": 1e999, "started": 1e999}',
+    "huge": b'{"values": {"parameters": 1' + b"0" * 999 + b'}, "parameters": 1' + b"0" * 999 + b', "settings": []}',
+    "not UTF-8": '{"values": {}, "settings": {"files": ["红楼梦"]}}'.encode("gbk"),
+    "a list": b"[1]",
+}
+
+
+@pytest.mark.parametrize("name", ["settings.json", "plan.json", "result.json", "metrics.jsonl"])
+@pytest.mark.parametrize("damage", [*DAMAGE, "a folder", "a pipe"])
+def test_a_damaged_run_is_listed_with_the_reason_and_costs_no_other(xinye, two, name, damage):
+    path = two / "红楼梦" / "training" / name
+    path.unlink()
+    if damage == "a folder":
+        path.mkdir()
+    elif damage == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(DAMAGE[damage] + b"\n")
+    outcome = xinye("runs", two)
+    lines = outcome.out.splitlines()
+    assert outcome.code == 0 and len(lines) == 3, outcome.out
+    (line,) = [line for line in lines if "红楼梦" in line]
+    assert "damaged: " in line and name in line and len(line) < 500
+    assert sum(run["state"] == "damaged" for run in json.loads(xinye("runs", two, "--json").out)["runs"]) == 1
+    shown = xinye("runs", "show", two / "红楼梦")
+    assert "damaged" in shown.out + shown.err and "Traceback" not in shown.err
+    assert shown.code == 0 and "is damaged" in (two / "红楼梦" / "report.html").read_text("utf-8")
+    assert xinye("runs", "compare", two / "红楼梦", two / "shakespeare").code == 0
+    before = contents(two)
+    assert xinye("runs", "clean", "--yes", two / "红楼梦").code == 0 and contents(two) == before
+
+
+def test_a_run_that_may_not_be_read_is_listed(xinye, unprivileged):
+    run = unprivileged / "runs" / "secret" / "training"
+    run.mkdir(parents=True)
+    (run / "settings.json").write_text("{}")
+    for locked in (run / "settings.json", run):
+        locked.chmod(0)
+        assert "damaged: " in xinye("runs").out and "Permission denied" in xinye("runs").out
+    run.chmod(0o700)
+
+
+def test_nested_values_of_another_kind_are_one_line(xinye, make_run):
+    run = make_run(**CURVE, result={"measured": {"accuracy": "high"}, "baseline": {"accuracy": 1}, "time_seconds": {}})
+    path = run / "training" / "settings.json"
+    path.write_text(path.read_text("utf-8").replace('"format"', '"recipe": "finetune", "format"'), "utf-8")
+    outcome = xinye("runs", "show", run)
+    assert outcome.code == 1 and "is not what it should be" in outcome.complaint
+
+
+def test_clean_never_follows_a_link(xinye, workplace, trained):
+    run = Path(shutil.copytree(trained, workplace / "runs" / "novel"))
+    photos = run / "training" / "checkpoints" / "step-photos"
+    photos.mkdir()
+    (photos / "mother.jpg").touch()
+    shutil.copytree(run / "training" / "checkpoints" / "step-00000006", f"{photos.parent}/step-00000006.bak")
+    (photos.parent / "step-00000003" / "notes.txt").touch()  # somebody's
+    assert xinye("runs", "clean", "--yes").code == 0
+    assert {path.name for path in photos.parent.iterdir()} == {"step-photos", "step-00000006.bak", "step-00000003"}
+    shutil.rmtree(run)
+    shutil.copytree(trained, run)
+    elsewhere = workplace / "elsewhere"
+    (run / "training" / "checkpoints").rename(elsewhere)
+    (run / "training" / "checkpoints").symlink_to(elsewhere)
+    (workplace / "runs" / "link").symlink_to(shutil.copytree(trained, workplace / "other"))
+    before = contents(workplace)
+    for arguments in ((), ("--interrupted",), ("--interrupted", "runs/link")):
+        assert "nothing to clean" in xinye("runs", "clean", "--yes", *arguments).err
+    (run / "training" / "result.json").unlink()  # interrupted: all of it may go
+    assert xinye("runs", "clean", "--yes", "--interrupted").code == 0
+    gone = set(before) - set(contents(workplace))
+    assert "runs/novel/model.safetensors" in gone and all(name.startswith("runs/novel/") for name in gone)
+    assert len(list(elsewhere.glob("step-*/model.safetensors"))) == 2
+
+
+def test_clean_leaves_what_no_run_wrote(xinye, make_run):
+    run = make_run("runs/part", losses=[5.0], finished=False)
+    (run / "training" / "diary.txt").write_text("我的日记", "utf-8")
+    (run / "config.json").symlink_to(run / "training" / "diary.txt")
+    assert xinye("runs", "clean", "--yes", run).code == 0
+    assert contents(run) == dict.fromkeys(("training/diary.txt", "config.json"), "我的日记".encode())
+
+
+def test_verify_names_what_differs(xinye, workplace, trained):
+    run = Path(shutil.copytree(trained, workplace / "runs" / "novel"))
+    outcome = xinye("runs", "verify")
+    assert (outcome.code, outcome.out) == (0, "runs/novel: as it was saved\n")
+    newest = Path("runs/novel/training/checkpoints/step-00000006")
+    flip(run / "tokenizer.json")
+    flip(newest / "optimizer.safetensors")
+    (newest / "progress.json").unlink()
+    outcome = xinye("runs", "verify", run, "--json")
+    assert outcome.code == 1
+    assert [problem.removeprefix(f"{workplace}/") for problem in json.loads(outcome.out)["runs"][0]["problems"]] == [
+        "runs/novel/tokenizer.json: the content of tokenizer.json is not what was saved",
+        f"{newest}/optimizer.safetensors: the content of optimizer.safetensors is not what was saved",
+        f"{newest}/progress.json: progress.json is missing",
+    ]
+    assert xinye("runs", "verify").code == 1
+    assert xinye("runs", "clean", "--yes").code == 0
+    flip(run / "tokenizer.json")
+    assert xinye("runs", "verify").code == 0, "what was saved is known without checkpoints, too"
+
+
+def test_a_flipped_bit_in_the_weights_is_noticed(xinye, workplace, trained):
+    run = Path(shutil.copytree(trained, workplace / "runs" / "novel"))
+    flip(run / "model.safetensors")
+    outcome = xinye("generate", run, "从前")
+    assert outcome.code == 2 and "the content of model.safetensors is not what was saved" in outcome.complaint
+    (run / "training" / "manifest.json").unlink()
+    assert xinye("generate", run, "从前", "--max-tokens", "1").code == 0, "as the complaint advises"
+
+
+def flip(path: Path) -> None:
+    """Turn one bit over."""
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)

@@ -288,3 +288,56 @@ def test_real_tokenizers_on_real_text(tmp_path):
     assert [minimind.encode(text) for text in texts] == [there(text)["input_ids"] for text in texts]
     expected = there.apply_chat_template(CHAT, add_generation_prompt=True, return_dict=False)
     assert minimind.encode_chat(CHAT) == expected
+
+
+# -- files that ask for more than they should -------------------------------------------------------------------------
+
+TEN = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10}
+BYTES_AGAIN = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+NESTED = {"type": "Sequence", "normalizers": [{"type": "Sequence", "normalizers": [TEN] * 5}] * 2}
+
+
+def with_parts(folder, added=None, **parts):
+    """Our smallest tokenizer with other parts."""
+    tokenizer = Tokenizer.train([], kind="bytes")
+    tokenizer.save(folder)
+    data = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    data["added_tokens"][0] |= added or {}
+    (folder / "tokenizer.json").write_text(json.dumps(data | parts), "utf-8")
+    return folder
+
+
+def split(pattern):
+    one = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+    return {"type": "Sequence", "pretokenizers": [one, BYTES_AGAIN]}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"normalizer": NESTED},
+        {"normalizer": {"normalizers": [{"pattern": {"Regex": ""}, "content": "aaa"}] * 9}},  # types may be left out
+        {"normalizer": {"type": "Prepend", "prepend": "a" * 1000}},
+        {"normalizer": NESTED, "added": {"content": "a", "normalized": True}},  # would grow while it is loaded
+        {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "/////w=="}},
+        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [BYTES_AGAIN] * 40}},
+        {"post_processor": {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}] * 1000,
+                            "pair": [], "special_tokens": {}}},
+    ],
+)  # fmt: skip
+def test_a_tokenizer_that_multiplies_text_is_refused(tmp_path, parts):
+    with pytest.raises(XinyeError, match=r"tokenizer\.json: it could make a text .* times as long") as caught:
+        Tokenizer.load(with_parts(tmp_path, **parts))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_panic_is_one_line(tmp_path, xinye):
+    """Oniguruma gives up when it has tried ten million ways, and the library panics."""
+    with pytest.raises(XinyeError, match="cannot read the text"):
+        Tokenizer.load(with_parts(tmp_path, pre_tokenizer=split("(a+)+b"))).encode("a" * 1000)
+    piece = {"SpecialToken": {"id": "missing", "type_id": 0}}
+    template = {"type": "TemplateProcessing", "single": [piece], "pair": [], "special_tokens": {}}
+    with pytest.raises(XinyeError, match="not a tokenizer"):
+        Tokenizer.load(with_parts(tmp_path, post_processor=template))
+    (tmp_path / "tokenizer.json").write_text('{"normalizer":' * 5000 + "1" + "}" * 5000, "utf-8")
+    assert "tokenizer.json: not a tokenizer" in xinye("tokenizer", "eval", tmp_path, "zh.txt").complaint

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from conftest import contents
+from xinye.checkpoints.folders import checkpoints
 from xinye.checkpoints.huggingface import load_model, save_model
-from xinye.checkpoints.store import checkpoints
 from xinye.errors import XinyeError
 from xinye.model.build import build
 from xinye.recipes.pretrain import Run, pretrain
@@ -85,6 +85,7 @@ def test_a_teacher_that_changed_is_not_resumed_with(base):
     model, tokenizer = load_model(base)
     model.initialize(1)
     save_model(base, model, tokenizer)
+    (base / "training" / "manifest.json").unlink()  # changed on purpose
     with pytest.raises(XinyeError, match="student: its teacher has changed"):
         pretrain(PretrainSettings(output=Path("student")), resume=True)
 
@@ -114,6 +115,7 @@ def test_a_head_of_its_own_stays_so(base):
     untied = build(model.config)
     untied.load_state_dict(model.state_dict())
     save_model(base, untied, tokenizer)
+    (base / "training" / "manifest.json").unlink()  # changed on purpose
     run_of("more", from_=str(base), context=32)
     gone_on, _ = load_model("more")
     assert gone_on.config == untied.config

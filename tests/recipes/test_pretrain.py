@@ -11,8 +11,8 @@ import transformers
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from xinye import machine
+from xinye.checkpoints.folders import checkpoints
 from xinye.checkpoints.huggingface import load_model
-from xinye.checkpoints.store import checkpoints
 from xinye.errors import XinyeError
 from xinye.recipes import plan as planning
 from xinye.recipes import pretrain as recipe

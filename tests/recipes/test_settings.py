@@ -113,3 +113,24 @@ def test_the_example_configs_are_valid_and_open_with_their_command(path):
 
 def test_there_are_two_example_configs():
     assert [path.name for path in CONFIGS] == ["novels.yaml", "shakespeare.yaml"]
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("size: " + "[" * 5000, "more than 20 deep"),
+        ("size: " + "{a: " * 5000, "more than 20 deep"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nsize: *b", "aliases"),
+        ("size: &a [*a]", "aliases"),
+        ("size: 5M\n" * 50_000, "too large"),
+        ("steps: 1" + "0" * 5000, "not a YAML file"),
+        ("steps: !!timestamp 1", "not a YAML file"),
+        ("steps: !!python/object/apply:os.system [ls]", "not a YAML file"),
+        ("steps: 2026-13-45", "not a YAML file"),
+    ],
+)
+def test_a_config_that_asks_for_too_much_is_one_line(xinye, workplace, text, says):
+    (workplace / "odd.yaml").write_text(text, "utf-8")
+    outcome = xinye("pretrain", "zh.txt", "--config", "odd.yaml", "--dry-run")
+    assert outcome.code == 2 and "odd.yaml: " in outcome.complaint and says in outcome.complaint
+    assert len(outcome.complaint) < 400

@@ -2,12 +2,15 @@
 
 import json
 import socket
+import threading
 
 import openai
 import pytest
 from pydantic import ValidationError
 
-from server.tiny_server import serving
+from server.tiny_server import TOKENIZER, serving
+from xinye.data.tokenizer import Tokenizer
+from xinye.server.requests import parse
 from xinye.server.schemas import CompletionRequest
 
 PROMPT = {"model": "tiny", "prompt": "新"}
@@ -28,12 +31,12 @@ def error(server, path, body, status):
 @pytest.mark.parametrize(
     ("path", "body", "param"),
     [
-        ("/v1/chat/completions", CHAT | {"tools": []}, "tools"),
-        ("/v1/chat/completions", CHAT | {"audio": {}}, "audio"),
+        ("/v1/chat/completions", CHAT | {"tools": [{"type": "function"}]}, "tools"),
+        ("/v1/chat/completions", CHAT | {"audio": {"voice": "leaf"}}, "audio"),
         ("/v1/chat/completions", CHAT | {"temprature": 1}, "temprature"),
         ("/v1/chat/completions", CHAT | {"max_tokens": 1, "max_completion_tokens": 1}, "max_tokens"),
         ("/v1/chat/completions", CHAT | {"top_logprobs": 2}, "top_logprobs"),
-        ("/v1/chat/completions", CHAT | {"stream_options": {}}, "stream_options"),
+        ("/v1/chat/completions", CHAT | {"stream_options": {"include_usage": True}}, "stream_options"),
         ("/v1/chat/completions", CHAT | {"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
         (
             "/v1/chat/completions",
@@ -72,10 +75,8 @@ def error(server, path, body, status):
         ("/v1/completions", PROMPT | {"logit_bias": {"1e9": 1}}, "logit_bias.1e9"),
         ("/v1/completions", PROMPT | {"logit_bias": {"新": 1}}, "logit_bias.新"),
         ("/v1/completions", PROMPT | {"echo": True, "logprobs": 1}, "logprobs"),
-        ("/v1/completions", {"model": "tiny", "prompt": ""}, "prompt"),
         ("/v1/completions", {"model": "tiny", "prompt": []}, "prompt"),
         ("/v1/completions", {"model": "tiny", "prompt": [99999]}, "prompt"),
-        ("/v1/completions", {"model": "tiny", "prompt": "\ud800"}, "prompt"),
         ("/v1/completions", {"model": "reviews", "prompt": "新"}, "model"),
         ("/v1/embeddings", {"model": "tiny", "input": "新", "dimensions": 3}, "dimensions"),
         ("/v1/tasks/tag", {"model": "reviews", "input": "新"}, "model"),
@@ -96,13 +97,47 @@ def test_the_nearest_field_is_told(server):
     assert told["code"] == "unknown_parameter"
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b"NaN", b'{"a":' * 5000, b"9" * 5000])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"\xff\xfe", b"NaN", b'{"a":' * 5000, b"9" * 5000, b'{"a": Infinity}', b'"\\']
+)
 def test_what_is_no_request_is_refused(server, body):
     error(server, "/v1/completions", body, 400)
 
 
-def test_half_a_character_in_a_fields_name(server):
-    error(server, "/v1/completions", PROMPT | {"\ud800": 1}, 400)
+HALF = "\ud800"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/completions", PROMPT | {HALF: 1}),
+        ("/v1/completions", PROMPT | {"model": HALF}),
+        ("/v1/completions", PROMPT | {"prompt": HALF}),
+        ("/v1/completions", PROMPT | {"stop": [HALF]}),
+        ("/v1/completions", PROMPT | {"choices": ["a", HALF]}),
+        ("/v1/chat/completions", CHAT | {"messages": [{"role": "user", "content": [{"type": "text", "text": HALF}]}]}),
+        ("/v1/chat/completions", CHAT | {"response_format": {"type": "json_schema", "json_schema": {"a": [HALF]}}}),
+        ("/v1/embeddings", {"model": "tiny", "input": [HALF]}),
+        ("/v1/tasks/classify", {"model": "reviews", "input": [["a", HALF]]}),
+        ("/v1/tasks/tag", {"model": "names", "input": HALF}),
+        ("/tokenize", {"model": "tiny", "prompt": HALF}),
+        ("/tokenize", {"model": "tiny", "prompt": HALF, "add_special_tokens": False}),
+    ],
+)
+def test_half_a_character_is_no_text(server, path, body):
+    assert error(server, path, body, 400)["code"] == "invalid_json"
+
+
+def test_a_name_that_stands_twice(server):
+    told = error(server, "/v1/completions", b'{"model": "tiny", "prompt": ":", "model": "reviews"}', 400)
+    assert told["message"] == "the body is not valid JSON: it has 'model' twice in one object"
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 400, "1" + "0" * 4000])
+@pytest.mark.parametrize("field", ["temperature", "seed", "max_tokens", "n", "top_k", "logprobs", "min_p"])
+def test_numbers_that_are_too_large(server, field, number):
+    body = f'{{"model": "tiny", "prompt": "a", "{field}": {number}}}'.encode()
+    assert error(server, "/v1/completions", body, 400)["param"] == field
 
 
 def test_of_very_many_wrong_fields_one_is_told(server):
@@ -142,12 +177,87 @@ def test_over_the_context(server, path, body, param):
     assert told["code"] == "context_length_exceeded" and told["param"] == param and "256" in told["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/v1/completions", PROMPT | {"prompt": ["叶", "x" * 10_000]}, "prompt"),
+        ("/v1/chat/completions", CHAT | {"messages": [{"role": "user", "content": "<" * 400}] * 25}, "messages"),
+        ("/v1/embeddings", {"model": "tiny", "input": "x" * 10_000}, "input"),
+        ("/v1/tasks/classify", {"model": "reviews", "input": [["a", "x" * 10_000]]}, "input"),
+        ("/v1/tasks/tag", {"model": "names", "input": "x" * 10_000}, "input"),
+        ("/tokenize", {"model": "tiny", "prompt": "x" * 10_000, "add_special_tokens": False}, "prompt"),
+        ("/detokenize", {"model": "tiny", "tokens": [1] * 10_000}, "tokens"),
+    ],
+)
+def test_what_is_sure_to_be_too_long_is_not_tokenized(server, path, body, param, monkeypatch):
+    def never(*_):
+        raise AssertionError("this would take long")
+
+    for way in ("encode", "encode_batch", "encode_chat", "decode"):
+        monkeypatch.setattr(Tokenizer, way, never)
+    monkeypatch.setattr("xinye.server.reading.judge", never)
+    told = error(server, path, body, 400)
+    assert told["code"] == "context_length_exceeded" and told["param"] == param
+
+
+def test_the_longest_text_that_fits_is_read(server):
+    longest = max(TOKENIZER.token_bytes, key=len).decode()
+    text = longest * (256 - 1 - len(TOKENIZER.prefix))
+    assert server.openai.completions.create(model="tiny", prompt=text, max_tokens=1).usage.total_tokens == 256
+
+
+def test_bodies_and_texts_are_read_beside_the_event_loop(server, monkeypatch):
+    """So that a long one keeps nobody waiting."""
+    threads = []
+
+    def seen(work):
+        def do(*arguments):
+            threads.append(threading.current_thread().name)
+            return work(*arguments)
+
+        return do
+
+    monkeypatch.setattr("xinye.server.requests.parse", seen(parse))
+    for way in ("encode_batch", "encode_chat", "decode"):
+        monkeypatch.setattr(Tokenizer, way, seen(getattr(Tokenizer, way)))
+    server.openai.completions.create(model="tiny", prompt="叶", max_tokens=1)
+    server.openai.chat.completions.create(**CHAT, max_tokens=1)
+    for path, what in (("/tokenize", {"prompt": "叶"}), ("/detokenize", {"tokens": [7]})):
+        server.http.post(path, json={"model": "tiny", **what})
+    assert len(threads) >= 8 and all(name.startswith("asyncio_") for name in threads)
+
+
+@pytest.mark.parametrize(
+    "part", ["[1]", '"a"', "{}", '{"type": "text", "text": "a"}', '{"role": "user", "content": "a"}']
+)
+def test_a_body_of_very_many_parts_is_not_read(server, part):
+    body = '{"model": "tiny", "prompt": [' + ",".join([part] * 60_000) + "]}"
+    assert error(server, "/v1/completions", body.encode(), 400)["code"] == "body_too_large"
+    text = part * 5000  # as a text it is but one part
+    assert error(server, "/v1/completions", PROMPT | {"prompt": text}, 400)["code"] == "context_length_exceeded"
+
+
+def test_lists_are_no_longer_than_a_request_may_have_texts(server):
+    for field, path in (("prompt", "/v1/completions"), ("input", "/v1/embeddings"), ("input", "/v1/tasks/classify")):
+        told = error(server, path, {"model": "tiny", field: ["a"] * 4097}, 400)
+        assert told["message"].startswith(f"{field}: List should have at most 4096 items")
+
+
+def test_characters_that_chats_mark_texts_with(server):
+    """All of them once let a request wait for ever; one made each request build a tokenizer."""
+    told = error(server, "/v1/chat/completions", CHAT | {"messages": [{"role": "user", "content": "\U000f0000"}]}, 400)
+    assert told["message"] == "a message has the character U+F0000, which chats cannot have: remove it"
+    others = "".join(map(chr, range(0xF0001, 0xF0021)))
+    message = [{"role": "user", "content": others}]
+    assert server.openai.chat.completions.create(model="tiny", messages=message, max_tokens=1).usage.total_tokens
+
+
 def test_errors_are_the_clients_exceptions(server):
     with pytest.raises(openai.NotFoundError) as caught:
         server.openai.completions.create(model="gpt-4", prompt="hello")
     assert caught.value.code == "model_not_found" and caught.value.param == "model"
     with pytest.raises(openai.BadRequestError, match="tools: not supported"):
-        server.openai.chat.completions.create(**CHAT, tools=[])
+        server.openai.chat.completions.create(**CHAT, tools=[{"type": "function", "function": {"name": "leaf"}}])
     with pytest.raises(openai.NotFoundError):
         server.openai.models.retrieve("no/such")
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -112,3 +113,15 @@ def test_help_needs_neither_torch_nor_fastapi():
         "finally: assert not {'torch', 'fastapi', 'uvicorn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", check], check=True, env={**os.environ, "PYTHONPATH": str(SOURCE)})
+
+
+NEGATIVE = '{"a":{"dtype":"F32","shape":[-5],"data_offsets":[0,20]}}'
+
+
+@pytest.mark.parametrize("header", ["[" * 100_000, NEGATIVE, '{"a":1}'], ids=["deep", "negative", "no tensor"])
+def test_a_header_that_is_none_is_told_in_one_line(folders, tmp_path, xinye, header):
+    model = shutil.copytree(folders[0], tmp_path / "model")
+    (model / "training" / "manifest.json").unlink(missing_ok=True)
+    (model / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header.encode() + bytes(20))
+    outcome = xinye("serve", model, "--port", "0")
+    assert outcome.code == 2 and "model.safetensors: damaged or cut short" in outcome.complaint

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from xinye.checkpoints.heads import save_head_config
 from xinye.checkpoints.huggingface import _gpt2_name, read_json, write_json
+from xinye.data.files import check_regular
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.model.adapter_settings import AdapterSettings
@@ -88,6 +89,7 @@ def load_adapter(folder: Path, model: nn.Module, base: str | Path | None = None)
     path = folder / WEIGHTS
     settings = from_config(read_json(folder / CONFIG), str(folder / CONFIG))
     try:
+        check_regular(path)
         with safe_open(path, framework="pt") as file:
             made_for = (file.metadata() or {}).get(_FINGERPRINT)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

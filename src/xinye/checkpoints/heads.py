@@ -18,6 +18,7 @@ from xinye.checkpoints.huggingface import (
     write_json,
     write_tensors,
 )
+from xinye.data.files import check_regular
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.config import GPTConfig
@@ -67,6 +68,7 @@ def load_head(folder: Path) -> Head:
     with torch.device("meta"):
         model = Head(head_config(folder))
     try:
+        check_regular(path)
         tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
     except (SafetensorError, OSError) as error:
         raise XinyeError(f"{path}: damaged or cut short ({error})") from None

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.machine import memory_bytes
@@ -307,19 +308,6 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     beside = path.with_name(f".{path.name}.new")
     save_file(tensors, beside, metadata={"format": "pt"})
     beside.replace(path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """An object from a JSON file; a missing or damaged file is one clear line."""
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise XinyeError(f"{path}: there is no such file") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise XinyeError(f"{path}: damaged ({error})") from None
-    if not isinstance(data, dict):
-        raise XinyeError(f"{path}: damaged (not an object)")
-    return data
 
 
 def load_model(folder: str | Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel, Tokenizer]:

@@ -7,6 +7,7 @@ import torch
 
 from xinye import machine
 from xinye.checkpoints.adapters import base_of, is_adapter, load_adapter
+from xinye.checkpoints.folders import check_weights
 from xinye.checkpoints.heads import head_config, is_head, load_head
 from xinye.checkpoints.huggingface import PICKLED, read_json, refusal_of_pickle
 from xinye.checkpoints.huggingface import load_model as load_folder
@@ -36,6 +37,7 @@ def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[La
         _merge_plain(model)
         return model, tokenizer
     if folder.is_dir():
+        check_weights(folder)
         return load_folder(folder, dtype)
     if folder.suffix == ".gguf":
         from xinye.checkpoints.gguf import load_gguf
@@ -64,6 +66,7 @@ def began_with(folder: Path) -> str:
 def load_judge(folder: Path) -> tuple[Head, Tokenizer]:
     """The network with a head of a folder, whole or as an adapter, in fp32, or quantized; its tokenizer."""
     if not is_adapter(folder):
+        check_weights(folder)
         return load_head(folder), Tokenizer.load(folder)
     model, tokenizer = load_adapted(folder)
     assert isinstance(model, Head)
@@ -76,6 +79,7 @@ def load_adapted(
 ) -> tuple[LanguageModel | Head, Tokenizer]:
     """The model of an adapter's folder: its base, with the head that the folder names, if any, and the adapter. A
     quantized base is unpacked where it is small, or `plain` weights are asked for."""
+    check_weights(folder)
     base = base_of(folder)
     model: LanguageModel | Head
     model, tokenizer = load_model(base, dtype)

@@ -5,7 +5,6 @@ progress (JSON) and a manifest of every file's size and hash. Of an adapter only
 appears whole or not at all: it is written under another name, flushed to the disk, and renamed. Nothing is pickled.
 """
 
-import hashlib
 import os
 import shutil
 from collections.abc import Collection, Sequence
@@ -18,8 +17,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from xinye.checkpoints.adapters import save_adapter
+from xinye.checkpoints.folders import (
+    MANIFEST,
+    checkpoints,
+    delete_folder,
+    delete_leftovers,
+    differences,
+    fingerprint,
+    is_deletable,
+    step_of,
+)
 from xinye.checkpoints.heads import load_head, save_head
-from xinye.checkpoints.huggingface import load_weights, read_json, save_model, write_json
+from xinye.checkpoints.huggingface import load_weights, save_model, write_json
+from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.adapters import adapter_state, attached
@@ -27,7 +37,7 @@ from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
 
 STATE = "adapter_state.safetensors"
-OURS = ("optimizer.safetensors", STATE, "progress.json", "manifest.json")  # what is not the model's
+OURS = ("optimizer.safetensors", STATE, "progress.json", MANIFEST)  # what is not the model's
 
 
 def save_checkpoint(
@@ -49,7 +59,7 @@ def save_checkpoint(
     new = folder / f".{place.name}.new"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        clean(run)
+        delete_leftovers(run)
         check_space(run, model, optimizers)
         if attached(model):
             save_adapter(new, model, base, tokenizer, seen_from=run)
@@ -60,29 +70,31 @@ def save_checkpoint(
             save_model(new, model, tokenizer)
         save_file(_optimizer_tensors(optimizers), new / "optimizer.safetensors")
         write_json(new / "progress.json", progress)
-        write_json(new / "manifest.json", {path.name: _fingerprint(path) for path in sorted(new.iterdir())})
+        write_json(new / MANIFEST, {path.name: fingerprint(path) for path in sorted(new.iterdir())})
         _flush(*new.iterdir(), new)
-        if place.exists():  # the same step, saved before
-            shutil.rmtree(place)
+        if place.exists() and is_deletable(place):  # the same step, saved before
+            delete_folder(place)
+        elif place.exists():  # somebody keeps something there
+            place.rename(place.with_name(f"{place.name}.kept"))
         new.rename(place)
         _flush(folder)
         publish(run, place)
         for old in checkpoints(run)[:-2]:
-            if _step(old) not in keep:
-                shutil.rmtree(old)
+            if step_of(old) not in keep and is_deletable(old):
+                delete_folder(old)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(new, ignore_errors=True)
         raise XinyeError(f"{run}: cannot save ({error}); what was saved before is still there", exit_code=1) from error
 
 
-def checkpoints(run: Path) -> list[Path]:
-    """The folders of the checkpoints of a run, the newest last."""
-    return sorted((run / "training" / "checkpoints").glob("step-*"))
-
-
 def publish(run: Path, checkpoint: Path) -> None:
-    """Put the model of a checkpoint where everyone looks for it: into the run's folder, the weights last."""
-    files = [path for path in checkpoint.iterdir() if path.name not in OURS]
+    """Put the model of a checkpoint where everyone looks for it: into the run's folder, the weights last.
+
+    What the files should be is noted before they are put there, in `training/manifest.json`.
+    """
+    saved = read_json(checkpoint / MANIFEST)
+    write_json(run / "training" / MANIFEST, {name: of for name, of in saved.items() if name not in OURS})
+    files = [checkpoint / name for name in saved if name not in OURS]
     for path in sorted(files, key=lambda path: path.suffix == ".safetensors"):
         beside = run / f".{path.name}.new"
         shutil.copyfile(path, beside)
@@ -96,13 +108,14 @@ def load_checkpoint(
 
     Raises `XinyeError` where there is none, or it is damaged; then it names the one before it, if there is one.
     """
-    clean(run)
-    found = [path for path in checkpoints(run) if step in (None, _step(path))]
+    delete_leftovers(run)
+    found = [path for path in checkpoints(run) if step in (None, step_of(path))]
     if not found:
         raise XinyeError(f"{run}: no checkpoint to go on from; start anew with --overwrite")
     folder = found[-1]
     try:
-        _verify(folder)
+        if problem := next(differences(folder, folder / MANIFEST), None):
+            raise ValueError(problem)
         if attached(model):
             if model.load_state_dict(load_file(folder / STATE), strict=False).unexpected_keys:
                 raise ValueError("the adapter does not belong to this model")
@@ -116,7 +129,7 @@ def load_checkpoint(
         what = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
         advice = "start anew with --overwrite"
         if len(found) > 1:
-            advice = f"delete this folder, and --resume goes on from step {_step(found[-2]):,}"
+            advice = f"delete this folder, and --resume goes on from step {step_of(found[-2]):,}"
         raise XinyeError(f"{folder}: damaged ({what}); {advice}", exit_code=1) from None
 
 
@@ -124,22 +137,9 @@ def go_back(run: Path, model: LanguageModel | Head, optimizers: Sequence[torch.o
     """Put the checkpoint of an earlier step into a model and its optimizers, and make its model the run's."""
     load_checkpoint(run, model, optimizers, step)
     try:
-        publish(run, next(path for path in checkpoints(run) if _step(path) == step))
+        publish(run, next(path for path in checkpoints(run) if step_of(path) == step))
     except OSError as error:
         raise XinyeError(f"{run}: cannot save ({error}); make room and go on with --resume", exit_code=1) from error
-
-
-def clean(run: Path) -> None:
-    """Remove what a kill left half written."""
-    for left_over in (run / "training" / "checkpoints").glob(".*.new"):
-        shutil.rmtree(left_over)
-
-
-def discard_weights(run: Path) -> None:
-    """Remove the model and the checkpoints of a run; its settings and figures stay."""
-    shutil.rmtree(run / "training" / "checkpoints", ignore_errors=True)
-    for weights in run.glob("*.safetensors"):
-        weights.unlink()
 
 
 def check_space(run: Path, model: LanguageModel | Head, optimizers: Sequence[torch.optim.Optimizer]) -> None:
@@ -160,26 +160,6 @@ def check_space(run: Path, model: LanguageModel | Head, optimizers: Sequence[tor
             "room and go on with --resume; what was saved before is still there",
             exit_code=1,
         )
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix("step-"))
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
-def _verify(folder: Path) -> None:
-    """Raises `ValueError` or `KeyError` where a file is not what the manifest says it was."""
-    for name, saved in read_json(folder / "manifest.json").items():
-        if Path(name).name != name or not (folder / name).is_file():
-            raise ValueError(f"{name} is missing")
-        found = _fingerprint(folder / name)
-        if found != saved:
-            kind = "size" if found["bytes"] != saved["bytes"] else "content"
-            raise ValueError(f"the {kind} of {name} is not what was saved")
 
 
 def _flush(*paths: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from xinye.data.files import read_json
 from xinye.data.sources import decode
 from xinye.errors import XinyeError, did_you_mean, not_unicode, print_error
 
@@ -101,15 +102,14 @@ def read_stdin() -> str:
 
 def json_object(value: str) -> dict[str, Any]:
     """A JSON object as it was typed, or that lies in a file."""
-    in_place = value.lstrip().startswith("{")
+    if not value.lstrip().startswith("{"):
+        if not Path(value).exists():
+            raise XinyeError(f"{value}: neither a JSON object nor a file")
+        return read_json(Path(value))
     try:
-        data = json.loads(value if in_place else Path(value).read_text("utf-8"))
-    except OSError as error:
-        raise XinyeError(f"{value}: neither a JSON object nor a file ({error.strerror})") from None
+        data = json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise XinyeError(f"{'the JSON' if in_place else value}: damaged ({error})") from None
-    if not isinstance(data, dict):
-        raise XinyeError(f"{value}: not a JSON object")
+        raise XinyeError(f"the JSON: damaged ({error})") from None
     return data
 
 

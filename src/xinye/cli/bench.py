@@ -32,10 +32,11 @@ def main(arguments: list[str]) -> int:
             raise XinyeError(f"--{name.replace('_', '-')}: at least 1")
 
     from xinye.api import load
-    from xinye.cli.output import Display, print_json
+    from xinye.cli.output import Display, prepare_writing, print_json
     from xinye.recipes.bench import bench
 
     model = load(values["model"], values["dtype"])
+    prepare_writing()
     with Display() as display:
         result = bench(
             values["model"],

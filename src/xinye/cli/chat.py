@@ -47,11 +47,12 @@ def main(arguments: list[str]) -> int:
         raise XinyeError("--json prints one answer: give the question with -p, or on standard input")
 
     from xinye.api import load
-    from xinye.cli.output import console
+    from xinye.cli.output import console, prepare_writing
     from xinye.evaluation.runs import never_taught_to_answer
     from xinye.generation.chat import Conversation
 
     model = load(path)
+    prepare_writing()
     if model.tokenizer.chat_template is None:
         raise XinyeError(
             f'{path}: this model has no chat template; it goes on with text, xinye generate {path} "…"; or teach it: '

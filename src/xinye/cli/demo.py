@@ -4,12 +4,16 @@ import locale
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xinye.cli.arguments import Parser
 from xinye.errors import XinyeError
 
+if TYPE_CHECKING:  # it brings torch
+    from xinye.recipes.training_run import Run
+
 TOLD = 100  # stories that are checked at the end
+FEW = 60  # good ones of them: fewer want an explanation
 
 WORDS = {
     "en": {
@@ -19,6 +23,9 @@ WORDS = {
         "known": "{good} of {count} of its stories are consistent and new: what was lost is what is found, who "
         "left is who returns, and none of them was in the {stories:,} it read.",
         "fault": "What goes wrong when it goes wrong: {fault}",
+        "few": "That is few. {steps:,} steps of {each:.2f} s were taken in the time there was{busy}; {enough} suffice. "
+        "Try: xinye demo --time {time}",
+        "busy": ", and other programs were at work: end them, if you can",
         "lies": "{parameters:,} parameters, {seconds:.0f} s of training, {bits:.3f} bits per byte of text it had not "
         "seen. The run lies in {run}",
         "try": "What to try next:",
@@ -30,6 +37,9 @@ WORDS = {
         "known": "它讲的 {count} 个故事里，{good} 个前后一致，而且是新的：丢了什么就找到什么，谁走了就是谁回来，"
         "读过的 {stories:,} 个故事里一个也没有它们。",
         "fault": "出错的时候是这样错的：{fault}",
+        "few": "不算多。这段时间里只训练了 {steps:,} 步，每步 {each:.2f} 秒{busy}；{enough} 步就够了。"
+        "试试：xinye demo --language zh --time {time}",
+        "busy": "，而且别的程序也在占用处理器：能关就先关掉",
         "lies": "{parameters:,} 个参数，训练 {seconds:.0f} 秒；没读过的文字，每字节 {bits:.3f} 比特。运行结果在 {run}",
         "try": "接下来可以试：",
     },
@@ -46,7 +56,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("file", nargs="*", default=[], metavar="FILE", help="your own text instead of the stories")
     parser.add_argument("--language", default=None, metavar="zh|en", help="of stories and words (from the locale)")
     parser.add_argument("--task", default=None, metavar="classify|tag|chat", help="show how a task is learned")
-    parser.add_argument("--time", default=None, metavar="TIME", help="how long to train (50s)")
+    parser.add_argument("--time", default=None, metavar="TIME", help="how long to train (45s to 2min, by the machine)")
     parser.add_argument("-o", "--output", type=Path, default=None, metavar="DIR", help="the run's folder (runs/demo-…)")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object at the end")
     values = parser.values(arguments)
@@ -55,14 +65,15 @@ def main(arguments: list[str]) -> int:
         raise XinyeError(f"--language {language!r} is neither zh nor en")
     if values["task"]:
         return of_task(values, language)
-    words, time = WORDS[language], values["time"] or "50s"
+    words = WORDS[language]
     output = values["output"] or Path("runs") / (f"demo-{Path(files[0]).stem}" if files else f"demo-{language}")
 
     from xinye.cli.output import Display, console, print_json
-    from xinye.recipes.demo import STORIES, demo, tell
+    from xinye.recipes.demo import STORIES, demo, suitable_time, tell
 
-    console.print(words["own" if files else "begin"].format(time=time), style="bold")
     with Display(show_plan=False) as display:
+        time = values["time"] or suitable_time(files, language, display)
+        console.print(words["own" if files else "begin"].format(time=time), style="bold")
         run = demo(files, language, time, output, display, overwrite=values["output"] is None)
     if run.interrupted:
         console.print(
@@ -92,6 +103,8 @@ def main(arguments: list[str]) -> int:
         faults = [fault for fault in told.faults if fault is not None]
         if faults:
             console.print(words["fault"].format(fault=min(faults, key=len)), style="dim")
+        if told.good < FEW:
+            console.print(few(words, run), style="yellow")
     console.print(
         words["lies"].format(
             parameters=run.parameters, seconds=run.seconds, bits=run.validation["bits_per_byte"], run=run.run
@@ -108,6 +121,18 @@ def main(arguments: list[str]) -> int:
     if values["json"]:
         print_json(result)
     return 0
+
+
+def few(words: dict[str, str], run: "Run") -> str:
+    """Why so few stories are good, and what to do."""
+    from xinye.machine import usable_cores
+    from xinye.recipes.demo import ENOUGH
+    from xinye.recipes.plan import short_time
+
+    busy = words["busy"] if os.getloadavg()[0] > 1.5 * usable_cores() else ""
+    each = run.seconds / max(1, run.steps)
+    longer = short_time(1.3 * ENOUGH * each)
+    return words["few"].format(steps=run.steps, each=each, busy=busy, enough=ENOUGH, time=longer)
 
 
 def of_task(values: dict[str, Any], language: str) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from xinye.cli.arguments import Parser, read_stdin
+from xinye.data.files import check_regular
 from xinye.errors import XinyeError, checked
 from xinye.generation.sampling import Sampling
 
@@ -50,9 +51,10 @@ def main(arguments: list[str]) -> int:
         prompt = read_stdin().removesuffix("\n")
 
     from xinye.api import load
-    from xinye.cli.output import print_json, write
+    from xinye.cli.output import prepare_writing, print_json, write
 
     model = load(model_path, dtype, speculation)
+    prepare_writing()
     if as_json:
         texts = model.complete([prompt] * n, **values)
         usage = {
@@ -82,8 +84,9 @@ def write_file(
     from xinye.cli.output import Display, console, duration, print_json
     from xinye.recipes.check_data import plural
 
-    if not Path(prompts).is_file():
+    if not Path(prompts).exists():
         raise XinyeError(f"{prompts}: there is no such file")
+    check_regular(Path(prompts))
     with Display() as display:
         result = load(*model).generate_file(prompts, output, n=n, watcher=display, **sampling)
     failed = len(result["errors"])

@@ -50,6 +50,15 @@ class LogFormatter(logging.Formatter):
         return readable(super().format(record))
 
 
+def prepare_writing() -> None:
+    """Compile what writes texts fast, where that is still to be done, and say so."""
+    from xinye.generation.decoder import prepare_decoder
+    from xinye.machine import device
+
+    with Display() as display:
+        prepare_decoder(device(), display)
+
+
 def print_findings(sentences: Iterable[str], charts: Iterable[str]) -> None:
     """What figures say, in sentences, and where their charts lie."""
     for sentence in sentences:

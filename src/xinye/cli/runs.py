@@ -1,26 +1,30 @@
-"""`xinye runs`, `xinye runs show`, `xinye runs compare` and `xinye runs clean`"""
+"""`xinye runs`, and its verbs `show`, `compare`, `verify` and `clean`"""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from xinye.cli.arguments import Parser
 from xinye.errors import XinyeError, did_you_mean
 
+VERBS = ("show", "compare", "verify", "clean")
+
 
 def main(arguments: list[str]) -> int:
-    verbs = {"show": show, "compare": compare, "clean": clean}
+    verbs = {"show": show, "compare": compare, "verify": verify, "clean": clean}
     if arguments and arguments[0] in verbs:
         return verbs[arguments[0]](arguments[1:])
-    return list_runs(arguments, list(verbs))
+    return list_runs(arguments)
 
 
-def list_runs(arguments: list[str], verbs: list[str]) -> int:
+def list_runs(arguments: list[str]) -> int:
     parser = Parser(
         "runs",
         "List the runs in folders, newest first.",
-        "xinye runs\n  xinye runs show runs/novel\n  xinye runs compare runs/novel runs/poems\n  xinye runs clean",
+        "xinye runs\n  xinye runs show runs/novel\n  xinye runs compare runs/novel runs/poems\n  xinye runs verify\n"
+        "  xinye runs clean",
     )
     _add_folders(parser)
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
@@ -28,7 +32,7 @@ def list_runs(arguments: list[str], verbs: list[str]) -> int:
 
     from xinye.cli.output import console, duration, print_json
 
-    runs = _find(values["folders"], verbs)
+    runs = _find(values["folders"])
     if values["json"]:
         print_json({"runs": [run.summary() for run in runs]})
         return 0
@@ -42,7 +46,7 @@ def list_runs(arguments: list[str], verbs: list[str]) -> int:
             _short(run.parameters),
             _files(run.files),
             "" if run.bits_per_byte is None else f"{run.bits_per_byte:.3f}",
-            run.state if run.state == "finished" else f"{run.state}, step {run.done:,} of {run.planned or 0:,}",
+            _state(run),
             duration(run.seconds),
             f"{run.started:%Y-%m-%d %H:%M}",
         )
@@ -70,11 +74,12 @@ def show(arguments: list[str]) -> int:
     from xinye.evaluation.runs import read_run
 
     run = read_run(Path(values["run"]))
-    findings, written = diagnose(run), texts(run)
     report = run.folder / "report.html"
-    if missing := write_report(run):
-        console.print(f"the report has no charts: {missing}")
-    write_card(run)
+    with _damage_told(values["run"]):
+        findings, written = diagnose(run), texts(run)
+        if missing := write_report(run):
+            console.print(f"the report has no charts: {missing}")
+        write_card(run)
     if values["json"]:
         told = [{"name": one.name, "says": one.says._asdict(), "advice": one.advice._asdict()} for one in findings]
         print_json(
@@ -120,11 +125,15 @@ def compare(arguments: list[str]) -> int:
     from xinye.evaluation.runs import read_run
 
     runs = [read_run(Path(name)) for name in values["runs"]]
-    differing, lines = differences(runs), curves(runs, values["over"])
+    with _damage_told(*values["runs"]):
+        differing, lines = differences(runs), curves(runs, values["over"])
     if values["plot"]:
         save_chart(line_chart(lines, values["over"], "bits per byte"), values["plot"])
         console.print(f"curves in {values['plot']}")
-    for remark in remarks(runs):
+    for remark in [
+        *(f"{run.folder} is damaged: {run.error}" for run in runs if run.state == "damaged"),
+        *remarks(runs),
+    ]:
         console.print(f"note: {remark}", soft_wrap=True)
     if values["json"]:
         print_json({
@@ -147,6 +156,34 @@ def compare(arguments: list[str]) -> int:
     return 0
 
 
+def verify(arguments: list[str]) -> int:
+    parser = Parser(
+        "runs verify",
+        "Check every saved file of runs and their checkpoints against the sizes and hashes that were noted when they "
+        "were saved. Ends with 1 where one differs, and names it.",
+        "xinye runs verify runs/novel",
+    )
+    _add_folders(parser)
+    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
+    values = parser.values(arguments)
+
+    from xinye.checkpoints.folders import run_differences
+    from xinye.cli.output import answer, console, print_json
+
+    told = {}
+    for run in _find(values["folders"]):
+        problems = [run.error] if run.state == "damaged" else []
+        told[str(run.folder)] = problems + run_differences(run.folder)
+    if values["json"]:
+        print_json({"runs": [{"run": run, "problems": problems} for run, problems in told.items()]})
+    else:
+        for run, problems in told.items():
+            answer.print("\n".join(problems) or f"{run}: as it was saved", soft_wrap=True)
+    if not told:
+        console.print(f"there are no runs in {', '.join(values['folders'])}")
+    return 1 if any(told.values()) else 0
+
+
 def clean(arguments: list[str]) -> int:
     parser = Parser(
         "runs clean",
@@ -165,7 +202,7 @@ def clean(arguments: list[str]) -> int:
     from xinye.cli.output import answer, console, print_json
     from xinye.evaluation.leftovers import proposals, remove
 
-    proposed = proposals(_find(values["folders"], ["show", "compare", "clean"]), values["interrupted"])
+    proposed = proposals(_find(values["folders"]), values["interrupted"])
     size = sum(proposal.size for proposal in proposed)
     if proposed and not values["yes"]:
         if not sys.stdin.isatty():
@@ -196,7 +233,7 @@ def _add_folders(parser: Parser) -> None:
     parser.add_argument("folders", nargs="*", default=["runs"], metavar="DIR", help="folders of runs, or runs (runs)")
 
 
-def _find(folders: Sequence[str], verbs: list[str]) -> list[Any]:
+def _find(folders: Sequence[str]) -> list[Any]:
     """The runs in folders, newest first, none twice. The usual folder may be missing, one that was typed may not."""
     from xinye.evaluation.runs import find_runs, read_run
 
@@ -205,10 +242,30 @@ def _find(folders: Sequence[str], verbs: list[str]) -> list[Any]:
         if not Path(name).is_dir():
             if folders == ["runs"]:
                 continue
-            raise XinyeError(f"{name}: no such folder{did_you_mean(name, verbs)}")
+            raise XinyeError(f"{name}: no such folder{did_you_mean(name, VERBS)}")
         for run in find_runs(Path(name)):
             found.setdefault(run.resolve(), run)
     return sorted((read_run(run) for run in found.values()), key=lambda run: run.started, reverse=True)
+
+
+@contextmanager
+def _damage_told(*folders: str) -> Iterator[None]:
+    """Inside, a value of a run's files that is of another kind than what it should be is told in one line."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        what = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        raise XinyeError(
+            f"{' or '.join(folders)}: damaged: a value in training/ is not what it should be ({what})", 1
+        ) from error
+
+
+def _state(run: Any) -> str:
+    if run.state == "finished":
+        return "finished"
+    if run.state == "damaged":
+        return f"damaged: {run.error}"
+    return f"{run.state}, step {run.done:,} of {run.planned or 0:,}"
 
 
 def _about(run: Any) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import unquote
 
+from xinye.data.files import open_regular
 from xinye.data.html import all_text, decode, decode_page, main_text
 from xinye.data.mediawiki import articles, plain_text
 from xinye.data.pdf import pdf_text
@@ -79,7 +80,7 @@ def find_format(path: Path) -> str:
     form = named_format(path) or ""
     if form not in ("xml", "feed"):
         return form
-    with path.open("rb") as raw:
+    with open_regular(path) as raw:
         head = unpacked(path, raw).read(1 << 16)
     if b"<!ENTITY" in head:
         raise XinyeError("it declares XML entities, which no dump and no feed needs; not read, for safety")

@@ -25,6 +25,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
+from xinye.data.files import check_file, check_regular, open_regular
 from xinye.errors import XinyeError, not_unicode
 from xinye.libraries import need
 
@@ -113,7 +114,7 @@ def find_files(patterns: Sequence[str | Path]) -> list[Path]:
         elif glob.has_magic(str(path)):
             files = [Path(each) for each in glob.glob(str(path), recursive=True)]
         else:
-            raise XinyeError(f"{path}: no such file or folder")
+            check_file(path)  # which it is not
         files = [each for each in files if each.is_file() and _suffix(each) in SUFFIXES]
         if not files:
             raise XinyeError(f"{path}: no text files there; {ACCEPTED}")
@@ -349,13 +350,14 @@ def _suffix(path: Path) -> str:
 
 def _digest(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "blake2b").digest()
     except OSError as error:
         raise XinyeError(f"{path}: {error.strerror or error}") from None
 
 
 def _open_bytes(path: Path) -> BinaryIO:
+    check_regular(path)
     return cast(BinaryIO, gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb"))
 
 
@@ -607,6 +609,7 @@ def _parquet_records(path: Path, field: str | None) -> Iterator[tuple[int, Any]]
     import pyarrow.parquet
 
     number = 0
+    check_regular(path)
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             if field is None and file.metadata.num_rows:

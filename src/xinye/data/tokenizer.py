@@ -13,7 +13,8 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,6 +24,8 @@ import tokenizers
 from tokenizers import AddedToken, Encoding, Regex, decoders, models, pre_tokenizers, processors, trainers
 
 from xinye.data.chat import render
+from xinye.data.files import read_json, read_text
+from xinye.data.tokenizer_growth import check_growth
 from xinye.errors import XinyeError, not_unicode
 
 Kind = Literal["bpe", "char", "bytes"]
@@ -42,6 +45,7 @@ CHAT_TEMPLATE = (
 SAMPLE_BYTES = 6_000_000
 SAMPLE_PART = 5_000  # characters taken or left together
 
+LARGEST_TEMPLATE = 1 << 20  # bytes
 NAMED = ("pad_token", "bos_token", "eos_token", "unk_token")  # what tokenizer_config.json calls them
 GOLDEN = "chat_golden.json"  # beside the tokenizer of a model that was taught to chat
 _GPT2 = "<|endoftext|>"
@@ -105,7 +109,6 @@ class Tokenizer:
             ends.append(vocabulary[MESSAGE_END])
         self.stop_ids = frozenset(ends)
         self.golden: dict[str, Any] | None = None  # `messages` and the `ids` that a model learned them as
-        self._chat_backends: dict[str, tokenizers.Tokenizer] = {}  # one, of the last mark
         self._byte_level = _stands_for_bytes(backend)
         front = backend.encode("a", add_special_tokens=True)
         self.prefix = tuple(front.ids[: (*front.special_tokens_mask, 0).index(0)])
@@ -242,7 +245,8 @@ class Tokenizer:
     def _encoded(encode: Callable[..., Any], texts: Any, special_tokens: bool = False) -> Any:
         """What the backend makes of texts. Raises `XinyeError` for what is none."""
         try:
-            return encode(texts, add_special_tokens=special_tokens)
+            with panic_told():
+                return encode(texts, add_special_tokens=special_tokens)
         except TypeError:
             raise XinyeError(not_unicode(texts) or f"expected a text, found {str(texts)[:40]}") from None
 
@@ -259,9 +263,10 @@ class Tokenizer:
             raise XinyeError(f"a message's role is {odd[0]!r}; it must be one of {', '.join(ROLES)}")
         if any(not isinstance(message.get("content"), str) for message in messages):
             raise XinyeError("a message's content is not a text")
+        mark, backend = self._chat_backend
+        if mark in json.dumps([*messages], ensure_ascii=False):
+            raise XinyeError(f"a message has the character U+{ord(mark):X}, which chats cannot have: remove it")
         added = self.backend.get_added_tokens_decoder().values()
-        everything = json.dumps([self.chat_template, *messages], ensure_ascii=False)
-        mark = next(character for character in map(chr, _PRIVATE) if character not in everything)
         text = render(
             self.chat_template,
             messages,
@@ -271,15 +276,20 @@ class Tokenizer:
             mark,
         )
         try:
-            return self._chat_backend(mark).encode(text, add_special_tokens=False).ids
+            # of one text, for `encode` lets no other thread of Python run meanwhile
+            with panic_told():
+                return backend.encode_batch_fast([text], add_special_tokens=False)[0].ids
         except TypeError:  # half a character
             raise XinyeError("a message is not valid Unicode text") from None
 
-    def _chat_backend(self, mark: str) -> tokenizers.Tokenizer:
-        """A twin that knows control tokens (a switch on the first would also be on for other threads), and takes the
-        marks away when it has found them. One of a single character cannot be kept apart, and stays text."""
-        if known := self._chat_backends.get(mark):
-            return known
+    @cached_property
+    def _chat_backend(self) -> tuple[str, tokenizers.Tokenizer]:
+        """A mark, and a twin that knows control tokens (a switch on the first would also be on for other threads) and
+        takes the marks away when it has found them. One of a single character cannot be kept apart, and stays text.
+
+        The mark is the same for all messages: to build the twin takes a second, in which no other thread runs.
+        """
+        mark = next(character for character in map(chr, _PRIVATE) if character not in str(self.chat_template))
         data = json.loads(self.backend.to_str())
         added = data["added_tokens"]
         data["added_tokens"] = [each for each in added if not each["special"] or len(each["content"]) > 1]
@@ -288,9 +298,7 @@ class Tokenizer:
         unmark = {"type": "Replace", "pattern": {"String": mark}, "content": ""}
         before = [data["normalizer"]] if data["normalizer"] else []
         data["normalizer"] = {"type": "Sequence", "normalizers": [unmark, *before]}
-        backend = tokenizers.Tokenizer.from_str(json.dumps(data))
-        self._chat_backends = {mark: backend}
-        return backend
+        return mark, tokenizers.Tokenizer.from_str(json.dumps(data))
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of tokens; control tokens have none, and bytes that are no UTF-8 become U+FFFD."""
@@ -348,15 +356,19 @@ def _complete(backend: tokenizers.Tokenizer) -> None:
 
 def _read_object(path: Path) -> dict[str, Any]:
     """A JSON object; empty where there is no such file."""
-    if not path.is_file():
-        return {}
+    return read_json(path) if path.is_file() else {}
+
+
+@contextmanager
+def panic_told() -> Iterator[None]:
+    """What the library's Rust panics with inside is no `Exception`; here it becomes one line."""
     try:
-        data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise XinyeError(f"{path}: damaged ({error})") from None
-    if not isinstance(data, dict):
-        raise XinyeError(f"{path}: damaged (not an object)")
-    return data
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        message = f"this tokenizer.json cannot read the text ({_first_line(error)}); its split or a pattern is at fault"
+        raise XinyeError(message, exit_code=1) from None
 
 
 def _read_backend(folder: Path, tokenizer_class: str) -> tokenizers.Tokenizer:
@@ -367,6 +379,7 @@ def _read_backend(folder: Path, tokenizer_class: str) -> tokenizers.Tokenizer:
             return read_gpt2(vocabulary, merges)
         hint = "; AutoTokenizer's save_pretrained writes one" if (folder / "tokenizer_config.json").is_file() else ""
         raise XinyeError(f"{folder}: no tokenizer.json there{hint}")
+    check_growth(read_json(path, "not a tokenizer"), str(path))
     return tokenizers.Tokenizer.from_file(str(path))
 
 
@@ -439,7 +452,7 @@ def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
     path = folder / "chat_template.jinja"
     if path.is_file():
         try:
-            return path.read_text("utf-8")
+            return read_text(path, LARGEST_TEMPLATE)
         except UnicodeDecodeError as error:
             raise XinyeError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
     template = config.get("chat_template")

@@ -80,7 +80,10 @@ def _of_task(run: SavedRun) -> dict[str, Any]:
 
 def is_ours(path: Path) -> bool:
     """Whether a file is a card that was written here and left so."""
-    return path.is_file() and MARK in path.read_text("utf-8", errors="replace")
+    try:
+        return path.is_file() and MARK in path.read_text("utf-8", errors="replace")
+    except OSError:
+        return False
 
 
 @cache

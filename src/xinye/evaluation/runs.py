@@ -1,7 +1,7 @@
 """A run's folder as it is found: finished, going on, interrupted or failed.
 
-A run can be killed at any moment and older runs lack what newer ones note, so whatever is missing or damaged is left
-empty. Needs no torch.
+A run can be killed at any moment and older runs lack what newer ones note, so whatever is missing is left empty. What
+is damaged is left empty, too, and the run tells of it. Needs no torch.
 """
 
 import fcntl
@@ -15,25 +15,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from xinye.errors import XinyeError
+from pydantic import BaseModel, ConfigDict, Field
 
-State = Literal["running", "finished", "interrupted", "failed"]
+from xinye.checkpoints.folders import checkpoints
+from xinye.data.files import open_regular, read_json
+from xinye.errors import XinyeError, checked
 
-# What a run writes into its folder, beside `training/`; nothing else there is ever removed.
-FILES = (
-    "config.json",
-    "generation_config.json",
-    "model.safetensors",
-    "adapter_config.json",
-    "adapter_model.safetensors",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-    "chat_golden.json",
-    "report.html",
-)
+State = Literal["running", "finished", "interrupted", "failed", "damaged"]
 
 
 @dataclass
@@ -42,7 +32,7 @@ class SavedRun:
 
     folder: Path
     state: State = "finished"
-    error: str = ""  # what a failed run ended with
+    error: str = ""  # what a failed run ended with, or what is damaged
     about: dict[str, Any] = field(default_factory=dict)  # training/settings.json
     plan: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -134,15 +124,18 @@ class SavedRun:
     @property
     def checkpoints(self) -> list[Path]:
         """The folders that the run can go on from, the newest last."""
-        training = self.folder / "training"
-        return [*training.glob("checkpoint"), *sorted(training.glob("checkpoints/step-*"))]
+        return checkpoints(self.folder)
 
     @property
     def started(self) -> datetime:
         try:
             return datetime.fromisoformat(self.about["started"]).astimezone()
-        except (KeyError, TypeError, ValueError):  # an older run: its settings were written when it began
+        except (KeyError, TypeError, ValueError, OverflowError):
+            pass
+        try:  # an older run: its settings were written when it began
             return datetime.fromtimestamp((self.folder / "training" / "settings.json").stat().st_mtime).astimezone()
+        except OSError:
+            return datetime.fromtimestamp(0).astimezone()
 
     def summary(self) -> dict[str, Any]:
         return {
@@ -153,6 +146,7 @@ class SavedRun:
             "files": self.files,
             "bits_per_byte": self.bits_per_byte,
             "state": self.state,
+            "error": self.error,
             "steps": self.done,
             "planned_steps": self.planned,
             "tokens": self.tokens,
@@ -188,7 +182,11 @@ class SavedRun:
 
 
 def is_run(folder: Path) -> bool:
-    return (folder / "training" / "settings.json").is_file()
+    """Whether a folder is a run's; one that may not be looked into is taken for a run that is damaged."""
+    try:
+        return (folder / "training" / "settings.json").exists()
+    except PermissionError:
+        return True
 
 
 def read_run(folder: Path) -> SavedRun:
@@ -196,19 +194,22 @@ def read_run(folder: Path) -> SavedRun:
     if not is_run(folder):
         raise XinyeError(f"{folder}: {'is not a run' if folder.exists() else 'no such folder'}")
     training = folder / "training"
-    plan = _read(training / "plan.json")
+    damage: list[str] = []
+    plan = _read(training / "plan.json", Plan, damage)
     run = SavedRun(
         folder,
-        about=_read(training / "settings.json"),
+        about=_read(training / "settings.json", About, damage),
         plan=_object(plan.get("values")),
         reasons=_object(plan.get("reasons")),
-        result=_read(training / "result.json"),
+        result=_read(training / "result.json", Result, damage),
         error=str(_read(training / "process.json").get("error", "")),
     )
-    _read_metrics(training / "metrics.jsonl", run)
+    _read_metrics(training / "metrics.jsonl", run, damage)
     last = run.steps[-1] if run.steps else {"loss": 0.0}
     if is_running(folder):
         run.state, run.error = "running", ""
+    elif damage:
+        run.state, run.error = "damaged", damage[0]
     elif run.error:
         run.state = "failed"
     elif run.result and not run.result.get("interrupted"):
@@ -241,7 +242,10 @@ def find_runs(folder: Path) -> list[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except PermissionError:
+        return []
 
 
 # -- going on or not -------------------------------------------------------------------------------------------------
@@ -273,11 +277,11 @@ def training_process(folder: Path) -> Iterator[None]:
 def is_running(folder: Path) -> bool:
     """Whether some process is training this run now."""
     try:
-        with open(folder / "training" / "process.json", "rb") as file:
+        with open_regular(folder / "training" / "process.json") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:
+    except (OSError, XinyeError):
         pass
     return False
 
@@ -285,31 +289,116 @@ def is_running(folder: Path) -> bool:
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Figure = Annotated[float, Field(allow_inf_nan=False)]
+Figures = dict[str, Any]
+
+
+class _Part(BaseModel):
+    """What is read of a file, or of a part of it, where it is there; whatever else stands in it is not looked at."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class Settings(_Part):
+    files: list[str] | None = None
+    data: list[str] | None = None
+    task: str = ""
+    architecture: str = ""
+    model: str = ""
+    method: str = ""
+
+
+class About(_Part):
+    """`training/settings.json`"""
+
+    recipe: str = ""
+    started: str = ""
+    settings: Settings = Settings()
+    data: Figures | None = None
+    machine: Figures | None = None
+
+
+class PlanValues(_Part):
+    parameters: Count | None = None
+    trained_parameters: Count | None = None
+    steps: Count | None = None
+    vocabulary: Count | None = None
+    training_tokens: Count | None = None
+    validation_tokens: Count | None = None
+    architecture: str = ""
+
+
+class Plan(_Part):
+    """`training/plan.json`"""
+
+    values: PlanValues = PlanValues()
+    reasons: dict[str, str] = {}
+
+
+class Judged(_Part):
+    loss: Figure | None = None
+    bits_per_byte: Figure | None = None
+
+
+class Result(_Part):
+    """`training/result.json`"""
+
+    parameters: Count | None = None
+    steps: Count | None = None
+    tokens: Count | None = None
+    seconds: Figure | None = None
+    tokens_per_second: Figure | None = None
+    validation: Judged | None = None
+    before: Judged | None = None
+    measured: Figures | None = None
+    baseline: Figures | None = None
+    control: Figures | None = None
+    time_seconds: dict[str, Figure] | None = None
+    ranks: dict[str, Count] | None = None
+
+
 def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where it is missing or damaged."""
+def _read(path: Path, form: type[_Part] = _Part, damage: list[str] | None = None) -> dict[str, Any]:
+    """The object in a JSON file; empty where it is missing, or damaged, which is noted."""
+    damage = [] if damage is None else damage
     try:
-        return _object(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError):
+        data = read_json(path) if path.exists() else {}
+        checked(form, data, str(path))
+    except XinyeError as error:
+        damage.append(str(error))
         return {}
+    except OSError as error:
+        damage.append(f"{path}: cannot be read ({error.strerror})")
+        return {}
+    return data
 
 
-def _read_metrics(path: Path, run: SavedRun) -> None:
+def _read_metrics(path: Path, run: SavedRun, damage: list[str]) -> None:
     """Fill in steps and validations. A step that stands there again was taken again, and so was all behind it."""
     try:
-        lines = path.read_bytes().splitlines()
-    except OSError:
+        with open_regular(path) as file:
+            data = file.read()
+    except FileNotFoundError:
         return
-    for line in lines:
+    except (OSError, XinyeError) as error:
+        damage.append(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})")
+        return
+    lines = data.splitlines()
+    for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
-            step, kind = int(record["step"]), record["kind"]
-            numbers = ("loss", "seconds", "tokens") if kind == "step" else ("loss", "seconds")
-            record |= {name: float(record[name]) for name in numbers}
-        except (ValueError, KeyError, TypeError):  # cut off by a kill
+            if not _is_record(record):
+                raise ValueError("a value is not what it should be")
+        except (ValueError, RecursionError) as error:
+            if number < len(lines) or data.endswith(b"\n"):  # else it was cut off by a kill
+                damage.append(f"{path}, line {number}: damaged ({str(error)[:100]})")
+            continue
+        step, kind = record["step"], record["kind"]
+        if kind == "refused":
             continue
         while run.validations and run.validations[-1]["step"] >= step:
             run.validations.pop()
@@ -319,3 +408,25 @@ def _read_metrics(path: Path, run: SavedRun) -> None:
             run.steps.append(record)
         else:
             run.validations.append(record)
+
+
+def _is_record(record: Any) -> bool:
+    """Whether a line of metrics.jsonl is what a run notes; of a run that diverges a loss may be infinite."""
+    if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
+        return False
+    step, kind = record.get("step"), record["kind"]
+    if type(step) is not int or not 0 <= step < 2**63:
+        return False
+    if kind == "refused":
+        return True
+    if not isinstance(record.get("sample", ""), str):
+        return False
+    needed = ("loss", "seconds", "tokens") if kind == "step" else ("loss", "seconds")
+    numbers: dict[str, Any] = {name: record.get(name) for name in needed}
+    numbers |= {name: record[name] for name in ("gradient_norm", "bits_per_byte", "tokens", "bytes") if name in record}
+    for name, number in numbers.items():
+        if type(number) not in (int, float) or (abs(number) >= 2**63 and math.isfinite(number)):
+            return False
+        if name in ("seconds", "tokens", "bytes") and not math.isfinite(number):
+            return False
+    return True

@@ -67,7 +67,7 @@ def prepare_decoder(device: torch.device, watcher: "Stages") -> float:
     if device.type == "cpu" and compiler is not None and not library.cache_info().currsize:
         with suppress(OSError):
             if built(compiler) is None:
-                watcher.stage("compiling the decoder for this processor, once; this does not count as training time")
+                watcher.stage("compiling the decoder for this processor, once; it takes some seconds")
         library()
     return time.monotonic() - begin
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from xinye.data.cleaning import Cleaning, clean
 from xinye.data.extract import FORMATS, LIBRARIES, Document, find_format, named_format, read_documents, read_hub
+from xinye.data.files import check_file, open_regular
 from xinye.data.sources import SUFFIXES, Piece
 from xinye.errors import XinyeError
 from xinye.libraries import install_command, need
@@ -108,8 +109,8 @@ def find_sources(names: Sequence[str]) -> tuple[list[Path], Counter[str]]:
             files = sorted(each for each in inside if not re.search(r"(^|[/\\])\.", str(each.relative_to(path))))
             ignored.update(each.suffix.lower() or each.name for each in files if not named_format(each))
             files = [each for each in files if named_format(each)]
-        elif not path.exists():
-            raise XinyeError(f"{path}: no such file or folder")
+        elif not path.is_file():
+            check_file(path)  # which it is not
         elif not named_format(path):
             lines = path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
             hint = "its records are documents already, to check and train on as they are" if lines else READABLE
@@ -142,7 +143,7 @@ def _read(
 
     def from_file(path: Path) -> Iterator[tuple[str, Document]]:
         form = find_format(path)
-        with path.open("rb") as raw:
+        with open_regular(path) as raw:
             for document in read_documents(path, form, raw):
                 on_progress(str(path), (before + raw.tell()) / total, count)
                 yield form, document

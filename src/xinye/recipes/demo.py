@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from xinye.cache import cache_folder
 from xinye.checkpoints.load import load_model
@@ -17,11 +18,13 @@ from xinye.errors import checked
 from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.machine import device
+from xinye.recipes.plan import Plan
 from xinye.recipes.pretrain import Run, pretrain
 from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.watcher import Watcher
 
 STORIES = 20_000
+SHORTEST, ENOUGH, LONGEST = 45, 350, 120  # seconds, steps that suffice, seconds
 TEMPERATURE = 0.6
 
 
@@ -50,8 +53,33 @@ def story_file(language: str) -> Path:
     return path
 
 
+def suitable_time(files: Sequence[str], language: str, watcher: Watcher) -> str:
+    """How long to train here: until enough steps are taken, but not for ever."""
+    settings = demo_settings(files, language, f"{LONGEST}s", None)
+    watcher.stage("finding out how fast this machine is")
+    plan = Kept()
+    pretrain(settings, plan, dry_run=True)
+    seconds = LONGEST * ENOUGH / plan.values["steps"]
+    return f"{round(min(max(seconds, SHORTEST), LONGEST))}s"
+
+
+class Kept(Watcher):
+    """Keeps the plan of a run, and is silent."""
+
+    values: dict[str, Any]
+
+    def plan(self, plan: Plan) -> None:
+        self.values = plan.values
+
+
 def demo(files: Sequence[str], language: str, time: str, output: Path, watcher: Watcher, overwrite: bool) -> Run:
     """Train on the story world, or on files of one's own; the size suits the time."""
+    run = pretrain(demo_settings(files, language, time, output), watcher, overwrite)
+    assert run is not None
+    return run
+
+
+def demo_settings(files: Sequence[str], language: str, time: str, output: Path | None) -> PretrainSettings:
     values = {
         "files": tuple(files) or (str(story_file(language)),),
         "output": output,
@@ -60,10 +88,7 @@ def demo(files: Sequence[str], language: str, time: str, output: Path, watcher: 
         "evaluations": 14,
         "compile": "no",
     }
-    settings = checked(PretrainSettings, values, "demo")
-    run = pretrain(settings, watcher, overwrite)
-    assert run is not None
-    return run
+    return checked(PretrainSettings, values, "demo")
 
 
 def tell(run: Path, language: str, count: int, seed: int = 0) -> Told:

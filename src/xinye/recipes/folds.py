@@ -7,7 +7,6 @@ data, it is rather too narrow than too wide.
 """
 
 import math
-import shutil
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from xinye.checkpoints.huggingface import read_json, write_json
 from xinye.errors import XinyeError, checked
+from xinye.evaluation.leftovers import remove_run
 from xinye.recipes.finetune import plan_of
 from xinye.recipes.finetune_settings import FinetuneSettings
 from xinye.recipes.rehearsal import NO_BUDGET, Passing, finished_run, is_new, rehearse
@@ -23,6 +23,7 @@ from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.watcher import Watcher
 
 Settings = PretrainSettings | FinetuneSettings
+OF_FOLDS = ("fold-*", "tokenizer", "folds.json")  # what a cross-validation has in its folder
 STUDENT_T = (  # the 97.5 % point for 2 … 20 values
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
     2.110, 2.101, 2.093,
@@ -57,7 +58,7 @@ def cross_validate(
             raise XinyeError(f"--resume goes on with the settings of the cross-validation: leave {min(odd)} out")
         settings = saved(output, folds, type(settings))
     else:
-        if not is_new(output, "folds.json", "cross-validation") and not overwrite:
+        if not is_new(output, "folds.json", "cross-validation", overwrite):
             raise XinyeError(f"{output}: exists already; go on with it with --resume, or replace it with --overwrite")
         settings = prepare(settings, folds, output, watcher)
         write_json(
@@ -84,11 +85,11 @@ def prepare(settings: Settings, folds: int, output: Path, watcher: Watcher) -> S
     """Make the folder, once it is known that every fold can be trained; returns the settings of all."""
     if isinstance(settings, FinetuneSettings):
         plan_of(settings.model_copy(update={"fold": f"1/{folds}"}), watcher)
-        shutil.rmtree(output, ignore_errors=True)
-        output.mkdir(parents=True)
+        remove_run(output, *OF_FOLDS)
+        output.mkdir(parents=True, exist_ok=True)
         return settings
     planned = rehearse(settings.model_copy(update={"fold": f"1/{folds}"}), watcher)
-    shutil.rmtree(output, ignore_errors=True)
+    remove_run(output, *OF_FOLDS)
     planned.text.tokenizer.save(output / "tokenizer")
     return settings.model_copy(update={**NO_BUDGET, "steps": planned.values["steps"], "vocab_size": None})
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
+from xinye.checkpoints.folders import checkpoints
 from xinye.checkpoints.huggingface import read_json
-from xinye.checkpoints.store import checkpoints
 from xinye.errors import XinyeError
+from xinye.evaluation.leftovers import refuse_link
 from xinye.recipes.finetune import finetune
 from xinye.recipes.finetune_settings import FinetuneSettings
 from xinye.recipes.models import load_models
@@ -86,13 +87,16 @@ def folder_for(settings: PretrainSettings, job: str) -> Path:
     return settings.output or Path("runs") / f"{job}-{name or 'text'}"
 
 
-def is_new(output: Path, record: str, job: str) -> bool:
-    """Whether a folder is free to be used; False where it holds a job, as its record says. Anything else is refused."""
+def is_new(output: Path, record: str, job: str, overwrite: bool) -> bool:
+    """Whether a folder is free to be used, or to be overwritten; False where it holds a job, as its record says.
+    Anything else is refused."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return True
     if not (output / record).is_file():
         raise XinyeError(f"{output}: exists and is not a {job}; choose another folder with -o")
-    return False
+    if overwrite:
+        refuse_link(output)
+    return overwrite
 
 
 def write_config(path: Path, settings: PretrainSettings, found: dict[str, Any], note: str) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from xinye import machine
+from xinye.checkpoints.folders import checkpoints
 from xinye.checkpoints.huggingface import read_json, write_json
-from xinye.checkpoints.store import checkpoints
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
+from xinye.evaluation.leftovers import INNER_RUNS, refuse_link, remove_run
 from xinye.recipes import plan as planning
 from xinye.recipes.finetune_settings import FinetuneSettings
 from xinye.recipes.models import FROM_SCRATCH, Models
@@ -34,13 +35,14 @@ def default_output(settings: PretrainSettings) -> Path:
 
 
 def check_output(output: Path, overwrite: bool) -> None:
-    """Refuse to touch what is there, unless it is a run and may be overwritten."""
+    """Refuse to touch what is there, unless it is a run and may be overwritten: what Xinye wrote, and nothing else."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not (output / "training" / "settings.json").is_file():
         raise XinyeError(f"{output}: exists and is not a run; choose another folder with -o")
     if not overwrite:
         raise XinyeError(f"{output}: this run exists; go on with it with --resume, or replace it with --overwrite")
+    refuse_link(output)
 
 
 def saved_settings(output: Path, asked: PretrainSettings | None = None) -> PretrainSettings:
@@ -160,7 +162,7 @@ def start_run(
                 exit_code=1,
             )
         if overwrite and output.exists():
-            shutil.rmtree(output)
+            remove_run(output, *INNER_RUNS)
         (output / "training").mkdir(parents=True, exist_ok=True)
         theirs = settled(settings.from_, settings.teacher) if isinstance(settings, PretrainSettings) else ()
         data = {

@@ -5,7 +5,6 @@ settings but fewer steps, and what the long one would reach is read off the law.
 """
 
 import math
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from xinye import machine
+from xinye.checkpoints.folders import discard_weights
 from xinye.checkpoints.huggingface import write_json
 from xinye.checkpoints.load import load_model
-from xinye.checkpoints.store import discard_weights
 from xinye.errors import XinyeError
 from xinye.evaluation.bits_per_byte import evaluate
+from xinye.evaluation.leftovers import remove_run
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.evaluation.scaling_law import NOISE, Law, Point, fit_law, import_least_squares
 from xinye.recipes.pretrain import pretrain
@@ -93,14 +93,14 @@ def begin(settings: PretrainSettings, sizes: Sequence[str], watcher: Watcher, ov
     if len(set(counts)) < max(2, len(counts)):
         raise XinyeError("--size: name at least two sizes, each once, such as 1M,5M,15M")
     output = folder_for(settings, "plan")
-    if not is_new(output, "plan.json", "plan") and not overwrite:
+    if not is_new(output, "plan.json", "plan", overwrite):
         raise XinyeError(f"{output}: there is a plan already; replace it with --overwrite, or choose another -o")
     planned = []
     for size in sizes:
         watcher.stage(f"a run of {size}")
         own = settings.model_copy(update={"size": size})
         planned.append((size, own, rehearse(own, watcher)))
-    shutil.rmtree(output, ignore_errors=True)
+    remove_run(output, "*/run-*", "*/tokenizer", "plan.json", "plan.yaml", "plan.svg")
     candidates = []
     for size, own, rehearsal in planned:
         folder = output / size / "tokenizer"

@@ -12,9 +12,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from xinye.data.cleaning import Cleaning
+from xinye.data.files import read_text
 from xinye.errors import XinyeError, checked, did_you_mean
 from xinye.training.trackers import TRACKERS
 
+LARGEST_CONFIG = 256_000  # bytes
+DEEPEST_CONFIG = 20
 _UNITS = {
     "s": 1,
     "sec": 1,
@@ -247,8 +250,9 @@ class PretrainSettings(TrainingSettings):
     def _from_the_first_step_on(cls, value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
         """Pairs of a step and the steps in all that were planned there, each later than the one before."""
         steps = [step for step, _ in value]
-        goes_on = all(0 <= step < total for step, total in value[:-1]) and all(step <= total for step, total in value)
-        if value and (steps[0] != 0 or steps != sorted(set(steps)) or not goes_on or value[0][1] < 1):
+        in_order = steps[:1] == [0] and steps == sorted(set(steps)) and all(step <= total for step, total in value)
+        before_the_end = all(later < total for (_, total), later in zip(value, steps[1:], strict=False))
+        if value and not (in_order and before_the_end and value[0][1]):
             raise ValueError("expected pairs of a step and the steps in all, from step 0 on, such as 0:189,4:160")
         return value
 
@@ -324,12 +328,30 @@ def _as_value_error(parse: Any, *arguments: str) -> None:
 def read_config(path: Path) -> dict[str, Any]:
     """The keys of a YAML file of settings."""
     try:
-        values = yaml.safe_load(path.read_text("utf-8"))
+        values = _PlainLoader(read_text(path, LARGEST_CONFIG)).get_single_data()
+    except XinyeError:
+        raise
     except FileNotFoundError:
         raise XinyeError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise XinyeError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
+    except Exception as error:  # the library raises what it likes at odd values
+        raise XinyeError(f"{path}: not a YAML file ({' '.join(str(error).split())[:200]})") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise XinyeError(f"{path}: expected lines such as 'size: 5M'")
     checked(PretrainSettings, values, str(path))
     return values
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML as far as settings need it: not deep, and without aliases, of which a few can stand for billions."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"line {self.peek_event().start_mark.line + 1}: aliases (*name) are not read")
+        self.depth += 1
+        if self.depth > DEEPEST_CONFIG:
+            raise yaml.YAMLError(f"line {self.peek_event().start_mark.line + 1}: more than {DEEPEST_CONFIG} deep")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node

@@ -8,8 +8,10 @@ from typing import Any
 import tokenizers
 
 from xinye.data.cleaning import Cleaning, clean
+from xinye.data.files import read_json
 from xinye.data.sources import find_files, read_pieces
-from xinye.data.tokenizer import read_gpt2, sample_texts
+from xinye.data.tokenizer import panic_told, read_gpt2, sample_texts
+from xinye.data.tokenizer_growth import check_growth
 from xinye.errors import XinyeError
 from xinye.evaluation.plots import grouped_bar_chart
 from xinye.evaluation.tokenizers import Figures, count_words, measure
@@ -49,7 +51,8 @@ def compare_tokenizers(arguments: Sequence[str], field: str | None, watcher: Wat
     measured: dict[str, Figures] = {}
     for name, backend in backends.items():
         watcher.stage(f"measuring {name}")
-        measured[name] = measure(backend, texts)
+        with panic_told():
+            measured[name] = measure(backend, texts)
     best_first = sorted(measured, key=lambda name: -measured[name].bytes_per_token)
     figures = {name: measured[name] for name in best_first}
     chinese, words = count_words(texts)
@@ -152,10 +155,12 @@ def _head(path: Path) -> bytes:
 
 
 def _read(path: Path) -> tokenizers.Tokenizer:
+    check_growth(read_json(path, "not a tokenizer"), str(path), most=2000)  # ALBERT's tables come to 1,936
     try:
-        return tokenizers.Tokenizer.from_file(str(path))
+        with panic_told():
+            return tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises plain Exception
-        raise XinyeError(f"{path}: not a tokenizer ({error})") from None
+        raise XinyeError(f"{path}: not a tokenizer ({str(error)[:200]})") from None
 
 
 def _cached(name: str) -> Path | None:

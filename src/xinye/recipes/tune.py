@@ -10,17 +10,17 @@ the end it and the plan's settings are trained once more with another seed, and 
 
 import math
 import shlex
-import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xinye.checkpoints.folders import discard_weights
 from xinye.checkpoints.huggingface import write_json
-from xinye.checkpoints.store import discard_weights
 from xinye.data.sources import find_files, fingerprint
 from xinye.errors import XinyeError
+from xinye.evaluation.leftovers import remove_run
 from xinye.evaluation.plots import bar_chart, line_chart, save_chart
 from xinye.libraries import need
 from xinye.recipes import plan as planning
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 EVALUATIONS = 6  # of a trial; from the second on it may end early
 STARTUP = 5  # trials drawn at random and never ended early, before there is something to learn from
+OF_A_STUDY = (  # what it has in its folder
+    *("trials/*", "tokenizer", "best", "defaults"),
+    *("best.yaml", "tuning.json", "importance.svg", "history.svg", "study.db"),
+)
 AGAIN = 2  # trainings at the end: the best settings and the plan's, with another seed
 
 
@@ -141,7 +145,7 @@ def begin(settings: PretrainSettings, trials: int, watcher: Watcher, overwrite: 
     terms = settings.model_dump(mode="json", exclude_defaults=True, exclude={"files", "output", "time"})
     terms["text"] = fingerprint(find_files(settings.files))
     url = f"sqlite:///{output / 'study.db'}"
-    if is_new(output, "study.db", "study") or overwrite:
+    if is_new(output, "study.db", "study", overwrite):
         study = make_study(settings, terms, trials, output, url, watcher)
     else:
         study = open_study(terms, output, url)
@@ -189,7 +193,7 @@ def make_study(
     unit = max(batches) * planned.values["context"]  # whole steps for every batch size, so the same text for each
     wanted = planned.values["steps"] * planned.values["batch_size"] * planned.values["context"]
     tokens = unit * max(1, round(wanted / unit))
-    shutil.rmtree(output, ignore_errors=True)  # what it was before, with --overwrite
+    remove_run(output, *OF_A_STUDY)  # what it was before, with --overwrite
     planned.text.tokenizer.save(output / "tokenizer")
     study = optuna.create_study(study_name="tune", storage=url)
     for name, value in {"terms": terms, "plan": planned.values, "tokens": tokens}.items():

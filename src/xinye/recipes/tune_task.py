@@ -6,13 +6,14 @@ other records are kept to judge on, unless a file has them.
 """
 
 import shlex
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xinye.data.files import check_file
 from xinye.data.sources import fingerprint
 from xinye.errors import XinyeError, checked
+from xinye.evaluation.leftovers import remove_run
 from xinye.recipes.finetune import base_of, finetune, plan_of
 from xinye.recipes.finetune_settings import FinetuneSettings
 from xinye.recipes.models import fingerprint as fingerprint_of_model
@@ -20,7 +21,7 @@ from xinye.recipes.rehearsal import is_new
 from xinye.recipes.run_folder import flat
 from xinye.recipes.task_data import TASKS
 from xinye.recipes.training_run import Run
-from xinye.recipes.tune import EVALUATIONS, Tuning, check_optuna, open_study, seconds_of
+from xinye.recipes.tune import EVALUATIONS, OF_A_STUDY, Tuning, check_optuna, open_study, seconds_of
 from xinye.recipes.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -100,12 +101,11 @@ def begin(
     output, task = settings.output or Path("runs") / f"tune-{settings.task}", TASKS[settings.task]
     files = [Path(file) for file in (*settings.data, *settings.validation)]
     for file in files:
-        if not file.is_file():
-            raise XinyeError(f"{file}: no such file")
+        check_file(file)
     terms = settings.model_dump(mode="json", exclude_unset=True, exclude={"data", "validation", "output"})
     terms |= {"text": fingerprint(files), "base": fingerprint_of_model(base_of(settings, None)[0])}
     url = f"sqlite:///{output / 'study.db'}"
-    if is_new(output, "study.db", "study") or overwrite:
+    if is_new(output, "study.db", "study", overwrite):
         study = make_study(settings, terms, output, url, watcher)
     else:
         study = open_study(terms, output, url)
@@ -128,8 +128,8 @@ def make_study(
     suggest(first, settings, plans)
     if not first.params:
         raise XinyeError("nothing is left to search: every value was given; leave out some of them")
-    shutil.rmtree(output, ignore_errors=True)  # what it was before, with --overwrite
-    output.mkdir(parents=True)
+    remove_run(output, *OF_A_STUDY)  # what it was before, with --overwrite
+    output.mkdir(parents=True, exist_ok=True)
     direction: Any = "minimize" if TASKS[settings.task].writes else "maximize"
     study = optuna.create_study(study_name="tune", storage=url, direction=direction)
     for name, value in {"terms": terms, "plan": plans}.items():

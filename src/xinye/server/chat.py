@@ -12,6 +12,7 @@ from xinye.errors import XinyeError
 from xinye.generation.sequence import Sequence
 from xinye.server.errors import APIError, refused
 from xinye.server.models import Served
+from xinye.server.requests import JSONRoute
 from xinye.server.schemas import ChatAnswer, ChatChunk, ChatRequest, Message
 from xinye.server.writing import (
     Texts,
@@ -27,20 +28,16 @@ from xinye.server.writing import (
     streams,
 )
 
-router = APIRouter()
+router = APIRouter(route_class=JSONRoute)
 
 
 async def encode_messages(model: Served, messages: list[Message]) -> list[int]:
     """Messages as tokens. The template is filled in by another process, so that nobody waits for a slow one."""
     plain = [
-        {
-            "role": "system" if message.role == "developer" else message.role,
-            "content": message.content
-            if isinstance(message.content, str)
-            else "".join(part.text for part in message.content),
-        }
+        {"role": "system" if message.role == "developer" else message.role, "content": message.text}
         for message in messages
     ]
+    model.check_length([message["content"] for message in plain], "messages")
     try:
         return await asyncio.to_thread(model.tokenizer.encode_chat, plain)
     except XinyeError as error:
@@ -64,7 +61,7 @@ async def chat(body: ChatRequest, request: Request) -> Any:
     model, n = served(request, body.model), body.n or 1
     model.require("chat")
     check_choices(request, n, "n")
-    if body.top_logprobs is not None and not body.logprobs:
+    if body.top_logprobs and not body.logprobs:
         raise APIError(400, "top_logprobs: only with logprobs", "top_logprobs")
     if body.max_tokens is not None and body.max_completion_tokens is not None:
         raise APIError(400, "max_tokens: the old name of max_completion_tokens; give one of them", "max_tokens")

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from xinye.generation.sequence import Sequence
 from xinye.server.errors import APIError
 from xinye.server.models import Served
+from xinye.server.requests import JSONRoute
 from xinye.server.schemas import Completion, CompletionRequest
 from xinye.server.writing import (
     Texts,
@@ -26,7 +27,7 @@ from xinye.server.writing import (
     streams,
 )
 
-router = APIRouter()
+router = APIRouter(route_class=JSONRoute)
 
 
 @router.post("/v1/completions", response_model=Completion, responses=streams(Completion))
@@ -36,6 +37,8 @@ async def complete(body: CompletionRequest, request: Request) -> Any:
     model.require("generate")
     if body.echo and body.logprobs is not None:
         raise APIError(400, "logprobs: not together with echo: prompts have none here", "logprobs")
+    if body.best_of not in (None, n):
+        raise APIError(400, "best_of: only what n is: all texts are told", "best_of")
     prompts = [body.prompt] if isinstance(body.prompt, str | None) else body.prompt
     prompts = [prompts] if isinstance(prompts[0], int) else prompts
     check_choices(request, len(prompts) * n, "n" if len(prompts) == 1 else "prompt")

@@ -14,7 +14,7 @@ log = logging.getLogger("xinye.server")
 
 
 class APIError(HTTPException):
-    """A request that cannot be answered; `retry_after` is in seconds."""
+    """A request that cannot be answered; `retry_after` is in seconds, `close` ends the connection with it."""
 
     def __init__(
         self,
@@ -23,8 +23,10 @@ class APIError(HTTPException):
         param: str | None = None,
         code: str | None = None,
         retry_after: int | None = None,
+        close: bool = False,
     ) -> None:
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        headers |= {"Connection": "close"} if close else {}
         super().__init__(status, message, headers)
         self.param, self.code = param, code
 
@@ -53,30 +55,16 @@ def refused(error: XinyeError, param: str | None = None) -> APIError:
     return APIError(400 if error.exit_code == 2 else 500, str(error), param)
 
 
-# OpenAI's fields that we know of and do not have, so that the answer is not "unknown".
-UNSUPPORTED = (
-    *("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "audio", "modalities", "prediction"),
-    *("store", "metadata", "service_tier", "reasoning_effort", "verbosity", "web_search_options", "moderation"),
-    *("safety_identifier", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "suffix"),
-    *("dimensions", "name", "tool_calls", "tool_call_id", "refusal", "include_obfuscation", "image_url"),
-    *("input_audio", "file"),
-)
-
-
 def of_validation(findings: list[dict[str, Any]], known: list[str]) -> APIError:
     """What pydantic has found, as an answer that names one field. `known` are the body's."""
     error = _plainest(findings)
-    if error["type"] == "json_invalid":
-        reason = error.get("ctx", {}).get("error", "")
-        return APIError(400, f"the body is not valid JSON: {reason}", code="invalid_json")
     place = _place(error)
     param = ".".join(place) or None
     if error["type"] == "extra_forbidden":
-        name = place[-1]
-        if name in UNSUPPORTED:
-            return APIError(400, f"{param}: not supported by this server", param, "unsupported_parameter")
-        message = f"{param}: there is no such field{did_you_mean(name, known)}"
+        message = f"{param}: there is no such field{did_you_mean(place[-1][:100], known)}"
         return APIError(400, message, param, "unknown_parameter")
+    if error["type"] == "unsupported":
+        return APIError(400, f"{param}: {error['msg']}", param, "unsupported_parameter")
     if param is None:
         return APIError(400, "the request has no JSON object; send one, with Content-Type: application/json")
     same = [each for each in findings if _place(each) == place and each["type"].endswith("_type")]
@@ -90,9 +78,11 @@ def _plainest(findings: list[dict[str, Any]]) -> dict[str, Any]:
     return max(
         findings,
         key=lambda each: (
-            each["type"] == "extra_forbidden", not each["type"].endswith(("_type", "literal_error")), len(_place(each))
+            each["type"] in ("extra_forbidden", "unsupported"),
+            not each["type"].endswith(("_type", "literal_error")),
+            len(_place(each)),
         ),
-    )  # fmt: skip
+    )
 
 
 def _place(finding: dict[str, Any]) -> list[str]:

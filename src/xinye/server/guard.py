@@ -48,6 +48,7 @@ class Guard:
 
         self.requests += 1
         try:
+            self._check_framing(scope, headers)
             if scope["method"] == "OPTIONS" and origin in self.settings.allow_origin:
                 await answer({"type": "http.response.start", "status": 204, "headers": PREFLIGHT})
                 await answer({"type": "http.response.body", "body": b""})
@@ -64,6 +65,13 @@ class Guard:
         finally:
             self.requests -= 1
             self.metrics.answered(scope, status, time.monotonic() - began)
+
+    @staticmethod
+    def _check_framing(scope: Scope, headers: Headers) -> None:
+        """Raises `APIError` where a proxy before this server could see another end of the request than it does itself,
+        and let a second request pass that it has not seen (RFC 9112, 6.1). h11 refuses the other such requests."""
+        if "transfer-encoding" in headers and ("content-length" in headers or scope["http_version"] < "1.1"):
+            raise APIError(400, "Transfer-Encoding: not with Content-Length, nor in HTTP/1.0; send one", close=True)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         """Raises `APIError` where the request is not to be answered."""
@@ -117,7 +125,7 @@ class Body:
             async with asyncio.timeout_at(self.end):
                 message = await self._receive()
         except TimeoutError:
-            raise APIError(408, "the body did not arrive in time") from None
+            raise APIError(408, "the body did not arrive in time", close=True) from None
         self.size += len(message.get("body", b""))
         self.whole = not message.get("more_body", False)
         if max(self.size, self.told) > self.most:

@@ -1,6 +1,7 @@
 """The models of a server: loaded one after the other, each with its own engine, all owned by one worker."""
 
 import json
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from xinye.api import Model, load
 from xinye.checkpoints.adapters import base_of, is_adapter
 from xinye.checkpoints.heads import is_head
 from xinye.checkpoints.load import find_downloaded
+from xinye.data.files import open_regular
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.runs import never_taught_to_answer
@@ -45,6 +47,24 @@ class Served:
     @property
     def context(self) -> int:
         return context_of(self.model.network) if self.line is None else self.line.engine.context
+
+    @property
+    def longest(self) -> int:
+        """No text of more bytes fits its context: no token stands for more than the longest, and of four bytes a
+        normalizer leaves one at least."""
+        shrinks = self.tokenizer.backend.normalizer is not None
+        return self.context * int(self.tokenizer.token_lengths.max()) * (4 if shrinks else 1)
+
+    def check_length(self, texts: Sequence[str], param: str, contexts: int = 1) -> None:
+        """Raises `APIError` where the texts, together, are sure to be longer than so many contexts: tokenizing what is
+        far too long would take seconds."""
+        size, most = sum(len(text.encode()) for text in texts), contexts * self.longest
+        if size > most:
+            message = (
+                f"this model's maximum context length is {self.context} tokens; the {param} has {size:,} bytes, and at "
+                f"most {most:,} are read here: shorten it"
+            )
+            raise APIError(400, message, param, "context_length_exceeded")
 
     def require(self, task: str) -> Line:
         """The line to its engine. Raises `APIError` where it has not learned this."""
@@ -82,7 +102,7 @@ def load_models(names: Sequence[str], settings: ServeSettings, worker: Worker) -
             tokens = cache_tokens(identity, model.gpt, settings, room)
             line = Line(partial(Engine, model.gpt, model.tokenizer, tokens, settings.max_running))
             worker.lines.append(line)
-        _ = model.tokenizer.token_bytes  # computed now, not in the first request
+        _ = model.tokenizer.token_lengths  # computed now, not in the first request
         folder = _folder(path)
         created = int(folder.stat().st_mtime) if folder else 0
         models[identity] = Served(identity, model, line, tasks_of(model), created)
@@ -138,9 +158,9 @@ def _folder(path: str) -> Path | None:
 def _weights(file: Path) -> int:
     """The number of weights in a safetensors file, from its head."""
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
             head = json.loads(stream.read(min(length, 2**27)))
-        return sum(torch.Size(tensor["shape"]).numel() for name, tensor in head.items() if name != "__metadata__")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
+        return max(0, sum(math.prod(tensor["shape"]) for name, tensor in head.items() if name != "__metadata__"))
+    except (OSError, XinyeError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error):
         return 0

@@ -1,5 +1,6 @@
 """What is asked of a model that it writes nothing for: tokens, embeddings, and the tasks it was trained for."""
 
+import asyncio
 import base64
 from typing import Any
 
@@ -11,6 +12,7 @@ from xinye.recipes.judge import classify, tag
 from xinye.server.chat import encode_messages
 from xinye.server.errors import APIError
 from xinye.server.models import Served
+from xinye.server.requests import JSONRoute
 from xinye.server.schemas import (
     DetokenizeAnswer,
     DetokenizeRequest,
@@ -23,8 +25,9 @@ from xinye.server.schemas import (
 )
 from xinye.server.writing import answer, encode, log_texts, served
 
-router = APIRouter()
+router = APIRouter(route_class=JSONRoute)
 TOGETHER = 8  # texts that are judged in one go
+CONTEXTS = 4  # a text to judge may be so much longer than what fits: it is cut, or tagged in parts
 
 
 @router.post("/tokenize", response_model=TokenizeAnswer)
@@ -38,7 +41,8 @@ async def tokenize(body: TokenizeRequest, request: Request) -> Any:
         tokens = await encode_messages(model, body.messages)
     else:
         (tokens,) = await encode(model, [body.prompt], "prompt")
-        tokens = tokens if body.add_special_tokens else model.tokenizer.encode(body.prompt or "")
+        if body.add_special_tokens is False:
+            tokens = tokens[len(model.tokenizer.prefix) :] if body.prompt else []
     return answer(TokenizeAnswer(tokens=tokens, count=len(tokens), max_model_len=model.context))
 
 
@@ -46,8 +50,11 @@ async def tokenize(body: TokenizeRequest, request: Request) -> Any:
 async def detokenize(body: DetokenizeRequest, request: Request) -> Any:
     """The text of tokens; control tokens have none."""
     model = served(request, body.model)
+    if len(body.tokens) > model.longest:
+        message = f"tokens: at most {model.longest:,} here"
+        raise APIError(400, message, "tokens", "context_length_exceeded")
     await encode(model, [body.tokens], "tokens")
-    return answer(DetokenizeAnswer(prompt=model.tokenizer.decode(body.tokens)))
+    return answer(DetokenizeAnswer(prompt=await asyncio.to_thread(model.tokenizer.decode, body.tokens)))
 
 
 @router.post("/v1/embeddings", response_model=EmbeddingAnswer)
@@ -100,6 +107,8 @@ async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
     if task == "tag" and not all(isinstance(text, str) for text in texts):
         raise APIError(400, "input: a pair of texts can be classified, not tagged", "input")
     check_inputs(request, len(texts))
+    for text in texts:
+        model.check_length([text] if isinstance(text, str) else text, "input", CONTEXTS)
     data: list[Any] = []
     for begin in range(0, len(texts), TOGETHER):
         await check_client(request)

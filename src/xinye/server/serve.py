@@ -13,6 +13,7 @@ from xinye.errors import XinyeError
 from xinye.server.app import build_app
 from xinye.server.errors import APIError
 from xinye.server.models import Served, load_models
+from xinye.server.protocol import Protocol
 from xinye.server.settings import ServeSettings
 from xinye.server.worker import Worker
 
@@ -26,7 +27,7 @@ class Server(uvicorn.Server):
         self.app, self.grace = app, settings.grace
         config = uvicorn.Config(
             app, lifespan="off", ws="none", access_log=False, log_config=None, server_header=False, proxy_headers=False,
-            http="h11",  # the other one, httptools, reads heads of any size
+            http=Protocol,
             timeout_graceful_shutdown=settings.grace + LAST_SECONDS,
         )  # fmt: skip
         super().__init__(config)

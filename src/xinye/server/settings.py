@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xinye.errors import XinyeError
 
+MOST_TEXTS = 4096  # of a request, whatever the settings say
+
 
 class ServeSettings(BaseModel):
     """One flag of `xinye serve` each."""
@@ -25,8 +27,12 @@ class ServeSettings(BaseModel):
     max_waiting: int = Field(128, ge=0, description="let at most this many texts wait; more are turned away (429)")
     max_requests: int = Field(512, ge=1, description="answer at most this many requests at once (503)")
     max_tokens: int = Field(4096, ge=1, description="a request gets at most this many new tokens for each text")
-    max_choices: int = Field(32, ge=1, description="a request gets at most this many texts written: prompts times n")
-    max_inputs: int = Field(2048, ge=1, description="a request has at most this many texts to embed or judge")
+    max_choices: int = Field(
+        32, ge=1, le=MOST_TEXTS, description="a request gets at most this many texts written: prompts times n"
+    )
+    max_inputs: int = Field(
+        2048, ge=1, le=MOST_TEXTS, description="a request has at most this many texts to embed or judge"
+    )
     max_body: int = Field(2, ge=1, description="a request has at most this many MB (413)")
     cache_tokens: int | None = Field(None, ge=1, description="keys and values for this many tokens, of each model")
     grace: int = Field(30, ge=0, description="after SIGTERM or Ctrl-C, finish what runs in this many seconds")

@@ -23,6 +23,7 @@ from xinye.server.schemas import Usage, Writing
 from xinye.server.worker import Job, Piece
 
 log = logging.getLogger("xinye.server")
+LEAST_SHARE = 1e-30  # of the likeliest tokens: one
 LEAST_LOGPROB = -9999.0  # JSON has no infinity; OpenAI writes the same
 
 
@@ -38,7 +39,7 @@ def served(request: Request, name: str) -> Served:
 
 async def sampling_of(body: Writing, model: Served, **more: Any) -> Sampling:
     """How to write. OpenAI's defaults hold, not those of `xinye generate`. `more` are the fields of one way only."""
-    if body.stream_options is not None and not body.stream:
+    if body.stream_options is not None and body.stream_options.include_usage and not body.stream:
         raise APIError(400, "stream_options: only with stream", "stream_options")
     for name, tokens in (
         ("logit_bias", map(int, body.logit_bias or ())),
@@ -46,12 +47,14 @@ async def sampling_of(body: Writing, model: Served, **more: Any) -> Sampling:
     ):
         if unknown := [token for token in tokens if token >= model.tokenizer.vocab_size]:
             raise APIError(400, f"{name}: the vocabulary has no token {unknown[0]}", name)
-    same = ("presence_penalty", "frequency_penalty", "seed", "top_k", "top_p", "min_p", "repetition_penalty",
-            "min_tokens", "regex")  # fmt: skip
+    same = ("presence_penalty", "frequency_penalty", "min_p", "repetition_penalty", "min_tokens", "regex")
     given: dict[str, Any] = {name: getattr(body, name) for name in same}
     given |= {
         "temperature": 1.0 if body.temperature is None else body.temperature,
-        "stop": (body.stop,) if isinstance(body.stop, str) else body.stop,
+        "top_k": body.top_k if body.top_k and body.top_k > 0 else None,
+        "top_p": LEAST_SHARE if body.top_p == 0 else body.top_p,
+        "seed": None if body.seed in (None, -1) else body.seed % 2**63,
+        "stop": [body.stop] if body.stop and isinstance(body.stop, str) else body.stop or None,
         "stop_token_ids": body.stop_token_ids,
         "logit_bias": {int(token): bias for token, bias in body.logit_bias.items()} if body.logit_bias else None,
         "choices": body.choices,
@@ -73,9 +76,15 @@ async def sampling_of(body: Writing, model: Served, **more: Any) -> Sampling:
 
 async def encode(model: Served, texts: Sequence[str | list[int] | None], param: str) -> list[list[int]]:
     """The tokens of texts, with what the model is used to see before one; tokens stay as they are. None begins anew."""
+    for text in texts:
+        if isinstance(text, str):
+            model.check_length([text], param)
+    return await asyncio.to_thread(_encode, model, texts, param)
+
+
+def _encode(model: Served, texts: Sequence[str | list[int] | None], param: str) -> list[list[int]]:
     prefix, vocabulary = [*model.tokenizer.prefix], model.tokenizer.vocab_size
-    words = [text for text in texts if isinstance(text, str)]
-    encoded = iter(await asyncio.to_thread(model.tokenizer.encode_batch, words))
+    encoded = iter(model.tokenizer.encode_batch([text for text in texts if isinstance(text, str)]))
     result = []
     for text in texts:
         if isinstance(text, list):

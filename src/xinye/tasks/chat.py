@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from xinye.data.files import check_file
 from xinye.data.sources import read_records
 from xinye.data.tokenizer import CHAT_TEMPLATE, MESSAGE_START, ROLES, Tokenizer
 from xinye.errors import XinyeError
@@ -107,8 +108,7 @@ class Chat:
         """The records of files. What cannot be one is given to `on_bad`, with file, line and field."""
         records: list[Record] = []
         for path in map(Path, files):
-            if not path.is_file():
-                raise XinyeError(f"{path}: no such file")
+            check_file(path)
             found = []
             for line, row in read_records(path, refuse_line(on_bad)):
                 try:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from tokenizers import Encoding, processors
 
+from xinye.data.files import check_file
 from xinye.data.sources import as_text, choose_field, read_records
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, did_you_mean
@@ -94,8 +95,7 @@ class Classify:
         """The records of files. What cannot be one is given to `on_bad`, with file and line."""
         records: list[Record] = []
         for path in map(Path, files):
-            if not path.is_file():
-                raise XinyeError(f"{path}: no such file")
+            check_file(path)
             rows = []
             for line, row in read_records(path, refuse_line(on_bad), named(text_field, label_field), tabbed=True):
                 if isinstance(row, dict):
@@ -375,7 +375,8 @@ def _cut(encoding: Encoding, text: str, context: int, bos_id: int) -> Example:
         own = [at for at in places if parts[at] is not None]
         if not own:
             return Example(ids or [bos_id], 0)
-        borders = sentence_borders(text, [encoding.offsets[at] for at in own], places.index(own[0]))
+        offsets = encoding.offsets  # a new list of all, each time
+        borders = sentence_borders(text, [offsets[at] for at in own], places.index(own[0]))
         return Example([ids[at] for at in places], 0, over, borders)
     if not over:
         return Example(ids or [bos_id], 0)

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from tokenizers import Regex, pre_tokenizers
 
+from xinye.data.files import check_file
 from xinye.data.sources import read_lines, read_records
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, did_you_mean
@@ -82,8 +83,7 @@ class Tag:
         """The records of files. What cannot be one is given to `on_bad`, with file and line."""
         records: list[Record] = []
         for path in map(Path, files):
-            if not path.is_file():
-                raise XinyeError(f"{path}: no such file")
+            check_file(path)
             first = next((line.strip()[0] for _, line in read_lines(path) if line.strip()), "")
             found = list(_json(path, on_bad) if first in ("{", "[") else _conll(path, on_bad))
             if not found:

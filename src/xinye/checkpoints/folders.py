@@ -1,0 +1,181 @@
+"""The checkpoints in a run's folder: finding them, deleting them, and checking files against what was saved.
+
+Only what Xinye wrote is ever deleted, and nothing behind a symbolic link. A checkpoint is a folder `step-` with eight
+digits; its manifest has the size and SHA-256 of each file in it. `training/manifest.json` has those of the model in the
+run's own folder. Needs no torch.
+"""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from xinye.data.files import open_regular, read_json
+from xinye.errors import XinyeError
+
+MANIFEST = "manifest.json"
+WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
+HASHED_WHEN_LOADED = 100_000_000  # bytes: hashing them takes 0.1 s, a quarter second where a processor has no SHA
+_NAME = re.compile(r"step-\d{8}", re.ASCII)
+_LEFT_OVER = re.compile(r"\.step-\d{8}\.(new|old)", re.ASCII)
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The folders of the checkpoints of a run, the newest last."""
+    return sorted(path for path in _entries(run / "training" / "checkpoints") if _NAME.fullmatch(path.name))
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+# -- deleting --------------------------------------------------------------------------------------------------------
+
+
+def is_deletable(checkpoint: Path) -> bool:
+    """Whether a checkpoint holds nothing but what its manifest tells of, and no link leads to it."""
+    run = checkpoint.parents[2]
+    if not _NAME.fullmatch(checkpoint.name) or through_link(checkpoint, run):
+        return False
+    try:
+        names = {MANIFEST, *read_json(checkpoint / MANIFEST)}
+    except XinyeError:
+        return False
+    return all(path.name in names and not path.is_dir() for path in checkpoint.iterdir())
+
+
+def through_link(path: Path, folder: Path) -> bool:
+    """Whether a path within a folder is a symbolic link, or leads through one."""
+    within = path.relative_to(folder).parts
+    return any(folder.joinpath(*within[: depth + 1]).is_symlink() for depth in range(len(within)))
+
+
+def delete_folder(folder: Path) -> None:
+    """Delete a folder that is no link. It gets a hidden name first, so that a kill leaves none half deleted."""
+    hidden = folder.with_name(f".{folder.name}.old")
+    folder.rename(hidden)
+    shutil.rmtree(hidden)
+
+
+def delete_leftovers(run: Path) -> None:
+    """Delete what a kill left half written, or half deleted."""
+    for path in _entries(run / "training" / "checkpoints"):
+        if _LEFT_OVER.fullmatch(path.name) and not through_link(path, run):
+            shutil.rmtree(path)
+
+
+def discard_weights(run: Path) -> None:
+    """Delete the model and the checkpoints of a run; its settings and figures stay."""
+    for checkpoint in filter(is_deletable, checkpoints(run)):
+        delete_folder(checkpoint)
+    for path in (*(run / name for name in WEIGHTS), run / "training" / MANIFEST):
+        if path.is_file() and not through_link(path, run):
+            path.unlink()
+
+
+# -- checking --------------------------------------------------------------------------------------------------------
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """A file's size and SHA-256, as a manifest has them."""
+    with open_regular(path) as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def differences(folder: Path, manifest: Path) -> Iterator[str]:
+    """What is wrong with the files of a folder, by its manifest: one line each. Raises `XinyeError` where that is
+    damaged."""
+    for name, saved in _saved(manifest).items():
+        if problem := _difference(folder / name, saved):
+            yield problem
+
+
+def check_weights(folder: Path) -> None:
+    """Raises `XinyeError` where the weights of a run, or of a checkpoint, are not those that were saved: by their size,
+    and by their content where that is fast. Of a folder without a manifest nothing is known."""
+    manifest = next((path for path in (folder / "training" / MANIFEST, folder / MANIFEST) if path.is_file()), None)
+    if manifest is None:
+        return
+    for name, saved in _told(manifest, []).items():
+        if name not in WEIGHTS or not (folder / name).is_file():
+            continue
+        small = saved["bytes"] <= HASHED_WHEN_LOADED
+        problem = _difference(folder / name, saved, with_content=small)
+        if problem and not _published_before(folder, name):
+            raise XinyeError(
+                f"{folder / name}: damaged or cut short ({problem}); xinye runs verify tells which checkpoint is whole"
+                f"; if you changed it yourself, delete {manifest}"
+            )
+
+
+def run_differences(run: Path) -> list[str]:
+    """What is wrong with the saved files of a run, its checkpoints included: one line each, the file first."""
+    found: list[str] = []
+    manifest = run / "training" / MANIFEST
+    if manifest.is_file():
+        for name, saved in _told(manifest, found).items():
+            problem = _difference(run / name, saved)
+            if problem and not _published_before(run, name):
+                found.append(f"{run / name}: {problem}")
+    elif (run / WEIGHTS[0]).exists() or (run / WEIGHTS[1]).exists():
+        found.append(f"{manifest}: missing; whether the model is as it was saved cannot be told")
+    for checkpoint in checkpoints(run):
+        if not (checkpoint / MANIFEST).exists():
+            found.append(f"{checkpoint / MANIFEST}: missing")
+            continue
+        for name, saved in _told(checkpoint / MANIFEST, found).items():
+            if problem := _difference(checkpoint / name, saved):
+                found.append(f"{checkpoint / name}: {problem}")
+    return found
+
+
+def _told(manifest: Path, found: list[str]) -> dict[str, dict[str, Any]]:
+    try:
+        return _saved(manifest)
+    except XinyeError as error:
+        found.append(str(error))
+        return {}
+
+
+def _saved(manifest: Path) -> dict[str, dict[str, Any]]:
+    """What a manifest has of each file, by its name."""
+    files = read_json(manifest)
+    for name, saved in files.items():
+        told = saved if isinstance(saved, dict) else {}
+        if Path(name).name != name or type(told.get("bytes")) is not int or not isinstance(told.get("sha256"), str):
+            raise XinyeError(f"{manifest}: damaged (what it says of {name[:50]!r})")
+    return files
+
+
+def _difference(path: Path, saved: dict[str, Any], with_content: bool = True) -> str:
+    """In what a file differs from what was saved; "" where it does not."""
+    try:
+        if path.stat().st_size != saved["bytes"]:
+            return f"the size of {path.name} is not what was saved"
+        if with_content and fingerprint(path) != saved:
+            return f"the content of {path.name} is not what was saved"
+    except FileNotFoundError:
+        return f"{path.name} is missing"
+    except OSError as error:
+        return f"{path.name} cannot be read, {error.strerror}"
+    except XinyeError as error:
+        return str(error)
+    return ""
+
+
+def _published_before(run: Path, name: str) -> bool:
+    """Whether a file is that of another checkpoint: a kill came when the model of the newest was being published."""
+    for checkpoint in checkpoints(run):
+        saved = _told(checkpoint / MANIFEST, []).get(name)
+        if saved and not _difference(run / name, saved):
+            return True
+    return False
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:  # there is none, or it may not be read
+        return []

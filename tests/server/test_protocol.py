@@ -1,0 +1,64 @@
+"""Requests that a proxy could read in another way than the server: none of them lets a second one through."""
+
+import socket
+from contextlib import suppress
+
+import pytest
+
+from xinye.server.protocol import MOST_CHUNKS
+
+HEAD = b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+BODY = b'{"model": "tiny", "prompt": "a"}'
+CHUNKS = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+LENGTH = b"Content-Length: %d\r\n" % len(BODY)
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+SECOND = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+def statuses(server, request):
+    """Of all answers on a connection, until the server ends it. An end before all was sent may lose the last one."""
+    with socket.create_connection(server.http.base_url.netloc.decode().split(":"), timeout=20) as client:
+        answer = b""
+        with suppress(ConnectionError):
+            client.sendall(request)
+            while piece := client.recv(65536):
+                answer += piece
+    return [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
+
+
+@pytest.mark.parametrize("request_", [HEAD + LENGTH + b"\r\n" + BODY, HEAD + CHUNKED + b"\r\n" + CHUNKS])
+def test_two_requests_on_a_connection(server, request_):
+    assert statuses(server, request_ + SECOND) == [200, 200]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        HEAD + LENGTH + CHUNKED + b"\r\n" + CHUNKS,
+        HEAD + CHUNKED + b"Content-Length: 4\r\n\r\n" + CHUNKS,
+        HEAD.replace(b"1.1", b"1.0") + CHUNKED + b"\r\n" + CHUNKS,
+        HEAD + LENGTH + b"Content-Length: 4\r\n\r\n" + BODY,
+        HEAD + b"Content-Length: +32\r\n\r\n" + BODY,
+        HEAD + CHUNKED + CHUNKED + b"\r\n" + CHUNKS,
+        HEAD + b"Transfer-Encoding : chunked\r\n\r\n" + CHUNKS,
+        HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + CHUNKS,
+        HEAD + b"Transfer-Encoding:\r\n chunked\r\n\r\n" + CHUNKS,
+        HEAD + b"X: a\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKS,
+        HEAD.replace(b"\r\n", b"\n") + b"\n",
+        HEAD + CHUNKED + b"\r\n" + CHUNKS.replace(b"\r\n0", b"\n0"),
+        HEAD + CHUNKED + b"\r\n" + CHUNKS.replace(b"\r\n{", b";a\n\r\n{"),
+    ],
+)
+def test_what_could_be_read_in_two_ways_ends_the_connection(server, request_):
+    assert statuses(server, request_ + SECOND) == [400]
+
+
+def test_what_would_keep_the_event_loop_busy_ends_the_connection(server):
+    """Each header, and each chunk of a body, takes as long as a small request."""
+    few = b"".join(b"1\r\n%c\r\n" % byte for byte in BODY + b" " * 1000) + b"0\r\n\r\n"
+    assert statuses(server, HEAD + CHUNKED + b"\r\n" + few + SECOND) == [200, 200]
+    many = b"\r\n" + b"1\r\n \r\n" * (MOST_CHUNKS + 1)
+    assert 200 not in statuses(server, HEAD + CHUNKED + many)
+    assert len(statuses(server, b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + CHUNKED + many)) <= 1
+    assert 200 not in statuses(server, HEAD + b"a:\r\n" * 20_000 + LENGTH + b"\r\n" + BODY)
+    assert statuses(server, SECOND) == [200]
