@@ -54,5 +54,5 @@ def shortened(words: list[str]) -> list[str]:
     if "--context" in rest:
         rest[rest.index("--context") + 1] = "16"
     if verb in ("pretrain", "compare", "tune"):
-        rest += ["--steps", "2"] if "--from" in rest else [*SMALL, "--steps", "2"]
+        rest += ["--steps", "2", "--compile", "no"] if "--from" in rest else [*SMALL, "--steps", "2"]
     return [verb, *rest]
