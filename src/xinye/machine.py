@@ -263,10 +263,14 @@ def bf16_ratio(where: torch.device) -> float:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         best: dict[torch.dtype, float] = {torch.float32: 0.0, torch.bfloat16: 0.0}
-        for _ in range(3):
-            for dtype in best:
-                best[dtype] = max(best[dtype], matrix_flops_per_second(where, dtype, 512, 0.05))
-        torch.set_num_threads(threads)
+        try:
+            for _ in range(3):
+                for dtype in best:
+                    best[dtype] = max(best[dtype], matrix_flops_per_second(where, dtype, 512, 0.05))
+        except RuntimeError:  # this processor cannot multiply bf16
+            return {"bf16_ratio": 0.0}
+        finally:
+            torch.set_num_threads(threads)
         return {"bf16_ratio": best[torch.bfloat16] / best[torch.float32]}
 
     return remembered("dtype", ["bf16_ratio"], where, measure)["bf16_ratio"]

@@ -54,6 +54,20 @@ def test_they_see_the_samples_of_one(count):
     assert torch.equal(torch.cat(seen), whole)
 
 
+def test_two_share_one_clock(xinye, workplace):
+    """What two did in a given time, one does again by the list of their plans."""
+    process = start(workplace, "zh.txt", "-o", "two", "--time", "9s", "--processes", "2", *EXACT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    plan = json.loads((workplace / "two" / "training" / "plan.json").read_text("utf-8"))["values"]
+    pairs = ",".join(f"{step}:{total}" for step, total in plan["total_steps"])
+    again = xinye("pretrain", "zh.txt", "-o", "one", "--total-steps", pairs, "--dropout", plan["dropout"], *EXACT)
+    assert again.code == 0, again.err
+    assert losses(workplace / "one").keys() == losses(workplace / "two").keys()
+    first = [[losses(workplace / name)[step] for step in range(1, 21)] for name in ("one", "two")]
+    assert first[0] == pytest.approx(first[1], abs=1e-3)  # later, rounding grows
+
+
 def test_two_learn_what_one_learns_and_one_goes_on_where_two_were_stopped(xinye, workplace):
     assert xinye("pretrain", "zh.txt", "-o", "one", "--steps", "40", *EXACT).code == 0
     process = start(workplace, "zh.txt", "-o", "two", "--steps", "40", "--processes", "2", "--json", *EXACT)

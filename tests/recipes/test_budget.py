@@ -1,6 +1,7 @@
 """A budget in time: what it comes to is noted, can be repeated without a clock, and is gone on with."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from recipes.test_pretrain import Interrupting, settings
 from xinye.checkpoints.folders import checkpoints
 from xinye.errors import XinyeError
+from xinye.evaluation.runs import read_run
 from xinye.recipes import pretrain as recipe
 from xinye.recipes.pretrain import pretrain
 from xinye.recipes.settings import PretrainSettings
@@ -66,6 +68,28 @@ def test_a_resumed_run_has_what_is_left_of_its_time(workplace: Path, monkeypatch
     monkeypatch.setattr(recipe, "Clock", Counting)
     pretrain(PretrainSettings(output=workplace / "run"), Interrupting(after=5), resume=True)
     assert budgets == [pytest.approx(3600 - trained)]
+
+
+def test_a_list_of_plans_is_gone_on_with_as_it_is(workplace: Path) -> None:
+    pretrain(settings(workplace, "run", steps=None, total_steps="0:9,3:6"), Interrupting(after=4))
+    resumed = pretrain(PretrainSettings(output=workplace / "run"), resume=True)
+    whole = pretrain(settings(workplace, "whole", steps=None, total_steps="0:9,3:6"))
+    assert resumed is not None and whole is not None and resumed.steps == whole.steps == 6
+    weights = [(workplace / name / "model.safetensors").read_bytes() for name in ("run", "whole")]
+    assert weights[0] == weights[1]
+
+
+def test_a_time_and_a_list_of_plans_are_too_much(workplace: Path) -> None:
+    with pytest.raises(XinyeError, match="leave out one of them"):
+        pretrain(settings(workplace, steps=None, time="10s", total_steps="0:9"))
+
+
+def test_the_command_of_the_report_repeats_a_run_in_time(workplace: Path) -> None:
+    pretrain(settings(workplace, steps=None, time="2s"))
+    pairs = ",".join(f"{step}:{total}" for step, total in plan_of(workplace / "run")["total_steps"])
+    words = shlex.split(read_run(workplace / "run").command())
+    assert words[words.index("--total-steps") + 1] == pairs
+    assert not {"--steps", "--time"} & {*words}
 
 
 def test_compiling_the_decoder_is_no_part_of_the_time(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import locale
 import os
 from dataclasses import asdict
 from pathlib import Path
+from time import monotonic as clock
 from typing import TYPE_CHECKING, Any
 
 from xinye.cli.arguments import Parser
@@ -47,6 +48,7 @@ WORDS = {
 
 
 def main(arguments: list[str]) -> int:
+    began = clock()
     parser = Parser(
         "demo",
         "Train a small GPT from scratch for about a minute and read what it writes: on stories of a small world, "
@@ -74,7 +76,7 @@ def main(arguments: list[str]) -> int:
     with Display(show_plan=False) as display:
         time = values["time"] or suitable_time(files, language, display)
         console.print(words["own" if files else "begin"].format(time=time), style="bold")
-        run = demo(files, language, time, output, display, overwrite=values["output"] is None)
+        run = demo(files, language, time, output, display, values["output"] is None, began if values["time"] else None)
     if run.interrupted:
         console.print(
             f"stopped after step {run.steps:,}; what it learned so far lies in {run.run}; "
@@ -131,7 +133,7 @@ def few(words: dict[str, str], run: "Run") -> str:
 
     busy = words["busy"] if os.getloadavg()[0] > 1.5 * usable_cores() else ""
     each = run.seconds / max(1, run.steps)
-    longer = short_time(1.3 * ENOUGH * each)
+    longer = short_time(1.3 * each * (ENOUGH if run.steps < ENOUGH else 2 * run.steps))
     return words["few"].format(steps=run.steps, each=each, busy=busy, enough=ENOUGH, time=longer)
 
 

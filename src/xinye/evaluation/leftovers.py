@@ -86,15 +86,15 @@ def remove(proposal: Proposal) -> bool:
 def remove_run(folder: Path, *more: str) -> None:
     """Delete what a run, or a study of several runs, wrote into a folder; whatever else lies there stays.
 
-    `more` are glob patterns of what a study has in its folder: files, and the folders of its runs.
+    `more` are what a study has in its folder: files by their names, and the folders of its runs, also by patterns.
     """
-    for path in [path for pattern in more for path in folder.glob(pattern)]:
+    for written_as, path in [(pattern, path) for pattern in more for path in folder.glob(pattern)]:
         if through_link(path, folder):
             continue
         if path.is_dir():
             remove_run(path, *INNER_RUNS)
             _delete_empty(*path.parents[: len(path.relative_to(folder).parts) - 1])
-        else:
+        elif "*" not in written_as:
             path.unlink()
     if is_run(folder) or folder.name == "tokenizer":
         _delete(folder, list(written(folder)))

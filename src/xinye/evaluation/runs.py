@@ -166,8 +166,12 @@ class SavedRun:
                     words += [f"--{name.replace('_', '-')}", *([] if each is True else [str(each)])]
             return shlex.join(words)
         decided = ("dropout", "dtype", "compile", "micro_batch_size")
-        values = {name: value for name, value in self.settings.items() if name not in ("time", "tokens", "epochs")}
+        budgets = ("time", "tokens", "epochs", "total_steps")
+        values = {name: value for name, value in self.settings.items() if name not in budgets}
         values |= {name: self.plan[name] for name in ("steps", *decided) if name in self.plan}
+        if pairs := self.plan.get("total_steps"):
+            del values["steps"]
+            values["total_steps"] = ",".join(f"{step}:{total}" for step, total in pairs)
         if "compile" in self.plan:
             values["compile"] = "yes" if self.plan["compile"] else "no"
         values |= _object(values.pop("cleaning", None))

@@ -61,14 +61,16 @@ def describe() -> str:
 
 
 def prepare_decoder(device: torch.device, watcher: "Stages") -> float:
-    """Build the library where it is wanted and not built yet, and say so; returns the seconds that took."""
+    """Build the library where it is wanted and not built yet, and say so; returns the seconds that took, 0 if none."""
     compiler = machine.cpp_compiler()
+    if device.type != "cpu" or compiler is None or library.cache_info().currsize:
+        return 0.0
+    with suppress(OSError):
+        if built(compiler) is not None:
+            return 0.0
+    watcher.stage("compiling the decoder for this processor, once; it takes some seconds")
     begin = time.monotonic()
-    if device.type == "cpu" and compiler is not None and not library.cache_info().currsize:
-        with suppress(OSError):
-            if built(compiler) is None:
-                watcher.stage("compiling the decoder for this processor, once; it takes some seconds")
-        library()
+    library()
     return time.monotonic() - begin
 
 
@@ -95,9 +97,10 @@ def built(compiler: str) -> Path | None:
     if not _own(folder):
         raise PermissionError(f"{folder} can be written by others")
     for path in folder.glob(f"{name}-*.so"):
-        if _own(path) and path.name == f"{name}-{_hash(path)}.so":
-            return path
-        path.unlink()
+        with suppress(FileNotFoundError):  # another process found it damaged, too
+            if _own(path) and path.name == f"{name}-{_hash(path)}.so":
+                return path
+            path.unlink()
     return None
 
 

@@ -37,7 +37,9 @@ class Speed:
         return Costs(self.step, during * self.window + self.sample, last * self.window + (1 + LONGER) * self.sample)
 
     def words(self, validation: Windows, steps: int, settings: PretrainSettings, values: dict[str, Any]) -> str:
-        """What so many steps take, with their evaluations."""
+        """What so many steps take, with their evaluations; a budget in time is what it is."""
+        if settings.seconds is not None:
+            return f"about {self.step * 1000:,.0f} ms each, {duration(settings.seconds)} in all"
         costs = self.costs(validation, steps * values["batch_size"])
         aside = min(settings.evaluations, steps) * costs.evaluation + costs.ending
         each = f"{costs.step * 1000:,.0f} ms each, {duration(aside)} to evaluate"
@@ -55,7 +57,7 @@ def measure_speed(
     text: Text,
     settings: PretrainSettings,
 ) -> Speed:
-    """The speed of a model, whose weights are moved and of no use then; `batches` are the micro-batches of a step.
+    """The speed of a model that is thrown away; `batches` are the micro-batches of a step.
 
     One window warms up. Where a micro-batch would take long by that, the window stands for it.
     """
@@ -67,6 +69,10 @@ def measure_speed(
     if per_window * len(micro.tokens) < LONG:
         forward_and_backward(loss_sum, micro)
         per_window = forward_and_backward(loss_sum, micro) / len(micro.tokens)
+
+    for optimizer in optimizers:  # weights that move might leave the numbers, which would take other times
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = 0.0
 
     def move() -> None:
         for optimizer in optimizers:

@@ -9,17 +9,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from xinye.cache import cache_folder
 from xinye.checkpoints.load import load_model
 from xinye.data.stories import check, stories
 from xinye.errors import checked
+from xinye.generation.decoder import prepare_decoder
 from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.machine import device
-from xinye.recipes.plan import Plan
 from xinye.recipes.pretrain import Run, pretrain
+from xinye.recipes.rehearsal import Passing
 from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.watcher import Watcher
 
@@ -55,26 +55,19 @@ def story_file(language: str) -> Path:
 
 def suitable_time(files: Sequence[str], language: str, watcher: Watcher) -> str:
     """How long to train here: until enough steps are taken, but not for ever."""
-    settings = demo_settings(files, language, f"{LONGEST}s", None)
+    prepare_decoder(device(), watcher)
     watcher.stage("finding out how fast this machine is")
-    plan = Kept()
-    pretrain(settings, plan, dry_run=True)
-    seconds = LONGEST * ENOUGH / plan.values["steps"]
+    passing = Passing(watcher)
+    pretrain(demo_settings(files, language, f"{LONGEST}s", None), passing, dry_run=True)
+    seconds = LONGEST * ENOUGH / passing.values["steps"]
     return f"{round(min(max(seconds, SHORTEST), LONGEST))}s"
 
 
-class Kept(Watcher):
-    """Keeps the plan of a run, and is silent."""
-
-    values: dict[str, Any]
-
-    def plan(self, plan: Plan) -> None:
-        self.values = plan.values
-
-
-def demo(files: Sequence[str], language: str, time: str, output: Path, watcher: Watcher, overwrite: bool) -> Run:
-    """Train on the story world, or on files of one's own; the size suits the time."""
-    run = pretrain(demo_settings(files, language, time, output), watcher, overwrite)
+def demo(
+    files: Sequence[str], language: str, time: str, output: Path, watcher: Watcher, overwrite: bool, began: float | None
+) -> Run:
+    """Train on the story world, or on files of one's own; the size suits the time, which counts from `began`."""
+    run = pretrain(demo_settings(files, language, time, output), watcher, overwrite, began=began)
     assert run is not None
     return run
 

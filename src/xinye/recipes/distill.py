@@ -67,7 +67,8 @@ def begun(output: Path, asked: PretrainSettings) -> PretrainSettings:
 
 def without_teacher(settings: PretrainSettings, output: Path, student: dict[str, Any]) -> PretrainSettings:
     """The same student alone, for as many seconds of training, validating and saving as it took with its teacher."""
-    aside = sum(spent for name, spent in student["time_seconds"].items() if name not in ("text", "training"))
+    outside = ("compiling the decoder", "training")  # no part of a budget, and counted by steps
+    aside = sum(spent for name, spent in student["time_seconds"].items() if name not in outside)
     values = settings.model_dump(exclude_unset=True, exclude={"teacher", "temperature", "alpha", *NO_BUDGET})
     values |= {"output": output / "without-teacher", "time": f"{student['seconds'] + aside:.2f}s"}
     return checked(PretrainSettings, values if settings.from_ else values | {"tokenizer": str(output)}, "distill")

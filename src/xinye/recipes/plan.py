@@ -15,6 +15,8 @@ from xinye.errors import XinyeError
 from xinye.model.build import Config
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.recipes.settings import PretrainSettings, parse_count
+from xinye.training.clock import EVALUATING
+from xinye.training.distributed import ALONE, Processes
 
 SIZES = ("250k", "500k", "1M", "2M", "5M", "15M", "50M", "125M")  # that are proposed
 FEW_STEPS = 60  # fewer do not learn to write
@@ -35,7 +37,7 @@ class Plan:
         return self.values[name]
 
     def rows(self) -> list[tuple[str, str, str]]:
-        return [(name, format_value(value), self.reasons[name]) for name, value in self.values.items()]
+        return [(name, format_value(self.values[name]), reason) for name, reason in self.reasons.items()]
 
 
 def format_value(value: Any) -> str:
@@ -234,20 +236,23 @@ def schedule(plan: Plan, settings: PretrainSettings, steps: int, reason: str) ->
 def doubts(
     plan: Plan, settings: PretrainSettings, config: Config, windows: int, step_seconds: float, device: torch.device
 ) -> list[str]:
-    """What a person would not want of a plan, and what to give instead."""
+    """What a person would not want of a plan, and what to give instead. Of a time, a third more is named than steps
+    take, for what is evaluated."""
     found, steps = [], plan.values["steps"]
     if steps < FEW_STEPS and settings.steps is None and not settings.total_steps:
         budget = next(name for name in ("tokens", "epochs", "time") if getattr(settings, name) or name == "time")
         advice = f"give more --{budget}"
         if settings.seconds is not None:
-            advice = f"give --time {short_time(settings.seconds * FEW_STEPS / steps)}"
+            advice = f"give --time {short_time(FEW_STEPS * step_seconds / (1 - EVALUATING))}"
             smaller = smaller_size(plan, settings, config, settings.seconds / step_seconds, device)
             advice += f", or --size {smaller}" if smaller else ""
         found.append(f"{steps} step{'s' * (steps != 1)} are too few to learn much: {advice}")
     times = steps * plan.values["batch_size"] / windows
     if times > MANY_TIMES:
         enough = max(1, round(steps * 10 / times))
-        budget = f"--time {short_time(enough * step_seconds)}" if settings.seconds else f"--steps {enough:,}"
+        budget = f"--steps {enough:,}"
+        if settings.seconds is not None:
+            budget = f"--time {short_time(enough * step_seconds / (1 - EVALUATING))}"
         found.append(f"the text is read {times:,.0f} times and learned by heart: give more text, or {budget}")
     return found
 
@@ -279,8 +284,11 @@ def smaller_size(
     return None
 
 
-def precision(plan: Plan, settings: PretrainSettings, device: torch.device) -> None:
+def precision(plan: Plan, settings: PretrainSettings, device: torch.device, group: Processes = ALONE) -> None:
+    """The dtype and the device; of several processes the first one's, for each measures."""
     dtype, reason = machine.fast_dtype(device)
+    if group.agreed([dtype == torch.bfloat16])[0] != (dtype == torch.bfloat16):
+        dtype = torch.float32 if dtype == torch.bfloat16 else torch.bfloat16
     given = None if settings.dtype == "auto" else settings.dtype
     plan.choose("dtype", given, str(dtype).removeprefix("torch."), reason)
     plan.choose("device", None, device.type, "the fastest there is")

@@ -38,7 +38,7 @@ from xinye.recipes.run_folder import (
 from xinye.recipes.samples import write_sample, write_texts
 from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.text import Text, prepare_text, validation_windows
-from xinye.recipes.training_run import Job, Run, memory_told, repeatable, run_training
+from xinye.recipes.training_run import Job, Run, memory_told, note_totals, repeatable, run_training
 from xinye.recipes.watcher import Watcher
 from xinye.training import clock
 from xinye.training.clock import Clock
@@ -66,6 +66,8 @@ def pretrain(
     several processes, all call this, and they train one model together.
     """
     began = clock.now() if began is None else began
+    if settings.time and settings.total_steps and not resume:
+        raise XinyeError("total_steps is what a time came to: leave out one of them")
     with processes() as group, repeatable():
         talking = watcher if watcher and group.first else Watcher()
         return pretrain_together(group, settings, talking, overwrite, resume, dry_run, began)
@@ -96,8 +98,10 @@ def pretrain_together(
     settings.cleaning.check_libraries()
     warn_of_missing(settings.track, watcher.warn)
     with group.first_first():
-        began += prepare_decoder(device, watcher)
-    stopwatch.lap("compiling the decoder")
+        compiling = prepare_decoder(device, watcher)
+    if compiling:
+        began += compiling
+        stopwatch.lap("compiling the decoder")
 
     plan, models = Plan(), load_models(settings)
     with group.first_first():  # the others find the prepared text in the cache
@@ -114,7 +118,7 @@ def pretrain_together(
         config = planning.shape(plan, settings, text.tokenizer.vocab_size, text.training.context)
     planning.batches(plan, settings, config, device)
     planning.rates(plan, settings, config)
-    planning.precision(plan, settings, device)
+    planning.precision(plan, settings, device, group)
     values, windows = plan.values, len(text.training)
     if values["batch_size"] < group.count:
         raise XinyeError(f"a batch of {values['batch_size']} cannot be shared by {group.count} processes")
@@ -131,14 +135,16 @@ def pretrain_together(
     if budget is None:
         assert settings.seconds is not None
         fit = clock_for(settings.seconds, began, speed, text, values).steps_left(settings.evaluations - 1)
-        budget = max(FIRST_PLAN, fit), "what fits, planned anew as the run goes"
+        budget = max(1, int(group.agreed([fit])[0])), "what fits, planned anew as the run goes"
     steps, reason = budget
     planning.schedule(plan, settings, steps, reason)
     planning.regularisation(plan, settings, windows, steps, speed.step)
     config = replace(config, dropout=values["dropout"])
-    totals = settings.total_steps or ((0, steps),)
+    totals = settings.total_steps or ((0, steps if settings.seconds is None else max(FIRST_PLAN, steps)),)
     if settings.total_steps or settings.seconds is not None:
-        values |= {"steps": totals[-1][1], "total_steps": [[*pair] for pair in totals]}
+        values["total_steps"] = [[*pair] for pair in totals]
+    if settings.total_steps:
+        values["steps"] = totals[-1][1]
     if not resume:
         plan.reasons["steps"] += f"; {speed.words(text.validation, steps, settings, values)}"
         for doubt in planning.doubts(plan, settings, config, windows, speed.step, device):
@@ -165,8 +171,10 @@ def pretrain_together(
             forget_metrics(output, progress["step"])
     elif group.first:
         start_run(output, settings, plan, text, overwrite, models)
-    if settings.seconds is not None:  # the clock plans the rest
+    if resume and settings.seconds is not None:  # the clock plans the rest
         totals = tuple(pair for pair in totals if pair[0] <= progress["step"])
+        if group.first:
+            note_totals(output, totals)
     schedule = Schedule(totals, values["warmup"], settings.schedule, settings.decay, settings.evaluations)
     if settings.seconds is not None:
         schedule.clock = clock_for(settings.seconds - progress["seconds"], began, speed, text, values)

@@ -22,7 +22,7 @@ from xinye.recipes.text import Text, prepare_text
 from xinye.recipes.watcher import Watcher
 from xinye.training.loop import Step
 
-NO_BUDGET = {"time": None, "tokens": None, "epochs": None, "steps": None}
+NO_BUDGET = {"time": None, "tokens": None, "epochs": None, "steps": None, "total_steps": ()}
 
 
 class Passing(Watcher):

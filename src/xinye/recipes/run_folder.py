@@ -60,9 +60,11 @@ def saved_settings(output: Path, asked: PretrainSettings | None = None) -> Pretr
         published = (output / "tokenizer.json").is_file()  # or a kill came after the first checkpoint, before that
         tokenizer = output if published else next(reversed(checkpoints(output)), output)
         derived |= {"compile": "yes" if plan["compile"] else "no", "tokenizer": str(tokenizer), "output": output}
-        without = dict.fromkeys(("tokens", "epochs", "vocab_size"))  # steps and tokenizer say it
-        if "total_steps" in plan:  # a budget in time, of which some is left
-            derived |= {"time": given.get("time", "10min"), "steps": None}
+        without = dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))  # steps and tokenizer say it
+        if "total_steps" in plan:
+            without["steps"] = None
+        if "total_steps" in plan and "total_steps" not in given:  # a budget in time, of which some is left
+            without["time"] = given.get("time", "10min")
         values = given | derived | without
         if "from" in given:  # what is saved stands for the model that the run began with
             values["from"] = str(next(reversed(checkpoints(output)), output))

@@ -153,7 +153,7 @@ def take_steps(
             return settings.patience is not None and best.get("worse_since", 0) >= settings.patience
 
         def follow(step: int) -> None:
-            """AdaLoRA's allocator counts the steps of the first plan."""
+            """AdaLoRA's allocator follows the share of the run that is done, in steps of the first plan."""
             after_step(model, round(schedule.share(step) * planned), planned)
 
         def save() -> None:

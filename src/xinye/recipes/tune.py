@@ -139,7 +139,7 @@ def begin(settings: PretrainSettings, trials: int, watcher: Watcher, overwrite: 
             f"{model}: is a model, not text; tune what it learns by xinye tune {model} --task classify --data FILE, "
             f"or by xinye tune TEXT --from {model}"
         )
-    if all(getattr(settings, budget) is None for budget in NO_BUDGET):
+    if not any(getattr(settings, budget) for budget in NO_BUDGET):
         settings = settings.model_copy(update={"time": "30min"})
     output = folder_for(settings, "tune")
     terms = settings.model_dump(mode="json", exclude_defaults=True, exclude={"files", "output", "time"})
