@@ -26,7 +26,7 @@ NAMED = {
     "xinye data collect": "xinye data collect pages -o pages.jsonl",
     "xinye tokenizer eval": "xinye tokenizer eval runs/novel novel.txt",
     "xinye tune": "xinye tune novel.txt --trials 2 -o runs/tune",
-    "xinye plan": "xinye plan novel.txt --size 1M,2M --time 20s -o runs/plan",
+    "xinye plan": "xinye plan novel.txt --size 1M,2M --time 20s --compile no -o runs/plan",
     "xinye quantize": "xinye quantize runs/novel",
 }
 WORDS = {

@@ -26,6 +26,7 @@ SOURCE = Path(__file__).parents[2] / "src"
 def process(folders):
     """The command as a person would run it, ready."""
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "XINYE_API_KEY": "leaf", "OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONUNBUFFERED", None)  # that it is ready is told at once all the same
     command = [
         sys.executable,
         "-m",

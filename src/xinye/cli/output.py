@@ -40,7 +40,7 @@ def write(pieces: Iterable[str], exact: bool = False) -> str:
 
 
 def print_json(data: dict[str, Any]) -> None:
-    print(json.dumps(data, ensure_ascii=False).translate(_ESCAPES))
+    print(json.dumps(data, ensure_ascii=False).translate(_ESCAPES), flush=True)  # `serve` goes on after it
 
 
 class LogFormatter(logging.Formatter):
