@@ -56,12 +56,12 @@ def test_they_see_the_samples_of_one(count):
 
 def test_two_share_one_clock(xinye, workplace):
     """What two did in a given time, one does again by the list of their plans."""
-    process = start(workplace, "zh.txt", "-o", "two", "--time", "9s", "--processes", "2", *EXACT)
+    process = start(workplace, "zh.txt", "-o", "two", "--time", "6s", "--processes", "2", "--dropout", "0", *EXACT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     plan = json.loads((workplace / "two" / "training" / "plan.json").read_text("utf-8"))["values"]
     pairs = ",".join(f"{step}:{total}" for step, total in plan["total_steps"])
-    again = xinye("pretrain", "zh.txt", "-o", "one", "--total-steps", pairs, "--dropout", plan["dropout"], *EXACT)
+    again = xinye("pretrain", "zh.txt", "-o", "one", "--total-steps", pairs, "--dropout", "0", *EXACT)
     assert again.code == 0, again.err
     assert losses(workplace / "one").keys() == losses(workplace / "two").keys()
     first = [[losses(workplace / name)[step] for step in range(1, 21)] for name in ("one", "two")]

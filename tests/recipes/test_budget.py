@@ -42,7 +42,7 @@ def plan_of(run: Path) -> dict[str, Any]:
 def test_the_list_of_plans_makes_the_run_again_without_a_clock(
     workplace: Path, slowing_clock: list[int], monkeypatch: pytest.MonkeyPatch, schedule: str
 ) -> None:
-    timed = pretrain(settings(workplace, "timed", steps=None, time="20s", schedule=schedule))
+    timed = pretrain(settings(workplace, "timed", steps=None, time="4s", schedule=schedule))
     plan = plan_of(workplace / "timed")
     assert timed is not None and len(plan["total_steps"]) > 2 and plan["total_steps"][-1][1] == timed.steps
     assert plan["steps"] == timed.steps
