@@ -24,7 +24,7 @@ from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.watcher import Watcher
 
 STORIES = 20_000
-SHORTEST, ENOUGH, LONGEST = 45, 350, 120  # seconds, steps that suffice, seconds
+SHORTEST, ENOUGH, LONGEST = 45, 450, 120  # seconds, steps that suffice, seconds
 TEMPERATURE = 0.6
 
 
