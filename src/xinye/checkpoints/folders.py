@@ -55,6 +55,8 @@ def through_link(path: Path, folder: Path) -> bool:
 def delete_folder(folder: Path) -> None:
     """Delete a folder that is no link. It gets a hidden name first, so that a kill leaves none half deleted."""
     hidden = folder.with_name(f".{folder.name}.old")
+    if hidden.is_dir() and not hidden.is_symlink():  # a kill left it half deleted
+        shutil.rmtree(hidden)
     folder.rename(hidden)
     shutil.rmtree(hidden)
 

@@ -52,12 +52,12 @@ def main(arguments: list[str]) -> int:
     from xinye.generation.chat import Conversation
 
     model = load(path)
-    prepare_writing()
     if model.tokenizer.chat_template is None:
         raise XinyeError(
             f'{path}: this model has no chat template; it goes on with text, xinye generate {path} "…"; or teach it: '
             f"xinye finetune {path} --task chat --data FILE -o RUN"
         )
+    prepare_writing()
     if never_taught_to_answer(Path(path)):
         console.print(
             f"{path} was never taught to answer, it goes on with text; teach it: xinye finetune {path} --task chat "

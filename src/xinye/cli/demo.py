@@ -58,7 +58,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("file", nargs="*", default=[], metavar="FILE", help="your own text instead of the stories")
     parser.add_argument("--language", default=None, metavar="zh|en", help="of stories and words (from the locale)")
     parser.add_argument("--task", default=None, metavar="classify|tag|chat", help="show how a task is learned")
-    parser.add_argument("--time", default=None, metavar="TIME", help="how long to train (45s to 2min, as the machine needs)")
+    parser.add_argument(
+        "--time", default=None, metavar="TIME", help="how long to train (45s to 2min, as the machine needs)"
+    )
     parser.add_argument("-o", "--output", type=Path, default=None, metavar="DIR", help="the run's folder (runs/demo-…)")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object at the end")
     values = parser.values(arguments)

@@ -81,14 +81,16 @@ def write_file(
 ) -> int:
     """Write for a file of prompts; the exit code is 1 where some could not be done."""
     from xinye.api import load
-    from xinye.cli.output import Display, console, duration, print_json
+    from xinye.cli.output import Display, console, duration, prepare_writing, print_json
     from xinye.recipes.check_data import plural
 
     if not Path(prompts).exists():
         raise XinyeError(f"{prompts}: there is no such file")
     check_regular(Path(prompts))
+    loaded = load(*model)
+    prepare_writing()
     with Display() as display:
-        result = load(*model).generate_file(prompts, output, n=n, watcher=display, **sampling)
+        result = loaded.generate_file(prompts, output, n=n, watcher=display, **sampling)
     failed = len(result["errors"])
     console.print(
         f"{plural(result['texts'], 'text')} with {plural(result['tokens'], 'token')} in {duration(result['seconds'])} "

@@ -118,8 +118,9 @@ def written(folder: Path) -> Iterator[Path]:
     yield from filter(is_deletable, checkpoints(folder))
     files = [folder / name for name in FILES] + [card] * is_ours(card) + [training / name for name in TRAINING]
     for path in files:
-        for each in (path.with_name(f".{path.name}.new"), path):  # what a kill left half written
-            there = each.is_file() or (each.is_dir() and each.name in TRACKERS)
+        unfinished = [path.with_name(f".{path.name}.{end}") for end in ("new", "old")]  # what a kill left
+        for each in (*unfinished, path):
+            there = each.is_file() or (each.is_dir() and path.name in TRACKERS)
             if there and not through_link(each, folder):
                 yield each
 

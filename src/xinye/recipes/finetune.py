@@ -23,6 +23,7 @@ from xinye.data.sources import check_libraries
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.runs import is_running
+from xinye.generation.decoder import prepare_decoder
 from xinye.libraries import install_command, installed
 from xinye.model.adapters import attach, attached, extra_loss, flops_per_token, ranks_of, trainable_table
 from xinye.model.config import GPTConfig
@@ -89,6 +90,9 @@ def finetune_together(
     warn_of_missing(settings.track, watcher.warn)
     if settings.task == "classify" and not installed("sklearn"):
         watcher.warn(f"no baseline beside the model: that needs scikit-learn ({install_command()}); training goes on")
+    with group.first_first():
+        prepare_decoder(device, watcher)
+
     adapter, models = settings.adapter_settings, FROM_SCRATCH
     if adapter:  # which is noise on any other base
         models = Models(told={"base": {"model": settings.model, "fingerprint": fingerprint(settings.model)}})
