@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from xinye.checkpoints.heads import save_head_config
-from xinye.checkpoints.huggingface import _gpt2_name, read_json, write_json
-from xinye.data.files import check_regular
+from xinye.checkpoints.huggingface import _gpt2_name, write_json
+from xinye.data.files import check_regular, read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.model.adapter_settings import AdapterSettings

@@ -9,8 +9,9 @@ from xinye import machine
 from xinye.checkpoints.adapters import base_of, is_adapter, load_adapter
 from xinye.checkpoints.folders import check_weights
 from xinye.checkpoints.heads import head_config, is_head, load_head
-from xinye.checkpoints.huggingface import PICKLED, read_json, refusal_of_pickle
+from xinye.checkpoints.huggingface import PICKLED, refusal_of_pickle
 from xinye.checkpoints.huggingface import load_model as load_folder
+from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.adapters import attached, merge

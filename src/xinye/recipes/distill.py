@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from xinye import machine
-from xinye.checkpoints.huggingface import read_json, write_json
+from xinye.checkpoints.huggingface import write_json
 from xinye.checkpoints.load import load_model
+from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.bits_per_byte import evaluate

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from xinye.checkpoints.huggingface import read_json
+from xinye.data.files import read_json
 from xinye.data.sources import find_files, fingerprint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError

@@ -16,9 +16,10 @@ from xinye import machine
 from xinye.checkpoints.adapters import fingerprint
 from xinye.checkpoints.folders import checkpoints
 from xinye.checkpoints.heads import is_head, load_head
-from xinye.checkpoints.huggingface import load_weights, read_json, write_json
+from xinye.checkpoints.huggingface import load_weights, write_json
 from xinye.checkpoints.load import is_small, load_model
 from xinye.checkpoints.store import load_checkpoint
+from xinye.data.files import read_json
 from xinye.data.sources import check_libraries
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from xinye.checkpoints.huggingface import read_json, write_json
+from xinye.checkpoints.huggingface import write_json
+from xinye.data.files import read_json
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.leftovers import remove_run
 from xinye.recipes.finetune import plan_of

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from xinye import machine
-from xinye.checkpoints.huggingface import read_json
 from xinye.checkpoints.load import load_model
+from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.model.build import LanguageModel

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from xinye.checkpoints.folders import checkpoints
-from xinye.checkpoints.huggingface import read_json
+from xinye.data.files import read_json
 from xinye.errors import XinyeError
 from xinye.evaluation.leftovers import refuse_link
 from xinye.recipes.finetune import finetune

@@ -10,7 +10,8 @@ from typing import Any
 
 from xinye import machine
 from xinye.checkpoints.folders import checkpoints
-from xinye.checkpoints.huggingface import read_json, write_json
+from xinye.checkpoints.huggingface import write_json
+from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.leftovers import INNER_RUNS, refuse_link, remove_run

@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from xinye import machine
-from xinye.checkpoints.huggingface import read_json, write_json
+from xinye.checkpoints.huggingface import write_json
 from xinye.checkpoints.store import go_back, save_checkpoint
+from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.card import write_card
