@@ -88,10 +88,10 @@ def run(time: Time, schedule: Schedule, step_seconds, evaluation_seconds=lambda 
         time.now += step_seconds(step + 1)
         assert schedule.clock is not None
         schedule.clock.stepped()
+        schedule.plan_anew(step + 1)
         if schedule.evaluation_due(step + 1):
             time.now += evaluation_seconds(step + 1)
             schedule.clock.evaluated()
-        schedule.plan_anew(step + 1)
     return time.now
 
 

@@ -9,6 +9,8 @@ from xinye.data.files import check_regular
 from xinye.errors import XinyeError, checked
 from xinye.generation.sampling import Sampling
 
+MOST_TEXTS = 4096  # at once: all are held in memory
+
 
 def main(arguments: list[str]) -> int:
     parser = Parser(
@@ -36,8 +38,8 @@ def main(arguments: list[str]) -> int:
     values = parser.values(arguments)
     names = ("model", "prompt", "prompts", "output", "n", "dtype", "speculation", "json")
     model_path, prompt, prompts, output, n, dtype, speculation, as_json = (values.pop(name) for name in names)
-    if n < 1:
-        raise XinyeError("-n: write at least 1 text")
+    if not 1 <= n <= MOST_TEXTS:
+        raise XinyeError(f"-n {n}: from 1 to {MOST_TEXTS:,} texts are written at once")
     checked(Sampling, values, "generate")
     if (prompts is None) != (output is None):
         raise XinyeError("--prompts FILE and -o FILE go together: what is written for one is put into the other")

@@ -57,7 +57,7 @@ def suitable_time(files: Sequence[str], language: str, watcher: Watcher) -> str:
     """How long to train here: until enough steps are taken, but not for ever."""
     prepare_decoder(device(), watcher)
     watcher.stage("finding out how fast this machine is")
-    passing = Passing(watcher)
+    passing = Passing(Watcher())
     pretrain(demo_settings(files, language, f"{LONGEST}s", None), passing, dry_run=True)
     seconds = LONGEST * ENOUGH / passing.values["steps"]
     return f"{round(min(max(seconds, SHORTEST), LONGEST))}s"

@@ -246,7 +246,7 @@ def doubts(
             advice = f"give --time {short_time(FEW_STEPS * step_seconds / (1 - EVALUATING))}"
             smaller = smaller_size(plan, settings, config, settings.seconds / step_seconds, device)
             advice += f", or --size {smaller}" if smaller else ""
-        found.append(f"{steps} step{'s' * (steps != 1)} are too few to learn much: {advice}")
+        found.append(f"{steps} {'step is' if steps == 1 else 'steps are'} too few to learn much: {advice}")
     times = steps * plan.values["batch_size"] / windows
     if times > MANY_TIMES:
         enough = max(1, round(steps * 10 / times))

@@ -131,16 +131,18 @@ def pretrain_together(
     watcher.stage("measuring the speed")
     with memory_told(values):
         speed = speed_of(config, models, settings, values, text, micro_batches(0), device).agreed(group)
-    budget = planning.budgeted_steps(settings, windows, values)
+    budget, least = planning.budgeted_steps(settings, windows, values), 1
     if budget is None:
         assert settings.seconds is not None
-        fit = clock_for(settings.seconds, began, speed, text, values).steps_left(settings.evaluations - 1)
-        budget = max(1, int(group.agreed([fit])[0])), "what fits, planned anew as the run goes"
+        counting = clock_for(settings.seconds, began, speed, text, values)
+        fit, in_time = group.agreed([counting.steps_left(settings.evaluations - 1), counting.left() > 0])
+        budget = max(1, int(fit)), "what fits, planned anew as the run goes"
+        least = FIRST_PLAN if in_time else 1
     steps, reason = budget
     planning.schedule(plan, settings, steps, reason)
     planning.regularisation(plan, settings, windows, steps, speed.step)
     config = replace(config, dropout=values["dropout"])
-    totals = settings.total_steps or ((0, steps if settings.seconds is None else max(FIRST_PLAN, steps)),)
+    totals = settings.total_steps or ((0, max(least, steps)),)
     if settings.total_steps or settings.seconds is not None:
         values["total_steps"] = [[*pair] for pair in totals]
     if settings.total_steps:

@@ -76,7 +76,7 @@ def saved_settings(output: Path, asked: PretrainSettings | None = None) -> Pretr
     if asked is not None:
         check_same(output, asked, given, plan, tokenizer)
         values |= {name: getattr(asked, name) for name in ("files", *FREE) if getattr(asked, name)}
-    return checked(PretrainSettings, values, str(path))
+    return checked(PretrainSettings, values, f"{path.parent}: settings.json or plan.json is damaged")
 
 
 def check_same(

@@ -6,7 +6,7 @@ from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel
 from xinye.recipes.settings import PretrainSettings
 
-LONGER = 5  # samples that the texts at the end take as long as
+LONGER = 2  # samples that the texts at the end, which are written together, take as long as
 
 
 def write_sample(model: LanguageModel, tokenizer: Tokenizer, settings: PretrainSettings, step: int = 0) -> str:

@@ -32,6 +32,9 @@ _UNITS = {
 }
 
 
+LONGEST = 1000 * 86400  # seconds
+
+
 def parse_count(text: str, what: str) -> int:
     """`5M` is 5,000,000; so are `5m` and `5000k`; `1.5B` works too."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMbBgG]?)", text.strip())
@@ -46,8 +49,8 @@ def parse_time(text: str) -> float:
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
     known = all((unit.rstrip("s") or "s") in _UNITS for _, unit in parts)
     seconds = sum(float(number) * _UNITS[unit.rstrip("s") or "s"] for number, unit in parts) if known else 0
-    if seconds <= 0 or not re.fullmatch(r"(\s*\d+(\.\d+)?\s*[a-z]+)+\s*", text.lower()):
-        raise XinyeError(f"time {text!r} is not a duration such as 90s, 10min or 1h30min")
+    if not 0 < seconds <= LONGEST or not re.fullmatch(r"(\s*\d+(\.\d+)?\s*[a-z]+)+\s*", text.lower()):
+        raise XinyeError(f"time {text!r} is not a duration, at most 1000d, such as 90s, 10min or 1h30min")
     return seconds
 
 

@@ -191,6 +191,8 @@ def take_steps(
                 raise XinyeError(f"{output}: the gradient was not finite in {refused} steps on end; {ADVICE}", 1)
             if clock:
                 clock.stepped()
+            if schedule.plan_anew(done, group) and group.first:
+                note_totals(output, schedule.totals)
             if group.first and schedule.evaluation_due(done) and not interrupted():
                 check_finite(model, output, done)
                 figures = job.validate(False)
@@ -206,8 +208,6 @@ def take_steps(
                 save()
                 if clock:
                     clock.evaluated()
-            if schedule.plan_anew(done, group) and group.first:
-                note_totals(output, schedule.totals)
             if group.any(bool(interrupted()) or exhausted()):
                 break
         if group.first and exhausted():

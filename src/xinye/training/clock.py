@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from statistics import mean, median
 
 RECENT = 50  # steps whose mean says how long the next ones take
+ENDING = 0.1  # the largest share of a budget that is kept for its ending, or SOME seconds
+SOME = 4.0
 EVALUATING = 0.25  # the largest share of the time for evaluations: on a slow machine there are fewer of them
 
 
@@ -27,6 +29,7 @@ class Clock:
 
     def __init__(self, seconds: float, began: float, costs: Costs) -> None:
         self.end, self.costs = began + seconds, costs
+        self._most_for_ending = max(SOME, ENDING * seconds)
         self._steps: deque[float] = deque(maxlen=RECENT)
         self._evaluations = deque([costs.evaluation], maxlen=5)
         self._evaluating = 0.0
@@ -66,7 +69,7 @@ class Clock:
         step = mean(self._steps) if self._steps else self.costs.step
         evaluation = median(self._evaluations)
         ending = evaluation * self.costs.ending / max(1e-9, self.costs.evaluation)
-        left = self.left() - ending
+        left = self.left() - min(ending, self._most_for_ending)
         return max(0, int((left - min(evaluations * evaluation, EVALUATING * left)) / max(1e-9, step)))
 
     def _lap(self) -> float:
