@@ -64,7 +64,8 @@ def test_two_share_one_clock(xinye, workplace):
     again = xinye("pretrain", "zh.txt", "-o", "one", "--total-steps", pairs, "--dropout", "0", *EXACT)
     assert again.code == 0, again.err
     assert losses(workplace / "one").keys() == losses(workplace / "two").keys()
-    first = [[losses(workplace / name)[step] for step in range(1, 21)] for name in ("one", "two")]
+    taken = sorted(losses(workplace / "two"))[:20]
+    first = [[losses(workplace / name)[step] for step in taken] for name in ("one", "two")]
     assert first[0] == pytest.approx(first[1], abs=1e-3)  # later, rounding grows
 
 

@@ -42,6 +42,7 @@ def plan_of(run: Path) -> dict[str, Any]:
 def test_the_list_of_plans_makes_the_run_again_without_a_clock(
     workplace: Path, slowing_clock: list[int], monkeypatch: pytest.MonkeyPatch, schedule: str
 ) -> None:
+    monkeypatch.setattr(recipe, "measure_speed", lambda *arguments: recipe.Speed(0.005, 0.001, 0.001))
     timed = pretrain(settings(workplace, "timed", steps=None, time="4s", schedule=schedule))
     plan = plan_of(workplace / "timed")
     assert timed is not None and len(plan["total_steps"]) > 2 and plan["total_steps"][-1][1] == timed.steps
