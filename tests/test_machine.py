@@ -133,9 +133,18 @@ def test_speeds_are_positive_and_the_best_of_at_least_one(monkeypatch):
     assert machine.matrix_flops_per_second(cpu, torch.bfloat16, 64, 0) > 0 and machine.read_bytes_per_second(cpu) > 0
 
 
-def test_a_dtype_that_cannot_be_multiplied_is_no_failure(monkeypatch):
-    def refuse(where, dtype, size=None):
+def test_a_dtype_that_cannot_be_multiplied_is_no_failure(monkeypatch, tmp_path):
+    monkeypatch.setenv("XINYE_CACHE", str(tmp_path / "cache"))
+
+    def refuse(where, dtype, size=None, seconds=0):
         raise RuntimeError("not implemented for 'Half'")
 
     monkeypatch.setattr(machine, "matrix_flops_per_second", refuse)
     assert machine.matrix_speed(torch.device("cpu"), torch.float16) is None
+
+
+def test_a_matrix_speed_is_measured_once_and_for_its_dtype_alone(speeds):
+    cpu = torch.device("cpu")
+    assert machine.matrix_speed(cpu, torch.float32) == 1e11 and speeds["measured"] == 2  # a small product, a large one
+    assert machine.matrix_speed(cpu, torch.float32) == 1e11 and speeds["measured"] == 2
+    assert machine.matrix_speed(cpu, torch.float32, anew=True) == 1e11 and speeds["measured"] == 4

@@ -242,17 +242,6 @@ def _memory_groups() -> Iterator[tuple[int, int]]:
 # -- speed -----------------------------------------------------------------------------------------------------------
 
 
-def matrix_speeds(where: torch.device, anew: bool = False) -> dict[str, float | None]:
-    """Operations per second in a large matrix product by dtype, None where the device cannot multiply it; measured
-    once for each machine."""
-    names = ["float32", "bfloat16"] + ([] if where.type == "cpu" else ["float16"])
-
-    def measure() -> dict[str, Any]:
-        return {name: matrix_speed(where, getattr(torch, name)) for name in names}
-
-    return remembered("matrix", names, where, measure, anew)
-
-
 def bf16_ratio(where: torch.device) -> float:
     """How many times as fast as fp32 this CPU multiplies bf16; measured once for each machine.
 
@@ -276,13 +265,19 @@ def bf16_ratio(where: torch.device) -> float:
     return remembered("dtype", ["bf16_ratio"], where, measure)["bf16_ratio"]
 
 
-def matrix_speed(where: torch.device, dtype: torch.dtype) -> float | None:
-    """Operations per second in a large product, or in a small one where that would take seconds; None for neither."""
-    try:
-        small = matrix_flops_per_second(where, dtype, 256)
-        return matrix_flops_per_second(where, dtype) if small > 2e10 else small
-    except (RuntimeError, TypeError):  # the device cannot multiply this dtype
-        return None
+def matrix_speed(where: torch.device, dtype: torch.dtype, anew: bool = False) -> float | None:
+    """Operations per second in a large product, or in a small one where that would take seconds; None where the device
+    cannot multiply this dtype. Measured once for each machine."""
+
+    def measure() -> dict[str, Any]:
+        try:
+            small = matrix_flops_per_second(where, dtype, 256, 0.02)
+            return {"matrix_speed": matrix_flops_per_second(where, dtype, seconds=0.2) if small > 2e10 else small}
+        except (RuntimeError, TypeError):
+            return {"matrix_speed": None}
+
+    name = f"matrix-{str(dtype).removeprefix('torch.')}"
+    return remembered(name, ["matrix_speed"], where, measure, anew)["matrix_speed"]
 
 
 def matrix_flops_per_second(

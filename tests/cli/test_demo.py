@@ -10,6 +10,7 @@ from conftest import contents
 from xinye.cli import demo as verb
 from xinye.recipes import demo as recipe
 from xinye.recipes import demo_tasks as of_task
+from xinye.recipes.watcher import Watcher
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,20 @@ def test_in_miniature(xinye, workplace, monkeypatch, language):
     assert result["stories"] == {"told": 3, "consistent_and_new": 0}  # after a second it cannot tell one yet
     assert len(result["texts"]) == 3
     assert f"xinye generate {result['run']}" in outcome.err
+
+
+def test_writing_the_stories_is_no_part_of_the_time(monkeypatch, tmp_path):
+    now, began = [100.0], []
+    monkeypatch.setattr(recipe.clock, "now", lambda: now[0])
+
+    def story_file(language):
+        now[0] += 30
+        return tmp_path / "stories.jsonl"
+
+    monkeypatch.setattr(recipe, "story_file", story_file)
+    monkeypatch.setattr(recipe, "pretrain", lambda *arguments, **named: began.append(named["began"]) or True)
+    recipe.demo((), "en", "10s", tmp_path / "run", Watcher(), True, 95.0)
+    assert began == [125.0]
 
 
 @pytest.mark.parametrize("name, language", [("zh_CN.UTF-8", "zh"), ("en_GB.UTF-8", "en"), ("C", "en"), ("de_DE", "en")])

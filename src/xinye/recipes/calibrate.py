@@ -82,8 +82,8 @@ def measure_speed(
     moving = seconds_of(move)
     count = min(8, len(text.validation))
     lengths = text.tokenizer.token_lengths
-    evaluating = seconds_of(lambda: evaluate(model, text.validation.in_order(8, count), lengths))
-    sample = seconds_of(lambda: write_sample(model, text.tokenizer, settings))
+    evaluating = warm_seconds_of(lambda: evaluate(model, text.validation.in_order(8, count), lengths))
+    sample = warm_seconds_of(lambda: write_sample(model, text.tokenizer, settings))
     return Speed(per_window * windows + moving, evaluating / count, sample)
 
 
@@ -96,6 +96,12 @@ def forward_and_backward(loss_sum: nn.Module, batch: Batch) -> float:
         float(loss.detach())  # waits for the device
 
     return seconds_of(work)
+
+
+def warm_seconds_of(work: Callable[[], object]) -> float:
+    """The seconds that work takes, but for what only its first time takes, where that is short."""
+    first = seconds_of(work)
+    return first if first > LONG / 5 else min(first, seconds_of(work))
 
 
 def seconds_of(work: Callable[[], object]) -> float:

@@ -22,6 +22,7 @@ from xinye.recipes.pretrain import Run, pretrain
 from xinye.recipes.rehearsal import Passing
 from xinye.recipes.settings import PretrainSettings
 from xinye.recipes.watcher import Watcher
+from xinye.training import clock
 
 STORIES = 20_000
 SHORTEST, ENOUGH, LONGEST = 45, 450, 120  # seconds, steps that suffice, seconds
@@ -67,7 +68,11 @@ def demo(
     files: Sequence[str], language: str, time: str, output: Path, watcher: Watcher, overwrite: bool, began: float | None
 ) -> Run:
     """Train on the story world, or on files of one's own; the size suits the time, which counts from `began`."""
-    run = pretrain(demo_settings(files, language, time, output), watcher, overwrite, began=began)
+    begin = clock.now()
+    settings = demo_settings(files, language, time, output)
+    if began is not None:  # the stories are written once: set-up, as compiling is
+        began += clock.now() - begin
+    run = pretrain(settings, watcher, overwrite, began=began)
     assert run is not None
     return run
 

@@ -172,7 +172,8 @@ def measure(device: torch.device, watcher: Watcher, anew: bool) -> Speed:
     """Matrix products in each dtype, reading of memory, and one training step, in a few seconds."""
     load = os.getloadavg()[0]  # of the last minute: others at work spoil the figures
     watcher.stage("measuring matrix products")
-    matrix = machine.matrix_speeds(device, anew)
+    names = ["float32", "bfloat16"] + ["float16"] * (device.type != "cpu")
+    matrix = {name: machine.matrix_speed(device, getattr(torch, name), anew) for name in names}
     watcher.stage("measuring memory")
     threads, memory = torch.get_num_threads(), machine.read_bytes_per_second(device)
     alone = memory

@@ -136,7 +136,7 @@ def take_steps(
     before: dict[str, float] | None = progress.get("before")
     figures: dict[str, float] = {}
     results: dict[str, Any] = {}
-    speed = (machine.matrix_speeds(machine.device())[values["dtype"]] or math.inf) * group.count
+    speed = (machine.matrix_speed(machine.device(), getattr(torch, values["dtype"])) or math.inf) * group.count
     refused = 0  # steps on end whose gradient was not finite
     done, tokens, seconds = first_step, 0, trained_seconds
     model.train()
