@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -23,6 +22,7 @@ from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head, HeadConfig, Labelled
 from xinye.model.lstm import LSTM
+from xinye.training.distributed import processes
 from xinye.training.loop import train
 from xinye.training.optimizers import make_optimizers
 
@@ -231,20 +231,19 @@ def test_adamw_moves_adapters_and_muon_nothing(method: str) -> None:
 
 
 @every_method
-def test_the_gradients_of_processes_are_exchanged(method: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_the_gradients_of_processes_are_exchanged(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokens = adapted("gpt2", method), torch.randint(0, V, (2, 9))
     model.loss(tokens[:, :-1], tokens[:, 1:]).backward()
     wanted = [parameter.grad.clone() for parameter in model.parameters() if parameter.requires_grad]
     model.zero_grad()
-    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
-    try:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with processes():
         together = torch.nn.parallel.DistributedDataParallel(model)
         for _ in range(2):  # the second time it would say which had no gradient
             model.zero_grad()
             logits = together(tokens[:, :-1])
             torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="sum").backward()
-    finally:
-        dist.destroy_process_group()
     found = [parameter.grad for parameter in model.parameters() if parameter.requires_grad]
     assert all(close(one, other) for one, other in zip(found, wanted, strict=True))
 

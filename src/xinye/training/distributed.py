@@ -3,6 +3,8 @@
 They are started by `torchrun`, here or on many machines; without it there is one, and nothing here has an effect.
 """
 
+import atexit
+import gc
 import logging
 import os
 import sys
@@ -13,6 +15,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # before there is a group, which its functions' defaults would keep for ever
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -89,10 +92,21 @@ def processes() -> Iterator[Processes]:
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(hours=2))  # the first may have text to read
+    atexit.register(let_go, [dist.group.WORLD])
     try:
         yield Processes(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
+
+
+def let_go(groups: list[object]) -> None:
+    """Let a group's threads end, after all that used it and before the interpreter does.
+
+    They may need the interpreter's lock once more. Were a `DistributedDataParallel` the last to hold the group, it
+    would wait for them and keep the lock, for ever; did nobody wait, the end of the interpreter would abort.
+    """
+    gc.collect()
+    groups.clear()
 
 
 def launch(count: int, arguments: Sequence[str]) -> int:
