@@ -17,7 +17,7 @@ from typing import Any
 
 from common import machine, report
 
-from xinye.data.stories import stories
+from xinye.demo.stories import stories
 
 
 def train(folder: Path, name: str, files: list[str], options: argparse.Namespace, *more: str) -> dict[str, Any]:

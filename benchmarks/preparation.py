@@ -40,8 +40,8 @@ def counter_word(number: int, chinese: bool) -> str:
 def make(options: argparse.Namespace) -> dict[str, Any]:
     """Write the text, and a tokenizer learned from a sample of it."""
     from xinye.data.sources import read_pieces
-    from xinye.data.stories import stories
     from xinye.data.tokenizer import Tokenizer, sample_texts
+    from xinye.demo.stories import stories
 
     kinds = [[line for piece in read_pieces([file]) for line in piece.text.split("\n")] for file in options.files]
     kinds = kinds or [stories(2000, language) for language in ("zh", "en")]

@@ -23,10 +23,10 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from xinye.checkpoints.huggingface import load_model, read_json
 from xinye.evaluation.bits_per_byte import evaluate
-from xinye.recipes.plan import Plan
-from xinye.recipes.run_folder import saved_settings
-from xinye.recipes.text import prepare_text
-from xinye.recipes.watcher import Watcher
+from xinye.planning.plan import Plan
+from xinye.runs.run_folder import saved_settings
+from xinye.tasks.text import prepare_text
+from xinye.watcher import Watcher
 
 PEAK, WARMUP = 1e-3, 0.02
 

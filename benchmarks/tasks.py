@@ -49,7 +49,7 @@ from common import machine, peak_gigabytes, progress, report
 import xinye
 from xinye.cli.output import Display
 from xinye.data.sources import read_records
-from xinye.recipes.folds import spread
+from xinye.studies.folds import spread
 from xinye.tasks.chat import Chat
 from xinye.tasks.classify import Classify
 from xinye.tasks.tag import Tag

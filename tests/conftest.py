@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from xinye.cli.main import main
-from xinye.data.stories import stories
+from xinye.demo.stories import stories
 
 # A network that trains in milliseconds. Float32 and no compiling: the same on every machine.
 TINY = (

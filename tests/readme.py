@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from xinye.data.stories import stories
+from xinye.demo.stories import stories
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("README.md", "README_zh.md")

@@ -12,8 +12,8 @@ import torch
 import xinye as package
 from xinye import XinyeError, machine
 from xinye.model.heads import Head, HeadConfig
-from xinye.recipes import display
-from xinye.recipes.watcher import Watcher
+from xinye.training import display
+from xinye.watcher import Watcher
 
 TINY = {"size": "1M", "layers": 1, "width": 64, "context": 32, "batch_size": 4, "tokenizer": "char", "compile": "no"}
 

@@ -13,30 +13,30 @@ from xinye.checkpoints.heads import is_head
 from xinye.checkpoints.load import began_with, load_judge, load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked, one_line
-from xinye.evaluation.runs import learned_to_chat
 from xinye.generation.chat import Message, start_answer
 from xinye.generation.engine import Engine
 from xinye.generation.generate import start
 from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.generation.sequence import Sequence as Text
 from xinye.generation.speculation import speculate
+from xinye.jobs.evaluate import Evaluation
+from xinye.jobs.evaluate import evaluate as run_evaluate
+from xinye.jobs.judge import classify, tag
+from xinye.jobs.judge import evaluate as run_evaluate_task
+from xinye.jobs.write_prompts import write_prompts
+from xinye.jobs.zero_shot import classify as classify_untrained
+from xinye.jobs.zero_shot import evaluate as evaluate_untrained
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head, HeadConfig
-from xinye.recipes.display import Display
-from xinye.recipes.evaluate import Evaluation
-from xinye.recipes.evaluate import evaluate as run_evaluate
-from xinye.recipes.finetune import finetune as run_finetune
-from xinye.recipes.finetune_settings import FinetuneSettings
-from xinye.recipes.judge import classify, tag
-from xinye.recipes.judge import evaluate as run_evaluate_task
-from xinye.recipes.pretrain import pretrain as run_pretrain
-from xinye.recipes.settings import EvaluateSettings, PretrainSettings, ZeroShotSettings
-from xinye.recipes.training_run import Run
-from xinye.recipes.watcher import Watcher
-from xinye.recipes.write_prompts import write_prompts
-from xinye.recipes.zero_shot import classify as classify_untrained
-from xinye.recipes.zero_shot import evaluate as evaluate_untrained
+from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.settings import EvaluateSettings, PretrainSettings, ZeroShotSettings
+from xinye.runs.folder import learned_to_chat
 from xinye.tasks.classify import Record
+from xinye.training.display import Display
+from xinye.training.finetune import finetune as run_finetune
+from xinye.training.pretrain import pretrain as run_pretrain
+from xinye.training.training_run import Run
+from xinye.watcher import Watcher
 
 __all__ = ["Evaluation", "Model", "Run", "finetune", "load", "pretrain"]
 

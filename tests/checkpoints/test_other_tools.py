@@ -18,8 +18,8 @@ from xinye.checkpoints.huggingface import save_model
 from xinye.data.tokenizer import MESSAGE_END, Tokenizer
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
-from xinye.recipes import plan as planning
-from xinye.recipes.settings import PretrainSettings
+from xinye.planning import plan as planning
+from xinye.planning.settings import PretrainSettings
 
 TOKENIZER = Tokenizer.train(["芳林新叶催陈叶，流水前波让后波。 The new leaf."] * 2, kind="char")
 MESSAGES = [

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from xinye.recipes import bench
-from xinye.recipes.doctor import Speed
+from xinye.jobs import bench
+from xinye.jobs.doctor import Speed
 
 
 @pytest.fixture(autouse=True)

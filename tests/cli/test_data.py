@@ -8,9 +8,9 @@ import pytest
 
 from conftest import Outcome, contents
 from xinye import machine
-from xinye.data.stories import stories
+from xinye.check import check_data
+from xinye.demo.stories import stories
 from xinye.libraries import install_command
-from xinye.recipes import check_data
 
 MAIL, MOBILE, CARD = "hanmeimei@example.com", "13812345678", "11010519491231002X"
 

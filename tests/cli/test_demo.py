@@ -8,9 +8,9 @@ import pytest
 
 from conftest import contents
 from xinye.cli import demo as verb
-from xinye.recipes import demo as recipe
-from xinye.recipes import demo_tasks as of_task
-from xinye.recipes.watcher import Watcher
+from xinye.demo import demo as recipe
+from xinye.demo import demo_tasks as of_task
+from xinye.watcher import Watcher
 
 
 @pytest.mark.parametrize(

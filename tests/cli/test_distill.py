@@ -8,7 +8,7 @@ import pytest
 
 from conftest import contents
 from xinye.checkpoints.huggingface import load_model
-from xinye.recipes.distill import explain
+from xinye.studies.distill import explain
 
 STUDENT = ("--width", "32", "--layers", "1", "--batch-size", "4", "--dtype", "float32", "--compile", "no")
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from xinye import machine
+from xinye.jobs import doctor
 from xinye.libraries import install_command
-from xinye.recipes import doctor
 
 
 @pytest.fixture

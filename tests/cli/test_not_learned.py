@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recipes.test_finetune import LABELS, SPANS, TEXTS
+from training.test_finetune import LABELS, SPANS, TEXTS
 from xinye import machine
 from xinye.cli.main import main
 

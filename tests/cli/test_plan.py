@@ -9,8 +9,8 @@ import pytest
 from conftest import contents
 from xinye import machine
 from xinye.evaluation.scaling_law import Point, effective, fit_law
-from xinye.recipes.scaling import explain
-from xinye.recipes.settings import read_config
+from xinye.planning.settings import read_config
+from xinye.studies.scaling import explain
 
 E, A, ALPHA, B, BETA = 0.7, 40.0, 0.33, 150.0, 0.35
 TINY_PLAN = ("zh.txt", "--context", "32", "--tokenizer", "char", "--dtype", "float32", "--compile", "no")

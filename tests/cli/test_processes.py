@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from conftest import TINY
 from xinye.checkpoints.folders import checkpoints
 from xinye.data.batches import Windows
-from xinye.recipes.pretrain import batches_of_step
 from xinye.training.distributed import Processes
+from xinye.training.pretrain import batches_of_step
 
 EXACT = (*TINY, "--optimizer", "adamw", "--evaluations", "2")
 

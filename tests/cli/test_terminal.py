@@ -14,7 +14,7 @@ import pytest
 import xinye as package
 from cli.test_chat import ANSWER, speaker
 from conftest import Command, Outcome
-from recipes.test_finetune import FAST, TEXTS
+from training.test_finetune import FAST, TEXTS
 from xinye import machine
 from xinye.cli import output
 from xinye.cli.main import main

@@ -7,8 +7,8 @@ import pytest
 import tokenizers
 
 from conftest import contents
-from xinye.data.stories import stories
 from xinye.data.tokenizer import Tokenizer
+from xinye.demo.stories import stories
 
 
 @pytest.mark.parametrize("kind", ["bpe", "char", "bytes"])

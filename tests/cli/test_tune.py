@@ -14,10 +14,10 @@ from conftest import TINY, contents
 from xinye import machine
 from xinye.cli.main import main
 from xinye.libraries import install_command
-from xinye.recipes import tune as recipe
-from xinye.recipes.settings import PretrainSettings
-from xinye.recipes.tune import Judge, explain, width_at_equal_cost
-from xinye.recipes.watcher import Watcher
+from xinye.planning.settings import PretrainSettings
+from xinye.studies import tune as recipe
+from xinye.studies.tune import Judge, explain, width_at_equal_cost
+from xinye.watcher import Watcher
 
 STUDY = ("zh.txt", "--steps", "4", *TINY, "-o", "study")
 

@@ -10,8 +10,8 @@ import pytest
 from xinye import machine
 from xinye.cli.arguments import Parser
 from xinye.errors import checked
-from xinye.recipes.finetune_settings import FinetuneSettings
-from xinye.recipes.tune_task import command_line, suggest
+from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.studies.tune_task import command_line, suggest
 
 ROWS = [("很好吃", "正面"), ("不错，好", "正面"), ("太慢", "负面"), ("难吃，太差", "负面")] * 8
 PLAN = {"epochs": 4, "dropout": 0.1, "attention": "both", "learning_rate": 0.001, "matrix_learning_rate": 0.004}

@@ -3,8 +3,8 @@
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers
 
-from xinye.data.stories import stories
 from xinye.data.tokenizer import Tokenizer
+from xinye.demo.stories import stories
 from xinye.evaluation.tokenizers import language, measure
 
 CHINESE = ["芳林新叶催陈叶，流水前波让后波。", "小兔豆豆看见🍂，笑了。"]

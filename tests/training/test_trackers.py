@@ -16,7 +16,8 @@ from torch.utils.tensorboard import SummaryWriter
 from wandb.proto.wandb_internal_pb2 import Record
 
 from xinye.libraries import install_command
-from xinye.training.trackers import TRACKERS, Trackers, warn_of_missing
+from xinye.planning.settings import TRACKERS
+from xinye.training.trackers import Trackers, warn_of_missing
 
 CONFIG = {"size": "1M", "files": ["红楼梦.txt", "en.txt"], "learning_rate": 0.01, "compile": False, "prompt": ""}
 SAMPLE = "从前，小兔 <b>豆豆</b> 说：\n“你好！” & so on"
@@ -43,11 +44,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("WANDB_MODE", "WANDB_PROJECT", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
             patch.delenv(name, raising=False)
-        with pytest.raises(KeyboardInterrupt), Trackers(list(TRACKERS), run, CONFIG, 0, warnings.append) as trackers:
+        with pytest.raises(KeyboardInterrupt), Trackers(TRACKERS, run, CONFIG, 0, warnings.append) as trackers:
             for number in (1, 2, 3):
                 trackers.note(step(number, 10.0 - number))
             raise KeyboardInterrupt
-        with Trackers(list(TRACKERS), run, CONFIG, 2, warnings.append) as trackers:
+        with Trackers(TRACKERS, run, CONFIG, 2, warnings.append) as trackers:
             trackers.note(step(3, 7.0))
             trackers.note(validation(3))
             trackers.note(step(4, float("nan")))

@@ -7,7 +7,7 @@ from xinye.cli.arguments import Parser
 from xinye.errors import XinyeError
 
 if TYPE_CHECKING:
-    from xinye.recipes.bench import Benchmark
+    from xinye.jobs.bench import Benchmark
 
 
 def main(arguments: list[str]) -> int:
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
 
     from xinye.api import load
     from xinye.cli.output import Display, prepare_writing, print_json
-    from xinye.recipes.bench import bench
+    from xinye.jobs.bench import bench
 
     model = load(values["model"], values["dtype"])
     prepare_writing()

@@ -48,8 +48,8 @@ def main(arguments: list[str]) -> int:
 
     from xinye.api import load
     from xinye.cli.output import console, prepare_writing
-    from xinye.evaluation.runs import never_taught_to_answer
     from xinye.generation.chat import Conversation
+    from xinye.runs.folder import never_taught_to_answer
 
     model = load(path)
     if model.tokenizer.chat_template is None:

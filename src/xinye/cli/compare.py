@@ -2,7 +2,7 @@
 
 from xinye.cli.arguments import Parser
 from xinye.cli.pretrain import BUDGETS, make_settings
-from xinye.recipes.settings import PretrainSettings
+from xinye.planning.settings import PretrainSettings
 
 
 def main(arguments: list[str]) -> int:
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     from rich.table import Table
 
     from xinye.cli.output import Display, console, duration, print_findings, print_json
-    from xinye.recipes.compare import compare, explain
+    from xinye.studies.compare import compare, explain
 
     with Display(show_plan=False) as display:
         result = compare(settings, architectures, display, overwrite)

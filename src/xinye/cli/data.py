@@ -4,7 +4,7 @@ from typing import Any
 
 from xinye.cli.arguments import Parser, run_group
 from xinye.errors import XinyeError, checked
-from xinye.recipes.finetune_settings import FinetuneSettings
+from xinye.planning.finetune_settings import FinetuneSettings
 
 SHOWN = 10  # skipped files
 COLUMNS = ("text_field", "label_field", "label_separator")
@@ -48,9 +48,9 @@ def check(arguments: list[str]) -> int:
     if odd := next((name for name in ("validation", *COLUMNS) if values[name]), None):
         raise XinyeError(f"--{odd.replace('_', '-')} has no effect on text; leave it out, or name a --task")
 
+    from xinye.check import check_data
     from xinye.cli.data_check import show
     from xinye.cli.output import console, print_json
-    from xinye.recipes import check_data
 
     with console.status("reading …") as status:
         report = check_data.check(
@@ -81,8 +81,8 @@ def show(arguments: list[str]) -> int:
 
     from rich.text import Text
 
+    from xinye.check.show_records import show_records
     from xinye.cli.output import answer, print_json
-    from xinye.recipes.show_records import show_records
 
     report = show_records(settings, values["files"], values["model"], values["count"])
     if values["json"]:
@@ -115,9 +115,9 @@ def check_task(values: dict[str, Any]) -> int:
             "--field and --document-separator are for text; columns of records: --text-field, --label-field"
         )
 
+    from xinye.check.check_records import check_records
     from xinye.cli.data_check import show_records
     from xinye.cli.output import console, print_json
-    from xinye.recipes.check_records import check_records
 
     with console.status("reading …"):
         report = check_records(settings)
@@ -163,7 +163,7 @@ def collect(arguments: list[str]) -> int:
     from rich.text import Text
 
     from xinye.cli.output import console, print_json
-    from xinye.recipes.collect import collect
+    from xinye.collect.collect import collect
 
     with console.status("reading …") as status:
 

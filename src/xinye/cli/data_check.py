@@ -8,9 +8,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from xinye.check.check_data import plural
+from xinye.check.inspection import excerpt
 from xinye.cli.output import answer, duration
-from xinye.data.inspection import excerpt
-from xinye.recipes.check_data import plural
 
 FILES = 12  # more are grouped
 BAR = 32
@@ -21,7 +21,7 @@ BAD = 5  # records that cannot be learned from
 
 
 def show(report: dict[str, Any]) -> None:
-    """Print the report of `recipes.check_data.check`."""
+    """Print the report of `check.check_data.check`."""
     answer.print(
         f"{plural(len(report['files']), 'file')}, {report['bytes'] / 1e6:,.1f} MB: "
         f"{plural(report['documents'], 'document')}, {plural(report['characters'], 'character')}\n"
@@ -66,7 +66,7 @@ def show(report: dict[str, Any]) -> None:
 
 
 def show_records(report: dict[str, Any]) -> None:
-    """Print the report of `recipes.check_records.check_records`."""
+    """Print the report of `check.check_records.check_records`."""
     for file in report["files"]:
         kind = f"{file['part']} " if report["files"][-1]["part"] != "training" else ""
         answer.print(f"{file['file']}: {file['records']:,} {kind}records, {file['format']}", soft_wrap=True)

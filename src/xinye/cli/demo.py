@@ -11,7 +11,7 @@ from xinye.cli.arguments import Parser
 from xinye.errors import XinyeError
 
 if TYPE_CHECKING:  # it brings torch
-    from xinye.recipes.training_run import Run
+    from xinye.training.training_run import Run
 
 TOLD = 100  # stories that are checked at the end
 FEW = 60  # good ones of them: fewer want an explanation
@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> int:
     output = values["output"] or Path("runs") / (f"demo-{Path(files[0]).stem}" if files else f"demo-{language}")
 
     from xinye.cli.output import Display, console, print_json
-    from xinye.recipes.demo import STORIES, demo, suitable_time, tell
+    from xinye.demo.demo import STORIES, demo, suitable_time, tell
 
     with Display(show_plan=False) as display:
         time = values["time"] or suitable_time(files, language, display)
@@ -129,9 +129,9 @@ def main(arguments: list[str]) -> int:
 
 def few(words: dict[str, str], run: "Run") -> str:
     """Why so few stories are good, and what to do."""
+    from xinye.demo.demo import ENOUGH
     from xinye.machine import usable_cores
-    from xinye.recipes.demo import ENOUGH
-    from xinye.recipes.plan import short_time
+    from xinye.planning.plan import short_time
 
     busy = words["busy"] if os.getloadavg()[0] > 1.5 * usable_cores() else ""
     each = run.seconds / max(1, run.steps)

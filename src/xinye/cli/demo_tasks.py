@@ -70,7 +70,7 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     from xinye.api import load
     from xinye.cli.output import Display, answer, console, print_json, write
     from xinye.cli.tasks import show_measured
-    from xinye.recipes import demo_tasks as recipe
+    from xinye.demo import demo_tasks as recipe
 
     begin, words, ours = time.monotonic(), WORDS[language], output is None
     folder = output or Path("runs") / f"demo-{task}-{language}"

@@ -5,7 +5,7 @@ from typing import Any
 from xinye.cli.arguments import Parser
 from xinye.cli.pretrain import make_settings
 from xinye.errors import XinyeError
-from xinye.recipes.settings import PretrainSettings
+from xinye.planning.settings import PretrainSettings
 
 
 def main(arguments: list[str]) -> int:
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     from rich.table import Table
 
     from xinye.cli.output import Display, console, duration, print_findings, print_json
-    from xinye.recipes.distill import distill, explain
+    from xinye.studies.distill import distill, explain
 
     with Display() as display:
         result = distill(settings, display, **options)

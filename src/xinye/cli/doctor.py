@@ -9,7 +9,7 @@ from xinye.libraries import install_command
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from xinye.recipes.doctor import Report, Speed
+    from xinye.jobs.doctor import Report, Speed
 
 
 def main(arguments: list[str]) -> int:
@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     values = parser.values(arguments)
 
     from xinye.cli.output import Display, print_json
-    from xinye.recipes.doctor import examine
+    from xinye.jobs.doctor import examine
 
     with Display() as display:
         report = examine(values["measure"], display)

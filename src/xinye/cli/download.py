@@ -19,8 +19,8 @@ def main(arguments: list[str]) -> int:
     from huggingface_hub.utils import disable_progress_bars
 
     from xinye.cli.output import Display, console, print_json
-    from xinye.recipes.download import download
-    from xinye.recipes.watcher import Watcher
+    from xinye.jobs.download import download
+    from xinye.watcher import Watcher
 
     if not console.is_terminal:
         disable_progress_bars()

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from xinye.cli.arguments import Parser
 from xinye.errors import XinyeError, checked
 from xinye.libraries import need
-from xinye.recipes.settings import EvaluateSettings, ZeroShotSettings
+from xinye.planning.settings import EvaluateSettings, ZeroShotSettings
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from xinye.recipes.evaluate import Evaluation
+    from xinye.jobs.evaluate import Evaluation
 
 BASELINES = {
     "five_gram": "5-gram, Kneser-Ney",

@@ -6,7 +6,7 @@ from typing import Any
 
 from xinye.cli.arguments import Parser
 from xinye.errors import XinyeError, checked
-from xinye.recipes.finetune_settings import FinetuneSettings
+from xinye.planning.finetune_settings import FinetuneSettings
 
 NEEDED = {
     "model": "name the model to begin with: a run's folder, or any Hugging Face folder",
@@ -51,9 +51,9 @@ def main(arguments: list[str]) -> int:
     from xinye.cli.output import FIRST, Display, console, duration, print_json
     from xinye.cli.pretrain import told_of
     from xinye.cli.tasks import show_measured, show_ranks
-    from xinye.evaluation.diagnosis import diagnose
-    from xinye.evaluation.runs import read_run
-    from xinye.recipes.finetune import finetune
+    from xinye.runs.diagnosis import diagnose
+    from xinye.runs.folder import read_run
+    from xinye.training.finetune import finetune
 
     counted = "tokens" if settings.task in ("chat", "text") else "labels"
     with Display(counted=counted) as display:
@@ -109,7 +109,7 @@ def _folds(settings: FinetuneSettings, folds: int, resume: bool, overwrite: bool
     from xinye.cli.evaluate import new_table
     from xinye.cli.output import Brief, answer, console, duration, print_json
     from xinye.cli.tasks import FIGURES, written
-    from xinye.recipes.folds import cross_validate
+    from xinye.studies.folds import cross_validate
 
     def told(fold: dict[str, Any]) -> None:
         figures, baseline = fold["validation"], fold.get("baseline")

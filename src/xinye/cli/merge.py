@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     values = parser.values(arguments)
 
     from xinye.cli.output import console, print_json
-    from xinye.recipes.merge import merge
+    from xinye.jobs.merge import merge
 
     merged = merge(Path(values["run"]), Path(values["output"]), values["overwrite"])
     if values["json"]:

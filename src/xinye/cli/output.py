@@ -1,4 +1,4 @@
-"""All that verbs print: the answers here, and what is seen of long work by `recipes/display.py`."""
+"""All that verbs print: the answers here, and what is seen of long work by `training/display.py`."""
 
 import json
 import logging
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from xinye.errors import SIGNS, readable
-from xinye.recipes.display import FIRST, Brief, Console, Display, console
-from xinye.recipes.settings import duration
+from xinye.planning.settings import duration
+from xinye.training.display import FIRST, Brief, Console, Display, console
 
 __all__ = [
     "FIRST",

@@ -5,7 +5,7 @@ import shlex
 from xinye.cli.arguments import Parser
 from xinye.cli.pretrain import make_settings
 from xinye.errors import XinyeError
-from xinye.recipes.settings import PretrainSettings
+from xinye.planning.settings import PretrainSettings
 
 
 def main(arguments: list[str]) -> int:
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     from rich.table import Table
 
     from xinye.cli.output import Brief, console, duration, print_findings, print_json
-    from xinye.recipes.scaling import begin, conclude, explain, run_short
+    from xinye.studies.scaling import begin, conclude, explain, run_short
 
     with Brief() as display:
         planning = begin(settings, sizes, display, overwrite)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from xinye.cli.arguments import Parser
 from xinye.errors import XinyeError, checked
-from xinye.recipes.settings import PretrainSettings, read_config
+from xinye.planning.settings import PretrainSettings, read_config
 
 if TYPE_CHECKING:  # it brings torch
-    from xinye.recipes.pretrain import Run
+    from xinye.training.pretrain import Run
 
 BUDGETS = ("time", "tokens", "epochs", "steps", "total_steps")
 
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
         return _folds(settings, **options)
 
     from xinye.cli.output import Display, print_json
-    from xinye.recipes.pretrain import pretrain
+    from xinye.training.pretrain import pretrain
 
     with Display() as display:
         run = pretrain(
@@ -139,7 +139,7 @@ def _folds(settings: PretrainSettings, folds: int, dry_run: bool, resume: bool, 
         raise XinyeError(f"--dry-run shows the plan of one run: give --fold 1/{folds} instead of --folds {folds}")
 
     from xinye.cli.output import Brief, console, duration, print_json
-    from xinye.recipes.folds import cross_validate
+    from xinye.studies.folds import cross_validate
 
     def told(fold: dict[str, Any]) -> None:
         figures = fold["validation"]

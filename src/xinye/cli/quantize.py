@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     from rich.table import Table
 
     from xinye.cli.output import Display, answer, print_json
-    from xinye.recipes.quantize import quantize
+    from xinye.jobs.quantize import quantize
 
     with Display() as display:
         result = quantize(values["model"], values["to"], values["output"], values["files"], display)

@@ -68,10 +68,10 @@ def show(arguments: list[str]) -> int:
 
     from xinye.cli.demo import locale_language
     from xinye.cli.output import answer, console, print_json
-    from xinye.evaluation.card import write_card
-    from xinye.evaluation.diagnosis import diagnose
-    from xinye.evaluation.report import texts, write_report
-    from xinye.evaluation.runs import read_run
+    from xinye.runs.card import write_card
+    from xinye.runs.diagnosis import diagnose
+    from xinye.runs.folder import read_run
+    from xinye.runs.report import texts, write_report
 
     run = read_run(Path(values["run"]))
     report = run.folder / "report.html"
@@ -120,9 +120,9 @@ def compare(arguments: list[str]) -> int:
         raise XinyeError(f"--plot {values['plot']}: the chart is an SVG file; give it a name that ends in .svg")
 
     from xinye.cli.output import answer, console, print_json
-    from xinye.evaluation.comparison import at, curves, differences, matching_points, remarks
     from xinye.evaluation.plots import line_chart, save_chart
-    from xinye.evaluation.runs import read_run
+    from xinye.runs.comparison import at, curves, differences, matching_points, remarks
+    from xinye.runs.folder import read_run
 
     runs = [read_run(Path(name)) for name in values["runs"]]
     with _damage_told(*values["runs"]):
@@ -200,7 +200,7 @@ def clean(arguments: list[str]) -> int:
     values = parser.values(arguments)
 
     from xinye.cli.output import answer, console, print_json
-    from xinye.evaluation.leftovers import proposals, remove
+    from xinye.runs.leftovers import proposals, remove
 
     proposed = proposals(_find(values["folders"]), values["interrupted"])
     size = sum(proposal.size for proposal in proposed)
@@ -235,7 +235,7 @@ def _add_folders(parser: Parser) -> None:
 
 def _find(folders: Sequence[str]) -> list[Any]:
     """The runs in folders, newest first, none twice. The usual folder may be missing, one that was typed may not."""
-    from xinye.evaluation.runs import find_runs, read_run
+    from xinye.runs.folder import find_runs, read_run
 
     found: dict[Path, Path] = {}
     for name in folders:

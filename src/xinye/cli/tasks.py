@@ -5,7 +5,7 @@ from typing import Any
 
 from xinye.cli.arguments import Parser, read_stdin
 from xinye.errors import XinyeError, checked
-from xinye.recipes.settings import ZeroShotSettings
+from xinye.planning.settings import ZeroShotSettings
 
 FIGURES = {  # what a figure is called, and how it is written
     "accuracy": ("accuracy", "{:.1%}"),
@@ -141,7 +141,7 @@ def show_ranks(ranks: dict[str, int]) -> None:
     """Where AdaLoRA has kept its ranks: a row a layer, a column a matrix."""
     from xinye.cli.evaluate import new_table
     from xinye.cli.output import answer
-    from xinye.evaluation.report import rank_table
+    from xinye.runs.report import rank_table
 
     names, rows = rank_table(ranks)
     table = new_table("rank of each change", *names)

@@ -9,7 +9,7 @@ from xinye.errors import XinyeError
 from xinye.libraries import need
 
 if TYPE_CHECKING:
-    from xinye.recipes.tokenizer_evaluation import Comparison
+    from xinye.jobs.tokenizer_evaluation import Comparison
 
 
 def main(arguments: list[str]) -> int:
@@ -46,7 +46,7 @@ def evaluate(arguments: list[str]) -> int:
 
     from xinye.cli.output import Display, print_json
     from xinye.evaluation.plots import save_chart
-    from xinye.recipes.tokenizer_evaluation import chart, compare_tokenizers
+    from xinye.jobs.tokenizer_evaluation import chart, compare_tokenizers
 
     with Display() as display:
         comparison = compare_tokenizers(values["paths"], values["field"], display)
@@ -122,7 +122,7 @@ def train(arguments: list[str]) -> int:
         raise XinyeError(f"--vocab-size {values['vocab_size']!r} is neither a number nor auto")
 
     from xinye.cli.output import console, print_json
-    from xinye.recipes.tokenizer import train_tokenizer
+    from xinye.planning.tokenizer import train_tokenizer
 
     vocab_size = None if values["vocab_size"] == "auto" else int(values["vocab_size"])
     result = train_tokenizer(

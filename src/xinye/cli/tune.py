@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 from xinye.cli.arguments import Parser
 from xinye.cli.pretrain import make_settings
 from xinye.errors import XinyeError
-from xinye.recipes.finetune_settings import FinetuneSettings
-from xinye.recipes.settings import PretrainSettings
+from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.settings import PretrainSettings
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.cli.output import Display
-    from xinye.recipes.tune import Tuning
+    from xinye.studies.tune import Tuning
 
 
 def main(arguments: list[str]) -> int:
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     with Brief() as display:
         if of_task:
             return study(begin_task(values, trials, overwrite, display), display, as_json)
-        from xinye.recipes.tune import begin
+        from xinye.studies.tune import begin
 
         settings = make_settings({"size": "1M", **values} if "config" not in values else values, resume=False)
         return study(begin(settings, trials, display, overwrite), display, as_json)
@@ -52,8 +52,8 @@ def main(arguments: list[str]) -> int:
 def begin_task(values: dict[str, Any], trials: int, overwrite: bool, display: "Display") -> "Tuning":
     """The study of a task; that of more text is pretraining's."""
     from xinye.cli.finetune import make_settings
-    from xinye.recipes.tune import begin as begin_pretraining
-    from xinye.recipes.tune_task import begin
+    from xinye.studies.tune import begin as begin_pretraining
+    from xinye.studies.tune_task import begin
 
     time = values.pop("time")
     values.setdefault("output", f"runs/tune-{values['task']}")
@@ -69,7 +69,7 @@ def begin_task(values: dict[str, Any], trials: int, overwrite: bool, display: "D
 def study(tuning: "Tuning", display: "Display", as_json: bool) -> int:
     """Take the trials, tell of each, and what came of them."""
     from xinye.cli.output import console, duration, print_findings, print_json
-    from xinye.recipes.tune import conclude, explain, run_trials
+    from xinye.studies.tune import conclude, explain, run_trials
 
     if tokens := tuning.study.user_attrs.get("tokens"):
         batch = tuning.plan["batch_size"]

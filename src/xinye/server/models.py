@@ -18,12 +18,12 @@ from xinye.checkpoints.load import find_downloaded
 from xinye.data.files import open_regular
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.evaluation.runs import never_taught_to_answer
 from xinye.generation.engine import Engine, affordable_tokens
+from xinye.jobs.judge import context_of
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head
-from xinye.recipes.judge import context_of
+from xinye.runs.folder import never_taught_to_answer
 from xinye.server.errors import APIError
 from xinye.server.settings import ServeSettings
 from xinye.server.worker import Line, Worker

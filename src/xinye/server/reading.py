@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from fastapi import APIRouter, Request
 
+from xinye.jobs.judge import classify, tag
 from xinye.model.heads import Head
-from xinye.recipes.judge import classify, tag
 from xinye.server.chat import encode_messages
 from xinye.server.errors import APIError
 from xinye.server.models import Served

@@ -5,10 +5,11 @@ from collections import deque
 from dataclasses import dataclass
 from statistics import mean, median
 
+from xinye.planning.plan import EVALUATING
+
 RECENT = 50  # steps whose mean says how long the next ones take
 ENDING = 0.1  # the largest share of a budget that is kept for its ending, or SOME seconds
 SOME = 4.0
-EVALUATING = 0.25  # the largest share of the time for evaluations: on a slow machine there are fewer of them
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ class MLflow:
         self.client.set_terminated(self.id, status)
 
 
-TRACKERS: dict[str, type[TensorBoard] | type[WandB] | type[MLflow]] = {
+CLASSES: dict[str, type[TensorBoard] | type[WandB] | type[MLflow]] = {
     "tensorboard": TensorBoard,
     "wandb": WandB,
     "mlflow": MLflow,
@@ -156,7 +156,7 @@ class Trackers:
         self.told = time.time()
         for name in filter(installed, names):
             with self._or_without(name):
-                self.trackers[name] = TRACKERS[name](run, config, first_step)
+                self.trackers[name] = CLASSES[name](run, config, first_step)
 
     def note(self, record: dict[str, Any]) -> None:
         """Tell of a record of `metrics.jsonl`: a step, or what was validated."""

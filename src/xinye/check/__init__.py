@@ -1,0 +1,1 @@
+"""Checking data before it is trained on."""

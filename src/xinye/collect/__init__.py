@@ -1,0 +1,1 @@
+"""Collecting text from files of many kinds."""

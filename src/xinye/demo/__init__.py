@@ -1,0 +1,1 @@
+"""The demo: its world of stories, its exercises, the way through them."""

@@ -1,0 +1,1 @@
+"""One model, one job: evaluate, export, merge, quantize and the like."""

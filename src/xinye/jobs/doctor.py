@@ -1,0 +1,308 @@
+"""What this machine can do, what follows from it for training here, and what would make it better.
+
+Facts are read; speeds are measured once, in a few seconds, and kept in the cache under the machine's identity.
+"""
+
+import os
+import platform
+import re
+import shutil
+import sys
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from xinye import machine
+from xinye.cache import cache_folder
+from xinye.data.batches import Batch
+from xinye.errors import XinyeError
+from xinye.generation import decoder
+from xinye.model.build import Config, build
+from xinye.planning import plan as planning
+from xinye.planning.plan import Plan
+from xinye.planning.settings import PretrainSettings, parse_count
+from xinye.training.calibrate import forward_and_backward
+from xinye.training.pretrain import LossSum
+from xinye.watcher import Watcher
+
+SIZES = ("1M", "5M", "15M", "50M", "125M")
+TIME, SECONDS = "10min", 600
+LITTLE_DISK = 2_000_000_000
+MUCH = 1_000_000_000  # characters, and tokens: a text that limits nothing
+PURPOSES = {
+    "tensorboard": "curves in TensorBoard: --track tensorboard",
+    "wandb": "curves in Weights & Biases: --track wandb",
+    "mlflow": "curves in MLflow: --track mlflow",
+    "onnx": "models for ONNX Runtime: xinye export --to onnx",
+    "hub": "data sets of the hub: xinye data collect hub:NAME",
+}
+INSTALL_COMPILER = {"Darwin": "xcode-select --install", "Linux": "apt install g++ (or your system's way)"}
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured of a machine."""
+
+    matrix_flops_per_second: dict[str, float | None]  # by dtype, None where the device cannot multiply it
+    memory_bytes_per_second: float  # read
+    memory_bytes_per_second_on_one_thread: float
+    training_utilization: float  # share of the matrix speed that training reaches
+    threads: int
+    load: float  # work that was going on besides, in busy cores
+    date: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is known of a machine. Bytes, seconds and operations per second are plain numbers."""
+
+    machine: dict[str, Any]
+    speed: Speed
+    software: dict[str, Any]
+    extras: list[dict[str, Any]]
+    defaults: list[dict[str, str]]  # name, value, reason
+    sizes: list[dict[str, Any]]
+    advice: list[dict[str, str]]  # problem, remedy
+
+
+def examine(measure_anew: bool, watcher: Watcher) -> Report:
+    """Look at everything; measure the speeds where the cache does not know this machine, or anew."""
+    device = machine.device()
+    facts, software, extras = describe_machine(device), describe_software(), describe_extras()
+    speed = measured(device, measure_anew, watcher)
+    sizes, default = plan_sizes(device, speed)
+    words = {True: "yes", False: "no"}
+    defaults = [
+        {"name": name, "value": words.get(default.values[name], default.values[name]), "reason": default.reasons[name]}
+        for name in ("device", "dtype", "compile")
+    ]
+    return Report(facts, speed, software, extras, defaults, sizes, advise(facts, speed, software, sizes))
+
+
+# -- what there is ---------------------------------------------------------------------------------------------------
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    cache = next(folder for folder in (cache_folder(), *cache_folder().absolute().parents) if folder.is_dir())
+    facts: dict[str, Any] = {
+        "device": device.type,
+        "processor": machine.processor(),
+        "cores": os.cpu_count(),
+        "physical_cores": machine.physical_cores(),
+        "usable_cores": machine.usable_cores(),
+        "core_quota": machine.core_quota(),
+        "threads": torch.get_num_threads(),
+        "memory": machine.total_memory(),
+        "memory_limit": machine.memory_limit(),
+        "memory_free": machine.memory_bytes(torch.device("cpu")),
+        "disk_free": shutil.disk_usage(Path.cwd()).free,
+        "cache": str(cache_folder()),
+        "cache_writable": os.access(cache, os.W_OK),
+        "cache_disk_free": shutil.disk_usage(cache).free,
+    }
+    if device.type == "cuda":
+        gpu = torch.cuda.get_device_properties(device)
+        facts["gpus"] = torch.cuda.device_count()
+        facts |= {"gpu": gpu.name, "gpu_capability": f"{gpu.major}.{gpu.minor}", "gpu_memory": gpu.total_memory}
+        facts["gpu_memory_free"] = machine.memory_bytes(device)
+    return facts
+
+
+def describe_software() -> dict[str, Any]:
+    driver = re.search(r"Module.*?\s(\d+\.[\d.]+)", machine.read_text(machine.PROC / "driver/nvidia/version"))
+    return {
+        "xinye": version("xinye"),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "torch": torch.__version__,
+        "tokenizers": version("tokenizers"),
+        "numpy": np.__version__,
+        "mkl": torch.backends.mkl.is_available(),
+        "onednn": torch.backends.mkldnn.is_available(),
+        "cpu_units": torch.backends.cpu.get_cpu_capability(),
+        "instruction_limit": machine.instruction_limit(),
+        "cuda": torch.version.cuda,
+        "nvidia_driver": driver[1] if driver else None,
+        "cpp_compiler": machine.cpp_compiler(),
+        "generation": decoder.describe(),
+        "output_encoding": (sys.stdout.encoding or "ascii").lower(),
+    }
+
+
+def describe_extras() -> list[dict[str, Any]]:
+    """Each extra of the installed package: what it is for, its packages, and which of them are missing."""
+    try:
+        about = metadata.metadata("xinye")
+    except metadata.PackageNotFoundError:  # run from a checkout
+        return []
+    needs = [re.match(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]", line) for line in about.get_all("Requires-Dist") or []]
+    extras = []
+    for extra in about.get_all("Provides-Extra") or []:
+        packages = [need[1] for need in needs if need and need[2] == extra]
+        if extra not in ("all", "dev"):
+            missing = [package for package in packages if not version(package)]
+            use = PURPOSES.get(extra, ", ".join(packages))
+            extras.append({"extra": extra, "use": use, "packages": packages, "missing": missing})
+    return extras
+
+
+def version(package: str) -> str | None:
+    """The installed version of a package, None for none."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+# -- how fast it is --------------------------------------------------------------------------------------------------
+
+
+def measured(device: torch.device, anew: bool, watcher: Watcher) -> Speed:
+    """The speeds of this machine: from the cache, or measured and put there."""
+    names = [field.name for field in fields(Speed)]
+    return Speed(**machine.remembered("speed", names, device, lambda: asdict(measure(device, watcher, anew)), anew))
+
+
+def measure(device: torch.device, watcher: Watcher, anew: bool) -> Speed:
+    """Matrix products in each dtype, reading of memory, and one training step, in a few seconds."""
+    load = os.getloadavg()[0]  # of the last minute: others at work spoil the figures
+    watcher.stage("measuring matrix products")
+    names = ["float32", "bfloat16"] + ["float16"] * (device.type != "cpu")
+    matrix = {name: machine.matrix_speed(device, getattr(torch, name), anew) for name in names}
+    watcher.stage("measuring memory")
+    threads, memory = torch.get_num_threads(), machine.read_bytes_per_second(device)
+    alone = memory
+    if device.type == "cpu" and threads > 1:
+        torch.set_num_threads(1)
+        alone = machine.read_bytes_per_second(device)
+        torch.set_num_threads(threads)
+    watcher.stage("measuring a training step")
+    utilization = training_utilization(device, matrix)
+    return Speed(matrix, memory, alone, utilization, threads, round(load, 1), date.today().isoformat())
+
+
+def training_utilization(device: torch.device, matrix: dict[str, float | None]) -> float:
+    """The share of the matrix speed that training reaches, by short steps of the default size; the best of some."""
+    plan = Plan()
+    config = plan_size(plan, PretrainSettings(), device)
+    windows = max(1, (2048 if device.type == "cpu" else 65_536) // config.max_position_embeddings)
+    tokens = torch.randint(config.vocab_size, (windows, config.max_position_embeddings), device=device)
+    model = build(config).to(device)
+    model.compute_dtype = getattr(torch, plan.values["dtype"])
+    model.initialize(0)
+    loss_sum = LossSum(model, compiled=False, device=device, label_smoothing=0.0)
+    batch = Batch(tokens, tokens, None, None)
+    per_second = tokens.numel() / min(forward_and_backward(loss_sum, batch) for _ in range(6))
+    speed = matrix[plan.values["dtype"]]
+    return per_second * config.flops_per_token(config.max_position_embeddings) / speed if speed else 0.0
+
+
+# -- what follows ----------------------------------------------------------------------------------------------------
+
+
+def plan_size(plan: Plan, settings: PretrainSettings, device: torch.device) -> Config:
+    """Fill a plan as `pretrain` does, for a text that limits nothing, but for the batches, which must fit in memory."""
+    size = parse_count(settings.size, "size")
+    vocabulary, _ = planning.vocabulary_size(size, MUCH, chinese=False)
+    context, reason = planning.context_length(size, np.array([MUCH]), MUCH)
+    plan.choose("context", None, context, reason)
+    config = planning.shape(plan, settings, vocabulary, context)
+    planning.precision(plan, settings, device, machine.fast_dtype(device))
+    return config
+
+
+def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[dict[str, Any]], Plan]:
+    """What each size comes to in ten minutes here, and the plan of the default one, or of the smallest."""
+    rows: list[dict[str, Any]] = []
+    plans: dict[str, Plan] = {}
+    for size in SIZES:
+        plan, settings = Plan(), PretrainSettings(size=size, time=TIME)
+        try:
+            config = plan_size(plan, settings, device)
+            planning.batches(plan, settings, config, device)
+        except XinyeError:
+            rows.append({"size": size, "fits": False})
+            continue
+        context, values = config.max_position_embeddings, plan.values
+        matrix = speed.matrix_flops_per_second[values["dtype"]] or 0.0
+        rate = matrix * speed.training_utilization / config.flops_per_token(context)
+        windows = MUCH // context
+        step_seconds = values["batch_size"] * context / rate
+        planning.regularisation(plan, settings, windows, max(1, round(SECONDS / step_seconds)), step_seconds)
+        plans[size] = plan
+        rows.append({
+            "size": size,
+            "fits": True,
+            "parameters": config.parameters,
+            "memory": planning.memory_needed(config, values["micro_batch_size"] * context, settings.optimizer)[0],
+            "tokens_per_second": round(rate),
+            "tokens": round(rate * SECONDS),
+            "sensible": rate * SECONDS >= config.parameters,
+        })  # fmt: skip
+    if not plans:
+        raise XinyeError("there is not enough free memory here for the smallest model; end other programs", exit_code=1)
+    return rows, plans.get(PretrainSettings().size) or next(iter(plans.values()))
+
+
+def advise(
+    facts: dict[str, Any], speed: Speed, software: dict[str, Any], sizes: list[dict[str, Any]]
+) -> list[dict[str, str]]:
+    """Each shortcoming, and what to do about it; first what makes the figures themselves doubtful."""
+    advice: list[dict[str, str]] = []
+
+    def note(problem: str, remedy: str) -> None:
+        advice.append({"problem": problem, "remedy": remedy})
+
+    threads, usable = facts["threads"], facts["usable_cores"]
+    if speed.load > 0.4 * usable:
+        note(
+            f"other work was going on while this was measured (load {speed.load} on {usable} cores)",
+            "measure again when it is over: xinye doctor --measure",
+        )
+    if facts["device"] == "cpu" and software["nvidia_driver"]:
+        note(
+            f"there is an NVIDIA driver, but torch {software['torch']} sees no GPU",
+            "install torch for CUDA (pytorch.org/get-started), and see that nvidia-smi lists the GPU",
+        )
+    allowed = max(1, int(min(usable, facts["core_quota"] or usable)))
+    if threads > allowed:
+        note(
+            f"torch runs {threads} threads, but this process may use {allowed} of the cores: they wait for each other",
+            f"export OMP_NUM_THREADS={allowed}",
+        )
+    elif threads < min(allowed, facts["physical_cores"] or allowed):
+        variable = next((name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ), None)
+        remedy = f"unset {variable}" if variable else f"export OMP_NUM_THREADS={allowed}"
+        note(f"torch uses {threads} of {allowed} cores", remedy)
+    if facts["device"] == "cpu" and not (software["mkl"] or software["onednn"]):
+        note("this torch has neither MKL nor oneDNN, the fast matrix products", "pip install torch from PyPI")
+    if facts["device"] == "cpu" and not software["cpp_compiler"]:
+        note(
+            "there is no C++ compiler, so that long runs cannot be compiled and are slower by a third",
+            INSTALL_COMPILER.get(platform.system(), "install g++ or clang++"),
+        )
+    default = next(row for row in sizes if row["size"] == PretrainSettings().size)
+    if not default.get("sensible"):
+        better = [row["size"] for row in sizes if row.get("sensible")]
+        problem = f"--size {default['size']}, the default, "
+        note(
+            problem + ("reads fewer tokens in ten minutes than it has weights" if default["fits"] else "does not fit"),
+            f"give --size {better[-1]}" if better else "give a longer --time and --size 1M",
+        )
+    for where, free in ((str(Path.cwd()), facts["disk_free"]), (facts["cache"], facts["cache_disk_free"])):
+        if free < LITTLE_DISK:
+            remedy = "make room, or name another folder in the variable XINYE_CACHE"
+            note(f"only {free / 1e9:.1f} GB are free for {where}", remedy if where == facts["cache"] else "make room")
+    if not facts["cache_writable"]:
+        note(f"the cache {facts['cache']} cannot be written", "name another folder in the variable XINYE_CACHE")
+    if software["output_encoding"].replace("-", "") != "utf8":
+        note(
+            f"this terminal is set to {software['output_encoding']}, which cannot show Chinese",
+            "export PYTHONUTF8=1, and set the terminal to UTF-8",
+        )
+    return advice

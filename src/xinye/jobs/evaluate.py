@@ -1,0 +1,312 @@
+"""Judge a model on a text: beside what counting and compressing make of the same text, so that its number means
+something; by the length of the context; and beyond the context it was trained with.
+
+The text is the one given, or the part of a run's own text that was held back for validation.
+"""
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from xinye.data.files import read_json
+from xinye.data.sources import find_files, fingerprint
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.evaluation.compressors import gzip_bits, xz_bits
+from xinye.evaluation.ngram import NGram
+from xinye.evaluation.perplexity import by_position, perplexity, same_targets, sliding_windows, windows_of_context
+from xinye.model.build import LanguageModel
+from xinye.model.gpt import GPT
+from xinye.model.lstm import LSTM
+from xinye.model.rope import RopeType
+from xinye.planning.models import Models
+from xinye.planning.plan import Plan
+from xinye.planning.settings import EvaluateSettings, PretrainSettings
+from xinye.runs.run_folder import saved_settings
+from xinye.tasks.text import prepare_text, tokenize
+from xinye.watcher import Watcher
+
+NGRAM_TOKENS = 20_000_000  # the 5-gram model learns from at most so many: 2 GB of memory, half a minute
+COMPRESSED_BYTES = 16_000_000  # of the text, and of the training text before it: xz takes 1 s for each MB
+ALL_SCALINGS = ("linear:4", "dynamic:4", "yarn:4")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's figures on a text. Losses are in nats per token; `notes` say what was left out, and why."""
+
+    model: str
+    text: dict[str, Any]
+    loss: float
+    perplexity: float
+    bits_per_byte: float
+    bits_per_character: float
+    tokens: int
+    bytes: int
+    context: int
+    stride: int
+    baselines: dict[str, dict[str, float] | None]
+    by_position: list[dict[str, Any]]
+    rope_scaling: list[dict[str, Any]]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some spans (n, 2) of a tokenized text."""
+
+    tokens: np.ndarray
+    spans: np.ndarray
+
+    def __len__(self) -> int:
+        return int((self.spans[:, 1] - self.spans[:, 0]).sum())
+
+    def at_most(self, tokens: int) -> "Part":
+        """The same share of each span, from its end, so that it is not more than `tokens` in all."""
+        if len(self) <= tokens:
+            return self
+        starts, ends = self.spans.T
+        return Part(self.tokens, np.stack((ends - (ends - starts) * tokens // len(self), ends), axis=1))
+
+    def first(self, tokens: int) -> "Part":
+        """The first so many tokens."""
+        lengths = self.spans[:, 1] - self.spans[:, 0]
+        kept = np.clip(tokens - (np.cumsum(lengths) - lengths), 0, lengths)
+        spans = np.stack((self.spans[:, 0], self.spans[:, 0] + kept), axis=1)
+        return Part(self.tokens, spans[kept > 0])
+
+    def at_most_bytes(self, size: int, tokenizer: Tokenizer) -> "Part":
+        """The same, by about how many bytes it stands for."""
+        total = sum(int(tokenizer.token_lengths[self.tokens[start:end]].sum()) for start, end in self.spans)
+        return self if total <= size else self.at_most(len(self) * size // total)
+
+    def decoded(self, tokenizer: Tokenizer) -> bytes:
+        table = tokenizer.token_bytes
+        return b"".join(table[token] for start, end in self.spans for token in self.tokens[start:end].tolist())
+
+
+def evaluate(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    folder: Path,
+    files: Sequence[str | Path] = (),
+    texts: Sequence[str] = (),
+    settings: EvaluateSettings | None = None,
+    watcher: Watcher | None = None,
+) -> Evaluation:
+    """Judge a model, that of `folder`, on files, or texts, or without both on its own validation text.
+
+    Raises `XinyeError` for whatever a person can put right. A baseline that cannot be had is left out with a note.
+    """
+    settings, watcher = settings or EvaluateSettings(), watcher or Watcher()
+    if files and texts:
+        raise XinyeError("evaluate: give files or text, not both")
+    if texts and not any(texts):
+        raise XinyeError("evaluate: the text is empty")
+    context, stride = window(model, settings)
+    scalings = parse_scalings(model, settings.rope_scaling)
+    notes: list[str] = []
+    training, validation, training_files = own_text(folder, tokenizer, settings, watcher, notes)
+    about: dict[str, Any] = {}
+    if texts:
+        part, about["source"] = encoded(tokenizer, texts), "text"
+    elif files:
+        part, paths = text_of(files, folder, tokenizer, settings, watcher)
+        about |= {"source": "files", "files": [str(path) for path in paths]}
+        notes += [
+            f"{path}: was in the training text, which flatters the model" for path in overlap(paths, training_files)
+        ]
+    elif validation is not None:
+        part = validation
+        about |= {"source": "validation", "files": [str(path) for path in training_files]}
+    else:
+        reason = notes[0] if notes else "--training-text does not tell what was held back of it"
+        raise XinyeError(f"{folder}: {reason}; name a text to judge it on: xinye evaluate {folder} FILES")
+
+    if settings.tokens is not None:
+        part = part.first(settings.tokens)
+    watcher.stage("scoring the text")
+    windows = sliding_windows(part.spans, context, stride)
+    figures = perplexity(model, tokenizer, part.tokens, windows, partial(watcher.scored, total=len(part)))
+    about |= {"documents": len(part.spans), "characters": figures.pop("characters")}
+    baselines = compare(part, training, tokenizer, figures, about["characters"], watcher, notes)
+    positions: list[dict[str, Any]] = []
+    if settings.by_position:
+        watcher.stage("scoring by the length of the context")
+        positions = by_position(model, tokenizer, part.tokens, part.spans, context)
+        if not positions:
+            notes.append("by position: the documents are too short to tell what a longer context is worth")
+    extended = extend(model, tokenizer, part, scalings, watcher, notes) if scalings else []
+    return Evaluation(
+        model=str(folder), text=about, **figures, context=context, stride=stride, baselines=baselines,
+        by_position=positions, rope_scaling=extended, notes=notes,
+    )  # fmt: skip
+
+
+# -- what to judge on ------------------------------------------------------------------------------------------------
+
+
+def window(model: LanguageModel, settings: EvaluateSettings) -> tuple[int, int]:
+    """Context and stride, given or derived."""
+    own = model.config.max_position_embeddings
+    context = settings.context or own
+    if context > own and model.config.architecture == "gpt2":
+        raise XinyeError(f"context {context:,}: this model has learned positions, and only {own:,} of them")
+    stride = settings.stride or max(1, context // 2)
+    if stride > context:
+        raise XinyeError(f"stride {stride:,} is longer than the context, {context:,}: it would leave tokens out")
+    return context, stride
+
+
+def text_of(
+    files: Sequence[str | Path], folder: Path, tokenizer: Tokenizer, settings: EvaluateSettings, watcher: Watcher
+) -> tuple[Part, list[Path]]:
+    """The text of files, all of it, read as a run's own was; and which files these are."""
+    paths = find_files(files)
+    corpus, _ = tokenize(paths, reading_settings(folder, settings), tokenizer, watcher)
+    return Part(corpus.tokens, np.stack((corpus.documents[:-1], corpus.documents[1:]), axis=1)), paths
+
+
+def own_text(
+    folder: Path, tokenizer: Tokenizer, settings: EvaluateSettings, watcher: Watcher, notes: list[str]
+) -> tuple[Part | None, Part | None, list[Path]]:
+    """What a run was trained on and what it held back, split as it was then, and the files; or a note why not."""
+    if settings.training_text:
+        part, paths = text_of(settings.training_text, folder, tokenizer, settings, watcher)
+        return part, None, paths
+    saved = folder / "training" / "settings.json"
+    if not saved.is_file():
+        notes.append("what it was trained on is not known here (no training/settings.json)")
+        return None, None, []
+    try:
+        run = saved_settings(folder)
+        paths = find_files(run.files)
+        text = prepare_text(run, Plan(), watcher, Models(tokenizer=tokenizer))
+        if text.fingerprint != read_json(saved).get("text", text.fingerprint):
+            raise XinyeError("it has changed since")
+    except XinyeError as error:
+        notes.append(f"what it was trained on is not at hand ({error})")
+        return None, None, []
+    return (
+        Part(text.training.tokens, text.training.spans),
+        Part(text.validation.tokens, text.validation.spans),
+        paths,
+    )
+
+
+def reading_settings(folder: Path, settings: EvaluateSettings) -> PretrainSettings:
+    """How files are read: as typed, and cleaned as the run's own text was."""
+    try:
+        cleaning = saved_settings(folder).cleaning
+    except XinyeError:
+        cleaning = PretrainSettings().cleaning
+    return PretrainSettings(field=settings.field, document_separator=settings.document_separator, cleaning=cleaning)
+
+
+def encoded(tokenizer: Tokenizer, texts: Sequence[str]) -> Part:
+    documents = [[*tokenizer.encode(text), tokenizer.eos_id] for text in texts]
+    ends = np.cumsum([len(document) for document in documents])
+    return Part(np.concatenate(documents), np.stack((np.concatenate(([0], ends[:-1])), ends), axis=1))
+
+
+def overlap(files: Sequence[Path], training_files: Sequence[Path]) -> list[Path]:
+    """The files that hold the same bytes as one of the training files."""
+    known: dict[int, list[Path]] = {}
+    for path in training_files:
+        known.setdefault(path.stat().st_size, []).append(path)
+    return [
+        path
+        for path in files
+        if any(fingerprint([other]) == fingerprint([path]) for other in known.get(path.stat().st_size, ()))
+    ]
+
+
+# -- beside what, and how far ----------------------------------------------------------------------------------------
+
+
+def compare(
+    part: Part,
+    training: Part | None,
+    tokenizer: Tokenizer,
+    figures: dict[str, Any],
+    characters: int,
+    watcher: Watcher,
+    notes: list[str],
+) -> dict[str, dict[str, float] | None]:
+    """The baselines' figures on the same text."""
+
+    def of(bits: float, **more: float) -> dict[str, float]:
+        return {"bits_per_byte": bits, "bits_per_character": bits * figures["bytes"] / max(1, characters), **more}
+
+    text = part.at_most_bytes(COMPRESSED_BYTES, tokenizer).decoded(tokenizer)
+    if len(text) < figures["bytes"]:
+        notes.append(f"gzip and xz: measured on the ends of the documents, {len(text):,} bytes of the text")
+    baselines: dict[str, dict[str, float] | None] = dict.fromkeys(("gzip", "xz", "xz_after_training_text", "five_gram"))
+    if not text:
+        return baselines
+    watcher.stage("compressing the text")
+    baselines["gzip"], baselines["xz"] = of(gzip_bits(text)), of(xz_bits(text))
+    if training is None:
+        notes.append("xz after the training text and the 5-gram model are left out; --training-text FILES brings them")
+        return baselines
+    last = training.at_most_bytes(COMPRESSED_BYTES, tokenizer)
+    before = last.decoded(tokenizer)
+    if len(last) < len(training):
+        notes.append(f"xz after the training text: after the ends of the documents, {len(before):,} bytes of it")
+    baselines["xz_after_training_text"] = of(xz_bits(text, before))
+    watcher.stage("counting for the 5-gram model")
+    counted = training.at_most(NGRAM_TOKENS)
+    if len(counted) < len(training):
+        notes.append(f"5-gram: learned from {len(counted):,} of {len(training):,} training tokens")
+    model = NGram(counted.tokens, counted.spans, tokenizer.vocab_size, tokenizer.bos_id)
+    loss = -float(model.log_probabilities(part.tokens, part.spans).mean())
+    bits = loss / math.log(2) * figures["tokens"] / figures["bytes"]
+    baselines["five_gram"] = of(bits, loss=loss, perplexity=math.exp(loss), training_tokens=len(counted))
+    return baselines
+
+
+def parse_scalings(model: LanguageModel, given: Sequence[str]) -> list[tuple[str, float, LanguageModel]]:
+    """Each RoPE scaling's type, factor and the model under it, the unscaled one first."""
+    names = list(dict.fromkeys(name for each in given for name in (ALL_SCALINGS if each == "all" else (each,))))
+    if names and isinstance(model, LSTM):
+        raise XinyeError("RoPE scaling: an lstm has no positions; it reads texts of any length as it stands")
+    scaled: list[tuple[str, float, LanguageModel]] = [("none", 1.0, model)]
+    for name in names:
+        rope_type, factor = name.split(":")
+        twin = copy.copy(cast(GPT, model))  # the same weights
+        twin.config = twin.config.extended(cast(RopeType, rope_type), float(factor))
+        scaled.append((rope_type, float(factor), twin))
+    return scaled if names else []
+
+
+def extend(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    part: Part,
+    scalings: Sequence[tuple[str, float, LanguageModel]],
+    watcher: Watcher,
+    notes: list[str],
+) -> list[dict[str, Any]]:
+    """The loss of the same tokens at 1, 2, 4 … times the trained context, up to the largest factor, under each scaling.
+
+    They are some 8,192, each with the longest of these contexts before it in its document.
+    """
+    watcher.stage("scoring beyond the trained context")
+    context, largest = model.config.max_position_embeddings, max(factor for _, factor, _ in scalings)
+    contexts = [context * 2**power for power in range(int(math.log2(largest)) + 1)]
+    runs = same_targets(part.spans, contexts[-1])
+    if not len(runs):
+        notes.append(f"RoPE scaling: no document has more than {contexts[-1]:,} tokens")
+        return []
+    return [
+        {"rope_type": rope_type, "factor": factor, "context": length}
+        | perplexity(scaled, tokenizer, part.tokens, windows_of_context(runs, length))
+        for rope_type, factor, scaled in scalings
+        for length in contexts
+    ]

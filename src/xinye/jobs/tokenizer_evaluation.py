@@ -1,0 +1,174 @@
+"""Tokenizers side by side on a text: ours, GPT-2's, Qwen's, or any that Hugging Face's library reads."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from xinye.data.cleaning import Cleaning, clean
+from xinye.data.files import read_json
+from xinye.data.sources import find_files, read_pieces
+from xinye.data.tokenizer import panic_told, read_gpt2, sample_texts
+from xinye.data.tokenizer_growth import check_growth
+from xinye.errors import XinyeError
+from xinye.evaluation.plots import grouped_bar_chart
+from xinye.evaluation.tokenizers import Figures, count_words, measure
+from xinye.watcher import Watcher
+
+EVALUATED_BYTES = 4_000_000  # at most, spread evenly over the text; more does not change the figures
+CHANGED = 0.1  # share of texts; a Unicode normal form changes a few, and lower case all
+CONTEXT = 256  # tokens, to say in words what one tokenizer alone comes to
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Figures of tokenizers by name, the one with the fewest tokens first, and what that means in words."""
+
+    text: dict[str, int]  # files, characters in all, and what was evaluated: bytes, Chinese characters, English words
+    figures: dict[str, Figures]
+    verdict: str
+
+    def as_dict(self) -> dict[str, Any]:
+        rows = [{"tokenizer": name, **asdict(figures)} for name, figures in self.figures.items()]
+        return {"text": self.text, "tokenizers": rows, "verdict": self.verdict}
+
+
+def compare_tokenizers(arguments: Sequence[str], field: str | None, watcher: Watcher) -> Comparison:
+    """Measure each tokenizer among the arguments on the text of the other ones."""
+    backends, patterns = find_tokenizers(arguments)
+    if not backends:
+        raise XinyeError("name at least one tokenizer: a folder with tokenizer.json, or that file")
+    if not patterns:
+        raise XinyeError("name the text to compare on: files, folders or globs")
+    paths = find_files(patterns)
+    watcher.stage("reading the text")
+    pieces = clean(read_pieces(paths, field), Cleaning())
+    texts, characters = sample_texts((piece.text for piece in pieces), EVALUATED_BYTES)
+    if not texts:
+        raise XinyeError(f"{', '.join(patterns)}: there is no text in these files")
+    measured: dict[str, Figures] = {}
+    for name, backend in backends.items():
+        watcher.stage(f"measuring {name}")
+        with panic_told():
+            measured[name] = measure(backend, texts)
+    best_first = sorted(measured, key=lambda name: -measured[name].bytes_per_token)
+    figures = {name: measured[name] for name in best_first}
+    chinese, words = count_words(texts)
+    text = {
+        "files": len(paths),
+        "characters": characters,
+        "evaluated_characters": sum(map(len, texts)),
+        "evaluated_bytes": sum(len(part.encode()) for part in texts),
+        "chinese_characters": chinese,
+        "english_words": words,
+    }
+    return Comparison(text, figures, verdict(figures, text["evaluated_characters"]))
+
+
+def verdict(figures: dict[str, Figures], characters: int) -> str:
+    """Which tokenizer is best on the text, and what that is worth. Those that lose text do not compete."""
+    whole = {name: each for name, each in figures.items() if each.texts_changed <= CHANGED}
+    if not whole:
+        return "None of these gives the text back as it was: a model could not learn to write it."
+    best, *others = whole
+    mine = whole[best]
+    if not others:
+        return (
+            f"A token of {best} holds {mine.bytes_per_token:.2f} bytes of this text: a context of {CONTEXT} tokens "
+            f"holds about {CONTEXT * characters / mine.tokens:,.0f} characters."
+        )
+    second, last = whole[others[0]], whole[others[-1]]
+    said = (
+        f"{best} needs the fewest tokens for this text: beside {others[-1]}, the same context holds "
+        f"{last.tokens / mine.tokens:.2f} times as much of it, and writing it takes "
+        f"{mine.tokens / last.tokens:.0%} of the steps."
+    )
+    for part in ("chinese", "english"):
+        rates = {name: getattr(each, f"bytes_per_token_{part}") or 0 for name, each in whole.items()}
+        first = max(rates, key=lambda name: rates[name])
+        if rates[first] > rates[best]:
+            said += f" In the {part.title()} part {first} is better."
+    if mine.vocab_size > second.vocab_size:
+        said += (
+            f" {best} has the larger vocabulary, {mine.vocab_size:,} against {second.vocab_size:,} of {others[0]}, and "
+            "every entry costs as many weights as the model is wide: weigh the two together."
+        )
+    return said
+
+
+def chart(comparison: Comparison) -> str:
+    """Bytes per token of each tokenizer, in Chinese and in English apart, as SVG."""
+    parts = {"Chinese": "bytes_per_token_chinese", "English": "bytes_per_token_english"}
+    every = comparison.figures.values()
+    parts = {part: key for part, key in parts.items() if any(getattr(each, key) for each in every)}
+    parts = parts or {"all": "bytes_per_token"}
+    groups = {
+        f"{name} ({each.vocab_size:,})": {part: getattr(each, key) or 0.0 for part, key in parts.items()}
+        for name, each in comparison.figures.items()
+    }
+    return grouped_bar_chart(groups, "bytes per token (in brackets the vocabulary)")
+
+
+# -- finding the tokenizers ------------------------------------------------------------------------------------------
+
+
+def find_tokenizers(arguments: Sequence[str]) -> tuple[dict[str, tokenizers.Tokenizer], list[str]]:
+    """The tokenizers among the arguments, by the name of their folder or file, and the arguments that are text."""
+    found: dict[str, tokenizers.Tokenizer] = {}
+    patterns: list[str] = []
+    for argument in arguments:
+        backend = open_tokenizer(argument)
+        if backend is None:
+            patterns.append(argument)
+            continue
+        path = Path(argument).expanduser().resolve()
+        short = path.parent.name if path.name == "tokenizer.json" else path.name.removesuffix(".json")
+        found[argument if short in found else short] = backend
+    return found, patterns
+
+
+def open_tokenizer(argument: str) -> tokenizers.Tokenizer | None:
+    """The tokenizer that a folder, a JSON file, or a hub name in the local cache stands for; None for text."""
+    path = Path(argument).expanduser()
+    if path.is_file():
+        return _read(path) if path.suffix == ".json" and b'"added_tokens"' in _head(path) else None
+    if not path.is_dir():
+        cached = _cached(argument)
+        return _read(cached) if cached else None
+    if (path / "tokenizer.json").is_file():
+        return _read(path / "tokenizer.json")
+    for vocabulary, merges in (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")):
+        if (path / vocabulary).is_file() and (path / merges).is_file():
+            return read_gpt2(path / vocabulary, path / merges)
+    if (path / "tokenizer.model").is_file():
+        raise XinyeError(
+            f"{path}: no tokenizer.json there; AutoTokenizer's save_pretrained writes one of tokenizer.model"
+        )
+    return None
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)
+
+
+def _read(path: Path) -> tokenizers.Tokenizer:
+    check_growth(read_json(path, "not a tokenizer"), str(path), most=2000)  # ALBERT's tables come to 1,936
+    try:
+        with panic_told():
+            return tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises plain Exception
+        raise XinyeError(f"{path}: not a tokenizer ({str(error)[:200]})") from None
+
+
+def _cached(name: str) -> Path | None:
+    """The file of a hub name where it was downloaded before; nothing is downloaded here."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        path = try_to_load_from_cache(name, "tokenizer.json")
+    except ValueError:  # it is no hub name
+        return None
+    return Path(path) if isinstance(path, str) else None

@@ -1,0 +1,160 @@
+"""A file of prompts in, a file of texts out: many at once by one engine, and after a break only what is missing.
+
+Each line of the output stands for one of the input, in the order in which they were done. Its `request` is a hash of
+all that was asked, by which what is done is known again.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xinye.data.sources import read_records
+from xinye.errors import XinyeError, checked
+from xinye.generation.chat import start_answer
+from xinye.generation.engine import Engine
+from xinye.generation.generate import start
+from xinye.generation.sampling import ChatSampling, Sampling
+from xinye.generation.sequence import Sequence
+from xinye.watcher import Watcher
+
+
+@dataclass(frozen=True)
+class Job:
+    """One line of the input."""
+
+    line: int
+    id: Any
+    request: str
+    sequences: list[Sequence]
+
+    def record(self) -> dict[str, Any]:
+        first, tokens = self.sequences[0], sum(sequence.completion_tokens for sequence in self.sequences)
+        asked = {"id": self.id} if self.id is not None else {}
+        logprobs = [sequence.logprobs for sequence in self.sequences]
+        return {
+            "line": self.line,
+            "request": self.request,
+            **asked,
+            "texts": [sequence.text for sequence in self.sequences],
+            "finish_reasons": [sequence.finish_reason for sequence in self.sequences],
+            "usage": {"prompt_tokens": first.prompt_tokens, "completion_tokens": tokens},
+            **({} if first.sampling.logprobs is None else {"logprobs": logprobs}),
+        }
+
+
+def write_prompts(
+    engine: Engine, prompts: Path, output: Path, n: int, sampling: dict[str, Any], watcher: Watcher
+) -> dict[str, Any]:
+    """Write `n` texts for each line of a file of prompts, and tell how it went.
+
+    A line is `{"prompt": …}` or `{"messages": […]}`, with an `id`, an `n` and sampling fields of its own if it likes. A
+    line that cannot be done is told under `errors`, and the others are done all the same; what the output holds already
+    is not done again. Raises `XinyeError` where the output holds something else.
+    """
+    if prompts.resolve() == output.resolve():
+        raise XinyeError(f"{output}: these are the prompts; choose another name for the texts")
+    errors: list[dict[str, Any]] = []
+
+    def bad(path: Path, line: int, problem: str) -> None:
+        errors.append({"line": line, "error": problem})
+        watcher.warn(f"{path}:{line}: {problem}")
+
+    total = sum(1 for _ in read_records(prompts, lambda *_: None))
+    done, kept = finished(output), 0
+
+    def jobs() -> Iterator[Job]:
+        nonlocal kept
+        for line, record in read_records(prompts, bad):
+            try:
+                job = begin(engine, line, record, n, sampling)
+            except XinyeError as error:
+                bad(prompts, line, str(error))
+                continue
+            if done.get(line, job.request) != job.request:
+                raise XinyeError(f"{output}: for line {line} something else was asked; choose another name")
+            if line in done:
+                kept += 1
+            else:
+                yield job
+
+    coming, running = jobs(), dict[Sequence, Job]()
+    texts = tokens = lines = 0
+    began = time.monotonic()
+    with output.open("a", encoding="utf-8") as file:
+        try:
+            while True:
+                while len(engine.waiting) < engine.scheduler.max_running and (job := next(coming, None)):
+                    running |= dict.fromkeys(job.sequences, job)
+                    for sequence in job.sequences:
+                        engine.add(sequence)
+                if not engine.busy:
+                    break
+                for sequence, _ in engine.step():
+                    job = running.get(sequence)
+                    if job is None or not all(each.ended for each in job.sequences):
+                        continue
+                    for each in job.sequences:
+                        running.pop(each)
+                    if error := next((each.error for each in job.sequences if each.error), None):
+                        bad(prompts, job.line, str(error))
+                        continue
+                    record = job.record()
+                    file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                    file.flush()
+                    lines, texts = lines + 1, texts + len(job.sequences)
+                    tokens += record["usage"]["completion_tokens"]
+                    watcher.written(kept + lines, total, tokens / (time.monotonic() - began))
+        finally:
+            for sequence in running:
+                engine.cancel(sequence)
+    seconds = time.monotonic() - began
+    return {
+        "output": str(output), "lines": total, "done": lines, "done_before": kept, "texts": texts, "tokens": tokens,
+        "seconds": round(seconds, 2), "tokens_per_second": round(tokens / seconds, 1), "errors": errors,
+    }  # fmt: skip
+
+
+def begin(engine: Engine, line: int, record: Any, n: int, sampling: dict[str, Any]) -> Job:
+    """The sequences of one line; raises `XinyeError` where it is none, or can never run."""
+    if not isinstance(record, dict) or ("prompt" in record) == ("messages" in record):
+        raise XinyeError('expected {"prompt": "…"} or {"messages": […]}')
+    own = {key: value for key, value in record.items() if key not in ("id", "prompt", "messages", "n")}
+    count = record.get("n", n)
+    if not isinstance(count, int) or count < 1:
+        raise XinyeError(f"n is {json.dumps(count)}; it must be a whole number, at least 1")
+    settings = checked(ChatSampling if "messages" in record else Sampling, sampling | own, "sampling")
+    sequences = []
+    for number in range(count):
+        if "messages" in record:
+            sequence, _ = start_answer(engine.tokenizer, record["messages"], engine.context, settings, number)
+        elif isinstance(record["prompt"], str):
+            sequence = start(engine.tokenizer, record["prompt"], engine.context, settings, number)
+        else:
+            raise XinyeError("the prompt must be a text")
+        engine.check(sequence)
+        sequences.append(sequence)
+    asked = [record.get("prompt", record.get("messages")), count, settings.model_dump(mode="json")]
+    request = hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=8).hexdigest()
+    return Job(line, record.get("id"), request, sequences)
+
+
+def finished(output: Path) -> dict[int, str]:
+    """The lines of the input that are done, with their requests. A last line that is half written is taken away."""
+    if not output.exists():
+        return {}
+    done = {}
+    with output.open("rb+") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                file.truncate(file.tell() - len(line))
+                break
+            try:
+                record = json.loads(line)
+                done[int(record["line"])] = str(record["request"])
+            except (ValueError, TypeError, KeyError):
+                raise XinyeError(f"{output}: exists and holds no texts of prompts; choose another name") from None
+    return done

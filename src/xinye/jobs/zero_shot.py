@@ -1,0 +1,134 @@
+"""Classify without training: a language model says which label's words it finds likeliest, with examples or without."""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.evaluation import classification
+from xinye.model.build import LanguageModel
+from xinye.model.gpt import GPT
+from xinye.planning.settings import ZeroShotSettings
+from xinye.tasks.classify import Classify, Record
+from xinye.tasks.likelihood import Likelihood, Texts, prompt_for
+from xinye.watcher import Watcher
+
+
+def classify(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    texts: Texts,
+    settings: ZeroShotSettings,
+    examples: Sequence[Record] = (),
+    watcher: Watcher | None = None,
+) -> list[dict[str, Any]]:
+    """`label`, `probability` and `probabilities` of each text or pair. `examples` come to those of the settings."""
+    known = [*read(settings.examples, settings), *examples]
+    labels = words_of(settings, known)
+    return [
+        {"label": max(row, key=row.__getitem__), "probability": max(row.values()), "probabilities": row}
+        for row in judge(model, tokenizer, texts, labels, settings, known, watcher or Watcher())[0]
+    ]
+
+
+def evaluate(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    folder: Path,
+    files: Sequence[str],
+    settings: ZeroShotSettings,
+    examples: Sequence[Record] = (),
+    with_baseline: bool = True,
+    watcher: Watcher | None = None,
+) -> dict[str, Any]:
+    """How right the model is on records, beside the most frequent label and, where there are examples, beside what the
+    classical means learn from all of them."""
+    watcher = watcher or Watcher()
+    watcher.stage("reading the records")
+    known = [*read(settings.examples, settings), *examples]
+    try:
+        records = read(files, settings)
+    except XinyeError as error:
+        raise XinyeError(
+            f"{error} ({folder} has learned no task, so it is asked for labels; to let it answer: --task chat; to "
+            f"teach it another: xinye finetune {folder} --task tag --data FILE -o RUN)"
+        ) from None
+    labels = words_of(settings, known or records)
+    task = Classify(list(labels), several=False)
+    task.check(records)
+    texts = [(record.text, record.pair) for record in records]
+    rows, notes = judge(model, tokenizer, texts, labels, settings, known, watcher)
+    right = [record.labels for record in records]
+
+    def measured(predicted: classification.Labels) -> dict[str, Any]:
+        return classification.measure(right, predicted, task.labels, several=False)
+
+    frequent = Counter(record.labels for record in known or records).most_common(1)[0][0]
+    baseline = None
+    if known and with_baseline:
+        watcher.stage("learning the baseline")
+        try:
+            figures = task.baseline(known, records)
+            baseline = {"name": f"{task.baseline_name}, of {len(known):,} records", **figures}
+        except XinyeError as error:
+            notes.append(f"no baseline: {error}")
+        notes += [finding for finding in task.findings(known, records) if "in the training data" in finding]
+    return {
+        "model": str(folder), "task": task.verb, "files": list(files), "records": len(records),
+        "measured": measured([(max(row, key=row.__getitem__),) for row in rows]), "baseline": baseline,
+        "majority": {"name": f"always {frequent[0]!r}", **measured([frequent] * len(records))}, "notes": notes,
+    }  # fmt: skip
+
+
+def judge(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    texts: Texts,
+    labels: dict[str, str],
+    settings: ZeroShotSettings,
+    known: Sequence[Record],
+    watcher: Watcher,
+) -> tuple[list[dict[str, float]], list[str]]:
+    """The probability of each label of each text; and how it was asked, in sentences."""
+    if not isinstance(model, GPT):
+        raise XinyeError("an lstm cannot be asked for labels; take a modern, llama or gpt2 model")
+    Classify(list(labels), several=False).check(known)
+    prompt = settings.prompt.replace("\\n", "\n") if settings.prompt else prompt_for(texts)
+    if "{pair}" not in prompt and any(pair for _, pair in texts):
+        raise XinyeError(f"prompt {prompt!r}: no place for the second text of a pair, {{pair}}")
+    likelihood = Likelihood(model, tokenizer, labels, prompt)
+    examples = likelihood.choose(known, texts, settings.seed) if known else []
+    notes = [f"not trained for this; asked with {prompt!r}"]
+    if known:
+        notes.append(f"{len(examples):,} of {len(known):,} examples stand before each text")
+    if all(words.isdecimal() for words in labels.values()):
+        notes.append(
+            "the labels are numbers, which say nothing: give them words, such as --labels 1=positive,0=negative"
+        )
+    watcher.stage("; ".join(notes[1:]) or "judging")
+    rows = likelihood.probabilities(texts, examples, partial(watcher.judged, total=len(texts)))
+    return [dict(zip(labels, row, strict=True)) for row in rows], notes
+
+
+def read(files: Sequence[str], settings: ZeroShotSettings) -> list[Record]:
+    """The records of files, each with one label."""
+    records = Classify.read(files, settings.text_field, settings.label_field)
+    odd = next((record for record in records if len(record.labels) != 1), None)
+    if odd:
+        raise XinyeError(f"{odd.place}: {len(odd.labels)} labels; without training a text has one")
+    return records
+
+
+def words_of(settings: ZeroShotSettings, records: Sequence[Record]) -> dict[str, str]:
+    """The words that stand for each label: as given ("1=好评"), or the label's own."""
+    if not settings.labels and not records:
+        raise XinyeError("name the labels to choose from, --labels a,b, or show examples, --examples FILE")
+    given = settings.labels or [f"{label}=" for label in Classify.of(records).labels]
+    parts = [label.partition("=") for label in given]
+    labels = {label.strip(): words.strip() or label.strip().replace("_", " ") for label, _, words in parts}
+    if len(labels) < 2 or len(labels) < len(parts) or len(set(labels.values())) < len(labels):
+        raise XinyeError(f"labels {', '.join(given)!r}: give two or more different ones")
+    return labels

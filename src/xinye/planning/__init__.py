@@ -1,0 +1,1 @@
+"""Settings, and the plan that follows from them."""

@@ -1,1 +1,0 @@
-"""One readable file per job, from top to bottom; plan.py derives the settings."""

@@ -1,0 +1,1 @@
+"""The run folder: what stands in it, its checkpoints, report and card."""

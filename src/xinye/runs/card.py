@@ -1,0 +1,127 @@
+"""The model card of a run: the README.md that the hub shows, so that the folder can be shared as it stands.
+
+Its words are in `card.md.jinja`, and of a model that learned a task in `card_task.md.jinja`, beside this file. Names of
+files and labels and texts of the model stand in it as code, where Markdown means nothing.
+"""
+
+import os
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from xinye.runs.diagnosis import diagnose
+from xinye.runs.folder import SavedRun
+from xinye.runs.report import last_part, size, texts, value
+
+MARK = "<!-- written by xinye; without this line it will not be written anew -->"
+# Control characters, and those that turn the direction of all that follows.
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
+LIBRARIES = {"modern": "Qwen3", "llama": "Llama", "gpt2": "GPT-2"}  # what other tools take the architecture for
+
+
+PIPELINES = {"classify": "text-classification", "tag": "token-classification", "chat": "text-generation"}
+FIGURES = {  # of a task, in the order in which they are told
+    "accuracy": ("accuracy", "{:.1%}"),
+    "macro_f1": ("macro F1", "{:.1%}"),
+    "span_f1": ("span F1", "{:.1%}"),
+    "bits_per_byte": ("bits per byte of the answers", "{:.3f}"),
+    "ended": ("answers that end by themselves", "{:.0%}"),
+    "exact": ("answers right word for word", "{:.0%}"),
+}
+
+
+def write_card(run: SavedRun) -> bool:
+    """Write `README.md` into the folder of a model; one that a person wrote or changed stays as it is.
+
+    Returns whether it was written.
+    """
+    path = run.folder / "README.md"
+    weights = next((file for name in WEIGHTS if (file := run.folder / name).is_file()), None)
+    if weights is None or (path.exists() and not is_ours(path)):
+        return False
+    known: dict[str, Any] = {
+        "run": run,
+        "mark": MARK,
+        "name": run.folder.absolute().name,
+        "languages": languages(run),
+        "weights": weights.stat().st_size,
+        "data": run.about.get("data") or {},
+        "machine": run.about.get("machine") or {},
+        "problems": [finding.says.en for finding in diagnose(run) if finding.advice.en],
+        "sample": next(iter(texts(run)), "").strip()[:600],
+    }
+    page = _template("card_task.md.jinja" if run.task else "card.md.jinja").render(
+        **known, **(_of_task(run) if run.task else _of_text(run))
+    )
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(page, "utf-8", errors="replace")
+    beside.replace(path)
+    return True
+
+
+def _of_text(run: SavedRun) -> dict[str, Any]:
+    return {"architecture": run.architecture, "known_as": LIBRARIES.get(run.architecture)}
+
+
+def _of_task(run: SavedRun) -> dict[str, Any]:
+    method = run.settings.get("method", "full")
+    return {
+        "adapter": None if method in ("full", "head") else method,
+        "pipeline": PIPELINES[run.task],
+        "measured": run.result.get("measured") or {},
+        "baseline": run.result.get("baseline") or {},
+        "figures": [(key, title) for key, (title, _) in FIGURES.items()],
+        "figure": lambda key, figures: FIGURES[key][1].format(figures[key]) if key in figures else "",
+        "labels": list((run.about.get("data") or {}).get("counts") or {}) if run.task != "chat" else [],
+    }
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is a card that was written here and left so."""
+    try:
+        return path.is_file() and MARK in path.read_text("utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+@cache
+def _template(name: str) -> Any:
+    from jinja2 import Environment, FileSystemLoader
+
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=loader, autoescape=False, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"code": code, "block": block, "last_part": last_part, "size": size, "value": value}
+    environment.filters["names_only"] = names_only
+    return environment.get_template(name)
+
+
+def languages(run: SavedRun) -> list[str]:
+    """The languages of what the model writes, as the hub names them: Chinese where a tenth of it is Chinese …"""
+    text = "".join(texts(run)) + "".join(record.get("sample") or "" for record in run.validations)
+    chinese, latin = len(re.findall(r"[\u3400-\u9fff]", text)), len(re.findall(r"[A-Za-z]{2,}", text))
+    return [name for name, count in (("zh", chinese), ("en", latin)) if count > 0.1 * (chinese + latin)]
+
+
+def names_only(sentence: str) -> str:
+    """A sentence without the folders of the files in it: where they lie is nobody's business."""
+    return re.sub(r"(?<![\w.])[^\s,;:'\"]*[/\\](?=[^/\\\s])", "", _NO_TEXT.sub(" ", sentence))
+
+
+def code(text: str) -> str:
+    """A text within a line as Markdown shows it letter by letter."""
+    text = " ".join(_NO_TEXT.sub(" ", text).split())
+    fence = "`" * (_longest_run(text) + 1)
+    return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`"
+
+
+def block(text: str) -> str:
+    """A text of several lines, the same."""
+    text = _NO_TEXT.sub("", text)
+    fence = "`" * max(3, _longest_run(text) + 1)
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def _longest_run(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)

@@ -1,0 +1,78 @@
+"""Runs side by side: in what they differ, and their curves."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from xinye.runs.folder import SavedRun
+
+Line = tuple[list[float], list[float]]  # where, and how many bits per byte there
+
+
+def differences(runs: Sequence[SavedRun]) -> dict[str, list[Any]]:
+    """Every setting, derived value and result that is not the same in all runs, with its value in each."""
+    values = [{**run.settings, **run.plan, **_results(run)} for run in runs]
+    names = [name for part in ("settings", "plan") for run in runs for name in getattr(run, part)]
+    each = {name: [one.get(name) for one in values] for name in (*names, *_results(runs[0]))}
+    return {name: ones for name, ones in each.items() if any(one != ones[0] for one in ones)}
+
+
+def _results(run: SavedRun) -> dict[str, Any]:
+    return {
+        "state": run.state,
+        "steps_taken": run.done,
+        "trained_tokens": run.tokens,
+        "seconds": round(run.seconds, 2),
+        "tokens_per_second": run.result.get("tokens_per_second"),
+        "bits_per_byte": run.bits_per_byte,
+    }
+
+
+def curves(runs: Sequence[SavedRun], over: Literal["steps", "tokens", "seconds"]) -> dict[str, Line]:
+    """Bits per byte on validation text, by run."""
+    return {str(run.folder): _curve(run, over) for run in runs}
+
+
+def _curve(run: SavedRun, over: str) -> Line:
+    points = [record for record in run.curve if "bits_per_byte" in record]  # a classifier has other figures
+    steps = [float(record["step"]) for record in points]
+    x = steps
+    if over == "seconds":
+        x = [record["seconds"] for record in points]
+    elif over == "tokens":
+        read = np.cumsum([record["tokens"] for record in run.steps]) if run.steps else np.zeros(1)
+        taken = [record["step"] for record in run.steps] or [0]
+        x = [float(number) for number in np.interp(steps, taken, read)]
+    return x, [record["bits_per_byte"] for record in points]
+
+
+def at(line: Line, x: float) -> float | None:
+    """A curve's height at x, on the straight line between its points; None outside of it."""
+    if not line[0] or not line[0][0] <= x <= line[0][-1] * (1 + 1e-9):
+        return None
+    return float(np.interp(x, *line))
+
+
+def matching_points(lines: Iterable[Line]) -> list[float]:
+    """Five to twelve round numbers on the way to the end of the longest curve."""
+    end = max((line[0][-1] for line in lines if line[0]), default=0.0)
+    if not end:
+        return []
+    decade = 10.0 ** math.floor(math.log10(end))
+    step = next(step for step in (decade / 10, decade / 5, decade / 2, decade) if end / step <= 12)
+    return [step * number for number in range(1, int(end / step) + 1)]
+
+
+def remarks(runs: Sequence[SavedRun]) -> list[str]:
+    """What makes the figures hard to compare."""
+    said = []
+    if len({run.about.get("text", *run.files[:1]) for run in runs}) > 1:
+        said.append("the runs have different texts, so they were judged on different validation text")
+    elif len({run.curve[-1].get("bytes") for run in runs if run.curve}) > 1:
+        said.append(
+            "along the way the runs were judged on parts of the validation text of different length; the figures of "
+            "the end hold better"
+        )
+    return said

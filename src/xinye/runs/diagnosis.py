@@ -1,0 +1,342 @@
+"""What the numbers of a run say about it, in words, and what to try. Rather silent than wrong.
+
+The thresholds hold for healthy runs on Chinese and English text of 1 to 5 million parameters; see the tests.
+"""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xinye.runs.folder import SavedRun
+
+FEWEST_STEPS = 50
+FEWEST_TOKENS = 4000  # of validation text: a loss of 4 ± 3 nats a token is known to about 1 % then
+
+
+class Both(NamedTuple):
+    """The same in both languages."""
+
+    en: str
+    zh: str
+
+
+class Finding(NamedTuple):
+    """Something the numbers say, and what to do about it."""
+
+    name: str
+    says: Both
+    advice: Both
+
+
+def diagnose(run: SavedRun) -> list[Finding]:
+    """The findings about a run, problems first; one that shows no problem is said to be healthy."""
+    if run.recipe == "finetune":  # the other checks are of a language model's losses
+        return [finding for check in (_rate_too_high, _beside_baseline, _beside_control) if (finding := check(run))]
+    if run.state != "failed" and len(run.steps) < FEWEST_STEPS:
+        return [_too_short(run)]
+    checks: tuple[Callable[[SavedRun], Finding | None], ...]
+    checks = (_rate_too_high, _nothing_learned, _overfits, _data_exhausted, _validation_too_small)
+    problems = [finding for check in checks if (finding := check(run))]
+    severe = {"rate too high", "nothing learned", "overfits"} & {finding.name for finding in problems}
+    improving = None if severe else _still_improving(run)
+    return (problems or [_healthy(run)]) + ([improving] if improving else [])
+
+
+def training_loss(run: SavedRun, step: int | None = None) -> float:
+    """The mean loss over the twentieth of the run that ends with a step (the last one)."""
+    losses = np.array([record["loss"] for record in run.steps if step is None or record["step"] <= step])
+    losses = losses[np.isfinite(losses)][-max(10, len(run.steps) // 20) :]
+    return float(losses.mean()) if len(losses) else math.nan
+
+
+def _too_short(run: SavedRun) -> Finding:
+    return Finding(
+        "too short",
+        Both(
+            f"Too short to judge: {run.done:,} steps say nothing about how the run would go on.",
+            f"太短，无法判断：只有 {run.done:,} 步，看不出会怎样发展。",
+        ),
+        Both(
+            "Give it more: --time 10min, or --steps 500.",
+            "多训练一会儿：--time 10min，或 --steps 500。",
+        ),
+    )
+
+
+def _rate_too_high(run: SavedRun) -> Finding | None:
+    losses = np.array([record["loss"] for record in run.steps])
+    refused = sum(not math.isfinite(record.get("gradient_norm", 0.0)) for record in run.steps)
+    finite = losses[np.isfinite(losses)]
+    says = None
+    if run.state == "failed" and (refused or len(finite) < len(losses)):
+        says = Both(
+            f"Diverged at step {run.done:,}: the loss left the numbers.",
+            f"第 {run.done:,} 步发散：损失不再是有限的数。",
+        )
+    elif refused >= 3:
+        says = Both(
+            f"{refused} steps were skipped, because their gradient was not finite.",
+            f"有 {refused} 步的梯度不是有限的数，被跳过。",
+        )
+    elif len(finite) >= FEWEST_STEPS:
+        pieces = np.array_split(finite, 20)
+        smooth = np.array([np.median(piece) for piece in pieces])
+        lowest, highest, end, begin = smooth.min(), smooth.max(), smooth[-1], finite[0]
+        if highest > 1.05 * begin:
+            says = Both(
+                f"The training loss climbed above where it began: {begin:.2f} → {highest:.2f}.",
+                f"训练损失升得比开始还高：{begin:.2f} → {highest:.2f}。",
+            )
+        elif end > 1.1 * lowest and end - lowest > 0.1:
+            step = sum(map(len, pieces[: int(smooth.argmin()) + 1]))
+            says = Both(
+                f"The training loss rose again from step {step:,}: {lowest:.2f} → {end:.2f}.",
+                f"训练损失从第 {step:,} 步起又升高：{lowest:.2f} → {end:.2f}。",
+            )
+        elif len(spikes := _spikes(finite)) >= 3:
+            says = Both(
+                f"The training loss jumps up {len(spikes)} times, first at step {spikes[0] + 1:,}.",
+                f"训练损失突然跳高 {len(spikes)} 次，第一次在第 {spikes[0] + 1:,} 步。",
+            )
+    if says is None:
+        return None
+    halved = [
+        f"--{name.replace('_', '-')} {run.plan[name] / 2:.2g}"
+        for name in ("matrix_learning_rate", "learning_rate")
+        if isinstance(run.plan.get(name), float)
+    ]
+    half = " ".join(halved) or "--learning-rate"
+    return Finding(
+        "rate too high",
+        Both(f"{says.en} The learning rate is too high.", f"{says.zh}学习率太高。"),
+        Both(f"Start anew with half the rate: {half}.", f"学习率减半，重新开始：{half}。"),
+    )
+
+
+def _beside_baseline(run: SavedRun) -> Finding | None:
+    """Whether a model of a task was worth it."""
+    measured, baseline = run.result.get("measured"), run.result.get("baseline")
+    name = next((name for name in ("accuracy", "span_f1") if name in (measured or {})), None)
+    if not measured or not baseline or name is None:
+        return None
+    words, ours, theirs = name.replace("_f1", " F1"), measured[name], baseline[name]
+    if ours >= theirs:
+        return Finding(
+            "healthy",
+            Both(
+                f"Better than its baseline: {words} {ours:.1%}, {baseline['name']} {theirs:.1%}.",
+                f"好过基线：{words} {ours:.1%}，{baseline['name']} {theirs:.1%}。",
+            ),
+            Both("", ""),
+        )
+    return Finding(
+        "below the baseline",
+        Both(
+            f"Below its baseline: {words} {ours:.1%}, {baseline['name']} {theirs:.1%}.",
+            f"不如基线：{words} {ours:.1%}，{baseline['name']} {theirs:.1%}。",
+        ),
+        Both(
+            "What helps most is a model pretrained longer, on text of the same kind; then more records, more --epochs.",
+            "最有用的是用同类文本把模型预训练得更久，其次是更多记录、更多 --epochs。",
+        ),
+    )
+
+
+def _beside_control(run: SavedRun) -> Finding | None:
+    """Whether augmentation was worth it."""
+    measured, control = run.result.get("measured") or {}, run.result.get("control")
+    name = next((name for name in ("accuracy", "span_f1", "loss") if name in measured), None)
+    if not control or name is None:
+        return None
+    words, kinds = name.replace("_f1", " F1"), ", ".join(control["augment"])
+    gain = (control[name] - measured[name]) * (1 if name == "loss" else -1)
+    ours, theirs = (f"{row[name]:.3f}" if name == "loss" else f"{row[name]:.1%}" for row in (measured, control))
+    if gain > 0:
+        few = Both("", "")
+        if name != "loss" and gain < 1 / math.sqrt(control["records"]):  # two standard errors of a half, at most
+            few = Both(
+                f"With {control['records']:,} validation records this may be chance: see it again with --folds 5.",
+                f"验证集只有 {control['records']:,} 条，可能只是偶然：用 --folds 5 再看。",
+            )
+        return Finding(
+            "augmentation gained",
+            Both(
+                f"Augmentation ({kinds}) gained on validation: {words} {ours}, without it {theirs}.",
+                f"数据增强（{kinds}）在验证集上有收益：{words} {ours}，不增强 {theirs}。",
+            ),
+            few,
+        )
+    return Finding(
+        "augmentation gained nothing",
+        Both(
+            f"Augmentation ({kinds}) gained nothing on validation: {words} {ours}, without it {theirs}.",
+            f"数据增强（{kinds}）在验证集上没有收益：{words} {ours}，不增强 {theirs}。",
+        ),
+        Both(f"Take the run without it, {control['run']}.", f"用不增强的那次：{control['run']}。"),
+    )
+
+
+def _spikes(losses: np.ndarray) -> list[int]:
+    """Where the loss stands far above the thirty steps before, twice on end; after the first tenth of the steps."""
+    width = -(-len(losses) // 20_000)  # steps of a very long run are taken together
+    losses = losses[: len(losses) // width * width].reshape(-1, width).mean(axis=1)
+    before = np.lib.stride_tricks.sliding_window_view(losses, 30)[:-2]
+    middle = np.median(before, axis=1)
+    usual = 1.4826 * np.median(np.abs(before - middle[:, None]), axis=1)  # a standard deviation that jumps do not move
+    far = np.minimum(losses[30:-1], losses[31:]) > middle + np.maximum(8 * usual, 0.15 * middle)
+    found: list[int] = []
+    for at in np.flatnonzero(far) + 30:
+        if at >= len(losses) // 10 and (not found or at > found[-1] + 30):
+            found.append(int(at))
+    return [at * width for at in found]
+
+
+def _nothing_learned(run: SavedRun) -> Finding | None:
+    last = min(run.validations[-1]["loss"], training_loss(run)) if run.validations else math.nan
+    frequencies = _number(run.about.get("data"), "unigram_loss")
+    uniform = math.log(run.plan["vocabulary"]) if run.plan.get("vocabulary", 0) > 1 else math.inf
+    if not last > 0.97 * min(frequencies, uniform) or _rate_too_high(run):
+        return None
+    return Finding(
+        "nothing learned",
+        Both(
+            f"Next to nothing learned: a loss of {last:.2f}, where knowing only how frequent each token is gives "
+            f"{min(frequencies, uniform):.2f}.",
+            f"几乎什么都没学到：损失 {last:.2f}，而只知道每个词元有多常见就能达到 {min(frequencies, uniform):.2f}。",
+        ),
+        Both(
+            "Train longer; if that does not help, look at the text (xinye data check) and at the learning rate.",
+            "训练久一些；如果没有用，检查文本（xinye data check）和学习率。",
+        ),
+    )
+
+
+def _overfitted_from(run: SavedRun) -> dict[str, Any] | None:
+    """The best validation of a run that got clearly worse since, while the training loss went on falling."""
+    curve = run.curve
+    losses = [record["loss"] for record in curve]
+    best = int(np.argmin(losses)) if losses else 0
+    if len(losses) < 4 or best > len(losses) - 3:
+        return None
+    worse = min(losses[-2:]) > 1.015 * losses[best]
+    return curve[best] if worse and training_loss(run) < 0.99 * training_loss(run, curve[best]["step"]) else None
+
+
+def best_checkpoint(run: SavedRun) -> Path | None:
+    """The saved model of the step that a run overfits from, where it is kept."""
+    best = _overfitted_from(run)
+    path = run.folder / "training" / "checkpoints" / f"step-{best['step']:08d}" if best else None
+    return path if path in run.checkpoints else None
+
+
+def _overfits(run: SavedRun) -> Finding | None:
+    best = _overfitted_from(run)
+    if best is None:
+        return None
+    step, before, now = best["step"], training_loss(run, best["step"]), training_loss(run)
+    dropout = min(0.5, _number(run.plan, "dropout", 0.0) + 0.1)
+    kept = best_checkpoint(run)
+    return Finding(
+        "overfits",
+        Both(
+            f"Overfits from step {step:,} on: the loss on validation text has risen from {best['loss']:.2f} to "
+            f"{run.curve[-1]['loss']:.2f} since, while the training loss fell from {before:.2f} to {now:.2f}.",
+            f"从第 {step:,} 步起过拟合：此后验证损失从 {best['loss']:.2f} 升到 {run.curve[-1]['loss']:.2f}，"
+            f"而训练损失从 {before:.2f} 降到 {now:.2f}。",
+        ),
+        Both(
+            (f"The model of that step is kept: {kept}. " if kept else "")
+            + f"More text helps most. With this text: end there (--steps {step}), or a smaller --size, or "
+            f"--dropout {dropout:.1f}.",
+            (f"那一步的模型还在：{kept}。" if kept else "")
+            + f"最有用的是更多文本。文本不变的话：到那里为止（--steps {step}），或更小的 --size，"
+            f"或 --dropout {dropout:.1f}。",
+        ),
+    )
+
+
+def _data_exhausted(run: SavedRun) -> Finding | None:
+    curve, epochs = run.curve, run.epochs or 0.0
+    if len(curve) < 4 or epochs < 4 or _overfitted_from(run) or _still_improving(run):
+        return None
+    first, last = curve[len(curve) // 4], curve[-1]
+    gaps = [record["loss"] - training_loss(run, record["step"]) for record in (first, last)]
+    if not (gaps[1] > 0.08 * last["loss"] and gaps[1] - gaps[0] > 0.05 * last["loss"]):
+        return None
+    return Finding(
+        "data exhausted",
+        Both(
+            f"The text is used up: it was read {epochs:.1f} times, and the loss on validation text is "
+            f"{gaps[1]:.2f} above that on training text ({gaps[0]:.2f} at step {first['step']:,}).",
+            f"文本快用尽了：已经读了 {epochs:.1f} 遍，验证损失比训练损失高 {gaps[1]:.2f}"
+            f"（第 {first['step']:,} 步时高 {gaps[0]:.2f}）。",
+        ),
+        Both(
+            "More text helps now; more time helps little. A larger --size would learn the text by heart sooner.",
+            "现在有用的是更多文本；更多时间用处不大。更大的 --size 只会更快把文本背下来。",
+        ),
+    )
+
+
+def _validation_too_small(run: SavedRun) -> Finding | None:
+    tokens = int(_number(run.plan, "validation_tokens")) if "validation_tokens" in run.plan else FEWEST_TOKENS
+    if tokens >= FEWEST_TOKENS:
+        return None
+    percent = 100 * 0.75 / math.sqrt(max(1, tokens))  # the standard error of a loss of 4 ± 3
+    return Finding(
+        "validation too small",
+        Both(
+            f"The validation text is small, {tokens:,} tokens: differences below about {2 * percent:.0f} % between "
+            "runs say nothing.",
+            f"验证文本太小，只有 {tokens:,} 个词元：两次运行相差不到大约 {2 * percent:.0f} % 说明不了什么。",
+        ),
+        Both("Give it more text, or --validation 0.2.", "多给些文本，或 --validation 0.2。"),
+    )
+
+
+def _still_improving(run: SavedRun) -> Finding | None:
+    curve = run.curve
+    middle = [record for record in curve if record["step"] <= run.done / 2]
+    late = [record for record in curve if record["step"] <= 0.8 * run.done]
+    if len(curve) < 5 or not middle or run.state == "running":
+        return None
+    last = curve[-1]
+    gained = middle[-1]["bits_per_byte"] - last["bits_per_byte"]
+    if late[-1]["loss"] < 1.005 * last["loss"] or gained < 0.015 * last["bits_per_byte"]:
+        return None
+    says = Both(
+        f"Still improving at the end: the second half of the steps brought {gained:.3f} bits per byte.",
+        f"到最后还在进步：后一半步数使每字节少了 {gained:.3f} 比特。",
+    )
+    if 2 * (run.epochs or 0.0) > 4:
+        advice = Both(
+            f"More steps help, more text helps more: it was read {run.epochs:.1f} times.",
+            f"多训练有用，更多文本更有用：现有的已经读了 {run.epochs:.1f} 遍。",
+        )
+    else:
+        advice = Both(
+            f"Twice the steps (--steps {2 * run.done}) may bring up to that much again, likely less.",
+            f"步数加倍（--steps {2 * run.done}）最多可能再少这么多，多半要少些。",
+        )
+    return Finding("still improving", says, advice)
+
+
+def _healthy(run: SavedRun) -> Finding:
+    so_far = run.state == "running"
+    unseen = bool(run.validations)
+    return Finding(
+        "healthy",
+        Both(
+            f"Healthy{' so far' * so_far}: the loss fell without jumps{', on text it had not seen, too' * unseen}.",
+            f"{'到目前为止' * so_far}健康：损失平稳下降{'，在没见过的文本上也是' * unseen}。",
+        ),
+        Both("", ""),
+    )
+
+
+def _number(data: Any, name: str, otherwise: float = math.inf) -> float:
+    value = data.get(name) if isinstance(data, dict) else None
+    return float(value) if isinstance(value, int | float) else otherwise

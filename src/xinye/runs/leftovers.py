@@ -1,0 +1,143 @@
+"""What of runs can be deleted, and deleting it. Nothing that a run did not write is ever touched, nor what a link
+leads to."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xinye.checkpoints.folders import (
+    MANIFEST,
+    WEIGHTS,
+    checkpoints,
+    delete_folder,
+    delete_leftovers,
+    is_deletable,
+    through_link,
+)
+from xinye.errors import XinyeError
+from xinye.runs.card import is_ours
+from xinye.runs.diagnosis import best_checkpoint
+from xinye.runs.folder import SavedRun, is_run, read_run
+
+# What a run writes into its folder, beside `training/`.
+FILES = (
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "chat_golden.json",
+    "report.html",
+)
+# What it writes into `training/`, beside the checkpoints; the settings, which make a folder a run, go last.
+TRACKERS = ("tensorboard", "wandb", "mlflow", "mlflow.db")
+TRAINING = ("plan.json", "metrics.jsonl", "result.json", "process.json", MANIFEST, *TRACKERS, "settings.json")
+
+INNER_RUNS = ("control", "without-teacher", "distillation.json")  # what some runs have beside: a run to compare with
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Files and folders of a run that could go, and how many bytes they take."""
+
+    run: SavedRun
+    what: str
+    paths: tuple[Path, ...]
+    size: int
+
+
+def proposals(runs: Sequence[SavedRun], interrupted: bool) -> list[Proposal]:
+    """What could go: checkpoints of finished runs, runs without a model, and, if asked for, interrupted runs.
+
+    The checkpoint of the best step of a run that overfits stays: it is the better model.
+    """
+    found = []
+    for run in runs:
+        if run.folder.is_symlink():
+            continue
+        deletable = [path for path in run.checkpoints if is_deletable(path) and path != best_checkpoint(run)]
+        if run.state == "finished" and deletable:
+            found.append(_proposal(run, "its checkpoints", deletable))
+        elif run.state in ("interrupted", "failed"):
+            empty = not run.checkpoints and not any((run.folder / name).exists() for name in WEIGHTS)
+            if empty or interrupted:
+                what = "all of it: nothing was saved" if empty else f"all of it: {run.state} at step {run.done:,}"
+                found.append(_proposal(run, what, list(written(run.folder))))
+    return found
+
+
+def _proposal(run: SavedRun, what: str, paths: Sequence[Path]) -> Proposal:
+    files = [file for path in paths for file in (path, *path.rglob("*")) if file.is_file()]
+    return Proposal(run, what, tuple(paths), sum(file.stat().st_size for file in files))
+
+
+def remove(proposal: Proposal) -> bool:
+    """Delete what was proposed, unless the run has gone on since; returns whether it was deleted."""
+    folder = proposal.run.folder
+    if read_run(folder).state != proposal.run.state:
+        return False
+    _delete(folder, proposal.paths)
+    return True
+
+
+def remove_run(folder: Path, *more: str) -> None:
+    """Delete what a run, or a study of several runs, wrote into a folder; whatever else lies there stays.
+
+    `more` are what a study has in its folder: files by their names, and the folders of its runs, also by patterns.
+    """
+    for written_as, path in [(pattern, path) for pattern in more for path in folder.glob(pattern)]:
+        if through_link(path, folder):
+            continue
+        if path.is_dir():
+            remove_run(path, *INNER_RUNS)
+            _delete_empty(*path.parents[: len(path.relative_to(folder).parts) - 1])
+        elif "*" not in written_as:
+            path.unlink()
+    if is_run(folder) or folder.name == "tokenizer":
+        _delete(folder, list(written(folder)))
+
+
+def refuse_link(folder: Path) -> None:
+    """Raises `XinyeError` where a folder, or one that its run writes into, is a link: what that leads to may not be
+    the run's, and is not replaced."""
+    training = folder / "training"
+    for path in (folder, training, training / "checkpoints"):
+        if path.is_symlink():
+            raise XinyeError(
+                f"{path}: is a link to {path.readlink()}, and nothing behind a link is overwritten; name that folder "
+                "itself with -o, or remove the link"
+            )
+
+
+def written(folder: Path) -> Iterator[Path]:
+    """What a run wrote into its folder, as far as it is there and no link leads to it; its settings last."""
+    card, training = folder / "README.md", folder / "training"
+    yield from filter(is_deletable, checkpoints(folder))
+    files = [folder / name for name in FILES] + [card] * is_ours(card) + [training / name for name in TRAINING]
+    for path in files:
+        unfinished = [path.with_name(f".{path.name}.{end}") for end in ("new", "old")]  # what a kill left
+        for each in (*unfinished, path):
+            there = each.is_file() or (each.is_dir() and path.name in TRACKERS)
+            if there and not through_link(each, folder):
+                yield each
+
+
+def _delete(folder: Path, paths: Sequence[Path]) -> None:
+    """Delete files and folders of a run, and its folder if nothing else is in it."""
+    for path in paths:
+        if path.is_dir():
+            delete_folder(path)
+        else:
+            path.unlink()
+    delete_leftovers(folder)
+    _delete_empty(folder / "training" / "checkpoints", folder / "training", folder)
+
+
+def _delete_empty(*folders: Path) -> None:
+    """Delete folders that have become empty, the innermost first."""
+    for folder in folders:
+        if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+            folder.rmdir()

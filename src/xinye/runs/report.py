@@ -1,0 +1,250 @@
+"""The report of a run: one page that stands alone, in Chinese and English, written from what its folder tells.
+
+Its words and looks are in `report.html.jinja` beside this file.
+"""
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xinye.errors import XinyeError
+from xinye.evaluation.plots import line_chart
+from xinye.runs.diagnosis import Both, diagnose
+from xinye.runs.folder import SavedRun
+
+POINTS = 240  # of the training curve: each the mean of the steps it stands for
+CHART = (4.5, 2.6)  # inches: so small that its words can be read on a phone
+
+LABELS = {  # of the charts
+    "training": "训练",
+    "validation": "验证",
+    "step": "步",
+    "loss (nats per token)": "损失（每词元的奈特）",
+    "minutes of training": "训练分钟数",
+    "bits per byte": "每字节比特数",
+    "all validation text": "全部验证文本",
+    "loss (nats)": "损失（奈特）",
+    "share": "比例",
+    "accuracy": "准确率",
+    "span F1": "片段 F1",
+    "baseline": "基线",
+}
+FIGURES = {"accuracy": "accuracy", "span_f1": "span F1"}  # of tasks with a head, the one that decides
+CONFUSED = 12  # labels at most for which the table of confusions is shown whole
+MISTAKES = 15  # of more labels the most frequent confusions
+
+PARTS = {  # of the time, by their names in result.json
+    "text": Both("reading and tokenizing", "读入和分词"),
+    "planning": Both("planning and calibrating", "推导设置、测速"),
+    "training": Both("training steps", "训练"),
+    "validation": Both("validating", "验证"),
+    "samples": Both("writing samples", "写样本"),
+    "saving": Both("saving", "保存"),
+}
+
+
+def write_report(run: SavedRun) -> str:
+    """Write `report.html` into the run's folder. Returns what to install for charts, where they could not be drawn."""
+    charts, missing = draw(run)
+    page = _template().render(
+        run=run,
+        name=run.folder.absolute().name,
+        language=language(run),
+        findings=diagnose(run),
+        charts=charts,
+        missing=missing,
+        ranks=rank_table(run.result["ranks"]) if run.result.get("ranks") else None,
+        texts=texts(run),
+        task=run.task,
+        confusions=confusions(run.result.get("measured") or {}),
+        samples=[record for record in run.validations if record.get("sample")],
+        data=run.about.get("data") or {},
+        machine=run.about.get("machine") or {},
+        parts=parts(run),
+    )
+    path = run.folder / "report.html"
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(page, "utf-8", errors="replace")
+    beside.replace(path)
+    return missing
+
+
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, FileSystemLoader
+
+    folder = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=folder, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "count": count,
+        "duration": duration,
+        "size": size,
+        "value": value,
+        "share": share,
+        "last_part": last_part,
+    }
+    return environment.get_template("report.html.jinja")
+
+
+def texts(run: SavedRun) -> list[str]:
+    """What the model writes now: the texts of its end, or the newest sample."""
+    written = [str(text) for text in run.result.get("texts") or () if str(text).strip()]
+    samples = [record["sample"] for record in run.validations if str(record.get("sample", "")).strip()]
+    return written if written and run.state == "finished" else samples[-1:]
+
+
+def language(run: SavedRun) -> str:
+    """The language that the page opens in: that of the text."""
+    text = "".join(texts(run) or run.files)
+    return "zh" if len(re.findall(r"[\u3400-\u9fff]", text)) > 0.2 * len(text) else "en"
+
+
+def parts(run: SavedRun) -> list[tuple[Both, float]]:
+    """Where the time went, with a name for each part."""
+    seconds = run.result.get("time_seconds") or {}
+    return [(name, float(seconds[key])) for key, name in PARTS.items() if key in seconds]
+
+
+def rank_table(ranks: dict[str, int]) -> tuple[list[str], dict[int, dict[str, int]]]:
+    """AdaLoRA's ranks, by site such as `model.layers.0.mlp.up_proj`, as a table: the matrices, and by layer theirs."""
+    rows: dict[int, dict[str, int]] = {}
+    for site, rank in ranks.items():
+        _, _, layer, _, name = site.split(".")
+        rows.setdefault(int(layer), {})[name] = rank
+    return list(dict.fromkeys(name for row in rows.values() for name in row)), rows
+
+
+def confusions(measured: dict[str, Any]) -> list[tuple[str, str, int]]:
+    """Which label was taken for which, and how often, the most frequent first; empty where a table shows it all."""
+    confusion = measured.get("confusion") or {"labels": [], "counts": []}
+    labels = confusion["labels"]
+    if len(labels) <= CONFUSED:
+        return []
+    found = [
+        (right, said, count)
+        for right, row in zip(labels, confusion["counts"], strict=True)
+        for said, count in zip(labels, row, strict=True)
+        if right != said and count
+    ]
+    return sorted(found, key=lambda one: -one[2])[:MISTAKES]
+
+
+# -- charts ----------------------------------------------------------------------------------------------------------
+
+
+def draw(run: SavedRun) -> tuple[list[str], str]:
+    """The charts as SVG with their words in both languages, and what is missing for them."""
+    if sum(math.isfinite(record["loss"]) for record in run.steps) < 10:
+        return [], ""  # no curve yet
+    curve = run.curve
+    judged = [record["step"] for record in curve], [record["loss"] for record in curve]
+    series = {"training": means(run), **({"validation": judged} if curve else {})}
+    try:
+        charts = [line_chart(series, "step", "loss (nats)" if run.task else "loss (nats per token)", size=CHART)]
+        if figures := task_figures(run):
+            charts.append(line_chart(figures, "step", "share", size=CHART))
+        elif len(curve) > 1 and "bits_per_byte" in curve[-1]:
+            minutes = [record["seconds"] / 60 for record in curve], [record["bits_per_byte"] for record in curve]
+            judged_by_time: dict[str, tuple[Sequence[float], Sequence[float]]] = {"validation": minutes}
+            last = run.validations[-1]
+            if last is not curve[-1]:
+                judged_by_time["all validation text"] = [last["seconds"] / 60], [last["bits_per_byte"]]
+            charts.append(line_chart(judged_by_time, "minutes of training", "bits per byte", size=CHART))
+    except XinyeError as error:
+        return [], str(error)
+    return [_both_languages(chart) for chart in charts], ""
+
+
+def task_figures(run: SavedRun) -> dict[str, tuple[Sequence[float], Sequence[float]]]:
+    """How right the model was along the way, and the baseline as a level line; empty for what writes."""
+    curve, baseline = run.curve, run.result.get("baseline") or {}
+    key = next((key for key in FIGURES if curve and key in curve[-1]), None)
+    if key is None or len(curve) < 2:
+        return {}
+    steps = [float(record["step"]) for record in curve]
+    series: dict[str, tuple[Sequence[float], Sequence[float]]] = {
+        FIGURES[key]: (steps, [record.get(key, math.nan) for record in curve])
+    }
+    if key in baseline:
+        series["baseline"] = [steps[0], steps[-1]], [baseline[key]] * 2
+    return series
+
+
+def means(run: SavedRun) -> tuple[list[float], list[float]]:
+    """Steps and training losses, thinned out to `POINTS` means."""
+    steps = np.array([record["step"] for record in run.steps], float)
+    losses = np.array([record["loss"] for record in run.steps])
+    steps, losses = steps[np.isfinite(losses)], losses[np.isfinite(losses)]
+    pieces = np.array_split(np.arange(len(steps)), min(POINTS, len(steps)))
+    return [float(steps[piece].mean()) for piece in pieces], [float(losses[piece].mean()) for piece in pieces]
+
+
+def _both_languages(svg: str) -> str:
+    """A chart for inside the page: as wide as there is room, no name of its own, and each label twice."""
+    svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r"<svg \1>", svg, count=1)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    for en, zh in LABELS.items():
+        svg = svg.replace(f">{en}<", f'><tspan class="en">{en}</tspan><tspan class="zh">{zh}</tspan><')
+    return svg
+
+
+# -- numbers in words ------------------------------------------------------------------------------------------------
+
+
+def count(number: float) -> Both:
+    """A large number to read, not to copy: 5.2 million, 521 万."""
+
+    def short(value: float) -> str:
+        return f"{value:,.2g}" if value < 10 else f"{value:,.0f}"
+
+    en = next(
+        (f"{short(number / unit)} {word}" for unit, word in ((1e9, "billion"), (1e6, "million")) if number >= unit), ""
+    )
+    zh = next((f"{short(number / unit)} {word}" for unit, word in ((1e8, "亿"), (1e4, "万")) if number >= unit), "")
+    return Both(en or f"{number:,.0f}", zh or f"{number:,.0f}")
+
+
+def duration(seconds: float) -> Both:
+    whole = round(seconds)
+    if seconds < 10:
+        en, zh = f"{seconds:.1f} s", f"{seconds:.1f} 秒"
+    elif whole < 60:
+        en, zh = f"{whole} s", f"{whole} 秒"
+    elif whole < 3600:
+        en, zh = f"{whole // 60} min {whole % 60} s", f"{whole // 60} 分 {whole % 60} 秒"
+    else:
+        en, zh = f"{whole // 3600} h {whole % 3600 // 60} min", f"{whole // 3600} 小时 {whole % 3600 // 60} 分"
+    return Both(en.replace(" ", "\N{NO-BREAK SPACE}"), zh.replace(" ", "\N{NO-BREAK SPACE}"))
+
+
+def size(number: float) -> str:
+    """Bytes with a unit."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            break
+        number /= 1000
+    return f"{number:.3g} {unit}" if number < 100 else f"{number:.0f} {unit}"
+
+
+def value(given: Any) -> str:
+    if given is None:
+        return "?"
+    if isinstance(given, bool):
+        return "yes" if given else "no"
+    if isinstance(given, int):
+        return f"{given:,}"
+    return f"{given:.4g}" if isinstance(given, float) else str(given)
+
+
+def last_part(file: str) -> str:
+    return Path(file).name or file
+
+
+def share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else "0 %"

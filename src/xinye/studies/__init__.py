@@ -1,0 +1,1 @@
+"""Several runs: tuning, folds, comparisons, scaling, distillation."""

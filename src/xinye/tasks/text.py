@@ -1,0 +1,148 @@
+"""From files to windows of tokens: what every job that learns from text does first."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from xinye.data.batches import Windows
+from xinye.data.cleaning import clean
+from xinye.data.corpus import Corpus, prepare, split
+from xinye.data.sources import Piece, find_files, fingerprint, read_pieces
+from xinye.data.tokenizer import Kind, Tokenizer
+from xinye.errors import XinyeError
+from xinye.planning.models import FROM_SCRATCH, Models
+from xinye.planning.plan import Plan, context_length
+from xinye.planning.settings import PretrainSettings, parse_count, parse_fold
+from xinye.planning.tokenizer import learn_tokenizer
+from xinye.watcher import Watcher
+
+VALIDATION_TOKENS = 500_000  # at most; more does not change the figure
+
+
+@dataclass
+class Text:
+    """A corpus ready to train on."""
+
+    tokenizer: Tokenizer
+    training: Windows
+    validation: Windows
+    fingerprint: str  # of the files
+    facts: dict[str, Any]  # what the report tells of them
+
+
+def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher, models: Models = FROM_SCRATCH) -> Text:
+    """Read, clean, learn the tokenizer (or take that of the models), tokenize, split and cut into windows."""
+    files = find_files(settings.files)
+    total = sum(path.stat().st_size for path in files)
+    watcher.stage(f"reading {len(files)} file{'s' * (len(files) != 1)}, {total / 1e6:,.1f} MB")
+
+    size = models.base.config.parameters if models.base else parse_count(settings.size, "size")
+    tokenizer = models.tokenizer
+    if tokenizer is None:
+        tokenizer = get_tokenizer(settings, plan, partial(pieces, files, settings), size, watcher)
+    else:
+        plan.choose("vocabulary", None, tokenizer.vocab_size, f"of {settings.from_ or settings.teacher}")
+    corpus, content = tokenize(files, settings, tokenizer, watcher)
+    fold = parse_fold(settings.fold) if settings.fold else None
+    spans, held_out = split(corpus, settings.validation, VALIDATION_TOKENS, fold=fold)
+    lengths = np.diff(corpus.documents)
+    plan.choose("documents", None, len(lengths), "in the files, after cleaning")
+    training_tokens = int((spans[:, 1] - spans[:, 0]).sum())
+    validation_tokens = int((held_out[:, 1] - held_out[:, 0]).sum())
+    if training_tokens < 64 or validation_tokens < 8:
+        raise XinyeError(
+            f"{', '.join(settings.files)}: {int(lengths.sum())} tokens are too few to train on "
+            "and to hold some back for validation; give at least a few hundred characters"
+        )
+    plan.choose("training_tokens", None, training_tokens, "once through the text")
+    by_document = len(lengths) >= 20
+    kept = "whole documents" if by_document else "a block of each document" if fold else "the end of each document"
+    plan.choose("validation_tokens", None, validation_tokens, kept + (f", part {settings.fold}" if fold else ""))
+    derived, reason = context_length(size, lengths, training_tokens)
+    most = models.most_context or derived
+    if most < derived:
+        derived, reason = most, f"all that {settings.from_ or settings.teacher} can see"
+    context: int = plan.choose("context", settings.context, derived, reason)
+    if models.most_context and context > most:
+        name = settings.from_ or settings.teacher
+        raise XinyeError(f"context {context:,} is longer than the {most:,} tokens that {name} can see; give less")
+    if context > training_tokens:
+        raise XinyeError(f"context {context:,} is longer than the text to train on, {training_tokens:,} tokens")
+    training = Windows(corpus.tokens, spans, context, tokenizer.bos_id, settings.seed)
+    validation = Windows(corpus.tokens, held_out, context, tokenizer.bos_id, shuffle=False)
+    facts = {
+        "files": len(files),
+        "bytes": total,
+        "characters": corpus.about["characters"],
+        "documents": len(lengths),
+        "unigram_loss": round(unigram_loss(corpus.tokens, held_out), 4),
+    }
+    return Text(tokenizer, training, validation, content, facts)
+
+
+def pieces(files: Sequence[Path], settings: PretrainSettings) -> Iterator[Piece]:
+    """The cleaned text of files; raises `XinyeError` where there is none."""
+    found = False
+    for piece in clean(read_pieces(files, settings.field, settings.document_separator), settings.cleaning):
+        found = True
+        yield piece
+    if not found:
+        raise XinyeError(f"{', '.join(map(str, files))}: there is no text in these files")
+
+
+def tokenize(
+    files: Sequence[Path], settings: PretrainSettings, tokenizer: Tokenizer, watcher: Watcher
+) -> tuple[Corpus, str]:
+    """The corpus of files, tokenized now or before, and the files' fingerprint."""
+    watcher.stage("tokenizing")
+    key: dict[str, Any] = {
+        "files": fingerprint(files),
+        "field": settings.field,
+        "separator": settings.document_separator,
+        "cleaning": settings.cleaning.model_dump(),
+    }
+    return prepare(partial(pieces, files, settings), tokenizer, key, watcher.prepared), key["files"]
+
+
+def unigram_loss(tokens: np.ndarray, spans: np.ndarray) -> float:
+    """The loss, in nats per token, of knowing only how frequent each token of these spans (n, 2) is.
+
+    Counting on the text that is judged makes it too small; Miller's correction (1955) mends most of that.
+    """
+    counts = np.bincount(np.concatenate([tokens[start:end] for start, end in spans]))
+    counts = counts[counts > 0]
+    shares = counts / counts.sum()
+    return float(-(shares * np.log(shares)).sum() + (len(counts) - 1) / (2 * counts.sum()))
+
+
+def get_tokenizer(
+    settings: PretrainSettings,
+    plan: Plan,
+    pieces: Callable[[], Iterator[Piece]],
+    size: int,
+    watcher: Watcher,
+) -> Tokenizer:
+    """The tokenizer named by its folder, or one learned from the text."""
+    if settings.tokenizer not in get_args(Kind):
+        tokenizer = Tokenizer.load(settings.tokenizer)
+        plan.choose("vocabulary", None, tokenizer.vocab_size, f"of {settings.tokenizer}")
+        return tokenizer
+    watcher.stage("learning the tokenizer")
+    tokenizer, reason = learn_tokenizer(
+        (piece.text for piece in pieces()), settings.tokenizer, settings.vocab_size, size
+    )
+    plan.choose("vocabulary", settings.vocab_size, tokenizer.vocab_size, reason)
+    return tokenizer
+
+
+def validation_windows(validation: Windows, trained: int) -> tuple[int, int]:
+    """How many windows are looked at during a run that trains on `trained` of them, and at its end.
+
+    So many that validating takes a small share of the time; always the same ones.
+    """
+    during = min(len(validation), max(8, min(16_384 // validation.context, trained // 200)))
+    return during, min(len(validation), max(during, trained // 10))

@@ -1,0 +1,142 @@
+"""How fast a model trains here, measured before it does: what a budget in time comes to in steps."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from xinye import machine
+from xinye.data.batches import Batch, Windows
+from xinye.errors import XinyeError
+from xinye.evaluation.bits_per_byte import evaluate
+from xinye.model.build import Config, LanguageModel, build
+from xinye.planning.settings import PretrainSettings, duration
+from xinye.tasks.samples import LONGER, write_sample
+from xinye.tasks.text import Text, validation_windows
+from xinye.training.clock import Costs
+from xinye.training.distributed import Processes
+
+SMALLER = "choose a smaller --size or --context"
+LONG = 5.0  # seconds: what takes longer is measured on a part of it
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What training costs here, in seconds."""
+
+    step: float
+    window: float  # to evaluate one
+    sample: float  # to write one
+
+    def costs(self, validation: Windows, trained: int) -> Costs:
+        """Those of a run that trains on so many windows."""
+        during, last = validation_windows(validation, trained)
+        return Costs(self.step, during * self.window + self.sample, last * self.window + (1 + LONGER) * self.sample)
+
+    def words(self, validation: Windows, steps: int, settings: PretrainSettings, values: dict[str, Any]) -> str:
+        """What so many steps take, with their evaluations; a budget in time is what it is."""
+        if settings.seconds is not None:
+            return f"about {self.step * 1000:,.0f} ms each, {duration(settings.seconds)} in all"
+        costs = self.costs(validation, steps * values["batch_size"])
+        aside = min(settings.evaluations, steps) * costs.evaluation + costs.ending
+        each = f"{costs.step * 1000:,.0f} ms each, {duration(aside)} to evaluate"
+        return f"{each}: {duration(steps * costs.step + aside)} in all"
+
+    def agreed(self, group: Processes) -> "Speed":
+        return Speed(*group.agreed([self.step, self.window, self.sample]))
+
+
+def measure_speed(
+    model: LanguageModel,
+    loss_sum: nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    batches: list[Batch],
+    text: Text,
+    settings: PretrainSettings,
+) -> Speed:
+    """The speed of a model that is thrown away; `batches` are the micro-batches of a step.
+
+    One window warms up. Where a micro-batch would take long by that, the window stands for it.
+    """
+    model.initialize(settings.seed)
+    one = text.training.batch(0, 1)
+    forward_and_backward(loss_sum, one)
+    per_window = forward_and_backward(loss_sum, one)
+    micro, windows = batches[0], sum(len(batch.tokens) for batch in batches)
+    if per_window * len(micro.tokens) < LONG:
+        forward_and_backward(loss_sum, micro)
+        per_window = forward_and_backward(loss_sum, micro) / len(micro.tokens)
+
+    for optimizer in optimizers:  # weights that move might leave the numbers, which would take other times
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = 0.0
+
+    def move() -> None:
+        for optimizer in optimizers:
+            optimizer.step()
+
+    move()  # which makes their state
+    moving = seconds_of(move)
+    count = min(8, len(text.validation))
+    lengths = text.tokenizer.token_lengths
+    evaluating = warm_seconds_of(lambda: evaluate(model, text.validation.in_order(8, count), lengths))
+    sample = warm_seconds_of(lambda: write_sample(model, text.tokenizer, settings))
+    return Speed(per_window * windows + moving, evaluating / count, sample)
+
+
+def forward_and_backward(loss_sum: nn.Module, batch: Batch) -> float:
+    """The seconds that both take."""
+
+    def work() -> None:
+        loss = loss_sum(batch)
+        loss.backward()
+        float(loss.detach())  # waits for the device
+
+    return seconds_of(work)
+
+
+def warm_seconds_of(work: Callable[[], object]) -> float:
+    """The seconds that work takes, but for what only its first time takes, where that is short."""
+    first = seconds_of(work)
+    return first if first > LONG / 5 else min(first, seconds_of(work))
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def largest_micro_batch(config: Config, dtype: str, windows: Windows, batch_size: int, where: torch.device) -> int:
+    """How many windows can be computed at once here: doubled for as long as forward and backward fit in nine tenths of
+    the memory. On a CPU, where running out ends the process, twice as many must fit by what so many took."""
+    model = build(config).to(where)
+    model.compute_dtype = getattr(torch, dtype)
+    model.initialize(0)
+    largest, micro = 0, 1
+    while micro <= batch_size:
+        free = 0.9 * machine.memory_bytes(where)
+        machine.forget_peak_memory(where)
+        before = machine.peak_memory_bytes(where)
+        batch = windows.batch(0, micro).to(where)
+        try:
+            model.loss(batch.tokens, batch.targets, batch.positions, batch.documents).backward()
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            break
+        largest = micro
+        taken = machine.peak_memory_bytes(where) - before
+        if micro == batch_size or (where.type == "cpu" and 2 * taken > free):
+            break
+        micro = min(2 * micro, batch_size)
+    if not largest:
+        raise XinyeError(f"out of memory with one window of {windows.context:,} tokens; {SMALLER}", 1)
+    return largest
+
+
+def out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)

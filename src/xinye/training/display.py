@@ -1,0 +1,190 @@
+"""What a person sees of long work: on a terminal and in a notebook a live line, elsewhere a few plain ones. All on
+standard error.
+
+Whatever is printed through here cannot drive the terminal, be it from data, a model or a file's name.
+"""
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import rich.console
+from rich.live import Live
+from rich.protocol import rich_cast
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from xinye.errors import readable
+from xinye.planning.settings import duration
+from xinye.watcher import Watcher
+
+if TYPE_CHECKING:  # both bring torch, which listing runs can do without
+    from xinye.model.adapters import Row
+    from xinye.planning.plan import Plan
+    from xinye.training.loop import Step
+
+FIRST = os.environ.get("RANK", "0") == "0"  # of several processes that train together, one talks
+
+
+class Console(rich.console.Console):
+    """Prints what it is given: no text is taken for markup, and what would drive the terminal is shown by a sign."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, *arguments: Any, **options: Any) -> Text:
+        return super().render_str(readable(text), *arguments, **options)
+
+    def render(
+        self, renderable: rich.console.RenderableType, options: rich.console.ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        renderable = rich_cast(renderable)
+        if isinstance(renderable, Text):
+            renderable = renderable.copy()
+            renderable.plain = readable(renderable.plain)
+        return super().render(renderable, options)
+
+
+console = Console(stderr=True, quiet=not FIRST)
+
+
+class NotebookLine:
+    """A line in a notebook's output that is replaced in place, twice a second; no widgets are needed for it."""
+
+    def __init__(self) -> None:
+        self.handle: Any = None
+        self.shown = 0.0
+
+    def update(self, text: str) -> None:
+        if time.monotonic() > self.shown + 0.5:
+            self._show(text)
+
+    def clear(self) -> None:
+        if self.handle is not None:
+            self._show("")
+
+    def _show(self, text: str) -> None:
+        from IPython.display import display  # a notebook has it
+
+        content = {"text/plain": readable(text)}
+        if self.handle is None:
+            self.handle = display(content, raw=True, display_id=True)
+        else:
+            self.handle.update(content, raw=True)
+        self.shown = time.monotonic()
+
+
+class Display(Watcher):
+    """Shows a run: stages, the plan, a live line with loss, speed and time left, and samples as they are written."""
+
+    def __init__(self, show_plan: bool = True, counted: str = "tokens") -> None:
+        self.show_plan, self.counted = show_plan, counted
+        self.planned: dict[str, Any] = {}
+        self.live = Live(console=console, refresh_per_second=8, transient=True)
+        self.line = NotebookLine()
+        self.losses: list[float] = []
+        self.seconds: list[float] = []
+        self.begin = time.monotonic()
+
+    def __enter__(self) -> "Display":
+        if console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.stop()
+        self.line.clear()
+
+    def now(self, text: Text) -> None:
+        """Show what is going on in place of what was; nothing where no line can be replaced."""
+        if console.is_terminal:
+            self.live.update(text)
+        elif console.is_jupyter:
+            self.line.update(text.plain)
+
+    def stage(self, text: str) -> None:
+        if console.is_terminal or console.is_jupyter:
+            self.now(Text(f"{text} …", style="dim"))
+        else:
+            console.print(text)
+
+    def warn(self, text: str) -> None:
+        console.print(Text(text, style="yellow"), soft_wrap=True)
+
+    def prepared(self, characters: int) -> None:
+        self.now(Text(f"tokenizing … {characters / 1e6:,.1f} M characters", style="dim"))
+
+    def scored(self, tokens: int, total: int) -> None:
+        self.now(Text(f"scoring … {tokens:,} of {total:,} tokens", style="dim"))
+
+    def judged(self, texts: int, total: int) -> None:
+        self.now(Text(f"judging … {texts:,} of {total:,} texts", style="dim"))
+
+    def written(self, lines: int, total: int, tokens_per_second: float) -> None:
+        self.now(Text(f"writing … {lines:,} of {total:,} lines, {tokens_per_second:,.0f} tokens/s"))
+
+    def plan(self, plan: "Plan") -> None:
+        self.planned = plan.values
+        self.losses, self.seconds, self.begin = [], [], time.monotonic()
+        if not self.show_plan:
+            return
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(style="dim")
+        for row in plan.rows():
+            table.add_row(*row)
+        console.print(table)
+
+    def trainable(self, rows: "Sequence[Row]") -> None:
+        if not self.show_plan:
+            return
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for column in ("", "trained", "of", ""):
+            table.add_column(column, justify="right" if column else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(row.name, f"{row.trainable:,}", f"{row.total:,}", f"{row.share:.2%}")
+        console.print("", table, "")
+
+    def step(self, step: "Step", steps: int) -> None:
+        self.losses = [*self.losses[-49:], step.loss]
+        self.seconds = [*self.seconds[-49:], step.seconds]
+        per_step = sum(self.seconds) / len(self.seconds)
+        done = int(24 * step.step / steps)
+        line = Text()
+        line.append("━" * done, style="green")
+        line.append("━" * (24 - done), style="bright_black")
+        line.append(
+            f" step {step.step:,}/{steps:,}  loss {sum(self.losses) / len(self.losses):.3f}  "
+            f"{step.tokens / per_step:,.0f} {self.counted}/s  {duration((steps - step.step) * per_step)} left"
+        )
+        self.now(line)
+
+    def validated(self, step: int, figures: dict[str, float], sample: str) -> None:
+        told = ", ".join(f"{value:.3f} {name.replace('_', ' ')}" for name, value in figures.items() if name != "loss")
+        head = f"step {step:,}, validation loss {figures['loss']:.3f}, {told}"
+        console.print(Text(f"{duration(time.monotonic() - self.begin):>10}  {head}", style="cyan"))
+        console.print(Text(" ".join(sample.split()), style="default"), soft_wrap=not console.is_terminal)
+
+
+class Brief(Display):
+    """For one run among several: only its live line, and what is wrong, once."""
+
+    def __init__(self) -> None:
+        super().__init__(show_plan=False)
+        self.warned: set[str] = set()
+
+    def warn(self, text: str) -> None:
+        if text not in self.warned:
+            self.warned.add(text)
+            super().warn(text)
+
+    def stage(self, text: str) -> None:
+        self.now(Text(f"{text} …", style="dim"))
+
+    def validated(self, step: int, figures: dict[str, float], sample: str) -> None: ...

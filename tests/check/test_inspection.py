@@ -1,0 +1,236 @@
+"""What a text contains: everything that is there is found, and clean text in either language raises no alarm."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xinye.check import inspection
+from xinye.check.inspection import (
+    CODE_POINTS,
+    Duplicates,
+    Lengths,
+    NearSample,
+    chinese_scripts,
+    code_points,
+    excerpt,
+    masked,
+    mojibake,
+    personal_data,
+    printable,
+    scripts,
+)
+from xinye.demo.stories import stories
+
+CHINESE = "春天来了，新的叶子在树上长出来。我们都很高兴！"
+
+
+def counts(text: str) -> np.ndarray:
+    return np.bincount(code_points(text), minlength=CODE_POINTS)
+
+
+def passages(text: str) -> list[tuple[str, str]]:
+    return [(found.shown, found.meaning) for found in mojibake(text, code_points(text), counts(text))]
+
+
+@given(st.text(st.characters(), max_size=200))
+def test_every_character_has_a_kind(text: str) -> None:
+    assert sum(scripts(counts(text)).values()) == len(text)
+    assert not any(character < " " for character in printable(text))
+
+
+def test_scripts() -> None:
+    text = "新葉叶〇 leafÉ ｆ Лист ひカ 잎 1１ ，.🍂 \n\x07"
+    assert scripts(counts(text)) == {
+        "Latin": 6, "white space": 9, "Chinese": 3, "Cyrillic": 4, "digits": 3, "kana": 2, "Hangul": 1,
+        "punctuation": 2, "symbols": 1, "control characters": 1,
+    }  # fmt: skip
+    assert chinese_scripts(counts("们來來云")) == {"simplified": 1, "traditional": 2}
+
+
+# -- text that was decoded wrongly -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", ["latin-1", "gb18030"])
+@pytest.mark.parametrize("around", ["{}", "a line\n{}，\n", "好的：{}。"])
+def test_utf8_read_as_something_else_is_found_and_understood(wrong: str, around: str) -> None:
+    text = around.format("春天来了新的叶子".encode().decode(wrong))
+    assert "春天来了新的叶子" in "".join(meaning for _, meaning in passages(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("itâ€™s", "’"),
+        ("cafÃ© crÃ¨me", "é"),
+        ("ä½\xa0å¥½", "你好"),
+        ("ðŸ˜€", "😀"),
+        ("ÄãºÃ£¬ÊÀ½ç", "你好，世界"),  # GB18030 read as Latin-1
+        ("ÐŸÑ€Ð¸", "При"),
+        ("锟斤拷锟斤拷", ""),
+        ("烫烫烫烫", ""),
+        ("坏\ufffd\ufffd字", ""),
+    ],
+)
+def test_known_faces_of_it(text: str, meaning: str) -> None:
+    assert passages(text)[0][1] == meaning
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Liberté\xa0», dit-il, «\xa0voilà\xa0»… à «\xa0é\xa0»",
+        "ÀÉÎÕÜ ÄÖÜ ß, naïve façade — “quoted”… £5 ½ °C ±1 ······ ¿¿Qué?? ¡¡¡Olé!!!",
+        "Привет, мир. Ελληνικά. עברית",
+        "烫手，屯兵，锟锘镄钔",
+        "鎴、戠、殑",
+    ],
+)
+def test_good_text_is_left_alone(text: str) -> None:
+    assert passages(text) == []
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_stories_raise_no_alarm(language: str) -> None:
+    text = "\n".join(stories(200, language))
+    assert passages(text) == [] and list(personal_data(text)) == []
+    assert passages("".join(map(chr, range(0x4E00, 0x9FFF)))) == []
+
+
+# -- personal data ---------------------------------------------------------------------------------------------------
+
+
+def identity_card(first: str) -> str:
+    """Seventeen digits with the check digit of GB 11643."""
+    weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+    return first + "10X98765432"[sum(int(d) * w for d, w in zip(first, weights, strict=True)) % 11]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("li.lei@example.com", "mail"),
+        ("王@qq.com", None),
+        ("han+mei@mail.pku.edu.cn", "mail"),
+        ("@someone", None),
+        ("a@b", None),
+        ("13812345678", "mobile"),
+        ("138-1234-5678", "mobile"),
+        ("138 1234 5678", "mobile"),
+        ("+86 13812345678", "mobile"),
+        ("12812345678", None),
+        ("138123456789", None),
+        ("913812345678", None),
+        ("2.13812345678", None),
+        ("010-82345678", "landline"),
+        ("(0571)8234567", "landline"),
+        ("（021）62345678", "landline"),
+        ("2021-08-15 12:30", None),
+        ("+44 20 7946 0958", "international"),
+        ("+1 (415) 555-2671", "international"),
+        ("+49 30 901820", "international"),
+        ("1+100000 = 100001", None),
+        ("(415) 555-2671", "american"),
+        ("415-555-2671", "american"),
+        ("400-818-1177", None),
+        ("1415-555-2671", None),
+        ("078-05-1120", "social_security"),
+        ("000-05-1120", None),
+        ("078-05-11200", None),
+        (identity_card("11010519491231002"), "identity_card"),
+        ("110105194912310021", None),  # wrong check digit
+        (identity_card("11010519490231002"), None),  # no such day
+        ("4111 1111 1111 1111", "bank_card"),
+        ("4111 1111 1111 1112", None),
+        ("1 2 3 4 5 6 7 8 9 10 11 12", None),
+        ("3.14159265358979323846", None),
+    ],
+)
+@pytest.mark.parametrize("around", ["{}", "电话：{}，谢谢", "call {} now"])
+def test_personal_data(value: str, kind: str | None, around: str) -> None:
+    text = around.format(value)
+    found = list(personal_data(text))
+    assert [each.meaning for each in found] == ([kind] if kind else [])
+    if kind:
+        assert value not in masked(text) and found[0].shown in masked(text)
+        assert list(personal_data(masked(text))) == []
+    else:
+        assert masked(text) == text
+
+
+def test_several_in_a_row_and_their_places() -> None:
+    text = "13812345678 13987654321、a@b.cn"
+    assert sorted((found.start, found.meaning) for found in personal_data(text)) == [
+        (0, "mobile"), (12, "mobile"), (24, "mail"),
+    ]  # fmt: skip
+    assert masked(text) == "138******78 139******21、a***@b***.cn"
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from("0123456789 @.-+()aX\n，（）"), max_size=300))
+def test_masking_takes_any_text(text: str) -> None:
+    assert len(list(personal_data(text))) < 50
+    masked(text)
+
+
+# -- duplicates, lengths, excerpts -----------------------------------------------------------------------------------
+
+
+def test_duplicates() -> None:
+    copies = Duplicates()
+    for place, text in enumerate(["叶", "leaf", "叶", "花开", "叶", "花开"]):
+        copies.add(text, place)
+    assert copies.result(5) == (3, 4, [(0, 3), (3, 2)])
+    assert Duplicates().result(5) == (0, 0, [])
+
+
+def test_duplicates_of_too_many_documents_are_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "MOST_DIGESTS", 1000)
+    copies = Duplicates()
+    for number in range(20_000):
+        copies.add(f"文{number % 10_000}", number)
+    documents, characters, _ = copies.result(5)
+    assert len(copies.digests) <= 1000 and copies.mask > 0
+    assert 8_000 < documents < 12_000 and 35_000 < characters < 60_000
+
+
+def test_near_duplicates_are_sampled_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "MOST_DOCUMENTS", 100)
+    sample = NearSample()
+    for first in range(0, 1000, 50):
+        bodies = [
+            "".join(map(chr, np.random.default_rng(seed).integers(0x4E00, 0x9F00, 200)))
+            for seed in range(first, first + 50)
+        ]
+        texts = [text for body in bodies for text in (body, body + "完")]
+        joined = "\n".join(texts)
+        starts = np.cumsum([0, *(len(text) + 1 for text in texts)])[:-1]
+        sample.add(code_points(joined), starts, texts, range(len(texts)))
+    kept = sample.kept
+    assert 0 < len(kept) <= 100
+    assert sum(text.removesuffix("完") in kept and text.removesuffix("完") + "完" in kept for text in kept) > 0.8 * len(
+        kept
+    )
+
+
+@given(st.lists(st.integers(1, 10**7), min_size=1, max_size=200), st.floats(0.01, 1))
+def test_quantiles_are_right_to_four_percent(values: list[int], share: float) -> None:
+    lengths = Lengths()
+    for half in (values[::2], values[1::2]):
+        lengths.add(np.array(half, np.int64))
+    exact = sorted(values)[max(0, math.ceil(share * len(values) - 1e-9) - 1)]
+    assert exact / 1.05 <= lengths.quantile(share) <= exact * 1.05
+    assert (lengths.shortest, lengths.longest, lengths.total) == (min(values), max(values), sum(values))
+    rows = lengths.rows()
+    assert sum(count for _, _, count in rows) == len(values) and len(rows) <= 12
+    assert rows[0][0] <= min(values) and max(values) <= rows[-1][1]
+
+
+def test_excerpts_end_between_letters() -> None:
+    assert excerpt("新叶", 2) == "新叶"
+    assert excerpt("新叶长", 2) == "新叶…"
+    assert excerpt("ae\u0301\u0301b", 2) == "a…"
+    assert excerpt("新👩‍👩‍👧叶", 3) == "新…"
+    assert printable("a\x1b[31m\x9b\n") == "a·[31m··"

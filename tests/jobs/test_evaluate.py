@@ -1,0 +1,26 @@
+"""Where a text is too large for a baseline, a stated share of it is taken."""
+
+import numpy as np
+import pytest
+
+from xinye.checkpoints.huggingface import load_model
+from xinye.jobs import evaluate as recipe
+from xinye.jobs.evaluate import Part, evaluate
+
+
+def test_a_share_is_the_end_of_each_document():
+    part = Part(np.arange(100), np.array([[0, 10], [20, 60], [60, 60]]))
+    assert len(part) == 50
+    assert part.at_most(50) is part
+    assert part.at_most(25).spans.tolist() == [[5, 10], [40, 60], [60, 60]]
+    assert len(part.at_most(3)) <= 3
+
+
+def test_what_was_cut_is_told(trained, monkeypatch):
+    monkeypatch.setattr(recipe, "NGRAM_TOKENS", 1000)
+    monkeypatch.setattr(recipe, "COMPRESSED_BYTES", 500)
+    found = evaluate(*load_model(trained), trained)
+    compressed, before, counted = found.notes
+    assert "gzip and xz: measured on the ends of the documents" in compressed and "xz after the training text" in before
+    assert counted.startswith("5-gram: learned from ")
+    assert found.baselines["five_gram"]["training_tokens"] == pytest.approx(1000, abs=1)

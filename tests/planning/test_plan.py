@@ -1,0 +1,119 @@
+"""The plan: sizes that are met, reasons for everything, and what does not fit refused with the arithmetic."""
+
+import numpy as np
+import pytest
+import torch
+
+from xinye import machine
+from xinye.errors import XinyeError
+from xinye.planning import plan as planning
+from xinye.planning.plan import Plan
+from xinye.planning.settings import PretrainSettings, parse_count
+
+SIZES = ["1M", "5M", "15M", "50M", "125M", "350M"]
+CPU = torch.device("cpu")
+
+
+def vocabularies(size: int) -> set[int]:
+    """The vocabularies that the plan itself chooses for small and large, Chinese and English texts."""
+    texts = [(characters, chinese) for characters in (200_000, 5_000_000, 10**9) for chinese in (False, True)]
+    return {planning.vocabulary_size(size, characters, chinese)[0] for characters, chinese in texts}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("architecture", ["modern", "llama", "gpt2"])
+def test_every_size_is_met(size, architecture):
+    wanted = parse_count(size, "size")
+    settings = PretrainSettings(size=size, architecture=architecture)
+    sizes = sorted(vocabularies(wanted))
+    for vocabulary in (sizes[0], sizes[-1]):
+        config = planning.shape(Plan(), settings, vocabulary, 256)
+        assert abs(config.parameters / wanted - 1) <= 0.25, (vocabulary, config)
+        assert config.hidden_size % 64 == 0 and config.hidden_size % config.num_attention_heads == 0
+
+
+def test_every_value_has_its_reason():
+    plan, settings = Plan(), PretrainSettings(size="1M", steps=100, learning_rate=0.01)
+    config = planning.shape(plan, settings, 1024, 128)
+    plan.choose("context", None, 128, "usual")
+    planning.batches(plan, settings, config, CPU)
+    planning.rates(plan, settings, config)
+    planning.precision(plan, settings, CPU, machine.fast_dtype(CPU))
+    planning.regularisation(plan, settings, 1000, 100, 1e11)
+    planning.schedule(plan, settings, 100, "given")
+    assert set(plan.values) == set(plan.reasons) and all(plan.reasons.values())
+    assert plan.reasons["learning_rate"] == "given" and plan.values["learning_rate"] == 0.01
+    assert plan.reasons["steps"] == "given"
+    assert [name for name, _, _ in plan.rows()] == list(plan.values)
+    needed = {
+        "layers",
+        "width",
+        "heads",
+        "batch_size",
+        "learning_rate",
+        "dtype",
+        "dropout",
+        "compile",
+        "steps",
+        "warmup",
+    }
+    assert needed <= set(plan.values)
+
+
+def test_what_is_given_is_taken():
+    settings = PretrainSettings(size="1M", layers=3, width=96, heads=3, key_value_heads=1)
+    config = planning.shape(Plan(), settings, 300, 64)
+    assert (config.num_hidden_layers, config.hidden_size) == (3, 96)
+    assert (config.num_attention_heads, config.num_key_value_heads, config.head_dim) == (3, 1, 32)
+
+
+def test_a_size_that_the_vocabulary_alone_takes_is_refused():
+    with pytest.raises(XinyeError, match=r"with a vocabulary of 60,000 the nearest model has .* smaller --vocab-size"):
+        planning.shape(Plan(), PretrainSettings(size="1M"), 60_000, 64)
+
+
+def test_what_does_not_fit_is_refused_with_the_arithmetic(monkeypatch):
+    monkeypatch.setattr(machine, "memory_bytes", lambda device: 1_000_000_000)
+    settings = PretrainSettings(size="125M", micro_batch_size=64)
+    planning.check_size(PretrainSettings(size="50M"), CPU)
+    with pytest.raises(
+        XinyeError, match=r"125,000,000 parameters × \(4 weight \+ 4 gradient \+ 4 optimizer\) bytes = 1.5"
+    ):
+        planning.check_size(settings, CPU)
+    config = planning.shape(Plan(), settings, 8192, 1024)
+    with pytest.raises(XinyeError, match=r"GB for 65,536 tokens at once, but 1.0 GB are free"):
+        planning.batches(Plan({"context": 1024}), settings, config, CPU)
+
+
+def test_a_micro_batch_shrinks_to_fit(monkeypatch):
+    settings = PretrainSettings(size="1M", batch_size=64)
+    config = planning.shape(Plan(), settings, 1024, 256)
+    roomy, tight = Plan({"context": 256}), Plan({"context": 256})
+    monkeypatch.setattr(machine, "memory_bytes", lambda device: 10**12)
+    planning.batches(roomy, settings, config, CPU)
+    monkeypatch.setattr(machine, "memory_bytes", lambda device: 10**8)
+    planning.batches(tight, settings, config, CPU)
+    assert 1 <= tight.values["micro_batch_size"] < roomy.values["micro_batch_size"] <= 64
+    assert tight.values["batch_size"] == roomy.values["batch_size"] == 64
+
+
+@pytest.mark.parametrize(
+    "budget, steps", [({"steps": 7}, 7), ({"tokens": "64k"}, 500), ({"epochs": 2}, 50), ({"total_steps": "0:9,3:5"}, 9)]
+)
+def test_budgets_become_steps(budget, steps):
+    values = {"batch_size": 4, "context": 32}
+    budgeted = planning.budgeted_steps(PretrainSettings(**budget), 100, values)
+    assert budgeted is not None and budgeted[0] == steps
+    assert planning.budgeted_steps(PretrainSettings(time="10s"), 100, values) is None
+
+
+def test_the_context_is_no_longer_than_the_documents():
+    short, long = np.full(1000, 60), np.full(10, 100_000)
+    assert planning.context_length(1_000_000, short, 60_000)[0] == 64
+    assert planning.context_length(1_000_000, long, 1_000_000)[0] == 256
+    assert planning.context_length(1_000_000, long, 640)[0] == 32
+
+
+def test_a_small_text_supports_a_small_vocabulary():
+    assert planning.vocabulary_size(5_000_000, 200_000, True)[0] == 1000
+    assert planning.vocabulary_size(5_000_000, 10**9, True)[0] > planning.vocabulary_size(1_000_000, 10**9, True)[0]

@@ -1,0 +1,152 @@
+"""Findings on curves whose story is known; healthy ones are said to be healthy."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xinye.runs.diagnosis import Finding, diagnose
+from xinye.runs.folder import read_run
+
+STEPS = 400
+AT = range(20, STEPS + 1, 20)
+
+
+def falling(steps: int = STEPS, noise: float = 0.05, seed: int = 0) -> list[float]:
+    """A loss as it usually falls: quickly, then ever more slowly, with the noise of batches."""
+    step = np.arange(1, steps + 1)
+    return list(3 + 4 * step**-0.4 + noise * np.random.default_rng(seed).standard_normal(steps))
+
+
+def at(losses: list[float], gap: float = 0.1) -> list[tuple[int, float]]:
+    """Validations that follow the training loss at a distance."""
+    return [(step, float(np.mean(losses[max(0, step - 20) : step])) + gap) for step in AT]
+
+
+def findings(run: Path) -> dict[str, Finding]:
+    return {finding.name: finding for finding in diagnose(read_run(run))}
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05, 0.3])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_healthy_run_is_healthy(make_run, noise, seed):
+    losses = falling(noise=noise, seed=seed)
+    assert set(findings(make_run(losses=losses, validations=at(losses)))) <= {"healthy", "still improving"}
+
+
+def test_heavy_noise_of_small_batches_is_no_jump(make_run):
+    losses = list(np.array(falling()) + np.random.default_rng(1).standard_t(3, STEPS) / 3)
+    assert "rate too high" not in findings(make_run(losses=losses))
+
+
+def test_every_finding_speaks_both_languages(make_run):
+    losses = falling()
+    runs = [
+        make_run("healthy", losses, at(losses)),
+        make_run("short", losses[:9]),
+        make_run("small", losses, plan={"validation_tokens": 500}),
+        make_run("high", [*losses, *np.linspace(4, 9, 100)]),
+    ]
+    for run in runs:
+        for finding in findings(run).values():
+            assert re.search(r"[\u4e00-\u9fff]", finding.says.zh) and not re.search(r"[\u4e00-\u9fff]", finding.says.en)
+            assert bool(finding.advice.en) == bool(finding.advice.zh)
+
+
+def test_overfits_from_the_best_step_on(make_run):
+    losses = list(np.linspace(6, 2, STEPS))
+    validations = [(step, 4.0 + 0.002 * abs(step - 160)) for step in AT]
+    found = findings(make_run(losses=losses, validations=validations))
+    assert list(found) == ["overfits"]
+    assert "from step 160" in found["overfits"].says.en and "第 160 步" in found["overfits"].says.zh
+    assert "--steps 160" in found["overfits"].advice.en
+
+
+def test_one_bad_validation_is_no_overfitting(make_run):
+    losses = falling()
+    validations = at(losses)
+    validations[-1] = (STEPS, validations[-1][1] + 0.5)
+    assert "overfits" not in findings(make_run(losses=losses, validations=validations))
+
+
+def test_a_rise_of_both_losses_is_no_overfitting(make_run):
+    losses = [*np.linspace(6, 3, 200), *np.linspace(3, 5, 200)]
+    found = findings(make_run(losses=losses, validations=at(losses)))
+    assert list(found) == ["rate too high"] and "rose again from step 2" in found["rate too high"].says.en
+
+
+def test_still_improving_says_what_the_second_half_brought(make_run):
+    losses = list(np.linspace(6, 4, STEPS))
+    found = findings(make_run(losses=losses, validations=[(step, 6.1 - step / 200) for step in AT]))
+    assert list(found) == ["healthy", "still improving"]
+    assert "0.500 bits per byte" in found["still improving"].says.en  # a loss of 1, two nats to the bit here
+    assert "--steps 800" in found["still improving"].advice.en
+
+
+def test_a_flat_end_is_not_still_improving(make_run):
+    losses = [*np.linspace(6, 3, 100), *([3.0] * 300)]
+    assert list(findings(make_run(losses=losses, validations=at(losses)))) == ["healthy"]
+
+
+def test_data_exhausted_after_many_times_through_the_text(make_run):
+    losses = list(np.linspace(6, 2.5, STEPS))
+    validations = [(step, max(4.0, 6.1 - step / 80)) for step in AT]
+    exhausted = findings(make_run("much", losses, validations, plan={"training_tokens": 64 * 50}))
+    assert list(exhausted) == ["data exhausted"] and "8.0 times" in exhausted["data exhausted"].says.en
+    assert "data exhausted" not in findings(make_run("once", losses, validations))
+
+
+@pytest.mark.parametrize(
+    "losses, says",
+    [
+        ([*falling(200), *np.linspace(4, 9, 200)], "climbed above where it began"),
+        (
+            [loss + 3 * (at % 80 in (5, 6, 7)) for at, loss in enumerate(falling())],
+            "jumps up 4 times, first at step 86",
+        ),
+    ],
+)
+def test_rate_too_high(make_run, losses, says):
+    found = findings(make_run(losses=losses, plan={"learning_rate": 0.02, "matrix_learning_rate": 0.04}))
+    assert list(found) == ["rate too high"] and says in found["rate too high"].says.en
+    assert "--matrix-learning-rate 0.02 --learning-rate 0.01" in found["rate too high"].advice.zh
+
+
+def test_a_run_that_left_the_numbers_diverged(make_run):
+    found = findings(make_run(losses=[7.0, 6.5, math.nan], finished=False))
+    assert list(found) == ["rate too high"] and "Diverged at step 3" in found["rate too high"].says.en
+
+
+@pytest.mark.parametrize("about, than", [({"data": {"unigram_loss": 5.0}}, "5.00"), ({}, "6.91")])
+def test_nothing_learned(make_run, about, than):
+    losses = [float(than)] * STEPS
+    found = findings(make_run(losses=losses, validations=at(losses, gap=0.0), about=about))
+    assert list(found) == ["nothing learned"] and than in found["nothing learned"].says.en
+
+
+def test_a_text_known_by_heart_is_not_nothing_learned(make_run):
+    losses = list(np.linspace(6, 0.2, STEPS))
+    run = make_run(losses=losses, validations=[(step, 4.5 + step / 100) for step in AT])
+    assert list(findings(run)) == ["overfits"]
+
+
+def test_too_short_to_judge(make_run):
+    assert list(findings(make_run(losses=[7.0, 9.0, 6.0]))) == ["too short"]
+
+
+def test_a_small_validation_text(make_run):
+    losses = falling()
+    found = findings(make_run(losses=losses, validations=at(losses), plan={"validation_tokens": 900}))
+    assert "900 tokens" in found["validation too small"].says.en and "healthy" not in found
+
+
+@pytest.mark.parametrize("missing", ["plan", "validations", "everything"])
+def test_what_is_missing_gives_no_finding(make_run, missing):
+    losses: Any = [] if missing == "everything" else falling()
+    run = make_run(losses=losses, validations=at(falling()) if missing == "plan" else [])
+    if missing != "validations":
+        (run / "training" / "plan.json").unlink()
+    assert set(findings(run)) <= {"healthy", "still improving", "too short"}

@@ -1,0 +1,61 @@
+"""A model is taught to chat: eight conversations are learned word for word, and answers end by themselves."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import xinye as package
+from xinye.demo.exercises import chats
+
+SHORT = 300  # characters, and so tokens: more than the context would be cut
+RECORDS = [
+    record
+    for language in ("zh", "en")
+    for record in [each for each in chats(20, language, 3) if len(json.dumps(each, ensure_ascii=False)) < 2 * SHORT][:4]
+]
+FAST = {"dtype": "float32", "evaluations": 1}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    """A base of two steps whose characters are those of the conversations; `chats.jsonl` lies beside it."""
+    folder = tmp_path_factory.mktemp("chat")
+    rows = [json.dumps(record, ensure_ascii=False) for record in RECORDS]
+    (folder / "chats.jsonl").write_text("\n".join(rows), "utf-8")
+    (folder / "text.txt").write_text("\n\n".join(rows * 2), "utf-8")
+    shape = {"layers": 2, "width": 64, "context": 512, "batch_size": 4, "tokenizer": "char", "compile": "no"}
+    package.pretrain(folder / "text.txt", folder / "base", steps=2, **shape, **FAST)
+    return folder / "base"
+
+
+def test_eight_conversations_are_learned_by_heart(xinye, base):
+    data, run = base.parent / "chats.jsonl", base.parent / "run"
+    ran = xinye(
+        *("finetune", base, "--task", "chat", "--data", data, "--validation", data, "-o", run, "--epochs", 200),
+        *("--dropout", 0, "--dtype", "float32", "--evaluations", 1, "--learning-rate", 0.01, "--json"),
+    )
+    told = json.loads(ran.out.splitlines()[-1])
+    assert ran.code == 0 and told["measured"]["ended"] == 1.0 and told["measured"]["loss"] < 0.01
+    assert told["baseline"]["name"] == "the base model" and told["baseline"]["loss"] > told["measured"]["loss"] + 1
+    model = package.load(run)
+    for record in RECORDS:
+        messages = record["messages"]
+        for number, message in enumerate(messages):
+            if message["role"] == "assistant":
+                assert model.chat(messages[:number], temperature=0, max_tokens=120) == message["content"]
+    shown = xinye("evaluate", run, "--data", data)
+    assert shown.code == 0 and "the base model" in shown.out and "ended" in shown.out
+    assert "chat_golden.json" in {path.name for path in run.iterdir()}
+    answered = json.loads(xinye("chat", run, "-p", "你好", "--json").out)
+    assert answered["finish_reason"] == "stop"
+
+
+def test_more_text_is_pretraining(xinye, base):
+    text, run = base.parent / "text.txt", base.parent / "more"
+    ran = xinye(
+        *("finetune", base, "--task", "text", "--data", text, "-o", run, "--epochs", 0.5, "--dtype", "float32"),
+        *("--evaluations", 1, "--json"),
+    )
+    told = json.loads(ran.out.splitlines()[-1])
+    assert ran.code == 0 and told["before"]["bits_per_byte"] > told["validation"]["bits_per_byte"]
