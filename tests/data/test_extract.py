@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from xinye.data.encodings import decode
 from xinye.data.extract import LARGEST_PAGE, Document, find_format, read_documents
-from xinye.data.html import all_text, decode, main_text
+from xinye.data.html import all_text, main_text
 from xinye.data.mediawiki import plain_text
 from xinye.data.pdf import paragraphs, without_margins
 from xinye.errors import XinyeError

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xinye.data import sources
+from xinye.data import encodings, records, sources
 from xinye.data.sources import Piece, detect_encoding, find_files, fingerprint, line_ends, read_pieces
 from xinye.errors import XinyeError
 
@@ -99,7 +99,7 @@ def test_a_broken_byte_is_named_with_its_exact_offset(tmp_path: Path, before: st
 
 
 def test_a_broken_character_between_blocks_and_after_a_mark(tmp_path: Path) -> None:
-    padding = b"a" * (sources.BLOCK_BYTES - 1)
+    padding = b"a" * (encodings.BLOCK_BYTES - 1)
     path = write(tmp_path / "a.txt", padding + "叶".encode()[:2] + b"a")
     assert f"byte 0xE5 at offset {len(padding)} is not UTF-8" in error(path)
     path = write(tmp_path / "b.txt", codecs.BOM_UTF8 + "叶".encode() + b"\xff")
@@ -219,7 +219,8 @@ def test_formats_of_records(tmp_path: Path, name: str, content: str, monkeypatch
     expected = [row["内容"] for row in ROWS if row["内容"]]
     assert texts(path) == expected
     assert all(piece.first and piece.source.startswith(name + ":") for piece in read_pieces([path]))
-    monkeypatch.setattr(sources, "BLOCK_BYTES", 7)  # records broken off by every block
+    for module in (encodings, records):
+        monkeypatch.setattr(module, "BLOCK_BYTES", 7)  # records broken off by every block
     assert texts(path) == expected
 
 
@@ -314,7 +315,8 @@ def bad(path: Path, **options: str) -> tuple[list[str], list[tuple[int, str]]]:
 def test_reading_goes_on_behind_bad_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str, good: str, lines: list[int], block: int
 ) -> None:
-    monkeypatch.setattr(sources, "BLOCK_BYTES", block)
+    for module in (encodings, records):
+        monkeypatch.setattr(module, "BLOCK_BYTES", block)
     path = write(tmp_path / name, content)
     kept, problems = bad(path)
     assert (kept, [line for line, _ in problems]) == (list(good), lines)

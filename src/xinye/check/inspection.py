@@ -18,7 +18,7 @@ import numpy as np
 
 from xinye.data.cleaning import SHINGLE, shingle_hashes
 from xinye.data.corpus import mix
-from xinye.data.sources import COMMON_CHINESE
+from xinye.data.encodings import COMMON_CHINESE
 
 CODE_POINTS = 0x110000
 MOST_DIGESTS = 4_000_000  # of 20 bytes each

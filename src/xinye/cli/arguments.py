@@ -91,13 +91,13 @@ def typed(text: str) -> str:
         raw = os.fsencode(text)
     except UnicodeEncodeError:
         raise XinyeError(f"{text!r} is {not_unicode(text)}") from None
-    return decode(raw, repr(text))
+    return decode(raw, what=repr(text))
 
 
 def read_stdin() -> str:
     """All of standard input, in whatever encoding it comes."""
     raw: bytes = sys.stdin.buffer.read()
-    return decode(raw, "standard input").replace("\r\n", "\n").replace("\r", "\n")
+    return decode(raw, what="standard input").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def json_object(value: str) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import unquote
 
+from xinye.data.encodings import decode
 from xinye.data.files import open_regular
-from xinye.data.html import all_text, decode, decode_page, main_text
+from xinye.data.html import all_text, decode_page, main_text
 from xinye.data.mediawiki import articles, plain_text
 from xinye.data.pdf import pdf_text
 from xinye.data.sources import as_text, choose_field, read_pieces

@@ -1,20 +1,32 @@
-"""Files that anybody may have made: only regular ones are opened, and JSON is read whole or refused in one line."""
+"""Which files a person's names stand for; and how files that anybody may have made are read.
 
+Only regular files are opened, and JSON is read whole or refused in one line.
+"""
+
+import glob
+import hashlib
 import json
 import os
 import stat
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from xinye.errors import XinyeError
+from xinye.libraries import need
 
+PLAIN_SUFFIXES = (".txt", ".md", ".text", ".raw")
+SUFFIXES = (*PLAIN_SUFFIXES, ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+ACCEPTED = f"accepted: {' '.join(SUFFIXES)}, each but .parquet also with .gz"
 LARGEST_JSON = 1 << 28  # bytes; the largest tokenizer.json known has 33 million
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """A file's bytes. Raises `OSError` as `open` does, and `XinyeError` for what is no regular file: a pipe would be
-    waited for, and a device can go on for ever."""
+    """A file's bytes. Raises `OSError` as `open` does, and `XinyeError` for what is no regular
+    file: a pipe would be waited for, and a device can go on for ever.
+    """
     check_regular(path)
     return path.open("rb")
 
@@ -39,11 +51,15 @@ def check_file(path: Path) -> None:
 
 
 def read_text(path: Path, largest: int) -> str:
-    """A UTF-8 file of at most `largest` bytes. Raises `OSError`, `UnicodeDecodeError` and `XinyeError`."""
+    """A UTF-8 file of at most `largest` bytes. Raises `OSError`, `UnicodeDecodeError` and
+    `XinyeError`.
+    """
     with open_regular(path) as file:
         data = file.read(largest + 1)
     if len(data) > largest:
-        raise XinyeError(f"{path}: larger than {largest / 1e6:,.1f} MB, too large for what it should be")
+        raise XinyeError(
+            f"{path}: larger than {largest / 1e6:,.1f} MB, too large for what it should be"
+        )
     return data.decode("utf-8")
 
 
@@ -60,3 +76,89 @@ def read_json(path: Path, problem: str = "damaged") -> dict[str, Any]:
     if not isinstance(data, dict):
         raise XinyeError(f"{path}: {problem} (not an object)")
     return data
+
+
+def find_files(patterns: Sequence[str | Path]) -> list[Path]:
+    """The text files that names, folders (searched through) and globs stand for: sorted within
+    each, none twice.
+
+    Of files with the same bytes only the first is kept; hidden files are skipped.
+    Raises XinyeError for a pattern that stands for no file, or for one that cannot be read here.
+
+    >>> find_files(["novels/", "corpus/**/*.jsonl.gz", "诗.txt"])  # doctest: +SKIP
+    """
+    found: list[Path] = []
+    for pattern in patterns:
+        path = Path(pattern).expanduser()
+        if path.is_file() and suffix_of(path) not in SUFFIXES:
+            raise XinyeError(f"{path}: files of this kind cannot be read; {ACCEPTED}")
+        files = [each for each in expand(path) if suffix_of(each) in SUFFIXES]
+        if not files:
+            raise XinyeError(f"{path}: no text files there; {ACCEPTED}")
+        found += files
+    found = once(found)
+    sizes = Counter(path.stat().st_size for path in found)
+    contents: dict[object, Path] = {}
+    for path in found:
+        size = path.stat().st_size
+        contents.setdefault(_digest(path) if sizes[size] > 1 else size, path)
+    check_libraries(contents.values())
+    return list(contents.values())
+
+
+def expand(path: Path) -> list[Path]:
+    """The files that a name, a folder or a glob stands for, sorted; of a folder those that are not
+    hidden.
+
+    Raises XinyeError for a name that stands for nothing.
+    """
+    if path.is_dir():
+        files = [each for each in path.rglob("*") if not _hidden(each.relative_to(path))]
+    elif glob.has_magic(str(path)) and not path.is_file():
+        files = [Path(each) for each in glob.glob(str(path), recursive=True)]
+    else:
+        check_file(path)
+        files = [path]
+    return sorted(each for each in files if each.is_file())
+
+
+def once(files: Iterable[Path]) -> list[Path]:
+    """The files without those that are links to others, or that two patterns stand for."""
+    found: dict[Path, Path] = {}
+    for path in files:
+        found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
+def check_libraries(files: Iterable[str | Path]) -> None:
+    """Raises XinyeError where a package is missing that reading these files needs."""
+    for path in map(Path, files):
+        if suffix_of(path) == ".parquet":
+            need(f"{path}: a Parquet file", "pyarrow")
+
+
+def fingerprint(files: Sequence[Path]) -> str:
+    """A hash of the files' bytes, in order: the same text in files of other names has the same
+    fingerprint.
+    """
+    return hashlib.blake2b(
+        b"".join(_digest(Path(path)) for path in files), digest_size=16
+    ).hexdigest()
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix that tells the format: ".jsonl" for "a.jsonl.gz"; parquet compresses by itself."""
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
+    return "" if suffix == ".parquet" and path.suffix.lower() == ".gz" else suffix
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "blake2b").digest()
+    except OSError as error:
+        raise XinyeError(f"{path}: {error.strerror or error}") from None
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)

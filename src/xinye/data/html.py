@@ -1,17 +1,31 @@
-"""Text out of HTML: the main text of a web page, or all of the text of a chapter, a mail, a fragment."""
+"""Text out of HTML: the main text of a web page, or all of the text of a chapter, a mail, a
+fragment.
+"""
 
 import re
 from typing import Any
 
-from xinye.data.sources import BYTE_ORDER_MARKS, older_encoding
-from xinye.errors import XinyeError
+from xinye.data.encodings import decode
 
 BLOCKS = frozenset((
     "address", "article", "aside", "blockquote", "body", "center", "dd", "details", "div", "dl", "dt", "fieldset",
     "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav",
     "ol", "p", "pre", "section", "summary", "table", "title", "tr", "ul",
 ))  # fmt: skip
-UNREAD = ("head", "script", "style", "template", "noscript", "svg", "iframe", "object", "button", "select", "rt", "rp")
+UNREAD = (
+    "head",
+    "script",
+    "style",
+    "template",
+    "noscript",
+    "svg",
+    "iframe",
+    "object",
+    "button",
+    "select",
+    "rt",
+    "rp",
+)
 WIDE = "[⺀-〿぀-ヿ㇀-鿿豈-﫿︰-﹏！-｠]"  # Chinese and Japanese letters and marks: no spaces between them
 _WIDE_BREAK = re.compile(rf"(?<={WIDE})[ \t]*\n\s*(?={WIDE})")
 _SPACES = re.compile(r"[ \t\r\n\f\xa0]+")
@@ -33,8 +47,11 @@ def main_text(html: str) -> tuple[str, str]:
     if root is None:
         return "", ""
     for menu in root.xpath("//nav | //footer | //aside | //ul[.//a] | //ol[.//a] | //dl[.//a]"):
-        if menu.tag not in ("ul", "ol", "dl") or _length(menu) < 2 * sum(map(_length, menu.iter("a"))):
-            # A measure of its own, for trafilatura's is in characters, of which a Chinese heading has few.
+        if menu.tag not in ("ul", "ol", "dl") or _length(menu) < 2 * sum(
+            map(_length, menu.iter("a"))
+        ):
+            # A measure of its own, for trafilatura's is in characters, of which a Chinese heading
+            # has few.
             menu.drop_tree()
     title, everything = _title(root), _blocks(root)
     page: Any = trafilatura.bare_extraction(root, include_comments=False, with_metadata=True)
@@ -44,7 +61,9 @@ def main_text(html: str) -> tuple[str, str]:
 
 
 def all_text(html: str) -> str:
-    """All the text of a page or a fragment: blocks apart by an empty line, list items as lines with a dash."""
+    """All the text of a page or a fragment: blocks apart by an empty line, list items as lines with
+    a dash.
+    """
     root = _tree(html)
     return "" if root is None else _blocks(root)
 
@@ -54,25 +73,10 @@ def join_lines(text: str) -> str:
     return _SPACES.sub(" ", _WIDE_BREAK.sub("", text))
 
 
-def decode(data: bytes, declared: str | None = None) -> str:
-    """Text in the encoding that is declared, where that is true, else in the one that fits.
-
-    Raises XinyeError where none does.
-    """
-    name = (declared or "utf-8").lower()
-    name = "gb18030" if name in ("gb2312", "gbk", "gb_2312-80", "x-gbk") else name  # what is called so holds more
-    marked = next((encoding for mark, encoding in BYTE_ORDER_MARKS.items() if data.startswith(mark)), None)
-    for encoding in (marked, name, "utf-8", older_encoding(b"", data)):
-        try:
-            if encoding:
-                return data.decode(encoding)
-        except (UnicodeDecodeError, LookupError):
-            continue
-    raise XinyeError("its text is in no known encoding, or damaged; convert it to UTF-8")
-
-
 def decode_page(data: bytes) -> str:
-    """A web page, in the encoding that it declares where that is true; without its XML declaration."""
+    """A web page, in the encoding that it declares where that is true; without its XML
+    declaration.
+    """
     declared = _DECLARED.search(data[:4096])
     return _XML_DECLARATION.sub("", decode(data, declared[1].decode() if declared else None))
 
@@ -90,9 +94,13 @@ def _tree(html: str) -> Any:
 
 
 def _title(root: Any) -> str:
-    """The heading that the page's title begins with, else the title without the name of the site at its end."""
+    """The heading that the page's title begins with, else the title without the name of the site at
+    its end.
+    """
     title = " ".join(root.findtext(".//title", "").split())
-    headings = [" ".join("".join(heading.itertext()).split()) for heading in root.iter("h1", "h2", "h3")]
+    headings = [
+        " ".join("".join(heading.itertext()).split()) for heading in root.iter("h1", "h2", "h3")
+    ]
     found = max((heading for heading in headings if title.startswith(heading)), key=len, default="")
     site = _SITE.search(title)
     return found or (title[: site.start()] if site and len(site[0]) < site.start() else title)

@@ -1,0 +1,355 @@
+"""Records out of tables, JSON and Parquet, each with its line, in bounded memory; and which column
+holds the text.
+
+A record that cannot be read is given to `on_bad` (file, line, what is wrong), and reading goes on
+behind it.
+"""
+
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from xinye.data.encodings import BLOCK_BYTES, open_text
+from xinye.data.files import (
+    ACCEPTED,
+    PLAIN_SUFFIXES,
+    check_libraries,
+    check_regular,
+    suffix_of,
+)
+from xinye.errors import XinyeError, not_unicode
+
+HEAD_RECORDS = 100  # records looked at to find the column of text
+HEAD_ROWS = 1000  # rows looked at to see whether the first is a header
+LONGEST_NAME = 64  # characters of a column's name
+FIELD_NAMES = (
+    "text", "content", "paragraphs", "body", "story", "review", "document", "article", "sentence",
+    "正文", "内容", "文本", "段落", "文章", "评论",
+)  # fmt: skip
+_VALUE = re.compile(r"[^\s,]")  # the first character of a value of JSON
+_HALF = re.compile(
+    r"\\u[dD][89a-fA-F]"
+)  # how JSON writes half of a character; mostly the other follows
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*%?")
+
+_decode = json.JSONDecoder().raw_decode
+
+OnBad = Callable[[Path, int, str], None]
+Records = Iterator[tuple[int, Any]]  # each with its line, in Parquet its number
+
+
+def refuse(path: Path, line: int, problem: str) -> None:
+    """What becomes of a bad record where the caller does not say otherwise."""
+    raise XinyeError(f"{path}, line {line}: {problem}") from None
+
+
+def read_records(
+    path: Path, on_bad: OnBad = refuse, named: Sequence[str] = (), tabbed: bool = False
+) -> Records:
+    """The records of a table or a JSON file: rows are dictionaries by the header's names, or where
+    there is none (see `headerless`) by "1", "2" … With `tabbed` plain text is read as a table, too.
+    """
+    suffix = suffix_of(path)
+    if _is_table(path, tabbed):
+        return _table_records(path, on_bad, named)
+    if suffix == ".json":
+        return _json_records(path, on_bad)
+    if suffix in (".jsonl", ".ndjson"):
+        return _json_lines(path, on_bad)
+    archive = "unpack it first; " if suffix in (".zip", ".rar", ".7z", ".tar") else ""
+    raise XinyeError(f"{path}: {archive}files of this kind cannot be read; {ACCEPTED}")
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a plain-text file with their numbers, without their ends."""
+    with open_text(path) as file:
+        for number, line in enumerate(file, 1):
+            yield number, line.removesuffix("\n")
+
+
+# -- the column of text ----------------------------------------------------------------------------
+
+
+def as_text(value: object) -> str | None:
+    """A text, or a list of lines, as one text; None for what is neither."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        return "\n".join(value)
+    return None
+
+
+def choose_field(path: Path, rows: Sequence[dict[str, Any]]) -> str:
+    """The column of text: by name, or the only one that holds words, or the one that holds at least
+    twice as many.
+    """
+    columns = list(dict.fromkeys(chain.from_iterable(rows)))
+    by_name = {str(column).strip().lower(): column for column in reversed(columns)}
+    if name := next((name for name in FIELD_NAMES if name in by_name), None):
+        return by_name[name]
+    lengths: Counter[str] = Counter()
+    nested = set()
+    for column, value in ((column, row.get(column)) for column in columns for row in rows):
+        text = as_text(value)
+        inner = value[0] if text is None and isinstance(value, list) else value
+        if text and re.search(r"[^\W\d_]", text):
+            lengths[column] += len(text)
+        elif text is None and isinstance(inner, dict | list):
+            nested.add(column)  # conversations and the like: their id beside them is not the text
+            lengths[column] += len(str(value))
+    best, second, *_ = [*lengths.most_common(2), ("", 0), ("", 0)]
+    if best[1] and best[0] not in nested and best[1] >= 2 * second[1]:
+        return best[0]
+    there = ", ".join(map(str, columns))
+    raise XinyeError(f"{path}: which column is the text? Name it with --field; there are: {there}")
+
+
+# -- tables ----------------------------------------------------------------------------------------
+
+
+def headerless(path: Path, named: Sequence[str] = (), tabbed: bool = False) -> str:
+    """Why the first line of a table is a record, and not its header; "" where it is one.
+
+    Columns that a person has `named` decide: by words of the first line it is a header, by their
+    numbers it is none. Else it is a record where a cell of it is a number, stands in its column
+    again, or is too long for a name.
+    """
+    rows: list[list[str]] = []
+    if _is_table(path, tabbed):
+        with open_text(path) as file, suppress(csv.Error):  # up to a row that is damaged
+            for row in filter(None, islice(csv.reader(file, **_dialect(path)), HEAD_ROWS)):
+                rows.append(row)
+    if not rows or set(named) & set(rows[0]):
+        return ""
+    first, *others = rows
+    if named and all(name.isdecimal() and 0 < int(name) <= len(first) for name in named):
+        return "its columns are named by number"
+    for number, cell in enumerate(first):
+        if _NUMBER.fullmatch(cell.strip()):
+            return f"{cell.strip()!r} in it is a number"
+        if cell.strip() and any(len(row) == len(first) and row[number] == cell for row in others):
+            return f"{cell[:20]!r} stands in its column again"
+        if len(cell) > LONGEST_NAME or "。" in cell:
+            return f"{cell[:20] + '…'!r} is a text"
+    return ""
+
+
+def _is_table(path: Path, tabbed: bool) -> bool:
+    suffix = suffix_of(path)
+    return suffix in (".csv", ".tsv") or (tabbed and suffix in PLAIN_SUFFIXES)
+
+
+def _dialect(path: Path) -> dict[str, Any]:
+    """How the rows of a table are written, for `csv.reader`. With tabs programs disagree whether
+    quotes mean anything, and the file itself tells. Strict: a stray quote would swallow the rows
+    after it in silence.
+    """
+    if suffix_of(path) == ".csv":
+        return {"delimiter": ",", "strict": True}
+    quoted = {"delimiter": "\t", "strict": True}
+    with open_text(path) as file, suppress(csv.Error):
+        if len({len(row) for row in csv.reader(file, delimiter="\t", strict=True) if row}) == 1:
+            return quoted
+    return quoted | {"quoting": csv.QUOTE_NONE}
+
+
+def _table_records(path: Path, on_bad: OnBad, named: Sequence[str]) -> Records:
+    """The rows of a table as dictionaries. Behind a quote that is never closed it goes on at the
+    next line.
+    """
+    csv.field_size_limit(
+        1 << 26
+    )  # characters; without a limit an open quote takes the rest of the file
+    dialect = _dialect(path)
+    numbered = headerless(path, named, tabbed=True)
+    with open_text(path) as file:
+        rows = csv.reader(file, **dialect)
+        header: list[str] = []
+        skipped = 0  # lines before those that `rows` has counted
+        line = 1  # that the row begins in
+        while True:
+            try:
+                row = next(rows, None)
+            except csv.Error as error:
+                row = []
+                on_bad(path, line, f"not a valid row ({error})")
+                if re.search("unexpected end|field limit", str(error)):
+                    file.seek(0)
+                    rows = csv.reader(islice(file, line, None), **dialect)
+                    skipped = line
+            if row is None:
+                return
+            if row and not header:
+                header = [str(number) for number in range(1, len(row) + 1)] if numbered else row
+                row = row if numbered else []
+            if row and len(row) == len(header):
+                yield line, dict(zip(header, row, strict=True))
+            elif row:
+                what = f"{len(row)} column{'s' * (len(row) != 1)}"
+                first = "first" if numbered else "header"
+                advice = "quote text that holds the delimiter"
+                advice = advice if dialect["delimiter"] == "," else "a tab parts them"
+                on_bad(path, line, f"{what}, the {first} line has {len(header)}; {advice}")
+            line = skipped + rows.line_num + 1
+
+
+# -- JSON ------------------------------------------------------------------------------------------
+
+
+def _json_lines(path: Path, on_bad: OnBad) -> Records:
+    with open_text(path) as file:
+        for number, line in enumerate(file, 1):
+            if line.isspace():
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                problem = str(getattr(error, "msg", error)).removesuffix(" at")
+                column = getattr(error, "colno", 1)
+                on_bad(path, number, f"not valid JSON ({problem} at column {column})")
+                continue
+            if _HALF.search(line) and (reason := not_unicode(record)):
+                on_bad(path, number, f"{reason}; mend it, or delete it")
+            else:
+                yield number, record
+
+
+class _JsonText:
+    """A JSON file, of which a stretch is held: `position` is in it, and `line` is that of the
+    position.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+        self.text = ""
+        self.position = 0
+        self.line = 1
+
+    def go(self, to: int) -> None:
+        self.line += self.text.count("\n", self.position, to)
+        self.position = to
+
+    def read_on(self, size: int = 0) -> bool:
+        """Let go what lies before the position and read more; False at the end of the file."""
+        more = self.file.read(max(BLOCK_BYTES, size))
+        if more:
+            self.text = self.text[self.position :] + more
+            self.position = 0
+        return bool(more)
+
+    def record(self) -> tuple[Any, str]:
+        """The value at the position, which then is behind it, and why it is no Unicode text, ""
+        where it is.
+
+        Raises what the decoder raises, with the position where it is wrong.
+        """
+        while True:
+            try:
+                value, end = _decode(self.text, self.position)
+            except (ValueError, RecursionError) as error:
+                at = max(self.position, getattr(error, "pos", 0))
+                # Perhaps the block ended inside the record: read as much again as stands here, and
+                # try anew.
+                cut_off = at > len(self.text) - 16 or str(error).startswith("Unterminated")
+                if cut_off and self.read_on(len(self.text) - self.position):
+                    continue
+                self.go(at)
+                raise
+            half = _HALF.search(self.text, self.position, end)
+            self.go(end)
+            return value, not_unicode(value) if half else ""
+
+    def find(self, words: str) -> bool:
+        """Go on to the next place of these words; False where there is none."""
+        while (at := self.text.find(words, self.position)) < 0:
+            self.go(max(self.position, len(self.text) - len(words)))
+            if not self.read_on():
+                return False
+        self.go(at)
+        return True
+
+
+def _json_records(path: Path, on_bad: OnBad) -> Records:
+    """The records of a .json file, an array or one after the other, each decoded as soon as it has
+    been read.
+
+    Behind a bad record it goes on at the next line that begins as that record did, indented like
+    it.
+    """
+    with open_text(path) as file:
+        json_text = _JsonText(file)
+        in_array: bool | None = None
+        gap = indent = ""
+        while True:
+            found = _VALUE.search(json_text.text, json_text.position)
+            begin = found.start() if found else len(json_text.text)
+            gap += json_text.text[json_text.position : begin]
+            json_text.go(begin)
+            if not found:
+                if json_text.read_on():
+                    continue
+                if in_array:
+                    problem = "the file ends inside its array; fetch it again"
+                    on_bad(path, json_text.line, problem)
+                return
+            if "\n" in gap:
+                indent = gap.rpartition("\n")[2]
+            if in_array is None:
+                in_array = found[0] == "["
+                json_text.position += in_array
+                continue
+            if in_array and found[0] == "]":
+                if (json_text.text[begin + 1 :] + file.read(BLOCK_BYTES)).strip():
+                    problem = "more follows the array; name a file of lines .jsonl"
+                    on_bad(path, json_text.line, problem)
+                return
+            gap = ""
+            line = json_text.line
+            try:
+                record, problem = json_text.record()
+            except (ValueError, RecursionError) as error:
+                on_bad(path, json_text.line, f"not valid JSON ({getattr(error, 'msg', error)})")
+                if json_text.find(f"\n{indent}{found[0] if found[0] in '{[' else '{'}"):
+                    continue
+                return
+            if problem:
+                on_bad(path, line, f"{problem}; mend it, or delete it")
+            else:
+                yield line, record
+
+
+# -- Parquet ---------------------------------------------------------------------------------------
+
+
+def parquet_records(path: Path, field: str | None) -> Records:
+    """The rows of a Parquet file with their numbers; where it is known, only the column of the text
+    is read.
+    """
+    check_libraries([path])
+    import pyarrow
+    import pyarrow.parquet
+
+    number = 0
+    check_regular(path)
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            if field is None and file.metadata.num_rows:
+                field = choose_field(path, next(file.iter_batches(HEAD_RECORDS)).to_pylist())
+            # A name that is not there goes on to the error that lists the others.
+            columns = [field] if field in file.schema_arrow.names else None
+            for batch in file.iter_batches(1024, columns=columns):
+                for record in batch.to_pylist():
+                    number += 1
+                    yield number, record
+    except UnicodeDecodeError as error:
+        where = f"{path}, record {number + 1} or behind it"
+        raise XinyeError(f"{where}: a text is not UTF-8 ({error.reason})") from None
+    except (pyarrow.ArrowException, OSError) as error:
+        problem = str(error).splitlines()[0]
+        raise XinyeError(f"{path}: not a whole Parquet file ({problem})") from None
