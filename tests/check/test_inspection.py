@@ -1,4 +1,6 @@
-"""What a text contains: everything that is there is found, and clean text in either language raises no alarm."""
+"""What a text contains: everything that is there is found, and clean text in either language raises
+no alarm.
+"""
 
 import math
 
@@ -7,12 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xinye.check import inspection
 from xinye.check.inspection import (
     CODE_POINTS,
-    Duplicates,
     Lengths,
-    NearSample,
     chinese_scripts,
     code_points,
     excerpt,
@@ -32,7 +31,9 @@ def counts(text: str) -> np.ndarray:
 
 
 def passages(text: str) -> list[tuple[str, str]]:
-    return [(found.shown, found.meaning) for found in mojibake(text, code_points(text), counts(text))]
+    return [
+        (found.shown, found.meaning) for found in mojibake(text, code_points(text), counts(text))
+    ]
 
 
 @given(st.text(st.characters(), max_size=200))
@@ -175,44 +176,7 @@ def test_masking_takes_any_text(text: str) -> None:
     masked(text)
 
 
-# -- duplicates, lengths, excerpts -----------------------------------------------------------------------------------
-
-
-def test_duplicates() -> None:
-    copies = Duplicates()
-    for place, text in enumerate(["叶", "leaf", "叶", "花开", "叶", "花开"]):
-        copies.add(text, place)
-    assert copies.result(5) == (3, 4, [(0, 3), (3, 2)])
-    assert Duplicates().result(5) == (0, 0, [])
-
-
-def test_duplicates_of_too_many_documents_are_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "MOST_DIGESTS", 1000)
-    copies = Duplicates()
-    for number in range(20_000):
-        copies.add(f"文{number % 10_000}", number)
-    documents, characters, _ = copies.result(5)
-    assert len(copies.digests) <= 1000 and copies.mask > 0
-    assert 8_000 < documents < 12_000 and 35_000 < characters < 60_000
-
-
-def test_near_duplicates_are_sampled_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "MOST_DOCUMENTS", 100)
-    sample = NearSample()
-    for first in range(0, 1000, 50):
-        bodies = [
-            "".join(map(chr, np.random.default_rng(seed).integers(0x4E00, 0x9F00, 200)))
-            for seed in range(first, first + 50)
-        ]
-        texts = [text for body in bodies for text in (body, body + "完")]
-        joined = "\n".join(texts)
-        starts = np.cumsum([0, *(len(text) + 1 for text in texts)])[:-1]
-        sample.add(code_points(joined), starts, texts, range(len(texts)))
-    kept = sample.kept
-    assert 0 < len(kept) <= 100
-    assert sum(text.removesuffix("完") in kept and text.removesuffix("完") + "完" in kept for text in kept) > 0.8 * len(
-        kept
-    )
+# -- lengths, excerpts -----------------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.integers(1, 10**7), min_size=1, max_size=200), st.floats(0.01, 1))
@@ -222,7 +186,11 @@ def test_quantiles_are_right_to_four_percent(values: list[int], share: float) ->
         lengths.add(np.array(half, np.int64))
     exact = sorted(values)[max(0, math.ceil(share * len(values) - 1e-9) - 1)]
     assert exact / 1.05 <= lengths.quantile(share) <= exact * 1.05
-    assert (lengths.shortest, lengths.longest, lengths.total) == (min(values), max(values), sum(values))
+    assert (lengths.shortest, lengths.longest, lengths.total) == (
+        min(values),
+        max(values),
+        sum(values),
+    )
     rows = lengths.rows()
     assert sum(count for _, _, count in rows) == len(values) and len(rows) <= 12
     assert rows[0][0] <= min(values) and max(values) <= rows[-1][1]

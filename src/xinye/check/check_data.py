@@ -19,9 +19,7 @@ from xinye import machine
 from xinye.check.inspection import (
     CODE_POINTS,
     PERSONAL_KINDS,
-    Duplicates,
     Lengths,
-    NearSample,
     chinese_scripts,
     code_points,
     excerpt,
@@ -32,6 +30,7 @@ from xinye.check.inspection import (
     scripts,
 )
 from xinye.data.cleaning import Cleaning, clean
+from xinye.data.duplicates import Copies, NearlySeen, NearSample
 from xinye.data.sources import (
     PLAIN_SUFFIXES,
     Piece,
@@ -154,7 +153,7 @@ class Inspection:
         self.counts = np.zeros(CODE_POINTS, np.int64)
         self.documents, self.lines = Lengths(), Lengths()
         self.empty = 0
-        self.duplicates, self.near = Duplicates(), NearSample()
+        self.duplicates, self.near = Copies(), NearSample()
         self.bad_files, self.bad_records = Found(LISTED), Found(LISTED)
         self.mojibake, self.long_lines = Found(LISTED), Found(LISTED)
         self.personal = {kind: Found(EXAMPLES) for kind in PERSONAL_KINDS}
@@ -292,14 +291,13 @@ class Inspection:
 
 def near_duplicates(seen: Inspection) -> dict[str, Any]:
     """Documents that are nearly others, among those of the sample."""
-    places = [place for _, place in seen.near.kept.values()]
-    pieces = [Piece(text, str(index)) for index, text in enumerate(seen.near.kept)]
     try:
-        kept = {int(piece.source) for piece in clean(pieces, Cleaning(near_duplicates=NEAR))}
-    except XinyeError as error:  # an extra that is not installed
+        Cleaning(near_duplicates=NEAR).check_libraries()
+    except XinyeError as error:  # a package that is not installed
         return {"looked_at": 0, "documents": 0, "examples": [], "note": str(error)}
-    found = [seen.where(place) for index, place in enumerate(places) if index not in kept]
-    return {"looked_at": len(pieces), "documents": len(found), "examples": found[:EXAMPLES]}
+    near = NearlySeen(NEAR)
+    found = [seen.where(place) for text, (_, place) in seen.near.kept.items() if near.before(text)]
+    return {"looked_at": len(seen.near.kept), "documents": len(found), "examples": found[:EXAMPLES]}
 
 
 # -- what follows from it --------------------------------------------------------------------------------------------

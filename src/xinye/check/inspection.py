@@ -1,29 +1,23 @@
-"""What text contains: characters by script, text that was decoded wrongly, personal data, duplicates, lengths.
+"""What text contains: characters by script, text that was decoded wrongly, personal data,
+duplicates, lengths.
 
 Small functions on texts of about a million characters; what they count does not grow with the text.
 """
 
-import hashlib
 import math
 import re
 import unicodedata
-from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import numpy as np
 
-from xinye.data.cleaning import SHINGLE, shingle_hashes
-from xinye.data.corpus import mix
 from xinye.data.encodings import COMMON_CHINESE
 
 CODE_POINTS = 0x110000
-MOST_DIGESTS = 4_000_000  # of 20 bytes each
-MOST_SAMPLED = 2_000_000  # characters in which near duplicates are looked for,
-MOST_DOCUMENTS = 20_000  # and documents: some seconds' work
 
 
 def code_points(text: str) -> np.ndarray:
@@ -33,27 +27,47 @@ def code_points(text: str) -> np.ndarray:
 
 # -- characters ------------------------------------------------------------------------------------------------------
 
-SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "HANGUL", "ARABIC", "HEBREW", "DEVANAGARI", "THAI", "TIBETAN", "MONGOLIAN")
+SCRIPTS = (
+    "LATIN",
+    "CYRILLIC",
+    "GREEK",
+    "HANGUL",
+    "ARABIC",
+    "HEBREW",
+    "DEVANAGARI",
+    "THAI",
+    "TIBETAN",
+    "MONGOLIAN",
+)
 _NAMES = {"CJK": "Chinese", "IDEOGRAPHIC": "Chinese", "HIRAGANA": "kana", "KATAKANA": "kana"}
 _NAMES |= {name: name.capitalize() for name in SCRIPTS}
-_KINDS = {"N": "digits", "P": "punctuation", "S": "symbols", "Z": "white space", "C": "control characters"}
+_KINDS = {
+    "N": "digits",
+    "P": "punctuation",
+    "S": "symbols",
+    "Z": "white space",
+    "C": "control characters",
+}
 # Frequent characters that the other script does not use.
-SIMPLIFIED = (
-    "们这来说时为会国对过还没问见书长门东车马鱼鸟龙风义乐习乡买卖亲产亿从众优伤传伟价个应当学发经开关头实现无两"
-)
-TRADITIONAL = (
-    "們這來說時為會國對過還沒問見書長門東車馬魚鳥龍風義樂習鄉買賣親產億從眾優傷傳偉價個應當學發經開關頭實現無兩"
-)
+SIMPLIFIED = "们这来说时为会国对过还没问见书长门东车马鱼鸟龙风义乐习乡买卖亲产亿从众优伤传伟价个应当学发经开关头实现无两"
+TRADITIONAL = "們這來說時為會國對過還沒問見書長門東車馬魚鳥龍風義樂習鄉買賣親產億從眾優傷傳偉價個應當學發經開關頭實現無兩"
 
 
 def scripts(counts: np.ndarray) -> dict[str, int]:
-    """Characters by script or kind, the most frequent first, from counts by code point (CODE_POINTS,)."""
+    """Characters by script or kind, the most frequent first, from counts by code point
+    (CODE_POINTS,).
+    """
     totals: Counter[str] = Counter()
     for code in np.flatnonzero(counts):
         character = chr(code)
         category = unicodedata.category(character)[0]
         if category in "LM":
-            words = unicodedata.name(character, "?").removeprefix("FULLWIDTH ").removeprefix("HALFWIDTH ").split()
+            words = (
+                unicodedata.name(character, "?")
+                .removeprefix("FULLWIDTH ")
+                .removeprefix("HALFWIDTH ")
+                .split()
+            )
             kind = _NAMES.get(words[0], "other letters")
         else:
             kind = "white space" if character in "\t\n\r" else _KINDS[category]
@@ -62,17 +76,25 @@ def scripts(counts: np.ndarray) -> dict[str, int]:
 
 
 def chinese_scripts(counts: np.ndarray) -> dict[str, int]:
-    """How often the frequent characters that only simplified or only traditional Chinese has occur."""
+    """How often the frequent characters that only simplified or only traditional Chinese has
+    occur.
+    """
     both = {"simplified": SIMPLIFIED, "traditional": TRADITIONAL}
-    return {name: int(counts[[ord(character) for character in characters]].sum()) for name, characters in both.items()}
+    return {
+        name: int(counts[[ord(character) for character in characters]].sum())
+        for name, characters in both.items()
+    }
 
 
 # -- text that was decoded wrongly -----------------------------------------------------------------------------------
 
-_BYTE_OF = {bytes([byte]).decode("cp1252", "ignore") or chr(byte): byte for byte in range(0x80, 0xA0)}
+_BYTE_OF = {
+    bytes([byte]).decode("cp1252", "ignore") or chr(byte): byte for byte in range(0x80, 0xA0)
+}
 _BYTE_OF |= {chr(byte): byte for byte in range(0x80, 0x100)}
 _LATIN_RUN = re.compile(f"[{re.escape(''.join(_BYTE_OF))}]{{2,}}")
-# UTF-8 as one byte a character. Two sequences in a row, or one that no language writes: "é »" is French, "â€™" nothing.
+# UTF-8 as one byte a character. Two sequences in a row, or one that no language writes: "é »" is
+# French, "â€™" nothing.
 _UTF8 = re.compile(
     rb"(?:\xe2\x80[\x80-\xbf]|\xef\xbb\xbf|\xef\xbc[\x81-\xbf]|[\xc2\xc3][\x80-\xbf]|\xf0\x9f[\x80-\xbf]{2}"
     rb"|(?:[\xc2-\xdf][\x80-\xbf]|[\xe3-\xe9\xef][\x80-\xbf]{2}){2,})+"
@@ -82,7 +104,9 @@ _REPLACED = re.compile("\ufffd+|(?:锟斤拷)+|烫{3,}|屯{3,}")
 
 
 def _classes_of_utf8_read_as_gbk() -> np.ndarray:
-    """By code point, the places a character can take where GBK reads two characters of UTF-8 (six bytes) as three."""
+    """By code point, the places a character can take where GBK reads two characters of UTF-8 (six
+    bytes) as three.
+    """
     table = np.zeros(CODE_POINTS, np.uint8)
     first, rest = range(0xE4, 0xEA), range(0x80, 0xC0)
     for bit, (leads, trails) in enumerate(((first, rest), (rest, first), (rest, rest))):
@@ -97,7 +121,9 @@ _GBK_CLASSES = _classes_of_utf8_read_as_gbk()
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A stretch of a text, from `start`, with what it is (`shown` to a person) and what it should read or is."""
+    """A stretch of a text, from `start`, with what it is (`shown` to a person) and what it should
+    read or is.
+    """
 
     start: int
     shown: str
@@ -105,8 +131,9 @@ class Passage:
 
 
 def mojibake(text: str, codes: np.ndarray, counts: np.ndarray) -> Iterator[Passage]:
-    """Passages that were decoded in another encoding than they were written in, with their `meaning`, as far as that
-    can be told ("" where the characters are lost). `codes` and `counts` are the text's code points.
+    """Passages that were decoded in another encoding than they were written in, with their
+    `meaning`, as far as that can be told ("" where the characters are lost). `codes` and `counts`
+    are the text's code points.
 
     >>> codes = code_points("ä½\\xa0å¥½")
     >>> [found.meaning for found in mojibake("ä½\\xa0å¥½", codes, np.bincount(codes, minlength=CODE_POINTS))]
@@ -121,10 +148,14 @@ def mojibake(text: str, codes: np.ndarray, counts: np.ndarray) -> Iterator[Passa
                 found = _UTF8.search(raw)
                 meaning = found[0].decode("utf-8", "ignore") if found else ""
             if found:
-                yield Passage(run.start() + found.start(), run[0][found.start() : found.end()], meaning)
+                yield Passage(
+                    run.start() + found.start(), run[0][found.start() : found.end()], meaning
+                )
     classes = _GBK_CLASSES[codes]
     if len(classes) >= 6:
-        pairs = (classes[:-2] & 1) & (classes[1:-1] >> 1 & 1) & (classes[2:] >> 2 & 1)  # three that were two
+        pairs = (
+            (classes[:-2] & 1) & (classes[1:-1] >> 1 & 1) & (classes[2:] >> 2 & 1)
+        )  # three that were two
         end = 0
         for start in np.flatnonzero(pairs[:-3] & pairs[3:]).tolist():
             if start >= end:
@@ -172,8 +203,9 @@ PERSONAL_KINDS = {
 
 
 def personal_data(text: str) -> Iterator[Passage]:
-    """Mail addresses and phone, identity-card, bank-card and social security numbers: never whole, only masked
-    (`shown`), with their kind in `meaning`. Numbers inside longer ones, and such with a wrong check digit, are none.
+    """Mail addresses and phone, identity-card, bank-card and social security numbers: never whole,
+    only masked (`shown`), with their kind in `meaning`. Numbers inside longer ones, and such with a
+    wrong check digit, are none.
 
     >>> [(found.shown, found.meaning) for found in personal_data("电话13812345678，li.lei@example.com")]
     [('l***@e***.com', 'mail'), ('138******78', 'mobile')]
@@ -218,7 +250,9 @@ def _personal_spans(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _valid(kind: str, digits: str) -> bool:
-    if kind == "identity_card":  # GB 11643: a real day of birth, and the check digit of ISO 7064 MOD 11-2
+    if (
+        kind == "identity_card"
+    ):  # GB 11643: a real day of birth, and the check digit of ISO 7064 MOD 11-2
         try:
             born = date(int(digits[6:10]), int(digits[10:12]), int(digits[12:14]))
         except ValueError:
@@ -231,87 +265,13 @@ def _valid(kind: str, digits: str) -> bool:
     return kind != "international" or 9 <= len(digits) <= 15
 
 
-# -- duplicates ------------------------------------------------------------------------------------------------------
-
-
-class Duplicates:
-    """Counts documents that stood there before word for word. Beyond `MOST_DIGESTS` documents it goes on with every
-    second one, every fourth …, chosen by what they say, so that copies are kept or left together.
-    """
-
-    def __init__(self) -> None:
-        self.mask = 0
-        self.digests, self.places, self.lengths = array("Q"), array("Q"), array("I")
-
-    def add(self, text: str, place: int) -> None:
-        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        value = int.from_bytes(digest, "little")
-        if value & self.mask:
-            return
-        self.digests.append(value)
-        self.places.append(place)
-        self.lengths.append(len(text))
-        if len(self.digests) > MOST_DIGESTS:
-            self.mask = 2 * self.mask + 1
-            keep = (np.frombuffer(self.digests, np.uint64) & np.uint64(self.mask)) == 0
-            self.digests, self.places, self.lengths = (
-                array(kept.typecode, np.frombuffer(kept, kept.typecode)[keep].tobytes())
-                for kept in (self.digests, self.places, self.lengths)
-            )
-
-    def result(self, most: int) -> tuple[int, int, list[tuple[int, int]]]:
-        """The documents and characters that are copies of earlier ones, and the most frequent: (place, times)."""
-        digests = np.frombuffer(self.digests, np.uint64)
-        order = np.argsort(digests, kind="stable")
-        ordered = digests[order]
-        first = np.concatenate((np.ones(min(1, len(ordered)), bool), ordered[1:] != ordered[:-1]))
-        starts = np.flatnonzero(first)
-        times = np.diff(np.append(starts, len(ordered)))
-        places = np.frombuffer(self.places, np.uint64)[order][starts]
-        top = [index for index in np.lexsort((places, -times))[:most] if times[index] > 1]
-        characters = np.frombuffer(self.lengths, np.uint32)[order][~first].sum()
-        scale = self.mask + 1
-        examples = [(int(places[index]), int(times[index])) for index in top]
-        return int((~first).sum()) * scale, int(characters) * scale, examples
-
-
-class NearSample:
-    """Different documents in which near duplicates can be looked for: all, or as many as the limits above allow.
-
-    The smallest of a document's shingle hashes chooses it: two documents have the same one with a probability of
-    their similarity, so that near duplicates are mostly kept or left together.
-    """
-
-    def __init__(self) -> None:
-        self.mask, self.characters = 0, 0
-        self.kept: dict[str, tuple[int, int]] = {}  # text: key, place
-
-    def add(self, codes: np.ndarray, starts: np.ndarray, texts: Sequence[str], places: Sequence[int]) -> None:
-        """Documents that begin at `starts` in `codes`, the code points of all."""
-        hashes = shingle_hashes(codes)
-        lengths = np.array([len(text) for text in texts], np.int64)
-        long = np.flatnonzero(lengths >= SHINGLE)
-        if not len(long):
-            return
-        ends = starts[long] + lengths[long] - SHINGLE + 1
-        borders = np.stack((starts[long], ends), axis=1).ravel()
-        smallest = np.minimum.reduceat(np.append(hashes, np.uint64(2**64 - 1)), borders)[::2]
-        keys = mix(smallest)
-        for index in np.flatnonzero((keys & np.uint64(self.mask)) == 0).tolist():
-            text = texts[long[index]]
-            self.characters += len(text) * (text not in self.kept)
-            self.kept.setdefault(text, (int(keys[index]), places[long[index]]))
-        while len(self.kept) > MOST_DOCUMENTS or (self.characters > MOST_SAMPLED and len(self.kept) > 1):
-            self.mask = 2 * self.mask + 1
-            self.kept = {text: about for text, about in self.kept.items() if not about[0] & self.mask}
-            self.characters = sum(map(len, self.kept))
-
-
 # -- lengths ---------------------------------------------------------------------------------------------------------
 
 
 class Lengths:
-    """How long things are, in a histogram of sixteen bins for each doubling: quantiles are right to 4 %."""
+    """How long things are, in a histogram of sixteen bins for each doubling: quantiles are right to
+    4 %.
+    """
 
     def __init__(self) -> None:
         self.bins = np.zeros(16 * 64, np.int64)
@@ -321,7 +281,9 @@ class Lengths:
     def add(self, lengths: np.ndarray) -> None:
         """Lengths of at least one, (N,)."""
         if len(lengths):
-            self.bins += np.bincount((16 * np.log2(lengths) + 1e-9).astype(np.int64), minlength=len(self.bins))
+            self.bins += np.bincount(
+                (16 * np.log2(lengths) + 1e-9).astype(np.int64), minlength=len(self.bins)
+            )
             self.shortest = min(self.shortest or int(lengths.min()), int(lengths.min()))
             self.longest = max(self.longest, int(lengths.max()))
             self.count += len(lengths)
@@ -336,17 +298,25 @@ class Lengths:
         return int(self.bins[: round(16 * math.log2(length))].sum())
 
     def rows(self, most: int = 12) -> list[tuple[int, int, int]]:
-        """From, to and how many, in at most so many steps that each double, or quadruple …, the one before."""
+        """From, to and how many, in at most so many steps that each double, or quadruple …, the one
+        before.
+        """
         octaves = np.flatnonzero(self.bins.reshape(-1, 16).sum(axis=1))
         if not len(octaves):
             return []
         first, last = int(octaves[0]), int(octaves[-1])
         step = -(-(last + 1 - first) // most)
         edges = range(first, last + 1, step)
-        return [(2**i, 2 ** (i + step) - 1, int(self.bins[16 * i : 16 * (i + step)].sum())) for i in edges]
+        return [
+            (2**i, 2 ** (i + step) - 1, int(self.bins[16 * i : 16 * (i + step)].sum()))
+            for i in edges
+        ]
 
     def summary(self) -> dict[str, Any]:
-        quantiles = {name: self.quantile(share) for name, share in (("median", 0.5), ("p90", 0.9), ("p99", 0.99))}
+        quantiles = {
+            name: self.quantile(share)
+            for name, share in (("median", 0.5), ("p90", 0.9), ("p99", 0.99))
+        }
         mean = round(self.total / max(1, self.count), 1)
         ends = {"shortest": self.shortest, **quantiles, "longest": self.longest}
         return {"count": self.count, "mean": mean, **ends, "histogram": self.rows()}
@@ -358,12 +328,15 @@ class Lengths:
 def printable(text: str) -> str:
     """The text with each control character as "·", so that it does nothing to a terminal."""
     return "".join(
-        "·" if unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") else character for character in text
+        "·" if unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") else character
+        for character in text
     )
 
 
 def excerpt(text: str, most: int) -> str:
-    """The first `most` characters or a few fewer: no letter loses its accents, no emoji its parts."""
+    """The first `most` characters or a few fewer: no letter loses its accents, no emoji its
+    parts.
+    """
     if len(text) <= most:
         return text
     end = most
@@ -373,7 +346,11 @@ def excerpt(text: str, most: int) -> str:
 
 
 def _joins(character: str) -> bool:
-    """Whether a character belongs to the one before it: accents, variation selectors, joiners, skin tones."""
+    """Whether a character belongs to the one before it: accents, variation selectors, joiners, skin
+    tones.
+    """
     return (
-        unicodedata.category(character)[0] == "M" or character == "\u200d" or "\U0001f3fb" <= character <= "\U0001f3ff"
+        unicodedata.category(character)[0] == "M"
+        or character == "\u200d"
+        or "\U0001f3fb" <= character <= "\U0001f3ff"
     )
