@@ -8,7 +8,7 @@ import pytest
 
 from conftest import Outcome, contents
 from xinye import machine
-from xinye.check import check_data
+from xinye.check import check_data, reading
 from xinye.demo.stories import stories
 from xinye.libraries import install_command
 
@@ -18,7 +18,7 @@ MAIL, MOBILE, CARD = "hanmeimei@example.com", "13812345678", "11010519491231002X
 @pytest.fixture(autouse=True)
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a second of measuring is left out."""
-    monkeypatch.setattr(machine, "matrix_flops_per_second", lambda device, dtype: 1e11)
+    monkeypatch.setattr(machine, "matrix_flops_per_second", lambda *_, **__: 1e11)
 
 
 def report(outcome: Outcome) -> dict:
@@ -68,7 +68,7 @@ def test_all_that_is_bad_is_listed_by_file_and_line(xinye, workplace):
 
 
 def test_lists_are_capped_and_the_rest_is_counted(xinye, workplace, monkeypatch):
-    monkeypatch.setattr(check_data, "LISTED", 3)
+    monkeypatch.setattr(reading, "LISTED", 3)
     Path("a.jsonl").write_text('{"text": "叶"}\n' + "{\n" * 10, "utf-8")
     found = report(xinye("data", "check", "a.jsonl", "--json"))
     assert len(found["problems"]) == 3 and found["problems_total"] == 10
@@ -178,5 +178,5 @@ def test_the_report_is_short_readable_and_safe(xinye, workplace):
 
 def test_in_python(workplace):
     found = check_data.check(["zh.txt"], None, "\n\n")
-    assert found["documents"] == 30
-    assert found["document_characters"]["longest"] == max(map(len, stories(30, "zh")))
+    assert found.documents == 30
+    assert found.document_characters.longest == max(map(len, stories(30, "zh")))

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ def code_points(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
-# -- characters ------------------------------------------------------------------------------------------------------
+# -- characters ------------------------------------------------------------------------------------
 
 SCRIPTS = (
     "LATIN",
@@ -49,8 +48,14 @@ _KINDS = {
     "C": "control characters",
 }
 # Frequent characters that the other script does not use.
-SIMPLIFIED = "们这来说时为会国对过还没问见书长门东车马鱼鸟龙风义乐习乡买卖亲产亿从众优伤传伟价个应当学发经开关头实现无两"
-TRADITIONAL = "們這來說時為會國對過還沒問見書長門東車馬魚鳥龍風義樂習鄉買賣親產億從眾優傷傳偉價個應當學發經開關頭實現無兩"
+SIMPLIFIED = (
+    "们这来说时为会国对过还没问见书长门东车马鱼鸟龙风义乐习乡"
+    "买卖亲产亿从众优伤传伟价个当应学发经开关头实现无两"
+)
+TRADITIONAL = (
+    "們這來說時為會國對過還沒問見書長門東車馬魚鳥龍風義樂習鄉"
+    "買賣親產億從眾優傷傳偉價個當應學發經開關頭實現無兩"
+)
 
 
 def scripts(counts: np.ndarray) -> dict[str, int]:
@@ -86,7 +91,7 @@ def chinese_scripts(counts: np.ndarray) -> dict[str, int]:
     }
 
 
-# -- text that was decoded wrongly -----------------------------------------------------------------------------------
+# -- text that was decoded wrongly -----------------------------------------------------------------
 
 _BYTE_OF = {
     bytes([byte]).decode("cp1252", "ignore") or chr(byte): byte for byte in range(0x80, 0xA0)
@@ -96,7 +101,8 @@ _LATIN_RUN = re.compile(f"[{re.escape(''.join(_BYTE_OF))}]{{2,}}")
 # UTF-8 as one byte a character. Two sequences in a row, or one that no language writes: "é »" is
 # French, "â€™" nothing.
 _UTF8 = re.compile(
-    rb"(?:\xe2\x80[\x80-\xbf]|\xef\xbb\xbf|\xef\xbc[\x81-\xbf]|[\xc2\xc3][\x80-\xbf]|\xf0\x9f[\x80-\xbf]{2}"
+    rb"(?:\xe2\x80[\x80-\xbf]|\xef\xbb\xbf|\xef\xbc[\x81-\xbf]|[\xc2\xc3][\x80-\xbf]"
+    rb"|\xf0\x9f[\x80-\xbf]{2}"
     rb"|(?:[\xc2-\xdf][\x80-\xbf]|[\xe3-\xe9\xef][\x80-\xbf]{2}){2,})+"
 )
 _GB2312 = re.compile(rb"(?:[\xb0-\xf7\xa1\xa3][\xa1-\xfe]){3,}")
@@ -136,7 +142,8 @@ def mojibake(text: str, codes: np.ndarray, counts: np.ndarray) -> Iterator[Passa
     are the text's code points.
 
     >>> codes = code_points("ä½\\xa0å¥½")
-    >>> [found.meaning for found in mojibake("ä½\\xa0å¥½", codes, np.bincount(codes, minlength=CODE_POINTS))]
+    >>> counts = np.bincount(codes, minlength=CODE_POINTS)
+    >>> [found.meaning for found in mojibake("ä½\\xa0å¥½", codes, counts)]
     ['你好']
     """
     if counts[0xB0:0xF8].any():
@@ -169,25 +176,34 @@ def mojibake(text: str, codes: np.ndarray, counts: np.ndarray) -> Iterator[Passa
             yield Passage(lost.start(), lost[0], "")
 
 
-# -- personal data ---------------------------------------------------------------------------------------------------
+# -- personal data ---------------------------------------------------------------------------------
 
 _LOCAL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._%+-"
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.)+[A-Za-z]{2,24}(?![A-Za-z0-9])")
 _DIGITS = re.compile(r"[0-9][0-9 ()（）.-]{6,}")
-_COUNTRY = r"(?:1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|2[1-69][0-9]|3[578][0-9]|42[0-9]|5[09][0-9]"
-_COUNTRY += r"|6[789][0-9]|8[058][0-9]|9[679][0-9])"
+_COUNTRY = (
+    r"(?:1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|2[1-69][0-9]|3[578][0-9]"
+    r"|42[0-9]|5[09][0-9]|6[789][0-9]|8[058][0-9]|9[679][0-9])"
+)
 _PERSONAL = re.compile(
     rf"""(?x)
-    (?P<identity_card>(?<![0-9A-Za-z])[1-9][0-9]{{5}}(?:19|20)[0-9]{{2}}[01][0-9][0-3][0-9]{{4}}[0-9Xx](?![0-9A-Za-z]))
-  | (?P<mobile>(?<![0-9.+/=_-])(?:(?:\+|00)?86[ -]?)?1[3-9][0-9](?P<gap>[ -]?)[0-9]{{4}}(?P=gap)[0-9]{{4}}(?![0-9]))
-  | (?P<landline>(?<![0-9.+/=_-])[(（]?0(?:10|2[0-9]|[3-9][0-9]{{2}})[)）-][ ]?[2-9][0-9]{{6,7}}(?![0-9-]))
+    (?P<identity_card>(?<![0-9A-Za-z])[1-9][0-9]{{5}}(?:19|20)[0-9]{{2}}[01][0-9][0-3][0-9]{{4}}
+        [0-9Xx](?![0-9A-Za-z]))
+  | (?P<mobile>(?<![0-9.+/=_-])(?:(?:\+|00)?86[ -]?)?1[3-9][0-9](?P<gap>[ -]?)[0-9]{{4}}
+        (?P=gap)[0-9]{{4}}(?![0-9]))
+  | (?P<landline>(?<![0-9.+/=_-])[(（]?0(?:10|2[0-9]|[3-9][0-9]{{2}})[)）-][ ]?[2-9]
+        [0-9]{{6,7}}(?![0-9-]))
   | (?P<international>(?<![0-9A-Za-z+])\+{_COUNTRY}[ .-]?(?:\([0-9]{{1,4}}\)[ .-]?)?[0-9]{{1,5}}
         (?:[ .-]?[0-9]{{2,5}}){{1,4}}(?![0-9]))
-  | (?P<american>(?<![0-9A-Za-z.+/=_-])(?:\((?![48]00)[2-9][0-9]{{2}}\)[ ]?|(?![48]00)[2-9][0-9]{{2}}[.-])
+  | (?P<american>(?<![0-9A-Za-z.+/=_-])
+        (?:\((?![48]00)[2-9][0-9]{{2}}\)[ ]?|(?![48]00)[2-9][0-9]{{2}}[.-])
         [2-9][0-9]{{2}}[.-][0-9]{{4}}(?![0-9A-Za-z-]))
-  | (?P<social_security>(?<![0-9-])(?!000|666|9)[0-9]{{3}}-(?!00)[0-9]{{2}}-(?!0000)[0-9]{{4}}(?![0-9-]))
-  | (?P<bank_card>(?<![0-9A-Za-z.+/=_-])(?:62[0-9]{{14,17}}|62[0-9]{{2}}(?:[ -][0-9]{{4}}){{3}}(?:[ -][0-9]{{3}})?
-        |(?:4[0-9]{{3}}|5[1-5][0-9]{{2}}|6011|65[0-9]{{2}})(?:[ -]?[0-9]{{4}}){{3}}|3[47][0-9]{{13}})(?![0-9A-Za-z-]))
+  | (?P<social_security>(?<![0-9-])(?!000|666|9)[0-9]{{3}}-(?!00)[0-9]{{2}}-(?!0000)[0-9]{{4}}
+        (?![0-9-]))
+  | (?P<bank_card>(?<![0-9A-Za-z.+/=_-])
+        (?:62[0-9]{{14,17}}|62[0-9]{{2}}(?:[ -][0-9]{{4}}){{3}}(?:[ -][0-9]{{3}})?
+        |(?:4[0-9]{{3}}|5[1-5][0-9]{{2}}|6011|65[0-9]{{2}})(?:[ -]?[0-9]{{4}}){{3}}
+        |3[47][0-9]{{13}})(?![0-9A-Za-z-]))
     """
 )
 PERSONAL_KINDS = {
@@ -207,7 +223,8 @@ def personal_data(text: str) -> Iterator[Passage]:
     only masked (`shown`), with their kind in `meaning`. Numbers inside longer ones, and such with a
     wrong check digit, are none.
 
-    >>> [(found.shown, found.meaning) for found in personal_data("电话13812345678，li.lei@example.com")]
+    >>> found = personal_data("电话13812345678，li.lei@example.com")
+    >>> [(passage.shown, passage.meaning) for passage in found]
     [('l***@e***.com', 'mail'), ('138******78', 'mobile')]
     """
     for start, end, kind in _personal_spans(text):
@@ -265,7 +282,21 @@ def _valid(kind: str, digits: str) -> bool:
     return kind != "international" or 9 <= len(digits) <= 15
 
 
-# -- lengths ---------------------------------------------------------------------------------------------------------
+# -- lengths ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LengthSummary:
+    """How many things there are and how long; `histogram`: from, to and how many."""
+
+    count: int
+    mean: float
+    shortest: int
+    median: int
+    p90: int
+    p99: int
+    longest: int
+    histogram: list[tuple[int, int, int]]
 
 
 class Lengths:
@@ -312,17 +343,13 @@ class Lengths:
             for i in edges
         ]
 
-    def summary(self) -> dict[str, Any]:
-        quantiles = {
-            name: self.quantile(share)
-            for name, share in (("median", 0.5), ("p90", 0.9), ("p99", 0.99))
-        }
+    def summary(self) -> LengthSummary:
+        quantiles = (self.quantile(share) for share in (0.5, 0.9, 0.99))
         mean = round(self.total / max(1, self.count), 1)
-        ends = {"shortest": self.shortest, **quantiles, "longest": self.longest}
-        return {"count": self.count, "mean": mean, **ends, "histogram": self.rows()}
+        return LengthSummary(self.count, mean, self.shortest, *quantiles, self.longest, self.rows())
 
 
-# -- for people ------------------------------------------------------------------------------------------------------
+# -- for people ------------------------------------------------------------------------------------
 
 
 def printable(text: str) -> str:
@@ -331,6 +358,10 @@ def printable(text: str) -> str:
         "·" if unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") else character
         for character in text
     )
+
+
+def plural(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "es" if what.endswith("s") else "s")
 
 
 def excerpt(text: str, most: int) -> str:

@@ -58,7 +58,7 @@ def check(arguments: list[str]) -> int:
             lambda characters: status.update(f"{characters / 1e6:,.0f} million characters …"),
         )  # fmt: skip
     if values["json"]:
-        print_json(report)
+        print_json(report.as_dict())
     else:
         show(report)
     return 0

@@ -8,8 +8,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from xinye.check.check_data import plural
-from xinye.check.inspection import excerpt
+from xinye.check.findings import Estimate, Report
+from xinye.check.inspection import excerpt, plural
+from xinye.check.reading import FileSeen, Noted
 from xinye.cli.output import answer, duration
 
 FILES = 12  # more are grouped
@@ -20,49 +21,50 @@ SEEN, STRETCHES = 120, 40  # characters of a stretch, and stretches of a record,
 BAD = 5  # records that cannot be learned from
 
 
-def show(report: dict[str, Any]) -> None:
-    """Print the report of `check.check_data.check`."""
-    answer.print(
-        f"{plural(len(report['files']), 'file')}, {report['bytes'] / 1e6:,.1f} MB: "
-        f"{plural(report['documents'], 'document')}, {plural(report['characters'], 'character')}\n"
-    )
-    answer.print(files_table(report["files"]))
+def show(report: Report) -> None:
+    """Print what a check of text found."""
+    size = f"{plural(len(report.files), 'file')}, {report.bytes / 1e6:,.1f} MB"
+    documents = plural(report.documents, "document")
+    answer.print(f"{size}: {documents}, {plural(report.characters, 'character')}\n")
+    answer.print(files_table(report.files))
     answer.print(heading("characters"))
-    scripts = list(report["scripts"].items())[:8]
-    answer.print(bars([(name, count, percent(count / report["characters"])) for name, count in scripts]))
-    what = "document" if report["document_characters"]["count"] >= 20 else "line"
-    lengths = report[f"{what}_characters"]
+    scripts = list(report.scripts.items())[:8]
+    total = report.characters
+    answer.print(bars([(name, count, percent(count / total)) for name, count in scripts]))
+    what, lengths = "document", report.document_characters
+    if lengths.count < 20:
+        what, lengths = "line", report.line_characters
     answer.print(heading(f"{what}s by length in characters"))
-    answer.print(
-        bars(
-            [
-                (f"{low:,}–{high:,}" if low < high else f"{low:,}", count, "")
-                for low, high, count in lengths["histogram"]
-            ]
-        )
-    )
-    ends = f"half have up to {lengths['median']:,}, 99 % up to {lengths['p99']:,}, the longest {lengths['longest']:,}"
-    answer.print(Padding(Text(ends, "dim"), INDENT))
+    steps = [(f"{low:,}–{high:,}", low, count) for low, high, count in lengths.histogram]
+    answer.print(bars([(name if low > 1 else "1", count, "") for name, low, count in steps]))
+    ends = f"half have up to {lengths.median:,}, 99 % up to {lengths.p99:,}"
+    answer.print(Padding(Text(f"{ends}, the longest {lengths.longest:,}", "dim"), INDENT))
     answer.print(heading("as a model would read it (⏎ is a line end)"))
-    for preview in report["preview"]:
-        text = Text(f"{place(preview)}  ", "dim").append(preview["text"].replace("\n", "⏎"), "not dim")
-        answer.print(Padding(text, INDENT))
-    answer.print(heading("findings, the most important first" if report["findings"] else "nothing wrong was found"))
-    for number, finding in enumerate(report["findings"], 1):
+    for noted in report.preview:
+        shown = (noted.text or "").replace("\n", "⏎")
+        answer.print(Padding(Text(f"{place(noted)}  ", "dim").append(shown, "not dim"), INDENT))
+    some = "findings, the most important first"
+    answer.print(heading(some if report.findings else "nothing wrong was found"))
+    for number, found in enumerate(report.findings, 1):
         table = Table.grid(padding=(0, 1, 0, 0))
-        table.add_row(f"  {number}.", Text(finding["finding"], "bold").append(f": {finding['advice']}", "not bold"))
-        for found in finding["places"]:
-            table.add_row("", Text(f"{place(found)}  {found.get('problem', '')}", "dim"))
+        said = Text(found.finding, "bold").append(f": {found.advice}", "not bold")
+        table.add_row(f"  {number}.", said)
+        for noted in found.places:
+            table.add_row("", Text(f"{place(noted)}  {noted.problem or ''}", "dim"))
         answer.print(table)
-    if estimate := report["estimate"]:
-        answer.print(heading("estimate"))
-        text = Text(
-            f"about {round_number(estimate['tokens'])} tokens ({estimate['tokens_per_character']} for each character, "
-            f"vocabulary {estimate['vocab_size']:,}); training once through them takes --size {estimate['size']} about "
-            f"{duration(estimate['seconds_per_epoch'])} here\n"
-        )
-        answer.print(Padding(text.append(f"assumed: {estimate['assumption']}", "dim"), INDENT))
-    answer.print(f"\nnext: {report['command']}", soft_wrap=True)
+    if report.estimate:
+        show_estimate(report.estimate)
+    answer.print(f"\nnext: {report.command}", soft_wrap=True)
+
+
+def show_estimate(estimate: Estimate) -> None:
+    answer.print(heading("estimate"))
+    text = Text(
+        f"about {round_number(estimate.tokens)} tokens ({estimate.tokens_per_character} for each "
+        f"character, vocabulary {estimate.vocab_size:,}); training once through them takes "
+        f"--size {estimate.size} about {duration(estimate.seconds_per_epoch)} here\n"
+    )
+    answer.print(Padding(text.append(f"assumed: {estimate.assumption}", "dim"), INDENT))
 
 
 def show_records(report: dict[str, Any]) -> None:
@@ -114,32 +116,36 @@ def round_number(number: int) -> str:
     return f"{int(float(f'{number:.3g}')):,}"
 
 
-def place(found: dict[str, Any]) -> str:
-    return found["file"] + ("" if found["line"] is None else f":{found['line']}")
+def place(noted: Noted) -> str:
+    return noted.file if noted.line is None else f"{noted.file}:{noted.line}"
 
 
 def heading(text: str) -> Text:
     return Text(f"\n{text}", "bold")
 
 
-def files_table(files: list[dict[str, Any]]) -> Table:
+def files_table(files: list[FileSeen]) -> Table:
     """A line for each file, or for each kind of file where there are many."""
     groups: dict[tuple[str, str], Counter[str]] = {}
-    together = os.path.commonpath([os.path.dirname(file["file"]) for file in files]) if len(files) > 1 else ""
+    together = ""
+    if len(files) > 1:
+        together = os.path.commonpath([os.path.dirname(file.file) for file in files])
     for file in files:
-        name = os.path.relpath(file["file"], together) if together else file["file"]
-        ends = "+".join(file["line_ends"])
-        column = f"text in {excerpt(file['field'], 20)!r}" if file["field"] else ""
-        kind = ", ".join(filter(None, (file["format"], file["encoding"], ends, column)))
+        name = os.path.relpath(file.file, together) if together else file.file
+        column = f"text in {excerpt(file.field, 20)!r}" if file.field else ""
+        about = (file.format, file.encoding, "+".join(file.line_ends), column)
+        kind = ", ".join(filter(None, about))
         group = groups.setdefault((name if len(files) <= FILES else "", kind), Counter())
-        group.update(files=1, **{name: file[name] for name in ("documents", "characters", "bytes", "problems")})
+        sizes = {"characters": file.characters, "bytes": file.bytes, "problems": file.problems}
+        group.update(files=1, documents=file.documents, **sizes)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("file", overflow="fold", min_width=12)
     table.add_column("format", overflow="fold", min_width=12)
-    for name in ("documents", "characters", "MB", "unreadable"):
-        table.add_column(name, justify="right", no_wrap=True)
+    for title in ("documents", "characters", "MB", "unreadable"):
+        table.add_column(title, justify="right", no_wrap=True)
     for (name, kind), sums in groups.items():
-        numbers = (f"{sums['documents']:,}", f"{sums['characters']:,}", f"{sums['bytes'] / 1e6:,.1f}")
+        megabytes = f"{sums['bytes'] / 1e6:,.1f}"
+        numbers = (f"{sums['documents']:,}", f"{sums['characters']:,}", megabytes)
         bad = Text(f"{sums['problems']:,}", "red" if sums["problems"] else "dim")
         table.add_row(name or plural(sums["files"], "file"), kind, *numbers, bad)
     return table

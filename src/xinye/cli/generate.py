@@ -83,7 +83,7 @@ def write_file(
 ) -> int:
     """Write for a file of prompts; the exit code is 1 where some could not be done."""
     from xinye.api import load
-    from xinye.check.check_data import plural
+    from xinye.check.inspection import plural
     from xinye.cli.output import Display, console, duration, prepare_writing, print_json
 
     if not Path(prompts).exists():

@@ -1,0 +1,258 @@
+"""Read text files once, in bounded memory, going on behind whatever is bad, and note what is in
+them.
+
+The text is looked at about a million characters at a time. A place is a number: that of the file,
+and below it 40 bits for the line.
+"""
+
+import dataclasses
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from xinye.check.inspection import (
+    CODE_POINTS,
+    PERSONAL_KINDS,
+    Lengths,
+    code_points,
+    excerpt,
+    masked,
+    mojibake,
+    personal_data,
+    printable,
+)
+from xinye.data.cleaning import Cleaning, clean
+from xinye.data.duplicates import Copies, NearSample
+from xinye.data.files import suffix_of
+from xinye.data.sources import PLAIN_SUFFIXES, Piece, detect_encoding, line_ends, read_pieces
+from xinye.errors import XinyeError
+
+BATCH = 1_000_000  # characters looked at together
+LONG_LINE = 10_000  # characters; no paragraph is that long
+LISTED = 1000  # problems of a kind that are listed; the others are counted
+EXAMPLES = 5
+PREVIEW = 300  # characters
+SEPARATORS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A place, and what there is to say of it."""
+
+    file: str
+    line: int | None
+    times: int | None = None
+    masked: str | None = None
+    problem: str | None = None
+    text: str | None = None
+
+
+@dataclass
+class Found:
+    """How often something was found, and the first places."""
+
+    most: int
+    count: int = 0
+    listed: list[Noted] = dataclasses.field(default_factory=list)
+
+    def add(
+        self, where: Callable[[], Noted], problem: str | None = None, masked: str | None = None
+    ) -> None:
+        self.count += 1
+        if len(self.listed) < self.most:
+            self.listed.append(replace(where(), problem=problem, masked=masked))
+
+
+@dataclass
+class FileSeen:
+    """A file, and how it was read: `problems` counts what could not be."""
+
+    file: str
+    format: str
+    bytes: int
+    encoding: str | None
+    line_ends: dict[str, int]
+    field: str | None  # the column of the text
+    documents: int = 0
+    characters: int = 0
+    problems: int = 0
+
+
+class Part(NamedTuple):
+    """A part of a document, at most a batch."""
+
+    text: str
+    place: int
+    short: bool  # a whole document that can be looked at for near duplicates
+
+
+class Reading:
+    """All that is noted while the files are read."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        field: str | None,
+        separator: str | None,
+        on_progress: Callable[[int], None],
+    ) -> None:
+        self.paths, self.field, self.separator = paths, field, separator
+        self.on_progress = on_progress
+        self.files: list[FileSeen] = []
+        self.counts = np.zeros(CODE_POINTS, np.int64)
+        self.documents, self.lines = Lengths(), Lengths()
+        self.empty = self.characters = 0
+        self.copies, self.near = Copies(), NearSample()
+        self.bad_files, self.bad_records = Found(LISTED), Found(LISTED)
+        self.mojibake, self.long_lines = Found(LISTED), Found(LISTED)
+        self.personal = {kind: Found(EXAMPLES) for kind in PERSONAL_KINDS}
+        self.endless: Noted | None = None  # the place of a line that fills a batch
+        self.separators: Counter[str] = Counter()
+        self.beginnings: list[list[Piece]] = []  # of each file's first documents; source: the place
+        self.batch: list[Part] = []
+        self.lengths: list[int] = []  # of the batch's documents
+        self.size = 0  # characters of the batch
+
+    def texts(self) -> Iterator[str]:
+        """The text of all files, piece by piece, each looked at in passing."""
+        for number, path in enumerate(self.paths):
+            suffix = suffix_of(path)
+            seen = FileSeen(str(path), suffix[1:], path.stat().st_size, None, {}, self.field)
+            problems = self.bad_files.count + self.bad_records.count
+            self.files.append(seen)
+            self.beginnings.append([])
+            try:
+                if suffix != ".parquet":
+                    seen.encoding = detect_encoding(path)
+                    seen.line_ends = dict(line_ends(path, seen.encoding))
+                for piece in self.pieces(number, path, seen):
+                    seen.characters += len(piece.text)
+                    yield piece.text
+            except XinyeError as error:
+                self.bad(path, None, str(error).removeprefix(f"{path}: "))
+            seen.problems = self.bad_files.count + self.bad_records.count - problems
+        self.look()
+
+    def pieces(self, number: int, path: Path, seen: FileSeen) -> Iterator[Piece]:
+        """One file's pieces, noting each document as it ends."""
+        plain = suffix_of(path) in PLAIN_SUFFIXES
+        between = (self.separator or "").replace("\\n", "\n").count("\n")
+        above = 0  # line ends before this piece
+        length = 0  # of this document
+        only: Part | None = None  # this document, where it is one piece
+
+        def on_field(name: str) -> None:
+            seen.field = name
+
+        for piece in read_pieces([path], self.field, self.separator, self.bad, on_field):
+            line = 1
+            if not plain or self.separator:
+                line = int(piece.source.rpartition(":")[2])
+            if plain:
+                line = 1 + above + (line - 1) * between
+            above += piece.text.count("\n")
+            place = number << 40 | line
+            part = Part(piece.text, place, piece.first and len(piece.text) < BATCH // 2)
+            if piece.first:
+                self.end(length, only)
+                length = 0
+                seen.documents += 1
+                if len(self.beginnings[-1]) < 3 and not piece.text.isspace():
+                    self.beginnings[-1].append(Piece(piece.text[: 8 * PREVIEW], str(place)))
+            only = part if piece.first else None
+            length += len(piece.text)
+            if plain and not self.separator:
+                self.separators.update({mark: piece.text.count(mark) for mark in SEPARATORS})
+            for start in range(0, len(piece.text), BATCH):
+                text = piece.text[start : start + BATCH]
+                self.batch.append(part._replace(text=text))
+                self.size += len(text)
+                if self.size >= BATCH:
+                    self.look()
+            yield piece
+        self.end(length, only)
+
+    def end(self, length: int, only: Part | None) -> None:
+        """Note a document: its length, and, where it is one piece, whether it stood there
+        before.
+        """
+        if only and only.text.isspace():
+            self.empty += 1
+        elif length:
+            self.lengths.append(length)
+            if only:  # cleaning compares only these
+                self.copies.add(only.text, only.place)
+
+    def bad(self, path: Path, line: int | None, problem: str) -> None:
+        kind = self.bad_files if line is None else self.bad_records
+        kind.add(lambda: Noted(str(path), line), printable(masked(problem)))
+
+    def where(self, place: int) -> Noted:
+        return Noted(str(self.paths[place >> 40]), place & (1 << 40) - 1)
+
+    def look(self) -> None:
+        """Look at the batch, all its texts together, and begin a new one."""
+        parts, self.batch = self.batch, []
+        text = "\n".join(part.text for part in parts)
+        codes = code_points(text)
+        starts = np.cumsum([0, *(len(part.text) + 1 for part in parts)], dtype=np.int64)[:-1]
+        counts = np.bincount(codes, minlength=CODE_POINTS)
+        counts[ord("\n")] -= max(0, len(parts) - 1)
+        self.counts += counts
+        self.documents.add(np.array(self.lengths, np.int64))
+
+        def where(offset: int) -> Noted:
+            index = bisect_right(starts, offset) - 1
+            place = parts[index].place
+            if suffix_of(self.paths[place >> 40]) in PLAIN_SUFFIXES:
+                place += text.count("\n", starts[index], offset)
+            return self.where(place)
+
+        self.look_at_lines(codes, where)
+        for passage in mojibake(text, codes, counts):
+            shown = printable(excerpt(passage.shown, 20))
+            meaning = printable(excerpt(passage.meaning, 20))
+            then = f" should read {meaning}" if meaning else ", its characters are lost"
+            problem = f"decoded wrongly: {shown}{then}"
+            self.mojibake.add(partial(where, passage.start), problem)
+        for passage in personal_data(text):
+            found = self.personal[passage.meaning]
+            found.add(partial(where, passage.start), masked=passage.shown)
+        near = [index for index, part in enumerate(parts) if part.short]
+        chosen = [parts[index] for index in near]
+        places = [part.place for part in chosen]
+        self.near.add(codes, starts[near], [part.text for part in chosen], places)
+        self.characters += self.size
+        self.on_progress(self.characters)
+        self.lengths, self.size = [], 0
+
+    def look_at_lines(self, codes: np.ndarray, where: Callable[[int], Noted]) -> None:
+        """Note how long the lines are; one that goes on in the next batch is one problem."""
+        borders = np.concatenate(([-1], np.flatnonzero(codes == ord("\n")), [len(codes)]))
+        lengths = np.diff(borders) - 1
+        self.lines.add(lengths[lengths > 0])
+        for index in np.flatnonzero(lengths > LONG_LINE).tolist():
+            offset, length = int(borders[index]) + 1, int(lengths[index])
+            endless = length > 0.9 * BATCH
+            if (endless or self.endless) and where(offset) == self.endless:
+                continue
+            self.endless = where(offset) if endless else None
+            problem = f"a line of {length:,} characters{' or more' * endless}"
+            self.long_lines.add(partial(where, offset), problem)
+
+    def preview(self) -> list[Noted]:
+        """The beginnings of three documents as a model would read them, from different files where
+        there are several; personal data masked.
+        """
+        ranks = [file[rank] for rank in range(3) for file in self.beginnings if rank < len(file)]
+        cleaned = clean(ranks[:3], Cleaning(duplicates=False))
+        return [
+            replace(self.where(int(piece.source)), text=excerpt(masked(piece.text), PREVIEW))
+            for piece in cleaned
+        ]
