@@ -17,14 +17,13 @@ from xinye.check.findings import (
     SHORT,
     Duplicates,
     Estimate,
-    Examples,
     NearDuplicates,
     Report,
     findings,
     flags,
 )
 from xinye.check.inspection import chinese_scripts, scripts
-from xinye.check.reading import EXAMPLES, Found, Reading
+from xinye.check.reading import EXAMPLES, Reading
 from xinye.data.cleaning import Cleaning, clean
 from xinye.data.duplicates import NearlySeen
 from xinye.data.sources import Piece, find_files
@@ -59,7 +58,7 @@ def check(
     seen = Reading(find_files(files), field, document_separator, on_progress)
     sample, characters = sample_texts(seen.texts(), SAMPLE_BYTES)
     kinds = (seen.bad_files, seen.bad_records, seen.mojibake, seen.long_lines)
-    problems = [noted for kind in kinds for noted in kind.listed]
+    problems = [noted for kind in kinds for noted in kind.examples]
     if not characters:
         reason = f": {problems[0].problem}" if problems else ""
         empty = "there is no text that can be read in these files"
@@ -70,7 +69,7 @@ def check(
     documents = max(0, seen.documents.count - copies)
     trained = max(0, characters - copied - script.get("control characters", 0))
     chinese = script.get("Chinese", 0) > 0.3 * characters
-    personal = {kind: shown(found) for kind, found in seen.personal.items() if found.count}
+    personal = {kind: found.first() for kind, found in seen.personal.items() if found.count}
     report = Report(
         files=seen.files,
         bytes=sum(file.bytes for file in seen.files),
@@ -84,8 +83,8 @@ def check(
         short_documents=seen.documents.below(SHORT),
         duplicates=Duplicates(copies, copied, 1 / (seen.copies.mask + 1), examples),
         near_duplicates=near_duplicates(seen),
-        mojibake=shown(seen.mojibake),
-        long_lines=shown(seen.long_lines),
+        mojibake=seen.mojibake.first(),
+        long_lines=seen.long_lines.first(),
         personal_data=personal,
         separators=dict(+seen.separators),
         problems=problems,
@@ -98,10 +97,6 @@ def check(
     given += ["--document-separator", document_separator] if document_separator else []
     report.command = command(files, given + flags(report))
     return report
-
-
-def shown(found: Found) -> Examples:
-    return Examples(found.count, found.listed[:EXAMPLES])
 
 
 def near_duplicates(seen: Reading) -> NearDuplicates:

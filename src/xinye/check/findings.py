@@ -7,20 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from xinye.check.inspection import PERSONAL_KINDS, LengthSummary, excerpt, plural
-from xinye.check.reading import EXAMPLES, LONG_LINE, FileSeen, Noted, Reading
+from xinye.check.reading import EXAMPLES, LONG_LINE, FileSeen, Found, Noted, Reading
 from xinye.data.sources import headerless
 
 NEAR = 0.8  # similarity of near duplicates
 SHORT = 8  # characters; documents shorter than this teach little
 _OPTIONAL = ("times", "masked", "problem", "text", "note")  # in JSON only where there is something
-
-
-@dataclass(frozen=True)
-class Examples:
-    """How often something was found, and the first places."""
-
-    count: int
-    examples: list[Noted]
 
 
 @dataclass(frozen=True)
@@ -83,9 +75,9 @@ class Report:
     short_documents: int
     duplicates: Duplicates
     near_duplicates: NearDuplicates
-    mojibake: Examples
-    long_lines: Examples
-    personal_data: dict[str, Examples]
+    mojibake: Found
+    long_lines: Found
+    personal_data: dict[str, Found]
     separators: dict[str, int]
     problems: list[Noted]
     problems_total: int
@@ -117,7 +109,7 @@ def damage(report: Report, seen: Reading) -> Iterator[Finding]:
     if bad := [plural(kind.count, what) for kind, what in kinds if kind.count]:
         problem = f"{' and '.join(bad)} cannot be read"
         advice = "repair or leave out: pretrain stops there"
-        yield Finding(problem, advice, files.listed + records.listed)
+        yield Finding(problem, advice, files.examples + records.examples)
     numbered = [file.file for file in report.files if (file.field or "").isdecimal()]
     reasons = [Noted(name, 1, problem=headerless(Path(name))) for name in numbered]
     if places := [place for place in reasons if place.problem]:

@@ -344,9 +344,16 @@ class Lengths:
         ]
 
     def summary(self) -> LengthSummary:
-        quantiles = (self.quantile(share) for share in (0.5, 0.9, 0.99))
-        mean = round(self.total / max(1, self.count), 1)
-        return LengthSummary(self.count, mean, self.shortest, *quantiles, self.longest, self.rows())
+        return LengthSummary(
+            count=self.count,
+            mean=round(self.total / max(1, self.count), 1),
+            shortest=self.shortest,
+            median=self.quantile(0.5),
+            p90=self.quantile(0.9),
+            p99=self.quantile(0.99),
+            longest=self.longest,
+            histogram=self.rows(),
+        )
 
 
 # -- for people ------------------------------------------------------------------------------------

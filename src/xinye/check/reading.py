@@ -5,11 +5,10 @@ The text is looked at about a million characters at a time. A place is a number:
 and below it 40 bits for the line.
 """
 
-import dataclasses
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -57,16 +56,18 @@ class Noted:
 class Found:
     """How often something was found, and the first places."""
 
-    most: int
     count: int = 0
-    listed: list[Noted] = dataclasses.field(default_factory=list)
+    examples: list[Noted] = field(default_factory=list)
 
     def add(
         self, where: Callable[[], Noted], problem: str | None = None, masked: str | None = None
     ) -> None:
         self.count += 1
-        if len(self.listed) < self.most:
-            self.listed.append(replace(where(), problem=problem, masked=masked))
+        if len(self.examples) < LISTED:
+            self.examples.append(replace(where(), problem=problem, masked=masked))
+
+    def first(self) -> "Found":
+        return Found(self.count, self.examples[:EXAMPLES])
 
 
 @dataclass
@@ -109,9 +110,9 @@ class Reading:
         self.documents, self.lines = Lengths(), Lengths()
         self.empty = self.characters = 0
         self.copies, self.near = Copies(), NearSample()
-        self.bad_files, self.bad_records = Found(LISTED), Found(LISTED)
-        self.mojibake, self.long_lines = Found(LISTED), Found(LISTED)
-        self.personal = {kind: Found(EXAMPLES) for kind in PERSONAL_KINDS}
+        self.bad_files, self.bad_records = Found(), Found()
+        self.mojibake, self.long_lines = Found(), Found()
+        self.personal = {kind: Found() for kind in PERSONAL_KINDS}
         self.endless: Noted | None = None  # the place of a line that fills a batch
         self.separators: Counter[str] = Counter()
         self.beginnings: list[list[Piece]] = []  # of each file's first documents; source: the place

@@ -1,5 +1,6 @@
 """`xinye data check`, `xinye data show` and `xinye data collect`"""
 
+from collections import Counter
 from typing import Any
 
 from xinye.cli.arguments import Parser, run_group
@@ -22,23 +23,33 @@ def main(arguments: list[str]) -> int:
 def check(arguments: list[str]) -> int:
     parser = Parser(
         "data check",
-        "What is in text files and what is wrong with them, by file and line; with --task, in files of its records.\n"
-        "Changes nothing; the exit code is 0 also where problems were found, and 2 where nothing can be read.",
+        "What is in text files and what is wrong with them, by file and line; with --task, in "
+        "files of its records.\n"
+        "Changes nothing; the exit code is 0 also where problems were found, and 2 where nothing "
+        "can be read.",
         "xinye data check novels/ reviews.csv --field review\n"
         "  xinye data check reviews.csv --task classify --validation test.csv\n"
         "  xinye data check 对话.jsonl --task chat",
     )
     parser.add_argument("files", nargs="+", metavar="FILES", help="files, folders or globs of text")
-    parser.add_argument("--field", default=None, metavar="NAME", help="the column or key that holds the text")
+    parser.add_argument(
+        "--field", default=None, metavar="NAME", help="the column or key that holds the text"
+    )
     parser.add_argument(
         "--document-separator",
         default=None,
         metavar="TEXT",
         help=r"what stands between documents of a text file: '\n\n'",
     )
-    parser.add_argument("--task", default=None, metavar="classify|tag|chat|text", help="what they are records of")
     parser.add_argument(
-        "--validation", action="append", default=[], metavar="FILE", help="records to judge on: are they learned from?"
+        "--task", default=None, metavar="classify|tag|chat|text", help="what they are records of"
+    )
+    parser.add_argument(
+        "--validation",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="records to judge on: are they learned from?",
     )
     add_columns(parser)
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
@@ -46,7 +57,9 @@ def check(arguments: list[str]) -> int:
     if values["task"] not in (None, "text"):
         return check_task(values)
     if odd := next((name for name in ("validation", *COLUMNS) if values[name]), None):
-        raise XinyeError(f"--{odd.replace('_', '-')} has no effect on text; leave it out, or name a --task")
+        raise XinyeError(
+            f"--{odd.replace('_', '-')} has no effect on text; leave it out, or name a --task"
+        )
 
     from xinye.check import check_data
     from xinye.cli.data_check import show
@@ -67,12 +80,17 @@ def check(arguments: list[str]) -> int:
 def show(arguments: list[str]) -> int:
     parser = Parser(
         "data show",
-        "The first records as a model will see them: trained tokens of chat are green, labels stand behind tokens.",
+        "The first records as a model will see them: trained tokens of chat are green, labels "
+        "stand behind tokens.",
         "xinye data show chats.jsonl --task chat --model runs/base",
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="files of records")
-    parser.add_argument("--task", required=True, metavar="classify|tag|chat", help="what they are records of")
-    parser.add_argument("--model", default=None, metavar="MODEL", help="whose tokens (else characters)")
+    parser.add_argument(
+        "--task", required=True, metavar="classify|tag|chat", help="what they are records of"
+    )
+    parser.add_argument(
+        "--model", default=None, metavar="MODEL", help="whose tokens (else characters)"
+    )
     parser.add_argument("--count", type=int, default=3, metavar="N", help="records to show (3)")
     add_columns(parser)
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
@@ -89,19 +107,31 @@ def show(arguments: list[str]) -> int:
         print_json(report)
         return 0
     for file in report["files"]:
-        answer.print(f"{file['file']}: {file['records']:,} records, {file['format']}", soft_wrap=True)
+        answer.print(
+            f"{file['file']}: {file['records']:,} records, {file['format']}", soft_wrap=True
+        )
     for record in report["shown"]:
-        answer.print(f"\n{record['place']}" + (f" → {record['label']}" if record["label"] else ""), style="dim")
+        answer.print(
+            f"\n{record['place']}" + (f" → {record['label']}" if record["label"] else ""),
+            style="dim",
+        )
         line = Text()
         for text, mark in record["tokens"]:
-            line.append(text, style="bold green" if mark is True else "" if mark not in (None, "O") else "dim")
+            line.append(
+                text,
+                style="bold green" if mark is True else "" if mark not in (None, "O") else "dim",
+            )
             behind = f"/{mark} " if isinstance(mark, str) and mark != "O" else "|"
-            line.append(f"*{behind}" if mark is True and not answer.is_terminal else behind, style="bright_black")
+            line.append(
+                f"*{behind}" if mark is True and not answer.is_terminal else behind,
+                style="bright_black",
+            )
         answer.print(line)
         if record["cut"]:
             answer.print(f"({record['cut']:,} tokens were left out)", style="dim")
     answer.print(
-        f"\ntrained: {'green' if answer.is_terminal else 'with a * behind'}; | stands between tokens"
+        f"\ntrained: {'green' if answer.is_terminal else 'with a * behind'}; | stands between "
+        "tokens"
         if task == "chat"
         else "\n| stands between tokens"
     )
@@ -112,7 +142,8 @@ def check_task(values: dict[str, Any]) -> int:
     settings = settings_of(values)
     if values["field"] or values["document_separator"]:
         raise XinyeError(
-            "--field and --document-separator are for text; columns of records: --text-field, --label-field"
+            "--field and --document-separator are for text; columns of records: --text-field, "
+            "--label-field"
         )
 
     from xinye.check.check_records import check_records
@@ -132,7 +163,9 @@ def add_columns(parser: Parser) -> None:
     fields = FinetuneSettings.model_fields
     for name in COLUMNS:
         flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, default=None, metavar="TEXT", help=f"classify: {fields[name].description}")
+        parser.add_argument(
+            flag, default=None, metavar="TEXT", help=f"classify: {fields[name].description}"
+        )
 
 
 def settings_of(values: dict[str, Any]) -> FinetuneSettings:
@@ -143,16 +176,24 @@ def settings_of(values: dict[str, Any]) -> FinetuneSettings:
 def collect(arguments: list[str]) -> int:
     parser = Parser(
         "data collect",
-        "Collect documents from MediaWiki dumps, HTML, EPUB, PDF, Markdown, mbox, RSS and Atom, and text, into JSON\n"
-        "lines to train on: main text only, clean, each document once. Nothing is fetched but a hub data set.",
+        "Collect documents from MediaWiki dumps, HTML, EPUB, PDF, Markdown, mbox, RSS and Atom, "
+        "and text, into JSON\n"
+        "lines to train on: main text only, clean, each document once. Nothing is fetched but a "
+        "hub data set.",
         "xinye data collect zhwiki.xml.bz2 books/ pages/ -o corpus.jsonl\n"
         "  xinye data collect hub:wikimedia/wikipedia:20231101.zh --limit 10000 -o wikipedia.jsonl",
     )
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="files, folders, hub:OWNER/NAME[:CONFIG]")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the file to write, FILE.jsonl")
+    parser.add_argument(
+        "sources", nargs="+", metavar="SOURCE", help="files, folders, hub:OWNER/NAME[:CONFIG]"
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="the file to write, FILE.jsonl"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="stop after N documents")
     parser.add_argument("--split", metavar="NAME", help="of hub data sets (train)")
-    parser.add_argument("--field", metavar="NAME", help="the column of hub data sets that holds the text")
+    parser.add_argument(
+        "--field", metavar="NAME", help="the column of hub data sets that holds the text"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace FILE")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     values = parser.values(arguments)
@@ -163,32 +204,34 @@ def collect(arguments: list[str]) -> int:
     from rich.text import Text
 
     from xinye.cli.output import console, print_json
-    from xinye.collect.collect import collect
+    from xinye.collect.collect import check_output
+    from xinye.collect.collect import collect as collect_documents
 
+    check_output(values["output"], values.pop("overwrite", False))
     with console.status("reading …") as status:
 
         def show(source: str, share: float, documents: int) -> None:
             part = f"{share:4.0%}  " if share else ""
-            status.update(Text(f"{part}{documents:,} documents  {source}", style="dim", overflow="ellipsis"))
+            line = f"{part}{documents:,} documents  {source}"
+            status.update(Text(line, style="dim", overflow="ellipsis"))
 
-        result = collect(**values, on_progress=show)
+        result = collect_documents(**values, on_progress=show)
 
-    def counts(numbers: dict[str, int]) -> str:
-        return ", ".join(f"{number:,} {name}" for name, number in numbers.items())
+    def counts(numbers: Counter[str]) -> str:
+        return ", ".join(f"{number:,} {name}" for name, number in numbers.most_common())
 
-    plural = "s" * (result["documents"] != 1)
-    console.print(
-        f"{result['documents']:,} document{plural} ({counts(result['by_format'])}), "
-        f"{result['characters']:,} characters, in {result['output']}",
-        soft_wrap=True,
-    )
-    for what, numbers in (("left out", result["dropped"]), ("files of other kinds", result["ignored"])):
-        if numbers:
-            console.print(f"{what}: {counts(numbers)}", soft_wrap=True)
-    for skip in result["skipped"][:SHOWN]:
-        console.print(f"skipped {skip['file']}: {skip['reason']}", soft_wrap=True)
-    if len(result["skipped"]) > SHOWN:
-        console.print(f"skipped {len(result['skipped']) - SHOWN:,} more files; --json lists them")
+    plural = "s" * (result.documents != 1)
+    lines = [
+        f"{result.documents:,} document{plural} ({counts(result.by_format)}), "
+        f"{result.characters:,} characters, in {result.output}"
+    ]
+    for what, numbers in (("left out", result.dropped), ("files of other kinds", result.ignored)):
+        lines += [f"{what}: {counts(numbers)}"] if numbers else []
+    lines += [f"skipped {skip['file']}: {skip['reason']}" for skip in result.skipped[:SHOWN]]
+    if len(result.skipped) > SHOWN:
+        lines.append(f"skipped {len(result.skipped) - SHOWN:,} more files; --json lists them")
+    for line in lines:
+        console.print(line, soft_wrap=True)
     if as_json:
-        print_json(result)
+        print_json(result.as_dict())
     return 0

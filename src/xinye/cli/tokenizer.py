@@ -23,8 +23,10 @@ def main(arguments: list[str]) -> int:
 def evaluate(arguments: list[str]) -> int:
     parser = Parser(
         "tokenizer eval",
-        "What tokenizers make of a text, side by side: trained here, or any tokenizer.json, such as GPT-2's or Qwen's.",
-        "xinye tokenizer eval tokenizers/novels gpt2/ novels/ shakespeare.txt --plot tokenizers.svg",
+        "What tokenizers make of a text, side by side: trained here, or any tokenizer.json, such "
+        "as GPT-2's or Qwen's.",
+        "xinye tokenizer eval tokenizers/novels gpt2/ novels/ shakespeare.txt --plot "
+        "tokenizers.svg",
     )
     parser.add_argument(
         "paths",
@@ -32,8 +34,12 @@ def evaluate(arguments: list[str]) -> int:
         metavar="DIR|FILES",
         help="folders with tokenizer.json (or a hub name that is cached), and text",
     )
-    parser.add_argument("--field", default=None, metavar="NAME", help="the column or key that holds the text")
-    parser.add_argument("--plot", type=Path, default=None, metavar="FILE.svg", help="bytes per token as a chart")
+    parser.add_argument(
+        "--field", default=None, metavar="NAME", help="the column or key that holds the text"
+    )
+    parser.add_argument(
+        "--plot", type=Path, default=None, metavar="FILE.svg", help="bytes per token as a chart"
+    )
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     values = parser.values(arguments)
     plot = values["plot"]
@@ -68,7 +74,8 @@ def show(comparison: "Comparison") -> None:
     text = comparison.text
     share = text["evaluated_characters"] / text["characters"]
     answer.print(
-        f"{text['evaluated_bytes'] / 1e6:.1f} MB of text, {share:.0%} of it: {text['chinese_characters']:,} Chinese "
+        f"{text['evaluated_bytes'] / 1e6:.1f} MB of text, {share:.0%} of it: "
+        f"{text['chinese_characters']:,} Chinese "
         f"characters, {text['english_words']:,} English words\n"
     )
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
@@ -90,17 +97,22 @@ def show(comparison: "Comparison") -> None:
         )
     answer.print(table)
     answer.print(
-        "zh, en: in the Chinese and in the English texts; split: characters whose bytes\nlie in several tokens; "
-        "MB/s: encoding on one thread. A tokenizer learned from\nthis very text looks better here than on new text.",
+        "zh, en: in the Chinese and in the English texts; split: characters whose bytes\nlie in "
+        "several tokens; "
+        "MB/s: encoding on one thread. A tokenizer learned from\nthis very text looks better here "
+        "than on new text.",
         style="dim",
     )
     for name, each in comparison.figures.items():
         if each.characters_unknown:
             answer.print(
-                f"\n{name} does not know {each.characters_unknown:.2%} of the characters: its figures flatter."
+                f"\n{name} does not know {each.characters_unknown:.2%} of the characters: its "
+                "figures flatter."
             )
         if each.texts_changed:
-            answer.print(f"\n{name} gives {each.texts_changed:.1%} of the texts back changed, when decoded.")
+            answer.print(
+                f"\n{name} gives {each.texts_changed:.1%} of the texts back changed, when decoded."
+            )
     answer.print(f"\n{comparison.verdict}")
 
 
@@ -112,25 +124,37 @@ def train(arguments: list[str]) -> int:
     )
     parser.add_argument("files", nargs="+", metavar="FILES", help="files, folders or globs of text")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="the folder to write")
-    parser.add_argument("--kind", default="bpe", metavar="bpe|char|bytes", help="byte pairs, characters or bytes (bpe)")
-    parser.add_argument("--vocab-size", default="auto", metavar="N|auto", help="tokens in the vocabulary (auto)")
-    parser.add_argument("--field", default=None, metavar="NAME", help="the column or key that holds the text")
-    parser.add_argument("--overwrite", action="store_true", default=False, help="replace the tokenizer in DIR")
+    parser.add_argument(
+        "--kind",
+        default="bpe",
+        metavar="bpe|char|bytes",
+        help="byte pairs, characters or bytes (bpe)",
+    )
+    parser.add_argument(
+        "--vocab-size", default="auto", metavar="N|auto", help="tokens in the vocabulary (auto)"
+    )
+    parser.add_argument(
+        "--field", default=None, metavar="NAME", help="the column or key that holds the text"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", default=False, help="replace the tokenizer in DIR"
+    )
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     values = parser.values(arguments)
     if values["vocab_size"] != "auto" and not values["vocab_size"].isdigit():
         raise XinyeError(f"--vocab-size {values['vocab_size']!r} is neither a number nor auto")
 
     from xinye.cli.output import console, print_json
-    from xinye.planning.tokenizer import train_tokenizer
+    from xinye.planning.tokenizer import check_output, train_tokenizer
 
     vocab_size = None if values["vocab_size"] == "auto" else int(values["vocab_size"])
-    result = train_tokenizer(
-        values["files"], values["output"], values["kind"], vocab_size, values["field"], values["overwrite"],
-        show_progress=sys.stderr.isatty(),
-    )  # fmt: skip
+    files, output, kind = values["files"], values["output"], values["kind"]
+    check_output(output, values["overwrite"])
+    progress = sys.stderr.isatty()
+    result = train_tokenizer(files, output, kind, vocab_size, values["field"], progress)
     console.print(
-        f"{result['vocab_size']:,} tokens; on the text {result['tokens_per_character']} tokens per character, "
+        f"{result['vocab_size']:,} tokens; on the text {result['tokens_per_character']} tokens per "
+        "character, "
         f"{result['bytes_per_token']} bytes per token; saved in {values['output']}",
         soft_wrap=True,
     )

@@ -1,16 +1,27 @@
-"""Collect documents of many formats into one file of JSON lines, ready to be checked and trained on."""
+"""Collect documents of many formats into one file of JSON lines, ready to be checked and trained
+on.
+"""
 
 import json
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from xinye.data.cleaning import Cleaning, clean
-from xinye.data.extract import FORMATS, LIBRARIES, Document, find_format, named_format, read_documents, read_hub
-from xinye.data.files import check_file, open_regular
+from xinye.data.extract import (
+    FORMATS,
+    LIBRARIES,
+    Document,
+    find_format,
+    named_format,
+    read_documents,
+    read_hub,
+)
+from xinye.data.files import expand, once, open_regular
 from xinye.data.sources import SUFFIXES, Piece
 from xinye.errors import XinyeError
 from xinye.libraries import install_command, need
@@ -21,6 +32,38 @@ _TRAILING_SPACE = re.compile(r"[^\S\n]+(?=\n|\Z)")
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 Progress = Callable[[str, float, int], None]
+Formatted = tuple[str, Document]  # the format that a document came in
+
+
+class Part(NamedTuple):
+    """A source, its bytes, its documents with the bytes read by then, and the extra it needs."""
+
+    name: str
+    size: int
+    documents: Iterator[tuple[Formatted, int]]
+    extra: str = ""
+
+
+@dataclass
+class Collected:
+    """What was collected; `dropped` counts documents by reason, `ignored` files by suffix."""
+
+    output: str
+    documents: int = 0
+    characters: int = 0
+    by_format: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    skipped: list[dict[str, str]] = field(default_factory=list)  # `file` and `reason`
+    ignored: Counter[str] = field(default_factory=Counter)
+
+    def as_dict(self) -> dict[str, Any]:
+        counts = {
+            name: dict(getattr(self, name).most_common()) for name in ("by_format", "ignored")
+        }
+        return asdict(self) | counts
+
+    def skip(self, source: str, reason: str, kept: str = "") -> None:
+        self.skipped.append({"file": source, "reason": " ".join(reason.split())[:300] + kept})
 
 
 def collect(
@@ -29,96 +72,82 @@ def collect(
     split: str | None = None,
     field: str | None = None,
     limit: int | None = None,
-    overwrite: bool = False,
     on_progress: Progress = lambda source, share, documents: None,
-) -> dict[str, Any]:
-    """Write the documents of files, folders and hub data sets as JSON lines {"text", "source", "title"}.
+) -> Collected:
+    """Write the documents of files, folders and hub data sets as JSON lines {"text", "source",
+    "title"}.
 
-    Line ends and control characters are cleaned, blank lines collapsed and exact duplicates dropped. At most `limit`
-    documents are written. `on_progress` is told the source, the share of all files' bytes read, and the documents.
+    Line ends and control characters are cleaned, blank lines collapsed and exact duplicates
+    dropped. At most `limit` documents are written. `on_progress` is told the source, the share of
+    all files' bytes read, and the documents.
 
-    Returns counts, and each file that was skipped with its reason. Raises XinyeError where there is no document.
+    A file that is there is replaced. Raises XinyeError where there is no document.
     """
     output = Path(output)
-    if output.suffix != ".jsonl":
-        raise XinyeError(f"{output}: JSON lines are written; name it {output.stem}.jsonl")
-    if output.is_dir() or (output.exists() and not overwrite):
-        raise XinyeError(f"{output}: exists already; replace it with --overwrite, or choose another with -o")
-    hub = [source.removeprefix(HUB) for source in sources if source.startswith(HUB)]
+    hub = [source for source in sources if source.startswith(HUB)]
     if (split or field) and not hub:
         raise XinyeError("--split and --field are for hub data sets, and there is no hub:NAME")
-    files, ignored = find_sources([source for source in sources if not source.startswith(HUB)])
+    result = Collected(str(output))
+    files = find_sources([source for source in sources if source not in hub], result.ignored)
     for form in sorted({named_format(path) or "" for path in files}):
         need(f"reading {form}", *LIBRARIES.get(form, ()))
     if hub:
         need("reading the hub", "datasets", extra="hub")
-    skipped: list[dict[str, str]] = []
-    dropped: Counter[str] = Counter()
-    by_format: Counter[str] = Counter()
-    characters = 0
-    waiting: deque[tuple[str, Document]] = deque()  # in the cleaning, which knows nothing of formats and titles
-
-    def pieces() -> Iterator[Piece]:
-        for form, document in _read(files, hub, split or "train", field, skipped, on_progress):
-            waiting.append((form, document))
-            yield Piece(tidy(document.text), document.source)
-
+    parts = [Part(str(path), path.stat().st_size, _from_file(path)) for path in files]
+    for name in hub:
+        documents = read_hub(name.removeprefix(HUB), split or "train", field)
+        parts.append(Part(name, 0, ((("hub", document), 0) for document in documents), "hub"))
     output.parent.mkdir(parents=True, exist_ok=True)
     beside = output.with_name(f".{output.name}.new")
     try:
         with beside.open("wb") as file:
-            for piece in islice(clean(pieces(), Cleaning(), dropped), limit):
-                while waiting[0][1].source != piece.source:
-                    waiting.popleft()
-                form, document = waiting.popleft()
-                record = {"text": piece.text, "source": document.source, "title": document.title}
-                file.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "ignore") + b"\n")
-                by_format[form] += 1
-                characters += len(piece.text)
-        if not by_format and skipped:
-            more = f"; so were {len(skipped) - 1:,} more" if len(skipped) > 1 else ""
-            raise XinyeError("{file}: skipped, {reason}".format(**skipped[0]) + f"{more}; no document is left")
-        if not by_format:
-            raise XinyeError(f"{', '.join(sources)}: no document there; {READABLE}")
+            found = _cleaned(_read(parts, result, on_progress), result.dropped)
+            for form, document in islice(found, limit):
+                record = {name: getattr(document, name) for name in ("text", "source", "title")}
+                line = json.dumps(record, ensure_ascii=False)
+                file.write(line.encode("utf-8", "ignore") + b"\n")
+                result.by_format[form] += 1
+                result.characters += len(document.text)
+        if not result.by_format:
+            raise XinyeError(_nothing(sources, result.skipped))
         beside.replace(output)
     finally:
         beside.unlink(missing_ok=True)
-    return {
-        "output": str(output),
-        "documents": by_format.total(),
-        "characters": characters,
-        "by_format": dict(by_format.most_common()),
-        "dropped": dict(dropped),
-        "skipped": skipped,
-        "ignored": dict(ignored.most_common()),
-    }
+    result.documents = result.by_format.total()
+    return result
 
 
-def find_sources(names: Sequence[str]) -> tuple[list[Path], Counter[str]]:
-    """The files that names and folders stand for, sorted within each, none twice; hidden ones are passed over.
+def check_output(output: str, overwrite: bool) -> None:
+    """Raises XinyeError where the documents cannot be written, or would replace others."""
+    path = Path(output)
+    if path.suffix != ".jsonl":
+        raise XinyeError(f"{path}: JSON lines are written; name it {path.stem}.jsonl")
+    if path.is_dir() or (path.exists() and not overwrite):
+        advice = "replace it with --overwrite, or choose another with -o"
+        raise XinyeError(f"{path}: exists already; {advice}")
 
-    Also counted: the files in folders that are of no format known here, by suffix. Raises XinyeError for a name that
-    stands for nothing, and for a file of no known format.
+
+def find_sources(names: Sequence[str], ignored: Counter[str]) -> list[Path]:
+    """The files that names, folders and globs stand for, sorted within each, none twice; hidden
+    ones are passed over.
+
+    `ignored` counts the files in folders that are of no format known here, by suffix. Raises
+    XinyeError for a name that stands for nothing, and for a file of no known format.
     """
-    found: dict[Path, Path] = {}
-    ignored: Counter[str] = Counter()
+    found: list[Path] = []
     for name in names:
         path = Path(name).expanduser()
-        if path.is_dir():
-            inside = [each for each in path.rglob("*") if each.is_file()]
-            files = sorted(each for each in inside if not re.search(r"(^|[/\\])\.", str(each.relative_to(path))))
-            ignored.update(each.suffix.lower() or each.name for each in files if not named_format(each))
-            files = [each for each in files if named_format(each)]
-        elif not path.is_file():
-            check_file(path)  # which it is not
-        elif not named_format(path):
+        if path.is_file() and not named_format(path):
             lines = path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
-            hint = "its records are documents already, to check and train on as they are" if lines else READABLE
-            raise XinyeError(f"{path}: nothing is collected from files of this kind; {hint}")
-        else:
-            files = [path]
-        found.update((each.resolve(), each) for each in files if each.resolve() not in found)
-    return list(found.values()), ignored
+            hint = "its records are documents already, to check and train on as they are"
+            raise XinyeError(
+                f"{path}: nothing is collected from files of this kind; "
+                f"{hint if lines else READABLE}"
+            )
+        files = expand(path)
+        ignored.update(each.suffix.lower() or each.name for each in files if not named_format(each))
+        found += [each for each in files if named_format(each)]
+    return once(found)
 
 
 def tidy(text: str) -> str:
@@ -127,48 +156,64 @@ def tidy(text: str) -> str:
     return _BLANK_LINES.sub("\n\n", _TRAILING_SPACE.sub("", text)).strip("\n")
 
 
-def _read(
-    files: Sequence[Path],
-    hub: Sequence[str],
-    split: str,
-    field: str | None,
-    skipped: list[dict[str, str]],
-    on_progress: Progress,
-) -> Iterator[tuple[str, Document]]:
+def _nothing(sources: Sequence[str], skipped: list[dict[str, str]]) -> str:
+    """Why there is no document."""
+    if not skipped:
+        return f"{', '.join(sources)}: no document there; {READABLE}"
+    more = f"; so were {len(skipped) - 1:,} more" if len(skipped) > 1 else ""
+    first = "{file}: skipped, {reason}".format(**skipped[0])
+    return f"{first}{more}; no document is left"
+
+
+def _cleaned(documents: Iterator[Formatted], dropped: Counter[str]) -> Iterator[Formatted]:
+    """The documents that are left by cleaning, which knows nothing of formats and titles."""
+    waiting: deque[Formatted] = deque()
+
+    def pieces() -> Iterator[Piece]:
+        for form, document in documents:
+            waiting.append((form, document))
+            yield Piece(tidy(document.text), document.source)
+
+    for piece in clean(pieces(), Cleaning(), dropped):
+        while waiting[0][1].source != piece.source:
+            waiting.popleft()
+        form, document = waiting.popleft()
+        yield form, replace(document, text=piece.text)
+
+
+def _from_file(path: Path) -> Iterator[tuple[Formatted, int]]:
+    """Documents with their format, and how many bytes of the file have been read by then."""
+    form = find_format(path)
+    with open_regular(path) as raw:
+        for document in read_documents(path, form, raw):
+            yield (form, document), raw.tell()
+
+
+def _read(parts: list[Part], result: Collected, on_progress: Progress) -> Iterator[Formatted]:
     """Format and document, source by source; what cannot be read goes to `skipped`."""
-    total, before, count = sum(path.stat().st_size for path in files) or 1, 0, 0
-
-    def skip(source: str, reason: str, kept: str = "") -> None:
-        skipped.append({"file": source, "reason": " ".join(reason.split())[:300] + kept})
-
-    def from_file(path: Path) -> Iterator[tuple[str, Document]]:
-        form = find_format(path)
-        with open_regular(path) as raw:
-            for document in read_documents(path, form, raw):
-                on_progress(str(path), (before + raw.tell()) / total, count)
-                yield form, document
-
-    def from_hub(name: str) -> Iterator[tuple[str, Document]]:
-        for document in read_hub(name, split, field):
-            on_progress(HUB + name, 0, count)
-            yield "hub", document
-
-    parts = [(str(path), path.stat().st_size, from_file(path), "") for path in files]
-    parts += [(HUB + name, 0, from_hub(name), "hub") for name in hub]
-    for name, size, documents, extra in parts:
+    total = sum(part.size for part in parts) or 1
+    before = count = 0
+    for part in parts:
         start = count
         try:
-            for form, document in documents:
+            for (form, document), read in part.documents:
+                on_progress(part.name, (before + read) / total if part.size else 0, count)
                 if document.problem:
-                    skip(document.source, document.problem)
+                    result.skip(document.source, document.problem)
                     continue
                 count += 1
                 yield form, document
         except ModuleNotFoundError as error:
-            raise XinyeError(f"{name}: reading it needs {error.name}: {install_command(extra)}") from None
+            command = install_command(part.extra)
+            raise XinyeError(f"{part.name}: reading it needs {error.name}: {command}") from None
         except MemoryError:
             raise
-        except Exception as error:  # parsers raise what they like at the world's files; each costs that file alone
-            kept = f" (the {count - start:,} documents before that are kept)" if count > start else ""
-            skip(name, (str(error) or type(error).__name__).removeprefix(f"{name}: "), kept)
-        before += size
+        except (
+            Exception
+        ) as error:  # parsers raise what they like at the world's files; each costs that file alone
+            kept = ""
+            if count > start:
+                kept = f" (the {count - start:,} documents before that are kept)"
+            reason = str(error) or type(error).__name__
+            result.skip(part.name, reason.removeprefix(f"{part.name}: "), kept)
+        before += part.size

@@ -1,4 +1,5 @@
-"""How many times as long a stranger's tokenizer.json can make a text: a few lines can ask for more than any memory.
+"""How many times as long a stranger's tokenizer.json can make a text: a few lines can ask for more
+than any memory.
 
 Parts are told by their fields, as the library tells them, not by a type that may be left out.
 """
@@ -13,26 +14,34 @@ MOST = 100  # Llama 2's makes 12 of one, NFKC before a byte-level split 22
 MOST_PARTS = 100
 _INNER = ("normalizers", "pretokenizers", "processors", "decoders")
 _TIMES = {  # in bytes, at worst
-    "ByteLevel": 2, "Metaspace": 4, "NFC": 3, "NFD": 3, "NFKC": 11, "NFKD": 11, "BertNormalizer": 6, "Lowercase": 2,
+    "ByteLevel": 2, "Metaspace": 4, "NFC": 3, "NFD": 3, "NFKC": 11, "NFKD": 11, "BertNormalizer": 6,
+    "Lowercase": 2,
     **dict.fromkeys(
-        ("Strip", "StripAccents", "Nmt", "Split", "Digits", "Punctuation", "Whitespace", "WhitespaceSplit",
-         "BertPreTokenizer", "CharDelimiterSplit", "UnicodeScripts", "FixedLength", "RobertaProcessing",
-         "BertProcessing", "ByteFallback", "Fuse", "CTC", "BPEDecoder", "WordPiece"), 1,
+        ("Strip", "StripAccents", "Nmt", "Split", "Digits", "Punctuation", "Whitespace",
+         "WhitespaceSplit", "BertPreTokenizer", "CharDelimiterSplit", "UnicodeScripts",
+         "FixedLength", "RobertaProcessing", "BertProcessing", "ByteFallback", "Fuse", "CTC",
+         "BPEDecoder", "WordPiece"), 1,
     ),
 }  # fmt: skip
 _OTHER = 4
 
 
 def check_growth(data: dict[str, Any], where: str, most: float = MOST) -> None:
-    """Raises `XinyeError` where a tokenizer.json could make a text more than `most` times as long, or has far too many
-    parts."""
+    """Raises `XinyeError` where a tokenizer.json could make a text more than `most` times as long,
+    or has far too many parts.
+    """
     for names in (("normalizer", "pre_tokenizer", "post_processor"), ("decoder",)):
         parts = [part for name in names for part in _parts(data.get(name))]
         if len(parts) > MOST_PARTS:
-            raise XinyeError(f"{where}: {len(parts):,} parts one after the other change a text; not read, for safety")
+            raise XinyeError(
+                f"{where}: {len(parts):,} parts one after the other change a text; not read, for "
+                "safety"
+            )
         times = math.prod(map(_times, parts))
         if times > most:
-            raise XinyeError(f"{where}: it could make a text {times:.3g} times as long; not read, for safety")
+            raise XinyeError(
+                f"{where}: it could make a text {times:.3g} times as long; not read, for safety"
+            )
 
 
 def _parts(part: Any) -> list[dict[str, Any]]:
@@ -43,10 +52,16 @@ def _parts(part: Any) -> list[dict[str, Any]]:
 
 
 def _times(part: dict[str, Any]) -> float:
-    if isinstance(part.get("single"), list):  # a template, in which the text may stand again and again
-        return max(1, sum("Sequence" in piece for piece in part["single"] if isinstance(piece, dict)))
+    if isinstance(
+        part.get("single"), list
+    ):  # a template, in which the text may stand again and again
+        return max(
+            1, sum("Sequence" in piece for piece in part["single"] if isinstance(piece, dict))
+        )
     if "pattern" in part and "content" in part:
-        return _times_of_replace(part["pattern"], len(str(part["content"]).encode("utf-8", "replace")))
+        return _times_of_replace(
+            part["pattern"], len(str(part["content"]).encode("utf-8", "replace"))
+        )
     if "prepend" in part:
         return 1 + len(str(part["prepend"]).encode("utf-8", "replace"))
     if "precompiled_charsmap" in part:
@@ -63,8 +78,10 @@ def _times_of_replace(pattern: Any, content: int) -> float:
 
 
 def _times_of_table(text: str) -> float:
-    """Of SentencePiece's table: the size of a tree, the tree, and what characters become, each ended by a zero. The
-    longest of those is of a character of three bytes. A size that lies would be allocated."""
+    """Of SentencePiece's table: the size of a tree, the tree, and what characters become, each
+    ended by a zero. The longest of those is of a character of three bytes. A size that lies would
+    be allocated.
+    """
     try:
         table = base64.b64decode(text)
     except ValueError:

@@ -1,4 +1,6 @@
-"""Tokenizers side by side on a text: ours, GPT-2's, Qwen's, or any that Hugging Face's library reads."""
+"""Tokenizers side by side on a text: ours, GPT-2's, Qwen's, or any that Hugging Face's library
+reads.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -8,25 +10,30 @@ from typing import Any
 import tokenizers
 
 from xinye.data.cleaning import Cleaning, clean
-from xinye.data.files import read_json
 from xinye.data.sources import find_files, read_pieces
-from xinye.data.tokenizer import panic_told, read_gpt2, sample_texts
-from xinye.data.tokenizer_growth import check_growth
+from xinye.data.tokenizer import panic_told, read_backend, read_gpt2, sample_texts
 from xinye.errors import XinyeError
 from xinye.evaluation.plots import grouped_bar_chart
 from xinye.evaluation.tokenizers import Figures, count_words, measure
 from xinye.watcher import Watcher
 
-EVALUATED_BYTES = 4_000_000  # at most, spread evenly over the text; more does not change the figures
+EVALUATED_BYTES = (
+    4_000_000  # at most, spread evenly over the text; more does not change the figures
+)
 CHANGED = 0.1  # share of texts; a Unicode normal form changes a few, and lower case all
+GROWTH = 2000  # ALBERT's tables come to 1,936
 CONTEXT = 256  # tokens, to say in words what one tokenizer alone comes to
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Figures of tokenizers by name, the one with the fewest tokens first, and what that means in words."""
+    """Figures of tokenizers by name, the one with the fewest tokens first, and what that means in
+    words.
+    """
 
-    text: dict[str, int]  # files, characters in all, and what was evaluated: bytes, Chinese characters, English words
+    text: dict[
+        str, int
+    ]  # files, characters in all, and what was evaluated: bytes, Chinese characters, English words
     figures: dict[str, Figures]
     verdict: str
 
@@ -68,7 +75,9 @@ def compare_tokenizers(arguments: Sequence[str], field: str | None, watcher: Wat
 
 
 def verdict(figures: dict[str, Figures], characters: int) -> str:
-    """Which tokenizer is best on the text, and what that is worth. Those that lose text do not compete."""
+    """Which tokenizer is best on the text, and what that is worth. Those that lose text do not
+    compete.
+    """
     whole = {name: each for name, each in figures.items() if each.texts_changed <= CHANGED}
     if not whole:
         return "None of these gives the text back as it was: a model could not learn to write it."
@@ -76,23 +85,28 @@ def verdict(figures: dict[str, Figures], characters: int) -> str:
     mine = whole[best]
     if not others:
         return (
-            f"A token of {best} holds {mine.bytes_per_token:.2f} bytes of this text: a context of {CONTEXT} tokens "
+            f"A token of {best} holds {mine.bytes_per_token:.2f} bytes of this text: a context of "
+            f"{CONTEXT} tokens "
             f"holds about {CONTEXT * characters / mine.tokens:,.0f} characters."
         )
     second, last = whole[others[0]], whole[others[-1]]
     said = (
-        f"{best} needs the fewest tokens for this text: beside {others[-1]}, the same context holds "
+        f"{best} needs the fewest tokens for this text: beside {others[-1]}, the same context "
+        "holds "
         f"{last.tokens / mine.tokens:.2f} times as much of it, and writing it takes "
         f"{mine.tokens / last.tokens:.0%} of the steps."
     )
     for part in ("chinese", "english"):
-        rates = {name: getattr(each, f"bytes_per_token_{part}") or 0 for name, each in whole.items()}
+        rates = {
+            name: getattr(each, f"bytes_per_token_{part}") or 0 for name, each in whole.items()
+        }
         first = max(rates, key=lambda name: rates[name])
         if rates[first] > rates[best]:
             said += f" In the {part.title()} part {first} is better."
     if mine.vocab_size > second.vocab_size:
         said += (
-            f" {best} has the larger vocabulary, {mine.vocab_size:,} against {second.vocab_size:,} of {others[0]}, and "
+            f" {best} has the larger vocabulary, {mine.vocab_size:,} against {second.vocab_size:,} "
+            f"of {others[0]}, and "
             "every entry costs as many weights as the model is wide: weigh the two together."
         )
     return said
@@ -105,17 +119,21 @@ def chart(comparison: Comparison) -> str:
     parts = {part: key for part, key in parts.items() if any(getattr(each, key) for each in every)}
     parts = parts or {"all": "bytes_per_token"}
     groups = {
-        f"{name} ({each.vocab_size:,})": {part: getattr(each, key) or 0.0 for part, key in parts.items()}
+        f"{name} ({each.vocab_size:,})": {
+            part: getattr(each, key) or 0.0 for part, key in parts.items()
+        }
         for name, each in comparison.figures.items()
     }
     return grouped_bar_chart(groups, "bytes per token (in brackets the vocabulary)")
 
 
-# -- finding the tokenizers ------------------------------------------------------------------------------------------
+# -- finding the tokenizers ------------------------------------------------------------------------
 
 
 def find_tokenizers(arguments: Sequence[str]) -> tuple[dict[str, tokenizers.Tokenizer], list[str]]:
-    """The tokenizers among the arguments, by the name of their folder or file, and the arguments that are text."""
+    """The tokenizers among the arguments, by the name of their folder or file, and the arguments
+    that are text.
+    """
     found: dict[str, tokenizers.Tokenizer] = {}
     patterns: list[str] = []
     for argument in arguments:
@@ -124,27 +142,36 @@ def find_tokenizers(arguments: Sequence[str]) -> tuple[dict[str, tokenizers.Toke
             patterns.append(argument)
             continue
         path = Path(argument).expanduser().resolve()
-        short = path.parent.name if path.name == "tokenizer.json" else path.name.removesuffix(".json")
+        short = (
+            path.parent.name if path.name == "tokenizer.json" else path.name.removesuffix(".json")
+        )
         found[argument if short in found else short] = backend
     return found, patterns
 
 
 def open_tokenizer(argument: str) -> tokenizers.Tokenizer | None:
-    """The tokenizer that a folder, a JSON file, or a hub name in the local cache stands for; None for text."""
+    """The tokenizer that a folder, a JSON file, or a hub name in the local cache stands for; None
+    for text.
+    """
     path = Path(argument).expanduser()
     if path.is_file():
-        return _read(path) if path.suffix == ".json" and b'"added_tokens"' in _head(path) else None
+        return (
+            read_backend(path, GROWTH)
+            if path.suffix == ".json" and b'"added_tokens"' in _head(path)
+            else None
+        )
     if not path.is_dir():
         cached = _cached(argument)
-        return _read(cached) if cached else None
+        return read_backend(cached, GROWTH) if cached else None
     if (path / "tokenizer.json").is_file():
-        return _read(path / "tokenizer.json")
+        return read_backend(path / "tokenizer.json", GROWTH)
     for vocabulary, merges in (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")):
         if (path / vocabulary).is_file() and (path / merges).is_file():
             return read_gpt2(path / vocabulary, path / merges)
     if (path / "tokenizer.model").is_file():
         raise XinyeError(
-            f"{path}: no tokenizer.json there; AutoTokenizer's save_pretrained writes one of tokenizer.model"
+            f"{path}: no tokenizer.json there; AutoTokenizer's save_pretrained writes one of "
+            "tokenizer.model"
         )
     return None
 
@@ -152,15 +179,6 @@ def open_tokenizer(argument: str) -> tokenizers.Tokenizer | None:
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(4096)
-
-
-def _read(path: Path) -> tokenizers.Tokenizer:
-    check_growth(read_json(path, "not a tokenizer"), str(path), most=2000)  # ALBERT's tables come to 1,936
-    try:
-        with panic_told():
-            return tokenizers.Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises plain Exception
-        raise XinyeError(f"{path}: not a tokenizer ({str(error)[:200]})") from None
 
 
 def _cached(name: str) -> Path | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from xinye.data.cleaning import Cleaning, clean
 from xinye.data.sources import find_files, read_pieces
-from xinye.data.tokenizer import Tokenizer, describe, sample_texts
+from xinye.data.tokenizer import Tokenizer, sample_texts
 from xinye.errors import XinyeError
 from xinye.planning.plan import vocabulary_size
 
@@ -16,7 +16,9 @@ DEFAULT_SIZE = 50_000_000  # the model that a tokenizer made alone is meant for
 def learn_tokenizer(
     texts: Iterable[str], kind: str, vocab_size: int | None, size: int, show_progress: bool = False
 ) -> tuple[Tokenizer, str]:
-    """A tokenizer learned from texts for a model of `size` parameters, and why its vocabulary has the size it has."""
+    """A tokenizer learned from texts for a model of `size` parameters, and why its vocabulary has
+    the size it has.
+    """
     if kind == "bytes":
         return Tokenizer.train((), kind), "the 256 bytes"
     if kind != "bpe":
@@ -36,14 +38,9 @@ def train_tokenizer(
     kind: str = "bpe",
     vocab_size: int | None = None,
     field: str | None = None,
-    overwrite: bool = False,
     show_progress: bool = False,
 ) -> dict[str, Any]:
     """Learn a tokenizer from files and save it; returns its size and what it makes of the text."""
-    if Path(output).exists() and not Path(output).is_dir():
-        raise XinyeError(f"{output}: exists and is not a folder; choose another with -o")
-    if (Path(output) / "tokenizer.json").exists() and not overwrite:
-        raise XinyeError(f"{output}: there is a tokenizer already; replace it with --overwrite")
     paths = find_files(files)
 
     def texts() -> Iterator[str]:
@@ -58,4 +55,19 @@ def train_tokenizer(
         tokenizer.save(output)
     except OSError as error:
         raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error
-    return {"tokenizer": str(output), "kind": kind, **describe(tokenizer, sample)}
+    tokens = len(tokenizer.encode(sample))
+    return {
+        "tokenizer": str(output),
+        "kind": kind,
+        "vocab_size": tokenizer.vocab_size,
+        "tokens_per_character": round(tokens / len(sample), 3),
+        "bytes_per_token": round(len(sample.encode("utf-8", "ignore")) / tokens, 3),
+    }
+
+
+def check_output(output: str | Path, overwrite: bool) -> None:
+    """Raises `XinyeError` where a tokenizer cannot be written, or would replace another."""
+    if Path(output).exists() and not Path(output).is_dir():
+        raise XinyeError(f"{output}: exists and is not a folder; choose another with -o")
+    if (Path(output) / "tokenizer.json").exists() and not overwrite:
+        raise XinyeError(f"{output}: there is a tokenizer already; replace it with --overwrite")

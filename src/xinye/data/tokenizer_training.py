@@ -1,0 +1,139 @@
+"""Our three kinds of tokenizer, learned from text: byte-level BPE that is good at Chinese, or
+characters, or bytes.
+
+They are one thing, a byte-level BPE with Qwen's pre-split, and differ only in their merges: learned
+ones, those that build single characters, or none.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import count
+from typing import Literal, get_args
+
+import tokenizers
+from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, processors, trainers
+
+from xinye.errors import XinyeError
+
+Kind = Literal["bpe", "char", "bytes"]
+CONTROL_TOKENS = ("<pad>", "<bos>", "<eos>", "<|im_start|>", "<|im_end|>")
+PAD, BOS, EOS, MESSAGE_START, MESSAGE_END = CONTROL_TOKENS
+
+# Qwen2's pre-split: contractions, words, single digits, punctuation, line ends, spaces. llama.cpp
+# knows it as `qwen2`.
+PRE_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+# Learning merges on Chinese takes about 250 bytes of memory for each byte of text, because most
+# clauses are unique.
+SAMPLE_BYTES = 6_000_000
+SAMPLE_PART = 5_000  # characters taken or left together
+
+
+def _characters_of_bytes() -> list[str]:
+    """The printable character that stands for each byte in a byte-level vocabulary (GPT-2's
+    table).
+    """
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    others = count(256)
+    return [chr(byte if byte in printable else next(others)) for byte in range(256)]
+
+
+CHARACTERS = _characters_of_bytes()
+
+
+def learn(
+    texts: Iterable[str], kind: str, vocab_size: int | None, show_progress: bool
+) -> tokenizers.Tokenizer:
+    """A tokenizer of a kind. `vocab_size` counts everything: control tokens, the 256 bytes, merges.
+    It is ignored by `bytes`; `char` without it takes every character.
+    """
+    if kind not in get_args(Kind):
+        known = ", ".join(get_args(Kind))
+        raise XinyeError(f"unknown kind of tokenizer {kind!r}; choose one of {known}")
+    smallest = len(CONTROL_TOKENS) + 256
+    if kind != "bytes" and vocab_size is not None and vocab_size < smallest:
+        taken = f"the 256 bytes and control tokens take {smallest}"
+        raise XinyeError(f"vocabulary of {vocab_size} is too small: {taken}")
+    if kind == "bpe":
+        return _learn_bpe(texts, vocab_size or 8192, show_progress)
+    merges = [] if kind == "bytes" else _character_merges(texts, vocab_size)
+    symbols = [*CHARACTERS, *(a + b for a, b in merges)]
+    vocabulary = {token: index for index, token in enumerate((*CONTROL_TOKENS, *symbols))}
+    return _completed(models.BPE(vocab=vocabulary, merges=merges))
+
+
+def _learn_bpe(texts: Iterable[str], vocab_size: int, show_progress: bool) -> tokenizers.Tokenizer:
+    backend = _completed(models.BPE())
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        special_tokens=[AddedToken(token, special=True) for token in CONTROL_TOKENS],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        # In bytes: sixteen Chinese characters. Without it a repeated clause becomes one token.
+        max_token_length=48,
+        show_progress=show_progress,
+    )
+    backend.train_from_iterator(texts, trainer)
+    return backend
+
+
+def _completed(model: models.BPE) -> tokenizers.Tokenizer:
+    """A model with its pre-split, decoder, control tokens and leading `<bos>`."""
+    backend = tokenizers.Tokenizer(model)
+    split = pre_tokenizers.Split(Regex(PRE_SPLIT), "isolated")
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens([AddedToken(token, special=True) for token in CONTROL_TOKENS])
+    bos = backend.token_to_id(BOS)
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B", special_tokens=[(BOS, bos)]
+    )
+    return backend
+
+
+def _character_merges(texts: Iterable[str], vocab_size: int | None) -> list[tuple[str, str]]:
+    """Merges that build each character of the texts from its bytes, the most frequent characters
+    first.
+
+    A merge starts with the character's first byte, which stands nowhere else, so none reaches over
+    a border.
+    """
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(text)
+    room = (vocab_size or 2**31) - len(CONTROL_TOKENS) - 256
+    merges: dict[tuple[str, str], None] = {}
+    for character, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        symbols = [CHARACTERS[byte] for byte in character.encode("utf-8", "ignore")]
+        new = [("".join(symbols[:i]), symbols[i]) for i in range(1, len(symbols))]
+        new = [merge for merge in new if merge not in merges]
+        if len(merges) + len(new) > room:
+            break
+        merges.update(dict.fromkeys(new))
+    return list(merges)
+
+
+def sample_texts(texts: Iterable[str], budget: int = SAMPLE_BYTES) -> tuple[list[str], int]:
+    """A share of the texts of about `budget` bytes, spread evenly over all of them, and the
+    characters in all.
+
+    Every part is kept until the budget is spent, then every second one, then every fourth …, so
+    that nothing has to be known beforehand, and the same texts always give the same sample.
+    """
+    kept: list[str] = []
+    size, stride, number, characters = 0, 1, 0, 0
+    for text in texts:
+        for start in range(0, len(text), SAMPLE_PART):
+            part = text[start : start + SAMPLE_PART]
+            characters += len(part)
+            if number % stride == 0:
+                kept.append(part)
+                size += len(part.encode("utf-8", "ignore"))
+            number += 1
+            while size > budget and len(kept) > 1:
+                kept, stride = kept[::2], stride * 2
+                size = sum(len(part.encode("utf-8", "ignore")) for part in kept)
+    return kept, characters
