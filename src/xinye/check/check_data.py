@@ -66,14 +66,14 @@ def check(
     script = scripts(seen.counts)
     copies, copied, top = seen.copies.result(EXAMPLES)
     examples = [replace(seen.where(place), times=times) for place, times in top]
-    documents = max(0, seen.documents.count - copies)
+    documents = max(0, seen.documents.counts.total() - copies)
     trained = max(0, characters - copied - script.get("control characters", 0))
     chinese = script.get("Chinese", 0) > 0.3 * characters
     personal = {kind: found.first() for kind, found in seen.personal.items() if found.count}
     report = Report(
         files=seen.files,
         bytes=sum(file.bytes for file in seen.files),
-        documents=seen.documents.count + seen.empty,
+        documents=seen.documents.counts.total() + seen.empty,
         characters=characters,
         scripts=script,
         chinese=chinese_scripts(seen.counts),

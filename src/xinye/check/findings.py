@@ -104,12 +104,11 @@ def findings(report: Report, seen: Reading) -> list[Finding]:
 
 def damage(report: Report, seen: Reading) -> Iterator[Finding]:
     """What is wrong in the files, and what no model should learn."""
-    files, records = seen.bad_files, seen.bad_records
-    kinds = ((files, "file"), (records, "record"))
-    if bad := [plural(kind.count, what) for kind, what in kinds if kind.count]:
-        problem = f"{' and '.join(bad)} cannot be read"
+    kinds = ((seen.bad_files, "file"), (seen.bad_records, "record"))
+    if bad := " and ".join(plural(kind.count, what) for kind, what in kinds if kind.count):
+        places = seen.bad_files.examples + seen.bad_records.examples
         advice = "repair or leave out: pretrain stops there"
-        yield Finding(problem, advice, files.examples + records.examples)
+        yield Finding(f"{bad} cannot be read", advice, places)
     numbered = [file.file for file in report.files if (file.field or "").isdecimal()]
     reasons = [Noted(name, 1, problem=headerless(Path(name))) for name in numbered]
     if places := [place for place in reasons if place.problem]:
@@ -120,18 +119,20 @@ def damage(report: Report, seen: Reading) -> Iterator[Finding]:
         problem = "the first line is read as the names of the columns, but looks like text"
         yield Finding(problem, "write names there", places)
     if count := report.mojibake.count:
-        advice = "fetch the text again in its own encoding, or leave it out"
-        passages = plural(count, "passage")
-        yield Finding(f"{passages} decoded wrongly", advice, report.mojibake.examples)
+        yield Finding(
+            f"{plural(count, 'passage')} decoded wrongly",
+            "fetch the text again in its own encoding, or leave it out",
+            report.mojibake.examples,
+        )
     if personal := {PERSONAL_KINDS[kind]: found for kind, found in report.personal_data.items()}:
         counts = ", ".join(plural(found.count, kind) for kind, found in personal.items())
-        advice = "a model can repeat it word for word; remove what is not public"
         places = [
             replace(found.examples[rank], problem=f"{found.examples[rank].masked} ({kind})")
             for rank in range(EXAMPLES)
             for kind, found in personal.items()
             if rank < len(found.examples)
         ]
+        advice = "a model can repeat it word for word; remove what is not public"
         yield Finding(f"personal data: {counts}", advice, places)
     if report.separators:
         mark, count = separator(report)
@@ -142,50 +143,57 @@ def damage(report: Report, seen: Reading) -> Iterator[Finding]:
 def repetition(report: Report) -> Iterator[Finding]:
     """What stands there more than once."""
     copies, near = report.duplicates, report.near_duplicates
-    if copies.documents:
+    if count := copies.documents:
         about = "" if copies.sampled == 1 else "about "
-        share = copies.documents / max(1, report.documents)
-        problem = f"{about}{copies.documents:,} documents ({share:.1%}) are copies of earlier ones"
-        advice = "pretrain drops them by itself (--no-duplicates keeps them)"
-        places = [replace(place, problem=f"{place.times:,} times") for place in copies.examples]
-        yield Finding(problem, advice, places)
-    if near.documents:
-        share_of = f"{near.documents:,} of {near.looked_at:,} different documents looked at"
-        problem = f"{share_of} are nearly copies of others"
-        yield Finding(problem, f"--near-duplicates {NEAR} drops them", near.examples)
+        share = count / max(1, report.documents)
+        yield Finding(
+            f"{about}{count:,} documents ({share:.1%}) are copies of earlier ones",
+            "pretrain drops them by itself (--no-duplicates keeps them)",
+            [replace(place, problem=f"{place.times:,} times") for place in copies.examples],
+        )
+    if count := near.documents:
+        yield Finding(
+            f"{count:,} of {near.looked_at:,} different documents looked at are nearly copies of "
+            "others",
+            f"--near-duplicates {NEAR} drops them",
+            near.examples,
+        )
 
 
 def uncleaned(report: Report) -> Iterator[Finding]:
     """What cleaning can change, or does by itself."""
     if count := report.long_lines.count:
-        problem = f"{plural(count, 'line')} of more than {LONG_LINE:,} characters"
-        yield Finding(problem, "look whether that is text", report.long_lines.examples)
+        yield Finding(
+            f"{plural(count, 'line')} of more than {LONG_LINE:,} characters",
+            "look whether that is text",
+            report.long_lines.examples,
+        )
     if target := one_script(report):
-        share = f"{report.chinese['traditional'] / sum(report.chinese.values()):.0%} traditional"
-        problem = f"simplified and traditional Chinese side by side ({share})"
-        yield Finding(problem, f"--chinese {target} unites them")
-    if report.short_documents > 0.05 * max(1, report.documents):
-        problem = f"{report.short_documents:,} documents have fewer than {SHORT} characters"
-        yield Finding(problem, f"--minimum-characters {SHORT} drops them")
+        share = report.chinese["traditional"] / sum(report.chinese.values())
+        yield Finding(
+            f"simplified and traditional Chinese side by side ({share:.0%} traditional)",
+            f"--chinese {target} unites them",
+        )
+    if (count := report.short_documents) > 0.05 * max(1, report.documents):
+        yield Finding(
+            f"{count:,} documents have fewer than {SHORT} characters",
+            f"--minimum-characters {SHORT} drops them",
+        )
     if count := report.scripts.get("control characters", 0):
         yield Finding(plural(count, "control character"), "pretrain removes them by itself")
     if count := report.empty_documents:
-        problem = f"{count:,} documents hold only white space"
-        yield Finding(problem, "pretrain drops them by itself")
+        advice = "pretrain drops them by itself"
+        yield Finding(f"{count:,} documents hold only white space", advice)
     if note := report.near_duplicates.note:
         yield Finding("near duplicates were not looked for", note)
 
 
 def flags(report: Report) -> list[str]:
     """What to give to `pretrain` for such text."""
-    found: list[str] = []
-    if report.separators:
-        found += ["--document-separator", separator(report)[0]]
-    if report.near_duplicates.documents > 0.01 * report.near_duplicates.looked_at:
-        found += ["--near-duplicates", str(NEAR)]
-    if target := one_script(report):
-        found += ["--chinese", target]
-    return found
+    near, target = report.near_duplicates, one_script(report)
+    found = ["--document-separator", separator(report)[0]] if report.separators else []
+    found += ["--near-duplicates", str(NEAR)] if near.documents > 0.01 * near.looked_at else []
+    return found + (["--chinese", target] if target else [])
 
 
 def separator(report: Report) -> tuple[str, int]:

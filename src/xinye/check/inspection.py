@@ -4,7 +4,6 @@ duplicates, lengths.
 Small functions on texts of about a million characters; what they count does not grow with the text.
 """
 
-import math
 import re
 import unicodedata
 from collections import Counter
@@ -300,58 +299,51 @@ class LengthSummary:
 
 
 class Lengths:
-    """How long things are, in a histogram of sixteen bins for each doubling: quantiles are right to
-    4 %.
-    """
+    """How long things are: how many have each length, of which there are far fewer than things."""
 
     def __init__(self) -> None:
-        self.bins = np.zeros(16 * 64, np.int64)
-        self.count = self.total = self.longest = 0
-        self.shortest = 0
+        self.counts: Counter[int] = Counter()
 
     def add(self, lengths: np.ndarray) -> None:
         """Lengths of at least one, (N,)."""
-        if len(lengths):
-            self.bins += np.bincount(
-                (16 * np.log2(lengths) + 1e-9).astype(np.int64), minlength=len(self.bins)
-            )
-            self.shortest = min(self.shortest or int(lengths.min()), int(lengths.min()))
-            self.longest = max(self.longest, int(lengths.max()))
-            self.count += len(lengths)
-            self.total += int(lengths.sum())
+        values, counts = np.unique(lengths, return_counts=True)
+        self.counts.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
 
     def quantile(self, share: float) -> int:
-        index = int(np.searchsorted(np.cumsum(self.bins), share * self.count))
-        return min(max(math.ceil(2 ** (index / 16) - 1e-9), self.shortest), self.longest)
+        """The length that this share of all does not exceed; 0 where there are none."""
+        lengths = sorted(self.counts)
+        reached = np.cumsum([self.counts[length] for length in lengths])
+        index = int(np.searchsorted(reached, share * self.counts.total() - 1e-9))
+        return lengths[index] if lengths else 0
 
     def below(self, length: int) -> int:
         """How many are shorter than this."""
-        return int(self.bins[: round(16 * math.log2(length))].sum())
+        return sum(count for each, count in self.counts.items() if each < length)
 
     def rows(self, most: int = 12) -> list[tuple[int, int, int]]:
         """From, to and how many, in at most so many steps that each double, or quadruple …, the one
         before.
         """
-        octaves = np.flatnonzero(self.bins.reshape(-1, 16).sum(axis=1))
-        if not len(octaves):
-            return []
-        first, last = int(octaves[0]), int(octaves[-1])
+        octaves: Counter[int] = Counter()
+        for length, count in self.counts.items():
+            octaves[length.bit_length() - 1] += count
+        first, last = min(octaves, default=0), max(octaves, default=-1)
         step = -(-(last + 1 - first) // most)
-        edges = range(first, last + 1, step)
         return [
-            (2**i, 2 ** (i + step) - 1, int(self.bins[16 * i : 16 * (i + step)].sum()))
-            for i in edges
+            (2**i, 2 ** (i + step) - 1, sum(octaves[octave] for octave in range(i, i + step)))
+            for i in range(first, last + 1, step or 1)
         ]
 
     def summary(self) -> LengthSummary:
+        total = sum(length * count for length, count in self.counts.items())
         return LengthSummary(
-            count=self.count,
-            mean=round(self.total / max(1, self.count), 1),
-            shortest=self.shortest,
+            count=self.counts.total(),
+            mean=round(total / max(1, self.counts.total()), 1),
+            shortest=min(self.counts, default=0),
             median=self.quantile(0.5),
             p90=self.quantile(0.9),
             p99=self.quantile(0.99),
-            longest=self.longest,
+            longest=max(self.counts, default=0),
             histogram=self.rows(),
         )
 

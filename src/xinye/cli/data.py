@@ -1,11 +1,15 @@
 """`xinye data check`, `xinye data show` and `xinye data collect`"""
 
 from collections import Counter
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from xinye.cli.arguments import Parser, run_group
 from xinye.errors import XinyeError, checked
 from xinye.planning.finetune_settings import FinetuneSettings
+
+if TYPE_CHECKING:
+    from xinye.collect.collect import Collected
 
 SHOWN = 10  # skipped files
 COLUMNS = ("text_field", "label_field", "label_separator")
@@ -217,21 +221,26 @@ def collect(arguments: list[str]) -> int:
 
         result = collect_documents(**values, on_progress=show)
 
-    def counts(numbers: Counter[str]) -> str:
-        return ", ".join(f"{number:,} {name}" for name, number in numbers.most_common())
-
-    plural = "s" * (result.documents != 1)
-    lines = [
-        f"{result.documents:,} document{plural} ({counts(result.by_format)}), "
-        f"{result.characters:,} characters, in {result.output}"
-    ]
-    for what, numbers in (("left out", result.dropped), ("files of other kinds", result.ignored)):
-        lines += [f"{what}: {counts(numbers)}"] if numbers else []
-    lines += [f"skipped {skip['file']}: {skip['reason']}" for skip in result.skipped[:SHOWN]]
-    if len(result.skipped) > SHOWN:
-        lines.append(f"skipped {len(result.skipped) - SHOWN:,} more files; --json lists them")
-    for line in lines:
+    for line in lines_of(result):
         console.print(line, soft_wrap=True)
     if as_json:
         print_json(result.as_dict())
     return 0
+
+
+def lines_of(result: "Collected") -> Iterator[str]:
+    """What was collected, in words."""
+
+    def counts(numbers: Counter[str]) -> str:
+        return ", ".join(f"{number:,} {name}" for name, number in numbers.most_common())
+
+    documents = f"{result.documents:,} document{'s' * (result.documents != 1)}"
+    about = f"{documents} ({counts(result.by_format)}), {result.characters:,} characters"
+    yield f"{about}, in {result.output}"
+    for what, numbers in (("left out", result.dropped), ("files of other kinds", result.ignored)):
+        if numbers:
+            yield f"{what}: {counts(numbers)}"
+    for skip in result.skipped[:SHOWN]:
+        yield f"skipped {skip['file']}: {skip['reason']}"
+    if len(result.skipped) > SHOWN:
+        yield f"skipped {len(result.skipped) - SHOWN:,} more files; --json lists them"

@@ -6,10 +6,10 @@ import json
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from xinye.data.cleaning import Cleaning, clean
 from xinye.data.extract import (
@@ -35,13 +35,8 @@ Progress = Callable[[str, float, int], None]
 Formatted = tuple[str, Document]  # the format that a document came in
 
 
-class Part(NamedTuple):
-    """A source, its bytes, its documents with the bytes read by then, and the extra it needs."""
-
-    name: str
-    size: int
-    documents: Iterator[tuple[Formatted, int]]
-    extra: str = ""
+# A source: its name, bytes, documents with the bytes read by then, and the extra that it needs.
+Source = tuple[str, int, Iterator[tuple[Formatted, int]], str]
 
 
 @dataclass
@@ -57,10 +52,9 @@ class Collected:
     ignored: Counter[str] = field(default_factory=Counter)
 
     def as_dict(self) -> dict[str, Any]:
-        counts = {
-            name: dict(getattr(self, name).most_common()) for name in ("by_format", "ignored")
-        }
-        return asdict(self) | counts
+        """What `xinye data collect --json` prints."""
+        names = ("by_format", "ignored")
+        return vars(self) | {name: dict(getattr(self, name).most_common()) for name in names}
 
     def skip(self, source: str, reason: str, kept: str = "") -> None:
         self.skipped.append({"file": source, "reason": " ".join(reason.split())[:300] + kept})
@@ -93,10 +87,10 @@ def collect(
         need(f"reading {form}", *LIBRARIES.get(form, ()))
     if hub:
         need("reading the hub", "datasets", extra="hub")
-    parts = [Part(str(path), path.stat().st_size, _from_file(path)) for path in files]
+    parts: list[Source] = [(str(path), path.stat().st_size, _from_file(path), "") for path in files]
     for name in hub:
-        documents = read_hub(name.removeprefix(HUB), split or "train", field)
-        parts.append(Part(name, 0, ((("hub", document), 0) for document in documents), "hub"))
+        records = read_hub(name.removeprefix(HUB), split or "train", field)
+        parts.append((name, 0, ((("hub", record), 0) for record in records), "hub"))
     output.parent.mkdir(parents=True, exist_ok=True)
     beside = output.with_name(f".{output.name}.new")
     try:
@@ -189,31 +183,27 @@ def _from_file(path: Path) -> Iterator[tuple[Formatted, int]]:
             yield (form, document), raw.tell()
 
 
-def _read(parts: list[Part], result: Collected, on_progress: Progress) -> Iterator[Formatted]:
+def _read(sources: list[Source], result: Collected, on_progress: Progress) -> Iterator[Formatted]:
     """Format and document, source by source; what cannot be read goes to `skipped`."""
-    total = sum(part.size for part in parts) or 1
+    total = sum(size for _, size, _, _ in sources)
     before = count = 0
-    for part in parts:
+    for name, size, documents, extra in sources:
         start = count
         try:
-            for (form, document), read in part.documents:
-                on_progress(part.name, (before + read) / total if part.size else 0, count)
+            for (form, document), read in documents:
+                on_progress(name, (before + read) / total if size else 0, count)
                 if document.problem:
                     result.skip(document.source, document.problem)
                     continue
                 count += 1
                 yield form, document
         except ModuleNotFoundError as error:
-            command = install_command(part.extra)
-            raise XinyeError(f"{part.name}: reading it needs {error.name}: {command}") from None
+            command = install_command(extra)
+            raise XinyeError(f"{name}: reading it needs {error.name}: {command}") from None
         except MemoryError:
             raise
-        except (
-            Exception
-        ) as error:  # parsers raise what they like at the world's files; each costs that file alone
-            kept = ""
-            if count > start:
-                kept = f" (the {count - start:,} documents before that are kept)"
-            reason = str(error) or type(error).__name__
-            result.skip(part.name, reason.removeprefix(f"{part.name}: "), kept)
-        before += part.size
+        except Exception as error:  # parsers raise what they like; each costs that file alone
+            before_that = f" (the {count - start:,} documents before that are kept)"
+            reason = (str(error) or type(error).__name__).removeprefix(f"{name}: ")
+            result.skip(name, reason, before_that if count > start else "")
+        before += size

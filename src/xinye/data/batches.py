@@ -1,12 +1,13 @@
 """Windows of tokens for training, as a pure function of the step.
 
-Every document is cut into pieces of at most `context` tokens, and pieces are packed into windows by best fit, so nearly
-nothing is padding and a short document is never cut (Ding et al. 2024, arXiv:2404.10830). A piece t₀ … tₙ is read as
-`<bos>` t₀ … tₙ₋₁ and predicts t₀ … tₙ: each token of the corpus is a target once per epoch, every sequence begins with
-`<bos>`, and attention and positions stay inside a piece.
+Every document is cut into pieces of at most `context` tokens, and pieces are packed into windows by
+best fit, so nearly nothing is padding and a short document is never cut (Ding et al. 2024,
+arXiv:2404.10830). A piece t₀ … tₙ is read as `<bos>` t₀ … tₙ₋₁ and predicts t₀ … tₙ: each token of
+the corpus is a target once per epoch, every sequence begins with `<bos>`, and attention and
+positions stay inside a piece.
 
-Sample i of an epoch is a keyed permutation of i; so any batch can be had without the ones before it, and resuming or
-splitting over processes needs no state but the step's number.
+Sample i of an epoch is a keyed permutation of i; so any batch can be had without the ones before
+it, and resuming or splitting over processes needs no state but the step's number.
 """
 
 from collections import defaultdict
@@ -26,7 +27,9 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Batch:
-    """Windows of tokens, all (B, T). Where every window holds one piece, `positions` and `documents` are None."""
+    """Windows of tokens, all (B, T). Where every window holds one piece, `positions` and
+    `documents` are None.
+    """
 
     tokens: Tensor
     targets: Tensor
@@ -50,11 +53,18 @@ class Batch:
 class Windows:
     """The windows of some spans of a corpus.
 
-    Windows come in another order in every epoch; with `shuffle`, long documents are cut at other places, too.
+    Windows come in another order in every epoch; with `shuffle`, long documents are cut at other
+    places, too.
     """
 
     def __init__(
-        self, tokens: np.ndarray, spans: np.ndarray, context: int, bos_id: int, seed: int = 0, shuffle: bool = True
+        self,
+        tokens: np.ndarray,
+        spans: np.ndarray,
+        context: int,
+        bos_id: int,
+        seed: int = 0,
+        shuffle: bool = True,
     ) -> None:
         self.tokens, self.spans, self.context, self.bos_id = tokens, spans, context, bos_id
         if not self.tokens_per_epoch:
@@ -72,23 +82,33 @@ class Windows:
         return int((self.spans[:, 1] - self.spans[:, 0]).sum())
 
     def _epoch_windows(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pieces (P, 2) in the order of the windows, and where each window's pieces begin (W + 1,)."""
+        """Pieces (P, 2) in the order of the windows, and where each window's pieces begin (W +
+        1,).
+        """
         return pack(self._cut(epoch), self.context)
 
     def _cut(self, epoch: int) -> np.ndarray:
-        """The pieces of an epoch, (P, 2): whole short documents, and long ones cut from a moving start on."""
+        """The pieces of an epoch, (P, 2): whole short documents, and long ones cut from a moving
+        start on.
+        """
         starts, ends = self.spans[self.spans[:, 0] < self.spans[:, 1]].T
         length = np.uint64(self.context)
         key = np.uint64((self.seed * 1_000_003 + epoch) % 2**64)
         first = (mix(starts.astype(np.uint64) ^ mix(np.array(key))) % length).astype(np.int64)
         if not self.shuffle:
             first[:] = 0
-        first[(ends - starts <= self.context) | (first == 0)] = self.context  # length of a document's first piece
+        first[(ends - starts <= self.context) | (first == 0)] = (
+            self.context
+        )  # length of a document's first piece
         counts = 1 + np.maximum(0, -(-(ends - starts - first) // self.context))
         document = np.repeat(np.arange(len(starts)), counts)
         number = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
-        piece_starts = starts[document] + np.where(number > 0, first[document] + (number - 1) * self.context, 0)
-        piece_ends = np.minimum(ends[document], starts[document] + first[document] + number * self.context)
+        piece_starts = starts[document] + np.where(
+            number > 0, first[document] + (number - 1) * self.context, 0
+        )
+        piece_ends = np.minimum(
+            ends[document], starts[document] + first[document] + number * self.context
+        )
         return np.stack((piece_starts, piece_ends), axis=1)
 
     def _locate(self, sample: int) -> tuple[int, int]:
@@ -124,7 +144,9 @@ class Windows:
                 positions[row, part] = np.arange(end - start)
                 documents[row, part] = document
                 at = part.stop
-        extra = (torch.from_numpy(positions), torch.from_numpy(documents)) if several else (None, None)
+        extra = (
+            (torch.from_numpy(positions), torch.from_numpy(documents)) if several else (None, None)
+        )
         return Batch(torch.from_numpy(tokens), torch.from_numpy(targets), *extra)
 
     def in_order(self, size: int, most: int | None = None) -> Iterator[Batch]:
@@ -135,9 +157,11 @@ class Windows:
 
 
 def pack(pieces: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
-    """Put pieces (P, 2) into windows of `room` tokens: each, longest first, where the least room stays.
+    """Put pieces (P, 2) into windows of `room` tokens: each, longest first, where the least room
+    stays.
 
-    Returns the pieces in the order of the windows, and where each window's pieces begin, the end last (W + 1,).
+    Returns the pieces in the order of the windows, and where each window's pieces begin, the end
+    last (W + 1,).
     """
     lengths = pieces[:, 1] - pieces[:, 0]
     order = np.argsort(-lengths, kind="stable")
@@ -166,15 +190,19 @@ def pack(pieces: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
 def permute(index: int, count: int, key: int) -> int:
     """Where `index` of 0 … count-1 goes under the permutation named by `key`.
 
-    A Feistel network over the next power of four, walked until it lands inside (Black & Rogaway 2002, "Ciphers with
-    arbitrary finite domains").
+    A Feistel network over the next power of four, walked until it lands inside (Black & Rogaway
+    2002, "Ciphers with arbitrary finite domains").
     """
     half = max(1, (count - 1).bit_length() + 1 >> 1)
     low = (1 << half) - 1
     while True:
         left, right = index >> half, index & low
         for round_number in range(4):
-            mixed = (right + 1) * 0x9E3779B97F4A7C15 + key * 0xD1B54A32D192ED03 + round_number * 0x8CB92BA72F3D8DD7
+            mixed = (
+                (right + 1) * 0x9E3779B97F4A7C15
+                + key * 0xD1B54A32D192ED03
+                + round_number * 0x8CB92BA72F3D8DD7
+            )
             mixed &= 0xFFFFFFFFFFFFFFFF
             mixed = (mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
             left, right = right, left ^ ((mixed ^ mixed >> 32) & low)

@@ -1,4 +1,6 @@
-"""From messages to a text, by a model's chat template. Templates are not trusted: see `chat_worker.py`."""
+"""From messages to a text, by a model's chat template. Templates are not trusted: see
+`chat_worker.py`.
+"""
 
 import json
 import os
@@ -15,7 +17,9 @@ SECONDS = 5  # for one chat; it takes less than a thousandth of one
 
 
 class _Worker:
-    """The process that fills in templates. It is started when first needed, and again after it was ended."""
+    """The process that fills in templates. It is started when first needed, and again after it was
+    ended.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -43,10 +47,18 @@ class _Worker:
             return json.loads(line)
 
     def _running(self) -> "subprocess.Popen[str]":
-        if self.process is None or self.process.poll() is not None or self.started_by != os.getpid():
+        if (
+            self.process is None
+            or self.process.poll() is not None
+            or self.started_by != os.getpid()
+        ):
             path = Path(__file__).with_name("chat_worker.py")
             self.process = subprocess.Popen(
-                [sys.executable, "-P", str(path)],  # -P: the modules beside that file have names of standard ones
+                [
+                    sys.executable,
+                    "-P",
+                    str(path),
+                ],  # -P: the modules beside that file have names of standard ones
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -69,11 +81,17 @@ def render(
     plain: Sequence[str],
     mark: str,
 ) -> str:
-    """The text of messages, with a `mark` in each place of them where one of the `control` tokens could come out.
+    """The text of messages, with a `mark` in each place of them where one of the `control` tokens
+    could come out.
 
-    `plain` are added tokens that text may hold. Raises `XinyeError` for a template that fails, or takes too long.
+    `plain` are added tokens that text may hold. Raises `XinyeError` for a template that fails, or
+    takes too long.
     """
-    request = {"template": template, "messages": [dict(message) for message in messages], "variables": dict(variables)}
+    request = {
+        "template": template,
+        "messages": [dict(message) for message in messages],
+        "variables": dict(variables),
+    }
     answer = _worker.ask(request | {"control": list(control), "plain": list(plain), "mark": mark})
     if "error" in answer:
         raise XinyeError(f"the model's chat template cannot be filled in: {answer['error']}")

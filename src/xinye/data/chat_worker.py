@@ -1,8 +1,9 @@
 """Fills in chat templates, in a process of its own that `chat.py` starts and, where it must, ends.
 
-A template is a program that came with a model. Jinja's sandbox keeps it from attributes and files, but neither from
-looping nor from filling the memory, and in its own process a thread cannot be stopped. So: one request a line on
-standard input, one answer a line on standard output, both JSON. Nothing of the package is imported here.
+A template is a program that came with a model. Jinja's sandbox keeps it from attributes and files,
+but neither from looping nor from filling the memory, and in its own process a thread cannot be
+stopped. So: one request a line on standard input, one answer a line on standard output, both JSON.
+Nothing of the package is imported here.
 """
 
 import json
@@ -25,7 +26,9 @@ LONGEST = 10_000_000  # characters of a chat
 
 
 class Generation(Extension):
-    """`{% generation %}` marks what an assistant said, for training elsewhere; the text between is text."""
+    """`{% generation %}` marks what an assistant said, for training elsewhere; the text between is
+    text.
+    """
 
     tags = {"generation"}  # noqa: RUF012
 
@@ -39,7 +42,10 @@ class PlainNamespace(Namespace):
 
     def __init__(*arguments: Any, **values: Any) -> None:
         Namespace.__init__(*arguments, **values)
-        if any(str(name).startswith("_") for name in (*values, *(name for each in arguments[1:] for name in each))):
+        if any(
+            str(name).startswith("_")
+            for name in (*values, *(name for each in arguments[1:] for name in each))
+        ):
             raise SecurityError("a namespace cannot hold names that begin with _")
 
     def __setitem__(self, name: str, value: Any) -> None:
@@ -57,15 +63,23 @@ def strftime_now(form: str) -> str:
 
 
 def tojson(
-    value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: Any = None,
+    separators: Any = None,
+    sort_keys: bool = False,
 ) -> str:
     """Without Jinja's escapes for HTML."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
 
 
 @lru_cache(maxsize=4)
 def compiled(source: str) -> tuple[Template, list[str]]:
-    """The template, set up as `transformers` does, and the strings that it may look for in what it is given."""
+    """The template, set up as `transformers` does, and the strings that it may look for in what it
+    is given.
+    """
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
@@ -75,19 +89,27 @@ def compiled(source: str) -> tuple[Template, list[str]]:
         "strftime_now": strftime_now,
         "namespace": PlainNamespace,
     }
-    constants = [node.value for node in environment.parse(source).find_all(nodes.Const) if isinstance(node.value, str)]
+    constants = [
+        node.value
+        for node in environment.parse(source).find_all(nodes.Const)
+        if isinstance(node.value, str)
+    ]
     return environment.from_string(source), constants
 
 
 def marking(control: list[str], known: list[str]) -> re.Pattern[str]:
-    """Where a mark must stand so that no control token can come out of a text, whatever a template takes away from it:
-    behind each of their first characters.
+    """Where a mark must stand so that no control token can come out of a text, whatever a template
+    takes away from it: behind each of their first characters.
 
-    Only where a `known` word begins, such as `</think>` that the template looks for, there is none, unless that word
-    could begin a control token.
+    Only where a `known` word begins, such as `</think>` that the template looks for, there is none,
+    unless that word could begin a control token.
     """
     firsts = "".join({token[0] for token in control})
-    words = {word for text in known for word in re.findall(rf"[{re.escape(firsts)}][^{re.escape(firsts)}]*", text)}
+    words = {
+        word
+        for text in known
+        for word in re.findall(rf"[{re.escape(firsts)}][^{re.escape(firsts)}]*", text)
+    }
     harmless = sorted(
         re.escape(word)
         for word in words
@@ -103,7 +125,10 @@ def marked(value: Any, pattern: re.Pattern[str], mark: str) -> Any:
     if isinstance(value, list):
         return [marked(each, pattern, mark) for each in value]
     if isinstance(value, dict):
-        return {name: each if name == "role" else marked(each, pattern, mark) for name, each in value.items()}
+        return {
+            name: each if name == "role" else marked(each, pattern, mark)
+            for name, each in value.items()
+        }
     return value
 
 
@@ -115,7 +140,9 @@ def fill_in(request: dict[str, Any]) -> str:
         messages = marked(messages, pattern, request["mark"])
     pieces: list[str] = []
     length = 0
-    for piece in template.generate(messages=messages, tools=None, documents=None, **request["variables"]):
+    for piece in template.generate(
+        messages=messages, tools=None, documents=None, **request["variables"]
+    ):
         pieces.append(piece)
         length += len(piece)
         if length > LONGEST:
@@ -124,7 +151,9 @@ def fill_in(request: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    with suppress(ImportError, ValueError, OSError):  # Windows has no such limits; a stricter one may be there
+    with suppress(
+        ImportError, ValueError, OSError
+    ):  # Windows has no such limits; a stricter one may be there
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

@@ -36,13 +36,15 @@ class Cleaning(BaseModel):
     )
     unicode: Literal["keep", "NFC", "NFKC"] = Field(
         "keep",
-        description="Unicode normal form: NFC composes accents; NFKC also turns full-width forms, ， too, to ASCII.",
+        description="Unicode normal form: NFC composes accents; NFKC also turns full-width forms, "
+        "， too, to ASCII.",
     )
     near_duplicates: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Drop documents about this similar (Jaccard, 5 characters) to an earlier one: 0.8.",
+        description="Drop documents about this similar (Jaccard, 5 characters) to an earlier one: "
+        "0.8.",
     )
     minimum_characters: int = Field(
         0, ge=0, description="Drop documents with fewer characters than this."
@@ -73,7 +75,8 @@ def clean(
 
     Raises XinyeError where `near_duplicates` or `chinese` need a package that is not installed.
 
-    >>> [piece.text for piece in clean([Piece("新叶\\r\\n", "a"), Piece("新叶\\n", "b")], Cleaning())]
+    >>> pieces = [Piece("新叶\\r\\n", "a"), Piece("新叶\\n", "b")]
+    >>> [piece.text for piece in clean(pieces, Cleaning())]
     ['新叶\\n']
     """
     settings.check_libraries()

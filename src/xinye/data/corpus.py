@@ -1,9 +1,9 @@
 """Token ids of a whole corpus in one memory-mapped file, made once and kept by content.
 
-A corpus is a folder: `tokens.bin` (every document's tokens and its `<eos>`, one after the other), `documents.npy`
-(where each document starts, and the end) and `corpus.json`. It lies in the cache under a name made from the files'
-content, the tokenizer and the cleaning, so the same text is never tokenized twice and a changed one is never mistaken
-for it.
+A corpus is a folder: `tokens.bin` (every document's tokens and its `<eos>`, one after the other),
+`documents.npy` (where each document starts, and the end) and `corpus.json`. It lies in the cache
+under a name made from the files' content, the tokenizer and the cleaning, so the same text is never
+tokenized twice and a changed one is never mistaken for it.
 """
 
 import hashlib
@@ -24,13 +24,16 @@ from xinye.data.sources import Piece
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 
-PART = 20_000  # characters encoded as one unit: long texts are cut at line ends, where the pre-split cuts anyway
+# Characters encoded as one unit: long texts are cut at line ends, where the pre-split cuts anyway.
+PART = 20_000
 BATCH = 2_000_000  # characters encoded at a time
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Tokens (N,) and documents (M + 1,): document i is `tokens[documents[i]:documents[i + 1]]`, its `<eos>` last."""
+    """Tokens (N,) and documents (M + 1,): document i is `tokens[documents[i]:documents[i + 1]]`,
+    its `<eos>` last.
+    """
 
     tokens: np.ndarray
     documents: np.ndarray
@@ -39,7 +42,9 @@ class Corpus:
     @classmethod
     def open(cls, folder: Path) -> "Corpus":
         about = json.loads((folder / "corpus.json").read_text("utf-8"))
-        tokens = np.memmap(folder / "tokens.bin", dtype=about["dtype"], mode="r", shape=(about["tokens"],))
+        tokens = np.memmap(
+            folder / "tokens.bin", dtype=about["dtype"], mode="r", shape=(about["tokens"],)
+        )
         return cls(tokens, np.load(folder / "documents.npy", allow_pickle=False), about)
 
 
@@ -49,8 +54,12 @@ def prepare(
     key: dict[str, Any],
     on_progress: Callable[[int], None] = lambda characters: None,
 ) -> Corpus:
-    """The corpus of these pieces: opened when it was made before (`key` names the content), else made."""
-    name = json.dumps({**key, "tokenizer": tokenizer.fingerprint, "layout": 1}, sort_keys=True, default=str)
+    """The corpus of these pieces: opened when it was made before (`key` names the content), else
+    made.
+    """
+    name = json.dumps(
+        {**key, "tokenizer": tokenizer.fingerprint, "layout": 1}, sort_keys=True, default=str
+    )
     folder = cache_folder() / "corpora" / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
     try:
         return Corpus.open(folder)
@@ -62,7 +71,8 @@ def prepare(
             _put_in_place(beside, folder)
         except OSError as error:
             raise XinyeError(
-                f"{beside.parent}: cannot write the prepared text ({error.strerror}); make room there, or name another "
+                f"{beside.parent}: cannot write the prepared text ({error.strerror}); make room "
+                "there, or name another "
                 "folder in the variable XINYE_CACHE",
                 exit_code=1,
             ) from error
@@ -72,7 +82,9 @@ def prepare(
 
 
 def _put_in_place(beside: Path, folder: Path) -> None:
-    """Rename a finished corpus; where another process was first, that one's stays, for it may be open."""
+    """Rename a finished corpus; where another process was first, that one's stays, for it may be
+    open.
+    """
     try:
         Corpus.open(folder)
     except (OSError, ValueError, KeyError):
@@ -80,33 +92,40 @@ def _put_in_place(beside: Path, folder: Path) -> None:
         beside.rename(folder)
 
 
-def _write(folder: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, on_progress: Callable[[int], None]) -> None:
+def _write(
+    folder: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, on_progress: Callable[[int], None]
+) -> None:
     dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
     starts: list[int] = []
-    count = characters = 0
+    characters = 0
     with open(folder / "tokens.bin", "wb") as file, ThreadPoolExecutor(1) as pool:
-        # One batch is encoded (outside Python's lock, on all processors) while the next is read and cleaned.
-        batches = _batches(pieces)
+
+        def write(ids: list[int]) -> int:
+            """How many tokens there are then."""
+            file.write(np.array(ids, dtype).tobytes())
+            return file.tell() // dtype.itemsize
+
+        # One batch is encoded (outside Python's lock, on all processors) while the next is read and
+        # cleaned.
         pending: tuple[list[tuple[str, bool]], Future[list[list[int]]]] | None = None
-        for batch in chain(batches, [None]):
+        for batch in chain(_batches(pieces), [None]):
             parts, encoded = (pending[0], pending[1].result()) if pending else ([], [])
             texts = [text for text, _ in batch or ()]
             pending = None if batch is None else (batch, pool.submit(tokenizer.encode_batch, texts))
             for (text, first), ids in zip(parts, encoded, strict=True):
-                if first:
-                    if starts:
-                        file.write(np.array([tokenizer.eos_id], dtype).tobytes())
-                        count += 1
-                    starts.append(count)
-                file.write(np.array(ids, dtype).tobytes())
-                count += len(ids)
+                if first:  # the document before ends here
+                    starts.append(write([tokenizer.eos_id] if starts else []))
+                write(ids)
                 characters += len(text)
             on_progress(characters)
-        if starts:
-            file.write(np.array([tokenizer.eos_id], dtype).tobytes())
-            count += 1
+        count = write([tokenizer.eos_id] if starts else [])
     np.save(folder / "documents.npy", np.array([*starts, count], np.int64))
-    about = {"tokens": count, "documents": len(starts), "characters": characters, "dtype": dtype.name}
+    about = {
+        "tokens": count,
+        "documents": len(starts),
+        "characters": characters,
+        "dtype": dtype.name,
+    }
     (folder / "corpus.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
 
 
@@ -131,7 +150,9 @@ def _batches(pieces: Iterable[Piece]) -> Iterator[list[tuple[str, bool]]]:
 
 
 def _cut(text: str, start: int) -> int:
-    """Where the part that begins at `start` ends: behind a line end that no white space follows, or nearest to that."""
+    """Where the part that begins at `start` ends: behind a line end that no white space follows, or
+    nearest to that.
+    """
     end = start + PART
     if end >= len(text):
         return len(text)
@@ -142,39 +163,47 @@ def _cut(text: str, start: int) -> int:
 
 
 def split(
-    corpus: Corpus, fraction: float, most: int, least_documents: int = 20, fold: tuple[int, int] | None = None
+    corpus: Corpus,
+    fraction: float,
+    most: int,
+    least_documents: int = 20,
+    fold: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Training and validation spans, each (n, 2) with start and end in tokens.
 
-    Whole documents go to validation, chosen by a hash of their number; where there are fewer than `least_documents`,
-    the last tenth of each. Validation takes `fraction` of the tokens, at most `most`; with a `fold` (i, k) instead
-    the i-th of k parts, which share the documents evenly, or, where they are few, the i-th of k blocks of each.
+    Whole documents go to validation, chosen by a hash of their number; where there are fewer than
+    `least_documents`, the last tenth of each. Validation takes `fraction` of the tokens, at most
+    `most`; with a `fold` (i, k) instead the i-th of k parts, which share the documents evenly, or,
+    where they are few, the i-th of k blocks of each.
     """
     starts, ends = corpus.documents[:-1], corpus.documents[1:]
     lengths = ends - starts
+    shuffled = mix(np.arange(len(starts), dtype=np.uint64))
+    many = len(starts) >= least_documents
     if fold is not None:
         part, parts = fold
-        if len(starts) >= least_documents:
-            order = np.lexsort((mix(np.arange(len(starts), dtype=np.uint64)), lengths))
-            held_out = np.zeros(len(starts), bool)
-            held_out[order[part - 1 :: parts]] = True  # dealt like cards, by length
-            spans = np.stack((starts, ends), axis=1)
-            return spans[~held_out], spans[held_out]
+        if many:  # dealt like cards, by length
+            return _divided(corpus, np.lexsort((shuffled, lengths))[part - 1 :: parts])
         first, last = starts + lengths * (part - 1) // parts, starts + lengths * part // parts
-        spans = np.stack((np.concatenate((starts, last)), np.concatenate((first, ends))), axis=1)
-        return spans[spans[:, 0] < spans[:, 1]], np.stack((first, last), axis=1)[first < last]
+        outside = (np.concatenate((starts, last)), np.concatenate((first, ends)))
+        spans = np.stack(outside, axis=1)
+        held_out = np.stack((first, last), axis=1)
+        return spans[spans[:, 0] < spans[:, 1]], held_out[first < last]
     wanted = min(most, round(fraction * int(lengths.sum())))
-    if len(starts) >= least_documents:
-        order = np.argsort(mix(np.arange(len(starts), dtype=np.uint64)), kind="stable")
+    if many:
+        order = np.argsort(shuffled, kind="stable")
         order = order[lengths[order] <= wanted]  # a giant stays in training
         taken = int(np.searchsorted(np.cumsum(lengths[order]), wanted, side="right"))
         if taken:
-            held_out = np.zeros(len(starts), bool)
-            held_out[order[:taken]] = True
-            spans = np.stack((starts, ends), axis=1)
-            return spans[~held_out], spans[held_out]
+            return _divided(corpus, order[:taken])
     cuts = ends - np.floor(lengths * (wanted / max(1, lengths.sum()))).astype(np.int64)
     return np.stack((starts, cuts), axis=1), np.stack((cuts, ends), axis=1)[cuts < ends]
+
+
+def _divided(corpus: Corpus, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The spans of the documents that are not chosen, and of those that are."""
+    spans = np.stack((corpus.documents[:-1], corpus.documents[1:]), axis=1)
+    return np.delete(spans, chosen, axis=0), spans[np.sort(chosen)]
 
 
 def mix(x: np.ndarray) -> np.ndarray:

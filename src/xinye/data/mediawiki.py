@@ -1,4 +1,6 @@
-"""Articles out of a MediaWiki XML dump, page by page: a dump has gigabytes, and one page is held at a time."""
+"""Articles out of a MediaWiki XML dump, page by page: a dump has gigabytes, and one page is held at
+a time.
+"""
 
 import re
 from collections.abc import Iterator
@@ -6,13 +8,18 @@ from typing import Any, BinaryIO
 
 from xinye.errors import XinyeError
 
-HIDDEN_LINKS = frozenset(("file", "image", "category", "media", "文件", "檔案", "档案", "图像", "圖像", "分类", "分類"))
+HIDDEN_LINKS = frozenset(
+    ("file", "image", "category", "media", "文件", "檔案", "档案", "图像", "圖像", "分类", "分類")
+)
 HIDDEN_TAGS = frozenset((
-    "ref", "references", "table", "gallery", "math", "chem", "ce", "timeline", "graph", "imagemap", "inputbox", "score",
-    "hiero", "categorytree", "section", "templatedata", "templatestyles", "mapframe", "maplink", "style", "indicator",
+    "ref", "references", "table", "gallery", "math", "chem", "ce", "timeline", "graph", "imagemap",
+    "inputbox", "score", "hiero", "categorytree", "section", "templatedata", "templatestyles",
+    "mapframe", "maplink", "style", "indicator",
 ))  # fmt: skip
-SHOWN = {"lang": (1,), "nowrap": (0,), "tsl": (3, 2), "le": (2, 0), "link": (2, 0)}  # templates: which value is read
-SCRIPTS = ("zh-hans", "zh-cn", "zh", "zh-hant", "zh-tw")  # of a phrase in several, the first of these is taken
+# Templates: which value is read.
+SHOWN = {"lang": (1,), "nowrap": (0,), "tsl": (3, 2), "le": (2, 0), "link": (2, 0)}
+# Of a phrase in several, the first of these is taken.
+SCRIPTS = ("zh-hans", "zh-cn", "zh", "zh-hant", "zh-tw")
 _VARIANTS = re.compile(r"-\{([^{}]*)\}-")
 _NOTES = re.compile(r"(?is)<ref\b[^<>]*/>|<ref\b[^<>]*>.*?</ref\s*>|<!--.*?-->")
 _SWITCH = re.compile(r"__[^\W\d_]+__")  # __NOTOC__, __无目录__
@@ -21,20 +28,26 @@ _LIST_MARK = re.compile(r"(?m)^[*#]+[ \t]*")
 _NO_ITEM = re.compile(r"(?m)^- *$\n?")
 _QUOTES = re.compile("'{2,}")
 _LANGUAGE_LINK = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
-_HOLLOW = re.compile(r"[(（][\s,，;；:：、/]*[)）]|(?<=[(（])[\s,，;；:：、]+")  # brackets around a template
+_HOLLOW = re.compile(
+    r"[(（][\s,，;；:：、/]*[)）]|(?<=[(（])[\s,，;；:：、]+"
+)  # brackets around a template
 
 
 def articles(file: BinaryIO) -> Iterator[tuple[str, str, str]]:
-    """Page id, title and wikitext of every article in a dump: no redirects, no talk, no pages about the wiki.
+    """Page id, title and wikitext of every article in a dump: no redirects, no talk, no pages about
+    the wiki.
 
-    Of a page with its history the last revision is taken. Raises XinyeError where the XML ends or breaks.
+    Of a page with its history the last revision is taken. Raises XinyeError where the XML ends or
+    breaks.
     """
     from lxml import etree
 
     tags = [f"{{*}}{name}" for name in ("revision", "page")]
     wikitext = ""
     try:
-        for _, element in etree.iterparse(file, tag=tags, resolve_entities=False, no_network=True, huge_tree=False):
+        for _, element in etree.iterparse(
+            file, tag=tags, resolve_entities=False, no_network=True, huge_tree=False
+        ):
             if etree.QName(element).localname == "revision":
                 wikitext = element.findtext("{*}text") or ""
             elif element.findtext("{*}ns", "0") == "0" and not _REDIRECT.match(wikitext):
@@ -47,9 +60,11 @@ def articles(file: BinaryIO) -> Iterator[tuple[str, str, str]]:
 
 
 def plain_text(wikitext: str) -> str:
-    """What a reader reads: no templates but those around words, no tables, notes, files or categories.
+    """What a reader reads: no templates but those around words, no tables, notes, files or
+    categories.
 
-    Each heading is a line of its own. A section of which nothing is left goes, and its heading with it.
+    Each heading is a line of its own. A section of which nothing is left goes, and its heading with
+    it.
 
     >>> plain_text("'''新叶'''是[[树|树木]]的{{lang|en|leaf}}叶子。<ref>书</ref>\\n== 参考 ==\\n{{reflist}}")
     '新叶是树木的leaf叶子。'
@@ -57,7 +72,12 @@ def plain_text(wikitext: str) -> str:
     import mwparserfromhell
     from mwparserfromhell.nodes import Heading
 
-    for pattern, replacement in ((_NOTES, ""), (_SWITCH, ""), (_LIST_MARK, "- "), (_VARIANTS, _one_script)):
+    for pattern, replacement in (
+        (_NOTES, ""),
+        (_SWITCH, ""),
+        (_LIST_MARK, "- "),
+        (_VARIANTS, _one_script),
+    ):
         wikitext = pattern.sub(replacement, wikitext)
     sections: list[tuple[int, str, list[str]]] = [(0, "", [])]  # level, heading, text
     for node in mwparserfromhell.parse(wikitext, skip_style_tags=True).nodes:
@@ -83,7 +103,9 @@ def _text(nodes: list[Any]) -> str:
         if isinstance(node, Wikilink):
             prefix, colon, _ = str(node.title).partition(":")
             prefix = prefix.strip().lower()
-            hidden = prefix in HIDDEN_LINKS or (node.text is None and _LANGUAGE_LINK.fullmatch(prefix))
+            hidden = prefix in HIDDEN_LINKS or (
+                node.text is None and _LANGUAGE_LINK.fullmatch(prefix)
+            )
             if not (colon and hidden):
                 parts.append(_text((node.text or node.title).nodes).removeprefix(":"))
         elif isinstance(node, Tag):
@@ -96,16 +118,24 @@ def _text(nodes: list[Any]) -> str:
             name = str(node.name).strip().lower()
             values = [parameter.value.nodes for parameter in node.params if not parameter.showkey]
             places = (0,) if name.startswith("lang-") else SHOWN.get(name.partition("-")[0], ())
-            parts.append(next((_text(values[place]) for place in places if place < len(values)), ""))
+            parts.append(
+                next((_text(values[place]) for place in places if place < len(values)), "")
+            )
         else:
-            parts.append(node.__strip__(normalize=True, collapse=True, keep_template_params=False) or "")
+            parts.append(
+                node.__strip__(normalize=True, collapse=True, keep_template_params=False) or ""
+            )
     return "".join(map(str, parts))
 
 
 def _one_script(match: re.Match[str]) -> str:
     """One reading of a phrase given in several Chinese scripts: -{zh-hans:计算机; zh-hant:電腦}-."""
     flags, bar, rules = match[1].rpartition("|")
-    if bar and {"T", "H", "-"} & set(re.split(r"[;\s]+", flags)):  # a rule for the rest of the page shows nothing
+    if bar and {"T", "H", "-"} & set(
+        re.split(r"[;\s]+", flags)
+    ):  # a rule for the rest of the page shows nothing
         return ""
     readings = dict(re.findall(r"(?:^|;)\s*(zh[\w-]*)\s*:\s*([^;]*)", rules))
-    return next((readings[script] for script in (*SCRIPTS, *readings) if script in readings), rules).strip()
+    return next(
+        (readings[script] for script in (*SCRIPTS, *readings) if script in readings), rules
+    ).strip()

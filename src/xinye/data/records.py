@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -220,16 +221,16 @@ def _json_lines(path: Path, on_bad: OnBad) -> Records:
                 yield number, record
 
 
+@dataclass
 class _JsonText:
     """A JSON file, of which a stretch is held: `position` is in it, and `line` is that of the
     position.
     """
 
-    def __init__(self, file: TextIO) -> None:
-        self.file = file
-        self.text = ""
-        self.position = 0
-        self.line = 1
+    file: TextIO
+    text: str = ""
+    position: int = 0
+    line: int = 1
 
     def go(self, to: int) -> None:
         self.line += self.text.count("\n", self.position, to)

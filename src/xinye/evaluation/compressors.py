@@ -1,4 +1,6 @@
-"""What a text takes compressed, in bits per byte: the plainest measure of how much there is to predict in it."""
+"""What a text takes compressed, in bits per byte: the plainest measure of how much there is to
+predict in it.
+"""
 
 import gzip
 import lzma

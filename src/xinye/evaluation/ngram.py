@@ -1,11 +1,14 @@
-"""A 5-gram model with interpolated modified Kneser-Ney smoothing (Chen & Goodman 1999), the best of counting.
+"""A 5-gram model with interpolated modified Kneser-Ney smoothing (Chen & Goodman 1999), the best of
+counting.
 
-The probability of a token after a history of k - 1 tokens takes a discount from every count, by whether that is 1, 2 or
-more, and gives what was taken to the model of the next shorter history; below the first order every token is equally
-likely. Orders below the highest count in how many contexts an n-gram occurred, not how often.
+The probability of a token after a history of k - 1 tokens takes a discount from every count, by
+whether that is 1, 2 or more, and gives what was taken to the model of the next shorter history;
+below the first order every token is equally likely. Orders below the highest count in how many
+contexts an n-gram occurred, not how often.
 
-An n-gram is a number: the place of the pair (its first token, the number of the n-gram behind that) among all pairs
-that occur, sorted. So tables are arrays, and a whole text is looked up at once, order by order.
+An n-gram is a number: the place of the pair (its first token, the number of the n-gram behind that)
+among all pairs that occur, sorted. So tables are arrays, and a whole text is looked up at once,
+order by order.
 """
 
 from dataclasses import dataclass
@@ -19,21 +22,27 @@ ORDER = 5
 class Level:
     """One order: for each of its n-grams, and for each history (an n-gram of one order less)."""
 
-    keys: np.ndarray  # sorted; the first token × the number of shorter n-grams + the number of the rest
+    keys: (
+        np.ndarray
+    )  # sorted; the first token × the number of shorter n-grams + the number of the rest
     discounted: np.ndarray  # count less discount
     total: np.ndarray  # of a history: all counts behind it
     taken: np.ndarray  # of a history: all discounts behind it
 
 
 class NGram:
-    """Learned from spans (n, 2) of tokens; documents begin with `<bos>` and see nothing of each other."""
+    """Learned from spans (n, 2) of tokens; documents begin with `<bos>` and see nothing of each
+    other.
+    """
 
     def __init__(self, tokens: np.ndarray, spans: np.ndarray, vocab_size: int, bos_id: int) -> None:
         self.vocab_size, self.bos_id = vocab_size, bos_id
         stream, targets = self._stream(tokens, spans)
         numbers, keys = [stream], [np.arange(vocab_size)]  # by order, the first at 0
         for order in range(2, ORDER + 1):
-            unique, inverse = np.unique(self._keys(numbers[-1], stream, order, len(keys[-1])), return_inverse=True)
+            unique, inverse = np.unique(
+                self._keys(numbers[-1], stream, order, len(keys[-1])), return_inverse=True
+            )
             keys.append(unique)
             numbers.append(inverse.astype(np.int32))
         counts = np.bincount(numbers[-1][targets], minlength=len(keys[-1]))
@@ -53,7 +62,9 @@ class NGram:
         self.levels = levels[::-1]
 
     def log_probabilities(self, tokens: np.ndarray, spans: np.ndarray) -> np.ndarray:
-        """The natural logarithm of the probability of each token of the spans, one after the other."""
+        """The natural logarithm of the probability of each token of the spans, one after the
+        other.
+        """
         stream, targets = self._stream(tokens, spans)
         numbers: np.ndarray = stream
         history = np.zeros(len(targets), np.int64)
@@ -63,7 +74,9 @@ class NGram:
                 history = numbers[targets - 1]
                 keys = self._keys(numbers, stream, order, len(self.levels[order - 2].keys))
                 found = np.minimum(np.searchsorted(level.keys, keys), len(level.keys) - 1)
-                numbers = np.where((numbers >= 0) & (level.keys[found] == keys), found, -1)  # -1: never occurred
+                numbers = np.where(
+                    (numbers >= 0) & (level.keys[found] == keys), found, -1
+                )  # -1: never occurred
             total = np.where(history >= 0, level.total[history], 0)
             number = numbers[targets]
             discounted = np.where(number >= 0, level.discounted[number], 0)
@@ -75,23 +88,36 @@ class NGram:
         """All spans behind each other, before each four `<bos>`; and where its own tokens stand."""
         spans = spans[spans[:, 0] < spans[:, 1]]
         lengths = spans[:, 1] - spans[:, 0]
-        targets = np.arange(lengths.sum()) + (ORDER - 1) * np.repeat(np.arange(1, len(spans) + 1), lengths)
+        targets = np.arange(lengths.sum()) + (ORDER - 1) * np.repeat(
+            np.arange(1, len(spans) + 1), lengths
+        )
         stream = np.full(lengths.sum() + (ORDER - 1) * len(spans), self.bos_id, np.int32)
         stream[targets] = np.concatenate([tokens[start:end] for start, end in spans])
         return stream, targets
 
     @staticmethod
     def _keys(numbers: np.ndarray, stream: np.ndarray, order: int, shorter: int) -> np.ndarray:
-        """The n-gram that ends at each place, from the one of one order less there and the token before that."""
+        """The n-gram that ends at each place, from the one of one order less there and the token
+        before that.
+        """
         return np.roll(stream, order - 1).astype(np.int64) * shorter + numbers
 
 
 def _discounts(counts: np.ndarray) -> np.ndarray:
-    """What is taken from counts of 0, 1, 2 and more, from how many n-grams have the counts 1 to 4."""
+    """What is taken from counts of 0, 1, 2 and more, from how many n-grams have the counts 1 to
+    4.
+    """
     one, two, three, four = np.bincount(np.minimum(counts, 5), minlength=6)[1:5].tolist()
     if min(one, two, three, four) > 0:
         share = one / (one + 2 * two)
-        discounts = np.array([0, 1 - 2 * share * two / one, 2 - 3 * share * three / two, 3 - 4 * share * four / three])
+        discounts = np.array(
+            [
+                0,
+                1 - 2 * share * two / one,
+                2 - 3 * share * three / two,
+                3 - 4 * share * four / three,
+            ]
+        )
         if (discounts[1:] > 0).all():
             return discounts
     return np.array([0, 0.5, 1, 1.5])  # a text too small or too odd for the estimate

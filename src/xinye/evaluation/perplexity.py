@@ -1,9 +1,10 @@
 """How well a model predicts any text, read in windows that slide over it.
 
-A window begins with `<bos>`, as in training, and holds at most `context` tokens; the next one begins `stride` tokens
-further on, and only tokens that no earlier window held are scored there. So each token is scored once, from at least
-`context - stride` tokens before it, except near the beginning of its document; documents never see each other. Where a
-tokenizer puts nothing before a text (GPT-2, Qwen), nothing predicts the first token of a window, and it is not scored.
+A window begins with `<bos>`, as in training, and holds at most `context` tokens; the next one
+begins `stride` tokens further on, and only tokens that no earlier window held are scored there. So
+each token is scored once, from at least `context - stride` tokens before it, except near the
+beginning of its document; documents never see each other. Where a tokenizer puts nothing before a
+text (GPT-2, Qwen), nothing predicts the first token of a window, and it is not scored.
 """
 
 import math
@@ -24,7 +25,9 @@ SHORTEST = 8  # tokens of context
 
 
 def sliding_windows(spans: np.ndarray, context: int, stride: int) -> np.ndarray:
-    """The windows over spans (n, 2) of a corpus: (W, 3), where each begins, where its scored tokens do, its end."""
+    """The windows over spans (n, 2) of a corpus: (W, 3), where each begins, where its scored tokens
+    do, its end.
+    """
     starts, ends = spans[spans[:, 0] < spans[:, 1]].T
     counts = 1 + np.maximum(0, -(-(ends - starts - context) // stride))
     document = np.repeat(np.arange(len(starts)), counts)
@@ -41,13 +44,17 @@ def perplexity(
     windows: np.ndarray,
     on_progress: Callable[[int], None] = lambda tokens: None,
 ) -> dict[str, Any]:
-    """Score the windows' tokens: `loss` in nats per token, `perplexity`, `bits_per_byte`, `bits_per_character`, and the
-    `tokens`, `bytes` and `characters` that they are shares of. `<eos>` is a token and has no bytes."""
+    """Score the windows' tokens: `loss` in nats per token, `perplexity`, `bits_per_byte`,
+    `bits_per_character`, and the `tokens`, `bytes` and `characters` that they are shares of.
+    `<eos>` is a token and has no bytes.
+    """
     characters = scored = 0
 
     def counted() -> Iterator[Batch]:
         nonlocal characters, scored
-        for batch in _batches(tokens, windows, tokenizer.prefix[-1:], LOGITS // model.config.vocab_size):
+        for batch in _batches(
+            tokens, windows, tokenizer.prefix[-1:], LOGITS // model.config.vocab_size
+        ):
             targets = batch.targets[batch.targets != IGNORED].numpy()
             characters += int(tokenizer.token_characters[targets].sum())
             scored += len(targets)
@@ -67,8 +74,12 @@ def perplexity(
     }
 
 
-def _batches(tokens: np.ndarray, windows: np.ndarray, prefix: tuple[int, ...], room: int) -> Iterator[Batch]:
-    """The windows in batches of equal length, so that nothing is padding, of at most `room` tokens."""
+def _batches(
+    tokens: np.ndarray, windows: np.ndarray, prefix: tuple[int, ...], room: int
+) -> Iterator[Batch]:
+    """The windows in batches of equal length, so that nothing is padding, of at most `room`
+    tokens.
+    """
     lengths = windows[:, 2] - windows[:, 0]
     order = np.argsort(-lengths, kind="stable")
     for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
@@ -80,38 +91,49 @@ def _batches(tokens: np.ndarray, windows: np.ndarray, prefix: tuple[int, ...], r
             before = np.full((len(chosen), len(prefix)), prefix, dtype=np.int64)
             inputs = np.concatenate((before, targets[:, :-1]), axis=1)
             targets[np.arange(length) < (chosen[:, 1] - chosen[:, 0])[:, None]] = IGNORED
-            targets = targets[:, length - inputs.shape[1] :]  # without prefix the first token is none
+            targets = targets[
+                :, length - inputs.shape[1] :
+            ]  # without prefix the first token is none
             if targets.size:
                 yield Batch(torch.from_numpy(inputs), torch.from_numpy(targets), None, None)
 
 
 def same_targets(spans: np.ndarray, longest: int) -> np.ndarray:
-    """Runs of tokens (R, 2), spread evenly over the spans, about `TARGETS` tokens in all, each with at least `longest`
-    tokens of its document before it: what differs between contexts is then only the context, never the text."""
+    """Runs of tokens (R, 2), spread evenly over the spans, about `TARGETS` tokens in all, each with
+    at least `longest` tokens of its document before it: what differs between contexts is then only
+    the context, never the text.
+    """
     length = max(1, longest // 8)
     counts = np.maximum(0, (spans[:, 1] - spans[:, 0] - longest) // length)
-    chosen = np.unique(np.linspace(0, counts.sum() - 1, min(int(counts.sum()), TARGETS // length)).astype(np.int64))
+    chosen = np.unique(
+        np.linspace(0, counts.sum() - 1, min(int(counts.sum()), TARGETS // length)).astype(np.int64)
+    )
     span = np.searchsorted(np.cumsum(counts), chosen, side="right")
     starts = spans[span, 0] + longest + (chosen - (np.cumsum(counts) - counts)[span]) * length
     return np.stack((starts, starts + length), axis=1)
 
 
 def windows_of_context(runs: np.ndarray, context: int) -> np.ndarray:
-    """Windows (W, 3) that score all tokens of the runs, each from at most `context` tokens and at least 7/8 of them."""
+    """Windows (W, 3) that score all tokens of the runs, each from at most `context` tokens and at
+    least 7/8 of them.
+    """
     stride = max(1, context // 8)
     scored = np.concatenate([np.arange(start, end, stride) for start, end in runs])
-    ends = np.minimum(scored + stride, np.repeat(runs[:, 1], -(-(runs[:, 1] - runs[:, 0]) // stride)))
+    ends = np.minimum(
+        scored + stride, np.repeat(runs[:, 1], -(-(runs[:, 1] - runs[:, 0]) // stride))
+    )
     return np.stack((ends - context, scored, ends), axis=1)
 
 
 def by_position(
     model: LanguageModel, tokenizer: Tokenizer, tokens: np.ndarray, spans: np.ndarray, context: int
 ) -> list[dict[str, Any]]:
-    """What a longer context is worth: the loss of the same tokens when a model sees 8, 16, 32 … up to `context` tokens.
+    """What a longer context is worth: the loss of the same tokens when a model sees 8, 16, 32 … up
+    to `context` tokens.
 
-    It is measured on a sample of about 8,192 tokens, spread evenly over the text, that have the longest context before
-    them in their document. Where too few do, the longest context is halved; where no document has that much text,
-    the list is empty.
+    It is measured on a sample of about 8,192 tokens, spread evenly over the text, that have the
+    longest context before them in their document. Where too few do, the longest context is halved;
+    where no document has that much text, the list is empty.
     """
     runs = same_targets(spans, context)
     enough = min(TARGETS // 16, (spans[:, 1] - spans[:, 0]).sum() // 4)

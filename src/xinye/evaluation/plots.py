@@ -1,5 +1,6 @@
-"""Charts as SVG, drawn by matplotlib. Text stays text, so that the reader's own fonts show Chinese, and follows the
-colour of the page around it, so that a chart is readable on dark ground."""
+"""Charts as SVG, drawn by matplotlib. Text stays text, so that the reader's own fonts show Chinese,
+and follows the colour of the page around it, so that a chart is readable on dark ground.
+"""
 
 import io
 import re
@@ -23,13 +24,22 @@ def line_chart(
     size: tuple[float, float] = (7.0, 3.6),
     points: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
 ) -> str:
-    """Lines by name, each its x and y values, as SVG; `points` lie beside the line of their name, in its colour.
+    """Lines by name, each its x and y values, as SVG; `points` lie beside the line of their name,
+    in its colour.
 
     Raises `XinyeError` where matplotlib is not installed.
     """
     figure, axes = _axes(size)
     for (name, (x, y)), colour in zip(series.items(), COLOURS * len(series), strict=False):
-        axes.plot(x, y, label=name, color=colour, linewidth=1.6, marker="o" if len(x) < 25 else None, markersize=3)
+        axes.plot(
+            x,
+            y,
+            label=name,
+            color=colour,
+            linewidth=1.6,
+            marker="o" if len(x) < 25 else None,
+            markersize=3,
+        )
         if points and name in points:
             axes.plot(*points[name], "o", color=colour, markersize=5)
     if log_x:
@@ -43,20 +53,13 @@ def line_chart(
     return _svg(figure)
 
 
-def bar_chart(values: Mapping[str, float], x_label: str, size: tuple[float, float] | None = None) -> str:
+def bar_chart(values: Mapping[str, float], x_label: str) -> str:
     """Horizontal bars by name, the first on top, each with its value behind it, as SVG."""
-    figure, axes = _axes(size or (7.0, 0.9 + 0.34 * len(values)))
-    names = list(values)
-    bars = axes.barh(names, [values[name] for name in names], color=COLOURS[0], height=0.62)
-    axes.bar_label(bars, fmt="%.4g", padding=4, color=_TEXT)
-    axes.invert_yaxis()
-    axes.set_xlabel(x_label)
-    axes.margins(x=0.14)
-    return _svg(figure)
+    return grouped_bar_chart({name: {"": value} for name, value in values.items()}, x_label)
 
 
 def grouped_bar_chart(groups: Mapping[str, Mapping[str, float]], x_label: str) -> str:
-    """Horizontal bars in groups by name, the first on top; each group has the same values by name. As SVG."""
+    """The same in groups by name; each group has the same values by name."""
     names = list(next(iter(groups.values())))
     height = 0.8 / len(names)
     figure, axes = _axes((7.0, 0.9 + (0.14 + 0.24 * len(names)) * len(groups)))
@@ -100,7 +103,10 @@ def _svg(figure: Any) -> str:
     import matplotlib
 
     out = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "xinye"}), warnings.catch_warnings():
+    with (
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "xinye"}),
+        warnings.catch_warnings(),
+    ):
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's fonts have it
         figure.savefig(out, format="svg", transparent=True)
     svg = re.sub(r"(?s) *<metadata>.*?</metadata>\n", "", out.getvalue())

@@ -1,11 +1,14 @@
-"""How bits per byte fall with the size of a model and the text it reads, fitted to a few runs, with its uncertainty.
+"""How bits per byte fall with the size of a model and the text it reads, fitted to a few runs, with
+its uncertainty.
 
-L(N, D) = E + A / N^α + B / D^β for N parameters and D bytes read (Hoffmann et al. 2022, arXiv:2203.15556). Text that is
-read again counts for less and less (Muennighoff et al. 2023, arXiv:2305.16264). Each size may learn somewhat slower or
-faster than the law says, by a factor of B of its own: in short runs small models are ahead for that alone. A handful
-of short runs does not fix so many numbers: what the literature knows of α, β and E goes into the fit as a prior, and
-the uncertainty is that of many fits, each to figures and priors shaken by as much as they are uncertain. Far beyond
-the longest run the law itself is not to be trusted, which is allowed for by what it was found to be off.
+L(N, D) = E + A / N^α + B / D^β for N parameters and D bytes read (Hoffmann et al. 2022,
+arXiv:2203.15556). Text that is read again counts for less and less (Muennighoff et al. 2023,
+arXiv:2305.16264). Each size may learn somewhat slower or faster than the law says, by a factor of B
+of its own: in short runs small models are ahead for that alone. A handful of short runs does not
+fix so many numbers: what the literature knows of α, β and E goes into the fit as a prior, and the
+uncertainty is that of many fits, each to figures and priors shaken by as much as they are
+uncertain. Far beyond the longest run the law itself is not to be trusted, which is allowed for by
+what it was found to be off.
 """
 
 import math
@@ -19,10 +22,11 @@ from xinye.libraries import need
 
 FITS = 100
 
-# Mean and standard deviation before anything is measured. A and B stand for their terms, in bits per byte, at the
-# middle of the sizes and lengths that were run. Hoffmann et al. and, anew from their data, Besiroglu et al. (2024,
-# arXiv:2404.10102) found α 0.34–0.35, β 0.28–0.37 and E about 0.6 bits per byte; far from E the slope is that of Kaplan
-# et al. (2020, arXiv:2001.08361), who fitted without it: 0.1.
+# Mean and standard deviation before anything is measured. A and B stand for their terms, in bits
+# per byte, at the middle of the sizes and lengths that were run. Hoffmann et al. and, anew from
+# their data, Besiroglu et al. (2024, arXiv:2404.10102) found α 0.34–0.35, β 0.28–0.37 and E about
+# 0.6 bits per byte; far from E the slope is that of Kaplan et al. (2020, arXiv:2001.08361), who
+# fitted without it: 0.1.
 PRIOR = {
     "log E": (math.log(0.65), 0.4),
     "log A": (math.log(0.6), 1.0),
@@ -31,10 +35,14 @@ PRIOR = {
     "beta": (0.23, 0.1),
 }
 OWN = 0.2  # standard deviation of the logarithm of a size's own factor of B
-REPEATS = (math.log(15.4), 0.4)  # log of the readings after which the same text has given most of what it can
-# How far the slope may be off beyond the longest run, in bits per byte for each doubling of the data, as a standard
-# deviation: for all sizes alike, and for each. Checked on runs sixteen times as long as what the law was fitted to,
-# it was off by 0.01 at most on Chinese novels, and by up to 0.05 on English speeches.
+REPEATS = (
+    math.log(15.4),
+    0.4,
+)  # log of the readings after which the same text has given most of what it can
+# How far the slope may be off beyond the longest run, in bits per byte for each doubling of the
+# data, as a standard deviation: for all sizes alike, and for each. Checked on runs sixteen times as
+# long as what the law was fitted to, it was off by 0.01 at most on Chinese novels, and by up to
+# 0.05 on English speeches.
 DRIFT, OWN_DRIFT = 0.04, 0.015
 NOISE = 0.015  # bits per byte: another seed moves a figure by so much
 PLATEAU = 64  # tokens read for each of the vocabulary: before, a model learns little but how frequent each one is
@@ -58,7 +66,8 @@ def effective(data: np.ndarray, unique: np.ndarray, repeats: float) -> np.ndarra
 
 @dataclass(frozen=True)
 class Law:
-    """Fits of the law, (F, 5 + S): numbers in the order of `PRIOR`, then the logarithm of each size's own factor of B.
+    """Fits of the law, (F, 5 + S): numbers in the order of `PRIOR`, then the logarithm of each
+    size's own factor of B.
 
     The first fit is to the figures as they are, the others to shaken ones.
     """
@@ -75,7 +84,9 @@ class Law:
         column = [self.sizes.index(point.parameters) for point in points]
         rows = []
         for fit, worth, drift in zip(self.fits, self.repeats, self.drift, strict=True):
-            beyond = np.maximum(0.0, logarithms(points, worth)[1] - self.longest[column]) / math.log(2)
+            beyond = np.maximum(
+                0.0, logarithms(points, worth)[1] - self.longest[column]
+            ) / math.log(2)
             rows.append(self.of(fit, points, worth) + drift[column] * beyond)
         return np.stack(rows)
 
@@ -95,7 +106,9 @@ class Law:
 
 def logarithms(points: Sequence[Point], repeats: float) -> np.ndarray:
     """Parameters and effective data of points, (2, P)."""
-    size, data, unique = np.array([(point.parameters, point.data, point.unique) for point in points]).T
+    size, data, unique = np.array(
+        [(point.parameters, point.data, point.unique) for point in points]
+    ).T
     return np.log([size, effective(data, unique, repeats)])
 
 
@@ -107,23 +120,33 @@ def fit_law(points: Sequence[Point], bits_per_byte: Sequence[float], seed: int =
     mean, deviation = np.array([*PRIOR.values(), *[(0.0, OWN)] * len(sizes)]).T
     noise = NOISE * np.maximum(1.0, [(PLATEAU / point.readings) ** 2 for point in points])
     repeats = np.exp([REPEATS[0], *random.normal(*REPEATS, FITS)])
-    drift = random.normal(0, DRIFT, (FITS + 1, 1)) + random.normal(0, OWN_DRIFT, (FITS + 1, len(sizes)))
+    drift = random.normal(0, DRIFT, (FITS + 1, 1)) + random.normal(
+        0, OWN_DRIFT, (FITS + 1, len(sizes))
+    )
     drift[0] = 0.0
     logs = logarithms(points, repeats[0])
     longest = np.array([max(logs[1][np.exp(logs[0]).round() == size]) for size in sizes])
     law = Law(np.empty(0), repeats, drift, sizes, longest, logs.mean(axis=1))
 
-    def solve(measured: np.ndarray, prior: np.ndarray, worth: float, begin: np.ndarray) -> np.ndarray:
+    def solve(
+        measured: np.ndarray, prior: np.ndarray, worth: float, begin: np.ndarray
+    ) -> np.ndarray:
         def misfit(fit: np.ndarray) -> np.ndarray:
-            return np.concatenate(((law.of(fit, points, worth) - measured) / noise, (fit - prior) / deviation))
+            return np.concatenate(
+                ((law.of(fit, points, worth) - measured) / noise, (fit - prior) / deviation)
+            )
 
         return least_squares(misfit, begin, loss="huber", f_scale=2.0).x
 
     fits = [solve(measured, mean, repeats[0], mean)]
     off = (law.of(fits[0], points, repeats[0]) - measured) / noise
-    noise = noise * max(1.0, float(np.sqrt(np.mean(off**2))))  # where the law fits worse than it should
+    noise = noise * max(
+        1.0, float(np.sqrt(np.mean(off**2)))
+    )  # where the law fits worse than it should
     for worth in repeats[1:]:
-        fits.append(solve(random.normal(measured, noise), random.normal(mean, deviation), worth, fits[0]))
+        fits.append(
+            solve(random.normal(measured, noise), random.normal(mean, deviation), worth, fits[0])
+        )
     return replace(law, fits=np.stack(fits))
 
 

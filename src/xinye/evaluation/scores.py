@@ -1,29 +1,48 @@
-"""Precision, recall and F1 of each class, and their averages: the same table for labels and for spans."""
+"""Precision, recall and F1 of each class, and their averages: the same table for labels and for
+spans.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 FIGURES = ("precision", "recall", "f1-score")
+Table = dict[str, dict[str, float]]
 
 
 def class_table(
-    names: Sequence[str], correct: Counter[str], guessed: Counter[str], support: Counter[str]
-) -> dict[str, dict[str, float]]:
-    """A row of each class and of the averages (micro, macro, weighted by support), from counts by class: how often it
-    was found rightly, how often it was found, and how often it was right."""
+    pairs: Iterable[tuple[set[Any], set[Any]]],
+    class_of: Callable[[Any], str],
+    names: Sequence[str] | None = None,
+) -> Table:
+    """A row of each class and of the averages (micro, macro, weighted by support), from what is
+    right and what was found in each text. The classes are those that occur, or these `names`.
+    """
+    correct: Counter[str] = Counter()
+    guessed: Counter[str] = Counter()
+    support: Counter[str] = Counter()
+    for right, found in pairs:
+        correct.update(map(class_of, right & found))
+        guessed.update(map(class_of, found))
+        support.update(map(class_of, right))
+    names = sorted(support | guessed) if names is None else names
     table = {name: _row(correct[name], guessed[name], support[name]) for name in names}
     rows = list(table.values())
     total = support.total()
     macro = {figure: _mean([(row[figure], 1.0) for row in rows]) for figure in FIGURES}
-    weighted = {figure: _mean([(row[figure], row["support"]) for row in rows]) for figure in FIGURES}
+    weighted = {
+        figure: _mean([(row[figure], row["support"]) for row in rows]) for figure in FIGURES
+    }
     table["micro avg"] = _row(correct.total(), guessed.total(), total)
     table["macro avg"] = macro | {"support": total}
     table["weighted avg"] = weighted | {"support": total}
     return table
 
 
-def rounded(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    return {name: {key: round(value, 5) for key, value in row.items()} for name, row in table.items()}
+def rounded(table: Table) -> Table:
+    return {
+        name: {key: round(value, 5) for key, value in row.items()} for name, row in table.items()
+    }
 
 
 def _row(correct: int, guessed: int, support: int) -> dict[str, float]:

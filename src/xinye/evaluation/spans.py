@@ -1,4 +1,6 @@
-"""How right found spans of text are: counted as in CoNLL-2003, where a span is right with both borders and its type."""
+"""How right found spans of text are: counted as in CoNLL-2003, where a span is right with both
+borders and its type.
+"""
 
 import re
 from collections import Counter
@@ -17,16 +19,11 @@ class Span(NamedTuple):
 
 
 def measure(right: Sequence[Iterable[Span]], found: Sequence[Iterable[Span]]) -> dict[str, Any]:
-    """`span_f1` (micro), `macro_f1`, and the `table`: precision, recall, f1-score and support of each type and their
-    averages. Spans are those of each text."""
-    correct: Counter[str] = Counter()
-    guessed: Counter[str] = Counter()
-    support: Counter[str] = Counter()
-    for truth, guess in zip(map(set, right), map(set, found), strict=True):
-        correct.update(span.type for span in truth & guess)
-        guessed.update(span.type for span in guess)
-        support.update(span.type for span in truth)
-    table = class_table(sorted(support | guessed), correct, guessed, support)
+    """`span_f1` (micro), `macro_f1`, and the `table`: precision, recall, f1-score and support of
+    each type and their averages. Spans are those of each text.
+    """
+    pairs = zip(map(set, right), map(set, found), strict=True)
+    table = class_table(pairs, lambda span: span.type)
     return {
         "span_f1": table["micro avg"]["f1-score"],
         "macro_f1": table["macro avg"]["f1-score"],
@@ -35,10 +32,16 @@ def measure(right: Sequence[Iterable[Span]], found: Sequence[Iterable[Span]]) ->
 
 
 class SurfaceForms:
-    """The baseline: what was a span in the training texts is one again, of the type that it had most often."""
+    """The baseline: what was a span in the training texts is one again, of the type that it had
+    most often.
+    """
 
     def __init__(self, texts: Sequence[str], spans: Sequence[Iterable[Span]]) -> None:
-        forms = {text[span.start : span.end] for text, found in zip(texts, spans, strict=True) for span in found}
+        forms = {
+            text[span.start : span.end]
+            for text, found in zip(texts, spans, strict=True)
+            for span in found
+        }
         self.types: dict[str, str | None] = dict.fromkeys(forms)
         self.longest = max(map(len, forms), default=0)
         self.begins = {form[0] for form in forms}
@@ -47,20 +50,26 @@ class SurfaceForms:
             known = {(span.start, span.end): span.type for span in found}
             for start, end in self._matches(text):
                 counts[text[start:end]][known.get((start, end))] += 1
-        self.types = {form: count.most_common(1)[0][0] if count else None for form, count in counts.items()}
+        self.types = {
+            form: count.most_common(1)[0][0] if count else None for form, count in counts.items()
+        }
 
     def find(self, text: str) -> list[Span]:
         found = [(start, end, self.types[text[start:end]]) for start, end in self._matches(text)]
         return [Span(start, end, kind) for start, end, kind in found if kind is not None]
 
     def _matches(self, text: str) -> Iterable[tuple[int, int]]:
-        """The known forms in a text from left to right, the longest first; never a part of a word of letters."""
+        """The known forms in a text from left to right, the longest first; never a part of a word
+        of letters.
+        """
         at = 0
         while at < len(text):
             end = at
             if text[at] in self.begins and not _inside_word(text, at):
                 ends = range(min(len(text), at + self.longest), at, -1)
-                end = next((e for e in ends if text[at:e] in self.types and not _inside_word(text, e)), at)
+                end = next(
+                    (e for e in ends if text[at:e] in self.types and not _inside_word(text, e)), at
+                )
             if end > at:
                 yield at, end
             at = max(end, at + 1)

@@ -1,6 +1,8 @@
-"""What a tokenizer makes of texts, measured in one way for every kind: by the characters that each token covers.
+"""What a tokenizer makes of texts, measured in one way for every kind: by the characters that each
+token covers.
 
-So byte-level, byte-fallback, WordPiece and Unigram tokenizers, with or without a normalizer, stand side by side.
+So byte-level, byte-fallback, WordPiece and Unigram tokenizers, with or without a normalizer, stand
+side by side.
 """
 
 import json
@@ -23,7 +25,9 @@ _WORD = re.compile(f"{_LETTER.pattern}+(?:['’-]{_LETTER.pattern}+)*")
 
 @dataclass(frozen=True)
 class Figures:
-    """What a tokenizer makes of some texts. None where the texts have nothing of the kind; shares are from 0 to 1."""
+    """What a tokenizer makes of some texts. None where the texts have nothing of the kind; shares
+    are from 0 to 1.
+    """
 
     vocab_size: int
     tokens: int
@@ -40,7 +44,9 @@ class Figures:
 
 
 def language(text: str) -> str | None:
-    """`chinese` or `english` (words of Latin letters), by the characters that a text has most; None for neither."""
+    """`chinese` or `english` (words of Latin letters), by the characters that a text has most; None
+    for neither.
+    """
     if len(_CHINESE.findall(text)) > 0.3 * len(text):
         return "chinese"
     return "english" if len(_LETTER.findall(text)) > 0.5 * len(text) else None
@@ -48,11 +54,15 @@ def language(text: str) -> str | None:
 
 def count_words(texts: Sequence[str]) -> tuple[int, int]:
     """Chinese characters and English words in texts."""
-    return sum(len(_CHINESE.findall(text)) for text in texts), sum(len(_WORD.findall(text)) for text in texts)
+    return sum(len(_CHINESE.findall(text)) for text in texts), sum(
+        len(_WORD.findall(text)) for text in texts
+    )
 
 
 def measure(backend: tokenizers.Tokenizer, texts: Sequence[str]) -> Figures:
-    """Encode the texts, one by one as they are, without the tokens that a tokenizer puts around them."""
+    """Encode the texts, one by one as they are, without the tokens that a tokenizer puts around
+    them.
+    """
     backend.encode_special_tokens = True  # text is text, also when it reads "<|endoftext|>"
     backend.no_truncation()
     backend.no_padding()
@@ -70,10 +80,20 @@ def measure(backend: tokenizers.Tokenizer, texts: Sequence[str]) -> Figures:
             tokens[kind] += len(item.ids)
             seen.update(item.ids)
             changed += back != text
-            ids, spans = np.array(item.ids, np.int64), np.array(item.offsets, np.int64).reshape(-1, 2)
-            ids, spans = ids[ids != space], spans[ids != space]  # a space alone claims the character behind it, too
-            split += int(((_cover(spans, len(text)) > 1) & _where(r"[^\x00-\x7f]", text)).sum())  # ASCII is one byte
-            lost += int(((_cover(spans[ids != unknown], len(text)) == 0) & ~_where(r"\s", text)).sum())
+            ids, spans = (
+                np.array(item.ids, np.int64),
+                np.array(item.offsets, np.int64).reshape(-1, 2),
+            )
+            ids, spans = (
+                ids[ids != space],
+                spans[ids != space],
+            )  # a space alone claims the character behind it, too
+            split += int(
+                ((_cover(spans, len(text)) > 1) & _where(r"[^\x00-\x7f]", text)).sum()
+            )  # ASCII is one byte
+            lost += int(
+                ((_cover(spans[ids != unknown], len(text)) == 0) & ~_where(r"\s", text)).sum()
+            )
             touch_chinese += _touching(spans, _where(_CHINESE.pattern, text))
             touch_word += _touching(spans, _where(_LETTER.pattern, text))
     chinese, words = count_words(texts)
@@ -97,7 +117,11 @@ def measure(backend: tokenizers.Tokenizer, texts: Sequence[str]) -> Figures:
 def _unknown_id(backend: tokenizers.Tokenizer) -> int:
     """The id of the token for what a vocabulary lacks, -1 for none."""
     model = json.loads(backend.to_str())["model"]
-    return model["unk_id"] if model.get("unk_id") is not None else _id(backend, model.get("unk_token") or "")
+    return (
+        model["unk_id"]
+        if model.get("unk_id") is not None
+        else _id(backend, model.get("unk_token") or "")
+    )
 
 
 def _id(backend: tokenizers.Tokenizer, token: str) -> int:
@@ -129,7 +153,9 @@ def _ratio(part: float, whole: float) -> float | None:
 
 
 def _speed(backend: tokenizers.Tokenizer, texts: Sequence[str]) -> float:
-    """MB per second of processor time, over about a megabyte, the same texts for each; one at a time: one thread."""
+    """MB per second of processor time, over about a megabyte, the same texts for each; one at a
+    time: one thread.
+    """
     stride = max(1, sum(len(text.encode()) for text in texts) // TIMED_BYTES)
     timed = texts[::stride]
     begin = time.process_time()
