@@ -14,20 +14,11 @@ BLOCKS = frozenset((
     "tr", "ul",
 ))  # fmt: skip
 UNREAD = (
-    "head",
-    "script",
-    "style",
-    "template",
-    "noscript",
-    "svg",
-    "iframe",
-    "object",
-    "button",
-    "select",
-    "rt",
-    "rp",
-)
-WIDE = "[⺀-〿぀-ヿ㇀-鿿豈-﫿︰-﹏！-｠]"  # Chinese and Japanese letters and marks: no spaces between them
+    "head", "script", "style", "template", "noscript", "svg", "iframe", "object", "button",
+    "select", "rt", "rp",
+)  # fmt: skip
+# Chinese and Japanese letters and marks: no spaces between them.
+WIDE = "[⺀-〿぀-ヿ㇀-鿿豈-﫿︰-﹏！-｠]"
 _WIDE_BREAK = re.compile(rf"(?<={WIDE})[ \t]*\n\s*(?={WIDE})")
 _SPACES = re.compile(r"[ \t\r\n\f\xa0]+")
 _INDENT = re.compile(rf"(?m)^[^\S\n]+(?={WIDE})")  # of Chinese, which is never code

@@ -66,18 +66,14 @@ def plain_text(wikitext: str) -> str:
     Each heading is a line of its own. A section of which nothing is left goes, and its heading with
     it.
 
-    >>> plain_text("'''新叶'''是[[树|树木]]的{{lang|en|leaf}}叶子。<ref>书</ref>\\n== 参考 ==\\n{{reflist}}")
+    >>> plain_text("'''新叶'''是[[树|树木]]的{{lang|en|leaf}}叶子。<ref>书</ref>\\n== 参考 ==")
     '新叶是树木的leaf叶子。'
     """
     import mwparserfromhell
     from mwparserfromhell.nodes import Heading
 
-    for pattern, replacement in (
-        (_NOTES, ""),
-        (_SWITCH, ""),
-        (_LIST_MARK, "- "),
-        (_VARIANTS, _one_script),
-    ):
+    changes = ((_NOTES, ""), (_SWITCH, ""), (_LIST_MARK, "- "), (_VARIANTS, _one_script))
+    for pattern, replacement in changes:
         wikitext = pattern.sub(replacement, wikitext)
     sections: list[tuple[int, str, list[str]]] = [(0, "", [])]  # level, heading, text
     for node in mwparserfromhell.parse(wikitext, skip_style_tags=True).nodes:
@@ -129,13 +125,11 @@ def _text(nodes: list[Any]) -> str:
 
 
 def _one_script(match: re.Match[str]) -> str:
-    """One reading of a phrase given in several Chinese scripts: -{zh-hans:计算机; zh-hant:電腦}-."""
+    """One reading of a phrase in several scripts: -{zh-hans:计算机; zh-hant:電腦}-."""
     flags, bar, rules = match[1].rpartition("|")
-    if bar and {"T", "H", "-"} & set(
-        re.split(r"[;\s]+", flags)
-    ):  # a rule for the rest of the page shows nothing
+    whole_page = {"T", "H", "-"} & set(re.split(r"[;\s]+", flags))
+    if bar and whole_page:  # a rule for the rest of the page shows nothing
         return ""
     readings = dict(re.findall(r"(?:^|;)\s*(zh[\w-]*)\s*:\s*([^;]*)", rules))
-    return next(
-        (readings[script] for script in (*SCRIPTS, *readings) if script in readings), rules
-    ).strip()
+    known = (readings[script] for script in (*SCRIPTS, *readings) if script in readings)
+    return next(known, rules).strip()

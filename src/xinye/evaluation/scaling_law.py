@@ -45,7 +45,8 @@ REPEATS = (
 # 0.05 on English speeches.
 DRIFT, OWN_DRIFT = 0.04, 0.015
 NOISE = 0.015  # bits per byte: another seed moves a figure by so much
-PLATEAU = 64  # tokens read for each of the vocabulary: before, a model learns little but how frequent each one is
+# Tokens read for each of the vocabulary: before, a model learns little but how frequent each is.
+PLATEAU = 64
 
 
 @dataclass(frozen=True)
