@@ -16,7 +16,7 @@ import pytest
 from conftest import TINY, contents
 from xinye.checkpoints.folders import checkpoints
 from xinye.libraries import install_command
-from xinye.training import pretrain as recipe
+from xinye.training import text_job as recipe
 
 DISK = namedtuple("DISK", "total used free")
 RESULT_KEYS = [

@@ -11,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 
 from conftest import contents
-from xinye.runs.folder import read_run, training_process
+from xinye.runs.saved import read_run, training_process
 
 CURVE = {"losses": [7 - step / 20 for step in range(60)], "validations": [(20, 6.5), (40, 5.0), (60, 4.0)]}
 

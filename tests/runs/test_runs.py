@@ -9,7 +9,7 @@ import pytest
 
 from xinye.cli.main import main
 from xinye.errors import XinyeError
-from xinye.runs.folder import find_runs, is_running, read_run, training_process
+from xinye.runs.saved import find_runs, is_running, read_run, training_process
 
 STEP = {"kind": "step", "loss": 5.0, "gradient_norm": 1.0, "tokens": 64, "seconds": 0.5}
 
