@@ -99,7 +99,8 @@ class Plan:
     compile: bool = False
     processes: int = 1
 
-    # what is shown, and to whom
+    # what is kept and shown, and to whom
+    keep_checkpoints: int | Literal["all"] | None = None
     prompt: str = ""
     track: tuple[str, ...] = ()
 

@@ -111,6 +111,9 @@ class TrainingSettings(BaseModel):
     patience: int | None = Field(
         None, ge=1, description="stop after so many evaluations without a better one, and keep the best model"
     )
+    keep_checkpoints: Annotated[int, Field(ge=2)] | Literal["all"] | None = Field(
+        None, description="how many checkpoints stay beside the best one: the last N (2), or all"
+    )
     track: tuple[str, ...] = Field(
         (), description="tell tensorboard, wandb or mlflow of the run, too; several with commas between"
     )

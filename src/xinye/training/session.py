@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from xinye import machine
+from xinye.checkpoints.folders import checkpoints, step_of
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.adapters import after_step
@@ -330,7 +331,11 @@ class Session:
             raise XinyeError(f"{self.folder}: at step {step} the weights are no longer finite; {ADVICE}", exit_code=1)
 
     def save(self) -> None:
-        keep = [self.progress.best["step"]] if self.progress.best else []
+        wanted = self.plan.keep_checkpoints or 2
+        there = [step_of(path) for path in checkpoints(self.folder)]
+        keep = there if wanted == "all" else there[1 - wanted :]
+        if self.progress.best:
+            keep.append(self.progress.best["step"])
         progress = asdict(self.progress)
         save_checkpoint(self.folder, self.model, self.job.tokenizer, self.optimizers, progress, keep, self.job.base)
         self.stopwatch.lap("saving")
