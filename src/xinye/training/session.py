@@ -29,7 +29,7 @@ from xinye.runs.store import go_back, load_checkpoint, save_checkpoint
 from xinye.training.clock import Clock
 from xinye.training.distributed import Processes
 from xinye.training.guards import explain_memory, interruptible
-from xinye.training.loop import Counted, Step, train
+from xinye.training.loop import Counted, Loop, Step
 from xinye.training.optimizers import make_optimizers
 from xinye.training.schedule import Schedule
 from xinye.training.stopwatch import Stopwatch
@@ -246,13 +246,13 @@ class Session:
         """One for each step, as it is taken."""
         trained = [each for each in self.model.parameters() if each.requires_grad]
         steps = () if self.exhausted() else self.schedule.steps_from(self.first_step)
-        found = train(
+        loop = Loop(
             self.loss_sum, trained, self.optimizers, self.job.micro_batches, self.schedule.rate,
-            steps, self.plan.clip, self.plan.seed, self.group, self.follow,
+            self.plan.clip, self.plan.seed, self.group, self.follow,
         )  # fmt: skip
         if self.clock:
             self.clock.pass_by()
-        return found
+        return loop.take(steps)
 
     def after(self, record: Step) -> None:
         """What a step is followed by."""
