@@ -22,9 +22,10 @@ from common import in_turn, machine, report
 from throughput import Shape, make_model
 
 from xinye.data.batches import Batch
+from xinye.planning.settings import TRACKERS
 from xinye.training.loop import Loop
 from xinye.training.optimizers import make_optimizers
-from xinye.training.trackers import TRACKERS, Trackers
+from xinye.training.trackers import Trackers
 
 SHAPE = Shape(layers=2, width=192, context=256, batch=8, vocabulary=1024, steps=0)  # 1M, the smallest by name
 ROUNDS = 3
