@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
     from xinye.api import load
     from xinye.cli.output import console, prepare_writing
     from xinye.generation.chat import Conversation
-    from xinye.runs.folder import never_taught_to_answer
+    from xinye.runs.saved import never_taught_to_answer
 
     model = load(path)
     if model.tokenizer.chat_template is None:

@@ -52,8 +52,8 @@ def main(arguments: list[str]) -> int:
     from xinye.cli.pretrain import told_of
     from xinye.cli.tasks import show_measured, show_ranks
     from xinye.runs.diagnosis import diagnose
-    from xinye.runs.folder import read_run
-    from xinye.training.finetune import finetune
+    from xinye.runs.saved import read_run
+    from xinye.training.train import finetune
 
     counted = "tokens" if settings.task in ("chat", "text") else "labels"
     with Display(counted=counted) as display:

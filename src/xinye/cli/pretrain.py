@@ -10,7 +10,7 @@ from xinye.errors import XinyeError, checked
 from xinye.planning.settings import PretrainSettings, read_config
 
 if TYPE_CHECKING:  # it brings torch
-    from xinye.training.pretrain import Run
+    from xinye.training.session import Run
 
 BUDGETS = ("time", "tokens", "epochs", "steps", "total_steps")
 
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
         return _folds(settings, **options)
 
     from xinye.cli.output import Display, print_json
-    from xinye.training.pretrain import pretrain
+    from xinye.training.train import pretrain
 
     with Display() as display:
         run = pretrain(

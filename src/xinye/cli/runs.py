@@ -70,8 +70,8 @@ def show(arguments: list[str]) -> int:
     from xinye.cli.output import answer, console, print_json
     from xinye.runs.card import write_card
     from xinye.runs.diagnosis import diagnose
-    from xinye.runs.folder import read_run
     from xinye.runs.report import texts, write_report
+    from xinye.runs.saved import read_run
 
     run = read_run(Path(values["run"]))
     report = run.folder / "report.html"
@@ -122,7 +122,7 @@ def compare(arguments: list[str]) -> int:
     from xinye.cli.output import answer, console, print_json
     from xinye.evaluation.plots import line_chart, save_chart
     from xinye.runs.comparison import at, curves, differences, matching_points, remarks
-    from xinye.runs.folder import read_run
+    from xinye.runs.saved import read_run
 
     runs = [read_run(Path(name)) for name in values["runs"]]
     with _damage_told(*values["runs"]):
@@ -235,7 +235,7 @@ def _add_folders(parser: Parser) -> None:
 
 def _find(folders: Sequence[str]) -> list[Any]:
     """The runs in folders, newest first, none twice. The usual folder may be missing, one that was typed may not."""
-    from xinye.runs.folder import find_runs, read_run
+    from xinye.runs.saved import find_runs, read_run
 
     found: dict[Path, Path] = {}
     for name in folders:

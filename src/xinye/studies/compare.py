@@ -18,10 +18,10 @@ from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.perplexity import by_position
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.planning.models import load_models
-from xinye.planning.plan import Plan
+from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.tasks.text import prepare_text
-from xinye.training.pretrain import pretrain
+from xinye.training.train import pretrain
 from xinye.watcher import Watcher
 
 KNOWN = get_args(PretrainSettings.model_fields["architecture"].annotation)
@@ -53,7 +53,7 @@ def compare(
         tokenizer = run.run  # the first one's, for all
     watcher.stage("judging all on the same text")
     same = settings.model_copy(update={"tokenizer": tokenizer, "vocab_size": None})
-    text = prepare_text(same, Plan(), Watcher(), load_models(settings))
+    text = prepare_text(same, Draft(), Watcher(), load_models(settings))
     for run_ in trained:
         model, its_tokenizer = load_model(run_["run"])
         model, validation = model.to(machine.device()), text.validation

@@ -19,12 +19,13 @@ from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel
 from xinye.planning.models import Models, load_models
-from xinye.planning.plan import Plan
+from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
-from xinye.runs.run_folder import default_output, saved_settings
+from xinye.runs.resume import saved_settings
+from xinye.runs.start import default_output
 from xinye.studies.rehearsal import NO_BUDGET, finished_run
 from xinye.tasks.text import prepare_text
-from xinye.training.pretrain import pretrain
+from xinye.training.train import pretrain
 from xinye.watcher import Watcher
 
 TEACHER, STUDENT, ALONE = "teacher", "student", "student alone"
@@ -80,7 +81,7 @@ def judge(
 ) -> list[dict[str, Any]]:
     """The figures of all three, on the same windows of the text held back."""
     assert models.teacher is not None and models.tokenizer is not None
-    text = prepare_text(settings, Plan(), Watcher(), models)
+    text = prepare_text(settings, Draft(), Watcher(), models)
     figures = []
     trained = {STUDENT: student, ALONE: alone}
     for role in (TEACHER, STUDENT, ALONE):

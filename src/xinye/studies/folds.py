@@ -18,9 +18,9 @@ from xinye.errors import XinyeError, checked
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.leftovers import remove_run
-from xinye.runs.run_folder import default_output
+from xinye.runs.start import default_output
 from xinye.studies.rehearsal import NO_BUDGET, Passing, finished_run, is_new, rehearse
-from xinye.training.finetune import plan_of
+from xinye.training.record_job import plan_of
 from xinye.watcher import Watcher
 
 Settings = PretrainSettings | FinetuneSettings

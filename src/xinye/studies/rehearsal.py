@@ -13,13 +13,12 @@ from xinye.data.files import read_json
 from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import load_models
-from xinye.planning.plan import Plan
+from xinye.planning.plan import Draft, Plan
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.leftovers import refuse_link
 from xinye.tasks.text import Text, prepare_text
-from xinye.training.finetune import finetune
 from xinye.training.loop import Step
-from xinye.training.pretrain import pretrain
+from xinye.training.train import finetune, pretrain
 from xinye.watcher import Watcher
 
 NO_BUDGET = {"time": None, "tokens": None, "epochs": None, "steps": None, "total_steps": ()}
@@ -53,7 +52,7 @@ class Rehearsal:
 
 def rehearse(settings: PretrainSettings, watcher: Watcher) -> Rehearsal:
     """Plan a run without leaving anything behind, so that whatever is wrong with it is told before anything is made."""
-    text = prepare_text(settings, Plan(), watcher, load_models(settings))
+    text = prepare_text(settings, Draft(), watcher, load_models(settings))
     watcher.stage("measuring the speed")
     passing = Passing(watcher)
     with tempfile.TemporaryDirectory() as place:

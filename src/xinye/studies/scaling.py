@@ -24,7 +24,7 @@ from xinye.planning.settings import PretrainSettings, parse_count, parse_time
 from xinye.runs.leftovers import remove_run
 from xinye.studies.rehearsal import NO_BUDGET, Passing, folder_for, is_new, rehearse, write_config
 from xinye.tasks.text import Text
-from xinye.training.pretrain import pretrain
+from xinye.training.train import pretrain
 from xinye.watcher import Watcher
 
 SHARE = 0.1  # of the time, for all the short runs

@@ -22,12 +22,13 @@ from xinye.data.sources import find_files, fingerprint
 from xinye.errors import XinyeError
 from xinye.evaluation.plots import bar_chart, line_chart, save_chart
 from xinye.libraries import need
-from xinye.planning import plan as planning
+from xinye.planning import pretraining as planning
 from xinye.planning.settings import PretrainSettings, parse_count, parse_time
 from xinye.runs.leftovers import remove_run
 from xinye.studies.rehearsal import NO_BUDGET, Passing, folder_for, is_new, rehearse, write_config
 from xinye.training.loop import Step
-from xinye.training.pretrain import Run, pretrain
+from xinye.training.session import Run
+from xinye.training.train import pretrain
 from xinye.watcher import Watcher
 
 if TYPE_CHECKING:

@@ -16,12 +16,13 @@ from xinye.errors import XinyeError, checked
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import fingerprint as fingerprint_of_model
 from xinye.runs.leftovers import remove_run
-from xinye.runs.run_folder import flat
+from xinye.runs.resume import flat
 from xinye.studies.rehearsal import is_new
 from xinye.studies.tune import EVALUATIONS, OF_A_STUDY, Tuning, check_optuna, open_study, seconds_of
 from xinye.tasks.task_data import TASKS
-from xinye.training.finetune import base_of, finetune, plan_of
-from xinye.training.training_run import Run
+from xinye.training.record_job import base_of, plan_of
+from xinye.training.session import Run
+from xinye.training.train import finetune
 from xinye.watcher import Watcher
 
 if TYPE_CHECKING:
