@@ -15,9 +15,8 @@ from xinye import machine
 from xinye.check.findings import (
     NEAR,
     SHORT,
-    Duplicates,
     Estimate,
-    NearDuplicates,
+    Repeated,
     Report,
     findings,
     flags,
@@ -81,7 +80,7 @@ def check(
         line_characters=seen.lines.summary(),
         empty_documents=seen.empty,
         short_documents=seen.documents.below(SHORT),
-        duplicates=Duplicates(copies, copied, 1 / (seen.copies.mask + 1), examples),
+        duplicates=Repeated(copies, examples, copied, 1 / (seen.copies.mask + 1)),
         near_duplicates=near_duplicates(seen),
         mojibake=seen.mojibake.first(),
         long_lines=seen.long_lines.first(),
@@ -99,15 +98,15 @@ def check(
     return report
 
 
-def near_duplicates(seen: Reading) -> NearDuplicates:
+def near_duplicates(seen: Reading) -> Repeated:
     """Documents that are nearly others, among those of the sample."""
     try:
         Cleaning(near_duplicates=NEAR).check_libraries()
     except XinyeError as error:  # a package that is not installed
-        return NearDuplicates(0, 0, [], str(error))
+        return Repeated(0, [], looked_at=0, note=str(error))
     near, kept = NearlySeen(NEAR), seen.near.kept
     found = [seen.where(place) for text, (_, place) in kept.items() if near.before(text)]
-    return NearDuplicates(len(kept), len(found), found[:EXAMPLES])
+    return Repeated(len(found), found[:EXAMPLES], looked_at=len(kept))
 
 
 def estimate(

@@ -12,26 +12,23 @@ from xinye.data.sources import headerless
 
 NEAR = 0.8  # similarity of near duplicates
 SHORT = 8  # characters; documents shorter than this teach little
-_OPTIONAL = ("times", "masked", "problem", "text", "note")  # in JSON only where there is something
+# In JSON only where there is something.
+_OPTIONAL = {"times", "masked", "problem", "text", "characters", "sampled", "looked_at", "note"}
 
 
 @dataclass(frozen=True)
-class Duplicates:
-    """Copies of earlier documents, estimated from a share of them where that is `sampled`."""
+class Repeated:
+    """Documents that are copies of earlier ones, or nearly, and the first places.
+
+    Copies are estimated from a share of the documents where that is `sampled`. Near duplicates are
+    looked for in some documents; `note`: why in none.
+    """
 
     documents: int
-    characters: int
-    sampled: float
     examples: list[Noted]
-
-
-@dataclass(frozen=True)
-class NearDuplicates:
-    """Documents that are nearly others among those looked at; `note`: why none were."""
-
-    looked_at: int
-    documents: int
-    examples: list[Noted]
+    characters: int | None = None
+    sampled: float | None = None
+    looked_at: int | None = None
     note: str | None = None
 
 
@@ -73,8 +70,8 @@ class Report:
     line_characters: LengthSummary
     empty_documents: int
     short_documents: int
-    duplicates: Duplicates
-    near_duplicates: NearDuplicates
+    duplicates: Repeated
+    near_duplicates: Repeated
     mojibake: Found
     long_lines: Found
     personal_data: dict[str, Found]
@@ -192,7 +189,9 @@ def flags(report: Report) -> list[str]:
     """What to give to `pretrain` for such text."""
     near, target = report.near_duplicates, one_script(report)
     found = ["--document-separator", separator(report)[0]] if report.separators else []
-    found += ["--near-duplicates", str(NEAR)] if near.documents > 0.01 * near.looked_at else []
+    found += (
+        ["--near-duplicates", str(NEAR)] if near.documents > 0.01 * (near.looked_at or 0) else []
+    )
     return found + (["--chinese", target] if target else [])
 
 
