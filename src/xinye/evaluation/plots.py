@@ -45,12 +45,9 @@ def line_chart(
     if log_x:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.grid(color=_GRID, alpha=0.25, linewidth=0.6)
-    if len(series) > 1:
-        axes.legend(frameon=False, labelcolor=_TEXT)
-    return _svg(figure)
+    return _svg(figure, axes, x_label, legend=len(series) > 1)
 
 
 def bar_chart(values: Mapping[str, float], x_label: str) -> str:
@@ -70,11 +67,8 @@ def grouped_bar_chart(groups: Mapping[str, Mapping[str, float]], x_label: str) -
         axes.bar_label(bars, fmt="%.3g", padding=4, color=_TEXT)
     axes.set_yticks(range(len(groups)), list(groups))
     axes.invert_yaxis()
-    axes.set_xlabel(x_label)
     axes.margins(x=0.14)
-    if len(names) > 1:
-        axes.legend(frameon=False, labelcolor=_TEXT)
-    return _svg(figure)
+    return _svg(figure, axes, x_label, legend=len(names) > 1)
 
 
 def save_chart(svg: str, path: Path) -> None:
@@ -99,9 +93,12 @@ def _axes(size: tuple[float, float]) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _svg(figure: Any) -> str:
+def _svg(figure: Any, axes: Any, x_label: str, legend: bool) -> str:
     import matplotlib
 
+    axes.set_xlabel(x_label)
+    if legend:
+        axes.legend(frameon=False, labelcolor=_TEXT)
     out = io.StringIO()
     with (
         matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "xinye"}),
