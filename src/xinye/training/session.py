@@ -372,7 +372,7 @@ class Session:
             measured = {
                 "time_seconds": {name: round(spent, 3) for name, spent in self.stopwatch.seconds.items()},
                 "first_step": self.first_step,
-                "matrix_flops_per_second": round(self.speed),
+                "matrix_flops_per_second": round(self.speed) if math.isfinite(self.speed) else None,
                 "peak_memory_bytes": machine.peak_memory_bytes(machine.device()),
             }
             self.files.conclude(asdict(run) | measured | self.results)
