@@ -77,7 +77,7 @@ def _add_state(app: FastAPI, bearer: list[Any]) -> None:
     @app.get("/ready", dependencies=bearer)
     async def ready() -> Health:
         """The engines work."""
-        if not state.worker.alive:
+        if not state.worker.is_alive():
             raise APIError(503, "the engines do not run", code="not_ready", retry_after=5)
         return Health(status="ok")
 
@@ -89,8 +89,7 @@ def _add_state(app: FastAPI, bearer: list[Any]) -> None:
     )
     async def figures() -> Response:
         """Figures for Prometheus."""
-        media_type = "text/plain; version=0.0.4; charset=utf-8"
-        return Response(state.metrics.text(), media_type=media_type)
+        return Response(state.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/v1/models", dependencies=bearer)
     async def list_models() -> ModelList:
@@ -139,5 +138,5 @@ def _add_page(app: FastAPI) -> None:
 def _hashes(page: str, tag: str) -> str:
     """Of each script or style in a page, for its Content-Security-Policy."""
     parts = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.S)
-    digests = [hashlib.sha256(part.encode()).digest() for part in parts]
+    digests = (hashlib.sha256(part.encode()).digest() for part in parts)
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)

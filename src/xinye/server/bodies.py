@@ -5,6 +5,7 @@ import asyncio
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -47,18 +48,18 @@ def parse(body: bytes) -> Any:
     parts."""
     without_strings, strings = STRING.subn(b"", body, MOST_PARTS + 1)
     if strings + without_strings.count(b"[") + without_strings.count(b"{") > MOST_PARTS:
-        message = (
+        raise APIError(
+            400,
             f"the body has too many parts: at most {MOST_PARTS:,} texts, names, lists and objects "
-            "are read here"
+            "are read here",
+            code="body_too_large",
         )
-        raise APIError(400, message, code="body_too_large")
     try:
         value = from_json(body, allow_inf_nan=False)
         if _count_names(value) < without_strings.count(b":"):
             json.loads(body, object_pairs_hook=_check_names)
     except ValueError as error:
-        message = f"the body is not valid JSON: {error}"
-        raise APIError(400, message, code="invalid_json") from None
+        raise APIError(400, f"the body is not valid JSON: {error}", code="invalid_json") from None
     return value
 
 
@@ -70,17 +71,14 @@ def _count_names(value: Any) -> int:
 
 
 def _check_names(pairs: list[tuple[str, Any]]) -> None:
-    names = set()
-    for name, _ in pairs:
-        if name in names:
+    for name, times in Counter(name for name, _ in pairs).items():
+        if times > 1:
             raise ValueError(f"it has {name[:100]!r} twice in one object")
-        names.add(name)
 
 
 def json_response(answer: BaseModel) -> Response:
     """As it is: it was checked when it was made."""
-    content = answer.model_dump_json(exclude_unset=True)
-    return Response(content, media_type="application/json")
+    return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
 def log_texts(request: Request, body: BaseModel, answers: Iterable[str] = ()) -> None:

@@ -42,13 +42,14 @@ router = APIRouter(route_class=JSONRoute)
 async def chat(body: ChatRequest, request: Request) -> Any:
     """Answer the last message. With `stream`, the answer comes as server-sent events."""
     model, n = find_model(request, body.model), body.n or 1
-    model.require("chat")
+    model.check_task("chat")
     check_choices(request, n, "n")
     if body.top_logprobs and not body.logprobs:
         raise APIError(400, "top_logprobs: only with logprobs", "top_logprobs")
     if body.max_tokens is not None and body.max_completion_tokens is not None:
-        message = "max_tokens: the old name of max_completion_tokens; give one of them"
-        raise APIError(400, message, "max_tokens")
+        raise APIError(
+            400, "max_tokens: the old name of max_completion_tokens; give one of them", "max_tokens"
+        )
     param = "max_completion_tokens" if body.max_tokens is None else "max_tokens"
     asked = body.max_completion_tokens or body.max_tokens
     tokens = await model.encode_messages([message.plain for message in body.messages])

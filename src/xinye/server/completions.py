@@ -33,10 +33,9 @@ async def complete(body: CompletionRequest, request: Request) -> Any:
     """Go on with a prompt, or with several. With `stream`, the answer comes as server-sent
     events."""
     model, n = find_model(request, body.model), body.n or 1
-    model.require("generate")
+    model.check_task("generate")
     if body.echo and body.logprobs is not None:
-        message = "logprobs: not together with echo: prompts have none here"
-        raise APIError(400, message, "logprobs")
+        raise APIError(400, "logprobs: not together with echo: prompts have none here", "logprobs")
     if body.best_of not in (None, n):
         raise APIError(400, "best_of: only what n is: all texts are in the answer", "best_of")
     prompts = [body.prompt] if isinstance(body.prompt, str | None) else body.prompt

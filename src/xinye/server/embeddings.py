@@ -15,8 +15,10 @@ from xinye.server.models import ServedModel, find_model
 from xinye.server.schemas import (
     DetokenizeAnswer,
     DetokenizeRequest,
+    Embedding,
     EmbeddingAnswer,
     EmbeddingRequest,
+    PromptUsage,
     TokenizeAnswer,
     TokenizeRequest,
 )
@@ -31,7 +33,7 @@ async def tokenize(body: TokenizeRequest, request: Request) -> Any:
     if (body.prompt is None) == (body.messages is None):
         raise APIError(400, "prompt: give either prompt or messages", "prompt")
     if body.messages is not None:
-        model.require("chat")
+        model.check_task("chat")
         tokens = await model.encode_messages([message.plain for message in body.messages])
     else:
         (tokens,) = await model.encode([body.prompt], "prompt")
@@ -68,18 +70,17 @@ async def embed(body: EmbeddingRequest, request: Request) -> Any:
     prefixes = [len(model.tokenizer.prefix) * isinstance(text, str) for text in texts]
     work = [*zip(rows, prefixes, strict=True)]
     vectors = await state.worker.work(request, work, partial(means, model), 1)
-    if body.encoding_format == "base64":
-        vectors = map(to_base64, vectors)
     data = [
-        {"object": "embedding", "index": index, "embedding": vector}
+        Embedding(
+            object="embedding",
+            index=index,
+            embedding=to_base64(vector) if body.encoding_format == "base64" else vector,
+        )
         for index, vector in enumerate(vectors)
     ]
     count = sum(map(len, rows))
-    usage = {"prompt_tokens": count, "total_tokens": count}
-    answer = EmbeddingAnswer.model_validate(
-        {"object": "list", "model": model.id, "data": data, "usage": usage}
-    )
-    return json_response(answer)
+    usage = PromptUsage(prompt_tokens=count, total_tokens=count)
+    return json_response(EmbeddingAnswer(object="list", model=model.id, data=data, usage=usage))
 
 
 @torch.inference_mode()

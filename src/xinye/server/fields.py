@@ -2,14 +2,13 @@
 value of another type ("3" is no number). A field that this server does not have may ask for
 nothing, as a client's own messages do."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
-    Field,
     PlainValidator,
     WithJsonSchema,
     create_model,
@@ -45,10 +44,15 @@ def unsupported(names: str, **allowed: Any) -> Callable[[type[Kind]], type[Kind]
     """A decorator: the class gets fields that this server does not have, and where only what asks
     for nothing passes: null, what is empty or false, and for those in `allowed` one value more, or
     several in a tuple."""
-    values = dict.fromkeys(names.split(), ())
-    for name, given in allowed.items():
-        values[name] = given if isinstance(given, tuple) else (given,)
-    return with_fields({name: (only(*some), None) for name, some in values.items()})
+    fields: dict[str, Any] = dict.fromkeys(names.split(), (only(), None))
+    for name, values in allowed.items():
+        fields[name] = (only(*values) if isinstance(values, tuple) else only(values), None)
+
+    def add(kind: type[Kind]) -> type[Kind]:
+        name, module = kind.__name__, kind.__module__
+        return create_model(name, __base__=kind, __doc__=kind.__doc__, __module__=module, **fields)
+
+    return add
 
 
 def only(*values: Any) -> Any:
@@ -62,26 +66,3 @@ def only(*values: Any) -> Any:
 
     about = WithJsonSchema({"enum": [*values], "description": "not supported"})
     return Annotated[Any, PlainValidator(check), about]
-
-
-def shared_with(
-    settings: type[BaseModel], names: Iterable[str]
-) -> Callable[[type[Kind]], type[Kind]]:
-    """A decorator: the class gets these fields of the settings, with their bounds; each may also be
-    null."""
-    fields = {}
-    for name in names:
-        field = settings.model_fields[name]
-        bounded = Annotated[field.annotation, *field.metadata]  # type: ignore[name-defined]
-        fields[name] = (bounded | None, Field(None, description=field.description))
-    return with_fields(fields)
-
-
-def with_fields(fields: dict[str, Any]) -> Callable[[type[Kind]], type[Kind]]:
-    """A decorator: the class gets fields, each its type and its default."""
-
-    def add(kind: type[Kind]) -> type[Kind]:
-        name, module = kind.__name__, kind.__module__
-        return create_model(name, __base__=kind, __doc__=kind.__doc__, __module__=module, **fields)
-
-    return add

@@ -22,12 +22,14 @@ from xinye.generation.sequence import Sequence
 from xinye.server.bodies import json_response, log_texts
 from xinye.server.errors import APIError, as_api_error, check_count
 from xinye.server.models import ServedModel
-from xinye.server.schemas import SHARED, Answer, GenerationRequest
+from xinye.server.schemas import Answer, GenerationRequest
 from xinye.server.worker import Job, Piece
 
 LEAST_SHARE = 1e-30  # of the likeliest tokens: one
 LEAST_LOGPROB = -9999.0  # JSON has no infinity; OpenAI writes the same
 CONSTRAINTS = ("json_schema", "regex", "choices")
+PENALTIES = ("presence_penalty", "frequency_penalty", "repetition_penalty")
+SAME = (*PENALTIES, "min_p", "min_tokens", "stop_token_ids", "regex", "choices")
 
 # -- from a request to sequences ---------------------------------------------------------------
 
@@ -41,18 +43,14 @@ async def sampling_of(body: GenerationRequest, model: ServedModel, **more: Any) 
     model.check_tokens(biases, "logit_bias")
     model.check_tokens(body.stop_token_ids or (), "stop_token_ids")
     stop = [body.stop] if isinstance(body.stop, str) else body.stop
-    given = {name: getattr(body, name) for name in SHARED}
+    given = {name: getattr(body, name) for name in SAME}
     given |= {
         "temperature": 1.0 if body.temperature is None else body.temperature,
         "top_k": body.top_k if body.top_k and body.top_k > 0 else None,
         "top_p": LEAST_SHARE if body.top_p == 0 else body.top_p,
-        "repetition_penalty": body.repetition_penalty,
         "seed": None if body.seed is None or body.seed == -1 else body.seed % 2**63,
         "stop": [*filter(None, stop or ())],
-        "stop_token_ids": body.stop_token_ids,
         "logit_bias": biases,
-        "regex": body.regex,
-        "choices": body.choices,
     }
     given = {name: value for name, value in (given | more).items() if value is not None}
     constraint = next((name for name in CONSTRAINTS if name in given), "")
@@ -82,11 +80,11 @@ def token_limit(
     limit = request.app.state.settings.max_tokens
     check_count(asked or 1, limit, param, "tokens")
     if prompt_tokens + (asked or 1) > model.context:
-        what = (
+        raise model.too_long(
             f"the {prompt} takes {prompt_tokens}, and {asked or 1} are to be written: "
-            "shorten the one or the other"
+            "shorten the one or the other",
+            param if prompt_tokens < model.context else prompt,
         )
-        raise model.too_long(what, param if prompt_tokens < model.context else prompt)
     return asked or min(limit, model.context - prompt_tokens)
 
 
@@ -123,12 +121,16 @@ async def respond(
 ) -> Response:
     """The answer once it is whole; with `stream` as server-sent events, as OpenAI writes them."""
     await job.first()
-    identity = f"{wording.id_prefix}-{secrets.token_hex(12)}"
-    head = {"id": identity, "created": int(time.time()), "model": job.model.id}
+    head = {
+        "id": f"{wording.id_prefix}-{secrets.token_hex(12)}",
+        "created": int(time.time()),
+        "model": job.model.id,
+    }
     if body.stream:
         events = _events(_chunks(request, body, job, wording, head))
-        headers = {"Cache-Control": "no-store"}
-        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+        return StreamingResponse(
+            events, media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        )
     await job.finish()
     log_texts(request, body, [sequence.text for sequence in job.sequences])
     choices = [wording.choice(index, sequence) for index, sequence in enumerate(job.sequences)]
@@ -136,8 +138,7 @@ async def respond(
 
 
 def _answer(kind: type[Answer], head: dict[str, Any], **fields: Any) -> Answer:
-    named = {"object": kind.model_fields["object"].default}
-    return kind.model_validate({**head, **named, **fields})
+    return kind.model_validate({"object": kind.model_fields["object"].default, **head, **fields})
 
 
 async def _chunks(

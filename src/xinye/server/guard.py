@@ -31,7 +31,14 @@ class Guard:
             return await self.app(scope, receive, send)
         began, status = time.monotonic(), 0
         headers = Headers(scope=scope)
-        added = self._headers_of_answer(headers)
+        origin = headers.get("origin")
+        asked_by_page = origin in self.settings.allow_origin
+        added = {
+            "x-request-id": f"req-{secrets.token_hex(12)}",
+            "x-content-type-options": "nosniff",
+        }
+        if asked_by_page:
+            added |= {"access-control-allow-origin": str(origin), **EXPOSED}
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -43,30 +50,18 @@ class Guard:
         self.requests += 1
         try:
             self._check_framing(scope, headers)
-            if scope["method"] == "OPTIONS" and headers.get("origin") in self.settings.allow_origin:
+            if scope["method"] == "OPTIONS" and asked_by_page:
                 return await Response(status_code=204, headers=PREFLIGHT)(scope, receive, answer)
             self._check(scope, headers)
             body = Body(receive, headers, self.settings.max_body * 1_000_000)
             await self.app(scope, body.receive, answer)
         except Exception as error:
-            response = as_api_error(error).response()
+            refusal = as_api_error(error)  # which logs what is an error of ours
             if status == 0:
-                await response(scope, receive, answer)
+                await refusal.response()(scope, receive, answer)
         finally:
             self.requests -= 1
             self.metrics.answered(scope, status, time.monotonic() - began)
-
-    def _headers_of_answer(self, headers: Headers) -> dict[str, str]:
-        added = {
-            "x-request-id": f"req-{secrets.token_hex(12)}",
-            "x-content-type-options": "nosniff",
-        }
-        origin = headers.get("origin")
-        if origin in self.settings.allow_origin:
-            added["access-control-allow-origin"] = str(origin)
-            added["access-control-expose-headers"] = "x-request-id, retry-after"
-            added["vary"] = "Origin"
-        return added
 
     @staticmethod
     def _check_framing(scope: Scope, headers: Headers) -> None:
@@ -75,8 +70,11 @@ class Guard:
         refuses the other such requests."""
         two_ends = "content-length" in headers or scope["http_version"] < "1.1"
         if "transfer-encoding" in headers and two_ends:
-            message = "Transfer-Encoding: not with Content-Length, nor in HTTP/1.0; send one"
-            raise APIError(400, message, close=True)
+            raise APIError(
+                400,
+                "Transfer-Encoding: not with Content-Length, nor in HTTP/1.0; send one",
+                close=True,
+            )
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         """Raises `APIError` where the request is not to be answered."""
@@ -86,28 +84,36 @@ class Guard:
             kind, _, given = headers.get("authorization", "").partition(" ")
             right = hmac.compare_digest(_digest(given), self.key)
             if not right or kind != "Bearer":
-                message = "the API key is missing or wrong: send it as Authorization: Bearer KEY"
-                raise APIError(401, message, code="invalid_api_key")
+                raise APIError(
+                    401,
+                    "the API key is missing or wrong: send it as Authorization: Bearer KEY",
+                    code="invalid_api_key",
+                )
         if self.requests > self.settings.max_requests and scope["path"] != "/health":
-            message = "the server answers too many requests at once; try again"
-            raise APIError(503, message, code="overloaded", retry_after=1)
+            raise APIError(
+                503,
+                "the server answers too many requests at once; try again",
+                code="overloaded",
+                retry_after=1,
+            )
 
     def _check_origin(self, headers: Headers) -> None:
         """Without a key any page that a browser on this machine shows could ask: by a name of its
         own that leads here (DNS rebinding), or from its own origin."""
         host = headers.get("host", "")
         if _hostname(host) not in (*LOCAL_NAMES, self.settings.host):
-            message = (
-                "this server answers to localhost only; for other names start it with an API key"
+            raise APIError(
+                403,
+                "this server answers to localhost only; for other names start it with an API key",
             )
-            raise APIError(403, message)
-        origin = headers.get("origin")
         allowed = (None, *self.settings.allow_origin, f"http://{host}", f"https://{host}")
-        if origin not in allowed:
-            message = "this origin may not ask; start the server with --allow-origin to let it"
-            raise APIError(403, message)
+        if headers.get("origin") not in allowed:
+            raise APIError(
+                403, "this origin may not ask; start the server with --allow-origin to let it"
+            )
 
 
+EXPOSED = {"access-control-expose-headers": "x-request-id, retry-after", "vary": "Origin"}
 PREFLIGHT = {
     "access-control-allow-methods": "GET, POST",
     "access-control-allow-headers": "authorization, content-type",
@@ -137,8 +143,9 @@ class Body:
         self.size += len(message.get("body", b""))
         self.whole = not message.get("more_body", False)
         if max(self.size, self.declared) > self.limit:
-            size = f"{self.limit / 1e6:g} MB"
-            raise APIError(413, f"the body is larger than {size}", code="body_too_large")
+            raise APIError(
+                413, f"the body is larger than {self.limit / 1e6:g} MB", code="body_too_large"
+            )
         return message
 
 

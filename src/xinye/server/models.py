@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from fastapi import Request
@@ -22,7 +22,6 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation.chat import Message
 from xinye.generation.engine import Engine, affordable_tokens
-from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.jobs.judge import context_of, task_of
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
@@ -40,9 +39,8 @@ class LearnedTask:
 
     verb: str
     takes_pairs: bool
-    judge: Callable[[Sequence[Any]], list[Any]] | None
+    judge: Callable[[list[Any]], list[Any]] | None
     prompt: Callable[[str], list[Message]] = lambda text: [{"role": "user", "content": text}]
-    sampling: ClassVar[Sampling] = ChatSampling()
 
 
 def learned_task(model: Model) -> LearnedTask:
@@ -80,22 +78,20 @@ class ServedModel:
         shrinks = self.tokenizer.backend.normalizer is not None
         return self.context * int(self.tokenizer.token_lengths.max()) * (4 if shrinks else 1)
 
-    def require(self, task: str) -> EngineQueue:
-        """The queue of its engine. Raises `APIError` where it has not learned this."""
-        self.check_task(task)
-        if self.queue is None:
-            raise APIError(400, f"{self.id}: this model writes no texts", "model")
-        return self.queue
-
     def check_task(self, task: str) -> None:
         """Raises `APIError` where this cannot be asked of it."""
         if task not in self.tasks:
-            can = ", ".join(self.tasks)
-            raise APIError(400, f"{self.id}: this model can {can}, not {task}", "model")
+            raise APIError(
+                400, f"{self.id}: this model can {', '.join(self.tasks)}, not {task}", "model"
+            )
 
     def too_long(self, what: str, param: str) -> APIError:
-        message = f"this model's maximum context length is {self.context} tokens; {what}"
-        return APIError(400, message, param, "context_length_exceeded")
+        return APIError(
+            400,
+            f"this model's maximum context length is {self.context} tokens; {what}",
+            param,
+            "context_length_exceeded",
+        )
 
     def check_length(self, texts: Sequence[str], param: str, contexts: int = 1) -> None:
         """Raises `APIError` where the texts, together, are sure to be longer than so many contexts:
@@ -103,10 +99,10 @@ class ServedModel:
         size = sum(len(text.encode()) for text in texts)
         limit = contexts * self.longest
         if size > limit:
-            what = (
-                f"the {param} has {size:,} bytes, and at most {limit:,} are read here: shorten it"
+            raise self.too_long(
+                f"the {param} has {size:,} bytes, and at most {limit:,} are read here: shorten it",
+                param,
             )
-            raise self.too_long(what, param)
 
     def check_tokens(self, tokens: Iterable[int], param: str) -> None:
         """Raises `APIError` where one is not of its vocabulary."""
@@ -143,8 +139,12 @@ class ServedModel:
 def find_model(request: Request, name: str) -> ServedModel:
     models: dict[str, ServedModel] = request.app.state.models
     if name not in models:
-        message = f"the model {name!r} is not here; /v1/models lists those that are"
-        raise APIError(404, message, "model", "model_not_found")
+        raise APIError(
+            404,
+            f"the model {name!r} is not here; /v1/models lists those that are",
+            "model",
+            "model_not_found",
+        )
     return models[name]
 
 
@@ -167,8 +167,9 @@ def load_models(
         queue = None
         if not model.learned_task:
             tokens = cache_tokens(identity, model.gpt, settings, room)
-            new = partial(Engine, model.gpt, model.tokenizer, tokens, settings.max_running)
-            queue = EngineQueue(new)
+            queue = EngineQueue(
+                partial(Engine, model.gpt, model.tokenizer, tokens, settings.max_running)
+            )
             worker.queues.append(queue)
         _ = model.tokenizer.token_lengths  # computed now, not in the first request
         folder = _folder(path)
@@ -218,11 +219,10 @@ def tasks_of(model: Model, learned: LearnedTask) -> list[str]:
     """What can be asked of a model, first what it is for."""
     if model.learned_task:
         return [learned.verb, "embed"]
-    if model.tokenizer.chat_template is None:
-        return ["generate", "embed"]
+    chat = [] if model.tokenizer.chat_template is None else ["chat"]
     if never_taught_to_answer(model.folder):
-        return ["generate", "chat", "embed"]
-    return ["chat", "generate", "embed"]
+        return ["generate", *chat, "embed"]
+    return [*chat, "generate", "embed"]
 
 
 def cache_tokens(

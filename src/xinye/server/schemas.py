@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, model_validator
 
-from xinye.generation.sampling import Sampling
-from xinye.server.fields import Body, shared_with, unsupported
+from xinye.generation.sampling import Bias, Penalty, Share
+from xinye.server.fields import Body, unsupported
 from xinye.server.settings import MOST_TEXTS
 
 Token = Annotated[int, Field(ge=0, lt=2**31)]
@@ -24,12 +24,9 @@ TextOrTokens = NonEmpty | Tokens | Annotated[list[NonEmpty], Several] | SeveralT
 PromptOrTokens = str | Tokens | Annotated[list[str], Several] | SeveralTokens
 Pair = Annotated[list[NonEmpty], Field(min_length=2, max_length=2)]
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
-NoStop = Literal[""]
 Count = Annotated[int, Field(ge=1, le=2**31)]
 MOST_BIASES = 1024
 FinishReason = Literal["stop", "length"]
-# Fields of a request that are those of `Sampling`, which has their bounds and says what they mean.
-SHARED = ("presence_penalty", "frequency_penalty", "min_p", "min_tokens")
 
 
 def few_biases(given: Any) -> Any:
@@ -39,11 +36,8 @@ def few_biases(given: Any) -> Any:
     return given
 
 
-Bias = Annotated[
-    dict[
-        Annotated[str, StringConstraints(pattern="^[0-9]{1,9}$")],
-        Annotated[float, Field(ge=-100, le=100)],
-    ],
+Biases = Annotated[
+    dict[Annotated[str, StringConstraints(pattern="^[0-9]{1,9}$")], Bias],
     BeforeValidator(few_biases),
     Field(max_length=MOST_BIASES),
 ]
@@ -54,10 +48,6 @@ Bias = Annotated[
 
 class Request(Body):
     model: str = Field(description="its id, as /v1/models lists it")
-
-
-class UserRequest(Request):
-    user: str | None = Field(None, description="goes to the log, where texts are logged")
 
 
 @unsupported("include_obfuscation")
@@ -76,32 +66,36 @@ class StreamOptions(Body):
     typical_p=1,
     mirostat=0,
 )
-@shared_with(Sampling, SHARED)
-class GenerationRequest(UserRequest):
+class GenerationRequest(Request):
     """What both routes that generate texts share."""
 
     n: Count | None = Field(None, description="texts for each prompt (1)")
     temperature: float | None = Field(
         None, ge=0, le=2, description="0 always takes the likeliest token (1)"
     )
-    top_p: float | None = Field(None, ge=0, le=1, description="0 leaves the likeliest token only")
-    logit_bias: Bias | None = Field(None, description="added to the logits of tokens")
+    top_p: Share | None = Field(None, description="0 leaves the likeliest token only")
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: Biases | None = Field(None, description="added to the logits of tokens")
     seed: int | None = Field(
         None,
         ge=-(2**63),
         lt=2**63,
         description="the same seed, alone at the server, gives the same text; -1 is none",
     )
-    stop: NoStop | Stop | Annotated[list[Stop], Field(max_length=16)] | None = Field(
+    stop: Literal[""] | Stop | Annotated[list[Stop], Field(max_length=16)] | None = Field(
         None, description="end before any of these"
     )
     stream: bool | None = None
     stream_options: StreamOptions | None = Field(None, description="only with stream")
+    user: str | None = Field(None, description="goes to the log, where texts are logged")
     safety_identifier: str | None = Field(None, description="without effect")
     prompt_cache_key: str | None = Field(None, description="without effect")
     # beyond OpenAI's
     top_k: int | None = Field(None, ge=-1, le=2**31, description="0 and -1 are without effect")
+    min_p: Share | None = None
     repetition_penalty: float | None = Field(None, ge=0.01, le=100)
+    min_tokens: int | None = Field(None, ge=0, le=2**31)
     stop_token_ids: Annotated[list[Token], Field(max_length=16)] | None = None
     regex: Annotated[str, StringConstraints(min_length=1, max_length=10_000)] | None = Field(
         None, description="the text matches this as a whole"
@@ -202,7 +196,8 @@ class ChatRequest(GenerationRequest):
 
 
 @unsupported("dimensions")
-class EmbeddingRequest(UserRequest):
+class EmbeddingRequest(Request):
+    user: str | None = Field(None, description="goes to the log, where texts are logged")
     input: TextOrTokens
     encoding_format: Literal["float", "base64"] | None = None
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from xinye.generation.sampling import ChatSampling
 from xinye.generation.sequence import Sequence as TextSequence
 from xinye.server.bodies import JSONRoute, json_response, log_texts
 from xinye.server.errors import APIError, check_count
@@ -23,8 +24,12 @@ async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
     """Use a model for the task that it was trained for, on a text or on several."""
     model = find_model(request, body.model)
     if task not in TASKS:
-        message = f"the tasks are {', '.join(TASKS)}; to write, see /v1/completions"
-        raise APIError(404, message, "task", "not_found")
+        raise APIError(
+            404,
+            f"the tasks are {', '.join(TASKS)}; to write, see /v1/completions",
+            "task",
+            "not_found",
+        )
     model.check_task(task)
     given = [body.input] if isinstance(body.input, str) else body.input
     texts = [text if isinstance(text, str) else tuple(text) for text in given]
@@ -47,15 +52,12 @@ async def judge(request: Request, model: ServedModel, texts: list[Any]) -> list[
 
 async def write(request: Request, model: ServedModel, texts: list[Any]) -> list[Any]:
     """What the model writes in answer to each text, and why it ended."""
-    learned = model.learned
     check_choices(request, len(texts), "input")
     sequences = []
     for text in texts:
-        tokens = await model.encode_messages(learned.prompt(text), "input")
+        tokens = await model.encode_messages(model.learned.prompt(text), "input")
         limit = token_limit(request, model, len(tokens), None, "input", "input")
-        limit = min(limit, learned.sampling.max_tokens)
-        sampling = learned.sampling.model_copy(update={"max_tokens": limit})
+        sampling = ChatSampling(max_tokens=min(limit, ChatSampling().max_tokens))
         sequences.append(TextSequence(tokens, len(tokens), sampling))
-    job = Job(request, model, sequences)
-    await job.finish()
+    await Job(request, model, sequences).finish()
     return [{"text": each.text, "finish_reason": each.finish_reason} for each in sequences]

@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -51,17 +52,16 @@ class Piece:
 class Job:
     """`async for` gives the pieces of all texts until they have ended, or one fails.
 
-    Whoever has made it closes it: then what has not ended leaves the engine. So it does when the
-    client leaves.
+    Whoever has made it closes it: then what has not ended leaves the engine. So it does when one
+    fails, or when the client leaves.
     """
 
     def __init__(self, request: Request, model: ServedModel, sequences: list[Sequence]) -> None:
         """Put the sequences into the model's queue. Raises `APIError` where that is too long."""
-        state, queue = request.app.state, model.require("generate")
-        if (
-            queue.unfinished + len(sequences)
-            > state.settings.max_running + state.settings.max_waiting
-        ):
+        state, queue = request.app.state, model.queue
+        assert queue is not None
+        places = state.settings.max_running + state.settings.max_waiting
+        if queue.unfinished + len(sequences) > places:
             raise APIError(
                 429,
                 f"{queue.unfinished} texts run or wait already; try again",
@@ -70,12 +70,11 @@ class Job:
             )
         self.model, self.queue, self.sequences = model, queue, sequences
         self.worker, self.metrics = state.worker, state.metrics
-        self.loop, self.began = asyncio.get_running_loop(), monotonic()
+        self.loop = asyncio.get_running_loop()
         self.open = set(range(len(sequences)))  # the texts that have not ended
         self._logprobs = [0] * len(sequences)  # how many were handed on; the worker's own
         self._pieces: deque[Piece] = deque()
         self._news = asyncio.Event()
-        self._closed = False
         self._watch = asyncio.create_task(self._leave_with_client(request))
         queue.jobs.add(self)
         self.worker.call(lambda: queue.add(self))
@@ -98,23 +97,22 @@ class Job:
         if piece.finish_reason or piece.error:
             self.open.discard(piece.number)
         self._news.set()
+        if piece.error:
+            self.close()
 
     def fail(self, error: Exception) -> None:
-        """End all that has not ended with an error."""
-        for number in [*self.open]:
+        """End with an error, if it has not ended."""
+        for number in [*self.open][:1]:
             self.receive(Piece(self, number, error=error))
 
     async def first(self) -> None:
         """Wait for the first piece: what fails at once has a status of its own, also where it is
         streamed."""
-        try:
-            await self._news.wait()
-            if self._pieces and self._pieces[0].error:
-                raise self._pieces[0].error
-        except BaseException:
-            self.close()
-            raise
-        self.metrics.first.labels(self.model.id).observe(monotonic() - self.began)
+        began = monotonic()
+        await self._news.wait()
+        if self._pieces and self._pieces[0].error:
+            raise self._pieces[0].error
+        self.metrics.first.labels(self.model.id).observe(monotonic() - began)
 
     async def __aiter__(self) -> AsyncIterator[Piece]:
         while True:
@@ -123,28 +121,25 @@ class Job:
                 if piece.error:
                     raise piece.error
                 yield piece
-            if self._closed or not self.open:
+            if self not in self.queue.jobs or not self.open:
                 return
             self._news.clear()
             await self._news.wait()
 
     async def finish(self) -> None:
         """Wait until all texts are written."""
-        try:
+        with closing(self):
             async for _ in self:
                 pass
-        finally:
-            self.close()
         if self.open:  # the client has left; nobody reads this
             raise APIError(499, "the client has left")
 
     def close(self) -> None:
         """Leave the engine, and count. May be called again."""
-        if self._closed:
+        if self not in self.queue.jobs:
             return
-        self._closed = True
+        self.queue.jobs.remove(self)
         self._watch.cancel()
-        self.queue.jobs.discard(self)
         self.worker.call(lambda: self.queue.cancel(self))
         self._news.set()
         usage = self.usage
@@ -237,26 +232,19 @@ class Work:
                 self.result.set_exception(error)
 
 
-class Worker:
+class Worker(threading.Thread):
     def __init__(self) -> None:
+        super().__init__(name="xinye-engine", daemon=True)
         self.queues: list[EngineQueue] = []
         self._calls: SimpleQueue[Callable[[], Any]] = SimpleQueue()
         self._works: deque[Work] = deque()
-        self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="xinye-engine", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
+        self._ending = False
 
     def stop(self) -> None:
         """End the thread after the step that it is in."""
-        self._stopped = True
+        self._ending = True
         self.call(lambda: None)  # which it may wait for
-        self._thread.join(timeout=10)
-
-    @property
-    def alive(self) -> bool:
-        return self._thread.is_alive()
+        self.join(timeout=10)
 
     def call(self, do: Callable[[], Any]) -> None:
         """Let the thread do something short before its next step."""
@@ -282,8 +270,8 @@ class Worker:
             results += await asyncio.wrap_future(work.result)
         return results
 
-    def _run(self) -> None:
-        while not self._stopped:
+    def run(self) -> None:
+        while not self._ending:
             while call := self._next_call():
                 try:
                     call()
@@ -298,7 +286,7 @@ class Worker:
     def _next_call(self) -> Callable[[], Any] | None:
         """What is to be done before the next step. Waits for it where there is nothing else to
         do."""
-        busy = self._stopped or bool(self._works) or any(queue.engine.busy for queue in self.queues)
+        busy = self._ending or bool(self._works) or any(queue.engine.busy for queue in self.queues)
         try:
             return self._calls.get(block=not busy)
         except Empty:
