@@ -7,7 +7,7 @@ import httpx
 import openai
 import pytest
 
-from server.tiny_server import TOKENIZER
+from server.tiny_server import TOKENIZER, serving
 
 CHAT = [{"role": "system", "content": "简短"}, {"role": "user", "content": "你好 hello"}]
 
@@ -234,6 +234,19 @@ def test_an_error_in_the_middle_of_a_stream_is_the_clients_exception(server):
             pass
     assert "secret" not in str(caught.value) and caught.value.code == "internal_error"
     assert server.openai.completions.create(model="tiny", prompt="新", max_tokens=2).choices[0].text
+
+
+@pytest.mark.parametrize("asked", [{}, {"stream": True}])
+def test_texts_are_logged_only_where_that_is_asked_for(server, folders, caplog, asked):
+    body = {"model": "tiny", "prompt": "新叶", "max_tokens": 3, "temperature": 0, **asked}
+    with caplog.at_level("INFO", "xinye"), serving(folders[:1], log_texts=True) as logging_one:
+        server.http.post("/v1/completions", json=body)
+        assert not caplog.records
+        text = logging_one.openai.completions.create(**{**body, "stream": False}).choices[0].text
+        caplog.clear()
+        logging_one.http.post("/v1/completions", json=body)
+    told = json.loads(caplog.messages[0])
+    assert told == {"path": "/v1/completions", "request": body, "answers": [text]}
 
 
 def test_every_answer_has_an_id(server):

@@ -1,7 +1,7 @@
 """`/v1/chat/completions`: answer messages, by the model's own chat template."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -81,24 +81,24 @@ class ChatFormat(AnswerFormat):
 
     model: ServedModel
     body: ChatRequest
+    begun: set[int] = field(default_factory=set)  # the choices whose role was sent
 
     id_prefix = "chatcmpl"
     whole = ChatAnswer
     chunk = ChatChunk
 
-    def choice(self, index: int, sequence: TextSequence) -> ChatChoice:
-        assert sequence.finish_reason is not None
+    def choice(self, text: Piece) -> ChatChoice:
         return ChatChoice(
-            index=index,
-            message=AnswerMessage(role="assistant", content=sequence.text, refusal=None),
-            logprobs=self.logprobs(sequence.logprobs),
-            finish_reason=sequence.finish_reason,
+            index=text.number,
+            message=AnswerMessage(role="assistant", content=text.text, refusal=None),
+            logprobs=self.logprobs(text.logprobs),
+            finish_reason=text.finish_reason,
         )
 
-    def opening(self, index: int) -> Iterator[ChatChunkChoice]:
-        yield self.part(index, Delta(role="assistant", content=""))
-
-    def choices_of(self, piece: Piece) -> Iterator[ChatChunkChoice]:
+    def parts(self, piece: Piece) -> Iterator[ChatChunkChoice]:
+        if piece.number not in self.begun:
+            self.begun.add(piece.number)
+            yield self.part(piece.number, Delta(role="assistant", content=""))
         logprobs = self.logprobs(piece.logprobs) if piece.logprobs else None
         if piece.text or logprobs:
             yield self.part(piece.number, Delta(content=piece.text), logprobs)

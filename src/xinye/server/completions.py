@@ -46,9 +46,10 @@ async def complete(body: CompletionRequest, request: Request) -> Any:
         limit = token_limit(request, model, len(tokens), body.max_tokens or 16, "max_tokens")
         sampling = await sampling_of(body, model, max_tokens=limit, logprobs=body.logprobs)
         sequences += [TextSequence([*tokens], len(tokens), sampling, number) for number in range(n)]
-    echoed = [""] * len(sequences)
-    if body.echo:
-        echoed = [model.tokenizer.decode(sequence.tokens) for sequence in sequences]
+    with_prompt = sequences if body.echo else []
+    echoed = {
+        number: model.tokenizer.decode(each.tokens) for number, each in enumerate(with_prompt)
+    }
     wording = CompletionFormat(model, echoed, body.logprobs is not None)
     return await respond(request, body, Job(request, model, sequences), wording)
 
@@ -58,39 +59,28 @@ class CompletionFormat(AnswerFormat):
     """Before each text comes its prompt, where it is to be echoed."""
 
     model: ServedModel
-    echoed: list[str]
+    echoed: dict[int, str]  # what was not sent yet
     with_logprobs: bool
-    offsets: Counter[int] = field(default_factory=Counter)  # characters that a text had before
+    offsets: Counter[int] = field(default_factory=Counter)  # characters of each text so far
 
     id_prefix = "cmpl"
     whole = Completion
     chunk = Completion
 
-    def choice(self, index: int, sequence: TextSequence) -> CompletionChoice:
+    def choice(self, text: Piece) -> CompletionChoice:
+        offset = self.offsets[text.number]
+        self.offsets[text.number] += len(text.text)
         return CompletionChoice(
-            index=index,
-            text=self.echoed[index] + sequence.text,
-            logprobs=self.logprobs(sequence.logprobs),
-            finish_reason=sequence.finish_reason,
+            index=text.number,
+            text=self.echoed.pop(text.number, "") + text.text,
+            logprobs=self.logprobs(text.logprobs, offset),
+            finish_reason=text.finish_reason,
         )
 
-    def opening(self, index: int) -> Iterator[CompletionChoice]:
-        if text := self.echoed[index]:
-            yield CompletionChoice(index=index, text=text, logprobs=None, finish_reason=None)
+    def parts(self, piece: Piece) -> Iterator[CompletionChoice]:
+        yield self.choice(piece)
 
-    def choices_of(self, piece: Piece) -> Iterator[CompletionChoice]:
-        logprobs = self.logprobs(piece.logprobs, self.offsets[piece.number])
-        self.offsets[piece.number] += len(piece.text)
-        yield CompletionChoice(
-            index=piece.number,
-            text=piece.text,
-            logprobs=logprobs,
-            finish_reason=piece.finish_reason,
-        )
-
-    def logprobs(
-        self, logprobs: Sequence[LogProbability], offset: int = 0
-    ) -> LegacyLogprobs | None:
+    def logprobs(self, logprobs: Sequence[LogProbability], offset: int) -> LegacyLogprobs | None:
         if not self.with_logprobs:
             return None
         lengths = self.model.tokenizer.token_bytes

@@ -18,7 +18,6 @@ from pydantic import BaseModel
 from xinye.errors import XinyeError, checked
 from xinye.generation.constraint import constraint_for
 from xinye.generation.sampling import Sampling
-from xinye.generation.sequence import Sequence
 from xinye.server.bodies import json_response, log_texts
 from xinye.server.errors import APIError, as_api_error, check_count
 from xinye.server.models import ServedModel
@@ -97,22 +96,18 @@ def check_choices(request: Request, count: int, param: str) -> None:
 
 
 class AnswerFormat(ABC):
-    """How one of the routes words its answers: their choices, one or more at a time."""
+    """How one of the routes words its answers, by their choices."""
 
     id_prefix: ClassVar[str]
     whole: ClassVar[type[Answer]]
     chunk: ClassVar[type[Answer]]
 
     @abstractmethod
-    def choice(self, index: int, sequence: Sequence) -> BaseModel:
+    def choice(self, text: Piece) -> BaseModel:
         """A whole text."""
 
     @abstractmethod
-    def opening(self, index: int) -> Iterator[BaseModel]:
-        """What comes before a text in a stream."""
-
-    @abstractmethod
-    def choices_of(self, piece: Piece) -> Iterator[BaseModel]:
+    def parts(self, piece: Piece) -> Iterator[BaseModel]:
         """A piece of a text in a stream."""
 
 
@@ -127,13 +122,15 @@ async def respond(
         "model": job.model.id,
     }
     if body.stream:
-        events = _events(_chunks(request, body, job, wording, head))
         return StreamingResponse(
-            events, media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+            _events(request, body, job, wording, head),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store"},
         )
     await job.finish()
-    log_texts(request, body, [sequence.text for sequence in job.sequences])
-    choices = [wording.choice(index, sequence) for index, sequence in enumerate(job.sequences)]
+    texts = job.whole_texts()
+    log_texts(request, body, [text.text for text in texts])
+    choices = [*map(wording.choice, texts)]
     return json_response(_answer(wording.whole, head, choices=choices, usage=job.usage))
 
 
@@ -141,38 +138,33 @@ def _answer(kind: type[Answer], head: dict[str, Any], **fields: Any) -> Answer:
     return kind.model_validate({"object": kind.model_fields["object"].default, **head, **fields})
 
 
-async def _chunks(
+async def _events(
     request: Request,
     body: GenerationRequest,
     job: Job,
     wording: AnswerFormat,
     head: dict[str, Any],
-) -> AsyncIterator[Answer]:
-    """What comes before each text, then the texts by pieces; last, where it is asked for, the
-    usage."""
+) -> AsyncIterator[str]:
+    """Chunks, the last with the usage if that is asked for, then `[DONE]`. After an error nothing
+    more comes."""
     with_usage = bool(body.stream_options and body.stream_options.include_usage)
     if with_usage:
         head["usage"] = None
-    with closing(job):
-        for index in range(len(job.sequences)):
-            for choice in wording.opening(index):
-                yield _answer(wording.chunk, head, choices=[choice])
-        async for piece in job:
-            for choice in wording.choices_of(piece):
-                yield _answer(wording.chunk, head, choices=[choice])
-    log_texts(request, body, [sequence.text for sequence in job.sequences])
-    if with_usage:
-        yield _answer(wording.chunk, head | {"usage": job.usage}, choices=[])
-
-
-async def _events(chunks: AsyncIterator[Answer]) -> AsyncIterator[str]:
-    """Chunks, then `[DONE]`; or an error, and nothing more."""
     try:
-        async for chunk in chunks:
-            yield f"data: {chunk.model_dump_json(exclude_unset=True)}\n\n"
+        with closing(job):
+            async for piece in job:
+                for choice in wording.parts(piece):
+                    yield _event(_answer(wording.chunk, head, choices=[choice]))
+        log_texts(request, body, [text.text for text in job.whole_texts()])
+        if with_usage:
+            yield _event(_answer(wording.chunk, head | {"usage": job.usage}, choices=[]))
         yield "data: [DONE]\n\n"
     except Exception as error:
         yield f"data: {json.dumps(as_api_error(error).body())}\n\n"
+
+
+def _event(chunk: Answer) -> str:
+    return f"data: {chunk.model_dump_json(exclude_unset=True)}\n\n"
 
 
 def streams(chunk: type[BaseModel]) -> dict[int | str, dict[str, Any]]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from xinye.server.models import ServedModel
 
 log = logging.getLogger("xinye.server")
-Input = TypeVar("Input")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -146,6 +144,13 @@ class Job:
         self.metrics.prompt_tokens.labels(self.model.id).inc(usage.prompt_tokens)
         self.metrics.completion_tokens.labels(self.model.id).inc(usage.completion_tokens)
 
+    def whole_texts(self) -> list[Piece]:
+        """Each text in one piece."""
+        return [
+            Piece(self, number, each.text, tuple(each.logprobs), each.finish_reason)
+            for number, each in enumerate(self.sequences)
+        ]
+
     @property
     def usage(self) -> Usage:
         """The tokens of each prompt once, and of all texts."""
@@ -253,15 +258,15 @@ class Worker(threading.Thread):
     async def work(
         self,
         request: Request,
-        inputs: list[Input],
-        do: Callable[[list[Input]], list[Result]],
+        inputs: list[Any],
+        do: Callable[[list[Any]], list[Any]],
         batch: int,
-    ) -> list[Result]:
+    ) -> list[Any]:
         """What `do` makes of the inputs: so many between two steps, one work at a time, so that all
         texts go on.
 
         Raises `APIError` where the client has left, and nobody would read the answer."""
-        results: list[Result] = []
+        results: list[Any] = []
         for begin in range(0, len(inputs), batch):
             if await request.is_disconnected():
                 raise APIError(499, "the client has left")
