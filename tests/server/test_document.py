@@ -47,9 +47,13 @@ def examine(server, route, mode, examples):
     operation = schemathesis.openapi.from_dict(document)[route]["POST"]
 
     @settings(
-        max_examples=examples, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
         suppress_health_check=[*HealthCheck],
-    )  # fmt: skip
+    )
     @given(case=operation.as_strategy(mode))
     def run(case):
         case.call_and_validate(base_url=server.address, checks=CHECKS, timeout=60)

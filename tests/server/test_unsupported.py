@@ -118,6 +118,10 @@ def test_an_assistant_that_has_said_nothing(server):
     )
 
 
+def message(**fields):
+    return {"messages": [fields]}
+
+
 @pytest.mark.parametrize(
     ("more", "param"),
     [
@@ -128,13 +132,15 @@ def test_an_assistant_that_has_said_nothing(server):
         ({"reasoning_effort": "high"}, "reasoning_effort"),
         ({"length_penalty": True}, "length_penalty"),
         ({"metadata": {"a": "b"}}, "metadata"),
-        ({"messages": [{"role": "assistant", "content": None, "refusal": "No."}]}, "messages.0.refusal"),
-        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "a"}]}]}, "messages.0.tool_calls"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "a"}}]}]},
-         "messages.0.content.0.image_url"),
-        ({"messages": [{"role": "user", "content": None}]}, "messages.0"),
+        (message(role="assistant", content=None, refusal="No."), "messages.0.refusal"),
+        (message(role="assistant", tool_calls=[{"id": "a"}]), "messages.0.tool_calls"),
+        (
+            message(role="user", content=[{"type": "image_url", "image_url": {"url": "a"}}]),
+            "messages.0.content.0.image_url",
+        ),
+        (message(role="user", content=None), "messages.0"),
     ],
-)  # fmt: skip
+)
 def test_what_would_change_the_text_is_refused(server, more, param):
     answer = server.http.post("/v1/chat/completions", json=CHAT | more)
     told = answer.json()["error"]
