@@ -41,8 +41,7 @@ router = APIRouter(route_class=JSONRoute)
 @router.post("/v1/chat/completions", response_model=ChatAnswer, responses=streams(ChatChunk))
 async def chat(body: ChatRequest, request: Request) -> Any:
     """Answer the last message. With `stream`, the answer comes as server-sent events."""
-    model, n = find_model(request, body.model), body.n or 1
-    model.check_task("chat")
+    model, n = find_model(request, body.model, "chat"), body.n or 1
     check_choices(request, n, "n")
     if body.top_logprobs and not body.logprobs:
         raise APIError(400, "top_logprobs: only with logprobs", "top_logprobs")

@@ -32,8 +32,7 @@ router = APIRouter(route_class=JSONRoute)
 async def complete(body: CompletionRequest, request: Request) -> Any:
     """Go on with a prompt, or with several. With `stream`, the answer comes as server-sent
     events."""
-    model, n = find_model(request, body.model), body.n or 1
-    model.check_task("generate")
+    model, n = find_model(request, body.model, "generate"), body.n or 1
     if body.echo and body.logprobs is not None:
         raise APIError(400, "logprobs: not together with echo: prompts have none here", "logprobs")
     if body.best_of not in (None, n):

@@ -29,11 +29,10 @@ router = APIRouter(route_class=JSONRoute)
 @router.post("/tokenize", response_model=TokenizeAnswer)
 async def tokenize(body: TokenizeRequest, request: Request) -> Any:
     """The tokens of a text, or of messages by the chat template."""
-    model = find_model(request, body.model)
+    model = find_model(request, body.model, "chat" if body.messages else "")
     if (body.prompt is None) == (body.messages is None):
         raise APIError(400, "prompt: give either prompt or messages", "prompt")
     if body.messages is not None:
-        model.check_task("chat")
         tokens = await model.encode_messages([message.plain for message in body.messages])
     else:
         (tokens,) = await model.encode([body.prompt], "prompt")

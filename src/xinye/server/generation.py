@@ -168,9 +168,9 @@ def _event(chunk: Answer) -> str:
 
 
 def streams(chunk: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
-    """For the OpenAPI document: an answer may also come as a stream of these."""
-    about = f"`data: ` lines, each with a {chunk.__name__} as JSON, then [DONE]"
-    schema = {"type": "string", "description": about}
+    """For the OpenAPI document: an answer may also come as a stream of events, of this form."""
+    data = {"type": "string", "description": f"a {chunk.__name__} as JSON; of the last, [DONE]"}
+    schema = {"type": "object", "required": ["data"], "properties": {"data": data}}
     return {200: {"content": {"text/event-stream": {"schema": schema}}}}
 
 

@@ -78,13 +78,6 @@ class ServedModel:
         shrinks = self.tokenizer.backend.normalizer is not None
         return self.context * int(self.tokenizer.token_lengths.max()) * (4 if shrinks else 1)
 
-    def check_task(self, task: str) -> None:
-        """Raises `APIError` where this cannot be asked of it."""
-        if task not in self.tasks:
-            raise APIError(
-                400, f"{self.id}: this model can {', '.join(self.tasks)}, not {task}", "model"
-            )
-
     def too_long(self, what: str, param: str) -> APIError:
         return APIError(
             400,
@@ -136,16 +129,20 @@ class ServedModel:
             raise as_api_error(error, param) from None
 
 
-def find_model(request: Request, name: str) -> ServedModel:
-    models: dict[str, ServedModel] = request.app.state.models
-    if name not in models:
+def find_model(request: Request, name: str, task: str = "") -> ServedModel:
+    """The model of that id. Raises `APIError` where there is none, or it cannot do the task."""
+    model: ServedModel | None = request.app.state.models.get(name)
+    if model is None:
         raise APIError(
             404,
             f"the model {name!r} is not here; /v1/models lists those that are",
             "model",
             "model_not_found",
         )
-    return models[name]
+    if task and task not in model.tasks:
+        can = ", ".join(model.tasks)
+        raise APIError(400, f"{model.id}: this model can {can}, not {task}", "model")
+    return model
 
 
 # -- loading -----------------------------------------------------------------------------------

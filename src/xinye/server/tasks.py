@@ -22,7 +22,6 @@ CONTEXTS = 4  # a text to judge may be so much longer than what fits: the task c
 @router.post("/v1/tasks/{task}", response_model=TaskAnswer)
 async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
     """Use a model for the task that it was trained for, on a text or on several."""
-    model = find_model(request, body.model)
     if task not in TASKS:
         raise APIError(
             404,
@@ -30,7 +29,7 @@ async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
             "task",
             "not_found",
         )
-    model.check_task(task)
+    model = find_model(request, body.model, task)
     given = [body.input] if isinstance(body.input, str) else body.input
     texts = [text if isinstance(text, str) else tuple(text) for text in given]
     if not model.learned.takes_pairs and not all(isinstance(text, str) for text in texts):
