@@ -216,7 +216,7 @@ def tasks_of(model: Model, learned: LearnedTask) -> list[str]:
     """What can be asked of a model, first what it is for."""
     if model.learned_task:
         return [learned.verb, "embed"]
-    chat = [] if model.tokenizer.chat_template is None else ["chat"]
+    chat = [] if model.tokenizer.chat_template is None else dict.fromkeys([learned.verb, "chat"])
     if never_taught_to_answer(model.folder):
         return ["generate", *chat, "embed"]
     return [*chat, "generate", "embed"]

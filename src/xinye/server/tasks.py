@@ -50,13 +50,16 @@ async def judge(request: Request, model: ServedModel, texts: list[Any]) -> list[
 
 
 async def write(request: Request, model: ServedModel, texts: list[Any]) -> list[Any]:
-    """What the model writes in answer to each text, and why it ended."""
+    """The likeliest answer to each text, and whether it ended by itself."""
     check_choices(request, len(texts), "input")
     sequences = []
     for text in texts:
         tokens = await model.encode_messages(model.learned.prompt(text), "input")
         limit = token_limit(request, model, len(tokens), None, "input", "input")
-        sampling = ChatSampling(max_tokens=min(limit, ChatSampling().max_tokens))
+        limit = min(limit, ChatSampling().max_tokens)
+        sampling = ChatSampling(max_tokens=limit, temperature=0)
         sequences.append(TextSequence(tokens, len(tokens), sampling))
     await Job(request, model, sequences).finish()
-    return [{"text": each.text, "finish_reason": each.finish_reason} for each in sequences]
+    return [
+        {"text": each.text.strip(), "ended": each.finish_reason == "stop"} for each in sequences
+    ]
