@@ -1,4 +1,5 @@
-"""The OpenAPI document is true: what is asked by it, rightly or wrongly, is answered as it says, and never by a 500."""
+"""The OpenAPI document is true: what is asked by it, rightly or wrongly, is answered as it says,
+and never by a 500."""
 
 import pytest
 import schemathesis
@@ -13,27 +14,46 @@ from schemathesis.specs.openapi.checks import (
 )
 
 CHECKS = [
-    *(not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance),
+    *(
+        not_a_server_error,
+        status_code_conformance,
+        content_type_conformance,
+        response_schema_conformance,
+    ),
     negative_data_rejection,
 ]
-ROUTES = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/tokenize", "/detokenize", "/v1/tasks/{task}")
+ROUTES = (
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/tokenize",
+    "/detokenize",
+    "/v1/tasks/{task}",
+)
 
 
 def examine(server, route, mode, examples):
-    """Requests that the document allows, with a model that is there; or such as it does not allow."""
+    """Requests that the document allows, with a model that is there; or such as it does not
+    allow."""
     document = server.http.get("/openapi.json").json()
     for name, schema in document["components"]["schemas"].items():
         if name.endswith("Request"):
-            schema["properties"]["model"] |= {"enum": ["reviews" if name == "TaskRequest" else "tiny"]}
+            schema["properties"]["model"] |= {
+                "enum": ["reviews" if name == "TaskRequest" else "tiny"]
+            }
             for tokens in ("max_tokens", "max_completion_tokens"):  # so that it does not take long
                 if tokens in schema["properties"]:
                     schema["properties"][tokens]["anyOf"][0]["maximum"] = 8
     operation = schemathesis.openapi.from_dict(document)[route]["POST"]
 
     @settings(
-        max_examples=examples, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
         suppress_health_check=[*HealthCheck],
-    )  # fmt: skip
+    )
     @given(case=operation.as_strategy(mode))
     def run(case):
         case.call_and_validate(base_url=server.address, checks=CHECKS, timeout=60)
@@ -56,7 +76,17 @@ def test_many_requests_by_the_document(server, route, mode):
 
 def test_the_document_knows_every_route(server):
     paths = server.http.get("/openapi.json").json()["paths"]
-    assert set(ROUTES) | {"/", "/health", "/ready", "/metrics", "/v1/models", "/v1/models/{model}"} == set(paths)
+    assert set(ROUTES) | {
+        "/",
+        "/health",
+        "/ready",
+        "/metrics",
+        "/v1/models",
+        "/v1/models/{model}",
+    } == set(paths)
     for path, methods in paths.items():
         for operation in methods.values():
-            assert "422" not in operation["responses"] and operation["summary" if path == "/" else "description"]
+            assert (
+                "422" not in operation["responses"]
+                and operation["summary" if path == "/" else "description"]
+            )

@@ -19,7 +19,7 @@ class Gate:
         self.passes = threading.Semaphore(0)
 
     def __call__(self, models):
-        engine = models["tiny"].line.engine
+        engine = models["tiny"].queue.engine
         step = engine.step
 
         def gated():
@@ -41,7 +41,9 @@ def gate():
 
 @contextmanager
 def streaming(server, **asked):
-    with server.openai.completions.create(model="tiny", prompt="新", stream=True, logit_bias=LEAVES, **asked) as stream:
+    with server.openai.completions.create(
+        model="tiny", prompt="新", stream=True, logit_bias=LEAVES, **asked
+    ) as stream:
         yield stream
 
 
@@ -73,33 +75,42 @@ def test_a_client_that_leaves_frees_its_place(folders, gate):
         gate.passes.release(3)
         with streaming(server, max_tokens=200) as stream:
             next(iter(stream))
-            assert len(server.line.engine.running) == 1
-        until(lambda: server.line.texts == 0)
+            assert len(server.queue.engine.running) == 1
+        until(lambda: server.queue.unfinished == 0)
         gate.passes.release(1)  # the step that it was in
-        until(lambda: not server.line.engine.busy)
-        assert server.line.owners == {}
+        until(lambda: not server.queue.engine.busy)
+        assert server.queue.owners == {}
 
 
 def test_one_that_leaves_before_its_first_text_too(folders, gate):
     with serving(folders[:1], gate, max_running=1, max_waiting=1) as server:
         with pytest.raises(openai.APITimeoutError):
-            server.openai.with_options(timeout=0.3).completions.create(model="tiny", prompt="新", max_tokens=200)
-        until(lambda: server.line.texts == 0)
+            server.openai.with_options(timeout=0.3).completions.create(
+                model="tiny", prompt="新", max_tokens=200
+            )
+        until(lambda: server.queue.unfinished == 0)
         gate.passes.release(1)
-        until(lambda: not server.line.engine.busy)
+        until(lambda: not server.queue.engine.busy)
 
 
 def test_too_many_are_turned_away_and_health_is_not(folders, gate):
     with serving(folders[:1], gate, max_running=1, max_waiting=1, max_requests=3) as server:
 
         def ask():
-            return server.openai.completions.create(model="tiny", prompt="新", max_tokens=2).choices[0].text
+            return (
+                server.openai.completions.create(model="tiny", prompt="新", max_tokens=2)
+                .choices[0]
+                .text
+            )
 
         asking = [in_background(ask) for _ in range(2)]
-        until(lambda: server.line.texts == 2)
+        until(lambda: server.queue.unfinished == 2)
         with pytest.raises(openai.RateLimitError) as caught:
             ask()
-        assert caught.value.response.headers["retry-after"] == "1" and caught.value.code == "rate_limit_exceeded"
+        assert (
+            caught.value.response.headers["retry-after"] == "1"
+            and caught.value.code == "rate_limit_exceeded"
+        )
         assert server.http.get("/health").status_code == 200  # while the engine stands still
         with pytest.raises(openai.RateLimitError):
             server.openai.completions.create(model="tiny", prompt="新", n=3)
@@ -111,8 +122,10 @@ def test_too_many_are_turned_away_and_health_is_not(folders, gate):
 
 def test_too_many_requests_at_once(folders, gate):
     with serving(folders[:1], gate, max_requests=1) as server:
-        thread, _ = in_background(lambda: server.openai.completions.create(model="tiny", prompt="新", max_tokens=2))
-        until(lambda: server.line.texts == 1)
+        thread, _ = in_background(
+            lambda: server.openai.completions.create(model="tiny", prompt="新", max_tokens=2)
+        )
+        until(lambda: server.queue.unfinished == 1)
         with pytest.raises(openai.InternalServerError) as caught:
             server.openai.models.list()
         assert caught.value.status_code == 503 and "retry-after" in caught.value.response.headers

@@ -10,7 +10,7 @@ from xinye.libraries import need
 from xinye.server.settings import ServeSettings
 
 if TYPE_CHECKING:
-    from xinye.server.models import Served
+    from xinye.server.models import ServedModel
 
 
 def main(arguments: list[str]) -> int:
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("xinye").setLevel(logging.INFO)
 
-    def ready(models: dict[str, "Served"], address: str) -> None:
+    def ready(models: dict[str, "ServedModel"], address: str) -> None:
         for identity, served in models.items():
             parameters = served.model.network.config.parameters
             tasks = ", ".join(served.tasks)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from xinye.generation.sequence import LogProbability, Sequence
 
 Bias = Annotated[float, Field(ge=-100, le=100)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Sampling(BaseModel):
@@ -28,16 +30,14 @@ class Sampling(BaseModel):
     temperature: float = Field(0.8, ge=0, description="0 always takes the likeliest token; higher is more varied")
     top_k: int | None = Field(None, ge=1, description="choose among the k likeliest tokens")
     top_p: float | None = Field(None, gt=0, le=1, description="choose among the likeliest tokens that reach this share")
-    min_p: float | None = Field(
-        None, ge=0, le=1, description="drop tokens less likely than this share of the likeliest"
-    )
+    min_p: Share | None = Field(None, description="drop tokens less likely than this share of the likeliest")
     repetition_penalty: float = Field(
         1.0, gt=0, description="above 1, tokens that stand in the text become less likely"
     )
-    presence_penalty: float = Field(
-        0.0, ge=-2, le=2, description="above 0, tokens that were written already become less likely (OpenAI's)"
+    presence_penalty: Penalty = Field(
+        0.0, description="above 0, tokens that were written already become less likely (OpenAI's)"
     )
-    frequency_penalty: float = Field(0.0, ge=-2, le=2, description="the same for each time that a token was written")
+    frequency_penalty: Penalty = Field(0.0, description="the same for each time that a token was written")
     logit_bias: dict[int, Bias] = Field({}, description="what is added to the logits of these tokens, by number")
     stop: tuple[str, ...] = Field((), description="end before any of these strings")
     stop_token_ids: tuple[int, ...] = Field((), description="end at any of these tokens")

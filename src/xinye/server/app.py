@@ -12,50 +12,62 @@ from fastapi import FastAPI, Request, Security
 from fastapi.responses import HTMLResponse, Response
 from fastapi.security import HTTPBearer
 
-from xinye.server import chat, completions, errors, reading
+from xinye.server import chat, completions, embeddings, errors, tasks
 from xinye.server.errors import APIError
 from xinye.server.guard import Guard
 from xinye.server.metrics import Metrics
-from xinye.server.models import Served
+from xinye.server.models import ServedModel, find_model
 from xinye.server.schemas import ErrorAnswer, Health, Model, ModelList
 from xinye.server.settings import ServeSettings
 from xinye.server.worker import Worker
-from xinye.server.writing import served
 
 PAGE = Path(__file__).with_name("page.html")
-ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "The request is wrong: `param` names the field"},
-    401: {"description": "The API key is missing or wrong"},
-    403: {"description": "Asked by another name or origin than this server answers to"},
-    404: {"description": "There is no such model, or task"},
-    408: {"description": "The body did not arrive in time"},
-    413: {"description": "The body is too large"},
-    429: {"description": "Too many texts wait: try again after Retry-After seconds"},
-    500: {"description": "The server failed at this request"},
-    503: {"description": "Too many requests at once: try again after Retry-After seconds"},
-    "default": {"description": "Any other error"},
+ERRORS: dict[int | str, str] = {
+    400: "The request is wrong: `param` names the field",
+    401: "The API key is missing or wrong",
+    403: "Asked by another name or origin than this server answers to",
+    404: "There is no such model, or task",
+    408: "The body did not arrive in time",
+    413: "The body is too large",
+    429: "Too many texts wait: try again after Retry-After seconds",
+    500: "The server failed at this request",
+    503: "Too many requests at once: try again after Retry-After seconds",
+    "default": "Any other error",
 }
+PROMETHEUS = {"text/plain": {"schema": {"type": "string"}}}
 
 
-def build_app(models: Mapping[str, Served], settings: ServeSettings, worker: Worker) -> FastAPI:
+def build_app(
+    models: Mapping[str, ServedModel], settings: ServeSettings, worker: Worker
+) -> FastAPI:
     """The app for models whose worker runs already."""
-    bearer = [] if settings.api_key is None else [Security(HTTPBearer(auto_error=False))]  # for the document
     app = FastAPI(
         title="Xinye",
         version=version("xinye"),
         description="Texts from models of your own, by OpenAI's API.",
         docs_url=None,  # these pages would load scripts from elsewhere
         redoc_url=None,
-        responses={status: {"model": ErrorAnswer, **what} for status, what in ERRORS.items()},
+        responses={
+            status: {"model": ErrorAnswer, "description": text} for status, text in ERRORS.items()
+        },
         redirect_slashes=False,
     )
-    metrics = Metrics(models)
-    app.state.models, app.state.settings, app.state.worker, app.state.metrics = models, settings, worker, metrics
+    state, metrics = app.state, Metrics(models)
+    state.models, state.settings, state.worker, state.metrics = models, settings, worker, metrics
     errors.install(app)
     app.add_middleware(Guard, settings=settings, metrics=metrics)
-    for part in (chat, completions, reading):
+    # The guard checks the key; this only says so in the document.
+    bearer = [] if settings.api_key is None else [Security(HTTPBearer(auto_error=False))]
+    for part in (chat, completions, embeddings, tasks):
         app.include_router(part.router, dependencies=bearer)
-    _page(app)
+    _add_page(app)
+    _add_state(app, bearer)
+    return app
+
+
+def _add_state(app: FastAPI, bearer: list[Any]) -> None:
+    """Routes that say how the server is, and what it serves."""
+    state = app.state
 
     @app.get("/health")
     async def health() -> Health:
@@ -65,58 +77,52 @@ def build_app(models: Mapping[str, Served], settings: ServeSettings, worker: Wor
     @app.get("/ready", dependencies=bearer)
     async def ready() -> Health:
         """The engines work."""
-        if not worker.alive:
+        if not state.worker.is_alive():
             raise APIError(503, "the engines do not run", code="not_ready", retry_after=5)
         return Health(status="ok")
 
-    @app.get("/metrics", dependencies=bearer, response_class=Response, responses={200: {"content": PROMETHEUS}})
+    @app.get(
+        "/metrics",
+        dependencies=bearer,
+        response_class=Response,
+        responses={200: {"content": PROMETHEUS}},
+    )
     async def figures() -> Response:
         """Figures for Prometheus."""
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(state.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/v1/models", dependencies=bearer)
     async def list_models() -> ModelList:
         """The models, and what each can do."""
-        return ModelList(data=[describe(model) for model in models.values()])
+        return ModelList(data=[describe(model) for model in state.models.values()])
 
     @app.get("/v1/models/{model:path}", dependencies=bearer)
     async def one_model(model: str, request: Request) -> Model:
         """One of the models."""
-        return describe(served(request, model))
-
-    return app
+        return describe(find_model(request, model))
 
 
-PROMETHEUS = {"text/plain": {"schema": {"type": "string"}}}
-
-
-def describe(model: Served) -> Model:
+def describe(model: ServedModel) -> Model:
     return Model(id=model.id, created=model.created, max_model_len=model.context, tasks=model.tasks)
 
 
-def _page(app: FastAPI) -> None:
-    """The first page. A browser runs its own script and style, known by their hashes, and nothing else."""
+def _add_page(app: FastAPI) -> None:
+    """The first page. A browser runs its own script and style, known by their hashes, and nothing
+    else."""
     text = PAGE.read_text("utf-8")
-
-    def hashes(tag: str) -> str:
-        parts = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.S)
-        return " ".join(
-            f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'" for part in parts
-        )
-
-    policy = "; ".join([
+    policy = (
         "default-src 'none'",
-        f"script-src {hashes('script')}",
-        f"style-src {hashes('style')}",
+        f"script-src {_hashes(text, 'script')}",
+        f"style-src {_hashes(text, 'style')}",
         "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
         "trusted-types 'none'",
-    ])  # fmt: skip
+    )
     headers = {
-        "Content-Security-Policy": policy,
+        "Content-Security-Policy": "; ".join(policy),
         "Referrer-Policy": "no-referrer",
         "X-Frame-Options": "DENY",
         "Cross-Origin-Opener-Policy": "same-origin",
@@ -127,3 +133,10 @@ def _page(app: FastAPI) -> None:
     async def page() -> HTMLResponse:
         """A page to write and chat with the models."""
         return HTMLResponse(text, headers=headers)
+
+
+def _hashes(page: str, tag: str) -> str:
+    """Of each script or style in a page, for its Content-Security-Policy."""
+    parts = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.S)
+    digests = (hashlib.sha256(part.encode()).digest() for part in parts)
+    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)

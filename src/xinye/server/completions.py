@@ -1,95 +1,98 @@
 """`/v1/completions`: go on with texts."""
 
-import secrets
-import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter, Request
 
-from xinye.generation.sequence import Sequence
+from xinye.generation.sequence import LogProbability
+from xinye.generation.sequence import Sequence as TextSequence
+from xinye.server.bodies import JSONRoute
 from xinye.server.errors import APIError
-from xinye.server.models import Served
-from xinye.server.requests import JSONRoute
-from xinye.server.schemas import Completion, CompletionRequest
-from xinye.server.writing import (
-    Texts,
-    answer,
-    begin,
+from xinye.server.generation import (
+    AnswerFormat,
     check_choices,
-    encode,
-    event_stream,
-    legacy_logprobs,
-    log_texts,
-    most_tokens,
+    finite,
+    respond,
     sampling_of,
-    served,
     streams,
+    token_limit,
+    token_text,
 )
+from xinye.server.models import ServedModel, find_model
+from xinye.server.schemas import Completion, CompletionChoice, CompletionRequest, LegacyLogprobs
+from xinye.server.worker import Job, Piece
 
 router = APIRouter(route_class=JSONRoute)
 
 
 @router.post("/v1/completions", response_model=Completion, responses=streams(Completion))
 async def complete(body: CompletionRequest, request: Request) -> Any:
-    """Go on with a prompt, or with several. With `stream`, the answer comes as server-sent events."""
-    model, n = served(request, body.model), body.n or 1
-    model.require("generate")
+    """Go on with a prompt, or with several. With `stream`, the answer comes as server-sent
+    events."""
+    model, n = find_model(request, body.model, "generate"), body.n or 1
     if body.echo and body.logprobs is not None:
         raise APIError(400, "logprobs: not together with echo: prompts have none here", "logprobs")
     if body.best_of not in (None, n):
-        raise APIError(400, "best_of: only what n is: all texts are told", "best_of")
+        raise APIError(400, "best_of: only what n is: all texts are in the answer", "best_of")
     prompts = [body.prompt] if isinstance(body.prompt, str | None) else body.prompt
     prompts = [prompts] if isinstance(prompts[0], int) else prompts
     check_choices(request, len(prompts) * n, "n" if len(prompts) == 1 else "prompt")
-    sequences: list[Sequence] = []
-    for tokens in await encode(model, prompts, "prompt"):
-        most = most_tokens(request, model, len(tokens), body.max_tokens or 16, "max_tokens")
-        sampling = await sampling_of(body, model, max_tokens=most, logprobs=body.logprobs)
-        sequences += [Sequence([*tokens], len(tokens), sampling, number) for number in range(n)]
-    echoed = [""] * len(sequences)
-    if body.echo:
-        echoed = [model.tokenizer.decode(sequence.tokens) for sequence in sequences]
-    texts = begin(request, model, sequences)
-    await texts.first()
-    head: dict[str, Any] = {
-        "id": f"cmpl-{secrets.token_hex(12)}", "object": "text_completion", "created": int(time.time()),
-        "model": model.id,
-    }  # fmt: skip
-    if body.stream:
-        return event_stream(chunks(body, request, model, texts, echoed, head))
-    await texts.whole()
-    log_texts(request, body, [sequence.text for sequence in sequences])
-    choices = [
-        {
-            "index": index,
-            "text": before + sequence.text,
-            "logprobs": None if body.logprobs is None else legacy_logprobs(model, sequence.logprobs, 0),
-            "finish_reason": sequence.finish_reason,
-        }
-        for index, (sequence, before) in enumerate(zip(sequences, echoed, strict=True))
-    ]
-    return answer(Completion(**head, choices=choices, usage=texts.usage))
+    sequences: list[TextSequence] = []
+    for tokens in await model.encode(prompts, "prompt"):
+        limit = token_limit(request, model, len(tokens), body.max_tokens or 16, "max_tokens")
+        sampling = await sampling_of(body, model, max_tokens=limit, logprobs=body.logprobs)
+        sequences += [TextSequence([*tokens], len(tokens), sampling, number) for number in range(n)]
+    with_prompt = sequences if body.echo else []
+    echoed = {
+        number: model.tokenizer.decode(each.tokens) for number, each in enumerate(with_prompt)
+    }
+    wording = CompletionFormat(model, echoed, body.logprobs is not None)
+    return await respond(request, body, Job(request, model, sequences), wording)
 
 
-async def chunks(
-    body: CompletionRequest, request: Request, model: Served, texts: Texts, echoed: list[str], head: dict[str, Any]
-) -> AsyncIterator[Completion]:
-    with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
-    head |= {"usage": None} if with_usage else {}
-    offsets, before = [0] * len(echoed), [*echoed]
-    async for piece in texts.pieces():
-        number = piece.number
-        logprobs = None
-        if body.logprobs is not None:
-            logprobs = legacy_logprobs(model, piece.logprobs, offsets[number])
-        offsets[number] += len(piece.text)
-        choice = {
-            "index": number, "text": before[number] + piece.text, "logprobs": logprobs,
-            "finish_reason": piece.finish_reason,
-        }  # fmt: skip
-        before[number] = ""
-        yield Completion(**head, choices=[choice])
-    log_texts(request, body, [sequence.text for sequence in texts.job.sequences])
-    if with_usage:
-        yield Completion(**{**head, "usage": texts.usage}, choices=[])
+@dataclass
+class CompletionFormat(AnswerFormat):
+    """Before each text comes its prompt, where it is to be echoed."""
+
+    model: ServedModel
+    echoed: dict[int, str]  # what was not sent yet
+    with_logprobs: bool
+    offsets: Counter[int] = field(default_factory=Counter)  # characters of each text so far
+
+    id_prefix = "cmpl"
+    whole = Completion
+    chunk = Completion
+
+    def choice(self, text: Piece) -> CompletionChoice:
+        offset = self.offsets[text.number]
+        self.offsets[text.number] += len(text.text)
+        return CompletionChoice(
+            index=text.number,
+            text=self.echoed.pop(text.number, "") + text.text,
+            logprobs=self.logprobs(text.logprobs, offset),
+            finish_reason=text.finish_reason,
+        )
+
+    def parts(self, piece: Piece) -> Iterator[CompletionChoice]:
+        yield self.choice(piece)
+
+    def logprobs(self, logprobs: Sequence[LogProbability], offset: int) -> LegacyLogprobs | None:
+        if not self.with_logprobs:
+            return None
+        lengths = self.model.tokenizer.token_bytes
+        offsets = []
+        for token, _, _ in logprobs:
+            offsets.append(offset)
+            offset += len(lengths[token].decode("utf-8", "ignore"))
+        return LegacyLogprobs(
+            tokens=[token_text(self.model, token) for token, _, _ in logprobs],
+            token_logprobs=[finite(logprob) for _, logprob, _ in logprobs],
+            top_logprobs=[
+                {token_text(self.model, other): finite(logprob) for other, logprob in others}
+                for _, _, others in logprobs
+            ],
+            text_offset=offsets,
+        )

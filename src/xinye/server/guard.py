@@ -3,19 +3,18 @@
 import asyncio
 import hashlib
 import hmac
-import logging
 import secrets
 import time
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from xinye.server.errors import APIError, failed
+from xinye.server.errors import APIError, as_api_error
 from xinye.server.metrics import Metrics
 from xinye.server.settings import ServeSettings
 
-log = logging.getLogger("xinye.server")
 OPEN = ("/", "/health")  # without a key: the page holds nothing, and asks for it
 BODY_SECONDS = 60  # to send a whole one
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -30,92 +29,107 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        began, identity = time.monotonic(), f"req-{secrets.token_hex(12)}"
-        headers, status = Headers(scope=scope), 0
+        began, status = time.monotonic(), 0
+        headers = Headers(scope=scope)
         origin = headers.get("origin")
+        asked_by_page = origin in self.settings.allow_origin
+        added = {
+            "x-request-id": f"req-{secrets.token_hex(12)}",
+            "x-content-type-options": "nosniff",
+        }
+        if asked_by_page:
+            added |= {"access-control-allow-origin": str(origin), **EXPOSED}
 
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                out = MutableHeaders(scope=message)
-                out["x-request-id"] = identity
-                out["x-content-type-options"] = "nosniff"
-                if origin in self.settings.allow_origin:
-                    out["access-control-allow-origin"], out["vary"] = str(origin), "Origin"
-                    out["access-control-expose-headers"] = "x-request-id, retry-after"
+                MutableHeaders(scope=message).update(added)
             await send(message)
 
         self.requests += 1
         try:
             self._check_framing(scope, headers)
-            if scope["method"] == "OPTIONS" and origin in self.settings.allow_origin:
-                await answer({"type": "http.response.start", "status": 204, "headers": PREFLIGHT})
-                await answer({"type": "http.response.body", "body": b""})
-                return
+            if scope["method"] == "OPTIONS" and asked_by_page:
+                return await Response(status_code=204, headers=PREFLIGHT)(scope, receive, answer)
             self._check(scope, headers)
-            await self.app(scope, Body(receive, headers, self.settings.max_body * 1_000_000).receive, answer)
-        except APIError as error:
+            body = Body(receive, headers, self.settings.max_body * 1_000_000)
+            await self.app(scope, body.receive, answer)
+        except Exception as error:
+            refusal = as_api_error(error)  # which logs what is an error of ours
             if status == 0:
-                await error.response()(scope, receive, answer)
-        except Exception:
-            log.exception("a request failed")
-            if status == 0:
-                await failed().response()(scope, receive, answer)
+                await refusal.response()(scope, receive, answer)
         finally:
             self.requests -= 1
             self.metrics.answered(scope, status, time.monotonic() - began)
 
     @staticmethod
     def _check_framing(scope: Scope, headers: Headers) -> None:
-        """Raises `APIError` where a proxy before this server could see another end of the request than it does itself,
-        and let a second request pass that it has not seen (RFC 9112, 6.1). h11 refuses the other such requests."""
-        if "transfer-encoding" in headers and ("content-length" in headers or scope["http_version"] < "1.1"):
-            raise APIError(400, "Transfer-Encoding: not with Content-Length, nor in HTTP/1.0; send one", close=True)
+        """Raises `APIError` where a proxy before this server could see another end of the request
+        than it does itself, and let a second request pass that it has not seen (RFC 9112, 6.1). h11
+        refuses the other such requests."""
+        two_ends = "content-length" in headers or scope["http_version"] < "1.1"
+        if "transfer-encoding" in headers and two_ends:
+            raise APIError(
+                400,
+                "Transfer-Encoding: not with Content-Length, nor in HTTP/1.0; send one",
+                close=True,
+            )
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         """Raises `APIError` where the request is not to be answered."""
-        path = scope["path"]
-        if self.key is not None:
-            given = headers.get("authorization", "")
-            right = hmac.compare_digest(_digest(given.removeprefix("Bearer ")), self.key)
-            if path not in OPEN and not (right and given.startswith("Bearer ")):
-                raise APIError(
-                    401, "the API key is missing or wrong: send it as Authorization: Bearer KEY", code="invalid_api_key"
-                )
-        else:
+        if self.key is None:
             self._check_origin(headers)
-        if self.requests > self.settings.max_requests and path != "/health":
+        elif scope["path"] not in OPEN:
+            kind, _, given = headers.get("authorization", "").partition(" ")
+            right = hmac.compare_digest(_digest(given), self.key)
+            if not right or kind != "Bearer":
+                raise APIError(
+                    401,
+                    "the API key is missing or wrong: send it as Authorization: Bearer KEY",
+                    code="invalid_api_key",
+                )
+        if self.requests > self.settings.max_requests and scope["path"] != "/health":
             raise APIError(
-                503, "the server answers too many requests at once; try again", code="overloaded", retry_after=1
+                503,
+                "the server answers too many requests at once; try again",
+                code="overloaded",
+                retry_after=1,
             )
 
     def _check_origin(self, headers: Headers) -> None:
-        """Without a key any page that a browser on this machine shows could ask: by a name of its own that leads here
-        (DNS rebinding), or from its own origin."""
+        """Without a key any page that a browser on this machine shows could ask: by a name of its
+        own that leads here (DNS rebinding), or from its own origin."""
         host = headers.get("host", "")
         if _hostname(host) not in (*LOCAL_NAMES, self.settings.host):
-            raise APIError(403, "this server answers to localhost only; for other names start it with an API key")
-        origin = headers.get("origin")
-        if origin is not None and origin not in (*self.settings.allow_origin, f"http://{host}", f"https://{host}"):
-            raise APIError(403, "this origin may not ask; start the server with --allow-origin to let it")
+            raise APIError(
+                403,
+                "this server answers to localhost only; for other names start it with an API key",
+            )
+        allowed = (None, *self.settings.allow_origin, f"http://{host}", f"https://{host}")
+        if headers.get("origin") not in allowed:
+            raise APIError(
+                403, "this origin may not ask; start the server with --allow-origin to let it"
+            )
 
 
-PREFLIGHT = [
-    (b"access-control-allow-methods", b"GET, POST"),
-    (b"access-control-allow-headers", b"authorization, content-type"),
-    (b"access-control-max-age", b"600"),
-]
+EXPOSED = {"access-control-expose-headers": "x-request-id, retry-after", "vary": "Origin"}
+PREFLIGHT = {
+    "access-control-allow-methods": "GET, POST",
+    "access-control-allow-headers": "authorization, content-type",
+    "access-control-max-age": "600",
+}
 
 
 class Body:
     """A request's body, as long as it is not too long and does not take too long."""
 
-    def __init__(self, receive: Receive, headers: Headers, most: int) -> None:
-        self._receive, self.most, self.size = receive, most, 0
+    def __init__(self, receive: Receive, headers: Headers, limit: int) -> None:
+        self._receive, self.limit = receive, limit
+        self.size = 0
         self.whole = False
         length = headers.get("content-length", "0")
-        self.told = int(length) if length.isdecimal() and len(length) < 20 else 0
+        self.declared = int(length) if length.isdecimal() and len(length) < 20 else 0
         self.end = asyncio.get_running_loop().time() + BODY_SECONDS
 
     async def receive(self) -> Message:
@@ -128,8 +142,10 @@ class Body:
             raise APIError(408, "the body did not arrive in time", close=True) from None
         self.size += len(message.get("body", b""))
         self.whole = not message.get("more_body", False)
-        if max(self.size, self.told) > self.most:
-            raise APIError(413, f"the body is larger than {self.most / 1e6:g} MB", code="body_too_large")
+        if max(self.size, self.declared) > self.limit:
+            raise APIError(
+                413, f"the body is larger than {self.limit / 1e6:g} MB", code="body_too_large"
+            )
         return message
 
 

@@ -1,42 +1,64 @@
-"""The models of a server: loaded one after the other, each with its own engine, all owned by one worker."""
+"""The models of a server: loaded one after the other, each with its own engine, all owned by one
+worker."""
 
-import json
+import asyncio
 import math
-import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from fastapi import Request
+from safetensors import SafetensorError, safe_open
 
 from xinye import machine
 from xinye.api import Model, load
 from xinye.checkpoints.adapters import base_of, is_adapter
 from xinye.checkpoints.heads import is_head
 from xinye.checkpoints.load import find_downloaded
-from xinye.data.files import open_regular
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
+from xinye.generation.chat import Message
 from xinye.generation.engine import Engine, affordable_tokens
-from xinye.jobs.judge import context_of
+from xinye.jobs.judge import context_of, task_of
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
-from xinye.model.heads import Head
 from xinye.runs.saved import never_taught_to_answer
-from xinye.server.errors import APIError
+from xinye.server.errors import APIError, as_api_error
 from xinye.server.settings import ServeSettings
-from xinye.server.worker import Line, Worker
+from xinye.server.worker import EngineQueue, Worker
 
 
 @dataclass(frozen=True)
-class Served:
-    """One model: `line` leads to its engine where it writes, `tasks` is what can be asked of it, first what it is for,
-    and `context` is how many tokens it reads at once."""
+class LearnedTask:
+    """`judge` gives a result for each of several texts, or of pairs of texts where the task takes
+    them. A task that writes has none: the model's engine answers the messages that a text becomes
+    by `prompt`."""
+
+    verb: str
+    takes_pairs: bool
+    judge: Callable[[list[Any]], list[Any]] | None
+    prompt: Callable[[str], list[Message]] = lambda text: [{"role": "user", "content": text}]
+
+
+def learned_task(model: Model) -> LearnedTask:
+    """The only place of the server that asks what a model's task is."""
+    task = task_of(model.network)
+    judge = None if task.writes else getattr(model, task.verb)
+    return LearnedTask(task.verb, task.takes_pairs, judge)
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """One model: `queue` leads to its engine where it writes, `learned` is the task that it was
+    trained for, and `tasks` is what can be asked of it, first what it is for."""
 
     id: str
     model: Model
-    line: Line | None
+    queue: EngineQueue | None
+    learned: LearnedTask
     tasks: list[str]
     created: int
 
@@ -46,99 +68,188 @@ class Served:
 
     @property
     def context(self) -> int:
-        return context_of(self.model.network) if self.line is None else self.line.engine.context
+        """How many tokens it reads at once."""
+        return self.queue.engine.context if self.queue else context_of(self.model.network)
 
     @property
     def longest(self) -> int:
-        """No text of more bytes fits its context: no token stands for more than the longest, and of four bytes a
-        normalizer leaves one at least."""
+        """No text of more bytes fits its context: no token stands for more than the longest, and of
+        four bytes a normalizer leaves one at least."""
         shrinks = self.tokenizer.backend.normalizer is not None
         return self.context * int(self.tokenizer.token_lengths.max()) * (4 if shrinks else 1)
 
+    def too_long(self, what: str, param: str) -> APIError:
+        return APIError(
+            400,
+            f"this model's maximum context length is {self.context} tokens; {what}",
+            param,
+            "context_length_exceeded",
+        )
+
     def check_length(self, texts: Sequence[str], param: str, contexts: int = 1) -> None:
-        """Raises `APIError` where the texts, together, are sure to be longer than so many contexts: tokenizing what is
-        far too long would take seconds."""
-        size, most = sum(len(text.encode()) for text in texts), contexts * self.longest
-        if size > most:
-            message = (
-                f"this model's maximum context length is {self.context} tokens; the {param} has {size:,} bytes, and at "
-                f"most {most:,} are read here: shorten it"
+        """Raises `APIError` where the texts, together, are sure to be longer than so many contexts:
+        tokenizing what is far too long would take seconds."""
+        size = sum(len(text.encode()) for text in texts)
+        limit = contexts * self.longest
+        if size > limit:
+            raise self.too_long(
+                f"the {param} has {size:,} bytes, and at most {limit:,} are read here: shorten it",
+                param,
             )
-            raise APIError(400, message, param, "context_length_exceeded")
 
-    def require(self, task: str) -> Line:
-        """The line to its engine. Raises `APIError` where it has not learned this."""
-        if task not in self.tasks or self.line is None:
-            raise APIError(400, f"{self.id}: this model can {', '.join(self.tasks)}, not {task}", "model")
-        return self.line
+    def check_tokens(self, tokens: Iterable[int], param: str) -> None:
+        """Raises `APIError` where one is not of its vocabulary."""
+        if unknown := [token for token in tokens if token >= self.tokenizer.vocab_size]:
+            raise APIError(400, f"{param}: the vocabulary has no token {unknown[0]}", param)
+
+    async def encode(self, texts: Sequence[str | list[int] | None], param: str) -> list[list[int]]:
+        """The tokens of texts, with what the model is used to see before one; tokens stay as they
+        are. None begins anew."""
+        for text in texts:
+            if isinstance(text, str):
+                self.check_length([text], param)
+            else:
+                self.check_tokens(text or (), param)
+        return await asyncio.to_thread(lambda: [*map(self._encode, texts)])
+
+    def _encode(self, text: str | list[int] | None) -> list[int]:
+        if isinstance(text, list):
+            return text
+        # As a batch, for `encode` lets no other thread of Python run meanwhile.
+        (tokens,) = self.tokenizer.encode_batch([text or ""])
+        return [*self.tokenizer.prefix, *tokens] or [self.tokenizer.bos_id]
+
+    async def encode_messages(self, messages: list[Message], param: str = "messages") -> list[int]:
+        """Messages as tokens. The template is filled in by another process, so that nobody waits
+        for a slow one."""
+        self.check_length([message["content"] for message in messages], param)
+        try:
+            return await asyncio.to_thread(self.tokenizer.encode_chat, messages)
+        except XinyeError as error:
+            raise as_api_error(error, param) from None
 
 
-def load_models(names: Sequence[str], settings: ServeSettings, worker: Worker) -> dict[str, Served]:
+def find_model(request: Request, name: str, task: str = "") -> ServedModel:
+    """The model of that id. Raises `APIError` where there is none, or it cannot do the task."""
+    model: ServedModel | None = request.app.state.models.get(name)
+    if model is None:
+        raise APIError(
+            404,
+            f"the model {name!r} is not here; /v1/models lists those that are",
+            "model",
+            "model_not_found",
+        )
+    if task and task not in model.tasks:
+        can = ", ".join(model.tasks)
+        raise APIError(400, f"{model.id}: this model can {can}, not {task}", "model")
+    return model
+
+
+# -- loading -----------------------------------------------------------------------------------
+
+
+def load_models(
+    names: Sequence[str], settings: ServeSettings, worker: Worker
+) -> dict[str, ServedModel]:
     """The models by id: the last part of each name, or what stands before its `=`.
 
-    Raises `XinyeError` where two have one id, one cannot be loaded, or they do not fit in memory together.
+    Raises `XinyeError` where two have one id, one cannot be loaded, or they do not fit in memory
+    together.
     """
-    paths: dict[str, str] = {}
-    for name in names:
-        given, _, path = name.partition("=") if "=" in name and not Path(name).exists() else ("", "", name)
-        is_file = Path(path).exists()
-        identity = given or (Path(path).resolve().name.removesuffix(".gguf") if is_file else path)
-        if identity in paths:
-            raise XinyeError(f"two models are called {identity}: name one of them otherwise, as in other={path}")
-        paths[identity] = path
-    where = machine.device()
-    dtype = {"auto": machine.fast_dtype(where)[0], "bfloat16": torch.bfloat16}.get(settings.dtype, torch.float32)
-    needs = {identity: memory_need(path, dtype.itemsize) for identity, path in paths.items()}
-    free = machine.memory_bytes(where)
-    if sum(needs.values()) > free:
-        each = ", ".join(f"{identity} {need / 1e9:.1f} GB" for identity, need in needs.items())
-        raise XinyeError(f"the weights do not fit in memory together ({each}; {free / 1e9:.1f} GB are free)", 1)
-    room = (free - sum(needs.values())) // len(paths)  # for each model's cache
+    paths = paths_by_id(names)
+    room = room_for_cache(paths, settings.dtype)
     models = {}
     for identity, path in paths.items():
         model = load(path, settings.dtype)
-        line = None
+        queue = None
         if not model.learned_task:
             tokens = cache_tokens(identity, model.gpt, settings, room)
-            line = Line(partial(Engine, model.gpt, model.tokenizer, tokens, settings.max_running))
-            worker.lines.append(line)
+            queue = EngineQueue(
+                partial(Engine, model.gpt, model.tokenizer, tokens, settings.max_running)
+            )
+            worker.queues.append(queue)
         _ = model.tokenizer.token_lengths  # computed now, not in the first request
         folder = _folder(path)
         created = int(folder.stat().st_mtime) if folder else 0
-        models[identity] = Served(identity, model, line, tasks_of(model), created)
+        learned = learned_task(model)
+        models[identity] = ServedModel(
+            identity, model, queue, learned, tasks_of(model, learned), created
+        )
     return models
 
 
-def tasks_of(model: Model) -> list[str]:
-    if isinstance(model.network, Head):
-        return ["classify" if model.network.config.kind == "sequence" else "tag", "embed"]
-    if model.tokenizer.chat_template is None:
-        return ["generate", "embed"]
-    return ["generate", "chat", "embed"] if never_taught_to_answer(model.folder) else ["chat", "generate", "embed"]
+def paths_by_id(names: Sequence[str]) -> dict[str, str]:
+    paths: dict[str, str] = {}
+    for name in names:
+        identity, path = "", name
+        if "=" in name and not Path(name).exists():
+            identity, _, path = name.partition("=")
+        if not identity:
+            is_file = Path(path).exists()
+            identity = Path(path).resolve().name.removesuffix(".gguf") if is_file else path
+        if identity in paths:
+            raise XinyeError(
+                f"two models are called {identity}: name one of them otherwise, as in other={path}"
+            )
+        paths[identity] = path
+    return paths
 
 
-def cache_tokens(identity: str, model: LanguageModel, settings: ServeSettings, room: int) -> int | None:
-    """The tokens whose keys and values a model's cache holds, in at most so many bytes: those asked for, or what the
-    engine would take. Raises `XinyeError` where they, or one context, do not fit."""
+def room_for_cache(paths: dict[str, str], dtype: str) -> int:
+    """The bytes of memory that each model's cache may take. Raises `XinyeError` where the weights
+    do not fit."""
+    where = machine.device()
+    dtypes = {"auto": machine.fast_dtype(where)[0], "bfloat16": torch.bfloat16}
+    size = dtypes.get(dtype, torch.float32).itemsize
+    needs = {identity: memory_need(path, size) for identity, path in paths.items()}
+    free = machine.memory_bytes(where)
+    left = free - sum(needs.values())
+    if left < 0:
+        each = ", ".join(f"{identity} {need / 1e9:.1f} GB" for identity, need in needs.items())
+        raise XinyeError(
+            f"the weights do not fit in memory together ({each}; {free / 1e9:.1f} GB are free)", 1
+        )
+    return left // len(paths)
+
+
+def tasks_of(model: Model, learned: LearnedTask) -> list[str]:
+    """What can be asked of a model, first what it is for."""
+    if model.learned_task:
+        return [learned.verb, "embed"]
+    chat = [] if model.tokenizer.chat_template is None else dict.fromkeys([learned.verb, "chat"])
+    if never_taught_to_answer(model.folder):
+        return ["generate", *chat, "embed"]
+    return [*chat, "generate", "embed"]
+
+
+def cache_tokens(
+    identity: str, model: LanguageModel, settings: ServeSettings, room: int
+) -> int | None:
+    """The tokens whose keys and values a model's cache holds, in at most so many bytes: those asked
+    for, or what the engine would take. Raises `XinyeError` where they, or one context, do not
+    fit."""
     if not isinstance(model, GPT):
         return settings.cache_tokens  # a state is small
-    context, size = (
-        model.config.max_position_embeddings,
-        model.config.cache_bytes_per_token(model.compute_dtype.itemsize),
-    )
+    context = model.config.max_position_embeddings
+    size = model.config.cache_bytes_per_token(model.compute_dtype.itemsize)
     needed = settings.cache_tokens or context
     if needed * size > room:
         raise XinyeError(
-            f"{identity}: keys and values for {needed:,} tokens take {needed * size / 1e9:,.1f} GB, and beside weights "
-            f"there is room for {room / 1e9:,.1f}; give --cache-tokens {room // size}, or fewer models", 1
-        )  # fmt: skip
-    return settings.cache_tokens or min(affordable_tokens(model, settings.max_running * context), room // size)
+            f"{identity}: keys and values for {needed:,} tokens take "
+            f"{needed * size / 1e9:,.1f} GB, and beside weights there is room for "
+            f"{room / 1e9:,.1f}; give --cache-tokens {room // size}, or fewer models",
+            1,
+        )
+    affordable = affordable_tokens(model, settings.max_running * context)
+    return settings.cache_tokens or min(affordable, room // size)
 
 
 def memory_need(path: str, bytes_per_weight: int) -> int:
-    """The memory that a model's weights take, from the heads of its files; 0 where they are not files we know.
+    """The memory that a model's weights take, from the heads of its files; 0 where they are not
+    files we know.
 
-    Loading tells what is wrong with those. What judges is kept in fp32, and what is quantized as it is.
+    Loading reports what is wrong with those. What judges is kept in fp32, and what is quantized as
+    it is.
     """
     folder = _folder(path)
     if folder is None:
@@ -148,7 +259,8 @@ def memory_need(path: str, bytes_per_weight: int) -> int:
     if is_head(folder):
         bytes_per_weight = torch.float32.itemsize
     need = memory_need(str(base_of(folder)), bytes_per_weight) if is_adapter(folder) else 0
-    return need + sum(bytes_per_weight * _weights(file) for file in folder.glob("*.safetensors"))
+    files = filter(Path.is_file, folder.glob("*.safetensors"))
+    return need + bytes_per_weight * sum(map(_weights, files))
 
 
 def _folder(path: str) -> Path | None:
@@ -158,9 +270,8 @@ def _folder(path: str) -> Path | None:
 def _weights(file: Path) -> int:
     """The number of weights in a safetensors file, from its head."""
     try:
-        with open_regular(file) as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            head = json.loads(stream.read(min(length, 2**27)))
-        return max(0, sum(math.prod(tensor["shape"]) for name, tensor in head.items() if name != "__metadata__"))
-    except (OSError, XinyeError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error):
+        with safe_open(file, framework="numpy") as tensors:
+            shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
+    except (OSError, SafetensorError):
         return 0
+    return sum(map(math.prod, shapes))

@@ -1,5 +1,5 @@
-"""HTTP as uvicorn and h11 read it, made stricter: what a proxy could read in another way, and what would keep the event
-loop from all others, is refused before it is a request."""
+"""HTTP as uvicorn and h11 read it, made stricter: what a proxy could read in another way, and what
+would keep the event loop from all others, is refused before it is a request."""
 
 import asyncio
 import re
@@ -11,7 +11,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 READ = 2**14  # bytes read at once: a quarter of a megabyte of chunks of one byte takes a second
 HEAD = 2**14  # bytes of a request's head
 MOST_CHUNKS = 20_000  # of a body
-# A line that goes on with the one before, or ends without a carriage return; or the head's end, where neither was.
+# A line that goes on with the one before, or ends without a carriage return; or the head's end,
+# where neither was.
 FIRST_ODD_LINE = re.compile(rb"\n[ \t]|(?<!\r)\n|\r\n\r\n")
 
 
@@ -22,7 +23,9 @@ class Connection(h11.Connection):
         if self.their_state is h11.IDLE:
             found = FIRST_ODD_LINE.search(self.trailing_data[0])
             if found and found[0] != b"\r\n\r\n":
-                raise h11.RemoteProtocolError("lines of a request end with CR and LF, and none goes on in the next one")
+                raise h11.RemoteProtocolError(
+                    "lines of a request end with CR and LF, and none goes on in the next one"
+                )
         event = super().next_event()
         if isinstance(event, h11.Request):
             self.chunks = 0

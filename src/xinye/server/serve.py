@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from xinye.errors import XinyeError
 from xinye.server.app import build_app
 from xinye.server.errors import APIError
-from xinye.server.models import Served, load_models
+from xinye.server.models import ServedModel, load_models
 from xinye.server.protocol import Protocol
 from xinye.server.settings import ServeSettings
 from xinye.server.worker import Worker
@@ -26,10 +26,16 @@ class Server(uvicorn.Server):
     def __init__(self, app: FastAPI, settings: ServeSettings) -> None:
         self.app, self.grace = app, settings.grace
         config = uvicorn.Config(
-            app, lifespan="off", ws="none", access_log=False, log_config=None, server_header=False, proxy_headers=False,
+            app,
+            lifespan="off",
+            ws="none",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
             http=Protocol,
             timeout_graceful_shutdown=settings.grace + LAST_SECONDS,
-        )  # fmt: skip
+        )
         super().__init__(config)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -38,13 +44,19 @@ class Server(uvicorn.Server):
         end.cancel()
 
     def _end_all(self) -> None:
-        for served in self.app.state.models.values():
-            for job in [*served.line.jobs] if served.line else ():
-                job.fail(APIError(503, "the server is being stopped", code="shutting_down", retry_after=5))
+        for queue in self.app.state.worker.queues:
+            for job in [*queue.jobs]:
+                job.fail(
+                    APIError(
+                        503, "the server is being stopped", code="shutting_down", retry_after=5
+                    )
+                )
 
 
 def serve(
-    names: Sequence[str], settings: ServeSettings, on_ready: Callable[[dict[str, Served], str], None] = lambda *_: None
+    names: Sequence[str],
+    settings: ServeSettings,
+    on_ready: Callable[[dict[str, ServedModel], str], None] = lambda *_: None,
 ) -> None:
     """Serve models until SIGTERM or Ctrl-C; `on_ready` gets them by id, and the server's address.
 
@@ -62,8 +74,11 @@ def serve(
         def stop(*_: Any) -> None:
             server.should_exit = True
 
-        # While it runs, uvicorn hears the signals; at its end it raises them again, when they have done their work.
-        signals = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        # While it runs, uvicorn hears the signals; at its end it raises them again, when they have
+        # done their work.
+        signals = {
+            number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             on_ready(models, f"http://{f'[{host}]' if ':' in host else host}:{port}")
             server.run(sockets=[listener])
@@ -74,7 +89,8 @@ def serve(
 
 
 def listen(settings: ServeSettings) -> socket.socket:
-    """A socket that listens, before the models are loaded: a port in use is known at once, and who asks early waits."""
+    """A socket that listens, before the models are loaded: a port in use is known at once, and who
+    asks early waits."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -86,6 +102,8 @@ def listen(settings: ServeSettings) -> socket.socket:
     except OSError as error:
         reason = error.strerror or str(error)
         raise XinyeError(
-            f"cannot listen at {settings.host}, port {settings.port}: {reason}; choose another with --port", 1
+            f"cannot listen at {settings.host}, port {settings.port}: {reason}; "
+            "choose another with --port",
+            1,
         ) from None
     return listener

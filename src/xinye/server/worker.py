@@ -1,42 +1,45 @@
-"""The one thread that owns all engines and networks, and how requests on the event loop get texts from it.
+"""The one thread that owns all engines and networks, and the jobs by which requests get texts from
+it.
 
-One thread, not one for each model: each would bring PyTorch's own team of threads, and they would fight for the cores.
-PyTorch and the compiled step let go of Python's lock while they compute, so that the event loop answers meanwhile.
+One thread, not one for each model: each would bring PyTorch's own team of threads, and they would
+fight for the cores. PyTorch and the compiled step let go of Python's lock while they compute, so
+that the event loop answers meanwhile.
 """
+
+from __future__ import annotations
 
 import asyncio
 import logging
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from xinye.errors import XinyeError
+from fastapi import Request
+
+from xinye.generation.engine import Engine
 from xinye.generation.sequence import LogProbability, Sequence
+from xinye.server.errors import APIError
+from xinye.server.schemas import Usage
+
+if TYPE_CHECKING:
+    from xinye.server.models import ServedModel
 
 log = logging.getLogger("xinye.server")
-Result = TypeVar("Result")
-
-
-class Engine(Protocol):
-    """What is needed of `generation.engine.Engine`."""
-
-    context: int
-
-    def add(self, sequence: Sequence) -> None: ...
-    def cancel(self, sequence: Sequence) -> None: ...
-    def step(self) -> list[tuple[Sequence, str]]: ...
-    @property
-    def busy(self) -> bool: ...
 
 
 @dataclass(frozen=True)
 class Piece:
-    """What is new of one sequence: `number` tells which of its job's. The last one has `finish_reason`, or `error`."""
+    """What is new of one text: `number` says which of its job's. The last one has `finish_reason`,
+    or `error`."""
 
+    job: Job
     number: int
     text: str = ""
     logprobs: tuple[LogProbability, ...] = ()
@@ -45,49 +48,122 @@ class Piece:
 
 
 class Job:
-    """The sequences of one request while they are written; `async for` gives their pieces until all have ended.
+    """`async for` gives the pieces of all texts until they have ended, or one fails.
 
-    Whoever has made it closes it: then what has not ended leaves the engine. It ends early where it fails.
+    Whoever has made it closes it: then what has not ended leaves the engine. So it does when one
+    fails, or when the client leaves.
     """
 
-    def __init__(self, worker: "Worker", line: "Line", sequences: list[Sequence]) -> None:
-        self.worker, self.line, self.sequences = worker, line, sequences
-        self.loop, self.queue = asyncio.get_running_loop(), asyncio.Queue[Piece | None]()
-        self.open = set(range(len(sequences)))
-        self.told = [0] * len(sequences)  # log-probabilities that were handed on; the worker's own
-        line.jobs.add(self)
-        worker.tell(lambda: line.add(self))
+    def __init__(self, request: Request, model: ServedModel, sequences: list[Sequence]) -> None:
+        """Put the sequences into the model's queue. Raises `APIError` where that is too long."""
+        state, queue = request.app.state, model.queue
+        assert queue is not None
+        places = state.settings.max_running + state.settings.max_waiting
+        if queue.unfinished + len(sequences) > places:
+            raise APIError(
+                429,
+                f"{queue.unfinished} texts run or wait already; try again",
+                code="rate_limit_exceeded",
+                retry_after=1,
+            )
+        self.model, self.queue, self.sequences = model, queue, sequences
+        self.worker, self.metrics = state.worker, state.metrics
+        self.loop = asyncio.get_running_loop()
+        self.open = set(range(len(sequences)))  # the texts that have not ended
+        self._logprobs = [0] * len(sequences)  # how many were handed on; the worker's own
+        self._pieces: deque[Piece] = deque()
+        self._news = asyncio.Event()
+        self._watch = asyncio.create_task(self._leave_with_client(request))
+        queue.jobs.add(self)
+        self.worker.call(lambda: queue.add(self))
 
-    def deliver(self, pieces: list[Piece]) -> None:
-        for piece in pieces:
-            if piece.number in self.open:
-                self.queue.put_nowait(piece)
-            if piece.finish_reason or piece.error:
-                self.open.discard(piece.number)
+    async def _leave_with_client(self, request: Request) -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        self.close()
 
-    async def __aiter__(self) -> AsyncIterator[Piece]:
-        while self.open or not self.queue.empty():
-            piece = await self.queue.get()
-            if piece is None:
-                return
-            if piece.error:
-                raise piece.error
-            yield piece
+    def piece(self, number: int, text: str) -> Piece:
+        """The next piece of a text, by the worker."""
+        sequence = self.sequences[number]
+        logprobs = tuple(sequence.logprobs[self._logprobs[number] :])
+        self._logprobs[number] += len(logprobs)
+        return Piece(self, number, text, logprobs, sequence.finish_reason, sequence.error)
+
+    def receive(self, piece: Piece) -> None:
+        if piece.number in self.open:
+            self._pieces.append(piece)
+        if piece.finish_reason or piece.error:
+            self.open.discard(piece.number)
+        self._news.set()
+        if piece.error:
+            self.close()
 
     def fail(self, error: Exception) -> None:
-        """End all that has not ended with an error."""
-        self.deliver([Piece(number, error=error) for number in [*self.open]])
+        """End with an error, if it has not ended."""
+        for number in [*self.open][:1]:
+            self.receive(Piece(self, number, error=error))
+
+    async def first(self) -> None:
+        """Wait for the first piece: what fails at once has a status of its own, also where it is
+        streamed."""
+        began = monotonic()
+        await self._news.wait()
+        if self._pieces and self._pieces[0].error:
+            raise self._pieces[0].error
+        self.metrics.first.labels(self.model.id).observe(monotonic() - began)
+
+    async def __aiter__(self) -> AsyncIterator[Piece]:
+        while True:
+            while self._pieces:
+                piece = self._pieces.popleft()
+                if piece.error:
+                    raise piece.error
+                yield piece
+            if self not in self.queue.jobs or not self.open:
+                return
+            self._news.clear()
+            await self._news.wait()
+
+    async def finish(self) -> None:
+        """Wait until all texts are written."""
+        with closing(self):
+            async for _ in self:
+                pass
+        if self.open:  # the client has left; nobody reads this
+            raise APIError(499, "the client has left")
 
     def close(self) -> None:
-        """Leave the engine. May be called again."""
-        if self in self.line.jobs:
-            self.line.jobs.remove(self)
-            self.worker.tell(lambda: self.line.cancel(self))
-            self.queue.put_nowait(None)
+        """Leave the engine, and count. May be called again."""
+        if self not in self.queue.jobs:
+            return
+        self.queue.jobs.remove(self)
+        self._watch.cancel()
+        self.worker.call(lambda: self.queue.cancel(self))
+        self._news.set()
+        usage = self.usage
+        self.metrics.prompt_tokens.labels(self.model.id).inc(usage.prompt_tokens)
+        self.metrics.completion_tokens.labels(self.model.id).inc(usage.completion_tokens)
+
+    def whole_texts(self) -> list[Piece]:
+        """Each text in one piece."""
+        return [
+            Piece(self, number, each.text, tuple(each.logprobs), each.finish_reason)
+            for number, each in enumerate(self.sequences)
+        ]
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of each prompt once, and of all texts."""
+        prompt = sum(each.prompt_tokens for each in self.sequences if each.number == 0)
+        completion = sum(each.completion_tokens for each in self.sequences)
+        return Usage(
+            prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion
+        )
 
 
-class Line:
-    """One model's engine, and the jobs at it. `jobs` belongs to the event loop, all else to the worker."""
+class EngineQueue:
+    """One model's engine, and the jobs that it has. `jobs` belongs to the event loop, all else to
+    the worker."""
 
     def __init__(self, new_engine: Callable[[], Engine]) -> None:
         self.new_engine = new_engine
@@ -96,7 +172,7 @@ class Line:
         self.owners: dict[Sequence, tuple[Job, int]] = {}
 
     @property
-    def texts(self) -> int:
+    def unfinished(self) -> int:
         """How many texts run or wait."""
         return sum(len(job.open) for job in self.jobs)
 
@@ -106,7 +182,7 @@ class Line:
                 self.engine.add(sequence)
                 self.owners[sequence] = job, number
             except Exception as error:
-                self._send({job: [Piece(number, error=_shown(error))]})
+                deliver([Piece(job, number, error=error)])
 
     def cancel(self, job: Job) -> None:
         for sequence in job.sequences:
@@ -114,119 +190,109 @@ class Line:
                 self.engine.cancel(sequence)
 
     def step(self) -> None:
-        """One step of the engine. Should it fail as a whole, those in it are told, and a new one takes its place."""
+        """One step of the engine. Should it fail as a whole, so do its jobs, and a new one takes
+        its place."""
         try:
             written = self.engine.step()
         except Exception as error:
             log.exception("an engine failed; a new one takes its place")
-            pieces: dict[Job, list[Piece]] = {}
-            for job, number in self.owners.values():
-                pieces.setdefault(job, []).append(Piece(number, error=_shown(error)))
+            deliver([Piece(job, number, error=error) for job, number in self.owners.values()])
             self.owners.clear()
             self.engine = self.new_engine()
-            self._send(pieces)
             return
-        pieces = {}
+        pieces = []
         for sequence, text in written:
             if sequence not in self.owners:
                 continue
             job, number = self.owners[sequence]
-            new = tuple(sequence.logprobs[job.told[number] :])
-            job.told[number] += len(new)
-            failure = None if sequence.error is None else _shown(sequence.error)
-            pieces.setdefault(job, []).append(Piece(number, text, new, sequence.finish_reason, failure))
+            pieces.append(job.piece(number, text))
             if sequence.ended:
                 del self.owners[sequence]
-        self._send(pieces)
-
-    @staticmethod
-    def _send(pieces: dict[Job, list[Piece]]) -> None:
-        for job, its_pieces in pieces.items():
-            _on(job.loop, job.deliver, its_pieces)
+        deliver(pieces)
 
 
-class Worker:
+def deliver(pieces: list[Piece]) -> None:
+    """Hand pieces to their jobs, which are all on one event loop."""
+    if pieces and not pieces[0].job.loop.is_closed():  # as of a server that is ending
+        pieces[0].job.loop.call_soon_threadsafe(_receive, pieces)
+
+
+def _receive(pieces: list[Piece]) -> None:
+    for piece in pieces:
+        piece.job.receive(piece)
+
+
+@dataclass
+class Work:
+    """Something that takes longer, and what came of it."""
+
+    do: Callable[[], Any]
+    result: Future[Any] = field(default_factory=Future)
+
+    def run(self) -> None:
+        if self.result.set_running_or_notify_cancel():  # else whoever waited for it has left
+            try:
+                self.result.set_result(self.do())
+            except Exception as error:
+                self.result.set_exception(error)
+
+
+class Worker(threading.Thread):
     def __init__(self) -> None:
-        self.lines: list[Line] = []
-        self._told: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._works: deque[Callable[[], None]] = deque()
-        self._beat = monotonic()
-        self._thread = threading.Thread(target=self._run, name="xinye-engine", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
+        super().__init__(name="xinye-engine", daemon=True)
+        self.queues: list[EngineQueue] = []
+        self._calls: SimpleQueue[Callable[[], Any]] = SimpleQueue()
+        self._works: deque[Work] = deque()
+        self._ending = False
 
     def stop(self) -> None:
         """End the thread after the step that it is in."""
-        self._told.put(None)
-        self._thread.join(timeout=10)
+        self._ending = True
+        self.call(lambda: None)  # which it may wait for
+        self.join(timeout=10)
 
-    @property
-    def alive(self) -> bool:
-        return self._thread.is_alive()
-
-    def tell(self, do: Callable[[], None]) -> None:
+    def call(self, do: Callable[[], Any]) -> None:
         """Let the thread do something short before its next step."""
-        self._told.put(do)
+        self._calls.put(do)
 
-    async def work(self, do: Callable[[], Result]) -> Result:
-        """Let the thread do something longer between two steps; one such work at a time, so that all texts go on."""
-        loop = asyncio.get_running_loop()
-        result: asyncio.Future[Result] = loop.create_future()
+    async def work(
+        self,
+        request: Request,
+        inputs: list[Any],
+        do: Callable[[list[Any]], list[Any]],
+        batch: int,
+    ) -> list[Any]:
+        """What `do` makes of the inputs: so many between two steps, one work at a time, so that all
+        texts go on.
 
-        def settle(value: Result | None, error: Exception | None) -> None:
-            if result.done():
-                return
-            if error is not None:
-                result.set_exception(error)
-            else:
-                result.set_result(value)  # type: ignore[arg-type]
+        Raises `APIError` where the client has left, and nobody would read the answer."""
+        results: list[Any] = []
+        for begin in range(0, len(inputs), batch):
+            if await request.is_disconnected():
+                raise APIError(499, "the client has left")
+            work = Work(partial(do, inputs[begin : begin + batch]))
+            self.call(partial(self._works.append, work))
+            results += await asyncio.wrap_future(work.result)
+        return results
 
-        def run() -> None:
-            if result.cancelled():
-                return
-            try:
-                value = do()
-            except Exception as error:
-                _on(loop, settle, None, _shown(error))
-            else:
-                _on(loop, settle, value, None)
-
-        self.tell(lambda: self._works.append(run))
-        return await result
-
-    def _run(self) -> None:
-        while True:
-            busy = bool(self._works) or any(line.engine.busy for line in self.lines)
-            try:
-                while True:
-                    do = self._told.get(block=not busy)
-                    if do is None:
-                        return
-                    busy = True
-                    try:
-                        do()
-                    except Exception:
-                        log.exception("the engine's thread failed at a request")
-            except Empty:
-                pass
+    def run(self) -> None:
+        while not self._ending:
+            while call := self._next_call():
+                try:
+                    call()
+                except Exception:
+                    log.exception("the engine's thread failed at a request")
             if self._works:
-                self._works.popleft()()
-            for line in self.lines:
-                if line.engine.busy:
-                    line.step()
+                self._works.popleft().run()
+            for queue in self.queues:
+                if queue.engine.busy:
+                    queue.step()
 
-
-def _on(loop: asyncio.AbstractEventLoop, do: Callable[..., None], *arguments: Any) -> None:
-    if not loop.is_closed():  # a server that is ending
-        loop.call_soon_threadsafe(do, *arguments)
-
-
-def _shown(error: Exception) -> Exception:
-    """The error as a request meets it: what a person caused as it is, ours without anything of the machine."""
-    from xinye.server.errors import failed, refused
-
-    if isinstance(error, XinyeError):
-        return refused(error)
-    log.error("a request failed", exc_info=error)
-    return failed()
+    def _next_call(self) -> Callable[[], Any] | None:
+        """What is to be done before the next step. Waits for it where there is nothing else to
+        do."""
+        busy = self._ending or bool(self._works) or any(queue.engine.busy for queue in self.queues)
+        try:
+            return self._calls.get(block=not busy)
+        except Empty:
+            return None

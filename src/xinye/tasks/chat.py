@@ -92,6 +92,7 @@ class Chat:
 
     verb = "chat"
     writes = True
+    takes_pairs = False
     figures = ("loss", "bits_per_byte")
     better = "loss"
     baseline_name = "the base model"

@@ -65,6 +65,7 @@ class Classify:
 
     verb = "classify"
     writes = False
+    takes_pairs = True
     figures = ("loss", "accuracy", "macro_f1")
     better = "accuracy"
     baseline_name = "TF-IDF + logistic regression"

@@ -57,6 +57,7 @@ class Tag:
 
     verb = "tag"
     writes = False
+    takes_pairs = False
     figures = ("loss", "span_f1")
     better = "span_f1"
     baseline_name = "most frequent tag of the surface form"

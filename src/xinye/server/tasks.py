@@ -1,0 +1,65 @@
+"""`/v1/tasks/{task}`: what a model was trained for, whichever task that is."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from xinye.generation.sampling import ChatSampling
+from xinye.generation.sequence import Sequence as TextSequence
+from xinye.server.bodies import JSONRoute, json_response, log_texts
+from xinye.server.errors import APIError, check_count
+from xinye.server.generation import check_choices, token_limit
+from xinye.server.models import ServedModel, find_model
+from xinye.server.schemas import TaskAnswer, TaskRequest
+from xinye.server.worker import Job
+from xinye.tasks.task_data import TASKS
+
+router = APIRouter(route_class=JSONRoute)
+BATCH = 8  # texts that are judged in one go
+CONTEXTS = 4  # a text to judge may be so much longer than what fits: the task cuts it
+
+
+@router.post("/v1/tasks/{task}", response_model=TaskAnswer)
+async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
+    """Use a model for the task that it was trained for, on a text or on several."""
+    if task not in TASKS:
+        raise APIError(
+            404,
+            f"the tasks are {', '.join(TASKS)}; to write, see /v1/completions",
+            "task",
+            "not_found",
+        )
+    model = find_model(request, body.model, task)
+    given = [body.input] if isinstance(body.input, str) else body.input
+    texts = [text if isinstance(text, str) else tuple(text) for text in given]
+    if not model.learned.takes_pairs and not all(isinstance(text, str) for text in texts):
+        raise APIError(400, f"input: {task} takes texts, and no pairs of them", "input")
+    results = await (judge if model.learned.judge else write)(request, model, texts)
+    log_texts(request, body, map(str, results))
+    return json_response(TaskAnswer(object="list", model=model.id, task=task, data=results))
+
+
+async def judge(request: Request, model: ServedModel, texts: list[Any]) -> list[Any]:
+    """What the network says of each text, or pair of texts."""
+    assert model.learned.judge is not None
+    state = request.app.state
+    check_count(len(texts), state.settings.max_inputs, "input")
+    for text in texts:
+        model.check_length([text] if isinstance(text, str) else text, "input", CONTEXTS)
+    return await state.worker.work(request, texts, model.learned.judge, BATCH)
+
+
+async def write(request: Request, model: ServedModel, texts: list[Any]) -> list[Any]:
+    """The likeliest answer to each text, and whether it ended by itself."""
+    check_choices(request, len(texts), "input")
+    sequences = []
+    for text in texts:
+        tokens = await model.encode_messages(model.learned.prompt(text), "input")
+        limit = token_limit(request, model, len(tokens), None, "input", "input")
+        limit = min(limit, ChatSampling().max_tokens)
+        sampling = ChatSampling(max_tokens=limit, temperature=0)
+        sequences.append(TextSequence(tokens, len(tokens), sampling))
+    await Job(request, model, sequences).finish()
+    return [
+        {"text": each.text.strip(), "ended": each.finish_reason == "stop"} for each in sequences
+    ]
