@@ -15,6 +15,7 @@ from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.planning import plan as planning
+from xinye.planning.command_line import flat
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import FROM_SCRATCH, Models
 from xinye.planning.plan import Plan
@@ -112,13 +113,6 @@ def check_same(
             f"{output}: this run was started with {'; '.join(differences)}. Going on, only {', '.join(FREE)} may be "
             "others; leave the rest out, or start anew in another folder"
         )
-
-
-def flat(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings with those of their groups, such as `cleaning`, beside the others."""
-    groups = [value for value in settings.values() if isinstance(value, dict)]
-    alone = {name: value for name, value in settings.items() if not isinstance(value, dict)}
-    return alone | {name: value for group in groups for name, value in group.items()}
 
 
 def check_text(output: Path, text: Data) -> None:
