@@ -37,8 +37,10 @@ class Data(Protocol):
     def facts(self) -> dict[str, Any]: ...
 
 
-def default_output(settings: PretrainSettings) -> Path:
-    """`runs/` and the first file's name; with a number behind it where that exists."""
+def default_output(settings: PretrainSettings | FinetuneSettings) -> Path:
+    """`runs/` and the task, or the first file's name, with a number behind it where that exists."""
+    if isinstance(settings, FinetuneSettings):
+        return Path("runs") / settings.task
     name = Path(settings.files[0]).stem.split(".")[0].strip("*") if settings.files else ""
     candidates = (Path("runs") / (f"{name or 'run'}-{i}" if i else name or "run") for i in itertools.count())
     return next(path for path in candidates if not path.exists())
