@@ -1,6 +1,15 @@
 """`xinye compare`"""
 
 from xinye.cli.arguments import Parser
+from xinye.cli.output import (
+    Display,
+    console,
+    duration,
+    exit_when_stopped,
+    print_findings,
+    print_json,
+    print_table,
+)
 from xinye.cli.pretrain import BUDGETS, make_settings
 from xinye.planning.settings import PretrainSettings
 
@@ -29,15 +38,6 @@ def main(arguments: list[str]) -> int:
         values["time"] = "3min"
     settings = make_settings({"size": "1M", **values})
 
-    from xinye.cli.output import (
-        Display,
-        console,
-        duration,
-        exit_when_stopped,
-        print_findings,
-        print_json,
-        print_table,
-    )
     from xinye.studies.compare import compare, explain
 
     stopped = "interrupted; nothing was compared"

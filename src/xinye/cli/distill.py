@@ -3,6 +3,15 @@
 from typing import Any
 
 from xinye.cli.arguments import Parser
+from xinye.cli.output import (
+    Display,
+    console,
+    duration,
+    exit_when_stopped,
+    print_findings,
+    print_json,
+    print_table,
+)
 from xinye.cli.pretrain import make_settings
 from xinye.cli.training import check_resume
 from xinye.errors import XinyeError
@@ -39,14 +48,6 @@ def main(arguments: list[str]) -> int:
         values.setdefault("size", "1M")
     settings = make_settings(values, resume)
 
-    from xinye.cli.output import (
-        Display,
-        console,
-        exit_when_stopped,
-        print_findings,
-        print_json,
-        print_table,
-    )
     from xinye.studies.distill import distill, explain
 
     stopped = "stopped; go on with: xinye distill --resume and the same -o"
@@ -63,8 +64,6 @@ def main(arguments: list[str]) -> int:
 
 def row_of(model: dict[str, Any]) -> list[str]:
     """A model in the table."""
-    from xinye.cli.output import duration
-
     trained = ["", "before"]
     if "steps" in model:
         trained = [f"{model['steps']:,}", duration(model["seconds"])]

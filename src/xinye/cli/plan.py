@@ -1,6 +1,15 @@
 """`xinye plan`"""
 
 from xinye.cli.arguments import Parser
+from xinye.cli.output import (
+    Brief,
+    console,
+    duration,
+    exit_when_stopped,
+    print_findings,
+    print_json,
+    print_table,
+)
 from xinye.cli.pretrain import make_settings
 from xinye.errors import XinyeError
 from xinye.planning.settings import PretrainSettings
@@ -33,15 +42,6 @@ def main(arguments: list[str]) -> int:
     if settings.time is None:
         raise XinyeError("name the time that there will be for training, such as --time 1h")
 
-    from xinye.cli.output import (
-        Brief,
-        console,
-        duration,
-        exit_when_stopped,
-        print_findings,
-        print_json,
-        print_table,
-    )
     from xinye.studies.scaling import begin, conclude, explain, run_short
     from xinye.studies.shared import config_command
 

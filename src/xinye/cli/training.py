@@ -6,6 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xinye.cli.arguments import Parser
+from xinye.cli.output import (
+    FIRST,
+    Brief,
+    Display,
+    answer,
+    console,
+    duration,
+    exit_when_stopped,
+    print_json,
+    print_table,
+)
 from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import PretrainSettings
@@ -77,7 +88,6 @@ def train(settings: Settings, options: Options, arguments: list[str], began: flo
 
         return launch(options.processes, [settings.recipe, *arguments])
 
-    from xinye.cli.output import FIRST, Display, print_json
     from xinye.tasks.task_data import TASKS
     from xinye.training.finetune import finetune
     from xinye.training.pretrain import pretrain
@@ -105,8 +115,6 @@ def train(settings: Settings, options: Options, arguments: list[str], began: flo
 
 def show_end(run: "Run", settings: Settings, as_json: bool) -> None:
     """Print how a run ended, what it came to, and how to use its model."""
-    from xinye.cli.output import console, print_json
-
     of_a_task = isinstance(settings, FinetuneSettings) and settings.task != "text"
     recipe = "finetune" if of_a_task else "pretrain"
     if run.interrupted:
@@ -129,8 +137,6 @@ def show_end(run: "Run", settings: Settings, as_json: bool) -> None:
 
 
 def show_text(run: "Run") -> None:
-    from xinye.cli.output import console, duration
-
     bits = run.validation["bits_per_byte"]
     gained = ""
     if run.before is not None:  # what going on with a model was worth
@@ -150,7 +156,6 @@ def show_text(run: "Run") -> None:
 
 def show_task(run: "Run", as_json: bool) -> dict[str, Any]:
     """Print what a task's run came to beside its baseline; returns what JSON tells of it."""
-    from xinye.cli.output import console, duration
     from xinye.cli.tasks import show_measured, show_ranks
     from xinye.runs.diagnosis import diagnose
     from xinye.runs.folder import read_run
@@ -182,7 +187,6 @@ def show_task(run: "Run", as_json: bool) -> dict[str, Any]:
 
 
 def cross_validate(settings: Settings, options: Options, folds: int) -> int:
-    from xinye.cli.output import Brief, console, duration, exit_when_stopped, print_json
     from xinye.studies import folds as study
 
     of_a_task = isinstance(settings, FinetuneSettings)
@@ -231,7 +235,6 @@ def figures_of_fold(fold: dict[str, Any]) -> str:
 
 def show_folds_of_a_task(result: dict[str, Any]) -> None:
     """The mean of every figure of the model, its baseline and the control, with its interval."""
-    from xinye.cli.output import answer, console, print_table
     from xinye.cli.tasks import FIGURES, written
 
     rows = {"this model": result["validation"]}

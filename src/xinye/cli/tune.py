@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from xinye.cli.arguments import Parser
+from xinye.cli.output import Brief, console, duration, exit_when_stopped, print_findings, print_json
 from xinye.errors import XinyeError
 from xinye.libraries import need
 from xinye.planning.finetune_settings import FinetuneSettings
@@ -47,7 +48,6 @@ def main(arguments: list[str]) -> int:
     trials, overwrite, as_json = (values.pop(name) for name in ("trials", "overwrite", "json"))
 
     need("tuning", "optuna")
-    from xinye.cli.output import Brief, console, exit_when_stopped, print_findings, print_json
     from xinye.studies.tune import begin, conclude, explain, run_trials
 
     with Brief() as display:
@@ -99,8 +99,6 @@ def search_task(values: dict[str, Any]) -> "Search":
 
 def shown(trial: dict[str, Any], figure: str) -> str:
     """A trial in a line: its figure, how it ended, how long it took, and its settings."""
-    from xinye.cli.output import duration
-
     value = f"{trial[figure]:.3f}" if trial[figure] else "–"
     return (
         f"{trial['trial']:>4}  {value:>6}  {trial['state']:<11} "
