@@ -43,8 +43,9 @@ class Parser(argparse.ArgumentParser):
         )
 
     def add_model(self) -> None:
-        what = "a run's folder, or any Hugging Face folder"
-        self.add_argument("model", nargs="?", metavar="MODEL", help=what)
+        self.add_argument(
+            "model", nargs="?", metavar="MODEL", help="a run's folder, or any Hugging Face folder"
+        )
 
     def add_switches(self, **switches: str) -> None:
         """A flag without a value, False where it is not typed, for each name and help."""

@@ -23,8 +23,9 @@ def main(arguments: list[str]) -> int:
         "-o runs/compare",
     )
     parser.add_files()
-    known = "modern,gpt2,lstm"
-    parser.add_argument("--architectures", default=known, metavar="A,B", help=f"({known})")
+    parser.add_argument(
+        "--architectures", default="modern,gpt2,lstm", metavar="A,B", help="(modern,gpt2,lstm)"
+    )
     parser.add_switches(
         overwrite="replace the comparison in -o", json="print one JSON object at the end"
     )

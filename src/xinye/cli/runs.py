@@ -111,11 +111,15 @@ def compare(arguments: list[str]) -> int:
         "xinye runs compare runs/novel runs/poems --over seconds --plot curves.svg",
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs' folders")
-    over = "what the curves go over (tokens)"
-    units = ("steps", "tokens", "seconds")
-    parser.add_argument("--over", default="tokens", choices=units, help=over)
-    plot = "draw the curves into an SVG file"
-    parser.add_argument("--plot", type=Path, default=None, metavar="FILE", help=plot)
+    parser.add_argument(
+        "--over",
+        default="tokens",
+        choices=("steps", "tokens", "seconds"),
+        help="what the curves go over (tokens)",
+    )
+    parser.add_argument(
+        "--plot", type=Path, default=None, metavar="FILE", help="draw the curves into an SVG file"
+    )
     parser.add_switches(json=JSON)
     values = parser.values(arguments)
     over, plot = values["over"], values["plot"]
@@ -223,8 +227,13 @@ def clean(arguments: list[str]) -> int:
 
 
 def add_folders(parser: Parser, json: str = JSON) -> None:
-    what = "folders of runs, or runs (runs)"
-    parser.add_argument("folders", nargs="*", default=["runs"], metavar="DIR", help=what)
+    parser.add_argument(
+        "folders",
+        nargs="*",
+        default=["runs"],
+        metavar="DIR",
+        help="folders of runs, or runs (runs)",
+    )
     parser.add_switches(json=json)
 
 

@@ -126,14 +126,14 @@ def show_end(run: "Run", settings: Settings, as_json: bool) -> None:
             f"was better; the model is that of step {run.model_step:,}",
             soft_wrap=True,
         )
-    told = asdict(run)
-    del told["interrupted"]
+    result = asdict(run)
+    del result["interrupted"]
     if of_a_task and not run.interrupted:
-        told |= show_task(run, as_json)
+        result |= show_task(run, as_json)
     elif not run.interrupted:
         show_text(run)
     if as_json and not (of_a_task and run.interrupted):
-        print_json(told)
+        print_json(result)
 
 
 def show_text(run: "Run") -> None:

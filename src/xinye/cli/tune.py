@@ -37,8 +37,9 @@ def main(arguments: list[str]) -> int:
     )
     if of_a_task:
         parser.add_model()
-        time = "start no trial after this long (30min)"
-        parser.add_argument("--time", default="30min", metavar="TEXT", help=time)
+        parser.add_argument(
+            "--time", default="30min", metavar="TEXT", help="start no trial after this long (30min)"
+        )
         positional = ("model", "evaluations")
         parser.add_fields(FinetuneSettings, {"output": "-o"}, positional)
     else:

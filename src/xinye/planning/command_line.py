@@ -7,7 +7,7 @@ POSITIONAL = ("model", "files")  # settings that are typed without a flag
 
 
 def command_line(verb: str, settings: Mapping[str, Any]) -> list[str]:
-    """The words of `xinye VERB` with settings, given by the names of their fields; None is left out."""
+    """The words of `xinye VERB` with settings, by the names of their fields; None is left out."""
     words = ["xinye", verb]
     flags: list[str] = []
     for name, value in flat(settings).items():

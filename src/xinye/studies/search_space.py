@@ -37,6 +37,7 @@ from xinye.tasks.task_data import TASKS
 from xinye.training.finetune import base_of
 from xinye.watcher import Watcher
 
+Parameters = dict[str, Any]  # that Optuna chose for a trial, by name
 EVALUATIONS = 6  # of a trial; from the second on it may end early
 RATES = ("matrix_learning_rate", "learning_rate")
 METHODS = ("full", "lora")  # of a task, where none is given
@@ -45,7 +46,7 @@ METHODS = ("full", "lora")  # of a task, where none is given
 class Start(NamedTuple):
     """The parameters that stand for the plan's own settings, and the tokenizer for all trials."""
 
-    parameters: dict[str, Any]
+    parameters: Parameters
     tokenizer: Tokenizer | None = None
 
 
@@ -114,20 +115,20 @@ class PretrainSearch:
             if getattr(self.settings, name) is None:
                 suggest(name)
 
-    def chosen(self, parameters: dict[str, Any]) -> dict[str, Any]:
+    def chosen(self, parameters: Parameters) -> dict[str, Any]:
         """The settings that parameters stand for, by the names of the flags."""
         chosen = rounded(parameters)
         if "layers" in chosen:
             chosen["width"] = width_at_equal_cost(self.settings, self.plan, chosen["layers"])
         return chosen
 
-    def settings_of(self, parameters: dict[str, Any], folder: Path, seed: int) -> Settings:
+    def settings_of(self, parameters: Parameters, folder: Path, seed: int) -> Settings:
         """All settings of a trial."""
         changes = NO_BUDGET | {"tokens": str(self.tokens)} | saved_tokenizer(self.output)
         changes |= self.of_trials | self.chosen(parameters) | {"output": folder, "seed": seed}
         return self.settings.model_copy(update=changes)
 
-    def leave(self, parameters: dict[str, Any]) -> dict[str, Any]:
+    def leave(self, parameters: Parameters) -> dict[str, Any]:
         """Write down the best settings; returns where, and the command that trains with them."""
         note = (
             "Found by xinye tune. `tokens` is what a trial read; a budget on the command line "
@@ -181,27 +182,32 @@ class TaskSearch:
         return Start(usual | {"epochs": max(1, round(plan["epochs"]))})
 
     def suggest(self, trial: BaseTrial) -> None:
-        given = self.settings.model_fields_set
-        if self.task.writes:  # nothing of it is read only
-            given = given | {"augment", "attention"}
         method, plan = next(iter(self.plan.items()))
         if len(self.plan) > 1:
             method = trial.suggest_categorical("method", list(self.plan))
-        if not given & set(RATES):
-            trial.suggest_float("rate", 0.25, 4.0, log=True)
-        if "epochs" not in given:
-            usual = plan["epochs"]
-            trial.suggest_int("epochs", max(1, round(usual / 2)), round(2 * usual))
-        if "dropout" not in given:
-            trial.suggest_float("dropout", 0.0, 0.3, step=0.05)
-        if "augment" not in given:
-            trial.suggest_float("mask_tokens", 0.0, 0.3, step=0.05)
-        if "attention" not in given:
-            trial.suggest_categorical("attention", ["both", "causal"])
-        if method == "lora" and "r" not in self.settings.adapter.model_fields_set:
-            trial.suggest_categorical("r", [4, 8, 16, 32])
+        floats, choices = trial.suggest_float, trial.suggest_categorical
+        epochs = plan["epochs"]
+        fewest, most = max(1, round(epochs / 2)), round(2 * epochs)
+        suggestions: dict[str, Callable[[], Any]] = {  # by the setting that must not be given
+            "learning_rate": partial(floats, "rate", 0.25, 4.0, log=True),
+            "epochs": partial(trial.suggest_int, "epochs", fewest, most),
+            "dropout": partial(floats, "dropout", 0.0, 0.3, step=0.05),
+            "augment": partial(floats, "mask_tokens", 0.0, 0.3, step=0.05),
+            "attention": partial(choices, "attention", ["both", "causal"]),
+            "r": partial(choices, "r", [4, 8, 16, 32]),
+        }
+        given = self.settings.model_fields_set | self.settings.adapter.model_fields_set
+        if self.task.writes:
+            given |= {"augment", "attention"}
+        if "matrix_learning_rate" in given:
+            given.add("learning_rate")
+        if method != "lora":
+            given.add("r")
+        for name, suggest in suggestions.items():
+            if name not in given:
+                suggest()
 
-    def chosen(self, parameters: dict[str, Any]) -> dict[str, Any]:
+    def chosen(self, parameters: Parameters) -> dict[str, Any]:
         chosen = dict(parameters)
         plan = self.plan[chosen.get("method", self.settings.method)]
         if rate := chosen.pop("rate", None):
@@ -213,13 +219,13 @@ class TaskSearch:
                 chosen["augment"] = "mask"
         return rounded(chosen)
 
-    def settings_of(self, parameters: dict[str, Any], folder: Path, seed: int) -> FinetuneSettings:
+    def settings_of(self, parameters: Parameters, folder: Path, seed: int) -> FinetuneSettings:
         settings = self._with(parameters, output=folder, seed=seed, evaluations=EVALUATIONS)
         if settings.augment:  # a trial is compared with other trials
             return settings.model_copy(update={"control": False})
         return settings
 
-    def _with(self, parameters: dict[str, Any], **more: Any) -> FinetuneSettings:
+    def _with(self, parameters: Parameters, **more: Any) -> FinetuneSettings:
         """The settings given, with those of a trial."""
         chosen = self.chosen(parameters)
         given = self.settings.model_dump(exclude_unset=True)
@@ -227,7 +233,7 @@ class TaskSearch:
             chosen["adapter"] = given.get("adapter", {}) | {"r": chosen.pop("r")}
         return checked(FinetuneSettings, given | chosen | more, "tune")
 
-    def leave(self, parameters: dict[str, Any]) -> dict[str, Any]:
+    def leave(self, parameters: Parameters) -> dict[str, Any]:
         best = self._with(parameters, output=Path("runs/tuned"), seed=self.settings.seed)
         values = {"task": best.task} | best.model_dump(mode="json", exclude_defaults=True)
         return {"command": shlex.join(command_line("finetune", values))}

@@ -30,7 +30,7 @@ NO_BUDGET = {"time": None, "tokens": None, "epochs": None, "steps": None, "total
 
 
 class QuietObserver(Watcher):
-    """Of one run among several: passes on its steps and warnings, keeps its plan, drops the rest."""
+    """Of one run among several: passes on steps and warnings, keeps the plan, drops the rest."""
 
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
@@ -89,7 +89,7 @@ def train(
 
 
 def finished_run(settings: Settings, watcher: Watcher) -> dict[str, Any]:
-    """The `result.json` of the run in the settings' folder, trained, resumed, or finished before."""
+    """The `result.json` of the run in the settings' folder: trained, resumed or finished before."""
     assert settings.output is not None
     path = settings.output / "training" / "result.json"
     result = read_json(path) if path.is_file() else {"interrupted": True}

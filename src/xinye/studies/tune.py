@@ -26,7 +26,7 @@ from xinye.errors import XinyeError
 from xinye.evaluation.plots import bar_chart, line_chart
 from xinye.planning.settings import parse_time
 from xinye.runs.leftovers import remove_run
-from xinye.studies.search_space import Search
+from xinye.studies.search_space import Parameters, Search
 from xinye.studies.shared import QuietObserver, is_new, save_charts, train
 from xinye.training.loop import Step
 from xinye.watcher import Watcher
@@ -48,7 +48,7 @@ class Tuning:
     trials: int
     seconds: float  # after which no trial starts
 
-    def train(self, parameters: dict[str, Any], folder: Path, seed: int, watcher: Watcher) -> float:
+    def train(self, parameters: Parameters, folder: Path, seed: int, watcher: Watcher) -> float:
         """Train with a trial's parameters; returns the figure that trials are judged by."""
         settings = self.search.settings_of(parameters, folder, seed)
         return train(settings, watcher, overwrite=True).validation[self.search.figure]
