@@ -22,7 +22,7 @@ from xinye.data.batches import Batch
 from xinye.machine import matrix_flops_per_second
 from xinye.model.config import Architecture, GPTConfig
 from xinye.model.gpt import GPT
-from xinye.training.loop import train
+from xinye.training.loop import Loop
 from xinye.training.optimizers import Kind, make_optimizers
 
 ROUNDS = 3
@@ -56,8 +56,12 @@ def xinye_step(tokens: torch.Tensor, model: GPT, kind: Kind, compiled: bool) -> 
     optimizers = make_optimizers(model, kind, 1e-3, 0.02, 0.1, dtype=model.compute_dtype)
     loss = torch.compile(model.loss) if compiled else model.loss
     batch = Batch(tokens, tokens.roll(-1, dims=1), None, None)
-    once = partial(train, lambda batch: loss(batch.tokens, batch.targets, batch.positions, batch.documents))
-    return lambda: list(once(list(model.parameters()), optimizers, lambda _: [batch], lambda _: 1.0, range(1)))
+
+    def loss_sum(batch: Batch) -> torch.Tensor:
+        return loss(batch.tokens, batch.targets, batch.positions, batch.documents)
+
+    loop = Loop(loss_sum, list(model.parameters()), optimizers, lambda _: [batch], lambda _: 1.0)
+    return lambda: list(loop.take(range(1)))
 
 
 def peer_step(tokens: torch.Tensor, shape: Shape, dtype: torch.dtype, compiled: bool) -> Callable[[], object]:

@@ -25,7 +25,7 @@ from xinye.data.batches import Batch, Windows
 from xinye.data.tokenizer import Tokenizer
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
-from xinye.training.loop import train
+from xinye.training.loop import Loop
 from xinye.training.optimizers import make_optimizers
 from xinye.training.schedule import Schedule
 
@@ -48,11 +48,11 @@ def xinye(
     def loss_sum(batch: Batch) -> torch.Tensor:
         return model.loss(batch.tokens, batch.targets)
 
-    records = train(
+    loop = Loop(
         loss_sum, list(model.parameters()), optimizers, lambda step: [windows.batch(step * 24, 24)],
-        schedule.rate, schedule.steps_from(0),
+        schedule.rate,
     )  # fmt: skip
-    for _ in records:
+    for _ in loop.take(schedule.steps_from(0)):
         pass
     with torch.no_grad():  # `<bos>` stands before each window and is no context
         loss = validate(held_out, lambda x: model(F.pad(x, (1, 0), value=tokenizer.bos_id))[:, 1:])

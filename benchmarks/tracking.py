@@ -22,9 +22,10 @@ from common import in_turn, machine, report
 from throughput import Shape, make_model
 
 from xinye.data.batches import Batch
-from xinye.training.loop import train
+from xinye.planning.settings import TRACKERS
+from xinye.training.loop import Loop
 from xinye.training.optimizers import make_optimizers
-from xinye.training.trackers import TRACKERS, Trackers
+from xinye.training.trackers import Trackers
 
 SHAPE = Shape(layers=2, width=192, context=256, batch=8, vocabulary=1024, steps=0)  # 1M, the smallest by name
 ROUNDS = 3
@@ -37,7 +38,8 @@ def run(names: list[str], steps: int) -> dict[str, float]:
     batch = Batch(tokens, tokens.roll(-1, dims=1), None, None)
     optimizers = make_optimizers(model, "muon", 1e-2, 0.02, 0.1)
     loss = partial(lambda batch: model.loss(batch.tokens, batch.targets))
-    records = train(loss, list(model.parameters()), optimizers, lambda _: [batch], lambda _: 1.0, range(steps))
+    loop = Loop(loss, list(model.parameters()), optimizers, lambda _: [batch], lambda _: 1.0)
+    records = loop.take(range(steps))
     training, noting, working = [], 0.0, 0.0
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "training").mkdir()

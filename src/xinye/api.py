@@ -30,12 +30,12 @@ from xinye.model.build import LanguageModel
 from xinye.model.heads import Head, HeadConfig
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import EvaluateSettings, PretrainSettings, ZeroShotSettings
-from xinye.runs.folder import learned_to_chat
+from xinye.runs.saved import learned_to_chat
 from xinye.tasks.classify import Record
 from xinye.training.display import Display
-from xinye.training.finetune import finetune as run_finetune
-from xinye.training.pretrain import pretrain as run_pretrain
-from xinye.training.training_run import Run
+from xinye.training.session import Run
+from xinye.training.train import finetune as run_finetune
+from xinye.training.train import pretrain as run_pretrain
 from xinye.watcher import Watcher
 
 __all__ = ["Evaluation", "Model", "Run", "finetune", "load", "pretrain"]

@@ -18,7 +18,7 @@ from xinye.checkpoints.huggingface import save_model
 from xinye.data.tokenizer import MESSAGE_END, Tokenizer
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
-from xinye.planning import plan as planning
+from xinye.planning import pretraining as planning
 from xinye.planning.settings import PretrainSettings
 
 TOKENIZER = Tokenizer.train(["芳林新叶催陈叶，流水前波让后波。 The new leaf."] * 2, kind="char")
@@ -36,7 +36,7 @@ def folder(request, tmp_path_factory):
     """A folder of the shape that `pretrain` chooses."""
     folder = tmp_path_factory.mktemp(request.param)
     settings = PretrainSettings(architecture=request.param, size="1M", layers=2, width=128)
-    config = planning.shape(planning.Plan(), settings, TOKENIZER.vocab_size, 256)
+    config = planning.shape(planning.Draft(), settings, TOKENIZER.vocab_size, 256)
     torch.manual_seed(0)
     model = GPT(config)
     for parameter in model.parameters():
@@ -119,7 +119,7 @@ def test_tokenizer_for_vllm_and_sglang(folder):
 
 @pytest.mark.parametrize("size", ["1M", "5M", "15M", "50M", "125M", "350M"])
 def test_what_they_know_of_heads_holds_for_every_size(size):
-    config = planning.shape(planning.Plan(), PretrainSettings(size=size), 8192, 512)
+    config = planning.shape(planning.Draft(), PretrainSettings(size=size), 8192, 512)
     assert isinstance(config, GPTConfig) and config.head_dim == 64
-    config = planning.shape(planning.Plan(), PretrainSettings(size=size, architecture="gpt2"), 8192, 512)
+    config = planning.shape(planning.Draft(), PretrainSettings(size=size, architecture="gpt2"), 8192, 512)
     assert config.tie_word_embeddings

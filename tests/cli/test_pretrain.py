@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY, contents
-from xinye.checkpoints.folders import checkpoints
+from xinye.checkpoints.folders import checkpoints, step_of
 from xinye.libraries import install_command
-from xinye.training import pretrain as recipe
+from xinye.training import text_job as recipe
 
 DISK = namedtuple("DISK", "total used free")
 RESULT_KEYS = [
@@ -244,7 +244,10 @@ def test_weights_that_leave_the_numbers_are_not_saved(xinye, workplace):
     [
         ([], "--resume needs the run's folder"),
         (["-o", "missing"], "missing: there is no run to resume"),
-        (["-o", "run", "--steps", "9"], "started with steps 6, not 9. Going on, only micro_batch_size, track may"),
+        (
+            ["-o", "run", "--steps", "9"],
+            "started with steps 6, not 9. Going on, only micro_batch_size, track, keep_checkpoints may",
+        ),
         (["-o", "run", "--width", "32", "--no-duplicates"], "width 64, not 32; duplicates True, not False"),
         (["-o", "run", "--overwrite"], "--overwrite"),
     ],
@@ -367,3 +370,14 @@ def test_a_time_shows_its_plan_and_a_list_of_plans_repeats_it(xinye, workplace):
     again = xinye("pretrain", "zh.txt", "-o", "again", "--total-steps", pairs, *TINY)
     assert again.code == 0, again.err
     assert Path("timed/model.safetensors").read_bytes() == Path("again/model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kept", "steps"),
+    [((), [8, 10]), (("--keep-checkpoints", "3"), [6, 8, 10]), (("--keep-checkpoints", "all"), [2, 4, 6, 8, 10])],
+)
+def test_checkpoints_that_are_kept(xinye, workplace, monkeypatch, kept, steps):
+    monkeypatch.setattr(recipe, "evaluate", lambda *_: {"loss": 1.0, "bits_per_byte": next(falling)})
+    falling = iter(range(9, 0, -1))  # the best one is the last
+    assert xinye("pretrain", "zh.txt", "-o", "run", "--steps", "10", "--evaluations", "5", *kept, *TINY).code == 0
+    assert [step_of(path) for path in checkpoints(workplace / "run")] == steps

@@ -18,7 +18,7 @@ from conftest import TINY
 from xinye.checkpoints.folders import checkpoints
 from xinye.data.batches import Windows
 from xinye.training.distributed import Processes
-from xinye.training.pretrain import batches_of_step
+from xinye.training.text_job import batches_of_step
 
 EXACT = (*TINY, "--optimizer", "adamw", "--evaluations", "2")
 

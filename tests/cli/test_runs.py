@@ -11,7 +11,8 @@ import pytest
 from rich.cells import cell_len
 
 from conftest import contents
-from xinye.runs.folder import read_run, training_process
+from xinye.runs.folder import RunFolder
+from xinye.runs.saved import read_run
 
 CURVE = {"losses": [7 - step / 20 for step in range(60)], "validations": [(20, 6.5), (40, 5.0), (60, 4.0)]}
 
@@ -175,7 +176,7 @@ def test_clean_takes_empty_runs_but_interrupted_ones_only_when_asked_to(xinye, m
 
 def test_clean_leaves_a_run_that_is_going_on(xinye, make_run):
     run = make_run("runs/now", losses=[5.0], finished=False)
-    with training_process(run):
+    with RunFolder(run).in_use():
         before = contents(run)
         assert xinye("runs", "clean", "--yes", "--interrupted", run).code == 0
         assert contents(run) == before

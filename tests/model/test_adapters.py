@@ -23,7 +23,7 @@ from xinye.model.gpt import GPT
 from xinye.model.heads import Head, HeadConfig, Labelled
 from xinye.model.lstm import LSTM
 from xinye.training.distributed import processes
-from xinye.training.loop import train
+from xinye.training.loop import Loop
 from xinye.training.optimizers import make_optimizers
 
 V = 40
@@ -78,11 +78,11 @@ def learn(model: GPT, steps: int, first: int = 0, total: int | None = None, rate
 
     optimizers = make_optimizers(model, "muon", rate, 0.02, 0.0)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    run = train(
-        loss_sum, parameters, optimizers, lambda step: [Batch()], lambda step: 1.0, range(first, steps),
+    loop = Loop(
+        loss_sum, parameters, optimizers, lambda step: [Batch()], lambda step: 1.0,
         after_step=lambda step: after_step(model, step, total or steps),
     )  # type: ignore[arg-type,list-item]  # fmt: skip
-    return [step.loss for step in run]
+    return [step.loss for step in loop.take(range(first, steps))]
 
 
 @every_architecture

@@ -17,7 +17,8 @@ from xinye.errors import XinyeError
 from xinye.model.build import build
 from xinye.planning.settings import PretrainSettings
 from xinye.training.loop import Step
-from xinye.training.pretrain import Run, pretrain
+from xinye.training.session import Run
+from xinye.training.train import pretrain
 from xinye.watcher import Watcher
 
 FAST = {"steps": 6, "evaluations": 2, "batch_size": 4, "dtype": "float32", "compile": "no"}

@@ -6,8 +6,8 @@ import torch
 
 from xinye import machine
 from xinye.errors import XinyeError
-from xinye.planning import plan as planning
-from xinye.planning.plan import Plan
+from xinye.planning import pretraining as planning
+from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings, parse_count
 
 SIZES = ["1M", "5M", "15M", "50M", "125M", "350M"]
@@ -27,13 +27,13 @@ def test_every_size_is_met(size, architecture):
     settings = PretrainSettings(size=size, architecture=architecture)
     sizes = sorted(vocabularies(wanted))
     for vocabulary in (sizes[0], sizes[-1]):
-        config = planning.shape(Plan(), settings, vocabulary, 256)
+        config = planning.shape(Draft(), settings, vocabulary, 256)
         assert abs(config.parameters / wanted - 1) <= 0.25, (vocabulary, config)
         assert config.hidden_size % 64 == 0 and config.hidden_size % config.num_attention_heads == 0
 
 
 def test_every_value_has_its_reason():
-    plan, settings = Plan(), PretrainSettings(size="1M", steps=100, learning_rate=0.01)
+    plan, settings = Draft(), PretrainSettings(size="1M", steps=100, learning_rate=0.01)
     config = planning.shape(plan, settings, 1024, 128)
     plan.choose("context", None, 128, "usual")
     planning.batches(plan, settings, config, CPU)
@@ -44,7 +44,9 @@ def test_every_value_has_its_reason():
     assert set(plan.values) == set(plan.reasons) and all(plan.reasons.values())
     assert plan.reasons["learning_rate"] == "given" and plan.values["learning_rate"] == 0.01
     assert plan.reasons["steps"] == "given"
-    assert [name for name, _, _ in plan.rows()] == list(plan.values)
+    finished = plan.finished(settings)
+    assert [name for name, _, _ in finished.rows()] == list(plan.values) == list(finished.values)
+    assert finished.values == plan.values and finished.seed == settings.seed
     needed = {
         "layers",
         "width",
@@ -62,14 +64,14 @@ def test_every_value_has_its_reason():
 
 def test_what_is_given_is_taken():
     settings = PretrainSettings(size="1M", layers=3, width=96, heads=3, key_value_heads=1)
-    config = planning.shape(Plan(), settings, 300, 64)
+    config = planning.shape(Draft(), settings, 300, 64)
     assert (config.num_hidden_layers, config.hidden_size) == (3, 96)
     assert (config.num_attention_heads, config.num_key_value_heads, config.head_dim) == (3, 1, 32)
 
 
 def test_a_size_that_the_vocabulary_alone_takes_is_refused():
     with pytest.raises(XinyeError, match=r"with a vocabulary of 60,000 the nearest model has .* smaller --vocab-size"):
-        planning.shape(Plan(), PretrainSettings(size="1M"), 60_000, 64)
+        planning.shape(Draft(), PretrainSettings(size="1M"), 60_000, 64)
 
 
 def test_what_does_not_fit_is_refused_with_the_arithmetic(monkeypatch):
@@ -80,15 +82,15 @@ def test_what_does_not_fit_is_refused_with_the_arithmetic(monkeypatch):
         XinyeError, match=r"125,000,000 parameters × \(4 weight \+ 4 gradient \+ 4 optimizer\) bytes = 1.5"
     ):
         planning.check_size(settings, CPU)
-    config = planning.shape(Plan(), settings, 8192, 1024)
+    config = planning.shape(Draft(), settings, 8192, 1024)
     with pytest.raises(XinyeError, match=r"GB for 65,536 tokens at once, but 1.0 GB are free"):
-        planning.batches(Plan({"context": 1024}), settings, config, CPU)
+        planning.batches(Draft({"context": 1024}), settings, config, CPU)
 
 
 def test_a_micro_batch_shrinks_to_fit(monkeypatch):
     settings = PretrainSettings(size="1M", batch_size=64)
-    config = planning.shape(Plan(), settings, 1024, 256)
-    roomy, tight = Plan({"context": 256}), Plan({"context": 256})
+    config = planning.shape(Draft(), settings, 1024, 256)
+    roomy, tight = Draft({"context": 256}), Draft({"context": 256})
     monkeypatch.setattr(machine, "memory_bytes", lambda device: 10**12)
     planning.batches(roomy, settings, config, CPU)
     monkeypatch.setattr(machine, "memory_bytes", lambda device: 10**8)

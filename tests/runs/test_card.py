@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from xinye.runs.card import MARK, write_card
-from xinye.runs.folder import read_run
+from xinye.runs.saved import read_run
 
 PLAN = {"layers": 4, "width": 128, "heads": 2, "key_value_heads": 2, "context": 64, "parameters": 1_066_624}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xinye.runs.diagnosis import Finding, diagnose
-from xinye.runs.folder import read_run
+from xinye.runs.saved import read_run
 
 STEPS = 400
 AT = range(20, STEPS + 1, 20)

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import pytest
 
 from xinye.libraries import install_command
-from xinye.runs.folder import read_run
 from xinye.runs.report import count, write_report
+from xinye.runs.saved import read_run
 
 VOID = {"meta", "input", "br", "img", "link", "hr"}
 LOSSES = [3 + 4 / (step + 1) for step in range(60)]

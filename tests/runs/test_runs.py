@@ -9,7 +9,8 @@ import pytest
 
 from xinye.cli.main import main
 from xinye.errors import XinyeError
-from xinye.runs.folder import find_runs, is_running, read_run, training_process
+from xinye.runs.folder import RunFolder
+from xinye.runs.saved import find_runs, read_run
 
 STEP = {"kind": "step", "loss": 5.0, "gradient_norm": 1.0, "tokens": 64, "seconds": 0.5}
 
@@ -62,23 +63,23 @@ def test_what_is_no_run(tmp_path):
 
 def test_a_run_is_running_while_its_process_is(make_run):
     run = make_run(losses=[5.0], finished=False)
-    with training_process(run):
-        assert is_running(run) and read_run(run).state == "running"
-    assert not is_running(run) and read_run(run).state == "interrupted"
+    with RunFolder(run).in_use():
+        assert RunFolder(run).is_running() and read_run(run).state == "running"
+    assert not RunFolder(run).is_running() and read_run(run).state == "interrupted"
     assert not (run / "training" / "process.json").exists()
 
 
 def test_a_killed_process_is_not_running(make_run):
     run = make_run(losses=[5.0], finished=False)
-    code = f"import os, pathlib, xinye.runs.folder as r\nwith r.training_process(pathlib.Path({str(run)!r})):\n"
+    code = f"import os, pathlib, xinye.runs.folder as r\nwith r.RunFolder(pathlib.Path({str(run)!r})).in_use():\n"
     subprocess.run([sys.executable, "-c", f"{code}    os.kill(os.getpid(), 9)"], env=os.environ, check=False)
     assert (run / "training" / "process.json").exists()
-    assert not is_running(run) and read_run(run).state == "interrupted"
+    assert not RunFolder(run).is_running() and read_run(run).state == "interrupted"
 
 
 def test_a_run_that_failed_tells_why(make_run):
     run = make_run(losses=[5.0], finished=False)
-    with pytest.raises(XinyeError), training_process(run):
+    with pytest.raises(XinyeError), RunFolder(run).in_use():
         raise XinyeError("损失发散")
     assert (read_run(run).state, read_run(run).error) == ("failed", "损失发散")
 

@@ -12,11 +12,11 @@ from training.test_pretrain import Interrupting, settings
 from xinye.checkpoints.folders import checkpoints
 from xinye.errors import XinyeError
 from xinye.planning.settings import PretrainSettings
-from xinye.runs.folder import read_run
-from xinye.training import clock
-from xinye.training import pretrain as recipe
-from xinye.training.clock import Clock
-from xinye.training.pretrain import pretrain
+from xinye.runs.saved import read_run
+from xinye.training import clock, train
+from xinye.training import text_job as recipe
+from xinye.training.clock import Clock, Costs
+from xinye.training.train import pretrain
 from xinye.watcher import Watcher
 
 
@@ -96,14 +96,14 @@ def test_the_command_of_the_report_repeats_a_run_in_time(workplace: Path) -> Non
 def test_compiling_the_decoder_is_no_part_of_the_time(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begins: list[float] = []
     monkeypatch.setattr(clock, "now", lambda: 1000.0)
-    monkeypatch.setattr(recipe, "prepare_decoder", lambda device, watcher: 500.0)
-    real = recipe.clock_for
+    monkeypatch.setattr(train, "prepare_decoder", lambda device, watcher: 500.0)
 
-    def clock_for(seconds: float, began: float, *arguments: Any) -> Clock:
-        begins.append(began)
-        return real(seconds, began, *arguments)
+    class Recorded(Clock):
+        def __init__(self, seconds: float, began: float, costs: Costs) -> None:
+            begins.append(began)
+            super().__init__(seconds, began, costs)
 
-    monkeypatch.setattr(recipe, "clock_for", clock_for)
+    monkeypatch.setattr(recipe, "Clock", Recorded)
     pretrain(settings(workplace, steps=None, time="10s"), Interrupting(after=1))
     assert set(begins) == {1500.0}
 

@@ -12,12 +12,12 @@ from xinye import machine
 from xinye.checkpoints.load import load_model
 from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.planning.plan import Plan
+from xinye.planning.plan import Draft
 from xinye.tasks.examples import Augmentation
 from xinye.tasks.task_data import TaskData, prepare_data
-from xinye.training.finetune import finetune
 from xinye.training.loop import Step
-from xinye.training.training_run import Run
+from xinye.training.session import Run
+from xinye.training.train import finetune
 from xinye.watcher import Watcher
 
 TEXTS = ["小兔很高兴", "小猫真快乐", "大家都笑了", "今天太好了", "小兔哭了", "小猫不高兴", "真难过啊", "今天太坏了"]
@@ -132,7 +132,7 @@ def test_resumed_bitwise(trained, records):
 def test_augmentation_touches_training_texts_only(trained, records):
     _, tokenizer = load_model(trained)
     plain, changed = (
-        prepare_data(settings(trained, "run", augment=kinds), tokenizer, 32, Plan(), Watcher())
+        prepare_data(settings(trained, "run", augment=kinds), tokenizer, 32, Draft(), Watcher())
         for kinds in ((), ("mask", "crop", "shuffle"))
     )
 

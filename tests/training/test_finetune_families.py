@@ -19,7 +19,7 @@ from xinye.model.adapter_settings import AdapterSettings
 from xinye.model.adapters import attach
 from xinye.tasks.classify import Classify
 from xinye.tasks.tag import Tag
-from xinye.training.finetune import finetune
+from xinye.training.train import finetune
 
 SHAPE = {"vocab_size": 40, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 GROUPED = {**SHAPE, "num_key_value_heads": 2, "intermediate_size": 48, "max_position_embeddings": 64}

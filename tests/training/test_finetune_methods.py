@@ -26,7 +26,8 @@ from xinye.model.adapter_settings import AdapterSettings
 from xinye.model.adapters import attach
 from xinye.model.gpt import GPT
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.training.finetune import adapter_rate, finetune
+from xinye.planning.finetuning import adapter_rate
+from xinye.training.train import finetune
 
 SIZES: dict[str, dict[str, Any]] = {
     "lora": {"r": 4},

@@ -25,8 +25,7 @@ from xinye.demo.exercises import notes, reviews
 from xinye.demo.stories import stories
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import PretrainSettings
-from xinye.training.finetune import finetune
-from xinye.training.pretrain import pretrain
+from xinye.training.train import finetune, pretrain
 
 RECORD = Path(__file__).with_name("golden.json")
 

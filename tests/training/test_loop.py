@@ -13,7 +13,7 @@ from xinye.data.batches import IGNORED, Batch, Windows
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.gpt import GPT
 from xinye.model.lstm import LSTM
-from xinye.training.loop import Step, train
+from xinye.training.loop import Loop, Step
 from xinye.training.optimizers import make_optimizers
 
 V, CONTEXT, BATCH = 30, 16, 6
@@ -62,12 +62,11 @@ def take(
     clip: float = 1.0,
     loss: Callable[[Batch], Tensor] | None = None,
 ) -> list[Step]:
-    return list(
-        train(
-            loss or loss_of(model), list(model.parameters()), optimizers, lambda step: micro_batches(size, step),
-            lambda step: 1 / (step + 1), range(first, steps), clip,
-        )
+    loop = Loop(
+        loss or loss_of(model), list(model.parameters()), optimizers, lambda step: micro_batches(size, step),
+        lambda step: 1 / (step + 1), clip,
     )  # fmt: skip
+    return list(loop.take(range(first, steps)))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
@@ -144,10 +143,9 @@ def test_dropout_differs_from_step_to_step_and_from_seed_to_seed() -> None:
     losses = [
         step.loss
         for seed in (0, 1)
-        for step in train(
-            loss_of(model), list(model.parameters()), [Recorder(model)], lambda step: batch, lambda step: 1.0, range(3),
-            seed=seed,
-        )
+        for step in Loop(
+            loss_of(model), list(model.parameters()), [Recorder(model)], lambda step: batch, lambda step: 1.0, seed=seed
+        ).take(range(3))
     ]  # fmt: skip
     assert len(set(losses)) == 6
 
@@ -167,10 +165,10 @@ def test_a_step_tells_where_its_time_goes() -> None:
 
     model = new_model()
     loss = loss_of(model)
-    [record] = train(
+    [record] = Loop(
         lambda batch: slow(0.01, loss(batch)), list(model.parameters()), [Recorder(model)],
-        lambda step: slow(0.03, micro_batches(3, step)), lambda step: 1.0, range(1),
-    )  # fmt: skip
+        lambda step: slow(0.03, micro_batches(3, step)), lambda step: 1.0,
+    ).take(range(1))  # fmt: skip
     parts = (record.data_seconds, record.forward_seconds, record.backward_seconds, record.optimizer_seconds)
     assert record.data_seconds > 0.03 and record.forward_seconds > 0.02  # two micro-batches
     assert record.seconds == pytest.approx(sum(parts)) and min(parts) > 0

@@ -14,14 +14,15 @@ from xinye import machine
 from xinye.checkpoints.folders import checkpoints
 from xinye.checkpoints.huggingface import load_model
 from xinye.errors import XinyeError
-from xinye.planning import plan as planning
-from xinye.planning.plan import Plan
+from xinye.planning import pretraining as planning
+from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.tasks.text import prepare_text, validation_windows
-from xinye.training import pretrain as recipe
-from xinye.training import training_run
+from xinye.training import session
+from xinye.training import text_job as recipe
 from xinye.training.loop import Step
-from xinye.training.pretrain import Run, pretrain
+from xinye.training.session import Run
+from xinye.training.train import pretrain
 from xinye.watcher import Watcher
 
 STEPS = 6
@@ -150,7 +151,7 @@ def test_out_of_memory_is_answered_with_what_fits(workplace, monkeypatch, error)
     def full(*arguments: Any, **options: Any) -> None:
         raise error
 
-    monkeypatch.setattr(training_run, "train", full)
+    monkeypatch.setattr(session, "train", full)
     with pytest.raises(XinyeError, match=r"with 4 windows, 128 tokens, at once; .*--micro-batch-size 2") as told:
         run_of(workplace)
     assert told.value.exit_code == 1
@@ -234,7 +235,7 @@ def test_label_smoothing_is_for_training_only(workplace):
     run_of(workplace, "plain")
     assert first != lines(workplace / "plain")[0]["loss"]
     model, tokenizer = load_model(run.run)
-    text = prepare_text(settings(workplace), Plan(), Watcher())
+    text = prepare_text(settings(workplace), Draft(), Watcher())
     windows = validation_windows(text.validation, STEPS * 4)[1]
     loss = recipe.evaluate(model, text.validation.in_order(8, windows), tokenizer.token_lengths)["loss"]
     assert run.validation["loss"] == pytest.approx(loss, rel=1e-5)

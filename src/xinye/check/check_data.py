@@ -43,8 +43,8 @@ from xinye.data.sources import (
 )
 from xinye.data.tokenizer import Tokenizer, sample_texts
 from xinye.errors import XinyeError
-from xinye.planning import plan as planning
-from xinye.planning.plan import Plan
+from xinye.planning import pretraining as planning
+from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings, parse_count
 from xinye.tasks.text import VALIDATION_TOKENS
 
@@ -327,7 +327,7 @@ def estimate(sample: list[str], characters: int, documents: int, chinese: bool, 
     tokens = round(characters * per_character) + documents
     training = tokens - min(VALIDATION_TOKENS, round(settings.validation * tokens))
     context, _ = planning.context_length(size, np.array([longest * per_character]), training)
-    config = planning.shape(Plan(), settings, wanted, context)
+    config = planning.shape(Draft(), settings, wanted, context)
     device = machine.device()
     dtype, _ = machine.fast_dtype(device)
     speed = machine.matrix_flops_per_second(device, dtype)

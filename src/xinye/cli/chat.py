@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
 
     from xinye.api import load
     from xinye.generation.chat import Conversation
-    from xinye.runs.folder import never_taught_to_answer
+    from xinye.runs.saved import never_taught_to_answer
 
     model = load(path)
     teach = f"teach it: xinye finetune {path} --task chat --data FILE -o RUN"

@@ -11,7 +11,7 @@ from xinye.cli.output import Display, console, locale_language, print_json
 from xinye.errors import XinyeError
 
 if TYPE_CHECKING:  # it brings torch
-    from xinye.training.training_run import Run
+    from xinye.training.session import Run
 
 CHECKED = 100  # stories at the end
 FEW = 60  # good ones of them: fewer want an explanation
@@ -157,7 +157,7 @@ def few(words: dict[str, str], run: "Run") -> str:
     """Why so few stories are good, and what to do."""
     from xinye.demo.demo import ENOUGH
     from xinye.machine import usable_cores
-    from xinye.planning.plan import short_time
+    from xinye.planning.pretraining import short_time
 
     busy = words["busy"] if os.getloadavg()[0] > 1.5 * usable_cores() else ""
     each = run.seconds / max(1, run.steps)

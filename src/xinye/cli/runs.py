@@ -14,9 +14,9 @@ from xinye.evaluation.plots import line_chart, save_chart
 from xinye.runs.card import write_card
 from xinye.runs.comparison import at, curves, differences, matching_points, remarks
 from xinye.runs.diagnosis import diagnose
-from xinye.runs.folder import SavedRun, find_runs, read_run
 from xinye.runs.leftovers import proposals, remove
 from xinye.runs.report import texts, write_report
+from xinye.runs.saved import SavedRun, find_runs, read_run
 
 VERBS = ("show", "compare", "verify", "clean")
 JSON = "print one JSON object"

@@ -22,7 +22,7 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import PretrainSettings
 
 if TYPE_CHECKING:  # it brings torch
-    from xinye.training.training_run import Run
+    from xinye.training.session import Run
 
 Settings = PretrainSettings | FinetuneSettings
 
@@ -89,8 +89,7 @@ def train(settings: Settings, options: Options, arguments: list[str], began: flo
         return launch(options.processes, [settings.recipe, *arguments])
 
     from xinye.tasks.task_data import TASKS
-    from xinye.training.finetune import finetune
-    from xinye.training.pretrain import pretrain
+    from xinye.training.train import finetune, pretrain
 
     if isinstance(settings, PretrainSettings):
         with Display() as display:
@@ -158,7 +157,7 @@ def show_task(run: "Run", as_json: bool) -> dict[str, Any]:
     """Print what a task's run came to beside its baseline; returns what JSON tells of it."""
     from xinye.cli.tasks import show_measured, show_ranks
     from xinye.runs.diagnosis import diagnose
-    from xinye.runs.folder import read_run
+    from xinye.runs.saved import read_run
 
     saved = read_run(Path(run.run))
     result = saved.result

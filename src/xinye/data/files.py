@@ -60,3 +60,10 @@ def read_json(path: Path, problem: str = "damaged") -> dict[str, Any]:
     if not isinstance(data, dict):
         raise XinyeError(f"{path}: {problem} (not an object)")
     return data
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write a JSON file beside its place, then put it there: a reader finds the old or the new."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    beside.replace(path)

@@ -20,7 +20,8 @@ from xinye.machine import device
 from xinye.planning.settings import PretrainSettings
 from xinye.studies.shared import QuietObserver
 from xinye.training import clock
-from xinye.training.pretrain import Run, pretrain
+from xinye.training.session import Run
+from xinye.training.train import pretrain
 from xinye.watcher import Watcher
 
 STORIES = 20_000

@@ -14,10 +14,9 @@ from xinye.demo.exercises import chats, notes, reviews
 from xinye.errors import XinyeError, checked
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import PretrainSettings
-from xinye.runs.folder import is_run
-from xinye.training.finetune import finetune
-from xinye.training.pretrain import pretrain
-from xinye.training.training_run import Run
+from xinye.runs.saved import is_run
+from xinye.training.session import Run
+from xinye.training.train import finetune, pretrain
 from xinye.watcher import Watcher
 
 MAKE = {"classify": reviews, "tag": notes, "chat": chats}

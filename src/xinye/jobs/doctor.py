@@ -23,11 +23,11 @@ from xinye.data.batches import Batch
 from xinye.errors import XinyeError
 from xinye.generation import decoder
 from xinye.model.build import Config, build
-from xinye.planning import plan as planning
-from xinye.planning.plan import Plan
+from xinye.planning import pretraining as planning
+from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings, parse_count
 from xinye.training.calibrate import forward_and_backward
-from xinye.training.pretrain import LossSum
+from xinye.training.text_job import LossSum
 from xinye.watcher import Watcher
 
 SIZES = ("1M", "5M", "15M", "50M", "125M")
@@ -188,7 +188,7 @@ def measure(device: torch.device, watcher: Watcher, anew: bool) -> Speed:
 
 def training_utilization(device: torch.device, matrix: dict[str, float | None]) -> float:
     """The share of the matrix speed that training reaches, by short steps of the default size; the best of some."""
-    plan = Plan()
+    plan = Draft()
     config = plan_size(plan, PretrainSettings(), device)
     windows = max(1, (2048 if device.type == "cpu" else 65_536) // config.max_position_embeddings)
     tokens = torch.randint(config.vocab_size, (windows, config.max_position_embeddings), device=device)
@@ -205,7 +205,7 @@ def training_utilization(device: torch.device, matrix: dict[str, float | None]) 
 # -- what follows ----------------------------------------------------------------------------------------------------
 
 
-def plan_size(plan: Plan, settings: PretrainSettings, device: torch.device) -> Config:
+def plan_size(plan: Draft, settings: PretrainSettings, device: torch.device) -> Config:
     """Fill a plan as `pretrain` does, for a text that limits nothing, but for the batches, which must fit in memory."""
     size = parse_count(settings.size, "size")
     vocabulary, _ = planning.vocabulary_size(size, MUCH, chinese=False)
@@ -216,12 +216,12 @@ def plan_size(plan: Plan, settings: PretrainSettings, device: torch.device) -> C
     return config
 
 
-def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[dict[str, Any]], Plan]:
+def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[dict[str, Any]], Draft]:
     """What each size comes to in ten minutes here, and the plan of the default one, or of the smallest."""
     rows: list[dict[str, Any]] = []
-    plans: dict[str, Plan] = {}
+    plans: dict[str, Draft] = {}
     for size in SIZES:
-        plan, settings = Plan(), PretrainSettings(size=size, time=TIME)
+        plan, settings = Draft(), PretrainSettings(size=size, time=TIME)
         try:
             config = plan_size(plan, settings, device)
             planning.batches(plan, settings, config, device)

@@ -26,9 +26,9 @@ from xinye.model.gpt import GPT
 from xinye.model.lstm import LSTM
 from xinye.model.rope import RopeType
 from xinye.planning.models import Models
-from xinye.planning.plan import Plan
+from xinye.planning.plan import Draft
 from xinye.planning.settings import EvaluateSettings, PretrainSettings
-from xinye.runs.run_folder import saved_settings
+from xinye.runs.resume import saved_settings
 from xinye.tasks.text import prepare_text, tokenize
 from xinye.watcher import Watcher
 
@@ -187,7 +187,7 @@ def own_text(
     try:
         run = saved_settings(folder)
         paths = find_files(run.files)
-        text = prepare_text(run, Plan(), watcher, Models(tokenizer=tokenizer))
+        text = prepare_text(run, Draft(), watcher, Models(tokenizer=tokenizer))
         if text.fingerprint != read_json(saved).get("text", text.fingerprint):
             raise XinyeError("it has changed since")
     except XinyeError as error:

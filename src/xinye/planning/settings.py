@@ -71,7 +71,7 @@ def parse_fold(text: str) -> tuple[int, int]:
     return part, parts
 
 
-def settled(base: str | None, teacher: str | None) -> tuple[str, ...]:
+def inherited_settings(base: str | None, teacher: str | None) -> tuple[str, ...]:
     """The settings that a run takes from the model it goes on with, or from its teacher."""
     vocabulary = ("tokenizer", "vocab_size") if base or teacher else ()
     shape = ("size", "architecture", "layers", "width", "heads", "key_value_heads") if base else ()
@@ -110,6 +110,9 @@ class TrainingSettings(BaseModel):
     )
     patience: int | None = Field(
         None, ge=1, description="stop after so many evaluations without a better one, and keep the best model"
+    )
+    keep_checkpoints: Annotated[int, Field(ge=2)] | Literal["all"] | None = Field(
+        None, description="how many checkpoints stay beside the best one: the last N (2), or all"
     )
     track: tuple[str, ...] = Field(
         (), description="tell tensorboard, wandb or mlflow of the run, too; several with commas between"
@@ -191,9 +194,9 @@ class PretrainSettings(TrainingSettings):
             raise ValueError(f"give one of --time, --tokens, --epochs and --steps, not {' and '.join(given)}")
         if self.vocab_size is not None and self.tokenizer not in ("bpe", "char"):
             raise ValueError("vocab_size has no effect on a tokenizer that is not learned; leave it out")
-        if odd := self._given(*settled(self.from_, None)):
+        if odd := self._given(*inherited_settings(self.from_, None)):
             raise ValueError(f"{odd} is that of {self.from_}, which is gone on with; leave it out")
-        if odd := self._given(*settled(None, self.teacher)):
+        if odd := self._given(*inherited_settings(None, self.teacher)):
             raise ValueError(f"{odd} is that of the teacher {self.teacher}, followed token by token; leave it out")
         if self.teacher is None and (odd := self._given("temperature", "alpha")):
             raise ValueError(f"{odd} has no effect without a teacher; leave it out")

@@ -8,7 +8,7 @@ from xinye.data.cleaning import Cleaning, clean
 from xinye.data.sources import find_files, read_pieces
 from xinye.data.tokenizer import Tokenizer, describe, sample_texts
 from xinye.errors import XinyeError
-from xinye.planning.plan import vocabulary_size
+from xinye.planning.pretraining import vocabulary_size
 
 DEFAULT_SIZE = 50_000_000  # the model that a tokenizer made alone is meant for
 

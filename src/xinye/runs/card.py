@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from xinye.runs.diagnosis import diagnose
-from xinye.runs.folder import SavedRun
 from xinye.runs.report import last_part, size, texts, value
+from xinye.runs.saved import SavedRun
 
 MARK = "<!-- written by xinye; without this line it will not be written anew -->"
 # Control characters, and those that turn the direction of all that follows.

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from xinye.runs.folder import SavedRun
+from xinye.runs.saved import SavedRun
 
 Line = tuple[list[float], list[float]]  # where, and how many bits per byte there
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xinye.runs.folder import SavedRun
+from xinye.runs.saved import SavedRun
 
 FEWEST_STEPS = 50
 FEWEST_TOKENS = 4000  # of validation text: a loss of 4 ± 3 nats a token is known to about 1 % then

@@ -17,7 +17,7 @@ from xinye.checkpoints.folders import (
 from xinye.errors import XinyeError
 from xinye.runs.card import is_ours
 from xinye.runs.diagnosis import best_checkpoint
-from xinye.runs.folder import SavedRun, is_run, read_run
+from xinye.runs.saved import SavedRun, is_run, read_run
 
 # What a run writes into its folder, beside `training/`.
 FILES = (

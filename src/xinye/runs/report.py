@@ -16,7 +16,7 @@ import numpy as np
 from xinye.errors import XinyeError
 from xinye.evaluation.plots import line_chart
 from xinye.runs.diagnosis import Both, diagnose
-from xinye.runs.folder import SavedRun
+from xinye.runs.saved import SavedRun
 
 POINTS = 240  # of the training curve: each the mean of the steps it stands for
 CHART = (4.5, 2.6)  # inches: so small that its words can be read on a phone

@@ -23,7 +23,7 @@ from xinye.jobs.judge import context_of
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head
-from xinye.runs.folder import never_taught_to_answer
+from xinye.runs.saved import never_taught_to_answer
 from xinye.server.errors import APIError
 from xinye.server.settings import ServeSettings
 from xinye.server.worker import Line, Worker

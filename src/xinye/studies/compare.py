@@ -5,22 +5,22 @@ Beside loss and speed it measures the loss by position: how well the same tokens
 from a recurrent state of fixed size.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
 from xinye import machine
-from xinye.checkpoints.huggingface import write_json
 from xinye.checkpoints.load import load_model
+from xinye.data.files import write_json
 from xinye.errors import XinyeError, checked, did_you_mean
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.perplexity import by_position
 from xinye.evaluation.plots import line_chart
 from xinye.planning.models import load_models
-from xinye.planning.plan import Plan
+from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
+from xinye.runs.saved import read_run
 from xinye.studies.shared import save_charts, train
 from xinye.tasks.text import prepare_text
 from xinye.watcher import Watcher
@@ -60,7 +60,7 @@ def compare(
             same = {"tokenizer": run["run"], "vocab_size": None}
             settings = settings.model_copy(update=same)
     watcher.stage("judging all on the same text")
-    text = prepare_text(settings, Plan(), Watcher(), load_models(settings))
+    text = prepare_text(settings, Draft(), Watcher(), load_models(settings))
     validation = text.validation
     for row in trained:
         model, tokenizer = load_model(row["run"])
@@ -97,10 +97,8 @@ def charts(trained: list[dict[str, Any]]) -> dict[str, str]:
     """Bits per byte over the time of training, and over the context."""
     over_time, over_context = {}, {}
     for run in trained:
-        metrics = Path(run["run"]) / "training" / "metrics.jsonl"
-        records = map(json.loads, metrics.read_text("utf-8").splitlines())
-        judged = [record for record in records if record["kind"] in ("validation", "result")]
-        over_time[run["architecture"]] = columns(judged, "seconds")
+        validations = read_run(Path(run["run"])).validations
+        over_time[run["architecture"]] = columns(validations, "seconds")
         over_context[run["architecture"]] = columns(run["by_position"], "context")
     unit = "bits per byte"
     return {

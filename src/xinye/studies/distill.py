@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from xinye import machine
-from xinye.checkpoints.huggingface import write_json
 from xinye.checkpoints.load import load_model
-from xinye.data.files import read_json
+from xinye.data.files import write_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.bits_per_byte import evaluate
@@ -20,9 +19,11 @@ from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel
 from xinye.planning.models import load_models
-from xinye.planning.plan import Plan
+from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
-from xinye.runs.run_folder import default_output, saved_settings
+from xinye.runs.folder import RunFolder
+from xinye.runs.resume import saved_settings
+from xinye.runs.start import default_output
 from xinye.studies.shared import NO_BUDGET, finished_run, train
 from xinye.tasks.text import prepare_text
 from xinye.watcher import Watcher
@@ -54,14 +55,14 @@ def distill(
 
 def begun(output: Path, asked: PretrainSettings) -> PretrainSettings:
     """The settings that a distillation was begun with; what is asked for may only say the same."""
-    path = output / "training" / "settings.json"
-    given = read_json(path).get("settings", {}) if path.is_file() else {}
+    run = RunFolder(output)
+    given = run.about().get("settings", {}) if run.exists else {}
     if "teacher" not in given:
         raise XinyeError(f"{output}: there is no distillation to resume")
     saved_settings(output, asked)
     asked_again = asked.model_dump(exclude_unset=True)
     again = {name: value for name, value in asked_again.items() if value} | {"output": output}
-    return checked(PretrainSettings, given | again, str(path))
+    return checked(PretrainSettings, given | again, str(output))
 
 
 def without_teacher(
@@ -86,7 +87,7 @@ def judge(
     """The figures of all three, on the same windows of the text held back."""
     models = load_models(settings)
     assert models.teacher is not None and models.tokenizer is not None
-    validation = prepare_text(settings, Plan(), Watcher(), models).validation
+    validation = prepare_text(settings, Draft(), Watcher(), models).validation
     figures: list[dict[str, Any]] = []
     for role, trained in {"teacher": None, "student": student, "student alone": alone}.items():
         model = load_model(trained["run"])[0] if trained else models.teacher

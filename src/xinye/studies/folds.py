@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from xinye.checkpoints.huggingface import write_json
-from xinye.data.files import read_json
+from xinye.data.files import read_json, write_json
 from xinye.errors import XinyeError, checked
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.leftovers import remove_run
-from xinye.runs.run_folder import default_output
+from xinye.runs.start import default_output
 from xinye.studies.shared import (
     NO_BUDGET,
     QuietObserver,

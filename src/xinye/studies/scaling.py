@@ -14,8 +14,8 @@ import numpy as np
 
 from xinye import machine
 from xinye.checkpoints.folders import discard_weights
-from xinye.checkpoints.huggingface import write_json
 from xinye.checkpoints.load import load_model
+from xinye.data.files import write_json
 from xinye.errors import XinyeError
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.plots import line_chart

@@ -19,7 +19,7 @@ from xinye.data.files import check_file
 from xinye.data.sources import find_files, fingerprint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
-from xinye.planning import plan as planning
+from xinye.planning import pretraining as planning
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import fingerprint as fingerprint_of_model
@@ -34,7 +34,7 @@ from xinye.studies.shared import (
     write_config,
 )
 from xinye.tasks.task_data import TASKS
-from xinye.training.finetune import base_of
+from xinye.training.record_job import base_of
 from xinye.watcher import Watcher
 
 Parameters = dict[str, Any]  # that Optuna chose for a trial, by name

@@ -10,19 +10,20 @@ from typing import Any
 import yaml
 
 from xinye.checkpoints.folders import checkpoints
-from xinye.data.files import read_json
 from xinye.errors import XinyeError
 from xinye.evaluation.plots import save_chart
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import load_models
-from xinye.planning.plan import Plan
+from xinye.planning.plan import Draft, Plan
 from xinye.planning.settings import PretrainSettings
+from xinye.runs.folder import RunFolder
 from xinye.runs.leftovers import refuse_link
 from xinye.tasks.text import Text, prepare_text
-from xinye.training.finetune import finetune, plan_of
 from xinye.training.loop import Step
-from xinye.training.pretrain import Run, pretrain
+from xinye.training.record_job import plan_of
+from xinye.training.session import Run
+from xinye.training.train import finetune, pretrain
 from xinye.watcher import Watcher
 
 Settings = PretrainSettings | FinetuneSettings
@@ -64,7 +65,7 @@ def plan_once(settings: Settings, watcher: Watcher) -> Planned:
     """Plan a run and leave nothing behind: mistakes are reported before anything is made."""
     if isinstance(settings, FinetuneSettings):
         return Planned(plan_of(settings, watcher))
-    text = prepare_text(settings, Plan(), watcher, load_models(settings))
+    text = prepare_text(settings, Draft(), watcher, load_models(settings))
     watcher.stage("measuring the speed")
     observer = QuietObserver(watcher)
     with tempfile.TemporaryDirectory() as place:
@@ -91,13 +92,12 @@ def train(
 def finished_run(settings: Settings, watcher: Watcher) -> dict[str, Any]:
     """The `result.json` of the run in the settings' folder: trained, resumed or finished before."""
     assert settings.output is not None
-    path = settings.output / "training" / "result.json"
-    result = read_json(path) if path.is_file() else {"interrupted": True}
+    run = RunFolder(settings.output)
     with_control = isinstance(settings, FinetuneSettings) and settings.augment and settings.control
-    if result["interrupted"] or (with_control and "control" not in result):
+    if not run.ended or (with_control and "control" not in run.result()):
         begun = bool(checkpoints(settings.output))
         train(settings, watcher, overwrite=not begun, resume=begun)
-    return read_json(path)
+    return run.result()
 
 
 # -- folders ---------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from xinye.checkpoints.folders import discard_weights
-from xinye.checkpoints.huggingface import write_json
+from xinye.data.files import write_json
 from xinye.errors import XinyeError
 from xinye.evaluation.plots import bar_chart, line_chart
 from xinye.planning.settings import parse_time

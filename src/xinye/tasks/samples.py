@@ -4,25 +4,23 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel
-from xinye.planning.settings import PretrainSettings
 
 LONGER = 2  # samples that the texts at the end, which are written together, take as long as
 
 
-def write_sample(model: LanguageModel, tokenizer: Tokenizer, settings: PretrainSettings, step: int = 0) -> str:
+def write_sample(model: LanguageModel, tokenizer: Tokenizer, prompt: str, seed: int) -> str:
     """A short text from the model as it stands, the same whenever the same run is at this step."""
-    sampling = Sampling(max_tokens=60, temperature=0.7, seed=settings.seed + step)
-    sequence = start(tokenizer, settings.prompt, model.config.max_position_embeddings, sampling)
-    for _ in generate(model, tokenizer, [sequence]):
-        pass
-    return settings.prompt + sequence.text
+    return _texts(model, tokenizer, prompt, Sampling(max_tokens=60, temperature=0.7, seed=seed), 1)[0]
 
 
-def write_texts(model: LanguageModel, tokenizer: Tokenizer, settings: PretrainSettings) -> list[str]:
+def write_texts(model: LanguageModel, tokenizer: Tokenizer, prompt: str, seed: int) -> list[str]:
     """Three longer texts of the finished model."""
-    sampling = Sampling(max_tokens=100, temperature=0.7, seed=settings.seed)
+    return _texts(model, tokenizer, prompt, Sampling(max_tokens=100, temperature=0.7, seed=seed), 3)
+
+
+def _texts(model: LanguageModel, tokenizer: Tokenizer, prompt: str, sampling: Sampling, count: int) -> list[str]:
     context = model.config.max_position_embeddings
-    sequences = [start(tokenizer, settings.prompt, context, sampling, number) for number in range(3)]
+    sequences = [start(tokenizer, prompt, context, sampling, number) for number in range(count)]
     for _ in generate(model, tokenizer, sequences):
         pass
-    return [settings.prompt + sequence.text for sequence in sequences]
+    return [prompt + sequence.text for sequence in sequences]

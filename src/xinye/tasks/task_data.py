@@ -11,7 +11,7 @@ from xinye.data.sources import fingerprint, headerless
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.planning.plan import Plan
+from xinye.planning.plan import Draft
 from xinye.planning.settings import parse_fold
 from xinye.tasks.chat import Chat
 from xinye.tasks.classify import Classify, named
@@ -44,7 +44,7 @@ class TaskData:
 
 
 def prepare_data(
-    settings: FinetuneSettings, tokenizer: Tokenizer, context: int, plan: Plan, watcher: Watcher
+    settings: FinetuneSettings, tokenizer: Tokenizer, context: int, plan: Draft, watcher: Watcher
 ) -> TaskData:
     """Read, split, check and tokenize."""
     watcher.stage("reading the records")

@@ -15,7 +15,8 @@ from xinye.data.sources import Piece, find_files, fingerprint, read_pieces
 from xinye.data.tokenizer import Kind, Tokenizer
 from xinye.errors import XinyeError
 from xinye.planning.models import FROM_SCRATCH, Models
-from xinye.planning.plan import Plan, context_length
+from xinye.planning.plan import Draft
+from xinye.planning.pretraining import context_length
 from xinye.planning.settings import PretrainSettings, parse_count, parse_fold
 from xinye.planning.tokenizer import learn_tokenizer
 from xinye.watcher import Watcher
@@ -34,7 +35,7 @@ class Text:
     facts: dict[str, Any]  # what the report tells of them
 
 
-def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher, models: Models = FROM_SCRATCH) -> Text:
+def prepare_text(settings: PretrainSettings, plan: Draft, watcher: Watcher, models: Models = FROM_SCRATCH) -> Text:
     """Read, clean, learn the tokenizer (or take that of the models), tokenize, split and cut into windows."""
     files = find_files(settings.files)
     total = sum(path.stat().st_size for path in files)
@@ -121,7 +122,7 @@ def unigram_loss(tokens: np.ndarray, spans: np.ndarray) -> float:
 
 def get_tokenizer(
     settings: PretrainSettings,
-    plan: Plan,
+    plan: Draft,
     pieces: Callable[[], Iterator[Piece]],
     size: int,
     watcher: Watcher,

@@ -18,8 +18,8 @@ from xinye.tasks.samples import LONGER, write_sample
 from xinye.tasks.text import Text, validation_windows
 from xinye.training.clock import Costs
 from xinye.training.distributed import Processes
+from xinye.training.guards import SMALLER, out_of_memory
 
-SMALLER = "choose a smaller --size or --context"
 LONG = 5.0  # seconds: what takes longer is measured on a part of it
 
 
@@ -83,7 +83,7 @@ def measure_speed(
     count = min(8, len(text.validation))
     lengths = text.tokenizer.token_lengths
     evaluating = warm_seconds_of(lambda: evaluate(model, text.validation.in_order(8, count), lengths))
-    sample = warm_seconds_of(lambda: write_sample(model, text.tokenizer, settings))
+    sample = warm_seconds_of(lambda: write_sample(model, text.tokenizer, settings.prompt, settings.seed))
     return Speed(per_window * windows + moving, evaluating / count, sample)
 
 
@@ -136,7 +136,3 @@ def largest_micro_batch(config: Config, dtype: str, windows: Windows, batch_size
     if not largest:
         raise XinyeError(f"out of memory with one window of {windows.context:,} tokens; {SMALLER}", 1)
     return largest
-
-
-def out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 from statistics import mean, median
 
-from xinye.planning.plan import EVALUATING
+from xinye.planning.pretraining import EVALUATING
 
 RECENT = 50  # steps whose mean says how long the next ones take
 ENDING = 0.1  # the largest share of a budget that is kept for its ending, or SOME seconds

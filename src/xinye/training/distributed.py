@@ -77,7 +77,7 @@ class Processes:
 ALONE = Processes()
 
 
-def apart(loss_sum: object) -> AbstractContextManager[None]:
+def no_sync(loss_sum: object) -> AbstractContextManager[None]:
     """Inside, gradients are added up without being exchanged."""
     return loss_sum.no_sync() if isinstance(loss_sum, DistributedDataParallel) else nullcontext()
 

@@ -1,5 +1,6 @@
 """The training loop: batches in, a better model and one record per step out. It knows no task and no files."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from xinye.errors import XinyeError
-from xinye.training.distributed import ALONE, Processes, apart
+from xinye.training.distributed import ALONE, Processes, no_sync
 from xinye.training.optimizers import clip_gradients, shrink
 from xinye.training.stopwatch import Stopwatch
 
@@ -45,56 +46,73 @@ class Step:
     optimizer_seconds: float
 
 
-def train(
-    loss_sum: LossSum,
-    parameters: Sequence[Tensor],
-    optimizers: Sequence[torch.optim.Optimizer],
-    micro_batches: Callable[[int], Sequence[Counted]],
-    rate: Callable[[int], float],
-    steps: Iterable[int],
-    clip: float = 1.0,
-    seed: int = 0,
-    processes: Processes = ALONE,
-    after_step: Callable[[int], None] = lambda step: None,
-) -> Iterator[Step]:
-    """Take the steps of these numbers, from 0 where a run begins, each over all its micro-batches.
+@dataclass(frozen=True)
+class Loop:
+    """What steps are taken with.
 
-    The loss is the sum over all counted tokens of the step divided by their number, so that it does not depend on how
-    the step is cut into micro-batches, or shared among processes. A step whose gradient is not finite changes nothing;
-    its record says so by its norm.
-    `after_step` is called with the number of a step, from 1, when the weights have moved and its gradients are still
+    `micro_batches` gives a step's batches, `rate` its share of the peak learning rate; `after_step` is
+    called with the number of a step, from 1, when the weights have moved and its gradients are still
     there.
     """
-    for step in steps:
-        # Dropout, too, depends on nothing but the step (and the process, or all would drop the same).
-        torch.manual_seed((seed * 1_000_003 + step + processes.rank * 0x9E3779B97F4A7C15) % 2**63)
-        watch = Stopwatch()
-        batches = micro_batches(step)
-        counted = int(processes.total(sum(batch.counted for batch in batches)))
-        if not counted:
-            raise XinyeError(f"step {step + 1}: not one token to learn from in its batch")
-        watch.lap("data")
-        total = 0.0
+
+    loss_sum: LossSum
+    parameters: Sequence[Tensor]
+    optimizers: Sequence[torch.optim.Optimizer]
+    micro_batches: Callable[[int], Sequence[Counted]]
+    rate: Callable[[int], float]
+    clip: float = 1.0
+    seed: int = 0
+    processes: Processes = ALONE
+    after_step: Callable[[int], None] = lambda step: None
+
+    def take(self, steps: Iterable[int]) -> Iterator[Step]:
+        """Take the steps of these numbers, from 0 where a run begins, each over all its micro-batches.
+
+        The loss is the sum over all counted tokens of the step divided by their number, so that it does
+        not depend on how the step is cut into micro-batches, or shared among processes. A step whose
+        gradient is not finite changes nothing; its record says so by its norm.
+        """
+        for step in steps:
+            torch.manual_seed(self._seed_of(step))
+            watch = Stopwatch()
+            batches = self.micro_batches(step)
+            counted = int(self.processes.total(sum(batch.counted for batch in batches)))
+            if not counted:
+                raise XinyeError(f"step {step + 1}: not one token to learn from in its batch")
+            watch.lap("data")
+            loss = self._backward(batches, counted, watch)
+            norm = clip_gradients(self.parameters, self.clip)
+            factor = self.rate(step)
+            self._move(factor, math.isfinite(norm))
+            if math.isfinite(norm):
+                self.after_step(step + 1)
+            for optimizer in self.optimizers:
+                optimizer.zero_grad()
+            watch.lap("optimizer")
+            parts = {f"{name}_seconds": spent for name, spent in watch.seconds.items()}
+            yield Step(step + 1, loss, norm, factor, counted, sum(parts.values()), **parts)
+
+    def _seed_of(self, step: int) -> int:
+        """Dropout, too, depends on nothing but the step (and the process, or all would drop the same)."""
+        return (self.seed * 1_000_003 + step + self.processes.rank * 0x9E3779B97F4A7C15) % 2**63
+
+    def _backward(self, batches: Sequence[Counted], counted: int, watch: Stopwatch) -> float:
+        """Add up the gradients of all micro-batches; returns the mean loss over all processes."""
+        count, total = self.processes.count, 0.0
         for number, batch in enumerate(batches, start=1):
-            with apart(loss_sum) if number < len(batches) else nullcontext():
-                loss = loss_sum(batch) / (counted / processes.count)  # for the processes' gradients are averaged
+            with no_sync(self.loss_sum) if number < len(batches) else nullcontext():
+                loss = self.loss_sum(batch) / (counted / count)  # the processes' gradients are averaged
                 watch.lap("forward")
                 loss.backward()
-            total += float(loss.detach()) / processes.count
+            total += float(loss.detach()) / count
             watch.lap("backward")
-        total = processes.total(total)
-        norm = clip_gradients(parameters, clip)
-        factor = rate(step)
-        for optimizer in optimizers:
+        return self.processes.total(total)
+
+    def _move(self, factor: float, finite: bool) -> None:
+        """Set the learning rates and, where the gradient is finite, move the weights."""
+        for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * factor
-            if norm < float("inf"):
+            if finite:
                 optimizer.step()
                 shrink(optimizer)
-        if norm < float("inf"):
-            after_step(step + 1)
-        for optimizer in optimizers:
-            optimizer.zero_grad()
-        watch.lap("optimizer")
-        parts = {f"{name}_seconds": spent for name, spent in watch.seconds.items()}
-        yield Step(step + 1, total, norm, factor, counted, sum(parts.values()), **parts)

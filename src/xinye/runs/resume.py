@@ -1,0 +1,143 @@
+"""Going on with a run: its settings as they were, and whether all else is still what it was."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from xinye.checkpoints.folders import checkpoints
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError, checked
+from xinye.planning.command_line import flat
+from xinye.planning.finetune_settings import NOT_OF, FinetuneSettings
+from xinye.planning.models import Models
+from xinye.planning.settings import PretrainSettings, inherited_settings
+from xinye.runs.folder import RunFolder
+
+Settings = PretrainSettings | FinetuneSettings
+
+FREE = ("micro_batch_size", "track", "keep_checkpoints")  # settings with no effect on the result
+PLACES = ("files", "data", "validation")  # where text lies; whether it is the same is seen from itself
+
+
+class Data(Protocol):
+    """What a run learns from, as far as its folder tells of it."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def facts(self) -> dict[str, Any]: ...
+
+
+def resumed_settings(folder: Path, asked: Settings) -> Settings:
+    """The settings a run was started with, and all that was derived for it: nothing is derived anew.
+
+    What is `asked` for when it goes on may say the same again; another value is refused, but for those
+    of `FREE`, and where the text lies.
+    """
+    run = RunFolder(folder)
+    if not run.exists:
+        raise XinyeError(f"{folder}: there is no run to resume")
+    if isinstance(asked, PretrainSettings):
+        return saved_settings(folder, asked)
+    return saved_finetune_settings(folder, asked)
+
+
+def saved_settings(output: Path, asked: PretrainSettings | None = None) -> PretrainSettings:
+    """Those of a pretraining."""
+    run = RunFolder(output)
+    if not run.exists:
+        raise XinyeError(f"{output}: there is no run to resume")
+    damaged = f"{run.training}: settings.json or plan.json is damaged"
+    try:
+        given, plan = run.about()["settings"], run.plan()
+        derived = {name: value for name, value in plan.items() if name in PretrainSettings.model_fields}
+        published = (output / "tokenizer.json").is_file()  # or a kill came after the first checkpoint, before that
+        tokenizer = output if published else next(reversed(checkpoints(output)), output)
+        derived |= {"compile": "yes" if plan["compile"] else "no", "tokenizer": str(tokenizer), "output": output}
+        without = dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))  # steps and tokenizer say it
+        if "total_steps" in plan:
+            without["steps"] = None
+        if "total_steps" in plan and "total_steps" not in given:  # a budget in time, of which some is left
+            without["time"] = given.get("time", "10min")
+        values = given | derived | without
+        if "from" in given:  # what is saved stands for the model that the run began with
+            values["from"] = str(next(reversed(checkpoints(output)), output))
+        for name in inherited_settings(given.get("from"), given.get("teacher")):
+            values.pop(name, None)
+    except (KeyError, TypeError, AttributeError, XinyeError) as error:
+        raise XinyeError(f"{damaged} ({error})", exit_code=1) from None
+    if asked is not None:
+        check_same(output, asked, given, plan, tokenizer)
+        values |= {name: getattr(asked, name) for name in ("files", *FREE) if getattr(asked, name)}
+    return checked(PretrainSettings, values, damaged)
+
+
+def saved_finetune_settings(output: Path, asked: FinetuneSettings) -> FinetuneSettings:
+    """Those of a fine-tuning."""
+    run = RunFolder(output)
+    saved = run.about()
+    if saved.get("recipe") != FinetuneSettings.recipe:
+        raise XinyeError(f"{output}: not a fine-tuning; go on with it by xinye pretrain -o {output} --resume")
+    plan = run.plan()
+    useless = NOT_OF.get(saved["settings"].get("task", "classify"), ())
+    derived = {name: plan[name] for name in plan if name in FinetuneSettings.model_fields and name not in useless}
+    check_same(output, asked, saved["settings"], plan)
+    values = saved["settings"] | derived | {"output": output}
+    values |= {name: getattr(asked, name) for name in ("data", "validation", *FREE) if getattr(asked, name)}
+    return checked(FinetuneSettings, values, str(run.training))
+
+
+def check_same(
+    output: Path,
+    asked: PretrainSettings | FinetuneSettings,
+    given: dict[str, Any],
+    plan: dict[str, Any],
+    tokenizer: Path | None = None,
+) -> None:
+    """Raises `XinyeError` where something is asked for that is not what a run was started with; it names all of it."""
+    wanted = flat(asked.model_dump(mode="json", exclude_unset=True, exclude={*PLACES, "output", *FREE}))
+    given, defaults = flat(given), flat(type(asked)().model_dump(mode="json"))
+    differences = []
+    for name, value in wanted.items():
+        before = given.get(name, plan.get(name, defaults[name]))
+        same = value in (before, plan.get(name))
+        if name == "compile":
+            same = value in (given.get(name, "auto"), "yes" if plan["compile"] else "no")
+        if tokenizer and name == "tokenizer" and not same and Path(value).is_dir():
+            same = Tokenizer.load(value).fingerprint == Tokenizer.load(tokenizer).fingerprint
+        if not same:
+            differences.append(f"{name} {before}, not {value}")
+    if differences:
+        raise XinyeError(
+            f"{output}: this run was started with {'; '.join(differences)}. Going on, only {', '.join(FREE)} may be "
+            "others; leave the rest out, or start anew in another folder"
+        )
+
+
+def check_text(output: Path, text: Data) -> None:
+    """Raises `XinyeError` where the text is not the one that a run was started with."""
+    saved = RunFolder(output).about()
+    if text.fingerprint == saved.get("text", text.fingerprint):
+        return
+    before = saved.get("data", {})
+    changes = [
+        f"{name} {before[name]:,} before, {text.facts[name]:,} now"
+        for name in ("files", "bytes", "characters", "documents")
+        if name in before and before[name] != text.facts[name]
+    ]
+    raise XinyeError(
+        f"{output}: its text has changed since the run began ({'; '.join(changes) or 'of the same size'}); put the "
+        "old text back, or start anew in another folder"
+    )
+
+
+def check_teacher(output: Path, models: Models) -> None:
+    """Raises `XinyeError` where the teacher is not the one that a run was started with."""
+    if not models.teacher:
+        return
+    saved = RunFolder(output).about().get("models", {})
+    if saved.get("teacher", {}).get("fingerprint") != models.told["teacher"]["fingerprint"]:
+        raise XinyeError(
+            f"{output}: its teacher has changed since the run began; put the old one back, or start anew in another "
+            "folder"
+        )

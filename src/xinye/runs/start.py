@@ -1,0 +1,108 @@
+"""Beginning a run: where it may lie, room on the disk, and what its folder notes first."""
+
+import itertools
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from xinye import machine
+from xinye.errors import XinyeError
+from xinye.planning import pretraining as rules
+from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.models import Models
+from xinye.planning.plan import Plan
+from xinye.planning.settings import PretrainSettings, inherited_settings
+from xinye.runs.card import write_card
+from xinye.runs.folder import RunFolder
+from xinye.runs.leftovers import INNER_RUNS, refuse_link, remove_run
+from xinye.runs.report import write_report
+from xinye.runs.resume import Data, Settings
+from xinye.runs.saved import read_run
+from xinye.watcher import Watcher
+
+FORMAT = 1
+
+
+def default_output(settings: PretrainSettings | FinetuneSettings) -> Path:
+    """`runs/` and the task, or the first file's name, with a number behind it where that exists."""
+    if isinstance(settings, FinetuneSettings):
+        return Path("runs") / settings.task
+    name = Path(settings.files[0]).stem.split(".")[0].strip("*") if settings.files else ""
+    candidates = (Path("runs") / (f"{name or 'run'}-{i}" if i else name or "run") for i in itertools.count())
+    return next(path for path in candidates if not path.exists())
+
+
+def check_output(output: Path, overwrite: bool) -> None:
+    """Refuse to touch what is there, unless it is a run and may be overwritten: what Xinye wrote, and nothing else."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not RunFolder(output).exists:
+        raise XinyeError(f"{output}: exists and is not a run; choose another folder with -o")
+    if not overwrite:
+        raise XinyeError(f"{output}: this run exists; go on with it with --resume, or replace it with --overwrite")
+    refuse_link(output)
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """All that a run's folder notes of its beginning."""
+
+    settings: Settings
+    plan: Plan
+    data: Data
+    models: Models
+
+    def about(self) -> dict[str, Any]:
+        """`settings.json`"""
+        settings = self.settings
+        theirs: tuple[str, ...] = ()
+        if isinstance(settings, PretrainSettings):
+            theirs = inherited_settings(settings.from_, settings.teacher)
+        return {
+            "format": FORMAT,
+            "recipe": settings.recipe,
+            "text": self.data.fingerprint,
+            "models": self.models.told,
+            "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"output", *theirs}),
+            "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "data": self.data.facts,
+            "machine": machine.description(machine.device()),
+        }
+
+    def bytes_needed(self) -> int:
+        """Two checkpoints, the best one, and a new one beside them; of an adapter, only what is trained."""
+        states = rules.STATES[self.plan.optimizer]
+        saved = self.plan.parameters
+        if isinstance(self.settings, FinetuneSettings) and self.settings.adapter_settings:
+            saved = self.plan.trained_parameters or saved
+        return saved * (4 * (4 + states) + 2 * 4)
+
+
+def start_run(output: Path, beginning: Beginning, overwrite: bool) -> None:
+    """Make the folder, in place of what a run wrote there before."""
+    needed, plan = beginning.bytes_needed(), beginning.plan
+    try:
+        existing = next(folder for folder in (output, *output.absolute().parents) if folder.is_dir())
+        free = shutil.disk_usage(existing).free
+        if free < needed:
+            raise XinyeError(
+                f"{output}: saving needs {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free there; make room, "
+                "or choose another disk with -o",
+                exit_code=1,
+            )
+        if overwrite and output.exists():
+            remove_run(output, *INNER_RUNS)
+        RunFolder(output).start(beginning.about(), {"values": plan.values, "reasons": plan.reasons})
+    except OSError as error:
+        raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error
+
+
+def write_pages(output: Path, watcher: Watcher) -> None:
+    """Write the run's report and model card; a run is none the worse where that fails."""
+    try:
+        write_report(read_run(output))
+        write_card(read_run(output))
+    except (OSError, XinyeError) as error:
+        watcher.stage(f"no report ({error})")

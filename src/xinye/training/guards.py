@@ -1,0 +1,66 @@
+"""What holds while a run trains: the same numbers each time, an orderly end, words for a lack of memory."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from xinye import machine
+from xinye.errors import XinyeError
+
+SMALLER = "choose a smaller --size or --context"
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Inside, a run on a CPU gives the same numbers again, also a compiled one (for 1 to 3 % of its speed)."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(before or machine.device().type == "cpu")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+@contextmanager
+def interruptible(say: Callable[[str], None]) -> Iterator[Callable[[], int]]:
+    """Inside, the first Ctrl-C or SIGTERM is only noted, and the function tells its number; the same again ends the
+    program as usual."""
+    asked = 0
+
+    def ask(number: int, frame: Any) -> None:
+        nonlocal asked
+        asked = number
+        signal.signal(number, before[number])
+        again = "Ctrl-C" if number == signal.SIGINT else "the same signal"
+        say(f"finishing this step and saving; {again} again leaves at once")
+
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {int(number): signal.signal(number, ask) for number in numbers}
+    try:
+        yield lambda: asked
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
+
+
+@contextmanager
+def explain_memory(micro_batch_size: int, context: int) -> Iterator[None]:
+    """Where memory runs out inside, the error says what fits."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        what = f"out of memory with {micro_batch_size} windows, {micro_batch_size * context:,} tokens, at once"
+        advice = f"take half of them, --micro-batch-size {micro_batch_size // 2}, also with --resume"
+        if micro_batch_size == 1:
+            raise XinyeError(f"{what}; {SMALLER}", 1) from error
+        raise XinyeError(f"{what}; {advice}: the result stays the same", 1) from error
+
+
+def out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)

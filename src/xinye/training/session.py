@@ -1,0 +1,383 @@
+"""One run while it trains: what it holds, and what happens between its first step and its report."""
+
+import json
+import math
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from xinye import machine
+from xinye.checkpoints.folders import checkpoints, step_of
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.model.adapters import after_step
+from xinye.model.build import LanguageModel
+from xinye.model.heads import Head
+from xinye.planning.models import Models
+from xinye.planning.plan import Plan
+from xinye.runs.folder import RunFolder
+from xinye.runs.resume import Data
+from xinye.runs.start import write_pages
+from xinye.runs.store import go_back, load_checkpoint, save_checkpoint
+from xinye.training.clock import Clock
+from xinye.training.distributed import Processes
+from xinye.training.guards import explain_memory, interruptible
+from xinye.training.loop import Counted, Loop, Step
+from xinye.training.optimizers import make_optimizers
+from xinye.training.schedule import Schedule
+from xinye.training.stopwatch import Stopwatch
+from xinye.training.trackers import Trackers
+from xinye.watcher import Watcher
+
+ADVICE = "start anew with --overwrite and a lower --learning-rate"
+REFUSED = 5  # steps on end without a finite gradient, after which a run gives up
+
+Model = LanguageModel | Head
+Figures = dict[str, float]
+
+
+class Job(ABC):
+    """What a run is made for: its data and model, how it is judged, what it shows."""
+
+    plan: Plan
+    tokenizer: Tokenizer
+    data: Data
+    models: Models  # that it begins with
+    base: str  # the model that an adapter was attached to, or ""
+
+    figures: tuple[str, ...]  # what it is judged by, in the order in which it is told
+    better: str  # which of them says what checkpoint is the best
+    lower_is_better: bool
+    judge_first: bool  # the figures of the end also before the first step
+
+    tokens_per_step: float
+    tokens_per_target: float  # tokens read for each target that the loss counts
+    flops_per_token: float  # floating-point operations to train on one
+
+    @abstractmethod
+    def network(self) -> Model:
+        """The model with its first weights, where it computes."""
+
+    @abstractmethod
+    def loss_sum(self, model: Any) -> nn.Module:
+        """A batch to the sum of the losses of its counted targets, in nats."""
+
+    @abstractmethod
+    def micro_batches(self, step: int) -> Sequence[Counted]:
+        """This process's part of the batch of a step."""
+
+    @abstractmethod
+    def texts(self, step: int) -> Sequence[str]:
+        """The texts of the batch after which so many steps were done."""
+
+    @abstractmethod
+    def validate(self, model: Any, last: bool) -> Figures:
+        """The figures during a run and, where `last`, at its end."""
+
+    @abstractmethod
+    def sample(self, model: Any, step: int) -> str:
+        """A text that shows what the model can do after a step."""
+
+    @abstractmethod
+    def results(self, model: Any, before: Figures | None) -> dict[str, Any]:
+        """What else `result.json` holds; `before` is what was judged first."""
+
+    @abstractmethod
+    def clock(self, spent: float) -> Clock | None:
+        """Of a budget in time, of which so many seconds were spent before."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What is known when a run begins: who takes part, where it lies, who is told."""
+
+    group: Processes
+    folder: Path
+    watcher: Watcher
+    resume: bool
+    began: float  # of the clock that a budget in time counts from
+    device: torch.device = field(default_factory=machine.device)
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+
+    def check_shares(self, batch_size: int) -> None:
+        """Raises `XinyeError` where a batch has nothing for some process."""
+        count = self.group.count
+        if batch_size < count:
+            raise XinyeError(f"a batch of {batch_size} cannot be shared by {count} processes")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished (or interrupted) run: its folder and its figures. `model_step` is the step that its model is of."""
+
+    run: str
+    parameters: int
+    steps: int
+    tokens: int
+    seconds: float
+    tokens_per_second: float
+    model_flops_utilization: float
+    validation: Figures
+    interrupted: int = 0  # the signal's number
+    stopped_early: bool = False
+    model_step: int = 0
+    before: Figures | None = None  # the validation of the model that the run began with
+
+
+@dataclass
+class Progress:
+    """Where a run stands; a checkpoint keeps it."""
+
+    step: int = 0  # steps done
+    seconds: float = 0.0  # spent in them
+    best: dict[str, Any] = field(default_factory=dict)  # of the evaluations: step, figure, worse_since
+    before: Figures | None = None
+
+
+class Session:
+    """A run's model, optimizers, schedule, progress and observers, from its first step to its report."""
+
+    def __init__(self, begun: Start, job: Job) -> None:
+        self.group, self.folder, self.job, self.plan = begun.group, begun.folder, job, job.plan
+        self.watcher, self.stopwatch = begun.watcher, begun.stopwatch
+        self.files = RunFolder(begun.folder)
+        self.model = job.network()
+        self.optimizers = make_optimizers(
+            self.model,
+            self.plan.optimizer,
+            self.plan.learning_rate,
+            self.plan.matrix_learning_rate or 0.0,
+            self.plan.weight_decay,
+            self.plan.l1,
+            self.model.compute_dtype,
+        )
+        self.loss_sum = self.group.together(job.loss_sum(self.model))
+        self.progress = Progress()
+        self.first_step = 0
+        self.totals = self.plan.totals
+        self.tokens = 0  # counted in this process's life
+        self.trained_before = 0.0  # seconds
+        self.refused = 0  # steps on end whose gradient was not finite
+        self.results: dict[str, Any] = {}
+        self.judged: Figures = {}
+        dtype = getattr(torch, self.plan.dtype)
+        self.speed = (machine.matrix_speed(machine.device(), dtype) or math.inf) * self.group.count
+
+    def resume(self) -> None:
+        """Go on where the last checkpoint stands."""
+        with self.group.first_first():
+            saved = load_checkpoint(self.folder, self.model, self.optimizers)
+        self.progress = Progress(saved["step"], saved["seconds"], saved.get("best") or {}, saved.get("before"))
+        self.first_step, self.trained_before = self.progress.step, self.progress.seconds
+        if self.plan.seconds is not None:  # the clock plans the rest
+            self.totals = tuple(pair for pair in self.totals if pair[0] <= self.first_step)
+        if self.group.first:
+            self.files.forget_metrics(self.first_step)
+            if self.plan.seconds is not None:
+                self.files.note_totals(self.totals)
+
+    def run(self) -> Run:
+        """Train, and write down what came of it."""
+        self.schedule = Schedule(
+            self.totals,
+            self.plan.warmup,
+            self.plan.schedule,
+            self.plan.decay,
+            self.plan.evaluations,
+        )
+        self.schedule.clock = self.clock = self.job.clock(self.trained_before)
+        self.stopwatch.lap("planning")
+        first = self.group.first
+        track = self.plan.track if first else ()
+        if track:
+            self.watcher.stage(f"opening {', '.join(track)}")
+        try:
+            with (
+                self.files.in_use() if first else nullcontext(),
+                Trackers(track, self.folder, self.described(), self.first_step, self.watcher.warn) as self.trackers,
+                explain_memory(self.plan.micro_batch_size, self.plan.context),
+                interruptible(self.watcher.stage) as self.interrupted,
+                self.files.open_metrics() if first else open(os.devnull, "w") as self.metrics,
+            ):
+                self.take_steps()
+                return self.concluded()
+        finally:
+            if first:
+                write_pages(self.folder, self.watcher)
+
+    def described(self) -> dict[str, Any]:
+        """What the trackers tell of the run."""
+        plain = {name: value for name, value in asdict(self.plan).items() if value not in (None, ())}
+        return plain | self.plan.values
+
+    # -- the steps -----------------------------------------------------------------------------------------------
+
+    def take_steps(self) -> None:
+        """All steps; validate, write a sample and save at even shares of the run and at its end."""
+        self.model.train()
+        if self.job.judge_first and self.group.first and not self.first_step:
+            self.watcher.stage("judging the model as it is")
+            self.progress.before = self.judge("before", last=True)
+            self.stopwatch.lap("validation")
+        for record in self.records():
+            self.after(record)
+            if self.group.any(bool(self.interrupted()) or self.exhausted()):
+                break
+        if not self.group.first:
+            return
+        if self.exhausted():
+            go_back(self.folder, self.model, self.optimizers, self.progress.best["step"])
+        else:
+            self.check_finite()
+            self.save()
+        if not self.interrupted():
+            self.judged = self.judge("result", last=True)
+            self.results = self.job.results(self.model, self.progress.before)
+            self.stopwatch.lap("samples")
+
+    def records(self) -> Iterator[Step]:
+        """One for each step, as it is taken."""
+        trained = [each for each in self.model.parameters() if each.requires_grad]
+        steps = () if self.exhausted() else self.schedule.steps_from(self.first_step)
+        loop = Loop(
+            self.loss_sum, trained, self.optimizers, self.job.micro_batches, self.schedule.rate,
+            self.plan.clip, self.plan.seed, self.group, self.follow,
+        )  # fmt: skip
+        if self.clock:
+            self.clock.pass_by()
+        return loop.take(steps)
+
+    def after(self, record: Step) -> None:
+        """What a step is followed by."""
+        self.progress.step = record.step
+        self.progress.seconds += record.seconds
+        self.tokens += record.tokens
+        flops = record.tokens * self.job.tokens_per_target * self.job.flops_per_token
+        utilization = round(flops / record.seconds / self.speed, 4)
+        self.note(kind="step", **asdict(record), model_flops_utilization=utilization)
+        self.watcher.step(record, self.schedule.steps)
+        self.stopwatch.lap("training")
+        self.check_gradient(record)
+        if self.clock:
+            self.clock.stepped()
+        if self.schedule.plan_anew(record.step, self.group) and self.group.first:
+            self.files.note_totals(self.schedule.totals)
+        if self.group.first and self.schedule.evaluation_due(record.step) and not self.interrupted():
+            self.evaluate()
+
+    def follow(self, step: int) -> None:
+        """AdaLoRA's allocator follows the share of the run that is done, in steps of the first plan."""
+        planned = self.totals[0][1]
+        after_step(self.model, round(self.schedule.share(step) * planned), planned)
+
+    def check_gradient(self, record: Step) -> None:
+        """Keep the text of a step whose gradient is not finite, for a person to look at; give up after some."""
+        if math.isfinite(record.gradient_norm):
+            self.refused = 0
+            return
+        self.refused += 1
+        self.note(kind="refused", step=record.step, texts=self.job.texts(record.step))
+        if self.refused == REFUSED:
+            what = f"the gradient was not finite in {self.refused} steps on end"
+            raise XinyeError(f"{self.folder}: {what}; {ADVICE}", 1)
+
+    # -- evaluations ---------------------------------------------------------------------------------------------
+
+    def evaluate(self) -> None:
+        """Judge the model on the way, and save it."""
+        self.check_finite()
+        self.judged = self.judge("validation", last=False)
+        self.note_best(self.judged[self.job.better])
+        self.save()
+        if self.clock:
+            self.clock.evaluated()
+
+    def judge(self, kind: str, last: bool) -> Figures:
+        """The figures of the model as it is, noted and shown with a sample."""
+        step = self.progress.step
+        figures = self.job.validate(self.model, last)
+        self.stopwatch.lap("validation")
+        sample = self.job.sample(self.model, step)
+        self.note(kind=kind, step=step, seconds=self.progress.seconds, sample=sample, **figures)
+        shown = {name: figures[name] for name in self.job.figures}
+        self.watcher.validated(step, shown, sample)
+        self.stopwatch.lap("samples")
+        return figures
+
+    def note_best(self, figure: float) -> None:
+        """Remember the best evaluation, and how many followed that were no better."""
+        best, name = self.progress.best, self.job.better
+        sign = 1 if self.job.lower_is_better else -1
+        if not best or sign * (figure - best[name]) < 0:
+            self.progress.best = {"step": self.progress.step, name: figure, "worse_since": 0}
+        else:
+            best["worse_since"] = best.get("worse_since", 0) + 1
+
+    def exhausted(self) -> bool:
+        """Whether patience is at its end."""
+        patience = self.plan.patience
+        return patience is not None and self.progress.best.get("worse_since", 0) >= patience
+
+    def check_finite(self) -> None:
+        if not all(bool(torch.isfinite(each).all()) for each in self.model.parameters()):
+            step = self.progress.step
+            raise XinyeError(f"{self.folder}: at step {step} the weights are no longer finite; {ADVICE}", exit_code=1)
+
+    def save(self) -> None:
+        wanted = self.plan.keep_checkpoints or 2
+        there = [step_of(path) for path in checkpoints(self.folder)]
+        keep = there if wanted == "all" else there[1 - wanted :]
+        if self.progress.best:
+            keep.append(self.progress.best["step"])
+        progress = asdict(self.progress)
+        save_checkpoint(self.folder, self.model, self.job.tokenizer, self.optimizers, progress, keep, self.job.base)
+        self.stopwatch.lap("saving")
+
+    def note(self, **record: Any) -> None:
+        """Write a record into metrics.jsonl, and tell the trackers."""
+        self.metrics.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self.metrics.flush()
+        self.trackers.note(record)
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def concluded(self) -> Run:
+        """What came of it, as `result.json` holds it."""
+        job, progress = self.job, self.progress
+        spent = progress.seconds - self.trained_before
+        per_second = self.tokens * job.tokens_per_target / max(1e-9, spent)
+        run = Run(
+            run=str(self.folder),
+            parameters=self.plan.parameters,
+            steps=progress.step,
+            tokens=round(progress.step * job.tokens_per_step),
+            seconds=round(progress.seconds, 2),
+            tokens_per_second=round(per_second, 1),
+            model_flops_utilization=round(per_second * job.flops_per_token / self.speed, 4),
+            validation=rounded(self.judged, job.figures),
+            interrupted=self.interrupted(),
+            stopped_early=self.exhausted(),
+            model_step=progress.best["step"] if self.exhausted() else progress.step,
+            before=rounded(progress.before, job.figures) if progress.before else None,
+        )
+        self.trackers.result(asdict(run))
+        if self.group.first:
+            measured = {
+                "time_seconds": {name: round(spent, 3) for name, spent in self.stopwatch.seconds.items()},
+                "first_step": self.first_step,
+                "matrix_flops_per_second": round(self.speed),
+                "peak_memory_bytes": machine.peak_memory_bytes(machine.device()),
+            }
+            self.files.conclude(asdict(run) | measured | self.results)
+        return run
+
+
+def rounded(figures: Figures, names: Sequence[str]) -> Figures:
+    return {name: round(figures[name], 5) for name in names if name in figures}

@@ -1,0 +1,151 @@
+"""Train a model: on text, or on the records of a task. The one recipe, from settings to a run's folder.
+
+Read what there is to learn; plan every number; make the model, or take the one to go on with; take
+the steps, judging and saving on the way; judge at the end; write it all down.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from xinye.checkpoints.folders import checkpoints
+from xinye.errors import XinyeError
+from xinye.generation.decoder import prepare_decoder
+from xinye.planning.finetune_settings import AUGMENTATIONS, FinetuneSettings
+from xinye.planning.settings import PretrainSettings
+from xinye.runs.folder import RunFolder
+from xinye.runs.resume import resumed_settings, saved_finetune_settings
+from xinye.runs.start import Beginning, check_output, default_output, start_run, write_pages
+from xinye.training import clock
+from xinye.training.distributed import Processes, processes
+from xinye.training.guards import repeatable
+from xinye.training.record_job import RecordJob
+from xinye.training.session import Run, Session, Start
+from xinye.training.text_job import TextJob
+from xinye.training.trackers import warn_of_missing
+from xinye.watcher import Watcher
+
+Settings = PretrainSettings | FinetuneSettings
+
+
+@dataclass(frozen=True)
+class Order:
+    """How a run is begun: anew, over another one, from where it stands, or only planned."""
+
+    overwrite: bool = False
+    resume: bool = False
+    dry_run: bool = False
+
+
+def pretrain(
+    settings: PretrainSettings,
+    watcher: Watcher | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    dry_run: bool = False,
+    began: float | None = None,
+) -> Run | None:
+    """Train on text; None after a dry run. Raises `XinyeError` for whatever a person can put right.
+
+    A budget in time counts from `began`, of the clock of `training/clock.py`; else from now. Where
+    `torchrun` started several processes, all call this, and they train one model together.
+    """
+    began = clock.now() if began is None else began
+    with processes() as group, repeatable():
+        talking = watcher if watcher and group.first else Watcher()
+        return train(group, settings, Order(overwrite, resume, dry_run), talking, began)
+
+
+def finetune(
+    settings: FinetuneSettings,
+    watcher: Watcher | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+) -> Run:
+    """Train on records. Raises `XinyeError` for whatever a person can put right.
+
+    A run with augmentation is followed by the same one without it, unless the setting `control` is
+    off. Where `torchrun` started several processes, all call this.
+    """
+    if settings.task == "text":
+        run = pretrain(settings.as_pretraining(), watcher, overwrite)
+        assert run is not None
+        return run
+    with processes() as group, repeatable():
+        talking = watcher if watcher and group.first else Watcher()
+        run = train(group, settings, Order(overwrite, resume), talking, clock.now())
+        assert run is not None
+        settings = saved_finetune_settings(Path(run.run), FinetuneSettings())
+        if settings.augment and settings.control and not run.interrupted:
+            run = beside_control(group, settings, run, talking)
+        return run
+
+
+def train(group: Processes, settings: Settings, order: Order, watcher: Watcher, began: float) -> Run | None:
+    """The job, top to bottom. Only the first process writes files and validates; all take the steps."""
+    folder = settings.output or default_output(settings)
+    settings = open_folder(group, folder, settings, order)
+    begun = Start(group, folder, watcher, order.resume, began)
+    warn_of_missing(settings.track, watcher.warn)
+    job_class = TextJob if isinstance(settings, PretrainSettings) else RecordJob
+    job_class.check(settings, begun)  # type: ignore[arg-type]
+    with group.first_first():
+        compiling = prepare_decoder(begun.device, watcher)
+    if compiling:
+        begun = replace(begun, began=began + compiling)
+        begun.stopwatch.lap("compiling the decoder")
+
+    job = job_class(settings, begun)  # type: ignore[arg-type]
+    watcher.plan(job.plan)
+    if job.table:
+        watcher.trainable(job.table)
+    if order.dry_run:
+        return None
+    session = Session(begun, job)
+    if order.resume:
+        session.resume()
+    elif group.first:
+        start_run(folder, Beginning(settings, job.plan, job.data, job.models), order.overwrite)
+    return session.run()
+
+
+def open_folder(group: Processes, folder: Path, settings: Settings, order: Order) -> Settings:
+    """The settings to train with; refuses a folder that is in use, or holds something else."""
+    if group.first and not order.dry_run and RunFolder(folder).is_running():
+        raise XinyeError(f"{folder}: this run is going on; wait for its end, or stop it first")
+    if not order.resume:
+        if group.first and not order.dry_run:
+            check_output(folder, order.overwrite)
+        return settings
+    return resumed_settings(folder, settings)
+
+
+def beside_control(group: Processes, settings: FinetuneSettings, run: Run, watcher: Watcher) -> Run:
+    """Train once more without augmentation, all else the same, and note in the run what that comes to."""
+    files, control = RunFolder(Path(run.run)), RunFolder(Path(run.run) / "control")
+    if not control.ended:
+        watcher.stage(f"the same without augmentation, to see what it is worth: {control}")
+        sizes = {name: None for name, _ in AUGMENTATIONS.values()}
+        without = settings.model_copy(update={"augment": (), **sizes, "output": control.path})
+        begun = bool(checkpoints(control.path))
+        order = Order(overwrite=not begun, resume=begun)
+        trained = train(group, without, order, watcher, clock.now())
+        assert trained is not None
+        if trained.interrupted:
+            return replace(run, interrupted=trained.interrupted)
+    if group.first:
+        files.conclude(files.result() | {"control": control_figures(settings, files, control)})
+        write_pages(files.path, watcher)
+    return run
+
+
+def control_figures(settings: FinetuneSettings, files: RunFolder, control: RunFolder) -> dict[str, Any]:
+    """What `result.json` tells of the run without augmentation."""
+    measured = control.result()["measured"].items()
+    about = {
+        "name": "without augmentation",
+        "run": str(control),
+        "augment": settings.augment,
+        "records": files.plan()["validation_records"],
+    }
+    return about | {name: value for name, value in measured if isinstance(value, float)}
