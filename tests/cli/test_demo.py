@@ -42,7 +42,7 @@ def test_a_run_of_ones_own_is_kept(xinye, workplace, trained):
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_in_miniature(xinye, workplace, monkeypatch, language):
     monkeypatch.setattr(recipe, "STORIES", 200)
-    monkeypatch.setattr(verb, "TOLD", 3)
+    monkeypatch.setattr(verb, "CHECKED", 3)
     outcome = xinye("demo", "--language", language, "--time", "1s", "--json")
     assert outcome.code == 0, outcome.err
     result = json.loads(outcome.out.splitlines()[-1])
@@ -62,7 +62,7 @@ def test_writing_the_stories_is_no_part_of_the_time(monkeypatch, tmp_path):
 
     monkeypatch.setattr(recipe, "story_file", story_file)
     monkeypatch.setattr(recipe, "pretrain", lambda *arguments, **named: began.append(named["began"]) or True)
-    recipe.demo((), "en", "10s", tmp_path / "run", Watcher(), True, 95.0)
+    recipe.Demo((), "en").train("10s", tmp_path / "run", Watcher(), True, 95.0)
     assert began == [125.0]
 
 

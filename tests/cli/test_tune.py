@@ -15,8 +15,9 @@ from xinye import machine
 from xinye.cli.main import main
 from xinye.libraries import install_command
 from xinye.planning.settings import PretrainSettings
-from xinye.studies import tune as recipe
-from xinye.studies.tune import Judge, explain, width_at_equal_cost
+from xinye.studies import search_space
+from xinye.studies.search_space import width_at_equal_cost
+from xinye.studies.tune import TrialObserver, explain
 from xinye.watcher import Watcher
 
 STUDY = ("zh.txt", "--steps", "4", *TINY, "-o", "study")
@@ -92,7 +93,7 @@ def test_the_same_command_goes_on(study, xinye):
 
 def test_a_trial_that_was_killed_is_taken_again(study, xinye, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(Judge, "step", lambda *arguments: (_ for _ in ()).throw(SystemExit(9)))
+        patch.setattr(TrialObserver, "step", lambda *arguments: (_ for _ in ()).throw(SystemExit(9)))
         assert xinye("tune", *STUDY, "--trials", "3").code == 9
     outcome = xinye("tune", *STUDY, "--trials", "3", "--json")
     assert outcome.code == 0, outcome.err
@@ -113,9 +114,9 @@ def test_a_poor_trial_ends_early_and_leaves_nothing_open(study, xinye, monkeypat
 
 
 def test_a_trial_that_diverges_ends_at_once():
-    judge = Judge(optuna.trial.FixedTrial({}), Watcher())
+    observer = TrialObserver(optuna.trial.FixedTrial({}), "bits_per_byte", Watcher())
     with pytest.raises(optuna.TrialPruned, match="diverged"):
-        judge.step(SimpleNamespace(gradient_norm=float("nan")), 10)
+        observer.step(SimpleNamespace(gradient_norm=float("nan")), 10)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4, 8])
@@ -124,7 +125,7 @@ def test_depth_against_width_costs_the_same(layers):
     plan = {"layers": 4, "width": 256, "vocabulary": 4096, "context": 256}
 
     def cost(layers: int, width: int) -> float:
-        return recipe.planning.network(settings, 5_000_000, 4096, 256, width, layers).flops_per_token(256)
+        return search_space.planning.network(settings, 5_000_000, 4096, 256, width, layers).flops_per_token(256)
 
     width = width_at_equal_cost(settings, plan, layers)
     assert cost(layers, width) == pytest.approx(cost(4, 256), rel=0.1)

@@ -11,7 +11,7 @@ from xinye import machine
 from xinye.cli.arguments import Parser
 from xinye.errors import checked
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.studies.tune_task import command_line, suggest
+from xinye.studies.search_space import TaskSearch
 
 ROWS = [("很好吃", "正面"), ("不错，好", "正面"), ("太慢", "负面"), ("难吃，太差", "负面")] * 8
 PLAN = {"epochs": 4, "dropout": 0.1, "attention": "both", "learning_rate": 0.001, "matrix_learning_rate": 0.004}
@@ -63,24 +63,22 @@ def test_a_study_of_a_task(xinye, study):
     assert "begun with other settings (seed" in xinye(*study, "--seed", "7").complaint
 
 
+def searched(settings: FinetuneSettings, plan: dict, trial: dict) -> set[str]:
+    """The parameters that a trial is asked for."""
+    search = TaskSearch(settings, "30min")
+    search.plan = plan
+    asked = optuna.trial.FixedTrial(trial)
+    search.suggest(asked)
+    return set(asked.params)
+
+
 def test_what_is_given_is_not_searched():
-    everything = FinetuneSettings(model="base")
-    asked = optuna.trial.FixedTrial({"method": "lora", "rate": 2.0, "epochs": 4, "dropout": 0.1, "mask_tokens": 0.0,
-                                     "attention": "both", "r": 4})  # fmt: skip
-    suggest(asked, everything, {"full": PLAN, "lora": PLAN})
-    assert set(asked.params) == {"method", "rate", "epochs", "dropout", "mask_tokens", "attention", "r"}
+    everything = {"method": "lora", "rate": 2.0, "epochs": 4, "dropout": 0.1, "mask_tokens": 0.0,
+                  "attention": "both", "r": 4}  # fmt: skip
+    plans = {"full": PLAN, "lora": PLAN}
+    assert searched(FinetuneSettings(model="base"), plans, everything) == set(everything)
     given = FinetuneSettings(model="base", method="full", learning_rate=0.1, dropout=0.0, augment=("crop",), epochs=2)
-    asked = optuna.trial.FixedTrial({"attention": "causal"})
-    suggest(asked, given, {"full": PLAN})
-    assert set(asked.params) == {"attention"}
-
-
-def test_settings_as_a_command():
-    settings = FinetuneSettings(
-        model="runs/我的 base", task="classify", data=("a.csv", "b.csv"), method="lora", augment=("mask", "crop"),
-        mask_tokens=0.15, adapter={"r": 4, "use_rslora": True}, output=Path("runs/tuned"),
-    )  # fmt: skip
-    assert settings_of(command_line(settings)) == settings
+    assert searched(given, {"full": PLAN}, {"attention": "causal"}) == {"attention"}
 
 
 @pytest.mark.parametrize(

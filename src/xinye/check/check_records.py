@@ -10,6 +10,7 @@ from typing import Any
 from xinye.check.check_data import quoted
 from xinye.check.show_records import CONTEXT, characters, marked_tokens, stretches
 from xinye.errors import XinyeError
+from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.tasks.task_data import TASKS, Task, format_of, read_records, without_header
 
@@ -45,13 +46,9 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         for example in task.examples(tokenizer, [record], CONTEXT):
             label, marked = marked_tokens(task, tokenizer, example)
             shown.append({"place": record.place, "label": label, "seen": list(stretches(tokenizer, marked))})
-    flags = [
-        f"--{name.replace('_', '-')} {quoted(str(getattr(settings, name)))}"
-        for name in ("text_field", "label_field", "label_separator")
-        if getattr(settings, name)
-    ]
-    flags += [f"--validation {quoted(name)}" for name in settings.validation]
-    data = " ".join(f"--data {quoted(name)}" for name in settings.data)
+    named = ("data", "text_field", "label_field", "label_separator", "validation")
+    given = {name: getattr(settings, name) for name in named}
+    given = {"model": "MODEL", "task": settings.task, **given, "output": "RUN"}
     return {
         "task": settings.task,
         "files": files,
@@ -60,5 +57,5 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         "bad_total": len(bad),
         "findings": task.findings(training, validation),
         "shown": shown,
-        "command": " ".join([f"xinye finetune MODEL --task {settings.task}", data, *flags, "-o RUN"]),
+        "command": " ".join(map(quoted, command_line("finetune", given))),
     }

@@ -8,7 +8,6 @@ A folder may come from anywhere. Names, shapes and types of all tensors are comp
 their size is made or read, and what would change the arithmetic and is not computed here is refused by name.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -21,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from xinye.data.files import read_json
+from xinye.data.files import read_json, write_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.machine import memory_bytes
@@ -296,12 +295,6 @@ def save_model(folder: Path, model: LanguageModel, tokenizer: Tokenizer) -> None
     write_json(folder / "config.json", to_config_json(model.config, tokenizer) | {"dtype": dtype})
     write_json(folder / "generation_config.json", generation)
     write_tensors(folder / "model.safetensors", to_tensors(model))
-
-
-def write_json(path: Path, data: Any) -> None:
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    beside.replace(path)
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:

@@ -1,7 +1,7 @@
-"""Command-line flags from a settings class: one flag a field, with the field's description for help.
+"""Command-line flags from a settings class: one flag a field, with the field's description as help.
 
-Only what was typed is returned, so that a file's values can stand below it; every mistake is one line. Whatever
-encoding arguments and standard input come in, from here on they are Unicode.
+Only what was typed is returned, so that a file's values can stand below it; every mistake is one
+line. Whatever encoding arguments and standard input come in, from here on they are Unicode.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
@@ -28,16 +29,30 @@ class Parser(argparse.ArgumentParser):
             prog=f"xinye {verb}",
             description=summary,
             epilog=f"example:\n  {example}",
-            formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=100),
+            formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=30, width=100),
             allow_abbrev=False,
             argument_default=argparse.SUPPRESS,
         )
         self.nested: dict[str, str] = {}  # field: the field whose settings it belongs to
 
+    def add_files(self) -> None:
+        self.add_argument("files", nargs="*", metavar="FILES", help="files, folders or globs of text")
+
+    def add_model(self) -> None:
+        self.add_argument("model", nargs="?", metavar="MODEL", help="a run's folder, or any Hugging Face folder")
+
+    def add_switches(self, **switches: str) -> None:
+        """A flag without a value, False where it is not typed, for each name and help."""
+        for name, what in switches.items():
+            flag = "--" + name.replace("_", "-")
+            self.add_argument(flag, action="store_true", default=False, help=what)
+
     def add_fields(self, settings: type[BaseModel], aliases: dict[str, str], positional: Sequence[str] = ()) -> None:
-        """A flag for each field, first those that only these settings have; a field of settings gives a group."""
+        """A flag for each field, first those that only these settings have; a field that holds
+        settings gives a group."""
         own = settings.__annotations__
-        for name, field in sorted(settings.model_fields.items(), key=lambda item: item[0] not in own):
+        fields = sorted(settings.model_fields.items(), key=lambda item: item[0] not in own)
+        for name, field in fields:
             if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
                 group = self.add_argument_group(name)
                 for inner, inner_field in field.annotation.model_fields.items():
@@ -48,10 +63,12 @@ class Parser(argparse.ArgumentParser):
 
     def values(self, arguments: Sequence[str]) -> dict[str, Any]:
         """What was typed, by field."""
-        parsed, unknown = self.parse_known_intermixed_args([typed(argument) for argument in arguments])
+        words = [typed(argument) for argument in arguments]
+        parsed, unknown = self.parse_known_intermixed_args(words)
         if unknown:
             flags = [option for action in self._actions for option in action.option_strings]
-            self.error(f"unknown argument {unknown[0]!r}{did_you_mean(unknown[0].split('=')[0], flags)}")
+            nearest = did_you_mean(unknown[0].split("=")[0], flags)
+            self.error(f"unknown argument {unknown[0]!r}{nearest}")
         values: dict[str, Any] = {}
         for name, value in vars(parsed).items():
             if name in self.nested:
@@ -66,22 +83,26 @@ class Parser(argparse.ArgumentParser):
 
 
 def _add(parser: Any, name: str, field: FieldInfo, aliases: dict[str, str]) -> None:
-    flags = [*([aliases[name]] if name in aliases else []), "--" + name.rstrip("_").replace("_", "-")]
+    flags = ["--" + name.rstrip("_").replace("_", "-")]
+    if name in aliases:
+        flags.insert(0, aliases[name])
     default = "" if field.default in (None, (), "", {}) else f" ({field.default})"
     text = ((field.description or "") + default).replace("%", "%%")
+    kinds = (field.annotation, *get_args(field.annotation))
     if field.annotation is bool:
         parser.add_argument(*flags, action=argparse.BooleanOptionalAction, help=text)
-    elif any(get_origin(kind) is dict for kind in (field.annotation, *get_args(field.annotation))):
+    elif any(get_origin(kind) is dict for kind in kinds):
         parser.add_argument(*flags, type=json_object, metavar="JSON|FILE", help=text)
     elif field.annotation in (tuple[str, ...], tuple[int, ...]):
         parser.add_argument(*flags, action="append", metavar=_metavar(field), help=text)
     else:
-        choices = [str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)]
-        parser.add_argument(*flags, metavar="|".join(choices) or _metavar(field), help=text)
+        choices = "|".join(choice for choice in kinds if isinstance(choice, str))
+        parser.add_argument(*flags, metavar=choices or _metavar(field), help=text)
 
 
 def typed(text: str) -> str:
-    """An argument or a line as Unicode: where a terminal or a script is in GB18030 or the like, decoded from that.
+    """An argument or a line as Unicode, decoded from GB18030 or the like where a terminal or a
+    script is in that.
 
     The name of a file that is there stays as it is. Raises `XinyeError` where no encoding fits.
     """
@@ -114,15 +135,22 @@ def json_object(value: str) -> dict[str, Any]:
 
 
 def _metavar(field: FieldInfo) -> str:
-    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
-    return {int: "N", float: "X"}.get(kinds[0], "PATH" if "Path" in str(kinds[0]) else "TEXT")
+    kinds = get_args(field.annotation) or (field.annotation,)
+    kind = next(kind for kind in kinds if kind is not type(None))
+    return {int: "N", float: "X"}.get(kind, "PATH" if "Path" in str(kind) else "TEXT")
 
 
-def run_group(group: str, verbs: Mapping[str, tuple[Callable[[list[str]], int], str]], arguments: list[str]) -> int:
-    """Run one verb of a group, such as `train` of `xinye tokenizer train`; `verbs` maps it to function and summary."""
+def run_group(
+    group: str,
+    verbs: Mapping[str, tuple[Callable[[list[str]], int], str]],
+    arguments: list[str],
+) -> int:
+    """Run one verb of a group, such as `train` of `xinye tokenizer train`; `verbs` maps it to its
+    function and summary."""
     if not arguments or arguments[0] in ("-h", "--help"):
         lines = "\n".join(f"  {verb:<10}{summary}" for verb, (_, summary) in verbs.items())
-        print(f"usage: xinye {group} VERB …   (xinye {group} VERB --help shows its flags)\n\n{lines}")
+        usage = f"usage: xinye {group} VERB …   (xinye {group} VERB --help shows its flags)"
+        print(f"{usage}\n\n{lines}")
         return 0
     verb, *rest = arguments
     if verb not in verbs:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import Parser, read_stdin, typed
+from xinye.cli.output import console, prepare_writing, print_json, write
 from xinye.errors import XinyeError, checked, did_you_mean
 from xinye.generation.sampling import ChatSampling
 
@@ -27,17 +28,18 @@ A message that begins with / wants a space before it. Ctrl-C stops an answer; Ct
 def main(arguments: list[str]) -> int:
     parser = Parser(
         "chat",
-        "Talk with a model by its own chat template. Commands: /help. Where standard input is no terminal, or with -p, "
-        "it answers once.",
+        "Talk with a model by its own chat template. Commands: /help. Where standard input is no "
+        "terminal, or with -p, it answers once.",
         'xinye chat MODEL --system "Answer in one sentence." -p "为什么天是蓝的？"',
     )
     parser.add_argument("model", metavar="MODEL", help="a run's folder, any Hugging Face folder, or a GGUF file")
     parser.add_argument("-p", "--prompt", default=None, metavar="TEXT", help="answer this, and leave")
     parser.add_argument("--system", default="", metavar="TEXT", help="what the model is told before all else")
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
+    parser.add_switches(json="print one JSON object")
     parser.add_fields(ChatSampling, {}, positional=("logprobs",))
     values = parser.values(arguments)
-    path, question, system, as_json = (values.pop(name) for name in ("model", "prompt", "system", "json"))
+    path, question, system = (values.pop(name) for name in ("model", "prompt", "system"))
+    as_json = values.pop("json")
     sampling = checked(ChatSampling, values, "chat")
     if question is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
         question = read_stdin()
@@ -47,24 +49,19 @@ def main(arguments: list[str]) -> int:
         raise XinyeError("--json prints one answer: give the question with -p, or on standard input")
 
     from xinye.api import load
-    from xinye.cli.output import console, prepare_writing
     from xinye.generation.chat import Conversation
     from xinye.runs.saved import never_taught_to_answer
 
     model = load(path)
+    teach = f"teach it: xinye finetune {path} --task chat --data FILE -o RUN"
     if model.tokenizer.chat_template is None:
         raise XinyeError(
-            f'{path}: this model has no chat template; it goes on with text, xinye generate {path} "…"; or teach it: '
-            f"xinye finetune {path} --task chat --data FILE -o RUN"
+            f'{path}: this model has no chat template; it goes on with text, xinye generate {path} "…"; or {teach}'
         )
     prepare_writing()
     if never_taught_to_answer(Path(path)):
-        console.print(
-            f"{path} was never taught to answer, it goes on with text; teach it: xinye finetune {path} --task chat "
-            "--data FILE -o RUN",
-            style="dim",
-            soft_wrap=True,
-        )
+        warning = f"{path} was never taught to answer, it goes on with text; {teach}"
+        console.print(warning, style="dim", soft_wrap=True)
     conversation = Conversation(model.engine, sampling, system)
     if question is None:
         talk(conversation, f"{path}: {model.gpt.config.parameters:,} parameters")
@@ -74,30 +71,28 @@ def main(arguments: list[str]) -> int:
 
 
 def answer_once(conversation: "Conversation", question: str, as_json: bool) -> None:
-    from xinye.cli.output import print_json, write
-
     pieces = conversation.answer(question)
     if not as_json:
         write(pieces)
         return
-    text = "".join(pieces)
+    message = {"role": "assistant", "content": "".join(pieces)}
     reply = conversation.reply
     assert reply is not None
-    usage = {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
-    message = {"role": "assistant", "content": text}
+    usage = {
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+    }
     print_json({"message": message, "finish_reason": reply.finish_reason, "usage": usage})
 
 
 def talk(conversation: "Conversation", title: str) -> None:
     """Read lines and answer them until the person leaves."""
-    from xinye.cli.output import console
-
     with suppress(ImportError):
         import readline  # noqa: F401  (from here on `input` edits lines, right for Chinese, too)
-    sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # `typed` decodes them
-    context = conversation.engine.context
-    console.print(f"{title}, context {context:,}; /help tells the commands, Ctrl-D leaves", style="dim")
-    stopped = told = False  # whether Ctrl-C came last; whether the person knows what is forgotten
+    sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # `typed` decodes
+    context = f"context {conversation.engine.context:,}"
+    console.print(f"{title}, {context}; /help tells the commands, Ctrl-D leaves", style="dim")
+    stopped = warned = False  # whether Ctrl-C came last; whether the person knows what is forgotten
     while True:
         try:
             line = typed(input(">>> "))
@@ -108,17 +103,15 @@ def talk(conversation: "Conversation", title: str) -> None:
             elif question := whole(line).strip():
                 answer(conversation, question)
             stopped = False
-            if conversation.forgotten and not told:
-                told = True
-                console.print("the context is full: the oldest messages are forgotten from now on", style="dim")
+            if conversation.forgotten and not warned:
+                warned = True
+                warning = "the context is full: the oldest messages are forgotten from now on"
+                console.print(warning, style="dim")
         except (XinyeError, OSError) as error:
             console.print(str(error), style="yellow", soft_wrap=True)
-        except EOFError:
+        except (EOFError, KeyboardInterrupt) as end:
             console.print()
-            return
-        except KeyboardInterrupt:
-            console.print()
-            if stopped:
+            if stopped or isinstance(end, EOFError):
                 return
             stopped = True
             console.print("Ctrl-C again leaves", style="dim")
@@ -137,23 +130,22 @@ def whole(line: str) -> str:
 
 
 def answer(conversation: "Conversation", question: str) -> None:
-    from xinye.cli.output import console, write
-
     with closing(conversation.answer(question)) as pieces:
         write(pieces)
-    if conversation.reply and conversation.reply.finish_reason == "length":
-        tokens = conversation.reply.completion_tokens
-        console.print(f"cut off after {tokens:,} tokens, by --max-tokens or the end of the context", style="dim")
+    reply = conversation.reply
+    if reply and reply.finish_reason == "length":
+        cut = f"cut off after {reply.completion_tokens:,} tokens"
+        console.print(f"{cut}, by --max-tokens or the end of the context", style="dim")
 
 
 def command(conversation: "Conversation", line: str) -> None:
     """Do what a line that begins with / asks for."""
-    from xinye.cli.output import console
     from xinye.generation.chat import load_messages, save_messages
 
     name, _, rest = (part.strip() for part in line.partition(" "))
     if name in ("/save", "/load") and not rest:
         raise XinyeError(f"{name}: name a file")
+    path = Path(rest).expanduser()
     match name:
         case "/reset":
             conversation.reset()
@@ -161,16 +153,18 @@ def command(conversation: "Conversation", line: str) -> None:
             conversation.system = rest or conversation.system
             console.print(conversation.system or "there is no system message")
         case "/temperature":
-            settings = conversation.sampling.model_dump() | ({"temperature": rest} if rest else {})
+            given = {"temperature": rest} if rest else {}
+            settings = conversation.sampling.model_dump() | given
             conversation.sampling = checked(ChatSampling, settings, name)
             console.print(f"temperature {conversation.sampling.temperature:g}")
         case "/save":
-            save_messages(Path(rest).expanduser(), conversation.messages)
+            save_messages(path, conversation.messages)
             console.print(f"{len(conversation.messages)} messages are in {rest}")
         case "/load":
-            conversation.messages = load_messages(Path(rest).expanduser())
+            conversation.messages = load_messages(path)
             console.print(f"going on after {len(conversation.messages)} messages")
         case "/help":
             console.print(HELP)
         case _:
-            raise XinyeError(f"unknown command {name}{did_you_mean(name, COMMANDS)}; /help tells all")
+            nearest = did_you_mean(name, COMMANDS)
+            raise XinyeError(f"unknown command {name}{nearest}; /help tells all")

@@ -1,8 +1,11 @@
 """`xinye demo --task …`: the way from a file of records to a model that was measured, each step with its command."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import Any
+
+from xinye.planning.command_line import command_line
 
 WORDS: dict[str, dict[str, Any]] = {
     "en": {
@@ -90,12 +93,12 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     for record in exercise.training[:3]:
         console.print(Text(f"  {shown(task, record)}"), soft_wrap=not console.is_terminal)
 
-    step(words["base"].format(**counts), recipe.command("pretrain", recipe.base_settings(task, exercise)))
+    step(words["base"].format(**counts), shlex.join(command_line("pretrain", recipe.base_settings(task, exercise))))
     with Display(show_plan=False) as display:
         base = recipe.pretrain_base(task, exercise, display, ours)
     if base.interrupted:
         return 128 + base.interrupted
-    step(words["teach"].format(**counts), recipe.command("finetune", recipe.task_settings(task, exercise)))
+    step(words["teach"].format(**counts), shlex.join(command_line("finetune", recipe.task_settings(task, exercise))))
     with Display(show_plan=False, counted="labels" if task != "chat" else "tokens") as display:
         run = recipe.teach(task, exercise, display, ours)
     if run.interrupted:

@@ -1,4 +1,4 @@
-"""`xinye VERB …`: finds the verb's file and runs it. Nothing heavy is imported before a verb is known."""
+"""`xinye VERB …`: finds the verb's file and runs it; nothing heavy is imported before."""
 
 import importlib
 import io
@@ -23,7 +23,10 @@ VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "data": ("xinye.cli.data", "check text before training; collect it from other formats"),
     "tokenizer": ("xinye.cli.tokenizer", "train a tokenizer alone; compare tokenizers"),
     "evaluate": ("xinye.cli.evaluate", "how well a model predicts a text, beside simpler means"),
-    "compare": ("xinye.cli.compare", "architectures side by side on the same text in the same time"),
+    "compare": (
+        "xinye.cli.compare",
+        "architectures side by side on the same text in the same time",
+    ),
     "distill": ("xinye.cli.distill", "a small model that learns from a larger one"),
     "merge": ("xinye.cli.merge", "put an adapter into its base's weights: a plain model"),
     "tune": ("xinye.cli.tune", "search for better settings than the plan's"),
@@ -37,20 +40,21 @@ FIRST = ("demo", "pretrain", "generate", "finetune", "serve")
 
 
 def help_text() -> str:
-    def lines(verbs: list[str]) -> str:
+    def lines(first: bool) -> str:
+        verbs = FIRST if first else [verb for verb in VERBS if verb not in FIRST]
         return "\n".join(f"  {verb:<12}{VERBS[verb][1]}" for verb in verbs)
 
     return (
         "Xinye 新叶: from raw text to a GPT of your own\n\n"
         "usage: xinye VERB …   (xinye VERB --help shows its flags)\n\n"
-        f"start here:\n{lines(list(FIRST))}\n\n"
-        f"more:\n{lines([verb for verb in VERBS if verb not in FIRST])}\n\n"
+        f"start here:\n{lines(True)}\n\n"
+        f"more:\n{lines(False)}\n\n"
         "every verb takes --json: one JSON object, last on standard output"
     )
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns its exit code: 0 done, 1 failed, 2 wrong use, 128 and a signal's number."""
+    """Run one command; returns its exit code: 0 done, 1 failed, 2 wrong use, 128 + a signal."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding lacks is escaped, as on standard error
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -82,7 +86,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print_error(f"xinye {verb}: interrupted")
         return 130
-    except (OSError, MemoryError) as error:  # a full disk, a folder that is not ours: nothing a traceback explains
+    except (
+        OSError,
+        MemoryError,
+    ) as error:  # a full disk, a folder that is not ours: nothing a traceback explains
         print_error(f"xinye {verb}: {' '.join(str(error).split())[:300] or 'out of memory'}")
         return 1
 

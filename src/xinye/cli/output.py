@@ -1,10 +1,15 @@
-"""All that verbs print: the answers here, and what is seen of long work by `training/display.py`."""
+"""All that verbs print: answers here; what is seen of long work is in `training/display.py`."""
 
 import json
+import locale
 import logging
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+from rich.table import Table
 
 from xinye.errors import SIGNS, readable
 from xinye.planning.settings import duration
@@ -19,19 +24,24 @@ __all__ = [
     "answer",
     "console",
     "duration",
+    "exit_when_stopped",
+    "locale_language",
     "print_findings",
     "print_json",
+    "print_table",
     "write",
 ]
 
-_ESCAPES = {code: f"\\u{code:04x}" for code in SIGNS if code >= 0x7F}  # those below JSON escapes by itself
+_ESCAPES = {code: f"\\u{code:04x}" for code in SIGNS if code >= 0x7F}  # JSON escapes the others
+WIDEST = 1000  # characters of a table in a file or a pipe
 answer = Console()  # what was asked for: standard output
 
 
 def write(pieces: Iterable[str], exact: bool = False) -> str:
-    """Print text on standard output as a model writes it, and return it. With `exact` a pipe or a file gets it as it
-    is; a terminal never does."""
-    exact, written = exact and not sys.stdout.isatty(), []
+    """Print text on standard output as a model writes it, and return it. With `exact` a pipe or a
+    file gets it as it is; a terminal never does."""
+    exact = exact and not sys.stdout.isatty()
+    written = []
     for piece in pieces:
         written.append(piece)
         print(piece if exact else readable(piece), end="", flush=True)
@@ -40,7 +50,33 @@ def write(pieces: Iterable[str], exact: bool = False) -> str:
 
 
 def print_json(data: dict[str, Any]) -> None:
-    print(json.dumps(data, ensure_ascii=False).translate(_ESCAPES), flush=True)  # `serve` goes on after it
+    text = json.dumps(data, ensure_ascii=False).translate(_ESCAPES)
+    print(text, flush=True)  # `serve` goes on after it
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    left: Container[int] = (0,),
+    on: Console = answer,
+) -> None:
+    """Print rows under their columns, those that are not `left` right-aligned.
+
+    A table is as wide as the terminal, or as it needs where there is none. Without names of columns
+    it has no head.
+    """
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=any(columns))
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="left" if number in left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    if not on.is_terminal:
+        options = on.options.update_width(WIDEST)
+        table.width = on.measure(table, options=options).maximum
+    with on.capture() as captured:
+        on.print(table, crop=False)
+    for line in captured.get().splitlines():
+        print(line.rstrip(), file=on.file)
 
 
 class LogFormatter(logging.Formatter):
@@ -59,9 +95,27 @@ def prepare_writing() -> None:
         prepare_decoder(device(), display)
 
 
-def print_findings(sentences: Iterable[str], charts: Iterable[str]) -> None:
-    """What figures say, in sentences, and where their charts lie."""
+def print_findings(sentences: Iterable[str], charts: Iterable[str] = ()) -> None:
+    """What figures say, in sentences behind an empty line, and where their charts lie."""
+    console.print()
     for sentence in sentences:
         console.print(sentence, soft_wrap=not console.is_terminal)
     for chart in charts:
         console.print(f"chart: {chart}", soft_wrap=True)
+
+
+@contextmanager
+def exit_when_stopped(message: str) -> Iterator[None]:
+    """Inside, Ctrl-C prints a message and ends the program with 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print(message)
+        raise SystemExit(130) from None
+
+
+def locale_language() -> str:
+    """`zh` where the environment's language is Chinese, else `en`."""
+    names = [os.environ.get(name, "") for name in ("LC_ALL", "LC_MESSAGES", "LANG")]
+    name = next((name for name in names if name), "") or (locale.getlocale()[0] or "")
+    return "zh" if name.lower().startswith(("zh", "chinese")) else "en"

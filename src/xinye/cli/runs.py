@@ -6,10 +6,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from xinye.checkpoints.folders import run_differences
 from xinye.cli.arguments import Parser
+from xinye.cli.output import answer, console, duration, locale_language, print_json, print_table
 from xinye.errors import XinyeError, did_you_mean
+from xinye.evaluation.plots import line_chart, save_chart
+from xinye.runs.card import write_card
+from xinye.runs.comparison import at, curves, differences, matching_points, remarks
+from xinye.runs.diagnosis import diagnose
+from xinye.runs.leftovers import proposals, remove
+from xinye.runs.report import texts, write_report
+from xinye.runs.saved import SavedRun, find_runs, read_run
 
 VERBS = ("show", "compare", "verify", "clean")
+JSON = "print one JSON object"
 
 
 def main(arguments: list[str]) -> int:
@@ -23,36 +33,34 @@ def list_runs(arguments: list[str]) -> int:
     parser = Parser(
         "runs",
         "List the runs in folders, newest first.",
-        "xinye runs\n  xinye runs show runs/novel\n  xinye runs compare runs/novel runs/poems\n  xinye runs verify\n"
-        "  xinye runs clean",
+        "xinye runs\n  xinye runs show runs/novel\n  xinye runs compare runs/novel runs/poems\n"
+        "  xinye runs verify\n  xinye runs clean",
     )
-    _add_folders(parser)
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
+    add_folders(parser)
     values = parser.values(arguments)
 
-    from xinye.cli.output import console, duration, print_json
-
-    runs = _find(values["folders"])
+    runs = find(values["folders"])
     if values["json"]:
         print_json({"runs": [run.summary() for run in runs]})
-        return 0
-    if not runs:
-        console.print(f"there are no runs in {', '.join(values['folders'])}; make one: xinye pretrain FILES…")
-        return 0
-    rows = [
-        (
-            str(run.folder),
-            run.what,
-            _short(run.parameters),
-            _files(run.files),
-            "" if run.bits_per_byte is None else f"{run.bits_per_byte:.3f}",
-            _state(run),
-            duration(run.seconds),
-            f"{run.started:%Y-%m-%d %H:%M}",
-        )
-        for run in runs
-    ]
-    _print_table(("run", "what", "size", "text", "bits/byte", "state", "trained", "begun"), rows, right=(2, 4, 6))
+    elif not runs:
+        where = ", ".join(values["folders"])
+        console.print(f"there are no runs in {where}; make one: xinye pretrain FILES…")
+    else:
+        rows = [
+            (
+                str(run.folder),
+                run.what,
+                millions(run.parameters),
+                shorter(run.files),
+                "" if run.bits_per_byte is None else f"{run.bits_per_byte:.3f}",
+                state_of(run),
+                duration(run.seconds),
+                f"{run.started:%Y-%m-%d %H:%M}",
+            )
+            for run in runs
+        ]
+        columns = ("run", "what", "size", "text", "bits/byte", "state", "trained", "begun")
+        print_table(columns, rows, left=(0, 1, 3, 5, 7))
     return 0
 
 
@@ -63,31 +71,23 @@ def show(arguments: list[str]) -> int:
         "xinye runs show runs/novel",
     )
     parser.add_argument("run", metavar="RUN", help="the run's folder")
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
+    parser.add_switches(json=JSON)
     values = parser.values(arguments)
-
-    from xinye.cli.demo import locale_language
-    from xinye.cli.output import answer, console, print_json
-    from xinye.runs.card import write_card
-    from xinye.runs.diagnosis import diagnose
-    from xinye.runs.report import texts, write_report
-    from xinye.runs.saved import read_run
 
     run = read_run(Path(values["run"]))
     report = run.folder / "report.html"
-    with _damage_told(values["run"]):
+    with damage_reported(run.folder):
         findings, written = diagnose(run), texts(run)
         if missing := write_report(run):
             console.print(f"the report has no charts: {missing}")
         write_card(run)
     if values["json"]:
-        told = [{"name": one.name, "says": one.says._asdict(), "advice": one.advice._asdict()} for one in findings]
-        print_json(
-            {**run.summary(), "findings": told, "texts": written, "command": run.command(), "report": str(report)}
-        )
+        said = [{"name": one.name, "says": one.says._asdict(), "advice": one.advice._asdict()} for one in findings]
+        command = {"command": run.command(), "report": str(report)}
+        print_json({**run.summary(), "findings": said, "texts": written, **command})
         return 0
     language = locale_language()
-    _print_table(None, _about(run))
+    print_table(("", ""), about(run), left=(0, 1))
     answer.print()
     for finding in findings:
         answer.print(getattr(finding.says, language), soft_wrap=True)
@@ -107,228 +107,201 @@ def compare(arguments: list[str]) -> int:
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs' folders")
     parser.add_argument(
-        "--over", default="tokens", choices=("steps", "tokens", "seconds"), help="what the curves go over (tokens)"
+        "--over",
+        default="tokens",
+        choices=("steps", "tokens", "seconds"),
+        help="what the curves go over (tokens)",
     )
     parser.add_argument("--plot", type=Path, default=None, metavar="FILE", help="draw the curves into an SVG file")
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
+    parser.add_switches(json=JSON)
     values = parser.values(arguments)
+    over, plot = values["over"], values["plot"]
     if len(values["runs"]) < 2:
         raise XinyeError("name two runs or more to compare")
     if len(set(values["runs"])) < len(values["runs"]):
         raise XinyeError("a run is named twice")
-    if values["plot"] and values["plot"].suffix != ".svg":
-        raise XinyeError(f"--plot {values['plot']}: the chart is an SVG file; give it a name that ends in .svg")
-
-    from xinye.cli.output import answer, console, print_json
-    from xinye.evaluation.plots import line_chart, save_chart
-    from xinye.runs.comparison import at, curves, differences, matching_points, remarks
-    from xinye.runs.saved import read_run
+    if plot and plot.suffix != ".svg":
+        raise XinyeError(f"--plot {plot}: the chart is an SVG file; give it a name that ends in .svg")
 
     runs = [read_run(Path(name)) for name in values["runs"]]
-    with _damage_told(*values["runs"]):
-        differing, lines = differences(runs), curves(runs, values["over"])
-    if values["plot"]:
-        save_chart(line_chart(lines, values["over"], "bits per byte"), values["plot"])
-        console.print(f"curves in {values['plot']}")
-    for remark in [
-        *(f"{run.folder} is damaged: {run.error}" for run in runs if run.state == "damaged"),
-        *remarks(runs),
-    ]:
+    with damage_reported(*values["runs"]):
+        differing, lines = differences(runs), curves(runs, over)
+    if plot:
+        save_chart(line_chart(lines, over, "bits per byte"), plot)
+        console.print(f"curves in {plot}")
+    damaged = [f"{run.folder} is damaged: {run.error}" for run in runs if run.state == "damaged"]
+    for remark in [*damaged, *remarks(runs)]:
         console.print(f"note: {remark}", soft_wrap=True)
     if values["json"]:
-        print_json({
-            "runs": [run.summary() for run in runs],
-            "differences": differing,
-            "over": values["over"],
-            "curves": {name: [list(point) for point in zip(*line, strict=True)] for name, line in lines.items()},
-        })  # fmt: skip
+        points = {name: [list(point) for point in zip(*lines[name], strict=True)] for name in lines}
+        summaries = [run.summary() for run in runs]
+        print_json({"runs": summaries, "differences": differing, "over": over, "curves": points})
         return 0
     names = [str(run.folder) for run in runs]
-    rows = [(name, *(_value(one) for one in ones)) for name, ones in differing.items()]
-    _print_table(("", *names), rows, right=range(1, len(names) + 1))
-    if not values["plot"]:
-        rows = [
-            (f"{point:,.0f}", *("" if (y := at(lines[name], point)) is None else f"{y:.3f}" for name in names))
-            for point in matching_points(lines.values())
-        ]
+    rows = [(name, *(value_of(one) for one in ones)) for name, ones in differing.items()]
+    print_table(("", *names), rows)
+    if not plot:
+
+        def bits(name: str, point: float) -> str:
+            value = at(lines[name], point)
+            return "" if value is None else f"{value:.3f}"
+
+        matching = matching_points(lines.values())
+        rows = [(f"{point:,.0f}", *(bits(name, point) for name in names)) for point in matching]
         answer.print("\nbits per byte on validation text")
-        _print_table((values["over"], *names), rows, right=range(len(names) + 1))
+        print_table((over, *names), rows, left=())
     return 0
 
 
 def verify(arguments: list[str]) -> int:
     parser = Parser(
         "runs verify",
-        "Check every saved file of runs and their checkpoints against the sizes and hashes that were noted when they "
-        "were saved. Ends with 1 where one differs, and names it.",
+        "Check every saved file of runs and their checkpoints against the sizes and hashes that "
+        "were noted when they were saved. Ends with 1 where one differs, and names it.",
         "xinye runs verify runs/novel",
     )
-    _add_folders(parser)
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
+    add_folders(parser)
     values = parser.values(arguments)
 
-    from xinye.checkpoints.folders import run_differences
-    from xinye.cli.output import answer, console, print_json
-
-    told = {}
-    for run in _find(values["folders"]):
-        problems = [run.error] if run.state == "damaged" else []
-        told[str(run.folder)] = problems + run_differences(run.folder)
+    problems = {}
+    for run in find(values["folders"]):
+        damage = [run.error] if run.state == "damaged" else []
+        problems[str(run.folder)] = damage + run_differences(run.folder)
     if values["json"]:
-        print_json({"runs": [{"run": run, "problems": problems} for run, problems in told.items()]})
+        print_json({"runs": [{"run": run, "problems": found} for run, found in problems.items()]})
     else:
-        for run, problems in told.items():
-            answer.print("\n".join(problems) or f"{run}: as it was saved", soft_wrap=True)
-    if not told:
+        for name, found in problems.items():
+            answer.print("\n".join(found) or f"{name}: as it was saved", soft_wrap=True)
+    if not problems:
         console.print(f"there are no runs in {', '.join(values['folders'])}")
-    return 1 if any(told.values()) else 0
+    return 1 if any(problems.values()) else 0
 
 
 def clean(arguments: list[str]) -> int:
     parser = Parser(
         "runs clean",
-        "Make room: delete what only going on needs from finished runs, and runs that ended before anything was saved. "
-        "Models and reports of other runs stay. Shows what would go, and asks.",
+        "Make room: delete what only going on needs from finished runs, and runs that ended before "
+        "anything was saved. Models and reports of other runs stay. Shows what would go, and asks.",
         "xinye runs clean runs",
     )
-    _add_folders(parser)
-    parser.add_argument(
-        "--interrupted", action="store_true", default=False, help="interrupted runs, too, that could still be resumed"
-    )
-    parser.add_argument("--yes", action="store_true", default=False, help="do not ask")
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object at the end")
+    add_folders(parser, "print one JSON object at the end")
+    parser.add_switches(interrupted="interrupted runs, too, that could still be resumed", yes="do not ask")
     values = parser.values(arguments)
 
-    from xinye.cli.output import answer, console, print_json
-    from xinye.runs.leftovers import proposals, remove
-
-    proposed = proposals(_find(values["folders"]), values["interrupted"])
-    size = sum(proposal.size for proposal in proposed)
-    if proposed and not values["yes"]:
+    proposed = proposals(find(values["folders"]), values["interrupted"])
+    if not proposed:
+        console.print("there is nothing to clean")
+    elif not values["yes"]:
+        size = megabytes(sum(proposal.size for proposal in proposed))
         if not sys.stdin.isatty():
             runs = f"{len(proposed)} run{'s' * (len(proposed) > 1)}"
-            raise XinyeError(f"{_megabytes(size)} in {runs} could go; say --yes to delete without asking")
-        rows = [(str(one.run.folder), one.what, _megabytes(one.size)) for one in proposed]
-        _print_table(("run", "to delete", "size"), rows, right=(2,))
-        answer.print(f"Delete these {_megabytes(size)}? [y/N] ", end="")
+            raise XinyeError(f"{size} in {runs} could go; say --yes to delete without asking")
+        rows = [(str(one.run.folder), one.what, megabytes(one.size)) for one in proposed]
+        print_table(("run", "to delete", "size"), rows, left=(0, 1))
+        answer.print(f"Delete these {size}? [y/N] ", end="")
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            proposed, size = [], 0
+            proposed = []
             console.print("nothing was deleted")
-    elif not proposed:
-        console.print("there is nothing to clean")
-    removed = [proposal for proposal in proposed if remove(proposal)]
-    for proposal in removed:
-        console.print(f"deleted {proposal.what} of {proposal.run.folder}, {_megabytes(proposal.size)}", soft_wrap=True)
+    deleted = []
+    for one in filter(remove, proposed):
+        folder = str(one.run.folder)
+        console.print(f"deleted {one.what} of {folder}, {megabytes(one.size)}", soft_wrap=True)
+        deleted.append({"run": folder, "what": one.what, "bytes": one.size})
     if values["json"]:
-        print_json({
-            "deleted": [{"run": str(one.run.folder), "what": one.what, "bytes": one.size} for one in removed]
-        })  # fmt: skip
+        print_json({"deleted": deleted})
     return 0
 
 
-# -- what they share -------------------------------------------------------------------------------------------------
+# -- what they share -------------------------------------------------------------------------------
 
 
-def _add_folders(parser: Parser) -> None:
-    parser.add_argument("folders", nargs="*", default=["runs"], metavar="DIR", help="folders of runs, or runs (runs)")
+def add_folders(parser: Parser, json: str = JSON) -> None:
+    parser.add_argument(
+        "folders",
+        nargs="*",
+        default=["runs"],
+        metavar="DIR",
+        help="folders of runs, or runs (runs)",
+    )
+    parser.add_switches(json=json)
 
 
-def _find(folders: Sequence[str]) -> list[Any]:
-    """The runs in folders, newest first, none twice. The usual folder may be missing, one that was typed may not."""
-    from xinye.runs.saved import find_runs, read_run
-
+def find(folders: Sequence[str]) -> list[SavedRun]:
+    """The runs in folders, newest first, none twice. The usual folder may be missing, one that was
+    typed may not."""
     found: dict[Path, Path] = {}
     for name in folders:
-        if not Path(name).is_dir():
-            if folders == ["runs"]:
-                continue
+        if Path(name).is_dir():
+            found = {run.resolve(): run for run in find_runs(Path(name))} | found
+        elif folders != ["runs"]:
             raise XinyeError(f"{name}: no such folder{did_you_mean(name, VERBS)}")
-        for run in find_runs(Path(name)):
-            found.setdefault(run.resolve(), run)
-    return sorted((read_run(run) for run in found.values()), key=lambda run: run.started, reverse=True)
+    return sorted(map(read_run, found.values()), key=lambda run: run.started, reverse=True)
 
 
 @contextmanager
-def _damage_told(*folders: str) -> Iterator[None]:
-    """Inside, a value of a run's files that is of another kind than what it should be is told in one line."""
+def damage_reported(*folders: str | Path) -> Iterator[None]:
+    """Inside, a value of a run's files that is of another kind than it should be is one line."""
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         what = " ".join(f"{type(error).__name__} {error}".split())[:200]
-        raise XinyeError(
-            f"{' or '.join(folders)}: damaged: a value in training/ is not what it should be ({what})", 1
-        ) from error
+        names = " or ".join(map(str, folders))
+        raise XinyeError(f"{names}: damaged: a value in training/ is not what it should be ({what})", 1) from error
 
 
-def _state(run: Any) -> str:
+def state_of(run: SavedRun) -> str:
+    """How a run is, in a few words."""
     if run.state == "finished":
-        return "finished"
+        return run.state
     if run.state == "damaged":
         return f"damaged: {run.error}"
     return f"{run.state}, step {run.done:,} of {run.planned or 0:,}"
 
 
-def _about(run: Any) -> list[tuple[str, str]]:
-    from xinye.cli.output import duration
-
-    state = run.state + (f": {run.error}" if run.error else "")
+def about(run: SavedRun) -> list[tuple[str, str]]:
+    """What a run is and how far it came, by name."""
+    state = f"{run.state}: {run.error}" if run.error else run.state
     if run.state == "interrupted" and run.checkpoints:
         state += f"; go on with: xinye {run.recipe} -o {run.folder} --resume"
     planned = f" of {run.planned:,}" if run.planned and run.planned != run.done else ""
+    times = "" if run.epochs is None else f", the text {run.epochs:.1f} times"
     rows = [
         ("run", str(run.folder)),
         ("state", state),
-        ("what", f"{run.what}, {_short(run.parameters)} parameters"),
+        ("what", f"{run.what}, {millions(run.parameters)} parameters"),
         ("text", ", ".join(run.files)),
-        ("steps", f"{run.done:,}{planned}, {run.tokens:,} tokens"),
+        ("steps", f"{run.done:,}{planned}, {run.tokens:,} tokens{times}"),
         ("trained", f"{duration(run.seconds)}, begun {run.started:%Y-%m-%d %H:%M}"),
     ]
-    if run.epochs is not None:
-        rows[4] = ("steps", f"{rows[4][1]}, the text {run.epochs:.1f} times")
     if run.bits_per_byte is not None:
         rows.append(("bits per byte", f"{run.bits_per_byte:.3f} on validation text"))
     return rows
 
 
-def _short(number: int | None) -> str:
+def millions(number: int | None) -> str:
     if not number:
         return ""
     return f"{number / 1e6:.1f}M" if number < 1e8 else f"{number / 1e6:,.0f}M"
 
 
-def _files(files: Sequence[str]) -> str:
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def shorter(files: Sequence[str]) -> str:
+    """The name of the first file, and how many others there are."""
     if not files:
         return ""
-    return (Path(files[0]).name or files[0]) + (f" + {len(files) - 1}" if len(files) > 1 else "")
+    others = f" + {len(files) - 1}" if len(files) > 1 else ""
+    return (Path(files[0]).name or files[0]) + others
 
 
-def _value(value: Any) -> str:
+def value_of(value: Any) -> str:
+    """A setting or a figure as it is read in a table."""
     if isinstance(value, list):
-        return _files([str(one) for one in value])
+        return shorter([str(one) for one in value])
     if value is None or isinstance(value, bool):
         return {None: "–", True: "yes", False: "no"}[value]
     if isinstance(value, int) or (isinstance(value, float) and value >= 1000):
         return f"{value:,.0f}"
     return f"{value:#.4g}" if isinstance(value, float) else str(value)
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
-
-
-def _print_table(head: Sequence[str] | None, rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
-    """A table on standard output: as wide as the terminal, or as it needs where there is none."""
-    from rich.table import Table
-
-    from xinye.cli.output import Console
-
-    out = Console(width=None if sys.stdout.isatty() else 1000)
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=head is not None, header_style="bold")
-    for number in range(len(rows[0]) if rows else len(head or ())):
-        name = head[number] if head else ""
-        table.add_column(name, justify="right" if number in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    with out.capture() as captured:
-        out.print(table)
-    print("\n".join(line.rstrip() for line in captured.get().splitlines()))  # noqa: T201  (it is safe by now)

@@ -158,3 +158,10 @@ def _digest(path: Path) -> bytes:
 
 def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write a JSON file beside its place, then put it there: a reader finds the old or the new."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    beside.replace(path)

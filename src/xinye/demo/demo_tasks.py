@@ -6,7 +6,6 @@ learned from, neither as records nor as text; of conversations they all ask some
 
 import json
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,13 +106,3 @@ def task_settings(task: str, exercise: Exercise) -> dict[str, Any]:
     """Those of `xinye finetune`."""
     base, data = str(exercise.folder / "base"), (str(exercise.files["training"]),)
     return {"model": base, "task": task, "data": data, "epochs": EPOCHS[task], "output": exercise.folder / task}
-
-
-def command(verb: str, settings: dict[str, Any]) -> str:
-    """The line to type for a step."""
-    words: list[str] = ["xinye", verb]
-    for name, value in settings.items():
-        values: Sequence[Any] = value if isinstance(value, tuple) else (value,)
-        flag = [] if name in ("files", "model") else ["-o" if name == "output" else f"--{name}"]
-        words += [word for each in values for word in (*flag, str(each))]
-    return " ".join(words)

@@ -17,8 +17,7 @@ from typing import Annotated, Any, TextIO
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from xinye.checkpoints.huggingface import write_json
-from xinye.data.files import open_regular, read_json
+from xinye.data.files import open_regular, read_json, write_json
 from xinye.errors import XinyeError, checked
 
 SETTINGS, PLAN, METRICS = "settings.json", "plan.json", "metrics.jsonl"

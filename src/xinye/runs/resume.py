@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from xinye.checkpoints.folders import checkpoints
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
+from xinye.planning.command_line import flat
 from xinye.planning.finetune_settings import NOT_OF, FinetuneSettings
 from xinye.planning.models import Models
 from xinye.planning.settings import PretrainSettings, inherited_settings
@@ -111,13 +112,6 @@ def check_same(
             f"{output}: this run was started with {'; '.join(differences)}. Going on, only {', '.join(FREE)} may be "
             "others; leave the rest out, or start anew in another folder"
         )
-
-
-def flat(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings with those of their groups, such as `cleaning`, beside the others."""
-    groups = [value for value in settings.values() if isinstance(value, dict)]
-    alone = {name: value for name, value in settings.items() if not isinstance(value, dict)}
-    return alone | {name: value for group in groups for name, value in group.items()}
 
 
 def check_text(output: Path, text: Data) -> None:

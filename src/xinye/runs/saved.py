@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from xinye.checkpoints.folders import checkpoints
 from xinye.errors import XinyeError
+from xinye.planning.command_line import command_line
 from xinye.runs.folder import (
     METRICS,
     PLAN,
@@ -160,33 +161,18 @@ class SavedRun:
 
     def command(self, output: str = "runs/again") -> str:
         """The command line that gives this run again: its budget in steps, and spelled out what the machine decided."""
+        values = {"output": output, **self.settings}
         if self.recipe == "finetune":
-            given = {"task": "classify", **self.settings}  # defaults are not saved
-            model = given.pop("model", "")
-            words = ["xinye", "finetune", model, "-o", output]
-            given |= _object(given.pop("adapter", None))
-            for name, value in given.items():
-                for each in value if isinstance(value, list) else [value]:
-                    words += [f"--{name.replace('_', '-')}", *([] if each is True else [str(each)])]
-            return shlex.join(words)
-        decided = ("dropout", "dtype", "compile", "micro_batch_size")
-        budgets = ("time", "tokens", "epochs", "total_steps")
-        values = {name: value for name, value in self.settings.items() if name not in budgets}
-        values |= {name: self.plan[name] for name in ("steps", *decided) if name in self.plan}
+            values = {"output": output, "task": "classify", **self.settings}  # defaults are not saved
+            return shlex.join(command_line("finetune", values))
+        decided = ("steps", "dropout", "dtype", "compile", "micro_batch_size")
+        values |= dict.fromkeys(("time", "tokens", "epochs", "total_steps"))  # the steps say it
+        values |= {name: self.plan[name] for name in decided if name in self.plan}
         if pairs := self.plan.get("total_steps"):
-            del values["steps"]
-            values["total_steps"] = ",".join(f"{step}:{total}" for step, total in pairs)
+            values |= {"steps": None, "total_steps": pairs}
         if "compile" in self.plan:
             values["compile"] = "yes" if self.plan["compile"] else "no"
-        values |= _object(values.pop("cleaning", None))
-        words = ["xinye", "pretrain", *values.pop("files", ()), "-o", output]
-        for name, value in values.items():
-            flag = "--" + name.replace("_", "-")
-            if isinstance(value, bool):
-                words.append(flag if value else f"--no-{flag[2:]}")
-            elif value is not None:
-                words += [f"{flag}={value}"] if str(value).startswith("-") else [flag, str(value)]
-        return shlex.join(words)
+        return shlex.join(command_line("pretrain", values))
 
 
 def is_run(folder: Path) -> bool:

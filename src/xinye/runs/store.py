@@ -28,8 +28,8 @@ from xinye.checkpoints.folders import (
     step_of,
 )
 from xinye.checkpoints.heads import load_head, save_head
-from xinye.checkpoints.huggingface import load_weights, save_model, write_json
-from xinye.data.files import read_json
+from xinye.checkpoints.huggingface import load_weights, save_model
+from xinye.data.files import read_json, write_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.adapters import adapter_state, attached

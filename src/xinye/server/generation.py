@@ -80,8 +80,7 @@ def token_limit(
     check_count(asked or 1, limit, param, "tokens")
     if prompt_tokens + (asked or 1) > model.context:
         raise model.too_long(
-            f"the {prompt} takes {prompt_tokens}, and {asked or 1} are to be written: "
-            "shorten the one or the other",
+            f"the {prompt} takes {prompt_tokens}, and {asked or 1} are to be written: shorten the one or the other",
             param if prompt_tokens < model.context else prompt,
         )
     return asked or min(limit, model.context - prompt_tokens)
@@ -111,9 +110,7 @@ class AnswerFormat(ABC):
         """A piece of a text in a stream."""
 
 
-async def respond(
-    request: Request, body: GenerationRequest, job: Job, wording: AnswerFormat
-) -> Response:
+async def respond(request: Request, body: GenerationRequest, job: Job, wording: AnswerFormat) -> Response:
     """The answer once it is whole; with `stream` as server-sent events, as OpenAI writes them."""
     await job.first()
     head = {

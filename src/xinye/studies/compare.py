@@ -1,108 +1,110 @@
-"""Compare architectures: train each on the same text with the same tokenizer for the same budget; judge all alike.
+"""Compare architectures: train each on the same text with the same tokenizer for the same budget.
 
-Beside loss and speed it tells the loss by position: how well the same tokens are predicted when 8, 16, 32 … tokens can
-be seen before them. There attention, which can look at each of them, parts from a recurrent state of fixed size.
+Beside loss and speed it measures the loss by position: how well the same tokens are predicted when
+8, 16, 32 … tokens can be seen before them. There attention, which can look at each of them, parts
+from a recurrent state of fixed size.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
 from xinye import machine
-from xinye.checkpoints.huggingface import write_json
 from xinye.checkpoints.load import load_model
+from xinye.data.files import write_json
 from xinye.errors import XinyeError, checked, did_you_mean
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.perplexity import by_position
-from xinye.evaluation.plots import line_chart, save_chart
+from xinye.evaluation.plots import line_chart
 from xinye.planning.models import load_models
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
+from xinye.runs.saved import read_run
+from xinye.studies.shared import save_charts, train
 from xinye.tasks.text import prepare_text
-from xinye.training.train import pretrain
 from xinye.watcher import Watcher
 
 KNOWN = get_args(PretrainSettings.model_fields["architecture"].annotation)
 
 
 def compare(
-    settings: PretrainSettings, architectures: Sequence[str], watcher: Watcher, overwrite: bool = False
-) -> dict[str, Any] | None:
-    """Train and judge; the runs, `comparison.json` and the charts lie in `settings.output`. None when interrupted."""
+    settings: PretrainSettings,
+    architectures: Sequence[str],
+    watcher: Watcher,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Train and evaluate; the runs, `comparison.json` and the charts are in `settings.output`.
+
+    Raises `KeyboardInterrupt` when it was stopped.
+    """
     check(architectures)
-    values = {name: getattr(settings, name) for name in settings.model_fields_set} | {"vocab_size": None}
-    for architecture in architectures:  # what is wrong for the last is told before the first is trained
-        checked(PretrainSettings, values | {"architecture": architecture}, "compare")
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    for architecture in architectures:  # mistakes in the last are reported before the first trains
+        own = given | {"vocab_size": None, "architecture": architecture}
+        checked(PretrainSettings, own, "compare")
     output = settings.output or Path("runs/compare")
     if (output / "comparison.json").exists() and not overwrite:
         raise XinyeError(f"{output}: there is a comparison already; replace it with --overwrite, or choose another -o")
     trained: list[dict[str, Any]] = []
-    tokenizer = settings.tokenizer
     for number, architecture in enumerate(architectures, start=1):
         watcher.stage(f"{architecture} ({number} of {len(architectures)})")
-        changes = {"architecture": architecture, "output": output / architecture, "tokenizer": tokenizer}
-        changes |= {"vocab_size": settings.vocab_size if number == 1 else None}
-        run = pretrain(settings.model_copy(update=changes), watcher, overwrite)
-        assert run is not None
-        if run.interrupted:
-            return None
-        trained.append({"architecture": architecture, **asdict(run)})
-        del trained[-1]["interrupted"]
-        tokenizer = run.run  # the first one's, for all
+        changes = {"architecture": architecture, "output": output / architecture}
+        run = asdict(train(settings.model_copy(update=changes), watcher, overwrite))
+        del run["interrupted"]
+        trained.append({"architecture": architecture, **run})
+        if number == 1:  # the first one's tokenizer, for all
+            same = {"tokenizer": run["run"], "vocab_size": None}
+            settings = settings.model_copy(update=same)
     watcher.stage("judging all on the same text")
-    same = settings.model_copy(update={"tokenizer": tokenizer, "vocab_size": None})
-    text = prepare_text(same, Draft(), Watcher(), load_models(settings))
-    for run_ in trained:
-        model, its_tokenizer = load_model(run_["run"])
-        model, validation = model.to(machine.device()), text.validation
-        figures = evaluate(model, validation.in_order(8), its_tokenizer.token_lengths)  # whole: runs look at parts
-        run_["validation"] = {name: round(figures[name], 5) for name in ("loss", "bits_per_byte")}
-        run_["by_position"] = by_position(model, its_tokenizer, validation.tokens, validation.spans, validation.context)
-    result = {"text": list(settings.files), "runs": trained, "charts": draw(output, trained)}
+    text = prepare_text(settings, Draft(), Watcher(), load_models(settings))
+    validation = text.validation
+    for row in trained:
+        model, tokenizer = load_model(row["run"])
+        model = model.to(machine.device())
+        figures = evaluate(  # on all of it: runs look at parts
+            model, validation.in_order(8), tokenizer.token_lengths
+        )
+        row["validation"] = {name: round(figures[name], 5) for name in ("loss", "bits_per_byte")}
+        row["by_position"] = by_position(model, tokenizer, validation.tokens, validation.spans, validation.context)
+    result = {
+        "text": list(settings.files),
+        "runs": trained,
+        "charts": save_charts(output, lambda: charts(trained)),
+    }
     write_json(output / "comparison.json", result)
     return result
 
 
 def check(architectures: Sequence[str]) -> None:
+    """Raises `XinyeError` for names that are not known, or given twice."""
     for architecture in architectures:
         if architecture not in KNOWN:
             raise XinyeError(
-                f"--architectures: unknown architecture {architecture!r}{did_you_mean(architecture, KNOWN)}; "
-                f"there are {', '.join(KNOWN)}"
+                f"--architectures: unknown architecture {architecture!r}"
+                f"{did_you_mean(architecture, KNOWN)}; there are {', '.join(KNOWN)}"
             )
     if len(set(architectures)) < max(2, len(architectures)):
         raise XinyeError("--architectures: name at least two, each once, such as modern,lstm")
 
 
-def draw(output: Path, trained: list[dict[str, Any]]) -> list[str]:
-    """The charts as files, where matplotlib is installed."""
-    over_time = {}
+def charts(trained: list[dict[str, Any]]) -> dict[str, str]:
+    """Bits per byte over the time of training, and over the context."""
+    over_time, over_context = {}, {}
     for run in trained:
-        lines = (Path(run["run"]) / "training" / "metrics.jsonl").read_text("utf-8").splitlines()
-        records = [record for record in map(json.loads, lines) if record["kind"] in ("validation", "result")]
-        over_time[run["architecture"]] = (
-            [record["seconds"] for record in records],
-            [record["bits_per_byte"] for record in records],
-        )
-    over_context = {
-        run["architecture"]: (
-            [row["context"] for row in run["by_position"]],
-            [row["bits_per_byte"] for row in run["by_position"]],
-        )
-        for run in trained
+        validations = read_run(Path(run["run"])).validations
+        over_time[run["architecture"]] = columns(validations, "seconds")
+        over_context[run["architecture"]] = columns(run["by_position"], "context")
+    unit = "bits per byte"
+    return {
+        "loss.svg": line_chart(over_time, "seconds of training", unit),
+        "by-position.svg": line_chart(over_context, "tokens of context", unit, log_x=True),
     }
-    try:
-        charts = {
-            "loss.svg": line_chart(over_time, "seconds of training", "bits per byte"),
-            "by-position.svg": line_chart(over_context, "tokens of context", "bits per byte", log_x=True),
-        }
-    except XinyeError:
-        return []
-    for name, svg in charts.items():
-        save_chart(svg, output / name)
-    return [str(output / name) for name in charts]
+
+
+def columns(rows: list[dict[str, Any]], x: str) -> tuple[list[float], list[float]]:
+    """The values of `x` and the bits per byte in rows."""
+    return [row[x] for row in rows], [row["bits_per_byte"] for row in rows]
 
 
 def explain(trained: list[dict[str, Any]]) -> list[str]:
@@ -110,26 +112,26 @@ def explain(trained: list[dict[str, Any]]) -> list[str]:
     ranked = sorted(trained, key=lambda run: run["validation"]["bits_per_byte"])
     best, last = ranked[0], ranked[-1]
     difference = last["validation"]["bits_per_byte"] - best["validation"]["bits_per_byte"]
+    by_speed = sorted(trained, key=lambda run: run["tokens_per_second"])
+    slowest, fastest = by_speed[0], by_speed[-1]
+    ratio = fastest["tokens_per_second"] / slowest["tokens_per_second"]
     sentences = [
         f"{best['architecture']} predicts this text best: {difference:.3f} bits per byte ahead of "
-        f"{last['architecture']} after the same budget."
+        f"{last['architecture']} after the same budget.",
+        f"{fastest['architecture']} reads {ratio:.1f} times as many tokens a second as {slowest['architecture']}.",
     ]
-    fastest = max(trained, key=lambda run: run["tokens_per_second"])
-    slowest = min(trained, key=lambda run: run["tokens_per_second"])
+    if not all(run["by_position"] for run in trained):
+        return sentences
+    gains = {}
+    for run in trained:
+        shortest, *_, longest = run["by_position"]
+        gains[run["architecture"]] = shortest["bits_per_byte"] - longest["bits_per_byte"]
+    listed = ", ".join(f"{name} {gain:.3f}" for name, gain in gains.items())
     sentences.append(
-        f"{fastest['architecture']} reads {fastest['tokens_per_second'] / slowest['tokens_per_second']:.1f} times as "
-        f"many tokens a second as {slowest['architecture']}."
+        f"A context of {longest['context']} tokens instead of {shortest['context']} gains, in bits per byte: {listed}."
     )
-    if all(run["by_position"] for run in trained):
-        shortest, longest = (trained[0]["by_position"][i]["context"] for i in (0, -1))
-        gains = {
-            run["architecture"]: run["by_position"][0]["bits_per_byte"] - run["by_position"][-1]["bits_per_byte"]
-            for run in trained
-        }
-        told = ", ".join(f"{name} {gain:.3f}" for name, gain in gains.items())
-        sentences.append(f"A context of {longest} tokens instead of {shortest} gains, in bits per byte: {told}.")
-        if "lstm" in gains:
-            sentences.append(
-                "Attention can look at every earlier token; an LSTM has to have kept it in a state of fixed size."
-            )
+    if "lstm" in gains:
+        sentences.append(
+            "Attention can look at every earlier token; an LSTM has to have kept it in a state of fixed size."
+        )
     return sentences

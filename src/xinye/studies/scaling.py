@@ -1,12 +1,12 @@
-"""Which size gives the lowest bits per byte in a time given: short runs of each size, and a scaling law fitted to them.
+"""Which size gives the lowest bits per byte in a time given, by a scaling law fitted to short runs.
 
-A run of each size is planned for the whole time and its speed measured; then two short ones are taken, with the same
-settings but fewer steps, and what the long one would reach is read off the law.
+A run of each size is planned for the whole time and its speed measured; then two short ones are
+trained, with the same settings but fewer steps, and the law says what the long one would reach.
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,52 +14,71 @@ import numpy as np
 
 from xinye import machine
 from xinye.checkpoints.folders import discard_weights
-from xinye.checkpoints.huggingface import write_json
 from xinye.checkpoints.load import load_model
+from xinye.data.files import write_json
 from xinye.errors import XinyeError
 from xinye.evaluation.bits_per_byte import evaluate
-from xinye.evaluation.plots import line_chart, save_chart
+from xinye.evaluation.plots import line_chart
 from xinye.evaluation.scaling_law import NOISE, Law, Point, fit_law, import_least_squares
 from xinye.planning.settings import PretrainSettings, parse_count, parse_time
 from xinye.runs.leftovers import remove_run
-from xinye.studies.rehearsal import NO_BUDGET, Passing, folder_for, is_new, rehearse, write_config
+from xinye.studies.shared import (
+    NO_BUDGET,
+    QuietObserver,
+    folder_for,
+    is_new,
+    plan_once,
+    save_charts,
+    saved_tokenizer,
+    train,
+    write_config,
+)
 from xinye.tasks.text import Text
-from xinye.training.train import pretrain
 from xinye.watcher import Watcher
 
 SHARE = 0.1  # of the time, for all the short runs
-SHARE_OF_LITTLE, LITTLE = 0.25, 180.0  # but of a time in which that is little a quarter, up to so many seconds
+SHARE_OF_LITTLE, LITTLE = (
+    0.25,
+    180.0,
+)  # but of a time in which that is little a quarter, up to so many seconds
 HORIZONS = (1, 3)  # how long the short runs of a size are to each other
 WINDOWS = 256  # of validation text, the same for all runs of a size
 TRUSTED_EPOCHS = 16  # beyond, the literature has little, and so small a text may be learned by heart
 
 
-# -- short runs ------------------------------------------------------------------------------------------------------
+# -- short runs ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ShortRun:
+    """What a short run came to."""
+
+    tokens: int
+    seconds: float
+    bits_per_byte: float
+    bytes_per_token: float
 
 
 @dataclass
 class Candidate:
-    """A size: what a run of it in the time given would be, and the short runs that it was judged by."""
+    """A size: the plan of a run of it in the time given, and its short runs."""
 
     size: str
     settings: PretrainSettings
     text: Text
     values: dict[str, Any]  # of the plan of that run
-    short: list[dict[str, Any]] = field(default_factory=list)
+    short: list[ShortRun] = field(default_factory=list)
 
     @property
     def tokens(self) -> int:
         return self.values["steps"] * self.values["batch_size"] * self.values["context"]
 
-    @property
-    def bytes_per_token(self) -> float:
-        return self.short[-1]["bytes_per_token"]
-
     def point(self, tokens: float) -> Point:
         """A run over so many tokens."""
-        unique = self.values["training_tokens"] * self.bytes_per_token
+        bytes_per_token = self.short[-1].bytes_per_token
+        unique = self.values["training_tokens"] * bytes_per_token
         readings = tokens / self.values["vocabulary"]
-        return Point(self.values["parameters"], tokens * self.bytes_per_token, unique, readings)
+        return Point(self.values["parameters"], tokens * bytes_per_token, unique, readings)
 
 
 @dataclass(frozen=True)
@@ -77,13 +96,14 @@ class Planning:
         return max(SHARE, min(SHARE_OF_LITTLE, LITTLE / self.seconds))
 
     def short_runs(self, candidate: Candidate) -> list[tuple[int, int]]:
-        """Steps and batch size of the short runs of a size, which shares the time evenly with the others.
+        """Steps and batch size of the short runs of a size, which all share the time evenly.
 
-        The batch is half of the plan's: what suits a long run is too much for one of some dozens of steps.
+        The batch is half of the plan's, which is too much for a run of some dozens of steps.
         """
         batch = max(1, candidate.values["batch_size"] // 2)
-        steps = candidate.tokens / candidate.values["context"] / batch * self.share / len(self.candidates)
-        return [(max(8 * horizon, round(steps * horizon / sum(HORIZONS))), batch) for horizon in HORIZONS]
+        tokens = candidate.tokens * self.share / len(self.candidates)
+        steps = tokens / candidate.values["context"] / batch / sum(HORIZONS)
+        return [(max(8 * horizon, round(steps * horizon)), batch) for horizon in HORIZONS]
 
 
 def begin(settings: PretrainSettings, sizes: Sequence[str], watcher: Watcher, overwrite: bool = False) -> Planning:
@@ -95,53 +115,57 @@ def begin(settings: PretrainSettings, sizes: Sequence[str], watcher: Watcher, ov
     output = folder_for(settings, "plan")
     if not is_new(output, "plan.json", "plan", overwrite):
         raise XinyeError(f"{output}: there is a plan already; replace it with --overwrite, or choose another -o")
-    planned = []
+    candidates = []
     for size in sizes:
         watcher.stage(f"a run of {size}")
-        own = settings.model_copy(update={"size": size})
-        planned.append((size, own, rehearse(own, watcher)))
+        planned = plan_once(settings.model_copy(update={"size": size}), watcher)
+        assert planned.text is not None
+        own = {"size": size, **NO_BUDGET, **saved_tokenizer(output / size)}
+        short = settings.model_copy(update=own)
+        candidates.append(Candidate(size, short, planned.text, planned.values))
     remove_run(output, "*/run-*", "*/tokenizer", "plan.json", "plan.yaml", "plan.svg")
-    candidates = []
-    for size, own, rehearsal in planned:
-        folder = output / size / "tokenizer"
-        rehearsal.text.tokenizer.save(folder)
-        own = own.model_copy(update={**NO_BUDGET, "tokenizer": str(folder), "vocab_size": None})
-        candidates.append(Candidate(size, own, rehearsal.text, rehearsal.values))
+    for candidate in candidates:
+        candidate.text.tokenizer.save(output / candidate.size / "tokenizer")
     write_json(output / "plan.json", {})  # to be filled; the folder is a plan's from now on
     return Planning(output, settings, parse_time(settings.time or ""), candidates)
 
 
 def run_short(planning: Planning, watcher: Watcher) -> Iterator[dict[str, Any]]:
-    """Take the short runs, the figures of each as it ends. They differ from the run that they stand for in nothing but
-    steps and batch, so each is a whole run, with a warm-up and a rate that goes down to zero."""
+    """Train the short runs, and give the figures of each as it ends.
+
+    They differ from the run that they stand for in nothing but steps and batch, so each is a whole
+    run, with a warm-up and a rate that goes down to zero.
+    """
     for number in range(len(HORIZONS)):
         for candidate in planning.candidates:
             steps, batch = planning.short_runs(candidate)[number]
             folder = planning.output / candidate.size / f"run-{number + 1}"
-            own = {"steps": steps, "batch_size": batch, "dropout": candidate.values["dropout"], "compile": "no"}
-            changes = {**own, "evaluations": 1, "output": folder}
-            run = pretrain(candidate.settings.model_copy(update=changes), Passing(watcher))
-            assert run is not None
-            if run.interrupted:
-                raise KeyboardInterrupt
+            own = {"steps": steps, "batch_size": batch, "dropout": candidate.values["dropout"]}
+            own |= {"compile": "no", "evaluations": 1, "output": folder}
+            run = train(candidate.settings.model_copy(update=own), QuietObserver(watcher))
             model, tokenizer = load_model(folder)
             windows = candidate.text.validation.in_order(8, WINDOWS)
             judged = evaluate(model.to(machine.device()), windows, tokenizer.token_lengths)
             discard_weights(folder)
-            loss, bits = judged["loss"], judged["bits_per_byte"]
-            figures = {"tokens": run.tokens, "seconds": max(0.01, run.seconds), "bits_per_byte": round(bits, 5)}
-            candidate.short.append({**figures, "bytes_per_token": round(loss / math.log(2) / bits, 4)})
+            bits = judged["bits_per_byte"]
+            bytes_per_token = round(judged["loss"] / math.log(2) / bits, 4)
+            seconds = max(0.01, run.seconds)
+            short = ShortRun(run.tokens, seconds, round(bits, 5), bytes_per_token)
+            candidate.short.append(short)
+            figures = asdict(short)
+            del figures["bytes_per_token"]
             yield {"size": candidate.size, "steps": steps, "batch_size": batch, **figures}
 
 
-# -- what is to be expected ------------------------------------------------------------------------------------------
+# -- what is to be expected ------------------------------------------------------------------------
 
 
 def conclude(planning: Planning) -> dict[str, Any]:
-    """Fit the law, say what each size would reach, and write `plan.json`, `plan.yaml` and the chart."""
+    """Fit the law, say what each size would reach, and write `plan.json`, `plan.yaml`, a chart."""
     candidates, output = planning.candidates, planning.output
-    points = [candidate.point(run["tokens"]) for candidate in candidates for run in candidate.short]
-    fitted = fit_law(points, [run["bits_per_byte"] for candidate in candidates for run in candidate.short])
+    points = [candidate.point(run.tokens) for candidate in candidates for run in candidate.short]
+    measured = [run.bits_per_byte for candidate in candidates for run in candidate.short]
+    fitted = fit_law(points, measured)
     reached = fitted.predict([candidate.point(candidate.tokens) for candidate in candidates])[1:]
     noise = np.random.default_rng(0).normal(0, NOISE, reached.shape)
     low, high = np.quantile(reached + noise, (0.05, 0.95), axis=0)
@@ -157,7 +181,7 @@ def conclude(planning: Planning) -> dict[str, Any]:
             "low": round(float(low[column]), 4),
             "high": round(float(high[column]), 4),
             "chance_of_best": round(float(chances[column]), 3),
-            "short_runs": candidate.short,
+            "short_runs": [asdict(run) for run in candidate.short],
         }
         for column, candidate in enumerate(candidates)
     ]
@@ -169,30 +193,29 @@ def conclude(planning: Planning) -> dict[str, Any]:
         "sizes": sizes,
         "law": {name: round(value, 4) for name, value in fitted.values.items()},
         "config": str(output / "plan.yaml"),
-        "charts": draw(planning, fitted),
+        "charts": save_charts(output, lambda: charts(planning, fitted)),
     }
-    note = f"Found by xinye plan: most likely the best of {', '.join(size['size'] for size in sizes)} in the time."
-    write_config(output / "plan.yaml", planning.given, {"size": best["size"], "time": planning.given.time}, note)
+    names = ", ".join(candidate.size for candidate in candidates)
+    note = f"Found by xinye plan: most likely the best of {names} in the time."
+    found = {"size": best["size"], "time": planning.given.time}
+    write_config(output / "plan.yaml", planning.given, found, note)
     write_json(output / "plan.json", result)
     return result
 
 
-def draw(planning: Planning, fitted: Law) -> list[str]:
-    """The law of each size over the time, and what was measured, where matplotlib is installed."""
+def charts(planning: Planning, fitted: Law) -> dict[str, str]:
+    """The law of each size over the time, and what was measured."""
     lines, measured = {}, {}
     for candidate in planning.candidates:
         seconds = planning.seconds / candidate.tokens  # for a token
-        tokens = np.geomspace(candidate.short[0]["tokens"], candidate.tokens, 40)
+        runs = candidate.short
+        tokens = np.geomspace(runs[0].tokens, candidate.tokens, 40)
         curve = fitted.predict([candidate.point(count) for count in tokens])[1:].mean(axis=0)
         lines[candidate.size] = ((tokens * seconds).tolist(), curve.tolist())
-        runs = candidate.short
-        measured[candidate.size] = ([run["tokens"] * seconds for run in runs], [run["bits_per_byte"] for run in runs])
-    try:
-        svg = line_chart(lines, "seconds of training", "bits per byte", log_x=True, points=measured)
-    except XinyeError:
-        return []
-    save_chart(svg, planning.output / "plan.svg")
-    return [str(planning.output / "plan.svg")]
+        seconds_of_runs = [run.tokens * seconds for run in runs]
+        measured[candidate.size] = (seconds_of_runs, [run.bits_per_byte for run in runs])
+    labels = ("seconds of training", "bits per byte")
+    return {"plan.svg": line_chart(lines, *labels, log_x=True, points=measured)}
 
 
 def explain(result: dict[str, Any]) -> list[str]:
@@ -200,26 +223,28 @@ def explain(result: dict[str, Any]) -> list[str]:
     sizes, best = result["sizes"], result["recommended"]
     chance = {size["size"]: size["chance_of_best"] for size in sizes}
     others = [f"{size} ({chance[size]:.0%})" for size in chance if size != best and chance[size] >= 0.1]
-    sentences = [
-        f"{best} most likely gives the lowest bits per byte in this time: in {chance[best]:.0%} of the fits"
-        + (f"; not ruled out: {', '.join(others)}." if others else ".")
-    ]
+    not_ruled_out = f"; not ruled out: {', '.join(others)}" if others else ""
     reach = max(size["tokens"] / size["short_runs"][-1]["tokens"] for size in sizes)
-    sentences.append(
-        f"The law is stretched to {reach:.0f} times the longest short run: take the figures as a forecast."
-    )
+    sentences = [
+        f"{best} most likely gives the lowest bits per byte in this time: in {chance[best]:.0%} of "
+        f"the fits{not_ruled_out}.",
+        f"The law is stretched to {reach:.0f} times the longest short run: take the figures as a forecast.",
+    ]
     for size in sizes:
         short = size["short_runs"][-1]
-        faster = short["tokens"] / short["seconds"] / (size["tokens"] / result["time_seconds"])
+        planned_speed = size["tokens"] / result["time_seconds"]
+        faster = short["tokens"] / short["seconds"] / planned_speed
         if faster > 1.5:
             sentences.append(
-                f"{size['size']} took its short run {faster:.1f} times as fast as its speed was measured before: the "
-                "machine was busy then; plan again when it is calm."
+                f"{size['size']} took its short run {faster:.1f} times as fast as its speed was "
+                "measured before: the machine was busy then; plan again when it is calm."
             )
-    read = [f"{size['size']} {size['epochs']:.0f} times" for size in sizes if size["epochs"] > TRUSTED_EPOCHS]
-    if read:
+    often = [size for size in sizes if size["epochs"] > TRUSTED_EPOCHS]
+    if often:
+        times = ", ".join(f"{size['size']} {size['epochs']:.0f} times" for size in often)
         sentences.append(
-            f"In this time the text would be read often ({', '.join(read)}). Beyond {TRUSTED_EPOCHS} times a model "
-            "may learn it by heart, which the law does not foresee; more text would help more than more time."
+            f"In this time the text would be read often ({times}). Beyond {TRUSTED_EPOCHS} times a "
+            "model may learn it by heart, which the law does not foresee; more text would help "
+            "more than more time."
         )
     return sentences

@@ -1,40 +1,36 @@
-"""Tune a run's settings: many short trainings on one text, each with other settings, chosen by what came before.
+"""Tune settings: many short trainings, each with other settings, chosen by what came before.
 
-Here is what tuning is, and what it is for pretraining; `tune_task.py` says what differs for fine-tuning.
-
-Optuna chooses (TPE, Bergstra et al. 2011) and keeps the study in `study.db`, so that the same command goes on where it
-stopped. Every trial has the same seed and reads the same number of tokens; one that is behind the median of the others
-at the same point ends early. The first trial is the plan's own settings. The best of many is best partly by luck, so at
-the end it and the plan's settings are trained once more with another seed, and the gain is told from those two.
+Optuna chooses (TPE, Bergstra et al. 2011) and keeps the study in `study.db`, so that the same
+command goes on where it stopped; `search_space.py` says what is searched. Every trial has the same
+seed; one that is behind the median of the others at the same point ends early. The first trial is
+the plan's own settings. The best of many is best partly by luck, so at the end it and the plan's
+settings are trained once more with another seed, and the gain is measured on those two. Of a task
+that seed also keeps other records to judge on, unless a file has them.
 """
 
 import math
-import shlex
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import optuna
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from xinye.checkpoints.folders import discard_weights
-from xinye.checkpoints.huggingface import write_json
-from xinye.data.sources import find_files, fingerprint
+from xinye.data.files import write_json
 from xinye.errors import XinyeError
-from xinye.evaluation.plots import bar_chart, line_chart, save_chart
-from xinye.libraries import need
-from xinye.planning import pretraining as planning
-from xinye.planning.settings import PretrainSettings, parse_count, parse_time
+from xinye.evaluation.plots import bar_chart, line_chart
+from xinye.planning.settings import parse_time
 from xinye.runs.leftovers import remove_run
-from xinye.studies.rehearsal import NO_BUDGET, Passing, folder_for, is_new, rehearse, write_config
+from xinye.studies.search_space import Parameters, Search
+from xinye.studies.shared import QuietObserver, is_new, save_charts, train
 from xinye.training.loop import Step
-from xinye.training.session import Run
-from xinye.training.train import pretrain
 from xinye.watcher import Watcher
 
-if TYPE_CHECKING:
-    import optuna
-
-EVALUATIONS = 6  # of a trial; from the second on it may end early
 STARTUP = 5  # trials drawn at random and never ended early, before there is something to learn from
 OF_A_STUDY = (  # what it has in its folder
     *("trials/*", "tokenizer", "best", "defaults"),
@@ -43,183 +39,88 @@ OF_A_STUDY = (  # what it has in its folder
 AGAIN = 2  # trainings at the end: the best settings and the plan's, with another seed
 
 
-def search_space(settings: PretrainSettings, plan: dict[str, Any]) -> dict[str, Any]:
-    """What is searched, around the plan's own values, as Optuna's distributions. What the settings give is left out."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    batch, layers, rate = plan["batch_size"], plan["layers"], plan["learning_rate"]
-    matrix_rate = plan.get("matrix_learning_rate", rate)
-    space = {
-        "matrix_learning_rate": FloatDistribution(matrix_rate / 4, matrix_rate * 4, log=True),
-        "learning_rate": FloatDistribution(rate / 4, rate * 4, log=True),
-        "layers": IntDistribution(max(1, layers // 2), 2 * layers),  # the width follows: every network costs the same
-        "batch_size": CategoricalDistribution(sorted({max(1, batch // 4), max(1, batch // 2), batch, 2 * batch})),
-        "weight_decay": FloatDistribution(0.01, 1.0, log=True),
-        "dropout": FloatDistribution(0.0, 0.3, step=0.05),
-    }
-    without = {"layers"} if settings.width or settings.from_ else set()
-    without |= set() if settings.optimizer == "muon" else {"matrix_learning_rate"}
-    return {name: choices for name, choices in space.items() if name not in without and getattr(settings, name) is None}
-
-
-@dataclass
+@dataclass(frozen=True)
 class Tuning:
     """A study under way."""
 
-    study: "optuna.Study"
-    output: Path
-    given: Any  # the settings of the person who asked
-    settings: Any  # of every trial, without what is searched
-    plan: dict[str, Any]  # the values of a trial with nothing changed
+    study: optuna.Study
+    search: Search
     trials: int
     seconds: float  # after which no trial starts
-    figure: str = "bits_per_byte"  # that trials are judged by, on validation
-    lower_is_better: bool = True
 
-    @property
-    def tokens(self) -> int:
-        """Tokens that each trial reads."""
-        return self.study.user_attrs["tokens"]
+    def train(self, parameters: Parameters, folder: Path, seed: int, watcher: Watcher) -> float:
+        """Train with a trial's parameters; returns the figure that trials are judged by."""
+        settings = self.search.settings_of(parameters, folder, seed)
+        return train(settings, watcher, overwrite=True).validation[self.search.figure]
 
-    def ask(self) -> "optuna.Trial":
-        """The next trial, with its parameters."""
-        return self.study.ask(search_space(self.settings, self.plan))
-
-    def settings_of(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The settings that a trial's parameters stand for: rates to four digits, the width from the depth."""
-        chosen: dict[str, Any] = {
-            name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in parameters.items()
+    def shown(self, trial: FrozenTrial) -> dict[str, Any]:
+        """A trial as it is printed: `state` is finished, ended early or diverged."""
+        return {
+            "trial": trial.number,
+            "state": trial.user_attrs["state"],
+            self.search.figure: trial.value,  # of one that ended early, the last there was
+            "seconds": round(trial.duration.total_seconds(), 1) if trial.duration else None,
+            "settings": self.search.chosen(trial.params),
         }
-        if "layers" in chosen:
-            chosen["width"] = width_at_equal_cost(self.settings, self.plan, chosen["layers"])
-        return chosen
-
-    def train(self, parameters: dict[str, Any], folder: Path, seed: int, watcher: Watcher) -> Run:
-        changes = {**self.settings_of(parameters), "output": folder, "seed": seed}
-        run = pretrain(self.settings.model_copy(update=changes), watcher, overwrite=True)
-        assert run is not None
-        return run
-
-    def leave(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Write down the best settings; returns where they are, and the command that trains with them."""
-        note = "Found by xinye tune. `tokens` is what a trial read; a budget on the command line stands above it."
-        found = {**self.settings_of(parameters), "tokens": str(self.tokens)}
-        path = self.output / "best.yaml"
-        write_config(path, self.given, found, note)
-        command = shlex.join(["xinye", "pretrain", *self.given.files, "--config", str(path)])
-        return {"tokens_per_trial": self.tokens, "config": str(path), "command": f"{command} --time …"}
 
 
-def width_at_equal_cost(settings: PretrainSettings, plan: dict[str, Any], layers: int) -> int:
-    """The width at which a network of so many layers takes as many operations per token as the plan's."""
-    if layers == plan["layers"]:
-        return plan["width"]
-
-    def cost(width: int, layers: int) -> float:
-        size = parse_count(settings.size, "size")
-        network = planning.network(settings, size, plan["vocabulary"], plan["context"], width, layers)
-        return network.flops_per_token(plan["context"])
-
-    widths = [width for width in range(32, 4 * plan["width"] + 1, 32) if width % (settings.heads or 1) == 0]
-    same = cost(plan["width"], plan["layers"])
-    return min(widths or [plan["width"]], key=lambda width: abs(math.log(cost(width, layers) / same)))
+# -- the study -------------------------------------------------------------------------------------
 
 
-# -- the study -------------------------------------------------------------------------------------------------------
+def begin(search: Search, trials: int, watcher: Watcher, overwrite: bool = False) -> Tuning:
+    """Open the study in the folder of the search, or make one; after its time no trial starts.
 
-
-def begin(settings: PretrainSettings, trials: int, watcher: Watcher, overwrite: bool = False) -> Tuning:
-    """Open the study in the folder of the settings, or make one: then the budget of a trial is measured, once for all.
-
-    A budget in time is that of the whole study, others are that of each trial. Raises `XinyeError` where the folder has
-    something else, or a study of other settings.
+    Raises `XinyeError` where the folder has something else, or a study of other settings.
     """
-    check_optuna(trials)
-    if model := next((file for file in settings.files if (Path(file) / "config.json").is_file()), None):
-        raise XinyeError(
-            f"{model}: is a model, not text; tune what it learns by xinye tune {model} --task classify --data FILE, "
-            f"or by xinye tune TEXT --from {model}"
-        )
-    if not any(getattr(settings, budget) for budget in NO_BUDGET):
-        settings = settings.model_copy(update={"time": "30min"})
-    output = folder_for(settings, "tune")
-    terms = settings.model_dump(mode="json", exclude_defaults=True, exclude={"files", "output", "time"})
-    terms["text"] = fingerprint(find_files(settings.files))
-    url = f"sqlite:///{output / 'study.db'}"
-    if is_new(output, "study.db", "study", overwrite):
-        study = make_study(settings, terms, trials, output, url, watcher)
-    else:
-        study = open_study(terms, output, url)
-    of_a_trial = {
-        **NO_BUDGET,
-        "tokens": str(study.user_attrs["tokens"]),
-        "tokenizer": str(output / "tokenizer"),
-        "vocab_size": None,
-    }
-    of_all = settings.model_copy(update={**of_a_trial, **trial_settings(settings)})
-    return Tuning(study, output, settings, of_all, study.user_attrs["plan"], trials, seconds_of(settings.time, trials))
-
-
-def check_optuna(trials: int) -> None:
-    """Raises `XinyeError` where there is no optuna, or nothing to compare."""
-    need("tuning", "optuna")
-    import optuna
-
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if trials < 2:
         raise XinyeError(f"--trials {trials}: give at least 2; the first one is the plan's own settings")
+    seconds = parse_time(search.time) / (trials + AGAIN) if search.time else None
+    terms = search.terms()
+    if is_new(search.output, "study.db", "study", overwrite):
+        study = make_study(search, terms, seconds, watcher)
+    else:
+        study = open_study(search, terms)
+    return Tuning(study, search, trials, trials * seconds if seconds else math.inf)
 
 
-def seconds_of(time: str | None, trials: int) -> float:
-    """The trials' part of the time of a study: the best and the defaults are trained again in the end."""
-    return parse_time(time) * trials / (trials + AGAIN) if time else math.inf
-
-
-def trial_settings(settings: PretrainSettings) -> dict[str, Any]:
-    """What differs from a run of its own: few validations, and no compiling, which every new shape would wait for."""
-    return {"evaluations": EVALUATIONS, "compile": "yes" if settings.compile == "yes" else "no"}
-
-
-def make_study(
-    settings: PretrainSettings, terms: dict[str, Any], trials: int, output: Path, url: str, watcher: Watcher
-) -> "optuna.Study":
-    import optuna
-
-    budget = {"time": f"{parse_time(settings.time) / (trials + AGAIN):.2f}s"} if settings.time else {}
-    planned = rehearse(settings.model_copy(update={**budget, **trial_settings(settings)}), watcher)
-    space = search_space(settings, planned.values)
-    if not space:
+def make_study(search: Search, terms: dict[str, Any], seconds: float | None, watcher: Watcher) -> optuna.Study:
+    """A new study; its first trial will be the plan's own settings."""
+    start = search.measure(seconds, watcher)
+    first = optuna.trial.FixedTrial(start.parameters)
+    search.suggest(first)
+    if not first.params:
         raise XinyeError("nothing is left to search: every value was given; leave out some of them")
-    batches = space["batch_size"].choices if "batch_size" in space else [planned.values["batch_size"]]
-    unit = max(batches) * planned.values["context"]  # whole steps for every batch size, so the same text for each
-    wanted = planned.values["steps"] * planned.values["batch_size"] * planned.values["context"]
-    tokens = unit * max(1, round(wanted / unit))
-    remove_run(output, *OF_A_STUDY)  # what it was before, with --overwrite
-    planned.text.tokenizer.save(output / "tokenizer")
-    study = optuna.create_study(study_name="tune", storage=url)
-    for name, value in {"terms": terms, "plan": planned.values, "tokens": tokens}.items():
+    remove_run(search.output, *OF_A_STUDY)  # what it was before, with --overwrite
+    search.output.mkdir(parents=True, exist_ok=True)
+    if start.tokenizer:
+        start.tokenizer.save(search.output / "tokenizer")
+    direction: Any = "minimize" if search.lower_is_better else "maximize"
+    study = optuna.create_study(study_name="tune", storage=f"sqlite:///{search.output}/study.db", direction=direction)
+    for name, value in {"terms": terms, "plan": search.plan, "tokens": search.tokens}.items():
         study.set_user_attr(name, value)
-    study.enqueue_trial({name: planned.values[name] for name in space}, user_attrs={"defaults": True})
+    study.enqueue_trial(first.params, user_attrs={"defaults": True})
     return study
 
 
-def open_study(terms: dict[str, Any], output: Path, url: str) -> "optuna.Study":
-    """A study of the same settings; trials that a kill left running count as failed and are taken again."""
-    import optuna
-    from sqlalchemy.exc import SQLAlchemyError
-
+def open_study(search: Search, terms: dict[str, Any]) -> optuna.Study:
+    """A study of the same settings; trials that a kill left running are taken again."""
     try:
-        study = optuna.load_study(study_name="tune", storage=url)
+        study = optuna.load_study(study_name="tune", storage=f"sqlite:///{search.output}/study.db")
         before = study.user_attrs["terms"]
         trials = study.get_trials(states=(optuna.trial.TrialState.RUNNING,))
+        search.plan = study.user_attrs["plan"]
+        search.tokens = study.user_attrs.get("tokens")
     except (SQLAlchemyError, KeyError, optuna.exceptions.OptunaError) as error:
         message = " ".join(str(error).split())[:100]
-        raise XinyeError(f"{output / 'study.db'}: damaged ({message}); start anew with --overwrite", 1) from None
+        raise XinyeError(f"{search.output / 'study.db'}: damaged ({message}); start anew with --overwrite", 1) from None
     for name in sorted(before.keys() | terms.keys()):
         if before.get(name) != terms.get(name):
-            what = "text" if name == "text" else f"{name}: {before.get(name)} there, {terms.get(name)} now"
+            what = f"{name}: {before.get(name)} there, {terms.get(name)} now"
+            if name == "text":
+                what = "text"
             raise XinyeError(
-                f"{output}: this study was begun with other settings ({what}); "
+                f"{search.output}: this study was begun with other settings ({what}); "
                 "choose another folder with -o, or replace it with --overwrite"
             )
     for trial in trials:
@@ -228,191 +129,134 @@ def open_study(terms: dict[str, Any], output: Path, url: str) -> "optuna.Study":
     return study
 
 
-# -- trials ----------------------------------------------------------------------------------------------------------
+# -- trials ----------------------------------------------------------------------------------------
 
 
-class Judge(Passing):
-    """Tells Optuna how a trial goes, and ends it by an exception where it is poor or diverges."""
+class TrialObserver(QuietObserver):
+    """Reports to Optuna how a trial goes, and ends a poor or diverging one by an exception."""
 
-    def __init__(self, trial: "optuna.Trial", watcher: Watcher, figure: str = "bits_per_byte") -> None:
+    def __init__(self, trial: optuna.trial.BaseTrial, figure: str, watcher: Watcher) -> None:
         super().__init__(watcher)
-        self.trial, self.figure, self.validations = trial, figure, 0
+        self.trial = trial
+        self.figure = figure
+        self.validations = 0
 
     def step(self, step: Step, steps: int) -> None:
-        from optuna import TrialPruned
-
         if not math.isfinite(step.gradient_norm):
-            raise TrialPruned("diverged")
+            raise optuna.TrialPruned("diverged")
         super().step(step, steps)
 
     def validated(self, step: int, figures: dict[str, float], sample: str) -> None:
-        from optuna import TrialPruned
-
         self.validations += 1
         self.trial.report(figures[self.figure], self.validations)
         if step < self.values["steps"] and self.trial.should_prune():
-            raise TrialPruned("ended early")
+            raise optuna.TrialPruned("ended early")
 
 
 def run_trials(tuning: Tuning, watcher: Watcher) -> Iterator[dict[str, Any]]:
-    """Trials until there are as many as asked for or the time is used up; each as `told`. Ctrl-C ends with it."""
-    import optuna
-    from optuna.trial import TrialState
-
-    study = tuning.study
+    """Trials until there are as many as wanted or the time is used up, each as it is printed."""
+    study, search = tuning.study, tuning.search
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=2)
     while True:
         ended = study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
         spent = sum(trial.duration.total_seconds() for trial in ended if trial.duration)
         if len(ended) >= tuning.trials or spent >= tuning.seconds:
             return
-        seed = tuning.settings.seed + len(study.trials)  # each trial by a seed of its own, so stopping changes nothing
-        study.sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=seed)
-        trial = tuning.ask()
-        folder = tuning.output / "trials" / f"{trial.number:03d}"
+        seed = search.settings.seed
+        own = seed + len(study.trials)  # each trial by a seed of its own: stopping changes nothing
+        study.sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=own)
+        trial = study.ask()
+        search.suggest(trial)
+        folder = tuning.search.output / "trials" / f"{trial.number:03d}"
+        observer = TrialObserver(trial, search.figure, watcher)
         try:
-            value = train(tuning, trial.params, folder, tuning.settings.seed, Judge(trial, watcher, tuning.figure))
+            value = tuning.train(trial.params, folder, seed, observer)
             trial.set_user_attr("state", "finished")
             study.tell(trial, value)
         except optuna.TrialPruned as end:
             trial.set_user_attr("state", str(end))
             study.tell(trial, state=TrialState.PRUNED)
         discard_weights(folder)
-        yield told(tuning, study.trials[trial.number])
+        yield tuning.shown(study.trials[trial.number])
 
 
-def train(tuning: Tuning, parameters: dict[str, Any], folder: Path, seed: int, watcher: Watcher) -> float:
-    """Train with a trial's parameters; returns the figure that trials are judged by."""
-    run = tuning.train(parameters, folder, seed, watcher)
-    if run.interrupted:
-        raise KeyboardInterrupt
-    return run.validation[tuning.figure]
-
-
-def told(tuning: Tuning, trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
-    """A trial as it is shown: `state` is finished, ended early or diverged."""
-    return {
-        "trial": trial.number,
-        "state": trial.user_attrs["state"],
-        tuning.figure: trial.value,  # of one that ended early, the last there was
-        "seconds": round(trial.duration.total_seconds(), 1) if trial.duration else None,
-        "settings": tuning.settings_of(trial.params),
-    }
-
-
-# -- what came of it -------------------------------------------------------------------------------------------------
+# -- what came of it -------------------------------------------------------------------------------
 
 
 def conclude(tuning: Tuning, watcher: Watcher) -> dict[str, Any]:
-    """Train the best settings and the plan's with another seed; write `tuning.json`, the charts and what is left."""
-    from optuna.trial import TrialState
-
-    study, output = tuning.study, tuning.output
+    """Train the best settings and the plan's with another seed; write `tuning.json` and charts."""
+    study, search, output = tuning.study, tuning.search, tuning.search.output
     finished = sorted(study.get_trials(states=(TrialState.COMPLETE,)), key=lambda trial: trial.value or 0.0)
-    if not tuning.lower_is_better:
+    if not search.lower_is_better:
         finished.reverse()
     if not finished:
         raise XinyeError(f"{output}: no trial came to its end; give more --time, or other settings", exit_code=1)
-    best, defaults = finished[0], next((trial for trial in finished if trial.user_attrs.get("defaults")), None)
-    again = {}
-    for name, trial in {"defaults": defaults, "best": best}.items():
-        if trial is None:
-            continue
-        key = f"again-{trial.number}"
-        if key not in study.user_attrs:
-            watcher.stage(f"training the {name} once more with another seed")
-            folder = output / ("best" if trial is best else "defaults")
-            value = train(tuning, trial.params, folder, tuning.settings.seed + 1, Passing(watcher))
-            study.set_user_attr(key, value)
-            if trial is not best:
-                discard_weights(folder)
-        again[name] = study.user_attrs[key]
-    count = len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
+    best = finished[0]
+    defaults = next((trial for trial in finished if trial.user_attrs.get("defaults")), None)
+    again = {"best": train_again(tuning, best, "best", watcher)}
+    if defaults:
+        again["defaults"] = train_again(tuning, defaults, "defaults", watcher)
     importance = importance_of(study)
     result = {
         "study": str(output),
-        "trials": count,
+        "trials": len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))),
         "asked_for": tuning.trials,
         "finished": len(finished),
-        "figure": tuning.figure,
-        "lower_is_better": tuning.lower_is_better,
-        "top": [told(tuning, trial) for trial in finished[:5]],
-        "defaults": told(tuning, defaults) if defaults else None,
-        "again": {"seed": tuning.settings.seed + 1, **again},
+        "figure": search.figure,
+        "lower_is_better": search.lower_is_better,
+        "top": [tuning.shown(trial) for trial in finished[:5]],
+        "defaults": tuning.shown(defaults) if defaults else None,
+        "again": {"seed": search.settings.seed + 1, **again},
         "importance": importance,
-        **tuning.leave(best.params),
+        **search.leave(best.params),
         "model": str(output / "best"),
-        "charts": draw(tuning, importance),
+        "charts": save_charts(output, lambda: charts(tuning, importance)),
     }
     write_json(output / "tuning.json", result)
     return result
 
 
-def importance_of(study: "optuna.Study") -> dict[str, float]:
-    """Each setting's share in being among the best quarter of the finished trials (PED-ANOVA, arXiv:2304.10255)."""
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+def train_again(tuning: Tuning, trial: FrozenTrial, name: str, watcher: Watcher) -> float:
+    """The figure of a trial's settings with another seed; only the best keeps its weights."""
+    key = f"again-{trial.number}"
+    if key not in tuning.study.user_attrs:
+        watcher.stage(f"training the {name} once more with another seed")
+        folder = tuning.search.output / name
+        seed = tuning.search.settings.seed + 1
+        value = tuning.train(trial.params, folder, seed, QuietObserver(watcher))
+        tuning.study.set_user_attr(key, value)
+        if name != "best":
+            discard_weights(folder)
+    return tuning.study.user_attrs[key]
 
+
+def importance_of(study: optuna.Study) -> dict[str, float]:
+    """Each setting's share in being among the best quarter of the finished trials (PED-ANOVA,
+    arXiv:2304.10255)."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of few trials, which `explain` tells of
-        shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=0.25))
+        warnings.simplefilter("ignore")  # of few trials, which `explain` mentions
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=0.25)
+        shares = get_param_importances(study, evaluator=evaluator)
     return {name: round(share, 4) for name, share in shares.items()}
 
 
-def draw(tuning: Tuning, importance: dict[str, float]) -> list[str]:
-    """The charts as files, where matplotlib is installed."""
-    finished = [trial for trial in tuning.study.trials if trial.user_attrs.get("state") == "finished"]
-    numbers, values = [trial.number for trial in finished], [float(trial.value or 0.0) for trial in finished]
-    best = min if tuning.lower_is_better else max
+def charts(tuning: Tuning, importance: dict[str, float]) -> dict[str, str]:
+    """Which settings mattered, and how the best figure came about."""
+    finished = [t for t in tuning.study.trials if t.user_attrs.get("state") == "finished"]
+    numbers = [trial.number for trial in finished]
+    values = [float(trial.value or 0.0) for trial in finished]
+    best = min if tuning.search.lower_is_better else max
     so_far = [best(values[: count + 1]) for count in range(len(values))]
     series = {"finished trials": (numbers, values), "best so far": (numbers, so_far)}
-    try:
-        charts = {
-            "importance.svg": bar_chart(importance, "share in being among the best quarter"),
-            "history.svg": line_chart(series, "trial", tuning.figure.replace("_", " ")),
-        }
-    except XinyeError:
-        return []
-    for name, svg in charts.items():
-        save_chart(svg, tuning.output / name)
-    return [str(tuning.output / name) for name in charts]
+    return {
+        "importance.svg": bar_chart(importance, "share in being among the best quarter"),
+        "history.svg": line_chart(series, "trial", tuning.search.figure.replace("_", " ")),
+    }
 
 
 def explain(result: dict[str, Any]) -> list[str]:
     """What the figures say, in sentences."""
-    best, defaults, again = result["top"][0], result["defaults"], result["again"]
-    figure, lower = result.get("figure", "bits_per_byte"), result.get("lower_is_better", True)
-    name, sign = figure.replace("_", " "), 1 if lower else -1
-
-    def told(value: float) -> str:
-        return f"{value:.3f}" if lower else f"{value:.1%}"
-
-    def amount(value: float) -> str:
-        return f"{value:.3f}" if lower else f"{100 * value:.1f} points"
-
-    if defaults is None:
-        sentences = ["The plan's own settings diverged; there is nothing to measure the gain by."]
-    elif best["trial"] == defaults["trial"]:
-        sentences = [f"Nothing beat the plan's own settings: {told(best[figure])} {name}."]
-    elif sign * (again["defaults"] - again["best"]) <= 0:
-        sentences = [
-            f"Tuning won nothing: trained once more with seed {again['seed']}, the plan's own settings came to "
-            f"{told(again['defaults'])} {name} and the best to {told(again['best'])}. In the study itself it looked "
-            f"like {amount(sign * (defaults[figure] - best[figure]))} won."
-        ]
-    else:
-        shown, gain = sign * (defaults[figure] - best[figure]), sign * (again["defaults"] - again["best"])
-        noise = abs(again["defaults"] - defaults[figure])
-        of = f" {name}" if lower else f" of {name}"
-        share = f" ({gain / again['defaults']:.1%})" if lower else ""
-        sentences = [
-            f"Tuning won {amount(gain)}{of} over the plan's own settings{share}: "
-            f"{told(again['defaults'])} → {told(again['best'])}, both trained once more with seed {again['seed']}. "
-            f"In the study itself it looked like {amount(shown)}."
-        ]
-        if gain < 2 * noise:
-            sentences.append(
-                f"Another seed alone moved the plan's settings by {amount(noise)}: this gain may be no more than luck."
-            )
+    sentences = explain_gain(result)
     if result["trials"] < result["asked_for"]:
         sentences.append(
             f"The time was used up after {result['trials']} of {result['asked_for']} trials: "
@@ -420,4 +264,48 @@ def explain(result: dict[str, Any]) -> list[str]:
         )
     if result["finished"] < 10:
         sentences.append(f"Of {result['finished']} finished trials the importances are only a hint.")
+    return sentences
+
+
+def explain_gain(result: dict[str, Any]) -> list[str]:
+    """How much better the best settings are than the plan's, measured with another seed."""
+    best, defaults, again = result["top"][0], result["defaults"], result["again"]
+    figure = result.get("figure", "bits_per_byte")
+    name = figure.replace("_", " ")
+    lower = result.get("lower_is_better", True)
+
+    def shown(value: float) -> str:
+        return f"{value:.3f}" if lower else f"{value:.1%}"
+
+    def amount(value: float) -> str:
+        return f"{value:.3f}" if lower else f"{100 * value:.1f} points"
+
+    def better(this: float, than: float) -> float:
+        return than - this if lower else this - than
+
+    if defaults is None:
+        return ["The plan's own settings diverged; there is nothing to measure the gain by."]
+    if best["trial"] == defaults["trial"]:
+        return [f"Nothing beat the plan's own settings: {shown(best[figure])} {name}."]
+    gain = better(again["best"], again["defaults"])
+    in_study = f"In the study itself it looked like {amount(better(best[figure], defaults[figure]))}"
+    if gain <= 0:
+        return [
+            f"Tuning won nothing: trained once more with seed {again['seed']}, the plan's own "
+            f"settings came to {shown(again['defaults'])} {name} and the best to "
+            f"{shown(again['best'])}. {in_study} won."
+        ]
+    won = f"{amount(gain)} of {name} over the plan's own settings"
+    if lower:
+        share = gain / again["defaults"]
+        won = f"{amount(gain)} {name} over the plan's own settings ({share:.1%})"
+    sentences = [
+        f"Tuning won {won}: {shown(again['defaults'])} → {shown(again['best'])}, both trained once "
+        f"more with seed {again['seed']}. {in_study}."
+    ]
+    noise = abs(again["defaults"] - defaults[figure])
+    if gain < 2 * noise:
+        sentences.append(
+            f"Another seed alone moved the plan's settings by {amount(noise)}: this gain may be no more than luck."
+        )
     return sentences

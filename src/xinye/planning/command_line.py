@@ -1,0 +1,42 @@
+"""Settings as the command line that stands for them; whoever shows it joins the words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+POSITIONAL = ("model", "files")  # settings that are typed without a flag
+
+
+def command_line(verb: str, settings: Mapping[str, Any]) -> list[str]:
+    """The words of `xinye VERB` with settings, by the names of their fields; None is left out."""
+    words = ["xinye", verb]
+    flags: list[str] = []
+    for name, value in flat(settings).items():
+        flag = "--" + name.rstrip("_").replace("_", "-")
+        if name in POSITIONAL:
+            words += _texts(value)
+        elif isinstance(value, bool):
+            flags.append(flag if value else f"--no-{flag[2:]}")
+        else:
+            for text in _texts(value):
+                if text.startswith("-"):  # alone it would be taken for a flag
+                    flags.append(f"{flag}={text}")
+                else:
+                    flags += ["-o" if name == "output" else flag, text]
+    return words + flags
+
+
+def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with those of their groups, such as `cleaning`, behind the others."""
+    groups = [value for value in settings.values() if isinstance(value, dict)]
+    alone = {name: value for name, value in settings.items() if not isinstance(value, dict)}
+    return alone | {name: value for group in groups for name, value in group.items()}
+
+
+def _texts(value: Any) -> list[str]:
+    """A value as it is typed: a list is several, but pairs of numbers are one."""
+    if value is None:
+        return []
+    values = value if isinstance(value, list | tuple) else [value]
+    if values and isinstance(values[0], list | tuple):
+        return [",".join(f"{first}:{second}" for first, second in values)]
+    return [str(each) for each in values]

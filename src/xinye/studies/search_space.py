@@ -1,0 +1,263 @@
+"""What `tune` searches: settings of pretraining or of a task, around the values of the plan.
+
+Every trial of pretraining reads the same number of tokens, and every network costs the same: the
+width follows from the depth. Trials of a task are whole fine-tunings on the same records, judged on
+those that are kept from them, never on a test; their rates are searched as a factor on what the
+plan would take for each method.
+"""
+
+import math
+import shlex
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from optuna.trial import BaseTrial
+
+from xinye.data.files import check_file
+from xinye.data.sources import find_files, fingerprint
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError, checked
+from xinye.planning import pretraining as planning
+from xinye.planning.command_line import command_line
+from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.models import fingerprint as fingerprint_of_model
+from xinye.planning.settings import PretrainSettings, parse_count
+from xinye.studies.shared import (
+    NO_BUDGET,
+    Settings,
+    config_command,
+    folder_for,
+    plan_once,
+    saved_tokenizer,
+    write_config,
+)
+from xinye.tasks.task_data import TASKS
+from xinye.training.record_job import base_of
+from xinye.watcher import Watcher
+
+Parameters = dict[str, Any]  # that Optuna chose for a trial, by name
+EVALUATIONS = 6  # of a trial; from the second on it may end early
+RATES = ("matrix_learning_rate", "learning_rate")
+METHODS = ("full", "lora")  # of a task, where none is given
+
+
+class Start(NamedTuple):
+    """The parameters that stand for the plan's own settings, and the tokenizer for all trials."""
+
+    parameters: Parameters
+    tokenizer: Tokenizer | None = None
+
+
+class PretrainSearch:
+    """The search for settings of pretraining; `plan` holds the values of an unchanged trial."""
+
+    figure = "bits_per_byte"  # that trials are judged by, on validation
+    lower_is_better = True
+
+    def __init__(self, settings: PretrainSettings) -> None:
+        is_model = (file for file in settings.files if (Path(file) / "config.json").is_file())
+        if model := next(is_model, None):
+            raise XinyeError(
+                f"{model}: is a model, not text; tune what it learns by xinye tune {model} --task "
+                f"classify --data FILE, or by xinye tune TEXT --from {model}"
+            )
+        if not any(getattr(settings, budget) for budget in NO_BUDGET):
+            settings = settings.model_copy(update={"time": "30min"})
+        self.settings = settings
+        self.output = folder_for(settings, "tune")
+        self.time = settings.time  # for the whole study
+        self.plan: dict[str, Any] = {}
+        self.tokens: int | None = None  # that each trial reads
+        self.of_trials = {  # no compiling, which every new shape would wait for
+            "evaluations": EVALUATIONS,
+            "compile": "yes" if settings.compile == "yes" else "no",
+        }
+
+    def terms(self) -> dict[str, Any]:
+        """What must be the same when a study goes on."""
+        terms = self.settings.model_dump(mode="json", exclude_defaults=True, exclude={"files", "output", "time"})
+        return terms | {"text": fingerprint(find_files(self.settings.files))}
+
+    def measure(self, seconds: float | None, watcher: Watcher) -> Start:
+        """Plan a trial of so many seconds."""
+        budget = {"time": f"{seconds:.2f}s"} if seconds else {}
+        planned = plan_once(self.settings.model_copy(update=budget | self.of_trials), watcher)
+        assert planned.text is not None
+        self.plan = planned.values
+        batch, context = self.plan["batch_size"], self.plan["context"]
+        sizes = batch_sizes(batch) if self.settings.batch_size is None else [batch]
+        unit = max(sizes) * context  # whole steps for every batch size, so the same text for each
+        self.tokens = unit * max(1, round(self.plan["steps"] * batch * context / unit))
+        return Start(self.plan, planned.text.tokenizer)
+
+    def suggest(self, trial: BaseTrial) -> None:
+        """Ask a trial for each parameter that is searched; what was given is left out."""
+        plan, floats = self.plan, trial.suggest_float
+        layers = plan["layers"]
+        rates = [(name, plan[name]) for name in RATES if name in plan]
+        sizes = batch_sizes(plan["batch_size"])
+        suggestions: dict[str, Callable[[str], Any]] = {
+            **{name: partial(floats, low=rate / 4, high=4 * rate, log=True) for name, rate in rates},
+            "layers": partial(trial.suggest_int, low=max(1, layers // 2), high=2 * layers),
+            "batch_size": partial(trial.suggest_categorical, choices=sizes),
+            "weight_decay": partial(floats, low=0.01, high=1.0, log=True),
+            "dropout": partial(floats, low=0.0, high=0.3, step=0.05),
+        }
+        if self.settings.width or self.settings.from_:
+            del suggestions["layers"]
+        for name, suggest in suggestions.items():
+            if getattr(self.settings, name) is None:
+                suggest(name)
+
+    def chosen(self, parameters: Parameters) -> dict[str, Any]:
+        """The settings that parameters stand for, by the names of the flags."""
+        chosen = rounded(parameters)
+        if "layers" in chosen:
+            chosen["width"] = width_at_equal_cost(self.settings, self.plan, chosen["layers"])
+        return chosen
+
+    def settings_of(self, parameters: Parameters, folder: Path, seed: int) -> Settings:
+        """All settings of a trial."""
+        changes = NO_BUDGET | {"tokens": str(self.tokens)} | saved_tokenizer(self.output)
+        changes |= self.of_trials | self.chosen(parameters) | {"output": folder, "seed": seed}
+        return self.settings.model_copy(update=changes)
+
+    def leave(self, parameters: Parameters) -> dict[str, Any]:
+        """Write down the best settings; returns where, and the command that trains with them."""
+        note = "Found by xinye tune. `tokens` is what a trial read; a budget on the command line stands above it."
+        path = self.output / "best.yaml"
+        found = {**self.chosen(parameters), "tokens": str(self.tokens)}
+        write_config(path, self.settings, found, note)
+        command = f"{config_command(path, self.settings)} --time …"
+        return {"tokens_per_trial": self.tokens, "config": str(path), "command": command}
+
+    def words(self) -> str:
+        """What a trial is, in words."""
+        assert self.tokens is not None
+        batch = self.plan["batch_size"]
+        steps = self.tokens // (batch * self.plan["context"])
+        return f"of {self.tokens:,} tokens, {steps:,} steps with the plan's batch of {batch}"
+
+
+class TaskSearch:
+    """The search for settings of a task, alike; `plan` holds the values for each method."""
+
+    tokens: int | None = None  # the records decide
+
+    def __init__(self, settings: FinetuneSettings, time: str) -> None:
+        self.task = TASKS[settings.task]
+        self.settings = settings
+        self.output = settings.output or Path("runs") / f"tune-{settings.task}"
+        self.time: str | None = time
+        self.figure, self.lower_is_better = self.task.better, self.task.writes
+        self.plan: dict[str, Any] = {}
+
+    def terms(self) -> dict[str, Any]:
+        files = [Path(file) for file in (*self.settings.data, *self.settings.validation)]
+        for file in files:
+            check_file(file)
+        terms = self.settings.model_dump(mode="json", exclude_unset=True, exclude={"data", "validation", "output"})
+        base = base_of(self.settings, None)[0]
+        return terms | {"text": fingerprint(files), "base": fingerprint_of_model(base)}
+
+    def measure(self, seconds: float | None, watcher: Watcher) -> Start:
+        given = "method" in self.settings.model_fields_set or self.settings.optimizer == "muon"
+        for method in [self.settings.method] if given else METHODS:
+            own = self.settings.model_copy(update={"method": method})
+            self.plan[method] = plan_once(own, watcher).values
+        method, plan = next(iter(self.plan.items()))
+        usual = {"method": method, "rate": 1.0, "mask_tokens": 0.0, "r": 8}
+        usual |= {name: plan[name] for name in ("dropout", "attention")}
+        return Start(usual | {"epochs": max(1, round(plan["epochs"]))})
+
+    def suggest(self, trial: BaseTrial) -> None:
+        method, plan = next(iter(self.plan.items()))
+        if len(self.plan) > 1:
+            method = trial.suggest_categorical("method", list(self.plan))
+        floats, choices = trial.suggest_float, trial.suggest_categorical
+        epochs = plan["epochs"]
+        fewest, most = max(1, round(epochs / 2)), round(2 * epochs)
+        suggestions: dict[str, Callable[[], Any]] = {  # by the setting that must not be given
+            "learning_rate": partial(floats, "rate", 0.25, 4.0, log=True),
+            "epochs": partial(trial.suggest_int, "epochs", fewest, most),
+            "dropout": partial(floats, "dropout", 0.0, 0.3, step=0.05),
+            "augment": partial(floats, "mask_tokens", 0.0, 0.3, step=0.05),
+            "attention": partial(choices, "attention", ["both", "causal"]),
+            "r": partial(choices, "r", [4, 8, 16, 32]),
+        }
+        given = self.settings.model_fields_set | self.settings.adapter.model_fields_set
+        if self.task.writes:
+            given |= {"augment", "attention"}
+        if "matrix_learning_rate" in given:
+            given.add("learning_rate")
+        if method != "lora":
+            given.add("r")
+        for name, suggest in suggestions.items():
+            if name not in given:
+                suggest()
+
+    def chosen(self, parameters: Parameters) -> dict[str, Any]:
+        chosen = dict(parameters)
+        plan = self.plan[chosen.get("method", self.settings.method)]
+        if rate := chosen.pop("rate", None):
+            chosen |= {name: rate * plan[name] for name in RATES if name in plan}
+        if "mask_tokens" in chosen:
+            if not chosen["mask_tokens"]:
+                del chosen["mask_tokens"]
+            else:
+                chosen["augment"] = "mask"
+        return rounded(chosen)
+
+    def settings_of(self, parameters: Parameters, folder: Path, seed: int) -> FinetuneSettings:
+        settings = self._with(parameters, output=folder, seed=seed, evaluations=EVALUATIONS)
+        if settings.augment:  # a trial is compared with other trials
+            return settings.model_copy(update={"control": False})
+        return settings
+
+    def _with(self, parameters: Parameters, **more: Any) -> FinetuneSettings:
+        """The settings given, with those of a trial."""
+        chosen = self.chosen(parameters)
+        given = self.settings.model_dump(exclude_unset=True)
+        if "r" in chosen:
+            chosen["adapter"] = given.get("adapter", {}) | {"r": chosen.pop("r")}
+        return checked(FinetuneSettings, given | chosen | more, "tune")
+
+    def leave(self, parameters: Parameters) -> dict[str, Any]:
+        best = self._with(parameters, output=Path("runs/tuned"), seed=self.settings.seed)
+        values = {"task": best.task} | best.model_dump(mode="json", exclude_defaults=True)
+        return {"command": shlex.join(command_line("finetune", values))}
+
+    def words(self) -> str:
+        return f"judged by {self.figure.replace('_', ' ')} on validation"
+
+
+Search = PretrainSearch | TaskSearch
+
+
+def rounded(values: dict[str, Any]) -> dict[str, Any]:
+    """Values with numbers to four digits."""
+    return {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in values.items()}
+
+
+def batch_sizes(planned: int) -> list[int]:
+    """The batch sizes that are tried around the plan's."""
+    return sorted({max(1, planned // 4), max(1, planned // 2), planned, 2 * planned})
+
+
+def width_at_equal_cost(settings: PretrainSettings, plan: dict[str, Any], layers: int) -> int:
+    """The width at which so many layers take as many operations per token as the plan's."""
+    if layers == plan["layers"]:
+        return plan["width"]
+
+    def cost(width: int, layers: int) -> float:
+        size = parse_count(settings.size, "size")
+        shape = planning.network(settings, size, plan["vocabulary"], plan["context"], width, layers)
+        return shape.flops_per_token(plan["context"])
+
+    widths = range(32, 4 * plan["width"] + 1, 32)
+    fitting = [width for width in widths if width % (settings.heads or 1) == 0]
+    same = cost(plan["width"], plan["layers"])
+    nearest = fitting or [plan["width"]]
+    return min(nearest, key=lambda width: abs(math.log(cost(width, layers) / same)))

@@ -1,0 +1,147 @@
+"""What studies of several runs share: plan once, train, and leave files behind."""
+
+import shlex
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from xinye.checkpoints.folders import checkpoints
+from xinye.errors import XinyeError
+from xinye.evaluation.plots import save_chart
+from xinye.planning.command_line import command_line
+from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.models import load_models
+from xinye.planning.plan import Draft, Plan
+from xinye.planning.settings import PretrainSettings
+from xinye.runs.folder import RunFolder
+from xinye.runs.leftovers import refuse_link
+from xinye.tasks.text import Text, prepare_text
+from xinye.training.loop import Step
+from xinye.training.record_job import plan_of
+from xinye.training.session import Run
+from xinye.training.train import finetune, pretrain
+from xinye.watcher import Watcher
+
+Settings = PretrainSettings | FinetuneSettings
+NO_BUDGET = {"time": None, "tokens": None, "epochs": None, "steps": None, "total_steps": ()}
+
+
+class QuietObserver(Watcher):
+    """Of one run among several: passes on steps and warnings, keeps the plan, drops the rest."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self.values: dict[str, Any] = {}
+
+    def plan(self, plan: Plan) -> None:
+        self.values = plan.values
+        self.watcher.plan(plan)
+
+    def step(self, step: Step, steps: int) -> None:
+        self.watcher.step(step, steps)
+
+    def warn(self, text: str) -> None:
+        self.watcher.warn(text)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The values of a plan, a budget in time turned into steps; of pretraining also the text."""
+
+    values: dict[str, Any]
+    text: Text | None = None
+
+
+def saved_tokenizer(folder: Path) -> dict[str, Any]:
+    """The settings of a run that takes the tokenizer which a study saved in a folder."""
+    return {"tokenizer": str(folder / "tokenizer"), "vocab_size": None}
+
+
+def plan_once(settings: Settings, watcher: Watcher) -> Planned:
+    """Plan a run and leave nothing behind: mistakes are reported before anything is made."""
+    if isinstance(settings, FinetuneSettings):
+        return Planned(plan_of(settings, watcher))
+    text = prepare_text(settings, Draft(), watcher, load_models(settings))
+    watcher.stage("measuring the speed")
+    observer = QuietObserver(watcher)
+    with tempfile.TemporaryDirectory() as place:
+        text.tokenizer.save(place)
+        changes = {"tokenizer": place, "vocab_size": None}
+        pretrain(settings.model_copy(update=changes), observer, dry_run=True)
+    return Planned(observer.values, text)
+
+
+def train(settings: Settings, watcher: Watcher, overwrite: bool = False, resume: bool = False) -> Run:
+    """Train one run of a study; raises `KeyboardInterrupt` when it was stopped."""
+    if isinstance(settings, FinetuneSettings):
+        run: Run | None = finetune(settings, watcher, overwrite, resume)
+    else:
+        run = pretrain(settings, watcher, overwrite, resume)
+    assert run is not None
+    if run.interrupted:
+        raise KeyboardInterrupt
+    return run
+
+
+def finished_run(settings: Settings, watcher: Watcher) -> dict[str, Any]:
+    """The `result.json` of the run in the settings' folder: trained, resumed or finished before."""
+    assert settings.output is not None
+    run = RunFolder(settings.output)
+    with_control = isinstance(settings, FinetuneSettings) and settings.augment and settings.control
+    if not run.ended or (with_control and "control" not in run.result()):
+        begun = bool(checkpoints(settings.output))
+        train(settings, watcher, overwrite=not begun, resume=begun)
+    return run.result()
+
+
+# -- folders ---------------------------------------------------------------------------------------
+
+
+def folder_for(settings: PretrainSettings, job: str) -> Path:
+    """The folder that is given, else `runs/JOB-` and the first file's name: always the same one."""
+    name = Path(settings.files[0]).stem.split(".")[0].strip("*")
+    return settings.output or Path("runs") / f"{job}-{name or 'text'}"
+
+
+def is_new(output: Path, record: str, job: str, overwrite: bool) -> bool:
+    """Whether a folder is free, or may be overwritten; False where it holds such a job, as the file
+    `record` says. Raises `XinyeError` for a folder with anything else."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return True
+    if not (output / record).is_file():
+        raise XinyeError(f"{output}: exists and is not a {job}; choose another folder with -o")
+    if overwrite:
+        refuse_link(output)
+    return overwrite
+
+
+def write_config(path: Path, settings: PretrainSettings, found: dict[str, Any], note: str) -> None:
+    """A file for `--config`: the settings given, with what was found above them; its first line is
+    its command."""
+    without = {"files", "output", *NO_BUDGET}
+    given = settings.model_dump(mode="json", exclude_defaults=True, exclude=without)
+    given |= {} if settings.from_ else {"size": settings.size}
+    values = yaml.safe_dump({**given, **found}, allow_unicode=True, sort_keys=False)
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(f"# {config_command(path, settings)}\n# {note}\n\n{values}", "utf-8")
+    beside.replace(path)
+
+
+def config_command(path: Path | str, settings: PretrainSettings) -> str:
+    """The command that trains with a file of settings."""
+    return shlex.join(command_line("pretrain", {"files": settings.files, "config": path}))
+
+
+def save_charts(folder: Path, draw: Callable[[], dict[str, str]]) -> list[str]:
+    """The charts that `draw` makes as SVG by file name; none without matplotlib."""
+    try:
+        charts = draw()
+    except XinyeError:
+        return []
+    for name, svg in charts.items():
+        save_chart(svg, folder / name)
+    return [str(folder / name) for name in charts]
