@@ -31,7 +31,9 @@ def counts(text: str) -> np.ndarray:
 
 
 def passages(text: str) -> list[tuple[str, str]]:
-    return [(found.shown, found.meaning) for found in mojibake(text, code_points(text), counts(text))]
+    return [
+        (found.shown, found.meaning) for found in mojibake(text, code_points(text), counts(text))
+    ]
 
 
 @given(st.text(st.characters(), max_size=200))
@@ -182,7 +184,9 @@ def test_quantiles(values: list[int], share: float) -> None:
     lengths = Lengths()
     for half in (values[::2], values[1::2]):
         lengths.add(np.array(half, np.int64))
-    assert lengths.quantile(share) == sorted(values)[max(0, math.ceil(share * len(values) - 1e-9) - 1)]
+    assert (
+        lengths.quantile(share) == sorted(values)[max(0, math.ceil(share * len(values) - 1e-9) - 1)]
+    )
     assert lengths.below(1000) == sum(value < 1000 for value in values)
     summary = lengths.summary()
     assert (summary.shortest, summary.longest) == (min(values), max(values))

@@ -36,9 +36,11 @@ def test_near_duplicates_are_sampled_together(monkeypatch: pytest.MonkeyPatch) -
         texts = [text for body in bodies for text in (body, body + "完")]
         joined = "\n".join(texts)
         starts = np.cumsum([0, *(len(text) + 1 for text in texts)])[:-1]
-        sample.add(np.frombuffer(joined.encode("utf-32-le"), "<u4"), starts, texts, range(len(texts)))
+        sample.add(
+            np.frombuffer(joined.encode("utf-32-le"), "<u4"), starts, texts, range(len(texts))
+        )
     kept = sample.kept
     assert 0 < len(kept) <= 100
-    assert sum(text.removesuffix("完") in kept and text.removesuffix("完") + "完" in kept for text in kept) > 0.8 * len(
-        kept
-    )
+    assert sum(
+        text.removesuffix("完") in kept and text.removesuffix("完") + "完" in kept for text in kept
+    ) > 0.8 * len(kept)

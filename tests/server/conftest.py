@@ -21,7 +21,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     model = GPT(SHAPE)
     model.initialize(1)
     with torch.no_grad():
-        model.model.layers[0].mlp.down_proj.weight.normal_(0, 0.3, generator=torch.Generator().manual_seed(1))
+        model.model.layers[0].mlp.down_proj.weight.normal_(
+            0, 0.3, generator=torch.Generator().manual_seed(1)
+        )
     save_model(root / "tiny", model, TOKENIZER)
     for name, kind, labels in (
         ("reviews", "sequence", ("好", "坏")),

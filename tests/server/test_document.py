@@ -38,7 +38,9 @@ def examine(server, route, mode, examples):
     document = server.http.get("/openapi.json").json()
     for name, schema in document["components"]["schemas"].items():
         if name.endswith("Request"):
-            schema["properties"]["model"] |= {"enum": ["reviews" if name == "TaskRequest" else "tiny"]}
+            schema["properties"]["model"] |= {
+                "enum": ["reviews" if name == "TaskRequest" else "tiny"]
+            }
             for tokens in ("max_tokens", "max_completion_tokens"):  # so that it does not take long
                 if tokens in schema["properties"]:
                     schema["properties"][tokens]["anyOf"][0]["maximum"] = 8
@@ -84,4 +86,7 @@ def test_the_document_knows_every_route(server):
     } == set(paths)
     for path, methods in paths.items():
         for operation in methods.values():
-            assert "422" not in operation["responses"] and operation["summary" if path == "/" else "description"]
+            assert (
+                "422" not in operation["responses"]
+                and operation["summary" if path == "/" else "description"]
+            )

@@ -39,7 +39,10 @@ def text(server, path, body):
             )
         ),
         *((name, [*NOTHING, "none", "auto"]) for name in ("tool_choice", "function_call")),
-        *((name, NOTHING) for name in ("web_search_options", "chat_template", "chat_template_kwargs", "echo")),
+        *(
+            (name, NOTHING)
+            for name in ("web_search_options", "chat_template", "chat_template_kwargs", "echo")
+        ),
         *((name, [None, True, False]) for name in ("parallel_tool_calls", "skip_special_tokens")),
         ("service_tier", [None, "auto", "default"]),
         ("modalities", [None, ["text"]]),
@@ -106,7 +109,13 @@ def test_an_assistant_that_has_said_nothing(server):
             CHAT | {"messages": [*CHAT["messages"], {"role": "assistant", **said}]},
         )
 
-    assert answer(content=None) == answer(content="") == answer(content=[]) == answer() == answer(content="", name="叶")
+    assert (
+        answer(content=None)
+        == answer(content="")
+        == answer(content=[])
+        == answer()
+        == answer(content="", name="叶")
+    )
 
 
 def message(**fields):
@@ -135,7 +144,9 @@ def message(**fields):
 def test_what_would_change_the_text_is_refused(server, more, param):
     answer = server.http.post("/v1/chat/completions", json=CHAT | more)
     told = answer.json()["error"]
-    assert answer.status_code == 400 and told["param"] == param and told["message"].startswith(param), told
+    assert (
+        answer.status_code == 400 and told["param"] == param and told["message"].startswith(param)
+    ), told
 
 
 def test_best_of_more_texts_than_are_told(server):

@@ -109,13 +109,18 @@ def near_duplicates(seen: Reading) -> Repeated:
     return Repeated(len(found), found[:EXAMPLES], looked_at=len(kept))
 
 
-def estimate(sample: list[str], characters: int, documents: int, chinese: bool, longest: int) -> Estimate | None:
+def estimate(
+    sample: list[str], characters: int, documents: int, chinese: bool, longest: int
+) -> Estimate | None:
     """Tokens and time of one epoch for what `pretrain` would do by itself; None for too little
     text.
 
     The tokenizer is learned on three quarters of the sample and counted on the fourth.
     """
-    texts = [piece.text for piece in clean((Piece(part, "") for part in sample), Cleaning(duplicates=False))]
+    texts = [
+        piece.text
+        for piece in clean((Piece(part, "") for part in sample), Cleaning(duplicates=False))
+    ]
     if len(texts) < 20:
         whole = "".join(texts)
         quarter = -(-len(whole) // 4)
@@ -160,8 +165,14 @@ def command(files: Sequence[str], flags: Sequence[str]) -> str:
     """The line to type next; many files of one folder as a glob where that names just these."""
     names = [str(file) for file in files]
     folders = {Path(name).parent for name in names}
-    pattern = f"{folders.pop()}/*{Path(names[0]).suffix}" if len(names) > 3 and len(folders) == 1 else ""
-    given = pattern if pattern and len(glob.glob(pattern)) == len(names) else " ".join(map(quoted, names))
+    pattern = (
+        f"{folders.pop()}/*{Path(names[0]).suffix}" if len(names) > 3 and len(folders) == 1 else ""
+    )
+    given = (
+        pattern
+        if pattern and len(glob.glob(pattern)) == len(names)
+        else " ".join(map(quoted, names))
+    )
     return " ".join(["xinye pretrain", given, *map(quoted, flags), "--size 5M --time 10min"])
 
 

@@ -45,7 +45,9 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
     for record in training[:SHOWN]:
         for example in task.examples(tokenizer, [record], CONTEXT):
             label, marked = marked_tokens(task, tokenizer, example)
-            shown.append({"place": record.place, "label": label, "seen": list(stretches(tokenizer, marked))})
+            shown.append(
+                {"place": record.place, "label": label, "seen": list(stretches(tokenizer, marked))}
+            )
     named = ("data", "text_field", "label_field", "label_separator", "validation")
     given = {name: getattr(settings, name) for name in named}
     given = {"model": "MODEL", "task": settings.task, **given, "output": "RUN"}

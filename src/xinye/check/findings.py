@@ -188,7 +188,9 @@ def flags(report: Report) -> list[str]:
     """What to give to `pretrain` for such text."""
     near, target = report.near_duplicates, one_script(report)
     found = ["--document-separator", separator(report)[0]] if report.separators else []
-    found += ["--near-duplicates", str(NEAR)] if near.documents > 0.01 * (near.looked_at or 0) else []
+    found += (
+        ["--near-duplicates", str(NEAR)] if near.documents > 0.01 * (near.looked_at or 0) else []
+    )
     return found + (["--chinese", target] if target else [])
 
 

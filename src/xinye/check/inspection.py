@@ -47,12 +47,8 @@ _KINDS = {
     "C": "control characters",
 }
 # Frequent characters that the other script does not use.
-SIMPLIFIED = (
-    "们这来说时为会国对过还没问见书长门东车马鱼鸟龙风义乐习乡买卖亲产亿从众优伤传伟价个当应学发经开关头实现无两"
-)
-TRADITIONAL = (
-    "們這來說時為會國對過還沒問見書長門東車馬魚鳥龍風義樂習鄉買賣親產億從眾優傷傳偉價個當應學發經開關頭實現無兩"
-)
+SIMPLIFIED = "们这来说时为会国对过还没问见书长门东车马鱼鸟龙风义乐习乡买卖亲产亿从众优伤传伟价个当应学发经开关头实现无两"
+TRADITIONAL = "們這來說時為會國對過還沒問見書長門東車馬魚鳥龍風義樂習鄉買賣親產億從眾優傷傳偉價個當應學發經開關頭實現無兩"
 
 
 def scripts(counts: np.ndarray) -> dict[str, int]:
@@ -64,7 +60,12 @@ def scripts(counts: np.ndarray) -> dict[str, int]:
         character = chr(code)
         category = unicodedata.category(character)[0]
         if category in "LM":
-            words = unicodedata.name(character, "?").removeprefix("FULLWIDTH ").removeprefix("HALFWIDTH ").split()
+            words = (
+                unicodedata.name(character, "?")
+                .removeprefix("FULLWIDTH ")
+                .removeprefix("HALFWIDTH ")
+                .split()
+            )
             kind = _NAMES.get(words[0], "other letters")
         else:
             kind = "white space" if character in "\t\n\r" else _KINDS[category]
@@ -77,12 +78,17 @@ def chinese_scripts(counts: np.ndarray) -> dict[str, int]:
     occur.
     """
     both = {"simplified": SIMPLIFIED, "traditional": TRADITIONAL}
-    return {name: int(counts[[ord(character) for character in characters]].sum()) for name, characters in both.items()}
+    return {
+        name: int(counts[[ord(character) for character in characters]].sum())
+        for name, characters in both.items()
+    }
 
 
 # -- text that was decoded wrongly -----------------------------------------------------------------
 
-_BYTE_OF = {bytes([byte]).decode("cp1252", "ignore") or chr(byte): byte for byte in range(0x80, 0xA0)}
+_BYTE_OF = {
+    bytes([byte]).decode("cp1252", "ignore") or chr(byte): byte for byte in range(0x80, 0xA0)
+}
 _BYTE_OF |= {chr(byte): byte for byte in range(0x80, 0x100)}
 _LATIN_RUN = re.compile(f"[{re.escape(''.join(_BYTE_OF))}]{{2,}}")
 # UTF-8 as one byte a character. Two sequences in a row, or one that no language writes: "é »" is
@@ -142,10 +148,14 @@ def mojibake(text: str, codes: np.ndarray, counts: np.ndarray) -> Iterator[Passa
                 found = _UTF8.search(raw)
                 meaning = found[0].decode("utf-8", "ignore") if found else ""
             if found:
-                yield Passage(run.start() + found.start(), run[0][found.start() : found.end()], meaning)
+                yield Passage(
+                    run.start() + found.start(), run[0][found.start() : found.end()], meaning
+                )
     classes = _GBK_CLASSES[codes]
     if len(classes) >= 6:
-        pairs = (classes[:-2] & 1) & (classes[1:-1] >> 1 & 1) & (classes[2:] >> 2 & 1)  # three that were two
+        pairs = (
+            (classes[:-2] & 1) & (classes[1:-1] >> 1 & 1) & (classes[2:] >> 2 & 1)
+        )  # three that were two
         end = 0
         for start in np.flatnonzero(pairs[:-3] & pairs[3:]).tolist():
             if start >= end:
@@ -250,7 +260,9 @@ def _personal_spans(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _valid(kind: str, digits: str) -> bool:
-    if kind == "identity_card":  # GB 11643: a real day of birth, and the check digit of ISO 7064 MOD 11-2
+    if (
+        kind == "identity_card"
+    ):  # GB 11643: a real day of birth, and the check digit of ISO 7064 MOD 11-2
         try:
             born = date(int(digits[6:10]), int(digits[10:12]), int(digits[12:14]))
         except ValueError:
@@ -336,7 +348,8 @@ class Lengths:
 def printable(text: str) -> str:
     """The text with each control character as "·", so that it does nothing to a terminal."""
     return "".join(
-        "·" if unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") else character for character in text
+        "·" if unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") else character
+        for character in text
     )
 
 
@@ -361,5 +374,7 @@ def _joins(character: str) -> bool:
     tones.
     """
     return (
-        unicodedata.category(character)[0] == "M" or character == "\u200d" or "\U0001f3fb" <= character <= "\U0001f3ff"
+        unicodedata.category(character)[0] == "M"
+        or character == "\u200d"
+        or "\U0001f3fb" <= character <= "\U0001f3ff"
     )

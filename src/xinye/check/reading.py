@@ -59,7 +59,9 @@ class Found:
     count: int = 0
     examples: list[Noted] = field(default_factory=list)
 
-    def add(self, where: Callable[[], Noted], problem: str | None = None, masked: str | None = None) -> None:
+    def add(
+        self, where: Callable[[], Noted], problem: str | None = None, masked: str | None = None
+    ) -> None:
         self.count += 1
         if len(self.examples) < LISTED:
             self.examples.append(replace(where(), problem=problem, masked=masked))
@@ -251,4 +253,7 @@ class Reading:
         """
         ranks = [file[rank] for rank in range(3) for file in self.beginnings if rank < len(file)]
         cleaned = clean(ranks[:3], Cleaning(duplicates=False))
-        return [replace(self.where(int(piece.source)), text=excerpt(masked(piece.text), PREVIEW)) for piece in cleaned]
+        return [
+            replace(self.where(int(piece.source)), text=excerpt(masked(piece.text), PREVIEW))
+            for piece in cleaned
+        ]

@@ -29,17 +29,23 @@ class Parser(argparse.ArgumentParser):
             prog=f"xinye {verb}",
             description=summary,
             epilog=f"example:\n  {example}",
-            formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=30, width=100),
+            formatter_class=partial(
+                argparse.RawDescriptionHelpFormatter, max_help_position=30, width=100
+            ),
             allow_abbrev=False,
             argument_default=argparse.SUPPRESS,
         )
         self.nested: dict[str, str] = {}  # field: the field whose settings it belongs to
 
     def add_files(self) -> None:
-        self.add_argument("files", nargs="*", metavar="FILES", help="files, folders or globs of text")
+        self.add_argument(
+            "files", nargs="*", metavar="FILES", help="files, folders or globs of text"
+        )
 
     def add_model(self) -> None:
-        self.add_argument("model", nargs="?", metavar="MODEL", help="a run's folder, or any Hugging Face folder")
+        self.add_argument(
+            "model", nargs="?", metavar="MODEL", help="a run's folder, or any Hugging Face folder"
+        )
 
     def add_switches(self, **switches: str) -> None:
         """A flag without a value, False where it is not typed, for each name and help."""
@@ -47,7 +53,9 @@ class Parser(argparse.ArgumentParser):
             flag = "--" + name.replace("_", "-")
             self.add_argument(flag, action="store_true", default=False, help=what)
 
-    def add_fields(self, settings: type[BaseModel], aliases: dict[str, str], positional: Sequence[str] = ()) -> None:
+    def add_fields(
+        self, settings: type[BaseModel], aliases: dict[str, str], positional: Sequence[str] = ()
+    ) -> None:
         """A flag for each field, first those that only these settings have; a field that holds
         settings gives a group."""
         own = settings.__annotations__

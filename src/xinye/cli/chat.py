@@ -32,9 +32,15 @@ def main(arguments: list[str]) -> int:
         "terminal, or with -p, it answers once.",
         'xinye chat MODEL --system "Answer in one sentence." -p "为什么天是蓝的？"',
     )
-    parser.add_argument("model", metavar="MODEL", help="a run's folder, any Hugging Face folder, or a GGUF file")
-    parser.add_argument("-p", "--prompt", default=None, metavar="TEXT", help="answer this, and leave")
-    parser.add_argument("--system", default="", metavar="TEXT", help="what the model is told before all else")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a run's folder, any Hugging Face folder, or a GGUF file"
+    )
+    parser.add_argument(
+        "-p", "--prompt", default=None, metavar="TEXT", help="answer this, and leave"
+    )
+    parser.add_argument(
+        "--system", default="", metavar="TEXT", help="what the model is told before all else"
+    )
     parser.add_switches(json="print one JSON object")
     parser.add_fields(ChatSampling, {}, positional=("logprobs",))
     values = parser.values(arguments)
@@ -46,7 +52,9 @@ def main(arguments: list[str]) -> int:
     if question is not None and not question.strip():
         raise XinyeError("there is no question: give it with -p, or on standard input")
     if question is None and as_json:
-        raise XinyeError("--json prints one answer: give the question with -p, or on standard input")
+        raise XinyeError(
+            "--json prints one answer: give the question with -p, or on standard input"
+        )
 
     from xinye.api import load
     from xinye.generation.chat import Conversation

@@ -21,9 +21,15 @@ def main(arguments: list[str]) -> int:
         "xinye compare novel.txt --architectures modern,gpt2,lstm --size 1M --time 3min -o runs/compare",
     )
     parser.add_files()
-    parser.add_argument("--architectures", default="modern,gpt2,lstm", metavar="A,B", help="(modern,gpt2,lstm)")
-    parser.add_switches(overwrite="replace the comparison in -o", json="print one JSON object at the end")
-    parser.add_fields(PretrainSettings, {"output": "-o"}, positional=("files", "from_", "architecture"))
+    parser.add_argument(
+        "--architectures", default="modern,gpt2,lstm", metavar="A,B", help="(modern,gpt2,lstm)"
+    )
+    parser.add_switches(
+        overwrite="replace the comparison in -o", json="print one JSON object at the end"
+    )
+    parser.add_fields(
+        PretrainSettings, {"output": "-o"}, positional=("files", "from_", "architecture")
+    )
     values = parser.values(arguments)
     architectures = values.pop("architectures").split(",")
     overwrite, as_json = values.pop("overwrite"), values.pop("json")

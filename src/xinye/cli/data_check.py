@@ -71,16 +71,27 @@ def show_records(report: dict[str, Any]) -> None:
     """Print the report of `check.check_records.check_records`."""
     for file in report["files"]:
         kind = f"{file['part']} " if report["files"][-1]["part"] != "training" else ""
-        answer.print(f"{file['file']}: {file['records']:,} {kind}records, {file['format']}", soft_wrap=True)
+        answer.print(
+            f"{file['file']}: {file['records']:,} {kind}records, {file['format']}", soft_wrap=True
+        )
     counts = list(report["counts"].items())
     some = ", ".join(f"{name} {count:,}" for name, count in counts[:COUNTED])
-    what = {"classify": "labels", "tag": "types of spans", "chat": "messages by role"}[report["task"]]
-    answer.print(f"{len(counts)} {what}: {some}{' …' if len(counts) > COUNTED else ''}", soft_wrap=True)
+    what = {"classify": "labels", "tag": "types of spans", "chat": "messages by role"}[
+        report["task"]
+    ]
     answer.print(
-        heading("as a model will see them" + (" (trained: what stands in ⟦ ⟧)" if report["task"] == "chat" else ""))
+        f"{len(counts)} {what}: {some}{' …' if len(counts) > COUNTED else ''}", soft_wrap=True
+    )
+    answer.print(
+        heading(
+            "as a model will see them"
+            + (" (trained: what stands in ⟦ ⟧)" if report["task"] == "chat" else "")
+        )
     )
     for record in report["shown"]:
-        line = Text(f"{record['place']}{' → ' + record['label'] if record['label'] else ''}\n", "dim")
+        line = Text(
+            f"{record['place']}{' → ' + record['label'] if record['label'] else ''}\n", "dim"
+        )
         for text, mark in record["seen"][:STRETCHES]:
             words = excerpt(text, SEEN)
             if mark is True:
@@ -92,11 +103,22 @@ def show_records(report: dict[str, Any]) -> None:
         if len(record["seen"]) > STRETCHES:
             line.append(" …", "dim")
         answer.print(Padding(line, INDENT))
-    wrong = bool(report["bad"] or report["findings"] or any(file["without_header"] for file in report["files"]))
-    answer.print(heading("findings, the most important first" if wrong else "nothing wrong was found"))
-    told = [*report["bad"][:BAD], *([f"… {report['bad_total'] - BAD:,} more"] if report["bad_total"] > BAD else [])]
+    wrong = bool(
+        report["bad"]
+        or report["findings"]
+        or any(file["without_header"] for file in report["files"])
+    )
+    answer.print(
+        heading("findings, the most important first" if wrong else "nothing wrong was found")
+    )
+    told = [
+        *report["bad"][:BAD],
+        *([f"… {report['bad_total'] - BAD:,} more"] if report["bad_total"] > BAD else []),
+    ]
     if told:
-        answer.print(f"  cannot be learned from; finetune refuses the file ({plural(report['bad_total'], 'place')}):")
+        answer.print(
+            f"  cannot be learned from; finetune refuses the file ({plural(report['bad_total'], 'place')}):"
+        )
     for sentence in told:
         answer.print(Padding(sentence, (0, 0, 0, 4)))
     for sentence in [
@@ -160,5 +182,7 @@ def bars(rows: list[tuple[str, int, str]]) -> Table:
     table.add_column(no_wrap=True, style="green")
     most = max((count for _, count, _ in rows), default=1)
     for name, count, remark in rows:
-        table.add_row(name, f"{count:,}", remark, "━" * round(BAR * count / most) or "╸" * (count > 0))
+        table.add_row(
+            name, f"{count:,}", remark, "━" * round(BAR * count / most) or "╸" * (count > 0)
+        )
     return table

@@ -70,7 +70,9 @@ def main(arguments: list[str]) -> int:
         metavar="DIR",
         help="the run's folder (runs/demo-…)",
     )
-    parser.add_argument("file", nargs="*", default=[], metavar="FILE", help="your own text instead of the stories")
+    parser.add_argument(
+        "file", nargs="*", default=[], metavar="FILE", help="your own text instead of the stories"
+    )
     parser.add_switches(json="print one JSON object at the end")
     values = parser.values(arguments)
     language = values["language"] or locale_language()

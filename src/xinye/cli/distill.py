@@ -28,7 +28,9 @@ def main(arguments: list[str]) -> int:
         "Without the comparison: xinye pretrain FILES --teacher TEACHER.",
         "xinye distill runs/novel novel.txt --size 1M --time 10min -o runs/small",
     )
-    parser.add_argument("teacher", nargs="?", metavar="TEACHER", help="a run, or any model's folder")
+    parser.add_argument(
+        "teacher", nargs="?", metavar="TEACHER", help="a run, or any model's folder"
+    )
     parser.add_files()
     parser.add_switches(
         resume="go on with what was begun in -o",

@@ -82,7 +82,10 @@ def show(arguments: list[str]) -> int:
             console.print(f"the report has no charts: {missing}")
         write_card(run)
     if values["json"]:
-        said = [{"name": one.name, "says": one.says._asdict(), "advice": one.advice._asdict()} for one in findings]
+        said = [
+            {"name": one.name, "says": one.says._asdict(), "advice": one.advice._asdict()}
+            for one in findings
+        ]
         command = {"command": run.command(), "report": str(report)}
         print_json({**run.summary(), "findings": said, "texts": written, **command})
         return 0
@@ -112,7 +115,9 @@ def compare(arguments: list[str]) -> int:
         choices=("steps", "tokens", "seconds"),
         help="what the curves go over (tokens)",
     )
-    parser.add_argument("--plot", type=Path, default=None, metavar="FILE", help="draw the curves into an SVG file")
+    parser.add_argument(
+        "--plot", type=Path, default=None, metavar="FILE", help="draw the curves into an SVG file"
+    )
     parser.add_switches(json=JSON)
     values = parser.values(arguments)
     over, plot = values["over"], values["plot"]
@@ -121,7 +126,9 @@ def compare(arguments: list[str]) -> int:
     if len(set(values["runs"])) < len(values["runs"]):
         raise XinyeError("a run is named twice")
     if plot and plot.suffix != ".svg":
-        raise XinyeError(f"--plot {plot}: the chart is an SVG file; give it a name that ends in .svg")
+        raise XinyeError(
+            f"--plot {plot}: the chart is an SVG file; give it a name that ends in .svg"
+        )
 
     runs = [read_run(Path(name)) for name in values["runs"]]
     with damage_reported(*values["runs"]):
@@ -185,7 +192,9 @@ def clean(arguments: list[str]) -> int:
         "xinye runs clean runs",
     )
     add_folders(parser, "print one JSON object at the end")
-    parser.add_switches(interrupted="interrupted runs, too, that could still be resumed", yes="do not ask")
+    parser.add_switches(
+        interrupted="interrupted runs, too, that could still be resumed", yes="do not ask"
+    )
     values = parser.values(arguments)
 
     proposed = proposals(find(values["folders"]), values["interrupted"])
@@ -246,7 +255,9 @@ def damage_reported(*folders: str | Path) -> Iterator[None]:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         what = " ".join(f"{type(error).__name__} {error}".split())[:200]
         names = " or ".join(map(str, folders))
-        raise XinyeError(f"{names}: damaged: a value in training/ is not what it should be ({what})", 1) from error
+        raise XinyeError(
+            f"{names}: damaged: a value in training/ is not what it should be ({what})", 1
+        ) from error
 
 
 def state_of(run: SavedRun) -> str:

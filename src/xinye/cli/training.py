@@ -45,8 +45,12 @@ def add_options(parser: Parser) -> None:
         overwrite="replace the run in -o",
         json="print one JSON object at the end",
     )
-    parser.add_argument("--processes", type=int, metavar="N", help="train in this many processes on this machine")
-    parser.add_argument("--folds", type=int, metavar="K", help="cross-validation: a run for each of K parts")
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help="train in this many processes on this machine"
+    )
+    parser.add_argument(
+        "--folds", type=int, metavar="K", help="cross-validation: a run for each of K parts"
+    )
 
 
 def take_options(values: dict[str, Any]) -> Options:
@@ -67,7 +71,9 @@ def take_options(values: dict[str, Any]) -> Options:
 
 def check_resume(resume: bool, overwrite: bool, values: dict[str, Any]) -> None:
     if resume and overwrite:
-        raise XinyeError("--resume goes on with a run and --overwrite replaces it: give one of them")
+        raise XinyeError(
+            "--resume goes on with a run and --overwrite replaces it: give one of them"
+        )
     if resume and "output" not in values:
         raise XinyeError("--resume needs the run's folder: -o runs/…")
 
@@ -86,7 +92,9 @@ def train(settings: Settings, options: Options, arguments: list[str], began: flo
 
     if isinstance(settings, PretrainSettings):
         with Display() as display:
-            run = pretrain(settings, display, options.overwrite, options.resume, options.dry_run, began)
+            run = pretrain(
+                settings, display, options.overwrite, options.resume, options.dry_run, began
+            )
     else:
         task = TASKS.get(settings.task)
         with Display(counted="tokens" if task is None or task.writes else "labels") as display:
@@ -193,7 +201,9 @@ def cross_validate(settings: Settings, options: Options, folds: int) -> int:
 
     stopped = "stopped; go on with the same -o and --folds, and --resume"
     with Brief() as display, exit_when_stopped(stopped):
-        result = study.cross_validate(settings, folds, display, show_fold, options.overwrite, options.resume)
+        result = study.cross_validate(
+            settings, folds, display, show_fold, options.overwrite, options.resume
+        )
     if not of_a_task:
         bits = result["bits_per_byte"]
         console.print(

@@ -32,10 +32,14 @@ def main(arguments: list[str]) -> int:
         "runs/tune-reviews",
     )
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="trainings in all (20)")
-    parser.add_switches(overwrite="replace the study in -o", json="print one JSON object at the end")
+    parser.add_switches(
+        overwrite="replace the study in -o", json="print one JSON object at the end"
+    )
     if of_a_task:
         parser.add_model()
-        parser.add_argument("--time", default="30min", metavar="TEXT", help="start no trial after this long (30min)")
+        parser.add_argument(
+            "--time", default="30min", metavar="TEXT", help="start no trial after this long (30min)"
+        )
         positional = ("model", "evaluations")
         parser.add_fields(FinetuneSettings, {"output": "-o"}, positional)
     else:

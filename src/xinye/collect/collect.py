@@ -134,7 +134,9 @@ def find_sources(names: Sequence[str], ignored: Counter[str]) -> list[Path]:
         if path.is_file() and not named_format(path):
             lines = path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
             hint = "its records are documents already, to check and train on as they are"
-            raise XinyeError(f"{path}: nothing is collected from files of this kind; {hint if lines else READABLE}")
+            raise XinyeError(
+                f"{path}: nothing is collected from files of this kind; {hint if lines else READABLE}"
+            )
         files = expand(path)
         ignored.update(each.suffix.lower() or each.name for each in files if not named_format(each))
         found += [each for each in files if named_format(each)]

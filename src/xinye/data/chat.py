@@ -47,7 +47,11 @@ class _Worker:
             return json.loads(line)
 
     def _running(self) -> "subprocess.Popen[str]":
-        if self.process is None or self.process.poll() is not None or self.started_by != os.getpid():
+        if (
+            self.process is None
+            or self.process.poll() is not None
+            or self.started_by != os.getpid()
+        ):
             path = Path(__file__).with_name("chat_worker.py")
             self.process = subprocess.Popen(
                 [

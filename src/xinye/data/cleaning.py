@@ -31,7 +31,9 @@ class Cleaning(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    duplicates: bool = Field(True, description="Drop documents that stand there word for word already.")
+    duplicates: bool = Field(
+        True, description="Drop documents that stand there word for word already."
+    )
     unicode: Literal["keep", "NFC", "NFKC"] = Field(
         "keep",
         description="Unicode normal form: NFC composes accents; NFKC also turns full-width forms, ， too, to ASCII.",
@@ -42,7 +44,9 @@ class Cleaning(BaseModel):
         le=1,
         description="Drop documents about this similar (Jaccard, 5 characters) to an earlier one: 0.8.",
     )
-    minimum_characters: int = Field(0, ge=0, description="Drop documents with fewer characters than this.")
+    minimum_characters: int = Field(
+        0, ge=0, description="Drop documents with fewer characters than this."
+    )
     chinese: Literal["keep", "simplified", "traditional"] = Field(
         "keep", description="Write all Chinese in simplified or in traditional characters."
     )
@@ -55,7 +59,9 @@ class Cleaning(BaseModel):
             need("finding near duplicates", "datasketch")
 
 
-def clean(pieces: Iterable[Piece], settings: Cleaning, dropped: Counter[str] | None = None) -> Iterator[Piece]:
+def clean(
+    pieces: Iterable[Piece], settings: Cleaning, dropped: Counter[str] | None = None
+) -> Iterator[Piece]:
     """The pieces, cleaned, without the documents that the settings drop or that nothing is left of.
 
     `dropped` counts documents by reason ("empty", "short", "duplicate", "near duplicate") and the

@@ -42,7 +42,9 @@ class Corpus:
     @classmethod
     def open(cls, folder: Path) -> "Corpus":
         about = json.loads((folder / "corpus.json").read_text("utf-8"))
-        tokens = np.memmap(folder / "tokens.bin", dtype=about["dtype"], mode="r", shape=(about["tokens"],))
+        tokens = np.memmap(
+            folder / "tokens.bin", dtype=about["dtype"], mode="r", shape=(about["tokens"],)
+        )
         return cls(tokens, np.load(folder / "documents.npy", allow_pickle=False), about)
 
 
@@ -55,7 +57,9 @@ def prepare(
     """The corpus of these pieces: opened when it was made before (`key` names the content), else
     made.
     """
-    name = json.dumps({**key, "tokenizer": tokenizer.fingerprint, "layout": 1}, sort_keys=True, default=str)
+    name = json.dumps(
+        {**key, "tokenizer": tokenizer.fingerprint, "layout": 1}, sort_keys=True, default=str
+    )
     folder = cache_folder() / "corpora" / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
     try:
         return Corpus.open(folder)
@@ -88,7 +92,9 @@ def _put_in_place(beside: Path, folder: Path) -> None:
         beside.rename(folder)
 
 
-def _write(folder: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, on_progress: Callable[[int], None]) -> None:
+def _write(
+    folder: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, on_progress: Callable[[int], None]
+) -> None:
     dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
     starts: list[int] = []
     characters = 0

@@ -128,7 +128,9 @@ class NearSample:
         self.mask, self.characters = 0, 0
         self.kept: dict[str, tuple[int, int]] = {}  # text: key, place
 
-    def add(self, codes: np.ndarray, starts: np.ndarray, texts: Sequence[str], places: Sequence[int]) -> None:
+    def add(
+        self, codes: np.ndarray, starts: np.ndarray, texts: Sequence[str], places: Sequence[int]
+    ) -> None:
         """Documents that begin at `starts` in `codes`, the code points of all."""
         hashes = shingle_hashes(codes)
         lengths = np.array([len(text) for text in texts], np.int64)
@@ -143,7 +145,11 @@ class NearSample:
             text = texts[long[index]]
             self.characters += len(text) * (text not in self.kept)
             self.kept.setdefault(text, (int(keys[index]), places[long[index]]))
-        while len(self.kept) > MOST_DOCUMENTS or (self.characters > MOST_SAMPLED and len(self.kept) > 1):
+        while len(self.kept) > MOST_DOCUMENTS or (
+            self.characters > MOST_SAMPLED and len(self.kept) > 1
+        ):
             self.mask = 2 * self.mask + 1
-            self.kept = {text: about for text, about in self.kept.items() if not about[0] & self.mask}
+            self.kept = {
+                text: about for text, about in self.kept.items() if not about[0] & self.mask
+            }
             self.characters = sum(map(len, self.kept))

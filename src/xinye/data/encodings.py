@@ -22,7 +22,9 @@ from xinye.data.files import check_regular
 from xinye.errors import XinyeError
 
 BLOCK_BYTES = 1 << 20
-SAMPLE_BYTES = 32768  # on either side of the first byte that is not UTF-8: there the encoding is found out
+SAMPLE_BYTES = (
+    32768  # on either side of the first byte that is not UTF-8: there the encoding is found out
+)
 BYTE_ORDER_MARKS = {  # the longest first: UTF-32-LE begins like UTF-16-LE
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -48,7 +50,9 @@ BINARY_FORMATS = {
 COMMON_CHINESE = re.compile(
     "[的一是不了在人有我他这這个個们們中来來上大为為和国國地到以说說时時要就出会會也你对對生能而子那得于着下自之，。、！？：；「」“”《》]"
 )
-_WRITTEN = re.compile(r"[\t\n\r -~\xa0-\u052f\u2010-\u2040\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff00-\uffef]")
+_WRITTEN = re.compile(
+    r"[\t\n\r -~\xa0-\u052f\u2010-\u2040\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff00-\uffef]"
+)
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _WESTERN = re.compile("[À-ÖØ-öø-ÿ‘’‚“”„–—…•€™©®°£«»§·½¼¡¿\xa0]+")
 
@@ -66,7 +70,9 @@ def _blocks(path: Path) -> Iterator[bytes]:
         with open_bytes(path) as file:
             yield from iter(partial(file.read, BLOCK_BYTES), b"")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise XinyeError(f"{path}: the gzip data is damaged or cut short ({error}); fetch the file again") from None
+        raise XinyeError(
+            f"{path}: the gzip data is damaged or cut short ({error}); fetch the file again"
+        ) from None
     except OSError as error:
         raise XinyeError(f"{path}: {error.strerror or error}") from None
 
@@ -91,7 +97,9 @@ def detect_encoding(path: Path) -> str:
     head = next(_blocks(path), b"")
     for magic, kind in BINARY_FORMATS.items():
         if head.startswith(magic):
-            raise XinyeError(f"{path}: this is {kind}, not text; unpack or export it, or leave it out")
+            raise XinyeError(
+                f"{path}: this is {kind}, not text; unpack or export it, or leave it out"
+            )
     encoding = _marked(head)
     if not encoding and b"\0" in head:
         encoding = _wide_encoding(head[:65536])
@@ -196,11 +204,17 @@ def _older_encoding(sample: bytes, misfit: int) -> str | None:
     if shares[best] > 0.1:
         return best
     if len(text) < 50 and 2 * len(text) == len(text.encode("gb2312", "ignore")):
-        return "gb18030"  # a title or a name may hold no common character; then all must be of GB2312
+        return (
+            "gb18030"  # a title or a name may hold no common character; then all must be of GB2312
+        )
     marks = len(re.findall(rb"[\x80-\xff]", sample))
-    if marks < len(sample) / 4:  # Western text; charset-normalizer takes its accents for one language or another
+    if (
+        marks < len(sample) / 4
+    ):  # Western text; charset-normalizer takes its accents for one language or another
         text = sample.decode("cp1252", "replace")
-        return "cp1252" if all(_WESTERN.fullmatch(run) for run in _NOT_ASCII.findall(text)) else None
+        return (
+            "cp1252" if all(_WESTERN.fullmatch(run) for run in _NOT_ASCII.findall(text)) else None
+        )
     from charset_normalizer import from_bytes
 
     guess = from_bytes(sample).best()
@@ -215,11 +229,15 @@ def _first_misfit(path: Path, encoding: str) -> tuple[int, int] | None:
     """Offset and value of the first byte that does not belong in text of this encoding, over the
     whole file.
     """
-    decoder = codecs.getincrementaldecoder(encoding.removesuffix("-sig"))()  # with it, offsets would leave out the mark
+    decoder = codecs.getincrementaldecoder(
+        encoding.removesuffix("-sig")
+    )()  # with it, offsets would leave out the mark
     zeros_belong = encoding.startswith(("utf-16", "utf-32"))
     offset = 0
     for block in chain(_blocks(path), [b""]):
-        waiting = decoder.getstate()[0]  # the beginning of a character that the last block broke off
+        waiting = decoder.getstate()[
+            0
+        ]  # the beginning of a character that the last block broke off
         zero = -1 if zeros_belong else block.find(0)
         try:
             decoder.decode(block if zero < 0 else block[:zero], final=not block or zero >= 0)

@@ -58,7 +58,9 @@ _REST_OF_MAIL = re.compile(  # a signature, a mailing list's footer, the whole m
     r"|-{3,} ?(Original Message|原始邮件|原始郵件|Forwarded message|转发邮件)).*",
     re.DOTALL,
 )
-_ATTRIBUTION = re.compile(r"(?m)^[^>\n].{0,200}?(?:wrote|writes|写道|寫道|说道)\s*[:：]\s*\n(?=\s*>)")
+_ATTRIBUTION = re.compile(
+    r"(?m)^[^>\n].{0,200}?(?:wrote|writes|写道|寫道|说道)\s*[:：]\s*\n(?=\s*>)"
+)
 _POSTMARK = re.compile(rb"From .*\d\d:\d\d")
 _QUOTED = re.compile(r"(?m)^>(?!From ).*\n?")
 
@@ -92,11 +94,15 @@ def find_format(path: Path) -> str:
     with open_regular(path) as raw:
         head = unpacked(path, raw).read(1 << 16)
     if b"<!ENTITY" in head:
-        raise XinyeError("it declares XML entities, which no dump and no feed needs; not read, for safety")
+        raise XinyeError(
+            "it declares XML entities, which no dump and no feed needs; not read, for safety"
+        )
     root = _ROOT.search(head)
     name = root[1].decode() if root else ""
     if name not in XML_ROOTS:
-        raise XinyeError(f"XML of another kind (root element {name!r}): neither a MediaWiki dump nor a feed")
+        raise XinyeError(
+            f"XML of another kind (root element {name!r}): neither a MediaWiki dump nor a feed"
+        )
     return XML_ROOTS[name]
 
 
@@ -113,7 +119,9 @@ def read_documents(path: Path, form: str, raw: BinaryIO) -> Iterator[Document]:
     file, source = unpacked(path, raw), str(path)
     if form == "mediawiki":
         for page, title, wikitext in articles(file):
-            yield _one_of_many(f"{source}:{page}", lambda title, text: (title, plain_text(text)), title, wikitext)
+            yield _one_of_many(
+                f"{source}:{page}", lambda title, text: (title, plain_text(text)), title, wikitext
+            )
     elif form == "mbox":
         for number, lines in enumerate(_split_mails(file), 1):
             yield _one_of_many(f"{source}:{number}", _mail, lines)
@@ -123,7 +131,9 @@ def read_documents(path: Path, form: str, raw: BinaryIO) -> Iterator[Document]:
         yield Document(_plain(path), source)
     elif form == "pdf":
         title, text = pdf_text(file)
-        yield Document(text, source, title)  # that title is often another document's; the pages show their own
+        yield Document(
+            text, source, title
+        )  # that title is often another document's; the pages show their own
     else:
         read = {"html": _page, "markdown": _markdown, "epub": _book}[form]
         yield _titled(*read(file), source)
@@ -145,7 +155,9 @@ def read_hub(name: str, split: str, field: str | None) -> Iterator[Document]:
     for number, record in enumerate(chain(head, records), 1):
         text = as_text(record.get(field))
         if text is None or field not in record:
-            raise XinyeError(f"record {number}: --field {field!r} holds no text; there are: {', '.join(record)}")
+            raise XinyeError(
+                f"record {number}: --field {field!r} holds no text; there are: {', '.join(record)}"
+            )
         title = record.get("title")
         yield _titled(title if isinstance(title, str) else "", text, f"hub:{name}:{number}")
 
@@ -172,7 +184,9 @@ def _titled(title: str, text: str, source: str) -> Document:
 def _read_whole(file: Any) -> bytes:
     data: bytes = file.read(LARGEST_PAGE + 1)
     if len(data) > LARGEST_PAGE:
-        raise XinyeError(f"larger than {LARGEST_PAGE >> 20} MB unpacked, too large for a page; split it")
+        raise XinyeError(
+            f"larger than {LARGEST_PAGE >> 20} MB unpacked, too large for a page; split it"
+        )
     return data
 
 
@@ -182,7 +196,9 @@ def _plain(path: Path) -> str:
         parts.append(piece.text)
         size += len(piece.text)
         if size > LARGEST_BOOK:
-            raise XinyeError(f"larger than {LARGEST_BOOK >> 20} M characters; train on it as it is, or split it")
+            raise XinyeError(
+                f"larger than {LARGEST_BOOK >> 20} M characters; train on it as it is, or split it"
+            )
     return "".join(parts)
 
 
@@ -197,7 +213,9 @@ def _markdown(file: BinaryIO) -> tuple[str, str]:
     front = _FRONT_MATTER.match(text)
     title = _FRONT_TITLE.search(front[2]) if front else None
     text = text[front.end() :] if front else text
-    plain = all_text(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text)).strip()
+    plain = all_text(
+        MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text)
+    ).strip()
     heading = plain.partition("\n")[0] if text.lstrip().startswith("# ") else ""
     return title[1] if title else heading, plain
 
@@ -226,13 +244,19 @@ def _book(file: BinaryIO) -> tuple[str, str]:
                 item = items.get(reference.get("idref"))
                 if item is None or "nav" in (item.get("properties") or "").split():
                     continue
-                name = posixpath.normpath(posixpath.join(posixpath.dirname(package), unquote(item.get("href"))))
+                name = posixpath.normpath(
+                    posixpath.join(posixpath.dirname(package), unquote(item.get("href")))
+                )
                 data = read(name)
                 size += len(data)
                 if size > LARGEST_BOOK:
-                    raise XinyeError(f"larger than {LARGEST_BOOK >> 20} MB unpacked, too large for a book")
+                    raise XinyeError(
+                        f"larger than {LARGEST_BOOK >> 20} MB unpacked, too large for a book"
+                    )
                 parts.append(all_text(decode_page(data)))
-            return opf.findtext("{*}metadata/{http://purl.org/dc/elements/1.1/}title") or "", "\n\n".join(parts)
+            return opf.findtext(
+                "{*}metadata/{http://purl.org/dc/elements/1.1/}title"
+            ) or "", "\n\n".join(parts)
     except (
         zipfile.BadZipFile,
         KeyError,
@@ -276,9 +300,13 @@ def _mail(lines: list[bytes]) -> tuple[str, str]:
             texts.setdefault(kind, all_text(text) if kind == "text/html" else text)
     body = texts.get("text/plain", "")
     body = (body if body.strip() else texts.get("text/html", "")).replace("\r\n", "\n")
-    body = _REST_OF_MAIL.sub("", _QUOTED.sub("", _ATTRIBUTION.sub("", body))).replace("\n>From ", "\nFrom ")
+    body = _REST_OF_MAIL.sub("", _QUOTED.sub("", _ATTRIBUTION.sub("", body))).replace(
+        "\n>From ", "\nFrom "
+    )
     words = decode_header(mail.get("subject", ""))
-    return "".join(word if isinstance(word, str) else decode(word, charset) for word, charset in words), body
+    return "".join(
+        word if isinstance(word, str) else decode(word, charset) for word, charset in words
+    ), body
 
 
 def _entries(file: BinaryIO, source: str) -> Iterator[Document]:
@@ -290,7 +318,9 @@ def _entries(file: BinaryIO, source: str) -> Iterator[Document]:
     if feed.bozo and not feed.entries:
         raise XinyeError(f"not a whole feed ({' '.join(str(feed.bozo_exception).split())[:100]})")
     for number, entry in enumerate(feed.entries, 1):
-        contents = [content.value for content in entry.get("content", [])] or [entry.get("summary", "")]
+        contents = [content.value for content in entry.get("content", [])] or [
+            entry.get("summary", "")
+        ]
         yield _titled(
             all_text(entry.get("title", "")),
             "\n\n".join(map(all_text, contents)),

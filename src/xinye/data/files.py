@@ -57,7 +57,9 @@ def read_text(path: Path, largest: int) -> str:
     with open_regular(path) as file:
         data = file.read(largest + 1)
     if len(data) > largest:
-        raise XinyeError(f"{path}: larger than {largest / 1e6:,.1f} MB, too large for what it should be")
+        raise XinyeError(
+            f"{path}: larger than {largest / 1e6:,.1f} MB, too large for what it should be"
+        )
     return data.decode("utf-8")
 
 
@@ -139,7 +141,9 @@ def fingerprint(files: Sequence[Path]) -> str:
     """A hash of the files' bytes, in order: the same text in files of other names has the same
     fingerprint.
     """
-    return hashlib.blake2b(b"".join(_digest(Path(path)) for path in files), digest_size=16).hexdigest()
+    return hashlib.blake2b(
+        b"".join(_digest(Path(path)) for path in files), digest_size=16
+    ).hexdigest()
 
 
 def suffix_of(path: Path) -> str:

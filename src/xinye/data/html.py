@@ -39,7 +39,9 @@ def main_text(html: str) -> tuple[str, str]:
     if root is None:
         return "", ""
     for menu in root.xpath("//nav | //footer | //aside | //ul[.//a] | //ol[.//a] | //dl[.//a]"):
-        if menu.tag not in ("ul", "ol", "dl") or _length(menu) < 2 * sum(map(_length, menu.iter("a"))):
+        if menu.tag not in ("ul", "ol", "dl") or _length(menu) < 2 * sum(
+            map(_length, menu.iter("a"))
+        ):
             # A measure of its own, for trafilatura's is in characters, of which a Chinese heading
             # has few.
             menu.drop_tree()
@@ -88,7 +90,9 @@ def _title(root: Any) -> str:
     its end.
     """
     title = " ".join(root.findtext(".//title", "").split())
-    headings = [" ".join("".join(heading.itertext()).split()) for heading in root.iter("h1", "h2", "h3")]
+    headings = [
+        " ".join("".join(heading.itertext()).split()) for heading in root.iter("h1", "h2", "h3")
+    ]
     found = max((heading for heading in headings if title.startswith(heading)), key=len, default="")
     site = _SITE.search(title)
     return found or (title[: site.start()] if site and len(site[0]) < site.start() else title)

@@ -8,7 +8,9 @@ from typing import Any, BinaryIO
 
 from xinye.errors import XinyeError
 
-HIDDEN_LINKS = frozenset(("file", "image", "category", "media", "文件", "檔案", "档案", "图像", "圖像", "分类", "分類"))
+HIDDEN_LINKS = frozenset(
+    ("file", "image", "category", "media", "文件", "檔案", "档案", "图像", "圖像", "分类", "分類")
+)
 HIDDEN_TAGS = frozenset((
     "ref", "references", "table", "gallery", "math", "chem", "ce", "timeline", "graph", "imagemap",
     "inputbox", "score", "hiero", "categorytree", "section", "templatedata", "templatestyles",
@@ -26,7 +28,9 @@ _LIST_MARK = re.compile(r"(?m)^[*#]+[ \t]*")
 _NO_ITEM = re.compile(r"(?m)^- *$\n?")
 _QUOTES = re.compile("'{2,}")
 _LANGUAGE_LINK = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
-_HOLLOW = re.compile(r"[(（][\s,，;；:：、/]*[)）]|(?<=[(（])[\s,，;；:：、]+")  # brackets around a template
+_HOLLOW = re.compile(
+    r"[(（][\s,，;；:：、/]*[)）]|(?<=[(（])[\s,，;；:：、]+"
+)  # brackets around a template
 
 
 def articles(file: BinaryIO) -> Iterator[tuple[str, str, str]]:
@@ -41,7 +45,9 @@ def articles(file: BinaryIO) -> Iterator[tuple[str, str, str]]:
     tags = [f"{{*}}{name}" for name in ("revision", "page")]
     wikitext = ""
     try:
-        for _, element in etree.iterparse(file, tag=tags, resolve_entities=False, no_network=True, huge_tree=False):
+        for _, element in etree.iterparse(
+            file, tag=tags, resolve_entities=False, no_network=True, huge_tree=False
+        ):
             if etree.QName(element).localname == "revision":
                 wikitext = element.findtext("{*}text") or ""
             elif element.findtext("{*}ns", "0") == "0" and not _REDIRECT.match(wikitext):
@@ -93,7 +99,9 @@ def _text(nodes: list[Any]) -> str:
         if isinstance(node, Wikilink):
             prefix, colon, _ = str(node.title).partition(":")
             prefix = prefix.strip().lower()
-            hidden = prefix in HIDDEN_LINKS or (node.text is None and _LANGUAGE_LINK.fullmatch(prefix))
+            hidden = prefix in HIDDEN_LINKS or (
+                node.text is None and _LANGUAGE_LINK.fullmatch(prefix)
+            )
             if not (colon and hidden):
                 parts.append(_text((node.text or node.title).nodes).removeprefix(":"))
         elif isinstance(node, Tag):
@@ -106,9 +114,13 @@ def _text(nodes: list[Any]) -> str:
             name = str(node.name).strip().lower()
             values = [parameter.value.nodes for parameter in node.params if not parameter.showkey]
             places = (0,) if name.startswith("lang-") else SHOWN.get(name.partition("-")[0], ())
-            parts.append(next((_text(values[place]) for place in places if place < len(values)), ""))
+            parts.append(
+                next((_text(values[place]) for place in places if place < len(values)), "")
+            )
         else:
-            parts.append(node.__strip__(normalize=True, collapse=True, keep_template_params=False) or "")
+            parts.append(
+                node.__strip__(normalize=True, collapse=True, keep_template_params=False) or ""
+            )
     return "".join(map(str, parts))
 
 

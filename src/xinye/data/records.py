@@ -34,7 +34,9 @@ FIELD_NAMES = (
     "正文", "内容", "文本", "段落", "文章", "评论",
 )  # fmt: skip
 _VALUE = re.compile(r"[^\s,]")  # the first character of a value of JSON
-_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # how JSON writes half of a character; mostly the other follows
+_HALF = re.compile(
+    r"\\u[dD][89a-fA-F]"
+)  # how JSON writes half of a character; mostly the other follows
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*%?")
 
 _decode = json.JSONDecoder().raw_decode
@@ -48,7 +50,9 @@ def refuse(path: Path, line: int, problem: str) -> None:
     raise XinyeError(f"{path}, line {line}: {problem}") from None
 
 
-def read_records(path: Path, on_bad: OnBad = refuse, named: Sequence[str] = (), tabbed: bool = False) -> Records:
+def read_records(
+    path: Path, on_bad: OnBad = refuse, named: Sequence[str] = (), tabbed: bool = False
+) -> Records:
     """The records of a table or a JSON file: rows are dictionaries by the header's names, or where
     there is none (see `headerless`) by "1", "2" … With `tabbed` plain text is read as a table, too.
     """
@@ -160,7 +164,9 @@ def _table_records(path: Path, on_bad: OnBad, named: Sequence[str]) -> Records:
     """The rows of a table as dictionaries. Behind a quote that is never closed it goes on at the
     next line.
     """
-    csv.field_size_limit(1 << 26)  # characters; without a limit an open quote takes the rest of the file
+    csv.field_size_limit(
+        1 << 26
+    )  # characters; without a limit an open quote takes the rest of the file
     dialect = _dialect(path)
     numbered = headerless(path, named, tabbed=True)
     with open_text(path) as file:

@@ -63,7 +63,9 @@ CHAT_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 GOLDEN = "chat_golden.json"  # beside the tokenizer of a model that was taught to chat
-_PRIVATE = range(0xF0000, 0xFFFFE)  # characters that no text has, or hardly any; marks are made of them
+_PRIVATE = range(
+    0xF0000, 0xFFFFE
+)  # characters that no text has, or hardly any; marks are made of them
 _BYTE_OF = {character: byte for byte, character in enumerate(CHARACTERS)}
 
 
@@ -98,24 +100,38 @@ class Tokenizer:
         found = {name: backend.token_to_id(token) for name, token in self.names.items()}
         ids = {name: index for name, index in found.items() if index is not None}
         if names is None and len(set(ids.values())) != 3:
-            raise XinyeError(f"tokenizer.json: the tokens {PAD}, {BOS} and {EOS} must be there, with ids of their own")
+            raise XinyeError(
+                f"tokenizer.json: the tokens {PAD}, {BOS} and {EOS} must be there, with ids of their own"
+            )
         if "eos_token" not in ids:
-            raise XinyeError("tokenizer.json: it has no token that ends a text (eos_token in tokenizer_config.json)")
+            raise XinyeError(
+                "tokenizer.json: it has no token that ends a text (eos_token in tokenizer_config.json)"
+            )
         known = backend.get_added_tokens_decoder()
-        if plain := [name for name, index in ids.items() if index not in known or not known[index].special]:
-            backend.add_special_tokens([AddedToken(self.names[name], normalized=False) for name in plain])
+        if plain := [
+            name for name, index in ids.items() if index not in known or not known[index].special
+        ]:
+            backend.add_special_tokens(
+                [AddedToken(self.names[name], normalized=False) for name in plain]
+            )
         self.eos_id = ids["eos_token"]
         self.bos_id = ids.get("bos_token", self.eos_id)
         self.pad_id = ids.get("pad_token", self.eos_id)
         vocabulary = backend.get_vocab()
         self.vocab_size = 1 + max(vocabulary.values())
         if self.vocab_size > 2 * len(vocabulary):
-            raise XinyeError(f"tokenizer.json: damaged ({len(vocabulary):,} tokens, ids up to {self.vocab_size - 1:,})")
+            raise XinyeError(
+                f"tokenizer.json: damaged ({len(vocabulary):,} tokens, ids up to {self.vocab_size - 1:,})"
+            )
         ends = [self.eos_id, *(index for index in stop_ids if 0 <= index < self.vocab_size)]
-        if MESSAGE_END in (chat_template or "") and MESSAGE_END in vocabulary:  # not every model's files tell of it
+        if (
+            MESSAGE_END in (chat_template or "") and MESSAGE_END in vocabulary
+        ):  # not every model's files tell of it
             ends.append(vocabulary[MESSAGE_END])
         self.stop_ids = frozenset(ends)
-        self.golden: dict[str, Any] | None = None  # `messages` and the `ids` that a model learned them as
+        self.golden: dict[str, Any] | None = (
+            None  # `messages` and the `ids` that a model learned them as
+        )
         self._byte_level = stands_for_bytes(backend)
         front = backend.encode("a", add_special_tokens=True)
         self.prefix = tuple(front.ids[: (*front.special_tokens_mask, 0).index(0)])
@@ -166,7 +182,9 @@ class Tokenizer:
         """Raises `XinyeError` where the model learned other tokens for a conversation than it would
         be given now.
         """
-        if self.golden and self.encode_chat(self.golden.get("messages") or []) != self.golden.get("ids"):
+        if self.golden and self.encode_chat(self.golden.get("messages") or []) != self.golden.get(
+            "ids"
+        ):
             raise XinyeError(
                 f"{folder}: its chat template or tokenizer is not what it was trained with: "
                 f"{GOLDEN} has a "
@@ -182,7 +200,11 @@ class Tokenizer:
         """The files of a saved tokenizer, by name: what Hugging Face's `AutoTokenizer` loads as it
         stands.
         """
-        special = {index: t.content for index, t in self.backend.get_added_tokens_decoder().items() if t.special}
+        special = {
+            index: t.content
+            for index, t in self.backend.get_added_tokens_decoder().items()
+            if t.special
+        }
         config = {
             # Without it transformers rebuilds a pre-split of its own.
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -200,7 +222,9 @@ class Tokenizer:
         }
         if self.golden:
             files[GOLDEN] = json.dumps(self.golden, indent=2, ensure_ascii=False) + "\n"
-        return files | ({} if self.chat_template is None else {"chat_template.jinja": self.chat_template})
+        return files | (
+            {} if self.chat_template is None else {"chat_template.jinja": self.chat_template}
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write the tokenizer's files into a folder, made if need be; each appears whole or not at
@@ -234,9 +258,13 @@ class Tokenizer:
             with panic_told():
                 return encode(texts, add_special_tokens=special_tokens)
         except TypeError:
-            raise XinyeError(not_unicode(texts) or f"expected a text, found {str(texts)[:40]}") from None
+            raise XinyeError(
+                not_unicode(texts) or f"expected a text, found {str(texts)[:40]}"
+            ) from None
 
-    def encode_chat(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> list[int]:
+    def encode_chat(
+        self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True
+    ) -> list[int]:
         """Messages (`role`, `content`) as tokens, by the chat template.
 
         Only what the template itself writes may become a control token: in the messages a mark
@@ -244,14 +272,20 @@ class Tokenizer:
         where a message is none, or the template fails, takes too long, or is not there.
         """
         if self.chat_template is None:
-            raise XinyeError("this model has no chat template: it goes on with texts, and knows no messages")
+            raise XinyeError(
+                "this model has no chat template: it goes on with texts, and knows no messages"
+            )
         if odd := [message.get("role") for message in messages if message.get("role") not in ROLES]:
-            raise XinyeError(f"a message's role is {odd[0]!r}; it must be one of {', '.join(ROLES)}")
+            raise XinyeError(
+                f"a message's role is {odd[0]!r}; it must be one of {', '.join(ROLES)}"
+            )
         if any(not isinstance(message.get("content"), str) for message in messages):
             raise XinyeError("a message's content is not a text")
         mark, backend = self._chat_backend
         if mark in json.dumps([*messages], ensure_ascii=False):
-            raise XinyeError(f"a message has the character U+{ord(mark):X}, which chats cannot have: remove it")
+            raise XinyeError(
+                f"a message has the character U+{ord(mark):X}, which chats cannot have: remove it"
+            )
         added = self.backend.get_added_tokens_decoder().values()
         text = render(
             self.chat_template,
@@ -273,10 +307,16 @@ class Tokenizer:
         The mark is the same for all messages: to build the twin takes a second, in which no other
         thread runs.
         """
-        mark = next(character for character in map(chr, _PRIVATE) if character not in str(self.chat_template))
+        mark = next(
+            character
+            for character in map(chr, _PRIVATE)
+            if character not in str(self.chat_template)
+        )
         data = json.loads(self.backend.to_str())
         added = data["added_tokens"]
-        data["added_tokens"] = [each for each in added if not each["special"] or len(each["content"]) > 1]
+        data["added_tokens"] = [
+            each for each in added if not each["special"] or len(each["content"]) > 1
+        ]
         for token in data["added_tokens"]:
             token["normalized"] &= not token["special"]
         unmark = {"type": "Replace", "pattern": {"String": mark}, "content": ""}
@@ -302,7 +342,10 @@ class Tokenizer:
     def token_bytes(self) -> list[bytes]:
         """The bytes that each token stands for; none for control tokens."""
         table = [b""] * self.vocab_size
-        added = {token.content: token.special for token in self.backend.get_added_tokens_decoder().values()}
+        added = {
+            token.content: token.special
+            for token in self.backend.get_added_tokens_decoder().values()
+        }
         piece_bytes = _bytes_of_characters if self._byte_level else _bytes_of_piece
         for token, index in self.backend.get_vocab().items():
             if token not in added:

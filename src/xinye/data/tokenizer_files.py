@@ -65,7 +65,9 @@ def read_backend(path: Path, most: float = MOST) -> tokenizers.Tokenizer:
 
 
 def find_backend(folder: Path, tokenizer_class: str) -> tokenizers.Tokenizer:
-    path, vocabulary, merges = (folder / name for name in ("tokenizer.json", "vocab.json", "merges.txt"))
+    path, vocabulary, merges = (
+        folder / name for name in ("tokenizer.json", "vocab.json", "merges.txt")
+    )
     if path.is_file():
         return read_backend(path)
     if vocabulary.is_file() and merges.is_file() and tokenizer_class in ("None", "GPT2Tokenizer"):
@@ -158,7 +160,9 @@ def chat_template(folder: Path, config: dict[str, Any]) -> str | None:
             raise XinyeError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
     template = config.get("chat_template")
     if isinstance(template, list):
-        named = {each.get("name"): each.get("template") for each in template if isinstance(each, dict)}
+        named = {
+            each.get("name"): each.get("template") for each in template if isinstance(each, dict)
+        }
         template = named.get("default")
     return template if isinstance(template, str) else None
 

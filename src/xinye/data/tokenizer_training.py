@@ -43,7 +43,9 @@ def _characters_of_bytes() -> list[str]:
 CHARACTERS = _characters_of_bytes()
 
 
-def learn(texts: Iterable[str], kind: str, vocab_size: int | None, show_progress: bool) -> tokenizers.Tokenizer:
+def learn(
+    texts: Iterable[str], kind: str, vocab_size: int | None, show_progress: bool
+) -> tokenizers.Tokenizer:
     """A tokenizer of a kind. `vocab_size` counts everything: control tokens, the 256 bytes, merges.
     It is ignored by `bytes`; `char` without it takes every character.
     """

@@ -35,7 +35,9 @@ def story_file(language: str) -> Path:
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.{os.getpid()}")
-        lines = (json.dumps({"text": text}, ensure_ascii=False) for text in stories(STORIES, language))
+        lines = (
+            json.dumps({"text": text}, ensure_ascii=False) for text in stories(STORIES, language)
+        )
         beside.write_text("\n".join(lines) + "\n", "utf-8")
         beside.replace(path)
     return path
@@ -68,7 +70,9 @@ class Demo:
         seconds = LONGEST * ENOUGH / observer.values["steps"]
         return f"{round(min(max(seconds, SHORTEST), LONGEST))}s"
 
-    def train(self, time: str, output: Path, watcher: Watcher, overwrite: bool, began: float | None) -> Run:
+    def train(
+        self, time: str, output: Path, watcher: Watcher, overwrite: bool, began: float | None
+    ) -> Run:
         """Train for a time, which counts from `began`, or else from now."""
         begin = clock.now()
         settings = self.settings(time, output)

@@ -16,7 +16,9 @@ from xinye.libraries import need
 Labels = Sequence[tuple[str, ...]]  # of each text; one each, or any number
 
 
-def measure(right: Labels, predicted: Labels, labels: Sequence[str], several: bool) -> dict[str, Any]:
+def measure(
+    right: Labels, predicted: Labels, labels: Sequence[str], several: bool
+) -> dict[str, Any]:
     """`accuracy` (with several labels: of whole sets), `macro_f1`, the `table` by class and its
     averages, and the `confusion` of single labels (rows are what is right).
     """
@@ -62,9 +64,14 @@ def tfidf_baseline(
     try:
         if several:
             model = make_pipeline(features, OneVsRestClassifier(regression))
-            model.fit(texts, np.array([[label in found for label in labels] for found in right], int))
+            model.fit(
+                texts, np.array([[label in found for label in labels] for found in right], int)
+            )
             guessed = model.predict(questions)
-            return [tuple(label for label, yes in zip(labels, row, strict=True) if yes) for row in guessed]
+            return [
+                tuple(label for label, yes in zip(labels, row, strict=True) if yes)
+                for row in guessed
+            ]
         model = make_pipeline(features, regression)
         model.fit(texts, [found[0] for found in right])
         return [(str(label),) for label in model.predict(questions)]

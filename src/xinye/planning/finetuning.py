@@ -34,7 +34,11 @@ def context_length(settings: FinetuneSettings, shape: GPTConfig) -> int:
 
 
 def make_plan(
-    plan: Draft, settings: FinetuneSettings, records: Records, shape: GPTConfig, device: torch.device
+    plan: Draft,
+    settings: FinetuneSettings,
+    records: Records,
+    shape: GPTConfig,
+    device: torch.device,
 ) -> None:
     """Every number of the run, with its reason."""
     context = context_length(settings, shape)
@@ -52,7 +56,9 @@ def make_plan(
 def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: torch.device) -> None:
     """How many records a step reads, and how often all are read."""
     count = records.count
-    batch_size = plan.choose("batch_size", settings.batch_size, min(32, count), "usual for fine-tuning")
+    batch_size = plan.choose(
+        "batch_size", settings.batch_size, min(32, count), "usual for fine-tuning"
+    )
     at_once, reason = max(1, 65_536 // records.longest), "fast, and fits in memory"
     if device.type == "cpu":  # where padding costs more than small matrices do
         at_once = max(1, min(8, 8192 // records.longest))
@@ -60,7 +66,9 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
     plan.choose("micro_batch_size", settings.micro_batch_size, min(batch_size, at_once), reason)
     derived = round(min(20.0, max(4.0, 4 * (10_000 / count) ** 0.5)))
     epochs = plan.choose("epochs", settings.epochs, derived, f"for {count:,} records")
-    total = plan.note("steps", max(1, round(epochs * count / batch_size)), f"{epochs:g} times the records")
+    total = plan.note(
+        "steps", max(1, round(epochs * count / batch_size)), f"{epochs:g} times the records"
+    )
     plan.choose("warmup", settings.warmup, min(100, max(1, total // 20)), "5 % of the steps")
 
 
@@ -73,11 +81,16 @@ def rates(plan: Draft, settings: FinetuneSettings, records: Records, shape: GPTC
     usual, reason = {"muon": 0.001, "adamw": 5e-5, "sgd": 0.01}[optimizer], f"usual for {optimizer}"
     if records.writes and not adapter:  # it goes on with what it did before
         names = {"learning_rate", "matrix_learning_rate", "weight_decay"}
-        given = settings.model_dump(include=names) | {"optimizer": optimizer, "from": settings.model}
+        given = settings.model_dump(include=names) | {
+            "optimizer": optimizer,
+            "from": settings.model,
+        }
         pretraining.rates(plan, PretrainSettings(**given), shape)
         usual, reason = plan.values["learning_rate"], plan.reasons["learning_rate"]
     elif optimizer == "muon":
-        rate, reason = (0.01, "few records") if records.count < FEW else (0.004, "a fifth of pretraining's")
+        rate, reason = (
+            (0.01, "few records") if records.count < FEW else (0.004, "a fifth of pretraining's")
+        )
         plan.choose("matrix_learning_rate", settings.matrix_learning_rate, rate, reason)
         reason = "found by trial"
     elif adapter and optimizer == "adamw":
@@ -113,6 +126,10 @@ def attention(plan: Draft, settings: FinetuneSettings, records: Records) -> None
     if records.writes:
         plan.note("attention", "causal", "each token is written after those before it")
     elif settings.method != "full" and records.frozen_attention == "causal":
-        plan.choose("attention", asked, "causal", "layers that do not learn go on as they were taught")
+        plan.choose(
+            "attention", asked, "causal", "layers that do not learn go on as they were taught"
+        )
     else:
-        plan.choose("attention", asked, "both", "nothing is written, so that every token may see all others")
+        plan.choose(
+            "attention", asked, "both", "nothing is written, so that every token may see all others"
+        )

@@ -73,7 +73,9 @@ class Plan:
     micro_batch_size: int  # those that are computed at once, by one process
     epochs: float | None = None
     steps: int
-    total_steps: tuple[tuple[int, int], ...] = ()  # of a budget in time: (from this step on, so many in all)
+    total_steps: tuple[
+        tuple[int, int], ...
+    ] = ()  # of a budget in time: (from this step on, so many in all)
     seconds: float | None = None  # a budget in time
     evaluations: int
     patience: int | None = None  # evaluations on end without a better one, before it stops
@@ -121,7 +123,10 @@ class Plan:
 
     def rows(self) -> Iterable[tuple[str, str, str]]:
         """Name, value as it is read, and reason."""
-        return [(name, format_value(getattr(self, name)), reason) for name, reason in self.reasons.items()]
+        return [
+            (name, format_value(getattr(self, name)), reason)
+            for name, reason in self.reasons.items()
+        ]
 
 
 _NAMES = {each.name for each in fields(Plan)} - {"reasons"}

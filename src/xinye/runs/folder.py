@@ -107,7 +107,9 @@ class RunFolder:
         path = self.training / PROCESS
         process = {"pid": os.getpid(), "host": socket.gethostname()}
         with open(path, "w", encoding="utf-8") as file:
-            with suppress(OSError):  # a file system without locks: nobody knows that the run is going on; so be it
+            with suppress(
+                OSError
+            ):  # a file system without locks: nobody knows that the run is going on; so be it
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.write(json.dumps(process) + "\n")
             file.flush()
@@ -203,7 +205,9 @@ class Result(_Part):
     ranks: dict[str, Count] | None = None
 
 
-def read_part(path: Path, form: type[_Part] = _Part, damage: list[str] | None = None) -> dict[str, Any]:
+def read_part(
+    path: Path, form: type[_Part] = _Part, damage: list[str] | None = None
+) -> dict[str, Any]:
     """The object in a JSON file; empty where it is missing, or damaged, which is noted."""
     damage = [] if damage is None else damage
     try:
@@ -270,7 +274,11 @@ def _is_record(record: Any) -> bool:
         return False
     needed = ("loss", "seconds", "tokens") if kind == "step" else ("loss", "seconds")
     numbers: dict[str, Any] = {name: record.get(name) for name in needed}
-    numbers |= {name: record[name] for name in ("gradient_norm", "bits_per_byte", "tokens", "bytes") if name in record}
+    numbers |= {
+        name: record[name]
+        for name in ("gradient_norm", "bits_per_byte", "tokens", "bytes")
+        if name in record
+    }
     for name, number in numbers.items():
         if type(number) not in (int, float) or (abs(number) >= 2**63 and math.isfinite(number)):
             return False

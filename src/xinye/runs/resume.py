@@ -15,7 +15,11 @@ from xinye.runs.folder import RunFolder
 Settings = PretrainSettings | FinetuneSettings
 
 FREE = ("micro_batch_size", "track", "keep_checkpoints")  # settings with no effect on the result
-PLACES = ("files", "data", "validation")  # where text lies; whether it is the same is seen from itself
+PLACES = (
+    "files",
+    "data",
+    "validation",
+)  # where text lies; whether it is the same is seen from itself
 
 
 class Data(Protocol):
@@ -50,14 +54,26 @@ def saved_settings(output: Path, asked: PretrainSettings | None = None) -> Pretr
     damaged = f"{run.training}: settings.json or plan.json is damaged"
     try:
         given, plan = run.about()["settings"], run.plan()
-        derived = {name: value for name, value in plan.items() if name in PretrainSettings.model_fields}
-        published = (output / "tokenizer.json").is_file()  # or a kill came after the first checkpoint, before that
+        derived = {
+            name: value for name, value in plan.items() if name in PretrainSettings.model_fields
+        }
+        published = (
+            output / "tokenizer.json"
+        ).is_file()  # or a kill came after the first checkpoint, before that
         tokenizer = output if published else next(reversed(checkpoints(output)), output)
-        derived |= {"compile": "yes" if plan["compile"] else "no", "tokenizer": str(tokenizer), "output": output}
-        without = dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))  # steps and tokenizer say it
+        derived |= {
+            "compile": "yes" if plan["compile"] else "no",
+            "tokenizer": str(tokenizer),
+            "output": output,
+        }
+        without = dict.fromkeys(
+            ("time", "tokens", "epochs", "vocab_size")
+        )  # steps and tokenizer say it
         if "total_steps" in plan:
             without["steps"] = None
-        if "total_steps" in plan and "total_steps" not in given:  # a budget in time, of which some is left
+        if (
+            "total_steps" in plan and "total_steps" not in given
+        ):  # a budget in time, of which some is left
             without["time"] = given.get("time", "10min")
         values = given | derived | without
         if "from" in given:  # what is saved stands for the model that the run began with
@@ -77,13 +93,21 @@ def saved_finetune_settings(output: Path, asked: FinetuneSettings) -> FinetuneSe
     run = RunFolder(output)
     saved = run.about()
     if saved.get("recipe") != FinetuneSettings.recipe:
-        raise XinyeError(f"{output}: not a fine-tuning; go on with it by xinye pretrain -o {output} --resume")
+        raise XinyeError(
+            f"{output}: not a fine-tuning; go on with it by xinye pretrain -o {output} --resume"
+        )
     plan = run.plan()
     useless = NOT_OF.get(saved["settings"].get("task", "classify"), ())
-    derived = {name: plan[name] for name in plan if name in FinetuneSettings.model_fields and name not in useless}
+    derived = {
+        name: plan[name]
+        for name in plan
+        if name in FinetuneSettings.model_fields and name not in useless
+    }
     check_same(output, asked, saved["settings"], plan)
     values = saved["settings"] | derived | {"output": output}
-    values |= {name: getattr(asked, name) for name in ("data", "validation", *FREE) if getattr(asked, name)}
+    values |= {
+        name: getattr(asked, name) for name in ("data", "validation", *FREE) if getattr(asked, name)
+    }
     return checked(FinetuneSettings, values, str(run.training))
 
 
@@ -95,7 +119,9 @@ def check_same(
     tokenizer: Path | None = None,
 ) -> None:
     """Raises `XinyeError` where something is asked for that is not what a run was started with; it names all of it."""
-    wanted = flat(asked.model_dump(mode="json", exclude_unset=True, exclude={*PLACES, "output", *FREE}))
+    wanted = flat(
+        asked.model_dump(mode="json", exclude_unset=True, exclude={*PLACES, "output", *FREE})
+    )
     given, defaults = flat(given), flat(type(asked)().model_dump(mode="json"))
     differences = []
     for name, value in wanted.items():

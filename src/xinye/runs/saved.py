@@ -105,7 +105,9 @@ class SavedRun:
         """Tokens learned from, repeated ones as often as they were read."""
         if self.task in ("classify", "tag"):  # whose steps count labels
             return int(self.result.get("tokens") or 0)
-        return int(sum(record["tokens"] for record in self.steps)) or int(self.result.get("tokens") or 0)
+        return int(sum(record["tokens"] for record in self.steps)) or int(
+            self.result.get("tokens") or 0
+        )
 
     @property
     def epochs(self) -> float | None:
@@ -138,7 +140,9 @@ class SavedRun:
         except (KeyError, TypeError, ValueError, OverflowError):
             pass
         try:  # an older run: its settings were written when it began
-            return datetime.fromtimestamp((self.folder / "training" / SETTINGS).stat().st_mtime).astimezone()
+            return datetime.fromtimestamp(
+                (self.folder / "training" / SETTINGS).stat().st_mtime
+            ).astimezone()
         except OSError:
             return datetime.fromtimestamp(0).astimezone()
 
@@ -163,7 +167,11 @@ class SavedRun:
         """The command line that gives this run again: its budget in steps, and spelled out what the machine decided."""
         values = {"output": output, **self.settings}
         if self.recipe == "finetune":
-            values = {"output": output, "task": "classify", **self.settings}  # defaults are not saved
+            values = {
+                "output": output,
+                "task": "classify",
+                **self.settings,
+            }  # defaults are not saved
             return shlex.join(command_line("finetune", values))
         decided = ("steps", "dropout", "dtype", "compile", "micro_batch_size")
         values |= dict.fromkeys(("time", "tokens", "epochs", "total_steps"))  # the steps say it
@@ -214,7 +222,9 @@ def read_run(folder: Path) -> SavedRun:
 def never_taught_to_answer(folder: Path) -> bool:
     """Whether a model is a run's that began from scratch, and only learned to go on with texts."""
     about = read_part(folder / "training" / SETTINGS)
-    taught = about.get("recipe", "pretrain") != "pretrain" or "from" in _object(about.get("settings"))
+    taught = about.get("recipe", "pretrain") != "pretrain" or "from" in _object(
+        about.get("settings")
+    )
     return is_run(folder) and not taught
 
 
@@ -235,7 +245,9 @@ def find_runs(folder: Path) -> list[Path]:
 
 def _folders(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        return sorted(
+            path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+        )
     except PermissionError:
         return []
 

@@ -30,7 +30,9 @@ def default_output(settings: PretrainSettings | FinetuneSettings) -> Path:
     if isinstance(settings, FinetuneSettings):
         return Path("runs") / settings.task
     name = Path(settings.files[0]).stem.split(".")[0].strip("*") if settings.files else ""
-    candidates = (Path("runs") / (f"{name or 'run'}-{i}" if i else name or "run") for i in itertools.count())
+    candidates = (
+        Path("runs") / (f"{name or 'run'}-{i}" if i else name or "run") for i in itertools.count()
+    )
     return next(path for path in candidates if not path.exists())
 
 
@@ -41,7 +43,9 @@ def check_output(output: Path, overwrite: bool) -> None:
     if not RunFolder(output).exists:
         raise XinyeError(f"{output}: exists and is not a run; choose another folder with -o")
     if not overwrite:
-        raise XinyeError(f"{output}: this run exists; go on with it with --resume, or replace it with --overwrite")
+        raise XinyeError(
+            f"{output}: this run exists; go on with it with --resume, or replace it with --overwrite"
+        )
     refuse_link(output)
 
 
@@ -65,7 +69,9 @@ class Beginning:
             "recipe": settings.recipe,
             "text": self.data.fingerprint,
             "models": self.models.told,
-            "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"output", *theirs}),
+            "settings": settings.model_dump(
+                mode="json", exclude_defaults=True, exclude={"output", *theirs}
+            ),
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             "data": self.data.facts,
             "machine": machine.description(machine.device()),
@@ -84,7 +90,9 @@ def start_run(output: Path, beginning: Beginning, overwrite: bool) -> None:
     """Make the folder, in place of what a run wrote there before."""
     needed, plan = beginning.bytes_needed(), beginning.plan
     try:
-        existing = next(folder for folder in (output, *output.absolute().parents) if folder.is_dir())
+        existing = next(
+            folder for folder in (output, *output.absolute().parents) if folder.is_dir()
+        )
         free = shutil.disk_usage(existing).free
         if free < needed:
             raise XinyeError(

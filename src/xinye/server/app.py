@@ -37,7 +37,9 @@ ERRORS: dict[int | str, str] = {
 PROMETHEUS = {"text/plain": {"schema": {"type": "string"}}}
 
 
-def build_app(models: Mapping[str, ServedModel], settings: ServeSettings, worker: Worker) -> FastAPI:
+def build_app(
+    models: Mapping[str, ServedModel], settings: ServeSettings, worker: Worker
+) -> FastAPI:
     """The app for models whose worker runs already."""
     app = FastAPI(
         title="Xinye",
@@ -45,7 +47,9 @@ def build_app(models: Mapping[str, ServedModel], settings: ServeSettings, worker
         description="Texts from models of your own, by OpenAI's API.",
         docs_url=None,  # these pages would load scripts from elsewhere
         redoc_url=None,
-        responses={status: {"model": ErrorAnswer, "description": text} for status, text in ERRORS.items()},
+        responses={
+            status: {"model": ErrorAnswer, "description": text} for status, text in ERRORS.items()
+        },
         redirect_slashes=False,
     )
     state, metrics = app.state, Metrics(models)

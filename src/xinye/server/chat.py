@@ -46,7 +46,9 @@ async def chat(body: ChatRequest, request: Request) -> Any:
     if body.top_logprobs and not body.logprobs:
         raise APIError(400, "top_logprobs: only with logprobs", "top_logprobs")
     if body.max_tokens is not None and body.max_completion_tokens is not None:
-        raise APIError(400, "max_tokens: the old name of max_completion_tokens; give one of them", "max_tokens")
+        raise APIError(
+            400, "max_tokens: the old name of max_completion_tokens; give one of them", "max_tokens"
+        )
     param = "max_completion_tokens" if body.max_tokens is None else "max_tokens"
     asked = body.max_completion_tokens or body.max_tokens
     tokens = await model.encode_messages([message.plain for message in body.messages])
@@ -106,7 +108,9 @@ class ChatFormat(AnswerFormat):
     def part(
         index: int, delta: Delta, logprobs: ChatLogprobs | None = None, finish_reason: Any = None
     ) -> ChatChunkChoice:
-        return ChatChunkChoice(index=index, delta=delta, logprobs=logprobs, finish_reason=finish_reason)
+        return ChatChunkChoice(
+            index=index, delta=delta, logprobs=logprobs, finish_reason=finish_reason
+        )
 
     def logprobs(self, logprobs: Sequence[LogProbability]) -> ChatLogprobs | None:
         if not self.body.logprobs:

@@ -46,7 +46,9 @@ async def complete(body: CompletionRequest, request: Request) -> Any:
         sampling = await sampling_of(body, model, max_tokens=limit, logprobs=body.logprobs)
         sequences += [TextSequence([*tokens], len(tokens), sampling, number) for number in range(n)]
     with_prompt = sequences if body.echo else []
-    echoed = {number: model.tokenizer.decode(each.tokens) for number, each in enumerate(with_prompt)}
+    echoed = {
+        number: model.tokenizer.decode(each.tokens) for number, each in enumerate(with_prompt)
+    }
     wording = CompletionFormat(model, echoed, body.logprobs is not None)
     return await respond(request, body, Job(request, model, sequences), wording)
 

@@ -38,7 +38,8 @@ class APIError(HTTPException):
         """What the client reads. A client can put half a character into a name: it is replaced."""
         usual = "server_error" if self.status_code >= 500 else "invalid_request_error"
         message, param = (
-            text and text.encode("utf-8", "replace").decode()[:1000] for text in (self.detail, self.param)
+            text and text.encode("utf-8", "replace").decode()[:1000]
+            for text in (self.detail, self.param)
         )
         kind = TYPES.get(self.status_code, usual)
         return {"error": {"message": message, "type": kind, "param": param, "code": self.code}}
@@ -80,9 +81,13 @@ def of_validation(findings: list[dict[str, Any]], known: list[str]) -> APIError:
     if error["type"] == "unsupported":
         return APIError(400, f"{param}: {error['msg']}", param, "unsupported_parameter")
     if param is None:
-        return APIError(400, "the request has no JSON object; send one, with Content-Type: application/json")
+        return APIError(
+            400, "the request has no JSON object; send one, with Content-Type: application/json"
+        )
     same = [each for each in findings if _place(each) == place and each["type"].endswith("_type")]
-    messages = dict.fromkeys(each["msg"].removeprefix("Value error, ") for each in (same if error in same else [error]))
+    messages = dict.fromkeys(
+        each["msg"].removeprefix("Value error, ") for each in (same if error in same else [error])
+    )
     return APIError(400, f"{param}: {', or '.join(messages)}", param, "invalid_value")
 
 

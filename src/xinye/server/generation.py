@@ -110,7 +110,9 @@ class AnswerFormat(ABC):
         """A piece of a text in a stream."""
 
 
-async def respond(request: Request, body: GenerationRequest, job: Job, wording: AnswerFormat) -> Response:
+async def respond(
+    request: Request, body: GenerationRequest, job: Job, wording: AnswerFormat
+) -> Response:
     """The answer once it is whole; with `stream` as server-sent events, as OpenAI writes them."""
     await job.first()
     head = {

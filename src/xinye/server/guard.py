@@ -108,7 +108,9 @@ class Guard:
             )
         allowed = (None, *self.settings.allow_origin, f"http://{host}", f"https://{host}")
         if headers.get("origin") not in allowed:
-            raise APIError(403, "this origin may not ask; start the server with --allow-origin to let it")
+            raise APIError(
+                403, "this origin may not ask; start the server with --allow-origin to let it"
+            )
 
 
 EXPOSED = {"access-control-expose-headers": "x-request-id, retry-after", "vary": "Origin"}
@@ -141,7 +143,9 @@ class Body:
         self.size += len(message.get("body", b""))
         self.whole = not message.get("more_body", False)
         if max(self.size, self.declared) > self.limit:
-            raise APIError(413, f"the body is larger than {self.limit / 1e6:g} MB", code="body_too_large")
+            raise APIError(
+                413, f"the body is larger than {self.limit / 1e6:g} MB", code="body_too_large"
+            )
         return message
 
 

@@ -21,7 +21,9 @@ class Metrics:
     def __init__(self, models: Mapping[str, ServedModel]) -> None:
         self.models = models
         self.registry = registry = CollectorRegistry()
-        self.requests = Counter("xinye_requests", "Requests answered.", ["route", "status"], registry=registry)
+        self.requests = Counter(
+            "xinye_requests", "Requests answered.", ["route", "status"], registry=registry
+        )
         self.seconds = Histogram(
             "xinye_request_seconds",
             "Seconds to a whole answer.",
@@ -29,8 +31,12 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
-        self.prompt_tokens = Counter("xinye_prompt_tokens", "Tokens of prompts read.", ["model"], registry=registry)
-        self.completion_tokens = Counter("xinye_completion_tokens", "Tokens written.", ["model"], registry=registry)
+        self.prompt_tokens = Counter(
+            "xinye_prompt_tokens", "Tokens of prompts read.", ["model"], registry=registry
+        )
+        self.completion_tokens = Counter(
+            "xinye_completion_tokens", "Tokens written.", ["model"], registry=registry
+        )
         self.first = Histogram(
             "xinye_first_piece_seconds",
             "Seconds from a request to its first text.",
@@ -39,7 +45,8 @@ class Metrics:
             registry=registry,
         )
         self.gauges = {
-            name: Gauge(f"xinye_{name}", text, ["model"], registry=registry) for name, text in GAUGES.items()
+            name: Gauge(f"xinye_{name}", text, ["model"], registry=registry)
+            for name, text in GAUGES.items()
         }
         Gauge(
             "xinye_start_time_seconds",

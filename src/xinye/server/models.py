@@ -148,7 +148,9 @@ def find_model(request: Request, name: str, task: str = "") -> ServedModel:
 # -- loading -----------------------------------------------------------------------------------
 
 
-def load_models(names: Sequence[str], settings: ServeSettings, worker: Worker) -> dict[str, ServedModel]:
+def load_models(
+    names: Sequence[str], settings: ServeSettings, worker: Worker
+) -> dict[str, ServedModel]:
     """The models by id: the last part of each name, or what stands before its `=`.
 
     Raises `XinyeError` where two have one id, one cannot be loaded, or they do not fit in memory
@@ -162,13 +164,17 @@ def load_models(names: Sequence[str], settings: ServeSettings, worker: Worker) -
         queue = None
         if not model.learned_task:
             tokens = cache_tokens(identity, model.gpt, settings, room)
-            queue = EngineQueue(partial(Engine, model.gpt, model.tokenizer, tokens, settings.max_running))
+            queue = EngineQueue(
+                partial(Engine, model.gpt, model.tokenizer, tokens, settings.max_running)
+            )
             worker.queues.append(queue)
         _ = model.tokenizer.token_lengths  # computed now, not in the first request
         folder = _folder(path)
         created = int(folder.stat().st_mtime) if folder else 0
         learned = learned_task(model)
-        models[identity] = ServedModel(identity, model, queue, learned, tasks_of(model, learned), created)
+        models[identity] = ServedModel(
+            identity, model, queue, learned, tasks_of(model, learned), created
+        )
     return models
 
 
@@ -182,7 +188,9 @@ def paths_by_id(names: Sequence[str]) -> dict[str, str]:
             is_file = Path(path).exists()
             identity = Path(path).resolve().name.removesuffix(".gguf") if is_file else path
         if identity in paths:
-            raise XinyeError(f"two models are called {identity}: name one of them otherwise, as in other={path}")
+            raise XinyeError(
+                f"two models are called {identity}: name one of them otherwise, as in other={path}"
+            )
         paths[identity] = path
     return paths
 
@@ -198,7 +206,9 @@ def room_for_cache(paths: dict[str, str], dtype: str) -> int:
     left = free - sum(needs.values())
     if left < 0:
         each = ", ".join(f"{identity} {need / 1e9:.1f} GB" for identity, need in needs.items())
-        raise XinyeError(f"the weights do not fit in memory together ({each}; {free / 1e9:.1f} GB are free)", 1)
+        raise XinyeError(
+            f"the weights do not fit in memory together ({each}; {free / 1e9:.1f} GB are free)", 1
+        )
     return left // len(paths)
 
 
@@ -212,7 +222,9 @@ def tasks_of(model: Model, learned: LearnedTask) -> list[str]:
     return [*chat, "generate", "embed"]
 
 
-def cache_tokens(identity: str, model: LanguageModel, settings: ServeSettings, room: int) -> int | None:
+def cache_tokens(
+    identity: str, model: LanguageModel, settings: ServeSettings, room: int
+) -> int | None:
     """The tokens whose keys and values a model's cache holds, in at most so many bytes: those asked
     for, or what the engine would take. Raises `XinyeError` where they, or one context, do not
     fit."""

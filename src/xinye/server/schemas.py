@@ -52,7 +52,9 @@ class Request(Body):
 
 @unsupported("include_obfuscation")
 class StreamOptions(Body):
-    include_usage: bool | None = Field(None, description="a last chunk has the tokens that were used")
+    include_usage: bool | None = Field(
+        None, description="a last chunk has the tokens that were used"
+    )
 
 
 @unsupported(
@@ -68,7 +70,9 @@ class GenerationRequest(Request):
     """What both routes that generate texts share."""
 
     n: Count | None = Field(None, description="texts for each prompt (1)")
-    temperature: float | None = Field(None, ge=0, le=2, description="0 always takes the likeliest token (1)")
+    temperature: float | None = Field(
+        None, ge=0, le=2, description="0 always takes the likeliest token (1)"
+    )
     top_p: Share | None = Field(None, description="0 leaves the likeliest token only")
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
@@ -111,7 +115,9 @@ class CompletionRequest(GenerationRequest):
     logprobs: int | None = Field(
         None, ge=0, le=20, description="log-probabilities of each token, and of so many others"
     )
-    echo: bool | None = Field(None, description="the prompt comes before the text; not with logprobs")
+    echo: bool | None = Field(
+        None, description="the prompt comes before the text; not with logprobs"
+    )
     best_of: Count | None = Field(None, description="only what n is")
 
 
@@ -121,7 +127,9 @@ class TextPart(Body):
     text: str
 
 
-@unsupported("refusal tool_calls tool_call_id function_call audio annotations reasoning reasoning_content")
+@unsupported(
+    "refusal tool_calls tool_call_id function_call audio annotations reasoning reasoning_content"
+)
 class Message(Body):
     role: Literal["system", "developer", "user", "assistant"] = Field(
         description="developer is another word for system"
@@ -130,7 +138,9 @@ class Message(Body):
         None, description="only an assistant's may be missing, or null: it is empty, then"
     )
     name: str | None = Field(None, description="without effect")
-    parsed: Any = Field(None, description="without effect: what a client has made of an assistant's content")
+    parsed: Any = Field(
+        None, description="without effect: what a client has made of an assistant's content"
+    )
 
     @model_validator(mode="after")
     def _has_content(self) -> Self:
@@ -176,7 +186,9 @@ class ResponseFormat(Body):
 )
 class ChatRequest(GenerationRequest):
     messages: Messages
-    max_completion_tokens: Count | None = Field(None, description="new tokens at most (all that fit)")
+    max_completion_tokens: Count | None = Field(
+        None, description="new tokens at most (all that fit)"
+    )
     max_tokens: Count | None = Field(None, description="the same, by its old name")
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20, description="only with logprobs")
@@ -195,7 +207,9 @@ class TokenizeRequest(Request):
 
     prompt: str | None = None
     messages: Messages | None = None
-    add_special_tokens: bool | None = Field(None, description="with what the model is used to see before a text (true)")
+    add_special_tokens: bool | None = Field(
+        None, description="with what the model is used to see before a text (true)"
+    )
 
 
 class DetokenizeRequest(Request):
@@ -227,7 +241,9 @@ class Model(BaseModel):
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "xinye"
-    max_model_len: int = Field(description="tokens that it reads at once, prompt and answer together")
+    max_model_len: int = Field(
+        description="tokens that it reads at once, prompt and answer together"
+    )
     tasks: list[str] = Field(description="generate, chat, embed, or the task that it has learned")
 
 

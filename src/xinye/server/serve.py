@@ -46,7 +46,11 @@ class Server(uvicorn.Server):
     def _end_all(self) -> None:
         for queue in self.app.state.worker.queues:
             for job in [*queue.jobs]:
-                job.fail(APIError(503, "the server is being stopped", code="shutting_down", retry_after=5))
+                job.fail(
+                    APIError(
+                        503, "the server is being stopped", code="shutting_down", retry_after=5
+                    )
+                )
 
 
 def serve(
@@ -72,7 +76,9 @@ def serve(
 
         # While it runs, uvicorn hears the signals; at its end it raises them again, when they have
         # done their work.
-        signals = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        signals = {
+            number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             on_ready(models, f"http://{f'[{host}]' if ':' in host else host}:{port}")
             server.run(sockets=[listener])

@@ -60,4 +60,6 @@ async def write(request: Request, model: ServedModel, texts: list[Any]) -> list[
         sampling = ChatSampling(max_tokens=limit, temperature=0)
         sequences.append(TextSequence(tokens, len(tokens), sampling))
     await Job(request, model, sequences).finish()
-    return [{"text": each.text.strip(), "ended": each.finish_reason == "stop"} for each in sequences]
+    return [
+        {"text": each.text.strip(), "ended": each.finish_reason == "stop"} for each in sequences
+    ]

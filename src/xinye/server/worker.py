@@ -156,7 +156,9 @@ class Job:
         """The tokens of each prompt once, and of all texts."""
         prompt = sum(each.prompt_tokens for each in self.sequences if each.number == 0)
         completion = sum(each.completion_tokens for each in self.sequences)
-        return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+        return Usage(
+            prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion
+        )
 
 
 class EngineQueue:

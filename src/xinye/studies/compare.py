@@ -45,7 +45,9 @@ def compare(
         checked(PretrainSettings, own, "compare")
     output = settings.output or Path("runs/compare")
     if (output / "comparison.json").exists() and not overwrite:
-        raise XinyeError(f"{output}: there is a comparison already; replace it with --overwrite, or choose another -o")
+        raise XinyeError(
+            f"{output}: there is a comparison already; replace it with --overwrite, or choose another -o"
+        )
     trained: list[dict[str, Any]] = []
     for number, architecture in enumerate(architectures, start=1):
         watcher.stage(f"{architecture} ({number} of {len(architectures)})")
@@ -66,7 +68,9 @@ def compare(
             model, validation.in_order(8), tokenizer.token_lengths
         )
         row["validation"] = {name: round(figures[name], 5) for name in ("loss", "bits_per_byte")}
-        row["by_position"] = by_position(model, tokenizer, validation.tokens, validation.spans, validation.context)
+        row["by_position"] = by_position(
+            model, tokenizer, validation.tokens, validation.spans, validation.context
+        )
     result = {
         "text": list(settings.files),
         "runs": trained,

@@ -65,7 +65,9 @@ def begun(output: Path, asked: PretrainSettings) -> PretrainSettings:
     return checked(PretrainSettings, given | again, str(output))
 
 
-def without_teacher(settings: PretrainSettings, output: Path, student: dict[str, Any]) -> PretrainSettings:
+def without_teacher(
+    settings: PretrainSettings, output: Path, student: dict[str, Any]
+) -> PretrainSettings:
     """The same student alone, for as many seconds of training, validating and saving as it took
     with its teacher."""
     spent = student["time_seconds"]
@@ -79,7 +81,9 @@ def without_teacher(settings: PretrainSettings, output: Path, student: dict[str,
     return checked(PretrainSettings, values, "distill")
 
 
-def judge(settings: PretrainSettings, student: dict[str, Any], alone: dict[str, Any]) -> list[dict[str, Any]]:
+def judge(
+    settings: PretrainSettings, student: dict[str, Any], alone: dict[str, Any]
+) -> list[dict[str, Any]]:
     """The figures of all three, on the same windows of the text held back."""
     models = load_models(settings)
     assert models.teacher is not None and models.tokenizer is not None

@@ -61,11 +61,15 @@ def cross_validate(
     if resume:
         given = {name for name in settings.model_fields_set if getattr(settings, name)}
         if odd := given - {"output"}:
-            raise XinyeError(f"--resume goes on with the settings of the cross-validation: leave {min(odd)} out")
+            raise XinyeError(
+                f"--resume goes on with the settings of the cross-validation: leave {min(odd)} out"
+            )
         settings = saved(output, folds, type(settings))
     else:
         if not is_new(output, "folds.json", "cross-validation", overwrite):
-            raise XinyeError(f"{output}: exists already; go on with it with --resume, or replace it with --overwrite")
+            raise XinyeError(
+                f"{output}: exists already; go on with it with --resume, or replace it with --overwrite"
+            )
         settings = prepare(settings, folds, output, watcher)
         kept = settings.model_dump(mode="json", exclude_defaults=True, exclude={"output"})
         write_json(record, {"count": folds, "settings": kept})
@@ -120,7 +124,8 @@ def summary(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if key != "validation":
             spreads[key]["name"] = rows[0]["name"]
             spreads[f"more_than_{key}"] = {
-                name: spread([our[name] - row[name] for our, row in zip(ours, rows, strict=True)]) for name in names
+                name: spread([our[name] - row[name] for our, row in zip(ours, rows, strict=True)])
+                for name in names
             }
     return spreads
 
@@ -142,7 +147,9 @@ def saved(output: Path, folds: int, kind: type[Settings]) -> Settings:
         begun = read_json(path)
         count, values = int(begun["count"]), {**begun["settings"], "output": output}
     except (KeyError, TypeError, ValueError, XinyeError) as error:
-        raise XinyeError(f"{path}: damaged ({error}); start anew with --overwrite", exit_code=1) from None
+        raise XinyeError(
+            f"{path}: damaged ({error}); start anew with --overwrite", exit_code=1
+        ) from None
     if count != folds:
         raise XinyeError(f"{output}: was begun with --folds {count}; go on with that")
     return checked(kind, values, str(path))

@@ -43,7 +43,9 @@ SHARE_OF_LITTLE, LITTLE = (
 )  # but of a time in which that is little a quarter, up to so many seconds
 HORIZONS = (1, 3)  # how long the short runs of a size are to each other
 WINDOWS = 256  # of validation text, the same for all runs of a size
-TRUSTED_EPOCHS = 16  # beyond, the literature has little, and so small a text may be learned by heart
+TRUSTED_EPOCHS = (
+    16  # beyond, the literature has little, and so small a text may be learned by heart
+)
 
 
 # -- short runs ------------------------------------------------------------------------------------
@@ -106,7 +108,9 @@ class Planning:
         return [(max(8 * horizon, round(steps * horizon)), batch) for horizon in HORIZONS]
 
 
-def begin(settings: PretrainSettings, sizes: Sequence[str], watcher: Watcher, overwrite: bool = False) -> Planning:
+def begin(
+    settings: PretrainSettings, sizes: Sequence[str], watcher: Watcher, overwrite: bool = False
+) -> Planning:
     """Plan a run of each size in the time of the settings, and measure its speed."""
     import_least_squares()
     counts = [parse_count(size, "size") for size in sizes]
@@ -114,7 +118,9 @@ def begin(settings: PretrainSettings, sizes: Sequence[str], watcher: Watcher, ov
         raise XinyeError("--size: name at least two sizes, each once, such as 1M,5M,15M")
     output = folder_for(settings, "plan")
     if not is_new(output, "plan.json", "plan", overwrite):
-        raise XinyeError(f"{output}: there is a plan already; replace it with --overwrite, or choose another -o")
+        raise XinyeError(
+            f"{output}: there is a plan already; replace it with --overwrite, or choose another -o"
+        )
     candidates = []
     for size in sizes:
         watcher.stage(f"a run of {size}")
@@ -222,7 +228,9 @@ def explain(result: dict[str, Any]) -> list[str]:
     """What the figures say, in sentences."""
     sizes, best = result["sizes"], result["recommended"]
     chance = {size["size"]: size["chance_of_best"] for size in sizes}
-    others = [f"{size} ({chance[size]:.0%})" for size in chance if size != best and chance[size] >= 0.1]
+    others = [
+        f"{size} ({chance[size]:.0%})" for size in chance if size != best and chance[size] >= 0.1
+    ]
     not_ruled_out = f"; not ruled out: {', '.join(others)}" if others else ""
     reach = max(size["tokens"] / size["short_runs"][-1]["tokens"] for size in sizes)
     sentences = [

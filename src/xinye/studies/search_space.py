@@ -77,7 +77,9 @@ class PretrainSearch:
 
     def terms(self) -> dict[str, Any]:
         """What must be the same when a study goes on."""
-        terms = self.settings.model_dump(mode="json", exclude_defaults=True, exclude={"files", "output", "time"})
+        terms = self.settings.model_dump(
+            mode="json", exclude_defaults=True, exclude={"files", "output", "time"}
+        )
         return terms | {"text": fingerprint(find_files(self.settings.files))}
 
     def measure(self, seconds: float | None, watcher: Watcher) -> Start:
@@ -99,7 +101,9 @@ class PretrainSearch:
         rates = [(name, plan[name]) for name in RATES if name in plan]
         sizes = batch_sizes(plan["batch_size"])
         suggestions: dict[str, Callable[[str], Any]] = {
-            **{name: partial(floats, low=rate / 4, high=4 * rate, log=True) for name, rate in rates},
+            **{
+                name: partial(floats, low=rate / 4, high=4 * rate, log=True) for name, rate in rates
+            },
             "layers": partial(trial.suggest_int, low=max(1, layers // 2), high=2 * layers),
             "batch_size": partial(trial.suggest_categorical, choices=sizes),
             "weight_decay": partial(floats, low=0.01, high=1.0, log=True),
@@ -158,7 +162,9 @@ class TaskSearch:
         files = [Path(file) for file in (*self.settings.data, *self.settings.validation)]
         for file in files:
             check_file(file)
-        terms = self.settings.model_dump(mode="json", exclude_unset=True, exclude={"data", "validation", "output"})
+        terms = self.settings.model_dump(
+            mode="json", exclude_unset=True, exclude={"data", "validation", "output"}
+        )
         base = base_of(self.settings, None)[0]
         return terms | {"text": fingerprint(files), "base": fingerprint_of_model(base)}
 
@@ -238,7 +244,10 @@ Search = PretrainSearch | TaskSearch
 
 def rounded(values: dict[str, Any]) -> dict[str, Any]:
     """Values with numbers to four digits."""
-    return {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in values.items()}
+    return {
+        name: float(f"{value:.4g}") if isinstance(value, float) else value
+        for name, value in values.items()
+    }
 
 
 def batch_sizes(planned: int) -> list[int]:

@@ -75,7 +75,9 @@ def plan_once(settings: Settings, watcher: Watcher) -> Planned:
     return Planned(observer.values, text)
 
 
-def train(settings: Settings, watcher: Watcher, overwrite: bool = False, resume: bool = False) -> Run:
+def train(
+    settings: Settings, watcher: Watcher, overwrite: bool = False, resume: bool = False
+) -> Run:
     """Train one run of a study; raises `KeyboardInterrupt` when it was stopped."""
     if isinstance(settings, FinetuneSettings):
         run: Run | None = finetune(settings, watcher, overwrite, resume)

@@ -74,7 +74,9 @@ def begin(search: Search, trials: int, watcher: Watcher, overwrite: bool = False
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if trials < 2:
-        raise XinyeError(f"--trials {trials}: give at least 2; the first one is the plan's own settings")
+        raise XinyeError(
+            f"--trials {trials}: give at least 2; the first one is the plan's own settings"
+        )
     seconds = parse_time(search.time) / (trials + AGAIN) if search.time else None
     terms = search.terms()
     if is_new(search.output, "study.db", "study", overwrite):
@@ -84,7 +86,9 @@ def begin(search: Search, trials: int, watcher: Watcher, overwrite: bool = False
     return Tuning(study, search, trials, trials * seconds if seconds else math.inf)
 
 
-def make_study(search: Search, terms: dict[str, Any], seconds: float | None, watcher: Watcher) -> optuna.Study:
+def make_study(
+    search: Search, terms: dict[str, Any], seconds: float | None, watcher: Watcher
+) -> optuna.Study:
     """A new study; its first trial will be the plan's own settings."""
     start = search.measure(seconds, watcher)
     first = optuna.trial.FixedTrial(start.parameters)
@@ -96,7 +100,9 @@ def make_study(search: Search, terms: dict[str, Any], seconds: float | None, wat
     if start.tokenizer:
         start.tokenizer.save(search.output / "tokenizer")
     direction: Any = "minimize" if search.lower_is_better else "maximize"
-    study = optuna.create_study(study_name="tune", storage=f"sqlite:///{search.output}/study.db", direction=direction)
+    study = optuna.create_study(
+        study_name="tune", storage=f"sqlite:///{search.output}/study.db", direction=direction
+    )
     for name, value in {"terms": terms, "plan": search.plan, "tokens": search.tokens}.items():
         study.set_user_attr(name, value)
     study.enqueue_trial(first.params, user_attrs={"defaults": True})
@@ -113,7 +119,9 @@ def open_study(search: Search, terms: dict[str, Any]) -> optuna.Study:
         search.tokens = study.user_attrs.get("tokens")
     except (SQLAlchemyError, KeyError, optuna.exceptions.OptunaError) as error:
         message = " ".join(str(error).split())[:100]
-        raise XinyeError(f"{search.output / 'study.db'}: damaged ({message}); start anew with --overwrite", 1) from None
+        raise XinyeError(
+            f"{search.output / 'study.db'}: damaged ({message}); start anew with --overwrite", 1
+        ) from None
     for name in sorted(before.keys() | terms.keys()):
         if before.get(name) != terms.get(name):
             what = f"{name}: {before.get(name)} there, {terms.get(name)} now"
@@ -186,11 +194,15 @@ def run_trials(tuning: Tuning, watcher: Watcher) -> Iterator[dict[str, Any]]:
 def conclude(tuning: Tuning, watcher: Watcher) -> dict[str, Any]:
     """Train the best settings and the plan's with another seed; write `tuning.json` and charts."""
     study, search, output = tuning.study, tuning.search, tuning.search.output
-    finished = sorted(study.get_trials(states=(TrialState.COMPLETE,)), key=lambda trial: trial.value or 0.0)
+    finished = sorted(
+        study.get_trials(states=(TrialState.COMPLETE,)), key=lambda trial: trial.value or 0.0
+    )
     if not search.lower_is_better:
         finished.reverse()
     if not finished:
-        raise XinyeError(f"{output}: no trial came to its end; give more --time, or other settings", exit_code=1)
+        raise XinyeError(
+            f"{output}: no trial came to its end; give more --time, or other settings", exit_code=1
+        )
     best = finished[0]
     defaults = next((trial for trial in finished if trial.user_attrs.get("defaults")), None)
     again = {"best": train_again(tuning, best, "best", watcher)}
@@ -263,7 +275,9 @@ def explain(result: dict[str, Any]) -> list[str]:
             "the same command with more --time goes on."
         )
     if result["finished"] < 10:
-        sentences.append(f"Of {result['finished']} finished trials the importances are only a hint.")
+        sentences.append(
+            f"Of {result['finished']} finished trials the importances are only a hint."
+        )
     return sentences
 
 
@@ -288,7 +302,9 @@ def explain_gain(result: dict[str, Any]) -> list[str]:
     if best["trial"] == defaults["trial"]:
         return [f"Nothing beat the plan's own settings: {shown(best[figure])} {name}."]
     gain = better(again["best"], again["defaults"])
-    in_study = f"In the study itself it looked like {amount(better(best[figure], defaults[figure]))}"
+    in_study = (
+        f"In the study itself it looked like {amount(better(best[figure], defaults[figure]))}"
+    )
     if gain <= 0:
         return [
             f"Tuning won nothing: trained once more with seed {again['seed']}, the plan's own "

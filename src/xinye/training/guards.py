@@ -38,7 +38,11 @@ def interruptible(say: Callable[[str], None]) -> Iterator[Callable[[], int]]:
         again = "Ctrl-C" if number == signal.SIGINT else "the same signal"
         say(f"finishing this step and saving; {again} again leaves at once")
 
-    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    numbers = (
+        (signal.SIGINT, signal.SIGTERM)
+        if threading.current_thread() is threading.main_thread()
+        else ()
+    )
     before = {int(number): signal.signal(number, ask) for number in numbers}
     try:
         yield lambda: asked
@@ -56,11 +60,15 @@ def explain_memory(micro_batch_size: int, context: int) -> Iterator[None]:
         if not out_of_memory(error):
             raise
         what = f"out of memory with {micro_batch_size} windows, {micro_batch_size * context:,} tokens, at once"
-        advice = f"take half of them, --micro-batch-size {micro_batch_size // 2}, also with --resume"
+        advice = (
+            f"take half of them, --micro-batch-size {micro_batch_size // 2}, also with --resume"
+        )
         if micro_batch_size == 1:
             raise XinyeError(f"{what}; {SMALLER}", 1) from error
         raise XinyeError(f"{what}; {advice}: the result stays the same", 1) from error
 
 
 def out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(
+        error
+    )

@@ -76,11 +76,17 @@ class RecordJob(Job):
         self.base = settings.model
         self.models = FROM_SCRATCH
         if adapter:  # which is noise on any other base
-            self.models = Models(told={"base": {"model": settings.model, "fingerprint": fingerprint(settings.model)}})
+            self.models = Models(
+                told={"base": {"model": settings.model, "fingerprint": fingerprint(settings.model)}}
+            )
             if begun.resume and self.models.told != RunFolder(begun.folder).about().get("models"):
-                changed = f"its base, {settings.model}, has changed since the run began; put it back"
+                changed = (
+                    f"its base, {settings.model}, has changed since the run began; put it back"
+                )
                 raise XinyeError(f"{begun.folder}: {changed}")
-        checkpoint = next(reversed(checkpoints(begun.folder)), begun.folder) if begun.resume else None
+        checkpoint = (
+            next(reversed(checkpoints(begun.folder)), begun.folder) if begun.resume else None
+        )
         base, shape, tokenizer = base_of(settings, checkpoint)
         draft, context = Draft(), rules.context_length(settings, shape)
         self.data = prepare_data(settings, tokenizer, context, draft, begun.watcher)
@@ -113,7 +119,9 @@ class RecordJob(Job):
         if settings.method == "head" and isinstance(model, Head):
             model.freeze()
         elif adapter:
-            scheduled = adapter.scheduled(values["steps"]) if adapter.method == "adalora" else adapter
+            scheduled = (
+                adapter.scheduled(values["steps"]) if adapter.method == "adalora" else adapter
+            )
             attach(model, scheduled, settings.seed)
         model.to(self.device)
         model.compute_dtype = getattr(torch, values["dtype"])
@@ -141,7 +149,9 @@ class RecordJob(Job):
         data, writes = self.data, self.task.writes
         self.last.update(self.task.losses(model, data.tokenizer, data.validation_examples))
         if last or not writes:  # to write answers takes its time
-            self.last.update(self.task.measure(model, data.tokenizer, data.validation, self.plan.context))
+            self.last.update(
+                self.task.measure(model, data.tokenizer, data.validation, self.plan.context)
+            )
         model.train()
         shown = {name for name in self.last if name in self.figures or (last and writes)}
         return {name: value for name, value in self.last.items() if name in shown}
@@ -166,8 +176,15 @@ class RecordJob(Job):
             baseline = {"name": self.task.baseline_name, **(figures or {})}
         except XinyeError as error:  # the model is trained, and none the worse without it
             findings.append(f"no baseline: {error}")
-        found: dict[str, Any] = {"task": self.task.verb, "measured": dict(self.last), "baseline": baseline}
-        found |= {"findings": findings, "trainable": [row._asdict() for row in trainable_table(model)]}
+        found: dict[str, Any] = {
+            "task": self.task.verb,
+            "measured": dict(self.last),
+            "baseline": baseline,
+        }
+        found |= {
+            "findings": findings,
+            "trainable": [row._asdict() for row in trainable_table(model)],
+        }
         if "adalora" in {row["name"] for row in found["trainable"]}:
             found["ranks"] = ranks_of(model)
         return found
@@ -190,12 +207,18 @@ def plan_of(settings: FinetuneSettings, watcher: Watcher) -> dict[str, Any]:
     return draft.values
 
 
-def base_of(settings: FinetuneSettings, checkpoint: Path | None) -> tuple[GPT, GPTConfig, Tokenizer]:
+def base_of(
+    settings: FinetuneSettings, checkpoint: Path | None
+) -> tuple[GPT, GPTConfig, Tokenizer]:
     """The model to begin with, or of the checkpoint to go on from; its shape and tokenizer.
 
     Where its own weights are to be trained, or saved, quantized ones are unpacked; beside an adapter only small models.
     """
-    if checkpoint is not None and not settings.adapter_settings and (checkpoint / "config.json").is_file():
+    if (
+        checkpoint is not None
+        and not settings.adapter_settings
+        and (checkpoint / "config.json").is_file()
+    ):
         saved = load_head(checkpoint) if is_head(checkpoint) else load_weights(checkpoint)
         gpt = saved.gpt if isinstance(saved, Head) else saved
         assert isinstance(gpt, GPT)
@@ -203,9 +226,13 @@ def base_of(settings: FinetuneSettings, checkpoint: Path | None) -> tuple[GPT, G
         return gpt, config, Tokenizer.load(checkpoint)
     model, tokenizer = load_model(settings.model)
     if not isinstance(model, GPT):
-        raise XinyeError(f"{settings.model}: an lstm cannot be fine-tuned; take a modern, llama or gpt2 model")
+        raise XinyeError(
+            f"{settings.model}: an lstm cannot be fine-tuned; take a modern, llama or gpt2 model"
+        )
     if attached(model):
-        raise XinyeError(f"{settings.model}: its adapter cannot be merged; take the model that it was made for")
+        raise XinyeError(
+            f"{settings.model}: its adapter cannot be merged; take the model that it was made for"
+        )
     if not settings.adapter_settings or is_small(model):
         unpack(model)
     return model, model.config, tokenizer

@@ -137,7 +137,9 @@ class Progress:
 
     step: int = 0  # steps done
     seconds: float = 0.0  # spent in them
-    best: dict[str, Any] = field(default_factory=dict)  # of the evaluations: step, figure, worse_since
+    best: dict[str, Any] = field(
+        default_factory=dict
+    )  # of the evaluations: step, figure, worse_since
     before: Figures | None = None
 
 
@@ -174,7 +176,9 @@ class Session:
         """Go on where the last checkpoint stands."""
         with self.group.first_first():
             saved = load_checkpoint(self.folder, self.model, self.optimizers)
-        self.progress = Progress(saved["step"], saved["seconds"], saved.get("best") or {}, saved.get("before"))
+        self.progress = Progress(
+            saved["step"], saved["seconds"], saved.get("best") or {}, saved.get("before")
+        )
         self.first_step, self.trained_before = self.progress.step, self.progress.seconds
         if self.plan.seconds is not None:  # the clock plans the rest
             self.totals = tuple(pair for pair in self.totals if pair[0] <= self.first_step)
@@ -201,7 +205,9 @@ class Session:
         try:
             with (
                 self.files.in_use() if first else nullcontext(),
-                Trackers(track, self.folder, self.described(), self.first_step, self.watcher.warn) as self.trackers,
+                Trackers(
+                    track, self.folder, self.described(), self.first_step, self.watcher.warn
+                ) as self.trackers,
                 explain_memory(self.plan.micro_batch_size, self.plan.context),
                 interruptible(self.watcher.stage) as self.interrupted,
                 self.files.open_metrics() if first else open(os.devnull, "w") as self.metrics,
@@ -214,7 +220,9 @@ class Session:
 
     def described(self) -> dict[str, Any]:
         """What the trackers tell of the run."""
-        plain = {name: value for name, value in asdict(self.plan).items() if value not in (None, ())}
+        plain = {
+            name: value for name, value in asdict(self.plan).items() if value not in (None, ())
+        }
         return plain | self.plan.values
 
     # -- the steps -----------------------------------------------------------------------------------------------
@@ -269,7 +277,11 @@ class Session:
             self.clock.stepped()
         if self.schedule.plan_anew(record.step, self.group) and self.group.first:
             self.files.note_totals(self.schedule.totals)
-        if self.group.first and self.schedule.evaluation_due(record.step) and not self.interrupted():
+        if (
+            self.group.first
+            and self.schedule.evaluation_due(record.step)
+            and not self.interrupted()
+        ):
             self.evaluate()
 
     def follow(self, step: int) -> None:
@@ -328,7 +340,10 @@ class Session:
     def check_finite(self) -> None:
         if not all(bool(torch.isfinite(each).all()) for each in self.model.parameters()):
             step = self.progress.step
-            raise XinyeError(f"{self.folder}: at step {step} the weights are no longer finite; {ADVICE}", exit_code=1)
+            raise XinyeError(
+                f"{self.folder}: at step {step} the weights are no longer finite; {ADVICE}",
+                exit_code=1,
+            )
 
     def save(self) -> None:
         wanted = self.plan.keep_checkpoints or 2
@@ -337,7 +352,15 @@ class Session:
         if self.progress.best:
             keep.append(self.progress.best["step"])
         progress = asdict(self.progress)
-        save_checkpoint(self.folder, self.model, self.job.tokenizer, self.optimizers, progress, keep, self.job.base)
+        save_checkpoint(
+            self.folder,
+            self.model,
+            self.job.tokenizer,
+            self.optimizers,
+            progress,
+            keep,
+            self.job.base,
+        )
         self.stopwatch.lap("saving")
 
     def note(self, **record: Any) -> None:
@@ -370,7 +393,9 @@ class Session:
         self.trackers.result(asdict(run))
         if self.group.first:
             measured = {
-                "time_seconds": {name: round(spent, 3) for name, spent in self.stopwatch.seconds.items()},
+                "time_seconds": {
+                    name: round(spent, 3) for name, spent in self.stopwatch.seconds.items()
+                },
                 "first_step": self.first_step,
                 "matrix_flops_per_second": round(self.speed) if math.isfinite(self.speed) else None,
                 "peak_memory_bytes": machine.peak_memory_bytes(machine.device()),

@@ -30,13 +30,17 @@ from xinye.training.guards import explain_memory
 from xinye.training.optimizers import make_optimizers
 from xinye.training.session import Figures, Job, Start
 
-FIRST_PLAN = 8  # steps at least: what was measured may be wrong, and the clock tells after two of them
+FIRST_PLAN = (
+    8  # steps at least: what was measured may be wrong, and the clock tells after two of them
+)
 
 
 class LossSum(nn.Module):
     """What is made smaller: a batch to the sum of the losses of its counted targets."""
 
-    def __init__(self, model: LanguageModel, compiled: bool, device: torch.device, label_smoothing: float) -> None:
+    def __init__(
+        self, model: LanguageModel, compiled: bool, device: torch.device, label_smoothing: float
+    ) -> None:
         super().__init__()
         self.model = model
         self.loss = torch.compile(model.loss) if compiled else model.loss
@@ -44,7 +48,9 @@ class LossSum(nn.Module):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         batch = batch.to(self.device)
-        return self.loss(batch.tokens, batch.targets, batch.positions, batch.documents, self.label_smoothing)
+        return self.loss(
+            batch.tokens, batch.targets, batch.positions, batch.documents, self.label_smoothing
+        )
 
 
 class TextJob(Job):
@@ -154,8 +160,12 @@ class TextJob(Job):
         elif settings.seconds is not None:
             values["total_steps"] = ((0, max(least, steps)),)
         if not begun.resume:
-            draft.reasons["steps"] += f"; {self.speed.words(self.data.validation, steps, settings, values)}"
-            doubts = rules.doubts(draft, settings, self.config, windows, self.speed.step, self.device)
+            draft.reasons["steps"] += (
+                f"; {self.speed.words(self.data.validation, steps, settings, values)}"
+            )
+            doubts = rules.doubts(
+                draft, settings, self.config, windows, self.speed.step, self.device
+            )
             for doubt in doubts:
                 begun.watcher.warn(doubt)
 
@@ -184,13 +194,19 @@ class TextJob(Job):
         return self._loss_sum(model, softened, self.plan.compile, self.plan.label_smoothing)
 
     def _loss_sum(
-        self, model: LanguageModel, softened: tuple[Any, Any], compiled: bool, label_smoothing: float
+        self,
+        model: LanguageModel,
+        softened: tuple[Any, Any],
+        compiled: bool,
+        label_smoothing: float,
     ) -> nn.Module:
         teacher = self.models.teacher
         if not teacher:
             return LossSum(model, compiled, self.device, label_smoothing)
         teacher.compute_dtype = model.compute_dtype
-        return DistillationLossSum(model, teacher, *softened, compiled, self.device, label_smoothing)
+        return DistillationLossSum(
+            model, teacher, *softened, compiled, self.device, label_smoothing
+        )
 
     def micro_batches(self, step: int) -> list[Batch]:
         sizes = self.plan.batch_size, self.plan.micro_batch_size
@@ -220,7 +236,8 @@ def batches_of_step(
     """The micro-batches of a step: windows `step × batch_size` and on, of those this process's share."""
     first, size = group.share(step * batch_size, batch_size)
     return [
-        windows.batch(first + done, min(micro_batch_size, size - done)) for done in range(0, size, micro_batch_size)
+        windows.batch(first + done, min(micro_batch_size, size - done))
+        for done in range(0, size, micro_batch_size)
     ]
 
 

@@ -81,7 +81,9 @@ def finetune(
         return run
 
 
-def train(group: Processes, settings: Settings, order: Order, watcher: Watcher, began: float) -> Run | None:
+def train(
+    group: Processes, settings: Settings, order: Order, watcher: Watcher, began: float
+) -> Run | None:
     """The job, top to bottom. Only the first process writes files and validates; all take the steps."""
     folder = settings.output or default_output(settings)
     settings = open_folder(group, folder, settings, order)
@@ -139,7 +141,9 @@ def beside_control(group: Processes, settings: FinetuneSettings, run: Run, watch
     return run
 
 
-def control_figures(settings: FinetuneSettings, files: RunFolder, control: RunFolder) -> dict[str, Any]:
+def control_figures(
+    settings: FinetuneSettings, files: RunFolder, control: RunFolder
+) -> dict[str, Any]:
     """What `result.json` tells of the run without augmentation."""
     measured = control.result()["measured"].items()
     about = {
