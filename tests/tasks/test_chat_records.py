@@ -6,7 +6,7 @@ import json
 import pytest
 
 from xinye.data.tokenizer import Tokenizer
-from xinye.demo.exercises import chats
+from xinye.tasks.exercises import chats
 from xinye.errors import XinyeError
 from xinye.model.heads import IGNORED
 from xinye.tasks.chat import Chat

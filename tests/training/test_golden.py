@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from xinye import machine as hardware
-from xinye.demo.exercises import notes, reviews
+from xinye.tasks.exercises import notes, reviews
 from xinye.demo.stories import stories
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import PretrainSettings

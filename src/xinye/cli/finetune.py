@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from xinye.cli.arguments import Parser
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.tasks.registry import TASKS, find_task
+from xinye.tasks.task import task_settings
 
 NEEDED = {
     "model": "name the model to begin with: a run's folder, or any Hugging Face folder",
-    "task": "name the task: --task classify, tag, chat or text",
+    "task": f"name the task: --task {', '.join(TASKS)}",
     "data": "name the records to learn from: --data FILE",
     "output": "name the run's folder: -o runs/…",
 }
@@ -29,7 +31,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--folds", type=int, metavar="K", help="cross-validation: a run for each of K parts")
     parser.add_argument("--processes", type=int, metavar="N", help="train in this many processes on this machine")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
-    parser.add_fields(FinetuneSettings, {"output": "-o"}, positional=("model",))
+    parser.add_argument("--task", metavar="|".join(TASKS), help="what to learn")
+    parser.add_fields(FinetuneSettings, {"output": "-o"}, positional=("model", "task"))
     values = parser.values(arguments)
     options = {name: values.pop(name, False) for name in ("resume", "overwrite", "json")}
     count, folds = values.pop("processes", 1), values.pop("folds", None)
@@ -55,8 +58,8 @@ def main(arguments: list[str]) -> int:
     from xinye.runs.folder import read_run
     from xinye.training.finetune import finetune
 
-    counted = "tokens" if settings.task in ("chat", "text") else "labels"
-    with Display(counted=counted) as display:
+    words = find_task(settings.task).words
+    with Display(counted=words.unit) as display:
         run = finetune(settings, display, options["overwrite"], options["resume"])
     if not FIRST:
         return 128 + run.interrupted if run.interrupted else 0
@@ -71,7 +74,7 @@ def main(arguments: list[str]) -> int:
     if run.stopped_early:
         console.print(f"stopped early after step {run.steps:,}; the model is that of step {run.model_step:,}")
     if not options["json"]:
-        show_measured(result["measured"], result["baseline"], result.get("control"))
+        show_measured(words.figures, result["measured"], result["baseline"], result.get("control"))
         if missing := next((each for each in result["findings"] if each.startswith("no baseline: ")), None):
             console.print(missing, soft_wrap=True)
     if "ranks" in result and not options["json"]:
@@ -81,7 +84,7 @@ def main(arguments: list[str]) -> int:
     console.print(
         f"\n{run.parameters:,} parameters, {run.steps:,} steps in {duration(run.seconds)}\n"
         f"the run lies in {run.run}, its report in {run.run}/report.html; "
-        f"use it: xinye {result['task']} {run.run}" + (' "…"' if result["task"] != "chat" else ""),
+        f"use it: {words.command.replace('{folder}', run.run)}",
         soft_wrap=True,
     )
     if options["json"]:
@@ -98,26 +101,28 @@ def make_settings(values: dict[str, Any], resume: bool, overwrite: bool, json: b
             raise XinyeError("--resume goes on with a run and --overwrite replaces it: give one of them")
         if "output" not in values:
             raise XinyeError("--resume needs the run's folder: -o runs/…")
-        return checked(FinetuneSettings, values, "finetune")
+        return task_settings(values, "finetune")
     for name, what in NEEDED.items():
         if not values.get(name):
             raise XinyeError(what)
-    return checked(FinetuneSettings, values, "finetune")
+    return task_settings(values, "finetune")
 
 
 def _folds(settings: FinetuneSettings, folds: int, resume: bool, overwrite: bool, json: bool) -> int:
     from xinye.cli.evaluate import new_table
     from xinye.cli.output import Brief, answer, console, duration, print_json
-    from xinye.cli.tasks import FIGURES, written
     from xinye.studies.folds import cross_validate
+
+    words = find_task(settings.task).words
 
     def told(fold: dict[str, Any]) -> None:
         figures, baseline = fold["validation"], fold.get("baseline")
         beside = []
-        for name in FIGURES:
+        for figure in words.figures:
+            name = figure.name
             if name in figures and (not baseline or name in baseline):
-                its = f" ({written(baseline[name], name)})" if baseline else ""
-                beside.append(f"{FIGURES[name][0]} {written(figures[name], name)}{its}")
+                its = f" ({figure.written(baseline[name])})" if baseline else ""
+                beside.append(f"{figure.short} {figure.written(figures[name])}{its}")
         steps = f"{fold['steps']:,} steps in {duration(fold['seconds'])}"
         console.print(f"fold {fold['fold']} of {folds}: {', '.join(beside)}, {steps}", soft_wrap=True)
 
@@ -133,11 +138,11 @@ def _folds(settings: FinetuneSettings, folds: int, resume: bool, overwrite: bool
     for key in ("baseline", "control"):
         if key in result:
             rows |= {result[key]["name"]: result[key], f"more than {result[key]['name']}": result[f"more_than_{key}"]}
-    names = [name for name in FIGURES if all(name in row for row in rows.values())]
-    table = new_table("", *(FIGURES[name][0] for name in names))
+    known = [figure for figure in words.figures if all(figure.name in row for row in rows.values())]
+    table = new_table("", *(figure.short for figure in known))
     for title, row in rows.items():
-        cells = [f"{written(row[name]['mean'], name)} ± {written(row[name]['interval'], name)}" for name in names]
-        table.add_row(title, *cells)
+        spreads = [(figure, row[figure.name]) for figure in known]
+        table.add_row(title, *(f"{f.written(s['mean'])} ± {f.written(s['interval'])}" for f, s in spreads))
     answer.print("", table, "", sep="\n")
     console.print(f"mean of {folds} folds, ± its 95 % interval\nthe runs lie in {result['run']}", soft_wrap=True)
     return 0

@@ -72,8 +72,9 @@ def show(arguments: list[str]) -> int:
     from xinye.runs.diagnosis import diagnose
     from xinye.runs.folder import read_run
     from xinye.runs.report import texts, write_report
+    from xinye.tasks.task import with_words
 
-    run = read_run(Path(values["run"]))
+    run = with_words(read_run(Path(values["run"])))
     report = run.folder / "report.html"
     with _damage_told(values["run"]):
         findings, written = diagnose(run), texts(run)

@@ -7,6 +7,7 @@ from xinye.cli.pretrain import make_settings
 from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import PretrainSettings
+from xinye.tasks.registry import TASKS
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.cli.output import Display
@@ -31,7 +32,8 @@ def main(arguments: list[str]) -> int:
     if of_task:
         parser.add_argument("model", nargs="?", metavar="MODEL", help="a run's folder, or any Hugging Face folder")
         parser.add_argument("--time", default="30min", metavar="TEXT", help="start no trial after this long (30min)")
-        parser.add_fields(FinetuneSettings, {"output": "-o"}, positional=("model", "evaluations"))
+        parser.add_argument("--task", metavar="|".join(TASKS), help="what to learn")
+        parser.add_fields(FinetuneSettings, {"output": "-o"}, positional=("model", "task", "evaluations"))
     else:
         parser.add_argument("files", nargs="*", metavar="FILES", help="files, folders or globs of text")
         parser.add_fields(PretrainSettings, {"output": "-o"}, positional=("files", "evaluations"))

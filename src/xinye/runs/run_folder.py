@@ -4,6 +4,7 @@ import itertools
 import json
 import shutil
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -186,6 +187,8 @@ def start_run(
             "data": text.facts,
             "machine": machine.description(machine.device()),
         }
+        if words := getattr(text, "words", None):  # of a task, for the report and the card
+            data["words"] = asdict(words)
         write_json(output / "training" / "settings.json", data)
         write_json(output / "training" / "plan.json", {"values": plan.values, "reasons": plan.reasons})
     except OSError as error:

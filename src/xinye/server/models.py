@@ -111,7 +111,8 @@ def load_models(names: Sequence[str], settings: ServeSettings, worker: Worker) -
 
 def tasks_of(model: Model) -> list[str]:
     if isinstance(model.network, Head):
-        return ["classify" if model.network.config.kind == "sequence" else "tag", "embed"]
+        assert model.task is not None
+        return [model.task.verb, "embed"]
     if model.tokenizer.chat_template is None:
         return ["generate", "embed"]
     return ["generate", "chat", "embed"] if never_taught_to_answer(model.folder) else ["chat", "generate", "embed"]

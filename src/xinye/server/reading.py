@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from fastapi import APIRouter, Request
 
-from xinye.jobs.judge import classify, tag
 from xinye.model.heads import Head
 from xinye.server.chat import encode_messages
 from xinye.server.errors import APIError
@@ -24,6 +23,7 @@ from xinye.server.schemas import (
     TokenizeRequest,
 )
 from xinye.server.writing import answer, encode, log_texts, served
+from xinye.tasks.registry import TASKS, verbs_of_tasks
 
 router = APIRouter(route_class=JSONRoute)
 TOGETHER = 8  # texts that are judged in one go
@@ -99,12 +99,13 @@ def to_base64(vector: list[float]) -> str:
 async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
     """Judge texts with a model that was trained to: `classify`, or `tag`."""
     model, given = served(request, body.model), body.input
-    if task not in ("classify", "tag"):
-        raise APIError(404, "the tasks are classify and tag; to write, see /v1/completions", "task", "not_found")
+    verbs = verbs_of_tasks()
+    if task not in verbs:
+        raise APIError(404, f"the tasks are {' and '.join(verbs)}; to write, see /v1/completions", "task", "not_found")
     if task not in model.tasks:
         raise APIError(400, f"{model.id}: this model can {', '.join(model.tasks)}, not {task}", "model")
     texts: list[Any] = [given] if isinstance(given, str) else [*given]
-    if task == "tag" and not all(isinstance(text, str) for text in texts):
+    if not TASKS[task].takes_pairs and not all(isinstance(text, str) for text in texts):
         raise APIError(400, "input: a pair of texts can be classified, not tagged", "input")
     check_inputs(request, len(texts))
     for text in texts:
@@ -113,18 +114,9 @@ async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
     for begin in range(0, len(texts), TOGETHER):
         await check_client(request)
         part = texts[begin : begin + TOGETHER]
-        data += await request.app.state.worker.work(lambda part=part: judge(model, part))
+        data += await request.app.state.worker.work(lambda part=part: model.model.use(task, part))
     log_texts(request, body, [str(each) for each in data])
     return answer(TaskAnswer(object="list", model=model.id, task=task, data=data))
-
-
-def judge(model: Served, texts: list[Any]) -> list[Any]:
-    network = model.model.network
-    assert isinstance(network, Head)
-    if network.config.kind == "token":
-        return tag(network, model.tokenizer, texts)
-    pairs = [(text, "") if isinstance(text, str) else (text[0], text[1]) for text in texts]
-    return classify(network, model.tokenizer, pairs)
 
 
 def check_inputs(request: Request, count: int) -> None:

@@ -20,6 +20,7 @@ from xinye.planning.settings import PretrainSettings
 from xinye.runs.leftovers import remove_run
 from xinye.runs.run_folder import default_output
 from xinye.studies.rehearsal import NO_BUDGET, Passing, finished_run, is_new, rehearse
+from xinye.tasks.task import task_settings
 from xinye.training.finetune import plan_of
 from xinye.watcher import Watcher
 
@@ -143,4 +144,6 @@ def saved(output: Path, folds: int, kind: type[Settings]) -> Settings:
         raise XinyeError(f"{path}: damaged ({error}); start anew with --overwrite", exit_code=1) from None
     if count != folds:
         raise XinyeError(f"{output}: was begun with --folds {count}; go on with that")
+    if kind is FinetuneSettings:
+        return task_settings(values, str(path))
     return checked(kind, values, str(path))

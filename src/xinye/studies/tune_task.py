@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from xinye.data.files import check_file
 from xinye.data.sources import fingerprint
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import fingerprint as fingerprint_of_model
 from xinye.runs.leftovers import remove_run
 from xinye.runs.run_folder import flat
 from xinye.studies.rehearsal import is_new
 from xinye.studies.tune import EVALUATIONS, OF_A_STUDY, Tuning, check_optuna, open_study, seconds_of
-from xinye.tasks.task_data import TASKS
+from xinye.tasks.registry import find_task
+from xinye.tasks.task import task_settings
 from xinye.training.finetune import base_of, finetune, plan_of
 from xinye.training.training_run import Run
 from xinye.watcher import Watcher
@@ -58,7 +59,7 @@ class TaskTuning(Tuning):
         chosen, given = self.settings_of(parameters), self.settings.model_dump(exclude_unset=True)
         if "r" in chosen:
             chosen["adapter"] = given.get("adapter", {}) | {"r": chosen.pop("r")}
-        return checked(FinetuneSettings, given | chosen | more, "tune")
+        return task_settings(given | chosen | more, "tune")
 
     def train(self, parameters: dict[str, Any], folder: Path, seed: int, watcher: Watcher) -> Run:
         settings = self.whole(parameters, output=folder, seed=seed, evaluations=EVALUATIONS)
@@ -81,7 +82,7 @@ def suggest(trial: Any, settings: FinetuneSettings, plans: dict[str, Any]) -> No
         trial.suggest_int("epochs", max(1, round(plan["epochs"] / 2)), round(2 * plan["epochs"]))
     if "dropout" not in given:
         trial.suggest_float("dropout", 0.0, 0.3, step=0.05)
-    if not TASKS[settings.task].writes:
+    if not find_task(settings.task).writes:
         if "augment" not in given:
             trial.suggest_float("mask_tokens", 0.0, 0.3, step=0.05)
         if "attention" not in given:
@@ -98,7 +99,7 @@ def begin(
     Raises `XinyeError` where the folder has something else, or a study of other settings.
     """
     check_optuna(trials)
-    output, task = settings.output or Path("runs") / f"tune-{settings.task}", TASKS[settings.task]
+    output, task = settings.output or Path("runs") / f"tune-{settings.task}", find_task(settings.task)
     files = [Path(file) for file in (*settings.data, *settings.validation)]
     for file in files:
         check_file(file)
@@ -110,7 +111,7 @@ def begin(
     else:
         study = open_study(terms, output, url)
     plans, seconds = study.user_attrs["plan"], seconds_of(time, trials)
-    return TaskTuning(study, output, settings, settings, plans, trials, seconds, task.better, task.writes)
+    return TaskTuning(study, output, settings, settings, plans, trials, seconds, task.better, task.lower_is_better)
 
 
 def make_study(
@@ -130,7 +131,7 @@ def make_study(
         raise XinyeError("nothing is left to search: every value was given; leave out some of them")
     remove_run(output, *OF_A_STUDY)  # what it was before, with --overwrite
     output.mkdir(parents=True, exist_ok=True)
-    direction: Any = "minimize" if TASKS[settings.task].writes else "maximize"
+    direction: Any = "minimize" if find_task(settings.task).lower_is_better else "maximize"
     study = optuna.create_study(study_name="tune", storage=url, direction=direction)
     for name, value in {"terms": terms, "plan": plans}.items():
         study.set_user_attr(name, value)

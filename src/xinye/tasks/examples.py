@@ -11,13 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from xinye.data.batches import permute
 from xinye.data.corpus import mix
-from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.model.heads import IGNORED, Head, Labelled
+from xinye.model.heads import IGNORED, Labelled
 
 SENTENCE_END = re.compile(r"(?:[。！？!?…\n]|\.(?=\s|$))+[”’」』）)\"']*")
 
@@ -179,17 +177,3 @@ def split(
             f"{len(records)} records are too few to keep a part of them to judge on; name a file with --validation"
         )
     return [r for i, r in enumerate(records) if i not in judged], [records[i] for i in sorted(judged)]
-
-
-def loss(model: Head, batch: Labelled) -> Tensor:
-    """Sum of the losses of a network with a head."""
-    return model.loss(batch)
-
-
-@torch.no_grad()
-def losses(model: Head, tokenizer: Tokenizer, examples: Examples) -> dict[str, Any]:
-    """`loss` in nats for each judgement of a network with a head."""
-    device, nats, counted = next(model.parameters()).device, 0.0, 0
-    for _, batch in examples.in_order(32):
-        nats, counted = nats + float(model.loss(batch.to(device))), counted + batch.counted
-    return {"loss": nats / max(1, counted)}

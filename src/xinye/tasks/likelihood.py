@@ -19,7 +19,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.tokenizers import language
 from xinye.model.gpt import GPT, KeyValueCache
-from xinye.tasks.classify import Record
+from xinye.tasks.classify_records import Record
 
 PROMPTS = {  # by language, and whether texts are pairs
     ("chinese", False): "文本：{text}\n类别：{label}",
@@ -33,10 +33,10 @@ EXAMPLE_TOKENS = 2048  # at most: every text has to look at all of them
 CALIBRATING = 32  # examples at most
 LOGITS = 2**23  # computed at a time: 32 MiB in fp32
 
-Texts = Sequence[tuple[str, str]]  # each with the second of its pair, or ""
+Pairs = Sequence[tuple[str, str]]  # each with the second of its pair, or ""
 
 
-def prompt_for(texts: Texts) -> str:
+def prompt_for(texts: Pairs) -> str:
     """The prompt where none is given."""
     spoken = language("".join(text for text, _ in texts[:100]))
     return PROMPTS["chinese" if spoken == "chinese" else "english", any(pair for _, pair in texts)]
@@ -70,7 +70,7 @@ class Likelihood:
         self.limit = model.config.max_position_embeddings - model.prefix_length
         self.empty = self._question("", "")
 
-    def choose(self, examples: Sequence[Record], texts: Texts, seed: int) -> list[Record]:
+    def choose(self, examples: Sequence[Record], texts: Pairs, seed: int) -> list[Record]:
         """As many examples as have room before the longest text (which may take half of it), from each label in turn,
         drawn by the seed."""
         generator = random.Random(seed)
@@ -99,7 +99,7 @@ class Likelihood:
 
     @torch.inference_mode()
     def probabilities(
-        self, texts: Texts, examples: Sequence[Record] = (), on_progress: Callable[[int], None] = lambda texts: None
+        self, texts: Pairs, examples: Sequence[Record] = (), on_progress: Callable[[int], None] = lambda texts: None
     ) -> list[list[float]]:
         """The probability of each label, of each text (or pair), given examples that leave room for the text."""
         self.model.eval()

@@ -3,8 +3,9 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from xinye.errors import XinyeError
 
@@ -35,3 +36,17 @@ def places(one: str, other: str, between: str = " and ") -> str:
     """Two places, the file named once where it is the same."""
     file, found, line = other.rpartition(", line ")
     return f"{one}{between}{f'line {line}' if found and one.startswith(f'{file}, line ') else other}"
+
+
+def leaks(training: Sequence[Any], validation: Sequence[Any], key: Callable[[Any], Hashable]) -> Iterator[str]:
+    """A finding: records to judge on that are learned from, too."""
+    seen: dict[Hashable, Any] = {}
+    for record in training:
+        seen.setdefault(key(record), record)
+    inside = [record for record in validation if key(record) in seen]
+    if inside:
+        first = places(inside[0].place, seen[key(inside[0])].place, " = ")
+        yield (
+            f"{len(inside):,} of {len(validation):,} validation records are in the training data, "
+            f"too, which flatters the model: first {first}"
+        )

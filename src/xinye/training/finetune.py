@@ -21,25 +21,26 @@ from xinye.checkpoints.load import is_small, load_model
 from xinye.data.files import read_json
 from xinye.data.sources import check_libraries
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError
 from xinye.generation.decoder import prepare_decoder
-from xinye.libraries import install_command, installed
+from xinye.libraries import PACKAGES, install_command, installed
 from xinye.model.adapters import attach, attached, extra_loss, flops_per_token, ranks_of, trainable_table
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head, Labelled
 from xinye.model.quantization import unpack
 from xinye.planning import plan as planning
-from xinye.planning.finetune_settings import AUGMENTATIONS, NOT_OF, FinetuneSettings
+from xinye.planning.finetune_settings import AUGMENTATIONS, FinetuneSettings
 from xinye.planning.models import FROM_SCRATCH, Models
 from xinye.planning.plan import Plan
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.folder import is_running
 from xinye.runs.run_folder import FREE, check_output, check_same, forget_metrics, start_run
 from xinye.runs.store import load_checkpoint
-from xinye.tasks.chat import Chat
 from xinye.tasks.examples import Examples
-from xinye.tasks.task_data import Task, TaskData, prepare_data
+from xinye.tasks.registry import find_task
+from xinye.tasks.task import Task, check_settings, task_settings
+from xinye.tasks.task_data import TaskData, prepare_data
 from xinye.training.distributed import Processes, processes
 from xinye.training.optimizers import make_optimizers
 from xinye.training.pretrain import pretrain
@@ -61,6 +62,7 @@ def finetune(
     A run with augmentation is followed by the same one without it, unless the setting `control` is off. Where
     `torchrun` started several processes, all call this, and they train one model together.
     """
+    check_settings(settings)
     if settings.task == "text":
         run = pretrain(settings.as_pretraining(), watcher, overwrite)
         assert run is not None
@@ -89,8 +91,10 @@ def finetune_together(
 
     check_libraries((*settings.data, *settings.validation))
     warn_of_missing(settings.track, watcher.warn)
-    if settings.task == "classify" and not installed("sklearn"):
-        watcher.warn(f"no baseline beside the model: that needs scikit-learn ({install_command()}); training goes on")
+    library = find_task(settings.task).baseline_library
+    if library and not installed(library):
+        needs = f"that needs {PACKAGES.get(library, library)} ({install_command()})"
+        watcher.warn(f"no baseline beside the model: {needs}; training goes on")
     with group.first_first():
         prepare_decoder(device, watcher)
 
@@ -202,12 +206,14 @@ def saved_finetune_settings(output: Path, asked: FinetuneSettings) -> FinetuneSe
     if saved.get("recipe") != FinetuneSettings.recipe:
         raise XinyeError(f"{output}: not a fine-tuning; go on with it by xinye pretrain -o {output} --resume")
     plan = read_json(output / "training" / "plan.json")["values"]
-    useless = NOT_OF.get(saved["settings"].get("task", "classify"), ())
-    derived = {name: plan[name] for name in plan if name in FinetuneSettings.model_fields and name not in useless}
+    task = find_task(saved["settings"].get("task", FinetuneSettings().task))
+    derived = {name: plan[name] for name in plan if name in FinetuneSettings.model_fields}
+    for useless in task.unused_settings:
+        derived.pop(useless, None)
     check_same(output, asked, saved["settings"], plan)
     values = saved["settings"] | derived | {"output": output}
     values |= {name: getattr(asked, name) for name in ("data", "validation", *FREE) if getattr(asked, name)}
-    return checked(FinetuneSettings, values, str(path))
+    return task_settings(values, str(path))
 
 
 def base_of(settings: FinetuneSettings, checkpoint: Path | None) -> tuple[GPT, GPTConfig, Tokenizer]:
@@ -276,7 +282,7 @@ def make_plan(
     attention = None if settings.attention == "auto" else settings.attention
     if data.task.writes:
         plan.choose("attention", None, "causal", "each token is written after those before it")
-    elif settings.method != "full" and data.task.verb == "classify":
+    elif settings.method != "full" and data.task.frozen_attention == "causal":
         plan.choose("attention", attention, "causal", "layers that do not learn go on as they were taught")
     else:
         plan.choose("attention", attention, "both", "nothing is written, so that every token may see all others")
@@ -349,8 +355,8 @@ def job_of(values: dict[str, Any], data: TaskData, model: Any, context: int) -> 
     def results(before: dict[str, float] | None) -> dict[str, Any]:
         findings, baseline = list(data.facts["findings"]), None
         try:
-            figures = before if isinstance(task, Chat) else task.baseline(data.training, data.validation)
-            baseline = {"name": task.baseline_name, **(figures or {})}
+            figures = task.baseline(data.training, data.validation, before)
+            baseline = {"name": task.baseline_name, **figures}
         except XinyeError as error:  # the model is trained, and none the worse without it
             findings.append(f"no baseline: {error}")
         told: dict[str, Any] = {"task": task.verb, "measured": dict(last), "baseline": baseline, "findings": findings}
@@ -367,9 +373,9 @@ def job_of(values: dict[str, Any], data: TaskData, model: Any, context: int) -> 
         results=results,
         figures=task.figures,
         better=task.better,
-        lower_is_better=task.writes,
+        lower_is_better=task.lower_is_better,
         tokens_per_step=size * data.mean_length,
         flops_per_token=flops_per_token(model, round(data.mean_length)),
         tokens_per_target=data.mean_length * len(data.examples) / max(1, targets),
-        judge_first=task.writes,
+        judge_first=task.baseline_is_base,
     )

@@ -28,6 +28,7 @@ from xinye.runs.card import write_card
 from xinye.runs.folder import read_run, training_process
 from xinye.runs.report import write_report
 from xinye.runs.store import go_back, save_checkpoint
+from xinye.tasks.task import with_words
 from xinye.training.calibrate import SMALLER, out_of_memory
 from xinye.training.distributed import Processes
 from xinye.training.loop import Counted, train
@@ -266,8 +267,8 @@ def rounded(figures: dict[str, float], names: Sequence[str]) -> dict[str, float]
 def report(output: Path, watcher: Watcher) -> None:
     """Write the run's report and model card; a run is none the worse where that fails."""
     try:
-        write_report(read_run(output))
-        write_card(read_run(output))
+        write_report(with_words(read_run(output)))
+        write_card(with_words(read_run(output)))
     except (OSError, XinyeError) as error:
         watcher.stage(f"no report ({error})")
 
