@@ -25,10 +25,10 @@ def learned_task(model: LanguageModel | Head, folder: Path) -> Task | None:
     """The task that the model of a folder has learned, as its run says; one of another tool by the kind of its head.
     None of a language model that was taught none."""
     name = taught(folder)
-    kind = model.config.kind if isinstance(model, Head) else ""
+    kind = model.config.kind if isinstance(model, Head) else None
     if name in TASKS and find_task(name).head == kind:
         return find_task(name).of_network(model)
-    if not kind:
+    if kind is None:
         return None
     return next(task for task in tasks() if task.head == kind).of_network(model)
 

@@ -35,7 +35,6 @@ LIMIT = (
 class HeadTask(Task):
     """A task of labels. A subclass says which labels a record has, and how they become targets."""
 
-    unused_settings = ()
     kind = "label"  # what one of them is called
 
     def __init__(self, labels: Sequence[str], several: bool = False) -> None:
@@ -134,8 +133,8 @@ class HeadTask(Task):
 
     def network(self, backbone: GPTConfig, base: GPT) -> Head:
         """Its layers with a head that begins at zero."""
-        kind = "token" if self.head == "token" else "sequence"
-        return Head.over(base, HeadConfig(backbone, kind, self.labels, self.several))
+        assert self.head is not None
+        return Head.over(base, HeadConfig(backbone, self.head, self.labels, self.several))
 
     def loss(self, model: Head, batch: Labelled) -> Tensor:
         return model.loss(batch)

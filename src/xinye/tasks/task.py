@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # all of it brings torch, which naming the tasks can do witho
     from xinye.data.tokenizer import Tokenizer
     from xinye.model.config import GPTConfig
     from xinye.model.gpt import GPT
-    from xinye.model.heads import Labelled
+    from xinye.model.heads import Kind, Labelled
     from xinye.runs.folder import SavedRun
     from xinye.tasks.examples import Example, Examples
     from xinye.watcher import Watcher
@@ -72,7 +72,7 @@ class Task(Protocol):
     baseline_library: ClassVar[str] = ""  # the package that it needs
     baseline_is_base: ClassVar[bool] = False  # then the base is judged before the first step
     writes: ClassVar[bool] = False  # whether it is the language model that answers
-    head: ClassVar[str] = ""  # else the kind of its head: sequence or token
+    head: "ClassVar[Kind | None]" = None  # else the kind of its head
     frozen_attention: ClassVar[str] = "both"  # what tokens see, as planned where layers do not learn
     exercise: ClassVar[Exercise | None] = None  # for `xinye demo --task`
 
@@ -91,12 +91,10 @@ class Task(Protocol):
     @classmethod
     def of(cls, records: Sequence[Any]) -> "Task":
         """The task that records are of. Raises `XinyeError` where they have nothing to learn."""
-        ...
 
     @classmethod
     def of_network(cls, model: Any) -> "Task":
         """The task that a network has learned."""
-        ...
 
     @classmethod
     def read(cls, files: Sequence[str], on_bad: OnBad = refuse, **columns: str | None) -> list[Any]:
@@ -125,8 +123,9 @@ class Task(Protocol):
 
     @classmethod
     def record(cls, row: Any, place: str) -> Any:
-        """The record in a row of a file: of a table or JSON an object. Raises `XinyeError` where it is none."""
-        ...
+        """The record in a row of a file: of a table or JSON an object. Raises `XinyeError` where it is none.
+        A task that reads whole files otherwise needs none."""
+        raise XinyeError(f"{place}: {cls.verb} does not read rows")
 
     @classmethod
     def without_header(cls, path: Path, **columns: str | None) -> str:
@@ -174,46 +173,37 @@ class Task(Protocol):
     def examples(self, tokenizer: "Tokenizer", records: Sequence[Any], context: int) -> "list[Example]":
         """What is learned from, each of at most `context` tokens. Raises `XinyeError` for a record with nothing to
         learn from."""
-        ...
 
     def marks(self, tokenizer: "Tokenizer", example: "Example") -> tuple[str | None, list[tuple[int, Mark]]]:
         """The label of a whole example, if it has one, and each token with its mark, for `data check` and `show`."""
-        ...
 
     # -- learning and judging ---------------------------------------------------------------------------------------
 
     def network(self, backbone: "GPTConfig", base: "GPT") -> Any:
         """What learns: the base's layers, shaped as `backbone`."""
-        ...
 
     def loss(self, model: Any, batch: "Labelled") -> "Tensor":
         """The sum of the losses in nats over a batch's targets that count."""
-        ...
 
     def losses(self, model: Any, tokenizer: "Tokenizer", examples: "Examples") -> dict[str, Any]:
         """`loss` in nats for each target, and what else follows from it."""
-        ...
 
     def measure(self, model: Any, tokenizer: "Tokenizer", records: Sequence[Any], context: int) -> dict[str, Any]:
         """The other figures, by name, and where there are classes a `table` of them."""
-        ...
 
     def baseline(
         self, training: Sequence[Any], records: Sequence[Any], before: dict[str, Any] | None
     ) -> dict[str, Any]:
         """The same figures of simpler means that learn from `training`. `before` are those of the base, where the
         baseline is that. Raises `XinyeError` where there is no baseline."""
-        ...
 
     def sample(self, model: Any, tokenizer: "Tokenizer", record: Any, context: int) -> str:
         """What the model says of a record, in a line."""
-        ...
 
     # -- using what was learned -------------------------------------------------------------------------------------
 
     def use(self, model: Any, tokenizer: "Tokenizer", inputs: Sequence[Any], context: int) -> list[Any]:
         """What the model says of each text."""
-        ...
 
     @classmethod
     def told(cls, result: Any) -> dict[str, Any]:
@@ -223,7 +213,6 @@ class Task(Protocol):
     @classmethod
     def lines(cls, text: str, result: Any, alone: bool) -> list[str]:
         """A result for the terminal; `alone` where it is the only one."""
-        ...
 
     # -- without having learned it ----------------------------------------------------------------------------------
 
