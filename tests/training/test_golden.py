@@ -21,10 +21,10 @@ import pytest
 import torch
 
 from xinye import machine as hardware
-from xinye.tasks.exercises import notes, reviews
 from xinye.demo.stories import stories
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import PretrainSettings
+from xinye.tasks.exercises import notes, reviews
 from xinye.training.finetune import finetune
 from xinye.training.pretrain import pretrain
 

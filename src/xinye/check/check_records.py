@@ -1,7 +1,7 @@
 """Records as a model will see them, and what is wrong with them, before anything is learned.
 
-Checking goes on behind whatever is bad, so that all of it is told at once, by file and line; `finetune` refuses such a
-file at its first.
+Checking goes on behind whatever is bad, so that all of it is told at once, by file and line;
+`finetune` refuses such a file at its first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,9 +24,10 @@ LEARNED_FROM = 1000  # records that characters are taken from, where no model br
 
 
 def check_records(settings: FinetuneSettings) -> dict[str, Any]:
-    """What `xinye data check --task` prints: `files` (format and records of each), `counts` of what is learned, `bad`
-    records by place, `findings` in sentences, and of the first records in `shown` what a model sees, in stretches of
-    (text, mark). Raises `XinyeError` where no record can be read."""
+    """What `xinye data check --task` prints: `files` (format and records of each), `counts` of what
+    is learned, `bad` records by place, `findings` in sentences, and of the first records in `shown`
+    what a model sees, in stretches of (text, mark). Raises `XinyeError` where no record can be
+    read."""
     bad: list[str] = []
     files, parts = [], []
     for names, part in ((settings.data, "training"), (settings.validation, "validation")):
@@ -50,7 +51,9 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
     for record in training[:SHOWN]:
         for example in task.examples(tokenizer, [record], CONTEXT):
             label, marked = task.marks(tokenizer, example)
-            shown.append({"place": record.place, "label": label, "seen": list(stretches(tokenizer, marked))})
+            shown.append(
+                {"place": record.place, "label": label, "seen": list(stretches(tokenizer, marked))}
+            )
     given = {name.replace("_", "-"): getattr(settings, name) for name in COLUMNS}
     flags = [f"--{name} {quoted(value)}" for name, value in given.items() if value]
     flags += [f"--validation {quoted(name)}" for name in settings.validation]
@@ -63,15 +66,17 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         "bad_total": len(bad),
         "findings": task.findings(training, validation),
         "shown": shown,
-        "command": " ".join([f"xinye finetune MODEL --task {settings.task}", data, *flags, "-o RUN"]),
+        "command": " ".join(
+            [f"xinye finetune MODEL --task {settings.task}", data, *flags, "-o RUN"]
+        ),
     }
 
 
 def show_records(
     settings: FinetuneSettings, files: Sequence[str], model: str | None = None, count: int = 3
 ) -> dict[str, Any]:
-    """`files` (format and records of each), and of the first records in `shown` the `tokens`, as (text, mark), with the
-    `label` of the whole. Without a model every character is a token."""
+    """`files` (format and records of each), and of the first records in `shown` the `tokens`, as
+    (text, mark), with the `label` of the whole. Without a model every character is a token."""
     by_file = {file: read_records(settings, [file]) for file in files}
     records = [record for found in by_file.values() for record in found]
     task = find_task(settings.task).of(records)
@@ -87,10 +92,15 @@ def show_records(
         for example in task.examples(tokenizer, [record], context):
             label, marked = task.marks(tokenizer, example)
             tokens = [(text_of(tokenizer, token), mark) for token, mark in marked]
-            shown.append({"place": record.place, "cut": example.cut, "label": label, "tokens": tokens})
+            shown.append(
+                {"place": record.place, "cut": example.cut, "label": label, "tokens": tokens}
+            )
     return {
         "task": settings.task,
-        "files": [{"file": name, "format": format_of(found), "records": len(found)} for name, found in by_file.items()],
+        "files": [
+            {"file": name, "format": format_of(found), "records": len(found)}
+            for name, found in by_file.items()
+        ],
         "shown": shown,
     }
 
@@ -100,8 +110,11 @@ def characters(records: Sequence[Any]) -> Tokenizer:
     return Tokenizer.train([record.whole for record in records[:LEARNED_FROM]], kind="char")
 
 
-def stretches(tokenizer: Tokenizer, marked: Sequence[tuple[int, Mark]]) -> Iterator[tuple[str, Mark]]:
-    """The tokens as text, those of one mark together; of a span its type. Special tokens stand alone."""
+def stretches(
+    tokenizer: Tokenizer, marked: Sequence[tuple[int, Mark]]
+) -> Iterator[tuple[str, Mark]]:
+    """The tokens as text, those of one mark together; of a span its type. Special tokens stand
+    alone."""
     tokens: list[int] = []
     open_kind: Mark = None
 
@@ -116,7 +129,9 @@ def stretches(tokenizer: Tokenizer, marked: Sequence[tuple[int, Mark]]) -> Itera
             marks[at] = following
     for (token, _), mark in zip(marked, marks, strict=True):
         kind = (None if mark == "O" else mark[2:]) if isinstance(mark, str) else mark
-        special = not tokenizer.decode([token]) or (len(tokens) == 1 and not tokenizer.decode(tokens))
+        special = not tokenizer.decode([token]) or (
+            len(tokens) == 1 and not tokenizer.decode(tokens)
+        )
         if special or kind != open_kind or (isinstance(mark, str) and mark.startswith("B-")):
             yield from closed()
             tokens, open_kind = [], kind

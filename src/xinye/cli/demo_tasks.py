@@ -1,4 +1,5 @@
-"""`xinye demo --task …`: the way from a file of records to a model that was measured, each step with its command."""
+"""`xinye demo --task …`: the way from a file of records to a model that was measured, each step
+with its command."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
 
 WORDS: dict[str, dict[str, str]] = {
     "en": {
-        "records": "{training:,} records to learn from and {held_out:,} to judge on, made by a generator: a world so "
+        "records": "{training:,} records to learn from and {held_out:,} to judge on, made by a "
+        "generator: a world so "
         "small that a small model can learn it in a minute. None is in both files.",
-        "base": "A base first reads {texts:,} texts of the shop, {times} times and without labels; the {held_out:,} "
+        "base": "A base first reads {texts:,} texts of the shop, {times} times and without "
+        "labels; the {held_out:,} "
         "are not among them.",
-        "teach": "It learns the task from the {training:,} records, of which a tenth is kept to judge it on the way.",
+        "teach": "It learns the task from the {training:,} records, of which a tenth is kept to "
+        "judge it on the way.",
         "judge": "It is judged on the {held_out:,} records that were kept away, beside {baseline}.",
         "use": "What it says of three new texts:",
         "talk": "Three questions in one conversation; the last two go on from the one before:",
@@ -58,12 +62,8 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
 
     console.print(getattr(exercise.begin, language), style="bold")
     lesson = recipe.prepare(task, language, folder, ours)
-    counts = {
-        "training": len(lesson.training),
-        "held_out": len(lesson.held_out),
-        "texts": lesson.texts,
-        "times": recipe.TIMES_READ,
-    }
+    counts = {"training": len(lesson.training), "held_out": len(lesson.held_out)}
+    counts |= {"texts": lesson.texts, "times": recipe.TIMES_READ}
     files = lesson.files
     told = (words["records"] + getattr(exercise.asked, language)).format(**counts)
     step(told, f"xinye data check {files['training']} --task {task} --validation {files['test']}")
@@ -75,7 +75,8 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
         base = recipe.pretrain_base(lesson, display, ours)
     if base.interrupted:
         return 128 + base.interrupted
-    step(words["teach"].format(**counts), recipe.command("finetune", recipe.task_settings_of(lesson)))
+    taught = recipe.command("finetune", recipe.task_settings_of(lesson))
+    step(words["teach"].format(**counts), taught)
     with Display(show_plan=False, counted=said.unit) as display:
         run = recipe.teach(lesson, display, ours)
     if run.interrupted:
@@ -98,15 +99,25 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     seconds = time.monotonic() - begin
     console.print(f"\n{words['lies'].format(seconds=seconds, run=run.run)}\n")
     console.print(words["try"], style="bold")
-    other = {"zh": "en", "en": "zh"}[language]
-    later = next(name for name in reversed(recipe.with_exercises()) if name != task)
-    lora = f"xinye finetune {base.run} --task {task} --data {files['training']} --method lora -o {folder}/lora"
-    again = f"xinye demo --task {later} --language {language}"
-    for line in (command, lora, again, f"xinye demo --task {task} --language {other}"):
+    for line in (command, *further(lesson)):
         console.print(f"  {line}", soft_wrap=True)
     if as_json:
         print_json(result)
     return 0
+
+
+def further(lesson: "Lesson") -> list[str]:
+    """Commands to try after the demo."""
+    from xinye.demo.demo_tasks import with_exercises
+
+    data = f"--data {lesson.files['training']} --method lora -o {lesson.folder}/lora"
+    later = next(name for name in reversed(with_exercises()) if name != lesson.task)
+    other = {"zh": "en", "en": "zh"}[lesson.language]
+    return [
+        f"xinye finetune {lesson.folder}/base --task {lesson.task} {data}",
+        f"xinye demo --task {later} --language {lesson.language}",
+        f"xinye demo --task {lesson.task} --language {other}",
+    ]
 
 
 def steps() -> Callable[[str, str], None]:
@@ -116,7 +127,9 @@ def steps() -> Callable[[str, str], None]:
     numbers = iter(range(1, 6))
 
     def step(what: str, command: str) -> None:
-        console.print(f"\n{next(numbers)}/5  {what}", style="bold", soft_wrap=not console.is_terminal)
+        console.print(
+            f"\n{next(numbers)}/5  {what}", style="bold", soft_wrap=not console.is_terminal
+        )
         console.print(f"     {command}\n", style="green", soft_wrap=True)
 
     return step

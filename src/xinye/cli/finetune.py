@@ -8,7 +8,6 @@ from xinye.cli.arguments import Parser
 from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.tasks.registry import TASKS, find_task
-from xinye.tasks.task import task_settings
 
 NEEDED = {
     "model": "name the model to begin with: a run's folder, or any Hugging Face folder",
@@ -96,6 +95,8 @@ def main(arguments: list[str]) -> int:
 
 def make_settings(values: dict[str, Any], resume: bool, overwrite: bool, json: bool) -> FinetuneSettings:
     """What was typed, as settings; what is missing is said."""
+    from xinye.tasks.task import task_settings
+
     if resume:
         if overwrite:
             raise XinyeError("--resume goes on with a run and --overwrite replaces it: give one of them")

@@ -15,13 +15,22 @@ CONFUSED = 12  # labels at most for which the table of confusions is shown
 def use(verb: str, arguments: list[str]) -> int:
     """`xinye VERB`: what a model says of texts by a task that it has learned."""
     entry = TASKS[verb]
-    parser = Parser(verb, entry.more or entry.summary, entry.example or f'xinye {verb} runs/model "…"')
-    parser.add_argument("model", metavar="MODEL", help=f"the folder of a run of xinye finetune --task {verb}")
-    parser.add_argument("text", metavar="TEXT", help="or a file of one text a line, or - for standard input")
+    parser = Parser(
+        verb, entry.more or entry.summary, entry.example or f'xinye {verb} runs/model "…"'
+    )
+    parser.add_argument(
+        "model", metavar="MODEL", help=f"the folder of a run of xinye finetune --task {verb}"
+    )
+    parser.add_argument(
+        "text", metavar="TEXT", help="or a file of one text a line, or - for standard input"
+    )
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     if entry.takes_pairs:
         parser.add_argument(
-            "--pair", default=None, metavar="TEXT", help="the second text, where the model judges pairs"
+            "--pair",
+            default=None,
+            metavar="TEXT",
+            help="the second text, where the model judges pairs",
         )
     if entry.question:
         parser.add_fields(entry.question, {})
@@ -40,7 +49,9 @@ def use(verb: str, arguments: list[str]) -> int:
     with Display() as display:
         results = loaded.use(verb, given, watcher=display, **values)
     if as_json:
-        told = [{"text": each, **task.told(result)} for each, result in zip(texts, results, strict=True)]
+        told = [
+            {"text": each, **task.told(result)} for each, result in zip(texts, results, strict=True)
+        ]
         print_json({"results": told})
         return 0
     for each, result in zip(texts, results, strict=True):
@@ -70,11 +81,15 @@ def show_measured(
     baseline: dict[str, Any] | None,
     beside: dict[str, Any] | None = None,
 ) -> None:
-    """The model beside its baseline, or something else, the table by class, and which labels are taken for which."""
+    """The model beside its baseline, or something else, the table by class, and which labels are
+    taken for which."""
     from xinye.cli.evaluate import new_table
     from xinye.cli.output import answer
 
-    rows = [("this model", measured), *((other["name"], other) for other in (baseline, beside) if other)]
+    rows = [
+        ("this model", measured),
+        *((other["name"], other) for other in (baseline, beside) if other),
+    ]
     known = [figure for figure in figures if all(figure.name in row for _, row in rows)]
     table = new_table("", *(figure.short for figure in known))
     for title, row in rows:
@@ -87,7 +102,9 @@ def show_measured(
     for name, row in measured["table"].items():
         cells = [f"{row[column]:.3f}" for column in columns] + [f"{row['support']:,}"]
         if baseline:
-            cells.append(f"{baseline['table'][name]['f1-score']:.3f}" if name in baseline["table"] else "")
+            cells.append(
+                f"{baseline['table'][name]['f1-score']:.3f}" if name in baseline["table"] else ""
+            )
         table.add_row(name, *cells)
     answer.print(table)
     confusion = measured.get("confusion")

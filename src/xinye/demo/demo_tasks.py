@@ -1,7 +1,9 @@
-"""The demo of a task: records of a tea shop, a small base that has read the shop's texts, and what it then learns.
+"""The demo of a task: records of a tea shop, a small base that has read the shop's texts, and what
+it then learns.
 
-The records are generated (`tasks/exercises.py`). Those that a model is judged on at the end stand nowhere in what it
-learned from, neither as records nor as text; of conversations they all ask something in words that are new.
+The records are generated (`tasks/exercises.py`). Those that a model is judged on at the end stand
+nowhere in what it learned from, neither as records nor as text; of conversations they all ask
+something in words that are new.
 """
 
 import json
@@ -27,8 +29,8 @@ TIMES_READ = 4
 
 @dataclass(frozen=True)
 class Lesson:
-    """A demo's folder with its files of records, three records that are in none of them, and how many texts there are
-    for the base."""
+    """A demo's folder with its files of records, three records that are in none of them, and how
+    many texts there are for the base."""
 
     task: str
     language: str
@@ -44,15 +46,20 @@ class Lesson:
 
 
 def prepare(task: str, language: str, folder: Path, ours: bool) -> Lesson:
-    """Write the records of a demo. Raises `XinyeError` for a folder that holds something else; `ours` are replaced."""
-    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (ours and is_run(folder / "base")))):
+    """Write the records of a demo. Raises `XinyeError` for a folder that holds something else;
+    `ours` are replaced."""
+    if folder.exists() and not (
+        folder.is_dir() and (not any(folder.iterdir()) or (ours and is_run(folder / "base")))
+    ):
         raise XinyeError(f"{folder}: exists; choose another folder with -o")
     training, held_out, new, texts = parts(task, language)
     lesson = Lesson(task, language, folder, training, held_out, new, len(texts))
     folder.mkdir(parents=True, exist_ok=True)
     for path, rows in zip(lesson.files.values(), (training, held_out, texts), strict=True):
         beside = path.with_name(f".{path.name}")
-        beside.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+        beside.write_text(
+            "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8"
+        )
         beside.replace(path)
     return lesson
 
@@ -71,7 +78,8 @@ def exercise_of(task: str) -> Exercise:
 
 
 def parts(task: str, language: str) -> tuple[list[Any], list[Any], list[Any], list[dict[str, str]]]:
-    """Records to learn from, to judge on and to try, and texts for the base: none twice, none of one in another."""
+    """Records to learn from, to judge on and to try, and texts for the base: none twice, none of
+    one in another."""
     exercise = exercise_of(task)
     rows = list({json.dumps(row): row for row in exercise.make(TEXTS, language)}.values())
     if exercise.kept:
@@ -96,7 +104,13 @@ def base_settings(lesson: Lesson) -> dict[str, Any]:
     settings: dict[str, Any] = {"files": (str(lesson.files["texts"]),)}
     if tokenizer := exercise.tokenizers.get(lesson.language):
         settings["tokenizer"] = tokenizer
-    budget = {"size": "1M", "epochs": TIMES_READ, "context": exercise.context, "evaluations": 4, "compile": "no"}
+    budget = {
+        "size": "1M",
+        "epochs": TIMES_READ,
+        "context": exercise.context,
+        "evaluations": 4,
+        "compile": "no",
+    }
     return settings | budget | {"output": lesson.folder / "base"}
 
 

@@ -1,4 +1,5 @@
-"""A conversation: messages in, by the model's own chat template, and an answer out, piece by piece."""
+"""A conversation: messages in, by the model's own chat template, and an answer out, piece by
+piece."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable
@@ -19,13 +20,21 @@ Fits = Callable[[list[Message]], bool]
 
 
 def check_messages(messages: Any, where: str = "messages") -> list[Message]:
-    """The messages, where they are messages; else a `XinyeError` that names the first that is not."""
+    """The messages, where they are messages; else a `XinyeError` that names the first that is
+    not."""
     if not isinstance(messages, list | tuple):
         raise XinyeError(f"{where}: there is no list of messages")
     for number, message in enumerate(messages, start=1):
-        role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
+        role, content = (
+            (message.get("role"), message.get("content"))
+            if isinstance(message, dict)
+            else (None, None)
+        )
         if role not in ROLES or not isinstance(content, str):
-            raise XinyeError(f"{where}: message {number} must have a role ({', '.join(ROLES)}) and a content, a text")
+            raise XinyeError(
+                f"{where}: message {number} must have a role ({', '.join(ROLES)}) and a content, "
+                f"a text"
+            )
         if reason := not_unicode(content):
             raise XinyeError(f"{where}: the content of message {number} is {reason}")
     return list(messages)
@@ -46,13 +55,17 @@ def load_messages(path: Path) -> list[Message]:
 
 
 def start_answer(
-    tokenizer: Tokenizer, messages: Iterable[Message], context: int, sampling: Sampling, number: int = 0
+    tokenizer: Tokenizer,
+    messages: Iterable[Message],
+    context: int,
+    sampling: Sampling,
+    number: int = 0,
 ) -> tuple[Sequence, int]:
     """What the answer to the last message begins from, with `max_tokens` held within the context.
 
-    Returns the sequence and the number of the oldest messages that are left out so that an answer has room:
-    `max_tokens`, or half of the context. Whole turns are left out, never the system message. Raises `XinyeError` where
-    the last question alone is too long.
+    Returns the sequence and the number of the oldest messages that are left out so that an answer
+    has room: `max_tokens`, or half of the context. Whole turns are left out, never the system
+    message. Raises `XinyeError` where the last question alone is too long.
     """
     messages = check_messages(messages)
     if not messages:
@@ -62,19 +75,22 @@ def start_answer(
     tokens = tokenizer.encode_chat(kept)
     if len(tokens) >= context:
         raise XinyeError(
-            f"the question has {len(tokens)} tokens with all that belongs to it; this model reads at most {context}: "
+            f"the question has {len(tokens)} tokens with all that belongs to it; this model reads "
+            f"at most {context}: "
             "shorten it"
         )
-    left = sampling.model_copy(update={"max_tokens": min(sampling.max_tokens, context - len(tokens))})
+    left = sampling.model_copy(
+        update={"max_tokens": min(sampling.max_tokens, context - len(tokens))}
+    )
     return Sequence(tokens, len(tokens), left, number), len(messages) - len(kept)
 
 
-# -- cutting to the context ------------------------------------------------------------------------------------------
+# -- cutting to the context ------------------------------------------------------------------------
 
 
 def newest_turns(messages: list[Message], fits: Fits) -> list[Message]:
-    """The messages without the oldest turns, so that the rest fits; where nothing does, the last turn. The system
-    message stays."""
+    """The messages without the oldest turns, so that the rest fits; where nothing does, the last
+    turn. The system message stays."""
     system = system_of(messages)
     questions = [number for number, message in enumerate(messages) if message["role"] == "user"]
     firsts = [len(system), *questions[1:]]
@@ -85,11 +101,14 @@ def newest_turns(messages: list[Message], fits: Fits) -> list[Message]:
 def shortened(messages: list[Message], fits: Fits) -> list[Message]:
     """Messages that end with an answer, cut so that they fit, as far as words can be left out.
 
-    First the oldest turns go, then the middle of the longest message before the answer, then the end of the answer.
+    First the oldest turns go, then the middle of the longest message before the answer, then the
+    end of the answer.
     """
     messages = newest_turns(messages, fits)
     last, begin = len(messages) - 1, len(system_of(messages))
-    longest = max(range(begin, last), key=lambda number: len(messages[number]["content"]), default=last)
+    longest = max(
+        range(begin, last), key=lambda number: len(messages[number]["content"]), default=last
+    )
     for number, from_middle in ((longest, True), (last, False)):
         if not fits(messages):
             shorter = partial(_without, messages, number, from_middle)
@@ -113,11 +132,12 @@ def _without(messages: list[Message], number: int, from_middle: bool, count: int
     return [*messages[:number], shorter, *messages[number + 1 :]]
 
 
-# -- talking ---------------------------------------------------------------------------------------------------------
+# -- talking ---------------------------------------------------------------------------------------
 
 
 class Conversation:
-    """The messages so far, and the next answer to them. `sampling` may be changed between answers."""
+    """The messages so far, and the next answer to them. `sampling` may be changed between
+    answers."""
 
     def __init__(self, engine: Engine, sampling: Sampling, system: str = "") -> None:
         self.engine, self.sampling = engine, sampling
@@ -129,7 +149,11 @@ class Conversation:
     @property
     def system(self) -> str:
         """The system message; empty for none."""
-        return self.messages[0]["content"] if self.messages and self.messages[0]["role"] == "system" else ""
+        return (
+            self.messages[0]["content"]
+            if self.messages and self.messages[0]["role"] == "system"
+            else ""
+        )
 
     @system.setter
     def system(self, text: str) -> None:
@@ -141,10 +165,13 @@ class Conversation:
         self.messages = self.messages[:1] if self.system else []
 
     def answer(self, question: str) -> Generator[str, None, None]:
-        """The answer as it is written. Once it is whole, or was closed half-way, it stands in the messages."""
+        """The answer as it is written. Once it is whole, or was closed half-way, it stands in the
+        messages."""
         messages = [*self.messages, {"role": "user", "content": question}]
         engine = self.engine
-        reply, self.forgotten = start_answer(engine.tokenizer, messages, engine.context, self.sampling)
+        reply, self.forgotten = start_answer(
+            engine.tokenizer, messages, engine.context, self.sampling
+        )
         self.reply = reply
         try:
             for _, piece in engine.generate([reply]):

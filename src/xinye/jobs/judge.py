@@ -17,13 +17,13 @@ from xinye.runs.folder import taught
 from xinye.tasks.examples import Examples
 from xinye.tasks.records import leaks
 from xinye.tasks.registry import TASKS, find_task, tasks
-from xinye.tasks.task import Judged, Task, task_settings
+from xinye.tasks.task import Figures, Judged, Task, task_settings
 from xinye.tasks.task_data import read_records, split_records
 
 
 def learned_task(model: LanguageModel | Head, folder: Path) -> Task | None:
-    """The task that the model of a folder has learned, as its run says; one of another tool by the kind of its head.
-    None of a language model that was taught none."""
+    """The task that the model of a folder has learned, as its run says; one of another tool by the
+    kind of its head. None of a language model that was taught none."""
     name = taught(folder)
     kind = model.config.kind if isinstance(model, Head) else None
     if name in TASKS and find_task(name).head == kind:
@@ -33,13 +33,19 @@ def learned_task(model: LanguageModel | Head, folder: Path) -> Task | None:
     return next(task for task in tasks() if task.head == kind).of_network(model)
 
 
-def evaluate(judged: Judged, files: Sequence[str], task: str | None = None, **settings: Any) -> dict[str, Any]:
-    """How right a model is on records of the task it has learned, beside the task's baseline. One that has learned none
-    is asked with the settings, or answers, as the task wants it."""
+def evaluate(
+    judged: Judged, files: Sequence[str], task: str | None = None, **settings: Any
+) -> Figures:
+    """How right a model is on records of the task it has learned, beside the task's baseline. One
+    that has learned none is asked with the settings, or answers, as the task wants it."""
     folder, learned = judged.folder, learned_task(judged.model, judged.folder)
-    possible = [learned.verb] if learned else [kind.verb for kind in tasks() if kind.judges_untaught]
+    possible = (
+        [learned.verb] if learned else [kind.verb for kind in tasks() if kind.judges_untaught]
+    )
     if task not in (None, *possible):
-        raise XinyeError(f"{folder}: it cannot be judged on the task {task!r}, only on {' or '.join(possible)}")
+        raise XinyeError(
+            f"{folder}: it cannot be judged on the task {task!r}, only on {' or '.join(possible)}"
+        )
     kind = find_task(task or possible[0])
     if learned:
         refuse_settings(learned, folder, settings)
@@ -48,21 +54,25 @@ def evaluate(judged: Judged, files: Sequence[str], task: str | None = None, **se
         return kind.evaluate_untaught(judged, files, settings)
     if settings:
         raise XinyeError(f"{', '.join(settings)}: no effect on the task {kind.verb}; leave it out")
-    return evaluate_learned(kind.of_network(judged.model), replace(judged, with_baseline=False), files)
+    return evaluate_learned(
+        kind.of_network(judged.model), replace(judged, with_baseline=False), files
+    )
 
 
 def refuse_settings(learned: Task, folder: Path, settings: dict[str, Any]) -> None:
-    """Raises `XinyeError` where a model is asked what only one that has learned nothing is asked."""
+    """Raises `XinyeError` where a model is asked what only one that has learned nothing is
+    asked."""
     if settings:
         raise XinyeError(
-            f"{folder}: this model has learned to {learned.verb}, and {', '.join(settings)} would have no "
+            f"{folder}: this model has learned to {learned.verb}, and {', '.join(settings)} would "
+            f"have no "
             f"effect on it; ask the one it began with, {began_with(folder)}"
         )
 
 
-def evaluate_learned(task: Task, judged: Judged, files: Sequence[str]) -> dict[str, Any]:
-    """How right a model is on records of its task, beside the baseline that learns from the run's own records, or is
-    the model that the run began with.
+def evaluate_learned(task: Task, judged: Judged, files: Sequence[str]) -> Figures:
+    """How right a model is on records of its task, beside the baseline that learns from the run's
+    own records, or is the model that the run began with.
 
     Where these are not at hand any more the baseline is None and a note says why.
     """
@@ -102,7 +112,7 @@ def evaluate_learned(task: Task, judged: Judged, files: Sequence[str]) -> dict[s
     }
 
 
-def figures_of(task: Task, model: Any, tokenizer: Tokenizer, records: Sequence[Any]) -> dict[str, Any]:
+def figures_of(task: Task, model: Any, tokenizer: Tokenizer, records: Sequence[Any]) -> Figures:
     """All that a task has to say of a model; of one that writes its loss, too."""
     context = context_of(model)
     measured = task.measure(model, tokenizer, records, context)

@@ -114,9 +114,13 @@ async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
     for begin in range(0, len(texts), TOGETHER):
         await check_client(request)
         part = texts[begin : begin + TOGETHER]
-        data += await request.app.state.worker.work(lambda part=part: model.model.use(task, part))
+        data += await request.app.state.worker.work(lambda part=part: judge(model, task, part))
     log_texts(request, body, [str(each) for each in data])
     return answer(TaskAnswer(object="list", model=model.id, task=task, data=data))
+
+
+def judge(model: Served, task: str, texts: list[Any]) -> list[Any]:
+    return model.model.use(task, texts)
 
 
 def check_inputs(request: Request, count: int) -> None:

@@ -1,6 +1,7 @@
 """The task `chat`: conversations, of which the assistant's words are learned.
 
-Records are messages as in OpenAI's API, ShareGPT's, Alpaca's, or a question and its answer in two columns.
+Records are messages as in OpenAI's API, ShareGPT's, Alpaca's, or a question and its answer in two
+columns.
 """
 
 import json
@@ -16,24 +17,34 @@ from xinye.generation.chat import Message
 from xinye.runs.words import Both, TaskWords
 from xinye.tasks.exercises import chats
 from xinye.tasks.records import OnBad
-from xinye.tasks.task import Exercise
+from xinye.tasks.task import Exercise, Row
 from xinye.tasks.writing import WRITTEN, Record, Writing
 
 LISTS = ("messages", "conversations", "conversation", "dialog", "dialogue")
-ROLE_OF = {"human": "user", "usr": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant"}
+ROLE_OF = {
+    "human": "user",
+    "usr": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+}
 ROLE_OF |= {"model": "assistant", "observation": "tool"}
 QUESTIONS = ("prompt", "question", "query", "instruction", "ask", "input", "问题", "提问", "指令")
 ANSWERS = ("response", "answer", "completion", "output", "reply", "chosen", "回答", "答案", "回复")
 EXPECTED = (
-    'messages ({"messages": [{"role": "user", "content": …}, …]}), ShareGPT ({"conversations": [{"from": "human", '
-    '"value": …}, …]}), Alpaca ({"instruction": …, "input": …, "output": …}), or a prompt and its response '
+    'messages ({"messages": [{"role": "user", "content": …}, …]}), ShareGPT ({"conversations": '
+    '[{"from": "human", '
+    '"value": …}, …]}), Alpaca ({"instruction": …, "input": …, "output": …}), or a prompt and its '
+    "response "
     '({"prompt": …, "response": …})'
 )
 NAMED = 8  # lines of records without an answer that an error names
-NEW_QUESTIONS = 0.2  # the share of the ways to ask that no conversation of the exercise's training has
+NEW_QUESTIONS = (
+    0.2  # the share of the ways to ask that no conversation of the exercise's training has
+)
 
 
-def asks_anew(row: dict[str, Any]) -> bool:
+def asks_anew(row: Row) -> bool:
     """Whether a question stands in a conversation of the exercise that is kept for the end."""
     questions = [message["content"] for message in row["messages"] if message["role"] == "user"]
     return any(random.Random(question).random() < NEW_QUESTIONS for question in questions)
@@ -92,22 +103,31 @@ class Chat(Writing):
 
     @classmethod
     def counts(cls, records: Sequence[Record]) -> dict[str, int]:
-        """Messages by role, the most frequent first."""
-        return dict(Counter(message["role"] for record in records for message in record.messages).most_common())
+        return dict(
+            Counter(
+                message["role"] for record in records for message in record.messages
+            ).most_common()
+        )
 
 
 def _record(row: Any, place: str) -> Record:
     """A row in whichever format it is."""
     if not isinstance(row, dict):
-        raise XinyeError(f"{place}: expected {EXPECTED}; found {json.dumps(row, ensure_ascii=False)[:60]}")
+        raise XinyeError(
+            f"{place}: expected {EXPECTED}; found {json.dumps(row, ensure_ascii=False)[:60]}"
+        )
     field = next((name for name in LISTS if name in row), None)
     if field:
         messages = list(_messages(row[field], f"{place}, field {field!r}"))
         sharegpt = any(isinstance(each, dict) and "from" in each for each in row[field])
         kind = "ShareGPT" if sharegpt else "OpenAI messages"
-        if "chosen" in row and messages[-1]["role"] != "assistant":  # of preferences what was preferred
+        if (
+            "chosen" in row and messages[-1]["role"] != "assistant"
+        ):  # of preferences what was preferred
             chosen = (
-                row["chosen"] if isinstance(row["chosen"], dict) else {"role": "assistant", "content": row["chosen"]}
+                row["chosen"]
+                if isinstance(row["chosen"], dict)
+                else {"role": "assistant", "content": row["chosen"]}
             )
             messages += _messages([chosen], f"{place}, field 'chosen'")
             kind += " and 'chosen'"
@@ -115,8 +135,12 @@ def _record(row: Any, place: str) -> Record:
         question = next((name for name in QUESTIONS if name in row), None)
         answer = next((name for name in ANSWERS if name in row and name != question), None)
         if question is None or answer is None:
-            raise XinyeError(f"{place}: expected {EXPECTED}; found the fields {', '.join(map(str, row))}")
-        parts = [_text(row, name, place) for name in dict.fromkeys((question, "input")) if row.get(name)]
+            raise XinyeError(
+                f"{place}: expected {EXPECTED}; found the fields {', '.join(map(str, row))}"
+            )
+        parts = [
+            _text(row, name, place) for name in dict.fromkeys((question, "input")) if row.get(name)
+        ]
         messages = [
             {"role": "user", "content": "\n".join(part for part in parts if part.strip())},
             {"role": "assistant", "content": _text(row, answer, place).strip()},
@@ -129,18 +153,30 @@ def _record(row: Any, place: str) -> Record:
 
 def _messages(rows: Any, place: str) -> Iterator[Message]:
     if not isinstance(rows, list) or not rows:
-        raise XinyeError(f"{place}: expected a list of messages, found {json.dumps(rows, ensure_ascii=False)[:60]}")
+        raise XinyeError(
+            f"{place}: expected a list of messages, found "
+            f"{json.dumps(rows, ensure_ascii=False)[:60]}"
+        )
     for number, row in enumerate(rows, start=1):
         here = f"{place}, message {number}"
         if not isinstance(row, dict):
-            raise XinyeError(f"{here}: expected a role and a content, found {json.dumps(row, ensure_ascii=False)[:60]}")
+            raise XinyeError(
+                f"{here}: expected a role and a content, found "
+                f"{json.dumps(row, ensure_ascii=False)[:60]}"
+            )
         given = str(row.get("role", row.get("from")))
         role = ROLE_OF.get(given, given)
         if role not in ROLES:
-            raise XinyeError(f"{here}: expected a role, one of {', '.join((*ROLES, *ROLE_OF))}; found {given!r}")
+            raise XinyeError(
+                f"{here}: expected a role, one of {', '.join((*ROLES, *ROLE_OF))}; found {given!r}"
+            )
         name = "value" if "value" in row and "content" not in row else "content"
         if isinstance(row.get(name), list):  # OpenAI's parts
-            row = {name: "".join(str(part.get("text", "")) for part in row[name] if isinstance(part, dict))}
+            row = {
+                name: "".join(
+                    str(part.get("text", "")) for part in row[name] if isinstance(part, dict)
+                )
+            }
         text = _text(row, name, here)
         yield {"role": role, "content": text.strip() if role == "assistant" else text}
 
@@ -149,7 +185,8 @@ def _text(row: dict[str, Any], name: str, place: str) -> str:
     value = row.get(name)
     if not isinstance(value, str):
         raise XinyeError(
-            f"{place}, field {name!r}: expected a text, found {json.dumps(value, ensure_ascii=False)[:60]}"
+            f"{place}, field {name!r}: expected a text, found "
+            f"{json.dumps(value, ensure_ascii=False)[:60]}"
         )
     return value
 
@@ -157,14 +194,17 @@ def _text(row: dict[str, Any], name: str, place: str) -> str:
 def _answered(path: Path, records: Sequence[Record], on_bad: OnBad) -> list[Record]:
     """The records that have something to train."""
     silent = [
-        record for record in records if not any(m["role"] == "assistant" and m["content"] for m in record.messages)
+        record
+        for record in records
+        if not any(m["role"] == "assistant" and m["content"] for m in record.messages)
     ]
     if silent:
         lines = ", ".join(record.place.rpartition(" ")[2] for record in silent[:NAMED])
         more = f" and {len(silent) - NAMED:,} more" if len(silent) > NAMED else ""
         on_bad(
             XinyeError(
-                f"{path}, line{'s' * (len(silent) > 1)} {lines}{more}: no answer of the assistant, so that there is no "
+                f"{path}, line{'s' * (len(silent) > 1)} {lines}{more}: no answer of the "
+                f"assistant, so that there is no "
                 f"token to train; of {len(records):,} records leave {len(silent):,} out"
             )
         )

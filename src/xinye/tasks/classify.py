@@ -20,7 +20,7 @@ from xinye.tasks.examples import Example, Examples, sentence_borders, split
 from xinye.tasks.exercises import reviews
 from xinye.tasks.heads import ACCURACY, LIMIT, LOSS, MACRO_F1, USE, HeadTask
 from xinye.tasks.records import OnBad
-from xinye.tasks.task import Exercise, Judged
+from xinye.tasks.task import Exercise, Figures, Judged, Row
 from xinye.tasks.tokens import altered
 from xinye.watcher import Watcher
 
@@ -68,15 +68,18 @@ class Classify(HeadTask):
 
     @classmethod
     def of(cls, records: Sequence[Record]) -> "Classify":
-        """The task that records are of. Raises `XinyeError` where they have fewer than two labels."""
+        """The task that records are of. Raises `XinyeError` where they have fewer than two
+        labels."""
         found = {label for record in records for label in record.labels}
         if len(found) < 2:
-            raise XinyeError(f"classify: two or more labels are needed, and these records have {len(found)}")
+            raise XinyeError(
+                f"classify: two or more labels are needed, and these records have {len(found)}"
+            )
         several = any(len(record.labels) != 1 for record in records)
         numeric = all(label.isdecimal() for label in found)
         return cls(sorted(found, key=lambda label: (int(label) if numeric else 0, label)), several)
 
-    # -- records ----------------------------------------------------------------------------------------------------
+    # -- records -----------------------------------------------------------------------------------
 
     @classmethod
     def read_file(cls, path: Path, on_bad: OnBad, **columns: str | None) -> Iterator[Record]:
@@ -99,26 +102,32 @@ class Classify(HeadTask):
     def split(
         cls, records: Sequence[Record], share: float, seed: int, fold: tuple[int, int] | None = None
     ) -> tuple[list[Record], list[Record]]:
-        """The records to learn from, and a share of each label's, or a fold, to judge on; equal texts stay together."""
         return split(records, share, seed, fold, label=lambda record: record.labels)
 
     @classmethod
     def clash(cls, count: int, share: float, one: Record, other: Record) -> str:
         said = " and then ".join(", ".join(record.labels) for record in (one, other))
-        column = "; does another column belong to it? --text-field ONE,OTHER" if share > 0.05 else ""
+        column = (
+            "; does another column belong to it? --text-field ONE,OTHER" if share > 0.05 else ""
+        )
         return f"{super().clash(count, share, one, other)} ({said}){column}"
 
-    # -- tokens -----------------------------------------------------------------------------------------------------
+    # -- tokens ------------------------------------------------------------------------------------
 
     @classmethod
     def tokenizer(cls, tokenizer: Tokenizer) -> Tokenizer:
-        """With a token that parts a pair of texts, and one at the end, where the head looks: it is no word of the text,
-        and always the same. A tokenizer that has such ones stays as it is; where `<eos>` is also what texts are padded
-        with none is put at the end, since transformers would not see it."""
+        """With a token that parts a pair of texts, and one at the end, where the head looks: it is
+        no word of the text, and always the same. A tokenizer that has such ones stays as it is;
+        where `<eos>` is also what texts are padded with none is put at the end, since transformers
+        would not see it."""
         encoding = tokenizer.backend.encode("a", "a", add_special_tokens=True)
         tokens, parts = encoding.tokens, encoding.sequence_ids
         opening, end = tokens[: parts.index(0)], tokens[len(parts) - parts[::-1].index(1) :]
-        between = [token for token, part in zip(tokens, parts[: parts.index(1)], strict=False) if part is None]
+        between = [
+            token
+            for token, part in zip(tokens, parts[: parts.index(1)], strict=False)
+            if part is None
+        ]
         between = between[len(opening) :]
         may_end = tokenizer.eos_id != tokenizer.pad_id
         if between and (end or not may_end):
@@ -126,13 +135,20 @@ class Classify(HeadTask):
         eos = tokenizer.backend.id_to_token(tokenizer.eos_id) or ""
         between, end = between or [eos], end or [eos] * may_end
         changed = altered(tokenizer)
-        special = [(token, tokenizer.backend.token_to_id(token)) for token in dict.fromkeys([*opening, *between, *end])]
+        special = [
+            (token, tokenizer.backend.token_to_id(token))
+            for token in dict.fromkeys([*opening, *between, *end])
+        ]
         changed.backend.post_processor = processors.TemplateProcessing(
-            single=[*opening, "$A", *end], pair=[*opening, "$A", *between, "$B:1", *end], special_tokens=special
+            single=[*opening, "$A", *end],
+            pair=[*opening, "$A", *between, "$B:1", *end],
+            special_tokens=special,
         )
         return changed
 
-    def encode(self, tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], context: int) -> list[Example]:
+    def encode(
+        self, tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], context: int
+    ) -> list[Example]:
         """Texts (and the second of each pair, or "") without targets, each cut to the context."""
         inputs: list[Any] = [pair if pair[1] else pair[0] for pair in texts]
         encodings = tokenizer.encodings(inputs, special_tokens=True)
@@ -141,22 +157,34 @@ class Classify(HeadTask):
             for encoding, (text, _) in zip(encodings, texts, strict=True)
         ]
 
-    def examples(self, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> list[Example]:
-        """What is learned from. Raises `XinyeError` for a record with nothing to learn from."""
+    def examples(
+        self, tokenizer: Tokenizer, records: Sequence[Record], context: int
+    ) -> list[Example]:
         for record in records:
             if not record.text.strip():
-                raise XinyeError(f"{record.place}: the text is empty, so that there is nothing to learn from")
+                raise XinyeError(
+                    f"{record.place}: the text is empty, so that there is nothing to learn from"
+                )
             if not self.several and not record.labels:
-                raise XinyeError(f"{record.place}: no label, so that there is nothing to learn from")
+                raise XinyeError(
+                    f"{record.place}: no label, so that there is nothing to learn from"
+                )
         number = {label: index for index, label in enumerate(self.labels)}
-        encoded = self.encode(tokenizer, [(record.text, record.pair) for record in records], context)
+        encoded = self.encode(
+            tokenizer, [(record.text, record.pair) for record in records], context
+        )
         targets: list[Any] = [
-            [float(label in record.labels) for label in self.labels] if self.several else number[record.labels[0]]
+            [float(label in record.labels) for label in self.labels]
+            if self.several
+            else number[record.labels[0]]
             for record in records
         ]
-        return [replace(example, targets=target) for example, target in zip(encoded, targets, strict=True)]
+        return [
+            replace(example, targets=target)
+            for example, target in zip(encoded, targets, strict=True)
+        ]
 
-    # -- judging ----------------------------------------------------------------------------------------------------
+    # -- judging -----------------------------------------------------------------------------------
 
     @torch.no_grad()
     def probabilities(
@@ -177,19 +205,27 @@ class Classify(HeadTask):
     def chosen(self, probabilities: Sequence[float]) -> tuple[str, ...]:
         """The likeliest label, or of several those above one half."""
         if self.several:
-            return tuple(label for label, p in zip(self.labels, probabilities, strict=True) if p > 0.5)
-        return (self.labels[max(range(len(self.labels)), key=lambda number: probabilities[number])],)
+            return tuple(
+                label for label, p in zip(self.labels, probabilities, strict=True) if p > 0.5
+            )
+        return (
+            self.labels[max(range(len(self.labels)), key=lambda number: probabilities[number])],
+        )
 
-    def measure(self, model: Head, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> dict[str, Any]:
-        """How right the model is."""
-        rows = self.probabilities(model, tokenizer, [(record.text, record.pair) for record in records], context)
+    def measure(
+        self, model: Head, tokenizer: Tokenizer, records: Sequence[Record], context: int
+    ) -> Figures:
+        rows = self.probabilities(
+            model, tokenizer, [(record.text, record.pair) for record in records], context
+        )
         predicted = [self.chosen(row) for row in rows]
-        return classification.measure([record.labels for record in records], predicted, self.labels, self.several)
+        return classification.measure(
+            [record.labels for record in records], predicted, self.labels, self.several
+        )
 
     def baseline(
-        self, training: Sequence[Record], records: Sequence[Record], before: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
-        """How right the classical means are that learn from the same records."""
+        self, training: Sequence[Record], records: Sequence[Record], before: Figures | None = None
+    ) -> Figures:
         predicted = classification.tfidf_baseline(
             [record.whole for record in training],
             [record.labels for record in training],
@@ -197,10 +233,11 @@ class Classify(HeadTask):
             self.labels,
             self.several,
         )
-        return classification.measure([record.labels for record in records], predicted, self.labels, self.several)
+        return classification.measure(
+            [record.labels for record in records], predicted, self.labels, self.several
+        )
 
     def sample(self, model: Head, tokenizer: Tokenizer, record: Record, context: int) -> str:
-        """What the model says of a record."""
         row = self.probabilities(model, tokenizer, [(record.text, record.pair)], context)[0]
         said = ", ".join(self.chosen(row)) or "(none)"
         right = ", ".join(record.labels) or "(none)"
@@ -210,22 +247,25 @@ class Classify(HeadTask):
         wrong = "" if said == right else f", right is {right}"
         return f"{text} → {said} ({max(row):.2f}){wrong}"
 
-    # -- using what was learned -------------------------------------------------------------------------------------
+    # -- using what was learned --------------------------------------------------------------------
 
-    def use(self, model: Head, tokenizer: Tokenizer, inputs: Sequence[Any], context: int) -> list[dict[str, Any]]:
-        """`label`, `probability` and `probabilities` of each text or pair; where there may be several, `labels`."""
-        results: list[dict[str, Any]] = []
+    def use(
+        self, model: Head, tokenizer: Tokenizer, inputs: Sequence[Any], context: int
+    ) -> list[Row]:
+        """`label`, `probability` and `probabilities` of each text or pair; where there may be
+        several, `labels`."""
+        results: list[Row] = []
         for row in self.probabilities(model, tokenizer, as_pairs(inputs), context):
             chosen = self.chosen(row)
             probabilities = dict(zip(self.labels, row, strict=True))
-            result: dict[str, Any] = {"labels": list(chosen)}
+            result: Row = {"labels": list(chosen)}
             if not self.several:
                 result = {"label": chosen[0], "probability": probabilities[chosen[0]]}
             results.append(result | {"probabilities": probabilities})
         return results
 
     @classmethod
-    def lines(cls, text: str, result: dict[str, Any], alone: bool) -> list[str]:
+    def lines(cls, text: str, result: Row, alone: bool) -> list[str]:
         """The label with its probability, and of a text alone those of the others."""
         labels, shares = result.get("labels", [result.get("label")]), result["probabilities"]
         said = ", ".join(f"{label} {shares[label]:.1%}" for label in labels) or "(no label)"
@@ -237,14 +277,21 @@ class Classify(HeadTask):
 
     @classmethod
     def use_untaught(
-        cls, model: Any, tokenizer: Tokenizer, inputs: Sequence[Any], settings: dict[str, Any], watcher: Watcher
-    ) -> list[dict[str, Any]]:
+        cls,
+        model: Any,
+        tokenizer: Tokenizer,
+        inputs: Sequence[Any],
+        settings: dict[str, Any],
+        watcher: Watcher,
+    ) -> list[Row]:
         from xinye.tasks import zero_shot
 
         return zero_shot.classify(model, tokenizer, as_pairs(inputs), settings, watcher)
 
     @classmethod
-    def evaluate_untaught(cls, judged: Judged, files: Sequence[str], settings: dict[str, Any]) -> dict[str, Any]:
+    def evaluate_untaught(
+        cls, judged: Judged, files: Sequence[str], settings: dict[str, Any]
+    ) -> Figures:
         from xinye.tasks import zero_shot
 
         return zero_shot.evaluate(judged, files, settings)
@@ -255,11 +302,10 @@ def as_pairs(inputs: Sequence[Any]) -> list[tuple[str, str]]:
     return [(text, "") if isinstance(text, str) else (text[0], text[1]) for text in inputs]
 
 
-
 def _cut(encoding: Encoding, text: str, context: int, bos_id: int) -> Example:
-    """At most `context` tokens. Of a text that is too long the middle goes, for a review says what it thinks at its
-    beginning and end (Sun et al. 2019, arXiv:1905.05583: a quarter and three quarters); of a pair the end of the
-    longer one."""
+    """At most `context` tokens. Of a text that is too long the middle goes, for a review says what
+    it thinks at its beginning and end (Sun et al. 2019, arXiv:1905.05583: a quarter and three
+    quarters); of a pair the end of the longer one."""
     ids, parts = encoding.ids, encoding.sequence_ids
     over = max(0, len(ids) - context)
     if 1 not in parts:

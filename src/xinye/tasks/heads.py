@@ -1,4 +1,5 @@
-"""The middle class of tasks that judge: layers under a new head, for whole texts or for each token."""
+"""The middle class of tasks that judge: layers under a new head, for whole texts or for each
+token."""
 
 from abc import abstractmethod
 from collections import Counter
@@ -16,7 +17,7 @@ from xinye.model.heads import IGNORED, Head, HeadConfig, Labelled
 from xinye.runs.words import Both, Figure
 from xinye.tasks.examples import Example, Examples
 from xinye.tasks.records import leaks, places, spelled_alike
-from xinye.tasks.task import Mark, Task
+from xinye.tasks.task import Figures, Mark, Task
 
 NAMED = 8  # labels that an error names
 ACCURACY = Figure("accuracy", "accuracy", Both("accuracy", "准确率"), 1, percent=True)
@@ -49,7 +50,7 @@ class HeadTask(Task):
         """What a record's labels may be."""
         return self.labels
 
-    # -- records ----------------------------------------------------------------------------------------------------
+    # -- records -----------------------------------------------------------------------------------
 
     @classmethod
     @abstractmethod
@@ -62,7 +63,6 @@ class HeadTask(Task):
         """What a model should say of the record."""
 
     def check(self, records: Sequence[Any]) -> None:
-        """Raises `XinyeError` for a label that was not learned."""
         for record in records:
             for label in self.labels_of(record):
                 if label not in self.known:
@@ -75,7 +75,9 @@ class HeadTask(Task):
     @classmethod
     def counts(cls, records: Sequence[Any]) -> dict[str, int]:
         """Labels, the most frequent first."""
-        return dict(Counter(label for record in records for label in cls.labels_of(record)).most_common())
+        return dict(
+            Counter(label for record in records for label in cls.labels_of(record)).most_common()
+        )
 
     @classmethod
     def findings(cls, training: Sequence[Any], validation: Sequence[Any]) -> list[str]:
@@ -118,9 +120,11 @@ class HeadTask(Task):
         many = f"{count:,} texts have" if count > 1 else "one text has"
         return f"{many} two different {cls.kind}s: first {places(one.place, other.place)}"
 
-    # -- learning and judging ---------------------------------------------------------------------------------------
+    # -- learning and judging ----------------------------------------------------------------------
 
-    def marks(self, tokenizer: Tokenizer, example: Example) -> tuple[str | None, list[tuple[int, Mark]]]:
+    def marks(
+        self, tokenizer: Tokenizer, example: Example
+    ) -> tuple[str | None, list[tuple[int, Mark]]]:
         targets = example.targets
         if isinstance(targets, list) and example.of_tokens:
             names = [None if target == IGNORED else self.labels[int(target)] for target in targets]
@@ -132,7 +136,6 @@ class HeadTask(Task):
         return label, [(token, None) for token in example.tokens]
 
     def network(self, backbone: GPTConfig, base: GPT) -> Head:
-        """Its layers with a head that begins at zero."""
         assert self.head is not None
         return Head.over(base, HeadConfig(backbone, self.head, self.labels, self.several))
 
@@ -140,7 +143,7 @@ class HeadTask(Task):
         return model.loss(batch)
 
     @torch.no_grad()
-    def losses(self, model: Head, tokenizer: Tokenizer, examples: Examples) -> dict[str, Any]:
+    def losses(self, model: Head, tokenizer: Tokenizer, examples: Examples) -> Figures:
         """`loss` in nats for each judgement."""
         device, nats, counted = next(model.parameters()).device, 0.0, 0
         for _, batch in examples.in_order(32):

@@ -1,4 +1,5 @@
-"""The task `text`: more text, which is what pretraining does; so it has no records, and its settings become those."""
+"""The task `text`: more text, which is what pretraining does; so it has no records, and its
+settings become those."""
 
 from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import FinetuneSettings
@@ -20,5 +21,6 @@ class MoreText(Task):
         super().check_settings(settings)
         if settings.method != "full":
             raise XinyeError(
-                f"the task text trains all weights; the method {settings.method} is for the other tasks"
+                f"the task text trains all weights; the method {settings.method} is for the other "
+                f"tasks"
             )

@@ -1,4 +1,5 @@
-"""What reading records has in common: what becomes of a bad one, and what people are told of names and places."""
+"""What reading records has in common: what becomes of a bad one, and what people are told of names
+and places."""
 
 import re
 import unicodedata
@@ -29,16 +30,21 @@ def spelled_alike(names: Iterable[str]) -> Iterator[str]:
         spelled[re.sub(r"[\s_]+", "", unicodedata.normalize("NFKC", name)).casefold()].append(name)
     for same in spelled.values():
         if len(same) > 1:
-            yield f"labels that look like one spelled in {len(same)} ways: {', '.join(map(repr, same))}"
+            names_alike = ", ".join(map(repr, same))
+            yield f"labels that look like one spelled in {len(same)} ways: {names_alike}"
 
 
 def places(one: str, other: str, between: str = " and ") -> str:
     """Two places, the file named once where it is the same."""
     file, found, line = other.rpartition(", line ")
-    return f"{one}{between}{f'line {line}' if found and one.startswith(f'{file}, line ') else other}"
+    return (
+        f"{one}{between}{f'line {line}' if found and one.startswith(f'{file}, line ') else other}"
+    )
 
 
-def leaks(training: Sequence[Any], validation: Sequence[Any], key: Callable[[Any], Hashable]) -> Iterator[str]:
+def leaks(
+    training: Sequence[Any], validation: Sequence[Any], key: Callable[[Any], Hashable]
+) -> Iterator[str]:
     """A finding: records to judge on that are learned from, too."""
     seen: dict[Hashable, Any] = {}
     for record in training:

@@ -1,4 +1,5 @@
-"""Which tasks there are. Nothing is imported before it is used, so that `xinye --help` knows them, too."""
+"""Which tasks there are. Nothing is imported before it is used, so that `xinye --help` knows them,
+too."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """A task as it is known before its class is imported: where that stands, and its verb on the command line."""
+    """A task as it is known before its class is imported: where that stands, and its verb on the
+    command line."""
 
     where: str
     summary: str = ""  # of the verb; without it the task has none of its own
@@ -33,7 +35,8 @@ TASKS = {
     "classify": Entry(
         "xinye.tasks.classify:Classify",
         "the label of a text, by a model that learned them",
-        "The label of a text, with its probability, by a model that learned them; or by any model, with --labels.",
+        "The label of a text, with its probability, by a model that learned them; or by any "
+        "model, with --labels.",
         'xinye classify runs/novel "送得快，汤还是热的" --labels 正面,负面',
         takes_pairs=True,
         asked_with="xinye.planning.settings:ZeroShotSettings",

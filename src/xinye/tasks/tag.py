@@ -28,16 +28,19 @@ from xinye.tasks.tag_spans import (
     targets_of,
     trimmed,
 )
-from xinye.tasks.task import Exercise
+from xinye.tasks.task import Exercise, Figures, Row
 from xinye.tasks.tokens import altered
 
-BORDERS = r"\p{Han}|[\p{P}\p{S}]"  # each of these is encoded alone, so that a span can begin and end at it
+# Each of these is encoded alone, so that a span can begin and end at it.
+BORDERS = r"\p{Han}|[\p{P}\p{S}]"
 APART = 1.2  # so many times more tokens than the base had are told of
 
 
-def row_line(row: dict[str, Any]) -> str:
+def row_line(row: Row) -> str:
     """A row of the exercise in a line."""
-    return marked(row["text"], [Span(each["start"], each["end"], each["type"]) for each in row["spans"]])
+    return marked(
+        row["text"], [Span(each["start"], each["end"], each["type"]) for each in row["spans"]]
+    )
 
 
 class Tag(HeadTask):
@@ -51,7 +54,11 @@ class Tag(HeadTask):
     baseline_name = "most frequent tag of the surface form"
     counted = "types of spans"
     words = TaskWords(
-        figures=(Figure("span_f1", "span F1", Both("span F1", "片段 F1"), 1, percent=True), MACRO_F1, LOSS),
+        figures=(
+            Figure("span_f1", "span F1", Both("span F1", "片段 F1"), 1, percent=True),
+            MACRO_F1,
+            LOSS,
+        ),
         decides="span_f1",
         unit="labels",
         support=Both("spans", "片段数"),
@@ -61,7 +68,10 @@ class Tag(HeadTask):
         use=USE,
         command='xinye tag {folder} "…"',
         python='print(model.tag("…"))',
-        transformers='print(pipeline("token-classification", "{folder}", aggregation_strategy="simple")("…"))',
+        transformers=(
+            'print(pipeline("token-classification", "{folder}", '
+            'aggregation_strategy="simple")("…"))'
+        ),
     )
     exercise = Exercise(
         make=notes,
@@ -82,14 +92,16 @@ class Tag(HeadTask):
         """The task that records are of. Raises `XinyeError` where there is no span in them."""
         types = sorted({span.type for record in records for span in record.spans})
         if not types:
-            raise XinyeError("there is not one span in these records, so that there is nothing to learn from")
+            raise XinyeError(
+                "there is not one span in these records, so that there is nothing to learn from"
+            )
         return cls(("O", *(f"{prefix}-{kind}" for kind in types for prefix in "BI")))
 
     @property
     def known(self) -> Sequence[str]:
         return sorted({label[2:] for label in self.labels if label != "O"})
 
-    # -- records ----------------------------------------------------------------------------------------------------
+    # -- records -----------------------------------------------------------------------------------
 
     @classmethod
     def read_file(cls, path: Path, on_bad: OnBad, **columns: str | None) -> Iterator[Record]:
@@ -116,8 +128,8 @@ class Tag(HeadTask):
     def split(
         cls, records: Sequence[Record], share: float, seed: int, fold: tuple[int, int] | None = None
     ) -> tuple[list[Record], list[Record]]:
-        """The records to learn from and those to judge on; equal texts stay together. Folds have as much of each
-        mixture of types; of a share, the many rare mixtures would have none."""
+        """The records to learn from and those to judge on; equal texts stay together. Folds have as
+        much of each mixture of types; of a share, the many rare mixtures would have none."""
 
         def types(record: Record) -> tuple[str, ...]:
             return tuple(sorted({span.type for span in record.spans})) if fold else ()
@@ -129,7 +141,10 @@ class Tag(HeadTask):
         crossing = [
             record
             for record in training
-            if any(one.end > other.start for one, other in zip(record.spans, record.spans[1:], strict=False))
+            if any(
+                one.end > other.start
+                for one, other in zip(record.spans, record.spans[1:], strict=False)
+            )
         ]
         if crossing:
             what = f"{len(crossing):,} records have" if len(crossing) > 1 else "one record has"
@@ -140,44 +155,62 @@ class Tag(HeadTask):
         what = f"{count:,} texts stand" if count > 1 else "one text stands"
         return f"{what} there with two different taggings: first {places(one.place, other.place)}"
 
-    # -- tokens -----------------------------------------------------------------------------------------------------
+    # -- tokens ------------------------------------------------------------------------------------
 
     @classmethod
     def tokenizer(cls, tokenizer: Tokenizer) -> Tokenizer:
-        """One that encodes every Han character and every mark alone, for spans begin and end there."""
+        """One that encodes every Han character and every mark alone, for spans begin and end
+        there."""
         changed = altered(tokenizer)
         split = pre_tokenizers.Split(Regex(BORDERS), "isolated")
-        changed.backend.pre_tokenizer = pre_tokenizers.Sequence([split, tokenizer.backend.pre_tokenizer])
+        changed.backend.pre_tokenizer = pre_tokenizers.Sequence(
+            [split, tokenizer.backend.pre_tokenizer]
+        )
         return changed
 
     @classmethod
     def token_findings(
-        cls, tokenizer: Tokenizer, theirs: Tokenizer, training: Sequence[Record], validation: Sequence[Record]
+        cls,
+        tokenizer: Tokenizer,
+        theirs: Tokenizer,
+        training: Sequence[Record],
+        validation: Sequence[Record],
     ) -> list[str]:
         findings = []
         some = [record.text for record in training[:200]]
-        apart, joined = (sum(len(each.encode(text)) for text in some) for each in (tokenizer, theirs))
+        apart, joined = (
+            sum(len(each.encode(text)) for text in some) for each in (tokenizer, theirs)
+        )
         if apart > APART * joined:
             findings.append(
-                f"each Han character and mark is a token now, {apart / joined:.1f} times as many as the base knew: one "
+                f"each Han character and mark is a token now, {apart / joined:.1f} times as many "
+                f"as the base knew: one "
                 "pretrained with --tokenizer char learns to tag much better"
             )
         missed, total = cls.out_of_reach(tokenizer, [*training, *validation])
         if missed:
-            findings.append(f"{missed:,} of {total:,} spans have a border inside a token, so that they cannot be found")
+            findings.append(
+                f"{missed:,} of {total:,} spans have a border inside a token, so that they cannot "
+                f"be found"
+            )
         return findings
 
-    def examples(self, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> list[Example]:
-        """What is learned from; a long record gives several. Raises `XinyeError` for one with nothing to learn from."""
+    def examples(
+        self, tokenizer: Tokenizer, records: Sequence[Record], context: int
+    ) -> list[Example]:
         number = {label: index for index, label in enumerate(self.labels)}
         examples = []
         for record in records:
             parts = parts_of(tokenizer, record.text, context)
             if not any(any(end > start for start, end in part.offsets) for part in parts):
-                raise XinyeError(f"{record.place}: the text is empty, so that there is nothing to learn from")
+                raise XinyeError(
+                    f"{record.place}: the text is empty, so that there is nothing to learn from"
+                )
             for part in parts:
                 targets = targets_of(part.offsets, record.spans, number)
-                inside = inside_spans([self.labels[target] if target != IGNORED else "" for target in targets])
+                inside = inside_spans(
+                    [self.labels[target] if target != IGNORED else "" for target in targets]
+                )
                 sentences = tuple(at for at in part.sentences if at not in inside)
                 examples.append(Example(part.tokens, targets, sentences=sentences, inside=inside))
         return examples
@@ -193,7 +226,7 @@ class Tag(HeadTask):
             missed += sum(span.start not in starts or span.end not in ends for span in record.spans)
         return missed, total
 
-    # -- judging ----------------------------------------------------------------------------------------------------
+    # -- judging -----------------------------------------------------------------------------------
 
     @torch.no_grad()
     def find(
@@ -202,9 +235,16 @@ class Tag(HeadTask):
         """The spans of each text, with their probability: the mean of that of their tokens."""
         model.eval()
         device = next(model.parameters()).device
-        parts = [(number, part) for number, text in enumerate(texts) for part in parts_of(tokenizer, text, context)]
+        parts = [
+            (number, part)
+            for number, text in enumerate(texts)
+            for part in parts_of(tokenizer, text, context)
+        ]
         tagged: list[list[tuple[str, float]]] = [[] for _ in parts]
-        examples = Examples([Example(part.tokens, [IGNORED] * len(part.tokens)) for _, part in parts], tokenizer.pad_id)
+        examples = Examples(
+            [Example(part.tokens, [IGNORED] * len(part.tokens)) for _, part in parts],
+            tokenizer.pad_id,
+        )
         for numbers, batch in examples.in_order(32):
             rows = model(batch.tokens.to(device), batch.lengths.to(device)).log_softmax(-1).cpu()
             which = likeliest(rows, batch.lengths, self.labels)
@@ -218,44 +258,54 @@ class Tag(HeadTask):
             found[number] += spans_of(part.offsets, tags)
         return found
 
-    def measure(self, model: Head, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> dict[str, Any]:
-        """How right the model is."""
+    def measure(
+        self, model: Head, tokenizer: Tokenizer, records: Sequence[Record], context: int
+    ) -> Figures:
         found = self.find(model, tokenizer, [record.text for record in records], context)
-        return spans_measure.measure([r.spans for r in records], [[span for span, _ in row] for row in found])
+        return spans_measure.measure(
+            [r.spans for r in records], [[span for span, _ in row] for row in found]
+        )
 
     def baseline(
-        self, training: Sequence[Record], records: Sequence[Record], before: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
-        """How right the classical means are that learn from the same records."""
-        forms = SurfaceForms([record.text for record in training], [record.spans for record in training])
-        return spans_measure.measure([r.spans for r in records], [forms.find(record.text) for record in records])
+        self, training: Sequence[Record], records: Sequence[Record], before: Figures | None = None
+    ) -> Figures:
+        forms = SurfaceForms(
+            [record.text for record in training], [record.spans for record in training]
+        )
+        return spans_measure.measure(
+            [r.spans for r in records], [forms.find(record.text) for record in records]
+        )
 
     def sample(self, model: Head, tokenizer: Tokenizer, record: Record, context: int) -> str:
-        """What the model finds in a record."""
         found = [span for span, _ in self.find(model, tokenizer, [record.text], context)[0]]
         return marked(record.text, found)
 
-    # -- using what was learned -------------------------------------------------------------------------------------
+    # -- using what was learned --------------------------------------------------------------------
 
-    def use(self, model: Head, tokenizer: Tokenizer, inputs: Sequence[str], context: int) -> list[list[dict[str, Any]]]:
+    def use(
+        self, model: Head, tokenizer: Tokenizer, inputs: Sequence[str], context: int
+    ) -> list[list[Row]]:
         """The spans of each text: `start`, `end`, `type`, `text`, `probability`."""
         return [
             [
                 {**span._asdict(), "text": text[span.start : span.end], "probability": probability}
                 for span, probability in spans
             ]
-            for text, spans in zip(inputs, self.find(model, tokenizer, inputs, context), strict=True)
+            for text, spans in zip(
+                inputs, self.find(model, tokenizer, inputs, context), strict=True
+            )
         ]
 
     @classmethod
-    def told(cls, result: list[dict[str, Any]]) -> dict[str, Any]:
+    def told(cls, result: list[Row]) -> Row:
         return {"spans": result}
 
     @classmethod
-    def lines(cls, text: str, result: list[dict[str, Any]], alone: bool) -> list[str]:
+    def lines(cls, text: str, result: list[Row], alone: bool) -> list[str]:
         """A line for each span."""
         found = [
-            f"{span['start']}–{span['end']}  {span['type']}  {span['text']}  {span['probability']:.1%}"
+            f"{span['start']}–{span['end']}  {span['type']}  {span['text']}  "
+            f"{span['probability']:.1%}"
             for span in result
         ] or ["(nothing)"]
         return found if alone else [text, *(f"  {line}" for line in found)]

@@ -1,5 +1,5 @@
-"""Records of texts with spans: CoNLL columns (a token and its tag a line, an empty line between sentences; IOB1, IOB2 or
-BIOES), CLUENER's JSON lines, or JSON with spans."""
+"""Records of texts with spans: CoNLL columns (a token and its tag a line, an empty line between
+sentences; IOB1, IOB2 or BIOES), CLUENER's JSON lines, or JSON with spans."""
 
 import json
 import re
@@ -16,14 +16,16 @@ from xinye.evaluation.tokenizers import language
 from xinye.tasks.records import OnBad
 
 EXPECTED = (
-    'CoNLL lines ("token TAG"), CLUENER lines ({"text": …, "label": {type: {words: [[first, last]]}}}) or spans '
+    'CoNLL lines ("token TAG"), CLUENER lines ({"text": …, "label": {type: {words: [[first, '
+    "last]]}}}) or spans "
     '({"text": …, "spans": [{"start": 0, "end": 2, "label": type}]})'
 )
 
 
 @dataclass(frozen=True)
 class Record:
-    """A text, its spans, where it stands ("train.json, line 17"), and the format that it was found in."""
+    """A text, its spans, where it stands ("train.json, line 17"), and the format that it was found
+    in."""
 
     text: str
     spans: tuple[Span, ...]
@@ -45,13 +47,20 @@ def read_conll(path: Path, on_bad: OnBad) -> Iterator[Record]:
         if not parts:
             sentences.append([])
         elif len(parts) < 2:
-            on_bad(XinyeError(f"{path}, line {number}: expected a token and its tag, found {line[:40]!r}"))
+            on_bad(
+                XinyeError(
+                    f"{path}, line {number}: expected a token and its tag, found {line[:40]!r}"
+                )
+            )
         else:
             sentences[-1].append((number, parts[0], parts[-1]))
-    kind = f"CoNLL columns, {_scheme([tag for rows in sentences for tag in ('O', *(row[2] for row in rows))])}"
+    tags = [tag for rows in sentences for tag in ("O", *(row[2] for row in rows))]
+    kind = f"CoNLL columns, {_scheme(tags)}"
     for rows in filter(None, sentences):
         try:
-            yield _joined(path, [token for _, token, _ in rows], [(line, tag) for line, _, tag in rows], kind)
+            yield _joined(
+                path, [token for _, token, _ in rows], [(line, tag) for line, _, tag in rows], kind
+            )
         except XinyeError as error:
             on_bad(error)
 
@@ -64,15 +73,20 @@ def _scheme(tags: Sequence[str]) -> str:
     return "IOB2" if all(before[2:] == tag[2:] for before, tag in inside) else "IOB1"
 
 
-def _joined(path: Path, tokens: Sequence[str], tags: Sequence[tuple[int, str]], kind_of_file: str) -> Record:
-    """The text of tokens (Chinese ones without spaces between) and the spans of their tags, in whichever scheme."""
+def _joined(
+    path: Path, tokens: Sequence[str], tags: Sequence[tuple[int, str]], kind_of_file: str
+) -> Record:
+    """The text of tokens (Chinese ones without spaces between) and the spans of their tags, in
+    whichever scheme."""
     between = "" if language("".join(tokens)) == "chinese" else " "
     spans: list[Span] = []
     at, open_type = 0, ""
     for token, (line, tag) in zip(tokens, tags, strict=True):
         match = re.fullmatch(r"O|([BIESLUM])-(.+)", tag)
         if not match:
-            raise XinyeError(f"{path}, line {line}: expected a tag such as O, B-PER or I-PER, found {tag!r}")
+            raise XinyeError(
+                f"{path}, line {line}: expected a tag such as O, B-PER or I-PER, found {tag!r}"
+            )
         start, at = at, at + len(token) + len(between)
         prefix, kind = match.groups()
         if not prefix:
@@ -89,10 +103,14 @@ def _joined(path: Path, tokens: Sequence[str], tags: Sequence[tuple[int, str]], 
 def span_record(row: Any, place: str) -> Record:
     """A row in whichever format it is."""
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-        raise XinyeError(f"{place}: expected {EXPECTED}; found {json.dumps(row, ensure_ascii=False)[:60]}")
+        raise XinyeError(
+            f"{place}: expected {EXPECTED}; found {json.dumps(row, ensure_ascii=False)[:60]}"
+        )
     text = row["text"]
     if not text.strip():
-        raise XinyeError(f"{place}, field 'text': the text is empty, so that there is nothing to learn from")
+        raise XinyeError(
+            f"{place}, field 'text': the text is empty, so that there is nothing to learn from"
+        )
     field = next((name for name in ("label", "labels", "spans", "entities") if name in row), None)
     if field is None:
         raise XinyeError(f"{place}: expected a field 'label' or 'spans', found {', '.join(row)}")
@@ -105,10 +123,13 @@ def span_record(row: Any, place: str) -> Record:
     for span in spans:
         if not 0 <= span.start < span.end <= len(text):
             raise XinyeError(
-                f"{place}, field {field!r}: expected a span within the text's {len(text)} characters, "
+                f"{place}, field {field!r}: expected a span within the text's {len(text)} "
+                f"characters, "
                 f"found {span.start}–{span.end}"
             )
-    return Record(text, tuple(sorted(set(spans))), place, "CLUENER" if cluener else f"spans in {field!r}")
+    return Record(
+        text, tuple(sorted(set(spans))), place, "CLUENER" if cluener else f"spans in {field!r}"
+    )
 
 
 def _cluener(text: str, given: dict[str, Any]) -> Iterator[Span]:
@@ -118,7 +139,9 @@ def _cluener(text: str, given: dict[str, Any]) -> Iterator[Span]:
             for first, last in found_at:
                 if text[first : last + 1] != words:
                     found = text[first : last + 1]
-                    raise ValueError(f"found {words!r} said to stand at {first}–{last}, where {found!r} stands")
+                    raise ValueError(
+                        f"found {words!r} said to stand at {first}–{last}, where {found!r} stands"
+                    )
                 yield Span(first, last + 1, kind)
 
 

@@ -1,4 +1,5 @@
-"""Spans of a text as tags of its tokens, and back. The tags are of IOB2: `B-` begins a span, `I-` goes on with it."""
+"""Spans of a text as tags of its tokens, and back. The tags are of IOB2: `B-` begins a span, `I-`
+goes on with it."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -23,8 +24,8 @@ def marked(text: str, spans: Iterable[Span]) -> str:
 
 @dataclass(frozen=True)
 class Part:
-    """A text, or a part of a long one, as tokens; offsets are in the whole text, (0, 0) for tokens that stand for
-    nothing in it, `sentences` is as an example has it."""
+    """A text, or a part of a long one, as tokens; offsets are in the whole text, (0, 0) for tokens
+    that stand for nothing in it, `sentences` is as an example has it."""
 
     tokens: list[int]
     offsets: list[tuple[int, int]]
@@ -32,7 +33,8 @@ class Part:
 
 
 def parts_of(tokenizer: Tokenizer, text: str, context: int) -> list[Part]:
-    """A text in parts of at most `context` tokens, cut behind a sentence where there is one; nothing is left out."""
+    """A text in parts of at most `context` tokens, cut behind a sentence where there is one;
+    nothing is left out."""
     [encoding] = tokenizer.encodings([text], special_tokens=True)
     inside = [i for i, part in enumerate(encoding.sequence_ids) if part is not None]
     if not inside:
@@ -47,7 +49,11 @@ def parts_of(tokenizer: Tokenizer, text: str, context: int) -> list[Part]:
         end = min(len(ids), at + room)
         if end < len(ids):
             latest = bisect_right(sentence_ends, raw[end - 1][1]) - 1
-            ends = [i for i in range(end, at + room // 4, -1) if latest >= 0 and raw[i - 1][1] <= sentence_ends[latest]]
+            ends = [
+                i
+                for i in range(end, at + room // 4, -1)
+                if latest >= 0 and raw[i - 1][1] <= sentence_ends[latest]
+            ]
             while end > at + 1 and not ends and raw[end][0] < raw[end - 1][1]:
                 end -= 1  # not between the bytes of a character
             end = ends[0] if ends else end
@@ -70,7 +76,9 @@ def trimmed(text: str, offsets: Iterable[tuple[int, int]]) -> list[tuple[int, in
     return result
 
 
-def targets_of(offsets: Sequence[tuple[int, int]], spans: Sequence[Span], number: dict[str, int]) -> list[int]:
+def targets_of(
+    offsets: Sequence[tuple[int, int]], spans: Sequence[Span], number: dict[str, int]
+) -> list[int]:
     """The tag of each token; of one that stands for nothing, -100."""
     ordered = sorted(spans)
     starts = [span.start for span in ordered]
@@ -81,13 +89,16 @@ def targets_of(offsets: Sequence[tuple[int, int]], spans: Sequence[Span], number
             continue
         at = bisect_right(starts, end - 1) - 1
         span = ordered[at] if at >= 0 and ordered[at].end > start else None
-        targets.append(0 if span is None else number[f"{'I' if span is open_span else 'B'}-{span.type}"])
+        targets.append(
+            0 if span is None else number[f"{'I' if span is open_span else 'B'}-{span.type}"]
+        )
         open_span = span
     return targets
 
 
 def inside_spans(tags: Sequence[str]) -> frozenset[int]:
-    """The tokens that go on with a span; "" is the tag of one that stands for nothing, perhaps within a span."""
+    """The tokens that go on with a span; "" is the tag of one that stands for nothing, perhaps
+    within a span."""
     found, going_on = set(), False
     for at in reversed(range(len(tags))):
         going_on = tags[at].startswith("I-") or (going_on and not tags[at])
@@ -97,9 +108,9 @@ def inside_spans(tags: Sequence[str]) -> frozenset[int]:
 
 
 def likeliest(scores: torch.Tensor, lengths: torch.Tensor, labels: Sequence[str]) -> torch.Tensor:
-    """The tags (B, T) that are the likeliest together, from log-probabilities (B, T, L), where `I-` only goes on with a
-    span of its type (Viterbi's algorithm). Each taken alone, half-sure tags tear spans apart: see docs/log.md.
-    """
+    """The tags (B, T) that are the likeliest together, from log-probabilities (B, T, L), where `I-`
+    only goes on with a span of its type (Viterbi's algorithm). Each taken alone, half-sure tags
+    tear spans apart: see docs/log.md."""
     begun = [label.startswith("I-") and f"B-{label[2:]}" in labels for label in labels]
     may_follow = torch.tensor([
         [not begins or before[1:] == label[1:] for label, begins in zip(labels, begun, strict=True)]
@@ -107,7 +118,9 @@ def likeliest(scores: torch.Tensor, lengths: torch.Tensor, labels: Sequence[str]
     ])  # fmt: skip
     penalty = torch.zeros(may_follow.shape).masked_fill(~may_follow, -1e4)  # (L, L), from and to
     behind = torch.arange(scores.shape[1]) >= lengths[:, None]
-    scores = scores.masked_fill(behind[..., None], 0.0)  # so that what stands behind a text decides nothing
+    scores = scores.masked_fill(
+        behind[..., None], 0.0
+    )  # so that what stands behind a text decides nothing
     best, origins = scores[:, 0] + torch.tensor(begun) * -1e4, []  # (B, L)
     for at in range(1, scores.shape[1]):
         best, origin = (best[:, :, None] + penalty).max(1)
@@ -119,7 +132,9 @@ def likeliest(scores: torch.Tensor, lengths: torch.Tensor, labels: Sequence[str]
     return torch.stack(path[::-1], 1)
 
 
-def spans_of(offsets: Sequence[tuple[int, int]], tags: Sequence[tuple[str, float]]) -> list[tuple[Span, float]]:
+def spans_of(
+    offsets: Sequence[tuple[int, int]], tags: Sequence[tuple[str, float]]
+) -> list[tuple[Span, float]]:
     """The spans that tags say: `B-` begins one; so does an `I-` that goes on with nothing."""
     found: list[tuple[Span, list[float]]] = []
     open_type = ""

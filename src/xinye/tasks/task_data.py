@@ -64,24 +64,25 @@ def prepare_data(
     findings += task.token_findings(tokenizer, theirs, training, validation)
     cut = sum(example.cut > 0 for example in learned)
     if cut:
-        findings.append(f"{cut:,} training records are longer than {context:,} tokens and {task.cut}")
-    sentences = [len(example.sentences) - 1 for example in learned]
-    kinds = [kind for kind in settings.augment if kind != "mask"]
-    if kinds and max(sentences) < 1:
-        raise XinyeError(
-            f"--augment {','.join(kinds)}: in a pair of texts what each says to the other would change; leave it out"
+        findings.append(
+            f"{cut:,} training records are longer than {context:,} tokens and {task.cut}"
         )
+    sentences = [len(example.sentences) - 1 for example in learned]
+    check_augmentation(settings, sentences)
     examples = Examples(learned, tokenizer.pad_id, settings.seed, Augmentation(**settings.shares))
     counts = task.counts(training)
     note_records(plan, settings, task, (training, validation), counts)
     if task.writes:
-        trained = sum(batch.counted for _, batch in Examples(learned, tokenizer.pad_id).in_order(256))
+        trained = sum(
+            batch.counted for _, batch in Examples(learned, tokenizer.pad_id).in_order(256)
+        )
         share = trained / sum(len(example.tokens) for example in learned)
         plan.choose("answer_tokens", None, trained, f"they alone are trained: {share:.0%} of all")
+    several = sum(count > 1 for count in sentences)
     reasons = {
         "mask_tokens": "of every training text, blotted out anew each time",
         "crop_tokens": "of every training text at most, left out at its ends",
-        "shuffle_texts": f"of training texts; {sum(count > 1 for count in sentences):,} have several sentences",
+        "shuffle_texts": f"of training texts; {several:,} have several sentences",
     }
     for name, usual in settings.shares.items():
         plan.choose(name, None, usual, reasons[name])
@@ -96,14 +97,28 @@ def prepare_data(
     }
     for finding in findings:
         watcher.warn(f"the data: {finding}")
-    validation_examples = Examples(judged, tokenizer.pad_id)
     return TaskData(
-        task, tokenizer, training, validation, examples, validation_examples, fingerprint(files), facts
-    )
+        task, tokenizer, training, validation, examples, Examples(judged, tokenizer.pad_id),
+        fingerprint(files), facts,
+    )  # fmt: skip
+
+
+def check_augmentation(settings: FinetuneSettings, sentences: Sequence[int]) -> None:
+    """Raises `XinyeError` where texts cannot be changed as asked; `sentences` are those of each."""
+    kinds = [kind for kind in settings.augment if kind != "mask"]
+    if kinds and max(sentences) < 1:
+        raise XinyeError(
+            f"--augment {','.join(kinds)}: in a pair of texts what each says to the other would "
+            "change; leave it out"
+        )
 
 
 def note_records(
-    plan: Plan, settings: FinetuneSettings, task: Task, parts: tuple[list[Any], list[Any]], counts: dict[str, int]
+    plan: Plan,
+    settings: FinetuneSettings,
+    task: Task,
+    parts: tuple[list[Any], list[Any]],
+    counts: dict[str, int],
 ) -> None:
     """How many records there are to learn from and to judge on, and of what."""
     training, validation = parts
@@ -117,15 +132,20 @@ def note_records(
         plan.choose(task.counts_name, None, len(counts), some + more)
 
 
-def split_records(settings: FinetuneSettings, task: Task, records: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    """The records to learn from, and those of them that are kept to judge on, none where a file has those."""
+def split_records(
+    settings: FinetuneSettings, task: Task, records: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
+    """The records to learn from, and those of them that are kept to judge on, none where a file has
+    those."""
     if settings.validation:
         return list(records), []
     fold = parse_fold(settings.fold) if settings.fold else None
     return task.split(records, settings.validation_share, settings.seed, fold)
 
 
-def read_records(settings: FinetuneSettings, files: Sequence[str], on_bad: OnBad = refuse) -> list[Any]:
+def read_records(
+    settings: FinetuneSettings, files: Sequence[str], on_bad: OnBad = refuse
+) -> list[Any]:
     """The records of files, as the task has them."""
     return find_task(settings.task).read(files, on_bad, **columns_of(settings))
 

@@ -1,4 +1,5 @@
-"""Classify without training: a language model says which label's words it finds likeliest, with examples or without."""
+"""Classify without training: a language model says which label's words it finds likeliest, with
+examples or without."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from xinye.tasks.classify import Classify, as_pairs
 from xinye.tasks.classify_records import Record
 from xinye.tasks.likelihood import Likelihood, Pairs, prompt_for
 from xinye.tasks.records import leaks
-from xinye.tasks.task import Judged
+from xinye.tasks.task import Figures, Judged, Row
 from xinye.watcher import Watcher
 
 
@@ -30,7 +31,8 @@ class Asked:
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> "Asked":
-        """From plain values; `examples` are files of records, or texts (or pairs of them) with their labels."""
+        """From plain values; `examples` are files of records, or texts (or pairs of them) with
+        their labels."""
         examples = given.get("examples", ())
         if isinstance(examples, str | Path):
             examples = [examples]
@@ -46,20 +48,28 @@ class Asked:
 
 
 def classify(
-    model: LanguageModel, tokenizer: Tokenizer, texts: Pairs, given: dict[str, Any], watcher: Watcher
-) -> list[dict[str, Any]]:
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    texts: Pairs,
+    given: dict[str, Any],
+    watcher: Watcher,
+) -> list[Row]:
     """`label`, `probability` and `probabilities` of each text or pair."""
     asked = Asked.of(given)
     labels = words_of(asked.settings, asked.known)
     return [
-        {"label": max(row, key=row.__getitem__), "probability": max(row.values()), "probabilities": row}
+        {
+            "label": max(row, key=row.__getitem__),
+            "probability": max(row.values()),
+            "probabilities": row,
+        }
         for row in judge(model, tokenizer, texts, labels, asked, watcher)[0]
     ]
 
 
-def evaluate(judged: Judged, files: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
-    """How right the model is on records, beside the most frequent label and, where there are examples, beside what the
-    classical means learn from all of them."""
+def evaluate(judged: Judged, files: Sequence[str], given: dict[str, Any]) -> Figures:
+    """How right the model is on records, beside the most frequent label and, where there are
+    examples, beside what the classical means learn from all of them."""
     watcher, folder = judged.watcher, judged.folder
     watcher.stage("reading the records")
     asked = Asked.of(given)
@@ -68,7 +78,8 @@ def evaluate(judged: Judged, files: Sequence[str], given: dict[str, Any]) -> dic
         records = read(files, settings)
     except XinyeError as error:
         raise XinyeError(
-            f"{error} ({folder} has learned no task, so it is asked for labels; to let it answer: --task chat; to "
+            f"{error} ({folder} has learned no task, so it is asked for labels; to let it answer: "
+            f"--task chat; to "
             f"teach it another: xinye finetune {folder} --task tag --data FILE -o RUN)"
         ) from None
     labels = words_of(settings, known or records)
@@ -78,7 +89,7 @@ def evaluate(judged: Judged, files: Sequence[str], given: dict[str, Any]) -> dic
     rows, notes = judge(judged.model, judged.tokenizer, texts, labels, asked, watcher)
     right = [record.labels for record in records]
 
-    def measured(predicted: classification.Labels) -> dict[str, Any]:
+    def measured(predicted: classification.Labels) -> Figures:
         return classification.measure(right, predicted, task.labels, several=False)
 
     frequent = Counter(record.labels for record in known or records).most_common(1)[0][0]
@@ -126,7 +137,8 @@ def judge(
         notes.append(f"{len(examples):,} of {len(known):,} examples stand before each text")
     if all(words.isdecimal() for words in labels.values()):
         notes.append(
-            "the labels are numbers, which say nothing: give them words, such as --labels 1=positive,0=negative"
+            "the labels are numbers, which say nothing: give them words, such as --labels "
+            "1=positive,0=negative"
         )
     watcher.stage("; ".join(notes[1:]) or "judging")
     rows = likelihood.probabilities(texts, examples, partial(watcher.judged, total=len(texts)))
@@ -145,10 +157,14 @@ def read(files: Sequence[str], settings: ZeroShotSettings) -> list[Record]:
 def words_of(settings: ZeroShotSettings, records: Sequence[Record]) -> dict[str, str]:
     """The words that stand for each label: as given ("1=好评"), or the label's own."""
     if not settings.labels and not records:
-        raise XinyeError("name the labels to choose from, --labels a,b, or show examples, --examples FILE")
+        raise XinyeError(
+            "name the labels to choose from, --labels a,b, or show examples, --examples FILE"
+        )
     given = settings.labels or [f"{label}=" for label in Classify.of(records).labels]
     parts = [label.partition("=") for label in given]
-    labels = {label.strip(): words.strip() or label.strip().replace("_", " ") for label, _, words in parts}
+    labels = {
+        label.strip(): words.strip() or label.strip().replace("_", " ") for label, _, words in parts
+    }
     if len(labels) < 2 or len(labels) < len(parts) or len(set(labels.values())) < len(labels):
         raise XinyeError(f"labels {', '.join(given)!r}: give two or more different ones")
     return labels
