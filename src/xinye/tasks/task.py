@@ -116,10 +116,12 @@ class Task(Protocol):
     @classmethod
     def of(cls, records: Sequence[Any]) -> Self:
         """The task that records are of. Raises `XinyeError` where they have nothing to learn."""
+        return cls()
 
     @classmethod
     def of_network(cls, model: Any) -> Self:
         """The task that a network has learned."""
+        return cls()
 
     @classmethod
     def read(cls, files: Sequence[str], on_bad: OnBad = refuse, **columns: str | None) -> list[Any]:

@@ -11,7 +11,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from math import log
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -114,14 +114,6 @@ class Writing(Task):
     augmentations = ("mask",)
     kept_of = "them"
     cut = "lost their oldest turns, and where that was not enough, words"
-
-    @classmethod
-    def of(cls, records: Sequence[Record]) -> Self:
-        return cls()
-
-    @classmethod
-    def of_network(cls, model: Any) -> Self:
-        return cls()
 
     # -- records -----------------------------------------------------------------------------------
 
