@@ -24,7 +24,7 @@ def models(tmp_path_factory, trained) -> Path:
     folder = tmp_path_factory.mktemp("models")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(machine, "matrix_flops_per_second", lambda *arguments: 1e11)
+        patch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
         (folder / "base").symlink_to(trained)
         for task, rows in DATA.items():
             Path(f"{task}.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")

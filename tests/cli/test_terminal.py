@@ -100,7 +100,7 @@ def test_what_is_wrong(both, workplace):
 
 def test_records_and_their_labels(both, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(machine, "matrix_flops_per_second", lambda *arguments: 1e11)
+    monkeypatch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
     rows = [{"text": f"{text}{EVIL}", "label": EVIL if at % 2 else "好"} for at, text in enumerate(TEXTS)]
     Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
     fast = [f"--{name.replace('_', '-')}={value}" for name, value in (FAST | {"epochs": 1}).items()]

@@ -43,7 +43,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setitem(
         TASKS, "shout", Entry(f"{__name__}:Shout", "a text, but louder")
     )  # the one line
-    monkeypatch.setattr(machine, "matrix_flops_per_second", lambda *arguments: 1e11)
+    monkeypatch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
     monkeypatch.chdir(tmp_path)
     texts = ["小兔很高兴", "小猫真快乐", "大家都笑了", "今天太好了", "小兔哭了", "真难过啊"]
     rows = [{"text": text, "loud": f"{text}！"} for text in texts]

@@ -31,7 +31,7 @@ FAST = {"epochs": 30, "evaluations": 1, "dropout": 0.0, "dtype": "float32", "lea
 def records(tmp_path, monkeypatch) -> Path:
     """`labels.jsonl` and `spans.jsonl`: eight records each. The machine's speed, half a second a run, is not asked."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(machine, "matrix_flops_per_second", lambda *arguments: 1e11)
+    monkeypatch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
     rows = [{"text": text, "label": label} for text, label in zip(TEXTS, LABELS, strict=True)]
     (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
     kinds = ["动物"] * 4 + ["其他"] * 4
