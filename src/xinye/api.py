@@ -107,14 +107,19 @@ class Model:
 
     def stream(self, prompt: str = "", **sampling: Any) -> Iterator[str]:
         """One text, piece by piece as it is written; the pieces joined are the whole text."""
-        begun = start(self.tokenizer, prompt, self.engine.context, checked(Sampling, sampling, "generate"))
+        begun = start(
+            self.tokenizer, prompt, self.engine.context, checked(Sampling, sampling, "generate")
+        )
         return (piece for _, piece in self.engine.generate([begun]))
 
     def complete(self, prompts: Sequence[str], **sampling: Any) -> list[sequence.Sequence]:
         """A text that goes on from each prompt, all written at once, with why each ended, its number of tokens, and
         what `logprobs` asked for."""
         settings, context = checked(Sampling, sampling, "generate"), self.engine.context
-        texts = [start(self.tokenizer, prompt, context, settings, number) for number, prompt in enumerate(prompts)]
+        texts = [
+            start(self.tokenizer, prompt, context, settings, number)
+            for number, prompt in enumerate(prompts)
+        ]
         for _ in self.engine.generate(texts):
             pass
         return texts
@@ -136,7 +141,9 @@ class Model:
         >>> model.generate_file("prompts.jsonl", "texts.jsonl", max_tokens=100)["tokens_per_second"]  # doctest: +SKIP
         """
         checked(Sampling, sampling, "generate")
-        return write_prompts(self.engine, Path(prompts), Path(output), n, sampling, watcher or Watcher())
+        return write_prompts(
+            self.engine, Path(prompts), Path(output), n, sampling, watcher or Watcher()
+        )
 
     def chat(self, messages: Sequence[Message], **sampling: Any) -> str:
         """The answer to the last of the messages, by the model's own chat template; sampling as in `generate`.
@@ -194,10 +201,14 @@ class Model:
         inputs = [texts] if one else list(texts)
         kind = find_task(verb)
         if settings and TASKS[verb].asked_with and not isinstance(self.network, Head):
-            results = kind.use_untaught(self.network, self.tokenizer, inputs, settings, watcher or Watcher())
+            results = kind.use_untaught(
+                self.network, self.tokenizer, inputs, settings, watcher or Watcher()
+            )
         else:
             learned = self._learned(kind, settings)
-            results = learned.use(self.network, self.tokenizer, inputs, judge.context_of(self.network))
+            results = learned.use(
+                self.network, self.tokenizer, inputs, judge.context_of(self.network)
+            )
         return results[0] if one else results
 
     def classify(self, texts: Any, *, watcher: Watcher | None = None, **settings: Any) -> Any:
@@ -238,7 +249,9 @@ class Model:
         """
         files = [str(file) for file in ([data] if isinstance(data, str | Path) else data)]
         if not files:
-            raise XinyeError(f"{self.folder}: name records to judge it on: xinye evaluate {self.folder} --data FILE")
+            raise XinyeError(
+                f"{self.folder}: name records to judge it on: xinye evaluate {self.folder} --data FILE"
+            )
         judged = Judged(self.network, self.tokenizer, self.folder, watcher or Watcher(), baseline)
         return judge.evaluate(judged, files, task, **settings)
 
@@ -271,7 +284,11 @@ def load(model: str | Path, dtype: str = "auto", speculation: str | Path = "auto
 
     Raises `XinyeError` where there is no such model, or it is damaged or of another kind.
     """
-    dtypes = {"auto": machine.fast_dtype(machine.device())[0], "float32": torch.float32, "bfloat16": torch.bfloat16}
+    dtypes = {
+        "auto": machine.fast_dtype(machine.device())[0],
+        "float32": torch.float32,
+        "bfloat16": torch.bfloat16,
+    }
     if dtype not in dtypes:
         raise XinyeError(f"dtype = {dtype!r}: known are {', '.join(dtypes)}")
     if is_head(Path(model)):
@@ -346,7 +363,14 @@ def finetune(
         tuple(str(file) for file in ([files] if isinstance(files, str | Path) else files))
         for files in (data, validation)
     )
-    values = {**settings, "model": str(base), "output": output, "task": task, "data": data, "validation": validation}
+    values = {
+        **settings,
+        "model": str(base),
+        "output": output,
+        "task": task,
+        "data": data,
+        "validation": validation,
+    }
     checked_settings = task_settings(values, "finetune")
     with _watched(watcher, progress, find_task(task).words.unit) as watching:
         run = xinye.training.finetune.finetune(checked_settings, watching, overwrite)

@@ -7,7 +7,9 @@ import pytest
 from xinye.demo import demo_tasks
 
 
-@pytest.fixture(params=[(task, language) for task in ("classify", "tag", "chat") for language in ("zh", "en")])
+@pytest.fixture(
+    params=[(task, language) for task in ("classify", "tag", "chat") for language in ("zh", "en")]
+)
 def parts(request):
     return request.param[0], demo_tasks.parts(*request.param)
 
@@ -15,7 +17,11 @@ def parts(request):
 def test_what_is_judged_on_stands_nowhere_in_what_is_learned_from(parts):
     task, (training, held_out, new, texts) = parts
     exercise = demo_tasks.exercise_of(task)
-    assert len(training) == exercise.training and len(held_out) == demo_tasks.HELD_OUT and len(new) == 3
+    assert (
+        len(training) == exercise.training
+        and len(held_out) == demo_tasks.HELD_OUT
+        and len(new) == 3
+    )
     known = {text["text"] for text in texts}
     assert all(exercise.text(record) in known for record in training)
     unseen = [exercise.text(record) for record in [*held_out, *new]]

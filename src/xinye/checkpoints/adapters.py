@@ -39,7 +39,12 @@ from xinye.model.heads import Head
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _FINGERPRINT = "base_sha256"
 _PREFIX = "base_model.model."
-_TYPES = {"lora": "LORA", "adalora": "ADALORA", "prefix": "PREFIX_TUNING", "adapter": "XINYE_BOTTLENECK"}
+_TYPES = {
+    "lora": "LORA",
+    "adalora": "ADALORA",
+    "prefix": "PREFIX_TUNING",
+    "adapter": "XINYE_BOTTLENECK",
+}
 _TASKS = {"sequence": "SEQ_CLS", "token": "TOKEN_CLS"}
 _LORA = ("lora_alpha", "lora_dropout", "use_rslora", "r")
 _ADALORA = ("lora_alpha", "lora_dropout", "init_r", "target_r", "tinit", "tfinal", "deltaT", "beta1", "beta2",
@@ -52,11 +57,18 @@ _IMPLIED = {  # fields that the tensors' names and shapes, or the base, say alre
     "modules_to_save", "r", "token_dim", "num_transformer_submodules", "num_attention_heads", "num_layers",
     "encoder_hidden_size", "prefix_projection", "init_weights", "runtime_config", "megatron_core", "qalora_group_size",
 }  # fmt: skip
-_COMPUTED = {"bias": ("none",), "init_lora_weights": (True, False, "gaussian")}  # others change the base, or more
+_COMPUTED = {
+    "bias": ("none",),
+    "init_lora_weights": (True, False, "gaussian"),
+}  # others change the base, or more
 
 
 def save_adapter(
-    folder: Path, model: nn.Module, base: str | Path, tokenizer: Tokenizer | None = None, seen_from: Path | None = None
+    folder: Path,
+    model: nn.Module,
+    base: str | Path,
+    tokenizer: Tokenizer | None = None,
+    seen_from: Path | None = None,
 ) -> None:
     """Write the adapter of a model, and its new head, if any. Each file is written beside and renamed.
 
@@ -107,13 +119,17 @@ def load_adapter(folder: Path, model: nn.Module, base: str | Path | None = None)
         site, _, matrix = name.removeprefix(_PREFIX).removesuffix(".weight").rpartition(".")
         if matrix == "lora_A":
             if site not in ours:
-                raise XinyeError(f"{path}: tensor {name} is for a matrix that this model has not, or cannot adapt")
+                raise XinyeError(
+                    f"{path}: tensor {name} is for a matrix that this model has not, or cannot adapt"
+                )
             ranks[ours[site]] = len(tensor)
     attach(model, settings, ranks=ranks if settings.method in ("lora", "adalora") else None)
     wanted = _tensors(model)
     for name in sorted(wanted.keys() | tensors.keys()):
         if name not in tensors or name not in wanted:
-            raise XinyeError(f"{path}: {'lacks' if name in wanted else 'has an unknown'} tensor {name}")
+            raise XinyeError(
+                f"{path}: {'lacks' if name in wanted else 'has an unknown'} tensor {name}"
+            )
         if tensors[name].shape != wanted[name].shape:
             raise XinyeError(
                 f"{path}: tensor {name} has shape {list(tensors[name].shape)}, not {list(wanted[name].shape)}"
@@ -133,8 +149,14 @@ def base_of(folder: Path) -> str:
     """Where the base of an adapter lies: a path seen from the adapter's folder, or from here, or a hub name."""
     name = read_json(folder / CONFIG).get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
-        raise XinyeError(f"{folder / CONFIG}: base_model_name_or_path is missing; it says where the base lies")
-    return os.path.relpath(folder / name) if not os.path.isabs(name) and (folder / name).exists() else name
+        raise XinyeError(
+            f"{folder / CONFIG}: base_model_name_or_path is missing; it says where the base lies"
+        )
+    return (
+        os.path.relpath(folder / name)
+        if not os.path.isabs(name) and (folder / name).exists()
+        else name
+    )
 
 
 def fingerprint(base: str | Path) -> str:
@@ -149,7 +171,9 @@ def fingerprint(base: str | Path) -> str:
         place = find_downloaded(str(base)) or place
     files = sorted(place.glob("model*.safetensors")) if place.is_dir() else [place]
     if not files or not all(file.is_file() for file in files):
-        raise XinyeError(f"{base}: no weights of its own lie there; an adapter needs a whole model (xinye merge)")
+        raise XinyeError(
+            f"{base}: no weights of its own lie there; an adapter needs a whole model (xinye merge)"
+        )
     hashes = [_sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
@@ -198,7 +222,9 @@ def _to_config(model: nn.Module, settings: AdapterSettings) -> dict[str, Any]:
     if {name for name in every if _ending(name) in endings} != set(names):  # not in every layer
         endings = sorted(names)
     if settings.method == "adalora":
-        pattern: dict[str, Any] = {  # for peft, which begins with init_r and keeps those that are true
+        pattern: dict[
+            str, Any
+        ] = {  # for peft, which begins with init_r and keeps those that are true
             f"{name}.lora_E": [i < int(module.kept().sum()) for i in range(settings.init_r)]
             for name, module in zip(names, changes, strict=True)
             if isinstance(module, AdaLoRA)
@@ -216,7 +242,9 @@ def _to_config(model: nn.Module, settings: AdapterSettings) -> dict[str, Any]:
             "target_modules": endings,
             "rank_pattern": pattern,
             "alpha_pattern": {},
-            "fan_in_fan_out": names[0].startswith("transformer."),  # GPT-2's matrices lie transposed
+            "fan_in_fan_out": names[0].startswith(
+                "transformer."
+            ),  # GPT-2's matrices lie transposed
             "bias": "none",
             "init_lora_weights": True,
             "modules_to_save": heads or None,
@@ -229,7 +257,9 @@ def from_config(data: dict[str, Any], where: str = CONFIG) -> AdapterSettings:
     peft_type = data.get("peft_type")
     method = next((method for method, kind in _TYPES.items() if kind == peft_type), None)
     if method is None:
-        raise XinyeError(f"{where}: peft_type {peft_type!r} is not known here; known are {', '.join(_TYPES.values())}")
+        raise XinyeError(
+            f"{where}: peft_type {peft_type!r} is not known here; known are {', '.join(_TYPES.values())}"
+        )
     for name, value in data.items():
         if name in _COMPUTED:
             known = value in _COMPUTED[name]
@@ -238,14 +268,20 @@ def from_config(data: dict[str, Any], where: str = CONFIG) -> AdapterSettings:
         if not known:
             raise XinyeError(f"{where}: {name} = {json.dumps(value)} is not computed here")
     if odd := set(data.get("modules_to_save") or ()) - set(HEADS):
-        raise XinyeError(f"{where}: modules_to_save has {min(odd)!r}; of whole modules only a new head is known here")
+        raise XinyeError(
+            f"{where}: modules_to_save has {min(odd)!r}; of whole modules only a new head is known here"
+        )
     values = {name: data[name] for name in _READ[_TYPES[method]] if name in data}
     return checked(AdapterSettings, {"method": method, **values}, where)
 
 
 def _ending(site: str) -> str:
     """What names a matrix in every layer: `q_proj`, or of GPT-2 `attn.c_attn`, for both its parts have a `c_proj`."""
-    return ".".join(site.split(".")[-2:]) if site.startswith("transformer.") else site.rsplit(".", 1)[1]
+    return (
+        ".".join(site.split(".")[-2:])
+        if site.startswith("transformer.")
+        else site.rsplit(".", 1)[1]
+    )
 
 
 def _their(site: str, model: nn.Module) -> str:
@@ -258,17 +294,23 @@ def _their(site: str, model: nn.Module) -> str:
 
 def _heads(model: nn.Module) -> dict[str, nn.Parameter]:
     """The weights of a new head by Hugging Face's names; GPT-2's for tokens has one of its own."""
-    found = {name: parameter for name, parameter in model.named_parameters() if name.startswith(HEADS)}
+    found = {
+        name: parameter for name, parameter in model.named_parameters() if name.startswith(HEADS)
+    }
     config = getattr(model.config, "backbone", model.config)
     if config.architecture == "gpt2" and getattr(model.config, "kind", "") == "token":  # type: ignore[union-attr]
-        return {name.replace("score.", "classifier."): parameter for name, parameter in found.items()}
+        return {
+            name.replace("score.", "classifier."): parameter for name, parameter in found.items()
+        }
     return found
 
 
 def _parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """What was learned, by its name in the file."""
     settings = attached(model)
-    base = "base_model." if settings is not None and settings.method == "prefix" else _PREFIX  # peft wraps these once
+    base = (
+        "base_model." if settings is not None and settings.method == "prefix" else _PREFIX
+    )  # peft wraps these once
     found = {base + name: parameter for name, parameter in _heads(model).items()}
     for module in adapters(model):
         if isinstance(module, Prefix):

@@ -17,14 +17,18 @@ from xinye.errors import XinyeError
 
 MANIFEST = "manifest.json"
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
-HASHED_WHEN_LOADED = 100_000_000  # bytes: hashing them takes 0.1 s, a quarter second where a processor has no SHA
+HASHED_WHEN_LOADED = (
+    100_000_000  # bytes: hashing them takes 0.1 s, a quarter second where a processor has no SHA
+)
 _NAME = re.compile(r"step-\d{8}", re.ASCII)
 _LEFT_OVER = re.compile(r"\.step-\d{8}\.(new|old)", re.ASCII)
 
 
 def checkpoints(run: Path) -> list[Path]:
     """The folders of the checkpoints of a run, the newest last."""
-    return sorted(path for path in _entries(run / "training" / "checkpoints") if _NAME.fullmatch(path.name))
+    return sorted(
+        path for path in _entries(run / "training" / "checkpoints") if _NAME.fullmatch(path.name)
+    )
 
 
 def step_of(checkpoint: Path) -> int:
@@ -83,7 +87,10 @@ def discard_weights(run: Path) -> None:
 def fingerprint(path: Path) -> dict[str, Any]:
     """A file's size and SHA-256, as a manifest has them."""
     with open_regular(path) as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return {
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+        }
 
 
 def differences(folder: Path, manifest: Path) -> Iterator[str]:
@@ -97,7 +104,10 @@ def differences(folder: Path, manifest: Path) -> Iterator[str]:
 def check_weights(folder: Path) -> None:
     """Raises `XinyeError` where the weights of a run, or of a checkpoint, are not those that were saved: by their size,
     and by their content where that is fast. Of a folder without a manifest nothing is known."""
-    manifest = next((path for path in (folder / "training" / MANIFEST, folder / MANIFEST) if path.is_file()), None)
+    manifest = next(
+        (path for path in (folder / "training" / MANIFEST, folder / MANIFEST) if path.is_file()),
+        None,
+    )
     if manifest is None:
         return
     for name, saved in _told(manifest, []).items():
@@ -146,7 +156,11 @@ def _saved(manifest: Path) -> dict[str, dict[str, Any]]:
     files = read_json(manifest)
     for name, saved in files.items():
         told = saved if isinstance(saved, dict) else {}
-        if Path(name).name != name or type(told.get("bytes")) is not int or not isinstance(told.get("sha256"), str):
+        if (
+            Path(name).name != name
+            or type(told.get("bytes")) is not int
+            or not isinstance(told.get("sha256"), str)
+        ):
             raise XinyeError(f"{manifest}: damaged (what it says of {name[:50]!r})")
     return files
 

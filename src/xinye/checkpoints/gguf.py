@@ -38,8 +38,19 @@ from xinye.model.quantization import (
 )
 from xinye.model.rope import RopeScaling, scaled_frequencies
 
-KINDS = {"f32": 0, "f16": 1, "bf16": 32, "q8_0": 7, "q4_0": 2}  # that are written: the format's number for such a file
-_ARCHITECTURES: dict[str, Architecture] = {"qwen3": "modern", "llama": "llama", "qwen2": "llama", "gpt2": "gpt2"}
+KINDS = {
+    "f32": 0,
+    "f16": 1,
+    "bf16": 32,
+    "q8_0": 7,
+    "q4_0": 2,
+}  # that are written: the format's number for such a file
+_ARCHITECTURES: dict[str, Architecture] = {
+    "qwen3": "modern",
+    "llama": "llama",
+    "qwen2": "llama",
+    "gpt2": "gpt2",
+}
 _NAMES = {  # ours: theirs
     "model.embed_tokens": "token_embd",
     "model.embed_positions": "position_embd",
@@ -64,7 +75,9 @@ _FREQUENCIES = "rope_freqs.weight"  # what each pair's frequency is divided by: 
 # -- in --------------------------------------------------------------------------------------------------------------
 
 
-def load_gguf(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel, Tokenizer]:
+def load_gguf(
+    path: str | Path, dtype: torch.dtype = torch.float32
+) -> tuple[LanguageModel, Tokenizer]:
     """The model and tokenizer of a file, on the CPU.
 
     Tensors of 16 or 32 bits become `dtype`; quantized matrices stay quantized (`quantization.computable` says which
@@ -74,7 +87,9 @@ def load_gguf(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[Lan
     metadata, tensors = read_gguf(path)
     try:
         if metadata.get("split.count", 0) not in (0, 1):
-            raise XinyeError("one part of several; join them with llama.cpp's llama-gguf-split --merge")
+            raise XinyeError(
+                "one part of several; join them with llama.cpp's llama-gguf-split --merge"
+            )
         config = _config(metadata, tensors)
         shuffled = metadata["general.architecture"] == "llama"
         with torch.device("meta"):
@@ -105,14 +120,18 @@ def _config(metadata: dict[str, Any], tensors: dict[str, Stored]) -> GPTConfig:
         if value is None:
             raise XinyeError(f"{architecture}.{name} is missing")
         if type(value) is not kind:
-            raise XinyeError(f"{architecture}.{name} is {str(value)[:40]!r}; it must be of type {kind.__name__}")
+            raise XinyeError(
+                f"{architecture}.{name} is {str(value)[:40]!r}; it must be of type {kind.__name__}"
+            )
         if kind in (int, float) and not 0 <= value < 2**31:
             raise XinyeError(f"{architecture}.{name} is {value}, which cannot be")
         return value
 
     def refuse(name: str, allowed: Any) -> None:
         if get(name, type(allowed), allowed) != allowed:
-            raise XinyeError(f"{architecture}.{name} = {get(name, type(allowed))} is not supported here")
+            raise XinyeError(
+                f"{architecture}.{name} = {get(name, type(allowed))} is not supported here"
+            )
 
     refuse("expert_count", 0)
     refuse("attention.causal", True)
@@ -122,7 +141,9 @@ def _config(metadata: dict[str, Any], tensors: dict[str, Stored]) -> GPTConfig:
         raise XinyeError("there is no tensor token_embd.weight of two dimensions")
     layers, width, heads = get("block_count"), get("embedding_length"), get("attention.head_count")
     if layers > len(tensors) or width != embedding.shape[1] or not heads:
-        raise XinyeError(f"{layers:,} layers of {heads} heads and {width:,} elements do not fit its tensors")
+        raise XinyeError(
+            f"{layers:,} layers of {heads} heads and {width:,} elements do not fit its tensors"
+        )
     rotary = architecture != "gpt2"
     head_dim = get("attention.key_length", int, width // heads)
     if heads * head_dim >= 2**31:
@@ -132,7 +153,9 @@ def _config(metadata: dict[str, Any], tensors: dict[str, Stored]) -> GPTConfig:
         refuse("attention.value_length", head_dim)
         refuse("rope.dimension_count", head_dim)
         if 0 < get("attention.sliding_window", int, 0) < context:
-            raise XinyeError(f"{architecture}.attention.sliding_window: such attention is not supported here")
+            raise XinyeError(
+                f"{architecture}.attention.sliding_window: such attention is not supported here"
+            )
     theta = get("rope.freq_base", float, 10_000.0)
     if not theta > 1:
         raise XinyeError(f"{architecture}.rope.freq_base is {theta}, which cannot be")
@@ -151,31 +174,42 @@ def _config(metadata: dict[str, Any], tensors: dict[str, Stored]) -> GPTConfig:
         attention_bias=biased,
         attention_output_bias="blk.0.attn_output.bias" in tensors or not biased,
         mlp_bias="blk.0.ffn_up.bias" in tensors,
-        norm_eps=get("attention.layer_norm_rms_epsilon" if rotary else "attention.layer_norm_epsilon", float),
+        norm_eps=get(
+            "attention.layer_norm_rms_epsilon" if rotary else "attention.layer_norm_epsilon", float
+        ),
         rope_theta=theta,
-        rope_scaling=_rope_scaling(get, theta, head_dim, tensors.get(_FREQUENCIES)) if rotary else None,
+        rope_scaling=_rope_scaling(get, theta, head_dim, tensors.get(_FREQUENCIES))
+        if rotary
+        else None,
     )
 
 
-def _rope_scaling(get: Any, theta: float, head_dim: int, frequencies: Stored | None) -> RopeScaling | None:
+def _rope_scaling(
+    get: Any, theta: float, head_dim: int, frequencies: Stored | None
+) -> RopeScaling | None:
     """The scaling that metadata tell of by `get`, or that is worked into a tensor."""
     kind = get("rope.scaling.type", str, "none")
     if kind not in ("none", "linear", "yarn"):
-        raise XinyeError(f"RoPE scaling of type {kind[:40]!r} is not supported here (none, linear and yarn are)")
+        raise XinyeError(
+            f"RoPE scaling of type {kind[:40]!r} is not supported here (none, linear and yarn are)"
+        )
     for name in ("attn_factor", "yarn_log_multiplier", "yarn_ext_factor", "yarn_attn_factor"):
         if get(f"rope.scaling.{name}", float, 1.0) != 1.0:
             raise XinyeError(f"rope.scaling.{name} is not supported here")
     if frequencies is not None:
         if kind != "none":
             raise XinyeError(f"{_FREQUENCIES} and RoPE scaling of type {kind!r} do not go together")
-        return _llama3_scaling(dequantize(frequencies.data, frequencies.kind).flatten(), theta, head_dim)
+        return _llama3_scaling(
+            dequantize(frequencies.data, frequencies.kind).flatten(), theta, head_dim
+        )
     if kind == "none":
         return None
     factor = get("rope.scaling.factor", float)
     if kind == "linear":
         return RopeScaling("linear", factor)
     fast, slow = (
-        get(f"rope.scaling.yarn_beta_{name}", float, value) for name, value in (("fast", 32.0), ("slow", 1.0))
+        get(f"rope.scaling.yarn_beta_{name}", float, value)
+        for name, value in (("fast", 32.0), ("slow", 1.0))
     )
     original = get("rope.scaling.original_context_length", int, int(get("context_length") / factor))
     return RopeScaling("yarn", factor, original, beta_fast=fast, beta_slow=slow)
@@ -202,10 +236,18 @@ def _llama3_scaling(divisors: Tensor, theta: float, head_dim: int) -> RopeScalin
         slope = float((kept[first] - kept[last]) / (frequencies[first] - frequencies[last]))
         width = 1 / max(1e-6, slope * float(frequencies[first]) - float(kept[first]))
         original = round(slope * 2 * math.pi * width)
-    scaling = RopeScaling("llama3", factor, max(1, original), low_freq_factor=1.0, high_freq_factor=1 + round(width, 3))
+    scaling = RopeScaling(
+        "llama3",
+        factor,
+        max(1, original),
+        low_freq_factor=1.0,
+        high_freq_factor=1 + round(width, 3),
+    )
     again = frequencies / scaled_frequencies(scaling, theta, head_dim, original, torch.zeros(1))[0]
     if not torch.allclose(again, divisors, rtol=1e-3):
-        raise XinyeError(f"{_FREQUENCIES} is not Llama 3's RoPE scaling; others are not supported here")
+        raise XinyeError(
+            f"{_FREQUENCIES} is not Llama 3's RoPE scaling; others are not supported here"
+        )
     return scaling
 
 
@@ -230,12 +272,16 @@ def _fill(
         fused = 3 if ".attn_qkv." in theirs[name] else 1
         if stored.shape != (fused * shape[0], *shape[1:]):
             expected = [fused * shape[0], *shape[1:]]
-            raise XinyeError(f"tensor {theirs[name]} has shape {list(stored.shape)}, not {expected}")
+            raise XinyeError(
+                f"tensor {theirs[name]} has shape {list(stored.shape)}, not {expected}"
+            )
     _check_memory(tensors, dtype)
     for name, shape in wanted.items():
         stored = tensors[theirs[name]]
         data, kind = stored.data, stored.kind
-        if len(shape) == 1:  # a vector is one row: as many rows of one value here, so that all below is the same
+        if (
+            len(shape) == 1
+        ):  # a vector is one row: as many rows of one value here, so that all below is the same
             data, kind = dequantize(data, kind).view(-1, 1).view(torch.uint8), "f32"
         if ".attn_qkv." in theirs[name]:
             data = data.chunk(3)["qkv".index(name.split("self_attn.")[1][0])]
@@ -257,13 +303,17 @@ def _fill(
 def _check_memory(tensors: dict[str, Stored], dtype: torch.dtype) -> None:
     """Only what is not mapped takes memory: floats, and quantized matrices that are rearranged."""
     needed = sum(
-        stored.data.numel() // BLOCKS[stored.kind][1] * dtype.itemsize if stored.kind in FLOATS else stored.data.numel()
+        stored.data.numel() // BLOCKS[stored.kind][1] * dtype.itemsize
+        if stored.kind in FLOATS
+        else stored.data.numel()
         for stored in tensors.values()
         if stored.kind not in COMPUTED
     )
     free = memory_bytes(torch.device("cpu"))
     if needed > free:
-        raise XinyeError(f"takes {needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free")
+        raise XinyeError(
+            f"takes {needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free"
+        )
 
 
 def _parameters(model: GPT) -> Iterator[tuple[str, Tensor]]:
@@ -308,9 +358,13 @@ def save_gguf(
     """
     path = Path(path)
     if kind not in KINDS:
-        raise XinyeError(f"unknown kind of weights {kind!r}{did_you_mean(kind, KINDS)}; there are {', '.join(KINDS)}")
+        raise XinyeError(
+            f"unknown kind of weights {kind!r}{did_you_mean(kind, KINDS)}; there are {', '.join(KINDS)}"
+        )
     if isinstance(model.config, LSTMConfig):
-        raise XinyeError("an lstm cannot be written as GGUF: llama.cpp and its kin have no such architecture")
+        raise XinyeError(
+            "an lstm cannot be written as GGUF: llama.cpp and its kin have no such architecture"
+        )
     config = model.config
     values = _to_metadata(config) | {
         "general.type": "model",
@@ -338,17 +392,27 @@ def save_gguf(
             fallen_back.append(theirs)
         parts = [name.replace(".q_proj.", f".{part}_proj.") for part in "qkv"] if fused else [name]
         heads = _turned_heads(name, config) if shuffled else 0
-        tensors.setdefault(theirs, Outgoing(theirs, shape, written, partial(_blocks, model, parts, heads, written)))
+        tensors.setdefault(
+            theirs, Outgoing(theirs, shape, written, partial(_blocks, model, parts, heads, written))
+        )
     if config.rope_scaling is not None and config.rope_scaling.rope_type == "llama3":
-        tensors[_FREQUENCIES] = Outgoing(_FREQUENCIES, (config.head_dim // 2,), "f32", partial(_divisors, config))
+        tensors[_FREQUENCIES] = Outgoing(
+            _FREQUENCIES, (config.head_dim // 2,), "f32", partial(_divisors, config)
+        )
     write_gguf(path, values, tensors.values())
     return sorted(set(fallen_back))
 
 
 def _to_metadata(config: GPTConfig) -> dict[str, Any]:
     """What a file says of a network's shape; refuses what llama.cpp does not compute."""
-    architecture = next(theirs for theirs, ours in _ARCHITECTURES.items() if ours == config.architecture)
-    if config.architecture == "llama" and config.attention_bias and not config.attention_output_bias:
+    architecture = next(
+        theirs for theirs, ours in _ARCHITECTURES.items() if ours == config.architecture
+    )
+    if (
+        config.architecture == "llama"
+        and config.attention_bias
+        and not config.attention_output_bias
+    ):
         architecture = "qwen2"
     if {"qwen3": config.attention_bias, "qwen2": config.mlp_bias}.get(architecture):
         raise XinyeError(f"GGUF: llama.cpp computes {architecture} without these biases")
@@ -384,7 +448,9 @@ def _to_metadata(config: GPTConfig) -> dict[str, Any]:
             }
     elif scaling is not None and architecture != "llama":
         raise XinyeError(f"GGUF: llama.cpp computes {architecture} without Llama 3's RoPE scaling")
-    return {"general.architecture": architecture} | {f"{architecture}.{name}": value for name, value in values.items()}
+    return {"general.architecture": architecture} | {
+        f"{architecture}.{name}": value for name, value in values.items()
+    }
 
 
 def _divisors(config: GPTConfig) -> Tensor:
@@ -392,7 +458,9 @@ def _divisors(config: GPTConfig) -> Tensor:
     assert config.rope_scaling is not None
     frequencies = config.rope_theta ** (-torch.arange(0, config.head_dim, 2) / config.head_dim)
     original = config.max_position_embeddings
-    scaled, _ = scaled_frequencies(config.rope_scaling, config.rope_theta, config.head_dim, original, torch.zeros(1))
+    scaled, _ = scaled_frequencies(
+        config.rope_scaling, config.rope_theta, config.head_dim, original, torch.zeros(1)
+    )
     return quantize((frequencies / scaled)[None], "f32")
 
 
@@ -404,7 +472,9 @@ def _blocks(model: LanguageModel, names: list[str], heads: int, kind: str) -> Te
         x = x.view(heads, 2, -1, x.shape[1]).transpose(1, 2).reshape(x.shape)
     blocks = quantize(x, kind)
     if not finite(blocks, kind):
-        raise XinyeError(f"GGUF: {names[0]} holds NaN, infinity, or numbers too large for {kind}", exit_code=1)
+        raise XinyeError(
+            f"GGUF: {names[0]} holds NaN, infinity, or numbers too large for {kind}", exit_code=1
+        )
     return blocks
 
 

@@ -22,7 +22,9 @@ _TEKKEN = (
     r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _WHOLE_WORDS = (_LLAMA3, _TEKKEN)  # where a word that is a token is not put together by merges
-PRE_SPLITS: dict[str, tuple[str, ...]] = {  # name: one split after the other; the first name of several is written
+PRE_SPLITS: dict[
+    str, tuple[str, ...]
+] = {  # name: one split after the other; the first name of several is written
     "gpt-2": (_GPT2,),
     "qwen2": (PRE_SPLIT,),
     "llama-bpe": (_LLAMA3,),
@@ -36,7 +38,11 @@ PRE_SPLITS: dict[str, tuple[str, ...]] = {  # name: one split after the other; t
 }
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6  # types of tokens
 _PREFIX = "tokenizer.ggml."
-_NAMES = {"bos_token_id": "bos_token", "eos_token_id": "eos_token", "padding_token_id": "pad_token"}  # theirs: ours
+_NAMES = {
+    "bos_token_id": "bos_token",
+    "eos_token_id": "eos_token",
+    "padding_token_id": "pad_token",
+}  # theirs: ours
 _TURN_ENDS = ("eot_token_id", "eom_token_id")  # of a turn, of a message
 
 
@@ -52,16 +58,24 @@ def from_metadata(metadata: dict[str, Any]) -> Tokenizer:
     if model == "gpt2":
         pre = _get(metadata, "pre", str, "default")
         if pre not in PRE_SPLITS:
-            raise XinyeError(f"the pre-tokenizer {pre[:40]!r} is not known here; known are {', '.join(PRE_SPLITS)}")
+            raise XinyeError(
+                f"the pre-tokenizer {pre[:40]!r} is not known here; known are {', '.join(PRE_SPLITS)}"
+            )
         backend = _byte_level(vocabulary, _texts(metadata, "merges"), PRE_SPLITS[pre])
         opens = PRE_SPLITS[pre][0] in _WHOLE_WORDS
     elif model == "llama":
         backend = _sentencepiece(metadata, vocabulary, types)
         opens = True
     else:
-        raise XinyeError(f"the tokenizer model {model[:40]!r} is not known here; known are gpt2 and llama")
+        raise XinyeError(
+            f"the tokenizer model {model[:40]!r} is not known here; known are gpt2 and llama"
+        )
     backend.add_special_tokens(
-        [AddedToken(token, special=True) for token, kind in zip(tokens, types, strict=True) if kind == _CONTROL]
+        [
+            AddedToken(token, special=True)
+            for token, kind in zip(tokens, types, strict=True)
+            if kind == _CONTROL
+        ]
     )
     backend.add_tokens(
         [
@@ -73,8 +87,12 @@ def from_metadata(metadata: dict[str, Any]) -> Tokenizer:
     ids = {name: _get(metadata, name, int, None) for name in (*_NAMES, *_TURN_ENDS)}
     for name, index in ids.items():
         if index is not None and not 0 <= index < len(tokens):
-            raise XinyeError(f"tokenizer.ggml.{name} is {index}, and there are {len(tokens):,} tokens")
-    names = {ours: tokens[ids[theirs]] for theirs, ours in _NAMES.items() if ids[theirs] is not None}
+            raise XinyeError(
+                f"tokenizer.ggml.{name} is {index}, and there are {len(tokens):,} tokens"
+            )
+    names = {
+        ours: tokens[ids[theirs]] for theirs, ours in _NAMES.items() if ids[theirs] is not None
+    }
     if "eos_token" not in names:
         raise XinyeError("tokenizer.ggml.eos_token_id is missing: without it no text would end")
     if _get(metadata, "add_bos_token", bool, opens) and "bos_token" in names:
@@ -87,12 +105,20 @@ def from_metadata(metadata: dict[str, Any]) -> Tokenizer:
     return Tokenizer(backend, template if isinstance(template, str) else None, names, stop_ids)
 
 
-def _byte_level(vocabulary: dict[str, int], merges: list[str], splits: tuple[str, ...]) -> tokenizers.Tokenizer:
-    pairs = [(merge[:1] + left, right) for merge in merges for left, _, right in [merge[1:].partition(" ")]]
+def _byte_level(
+    vocabulary: dict[str, int], merges: list[str], splits: tuple[str, ...]
+) -> tokenizers.Tokenizer:
+    pairs = [
+        (merge[:1] + left, right)
+        for merge in merges
+        for left, _, right in [merge[1:].partition(" ")]
+    ]
     try:
         model = models.BPE(vocabulary, pairs, ignore_merges=splits[0] in _WHOLE_WORDS)
     except Exception as error:  # the library raises plain Exception
-        raise XinyeError(f"tokenizer.ggml.merges do not fit the tokens ({str(error)[:80]})") from None
+        raise XinyeError(
+            f"tokenizer.ggml.merges do not fit the tokens ({str(error)[:80]})"
+        ) from None
     backend = tokenizers.Tokenizer(model)
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     parts = [pre_tokenizers.Split(Regex(split), "isolated") for split in splits]
@@ -101,12 +127,22 @@ def _byte_level(vocabulary: dict[str, int], merges: list[str], splits: tuple[str
     return backend
 
 
-def _sentencepiece(metadata: dict[str, Any], vocabulary: dict[str, int], types: list[int]) -> tokenizers.Tokenizer:
+def _sentencepiece(
+    metadata: dict[str, Any], vocabulary: dict[str, int], types: list[int]
+) -> tokenizers.Tokenizer:
     """SentencePiece joins the neighbours whose joint token has the best score: merges in the order of scores."""
     scores = metadata.get(_PREFIX + "scores")
-    if not isinstance(scores, list) or len(scores) != len(types) or not isinstance(scores[0], int | float):
+    if (
+        not isinstance(scores, list)
+        or len(scores) != len(types)
+        or not isinstance(scores[0], int | float)
+    ):
         raise XinyeError("tokenizer.ggml.scores has not one value for each token")
-    pieces = {token: index for token, index in vocabulary.items() if types[index] in (_NORMAL, _USER_DEFINED)}
+    pieces = {
+        token: index
+        for token, index in vocabulary.items()
+        if types[index] in (_NORMAL, _USER_DEFINED)
+    }
     merges = [
         (-scores[index], pieces[token[:i]], pieces[token[i:]], token[:i], token[i:])
         for token, index in pieces.items()
@@ -117,12 +153,16 @@ def _sentencepiece(metadata: dict[str, Any], vocabulary: dict[str, int], types: 
     unknown = next((token for token, index in vocabulary.items() if types[index] == _UNKNOWN), None)
     pairs = [(left, right) for *_, left, right in sorted(merges)]
     backend = tokenizers.Tokenizer(
-        models.BPE(vocabulary, pairs, unk_token=unknown, fuse_unk=True, byte_fallback=_BYTE in types)
+        models.BPE(
+            vocabulary, pairs, unk_token=unknown, fuse_unk=True, byte_fallback=_BYTE in types
+        )
     )
     space = [normalizers.Prepend("▁")] if _get(metadata, "add_space_prefix", bool, True) else []
     backend.normalizer = normalizers.Sequence([*space, normalizers.Replace(" ", "▁")])
     strip = [decoders.Strip(" ", 1, 0)] if space else []
-    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *strip])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *strip]
+    )
     return backend
 
 
@@ -137,7 +177,8 @@ def to_metadata(tokenizer: Tokenizer, vocab_size: int) -> dict[str, Any]:
     if (
         model["type"] != "BPE"
         or pre is None
-        or normalizer["type"] not in (None, "NFC")  # llama.cpp normalises nothing; text is NFC nearly always
+        or normalizer["type"]
+        not in (None, "NFC")  # llama.cpp normalises nothing; text is NFC nearly always
         or bool(model.get("ignore_merges")) != (splits[0] in _WHOLE_WORDS)
     ):
         raise XinyeError("GGUF: this tokenizer splits text in a way that llama.cpp has no name for")
@@ -152,16 +193,24 @@ def to_metadata(tokenizer: Tokenizer, vocab_size: int) -> dict[str, Any]:
         "pre": pre,
         "tokens": tokens,
         "token_type": types,
-        "merges": [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]],
+        "merges": [
+            merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]
+        ],
         "bos_token_id": tokenizer.bos_id,
         "eos_token_id": tokenizer.eos_id,
         "padding_token_id": tokenizer.pad_id,
         "add_bos_token": tokenizer.prefix == (tokenizer.bos_id,),
         "add_eos_token": False,
     }
-    for name, index in zip(_TURN_ENDS, sorted(tokenizer.stop_ids - {tokenizer.eos_id}), strict=False):
+    for name, index in zip(
+        _TURN_ENDS, sorted(tokenizer.stop_ids - {tokenizer.eos_id}), strict=False
+    ):
         metadata[name] = index
-    template = {} if tokenizer.chat_template is None else {"tokenizer.chat_template": tokenizer.chat_template}
+    template = (
+        {}
+        if tokenizer.chat_template is None
+        else {"tokenizer.chat_template": tokenizer.chat_template}
+    )
     return {_PREFIX + name: value for name, value in metadata.items()} | template
 
 
@@ -190,7 +239,9 @@ def _get(metadata: dict[str, Any], name: str, kind: type, default: Any = _MISSIN
     if value is _MISSING:
         raise XinyeError(f"tokenizer.ggml.{name} is missing: there is no tokenizer in it")
     if value is not default and type(value) is not kind:
-        raise XinyeError(f"tokenizer.ggml.{name} is {str(value)[:40]!r}; it must be of type {kind.__name__}")
+        raise XinyeError(
+            f"tokenizer.ggml.{name} is {str(value)[:40]!r}; it must be of type {kind.__name__}"
+        )
     return value
 
 

@@ -24,7 +24,10 @@ from xinye.errors import XinyeError
 from xinye.model.config import GPTConfig
 from xinye.model.heads import Head, HeadConfig, Kind
 
-_ENDINGS: dict[str, Kind] = {"ForSequenceClassification": "sequence", "ForTokenClassification": "token"}
+_ENDINGS: dict[str, Kind] = {
+    "ForSequenceClassification": "sequence",
+    "ForTokenClassification": "token",
+}
 _SEVERAL = "multi_label_classification"
 
 
@@ -75,13 +78,21 @@ def load_head(folder: Path) -> Head:
     shapes = {name: tensor.shape for name, tensor in _to_tensors(model).items()}
     for name in sorted(shapes.keys() | tensors.keys()):
         if name not in tensors or name not in shapes:
-            raise XinyeError(f"{path}: {'lacks' if name in shapes else 'has an unknown'} tensor {name}")
+            raise XinyeError(
+                f"{path}: {'lacks' if name in shapes else 'has an unknown'} tensor {name}"
+            )
         if tensors[name].shape != shapes[name]:
-            raise XinyeError(f"{path}: tensor {name} has shape {list(tensors[name].shape)}, not {list(shapes[name])}")
+            raise XinyeError(
+                f"{path}: tensor {name} has shape {list(tensors[name].shape)}, not {list(shapes[name])}"
+            )
         if not bool(torch.isfinite(tensors[name]).all()):
             raise XinyeError(f"{path}: tensor {name} holds NaN or infinity")
     stem = _head_name(model)
-    score = {f"score.{name.rpartition('.')[2]}": tensors.pop(name) for name in list(tensors) if name.startswith(stem)}
+    score = {
+        f"score.{name.rpartition('.')[2]}": tensors.pop(name)
+        for name in list(tensors)
+        if name.startswith(stem)
+    }
     state = {f"gpt.{name}": tensor for name, tensor in _from_tensors(tensors, model.gpt).items()}
     model.load_state_dict(state | score, assign=True)
     return model.requires_grad_()
@@ -90,12 +101,21 @@ def load_head(folder: Path) -> Head:
 def head_config(folder: Path) -> HeadConfig:
     """The shape and labels that the `config.json` of a folder tells."""
     data = read_json(folder / "config.json")
-    kind = next((kind for end, kind in _ENDINGS.items() if _architecture(folder / "config.json").endswith(end)), None)
+    kind = next(
+        (
+            kind
+            for end, kind in _ENDINGS.items()
+            if _architecture(folder / "config.json").endswith(end)
+        ),
+        None,
+    )
     backbone = from_config_json(data, str(folder / "config.json"))
     if kind is None or not isinstance(backbone, GPTConfig):
         raise XinyeError(f"{folder}: it has no head that judges texts or tokens")
     try:
-        labels = tuple(str(data["id2label"][str(number)]) for number in range(len(data["id2label"])))
+        labels = tuple(
+            str(data["id2label"][str(number)]) for number in range(len(data["id2label"]))
+        )
     except (KeyError, TypeError):
         raise XinyeError(f"{folder}/config.json: id2label must name the labels 0, 1, 2 …") from None
     backbone = replace(backbone, is_causal=data.get("is_causal", True) is not False)

@@ -60,7 +60,11 @@ _ROPE_FIELDS = {  # of each type of RoPE scaling; `linear` and `dynamic` go by m
 }
 _ROPE_COMMON = ("rope_type", "type", "rope_theta", "partial_rotary_factor")
 _GPT2_MATRICES = ("attn.c_attn.weight", "c_proj.weight", "mlp.c_fc.weight")  # stored as (in, out)
-_BUFFERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")  # in old files; derived, not learned
+_BUFFERS = (
+    ".attn.bias",
+    ".attn.masked_bias",
+    ".rotary_emb.inv_freq",
+)  # in old files; derived, not learned
 _DTYPES = ("F32", "F16", "BF16")
 PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 
@@ -107,7 +111,10 @@ def to_config_json(config: Config, tokenizer: Tokenizer | None = None) -> dict[s
         "rms_norm_eps": config.norm_eps,
         "hidden_act": "silu",
         "rope_theta": config.rope_theta,  # transformers 4, llama.cpp, vLLM
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},  # transformers 5
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": config.rope_theta,
+        },  # transformers 5
         "attention_dropout": 0.0,
     }
     if config.rope_scaling is not None:
@@ -124,24 +131,35 @@ def to_config_json(config: Config, tokenizer: Tokenizer | None = None) -> dict[s
 
 def is_qwen2(config: Config) -> bool:
     """Whether a network is Qwen2's: Llama's with biases on queries, keys and values alone."""
-    return config.architecture == "llama" and config.attention_bias and not config.attention_output_bias
+    return (
+        config.architecture == "llama"
+        and config.attention_bias
+        and not config.attention_output_bias
+    )
 
 
 def _token_ids(tokenizer: Tokenizer | None) -> dict[str, int | None]:
     names = {"bos_token": "bos_id", "eos_token": "eos_id", "pad_token": "pad_id"}
     known = tokenizer.names if tokenizer else {}
-    return {f"{name}_id": getattr(tokenizer, of) if name in known else None for name, of in names.items()}
+    return {
+        f"{name}_id": getattr(tokenizer, of) if name in known else None
+        for name, of in names.items()
+    }
 
 
 def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config:
     """The shape that a `config.json` describes; what this package cannot compute exactly is refused by name."""
     model_type = data.get("model_type")
     if model_type not in (*_ARCHITECTURES, "xinye_lstm"):
-        raise XinyeError(f"{where}: model_type {model_type!r} is not known here; known are {', '.join(_ARCHITECTURES)}")
+        raise XinyeError(
+            f"{where}: model_type {model_type!r} is not known here; known are {', '.join(_ARCHITECTURES)}"
+        )
 
     def refuse(key: str, *allowed: Any) -> None:
         if data.get(key, allowed[0]) not in allowed:
-            raise XinyeError(f"{where}: {key} = {data[key]!r} is not supported (only {allowed[0]!r})")
+            raise XinyeError(
+                f"{where}: {key} = {data[key]!r} is not supported (only {allowed[0]!r})"
+            )
 
     def size(key: str, default: int | None = None) -> int:
         value = data[key] if default is None else data.get(key, default)
@@ -213,7 +231,8 @@ def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config
             intermediate_size=size("intermediate_size"),
             max_position_embeddings=context,
             tie_word_embeddings=flag("tie_word_embeddings"),
-            attention_bias=model_type == "qwen2" or (model_type != "mistral" and flag("attention_bias")),
+            attention_bias=model_type == "qwen2"
+            or (model_type != "mistral" and flag("attention_bias")),
             attention_output_bias=model_type != "qwen2",
             mlp_bias=model_type == "llama" and flag("mlp_bias"),
             norm_eps=number("rms_norm_eps", 1e-6),
@@ -228,7 +247,9 @@ def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config
 
 def _sliding_window(data: dict[str, Any]) -> int | None:
     """How many tokens a token sees, itself included, in the layers of a config where it does not see all."""
-    slides = data.get("use_sliding_window") or "sliding_attention" in (data.get("layer_types") or ())
+    slides = data.get("use_sliding_window") or "sliding_attention" in (
+        data.get("layer_types") or ()
+    )
     window = data.get("sliding_window", 4096) if slides or data["model_type"] == "mistral" else None
     if window is not None and (type(window) is not int or window < 1):
         raise ValueError(f"sliding_window = {window!r}")
@@ -236,7 +257,9 @@ def _sliding_window(data: dict[str, Any]) -> int | None:
 
 
 def _to_rope_json(scaling: RopeScaling) -> dict[str, Any]:
-    values = {name: getattr(scaling, name) for name in ("rope_type", *_ROPE_FIELDS[scaling.rope_type])}
+    values = {
+        name: getattr(scaling, name) for name in ("rope_type", *_ROPE_FIELDS[scaling.rope_type])
+    }
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -245,10 +268,18 @@ def _from_rope_json(rope: dict[str, Any], data: dict[str, Any], where: str) -> R
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind not in ("default", *_ROPE_FIELDS) or rope.get("partial_rotary_factor", 1.0) != 1.0:
         known = ", ".join(("default", *_ROPE_FIELDS))
-        raise XinyeError(f"{where}: rotary positions of type {kind!r} are not supported (known are {known})")
-    values = {name: value for name, value in rope.items() if value is not None and name not in _ROPE_COMMON}
+        raise XinyeError(
+            f"{where}: rotary positions of type {kind!r} are not supported (known are {known})"
+        )
+    values = {
+        name: value
+        for name, value in rope.items()
+        if value is not None and name not in _ROPE_COMMON
+    }
     if odd := values.keys() - set(_ROPE_FIELDS.get(kind, ())):
-        raise XinyeError(f"{where}: the field {min(odd)!r} of {kind!r} rotary positions is not supported")
+        raise XinyeError(
+            f"{where}: the field {min(odd)!r} of {kind!r} rotary positions is not supported"
+        )
     if kind == "default":
         return None
     original = None
@@ -256,12 +287,17 @@ def _from_rope_json(rope: dict[str, Any], data: dict[str, Any], where: str) -> R
         within = values.pop(_ORIGINAL, data["max_position_embeddings"])
         original = int(data.get(_ORIGINAL) or within)
     factor = float(values.pop("factor"))
-    return RopeScaling(kind, factor, original, **{name: float(value) for name, value in values.items()})
+    return RopeScaling(
+        kind, factor, original, **{name: float(value) for name, value in values.items()}
+    )
 
 
 def to_tensors(model: LanguageModel) -> dict[str, Tensor]:
     """The weights under Hugging Face's names and in its layout, a tied head left out."""
-    state = {name: tensor if tensor.is_meta else tensor.cpu() for name, tensor in model.state_dict().items()}
+    state = {
+        name: tensor if tensor.is_meta else tensor.cpu()
+        for name, tensor in model.state_dict().items()
+    }
     if model.config.tie_word_embeddings:
         del state["lm_head.weight"]
     if model.config.architecture != "gpt2":
@@ -271,7 +307,9 @@ def to_tensors(model: LanguageModel) -> dict[str, Tensor]:
         if ".k_proj." in name or ".v_proj." in name:
             continue
         if ".q_proj." in name:
-            tensor = torch.cat([state[name.replace(".q_proj.", f".{part}_proj.")] for part in "qkv"])
+            tensor = torch.cat(
+                [state[name.replace(".q_proj.", f".{part}_proj.")] for part in "qkv"]
+            )
         theirs = _gpt2_name(name)
         tensors[theirs] = (tensor.T if theirs.endswith(_GPT2_MATRICES) else tensor).contiguous()
     return tensors
@@ -289,7 +327,9 @@ def save_model(folder: Path, model: LanguageModel, tokenizer: Tokenizer) -> None
     """Write a model's folder. Each file is written beside and renamed, the weights last."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder)
-    generation: dict[str, Any] = {name: value for name, value in _token_ids(tokenizer).items() if value is not None}
+    generation: dict[str, Any] = {
+        name: value for name, value in _token_ids(tokenizer).items() if value is not None
+    }
     if others := sorted(tokenizer.stop_ids - {tokenizer.eos_id}):
         generation["eos_token_id"] = [tokenizer.eos_id, *others]
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
@@ -310,14 +350,18 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     beside.replace(path)
 
 
-def load_model(folder: str | Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel, Tokenizer]:
+def load_model(
+    folder: str | Path, dtype: torch.dtype = torch.float32
+) -> tuple[LanguageModel, Tokenizer]:
     """The model, its weights kept in `dtype`, and the tokenizer of a folder.
 
     Raises `XinyeError` where the folder is no model's, of an architecture that is not known, or damaged.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise XinyeError(f"{folder}: there is no such folder; give the folder of a run or of a Hugging Face model")
+        raise XinyeError(
+            f"{folder}: there is no such folder; give the folder of a run or of a Hugging Face model"
+        )
     if not (folder / "config.json").is_file():
         raise XinyeError(f"{folder}: not a model's folder (no config.json)")
     tokenizer = Tokenizer.load(folder)
@@ -340,7 +384,9 @@ def load_weights(folder: Path, dtype: torch.dtype = torch.float32) -> LanguageMo
     data = read_json(config_path)
     config = from_config_json(data, str(config_path))
     if data.get("is_causal") is False:
-        raise XinyeError(f"{config_path}: is_causal = False: this model sees what it would have to predict")
+        raise XinyeError(
+            f"{config_path}: is_causal = False: this model sees what it would have to predict"
+        )
     path, shards = _shards(folder)
     tensors: dict[str, Tensor] = {}
     try:
@@ -349,23 +395,35 @@ def load_weights(folder: Path, dtype: torch.dtype = torch.float32) -> LanguageMo
             holders = {name: file for file in files for name in file.keys()}  # noqa: SIM118
             if len(holders) < sum(len(file.keys()) for file in files):
                 raise XinyeError(f"{path}: a tensor stands in several of its files")
-            slices = {_full_name(name, holders): file.get_slice(name) for name, file in holders.items()}
+            slices = {
+                _full_name(name, holders): file.get_slice(name) for name, file in holders.items()
+            }
             slices = {name: part for name, part in slices.items() if not name.endswith(_BUFFERS)}
-            _check_shapes(path, config, {name: tuple(part.get_shape()) for name, part in slices.items()})
+            _check_shapes(
+                path, config, {name: tuple(part.get_shape()) for name, part in slices.items()}
+            )
             _check_memory(path, config, dtype)
             for name, part in slices.items():
                 if part.get_dtype() not in _DTYPES:
                     known = ", ".join(_DTYPES)
-                    raise XinyeError(f"{path}: tensor {name} is of type {part.get_dtype()}; known are {known}")
+                    raise XinyeError(
+                        f"{path}: tensor {name} is of type {part.get_dtype()}; known are {known}"
+                    )
                 tensors[name] = part[:].to(dtype)
                 if not bool(torch.isfinite(tensors[name]).all()):
                     raise XinyeError(f"{path}: tensor {name} holds NaN or infinity")
     except (SafetensorError, OSError) as error:
         raise XinyeError(f"{path}: damaged or cut short ({error})") from None
     if config.tie_word_embeddings and (head := tensors.pop("lm_head.weight", None)) is not None:
-        embedding = "transformer.wte.weight" if config.architecture == "gpt2" else "model.embed_tokens.weight"
+        embedding = (
+            "transformer.wte.weight"
+            if config.architecture == "gpt2"
+            else "model.embed_tokens.weight"
+        )
         if not torch.equal(head, tensors[embedding]):
-            raise XinyeError(f"{path}: tensor lm_head.weight is not {embedding}, which it is tied to by config.json")
+            raise XinyeError(
+                f"{path}: tensor lm_head.weight is not {embedding}, which it is tied to by config.json"
+            )
     with torch.device("meta"):
         model = build(config)
     model.load_state_dict(_from_tensors(tensors, model), strict=False, assign=True)
@@ -392,7 +450,11 @@ def _shards(folder: Path) -> tuple[Path, list[Path]]:
 def index_files(index: Path) -> list[str]:
     """The names of the files that an index spreads the weights over, which must lie beside it."""
     names = read_json(index).get("weight_map")
-    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+    if (
+        not isinstance(names, dict)
+        or not names
+        or not all(isinstance(name, str) for name in names.values())
+    ):
         raise XinyeError(f"{index}: damaged (no weight_map)")
     for name in names.values():
         if Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
@@ -411,7 +473,13 @@ def refusal_of_pickle(path: Path, folder: Path) -> str:
 
 def _full_name(name: str, names: Mapping[str, Any]) -> str:
     """A tensor's name in a whole model; files of a backbone alone leave its first part out."""
-    first = "transformer." if "wte.weight" in names else "model." if "embed_tokens.weight" in names else ""
+    first = (
+        "transformer."
+        if "wte.weight" in names
+        else "model."
+        if "embed_tokens.weight" in names
+        else ""
+    )
     return first + name
 
 
@@ -423,9 +491,14 @@ def _check_shapes(path: Path, config: Config, found: dict[str, tuple[int, ...]])
         )
     try:
         with torch.device("meta"):
-            one = {name: tuple(t.shape) for name, t in to_tensors(build(replace(config, num_hidden_layers=1))).items()}
+            one = {
+                name: tuple(t.shape)
+                for name, t in to_tensors(build(replace(config, num_hidden_layers=1))).items()
+            }
     except (RuntimeError, OverflowError, TypeError) as error:
-        raise XinyeError(f"{path}: its config.json has sizes that are out of range ({error})") from None
+        raise XinyeError(
+            f"{path}: its config.json has sizes that are out of range ({error})"
+        ) from None
     shapes = {
         name.replace(".0.", f".{layer}.", 1): shape
         for name, shape in one.items()
@@ -433,20 +506,29 @@ def _check_shapes(path: Path, config: Config, found: dict[str, tuple[int, ...]])
     }
     if config.tie_word_embeddings:
         found = {name: shape for name, shape in found.items() if name != "lm_head.weight"}
-    for kind, odd in (("lacks", shapes.keys() - found.keys()), ("has an unknown", found.keys() - shapes.keys())):
+    for kind, odd in (
+        ("lacks", shapes.keys() - found.keys()),
+        ("has an unknown", found.keys() - shapes.keys()),
+    ):
         if odd:
             more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
-            raise XinyeError(f"{path}: {kind} tensor {min(odd)}{more}; it does not fit its config.json")
+            raise XinyeError(
+                f"{path}: {kind} tensor {min(odd)}{more}; it does not fit its config.json"
+            )
     for name, shape in found.items():
         if shape != shapes[name]:
-            raise XinyeError(f"{path}: tensor {name} has shape {list(shape)}, not {list(shapes[name])}")
+            raise XinyeError(
+                f"{path}: tensor {name} has shape {list(shape)}, not {list(shapes[name])}"
+            )
 
 
 def _check_memory(path: Path, config: Config, dtype: torch.dtype) -> None:
     needed, free = config.parameters * dtype.itemsize, memory_bytes(torch.device("cpu"))
     if needed > free:
         kind = str(dtype).removeprefix("torch.")
-        raise XinyeError(f"{path}: takes {needed / 1e9:,.1f} GB in {kind}, and {free / 1e9:,.1f} GB of memory are free")
+        raise XinyeError(
+            f"{path}: takes {needed / 1e9:,.1f} GB in {kind}, and {free / 1e9:,.1f} GB of memory are free"
+        )
 
 
 def _from_tensors(tensors: dict[str, Tensor], model: LanguageModel) -> dict[str, Tensor]:

@@ -21,7 +21,9 @@ from xinye.model.heads import Head
 from xinye.model.quantization import unpack
 
 
-def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel, Tokenizer]:
+def load_model(
+    path: str | Path, dtype: torch.dtype = torch.float32
+) -> tuple[LanguageModel, Tokenizer]:
     """The model, its weights kept in `dtype`, and its tokenizer. Nothing is asked of the network.
 
     Raises `XinyeError` where there is none of that name, or it is damaged, or of a kind that is not known here.
@@ -47,13 +49,23 @@ def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[La
     if folder.is_file():
         if folder.suffix in PICKLED:
             raise XinyeError(refusal_of_pickle(folder, folder.parent))
-        hint = f"; give the folder it lies in, {folder.parent}" if folder.suffix == ".safetensors" else ""
+        hint = (
+            f"; give the folder it lies in, {folder.parent}"
+            if folder.suffix == ".safetensors"
+            else ""
+        )
         raise XinyeError(f"{folder}: not a model's folder, nor a GGUF file{hint}")
     cached = find_downloaded(str(path))
     if cached is not None:
         return load_folder(cached, dtype)
-    hint = f", and no model of that name was downloaded: xinye download {path}" if is_hub_name(str(path)) else ""
-    raise XinyeError(f"{path}: there is no such folder{hint or '; give that of a run or of a Hugging Face model'}")
+    hint = (
+        f", and no model of that name was downloaded: xinye download {path}"
+        if is_hub_name(str(path))
+        else ""
+    )
+    raise XinyeError(
+        f"{path}: there is no such folder{hint or '; give that of a run or of a Hugging Face model'}"
+    )
 
 
 def began_with(folder: Path) -> str:
@@ -61,7 +73,9 @@ def began_with(folder: Path) -> str:
     if is_adapter(folder):
         return base_of(folder)
     path = folder / "training" / "settings.json"
-    return str((read_json(path) if path.is_file() else {}).get("settings", {}).get("model") or "MODEL")
+    return str(
+        (read_json(path) if path.is_file() else {}).get("settings", {}).get("model") or "MODEL"
+    )
 
 
 def load_judge(folder: Path) -> tuple[Head, Tokenizer]:
@@ -98,12 +112,17 @@ def load_adapted(
 def is_small(model: LanguageModel, dtype: torch.dtype = torch.float32) -> bool:
     """Whether all weights together take at most an eighth of the machine's memory: quantized ones beside an adapter are
     then better unpacked once than for each product."""
-    return 8 * model.config.parameters * dtype.itemsize <= (machine.memory_limit() or machine.total_memory())
+    return 8 * model.config.parameters * dtype.itemsize <= (
+        machine.memory_limit() or machine.total_memory()
+    )
 
 
 def _merge_plain(model: LanguageModel | Head) -> None:
     """Merge LoRA and AdaLoRA where the base's weights are plain, so that nothing is slower than the base alone."""
-    settings, quantized = attached(model), any(hasattr(module, "blocks") for module in model.modules())
+    settings, quantized = (
+        attached(model),
+        any(hasattr(module, "blocks") for module in model.modules()),
+    )
     if settings is not None and settings.method in ("lora", "adalora") and not quantized:
         merge(model)
 

@@ -17,16 +17,35 @@ def main(arguments: list[str]) -> int:
         "first token and between tokens, and the share that is reached of what the machine could do.",
         "xinye bench runs/novel --concurrency 1,8,32 --prompt-tokens 128 --output-tokens 64",
     )
-    parser.add_argument("model", metavar="MODEL", help="a run's folder, any Hugging Face folder, or a GGUF file")
-    parser.add_argument("--concurrency", default="1,8,32", metavar="N,N", help="so many texts at once (1,8,32)")
-    parser.add_argument("--prompt-tokens", type=int, default=128, metavar="N", help="of each prompt, at random (128)")
-    parser.add_argument("--output-tokens", type=int, default=64, metavar="N", help="that each text is given (64)")
-    parser.add_argument("--dtype", default="auto", metavar="auto|float32|bfloat16", help="keep the weights in (auto)")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a run's folder, any Hugging Face folder, or a GGUF file"
+    )
+    parser.add_argument(
+        "--concurrency", default="1,8,32", metavar="N,N", help="so many texts at once (1,8,32)"
+    )
+    parser.add_argument(
+        "--prompt-tokens",
+        type=int,
+        default=128,
+        metavar="N",
+        help="of each prompt, at random (128)",
+    )
+    parser.add_argument(
+        "--output-tokens", type=int, default=64, metavar="N", help="that each text is given (64)"
+    )
+    parser.add_argument(
+        "--dtype",
+        default="auto",
+        metavar="auto|float32|bfloat16",
+        help="keep the weights in (auto)",
+    )
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     values = parser.values(arguments)
     counts = [part.strip() for part in values["concurrency"].split(",")]
     if not all(part.isdecimal() and 1 <= int(part) <= 1024 for part in counts):
-        raise XinyeError(f"--concurrency {values['concurrency']}: name numbers from 1 to 1024, such as 1,8,32")
+        raise XinyeError(
+            f"--concurrency {values['concurrency']}: name numbers from 1 to 1024, such as 1,8,32"
+        )
     for name in ("prompt_tokens", "output_tokens"):
         if values[name] < 1:
             raise XinyeError(f"--{name.replace('_', '-')}: at least 1")

@@ -24,7 +24,9 @@ def main(arguments: list[str]) -> int:
 
     if not console.is_terminal:
         disable_progress_bars()
-    downloaded = download(values["model"], Watcher() if console.is_terminal else Display())  # the hub's client has bars
+    downloaded = download(
+        values["model"], Watcher() if console.is_terminal else Display()
+    )  # the hub's client has bars
     if values["json"]:
         print_json(asdict(downloaded))
     else:

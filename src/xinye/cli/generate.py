@@ -19,15 +19,29 @@ def main(arguments: list[str]) -> int:
         'xinye generate runs/novel "话说" --max-tokens 200 --temperature 0.8 --top-p 0.95 -n 3',
     )
     parser.add_argument(
-        "model", metavar="MODEL", help="a run, a Hugging Face folder, a GGUF file, or a downloaded model's name"
+        "model",
+        metavar="MODEL",
+        help="a run, a Hugging Face folder, a GGUF file, or a downloaded model's name",
     )
-    parser.add_argument("prompt", nargs="?", default="", metavar="PROMPT", help="- reads it from standard input")
     parser.add_argument(
-        "--prompts", default=None, metavar="FILE", help='write for each line: {"prompt": "…"} or {"messages": […]}'
+        "prompt", nargs="?", default="", metavar="PROMPT", help="- reads it from standard input"
     )
-    parser.add_argument("-o", "--output", default=None, metavar="FILE", help="where to, a line for each; resumes")
+    parser.add_argument(
+        "--prompts",
+        default=None,
+        metavar="FILE",
+        help='write for each line: {"prompt": "…"} or {"messages": […]}',
+    )
+    parser.add_argument(
+        "-o", "--output", default=None, metavar="FILE", help="where to, a line for each; resumes"
+    )
     parser.add_argument("-n", type=int, default=1, metavar="N", help="write this many texts (1)")
-    parser.add_argument("--dtype", default="auto", metavar="auto|float32|bfloat16", help="keep the weights in (auto)")
+    parser.add_argument(
+        "--dtype",
+        default="auto",
+        metavar="auto|float32|bfloat16",
+        help="keep the weights in (auto)",
+    )
     parser.add_argument(
         "--speculation", default="auto", metavar="auto|off|MODEL",
         help="guess next tokens from the text itself (auto), or by a small model with the same tokenizer: same texts, "
@@ -37,12 +51,16 @@ def main(arguments: list[str]) -> int:
     parser.add_fields(Sampling, {})
     values = parser.values(arguments)
     names = ("model", "prompt", "prompts", "output", "n", "dtype", "speculation", "json")
-    model_path, prompt, prompts, output, n, dtype, speculation, as_json = (values.pop(name) for name in names)
+    model_path, prompt, prompts, output, n, dtype, speculation, as_json = (
+        values.pop(name) for name in names
+    )
     if not 1 <= n <= MOST_TEXTS:
         raise XinyeError(f"-n {n}: from 1 to {MOST_TEXTS:,} texts are written at once")
     checked(Sampling, values, "generate")
     if (prompts is None) != (output is None):
-        raise XinyeError("--prompts FILE and -o FILE go together: what is written for one is put into the other")
+        raise XinyeError(
+            "--prompts FILE and -o FILE go together: what is written for one is put into the other"
+        )
     if prompts is not None:
         if prompt:
             raise XinyeError("give a prompt, or a file of them with --prompts")
@@ -79,7 +97,12 @@ def main(arguments: list[str]) -> int:
 
 
 def write_file(
-    model: tuple[str, str, str], prompts: str, output: str, n: int, sampling: dict[str, Any], as_json: bool
+    model: tuple[str, str, str],
+    prompts: str,
+    output: str,
+    n: int,
+    sampling: dict[str, Any],
+    as_json: bool,
 ) -> int:
     """Write for a file of prompts; the exit code is 1 where some could not be done."""
     from xinye.api import load

@@ -12,9 +12,15 @@ def main(arguments: list[str]) -> int:
         "as fast as the base. The adapter and the base stay as they are.",
         "xinye merge runs/reviews -o models/reviews",
     )
-    parser.add_argument("run", metavar="RUN", help="the adapter's folder, of this package or of peft")
-    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="the folder to write")
-    parser.add_argument("--overwrite", action="store_true", default=False, help="replace FOLDER's model")
+    parser.add_argument(
+        "run", metavar="RUN", help="the adapter's folder, of this package or of peft"
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FOLDER", help="the folder to write"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", default=False, help="replace FOLDER's model"
+    )
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     values = parser.values(arguments)
 

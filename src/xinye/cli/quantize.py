@@ -13,12 +13,26 @@ def main(arguments: list[str]) -> int:
         "are, and measure what that costs, on FILES or on what the run held back from training.",
         "xinye quantize runs/novel --to q8_0 -o novel-q8_0.gguf",
     )
-    parser.add_argument("model", metavar="MODEL", help="a run's folder, any Hugging Face folder, or a GGUF file")
-    parser.add_argument("files", nargs="*", default=[], metavar="FILES", help="text to measure the cost on")
     parser.add_argument(
-        "--to", choices=("q8_0", "q4_0"), default="q8_0", help="(q8_0) 8 or 4 bits a weight, and a half for scales"
+        "model", metavar="MODEL", help="a run's folder, any Hugging Face folder, or a GGUF file"
     )
-    parser.add_argument("-o", "--output", type=Path, default=None, metavar="FILE", help="the file (./NAME-KIND.gguf)")
+    parser.add_argument(
+        "files", nargs="*", default=[], metavar="FILES", help="text to measure the cost on"
+    )
+    parser.add_argument(
+        "--to",
+        choices=("q8_0", "q4_0"),
+        default="q8_0",
+        help="(q8_0) 8 or 4 bits a weight, and a half for scales",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="the file (./NAME-KIND.gguf)",
+    )
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     values = parser.values(arguments)
 
@@ -48,7 +62,9 @@ def main(arguments: list[str]) -> int:
         )
     if result.kept_as_f16:
         count = len(result.kept_as_f16)
-        answer.print(f"note: {count} matrices are f16, since 32 does not divide their rows", soft_wrap=True)
+        answer.print(
+            f"note: {count} matrices are f16, since 32 does not divide their rows", soft_wrap=True
+        )
     for note in result.notes:
         answer.print(f"note: {note}; name a text to measure the cost on", soft_wrap=True)
     return 0

@@ -9,7 +9,9 @@ from itertools import count
 
 from xinye.generation.sequence import Sequence
 
-Key = tuple[int, tuple[int, ...]]  # the serial number of the block before it (0: none), and its tokens
+Key = tuple[
+    int, tuple[int, ...]
+]  # the serial number of the block before it (0: none), and its tokens
 
 
 class BlockCache:
@@ -17,8 +19,12 @@ class BlockCache:
         """`blocks` blocks of `block` tokens each."""
         self.block, self.blocks = block, blocks
         self._users = [0] * blocks
-        self._unused = OrderedDict.fromkeys(range(blocks))  # in the order in which they will be taken
-        self._found: dict[Key, tuple[int, int]] = {}  # full blocks: number and serial number, which is never used again
+        self._unused = OrderedDict.fromkeys(
+            range(blocks)
+        )  # in the order in which they will be taken
+        self._found: dict[
+            Key, tuple[int, int]
+        ] = {}  # full blocks: number and serial number, which is never used again
         self._keys: dict[int, Key] = {}  # by which a block is found
         self._serials = count(1)
 

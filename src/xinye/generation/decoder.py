@@ -26,7 +26,11 @@ from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, column
 
 SOURCE = Path(__file__).with_name("decoder.cpp")
 FLAGS = ("-std=c++20", "-O3", "-march=native", "-shared", "-fPIC", "-pthread", "-w")
-WITHOUT = {"avx2": ("-mno-avx512f",), "avx512": ("-mno-avx512bf16",), None: ()}  # by `machine.instruction_limit`
+WITHOUT = {
+    "avx2": ("-mno-avx512f",),
+    "avx512": ("-mno-avx512bf16",),
+    None: (),
+}  # by `machine.instruction_limit`
 KINDS = {torch.float32: 0, torch.bfloat16: 1, "q8_0": 2, "q4_0": 3, "q4_1": 4}
 
 
@@ -57,7 +61,11 @@ def library() -> tuple[Any, str]:
 def describe() -> str:
     """How texts are written on this machine's CPU, in a few words."""
     step, words = library()
-    return f"by PyTorch alone, which is slower: {words}" if step is None else "compiled for this processor"
+    return (
+        f"by PyTorch alone, which is slower: {words}"
+        if step is None
+        else "compiled for this processor"
+    )
 
 
 def prepare_decoder(device: torch.device, watcher: "Stages") -> float:
@@ -107,7 +115,13 @@ def built(compiler: str) -> Path | None:
 def _place(compiler: str) -> tuple[Path, str, tuple[str, ...]]:
     """The folder of the library, what its name begins with, and the compiler's flags."""
     flags = (*FLAGS, *WITHOUT[machine.instruction_limit()])
-    what = [SOURCE.read_text("utf-8"), compiler, *flags, machine.processor(), machine.instruction_sets()]
+    what = [
+        SOURCE.read_text("utf-8"),
+        compiler,
+        *flags,
+        machine.processor(),
+        machine.instruction_sets(),
+    ]
     name = f"decoder-{hashlib.blake2b(repr(what).encode(), digest_size=8).hexdigest()}"
     return cache_folder() / "native", name, flags
 
@@ -152,7 +166,10 @@ class _Model(ctypes.Structure):
         *((name, _Matrix) for name in ("tokens", "positions", "head")),
         ("norm", _Norm),
         ("layers", ctypes.POINTER(_Layer)),
-        *((name, ctypes.c_int64) for name in ("layer_count", "hidden", "heads", "key_value_heads", "head_dim")),
+        *(
+            (name, ctypes.c_int64)
+            for name in ("layer_count", "hidden", "heads", "key_value_heads", "head_dim")
+        ),
         ("intermediate", ctypes.c_int64),
         ("eps", ctypes.c_double),
     )
@@ -161,8 +178,14 @@ class _Model(ctypes.Structure):
 class _Step(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("batch", "threads")),
-        *((name, ctypes.c_void_p) for name in ("tokens", "positions", "blocks", "cosines", "sines", "cache")),
-        *((name, ctypes.c_int64) for name in ("cache_kind", "cache_blocks", "block", "most_blocks")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("tokens", "positions", "blocks", "cosines", "sines", "cache")
+        ),
+        *(
+            (name, ctypes.c_int64)
+            for name in ("cache_kind", "cache_blocks", "block", "most_blocks")
+        ),
         *((name, ctypes.c_void_p) for name in ("logits", "parallel", "team_size")),
     )
 
@@ -195,7 +218,11 @@ class Decoder:
         self._parallel, self._team_size = _openmp()
 
     def __call__(
-        self, tokens: Sequence[int], positions: Sequence[int], blocks: Sequence[Sequence[int]], cache: Tensor
+        self,
+        tokens: Sequence[int],
+        positions: Sequence[int],
+        blocks: Sequence[Sequence[int]],
+        cache: Tensor,
     ) -> Tensor:
         """Read B tokens, of several texts or of one; returns logits (B, V) in fp32, which hold until the next call.
 
@@ -239,11 +266,18 @@ class Decoder:
         if self.config.rotary:
             result.gate = self._matrix(mlp.gate_proj)
         if self.config.architecture == "modern":
-            result.query_norm, result.key_norm = self._norm(attention.q_norm), self._norm(attention.k_norm)
+            result.query_norm, result.key_norm = (
+                self._norm(attention.q_norm),
+                self._norm(attention.k_norm),
+            )
         return result
 
     def _keep(self, tensor: Tensor) -> int:
-        if type(tensor) not in (Tensor, nn.Parameter) or not tensor.is_cpu or not tensor.is_contiguous():
+        if (
+            type(tensor) not in (Tensor, nn.Parameter)
+            or not tensor.is_cpu
+            or not tensor.is_contiguous()
+        ):
             raise _Unsupported
         self._kept.append(tensor)
         return tensor.data_ptr()
@@ -268,7 +302,9 @@ class Decoder:
     def _norm(self, module: nn.Module) -> _Norm:
         if type(module) not in (RMSNorm, LayerNorm):
             raise _Unsupported
-        return _Norm(self._keep(module.get_parameter("weight").detach().float()), self._bias(module))
+        return _Norm(
+            self._keep(module.get_parameter("weight").detach().float()), self._bias(module)
+        )
 
 
 def decoder_for(model: nn.Module) -> Decoder | None:

@@ -117,7 +117,11 @@ class Engine:
     def _guessed(self, part: Part, at: int) -> bool:
         """Whether the token that was written last is guess number `at`, so that what follows it is known, too."""
         sequence = part.sequence
-        if sequence.ended or at == part.guesses or sequence.tokens[-1] != part.tokens[at - part.guesses]:
+        if (
+            sequence.ended
+            or at == part.guesses
+            or sequence.tokens[-1] != part.tokens[at - part.guesses]
+        ):
             return False
         self._has_read(sequence, 1)
         return True
@@ -126,18 +130,24 @@ class Engine:
         """Let each sequence go on by a token, chosen by its row of the logits."""
         for sequence, finite in zip(sequences, logits.amax(-1).isfinite().tolist(), strict=True):
             if not finite:
-                damaged = "the model computes what is no number: its weights or its config are damaged"
+                damaged = (
+                    "the model computes what is no number: its weights or its config are damaged"
+                )
                 sequence.error = XinyeError(damaged, exit_code=1)
             elif sequence.constraint is not None:
                 try:
                     sequence.constraint.allowed()
                 except XinyeError as error:
                     sequence.error = error
-        for sequence, token, row in zip(sequences, next_tokens(logits, sequences).tolist(), logits, strict=True):
+        for sequence, token, row in zip(
+            sequences, next_tokens(logits, sequences).tolist(), logits, strict=True
+        ):
             text = ""
             if sequence.error is None:
                 if sequence.sampling.logprobs is not None:
-                    sequence.logprobs.append(log_probabilities(row, token, sequence.sampling.logprobs))
+                    sequence.logprobs.append(
+                        log_probabilities(row, token, sequence.sampling.logprobs)
+                    )
                 if sequence.constraint is not None:
                     sequence.constraint.accept(token)
                 text = sequence.append(token)
@@ -151,7 +161,10 @@ class Engine:
     def _forget(self, sequence: Sequence) -> None:
         """Where the context is full, its older half is forgotten, and the rest is read anew behind the prefix."""
         self.cache.release(sequence)
-        sequence.window = [*self.tokenizer.prefix, *sequence.tokens[len(sequence.tokens) - self.context // 2 :]]
+        sequence.window = [
+            *self.tokenizer.prefix,
+            *sequence.tokens[len(sequence.tokens) - self.context // 2 :],
+        ]
 
     def generate(self, sequences: Iterable[Sequence]) -> Iterator[tuple[int, str]]:
         """Write these to their ends, among whatever else runs; yields (number of the sequence, new text).

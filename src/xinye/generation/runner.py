@@ -24,7 +24,9 @@ FEW, FEW_QUANTIZED = 8, 32
 class Runner:
     def __init__(self, model: LanguageModel, blocks: int, block: int) -> None:
         self.model = model
-        self.memory = model.new_cache(blocks, block).tensors  # (layers, 2, blocks, K, block, D); LSTM: (…, blocks, C)
+        self.memory = model.new_cache(
+            blocks, block
+        ).tensors  # (layers, 2, blocks, K, block, D); LSTM: (…, blocks, C)
         self.decoder = decoder_for(model)
         self.few = FEW_QUANTIZED if isinstance(model.lm_head, QuantizedLinear) else FEW
 
@@ -32,10 +34,13 @@ class Runner:
         """Read these, ordered by their length; returns the logits that each wants, one behind the other, (R, V)."""
 
         def length(part: Part) -> int:
-            return 0 if self.decoder is not None and len(part.tokens) <= self.few else len(part.tokens)
+            return (
+                0 if self.decoder is not None and len(part.tokens) <= self.few else len(part.tokens)
+            )
 
         found = [
-            self._plain([*group]) if count else self._compiled([*group]) for count, group in groupby(parts, length)
+            self._plain([*group]) if count else self._compiled([*group])
+            for count, group in groupby(parts, length)
         ]
         return found[0] if len(found) == 1 else torch.cat([logits.float() for logits in found])
 
@@ -86,13 +91,19 @@ class _Rows:
 
     def __init__(self, memory: Tensor, blocks: Sequence[list[int]], positions: Tensor) -> None:
         self.memory, self.length, device = memory, 0, memory.device
-        size, self.seen, self.begins = memory.shape[4], int(positions.max()) + 1, not bool(positions[:, 0].any())
+        size, self.seen, self.begins = (
+            memory.shape[4],
+            int(positions.max()) + 1,
+            not bool(positions[:, 0].any()),
+        )
         count = -(-self.seen // size)
         rows = [(row + [0] * count)[:count] for row in blocks]
         self.blocks = torch.tensor(rows, device=device)  # (B, S / P)
         self.at, self.offset = self.blocks.gather(1, positions // size), positions % size  # (B, T)
         self.mask: Tensor | None = None
-        self.unwritten: Tensor | None = None  # what no text of this batch has written there, and may be no number
+        self.unwritten: Tensor | None = (
+            None  # what no text of this batch has written there, and may be no number
+        )
         if not self.begins and positions.numel() > 1:
             places = torch.arange(self.seen, device=device)
             self.mask = (places <= positions[..., None])[:, None]  # (B, 1, T, S)
@@ -106,7 +117,9 @@ class _Rows:
         stored[1, self.at, :, self.offset] = values.transpose(1, 2)
         if self.begins:
             return keys, values
-        whole = stored[:, self.blocks].transpose(2, 3).flatten(3, 4)[:, :, :, : self.seen]  # (2, B, K, S, D)
+        whole = (
+            stored[:, self.blocks].transpose(2, 3).flatten(3, 4)[:, :, :, : self.seen]
+        )  # (2, B, K, S, D)
         if self.unwritten is not None:
             whole = whole.masked_fill(self.unwritten, 0)
         return whole[0], whole[1]

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from xinye.generation.cache import BlockCache
 from xinye.generation.sequence import Sequence
 
-Guess = Callable[[Sequence], list[int]]  # how a sequence may go on; at most so far as it may be written
+Guess = Callable[
+    [Sequence], list[int]
+]  # how a sequence may go on; at most so far as it may be written
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,9 @@ class Part:
 
 
 class Scheduler:
-    def __init__(self, cache: BlockCache, max_running: int, chunk: int, guess: Guess | None = None) -> None:
+    def __init__(
+        self, cache: BlockCache, max_running: int, chunk: int, guess: Guess | None = None
+    ) -> None:
         self.cache, self.max_running, self.chunk, self.guess = cache, max_running, chunk, guess
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []  # in the order in which they came
@@ -54,7 +58,9 @@ class Scheduler:
         guesses = self.guess(sequence) if self.guess is not None and ahead == 1 else []
         if guesses and not self.cache.extend(sequence, sequence.read + 1 + len(guesses)):
             guesses = []  # no text gives way to a guess
-        parts.append(Part(sequence, tokens + guesses, int(count == ahead) + len(guesses), len(guesses)))
+        parts.append(
+            Part(sequence, tokens + guesses, int(count == ahead) + len(guesses), len(guesses))
+        )
         return left if ahead == 1 else left - count
 
     def _make_room(self, sequence: Sequence, length: int) -> bool:

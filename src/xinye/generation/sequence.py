@@ -13,7 +13,9 @@ from xinye.generation.stream import TextStream
 if TYPE_CHECKING:
     from xinye.generation.constraint import Constraint
 
-LogProbability = tuple[int, float, list[tuple[int, float]]]  # of a token, and of the likeliest with theirs
+LogProbability = tuple[
+    int, float, list[tuple[int, float]]
+]  # of a token, and of the likeliest with theirs
 
 
 @dataclass(eq=False)
@@ -26,12 +28,16 @@ class Sequence:
     number: int = 0  # which of several completions of a prompt: with the same seed each draws other random numbers
 
     pieces: list[str] = field(default_factory=list)
-    logprobs: list[LogProbability] = field(default_factory=list)  # of each token written, where `sampling` asks for it
+    logprobs: list[LogProbability] = field(
+        default_factory=list
+    )  # of each token written, where `sampling` asks for it
     finish_reason: Literal["stop", "length"] | None = None
     error: XinyeError | None = None  # what ended it before its time
 
     # the engine's own
-    window: list[int] = field(default_factory=list)  # what the model reads: all tokens, or the last that fit
+    window: list[int] = field(
+        default_factory=list
+    )  # what the model reads: all tokens, or the last that fit
     read: int = 0  # how many of the window are in the cache
     blocks: list[int] = field(default_factory=list)  # where there, in order
     kept: int = 0  # how many of these blocks others can find,
@@ -62,7 +68,11 @@ class Sequence:
         self.tokens.append(token)
         self.window.append(token)
         text = "" if token in self.ends else self.stream.push(token)
-        if token in self.ends or self.stream.stopped or (self.constraint is not None and self.constraint.finished):
+        if (
+            token in self.ends
+            or self.stream.stopped
+            or (self.constraint is not None and self.constraint.finished)
+        ):
             self.finish_reason = "stop"
         elif self.completion_tokens >= self.sampling.max_tokens:
             self.finish_reason = "length"

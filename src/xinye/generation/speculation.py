@@ -69,7 +69,12 @@ class Speculation:
         record = self._records.setdefault(sequence, _Record())
         self._learn(record, sequence.tokens)
         written = sequence.sampling.max_tokens - sequence.completion_tokens
-        room = min(written - 1, self.engine.context - len(sequence.window), FEW - 1, self._worth(record.likely))
+        room = min(
+            written - 1,
+            self.engine.context - len(sequence.window),
+            FEW - 1,
+            self._worth(record.likely),
+        )
         if room < 1:
             guesses = []
         elif self.drafter is None:
@@ -110,7 +115,9 @@ class Speculation:
         tokens, guesses = sequence.window[record.drafted :], list[int]()
         for _ in range(count):
             part: Any = Part(_Place(record.drafted, sequence.blocks), tokens, wanted=1)  # type: ignore[arg-type]
-            guesses.append(int(self.drafter.run([part])[0, : self.engine.tokenizer.vocab_size].argmax()))
+            guesses.append(
+                int(self.drafter.run([part])[0, : self.engine.tokenizer.vocab_size].argmax())
+            )
             record.drafted += len(tokens)
             tokens = guesses[-1:]
         return guesses
@@ -124,14 +131,19 @@ class _Place:
     blocks: list[int]
 
 
-def speculate(engine: Engine, draft: LanguageModel | None = None, tokenizer: Tokenizer | None = None) -> None:
+def speculate(
+    engine: Engine, draft: LanguageModel | None = None, tokenizer: Tokenizer | None = None
+) -> None:
     """Let an engine guess, by a draft model or else by looking up, where that was measured to be faster: with the
     compiled step on a CPU. Raises `XinyeError` where the draft model and its tokenizer do not fit the engine's."""
     if draft is not None:
         assert tokenizer is not None
         if not (isinstance(draft, GPT) and isinstance(engine.model, GPT)):
             raise XinyeError("the draft: an LSTM cannot guess, nor be guessed for")
-        if tokenizer.token_bytes != engine.tokenizer.token_bytes or tokenizer.stop_ids != engine.tokenizer.stop_ids:
+        if (
+            tokenizer.token_bytes != engine.tokenizer.token_bytes
+            or tokenizer.stop_ids != engine.tokenizer.stop_ids
+        ):
             raise XinyeError(
                 f"the draft: its {tokenizer.vocab_size:,} tokens are not the model's {engine.tokenizer.vocab_size:,}; "
                 "both must have the same tokenizer"
@@ -149,7 +161,9 @@ def _looked_up(record: _Record, tokens: list[int], count: int) -> list[int]:
     if begin is None:
         return []
     guesses = list[int]()
-    while len(guesses) < count:  # where it would read past the end of the text, its own guesses follow
+    while (
+        len(guesses) < count
+    ):  # where it would read past the end of the text, its own guesses follow
         at = begin + len(guesses)
         guesses.append(tokens[at] if at < len(tokens) else guesses[at - len(tokens)])
     return guesses

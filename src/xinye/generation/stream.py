@@ -23,7 +23,9 @@ class TextStream:
 
     def finish(self) -> str:
         """What was held back; to be called at the end."""
-        return "" if self.stopped else self._release(self._decoder.decode(b"", final=True), final=True)
+        return (
+            "" if self.stopped else self._release(self._decoder.decode(b"", final=True), final=True)
+        )
 
     def _release(self, text: str, final: bool = False) -> str:
         text = self._held + text
@@ -38,4 +40,6 @@ class TextStream:
 
 def _overlap(text: str, stop: str) -> int:
     """The length of the longest end of `text` that `stop` begins with."""
-    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)
+    return next(
+        (n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0
+    )

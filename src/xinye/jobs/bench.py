@@ -130,7 +130,9 @@ def run(
     while_reading = sum(sum(moment <= begin + last for moment in each) for each in times.values())
     between = np.quantile(gaps, [0.5, 0.99]).tolist() if gaps else [0.0, 0.0]
     flops = speed.matrix_flops_per_second.get(str(model.compute_dtype).removeprefix("torch."))
-    read = steps * (weight_bytes(model) + count * cache_bytes(model, prompt_tokens + output_tokens // 2))
+    read = steps * (
+        weight_bytes(model) + count * cache_bytes(model, prompt_tokens + output_tokens // 2)
+    )
     return Row(
         concurrency=count,
         seconds=now - begin,
@@ -141,7 +143,9 @@ def run(
         between_tokens_p50=between[0],
         between_tokens_p99=between[1],
         memory_share=read / writing / speed.memory_bytes_per_second if writing else None,
-        matrix_share=2 * model.config.matrix_parameters * count * prompt_tokens / last / flops if flops else None,
+        matrix_share=2 * model.config.matrix_parameters * count * prompt_tokens / last / flops
+        if flops
+        else None,
         cache_tokens=most,
         cache_total=engine.cache.total,
     )
@@ -158,4 +162,8 @@ def weight_bytes(model: LanguageModel) -> int:
 
 def cache_bytes(model: LanguageModel, length: int) -> int:
     """What a step reads of the keys and values of a text."""
-    return length * model.config.cache_bytes_per_token(model.compute_dtype.itemsize) if isinstance(model, GPT) else 0
+    return (
+        length * model.config.cache_bytes_per_token(model.compute_dtype.itemsize)
+        if isinstance(model, GPT)
+        else 0
+    )

@@ -39,7 +39,12 @@ def download(name: str, watcher: Watcher) -> Downloaded:
     if not is_hub_name(name):
         raise XinyeError(f"{name!r} is not a name on the hub, such as owner/model")
     from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
 
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every attempt
     try:
@@ -61,21 +66,34 @@ def download(name: str, watcher: Watcher) -> Downloaded:
             watcher.stage(f"{file} ({number} of {len(wanted)})")
             files.append(Path(hf_hub_download(name, file)))
     except GatedRepoError:
-        raise XinyeError(f"{name}: its terms must be accepted on its page, and HF_TOKEN must hold your token") from None
+        raise XinyeError(
+            f"{name}: its terms must be accepted on its page, and HF_TOKEN must hold your token"
+        ) from None
     except RepositoryNotFoundError:
-        raise XinyeError(f"{name}: the hub has no such model, or shows it only to some (HF_TOKEN)") from None
+        raise XinyeError(
+            f"{name}: the hub has no such model, or shows it only to some (HF_TOKEN)"
+        ) from None
     except EntryNotFoundError as error:
-        raise XinyeError(f"{name}: cannot be downloaded ({_first_line(error)})", exit_code=1) from None
+        raise XinyeError(
+            f"{name}: cannot be downloaded ({_first_line(error)})", exit_code=1
+        ) from None
     except OfflineModeIsEnabled:
-        raise XinyeError(f"{name}: HF_HUB_OFFLINE is set, so that nothing can be downloaded") from None
+        raise XinyeError(
+            f"{name}: HF_HUB_OFFLINE is set, so that nothing can be downloaded"
+        ) from None
     except XinyeError:
         raise
-    except Exception as error:  # those of the client and of what it uses; they have no base of their own
+    except (
+        Exception
+    ) as error:  # those of the client and of what it uses; they have no base of their own
         line = _first_line(error)
         raise XinyeError(
-            f"{name}: cannot be downloaded ({line}); what has come stays, and the same command goes on", exit_code=1
+            f"{name}: cannot be downloaded ({line}); what has come stays, and the same command goes on",
+            exit_code=1,
         ) from error
-    return Downloaded(name, str(config.parent), len(files), sum(file.stat().st_size for file in files))
+    return Downloaded(
+        name, str(config.parent), len(files), sum(file.stat().st_size for file in files)
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -33,9 +33,13 @@ def export(model: str, to: Format, output: Path | None = None, quantize: str = "
     GPT, and where the file would replace one of another kind.
     """
     if to == "onnx" and quantize != "f32":
-        raise XinyeError(f"--quantize {quantize} is for GGUF; an ONNX file is quantized by ONNX Runtime's own tools")
+        raise XinyeError(
+            f"--quantize {quantize} is for GGUF; an ONNX file is quantized by ONNX Runtime's own tools"
+        )
     if to == "onnx":
-        need("an ONNX file", "onnx", "onnxscript", extra="onnx")  # torch's exporter is built on both
+        need(
+            "an ONNX file", "onnx", "onnxscript", extra="onnx"
+        )  # torch's exporter is built on both
     source = Path(model)
     name = source.absolute().name.removesuffix(".gguf")
     path = output or Path(f"{name}.onnx" if to == "onnx" else f"{name}-{quantize}.gguf")
@@ -59,7 +63,9 @@ def check_target(path: Path, source: Path, to: Format) -> None:
     if not path.exists():
         return
     if path.is_dir() or (source.exists() and path.samefile(source)):
-        raise XinyeError(f"{path}: is {'a folder' if path.is_dir() else 'the model itself'}; name a file with -o")
+        raise XinyeError(
+            f"{path}: is {'a folder' if path.is_dir() else 'the model itself'}; name a file with -o"
+        )
     with path.open("rb") as file:
         if not file.read(8).startswith(MAGIC[to]):
             raise XinyeError(f"{path}: exists and is no {to.upper()} file; name another with -o")

@@ -24,10 +24,14 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> dict[str, Any]:
             "makes one"
         )
     if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not overwrite)):
-        raise XinyeError(f"{output}: exists; choose another folder with -o, or replace its model with --overwrite")
+        raise XinyeError(
+            f"{output}: exists; choose another folder with -o, or replace its model with --overwrite"
+        )
     base = base_of(run)
     if output.exists() and output.resolve() in (run.resolve(), Path(base).resolve()):
-        raise XinyeError(f"{output}: the adapter and its base stay as they are; choose another folder with -o")
+        raise XinyeError(
+            f"{output}: the adapter and its base stay as they are; choose another folder with -o"
+        )
     model, tokenizer = load_adapted(run, plain=True)
     ranks, settings = ranks_of(model), attached(model)
     assert settings is not None

@@ -22,7 +22,9 @@ from xinye.model.build import LanguageModel
 from xinye.planning.settings import EvaluateSettings
 from xinye.watcher import Watcher
 
-TOKENS = 65_536  # of the text, at most; the difference of two figures for the same tokens needs no more
+TOKENS = (
+    65_536  # of the text, at most; the difference of two figures for the same tokens needs no more
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,9 @@ def quantize(
     watcher.stage(f"writing {path}")
     kept = save_gguf(path, network, tokenizer, kind, {"general.name": name})
     del network  # so that there is one model in memory
-    sizes = Quantized(str(model), str(path), kind, weight_bytes(source), path.stat().st_size, kept, notes=notes)
+    sizes = Quantized(
+        str(model), str(path), kind, weight_bytes(source), path.stat().st_size, kept, notes=notes
+    )
     if part is None or before is None:
         return sizes
     after = measure(load_gguf(path)[0], tokenizer, part, watcher)
@@ -88,17 +92,23 @@ def quantize(
     )  # fmt: skip
 
 
-def measure(network: LanguageModel, tokenizer: Tokenizer, part: Part, watcher: Watcher) -> dict[str, float]:
+def measure(
+    network: LanguageModel, tokenizer: Tokenizer, part: Part, watcher: Watcher
+) -> dict[str, float]:
     """The figures of at most `TOKENS` tokens of a text, an equal share of each document."""
     watcher.stage("scoring the text")
     network, some = network.to(machine.device()), part.at_most(TOKENS)
     context, stride = window(network, EvaluateSettings())
     windows = sliding_windows(some.spans, context, stride)
-    return perplexity(network, tokenizer, some.tokens, windows, partial(watcher.scored, total=len(some)))
+    return perplexity(
+        network, tokenizer, some.tokens, windows, partial(watcher.scored, total=len(some))
+    )
 
 
 def weight_bytes(model: Path) -> int:
     """What a model's weights take on disk; 0 where they do not lie under this name."""
     return sum(
-        file.stat().st_size for file in (model.glob("*.safetensors") if model.is_dir() else [model]) if file.is_file()
+        file.stat().st_size
+        for file in (model.glob("*.safetensors") if model.is_dir() else [model])
+        if file.is_file()
     )

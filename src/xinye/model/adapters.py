@@ -33,7 +33,9 @@ HEADS = ("score", "classifier")  # what new heads are called; they are trained b
 class LoRA(nn.Module):
     """The change of one matrix; `site` is its name. Where several layers share it, each has some `rows` of B."""
 
-    def __init__(self, site: str, settings: AdapterSettings, inputs: int, outputs: int, rank: int) -> None:
+    def __init__(
+        self, site: str, settings: AdapterSettings, inputs: int, outputs: int, rank: int
+    ) -> None:
         super().__init__()
         self.site, self.settings = site, settings
         self.lora_A = nn.Parameter(torch.empty(rank, inputs))
@@ -54,17 +56,27 @@ class LoRA(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor, rows: slice) -> Tensor:
         x = F.dropout(x, self.settings.lora_dropout, self.training)
-        return y + F.linear(F.linear(x, self.down().to(x.dtype)), self.lora_B[rows].to(x.dtype)) * self.scaling
+        return (
+            y
+            + F.linear(F.linear(x, self.down().to(x.dtype)), self.lora_B[rows].to(x.dtype))
+            * self.scaling
+        )
 
 
 class AdaLoRA(LoRA):
     """A change in the form of a singular value decomposition, and what it has learned about its ranks' importance."""
 
-    def __init__(self, site: str, settings: AdapterSettings, inputs: int, outputs: int, rank: int) -> None:
+    def __init__(
+        self, site: str, settings: AdapterSettings, inputs: int, outputs: int, rank: int
+    ) -> None:
         super().__init__(site, settings, inputs, outputs, rank)
         self.lora_E = nn.Parameter(torch.zeros(rank, 1))
-        self.scaling = settings.lora_alpha / (settings.init_r + 1e-5)  # of the first rank, so that it never jumps
-        self.register_buffer("mask", torch.ones(rank, dtype=torch.bool))  # the ranks that were kept last
+        self.scaling = settings.lora_alpha / (
+            settings.init_r + 1e-5
+        )  # of the first rank, so that it never jumps
+        self.register_buffer(
+            "mask", torch.ones(rank, dtype=torch.bool)
+        )  # the ranks that were kept last
         for name, parameter in list(self.named_parameters()):
             self.register_buffer(f"{name}_importance", torch.zeros_like(parameter))
             self.register_buffer(f"{name}_uncertainty", torch.zeros_like(parameter))
@@ -86,7 +98,9 @@ class AdaLoRA(LoRA):
             assert parameter.grad is not None
             now = (parameter * parameter.grad).abs()
             mean = self.get_buffer(f"{name}_importance").lerp_(now, 1 - self.settings.beta1)
-            self.get_buffer(f"{name}_uncertainty").lerp_((now - mean).abs(), 1 - self.settings.beta2)
+            self.get_buffer(f"{name}_uncertainty").lerp_(
+                (now - mean).abs(), 1 - self.settings.beta2
+            )
 
     def scores(self) -> Tensor:
         """The importance of each rank, (rank,): of its singular value and, on average, of its two vectors."""
@@ -126,8 +140,12 @@ class Prefix(nn.Module):
 
     def forward(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Put those of a layer before its own keys and values, (B, K, S, D)."""
-        before = self.prompt_embeddings.unflatten(1, self.shape)[:, layer].to(keys.dtype)  # (P, 2, K, D)
-        before = before.permute(1, 2, 0, 3)[:, None].expand(-1, len(keys), -1, -1, -1)  # (2, B, K, P, D)
+        before = self.prompt_embeddings.unflatten(1, self.shape)[:, layer].to(
+            keys.dtype
+        )  # (P, 2, K, D)
+        before = before.permute(1, 2, 0, 3)[:, None].expand(
+            -1, len(keys), -1, -1, -1
+        )  # (2, B, K, P, D)
         return torch.cat((before[0], keys), dim=2), torch.cat((before[1], values), dim=2)
 
 
@@ -142,7 +160,12 @@ class Adapted(nn.Module):
         return self.adapter(x, self.base_layer(x), self.rows)
 
 
-def attach(model: nn.Module, settings: AdapterSettings, seed: int = 0, ranks: Mapping[str, int] | None = None) -> None:
+def attach(
+    model: nn.Module,
+    settings: AdapterSettings,
+    seed: int = 0,
+    ranks: Mapping[str, int] | None = None,
+) -> None:
     """Freeze a model (but for a new head) and put an adapter to it, in place.
 
     `ranks` are those of an adapter that is to be loaded, by site. Raises `XinyeError` for a model that cannot have it.
@@ -164,7 +187,13 @@ def attach(model: nn.Module, settings: AdapterSettings, seed: int = 0, ranks: Ma
         if settings.method == "adapter":
             adapter: LoRA | Bottleneck = Bottleneck(site, settings, sum(outputs))
         else:
-            rank = ranks[site] if ranks is not None else settings.r if settings.method == "lora" else settings.init_r
+            rank = (
+                ranks[site]
+                if ranks is not None
+                else settings.r
+                if settings.method == "lora"
+                else settings.init_r
+            )
             kind = LoRA if settings.method == "lora" else AdaLoRA
             adapter = kind(site, settings, inputs, sum(outputs), rank)
         if ranks is None:
@@ -180,7 +209,9 @@ def _gpt(model: nn.Module) -> GPT:
     for module in model.modules():
         if isinstance(module, GPT):
             return module
-    raise XinyeError("adapters are for a GPT; this model has none (an LSTM is small enough to train whole)")
+    raise XinyeError(
+        "adapters are for a GPT; this model has none (an LSTM is small enough to train whole)"
+    )
 
 
 def sites(model: nn.Module) -> dict[str, tuple[nn.Module, list[str]]]:
@@ -192,7 +223,11 @@ def sites(model: nn.Module) -> dict[str, tuple[nn.Module, list[str]]]:
             holder = getattr(layer, part)
             for name, child in holder.named_children():
                 if isinstance(child, Adapted) or hasattr(child, "in_features"):
-                    fused = gpt.config.architecture == "gpt2" and name in ("q_proj", "k_proj", "v_proj")
+                    fused = gpt.config.architecture == "gpt2" and name in (
+                        "q_proj",
+                        "k_proj",
+                        "v_proj",
+                    )
                     site = f"model.layers.{number}.{part}.{'c_attn' if fused else name}"
                     found.setdefault(site, (holder, []))[1].append(name)
     return found
@@ -202,12 +237,18 @@ def _chosen(model: nn.Module, settings: AdapterSettings) -> list[str]:
     """The sites that the settings mean."""
     found = sites(model)
     known = list(dict.fromkeys(site.rsplit(".", 1)[1] for site in found))
-    wanted = ("o_proj", "down_proj") if settings.method == "adapter" else settings.target_modules or known
+    wanted = (
+        ("o_proj", "down_proj")
+        if settings.method == "adapter"
+        else settings.target_modules or known
+    )
     for name in wanted:
         if name not in known:
             fused = name in ("q_proj", "k_proj", "v_proj") and "c_attn" in known
             hint = "; GPT-2's are one matrix: c_attn" if fused else did_you_mean(name, known)
-            raise XinyeError(f"target_modules: this model has no {name!r}{hint} (there are {', '.join(known)})")
+            raise XinyeError(
+                f"target_modules: this model has no {name!r}{hint} (there are {', '.join(known)})"
+            )
     return [site for site in found if site.rsplit(".", 1)[1] in wanted]
 
 
@@ -216,7 +257,9 @@ def _attach_prefix(gpt: GPT, settings: AdapterSettings, generator: torch.Generat
     """Begin with the keys and values of random tokens: from free random numbers it learns badly (Li & Liang)."""
     length, config = settings.num_virtual_tokens, gpt.config
     if config.rope_scaling is not None and config.rope_scaling.rope_type == "dynamic":
-        raise XinyeError("prefix: dynamic RoPE scaling turns all keys anew with each length, and a prefix has no place")
+        raise XinyeError(
+            "prefix: dynamic RoPE scaling turns all keys anew with each length, and a prefix has no place"
+        )
     if length >= config.max_position_embeddings:
         raise XinyeError(
             f"prefix: num_virtual_tokens is {length}; this model reads {config.max_position_embeddings} tokens in all"
@@ -227,7 +270,9 @@ def _attach_prefix(gpt: GPT, settings: AdapterSettings, generator: torch.Generat
     gpt.eval()
     gpt.hidden(tokens.to(device), cache=cache)
     gpt.train(training)
-    prefix = Prefix(settings, cache.tensors[:, :, 0].float().permute(3, 0, 1, 2, 4))  # (P, layers, 2, K, D)
+    prefix = Prefix(
+        settings, cache.tensors[:, :, 0].float().permute(3, 0, 1, 2, 4)
+    )  # (P, layers, 2, K, D)
     for layer in gpt.model.layers:
         assert isinstance(layer, Layer)
         layer.self_attn.prefix = prefix
@@ -256,15 +301,21 @@ def merge(model: nn.Module) -> None:
     if settings is None:
         raise XinyeError("merge: this model has no adapter")
     if settings.method == "prefix":
-        raise XinyeError("merge: a prefix is keys and values before all others, which no weight can hold")
+        raise XinyeError(
+            "merge: a prefix is keys and values before all others, which no weight can hold"
+        )
     if settings.method == "adapter":
-        raise XinyeError("merge: a bottleneck is a layer of its own with a bend in it, not a change of weights")
+        raise XinyeError(
+            "merge: a bottleneck is a layer of its own with a bend in it, not a change of weights"
+        )
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, Adapted) and isinstance(child.adapter, LoRA):
                 weight = getattr(child.base_layer, "weight", None)
                 if weight is None:
-                    raise XinyeError("merge: the base is quantized; merge into the weights it was quantized from")
+                    raise XinyeError(
+                        "merge: the base is quantized; merge into the weights it was quantized from"
+                    )
                 weight.copy_(weight.float() + child.adapter.delta(child.rows))
                 setattr(parent, name, child.base_layer)
     model.requires_grad_()
@@ -337,7 +388,11 @@ def adapter_state(model: nn.Module) -> dict[str, Tensor]:
     """
     buffers = {f"{name}.{buffer}" for name, module in model.named_modules() if isinstance(module, AdaLoRA)
                for buffer, _ in module.named_buffers()}  # fmt: skip
-    trained = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+    trained = {
+        name: parameter.detach()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
     return trained | {name: buffer for name, buffer in model.named_buffers() if name in buffers}
 
 
@@ -351,7 +406,9 @@ def flops_per_token(model: GPT | Head, context: int) -> float:
     if all(parameter.requires_grad for parameter in model.parameters()):
         return config.flops_per_token(context)
     gpt = _gpt(model)
-    context += gpt.prefix_length * (2 if gpt.config.is_causal else 1)  # a prefix is seen whole, from everywhere
+    context += gpt.prefix_length * (
+        2 if gpt.config.is_causal else 1
+    )  # a prefix is seen whole, from everywhere
     added = sum(
         parameter.numel()
         for module in modules
@@ -381,9 +438,13 @@ def trainable_table(model: nn.Module) -> list[Row]:
              "self_attn": "attention", "mlp": "feed-forward"}  # fmt: skip
     if settings is not None:
         kinds = {".adapter.": settings.method, ".prefix.": settings.method} | kinds
-    weights = [(name, weight.numel(), weight.requires_grad) for name, weight in model.named_parameters()]
+    weights = [
+        (name, weight.numel(), weight.requires_grad) for name, weight in model.named_parameters()
+    ]
     for name, module in model.named_modules():
-        if isinstance(module, QuantizedLinear | QuantizedEmbedding):  # whose values are no parameters, but frozen
+        if isinstance(
+            module, QuantizedLinear | QuantizedEmbedding
+        ):  # whose values are no parameters, but frozen
             weights.append((name, len(module.blocks) * columns(module.blocks, module.kind), False))
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for name, size, trained in weights:
@@ -392,4 +453,7 @@ def trainable_table(model: nn.Module) -> list[Row]:
             counts[key][0] += size * trained
             counts[key][1] += size
     counts["all"] = counts.pop("all")
-    return [Row(name, trainable, total, trainable / total) for name, (trainable, total) in counts.items()]
+    return [
+        Row(name, trainable, total, trainable / total)
+        for name, (trainable, total) in counts.items()
+    ]

@@ -33,13 +33,17 @@ class GPTConfig:
     max_position_embeddings: int
     tie_word_embeddings: bool = True
     attention_bias: bool = False
-    attention_output_bias: bool = True  # whether, with `attention_bias`, the output projection has one, too
+    attention_output_bias: bool = (
+        True  # whether, with `attention_bias`, the output projection has one, too
+    )
     mlp_bias: bool = False
     norm_eps: float = 1e-6
     rope_theta: float = 10_000.0
     rope_scaling: RopeScaling | None = None
     dropout: float = 0.0
-    is_causal: bool = True  # False: tokens see those behind them, too, which only a model that writes nothing may
+    is_causal: bool = (
+        True  # False: tokens see those behind them, too, which only a model that writes nothing may
+    )
 
     def __post_init__(self) -> None:
         if self.architecture == "gpt2":
@@ -48,16 +52,22 @@ class GPTConfig:
         for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
                      "head_dim", "intermediate_size", "max_position_embeddings"):  # fmt: skip
             if getattr(self, name) < 1:
-                raise XinyeError(f"model shape: {name} is {getattr(self, name)}; it must be at least 1")
+                raise XinyeError(
+                    f"model shape: {name} is {getattr(self, name)}; it must be at least 1"
+                )
         if self.num_attention_heads % self.num_key_value_heads:
             raise XinyeError(
                 f"model shape: {self.num_attention_heads} attention heads cannot share "
                 f"{self.num_key_value_heads} key-value heads; the first must be a multiple of the second"
             )
         if self.rotary and self.head_dim % 2:
-            raise XinyeError(f"model shape: head_dim is {self.head_dim}; rotary positions need an even number")
+            raise XinyeError(
+                f"model shape: head_dim is {self.head_dim}; rotary positions need an even number"
+            )
         if not self.rotary and self.rope_scaling is not None:
-            raise XinyeError(f"RoPE scaling: {self.architecture} has learned positions, which end with its context")
+            raise XinyeError(
+                f"RoPE scaling: {self.architecture} has learned positions, which end with its context"
+            )
         if self.architecture == "gpt2" and (
             self.num_attention_heads * self.head_dim != self.hidden_size
             or self.num_key_value_heads != self.num_attention_heads
@@ -76,7 +86,9 @@ class GPTConfig:
         Raises `XinyeError` where positions are learned or scaled already.
         """
         if self.rope_scaling is not None:
-            raise XinyeError(f"RoPE scaling: this model's positions are scaled already ({self.rope_scaling.rope_type})")
+            raise XinyeError(
+                f"RoPE scaling: this model's positions are scaled already ({self.rope_scaling.rope_type})"
+            )
         context = self.max_position_embeddings
         if rope_type == "dynamic":  # lengths are measured by the context, so it stays
             return replace(self, rope_scaling=RopeScaling(rope_type, factor))
@@ -87,7 +99,10 @@ class GPTConfig:
     @property
     def layer_parameters(self) -> int:
         """Weights of the layers' matrices."""
-        queries, keys = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+        queries, keys = (
+            self.num_attention_heads * self.head_dim,
+            self.num_key_value_heads * self.head_dim,
+        )
         attention = self.hidden_size * (2 * queries + 2 * keys)
         mlp = self.hidden_size * self.intermediate_size * (3 if self.rotary else 2)
         return self.num_hidden_layers * (attention + mlp)
@@ -125,7 +140,13 @@ class GPTConfig:
 
     def cache_bytes_per_token(self, bytes_per_element: int = 4) -> int:
         """Memory that one token takes in the key-value cache."""
-        return 2 * self.num_hidden_layers * self.num_key_value_heads * self.head_dim * bytes_per_element
+        return (
+            2
+            * self.num_hidden_layers
+            * self.num_key_value_heads
+            * self.head_dim
+            * bytes_per_element
+        )
 
 
 @dataclass(frozen=True)
@@ -143,7 +164,9 @@ class LSTMConfig:
     def __post_init__(self) -> None:
         for name in ("vocab_size", "hidden_size", "num_hidden_layers", "max_position_embeddings"):
             if getattr(self, name) < 1:
-                raise XinyeError(f"model shape: {name} is {getattr(self, name)}; it must be at least 1")
+                raise XinyeError(
+                    f"model shape: {name} is {getattr(self, name)}; it must be at least 1"
+                )
 
     @property
     def matrix_parameters(self) -> int:

@@ -20,7 +20,9 @@ from xinye.model.rope import scaled_frequencies
 
 class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
+        return F.linear(
+            x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
+        )
 
 
 class RMSNorm(nn.Module):
@@ -35,7 +37,9 @@ class RMSNorm(nn.Module):
 
 class LayerNorm(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+        return F.layer_norm(
+            x, self.normalized_shape, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps
+        )
 
 
 def norm(config: GPTConfig) -> nn.Module:
@@ -43,16 +47,25 @@ def norm(config: GPTConfig) -> nn.Module:
     return kind(config.hidden_size, eps=config.norm_eps)
 
 
-def rotary_tables(config: GPTConfig, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def rotary_tables(
+    config: GPTConfig, positions: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     """Cosines and sines of rotary position embedding (Su et al. 2021, arXiv:2104.09864), each (…, T, D).
 
     The sines of the first half are negated, so that `rotate` is two products and a sum.
     """
-    exponents = torch.arange(0, config.head_dim, 2, device=positions.device, dtype=torch.float32) / config.head_dim
+    exponents = (
+        torch.arange(0, config.head_dim, 2, device=positions.device, dtype=torch.float32)
+        / config.head_dim
+    )
     frequencies, grown = config.rope_theta**-exponents, None
     if config.rope_scaling is not None:
         frequencies, grown = scaled_frequencies(
-            config.rope_scaling, config.rope_theta, config.head_dim, config.max_position_embeddings, positions
+            config.rope_scaling,
+            config.rope_theta,
+            config.head_dim,
+            config.max_position_embeddings,
+            positions,
         )
     angles = positions[..., None].float() * frequencies
     cosines, sines = angles.cos(), angles.sin()
@@ -71,15 +84,26 @@ def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
 class KeyValueCache:
     """Keys and values of the tokens read so far: per layer two tensors (B, K, capacity, D), filled up to `length`."""
 
-    def __init__(self, config: GPTConfig, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, config: GPTConfig, batch: int, capacity: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
         dynamic = config.rope_scaling is not None and config.rope_scaling.rope_type == "dynamic"
         if dynamic and capacity > config.max_position_embeddings:
             raise XinyeError(
                 "dynamic RoPE scaling turns all keys anew with each length, so that none can be kept beyond "
                 f"{config.max_position_embeddings} tokens; linear and yarn can"
             )
-        shape = (config.num_hidden_layers, 2, batch, config.num_key_value_heads, capacity, config.head_dim)
-        self.tensors = torch.empty(shape, dtype=dtype, device=device)  # memory is taken as it is filled
+        shape = (
+            config.num_hidden_layers,
+            2,
+            batch,
+            config.num_key_value_heads,
+            capacity,
+            config.head_dim,
+        )
+        self.tensors = torch.empty(
+            shape, dtype=dtype, device=device
+        )  # memory is taken as it is filled
         self.length = 0
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,36 +118,55 @@ class Attention(nn.Module):
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__()
         self.config, self.layer = config, layer
-        self.prefix: nn.Module | None = None  # learned keys and values before all others (adapters.py)
-        queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
+        self.prefix: nn.Module | None = (
+            None  # learned keys and values before all others (adapters.py)
+        )
+        queries, keys = (
+            config.num_attention_heads * config.head_dim,
+            config.num_key_value_heads * config.head_dim,
+        )
         self.q_proj = Linear(config.hidden_size, queries, bias=config.attention_bias)
         self.k_proj = Linear(config.hidden_size, keys, bias=config.attention_bias)
         self.v_proj = Linear(config.hidden_size, keys, bias=config.attention_bias)
         output_bias = config.attention_bias and config.attention_output_bias
         self.o_proj = Linear(queries, config.hidden_size, bias=output_bias)
-        if config.architecture == "modern":  # keeps the logits of attention bounded (arXiv:2302.05442)
+        if (
+            config.architecture == "modern"
+        ):  # keeps the logits of attention bounded (arXiv:2302.05442)
             self.q_norm = RMSNorm(config.head_dim, config.norm_eps)
             self.k_norm = RMSNorm(config.head_dim, config.norm_eps)
 
     def forward(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: KeyValueCache | None
+        self,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
+        cache: KeyValueCache | None,
     ) -> Tensor:
         config = self.config
         queries, keys, values = (
-            projection(x).unflatten(-1, (-1, config.head_dim)) for projection in (self.q_proj, self.k_proj, self.v_proj)
+            projection(x).unflatten(-1, (-1, config.head_dim))
+            for projection in (self.q_proj, self.k_proj, self.v_proj)
         )  # (B, T, H or K, D)
         if config.architecture == "modern":
             queries, keys = self.q_norm(queries), self.k_norm(keys)
         if rotary is not None:
             queries, keys = rotate(queries, rotary), rotate(keys, rotary)
-        queries, keys, values = (tensor.transpose(1, 2) for tensor in (queries, keys, values))  # (B, H or K, T, D)
+        queries, keys, values = (
+            tensor.transpose(1, 2) for tensor in (queries, keys, values)
+        )  # (B, H or K, T, D)
         if cache is not None:
             keys, values = cache.append(self.layer, keys, values)
         if self.prefix is not None:
             keys, values = self.prefix(self.layer, keys, values)
-        if config.num_key_value_heads < config.num_attention_heads:  # each key-value head serves a group of heads
+        if (
+            config.num_key_value_heads < config.num_attention_heads
+        ):  # each key-value head serves a group of heads
             group = config.num_attention_heads // config.num_key_value_heads
-            keys, values = keys.repeat_interleave(group, dim=1), values.repeat_interleave(group, dim=1)
+            keys, values = (
+                keys.repeat_interleave(group, dim=1),
+                values.repeat_interleave(group, dim=1),
+            )
         y = attention(queries, keys, values, mask, config.is_causal)  # (B, H, T, D)
         return self.o_proj(y.transpose(1, 2).flatten(2))  # (B, T, C)
 
@@ -155,7 +198,11 @@ class GELU(nn.Module):
 
 def document_mask(documents: Tensor | None) -> Tensor | None:
     """Which token may look at which, (B, 1, T, T), where `documents` (B, T) numbers those of each row."""
-    return None if documents is None else (documents[:, :, None] == documents[:, None, :]).tril()[:, None]
+    return (
+        None
+        if documents is None
+        else (documents[:, :, None] == documents[:, None, :]).tril()[:, None]
+    )
 
 
 class Layer(nn.Module):
@@ -168,11 +215,17 @@ class Layer(nn.Module):
         self.dropout = config.dropout
 
     def forward(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: KeyValueCache | None
+        self,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
+        cache: KeyValueCache | None,
     ) -> Tensor:
         attended = self.self_attn(self.input_layernorm(x), rotary, mask, cache)
         x = x + F.dropout(attended, self.dropout, self.training)
-        return x + F.dropout(self.mlp(self.post_attention_layernorm(x)), self.dropout, self.training)
+        return x + F.dropout(
+            self.mlp(self.post_attention_layernorm(x)), self.dropout, self.training
+        )
 
 
 class Backbone(nn.Module):
@@ -183,7 +236,9 @@ class Backbone(nn.Module):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         if not config.rotary:
             self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.layers = nn.ModuleList(Layer(config, layer) for layer in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(
+            Layer(config, layer) for layer in range(config.num_hidden_layers)
+        )
         self.norm = norm(config)
 
 
@@ -218,7 +273,9 @@ class GPT(nn.Module):
         """Random weights. Normal with standard deviation 0.02 for embeddings (GPT-2), 1/√fan-in for matrices; the
         projections back into the residual stream start at zero, so that each layer starts as the identity (Zhang et
         al. 2019, arXiv:1901.09321; muP, arXiv:2203.03466)."""
-        generator = torch.Generator().manual_seed(seed)  # on the CPU: the same weights on every device
+        generator = torch.Generator().manual_seed(
+            seed
+        )  # on the CPU: the same weights on every device
         for name, weight in self.named_parameters():
             if "norm" in name:
                 weight.fill_(1.0 if name.endswith("weight") else 0.0)
@@ -227,7 +284,11 @@ class GPT(nn.Module):
             elif "embed" in name or "lm_head" in name:
                 weight.copy_(torch.empty(weight.shape).normal_(0.0, 0.02, generator=generator))
             else:
-                weight.copy_(torch.empty(weight.shape).normal_(0.0, weight.shape[1] ** -0.5, generator=generator))
+                weight.copy_(
+                    torch.empty(weight.shape).normal_(
+                        0.0, weight.shape[1] ** -0.5, generator=generator
+                    )
+                )
 
     def new_cache(self, batch: int, capacity: int | None = None) -> KeyValueCache:
         """An empty cache for `batch` sequences of `capacity` tokens each, as long as the context where it is None."""
@@ -259,7 +320,9 @@ class GPT(nn.Module):
         """The states before the head, (B, T, C)."""
         config, start = self.config, 0 if cache is None else cache.length
         if positions is None:
-            positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)[None]  # (1, T)
+            positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)[
+                None
+            ]  # (1, T)
         if mask is None and not config.is_causal:
             mask = torch.ones(1, 1, 1, tokens.shape[1], dtype=torch.bool, device=tokens.device)
         x = self.model.embed_tokens(tokens)  # (B, T, C)

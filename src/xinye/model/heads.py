@@ -41,7 +41,9 @@ class HeadConfig:
     @property
     def matrix_parameters(self) -> int:
         """Weights that every token is multiplied by; a head that judges whole texts sees one token of each."""
-        return self.backbone.layer_parameters + self.backbone.hidden_size * len(self.labels) * (self.kind == "token")
+        return self.backbone.layer_parameters + self.backbone.hidden_size * len(self.labels) * (
+            self.kind == "token"
+        )
 
     def forward_flops_per_token(self, context: int) -> float:
         """Floating-point operations to compute one token, as a language model's without its head, but with this one."""
@@ -81,7 +83,9 @@ class Head(nn.Module):
         self.config = config
         self.gpt = GPT(replace(config.backbone, tie_word_embeddings=False))
         self.gpt.lm_head = nn.Identity()  # type: ignore[assignment]
-        self.score = Linear(config.backbone.hidden_size, len(config.labels), bias=config.kind == "token")
+        self.score = Linear(
+            config.backbone.hidden_size, len(config.labels), bias=config.kind == "token"
+        )
 
     @property
     def compute_dtype(self) -> torch.dtype:
@@ -97,7 +101,9 @@ class Head(nn.Module):
         are equally likely."""
         with torch.device("meta"):
             model = cls(config)
-        layers = [each for each in base.model.named_modules(prefix="model") if hasattr(each[1], "blocks")]
+        layers = [
+            each for each in base.model.named_modules(prefix="model") if hasattr(each[1], "blocks")
+        ]
         swap_in(model.gpt, {name: (layer.blocks, layer.kind) for name, layer in layers})
         # Copies: what was read from a file lies at any address, and sums of products depend on that in their last bits.
         weights = {
@@ -118,7 +124,9 @@ class Head(nn.Module):
         """Logits in float32: (B, L) of the texts, or (B, T, L) of their tokens; tokens (B, T), lengths (B,)."""
         mask = None
         if not self.config.backbone.is_causal:  # causal attention does not see what stands behind
-            mask = (torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None])[:, None, None]  # (B,1,1,T)
+            mask = (torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None])[
+                :, None, None
+            ]  # (B,1,1,T)
         states = self.gpt.hidden(tokens, mask=mask)  # (B, T, C)
         if self.config.kind == "sequence":
             states = states[torch.arange(len(tokens), device=tokens.device), lengths - 1]  # (B, C)
@@ -130,4 +138,6 @@ class Head(nn.Module):
         if self.config.several:
             each = F.binary_cross_entropy_with_logits(logits, batch.targets, reduction="none")
             return each.mean(-1).sum()
-        return F.cross_entropy(logits.flatten(0, -2), batch.targets.flatten(), reduction="sum", ignore_index=IGNORED)
+        return F.cross_entropy(
+            logits.flatten(0, -2), batch.targets.flatten(), reduction="sum", ignore_index=IGNORED
+        )

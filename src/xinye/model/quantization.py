@@ -57,9 +57,14 @@ def quantize(tensor: Tensor, kind: str) -> Tensor:
     elif kind == "q4_0":
         farthest = x.gather(-1, x.abs().argmax(-1, keepdim=True))
         scale = farthest / -8
-        parts = [_half_bytes(scale), _pack((x * _inverse(scale) + 8.5).to(torch.uint8).clamp(max=15))]
+        parts = [
+            _half_bytes(scale),
+            _pack((x * _inverse(scale) + 8.5).to(torch.uint8).clamp(max=15)),
+        ]
     else:
-        raise XinyeError(f"quantizing to {kind} is not done here; llama.cpp's llama-quantize does it")
+        raise XinyeError(
+            f"quantizing to {kind} is not done here; llama.cpp's llama-quantize does it"
+        )
     return torch.cat(parts, dim=-1).flatten(1)
 
 
@@ -97,14 +102,22 @@ def computable(blocks: Tensor, kind: str) -> tuple[Tensor, str]:
         return blocks, kind
     rows = max(1, VALUES // columns(blocks, kind))
     if kind == "q6_K":
-        return torch.cat([quantize(dequantize(part, kind), "q8_0") for part in blocks.split(rows)]), "q8_0"
+        return torch.cat(
+            [quantize(dequantize(part, kind), "q8_0") for part in blocks.split(rows)]
+        ), "q8_0"
     block = blocks.unflatten(1, (-1, BLOCKS[kind][1]))
     if kind == "q5_0":
-        return torch.cat((block[..., :2], _q5_0_integers(block).view(torch.uint8)), dim=-1).flatten(1), "q8_0"
+        return torch.cat((block[..., :2], _q5_0_integers(block).view(torch.uint8)), dim=-1).flatten(
+            1
+        ), "q8_0"
     parts = []
     for some in block.split(rows):
         scales, minima, integers = _q4_k_parts(some)
-        parts.append(torch.cat((_half_bytes(scales), _half_bytes(-minima), _pack(integers)), dim=-1).flatten(1))
+        parts.append(
+            torch.cat((_half_bytes(scales), _half_bytes(-minima), _pack(integers)), dim=-1).flatten(
+                1
+            )
+        )
     return torch.cat(parts), "q4_1"
 
 
@@ -113,7 +126,9 @@ def finite(blocks: Tensor, kind: str) -> bool:
     if kind in FLOATS:
         return bool(blocks.view(FLOATS[kind]).isfinite().all())
     block = blocks.unflatten(1, (-1, BLOCKS[kind][1]))
-    return bool(block[..., : 4 if kind == "q4_1" else 2].contiguous().view(torch.float16).isfinite().all())
+    return bool(
+        block[..., : 4 if kind == "q4_1" else 2].contiguous().view(torch.float16).isfinite().all()
+    )
 
 
 class QuantizedLinear(nn.Module):
@@ -129,7 +144,9 @@ class QuantizedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows = max(1, VALUES // self.in_features)
-        parts = [F.linear(x, dequantize(part, self.kind).to(x.dtype)) for part in self.blocks.split(rows)]
+        parts = [
+            F.linear(x, dequantize(part, self.kind).to(x.dtype)) for part in self.blocks.split(rows)
+        ]
         y = torch.cat(parts, dim=-1)
         return y if self.bias is None else y + self.bias.to(x.dtype)
 
@@ -223,7 +240,9 @@ def _q4_k_parts(block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     first, second, third = block[..., 4:16].unflatten(-1, (3, 4)).unbind(-2)
     scales = torch.cat((first & 63, third & 15 | first >> 2 & 48), dim=-1) * _halves(block, 0)
     minima = torch.cat((second & 63, third >> 4 | second >> 2 & 48), dim=-1) * _halves(block, 2)
-    integers = _nibbles(block[..., 16:].unflatten(-1, (4, 32))).unflatten(-1, (2, 32))  # (rows, blocks, 4, 2, 32)
+    integers = _nibbles(block[..., 16:].unflatten(-1, (4, 32))).unflatten(
+        -1, (2, 32)
+    )  # (rows, blocks, 4, 2, 32)
     return scales.flatten(1)[..., None], minima.flatten(1)[..., None], integers.flatten(1, 3)
 
 

@@ -42,11 +42,20 @@ class RopeScaling:
 
 
 def scaled_frequencies(
-    scaling: RopeScaling, theta: float, head_dim: int, max_position_embeddings: int, positions: Tensor
+    scaling: RopeScaling,
+    theta: float,
+    head_dim: int,
+    max_position_embeddings: int,
+    positions: Tensor,
 ) -> tuple[Tensor, float | None]:
     """How far each pair turns from one position to the next, (D / 2,), and what cosines and sines are to grow by."""
-    factor, original = scaling.factor, scaling.original_max_position_embeddings or max_position_embeddings
-    exponents = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
+    factor, original = (
+        scaling.factor,
+        scaling.original_max_position_embeddings or max_position_embeddings,
+    )
+    exponents = (
+        torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
+    )
     if scaling.rope_type == "dynamic":
         length = (positions.max() + 1).clamp(min=original)
         grown = theta * (factor * length / original - (factor - 1)) ** (head_dim / (head_dim - 2))
@@ -60,7 +69,10 @@ def scaled_frequencies(
             """The pair that turns so often over the original context."""
             return head_dim * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(theta))
 
-        low, high = max(math.floor(pair(scaling.beta_fast)), 0), min(math.ceil(pair(scaling.beta_slow)), head_dim - 1)
+        low, high = (
+            max(math.floor(pair(scaling.beta_fast)), 0),
+            min(math.ceil(pair(scaling.beta_slow)), head_dim - 1),
+        )
         pairs = torch.arange(head_dim // 2, device=positions.device, dtype=torch.float32)
         divided = ((pairs - low) / (high - low or 0.001)).clamp(0, 1)  # 0: the pair stays as it is
         derived = 0.1 * math.log(factor) + 1
@@ -68,5 +80,8 @@ def scaled_frequencies(
     else:
         turns = original * frequencies / (2 * math.pi)
         width = scaling.high_freq_factor - scaling.low_freq_factor
-        divided, attention_factor = 1 - ((turns - scaling.low_freq_factor) / width).clamp(0, 1), None
+        divided, attention_factor = (
+            1 - ((turns - scaling.low_freq_factor) / width).clamp(0, 1),
+            None,
+        )
     return frequencies / factor * divided + frequencies * (1 - divided), attention_factor

@@ -84,7 +84,9 @@ def save_checkpoint(
                 delete_folder(old)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(new, ignore_errors=True)
-        raise XinyeError(f"{run}: cannot save ({error}); what was saved before is still there", exit_code=1) from error
+        raise XinyeError(
+            f"{run}: cannot save ({error}); what was saved before is still there", exit_code=1
+        ) from error
 
 
 def publish(run: Path, checkpoint: Path) -> None:
@@ -93,7 +95,9 @@ def publish(run: Path, checkpoint: Path) -> None:
     What the files should be is noted before they are put there, in `training/manifest.json`.
     """
     saved = read_json(checkpoint / MANIFEST)
-    write_json(run / "training" / MANIFEST, {name: of for name, of in saved.items() if name not in OURS})
+    write_json(
+        run / "training" / MANIFEST, {name: of for name, of in saved.items() if name not in OURS}
+    )
     files = [checkpoint / name for name in saved if name not in OURS]
     for path in sorted(files, key=lambda path: path.suffix == ".safetensors"):
         beside = run / f".{path.name}.new"
@@ -102,7 +106,10 @@ def publish(run: Path, checkpoint: Path) -> None:
 
 
 def load_checkpoint(
-    run: Path, model: LanguageModel | Head, optimizers: Sequence[torch.optim.Optimizer], step: int | None = None
+    run: Path,
+    model: LanguageModel | Head,
+    optimizers: Sequence[torch.optim.Optimizer],
+    step: int | None = None,
 ) -> dict[str, Any]:
     """Put a checkpoint of a run, by default the newest, into a model and its optimizers; returns its progress.
 
@@ -125,24 +132,42 @@ def load_checkpoint(
         _restore(optimizers, load_file(folder / "optimizer.safetensors"))
         progress = read_json(folder / "progress.json")
         return progress | {"step": int(progress["step"]), "seconds": float(progress["seconds"])}
-    except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError, XinyeError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
+    except (
+        OSError,
+        SafetensorError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        XinyeError,
+    ) as error:
+        what = (
+            f"{error} is missing"
+            if isinstance(error, KeyError)
+            else " ".join(str(error).split())[:200]
+        )
         advice = "start anew with --overwrite"
         if len(found) > 1:
             advice = f"delete this folder, and --resume goes on from step {step_of(found[-2]):,}"
         raise XinyeError(f"{folder}: damaged ({what}); {advice}", exit_code=1) from None
 
 
-def go_back(run: Path, model: LanguageModel | Head, optimizers: Sequence[torch.optim.Optimizer], step: int) -> None:
+def go_back(
+    run: Path, model: LanguageModel | Head, optimizers: Sequence[torch.optim.Optimizer], step: int
+) -> None:
     """Put the checkpoint of an earlier step into a model and its optimizers, and make its model the run's."""
     load_checkpoint(run, model, optimizers, step)
     try:
         publish(run, next(path for path in checkpoints(run) if step_of(path) == step))
     except OSError as error:
-        raise XinyeError(f"{run}: cannot save ({error}); make room and go on with --resume", exit_code=1) from error
+        raise XinyeError(
+            f"{run}: cannot save ({error}); make room and go on with --resume", exit_code=1
+        ) from error
 
 
-def check_space(run: Path, model: LanguageModel | Head, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+def check_space(
+    run: Path, model: LanguageModel | Head, optimizers: Sequence[torch.optim.Optimizer]
+) -> None:
     """Raises `XinyeError` where the disk has no room for a checkpoint and the copy of the model in the run's folder."""
     states = sum(
         value.nbytes
@@ -151,7 +176,9 @@ def check_space(run: Path, model: LanguageModel | Head, optimizers: Sequence[tor
         for value in state.values()
         if isinstance(value, Tensor)
     )
-    weights = list(_adapter_tensors(model).values()) * 2 if attached(model) else list(model.parameters())
+    weights = (
+        list(_adapter_tensors(model).values()) * 2 if attached(model) else list(model.parameters())
+    )
     needed = 2 * sum(weight.nbytes for weight in weights) + states
     free = shutil.disk_usage(run).free
     if free < needed:
@@ -176,7 +203,9 @@ def _flush(*paths: Path) -> None:
 
 def _adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
     """All that training changes, where an adapter is trained."""
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in adapter_state(model).items()}
+    return {
+        name: tensor.detach().cpu().contiguous() for name, tensor in adapter_state(model).items()
+    }
 
 
 def _optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
@@ -196,7 +225,9 @@ def _restore(optimizers: Sequence[torch.optim.Optimizer], tensors: dict[str, Ten
             of, index, name = key.split(".", 2)
             if int(of) == number:
                 state.setdefault(int(index), {})[name] = value
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        parameters = [
+            parameter for group in optimizer.param_groups for parameter in group["params"]
+        ]
         shapes_fit = all(
             value.ndim == 0 or value.shape == parameters[index].shape
             for index, values in state.items()
@@ -205,4 +236,6 @@ def _restore(optimizers: Sequence[torch.optim.Optimizer], tensors: dict[str, Ten
         )
         if not shapes_fit or (state and len(state) != len(parameters)):
             raise ValueError("the optimizer's state does not belong to this model")
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        optimizer.load_state_dict(
+            {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+        )

@@ -44,7 +44,9 @@ class DistillationLossSum(nn.Module):
         with torch.no_grad():
             taught = self.teacher(*inputs).flatten(0, 1).float()  # (B · T, V)
         logits, targets = self.student(*inputs).flatten(0, 1).float(), batch.targets.flatten()
-        hard = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.label_smoothing)
+        hard = F.cross_entropy(
+            logits, targets, reduction="sum", label_smoothing=self.label_smoothing
+        )
         soft = divergence(logits, taught, self.temperature) * (targets != IGNORED)
         return self.alpha * soft.sum() + (1 - self.alpha) * hard
 
@@ -55,5 +57,7 @@ def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     Columns that one of the two lacks stand for no token and are left out.
     """
     tokens = min(student.shape[-1], teacher.shape[-1])
-    ours, theirs = (F.log_softmax(logits[:, :tokens] / temperature, dim=-1) for logits in (student, teacher))
+    ours, theirs = (
+        F.log_softmax(logits[:, :tokens] / temperature, dim=-1) for logits in (student, teacher)
+    )
     return temperature**2 * F.kl_div(ours, theirs, reduction="none", log_target=True).sum(-1)

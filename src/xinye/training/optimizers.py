@@ -34,16 +34,32 @@ def make_optimizers(
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             embedding = any(part in name for part in ("embed", "lm_head", "score"))
-            adapter = ".adapter." in name  # two matrices make one change: orthogonal steps of each are not its own
-            (vectors if parameter.ndim < 2 else embeddings if embedding or adapter else matrices).append(parameter)
+            adapter = (
+                ".adapter." in name
+            )  # two matrices make one change: orthogonal steps of each are not its own
+            (
+                vectors if parameter.ndim < 2 else embeddings if embedding or adapter else matrices
+            ).append(parameter)
     if kind == "muon":
         optimizers: list[torch.optim.Optimizer] = []
         if matrices:
-            optimizers.append(Muon([{"params": matrices, "l1": l1}], matrix_learning_rate, weight_decay, dtype=dtype))
+            optimizers.append(
+                Muon(
+                    [{"params": matrices, "l1": l1}],
+                    matrix_learning_rate,
+                    weight_decay,
+                    dtype=dtype,
+                )
+            )
         if embeddings or vectors:
             optimizers.append(
                 torch.optim.AdamW(
-                    embeddings + vectors, lr=learning_rate, betas=(0.9, 0.95), eps=1e-10, weight_decay=0.0, fused=True
+                    embeddings + vectors,
+                    lr=learning_rate,
+                    betas=(0.9, 0.95),
+                    eps=1e-10,
+                    weight_decay=0.0,
+                    fused=True,
                 )
             )
     else:
