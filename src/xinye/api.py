@@ -8,34 +8,30 @@ from typing import Any
 
 import torch
 
+import xinye.jobs.evaluate
+import xinye.training.finetune
+import xinye.training.pretrain
 from xinye import machine
 from xinye.checkpoints.heads import is_head
 from xinye.checkpoints.load import began_with, load_judge, load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked, one_line
+from xinye.generation import sequence
 from xinye.generation.chat import Message, start_answer
 from xinye.generation.engine import Engine
 from xinye.generation.generate import start
 from xinye.generation.sampling import ChatSampling, Sampling
-from xinye.generation.sequence import Sequence as Text
 from xinye.generation.speculation import speculate
+from xinye.jobs import judge
 from xinye.jobs.evaluate import Evaluation
-from xinye.jobs.evaluate import evaluate as run_evaluate
-from xinye.jobs.judge import classify, tag
-from xinye.jobs.judge import evaluate as run_evaluate_task
 from xinye.jobs.write_prompts import write_prompts
-from xinye.jobs.zero_shot import classify as classify_untrained
-from xinye.jobs.zero_shot import evaluate as evaluate_untrained
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head, HeadConfig
-from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.planning.settings import EvaluateSettings, PretrainSettings, ZeroShotSettings
-from xinye.runs.saved import learned_to_chat
-from xinye.tasks.classify import Record
+from xinye.planning.settings import EvaluateSettings, PretrainSettings
+from xinye.tasks.registry import TASKS, find_task
+from xinye.tasks.task import Judged, Task, task_settings
 from xinye.training.display import Display
 from xinye.training.session import Run
-from xinye.training.train import finetune as run_finetune
-from xinye.training.train import pretrain as run_pretrain
 from xinye.watcher import Watcher
 
 __all__ = ["Evaluation", "Model", "Run", "finetune", "load", "pretrain"]
@@ -59,19 +55,26 @@ class Model:
         ]
         if isinstance(config, HeadConfig):
             some = ", ".join(config.labels[:8]) + (" …" if len(config.labels) > 8 else "")
-            parts.append(f"can {self._verb}: {some}")
+            assert self.task is not None  # a head belongs to one
+            parts.append(f"can {self.task.verb}: {some}")
         return one_line(f"<Model {self.folder}: {'; '.join(parts)}>")
 
     @property
     def gpt(self) -> LanguageModel:
         """The network, where it writes. Raises `XinyeError` where it judges instead."""
         if isinstance(self.network, Head):
-            verb = self._verb
+            assert self.task is not None
+            verb = self.task.verb
             raise XinyeError(
                 f"{self.folder}: this model learned to {verb}, not to write: xinye {verb} {self.folder} …; "
                 f"the one it began with writes: {began_with(self.folder)}"
             )
         return self.network
+
+    @cached_property
+    def task(self) -> Task | None:
+        """The task it has learned, if any."""
+        return judge.learned_task(self.network, self.folder)
 
     @cached_property
     def engine(self) -> Engine:
@@ -85,13 +88,6 @@ class Model:
         elif self.speculates:
             speculate(engine)
         return engine
-
-    @property
-    def _verb(self) -> str:
-        """What it has learned."""
-        if isinstance(self.network, Head):
-            return "classify" if self.network.config.kind == "sequence" else "tag"
-        return "chat"
 
     @property
     def learned_task(self) -> bool:
@@ -116,7 +112,7 @@ class Model:
         )
         return (piece for _, piece in self.engine.generate([begun]))
 
-    def complete(self, prompts: Sequence[str], **sampling: Any) -> list[Text]:
+    def complete(self, prompts: Sequence[str], **sampling: Any) -> list[sequence.Sequence]:
         """A text that goes on from each prompt, all written at once, with why each ended, its number of tokens, and
         what `logprobs` asked for."""
         settings, context = checked(Sampling, sampling, "generate"), self.engine.context
@@ -184,14 +180,36 @@ class Model:
         paths = [files] if isinstance(files, str | Path) else files
         texts = [text] if isinstance(text, str) else text
         checked_settings = checked(EvaluateSettings, settings, "evaluate")
-        if not paths and not texts and learned_to_chat(self.folder):
+        if not paths and not texts and self.task and self.task.writes:
             raise XinyeError(
-                f"{self.folder}: name conversations to judge it on: xinye evaluate {self.folder} --data FILE; or a "
-                f"text: xinye evaluate {self.folder} FILE"
+                f"{self.folder}: name {self.task.records_name} to judge it on: xinye evaluate {self.folder} "
+                f"--data FILE; or a text: xinye evaluate {self.folder} FILE"
             )
-        return run_evaluate(
+        return xinye.jobs.evaluate.evaluate(
             self.gpt, self.tokenizer, self.folder, paths, texts, checked_settings, watcher
         )
+
+    def use(self, verb: str, texts: Any, *, watcher: Watcher | None = None, **settings: Any) -> Any:
+        """What it says of a text, or of each of a list, by the task that it has learned and that has this verb.
+
+        A model that has learned no task can be asked by those that take settings for it, as in `classify`. Raises
+        `XinyeError` for a model that cannot do it.
+
+        >>> model.use("tag", "沈知秋认为")  # doctest: +SKIP
+        """
+        one = isinstance(texts, str | tuple)
+        inputs = [texts] if one else list(texts)
+        kind = find_task(verb)
+        if settings and TASKS[verb].asked_with and not isinstance(self.network, Head):
+            results = kind.use_untaught(
+                self.network, self.tokenizer, inputs, settings, watcher or Watcher()
+            )
+        else:
+            learned = self._learned(kind, settings)
+            results = learned.use(
+                self.network, self.tokenizer, inputs, judge.context_of(self.network)
+            )
+        return results[0] if one else results
 
     def classify(self, texts: Any, *, watcher: Watcher | None = None, **settings: Any) -> Any:
         """The label of a text, or of each of a list: `label`, `probability` and the `probabilities` of all labels.
@@ -205,19 +223,7 @@ class Model:
         >>> model.classify("送得快，汤还是热的")["label"]  # doctest: +SKIP
         >>> base.classify("送得快，汤还是热的", labels=["正面", "负面"])["label"]  # doctest: +SKIP
         """
-        one = isinstance(texts, str | tuple)
-        pairs = [
-            (text, "") if isinstance(text, str) else text for text in ([texts] if one else texts)
-        ]
-        if isinstance(self.network, Head) or not settings:
-            self._refuse(settings)
-            results = classify(self._head("sequence", "classify"), self.tokenizer, pairs)
-        else:
-            asked, examples = _zero_shot(settings)
-            results = classify_untrained(
-                self.network, self.tokenizer, pairs, asked, examples, watcher
-            )
-        return results[0] if one else results
+        return self.use("classify", texts, watcher=watcher, **settings)
 
     def tag(self, texts: Any) -> Any:
         """The spans of a text, or of each of a list: `start`, `end` (behind the last character), `type`, `text` and
@@ -225,10 +231,7 @@ class Model:
 
         >>> model.tag("沈知秋认为")  # doctest: +SKIP
         """
-        results = tag(
-            self._head("token", "tag"), self.tokenizer, [texts] if isinstance(texts, str) else texts
-        )
-        return results[0] if isinstance(texts, str) else results
+        return self.use("tag", texts)
 
     def evaluate_task(
         self,
@@ -249,56 +252,24 @@ class Model:
             raise XinyeError(
                 f"{self.folder}: name records to judge it on: xinye evaluate {self.folder} --data FILE"
             )
-        untaught = (
-            None if isinstance(self.network, Head) or learned_to_chat(self.folder) else self.network
+        judged = Judged(self.network, self.tokenizer, self.folder, watcher or Watcher(), baseline)
+        return judge.evaluate(judged, files, task, **settings)
+
+    def _learned(self, kind: type[Task], settings: dict[str, Any]) -> Task:
+        """The task that it has learned, where it is of this kind."""
+        learned = self.task
+        if learned:
+            judge.refuse_settings(learned, self.folder, settings)
+        if learned and learned.verb == kind.verb:
+            return learned
+        base, it = str(self.folder), "it"
+        if isinstance(self.network, Head):  # which cannot learn another task
+            base, it = began_with(self.folder), "the one it began with"
+        ask = f"; or ask {it} as it is, with --labels a,b" if TASKS[kind.verb].asked_with else ""
+        raise XinyeError(
+            f"{self.folder}: this model has not learned to {kind.verb}; teach {it}: xinye finetune {base} "
+            f"--task {kind.verb} --data FILE -o RUN{ask}"
         )
-        possible = ["classify", "chat"] if untaught else [self._verb]
-        if task not in (None, *possible):
-            raise XinyeError(
-                f"{self.folder}: it cannot be judged on the task {task!r}, only on {' or '.join(possible)}"
-            )
-        if untaught and task != "chat":
-            asked, examples = _zero_shot(settings)
-            return evaluate_untrained(
-                untaught, self.tokenizer, self.folder, files, asked, examples, baseline, watcher
-            )
-        if untaught and settings:
-            raise XinyeError(f"{', '.join(settings)}: no effect on the task chat; leave it out")
-        self._refuse(settings)
-        return run_evaluate_task(
-            self.network, self.tokenizer, self.folder, files, baseline and not untaught, watcher
-        )
-
-    def _refuse(self, settings: dict[str, Any]) -> None:
-        if settings:
-            raise XinyeError(
-                f"{self.folder}: this model has learned to {self._verb}, and {', '.join(settings)} would have no "
-                f"effect on it; ask the one it began with, {began_with(self.folder)}"
-            )
-
-    def _head(self, kind: str, verb: str) -> Head:
-        if not isinstance(self.network, Head) or self.network.config.kind != kind:
-            base, it = str(self.folder), "it"
-            if isinstance(self.network, Head):  # which cannot learn another task
-                base, it = began_with(self.folder), "the one it began with"
-            raise XinyeError(
-                f"{self.folder}: this model has not learned to {verb}; teach {it}: xinye finetune {base} --task {verb} "
-                f"--data FILE -o RUN{f'; or ask {it} as it is, with --labels a,b' * (verb == 'classify')}"
-            )
-        return self.network
-
-
-def _zero_shot(settings: dict[str, Any]) -> tuple[ZeroShotSettings, list[Record]]:
-    """Settings, and the examples among them that are no files but texts, or pairs of texts, with their labels."""
-    given = settings.get("examples", ())
-    given = [given] if isinstance(given, str | Path) else given
-    shown = [(text, label) for text, label in (each for each in given if isinstance(each, tuple))]
-    records = []
-    for number, (text, label) in enumerate(shown, start=1):
-        one, other = (text, "") if isinstance(text, str) else text
-        records.append(Record(one, other, (str(label),), f"example {number}"))
-    files = tuple(str(each) for each in given if isinstance(each, str | Path))
-    return checked(ZeroShotSettings, settings | {"examples": files}, "classify"), records
 
 
 def load(model: str | Path, dtype: str = "auto", speculation: str | Path = "auto") -> Model:
@@ -359,7 +330,7 @@ def pretrain(
     values = {**settings, "files": tuple(names), "output": output}
     checked_settings = checked(PretrainSettings, values, "pretrain")
     with _watched(watcher, progress) as watching:
-        run = run_pretrain(checked_settings, watching, overwrite, resume)
+        run = xinye.training.pretrain.pretrain(checked_settings, watching, overwrite, resume)
     if run is None:
         raise XinyeError("nothing was trained")
     return run
@@ -400,11 +371,9 @@ def finetune(
         "data": data,
         "validation": validation,
     }
-    checked_settings = checked(FinetuneSettings, values, "finetune")
-    with _watched(
-        watcher, progress, "tokens" if task in ("chat", "text") else "labels"
-    ) as watching:
-        run = run_finetune(checked_settings, watching, overwrite)
+    checked_settings = task_settings(values, "finetune")
+    with _watched(watcher, progress, find_task(task).words.unit) as watching:
+        run = xinye.training.finetune.finetune(checked_settings, watching, overwrite)
     return load(run.run)
 
 

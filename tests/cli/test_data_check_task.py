@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from xinye.demo.exercises import chats, notes, reviews
+from xinye.tasks.exercises import chats, notes, reviews
 
 
 def lines(name, rows):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from conftest import contents
 from xinye.cli import demo as verb
 from xinye.demo import demo as recipe
 from xinye.demo import demo_tasks as of_task
+from xinye.tasks.registry import find_task
 from xinye.watcher import Watcher
 
 
@@ -86,8 +88,8 @@ def test_the_language_comes_from_the_locale(monkeypatch, name, language):
 def test_a_task_in_miniature(xinye, workplace, monkeypatch, task, language):
     for name, value in {"TEXTS": 300, "HELD_OUT": 4, "TIMES_READ": 0.1}.items():
         monkeypatch.setattr(of_task, name, value)
-    for name, value in {"TRAINING": 20, "EPOCHS": 0.5}.items():
-        monkeypatch.setitem(getattr(of_task, name), task, value)
+    kind = find_task(task)
+    monkeypatch.setattr(kind, "exercise", replace(kind.exercise, training=20, epochs=0.5))
     outcome = xinye("demo", "--task", task, "--language", language, "--json")
     assert outcome.code == 0, outcome.err
     folder = Path("runs") / f"demo-{task}-{language}"

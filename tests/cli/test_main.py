@@ -7,6 +7,7 @@ import types
 import pytest
 
 from xinye.cli import main as entrance
+from xinye.tasks.registry import verbs_of_tasks
 
 GROUPS = {
     "tokenizer": ["train", "eval"],
@@ -14,6 +15,7 @@ GROUPS = {
     "runs": ["show", "compare", "clean"],
 }
 VERBS = [[verb] for verb in entrance.VERBS if verb == "runs" or verb not in GROUPS]
+VERBS += [[verb] for verb in verbs_of_tasks()]
 VERBS += [[group, verb] for group, verbs in GROUPS.items() for verb in verbs]
 
 

@@ -42,7 +42,7 @@ DUMP = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="
 === Kinds ===
 [[:Category:Trees]] have them, &amp;amp; so do ferns.
 __NOTOC__</text></revision></page>
-</mediawiki>"""  # noqa: E501
+</mediawiki>"""
 MENU = '<nav><a href="/">首页</a> <a href="/n">新闻</a></nav><ul><li><a>体育新闻</a><li><a>Business</a></ul>'
 FOOTER = "<footer>版权所有 All rights reserved</footer><script>alert('代码')</script>"
 SPRING = "春天来了，新的叶子在树上长出来，小鸟在枝头唱歌，孩子们在草地上放风筝。"

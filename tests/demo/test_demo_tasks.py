@@ -16,14 +16,15 @@ def parts(request):
 
 def test_what_is_judged_on_stands_nowhere_in_what_is_learned_from(parts):
     task, (training, held_out, new, texts) = parts
+    exercise = demo_tasks.exercise_of(task)
     assert (
-        len(training) == demo_tasks.TRAINING[task]
+        len(training) == exercise.training
         and len(held_out) == demo_tasks.HELD_OUT
         and len(new) == 3
     )
     known = {text["text"] for text in texts}
-    assert all(demo_tasks.text_of(record) in known for record in training)
-    unseen = [demo_tasks.text_of(record) for record in [*held_out, *new]]
+    assert all(exercise.text(record) in known for record in training)
+    unseen = [exercise.text(record) for record in [*held_out, *new]]
     assert not known & set(unseen) and len(set(unseen)) == len(unseen)
     assert len({json.dumps(record) for record in training}) == len(training)
 

@@ -1,12 +1,14 @@
 """The model card: what the hub reads of it, what a person reads, and that nothing of theirs is lost."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 import yaml
 
 from xinye.runs.card import MARK, write_card
 from xinye.runs.saved import read_run
+from xinye.tasks.registry import find_task
 
 PLAN = {
     "layers": 4,
@@ -118,6 +120,7 @@ def test_a_model_that_learned_a_task(make_run, task, method):
     about = {
         "recipe": "finetune",
         "settings": settings,
+        "words": asdict(find_task(task).words),
         "data": {
             "counts": {"好评": 9, "差|评": 7},
             "findings": ["one text twice: /home/me/reviews.csv, line 3"],

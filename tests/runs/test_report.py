@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import asdict
 from html.parser import HTMLParser
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from xinye.libraries import install_command
 from xinye.runs.report import count, write_report
 from xinye.runs.saved import read_run
+from xinye.tasks.registry import find_task
 
 VOID = {"meta", "input", "br", "img", "link", "hr"}
 LOSSES = [3 + 4 / (step + 1) for step in range(60)]
@@ -228,10 +230,8 @@ MEASURED = {
 
 def taught(make_run, task, **result):
     """The folder of a run that learned a task; its validations have no bits per byte."""
-    about = {
-        "recipe": "finetune",
-        "settings": {"task": task, "model": "runs/base", "data": ["reviews.csv"]},
-    }
+    settings = {"task": task, "model": "runs/base", "data": ["reviews.csv"]}
+    about = {"recipe": "finetune", "settings": settings, "words": asdict(find_task(task).words)}
     folder = make_run(
         losses=[0.7] * 60, about=about, result={"task": task, "findings": [], **result}
     )

@@ -11,9 +11,10 @@ from scipy.stats import t
 from xinye import machine
 from xinye.evaluation.spans import Span
 from xinye.studies.folds import STUDENT_T, spread
-from xinye.tasks.classify import Classify, Record
-from xinye.tasks.tag import Record as Tagged
+from xinye.tasks.classify import Classify
+from xinye.tasks.classify_records import Record
 from xinye.tasks.tag import Tag
+from xinye.tasks.tag_records import Record as Tagged
 
 WORDS = {"正面": ["很好吃", "不错", "味道好"], "负面": ["太慢", "难吃", "太差了"]}
 FAST = ("--method", "head", "--epochs", "1", "--dtype", "float32", "--evaluations", "1")

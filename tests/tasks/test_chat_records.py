@@ -6,10 +6,10 @@ import json
 import pytest
 
 from xinye.data.tokenizer import Tokenizer
-from xinye.demo.exercises import chats
 from xinye.errors import XinyeError
 from xinye.model.heads import IGNORED
 from xinye.tasks.chat import Chat
+from xinye.tasks.exercises import chats
 
 RECORDS = [*chats(4, "zh", 3), *chats(4, "en", 4)]
 TURNS = [("你好", "您好！"), ("And in English?", "Of course."), ("那再见", "再见。")]

@@ -8,7 +8,8 @@ from tokenizers import processors
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.tasks.classify import Classify, Record
+from xinye.tasks.classify import Classify
+from xinye.tasks.classify_records import Record
 from xinye.tasks.tokens import altered
 
 ROWS = [
@@ -94,7 +95,10 @@ def test_pairs_numbers_and_several_labels(tmp_path):
     )
     task = Classify.of(read(tmp_path / "b.jsonl", rows))
     assert task.labels == ("好", "快") and task.several
-    assert read(tmp_path / "c.csv", csv([("甲", "快|好")]), separator="|")[0].labels == ("快", "好")
+    assert read(tmp_path / "c.csv", csv([("甲", "快|好")]), label_separator="|")[0].labels == (
+        "快",
+        "好",
+    )
     numbers = Classify.of([Record("a", "", (str(n),), "") for n in (10, 9, 2)])
     assert numbers.labels == ("2", "9", "10")
     row = {"keyword": ["茶", "水"], "abst": "泡茶", "label": 1}

@@ -11,7 +11,9 @@ import transformers
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.spans import Span
-from xinye.tasks.tag import Record, Tag, _likeliest, _parts, _spans, _targets, marked
+from xinye.tasks.tag import Tag
+from xinye.tasks.tag_records import Record
+from xinye.tasks.tag_spans import likeliest, marked, parts_of, spans_of, targets_of
 
 TEXT = "沈知秋在云帆银行CSOL工作。"
 SPANS = (Span(0, 3, "name"), Span(4, 8, "company"), Span(8, 12, "game"))
@@ -107,13 +109,13 @@ def test_tags_say_the_spans_again(context):
     task = Tag.of([Record(text, tuple(spans), "")])
     number = {label: index for index, label in enumerate(task.labels)}
     found = []
-    for part in _parts(TOKENIZER, text, context):
+    for part in parts_of(TOKENIZER, text, context):
         assert len(part.tokens) <= context
         tags = [
             task.labels[index] if index >= 0 else "O"
-            for index in _targets(part.offsets, spans, number)
+            for index in targets_of(part.offsets, spans, number)
         ]
-        found += [span for span, _ in _spans(part.offsets, [(tag, 1.0) for tag in tags])]
+        found += [span for span, _ in spans_of(part.offsets, [(tag, 1.0) for tag in tags])]
     assert found == spans, "a long text is cut behind a sentence"
 
 
@@ -125,15 +127,12 @@ def test_every_han_character_is_a_token_also_in_transformers(tmp_path):
     assert all(
         end - start == 1 for start, end in read.offset_mapping[1:] if not TEXT[start:end].isascii()
     )
-    assert Tag.of([Record(TEXT, SPANS, "")]).out_of_reach(TOKENIZER, [Record(TEXT, SPANS, "")]) == (
-        0,
-        3,
-    )
+    assert Tag.out_of_reach(TOKENIZER, [Record(TEXT, SPANS, "")]) == (0, 3)
 
 
 def test_spaces_belong_to_no_span():
     text = "The Mad Punk"
-    part = _parts(TOKENIZER, text, 64)[0]
+    part = parts_of(TOKENIZER, text, 64)[0]
     assert all(text[start:end] == text[start:end].strip() for start, end in part.offsets)
 
 
@@ -154,7 +153,7 @@ def test_the_likeliest_tags_that_may_follow_each_other(labels):
         )
 
     for row, length, found in zip(
-        scores, lengths.tolist(), _likeliest(scores, lengths, labels), strict=True
+        scores, lengths.tolist(), likeliest(scores, lengths, labels), strict=True
     ):
         ways = filter(legal, product(range(len(labels)), repeat=length))
         best = max(ways, key=lambda tags: float(row[range(length), tags].sum()))

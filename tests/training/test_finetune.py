@@ -14,6 +14,7 @@ from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
 from xinye.tasks.examples import Augmentation
+from xinye.tasks.task import task_settings
 from xinye.tasks.task_data import TaskData, prepare_data
 from xinye.training.loop import Step
 from xinye.training.session import Run
@@ -215,8 +216,8 @@ def test_augmentation_touches_training_texts_only(trained, records):
     ],
 )
 def test_augmentation_without_effect_is_refused(changes, says):
-    with pytest.raises(ValueError, match=says):
-        FinetuneSettings(**changes)
+    with pytest.raises(XinyeError, match=says):
+        task_settings(changes, "finetune")
 
 
 def test_in_python(trained, records):

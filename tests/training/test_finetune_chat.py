@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import xinye as package
-from xinye.demo.exercises import chats
+from xinye.tasks.exercises import chats
 
 SHORT = 300  # characters, and so tokens: more than the context would be cut
 RECORDS = [

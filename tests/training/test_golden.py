@@ -21,10 +21,10 @@ import pytest
 import torch
 
 from xinye import machine as hardware
-from xinye.demo.exercises import notes, reviews
 from xinye.demo.stories import stories
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import PretrainSettings
+from xinye.tasks.exercises import notes, reviews
 from xinye.training.train import finetune, pretrain
 
 RECORD = Path(__file__).with_name("golden.json")

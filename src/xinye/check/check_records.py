@@ -1,27 +1,34 @@
-"""Check records before fine-tuning: how each file was understood, what a model will see, and what is wrong.
+"""Records as a model will see them, and what is wrong with them, before anything is learned.
 
-Reading goes on behind whatever is bad, so that all of it is told at once, by file and line; `finetune` refuses such a
-file at its first.
+Checking goes on behind whatever is bad, so that all of it is told at once, by file and line;
+`finetune` refuses such a file at its first.
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from xinye.check.check_data import quoted
-from xinye.check.show_records import CONTEXT, characters, marked_tokens, stretches
+from xinye.checkpoints.load import load_model
+from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.planning.command_line import command_line
-from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.tasks.task_data import TASKS, Task, format_of, read_records, without_header
+from xinye.planning.finetune_settings import COLUMNS, FinetuneSettings
+from xinye.tasks.registry import find_task
+from xinye.tasks.task import Mark
+from xinye.tasks.task_data import format_of, read_records, without_header
 
 SHOWN = 3  # records
 LISTED = 1000  # bad records
+CONTEXT = 2048  # tokens, where no model says how many it reads
+LEARNED_FROM = 1000  # records that characters are taken from, where no model brings its tokens
 
 
 def check_records(settings: FinetuneSettings) -> dict[str, Any]:
-    """What `xinye data check --task` prints: `files` (format and records of each), `counts` of what is learned, `bad`
-    records by place, `findings` in sentences, and of the first records in `shown` what a model sees, in stretches of
-    (text, mark). Raises `XinyeError` where no record can be read."""
+    """What `xinye data check --task` prints: `files` (format and records of each), `counts` of what
+    is learned, `bad` records by place, `findings` in sentences, and of the first records in `shown`
+    what a model sees, in stretches of (text, mark). Raises `XinyeError` where no record can be
+    read."""
     bad: list[str] = []
     files, parts = [], []
     for names, part in ((settings.data, "training"), (settings.validation, "validation")):
@@ -39,17 +46,16 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
     training, validation = parts
     if not training:
         raise XinyeError(bad[0])
-    task: Task = TASKS[settings.task].of(training)
+    task = find_task(settings.task).of(training)
     tokenizer = task.tokenizer(characters(training))
     shown = []
     for record in training[:SHOWN]:
         for example in task.examples(tokenizer, [record], CONTEXT):
-            label, marked = marked_tokens(task, tokenizer, example)
+            label, marked = task.marks(tokenizer, example)
             shown.append(
                 {"place": record.place, "label": label, "seen": list(stretches(tokenizer, marked))}
             )
-    named = ("data", "text_field", "label_field", "label_separator", "validation")
-    given = {name: getattr(settings, name) for name in named}
+    given = {name: getattr(settings, name) for name in ("data", *COLUMNS, "validation")}
     given = {"model": "MODEL", "task": settings.task, **given, "output": "RUN"}
     return {
         "task": settings.task,
@@ -61,3 +67,74 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         "shown": shown,
         "command": " ".join(map(quoted, command_line("finetune", given))),
     }
+
+
+def show_records(
+    settings: FinetuneSettings, files: Sequence[str], model: str | None = None, count: int = 3
+) -> dict[str, Any]:
+    """`files` (format and records of each), and of the first records in `shown` the `tokens`, as
+    (text, mark), with the `label` of the whole. Without a model every character is a token."""
+    by_file = {file: read_records(settings, [file]) for file in files}
+    records = [record for found in by_file.values() for record in found]
+    task = find_task(settings.task).of(records)
+    context = CONTEXT
+    if model:
+        network, tokenizer = load_model(model)
+        context = network.config.max_position_embeddings
+    else:
+        tokenizer = characters(records)
+    tokenizer = task.tokenizer(tokenizer)
+    shown = []
+    for record in records[:count]:
+        for example in task.examples(tokenizer, [record], context):
+            label, marked = task.marks(tokenizer, example)
+            tokens = [(text_of(tokenizer, token), mark) for token, mark in marked]
+            shown.append(
+                {"place": record.place, "cut": example.cut, "label": label, "tokens": tokens}
+            )
+    return {
+        "task": settings.task,
+        "files": [
+            {"file": name, "format": format_of(found), "records": len(found)}
+            for name, found in by_file.items()
+        ],
+        "shown": shown,
+    }
+
+
+def characters(records: Sequence[Any]) -> Tokenizer:
+    """The tokens of records where no model brings any."""
+    return Tokenizer.train([record.whole for record in records[:LEARNED_FROM]], kind="char")
+
+
+def stretches(
+    tokenizer: Tokenizer, marked: Sequence[tuple[int, Mark]]
+) -> Iterator[tuple[str, Mark]]:
+    """The tokens as text, those of one mark together; of a span its type. Special tokens stand
+    alone."""
+    tokens: list[int] = []
+    open_kind: Mark = None
+
+    def closed() -> Iterator[tuple[str, Mark]]:
+        if tokens:
+            yield tokenizer.decode(tokens) or text_of(tokenizer, tokens[0]), open_kind
+
+    marks = [mark for _, mark in marked]
+    for at in reversed(range(len(marks) - 1)):  # a space inside a span stands for nothing by itself
+        following = marks[at + 1]
+        if marks[at] is None and isinstance(following, str) and following.startswith("I-"):
+            marks[at] = following
+    for (token, _), mark in zip(marked, marks, strict=True):
+        kind = (None if mark == "O" else mark[2:]) if isinstance(mark, str) else mark
+        special = not tokenizer.decode([token]) or (
+            len(tokens) == 1 and not tokenizer.decode(tokens)
+        )
+        if special or kind != open_kind or (isinstance(mark, str) and mark.startswith("B-")):
+            yield from closed()
+            tokens, open_kind = [], kind
+        tokens.append(token)
+    yield from closed()
+
+
+def text_of(tokenizer: Tokenizer, token: int) -> str:
+    return tokenizer.decode([token]) or tokenizer.backend.id_to_token(token) or ""

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from xinye.cli.arguments import Parser, run_group
-from xinye.errors import XinyeError, checked
-from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.errors import XinyeError
+from xinye.planning.finetune_settings import COLUMNS, FinetuneSettings
+from xinye.tasks.registry import TASKS, find_task
 
 if TYPE_CHECKING:
     from xinye.collect.collect import Collected
 
 SHOWN = 10  # skipped files
-COLUMNS = ("text_field", "label_field", "label_separator")
 
 
 def main(arguments: list[str]) -> int:
@@ -46,7 +46,7 @@ def check(arguments: list[str]) -> int:
         help=r"what stands between documents of a text file: '\n\n'",
     )
     parser.add_argument(
-        "--task", default=None, metavar="classify|tag|chat|text", help="what they are records of"
+        "--task", default=None, metavar="|".join(TASKS), help="what they are records of"
     )
     parser.add_argument(
         "--validation",
@@ -89,7 +89,7 @@ def show(arguments: list[str]) -> int:
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="files of records")
     parser.add_argument(
-        "--task", required=True, metavar="classify|tag|chat", help="what they are records of"
+        "--task", required=True, metavar="|".join(TASKS), help="what they are records of"
     )
     parser.add_argument(
         "--model", default=None, metavar="MODEL", help="whose tokens (else characters)"
@@ -102,7 +102,7 @@ def show(arguments: list[str]) -> int:
 
     from rich.text import Text
 
-    from xinye.check.show_records import show_records
+    from xinye.check.check_records import show_records
     from xinye.cli.output import answer, print_json
 
     report = show_records(settings, values["files"], values["model"], values["count"])
@@ -132,11 +132,10 @@ def show(arguments: list[str]) -> int:
         answer.print(line)
         if record["cut"]:
             answer.print(f"({record['cut']:,} tokens were left out)", style="dim")
-    answer.print(
-        f"\ntrained: {'green' if answer.is_terminal else 'with a * behind'}; | stands between tokens"
-        if task == "chat"
-        else "\n| stands between tokens"
-    )
+    trained = ""
+    if find_task(task).writes:
+        trained = "trained: green; " if answer.is_terminal else "trained: with a * behind; "
+    answer.print(f"\n{trained}| stands between tokens")
     return 0
 
 
@@ -164,14 +163,14 @@ def add_columns(parser: Parser) -> None:
     fields = FinetuneSettings.model_fields
     for name in COLUMNS:
         flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(
-            flag, default=None, metavar="TEXT", help=f"classify: {fields[name].description}"
-        )
+        parser.add_argument(flag, default=None, metavar="TEXT", help=fields[name].description)
 
 
 def settings_of(values: dict[str, Any]) -> FinetuneSettings:
+    from xinye.tasks.task import task_settings
+
     given = {name: values[name] for name in ("task", "validation", *COLUMNS) if values.get(name)}
-    return checked(FinetuneSettings, given | {"data": values["files"]}, "data")
+    return task_settings(given | {"data": values["files"]}, "data")
 
 
 def collect(arguments: list[str]) -> int:

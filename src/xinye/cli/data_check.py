@@ -12,6 +12,7 @@ from xinye.check.findings import Estimate, Report
 from xinye.check.inspection import excerpt, plural
 from xinye.check.reading import FileSeen, Noted
 from xinye.cli.output import answer, duration
+from xinye.tasks.registry import find_task
 
 FILES = 12  # more are grouped
 BAR = 32
@@ -76,18 +77,12 @@ def show_records(report: dict[str, Any]) -> None:
         )
     counts = list(report["counts"].items())
     some = ", ".join(f"{name} {count:,}" for name, count in counts[:COUNTED])
-    what = {"classify": "labels", "tag": "types of spans", "chat": "messages by role"}[
-        report["task"]
-    ]
-    answer.print(
-        f"{len(counts)} {what}: {some}{' …' if len(counts) > COUNTED else ''}", soft_wrap=True
-    )
-    answer.print(
-        heading(
-            "as a model will see them"
-            + (" (trained: what stands in ⟦ ⟧)" if report["task"] == "chat" else "")
-        )
-    )
+    task = find_task(report["task"])
+    if counts:
+        more = " …" if len(counts) > COUNTED else ""
+        answer.print(f"{len(counts)} {task.counted}: {some}{more}", soft_wrap=True)
+    trained = " (trained: what stands in ⟦ ⟧)" if task.writes else ""
+    answer.print(heading(f"as a model will see them{trained}"))
     for record in report["shown"]:
         line = Text(
             f"{record['place']}{' → ' + record['label'] if record['label'] else ''}\n", "dim"

@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
         "How well a model predicts a text: perplexity and bits per byte, beside what counting and compressing make of "
         "the same text. Without FILES it is the part of a run's own text that was held back from training.\n"
         "With --data: how well it does its task; one that has learned none is asked for the records' labels, or, with\n"
-        "--task chat, answers.",
+        "a --task that writes, answers.",
         "xinye evaluate runs/novel",
     )
     parser.add_argument(
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--task",
         default=None,
-        metavar="classify|chat",
+        metavar="TASK",
         help="of a model that has learned none: what to judge it on",
     )
     parser.add_argument(
@@ -135,12 +135,14 @@ def show_task(judged: dict[str, Any]) -> None:
     """A model of a task beside its baseline, on standard output."""
     from xinye.cli.output import answer
     from xinye.cli.tasks import show_measured
+    from xinye.tasks.registry import find_task
 
     answer.print(
         f"{judged['model']}: {judged['records']:,} records of {', '.join(judged['files'])}",
         soft_wrap=True,
     )
-    show_measured(judged["measured"], judged["baseline"], judged.get("majority"))
+    figures = find_task(judged["task"]).words.figures
+    show_measured(figures, judged["measured"], judged["baseline"], judged.get("majority"))
     for note in judged["notes"]:
         answer.print(f"note: {note}", soft_wrap=True)
 

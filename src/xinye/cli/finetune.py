@@ -5,12 +5,13 @@ from typing import Any
 
 from xinye.cli.arguments import Parser
 from xinye.cli.training import add_options, take_options, train
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.tasks.registry import TASKS
 
 NEEDED = {
     "model": "name the model to begin with: a run's folder, or any Hugging Face folder",
-    "task": "name the task: --task classify, tag, chat or text",
+    "task": f"name the task: --task {', '.join(TASKS)}",
     "data": "name the records to learn from: --data FILE",
     "output": "name the run's folder: -o runs/…",
 }
@@ -26,7 +27,8 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_model()
     add_options(parser)
-    parser.add_fields(FinetuneSettings, {"output": "-o"}, positional=("model",))
+    parser.add_argument("--task", metavar="|".join(TASKS), help="what to learn")
+    parser.add_fields(FinetuneSettings, {"output": "-o"}, positional=("model", "task"))
     values = parser.values(arguments)
     options = take_options(values)
     return train(make_settings(values, options.resume), options, arguments, began)
@@ -34,7 +36,9 @@ def main(arguments: list[str]) -> int:
 
 def make_settings(values: dict[str, Any], resume: bool = False) -> FinetuneSettings:
     """What was typed, as settings; raises `XinyeError` for what is missing."""
+    from xinye.tasks.task import task_settings
+
     for name, what in NEEDED.items():
         if not resume and not values.get(name):
             raise XinyeError(what)
-    return checked(FinetuneSettings, values, "finetune")
+    return task_settings(values, "finetune")

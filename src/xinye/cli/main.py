@@ -7,6 +7,7 @@ import sys
 import time
 
 from xinye.errors import XinyeError, did_you_mean, print_error
+from xinye.tasks.registry import verbs_of_tasks
 
 VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "demo": ("xinye.cli.demo", "train a small GPT, watch it learn, read what it writes"),
@@ -16,8 +17,6 @@ VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "serve": ("xinye.cli.serve", "models behind OpenAI's HTTP API, with a page to write and chat"),
     "download": ("xinye.cli.download", "fetch a model from the Hugging Face hub"),
     "finetune": ("xinye.cli.finetune", "teach a model a task from a file of records"),
-    "classify": ("xinye.cli.tasks", "the label of a text, by a model that learned them"),
-    "tag": ("xinye.cli.tasks", "names and other spans in a text, by a model that learned them"),
     "doctor": ("xinye.cli.doctor", "what this machine can do, and what that means here"),
     "bench": ("xinye.cli.bench", "how fast a model writes here, alone and many texts at once"),
     "data": ("xinye.cli.data", "check text before training; collect it from other formats"),
@@ -40,15 +39,19 @@ FIRST = ("demo", "pretrain", "generate", "finetune", "serve")
 
 
 def help_text() -> str:
-    def lines(first: bool) -> str:
-        verbs = FIRST if first else [verb for verb in VERBS if verb not in FIRST]
-        return "\n".join(f"  {verb:<12}{VERBS[verb][1]}" for verb in verbs)
+    summaries = {verb: summary for verb, (_, summary) in VERBS.items()}
+
+    def lines(verbs: dict[str, str]) -> str:
+        return "\n".join(f"  {verb:<12}{summary}" for verb, summary in verbs.items())
+
+    first = {verb: summaries.pop(verb) for verb in FIRST}
 
     return (
         "Xinye 新叶: from raw text to a GPT of your own\n\n"
         "usage: xinye VERB …   (xinye VERB --help shows its flags)\n\n"
-        f"start here:\n{lines(True)}\n\n"
-        f"more:\n{lines(False)}\n\n"
+        f"start here:\n{lines(first)}\n\n"
+        f"what a model was fine-tuned for:\n{lines(verbs_of_tasks())}\n\n"
+        f"more:\n{lines(summaries)}\n\n"
         "every verb takes --json: one JSON object, last on standard output"
     )
 
@@ -69,12 +72,16 @@ def main(arguments: list[str] | None = None) -> int:
         print(version("xinye"))
         return 0
     verb, *rest = arguments
-    if verb not in VERBS:
-        print_error(f"xinye: unknown verb {verb!r}{did_you_mean(verb, VERBS)} (try xinye --help)")
+    known = [*VERBS, *verbs_of_tasks()]
+    if verb not in known:
+        print_error(f"xinye: unknown verb {verb!r}{did_you_mean(verb, known)} (try xinye --help)")
         return 2
     try:
-        module = importlib.import_module(VERBS[verb][0])
-        return getattr(module, verb if verb in ("classify", "tag") else "main")(rest)
+        if verb not in VERBS:
+            from xinye.cli.tasks import use
+
+            return use(verb, rest)
+        return importlib.import_module(VERBS[verb][0]).main(rest)
     except XinyeError as error:
         if os.environ.get("RANK", "0") != "0":
             time.sleep(

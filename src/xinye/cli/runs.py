@@ -74,7 +74,9 @@ def show(arguments: list[str]) -> int:
     parser.add_switches(json=JSON)
     values = parser.values(arguments)
 
-    run = read_run(Path(values["run"]))
+    from xinye.tasks.task import with_words
+
+    run = with_words(read_run(Path(values["run"])))
     report = run.folder / "report.html"
     with damage_reported(run.folder):
         findings, written = diagnose(run), texts(run)

@@ -1,104 +1,23 @@
-"""`xinye classify`, `xinye tag`, and how figures of a task look in the terminal."""
+"""The verbs of tasks, such as `xinye classify`, and how figures of a task look in the terminal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from xinye.cli.arguments import Parser, read_stdin
 from xinye.errors import XinyeError, checked
-from xinye.planning.settings import ZeroShotSettings
+from xinye.runs.words import Figure
+from xinye.tasks.registry import TASKS, find_task
 
-FIGURES = {  # what a figure is called, and how it is written
-    "accuracy": ("accuracy", "{:.1%}"),
-    "macro_f1": ("macro F1", "{:.1%}"),
-    "span_f1": ("span F1", "{:.1%}"),
-    "loss": ("loss", "{:.3f}"),
-    "bits_per_byte": ("bits per byte", "{:.3f}"),
-    "ended": ("ended", "{:.0%}"),
-    "exact": ("word for word", "{:.0%}"),
-    "answer_tokens": ("tokens", "{:.1f}"),
-}
 CONFUSED = 12  # labels at most for which the table of confusions is shown
 
 
-def classify(arguments: list[str]) -> int:
-    parser = _parser(
-        "classify",
-        "The label of a text, with its probability, by a model that learned them; or by any model, with --labels.",
-        'xinye classify runs/novel "送得快，汤还是热的" --labels 正面,负面',
+def use(verb: str, arguments: list[str]) -> int:
+    """`xinye VERB`: what a model says of texts by a task that it has learned."""
+    entry = TASKS[verb]
+    parser = Parser(
+        verb, entry.more or entry.summary, entry.example or f'xinye {verb} runs/model "…"'
     )
-    parser.add_argument(
-        "--pair", default=None, metavar="TEXT", help="the second text, where the model judges pairs"
-    )
-    parser.add_fields(ZeroShotSettings, {})
-    values = parser.values(arguments)
-    model, text, pair, as_json = (values.pop(name) for name in ("model", "text", "pair", "json"))
-    checked(ZeroShotSettings, values, "classify")
-    texts = read_texts(text)
-    given: list[Any] = [(text, pair) for text in texts] if pair is not None else texts
-
-    from xinye.api import load
-    from xinye.cli.output import Display, answer, print_json
-
-    loaded = load(model)
-    with Display() as display:
-        results = loaded.classify(given, watcher=display, **values)
-    if as_json:
-        print_json(
-            {
-                "results": [
-                    {"text": text, **result} for text, result in zip(texts, results, strict=True)
-                ]
-            }
-        )
-        return 0
-    for text, result in zip(texts, results, strict=True):
-        labels = result["labels"] if "labels" in result else [result["label"]]
-        said = (
-            ", ".join(f"{label} {result['probabilities'][label]:.1%}" for label in labels)
-            or "(no label)"
-        )
-        if len(texts) > 1:
-            answer.print(f"{said}\t{text}", soft_wrap=True)
-            continue
-        answer.print(said)
-        others = [item for item in result["probabilities"].items() if item[0] not in labels]
-        for label, probability in sorted(others, key=lambda item: -item[1])[:10]:
-            answer.print(f"  {label} {probability:.1%}")
-    return 0
-
-
-def tag(arguments: list[str]) -> int:
-    summary = "The spans of a text that are of some type, by a model that learned them."
-    values = _parser("tag", summary, 'xinye tag runs/model "沈知秋认为"').values(arguments)
-    texts = read_texts(values["text"])
-
-    from xinye.api import load
-    from xinye.cli.output import answer, print_json
-
-    results = load(values["model"]).tag(texts)
-    if values["json"]:
-        print_json(
-            {
-                "results": [
-                    {"text": text, "spans": spans}
-                    for text, spans in zip(texts, results, strict=True)
-                ]
-            }
-        )
-        return 0
-    for text, spans in zip(texts, results, strict=True):
-        if len(texts) > 1:
-            answer.print(text, soft_wrap=True)
-        for span in spans:
-            words = f"{span['start']}–{span['end']}  {span['type']}  {span['text']}  {span['probability']:.1%}"
-            answer.print(f"{'  ' * (len(texts) > 1)}{words}", soft_wrap=True)
-        if not spans:
-            answer.print(f"{'  ' * (len(texts) > 1)}(nothing)")
-    return 0
-
-
-def _parser(verb: str, summary: str, example: str) -> Parser:
-    parser = Parser(verb, summary, example)
     parser.add_argument(
         "model", metavar="MODEL", help=f"the folder of a run of xinye finetune --task {verb}"
     )
@@ -106,7 +25,39 @@ def _parser(verb: str, summary: str, example: str) -> Parser:
         "text", metavar="TEXT", help="or a file of one text a line, or - for standard input"
     )
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
-    return parser
+    if entry.takes_pairs:
+        parser.add_argument(
+            "--pair",
+            default=None,
+            metavar="TEXT",
+            help="the second text, where the model judges pairs",
+        )
+    if entry.question:
+        parser.add_fields(entry.question, {})
+    values = parser.values(arguments)
+    model, text, as_json = (values.pop(name) for name in ("model", "text", "json"))
+    pair = values.pop("pair", None)
+    if entry.question:
+        checked(entry.question, values, verb)
+    texts = read_texts(text)
+    given: list[Any] = texts if pair is None else [(each, pair) for each in texts]
+
+    from xinye.api import load
+    from xinye.cli.output import Display, answer, print_json
+
+    loaded, task = load(model), find_task(verb)
+    with Display() as display:
+        results = loaded.use(verb, given, watcher=display, **values)
+    if as_json:
+        told = [
+            {"text": each, **task.told(result)} for each, result in zip(texts, results, strict=True)
+        ]
+        print_json({"results": told})
+        return 0
+    for each, result in zip(texts, results, strict=True):
+        for line in task.lines(each, result, len(texts) == 1):
+            answer.print(line, soft_wrap=True)
+    return 0
 
 
 def read_texts(given: str) -> list[str]:
@@ -124,14 +75,14 @@ def read_texts(given: str) -> list[str]:
     return texts
 
 
-def written(value: float, figure: str) -> str:
-    return FIGURES[figure][1].format(value)
-
-
 def show_measured(
-    measured: dict[str, Any], baseline: dict[str, Any] | None, beside: dict[str, Any] | None = None
+    figures: Sequence[Figure],
+    measured: dict[str, Any],
+    baseline: dict[str, Any] | None,
+    beside: dict[str, Any] | None = None,
 ) -> None:
-    """The model beside its baseline, or something else, the table by class, and which labels are taken for which."""
+    """The model beside its baseline, or something else, the table by class, and which labels are
+    taken for which."""
     from xinye.cli.evaluate import new_table
     from xinye.cli.output import answer
 
@@ -139,10 +90,10 @@ def show_measured(
         ("this model", measured),
         *((other["name"], other) for other in (baseline, beside) if other),
     ]
-    names = [name for name in FIGURES if all(name in figures for _, figures in rows)]
-    table = new_table("", *(FIGURES[name][0] for name in names))
-    for title, figures in rows:
-        table.add_row(title, *(written(figures[name], name) for name in names))
+    known = [figure for figure in figures if all(figure.name in row for _, row in rows)]
+    table = new_table("", *(figure.short for figure in known))
+    for title, row in rows:
+        table.add_row(title, *(figure.written(row[figure.name]) for figure in known))
     answer.print("", table, "", sep="\n")
     if "table" not in measured:
         return

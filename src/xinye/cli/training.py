@@ -1,6 +1,7 @@
 """What `xinye pretrain` and `xinye finetune` share: their options, and how a run ended."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import PretrainSettings
 
 if TYPE_CHECKING:  # it brings torch
+    from xinye.runs.words import Figure
     from xinye.training.session import Run
 
 Settings = PretrainSettings | FinetuneSettings
@@ -87,7 +89,7 @@ def train(settings: Settings, options: Options, arguments: list[str], began: flo
 
         return launch(options.processes, [settings.recipe, *arguments])
 
-    from xinye.tasks.task_data import TASKS
+    from xinye.tasks.registry import find_task
     from xinye.training.train import finetune, pretrain
 
     if isinstance(settings, PretrainSettings):
@@ -96,8 +98,7 @@ def train(settings: Settings, options: Options, arguments: list[str], began: flo
                 settings, display, options.overwrite, options.resume, options.dry_run, began
             )
     else:
-        task = TASKS.get(settings.task)
-        with Display(counted="tokens" if task is None or task.writes else "labels") as display:
+        with Display(counted=find_task(settings.task).words.unit) as display:
             run = finetune(settings, display, options.overwrite, options.resume)
     if run is None:
         if options.json:
@@ -157,11 +158,12 @@ def show_task(run: "Run", as_json: bool) -> dict[str, Any]:
     from xinye.cli.tasks import show_measured, show_ranks
     from xinye.runs.diagnosis import diagnose
     from xinye.runs.saved import read_run
+    from xinye.tasks.registry import find_task
 
     saved = read_run(Path(run.run))
-    result = saved.result
+    result, words = saved.result, find_task(saved.task).words
     if not as_json:
-        show_measured(result["measured"], result["baseline"], result.get("control"))
+        show_measured(words.figures, result["measured"], result["baseline"], result.get("control"))
         missing = [each for each in result["findings"] if each.startswith("no baseline: ")]
         for finding in missing[:1]:
             console.print(finding, soft_wrap=True)
@@ -170,11 +172,10 @@ def show_task(run: "Run", as_json: bool) -> dict[str, Any]:
     found = [finding for finding in diagnose(saved) if "augmentation" in finding.name]
     for finding in found[:1]:
         console.print(f"\n{finding.says.en} {finding.advice.en}".rstrip(), soft_wrap=True)
-    text = "" if result["task"] == "chat" else ' "…"'
     console.print(
         f"\n{run.parameters:,} parameters, {run.steps:,} steps in {duration(run.seconds)}\n"
         f"the run lies in {run.run}, its report in {run.run}/report.html; "
-        f"use it: xinye {result['task']} {run.run}{text}",
+        f"use it: {words.command.replace('{folder}', run.run)}",
         soft_wrap=True,
     )
     names = ("task", "measured", "baseline", "control", "findings", "trainable", "ranks")
@@ -186,17 +187,23 @@ def show_task(run: "Run", as_json: bool) -> dict[str, Any]:
 
 def cross_validate(settings: Settings, options: Options, folds: int) -> int:
     from xinye.studies import folds as study
+    from xinye.tasks.registry import find_task
 
     of_a_task = isinstance(settings, FinetuneSettings)
-    if isinstance(settings, FinetuneSettings) and settings.task == "text":
-        raise XinyeError("--task text is pretraining: xinye pretrain FILES --from MODEL --folds K")
+    figures: Sequence[Figure] = ()
+    if isinstance(settings, FinetuneSettings):
+        task = find_task(settings.task)
+        figures = task.words.figures
+        if not task.figures:
+            what = f"--task {task.verb} is pretraining"
+            raise XinyeError(f"{what}: xinye pretrain FILES --from MODEL --folds K")
 
     def show_fold(fold: dict[str, Any]) -> None:
         steps = f"{fold['steps']:,} steps in {duration(fold['seconds'])}"
         loss, bits = (fold["validation"].get(name, 0.0) for name in ("loss", "bits_per_byte"))
         words = f"{steps}, validation loss {loss:.3f}, {bits:.3f} bits per byte"
         if of_a_task:
-            words = f"{figures_of_fold(fold)}, {steps}"
+            words = f"{figures_of_fold(figures, fold)}, {steps}"
         console.print(f"fold {fold['fold']} of {folds}: {words}", soft_wrap=True)
 
     stopped = "stopped; go on with the same -o and --folds, and --resume"
@@ -212,42 +219,41 @@ def cross_validate(settings: Settings, options: Options, folds: int) -> int:
             soft_wrap=True,
         )
     elif not options.json:
-        show_folds_of_a_task(result)
+        show_folds_of_a_task(figures, result)
     if options.json:
         print_json(result)
     return 0
 
 
-def figures_of_fold(fold: dict[str, Any]) -> str:
+def figures_of_fold(known: Sequence["Figure"], fold: dict[str, Any]) -> str:
     """The figures of a task in one fold, those of its baseline behind them."""
-    from xinye.cli.tasks import FIGURES, written
-
     figures, baseline = fold["validation"], fold.get("baseline")
     beside = []
-    for name in FIGURES:
+    for figure in known:
+        name = figure.name
         if name in figures and (not baseline or name in baseline):
-            its = f" ({written(baseline[name], name)})" if baseline else ""
-            beside.append(f"{FIGURES[name][0]} {written(figures[name], name)}{its}")
+            its = f" ({figure.written(baseline[name])})" if baseline else ""
+            beside.append(f"{figure.short} {figure.written(figures[name])}{its}")
     return ", ".join(beside)
 
 
-def show_folds_of_a_task(result: dict[str, Any]) -> None:
+def show_folds_of_a_task(known: Sequence["Figure"], result: dict[str, Any]) -> None:
     """The mean of every figure of the model, its baseline and the control, with its interval."""
-    from xinye.cli.tasks import FIGURES, written
-
     rows = {"this model": result["validation"]}
     for key in ("baseline", "control"):
         if key in result:
             name = result[key]["name"]
             rows |= {name: result[key], f"more than {name}": result[f"more_than_{key}"]}
-    names = [name for name in FIGURES if all(name in row for row in rows.values())]
+    figures = [each for each in known if all(each.name in row for row in rows.values())]
 
-    def cell(figure: dict[str, float], name: str) -> str:
-        return f"{written(figure['mean'], name)} ± {written(figure['interval'], name)}"
+    def cell(spread: dict[str, float], figure: "Figure") -> str:
+        return f"{figure.written(spread['mean'])} ± {figure.written(spread['interval'])}"
 
     answer.print()
-    columns = ["", *(FIGURES[name][0] for name in names)]
-    cells = [[title, *(cell(row[name], name) for name in names)] for title, row in rows.items()]
+    columns = ["", *(figure.short for figure in figures)]
+    cells = [
+        [title, *(cell(row[each.name], each) for each in figures)] for title, row in rows.items()
+    ]
     print_table(columns, cells)
     answer.print()
     folds = len(result["folds"])

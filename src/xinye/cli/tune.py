@@ -8,6 +8,7 @@ from xinye.errors import XinyeError
 from xinye.libraries import need
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import PretrainSettings
+from xinye.tasks.registry import TASKS
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.studies.search_space import Search
@@ -40,7 +41,8 @@ def main(arguments: list[str]) -> int:
         parser.add_argument(
             "--time", default="30min", metavar="TEXT", help="start no trial after this long (30min)"
         )
-        positional = ("model", "evaluations")
+        parser.add_argument("--task", metavar="|".join(TASKS), help="what to learn")
+        positional = ("model", "task", "evaluations")
         parser.add_fields(FinetuneSettings, {"output": "-o"}, positional)
     else:
         parser.add_files()

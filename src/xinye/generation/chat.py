@@ -1,7 +1,9 @@
-"""A conversation: messages in, by the model's own chat template, and an answer out, piece by piece."""
+"""A conversation: messages in, by the model's own chat template, and an answer out, piece by
+piece."""
 
 from bisect import bisect_left
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ from xinye.generation.sampling import Sampling
 from xinye.generation.sequence import Sequence
 
 Message = dict[str, str]  # `role` and `content`, as in OpenAI's API
+Fits = Callable[[list[Message]], bool]
 
 
 def check_messages(messages: Any, where: str = "messages") -> list[Message]:
-    """The messages, where they are messages; else a `XinyeError` that names the first that is not."""
+    """The messages, where they are messages; else a `XinyeError` that names the first that is
+    not."""
     if not isinstance(messages, list | tuple):
         raise XinyeError(f"{where}: there is no list of messages")
     for number, message in enumerate(messages, start=1):
@@ -28,7 +32,8 @@ def check_messages(messages: Any, where: str = "messages") -> list[Message]:
         )
         if role not in ROLES or not isinstance(content, str):
             raise XinyeError(
-                f"{where}: message {number} must have a role ({', '.join(ROLES)}) and a content, a text"
+                f"{where}: message {number} must have a role ({', '.join(ROLES)}) and a content, "
+                f"a text"
             )
         if reason := not_unicode(content):
             raise XinyeError(f"{where}: the content of message {number} is {reason}")
@@ -58,37 +63,81 @@ def start_answer(
 ) -> tuple[Sequence, int]:
     """What the answer to the last message begins from, with `max_tokens` held within the context.
 
-    Returns the sequence and the number of the oldest messages that are left out so that an answer has room:
-    `max_tokens`, or half of the context. Whole turns are left out, never the system message. Raises `XinyeError` where
-    the last question alone is too long.
+    Returns the sequence and the number of the oldest messages that are left out so that an answer
+    has room: `max_tokens`, or half of the context. Whole turns are left out, never the system
+    message. Raises `XinyeError` where the last question alone is too long.
     """
     messages = check_messages(messages)
     if not messages:
         raise XinyeError("messages: there is none to answer")
-    system = messages[:1] if messages[0]["role"] == "system" else []
-    questions = [i for i, message in enumerate(messages) if message["role"] == "user"]
     room = min(sampling.max_tokens, context // 2)
-
-    def read_from(first: int) -> list[int]:
-        return tokenizer.encode_chat([*system, *messages[first:]])
-
-    firsts = [len(system), *questions[1:]]
-    fitting = bisect_left(firsts, True, key=lambda first: len(read_from(first)) + room <= context)
-    first = firsts[min(fitting, len(firsts) - 1)]
-    tokens = read_from(first)
+    kept = newest_turns(messages, lambda some: len(tokenizer.encode_chat(some)) + room <= context)
+    tokens = tokenizer.encode_chat(kept)
     if len(tokens) >= context:
         raise XinyeError(
-            f"the question has {len(tokens)} tokens with all that belongs to it; this model reads at most {context}: "
+            f"the question has {len(tokens)} tokens with all that belongs to it; this model reads "
+            f"at most {context}: "
             "shorten it"
         )
     left = sampling.model_copy(
         update={"max_tokens": min(sampling.max_tokens, context - len(tokens))}
     )
-    return Sequence(tokens, len(tokens), left, number), first - len(system)
+    return Sequence(tokens, len(tokens), left, number), len(messages) - len(kept)
+
+
+# -- cutting to the context ------------------------------------------------------------------------
+
+
+def newest_turns(messages: list[Message], fits: Fits) -> list[Message]:
+    """The messages without the oldest turns, so that the rest fits; where nothing does, the last
+    turn. The system message stays."""
+    system = system_of(messages)
+    questions = [number for number, message in enumerate(messages) if message["role"] == "user"]
+    firsts = [len(system), *questions[1:]]
+    fitting = bisect_left(firsts, True, key=lambda first: fits([*system, *messages[first:]]))
+    return [*system, *messages[firsts[min(fitting, len(firsts) - 1)] :]]
+
+
+def shortened(messages: list[Message], fits: Fits) -> list[Message]:
+    """Messages that end with an answer, cut so that they fit, as far as words can be left out.
+
+    First the oldest turns go, then the middle of the longest message before the answer, then the
+    end of the answer.
+    """
+    messages = newest_turns(messages, fits)
+    last, begin = len(messages) - 1, len(system_of(messages))
+    longest = max(
+        range(begin, last), key=lambda number: len(messages[number]["content"]), default=last
+    )
+    for number, from_middle in ((longest, True), (last, False)):
+        if not fits(messages):
+            shorter = partial(_without, messages, number, from_middle)
+            counts = range(len(messages[number]["content"]) - 1)
+            messages = shorter(bisect_left(counts, True, key=lambda count: fits(shorter(count))))
+    return messages
+
+
+def system_of(messages: list[Message]) -> list[Message]:
+    """The system message, if there is one."""
+    return [message for message in messages[:1] if message["role"] == "system"]
+
+
+def _without(messages: list[Message], number: int, from_middle: bool, count: int) -> list[Message]:
+    """The messages with `count` characters less in one of them, from its middle or its end."""
+    text = messages[number]["content"]
+    begin = len(text) - count
+    if from_middle:
+        begin = (begin + 1) // 2
+    shorter = {**messages[number], "content": text[:begin] + text[begin + count :]}
+    return [*messages[:number], shorter, *messages[number + 1 :]]
+
+
+# -- talking ---------------------------------------------------------------------------------------
 
 
 class Conversation:
-    """The messages so far, and the next answer to them. `sampling` may be changed between answers."""
+    """The messages so far, and the next answer to them. `sampling` may be changed between
+    answers."""
 
     def __init__(self, engine: Engine, sampling: Sampling, system: str = "") -> None:
         self.engine, self.sampling = engine, sampling
@@ -116,7 +165,8 @@ class Conversation:
         self.messages = self.messages[:1] if self.system else []
 
     def answer(self, question: str) -> Generator[str, None, None]:
-        """The answer as it is written. Once it is whole, or was closed half-way, it stands in the messages."""
+        """The answer as it is written. Once it is whole, or was closed half-way, it stands in the
+        messages."""
         messages = [*self.messages, {"role": "user", "content": question}]
         engine = self.engine
         reply, self.forgotten = start_answer(

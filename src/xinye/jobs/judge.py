@@ -1,120 +1,125 @@
-"""Judge texts with a fine-tuned model, and the model on records."""
+"""Use a model for the task it has learned, and judge it on records beside the task's baseline."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from xinye import machine
-from xinye.checkpoints.load import load_model
+from xinye.checkpoints.load import began_with, load_model
 from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.tasks.chat import Chat
-from xinye.tasks.classify import Classify
+from xinye.runs.saved import taught
 from xinye.tasks.examples import Examples
-from xinye.tasks.tag import Tag
-from xinye.tasks.task_data import Task, read_records, split_records
-from xinye.watcher import Watcher
+from xinye.tasks.records import leaks
+from xinye.tasks.registry import TASKS, find_task, tasks
+from xinye.tasks.task import Figures, Judged, Task, task_settings
+from xinye.tasks.task_data import read_records, split_records
 
 
-def task_of(model: LanguageModel | Head) -> Task:
-    """The task that a network has learned: one that writes, to chat."""
-    if not isinstance(model, Head):
-        return Chat()
-    config = model.config
-    return (
-        Classify(config.labels, config.several) if config.kind == "sequence" else Tag(config.labels)
-    )
-
-
-def classify(
-    model: Head, tokenizer: Tokenizer, texts: Sequence[tuple[str, str]]
-) -> list[dict[str, Any]]:
-    """`label`, `probability` and `probabilities` of each text or pair; where there may be several, `labels`."""
-    task = Classify(model.config.labels, model.config.several)
-    results: list[dict[str, Any]] = []
-    for row in task.probabilities(model, tokenizer, texts, context_of(model)):
-        chosen, probabilities = task.chosen(row), dict(zip(task.labels, row, strict=True))
-        if task.several:
-            results.append({"labels": list(chosen), "probabilities": probabilities})
-        else:
-            best = {"label": chosen[0], "probability": probabilities[chosen[0]]}
-            results.append(best | {"probabilities": probabilities})
-    return results
-
-
-def tag(model: Head, tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[dict[str, Any]]]:
-    """The spans of each text: `start`, `end`, `type`, `text`, `probability`."""
-    found = Tag(model.config.labels).find(model, tokenizer, texts, context_of(model))
-    return [
-        [
-            {**span._asdict(), "text": text[span.start : span.end], "probability": probability}
-            for span, probability in spans
-        ]
-        for text, spans in zip(texts, found, strict=True)
-    ]
+def learned_task(model: LanguageModel | Head, folder: Path) -> Task | None:
+    """The task that the model of a folder has learned, as its run says; one of another tool by the
+    kind of its head. None of a language model that was taught none."""
+    name = taught(folder)
+    kind = model.config.kind if isinstance(model, Head) else None
+    if name in TASKS and find_task(name).head == kind:
+        return find_task(name).of_network(model)
+    if kind is None:
+        return None
+    return next(task for task in tasks() if task.head == kind).of_network(model)
 
 
 def evaluate(
-    model: LanguageModel | Head,
-    tokenizer: Tokenizer,
-    folder: Path,
-    files: Sequence[str],
-    with_baseline: bool = True,
-    watcher: Watcher | None = None,
-) -> dict[str, Any]:
-    """How right the model of a folder is on records, beside the baseline that learns from the run's own records, or for
-    `chat` the model that the run began with.
+    judged: Judged, files: Sequence[str], task: str | None = None, **settings: Any
+) -> Figures:
+    """How right a model is on records of the task it has learned, beside the task's baseline. One
+    that has learned none is asked with the settings, or answers, as the task wants it."""
+    folder, learned = judged.folder, learned_task(judged.model, judged.folder)
+    possible = (
+        [learned.verb] if learned else [kind.verb for kind in tasks() if kind.judges_untaught]
+    )
+    if task not in (None, *possible):
+        raise XinyeError(
+            f"{folder}: it cannot be judged on the task {task!r}, only on {' or '.join(possible)}"
+        )
+    kind = find_task(task or possible[0])
+    if learned:
+        refuse_settings(learned, folder, settings)
+        return evaluate_learned(learned, judged, files)
+    if TASKS[kind.verb].asked_with:
+        return kind.evaluate_untaught(judged, files, settings)
+    if settings:
+        raise XinyeError(f"{', '.join(settings)}: no effect on the task {kind.verb}; leave it out")
+    return evaluate_learned(
+        kind.of_network(judged.model), replace(judged, with_baseline=False), files
+    )
+
+
+def refuse_settings(learned: Task, folder: Path, settings: dict[str, Any]) -> None:
+    """Raises `XinyeError` where a model is asked what only one that has learned nothing is
+    asked."""
+    if settings:
+        raise XinyeError(
+            f"{folder}: this model has learned to {learned.verb}, and {', '.join(settings)} would "
+            f"have no "
+            f"effect on it; ask the one it began with, {began_with(folder)}"
+        )
+
+
+def evaluate_learned(task: Task, judged: Judged, files: Sequence[str]) -> Figures:
+    """How right a model is on records of its task, beside the baseline that learns from the run's
+    own records, or is the model that the run began with.
 
     Where these are not at hand any more the baseline is None and a note says why.
     """
-    watcher, task = watcher or Watcher(), task_of(model)
-    settings = settings_of(folder, task)
+    watcher, tokenizer = judged.watcher, judged.tokenizer
+    settings = settings_of(judged.folder, task)
     watcher.stage("reading the records")
     records = read_records(settings, files)
     task.check(records)
     watcher.stage("judging")
-    measured = judge(task, model, tokenizer, records)
+    measured = figures_of(task, judged.model, tokenizer, records)
     notes: list[str] = []
     baseline = None
-    if with_baseline:
+    if judged.with_baseline:
         try:
             if not settings.data:
                 raise XinyeError("what the model learned from is not known here")
-            if isinstance(task, Chat):
+            before = None
+            if task.baseline_is_base:
                 watcher.stage("judging the base model")
-                figures = judge(
-                    task, load_model(settings.model)[0].to(machine.device()), tokenizer, records
-                )
+                base = load_model(settings.model)[0].to(machine.device())
+                before = figures_of(task, base, tokenizer, records)
             else:
                 watcher.stage("learning the baseline")
             training, _ = split_records(settings, task, read_records(settings, settings.data))
-            notes += [
-                finding
-                for finding in task.findings(training, records)
-                if "in the training data" in finding
-            ]
-            if not isinstance(task, Chat):
-                figures = task.baseline(training, records)
-            baseline = {"name": task.baseline_name, **figures}
+            notes += leaks(training, records, lambda record: record.whole)
+            baseline = {"name": task.baseline_name, **task.baseline(training, records, before)}
         except XinyeError as error:
             notes.append(f"no baseline: {error}")
     return {
-        "model": str(folder), "task": task.verb, "files": list(files), "records": len(records), "measured": measured,
-        "baseline": baseline, "notes": notes,
-    }  # fmt: skip
+        "model": str(judged.folder),
+        "task": task.verb,
+        "files": list(files),
+        "records": len(records),
+        "measured": measured,
+        "baseline": baseline,
+        "notes": notes,
+    }
 
 
-def judge(task: Task, model: Any, tokenizer: Tokenizer, records: Sequence[Any]) -> dict[str, Any]:
-    """All that a task has to say of a model."""
-    measured = task.measure(model, tokenizer, records, context_of(model))
-    if isinstance(task, Chat):
-        examples = Examples(task.examples(tokenizer, records, context_of(model)), tokenizer.pad_id)
-        measured = task.losses(model, tokenizer, examples) | measured
-    return measured
+def figures_of(task: Task, model: Any, tokenizer: Tokenizer, records: Sequence[Any]) -> Figures:
+    """All that a task has to say of a model; of one that writes its loss, too."""
+    context = context_of(model)
+    measured = task.measure(model, tokenizer, records, context)
+    if not task.writes:
+        return measured
+    examples = Examples(task.examples(tokenizer, records, context), tokenizer.pad_id)
+    return task.losses(model, tokenizer, examples) | measured
 
 
 def settings_of(folder: Path, task: Task) -> FinetuneSettings:
@@ -122,7 +127,7 @@ def settings_of(folder: Path, task: Task) -> FinetuneSettings:
     path = folder / "training" / "settings.json"
     if not path.is_file() or read_json(path).get("recipe") != FinetuneSettings.recipe:
         return FinetuneSettings(task=task.verb)
-    return checked(FinetuneSettings, read_json(path).get("settings", {}), str(path))
+    return task_settings(read_json(path).get("settings", {}), str(path))
 
 
 def context_of(model: LanguageModel | Head) -> int:

@@ -1,6 +1,7 @@
 """What a person can set about fine-tuning: the same names on the command line and in Python.
 
-Everything left at `None` or `auto` is derived from the data, the model and the machine by `finetune.py`.
+Everything left at `None` or `auto` is derived from the data, the model and the machine by `finetune.py`. What a task
+makes of them is checked where tasks are known, by `tasks.task.task_settings`.
 """
 
 from pathlib import Path
@@ -12,18 +13,12 @@ from xinye.errors import checked
 from xinye.model.adapter_settings import AdapterSettings, AdapterSizes, Method
 from xinye.planning.settings import PretrainSettings, TrainingSettings, split_names
 
-TaskName = Literal["classify", "tag", "chat", "text"]
 AUGMENTATIONS = {  # the setting that says how much, and how much is usual
     "mask": ("mask_tokens", 0.1),
     "crop": ("crop_tokens", 0.3),
     "shuffle": ("shuffle_texts", 0.5),
 }
-_COLUMNS = ("label_field", "label_separator")
-NOT_OF = {  # settings that a task does nothing with
-    "tag": ("text_field", *_COLUMNS),
-    "chat": ("text_field", *_COLUMNS, "attention"),
-    "text": (*_COLUMNS, "attention", "augment", "validation"),
-}
+COLUMNS = ("text_field", "label_field", "label_separator")  # how a task that has columns finds them
 
 
 class FinetuneSettings(TrainingSettings):
@@ -32,7 +27,7 @@ class FinetuneSettings(TrainingSettings):
     recipe: ClassVar[str] = "finetune"
 
     model: str = Field("", description="a run's folder, or any Hugging Face folder")
-    task: TaskName = Field("classify", description="what to learn")
+    task: str = Field("classify", description="what to learn")
     data: tuple[str, ...] = Field((), description="file of records; may be given several times")
     validation: tuple[str, ...] = Field(
         (), description="file of records to judge on (else a part of the data)"
@@ -126,12 +121,6 @@ class FinetuneSettings(TrainingSettings):
             raise ValueError(
                 "matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon"
             )
-        useless = NOT_OF.get(self.task, ())
-        if odd := next(
-            (name for name in useless if name in self.model_fields_set and getattr(self, name)),
-            None,
-        ):
-            raise ValueError(f"{odd} has no effect on the task {self.task}; leave it out")
         for kind, (name, _) in AUGMENTATIONS.items():
             if getattr(self, name) is not None and kind not in self.augment:
                 raise ValueError(
@@ -141,22 +130,8 @@ class FinetuneSettings(TrainingSettings):
             raise ValueError(
                 "control is the second run of one with augment; without that, leave it out"
             )
-        if self.task == "chat" and (
-            odd := next((kind for kind in self.augment if kind != "mask"), None)
-        ):
-            raise ValueError(
-                f"augment {odd} would tear answers from their questions; chat takes only mask"
-            )
         if self.fold and self.validation:
             raise ValueError("fold judges on a part of the data; leave validation out")
-        if self.task in ("chat", "text") and self.method == "head":
-            raise ValueError(
-                f"the task {self.task} has no new head that could be trained alone; choose another method"
-            )
-        if self.task == "text" and self.method != "full":
-            raise ValueError(
-                f"the task text trains all weights; the method {self.method} is for the other tasks"
-            )
         return self
 
     def as_pretraining(self) -> PretrainSettings:

@@ -13,6 +13,7 @@ from typing import Any
 from xinye.runs.diagnosis import diagnose
 from xinye.runs.report import last_part, size, texts, value
 from xinye.runs.saved import SavedRun
+from xinye.runs.words import words_in
 
 MARK = "<!-- written by xinye; without this line it will not be written anew -->"
 # Control characters, and those that turn the direction of all that follows.
@@ -23,21 +24,6 @@ LIBRARIES = {
     "llama": "Llama",
     "gpt2": "GPT-2",
 }  # what other tools take the architecture for
-
-
-PIPELINES = {
-    "classify": "text-classification",
-    "tag": "token-classification",
-    "chat": "text-generation",
-}
-FIGURES = {  # of a task, in the order in which they are told
-    "accuracy": ("accuracy", "{:.1%}"),
-    "macro_f1": ("macro F1", "{:.1%}"),
-    "span_f1": ("span F1", "{:.1%}"),
-    "bits_per_byte": ("bits per byte of the answers", "{:.3f}"),
-    "ended": ("answers that end by themselves", "{:.0%}"),
-    "exact": ("answers right word for word", "{:.0%}"),
-}
 
 
 def write_card(run: SavedRun) -> bool:
@@ -74,19 +60,16 @@ def _of_text(run: SavedRun) -> dict[str, Any]:
 
 
 def _of_task(run: SavedRun) -> dict[str, Any]:
-    method = run.settings.get("method", "full")
+    method, words = run.settings.get("method", "full"), words_in(run.about)
     return {
         "adapter": None if method in ("full", "head") else method,
-        "pipeline": PIPELINES[run.task],
+        "words": words,
         "measured": run.result.get("measured") or {},
         "baseline": run.result.get("baseline") or {},
-        "figures": [(key, title) for key, (title, _) in FIGURES.items()],
-        "figure": lambda key, figures: (
-            FIGURES[key][1].format(figures[key]) if key in figures else ""
-        ),
         "labels": list((run.about.get("data") or {}).get("counts") or {})
-        if run.task != "chat"
+        if words.has_labels
         else [],
+        "command": words.command.replace("{folder}", "FOLDER") or f"xinye {run.task} FOLDER",
     }
 
 

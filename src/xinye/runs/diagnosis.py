@@ -11,16 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xinye.runs.saved import SavedRun
+from xinye.runs.words import Both, Figure, words_in
 
 FEWEST_STEPS = 50
 FEWEST_TOKENS = 4000  # of validation text: a loss of 4 ± 3 nats a token is known to about 1 % then
-
-
-class Both(NamedTuple):
-    """The same in both languages."""
-
-    en: str
-    zh: str
 
 
 class Finding(NamedTuple):
@@ -127,10 +121,10 @@ def _rate_too_high(run: SavedRun) -> Finding | None:
 def _beside_baseline(run: SavedRun) -> Finding | None:
     """Whether a model of a task was worth it."""
     measured, baseline = run.result.get("measured"), run.result.get("baseline")
-    name = next((name for name in ("accuracy", "span_f1") if name in (measured or {})), None)
-    if not measured or not baseline or name is None:
+    figure = words_in(run.about).deciding
+    if not measured or not baseline or figure is None or figure.name not in measured:
         return None
-    words, ours, theirs = name.replace("_f1", " F1"), measured[name], baseline[name]
+    words, ours, theirs = figure.short, measured[figure.name], baseline[figure.name]
     if ours >= theirs:
         return Finding(
             "healthy",
@@ -156,17 +150,16 @@ def _beside_baseline(run: SavedRun) -> Finding | None:
 def _beside_control(run: SavedRun) -> Finding | None:
     """Whether augmentation was worth it."""
     measured, control = run.result.get("measured") or {}, run.result.get("control")
-    name = next((name for name in ("accuracy", "span_f1", "loss") if name in measured), None)
-    if not control or name is None:
+    decides = words_in(run.about).deciding
+    figure = decides or Figure("loss", "loss")
+    if not control or figure.name not in measured:
         return None
-    words, kinds = name.replace("_f1", " F1"), ", ".join(control["augment"])
-    gain = (control[name] - measured[name]) * (1 if name == "loss" else -1)
-    ours, theirs = (
-        f"{row[name]:.3f}" if name == "loss" else f"{row[name]:.1%}" for row in (measured, control)
-    )
+    words, kinds = figure.short, ", ".join(control["augment"])
+    gain = (control[figure.name] - measured[figure.name]) * (-1 if decides else 1)
+    ours, theirs = (figure.written(row[figure.name]) for row in (measured, control))
     if gain > 0:
         few = Both("", "")
-        if name != "loss" and gain < 1 / math.sqrt(
+        if decides and gain < 1 / math.sqrt(
             control["records"]
         ):  # two standard errors of a half, at most
             few = Both(

@@ -15,8 +15,9 @@ import numpy as np
 
 from xinye.errors import XinyeError
 from xinye.evaluation.plots import line_chart
-from xinye.runs.diagnosis import Both, diagnose
+from xinye.runs.diagnosis import diagnose
 from xinye.runs.saved import SavedRun
+from xinye.runs.words import Both, words_in
 
 POINTS = 240  # of the training curve: each the mean of the steps it stands for
 CHART = (4.5, 2.6)  # inches: so small that its words can be read on a phone
@@ -31,14 +32,8 @@ LABELS = {  # of the charts
     "all validation text": "全部验证文本",
     "loss (nats)": "损失（奈特）",
     "share": "比例",
-    "accuracy": "准确率",
-    "span F1": "片段 F1",
     "baseline": "基线",
 }
-FIGURES = {
-    "accuracy": "accuracy",
-    "span_f1": "span F1",
-}  # of tasks with a head, the one that decides
 CONFUSED = 12  # labels at most for which the table of confusions is shown whole
 MISTAKES = 15  # of more labels the most frequent confusions
 
@@ -65,6 +60,7 @@ def write_report(run: SavedRun) -> str:
         ranks=rank_table(run.result["ranks"]) if run.result.get("ranks") else None,
         texts=texts(run),
         task=run.task,
+        words=words_in(run.about),
         confusions=confusions(run.result.get("measured") or {}),
         samples=[record for record in run.validations if record.get("sample")],
         data=run.about.get("data") or {},
@@ -177,21 +173,23 @@ def draw(run: SavedRun) -> tuple[list[str], str]:
             )
     except XinyeError as error:
         return [], str(error)
-    return [_both_languages(chart) for chart in charts], ""
+    figure = words_in(run.about).deciding
+    labels = LABELS | ({figure.says.en: figure.says.zh} if figure else {})
+    return [_both_languages(chart, labels) for chart in charts], ""
 
 
 def task_figures(run: SavedRun) -> dict[str, tuple[Sequence[float], Sequence[float]]]:
     """How right the model was along the way, and the baseline as a level line; empty for what writes."""
     curve, baseline = run.curve, run.result.get("baseline") or {}
-    key = next((key for key in FIGURES if curve and key in curve[-1]), None)
-    if key is None or len(curve) < 2:
+    figure = words_in(run.about).deciding
+    if figure is None or len(curve) < 2 or figure.name not in curve[-1]:
         return {}
     steps = [float(record["step"]) for record in curve]
     series: dict[str, tuple[Sequence[float], Sequence[float]]] = {
-        FIGURES[key]: (steps, [record.get(key, math.nan) for record in curve])
+        figure.says.en: (steps, [record.get(figure.name, math.nan) for record in curve])
     }
-    if key in baseline:
-        series["baseline"] = [steps[0], steps[-1]], [baseline[key]] * 2
+    if figure.name in baseline:
+        series["baseline"] = [steps[0], steps[-1]], [baseline[figure.name]] * 2
     return series
 
 
@@ -206,11 +204,11 @@ def means(run: SavedRun) -> tuple[list[float], list[float]]:
     ]
 
 
-def _both_languages(svg: str) -> str:
+def _both_languages(svg: str, labels: dict[str, str]) -> str:
     """A chart for inside the page: as wide as there is room, no name of its own, and each label twice."""
     svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r"<svg \1>", svg, count=1)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    for en, zh in LABELS.items():
+    for en, zh in labels.items():
         svg = svg.replace(
             f">{en}<", f'><tspan class="en">{en}</tspan><tspan class="zh">{zh}</tspan><'
         )

@@ -1,5 +1,6 @@
 """Going on with a run: its settings as they were, and whether all else is still what it was."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -7,7 +8,7 @@ from xinye.checkpoints.folders import checkpoints
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.planning.command_line import flat
-from xinye.planning.finetune_settings import NOT_OF, FinetuneSettings
+from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import Models
 from xinye.planning.settings import PretrainSettings, inherited_settings
 from xinye.runs.folder import RunFolder
@@ -30,20 +31,6 @@ class Data(Protocol):
 
     @property
     def facts(self) -> dict[str, Any]: ...
-
-
-def resumed_settings(folder: Path, asked: Settings) -> Settings:
-    """The settings a run was started with, and all that was derived for it: nothing is derived anew.
-
-    What is `asked` for when it goes on may say the same again; another value is refused, but for those
-    of `FREE`, and where the text lies.
-    """
-    run = RunFolder(folder)
-    if not run.exists:
-        raise XinyeError(f"{folder}: there is no run to resume")
-    if isinstance(asked, PretrainSettings):
-        return saved_settings(folder, asked)
-    return saved_finetune_settings(folder, asked)
 
 
 def saved_settings(output: Path, asked: PretrainSettings | None = None) -> PretrainSettings:
@@ -88,27 +75,19 @@ def saved_settings(output: Path, asked: PretrainSettings | None = None) -> Pretr
     return checked(PretrainSettings, values, damaged)
 
 
-def saved_finetune_settings(output: Path, asked: FinetuneSettings) -> FinetuneSettings:
-    """Those of a fine-tuning."""
+def saved_finetune_values(
+    output: Path, asked: FinetuneSettings, unused: Sequence[str]
+) -> dict[str, Any]:
+    """Those of a fine-tuning, as plain values; `unused` are settings that its task does not take."""
     run = RunFolder(output)
-    saved = run.about()
-    if saved.get("recipe") != FinetuneSettings.recipe:
-        raise XinyeError(
-            f"{output}: not a fine-tuning; go on with it by xinye pretrain -o {output} --resume"
-        )
-    plan = run.plan()
-    useless = NOT_OF.get(saved["settings"].get("task", "classify"), ())
-    derived = {
-        name: plan[name]
-        for name in plan
-        if name in FinetuneSettings.model_fields and name not in useless
-    }
-    check_same(output, asked, saved["settings"], plan)
-    values = saved["settings"] | derived | {"output": output}
-    values |= {
-        name: getattr(asked, name) for name in ("data", "validation", *FREE) if getattr(asked, name)
-    }
-    return checked(FinetuneSettings, values, str(run.training))
+    given, plan = run.about()["settings"], run.plan()
+    check_same(output, asked, given, plan)
+    derived = {name: plan[name] for name in plan if name in FinetuneSettings.model_fields}
+    for name in unused:
+        derived.pop(name, None)
+    new = {name: getattr(asked, name) for name in ("data", "validation", *FREE)}
+    given_anew = {name: value for name, value in new.items() if value}
+    return given | derived | {"output": output} | given_anew
 
 
 def check_same(

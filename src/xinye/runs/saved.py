@@ -27,6 +27,7 @@ from xinye.runs.folder import (
     read_metrics,
     read_part,
 )
+from xinye.runs.words import words_in
 
 State = Literal["running", "finished", "interrupted", "failed", "damaged"]
 
@@ -103,7 +104,7 @@ class SavedRun:
     @property
     def tokens(self) -> int:
         """Tokens learned from, repeated ones as often as they were read."""
-        if self.task in ("classify", "tag"):  # whose steps count labels
+        if self.task and words_in(self.about).unit != "tokens":  # its steps count labels
             return int(self.result.get("tokens") or 0)
         return int(sum(record["tokens"] for record in self.steps)) or int(
             self.result.get("tokens") or 0
@@ -228,9 +229,9 @@ def never_taught_to_answer(folder: Path) -> bool:
     return is_run(folder) and not taught
 
 
-def learned_to_chat(folder: Path) -> bool:
-    """Whether a model is a run's that was fine-tuned on conversations."""
-    return _object(read_part(folder / "training" / SETTINGS).get("settings")).get("task") == "chat"
+def taught(folder: Path) -> str:
+    """The task that the model of a run was fine-tuned for; "" where it was for none."""
+    return SavedRun(folder, about=read_part(folder / "training" / SETTINGS)).task
 
 
 def find_runs(folder: Path) -> list[Path]:

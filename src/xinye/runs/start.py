@@ -2,7 +2,7 @@
 
 import itertools
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,10 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import Models
 from xinye.planning.plan import Plan
 from xinye.planning.settings import PretrainSettings, inherited_settings
-from xinye.runs.card import write_card
 from xinye.runs.folder import RunFolder
 from xinye.runs.leftovers import INNER_RUNS, refuse_link, remove_run
-from xinye.runs.report import write_report
 from xinye.runs.resume import Data, Settings
-from xinye.runs.saved import read_run
-from xinye.watcher import Watcher
+from xinye.runs.words import TaskWords
 
 FORMAT = 1
 
@@ -57,6 +54,7 @@ class Beginning:
     plan: Plan
     data: Data
     models: Models
+    words: TaskWords | None = None  # of a task, for the report and the card
 
     def about(self) -> dict[str, Any]:
         """`settings.json`"""
@@ -64,7 +62,7 @@ class Beginning:
         theirs: tuple[str, ...] = ()
         if isinstance(settings, PretrainSettings):
             theirs = inherited_settings(settings.from_, settings.teacher)
-        return {
+        about = {
             "format": FORMAT,
             "recipe": settings.recipe,
             "text": self.data.fingerprint,
@@ -76,6 +74,7 @@ class Beginning:
             "data": self.data.facts,
             "machine": machine.description(machine.device()),
         }
+        return about | ({"words": asdict(self.words)} if self.words else {})
 
     def bytes_needed(self) -> int:
         """Two checkpoints, the best one, and a new one beside them; of an adapter, only what is trained."""
@@ -105,12 +104,3 @@ def start_run(output: Path, beginning: Beginning, overwrite: bool) -> None:
         RunFolder(output).start(beginning.about(), {"values": plan.values, "reasons": plan.reasons})
     except OSError as error:
         raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error
-
-
-def write_pages(output: Path, watcher: Watcher) -> None:
-    """Write the run's report and model card; a run is none the worse where that fails."""
-    try:
-        write_report(read_run(output))
-        write_card(read_run(output))
-    except (OSError, XinyeError) as error:
-        watcher.stage(f"no report ({error})")

@@ -22,13 +22,14 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation.chat import Message
 from xinye.generation.engine import Engine, affordable_tokens
-from xinye.jobs.judge import context_of, task_of
+from xinye.jobs.judge import context_of
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 from xinye.runs.saved import never_taught_to_answer
 from xinye.server.errors import APIError, as_api_error
 from xinye.server.settings import ServeSettings
 from xinye.server.worker import EngineQueue, Worker
+from xinye.tasks.registry import TASKS, tasks
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,12 @@ class LearnedTask:
 
 def learned_task(model: Model) -> LearnedTask:
     """The only place of the server that asks what a model's task is."""
-    task = task_of(model.network)
-    judge = None if task.writes else getattr(model, task.verb)
-    return LearnedTask(task.verb, task.takes_pairs, judge)
+    untaught = next(task for task in tasks() if task.writes and task.judges_untaught)
+    task = model.task or untaught.of_network(model.network)
+    judge = None
+    if not task.writes:
+        judge = partial(task.use, model.network, model.tokenizer, context=context_of(model.network))
+    return LearnedTask(task.verb, TASKS[task.verb].takes_pairs, judge)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from xinye.server.generation import check_choices, token_limit
 from xinye.server.models import ServedModel, find_model
 from xinye.server.schemas import TaskAnswer, TaskRequest
 from xinye.server.worker import Job
-from xinye.tasks.task_data import TASKS
+from xinye.tasks.registry import TASKS
 
 router = APIRouter(route_class=JSONRoute)
 BATCH = 8  # texts that are judged in one go

@@ -27,6 +27,7 @@ from xinye.studies.shared import (
     plan_once,
     saved_tokenizer,
 )
+from xinye.tasks.task import task_settings
 from xinye.watcher import Watcher
 
 OF_FOLDS = ("fold-*", "tokenizer", "folds.json")  # what a cross-validation has in its folder
@@ -152,4 +153,6 @@ def saved(output: Path, folds: int, kind: type[Settings]) -> Settings:
         ) from None
     if count != folds:
         raise XinyeError(f"{output}: was begun with --folds {count}; go on with that")
+    if kind is FinetuneSettings:
+        return task_settings(values, str(path))
     return checked(kind, values, str(path))

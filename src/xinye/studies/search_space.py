@@ -18,7 +18,7 @@ from optuna.trial import BaseTrial
 from xinye.data.files import check_file
 from xinye.data.sources import find_files, fingerprint
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError
 from xinye.planning import pretraining as planning
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
@@ -33,7 +33,8 @@ from xinye.studies.shared import (
     saved_tokenizer,
     write_config,
 )
-from xinye.tasks.task_data import TASKS
+from xinye.tasks.registry import find_task
+from xinye.tasks.task import task_settings
 from xinye.training.record_job import base_of
 from xinye.watcher import Watcher
 
@@ -151,11 +152,11 @@ class TaskSearch:
     tokens: int | None = None  # the records decide
 
     def __init__(self, settings: FinetuneSettings, time: str) -> None:
-        self.task = TASKS[settings.task]
+        self.task = find_task(settings.task)
         self.settings = settings
         self.output = settings.output or Path("runs") / f"tune-{settings.task}"
         self.time: str | None = time
-        self.figure, self.lower_is_better = self.task.better, self.task.writes
+        self.figure, self.lower_is_better = self.task.better, self.task.lower_is_better
         self.plan: dict[str, Any] = {}
 
     def terms(self) -> dict[str, Any]:
@@ -228,7 +229,7 @@ class TaskSearch:
         given = self.settings.model_dump(exclude_unset=True)
         if "r" in chosen:
             chosen["adapter"] = given.get("adapter", {}) | {"r": chosen.pop("r")}
-        return checked(FinetuneSettings, given | chosen | more, "tune")
+        return task_settings(given | chosen | more, "tune")
 
     def leave(self, parameters: Parameters) -> dict[str, Any]:
         best = self._with(parameters, output=Path("runs/tuned"), seed=self.settings.seed)

@@ -11,23 +11,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from xinye.data.batches import permute
 from xinye.data.corpus import mix
-from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.model.heads import IGNORED, Head, Labelled
+from xinye.model.heads import IGNORED, Labelled
 
 SENTENCE_END = re.compile(r"(?:[。！？!?…\n]|\.(?=\s|$))+[”’」』）)\"']*")
 
 
 @dataclass(frozen=True)
 class Example:
-    """A record, or a part of a long one, as a network reads it. `targets` is the number of its label, 0 or 1 for each
-    label, or the number of each token's label; `cut` counts the tokens that were left out. `sentences` are the tokens
-    that its text and each further sentence begin at, and the end of the last one; without them it stays in order and
-    whole. Nothing is torn off before the tokens `inside`."""
+    """A record, or a part of a long one, as a network reads it. `targets` is the number of its
+    label, 0 or 1 for each label, or the number of each token's label; `cut` counts the tokens that
+    were left out. `sentences` are the tokens that its text and each further sentence begin at, and
+    the end of the last one; without them it stays in order and whole. Nothing is torn off before
+    the tokens `inside`."""
 
     tokens: list[int]
     targets: int | list[float] | list[int]
@@ -43,8 +42,9 @@ class Example:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How a text is changed, anew each time it is learned from: the share of its tokens that are blotted out, the
-    largest share that is left out at its ends, and the share of texts whose sentences change places."""
+    """How a text is changed, anew each time it is learned from: the share of its tokens that are
+    blotted out, the largest share that is left out at its ends, and the share of texts whose
+    sentences change places."""
 
     mask_tokens: float = 0.0
     crop_tokens: float = 0.0
@@ -55,7 +55,8 @@ UNCHANGED = Augmentation()
 
 
 class Examples:
-    """Examples to learn from: in another order in every epoch, and each batch known from its step alone."""
+    """Examples to learn from: in another order in every epoch, and each batch known from its step
+    alone."""
 
     def __init__(
         self,
@@ -75,7 +76,8 @@ class Examples:
         return len(self.examples)
 
     def numbers(self, first: int, size: int) -> list[tuple[int, int]]:
-        """Samples `first` … `first + size - 1` of the endless sequence, as (sample, its example), short ones first."""
+        """Samples `first` … `first + size - 1` of the endless sequence, as (sample, its example),
+        short ones first."""
         count = len(self)
         found = [
             (i, permute(i % count, count, self.seed * 1_000_003 + i // count))
@@ -103,7 +105,8 @@ class Examples:
             )
 
     def augmented(self, sample: int, number: int) -> Example:
-        """An example as it is learned from as that sample, which alone (and the seed) decides what changes."""
+        """An example as it is learned from as that sample, which alone (and the seed) decides what
+        changes."""
         if self.augmentation == UNCHANGED:
             return self.examples[number]
         example = self.examples[number]
@@ -148,8 +151,8 @@ class Examples:
 
 
 def sentence_borders(text: str, offsets: Sequence[tuple[int, int]], first: int) -> tuple[int, ...]:
-    """The tokens that sentences begin at, and the end of the last one; the text's tokens stand at `offsets` in it, and
-    the first of them has the number `first`."""
+    """The tokens that sentences begin at, and the end of the last one; the text's tokens stand at
+    `offsets` in it, and the first of them has the number `first`."""
     ends = [match.end() for match in SENTENCE_END.finditer(text)]
     passed = [
         bisect_right(ends, start) for start, _ in offsets
@@ -182,8 +185,8 @@ def split(
     fold: tuple[int, int] | None = None,
     label: Callable[[Any], Hashable] = lambda record: "",
 ) -> tuple[list[Any], list[Any]]:
-    """The records to learn from and those to judge on: a share of each label's, or part i of k. The seed says which;
-    equal texts stay together."""
+    """The records to learn from and those to judge on: a share of each label's, or part i of k. The
+    seed says which; equal texts stay together."""
     by_label: defaultdict[Any, dict[str, list[int]]] = defaultdict(dict)
     label_of: dict[str, Hashable] = {}
     for number, record in enumerate(records):
@@ -202,22 +205,9 @@ def split(
         judged.update(chain(*chosen))
     if not judged or len(judged) == len(records):
         raise XinyeError(
-            f"{len(records)} records are too few to keep a part of them to judge on; name a file with --validation"
+            f"{len(records)} records are too few to keep a part of them to judge on; name a file "
+            f"with --validation"
         )
     return [r for i, r in enumerate(records) if i not in judged], [
         records[i] for i in sorted(judged)
     ]
-
-
-def loss(model: Head, batch: Labelled) -> Tensor:
-    """Sum of the losses of a network with a head."""
-    return model.loss(batch)
-
-
-@torch.no_grad()
-def losses(model: Head, tokenizer: Tokenizer, examples: Examples) -> dict[str, Any]:
-    """`loss` in nats for each judgement of a network with a head."""
-    device, nats, counted = next(model.parameters()).device, 0.0, 0
-    for _, batch in examples.in_order(32):
-        nats, counted = nats + float(model.loss(batch.to(device))), counted + batch.counted
-    return {"loss": nats / max(1, counted)}

@@ -1,9 +1,10 @@
 """Labels without training: how likely a language model finds the words of each label behind a text.
 
-That alone would favour words that are frequent anyway. So it is compared with the same behind an empty text, and what
-counts is how much likelier the text makes a label (calibration, Zhao et al. 2021, arXiv:2102.09690; pointwise
-mutual information, Holtzman et al. 2021, arXiv:2104.08315). Examples stand before the text, in the same form; what
-they do to a label whatever the text is measured on their own texts, too, of each label as many.
+That alone would favour words that are frequent anyway. So it is compared with the same behind an
+empty text, and what counts is how much likelier the text makes a label (calibration, Zhao et al.
+2021, arXiv:2102.09690; pointwise mutual information, Holtzman et al. 2021, arXiv:2104.08315).
+Examples stand before the text, in the same form; what they do to a label whatever the text is
+measured on their own texts, too, of each label as many.
 """
 
 import random
@@ -19,7 +20,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.tokenizers import language
 from xinye.model.gpt import GPT, KeyValueCache
-from xinye.tasks.classify import Record
+from xinye.tasks.classify_records import Record
 
 PROMPTS = {  # by language, and whether texts are pairs
     ("chinese", False): "文本：{text}\n类别：{label}",
@@ -33,10 +34,10 @@ EXAMPLE_TOKENS = 2048  # at most: every text has to look at all of them
 CALIBRATING = 32  # examples at most
 LOGITS = 2**23  # computed at a time: 32 MiB in fp32
 
-Texts = Sequence[tuple[str, str]]  # each with the second of its pair, or ""
+Pairs = Sequence[tuple[str, str]]  # each with the second of its pair, or ""
 
 
-def prompt_for(texts: Texts) -> str:
+def prompt_for(texts: Pairs) -> str:
     """The prompt where none is given."""
     spoken = language("".join(text for text, _ in texts[:100]))
     return PROMPTS["chinese" if spoken == "chinese" else "english", any(pair for _, pair in texts)]
@@ -59,7 +60,8 @@ class Question:
 
 
 class Likelihood:
-    """A language model as a judge of texts: `labels` are what it may answer, each with the words that stand for it."""
+    """A language model as a judge of texts: `labels` are what it may answer, each with the words
+    that stand for it."""
 
     def __init__(
         self, model: GPT, tokenizer: Tokenizer, labels: Mapping[str, str], prompt: str
@@ -77,9 +79,9 @@ class Likelihood:
         self.limit = model.config.max_position_embeddings - model.prefix_length
         self.empty = self._question("", "")
 
-    def choose(self, examples: Sequence[Record], texts: Texts, seed: int) -> list[Record]:
-        """As many examples as have room before the longest text (which may take half of it), from each label in turn,
-        drawn by the seed."""
+    def choose(self, examples: Sequence[Record], texts: Pairs, seed: int) -> list[Record]:
+        """As many examples as have room before the longest text (which may take half of it), from
+        each label in turn, drawn by the seed."""
         generator = random.Random(seed)
         by_label: defaultdict[str, list[Record]] = defaultdict(list)
         for record in examples:
@@ -111,11 +113,12 @@ class Likelihood:
     @torch.inference_mode()
     def probabilities(
         self,
-        texts: Texts,
+        texts: Pairs,
         examples: Sequence[Record] = (),
         on_progress: Callable[[int], None] = lambda texts: None,
     ) -> list[list[float]]:
-        """The probability of each label, of each text (or pair), given examples that leave room for the text."""
+        """The probability of each label, of each text (or pair), given examples that leave room for
+        the text."""
         self.model.eval()
         shots = [token for record in examples for token in self._example(record)]
         *before, last = [*self.tokenizer.prefix, *shots] or [self.tokenizer.bos_id]
@@ -139,8 +142,9 @@ class Likelihood:
         return (logs[len(neutral) :] - logs[: len(neutral)].mean(0)).softmax(-1).tolist()
 
     def _read(self, pack: Sequence[Question], cache: KeyValueCache) -> list[Tensor]:
-        """The log-probability of each label's words, (labels,), of each question. All are read as one row of tokens, in
-        which a label's words see the cache, their own text and themselves: so each text is read once."""
+        """The log-probability of each label's words, (labels,), of each question. All are read as
+        one row of tokens, in which a label's words see the cache, their own text and themselves: so
+        each text is read once."""
         device, start = self.model.device, cache.length
         tokens: list[int] = []
         positions: list[int] = []
@@ -178,7 +182,8 @@ class Likelihood:
         return [torch.stack([next(words_of).sum() for _ in question.branches]) for question in pack]
 
     def _question(self, text: str, pair: str, room: int | None = None) -> Question:
-        """A text with every label behind it, in at most `room` tokens: of a longer one the middle is left out."""
+        """A text with every label behind it, in at most `room` tokens: of a longer one the middle
+        is left out."""
         room = self.limit - 1 if room is None else room
         sizes = [len(ids) for ids in self.tokenizer.encode_batch([text, pair])]
         while True:
@@ -199,7 +204,8 @@ class Likelihood:
                 return question
             if not any(sizes):
                 raise XinyeError(
-                    f"the labels and the prompt alone have more tokens than the {room:,} the model can read"
+                    f"the labels and the prompt alone have more tokens than the {room:,} the "
+                    f"model can read"
                 )
             larger = sizes[1] > sizes[0]
             sizes[larger] = max(0, sizes[larger] - over)

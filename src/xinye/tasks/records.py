@@ -1,10 +1,12 @@
-"""What reading records has in common: what becomes of a bad one, and what people are told of names and places."""
+"""What reading records has in common: what becomes of a bad one, and what people are told of names
+and places."""
 
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from xinye.errors import XinyeError
 
@@ -28,7 +30,8 @@ def spelled_alike(names: Iterable[str]) -> Iterator[str]:
         spelled[re.sub(r"[\s_]+", "", unicodedata.normalize("NFKC", name)).casefold()].append(name)
     for same in spelled.values():
         if len(same) > 1:
-            yield f"labels that look like one spelled in {len(same)} ways: {', '.join(map(repr, same))}"
+            names_alike = ", ".join(map(repr, same))
+            yield f"labels that look like one spelled in {len(same)} ways: {names_alike}"
 
 
 def places(one: str, other: str, between: str = " and ") -> str:
@@ -37,3 +40,19 @@ def places(one: str, other: str, between: str = " and ") -> str:
     return (
         f"{one}{between}{f'line {line}' if found and one.startswith(f'{file}, line ') else other}"
     )
+
+
+def leaks(
+    training: Sequence[Any], validation: Sequence[Any], key: Callable[[Any], Hashable]
+) -> Iterator[str]:
+    """A finding: records to judge on that are learned from, too."""
+    seen: dict[Hashable, Any] = {}
+    for record in training:
+        seen.setdefault(key(record), record)
+    inside = [record for record in validation if key(record) in seen]
+    if inside:
+        first = places(inside[0].place, seen[key(inside[0])].place, " = ")
+        yield (
+            f"{len(inside):,} of {len(validation):,} validation records are in the training data, "
+            f"too, which flatters the model: first {first}"
+        )

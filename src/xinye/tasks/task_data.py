@@ -7,21 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from xinye.data.sources import fingerprint, headerless
+from xinye.data.sources import fingerprint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
 from xinye.planning.settings import parse_fold
-from xinye.tasks.chat import Chat
-from xinye.tasks.classify import Classify, named
+from xinye.runs.words import TaskWords
 from xinye.tasks.examples import Augmentation, Examples
 from xinye.tasks.records import OnBad, refuse
-from xinye.tasks.tag import Tag
+from xinye.tasks.registry import find_task
+from xinye.tasks.task import Task
 from xinye.watcher import Watcher
-
-Task = Classify | Tag | Chat
-TASKS: dict[str, Any] = {"classify": Classify, "tag": Tag, "chat": Chat}
 
 
 @dataclass
@@ -38,6 +35,11 @@ class TaskData:
     facts: dict[str, Any]  # what the report tells of them
 
     @property
+    def words(self) -> TaskWords:
+        """What the run's folder keeps of the task."""
+        return self.task.words
+
+    @property
     def mean_length(self) -> float:
         """Tokens of a training example."""
         return float(np.mean([len(example.tokens) for example in self.examples.examples]))
@@ -49,66 +51,38 @@ def prepare_data(
     """Read, split, check and tokenize."""
     watcher.stage("reading the records")
     records = read_records(settings, settings.data)
-    task: Task = TASKS[settings.task].of(records)
+    task = find_task(settings.task).of(records)
     training, validation = split_records(settings, task, records)
     if settings.validation:
         validation = read_records(settings, settings.validation)
     task.check(validation)
-    findings = list(filter(None, (without_header(settings, Path(file)) for file in settings.data)))
+    findings = [said for file in settings.data if (said := without_header(settings, Path(file)))]
     findings += task.findings(training, validation)
     watcher.stage("tokenizing")
     theirs, tokenizer = tokenizer, task.tokenizer(tokenizer)
-    parts = [task.examples(tokenizer, part, context) for part in (training, validation)]
-    if isinstance(task, Tag):
-        apart, joined = (
-            sum(len(own.encode(r.text)) for r in training[:200]) for own in (tokenizer, theirs)
-        )
-        if apart > 1.2 * joined:
-            findings.append(
-                f"each Han character and mark is a token now, {apart / joined:.1f} times as many as the base knew: one "
-                "pretrained with --tokenizer char learns to tag much better"
-            )
-        missed, total = task.out_of_reach(tokenizer, [*training, *validation])
-        if missed:
-            findings.append(
-                f"{missed:,} of {total:,} spans have a border inside a token, so that they cannot be found"
-            )
-    sentences = [len(example.sentences) - 1 for example in parts[0]]
-    if max(sentences) < 1 and (kinds := [kind for kind in settings.augment if kind != "mask"]):
-        raise XinyeError(
-            f"--augment {','.join(kinds)}: in a pair of texts what each says to the other would change; leave it out"
-        )
-    cut = sum(example.cut > 0 for example in parts[0])
+    learned, judged = (task.examples(tokenizer, part, context) for part in (training, validation))
+    findings += task.token_findings(tokenizer, theirs, training, validation)
+    cut = sum(example.cut > 0 for example in learned)
     if cut:
-        what = (
-            "lost their oldest turns, and where that was not enough, words"
-            if task.writes
-            else "were cut"
+        findings.append(
+            f"{cut:,} training records are longer than {context:,} tokens and {task.cut}"
         )
-        findings.append(f"{cut:,} training records are longer than {context:,} tokens and {what}")
-    of = "them" if task.writes else "each label's"
-    part = f"part {settings.fold}" if settings.fold else f"{settings.validation_share:.0%}"
-    kept = ", ".join(settings.validation) or f"{part} of {of}, by the seed"
-    plan.choose("training_records", None, len(training), ", ".join(settings.data))
-    plan.choose("validation_records", None, len(validation), kept)
+    sentences = [len(example.sentences) - 1 for example in learned]
+    check_augmentation(settings, sentences)
+    examples = Examples(learned, tokenizer.pad_id, settings.seed, Augmentation(**settings.shares))
     counts = task.counts(training)
-    some = ", ".join(f"{label} {count:,}" for label, count in list(counts.items())[:6])
-    plan.choose(
-        "roles" if task.writes else "labels",
-        None,
-        len(counts),
-        some + (" …" if len(counts) > 6 else ""),
-    )
+    note_records(plan, settings, task, (training, validation), counts)
     if task.writes:
         trained = sum(
-            batch.counted for _, batch in Examples(parts[0], tokenizer.pad_id).in_order(256)
+            batch.counted for _, batch in Examples(learned, tokenizer.pad_id).in_order(256)
         )
-        share = trained / sum(len(example.tokens) for example in parts[0])
+        share = trained / sum(len(example.tokens) for example in learned)
         plan.choose("answer_tokens", None, trained, f"they alone are trained: {share:.0%} of all")
+    several = sum(count > 1 for count in sentences)
     reasons = {
         "mask_tokens": "of every training text, blotted out anew each time",
         "crop_tokens": "of every training text at most, left out at its ends",
-        "shuffle_texts": f"of training texts; {sum(count > 1 for count in sentences):,} have several sentences",
+        "shuffle_texts": f"of training texts; {several:,} have several sentences",
     }
     for name, usual in settings.shares.items():
         plan.choose(name, None, usual, reasons[name])
@@ -124,16 +98,45 @@ def prepare_data(
     for finding in findings:
         watcher.warn(f"the data: {finding}")
     return TaskData(
-        task, tokenizer, training, validation,
-        Examples(parts[0], tokenizer.pad_id, settings.seed, Augmentation(**settings.shares)),
-        Examples(parts[1], tokenizer.pad_id), fingerprint(files), facts,
+        task, tokenizer, training, validation, examples, Examples(judged, tokenizer.pad_id),
+        fingerprint(files), facts,
     )  # fmt: skip
+
+
+def check_augmentation(settings: FinetuneSettings, sentences: Sequence[int]) -> None:
+    """Raises `XinyeError` where texts cannot be changed as asked; `sentences` are those of each."""
+    kinds = [kind for kind in settings.augment if kind != "mask"]
+    if kinds and max(sentences) < 1:
+        raise XinyeError(
+            f"--augment {','.join(kinds)}: in a pair of texts what each says to the other would "
+            "change; leave it out"
+        )
+
+
+def note_records(
+    plan: Draft,
+    settings: FinetuneSettings,
+    task: Task,
+    parts: tuple[list[Any], list[Any]],
+    counts: dict[str, int],
+) -> None:
+    """How many records there are to learn from and to judge on, and of what."""
+    training, validation = parts
+    part = f"part {settings.fold}" if settings.fold else f"{settings.validation_share:.0%}"
+    kept = ", ".join(settings.validation) or f"{part} of {task.kept_of}, by the seed"
+    plan.choose("training_records", None, len(training), ", ".join(settings.data))
+    plan.choose("validation_records", None, len(validation), kept)
+    if counts:
+        some = ", ".join(f"{label} {count:,}" for label, count in list(counts.items())[:6])
+        more = " …" if len(counts) > 6 else ""
+        plan.choose(task.counts_name, None, len(counts), some + more)
 
 
 def split_records(
     settings: FinetuneSettings, task: Task, records: Sequence[Any]
 ) -> tuple[list[Any], list[Any]]:
-    """The records to learn from, and those of them that are kept to judge on, none where a file has those."""
+    """The records to learn from, and those of them that are kept to judge on, none where a file has
+    those."""
     if settings.validation:
         return list(records), []
     fold = parse_fold(settings.fold) if settings.fold else None
@@ -144,11 +147,12 @@ def read_records(
     settings: FinetuneSettings, files: Sequence[str], on_bad: OnBad = refuse
 ) -> list[Any]:
     """The records of files, as the task has them."""
-    if settings.task != "classify":
-        return TASKS[settings.task].read(files, on_bad)
-    return Classify.read(
-        files, settings.text_field, settings.label_field, settings.label_separator, on_bad
-    )
+    return find_task(settings.task).read(files, on_bad, **columns_of(settings))
+
+
+def columns_of(settings: FinetuneSettings) -> dict[str, str | None]:
+    """The columns that were named, of those that the task reads by."""
+    return {name: getattr(settings, name) for name in find_task(settings.task).columns}
 
 
 def format_of(records: Sequence[Any]) -> str:
@@ -158,16 +162,8 @@ def format_of(records: Sequence[Any]) -> str:
 
 def without_header(settings: FinetuneSettings, path: Path) -> str:
     """That, and why, the first line of a table was taken for a record; "" where it was not."""
-    if settings.task == "classify":
-        reason = headerless(path, named(settings.text_field, settings.label_field), tabbed=True)
-    else:
-        reason = "" if settings.task == "tag" else headerless(path)
-    advice = (
-        "; if it is a header, name columns by its words: --text-field, --label-field"
-        if reason
-        else ""
-    )
-    return (
-        reason
-        and f"{path}: the first line is a record, for {reason}, and columns have numbers{advice}"
-    )
+    reason = find_task(settings.task).without_header(path, **columns_of(settings))
+    if not reason:
+        return ""
+    advice = "if it is a header, name columns by its words: --text-field, --label-field"
+    return f"{path}: the first line is a record, for {reason}, and columns have numbers; {advice}"

@@ -16,7 +16,7 @@ from xinye.checkpoints.load import is_small, load_model
 from xinye.data.sources import check_libraries
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.libraries import install_command, installed
+from xinye.libraries import PACKAGES, install_command, installed
 from xinye.model.adapters import (
     attach,
     attached,
@@ -34,8 +34,10 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import FROM_SCRATCH, Models
 from xinye.planning.plan import Draft
 from xinye.runs.folder import RunFolder
-from xinye.tasks.chat import Chat
-from xinye.tasks.task_data import Task, TaskData, prepare_data
+from xinye.runs.resume import saved_finetune_values
+from xinye.tasks.registry import find_task
+from xinye.tasks.task import Task, task_settings
+from xinye.tasks.task_data import TaskData, prepare_data
 from xinye.training.session import Figures, Job, Start
 from xinye.watcher import Watcher
 
@@ -65,8 +67,9 @@ class RecordJob(Job):
     def check(settings: FinetuneSettings, begun: Start) -> None:
         """Tell of missing packages before any work."""
         check_libraries((*settings.data, *settings.validation))
-        if settings.task == "classify" and not installed("sklearn"):
-            missing = f"that needs scikit-learn ({install_command()})"
+        library = find_task(settings.task).baseline_library
+        if library and not installed(library):
+            missing = f"that needs {PACKAGES.get(library, library)} ({install_command()})"
             begun.watcher.warn(f"no baseline beside the model: {missing}; training goes on")
 
     def __init__(self, settings: FinetuneSettings, begun: Start) -> None:
@@ -104,7 +107,11 @@ class RecordJob(Job):
         self.plan = draft.finished(settings)
         self.last: dict[str, Any] = {}  # what was measured last, with its tables
         self.figures, self.better = self.task.figures, self.task.better
-        self.lower_is_better = self.judge_first = self.task.writes
+        self.lower_is_better, self.judge_first = (
+            self.task.lower_is_better,
+            self.task.baseline_is_base,
+        )
+        self.words = self.task.words
         length = self.data.mean_length
         targets = sum(batch.counted for _, batch in self.data.examples.in_order(256))
         self.tokens_per_step = self.plan.batch_size * length
@@ -170,10 +177,8 @@ class RecordJob(Job):
     def results(self, model: Any, before: Figures | None) -> dict[str, Any]:
         findings, baseline = list(self.data.facts["findings"]), None
         try:
-            figures = before
-            if not isinstance(self.task, Chat):
-                figures = self.task.baseline(self.data.training, self.data.validation)
-            baseline = {"name": self.task.baseline_name, **(figures or {})}
+            figures = self.task.baseline(self.data.training, self.data.validation, before)
+            baseline = {"name": self.task.baseline_name, **figures}
         except XinyeError as error:  # the model is trained, and none the worse without it
             findings.append(f"no baseline: {error}")
         found: dict[str, Any] = {
@@ -194,7 +199,7 @@ def records_of(data: TaskData) -> rules.Records:
     """What the rules of the plan ask of them."""
     examples = data.examples.examples
     longest = max(len(example.tokens) for example in examples)
-    frozen = "causal" if data.task.verb == "classify" else "both"
+    frozen = data.task.frozen_attention
     return rules.Records(len(examples), longest, data.task.writes, frozen)
 
 
@@ -236,3 +241,15 @@ def base_of(
     if not settings.adapter_settings or is_small(model):
         unpack(model)
     return model, model.config, tokenizer
+
+
+def saved_settings_of_task(folder: Path, asked: FinetuneSettings) -> FinetuneSettings:
+    """The settings that a fine-tuning was started with; what is `asked` for may say the same."""
+    run = RunFolder(folder)
+    about = run.about()
+    if about.get("recipe") != FinetuneSettings.recipe:
+        other = f"go on with it by xinye pretrain -o {folder} --resume"
+        raise XinyeError(f"{folder}: not a fine-tuning; {other}")
+    task = find_task(about["settings"].get("task", FinetuneSettings().task))
+    values = saved_finetune_values(folder, asked, task.unused_settings)
+    return task_settings(values, str(run.training))

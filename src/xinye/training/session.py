@@ -22,10 +22,14 @@ from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
 from xinye.planning.models import Models
 from xinye.planning.plan import Plan
+from xinye.runs.card import write_card
 from xinye.runs.folder import RunFolder
+from xinye.runs.report import write_report
 from xinye.runs.resume import Data
-from xinye.runs.start import write_pages
+from xinye.runs.saved import read_run
 from xinye.runs.store import go_back, load_checkpoint, save_checkpoint
+from xinye.runs.words import TaskWords
+from xinye.tasks.task import with_words
 from xinye.training.clock import Clock
 from xinye.training.distributed import Processes
 from xinye.training.guards import explain_memory, interruptible
@@ -50,6 +54,7 @@ class Job(ABC):
     tokenizer: Tokenizer
     data: Data
     models: Models  # that it begins with
+    words: TaskWords | None  # of a task
     base: str  # the model that an adapter was attached to, or ""
 
     figures: tuple[str, ...]  # what it is judged by, in the order in which it is told
@@ -406,3 +411,12 @@ class Session:
 
 def rounded(figures: Figures, names: Sequence[str]) -> Figures:
     return {name: round(figures[name], 5) for name in names if name in figures}
+
+
+def write_pages(output: Path, watcher: Watcher) -> None:
+    """Write the run's report and model card; a run is none the worse where that fails."""
+    try:
+        write_report(with_words(read_run(output)))
+        write_card(with_words(read_run(output)))
+    except (OSError, XinyeError) as error:
+        watcher.stage(f"no report ({error})")

@@ -62,6 +62,7 @@ class TextJob(Job):
     lower_is_better = True
     tokens_per_target = 1.0
     base = ""
+    words = None
 
     table = None  # all weights are trained
 

@@ -14,13 +14,15 @@ from xinye.generation.decoder import prepare_decoder
 from xinye.planning.finetune_settings import AUGMENTATIONS, FinetuneSettings
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.folder import RunFolder
-from xinye.runs.resume import resumed_settings, saved_finetune_settings
-from xinye.runs.start import Beginning, check_output, default_output, start_run, write_pages
+from xinye.runs.resume import saved_settings
+from xinye.runs.start import Beginning, check_output, default_output, start_run
+from xinye.tasks.more_text import MoreText
+from xinye.tasks.task import check_settings
 from xinye.training import clock
 from xinye.training.distributed import Processes, processes
 from xinye.training.guards import repeatable
-from xinye.training.record_job import RecordJob
-from xinye.training.session import Run, Session, Start
+from xinye.training.record_job import RecordJob, saved_settings_of_task
+from xinye.training.session import Run, Session, Start, write_pages
 from xinye.training.text_job import TextJob
 from xinye.training.trackers import warn_of_missing
 from xinye.watcher import Watcher
@@ -67,7 +69,8 @@ def finetune(
     A run with augmentation is followed by the same one without it, unless the setting `control` is
     off. Where `torchrun` started several processes, all call this.
     """
-    if settings.task == "text":
+    check_settings(settings)
+    if settings.task == MoreText.verb:
         run = pretrain(settings.as_pretraining(), watcher, overwrite)
         assert run is not None
         return run
@@ -75,7 +78,7 @@ def finetune(
         talking = watcher if watcher and group.first else Watcher()
         run = train(group, settings, Order(overwrite, resume), talking, clock.now())
         assert run is not None
-        settings = saved_finetune_settings(Path(run.run), FinetuneSettings())
+        settings = saved_settings_of_task(Path(run.run), FinetuneSettings())
         if settings.augment and settings.control and not run.interrupted:
             run = beside_control(group, settings, run, talking)
         return run
@@ -107,7 +110,9 @@ def train(
     if order.resume:
         session.resume()
     elif group.first:
-        start_run(folder, Beginning(settings, job.plan, job.data, job.models), order.overwrite)
+        start_run(
+            folder, Beginning(settings, job.plan, job.data, job.models, job.words), order.overwrite
+        )
     return session.run()
 
 
@@ -119,7 +124,11 @@ def open_folder(group: Processes, folder: Path, settings: Settings, order: Order
         if group.first and not order.dry_run:
             check_output(folder, order.overwrite)
         return settings
-    return resumed_settings(folder, settings)
+    if not RunFolder(folder).exists:
+        raise XinyeError(f"{folder}: there is no run to resume")
+    if isinstance(settings, PretrainSettings):
+        return saved_settings(folder, settings)
+    return saved_settings_of_task(folder, settings)
 
 
 def beside_control(group: Processes, settings: FinetuneSettings, run: Run, watcher: Watcher) -> Run:

@@ -1,109 +1,132 @@
-"""Classify without training: a language model says which label's words it finds likeliest, with examples or without."""
+"""Classify without training: a language model says which label's words it finds likeliest, with
+examples or without."""
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, checked
 from xinye.evaluation import classification
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 from xinye.planning.settings import ZeroShotSettings
-from xinye.tasks.classify import Classify, Record
-from xinye.tasks.likelihood import Likelihood, Texts, prompt_for
+from xinye.tasks.classify import Classify, as_pairs
+from xinye.tasks.classify_records import Record
+from xinye.tasks.likelihood import Likelihood, Pairs, prompt_for
+from xinye.tasks.records import leaks
+from xinye.tasks.task import Figures, Judged, Row
 from xinye.watcher import Watcher
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a model is asked: the settings, and the records that it is shown."""
+
+    settings: ZeroShotSettings
+    known: list[Record]
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> "Asked":
+        """From plain values; `examples` are files of records, or texts (or pairs of them) with
+        their labels."""
+        examples = given.get("examples", ())
+        if isinstance(examples, str | Path):
+            examples = [examples]
+        files = tuple(str(each) for each in examples if isinstance(each, str | Path))
+        settings = checked(ZeroShotSettings, given | {"examples": files}, "classify")
+        shown = [each for each in examples if not isinstance(each, str | Path)]
+        pairs = as_pairs([text for text, _ in shown])
+        own = [
+            Record(*pair, (str(label),), f"example {number}")
+            for number, (pair, (_, label)) in enumerate(zip(pairs, shown, strict=True), start=1)
+        ]
+        return cls(settings, [*read(files, settings), *own])
 
 
 def classify(
     model: LanguageModel,
     tokenizer: Tokenizer,
-    texts: Texts,
-    settings: ZeroShotSettings,
-    examples: Sequence[Record] = (),
-    watcher: Watcher | None = None,
-) -> list[dict[str, Any]]:
-    """`label`, `probability` and `probabilities` of each text or pair. `examples` come to those of the settings."""
-    known = [*read(settings.examples, settings), *examples]
-    labels = words_of(settings, known)
+    texts: Pairs,
+    given: dict[str, Any],
+    watcher: Watcher,
+) -> list[Row]:
+    """`label`, `probability` and `probabilities` of each text or pair."""
+    asked = Asked.of(given)
+    labels = words_of(asked.settings, asked.known)
     return [
         {
             "label": max(row, key=row.__getitem__),
             "probability": max(row.values()),
             "probabilities": row,
         }
-        for row in judge(model, tokenizer, texts, labels, settings, known, watcher or Watcher())[0]
+        for row in judge(model, tokenizer, texts, labels, asked, watcher)[0]
     ]
 
 
-def evaluate(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    folder: Path,
-    files: Sequence[str],
-    settings: ZeroShotSettings,
-    examples: Sequence[Record] = (),
-    with_baseline: bool = True,
-    watcher: Watcher | None = None,
-) -> dict[str, Any]:
-    """How right the model is on records, beside the most frequent label and, where there are examples, beside what the
-    classical means learn from all of them."""
-    watcher = watcher or Watcher()
+def evaluate(judged: Judged, files: Sequence[str], given: dict[str, Any]) -> Figures:
+    """How right the model is on records, beside the most frequent label and, where there are
+    examples, beside what the classical means learn from all of them."""
+    watcher, folder = judged.watcher, judged.folder
     watcher.stage("reading the records")
-    known = [*read(settings.examples, settings), *examples]
+    asked = Asked.of(given)
+    settings, known = asked.settings, asked.known
     try:
         records = read(files, settings)
     except XinyeError as error:
         raise XinyeError(
-            f"{error} ({folder} has learned no task, so it is asked for labels; to let it answer: --task chat; to "
+            f"{error} ({folder} has learned no task, so it is asked for labels; to let it answer: "
+            f"--task chat; to "
             f"teach it another: xinye finetune {folder} --task tag --data FILE -o RUN)"
         ) from None
     labels = words_of(settings, known or records)
-    task = Classify(list(labels), several=False)
+    task = Classify(list(labels))
     task.check(records)
     texts = [(record.text, record.pair) for record in records]
-    rows, notes = judge(model, tokenizer, texts, labels, settings, known, watcher)
+    rows, notes = judge(judged.model, judged.tokenizer, texts, labels, asked, watcher)
     right = [record.labels for record in records]
 
-    def measured(predicted: classification.Labels) -> dict[str, Any]:
+    def measured(predicted: classification.Labels) -> Figures:
         return classification.measure(right, predicted, task.labels, several=False)
 
     frequent = Counter(record.labels for record in known or records).most_common(1)[0][0]
     baseline = None
-    if known and with_baseline:
+    if known and judged.with_baseline:
         watcher.stage("learning the baseline")
         try:
             figures = task.baseline(known, records)
             baseline = {"name": f"{task.baseline_name}, of {len(known):,} records", **figures}
         except XinyeError as error:
             notes.append(f"no baseline: {error}")
-        notes += [
-            finding
-            for finding in task.findings(known, records)
-            if "in the training data" in finding
-        ]
+        notes += leaks(known, records, lambda record: record.whole)
     return {
-        "model": str(folder), "task": task.verb, "files": list(files), "records": len(records),
-        "measured": measured([(max(row, key=row.__getitem__),) for row in rows]), "baseline": baseline,
-        "majority": {"name": f"always {frequent[0]!r}", **measured([frequent] * len(records))}, "notes": notes,
-    }  # fmt: skip
+        "model": str(folder),
+        "task": task.verb,
+        "files": list(files),
+        "records": len(records),
+        "measured": measured([(max(row, key=row.__getitem__),) for row in rows]),
+        "baseline": baseline,
+        "majority": {"name": f"always {frequent[0]!r}", **measured([frequent] * len(records))},
+        "notes": notes,
+    }
 
 
 def judge(
     model: LanguageModel,
     tokenizer: Tokenizer,
-    texts: Texts,
+    texts: Pairs,
     labels: dict[str, str],
-    settings: ZeroShotSettings,
-    known: Sequence[Record],
+    asked: Asked,
     watcher: Watcher,
 ) -> tuple[list[dict[str, float]], list[str]]:
     """The probability of each label of each text; and how it was asked, in sentences."""
     if not isinstance(model, GPT):
         raise XinyeError("an lstm cannot be asked for labels; take a modern, llama or gpt2 model")
-    Classify(list(labels), several=False).check(known)
+    settings, known = asked.settings, asked.known
+    Classify(list(labels)).check(known)
     prompt = settings.prompt.replace("\\n", "\n") if settings.prompt else prompt_for(texts)
     if "{pair}" not in prompt and any(pair for _, pair in texts):
         raise XinyeError(f"prompt {prompt!r}: no place for the second text of a pair, {{pair}}")
@@ -114,7 +137,8 @@ def judge(
         notes.append(f"{len(examples):,} of {len(known):,} examples stand before each text")
     if all(words.isdecimal() for words in labels.values()):
         notes.append(
-            "the labels are numbers, which say nothing: give them words, such as --labels 1=positive,0=negative"
+            "the labels are numbers, which say nothing: give them words, such as --labels "
+            "1=positive,0=negative"
         )
     watcher.stage("; ".join(notes[1:]) or "judging")
     rows = likelihood.probabilities(texts, examples, partial(watcher.judged, total=len(texts)))
@@ -123,7 +147,7 @@ def judge(
 
 def read(files: Sequence[str], settings: ZeroShotSettings) -> list[Record]:
     """The records of files, each with one label."""
-    records = Classify.read(files, settings.text_field, settings.label_field)
+    records = Classify.read(files, text_field=settings.text_field, label_field=settings.label_field)
     odd = next((record for record in records if len(record.labels) != 1), None)
     if odd:
         raise XinyeError(f"{odd.place}: {len(odd.labels)} labels; without training a text has one")

@@ -1,12 +1,15 @@
-"""Small labelled sets from one small world, a tea shop, in Chinese and English: reviews, notes and conversations.
+"""Small labelled sets from one small world, a tea shop, in Chinese and English: reviews, notes and
+conversations.
 
-They let the fine-tuning of a classifier, a tagger and a chat model be tried offline, and are made so that counting
-words does not solve them: a review says "not as bitter as the last one", and turns round at its "but"; the names in a
-note are put together from parts, so that most of them were never seen; a question is asked in words of many kinds, and
-"and the green one?" needs the question before.
+They let the fine-tuning of a classifier, a tagger and a chat model be tried offline, and are made
+so that counting words does not solve them: a review says "not as bitter as the last one", and turns
+round at its "but"; the names in a note are put together from parts, so that most of them were never
+seen; a question is asked in words of many kinds, and "and the green one?" needs the question
+before.
 
-The wordings stand in `exercises.json` and are our own writing; in them `[a|b]` is a choice, and `{name}` a slot. The
-good and the bad that is said of a tea stand in the same order there, so that none is both in one review.
+The wordings stand in `exercises.json` and are our own writing; in them `[a|b]` is a choice, and
+`{name}` a slot. The good and the bad that is said of a tea stand in the same order there, so that
+none is both in one review.
 """
 
 import json
@@ -47,7 +50,8 @@ def reviews(count: int, language: str, seed: int = 0) -> list[dict[str, str]]:
 
 
 def notes(count: int, language: str, seed: int = 0) -> list[dict[str, Any]]:
-    """Notes with names in them: `text`, and `spans` (`start`, `end` in characters, `type` person, place or company)."""
+    """Notes with names in them: `text`, and `spans` (`start`, `end` in characters, `type` person,
+    place or company)."""
     words, chance = _words(language)["notes"], random.Random(f"notes {language} {seed}")
     space = " " if language == "en" else ""
     records = []
@@ -75,7 +79,8 @@ def notes(count: int, language: str, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def chats(count: int, language: str, seed: int = 0) -> list[dict[str, list[dict[str, str]]]]:
-    """Conversations with the shop's desk: `messages` of `role` and `content`, a system message first."""
+    """Conversations with the shop's desk: `messages` of `role` and `content`, a system message
+    first."""
     words, chance = _words(language)["chats"], random.Random(f"chats {language} {seed}")
     records = []
     for _ in range(count):

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from xinye.demo.exercises import chats, notes, reviews
+from xinye.tasks.exercises import chats, notes, reviews
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])

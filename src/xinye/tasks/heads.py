@@ -1,0 +1,151 @@
+"""The middle class of tasks that judge: layers under a new head, for whole texts or for each
+token."""
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError, did_you_mean
+from xinye.model.config import GPTConfig
+from xinye.model.gpt import GPT
+from xinye.model.heads import IGNORED, Head, HeadConfig, Labelled
+from xinye.runs.words import Both, Figure
+from xinye.tasks.examples import Example, Examples
+from xinye.tasks.records import leaks, places, spelled_alike
+from xinye.tasks.task import Figures, Mark, Task
+
+NAMED = 8  # labels that an error names
+ACCURACY = Figure("accuracy", "accuracy", Both("accuracy", "准确率"), 1, percent=True)
+MACRO_F1 = Figure("macro_f1", "macro F1", Both("macro F1", "宏平均 F1"), 1, percent=True)
+LOSS = Figure("loss", "loss", reported=False)
+USE = Both(
+    "To use it, on a text or on a file of one text a line, and to judge it on other records:",
+    "使用它：可以给一段文字，也可以给每行一段的文件；用别的记录评判它：",
+)
+LIMIT = (
+    "It always answers with one of its labels, also where none fits; "
+    "its probabilities were not calibrated."
+)
+
+
+class HeadTask(Task):
+    """A task of labels. A subclass says which labels a record has, and how they become targets."""
+
+    kind = "label"  # what one of them is called
+
+    def __init__(self, labels: Sequence[str], several: bool = False) -> None:
+        self.labels, self.several = tuple(labels), several
+
+    @classmethod
+    def of_network(cls, model: Head) -> Self:
+        return cls(model.config.labels, model.config.several)
+
+    @property
+    def known(self) -> Sequence[str]:
+        """What a record's labels may be."""
+        return self.labels
+
+    # -- records -----------------------------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def labels_of(cls, record: Any) -> Sequence[str]:
+        """Each label of a record, as often as it is there."""
+
+    @classmethod
+    @abstractmethod
+    def answer_of(cls, record: Any) -> Hashable:
+        """What a model should say of the record."""
+
+    def check(self, records: Sequence[Any]) -> None:
+        for record in records:
+            for label in self.labels_of(record):
+                if label not in self.known:
+                    more = " …" if len(self.known) > NAMED else ""
+                    raise XinyeError(
+                        f"{record.place}: the {self.kind} {label!r} is not one of the model's, "
+                        f"{', '.join(self.known[:NAMED])}{more}{did_you_mean(label, self.known)}"
+                    )
+
+    @classmethod
+    def counts(cls, records: Sequence[Any]) -> dict[str, int]:
+        """Labels, the most frequent first."""
+        return dict(
+            Counter(label for record in records for label in cls.labels_of(record)).most_common()
+        )
+
+    @classmethod
+    def findings(cls, training: Sequence[Any], validation: Sequence[Any]) -> list[str]:
+        return list(cls._findings(training, validation))
+
+    @classmethod
+    def _findings(cls, training: Sequence[Any], validation: Sequence[Any]) -> Iterator[str]:
+        counts = list(cls.counts(training).items())
+        yield from spelled_alike(name for name, _ in counts)
+        (most, many), (least, few) = counts[0], counts[-1]
+        if many >= 5 * few:
+            yield f"unbalanced: {many:,} {cls.words.support.en} of {most!r}, {few:,} of {least!r}"
+        yield from cls.own_findings(training)
+        first: dict[str, Any] = {}
+        clashes = []
+        for record in training:
+            other = first.setdefault(record.whole, record)
+            if cls.answer_of(other) != cls.answer_of(record):
+                clashes.append((other, record))
+        if clashes:
+            share = len(clashes) / len(training)
+            yield cls.clash(len(clashes), share, *clashes[0])
+        different = {(record.whole, cls.answer_of(record)) for record in training}
+        repeated = len(training) - len(different) - len(clashes)
+        if repeated > 0:
+            yield f"{repeated:,} records stand there again"
+        yield from leaks(training, validation, lambda record: record.whole)
+        if unknown := cls.counts(validation).keys() - dict(counts).keys():
+            names = ", ".join(sorted(unknown))
+            yield f"{cls.kind}s of validation records that no training record has: {names}"
+
+    @classmethod
+    def own_findings(cls, training: Sequence[Any]) -> Iterator[str]:
+        """What only this task can find wrong."""
+        yield from ()
+
+    @classmethod
+    def clash(cls, count: int, share: float, one: Any, other: Any) -> str:
+        """The finding of texts that have different labels, of which the first are two."""
+        many = f"{count:,} texts have" if count > 1 else "one text has"
+        return f"{many} two different {cls.kind}s: first {places(one.place, other.place)}"
+
+    # -- learning and judging ----------------------------------------------------------------------
+
+    def marks(
+        self, tokenizer: Tokenizer, example: Example
+    ) -> tuple[str | None, list[tuple[int, Mark]]]:
+        targets = example.targets
+        if isinstance(targets, list) and example.of_tokens:
+            names = [None if target == IGNORED else self.labels[int(target)] for target in targets]
+            return None, list(zip(example.tokens, names, strict=True))
+        if isinstance(targets, int):
+            label = self.labels[targets]
+        else:
+            label = ", ".join(name for name, yes in zip(self.labels, targets, strict=True) if yes)
+        return label, [(token, None) for token in example.tokens]
+
+    def network(self, backbone: GPTConfig, base: GPT) -> Head:
+        assert self.head is not None
+        return Head.over(base, HeadConfig(backbone, self.head, self.labels, self.several))
+
+    def loss(self, model: Head, batch: Labelled) -> Tensor:
+        return model.loss(batch)
+
+    @torch.no_grad()
+    def losses(self, model: Head, tokenizer: Tokenizer, examples: Examples) -> Figures:
+        """`loss` in nats for each judgement."""
+        device, nats, counted = next(model.parameters()).device, 0.0, 0
+        for _, batch in examples.in_order(32):
+            nats, counted = nats + float(model.loss(batch.to(device))), counted + batch.counted
+        return {"loss": nats / max(1, counted)}

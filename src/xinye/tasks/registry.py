@@ -1,0 +1,76 @@
+"""Which tasks there are. Nothing is imported before it is used, so that `xinye --help` knows them,
+too."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from xinye.errors import XinyeError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from xinye.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A task as it is known before its class is imported: where that stands, and its verb on the
+    command line."""
+
+    where: str
+    summary: str = ""  # of the verb; without it the task has none of its own
+    more: str = ""  # the same at more length, for `xinye VERB --help`
+    example: str = ""
+    takes_pairs: bool = False  # whether a text may be a pair of them
+    asked_with: str = ""  # the settings that a model is asked with that has not learned it
+
+    @property
+    def question(self) -> "type[BaseModel] | None":
+        """The class of these settings."""
+        return found(self.asked_with) if self.asked_with else None
+
+
+TASKS = {
+    "classify": Entry(
+        "xinye.tasks.classify:Classify",
+        "the label of a text, by a model that learned them",
+        "The label of a text, with its probability, by a model that learned them; or by any "
+        "model, with --labels.",
+        'xinye classify runs/novel "送得快，汤还是热的" --labels 正面,负面',
+        takes_pairs=True,
+        asked_with="xinye.planning.settings:ZeroShotSettings",
+    ),
+    "tag": Entry(
+        "xinye.tasks.tag:Tag",
+        "names and other spans in a text, by a model that learned them",
+        "The spans of a text that are of some type, by a model that learned them.",
+        'xinye tag runs/model "沈知秋认为"',
+    ),
+    "chat": Entry("xinye.tasks.chat:Chat"),  # `xinye chat` is more than one answer
+    "text": Entry("xinye.tasks.more_text:MoreText"),
+}
+
+
+def found(where: str) -> Any:
+    """What stands at "module:name"."""
+    module, _, name = where.partition(":")
+    return getattr(import_module(module), name)
+
+
+def find_task(name: str) -> "type[Task]":
+    """The task of that name. Raises `XinyeError` where there is none."""
+    if name not in TASKS:
+        *names, last = map(repr, TASKS)
+        raise XinyeError(f"task: Input should be {', '.join(names)} or {last}")
+    return found(TASKS[name].where)
+
+
+def verbs_of_tasks() -> dict[str, str]:
+    """The verbs that come from tasks, with their summaries."""
+    return {verb: entry.summary for verb, entry in TASKS.items() if entry.summary}
+
+
+def tasks() -> "list[type[Task]]":
+    """All of them."""
+    return [find_task(name) for name in TASKS]

@@ -1,0 +1,156 @@
+"""Spans of a text as tags of its tokens, and back. The tags are of IOB2: `B-` begins a span, `I-`
+goes on with it."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from xinye.data.tokenizer import Tokenizer
+from xinye.evaluation.spans import Span
+from xinye.model.heads import IGNORED
+from xinye.tasks.examples import SENTENCE_END, sentence_borders
+
+
+def marked(text: str, spans: Iterable[Span]) -> str:
+    """A text with its spans in brackets: "[沈知秋 name]认为"."""
+    pieces, at = [], 0
+    for span in sorted(spans):
+        pieces += [text[at : span.start], f"[{text[span.start : span.end]} {span.type}]"]
+        at = span.end
+    return "".join([*pieces, text[at:]])
+
+
+@dataclass(frozen=True)
+class Part:
+    """A text, or a part of a long one, as tokens; offsets are in the whole text, (0, 0) for tokens
+    that stand for nothing in it, `sentences` is as an example has it."""
+
+    tokens: list[int]
+    offsets: list[tuple[int, int]]
+    sentences: tuple[int, ...] = ()
+
+
+def parts_of(tokenizer: Tokenizer, text: str, context: int) -> list[Part]:
+    """A text in parts of at most `context` tokens, cut behind a sentence where there is one;
+    nothing is left out."""
+    [encoding] = tokenizer.encodings([text], special_tokens=True)
+    inside = [i for i, part in enumerate(encoding.sequence_ids) if part is not None]
+    if not inside:
+        return [Part(encoding.ids or [tokenizer.bos_id], [(0, 0)] * max(1, len(encoding.ids)))]
+    before, behind = encoding.ids[: inside[0]], encoding.ids[inside[-1] + 1 :]
+    ids = [encoding.ids[i] for i in inside]
+    raw = [encoding.offsets[i] for i in inside]
+    offsets, room = trimmed(text, raw), context - len(before) - len(behind)
+    sentence_ends = [match.end() for match in SENTENCE_END.finditer(text)]
+    parts, at = [], 0
+    while at < len(ids):
+        end = min(len(ids), at + room)
+        if end < len(ids):
+            latest = bisect_right(sentence_ends, raw[end - 1][1]) - 1
+            ends = [
+                i
+                for i in range(end, at + room // 4, -1)
+                if latest >= 0 and raw[i - 1][1] <= sentence_ends[latest]
+            ]
+            while end > at + 1 and not ends and raw[end][0] < raw[end - 1][1]:
+                end -= 1  # not between the bytes of a character
+            end = ends[0] if ends else end
+        none = [(0, 0)]
+        own = none * len(before) + offsets[at:end] + none * len(behind)
+        borders = sentence_borders(text, raw[at:end], len(before))
+        parts.append(Part(before + ids[at:end] + behind, own, borders))
+        at = end
+    return parts
+
+
+def trimmed(text: str, offsets: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Offsets without the spaces at a token's begin and end; (0, 0) where nothing is left."""
+    result = []
+    for start, end in offsets:
+        piece = text[start:end]
+        start += len(piece) - len(piece.lstrip())
+        end -= len(piece) - len(piece.rstrip())
+        result.append((start, end) if start < end else (0, 0))
+    return result
+
+
+def targets_of(
+    offsets: Sequence[tuple[int, int]], spans: Sequence[Span], number: dict[str, int]
+) -> list[int]:
+    """The tag of each token; of one that stands for nothing, -100."""
+    ordered = sorted(spans)
+    starts = [span.start for span in ordered]
+    targets, open_span = [], None
+    for start, end in offsets:
+        if start == end:
+            targets.append(IGNORED)
+            continue
+        at = bisect_right(starts, end - 1) - 1
+        span = ordered[at] if at >= 0 and ordered[at].end > start else None
+        targets.append(
+            0 if span is None else number[f"{'I' if span is open_span else 'B'}-{span.type}"]
+        )
+        open_span = span
+    return targets
+
+
+def inside_spans(tags: Sequence[str]) -> frozenset[int]:
+    """The tokens that go on with a span; "" is the tag of one that stands for nothing, perhaps
+    within a span."""
+    found, going_on = set(), False
+    for at in reversed(range(len(tags))):
+        going_on = tags[at].startswith("I-") or (going_on and not tags[at])
+        if going_on:
+            found.add(at)
+    return frozenset(found)
+
+
+def likeliest(scores: torch.Tensor, lengths: torch.Tensor, labels: Sequence[str]) -> torch.Tensor:
+    """The tags (B, T) that are the likeliest together, from log-probabilities (B, T, L), where `I-`
+    only goes on with a span of its type (Viterbi's algorithm). Each taken alone, half-sure tags
+    tear spans apart: see docs/log.md."""
+    begun = [label.startswith("I-") and f"B-{label[2:]}" in labels for label in labels]
+    may_follow = torch.tensor([
+        [not begins or before[1:] == label[1:] for label, begins in zip(labels, begun, strict=True)]
+        for before in labels
+    ])  # fmt: skip
+    penalty = torch.zeros(may_follow.shape).masked_fill(~may_follow, -1e4)  # (L, L), from and to
+    behind = torch.arange(scores.shape[1]) >= lengths[:, None]
+    scores = scores.masked_fill(
+        behind[..., None], 0.0
+    )  # so that what stands behind a text decides nothing
+    best, origins = scores[:, 0] + torch.tensor(begun) * -1e4, []  # (B, L)
+    for at in range(1, scores.shape[1]):
+        best, origin = (best[:, :, None] + penalty).max(1)
+        best = best + scores[:, at]
+        origins.append(origin)
+    path = [best.argmax(-1)]
+    for origin in reversed(origins):
+        path.append(origin.gather(1, path[-1][:, None]).squeeze(1))
+    return torch.stack(path[::-1], 1)
+
+
+def spans_of(
+    offsets: Sequence[tuple[int, int]], tags: Sequence[tuple[str, float]]
+) -> list[tuple[Span, float]]:
+    """The spans that tags say: `B-` begins one; so does an `I-` that goes on with nothing."""
+    found: list[tuple[Span, list[float]]] = []
+    open_type = ""
+    for (start, end), (tag, probability) in zip(offsets, tags, strict=True):
+        if start == end:
+            continue
+        kind = tag[2:]
+        again = bool(found) and found[-1][0].end > start  # a further byte of the same character
+        if tag == "O" and not again:
+            open_type = ""
+        elif again and open_type:
+            found[-1][1].append(probability)
+        elif tag.startswith("I-") and kind == open_type:
+            last, values = found[-1]
+            found[-1] = Span(last.start, end, kind), [*values, probability]
+        elif tag != "O":
+            found.append((Span(start, end, kind), [probability]))
+            open_type = kind
+    return [(span, sum(values) / len(values)) for span, values in found]

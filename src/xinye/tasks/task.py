@@ -1,0 +1,323 @@
+"""What a task is.
+
+A task is one class in one file and one line in `TASKS` (`registry.py`). From them follow `xinye
+finetune --task`, `data check` and `data show --task`, `evaluate` beside a baseline, `--folds`,
+`tune` and `demo --task`, the task's verb on the command line, `model.use(verb, …)` in Python, and
+the sections of report and model card: nothing outside this folder knows a task by its name. Most
+tasks begin from a middle class: `heads.HeadTask` where a network judges texts, and
+`writing.Writing` where it answers a text with a text.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+from torch import Tensor
+
+from xinye.data.files import check_file
+from xinye.data.sources import headerless, read_records
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError, checked
+from xinye.model.config import GPTConfig
+from xinye.model.gpt import GPT
+from xinye.model.heads import Kind, Labelled
+from xinye.planning.finetune_settings import AUGMENTATIONS, COLUMNS, FinetuneSettings
+from xinye.runs.saved import SavedRun
+from xinye.runs.words import NOTHING, Both, TaskWords
+from xinye.tasks.examples import Example, Examples, split
+from xinye.tasks.records import OnBad, refuse, refuse_line
+from xinye.tasks.registry import TASKS, find_task
+from xinye.watcher import Watcher
+
+Figures = dict[
+    str, Any
+]  # what was measured, by name, as it goes into result.json; a `table` by class
+Row = dict[str, Any]  # a record as it stands in a file of JSON lines
+Mark = (
+    bool | str | None
+)  # of a token: trained or not, or its label; None where the label is that of the whole
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What `xinye demo --task` needs: records made by a program, and words. A row is a record as it
+    stands in a file of JSON lines."""
+
+    make: Callable[[int, str], Sequence[Row]]  # so many rows in a language, zh or en
+    begin: Both  # what a GPT will learn
+    baseline: Both  # what it is judged beside
+    line: Callable[[Row], str]  # a row in a line
+    text: Callable[[Row], str] = lambda row: row["text"]  # what the base reads of it: no label
+    # A row with what the model says in place of what is right, and how sure it is; or, where it
+    # talks instead, questions that it shall answer, by language.
+    answered: Callable[[Row, Any], tuple[Row, str]] | None = None
+    questions: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    kept: Callable[[Row], bool] | None = None  # rows to judge on (else any that are left)
+    asked: Both = NOTHING  # what is new in those
+    training: int = 200  # rows
+    context: int = 64  # tokens
+    epochs: float = 12
+    tokenizers: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by language, where it is not the usual one
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model that is judged on records: what it was loaded from, and whether beside a baseline."""
+
+    model: Any
+    tokenizer: Tokenizer
+    folder: Path
+    watcher: Watcher
+    with_baseline: bool = True
+
+
+class Task(Protocol):
+    """What a model can be taught. What has a value or a body here may be left out of a task.
+
+    Records are the task's own objects; each has its `text` as a `whole`, its `place` ("reviews.csv,
+    line 17") and the `format` that it was found in. A class knows how to read them; an object, made
+    from records or from a network, knows what was found in them, too, such as the labels.
+    """
+
+    # -- what it says of itself --------------------------------------------------------------------
+
+    verb: ClassVar[str]  # its name, and its command
+    words: ClassVar[TaskWords]  # for tables, report and card
+    figures: ClassVar[tuple[str, ...]]  # those that a run is known by, `loss` first
+    better: ClassVar[str]  # the one that says which checkpoint is the best
+    lower_is_better: ClassVar[bool] = False
+    baseline_name: ClassVar[str]
+    baseline_library: ClassVar[str] = ""  # the package that it needs
+    baseline_is_base: ClassVar[bool] = False  # then the base is judged before the first step
+    writes: ClassVar[bool] = False  # whether it is the language model that answers
+    head: ClassVar[Kind | None] = None  # else the kind of its head
+    frozen_attention: ClassVar[str] = (
+        "both"  # what tokens see, as planned where layers do not learn
+    )
+    exercise: ClassVar[Exercise | None] = None  # for `xinye demo --task`
+
+    columns: ClassVar[
+        tuple[str, ...]
+    ] = ()  # those of the settings text_field, label_field … that it reads by
+    unused_settings: ClassVar[tuple[str, ...]] = ()  # further settings that have no effect on it
+    augmentations: ClassVar[tuple[str, ...]] = tuple(AUGMENTATIONS)  # that leave its records right
+
+    records_name: ClassVar[str] = "records"
+    counted: ClassVar[str] = "labels"  # what `counts` counts, for `data check`
+    counts_name: ClassVar[str] = "labels"  # and in the plan
+    kept_of: ClassVar[str] = "each label's"  # of what a share is kept to judge on
+    cut: ClassVar[str] = "were cut"  # what happened to records that are too long
+
+    # -- records -----------------------------------------------------------------------------------
+
+    @classmethod
+    def of(cls, records: Sequence[Any]) -> Self:
+        """The task that records are of. Raises `XinyeError` where they have nothing to learn."""
+        return cls()
+
+    @classmethod
+    def of_network(cls, model: Any) -> Self:
+        """The task that a network has learned."""
+        return cls()
+
+    @classmethod
+    def read(cls, files: Sequence[str], on_bad: OnBad = refuse, **columns: str | None) -> list[Any]:
+        """The records of files. What cannot be one is given to `on_bad`, with file, line and
+        field."""
+        records: list[Any] = []
+        for path in map(Path, files):
+            check_file(path)
+            found = list(cls.read_file(path, on_bad, **columns))
+            if not found:
+                raise XinyeError(f"{path}: no records in it")
+            records += found
+        return records
+
+    @classmethod
+    def read_file(cls, path: Path, on_bad: OnBad, **columns: str | None) -> Iterator[Any]:
+        """Those of one file, of whatever kind it is."""
+        for line, row in read_records(path, refuse_line(on_bad)):
+            try:
+                yield cls.record(row, f"{path}, line {line}")
+            except XinyeError as error:
+                on_bad(error)
+
+    @classmethod
+    def record(cls, row: Any, place: str) -> Any:
+        """The record in a row of a file: of a table or JSON an object. Raises `XinyeError` where it
+        is none. A task that reads whole files otherwise needs none."""
+        raise XinyeError(f"{place}: {cls.verb} does not read rows")
+
+    @classmethod
+    def without_header(cls, path: Path, **columns: str | None) -> str:
+        """Why the first line of a table was taken for a record; "" where it was not."""
+        return headerless(path)
+
+    def check(self, records: Sequence[Any]) -> None:
+        """Raises `XinyeError` for a record that a model of this task cannot be judged on."""
+
+    @classmethod
+    def split(
+        cls, records: Sequence[Any], share: float, seed: int, fold: tuple[int, int] | None = None
+    ) -> tuple[list[Any], list[Any]]:
+        """The records to learn from, and a share of them, or a fold, to judge on; equal texts stay
+        together."""
+        return split(records, share, seed, fold)
+
+    @classmethod
+    def findings(cls, training: Sequence[Any], validation: Sequence[Any]) -> list[str]:
+        """What a person should know of the records, in sentences, the most important first."""
+        return []
+
+    @classmethod
+    def counts(cls, records: Sequence[Any]) -> dict[str, int]:
+        """How often each label, or whatever else is `counted`, is there, the most frequent
+        first."""
+        return {}
+
+    # -- tokens ------------------------------------------------------------------------------------
+
+    @classmethod
+    def tokenizer(cls, tokenizer: Tokenizer) -> Tokenizer:
+        """The base's tokenizer, changed as the task needs it."""
+        return tokenizer
+
+    @classmethod
+    def token_findings(
+        cls,
+        tokenizer: Tokenizer,
+        theirs: Tokenizer,
+        training: Sequence[Any],
+        validation: Sequence[Any],
+    ) -> list[str]:
+        """What a person should know of the records as tokens; `theirs` is the tokenizer that the
+        base had."""
+        return []
+
+    def examples(self, tokenizer: Tokenizer, records: Sequence[Any], context: int) -> list[Example]:
+        """What is learned from, each of at most `context` tokens. Raises `XinyeError` for a record
+        with nothing to learn from."""
+
+    def marks(
+        self, tokenizer: Tokenizer, example: Example
+    ) -> tuple[str | None, list[tuple[int, Mark]]]:
+        """The label of a whole example, if it has one, and each token with its mark, for `data
+        check` and `show`."""
+
+    # -- learning and judging ----------------------------------------------------------------------
+
+    def network(self, backbone: GPTConfig, base: GPT) -> Any:
+        """What learns: the base's layers, shaped as `backbone`."""
+
+    def loss(self, model: Any, batch: Labelled) -> Tensor:
+        """The sum of the losses in nats over a batch's targets that count."""
+
+    def losses(self, model: Any, tokenizer: Tokenizer, examples: Examples) -> Figures:
+        """`loss` in nats for each target, and what else follows from it."""
+
+    def measure(
+        self, model: Any, tokenizer: Tokenizer, records: Sequence[Any], context: int
+    ) -> Figures:
+        """The other figures, by name, and where there are classes a `table` of them."""
+
+    def baseline(
+        self, training: Sequence[Any], records: Sequence[Any], before: Figures | None
+    ) -> Figures:
+        """The same figures of simpler means that learn from `training`. `before` are those of the
+        base, where the baseline is that. Raises `XinyeError` where there is no baseline."""
+
+    def sample(self, model: Any, tokenizer: Tokenizer, record: Any, context: int) -> str:
+        """What the model says of a record, in a line."""
+
+    # -- using what was learned --------------------------------------------------------------------
+
+    def use(
+        self, model: Any, tokenizer: Tokenizer, inputs: Sequence[Any], context: int
+    ) -> list[Any]:
+        """What the model says of each text."""
+
+    @classmethod
+    def told(cls, result: Any) -> Row:
+        """A result for `--json`."""
+        return dict(result)
+
+    @classmethod
+    def lines(cls, text: str, result: Any, alone: bool) -> list[str]:
+        """A result for the terminal; `alone` where it is the only one."""
+
+    # -- without having learned it -----------------------------------------------------------------
+
+    judges_untaught: ClassVar[bool] = False  # whether an untaught model can be judged by it
+
+    @classmethod
+    def use_untaught(
+        cls,
+        model: Any,
+        tokenizer: Tokenizer,
+        inputs: Sequence[Any],
+        settings: dict[str, Any],
+        watcher: Watcher,
+    ) -> list[Any]:
+        """What a language model that was not taught says of each text; for a task that is
+        `asked_with` settings in `TASKS`."""
+        raise NotImplementedError
+
+    @classmethod
+    def evaluate_untaught(
+        cls, judged: Judged, files: Sequence[str], settings: dict[str, Any]
+    ) -> dict[str, Any]:
+        """What `evaluate` tells of such a model; for the same tasks."""
+        raise NotImplementedError
+
+    # -- settings ----------------------------------------------------------------------------------
+
+    @classmethod
+    def check_settings(cls, settings: FinetuneSettings) -> None:
+        """Raises `XinyeError` for a setting that has no effect on the task, or would do harm."""
+        useless = (*(name for name in COLUMNS if name not in cls.columns), *cls.unused_settings)
+        given = [
+            name
+            for name in useless
+            if name in settings.model_fields_set and getattr(settings, name)
+        ]
+        if given:
+            raise XinyeError(f"{given[0]} has no effect on the task {cls.verb}; leave it out")
+        if odd := next((kind for kind in settings.augment if kind not in cls.augmentations), None):
+            raise XinyeError(
+                f"augment {odd} would tear answers from their questions; {cls.verb} takes only "
+                f"{', '.join(cls.augmentations)}"
+            )
+        if settings.method == "head" and not cls.head:
+            raise XinyeError(
+                f"the task {cls.verb} has no new head that could be trained alone; choose another "
+                f"method"
+            )
+
+
+# -- settings of a fine-tuning ---------------------------------------------------------------------
+
+
+def task_settings(values: dict[str, Any], where: str) -> FinetuneSettings:
+    """Settings of a fine-tuning from plain values, checked, too, for the task that they name."""
+    settings = checked(FinetuneSettings, values, where)
+    try:
+        check_settings(settings)
+    except XinyeError as error:
+        raise XinyeError(f"{where}: {error}") from None
+    return settings
+
+
+def check_settings(settings: FinetuneSettings) -> None:
+    """Raises `XinyeError` for a task that there is not, and for settings that have no effect on
+    it."""
+    find_task(settings.task).check_settings(settings)
+
+
+def with_words(run: SavedRun) -> SavedRun:
+    """A run with the words of its task, which runs of earlier versions do not keep."""
+    if run.task in TASKS and not run.about.get("words"):
+        run.about["words"] = find_task(run.task).words
+    return run

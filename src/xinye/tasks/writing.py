@@ -1,0 +1,373 @@
+"""The middle class of tasks that answer a text with a text: the language model itself learns to
+write.
+
+A record is a conversation, rendered by the model's own chat template; trained are the answers, each
+with the token that ends it, and nothing else. A summary or a translation is a conversation of one
+turn: the text and what is made of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+from math import log
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xinye.data.tokenizer import CHAT_TEMPLATE, MESSAGE_START, Tokenizer
+from xinye.errors import XinyeError
+from xinye.generation import sequence
+from xinye.generation.chat import Message, shortened, start_answer
+from xinye.generation.generate import generate
+from xinye.generation.sampling import ChatSampling
+from xinye.model.config import GPTConfig
+from xinye.model.gpt import GPT
+from xinye.model.heads import IGNORED, Labelled
+from xinye.runs.words import Both, Figure
+from xinye.tasks.examples import Example, Examples
+from xinye.tasks.records import leaks, places
+from xinye.tasks.task import Figures, Mark, Row, Task
+
+# For a base that has none, and no <|im_start|> either: only the token that ends its texts keeps
+# messages apart.
+TEMPLATE_OF_TEXTS = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ message['role'] + ':\n' }}{{ message['content'] }}{{ eos_token + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'assistant:\n' }}{% endif %}"
+)
+GOLDEN: list[Message] = [
+    {"role": "user", "content": "你好！<|im_end|> is text."},
+    {"role": "assistant", "content": "Hello, 新叶。"},
+    {"role": "user", "content": "1 + 1 = ?"},
+]
+ANSWERED = 32  # records whose answers are written to judge a model, all together
+LONGEST_ANSWER = 256  # tokens; one that has not ended by then did not end by itself
+WRITTEN = (  # the figures of whatever writes
+    Figure(
+        "loss", "loss", Both("loss on answers (nats per token)", "回答的损失（每 token 的奈特）")
+    ),
+    Figure(
+        "bits_per_byte", "bits per byte", Both("bits per byte of the answers", "回答的每字节比特数")
+    ),
+    Figure(
+        "ended", "ended", Both("answers that end by themselves", "自行结束的回答"), 0, percent=True
+    ),
+    Figure(
+        "exact",
+        "word for word",
+        Both("answers right word for word", "一字不差的回答"),
+        0,
+        percent=True,
+    ),
+    Figure("answer_tokens", "tokens", Both("tokens of an answer", "回答的 token 数"), 1),
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A conversation, where it stands ("chats.jsonl, line 17"), and the format that it was found
+    in."""
+
+    messages: tuple[Message, ...]
+    place: str
+    format: str
+
+    @property
+    def whole(self) -> str:
+        return "\n".join(self.contents)
+
+    @property
+    def contents(self) -> tuple[str, ...]:
+        return tuple(message["content"] for message in self.messages)
+
+    @property
+    def answers(self) -> list[int]:
+        """The numbers of the assistant's messages."""
+        return [
+            number for number, message in enumerate(self.messages) if message["role"] == "assistant"
+        ]
+
+    @property
+    def asked(self) -> list[Message]:
+        """What stands before the last answer."""
+        return list(self.messages[: self.answers[-1]])
+
+
+class Writing(Task):
+    """A network that writes answers: the language model, without a head. A subclass says in
+    `sources` and `targets` which columns hold a text and what is to be written of it, by all their
+    usual names; or reads a `record` itself."""
+
+    sources: tuple[str, ...] = ("source", "text", "document", "input")
+    targets: tuple[str, ...] = ("target", "output", "answer")
+
+    writes = True
+    figures = ("loss", "bits_per_byte")
+    better = "loss"
+    lower_is_better = True
+    baseline_name = "the base model"
+    baseline_is_base = True
+    judges_untaught = True
+    unused_settings = ("attention",)
+    augmentations = ("mask",)
+    kept_of = "them"
+    cut = "lost their oldest turns, and where that was not enough, words"
+
+    # -- records -----------------------------------------------------------------------------------
+
+    @classmethod
+    def record(cls, row: Any, place: str) -> Record:
+        """A text and what is to be written of it."""
+        found = row if isinstance(row, dict) else {}
+        source = next((name for name in cls.sources if name in found), None)
+        target = next((name for name in cls.targets if name in found and name != source), None)
+        if source is None or target is None:
+            raise XinyeError(
+                f"{place}: expected the fields {cls.sources[0]!r} and {cls.targets[0]!r}; "
+                f"found {', '.join(map(str, found)) or repr(row)[:60]}"
+            )
+        for name in (source, target):
+            if not isinstance(found[name], str) or not found[name].strip():
+                raise XinyeError(
+                    f"{place}, field {name!r}: expected a text, found {str(found[name])[:60]!r}"
+                )
+        return Record(
+            (
+                {"role": "user", "content": found[source]},
+                {"role": "assistant", "content": found[target].strip()},
+            ),
+            place,
+            f"{source!r} and {target!r}",
+        )
+
+    @classmethod
+    def findings(cls, training: Sequence[Record], validation: Sequence[Record]) -> list[str]:
+        return list(cls._findings(training, validation))
+
+    @classmethod
+    def _findings(cls, training: Sequence[Record], validation: Sequence[Record]) -> Iterator[str]:
+        seen: dict[tuple[str, ...], Record] = {}
+        again = [
+            record for record in training if seen.setdefault(record.contents, record) is not record
+        ]
+        if again:
+            first = places(again[0].place, seen[again[0].contents].place, " = ")
+            yield f"{len(again):,} of {len(training):,} records stand there again: first {first}"
+        yield from leaks(training, validation, lambda record: record.contents)
+        silent = [
+            record
+            for record in training
+            if not all(record.contents[number] for number in record.answers)
+        ]
+        if silent:
+            yield (
+                f"{len(silent):,} records have an empty answer, too, which is learned as it is: "
+                f"first {silent[0].place}"
+            )
+
+    # -- tokens ------------------------------------------------------------------------------------
+
+    @classmethod
+    def tokenizer(cls, tokenizer: Tokenizer) -> Tokenizer:
+        """With a chat template, where it has none, and what that makes of some messages, to be
+        checked when it is loaded."""
+        changed = copy(tokenizer)
+        if changed.chat_template is None:
+            known = tokenizer.backend.token_to_id(MESSAGE_START) is not None
+            changed = tokenizer.with_template(CHAT_TEMPLATE if known else TEMPLATE_OF_TEXTS)
+        if "strftime_now" not in (
+            changed.chat_template or ""
+        ):  # tomorrow it makes something else of them
+            changed.golden = {"messages": GOLDEN, "ids": changed.encode_chat(GOLDEN)}
+        return changed
+
+    def examples(
+        self, tokenizer: Tokenizer, records: Sequence[Record], context: int
+    ) -> list[Example]:
+        """What is learned from; targets are the next tokens where they are the assistant's. Raises
+        `XinyeError` for a record with nothing to learn from."""
+        return [example for record in records for example in _examples(tokenizer, record, context)]
+
+    def marks(
+        self, tokenizer: Tokenizer, example: Example
+    ) -> tuple[str | None, list[tuple[int, Mark]]]:
+        """Each token, and whether it is trained. A target stands one token before the token that it
+        asks for."""
+        targets = example.targets
+        assert isinstance(targets, list)
+        last = next(int(target) for target in reversed(targets) if target != IGNORED)
+        trained = [False, *(target != IGNORED for target in targets)]
+        return None, list(zip([*example.tokens, last], trained, strict=True))
+
+    # -- learning and judging ----------------------------------------------------------------------
+
+    def network(self, backbone: GPTConfig, base: GPT) -> GPT:
+        base.config = backbone
+        for layer in base.model.layers:
+            layer.dropout = backbone.dropout  # type: ignore[assignment]
+        return base
+
+    def loss(self, model: GPT, batch: Labelled) -> Tensor:
+        """Sum of the losses in nats over the assistant's tokens."""
+        return model.loss(batch.tokens, batch.targets)
+
+    @torch.no_grad()
+    def losses(self, model: GPT, tokenizer: Tokenizer, examples: Examples) -> Figures:
+        """`loss` in nats for each trained token, and `bits_per_byte` of the answers, without the
+        tokens that end them."""
+        model.eval()
+        nats = counted = size = 0.0
+        lengths = torch.from_numpy(tokenizer.token_lengths)
+        for _, batch in examples.in_order(16):
+            targets = batch.targets[batch.targets != IGNORED]
+            nats += float(self.loss(model, batch.to(model.device)))
+            counted, size = counted + len(targets), size + float(lengths[targets].sum())
+        return {"loss": nats / max(1, counted), "bits_per_byte": nats / log(2) / max(1, size)}
+
+    def measure(
+        self, model: GPT, tokenizer: Tokenizer, records: Sequence[Record], context: int
+    ) -> Figures:
+        """Of the likeliest answers to the last questions of some records: the share of those that
+        end by themselves (`ended`), of those that are the record's own, word for word (`exact`),
+        and their mean length in tokens (`answer_tokens`)."""
+        step = max(1, len(records) // ANSWERED)
+        asked = records[: step * ANSWERED : step]
+        replies = _answers(
+            model, tokenizer, [_asked(tokenizer, record, context) for record in asked], context
+        )
+        right = [record.contents[record.answers[-1]] for record in asked]
+        exact = sum(reply.text.strip() == text for reply, text in zip(replies, right, strict=True))
+        return {
+            "ended": sum(reply.finish_reason == "stop" for reply in replies) / len(replies),
+            "exact": exact / len(replies),
+            "answer_tokens": sum(reply.completion_tokens for reply in replies) / len(replies),
+            "answers": len(replies),
+        }
+
+    def baseline(
+        self, training: Sequence[Record], records: Sequence[Record], before: Figures | None
+    ) -> Figures:
+        """The figures of the model that it began with."""
+        return before or {}
+
+    def sample(self, model: GPT, tokenizer: Tokenizer, record: Record, context: int) -> str:
+        reply = _answers(model, tokenizer, [_asked(tokenizer, record, context)], context)[0]
+        ending = "" if reply.finish_reason == "stop" else " (goes on)"
+        return f"{record.asked[-1]['content']} → {reply.text}{ending}"
+
+    # -- using what was learned --------------------------------------------------------------------
+
+    def use(
+        self, model: GPT, tokenizer: Tokenizer, inputs: Sequence[str], context: int
+    ) -> list[Row]:
+        """The likeliest answer to each text, `text`, and whether it `ended` by itself."""
+        asked: list[list[Message]] = [[{"role": "user", "content": text}] for text in inputs]
+        replies = _answers(model, tokenizer, asked, context)
+        return [
+            {"text": reply.text.strip(), "ended": reply.finish_reason == "stop"}
+            for reply in replies
+        ]
+
+    @classmethod
+    def told(cls, result: Row) -> Row:
+        return {cls.verb: result["text"], "ended": result["ended"]}
+
+    @classmethod
+    def lines(cls, text: str, result: Row, alone: bool) -> list[str]:
+        return [result["text"] if alone else f"{text}\t{result['text']}"]
+
+
+# -- tokens ----------------------------------------------------------------------------------------
+
+
+def _examples(tokenizer: Tokenizer, record: Record, context: int) -> Iterator[Example]:
+    """Usually one; where the template writes an answer otherwise once another follows it, one for
+    each answer."""
+    messages, cut = _fitting(tokenizer, record, context)
+    spans = _spans(tokenizer, messages, record.place)
+    tokens = spans[-1][0]
+    rows = [(own, [(begin, len(own))]) for own, begin in spans]
+    if all(tokens[: len(own)] == own for own, _ in spans):
+        rows = [(tokens, [(begin, len(own)) for own, begin in spans])]
+    for own, trained in rows:
+        targets = [IGNORED] * len(own)
+        for begin, end in trained:
+            targets[begin:end] = own[begin:end]
+        yield Example(own[:-1], targets[1:], cut)
+
+
+def _spans(
+    tokenizer: Tokenizer, messages: Sequence[Message], place: str
+) -> list[tuple[list[int], int]]:
+    """For each answer: the tokens of the conversation up to the one that ends it, and where the
+    answer begins.
+
+    What comes before an answer is rendered as for a model that shall write it, so that it learns
+    what it will be asked.
+    """
+    found: list[tuple[list[int], int]] = []
+    for number, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        before = _encode(tokenizer, messages[:number], place, True)
+        tokens = _encode(tokenizer, messages[: number + 1], place)
+        if tokens[: len(before)] != before:
+            raise XinyeError(
+                f"{place}: by the model's chat template answer {len(found) + 1} does not begin "
+                f"with what asks a model "
+                "to write it, so that what to train cannot be told"
+            )
+        end = next(
+            (at for at in range(len(before), len(tokens)) if tokens[at] in tokenizer.stop_ids), None
+        )
+        if end is None:
+            raise XinyeError(
+                f"{place}: by the model's chat template no token that ends a text stands behind "
+                f"answer "
+                f"{len(found) + 1}, so that the model would not learn to end"
+            )
+        found.append((tokens[: end + 1], len(before)))
+    return found
+
+
+def _encode(
+    tokenizer: Tokenizer, messages: Sequence[Message], place: str, asking: bool = False
+) -> list[int]:
+    try:
+        return tokenizer.encode_chat(messages, asking)
+    except XinyeError as error:
+        raise XinyeError(f"{place}: {error}") from None
+
+
+def _fitting(tokenizer: Tokenizer, record: Record, context: int) -> tuple[list[Message], int]:
+    """The messages of a record up to its last answer, as far as they fit, and the number of tokens
+    left out. The token that ends the answer stays."""
+    encode = partial(_encode, tokenizer, place=record.place)
+    messages = list(record.messages[: record.answers[-1] + 1])
+    whole = length = len(encode(messages))
+    if whole > context:
+        messages = shortened(messages, lambda some: len(encode(some)) <= context)
+        length = len(encode(messages))
+    if length > context:
+        raise XinyeError(
+            f"{record.place}: what stands before the answer does not fit in {context:,} tokens"
+        )
+    return messages, whole - length
+
+
+def _asked(tokenizer: Tokenizer, record: Record, context: int) -> list[Message]:
+    """What a model is asked to judge it on a record."""
+    return _fitting(tokenizer, record, context)[0][:-1]
+
+
+def _answers(
+    model: GPT, tokenizer: Tokenizer, asked: Sequence[list[Message]], context: int
+) -> list[sequence.Sequence]:
+    """The likeliest answers to messages, written together."""
+    sampling = ChatSampling(temperature=0, max_tokens=min(LONGEST_ANSWER, context // 2))
+    started = [start_answer(tokenizer, messages, context, sampling)[0] for messages in asked]
+    for _ in generate(model, tokenizer, started):
+        pass
+    return started

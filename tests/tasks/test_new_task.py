@@ -1,0 +1,115 @@
+"""A new task is one class in one file and one line in the dictionary; all else follows. See
+docs/adding-a-task.md."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import xinye as package
+from xinye import machine
+from xinye.runs.words import Both, TaskWords
+from xinye.tasks.registry import TASKS, Entry
+from xinye.tasks.writing import WRITTEN, Writing
+
+
+class Shout(Writing):
+    """The task `shout`: a text is said again, louder."""
+
+    verb = "shout"
+    sources = ("text",)  # the columns of its records, by all their usual names
+    targets = ("loud", "shouted")
+    figures = ("loss", "exact")
+    baseline_name = "an exclamation mark"
+    baseline_is_base = False
+    words = TaskWords(
+        figures=WRITTEN,
+        unit="tokens",
+        has_labels=False,
+        does="Says a text again, louder.",
+        use=Both("To let it shout:", "让它喊："),
+        command='xinye shout {folder} "…"',
+        python='print(model.use("shout", "…"))',
+    )
+
+    def baseline(self, training, records, before):
+        loud = [record.contents[0] + "！" == record.contents[1] for record in records]
+        return {"exact": sum(loud) / len(loud)}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An own folder with `loud.jsonl`; here there is one task more."""
+    monkeypatch.setitem(
+        TASKS, "shout", Entry(f"{__name__}:Shout", "a text, but louder")
+    )  # the one line
+    monkeypatch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
+    monkeypatch.chdir(tmp_path)
+    texts = ["小兔很高兴", "小猫真快乐", "大家都笑了", "今天太好了", "小兔哭了", "真难过啊"]
+    rows = [{"text": text, "loud": f"{text}！"} for text in texts]
+    Path("loud.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    return tmp_path
+
+
+def test_all_else_follows(xinye, trained, here):
+    assert (
+        "  shout " in xinye("--help").out
+        and "--task classify|tag|chat|text|shout" in xinye("finetune", "--help").out
+    )
+    checked = xinye("data", "check", "loud.jsonl", "--task", "shout")
+    assert (
+        checked.code == 0
+        and "loud.jsonl: 6 records, 'text' and 'loud'" in checked.out
+        and "⟦小兔很高兴！" in checked.out
+    )
+    assert "小|兔" in xinye("data", "show", "loud.jsonl", "--task", "shout").out
+
+    command = (
+        "finetune",
+        trained,
+        "--task",
+        "shout",
+        "--data",
+        "loud.jsonl",
+        "--epochs",
+        "1",
+        "--dtype",
+        "float32",
+    )
+    told = xinye(*command, "--validation", "loud.jsonl", "-o", "run")
+    assert told.code == 0, told.err
+    assert 'use it: xinye shout run "…"' in told.err and "word for word" in told.out
+    assert "an exclamation mark  " in told.out and "100%" in told.out
+    card, report = (Path("run", name).read_text("utf-8") for name in ("README.md", "report.html"))
+    assert 'xinye shout FOLDER "…"' in card and "Says a text again, louder." in card
+    assert "answers right word for word" in report and "让它喊：" in report
+
+    judged = json.loads(xinye("evaluate", "run", "--data", "loud.jsonl", "--json").out)
+    assert judged["task"] == "shout" and judged["baseline"] == {
+        "name": "an exclamation mark",
+        "exact": 1.0,
+    }
+    said = json.loads(xinye("shout", "run", "小兔", "--json").out)["results"]
+    assert [list(each) for each in said] == [["text", "shout", "ended"]]
+    assert package.load("run").use("shout", ["小兔", "小猫"])[0]["text"] == said[0]["shout"]
+    assert "has not learned to shout" in xinye("shout", trained, "小兔").complaint
+    folds = xinye(*command, "-o", "folds", "--folds", "2")
+    assert folds.code == 0 and "word for word" in folds.out and " ± " in folds.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--label-field", "loud"], "label_field has no effect on the task shout"),
+        (["--method", "head"], "the task shout has no new head that could be trained alone"),
+        (
+            ["--augment", "crop"],
+            "augment crop would tear answers from their questions; shout takes only mask",
+        ),
+    ],
+)
+def test_what_has_no_effect_on_it_is_refused(xinye, here, arguments, says):
+    outcome = xinye(
+        "finetune", "base", "--task", "shout", "--data", "loud.jsonl", "-o", "run", *arguments
+    )
+    assert outcome.code == 2 and says in outcome.complaint
