@@ -14,26 +14,17 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from xinye.checkpoints.heads import save_head_config
-from xinye.checkpoints.huggingface import _gpt2_name, write_json
+from xinye.checkpoints.hub import find_downloaded
+from xinye.checkpoints.huggingface import write_json, write_tensors
+from xinye.checkpoints.layout import check_finite, check_shapes, their_name
 from xinye.data.files import check_regular, read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.model.adapter_settings import AdapterSettings
-from xinye.model.adapters import (
-    HEADS,
-    AdaLoRA,
-    Bottleneck,
-    LoRA,
-    Prefix,
-    adapters,
-    attach,
-    attached,
-    sites,
-)
+from xinye.model.adapters import HEADS, AdaLoRA, Bottleneck, LoRA, Prefix, adapters, attach, attached, sites
 from xinye.model.heads import Head
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -41,11 +32,13 @@ _FINGERPRINT = "base_sha256"
 _PREFIX = "base_model.model."
 _TYPES = {"lora": "LORA", "adalora": "ADALORA", "prefix": "PREFIX_TUNING", "adapter": "XINYE_BOTTLENECK"}
 _TASKS = {"sequence": "SEQ_CLS", "token": "TOKEN_CLS"}
-_LORA = ("lora_alpha", "lora_dropout", "use_rslora", "r")
-_ADALORA = ("lora_alpha", "lora_dropout", "init_r", "target_r", "tinit", "tfinal", "deltaT", "beta1", "beta2",
-            "orth_reg_weight", "total_step")  # fmt: skip
-_READ = {"LORA": _LORA, "ADALORA": _ADALORA, "PREFIX_TUNING": ("num_virtual_tokens",),
-         "XINYE_BOTTLENECK": ("bottleneck_size",)}  # fmt: skip
+_FIELDS = {  # of our settings, by method: those that a file has
+    "lora": ("lora_alpha", "lora_dropout", "use_rslora", "r"),
+    "adalora": ("lora_alpha", "lora_dropout", "init_r", "target_r", "tinit", "tfinal", "deltaT", "beta1", "beta2",
+                "orth_reg_weight", "total_step"),
+    "prefix": ("num_virtual_tokens",),
+    "adapter": ("bottleneck_size",),
+}  # fmt: skip
 _IMPLIED = {  # fields that the tensors' names and shapes, or the base, say already, and that change nothing otherwise
     "peft_type", "task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping", "peft_version",
     "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "rank_pattern", "fan_in_fan_out",
@@ -75,10 +68,7 @@ def save_adapter(
     place = os.path.relpath(base, seen_from or folder) if Path(base).exists() else str(base)
     write_json(folder / CONFIG, _to_config(model, settings) | {"base_model_name_or_path": place})
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(model).items()}
-    metadata = {"format": "pt", _FINGERPRINT: fingerprint(base)}
-    beside = folder / f".{WEIGHTS}.new"
-    save_file(tensors, beside, metadata=metadata)
-    beside.replace(folder / WEIGHTS)
+    write_tensors(folder / WEIGHTS, tensors, {_FINGERPRINT: fingerprint(base)})
 
 
 def load_adapter(folder: Path, model: nn.Module, base: str | Path | None = None) -> None:
@@ -101,7 +91,19 @@ def load_adapter(folder: Path, model: nn.Module, base: str | Path | None = None)
             f"{folder}: this adapter was made for {read_json(folder / CONFIG).get('base_model_name_or_path')} with "
             f"weights {made_for[:12]}…, not for {base} with {fingerprint(base)[:12]}…"
         )
-    ours = {_their(site, model): site for site in sites(model)}
+    ranks = _ranks(model, tensors, path)
+    attach(model, settings, ranks=ranks if settings.method in ("lora", "adalora") else None)
+    wanted = {name: tensor.shape for name, tensor in _tensors(model).items()}
+    check_shapes({name: tensor.shape for name, tensor in tensors.items()}, wanted, f"{path}: ", CONFIG)
+    with torch.no_grad():
+        for name, parameter in _parameters(model).items():
+            check_finite(tensors[name], name, path)
+            parameter.copy_(tensors[name])
+
+
+def _ranks(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> dict[str, int]:
+    """The rank of each matrix's change in a file, by site."""
+    ours = {their_name(site, model): site for site in sites(model)}
     ranks = {}
     for name, tensor in tensors.items():
         site, _, matrix = name.removeprefix(_PREFIX).removesuffix(".weight").rpartition(".")
@@ -109,20 +111,7 @@ def load_adapter(folder: Path, model: nn.Module, base: str | Path | None = None)
             if site not in ours:
                 raise XinyeError(f"{path}: tensor {name} is for a matrix that this model has not, or cannot adapt")
             ranks[ours[site]] = len(tensor)
-    attach(model, settings, ranks=ranks if settings.method in ("lora", "adalora") else None)
-    wanted = _tensors(model)
-    for name in sorted(wanted.keys() | tensors.keys()):
-        if name not in tensors or name not in wanted:
-            raise XinyeError(f"{path}: {'lacks' if name in wanted else 'has an unknown'} tensor {name}")
-        if tensors[name].shape != wanted[name].shape:
-            raise XinyeError(
-                f"{path}: tensor {name} has shape {list(tensors[name].shape)}, not {list(wanted[name].shape)}"
-            )
-        if not bool(torch.isfinite(tensors[name]).all()):
-            raise XinyeError(f"{path}: tensor {name} holds NaN or infinity")
-    with torch.no_grad():
-        for name, parameter in _parameters(model).items():
-            parameter.copy_(tensors[name])
+    return ranks
 
 
 def is_adapter(folder: Path) -> bool:
@@ -142,8 +131,6 @@ def fingerprint(base: str | Path) -> str:
 
     `base` is a folder, a file, or a hub name. Raises `XinyeError` where no weights lie there.
     """
-    from xinye.checkpoints.load import find_downloaded  # which loads adapters by what stands here
-
     place = Path(base)
     if not place.exists():
         place = find_downloaded(str(base)) or place
@@ -162,66 +149,56 @@ def _sha256(path: Path, size: int, changed: int) -> str:
 
 def _to_config(model: nn.Module, settings: AdapterSettings) -> dict[str, Any]:
     """The content of `adapter_config.json`, but for the base's place."""
-    heads = sorted({name.split(".")[0] for name in _heads(model)})
-    peft_type = _TYPES[settings.method]
-    common: dict[str, Any] = {
-        "peft_type": peft_type,
-        "task_type": _TASKS.get(getattr(model.config, "kind", ""), "CAUSAL_LM"),
-        "inference_mode": True,
-    }
     if settings.method == "adalora":
         settings = settings.scheduled(settings.total_step or 1)
-    values = {name: getattr(settings, name) for name in _READ[peft_type]}
-    modules = adapters(model)
+    result = {
+        "peft_type": _TYPES[settings.method],
+        "task_type": _TASKS.get(getattr(model.config, "kind", ""), "CAUSAL_LM"),
+        "inference_mode": True,
+        **{name: getattr(settings, name) for name in _FIELDS[settings.method]},
+    }
     if settings.method == "adapter":
-        return common | values
-    if settings.method == "prefix":
-        assert isinstance(modules[0], Prefix)
+        return result
+    result["modules_to_save"] = sorted({name.split(".")[0] for name in _heads(model)}) or None
+    modules = adapters(model)
+    if isinstance(modules[0], Prefix):
         layers, _, heads_of_keys, size = modules[0].shape
-        return (
-            common
-            | values
-            | {
-                "token_dim": heads_of_keys * size,
-                "encoder_hidden_size": heads_of_keys * size,
-                "num_attention_heads": heads_of_keys,
-                "num_layers": layers,
-                "num_transformer_submodules": 1,
-                "prefix_projection": False,
-                "modules_to_save": heads or None,
-            }
-        )
-    changes = [module for module in modules if isinstance(module, LoRA)]
-    names = [_their(module.site, model) for module in changes]
-    every = {_their(site, model) for site in sites(model)}
-    endings = sorted({_ending(name) for name in names})
-    if {name for name in every if _ending(name) in endings} != set(names):  # not in every layer
-        endings = sorted(names)
-    if settings.method == "adalora":
-        pattern: dict[str, Any] = {  # for peft, which begins with init_r and keeps those that are true
-            f"{name}.lora_E": [i < int(module.kept().sum()) for i in range(settings.init_r)]
-            for name, module in zip(names, changes, strict=True)
-            if isinstance(module, AdaLoRA)
+        return result | {
+            "token_dim": heads_of_keys * size,
+            "encoder_hidden_size": heads_of_keys * size,
+            "num_attention_heads": heads_of_keys,
+            "num_layers": layers,
+            "num_transformer_submodules": 1,
+            "prefix_projection": False,
         }
-    else:
-        pattern = {
-            name: len(module.lora_A)
-            for name, module in zip(names, changes, strict=True)
-            if len(module.lora_A) != settings.r
-        }
-    return (
-        common
-        | values
-        | {
-            "target_modules": endings,
-            "rank_pattern": pattern,
-            "alpha_pattern": {},
-            "fan_in_fan_out": names[0].startswith("transformer."),  # GPT-2's matrices lie transposed
-            "bias": "none",
-            "init_lora_weights": True,
-            "modules_to_save": heads or None,
-        }
-    )
+    changes = {their_name(module.site, model): module for module in modules if isinstance(module, LoRA)}
+    return result | {
+        "target_modules": _targets([*changes], [their_name(site, model) for site in sites(model)]),
+        "rank_pattern": _rank_pattern(changes, settings),
+        "alpha_pattern": {},
+        "fan_in_fan_out": next(iter(changes)).startswith("transformer."),  # GPT-2's matrices lie transposed
+        "bias": "none",
+        "init_lora_weights": True,
+    }
+
+
+def _targets(changed: list[str], every: list[str]) -> list[str]:
+    """What names the changed ones among all matrices: the end of their names, if they are the same in every layer."""
+    endings = {_ending(name) for name in changed}
+    alike = {name for name in every if _ending(name) in endings} == set(changed)
+    return sorted(endings if alike else changed)
+
+
+def _rank_pattern(changes: dict[str, LoRA], settings: AdapterSettings) -> dict[str, int | list[bool]]:
+    """The ranks that are not the common one; of AdaLoRA for peft, which begins with init_r and keeps those true."""
+    pattern: dict[str, int | list[bool]] = {}
+    for name, module in changes.items():
+        if isinstance(module, AdaLoRA):
+            kept = int(module.kept().sum())
+            pattern[f"{name}.lora_E"] = [number < kept for number in range(settings.init_r)]
+        elif len(module.lora_A) != settings.r:
+            pattern[name] = len(module.lora_A)
+    return pattern
 
 
 def from_config(data: dict[str, Any], where: str = CONFIG) -> AdapterSettings:
@@ -234,12 +211,12 @@ def from_config(data: dict[str, Any], where: str = CONFIG) -> AdapterSettings:
         if name in _COMPUTED:
             known = value in _COMPUTED[name]
         else:
-            known = name in _READ[_TYPES[method]] or name in _IMPLIED or not value
+            known = name in _FIELDS[method] or name in _IMPLIED or not value
         if not known:
             raise XinyeError(f"{where}: {name} = {json.dumps(value)} is not computed here")
     if odd := set(data.get("modules_to_save") or ()) - set(HEADS):
         raise XinyeError(f"{where}: modules_to_save has {min(odd)!r}; of whole modules only a new head is known here")
-    values = {name: data[name] for name in _READ[_TYPES[method]] if name in data}
+    values = {name: data[name] for name in _FIELDS[method] if name in data}
     return checked(AdapterSettings, {"method": method, **values}, where)
 
 
@@ -248,21 +225,9 @@ def _ending(site: str) -> str:
     return ".".join(site.split(".")[-2:]) if site.startswith("transformer.") else site.rsplit(".", 1)[1]
 
 
-def _their(site: str, model: nn.Module) -> str:
-    """Hugging Face's name of a site."""
-    config = getattr(model.config, "backbone", model.config)  # of a network with a head, or without
-    if config.architecture != "gpt2":  # type: ignore[union-attr]
-        return site
-    return _gpt2_name(site.replace("c_attn", "q_proj"))
-
-
 def _heads(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The weights of a new head by Hugging Face's names; GPT-2's for tokens has one of its own."""
-    found = {name: parameter for name, parameter in model.named_parameters() if name.startswith(HEADS)}
-    config = getattr(model.config, "backbone", model.config)
-    if config.architecture == "gpt2" and getattr(model.config, "kind", "") == "token":  # type: ignore[union-attr]
-        return {name.replace("score.", "classifier."): parameter for name, parameter in found.items()}
-    return found
+    """The weights of a new head by Hugging Face's names."""
+    return {their_name(name, model): weight for name, weight in model.named_parameters() if name.startswith(HEADS)}
 
 
 def _parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -276,7 +241,7 @@ def _parameters(model: nn.Module) -> dict[str, nn.Parameter]:
             continue
         ending = "" if isinstance(module, Bottleneck | AdaLoRA) else ".weight"
         for name, parameter in module.named_parameters():
-            found[f"{_PREFIX}{_their(module.site, model)}.{name}{ending}"] = parameter
+            found[f"{_PREFIX}{their_name(module.site, model)}.{name}{ending}"] = parameter
     return found
 
 
@@ -285,7 +250,7 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = dict(_parameters(model))
     for module in adapters(model):
         if isinstance(module, AdaLoRA):
-            kept, site = module.kept(), _PREFIX + _their(module.site, model)
+            kept, site = module.kept(), _PREFIX + their_name(module.site, model)
             tensors[f"{site}.lora_A"] = module.lora_A[kept]
             tensors[f"{site}.lora_E"] = module.lora_E[kept]
             tensors[f"{site}.lora_B"] = module.lora_B[:, kept]

@@ -31,6 +31,7 @@ _UNREAD = {7: "q5_1", 9: "q8_1", 10: "q2_K", 11: "q3_K", 13: "q5_K", 15: "q8_K",
            18: "iq3_xxs", 19: "iq1_s", 20: "iq4_nl", 21: "iq3_s", 22: "iq2_s", 23: "iq4_xs", 24: "i8", 25: "i16",
            26: "i32", 27: "i64", 28: "f64", 29: "iq1_m", 34: "tq1_0", 35: "tq2_0", 39: "mxfp4"}  # fmt: skip
 ALIGNMENT = 32
+Metadata = dict[str, Any]  # texts, numbers, and lists of them, by their keys
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Stored:
     data: Tensor
 
 
-def read_gguf(path: Path) -> tuple[dict[str, Any], dict[str, Stored]]:
+def read_gguf(path: Path) -> tuple[Metadata, dict[str, Stored]]:
     """Metadata and tensors of a file; raises `XinyeError` for whatever it is not."""
     try:
         size = path.stat().st_size
@@ -56,6 +57,18 @@ def read_gguf(path: Path) -> tuple[dict[str, Any], dict[str, Stored]]:
         return _Header(path, content).read(torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8))
 
 
+def value_of(metadata: Metadata, key: str, kind: type, default: Any = None) -> Any:
+    """A value of a file. Raises `XinyeError` where it is missing and has no default, or cannot be what it should be."""
+    value = metadata.get(key, default)
+    if value is None:
+        raise XinyeError(f"{key} is missing")
+    if type(value) is not kind:
+        raise XinyeError(f"{key} is {str(value)[:40]!r}; it must be of type {kind.__name__}")
+    if kind in (int, float) and not 0 <= value < 2**31:
+        raise XinyeError(f"{key} is {value}, which cannot be")
+    return value
+
+
 class _Header:
     """Reads a file's beginning value by value, never beyond its end."""
 
@@ -65,14 +78,14 @@ class _Header:
     def refuse(self, what: str) -> XinyeError:
         return XinyeError(f"{self.path}: {what}")
 
-    def read(self, whole: Tensor) -> tuple[dict[str, Any], dict[str, Stored]]:
+    def read(self, whole: Tensor) -> tuple[Metadata, dict[str, Stored]]:
         version = self.number(_UINT32)
         if version not in (2, 3):
             raise self.refuse(f"GGUF version {version} is not known here (2 and 3 are)")
         tensor_count, value_count = self.number(10), self.number(10)
         self.room(tensor_count, 24, "tensors")
         self.room(value_count, 13, "values")
-        metadata: dict[str, Any] = {}
+        metadata: Metadata = {}
         for _ in range(value_count):
             key = self.text()
             if key in metadata:
@@ -178,7 +191,7 @@ class Outgoing:
         return count // values * size
 
 
-def write_gguf(path: Path, metadata: dict[str, Any], tensors: Iterable[Outgoing]) -> None:
+def write_gguf(path: Path, metadata: Metadata, tensors: Iterable[Outgoing]) -> None:
     """Write a file beside and rename it; one tensor at a time is in memory."""
     tensors = list(tensors)
     header = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata)))

@@ -11,6 +11,7 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 
+from xinye.checkpoints.gguf_file import Metadata, value_of
 from xinye.data.tokenizer import PRE_SPLIT, Tokenizer
 from xinye.errors import XinyeError
 
@@ -40,9 +41,12 @@ _NAMES = {"bos_token_id": "bos_token", "eos_token_id": "eos_token", "padding_tok
 _TURN_ENDS = ("eot_token_id", "eom_token_id")  # of a turn, of a message
 
 
-def from_metadata(metadata: dict[str, Any]) -> Tokenizer:
+def from_metadata(metadata: Metadata) -> Tokenizer:
     """The tokenizer that a file's metadata describe; raises `XinyeError` without the file's name."""
-    model, tokens = _get(metadata, "model", str), _texts(metadata, "tokens")
+    if _PREFIX + "model" not in metadata:
+        raise XinyeError(f"{_PREFIX}model is missing: there is no tokenizer in it")
+    model = value_of(metadata, _PREFIX + "model", str)
+    tokens = _texts(metadata, "tokens")
     types = metadata.get(_PREFIX + "token_type", [_NORMAL] * len(tokens))
     if not isinstance(types, list) or len(types) != len(tokens):
         raise XinyeError("tokenizer.ggml.token_type has not one value for each token")
@@ -50,7 +54,7 @@ def from_metadata(metadata: dict[str, Any]) -> Tokenizer:
         raise XinyeError("tokenizer.ggml.tokens: a token is there twice")
     vocabulary = {token: index for index, token in enumerate(tokens) if types[index] != _UNUSED}
     if model == "gpt2":
-        pre = _get(metadata, "pre", str, "default")
+        pre = value_of(metadata, _PREFIX + "pre", str, "default")
         if pre not in PRE_SPLITS:
             raise XinyeError(f"the pre-tokenizer {pre[:40]!r} is not known here; known are {', '.join(PRE_SPLITS)}")
         backend = _byte_level(vocabulary, _texts(metadata, "merges"), PRE_SPLITS[pre])
@@ -70,20 +74,21 @@ def from_metadata(metadata: dict[str, Any]) -> Tokenizer:
             if kind == _USER_DEFINED
         ]
     )
-    ids = {name: _get(metadata, name, int, None) for name in (*_NAMES, *_TURN_ENDS)}
+    named = [name for name in (*_NAMES, *_TURN_ENDS) if _PREFIX + name in metadata]
+    ids = {name: value_of(metadata, _PREFIX + name, int) for name in named}
     for name, index in ids.items():
-        if index is not None and not 0 <= index < len(tokens):
+        if index >= len(tokens):
             raise XinyeError(f"tokenizer.ggml.{name} is {index}, and there are {len(tokens):,} tokens")
-    names = {ours: tokens[ids[theirs]] for theirs, ours in _NAMES.items() if ids[theirs] is not None}
+    names = {ours: tokens[ids[theirs]] for theirs, ours in _NAMES.items() if theirs in ids}
     if "eos_token" not in names:
         raise XinyeError("tokenizer.ggml.eos_token_id is missing: without it no text would end")
-    if _get(metadata, "add_bos_token", bool, opens) and "bos_token" in names:
+    if value_of(metadata, _PREFIX + "add_bos_token", bool, opens) and "bos_token" in names:
         bos = names["bos_token"]
         backend.post_processor = processors.TemplateProcessing(
             single=[bos, "$A"], special_tokens=[(bos, ids["bos_token_id"])]
         )
     template = metadata.get("tokenizer.chat_template")
-    stop_ids = [ids[name] for name in _TURN_ENDS if ids[name] is not None]
+    stop_ids = [ids[name] for name in _TURN_ENDS if name in ids]
     return Tokenizer(backend, template if isinstance(template, str) else None, names, stop_ids)
 
 
@@ -101,7 +106,7 @@ def _byte_level(vocabulary: dict[str, int], merges: list[str], splits: tuple[str
     return backend
 
 
-def _sentencepiece(metadata: dict[str, Any], vocabulary: dict[str, int], types: list[int]) -> tokenizers.Tokenizer:
+def _sentencepiece(metadata: Metadata, vocabulary: dict[str, int], types: list[int]) -> tokenizers.Tokenizer:
     """SentencePiece joins the neighbours whose joint token has the best score: merges in the order of scores."""
     scores = metadata.get(_PREFIX + "scores")
     if not isinstance(scores, list) or len(scores) != len(types) or not isinstance(scores[0], int | float):
@@ -119,14 +124,14 @@ def _sentencepiece(metadata: dict[str, Any], vocabulary: dict[str, int], types: 
     backend = tokenizers.Tokenizer(
         models.BPE(vocabulary, pairs, unk_token=unknown, fuse_unk=True, byte_fallback=_BYTE in types)
     )
-    space = [normalizers.Prepend("▁")] if _get(metadata, "add_space_prefix", bool, True) else []
+    space = [normalizers.Prepend("▁")] if value_of(metadata, _PREFIX + "add_space_prefix", bool, True) else []
     backend.normalizer = normalizers.Sequence([*space, normalizers.Replace(" ", "▁")])
     strip = [decoders.Strip(" ", 1, 0)] if space else []
     backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *strip])
     return backend
 
 
-def to_metadata(tokenizer: Tokenizer, vocab_size: int) -> dict[str, Any]:
+def to_metadata(tokenizer: Tokenizer, vocab_size: int) -> Metadata:
     """What a file says of a tokenizer; tokens up to the model's `vocab_size` that it has not are written as unused."""
     saved = json.loads(tokenizer.backend.to_str())
     model = saved["model"]
@@ -182,20 +187,8 @@ def _splits(pre_tokenizer: dict[str, Any] | None) -> tuple[str, ...]:
     return tuple(splits)
 
 
-_MISSING: Any = object()
-
-
-def _get(metadata: dict[str, Any], name: str, kind: type, default: Any = _MISSING) -> Any:
-    value = metadata.get(_PREFIX + name, default)
-    if value is _MISSING:
-        raise XinyeError(f"tokenizer.ggml.{name} is missing: there is no tokenizer in it")
-    if value is not default and type(value) is not kind:
-        raise XinyeError(f"tokenizer.ggml.{name} is {str(value)[:40]!r}; it must be of type {kind.__name__}")
-    return value
-
-
-def _texts(metadata: dict[str, Any], name: str) -> list[str]:
-    values = _get(metadata, name, list)
+def _texts(metadata: Metadata, name: str) -> list[str]:
+    values = value_of(metadata, _PREFIX + name, list)
     if not all(isinstance(value, str) for value in values):
         raise XinyeError(f"tokenizer.ggml.{name} must be a list of texts")
     return values

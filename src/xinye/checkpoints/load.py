@@ -1,6 +1,5 @@
 """A model by what a person calls it: a folder (its own or an adapter's), a GGUF file, or a downloaded hub name."""
 
-import re
 from pathlib import Path
 
 import torch
@@ -8,7 +7,9 @@ import torch
 from xinye import machine
 from xinye.checkpoints.adapters import base_of, is_adapter, load_adapter
 from xinye.checkpoints.folders import check_weights
+from xinye.checkpoints.gguf import load_gguf
 from xinye.checkpoints.heads import head_config, is_head, load_head
+from xinye.checkpoints.hub import find_downloaded, is_hub_name
 from xinye.checkpoints.huggingface import PICKLED, refusal_of_pickle
 from xinye.checkpoints.huggingface import load_model as load_folder
 from xinye.data.files import read_json
@@ -41,8 +42,6 @@ def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[La
         check_weights(folder)
         return load_folder(folder, dtype)
     if folder.suffix == ".gguf":
-        from xinye.checkpoints.gguf import load_gguf
-
         return load_gguf(folder, dtype)
     if folder.is_file():
         if folder.suffix in PICKLED:
@@ -106,21 +105,3 @@ def _merge_plain(model: LanguageModel | Head) -> None:
     settings, quantized = attached(model), any(hasattr(module, "blocks") for module in model.modules())
     if settings is not None and settings.method in ("lora", "adalora") and not quantized:
         merge(model)
-
-
-def is_hub_name(name: str) -> bool:
-    """Whether a name could be one of the hub's: `gpt2`, or `owner/model`."""
-    return re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name, re.ASCII) is not None
-
-
-def find_downloaded(name: str) -> Path | None:
-    """The folder of a hub name in the hub's cache, where `xinye download` or another tool has put it."""
-    if not is_hub_name(name):
-        return None
-    from huggingface_hub import try_to_load_from_cache
-
-    try:
-        config = try_to_load_from_cache(name, "config.json")
-    except ValueError:  # longer than the hub's names are
-        return None
-    return Path(config).parent if isinstance(config, str) else None

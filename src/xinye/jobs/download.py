@@ -7,8 +7,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from xinye.checkpoints.huggingface import from_config_json, index_files
-from xinye.checkpoints.load import is_hub_name
+from xinye.checkpoints.families import from_config_json
+from xinye.checkpoints.hub import is_hub_name
+from xinye.checkpoints.huggingface import index_files
 from xinye.data.files import read_json
 from xinye.errors import XinyeError
 from xinye.watcher import Watcher
