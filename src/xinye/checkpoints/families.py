@@ -108,7 +108,7 @@ def family_of(config: Config) -> str:
     return next(name for name, family in FAMILIES.items() if family.architecture == config.architecture)
 
 
-# -- config.json ---------------------------------------------------------------------------------------------------------
+# -- config.json --------------------------------------------------------------------------------
 
 _KINDS = {field.name: field.type for field in fields(GPTConfig)}
 _ORIGINAL = "original_max_position_embeddings"

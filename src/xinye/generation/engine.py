@@ -13,8 +13,8 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation.cache import BlockCache
 from xinye.generation.constraint import constraint_for
+from xinye.generation.next_token import log_probabilities, next_tokens
 from xinye.generation.runner import Runner
-from xinye.generation.sampling import log_probabilities, next_tokens
 from xinye.generation.scheduler import Guess, Part, Scheduler
 from xinye.generation.sequence import Sequence
 from xinye.generation.stream import TextStream

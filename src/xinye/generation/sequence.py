@@ -1,17 +1,13 @@
 """One text that is being written: what is asked for, what has come of it, and where its keys and values lie."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from xinye.errors import XinyeError
+from xinye.generation.constraint import Constraint
 from xinye.generation.sampling import Sampling
 from xinye.generation.stream import TextStream
-
-if TYPE_CHECKING:
-    from xinye.generation.constraint import Constraint
 
 LogProbability = tuple[int, float, list[tuple[int, float]]]  # of a token, and of the likeliest with theirs
 

@@ -7,8 +7,6 @@ Guesses come from the text itself, where its last tokens stood before, or from a
 step, and so are made only where the share of them that came true so far is worth it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary

@@ -4,6 +4,8 @@ A prediction says more than the token that came: what else could have come, and 
 "Distilling the knowledge in a neural network", arXiv:1503.02531).
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +13,15 @@ from torch import Tensor, nn
 from xinye.data.batches import IGNORED, Batch
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import document_mask
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """Whose predictions are followed, how far they are softened, and what share of the loss they are."""
+
+    teacher: LanguageModel
+    temperature: float
+    alpha: float
 
 
 class DistillationLossSum(nn.Module):
@@ -23,17 +34,14 @@ class DistillationLossSum(nn.Module):
     def __init__(
         self,
         student: LanguageModel,
-        teacher: LanguageModel,
-        temperature: float,
-        alpha: float,
+        teaching: Teaching,
         compiled: bool,
         device: torch.device,
         label_smoothing: float,
     ) -> None:
         super().__init__()
-        self.student, self.teacher = student, teacher.to(device).eval().requires_grad_(False)
-        self.temperature, self.alpha, self.device = temperature, alpha, device
-        self.label_smoothing = label_smoothing
+        self.student, self.teacher = student, teaching.teacher.to(device).eval().requires_grad_(False)
+        self.teaching, self.device, self.label_smoothing = teaching, device, label_smoothing
         self.loss = torch.compile(self.both) if compiled else self.both
 
     def forward(self, batch: Batch) -> Tensor:
@@ -45,8 +53,9 @@ class DistillationLossSum(nn.Module):
             taught = self.teacher(*inputs).flatten(0, 1).float()  # (B · T, V)
         logits, targets = self.student(*inputs).flatten(0, 1).float(), batch.targets.flatten()
         hard = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.label_smoothing)
-        soft = divergence(logits, taught, self.temperature) * (targets != IGNORED)
-        return self.alpha * soft.sum() + (1 - self.alpha) * hard
+        alpha = self.teaching.alpha
+        soft = divergence(logits, taught, self.teaching.temperature) * (targets != IGNORED)
+        return alpha * soft.sum() + (1 - alpha) * hard
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

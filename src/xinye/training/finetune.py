@@ -36,12 +36,12 @@ from xinye.planning.plan import Plan
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.folder import is_running
 from xinye.runs.run_folder import FREE, check_output, check_same, forget_metrics, start_run
-from xinye.runs.store import load_checkpoint
+from xinye.runs.store import Store
 from xinye.tasks.chat import Chat
 from xinye.tasks.examples import Examples
 from xinye.tasks.task_data import Task, TaskData, prepare_data
 from xinye.training.distributed import Processes, processes
-from xinye.training.optimizers import make_optimizers
+from xinye.training.optimizers import Optimization, make_optimizers
 from xinye.training.pretrain import pretrain
 from xinye.training.schedule import Schedule
 from xinye.training.stopwatch import Stopwatch
@@ -125,13 +125,14 @@ def finetune_together(
     plan.choose("trained_parameters", None, table[-1].trainable, f"method {settings.method}")
     watcher.plan(plan)
     watcher.trainable(table)
-    optimizers = make_optimizers(
-        model, values["optimizer"], values["learning_rate"], values.get("matrix_learning_rate", 0.0),
+    optimization = Optimization(
+        values["optimizer"], values["learning_rate"], values.get("matrix_learning_rate", 0.0),
         values["weight_decay"], dtype=model.compute_dtype,
     )  # fmt: skip
+    optimizers = make_optimizers(model, optimization)
     if resume:
         with group.first_first():
-            progress = load_checkpoint(output, model, optimizers)
+            progress = Store(output, model, data.tokenizer, optimizers).load()
         if group.first:
             forget_metrics(output, progress["step"])
     elif group.first:

@@ -34,15 +34,15 @@ from xinye.runs.run_folder import (
     saved_settings,
     start_run,
 )
-from xinye.runs.store import load_checkpoint
+from xinye.runs.store import Store
 from xinye.tasks.samples import write_sample, write_texts
 from xinye.tasks.text import Text, prepare_text, validation_windows
 from xinye.training import clock
 from xinye.training.calibrate import Speed, largest_micro_batch, measure_speed
 from xinye.training.clock import Clock
-from xinye.training.distillation import DistillationLossSum
+from xinye.training.distillation import DistillationLossSum, Teaching
 from xinye.training.distributed import Processes, processes
-from xinye.training.optimizers import make_optimizers
+from xinye.training.optimizers import Optimization, make_optimizers
 from xinye.training.schedule import Schedule
 from xinye.training.stopwatch import Stopwatch
 from xinye.training.trackers import warn_of_missing
@@ -168,7 +168,7 @@ def pretrain_together(
     progress: dict[str, Any] = {"step": 0, "seconds": 0.0}
     if resume:
         with group.first_first():
-            progress = load_checkpoint(output, model, optimizers)
+            progress = Store(output, model, text.tokenizer, optimizers).load()
         if group.first:
             forget_metrics(output, progress["step"])
     elif group.first:
@@ -222,8 +222,8 @@ def make_loss_sum(
     if not models.teacher:
         return LossSum(model, compiled, device, settings.label_smoothing)
     models.teacher.compute_dtype = model.compute_dtype
-    softened = values["temperature"], values["alpha"]
-    return DistillationLossSum(model, models.teacher, *softened, compiled, device, settings.label_smoothing)
+    teaching = Teaching(models.teacher, values["temperature"], values["alpha"])
+    return DistillationLossSum(model, teaching, compiled, device, settings.label_smoothing)
 
 
 def speed_of(
@@ -259,8 +259,7 @@ def batches_of_step(
 
 
 def make_all(model: LanguageModel, settings: PretrainSettings, values: dict[str, Any]) -> list[torch.optim.Optimizer]:
-    return make_optimizers(
-        model,
+    optimization = Optimization(
         settings.optimizer,
         values["learning_rate"],
         values.get("matrix_learning_rate", 0.0),
@@ -268,6 +267,7 @@ def make_all(model: LanguageModel, settings: PretrainSettings, values: dict[str,
         settings.l1,
         getattr(torch, values["dtype"]),
     )
+    return make_optimizers(model, optimization)
 
 
 def job_of(settings: PretrainSettings, values: dict[str, Any], text: Text, model: LanguageModel) -> Job:

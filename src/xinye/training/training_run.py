@@ -27,7 +27,7 @@ from xinye.planning.settings import PretrainSettings
 from xinye.runs.card import write_card
 from xinye.runs.folder import read_run, training_process
 from xinye.runs.report import write_report
-from xinye.runs.store import go_back, save_checkpoint
+from xinye.runs.store import Store
 from xinye.training.calibrate import SMALLER, out_of_memory
 from xinye.training.distributed import Processes
 from xinye.training.loop import Counted, train
@@ -139,6 +139,8 @@ def take_steps(
     speed = (machine.matrix_speed(machine.device(), getattr(torch, values["dtype"])) or math.inf) * group.count
     refused = 0  # steps on end whose gradient was not finite
     done, tokens, seconds = first_step, 0, trained_seconds
+    base = settings.model if isinstance(settings, FinetuneSettings) else ""
+    store = Store(output, model, tokenizer, optimizers, base)
     model.train()
     with (
         interruptible(watcher) as interrupted,
@@ -159,9 +161,8 @@ def take_steps(
 
         def save() -> None:
             progress = {"step": done, "seconds": seconds, "best": best, "before": before}
-            base = settings.model if isinstance(settings, FinetuneSettings) else ""
             keep = [best["step"]] if best else []
-            save_checkpoint(output, model, tokenizer, optimizers, progress, keep, base)
+            store.save(progress, keep)
             stopwatch.lap("saving")
 
         if job.judge_first and group.first and not first_step:
@@ -211,7 +212,7 @@ def take_steps(
             if group.any(bool(interrupted()) or exhausted()):
                 break
         if group.first and exhausted():
-            go_back(output, model, optimizers, best["step"])
+            store.go_back(best["step"])
         elif group.first:
             check_finite(model, output, done)
             save()
