@@ -33,20 +33,13 @@ def main(arguments: list[str]) -> int:
 
     from xinye.api import load
     from xinye.cli.output import Display, prepare_writing, print_json
-    from xinye.jobs.bench import bench
+    from xinye.jobs.bench import Bench
 
     model = load(values["model"], values["dtype"])
     prepare_writing()
+    benchmark = Bench(model.gpt, model.tokenizer, values["prompt_tokens"], values["output_tokens"])
     with Display() as display:
-        result = bench(
-            values["model"],
-            model.gpt,
-            model.tokenizer,
-            [int(part) for part in counts],
-            values["prompt_tokens"],
-            values["output_tokens"],
-            display,
-        )
+        result = benchmark.run(values["model"], [int(part) for part in counts], display)
     if values["json"]:
         print_json(asdict(result))
     else:
