@@ -25,6 +25,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.model.adapter_settings import AdapterSettings
 from xinye.model.adapters import HEADS, AdaLoRA, Bottleneck, LoRA, Prefix, adapters, attach, attached, sites
+from xinye.model.build import Network
 from xinye.model.heads import Head
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -49,7 +50,7 @@ _COMPUTED = {"bias": ("none",), "init_lora_weights": (True, False, "gaussian")} 
 
 
 def save_adapter(
-    folder: Path, model: nn.Module, base: str | Path, tokenizer: Tokenizer | None = None, seen_from: Path | None = None
+    folder: Path, model: Network, base: str | Path, tokenizer: Tokenizer | None = None, seen_from: Path | None = None
 ) -> None:
     """Write the adapter of a model, and its new head, if any. Each file is written beside and renamed.
 
@@ -71,7 +72,7 @@ def save_adapter(
     write_tensors(folder / WEIGHTS, tensors, {_FINGERPRINT: fingerprint(base)})
 
 
-def load_adapter(folder: Path, model: nn.Module, base: str | Path | None = None) -> None:
+def load_adapter(folder: Path, model: Network, base: str | Path | None = None) -> None:
     """Attach the adapter of a folder to a model, in place. `base` is where the model was loaded from.
 
     Raises `XinyeError` where it was made for another base, computes what is not known here, or is damaged.
@@ -101,7 +102,7 @@ def load_adapter(folder: Path, model: nn.Module, base: str | Path | None = None)
             parameter.copy_(tensors[name])
 
 
-def _ranks(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> dict[str, int]:
+def _ranks(model: Network, tensors: dict[str, Tensor], path: Path) -> dict[str, int]:
     """The rank of each matrix's change in a file, by site."""
     ours = {their_name(site, model): site for site in sites(model)}
     ranks = {}
@@ -147,7 +148,7 @@ def _sha256(path: Path, size: int, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _to_config(model: nn.Module, settings: AdapterSettings) -> dict[str, Any]:
+def _to_config(model: Network, settings: AdapterSettings) -> dict[str, Any]:
     """The content of `adapter_config.json`, but for the base's place."""
     if settings.method == "adalora":
         settings = settings.scheduled(settings.total_step or 1)
@@ -225,12 +226,12 @@ def _ending(site: str) -> str:
     return ".".join(site.split(".")[-2:]) if site.startswith("transformer.") else site.rsplit(".", 1)[1]
 
 
-def _heads(model: nn.Module) -> dict[str, nn.Parameter]:
+def _heads(model: Network) -> dict[str, nn.Parameter]:
     """The weights of a new head by Hugging Face's names."""
     return {their_name(name, model): weight for name, weight in model.named_parameters() if name.startswith(HEADS)}
 
 
-def _parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+def _parameters(model: Network) -> dict[str, nn.Parameter]:
     """What was learned, by its name in the file."""
     settings = attached(model)
     base = "base_model." if settings is not None and settings.method == "prefix" else _PREFIX  # peft wraps these once
@@ -245,7 +246,7 @@ def _parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     return found
 
 
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
+def _tensors(model: Network) -> dict[str, Tensor]:
     """What is saved: what was learned, without the ranks that AdaLoRA dropped."""
     tensors: dict[str, Tensor] = dict(_parameters(model))
     for module in adapters(model):

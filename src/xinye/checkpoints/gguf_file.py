@@ -9,6 +9,7 @@ Whatever a file says of its sizes is compared with its size before anything is a
 but mapped: they are views of the file, loaded by the page when touched.
 """
 
+import math
 import mmap
 import os
 import struct
@@ -64,7 +65,7 @@ def value_of(metadata: Metadata, key: str, kind: type, default: Any = None) -> A
         raise XinyeError(f"{key} is missing")
     if type(value) is not kind:
         raise XinyeError(f"{key} is {str(value)[:40]!r}; it must be of type {kind.__name__}")
-    if kind in (int, float) and not 0 <= value < 2**31:
+    if isinstance(value, int | float) and not 0 <= value < 2**31:
         raise XinyeError(f"{key} is {value}, which cannot be")
     return value
 
@@ -158,9 +159,7 @@ class _Header:
         reached, before = 0, ""
         for name, shape, kind, start in sorted(described, key=lambda each: each[3]):
             values, size = BLOCKS[kind]
-            row, rows = shape[-1] // values * size, 1
-            for length in shape[:-1]:
-                rows *= length
+            row, rows = shape[-1] // values * size, math.prod(shape[:-1])
             end = start + rows * row
             if end > len(data):
                 raise self.refuse(f"damaged or cut short (tensor {_short(name)} ends {end - len(data):,} bytes beyond)")
@@ -185,10 +184,7 @@ class Outgoing:
     @property
     def size(self) -> int:
         values, size = BLOCKS[self.kind]
-        count = 1
-        for length in self.shape:
-            count *= length
-        return count // values * size
+        return math.prod(self.shape) // values * size
 
 
 def write_gguf(path: Path, metadata: Metadata, tensors: Iterable[Outgoing]) -> None:

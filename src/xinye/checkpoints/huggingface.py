@@ -22,7 +22,7 @@ from xinye.data.files import check_regular, read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.machine import memory_bytes
-from xinye.model.build import Config, LanguageModel, build
+from xinye.model.build import Config, LanguageModel, Network, build
 from xinye.model.heads import Head, HeadConfig
 
 _BUFFERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")  # in old files; derived, not learned
@@ -174,14 +174,12 @@ def _full_name(name: str, names: Mapping[str, Any]) -> str:
 def _check_names(path: Path, config: Config | HeadConfig, found: dict[str, Any]) -> None:
     """Compare a file's tensors with its config. Only one layer is built, so that no number costs more than the file."""
     shape = config.backbone if isinstance(config, HeadConfig) else config
-    layers, single = shape.num_hidden_layers, replace(shape, num_hidden_layers=1)
+    layers = shape.num_hidden_layers
     if layers > len(found):
         raise XinyeError(f"{path}: {len(found)} tensors cannot be {layers} layers; it does not fit its config.json")
     try:
         with torch.device("meta"):
-            is_head = isinstance(config, HeadConfig)
-            model = Head(replace(config, backbone=single)) if is_head else build(single)
-            one = {name: tuple(tensor.shape) for name, tensor in to_tensors(model).items()}
+            one = {name: tuple(tensor.shape) for name, tensor in to_tensors(_one_layer(config)).items()}
     except (RuntimeError, OverflowError, TypeError) as error:
         raise XinyeError(f"{path}: its config.json has sizes that are out of range ({error})") from None
     wanted = {
@@ -192,6 +190,12 @@ def _check_names(path: Path, config: Config | HeadConfig, found: dict[str, Any])
     if shape.tie_word_embeddings and not isinstance(config, HeadConfig):
         found = {name: size for name, size in found.items() if name != "lm_head.weight"}
     check_shapes(found, wanted, f"{path}: ")
+
+
+def _one_layer(config: Config | HeadConfig) -> Network:
+    if isinstance(config, HeadConfig):
+        return Head(replace(config, backbone=replace(config.backbone, num_hidden_layers=1)))
+    return build(replace(config, num_hidden_layers=1))
 
 
 def _check_memory(path: Path, config: Config | HeadConfig, dtype: torch.dtype) -> None:

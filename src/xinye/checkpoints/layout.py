@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from xinye.errors import XinyeError
-from xinye.model.build import LanguageModel
+from xinye.model.build import Network
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.heads import Head, HeadConfig
 
@@ -39,12 +39,12 @@ def renamed(name: str, names: Mapping[str, str]) -> str:
     return name
 
 
-def shape_of(model: LanguageModel | Head) -> GPTConfig | LSTMConfig:
+def shape_of(model: Network) -> GPTConfig | LSTMConfig:
     """The shape of a network's layers, also of one with a head."""
     return model.config.backbone if isinstance(model.config, HeadConfig) else model.config
 
 
-def their_name(name: str, model: LanguageModel | Head) -> str:
+def their_name(name: str, model: Network) -> str:
     """Hugging Face's name of one of our tensors, or matrices."""
     name = name.removeprefix("gpt.")
     if shape_of(model).architecture != "gpt2":
@@ -54,7 +54,7 @@ def their_name(name: str, model: LanguageModel | Head) -> str:
     return renamed(name, _GPT2_NAMES)
 
 
-def names_in_file(model: LanguageModel | Head, rename: Callable[[str], str]) -> dict[str, list[str]]:
+def names_in_file(model: Network, rename: Callable[[str], str]) -> dict[str, list[str]]:
     """Our names by those in a file, a tied head left out; several where queries, keys and values are one there."""
     tied = not isinstance(model, Head) and model.config.tie_word_embeddings
     found: dict[str, list[str]] = defaultdict(list)
@@ -64,15 +64,15 @@ def names_in_file(model: LanguageModel | Head, rename: Callable[[str], str]) -> 
     return found
 
 
-def _layout(model: LanguageModel | Head) -> dict[str, list[str]]:
+def _layout(model: Network) -> dict[str, list[str]]:
     return names_in_file(model, lambda name: their_name(name, model))
 
 
-def _lies_transposed(theirs: str, model: LanguageModel | Head) -> bool:
+def _lies_transposed(theirs: str, model: Network) -> bool:
     return shape_of(model).architecture == "gpt2" and theirs.endswith(_GPT2_MATRICES)
 
 
-def to_tensors(model: LanguageModel | Head) -> dict[str, Tensor]:
+def to_tensors(model: Network) -> dict[str, Tensor]:
     """The weights under Hugging Face's names and in its layout, on the CPU, a tied head left out."""
     state, tensors = model.state_dict(), {}
     for theirs, ours in _layout(model).items():
@@ -82,7 +82,7 @@ def to_tensors(model: LanguageModel | Head) -> dict[str, Tensor]:
     return tensors
 
 
-def from_tensors(tensors: Mapping[str, Tensor], model: LanguageModel | Head) -> dict[str, Tensor]:
+def from_tensors(tensors: Mapping[str, Tensor], model: Network) -> dict[str, Tensor]:
     """Hugging Face's tensors under our names and in our layout."""
     state: dict[str, Tensor] = {}
     for theirs, ours in _layout(model).items():

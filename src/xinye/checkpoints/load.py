@@ -16,7 +16,7 @@ from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.adapters import attached, merge
-from xinye.model.build import LanguageModel
+from xinye.model.build import LanguageModel, Network
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head
 from xinye.model.quantization import unpack
@@ -74,14 +74,12 @@ def load_judge(folder: Path) -> tuple[Head, Tokenizer]:
     return model, tokenizer
 
 
-def load_adapted(
-    folder: Path, dtype: torch.dtype = torch.float32, plain: bool = False
-) -> tuple[LanguageModel | Head, Tokenizer]:
+def load_adapted(folder: Path, dtype: torch.dtype = torch.float32, plain: bool = False) -> tuple[Network, Tokenizer]:
     """The model of an adapter's folder: its base, with the head that the folder names, if any, and the adapter. A
     quantized base is unpacked where it is small, or `plain` weights are asked for."""
     check_weights(folder)
     base = base_of(folder)
-    model: LanguageModel | Head
+    model: Network
     model, tokenizer = load_model(base, dtype)
     if plain or is_small(model, dtype):
         unpack(model, dtype)
@@ -100,7 +98,7 @@ def is_small(model: LanguageModel, dtype: torch.dtype = torch.float32) -> bool:
     return 8 * model.config.parameters * dtype.itemsize <= (machine.memory_limit() or machine.total_memory())
 
 
-def _merge_plain(model: LanguageModel | Head) -> None:
+def _merge_plain(model: Network) -> None:
     """Merge LoRA and AdaLoRA where the base's weights are plain, so that nothing is slower than the base alone."""
     settings, quantized = attached(model), any(hasattr(module, "blocks") for module in model.modules())
     if settings is not None and settings.method in ("lora", "adalora") and not quantized:

@@ -42,6 +42,7 @@ PURPOSES = {
     "hub": "data sets of the hub: xinye data collect hub:NAME",
 }
 INSTALL_COMPILER = {"Darwin": "xcode-select --install", "Linux": "apt install g++ (or your system's way)"}
+Facts = dict[str, Any]  # by name, as --json shows them
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,12 @@ class Speed:
 class Report:
     """All that is known of a machine. Bytes, seconds and operations per second are plain numbers."""
 
-    machine: dict[str, Any]
+    machine: Facts
     speed: Speed
-    software: dict[str, Any]
-    extras: list[dict[str, Any]]
+    software: Facts
+    extras: list[Facts]
     defaults: list[dict[str, str]]  # name, value, reason
-    sizes: list[dict[str, Any]]
+    sizes: list[Facts]
     advice: list[dict[str, str]]  # problem, remedy
 
 
@@ -87,9 +88,9 @@ def examine(measure_anew: bool, watcher: Watcher) -> Report:
 # -- what there is ---------------------------------------------------------------------------------------------------
 
 
-def describe_machine(device: torch.device) -> dict[str, Any]:
+def describe_machine(device: torch.device) -> Facts:
     cache = next(folder for folder in (cache_folder(), *cache_folder().absolute().parents) if folder.is_dir())
-    facts: dict[str, Any] = {
+    facts: Facts = {
         "device": device.type,
         "processor": machine.processor(),
         "cores": os.cpu_count(),
@@ -113,7 +114,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
     return facts
 
 
-def describe_software() -> dict[str, Any]:
+def describe_software() -> Facts:
     driver = re.search(r"Module.*?\s(\d+\.[\d.]+)", machine.read_text(machine.PROC / "driver/nvidia/version"))
     return {
         "xinye": version("xinye"),
@@ -134,7 +135,7 @@ def describe_software() -> dict[str, Any]:
     }
 
 
-def describe_extras() -> list[dict[str, Any]]:
+def describe_extras() -> list[Facts]:
     """Each extra of the installed package: what it is for, its packages, and which of them are missing."""
     try:
         about = metadata.metadata("xinye")
@@ -216,9 +217,9 @@ def plan_size(plan: Plan, settings: PretrainSettings, device: torch.device) -> C
     return config
 
 
-def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[dict[str, Any]], Plan]:
+def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[Facts], Plan]:
     """What each size comes to in ten minutes here, and the plan of the default one, or of the smallest."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Facts] = []
     plans: dict[str, Plan] = {}
     for size in SIZES:
         plan, settings = Plan(), PretrainSettings(size=size, time=TIME)
@@ -249,9 +250,7 @@ def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[dict[str, Any]]
     return rows, plans.get(PretrainSettings().size) or next(iter(plans.values()))
 
 
-def advise(
-    facts: dict[str, Any], speed: Speed, software: dict[str, Any], sizes: list[dict[str, Any]]
-) -> list[dict[str, str]]:
+def advise(facts: Facts, speed: Speed, software: Facts, sizes: list[Facts]) -> list[dict[str, str]]:
     """Each shortcoming, and what to do about it; first what makes the figures themselves doubtful."""
     advice: list[dict[str, str]] = []
 

@@ -9,7 +9,7 @@ Three architectures of a GPT, each a stock one of the field, and a recurrent net
 - `lstm`: `LSTMConfig`, a stack of LSTM layers (saved under a model type of our own)
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from xinye.errors import XinyeError
@@ -18,8 +18,24 @@ from xinye.model.rope import RopeScaling, RopeType
 Architecture = Literal["modern", "llama", "gpt2"]
 
 
+class Shape:
+    """What all networks' shapes have: sizes of at least 1, and what they cost."""
+
+    def check_sizes(self) -> None:
+        for field in fields(self):  # type: ignore[arg-type]
+            if field.type is int and getattr(self, field.name) < 1:
+                raise XinyeError(f"model shape: {field.name} is {getattr(self, field.name)}; it must be at least 1")
+
+    def forward_flops_per_token(self, context: int) -> float:
+        raise NotImplementedError
+
+    def flops_per_token(self, context: int) -> float:
+        """Floating-point operations to train all weights on one token: forward, and twice that backward."""
+        return 3 * self.forward_flops_per_token(context)
+
+
 @dataclass(frozen=True)
-class GPTConfig:
+class GPTConfig(Shape):
     """The shape of a network. Sizes count elements; `head_dim` need not be `hidden_size / num_attention_heads`."""
 
     architecture: Architecture
@@ -45,10 +61,7 @@ class GPTConfig:
         if self.architecture == "gpt2":
             object.__setattr__(self, "attention_bias", True)
             object.__setattr__(self, "mlp_bias", True)
-        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-                     "head_dim", "intermediate_size", "max_position_embeddings"):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise XinyeError(f"model shape: {name} is {getattr(self, name)}; it must be at least 1")
+        self.check_sizes()
         if self.num_attention_heads % self.num_key_value_heads:
             raise XinyeError(
                 f"model shape: {self.num_attention_heads} attention heads cannot share "
@@ -119,17 +132,13 @@ class GPTConfig:
         attention = 4 * self.num_hidden_layers * self.num_attention_heads * self.head_dim * context
         return 2 * self.matrix_parameters + (attention / 2 if self.is_causal else attention)
 
-    def flops_per_token(self, context: int) -> float:
-        """Floating-point operations to train all weights on one token: forward, and twice that backward."""
-        return 3 * self.forward_flops_per_token(context)
-
     def cache_bytes_per_token(self, bytes_per_element: int = 4) -> int:
         """Memory that one token takes in the key-value cache."""
         return 2 * self.num_hidden_layers * self.num_key_value_heads * self.head_dim * bytes_per_element
 
 
 @dataclass(frozen=True)
-class LSTMConfig:
+class LSTMConfig(Shape):
     """The shape of a recurrent network. `max_position_embeddings` is the length of the windows it is trained on."""
 
     vocab_size: int
@@ -141,9 +150,7 @@ class LSTMConfig:
     architecture: Literal["lstm"] = "lstm"
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "max_position_embeddings"):
-            if getattr(self, name) < 1:
-                raise XinyeError(f"model shape: {name} is {getattr(self, name)}; it must be at least 1")
+        self.check_sizes()
 
     @property
     def matrix_parameters(self) -> int:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xinye.model.config import GPTConfig
+from xinye.model.config import GPTConfig, Shape
 from xinye.model.gpt import GPT, Linear
 from xinye.model.quantization import swap_in
 
@@ -20,7 +20,7 @@ IGNORED = -100
 
 
 @dataclass(frozen=True)
-class HeadConfig:
+class HeadConfig(Shape):
     """The shape of a network with a head. `several`: a text may have any number of the labels, each judged alone."""
 
     backbone: GPTConfig
@@ -47,10 +47,6 @@ class HeadConfig:
         """Floating-point operations to compute one token, as a language model's without its head, but with this one."""
         others = self.backbone.matrix_parameters - self.matrix_parameters
         return self.backbone.forward_flops_per_token(context) - 2 * others
-
-    def flops_per_token(self, context: int) -> float:
-        """Floating-point operations to train all weights on one token: forward, and twice that backward."""
-        return 3 * self.forward_flops_per_token(context)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xinye.errors import XinyeError
-from xinye.model.build import LanguageModel
-from xinye.model.gpt import Linear
+from xinye.model.gpt import Linear, TokenModel
 
 BLOCKS = {  # kind: values of a block, and its bytes
     "f32": (1, 4),
@@ -149,7 +148,7 @@ class QuantizedEmbedding(nn.Module):
         return dequantize(self.blocks[tokens.flatten()], self.kind).unflatten(0, tokens.shape)
 
 
-def swap_in(model: LanguageModel, matrices: Mapping[str, tuple[Tensor, str]]) -> None:
+def swap_in(model: TokenModel, matrices: Mapping[str, tuple[Tensor, str]]) -> None:
     """Put quantized layers in the place of those named, such as `model.layers.0.mlp.up_proj`: blocks and their kind."""
     for name, (blocks, kind) in matrices.items():
         layer = model.get_submodule(name)
@@ -161,7 +160,7 @@ def swap_in(model: LanguageModel, matrices: Mapping[str, tuple[Tensor, str]]) ->
         model.set_submodule(name, quantized)
 
 
-def unpack(model: LanguageModel, dtype: torch.dtype = torch.float32) -> None:
+def unpack(model: TokenModel, dtype: torch.dtype = torch.float32) -> None:
     """Put ordinary layers in the place of all quantized ones, to go on training them, or to save them."""
     for name, layer in list(model.named_modules()):
         if not isinstance(layer, QuantizedLinear | QuantizedEmbedding):

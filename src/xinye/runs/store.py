@@ -35,7 +35,7 @@ from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.adapters import adapter_state, attached
-from xinye.model.build import LanguageModel
+from xinye.model.build import Network
 from xinye.model.heads import Head
 
 STATE = "adapter_state.safetensors"
@@ -47,7 +47,7 @@ class Store:
     """A run's folder, and what of its training is saved there and loaded: a model, its optimizers' state, progress."""
 
     run: Path
-    model: LanguageModel | Head
+    model: Network
     tokenizer: Tokenizer
     optimizers: Sequence[torch.optim.Optimizer]
     base: str = ""  # what an adapter was attached to
