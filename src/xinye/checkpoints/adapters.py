@@ -1,8 +1,9 @@
 """An adapter as a folder: `peft`'s files, read and written without it, beside a tokenizer.
 
-`adapter_config.json` says the method, its sizes and where the base lies; `adapter_model.safetensors` holds the new
-weights and, in its header, the SHA-256 of the base's weights: on any other base an adapter is noise. `peft` has no
-bottleneck, so that one's files are of the same form but of a type that only this package knows.
+`adapter_config.json` says the method, its sizes and where the base lies;
+`adapter_model.safetensors` holds the new weights and, in its header, the SHA-256 of the base's
+weights: on any other base an adapter is noise. `peft` has no bottleneck, so that one's files are of
+the same form but of a type that only this package knows.
 """
 
 import hashlib
@@ -23,40 +24,88 @@ from xinye.checkpoints.layout import check_finite, check_shapes, their_name
 from xinye.data.files import check_regular, read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
+from xinye.model.adapter_layers import AdaLoRA, Bottleneck, LoRA, Prefix
 from xinye.model.adapter_settings import AdapterSettings
-from xinye.model.adapters import HEADS, AdaLoRA, Bottleneck, LoRA, Prefix, adapters, attach, attached, sites
+from xinye.model.adapters import HEADS, adapters, attach, attached, sites
 from xinye.model.build import Network
 from xinye.model.heads import Head
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _FINGERPRINT = "base_sha256"
 _PREFIX = "base_model.model."
-_TYPES = {"lora": "LORA", "adalora": "ADALORA", "prefix": "PREFIX_TUNING", "adapter": "XINYE_BOTTLENECK"}
+_TYPES = {
+    "lora": "LORA",
+    "adalora": "ADALORA",
+    "prefix": "PREFIX_TUNING",
+    "adapter": "XINYE_BOTTLENECK",
+}
 _TASKS = {"sequence": "SEQ_CLS", "token": "TOKEN_CLS"}
 _FIELDS = {  # of our settings, by method: those that a file has
     "lora": ("lora_alpha", "lora_dropout", "use_rslora", "r"),
-    "adalora": ("lora_alpha", "lora_dropout", "init_r", "target_r", "tinit", "tfinal", "deltaT", "beta1", "beta2",
-                "orth_reg_weight", "total_step"),
+    "adalora": (
+        "lora_alpha",
+        "lora_dropout",
+        "init_r",
+        "target_r",
+        "tinit",
+        "tfinal",
+        "deltaT",
+        "beta1",
+        "beta2",
+        "orth_reg_weight",
+        "total_step",
+    ),
     "prefix": ("num_virtual_tokens",),
     "adapter": ("bottleneck_size",),
-}  # fmt: skip
-_IMPLIED = {  # fields that the tensors' names and shapes, or the base, say already, and that change nothing otherwise
-    "peft_type", "task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping", "peft_version",
-    "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "rank_pattern", "fan_in_fan_out",
-    "modules_to_save", "r", "token_dim", "num_transformer_submodules", "num_attention_heads", "num_layers",
-    "encoder_hidden_size", "prefix_projection", "init_weights", "runtime_config", "megatron_core", "qalora_group_size",
-}  # fmt: skip
-_COMPUTED = {"bias": ("none",), "init_lora_weights": (True, False, "gaussian")}  # others change the base, or more
+}
+# Fields that the tensors' names and shapes, or the base, say already, and that change nothing
+# otherwise.
+_IMPLIED = {
+    "peft_type",
+    "task_type",
+    "base_model_name_or_path",
+    "revision",
+    "inference_mode",
+    "auto_mapping",
+    "peft_version",
+    "target_modules",
+    "exclude_modules",
+    "layers_to_transform",
+    "layers_pattern",
+    "rank_pattern",
+    "fan_in_fan_out",
+    "modules_to_save",
+    "r",
+    "token_dim",
+    "num_transformer_submodules",
+    "num_attention_heads",
+    "num_layers",
+    "encoder_hidden_size",
+    "prefix_projection",
+    "init_weights",
+    "runtime_config",
+    "megatron_core",
+    "qalora_group_size",
+}
+_COMPUTED = {
+    "bias": ("none",),
+    "init_lora_weights": (True, False, "gaussian"),
+}  # others change the base, or more
 
 
 def save_adapter(
-    folder: Path, model: Network, base: str | Path, tokenizer: Tokenizer | None = None, seen_from: Path | None = None
+    folder: Path,
+    model: Network,
+    base: str | Path,
+    tokenizer: Tokenizer | None = None,
+    seen_from: Path | None = None,
 ) -> None:
-    """Write the adapter of a model, and its new head, if any. Each file is written beside and renamed.
+    """Write the adapter of a model, and its new head, if any. Each file is written beside and
+    renamed.
 
-    Of a network with a head, `config.json` tells the labels. `base` is the folder (or file, or hub name) of the model
-    it was attached to; its path is told as it is seen from this folder, or from `seen_from`, if the files are to be
-    copied there.
+    Of a network with a head, `config.json` tells the labels. `base` is the folder (or file, or hub
+    name) of the model it was attached to; its path is told as it is seen from this folder, or from
+    `seen_from`, if the files are to be copied there.
     """
     settings = attached(model)
     if settings is None:
@@ -73,9 +122,11 @@ def save_adapter(
 
 
 def load_adapter(folder: Path, model: Network, base: str | Path | None = None) -> None:
-    """Attach the adapter of a folder to a model, in place. `base` is where the model was loaded from.
+    """Attach the adapter of a folder to a model, in place. `base` is where the model was loaded
+    from.
 
-    Raises `XinyeError` where it was made for another base, computes what is not known here, or is damaged.
+    Raises `XinyeError` where it was made for another base, computes what is not known here, or is
+    damaged.
     """
     path = folder / WEIGHTS
     settings = from_config(read_json(folder / CONFIG), str(folder / CONFIG))
@@ -89,13 +140,16 @@ def load_adapter(folder: Path, model: Network, base: str | Path | None = None) -
         raise XinyeError(f"{path}: missing, damaged or cut short ({error}){hint}") from None
     if base is not None and made_for is not None and fingerprint(base) != made_for:
         raise XinyeError(
-            f"{folder}: this adapter was made for {read_json(folder / CONFIG).get('base_model_name_or_path')} with "
+            f"{folder}: this adapter was made for "
+            f"{read_json(folder / CONFIG).get('base_model_name_or_path')} with "
             f"weights {made_for[:12]}…, not for {base} with {fingerprint(base)[:12]}…"
         )
     ranks = _ranks(model, tensors, path)
     attach(model, settings, ranks=ranks if settings.method in ("lora", "adalora") else None)
     wanted = {name: tensor.shape for name, tensor in _tensors(model).items()}
-    check_shapes({name: tensor.shape for name, tensor in tensors.items()}, wanted, f"{path}: ", CONFIG)
+    check_shapes(
+        {name: tensor.shape for name, tensor in tensors.items()}, wanted, f"{path}: ", CONFIG
+    )
     with torch.no_grad():
         for name, parameter in _parameters(model).items():
             check_finite(tensors[name], name, path)
@@ -110,7 +164,10 @@ def _ranks(model: Network, tensors: dict[str, Tensor], path: Path) -> dict[str, 
         site, _, matrix = name.removeprefix(_PREFIX).removesuffix(".weight").rpartition(".")
         if matrix == "lora_A":
             if site not in ours:
-                raise XinyeError(f"{path}: tensor {name} is for a matrix that this model has not, or cannot adapt")
+                raise XinyeError(
+                    f"{path}: tensor {name} is for a matrix that this model has not, or cannot "
+                    "adapt"
+                )
             ranks[ours[site]] = len(tensor)
     return ranks
 
@@ -120,15 +177,23 @@ def is_adapter(folder: Path) -> bool:
 
 
 def base_of(folder: Path) -> str:
-    """Where the base of an adapter lies: a path seen from the adapter's folder, or from here, or a hub name."""
+    """Where the base of an adapter lies: a path seen from the adapter's folder, or from here, or a
+    hub name."""
     name = read_json(folder / CONFIG).get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
-        raise XinyeError(f"{folder / CONFIG}: base_model_name_or_path is missing; it says where the base lies")
-    return os.path.relpath(folder / name) if not os.path.isabs(name) and (folder / name).exists() else name
+        raise XinyeError(
+            f"{folder / CONFIG}: base_model_name_or_path is missing; it says where the base lies"
+        )
+    return (
+        os.path.relpath(folder / name)
+        if not os.path.isabs(name) and (folder / name).exists()
+        else name
+    )
 
 
 def fingerprint(base: str | Path) -> str:
-    """The SHA-256 of a model's weights file, or of those of all its weights files, one after the other.
+    """The SHA-256 of a model's weights file, or of those of all its weights files, one after the
+    other.
 
     `base` is a folder, a file, or a hub name. Raises `XinyeError` where no weights lie there.
     """
@@ -137,7 +202,9 @@ def fingerprint(base: str | Path) -> str:
         place = find_downloaded(str(base)) or place
     files = sorted(place.glob("model*.safetensors")) if place.is_dir() else [place]
     if not files or not all(file.is_file() for file in files):
-        raise XinyeError(f"{base}: no weights of its own lie there; an adapter needs a whole model (xinye merge)")
+        raise XinyeError(
+            f"{base}: no weights of its own lie there; an adapter needs a whole model (xinye merge)"
+        )
     hashes = [_sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
@@ -172,26 +239,34 @@ def _to_config(model: Network, settings: AdapterSettings) -> dict[str, Any]:
             "num_transformer_submodules": 1,
             "prefix_projection": False,
         }
-    changes = {their_name(module.site, model): module for module in modules if isinstance(module, LoRA)}
+    changes = {
+        their_name(module.site, model): module for module in modules if isinstance(module, LoRA)
+    }
     return result | {
         "target_modules": _targets([*changes], [their_name(site, model) for site in sites(model)]),
         "rank_pattern": _rank_pattern(changes, settings),
         "alpha_pattern": {},
-        "fan_in_fan_out": next(iter(changes)).startswith("transformer."),  # GPT-2's matrices lie transposed
+        "fan_in_fan_out": next(iter(changes)).startswith(
+            "transformer."
+        ),  # GPT-2's matrices lie transposed
         "bias": "none",
         "init_lora_weights": True,
     }
 
 
 def _targets(changed: list[str], every: list[str]) -> list[str]:
-    """What names the changed ones among all matrices: the end of their names, if they are the same in every layer."""
+    """What names the changed ones among all matrices: the end of their names, if they are the same
+    in every layer."""
     endings = {_ending(name) for name in changed}
     alike = {name for name in every if _ending(name) in endings} == set(changed)
     return sorted(endings if alike else changed)
 
 
-def _rank_pattern(changes: dict[str, LoRA], settings: AdapterSettings) -> dict[str, int | list[bool]]:
-    """The ranks that are not the common one; of AdaLoRA for peft, which begins with init_r and keeps those true."""
+def _rank_pattern(
+    changes: dict[str, LoRA], settings: AdapterSettings
+) -> dict[str, int | list[bool]]:
+    """The ranks that are not the common one; of AdaLoRA for peft, which begins with init_r and
+    keeps those true."""
     pattern: dict[str, int | list[bool]] = {}
     for name, module in changes.items():
         if isinstance(module, AdaLoRA):
@@ -203,11 +278,15 @@ def _rank_pattern(changes: dict[str, LoRA], settings: AdapterSettings) -> dict[s
 
 
 def from_config(data: dict[str, Any], where: str = CONFIG) -> AdapterSettings:
-    """The settings in an `adapter_config.json`; what this package cannot compute exactly is refused by name."""
+    """The settings in an `adapter_config.json`; what this package cannot compute exactly is refused
+    by name."""
     peft_type = data.get("peft_type")
     method = next((method for method, kind in _TYPES.items() if kind == peft_type), None)
     if method is None:
-        raise XinyeError(f"{where}: peft_type {peft_type!r} is not known here; known are {', '.join(_TYPES.values())}")
+        raise XinyeError(
+            f"{where}: peft_type {peft_type!r} is not known here; known are "
+            f"{', '.join(_TYPES.values())}"
+        )
     for name, value in data.items():
         if name in _COMPUTED:
             known = value in _COMPUTED[name]
@@ -216,25 +295,39 @@ def from_config(data: dict[str, Any], where: str = CONFIG) -> AdapterSettings:
         if not known:
             raise XinyeError(f"{where}: {name} = {json.dumps(value)} is not computed here")
     if odd := set(data.get("modules_to_save") or ()) - set(HEADS):
-        raise XinyeError(f"{where}: modules_to_save has {min(odd)!r}; of whole modules only a new head is known here")
+        raise XinyeError(
+            f"{where}: modules_to_save has {min(odd)!r}; of whole modules only a new head is "
+            "known here"
+        )
     values = {name: data[name] for name in _FIELDS[method] if name in data}
     return checked(AdapterSettings, {"method": method, **values}, where)
 
 
 def _ending(site: str) -> str:
-    """What names a matrix in every layer: `q_proj`, or of GPT-2 `attn.c_attn`, for both its parts have a `c_proj`."""
-    return ".".join(site.split(".")[-2:]) if site.startswith("transformer.") else site.rsplit(".", 1)[1]
+    """What names a matrix in every layer: `q_proj`, or of GPT-2 `attn.c_attn`, for both its parts
+    have a `c_proj`."""
+    return (
+        ".".join(site.split(".")[-2:])
+        if site.startswith("transformer.")
+        else site.rsplit(".", 1)[1]
+    )
 
 
 def _heads(model: Network) -> dict[str, nn.Parameter]:
     """The weights of a new head by Hugging Face's names."""
-    return {their_name(name, model): weight for name, weight in model.named_parameters() if name.startswith(HEADS)}
+    return {
+        their_name(name, model): weight
+        for name, weight in model.named_parameters()
+        if name.startswith(HEADS)
+    }
 
 
 def _parameters(model: Network) -> dict[str, nn.Parameter]:
     """What was learned, by its name in the file."""
     settings = attached(model)
-    base = "base_model." if settings is not None and settings.method == "prefix" else _PREFIX  # peft wraps these once
+    base = (
+        "base_model." if settings is not None and settings.method == "prefix" else _PREFIX
+    )  # peft wraps these once
     found = {base + name: parameter for name, parameter in _heads(model).items()}
     for module in adapters(model):
         if isinstance(module, Prefix):

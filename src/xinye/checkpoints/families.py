@@ -1,8 +1,9 @@
-"""The families of models that are read and written, and a network's shape as Hugging Face's `config.json` of each.
+"""The families of models that are read and written, and a network's shape as Hugging Face's
+`config.json` of each.
 
-`modern` is saved as Qwen3, `llama` as Llama or Qwen2, `gpt2` as GPT-2. A Mistral is a Llama, and is read within its
-sliding window only, where it is exactly that. `lstm` is of a model type that only this package knows. What is not
-computed here exactly is refused by name.
+`modern` is saved as Qwen3, `llama` as Llama or Qwen2, `gpt2` as GPT-2. A Mistral is a Llama, and is
+read within its sliding window only, where it is exactly that. `lstm` is of a model type that only
+this package knows. What is not computed here exactly is refused by name.
 """
 
 import math
@@ -16,7 +17,13 @@ from xinye.model.build import Config
 from xinye.model.config import Architecture, GPTConfig, LSTMConfig
 from xinye.model.rope import RopeScaling
 
-_SHARED = ("vocab_size", "hidden_size", "num_hidden_layers", "max_position_embeddings", "tie_word_embeddings")
+_SHARED = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "max_position_embeddings",
+    "tie_word_embeddings",
+)
 _LSTM = {name: name for name in _SHARED}
 _LLAMA = _LSTM | {
     "num_attention_heads": "num_attention_heads",
@@ -45,7 +52,11 @@ _DEFAULTS = _LSTM_DEFAULTS | {
     "num_key_value_heads": None,
     "head_dim": None,
 }
-_GPT2_DEFAULTS = _DEFAULTS | {"intermediate_size": None, "tie_word_embeddings": True, "norm_eps": 1e-5}
+_GPT2_DEFAULTS = _DEFAULTS | {
+    "intermediate_size": None,
+    "tie_word_embeddings": True,
+    "norm_eps": 1e-5,
+}
 _ROTARY_KNOWN = {"hidden_act": ("silu",), "partial_rotary_factor": (1.0, None)}
 _NO_WINDOW = {"use_sliding_window": False, "sliding_window": None}
 
@@ -58,9 +69,13 @@ class Family:
     stem: str  # what the names of its classes begin with
     keys: Mapping[str, str]  # our field: its key
     writer: str = "ForCausalLM"  # what the name of the class that writes ends with
-    defaults: Mapping[str, Any] = field(default_factory=lambda: _DEFAULTS)  # our field: what a missing key means
+    defaults: Mapping[str, Any] = field(
+        default_factory=lambda: _DEFAULTS
+    )  # our field: what a missing key means
     fixed: Mapping[str, bool] = field(default_factory=dict)  # our field: what it always is here
-    known: Mapping[str, tuple[Any, ...]] = field(default_factory=lambda: _ROTARY_KNOWN)  # key: what is computed
+    known: Mapping[str, tuple[Any, ...]] = field(
+        default_factory=lambda: _ROTARY_KNOWN
+    )  # key: what is computed
     written: Mapping[str, Any] = field(default_factory=dict)  # further keys, for other tools
 
 
@@ -102,17 +117,21 @@ FAMILIES: dict[str, Family] = {  # by model_type; the first one of an architectu
 
 
 def family_of(config: Config) -> str:
-    """The model type that a network is written as. Qwen2 is a Llama with biases on queries, keys and values alone."""
+    """The model type that a network is written as. Qwen2 is a Llama with biases on queries, keys
+    and values alone."""
     if config.architecture == "llama":
         return "qwen2" if config.attention_bias and not config.attention_output_bias else "llama"
-    return next(name for name, family in FAMILIES.items() if family.architecture == config.architecture)
+    return next(
+        name for name, family in FAMILIES.items() if family.architecture == config.architecture
+    )
 
 
 # -- config.json --------------------------------------------------------------------------------
 
 _KINDS = {field.name: field.type for field in fields(GPTConfig)}
 _ORIGINAL = "original_max_position_embeddings"
-_ROPE_FIELDS = {  # of each type of RoPE scaling; `linear` and `dynamic` go by max_position_embeddings
+# Of each type of RoPE scaling; `linear` and `dynamic` go by max_position_embeddings.
+_ROPE_FIELDS = {
     "linear": ("factor",),
     "dynamic": ("factor",),
     "yarn": ("factor", _ORIGINAL, "attention_factor", "beta_fast", "beta_slow"),
@@ -146,14 +165,20 @@ def to_config_json(config: Config, tokenizer: Tokenizer | None = None) -> dict[s
         scaling = _to_rope_json(config.rope_scaling)
         result["rope_scaling"] = scaling  # transformers 4, llama.cpp, vLLM
     result["rope_theta"] = config.rope_theta  # transformers 4, llama.cpp, vLLM
-    return result | {"rope_parameters": {"rope_theta": config.rope_theta, **scaling}}  # transformers 5
+    return result | {
+        "rope_parameters": {"rope_theta": config.rope_theta, **scaling}
+    }  # transformers 5
 
 
 def token_ids(tokenizer: Tokenizer | None) -> dict[str, int | None]:
-    """The tokens with a role, as `config.json` names them; None for one that the tokenizer has not."""
+    """The tokens with a role, as `config.json` names them; None for one that the tokenizer has
+    not."""
     names = {"bos_token": "bos_id", "eos_token": "eos_id", "pad_token": "pad_id"}
     known = tokenizer.names if tokenizer else {}
-    return {f"{name}_id": getattr(tokenizer, of) if name in known else None for name, of in names.items()}
+    return {
+        f"{name}_id": getattr(tokenizer, of) if name in known else None
+        for name, of in names.items()
+    }
 
 
 def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config:
@@ -164,7 +189,9 @@ def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config
         raise XinyeError(f"{where}: model_type {model_type!r} is not known here; known are {known}")
     for key, allowed in {"quantization_config": (None,), **FAMILIES[model_type].known}.items():
         if data.get(key, allowed[0]) not in allowed:
-            raise XinyeError(f"{where}: {key} = {data[key]!r} is not supported (only {allowed[0]!r})")
+            raise XinyeError(
+                f"{where}: {key} = {data[key]!r} is not supported (only {allowed[0]!r})"
+            )
     try:
         values = _values(data, FAMILIES[model_type])
         if model_type == "xinye_lstm":
@@ -178,7 +205,8 @@ def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config
 
 
 def _values(data: dict[str, Any], family: Family) -> dict[str, Any]:
-    """The fields of a config, by name. Raises `KeyError` or `ValueError` for what is missing or cannot be."""
+    """The fields of a config, by name. Raises `KeyError` or `ValueError` for what is missing or
+    cannot be."""
     values: dict[str, Any] = {"architecture": family.architecture, **family.fixed}
     for name, key in family.keys.items():
         value = data[key] if key in data or name not in family.defaults else family.defaults[name]
@@ -212,30 +240,47 @@ def _with_positions(config: GPTConfig, data: dict[str, Any], where: str) -> GPTC
     if not 1 < theta < math.inf:
         raise ValueError(f"rope_theta = {theta!r}")
     context = config.max_position_embeddings
-    slides = data.get("use_sliding_window") or "sliding_attention" in (data.get("layer_types") or ())
-    if slides or data["model_type"] == "mistral":  # layers where a token sees so many tokens, itself included
+    slides = data.get("use_sliding_window") or "sliding_attention" in (
+        data.get("layer_types") or ()
+    )
+    if (
+        slides or data["model_type"] == "mistral"
+    ):  # layers where a token sees so many tokens, itself included
         window = data.get("sliding_window", 4096)
         if window is not None and (type(window) is not int or window < 1):
             raise ValueError(f"sliding_window = {window!r}")
-        context = min(context, window or context)  # within it, attention is that of every other model
+        context = min(
+            context, window or context
+        )  # within it, attention is that of every other model
     scaling = _from_rope_json(rope, data, where)
     return replace(config, max_position_embeddings=context, rope_theta=theta, rope_scaling=scaling)
 
 
 def _to_rope_json(scaling: RopeScaling) -> dict[str, Any]:
-    values = {name: getattr(scaling, name) for name in ("rope_type", *_ROPE_FIELDS[scaling.rope_type])}
+    values = {
+        name: getattr(scaling, name) for name in ("rope_type", *_ROPE_FIELDS[scaling.rope_type])
+    }
     return {name: value for name, value in values.items() if value is not None}
 
 
 def _from_rope_json(rope: dict[str, Any], data: dict[str, Any], where: str) -> RopeScaling | None:
-    """The RoPE scaling that a config names, if any; a type or field that is not known here is refused."""
+    """The RoPE scaling that a config names, if any; a type or field that is not known here is
+    refused."""
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind not in ("default", *_ROPE_FIELDS) or rope.get("partial_rotary_factor", 1.0) != 1.0:
         known = ", ".join(("default", *_ROPE_FIELDS))
-        raise XinyeError(f"{where}: rotary positions of type {kind!r} are not supported (known are {known})")
-    values = {name: value for name, value in rope.items() if value is not None and name not in _ROPE_COMMON}
+        raise XinyeError(
+            f"{where}: rotary positions of type {kind!r} are not supported (known are {known})"
+        )
+    values = {
+        name: value
+        for name, value in rope.items()
+        if value is not None and name not in _ROPE_COMMON
+    }
     if odd := values.keys() - set(_ROPE_FIELDS.get(kind, ())):
-        raise XinyeError(f"{where}: the field {min(odd)!r} of {kind!r} rotary positions is not supported")
+        raise XinyeError(
+            f"{where}: the field {min(odd)!r} of {kind!r} rotary positions is not supported"
+        )
     if kind == "default":
         return None
     original = None
@@ -243,4 +288,6 @@ def _from_rope_json(rope: dict[str, Any], data: dict[str, Any], where: str) -> R
         within = values.pop(_ORIGINAL, data["max_position_embeddings"])
         original = int(data.get(_ORIGINAL) or within)
     factor = float(values.pop("factor"))
-    return RopeScaling(kind, factor, original, **{name: float(value) for name, value in values.items()})
+    return RopeScaling(
+        kind, factor, original, **{name: float(value) for name, value in values.items()}
+    )

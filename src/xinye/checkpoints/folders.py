@@ -1,8 +1,9 @@
-"""The checkpoints in a run's folder: finding them, deleting them, and checking files against what was saved.
+"""The checkpoints in a run's folder: finding them, deleting them, and checking files against what
+was saved.
 
-Only what Xinye wrote is ever deleted, and nothing behind a symbolic link. A checkpoint is a folder `step-` with eight
-digits; its manifest has the size and SHA-256 of each file in it. `training/manifest.json` has those of the model in the
-run's own folder. Needs no torch.
+Only what Xinye wrote is ever deleted, and nothing behind a symbolic link. A checkpoint is a folder
+`step-` with eight digits; its manifest has the size and SHA-256 of each file in it.
+`training/manifest.json` has those of the model in the run's own folder. Needs no torch.
 """
 
 import hashlib
@@ -17,25 +18,30 @@ from xinye.errors import XinyeError
 
 MANIFEST = "manifest.json"
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
-HASHED_WHEN_LOADED = 100_000_000  # bytes: hashing them takes 0.1 s, a quarter second where a processor has no SHA
+HASHED_WHEN_LOADED = (
+    100_000_000  # bytes: hashing them takes 0.1 s, a quarter second where a processor has no SHA
+)
 _NAME = re.compile(r"step-\d{8}", re.ASCII)
 _LEFT_OVER = re.compile(r"\.step-\d{8}\.(new|old)", re.ASCII)
 
 
 def checkpoints(run: Path) -> list[Path]:
     """The folders of the checkpoints of a run, the newest last."""
-    return sorted(path for path in _entries(run / "training" / "checkpoints") if _NAME.fullmatch(path.name))
+    return sorted(
+        path for path in _entries(run / "training" / "checkpoints") if _NAME.fullmatch(path.name)
+    )
 
 
 def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 
 
-# -- deleting --------------------------------------------------------------------------------------------------------
+# -- deleting --------------------------------------------------------------------------------------
 
 
 def is_deletable(checkpoint: Path) -> bool:
-    """Whether a checkpoint holds nothing but what its manifest tells of, and no link leads to it."""
+    """Whether a checkpoint holds nothing but what its manifest tells of, and no link leads to
+    it."""
     run = checkpoint.parents[2]
     if not _NAME.fullmatch(checkpoint.name) or through_link(checkpoint, run):
         return False
@@ -53,7 +59,8 @@ def through_link(path: Path, folder: Path) -> bool:
 
 
 def delete_folder(folder: Path) -> None:
-    """Delete a folder that is no link. It gets a hidden name first, so that a kill leaves none half deleted."""
+    """Delete a folder that is no link. It gets a hidden name first, so that a kill leaves none half
+    deleted."""
     hidden = folder.with_name(f".{folder.name}.old")
     if hidden.is_dir() and not hidden.is_symlink():  # a kill left it half deleted
         shutil.rmtree(hidden)
@@ -77,27 +84,34 @@ def discard_weights(run: Path) -> None:
             path.unlink()
 
 
-# -- checking --------------------------------------------------------------------------------------------------------
+# -- checking --------------------------------------------------------------------------------------
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
     """A file's size and SHA-256, as a manifest has them."""
     with open_regular(path) as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return {
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+        }
 
 
 def differences(folder: Path, manifest: Path) -> Iterator[str]:
-    """What is wrong with the files of a folder, by its manifest: one line each. Raises `XinyeError` where that is
-    damaged."""
+    """What is wrong with the files of a folder, by its manifest: one line each. Raises `XinyeError`
+    where that is damaged."""
     for name, saved in _saved(manifest).items():
         if problem := _difference(folder / name, saved):
             yield problem
 
 
 def check_weights(folder: Path) -> None:
-    """Raises `XinyeError` where the weights of a run, or of a checkpoint, are not those that were saved: by their size,
-    and by their content where that is fast. Of a folder without a manifest nothing is known."""
-    manifest = next((path for path in (folder / "training" / MANIFEST, folder / MANIFEST) if path.is_file()), None)
+    """Raises `XinyeError` where the weights of a run, or of a checkpoint, are not those that were
+    saved: by their size, and by their content where that is fast. Of a folder without a manifest
+    nothing is known."""
+    manifest = next(
+        (path for path in (folder / "training" / MANIFEST, folder / MANIFEST) if path.is_file()),
+        None,
+    )
     if manifest is None:
         return
     for name, saved in _told(manifest, []).items():
@@ -107,13 +121,15 @@ def check_weights(folder: Path) -> None:
         problem = _difference(folder / name, saved, with_content=small)
         if problem and not _published_before(folder, name):
             raise XinyeError(
-                f"{folder / name}: damaged or cut short ({problem}); xinye runs verify tells which checkpoint is whole"
+                f"{folder / name}: damaged or cut short ({problem}); xinye runs verify tells "
+                "which checkpoint is whole"
                 f"; if you changed it yourself, delete {manifest}"
             )
 
 
 def run_differences(run: Path) -> list[str]:
-    """What is wrong with the saved files of a run, its checkpoints included: one line each, the file first."""
+    """What is wrong with the saved files of a run, its checkpoints included: one line each, the
+    file first."""
     found: list[str] = []
     manifest = run / "training" / MANIFEST
     if manifest.is_file():
@@ -146,7 +162,11 @@ def _saved(manifest: Path) -> dict[str, dict[str, Any]]:
     files = read_json(manifest)
     for name, saved in files.items():
         told = saved if isinstance(saved, dict) else {}
-        if Path(name).name != name or type(told.get("bytes")) is not int or not isinstance(told.get("sha256"), str):
+        if (
+            Path(name).name != name
+            or type(told.get("bytes")) is not int
+            or not isinstance(told.get("sha256"), str)
+        ):
             raise XinyeError(f"{manifest}: damaged (what it says of {name[:50]!r})")
     return files
 
@@ -168,7 +188,8 @@ def _difference(path: Path, saved: dict[str, Any], with_content: bool = True) ->
 
 
 def _published_before(run: Path, name: str) -> bool:
-    """Whether a file is that of another checkpoint: a kill came when the model of the newest was being published."""
+    """Whether a file is that of another checkpoint: a kill came when the model of the newest was
+    being published."""
     for checkpoint in checkpoints(run):
         saved = _told(checkpoint / MANIFEST, []).get(name)
         if saved and not _difference(run / name, saved):

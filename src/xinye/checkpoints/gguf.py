@@ -1,8 +1,10 @@
-"""Models as GGUF files, the one quantized format: what llama.cpp and its kin run, read and written here.
+"""Models as GGUF files, the one quantized format: what llama.cpp and its kin run, read and written
+here.
 
 Quantized matrices stay as they lie in the file, mapped and not copied, and are computed with by
-`model/quantization.py`. Two things lie otherwise than with us: GPT-2's queries, keys and values are one matrix, and the
-two halves of each llama head, which turn against each other, are shuffled together.
+`model/quantization.py`. Two things lie otherwise than with us: GPT-2's queries, keys and values are
+one matrix, and the two halves of each llama head, which turn against each other, are shuffled
+together.
 """
 
 from functools import partial
@@ -12,7 +14,12 @@ import torch
 from torch import Tensor
 
 from xinye.checkpoints import gguf_tokenizer
-from xinye.checkpoints.gguf_config import FREQUENCIES, frequency_divisors, from_metadata, to_metadata
+from xinye.checkpoints.gguf_config import (
+    FREQUENCIES,
+    frequency_divisors,
+    from_metadata,
+    to_metadata,
+)
 from xinye.checkpoints.gguf_file import Outgoing, Stored, read_gguf, write_gguf
 from xinye.checkpoints.huggingface import check_vocabulary
 from xinye.checkpoints.layout import check_shapes, names_in_file, renamed
@@ -35,7 +42,13 @@ from xinye.model.quantization import (
     swap_in,
 )
 
-KINDS = {"f32": 0, "f16": 1, "bf16": 32, "q8_0": 7, "q4_0": 2}  # that are written: the format's number for such a file
+KINDS = {
+    "f32": 0,
+    "f16": 1,
+    "bf16": 32,
+    "q8_0": 7,
+    "q4_0": 2,
+}  # that are written: the format's number for such a file
 
 _NAMES = {  # ours: those of GGUF files
     "model.embed_tokens": "token_embd",
@@ -55,7 +68,9 @@ _NAMES = {  # ours: those of GGUF files
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
-_GPT2_NAMES = _NAMES | dict.fromkeys(("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), "attn_qkv")
+_GPT2_NAMES = _NAMES | dict.fromkeys(
+    ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), "attn_qkv"
+)
 
 
 def _layout(model: GPT) -> tuple[dict[str, list[str]], dict[str, tuple[int, ...]]]:
@@ -70,20 +85,25 @@ def _layout(model: GPT) -> tuple[dict[str, list[str]], dict[str, tuple[int, ...]
     return layout, shapes
 
 
-# -- in --------------------------------------------------------------------------------------------------------------
+# -- in --------------------------------------------------------------------------------------------
 
 
-def load_gguf(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel, Tokenizer]:
+def load_gguf(
+    path: str | Path, dtype: torch.dtype = torch.float32
+) -> tuple[LanguageModel, Tokenizer]:
     """The model and tokenizer of a file, on the CPU.
 
-    Tensors of 16 or 32 bits become `dtype`; quantized matrices stay quantized (`quantization.computable` says which
-    kinds are rounded). Raises `XinyeError` where the file is none, damaged, or of a kind that is not known here.
+    Tensors of 16 or 32 bits become `dtype`; quantized matrices stay quantized
+    (`quantization.computable` says which kinds are rounded). Raises `XinyeError` where the file is
+    none, damaged, or of a kind that is not known here.
     """
     path = Path(path)
     metadata, tensors = read_gguf(path)
     try:
         if metadata.get("split.count", 0) not in (0, 1):
-            raise XinyeError("one part of several; join them with llama.cpp's llama-gguf-split --merge")
+            raise XinyeError(
+                "one part of several; join them with llama.cpp's llama-gguf-split --merge"
+            )
         config = from_metadata(metadata, tensors)
         shuffled = metadata["general.architecture"] == "llama"
         with torch.device("meta"):
@@ -104,7 +124,8 @@ def load_gguf(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[Lan
 def _fill(
     model: GPT, tensors: dict[str, Stored], shuffled: bool, dtype: torch.dtype
 ) -> tuple[dict[str, Tensor], dict[str, tuple[Tensor, str]]]:
-    """The model's weights by name, and its quantized matrices; `model` is empty and tells names and shapes."""
+    """The model's weights by name, and its quantized matrices; `model` is empty and tells names and
+    shapes."""
     weights: dict[str, Tensor] = {}
     matrices: dict[str, tuple[Tensor, str]] = {}
     empty = model.state_dict()
@@ -114,7 +135,9 @@ def _fill(
     _check_memory(tensors, dtype)
     for theirs, names in layout.items():
         data, kind = tensors[theirs].data, tensors[theirs].kind
-        if len(wanted[theirs]) == 1:  # one row: as many rows of one value here, so that all below is the same
+        if (
+            len(wanted[theirs]) == 1
+        ):  # one row: as many rows of one value here, so that all below is the same
             data, kind = dequantize(data, kind).view(-1, 1).view(torch.uint8), "f32"
         if kind not in FLOATS:
             data, kind = computable(data, kind)
@@ -135,13 +158,17 @@ def _fill(
 def _check_memory(tensors: dict[str, Stored], dtype: torch.dtype) -> None:
     """Only what is not mapped takes memory: floats, and quantized matrices that are rearranged."""
     needed = sum(
-        stored.data.numel() // BLOCKS[stored.kind][1] * dtype.itemsize if stored.kind in FLOATS else stored.data.numel()
+        stored.data.numel() // BLOCKS[stored.kind][1] * dtype.itemsize
+        if stored.kind in FLOATS
+        else stored.data.numel()
         for stored in tensors.values()
         if stored.kind not in COMPUTED
     )
     free = memory_bytes(torch.device("cpu"))
     if needed > free:
-        raise XinyeError(f"takes {needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free")
+        raise XinyeError(
+            f"takes {needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free"
+        )
 
 
 def _turned_heads(name: str, config: GPTConfig) -> int:
@@ -151,7 +178,7 @@ def _turned_heads(name: str, config: GPTConfig) -> int:
     return config.num_key_value_heads if ".k_proj." in name else 0
 
 
-# -- out -------------------------------------------------------------------------------------------------------------
+# -- out -------------------------------------------------------------------------------------------
 
 
 def save_gguf(
@@ -161,18 +188,24 @@ def save_gguf(
     kind: str = "f32",
     metadata: dict[str, str] | None = None,
 ) -> list[str]:
-    """Write a model as a GGUF file: its matrices as `kind` (f32, f16, bf16, q8_0 or q4_0), the rest as f32.
+    """Write a model as a GGUF file: its matrices as `kind` (f32, f16, bf16, q8_0 or q4_0), the rest
+    as f32.
 
-    As in llama.cpp's own files the output head is q8_0 where the others are q4_0, and learned positions are f32. A
-    matrix whose rows a block does not divide is written as f16; returns the names of those. `metadata` are further
-    texts, such as `general.license`. One tensor at a time is in memory. Raises `XinyeError` for what the format, or
-    llama.cpp, has no place for.
+    As in llama.cpp's own files the output head is q8_0 where the others are q4_0, and learned
+    positions are f32. A matrix whose rows a block does not divide is written as f16; returns the
+    names of those. `metadata` are further texts, such as `general.license`. One tensor at a time is
+    in memory. Raises `XinyeError` for what the format, or llama.cpp, has no place for.
     """
     path = Path(path)
     if kind not in KINDS:
-        raise XinyeError(f"unknown kind of weights {kind!r}{did_you_mean(kind, KINDS)}; there are {', '.join(KINDS)}")
+        raise XinyeError(
+            f"unknown kind of weights {kind!r}{did_you_mean(kind, KINDS)}; there are "
+            f"{', '.join(KINDS)}"
+        )
     if not isinstance(model, GPT):
-        raise XinyeError("an lstm cannot be written as GGUF: llama.cpp and its kin have no such architecture")
+        raise XinyeError(
+            "an lstm cannot be written as GGUF: llama.cpp and its kin have no such architecture"
+        )
     config = model.config
     values = to_metadata(config) | {
         "general.type": "model",
@@ -195,7 +228,9 @@ def save_gguf(
         if shape[-1] % BLOCKS[written][0]:
             written = "f16"
         heads = _turned_heads(names[0], config) if shuffled else 0
-        tensors.append(Outgoing(theirs, shape, written, partial(_blocks, model, names, heads, written)))
+        tensors.append(
+            Outgoing(theirs, shape, written, partial(_blocks, model, names, heads, written))
+        )
     if config.rope_scaling is not None and config.rope_scaling.rope_type == "llama3":
         shape = (config.head_dim // 2,)
         tensors.append(Outgoing(FREQUENCIES, shape, "f32", partial(frequency_divisors, config)))
@@ -211,7 +246,9 @@ def _blocks(model: LanguageModel, names: list[str], heads: int, kind: str) -> Te
         x = x.view(heads, 2, -1, x.shape[1]).transpose(1, 2).reshape(x.shape)
     blocks = quantize(x, kind)
     if not finite(blocks, kind):
-        raise XinyeError(f"GGUF: {names[0]} holds NaN, infinity, or numbers too large for {kind}", exit_code=1)
+        raise XinyeError(
+            f"GGUF: {names[0]} holds NaN, infinity, or numbers too large for {kind}", exit_code=1
+        )
     return blocks
 
 

@@ -1,12 +1,13 @@
-"""The GGUF container: named values (metadata) and named tensors in one file, as llama.cpp and its kin read it.
+"""The GGUF container: named values (metadata) and named tensors in one file, as llama.cpp and its
+kin read it.
 
     "GGUF", version 3, how many tensors, how many values
     each value: key, type, value                           texts and arrays begin with their length
     each tensor: name, dimensions (columns first), kind, where its data begin
     the tensors' data, each beginning at a multiple of `general.alignment`
 
-Whatever a file says of its sizes is compared with its size before anything is allocated by it. Tensors are not read
-but mapped: they are views of the file, loaded by the page when touched.
+Whatever a file says of its sizes is compared with its size before anything is allocated by it.
+Tensors are not read but mapped: they are views of the file, loaded by the page when touched.
 """
 
 import math
@@ -25,19 +26,64 @@ from torch import Tensor
 from xinye.errors import XinyeError
 from xinye.model.quantization import BLOCKS
 
-_NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}  # by type
+_NUMBERS = {
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    4: "I",
+    5: "i",
+    6: "f",
+    7: "?",
+    10: "Q",
+    11: "q",
+    12: "d",
+}  # by type
 _UINT32, _INT32, _FLOAT32, _BOOL, _TEXT, _ARRAY = 4, 5, 6, 7, 8, 9
-_KINDS = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q8_0": 8, "q4_K": 12, "q6_K": 14, "bf16": 30}
-_UNREAD = {7: "q5_1", 9: "q8_1", 10: "q2_K", 11: "q3_K", 13: "q5_K", 15: "q8_K", 16: "iq2_xxs", 17: "iq2_xs",
-           18: "iq3_xxs", 19: "iq1_s", 20: "iq4_nl", 21: "iq3_s", 22: "iq2_s", 23: "iq4_xs", 24: "i8", 25: "i16",
-           26: "i32", 27: "i64", 28: "f64", 29: "iq1_m", 34: "tq1_0", 35: "tq2_0", 39: "mxfp4"}  # fmt: skip
+_KINDS = {
+    "f32": 0,
+    "f16": 1,
+    "q4_0": 2,
+    "q4_1": 3,
+    "q5_0": 6,
+    "q8_0": 8,
+    "q4_K": 12,
+    "q6_K": 14,
+    "bf16": 30,
+}
+_UNREAD = {
+    7: "q5_1",
+    9: "q8_1",
+    10: "q2_K",
+    11: "q3_K",
+    13: "q5_K",
+    15: "q8_K",
+    16: "iq2_xxs",
+    17: "iq2_xs",
+    18: "iq3_xxs",
+    19: "iq1_s",
+    20: "iq4_nl",
+    21: "iq3_s",
+    22: "iq2_s",
+    23: "iq4_xs",
+    24: "i8",
+    25: "i16",
+    26: "i32",
+    27: "i64",
+    28: "f64",
+    29: "iq1_m",
+    34: "tq1_0",
+    35: "tq2_0",
+    39: "mxfp4",
+}
 ALIGNMENT = 32
 Metadata = dict[str, Any]  # texts, numbers, and lists of them, by their keys
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor of a file: `shape` as PyTorch has it, `data` uint8, its rows of blocks (rows, bytes per row)."""
+    """A tensor of a file: `shape` as PyTorch has it, `data` uint8, its rows of blocks (rows, bytes
+    per row)."""
 
     shape: tuple[int, ...]
     kind: str
@@ -55,11 +101,14 @@ def read_gguf(path: Path) -> tuple[Metadata, dict[str, Stored]]:
     except OSError as error:
         raise XinyeError(f"{path}: cannot be read ({error.strerror})") from None
     with content:
-        return _Header(path, content).read(torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8))
+        return _Header(path, content).read(
+            torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)
+        )
 
 
 def value_of(metadata: Metadata, key: str, kind: type, default: Any = None) -> Any:
-    """A value of a file. Raises `XinyeError` where it is missing and has no default, or cannot be what it should be."""
+    """A value of a file. Raises `XinyeError` where it is missing and has no default, or cannot be
+    what it should be."""
     value = metadata.get(key, default)
     if value is None:
         raise XinyeError(f"{key} is missing")
@@ -94,20 +143,26 @@ class _Header:
             metadata[key] = self.value(self.number(_UINT32), key)
         alignment = metadata.get("general.alignment", ALIGNMENT)
         if type(alignment) is not int or not 8 <= alignment <= 2**16 or alignment & (alignment - 1):
-            raise self.refuse(f"general.alignment is {_short(alignment)}; it must be a power of two of at least 8")
+            raise self.refuse(
+                f"general.alignment is {_short(alignment)}; it must be a power of two of at least 8"
+            )
         described = [self.tensor(alignment) for _ in range(tensor_count)]
         return metadata, self.mapped(described, whole[-(-self.at // alignment) * alignment :])
 
     def room(self, count: int, size: int, what: str) -> None:
         if count * size > len(self.content) - self.at:
-            raise self.refuse(f"damaged or cut short ({count:,} {what} cannot be in so small a file)")
+            raise self.refuse(
+                f"damaged or cut short ({count:,} {what} cannot be in so small a file)"
+            )
 
     def number(self, kind: int) -> Any:
         code = "<" + _NUMBERS[kind]
         self.room(1, struct.calcsize(code), "values")
         (value,) = struct.unpack_from(code, self.content, self.at)
         self.at += struct.calcsize(code)
-        return float(str(np.float32(value))) if kind == _FLOAT32 else value  # 1e-05, not 9.999999747378752e-06
+        return (
+            float(str(np.float32(value))) if kind == _FLOAT32 else value
+        )  # 1e-05, not 9.999999747378752e-06
 
     def text(self) -> str:
         length = self.number(10)
@@ -130,11 +185,15 @@ class _Header:
             self.room(count, 8, "texts")
             return [self.text() for _ in range(count)]
         if kind not in _NUMBERS:
-            raise self.refuse(f"damaged ({_short(key)} is an array of type {kind}, which is not known)")
+            raise self.refuse(
+                f"damaged ({_short(key)} is an array of type {kind}, which is not known)"
+            )
         numbers = np.dtype("<" + _NUMBERS[kind])
         self.room(count, numbers.itemsize, "numbers")
         self.at += count * numbers.itemsize
-        return np.frombuffer(self.content[self.at - count * numbers.itemsize : self.at], numbers).tolist()
+        return np.frombuffer(
+            self.content[self.at - count * numbers.itemsize : self.at], numbers
+        ).tolist()
 
     def tensor(self, alignment: int) -> tuple[str, tuple[int, ...], str, int]:
         """Name, shape, kind, and where the data begin behind the header."""
@@ -146,14 +205,23 @@ class _Header:
         kind = next((kind for kind, number in _KINDS.items() if number == code), None)
         if kind is None:
             unread = _UNREAD.get(code, f"number {code}")
-            raise self.refuse(f"tensor {_short(name)} is of kind {unread}; those read here are {', '.join(_KINDS)}")
+            raise self.refuse(
+                f"tensor {_short(name)} is of kind {unread}; those read here are "
+                f"{', '.join(_KINDS)}"
+            )
         if min(shape) < 1 or shape[-1] % BLOCKS[kind][0]:
-            raise self.refuse(f"damaged (tensor {_short(name)} has shape {list(shape)}, which {kind} cannot have)")
+            raise self.refuse(
+                f"damaged (tensor {_short(name)} has shape {list(shape)}, which {kind} cannot have)"
+            )
         if start % alignment:
-            raise self.refuse(f"damaged (tensor {_short(name)} begins at {start}, not a multiple of {alignment})")
+            raise self.refuse(
+                f"damaged (tensor {_short(name)} begins at {start}, not a multiple of {alignment})"
+            )
         return name, shape, kind, start
 
-    def mapped(self, described: list[tuple[str, tuple[int, ...], str, int]], data: Tensor) -> dict[str, Stored]:
+    def mapped(
+        self, described: list[tuple[str, tuple[int, ...], str, int]], data: Tensor
+    ) -> dict[str, Stored]:
         """The tensors as views of the data; they may not reach beyond it, nor into each other."""
         tensors: dict[str, Stored] = {}
         reached, before = 0, ""
@@ -162,9 +230,14 @@ class _Header:
             row, rows = shape[-1] // values * size, math.prod(shape[:-1])
             end = start + rows * row
             if end > len(data):
-                raise self.refuse(f"damaged or cut short (tensor {_short(name)} ends {end - len(data):,} bytes beyond)")
+                raise self.refuse(
+                    f"damaged or cut short (tensor {_short(name)} ends {end - len(data):,} bytes "
+                    "beyond)"
+                )
             if start < reached:
-                raise self.refuse(f"damaged (tensors {_short(before)} and {_short(name)} lie over each other)")
+                raise self.refuse(
+                    f"damaged (tensors {_short(before)} and {_short(name)} lie over each other)"
+                )
             if name in tensors:
                 raise self.refuse(f"damaged (tensor {_short(name)} is there twice)")
             tensors[name] = Stored(shape, kind, data[start:end].view(rows, row))
@@ -174,7 +247,8 @@ class _Header:
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A tensor to be written: `make` gives its blocks, uint8 (rows, bytes per row), when its turn has come."""
+    """A tensor to be written: `make` gives its blocks, uint8 (rows, bytes per row), when its turn
+    has come."""
 
     name: str
     shape: tuple[int, ...]
@@ -196,7 +270,9 @@ def write_gguf(path: Path, metadata: Metadata, tensors: Iterable[Outgoing]) -> N
     start = 0
     for tensor in tensors:
         header += _text(tensor.name) + struct.pack("<I", len(tensor.shape))
-        header += struct.pack(f"<{len(tensor.shape)}QIQ", *reversed(tensor.shape), _KINDS[tensor.kind], start)
+        header += struct.pack(
+            f"<{len(tensor.shape)}QIQ", *reversed(tensor.shape), _KINDS[tensor.kind], start
+        )
         start += -(-tensor.size // ALIGNMENT) * ALIGNMENT
     beside = path.with_name(f".{path.name}.new")
     try:

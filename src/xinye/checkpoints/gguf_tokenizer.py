@@ -1,8 +1,9 @@
-"""Tokenizers as GGUF files hold them: lists of tokens, their types, merges or scores, and the name of a pre-split.
+"""Tokenizers as GGUF files hold them: lists of tokens, their types, merges or scores, and the name
+of a pre-split.
 
-Two models of the format are known here: `gpt2`, byte-level BPE, where the pre-split's name stands for regular
-expressions that llama.cpp has built in; and `llama`, SentencePiece, where scores take the place of merges. Both become
-tokenizers of the `tokenizers` library with the same ids.
+Two models of the format are known here: `gpt2`, byte-level BPE, where the pre-split's name stands
+for regular expressions that llama.cpp has built in; and `llama`, SentencePiece, where scores take
+the place of merges. Both become tokenizers of the `tokenizers` library with the same ids.
 """
 
 import json
@@ -19,11 +20,14 @@ _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)
 _LLAMA3 = PRE_SPLIT.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 _UPPER, _LOWER = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
 _TEKKEN = (
-    rf"[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]*[{_LOWER}]+|[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]+[{_LOWER}]*|\p{{N}}"
+    rf"[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]*[{_LOWER}]+"
+    rf"|[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]+[{_LOWER}]*|\p{{N}}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _WHOLE_WORDS = (_LLAMA3, _TEKKEN)  # where a word that is a token is not put together by merges
-PRE_SPLITS: dict[str, tuple[str, ...]] = {  # name: one split after the other; the first name of several is written
+PRE_SPLITS: dict[
+    str, tuple[str, ...]
+] = {  # name: one split after the other; the first name of several is written
     "gpt-2": (_GPT2,),
     "qwen2": (PRE_SPLIT,),
     "llama-bpe": (_LLAMA3,),
@@ -37,12 +41,17 @@ PRE_SPLITS: dict[str, tuple[str, ...]] = {  # name: one split after the other; t
 }
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6  # types of tokens
 _PREFIX = "tokenizer.ggml."
-_NAMES = {"bos_token_id": "bos_token", "eos_token_id": "eos_token", "padding_token_id": "pad_token"}  # theirs: ours
+_NAMES = {
+    "bos_token_id": "bos_token",
+    "eos_token_id": "eos_token",
+    "padding_token_id": "pad_token",
+}  # theirs: ours
 _TURN_ENDS = ("eot_token_id", "eom_token_id")  # of a turn, of a message
 
 
 def from_metadata(metadata: Metadata) -> Tokenizer:
-    """The tokenizer that a file's metadata describe; raises `XinyeError` without the file's name."""
+    """The tokenizer that a file's metadata describe; raises `XinyeError` without the file's
+    name."""
     if _PREFIX + "model" not in metadata:
         raise XinyeError(f"{_PREFIX}model is missing: there is no tokenizer in it")
     model = value_of(metadata, _PREFIX + "model", str)
@@ -56,16 +65,25 @@ def from_metadata(metadata: Metadata) -> Tokenizer:
     if model == "gpt2":
         pre = value_of(metadata, _PREFIX + "pre", str, "default")
         if pre not in PRE_SPLITS:
-            raise XinyeError(f"the pre-tokenizer {pre[:40]!r} is not known here; known are {', '.join(PRE_SPLITS)}")
+            raise XinyeError(
+                f"the pre-tokenizer {pre[:40]!r} is not known here; known are "
+                f"{', '.join(PRE_SPLITS)}"
+            )
         backend = _byte_level(vocabulary, _texts(metadata, "merges"), PRE_SPLITS[pre])
         opens = PRE_SPLITS[pre][0] in _WHOLE_WORDS
     elif model == "llama":
         backend = _sentencepiece(metadata, vocabulary, types)
         opens = True
     else:
-        raise XinyeError(f"the tokenizer model {model[:40]!r} is not known here; known are gpt2 and llama")
+        raise XinyeError(
+            f"the tokenizer model {model[:40]!r} is not known here; known are gpt2 and llama"
+        )
     backend.add_special_tokens(
-        [AddedToken(token, special=True) for token, kind in zip(tokens, types, strict=True) if kind == _CONTROL]
+        [
+            AddedToken(token, special=True)
+            for token, kind in zip(tokens, types, strict=True)
+            if kind == _CONTROL
+        ]
     )
     backend.add_tokens(
         [
@@ -78,7 +96,9 @@ def from_metadata(metadata: Metadata) -> Tokenizer:
     ids = {name: value_of(metadata, _PREFIX + name, int) for name in named}
     for name, index in ids.items():
         if index >= len(tokens):
-            raise XinyeError(f"tokenizer.ggml.{name} is {index}, and there are {len(tokens):,} tokens")
+            raise XinyeError(
+                f"tokenizer.ggml.{name} is {index}, and there are {len(tokens):,} tokens"
+            )
     names = {ours: tokens[ids[theirs]] for theirs, ours in _NAMES.items() if theirs in ids}
     if "eos_token" not in names:
         raise XinyeError("tokenizer.ggml.eos_token_id is missing: without it no text would end")
@@ -92,12 +112,20 @@ def from_metadata(metadata: Metadata) -> Tokenizer:
     return Tokenizer(backend, template if isinstance(template, str) else None, names, stop_ids)
 
 
-def _byte_level(vocabulary: dict[str, int], merges: list[str], splits: tuple[str, ...]) -> tokenizers.Tokenizer:
-    pairs = [(merge[:1] + left, right) for merge in merges for left, _, right in [merge[1:].partition(" ")]]
+def _byte_level(
+    vocabulary: dict[str, int], merges: list[str], splits: tuple[str, ...]
+) -> tokenizers.Tokenizer:
+    pairs = [
+        (merge[:1] + left, right)
+        for merge in merges
+        for left, _, right in [merge[1:].partition(" ")]
+    ]
     try:
         model = models.BPE(vocabulary, pairs, ignore_merges=splits[0] in _WHOLE_WORDS)
     except Exception as error:  # the library raises plain Exception
-        raise XinyeError(f"tokenizer.ggml.merges do not fit the tokens ({str(error)[:80]})") from None
+        raise XinyeError(
+            f"tokenizer.ggml.merges do not fit the tokens ({str(error)[:80]})"
+        ) from None
     backend = tokenizers.Tokenizer(model)
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     parts = [pre_tokenizers.Split(Regex(split), "isolated") for split in splits]
@@ -106,12 +134,23 @@ def _byte_level(vocabulary: dict[str, int], merges: list[str], splits: tuple[str
     return backend
 
 
-def _sentencepiece(metadata: Metadata, vocabulary: dict[str, int], types: list[int]) -> tokenizers.Tokenizer:
-    """SentencePiece joins the neighbours whose joint token has the best score: merges in the order of scores."""
+def _sentencepiece(
+    metadata: Metadata, vocabulary: dict[str, int], types: list[int]
+) -> tokenizers.Tokenizer:
+    """SentencePiece joins the neighbours whose joint token has the best score: merges in the order
+    of scores."""
     scores = metadata.get(_PREFIX + "scores")
-    if not isinstance(scores, list) or len(scores) != len(types) or not isinstance(scores[0], int | float):
+    if (
+        not isinstance(scores, list)
+        or len(scores) != len(types)
+        or not isinstance(scores[0], int | float)
+    ):
         raise XinyeError("tokenizer.ggml.scores has not one value for each token")
-    pieces = {token: index for token, index in vocabulary.items() if types[index] in (_NORMAL, _USER_DEFINED)}
+    pieces = {
+        token: index
+        for token, index in vocabulary.items()
+        if types[index] in (_NORMAL, _USER_DEFINED)
+    }
     merges = [
         (-scores[index], pieces[token[:i]], pieces[token[i:]], token[:i], token[i:])
         for token, index in pieces.items()
@@ -122,17 +161,26 @@ def _sentencepiece(metadata: Metadata, vocabulary: dict[str, int], types: list[i
     unknown = next((token for token, index in vocabulary.items() if types[index] == _UNKNOWN), None)
     pairs = [(left, right) for *_, left, right in sorted(merges)]
     backend = tokenizers.Tokenizer(
-        models.BPE(vocabulary, pairs, unk_token=unknown, fuse_unk=True, byte_fallback=_BYTE in types)
+        models.BPE(
+            vocabulary, pairs, unk_token=unknown, fuse_unk=True, byte_fallback=_BYTE in types
+        )
     )
-    space = [normalizers.Prepend("▁")] if value_of(metadata, _PREFIX + "add_space_prefix", bool, True) else []
+    space = (
+        [normalizers.Prepend("▁")]
+        if value_of(metadata, _PREFIX + "add_space_prefix", bool, True)
+        else []
+    )
     backend.normalizer = normalizers.Sequence([*space, normalizers.Replace(" ", "▁")])
     strip = [decoders.Strip(" ", 1, 0)] if space else []
-    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *strip])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *strip]
+    )
     return backend
 
 
 def to_metadata(tokenizer: Tokenizer, vocab_size: int) -> Metadata:
-    """What a file says of a tokenizer; tokens up to the model's `vocab_size` that it has not are written as unused."""
+    """What a file says of a tokenizer; tokens up to the model's `vocab_size` that it has not are
+    written as unused."""
     saved = json.loads(tokenizer.backend.to_str())
     model = saved["model"]
     splits = _splits(saved["pre_tokenizer"])
@@ -142,7 +190,8 @@ def to_metadata(tokenizer: Tokenizer, vocab_size: int) -> Metadata:
     if (
         model["type"] != "BPE"
         or pre is None
-        or normalizer["type"] not in (None, "NFC")  # llama.cpp normalises nothing; text is NFC nearly always
+        or normalizer["type"]
+        not in (None, "NFC")  # llama.cpp normalises nothing; text is NFC nearly always
         or bool(model.get("ignore_merges")) != (splits[0] in _WHOLE_WORDS)
     ):
         raise XinyeError("GGUF: this tokenizer splits text in a way that llama.cpp has no name for")
@@ -157,21 +206,30 @@ def to_metadata(tokenizer: Tokenizer, vocab_size: int) -> Metadata:
         "pre": pre,
         "tokens": tokens,
         "token_type": types,
-        "merges": [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]],
+        "merges": [
+            merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]
+        ],
         "bos_token_id": tokenizer.bos_id,
         "eos_token_id": tokenizer.eos_id,
         "padding_token_id": tokenizer.pad_id,
         "add_bos_token": tokenizer.prefix == (tokenizer.bos_id,),
         "add_eos_token": False,
     }
-    for name, index in zip(_TURN_ENDS, sorted(tokenizer.stop_ids - {tokenizer.eos_id}), strict=False):
+    for name, index in zip(
+        _TURN_ENDS, sorted(tokenizer.stop_ids - {tokenizer.eos_id}), strict=False
+    ):
         metadata[name] = index
-    template = {} if tokenizer.chat_template is None else {"tokenizer.chat_template": tokenizer.chat_template}
+    template = (
+        {}
+        if tokenizer.chat_template is None
+        else {"tokenizer.chat_template": tokenizer.chat_template}
+    )
     return {_PREFIX + name: value for name, value in metadata.items()} | template
 
 
 def _splits(pre_tokenizer: dict[str, Any] | None) -> tuple[str, ...]:
-    """The regular expressions of a byte-level pre-split, one after the other; empty where it is none."""
+    """The regular expressions of a byte-level pre-split, one after the other; empty where it is
+    none."""
     if pre_tokenizer is None:
         return ()
     splits: list[str] = []

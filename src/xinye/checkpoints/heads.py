@@ -1,5 +1,5 @@
-"""A network with a head as a folder: Hugging Face's `…ForSequenceClassification` or `…ForTokenClassification`, with the
-labels' names, as `transformers.pipeline` runs it."""
+"""A network with a head as a folder: Hugging Face's `…ForSequenceClassification` or
+`…ForTokenClassification`, with the labels' names, as `transformers.pipeline` runs it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,10 @@ from xinye.errors import XinyeError
 from xinye.model.config import GPTConfig
 from xinye.model.heads import Head, HeadConfig, Kind
 
-_ENDINGS: dict[Kind, str] = {"sequence": "ForSequenceClassification", "token": "ForTokenClassification"}
+_ENDINGS: dict[Kind, str] = {
+    "sequence": "ForSequenceClassification",
+    "token": "ForTokenClassification",
+}
 _SEVERAL = "multi_label_classification"
 
 
@@ -31,7 +34,8 @@ def _architecture(config: Path) -> str:
 
 
 def save_head(folder: Path, model: Head, tokenizer: Tokenizer) -> None:
-    """Write the folder of a network with a head. Each file is written beside and renamed, the weights last."""
+    """Write the folder of a network with a head. Each file is written beside and renamed, the
+    weights last."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder)
     save_head_config(folder, model.config, tokenizer)
@@ -51,7 +55,8 @@ def save_head_config(folder: Path, config: HeadConfig, tokenizer: Tokenizer) -> 
 
 
 def load_head(folder: Path) -> Head:
-    """The network of a folder, in fp32, on the CPU. Raises `XinyeError` where it is damaged or of another kind."""
+    """The network of a folder, in fp32, on the CPU. Raises `XinyeError` where it is damaged or of
+    another kind."""
     config = head_config(folder)
     tensors = read_tensors(folder, config, torch.float32)
     with torch.device("meta"):
@@ -69,7 +74,9 @@ def head_config(folder: Path) -> HeadConfig:
     if kind is None or not isinstance(backbone, GPTConfig):
         raise XinyeError(f"{folder}: it has no head that judges texts or tokens")
     try:
-        labels = tuple(str(data["id2label"][str(number)]) for number in range(len(data["id2label"])))
+        labels = tuple(
+            str(data["id2label"][str(number)]) for number in range(len(data["id2label"]))
+        )
     except (KeyError, TypeError):
         raise XinyeError(f"{folder}/config.json: id2label must name the labels 0, 1, 2 …") from None
     backbone = replace(backbone, is_causal=data.get("is_causal", True) is not False)

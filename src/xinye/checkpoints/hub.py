@@ -1,4 +1,5 @@
-"""Models of the Hugging Face hub that were downloaded: by their names, in the hub's own cache. Needs no torch."""
+"""Models of the Hugging Face hub that were downloaded: by their names, in the hub's own cache.
+Needs no torch."""
 
 import re
 from pathlib import Path
@@ -10,10 +11,13 @@ def is_hub_name(name: str) -> bool:
 
 
 def find_downloaded(name: str) -> Path | None:
-    """The folder of a hub name in the hub's cache, where `xinye download` or another tool has put it."""
+    """The folder of a hub name in the hub's cache, where `xinye download` or another tool has put
+    it."""
     if not is_hub_name(name):
         return None
-    from huggingface_hub import try_to_load_from_cache  # the client takes a moment; few models are named so
+    from huggingface_hub import (
+        try_to_load_from_cache,
+    )  # the client takes a moment; few models are named so
 
     try:
         config = try_to_load_from_cache(name, "config.json")

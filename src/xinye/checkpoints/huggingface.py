@@ -1,7 +1,9 @@
-"""A model as a folder that every tool of the field loads: Hugging Face's, written and read without `transformers`.
+"""A model as a folder that every tool of the field loads: Hugging Face's, written and read without
+`transformers`.
 
-A folder may come from anywhere. Names, shapes and types of all tensors are compared with the config before anything of
-their size is made or read, and what would change the arithmetic and is not computed here is refused by name.
+A folder may come from anywhere. Names, shapes and types of all tensors are compared with the config
+before anything of their size is made or read, and what would change the arithmetic and is not
+computed here is refused by name.
 """
 
 import json
@@ -17,7 +19,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from xinye.checkpoints.families import from_config_json, to_config_json, token_ids
-from xinye.checkpoints.layout import check_finite, check_shapes, from_tensors, to_tensors, written_beside
+from xinye.checkpoints.layout import (
+    check_finite,
+    check_shapes,
+    from_tensors,
+    to_tensors,
+    written_beside,
+)
 from xinye.data.files import check_regular, read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
@@ -25,19 +33,25 @@ from xinye.machine import memory_bytes
 from xinye.model.build import Config, LanguageModel, Network, build
 from xinye.model.heads import Head, HeadConfig
 
-_BUFFERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")  # in old files; derived, not learned
+_BUFFERS = (
+    ".attn.bias",
+    ".attn.masked_bias",
+    ".rotary_emb.inv_freq",
+)  # in old files; derived, not learned
 _DTYPES = ("F32", "F16", "BF16")
 PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 
 
-# -- out -------------------------------------------------------------------------------------------------------------
+# -- out -------------------------------------------------------------------------------------------
 
 
 def save_model(folder: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
     """Write a model's folder. Each file is written beside and renamed, the weights last."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder)
-    generation: dict[str, Any] = {name: value for name, value in token_ids(tokenizer).items() if value is not None}
+    generation: dict[str, Any] = {
+        name: value for name, value in token_ids(tokenizer).items() if value is not None
+    }
     if others := sorted(tokenizer.stop_ids - {tokenizer.eos_id}):
         generation["eos_token_id"] = [tokenizer.eos_id, *others]
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
@@ -51,22 +65,30 @@ def write_json(path: Path, data: Any) -> None:
         beside.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None) -> None:
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None
+) -> None:
     with written_beside(path) as beside:
         save_file(tensors, beside, metadata={"format": "pt", **(about or {})})
 
 
-# -- in --------------------------------------------------------------------------------------------------------------
+# -- in --------------------------------------------------------------------------------------------
 
 
-def load_model(folder: str | Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel, Tokenizer]:
+def load_model(
+    folder: str | Path, dtype: torch.dtype = torch.float32
+) -> tuple[LanguageModel, Tokenizer]:
     """The model, its weights kept in `dtype`, and the tokenizer of a folder.
 
-    Raises `XinyeError` where the folder is no model's, of an architecture that is not known, or damaged.
+    Raises `XinyeError` where the folder is no model's, of an architecture that is not known, or
+    damaged.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise XinyeError(f"{folder}: there is no such folder; give the folder of a run or of a Hugging Face model")
+        raise XinyeError(
+            f"{folder}: there is no such folder; give the folder of a run or of a Hugging Face "
+            "model"
+        )
     if not (folder / "config.json").is_file():
         raise XinyeError(f"{folder}: not a model's folder (no config.json)")
     tokenizer = Tokenizer.load(folder)
@@ -79,7 +101,8 @@ def check_vocabulary(tokenizer: Tokenizer, config: Config, where: Path) -> None:
     """A model may have room for more tokens than there are (Qwen's do), not for fewer."""
     if tokenizer.vocab_size > config.vocab_size:
         raise XinyeError(
-            f"{where}: the tokenizer has {tokenizer.vocab_size} tokens, the model only {config.vocab_size}"
+            f"{where}: the tokenizer has {tokenizer.vocab_size} tokens, the model only "
+            f"{config.vocab_size}"
         )
 
 
@@ -89,13 +112,22 @@ def load_weights(folder: Path, dtype: torch.dtype = torch.float32) -> LanguageMo
     data = read_json(config_path)
     config = from_config_json(data, str(config_path))
     if data.get("is_causal") is False:
-        raise XinyeError(f"{config_path}: is_causal = False: this model sees what it would have to predict")
+        raise XinyeError(
+            f"{config_path}: is_causal = False: this model sees what it would have to predict"
+        )
     tensors = read_tensors(folder, config, dtype)
     if config.tie_word_embeddings and (head := tensors.pop("lm_head.weight", None)) is not None:
-        embedding = "transformer.wte.weight" if config.architecture == "gpt2" else "model.embed_tokens.weight"
+        embedding = (
+            "transformer.wte.weight"
+            if config.architecture == "gpt2"
+            else "model.embed_tokens.weight"
+        )
         if not torch.equal(head, tensors[embedding]):
             where = folder / "model.safetensors"
-            raise XinyeError(f"{where}: tensor lm_head.weight is not {embedding}, which it is tied to by config.json")
+            raise XinyeError(
+                f"{where}: tensor lm_head.weight is not {embedding}, which it is tied to by "
+                "config.json"
+            )
     with torch.device("meta"):
         model = build(config)
     model.load_state_dict(from_tensors(tensors, model), strict=False, assign=True)
@@ -103,8 +135,11 @@ def load_weights(folder: Path, dtype: torch.dtype = torch.float32) -> LanguageMo
     return model.requires_grad_()
 
 
-def read_tensors(folder: Path, config: Config | HeadConfig, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The tensors of a folder under Hugging Face's names, which are those of this network, and finite."""
+def read_tensors(
+    folder: Path, config: Config | HeadConfig, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    """The tensors of a folder under Hugging Face's names, which are those of this network, and
+    finite."""
     path, shards = _shards(folder)
     tensors: dict[str, Tensor] = {}
     try:
@@ -113,14 +148,18 @@ def read_tensors(folder: Path, config: Config | HeadConfig, dtype: torch.dtype) 
             holders = {name: file for file in files for name in file.keys()}  # noqa: SIM118
             if len(holders) < sum(len(file.keys()) for file in files):
                 raise XinyeError(f"{path}: a tensor stands in several of its files")
-            slices = {_full_name(name, holders): file.get_slice(name) for name, file in holders.items()}
+            slices = {
+                _full_name(name, holders): file.get_slice(name) for name, file in holders.items()
+            }
             slices = {name: part for name, part in slices.items() if not name.endswith(_BUFFERS)}
             _check_names(path, config, {name: part.get_shape() for name, part in slices.items()})
             _check_memory(path, config, dtype)
             for name, part in slices.items():
                 if part.get_dtype() not in _DTYPES:
                     known = ", ".join(_DTYPES)
-                    raise XinyeError(f"{path}: tensor {name} is of type {part.get_dtype()}; known are {known}")
+                    raise XinyeError(
+                        f"{path}: tensor {name} is of type {part.get_dtype()}; known are {known}"
+                    )
                 tensors[name] = part[:].to(dtype)
                 check_finite(tensors[name], name, path)
     except (SafetensorError, OSError) as error:
@@ -129,7 +168,8 @@ def read_tensors(folder: Path, config: Config | HeadConfig, dtype: torch.dtype) 
 
 
 def _shards(folder: Path) -> tuple[Path, list[Path]]:
-    """What holds the weights, by the name to complain about, and its files: one, or several that an index names."""
+    """What holds the weights, by the name to complain about, and its files: one, or several that an
+    index names."""
     path, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if path.exists():
         check_regular(path)
@@ -148,7 +188,11 @@ def _shards(folder: Path) -> tuple[Path, list[Path]]:
 def index_files(index: Path) -> list[str]:
     """The names of the files that an index spreads the weights over, which must lie beside it."""
     names = read_json(index).get("weight_map")
-    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+    if (
+        not isinstance(names, dict)
+        or not names
+        or not all(isinstance(name, str) for name in names.values())
+    ):
         raise XinyeError(f"{index}: damaged (no weight_map)")
     for name in names.values():
         if Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
@@ -159,7 +203,8 @@ def index_files(index: Path) -> list[str]:
 def refusal_of_pickle(path: Path, folder: Path) -> str:
     """Why a pickled file is not read, and the command that makes safetensors of it."""
     return (
-        f"{path}: pickled, and to read that is to run what it holds; if you trust it, transformers writes it anew: "
+        f"{path}: pickled, and to read that is to run what it holds; if you trust it, "
+        "transformers writes it anew: "
         'python -c "from transformers import AutoModelForCausalLM as Model; '
         f'Model.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"'
     )
@@ -167,21 +212,35 @@ def refusal_of_pickle(path: Path, folder: Path) -> str:
 
 def _full_name(name: str, names: Mapping[str, Any]) -> str:
     """A tensor's name in a whole model; files of a backbone alone leave its first part out."""
-    first = "transformer." if "wte.weight" in names else "model." if "embed_tokens.weight" in names else ""
+    first = (
+        "transformer."
+        if "wte.weight" in names
+        else "model."
+        if "embed_tokens.weight" in names
+        else ""
+    )
     return first + name
 
 
 def _check_names(path: Path, config: Config | HeadConfig, found: dict[str, Any]) -> None:
-    """Compare a file's tensors with its config. Only one layer is built, so that no number costs more than the file."""
+    """Compare a file's tensors with its config. Only one layer is built, so that no number costs
+    more than the file."""
     shape = config.backbone if isinstance(config, HeadConfig) else config
     layers = shape.num_hidden_layers
     if layers > len(found):
-        raise XinyeError(f"{path}: {len(found)} tensors cannot be {layers} layers; it does not fit its config.json")
+        raise XinyeError(
+            f"{path}: {len(found)} tensors cannot be {layers} layers; it does not fit its "
+            "config.json"
+        )
     try:
         with torch.device("meta"):
-            one = {name: tuple(tensor.shape) for name, tensor in to_tensors(_one_layer(config)).items()}
+            one = {
+                name: tuple(tensor.shape) for name, tensor in to_tensors(_one_layer(config)).items()
+            }
     except (RuntimeError, OverflowError, TypeError) as error:
-        raise XinyeError(f"{path}: its config.json has sizes that are out of range ({error})") from None
+        raise XinyeError(
+            f"{path}: its config.json has sizes that are out of range ({error})"
+        ) from None
     wanted = {
         name.replace(".0.", f".{layer}.", 1): size
         for name, size in one.items()
@@ -202,4 +261,7 @@ def _check_memory(path: Path, config: Config | HeadConfig, dtype: torch.dtype) -
     needed, free = config.parameters * dtype.itemsize, memory_bytes(torch.device("cpu"))
     if needed > free:
         kind = str(dtype).removeprefix("torch.")
-        raise XinyeError(f"{path}: takes {needed / 1e9:,.1f} GB in {kind}, and {free / 1e9:,.1f} GB of memory are free")
+        raise XinyeError(
+            f"{path}: takes {needed / 1e9:,.1f} GB in {kind}, and {free / 1e9:,.1f} GB of memory "
+            "are free"
+        )

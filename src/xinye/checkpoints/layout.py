@@ -1,7 +1,8 @@
-"""Our weights under Hugging Face's names and in its layout, and back; the checks that all files of tensors share.
+"""Our weights under Hugging Face's names and in its layout, and back; the checks that all files of
+tensors share.
 
-`modern` and `llama` carry Hugging Face's names already. GPT-2's fuse q, k and v, and its matrices lie transposed; its
-head for tokens has a name of its own.
+`modern` and `llama` carry Hugging Face's names already. GPT-2's fuse q, k and v, and its matrices
+lie transposed; its head for tokens has a name of its own.
 """
 
 from collections import defaultdict
@@ -17,7 +18,8 @@ from xinye.model.build import Network
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.heads import Head, HeadConfig
 
-_GPT2_NAMES = {  # ours: those of Hugging Face's GPT-2, where queries, keys and values are one matrix
+# Ours: those of Hugging Face's GPT-2, where queries, keys and values are one matrix.
+_GPT2_NAMES = {
     "model.embed_tokens": "transformer.wte",
     "model.embed_positions": "transformer.wpe",
     "model.norm": "transformer.ln_f",
@@ -55,7 +57,8 @@ def their_name(name: str, model: Network) -> str:
 
 
 def names_in_file(model: Network, rename: Callable[[str], str]) -> dict[str, list[str]]:
-    """Our names by those in a file, a tied head left out; several where queries, keys and values are one there."""
+    """Our names by those in a file, a tied head left out; several where queries, keys and values
+    are one there."""
     tied = not isinstance(model, Head) and model.config.tie_word_embeddings
     found: dict[str, list[str]] = defaultdict(list)
     for name in model.state_dict():
@@ -73,7 +76,8 @@ def _lies_transposed(theirs: str, model: Network) -> bool:
 
 
 def to_tensors(model: Network) -> dict[str, Tensor]:
-    """The weights under Hugging Face's names and in its layout, on the CPU, a tied head left out."""
+    """The weights under Hugging Face's names and in its layout, on the CPU, a tied head left
+    out."""
     state, tensors = model.state_dict(), {}
     for theirs, ours in _layout(model).items():
         parts = [state[name] if state[name].is_meta else state[name].cpu() for name in ours]
@@ -94,17 +98,26 @@ def from_tensors(tensors: Mapping[str, Tensor], model: Network) -> dict[str, Ten
     return {name: tensor.contiguous().clone() for name, tensor in state.items()}
 
 
-# -- files of tensors ------------------------------------------------------------------------------------------------
+# -- files of tensors ------------------------------------------------------------------------------
 
 
 def check_shapes(
-    found: Mapping[str, Sequence[int]], wanted: Mapping[str, Sequence[int]], where: str, of: str = "config.json"
+    found: Mapping[str, Sequence[int]],
+    wanted: Mapping[str, Sequence[int]],
+    where: str,
+    of: str = "config.json",
 ) -> None:
-    """Raises `XinyeError` where a file's tensors are not those, or not of the shapes, that its config asks for."""
-    for kind, odd in (("lacks", wanted.keys() - found.keys()), ("has an unknown", found.keys() - wanted.keys())):
+    """Raises `XinyeError` where a file's tensors are not those, or not of the shapes, that its
+    config asks for."""
+    for kind, odd in (
+        ("lacks", wanted.keys() - found.keys()),
+        ("has an unknown", found.keys() - wanted.keys()),
+    ):
         if odd:
             more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
-            raise XinyeError(f"{where}{kind} tensor {min(odd)[:100]}{more}; it does not fit its {of}")
+            raise XinyeError(
+                f"{where}{kind} tensor {min(odd)[:100]}{more}; it does not fit its {of}"
+            )
     for name, shape in wanted.items():
         if tuple(found[name]) != tuple(shape):
             raise XinyeError(f"{where}tensor {name} has shape {[*found[name]]}, not {[*shape]}")

@@ -1,4 +1,5 @@
-"""A model by what a person calls it: a folder (its own or an adapter's), a GGUF file, or a downloaded hub name."""
+"""A model by what a person calls it: a folder (its own or an adapter's), a GGUF file, or a
+downloaded hub name."""
 
 from pathlib import Path
 
@@ -22,15 +23,19 @@ from xinye.model.heads import Head
 from xinye.model.quantization import unpack
 
 
-def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel, Tokenizer]:
+def load_model(
+    path: str | Path, dtype: torch.dtype = torch.float32
+) -> tuple[LanguageModel, Tokenizer]:
     """The model, its weights kept in `dtype`, and its tokenizer. Nothing is asked of the network.
 
-    Raises `XinyeError` where there is none of that name, or it is damaged, or of a kind that is not known here.
+    Raises `XinyeError` where there is none of that name, or it is damaged, or of a kind that is not
+    known here.
     """
     folder = Path(path)
     if is_head(folder):
         raise XinyeError(
-            f"{folder}: this model has learned to judge texts, not to write; take the one it began with, "
+            f"{folder}: this model has learned to judge texts, not to write; take the one it "
+            "began with, "
             f"{began_with(folder)}"
         )
     if is_adapter(folder):
@@ -46,13 +51,24 @@ def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[La
     if folder.is_file():
         if folder.suffix in PICKLED:
             raise XinyeError(refusal_of_pickle(folder, folder.parent))
-        hint = f"; give the folder it lies in, {folder.parent}" if folder.suffix == ".safetensors" else ""
+        hint = (
+            f"; give the folder it lies in, {folder.parent}"
+            if folder.suffix == ".safetensors"
+            else ""
+        )
         raise XinyeError(f"{folder}: not a model's folder, nor a GGUF file{hint}")
     cached = find_downloaded(str(path))
     if cached is not None:
         return load_folder(cached, dtype)
-    hint = f", and no model of that name was downloaded: xinye download {path}" if is_hub_name(str(path)) else ""
-    raise XinyeError(f"{path}: there is no such folder{hint or '; give that of a run or of a Hugging Face model'}")
+    hint = (
+        f", and no model of that name was downloaded: xinye download {path}"
+        if is_hub_name(str(path))
+        else ""
+    )
+    raise XinyeError(
+        f"{path}: there is no such "
+        f"folder{hint or '; give that of a run or of a Hugging Face model'}"
+    )
 
 
 def began_with(folder: Path) -> str:
@@ -60,11 +76,14 @@ def began_with(folder: Path) -> str:
     if is_adapter(folder):
         return base_of(folder)
     path = folder / "training" / "settings.json"
-    return str((read_json(path) if path.is_file() else {}).get("settings", {}).get("model") or "MODEL")
+    return str(
+        (read_json(path) if path.is_file() else {}).get("settings", {}).get("model") or "MODEL"
+    )
 
 
 def load_judge(folder: Path) -> tuple[Head, Tokenizer]:
-    """The network with a head of a folder, whole or as an adapter, in fp32, or quantized; its tokenizer."""
+    """The network with a head of a folder, whole or as an adapter, in fp32, or quantized; its
+    tokenizer."""
     if not is_adapter(folder):
         check_weights(folder)
         return load_head(folder), Tokenizer.load(folder)
@@ -74,9 +93,12 @@ def load_judge(folder: Path) -> tuple[Head, Tokenizer]:
     return model, tokenizer
 
 
-def load_adapted(folder: Path, dtype: torch.dtype = torch.float32, plain: bool = False) -> tuple[Network, Tokenizer]:
-    """The model of an adapter's folder: its base, with the head that the folder names, if any, and the adapter. A
-    quantized base is unpacked where it is small, or `plain` weights are asked for."""
+def load_adapted(
+    folder: Path, dtype: torch.dtype = torch.float32, plain: bool = False
+) -> tuple[Network, Tokenizer]:
+    """The model of an adapter's folder: its base, with the head that the folder names, if any, and
+    the adapter. A quantized base is unpacked where it is small, or `plain` weights are asked
+    for."""
     check_weights(folder)
     base = base_of(folder)
     model: Network
@@ -93,13 +115,19 @@ def load_adapted(folder: Path, dtype: torch.dtype = torch.float32, plain: bool =
 
 
 def is_small(model: LanguageModel, dtype: torch.dtype = torch.float32) -> bool:
-    """Whether all weights together take at most an eighth of the machine's memory: quantized ones beside an adapter are
-    then better unpacked once than for each product."""
-    return 8 * model.config.parameters * dtype.itemsize <= (machine.memory_limit() or machine.total_memory())
+    """Whether all weights together take at most an eighth of the machine's memory: quantized ones
+    beside an adapter are then better unpacked once than for each product."""
+    return 8 * model.config.parameters * dtype.itemsize <= (
+        machine.memory_limit() or machine.total_memory()
+    )
 
 
 def _merge_plain(model: Network) -> None:
-    """Merge LoRA and AdaLoRA where the base's weights are plain, so that nothing is slower than the base alone."""
-    settings, quantized = attached(model), any(hasattr(module, "blocks") for module in model.modules())
+    """Merge LoRA and AdaLoRA where the base's weights are plain, so that nothing is slower than the
+    base alone."""
+    settings, quantized = (
+        attached(model),
+        any(hasattr(module, "blocks") for module in model.modules()),
+    )
     if settings is not None and settings.method in ("lora", "adalora") and not quantized:
         merge(model)

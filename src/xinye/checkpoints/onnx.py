@@ -1,8 +1,10 @@
-"""A GPT as one ONNX file, with the inputs and outputs that ONNX tools know from Hugging Face's exporters.
+"""A GPT as one ONNX file, with the inputs and outputs that ONNX tools know from Hugging Face's
+exporters.
 
 In go `input_ids` (B, T), `attention_mask` (B, past + T), `position_ids` (B, T) and for each layer
-`past_key_values.N.key` and `.value` (B, K, past, D); out come `logits` (B, T, V) and `present.N.key` and `.value`. All
-but the number of heads and the head size may change from call to call, and `past` may be 0.
+`past_key_values.N.key` and `.value` (B, K, past, D); out come `logits` (B, T, V) and
+`present.N.key` and `.value`. All but the number of heads and the head size may change from call to
+call, and `past` may be 0.
 """
 
 import os
@@ -17,7 +19,8 @@ from xinye.model.gpt import GPT
 
 
 class Past:
-    """A cache that makes new tensors instead of filling its own: what the graph takes in and gives back."""
+    """A cache that makes new tensors instead of filling its own: what the graph takes in and gives
+    back."""
 
     def __init__(self, tensors: list[Tensor]) -> None:
         self.tensors = tensors  # keys and values of layer 0, of layer 1 …
@@ -25,7 +28,10 @@ class Past:
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         at = 2 * layer
-        self.tensors[at : at + 2] = torch.cat((self.tensors[at], keys), 2), torch.cat((self.tensors[at + 1], values), 2)
+        self.tensors[at : at + 2] = (
+            torch.cat((self.tensors[at], keys), 2),
+            torch.cat((self.tensors[at + 1], values), 2),
+        )
         return self.tensors[at], self.tensors[at + 1]
 
 
@@ -51,11 +57,23 @@ class Graph(nn.Module):
 def save_onnx(path: Path, model: GPT) -> None:
     """Write a model, in float32; its file is written beside and renamed."""
     config = model.config
-    names = [f"{layer}.{part}" for layer in range(config.num_hidden_layers) for part in ("key", "value")]
+    names = [
+        f"{layer}.{part}" for layer in range(config.num_hidden_layers) for part in ("key", "value")
+    ]
     past = [torch.zeros(2, config.num_key_value_heads, 5, config.head_dim) for _ in names]
-    example = torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 8, dtype=torch.long), torch.zeros(2, 3).long(), past
+    example = (
+        torch.zeros(2, 3, dtype=torch.long),
+        torch.ones(2, 8, dtype=torch.long),
+        torch.zeros(2, 3).long(),
+        past,
+    )
     free = torch.export.Dim.DYNAMIC
-    shapes = ({0: free, 1: free}, {0: free, 1: free}, {0: free, 1: free}, [{0: free, 2: free} for _ in names])
+    shapes = (
+        {0: free, 1: free},
+        {0: free, 1: free},
+        {0: free, 1: free},
+        [{0: free, 2: free} for _ in names],
+    )
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # torch's exporter warns of itself
         program = torch.onnx.export(
@@ -64,7 +82,12 @@ def save_onnx(path: Path, model: GPT) -> None:
             dynamo=True,
             verbose=False,
             dynamic_shapes=shapes,
-            input_names=["input_ids", "attention_mask", "position_ids", *(f"past_key_values.{name}" for name in names)],
+            input_names=[
+                "input_ids",
+                "attention_mask",
+                "position_ids",
+                *(f"past_key_values.{name}" for name in names),
+            ],
             output_names=["logits", *(f"present.{name}" for name in names)],
         )
     assert program is not None

@@ -8,7 +8,8 @@ from xinye.cli.arguments import Parser
 def main(arguments: list[str]) -> int:
     parser = Parser(
         "download",
-        "Fetch a model from the Hugging Face hub, to use it by its name from then on, without network. HF_ENDPOINT, "
+        "Fetch a model from the Hugging Face hub, to use it by its name from then on, without "
+        "network. HF_ENDPOINT, "
         "HF_HOME, HF_TOKEN and HF_HUB_OFFLINE are honoured.",
         "xinye download Qwen/Qwen2.5-0.5B",
     )
@@ -24,7 +25,9 @@ def main(arguments: list[str]) -> int:
 
     if not console.is_terminal:
         disable_progress_bars()
-    downloaded = download(values["model"], Watcher() if console.is_terminal else Display())  # the hub's client has bars
+    downloaded = download(
+        values["model"], Watcher() if console.is_terminal else Display()
+    )  # the hub's client has bars
     if values["json"]:
         print_json(asdict(downloaded))
     else:

@@ -34,7 +34,9 @@ def main(arguments: list[str]) -> int:
         raise XinyeError(f"-n {given.n}: from 1 to {MOST_TEXTS:,} texts are written at once")
     checked(Sampling, values, "generate")
     if (given.prompts is None) != (given.output is None):
-        raise XinyeError("--prompts FILE and -o FILE go together: what is written for one is put into the other")
+        raise XinyeError(
+            "--prompts FILE and -o FILE go together: what is written for one is put into the other"
+        )
     if given.prompts is not None:
         if given.prompt:
             raise XinyeError("give a prompt, or a file of them with --prompts")
@@ -48,24 +50,41 @@ def main(arguments: list[str]) -> int:
 def parser_of_generate() -> Parser:
     parser = Parser(
         "generate",
-        "Write text with a model. It goes on from the prompt; without one it begins a text of its own.",
+        "Write text with a model. It goes on from the prompt; without one it begins a text of its "
+        "own.",
         'xinye generate runs/novel "话说" --max-tokens 200 --temperature 0.8 --top-p 0.95 -n 3',
     )
     parser.add_argument(
-        "model", metavar="MODEL", help="a run, a Hugging Face folder, a GGUF file, or a downloaded model's name"
+        "model",
+        metavar="MODEL",
+        help="a run, a Hugging Face folder, a GGUF file, or a downloaded model's name",
     )
-    parser.add_argument("prompt", nargs="?", default="", metavar="PROMPT", help="- reads it from standard input")
     parser.add_argument(
-        "--prompts", default=None, metavar="FILE", help='write for each line: {"prompt": "…"} or {"messages": […]}'
+        "prompt", nargs="?", default="", metavar="PROMPT", help="- reads it from standard input"
     )
-    parser.add_argument("-o", "--output", default=None, metavar="FILE", help="where to, a line for each; resumes")
+    parser.add_argument(
+        "--prompts",
+        default=None,
+        metavar="FILE",
+        help='write for each line: {"prompt": "…"} or {"messages": […]}',
+    )
+    parser.add_argument(
+        "-o", "--output", default=None, metavar="FILE", help="where to, a line for each; resumes"
+    )
     parser.add_argument("-n", type=int, default=1, metavar="N", help="write this many texts (1)")
-    parser.add_argument("--dtype", default="auto", metavar="auto|float32|bfloat16", help="keep the weights in (auto)")
     parser.add_argument(
-        "--speculation", default="auto", metavar="auto|off|MODEL",
-        help="guess next tokens from the text itself (auto), or by a small model with the same tokenizer: same texts, "
-        "sooner there",
-    )  # fmt: skip
+        "--dtype",
+        default="auto",
+        metavar="auto|float32|bfloat16",
+        help="keep the weights in (auto)",
+    )
+    parser.add_argument(
+        "--speculation",
+        default="auto",
+        metavar="auto|off|MODEL",
+        help="guess next tokens from the text itself (auto), or by a small model with the same "
+        "tokenizer: same texts, sooner there",
+    )
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     parser.add_fields(Sampling, {})
     return parser
@@ -113,10 +132,13 @@ def write_file(given: Given, sampling: dict[str, Any]) -> int:
     model = load(given.model, given.dtype, given.speculation)
     prepare_writing()
     with Display() as display:
-        result = model.generate_file(given.prompts, given.output, n=given.n, watcher=display, **sampling)
+        result = model.generate_file(
+            given.prompts, given.output, n=given.n, watcher=display, **sampling
+        )
     failed = len(result["errors"])
     console.print(
-        f"{plural(result['texts'], 'text')} with {plural(result['tokens'], 'token')} in {duration(result['seconds'])} "
+        f"{plural(result['texts'], 'text')} with {plural(result['tokens'], 'token')} in "
+        f"{duration(result['seconds'])} "
         f"({result['tokens_per_second']:,.0f} tokens/s), in {given.output}"
         + f"; {plural(result['done_before'], 'line')} done before" * bool(result["done_before"])
         + f"; {plural(failed, 'line')} could not be done" * bool(failed),

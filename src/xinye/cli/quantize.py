@@ -9,16 +9,31 @@ from xinye.cli.arguments import Parser
 def main(arguments: list[str]) -> int:
     parser = Parser(
         "quantize",
-        "Make a model smaller: write it as GGUF with weights of 8 or 4 bits, which Xinye and llama.cpp run as they "
+        "Make a model smaller: write it as GGUF with weights of 8 or 4 bits, which Xinye and "
+        "llama.cpp run as they "
         "are, and measure what that costs, on FILES or on what the run held back from training.",
         "xinye quantize runs/novel --to q8_0 -o novel-q8_0.gguf",
     )
-    parser.add_argument("model", metavar="MODEL", help="a run's folder, any Hugging Face folder, or a GGUF file")
-    parser.add_argument("files", nargs="*", default=[], metavar="FILES", help="text to measure the cost on")
     parser.add_argument(
-        "--to", choices=("q8_0", "q4_0"), default="q8_0", help="(q8_0) 8 or 4 bits a weight, and a half for scales"
+        "model", metavar="MODEL", help="a run's folder, any Hugging Face folder, or a GGUF file"
     )
-    parser.add_argument("-o", "--output", type=Path, default=None, metavar="FILE", help="the file (./NAME-KIND.gguf)")
+    parser.add_argument(
+        "files", nargs="*", default=[], metavar="FILES", help="text to measure the cost on"
+    )
+    parser.add_argument(
+        "--to",
+        choices=("q8_0", "q4_0"),
+        default="q8_0",
+        help="(q8_0) 8 or 4 bits a weight, and a half for scales",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="the file (./NAME-KIND.gguf)",
+    )
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     values = parser.values(arguments)
 
@@ -43,12 +58,15 @@ def main(arguments: list[str]) -> int:
     answer.print(table)
     if result.loss_percent is not None:
         answer.print(
-            f"\n{result.kind} costs {result.loss_percent:.2f} % in bits per byte, on {result.tokens:,} tokens.",
+            f"\n{result.kind} costs {result.loss_percent:.2f} % in bits per byte, on "
+            f"{result.tokens:,} tokens.",
             soft_wrap=True,
         )
     if result.kept_as_f16:
         count = len(result.kept_as_f16)
-        answer.print(f"note: {count} matrices are f16, since 32 does not divide their rows", soft_wrap=True)
+        answer.print(
+            f"note: {count} matrices are f16, since 32 does not divide their rows", soft_wrap=True
+        )
     for note in result.notes:
         answer.print(f"note: {note}; name a text to measure the cost on", soft_wrap=True)
     return 0

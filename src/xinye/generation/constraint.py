@@ -1,6 +1,8 @@
-"""What a text must be: JSON by a schema, a regular expression, or one of some choices. llguidance keeps the grammar.
+"""What a text must be: JSON by a schema, a regular expression, or one of some choices. llguidance
+keeps the grammar.
 
-Its tokens are bytes, so that any tokenizer of ours will do, and a character of several tokens is never left half-way.
+Its tokens are bytes, so that any tokenizer of ours will do, and a character of several tokens is
+never left half-way.
 """
 
 import json
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 
 LONGEST = 50_000  # characters of a schema, a regular expression, or all choices
 MOST_MULTIPLE = 10_000  # every remainder of such a division is a state of the grammar
-MOST_PATTERNS = 12  # that could all have to hold for one string: each may triple the states of the others
+MOST_PATTERNS = (
+    12  # that could all have to hold for one string: each may triple the states of the others
+)
 ANNOTATIONS = {
     "$ref",
     "$defs",
@@ -36,7 +40,8 @@ ANNOTATIONS = {
     "default",
     "examples",
 }
-# What a grammar may take: tenths of a second and some tens of megabytes; the library itself allows seconds.
+# What a grammar may take: tenths of a second and some tens of megabytes; the library itself allows
+# seconds.
 LIMITS = {
     "initial_lexer_fuel": 200_000,
     "step_lexer_fuel": 100_000,
@@ -46,21 +51,32 @@ LIMITS = {
     "verbose_errors": False,
 }
 # JSON as Python writes it. Free white space would let a small model write nothing else.
-JSON_STYLE: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "lenient": False}
+JSON_STYLE: Any = {
+    "whitespace_flexible": False,
+    "item_separator": ", ",
+    "key_separator": ": ",
+    "lenient": False,
+}
 
 
 class Constraint:
     """Where one text stands in its grammar."""
 
     def __init__(self, matcher: "LLMatcher", tokenizer: Tokenizer, sampling: Sampling) -> None:
-        self._matcher, self._size, self._min_tokens = matcher, tokenizer.vocab_size, sampling.min_tokens
+        self._matcher, self._size, self._min_tokens = (
+            matcher,
+            tokenizer.vocab_size,
+            sampling.min_tokens,
+        )
         self._stop_ids, self._accepted = [*tokenizer.stop_ids], 0
         self._allowed: Tensor | None = None  # what may follow, once it was asked for
 
     def allowed(self) -> Tensor:
-        """Which tokens may come next, (V,) of bool; one that ends the text only where it is complete.
+        """Which tokens may come next, (V,) of bool; one that ends the text only where it is
+        complete.
 
-        Before `min_tokens` none ends it, unless nothing else can come. Raises `XinyeError` where no token can.
+        Before `min_tokens` none ends it, unless nothing else can come. Raises `XinyeError` where no
+        token can.
         """
         if self._allowed is None:
             self._allowed = self._compute()
@@ -73,7 +89,9 @@ class Constraint:
             longer = result.index_fill(0, torch.tensor(self._stop_ids), False)
             result = longer if bool(longer.any()) else result
         if not bool(result.any()):
-            raise XinyeError(f"the constraint lets no text go on here: {_reason(self._matcher.get_error())}")
+            raise XinyeError(
+                f"the constraint lets no text go on here: {_reason(self._matcher.get_error())}"
+            )
         return result
 
     def accept(self, token: int) -> None:
@@ -91,10 +109,15 @@ class Constraint:
 def constraint_for(tokenizer: Tokenizer, sampling: Sampling) -> Constraint | None:
     """What the sampling asks for, at its beginning; None where any text will do.
 
-    Raises `XinyeError` for a schema or an expression that is wrong, too large, or that no text can fulfil.
+    Raises `XinyeError` for a schema or an expression that is wrong, too large, or that no text can
+    fulfil.
     """
     grammar = _grammar(sampling)
-    return None if grammar is None else Constraint(_compiled(tokenizer, *grammar).deep_copy(), tokenizer, sampling)
+    return (
+        None
+        if grammar is None
+        else Constraint(_compiled(tokenizer, *grammar).deep_copy(), tokenizer, sampling)
+    )
 
 
 def _grammar(sampling: Sampling) -> tuple[str, str] | None:
@@ -103,18 +126,31 @@ def _grammar(sampling: Sampling) -> tuple[str, str] | None:
         try:
             text = json.dumps(sampling.json_schema, allow_nan=False)
             _check_length("json_schema", len(text))
-            if math.prod({_digits(each.get("multipleOf")) for each in _objects(sampling.json_schema)}) > MOST_MULTIPLE:
+            if (
+                math.prod(
+                    {_digits(each.get("multipleOf")) for each in _objects(sampling.json_schema)}
+                )
+                > MOST_MULTIPLE
+            ):
                 raise XinyeError(f"json_schema: multipleOf beyond {MOST_MULTIPLE:,} is too large")
             patterns = [
-                name for each in _objects(sampling.json_schema) for name in ("pattern", "format") if name in each
+                name
+                for each in _objects(sampling.json_schema)
+                for name in ("pattern", "format")
+                if name in each
             ]
             if len(patterns) > MOST_PATTERNS and any(map(_joins, _objects(sampling.json_schema))):
                 raise XinyeError(
-                    f"json_schema: at most {MOST_PATTERNS} patterns go with allOf, or with keys beside $ref"
+                    f"json_schema: at most {MOST_PATTERNS} patterns go with allOf, or with keys "
+                    "beside $ref"
                 )
-            return "json_schema", _library().LLMatcher.grammar_from_json_schema(text, overrides=JSON_STYLE)
+            return "json_schema", _library().LLMatcher.grammar_from_json_schema(
+                text, overrides=JSON_STYLE
+            )
         except (ValueError, TypeError, RecursionError) as error:
-            raise XinyeError(f"json_schema: not JSON, or nested too deeply ({_reason(str(error))})") from None
+            raise XinyeError(
+                f"json_schema: not JSON, or nested too deeply ({_reason(str(error))})"
+            ) from None
     if sampling.regex is not None:
         _check_length("regex", len(sampling.regex))
         return "regex", _library().LLMatcher.grammar_from_regex(sampling.regex)
@@ -136,7 +172,9 @@ def _library() -> Any:
 def _compiled(tokenizer: Tokenizer, name: str, grammar: str) -> "LLMatcher":
     """A matcher at the beginning of this grammar, to be copied."""
     library = _library()
-    matcher = library.LLMatcher(_tokens(tokenizer), grammar, log_level=0, limits=library.LLParserLimits(**LIMITS))
+    matcher = library.LLMatcher(
+        _tokens(tokenizer), grammar, log_level=0, limits=library.LLParserLimits(**LIMITS)
+    )
     matcher.compute_bitmask()
     if matcher.is_error():
         raise XinyeError(f"{name}: {_reason(matcher.get_error())}")
@@ -145,7 +183,9 @@ def _compiled(tokenizer: Tokenizer, name: str, grammar: str) -> "LLMatcher":
 
 @lru_cache(maxsize=4)
 def _tokens(tokenizer: Tokenizer) -> "LLTokenizer":
-    return _library().LLTokenizer(_Described(tokenizer), tokenizer.vocab_size, sorted(tokenizer.stop_ids))
+    return _library().LLTokenizer(
+        _Described(tokenizer), tokenizer.vocab_size, sorted(tokenizer.stop_ids)
+    )
 
 
 class _Described:
@@ -154,15 +194,22 @@ class _Described:
     is_tokenizer_wrapper = True
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokens, self.encode, self.leading_space = tokenizer.token_bytes, tokenizer.encode, tokenizer.leading_space
+        self.tokens, self.encode, self.leading_space = (
+            tokenizer.token_bytes,
+            tokenizer.encode,
+            tokenizer.leading_space,
+        )
         self.eos_token_id, self.bos_token_id = tokenizer.eos_id, tokenizer.bos_id
         self.special_token_ids = [index for index, piece in enumerate(self.tokens) if not piece]
 
     def __call__(self, text: str) -> list[int]:
-        """The usual tokens of what must follow in the midst of a text: without a space that only begins one."""
+        """The usual tokens of what must follow in the midst of a text: without a space that only
+        begins one."""
         tokens = self.encode("\n" + text if self.leading_space else text)
         if self.leading_space:
-            tokens = tokens[1 + next(i for i, token in enumerate(tokens) if b"\n" in self.tokens[token]) :]
+            tokens = tokens[
+                1 + next(i for i, token in enumerate(tokens) if b"\n" in self.tokens[token]) :
+            ]
         whole = b"".join(self.tokens[token] for token in tokens) == text.encode()
         return tokens if whole else [self.tokens.index(bytes([byte])) for byte in text.encode()]
 
@@ -187,7 +234,9 @@ def _objects(schema: Any) -> Iterator[dict[str, Any]]:
     """A schema and all objects in it, wherever they stand."""
     if isinstance(schema, dict):
         yield schema
-    for value in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+    for value in (
+        schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    ):
         yield from _objects(value)
 
 
@@ -198,4 +247,8 @@ def _joins(schema: dict[str, Any]) -> bool:
 
 def _digits(number: Any) -> int:
     """A number without its decimal point: 25 for 0.25; 1 for what is no number."""
-    return int("".join(map(str, Decimal(str(number)).as_tuple().digits))) if type(number) in (int, float) else 1
+    return (
+        int("".join(map(str, Decimal(str(number)).as_tuple().digits)))
+        if type(number) in (int, float)
+        else 1
+    )

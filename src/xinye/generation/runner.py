@@ -1,7 +1,8 @@
-"""The model's side of a step: tokens in, logits out, keys and values kept in the blocks that they were given.
+"""The model's side of a step: tokens in, logits out, keys and values kept in the blocks that they
+were given.
 
-The compiled step (`decoder.cpp`) reads a few tokens of many texts, PyTorch many tokens of few. Where there is no
-compiled step, PyTorch does all.
+The compiled step (`decoder.cpp`) reads a few tokens of many texts, PyTorch many tokens of few.
+Where there is no compiled step, PyTorch does all.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ from xinye.generation.scheduler import Part
 from xinye.model.build import LanguageModel
 from xinye.model.quantization import QuantizedLinear
 
-# So many tokens of a text, or fewer, are read faster by the compiled step than by PyTorch, which unpacks quantized
+# So many tokens of a text, or fewer, are read faster by the compiled step than by PyTorch, which
+# unpacks quantized
 # weights before it multiplies.
 FEW, FEW_QUANTIZED = 8, 32
 
@@ -24,23 +26,30 @@ FEW, FEW_QUANTIZED = 8, 32
 class Runner:
     def __init__(self, model: LanguageModel, blocks: int, block: int) -> None:
         self.model = model
-        self.memory = model.new_cache(blocks, block).tensors  # (layers, 2, blocks, K, block, D); LSTM: (…, blocks, C)
+        self.memory = model.new_cache(
+            blocks, block
+        ).tensors  # (layers, 2, blocks, K, block, D); LSTM: (…, blocks, C)
         self.decoder = decoder_for(model)
         self.few = FEW_QUANTIZED if isinstance(model.lm_head, QuantizedLinear) else FEW
 
     def run(self, parts: Sequence[Part]) -> Tensor:
-        """Read these, ordered by their length; returns the logits that each wants, one behind the other, (R, V)."""
+        """Read these, ordered by their length; returns the logits that each wants, one behind the
+        other, (R, V)."""
 
         def length(part: Part) -> int:
-            return 0 if self.decoder is not None and len(part.tokens) <= self.few else len(part.tokens)
+            return (
+                0 if self.decoder is not None and len(part.tokens) <= self.few else len(part.tokens)
+            )
 
         found = [
-            self._plain([*group]) if count else self._compiled([*group]) for count, group in groupby(parts, length)
+            self._plain([*group]) if count else self._compiled([*group])
+            for count, group in groupby(parts, length)
         ]
         return found[0] if len(found) == 1 else torch.cat([logits.float() for logits in found])
 
     def _compiled(self, parts: Sequence[Part]) -> Tensor:
-        """Each token is a row of the batch: all keys of a layer are stored before any is looked at."""
+        """Each token is a row of the batch: all keys of a layer are stored before any is looked
+        at."""
         assert self.decoder is not None
         tokens, positions, blocks, wanted = list[int](), list[int](), list[list[int]](), list[int]()
         for part in parts:
@@ -79,20 +88,27 @@ class Runner:
 
 
 class _Rows:
-    """The keys and values of a batch of texts, found in their blocks: to `GPT.forward` a cache like another.
+    """The keys and values of a batch of texts, found in their blocks: to `GPT.forward` a cache like
+    another.
 
     N blocks of P tokens in all; B texts, of which T tokens each are read and up to S seen.
     """
 
     def __init__(self, memory: Tensor, blocks: Sequence[list[int]], positions: Tensor) -> None:
         self.memory, self.length, device = memory, 0, memory.device
-        size, self.seen, self.begins = memory.shape[4], int(positions.max()) + 1, not bool(positions[:, 0].any())
+        size, self.seen, self.begins = (
+            memory.shape[4],
+            int(positions.max()) + 1,
+            not bool(positions[:, 0].any()),
+        )
         count = -(-self.seen // size)
         rows = [(row + [0] * count)[:count] for row in blocks]
         self.blocks = torch.tensor(rows, device=device)  # (B, S / P)
         self.at, self.offset = self.blocks.gather(1, positions // size), positions % size  # (B, T)
         self.mask: Tensor | None = None
-        self.unwritten: Tensor | None = None  # what no text of this batch has written there, and may be no number
+        self.unwritten: Tensor | None = (
+            None  # what no text of this batch has written there, and may be no number
+        )
         if not self.begins and positions.numel() > 1:
             places = torch.arange(self.seen, device=device)
             self.mask = (places <= positions[..., None])[:, None]  # (B, 1, T, S)
@@ -106,7 +122,9 @@ class _Rows:
         stored[1, self.at, :, self.offset] = values.transpose(1, 2)
         if self.begins:
             return keys, values
-        whole = stored[:, self.blocks].transpose(2, 3).flatten(3, 4)[:, :, :, : self.seen]  # (2, B, K, S, D)
+        whole = (
+            stored[:, self.blocks].transpose(2, 3).flatten(3, 4)[:, :, :, : self.seen]
+        )  # (2, B, K, S, D)
         if self.unwritten is not None:
             whole = whole.masked_fill(self.unwritten, 0)
         return whole[0], whole[1]

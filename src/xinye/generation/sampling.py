@@ -1,4 +1,5 @@
-"""What can be set about writing: how the next token is chosen, and when a text ends. Needs no torch."""
+"""What can be set about writing: how the next token is chosen, and when a text ends. Needs no
+torch."""
 
 import re
 from functools import cached_property
@@ -17,10 +18,16 @@ class Sampling(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_tokens: int = Field(200, ge=1, description="at most this many new tokens")
-    min_tokens: int = Field(0, ge=0, description="no token ends the text before this many; a stop string does")
-    temperature: float = Field(0.8, ge=0, description="0 always takes the likeliest token; higher is more varied")
+    min_tokens: int = Field(
+        0, ge=0, description="no token ends the text before this many; a stop string does"
+    )
+    temperature: float = Field(
+        0.8, ge=0, description="0 always takes the likeliest token; higher is more varied"
+    )
     top_k: int | None = Field(None, ge=1, description="choose among the k likeliest tokens")
-    top_p: float | None = Field(None, gt=0, le=1, description="choose among the likeliest tokens that reach this share")
+    top_p: float | None = Field(
+        None, gt=0, le=1, description="choose among the likeliest tokens that reach this share"
+    )
     min_p: float | None = Field(
         None, ge=0, le=1, description="drop tokens less likely than this share of the likeliest"
     )
@@ -28,18 +35,32 @@ class Sampling(BaseModel):
         1.0, gt=0, description="above 1, tokens that stand in the text become less likely"
     )
     presence_penalty: float = Field(
-        0.0, ge=-2, le=2, description="above 0, tokens that were written already become less likely (OpenAI's)"
+        0.0,
+        ge=-2,
+        le=2,
+        description="above 0, tokens that were written already become less likely (OpenAI's)",
     )
-    frequency_penalty: float = Field(0.0, ge=-2, le=2, description="the same for each time that a token was written")
-    logit_bias: dict[int, Bias] = Field({}, description="what is added to the logits of these tokens, by number")
+    frequency_penalty: float = Field(
+        0.0, ge=-2, le=2, description="the same for each time that a token was written"
+    )
+    logit_bias: dict[int, Bias] = Field(
+        {}, description="what is added to the logits of these tokens, by number"
+    )
     stop: tuple[str, ...] = Field((), description="end before any of these strings")
     stop_token_ids: tuple[int, ...] = Field((), description="end at any of these tokens")
     logprobs: int | None = Field(
-        None, ge=0, le=20, description="tell the log-probability of each token, and of this many likeliest ones"
+        None,
+        ge=0,
+        le=20,
+        description="tell the log-probability of each token, and of this many likeliest ones",
     )
     seed: int | None = Field(None, ge=0, lt=2**63, description="the same seed gives the same texts")
-    json_schema: dict[str, Any] | None = Field(None, description="write JSON that fulfils this schema")
-    regex: str | None = Field(None, description="write what this regular expression matches as a whole")
+    json_schema: dict[str, Any] | None = Field(
+        None, description="write JSON that fulfils this schema"
+    )
+    regex: str | None = Field(
+        None, description="write what this regular expression matches as a whole"
+    )
     choices: tuple[str, ...] | None = Field(None, description="write one of these: a,b,c")
 
     @field_validator("choices", mode="before")
@@ -54,11 +75,15 @@ class Sampling(BaseModel):
 
     @model_validator(mode="after")
     def _one_constraint(self) -> Self:
-        given = [name for name in ("json_schema", "regex", "choices") if getattr(self, name) is not None]
+        given = [
+            name for name in ("json_schema", "regex", "choices") if getattr(self, name) is not None
+        ]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)}: give one of them")
         if given and (self.stop or self.stop_token_ids):
-            raise ValueError(f"stop: with {given[0]} a text ends where it is complete; nothing else may end it")
+            raise ValueError(
+                f"stop: with {given[0]} a text ends where it is complete; nothing else may end it"
+            )
         for name in given:
             need(name, "llguidance")
         return self

@@ -1,7 +1,8 @@
 """Who is read in the next step, and how much of each.
 
-A step reads one token of each text that is being written and, of prompts, at most a chunk, so that a long prompt keeps
-nobody waiting. Where the cache is full, the text that came last gives its place up and is read again later.
+A step reads one token of each text that is being written and, of prompts, at most a chunk, so that
+a long prompt keeps nobody waiting. Where the cache is full, the text that came last gives its place
+up and is read again later.
 """
 
 from collections import deque
@@ -11,7 +12,9 @@ from dataclasses import dataclass
 from xinye.generation.cache import BlockCache
 from xinye.generation.sequence import Sequence
 
-Guess = Callable[[Sequence], list[int]]  # how a sequence may go on; at most so far as it may be written
+Guess = Callable[
+    [Sequence], list[int]
+]  # how a sequence may go on; at most so far as it may be written
 
 
 @dataclass(frozen=True)
@@ -20,18 +23,23 @@ class Part:
 
     sequence: Sequence
     tokens: list[int]
-    wanted: int  # of how many of them, counted from the last, logits are needed: none while a prompt is not at its end
+    # Of how many of them, counted from the last, logits are needed: none while a prompt is not at
+    # its end.
+    wanted: int
     guesses: int = 0  # how many of them, counted from the last, are only guessed (speculation.py)
 
 
 class Scheduler:
-    def __init__(self, cache: BlockCache, max_running: int, chunk: int, guess: Guess | None = None) -> None:
+    def __init__(
+        self, cache: BlockCache, max_running: int, chunk: int, guess: Guess | None = None
+    ) -> None:
         self.cache, self.max_running, self.chunk, self.guess = cache, max_running, chunk, guess
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []  # in the order in which they came
 
     def schedule(self) -> list[Part]:
-        """What is read now; the blocks for it are there. Nothing only where there is nothing to do."""
+        """What is read now; the blocks for it are there. Nothing only where there is nothing to
+        do."""
         parts: list[Part] = []
         left = self.chunk
         for sequence in [*self.running]:
@@ -54,11 +62,14 @@ class Scheduler:
         guesses = self.guess(sequence) if self.guess is not None and ahead == 1 else []
         if guesses and not self.cache.extend(sequence, sequence.read + 1 + len(guesses)):
             guesses = []  # no text gives way to a guess
-        parts.append(Part(sequence, tokens + guesses, int(count == ahead) + len(guesses), len(guesses)))
+        parts.append(
+            Part(sequence, tokens + guesses, int(count == ahead) + len(guesses), len(guesses))
+        )
         return left if ahead == 1 else left - count
 
     def _make_room(self, sequence: Sequence, length: int) -> bool:
-        """See that a running sequence has blocks for so many tokens, if need be those of who came after it."""
+        """See that a running sequence has blocks for so many tokens, if need be those of who came
+        after it."""
         while sequence in self.running:
             if self.cache.extend(sequence, length):
                 return True
@@ -68,7 +79,8 @@ class Scheduler:
         return False
 
     def _is_being_read(self, sequence: Sequence) -> bool:
-        """Whether its next block is being read for another that begins alike: then it waits a step and shares it."""
+        """Whether its next block is being read for another that begins alike: then it waits a step
+        and shares it."""
         end = len(self.cache.find(sequence.window)[0]) * self.cache.block + self.cache.block
         return end < len(sequence.window) and any(
             other.read < end <= len(other.window) and other.window[:end] == sequence.window[:end]

@@ -1,4 +1,5 @@
-"""One text that is being written: what is asked for, what has come of it, and where its keys and values lie."""
+"""One text that is being written: what is asked for, what has come of it, and where its keys and
+values lie."""
 
 from dataclasses import dataclass, field
 from random import Random
@@ -9,7 +10,9 @@ from xinye.generation.constraint import Constraint
 from xinye.generation.sampling import Sampling
 from xinye.generation.stream import TextStream
 
-LogProbability = tuple[int, float, list[tuple[int, float]]]  # of a token, and of the likeliest with theirs
+LogProbability = tuple[
+    int, float, list[tuple[int, float]]
+]  # of a token, and of the likeliest with theirs
 
 
 @dataclass(eq=False)
@@ -19,15 +22,20 @@ class Sequence:
     tokens: list[int]  # the tokenizer's prefix, such as `<bos>`, the prompt, and what was written
     prompt_tokens: int
     sampling: Sampling
-    number: int = 0  # which of several completions of a prompt: with the same seed each draws other random numbers
+    # Which of several completions of a prompt: with the same seed each draws other random numbers.
+    number: int = 0
 
     pieces: list[str] = field(default_factory=list)
-    logprobs: list[LogProbability] = field(default_factory=list)  # of each token written, where `sampling` asks for it
+    logprobs: list[LogProbability] = field(
+        default_factory=list
+    )  # of each token written, where `sampling` asks for it
     finish_reason: Literal["stop", "length"] | None = None
     error: XinyeError | None = None  # what ended it before its time
 
     # the engine's own
-    window: list[int] = field(default_factory=list)  # what the model reads: all tokens, or the last that fit
+    window: list[int] = field(
+        default_factory=list
+    )  # what the model reads: all tokens, or the last that fit
     read: int = 0  # how many of the window are in the cache
     blocks: list[int] = field(default_factory=list)  # where there, in order
     kept: int = 0  # how many of these blocks others can find,
@@ -54,11 +62,16 @@ class Sequence:
         return self.finish_reason is not None or self.error is not None
 
     def append(self, token: int) -> str:
-        """Go on with this token; returns the text that it makes certain, which ends with the sequence."""
+        """Go on with this token; returns the text that it makes certain, which ends with the
+        sequence."""
         self.tokens.append(token)
         self.window.append(token)
         text = "" if token in self.ends else self.stream.push(token)
-        if token in self.ends or self.stream.stopped or (self.constraint is not None and self.constraint.finished):
+        if (
+            token in self.ends
+            or self.stream.stopped
+            or (self.constraint is not None and self.constraint.finished)
+        ):
             self.finish_reason = "stop"
         elif self.completion_tokens >= self.sampling.max_tokens:
             self.finish_reason = "length"

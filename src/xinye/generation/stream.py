@@ -1,4 +1,5 @@
-"""From tokens to text that can be shown at once: never half a character, never the start of a stop string."""
+"""From tokens to text that can be shown at once: never half a character, never the start of a stop
+string."""
 
 import codecs
 from collections.abc import Sequence
@@ -7,7 +8,8 @@ from collections.abc import Sequence
 class TextStream:
     """Turns one sequence's tokens into pieces of text, whose concatenation is the whole text.
 
-    Bytes of a character that is not complete yet are held back, and so is text that may become a stop string.
+    Bytes of a character that is not complete yet are held back, and so is text that may become a
+    stop string.
     """
 
     def __init__(self, token_bytes: Sequence[bytes], stop: Sequence[str] = ()) -> None:
@@ -23,7 +25,9 @@ class TextStream:
 
     def finish(self) -> str:
         """What was held back; to be called at the end."""
-        return "" if self.stopped else self._release(self._decoder.decode(b"", final=True), final=True)
+        return (
+            "" if self.stopped else self._release(self._decoder.decode(b"", final=True), final=True)
+        )
 
     def _release(self, text: str, final: bool = False) -> str:
         text = self._held + text
@@ -38,4 +42,6 @@ class TextStream:
 
 def _overlap(text: str, stop: str) -> int:
     """The length of the longest end of `text` that `stop` begins with."""
-    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)
+    return next(
+        (n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0
+    )

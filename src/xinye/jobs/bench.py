@@ -1,4 +1,5 @@
-"""How fast a model writes on this machine: random prompts, several at once, and what of the machine that takes."""
+"""How fast a model writes on this machine: random prompts, several at once, and what of the machine
+that takes."""
 
 import time
 from collections.abc import Sequence as Several
@@ -53,8 +54,8 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Bench:
-    """What writes, and what it is asked for: random prompts, answered greedily and without guesses; no token ends a
-    text. Raises `XinyeError` where a text does not fit in the context."""
+    """What writes, and what it is asked for: random prompts, answered greedily and without guesses;
+    no token ends a text. Raises `XinyeError` where a text does not fit in the context."""
 
     model: LanguageModel
     tokenizer: Tokenizer
@@ -65,7 +66,8 @@ class Bench:
         context = self.model.config.max_position_embeddings
         if self.prompt_tokens + self.output_tokens > context:
             raise XinyeError(
-                f"{self.prompt_tokens} tokens of prompt and {self.output_tokens} of output are more than the context "
+                f"{self.prompt_tokens} tokens of prompt and {self.output_tokens} of output are "
+                "more than the context "
                 f"of {context}: give smaller --prompt-tokens or --output-tokens"
             )
 
@@ -77,7 +79,9 @@ class Bench:
         """Measure so many texts at once, one count after the other."""
         speed = measured(self.model.device, False, watcher)
         random = np.random.default_rng(0)
-        replace(self, prompt_tokens=min(self.prompt_tokens, 8), output_tokens=2).row(1, random, speed)  # only once
+        replace(self, prompt_tokens=min(self.prompt_tokens, 8), output_tokens=2).row(
+            1, random, speed
+        )  # only once
         rows = []
         for count in concurrency:
             watcher.stage(f"writing {count} text{'s' * (count > 1)} at once")
@@ -97,7 +101,9 @@ class Bench:
 
     def sequences(self, count: int, random: np.random.Generator) -> list[Sequence]:
         sampling = Sampling(temperature=0, max_tokens=self.output_tokens)
-        prompts = random.integers(self.tokenizer.vocab_size, size=(count, self.prompt_tokens)).tolist()
+        prompts = random.integers(
+            self.tokenizer.vocab_size, size=(count, self.prompt_tokens)
+        ).tolist()
         return [Sequence(prompt, self.prompt_tokens, sampling) for prompt in prompts]
 
     def row(self, count: int, random: np.random.Generator, speed: Speed) -> Row:
@@ -125,11 +131,17 @@ class Bench:
                 steps += 1
                 writing += now - before
         firsts = [each[0] - begin for each in times.values()]
-        gaps = [after - before for each in times.values() for before, after in pairwise(each)] or [0.0]
+        gaps = [after - before for each in times.values() for before, after in pairwise(each)] or [
+            0.0
+        ]
         last = max(firsts)
-        while_reading = sum(sum(moment <= begin + last for moment in each) for each in times.values())
+        while_reading = sum(
+            sum(moment <= begin + last for moment in each) for each in times.values()
+        )
         flops = speed.matrix_flops_per_second.get(self.dtype)
-        read = steps * (weight_bytes(model) + count * cache_bytes(model, prompt_tokens + output_tokens // 2))
+        read = steps * (
+            weight_bytes(model) + count * cache_bytes(model, prompt_tokens + output_tokens // 2)
+        )
         return Row(
             concurrency=count,
             seconds=now - begin,
@@ -140,14 +152,17 @@ class Bench:
             between_tokens_p50=float(np.quantile(gaps, 0.5)),
             between_tokens_p99=float(np.quantile(gaps, 0.99)),
             memory_share=read / writing / speed.memory_bytes_per_second if writing else None,
-            matrix_share=2 * model.config.matrix_parameters * count * prompt_tokens / last / flops if flops else None,
+            matrix_share=2 * model.config.matrix_parameters * count * prompt_tokens / last / flops
+            if flops
+            else None,
             cache_tokens=most,
             cache_total=engine.cache.total,
         )
 
 
 def weight_bytes(model: LanguageModel) -> int:
-    """What a step reads of the weights: all but an embedding that is no head, of which it reads single rows."""
+    """What a step reads of the weights: all but an embedding that is no head, of which it reads
+    single rows."""
 
     def size(module: torch.nn.Module) -> int:
         return sum(each.nbytes for each in (*module.parameters(), *module.buffers()))
@@ -157,4 +172,8 @@ def weight_bytes(model: LanguageModel) -> int:
 
 def cache_bytes(model: LanguageModel, length: int) -> int:
     """What a step reads of the keys and values of a text."""
-    return length * model.config.cache_bytes_per_token(model.compute_dtype.itemsize) if isinstance(model, GPT) else 0
+    return (
+        length * model.config.cache_bytes_per_token(model.compute_dtype.itemsize)
+        if isinstance(model, GPT)
+        else 0
+    )

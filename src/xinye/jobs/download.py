@@ -1,6 +1,8 @@
-"""Fetch a model from the hub into the hub's own cache. Nothing else in the package asks the hub for a model.
+"""Fetch a model from the hub into the hub's own cache. Nothing else in the package asks the hub for
+a model.
 
-Where from, where to and as whom is said by the hub's usual variables: HF_ENDPOINT, HF_HOME, HF_TOKEN, HF_HUB_OFFLINE.
+Where from, where to and as whom is said by the hub's usual variables: HF_ENDPOINT, HF_HOME,
+HF_TOKEN, HF_HUB_OFFLINE.
 """
 
 import logging
@@ -16,9 +18,14 @@ from xinye.watcher import Watcher
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 BESIDE = (
-    "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
-    "merges.txt", "chat_template.jinja",
-)  # fmt: skip
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
 
 
 @dataclass(frozen=True)
@@ -32,15 +39,22 @@ class Downloaded:
 
 
 def download(name: str, watcher: Watcher) -> Downloaded:
-    """Fetch what `load` reads of a model: weights as safetensors, JSON, the tokenizer; never what is pickled.
+    """Fetch what `load` reads of a model: weights as safetensors, JSON, the tokenizer; never what
+    is pickled.
 
-    Its config comes first, so that an architecture that is not known here costs nothing. Files that are there already
-    stay, and what was cut short goes on. Raises `XinyeError` for whatever a person can put right.
+    Its config comes first, so that an architecture that is not known here costs nothing. Files that
+    are there already stay, and what was cut short goes on. Raises `XinyeError` for whatever a
+    person can put right.
     """
     if not is_hub_name(name):
         raise XinyeError(f"{name!r} is not a name on the hub, such as owner/model")
     from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
 
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every attempt
     try:
@@ -62,21 +76,35 @@ def download(name: str, watcher: Watcher) -> Downloaded:
             watcher.stage(f"{file} ({number} of {len(wanted)})")
             files.append(Path(hf_hub_download(name, file)))
     except GatedRepoError:
-        raise XinyeError(f"{name}: its terms must be accepted on its page, and HF_TOKEN must hold your token") from None
+        raise XinyeError(
+            f"{name}: its terms must be accepted on its page, and HF_TOKEN must hold your token"
+        ) from None
     except RepositoryNotFoundError:
-        raise XinyeError(f"{name}: the hub has no such model, or shows it only to some (HF_TOKEN)") from None
+        raise XinyeError(
+            f"{name}: the hub has no such model, or shows it only to some (HF_TOKEN)"
+        ) from None
     except EntryNotFoundError as error:
-        raise XinyeError(f"{name}: cannot be downloaded ({_first_line(error)})", exit_code=1) from None
+        raise XinyeError(
+            f"{name}: cannot be downloaded ({_first_line(error)})", exit_code=1
+        ) from None
     except OfflineModeIsEnabled:
-        raise XinyeError(f"{name}: HF_HUB_OFFLINE is set, so that nothing can be downloaded") from None
+        raise XinyeError(
+            f"{name}: HF_HUB_OFFLINE is set, so that nothing can be downloaded"
+        ) from None
     except XinyeError:
         raise
-    except Exception as error:  # those of the client and of what it uses; they have no base of their own
+    except (
+        Exception
+    ) as error:  # those of the client and of what it uses; they have no base of their own
         line = _first_line(error)
         raise XinyeError(
-            f"{name}: cannot be downloaded ({line}); what has come stays, and the same command goes on", exit_code=1
+            f"{name}: cannot be downloaded ({line}); what has come stays, and the same command "
+            "goes on",
+            exit_code=1,
         ) from error
-    return Downloaded(name, str(config.parent), len(files), sum(file.stat().st_size for file in files))
+    return Downloaded(
+        name, str(config.parent), len(files), sum(file.stat().st_size for file in files)
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """Make a model smaller: write it as GGUF with quantized matrices, and measure what that costs.
 
-The cost is measured with the file that was written, on text that the model was not trained on: the bits per byte of the
-same tokens before and after.
+The cost is measured with the file that was written, on text that the model was not trained on: the
+bits per byte of the same tokens before and after.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,15 @@ from xinye.model.build import LanguageModel
 from xinye.planning.settings import EvaluateSettings
 from xinye.watcher import Watcher
 
-TOKENS = 65_536  # of the text, at most; the difference of two figures for the same tokens needs no more
+TOKENS = (
+    65_536  # of the text, at most; the difference of two figures for the same tokens needs no more
+)
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """A quantized model's file and its cost; the figures are None where there was no text to measure on."""
+    """A quantized model's file and its cost; the figures are None where there was no text to
+    measure on."""
 
     model: str
     file: str
@@ -49,8 +52,8 @@ def quantize(
     files: Sequence[str] = (),
     watcher: Watcher | None = None,
 ) -> Quantized:
-    """Write a model as GGUF, without `output` into this folder under the model's name, and measure it on the files, or
-    on what its run held back from training.
+    """Write a model as GGUF, without `output` into this folder under the model's name, and measure
+    it on the files, or on what its run held back from training.
 
     Raises `XinyeError` for whatever a person can put right, before anything is written.
     """
@@ -73,7 +76,9 @@ def quantize(
     watcher.stage(f"writing {path}")
     kept = save_gguf(path, network, tokenizer, kind, {"general.name": name})
     del network  # so that there is one model in memory
-    sizes = Quantized(str(model), str(path), kind, weight_bytes(source), path.stat().st_size, kept, notes=notes)
+    sizes = Quantized(
+        str(model), str(path), kind, weight_bytes(source), path.stat().st_size, kept, notes=notes
+    )
     if part is None or before is None:
         return sizes
     after = measure(load_gguf(path)[0], tokenizer, part, watcher)
@@ -88,17 +93,23 @@ def quantize(
     )  # fmt: skip
 
 
-def measure(network: LanguageModel, tokenizer: Tokenizer, part: Part, watcher: Watcher) -> dict[str, float]:
+def measure(
+    network: LanguageModel, tokenizer: Tokenizer, part: Part, watcher: Watcher
+) -> dict[str, float]:
     """The figures of at most `TOKENS` tokens of a text, an equal share of each document."""
     watcher.stage("scoring the text")
     network, some = network.to(machine.device()), part.at_most(TOKENS)
     context, stride = window(network, EvaluateSettings())
     windows = sliding_windows(some.spans, context, stride)
-    return perplexity(network, tokenizer, some.tokens, windows, partial(watcher.scored, total=len(some)))
+    return perplexity(
+        network, tokenizer, some.tokens, windows, partial(watcher.scored, total=len(some))
+    )
 
 
 def weight_bytes(model: Path) -> int:
     """What a model's weights take on disk; 0 where they do not lie under this name."""
     return sum(
-        file.stat().st_size for file in (model.glob("*.safetensors") if model.is_dir() else [model]) if file.is_file()
+        file.stat().st_size
+        for file in (model.glob("*.safetensors") if model.is_dir() else [model])
+        if file.is_file()
     )

@@ -1,4 +1,5 @@
-"""What can be set about an adapter: by the names that `peft` has for it, here, on the command line and in files."""
+"""What can be set about an adapter: by the names that `peft` has for it, here, on the command line
+and in files."""
 
 from typing import Literal
 
@@ -10,10 +11,20 @@ Method = Literal["lora", "adalora", "prefix", "adapter"]
 _LOW_RANK = ("target_modules", "lora_alpha", "lora_dropout")
 _FIELDS: dict[str, tuple[str, ...]] = {  # what each method reads
     "lora": (*_LOW_RANK, "r", "use_rslora"),
-    "adalora": (*_LOW_RANK, "init_r", "target_r", "tinit", "tfinal", "deltaT", "beta1", "beta2", "orth_reg_weight"),
+    "adalora": (
+        *_LOW_RANK,
+        "init_r",
+        "target_r",
+        "tinit",
+        "tfinal",
+        "deltaT",
+        "beta1",
+        "beta2",
+        "orth_reg_weight",
+    ),
     "prefix": ("num_virtual_tokens",),
     "adapter": ("bottleneck_size",),
-}  # fmt: skip
+}
 
 
 class AdapterSizes(BaseModel):
@@ -22,35 +33,61 @@ class AdapterSizes(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     r: int = Field(8, ge=1, description="lora: rank")
-    lora_alpha: int | float = Field(16, gt=0, description="lora, adalora: the change is scaled by this / rank")
-    lora_dropout: float = Field(0.0, ge=0, lt=1, description="lora, adalora: dropout before the change")
-    use_rslora: bool = Field(False, description="lora: scale by lora_alpha / √rank (arXiv:2312.03732)")
-    target_modules: tuple[str, ...] = Field((), description="lora, adalora: only these matrices, such as q_proj")
+    lora_alpha: int | float = Field(
+        16, gt=0, description="lora, adalora: the change is scaled by this / rank"
+    )
+    lora_dropout: float = Field(
+        0.0, ge=0, lt=1, description="lora, adalora: dropout before the change"
+    )
+    use_rslora: bool = Field(
+        False, description="lora: scale by lora_alpha / √rank (arXiv:2312.03732)"
+    )
+    target_modules: tuple[str, ...] = Field(
+        (), description="lora, adalora: only these matrices, such as q_proj"
+    )
     init_r: int = Field(12, ge=1, description="adalora: rank of each matrix at the start")
     target_r: int = Field(8, ge=1, description="adalora: mean rank at the end")
-    tinit: int | None = Field(None, ge=0, description="adalora: steps before ranks go (a tenth of all)")
-    tfinal: int | None = Field(None, ge=0, description="adalora: steps after the last rank went (three tenths)")
+    tinit: int | None = Field(
+        None, ge=0, description="adalora: steps before ranks go (a tenth of all)"
+    )
+    tfinal: int | None = Field(
+        None, ge=0, description="adalora: steps after the last rank went (three tenths)"
+    )
     deltaT: int = Field(1, ge=1, description="adalora: steps from one allocation to the next")
     beta1: float = Field(0.85, gt=0, lt=1, description="adalora: smoothing of the importance")
     beta2: float = Field(0.85, gt=0, lt=1, description="adalora: smoothing of its uncertainty")
-    orth_reg_weight: float = Field(0.5, ge=0, description="adalora: how much A and B are held orthogonal")
-    num_virtual_tokens: int = Field(20, ge=1, description="prefix: keys and values before each layer's")
+    orth_reg_weight: float = Field(
+        0.5, ge=0, description="adalora: how much A and B are held orthogonal"
+    )
+    num_virtual_tokens: int = Field(
+        20, ge=1, description="prefix: keys and values before each layer's"
+    )
     bottleneck_size: int = Field(64, ge=1, description="adapter: width of the bottleneck")
 
     def check_for(self, method: str) -> None:
         """Raises `ValueError` for a size that has no effect on a method, or that it cannot have."""
-        for name in sorted(self.model_fields_set - {"method", "total_step", *_FIELDS.get(method, ())}):
-            reads = f"it reads {', '.join(_FIELDS[method])}" if method in _FIELDS else "it adds no adapter"
+        for name in sorted(
+            self.model_fields_set - {"method", "total_step", *_FIELDS.get(method, ())}
+        ):
+            reads = (
+                f"it reads {', '.join(_FIELDS[method])}"
+                if method in _FIELDS
+                else "it adds no adapter"
+            )
             raise ValueError(f"{name} has no effect on {method}; {reads}")
         if method == "adalora" and self.target_r > self.init_r:
-            raise ValueError(f"target_r is {self.target_r}, more than init_r, {self.init_r}; ranks only go")
+            raise ValueError(
+                f"target_r is {self.target_r}, more than init_r, {self.init_r}; ranks only go"
+            )
 
 
 class AdapterSettings(AdapterSizes):
     """Which method, and its sizes. A size of another method is refused."""
 
     method: Method = Field("lora", description="how to fine-tune")
-    total_step: int | None = Field(None, ge=1, description="adalora: steps of the training; filled in by it")
+    total_step: int | None = Field(
+        None, ge=1, description="adalora: steps of the training; filled in by it"
+    )
 
     @model_validator(mode="after")
     def _one_method(self) -> "AdapterSettings":
@@ -58,13 +95,15 @@ class AdapterSettings(AdapterSizes):
         return self
 
     def scheduled(self, total_steps: int) -> "AdapterSettings":
-        """With the schedule of AdaLoRA filled in; raises `XinyeError` where no step is left for ranks to go."""
+        """With the schedule of AdaLoRA filled in; raises `XinyeError` where no step is left for
+        ranks to go."""
         if self.total_step == total_steps and None not in (self.tinit, self.tfinal):
             return self
         tinit = total_steps // 10 if self.tinit is None else self.tinit
         tfinal = total_steps * 3 // 10 if self.tfinal is None else self.tfinal
         if tinit >= total_steps - tfinal:
             raise XinyeError(
-                f"adalora: tinit {tinit} and tfinal {tfinal} leave none of {total_steps} steps for ranks to go"
+                f"adalora: tinit {tinit} and tfinal {tfinal} leave none of {total_steps} steps "
+                "for ranks to go"
             )
         return self.model_copy(update={"tinit": tinit, "tfinal": tfinal, "total_step": total_steps})

@@ -1,10 +1,12 @@
 """The shape of a network, in Hugging Face's words, and what that shape costs.
 
-Three architectures of a GPT, each a stock one of the field, and a recurrent network to compare them with:
+Three architectures of a GPT, each a stock one of the field, and a recurrent network to compare them
+with:
 
-- `modern`: rotary positions, RMSNorm, SwiGLU, grouped-query attention, normalised queries and keys (saved as Qwen3)
-- `llama`: the same without the normalised queries and keys (saved as Llama; with `attention_bias` but without
-  `attention_output_bias` as Qwen2)
+- `modern`: rotary positions, RMSNorm, SwiGLU, grouped-query attention, normalised queries and keys
+  (saved as Qwen3)
+- `llama`: the same without the normalised queries and keys (saved as Llama; with `attention_bias`
+  but without `attention_output_bias` as Qwen2)
 - `gpt2`: learned positions, LayerNorm, GELU, biases everywhere (saved as GPT-2)
 - `lstm`: `LSTMConfig`, a stack of LSTM layers (saved under a model type of our own)
 """
@@ -24,19 +26,24 @@ class Shape:
     def check_sizes(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]
             if field.type is int and getattr(self, field.name) < 1:
-                raise XinyeError(f"model shape: {field.name} is {getattr(self, field.name)}; it must be at least 1")
+                raise XinyeError(
+                    f"model shape: {field.name} is {getattr(self, field.name)}; it must be at "
+                    "least 1"
+                )
 
     def forward_flops_per_token(self, context: int) -> float:
         raise NotImplementedError
 
     def flops_per_token(self, context: int) -> float:
-        """Floating-point operations to train all weights on one token: forward, and twice that backward."""
+        """Floating-point operations to train all weights on one token: forward, and twice that
+        backward."""
         return 3 * self.forward_flops_per_token(context)
 
 
 @dataclass(frozen=True)
 class GPTConfig(Shape):
-    """The shape of a network. Sizes count elements; `head_dim` need not be `hidden_size / num_attention_heads`."""
+    """The shape of a network. Sizes count elements; `head_dim` need not be `hidden_size /
+    num_attention_heads`."""
 
     architecture: Architecture
     vocab_size: int
@@ -49,13 +56,17 @@ class GPTConfig(Shape):
     max_position_embeddings: int
     tie_word_embeddings: bool = True
     attention_bias: bool = False
-    attention_output_bias: bool = True  # whether, with `attention_bias`, the output projection has one, too
+    attention_output_bias: bool = (
+        True  # whether, with `attention_bias`, the output projection has one, too
+    )
     mlp_bias: bool = False
     norm_eps: float = 1e-6
     rope_theta: float = 10_000.0
     rope_scaling: RopeScaling | None = None
     dropout: float = 0.0
-    is_causal: bool = True  # False: tokens see those behind them, too, which only a model that writes nothing may
+    is_causal: bool = (
+        True  # False: tokens see those behind them, too, which only a model that writes nothing may
+    )
 
     def __post_init__(self) -> None:
         if self.architecture == "gpt2":
@@ -65,18 +76,25 @@ class GPTConfig(Shape):
         if self.num_attention_heads % self.num_key_value_heads:
             raise XinyeError(
                 f"model shape: {self.num_attention_heads} attention heads cannot share "
-                f"{self.num_key_value_heads} key-value heads; the first must be a multiple of the second"
+                f"{self.num_key_value_heads} key-value heads; the first must be a multiple of the "
+                "second"
             )
         if self.rotary and self.head_dim % 2:
-            raise XinyeError(f"model shape: head_dim is {self.head_dim}; rotary positions need an even number")
+            raise XinyeError(
+                f"model shape: head_dim is {self.head_dim}; rotary positions need an even number"
+            )
         if not self.rotary and self.rope_scaling is not None:
-            raise XinyeError(f"RoPE scaling: {self.architecture} has learned positions, which end with its context")
+            raise XinyeError(
+                f"RoPE scaling: {self.architecture} has learned positions, which end with its "
+                "context"
+            )
         if self.architecture == "gpt2" and (
             self.num_attention_heads * self.head_dim != self.hidden_size
             or self.num_key_value_heads != self.num_attention_heads
         ):
             raise XinyeError(
-                "model shape: gpt2 needs hidden_size = heads × head_dim and as many key-value heads as heads"
+                "model shape: gpt2 needs hidden_size = heads × head_dim and as many key-value "
+                "heads as heads"
             )
 
     @property
@@ -89,7 +107,10 @@ class GPTConfig(Shape):
         Raises `XinyeError` where positions are learned or scaled already.
         """
         if self.rope_scaling is not None:
-            raise XinyeError(f"RoPE scaling: this model's positions are scaled already ({self.rope_scaling.rope_type})")
+            raise XinyeError(
+                "RoPE scaling: this model's positions are scaled already "
+                f"({self.rope_scaling.rope_type})"
+            )
         context = self.max_position_embeddings
         if rope_type == "dynamic":  # lengths are measured by the context, so it stays
             return replace(self, rope_scaling=RopeScaling(rope_type, factor))
@@ -100,7 +121,10 @@ class GPTConfig(Shape):
     @property
     def layer_parameters(self) -> int:
         """Weights of the layers' matrices."""
-        queries, keys = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+        queries, keys = (
+            self.num_attention_heads * self.head_dim,
+            self.num_key_value_heads * self.head_dim,
+        )
         attention = self.hidden_size * (2 * queries + 2 * keys)
         mlp = self.hidden_size * self.intermediate_size * (3 if self.rotary else 2)
         return self.num_hidden_layers * (attention + mlp)
@@ -124,22 +148,31 @@ class GPTConfig(Shape):
         return self.matrix_parameters + embedding + self.num_hidden_layers * per_layer + extra
 
     def forward_flops_per_token(self, context: int) -> float:
-        """Floating-point operations to compute one token, matrix products only; to train on it takes three times that.
+        """Floating-point operations to compute one token, matrix products only; to train on it
+        takes three times that.
 
-        Two per matrix weight (Kaplan et al. 2020, arXiv:2001.08361) and, for attention over `context` tokens, four per
-        layer, head element and position (PaLM, arXiv:2204.02311), where it is causal half of that.
+        Two per matrix weight (Kaplan et al. 2020, arXiv:2001.08361) and, for attention over
+        `context` tokens, four per layer, head element and position (PaLM, arXiv:2204.02311), where
+        it is causal half of that.
         """
         attention = 4 * self.num_hidden_layers * self.num_attention_heads * self.head_dim * context
         return 2 * self.matrix_parameters + (attention / 2 if self.is_causal else attention)
 
     def cache_bytes_per_token(self, bytes_per_element: int = 4) -> int:
         """Memory that one token takes in the key-value cache."""
-        return 2 * self.num_hidden_layers * self.num_key_value_heads * self.head_dim * bytes_per_element
+        return (
+            2
+            * self.num_hidden_layers
+            * self.num_key_value_heads
+            * self.head_dim
+            * bytes_per_element
+        )
 
 
 @dataclass(frozen=True)
 class LSTMConfig(Shape):
-    """The shape of a recurrent network. `max_position_embeddings` is the length of the windows it is trained on."""
+    """The shape of a recurrent network. `max_position_embeddings` is the length of the windows it
+    is trained on."""
 
     vocab_size: int
     hidden_size: int
@@ -154,7 +187,8 @@ class LSTMConfig(Shape):
 
     @property
     def matrix_parameters(self) -> int:
-        """Weights that every token is multiplied by: four gates from input and state in each layer, and the head."""
+        """Weights that every token is multiplied by: four gates from input and state in each layer,
+        and the head."""
         return self.num_hidden_layers * 8 * self.hidden_size**2 + self.hidden_size * self.vocab_size
 
     @property
@@ -164,7 +198,8 @@ class LSTMConfig(Shape):
         return self.matrix_parameters + embedding + self.num_hidden_layers * 4 * self.hidden_size
 
     def forward_flops_per_token(self, context: int) -> float:
-        """Floating-point operations to compute one token: two per matrix weight, however long the context is."""
+        """Floating-point operations to compute one token: two per matrix weight, however long the
+        context is."""
         return 2 * self.matrix_parameters
 
     def flops_per_token(self, context: int) -> float:

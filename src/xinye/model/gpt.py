@@ -1,11 +1,12 @@
 """The network: one GPT, switched by its config, never subclassed.
 
-Modules carry Hugging Face's names, with q, k and v apart in every architecture, so that weights and adapters fit other
-tools. Shapes: B batch, T tokens, S tokens with those in the cache, C hidden size, H heads, K key-value heads, D head
-size, V vocabulary.
+Modules carry Hugging Face's names, with q, k and v apart in every architecture, so that weights and
+adapters fit other tools. Shapes: B batch, T tokens, S tokens with those in the cache, C hidden
+size, H heads, K key-value heads, D head size, V vocabulary.
 
-Weights are kept in fp32 and cast to `compute_dtype` where they are used, so that training in bf16 is the same code with
-fp32 weights, gradients and optimizer state (mixed precision, Micikevicius et al. 2018, arXiv:1710.03740).
+Weights are kept in fp32 and cast to `compute_dtype` where they are used, so that training in bf16
+is the same code with fp32 weights, gradients and optimizer state (mixed precision, Micikevicius et
+al. 2018, arXiv:1710.03740).
 """
 
 from typing import Any
@@ -22,7 +23,9 @@ from xinye.model.rope import scaled_frequencies
 
 class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
+        return F.linear(
+            x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
+        )
 
 
 class RMSNorm(nn.Module):
@@ -37,7 +40,9 @@ class RMSNorm(nn.Module):
 
 class LayerNorm(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+        return F.layer_norm(
+            x, self.normalized_shape, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps
+        )
 
 
 def norm(config: GPTConfig) -> nn.Module:
@@ -45,16 +50,26 @@ def norm(config: GPTConfig) -> nn.Module:
     return kind(config.hidden_size, eps=config.norm_eps)
 
 
-def rotary_tables(config: GPTConfig, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of rotary position embedding (Su et al. 2021, arXiv:2104.09864), each (…, T, D).
+def rotary_tables(
+    config: GPTConfig, positions: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of rotary position embedding (Su et al. 2021, arXiv:2104.09864), each (…,
+    T, D).
 
     The sines of the first half are negated, so that `rotate` is two products and a sum.
     """
-    exponents = torch.arange(0, config.head_dim, 2, device=positions.device, dtype=torch.float32) / config.head_dim
+    exponents = (
+        torch.arange(0, config.head_dim, 2, device=positions.device, dtype=torch.float32)
+        / config.head_dim
+    )
     frequencies, grown = config.rope_theta**-exponents, None
     if config.rope_scaling is not None:
         frequencies, grown = scaled_frequencies(
-            config.rope_scaling, config.rope_theta, config.head_dim, config.max_position_embeddings, positions
+            config.rope_scaling,
+            config.rope_theta,
+            config.head_dim,
+            config.max_position_embeddings,
+            positions,
         )
     angles = positions[..., None].float() * frequencies
     cosines, sines = angles.cos(), angles.sin()
@@ -71,21 +86,35 @@ def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
 
 
 class KeyValueCache:
-    """Keys and values of the tokens read so far: per layer two tensors (B, K, capacity, D), filled up to `length`."""
+    """Keys and values of the tokens read so far: per layer two tensors (B, K, capacity, D), filled
+    up to `length`."""
 
-    def __init__(self, config: GPTConfig, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, config: GPTConfig, batch: int, capacity: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
         dynamic = config.rope_scaling is not None and config.rope_scaling.rope_type == "dynamic"
         if dynamic and capacity > config.max_position_embeddings:
             raise XinyeError(
-                "dynamic RoPE scaling turns all keys anew with each length, so that none can be kept beyond "
+                "dynamic RoPE scaling turns all keys anew with each length, so that none can be "
+                "kept beyond "
                 f"{config.max_position_embeddings} tokens; linear and yarn can"
             )
-        shape = (config.num_hidden_layers, 2, batch, config.num_key_value_heads, capacity, config.head_dim)
-        self.tensors = torch.empty(shape, dtype=dtype, device=device)  # memory is taken as it is filled
+        shape = (
+            config.num_hidden_layers,
+            2,
+            batch,
+            config.num_key_value_heads,
+            capacity,
+            config.head_dim,
+        )
+        self.tensors = torch.empty(
+            shape, dtype=dtype, device=device
+        )  # memory is taken as it is filled
         self.length = 0
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store (B, K, T, D) keys and values behind the others; return all of them, (B, K, S, D)."""
+        """Store (B, K, T, D) keys and values behind the others; return all of them, (B, K, S,
+        D)."""
         end = self.length + keys.shape[2]
         stored = self.tensors[layer, :, :, :, :end]
         stored[0, :, :, self.length :], stored[1, :, :, self.length :] = keys, values
@@ -96,49 +125,70 @@ class Attention(nn.Module):
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__()
         self.config, self.layer = config, layer
-        self.prefix: nn.Module | None = None  # learned keys and values before all others (adapters.py)
-        queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
+        self.prefix: nn.Module | None = (
+            None  # learned keys and values before all others (adapters.py)
+        )
+        queries, keys = (
+            config.num_attention_heads * config.head_dim,
+            config.num_key_value_heads * config.head_dim,
+        )
         self.q_proj = Linear(config.hidden_size, queries, bias=config.attention_bias)
         self.k_proj = Linear(config.hidden_size, keys, bias=config.attention_bias)
         self.v_proj = Linear(config.hidden_size, keys, bias=config.attention_bias)
         output_bias = config.attention_bias and config.attention_output_bias
         self.o_proj = Linear(queries, config.hidden_size, bias=output_bias)
-        if config.architecture == "modern":  # keeps the logits of attention bounded (arXiv:2302.05442)
+        if (
+            config.architecture == "modern"
+        ):  # keeps the logits of attention bounded (arXiv:2302.05442)
             self.q_norm = RMSNorm(config.head_dim, config.norm_eps)
             self.k_norm = RMSNorm(config.head_dim, config.norm_eps)
 
     def forward(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: KeyValueCache | None
+        self,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
+        cache: KeyValueCache | None,
     ) -> Tensor:
         config = self.config
         queries, keys, values = (
-            projection(x).unflatten(-1, (-1, config.head_dim)) for projection in (self.q_proj, self.k_proj, self.v_proj)
+            projection(x).unflatten(-1, (-1, config.head_dim))
+            for projection in (self.q_proj, self.k_proj, self.v_proj)
         )  # (B, T, H or K, D)
         if config.architecture == "modern":
             queries, keys = self.q_norm(queries), self.k_norm(keys)
         if rotary is not None:
             queries, keys = rotate(queries, rotary), rotate(keys, rotary)
-        queries, keys, values = (tensor.transpose(1, 2) for tensor in (queries, keys, values))  # (B, H or K, T, D)
+        queries, keys, values = (
+            tensor.transpose(1, 2) for tensor in (queries, keys, values)
+        )  # (B, H or K, T, D)
         if cache is not None:
             keys, values = cache.append(self.layer, keys, values)
         if self.prefix is not None:
             keys, values = self.prefix(self.layer, keys, values)
-        if config.num_key_value_heads < config.num_attention_heads:  # each key-value head serves a group of heads
+        if (
+            config.num_key_value_heads < config.num_attention_heads
+        ):  # each key-value head serves a group of heads
             group = config.num_attention_heads // config.num_key_value_heads
-            keys, values = keys.repeat_interleave(group, dim=1), values.repeat_interleave(group, dim=1)
+            keys, values = (
+                keys.repeat_interleave(group, dim=1),
+                values.repeat_interleave(group, dim=1),
+            )
         y = attention(queries, keys, values, mask, config.is_causal)  # (B, H, T, D)
         return self.o_proj(y.transpose(1, 2).flatten(2))  # (B, T, C)
 
 
 class MLP(nn.Module):
-    """The feed-forward layer: SwiGLU (Shazeer 2020, arXiv:2002.05202); or GPT-2's, with the tanh form of GELU that its
-    weights were trained with."""
+    """The feed-forward layer: SwiGLU (Shazeer 2020, arXiv:2002.05202); or GPT-2's, with the tanh
+    form of GELU that its weights were trained with."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.gated = config.rotary
         if self.gated:
-            self.gate_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
+            self.gate_proj = Linear(
+                config.hidden_size, config.intermediate_size, bias=config.mlp_bias
+            )
         self.up_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
         self.down_proj = Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
 
@@ -149,8 +199,13 @@ class MLP(nn.Module):
 
 
 def document_mask(documents: Tensor | None) -> Tensor | None:
-    """Which token may look at which, (B, 1, T, T), where `documents` (B, T) numbers those of each row."""
-    return None if documents is None else (documents[:, :, None] == documents[:, None, :]).tril()[:, None]
+    """Which token may look at which, (B, 1, T, T), where `documents` (B, T) numbers those of each
+    row."""
+    return (
+        None
+        if documents is None
+        else (documents[:, :, None] == documents[:, None, :]).tril()[:, None]
+    )
 
 
 class Layer(nn.Module):
@@ -163,11 +218,17 @@ class Layer(nn.Module):
         self.dropout = config.dropout
 
     def forward(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: KeyValueCache | None
+        self,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
+        cache: KeyValueCache | None,
     ) -> Tensor:
         attended = self.self_attn(self.input_layernorm(x), rotary, mask, cache)
         x = x + F.dropout(attended, self.dropout, self.training)
-        return x + F.dropout(self.mlp(self.post_attention_layernorm(x)), self.dropout, self.training)
+        return x + F.dropout(
+            self.mlp(self.post_attention_layernorm(x)), self.dropout, self.training
+        )
 
 
 class Backbone(nn.Module):
@@ -178,7 +239,9 @@ class Backbone(nn.Module):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         if not config.rotary:
             self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.layers = nn.ModuleList(Layer(config, layer) for layer in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(
+            Layer(config, layer) for layer in range(config.num_hidden_layers)
+        )
         self.norm = norm(config)
 
 
@@ -197,7 +260,8 @@ class TokenModel(nn.Module):
         self.tie()
 
     def tie(self) -> None:
-        """Let embedding and head be one matrix where the config says so (to be called after weights were replaced)."""
+        """Let embedding and head be one matrix where the config says so (to be called after weights
+        were replaced)."""
         if self.config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight  # type: ignore[union-attr, assignment]
 
@@ -214,10 +278,11 @@ class TokenModel(nn.Module):
     ) -> Tensor:
         """The hidden states turned to logits: (B, T) tokens to (B, T, V), in the compute dtype.
 
-        `positions` (B, T) default to 0, 1, 2 …, counted on from the cache. `mask` is boolean and broadcasts to
-        (B, H, T, S), True where a token may look; without it attention is as `config.is_causal` says. With a `cache`
-        the keys and values of these tokens are added to it; a call with several tokens after the first needs a mask.
-        An LSTM needs no mask: the positions tell where documents begin.
+        `positions` (B, T) default to 0, 1, 2 …, counted on from the cache. `mask` is boolean and
+        broadcasts to (B, H, T, S), True where a token may look; without it attention is as
+        `config.is_causal` says. With a `cache` the keys and values of these tokens are added to it;
+        a call with several tokens after the first needs a mask. An LSTM needs no mask: the
+        positions tell where documents begin.
         """
         return self.lm_head(self.hidden(tokens, positions, mask, cache))  # type: ignore[operator]
 
@@ -229,11 +294,12 @@ class TokenModel(nn.Module):
         documents: Tensor | None = None,
         label_smoothing: float = 0.0,
     ) -> Tensor:
-        """Sum of the cross-entropies in nats over the targets that are not -100; all tensors (B, T).
+        """Sum of the cross-entropies in nats over the targets that are not -100; all tensors (B,
+        T).
 
-        `documents` numbers the document of each token within its row; tokens see only their own document.
-        `label_smoothing` is the share of each target's probability that is spread over the whole vocabulary (Szegedy
-        et al. 2016, arXiv:1512.00567).
+        `documents` numbers the document of each token within its row; tokens see only their own
+        document. `label_smoothing` is the share of each target's probability that is spread over
+        the whole vocabulary (Szegedy et al. 2016, arXiv:1512.00567).
         """
         logits = self(tokens, positions, document_mask(documents))
         logits, targets = logits.flatten(0, 1).float(), targets.flatten()
@@ -257,10 +323,12 @@ class GPT(TokenModel):
 
     @torch.no_grad()
     def initialize(self, seed: int) -> None:
-        """Random weights. Normal with standard deviation 0.02 for embeddings (GPT-2), 1/√fan-in for matrices; the
-        projections back into the residual stream start at zero, so that each layer starts as the identity (Zhang et
-        al. 2019, arXiv:1901.09321; muP, arXiv:2203.03466)."""
-        generator = torch.Generator().manual_seed(seed)  # on the CPU: the same weights on every device
+        """Random weights. Normal with standard deviation 0.02 for embeddings (GPT-2), 1/√fan-in for
+        matrices; the projections back into the residual stream start at zero, so that each layer
+        starts as the identity (Zhang et al. 2019, arXiv:1901.09321; muP, arXiv:2203.03466)."""
+        generator = torch.Generator().manual_seed(
+            seed
+        )  # on the CPU: the same weights on every device
         for name, weight in self.named_parameters():
             if "norm" in name:
                 weight.fill_(1.0 if name.endswith("weight") else 0.0)
@@ -269,10 +337,15 @@ class GPT(TokenModel):
             elif "embed" in name or "lm_head" in name:
                 weight.copy_(torch.empty(weight.shape).normal_(0.0, 0.02, generator=generator))
             else:
-                weight.copy_(torch.empty(weight.shape).normal_(0.0, weight.shape[1] ** -0.5, generator=generator))
+                weight.copy_(
+                    torch.empty(weight.shape).normal_(
+                        0.0, weight.shape[1] ** -0.5, generator=generator
+                    )
+                )
 
     def new_cache(self, batch: int, capacity: int | None = None) -> KeyValueCache:
-        """An empty cache for `batch` sequences of `capacity` tokens each, as long as the context where it is None."""
+        """An empty cache for `batch` sequences of `capacity` tokens each, as long as the context
+        where it is None."""
         capacity = capacity or self.config.max_position_embeddings
         return KeyValueCache(self.config, batch, capacity, self.compute_dtype, self.device)
 
@@ -286,7 +359,9 @@ class GPT(TokenModel):
         """The states before the head, (B, T, C)."""
         config, start = self.config, 0 if cache is None else cache.length
         if positions is None:
-            positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)[None]  # (1, T)
+            positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)[
+                None
+            ]  # (1, T)
         if mask is None and not config.is_causal:
             mask = torch.ones(1, 1, 1, tokens.shape[1], dtype=torch.bool, device=tokens.device)
         x = self.model.embed_tokens(tokens)  # (B, T, C)

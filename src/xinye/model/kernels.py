@@ -1,28 +1,37 @@
 """Attention and normalisation, written for the machine they run on.
 
-On CUDA PyTorch's fused kernels are the fastest there is. On a CPU two of them are not: its flash attention reaches a
-third of the machine's bf16 matrix speed when training, and its RMSNorm is a chain of ten passes over memory. What
-stands here computes the same (`docs/log.md` has the times).
+On CUDA PyTorch's fused kernels are the fastest there is. On a CPU two of them are not: its flash
+attention reaches a third of the machine's bf16 matrix speed when training, and its RMSNorm is a
+chain of ten passes over memory. What stands here computes the same (`docs/log.md` has the times).
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BLOCK = 128  # queries attended at a time on a CPU: scores stay in the processor's cache, and the future is not computed
+# Queries attended at a time on a CPU: scores stay in the processor's cache, and the future is not
+# computed.
+BLOCK = 128
 
 
-def attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, is_causal: bool = True) -> Tensor:
+def attention(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, is_causal: bool = True
+) -> Tensor:
     """Scaled dot-product attention, (B, H, T, D) queries over (B, H, S, D) keys and values.
 
-    `mask` is boolean, True where a query may look, and broadcasts to (B, H, T, S); without it attention is causal for
-    T > 1, and a single query sees everything. A mask that lets queries look ahead needs `is_causal=False`.
+    `mask` is boolean, True where a query may look, and broadcasts to (B, H, T, S); without it
+    attention is causal for T > 1, and a single query sees everything. A mask that lets queries look
+    ahead needs `is_causal=False`.
     """
     length = queries.shape[2]
     if queries.is_cuda or not torch.is_grad_enabled() or length != keys.shape[2]:
-        return F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=mask is None and length > 1)
+        return F.scaled_dot_product_attention(
+            queries, keys, values, mask, is_causal=mask is None and length > 1
+        )
     batch, heads, _, head_dim = queries.shape
-    queries, keys, values = (tensor.reshape(batch * heads, length, head_dim) for tensor in (queries, keys, values))
+    queries, keys, values = (
+        tensor.reshape(batch * heads, length, head_dim) for tensor in (queries, keys, values)
+    )
     if mask is None:
         mask = torch.ones(length, length, dtype=torch.bool, device=queries.device).tril()
         bias = torch.zeros_like(mask, dtype=queries.dtype).masked_fill_(~mask, float("-inf"))
@@ -35,14 +44,18 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None
         end = min(start + BLOCK, length)
         seen = end if is_causal else length
         scores = torch.baddbmm(
-            bias[:, start:end, :seen], queries[:, start:end], keys[:, :seen].transpose(1, 2), alpha=head_dim**-0.5
+            bias[:, start:end, :seen],
+            queries[:, start:end],
+            keys[:, :seen].transpose(1, 2),
+            alpha=head_dim**-0.5,
         )
         outputs.append(scores.softmax(-1) @ values[:, :seen])
     return torch.cat(outputs, dim=1).view(batch, heads, length, head_dim)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Root-mean-square normalisation over the last dimension (Zhang & Sennrich 2019, arXiv:1910.07467)."""
+    """Root-mean-square normalisation over the last dimension (Zhang & Sennrich 2019,
+    arXiv:1910.07467)."""
     if x.is_cuda or torch.compiler.is_compiling():
         return F.rms_norm(x, weight.shape, weight.to(x.dtype), eps)
     return _RMSNorm.apply(x, weight, eps)
@@ -64,4 +77,8 @@ class _RMSNorm(torch.autograd.Function):
         weight_gradient = product.flatten(0, -2).sum(0, dtype=torch.float32)
         weight = weight.to(gradient.dtype)
         projection = (product @ weight)[..., None] / weight.shape[0]
-        return (gradient * weight).addcmul_(normalized, projection, value=-1).mul_(scale), weight_gradient, None
+        return (
+            (gradient * weight).addcmul_(normalized, projection, value=-1).mul_(scale),
+            weight_gradient,
+            None,
+        )

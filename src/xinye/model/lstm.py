@@ -1,8 +1,8 @@
 """A recurrent language model, to show what attention buys: embedding, LSTM layers, head.
 
-It has the face of `GPT` (`forward`, `loss`, `initialize`, `new_cache`), so that training, evaluation and generation are
-the same code. Its state starts anew wherever a position is 0: that is where a document begins. Shapes: B batch,
-T tokens, C hidden size, V vocabulary.
+It has the face of `GPT` (`forward`, `loss`, `initialize`, `new_cache`), so that training,
+evaluation and generation are the same code. Its state starts anew wherever a position is 0: that is
+where a document begins. Shapes: B batch, T tokens, C hidden size, V vocabulary.
 """
 
 import torch
@@ -14,9 +14,12 @@ from xinye.model.gpt import TokenModel
 
 
 class State:
-    """What the layers remember after `length` tokens: per layer hidden state and cell, (B, C) each."""
+    """What the layers remember after `length` tokens: per layer hidden state and cell, (B, C)
+    each."""
 
-    def __init__(self, config: LSTMConfig, batch: int, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, config: LSTMConfig, batch: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
         shape = (config.num_hidden_layers, 2, batch, config.hidden_size)
         self.tensors = torch.zeros(shape, dtype=dtype, device=device)
         self.length = 0
@@ -36,11 +39,15 @@ class LSTMLayer(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor | None, state: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, C) and a state (2, B, C) to the same after T tokens."""
-        inward, recurrent, bias = (weight.to(x.dtype) for weight in (self.weight_ih, self.weight_hh, self.bias))
+        inward, recurrent, bias = (
+            weight.to(x.dtype) for weight in (self.weight_ih, self.weight_hh, self.bias)
+        )
         if positions is None:  # one document a row: PyTorch's fused kernel
             weights = (inward, recurrent, bias, torch.zeros_like(bias))
             hidden, cell = state[:, None].contiguous()
-            y, hidden, cell = torch.lstm(x, (hidden, cell), weights, True, 1, 0.0, self.training, False, True)
+            y, hidden, cell = torch.lstm(
+                x, (hidden, cell), weights, True, 1, 0.0, self.training, False, True
+            )
             return y, torch.cat((hidden, cell))
         gates_of_inputs = F.linear(x, inward, bias).unbind(1)
         keep = (positions != 0).to(x.dtype).expand(x.shape[:2])[..., None].unbind(1)
@@ -48,7 +55,9 @@ class LSTMLayer(nn.Module):
         outputs = []
         for gates, kept in zip(gates_of_inputs, keep, strict=True):
             hidden, cell = hidden * kept, cell * kept
-            enter, forget, candidate, leave = torch.addmm(gates, hidden, recurrent.T).chunk(4, dim=1)
+            enter, forget, candidate, leave = torch.addmm(gates, hidden, recurrent.T).chunk(
+                4, dim=1
+            )
             cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
             hidden = leave.sigmoid() * cell.tanh()
             outputs.append(hidden)
@@ -59,11 +68,14 @@ class LSTMBackbone(nn.Module):
     def __init__(self, config: LSTMConfig) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(LSTMLayer(config.hidden_size) for _ in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(
+            LSTMLayer(config.hidden_size) for _ in range(config.num_hidden_layers)
+        )
 
 
 class LSTM(TokenModel):
-    """Tokens in, logits of the next token out, by way of a state that is handed from token to token."""
+    """Tokens in, logits of the next token out, by way of a state that is handed from token to
+    token."""
 
     config: LSTMConfig
     model: LSTMBackbone
@@ -73,7 +85,8 @@ class LSTM(TokenModel):
 
     @torch.no_grad()
     def initialize(self, seed: int) -> None:
-        """Random weights: as in `GPT.initialize`, and forget gates that begin open (Jozefowicz et al. 2015)."""
+        """Random weights: as in `GPT.initialize`, and forget gates that begin open (Jozefowicz et
+        al. 2015)."""
         generator = torch.Generator().manual_seed(seed)
         for name, weight in self.named_parameters():
             if weight.ndim == 1:
@@ -84,7 +97,8 @@ class LSTM(TokenModel):
                 weight.copy_(torch.empty(weight.shape).normal_(0.0, deviation, generator=generator))
 
     def new_cache(self, batch: int, capacity: int | None = None) -> State:
-        """An empty state for each of `batch` sequences; it has the same size, whatever their length."""
+        """An empty state for each of `batch` sequences; it has the same size, whatever their
+        length."""
         return State(self.config, batch, self.compute_dtype, self.device)
 
     def hidden(
@@ -96,7 +110,11 @@ class LSTM(TokenModel):
     ) -> Tensor:
         """The states before the head, (B, T, C)."""
         before = self.new_cache(tokens.shape[0]) if cache is None else cache
-        x = F.dropout(self.model.embed_tokens(tokens).to(self.compute_dtype), self.config.dropout, self.training)
+        x = F.dropout(
+            self.model.embed_tokens(tokens).to(self.compute_dtype),
+            self.config.dropout,
+            self.training,
+        )
         after = []
         for layer, state in zip(self.model.layers, before.tensors, strict=True):
             x, state = layer(x, positions, state)

@@ -1,8 +1,10 @@
-"""A run's folder: the model as every tool of the field loads it, and `training/`, which only going on needs.
+"""A run's folder: the model as every tool of the field loads it, and `training/`, which only going
+on needs.
 
-`training/checkpoints/step-…/` is itself such a model's folder, and has the optimizers' state (safetensors), the
-progress (JSON) and a manifest of every file's size and hash. Of an adapter only what is trained is saved. A checkpoint
-appears whole or not at all: it is written under another name, flushed to the disk, and renamed. Nothing is pickled.
+`training/checkpoints/step-…/` is itself such a model's folder, and has the optimizers' state
+(safetensors), the progress (JSON) and a manifest of every file's size and hash. Of an adapter only
+what is trained is saved. A checkpoint appears whole or not at all: it is written under another
+name, flushed to the disk, and renamed. Nothing is pickled.
 """
 
 import os
@@ -44,7 +46,8 @@ OURS = ("optimizer.safetensors", STATE, "progress.json", MANIFEST)  # what is no
 
 @dataclass(frozen=True)
 class Store:
-    """A run's folder, and what of its training is saved there and loaded: a model, its optimizers' state, progress."""
+    """A run's folder, and what of its training is saved there and loaded: a model, its optimizers'
+    state, progress."""
 
     run: Path
     model: Network
@@ -53,9 +56,11 @@ class Store:
     base: str = ""  # what an adapter was attached to
 
     def save(self, progress: dict[str, Any], keep: Collection[int] = ()) -> None:
-        """Save everything after a step: first the checkpoint to go on from, then the model for everyone to load.
+        """Save everything after a step: first the checkpoint to go on from, then the model for
+        everyone to load.
 
-        The last two checkpoints stay, and those of the steps in `keep`; the others go when the new one is safe.
+        The last two checkpoints stay, and those of the steps in `keep`; the others go when the new
+        one is safe.
         """
         run, folder = self.run, self.run / "training" / "checkpoints"
         place = folder / f"step-{progress['step']:08d}"
@@ -92,18 +97,24 @@ class Store:
             save_model(folder, model, self.tokenizer)
         save_file(_optimizer_tensors(self.optimizers), folder / "optimizer.safetensors")
         write_json(folder / "progress.json", progress)
-        write_json(folder / MANIFEST, {path.name: fingerprint(path) for path in sorted(folder.iterdir())})
+        write_json(
+            folder / MANIFEST, {path.name: fingerprint(path) for path in sorted(folder.iterdir())}
+        )
         _flush(*folder.iterdir(), folder)
 
     def load(self, step: int | None = None) -> dict[str, Any]:
-        """Put a checkpoint, by default the newest, into the model and its optimizers; returns its progress.
+        """Put a checkpoint, by default the newest, into the model and its optimizers; returns its
+        progress.
 
-        Raises `XinyeError` where there is none, or it is damaged; then it names the one before it, if there is one.
+        Raises `XinyeError` where there is none, or it is damaged; then it names the one before it,
+        if there is one.
         """
         delete_leftovers(self.run)
         found = [path for path in checkpoints(self.run) if step in (None, step_of(path))]
         if not found:
-            raise XinyeError(f"{self.run}: no checkpoint to go on from; start anew with --overwrite")
+            raise XinyeError(
+                f"{self.run}: no checkpoint to go on from; start anew with --overwrite"
+            )
         folder, model = found[-1], self.model
         try:
             if problem := next(differences(folder, folder / MANIFEST), None):
@@ -117,11 +128,25 @@ class Store:
             _restore(self.optimizers, load_file(folder / "optimizer.safetensors"))
             progress = read_json(folder / "progress.json")
             return progress | {"step": int(progress["step"]), "seconds": float(progress["seconds"])}
-        except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError, XinyeError) as error:
-            what = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
+        except (
+            OSError,
+            SafetensorError,
+            RuntimeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            XinyeError,
+        ) as error:
+            what = (
+                f"{error} is missing"
+                if isinstance(error, KeyError)
+                else " ".join(str(error).split())[:200]
+            )
             advice = "start anew with --overwrite"
             if len(found) > 1:
-                advice = f"delete this folder, and --resume goes on from step {step_of(found[-2]):,}"
+                advice = (
+                    f"delete this folder, and --resume goes on from step {step_of(found[-2]):,}"
+                )
             raise XinyeError(f"{folder}: damaged ({what}); {advice}", exit_code=1) from None
 
     def go_back(self, step: int) -> None:
@@ -134,23 +159,30 @@ class Store:
             raise XinyeError(problem, exit_code=1) from error
 
     def check_space(self) -> None:
-        """Raises `XinyeError` where the disk has no room for a checkpoint and the copy of the model in the folder."""
+        """Raises `XinyeError` where the disk has no room for a checkpoint and the copy of the model
+        in the folder."""
         kept = [state for optimizer in self.optimizers for state in optimizer.state.values()]
-        states = sum(value.nbytes for state in kept for value in state.values() if isinstance(value, Tensor))
+        states = sum(
+            value.nbytes for state in kept for value in state.values() if isinstance(value, Tensor)
+        )
         model = self.model
-        weights = [*_adapter_tensors(model).values()] * 2 if attached(model) else [*model.parameters()]
+        weights = (
+            [*_adapter_tensors(model).values()] * 2 if attached(model) else [*model.parameters()]
+        )
         needed = 2 * sum(weight.nbytes for weight in weights) + states
         free = shutil.disk_usage(self.run).free
         if free < needed:
             raise XinyeError(
-                f"{self.run}: cannot save: a checkpoint needs {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are "
+                f"{self.run}: cannot save: a checkpoint needs {needed / 1e6:,.1f} MB, and "
+                f"{free / 1e6:,.1f} MB are "
                 "free; make room and go on with --resume; what was saved before is still there",
                 exit_code=1,
             )
 
 
 def publish(run: Path, checkpoint: Path) -> None:
-    """Put the model of a checkpoint where everyone looks for it: into the run's folder, the weights last.
+    """Put the model of a checkpoint where everyone looks for it: into the run's folder, the weights
+    last.
 
     What the files should be is noted before they are put there, in `training/manifest.json`.
     """
@@ -175,11 +207,14 @@ def _flush(*paths: Path) -> None:
 
 def _adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
     """All that training changes, where an adapter is trained."""
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in adapter_state(model).items()}
+    return {
+        name: tensor.detach().cpu().contiguous() for name, tensor in adapter_state(model).items()
+    }
 
 
 def _optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """Every state tensor under `optimizer.parameter.name`, in the order the optimizers hold their parameters."""
+    """Every state tensor under `optimizer.parameter.name`, in the order the optimizers hold their
+    parameters."""
     return {
         f"{number}.{index}.{name}": value.detach().cpu().contiguous()
         for number, optimizer in enumerate(optimizers)
@@ -195,7 +230,9 @@ def _restore(optimizers: Sequence[torch.optim.Optimizer], tensors: dict[str, Ten
             of, index, name = key.split(".", 2)
             if int(of) == number:
                 state.setdefault(int(index), {})[name] = value
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        parameters = [
+            parameter for group in optimizer.param_groups for parameter in group["params"]
+        ]
         shapes_fit = all(
             value.ndim == 0 or value.shape == parameters[index].shape
             for index, values in state.items()
@@ -204,4 +241,6 @@ def _restore(optimizers: Sequence[torch.optim.Optimizer], tensors: dict[str, Ten
         )
         if not shapes_fit or (state and len(state) != len(parameters)):
             raise ValueError("the optimizer's state does not belong to this model")
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        optimizer.load_state_dict(
+            {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+        )

@@ -1,7 +1,8 @@
-"""Learning from a teacher: a small model follows the predictions of a larger one, not only the next token of the text.
+"""Learning from a teacher: a small model follows the predictions of a larger one, not only the next
+token of the text.
 
-A prediction says more than the token that came: what else could have come, and how likely (Hinton, Vinyals & Dean 2015,
-"Distilling the knowledge in a neural network", arXiv:1503.02531).
+A prediction says more than the token that came: what else could have come, and how likely (Hinton,
+Vinyals & Dean 2015, "Distilling the knowledge in a neural network", arXiv:1503.02531).
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from xinye.model.gpt import document_mask
 
 @dataclass(frozen=True)
 class Teaching:
-    """Whose predictions are followed, how far they are softened, and what share of the loss they are."""
+    """Whose predictions are followed, how far they are softened, and what share of the loss they
+    are."""
 
     teacher: LanguageModel
     temperature: float
@@ -25,10 +27,12 @@ class Teaching:
 
 
 class DistillationLossSum(nn.Module):
-    """What a student makes smaller: alpha · T² · KL(teacher ‖ student) + (1 − alpha) · cross-entropy.
+    """What a student makes smaller: alpha · T² · KL(teacher ‖ student) + (1 − alpha) ·
+    cross-entropy.
 
-    It is summed over a batch's counted targets, in nats. Both distributions of the first term are softened by the
-    temperature T; T² keeps its gradient as large as that of the second, whatever T is. The teacher stays as it is.
+    It is summed over a batch's counted targets, in nats. Both distributions of the first term are
+    softened by the temperature T; T² keeps its gradient as large as that of the second, whatever T
+    is. The teacher stays as it is.
     """
 
     def __init__(
@@ -40,7 +44,10 @@ class DistillationLossSum(nn.Module):
         label_smoothing: float,
     ) -> None:
         super().__init__()
-        self.student, self.teacher = student, teaching.teacher.to(device).eval().requires_grad_(False)
+        self.student, self.teacher = (
+            student,
+            teaching.teacher.to(device).eval().requires_grad_(False),
+        )
         self.teaching, self.device, self.label_smoothing = teaching, device, label_smoothing
         self.loss = torch.compile(self.both) if compiled else self.both
 
@@ -52,7 +59,9 @@ class DistillationLossSum(nn.Module):
         with torch.no_grad():
             taught = self.teacher(*inputs).flatten(0, 1).float()  # (B · T, V)
         logits, targets = self.student(*inputs).flatten(0, 1).float(), batch.targets.flatten()
-        hard = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.label_smoothing)
+        hard = F.cross_entropy(
+            logits, targets, reduction="sum", label_smoothing=self.label_smoothing
+        )
         alpha = self.teaching.alpha
         soft = divergence(logits, taught, self.teaching.temperature) * (targets != IGNORED)
         return alpha * soft.sum() + (1 - alpha) * hard
@@ -64,5 +73,7 @@ def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     Columns that one of the two lacks stand for no token and are left out.
     """
     tokens = min(student.shape[-1], teacher.shape[-1])
-    ours, theirs = (F.log_softmax(logits[:, :tokens] / temperature, dim=-1) for logits in (student, teacher))
+    ours, theirs = (
+        F.log_softmax(logits[:, :tokens] / temperature, dim=-1) for logits in (student, teacher)
+    )
     return temperature**2 * F.kl_div(ours, theirs, reduction="none", log_target=True).sum(-1)

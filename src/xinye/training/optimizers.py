@@ -18,10 +18,12 @@ Kind = Literal["muon", "adamw", "sgd"]
 class Optimization:
     """Which optimizer moves the weights, and how far.
 
-    `muon`: Muon for the layers' matrices (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon), each update
-    orthogonal, so that `matrix_learning_rate` does not depend on the width; AdamW at `learning_rate` for embeddings,
-    heads, norms and biases. `adamw` and `sgd` move everything at `learning_rate`. Decay is for matrices only, and so is
-    `l1`, which `shrink` applies. `dtype` is the precision that Muon iterates in.
+    `muon`: Muon for the layers' matrices (Jordan et al. 2024,
+    https://kellerjordan.github.io/posts/muon), each update orthogonal, so that
+    `matrix_learning_rate` does not depend on the width; AdamW at `learning_rate` for embeddings,
+    heads, norms and biases. `adamw` and `sgd` move everything at `learning_rate`. Decay is for
+    matrices only, and so is `l1`, which `shrink` applies. `dtype` is the precision that Muon
+    iterates in.
     """
 
     kind: Kind
@@ -41,8 +43,12 @@ def make_optimizers(model: nn.Module, plan: Optimization) -> list[torch.optim.Op
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             embedding = any(part in name for part in ("embed", "lm_head", "score"))
-            adapter = ".adapter." in name  # two matrices make one change: orthogonal steps of each are not its own
-            (vectors if parameter.ndim < 2 else embeddings if embedding or adapter else matrices).append(parameter)
+            adapter = (
+                ".adapter." in name
+            )  # two matrices make one change: orthogonal steps of each are not its own
+            (
+                vectors if parameter.ndim < 2 else embeddings if embedding or adapter else matrices
+            ).append(parameter)
     optimizers: list[torch.optim.Optimizer] = []
     adamw = partial(torch.optim.AdamW, lr=rate, betas=(0.9, 0.95), fused=True)
     if plan.kind == "muon":
@@ -66,11 +72,13 @@ def make_optimizers(model: nn.Module, plan: Optimization) -> list[torch.optim.Op
 
 @torch.no_grad()
 def shrink(optimizer: torch.optim.Optimizer) -> None:
-    """L1 regularisation, after an optimizer's step: each weight w becomes sign(w) · max(|w| − rate · l1, 0).
+    """L1 regularisation, after an optimizer's step: each weight w becomes sign(w) · max(|w| − rate
+    · l1, 0).
 
-    This proximal step (Duchi & Singer 2009, "Efficient online and batch learning using forward backward splitting")
-    makes weights exactly zero, which the gradient of an L1 penalty does not; and it stands apart from the gradient, as
-    decoupled decay does (Loshchilov & Hutter 2019, arXiv:1711.05101), for the optimizers here rescale gradients.
+    This proximal step (Duchi & Singer 2009, "Efficient online and batch learning using forward
+    backward splitting") makes weights exactly zero, which the gradient of an L1 penalty does not;
+    and it stands apart from the gradient, as decoupled decay does (Loshchilov & Hutter 2019,
+    arXiv:1711.05101), for the optimizers here rescale gradients.
     """
     for group in optimizer.param_groups:
         if group.get("l1"):
