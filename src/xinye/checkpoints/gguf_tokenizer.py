@@ -78,20 +78,13 @@ def from_metadata(metadata: Metadata) -> Tokenizer:
         raise XinyeError(
             f"the tokenizer model {model[:40]!r} is not known here; known are gpt2 and llama"
         )
-    backend.add_special_tokens(
-        [
-            AddedToken(token, special=True)
-            for token, kind in zip(tokens, types, strict=True)
-            if kind == _CONTROL
-        ]
-    )
-    backend.add_tokens(
-        [
-            AddedToken(token, special=False, normalized=False)
-            for token, kind in zip(tokens, types, strict=True)
-            if kind == _USER_DEFINED
-        ]
-    )
+    by_kind = {
+        kind: [token for token, its in zip(tokens, types, strict=True) if its == kind]
+        for kind in set(types)
+    }
+    control, own = by_kind.get(_CONTROL, []), by_kind.get(_USER_DEFINED, [])
+    backend.add_special_tokens([AddedToken(token, special=True) for token in control])
+    backend.add_tokens([AddedToken(token, special=False, normalized=False) for token in own])
     named = [name for name in (*_NAMES, *_TURN_ENDS) if _PREFIX + name in metadata]
     ids = {name: value_of(metadata, _PREFIX + name, int) for name in named}
     for name, index in ids.items():
