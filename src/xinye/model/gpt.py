@@ -125,9 +125,8 @@ class Attention(nn.Module):
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__()
         self.config, self.layer = config, layer
-        self.prefix: nn.Module | None = (
-            None  # learned keys and values before all others (adapters.py)
-        )
+        # Learned keys and values before all others (adapter_layers.py).
+        self.prefix: nn.Module | None = None
         queries, keys = (
             config.num_attention_heads * config.head_dim,
             config.num_key_value_heads * config.head_dim,
