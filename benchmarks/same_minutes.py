@@ -39,13 +39,17 @@ class Peer(torch.nn.Module):
         self.network, self.dtype = GPT2LMHeadModel(config), dtype
         self.lm_head = self.network.lm_head
 
-    def loss(self, tokens: Tensor, targets: Tensor, positions: Tensor | None, documents: Tensor | None) -> Tensor:
+    def loss(
+        self, tokens: Tensor, targets: Tensor, positions: Tensor | None, documents: Tensor | None
+    ) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             logits = self.network(tokens).logits
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum")
 
 
-def peer_config(parameters: int, vocab_size: int, context: int, width: int, heads: int) -> GPT2Config:
+def peer_config(
+    parameters: int, vocab_size: int, context: int, width: int, heads: int
+) -> GPT2Config:
     """As wide as our model, and as deep as comes nearest to its parameters."""
     per_layer = 12 * width * width + 13 * width
     layers = max(1, round((parameters - (vocab_size + context + 2) * width) / per_layer))
@@ -56,7 +60,9 @@ def peer_config(parameters: int, vocab_size: int, context: int, width: int, head
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path)
     arguments = parser.parse_args()
     plan = read_json(arguments.run / "training" / "plan.json")["values"]
@@ -69,12 +75,16 @@ def main() -> None:
     our_figures = evaluate(ours, text.validation.in_order(8), lengths)
 
     torch.manual_seed(0)
-    config = peer_config(plan["parameters"], plan["vocabulary"], plan["context"], plan["width"], plan["heads"])
+    config = peer_config(
+        plan["parameters"], plan["vocabulary"], plan["context"], plan["width"], plan["heads"]
+    )
     peer = Peer(config, getattr(torch, plan["dtype"]))
     decayed = [p for p in peer.parameters() if p.ndim >= 2]
     rest = [p for p in peer.parameters() if p.ndim < 2]
     optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}], lr=PEAK, betas=(0.9, 0.95)
+        [{"params": decayed, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}],
+        lr=PEAK,
+        betas=(0.9, 0.95),
     )
     begin = time.perf_counter()
     loss = torch.compile(peer.loss) if plan["compile"] else peer.loss
@@ -84,7 +94,9 @@ def main() -> None:
         rate = min(1.0, along / WARMUP + 0.01) * (0.1 + 0.45 * (1 + math.cos(math.pi * along)))
         for group in optimizer.param_groups:
             group["lr"] = PEAK * rate
-        (loss(batch.tokens, batch.targets, batch.positions, batch.documents) / batch.counted).backward()
+        (
+            loss(batch.tokens, batch.targets, batch.positions, batch.documents) / batch.counted
+        ).backward()
         torch.nn.utils.clip_grad_norm_(peer.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -97,7 +109,11 @@ def main() -> None:
         "benchmark": "same_minutes",
         "seconds": result["seconds"],
         "xinye": {"parameters": plan["parameters"], "steps": result["steps"], **our_figures},
-        "transformers": {"parameters": peer.network.num_parameters(), "steps": step, **peer_figures},
+        "transformers": {
+            "parameters": peer.network.num_parameters(),
+            "steps": step,
+            **peer_figures,
+        },
         "bits_per_byte_ratio": our_figures["bits_per_byte"] / peer_figures["bits_per_byte"],
         "machine": machine("torch", "transformers"),
     }

@@ -59,13 +59,24 @@ Result = dict[str, float]
 
 def make_work(batch: int, prompt: int, longest: int) -> Work:
     random = np.random.default_rng(0)
-    lengths = random.integers(min(SHORTEST, longest), longest + 1, size=batch) if batch > 1 else [longest // 2]
-    return [(random.integers(5, shapes.VOCABULARY, size=prompt).tolist(), int(length)) for length in lengths]
+    lengths = (
+        random.integers(min(SHORTEST, longest), longest + 1, size=batch)
+        if batch > 1
+        else [longest // 2]
+    )
+    return [
+        (random.integers(5, shapes.VOCABULARY, size=prompt).tolist(), int(length))
+        for length in lengths
+    ]
 
 
 def figures(work: Work, firsts: list[float], seconds: float) -> Result:
     tokens = sum(length for _, length in work)
-    return {"tokens_per_second": tokens / seconds, "first_token_seconds": statistics.median(firsts), "seconds": seconds}
+    return {
+        "tokens_per_second": tokens / seconds,
+        "first_token_seconds": statistics.median(firsts),
+        "seconds": seconds,
+    }
 
 
 # -- programs --------------------------------------------------------------------------------------------------------
@@ -73,7 +84,10 @@ def figures(work: Work, firsts: list[float], seconds: float) -> Result:
 
 def xinye(model: GPT, work: Work) -> Result:
     engine = Engine(model, shapes.TOKENIZER)
-    sequences = [Sequence([*prompt], len(prompt), Sampling(temperature=0, max_tokens=most)) for prompt, most in work]
+    sequences = [
+        Sequence([*prompt], len(prompt), Sampling(temperature=0, max_tokens=most))
+        for prompt, most in work
+    ]
     begin = time.perf_counter()
     for sequence in sequences:
         engine.add(sequence)
@@ -107,7 +121,9 @@ def by_ctranslate2(generator: Any, work: Work) -> Result:
     seconds = []
     for most in (1, max(most for _, most in work)):
         begin = time.perf_counter()
-        generator.generate_batch(prompts, max_length=most, min_length=most, beam_size=1, include_prompt_in_result=False)
+        generator.generate_batch(
+            prompts, max_length=most, min_length=most, beam_size=1, include_prompt_in_result=False
+        )
         seconds.append(time.perf_counter() - begin)
     return figures(work, seconds[:1], seconds[1])
 
@@ -115,7 +131,21 @@ def by_ctranslate2(generator: Any, work: Work) -> Result:
 def by_llama_server(program: str, path: Path, threads: int, context: int, work: Work) -> Result:
     port = free_port()
     slots = len(work)
-    command = [program, "-m", path, "--port", port, "-np", slots, "-c", slots * context, "-t", threads, "-tb", threads]
+    command = [
+        program,
+        "-m",
+        path,
+        "--port",
+        port,
+        "-np",
+        slots,
+        "-c",
+        slots * context,
+        "-t",
+        threads,
+        "-tb",
+        threads,
+    ]
     bodies = [
         {
             "prompt": prompt,
@@ -147,7 +177,9 @@ def free_port() -> int:
 @contextmanager
 def server(command: list[Any], port: int, health: str) -> Iterator[int]:
     """A server that is ready; yields its process id."""
-    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         for _ in range(1200):
             if process.poll() is not None:
@@ -259,13 +291,19 @@ def load(model: str, clients: int, seconds: float, longest: int) -> dict[str, An
 
 
 def quantiles(values: list[float]) -> dict[str, float]:
-    return {f"p{share}": round(float(np.quantile(values, share / 100)), 4) for share in (50, 99)} if values else {}
+    return (
+        {f"p{share}": round(float(np.quantile(values, share / 100)), 4) for share in (50, 99)}
+        if values
+        else {}
+    )
 
 
 # -- comparing -------------------------------------------------------------------------------------------------------
 
 
-def compare(options: argparse.Namespace, folder: Path, threads: int, absent: list[str]) -> list[dict[str, Any]]:
+def compare(
+    options: argparse.Namespace, folder: Path, threads: int, absent: list[str]
+) -> list[dict[str, Any]]:
     """Both shapes, since each peer runs one of them; transformers runs both."""
     generators: dict[str, Any] = {}
     try:
@@ -281,12 +319,17 @@ def compare(options: argparse.Namespace, folder: Path, threads: int, absent: lis
             for batch in options.batches:
                 work = make_work(batch, prompt, options.longest)
                 runs: dict[str, Callable[[], Result]] = {}
-                models = {kind: shapes.make_model(architecture, kind) for kind in ("float32", "bfloat16", "q8_0")}
+                models = {
+                    kind: shapes.make_model(architecture, kind)
+                    for kind in ("float32", "bfloat16", "q8_0")
+                }
                 for kind, (model, _) in models.items():
                     runs[f"xinye {kind}"] = partial(xinye, model, work)
                 for dtype in (torch.float32, torch.bfloat16):
                     peer = shapes.peer_of_transformers(architecture, dtype)
-                    runs[f"transformers {str(dtype).removeprefix('torch.')}"] = partial(by_transformers, peer, work)
+                    runs[f"transformers {str(dtype).removeprefix('torch.')}"] = partial(
+                        by_transformers, peer, work
+                    )
                 if architecture == "gpt2":
                     for kind, generator in generators.items():
                         runs[f"CTranslate2 {kind}"] = partial(by_ctranslate2, generator, work)
@@ -296,7 +339,9 @@ def compare(options: argparse.Namespace, folder: Path, threads: int, absent: lis
                         if not path.exists():
                             save_gguf(path, models["float32"][0], tokenizer(), kind)
                         context = prompt + options.longest + 8
-                        runs[f"llama.cpp {kind}"] = partial(by_llama_server, program, path, threads, context, work)
+                        runs[f"llama.cpp {kind}"] = partial(
+                            by_llama_server, program, path, threads, context, work
+                        )
                 progress(f"{architecture}, {batch} at once, prompts of {prompt}")
                 for run in runs.values():
                     run()  # warm-up
@@ -308,14 +353,20 @@ def compare(options: argparse.Namespace, folder: Path, threads: int, absent: lis
 
 
 def measure(
-    runs: dict[str, Callable[[], Result]], models: dict[str, tuple[GPT, int]], work: Work, rounds: int
+    runs: dict[str, Callable[[], Result]],
+    models: dict[str, tuple[GPT, int]],
+    work: Work,
+    rounds: int,
 ) -> dict[str, Any]:
     cpu = torch.device("cpu")
 
     def limits() -> Result:
         return {
             "memory": read_bytes_per_second(cpu),
-            **{name: matrix_flops_per_second(cpu, getattr(torch, name)) for name in ("float32", "bfloat16")},
+            **{
+                name: matrix_flops_per_second(cpu, getattr(torch, name))
+                for name in ("float32", "bfloat16")
+            },
         }
 
     found = in_turn({**runs, "": limits}, rounds)
@@ -326,14 +377,18 @@ def measure(
         rows[name] = {
             "best": round(max(speeds[name]), 1),
             "median": round(statistics.median(speeds[name]), 1),
-            "first_token_seconds": round(statistics.median(each["first_token_seconds"] for each in found[name]), 4),
+            "first_token_seconds": round(
+                statistics.median(each["first_token_seconds"] for each in found[name]), 4
+            ),
         }
         kind = name.removeprefix("xinye ")
         if kind in models:
             model, read = models[kind]
             best = max(found[name], key=lambda each: each["tokens_per_second"])
             tokens = sum(len(prompt) + most for prompt, most in work)
-            rows[name]["memory_share"] = round(best["steps"] * read / best["seconds"] / limit["memory"], 3)
+            rows[name]["memory_share"] = round(
+                best["steps"] * read / best["seconds"] / limit["memory"], 3
+            )
             if kind in limit:
                 products = 2 * model.config.matrix_parameters * tokens
                 rows[name]["matrix_share"] = round(products / best["seconds"] / limit[kind], 3)
@@ -351,7 +406,9 @@ def measure(
 def tokenizer() -> Tokenizer:
     """Characters of many scripts, each a token, to fill the vocabulary."""
     ranges = range(0xA0, 0x3000), range(0x3041, 0xA4C7), range(0xAC00, 0xD7A4)
-    return Tokenizer.train(["".join(chr(code) for each in ranges for code in each)], "char", shapes.VOCABULARY)
+    return Tokenizer.train(
+        ["".join(chr(code) for each in ranges for code in each)], "char", shapes.VOCABULARY
+    )
 
 
 def numbers(text: str) -> list[int]:
@@ -359,13 +416,21 @@ def numbers(text: str) -> list[int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured (3)")
     parser.add_argument("--threads", type=int, help="threads of every program (PyTorch's default)")
     parser.add_argument("--layers", type=int, default=12, help="of the models (12)")
-    parser.add_argument("--batches", type=numbers, default=[1, 8, 32], help="requests at once (1,8,32)")
-    parser.add_argument("--prompts", type=numbers, default=[32, 512], help="tokens of each prompt (32,512)")
-    parser.add_argument("--longest", type=int, default=LONGEST, help=f"tokens of an output at most ({LONGEST})")
+    parser.add_argument(
+        "--batches", type=numbers, default=[1, 8, 32], help="requests at once (1,8,32)"
+    )
+    parser.add_argument(
+        "--prompts", type=numbers, default=[32, 512], help="tokens of each prompt (32,512)"
+    )
+    parser.add_argument(
+        "--longest", type=int, default=LONGEST, help=f"tokens of an output at most ({LONGEST})"
+    )
     parser.add_argument("--load", action="store_true", help="a server under load instead")
     parser.add_argument("--clients", type=int, default=64, help="at once (64)")
     parser.add_argument("--seconds", type=float, default=120, help="for so long (120)")
@@ -389,7 +454,12 @@ def main() -> None:
             threads = torch.get_num_threads()
             cells = compare(options, folder, threads, absent)
             report(
-                benchmark="serving", machine=facts, threads=threads, layers=options.layers, absent=absent, cells=cells
+                benchmark="serving",
+                machine=facts,
+                threads=threads,
+                layers=options.layers,
+                absent=absent,
+                cells=cells,
             )
 
 

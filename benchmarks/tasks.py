@@ -60,7 +60,10 @@ ROWS += tuple(f"fewclue-{task}" for task in FEWCLUE)
 KIND_OF = {"cluener": Tag, "alpaca": Chat}  # all others are to classify
 COLUMNS = ("majority", "baseline", "zero_shot", "few_shot", "fine_tuned")
 ENGLISH = ("banking77", "alpaca")
-UNLABELLED = {"zh": ("shopping", "tnews", "eprstmt", "bustm", "stocks"), "en": ("tinystories", "instructions")}
+UNLABELLED = {
+    "zh": ("shopping", "tnews", "eprstmt", "bustm", "stocks"),
+    "en": ("tinystories", "instructions"),
+}
 
 
 class Item(NamedTuple):
@@ -103,16 +106,33 @@ THUCNEWS = ("财经", "房产", "股票", "教育", "科技", "社会", "时政"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="+", metavar="ROW", help=f"of {', '.join(ROWS)}; fewclue is its six tasks")
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data", metavar="FOLDER")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "rows", nargs="+", metavar="ROW", help=f"of {', '.join(ROWS)}; fewclue is its six tasks"
+    )
+    parser.add_argument(
+        "--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data", metavar="FOLDER"
+    )
     parser.add_argument("--model", help="the base to begin with, instead of pretraining one")
     parser.add_argument("--size", default="5M", help="of the base")
     parser.add_argument("--time", default="10min", help="for which the base is pretrained")
     parser.add_argument("--method", default="full", help="of fine-tuning")
-    parser.add_argument("--epochs", type=float, help="of fine-tuning, instead of what the plan says")
-    parser.add_argument("--augment", metavar="KINDS", help="of fine-tuning: mask, crop, shuffle, with commas between")
-    parser.add_argument("--asked", type=int, default=500, help="records for zero-shot and few-shot at most; 0 for none")
+    parser.add_argument(
+        "--epochs", type=float, help="of fine-tuning, instead of what the plan says"
+    )
+    parser.add_argument(
+        "--augment",
+        metavar="KINDS",
+        help="of fine-tuning: mask, crop, shuffle, with commas between",
+    )
+    parser.add_argument(
+        "--asked",
+        type=int,
+        default=500,
+        help="records for zero-shot and few-shot at most; 0 for none",
+    )
     parser.add_argument("-o", "--output", type=Path, help="keep the models in this folder")
     options = parser.parse_args()
     names = [f"fewclue-{task}" for task in FEWCLUE if "fewclue" in options.rows]
@@ -120,8 +140,12 @@ def main() -> None:
     for name in names:
         if name not in ROWS:
             parser.error(f"no row {name!r}; there are {', '.join(ROWS)}, and fewclue")
-    base_told = f"with {options.model}" if options.model else f"with a base pretrained for {options.time}"
-    progress(f"{len(names)} rows, {base_told}; fine-tuning and judging take 2 to 20 minutes more each on two cores")
+    base_told = (
+        f"with {options.model}" if options.model else f"with a base pretrained for {options.time}"
+    )
+    progress(
+        f"{len(names)} rows, {base_told}; fine-tuning and judging take 2 to 20 minutes more each on two cores"
+    )
     facts = machine("torch", "scikit-learn")
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.output or Path(temporary)
@@ -131,8 +155,18 @@ def main() -> None:
             figures[name] = run_row(name, options, folder)
             progress(f"{name}: {json.dumps(figures[name], ensure_ascii=False)}")
     show(figures)
-    told = {name: value for name, value in vars(options).items() if name not in ("rows", "data", "output")}
-    report(benchmark="tasks", rows=figures, settings=told, machine=facts, peak_gigabytes=peak_gigabytes())
+    told = {
+        name: value
+        for name, value in vars(options).items()
+        if name not in ("rows", "data", "output")
+    }
+    report(
+        benchmark="tasks",
+        rows=figures,
+        settings=told,
+        machine=facts,
+        peak_gigabytes=peak_gigabytes(),
+    )
 
 
 # -- a row -----------------------------------------------------------------------------------------------------------
@@ -149,7 +183,11 @@ def run_row(name: str, options: argparse.Namespace, folder: Path) -> dict[str, A
         at = folder / f"{name}-{number}"
         at.mkdir(exist_ok=True)
         chat = KIND_OF.get(name) is Chat
-        files = {part: write(at / f"{part}.jsonl", items, chat) for part, items in vars(split).items() if items}
+        files = {
+            part: write(at / f"{part}.jsonl", items, chat)
+            for part, items in vars(split).items()
+            if items
+        }
         found.append(run_split(name, base, files, options, at))
     result: dict[str, Any] = {"base": str(base), "pretraining_seconds": round(pretraining)}
     for key in found[0]:
@@ -160,10 +198,14 @@ def run_row(name: str, options: argparse.Namespace, folder: Path) -> dict[str, A
     return result
 
 
-def run_split(name: str, base: str, files: dict[str, str], options: argparse.Namespace, at: Path) -> dict[str, float]:
+def run_split(
+    name: str, base: str, files: dict[str, str], options: argparse.Namespace, at: Path
+) -> dict[str, float]:
     """The figures of one split, in % but for chat; parameters, megabytes and seconds."""
     kind = KIND_OF.get(name, Classify)
-    figures = before_training(kind, name, base, files, options.asked, at) if kind is not Chat else {}
+    figures = (
+        before_training(kind, name, base, files, options.asked, at) if kind is not Chat else {}
+    )
     begin = time.perf_counter()
     settings = {"validation": files["validation"]} if "validation" in files else {}
     settings |= {"epochs": options.epochs} if options.epochs else {}
@@ -178,22 +220,34 @@ def run_split(name: str, base: str, files: dict[str, str], options: argparse.Nam
     if kind is Chat:
         parts = (("baseline", judged["baseline"]), ("fine_tuned", judged["measured"]))
         figures |= {key: part["bits_per_byte"] for key, part in parts}
-        figures |= {f"{key}_{figure}": part[figure] for key, part in parts for figure in ("ended", "answer_tokens")}
+        figures |= {
+            f"{key}_{figure}": part[figure]
+            for key, part in parts
+            for figure in ("ended", "answer_tokens")
+        }
     else:
         figures["fine_tuned"] = 100 * judged["measured"]["span_f1" if kind is Tag else "accuracy"]
     figures["parameters"] = sum(weight.numel() for weight in model.network.parameters())
-    figures["megabytes"] = sum(path.stat().st_size for path in model.folder.glob("*.safetensors")) / 1e6
+    figures["megabytes"] = (
+        sum(path.stat().st_size for path in model.folder.glob("*.safetensors")) / 1e6
+    )
     return figures
 
 
-def before_training(kind: Any, name: str, base: str, files: dict[str, str], asked: int, at: Path) -> dict[str, float]:
+def before_training(
+    kind: Any, name: str, base: str, files: dict[str, str], asked: int, at: Path
+) -> dict[str, float]:
     """What is right in % by the baselines and, of what is to classify, by the base itself."""
     figures: dict[str, float] = {}
     training, test = kind.read([files["training"]]), kind.read([files["test"]])
     learned = kind.of(training)
     if kind is Classify:
-        figures["majority"] = 100 * Counter(record.labels for record in test).most_common(1)[0][1] / len(test)
-    figures["baseline"] = 100 * learned.baseline(training, test)["span_f1" if kind is Tag else "accuracy"]
+        figures["majority"] = (
+            100 * Counter(record.labels for record in test).most_common(1)[0][1] / len(test)
+        )
+    figures["baseline"] = (
+        100 * learned.baseline(training, test)["span_f1" if kind is Tag else "accuracy"]
+    )
     if kind is Classify and asked:
         some = at / "asked.jsonl"
         rows = Path(files["test"]).read_text("utf-8").splitlines()
@@ -223,7 +277,9 @@ def pretrained(language: str, options: argparse.Namespace, folder: Path) -> str:
         texts |= dict.fromkeys(SOURCES[source](options.data))
     kept = [text for text in texts if first_line(text) not in judged]
     characters = sum(map(len, kept))
-    progress(f"base of {len(kept):,} texts, {characters:,} characters: {', '.join((*rows, *UNLABELLED[language]))}")
+    progress(
+        f"base of {len(kept):,} texts, {characters:,} characters: {', '.join((*rows, *UNLABELLED[language]))}"
+    )
     file = write(folder / f"base-{language}.jsonl", [Item(text, "") for text in kept])
     with Display() as display:
         xinye.pretrain(
@@ -258,14 +314,21 @@ def write(path: Path, items: Any, chat: bool = False) -> str:
     question, answer = ("prompt", "response") if chat else ("text", "label")
     with path.open("w", encoding="utf-8") as file:
         for item in items:
-            row = {question: item.text, **({"text_pair": item.pair} if pairs else {}), answer: item.label}
+            row = {
+                question: item.text,
+                **({"text_pair": item.pair} if pairs else {}),
+                answer: item.label,
+            }
             print(json.dumps(row, ensure_ascii=False), file=file)
     return str(path)
 
 
 def show(figures: dict[str, dict[str, Any]]) -> None:
     """The table, as Markdown, on standard error."""
-    print(f"\n| row | {' | '.join(COLUMNS)} | parameters | MB | s |\n|{'---|' * (len(COLUMNS) + 4)}", file=sys.stderr)
+    print(
+        f"\n| row | {' | '.join(COLUMNS)} | parameters | MB | s |\n|{'---|' * (len(COLUMNS) + 4)}",
+        file=sys.stderr,
+    )
     for name, row in figures.items():
         cells = []
         for key in COLUMNS:
@@ -300,7 +363,10 @@ def waimai(data: Path, _: str) -> Iterator[Split]:
     from sklearn.model_selection import train_test_split
 
     names = {"1": "好评", "0": "差评"}
-    items = [Item(row["review"], names[str(row["label"])]) for row in rows_of(data / "sentiment_zh/waimai_10k.csv")]
+    items = [
+        Item(row["review"], names[str(row["label"])])
+        for row in rows_of(data / "sentiment_zh/waimai_10k.csv")
+    ]
     labels = [item.label for item in items]
     yield Split(*train_test_split(items, test_size=0.2, random_state=0, stratify=labels))
 
@@ -330,7 +396,9 @@ def finance(data: Path, _: str) -> Iterator[Split]:
         Item(f"{row['标题']}\n{row['正文']}", names[str(row["正负面"])])
         for row in rows_of(data / "finance_sentiment_zh/test_data.csv")
     ]
-    folds = StratifiedKFold(5, shuffle=True, random_state=0).split(items, [item.label for item in items])
+    folds = StratifiedKFold(5, shuffle=True, random_state=0).split(
+        items, [item.label for item in items]
+    )
     for training, test in folds:
         yield Split([items[number] for number in training], [items[number] for number in test])
 
@@ -365,7 +433,10 @@ def fewclue_item(folder: Path, task: str, row: dict[str, Any]) -> Item:
     label = str(row["label"])
     if task == "tnews":
         lines = (folder / "label_index2en2zh.json").read_text("utf-8").splitlines()
-        return Item(row["sentence"], {each["label"]: each["label_zh"] for each in map(json.loads, lines)}[label])
+        return Item(
+            row["sentence"],
+            {each["label"]: each["label_zh"] for each in map(json.loads, lines)}[label],
+        )
     if task == "eprstmt":
         return Item(row["sentence"], {"Positive": "好评", "Negative": "差评"}[label])
     if task == "csl":
@@ -376,7 +447,11 @@ def fewclue_item(folder: Path, task: str, row: dict[str, Any]) -> Item:
         names = {"entailment": "蕴含", "neutral": "中立", "contradiction": "矛盾"}
         return Item(row["sentence1"], names.get(label, ""), row["sentence2"])
     target = row["target"]
-    return Item(row["text"], {"true": "是", "false": "否"}[label], f"{target['span2_text']}指{target['span1_text']}")
+    return Item(
+        row["text"],
+        {"true": "是", "false": "否"}[label],
+        f"{target['span2_text']}指{target['span1_text']}",
+    )
 
 
 def shopping(data: Path) -> Iterator[str]:
@@ -392,7 +467,11 @@ def instructions(data: Path) -> Iterator[str]:
 
 def stocks(data: Path) -> Iterator[str]:
     for kind in ("positive", "negative"):
-        lines = (data / f"finance_sentiment_zh/stock_comments_{kind}.txt").read_text("utf-8", "replace").splitlines()
+        lines = (
+            (data / f"finance_sentiment_zh/stock_comments_{kind}.txt")
+            .read_text("utf-8", "replace")
+            .splitlines()
+        )
         yield from ("".join(line.split()) for line in lines if line.strip())
 
 
@@ -402,13 +481,21 @@ def unlabelled(data: Path, task: str) -> Iterator[str]:
         yield from (row[key] for key in ("sentence", "sentence1", "sentence2") if row.get(key))
 
 
-SPLITS = {f.__name__: f for f in (chnsenticorp, waimai, thucnews, banking77, finance, cluener, alpaca, fewclue)}
+SPLITS = {
+    f.__name__: f
+    for f in (chnsenticorp, waimai, thucnews, banking77, finance, cluener, alpaca, fewclue)
+}
 SOURCES = {
     "shopping": shopping,
     "stocks": stocks,
     "instructions": instructions,
-    "tinystories": lambda data: (data / "tinystories_sample/tiny_stories.txt").read_text("utf-8").split("\n\n"),
-    **{task: lambda data, task=task: unlabelled(data, task) for task in ("tnews", "eprstmt", "bustm")},
+    "tinystories": lambda data: (
+        (data / "tinystories_sample/tiny_stories.txt").read_text("utf-8").split("\n\n")
+    ),
+    **{
+        task: lambda data, task=task: unlabelled(data, task)
+        for task in ("tnews", "eprstmt", "bustm")
+    },
 }
 
 

@@ -45,22 +45,34 @@ def make_model(shape: Shape, architecture: Architecture, dtype: torch.dtype) -> 
     width, heads = shape.width, shape.width // 64
     intermediate = 4 * width if architecture == "gpt2" else round(width * 8 / 3 / 32) * 32
     sizes = shape.vocabulary, width, shape.layers, heads, heads, 64, intermediate, shape.context
-    model = GPT(GPTConfig(architecture, *sizes, norm_eps=1e-5 if architecture == "gpt2" else 1e-6)).train()
+    model = GPT(
+        GPTConfig(architecture, *sizes, norm_eps=1e-5 if architecture == "gpt2" else 1e-6)
+    ).train()
     model.initialize(0)
     model.compute_dtype = dtype
     return model
 
 
-def xinye_step(tokens: torch.Tensor, model: GPT, kind: Kind, compiled: bool) -> Callable[[], object]:
+def xinye_step(
+    tokens: torch.Tensor, model: GPT, kind: Kind, compiled: bool
+) -> Callable[[], object]:
     """A function that takes one step, with the training loop as it is."""
-    optimizers = make_optimizers(model, Optimization(kind, 1e-3, 0.02, 0.1, dtype=model.compute_dtype))
+    optimizers = make_optimizers(
+        model, Optimization(kind, 1e-3, 0.02, 0.1, dtype=model.compute_dtype)
+    )
     loss = torch.compile(model.loss) if compiled else model.loss
     batch = Batch(tokens, tokens.roll(-1, dims=1), None, None)
-    once = partial(train, lambda batch: loss(batch.tokens, batch.targets, batch.positions, batch.documents))
-    return lambda: list(once(list(model.parameters()), optimizers, lambda _: [batch], lambda _: 1.0, range(1)))
+    once = partial(
+        train, lambda batch: loss(batch.tokens, batch.targets, batch.positions, batch.documents)
+    )
+    return lambda: list(
+        once(list(model.parameters()), optimizers, lambda _: [batch], lambda _: 1.0, range(1))
+    )
 
 
-def peer_step(tokens: torch.Tensor, shape: Shape, dtype: torch.dtype, compiled: bool) -> Callable[[], object]:
+def peer_step(
+    tokens: torch.Tensor, shape: Shape, dtype: torch.dtype, compiled: bool
+) -> Callable[[], object]:
     """The same for transformers, which shifts the labels itself."""
     config = transformers.GPT2Config(
         vocab_size=shape.vocabulary, n_positions=shape.context, n_embd=shape.width, n_layer=shape.layers,
@@ -101,14 +113,23 @@ def measure(shape: Shape, dtype: torch.dtype, limit: float) -> dict[str, Any]:
         steps["xinye modern with Muon compiled"] = xinye_step(tokens, modern, "muon", compiled=True)
     for step in steps.values():
         step()  # warm-up
-    runs = {name: partial(per_second, step, shape.steps, tokens.numel()) for name, step in steps.items()}
+    runs = {
+        name: partial(per_second, step, shape.steps, tokens.numel()) for name, step in steps.items()
+    }
     speeds = in_turn(runs, ROUNDS)
     rows: dict[str, dict[str, Any]] = {}
     for name, rounds in speeds.items():
         flops = (modern if "modern" in name else gpt2).config.flops_per_token(shape.context)
         middle = statistics.median(rounds)
-        rows[name] = {"tokens_per_second": round(middle), "of_matrix_speed": round(middle * flops / limit, 3)}
-        rows[name] |= {f"to_{peer}": ratio(rounds, speeds[peer]) for peer in speeds if peer.startswith("transformers")}
+        rows[name] = {
+            "tokens_per_second": round(middle),
+            "of_matrix_speed": round(middle * flops / limit, 3),
+        }
+        rows[name] |= {
+            f"to_{peer}": ratio(rounds, speeds[peer])
+            for peer in speeds
+            if peer.startswith("transformers")
+        }
         rows[name]["rounds"] = [round(each) for each in rounds]
         progress(
             f"  {name}: {middle:,.0f} tokens/s, {rows[name]['to_transformers compiled']:.2f} × transformers compiled"
@@ -117,7 +138,9 @@ def measure(shape: Shape, dtype: torch.dtype, limit: float) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="only the small shape in bfloat16")
     options = parser.parse_args()
     transformers.logging.set_verbosity_error()
@@ -131,7 +154,9 @@ def main() -> None:
             cells.append(measure(shape, dtype, limits[dtype]))
             torch.compiler.reset()  # or one cell's compiled code counts against the next one's limit
             gc.collect()
-    matrix = {str(dtype).removeprefix("torch."): round(limit / 1e9) for dtype, limit in limits.items()}
+    matrix = {
+        str(dtype).removeprefix("torch."): round(limit / 1e9) for dtype, limit in limits.items()
+    }
     report(benchmark="training", machine=facts, matrix_gigaflops_per_second=matrix, cells=cells)
 
 

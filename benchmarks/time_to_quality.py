@@ -37,12 +37,20 @@ def xinye(
 ) -> dict[str, float]:
     config = GPTConfig("modern", tokenizer.vocab_size, 192, 2, 3, 3, 64, 512, CONTEXT + 1)
     device = machine.device()
-    windows = Windows(tokens.numpy(), torch.tensor([[0, len(tokens)]]).numpy(), CONTEXT + 1, tokenizer.bos_id, seed)
+    windows = Windows(
+        tokens.numpy(),
+        torch.tensor([[0, len(tokens)]]).numpy(),
+        CONTEXT + 1,
+        tokenizer.bos_id,
+        seed,
+    )
     begin = time.perf_counter()
     model = GPT(config).to(device)
     model.initialize(seed)
     model.compute_dtype = machine.fast_dtype(device)[0]
-    optimizers = make_optimizers(model, Optimization("muon", 0.03, 0.02, 0.0, dtype=model.compute_dtype))
+    optimizers = make_optimizers(
+        model, Optimization("muon", 0.03, 0.02, 0.0, dtype=model.compute_dtype)
+    )
     schedule = Schedule([(0, steps)], warmup=2, decay=1.0)
 
     def loss_sum(batch: Batch) -> torch.Tensor:
@@ -56,10 +64,17 @@ def xinye(
         pass
     with torch.no_grad():  # `<bos>` stands before each window and is no context
         loss = validate(held_out, lambda x: model(F.pad(x, (1, 0), value=tokenizer.bos_id))[:, 1:])
-    return {"seconds": time.perf_counter() - begin, "loss": loss, "steps": steps, "parameters": config.parameters}
+    return {
+        "seconds": time.perf_counter() - begin,
+        "loss": loss,
+        "steps": steps,
+        "parameters": config.parameters,
+    }
 
 
-def nanogpt_recipe(tokens: torch.Tensor, held_out: torch.Tensor, vocab_size: int, steps: int) -> dict[str, float]:
+def nanogpt_recipe(
+    tokens: torch.Tensor, held_out: torch.Tensor, vocab_size: int, steps: int
+) -> dict[str, float]:
     torch.manual_seed(1337)
     config = GPT2Config(
         vocab_size=vocab_size, n_positions=CONTEXT, n_embd=128, n_layer=4, n_head=4, bos_token_id=0, eos_token_id=0,
@@ -79,10 +94,18 @@ def nanogpt_recipe(tokens: torch.Tensor, held_out: torch.Tensor, vocab_size: int
         optimizer.step()
         optimizer.zero_grad()
         if step % 200 == 0:
-            print(f"  nanoGPT's recipe: step {step}, {time.perf_counter() - begin:.0f} s", file=sys.stderr)
+            print(
+                f"  nanoGPT's recipe: step {step}, {time.perf_counter() - begin:.0f} s",
+                file=sys.stderr,
+            )
     with torch.no_grad():
         loss = validate(held_out, lambda x: model(x).logits)
-    return {"seconds": time.perf_counter() - begin, "loss": loss, "steps": steps, "parameters": model.num_parameters()}
+    return {
+        "seconds": time.perf_counter() - begin,
+        "loss": loss,
+        "steps": steps,
+        "parameters": model.num_parameters(),
+    }
 
 
 def validate(held_out: torch.Tensor, logits_of) -> float:  # type: ignore[no-untyped-def]
@@ -93,12 +116,16 @@ def validate(held_out: torch.Tensor, logits_of) -> float:  # type: ignore[no-unt
     total = 0.0
     for first in range(0, count, 64):
         logits = logits_of(x[first : first + 64]).float()
-        total += float(F.cross_entropy(logits.flatten(0, 1), y[first : first + 64].flatten(), reduction="sum"))
+        total += float(
+            F.cross_entropy(logits.flatten(0, 1), y[first : first + 64].flatten(), reduction="sum")
+        )
     return total / (count * CONTEXT)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("file", type=Path)
     parser.add_argument("--steps", type=int, default=155)
     parser.add_argument("--seeds", type=int, default=3)
@@ -109,7 +136,10 @@ def main() -> None:
     tokens = torch.tensor(tokenizer.encode(text))
     cut = int(0.9 * len(tokens))
     training, held_out = tokens[:cut], tokens[cut:]
-    ours = [xinye(training, held_out, tokenizer, arguments.steps, seed) for seed in range(arguments.seeds)]
+    ours = [
+        xinye(training, held_out, tokenizer, arguments.steps, seed)
+        for seed in range(arguments.seeds)
+    ]
     for run in ours:
         print(f"  xinye: {run['loss']:.4f} in {run['seconds']:.1f} s", file=sys.stderr)
     result = {

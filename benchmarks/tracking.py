@@ -26,7 +26,9 @@ from xinye.training.loop import train
 from xinye.training.optimizers import Optimization, make_optimizers
 from xinye.training.trackers import TRACKERS, Trackers
 
-SHAPE = Shape(layers=2, width=192, context=256, batch=8, vocabulary=1024, steps=0)  # 1M, the smallest by name
+SHAPE = Shape(
+    layers=2, width=192, context=256, batch=8, vocabulary=1024, steps=0
+)  # 1M, the smallest by name
 ROUNDS = 3
 
 
@@ -37,7 +39,9 @@ def run(names: list[str], steps: int) -> dict[str, float]:
     batch = Batch(tokens, tokens.roll(-1, dims=1), None, None)
     optimizers = make_optimizers(model, Optimization("muon", 1e-2, 0.02, 0.1))
     loss = partial(lambda batch: model.loss(batch.tokens, batch.targets))
-    records = train(loss, list(model.parameters()), optimizers, lambda _: [batch], lambda _: 1.0, range(steps))
+    records = train(
+        loss, list(model.parameters()), optimizers, lambda _: [batch], lambda _: 1.0, range(steps)
+    )
     training, noting, working = [], 0.0, 0.0
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "training").mkdir()
@@ -51,15 +55,27 @@ def run(names: list[str], steps: int) -> dict[str, float]:
                 metrics.write(json.dumps(noted) + "\n")
                 metrics.flush()
                 trackers.note(noted)
-                noting, working = noting + time.perf_counter() - begin, working + time.process_time() - before
+                noting, working = (
+                    noting + time.perf_counter() - begin,
+                    working + time.process_time() - before,
+                )
         begin, before = time.perf_counter(), time.process_time()
         trackers.__exit__(None, None, None)
-        noting, working = noting + time.perf_counter() - begin, working + time.process_time() - before
-    return {"step": statistics.median(training), "noting": noting / steps, "working": working / steps}
+        noting, working = (
+            noting + time.perf_counter() - begin,
+            working + time.process_time() - before,
+        )
+    return {
+        "step": statistics.median(training),
+        "noting": noting / steps,
+        "working": working / steps,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=100)
     options = parser.parse_args()
     facts = machine("torch", "tensorboard", "wandb", "mlflow-skinny")
@@ -67,7 +83,9 @@ def main() -> None:
     variants |= {f"and {name}": partial(run, [name], options.steps) for name in TRACKERS}
     rows: dict[str, dict[str, Any]] = {}
     for name, rounds in in_turn(variants, ROUNDS).items():
-        middle = {figure: statistics.median(each[figure] for each in rounds) for figure in rounds[0]}
+        middle = {
+            figure: statistics.median(each[figure] for each in rounds) for figure in rounds[0]
+        }
         rows[name] = {
             "step_milliseconds": round(1000 * middle["step"], 1),
             "noting_milliseconds": round(1000 * middle["noting"], 3),

@@ -91,7 +91,17 @@ def unprivileged(monkeypatch: pytest.MonkeyPatch, story_text: dict[str, str]) ->
             os.chown(folder, user, user)
             # Python and this checkout may lie where the other user may not look: what is needed is loaded before.
             (folder / "loaded.txt").write_text(story_text["zh"], "utf-8")
-            main(["pretrain", str(folder / "loaded.txt"), "-o", str(folder / "loaded"), "--steps", "2", *TINY])
+            main(
+                [
+                    "pretrain",
+                    str(folder / "loaded.txt"),
+                    "-o",
+                    str(folder / "loaded"),
+                    "--steps",
+                    "2",
+                    *TINY,
+                ]
+            )
         os.seteuid(user)
         try:
             monkeypatch.setenv("XINYE_CACHE", str(folder / "cache"))
@@ -104,12 +114,29 @@ def unprivileged(monkeypatch: pytest.MonkeyPatch, story_text: dict[str, str]) ->
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, cache: Path, story_text: dict[str, str]) -> Path:
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, cache: Path, story_text: dict[str, str]
+) -> Path:
     """The folder of a run of six steps on Chinese stories. Tests must not change it: copy it."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "zh.txt").write_text(story_text["zh"], "utf-8")
     run = folder / "run"
-    assert main(["pretrain", str(folder / "zh.txt"), "-o", str(run), "--steps", "6", "--evaluations", "2", *TINY]) == 0
+    assert (
+        main(
+            [
+                "pretrain",
+                str(folder / "zh.txt"),
+                "-o",
+                str(run),
+                "--steps",
+                "6",
+                "--evaluations",
+                "2",
+                *TINY,
+            ]
+        )
+        == 0
+    )
     return run
 
 
@@ -133,23 +160,56 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         records: list[dict[str, Any]] = []
         for step, loss in enumerate(losses, start=1):
             records.append(
-                {"kind": "step", "step": step, "loss": loss, "gradient_norm": 1.0, "tokens": 64, "seconds": 0.5}
+                {
+                    "kind": "step",
+                    "step": step,
+                    "loss": loss,
+                    "gradient_norm": 1.0,
+                    "tokens": 64,
+                    "seconds": 0.5,
+                }
             )
             for at, judged in validations:
                 if at == step:
-                    figures = {"loss": judged, "bits_per_byte": judged / 2, "tokens": 9000, "bytes": 27000}
+                    figures = {
+                        "loss": judged,
+                        "bits_per_byte": judged / 2,
+                        "tokens": 9000,
+                        "bytes": 27000,
+                    }
                     records.append(
-                        {"kind": "validation", "step": at, "seconds": at / 2, "sample": f"{sample}{at}", **figures}
+                        {
+                            "kind": "validation",
+                            "step": at,
+                            "seconds": at / 2,
+                            "sample": f"{sample}{at}",
+                            **figures,
+                        }
                     )
-        (training / "metrics.jsonl").write_text("\n".join(json.dumps(record) for record in records) + "\n", "utf-8")
-        values = {"vocabulary": 1000, "training_tokens": 64 * 1000, "validation_tokens": 9000, "steps": len(losses)}
+        (training / "metrics.jsonl").write_text(
+            "\n".join(json.dumps(record) for record in records) + "\n", "utf-8"
+        )
+        values = {
+            "vocabulary": 1000,
+            "training_tokens": 64 * 1000,
+            "validation_tokens": 9000,
+            "steps": len(losses),
+        }
         reasons = dict.fromkeys(values, "as the test wants it")
         files = {"files": ["书/novel.txt"], **(settings or {})}
-        begun = {"format": 1, "settings": files, "started": "2026-11-22T08:00:00+08:00", **(about or {})}
+        begun = {
+            "format": 1,
+            "settings": files,
+            "started": "2026-11-22T08:00:00+08:00",
+            **(about or {}),
+        }
         write(training / "settings.json", begun)
         write(training / "plan.json", {"values": {**values, **(plan or {})}, "reasons": reasons})
         if finished:
-            write(training / "result.json", {"steps": len(losses), "interrupted": False, **(result or {})})
+            write(
+                training / "result.json",
+                {"steps": len(losses), "interrupted": False, **(result or {})},
+            )
         return training.parent
 
     return make
@@ -161,4 +221,8 @@ def write(path: Path, data: dict[str, Any]) -> None:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file under a folder, to see that nothing was touched."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }

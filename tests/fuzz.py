@@ -33,10 +33,46 @@ from xinye.model.gpt import GPT
 MEMORY = 3 * 2**30  # bytes beyond what torch has mapped
 SLOW = 20.0  # seconds that no case may take; a template has 1
 TOKENIZER = Tokenizer.train(["新叶 new leaf"], kind="bytes")
-NUMBERS = [0, -1, 1, 2, 3, 7, 2**31, 2**32 + 1, 2**63, 2**64, 10**12, 10**30, -(2**63), 0.5, 1e308, float("nan")]
-TEN = {"type": "Replace", "pattern": {"String": "e"}, "content": "e" * 10}  # nine of them would fill any memory
+NUMBERS = [
+    0,
+    -1,
+    1,
+    2,
+    3,
+    7,
+    2**31,
+    2**32 + 1,
+    2**63,
+    2**64,
+    10**12,
+    10**30,
+    -(2**63),
+    0.5,
+    1e308,
+    float("nan"),
+]
+TEN = {
+    "type": "Replace",
+    "pattern": {"String": "e"},
+    "content": "e" * 10,
+}  # nine of them would fill any memory
 GREEDY = [{"type": "Sequence", "normalizers": [TEN] * 9}, TEN, {"pattern": {"Regex": "(e+)+x"}}]
-VALUES = [*GREEDY, *NUMBERS, None, True, False, "", "x", "新叶", [], {}, [1], ["a"], {"a": 1}, [[]] * 9]
+VALUES = [
+    *GREEDY,
+    *NUMBERS,
+    None,
+    True,
+    False,
+    "",
+    "x",
+    "新叶",
+    [],
+    {},
+    [1],
+    ["a"],
+    {"a": 1},
+    [[]] * 9,
+]
 SNIPPETS = [
     "{{", "}}", "{%", "%}", "for i in range(99999)", "endfor", "**9**9", "|join", ".__class__", "[0]", "~ messages",
     "{% for m in messages %}", "{% endfor %}", "|tojson", "*99999", "namespace(x=1)", "|list", "loop", "set x =",
@@ -61,7 +97,9 @@ def folder(architecture: str) -> Callable[[Path], Path]:
 def sharded(root: Path) -> Path:
     save_model(root, network("llama"), TOKENIZER)
     (root / "model.safetensors").rename(root / "a.safetensors")
-    names = {name: "a.safetensors" for name in network("llama").state_dict() if name != "lm_head.weight"}
+    names = {
+        name: "a.safetensors" for name in network("llama").state_dict() if name != "lm_head.weight"
+    }
     (root / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
     return root
 
@@ -98,7 +136,9 @@ def mutate_bytes(data: bytes, rng: random.Random) -> bytes:
         elif what == 1:
             del result[at:]
         elif what == 2:
-            result[at : at + 8] = struct.pack("<q", rng.choice([0, -1, 2**31, 2**40, 2**62, 2**63 - 1, 100]))
+            result[at : at + 8] = struct.pack(
+                "<q", rng.choice([0, -1, 2**31, 2**40, 2**62, 2**63 - 1, 100])
+            )
         elif what == 3:
             result[at:at] = result[at : at + rng.randrange(64)]
         else:
@@ -114,7 +154,11 @@ def mutate_json(data: object, rng: random.Random) -> object:
         if what < 0.1:
             return {name: value for name, value in data.items() if name != key}
         if what < 0.2:
-            return data | {rng.choice(["", "x", "model.x", "quantization_config", "factor"]): rng.choice(VALUES)}
+            return data | {
+                rng.choice(["", "x", "model.x", "quantization_config", "factor"]): rng.choice(
+                    VALUES
+                )
+            }
         return data | {key: mutate_json(data[key], rng)}
     if isinstance(data, list) and data and rng.random() < 0.8:
         at = rng.randrange(len(data))
@@ -133,7 +177,9 @@ def mutate_template(text: str, rng: random.Random) -> str:
     for _ in range(rng.randint(1, 5)):
         at = rng.randrange(len(text) + 1)
         text = (
-            text[:at] + rng.choice([*SNIPPETS, text[rng.randrange(at + 1) : at]]) + text[at + rng.choice([0, 0, 5]) :]
+            text[:at]
+            + rng.choice([*SNIPPETS, text[rng.randrange(at + 1) : at]])
+            + text[at + rng.choice([0, 0, 5]) :]
         )
     return text
 
@@ -173,13 +219,17 @@ def run(seed: int, originals: dict[str, Path], work: Path) -> str:
     shutil.rmtree(work, ignore_errors=True)
     original = originals[kind]
     shutil.copytree(original.parent if original.is_file() else original, work)
-    for path in rng.sample(sorted(work.iterdir()), k=rng.choice([1, 1, 1, 2]) if kind != "gguf" else 1):
+    for path in rng.sample(
+        sorted(work.iterdir()), k=rng.choice([1, 1, 1, 2]) if kind != "gguf" else 1
+    ):
         mutate(path, rng)
     begin = time.monotonic()
     try:
         use(work / original.name if original.is_file() else work)
     except XinyeError as error:
-        assert "\n" not in str(error) and len(str(error)) < 2000, f"not one line: {str(error)[:3000]!r}"
+        assert "\n" not in str(error) and len(str(error)) < 2000, (
+            f"not one line: {str(error)[:3000]!r}"
+        )
         ending = "refused"
     else:
         ending = "loaded"
@@ -208,7 +258,10 @@ def main() -> int:
                 raise
             except BaseException:
                 traceback.print_exc()
-                print(f"fuzz: seed {seed} failed; again: python tests/fuzz.py --seed {seed}", file=sys.stderr)
+                print(
+                    f"fuzz: seed {seed} failed; again: python tests/fuzz.py --seed {seed}",
+                    file=sys.stderr,
+                )
                 return 1
             seed += 1
             if options.seed is not None or time.monotonic() > end:

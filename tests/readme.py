@@ -7,7 +7,20 @@ from xinye.demo.stories import stories
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("README.md", "README_zh.md")
-SMALL = ["--size", "1M", "--layers", "1", "--width", "64", "--vocab-size", "400", "--context", "32", "--compile", "no"]
+SMALL = [
+    "--size",
+    "1M",
+    "--layers",
+    "1",
+    "--width",
+    "64",
+    "--vocab-size",
+    "400",
+    "--context",
+    "32",
+    "--compile",
+    "no",
+]
 
 _SHOWN = re.compile(
     r"^    (?P<command>(?:xinye|pip|cp) [^\n]*)$"
@@ -45,7 +58,11 @@ def make_world(folder: Path) -> None:
 def shortened(words: list[str]) -> list[str]:
     """A command's words, with a budget of seconds and a tiny network."""
     verb, *rest = words
-    rest = [str(path) for word in rest for path in (sorted(Path().glob(word)) if "*" in word else [word])]
+    rest = [
+        str(path)
+        for word in rest
+        for path in (sorted(Path().glob(word)) if "*" in word else [word])
+    ]
     for flag in ("--time", "--size"):
         if flag in rest:
             del rest[rest.index(flag) : rest.index(flag) + 2]
@@ -54,5 +71,7 @@ def shortened(words: list[str]) -> list[str]:
     if "--context" in rest:
         rest[rest.index("--context") + 1] = "16"
     if verb in ("pretrain", "compare", "tune"):
-        rest += ["--steps", "2", "--compile", "no"] if "--from" in rest else [*SMALL, "--steps", "2"]
+        rest += (
+            ["--steps", "2", "--compile", "no"] if "--from" in rest else [*SMALL, "--steps", "2"]
+        )
     return [verb, *rest]

@@ -15,7 +15,15 @@ from xinye.model.heads import Head, HeadConfig
 from xinye.training import display
 from xinye.watcher import Watcher
 
-TINY = {"size": "1M", "layers": 1, "width": 64, "context": 32, "batch_size": 4, "tokenizer": "char", "compile": "no"}
+TINY = {
+    "size": "1M",
+    "layers": 1,
+    "width": 64,
+    "context": 32,
+    "batch_size": 4,
+    "tokenizer": "char",
+    "compile": "no",
+}
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +64,15 @@ def test_generate(model):
 
 
 def test_weights_are_kept_in_the_dtype_that_is_asked_for(trained, monkeypatch):
-    monkeypatch.setattr(machine, "fast_dtype", lambda where: (torch.bfloat16, "this CPU has AVX-512 bf16"))
+    monkeypatch.setattr(
+        machine, "fast_dtype", lambda where: (torch.bfloat16, "this CPU has AVX-512 bf16")
+    )
     bits = {}
-    for dtype, kept in (("auto", torch.bfloat16), ("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+    for dtype, kept in (
+        ("auto", torch.bfloat16),
+        ("float32", torch.float32),
+        ("bfloat16", torch.bfloat16),
+    ):
         model = package.load(trained, dtype)
         assert {weight.dtype for weight in model.gpt.parameters()} == {kept}
         bits[dtype] = model.evaluate(text="从前有一片新叶。" * 50).bits_per_byte
@@ -69,7 +83,9 @@ def test_weights_are_kept_in_the_dtype_that_is_asked_for(trained, monkeypatch):
 
 def test_the_stream_is_the_text(model):
     pieces = list(model.stream("小兔豆豆", max_tokens=20, seed=3))
-    assert len(pieces) > 1 and "".join(pieces) == model.generate("小兔豆豆", max_tokens=20, seed=3)[0]
+    assert (
+        len(pieces) > 1 and "".join(pieces) == model.generate("小兔豆豆", max_tokens=20, seed=3)[0]
+    )
 
 
 def test_complete_tells_why_it_ended(model):
@@ -138,8 +154,12 @@ def test_a_notebook_without_widgets_shows_a_line_and_the_rest(workplace, monkeyp
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(display=cell))
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=cell.display))
     monkeypatch.setattr(display, "console", display.Console(force_jupyter=True))
-    monkeypatch.setattr("rich.jupyter.display", lambda segments, text: cell.outputs.append({"text/plain": text}))
-    monkeypatch.setattr(display.NotebookLine, "update", display.NotebookLine._show)  # each time, not twice a second
+    monkeypatch.setattr(
+        "rich.jupyter.display", lambda segments, text: cell.outputs.append({"text/plain": text})
+    )
+    monkeypatch.setattr(
+        display.NotebookLine, "update", display.NotebookLine._show
+    )  # each time, not twice a second
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         package.pretrain("zh.txt", "run", steps=2, **TINY)
@@ -150,7 +170,9 @@ def test_a_notebook_without_widgets_shows_a_line_and_the_rest(workplace, monkeyp
 
 def test_a_model_says_what_it_is(model, trained, tmp_path):
     config = model.gpt.config
-    about = f"modern, {config.parameters:,} parameters, vocabulary {config.vocab_size:,}, context 32"
+    about = (
+        f"modern, {config.parameters:,} parameters, vocabulary {config.vocab_size:,}, context 32"
+    )
     assert repr(model) == f"<Model {trained}: {about}>"
     head = HeadConfig(config, "sequence", ("好", "差\x1b"))
     judge = package.Model(Head.over(package.load(trained).gpt, head), model.tokenizer, tmp_path)
@@ -160,7 +182,9 @@ def test_a_model_says_what_it_is(model, trained, tmp_path):
 def test_names():
     assert {"Model", "Run", "Tokenizer", "XinyeError", "load", "pretrain"} <= set(package.__all__)
     told = "import xinye, sys; print(*dir(xinye)); sys.exit('torch' in sys.modules)"
-    names = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout.split()
+    names = subprocess.run(
+        [sys.executable, "-c", told], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert {*package.__all__, "__version__"} <= set(names) and "import_module" not in names
     for name in package.__all__:
         assert getattr(package, name).__doc__

@@ -29,7 +29,9 @@ def test_a_package_that_is_there_is_not_missed():
         ("", False, False, 'pip install "xinye"'),
     ],
 )
-def test_the_command_is_right_for_a_checkout_and_for_a_package(tmp_path, monkeypatch, extra, checkout, inside, command):
+def test_the_command_is_right_for_a_checkout_and_for_a_package(
+    tmp_path, monkeypatch, extra, checkout, inside, command
+):
     project, bin_folder = tmp_path / "project", tmp_path / "bin"
     for folder in (project, bin_folder):
         folder.mkdir()
@@ -56,11 +58,17 @@ def test_everything_that_is_installed_is_pinned():
     """Also what only another Python or system installs, as far as the packages here tell."""
     lines = (PROJECT / "constraints.txt").read_text("utf-8").splitlines()
     pins = [Requirement(line) for line in lines if not line.startswith("#")]
-    assert all(re.fullmatch(r"==[\w.]+", str(pin.specifier)) for pin in pins)  # one release, on every machine
+    assert all(
+        re.fullmatch(r"==[\w.]+", str(pin.specifier)) for pin in pins
+    )  # one release, on every machine
     pinned = {name_of(str(pin)) for pin in pins}
     about = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
     extras = about["project"]["optional-dependencies"]
-    asked = [*about["build-system"]["requires"], *about["project"]["dependencies"], *itertools.chain(*extras.values())]
+    asked = [
+        *about["build-system"]["requires"],
+        *about["project"]["dependencies"],
+        *itertools.chain(*extras.values()),
+    ]
     waiting = [Requirement(each) for each in asked if not each.startswith("xinye")]
     seen: set[tuple[str, frozenset[str]]] = set()
     while waiting:
@@ -74,14 +82,18 @@ def test_everything_that_is_installed_is_pinned():
         except metadata.PackageNotFoundError:
             continue
         waiting += [each for each in needs if on_some_machine(each, wanted.extras)]
-    wheels_of_torch = re.compile("nvidia|cuda|triton")  # for Linux with a GPU: torch pins them itself
+    wheels_of_torch = re.compile(
+        "nvidia|cuda|triton"
+    )  # for Linux with a GPU: torch pins them itself
     assert {name for name, _ in seen if not wheels_of_torch.match(name)} <= pinned
 
 
 def on_some_machine(requirement: Requirement, extras: set[str]) -> bool:
     if requirement.marker is None:
         return True
-    machines = itertools.product(("3.11", "3.12", "3.13", "3.14"), (("linux", "Linux"), ("darwin", "Darwin")))
+    machines = itertools.product(
+        ("3.11", "3.12", "3.13", "3.14"), (("linux", "Linux"), ("darwin", "Darwin"))
+    )
     for (python, (system, name)), extra in itertools.product(machines, extras or {""}):
         there = {"python_version": python, "python_full_version": f"{python}.1", "os_name": "posix"}
         there |= {"sys_platform": system, "platform_system": name, "extra": extra}

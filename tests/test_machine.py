@@ -66,7 +66,9 @@ def test_no_limits_and_nothing_to_read(system):
 
 
 def test_the_processor_and_its_cores(system):
-    system(proc__cpuinfo="\n".join(CPUINFO.format(core=core, flags="avx2") for core in (0, 0, 1, 1)))
+    system(
+        proc__cpuinfo="\n".join(CPUINFO.format(core=core, flags="avx2") for core in (0, 0, 1, 1))
+    )
     assert machine.processor() == "Some CPU (family 26, model 2)" and machine.physical_cores() == 2
 
 
@@ -84,7 +86,9 @@ def speeds(monkeypatch, tmp_path):
     return found
 
 
-@pytest.mark.parametrize("ratio, dtype", [(3.0, torch.bfloat16), (1.1, torch.float32), (0.3, torch.float32)])
+@pytest.mark.parametrize(
+    "ratio, dtype", [(3.0, torch.bfloat16), (1.1, torch.float32), (0.3, torch.float32)]
+)
 def test_the_dtype_is_the_one_that_is_multiplied_clearly_faster(speeds, ratio, dtype):
     speeds[torch.bfloat16] = ratio * speeds[torch.float32]
     reason = f"bf16 is multiplied {ratio:.2g} times as fast as fp32 here"
@@ -130,7 +134,10 @@ def test_speeds_are_positive_and_the_best_of_at_least_one(monkeypatch):
     monkeypatch.setattr(machine, "SECONDS", 0)
     monkeypatch.setattr(machine, "memory_bytes", lambda where: 2**23)
     cpu = torch.device("cpu")
-    assert machine.matrix_flops_per_second(cpu, torch.bfloat16, 64, 0) > 0 and machine.read_bytes_per_second(cpu) > 0
+    assert (
+        machine.matrix_flops_per_second(cpu, torch.bfloat16, 64, 0) > 0
+        and machine.read_bytes_per_second(cpu) > 0
+    )
 
 
 def test_a_dtype_that_cannot_be_multiplied_is_no_failure(monkeypatch, tmp_path):
@@ -145,6 +152,8 @@ def test_a_dtype_that_cannot_be_multiplied_is_no_failure(monkeypatch, tmp_path):
 
 def test_a_matrix_speed_is_measured_once_and_for_its_dtype_alone(speeds):
     cpu = torch.device("cpu")
-    assert machine.matrix_speed(cpu, torch.float32) == 1e11 and speeds["measured"] == 2  # a small product, a large one
+    assert (
+        machine.matrix_speed(cpu, torch.float32) == 1e11 and speeds["measured"] == 2
+    )  # a small product, a large one
     assert machine.matrix_speed(cpu, torch.float32) == 1e11 and speeds["measured"] == 2
     assert machine.matrix_speed(cpu, torch.float32, anew=True) == 1e11 and speeds["measured"] == 4

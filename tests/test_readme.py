@@ -35,7 +35,10 @@ def test_both_languages_show_the_same_commands():
     english, chinese = NAMES
     assert commands(english) and commands(english) == commands(chinese)
     assert python(english) == python(chinese)
-    heads = [re.findall(r"^xinye (?:data |tokenizer |runs )?\w+", text, re.MULTILINE) for text in map(said, NAMES)]
+    heads = [
+        re.findall(r"^xinye (?:data |tokenizer |runs )?\w+", text, re.MULTILINE)
+        for text in map(said, NAMES)
+    ]
     assert heads[0] == heads[1]  # the same verbs in the same order, also inside sentences
 
 
@@ -54,6 +57,8 @@ def test_the_commands_of_the_readme_work(small_world, capsys):
 
 def test_the_python_of_the_readme_works(small_world, capsys):
     (lines,) = (text for text in python("README.md") if text.startswith("import xinye\n"))
-    lines = lines.replace('size="5M", time="10min"', 'size="1M", layers=1, width=64, context=32, steps=2')
+    lines = lines.replace(
+        'size="5M", time="10min"', 'size="1M", layers=1, width=64, context=32, steps=2'
+    )
     exec(compile(lines.replace("max_tokens=200", "max_tokens=8"), "README.md", "exec"), {})
     assert Path("runs/novel/config.json").is_file()

@@ -20,5 +20,7 @@ NAMES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 def test_a_choice_of_ones_own_is_kept(given: dict[str, str], found: list[str | None]) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in NAMES} | given
     program = f"import os, xinye; print([os.environ.get(name) for name in {NAMES}])"
-    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
     assert ended.stdout.strip() == str(found)

@@ -63,8 +63,17 @@ def main() -> int:
         home.mkdir()
         world.mkdir()
         pins = str(ROOT / "constraints.txt")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("XINYE", "PYTHON"))}
-        environment |= {"HOME": str(home), "PIP_CONSTRAINT": pins, "PIP_BUILD_CONSTRAINT": pins, "PYTHONUTF8": "1"}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("XINYE", "PYTHON"))
+        }
+        environment |= {
+            "HOME": str(home),
+            "PIP_CONSTRAINT": pins,
+            "PIP_BUILD_CONSTRAINT": pins,
+            "PYTHONUTF8": "1",
+        }
         environment["PATH"] = f"{venv / 'bin'}{os.pathsep}{environment['PATH']}"
         environment.pop("XDG_CACHE_HOME", None)
         run([sys.executable, "-m", "venv", str(venv)], environment)
@@ -72,11 +81,15 @@ def main() -> int:
         run([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT)], environment)
         (wheel,) = folder.glob("xinye-*.whl")
         run([*pip, "install", str(wheel)], environment)
-        ended = subprocess.run([str(venv / "bin" / "python"), __file__, "--installed"], cwd=world, env=environment)
+        ended = subprocess.run(
+            [str(venv / "bin" / "python"), __file__, "--installed"], cwd=world, env=environment
+        )
         return ended.returncode
 
 
-def run(words: list[str], environment: dict[str, str] | None = None, typed: str = "", most: float = 600) -> str:
+def run(
+    words: list[str], environment: dict[str, str] | None = None, typed: str = "", most: float = 600
+) -> str:
     """What a command prints on standard output; ends the walk where it fails. After `most` seconds it gets a Ctrl-C,
     upon which training saves and ends."""
     begin, line = time.monotonic(), words[-1] if words[0] == "bash" else shlex.join(words)
@@ -105,8 +118,14 @@ def walk() -> int:
 
     package = Path(xinye.__file__).parent
     assert not package.is_relative_to(ROOT), package
-    tracked = subprocess.run(["git", "ls-files", "src/xinye"], cwd=ROOT, text=True, capture_output=True, check=True)
-    missing = [name for name in tracked.stdout.split() if not (package / Path(name).relative_to("src/xinye")).exists()]
+    tracked = subprocess.run(
+        ["git", "ls-files", "src/xinye"], cwd=ROOT, text=True, capture_output=True, check=True
+    )
+    missing = [
+        name
+        for name in tracked.stdout.split()
+        if not (package / Path(name).relative_to("src/xinye")).exists()
+    ]
     if missing:
         print("not in the wheel:", *missing)
         return 1
@@ -115,7 +134,9 @@ def walk() -> int:
     begin, served, done = time.monotonic(), None, set()
     try:
         for kind, text in (each for name in NAMES for each in shown(name)):
-            if text in done or "URL" in text or "xinye[" in text:  # mirrors and extras are not for this walk
+            if (
+                text in done or "URL" in text or "xinye[" in text
+            ):  # mirrors and extras are not for this walk
                 continue
             done.add(text)
             if kind == "python":
@@ -145,7 +166,9 @@ def make_more() -> None:
     import pyarrow.parquet
     from matplotlib.figure import Figure
 
-    pyarrow.parquet.write_table(pyarrow.table({"text": ["一片新叶。", "两片新叶。"] * 20}), "poems.parquet")
+    pyarrow.parquet.write_table(
+        pyarrow.table({"text": ["一片新叶。", "两片新叶。"] * 20}), "poems.parquet"
+    )
     pages = Path("pages")
     pages.mkdir()
     (pages / "a.html").write_text(PAGE.format("春天", "叶子绿了。"), "utf-8")
@@ -163,7 +186,9 @@ def run_xinye(line: str) -> None:
     for word, instead in WORDS.items():
         line = line.replace(f" {word}", f" {instead}")
     words = shlex.split(line)[1:]
-    if "--from" in words:  # a step of its 135 million parameters takes long; this one was exported before
+    if (
+        "--from" in words
+    ):  # a step of its 135 million parameters takes long; this one was exported before
         words[words.index("--from") + 1] = "novel-f32.gguf"
     more, most = MORE.get(words[0], []), 600
     if "--epochs" in words:
@@ -174,7 +199,9 @@ def run_xinye(line: str) -> None:
         words = shortened(words)
     out = run(["xinye", *words, *more], typed="你好\n", most=most)
     if words[:2] == ["data", "collect"]:
-        documents = [json.loads(each) for each in Path("pages.jsonl").read_text("utf-8").splitlines()]
+        documents = [
+            json.loads(each) for each in Path("pages.jsonl").read_text("utf-8").splitlines()
+        ]
         if len(documents) != 5:
             print(out, *documents, sep="\n")
             raise SystemExit(1)
@@ -182,7 +209,9 @@ def run_xinye(line: str) -> None:
 
 def in_small(lines: str, served: "Server | None") -> str:
     """Python lines with small budgets, and the address of the server that runs."""
-    lines = lines.replace('size="5M", time="10min"', 'size="1M", layers=1, width=64, context=32, steps=2, output="py"')
+    lines = lines.replace(
+        'size="5M", time="10min"', 'size="1M", layers=1, width=64, context=32, steps=2, output="py"'
+    )
     for long in ("max_tokens=200", "max_tokens=100", "max_new_tokens=100"):
         lines = lines.replace(long, f"{long.partition('=')[0]}=8")
     return lines.replace("http://127.0.0.1:8000", served.url) if served else lines
@@ -194,7 +223,9 @@ class Server:
     def __init__(self, words: list[str]) -> None:
         words[words.index("--port") + 1] = "0"
         begin = time.monotonic()
-        self.process = subprocess.Popen(["xinye", *words, "--json"], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            ["xinye", *words, "--json"], stdout=subprocess.PIPE, text=True
+        )
         assert self.process.stdout is not None
         answer = self.process.stdout.readline()
         if not answer:
@@ -209,7 +240,9 @@ class Server:
 
     def ask(self, path: str, body: dict[str, object] | None = None) -> None:
         data = json.dumps({"model": "novel", **body}).encode() if body else None
-        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            self.url + path, data, {"Content-Type": "application/json"}
+        )
         try:
             with urllib.request.urlopen(request, timeout=60) as reply:
                 reply.read()

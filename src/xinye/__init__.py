@@ -30,7 +30,9 @@ __all__ = ["Model", "Run", "Tokenizer", "XinyeError", "finetune", "load", "pretr
 def __getattr__(name: str) -> Any:
     """Import on first use, so that `xinye --help` does not wait for torch."""
     if name in __all__:
-        return getattr(import_module("xinye.data.tokenizer" if name == "Tokenizer" else "xinye.api"), name)
+        return getattr(
+            import_module("xinye.data.tokenizer" if name == "Tokenizer" else "xinye.api"), name
+        )
     raise AttributeError(f"module 'xinye' has no attribute {name!r}")
 
 

@@ -111,14 +111,19 @@ class Model:
 
     def stream(self, prompt: str = "", **sampling: Any) -> Iterator[str]:
         """One text, piece by piece as it is written; the pieces joined are the whole text."""
-        begun = start(self.tokenizer, prompt, self.engine.context, checked(Sampling, sampling, "generate"))
+        begun = start(
+            self.tokenizer, prompt, self.engine.context, checked(Sampling, sampling, "generate")
+        )
         return (piece for _, piece in self.engine.generate([begun]))
 
     def complete(self, prompts: Sequence[str], **sampling: Any) -> list[Text]:
         """A text that goes on from each prompt, all written at once, with why each ended, its number of tokens, and
         what `logprobs` asked for."""
         settings, context = checked(Sampling, sampling, "generate"), self.engine.context
-        texts = [start(self.tokenizer, prompt, context, settings, number) for number, prompt in enumerate(prompts)]
+        texts = [
+            start(self.tokenizer, prompt, context, settings, number)
+            for number, prompt in enumerate(prompts)
+        ]
         for _ in self.engine.generate(texts):
             pass
         return texts
@@ -140,7 +145,9 @@ class Model:
         >>> model.generate_file("prompts.jsonl", "texts.jsonl", max_tokens=100)["tokens_per_second"]  # doctest: +SKIP
         """
         checked(Sampling, sampling, "generate")
-        return write_prompts(self.engine, Path(prompts), Path(output), n, sampling, watcher or Watcher())
+        return write_prompts(
+            self.engine, Path(prompts), Path(output), n, sampling, watcher or Watcher()
+        )
 
     def chat(self, messages: Sequence[Message], **sampling: Any) -> str:
         """The answer to the last of the messages, by the model's own chat template; sampling as in `generate`.
@@ -182,7 +189,9 @@ class Model:
                 f"{self.folder}: name conversations to judge it on: xinye evaluate {self.folder} --data FILE; or a "
                 f"text: xinye evaluate {self.folder} FILE"
             )
-        return run_evaluate(self.gpt, self.tokenizer, self.folder, paths, texts, checked_settings, watcher)
+        return run_evaluate(
+            self.gpt, self.tokenizer, self.folder, paths, texts, checked_settings, watcher
+        )
 
     def classify(self, texts: Any, *, watcher: Watcher | None = None, **settings: Any) -> Any:
         """The label of a text, or of each of a list: `label`, `probability` and the `probabilities` of all labels.
@@ -197,13 +206,17 @@ class Model:
         >>> base.classify("送得快，汤还是热的", labels=["正面", "负面"])["label"]  # doctest: +SKIP
         """
         one = isinstance(texts, str | tuple)
-        pairs = [(text, "") if isinstance(text, str) else text for text in ([texts] if one else texts)]
+        pairs = [
+            (text, "") if isinstance(text, str) else text for text in ([texts] if one else texts)
+        ]
         if isinstance(self.network, Head) or not settings:
             self._refuse(settings)
             results = classify(self._head("sequence", "classify"), self.tokenizer, pairs)
         else:
             asked, examples = _zero_shot(settings)
-            results = classify_untrained(self.network, self.tokenizer, pairs, asked, examples, watcher)
+            results = classify_untrained(
+                self.network, self.tokenizer, pairs, asked, examples, watcher
+            )
         return results[0] if one else results
 
     def tag(self, texts: Any) -> Any:
@@ -212,7 +225,9 @@ class Model:
 
         >>> model.tag("沈知秋认为")  # doctest: +SKIP
         """
-        results = tag(self._head("token", "tag"), self.tokenizer, [texts] if isinstance(texts, str) else texts)
+        results = tag(
+            self._head("token", "tag"), self.tokenizer, [texts] if isinstance(texts, str) else texts
+        )
         return results[0] if isinstance(texts, str) else results
 
     def evaluate_task(
@@ -231,8 +246,12 @@ class Model:
         """
         files = [str(file) for file in ([data] if isinstance(data, str | Path) else data)]
         if not files:
-            raise XinyeError(f"{self.folder}: name records to judge it on: xinye evaluate {self.folder} --data FILE")
-        untaught = None if isinstance(self.network, Head) or learned_to_chat(self.folder) else self.network
+            raise XinyeError(
+                f"{self.folder}: name records to judge it on: xinye evaluate {self.folder} --data FILE"
+            )
+        untaught = (
+            None if isinstance(self.network, Head) or learned_to_chat(self.folder) else self.network
+        )
         possible = ["classify", "chat"] if untaught else [self._verb]
         if task not in (None, *possible):
             raise XinyeError(
@@ -240,11 +259,15 @@ class Model:
             )
         if untaught and task != "chat":
             asked, examples = _zero_shot(settings)
-            return evaluate_untrained(untaught, self.tokenizer, self.folder, files, asked, examples, baseline, watcher)
+            return evaluate_untrained(
+                untaught, self.tokenizer, self.folder, files, asked, examples, baseline, watcher
+            )
         if untaught and settings:
             raise XinyeError(f"{', '.join(settings)}: no effect on the task chat; leave it out")
         self._refuse(settings)
-        return run_evaluate_task(self.network, self.tokenizer, self.folder, files, baseline and not untaught, watcher)
+        return run_evaluate_task(
+            self.network, self.tokenizer, self.folder, files, baseline and not untaught, watcher
+        )
 
     def _refuse(self, settings: dict[str, Any]) -> None:
         if settings:
@@ -290,7 +313,11 @@ def load(model: str | Path, dtype: str = "auto", speculation: str | Path = "auto
 
     Raises `XinyeError` where there is no such model, or it is damaged or of another kind.
     """
-    dtypes = {"auto": machine.fast_dtype(machine.device())[0], "float32": torch.float32, "bfloat16": torch.bfloat16}
+    dtypes = {
+        "auto": machine.fast_dtype(machine.device())[0],
+        "float32": torch.float32,
+        "bfloat16": torch.bfloat16,
+    }
     if dtype not in dtypes:
         raise XinyeError(f"dtype = {dtype!r}: known are {', '.join(dtypes)}")
     if is_head(Path(model)):
@@ -365,9 +392,18 @@ def finetune(
         tuple(str(file) for file in ([files] if isinstance(files, str | Path) else files))
         for files in (data, validation)
     )
-    values = {**settings, "model": str(base), "output": output, "task": task, "data": data, "validation": validation}
+    values = {
+        **settings,
+        "model": str(base),
+        "output": output,
+        "task": task,
+        "data": data,
+        "validation": validation,
+    }
     checked_settings = checked(FinetuneSettings, values, "finetune")
-    with _watched(watcher, progress, "tokens" if task in ("chat", "text") else "labels") as watching:
+    with _watched(
+        watcher, progress, "tokens" if task in ("chat", "text") else "labels"
+    ) as watching:
         run = run_finetune(checked_settings, watching, overwrite)
     return load(run.run)
 

@@ -10,8 +10,14 @@ from pydantic import BaseModel, ValidationError
 
 # Characters that would drive a terminal instead of being read: control characters, and those that turn the direction of
 # text. Half a character ("\ud800") cannot be printed at all.
-SIGNS = {code: chr(0x2400 + code) for code in range(32)} | {ord("\n"): "\n", ord("\t"): "\t", ord("\r"): ""}
-SIGNS |= dict.fromkeys((*range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd")
+SIGNS = {code: chr(0x2400 + code) for code in range(32)} | {
+    ord("\n"): "\n",
+    ord("\t"): "\t",
+    ord("\r"): "",
+}
+SIGNS |= dict.fromkeys(
+    (*range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"
+)
 SIGNS |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
 
@@ -69,7 +75,9 @@ def checked(kind: type[Checked], values: dict[str, Any], where: str) -> Checked:
         if first["type"] == "extra_forbidden":
             for part in path[:-1]:
                 kind = kind.model_fields[part].annotation  # type: ignore[assignment]
-            raise XinyeError(f"{where}: unknown key {path[-1]!r}{did_you_mean(path[-1], kind.model_fields)}") from None
+            raise XinyeError(
+                f"{where}: unknown key {path[-1]!r}{did_you_mean(path[-1], kind.model_fields)}"
+            ) from None
         message = first["msg"].removeprefix("Value error, ")
         raise XinyeError(f"{where}: {'.'.join(path) + ': ' if path else ''}{message}") from None
 

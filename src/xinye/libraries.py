@@ -50,5 +50,7 @@ def _pip() -> str:
     folder = Path(sys.executable).parent
     if found and Path(found).parent == folder:
         return "pip"
-    python = os.path.relpath(sys.executable) if folder.is_relative_to(Path.cwd()) else sys.executable
+    python = (
+        os.path.relpath(sys.executable) if folder.is_relative_to(Path.cwd()) else sys.executable
+    )
     return f"{python} -m pip"

@@ -32,7 +32,9 @@ def counts(text: str) -> np.ndarray:
 
 
 def passages(text: str) -> list[tuple[str, str]]:
-    return [(found.shown, found.meaning) for found in mojibake(text, code_points(text), counts(text))]
+    return [
+        (found.shown, found.meaning) for found in mojibake(text, code_points(text), counts(text))
+    ]
 
 
 @given(st.text(st.characters(), max_size=200))
@@ -210,9 +212,9 @@ def test_near_duplicates_are_sampled_together(monkeypatch: pytest.MonkeyPatch) -
         sample.add(code_points(joined), starts, texts, range(len(texts)))
     kept = sample.kept
     assert 0 < len(kept) <= 100
-    assert sum(text.removesuffix("完") in kept and text.removesuffix("完") + "完" in kept for text in kept) > 0.8 * len(
-        kept
-    )
+    assert sum(
+        text.removesuffix("完") in kept and text.removesuffix("完") + "完" in kept for text in kept
+    ) > 0.8 * len(kept)
 
 
 @given(st.lists(st.integers(1, 10**7), min_size=1, max_size=200), st.floats(0.01, 1))
@@ -222,7 +224,11 @@ def test_quantiles_are_right_to_four_percent(values: list[int], share: float) ->
         lengths.add(np.array(half, np.int64))
     exact = sorted(values)[max(0, math.ceil(share * len(values) - 1e-9) - 1)]
     assert exact / 1.05 <= lengths.quantile(share) <= exact * 1.05
-    assert (lengths.shortest, lengths.longest, lengths.total) == (min(values), max(values), sum(values))
+    assert (lengths.shortest, lengths.longest, lengths.total) == (
+        min(values),
+        max(values),
+        sum(values),
+    )
     rows = lengths.rows()
     assert sum(count for _, _, count in rows) == len(values) and len(rows) <= 12
     assert rows[0][0] <= min(values) and max(values) <= rows[-1][1]

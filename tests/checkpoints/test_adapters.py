@@ -80,7 +80,9 @@ def close(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("architecture", SHAPES)
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "adapter"])
-def test_peft_computes_the_same_logits(architecture: str, method: str, base: Any, tmp_path: Path) -> None:
+def test_peft_computes_the_same_logits(
+    architecture: str, method: str, base: Any, tmp_path: Path
+) -> None:
     folder = base(architecture)
     model = adapted(folder, method)
     save_adapter(tmp_path / "adapter", model, folder)
@@ -94,7 +96,9 @@ def test_peft_computes_the_same_logits(architecture: str, method: str, base: Any
 
 @pytest.mark.parametrize("architecture", SHAPES)
 @pytest.mark.parametrize("method", METHODS)
-def test_saved_and_loaded_it_computes_the_same(architecture: str, method: str, base: Any, tmp_path: Path) -> None:
+def test_saved_and_loaded_it_computes_the_same(
+    architecture: str, method: str, base: Any, tmp_path: Path
+) -> None:
     folder = base(architecture)
     model = adapted(folder, method)
     save_adapter(tmp_path / "adapter", model, folder)
@@ -104,17 +108,26 @@ def test_saved_and_loaded_it_computes_the_same(architecture: str, method: str, b
     assert ranks_of(again) == ranks_of(model)
     save_adapter(tmp_path / "again", again, folder)
     assert (tmp_path / "again" / CONFIG).read_text() == (tmp_path / "adapter" / CONFIG).read_text()
-    saved, tensors = load_file(tmp_path / "adapter" / WEIGHTS), load_file(tmp_path / "again" / WEIGHTS)
-    assert tensors.keys() == saved.keys() and all(torch.equal(tensors[name], saved[name]) for name in saved)
+    saved, tensors = (
+        load_file(tmp_path / "adapter" / WEIGHTS),
+        load_file(tmp_path / "again" / WEIGHTS),
+    )
+    assert tensors.keys() == saved.keys() and all(
+        torch.equal(tensors[name], saved[name]) for name in saved
+    )
 
 
 PEFT = {
-    "lora": peft.LoraConfig(r=3, lora_alpha=7, target_modules=["q_proj", "down_proj"], rank_pattern={"down_proj": 2}),
+    "lora": peft.LoraConfig(
+        r=3, lora_alpha=7, target_modules=["q_proj", "down_proj"], rank_pattern={"down_proj": 2}
+    ),
     "lora, one layer": peft.LoraConfig(
         r=3, target_modules=["v_proj"], layers_to_transform=[1], layers_pattern="layers"
     ),
     "lora, by rank root": peft.LoraConfig(r=4, use_rslora=True, target_modules="all-linear"),
-    "adalora": peft.AdaLoraConfig(init_r=3, target_r=1, total_step=5, target_modules=["k_proj", "up_proj"]),
+    "adalora": peft.AdaLoraConfig(
+        init_r=3, target_r=1, total_step=5, target_modules=["k_proj", "up_proj"]
+    ),
     "prefix": peft.PrefixTuningConfig(num_virtual_tokens=4, task_type="CAUSAL_LM"),
     "prefix by a small network": peft.PrefixTuningConfig(
         num_virtual_tokens=4, task_type="CAUSAL_LM", prefix_projection=True, encoder_hidden_size=8
@@ -148,7 +161,9 @@ def test_an_adapter_that_peft_made_computes_the_same(name: str, base: Any, tmp_p
 def test_gpt2s_adapter_of_peft_computes_the_same(base: Any, tmp_path: Path) -> None:
     folder = base("gpt2")
     theirs = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    config = peft.LoraConfig(r=3, target_modules=["c_attn", "c_proj"], fan_in_fan_out=True, init_lora_weights=False)
+    config = peft.LoraConfig(
+        r=3, target_modules=["c_attn", "c_proj"], fan_in_fan_out=True, init_lora_weights=False
+    )
     theirs = peft.get_peft_model(theirs, config).eval()
     theirs.save_pretrained(tmp_path / "adapter")
     ours = load_weights(folder)
@@ -192,11 +207,15 @@ def test_on_another_base_it_is_refused(method: str, base: Any, tmp_path: Path) -
     save_model(other, model, TOKENIZER)
     with pytest.raises(XinyeError) as error:
         load_adapter(tmp_path / "adapter", model, other)
-    assert "made for ../modern with weights" in str(error.value) and f"not for {other} with" in str(error.value)
+    assert "made for ../modern with weights" in str(error.value) and f"not for {other} with" in str(
+        error.value
+    )
     assert not adapters(model)
 
 
-@pytest.mark.parametrize("damage", ["cut short", "without a tensor", "of another shape", "not a number"])
+@pytest.mark.parametrize(
+    "damage", ["cut short", "without a tensor", "of another shape", "not a number"]
+)
 def test_damaged_weights_are_one_clear_line(damage: str, base: Any, tmp_path: Path) -> None:
     folder = base("modern")
     save_adapter(tmp_path / "adapter", adapted(folder, "lora"), folder)
@@ -206,7 +225,11 @@ def test_damaged_weights_are_one_clear_line(damage: str, base: Any, tmp_path: Pa
     if damage == "without a tensor":
         del tensors[name]
     else:
-        tensors[name] = tensors[name][1:].clone() if damage == "of another shape" else tensors[name] * float("nan")
+        tensors[name] = (
+            tensors[name][1:].clone()
+            if damage == "of another shape"
+            else tensors[name] * float("nan")
+        )
     save_file(tensors, path)
     if damage == "cut short":
         path.write_bytes(path.read_bytes()[:-9])
@@ -215,7 +238,9 @@ def test_damaged_weights_are_one_clear_line(damage: str, base: Any, tmp_path: Pa
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_folder_knows_its_base_also_when_both_are_moved(method: str, base: Any, tmp_path: Path) -> None:
+def test_a_folder_knows_its_base_also_when_both_are_moved(
+    method: str, base: Any, tmp_path: Path
+) -> None:
     folder = base("llama")
     model = adapted(folder, method)
     save_adapter(tmp_path / "adapter", model, folder, TOKENIZER)
@@ -225,4 +250,6 @@ def test_a_folder_knows_its_base_also_when_both_are_moved(method: str, base: Any
     again, tokenizer = load_model(tmp_path / "moved" / "adapter")
     assert close(again(TOKENS), model(TOKENS))
     assert tokenizer.encode("新叶") == TOKENIZER.encode("新叶")
-    assert bool(adapters(again)) == (method in ("prefix", "adapter"))  # the others are in the weights
+    assert bool(adapters(again)) == (
+        method in ("prefix", "adapter")
+    )  # the others are in the weights

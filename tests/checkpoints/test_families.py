@@ -74,7 +74,12 @@ def test_parity_on_logits_loss_and_gradients_in_and_out(family, tmp_path):
     assert relative_error(loss, output.loss) <= 1e-6
     loss.backward()
     output.loss.backward()
-    assert relative_error(model.model.embed_tokens.weight.grad, theirs.get_input_embeddings().weight.grad) <= 2e-5
+    assert (
+        relative_error(
+            model.model.embed_tokens.weight.grad, theirs.get_input_embeddings().weight.grad
+        )
+        <= 2e-5
+    )
     assert model.config.parameters == theirs.num_parameters()
 
     save_model(tmp_path / "out", model, tokenizer)
@@ -91,7 +96,9 @@ def test_shards_are_the_same_model(tmp_path):
     parts = save(theirs, tmp_path / "parts", max_shard_size="60KB")
     assert len(list(parts.glob("*.safetensors"))) > 2
     again = load_weights(parts)
-    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), whole.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(again.parameters(), whole.parameters(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16, torch.float16], ids=str)
@@ -102,7 +109,9 @@ def test_weights_are_kept_in_the_type_that_is_asked_for(stored, kept, tmp_path):
     assert {parameter.dtype for parameter in model.parameters()} == {kept}
     assert torch.equal(model.lm_head.weight, theirs.lm_head.weight.to(kept))
     save_model(tmp_path / "out", model, TOKENIZER)
-    assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == str(kept).removeprefix("torch.")
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == str(
+        kept
+    ).removeprefix("torch.")
 
 
 @pytest.mark.parametrize("rope", [{"rope_theta": 3e4}, {"rope_parameters": {"rope_type": "default", "rope_theta": 3e4}},
@@ -118,7 +127,9 @@ def change(folder, values):
     if "rope_theta" in values:
         config.pop("rope_parameters", None)
     config |= values
-    (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v != "absent"}))
+    (folder / "config.json").write_text(
+        json.dumps({k: v for k, v in config.items() if v != "absent"})
+    )
 
 
 def test_a_tie_that_is_not_told_is_the_familys_own(tmp_path):
@@ -137,7 +148,13 @@ def test_a_tie_that_is_not_told_is_the_familys_own(tmp_path):
         ({"hidden_act": "gelu"}, "hidden_act = 'gelu' is not supported"),
         ({"quantization_config": {"bits": 4}}, "quantization_config = .* is not supported"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor = 0.5 is not supported"),
-        ({"rope_scaling": {"rope_type": "default", "mrope_section": [1]}, "rope_parameters": None}, "mrope_section"),
+        (
+            {
+                "rope_scaling": {"rope_type": "default", "mrope_section": [1]},
+                "rope_parameters": None,
+            },
+            "mrope_section",
+        ),
         ({"is_causal": False}, "is_causal"),
         ({"sliding_window": "wide", "model_type": "mistral"}, "sliding_window = 'wide'"),
         ({"num_hidden_layers": 10**12}, "tensors cannot be 1000000000000 layers"),
@@ -148,7 +165,9 @@ def test_a_tie_that_is_not_told_is_the_familys_own(tmp_path):
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_is_not_computed_here_and_sizes_that_lie_are_refused_by_name(values, message, tmp_path):
+def test_what_is_not_computed_here_and_sizes_that_lie_are_refused_by_name(
+    values, message, tmp_path
+):
     save(random_model(FAMILIES["llama"]), tmp_path)
     change(tmp_path, values)
     with pytest.raises(XinyeError, match=message) as caught:

@@ -34,10 +34,18 @@ SHAPES = {
     "modern, untied, yarn": GPTConfig(
         "modern", V, 32, 2, 2, 2, 16, 64, 64, False, rope_scaling=RopeScaling("yarn", 4.0, 16)
     ),
-    "llama, grouped queries, untied": GPTConfig("llama", V, 64, 2, 4, 2, 16, 96, 40, False, rope_theta=5e4),
-    "llama, biases, tied": GPTConfig("llama", V, 64, 2, 4, 1, 16, 64, 40, attention_bias=True, mlp_bias=True),
-    "llama, Llama 3's positions": GPTConfig("llama", V, 64, 1, 2, 2, 32, 64, 96, rope_scaling=LLAMA3),
-    "qwen2": GPTConfig("llama", V, 64, 2, 4, 2, 16, 96, 40, attention_bias=True, attention_output_bias=False),
+    "llama, grouped queries, untied": GPTConfig(
+        "llama", V, 64, 2, 4, 2, 16, 96, 40, False, rope_theta=5e4
+    ),
+    "llama, biases, tied": GPTConfig(
+        "llama", V, 64, 2, 4, 1, 16, 64, 40, attention_bias=True, mlp_bias=True
+    ),
+    "llama, Llama 3's positions": GPTConfig(
+        "llama", V, 64, 1, 2, 2, 32, 64, 96, rope_scaling=LLAMA3
+    ),
+    "qwen2": GPTConfig(
+        "llama", V, 64, 2, 4, 2, 16, 96, 40, attention_bias=True, attention_output_bias=False
+    ),
     "gpt2, tied": GPTConfig("gpt2", V, 64, 2, 4, 4, 16, 256, 1024, norm_eps=1e-5),
     "gpt2, untied": GPTConfig("gpt2", V, 64, 2, 4, 4, 16, 96, 40, False),
 }
@@ -66,13 +74,19 @@ def relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_model_comes_back_as_it_was(name, tmp_path):
     model = random_model(SHAPES[name])
-    assert save_gguf(tmp_path / "model.gguf", model, TOKENIZER, metadata={"general.license": "mit"}) == []
+    assert (
+        save_gguf(tmp_path / "model.gguf", model, TOKENIZER, metadata={"general.license": "mit"})
+        == []
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["model.gguf"]
     again, tokenizer = load_gguf(tmp_path / "model.gguf")
     assert again.config == model.config
     tokens = torch.randint(0, V, (2, 33))
     assert relative_error(again(tokens), model(tokens)) <= 1e-6
-    assert tokenizer.token_bytes == TOKENIZER.token_bytes and tokenizer.chat_template == TOKENIZER.chat_template
+    assert (
+        tokenizer.token_bytes == TOKENIZER.token_bytes
+        and tokenizer.chat_template == TOKENIZER.chat_template
+    )
     for ids in ("prefix", "bos_id", "eos_id", "pad_id", "stop_ids"):
         assert getattr(tokenizer, ids) == getattr(TOKENIZER, ids)
     assert [tokenizer.encode(text) for text in TEXTS] == [TOKENIZER.encode(text) for text in TEXTS]
@@ -83,23 +97,39 @@ def test_a_model_comes_back_as_it_was(name, tmp_path):
 def test_transformers_computes_the_same_from_our_file(name, tmp_path):
     model = random_model(SHAPES[name])
     save_gguf(tmp_path / "model.gguf", model, TOKENIZER)
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="model.gguf", dtype=torch.float32)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path, gguf_file="model.gguf", dtype=torch.float32
+    )
     tokens = torch.randint(0, V, (2, 33))
-    assert relative_error(load_gguf(tmp_path / "model.gguf")[0](tokens), theirs(tokens).logits) <= 1e-5
+    assert (
+        relative_error(load_gguf(tmp_path / "model.gguf")[0](tokens), theirs(tokens).logits) <= 1e-5
+    )
 
 
-@pytest.mark.parametrize("kind, tolerance", [("f16", 0.003), ("bf16", 0.02), ("q8_0", 0.05), ("q4_0", 0.5)])
+@pytest.mark.parametrize(
+    "kind, tolerance", [("f16", 0.003), ("bf16", 0.02), ("q8_0", 0.05), ("q4_0", 0.5)]
+)
 def test_other_kinds_of_weights_are_near_and_quantized_ones_stay_so(kind, tolerance, tmp_path):
     model = random_model(SHAPES["gpt2, untied"])
     save_gguf(tmp_path / "model.gguf", model, TOKENIZER, kind)
     again, _ = load_gguf(tmp_path / "model.gguf")
     tokens = torch.randint(0, V, (2, 17))
     assert 0 < relative_error(again(tokens), model(tokens)) <= tolerance
-    assert isinstance(again.model.layers[0].self_attn.k_proj, QuantizedLinear) == kind.startswith("q")
-    types = {tensor.name: tensor.tensor_type.name for tensor in gguf.GGUFReader(tmp_path / "model.gguf").tensors}
+    assert isinstance(again.model.layers[0].self_attn.k_proj, QuantizedLinear) == kind.startswith(
+        "q"
+    )
+    types = {
+        tensor.name: tensor.tensor_type.name
+        for tensor in gguf.GGUFReader(tmp_path / "model.gguf").tensors
+    }
     assert types["blk.1.attn_qkv.weight"] == types["token_embd.weight"] == kind.upper()
     assert types["output.weight"] == {"q4_0": "Q8_0"}.get(kind, kind.upper())
-    assert types["blk.1.attn_qkv.bias"] == types["position_embd.weight"] == types["output_norm.weight"] == "F32"
+    assert (
+        types["blk.1.attn_qkv.bias"]
+        == types["position_embd.weight"]
+        == types["output_norm.weight"]
+        == "F32"
+    )
     save_gguf(tmp_path / "again.gguf", again, TOKENIZER, "q8_0")  # also from quantized layers
 
 
@@ -111,13 +141,19 @@ def test_a_matrix_that_blocks_do_not_fit_is_written_as_f16(tmp_path):
 
 def test_what_the_format_has_no_place_for_is_refused_and_nothing_is_written(tmp_path):
     path = tmp_path / "model.gguf"
-    dynamic = GPTConfig("llama", V, 64, 1, 2, 2, 16, 40, 16, rope_scaling=RopeScaling("dynamic", 2.0))
+    dynamic = GPTConfig(
+        "llama", V, 64, 1, 2, 2, 16, 40, 16, rope_scaling=RopeScaling("dynamic", 2.0)
+    )
     large = random_model(GPTConfig("llama", V, 64, 1, 2, 2, 16, 40, 16))
     large.model.layers[0].mlp.up_proj.weight.data[0, 0] = 1e6
     for model, kind, message in (
         (LSTM(LSTMConfig(V, 32, 1, 16)), "f32", "lstm cannot be written as GGUF"),
         (GPT(dynamic), "f32", r"no such RoPE scaling \(dynamic\)"),
-        (GPT(GPTConfig("modern", V, 32, 1, 2, 2, 16, 40, 16, attention_bias=True)), "f32", "without these biases"),
+        (
+            GPT(GPTConfig("modern", V, 32, 1, 2, 2, 16, 40, 16, attention_bias=True)),
+            "f32",
+            "without these biases",
+        ),
         (large, "f16", "up_proj.weight holds .* too large for f16"),
         (large, "q8", "unknown kind of weights 'q8'"),
     ):
@@ -151,7 +187,9 @@ def test_ids_are_those_of_a_gpt2_tokenizer_and_of_one_that_splits_digits():
         ("smollm", [pre_tokenizers.Digits(individual_digits=True)]),
     ):
         theirs = Tokenizer.train(TEXTS * 3, kind="bpe").backend
-        theirs.pre_tokenizer = pre_tokenizers.Sequence([*parts, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+        theirs.pre_tokenizer = pre_tokenizers.Sequence(
+            [*parts, pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
         values = to_metadata(Tokenizer(theirs), theirs.get_vocab_size())
         assert values["tokenizer.ggml.pre"] == pre
         ours = from_metadata(values)
@@ -161,7 +199,22 @@ def test_ids_are_those_of_a_gpt2_tokenizer_and_of_one_that_splits_digits():
 
 def sentencepiece_metadata() -> dict[str, object]:
     """A SentencePiece model: a few pieces with scores, and all bytes."""
-    pieces = ["▁", "l", "e", "a", "f", "叶", "新", "le", "af", "▁le", "leaf", "▁leaf", "新叶", "▁新叶"]
+    pieces = [
+        "▁",
+        "l",
+        "e",
+        "a",
+        "f",
+        "叶",
+        "新",
+        "le",
+        "af",
+        "▁le",
+        "leaf",
+        "▁leaf",
+        "新叶",
+        "▁新叶",
+    ]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces]
     return {
         "tokenizer.ggml.model": "llama",
@@ -204,29 +257,44 @@ def number_behind(data: bytes, name: str, offset: int, code: str, value: float) 
 DAMAGE = {
     "not a GGUF file": lambda data: b"GGML" + data[4:],
     "version 1 is not known": lambda data: data[:4] + struct.pack("<I", 1) + data[8:],
-    "tensors cannot be in so small a file": lambda data: data[:8] + struct.pack("<Q", 2**62) + data[16:],
-    "values cannot be in so small a file": lambda data: data[:16] + struct.pack("<Q", 2**40) + data[24:],
-    "texts cannot be in so small": lambda data: number_behind(data, "tokenizer.ggml.tokens", 8, "Q", 2**60),
+    "tensors cannot be in so small a file": lambda data: (
+        data[:8] + struct.pack("<Q", 2**62) + data[16:]
+    ),
+    "values cannot be in so small a file": lambda data: (
+        data[:16] + struct.pack("<Q", 2**40) + data[24:]
+    ),
+    "texts cannot be in so small": lambda data: number_behind(
+        data, "tokenizer.ggml.tokens", 8, "Q", 2**60
+    ),
     "is an array of type 9": lambda data: number_behind(data, "tokenizer.ggml.tokens", 4, "I", 9),
-    "llama.block_count' is of type 77": lambda data: number_behind(data, "llama.block_count", 0, "I", 77),
+    "llama.block_count' is of type 77": lambda data: number_behind(
+        data, "llama.block_count", 0, "I", 77
+    ),
     "4,000,000,000 layers|block_count is 4000000000": lambda data: number_behind(
         data, "llama.block_count", 4, "I", 4_000_000_000
     ),
-    "1,000,000 layers .* do not fit": lambda data: number_behind(data, "llama.block_count", 4, "I", 1_000_000),
+    "1,000,000 layers .* do not fit": lambda data: number_behind(
+        data, "llama.block_count", 4, "I", 1_000_000
+    ),
     "lacks tensor blk.1": lambda data: number_behind(data, "llama.block_count", 4, "I", 2),
     "has shape .* not": lambda data: number_behind(data, "llama.feed_forward_length", 4, "I", 64),
     "must be of type int": lambda data: number_behind(data, "llama.context_length", 0, "I", 6),
     "architecture 'mamba' is not known here; known are qwen3, llama": lambda data: data.replace(
-        b"architecture\x08\0\0\0\x05\0\0\0\0\0\0\0llama", b"architecture\x08\0\0\0\x05\0\0\0\0\0\0\0mamba"
+        b"architecture\x08\0\0\0\x05\0\0\0\0\0\0\0llama",
+        b"architecture\x08\0\0\0\x05\0\0\0\0\0\0\0mamba",
     ),
-    "pre-tokenizer 'qwen9' is not known here; known are gpt-2": lambda data: data.replace(b"qwen2", b"qwen9"),
+    "pre-tokenizer 'qwen9' is not known here; known are gpt-2": lambda data: data.replace(
+        b"qwen2", b"qwen9"
+    ),
     "has 9 dimensions": lambda data: number_behind(data, "blk.0.attn_q.weight", 0, "I", 9),
     "cannot have": lambda data: number_behind(data, "blk.0.attn_q.weight", 4, "Q", 31),
     "bytes beyond": lambda data: number_behind(data, "blk.0.attn_q.weight", 12, "Q", 2**62),
     "is of kind q5_K": lambda data: number_behind(data, "blk.0.attn_q.weight", 20, "I", 13),
     "lie over each other": lambda data: number_behind(data, "blk.0.attn_q.weight", 24, "Q", 0),
     "not a multiple of 32": lambda data: number_behind(data, "blk.0.attn_q.weight", 24, "Q", 8),
-    "bos_token_id is 999": lambda data: number_behind(data, "tokenizer.ggml.bos_token_id", 4, "I", 999),
+    "bos_token_id is 999": lambda data: number_behind(
+        data, "tokenizer.ggml.bos_token_id", 4, "I", 999
+    ),
     "not UTF-8": lambda data: data.replace(b"qwen2", b"qwen\xff"),
     "cut short": lambda data: data[:-64],
     "cut short|cannot be in so small": lambda data: data[:3000],
@@ -253,12 +321,18 @@ def mutated(data: bytes, source: random.Random) -> bytes:
             case 0:
                 changed[at] = source.randrange(256)
             case 1:
-                changed[at : at + 8] = struct.pack("<Q", source.choice((0, 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1)))
+                changed[at : at + 8] = struct.pack(
+                    "<Q", source.choice((0, 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1))
+                )
             case 2:
-                changed[at : at + 4] = struct.pack("<I", source.choice((0, 4, 5, 6, 8, 9, 12, 2**31, 2**32 - 1)))
+                changed[at : at + 4] = struct.pack(
+                    "<I", source.choice((0, 4, 5, 6, 8, 9, 12, 2**31, 2**32 - 1))
+                )
             case _:
                 length = source.randint(1, 40)
-                changed[at : at + length] = changed[(start := source.randrange(header)) : start + length]
+                changed[at : at + length] = changed[
+                    (start := source.randrange(header)) : start + length
+                ]
     return bytes(changed[: source.randrange(len(data))] if source.random() < 0.1 else changed)
 
 
@@ -281,36 +355,69 @@ def llama_cpp(program: str, *arguments: object) -> str:
     if found is None:
         pytest.skip(f"{program} is not on the PATH, nor in the folder that LLAMA_CPP names")
     command = [found, *map(str, arguments)]
-    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=True)
+    result = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=True
+    )
     return result.stdout.decode("utf-8", "replace")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bpe", "char", "bytes"])
 @pytest.mark.parametrize("architecture", ["modern", "llama", "gpt2"])
-def test_llama_cpp_reads_the_same_ids_and_writes_the_same_text(architecture, kind, tmp_path, story_text):
-    tokenizer = Tokenizer.train(story_text.values(), kind=kind, vocab_size=800 if kind == "bpe" else None)
+def test_llama_cpp_reads_the_same_ids_and_writes_the_same_text(
+    architecture, kind, tmp_path, story_text
+):
+    tokenizer = Tokenizer.train(
+        story_text.values(), kind=kind, vocab_size=800 if kind == "bpe" else None
+    )
     heads = 4 if architecture == "gpt2" else 2
-    model = random_model(GPTConfig(architecture, tokenizer.vocab_size, 64, 2, 4, heads, 16, 96, 256, False))
+    model = random_model(
+        GPTConfig(architecture, tokenizer.vocab_size, 64, 2, 4, heads, 16, 96, 256, False)
+    )
     path = tmp_path / "model.gguf"
     save_gguf(path, model, tokenizer)
     for text in TEXTS:
         printed = llama_cpp(
-            "llama-tokenize", "-m", path, "-p", text, "--ids", "--log-disable", "--no-parse-special", "--no-escape"
+            "llama-tokenize",
+            "-m",
+            path,
+            "-p",
+            text,
+            "--ids",
+            "--log-disable",
+            "--no-parse-special",
+            "--no-escape",
         )
         assert json.loads(printed.splitlines()[-1]) == [*tokenizer.prefix, *tokenizer.encode(text)]
     exact = ("-ctk", "f32", "-ctv", "f32", "-fa", "off", "-t", 1)
-    prompt, (ours,) = "从前 once", [start(tokenizer, "从前 once", 256, Sampling(max_tokens=24, temperature=0))]
+    prompt, (ours,) = (
+        "从前 once",
+        [start(tokenizer, "从前 once", 256, Sampling(max_tokens=24, temperature=0))],
+    )
     for _ in generate(model, tokenizer, [ours]):
         pass
-    printed = llama_cpp("llama-simple", "-m", path, "-n", 24, prompt)  # llama-completion loses what it prints last
+    printed = llama_cpp(
+        "llama-simple", "-m", path, "-n", 24, prompt
+    )  # llama-completion loses what it prints last
     assert printed.rstrip("\n").rstrip("�") == f"<bos>{prompt}{ours.text}".rstrip("\n").rstrip("�")
     folder = tmp_path / "logits"
-    llama_cpp("llama-debug", "-m", path, "-p", prompt, "--save-logits", "--logits-output-dir", folder, *exact)
+    llama_cpp(
+        "llama-debug",
+        "-m",
+        path,
+        "-p",
+        prompt,
+        "--save-logits",
+        "--logits-output-dir",
+        folder,
+        *exact,
+    )
     (file,) = (each for each in folder.glob("*.bin") if "tokens" not in each.name)
     with torch.inference_mode():
         logits = model(torch.tensor([[*tokenizer.prefix, *tokenizer.encode(prompt)]]))[0, -1]
-    tolerance = 1e-3 if architecture == "gpt2" else 1e-5  # llama.cpp looks its GELU up in a table of 16 bits
+    tolerance = (
+        1e-3 if architecture == "gpt2" else 1e-5
+    )  # llama.cpp looks its GELU up in a table of 16 bits
     assert relative_error(torch.from_numpy(np.fromfile(file, np.float32)), logits) <= tolerance
 
 
@@ -324,6 +431,8 @@ def test_a_k_quant_of_llama_quantize_is_read(tmp_path):
     llama_cpp("llama-quantize", tmp_path / "f32.gguf", tmp_path / "q4.gguf", "Q4_K_M")
     kinds = {tensor.kind for tensor in read_gguf(tmp_path / "q4.gguf")[1].values()}
     assert {"q4_K", "q6_K"} <= kinds
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="q4.gguf", dtype=torch.float32)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path, gguf_file="q4.gguf", dtype=torch.float32
+    )
     tokens = torch.randint(0, V, (1, 20))
     assert relative_error(load_gguf(tmp_path / "q4.gguf")[0](tokens), theirs(tokens).logits) <= 0.02

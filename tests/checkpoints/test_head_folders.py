@@ -27,7 +27,9 @@ SHAPES = {
 }
 
 
-def random_head(shape: GPTConfig, kind: str, labels: tuple[str, ...], several: bool = False) -> Head:
+def random_head(
+    shape: GPTConfig, kind: str, labels: tuple[str, ...], several: bool = False
+) -> Head:
     torch.manual_seed(1)
     model = Head(HeadConfig(shape, kind, labels, several))  # type: ignore[arg-type]
     for parameter in model.parameters():
@@ -43,11 +45,21 @@ def scores(found: list[dict[str, Any]]) -> dict[str, Any]:
 @pytest.mark.parametrize("name", SHAPES)
 def test_classification_pipeline(tmp_path, name, causal):
     task = Classify(("负", "中", "正"), False)
-    save_head(tmp_path, random_head(replace(SHAPES[name], is_causal=causal), "sequence", task.labels), TOKENIZER)
+    save_head(
+        tmp_path,
+        random_head(replace(SHAPES[name], is_causal=causal), "sequence", task.labels),
+        TOKENIZER,
+    )
     model = load_head(tmp_path)
-    assert is_head(tmp_path) and model.config.labels == task.labels and model.config.backbone.is_causal == causal
+    assert (
+        is_head(tmp_path)
+        and model.config.labels == task.labels
+        and model.config.backbone.is_causal == causal
+    )
     ours = task.probabilities(model, TOKENIZER, [(text, "") for text in TEXTS], 64)
-    theirs = transformers.pipeline("text-classification", str(tmp_path), top_k=None, device="cpu", batch_size=3)
+    theirs = transformers.pipeline(
+        "text-classification", str(tmp_path), top_k=None, device="cpu", batch_size=3
+    )
     for row, found in zip(ours, theirs(TEXTS), strict=True):
         assert {each["label"]: pytest.approx(each["score"], abs=1e-5) for each in found} == dict(
             zip(task.labels, row, strict=True)
@@ -72,9 +84,15 @@ def test_tagging_pipeline(tmp_path, name):
     task, tokenizer = Tag(("O", "B-PER", "I-PER")), Tag.tokenizer(TOKENIZER)
     shape = replace(SHAPES[name], is_causal=False)
     save_head(tmp_path, random_head(shape, "token", task.labels), tokenizer)
-    tokens = torch.tensor([Tokenizer.load(tmp_path).backend.encode(TEXTS[0], add_special_tokens=True).ids])
-    ours = load_head(tmp_path)(tokens, torch.tensor([tokens.shape[1]])).softmax(-1)[0, 1:].max(-1)  # without <bos>
-    theirs = transformers.pipeline("token-classification", str(tmp_path), ignore_labels=[], device="cpu")(TEXTS[0])
+    tokens = torch.tensor(
+        [Tokenizer.load(tmp_path).backend.encode(TEXTS[0], add_special_tokens=True).ids]
+    )
+    ours = (
+        load_head(tmp_path)(tokens, torch.tensor([tokens.shape[1]])).softmax(-1)[0, 1:].max(-1)
+    )  # without <bos>
+    theirs = transformers.pipeline(
+        "token-classification", str(tmp_path), ignore_labels=[], device="cpu"
+    )(TEXTS[0])
     assert [task.labels[number] for number in ours.indices] == [found["entity"] for found in theirs]
     assert ours.values.tolist() == pytest.approx([found["score"] for found in theirs], abs=1e-5)
 
@@ -93,13 +111,17 @@ def test_damaged_folders_are_refused(tmp_path):
             load_head(tmp_path)
     save_head(tmp_path, random_head(SHAPE, "sequence", ("a", "b")), TOKENIZER)
     told = json.loads(config.read_text("utf-8"))
-    config.write_text(json.dumps(told | {"num_hidden_layers": 10**12}), "utf-8")  # nothing of that size is built
+    config.write_text(
+        json.dumps(told | {"num_hidden_layers": 10**12}), "utf-8"
+    )  # nothing of that size is built
     with pytest.raises(XinyeError, match="tensors cannot be 1000000000000 layers"):
         load_head(tmp_path)
     config.write_text(json.dumps(told), "utf-8")
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(XinyeError, match="damaged or cut short"):
         load_head(tmp_path)
-    config.write_text(json.dumps(json.loads(config.read_text("utf-8")) | {"id2label": {"1": "a"}}), "utf-8")
+    config.write_text(
+        json.dumps(json.loads(config.read_text("utf-8")) | {"id2label": {"1": "a"}}), "utf-8"
+    )
     with pytest.raises(XinyeError, match="id2label must name the labels"):
         load_head(tmp_path)

@@ -17,8 +17,12 @@ TOKENIZER = Tokenizer.train(["新叶 new leaf"], kind="bytes")
 V = TOKENIZER.vocab_size
 SHAPES = {
     "modern, grouped queries, odd head size, tied": GPTConfig("modern", V, 48, 3, 4, 2, 10, 72, 40),
-    "modern, untied, biases": GPTConfig("modern", V, 32, 2, 2, 2, 16, 40, 32, False, attention_bias=True),
-    "llama, grouped queries, untied": GPTConfig("llama", V, 48, 2, 6, 3, 8, 56, 40, False, rope_theta=5e4),
+    "modern, untied, biases": GPTConfig(
+        "modern", V, 32, 2, 2, 2, 16, 40, 32, False, attention_bias=True
+    ),
+    "llama, grouped queries, untied": GPTConfig(
+        "llama", V, 48, 2, 6, 3, 8, 56, 40, False, rope_theta=5e4
+    ),
     "llama, one key-value head, biases, tied": GPTConfig(
         "llama", V, 36, 2, 3, 1, 12, 50, 40, True, attention_bias=True, mlp_bias=True, norm_eps=1e-5
     ),
@@ -46,7 +50,9 @@ def test_parity_with_transformers(name, tmp_path):
     model = random_model(config)
     save_model(tmp_path, model, TOKENIZER)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
-    assert config.parameters == sum(p.numel() for p in model.parameters()) == theirs.num_parameters()
+    assert (
+        config.parameters == sum(p.numel() for p in model.parameters()) == theirs.num_parameters()
+    )
 
     tokens = torch.randint(0, V, (2, 23))
     output = theirs(input_ids=tokens, labels=tokens)
@@ -67,7 +73,9 @@ def test_parity_with_transformers(name, tmp_path):
 def test_a_folder_of_transformers_loads_here(name, tmp_path):
     model = random_model(SHAPES[name])
     save_model(tmp_path / "ours", model, TOKENIZER)
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "ours", dtype=torch.float32)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "ours", dtype=torch.float32
+    )
     theirs.save_pretrained(tmp_path / "theirs")
     again = load_weights(tmp_path / "theirs")
     assert again.config == model.config
@@ -84,18 +92,30 @@ SCALINGS = [
 ]
 
 
-@pytest.mark.parametrize("scaling", SCALINGS, ids=lambda scaling: f"{scaling.rope_type}:{scaling.factor:g}")
+@pytest.mark.parametrize(
+    "scaling", SCALINGS, ids=lambda scaling: f"{scaling.rope_type}:{scaling.factor:g}"
+)
 @pytest.mark.parametrize("architecture", ["modern", "llama"])
-def test_rope_scaling_is_that_of_transformers_within_and_beyond_the_first_context(architecture, scaling, tmp_path):
+def test_rope_scaling_is_that_of_transformers_within_and_beyond_the_first_context(
+    architecture, scaling, tmp_path
+):
     context = 24 if scaling.rope_type == "dynamic" else 96
-    model = random_model(GPTConfig(architecture, V, 32, 2, 2, 2, 32, 40, context, rope_scaling=scaling))
+    model = random_model(
+        GPTConfig(architecture, V, 32, 2, 2, 2, 32, 40, context, rope_scaling=scaling)
+    )
     save_model(tmp_path / "ours", model, TOKENIZER)
     for length in (20, 24, 90):
-        theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "ours", dtype=torch.float32)
+        theirs = transformers.AutoModelForCausalLM.from_pretrained(
+            tmp_path / "ours", dtype=torch.float32
+        )
         tokens = torch.randint(0, V, (2, length))
         assert relative_error(model(tokens), theirs(input_ids=tokens).logits) <= 1e-5
     theirs.save_pretrained(tmp_path / "theirs")
-    assert load_weights(tmp_path / "theirs").config == load_weights(tmp_path / "ours").config == model.config
+    assert (
+        load_weights(tmp_path / "theirs").config
+        == load_weights(tmp_path / "ours").config
+        == model.config
+    )
 
 
 def test_rope_scaling_as_older_files_have_it(tmp_path):
@@ -116,10 +136,19 @@ def test_tokenizer_loads_in_autotokenizer_with_the_same_ids(tmp_path):
         tokenizer.save(tmp_path / kind)
         theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / kind)
         for text in texts:
-            assert theirs(text)["input_ids"] == [tokenizer.bos_id, *tokenizer.encode(text)], (kind, text)
-            assert theirs.decode(tokenizer.encode(text)) == tokenizer.decode(tokenizer.encode(text)) == text
+            assert theirs(text)["input_ids"] == [tokenizer.bos_id, *tokenizer.encode(text)], (
+                kind,
+                text,
+            )
+            assert (
+                theirs.decode(tokenizer.encode(text))
+                == tokenizer.decode(tokenizer.encode(text))
+                == text
+            )
         messages = [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "hello"}]
-        expected = theirs.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+        expected = theirs.apply_chat_template(
+            messages, add_generation_prompt=True, return_dict=False
+        )
         assert tokenizer.encode_chat(messages) == expected
         assert (theirs.pad_token_id, theirs.bos_token_id, theirs.eos_token_id) == (0, 1, 2)
 
@@ -148,20 +177,31 @@ def damage(folder, what):
         ("header", "damaged or cut short"),
         ("missing weights", "no such file"),
         ("json", "damaged"),
-        ({"model_type": "mamba"}, "'mamba' is not known here; known are qwen3, qwen2, llama, mistral, gpt2"),
+        (
+            {"model_type": "mamba"},
+            "'mamba' is not known here; known are qwen3, qwen2, llama, mistral, gpt2",
+        ),
         ({"hidden_size": 96}, "has shape"),
         ({"num_hidden_layers": 4}, "lacks tensor model.layers.3"),
         ({"num_hidden_layers": 2}, "has an unknown tensor model.layers.2"),
         ({"num_attention_heads": "four"}, "not what it should be"),
         ({"rope_parameters": {"rope_type": "longrope"}}, "'longrope' are not supported"),
         ({"rope_parameters": {"rope_type": "yarn"}}, "the key 'factor' is missing"),
-        ({"rope_parameters": {"rope_type": "yarn", "factor": 0.5}}, "factor is 0.5; it must be at least 1"),
+        (
+            {"rope_parameters": {"rope_type": "yarn", "factor": 0.5}},
+            "factor is 0.5; it must be at least 1",
+        ),
         ({"rope_parameters": {"rope_type": "yarn", "factor": "four"}}, "not what it should be"),
-        ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "mscale": 1.0}}, "the field 'mscale' of 'yarn'"),
+        (
+            {"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "mscale": 1.0}},
+            "the field 'mscale' of 'yarn'",
+        ),
     ],
 )
 def test_a_damaged_folder_is_refused_in_one_line(what, message, tmp_path):
-    save_model(tmp_path, random_model(SHAPES["modern, grouped queries, odd head size, tied"]), TOKENIZER)
+    save_model(
+        tmp_path, random_model(SHAPES["modern, grouped queries, odd head size, tied"]), TOKENIZER
+    )
     damage(tmp_path, what)
     with pytest.raises(XinyeError, match=message) as caught:
         load_model(tmp_path)

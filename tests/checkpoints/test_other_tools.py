@@ -28,7 +28,11 @@ MESSAGES = [
     {"role": "assistant", "content": "因为叶绿素。"},
     {"role": "user", "content": "🙂 <b>谢谢</b>"},
 ]
-ARCHITECTURES = {"modern": "Qwen3ForCausalLM", "llama": "LlamaForCausalLM", "gpt2": "GPT2LMHeadModel"}
+ARCHITECTURES = {
+    "modern": "Qwen3ForCausalLM",
+    "llama": "LlamaForCausalLM",
+    "gpt2": "GPT2LMHeadModel",
+}
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -52,10 +56,15 @@ def test_pipeline_and_chat_template(folder):
     for prompt in ("新叶", "The leaf", ""):
         theirs = writer(prompt, max_new_tokens=12, do_sample=False)[0]["generated_text"]
         assert theirs == prompt + model.generate(prompt, max_tokens=12, temperature=0)[0]
-    ids = writer.tokenizer.apply_chat_template(MESSAGES, add_generation_prompt=True, return_dict=False)
+    ids = writer.tokenizer.apply_chat_template(
+        MESSAGES, add_generation_prompt=True, return_dict=False
+    )
     assert ids == TOKENIZER.encode_chat(MESSAGES)
     answered = writer(MESSAGES, max_new_tokens=12, do_sample=False)[0]["generated_text"]
-    assert answered[-1] == {"role": "assistant", "content": model.chat(MESSAGES, max_tokens=12, temperature=0)}
+    assert answered[-1] == {
+        "role": "assistant",
+        "content": model.chat(MESSAGES, max_tokens=12, temperature=0),
+    }
 
 
 def test_an_answer_ends_by_itself_in_every_tool(folder):
@@ -71,13 +80,21 @@ def test_config_for_vllm_and_sglang(folder):
     written = json.loads((path / "config.json").read_text())
     assert written["architectures"] == [architecture]  # both look their class up by it
     assert getattr(torch, written["dtype"]) == torch.float32  # "auto" makes 16 bits of it
-    assert "quantization_config" not in written and "auto_map" not in written  # no other loader, no remote code
+    assert (
+        "quantization_config" not in written and "auto_map" not in written
+    )  # no other loader, no remote code
     config = transformers.AutoConfig.from_pretrained(path)
-    assert config.max_position_embeddings == gpt.config.max_position_embeddings  # the longest they serve
+    assert (
+        config.max_position_embeddings == gpt.config.max_position_embeddings
+    )  # the longest they serve
     assert config.num_attention_heads % (getattr(config, "num_key_value_heads", None) or 1) == 0
     assert getattr(config, "is_causal", True)  # False would make it an encoder
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    assert head_dim == gpt.config.head_dim and head_dim in (64, 128, 256)  # what all their attention kernels know
+    assert head_dim == gpt.config.head_dim and head_dim in (
+        64,
+        128,
+        256,
+    )  # what all their attention kernels know
     if architecture == "GPT2LMHeadModel":
         assert not config.add_cross_attention  # these three are asserted by both
         assert not config.scale_attn_by_inverse_layer_idx
@@ -89,7 +106,9 @@ def test_config_for_vllm_and_sglang(folder):
     assert config.rope_parameters["rope_theta"] == gpt.config.rope_theta  # SGLang reads it here …
     assert written["rope_theta"] == gpt.config.rope_theta  # … and older versions of both here
     assert config.rope_parameters["rope_type"] == "default"
-    assert not getattr(config, "use_sliding_window", False) and not getattr(config, "sliding_window", None)
+    assert not getattr(config, "use_sliding_window", False) and not getattr(
+        config, "sliding_window", None
+    )
     assert set(getattr(config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
     assert not config.attention_bias  # vLLM's Qwen3 has no place for a bias in o_proj
 
@@ -98,12 +117,16 @@ def test_weights_for_vllm_and_sglang(folder):
     path, _, architecture = folder
     files = [file.name for file in path.iterdir() if file.suffix in (".safetensors", ".bin", ".pt")]
     assert files == ["model.safetensors"]  # every such file in the folder would be read
-    theirs = getattr(transformers, architecture)(transformers.AutoConfig.from_pretrained(path)).state_dict()
+    theirs = getattr(transformers, architecture)(
+        transformers.AutoConfig.from_pretrained(path)
+    ).state_dict()
     with safe_open(path / "model.safetensors", framework="pt") as file:
         assert file.metadata()["format"] == "pt"  # transformers wants it
         # A name that their module lacks is an error, one that is missing stays random. A tied head is not stored.
         stored = {name: tuple(file.get_slice(name).get_shape()) for name in sorted(file.keys())}
-    assert stored == {name: tuple(theirs[name].shape) for name in sorted(theirs) if name != "lm_head.weight"}
+    assert stored == {
+        name: tuple(theirs[name].shape) for name in sorted(theirs) if name != "lm_head.weight"
+    }
 
 
 def test_tokenizer_for_vllm_and_sglang(folder):
@@ -111,7 +134,9 @@ def test_tokenizer_for_vllm_and_sglang(folder):
     tokenizer = transformers.AutoTokenizer.from_pretrained(path)
     assert tokenizer.is_fast  # both decode piece by piece with it
     assert tokenizer.chat_template  # /v1/chat/completions fails without one
-    assert len(tokenizer) <= gpt.config.vocab_size  # ids beyond the embedding would be read out of bounds
+    assert (
+        len(tokenizer) <= gpt.config.vocab_size
+    )  # ids beyond the embedding would be read out of bounds
     written = json.loads((path / "tokenizer_config.json").read_text())
     assert "model_max_length" not in written  # the smaller one of it and the context would count
     assert "auto_map" not in written
@@ -121,5 +146,7 @@ def test_tokenizer_for_vllm_and_sglang(folder):
 def test_what_they_know_of_heads_holds_for_every_size(size):
     config = planning.shape(planning.Plan(), PretrainSettings(size=size), 8192, 512)
     assert isinstance(config, GPTConfig) and config.head_dim == 64
-    config = planning.shape(planning.Plan(), PretrainSettings(size=size, architecture="gpt2"), 8192, 512)
+    config = planning.shape(
+        planning.Plan(), PretrainSettings(size=size, architecture="gpt2"), 8192, 512
+    )
     assert config.tie_word_embeddings

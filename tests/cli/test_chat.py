@@ -29,11 +29,19 @@ def speaker(folder: Path, answer: str, ends: bool = True, context: int = 512) ->
     """A model that answers everything with the same; without an end it says it again and again."""
     tokenizer = Tokenizer.train([answer, "今天天气很好"], kind="char")
     vocabulary = tokenizer.vocab_size
-    model = GPT(GPTConfig("modern", vocabulary, vocabulary, 1, 1, 1, 2, 4, context, tie_word_embeddings=False))
+    model = GPT(
+        GPTConfig(
+            "modern", vocabulary, vocabulary, 1, 1, 1, 2, 4, context, tie_word_embeddings=False
+        )
+    )
     model.initialize(0)  # layers that change nothing
     tokens = tokenizer.encode(answer)
     assert len(set(tokens)) == len(tokens)
-    chain = [*tokenizer.encode("\n"), *tokens, tokenizer.backend.token_to_id(MESSAGE_END) if ends else tokens[0]]
+    chain = [
+        *tokenizer.encode("\n"),
+        *tokens,
+        tokenizer.backend.token_to_id(MESSAGE_END) if ends else tokens[0],
+    ]
     with torch.no_grad():
         model.model.embed_tokens.weight.copy_(torch.eye(vocabulary))
         model.lm_head.weight.zero_()
@@ -54,7 +62,9 @@ class Terminal:
         self.text, self.decoder = "", codecs.getincrementaldecoder("utf-8")()
         self.pid, self.descriptor = pty.fork()
         if self.pid == 0:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell that runs tests behind its back has it ignored
+            signal.signal(
+                signal.SIGINT, signal.SIG_DFL
+            )  # a shell that runs tests behind its back has it ignored
             os.environ.update(TERM="xterm", LC_ALL="C.UTF-8", NO_COLOR="1", COLUMNS="200")
             os.execv(sys.executable, [sys.executable, "-m", "xinye", *map(str, arguments)])
 
@@ -133,7 +143,9 @@ def test_ctrl_c_stops_the_answer_and_then_leaves(tmp_path):
     terminal.type("\x03")
     terminal.until("\n", again="\x03")
     assert terminal.code() == 0
-    assert json.loads((tmp_path / "part.json").read_text("utf-8"))["messages"][1]["content"].startswith("无穷无穷")
+    assert json.loads((tmp_path / "part.json").read_text("utf-8"))["messages"][1][
+        "content"
+    ].startswith("无穷无穷")
 
 
 def test_one_question(xinye, model):
@@ -145,7 +157,9 @@ def test_one_question(xinye, model):
 
 
 def test_a_question_through_a_pipe(xinye, model, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("今天天气\n很好\n".encode()), "ascii"))
+    monkeypatch.setattr(
+        sys, "stdin", io.TextIOWrapper(io.BytesIO("今天天气\n很好\n".encode()), "ascii")
+    )
     result = json.loads(xinye("chat", model, "--json").out)
     assert result["message"]["content"] == ANSWER and result["finish_reason"] == "stop"
 

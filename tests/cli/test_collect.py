@@ -49,12 +49,17 @@ def test_a_mixed_folder(xinye, workplace, sources):
         {"text": "Spring\nAll green.", "source": "sources/pages/b.html", "title": "Spring"},
         {"text": "新叶\n\n新叶是树上的叶子。", "source": "sources/wiki.xml.bz2:7", "title": "新叶"},
     ]
-    assert (result["documents"], result["characters"]) == (4, sum(len(record["text"]) for record in found))
+    assert (result["documents"], result["characters"]) == (
+        4,
+        sum(len(record["text"]) for record in found),
+    )
     assert result["by_format"] == {"html": 2, "text": 1, "mediawiki": 1}
     assert result["dropped"] == {"control characters": 1, "duplicate": 1, "empty": 1}
     assert [skip["file"] for skip in result["skipped"]] == ["sources/cut.epub", "sources/scan.pdf"]
     assert result["ignored"] == {".jpg": 1}
-    assert "skipped sources/cut.epub: not a whole EPUB file" in outcome.err and "1 .jpg" in outcome.err
+    assert (
+        "skipped sources/cut.epub: not a whole EPUB file" in outcome.err and "1 .jpg" in outcome.err
+    )
     assert [path.name for path in (workplace / "new").iterdir()] == ["all.jsonl"]
 
 
@@ -66,8 +71,12 @@ def test_what_is_collected_can_be_trained_on(xinye, workplace):
 
 
 def test_the_limit_ends_the_reading(xinye, workplace, sources):
-    outcome = xinye("data", "collect", "sources/wiki.xml.bz2", "sources", "-o", "some.jsonl", "--limit", "1")
-    assert outcome.code == 0 and outcome.err.startswith("1 document (1 mediawiki), 13 characters, in some.jsonl")
+    outcome = xinye(
+        "data", "collect", "sources/wiki.xml.bz2", "sources", "-o", "some.jsonl", "--limit", "1"
+    )
+    assert outcome.code == 0 and outcome.err.startswith(
+        "1 document (1 mediawiki), 13 characters, in some.jsonl"
+    )
     assert [record["title"] for record in records(workplace / "some.jsonl")] == ["新叶"]
 
 
@@ -105,7 +114,10 @@ def test_an_old_file_is_replaced_when_asked(xinye, workplace):
 def test_a_missing_library_is_named(xinye, workplace, sources, monkeypatch):
     monkeypatch.setitem(sys.modules, "trafilatura", None)
     outcome = xinye("data", "collect", "sources", "-o", "a.jsonl")
-    assert outcome.code == 2 and f"reading html needs trafilatura: {install_command()}" in outcome.complaint
+    assert (
+        outcome.code == 2
+        and f"reading html needs trafilatura: {install_command()}" in outcome.complaint
+    )
     assert not (workplace / "a.jsonl").exists()
 
 
@@ -118,19 +130,28 @@ def hub(monkeypatch):
         asked.append((name, config, split, streaming))
         if name != "me/leaves":
             raise ConnectionError(f"Couldn't reach {name!r}\non the Hub (ConnectError)")
-        return ({"title": f"叶{number}", "text": f"第{number}片 leaf", "id": str(number)} for number in range(10**9))
+        return (
+            {"title": f"叶{number}", "text": f"第{number}片 leaf", "id": str(number)}
+            for number in range(10**9)
+        )
 
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
     return asked
 
 
 def test_a_hub_data_set_is_read_as_it_arrives(xinye, workplace, hub):
-    outcome = xinye("data", "collect", "hub:me/leaves:zh", "-o", "a.jsonl", "--limit", "150", "--split", "test")
+    outcome = xinye(
+        "data", "collect", "hub:me/leaves:zh", "-o", "a.jsonl", "--limit", "150", "--split", "test"
+    )
     assert outcome.code == 0, outcome.err
     assert hub == [("me/leaves", "zh", "test", True)]
     found = records(workplace / "a.jsonl")
     assert len(found) == 150
-    assert found[149] == {"text": "叶149\n\n第149片 leaf", "source": "hub:me/leaves:zh:150", "title": "叶149"}
+    assert found[149] == {
+        "text": "叶149\n\n第149片 leaf",
+        "source": "hub:me/leaves:zh:150",
+        "title": "叶149",
+    }
 
 
 @pytest.mark.parametrize(
@@ -149,7 +170,10 @@ def test_a_hub_data_set_that_cannot_be_had(xinye, workplace, hub, arguments, say
 def test_the_hub_needs_its_library(xinye, workplace, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     outcome = xinye("data", "collect", "hub:me/leaves", "-o", "a.jsonl")
-    assert outcome.code == 2 and f"reading the hub needs datasets: {install_command('hub')}" in outcome.complaint
+    assert (
+        outcome.code == 2
+        and f"reading the hub needs datasets: {install_command('hub')}" in outcome.complaint
+    )
 
 
 def test_a_page_too_large_is_skipped(xinye, workplace, sources, monkeypatch):

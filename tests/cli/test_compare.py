@@ -12,7 +12,16 @@ from xinye.data.tokenizer import Tokenizer
 @pytest.fixture
 def compared(xinye, workplace):
     outcome = xinye(
-        "compare", "zh.txt", "--architectures", "modern,lstm", "--steps", "4", *TINY, "-o", "both", "--json"
+        "compare",
+        "zh.txt",
+        "--architectures",
+        "modern,lstm",
+        "--steps",
+        "4",
+        *TINY,
+        "-o",
+        "both",
+        "--json",
     )
     assert outcome.code == 0, outcome.err
     return outcome
@@ -25,9 +34,14 @@ def test_each_is_trained_and_judged_alike(compared, workplace):
     assert modern["tokens"] == lstm["tokens"] and modern["validation"]["bits_per_byte"] > 0
     assert Tokenizer.load(modern["run"]).fingerprint == Tokenizer.load(lstm["run"]).fingerprint
     for key in ("context", "tokens"):
-        assert [row[key] for row in modern["by_position"]] == [row[key] for row in lstm["by_position"]]
+        assert [row[key] for row in modern["by_position"]] == [
+            row[key] for row in lstm["by_position"]
+        ]
     assert [row["context"] for row in lstm["by_position"]] == [8, 16, 32]
-    assert "predicts this text best" in compared.err and "A context of 32 tokens instead of 8 gains" in compared.err
+    assert (
+        "predicts this text best" in compared.err
+        and "A context of 32 tokens instead of 8 gains" in compared.err
+    )
     for chart in result["charts"]:
         assert Path(chart).read_text("utf-8").startswith("<svg")
     assert len(result["charts"]) == 2
@@ -35,9 +49,22 @@ def test_each_is_trained_and_judged_alike(compared, workplace):
 
 
 def test_the_recurrent_one_writes_and_is_known_by_its_own_type(compared, workplace, xinye):
-    assert json.loads(Path("both/lstm/config.json").read_text("utf-8"))["model_type"] == "xinye_lstm"
+    assert (
+        json.loads(Path("both/lstm/config.json").read_text("utf-8"))["model_type"] == "xinye_lstm"
+    )
     texts = [
-        json.loads(xinye("generate", "both/lstm", prompt, "--temperature", "0", "--max-tokens", "40", "--json").out)
+        json.loads(
+            xinye(
+                "generate",
+                "both/lstm",
+                prompt,
+                "--temperature",
+                "0",
+                "--max-tokens",
+                "40",
+                "--json",
+            ).out
+        )
         for prompt in ("小兔", "小兔")
     ]
     assert texts[0] == texts[1] and texts[0]["usage"]["completion_tokens"] == 40
@@ -62,6 +89,8 @@ def test_wrong_use_is_one_line(xinye, workplace, arguments, says):
 
 def test_a_comparison_that_exists_is_kept(compared, workplace, xinye):
     before = contents(workplace)
-    outcome = xinye("compare", "zh.txt", "--architectures", "modern,lstm", "--steps", "4", *TINY, "-o", "both")
+    outcome = xinye(
+        "compare", "zh.txt", "--architectures", "modern,lstm", "--steps", "4", *TINY, "-o", "both"
+    )
     assert outcome.code == 2 and "there is a comparison already" in outcome.complaint
     assert contents(workplace) == before

@@ -49,12 +49,16 @@ def test_good_text_in_both_languages(xinye, workplace):
 
 def test_all_that_is_bad_is_listed_by_file_and_line(xinye, workplace):
     good = json.dumps({"text": "新叶"}, ensure_ascii=False)
-    Path("a.jsonl").write_text(f'{good}\n{{oops\n{good}\n{{"title": "x"}}\n{{"text": 5}}\n', "utf-8")
+    Path("a.jsonl").write_text(
+        f'{good}\n{{oops\n{good}\n{{"title": "x"}}\n{{"text": 5}}\n', "utf-8"
+    )
     Path("b.csv").write_text('text,label\n很好,1\n差,2,3\n不错,1\n"没有完,0\n还行,1\n', "utf-8")
     Path("c.json").write_text('[\n  {"text": "一"},\n  {"text": 二},\n  {"text": "三"}\n]', "utf-8")
     Path("d.txt").write_bytes("新叶".encode() * 20 + b"\xff" + "新叶".encode() * 20)
     Path("e.txt").write_bytes(b"%PDF-1.7")
-    found = report(xinye("data", "check", "a.jsonl", "b.csv", "c.json", "d.txt", "e.txt", "zh.txt", "--json"))
+    found = report(
+        xinye("data", "check", "a.jsonl", "b.csv", "c.json", "d.txt", "e.txt", "zh.txt", "--json")
+    )
     lines = [(each["file"], each["line"]) for each in found["problems"]]
     assert lines == [
         ("d.txt", None), ("e.txt", None), ("a.jsonl", 2), ("a.jsonl", 4), ("a.jsonl", 5), ("b.csv", 3), ("b.csv", 5),
@@ -79,7 +83,10 @@ def test_lists_are_capped_and_the_rest_is_counted(xinye, workplace, monkeypatch)
     [
         (["missing.txt"], "missing.txt: no such file"),
         (["empty.txt"], "empty.txt: there is no text that can be read"),
-        (["bad.jsonl"], "bad.jsonl: there is no text that can be read in these files: not valid JSON"),
+        (
+            ["bad.jsonl"],
+            "bad.jsonl: there is no text that can be read in these files: not valid JSON",
+        ),
         (["a.docx"], "a.docx: files of this kind cannot be read"),
         (["zh.txt", "--document-separator", ""], "the document separator is empty"),
         (["--json"], "FILES"),
@@ -95,7 +102,9 @@ def test_nothing_to_read_is_one_line(xinye, workplace, arguments, says):
 
 def test_personal_data_is_never_shown_whole(xinye, workplace):
     records = ["新叶", f"我的电话是{MOBILE}，邮箱 {MAIL}。", f"身份证{CARD}"]
-    lines = [json.dumps({"text": text}) for text in [*records, {"phone": MOBILE}]]  # the last is a bad record
+    lines = [
+        json.dumps({"text": text}) for text in [*records, {"phone": MOBILE}]
+    ]  # the last is a bad record
     Path("a.jsonl").write_text("\n".join(lines), "utf-8")
     for flags in (["--json"], []):
         outcome = xinye("data", "check", "a.jsonl", *flags)
@@ -125,7 +134,9 @@ def test_lines_of_plain_text_are_counted(xinye, workplace, flags):
 def test_an_endless_line_is_one_problem(xinye, workplace):
     Path("a.txt").write_text("叶" * 2_500_000, "utf-8")
     found = report(xinye("data", "check", "a.txt", "--json"))
-    assert found["problems"] == [{"file": "a.txt", "line": 1, "problem": "a line of 1,000,000 characters or more"}]
+    assert found["problems"] == [
+        {"file": "a.txt", "line": 1, "problem": "a line of 1,000,000 characters or more"}
+    ]
 
 
 def test_encodings_and_line_ends(xinye, workplace):
@@ -146,11 +157,15 @@ def test_duplicates_lead_to_flags(xinye, workplace):
     Path("a.jsonl").write_text("\n".join(lines), "utf-8")
     found = report(xinye("data", "check", "a.jsonl", "--json", "--field", "review"))
     assert found["files"][0]["field"] == "review"
-    assert found["duplicates"]["documents"] == 2 and found["duplicates"]["examples"][0]["times"] == 3
+    assert (
+        found["duplicates"]["documents"] == 2 and found["duplicates"]["examples"][0]["times"] == 3
+    )
     assert places(found["duplicates"]) == [("a.jsonl", 1)]
     assert found["near_duplicates"]["documents"] == 5
     assert places(found["near_duplicates"])[0] == ("a.jsonl", 33)
-    assert found["command"].startswith("xinye pretrain a.jsonl --field review --near-duplicates 0.8 ")
+    assert found["command"].startswith(
+        "xinye pretrain a.jsonl --field review --near-duplicates 0.8 "
+    )
     assert found["document_characters"]["count"] == len(texts)
 
 

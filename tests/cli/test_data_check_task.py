@@ -9,7 +9,9 @@ from xinye.demo.exercises import chats, notes, reviews
 
 
 def lines(name, rows):
-    Path(name).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    Path(name).write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8"
+    )
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
@@ -25,13 +27,22 @@ def test_what_was_understood(xinye, workplace, language, task, make, kind, what)
     rows = make(40, language)
     lines("a.jsonl", rows)
     outcome = xinye("data", "check", "a.jsonl", "--task", task)
-    assert outcome.code == 0 and f"a.jsonl: 40 records, {kind}" in outcome.out and what in outcome.out
-    assert outcome.out.splitlines()[-1] == f"next: xinye finetune MODEL --task {task} --data a.jsonl -o RUN"
+    assert (
+        outcome.code == 0 and f"a.jsonl: 40 records, {kind}" in outcome.out and what in outcome.out
+    )
+    assert (
+        outcome.out.splitlines()[-1]
+        == f"next: xinye finetune MODEL --task {task} --data a.jsonl -o RUN"
+    )
     report = json.loads(xinye("data", "check", "a.jsonl", "--task", task, "--json").out)
-    assert [record["place"] for record in report["shown"]] == [f"a.jsonl, line {line}" for line in (1, 2, 3)]
+    assert [record["place"] for record in report["shown"]] == [
+        f"a.jsonl, line {line}" for line in (1, 2, 3)
+    ]
     seen = "".join(text for text, _ in report["shown"][0]["seen"])
     if task == "chat":
-        answers = [message["content"] for message in rows[0]["messages"] if message["role"] == "assistant"]
+        answers = [
+            message["content"] for message in rows[0]["messages"] if message["role"] == "assistant"
+        ]
         trained = [text for text, mark in report["shown"][0]["seen"] if mark is True]
         assert trained == [text for answer in answers for text in (answer, "<|im_end|>")]
     else:
@@ -47,7 +58,10 @@ def test_text_is_checked_as_ever(xinye, workplace):
 
 def test_all_bad_records_are_told_at_once(xinye, workplace):
     good = reviews(40, "zh")
-    lines("a.jsonl", [*good, {"text": 3, "label": "好评"}, {"text": "好茶"}, good[0] | {"label": "差 评"}])
+    lines(
+        "a.jsonl",
+        [*good, {"text": 3, "label": "好评"}, {"text": "好茶"}, good[0] | {"label": "差 评"}],
+    )
     with Path("a.jsonl").open("a", encoding="utf-8") as file:
         file.write("{broken\n")
     report = json.loads(xinye("data", "check", "a.jsonl", "--task", "classify", "--json").out)
@@ -56,8 +70,13 @@ def test_all_bad_records_are_told_at_once(xinye, workplace):
     assert "a.jsonl, line 41, field 'text': expected a text, found '3'" in report["bad"]
     assert "a.jsonl, line 42, field 'label': expected a label, found nothing" in report["bad"]
     assert any("spelled in 2 ways: '差 评', '差评'" in finding for finding in report["findings"])
-    assert any("two different labels: first a.jsonl, line 1 and line 43" in f for f in report["findings"])
-    assert "finetune refuses the file (3 places)" in xinye("data", "check", "a.jsonl", "--task", "classify").out
+    assert any(
+        "two different labels: first a.jsonl, line 1 and line 43" in f for f in report["findings"]
+    )
+    assert (
+        "finetune refuses the file (3 places)"
+        in xinye("data", "check", "a.jsonl", "--task", "classify").out
+    )
 
 
 def test_validation_records_inside_the_training_data(xinye, workplace):
@@ -86,8 +105,14 @@ def test_a_table_without_a_header_is_told_of(xinye, workplace):
         (["zh.txt", "--task", "tag"], "zh.txt, line 1: expected a token and its tag"),
         (["zh.txt", "--task", "chat"], "files of this kind cannot be read"),
         (["a.jsonl", "--task", "chat"], "a.jsonl, line 1: expected messages"),
-        (["zh.txt", "--task", "text", "--validation", "en.txt"], "--validation has no effect on text"),
-        (["a.jsonl", "--task", "tag", "--label-field", "x"], "label_field has no effect on the task tag"),
+        (
+            ["zh.txt", "--task", "text", "--validation", "en.txt"],
+            "--validation has no effect on text",
+        ),
+        (
+            ["a.jsonl", "--task", "tag", "--label-field", "x"],
+            "label_field has no effect on the task tag",
+        ),
         (["a.jsonl", "--task", "classify", "--field", "text"], "columns of records: --text-field"),
     ],
 )

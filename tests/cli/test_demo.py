@@ -21,7 +21,10 @@ from xinye.watcher import Watcher
         (["zh.txt", "--time", "soon"], "'soon' is not a duration"),
         (["--task", "sort"], "'sort': choose one of classify, tag, chat"),
         (["--task", "tag", "--time", "9s"], "--time has no effect with --task"),
-        (["zh.txt", "--task", "tag"], "FILE has no effect with --task; your own records: xinye finetune"),
+        (
+            ["zh.txt", "--task", "tag"],
+            "FILE has no effect with --task; your own records: xinye finetune",
+        ),
     ],
 )
 def test_wrong_use_is_one_line(xinye, workplace, arguments, says):
@@ -47,7 +50,10 @@ def test_in_miniature(xinye, workplace, monkeypatch, language):
     assert outcome.code == 0, outcome.err
     result = json.loads(outcome.out.splitlines()[-1])
     assert result["run"] == str(Path("runs") / f"demo-{language}")
-    assert result["stories"] == {"told": 3, "consistent_and_new": 0}  # after a second it cannot tell one yet
+    assert result["stories"] == {
+        "told": 3,
+        "consistent_and_new": 0,
+    }  # after a second it cannot tell one yet
     assert len(result["texts"]) == 3
     assert f"xinye generate {result['run']}" in outcome.err
 
@@ -61,12 +67,16 @@ def test_writing_the_stories_is_no_part_of_the_time(monkeypatch, tmp_path):
         return tmp_path / "stories.jsonl"
 
     monkeypatch.setattr(recipe, "story_file", story_file)
-    monkeypatch.setattr(recipe, "pretrain", lambda *arguments, **named: began.append(named["began"]) or True)
+    monkeypatch.setattr(
+        recipe, "pretrain", lambda *arguments, **named: began.append(named["began"]) or True
+    )
     recipe.demo((), "en", "10s", tmp_path / "run", Watcher(), True, 95.0)
     assert began == [125.0]
 
 
-@pytest.mark.parametrize("name, language", [("zh_CN.UTF-8", "zh"), ("en_GB.UTF-8", "en"), ("C", "en"), ("de_DE", "en")])
+@pytest.mark.parametrize(
+    "name, language", [("zh_CN.UTF-8", "zh"), ("en_GB.UTF-8", "en"), ("C", "en"), ("de_DE", "en")]
+)
 def test_the_language_comes_from_the_locale(monkeypatch, name, language):
     monkeypatch.setenv("LC_ALL", name)
     assert verb.locale_language() == language

@@ -10,7 +10,18 @@ from conftest import contents
 from xinye.checkpoints.huggingface import load_model
 from xinye.studies.distill import explain
 
-STUDENT = ("--width", "32", "--layers", "1", "--batch-size", "4", "--dtype", "float32", "--compile", "no")
+STUDENT = (
+    "--width",
+    "32",
+    "--layers",
+    "1",
+    "--batch-size",
+    "4",
+    "--dtype",
+    "float32",
+    "--compile",
+    "no",
+)
 
 
 @pytest.fixture
@@ -26,10 +37,14 @@ def test_all_three_are_compared(xinye, teacher):
     large, small, alone = result["models"]
     assert large["parameters"] > small["parameters"] == alone["parameters"]
     assert (small["run"], alone["run"]) == ("small", "small/without-teacher")
-    assert all(model["bits_per_byte"] > 0 and model["tokens_per_second"] > 0 for model in result["models"])
+    assert all(
+        model["bits_per_byte"] > 0 and model["tokens_per_second"] > 0 for model in result["models"]
+    )
     assert json.loads(Path("small/distillation.json").read_text("utf-8")) == result
     assert "At equal time the teacher" in outcome.err and "student alone" in outcome.err
-    settings = json.loads(Path("small/without-teacher/training/settings.json").read_text("utf-8"))["settings"]
+    settings = json.loads(Path("small/without-teacher/training/settings.json").read_text("utf-8"))[
+        "settings"
+    ]
     assert "teacher" not in settings and settings["time"].endswith("s")
     assert xinye("generate", "small", "小兔", "--max-tokens", "3").code == 0
     before = [load_model(model["run"])[0].state_dict() for model in (small, alone)]
@@ -38,7 +53,10 @@ def test_all_three_are_compared(xinye, teacher):
     figures = [model["bits_per_byte"] for model in json.loads(again.out)["models"]]
     assert figures == [model["bits_per_byte"] for model in result["models"]]
     for state, model in zip(before, (small, alone), strict=True):
-        assert all(state[name].equal(tensor) for name, tensor in load_model(model["run"])[0].state_dict().items())
+        assert all(
+            state[name].equal(tensor)
+            for name, tensor in load_model(model["run"])[0].state_dict().items()
+        )
 
 
 @pytest.mark.parametrize(
@@ -61,8 +79,16 @@ def test_wrong_use_is_one_line(xinye, teacher, arguments, says):
 
 def test_it_says_so_where_the_teacher_does_not_help():
     def model(bits_per_byte: float, steps: int = 0) -> dict[str, float]:
-        return {"bits_per_byte": bits_per_byte, "steps": steps, "parameters": 10, "tokens_per_second": 5.0}
+        return {
+            "bits_per_byte": bits_per_byte,
+            "steps": steps,
+            "parameters": 10,
+            "tokens_per_second": 5.0,
+        }
 
     helps, costs = (explain([model(1.0), model(1.2, 50), model(other, 90)]) for other in (1.3, 1.1))
-    assert "gains 0.100 bits per byte; its reading leaves 50 steps where 90 fit" in helps[0] and len(helps) == 2
+    assert (
+        "gains 0.100 bits per byte; its reading leaves 50 steps where 90 fit" in helps[0]
+        and len(helps) == 2
+    )
     assert "costs 0.100" in costs[0] and "plain training is better" in costs[1]

@@ -13,7 +13,13 @@ from xinye.libraries import install_command
 @pytest.fixture
 def speeds(monkeypatch, tmp_path):
     """A quiet machine of two cores with all that is wanted, and its speeds by name, to be changed."""
-    values = {torch.float32: 1e11, torch.bfloat16: 5e11, "read": 4e10, "tokens": 10_000.0, "measured": 0}
+    values = {
+        torch.float32: 1e11,
+        torch.bfloat16: 5e11,
+        "read": 4e10,
+        "tokens": 10_000.0,
+        "measured": 0,
+    }
 
     def matrix(where, dtype, size=None, seconds=0):
         values["measured"] += 1
@@ -31,9 +37,13 @@ def speeds(monkeypatch, tmp_path):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
-    monkeypatch.setattr(doctor, "forward_and_backward", lambda loss, batch: batch.tokens.numel() / values["tokens"])
+    monkeypatch.setattr(
+        doctor, "forward_and_backward", lambda loss, batch: batch.tokens.numel() / values["tokens"]
+    )
     monkeypatch.setattr(doctor.os, "getloadavg", lambda: (0.1, 0.1, 0.1))
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10**11}))
+    monkeypatch.setattr(
+        doctor.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10**11})
+    )
     monkeypatch.setattr(machine, "PROC", tmp_path)
     monkeypatch.setattr(doctor, "version", lambda package: "1.0")
     return values
@@ -53,9 +63,13 @@ def test_json_is_one_object_with_everything(xinye, speeds):
     }  # fmt: skip
     assert found["speed"]["matrix_flops_per_second"] == {"float32": 1e11, "bfloat16": 5e11}
     assert found["software"]["torch"] == torch.__version__
-    assert {"tensorboard", "wandb", "mlflow", "onnx"} <= {extra["extra"] for extra in found["extras"]}
+    assert {"tensorboard", "wandb", "mlflow", "onnx"} <= {
+        extra["extra"] for extra in found["extras"]
+    }
     sizes = {row["size"]: row for row in found["sizes"]}
-    assert sizes["5M"]["tokens_per_second"] == 10_000  # what was measured, scaled by size from there
+    assert (
+        sizes["5M"]["tokens_per_second"] == 10_000
+    )  # what was measured, scaled by size from there
     assert sizes["1M"]["tokens_per_second"] > 10_000 > sizes["15M"]["tokens_per_second"]
     assert sizes["5M"]["sensible"] and not sizes["125M"]["sensible"]
     assert found["advice"] == []
@@ -64,9 +78,16 @@ def test_json_is_one_object_with_everything(xinye, speeds):
 def test_the_report_fits_a_terminal(xinye, speeds):
     outcome = xinye("doctor")
     assert outcome.code == 0 and max(map(len, outcome.out.splitlines())) <= 80
-    for words in ("500 GFLOP/s  5.0 × float32", "bfloat16  bf16 is multiplied 5 times as fast", "nothing: all is well"):
+    for words in (
+        "500 GFLOP/s  5.0 × float32",
+        "bfloat16  bf16 is multiplied 5 times as fast",
+        "nothing: all is well",
+    ):
         assert words in outcome.out
-    places = [outcome.out.index(title) for title in ("Machine", "Speed", "Software", "Extras", "Chosen", "Sizes")]
+    places = [
+        outcome.out.index(title)
+        for title in ("Machine", "Speed", "Software", "Extras", "Chosen", "Sizes")
+    ]
     assert places == sorted(places)
 
 
@@ -84,15 +105,35 @@ def test_speeds_are_kept_until_they_are_wanted_anew(xinye, speeds, tmp_path):
 @pytest.mark.parametrize(
     "change, problem, remedy",
     [
-        ({"speeds": {"tokens": 1000.0}}, "--size 5M, the default, reads fewer tokens", "give --size 1M"),
-        ({"threads": 1, "environment": {"OMP_NUM_THREADS": "1"}}, "torch uses 1 of 2 cores", "unset OMP_NUM_THREADS"),
-        ({"threads": 8}, "torch runs 8 threads, but this process may use 2 of the cores", "export OMP_NUM_THREADS=2"),
+        (
+            {"speeds": {"tokens": 1000.0}},
+            "--size 5M, the default, reads fewer tokens",
+            "give --size 1M",
+        ),
+        (
+            {"threads": 1, "environment": {"OMP_NUM_THREADS": "1"}},
+            "torch uses 1 of 2 cores",
+            "unset OMP_NUM_THREADS",
+        ),
+        (
+            {"threads": 8},
+            "torch runs 8 threads, but this process may use 2 of the cores",
+            "export OMP_NUM_THREADS=2",
+        ),
         ({"quota": 1.5}, "may use 1 of the cores", "export OMP_NUM_THREADS=1"),
         ({"compiler": None}, "no C++ compiler", "g++"),
         ({"load": 1.6}, "other work was going on", "xinye doctor --measure"),
         ({"memory": 5 * 10**7}, "--size 5M, the default, does not fit", "give --size 1M"),
-        ({"driver": "NVRM: NVIDIA UNIX Open Kernel Module for x86_64  570.86  Release"}, "sees no GPU", "nvidia-smi"),
-        ({"encoding": "ISO-8859-1"}, "set to iso-8859-1, which cannot show Chinese", "PYTHONUTF8=1"),
+        (
+            {"driver": "NVRM: NVIDIA UNIX Open Kernel Module for x86_64  570.86  Release"},
+            "sees no GPU",
+            "nvidia-smi",
+        ),
+        (
+            {"encoding": "ISO-8859-1"},
+            "set to iso-8859-1, which cannot show Chinese",
+            "PYTHONUTF8=1",
+        ),
     ],
 )
 def test_each_shortcoming_has_its_remedy(xinye, speeds, monkeypatch, change, problem, remedy):
@@ -113,7 +154,9 @@ def test_each_shortcoming_has_its_remedy(xinye, speeds, monkeypatch, change, pro
         (machine.PROC / "driver" / "nvidia").mkdir(parents=True)
         (machine.PROC / "driver" / "nvidia" / "version").write_text(change["driver"], "utf-8")
     if "encoding" in change:
-        monkeypatch.setattr(doctor.sys, "stdout", type("Out", (), {"encoding": change["encoding"]})())
+        monkeypatch.setattr(
+            doctor.sys, "stdout", type("Out", (), {"encoding": change["encoding"]})()
+        )
         (advice,) = doctor.examine(False, doctor.Watcher()).advice
     else:
         (advice,) = report(xinye)["advice"]
@@ -123,7 +166,9 @@ def test_each_shortcoming_has_its_remedy(xinye, speeds, monkeypatch, change, pro
 def test_a_gpu_is_described(xinye, speeds, monkeypatch):
     report(xinye)  # a speed to take for the GPU's
     kept = doctor.Speed(**report(xinye)["speed"])
-    gpu = type("GPU", (), {"name": "NVIDIA Test 80GB", "major": 9, "minor": 0, "total_memory": 80 * 10**9})
+    gpu = type(
+        "GPU", (), {"name": "NVIDIA Test 80GB", "major": 9, "minor": 0, "total_memory": 80 * 10**9}
+    )
     monkeypatch.setattr(machine, "device", lambda: torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: gpu)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

@@ -30,9 +30,17 @@ class Hub(BaseHTTPRequestHandler):
         parts = self.path.split("?")[0].strip("/").split("/")
         content = None
         if parts[:2] == ["api", "models"] and (folder := self.root.joinpath(*parts[2:4])).is_dir():
-            files = [{"rfilename": str(path.relative_to(folder))} for path in sorted(folder.rglob("*"))]
-            content = json.dumps({"id": "/".join(parts[2:4]), "sha": COMMIT, "siblings": files}).encode()
-        elif len(parts) == 5 and parts[2] == "resolve" and (self.root / parts[0] / parts[1] / parts[4]).is_file():
+            files = [
+                {"rfilename": str(path.relative_to(folder))} for path in sorted(folder.rglob("*"))
+            ]
+            content = json.dumps(
+                {"id": "/".join(parts[2:4]), "sha": COMMIT, "siblings": files}
+            ).encode()
+        elif (
+            len(parts) == 5
+            and parts[2] == "resolve"
+            and (self.root / parts[0] / parts[1] / parts[4]).is_file()
+        ):
             content = (self.root / parts[0] / parts[1] / parts[4]).read_bytes()
             if body:
                 self.asked.append(parts[4])
@@ -61,7 +69,9 @@ def hub(tmp_path, monkeypatch, trained):
     Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"
     template = address + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)  # what HF_ENDPOINT sets when it is imported
+    monkeypatch.setattr(
+        "huggingface_hub.constants.ENDPOINT", address
+    )  # what HF_ENDPOINT sets when it is imported
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
@@ -80,7 +90,9 @@ def test_a_model_comes_once_and_then_goes_by_its_name(xinye, hub, trained):
     assert not {"pytorch_model.bin", "README.md"} & {*asked}
 
     shutil.rmtree(folder)
-    texts = [xinye("generate", model, "小兔", "--seed", 1).out for model in ("maker/model", trained)]
+    texts = [
+        xinye("generate", model, "小兔", "--seed", 1).out for model in ("maker/model", trained)
+    ]
     assert texts[0] == texts[1] != ""
 
 

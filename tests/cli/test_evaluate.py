@@ -36,8 +36,12 @@ def test_a_text_beside_its_baselines(xinye, trained, text, language):
     assert (found["bytes"], found["text"]["characters"]) == (len(raw), characters)
     assert (found["context"], found["stride"], found["text"]["documents"]) == (32, 16, 1)
     assert found["perplexity"] == pytest.approx(math.exp(found["loss"]))
-    assert found["bits_per_byte"] == pytest.approx(found["loss"] * found["tokens"] / math.log(2) / len(raw))
-    assert found["bits_per_character"] == pytest.approx(found["bits_per_byte"] * len(raw) / characters)
+    assert found["bits_per_byte"] == pytest.approx(
+        found["loss"] * found["tokens"] / math.log(2) / len(raw)
+    )
+    assert found["bits_per_character"] == pytest.approx(
+        found["bits_per_byte"] * len(raw) / characters
+    )
     baselines = found["baselines"]
     assert baselines["gzip"]["bits_per_byte"] == 8 * len(gzip.compress(raw, 9)) / len(raw)
     xz = 8 * len(lzma.compress(raw, preset=9 | lzma.PRESET_EXTREME)) / len(raw)
@@ -61,17 +65,31 @@ def test_the_table_ranks_the_model_among_its_baselines(xinye, trained):
     lines = outcome.out.splitlines()
     names = ("gzip -9", "xz -9e ", "xz -9e after", "5-gram, Kneser-Ney", str(trained)[:30])
     rows = [next(line for line in lines[2:] if line.startswith(name)) for name in names]
-    found = [float(row.split()[-3 if row.startswith(("5-gram", str(trained)[:30])) else -2]) for row in rows]
+    found = [
+        float(row.split()[-3 if row.startswith(("5-gram", str(trained)[:30])) else -2])
+        for row in rows
+    ]
     places = [lines.index(row) for row in rows]
     assert [place for _, place in sorted(zip(found, places, strict=True))] == sorted(places)
-    assert "The model would store this text in" in outcome.out and "than a 5-gram model" in outcome.out
+    assert (
+        "The model would store this text in" in outcome.out and "than a 5-gram model" in outcome.out
+    )
     assert "from 16 to 32 tokens of context gains" in outcome.out
     assert "RoPE scaling  context 32  context 64" in outcome.out
 
 
 def test_by_position_and_beyond_with_a_chart(xinye, trained, tmp_path):
     chart = tmp_path / "chart.svg"
-    arguments = ["--by-position", "--plot", chart, "--rope-scaling", "linear:2", "--rope-scaling", "all", "--json"]
+    arguments = [
+        "--by-position",
+        "--plot",
+        chart,
+        "--rope-scaling",
+        "linear:2",
+        "--rope-scaling",
+        "all",
+        "--json",
+    ]
     found = result(xinye("evaluate", trained, *arguments))
     assert [row["context"] for row in found["by_position"]] == [8, 16, 32]
     assert len({row["tokens"] for row in found["by_position"]}) == 1
@@ -85,13 +103,17 @@ def test_by_position_and_beyond_with_a_chart(xinye, trained, tmp_path):
 
 
 def test_another_context_and_stride(xinye, trained, text):
-    shorter = result(xinye("evaluate", trained, text["zh"], "--context", 8, "--stride", 3, "--json"))
+    shorter = result(
+        xinye("evaluate", trained, text["zh"], "--context", 8, "--stride", 3, "--json")
+    )
     assert (shorter["context"], shorter["stride"]) == (8, 3)
     assert shorter["loss"] != result(xinye("evaluate", trained, text["zh"], "--json"))["loss"]
 
 
 def test_documents_apart(xinye, trained, text):
-    found = result(xinye("evaluate", trained, text["zh"], "--document-separator", r"\n\n", "--json"))
+    found = result(
+        xinye("evaluate", trained, text["zh"], "--document-separator", r"\n\n", "--json")
+    )
     assert found["text"]["documents"] == len(set(text["zh"].read_text("utf-8").split("\n\n")))
 
 
@@ -107,7 +129,10 @@ def test_where_the_training_text_is_gone_the_rest_is_measured(xinye, trained, te
     settings = run / "training" / "settings.json"
     settings.write_text(settings.read_text("utf-8").replace("zh.txt", "gone.txt"), "utf-8")
     found = result(xinye("evaluate", run, text["zh"], "--json"))
-    assert found["baselines"]["five_gram"] is None and found["baselines"]["xz_after_training_text"] is None
+    assert (
+        found["baselines"]["five_gram"] is None
+        and found["baselines"]["xz_after_training_text"] is None
+    )
     assert found["baselines"]["gzip"] and "gone.txt: no such file" in found["notes"][0]
     outcome = xinye("evaluate", run)
     assert outcome.code == 2 and "name a text to judge it on" in outcome.complaint
@@ -139,13 +164,37 @@ def test_a_model_from_elsewhere_takes_its_training_text(xinye, trained, text, tm
     ],
 )
 def test_wrong_use_is_one_line(xinye, trained, workplace, arguments, says):
-    outcome = xinye("evaluate", *(trained if argument == "RUN" else argument for argument in arguments))
+    outcome = xinye(
+        "evaluate", *(trained if argument == "RUN" else argument for argument in arguments)
+    )
     assert outcome.code == 2 and says in outcome.complaint
 
 
 def test_learned_positions_end_with_the_context(xinye, workplace):
-    tiny = ["--size", "1M", "--layers", 1, "--width", 64, "--context", 32, "--batch-size", 4, "--steps", 1]
-    options = ["--architecture", "gpt2", "--tokenizer", "bytes", "--compile", "no", "--evaluations", 1]
+    tiny = [
+        "--size",
+        "1M",
+        "--layers",
+        1,
+        "--width",
+        64,
+        "--context",
+        32,
+        "--batch-size",
+        4,
+        "--steps",
+        1,
+    ]
+    options = [
+        "--architecture",
+        "gpt2",
+        "--tokenizer",
+        "bytes",
+        "--compile",
+        "no",
+        "--evaluations",
+        1,
+    ]
     assert xinye("pretrain", "zh.txt", "-o", "run", *tiny, *options).code == 0
     assert xinye("evaluate", "run", "--context", 32).code == 0
     beyond = xinye("evaluate", "run", "--context", 33)

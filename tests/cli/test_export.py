@@ -17,14 +17,24 @@ def test_gguf_holds_the_same_model(xinye, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     outcome = xinye("export", trained, "--to", "gguf", "--json")
     result = json.loads(outcome.out.splitlines()[-1])
-    assert result["file"] == "run-f32.gguf" and result["bytes"] == (tmp_path / "run-f32.gguf").stat().st_size
-    for line in ("llama-completion -m run-f32.gguf", 'FROM ./run-f32.gguf"', "llama-quantize run-f32.gguf"):
+    assert (
+        result["file"] == "run-f32.gguf"
+        and result["bytes"] == (tmp_path / "run-f32.gguf").stat().st_size
+    )
+    for line in (
+        "llama-completion -m run-f32.gguf",
+        'FROM ./run-f32.gguf"',
+        "llama-quantize run-f32.gguf",
+    ):
         assert line in outcome.err
     (model, tokenizer), (again, read) = load_model(trained), load_model("run-f32.gguf")
     for text in ("小兔豆豆，今天 3 只！", "The hare's 12 leaves\n"):
         assert tokenizer.encode(text) == read.encode(text)
     messages = [{"role": "user", "content": "你好"}]
-    assert tokenizer.encode_chat(messages) == read.encode_chat(messages) and read.stop_ids == tokenizer.stop_ids
+    assert (
+        tokenizer.encode_chat(messages) == read.encode_chat(messages)
+        and read.stop_ids == tokenizer.stop_ids
+    )
     tokens = torch.tensor([tokenizer.encode("小兔豆豆")])
     assert torch.allclose(model(tokens), again(tokens), atol=1e-5)
     assert xinye("generate", "run-f32.gguf", "小兔", "--temperature", 0, "--max-tokens", 8).out == (
@@ -37,7 +47,9 @@ def test_quantized_is_smaller_and_a_gguf_can_be_written_again(xinye, trained, tm
     assert xinye("export", trained, "--to", "gguf", "-o", whole).code == 0
     assert xinye("export", whole, "--to", "gguf", "--quantize", "q8_0", "-o", small).code == 0
     assert small.stat().st_size < 0.6 * whole.stat().st_size
-    assert xinye("export", trained, "--to", "gguf", "-o", whole).code == 0  # its own kind is replaced
+    assert (
+        xinye("export", trained, "--to", "gguf", "-o", whole).code == 0
+    )  # its own kind is replaced
 
 
 @pytest.mark.parametrize(
@@ -53,11 +65,15 @@ def test_quantized_is_smaller_and_a_gguf_can_be_written_again(xinye, trained, tm
         (["nowhere", "--to", "gguf"], "nowhere"),
     ],
 )
-def test_wrong_use_is_one_line_and_loses_nothing(xinye, trained, tmp_path, monkeypatch, arguments, says):
+def test_wrong_use_is_one_line_and_loses_nothing(
+    xinye, trained, tmp_path, monkeypatch, arguments, says
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.gguf").write_text("holiday photos")
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
-    outcome = xinye("export", *(trained if argument == "RUN" else argument for argument in arguments))
+    outcome = xinye(
+        "export", *(trained if argument == "RUN" else argument for argument in arguments)
+    )
     assert outcome.code == 2 and says in outcome.complaint
     assert (tmp_path / "mine.gguf").read_text() == "holiday photos"
 
@@ -89,11 +105,19 @@ def test_onnx_gives_the_same_logits_at_once_in_pieces_and_padded(config, tmp_pat
     def read(tokens, mask, past):
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
         names = [f"past_key_values.{i // 2}.{('key', 'value')[i % 2]}" for i in range(len(past))]
-        given = {"input_ids": tokens.numpy(), "attention_mask": mask.numpy(), "position_ids": positions.numpy()}
+        given = {
+            "input_ids": tokens.numpy(),
+            "attention_mask": mask.numpy(),
+            "position_ids": positions.numpy(),
+        }
         logits, *present = session.run(None, given | dict(zip(names, past, strict=True)))
         return logits, present
 
-    nothing = [np.zeros((3, config.num_key_value_heads, 0, config.head_dim), np.float32)] * 2 * config.num_hidden_layers
+    nothing = (
+        [np.zeros((3, config.num_key_value_heads, 0, config.head_dim), np.float32)]
+        * 2
+        * config.num_hidden_layers
+    )
     ones = torch.ones(3, 11, dtype=torch.long)
     assert abs(read(tokens, ones, nothing)[0] - expected).max() < 1e-4
     first, past = read(tokens[:, :4], ones[:, :4], nothing)

@@ -19,15 +19,31 @@ def reviews(tmp_path, monkeypatch):
 
 def test_from_a_csv_to_a_classifier(xinye, trained, reviews):
     ran = xinye(
-        "finetune", trained, "--task", "classify", "--data", "reviews.csv", "-o", "run", "--epochs", "1", "--json"
+        "finetune",
+        trained,
+        "--task",
+        "classify",
+        "--data",
+        "reviews.csv",
+        "-o",
+        "run",
+        "--epochs",
+        "1",
+        "--json",
     )
     told = json.loads(ran.out.splitlines()[-1])
-    assert ran.code == 0 and told["task"] == "classify" and told["measured"]["table"]["负面"]["support"] == 2
+    assert (
+        ran.code == 0
+        and told["task"] == "classify"
+        and told["measured"]["table"]["负面"]["support"] == 2
+    )
     assert "trained_parameters" in ran.err and "TF-IDF" not in ran.err
     page = (reviews / "run" / "report.html").read_text("utf-8")
     assert "TF-IDF + logistic regression" in page and "负面" in page
     shown = xinye("evaluate", "run", "--data", "reviews.csv")
-    assert shown.code == 0 and "macro F1" in shown.out and "TF-IDF + logistic regression" in shown.out
+    assert (
+        shown.code == 0 and "macro F1" in shown.out and "TF-IDF + logistic regression" in shown.out
+    )
     assert "正面" in xinye("classify", "run", "好吃").out
     (reviews / "lines.txt").write_text("好吃\n难吃\n", "utf-8")
     results = json.loads(xinye("classify", "run", "lines.txt", "--json").out)["results"]
@@ -38,24 +54,56 @@ def test_from_a_csv_to_a_classifier(xinye, trained, reviews):
     assert listed["runs"][0]["recipe"] == "finetune"
 
 
-def test_without_scikit_learn_there_is_no_baseline_and_all_else(xinye, trained, reviews, monkeypatch):
+def test_without_scikit_learn_there_is_no_baseline_and_all_else(
+    xinye, trained, reviews, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    ran = xinye("finetune", trained, "--task", "classify", "--data", "reviews.csv", "-o", "run", "--epochs", "1")
+    ran = xinye(
+        "finetune",
+        trained,
+        "--task",
+        "classify",
+        "--data",
+        "reviews.csv",
+        "-o",
+        "run",
+        "--epochs",
+        "1",
+    )
     assert ran.code == 0 and "macro F1" in ran.out
-    assert ran.err.index("needs scikit-learn") < ran.err.index("reading the records")  # before all work
+    assert ran.err.index("needs scikit-learn") < ran.err.index(
+        "reading the records"
+    )  # before all work
     result = json.loads((reviews / "run" / "training" / "result.json").read_text("utf-8"))
-    assert result["baseline"] is None and "no baseline: " in result["findings"][-1] and "accuracy" in result["measured"]
+    assert (
+        result["baseline"] is None
+        and "no baseline: " in result["findings"][-1]
+        and "accuracy" in result["measured"]
+    )
     assert "the baseline is missing" in (reviews / "run" / "report.html").read_text("utf-8")
     assert "note: no baseline: " in xinye("evaluate", "run", "--data", "reviews.csv").out
     folds = xinye(
-        "finetune", trained, "--task", "classify", "--data", "reviews.csv", "-o", "folds", "--epochs", "1", "--folds", 2
+        "finetune",
+        trained,
+        "--task",
+        "classify",
+        "--data",
+        "reviews.csv",
+        "-o",
+        "folds",
+        "--epochs",
+        "1",
+        "--folds",
+        2,
     )
     assert folds.code == 0 and "accuracy" in folds.out
 
 
 def test_chat_asks_for_no_scikit_learn(xinye, trained, reviews, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    record = {"messages": [{"role": "user", "content": "好吗"}, {"role": "assistant", "content": "好"}]}
+    record = {
+        "messages": [{"role": "user", "content": "好吗"}, {"role": "assistant", "content": "好"}]
+    }
     (reviews / "chat.jsonl").write_text(f"{json.dumps(record)}\n" * 8, "utf-8")
     files = ("--data", "chat.jsonl", "--validation", "chat.jsonl")
     ran = xinye("finetune", trained, "--task", "chat", *files, "-o", "run", "--epochs", "1")
@@ -73,7 +121,10 @@ def test_chat_asks_for_no_scikit_learn(xinye, trained, reviews, monkeypatch):
             ["--task", "tag", "--data", "reviews.csv", "-o", "run", "--label-field", "label"],
             "label_field has no effect",
         ),
-        (["--task", "classify", "--data", "reviews.csv", "-o", "run", "--resume"], "run: there is no run to resume"),
+        (
+            ["--task", "classify", "--data", "reviews.csv", "-o", "run", "--resume"],
+            "run: there is no run to resume",
+        ),
     ],
 )
 def test_wrong_use_is_one_line(xinye, trained, reviews, arguments, says):

@@ -11,7 +11,9 @@ import pytest
 
 def test_goes_on_from_the_prompt(xinye, trained):
     first = xinye("generate", trained, "小兔豆豆", "--max-tokens", 8, "--seed", 1)
-    assert first.code == 0 and first.out.startswith("小兔豆豆") and len(first.out) > len("小兔豆豆\n")
+    assert (
+        first.code == 0 and first.out.startswith("小兔豆豆") and len(first.out) > len("小兔豆豆\n")
+    )
     assert first.err == ""
     assert xinye("generate", trained, "小兔豆豆", "--max-tokens", 8, "--seed", 1).out == first.out
     assert xinye("generate", trained, "小兔豆豆", "--max-tokens", 8, "--seed", 2).out != first.out
@@ -33,14 +35,21 @@ def test_several_texts(xinye, trained):
 
 
 def test_greedy_needs_no_seed(xinye, trained):
-    texts = {xinye("generate", trained, "小", "--temperature", 0, "--max-tokens", 5).out for _ in range(2)}
+    texts = {
+        xinye("generate", trained, "小", "--temperature", 0, "--max-tokens", 5).out
+        for _ in range(2)
+    }
     assert len(texts) == 1
 
 
 def test_prompt_from_standard_input(xinye, trained, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("小兔豆豆\n".encode()), "ascii"))
     outcome = xinye("generate", trained, "-", "--max-tokens", 4)
-    assert outcome.code == 0 and outcome.out.startswith("小兔豆豆") and not outcome.out.startswith("小兔豆豆\n")
+    assert (
+        outcome.code == 0
+        and outcome.out.startswith("小兔豆豆")
+        and not outcome.out.startswith("小兔豆豆\n")
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,13 +66,21 @@ def test_prompt_from_standard_input(xinye, trained, monkeypatch):
         (["RUN", "新叶", "-n", "0"], "-n"),
         (["RUN", "新叶", "-n", "many"], "-n"),
         (["RUN", "小兔豆豆" * 20], "the prompt has 81 tokens; this model reads at most 32"),
-        (["RUN", "小兔豆豆" * 20, "-n", "2"], "the prompt has 81 tokens; this model reads at most 32"),
-        (["RUN", "小兔豆豆" * 20, "--json"], "the prompt has 81 tokens; this model reads at most 32"),
+        (
+            ["RUN", "小兔豆豆" * 20, "-n", "2"],
+            "the prompt has 81 tokens; this model reads at most 32",
+        ),
+        (
+            ["RUN", "小兔豆豆" * 20, "--json"],
+            "the prompt has 81 tokens; this model reads at most 32",
+        ),
         (["RUN", "\udcff\udcfe"], "not valid"),
     ],
 )
 def test_wrong_use_is_one_line(xinye, trained, arguments, says):
-    outcome = xinye("generate", *(trained if argument == "RUN" else argument for argument in arguments))
+    outcome = xinye(
+        "generate", *(trained if argument == "RUN" else argument for argument in arguments)
+    )
     assert outcome.code == 2 and says in outcome.complaint
 
 

@@ -22,12 +22,22 @@ def prompts(tmp_path):
 
 
 def results(path):
-    return {record["line"]: record for record in map(json.loads, path.read_text("utf-8").splitlines())}
+    return {
+        record["line"]: record for record in map(json.loads, path.read_text("utf-8").splitlines())
+    }
 
 
 def test_every_line_is_written(xinye, trained, prompts, tmp_path):
     outcome = xinye(
-        "generate", trained, "--prompts", prompts, "-o", tmp_path / "out.jsonl", "--max-tokens", 5, "--json"
+        "generate",
+        trained,
+        "--prompts",
+        prompts,
+        "-o",
+        tmp_path / "out.jsonl",
+        "--max-tokens",
+        5,
+        "--json",
     )
     assert outcome.code == 0
     summary = json.loads(outcome.out.splitlines()[-1])
@@ -36,13 +46,19 @@ def test_every_line_is_written(xinye, trained, prompts, tmp_path):
     assert sorted(found) == [1, 2, 3, 4]
     assert found[1]["id"] == "first" and "id" not in found[2]
     assert found[2]["usage"]["completion_tokens"] <= 3
-    assert found[3]["texts"] == [api.load(trained).generate("从前", max_tokens=5, temperature=0)[0]] * 2
+    assert (
+        found[3]["texts"]
+        == [api.load(trained).generate("从前", max_tokens=5, temperature=0)[0]] * 2
+    )
     assert len(found[4]["logprobs"][0]) == found[4]["usage"]["completion_tokens"]
     assert f"5 texts with {summary['tokens']} tokens" in outcome.err and "tokens/s" in outcome.err
 
 
 def test_what_is_done_is_not_done_again(xinye, trained, prompts, tmp_path):
-    out, command = tmp_path / "out.jsonl", ("generate", trained, "--prompts", prompts, "--max-tokens", 5, "--json")
+    out, command = (
+        tmp_path / "out.jsonl",
+        ("generate", trained, "--prompts", prompts, "--max-tokens", 5, "--json"),
+    )
     xinye(*command, "-o", out)
     whole = out.read_bytes().splitlines(keepends=True)
     out.write_bytes(b"".join(whole[:2]) + whole[2][:20])  # killed while it wrote the third

@@ -38,16 +38,26 @@ def test_killed_fifty_times(xinye, workplace):
         process.kill()
         process.wait()
         newest = checkpoints(workplace / "run")[-1]
-        published = workplace / "run" if (workplace / "run" / "model.safetensors").exists() else newest
+        published = (
+            workplace / "run" if (workplace / "run" / "model.safetensors").exists() else newest
+        )
         assert load_model(newest) and load_model(published), "what can be seen is whole"
         process = command(workplace, "-o", "run", "--resume")
     _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert not list((workplace / "run").rglob(".*.new")), "left-overs are cleaned"
-    whole, run = ((workplace / name / "model.safetensors").read_bytes() for name in ("whole", "run"))
+    whole, run = (
+        (workplace / name / "model.safetensors").read_bytes() for name in ("whole", "run")
+    )
     assert whole == run
-    logs = [(workplace / name / "training" / "metrics.jsonl").read_text("utf-8") for name in ("whole", "run")]
-    steps = [[line.split('"gradient_norm"')[0] for line in log.splitlines() if '"step"' in line[:20]] for log in logs]
+    logs = [
+        (workplace / name / "training" / "metrics.jsonl").read_text("utf-8")
+        for name in ("whole", "run")
+    ]
+    steps = [
+        [line.split('"gradient_norm"')[0] for line in log.splitlines() if '"step"' in line[:20]]
+        for log in logs
+    ]
     assert steps[0] == steps[1], "every step is noted once, with the same loss"
 
 
@@ -62,7 +72,11 @@ def test_a_full_disk_keeps_the_checkpoints_before(workplace):
     before = [path.name for path in checkpoints(workplace / "run")]
     limit = (checkpoints(workplace / "run")[-1] / "model.safetensors").stat().st_size // 2
     process = command(
-        workplace, "-o", "run", "--resume", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        workplace,
+        "-o",
+        "run",
+        "--resume",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1, err

@@ -8,7 +8,11 @@ import pytest
 
 from xinye.cli import main as entrance
 
-GROUPS = {"tokenizer": ["train", "eval"], "data": ["check", "collect"], "runs": ["show", "compare", "clean"]}
+GROUPS = {
+    "tokenizer": ["train", "eval"],
+    "data": ["check", "collect"],
+    "runs": ["show", "compare", "clean"],
+}
 VERBS = [[verb] for verb in entrance.VERBS if verb == "runs" or verb not in GROUPS]
 VERBS += [[group, verb] for group, verbs in GROUPS.items() for verb in verbs]
 
@@ -32,7 +36,9 @@ assert not heavy, heavy
 def test_help_leads_with_the_first_verbs(xinye):
     outcome = xinye("--help")
     assert outcome.code == 0 and outcome.err == ""
-    places = [outcome.out.index(f"  {verb} ") for verb in ("demo", "pretrain", "generate", "tokenizer")]
+    places = [
+        outcome.out.index(f"  {verb} ") for verb in ("demo", "pretrain", "generate", "tokenizer")
+    ]
     assert places == sorted(places)
     assert xinye().out == outcome.out
 
@@ -51,7 +57,8 @@ def test_version(xinye):
 
 
 @pytest.mark.parametrize(
-    "verb, nearest", [("pretran", "pretrain"), ("generat", "generate"), ("tokeniser", "tokenizer"), ("frob", None)]
+    "verb, nearest",
+    [("pretran", "pretrain"), ("generat", "generate"), ("tokeniser", "tokenizer"), ("frob", None)],
 )
 def test_unknown_verb(xinye, verb, nearest):
     outcome = xinye(verb, "--json")
@@ -62,8 +69,23 @@ def test_unknown_verb(xinye, verb, nearest):
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
 def test_unknown_flag_names_the_nearest(xinye, verb):
     needed = {"train": ["text.txt", "-o", "mine"], "collect": ["text.txt", "-o", "mine.jsonl"]}
-    one = ("generate", "evaluate", "download", "eval", "check", "show", "compare", "quantize", "chat", "serve", "bench")
-    needed |= {key: ["run"] for key in one} | {"merge": ["run", "-o", "plain"], "export": ["run", "--to", "gguf"]}
+    one = (
+        "generate",
+        "evaluate",
+        "download",
+        "eval",
+        "check",
+        "show",
+        "compare",
+        "quantize",
+        "chat",
+        "serve",
+        "bench",
+    )
+    needed |= {key: ["run"] for key in one} | {
+        "merge": ["run", "-o", "plain"],
+        "export": ["run", "--to", "gguf"],
+    }
     needed |= {"classify": ["run", "text"], "tag": ["run", "text"]}
     outcome = xinye(*verb, *needed.get(verb[-1], []), "--jsn")
     assert outcome.code == 2 and "'--jsn'; did you mean '--json'?" in outcome.complaint

@@ -44,13 +44,21 @@ def test_a_merged_model_is_a_plain_folder_with_the_same_logits(
     report = json.loads(outcome.out)
     assert (report["method"], report["matrices"]) == (method, 7)
     merged, _ = load_model(tmp_path / "合并")
-    assert torch.allclose(merged(TOKENS), model(TOKENS), rtol=0, atol=1e-5 * float(model(TOKENS).abs().max()))
-    assert {path.name for path in (tmp_path / "合并").iterdir()} <= {path.name for path in trained.iterdir()}
+    assert torch.allclose(
+        merged(TOKENS), model(TOKENS), rtol=0, atol=1e-5 * float(model(TOKENS).abs().max())
+    )
+    assert {path.name for path in (tmp_path / "合并").iterdir()} <= {
+        path.name for path in trained.iterdir()
+    }
     assert contents(trained) == before
 
 
-@pytest.mark.parametrize(("method", "reason"), [("prefix", "no weight can hold"), ("adapter", "a layer of its own")])
-def test_what_cannot_be_merged_says_why(method, reason, make_adapter, xinye: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "reason"), [("prefix", "no weight can hold"), ("adapter", "a layer of its own")]
+)
+def test_what_cannot_be_merged_says_why(
+    method, reason, make_adapter, xinye: Command, tmp_path: Path
+) -> None:
     make_adapter(method)
     outcome = xinye("merge", tmp_path / "adapter", "-o", tmp_path / "merged")
     assert outcome.code == 2 and reason in outcome.complaint
@@ -61,8 +69,13 @@ def test_a_run_without_an_adapter_and_a_folder_in_use_are_refused(
     make_adapter, xinye: Command, trained: Path, tmp_path: Path
 ) -> None:
     make_adapter("lora")
-    assert "there is no adapter here" in xinye("merge", trained, "-o", tmp_path / "merged").complaint
+    assert (
+        "there is no adapter here" in xinye("merge", trained, "-o", tmp_path / "merged").complaint
+    )
     before = contents(trained)
     assert "--overwrite" in xinye("merge", tmp_path / "adapter", "-o", trained).complaint
-    assert "choose another folder" in xinye("merge", tmp_path / "adapter", "-o", trained, "--overwrite").complaint
+    assert (
+        "choose another folder"
+        in xinye("merge", tmp_path / "adapter", "-o", trained, "--overwrite").complaint
+    )
     assert contents(trained) == before

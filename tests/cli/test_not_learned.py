@@ -12,8 +12,12 @@ from xinye.cli.main import main
 FAST = ("--epochs", "1", "--dtype", "float32", "--evaluations", "1")
 DATA = {
     "classify": [{"text": text, "label": label} for text, label in zip(TEXTS, LABELS, strict=True)],
-    "tag": [{"text": text, "spans": [[*span, "动物"]]} for text, span in zip(TEXTS, SPANS, strict=True)],
-    "chat": [{"prompt": text, "response": label} for text, label in zip(TEXTS, LABELS, strict=True)],
+    "tag": [
+        {"text": text, "spans": [[*span, "动物"]]} for text, span in zip(TEXTS, SPANS, strict=True)
+    ],
+    "chat": [
+        {"prompt": text, "response": label} for text, label in zip(TEXTS, LABELS, strict=True)
+    ],
 }
 METHODS = {"classify": "full", "tag": "lora", "chat": "full"}
 
@@ -29,40 +33,101 @@ def models(tmp_path_factory, trained) -> Path:
         for task, rows in DATA.items():
             Path(f"{task}.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
             data = ("--data", f"{task}.jsonl", "--validation", f"{task}.jsonl")
-            assert main(["finetune", "base", "--task", task, *data, "-o", task, "--method", METHODS[task], *FAST]) == 0
+            assert (
+                main(
+                    [
+                        "finetune",
+                        "base",
+                        "--task",
+                        task,
+                        *data,
+                        "-o",
+                        task,
+                        "--method",
+                        METHODS[task],
+                        *FAST,
+                    ]
+                )
+                == 0
+            )
     return folder
 
 
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        ("classify base 好", "teach it: xinye finetune base --task classify --data FILE -o RUN; or ask it as it is"),
-        ("classify chat 好", "teach it: xinye finetune chat --task classify --data FILE -o RUN; or ask it as it is"),
+        (
+            "classify base 好",
+            "teach it: xinye finetune base --task classify --data FILE -o RUN; or ask it as it is",
+        ),
+        (
+            "classify chat 好",
+            "teach it: xinye finetune chat --task classify --data FILE -o RUN; or ask it as it is",
+        ),
         ("classify tag 好", "teach the one it began with: xinye finetune base --task classify"),
-        ("classify tag 好 --labels a,b", "has learned to tag, and labels would have no effect on it; ask the one it"),
-        ("tag base 好", "not learned to tag; teach it: xinye finetune base --task tag --data FILE -o RUN"),
+        (
+            "classify tag 好 --labels a,b",
+            "has learned to tag, and labels would have no effect on it; ask the one it",
+        ),
+        (
+            "tag base 好",
+            "not learned to tag; teach it: xinye finetune base --task tag --data FILE -o RUN",
+        ),
         ("tag classify 好", "teach the one it began with: xinye finetune base --task tag"),
         (
             "generate classify 好",
             "to classify, not to write: xinye classify classify …; the one it began with writes: b",
         ),
-        ("generate tag 好", "learned to tag, not to write: xinye tag tag …; the one it began with writes: base"),
+        (
+            "generate tag 好",
+            "learned to tag, not to write: xinye tag tag …; the one it began with writes: base",
+        ),
         ("chat classify -p 好", "learned to classify, not to write: xinye classify classify …"),
         ("evaluate classify", "name records to judge it on: xinye evaluate classify --data FILE"),
-        ("evaluate chat", "name conversations to judge it on: xinye evaluate chat --data FILE; or a text"),
-        ("evaluate base --data tag.jsonl", "to teach it another: xinye finetune base --task tag --data FILE -o RUN"),
-        ("evaluate base --data chat.jsonl --task tag", "be judged on the task 'tag', only on classify or chat"),
-        ("evaluate base --data chat.jsonl --task chat --labels a,b", "labels: no effect on the task chat"),
-        ("evaluate classify --data chat.jsonl --task chat", "be judged on the task 'chat', only on classify"),
-        ("evaluate tag --data classify.jsonl", "classify.jsonl, line 1, field 'label': expected CoNLL lines"),
+        (
+            "evaluate chat",
+            "name conversations to judge it on: xinye evaluate chat --data FILE; or a text",
+        ),
+        (
+            "evaluate base --data tag.jsonl",
+            "to teach it another: xinye finetune base --task tag --data FILE -o RUN",
+        ),
+        (
+            "evaluate base --data chat.jsonl --task tag",
+            "be judged on the task 'tag', only on classify or chat",
+        ),
+        (
+            "evaluate base --data chat.jsonl --task chat --labels a,b",
+            "labels: no effect on the task chat",
+        ),
+        (
+            "evaluate classify --data chat.jsonl --task chat",
+            "be judged on the task 'chat', only on classify",
+        ),
+        (
+            "evaluate tag --data classify.jsonl",
+            "classify.jsonl, line 1, field 'label': expected CoNLL lines",
+        ),
         ("merge base -o new", "whole as it is; xinye finetune --method lora makes one"),
         ("merge classify -o new", "whole as it is; xinye finetune --method lora makes one"),
-        ("export classify --to gguf -o new", "judge texts, not to write; take the one it began with, base"),
+        (
+            "export classify --to gguf -o new",
+            "judge texts, not to write; take the one it began with, base",
+        ),
         ("quantize tag -o new", "judge texts, not to write; take the one it began with, base"),
-        ("finetune classify --task tag --data tag.jsonl -o new", "take the one it began with, base"),
+        (
+            "finetune classify --task tag --data tag.jsonl -o new",
+            "take the one it began with, base",
+        ),
         ("pretrain text.txt --from tag -o new", "take the one it began with, base"),
-        ("tune base", "is a model, not text; tune what it learns by xinye tune base --task classify --data FILE"),
-        ("tune tag --task classify --data classify.jsonl -o new", "take the one it began with, base"),
+        (
+            "tune base",
+            "is a model, not text; tune what it learns by xinye tune base --task classify --data FILE",
+        ),
+        (
+            "tune tag --task classify --data classify.jsonl -o new",
+            "take the one it began with, base",
+        ),
     ],
 )
 def test_the_command_that_makes_it_so(xinye, models, monkeypatch, command, says):
@@ -74,14 +139,19 @@ def test_the_command_that_makes_it_so(xinye, models, monkeypatch, command, says)
 
 def test_a_base_answers_as_it_did_before_it_was_taught(xinye, models, monkeypatch):
     monkeypatch.chdir(models)
-    judged = json.loads(xinye("evaluate", "base", "--data", "chat.jsonl", "--task", "chat", "--json").out)
+    judged = json.loads(
+        xinye("evaluate", "base", "--data", "chat.jsonl", "--task", "chat", "--json").out
+    )
     before = json.loads(Path("chat/training/result.json").read_text("utf-8"))["baseline"]
-    assert judged["baseline"] is None and judged["measured"]["loss"] == pytest.approx(before["loss"], rel=1e-6)
+    assert judged["baseline"] is None and judged["measured"]["loss"] == pytest.approx(
+        before["loss"], rel=1e-6
+    )
 
 
 def test_a_base_that_is_asked_to_chat_says_what_it_lacks(xinye, models, monkeypatch):
     monkeypatch.chdir(models)
     assert (
-        "xinye finetune base --task chat --data FILE -o RUN" in xinye("chat", "base", "-p", "好", "--max-tokens", 2).err
+        "xinye finetune base --task chat --data FILE -o RUN"
+        in xinye("chat", "base", "-p", "好", "--max-tokens", 2).err
     )
     assert "finetune" not in xinye("chat", "chat", "-p", "好", "--max-tokens", 2).err

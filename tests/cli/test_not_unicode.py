@@ -44,7 +44,10 @@ def records(workplace: Path) -> Path:
 @pytest.mark.parametrize(
     "command",
     [
-        *(f"finetune RUN --task {task} --data {task}.jsonl -o new" for task in ("classify", "tag", "chat")),
+        *(
+            f"finetune RUN --task {task} --data {task}.jsonl -o new"
+            for task in ("classify", "tag", "chat")
+        ),
         *(f"data show {task}.jsonl --task {task}" for task in ("classify", "tag", "chat")),
         "data show classify.json --task classify",
         "evaluate RUN --data classify.jsonl",
@@ -67,25 +70,37 @@ def test_half_of_a_character_is_named_by_file_and_line(xinye, records, trained, 
 @pytest.mark.parametrize("task", ["classify", "tag", "chat"])
 def test_a_check_lists_it(xinye, records, task):
     report = json.loads(xinye("data", "check", f"{task}.jsonl", "--task", task, "--json").out)
-    assert report["bad_total"] == 1 and report["bad"][0].startswith(f"{task}.jsonl, line 5: not valid Unicode text")
+    assert report["bad_total"] == 1 and report["bad"][0].startswith(
+        f"{task}.jsonl, line 5: not valid Unicode text"
+    )
     assert report["files"][0]["records"] == 4
-    assert "line 5: not valid Unicode" in xinye("data", "check", f"{task}.jsonl", "--task", task).out
+    assert (
+        "line 5: not valid Unicode" in xinye("data", "check", f"{task}.jsonl", "--task", task).out
+    )
     report = json.loads(xinye("data", "check", "text.jsonl", "--json").out)
     assert report["problems_total"] == 1 and report["problems"][0]["line"] == 5
 
 
 def test_a_file_of_prompts_does_the_others(xinye, trained, workplace):
-    Path("p.jsonl").write_text('{"prompt": "小"}\n{"prompt": "\\ud800"}\n{"prompt": "兔"}\n', "utf-8")
-    outcome = xinye("generate", trained, "--prompts", "p.jsonl", "-o", "t.jsonl", "--max-tokens", 2, "--json")
+    Path("p.jsonl").write_text(
+        '{"prompt": "小"}\n{"prompt": "\\ud800"}\n{"prompt": "兔"}\n', "utf-8"
+    )
+    outcome = xinye(
+        "generate", trained, "--prompts", "p.jsonl", "-o", "t.jsonl", "--max-tokens", 2, "--json"
+    )
     result = json.loads(outcome.out)
-    assert (outcome.code, result["texts"]) == (1, 2) and "half of a character" in result["errors"][0]["error"]
+    assert (outcome.code, result["texts"]) == (1, 2) and "half of a character" in result["errors"][
+        0
+    ]["error"]
 
 
 def test_parquet_of_another_encoding(xinye, workplace):
     arrow = pytest.importorskip("pyarrow")
     import pyarrow.parquet
 
-    column = arrow.array(["好吃".encode(), "好吃".encode("gbk")], arrow.binary()).view(arrow.string())
+    column = arrow.array(["好吃".encode(), "好吃".encode("gbk")], arrow.binary()).view(
+        arrow.string()
+    )
     pyarrow.parquet.write_table(arrow.table({"text": column}), "a.parquet")
     assert "a text is not UTF-8" in xinye("pretrain", "a.parquet", "-o", "new").err
 
@@ -94,7 +109,9 @@ def test_arguments_and_input_in_gbk_are_decoded(xinye, trained, workplace, monke
     labels = ("--labels", gbk("好吃,难吃"), "--json")
     [result] = json.loads(xinye("classify", trained, gbk("味道不错"), *labels).out)["results"]
     assert result["text"] == "味道不错" and set(result["probabilities"]) == {"好吃", "难吃"}
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("味道不错\r\n不好吃\n".encode("gbk")), "utf-8"))
+    monkeypatch.setattr(
+        sys, "stdin", io.TextIOWrapper(io.BytesIO("味道不错\r\n不好吃\n".encode("gbk")), "utf-8")
+    )
     results = json.loads(xinye("classify", trained, "-", *labels).out)["results"]
     assert [each["text"] for each in results] == ["味道不错", "不好吃"]
     assert xinye("generate", trained, gbk("小兔豆豆"), "--max-tokens", 1).out.startswith("小兔豆豆")
@@ -116,10 +133,17 @@ def test_an_argument_that_is_no_text(xinye, trained, text):
 
 
 def test_input_that_is_no_text(xinye, trained, monkeypatch):
-    for arguments in (["classify", trained, "-", "--labels", "a,b"], ["generate", trained, "-"], ["chat", trained]):
+    for arguments in (
+        ["classify", trained, "-", "--labels", "a,b"],
+        ["generate", trained, "-"],
+        ["chat", trained],
+    ):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\xff\xfe\x81"), "utf-8"))
         outcome = xinye(*arguments)
-        assert outcome.code == 2 and "standard input is not valid Unicode text: byte 0xFF" in outcome.complaint
+        assert (
+            outcome.code == 2
+            and "standard input is not valid Unicode text: byte 0xFF" in outcome.complaint
+        )
 
 
 def test_a_file_whose_name_is_not_unicode(xinye, workplace):
@@ -151,6 +175,8 @@ def test_in_python(trained, workplace):
         lambda: package.pretrain("zh.txt", half),
         lambda: package.finetune(trained, "new", data=half),
     ):
-        with pytest.raises(XinyeError, match=r"not valid Unicode text: \\ud800 is half of a character"):
+        with pytest.raises(
+            XinyeError, match=r"not valid Unicode text: \\ud800 is half of a character"
+        ):
             call()
     assert not Path("new").exists()

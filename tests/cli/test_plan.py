@@ -13,7 +13,17 @@ from xinye.planning.settings import read_config
 from xinye.studies.scaling import explain
 
 E, A, ALPHA, B, BETA = 0.7, 40.0, 0.33, 150.0, 0.35
-TINY_PLAN = ("zh.txt", "--context", "32", "--tokenizer", "char", "--dtype", "float32", "--compile", "no")
+TINY_PLAN = (
+    "zh.txt",
+    "--context",
+    "32",
+    "--tokenizer",
+    "char",
+    "--dtype",
+    "float32",
+    "--compile",
+    "no",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,7 +43,9 @@ def new_text(parameters: float, data: float) -> Point:
 
 
 def short_runs(noise: float = 0.0) -> tuple[list[Point], list[float]]:
-    points = [new_text(n, d) for n in (1e6, 5e6, 15e6) for d in (2e6 / n**0.3, 4e6 / n**0.3, 8e6 / n**0.3)]
+    points = [
+        new_text(n, d) for n in (1e6, 5e6, 15e6) for d in (2e6 / n**0.3, 4e6 / n**0.3, 8e6 / n**0.3)
+    ]
     random = np.random.default_rng(3)
     return points, [true(point) + random.normal(0, noise) for point in points]
 
@@ -67,15 +79,21 @@ def test_text_that_is_read_again_counts_for_less_and_less():
 
 
 def test_sizes_are_run_and_one_is_recommended(xinye, workplace):
-    outcome = xinye("plan", *TINY_PLAN, "--size", "100k,200k", "--time", "2s", "-o", "plan", "--json")
+    outcome = xinye(
+        "plan", *TINY_PLAN, "--size", "100k,200k", "--time", "2s", "-o", "plan", "--json"
+    )
     assert outcome.code == 0, outcome.err
     result = json.loads(outcome.out)
     assert [size["size"] for size in result["sizes"]] == ["100k", "200k"]
     for size in result["sizes"]:
         assert size["low"] < size["bits_per_byte"] < size["high"] and len(size["short_runs"]) == 2
-    assert result["recommended"] == max(result["sizes"], key=lambda size: size["chance_of_best"])["size"]
     assert (
-        "short runs of about 0 s in all" in outcome.err and "most likely gives the lowest bits per byte" in outcome.err
+        result["recommended"]
+        == max(result["sizes"], key=lambda size: size["chance_of_best"])["size"]
+    )
+    assert (
+        "short runs of about 0 s in all" in outcome.err
+        and "most likely gives the lowest bits per byte" in outcome.err
     )
     assert Path("plan/plan.svg").read_text("utf-8").startswith("<svg")
     assert json.loads(Path("plan/plan.json").read_text("utf-8")) == result
@@ -84,7 +102,11 @@ def test_sizes_are_run_and_one_is_recommended(xinye, workplace):
     assert (config["size"], config["time"], config["context"]) == (result["recommended"], "2s", 32)
     before = contents(workplace)
     again = xinye("plan", *TINY_PLAN, "--size", "100k,200k", "--time", "2s", "-o", "plan")
-    assert again.code == 2 and "there is a plan already" in again.complaint and contents(workplace) == before
+    assert (
+        again.code == 2
+        and "there is a plan already" in again.complaint
+        and contents(workplace) == before
+    )
 
 
 def test_text_read_too_often_is_told():
@@ -92,9 +114,13 @@ def test_text_read_too_often_is_told():
     size = {"size": "1M", "tokens": 800, "epochs": 40.0, "chance_of_best": 0.8, "short_runs": short}
     other = {**size, "size": "2M", "epochs": 3.0, "chance_of_best": 0.2}
     sentences = explain({"recommended": "1M", "sizes": [size, other], "time_seconds": 80.0})
-    assert "in 80% of the fits; not ruled out: 2M (20%)" in sentences[0] and "40 times" in sentences[1]
+    assert (
+        "in 80% of the fits; not ruled out: 2M (20%)" in sentences[0] and "40 times" in sentences[1]
+    )
     assert "(1M 40 times)" in sentences[2]
-    slow = explain({"recommended": "1M", "sizes": [size, {**other, "tokens": 400}], "time_seconds": 80.0})
+    slow = explain(
+        {"recommended": "1M", "sizes": [size, {**other, "tokens": 400}], "time_seconds": 80.0}
+    )
     assert "2M took its short run 2.0 times as fast" in slow[2]
 
 

@@ -20,7 +20,16 @@ from xinye.training import pretrain as recipe
 
 DISK = namedtuple("DISK", "total used free")
 RESULT_KEYS = [
-    *("run", "parameters", "steps", "tokens", "seconds", "tokens_per_second", "model_flops_utilization", "validation"),
+    *(
+        "run",
+        "parameters",
+        "steps",
+        "tokens",
+        "seconds",
+        "tokens_per_second",
+        "model_flops_utilization",
+        "validation",
+    ),
     *("stopped_early", "model_step", "before"),
 ]
 
@@ -38,7 +47,9 @@ def make_inputs(folder: Path) -> None:
     (folder / "short.txt").write_text("你好", "utf-8")
     (folder / "zeros.txt").write_bytes(b"some text\x00\x01" * 100)
     (folder / "picture.txt").write_bytes(b"\x89PNG\r\n" + bytes(100))
-    (folder / "damaged.txt").write_bytes("一片新叶落下来。".encode() * 50 + b"\xff\xfe\xff" + "好".encode() * 50)
+    (folder / "damaged.txt").write_bytes(
+        "一片新叶落下来。".encode() * 50 + b"\xff\xfe\xff" + "好".encode() * 50
+    )
     (folder / "cut.jsonl").write_text('{"text": "一片新叶"}\n{"text": "一片\n', "utf-8")
     (folder / "paper.docx").touch()
     (folder / "nothing").mkdir()
@@ -54,25 +65,49 @@ BAD_INPUT = {
     "white space only": (["blank.txt"], "blank.txt: there is no text"),
     "empty folder": (["nothing"], "nothing: no text files there; accepted: .txt"),
     "folder without text": (["pictures"], "pictures: no text files there; accepted: .txt"),
-    "kind of file": (["paper.docx"], "paper.docx: files of this kind cannot be read; accepted: .txt"),
+    "kind of file": (
+        ["paper.docx"],
+        "paper.docx: files of this kind cannot be read; accepted: .txt",
+    ),
     "zero bytes": (["zeros.txt"], "zeros.txt: a zero byte at offset 9: this is a binary file"),
     "picture": (["picture.txt"], "picture.txt: this is a PNG image"),
     "undecodable bytes": (["damaged.txt"], "damaged.txt: byte 0xFF at offset 1200 is not UTF-8"),
     "bad JSON": (["cut.jsonl"], "cut.jsonl, line 2: not valid JSON"),
     "too short to split": (["short.txt"], "short.txt: 3 tokens are too few to train on"),
     "name too long": (["leaf " * 100], "ile name too long"),
-    "vocabulary too large": (["zh.txt", "--tokenizer", "bpe", "--vocab-size", "50000"], "than this text supports"),
-    "vocabulary too small": (["zh.txt", "--vocab-size", "10"], "the 256 bytes and control tokens take 261"),
-    "vocabulary of bytes": (["zh.txt", "--tokenizer", "bytes", "--vocab-size", "999"], "vocab_size"),
+    "vocabulary too large": (
+        ["zh.txt", "--tokenizer", "bpe", "--vocab-size", "50000"],
+        "than this text supports",
+    ),
+    "vocabulary too small": (
+        ["zh.txt", "--vocab-size", "10"],
+        "the 256 bytes and control tokens take 261",
+    ),
+    "vocabulary of bytes": (
+        ["zh.txt", "--tokenizer", "bytes", "--vocab-size", "999"],
+        "vocab_size",
+    ),
     "no such tokenizer": (["zh.txt", "--tokenizer", "bpee"], "bpee"),
-    "prompt longer than the context": (["zh.txt", "--prompt", "小兔" * 99], "199 tokens; this model reads at most 32"),
-    "context longer than the text": (["en.txt", "--context", "60000"], "context 60,000 is longer than the"),
+    "prompt longer than the context": (
+        ["zh.txt", "--prompt", "小兔" * 99],
+        "199 tokens; this model reads at most 32",
+    ),
+    "context longer than the text": (
+        ["en.txt", "--context", "60000"],
+        "context 60,000 is longer than the",
+    ),
     "heads": (["zh.txt", "--heads", "7"], "width 64 cannot be divided among 7 heads"),
-    "two budgets": (["zh.txt", "--time", "1min"], "give one of --time, --tokens, --epochs and --steps"),
+    "two budgets": (
+        ["zh.txt", "--time", "1min"],
+        "give one of --time, --tokens, --epochs and --steps",
+    ),
     "count": (["zh.txt", "--size", "big"], "'big' is not a number such as 5M"),
     "whole number": (["zh.txt", "--layers", "x"], "layers"),
     "range": (["zh.txt", "--dropout", "1.5"], "dropout"),
-    "tracker": (["zh.txt", "--track", "wandb,tensorbord"], "'tensorbord'; did you mean 'tensorboard'?"),
+    "tracker": (
+        ["zh.txt", "--track", "wandb,tensorbord"],
+        "'tensorbord'; did you mean 'tensorboard'?",
+    ),
     "label smoothing": (["zh.txt", "--label-smoothing", "1"], "label_smoothing"),
     "l1": (["zh.txt", "--l1", "-0.1"], "l1"),
     "patience": (["zh.txt", "--patience", "0"], "patience"),
@@ -102,8 +137,14 @@ def test_bad_input_is_one_line(xinye, workplace, name):
 @pytest.mark.parametrize(
     "arguments, says",
     [
-        (["--size", "350B"], "350,000,000,000 parameters × (4 weight + 4 gradient + 4 optimizer) bytes = 4,200"),
-        (["--width", "8192", "--layers", "96"], "parameters × (4 weight + 4 gradient + 4 optimizer) bytes = "),
+        (
+            ["--size", "350B"],
+            "350,000,000,000 parameters × (4 weight + 4 gradient + 4 optimizer) bytes = 4,200",
+        ),
+        (
+            ["--width", "8192", "--layers", "96"],
+            "parameters × (4 weight + 4 gradient + 4 optimizer) bytes = ",
+        ),
     ],
 )
 def test_too_large_for_the_memory(xinye, workplace, arguments, says):
@@ -131,10 +172,22 @@ def test_bad_config_names_file_and_key(xinye, workplace, text, says):
 
 
 def test_flags_stand_above_the_config(xinye, workplace):
-    lines = ["files: [zh.txt]", "time: 10min", "seed: 5", "cleaning:", "  unicode: NFC", "  minimum_characters: 3"]
-    lines += [f"{flag[2:].replace('-', '_')}: {value}" for flag, value in zip(TINY[::2], TINY[1::2], strict=True)]
+    lines = [
+        "files: [zh.txt]",
+        "time: 10min",
+        "seed: 5",
+        "cleaning:",
+        "  unicode: NFC",
+        "  minimum_characters: 3",
+    ]
+    lines += [
+        f"{flag[2:].replace('-', '_')}: {value}"
+        for flag, value in zip(TINY[::2], TINY[1::2], strict=True)
+    ]
     (workplace / "mine.yaml").write_text("\n".join(lines), "utf-8")
-    outcome = xinye("pretrain", "--config", "mine.yaml", "--steps", "2", "--unicode", "NFKC", "-o", "run")
+    outcome = xinye(
+        "pretrain", "--config", "mine.yaml", "--steps", "2", "--unicode", "NFKC", "-o", "run"
+    )
     assert outcome.code == 0, outcome.err
     settings = json.loads(Path("run/training/settings.json").read_text("utf-8"))["settings"]
     assert (settings["steps"], settings["seed"], settings["width"]) == (2, 5, 64)
@@ -154,17 +207,44 @@ def test_json_is_the_last_line(xinye, workplace):
 
 def test_a_tracker_that_fails_is_a_warning(xinye, workplace, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    outcome = xinye("pretrain", "zh.txt", "-o", "run", "--steps", "2", "--track", "mlflow", "--track", "mlflow", *TINY)
+    outcome = xinye(
+        "pretrain",
+        "zh.txt",
+        "-o",
+        "run",
+        "--steps",
+        "2",
+        "--track",
+        "mlflow",
+        "--track",
+        "mlflow",
+        *TINY,
+    )
     assert outcome.code == 0
     warnings = [line for line in outcome.err.splitlines() if line.startswith("--track")]
-    assert warnings == [f"--track mlflow: it needs mlflow: {install_command('mlflow')}; training goes on without it"]
-    assert outcome.err.index("--track mlflow") < outcome.err.index("reading 1 file")  # before all work
+    assert warnings == [
+        f"--track mlflow: it needs mlflow: {install_command('mlflow')}; training goes on without it"
+    ]
+    assert outcome.err.index("--track mlflow") < outcome.err.index(
+        "reading 1 file"
+    )  # before all work
 
 
 def test_a_run_stopped_early_says_so(xinye, workplace, monkeypatch):
     following = iter([2.0, 3.0, 2.0, 2.0])
-    monkeypatch.setattr(recipe, "evaluate", lambda *_: {"loss": 1.0, "bits_per_byte": next(following)})
-    arguments = ["--steps", "9", "--evaluations", "9", "--patience", "1", "--label-smoothing", "0.1"]
+    monkeypatch.setattr(
+        recipe, "evaluate", lambda *_: {"loss": 1.0, "bits_per_byte": next(following)}
+    )
+    arguments = [
+        "--steps",
+        "9",
+        "--evaluations",
+        "9",
+        "--patience",
+        "1",
+        "--label-smoothing",
+        "0.1",
+    ]
     outcome = xinye("pretrain", "zh.txt", "-o", "run", "--json", *arguments, *TINY)
     assert outcome.code == 0
     result = json.loads(outcome.out)
@@ -188,7 +268,9 @@ def test_dry_run_writes_nothing(xinye, workplace):
 def test_a_run_that_exists_is_kept(xinye, run_here):
     before = contents(run_here)
     outcome = xinye("pretrain", "zh.txt", "-o", "run", "--steps", "2", *TINY)
-    assert outcome.code == 2 and "--resume" in outcome.complaint and "--overwrite" in outcome.complaint
+    assert (
+        outcome.code == 2 and "--resume" in outcome.complaint and "--overwrite" in outcome.complaint
+    )
     assert contents(run_here) == before
 
 
@@ -204,7 +286,12 @@ def test_a_folder_that_is_no_run_is_kept(xinye, workplace, arguments):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["empty.txt"], ["damaged.txt"], ["zh.txt", "--heads", "7"], ["zh.txt", "--prompt", "新叶" * 99]],
+    [
+        ["empty.txt"],
+        ["damaged.txt"],
+        ["zh.txt", "--heads", "7"],
+        ["zh.txt", "--prompt", "新叶" * 99],
+    ],
     ids=str,
 )
 def test_overwriting_with_bad_input_keeps_the_old_run(xinye, run_here, workplace, arguments):
@@ -219,7 +306,9 @@ def test_overwriting_replaces_the_run(xinye, run_here):
     (run_here / "notes.txt").touch()
     assert xinye("pretrain", "en.txt", "-o", "run", "--steps", "2", "--overwrite", *TINY).code == 0
     assert (run_here / "notes.txt").exists(), "what no run wrote stays"
-    assert len((run_here / "training" / "metrics.jsonl").read_text("utf-8").splitlines()) == 2 + 1 + 1
+    assert (
+        len((run_here / "training" / "metrics.jsonl").read_text("utf-8").splitlines()) == 2 + 1 + 1
+    )
 
 
 @pytest.mark.parametrize("exists", [False, True])
@@ -244,8 +333,14 @@ def test_weights_that_leave_the_numbers_are_not_saved(xinye, workplace):
     [
         ([], "--resume needs the run's folder"),
         (["-o", "missing"], "missing: there is no run to resume"),
-        (["-o", "run", "--steps", "9"], "started with steps 6, not 9. Going on, only micro_batch_size, track may"),
-        (["-o", "run", "--width", "32", "--no-duplicates"], "width 64, not 32; duplicates True, not False"),
+        (
+            ["-o", "run", "--steps", "9"],
+            "started with steps 6, not 9. Going on, only micro_batch_size, track may",
+        ),
+        (
+            ["-o", "run", "--width", "32", "--no-duplicates"],
+            "width 64, not 32; duplicates True, not False",
+        ),
         (["-o", "run", "--overwrite"], "--overwrite"),
     ],
 )
@@ -260,7 +355,17 @@ def test_the_command_that_began_a_run_goes_on_with_it(xinye, workplace):
     command = ("pretrain", "zh.txt", "-o", "run", "--steps", "2", "--no-duplicates", *TINY)
     assert xinye(*command).code == 0
     Path("zh.txt").rename("moved.txt")
-    again = ("pretrain", "moved.txt", *command[2:], "--warmup", "1", "--tokenizer", "run", "--micro-batch-size", "2")
+    again = (
+        "pretrain",
+        "moved.txt",
+        *command[2:],
+        "--warmup",
+        "1",
+        "--tokenizer",
+        "run",
+        "--micro-batch-size",
+        "2",
+    )
     assert xinye(*again, "--resume").code == 0  # what was derived may be typed, too
 
 
@@ -300,11 +405,17 @@ def test_a_run_folder_that_became_read_only(xinye, unprivileged):
     folders = [path for path in (Path("run"), *Path("run").rglob("*")) if path.is_dir()]
     for folder in folders:
         folder.chmod(0o500)
-    outcomes = [xinye("pretrain", "-o", "run", "--resume"), xinye("pretrain", "zh.txt", "-o", "run/2", "--steps", "2")]
+    outcomes = [
+        xinye("pretrain", "-o", "run", "--resume"),
+        xinye("pretrain", "zh.txt", "-o", "run/2", "--steps", "2"),
+    ]
     for folder in folders:
         folder.chmod(0o700)
     assert [outcome.code for outcome in outcomes] == [1, 1]
-    assert all("run" in outcome.complaint and "ermission denied" in outcome.complaint for outcome in outcomes)
+    assert all(
+        "run" in outcome.complaint and "ermission denied" in outcome.complaint
+        for outcome in outcomes
+    )
     assert contents(Path("run")) == before
     assert xinye("pretrain", "-o", "run", "--resume").code == 0
 
@@ -329,7 +440,10 @@ def test_interrupted_by_a_key_and_resumed(workplace):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     done = json.loads(out.splitlines()[-1])["steps"]
-    assert f"stopped after step {done:,}; go on with: xinye pretrain -o run --resume" in err.splitlines()[-1]
+    assert (
+        f"stopped after step {done:,}; go on with: xinye pretrain -o run --resume"
+        in err.splitlines()[-1]
+    )
     assert checkpoints(workplace / "run")[-1].name == f"step-{done:08d}"
     assert (workplace / "run" / "model.safetensors").is_file()
 
@@ -354,7 +468,11 @@ def test_overwrite_replaces_what_a_run_wrote_and_nothing_else(xinye, workplace, 
         link.symlink_to(elsewhere)
         before = contents(workplace)
         outcome = xinye(*train)
-        assert outcome.code == 2 and f"is a link to {elsewhere}" in outcome.complaint and contents(workplace) == before
+        assert (
+            outcome.code == 2
+            and f"is a link to {elsewhere}" in outcome.complaint
+            and contents(workplace) == before
+        )
         link.unlink()
         elsewhere.rename(link)
 
@@ -366,4 +484,6 @@ def test_a_time_shows_its_plan_and_a_list_of_plans_repeats_it(xinye, workplace):
     pairs = ",".join(f"{step}:{total}" for step, total in plan["total_steps"])
     again = xinye("pretrain", "zh.txt", "-o", "again", "--total-steps", pairs, *TINY)
     assert again.code == 0, again.err
-    assert Path("timed/model.safetensors").read_bytes() == Path("again/model.safetensors").read_bytes()
+    assert (
+        Path("timed/model.safetensors").read_bytes() == Path("again/model.safetensors").read_bytes()
+    )

@@ -33,7 +33,11 @@ def start(workplace: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def losses(run: Path) -> dict[int, float]:
     lines = (run / "training" / "metrics.jsonl").read_text("utf-8").splitlines()
-    return {record["step"]: record["loss"] for record in map(json.loads, lines) if record["kind"] == "step"}
+    return {
+        record["step"]: record["loss"]
+        for record in map(json.loads, lines)
+        if record["kind"] == "step"
+    }
 
 
 def assert_same(one: Path, other: Path) -> None:
@@ -48,19 +52,35 @@ def test_they_see_the_samples_of_one(count):
     windows = Windows(np.arange(1, 4000), np.array([[0, 1500], [1500, 3999]]), 16, 0)
     whole = windows.batch(3 * 10, 10).tokens
     seen = [
-        batch.tokens for rank in range(count) for batch in batches_of_step(windows, 10, 3, Processes(rank, count), 3)
+        batch.tokens
+        for rank in range(count)
+        for batch in batches_of_step(windows, 10, 3, Processes(rank, count), 3)
     ]
     assert torch.equal(torch.cat(seen), whole)
 
 
 def test_two_share_one_clock(xinye, workplace):
     """What two did in a given time, one does again by the list of their plans."""
-    process = start(workplace, "zh.txt", "-o", "two", "--time", "6s", "--processes", "2", "--dropout", "0", *EXACT)
+    process = start(
+        workplace,
+        "zh.txt",
+        "-o",
+        "two",
+        "--time",
+        "6s",
+        "--processes",
+        "2",
+        "--dropout",
+        "0",
+        *EXACT,
+    )
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     plan = json.loads((workplace / "two" / "training" / "plan.json").read_text("utf-8"))["values"]
     pairs = ",".join(f"{step}:{total}" for step, total in plan["total_steps"])
-    again = xinye("pretrain", "zh.txt", "-o", "one", "--total-steps", pairs, "--dropout", "0", *EXACT)
+    again = xinye(
+        "pretrain", "zh.txt", "-o", "one", "--total-steps", pairs, "--dropout", "0", *EXACT
+    )
     assert again.code == 0, again.err
     assert losses(workplace / "one").keys() == losses(workplace / "two").keys()
     taken = sorted(losses(workplace / "two"))[:20]
@@ -70,7 +90,9 @@ def test_two_share_one_clock(xinye, workplace):
 
 def test_two_learn_what_one_learns_and_one_goes_on_where_two_were_stopped(xinye, workplace):
     assert xinye("pretrain", "zh.txt", "-o", "one", "--steps", "40", *EXACT).code == 0
-    process = start(workplace, "zh.txt", "-o", "two", "--steps", "40", "--processes", "2", "--json", *EXACT)
+    process = start(
+        workplace, "zh.txt", "-o", "two", "--steps", "40", "--processes", "2", "--json", *EXACT
+    )
     metrics, until = workplace / "two" / "training" / "metrics.jsonl", time.monotonic() + 60
     while not (metrics.exists() and metrics.stat().st_size > 100):
         assert process.poll() is None and time.monotonic() < until, process.communicate()
@@ -80,7 +102,10 @@ def test_two_learn_what_one_learns_and_one_goes_on_where_two_were_stopped(xinye,
     if process.returncode:  # it may have been too fast for the signal
         assert process.returncode == 143, err
         done = int(checkpoints(workplace / "two")[-1].name.removeprefix("step-"))
-        assert f"stopped after step {done}; go on with" in err and json.loads(out.splitlines()[-1])["steps"] == done
+        assert (
+            f"stopped after step {done}; go on with" in err
+            and json.loads(out.splitlines()[-1])["steps"] == done
+        )
         assert xinye("pretrain", "-o", "two", "--resume").code == 0
     assert_same(workplace / "one", workplace / "two")
 
@@ -88,7 +113,15 @@ def test_two_learn_what_one_learns_and_one_goes_on_where_two_were_stopped(xinye,
 def test_muon_on_two_processes_that_torchrun_started_learns_what_it_learns_on_one(xinye, workplace):
     arguments = ("pretrain", "zh.txt", "--steps", "10", *TINY)
     assert xinye(*arguments, "-o", "one").code == 0
-    torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint")
+    torchrun = (
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+    )
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(
         [sys.executable, *torchrun, "localhost:0", "-m", "xinye", *arguments, "-o", "two"],
@@ -126,7 +159,11 @@ def test_no_thread_of_the_group_outlives_it(workplace):
         "MASTER_PORT": "0",
     }
     done = subprocess.run(
-        [sys.executable, "-c", THREADS], env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", THREADS],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert (done.returncode, done.stdout) == (2, "0\n"), done.stderr
 
@@ -134,11 +171,28 @@ def test_no_thread_of_the_group_outlives_it(workplace):
 def test_what_is_wrong_is_said_once(workplace):
     process = start(workplace, "missing.txt", "-o", "run", "--processes", "2")
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 2 and err == "xinye pretrain: missing.txt: no such file or folder\n"
+    assert (
+        process.returncode == 2 and err == "xinye pretrain: missing.txt: no such file or folder\n"
+    )
 
 
 def test_a_batch_too_small_to_share(workplace):
-    process = start(workplace, "zh.txt", "-o", "run", "--steps", "2", "--processes", "2", *EXACT, "--batch-size", "1")
+    process = start(
+        workplace,
+        "zh.txt",
+        "-o",
+        "run",
+        "--steps",
+        "2",
+        "--processes",
+        "2",
+        *EXACT,
+        "--batch-size",
+        "1",
+    )
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "a batch of 1 cannot be shared by 2 processes" in err.splitlines()[-1] and "Traceback" not in err
+    assert (
+        "a batch of 1 cannot be shared by 2 processes" in err.splitlines()[-1]
+        and "Traceback" not in err
+    )

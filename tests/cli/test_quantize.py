@@ -17,15 +17,25 @@ def test_a_run_becomes_a_small_file_that_generates_and_costs_little(xinye, train
 def test_without_a_text_only_the_sizes_are_told(xinye, trained, workplace):
     xinye("quantize", trained, "--to", "q8_0", "-o", "leaf.gguf")
     outcome = xinye("quantize", "leaf.gguf", "--to", "q4_0")
-    assert outcome.code == 0 and "leaf-q4_0.gguf" in outcome.out and "name a text to measure the cost on" in outcome.out
+    assert (
+        outcome.code == 0
+        and "leaf-q4_0.gguf" in outcome.out
+        and "name a text to measure the cost on" in outcome.out
+    )
     outcome = xinye("quantize", "leaf.gguf", "en.txt", "--to", "q4_0")
     assert "q4_0 costs" in outcome.out
 
 
 def test_wrong_use_is_one_line_and_loses_nothing(xinye, trained, workplace):
     (workplace / "notes.gguf").write_text("mine", "utf-8")
-    assert "is no GGUF file" in xinye("quantize", trained, "--to", "q8_0", "-o", "notes.gguf").complaint
+    assert (
+        "is no GGUF file"
+        in xinye("quantize", trained, "--to", "q8_0", "-o", "notes.gguf").complaint
+    )
     assert "is a folder" in xinye("quantize", trained, "--to", "q8_0", "-o", workplace).complaint
-    assert "there is no such folder" in xinye("quantize", trained, "--to", "q8_0", "-o", "no/leaf.gguf").complaint
+    assert (
+        "there is no such folder"
+        in xinye("quantize", trained, "--to", "q8_0", "-o", "no/leaf.gguf").complaint
+    )
     assert xinye("quantize", trained, "--to", "q5_0").code == 2
     assert (workplace / "notes.gguf").read_text("utf-8") == "mine"

@@ -13,7 +13,10 @@ from rich.cells import cell_len
 from conftest import contents
 from xinye.runs.folder import read_run, training_process
 
-CURVE = {"losses": [7 - step / 20 for step in range(60)], "validations": [(20, 6.5), (40, 5.0), (60, 4.0)]}
+CURVE = {
+    "losses": [7 - step / 20 for step in range(60)],
+    "validations": [(20, 6.5), (40, 5.0), (60, 4.0)],
+}
 
 
 @pytest.fixture
@@ -21,9 +24,19 @@ def two(make_run):
     """An older Chinese run and a newer English one that was interrupted."""
     older = {"started": "2026-11-20T08:00:00+08:00", "text": "a"}
     make_run(
-        "runs/红楼梦", **CURVE, about=older, plan={"parameters": 5_212_928}, settings={"files": ["红楼梦.txt", "b"]}
+        "runs/红楼梦",
+        **CURVE,
+        about=older,
+        plan={"parameters": 5_212_928},
+        settings={"files": ["红楼梦.txt", "b"]},
     )
-    newer = make_run("runs/shakespeare", **CURVE, plan={"steps": 99, "width": 64}, finished=False, about={"text": "b"})
+    newer = make_run(
+        "runs/shakespeare",
+        **CURVE,
+        plan={"steps": 99, "width": 64},
+        finished=False,
+        about={"text": "b"},
+    )
     return newer.parent
 
 
@@ -47,19 +60,32 @@ def test_lists_the_newest_first_in_columns(xinye, two, monkeypatch):
     head, newer, older = outcome.out.splitlines()
     assert (outcome.code, outcome.err) == (0, "")
     assert newer.startswith("runs/shakespeare") and "interrupted, step 60 of 99" in newer
-    assert older.startswith("runs/红楼梦") and "红楼梦.txt + 1" in older and "5.2M" in older and "2.000" in older
-    columns = [cell_len(line[: line.index(word)]) for line, word in ((newer, "interr"), (older, "finish"))]
+    assert (
+        older.startswith("runs/红楼梦")
+        and "红楼梦.txt + 1" in older
+        and "5.2M" in older
+        and "2.000" in older
+    )
+    columns = [
+        cell_len(line[: line.index(word)]) for line, word in ((newer, "interr"), (older, "finish"))
+    ]
     assert columns[0] == columns[1] == head.index("state")
 
 
 def test_lists_as_json(xinye, two):
     runs = json.loads(xinye("runs", two, "--json").out)["runs"]
     assert [Path(run["run"]).name for run in runs] == ["shakespeare", "红楼梦"]
-    assert (runs[1]["state"], runs[1]["steps"], runs[1]["parameters"]) == ("finished", 60, 5_212_928)
+    assert (runs[1]["state"], runs[1]["steps"], runs[1]["parameters"]) == (
+        "finished",
+        60,
+        5_212_928,
+    )
 
 
 def test_several_folders_and_runs_none_twice(xinye, two):
-    assert len(json.loads(xinye("runs", two, two / "红楼梦", two.parent, "--json").out)["runs"]) == 2
+    assert (
+        len(json.loads(xinye("runs", two, two / "红楼梦", two.parent, "--json").out)["runs"]) == 2
+    )
 
 
 def test_no_runs_yet(xinye, workplace):
@@ -104,11 +130,21 @@ def test_show_tells_of_a_run_and_writes_its_report(xinye, workplace, trained, mo
     (run / "report.html").unlink()
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     out = xinye("runs", "show", run).out
-    for words in ("finished", "bits per byte", "太短，无法判断", "xinye pretrain", f"{run}/report.html"):
+    for words in (
+        "finished",
+        "bits per byte",
+        "太短，无法判断",
+        "xinye pretrain",
+        f"{run}/report.html",
+    ):
         assert words in out
     assert (run / "report.html").is_file()
     told = json.loads(xinye("runs", "show", run, "--json").out)
-    assert told["findings"][0]["name"] == "too short" and len(told["texts"]) == 3 and told["state"] == "finished"
+    assert (
+        told["findings"][0]["name"] == "too short"
+        and len(told["texts"]) == 3
+        and told["state"] == "finished"
+    )
 
 
 def test_compare_shows_what_differs_and_the_curves(xinye, two):
@@ -125,7 +161,11 @@ def test_compare_draws_the_curves(xinye, two):
     outcome = xinye("runs", "compare", *runs, "--plot", two / "curves.svg", "--json")
     chart = (two / "curves.svg").read_text("utf-8")
     assert chart.startswith("<svg") and "红楼梦" in chart
-    assert json.loads(outcome.out)["curves"][str(runs[0])] == [[1280.0, 3.25], [2560.0, 2.5], [3840.0, 2.0]]
+    assert json.loads(outcome.out)["curves"][str(runs[0])] == [
+        [1280.0, 3.25],
+        [2560.0, 2.5],
+        [3840.0, 2.0],
+    ]
 
 
 def test_clean_keeps_the_model_and_what_is_no_run(xinye, workplace, trained):
@@ -148,13 +188,17 @@ def test_clean_asks(xinye, workplace, trained, monkeypatch, answer, kept):
     type_in(monkeypatch, answer)
     outcome = xinye("runs", "clean")
     assert outcome.code == 0 and "runs/novel" in outcome.out and "[y/N]" in outcome.out
-    assert (workplace / "runs" / "novel" / "training" / "checkpoints" / "step-00000006").exists() == kept
+    assert (
+        workplace / "runs" / "novel" / "training" / "checkpoints" / "step-00000006"
+    ).exists() == kept
 
 
 def test_clean_keeps_the_better_model_of_a_run_that_overfits(xinye, make_run):
     losses = [6 - step / 20 for step in range(80)]
     run = make_run(
-        "runs/long", losses=losses, validations=[(step, 4 + abs(step - 20) / 50) for step in range(10, 81, 10)]
+        "runs/long",
+        losses=losses,
+        validations=[(step, 4 + abs(step - 20) / 50) for step in range(10, 81, 10)],
     )
     for step in (20, 70, 80):
         checkpoint(run, step)
@@ -164,7 +208,9 @@ def test_clean_keeps_the_better_model_of_a_run_that_overfits(xinye, make_run):
 
 
 def test_clean_takes_empty_runs_but_interrupted_ones_only_when_asked_to(xinye, make_run):
-    empty, part = (make_run(f"runs/{name}", losses=[5.0, 4.0], finished=False) for name in ("empty", "part"))
+    empty, part = (
+        make_run(f"runs/{name}", losses=[5.0, 4.0], finished=False) for name in ("empty", "part")
+    )
     (part / "model.safetensors").touch()
     (part / "notes.txt").write_text("我的笔记", "utf-8")
     assert xinye("runs", "clean", "--yes", empty.parent).code == 0
@@ -186,7 +232,11 @@ DAMAGE = {
     "deep value": b'{"values": ' + b'{"a":' * 5000 + b"1" + b"}" * 5001,
     "text for a number": b'{"values": {"steps": "many", "parameters": "5M"}, "steps": "x", "step": "x", "settings": 1}',
     "infinite": b'{"values": {"steps": 1e999}, "steps": 1e999, "kind": "step", "step": 1e999, "started": 1e999}',
-    "huge": b'{"values": {"parameters": 1' + b"0" * 999 + b'}, "parameters": 1' + b"0" * 999 + b', "settings": []}',
+    "huge": b'{"values": {"parameters": 1'
+    + b"0" * 999
+    + b'}, "parameters": 1'
+    + b"0" * 999
+    + b', "settings": []}',
     "not UTF-8": '{"values": {}, "settings": {"files": ["红楼梦"]}}'.encode("gbk"),
     "a list": b"[1]",
 }
@@ -208,7 +258,13 @@ def test_a_damaged_run_is_listed_with_the_reason_and_costs_no_other(xinye, two, 
     assert outcome.code == 0 and len(lines) == 3, outcome.out
     (line,) = [line for line in lines if "红楼梦" in line]
     assert "damaged: " in line and name in line and len(line) < 500
-    assert sum(run["state"] == "damaged" for run in json.loads(xinye("runs", two, "--json").out)["runs"]) == 1
+    assert (
+        sum(
+            run["state"] == "damaged"
+            for run in json.loads(xinye("runs", two, "--json").out)["runs"]
+        )
+        == 1
+    )
     shown = xinye("runs", "show", two / "红楼梦")
     assert "damaged" in shown.out + shown.err and "Traceback" not in shown.err
     assert shown.code == 0 and "is damaged" in (two / "红楼梦" / "report.html").read_text("utf-8")
@@ -228,9 +284,14 @@ def test_a_run_that_may_not_be_read_is_listed(xinye, unprivileged):
 
 
 def test_nested_values_of_another_kind_are_one_line(xinye, make_run):
-    run = make_run(**CURVE, result={"measured": {"accuracy": "high"}, "baseline": {"accuracy": 1}, "time_seconds": {}})
+    run = make_run(
+        **CURVE,
+        result={"measured": {"accuracy": "high"}, "baseline": {"accuracy": 1}, "time_seconds": {}},
+    )
     path = run / "training" / "settings.json"
-    path.write_text(path.read_text("utf-8").replace('"format"', '"recipe": "finetune", "format"'), "utf-8")
+    path.write_text(
+        path.read_text("utf-8").replace('"format"', '"recipe": "finetune", "format"'), "utf-8"
+    )
     outcome = xinye("runs", "show", run)
     assert outcome.code == 1 and "is not what it should be" in outcome.complaint
 
@@ -240,10 +301,16 @@ def test_clean_never_follows_a_link(xinye, workplace, trained):
     photos = run / "training" / "checkpoints" / "step-photos"
     photos.mkdir()
     (photos / "mother.jpg").touch()
-    shutil.copytree(run / "training" / "checkpoints" / "step-00000006", f"{photos.parent}/step-00000006.bak")
+    shutil.copytree(
+        run / "training" / "checkpoints" / "step-00000006", f"{photos.parent}/step-00000006.bak"
+    )
     (photos.parent / "step-00000003" / "notes.txt").touch()  # somebody's
     assert xinye("runs", "clean", "--yes").code == 0
-    assert {path.name for path in photos.parent.iterdir()} == {"step-photos", "step-00000006.bak", "step-00000003"}
+    assert {path.name for path in photos.parent.iterdir()} == {
+        "step-photos",
+        "step-00000006.bak",
+        "step-00000003",
+    }
     shutil.rmtree(run)
     shutil.copytree(trained, run)
     elsewhere = workplace / "elsewhere"
@@ -256,7 +323,9 @@ def test_clean_never_follows_a_link(xinye, workplace, trained):
     (run / "training" / "result.json").unlink()  # interrupted: all of it may go
     assert xinye("runs", "clean", "--yes", "--interrupted").code == 0
     gone = set(before) - set(contents(workplace))
-    assert "runs/novel/model.safetensors" in gone and all(name.startswith("runs/novel/") for name in gone)
+    assert "runs/novel/model.safetensors" in gone and all(
+        name.startswith("runs/novel/") for name in gone
+    )
     assert len(list(elsewhere.glob("step-*/model.safetensors"))) == 2
 
 
@@ -265,7 +334,9 @@ def test_clean_leaves_what_no_run_wrote(xinye, make_run):
     (run / "training" / "diary.txt").write_text("我的日记", "utf-8")
     (run / "config.json").symlink_to(run / "training" / "diary.txt")
     assert xinye("runs", "clean", "--yes", run).code == 0
-    assert contents(run) == dict.fromkeys(("training/diary.txt", "config.json"), "我的日记".encode())
+    assert contents(run) == dict.fromkeys(
+        ("training/diary.txt", "config.json"), "我的日记".encode()
+    )
 
 
 def test_verify_names_what_differs(xinye, workplace, trained):
@@ -278,7 +349,10 @@ def test_verify_names_what_differs(xinye, workplace, trained):
     (newest / "progress.json").unlink()
     outcome = xinye("runs", "verify", run, "--json")
     assert outcome.code == 1
-    assert [problem.removeprefix(f"{workplace}/") for problem in json.loads(outcome.out)["runs"][0]["problems"]] == [
+    assert [
+        problem.removeprefix(f"{workplace}/")
+        for problem in json.loads(outcome.out)["runs"][0]["problems"]
+    ] == [
         "runs/novel/tokenizer.json: the content of tokenizer.json is not what was saved",
         f"{newest}/optimizer.safetensors: the content of optimizer.safetensors is not what was saved",
         f"{newest}/progress.json: progress.json is missing",
@@ -293,7 +367,10 @@ def test_a_flipped_bit_in_the_weights_is_noticed(xinye, workplace, trained):
     run = Path(shutil.copytree(trained, workplace / "runs" / "novel"))
     flip(run / "model.safetensors")
     outcome = xinye("generate", run, "从前")
-    assert outcome.code == 2 and "the content of model.safetensors is not what was saved" in outcome.complaint
+    assert (
+        outcome.code == 2
+        and "the content of model.safetensors is not what was saved" in outcome.complaint
+    )
     (run / "training" / "manifest.json").unlink()
     assert xinye("generate", run, "从前", "--max-tokens", "1").code == 0, "as the complaint advises"
 

@@ -73,14 +73,22 @@ def both(request: pytest.FixtureRequest) -> Command:
 
 def test_runs_and_their_files(both, make_run):
     losses = {"losses": [5.0, 4.0], "validations": [(1, 4.5), (2, 4.0)]}
-    run = make_run(f"runs/{EVIL}", **losses, sample=EVIL, settings={"files": [f"{EVIL}.txt"]}, result={"texts": [EVIL]})
+    run = make_run(
+        f"runs/{EVIL}",
+        **losses,
+        sample=EVIL,
+        settings={"files": [f"{EVIL}.txt"]},
+        result={"texts": [EVIL]},
+    )
     other = make_run("runs/other", **losses)
     for arguments in (["runs", run.parent], ["runs", "show", run], ["runs", "compare", run, other]):
         outcome = both(*arguments)
         assert outcome.code == 0 and safe(outcome.out + outcome.err), outcome
         assert SHOWN in outcome.out
     outcome = both("runs", run.parent, "--json")
-    assert safe(outcome.out) and str(run) in [each["run"] for each in json.loads(outcome.out)["runs"]]
+    assert safe(outcome.out) and str(run) in [
+        each["run"] for each in json.loads(outcome.out)["runs"]
+    ]
 
 
 def test_what_is_wrong(both, workplace):
@@ -101,7 +109,10 @@ def test_what_is_wrong(both, workplace):
 def test_records_and_their_labels(both, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(machine, "matrix_flops_per_second", lambda *arguments: 1e11)
-    rows = [{"text": f"{text}{EVIL}", "label": EVIL if at % 2 else "好"} for at, text in enumerate(TEXTS)]
+    rows = [
+        {"text": f"{text}{EVIL}", "label": EVIL if at % 2 else "好"}
+        for at, text in enumerate(TEXTS)
+    ]
     Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
     fast = [f"--{name.replace('_', '-')}={value}" for name, value in (FAST | {"epochs": 1}).items()]
     data = ("--data", "rows.jsonl")
@@ -109,7 +120,18 @@ def test_records_and_their_labels(both, trained, tmp_path, monkeypatch):
         ["data", "check", "rows.jsonl"],
         ["data", "check", "rows.jsonl", "--task", "classify"],
         ["data", "show", "rows.jsonl", "--task", "classify"],
-        ["finetune", trained, "--task", "classify", *data, "--validation", "rows.jsonl", "-o", EVIL, *fast],
+        [
+            "finetune",
+            trained,
+            "--task",
+            "classify",
+            *data,
+            "--validation",
+            "rows.jsonl",
+            "-o",
+            EVIL,
+            *fast,
+        ],
         ["evaluate", EVIL, *data],
         ["classify", EVIL, "x"],
         ["classify", EVIL, rows[0]["text"], "--json"],
@@ -123,11 +145,17 @@ def test_records_and_their_labels(both, trained, tmp_path, monkeypatch):
     assert json.loads(line[line.index("{") :])["results"][0]["text"] == EVIL
 
 
-def test_what_a_model_writes_is_exact_in_a_pipe_and_harmless_on_a_terminal(xinye, terminal, tmp_path):
+def test_what_a_model_writes_is_exact_in_a_pipe_and_harmless_on_a_terminal(
+    xinye, terminal, tmp_path
+):
     model = speaker(tmp_path / "model", ANSWER)
     arguments = ("generate", model, "\n", "--temperature", 0)
     assert ANSWER in xinye(*arguments).out and ANSWER in xinye(*arguments, "-n", 2).out
-    for outcome in (terminal(*arguments), terminal(*arguments, "-n", 2), terminal("chat", model, "-p", "x")):
+    for outcome in (
+        terminal(*arguments),
+        terminal(*arguments, "-n", 2),
+        terminal("chat", model, "-p", "x"),
+    ):
         assert "␛[3m!" in outcome.out and "\x1b[3m" not in outcome.out
 
 

@@ -13,10 +13,18 @@ from xinye.demo.stories import stories
 
 @pytest.mark.parametrize("kind", ["bpe", "char", "bytes"])
 def test_trains_a_folder(xinye, workplace, kind):
-    outcome = xinye("tokenizer", "train", "zh.txt", "en.txt", "-o", "mine", "--kind", kind, "--json")
+    outcome = xinye(
+        "tokenizer", "train", "zh.txt", "en.txt", "-o", "mine", "--kind", kind, "--json"
+    )
     assert outcome.code == 0, outcome.err
     result = json.loads(outcome.out.splitlines()[-1])
-    assert list(result) == ["tokenizer", "kind", "vocab_size", "tokens_per_character", "bytes_per_token"]
+    assert list(result) == [
+        "tokenizer",
+        "kind",
+        "vocab_size",
+        "tokens_per_character",
+        "bytes_per_token",
+    ]
     tokenizer = Tokenizer.load("mine")
     assert (result["kind"], result["vocab_size"]) == (kind, tokenizer.vocab_size)
     assert tokenizer.decode(tokenizer.encode("小兔豆豆 and Pip 🍂")) == "小兔豆豆 and Pip 🍂"
@@ -39,7 +47,10 @@ def test_the_same_text_gives_the_same_tokenizer(xinye, workplace):
         (["zh.txt", "-o", "mine", "--kind", "bpee"], "'bpee'; choose one of bpe, char, bytes"),
         (["zh.txt", "-o", "mine", "--vocab-size", "big"], "'big' is neither a number nor auto"),
         (["zh.txt", "-o", "mine", "--vocab-size", "10"], "vocabulary of 10 is too small"),
-        (["zh.txt", "-o", "mine", "--vocab-size", "99999"], "a vocabulary of 99999 is more than this text supports"),
+        (
+            ["zh.txt", "-o", "mine", "--vocab-size", "99999"],
+            "a vocabulary of 99999 is more than this text supports",
+        ),
         (["zh.txt", "-o", "mine", "--vocab-sise", "300"], "did you mean '--vocab-size'?"),
         (["zh.txt", "-o", "en.txt"], "en.txt: exists and is not a folder"),
     ],
@@ -62,7 +73,11 @@ def test_a_tokenizer_that_exists_is_kept(xinye, workplace):
     assert xinye(*command).code == 0
     before = contents(Path("mine"))
     outcome = xinye(*command[:2], "zh.txt", *command[3:])
-    assert outcome.code == 2 and "--overwrite" in outcome.complaint and contents(Path("mine")) == before
+    assert (
+        outcome.code == 2
+        and "--overwrite" in outcome.complaint
+        and contents(Path("mine")) == before
+    )
     (workplace / "damaged.txt").write_bytes("新叶".encode() * 50 + b"\xff\xfe" + "好".encode() * 50)
     outcome = xinye(*command[:2], "damaged.txt", *command[3:], "--overwrite")
     assert outcome.code == 2 and outcome.complaint and contents(Path("mine")) == before
@@ -86,8 +101,12 @@ def compared(workplace):
     Path("gpt2").mkdir()
     model = json.loads(Tokenizer.train(stories(200, "en"), "bpe", 600).backend.to_str())["model"]
     Path("gpt2/encoder.json").write_text(json.dumps(model["vocab"]), "utf-8")
-    Path("gpt2/vocab.bpe").write_text("#version: 0.2\n" + "\n".join(map(" ".join, model["merges"])), "utf-8")
-    foreign = tokenizers.Tokenizer(tokenizers.models.WordLevel({"<unk>": 0, "the": 1}, unk_token="<unk>"))
+    Path("gpt2/vocab.bpe").write_text(
+        "#version: 0.2\n" + "\n".join(map(" ".join, model["merges"])), "utf-8"
+    )
+    foreign = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({"<unk>": 0, "the": 1}, unk_token="<unk>")
+    )
     foreign.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     foreign.save("words.json")
     return ["ours", "gpt2", "words.json", "zh.txt", "en.txt"]
@@ -105,7 +124,9 @@ def test_tokenizers_side_by_side(xinye, compared):
     assert gpt2["bytes_per_token_english"] > 2 * ours["bytes_per_token_english"]
     assert gpt2["characters_split"] > 0.2 > 0.05 > ours["characters_split"]
     assert words["characters_unknown"] > 0.8 and words["texts_changed"] == 1
-    assert result["verdict"].startswith("gpt2 needs the fewest tokens")  # not words, which knows next to nothing
+    assert result["verdict"].startswith(
+        "gpt2 needs the fewest tokens"
+    )  # not words, which knows next to nothing
     assert "In the Chinese part ours is better" in result["verdict"]
     svg = Path("chart.svg").read_text("utf-8")
     assert svg.startswith("<svg") and "gpt2 (600)" in svg and "Chinese" in svg
@@ -114,11 +135,17 @@ def test_tokenizers_side_by_side(xinye, compared):
 def test_the_table_fits_a_terminal(xinye, compared):
     outcome = xinye("tokenizer", "eval", *compared)
     assert outcome.code == 0 and max(map(len, outcome.out.splitlines())) <= 80
-    assert "tokens/" in outcome.out and "words does not know" in outcome.out and "one thread" in outcome.out
+    assert (
+        "tokens/" in outcome.out
+        and "words does not know" in outcome.out
+        and "one thread" in outcome.out
+    )
 
 
 def test_one_tokenizer_on_one_language(xinye, compared):
-    outcome = xinye("tokenizer", "eval", "ours/tokenizer.json", "zh.txt", "--json", "--plot", "chart.svg")
+    outcome = xinye(
+        "tokenizer", "eval", "ours/tokenizer.json", "zh.txt", "--json", "--plot", "chart.svg"
+    )
     result = json.loads(outcome.out.splitlines()[-1])
     (figures,) = result["tokenizers"]
     assert figures["tokenizer"] == "ours" and figures["bytes_per_token_english"] is None
@@ -153,7 +180,13 @@ def test_a_hub_name_that_is_cached(xinye, compared, monkeypatch, tmp_path):
     ],
 )
 def test_wrong_use_of_eval_is_one_line(xinye, compared, workplace, arguments, says):
-    for name in ("damaged/tokenizer.json", "pieces/tokenizer.model", "empty.txt", "odd/vocab.json", "odd/merges.txt"):
+    for name in (
+        "damaged/tokenizer.json",
+        "pieces/tokenizer.model",
+        "empty.txt",
+        "odd/vocab.json",
+        "odd/merges.txt",
+    ):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text('{"叶": 0}' if name.endswith("vocab.json") else "", "utf-8")
     before = contents(workplace)

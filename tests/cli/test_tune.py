@@ -54,15 +54,30 @@ def result_of(study: Path) -> dict:
 
 def test_the_first_trial_is_the_plan_and_only_the_best_keeps_weights(study):
     result = result_of(study)
-    plan = json.loads((study / "trials" / "000" / "training" / "plan.json").read_text("utf-8"))["values"]
+    plan = json.loads((study / "trials" / "000" / "training" / "plan.json").read_text("utf-8"))[
+        "values"
+    ]
     assert result["trials"] == result["finished"] == 2
     assert result["defaults"]["trial"] == 0
-    assert result["defaults"]["settings"]["matrix_learning_rate"] == plan["matrix_learning_rate"] == 0.02
-    assert set(result["defaults"]["settings"]) == {"matrix_learning_rate", "learning_rate", "weight_decay", "dropout"}
+    assert (
+        result["defaults"]["settings"]["matrix_learning_rate"]
+        == plan["matrix_learning_rate"]
+        == 0.02
+    )
+    assert set(result["defaults"]["settings"]) == {
+        "matrix_learning_rate",
+        "learning_rate",
+        "weight_decay",
+        "dropout",
+    }
     assert [trial["bits_per_byte"] for trial in result["top"]] == sorted(
         trial["bits_per_byte"] for trial in result["top"]
     )
-    assert {path.parent.name for path in study.rglob("model.safetensors") if "checkpoints" not in str(path)} == {"best"}
+    assert {
+        path.parent.name
+        for path in study.rglob("model.safetensors")
+        if "checkpoints" not in str(path)
+    } == {"best"}
     assert set(result["importance"]) == set(result["defaults"]["settings"])
     for chart in ("importance.svg", "history.svg"):
         assert (study / chart).read_text("utf-8").startswith("<svg")
@@ -75,8 +90,14 @@ def test_the_best_settings_are_a_file_for_config(study, xinye):
     outcome = xinye("pretrain", "zh.txt", "--config", "study/best.yaml", "--dry-run", "--json")
     assert outcome.code == 0, outcome.err
     plan = json.loads(outcome.out)["plan"]
-    assert {name: plan[name] for name in result["top"][0]["settings"]} == result["top"][0]["settings"]
-    assert plan["steps"] * plan["batch_size"] * plan["context"] == result["tokens_per_trial"] == 4 * 4 * 32
+    assert {name: plan[name] for name in result["top"][0]["settings"]} == result["top"][0][
+        "settings"
+    ]
+    assert (
+        plan["steps"] * plan["batch_size"] * plan["context"]
+        == result["tokens_per_trial"]
+        == 4 * 4 * 32
+    )
     assert yaml.safe_load(text)["tokenizer"] == "char"
 
 
@@ -124,7 +145,9 @@ def test_depth_against_width_costs_the_same(layers):
     plan = {"layers": 4, "width": 256, "vocabulary": 4096, "context": 256}
 
     def cost(layers: int, width: int) -> float:
-        return recipe.planning.network(settings, 5_000_000, 4096, 256, width, layers).flops_per_token(256)
+        return recipe.planning.network(
+            settings, 5_000_000, 4096, 256, width, layers
+        ).flops_per_token(256)
 
     width = width_at_equal_cost(settings, plan, layers)
     assert cost(layers, width) == pytest.approx(cost(4, 256), rel=0.1)
@@ -135,7 +158,13 @@ def test_the_gain_is_told_from_another_seed():
     def trial(number: int, bits: float) -> dict:
         return {"trial": number, "bits_per_byte": bits}
 
-    told = {"top": [trial(7, 2.50)], "defaults": trial(0, 2.60), "trials": 20, "asked_for": 20, "finished": 20}
+    told = {
+        "top": [trial(7, 2.50)],
+        "defaults": trial(0, 2.60),
+        "trials": 20,
+        "asked_for": 20,
+        "finished": 20,
+    }
     solid = explain({**told, "again": {"seed": 1, "defaults": 2.61, "best": 2.55}})
     assert solid == [
         "Tuning won 0.060 bits per byte over the plan's own settings (2.3%): 2.610 → 2.550, both trained once more "
@@ -143,7 +172,9 @@ def test_the_gain_is_told_from_another_seed():
     ]
     luck = explain({**told, "again": {"seed": 1, "defaults": 2.56, "best": 2.54}})
     assert "no more than luck" in luck[1]
-    short = explain({**told, "trials": 9, "finished": 8, "again": {"seed": 1, "defaults": 2.61, "best": 2.55}})
+    short = explain(
+        {**told, "trials": 9, "finished": 8, "again": {"seed": 1, "defaults": 2.61, "best": 2.55}}
+    )
     assert "The time was used up after 9 of 20 trials" in short[1] and "only a hint" in short[2]
     assert "Nothing beat" in explain({**told, "top": [trial(0, 2.6)], "again": {}})[0]
 
@@ -158,7 +189,20 @@ def test_the_gain_is_told_from_another_seed():
         (["zh.txt", "--steps", "4", "-o", "."], "exists and is not a study"),
         (["none.txt", *STUDY[1:], "--overwrite"], "none.txt"),
         (
-            ["zh.txt", *TINY, *("--optimizer", "sgd", "--learning-rate", "1", "--weight-decay", "0", "--dropout", "0")],
+            [
+                "zh.txt",
+                *TINY,
+                *(
+                    "--optimizer",
+                    "sgd",
+                    "--learning-rate",
+                    "1",
+                    "--weight-decay",
+                    "0",
+                    "--dropout",
+                    "0",
+                ),
+            ],
             "nothing is left to search",
         ),
     ],

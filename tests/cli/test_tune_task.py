@@ -14,7 +14,13 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.studies.tune_task import command_line, suggest
 
 ROWS = [("很好吃", "正面"), ("不错，好", "正面"), ("太慢", "负面"), ("难吃，太差", "负面")] * 8
-PLAN = {"epochs": 4, "dropout": 0.1, "attention": "both", "learning_rate": 0.001, "matrix_learning_rate": 0.004}
+PLAN = {
+    "epochs": 4,
+    "dropout": 0.1,
+    "attention": "both",
+    "learning_rate": 0.001,
+    "matrix_learning_rate": 0.004,
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,7 +36,18 @@ def study(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = [f"{text}{number},{label}" for number, (text, label) in enumerate(ROWS)]
     Path("reviews.csv").write_text("\n".join(["review,label", *lines]).replace("，", ""), "utf-8")
-    return ("tune", trained, "--task", "classify", "--data", "reviews.csv", "--epochs", "1", "-o", "study")
+    return (
+        "tune",
+        trained,
+        "--task",
+        "classify",
+        "--data",
+        "reviews.csv",
+        "--epochs",
+        "1",
+        "-o",
+        "study",
+    )
 
 
 def settings_of(typed: list[str]) -> FinetuneSettings:
@@ -52,13 +69,18 @@ def test_a_study_of_a_task(xinye, study):
     assert ours == pytest.approx({name: first[name] for name in ours}, rel=1e-3)
     verb, action, *typed = shlex.split(told["command"])
     best = settings_of(typed)
-    assert (verb, action) == ("xinye", "finetune") and best.epochs == 1 and best.data == ("reviews.csv",)
+    assert (
+        (verb, action) == ("xinye", "finetune")
+        and best.epochs == 1
+        and best.data == ("reviews.csv",)
+    )
     assert best.learning_rate == told["top"][0]["settings"]["learning_rate"]
     assert {path.parent.name for path in Path("study").glob("*/*model.safetensors")} == {"best"}
     assert "accuracy" in outcome.err and "train with them: xinye finetune" in outcome.err
     again = xinye(*study, "--trials", "3", "--json")
     assert (
-        json.loads(again.out)["trials"] == 3 and again.err.count("  finished  ") + again.err.count("ended early") == 1
+        json.loads(again.out)["trials"] == 3
+        and again.err.count("  finished  ") + again.err.count("ended early") == 1
     )
     assert "begun with other settings (seed" in xinye(*study, "--seed", "7").complaint
 
@@ -68,8 +90,18 @@ def test_what_is_given_is_not_searched():
     asked = optuna.trial.FixedTrial({"method": "lora", "rate": 2.0, "epochs": 4, "dropout": 0.1, "mask_tokens": 0.0,
                                      "attention": "both", "r": 4})  # fmt: skip
     suggest(asked, everything, {"full": PLAN, "lora": PLAN})
-    assert set(asked.params) == {"method", "rate", "epochs", "dropout", "mask_tokens", "attention", "r"}
-    given = FinetuneSettings(model="base", method="full", learning_rate=0.1, dropout=0.0, augment=("crop",), epochs=2)
+    assert set(asked.params) == {
+        "method",
+        "rate",
+        "epochs",
+        "dropout",
+        "mask_tokens",
+        "attention",
+        "r",
+    }
+    given = FinetuneSettings(
+        model="base", method="full", learning_rate=0.1, dropout=0.0, augment=("crop",), epochs=2
+    )
     asked = optuna.trial.FixedTrial({"attention": "causal"})
     suggest(asked, given, {"full": PLAN})
     assert set(asked.params) == {"attention"}

@@ -18,11 +18,15 @@ MIXES = {
     "one": np.array([1]),
     "one long": np.array([777]),
     "just the context": np.array([CONTEXT] * 7 + [CONTEXT + 1] * 7 + [CONTEXT - 1] * 7),
-    "all sorts": random.permutation([0, 1, 2, CONTEXT, 2 * CONTEXT, 333, *random.integers(1, 90, 50)]),
+    "all sorts": random.permutation(
+        [0, 1, 2, CONTEXT, 2 * CONTEXT, 333, *random.integers(1, 90, 50)]
+    ),
 }
 
 
-def windows_of(lengths: np.ndarray, context: int = CONTEXT, seed: int = 0, shuffle: bool = True) -> Windows:
+def windows_of(
+    lengths: np.ndarray, context: int = CONTEXT, seed: int = 0, shuffle: bool = True
+) -> Windows:
     """Windows over documents of these lengths; token n is the number n + 1, so that it tells where it stands."""
     ends = np.cumsum(lengths)
     tokens = np.arange(1, ends[-1] + 1, dtype=np.uint16)
@@ -65,7 +69,9 @@ def test_every_token_is_a_target_once_in_each_epoch(mix: str) -> None:
 def test_a_piece_begins_with_bos_and_predicts_each_of_its_tokens(mix: str) -> None:
     for batch in epochs_of(windows_of(MIXES[mix]), 1)[0]:
         assert batch.tokens.shape == batch.targets.shape == (1, CONTEXT)
-        assert batch.targets[0, batch.counted :].eq(IGNORED).all()  # padding stands behind all pieces
+        assert (
+            batch.targets[0, batch.counted :].eq(IGNORED).all()
+        )  # padding stands behind all pieces
         for tokens, targets, positions in pieces_of(batch):
             assert tokens[0] == BOS
             assert torch.equal(tokens[1:], targets[:-1])
@@ -76,10 +82,16 @@ def test_a_piece_begins_with_bos_and_predicts_each_of_its_tokens(mix: str) -> No
 @pytest.mark.parametrize("mix", MIXES)
 def test_a_document_that_fits_the_context_is_never_cut(mix: str) -> None:
     lengths = MIXES[mix]
-    wanted = {(end - length + 1, end) for end, length in zip(np.cumsum(lengths), lengths, strict=True)}
+    wanted = {
+        (end - length + 1, end) for end, length in zip(np.cumsum(lengths), lengths, strict=True)
+    }
     short = {(first, last) for first, last in wanted if first <= last and last - first < CONTEXT}
     for epoch in epochs_of(windows_of(lengths), 2):
-        pieces = {(int(targets[0]), int(targets[-1])) for batch in epoch for _, targets, _ in pieces_of(batch)}
+        pieces = {
+            (int(targets[0]), int(targets[-1]))
+            for batch in epoch
+            for _, targets, _ in pieces_of(batch)
+        }
         assert short <= pieces
 
 
@@ -106,8 +118,14 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     def order(windows: Windows, first: int) -> list[int]:
         return windows.batch(first, len(windows)).targets[:, 0].tolist()
 
-    windows = windows_of(MIXES["just the context"][:7])  # nothing is cut, so that only the order can differ
-    orders = [order(windows, 0), order(windows, 7), order(windows_of(MIXES["just the context"][:7], seed=1), 0)]
+    windows = windows_of(
+        MIXES["just the context"][:7]
+    )  # nothing is cut, so that only the order can differ
+    orders = [
+        order(windows, 0),
+        order(windows, 7),
+        order(windows_of(MIXES["just the context"][:7], seed=1), 0),
+    ]
     assert len({tuple(each) for each in orders}) == 3
     assert len({tuple(sorted(each)) for each in orders}) == 1
 
@@ -119,7 +137,10 @@ def same(first: Batch, second: Batch) -> bool:
         if batch.positions is None:
             starts = torch.arange(CONTEXT).expand_as(batch.tokens)
             alone = Batch(batch.tokens, batch.targets, starts, torch.zeros_like(starts))
-            first, second = (alone if batch is first else first), (alone if batch is second else second)
+            first, second = (
+                (alone if batch is first else first),
+                (alone if batch is second else second),
+            )
     return all(
         torch.equal(one[real], other[real])
         for one, other in zip(vars(first).values(), vars(second).values(), strict=True)
@@ -143,16 +164,23 @@ def test_a_batch_is_its_micro_batches_one_after_the_other(mix: str) -> None:
         parts = [windows.batch(6 + first, size) for first in range(0, 12, size)]
         for number, part in enumerate(parts):
             rows = slice(number * size, (number + 1) * size)
-            assert same(part, Batch(*(None if each is None else each[rows] for each in vars(whole).values())))
+            assert same(
+                part,
+                Batch(*(None if each is None else each[rows] for each in vars(whole).values())),
+            )
 
 
 def test_without_shuffling_one_pass_reads_everything_and_is_always_the_same() -> None:
     windows = windows_of(MIXES["all sorts"], shuffle=False)
     targets = torch.cat([batch.targets.flatten() for batch in windows.in_order(5)])
-    assert torch.equal(targets[targets != IGNORED].sort().values, torch.arange(1, windows.tokens_per_epoch + 1))
+    assert torch.equal(
+        targets[targets != IGNORED].sort().values, torch.arange(1, windows.tokens_per_epoch + 1)
+    )
     assert sum(len(batch.tokens) for batch in windows.in_order(5)) == len(windows)
     assert [len(batch.tokens) for batch in windows.in_order(5, most=7)] == [5, 2]
-    starts = {int(targets[0]) for batch in windows.in_order(1) for _, targets, _ in pieces_of(batch)}
+    starts = {
+        int(targets[0]) for batch in windows.in_order(1) for _, targets, _ in pieces_of(batch)
+    }
     ends = np.cumsum(MIXES["all sorts"])
     assert starts >= set((ends - MIXES["all sorts"] + 1)[MIXES["all sorts"] > 0].tolist())
 

@@ -41,10 +41,14 @@ def fast(monkeypatch):
     ids=lambda value: value[:30],
 )  # fmt: skip
 def test_what_a_template_must_not_do(template, message, fast):
-    with pytest.raises(XinyeError, match=f"^the model's chat template cannot be filled in: .*(?:{message})") as caught:
+    with pytest.raises(
+        XinyeError, match=f"^the model's chat template cannot be filled in: .*(?:{message})"
+    ) as caught:
         Tokenizer(BACKEND, template).encode_chat(MESSAGES)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
-    assert Tokenizer(BACKEND, "{{ messages[0].content }}").encode_chat(MESSAGES)  # the next one is served
+    assert Tokenizer(BACKEND, "{{ messages[0].content }}").encode_chat(
+        MESSAGES
+    )  # the next one is served
 
 
 @pytest.mark.parametrize(

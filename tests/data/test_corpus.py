@@ -23,7 +23,9 @@ ALPHABET = "ae '，新\n\r\t \u3000\x1c\x851🙂"
 # A line that begins with what is no white space and ends with a line end: where two meet, a document may be cut.
 FIRST = st.sampled_from([character for character in ALPHABET if not character.isspace()])
 LINES = st.builds(
-    lambda first, rest: first + rest + "\n", FIRST, st.text(st.sampled_from(ALPHABET + "\n\n\n   "), max_size=4)
+    lambda first, rest: first + rest + "\n",
+    FIRST,
+    st.text(st.sampled_from(ALPHABET + "\n\n\n   "), max_size=4),
 )
 PIECES = st.lists(LINES, min_size=1, max_size=6).map("".join)
 
@@ -40,7 +42,9 @@ def made(documents: list[list[str]], part: int, batch: int) -> Corpus:
 
 
 def pieces_of(documents: list[list[str]]) -> Iterator[Piece]:
-    return (Piece(text, "a.txt", i == 0) for document in documents for i, text in enumerate(document))
+    return (
+        Piece(text, "a.txt", i == 0) for document in documents for i, text in enumerate(document)
+    )
 
 
 def each_document(corpus: Corpus) -> list[list[int]]:
@@ -49,7 +53,10 @@ def each_document(corpus: Corpus) -> list[list[int]]:
 
 
 @settings(deadline=None)
-@given(documents=st.lists(st.lists(PIECES, min_size=1, max_size=3), min_size=1, max_size=3), part=st.integers(6, 14))
+@given(
+    documents=st.lists(st.lists(PIECES, min_size=1, max_size=3), min_size=1, max_size=3),
+    part=st.integers(6, 14),
+)
 def test_cuts_at_line_ends_change_no_token(documents: list[list[str]], part: int) -> None:
     corpus = made(documents, part, batch=20)
     wanted = [[*TOKENIZER.encode("".join(document)), TOKENIZER.eos_id] for document in documents]
@@ -57,8 +64,13 @@ def test_cuts_at_line_ends_change_no_token(documents: list[list[str]], part: int
 
 
 @settings(deadline=None)
-@given(documents=st.lists(st.text(ALPHABET, max_size=40), min_size=1, max_size=4), part=st.integers(2, 9))
-def test_no_text_is_lost_where_lines_are_longer_than_a_part(documents: list[str], part: int) -> None:
+@given(
+    documents=st.lists(st.text(ALPHABET, max_size=40), min_size=1, max_size=4),
+    part=st.integers(2, 9),
+)
+def test_no_text_is_lost_where_lines_are_longer_than_a_part(
+    documents: list[str], part: int
+) -> None:
     corpus = made([[text] for text in documents], part, batch=15)
     assert [TOKENIZER.decode(document) for document in each_document(corpus)] == documents
     assert corpus.about == {
@@ -161,7 +173,9 @@ def test_every_token_is_in_exactly_one_part(lengths: list[int], fraction: float,
 def test_many_documents_stay_whole(lengths: list[int]) -> None:
     corpus = corpus_of(lengths)
     documents = {(int(start), int(end)) for start, end in pairwise(corpus.documents)}
-    training, validation = ({(int(start), int(end)) for start, end in spans} for spans in split(corpus, 0.2, 10**9))
+    training, validation = (
+        {(int(start), int(end)) for start, end in spans} for spans in split(corpus, 0.2, 10**9)
+    )
     assert training | validation == documents
     assert validation
 

@@ -69,12 +69,16 @@ def page(title: str, paragraph: str, charset: str = "utf-8") -> str:
     )
 
 
-@pytest.mark.parametrize("suffix, pack", [("", bytes), (".bz2", bz2.compress), (".gz", gzip.compress)])
+@pytest.mark.parametrize(
+    "suffix, pack", [("", bytes), (".bz2", bz2.compress), (".gz", gzip.compress)]
+)
 def test_articles_of_a_dump(tmp_path, suffix, pack):
     path = tmp_path / f"wiki.xml{suffix}"
     chinese, english = read(path, pack(DUMP.encode()))
     assert chinese == Document(
-        "新叶\n\n新叶是树木在春天里长出的叶子（leaf）。\n\n结构\n\n- 叶片\n- 叶柄", f"{path}:7", "新叶"
+        "新叶\n\n新叶是树木在春天里长出的叶子（leaf）。\n\n结构\n\n- 叶片\n- 叶柄",
+        f"{path}:7",
+        "新叶",
     )
     assert english.title == "Leaf"
     assert english.text == (
@@ -117,7 +121,9 @@ def test_entities_are_refused(tmp_path, form):
     feed = "<channel><item><title>&g;</title></item></channel>"
     wiki = "<page><title>&g;</title><ns>0</ns><revision><text>&g;</text></revision></page>"
     body = wiki if form == "mediawiki" else feed
-    assert "entities" in refusal(tmp_path / "a.xml", f"<!DOCTYPE {form} [{bomb}]><{form}>{body}</{form}>".encode())
+    assert "entities" in refusal(
+        tmp_path / "a.xml", f"<!DOCTYPE {form} [{bomb}]><{form}>{body}</{form}>".encode()
+    )
 
 
 def test_other_xml_is_named(tmp_path):
@@ -129,23 +135,27 @@ def test_other_xml_is_named(tmp_path):
     [("春天来了", SPRING, "gb2312"), ("Spring", ENGLISH, "utf-8"), ("朱镕基", SPRING, "gb2312")],
 )
 def test_main_text_of_a_web_page(tmp_path, title, paragraph, charset):
-    encoding = "gb18030" if charset == "gb2312" else charset  # 镕 is not in GB 2312, which such pages declare
+    encoding = (
+        "gb18030" if charset == "gb2312" else charset
+    )  # 镕 is not in GB 2312, which such pages declare
     (document,) = read(tmp_path / "a.html", page(title, paragraph, charset).encode(encoding))
     assert document.title == title
-    assert document.text.split() == f"{title} ".split() + " ".join(f"{paragraph}{n}" for n in range(4)).split()
+    assert (
+        document.text.split()
+        == f"{title} ".split() + " ".join(f"{paragraph}{n}" for n in range(4)).split()
+    )
 
 
 @pytest.mark.parametrize(
-    "body, text", [("<h1>春</h1><p>新叶。</p>", "春 新叶。"), ("<p>One line.", "One line."), ("", "")]
+    "body, text",
+    [("<h1>春</h1><p>新叶。</p>", "春 新叶。"), ("<p>One line.", "One line."), ("", "")],
 )
 def test_a_short_page_is_read_whole_without_its_menu(body, text):
     assert " ".join(main_text(f"<html><body>{MENU}{body}{FOOTER}</body></html>")[1].split()) == text
 
 
 def test_all_text_of_a_fragment():
-    html = (
-        "<p>新的\n叶子 A new\nleaf<br>x</p><ul><li>一<li>two</ul><pre>if a:\n    b</pre><table><tr><td>1<td>2</table>尾"
-    )
+    html = "<p>新的\n叶子 A new\nleaf<br>x</p><ul><li>一<li>two</ul><pre>if a:\n    b</pre><table><tr><td>1<td>2</table>尾"
     lines = [line.rstrip() for line in all_text(html).split("\n") if line.strip()]
     assert lines == ["新的叶子 A new leaf", "x", "- 一", "- two", "if a:", "    b", "1\t2", "尾"]
     assert all_text("<div>" * 50_000 + "叶").strip() in ("", "叶")  # deep nesting ends in no error
@@ -154,7 +164,9 @@ def test_all_text_of_a_fragment():
 
 def test_encodings_that_lie():
     assert decode("新的叶子在树上长出来了。".encode(), "gb2312") == "新的叶子在树上长出来了。"
-    assert decode("新的叶子在树上长出来了。".encode("gb18030"), "utf-8") == "新的叶子在树上长出来了。"
+    assert (
+        decode("新的叶子在树上长出来了。".encode("gb18030"), "utf-8") == "新的叶子在树上长出来了。"
+    )
     assert decode("\ufeff新叶".encode("utf-16-le"), None) == "新叶"
     assert decode("新叶".encode(), "no-such-charset") == "新叶"
     with pytest.raises(XinyeError, match="convert it to UTF-8"):
@@ -193,7 +205,9 @@ def test_a_book_in_the_order_of_its_spine(tmp_path):
         "nav.xhtml": "<ol><li>目录</li></ol>",
     }
     path = tmp_path / "book.epub"
-    (document,) = read(path, epub(path, chapters, ["nav.xhtml", "one.xhtml", "two.xhtml"], "nav.xhtml"))
+    (document,) = read(
+        path, epub(path, chapters, ["nav.xhtml", "one.xhtml", "two.xhtml"], "nav.xhtml")
+    )
     assert document.title == "新叶集"
     assert document.text.split() == ["新叶集", "第一章", "春叶。", "Spring.", "第二章", "秋天。"]
 
@@ -239,7 +253,9 @@ def pdf(pages: list[list[str]], title: str = "") -> bytes:
             "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 900 800] "
             f"/Resources << /Font << /F 3 0 R >> >> /Contents {len(objects)} 0 R >>"
         )
-    objects[1] = f"<< /Type /Pages /Kids [{' '.join(f'{kid} 0 R' for kid in kids)}] /Count {len(kids)} >>"
+    objects[1] = (
+        f"<< /Type /Pages /Kids [{' '.join(f'{kid} 0 R' for kid in kids)}] /Count {len(kids)} >>"
+    )
     file, offsets = io.BytesIO(b"%PDF-1.4\n"), []
     file.seek(0, 2)
     for number, text in enumerate(objects, 1):
@@ -269,9 +285,7 @@ def test_an_english_pdf(tmp_path):
         "Spring",
     ]
     (document,) = read(tmp_path / "a.pdf", pdf([lines]))
-    joined = (
-        "The new leaves came out in the night, and by the morning the whole hill was green again, so that all of us"
-    )
+    joined = "The new leaves came out in the night, and by the morning the whole hill was green again, so that all of us"
     assert document.text.split("\n") == [f"{joined} went up.", "• one", "Spring"]
 
 
@@ -281,7 +295,11 @@ def test_pdfs_that_cannot_be_read(tmp_path):
 
 
 def test_printed_lines_become_paragraphs():
-    assert without_margins([["书名 1", "一"], ["书名 2", "二", "12"], ["书名 3"]]) == [["一"], ["二"], []]
+    assert without_margins([["书名 1", "一"], ["书名 2", "二", "12"], ["书名 3"]]) == [
+        ["一"],
+        ["二"],
+        [],
+    ]
     assert paragraphs(["state-of-the\ufffeart hyphe\ufffenation"]) == "state-of-the-art hyphenation"
     assert paragraphs(["床前明月光，", "疑是地上霜。"]) == "床前明月光，\n疑是地上霜。"
     assert paragraphs([]) == ""
@@ -316,7 +334,17 @@ def test_markdown(tmp_path):
     (untitled,) = read(tmp_path / "b.md", MARKDOWN[MARKDOWN.index("# ") :].encode())
     assert untitled.title == "春天" and untitled.text.startswith("春天\n")
     lines = [line.rstrip() for line in document.text.split("\n") if line.strip()]
-    assert lines == ["新叶", "春天", "新的叶子，链接和粗体。", "- one", "- two", "if a:", "    b", "a\tb", "1\t2"]
+    assert lines == [
+        "新叶",
+        "春天",
+        "新的叶子，链接和粗体。",
+        "- one",
+        "- two",
+        "if a:",
+        "    b",
+        "a\tb",
+        "1\t2",
+    ]
 
 
 def mbox(*mails: bytes) -> bytes:
@@ -340,9 +368,7 @@ Pip, gardener"""
 
 def test_mail(tmp_path):
     subject = Header("朱镕基与新叶", "gb18030").encode().replace("gb18030", "gb2312")
-    chinese = (
-        f"Subject: {subject}\nContent-Type: text/plain; charset=gb2312\nContent-Transfer-Encoding: 8bit\n\n".encode()
-    )
+    chinese = f"Subject: {subject}\nContent-Type: text/plain; charset=gb2312\nContent-Transfer-Encoding: 8bit\n\n".encode()
     chinese += "你好，朱镕基。\n\n在 2024年1月1日，豆豆写道：\n> 旧的话\n\n-----原始邮件-----\n发件人: 豆豆".encode(
         "gb18030"
     )
@@ -353,13 +379,23 @@ def test_mail(tmp_path):
     both.add_attachment("附件".encode(), maintype="text", subtype="plain")
     raw = "Subject: 新的叶子在树上长出来\n\n好".encode("gb18030")
     found = read(tmp_path / "a.mbox", mbox(MAIL, chinese, both.as_bytes(), raw))
-    assert [document.title for document in found] == ["Green hills", "朱镕基与新叶", "春", "新的叶子在树上长出来"]
+    assert [document.title for document in found] == [
+        "Green hills",
+        "朱镕基与新叶",
+        "春",
+        "新的叶子在树上长出来",
+    ]
     assert [line for line in found[0].text.split("\n") if line] == [
         "Green hills", "From the hill:", "From here it is green.", "Yes.",
     ]  # fmt: skip
-    assert [document.text.split("\n\n")[1:] for document in found[1:3]] == [["你好，朱镕基。"], ["新的叶子"]]
+    assert [document.text.split("\n\n")[1:] for document in found[1:3]] == [
+        ["你好，朱镕基。"],
+        ["新的叶子"],
+    ]
     assert found[3].source == f"{tmp_path / 'a.mbox'}:4"
-    (first, second) = read(tmp_path / "c.mbox", mbox(b"Subject: a\n\n" + "新的".encode() * 9 + b"\xff" * 9, MAIL))
+    (first, second) = read(
+        tmp_path / "c.mbox", mbox(b"Subject: a\n\n" + "新的".encode() * 9 + b"\xff" * 9, MAIL)
+    )
     assert "convert it to UTF-8" in first.problem and second.title == "Green hills"
     assert "not an mbox" in refusal(tmp_path / "b.mbox", b"hello")
 

@@ -61,7 +61,9 @@ def test_a_folder_is_searched_past_them(xinye, odd, workplace):
     assert xinye("data", "check", workplace).code == 0
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"]
+)
 def test_a_model_is_not_read_from_them(xinye, odd, trained, workplace, name):
     shutil.copytree(trained, workplace / "model")
     odd(f"model/{name}")

@@ -27,11 +27,17 @@ def test_the_rule(tmp_path, name, content, reason):
 def test_named_columns_decide(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("1,很快\n0,太慢\n", "utf-8")
-    assert headerless(path, ["1"]) == "" and headerless(path, ["2"]) == "its columns are named by number"
+    assert (
+        headerless(path, ["1"]) == ""
+        and headerless(path, ["2"]) == "its columns are named by number"
+    )
 
 
 def test_text_of_a_table_without_a_header(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("1,送得快，汤热\n0,太慢，难吃\n", "utf-8")
-    assert [piece.text for piece in read_pieces(find_files([path]))] == ["送得快，汤热", "太慢，难吃"]
+    assert [piece.text for piece in read_pieces(find_files([path]))] == [
+        "送得快，汤热",
+        "太慢，难吃",
+    ]
     assert [piece.text for piece in read_pieces([path], field="送得快，汤热")] == ["太慢，难吃"]

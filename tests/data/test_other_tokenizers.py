@@ -8,7 +8,16 @@ import tokenizers
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from xinye.data.tokenizer import PRE_SPLIT, Tokenizer
 from xinye.errors import XinyeError
@@ -25,7 +34,9 @@ BYTE_LEVEL = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
 ALPHABET = pre_tokenizers.ByteLevel.alphabet()
 
 
-def learned(backend: tokenizers.Tokenizer, special: list[str], alphabet: list[str]) -> tuple[dict, list]:
+def learned(
+    backend: tokenizers.Tokenizer, special: list[str], alphabet: list[str]
+) -> tuple[dict, list]:
     trainer = trainers.BpeTrainer(
         vocab_size=480, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
@@ -34,7 +45,9 @@ def learned(backend: tokenizers.Tokenizer, special: list[str], alphabet: list[st
     return model["vocab"], [tuple(merge) for merge in model["merges"]]
 
 
-def byte_level(pre_split: pre_tokenizers.PreTokenizer, ignore_merges: bool = False) -> tokenizers.Tokenizer:
+def byte_level(
+    pre_split: pre_tokenizers.PreTokenizer, ignore_merges: bool = False
+) -> tokenizers.Tokenizer:
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_split
     vocabulary, merges = learned(backend, [], ALPHABET)
@@ -45,17 +58,30 @@ def byte_level(pre_split: pre_tokenizers.PreTokenizer, ignore_merges: bool = Fal
 
 def byte_fallback() -> tokenizers.Tokenizer:
     backend = tokenizers.Tokenizer(models.BPE(unk_token="<unk>"))
-    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
     vocabulary, merges = learned(backend, ["<unk>", "<s>", "</s>", *BYTES], [])
-    backend.model = models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    backend.model = models.BPE(
+        vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True
+    )
     backend.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
     )
     backend = tokenizers.Tokenizer.from_str(  # the bytes are tokens of the model, not added ones
         json.dumps(json.loads(backend.to_str()) | {"added_tokens": []})
     )
-    backend.add_special_tokens([AddedToken(token, normalized=False) for token in ("<unk>", "<s>", "</s>")])
-    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    backend.add_special_tokens(
+        [AddedToken(token, normalized=False) for token in ("<unk>", "<s>", "</s>")]
+    )
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 1)]
+    )
     return backend
 
 
@@ -63,9 +89,9 @@ def gpt2(folder: Path) -> None:
     backend = byte_level(pre_tokenizers.ByteLevel(add_prefix_space=False))
     model = json.loads(backend.to_str())["model"]
     vocabulary = model["vocab"] | {"<|endoftext|>": len(model["vocab"])}
-    transformers.GPT2Tokenizer(vocab=vocabulary, merges=[tuple(merge) for merge in model["merges"]]).save_pretrained(
-        folder
-    )
+    transformers.GPT2Tokenizer(
+        vocab=vocabulary, merges=[tuple(merge) for merge in model["merges"]]
+    ).save_pretrained(folder)
 
 
 def qwen2(folder: Path) -> None:
@@ -74,7 +100,11 @@ def qwen2(folder: Path) -> None:
     backend.normalizer = normalizers.NFC()
     backend.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
     backend.add_tokens(["<think>", "</think>"])
-    write(folder, backend, FAST | {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "bos_token": None})
+    write(
+        folder,
+        backend,
+        FAST | {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "bos_token": None},
+    )
 
 
 def llama3(folder: Path) -> None:
@@ -82,14 +112,25 @@ def llama3(folder: Path) -> None:
     backend = byte_level(pre_tokenizers.Sequence([split, BYTE_LEVEL]), ignore_merges=True)
     backend.add_special_tokens(["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"])
     bos = ("<|begin_of_text|>", backend.token_to_id("<|begin_of_text|>"))
-    backend.post_processor = processors.TemplateProcessing(single=f"{bos[0]} $A", special_tokens=[bos])
-    write(folder, backend, FAST | {"bos_token": bos[0], "eos_token": {"__type": "AddedToken", "content": "<|eot_id|>"}})
-    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [bos[1] + 1, bos[1] + 2]}))
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{bos[0]} $A", special_tokens=[bos]
+    )
+    write(
+        folder,
+        backend,
+        FAST
+        | {"bos_token": bos[0], "eos_token": {"__type": "AddedToken", "content": "<|eot_id|>"}},
+    )
+    (folder / "generation_config.json").write_text(
+        json.dumps({"eos_token_id": [bos[1] + 1, bos[1] + 2]})
+    )
 
 
 def smollm2(folder: Path) -> None:
     digits = pre_tokenizers.Digits(individual_digits=True)
-    backend = byte_level(pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)]))
+    backend = byte_level(
+        pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    )
     backend.add_special_tokens(["<|im_start|>", "<|im_end|>"])
     write(folder, backend, FAST | {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"})
 
@@ -133,11 +174,20 @@ def pairs(folders):
     }
 
 
-CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|eot_id|>", "<|begin_of_text|>", "<s>", "</s>", "<unk>"]
+CONTROL = [
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|begin_of_text|>",
+    "<s>",
+    "</s>",
+    "<unk>",
+]
 PARTS = st.sampled_from([*TEXTS, *CONTROL, "<think>", "<0x41>", "▁", " ", "\n", "[INST]"])
-ANY_TEXT = st.lists(st.one_of(PARTS, st.text(st.characters(exclude_categories=["Cs"]), max_size=8)), max_size=6).map(
-    "".join
-)
+ANY_TEXT = st.lists(
+    st.one_of(PARTS, st.text(st.characters(exclude_categories=["Cs"]), max_size=8)), max_size=6
+).map("".join)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -150,8 +200,12 @@ def test_the_same_ids_as_in_transformers_and_every_byte(kind, pairs, text):
     if not any(token in text for token in CONTROL):
         assert ids == theirs(text, add_special_tokens=False)["input_ids"]
         assert [*ours.prefix, *ids] == theirs(text)["input_ids"]
-    if kind != "qwen2" and not (ours.leading_space and "▁" in text):  # a normal form; a space by another name
-        lost = kind == "mistral" and text.startswith(" ")  # before a space it puts none, and takes one away
+    if kind != "qwen2" and not (
+        ours.leading_space and "▁" in text
+    ):  # a normal form; a space by another name
+        lost = kind == "mistral" and text.startswith(
+            " "
+        )  # before a space it puts none, and takes one away
         assert ours.decode(ids) == (text[1:] if lost else text)
         extra = ours.leading_space and bool(text) and not lost
         assert ours.token_lengths[ids].sum() == len(text.encode()) + extra
@@ -165,9 +219,15 @@ def test_control_tokens_are_what_the_source_says(kind, pairs):
     ours, theirs = pairs[kind]
     assert ours.prefix == ((theirs.bos_token_id,) if kind in PREFIXED else ())
     assert ours.eos_id == theirs.eos_token_id
-    assert ours.bos_id == (theirs.eos_token_id if theirs.bos_token_id is None else theirs.bos_token_id)
-    assert ours.pad_id == (theirs.eos_token_id if theirs.pad_token_id is None else theirs.pad_token_id)
-    assert ours.stop_ids == ({ours.bos_id + 1, ours.bos_id + 2} if kind == "llama3" else {ours.eos_id})
+    assert ours.bos_id == (
+        theirs.eos_token_id if theirs.bos_token_id is None else theirs.bos_token_id
+    )
+    assert ours.pad_id == (
+        theirs.eos_token_id if theirs.pad_token_id is None else theirs.pad_token_id
+    )
+    assert ours.stop_ids == (
+        {ours.bos_id + 1, ours.bos_id + 2} if kind == "llama3" else {ours.eos_id}
+    )
     assert ours.leading_space == (kind in ("llama2", "mistral"))
     assert ours.decode([ours.eos_id, ours.bos_id, ours.pad_id]) == ""
 
@@ -177,10 +237,16 @@ def test_what_is_saved_is_the_same_tokenizer_here_and_there(kind, pairs, tmp_pat
     ours, theirs = pairs[kind]
     ours.save(tmp_path)
     again, there = Tokenizer.load(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
-    assert again.files() == ours.files() and again.prefix == ours.prefix and again.names == ours.names
+    assert (
+        again.files() == ours.files() and again.prefix == ours.prefix and again.names == ours.names
+    )
     for text in TEXTS:
         assert again.encode(text) == ours.encode(text)
-        assert there(text)["input_ids"] == theirs(text)["input_ids"] == [*ours.prefix, *ours.encode(text)]
+        assert (
+            there(text)["input_ids"]
+            == theirs(text)["input_ids"]
+            == [*ours.prefix, *ours.encode(text)]
+        )
 
 
 THINKING = """{% for message in messages %}{% set content = message.content %}
@@ -212,7 +278,11 @@ def test_a_chat_is_that_of_transformers(kind, template, pairs):
 
 @pytest.mark.parametrize("kind", ["qwen2", "llama2"])
 @settings(deadline=None, max_examples=25)
-@given(contents=st.lists(st.one_of(ANY_TEXT, st.text("<|/>sim_endtaorhk", max_size=24)), min_size=1, max_size=3))
+@given(
+    contents=st.lists(
+        st.one_of(ANY_TEXT, st.text("<|/>sim_endtaorhk", max_size=24)), min_size=1, max_size=3
+    )
+)
 def test_whatever_a_template_does_with_a_content_it_makes_no_control_token(kind, pairs, contents):
     template = (
         "{% for m in messages %}{{ m.content.replace('</think>', '').replace('|im', '') }}{{ eos_token }}"
@@ -220,7 +290,11 @@ def test_whatever_a_template_does_with_a_content_it_makes_no_control_token(kind,
     )
     tokenizer = pairs[kind][0]
     tokenizer.chat_template = template
-    control = {index for index, token in tokenizer.backend.get_added_tokens_decoder().items() if token.special}
+    control = {
+        index
+        for index, token in tokenizer.backend.get_added_tokens_decoder().items()
+        if token.special
+    }
     ids = tokenizer.encode_chat([{"role": "user", "content": text} for text in contents])
     assert [token for token in ids if token in control] == [tokenizer.eos_id] * len(contents)
 
@@ -280,7 +354,9 @@ def test_real_tokenizers_on_real_text(tmp_path):
         (tmp_path / ours).write_bytes((gpt / theirs).read_bytes())
     there = transformers.GPT2Tokenizer.from_pretrained(tmp_path)
     texts = [*TEXTS, (SHARED / "tinyshakespeare" / "input.txt").read_text("utf-8")[:20_000]]
-    assert [Tokenizer.load(tmp_path).encode(text) for text in texts] == [there(text)["input_ids"] for text in texts]
+    assert [Tokenizer.load(tmp_path).encode(text) for text in texts] == [
+        there(text)["input_ids"] for text in texts
+    ]
     minimind, there = (
         Tokenizer.load(SHARED / "tok_minimind_zh"),
         transformers.AutoTokenizer.from_pretrained(SHARED / "tok_minimind_zh"),
@@ -293,7 +369,12 @@ def test_real_tokenizers_on_real_text(tmp_path):
 # -- files that ask for more than they should -------------------------------------------------------------------------
 
 TEN = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10}
-BYTES_AGAIN = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+BYTES_AGAIN = {
+    "type": "ByteLevel",
+    "add_prefix_space": False,
+    "trim_offsets": True,
+    "use_regex": False,
+}
 NESTED = {"type": "Sequence", "normalizers": [{"type": "Sequence", "normalizers": [TEN] * 5}] * 2}
 
 
@@ -326,7 +407,9 @@ def split(pattern):
     ],
 )  # fmt: skip
 def test_a_tokenizer_that_multiplies_text_is_refused(tmp_path, parts):
-    with pytest.raises(XinyeError, match=r"tokenizer\.json: it could make a text .* times as long") as caught:
+    with pytest.raises(
+        XinyeError, match=r"tokenizer\.json: it could make a text .* times as long"
+    ) as caught:
         Tokenizer.load(with_parts(tmp_path, **parts))
     assert "\n" not in str(caught.value)
 
@@ -340,4 +423,7 @@ def test_a_panic_is_one_line(tmp_path, xinye):
     with pytest.raises(XinyeError, match="not a tokenizer"):
         Tokenizer.load(with_parts(tmp_path, post_processor=template))
     (tmp_path / "tokenizer.json").write_text('{"normalizer":' * 5000 + "1" + "}" * 5000, "utf-8")
-    assert "tokenizer.json: not a tokenizer" in xinye("tokenizer", "eval", tmp_path, "zh.txt").complaint
+    assert (
+        "tokenizer.json: not a tokenizer"
+        in xinye("tokenizer", "eval", tmp_path, "zh.txt").complaint
+    )

@@ -13,7 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xinye.data import sources
-from xinye.data.sources import Piece, detect_encoding, find_files, fingerprint, line_ends, read_pieces
+from xinye.data.sources import (
+    Piece,
+    detect_encoding,
+    find_files,
+    fingerprint,
+    line_ends,
+    read_pieces,
+)
 from xinye.errors import XinyeError
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
@@ -23,9 +30,14 @@ TRADITIONAL = "春天來了，新的葉子在樹上長出來。\n"
 POEM = "床前明月光\n疑是地上霜"
 # Not in it: zero bytes (a binary file), and surrogates, which are no characters.
 TEXT = st.text(
-    st.one_of(st.sampled_from("\n\r \t，新叶"), st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+    st.one_of(
+        st.sampled_from("\n\r \t，新叶"),
+        st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
+    )
 )
-REUSE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+REUSE = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -54,14 +66,18 @@ def universal(text: str) -> str:
 @REUSE
 @given(text=TEXT, encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]))
 def test_any_text_in_unicode_reads_back(tmp_path: Path, text: str, encoding: str) -> None:
-    text = text.lstrip("\ufeff") if encoding == "utf-8" else text  # there it would be the mark itself
+    text = (
+        text.lstrip("\ufeff") if encoding == "utf-8" else text
+    )  # there it would be the mark itself
     path = write(tmp_path / "a.txt", text.encode(encoding))
     assert "".join(texts(path)) == universal(text)
 
 
 @REUSE
 @given(text=TEXT, place=st.booleans())
-def test_any_text_with_some_chinese_reads_back_from_gb18030(tmp_path: Path, text: str, place: bool) -> None:
+def test_any_text_with_some_chinese_reads_back_from_gb18030(
+    tmp_path: Path, text: str, place: bool
+) -> None:
     text = CHINESE * 8 + text if place else ENGLISH * 5000 + CHINESE * 8 + text
     assert "".join(texts(write(tmp_path / "a.txt", text.encode("gb18030")))) == universal(text)
 
@@ -82,16 +98,25 @@ def test_any_text_with_some_chinese_reads_back_from_gb18030(tmp_path: Path, text
         ("Весенним утром я гулял по саду и слушал пение птиц. " * 5, "cp1251", "cp1251"),
     ],
 )
-def test_encodings_without_a_mark(tmp_path: Path, content: str, encoding: str, expected: str) -> None:
+def test_encodings_without_a_mark(
+    tmp_path: Path, content: str, encoding: str, expected: str
+) -> None:
     path = write(tmp_path / "a.txt.gz", content.encode(encoding))
     assert detect_encoding(path) == expected
     assert "".join(texts(path)) == content
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".txt.gz"])
-@pytest.mark.parametrize("before", [CHINESE * 60_000, CHINESE, ENGLISH * 60_000, "叶"], ids=["zh", "line", "en", "one"])
-def test_a_broken_byte_is_named_with_its_exact_offset(tmp_path: Path, before: str, suffix: str) -> None:
-    path = write(tmp_path / f"a{suffix}", before.encode() + b"\x81 and " + CHINESE.encode() + ENGLISH.encode())
+@pytest.mark.parametrize(
+    "before", [CHINESE * 60_000, CHINESE, ENGLISH * 60_000, "叶"], ids=["zh", "line", "en", "one"]
+)
+def test_a_broken_byte_is_named_with_its_exact_offset(
+    tmp_path: Path, before: str, suffix: str
+) -> None:
+    path = write(
+        tmp_path / f"a{suffix}",
+        before.encode() + b"\x81 and " + CHINESE.encode() + ENGLISH.encode(),
+    )
     assert error(path) == (
         f"{path}: byte 0x81 at offset {len(before.encode())} is not UTF-8, and no other encoding fits;"
         " convert the file to UTF-8"
@@ -108,7 +133,9 @@ def test_a_broken_character_between_blocks_and_after_a_mark(tmp_path: Path) -> N
     assert f"at offset {len(CHINESE.encode('utf-16'))} is not UTF-16" in error(path)
     content = (CHINESE * 50).encode("gb18030")
     path = write(tmp_path / "d.txt", content + b"\xff" + content)
-    assert f"and byte 0xFF at offset {len(content)} is not gb18030, which it looks like" in error(path)
+    assert f"and byte 0xFF at offset {len(content)} is not gb18030, which it looks like" in error(
+        path
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +146,10 @@ def test_a_broken_character_between_blocks_and_after_a_mark(tmp_path: Path) -> N
         (b"\x89PNG\r\n", "this is a PNG image"),
         (b"\x7fELF\x02", "this is a program"),
         (bytes(range(256)) * 10, "a zero byte at offset 0: this is a binary file"),
-        (ENGLISH.encode() * 100_000 + b"\0", "a zero byte at offset 1800000: this is a binary file"),
+        (
+            ENGLISH.encode() * 100_000 + b"\0",
+            "a zero byte at offset 1800000: this is a binary file",
+        ),
     ],
 )
 def test_binary_files_are_refused_by_name(tmp_path: Path, content: bytes, message: str) -> None:
@@ -130,15 +160,23 @@ def test_binary_files_are_refused_by_name(tmp_path: Path, content: bytes, messag
 def test_a_zero_byte_in_a_csv_and_damaged_gzip(tmp_path: Path) -> None:
     assert "a.csv: a zero byte at offset 6" in error(write(tmp_path / "a.csv", b"text\na\0b\n"))
     whole = gzip.compress(CHINESE.encode() * 1000)
-    for number, content in enumerate([whole[:-20], b"no gzip", whole[:30] + b"\xff\xff\xff" + whole[33:]]):
+    for number, content in enumerate(
+        [whole[:-20], b"no gzip", whole[:30] + b"\xff\xff\xff" + whole[33:]]
+    ):
         path = tmp_path / f"{number}.jsonl.gz"
         path.write_bytes(content)
         assert f"{number}.jsonl.gz: the gzip data is damaged or cut short" in error(path)
 
 
 @REUSE
-@given(text=TEXT, size=st.integers(1, 20), separator=st.sampled_from(["\n\n", "<|endoftext|>", "一", "aab", "\n \n"]))
-def test_pieces_are_the_text_and_documents_are_its_parts(tmp_path: Path, text: str, size: int, separator: str) -> None:
+@given(
+    text=TEXT,
+    size=st.integers(1, 20),
+    separator=st.sampled_from(["\n\n", "<|endoftext|>", "一", "aab", "\n \n"]),
+)
+def test_pieces_are_the_text_and_documents_are_its_parts(
+    tmp_path: Path, text: str, size: int, separator: str
+) -> None:
     text = universal(text.replace("新", separator)).lstrip("\ufeff")
     path = write(tmp_path / "a.txt", text)
     with pytest.MonkeyPatch.context() as patch:
@@ -161,7 +199,9 @@ def test_long_text_is_cut_where_no_word_is(monkeypatch: pytest.MonkeyPatch, tmp_
     pieces = texts(write(tmp_path / "a.txt", lines))
     assert len(pieces) > 20
     assert all(left.endswith("\n") and not right[0].isspace() for left, right in pairwise(pieces))
-    assert all(piece[-1] in "。，" for piece in texts(write(tmp_path / "b.txt", CHINESE.strip() * 50)))
+    assert all(
+        piece[-1] in "。，" for piece in texts(write(tmp_path / "b.txt", CHINESE.strip() * 50))
+    )
     assert all(piece[-1] == " " for piece in texts(write(tmp_path / "c.txt", "word " * 50))[:-1])
     assert texts(write(tmp_path / "d.txt", "字" * 100)) == ["字" * 40, "字" * 40, "字" * 20]
 
@@ -170,7 +210,9 @@ def test_long_text_is_cut_where_no_word_is(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_one_long_line_takes_little_memory(tmp_path: Path, unit: str) -> None:
     path = write(tmp_path / "a.txt", unit * 20_000_000)
     tracemalloc.start()
-    total = sum(len(piece.text) for piece in read_pieces([path], document_separator="<|endoftext|>"))
+    total = sum(
+        len(piece.text) for piece in read_pieces([path], document_separator="<|endoftext|>")
+    )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert total == 20_000_000
@@ -178,13 +220,18 @@ def test_one_long_line_takes_little_memory(tmp_path: Path, unit: str) -> None:
 
 
 def test_a_json_array_takes_little_memory(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.json", json.dumps([{"text": "新叶" * 5000}] * 3000, ensure_ascii=False, indent=1))
+    path = write(
+        tmp_path / "a.json",
+        json.dumps([{"text": "新叶" * 5000}] * 3000, ensure_ascii=False, indent=1),
+    )
     tracemalloc.start()
     total = sum(len(piece.text) for piece in read_pieces([path]))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert total == 30_000_000
-    assert peak < 35_000_000  # whatever the file's size: blocks, and the records looked at for their columns
+    assert (
+        peak < 35_000_000
+    )  # whatever the file's size: blocks, and the records looked at for their columns
 
 
 ROWS = [
@@ -196,7 +243,10 @@ ROWS = [
 
 def table(rows: list[dict[str, str]], delimiter: str) -> str:
     lines = [delimiter.join(rows[0])]
-    lines += [delimiter.join('"' + value.replace('"', '""') + '"' for value in row.values()) for row in rows]
+    lines += [
+        delimiter.join('"' + value.replace('"', '""') + '"' for value in row.values())
+        for row in rows
+    ]
     return "\r\n".join(lines) + "\r\n"
 
 
@@ -214,7 +264,9 @@ def table(rows: list[dict[str, str]], delimiter: str) -> str:
         ("a.tsv", table(ROWS, "\t")),
     ],
 )
-def test_formats_of_records(tmp_path: Path, name: str, content: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_formats_of_records(
+    tmp_path: Path, name: str, content: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write(tmp_path / name, content)
     expected = [row["内容"] for row in ROWS if row["内容"]]
     assert texts(path) == expected
@@ -238,17 +290,23 @@ def test_parquet(tmp_path: Path) -> None:
 
     path = tmp_path / "a.parquet"
     lines = [["床前明月光", "疑是地上霜"], None, ["a\r\nb"]]
-    parquet.write_table(pyarrow.table({"id": [1, 2, 3], "paragraphs": lines, "title": ["x", "y", "z"]}), path)
+    parquet.write_table(
+        pyarrow.table({"id": [1, 2, 3], "paragraphs": lines, "title": ["x", "y", "z"]}), path
+    )
     assert list(read_pieces([path])) == [Piece(POEM, "a.parquet:1"), Piece("a\nb", "a.parquet:3")]
     assert texts(path, field="title") == ["x", "y", "z"]
-    assert "no field 'titel' (--field) in this record; did you mean title?" in error(path, field="titel")
+    assert "no field 'titel' (--field) in this record; did you mean title?" in error(
+        path, field="titel"
+    )
     path.write_bytes(path.read_bytes()[:-30])
     assert "a.parquet: not a whole Parquet file" in error(path)
 
 
 def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    assert "a.parquet: a Parquet file needs pyarrow: " in error(write(tmp_path / "a.parquet", b"PAR1"))
+    assert "a.parquet: a Parquet file needs pyarrow: " in error(
+        write(tmp_path / "a.parquet", b"PAR1")
+    )
 
 
 @pytest.mark.parametrize(
@@ -290,7 +348,9 @@ def test_errors_say_where(tmp_path: Path, name: str, content: str, message: str)
 def bad(path: Path, **options: str) -> tuple[list[str], list[tuple[int, str]]]:
     """The texts and the bad records of a file that is read to its end."""
     problems: list[tuple[int, str]] = []
-    pieces = read_pieces([path], **options, on_bad=lambda where, line, problem: problems.append((line, problem)))
+    pieces = read_pieces(
+        [path], **options, on_bad=lambda where, line, problem: problems.append((line, problem))
+    )
     return [piece.text for piece in pieces], problems
 
 
@@ -302,8 +362,18 @@ def bad(path: Path, **options: str) -> tuple[list[str], list[tuple[int, str]]]:
         ("a.csv", 'text,n\na,1\nx,2,3\n\ny\nb,2\n"x"y,3\nc,4\n', "abc", [3, 5, 7]),
         ("a.csv", 'text,n\na,1\nb,2\n"never closed,3\nc,4\nd,5,6\ne,7\n', "abce", [4, 6]),
         ("a.tsv", "text\tn\na\t1\nx\nb\t2\n", "ab", [3]),
-        ("a.json", '[\n  {"text": "a"},\n  {"text": x},\n  {"text": "b"}},\n  {"text": "c"}\n]', "abc", [3, 4]),
-        ("a.json", '[\n {\n  "text": "a"\n },\n {\n  "text" "x"\n },\n {\n  "text": "b"\n }\n]', "ab", [6]),
+        (
+            "a.json",
+            '[\n  {"text": "a"},\n  {"text": x},\n  {"text": "b"}},\n  {"text": "c"}\n]',
+            "abc",
+            [3, 4],
+        ),
+        (
+            "a.json",
+            '[\n {\n  "text": "a"\n },\n {\n  "text" "x"\n },\n {\n  "text": "b"\n }\n]',
+            "ab",
+            [6],
+        ),
         ("a.json", '{"text": "a"}\n{"text: "x"}\n{"text": "b"}\n', "ab", [2]),
         ("a.json", '[{"text": "a"},\n{"text": "b"},\n{"text": "x', "ab", [3]),
         ("a.json", '["a",\n', "a", [2]),
@@ -312,14 +382,22 @@ def bad(path: Path, **options: str) -> tuple[list[str], list[tuple[int, str]]]:
 )
 @pytest.mark.parametrize("block", [7, 1 << 20])
 def test_reading_goes_on_behind_bad_records(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str, good: str, lines: list[int], block: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    content: str,
+    good: str,
+    lines: list[int],
+    block: int,
 ) -> None:
     monkeypatch.setattr(sources, "BLOCK_BYTES", block)
     path = write(tmp_path / name, content)
     kept, problems = bad(path)
     assert (kept, [line for line, _ in problems]) == (list(good), lines)
     line, problem = problems[0]
-    assert error(path) == f"{path}, line {line}: {problem}"  # what is raised where nobody asks for them
+    assert (
+        error(path) == f"{path}, line {line}: {problem}"
+    )  # what is raised where nobody asks for them
 
 
 def test_a_whole_file_that_is_bad_still_raises(tmp_path: Path) -> None:
@@ -354,19 +432,26 @@ def test_line_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) 
 
 def test_a_wrong_field_names_the_nearest(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "review,label\n很好,1\n")
-    assert "a.csv, line 2: no field 'reviews' (--field) in this record; did you mean review?" in error(
-        path, field="reviews"
+    assert (
+        "a.csv, line 2: no field 'reviews' (--field) in this record; did you mean review?"
+        in error(path, field="reviews")
     )
     assert "the document separator is empty" in error(path, document_separator="")
 
 
 def test_quotes_in_tsv_mean_something_only_where_the_whole_file_agrees(tmp_path: Path) -> None:
-    assert texts(write(tmp_path / "a.tsv", 'text\tlabel\n"Hello" he said\t1\n"oh\t2\n')) == ['"Hello" he said', '"oh']
+    assert texts(write(tmp_path / "a.tsv", 'text\tlabel\n"Hello" he said\t1\n"oh\t2\n')) == [
+        '"Hello" he said',
+        '"oh',
+    ]
     assert texts(write(tmp_path / "b.tsv", 'text\tlabel\n"a ""b"""\t1\n')) == ['a "b"']
 
 
 def test_empty_files_give_nothing(tmp_path: Path) -> None:
-    empty = [write(tmp_path / f"a{suffix}", "") for suffix in (".txt", ".jsonl", ".json", ".csv", ".tsv", ".md.gz")]
+    empty = [
+        write(tmp_path / f"a{suffix}", "")
+        for suffix in (".txt", ".jsonl", ".json", ".csv", ".tsv", ".md.gz")
+    ]
     assert texts(*empty, write(tmp_path / "b.txt", "叶")) == ["叶"]
 
 
@@ -385,11 +470,21 @@ def test_find_files(tmp_path: Path) -> None:
     write(tmp_path / "z_copy.txt", "text of b.txt")
 
     def names(*patterns: str) -> list[str]:
-        return [path.relative_to(tmp_path).as_posix() for path in find_files([tmp_path / each for each in patterns])]
+        return [
+            path.relative_to(tmp_path).as_posix()
+            for path in find_files([tmp_path / each for each in patterns])
+        ]
 
     assert names("") == ["[1].txt", "a.jsonl.gz", "b.txt", "sub/deep/c.csv", "sub/诗.MD"]
-    assert names("z_copy.txt", "*.txt") == ["z_copy.txt", "[1].txt"]  # the first of two copies stays
-    assert names("**/*.csv", "sub", "[1].txt", "[1].txt") == ["sub/deep/c.csv", "sub/诗.MD", "[1].txt"]
+    assert names("z_copy.txt", "*.txt") == [
+        "z_copy.txt",
+        "[1].txt",
+    ]  # the first of two copies stays
+    assert names("**/*.csv", "sub", "[1].txt", "[1].txt") == [
+        "sub/deep/c.csv",
+        "sub/诗.MD",
+        "[1].txt",
+    ]
     (tmp_path / "empty").mkdir()
     for pattern, message in {
         "nowhere": "nowhere: no such file or folder",
@@ -407,7 +502,9 @@ def test_fingerprint_follows_the_bytes_their_order_and_their_files(tmp_path: Pat
     one, two, joined, empty = (
         write(tmp_path / f"{n}.txt", text) for n, text in enumerate(["叶", "leaf", "叶leaf", ""])
     )
-    prints = [fingerprint(files) for files in ([one, two], [two, one], [joined], [joined, empty], [one])]
+    prints = [
+        fingerprint(files) for files in ([one, two], [two, one], [joined], [joined, empty], [one])
+    ]
     assert len(set(prints)) == len(prints)
     assert fingerprint([write(tmp_path / "other.md", "叶")]) == prints[-1]
 

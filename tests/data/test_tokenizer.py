@@ -21,11 +21,22 @@ CONTROL = len(CONTROL_TOKENS)
 
 # Text of all sorts (surrogates are no text), with what is known to be awkward more often than by chance.
 AWKWARD = st.sampled_from(
-    [*CONTROL_TOKENS, "新叶", "🙂", "👩‍👩‍👧", "\r\n", "\x00\x1f", "\u3000", "  ", "'S", "\ue0000\ue001"]
+    [
+        *CONTROL_TOKENS,
+        "新叶",
+        "🙂",
+        "👩‍👩‍👧",
+        "\r\n",
+        "\x00\x1f",
+        "\u3000",
+        "  ",
+        "'S",
+        "\ue0000\ue001",
+    ]
 )
-ANY_TEXT = st.lists(st.one_of(AWKWARD, st.text(st.characters(exclude_categories=["Cs"]), max_size=8)), max_size=8).map(
-    "".join
-)
+ANY_TEXT = st.lists(
+    st.one_of(AWKWARD, st.text(st.characters(exclude_categories=["Cs"]), max_size=8)), max_size=8
+).map("".join)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -65,10 +76,15 @@ def test_training_on_typed_control_tokens_makes_no_way_to_them() -> None:
 @given(contents=st.lists(ANY_TEXT, min_size=1, max_size=4))
 def test_in_a_chat_only_the_template_makes_control_tokens(contents: list[str]) -> None:
     tokenizer = TOKENIZERS["bpe"]
-    messages = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(contents)]
+    messages = [
+        {"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(contents)
+    ]
     tokens = tokenizer.encode_chat(messages)
     assert [token for token in tokens if token < CONTROL] == [1] + [3, 4] * len(messages) + [3]
-    expected = "".join(f"{message['role']}\n{message['content']}\n" for message in messages) + "assistant\n"
+    expected = (
+        "".join(f"{message['role']}\n{message['content']}\n" for message in messages)
+        + "assistant\n"
+    )
     assert tokenizer.decode(tokens) == expected
 
 
@@ -93,7 +109,9 @@ def test_the_same_texts_give_the_same_file() -> None:
 
 def test_a_vocabulary_larger_than_the_text_supports_names_the_possible_size() -> None:
     possible = TOKENIZERS["bpe"].vocab_size
-    with pytest.raises(XinyeError, match=f"only {possible} tokens .* --vocab-size {possible} or less"):
+    with pytest.raises(
+        XinyeError, match=f"only {possible} tokens .* --vocab-size {possible} or less"
+    ):
         Tokenizer.train(TEXTS, vocab_size=possible + 1)
     assert Tokenizer.train(TEXTS, vocab_size=possible).vocab_size == possible
     assert Tokenizer.train(TEXTS, vocab_size=possible + 1, exact=False).vocab_size == possible
@@ -107,7 +125,9 @@ def test_a_vocabulary_too_small_for_the_bytes_is_refused(kind: str) -> None:
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(XinyeError, match="unknown kind of tokenizer 'word'; choose one of bpe, char, bytes"):
+    with pytest.raises(
+        XinyeError, match="unknown kind of tokenizer 'word'; choose one of bpe, char, bytes"
+    ):
         Tokenizer.train(TEXTS, kind="word")
 
 
@@ -120,7 +140,9 @@ def test_char_makes_every_character_of_its_text_one_token(text: str) -> None:
 
 
 def test_char_with_little_room_keeps_the_most_frequent_characters() -> None:
-    tokenizer = Tokenizer.train(["陈陈陈新新叶"], kind="char", vocab_size=261 + 4)  # two merges a character
+    tokenizer = Tokenizer.train(
+        ["陈陈陈新新叶"], kind="char", vocab_size=261 + 4
+    )  # two merges a character
     assert [len(tokenizer.encode(character)) for character in "陈新"] == [1, 1]
     assert tokenizer.decode(tokenizer.encode("叶")) == "叶"
 
@@ -137,7 +159,9 @@ def test_token_lengths_add_up_to_the_bytes_of_the_text(kind: str, text: str) -> 
 @pytest.mark.parametrize("length", [300, 70_000])
 def test_a_sample_fits_its_budget_and_comes_from_everywhere(length: int) -> None:
     documents = 4_200_000 // length
-    texts = [(f"{number:06}" + "叶" * 14) * (length // 20) for number in range(documents)]  # each part tells its place
+    texts = [
+        (f"{number:06}" + "叶" * 14) * (length // 20) for number in range(documents)
+    ]  # each part tells its place
     total = sum(len(text.encode()) for text in texts)
     sample, characters = sample_texts(iter(texts), budget=total // 10)
     assert sample == sample_texts(texts, budget=total // 10)[0]
@@ -158,7 +182,11 @@ def test_a_saved_tokenizer_loads_as_it_was(tmp_path) -> None:
     assert again.encode("新叶 <eos>") == tokenizer.encode("新叶 <eos>")
 
 
-WORD_LEVEL = {"type": "WordLevel", "vocab": {"<pad>": 0, "<bos>": 1, "<eos>": 2, "新叶": 3}, "unk_token": "<pad>"}
+WORD_LEVEL = {
+    "type": "WordLevel",
+    "vocab": {"<pad>": 0, "<bos>": 1, "<eos>": 2, "新叶": 3},
+    "unk_token": "<pad>",
+}
 
 
 @pytest.mark.parametrize(
@@ -167,14 +195,31 @@ WORD_LEVEL = {"type": "WordLevel", "vocab": {"<pad>": 0, "<bos>": 1, "<eos>": 2,
         ("tokenizer.json", None, "no tokenizer.json there"),
         ("tokenizer.json", b'{"version": "1.0", "model"', "not a tokenizer"),
         ("tokenizer.json", b"\xff\xfe\x00", "not a tokenizer"),
-        ("tokenizer.json", b'{"version": "1.0", "model": {"type": "BPE", "vocab": {}, "merges": []}}', "eos_token"),
+        (
+            "tokenizer.json",
+            b'{"version": "1.0", "model": {"type": "BPE", "vocab": {}, "merges": []}}',
+            "eos_token",
+        ),
         # Of another kind: its tokens are no bytes, so that neither texts nor bits per byte would come out right.
-        ("tokenizer.json", json.dumps({"version": "1.0", "model": WORD_LEVEL}).encode(), "tokenizer"),
+        (
+            "tokenizer.json",
+            json.dumps({"version": "1.0", "model": WORD_LEVEL}).encode(),
+            "tokenizer",
+        ),
         ("chat_template.jinja", b"\xff\xfe\x00", "chat_template.jinja"),
     ],
-    ids=["missing", "cut short", "binary", "no control tokens", "not of bytes", "template not UTF-8"],
+    ids=[
+        "missing",
+        "cut short",
+        "binary",
+        "no control tokens",
+        "not of bytes",
+        "template not UTF-8",
+    ],
 )
-def test_a_damaged_folder_is_refused_in_one_line(name: str, content: bytes | None, message: str, tmp_path) -> None:
+def test_a_damaged_folder_is_refused_in_one_line(
+    name: str, content: bytes | None, message: str, tmp_path
+) -> None:
     TOKENIZERS["bytes"].save(tmp_path)
     (tmp_path / name).unlink()
     if content is not None:
@@ -185,7 +230,9 @@ def test_a_damaged_folder_is_refused_in_one_line(name: str, content: bytes | Non
 
 
 @pytest.mark.parametrize("setting", ["truncation", "padding"])
-def test_truncation_and_padding_saved_by_other_tools_do_not_touch_the_text(setting: str, tmp_path) -> None:
+def test_truncation_and_padding_saved_by_other_tools_do_not_touch_the_text(
+    setting: str, tmp_path
+) -> None:
     saved = Tokenizer.train(TEXTS, kind="bytes")
     if setting == "truncation":
         saved.backend.enable_truncation(3)

@@ -7,14 +7,20 @@ import pytest
 from xinye.demo import demo_tasks
 
 
-@pytest.fixture(params=[(task, language) for task in ("classify", "tag", "chat") for language in ("zh", "en")])
+@pytest.fixture(
+    params=[(task, language) for task in ("classify", "tag", "chat") for language in ("zh", "en")]
+)
 def parts(request):
     return request.param[0], demo_tasks.parts(*request.param)
 
 
 def test_what_is_judged_on_stands_nowhere_in_what_is_learned_from(parts):
     task, (training, held_out, new, texts) = parts
-    assert len(training) == demo_tasks.TRAINING[task] and len(held_out) == demo_tasks.HELD_OUT and len(new) == 3
+    assert (
+        len(training) == demo_tasks.TRAINING[task]
+        and len(held_out) == demo_tasks.HELD_OUT
+        and len(new) == 3
+    )
     known = {text["text"] for text in texts}
     assert all(demo_tasks.text_of(record) in known for record in training)
     unseen = [demo_tasks.text_of(record) for record in [*held_out, *new]]

@@ -11,7 +11,11 @@ from xinye.demo.exercises import chats, notes, reviews
 @pytest.mark.parametrize("make", [reviews, notes, chats])
 def test_the_same_seed_gives_the_same_records(make, language):
     assert make(50, language, seed=1) == make(50, language, seed=1) != make(50, language, seed=2)
-    assert not any(mark in str(record.values()) for record in make(300, language) for mark in ("|", "{a", "{tea"))
+    assert not any(
+        mark in str(record.values())
+        for record in make(300, language)
+        for mark in ("|", "{a", "{tea")
+    )
 
 
 @pytest.mark.parametrize("language, labels", [("zh", {"好评", "差评"}), ("en", {"good", "bad"})])
@@ -26,7 +30,9 @@ def test_reviews_are_balanced_and_mostly_different(language, labels):
 def test_notes_name_what_their_spans_say(language):
     records = notes(400, language)
     names = Counter(
-        (span["type"], record["text"][span["start"] : span["end"]]) for record in records for span in record["spans"]
+        (span["type"], record["text"][span["start"] : span["end"]])
+        for record in records
+        for span in record["spans"]
     )
     assert {kind for kind, _ in names} == {"person", "place", "company"}
     assert all(name and name.strip(" ,.:，。：") == name for _, name in names)

@@ -22,7 +22,11 @@ def collection(language: str) -> list[str]:
 def plot_of(text: str, language: str) -> str:
     """The plot whose moral the story ends with."""
     grammar = module._grammar(language)
-    (plot,) = (plot for plot, steps in grammar.patterns.items() if steps["moral"][0].search(text + grammar.separator))
+    (plot,) = (
+        plot
+        for plot, steps in grammar.patterns.items()
+        if steps["moral"][0].search(text + grammar.separator)
+    )
     return plot
 
 
@@ -51,7 +55,9 @@ def test_a_seed_gives_one_story_and_every_story_is_consistent(language: str) -> 
     assert {plot_of(text, language) for text in texts} == set(PLOTS)
 
 
-@pytest.mark.parametrize(("language", "digest"), [("zh", "a27ce4f31f33de48"), ("en", "9e20d701a0a19005")])
+@pytest.mark.parametrize(
+    ("language", "digest"), [("zh", "a27ce4f31f33de48"), ("en", "9e20d701a0a19005")]
+)
 def test_the_stories_are_the_same_on_every_machine(language: str, digest: str) -> None:
     # A change of the grammar changes this on purpose; a change of machine or Python never may.
     assert hashlib.sha256("\n".join(collection(language)[:100]).encode()).hexdigest()[:16] == digest
@@ -66,11 +72,17 @@ def test_every_slot_changed_alone_is_caught_and_named(plot: str, language: str) 
         for step, match in sentences(text, plot, language):
             for number, (slot, column) in enumerate(grammar.patterns[plot][step][1], start=1):
                 value = match[number]
-                for other in {module._value(row, column) for row in grammar.tables[slot]} - {value, None}:
+                for other in {module._value(row, column) for row in grammar.tables[slot]} - {
+                    value,
+                    None,
+                }:
                     if value is not None:
                         changed = text[: match.start(number)] + other + text[match.end(number) :]
                         reason = check(changed, language)
-                        assert reason is not None and reason.startswith(f"{slot}: "), (reason, changed)
+                        assert reason is not None and reason.startswith(f"{slot}: "), (
+                            reason,
+                            changed,
+                        )
                         relations.add((slot, column, step))
     assert len(relations) >= 10
 
@@ -84,7 +96,9 @@ def test_a_missing_a_doubled_and_a_foreign_sentence_are_caught(plot: str, langua
         missing = check(text[: match.start()] + text[match.end() :], language)
         assert missing is not None and repr(step) in missing
         assert check(text[: match.end()] + match[0] + text[match.end() :], language) is not None
-        quoted = check(text[: match.start()] + foreign + text[match.end() - len(match[0]) :], language)
+        quoted = check(
+            text[: match.start()] + foreign + text[match.end() - len(match[0]) :], language
+        )
         assert quoted is not None and foreign in quoted
         assert check(text[: match.start() + len(match[0]) // 2], language) is not None
     assert check(text + another, language) is not None
@@ -108,12 +122,16 @@ def test_two_roles_are_never_one_character(language: str) -> None:
     for column in ("name", "kind", "trait", "joy", "he", "his"):
         if column in first:
             text = re.sub(
-                rf"\b{re.escape(second[column])}\b" if language == "en" else second[column], first[column], text
+                rf"\b{re.escape(second[column])}\b" if language == "en" else second[column],
+                first[column],
+                text,
             )
     assert check(text, language) == f"hero and helper are both {first['name']}"
 
 
-@pytest.mark.parametrize("text", ["", "   ", "\n", "?", "从前有座山。", "Once upon a time", "{hero}", "😀" * 50])
+@pytest.mark.parametrize(
+    "text", ["", "   ", "\n", "?", "从前有座山。", "Once upon a time", "{hero}", "😀" * 50]
+)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_any_text_can_be_checked(text: str, language: str) -> None:
     assert check(text, language) is not None
@@ -123,7 +141,9 @@ def test_any_text_can_be_checked(text: str, language: str) -> None:
     ("language", "shortest", "longest", "pattern", "vocabulary"),
     [("zh", 110, 158, r"\S", 450), ("en", 75, 112, r"[a-z'-]+", 500)],
 )
-def test_stories_are_short_and_plain(language: str, shortest: int, longest: int, pattern: str, vocabulary: int) -> None:
+def test_stories_are_short_and_plain(
+    language: str, shortest: int, longest: int, pattern: str, vocabulary: int
+) -> None:
     found = [re.findall(pattern, text.lower()) for text in collection(language)]
     assert shortest <= min(map(len, found)) and max(map(len, found)) <= longest
     assert len(set().union(*found)) <= vocabulary

@@ -16,7 +16,9 @@ def text(length: int) -> list[int]:
     """Tokens 2 … 6; the next one is often the last plus one, so that histories matter."""
     tokens = [2]
     while len(tokens) < length:
-        tokens.append(int(RANDOM.integers(2, V)) if RANDOM.random() < 0.4 else 2 + (tokens[-1] - 1) % 5)
+        tokens.append(
+            int(RANDOM.integers(2, V)) if RANDOM.random() < 0.4 else 2 + (tokens[-1] - 1) % 5
+        )
     return tokens
 
 
@@ -35,7 +37,9 @@ class Literal:
 
     def __init__(self, documents: list[list[int]]) -> None:
         grams = Counter(
-            tuple(([BOS] * 4 + document)[i : i + 5]) for document in documents for i in range(len(document))
+            tuple(([BOS] * 4 + document)[i : i + 5])
+            for document in documents
+            for i in range(len(document))
         )
         self.counts = {5: grams}
         for order in range(4, 0, -1):
@@ -76,7 +80,9 @@ def test_it_is_the_literal_definition() -> None:
     assert MODEL.log_probabilities(*corpus(documents)) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("history", [[], [2], [2, 3, 4, 5], [6, 6, 6, 6], [1, 2, 0, 2], [4, 3, 2, 3]])
+@pytest.mark.parametrize(
+    "history", [[], [2], [2, 3, 4, 5], [6, 6, 6, 6], [1, 2, 0, 2], [4, 3, 2, 3]]
+)
 def test_probabilities_of_all_tokens_sum_to_one(history: list[int]) -> None:
     """After histories that occurred, that did not, and at the beginning."""
     log_probabilities = MODEL.log_probabilities(*corpus([[*history, token] for token in range(V)]))
@@ -87,7 +93,9 @@ def test_probabilities_of_all_tokens_sum_to_one(history: list[int]) -> None:
 
 def test_a_text_too_small_for_the_discounts_still_gives_probabilities() -> None:
     model = NGram(*corpus([[2, 3, 4]]), V, BOS)
-    total = sum(math.exp(model.log_probabilities(*corpus([[2, 3, token]]))[-1]) for token in range(V))
+    total = sum(
+        math.exp(model.log_probabilities(*corpus([[2, 3, token]]))[-1]) for token in range(V)
+    )
     assert total == pytest.approx(1, abs=1e-12)
 
 

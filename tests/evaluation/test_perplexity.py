@@ -10,15 +10,29 @@ from xinye.data.batches import Windows
 from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation import perplexity as module
 from xinye.evaluation.bits_per_byte import evaluate
-from xinye.evaluation.perplexity import by_position, perplexity, same_targets, sliding_windows, windows_of_context
+from xinye.evaluation.perplexity import (
+    by_position,
+    perplexity,
+    same_targets,
+    sliding_windows,
+    windows_of_context,
+)
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 
 CONTEXT = 16
-TEXTS = ["芳林新叶催陈叶，流水前波让后波。" * 2, "new leaves push out the old ones, " * 3, "🙂", "新", "a" * 11]
+TEXTS = [
+    "芳林新叶催陈叶，流水前波让后波。" * 2,
+    "new leaves push out the old ones, " * 3,
+    "🙂",
+    "新",
+    "a" * 11,
+]
 TOKENIZER = Tokenizer.train(TEXTS, kind="char")
 DOCUMENTS = [[*TOKENIZER.encode(text), TOKENIZER.eos_id] for text in TEXTS]
-TOKENS = np.concatenate([[7, 7, 7], *DOCUMENTS]).astype(np.uint16)  # a text need not begin where its corpus does
+TOKENS = np.concatenate([[7, 7, 7], *DOCUMENTS]).astype(
+    np.uint16
+)  # a text need not begin where its corpus does
 ENDS = 3 + np.cumsum([len(document) for document in DOCUMENTS])
 SPANS = np.stack((np.concatenate(([3], ENDS[:-1])), ENDS), axis=1)
 
@@ -53,7 +67,11 @@ def test_windows_are_the_naive_computation(architecture: str, stride: int) -> No
     tokens, size = sum(map(len, DOCUMENTS)), sum(len(text.encode()) for text in TEXTS)
     characters = sum(map(len, TEXTS))
     nats = nats_one_by_one(model, CONTEXT, stride)
-    assert (figures["tokens"], figures["bytes"], figures["characters"]) == (tokens, size, characters)
+    assert (figures["tokens"], figures["bytes"], figures["characters"]) == (
+        tokens,
+        size,
+        characters,
+    )
     assert figures["loss"] == pytest.approx(nats / tokens, rel=1e-5)
     assert figures["perplexity"] == pytest.approx(math.exp(nats / tokens), rel=1e-4)
     assert figures["bits_per_byte"] == pytest.approx(nats / math.log(2) / size, rel=1e-5)
@@ -74,7 +92,9 @@ def test_documents_add_up_and_the_batches_change_nothing(monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "LOGITS", 1)
     seen: list[int] = []
     alone = [
-        perplexity(model, TOKENIZER, TOKENS, sliding_windows(SPANS[i : i + 1], CONTEXT, 4), seen.append)
+        perplexity(
+            model, TOKENIZER, TOKENS, sliding_windows(SPANS[i : i + 1], CONTEXT, 4), seen.append
+        )
         for i in range(len(SPANS))
     ]
     for name in ("tokens", "bytes", "characters"):

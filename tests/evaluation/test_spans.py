@@ -5,7 +5,10 @@ import pytest
 from xinye.evaluation.spans import Span, SurfaceForms, measure
 
 # Two texts: PER twice right of two, once found for nothing; LOC one of two right; ORG never found; MISC only found.
-RIGHT = [[Span(0, 2, "PER"), Span(3, 5, "LOC"), Span(6, 9, "ORG")], [Span(0, 1, "PER"), Span(4, 6, "LOC")]]
+RIGHT = [
+    [Span(0, 2, "PER"), Span(3, 5, "LOC"), Span(6, 9, "ORG")],
+    [Span(0, 1, "PER"), Span(4, 6, "LOC")],
+]
 FOUND = [
     [Span(0, 2, "PER"), Span(3, 4, "LOC"), Span(6, 9, "PER")],
     [Span(0, 1, "PER"), Span(4, 6, "LOC"), Span(7, 8, "MISC")],
@@ -19,7 +22,12 @@ def test_by_hand():
     assert table["LOC"] == {"precision": 0.5, "recall": 0.5, "f1-score": 0.5, "support": 2}
     assert table["ORG"] == {"precision": 0.0, "recall": 0.0, "f1-score": 0.0, "support": 1}
     assert table["MISC"]["support"] == 0 and table["MISC"]["f1-score"] == 0
-    assert table["micro avg"] == {"precision": 0.5, "recall": 0.6, "f1-score": 0.54545, "support": 5}
+    assert table["micro avg"] == {
+        "precision": 0.5,
+        "recall": 0.6,
+        "f1-score": 0.54545,
+        "support": 5,
+    }
     assert table["macro avg"]["f1-score"] == pytest.approx((0.8 + 0.5) / 4)
     assert table["weighted avg"]["f1-score"] == pytest.approx((2 * 0.8 + 2 * 0.5) / 5)
     assert figures["span_f1"] == pytest.approx(6 / 11)

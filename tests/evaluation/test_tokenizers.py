@@ -16,9 +16,14 @@ def test_bytes_split_all_that_is_not_ascii():
     figures = measure(Tokenizer.train((), "bytes").backend, TEXTS)
     characters = "".join(TEXTS)
     assert figures.tokens == len(characters.encode()) and figures.bytes_per_token == 1
-    assert figures.characters_split == sum(character > "\x7f" for character in characters) / len(characters)
+    assert figures.characters_split == sum(character > "\x7f" for character in characters) / len(
+        characters
+    )
     assert figures.tokens_per_chinese_character == 3
-    assert figures.tokens_per_english_word == sum(character.isalpha() for character in "".join(ENGLISH)) / 16
+    assert (
+        figures.tokens_per_english_word
+        == sum(character.isalpha() for character in "".join(ENGLISH)) / 16
+    )
     assert (figures.texts_changed, figures.characters_unknown) == (0, 0)
 
 
@@ -44,7 +49,10 @@ def test_split_characters_are_those_whose_bytes_lie_in_several_tokens():
             place += len(character.encode())
     figures = measure(tokenizer.backend, texts)
     assert 0.3 < figures.characters_split == split / whole
-    assert figures.bytes_per_token_chinese == figures.bytes_per_token and figures.bytes_per_token_english is None
+    assert (
+        figures.bytes_per_token_chinese == figures.bytes_per_token
+        and figures.bytes_per_token_english is None
+    )
 
 
 def test_used_vocabulary_and_text_that_reads_like_a_control_token():
@@ -55,23 +63,43 @@ def test_used_vocabulary_and_text_that_reads_like_a_control_token():
 
 
 def test_byte_fallback_and_the_mark_for_a_space():
-    vocabulary = [f"<0x{byte:02X}>" for byte in range(256)] + ["▁", "叶", "新", *"abcdefghijklmnopqrstuvwxyz"]
+    vocabulary = [f"<0x{byte:02X}>" for byte in range(256)] + [
+        "▁",
+        "叶",
+        "新",
+        *"abcdefghijklmnopqrstuvwxyz",
+    ]
     backend = tokenizers.Tokenizer(
-        models.BPE(vocab={token: i for i, token in enumerate(vocabulary)}, merges=[], byte_fallback=True)
+        models.BPE(
+            vocab={token: i for i, token in enumerate(vocabulary)}, merges=[], byte_fallback=True
+        )
     )
-    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
     space = decoders.Replace("▁", " ")
-    backend.decoder = decoders.Sequence([space, decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    backend.decoder = decoders.Sequence(
+        [space, decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
     figures = measure(backend, ["新叶催", "new leaves"])
-    assert figures.characters_split == 1 / 13 and figures.characters_unknown == 0 and figures.texts_changed == 0
-    assert figures.tokens_per_chinese_character == 5 / 3 and figures.tokens_per_english_word == 9 / 2
+    assert (
+        figures.characters_split == 1 / 13
+        and figures.characters_unknown == 0
+        and figures.texts_changed == 0
+    )
+    assert (
+        figures.tokens_per_chinese_character == 5 / 3 and figures.tokens_per_english_word == 9 / 2
+    )
 
 
 def test_unknown_words_and_lost_capitals_are_told():
     words = ["[UNK]", "新", "叶", "new", "lea", "##ves"]
     model = models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]")
     backend = tokenizers.Tokenizer(model)
-    backend.normalizer, backend.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    backend.normalizer, backend.pre_tokenizer = (
+        normalizers.BertNormalizer(),
+        pre_tokenizers.BertPreTokenizer(),
+    )
     backend.decoder = decoders.WordPiece()
     figures = measure(backend, ["新叶催", "New leaves", "new leaves"])
     assert figures.characters_unknown == 1 / 23 and figures.texts_changed == 2 / 3

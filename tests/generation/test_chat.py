@@ -11,7 +11,9 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 
 TOKENIZER = Tokenizer.train(["你好新叶"], kind="char")
-QUESTIONS = [{"role": role, "content": f"{number}"} for number in range(10) for role in ("user", "assistant")]
+QUESTIONS = [
+    {"role": role, "content": f"{number}"} for number in range(10) for role in ("user", "assistant")
+]
 
 
 def test_the_oldest_turns_are_left_out_and_the_system_message_stays():
@@ -20,7 +22,11 @@ def test_the_oldest_turns_are_left_out_and_the_system_message_stays():
     reply, left_out = start_answer(TOKENIZER, [system, *QUESTIONS, question], 200, sampling)
     assert 0 < left_out < 20 and left_out % 2 == 0
     assert reply.tokens == TOKENIZER.encode_chat([system, *QUESTIONS[left_out:], question])
-    assert len(reply.tokens) <= 160 < len(TOKENIZER.encode_chat([system, *QUESTIONS[left_out - 2 :], question]))
+    assert (
+        len(reply.tokens)
+        <= 160
+        < len(TOKENIZER.encode_chat([system, *QUESTIONS[left_out - 2 :], question]))
+    )
     assert reply.sampling.max_tokens == 40
 
 

@@ -25,12 +25,27 @@ TEXT = '新叶催陈叶。{"label": "正面", "score": -12.5} The leaf falls, tr
 
 def spaced() -> Tokenizer:
     """One of SentencePiece's kind: `encode` puts a space before a text, and bytes stand for what has no token."""
-    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *'▁tru新叶{}"', "▁t", "▁tr", "▁tru"]
+    pieces = [
+        "<unk>",
+        "<s>",
+        "</s>",
+        *(f"<0x{byte:02X}>" for byte in range(256)),
+        *'▁tru新叶{}"',
+        "▁t",
+        "▁tr",
+        "▁tru",
+    ]
     merges = [("▁", "t"), ("▁t", "r"), ("▁tr", "u")]
     vocabulary = {piece: index for index, piece in enumerate(pieces)}
-    backend = tokenizers.Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    backend = tokenizers.Tokenizer(
+        models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    )
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
     return Tokenizer(backend, None, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})
 
 
@@ -51,7 +66,9 @@ def random_model(tokenizer: Tokenizer, seed: int) -> GPT:
     return model
 
 
-MODELS = {(kind, seed): random_model(TOKENIZERS[kind], seed) for kind in TOKENIZERS for seed in (0, 1)}
+MODELS = {
+    (kind, seed): random_model(TOKENIZERS[kind], seed) for kind in TOKENIZERS for seed in (0, 1)
+}
 which_model = st.sampled_from([*MODELS])
 samplings = st.fixed_dictionaries(
     {"temperature": st.sampled_from([0, 0.7, 2.0]), "seed": st.integers(0, 9)},
@@ -110,7 +127,9 @@ def fulfils(value: Any, schema: dict[str, Any]) -> bool:
             fits = len(value) <= schema.get("maxLength", 99)
             return fits and bool(re.search(schema.get("pattern", ""), value))
         case "array":
-            return len(value) <= schema["maxItems"] and all(fulfils(each, schema["items"]) for each in value)
+            return len(value) <= schema["maxItems"] and all(
+                fulfils(each, schema["items"]) for each in value
+            )
         case "object":
             return value.keys() == schema["properties"].keys() and all(
                 fulfils(value[name], inner) for name, inner in schema["properties"].items()
@@ -120,7 +139,9 @@ def fulfils(value: Any, schema: dict[str, Any]) -> bool:
 
 @few
 @given(which=which_model, schema=SCHEMAS, sampling=samplings)
-def test_json_fulfils_its_schema(which: tuple[str, int], schema: dict[str, Any], sampling: dict[str, Any]) -> None:
+def test_json_fulfils_its_schema(
+    which: tuple[str, int], schema: dict[str, Any], sampling: dict[str, Any]
+) -> None:
     text = write(which, json_schema=schema, **sampling)
     assert fulfils(json.loads(text), schema), (text, schema)
 
@@ -129,7 +150,9 @@ def test_any_object_is_an_object_where_it_ends_in_time() -> None:
     texts = []
     for seed in range(8):
         tokenizer = TOKENIZERS["char"]
-        sampling = Sampling(json_schema={"type": "object"}, temperature=1.5, seed=seed, max_tokens=300)
+        sampling = Sampling(
+            json_schema={"type": "object"}, temperature=1.5, seed=seed, max_tokens=300
+        )
         sequence = start(tokenizer, "新", 512, sampling)
         for _ in generate(MODELS["char", 0], tokenizer, [sequence]):
             pass
@@ -152,7 +175,19 @@ def test_what_max_tokens_cut_off_says_so() -> None:
 # No \d here: it has the digits of all scripts, of which the library knows newer ones than Python's `re`.
 PIECES = st.recursive(
     st.sampled_from(
-        ["新", "叶+", "[一-龥]{2}", "a", "[^ab]{1,2}", "[0-9]{1,3}", "(x|yz)?", r"\.", "/", '"', "(?:甲|乙){2}"]
+        [
+            "新",
+            "叶+",
+            "[一-龥]{2}",
+            "a",
+            "[^ab]{1,2}",
+            "[0-9]{1,3}",
+            "(x|yz)?",
+            r"\.",
+            "/",
+            '"',
+            "(?:甲|乙){2}",
+        ]
     ),
     lambda inner: st.one_of(
         st.builds("".join, st.lists(inner, min_size=1, max_size=3)),
@@ -165,7 +200,9 @@ PIECES = st.recursive(
 
 @few
 @given(which=which_model, regex=PIECES, sampling=samplings)
-def test_a_text_matches_its_regular_expression(which: tuple[str, int], regex: str, sampling: dict[str, Any]) -> None:
+def test_a_text_matches_its_regular_expression(
+    which: tuple[str, int], regex: str, sampling: dict[str, Any]
+) -> None:
     regex = regex.replace("+", "{1,9}")  # so that it ends
     assert re.fullmatch(regex, write(which, regex=regex, **sampling))
 
@@ -173,10 +210,16 @@ def test_a_text_matches_its_regular_expression(which: tuple[str, int], regex: st
 @few
 @given(
     which=which_model,
-    choices=st.lists(st.text(st.sampled_from('新叶a ,"\\/\n{é😀'), min_size=1, max_size=4), min_size=1, max_size=5),
+    choices=st.lists(
+        st.text(st.sampled_from('新叶a ,"\\/\n{é😀'), min_size=1, max_size=4),
+        min_size=1,
+        max_size=5,
+    ),
     sampling=samplings,
 )
-def test_a_text_is_one_of_its_choices(which: tuple[str, int], choices: list[str], sampling: dict[str, Any]) -> None:
+def test_a_text_is_one_of_its_choices(
+    which: tuple[str, int], choices: list[str], sampling: dict[str, Any]
+) -> None:
     assert write(which, choices=tuple(choices), **sampling) in choices
 
 
@@ -184,7 +227,13 @@ def test_each_of_several_texts_has_its_own_place_in_the_grammar() -> None:
     tokenizer = TOKENIZERS["char"]
     regexes = ["[a-c]{1,5}", "[a-c]{1,5}", "新{3}叶", None]
     sequences = [
-        start(tokenizer, "新", 512, Sampling(regex=regex, seed=1, temperature=2.0, max_tokens=9), number)
+        start(
+            tokenizer,
+            "新",
+            512,
+            Sampling(regex=regex, seed=1, temperature=2.0, max_tokens=9),
+            number,
+        )
         for number, regex in enumerate(regexes)
     ]
     for _ in generate(MODELS["char", 0], tokenizer, sequences):
@@ -204,9 +253,13 @@ BAD = {
     "choices: 60,000 characters": {"choices": ("叶" * 60_000,)},
     "json_schema: Invalid type: strin": {"json_schema": {"type": "strin"}},
     "json_schema: Unimplemented keys": {"json_schema": {"not": {}}},
-    "json_schema: Unsatisfiable": {"json_schema": {"allOf": [{"type": "string"}, {"type": "null"}]}},
+    "json_schema: Unsatisfiable": {
+        "json_schema": {"allOf": [{"type": "string"}, {"type": "null"}]}
+    },
     "json_schema: oneOf": {"json_schema": {"oneOf": [{"type": "integer"}, {"type": "number"}]}},
-    "json_schema: multipleOf": {"json_schema": {"items": {"type": "integer", "multipleOf": 1_234_567}}},
+    "json_schema: multipleOf": {
+        "json_schema": {"items": {"type": "integer", "multipleOf": 1_234_567}}
+    },
     "json_schema: Resource 'http": {"json_schema": {"$ref": "http://localhost:9/schema"}},
     "json_schema: Resource 'file": {"json_schema": {"$ref": "file:///etc/passwd"}},
     "json_schema: ": {"json_schema": {"$ref": "#"}},
@@ -222,7 +275,11 @@ BAD = {
 def test_a_constraint_that_cannot_be_is_one_clear_line(complaint: str) -> None:
     with pytest.raises(XinyeError) as caught:
         constraint_for(TOKENIZERS["bpe"], checked(Sampling, BAD[complaint], "test"))
-    assert complaint in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) < 300
+    assert (
+        complaint in str(caught.value)
+        and "\n" not in str(caught.value)
+        and len(str(caught.value)) < 300
+    )
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -240,7 +297,9 @@ def test_deep_nesting_is_written_or_refused(depth: int) -> None:
         assert "json_schema: " in str(error)
 
 
-@pytest.mark.parametrize("regex", ["(a{1000}){1000}", "(?:.|\n)*a(?:.|\n){30}", "(.*a){30}", "(" * 500 + ")" * 500])
+@pytest.mark.parametrize(
+    "regex", ["(a{1000}){1000}", "(?:.|\n)*a(?:.|\n){30}", "(.*a){30}", "(" * 500 + ")" * 500]
+)
 def test_a_regular_expression_that_explodes_is_written_or_refused(regex: str) -> None:
     try:
         constraint = constraint_for(TOKENIZERS["char"], Sampling(regex=regex))
@@ -251,7 +310,9 @@ def test_a_regular_expression_that_explodes_is_written_or_refused(regex: str) ->
         assert "\n" not in str(error)
 
 
-def test_one_text_whose_constraint_fails_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_text_whose_constraint_fails_leaves_the_others_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tokenizer = TOKENIZERS["char"]
     engine = Engine(MODELS["char", 0], tokenizer)
     bad = start(tokenizer, "新", 512, Sampling(regex="a+", max_tokens=5))
@@ -265,4 +326,7 @@ def test_one_text_whose_constraint_fails_leaves_the_others_alone(monkeypatch: py
     monkeypatch.setattr(bad.constraint, "allowed", fail)
     while engine.busy:
         engine.step()
-    assert "lets no text go on" in str(bad.error) and (good.text, good.error) == ("叶叶叶叶叶b", None)
+    assert "lets no text go on" in str(bad.error) and (good.text, good.error) == (
+        "叶叶叶叶叶b",
+        None,
+    )

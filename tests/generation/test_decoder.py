@@ -84,7 +84,9 @@ def test_logits_are_those_of_pytorch(shape: str) -> None:
     assert difference(ours, reference) < 1e-5
 
 
-@pytest.mark.parametrize("shape", ["modern, grouped queries", "sizes that fill no vector", "llama, all biases", "gpt2"])
+@pytest.mark.parametrize(
+    "shape", ["modern, grouped queries", "sizes that fill no vector", "llama, all biases", "gpt2"]
+)
 def test_bf16_weights_give_almost_the_logits_of_pytorch(shape: str) -> None:
     model = random_model(SHAPES[shape]).to(torch.bfloat16)
     model.compute_dtype = torch.bfloat16
@@ -100,7 +102,9 @@ def test_quantized_weights_give_almost_the_logits_of_pytorch(architecture: str, 
     matrices = {}
     for name, layer in model.named_modules():
         if isinstance(layer, Linear | nn.Embedding) and "positions" not in name:
-            if kind == "q4_1":  # 20 random bytes a block, with a scale of 0.01 and a minimum of -0.07
+            if (
+                kind == "q4_1"
+            ):  # 20 random bytes a block, with a scale of 0.01 and a minimum of -0.07
                 halves = torch.tensor([0.01, -0.07], dtype=torch.half).view(torch.uint8)
                 rows, width = layer.weight.shape
                 blocks = torch.randint(256, (rows, width // 32, 20), dtype=torch.uint8)
@@ -147,7 +151,9 @@ def test_any_number_of_threads_computes_the_same(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     "prompts", [["新叶"], ["芳林新叶催陈叶", "", "The leaf falls. ", "b" * (CONTEXT - 2)]], ids=len
 )
-def test_texts_are_the_same_without_a_compiler(shape: str, prompts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_are_the_same_without_a_compiler(
+    shape: str, prompts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = random_model(SHAPES[shape])
 
     def texts() -> list[list[int]]:
@@ -190,7 +196,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "native"
 
 
-def test_the_library_is_built_once_and_again_when_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_library_is_built_once_and_again_when_damaged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     compiler = machine.cpp_compiler()
     assert compiler is not None
     path = decoder.build(compiler)

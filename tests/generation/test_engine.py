@@ -25,7 +25,9 @@ MODERN = GPTConfig("modern", V, 32, 2, 4, 2, 8, 48, CONTEXT, False)
 SHAPES: dict[str, Config] = {
     "modern": MODERN,
     "llama, yarn": replace(MODERN, architecture="llama", rope_scaling=RopeScaling("yarn", 4.0, 24)),
-    "llama, dynamic": replace(MODERN, architecture="llama", rope_scaling=RopeScaling("dynamic", 2.0)),
+    "llama, dynamic": replace(
+        MODERN, architecture="llama", rope_scaling=RopeScaling("dynamic", 2.0)
+    ),
     "gpt2": GPTConfig("gpt2", V, 32, 2, 4, 4, 8, 64, CONTEXT, False),
     "lstm": LSTMConfig(V, 24, 2, CONTEXT, False),
 }
@@ -38,7 +40,8 @@ def random_model(config: Config) -> LanguageModel:
     model = build(config).eval().requires_grad_(False)
     for name, parameter in model.named_parameters():
         parameter.normal_(
-            1.0 if "norm" in name and name.endswith("weight") else 0.0, 0.3 if parameter.ndim > 1 else 0.03
+            1.0 if "norm" in name and name.endswith("weight") else 0.0,
+            0.3 if parameter.ndim > 1 else 0.03,
         )
     model.lm_head.weight[:5] = 0
     return model
@@ -57,7 +60,9 @@ def run(engine: Engine, sequences: list[texts.Sequence]) -> list[texts.Sequence]
 def assert_greedy(model: LanguageModel, sequence: texts.Sequence) -> None:
     """Each token is the likeliest behind all before it, read anew, alone, without a cache; near-ties excepted."""
     logits = model(torch.tensor([sequence.tokens[:-1]]))[0, sequence.prompt_tokens - 1 :]
-    chosen = logits.gather(1, torch.tensor(sequence.tokens[sequence.prompt_tokens :])[:, None])[:, 0]
+    chosen = logits.gather(1, torch.tensor(sequence.tokens[sequence.prompt_tokens :])[:, None])[
+        :, 0
+    ]
     assert (chosen >= logits.max(-1).values - 1e-3).all()
 
 
@@ -68,7 +73,9 @@ def assert_all_free(engine: Engine) -> None:
 
 @pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "by PyTorch"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_text_is_the_same_in_any_company(shape: str, compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_is_the_same_in_any_company(
+    shape: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Texts join and leave while others run; prompts are read in chunks of all sizes and share their beginnings; the
     cache is so small that texts wait, are put off, and are read again."""
     if not compiled:
@@ -78,10 +85,15 @@ def test_a_text_is_the_same_in_any_company(shape: str, compiled: bool, monkeypat
     model, chance = random_model(SHAPES[shape]), random.Random(shape)
     for _ in range(4):
         tokens = chance.choice([CONTEXT, 2 * CONTEXT, 6 * CONTEXT])
-        engine = Engine(model, TOKENIZER, tokens, chance.randint(1, 6), chance.choice([1, 5, 16, 200]))
+        engine = Engine(
+            model, TOKENIZER, tokens, chance.randint(1, 6), chance.choice([1, 5, 16, 200])
+        )
         beginnings = ["", "新叶新叶新叶", "The leaf falls. " * 3]
         coming = [
-            begin(chance.choice(beginnings) + "x" * chance.randint(0, 20), max_tokens=chance.randint(1, 25))
+            begin(
+                chance.choice(beginnings) + "x" * chance.randint(0, 20),
+                max_tokens=chance.randint(1, 25),
+            )
             for _ in range(8)
         ]
         sequences, left = [*coming], []
@@ -139,16 +151,23 @@ def test_guesses_change_nothing_but_the_number_of_steps(
     model, chance = random_model(MODERN), random.Random(0)
 
     def begun() -> list[texts.Sequence]:
-        return [begin(prompt, temperature=temperature, seed=1, max_tokens=30) for prompt in ("新", "a" * 40, "b")]
+        return [
+            begin(prompt, temperature=temperature, seed=1, max_tokens=30)
+            for prompt in ("新", "a" * 40, "b")
+        ]
 
     plain = run(Engine(model, TOKENIZER), begun())
 
     def guess(sequence: texts.Sequence) -> list[int]:
         """Often right, sometimes not."""
         [known] = [
-            other for other in plain if other.tokens[: other.prompt_tokens] == sequence.tokens[: other.prompt_tokens]
+            other
+            for other in plain
+            if other.tokens[: other.prompt_tokens] == sequence.tokens[: other.prompt_tokens]
         ]
-        right = known.tokens[len(sequence.tokens) : len(sequence.tokens) + 4][: 29 - sequence.completion_tokens]
+        right = known.tokens[len(sequence.tokens) : len(sequence.tokens) + 4][
+            : 29 - sequence.completion_tokens
+        ]
         return [token if chance.random() < 0.8 else 7 for token in right]
 
     engine, steps = Engine(model, TOKENIZER, 3 * CONTEXT, guess=guess), 0
@@ -158,7 +177,9 @@ def test_guesses_change_nothing_but_the_number_of_steps(
     while engine.busy:
         engine.step()
         steps += 1
-    assert [sequence.tokens for sequence in guessed] == [sequence.tokens for sequence in plain] and steps < 25
+    assert [sequence.tokens for sequence in guessed] == [
+        sequence.tokens for sequence in plain
+    ] and steps < 25
     assert_all_free(engine)
 
 
@@ -169,7 +190,11 @@ def test_a_long_prompt_keeps_nobody_waiting() -> None:
     engine.step()
     engine.add(long)
     for written in range(1, 11):
-        assert (short.completion_tokens, long.completion_tokens, long.read) == (written, 0, 8 * (written - 1))
+        assert (short.completion_tokens, long.completion_tokens, long.read) == (
+            written,
+            0,
+            8 * (written - 1),
+        )
         engine.step()
 
 
@@ -177,7 +202,11 @@ def test_a_shared_beginning_is_read_once(monkeypatch: pytest.MonkeyPatch) -> Non
     model = random_model(MODERN)
     engine, read = Engine(model, TOKENIZER), []
     plain = engine.runner.run
-    monkeypatch.setattr(engine.runner, "run", lambda parts: read.extend(len(p.tokens) for p in parts) or plain(parts))
+    monkeypatch.setattr(
+        engine.runner,
+        "run",
+        lambda parts: read.extend(len(p.tokens) for p in parts) or plain(parts),
+    )
     several = run(engine, [begin("b" * 70, number, max_tokens=3) for number in range(4)])
     assert sorted(read, reverse=True)[:5] == [71, 7, 7, 7, 1]
     for sequence in several:
@@ -260,7 +289,10 @@ def test_a_seed_gives_each_completion_its_own_text_and_the_same_again() -> None:
     engine = Engine(random_model(MODERN), TOKENIZER)
 
     def written(seed: int) -> list[str]:
-        return [s.text for s in run(engine, [begin("新", n, temperature=1.5, seed=seed) for n in range(4)])]
+        return [
+            s.text
+            for s in run(engine, [begin("新", n, temperature=1.5, seed=seed) for n in range(4)])
+        ]
 
     assert written(1) == written(1) != written(2)
     assert len(set(written(1))) == 4
@@ -285,7 +317,12 @@ def test_a_stop_token_ends_a_text_and_is_not_shown() -> None:
     token = written[7]
     first = written.index(token)
     [stopped] = run(engine, [begin("a", stop_token_ids=(token,))])
-    assert stopped.finish_reason == "stop" and stopped.tokens == free.tokens[: free.prompt_tokens + first + 1]
+    assert (
+        stopped.finish_reason == "stop"
+        and stopped.tokens == free.tokens[: free.prompt_tokens + first + 1]
+    )
     assert free.text.startswith(stopped.text)
     [longer] = run(engine, [begin("a", stop_token_ids=(token,), min_tokens=15)])
-    assert longer.completion_tokens >= 15 and token not in longer.tokens[longer.prompt_tokens :][:14]
+    assert (
+        longer.completion_tokens >= 15 and token not in longer.tokens[longer.prompt_tokens :][:14]
+    )

@@ -14,7 +14,9 @@ from xinye.generation.sampling import Sampling
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 
-TOKENIZER = Tokenizer.train([], kind="bytes")  # every letter is one token, every Chinese character three
+TOKENIZER = Tokenizer.train(
+    [], kind="bytes"
+)  # every letter is one token, every Chinese character three
 V = TOKENIZER.vocab_size
 CONTEXT = 48
 SHAPES = {
@@ -32,7 +34,9 @@ def random_model(config: GPTConfig) -> GPT:
     model = GPT(config)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.normal_(0, 0.3 if parameter.ndim > 1 else 0.03)  # large biases would let one token always win
+            parameter.normal_(
+                0, 0.3 if parameter.ndim > 1 else 0.03
+            )  # large biases would let one token always win
         for name, parameter in model.named_parameters():
             if "norm" in name and name.endswith("weight"):
                 parameter.add_(1.0)
@@ -50,7 +54,10 @@ def parrot(successors: dict[str, str]) -> GPT:
         model.model.embed_tokens.weight.copy_(torch.eye(V))
         model.lm_head.weight.zero_()
         for this, following in successors.items():
-            tokens = [ids.get(character) or TOKENIZER.encode(character)[0] for character in (this, following)]
+            tokens = [
+                ids.get(character) or TOKENIZER.encode(character)[0]
+                for character in (this, following)
+            ]
             model.lm_head.weight[tokens[1], tokens[0]] = 1
     return model
 
@@ -60,7 +67,9 @@ def write(
 ) -> tuple[list[texts.Sequence], list[list[str]]]:
     """The finished texts, and the pieces that came of each."""
     sampling = sampling.model_copy(update={"stop": tuple(stop)})
-    sequences = [start(TOKENIZER, prompt, CONTEXT, sampling, number) for number, prompt in enumerate(prompts)]
+    sequences = [
+        start(TOKENIZER, prompt, CONTEXT, sampling, number) for number, prompt in enumerate(prompts)
+    ]
     pieces: list[list[str]] = [[] for _ in prompts]
     for number, piece in generate(model, TOKENIZER, sequences):
         pieces[number].append(piece)
@@ -71,7 +80,9 @@ def write(
 def assert_greedy(model: GPT, sequence: texts.Sequence) -> None:
     """Each token written is the likeliest when all before it are read anew, alone, without a cache."""
     logits = model(torch.tensor([sequence.tokens[:-1]]))[0, sequence.prompt_tokens - 1 :]
-    chosen = logits.gather(1, torch.tensor(sequence.tokens[sequence.prompt_tokens :])[:, None])[:, 0]
+    chosen = logits.gather(1, torch.tensor(sequence.tokens[sequence.prompt_tokens :])[:, None])[
+        :, 0
+    ]
     assert (chosen >= logits.max(-1).values - 1e-3).all()
 
 
@@ -95,7 +106,13 @@ def test_a_batch_of_prompts_writes_what_each_writes_alone(shape: str) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_past_the_context_a_batch_still_writes_what_each_writes_alone(shape: str) -> None:
     model = random_model(SHAPES[shape])
-    prompts = ["", "a", "b" * 20, "c" * (CONTEXT - 2), "d" * (CONTEXT - 1)]  # the last one fills the context
+    prompts = [
+        "",
+        "a",
+        "b" * 20,
+        "c" * (CONTEXT - 2),
+        "d" * (CONTEXT - 1),
+    ]  # the last one fills the context
     sampling = Sampling(temperature=0, max_tokens=3 * CONTEXT)
     together, _ = write(model, prompts, sampling)
     for prompt, sequence in zip(prompts, together, strict=True):
@@ -105,14 +122,19 @@ def test_past_the_context_a_batch_still_writes_what_each_writes_alone(shape: str
 
 def test_writing_goes_on_past_the_context_though_another_text_has_ended() -> None:
     model = parrot({"x": "$", "a": "b", "b": "a"})
-    prompts, sampling = ["x", "a", "b" * (CONTEXT - 1)], Sampling(temperature=0, max_tokens=2 * CONTEXT + 1)
+    prompts, sampling = (
+        ["x", "a", "b" * (CONTEXT - 1)],
+        Sampling(temperature=0, max_tokens=2 * CONTEXT + 1),
+    )
     (ended, *others), _ = write(model, prompts, sampling)
     assert (ended.text, ended.finish_reason) == ("", "stop")
     assert [sequence.text for sequence in others] == ["ba" * CONTEXT + "b", "ab" * CONTEXT + "a"]
 
 
 def test_a_prompt_longer_than_the_context_is_refused() -> None:
-    with pytest.raises(XinyeError, match=f"the prompt has {CONTEXT + 1} tokens; this model reads at most {CONTEXT}"):
+    with pytest.raises(
+        XinyeError, match=f"the prompt has {CONTEXT + 1} tokens; this model reads at most {CONTEXT}"
+    ):
         start(TOKENIZER, "a" * CONTEXT, CONTEXT, GREEDY)
     assert start(TOKENIZER, "a" * (CONTEXT - 1), CONTEXT, GREEDY).prompt_tokens == CONTEXT
 
@@ -125,7 +147,10 @@ def test_a_seed_repeats_texts_and_each_of_several_is_another() -> None:
     assert len({tuple(sequence.tokens) for sequence in first}) == 4
     other, _ = write(model, ["新"] * 4, sampling.model_copy(update={"seed": 8}))
     assert [sequence.tokens for sequence in first] != [sequence.tokens for sequence in other]
-    unseeded = [write(model, ["新"], sampling.model_copy(update={"seed": None}))[0][0].tokens for _ in range(2)]
+    unseeded = [
+        write(model, ["新"], sampling.model_copy(update={"seed": None}))[0][0].tokens
+        for _ in range(2)
+    ]
     assert unseeded[0] != unseeded[1]
 
 
@@ -139,7 +164,9 @@ def test_the_end_token_ends_a_text() -> None:
 
 @pytest.mark.parametrize("most", [1, 7])
 def test_a_text_ends_after_exactly_max_tokens(most: int) -> None:
-    [sequence], _ = write(parrot({"^": "a", "a": "b", "b": "a"}), [""], Sampling(temperature=0, max_tokens=most))
+    [sequence], _ = write(
+        parrot({"^": "a", "a": "b", "b": "a"}), [""], Sampling(temperature=0, max_tokens=most)
+    )
     assert (sequence.text, sequence.finish_reason) == ("abababa"[:most], "length")
     assert sequence.completion_tokens == most
 
@@ -154,12 +181,18 @@ def test_a_stop_string_over_several_tokens_ends_a_text_and_is_never_shown() -> N
 def test_half_a_stop_string_is_shown_where_the_text_ends_with_it() -> None:
     model = parrot({"^": "a", "a": "b", "b": "c", "c": "$"})
     assert write(model, [""], GREEDY, stop=["bcd"])[0][0].text == "abc"
-    assert write(model, [""], Sampling(temperature=0, max_tokens=2), stop=["bcd"])[0][0].text == "ab"
+    assert (
+        write(model, [""], Sampling(temperature=0, max_tokens=2), stop=["bcd"])[0][0].text == "ab"
+    )
 
 
 def test_characters_of_several_tokens_come_whole() -> None:
     model = parrot({})
-    chain = [TOKENIZER.bos_id, *TOKENIZER.encode("新叶"), TOKENIZER.eos_id]  # six bytes, none of them twice
+    chain = [
+        TOKENIZER.bos_id,
+        *TOKENIZER.encode("新叶"),
+        TOKENIZER.eos_id,
+    ]  # six bytes, none of them twice
     with torch.no_grad():
         for this, following in pairwise(chain):
             model.lm_head.weight[following, this] = 1
@@ -177,4 +210,6 @@ def test_a_model_in_training_generates_without_dropout_and_goes_on_training() ->
     next(unfinished)
     unfinished.close()
     assert model.training
-    assert model(torch.tensor([[1]])).requires_grad  # what is done between two pieces is not in inference mode
+    assert model(
+        torch.tensor([[1]])
+    ).requires_grad  # what is done between two pieces is not in inference mode

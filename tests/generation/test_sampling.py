@@ -14,7 +14,9 @@ LOGITS = 3 * torch.randn(B, V, generator=torch.Generator().manual_seed(0))
 HISTORY = torch.randint(0, V, (B, 12), generator=torch.Generator().manual_seed(1))
 
 
-def begun(sampling: Sampling, history: list[list[int]], prompt_tokens: int = 0) -> list[texts.Sequence]:
+def begun(
+    sampling: Sampling, history: list[list[int]], prompt_tokens: int = 0
+) -> list[texts.Sequence]:
     """Texts that hold these tokens, of which the first are the prompt."""
     return [texts.Sequence(tokens, prompt_tokens, sampling) for tokens in history]
 
@@ -26,7 +28,9 @@ def of_transformers(sampling: Sampling) -> Tensor:
         sampling.top_p and transformers.TopPLogitsWarper(sampling.top_p),
         sampling.min_p and transformers.MinPLogitsWarper(sampling.min_p),
     ]
-    processors = transformers.LogitsProcessorList(processor for processor in processors if processor)
+    processors = transformers.LogitsProcessorList(
+        processor for processor in processors if processor
+    )
     return processors(HISTORY, LOGITS.clone()).softmax(-1)
 
 
@@ -64,7 +68,9 @@ def test_a_nucleus_of_many_tokens_is_found() -> None:
 
 @pytest.mark.parametrize("penalty", [0.7, 1.3])
 def test_repetition_is_shunned_as_in_transformers(penalty: float) -> None:
-    theirs = transformers.RepetitionPenaltyLogitsProcessor(penalty)(HISTORY, LOGITS.clone()).argmax(-1)
+    theirs = transformers.RepetitionPenaltyLogitsProcessor(penalty)(HISTORY, LOGITS.clone()).argmax(
+        -1
+    )
     sampling = Sampling(temperature=0, repetition_penalty=penalty)
     assert torch.equal(next_tokens(LOGITS, begun(sampling, HISTORY.tolist())), theirs)
 
@@ -107,8 +113,13 @@ def test_texts_with_settings_of_their_own_are_drawn_as_alone() -> None:
     ]
     together = shares(LOGITS, settings)
     for row, sampling in enumerate(settings):
-        assert torch.allclose(together[row], shares(LOGITS[row : row + 1], [sampling])[0], atol=1e-7)
-    mixed = [Sampling(temperature=0), *(sampling.model_copy(update={"seed": 1}) for sampling in settings[1:])]
+        assert torch.allclose(
+            together[row], shares(LOGITS[row : row + 1], [sampling])[0], atol=1e-7
+        )
+    mixed = [
+        Sampling(temperature=0),
+        *(sampling.model_copy(update={"seed": 1}) for sampling in settings[1:]),
+    ]
     chosen = next_tokens(LOGITS, [begun(sampling, [[]])[0] for sampling in mixed])
     for row, sampling in enumerate(mixed):
         assert chosen[row] == next_tokens(LOGITS[row : row + 1], begun(sampling, [[]]))[0]
@@ -136,10 +147,14 @@ def test_what_is_drawn_follows_the_probabilities() -> None:
     logits = torch.tensor([[0.5, 0.3, 0.2]]).log().expand(20_000, 3)
     [sequence] = begun(Sampling(temperature=1.0, seed=0), [[]])
     drawn = next_tokens(logits, [sequence] * 20_000)
-    assert torch.allclose(drawn.bincount(minlength=3) / 20_000, torch.tensor([0.5, 0.3, 0.2]), atol=0.02)
+    assert torch.allclose(
+        drawn.bincount(minlength=3) / 20_000, torch.tensor([0.5, 0.3, 0.2]), atol=0.02
+    )
 
 
 def test_the_logits_are_not_changed() -> None:
     logits = LOGITS.clone()
-    next_tokens(logits, begun(Sampling(repetition_penalty=2.0, logit_bias={3: 5.0}), HISTORY.tolist()))
+    next_tokens(
+        logits, begun(Sampling(repetition_penalty=2.0, logit_bias={3: 5.0}), HISTORY.tolist())
+    )
     assert torch.equal(logits, LOGITS)

@@ -95,7 +95,11 @@ def test_a_text_ends_where_it_would_in_the_midst_of_guesses(draft: bool, samplin
 def test_the_end_token_among_the_guesses_ends_a_text() -> None:
     model = parrot("abcdefg", end="f")
     [text], steps, _ = write(model, model, True, Sampling(temperature=0), ("a",))
-    assert (text.text, text.finish_reason, text.completion_tokens) == ("bcdef", "stop", 6) and steps < 6
+    assert (text.text, text.finish_reason, text.completion_tokens) == (
+        "bcdef",
+        "stop",
+        6,
+    ) and steps < 6
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.6, 1.5])
@@ -103,7 +107,9 @@ def test_the_end_token_among_the_guesses_ends_a_text() -> None:
 def test_texts_are_the_same_with_guesses_and_without(name: str, temperature: float) -> None:
     model = random_model()
     draft = None if DRAFTS[name] is None else random_model(DRAFTS[name])
-    sampling = Sampling(temperature=temperature, seed=1, max_tokens=2 * CONTEXT, repetition_penalty=1.1)
+    sampling = Sampling(
+        temperature=temperature, seed=1, max_tokens=2 * CONTEXT, repetition_penalty=1.1
+    )
     prompts = ("新叶", "a" * 50, "新叶催陈叶，新叶催陈叶")
     plain, *_ = write(model, draft, False, sampling, prompts)
     for cache in (1024, CONTEXT + 32):  # also where texts take each other's place

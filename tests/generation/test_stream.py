@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from xinye.generation.stream import TextStream
 
-TEXTS = st.text(st.one_of(st.sampled_from("新叶🙂é a\n"), st.characters(exclude_categories=["Cs"])), max_size=20)
+TEXTS = st.text(
+    st.one_of(st.sampled_from("新叶🙂é a\n"), st.characters(exclude_categories=["Cs"])), max_size=20
+)
 CUTS = st.lists(st.integers(0, 80), max_size=30)
 
 
@@ -32,14 +34,18 @@ def test_the_pieces_are_the_text_in_whole_characters(text: str, cuts: list[int])
 
 
 @settings(deadline=None)
-@given(data=st.one_of(st.binary(max_size=12), TEXTS.map(lambda text: text.encode()[1:-1])), cuts=CUTS)
+@given(
+    data=st.one_of(st.binary(max_size=12), TEXTS.map(lambda text: text.encode()[1:-1])), cuts=CUTS
+)
 def test_bytes_that_are_no_text_become_replacement_characters(data: bytes, cuts: list[int]) -> None:
     assert "".join(streamed(data, cuts)) == data.decode("utf-8", "replace")
 
 
 @settings(deadline=None)
 @given(text=TEXTS, cuts=CUTS)
-def test_without_a_stop_string_only_incomplete_characters_are_held_back(text: str, cuts: list[int]) -> None:
+def test_without_a_stop_string_only_incomplete_characters_are_held_back(
+    text: str, cuts: list[int]
+) -> None:
     data, shown, read = text.encode(), "", 0
     stream = TextStream([bytes([byte]) for byte in range(256)])
     for byte in data:
@@ -55,7 +61,9 @@ STOP = st.text("新叶a", min_size=1, max_size=4)
 @settings(deadline=None)
 @given(text=FEW, stop=STOP, cuts=CUTS)
 @example(text="aa新aa叶", stop="aa叶", cuts=[2, 4])
-def test_a_stop_string_ends_the_text_and_is_never_shown(text: str, stop: str, cuts: list[int]) -> None:
+def test_a_stop_string_ends_the_text_and_is_never_shown(
+    text: str, stop: str, cuts: list[int]
+) -> None:
     shown = ""
     for piece in streamed(text.encode(), cuts, (stop,)):
         shown += piece

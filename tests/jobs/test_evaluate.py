@@ -21,6 +21,9 @@ def test_what_was_cut_is_told(trained, monkeypatch):
     monkeypatch.setattr(recipe, "COMPRESSED_BYTES", 500)
     found = evaluate(*load_model(trained), trained)
     compressed, before, counted = found.notes
-    assert "gzip and xz: measured on the ends of the documents" in compressed and "xz after the training text" in before
+    assert (
+        "gzip and xz: measured on the ends of the documents" in compressed
+        and "xz after the training text" in before
+    )
     assert counted.startswith("5-gram: learned from ")
     assert found.baselines["five_gram"]["training_tokens"] == pytest.approx(1000, abs=1)

@@ -66,7 +66,9 @@ def close(one: Tensor, other: Tensor) -> bool:
     return float((one - other).detach().abs().max()) <= 1e-5 * float(other.detach().abs().max())
 
 
-def learn(model: GPT, steps: int, first: int = 0, total: int | None = None, rate: float = 0.03) -> list[float]:
+def learn(
+    model: GPT, steps: int, first: int = 0, total: int | None = None, rate: float = 0.03
+) -> list[float]:
     """Learn two sequences; returns the losses."""
     tokens = torch.tensor([[3, 7, 5, 7] * 3 + [3], [5, 7, 3, 7] * 3 + [5]])
 
@@ -139,7 +141,10 @@ def test_with_the_cache_it_computes_the_same(architecture: str, method: str) -> 
 def test_packed_documents_compute_as_if_each_were_alone(architecture: str, method: str) -> None:
     model, lengths = adapted(architecture, method), (7, 4, 5)
     room = sum(lengths) + 3  # the rest is padding
-    tokens, positions = torch.zeros(1, room, dtype=torch.long), torch.zeros(1, room, dtype=torch.long)
+    tokens, positions = (
+        torch.zeros(1, room, dtype=torch.long),
+        torch.zeros(1, room, dtype=torch.long),
+    )
     targets, documents = torch.full((1, room), IGNORED), torch.full((1, room), -1)
     alone, at = torch.zeros(()), 0
     for number, length in enumerate(lengths):
@@ -157,7 +162,9 @@ def test_a_prefix_of_a_texts_own_keys_and_values_is_that_text(architecture: str)
     attach(model, METHODS["prefix"], seed=4)
     before = torch.randint(V, (1, 6), generator=torch.Generator().manual_seed(4))
     tokens = torch.randint(0, V, (1, 9))
-    assert close(model(tokens), random_model(architecture)(torch.cat((before, tokens), dim=1))[:, 6:])
+    assert close(
+        model(tokens), random_model(architecture)(torch.cat((before, tokens), dim=1))[:, 6:]
+    )
     assert model.config.max_position_embeddings == 64 - 6
 
 
@@ -169,7 +176,10 @@ def test_the_ranks_of_adalora_move_to_their_budget() -> None:
         learn(model, step + 1, step, total=20)
         totals.append(sum(ranks_of(model).values()))
     matrices = 2 * 7
-    cubic = [int((6 - 2) * matrices * (1 - (step - 3) / (20 - 5 - 3)) ** 3) + 2 * matrices for step in range(4, 16)]
+    cubic = [
+        int((6 - 2) * matrices * (1 - (step - 3) / (20 - 5 - 3)) ** 3) + 2 * matrices
+        for step in range(4, 16)
+    ]
     assert totals == [6 * matrices] * 3 + cubic + [2 * matrices] * 5
     assert len(set(ranks_of(model).values())) > 1  # by importance, not evenly
 
@@ -188,7 +198,9 @@ def test_adalora_goes_on_bit_for_bit() -> None:
     learn(whole, 6, total=12)
     learn(whole, 12, 6, total=12)  # a new optimizer, as those that follow have
     learn(first, 6, total=12)
-    second.load_state_dict({name: tensor.clone() for name, tensor in adapter_state(first).items()}, strict=False)
+    second.load_state_dict(
+        {name: tensor.clone() for name, tensor in adapter_state(first).items()}, strict=False
+    )
     learn(second, 12, 6, total=12)
     assert ranks_of(second) == ranks_of(whole)
     for name, tensor in adapter_state(whole).items():
@@ -205,7 +217,9 @@ def test_merged_it_is_a_plain_model_with_the_same_logits(architecture: str, meth
     assert model.state_dict().keys() == random_model(architecture).state_dict().keys()
 
 
-@pytest.mark.parametrize(("method", "reason"), [("prefix", "no weight can hold"), ("adapter", "a layer of its own")])
+@pytest.mark.parametrize(
+    ("method", "reason"), [("prefix", "no weight can hold"), ("adapter", "a layer of its own")]
+)
 def test_what_is_no_change_of_weights_is_not_merged(method: str, reason: str) -> None:
     with pytest.raises(XinyeError, match=reason):
         merge(adapted("modern", method))
@@ -213,7 +227,9 @@ def test_what_is_no_change_of_weights_is_not_merged(method: str, reason: str) ->
 
 @every_method
 @pytest.mark.parametrize("base", [torch.float32, torch.bfloat16])
-def test_in_bf16_the_adapters_weights_and_gradients_are_fp32(method: str, base: torch.dtype) -> None:
+def test_in_bf16_the_adapters_weights_and_gradients_are_fp32(
+    method: str, base: torch.dtype
+) -> None:
     model = random_model("modern").to(base)
     model.compute_dtype = torch.bfloat16
     attach(model, METHODS[method])
@@ -221,7 +237,10 @@ def test_in_bf16_the_adapters_weights_and_gradients_are_fp32(method: str, base: 
     assert model(tokens).dtype == torch.bfloat16
     model.loss(tokens[:, :-1], tokens[:, 1:]).backward()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    assert all(parameter.dtype == torch.float32 and parameter.grad.isfinite().all() for parameter in trained)
+    assert all(
+        parameter.dtype == torch.float32 and parameter.grad.isfinite().all()
+        for parameter in trained
+    )
 
 
 @every_method
@@ -231,19 +250,28 @@ def test_adamw_moves_adapters_and_muon_nothing(method: str) -> None:
 
 
 @every_method
-def test_the_gradients_of_processes_are_exchanged(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gradients_of_processes_are_exchanged(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, tokens = adapted("gpt2", method), torch.randint(0, V, (2, 9))
     model.loss(tokens[:, :-1], tokens[:, 1:]).backward()
     wanted = [parameter.grad.clone() for parameter in model.parameters() if parameter.requires_grad]
     model.zero_grad()
-    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}.items():
+    for name, value in {
+        "RANK": "0",
+        "WORLD_SIZE": "1",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": "0",
+    }.items():
         monkeypatch.setenv(name, value)
     with processes():
         together = torch.nn.parallel.DistributedDataParallel(model)
         for _ in range(2):  # the second time it would say which had no gradient
             model.zero_grad()
             logits = together(tokens[:, :-1])
-            torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="sum").backward()
+            torch.nn.functional.cross_entropy(
+                logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="sum"
+            ).backward()
     found = [parameter.grad for parameter in model.parameters() if parameter.requires_grad]
     assert all(close(one, other) for one, other in zip(found, wanted, strict=True))
 
@@ -279,10 +307,16 @@ def test_settings_without_effect_are_refused(values: dict[str, object], complain
     [
         ("modern", {"target_modules": ("q_porj",)}, "no 'q_porj'; did you mean 'q_proj'?"),
         ("gpt2", {"target_modules": ("v_proj",)}, "no 'v_proj'; GPT-2's are one matrix: c_attn"),
-        ("modern", {"method": "prefix", "num_virtual_tokens": 64}, "this model reads 64 tokens in all"),
+        (
+            "modern",
+            {"method": "prefix", "num_virtual_tokens": 64},
+            "this model reads 64 tokens in all",
+        ),
     ],
 )
-def test_what_a_model_cannot_have_is_refused(architecture: str, settings: dict[str, object], complaint: str) -> None:
+def test_what_a_model_cannot_have_is_refused(
+    architecture: str, settings: dict[str, object], complaint: str
+) -> None:
     with pytest.raises(XinyeError) as error:
         attach(random_model(architecture), checked(AdapterSettings, settings, "finetune"))
     assert complaint in str(error.value)
@@ -301,7 +335,9 @@ def test_a_schedule_without_a_step_for_ranks_to_go_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "least"), [("full", 1.0), ("head", 1.0), ("lora", 0.98), ("adapter", 0.92)], ids=lambda value: str(value)
+    ("method", "least"),
+    [("full", 1.0), ("head", 1.0), ("lora", 0.98), ("adapter", 0.92)],
+    ids=lambda value: str(value),
 )
 def test_flops_are_those_that_pytorch_counts(method: str, least: float) -> None:
     """Where its first layers' inputs ask for no gradient, PyTorch does a little less than is counted here."""
@@ -311,7 +347,9 @@ def test_flops_are_those_that_pytorch_counts(method: str, least: float) -> None:
         model.freeze()
     elif method != "full":
         attach(model, METHODS[method])
-    batch = Labelled(torch.randint(V, (1, 256)), torch.tensor([256]), torch.zeros(1, 256, dtype=torch.long))
+    batch = Labelled(
+        torch.randint(V, (1, 256)), torch.tensor([256]), torch.zeros(1, 256, dtype=torch.long)
+    )
     with FlopCounterMode(display=False) as counter:
         model.loss(batch).backward()
     assert least <= counter.get_total_flops() / (256 * flops_per_token(model, 256)) < 1.001
@@ -320,10 +358,16 @@ def test_flops_are_those_that_pytorch_counts(method: str, least: float) -> None:
 def test_flops_of_frozen_weights_by_hand() -> None:
     layers, head, attention = 2 * (4 * 24 * 24 + 2 * 24 * 96), 24 * V, 2 * 2 * 24
     model = random_model("gpt2")
-    assert flops_per_token(model, 10) == SHAPES["gpt2"].flops_per_token(10) == 6 * (layers + head) + 30 * attention
+    assert (
+        flops_per_token(model, 10)
+        == SHAPES["gpt2"].flops_per_token(10)
+        == 6 * (layers + head) + 30 * attention
+    )
     attach(model, METHODS["lora"])
     rank = 4 * 2 * ((24 + 72) + (24 + 24) + (24 + 96) + (96 + 24))
     assert flops_per_token(model, 10) == 4 * (layers + head) + 30 * attention + 6 * rank
     model = random_model("gpt2")
-    attach(model, METHODS["prefix"])  # of six, which every token sees, as none sees more than half of the others
+    attach(
+        model, METHODS["prefix"]
+    )  # of six, which every token sees, as none sees more than half of the others
     assert flops_per_token(model, 10) == 4 * (layers + head) + 3 * (10 + 2 * 6) * attention

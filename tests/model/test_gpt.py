@@ -38,11 +38,18 @@ def relative_error(one: Tensor, other: Tensor) -> float:
 
 
 @pytest.mark.parametrize("architecture", SHAPES)
-@pytest.mark.parametrize("lengths", [(5, 9, 1, 3), (BLOCK - 20, 50, BLOCK)], ids=["one block", "over block borders"])
-def test_packed_documents_are_as_if_each_were_alone(architecture: str, lengths: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    "lengths", [(5, 9, 1, 3), (BLOCK - 20, 50, BLOCK)], ids=["one block", "over block borders"]
+)
+def test_packed_documents_are_as_if_each_were_alone(
+    architecture: str, lengths: tuple[int, ...]
+) -> None:
     model = random_model(SHAPES[architecture])
     room = sum(lengths) + 6  # the rest is padding
-    tokens, positions = torch.zeros(2, room, dtype=torch.long), torch.zeros(2, room, dtype=torch.long)
+    tokens, positions = (
+        torch.zeros(2, room, dtype=torch.long),
+        torch.zeros(2, room, dtype=torch.long),
+    )
     targets, documents = torch.full((2, room), IGNORED), torch.full((2, room), -1)
     alone = torch.zeros(())
     for row, order in enumerate((lengths, lengths[::-1])):
@@ -101,7 +108,10 @@ def test_rms_norm_is_that_of_pytorch(dtype: torch.dtype, tolerance: float) -> No
     x = torch.randn(4, 7, 48)
     x[0, 0] = 0  # of a padded row, say
     x, weight = x.to(dtype).requires_grad_(), torch.randn(48, requires_grad=True)
-    reference, reference_weight = x.detach().float().requires_grad_(), weight.detach().clone().requires_grad_()
+    reference, reference_weight = (
+        x.detach().float().requires_grad_(),
+        weight.detach().clone().requires_grad_(),
+    )
     ours, theirs = rms_norm(x, weight, 1e-6), F.rms_norm(reference, (48,), reference_weight, 1e-6)
     assert ours.dtype == dtype
     assert relative_error(ours.float(), theirs) <= tolerance
@@ -132,7 +142,9 @@ def test_the_cache_takes_the_memory_that_the_config_says() -> None:
 
 
 @pytest.mark.parametrize("architecture", SHAPES)
-def test_the_same_seed_gives_the_same_weights_and_layers_begin_as_the_identity(architecture: str) -> None:
+def test_the_same_seed_gives_the_same_weights_and_layers_begin_as_the_identity(
+    architecture: str,
+) -> None:
     first, again, other = (GPT(SHAPES[architecture]) for _ in range(3))
     for model, seed in ((first, 1), (again, 1), (other, 2)):
         model.initialize(seed)
@@ -154,8 +166,14 @@ def embedded(model: GPT, tokens: Tensor) -> Tensor:
         ({"vocab_size": -5}, "vocab_size is -5; it must be at least 1"),
         ({"num_key_value_heads": 3}, "4 attention heads cannot share 3 key-value heads"),
         ({"head_dim": 5}, "head_dim is 5; rotary positions need an even number"),
-        ({"architecture": "gpt2"}, "gpt2 needs hidden_size = heads × head_dim and as many key-value heads as heads"),
-        ({"architecture": "gpt2", "num_key_value_heads": 4, "head_dim": 7}, "gpt2 needs hidden_size = heads"),
+        (
+            {"architecture": "gpt2"},
+            "gpt2 needs hidden_size = heads × head_dim and as many key-value heads as heads",
+        ),
+        (
+            {"architecture": "gpt2", "num_key_value_heads": 4, "head_dim": 7},
+            "gpt2 needs hidden_size = heads",
+        ),
     ],
 )
 def test_a_shape_that_cannot_be_is_refused(changes: dict, message: str) -> None:

@@ -30,7 +30,9 @@ def test_padding_changes_nothing(backbone, gradients):
     assert torch.allclose(together[1], alone[0], atol=1e-4)
 
 
-@pytest.mark.parametrize(("backbone", "sees"), [(CAUSAL, False), (BOTH, True)], ids=["causal", "both"])
+@pytest.mark.parametrize(
+    ("backbone", "sees"), [(CAUSAL, False), (BOTH, True)], ids=["causal", "both"]
+)
 def test_a_token_sees_what_stands_behind_it_only_in_both_directions(backbone, sees):
     tokens = torch.randint(0, 50, (1, 200))
     other = tokens.clone()
@@ -49,7 +51,12 @@ def test_losses_by_hand():
     tagger, tags = head(kind="token"), torch.tensor([[0, 1, -100, 2], [1, -100, -100, -100]])
     batch = Labelled(tokens, lengths, tags)
     logs = tagger(tokens, lengths).log_softmax(-1)
-    by_hand = -sum(logs[row, at, tag] for row, line in enumerate(tags) for at, tag in enumerate(line) if tag >= 0)
+    by_hand = -sum(
+        logs[row, at, tag]
+        for row, line in enumerate(tags)
+        for at, tag in enumerate(line)
+        if tag >= 0
+    )
     assert batch.counted == 4 and torch.allclose(tagger.loss(batch), by_hand, atol=1e-4)
 
 
@@ -66,5 +73,7 @@ def test_a_head_begins_with_the_layers_of_its_base_and_no_opinion():
     base = GPT(CAUSAL)
     base.initialize(3)
     model = Head.over(base, HeadConfig(CAUSAL, "sequence", ("a", "b", "c")))
-    assert torch.equal(model.gpt.model.layers[1].mlp.up_proj.weight, base.model.layers[1].mlp.up_proj.weight)
+    assert torch.equal(
+        model.gpt.model.layers[1].mlp.up_proj.weight, base.model.layers[1].mlp.up_proj.weight
+    )
     assert not model(torch.randint(0, 50, (1, 5)), torch.tensor([5])).any()

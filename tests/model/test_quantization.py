@@ -27,14 +27,24 @@ def random_blocks(kind: str, rows: int = 12) -> torch.Tensor:
     generator = np.random.default_rng(0)
     values, size = BLOCKS[kind]
     blocks = generator.integers(0, 256, (rows, 512 // values, size), dtype=np.uint8)
-    scales = generator.uniform(-0.01, 0.01, (rows, 512 // values, 2)).astype(np.float16).view(np.uint8)
-    where = slice(208, 210) if kind == "q6_K" else slice(0, 4) if kind in ("q4_1", "q4_K") else slice(0, 2)
+    scales = (
+        generator.uniform(-0.01, 0.01, (rows, 512 // values, 2)).astype(np.float16).view(np.uint8)
+    )
+    where = (
+        slice(208, 210)
+        if kind == "q6_K"
+        else slice(0, 4)
+        if kind in ("q4_1", "q4_K")
+        else slice(0, 2)
+    )
     blocks[..., where] = scales[..., : where.stop - where.start]
     return torch.from_numpy(blocks.reshape(rows, -1))
 
 
 def theirs(blocks: torch.Tensor, kind: str) -> torch.Tensor:
-    return torch.from_numpy(gguf.quants.dequantize(blocks.numpy(), gguf.GGMLQuantizationType[kind.upper()]))
+    return torch.from_numpy(
+        gguf.quants.dequantize(blocks.numpy(), gguf.GGMLQuantizationType[kind.upper()])
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -52,7 +62,8 @@ def test_packed_blocks_are_those_of_the_gguf_package_bit_for_bit(kind):
 
 
 @pytest.mark.parametrize(
-    "kind, to, tolerance", [("q5_0", "q8_0", 0), ("q4_K", "q4_1", 2**-10), ("q6_K", "q8_0", 1 / 220)]
+    "kind, to, tolerance",
+    [("q5_0", "q8_0", 0), ("q4_K", "q4_1", 2**-10), ("q6_K", "q8_0", 1 / 220)],
 )
 def test_other_kinds_become_one_that_layers_compute_with(kind, to, tolerance):
     blocks = random_blocks(kind)
@@ -87,8 +98,16 @@ def test_a_quantized_model_computes_what_its_unpacked_twin_does_and_that_can_be_
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0, 0.3)
-    names = ["model.embed_tokens", "lm_head", "model.layers.0.self_attn.q_proj", "model.layers.0.mlp.down_proj"]
-    swap_in(model, {name: (quantize(model.get_submodule(name).weight, "q8_0"), "q8_0") for name in names})
+    names = [
+        "model.embed_tokens",
+        "lm_head",
+        "model.layers.0.self_attn.q_proj",
+        "model.layers.0.mlp.down_proj",
+    ]
+    swap_in(
+        model,
+        {name: (quantize(model.get_submodule(name).weight, "q8_0"), "q8_0") for name in names},
+    )
     tokens = torch.randint(0, 50, (2, 9))
     quantized = model(tokens)
     assert model.device == torch.device("cpu")

@@ -41,7 +41,10 @@ def weights(run: str) -> bytes:
 
 
 def lines(run: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (Path(run) / "training/metrics.jsonl").read_text("utf-8").splitlines()]
+    return [
+        json.loads(line)
+        for line in (Path(run) / "training/metrics.jsonl").read_text("utf-8").splitlines()
+    ]
 
 
 class Interrupting(Watcher):
@@ -67,7 +70,9 @@ def test_going_on_begins_where_the_model_is(base, trained):
 
 @pytest.mark.parametrize("role", ["from_", "teacher"])
 def test_resumed_bitwise(base, role):
-    begin = {role: str(base)} | ({"width": 32, "layers": 1, "context": 32} if role == "teacher" else {})
+    begin = {role: str(base)} | (
+        {"width": 32, "layers": 1, "context": 32} if role == "teacher" else {}
+    )
     whole = run_of("whole", dropout=0.1, **begin)
     part = run_of("part", Interrupting(), dropout=0.1, **begin)
     assert part.interrupted and part.steps == 4 and weights("part") != weights("whole")
@@ -76,7 +81,10 @@ def test_resumed_bitwise(base, role):
     end = pretrain(PretrainSettings(output=Path("part")), resume=True)
     assert end is not None and (end.validation, end.before) == (whole.validation, whole.before)
     assert weights("part") == weights("whole")
-    optimizers = [(checkpoints(Path(run))[-1] / "optimizer.safetensors").read_bytes() for run in ("part", "whole")]
+    optimizers = [
+        (checkpoints(Path(run))[-1] / "optimizer.safetensors").read_bytes()
+        for run in ("part", "whole")
+    ]
     assert optimizers[0] == optimizers[1]
 
 
@@ -102,11 +110,24 @@ def test_the_teacher_changes_what_is_learned_and_not_itself(base, trained):
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "lstm"])
 def test_the_shape_stays_the_models(workplace, architecture):
-    first = run_of("first", architecture=architecture, width=32, layers=1, context=32, tokenizer="char", steps=1)
+    first = run_of(
+        "first",
+        architecture=architecture,
+        width=32,
+        layers=1,
+        context=32,
+        tokenizer="char",
+        steps=1,
+    )
     run = run_of("more", from_=first.run, context=16, steps=1)
-    one, other = (json.loads((Path(name) / "config.json").read_text("utf-8")) for name in ("first", "more"))
+    one, other = (
+        json.loads((Path(name) / "config.json").read_text("utf-8")) for name in ("first", "more")
+    )
     assert one == other and run.parameters == first.parameters
-    assert json.loads(Path("more/training/plan.json").read_text("utf-8"))["values"]["architecture"] == architecture
+    assert (
+        json.loads(Path("more/training/plan.json").read_text("utf-8"))["values"]["architecture"]
+        == architecture
+    )
 
 
 def test_a_head_of_its_own_stays_so(base):
@@ -130,14 +151,20 @@ def test_a_head_of_its_own_stays_so(base):
         (["--from", "base", "--tokenizer", "char"], "tokenizer is that of base"),
         (["--from", "base", "--architecture", "modern"], "architecture is that of base"),
         (["--from", "base", "--vocab-size", "300"], "vocab_size is that of base"),
-        (["--from", "base", "--context", "64"], "context 64 is longer than the 32 tokens that base can see"),
+        (
+            ["--from", "base", "--context", "64"],
+            "context 64 is longer than the 32 tokens that base can see",
+        ),
         (["--from", "nowhere"], "nowhere: there is no such folder"),
         (["--from", "zh.txt"], "zh.txt"),
         (
             ["--teacher", "base", "--tokenizer", "bytes"],
             "tokenizer is that of the teacher base, followed token by token",
         ),
-        (["--teacher", "base", "--context", "64"], "context 64 is longer than the 32 tokens that base can see"),
+        (
+            ["--teacher", "base", "--context", "64"],
+            "context 64 is longer than the 32 tokens that base can see",
+        ),
         (["--teacher", "base", "--from", "other"], "its tokenizer is not that of base"),
         (["--teacher", "base", "--alpha", "2"], "alpha"),
         (["--temperature", "2"], "temperature has no effect without a teacher"),
@@ -153,11 +180,26 @@ def test_wrong_use_is_one_line(xinye, base, flags, says):
 
 
 def test_the_command_tells_before_and_after(xinye, base):
-    outcome = xinye("pretrain", "en.txt", "--from", "base", "-o", "more", "--steps", "4", "--batch-size", "4", "--json")
+    outcome = xinye(
+        "pretrain",
+        "en.txt",
+        "--from",
+        "base",
+        "-o",
+        "more",
+        "--steps",
+        "4",
+        "--batch-size",
+        "4",
+        "--json",
+    )
     assert outcome.code == 0, outcome.err
     result = json.loads(outcome.out)
     before, after = result["before"]["bits_per_byte"], result["validation"]["bits_per_byte"]
-    assert f"{after:.3f} bits per byte, {before:.3f} before ({before - after:.3f} better)" in outcome.err
+    assert (
+        f"{after:.3f} bits per byte, {before:.3f} before ({before - after:.3f} better)"
+        in outcome.err
+    )
     reasons = json.loads(Path("more/training/plan.json").read_text("utf-8"))["reasons"]
     assert reasons["width"] == "of base" and "the optimizers begin anew" in reasons["warmup"]
     assert "gone on with from base" in Path("more/report.html").read_text("utf-8")
@@ -173,7 +215,19 @@ def test_a_dry_run_shows_the_plan_of_going_on(xinye, base):
 
 
 def test_folds_go_on_with_a_model(xinye, base):
-    outcome = xinye("pretrain", "zh.txt", "--from", "base", "--steps", "2", "--folds", "2", "-o", "folds", "--json")
+    outcome = xinye(
+        "pretrain",
+        "zh.txt",
+        "--from",
+        "base",
+        "--steps",
+        "2",
+        "--folds",
+        "2",
+        "-o",
+        "folds",
+        "--json",
+    )
     assert outcome.code == 0, outcome.err
     result = json.loads(outcome.out)
     assert len(result["folds"]) == 2

@@ -16,7 +16,11 @@ CPU = torch.device("cpu")
 
 def vocabularies(size: int) -> set[int]:
     """The vocabularies that the plan itself chooses for small and large, Chinese and English texts."""
-    texts = [(characters, chinese) for characters in (200_000, 5_000_000, 10**9) for chinese in (False, True)]
+    texts = [
+        (characters, chinese)
+        for characters in (200_000, 5_000_000, 10**9)
+        for chinese in (False, True)
+    ]
     return {planning.vocabulary_size(size, characters, chinese)[0] for characters, chinese in texts}
 
 
@@ -68,7 +72,10 @@ def test_what_is_given_is_taken():
 
 
 def test_a_size_that_the_vocabulary_alone_takes_is_refused():
-    with pytest.raises(XinyeError, match=r"with a vocabulary of 60,000 the nearest model has .* smaller --vocab-size"):
+    with pytest.raises(
+        XinyeError,
+        match=r"with a vocabulary of 60,000 the nearest model has .* smaller --vocab-size",
+    ):
         planning.shape(Plan(), PretrainSettings(size="1M"), 60_000, 64)
 
 
@@ -77,7 +84,8 @@ def test_what_does_not_fit_is_refused_with_the_arithmetic(monkeypatch):
     settings = PretrainSettings(size="125M", micro_batch_size=64)
     planning.check_size(PretrainSettings(size="50M"), CPU)
     with pytest.raises(
-        XinyeError, match=r"125,000,000 parameters × \(4 weight \+ 4 gradient \+ 4 optimizer\) bytes = 1.5"
+        XinyeError,
+        match=r"125,000,000 parameters × \(4 weight \+ 4 gradient \+ 4 optimizer\) bytes = 1.5",
     ):
         planning.check_size(settings, CPU)
     config = planning.shape(Plan(), settings, 8192, 1024)
@@ -98,7 +106,13 @@ def test_a_micro_batch_shrinks_to_fit(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "budget, steps", [({"steps": 7}, 7), ({"tokens": "64k"}, 500), ({"epochs": 2}, 50), ({"total_steps": "0:9,3:5"}, 9)]
+    "budget, steps",
+    [
+        ({"steps": 7}, 7),
+        ({"tokens": "64k"}, 500),
+        ({"epochs": 2}, 50),
+        ({"total_steps": "0:9,3:5"}, 9),
+    ],
 )
 def test_budgets_become_steps(budget, steps):
     values = {"batch_size": 4, "context": 32}
@@ -116,4 +130,7 @@ def test_the_context_is_no_longer_than_the_documents():
 
 def test_a_small_text_supports_a_small_vocabulary():
     assert planning.vocabulary_size(5_000_000, 200_000, True)[0] == 1000
-    assert planning.vocabulary_size(5_000_000, 10**9, True)[0] > planning.vocabulary_size(1_000_000, 10**9, True)[0]
+    assert (
+        planning.vocabulary_size(5_000_000, 10**9, True)[0]
+        > planning.vocabulary_size(1_000_000, 10**9, True)[0]
+    )

@@ -57,7 +57,9 @@ def test_what_is_no_duration(text):
 
 def test_plain_numbers_and_truth_values():
     """YAML reads `compile: no` as false and `tokens: 20000000` as a number; Python has numbers of its own."""
-    settings = checked(PretrainSettings, {"compile": False, "tokens": 20_000_000, "size": 5_000_000}, "x")
+    settings = checked(
+        PretrainSettings, {"compile": False, "tokens": 20_000_000, "size": 5_000_000}, "x"
+    )
     assert (settings.compile, settings.tokens, settings.size) == ("no", "20000000", "5000000")
 
 

@@ -8,7 +8,14 @@ import yaml
 from xinye.runs.card import MARK, write_card
 from xinye.runs.folder import read_run
 
-PLAN = {"layers": 4, "width": 128, "heads": 2, "key_value_heads": 2, "context": 64, "parameters": 1_066_624}
+PLAN = {
+    "layers": 4,
+    "width": 128,
+    "heads": 2,
+    "key_value_heads": 2,
+    "context": 64,
+    "parameters": 1_066_624,
+}
 
 
 @pytest.fixture
@@ -56,7 +63,10 @@ def test_what_comes_from_data_stays_a_text(card):
     )
     head, body = page.split("---\n")[1], page.split("\n````text\n")[1]
     assert "license" not in head and "\x1b" not in page
-    assert body.split("\n````\n")[0].startswith("```\n---\nlicense: mine") and body.count("<script>") == 1
+    assert (
+        body.split("\n````\n")[0].startswith("```\n---\nlicense: mine")
+        and body.count("<script>") == 1
+    )
     assert "`` a`b # c.txt ``" in page and "`<img src=x>.txt`" in page and "\n# c.txt" not in page
 
 
@@ -64,7 +74,9 @@ def test_a_card_of_ones_own_is_kept(make_run):
     folder = make_run(losses=[3.0] * 3)
     (folder / "model.safetensors").write_bytes(b"0")
     (folder / "README.md").write_text("我的模型", "utf-8")
-    assert not write_card(read_run(folder)) and (folder / "README.md").read_text("utf-8") == "我的模型"
+    assert (
+        not write_card(read_run(folder)) and (folder / "README.md").read_text("utf-8") == "我的模型"
+    )
     (folder / "README.md").write_text(f"---\n---\n{MARK}\n", "utf-8")
     assert write_card(read_run(folder))
 
@@ -97,13 +109,25 @@ TASK = {
 @pytest.mark.parametrize("task", TASK)
 def test_a_model_that_learned_a_task(make_run, task, method):
     measured, pipeline, figure = TASK[task]
-    settings = {"task": task, "model": "/home/me/runs/base", "data": ["/home/me/reviews.csv"], "method": method}
+    settings = {
+        "task": task,
+        "model": "/home/me/runs/base",
+        "data": ["/home/me/reviews.csv"],
+        "method": method,
+    }
     about = {
         "recipe": "finetune",
         "settings": settings,
-        "data": {"counts": {"好评": 9, "差|评": 7}, "findings": ["one text twice: /home/me/reviews.csv, line 3"]},
+        "data": {
+            "counts": {"好评": 9, "差|评": 7},
+            "findings": ["one text twice: /home/me/reviews.csv, line 3"],
+        },
     }
-    result = {"task": task, "measured": measured, "baseline": {"name": "TF-IDF", "accuracy": 0.92, "span_f1": 0.6}}
+    result = {
+        "task": task,
+        "measured": measured,
+        "baseline": {"name": "TF-IDF", "accuracy": 0.92, "span_f1": 0.6},
+    }
     folder = make_run(losses=[0.5] * 60, about=about, result=result)
     name = "model.safetensors" if method == "full" else "adapter_model.safetensors"
     (folder / name).write_bytes(b"0" * 1000)
@@ -111,9 +135,20 @@ def test_a_model_that_learned_a_task(make_run, task, method):
     page = (folder / "README.md").read_text("utf-8")
     head = front_matter(page)
     assert head["pipeline_tag"] == pipeline
-    assert head["library_name"] == {"full": "transformers", "lora": "peft", "adapter": "xinye"}[method]
-    for part in (figure, "TF-IDF", "`base`", "`reviews.csv`", "reviews.csv, line 3", f"xinye {task} FOLDER"):
+    assert (
+        head["library_name"] == {"full": "transformers", "lora": "peft", "adapter": "xinye"}[method]
+    )
+    for part in (
+        figure,
+        "TF-IDF",
+        "`base`",
+        "`reviews.csv`",
+        "reviews.csv, line 3",
+        f"xinye {task} FOLDER",
+    ):
         assert part in page, part
     assert "/home/me" not in page and ("92.0%" in page) == (task == "classify")
-    assert ("xinye merge" in page) == (method == "lora") and ("pipeline(" in page) == (method != "adapter")
+    assert ("xinye merge" in page) == (method == "lora") and ("pipeline(" in page) == (
+        method != "adapter"
+    )
     assert "`差|评` 7" in page

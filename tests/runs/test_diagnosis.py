@@ -34,7 +34,10 @@ def findings(run: Path) -> dict[str, Finding]:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_healthy_run_is_healthy(make_run, noise, seed):
     losses = falling(noise=noise, seed=seed)
-    assert set(findings(make_run(losses=losses, validations=at(losses)))) <= {"healthy", "still improving"}
+    assert set(findings(make_run(losses=losses, validations=at(losses)))) <= {
+        "healthy",
+        "still improving",
+    }
 
 
 def test_heavy_noise_of_small_batches_is_no_jump(make_run):
@@ -52,7 +55,9 @@ def test_every_finding_speaks_both_languages(make_run):
     ]
     for run in runs:
         for finding in findings(run).values():
-            assert re.search(r"[\u4e00-\u9fff]", finding.says.zh) and not re.search(r"[\u4e00-\u9fff]", finding.says.en)
+            assert re.search(r"[\u4e00-\u9fff]", finding.says.zh) and not re.search(
+                r"[\u4e00-\u9fff]", finding.says.en
+            )
             assert bool(finding.advice.en) == bool(finding.advice.zh)
 
 
@@ -75,14 +80,19 @@ def test_one_bad_validation_is_no_overfitting(make_run):
 def test_a_rise_of_both_losses_is_no_overfitting(make_run):
     losses = [*np.linspace(6, 3, 200), *np.linspace(3, 5, 200)]
     found = findings(make_run(losses=losses, validations=at(losses)))
-    assert list(found) == ["rate too high"] and "rose again from step 2" in found["rate too high"].says.en
+    assert (
+        list(found) == ["rate too high"]
+        and "rose again from step 2" in found["rate too high"].says.en
+    )
 
 
 def test_still_improving_says_what_the_second_half_brought(make_run):
     losses = list(np.linspace(6, 4, STEPS))
     found = findings(make_run(losses=losses, validations=[(step, 6.1 - step / 200) for step in AT]))
     assert list(found) == ["healthy", "still improving"]
-    assert "0.500 bits per byte" in found["still improving"].says.en  # a loss of 1, two nats to the bit here
+    assert (
+        "0.500 bits per byte" in found["still improving"].says.en
+    )  # a loss of 1, two nats to the bit here
     assert "--steps 800" in found["still improving"].advice.en
 
 
@@ -95,7 +105,9 @@ def test_data_exhausted_after_many_times_through_the_text(make_run):
     losses = list(np.linspace(6, 2.5, STEPS))
     validations = [(step, max(4.0, 6.1 - step / 80)) for step in AT]
     exhausted = findings(make_run("much", losses, validations, plan={"training_tokens": 64 * 50}))
-    assert list(exhausted) == ["data exhausted"] and "8.0 times" in exhausted["data exhausted"].says.en
+    assert (
+        list(exhausted) == ["data exhausted"] and "8.0 times" in exhausted["data exhausted"].says.en
+    )
     assert "data exhausted" not in findings(make_run("once", losses, validations))
 
 
@@ -110,14 +122,18 @@ def test_data_exhausted_after_many_times_through_the_text(make_run):
     ],
 )
 def test_rate_too_high(make_run, losses, says):
-    found = findings(make_run(losses=losses, plan={"learning_rate": 0.02, "matrix_learning_rate": 0.04}))
+    found = findings(
+        make_run(losses=losses, plan={"learning_rate": 0.02, "matrix_learning_rate": 0.04})
+    )
     assert list(found) == ["rate too high"] and says in found["rate too high"].says.en
     assert "--matrix-learning-rate 0.02 --learning-rate 0.01" in found["rate too high"].advice.zh
 
 
 def test_a_run_that_left_the_numbers_diverged(make_run):
     found = findings(make_run(losses=[7.0, 6.5, math.nan], finished=False))
-    assert list(found) == ["rate too high"] and "Diverged at step 3" in found["rate too high"].says.en
+    assert (
+        list(found) == ["rate too high"] and "Diverged at step 3" in found["rate too high"].says.en
+    )
 
 
 @pytest.mark.parametrize("about, than", [({"data": {"unigram_loss": 5.0}}, "5.00"), ({}, "6.91")])
@@ -139,7 +155,9 @@ def test_too_short_to_judge(make_run):
 
 def test_a_small_validation_text(make_run):
     losses = falling()
-    found = findings(make_run(losses=losses, validations=at(losses), plan={"validation_tokens": 900}))
+    found = findings(
+        make_run(losses=losses, validations=at(losses), plan={"validation_tokens": 900})
+    )
     assert "900 tokens" in found["validation too small"].says.en and "healthy" not in found
 
 

@@ -9,7 +9,14 @@ from xinye.runs.leftovers import remove_run
 
 
 @pytest.mark.parametrize(
-    "name", ["1M/run-notes.txt", "trials/mine.txt", "fold-notes.txt", "notes/run-1/mine.txt", "trials/000/mine.txt"]
+    "name",
+    [
+        "1M/run-notes.txt",
+        "trials/mine.txt",
+        "fold-notes.txt",
+        "notes/run-1/mine.txt",
+        "trials/000/mine.txt",
+    ],
 )
 def test_files_of_ones_own_stay(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

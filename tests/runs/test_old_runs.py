@@ -44,15 +44,24 @@ def test_runs_are_told_of(xinye: Command, place: Path) -> None:
         ("classify", "interrupted", 4),
     }
     shown = xinye("runs", "show", "classify").out
-    assert "xinye finetune base-whole -o runs/again" in shown and "--epochs 2.0 --dropout 0.1" in shown
+    assert (
+        "xinye finetune base-whole -o runs/again" in shown and "--epochs 2.0 --dropout 0.1" in shown
+    )
 
 
 def test_models_are_used_and_evaluated(xinye: Command, place: Path) -> None:
-    assert xinye("generate", "base-whole", "从前", "--max-tokens", "5", "--temperature", "0").code == 0
+    assert (
+        xinye("generate", "base-whole", "从前", "--max-tokens", "5", "--temperature", "0").code == 0
+    )
     judged = json.loads(xinye("evaluate", "base-whole", "--json").out.splitlines()[-1])
     assert judged["text"]["source"] == "validation" and judged["baselines"]["five_gram"]
     assert xinye("finetune", "-o", "classify", "--resume").code == 0
-    judged = json.loads(xinye("evaluate", "classify", "--data", "reviews.jsonl", "--json").out.splitlines()[-1])
-    assert judged["task"] == "classify" and judged["baseline"]["name"] == "TF-IDF + logistic regression"
+    judged = json.loads(
+        xinye("evaluate", "classify", "--data", "reviews.jsonl", "--json").out.splitlines()[-1]
+    )
+    assert (
+        judged["task"] == "classify"
+        and judged["baseline"]["name"] == "TF-IDF + logistic regression"
+    )
     result = json.loads((place / "classify" / "training" / "result.json").read_text("utf-8"))
     assert result["measured"]["loss"] == pytest.approx(EXPECTED["measured"]["loss"], abs=1e-4)

@@ -40,7 +40,9 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if self.open and self.open[-1][0] not in ("style", "title"):
-            self.text[next((name for _, name in self.open[::-1] if name in ("en", "zh")), "")] += data
+            self.text[next((name for _, name in self.open[::-1] if name in ("en", "zh")), "")] += (
+                data
+            )
 
 
 def page_of(run):
@@ -51,7 +53,14 @@ def page_of(run):
 
 @pytest.fixture
 def run(make_run):
-    machine = {"device": "CPU", "cores": 2, "memory_bytes": 8e9, "system": "Linux", "torch": "2", "python": "3"}
+    machine = {
+        "device": "CPU",
+        "cores": 2,
+        "memory_bytes": 8e9,
+        "system": "Linux",
+        "torch": "2",
+        "python": "3",
+    }
     return make_run(
         losses=LOSSES,
         validations=VALIDATIONS,
@@ -72,7 +81,11 @@ def test_the_page_stands_alone(run):
     html, page = page_of(run)
     assert "://" not in html
     assert not {"script", "link", "img", "iframe", "object", "base"} & set(page.tags)
-    assert all(value.startswith("#") for name, value in page.attributes if name in ("href", "xlink:href", "src"))
+    assert all(
+        value.startswith("#")
+        for name, value in page.attributes
+        if name in ("href", "xlink:href", "src")
+    )
     assert "url(" not in re.sub(r"url\(#\w+\)", "", html)
     assert ("content", "default-src 'none'; style-src 'unsafe-inline'") in page.attributes
 
@@ -80,21 +93,45 @@ def test_the_page_stands_alone(run):
 def test_the_page_tells_everything(run):
     _, page = page_of(run)
     assert page.tags.count("svg") == 2 and page.tags.count("article") == len(VALIDATIONS)
-    for words in ("bits per byte", "What it writes now", "Diagnosis", "reading and tokenizing", "40 %", "500 MB"):
+    for words in (
+        "bits per byte",
+        "What it writes now",
+        "Diagnosis",
+        "reading and tokenizing",
+        "40 %",
+        "500 MB",
+    ):
         assert words in page.text["en"], words
-    for words in ("每字节比特数", "它现在这样写", "诊断", "读入和分词", "40 %", "500 MB", "107 万个参数"):
+    for words in (
+        "每字节比特数",
+        "它现在这样写",
+        "诊断",
+        "读入和分词",
+        "40 %",
+        "500 MB",
+        "107 万个参数",
+    ):
         assert words in page.text["zh"], words
-    for words in ("新叶长出来，陈叶落下去。", "as the test wants it", "xinye pretrain '书/novel.txt'", "--steps 60"):
+    for words in (
+        "新叶长出来，陈叶落下去。",
+        "as the test wants it",
+        "xinye pretrain '书/novel.txt'",
+        "--steps 60",
+    ):
         assert words in page.text[""], words
 
 
 def test_chinese_and_english_say_the_same_number_of_things(run):
     html, page = page_of(run)
-    assert page.text["en"].strip() and not re.search("[一-鿿]", page.text["en"].replace("xinye", ""))
+    assert page.text["en"].strip() and not re.search(
+        "[一-鿿]", page.text["en"].replace("xinye", "")
+    )
     assert html.count('class="en"') == html.count('class="zh"')
 
 
-@pytest.mark.parametrize("text, language", [("新叶长出来", "zh"), ("New leaves push out the old", "en")])
+@pytest.mark.parametrize(
+    "text, language", [("新叶长出来", "zh"), ("New leaves push out the old", "en")]
+)
 def test_it_opens_in_the_language_of_the_text(make_run, text, language):
     html, _ = page_of(make_run(losses=LOSSES[:5], result={"texts": [text]}))
     assert f'<html lang="{language}">' in html and f'id="{language}" checked' in html
@@ -139,20 +176,29 @@ def test_an_interrupted_run_says_how_to_go_on(make_run):
     run = make_run(losses=LOSSES, finished=False)
     (run / "training" / "checkpoints" / "step-00000060").mkdir(parents=True)
     _, page = page_of(run)
-    assert f"xinye pretrain -o {run} --resume" in page.text[""] and "停在第 60 步" in page.text["zh"]
+    assert (
+        f"xinye pretrain -o {run} --resume" in page.text[""] and "停在第 60 步" in page.text["zh"]
+    )
 
 
 def test_a_diverged_run_tells_why(make_run):
     run = make_run(losses=[*LOSSES, float("nan")], finished=False)
-    (run / "training" / "process.json").write_text('{"error": "the weights are no longer finite"}', "utf-8")
+    (run / "training" / "process.json").write_text(
+        '{"error": "the weights are no longer finite"}', "utf-8"
+    )
     _, page = page_of(run)
-    assert "the weights are no longer finite" in page.text[""] and "Diverged at step 61" in page.text["en"]
+    assert (
+        "the weights are no longer finite" in page.text[""]
+        and "Diverged at step 61" in page.text["en"]
+    )
 
 
 def test_pretraining_writes_it(trained):
     page = Page((trained / "report.html").read_text("utf-8"))
     result = json.loads((trained / "training" / "result.json").read_text("utf-8"))
-    laps = set(result["time_seconds"]) - {"compiling the decoder"}  # only the first run here compiles
+    laps = set(result["time_seconds"]) - {
+        "compiling the decoder"
+    }  # only the first run here compiles
     assert laps == {"text", "planning", "training", "validation", "samples", "saving"}
     assert len(result["texts"]) == 3 and result["texts"][0].strip().split("\r")[0] in page.text[""]
     assert "Too short to judge" in page.text["en"] and "太短" in page.text["zh"]
@@ -182,12 +228,25 @@ MEASURED = {
 
 def taught(make_run, task, **result):
     """The folder of a run that learned a task; its validations have no bits per byte."""
-    about = {"recipe": "finetune", "settings": {"task": task, "model": "runs/base", "data": ["reviews.csv"]}}
-    folder = make_run(losses=[0.7] * 60, about=about, result={"task": task, "findings": [], **result})
+    about = {
+        "recipe": "finetune",
+        "settings": {"task": task, "model": "runs/base", "data": ["reviews.csv"]},
+    }
+    folder = make_run(
+        losses=[0.7] * 60, about=about, result={"task": task, "findings": [], **result}
+    )
     with (folder / "training" / "metrics.jsonl").open("a", encoding="utf-8") as file:
         for step, accuracy in ((30, 0.8), (60, 0.9)):
-            record = {"kind": "validation", "step": step, "seconds": 1.0, "loss": 0.5, "sample": "很快 → 好评 (0.98)"}
-            file.write(json.dumps(record | ({"accuracy": accuracy} if task == "classify" else {})) + "\n")
+            record = {
+                "kind": "validation",
+                "step": step,
+                "seconds": 1.0,
+                "loss": 0.5,
+                "sample": "很快 → 好评 (0.98)",
+            }
+            file.write(
+                json.dumps(record | ({"accuracy": accuracy} if task == "classify" else {})) + "\n"
+            )
     return folder
 
 
@@ -208,7 +267,9 @@ def test_many_labels_show_their_worst_confusions(make_run):
     counts = [[9 * (row == column) for column in range(13)] for row in range(13)]
     counts[3][5], counts[4][2] = 7, 2
     measured = MEASURED | {"confusion": {"labels": labels, "counts": counts}}
-    folder = taught(make_run, "classify", measured=measured, baseline={"name": "TF-IDF", "accuracy": 0.8})
+    folder = taught(
+        make_run, "classify", measured=measured, baseline={"name": "TF-IDF", "accuracy": 0.8}
+    )
     write_report(read_run(folder))
     page = (folder / "report.html").read_text("utf-8")
     assert "<td>label 3</td><td>label 5</td><td>7</td>" in page and "<th>label 1</th>" not in page
@@ -216,7 +277,9 @@ def test_many_labels_show_their_worst_confusions(make_run):
 
 def test_a_model_that_chats_ends_with_its_verb(make_run):
     measured = {"loss": 0.1, "ended": 1.0, "exact": 0.94, "answer_tokens": 9.0}
-    folder = taught(make_run, "chat", measured=measured, baseline={"name": "the base model", "loss": 4.0})
+    folder = taught(
+        make_run, "chat", measured=measured, baseline={"name": "the base model", "loss": 4.0}
+    )
     write_report(read_run(folder))
     page = (folder / "report.html").read_text("utf-8")
     assert f"xinye chat {folder}" in page and "94 %" in page

@@ -15,7 +15,9 @@ STEP = {"kind": "step", "loss": 5.0, "gradient_norm": 1.0, "tokens": 64, "second
 
 
 def metrics(run, *records):
-    lines = [record if isinstance(record, str) else json.dumps({**STEP, **record}) for record in records]
+    lines = [
+        record if isinstance(record, str) else json.dumps({**STEP, **record}) for record in records
+    ]
     (run / "training" / "metrics.jsonl").write_text("\n".join(lines), "utf-8")
 
 
@@ -23,7 +25,9 @@ def test_a_finished_run(trained):
     run = read_run(trained)
     assert (run.state, run.done, run.planned) == ("finished", 6, 6)
     assert [record["step"] for record in run.validations] == [3, 6]
-    assert run.summary()["architecture"] == "modern" and run.summary()["files"][0].endswith("zh.txt")
+    assert run.summary()["architecture"] == "modern" and run.summary()["files"][0].endswith(
+        "zh.txt"
+    )
     assert run.bits_per_byte == pytest.approx(run.result["validation"]["bits_per_byte"], abs=1e-5)
     assert 0 < run.tokens <= 6 * 4 * 32 and run.started.tzinfo is not None
 
@@ -41,12 +45,18 @@ def test_a_step_taken_again_replaces_the_first_and_all_behind_it(make_run):
         run, *({"step": step} for step in (1, 2, 3)), {"step": 3, **judged}, {"step": 4}, {"step": 2, "loss": 3.0},
         {"step": 3, "loss": 2.0},
     )  # fmt: skip
-    assert [(record["step"], record["loss"]) for record in read_run(run).steps] == [(1, 5.0), (2, 3.0), (3, 2.0)]
+    assert [(record["step"], record["loss"]) for record in read_run(run).steps] == [
+        (1, 5.0),
+        (2, 3.0),
+        (3, 2.0),
+    ]
     assert read_run(run).validations == []
 
 
 @pytest.mark.parametrize("name", ["settings.json", "plan.json", "result.json", "metrics.jsonl"])
-@pytest.mark.parametrize("content", ["", "{", "[1]", '{"settings": 5, "values": [], "kind": "step", "step": "x"}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[1]", '{"settings": 5, "values": [], "kind": "step", "step": "x"}']
+)
 def test_damaged_files_are_as_good_as_missing(make_run, name, content):
     run = make_run(losses=[5.0, 4.0])
     (run / "training" / name).write_text(content, "utf-8")
@@ -71,7 +81,9 @@ def test_a_run_is_running_while_its_process_is(make_run):
 def test_a_killed_process_is_not_running(make_run):
     run = make_run(losses=[5.0], finished=False)
     code = f"import os, pathlib, xinye.runs.folder as r\nwith r.training_process(pathlib.Path({str(run)!r})):\n"
-    subprocess.run([sys.executable, "-c", f"{code}    os.kill(os.getpid(), 9)"], env=os.environ, check=False)
+    subprocess.run(
+        [sys.executable, "-c", f"{code}    os.kill(os.getpid(), 9)"], env=os.environ, check=False
+    )
     assert (run / "training" / "process.json").exists()
     assert not is_running(run) and read_run(run).state == "interrupted"
 
@@ -94,12 +106,24 @@ def test_runs_are_found_two_folders_deep(tmp_path, make_run):
 def test_the_command_gives_the_run_again(workplace, trained):
     command = read_run(trained).command("again").split()
     assert command[:2] == ["xinye", "pretrain"] and main(command[1:]) == 0
-    assert (workplace / "again" / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+    assert (workplace / "again" / "model.safetensors").read_bytes() == (
+        trained / "model.safetensors"
+    ).read_bytes()
 
 
 def test_the_command_spells_out_what_the_machine_decided(make_run):
-    settings = {"time": "1min", "prompt": "-- 新叶 a", "cleaning": {"duplicates": False, "unicode": "NFC"}}
-    run = make_run(losses=[1.0, 1.0], settings=settings, plan={"dtype": "bfloat16", "compile": True, "dropout": 0.1})
+    settings = {
+        "time": "1min",
+        "prompt": "-- 新叶 a",
+        "cleaning": {"duplicates": False, "unicode": "NFC"},
+    }
+    run = make_run(
+        losses=[1.0, 1.0],
+        settings=settings,
+        plan={"dtype": "bfloat16", "compile": True, "dropout": 0.1},
+    )
     command = read_run(run).command()
     assert command.startswith("xinye pretrain '书/novel.txt' -o runs/again '--prompt=-- 新叶 a'")
-    assert command.endswith("--steps 2 --dropout 0.1 --dtype bfloat16 --compile yes --no-duplicates --unicode NFC")
+    assert command.endswith(
+        "--steps 2 --dropout 0.1 --dtype bfloat16 --compile yes --no-duplicates --unicode NFC"
+    )

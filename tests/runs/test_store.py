@@ -90,15 +90,25 @@ def test_the_model_for_everyone_lies_in_the_run_and_in_each_checkpoint(tmp_path)
     (checkpoint,) = checkpoints(tmp_path)
     assert equal(load_model(tmp_path)[0], model) and equal(load_model(checkpoint)[0], model)
     assert not list(tmp_path.rglob(".*")), "nothing half written is left"
-    assert not {path.name for path in tmp_path.iterdir()} & {"optimizer.safetensors", "progress.json", "manifest.json"}
+    assert not {path.name for path in tmp_path.iterdir()} & {
+        "optimizer.safetensors",
+        "progress.json",
+        "manifest.json",
+    }
 
 
 def test_the_last_two_and_those_to_keep_stay(tmp_path):
     model, optimizers = trainer()
     for number in range(1, 6):
         step(model, optimizers, number)
-        Store(tmp_path, model, TOKENIZER, optimizers).save({"step": number, "seconds": 1.0}, keep=[2])
-    assert [path.name for path in checkpoints(tmp_path)] == ["step-00000002", "step-00000004", "step-00000005"]
+        Store(tmp_path, model, TOKENIZER, optimizers).save(
+            {"step": number, "seconds": 1.0}, keep=[2]
+        )
+    assert [path.name for path in checkpoints(tmp_path)] == [
+        "step-00000002",
+        "step-00000004",
+        "step-00000005",
+    ]
     assert store_of(tmp_path).load(2)["step"] == 2
     assert store_of(tmp_path).load()["step"] == 5
 
@@ -124,7 +134,9 @@ def test_old_checkpoints_that_are_not_only_ours_stay(tmp_path):
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_a_kill_while_an_old_checkpoint_is_deleted_leaves_none_in_half(tmp_path, monkeypatch, again):
+def test_a_kill_while_an_old_checkpoint_is_deleted_leaves_none_in_half(
+    tmp_path, monkeypatch, again
+):
     saved(tmp_path, 1)
     saved(tmp_path, 2)
 
@@ -200,7 +212,9 @@ def test_space_is_checked_before_anything_is_written(tmp_path, monkeypatch):
     step(model, optimizers, 2)
     before = contents(tmp_path)
     monkeypatch.setattr(store.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    with pytest.raises(XinyeError, match=r"a checkpoint needs 0\.\d MB, and 0\.0 MB are free") as error:
+    with pytest.raises(
+        XinyeError, match=r"a checkpoint needs 0\.\d MB, and 0\.0 MB are free"
+    ) as error:
         Store(tmp_path, model, TOKENIZER, optimizers).save({"step": 3, "seconds": 2.0})
     assert error.value.exit_code == 1 and contents(tmp_path) == before
 
@@ -208,11 +222,15 @@ def test_space_is_checked_before_anything_is_written(tmp_path, monkeypatch):
 def refused(run: Path) -> str:
     with pytest.raises(XinyeError) as error:
         store_of(run).load()
-    assert error.value.exit_code == 1 and "\n" not in str(error.value) and str(run) in str(error.value)
+    assert (
+        error.value.exit_code == 1 and "\n" not in str(error.value) and str(run) in str(error.value)
+    )
     return str(error.value)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "progress.json", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "optimizer.safetensors", "progress.json", "manifest.json"]
+)
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "garbage", "one bit"])
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_offered(tmp_path, name, damage):
     saved(tmp_path, steps=1)
@@ -224,10 +242,18 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_offered(tmp_path, na
     if damage == "missing":
         path.unlink()
     else:
-        wrong = {"empty": b"", "cut": whole[: len(whole) // 2], "garbage": b"\x07" * len(whole), "one bit": flipped}
+        wrong = {
+            "empty": b"",
+            "cut": whole[: len(whole) // 2],
+            "garbage": b"\x07" * len(whole),
+            "one bit": flipped,
+        }
         path.write_bytes(wrong[damage])
     complaint = refused(tmp_path)
-    assert "step-00000002: damaged" in complaint and "delete this folder, and --resume goes on from step 1" in complaint
+    assert (
+        "step-00000002: damaged" in complaint
+        and "delete this folder, and --resume goes on from step 1" in complaint
+    )
     shutil.rmtree(path.parent)
     assert store_of(tmp_path).load()["step"] == 1
 
@@ -236,11 +262,15 @@ def rewritten(run: Path, name: str, content: bytes) -> None:
     """Other content, and a manifest that knows of it."""
     (folder,) = checkpoints(run)
     (folder / name).write_bytes(content)
-    manifest = {path.name: fingerprint(path) for path in folder.iterdir() if path.name != "manifest.json"}
+    manifest = {
+        path.name: fingerprint(path) for path in folder.iterdir() if path.name != "manifest.json"
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
 
 
-@pytest.mark.parametrize("content", [{}, {"step": 2}, {"step": "two", "seconds": 1}, {"step": None, "seconds": 1}, [2]])
+@pytest.mark.parametrize(
+    "content", [{}, {"step": 2}, {"step": "two", "seconds": 1}, {"step": None, "seconds": 1}, [2]]
+)
 def test_progress_that_says_nothing_is_refused(tmp_path, content):
     saved(tmp_path)
     rewritten(tmp_path, "progress.json", json.dumps(content).encode())
@@ -256,7 +286,10 @@ def test_optimizer_state_that_does_not_fit_is_refused(tmp_path, change):
     elif change == "odd names":
         tensors = {name.replace(".", "-"): tensor for name, tensor in tensors.items()}
     else:
-        tensors = {name: tensor if tensor.ndim == 0 else tensor[:-1].clone() for name, tensor in tensors.items()}
+        tensors = {
+            name: tensor if tensor.ndim == 0 else tensor[:-1].clone()
+            for name, tensor in tensors.items()
+        }
     rewritten(tmp_path, "optimizer.safetensors", save(tensors))
     assert "damaged" in refused(tmp_path)
 

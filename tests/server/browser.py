@@ -12,7 +12,9 @@ from urllib.request import urlopen
 
 from websockets.sync.client import ClientConnection, connect
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None) or next(
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+) or next(
     (path for path in ("/usr/bin/chromium", "/usr/bin/google-chrome") if Path(path).exists()), None
 )
 
@@ -33,7 +35,9 @@ class Page:
 
     def run(self, script: str) -> Any:
         """The value of an expression; a promise's is awaited."""
-        result = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        result = self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
@@ -46,15 +50,29 @@ class Page:
 
     def go(self, address: str) -> None:
         self.call("Page.navigate", url=address)
-        self.until("document.readyState === 'complete' && document.querySelector('#model') !== null")
+        self.until(
+            "document.readyState === 'complete' && document.querySelector('#model') !== null"
+        )
 
 
 @contextmanager
 def browsing(folder: Path, *flags: str) -> Iterator[Page]:
     """A fresh browser with one empty page."""
     command = [
-        *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-extensions"),
-        *("--disable-background-networking", "--remote-debugging-port=0", f"--user-data-dir={folder}", *flags),
+        *(
+            str(CHROMIUM),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-extensions",
+        ),
+        *(
+            "--disable-background-networking",
+            "--remote-debugging-port=0",
+            f"--user-data-dir={folder}",
+            *flags,
+        ),
         "about:blank",
     ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

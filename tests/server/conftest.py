@@ -20,9 +20,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     model = GPT(SHAPE)
     model.initialize(1)
     with torch.no_grad():
-        model.model.layers[0].mlp.down_proj.weight.normal_(0, 0.3, generator=torch.Generator().manual_seed(1))
+        model.model.layers[0].mlp.down_proj.weight.normal_(
+            0, 0.3, generator=torch.Generator().manual_seed(1)
+        )
     save_model(root / "tiny", model, TOKENIZER)
-    for name, kind, labels in (("reviews", "sequence", ("好", "坏")), ("names", "token", ("O", "B-PER", "I-PER"))):
+    for name, kind, labels in (
+        ("reviews", "sequence", ("好", "坏")),
+        ("names", "token", ("O", "B-PER", "I-PER")),
+    ):
         head = Head.over(model, HeadConfig(SHAPE, kind, labels))
         head.score.weight.data.normal_(generator=torch.Generator().manual_seed(2))
         save_head(root / name, head, TOKENIZER if kind == "sequence" else Tag.tokenizer(TOKENIZER))

@@ -13,10 +13,22 @@ from schemathesis.specs.openapi.checks import (
 )
 
 CHECKS = [
-    *(not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance),
+    *(
+        not_a_server_error,
+        status_code_conformance,
+        content_type_conformance,
+        response_schema_conformance,
+    ),
     negative_data_rejection,
 ]
-ROUTES = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/tokenize", "/detokenize", "/v1/tasks/{task}")
+ROUTES = (
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/tokenize",
+    "/detokenize",
+    "/v1/tasks/{task}",
+)
 
 
 def examine(server, route, mode, examples):
@@ -24,7 +36,9 @@ def examine(server, route, mode, examples):
     document = server.http.get("/openapi.json").json()
     for name, schema in document["components"]["schemas"].items():
         if name.endswith("Request"):
-            schema["properties"]["model"] |= {"enum": ["reviews" if name == "TaskRequest" else "tiny"]}
+            schema["properties"]["model"] |= {
+                "enum": ["reviews" if name == "TaskRequest" else "tiny"]
+            }
             for tokens in ("max_tokens", "max_completion_tokens"):  # so that it does not take long
                 if tokens in schema["properties"]:
                     schema["properties"][tokens]["anyOf"][0]["maximum"] = 8
@@ -56,7 +70,17 @@ def test_many_requests_by_the_document(server, route, mode):
 
 def test_the_document_knows_every_route(server):
     paths = server.http.get("/openapi.json").json()["paths"]
-    assert set(ROUTES) | {"/", "/health", "/ready", "/metrics", "/v1/models", "/v1/models/{model}"} == set(paths)
+    assert set(ROUTES) | {
+        "/",
+        "/health",
+        "/ready",
+        "/metrics",
+        "/v1/models",
+        "/v1/models/{model}",
+    } == set(paths)
     for path, methods in paths.items():
         for operation in methods.values():
-            assert "422" not in operation["responses"] and operation["summary" if path == "/" else "description"]
+            assert (
+                "422" not in operation["responses"]
+                and operation["summary" if path == "/" else "description"]
+            )

@@ -41,7 +41,9 @@ def gate():
 
 @contextmanager
 def streaming(server, **asked):
-    with server.openai.completions.create(model="tiny", prompt="新", stream=True, logit_bias=LEAVES, **asked) as stream:
+    with server.openai.completions.create(
+        model="tiny", prompt="新", stream=True, logit_bias=LEAVES, **asked
+    ) as stream:
         yield stream
 
 
@@ -83,7 +85,9 @@ def test_a_client_that_leaves_frees_its_place(folders, gate):
 def test_one_that_leaves_before_its_first_text_too(folders, gate):
     with serving(folders[:1], gate, max_running=1, max_waiting=1) as server:
         with pytest.raises(openai.APITimeoutError):
-            server.openai.with_options(timeout=0.3).completions.create(model="tiny", prompt="新", max_tokens=200)
+            server.openai.with_options(timeout=0.3).completions.create(
+                model="tiny", prompt="新", max_tokens=200
+            )
         until(lambda: server.line.texts == 0)
         gate.passes.release(1)
         until(lambda: not server.line.engine.busy)
@@ -93,13 +97,20 @@ def test_too_many_are_turned_away_and_health_is_not(folders, gate):
     with serving(folders[:1], gate, max_running=1, max_waiting=1, max_requests=3) as server:
 
         def ask():
-            return server.openai.completions.create(model="tiny", prompt="新", max_tokens=2).choices[0].text
+            return (
+                server.openai.completions.create(model="tiny", prompt="新", max_tokens=2)
+                .choices[0]
+                .text
+            )
 
         asking = [in_background(ask) for _ in range(2)]
         until(lambda: server.line.texts == 2)
         with pytest.raises(openai.RateLimitError) as caught:
             ask()
-        assert caught.value.response.headers["retry-after"] == "1" and caught.value.code == "rate_limit_exceeded"
+        assert (
+            caught.value.response.headers["retry-after"] == "1"
+            and caught.value.code == "rate_limit_exceeded"
+        )
         assert server.http.get("/health").status_code == 200  # while the engine stands still
         with pytest.raises(openai.RateLimitError):
             server.openai.completions.create(model="tiny", prompt="新", n=3)
@@ -111,7 +122,9 @@ def test_too_many_are_turned_away_and_health_is_not(folders, gate):
 
 def test_too_many_requests_at_once(folders, gate):
     with serving(folders[:1], gate, max_requests=1) as server:
-        thread, _ = in_background(lambda: server.openai.completions.create(model="tiny", prompt="新", max_tokens=2))
+        thread, _ = in_background(
+            lambda: server.openai.completions.create(model="tiny", prompt="新", max_tokens=2)
+        )
         until(lambda: server.line.texts == 1)
         with pytest.raises(openai.InternalServerError) as caught:
             server.openai.models.list()

@@ -6,7 +6,12 @@ from pydantic import BaseModel
 
 from server.tiny_server import TOKENIZER
 
-CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "你好"}], "max_tokens": 4, "temperature": 0}
+CHAT = {
+    "model": "tiny",
+    "messages": [{"role": "user", "content": "你好"}],
+    "max_tokens": 4,
+    "temperature": 0,
+}
 PROMPT = {"model": "tiny", "prompt": "新", "max_tokens": 4, "temperature": 0}
 NOTHING = [None, False, "", [], {}]
 
@@ -21,9 +26,23 @@ def text(server, path, body):
 @pytest.mark.parametrize(
     ("field", "values"),
     [
-        *((name, NOTHING) for name in ("tools", "functions", "store", "metadata", "audio", "prediction", "documents")),
+        *(
+            (name, NOTHING)
+            for name in (
+                "tools",
+                "functions",
+                "store",
+                "metadata",
+                "audio",
+                "prediction",
+                "documents",
+            )
+        ),
         *((name, [*NOTHING, "none", "auto"]) for name in ("tool_choice", "function_call")),
-        *((name, NOTHING) for name in ("web_search_options", "chat_template", "chat_template_kwargs", "echo")),
+        *(
+            (name, NOTHING)
+            for name in ("web_search_options", "chat_template", "chat_template_kwargs", "echo")
+        ),
         *((name, [None, True, False]) for name in ("parallel_tool_calls", "skip_special_tokens")),
         ("service_tier", [None, "auto", "default"]),
         ("modalities", [None, ["text"]]),
@@ -53,7 +72,13 @@ def test_of_a_chat(server, field, values):
 
 @pytest.mark.parametrize(
     ("field", "values"),
-    [("suffix", NOTHING), ("best_of", [None, 1]), ("echo", [None, False]), ("seed", [-1]), ("stop", [""])],
+    [
+        ("suffix", NOTHING),
+        ("best_of", [None, 1]),
+        ("echo", [None, False]),
+        ("seed", [-1]),
+        ("stop", [""]),
+    ],
 )
 def test_of_a_completion(server, field, values):
     expected = text(server, "/v1/completions", PROMPT)
@@ -79,10 +104,18 @@ def test_of_a_message(server, field):
 def test_an_assistant_that_has_said_nothing(server):
     def answer(**said):
         return text(
-            server, "/v1/chat/completions", CHAT | {"messages": [*CHAT["messages"], {"role": "assistant", **said}]}
+            server,
+            "/v1/chat/completions",
+            CHAT | {"messages": [*CHAT["messages"], {"role": "assistant", **said}]},
         )
 
-    assert answer(content=None) == answer(content="") == answer(content=[]) == answer() == answer(content="", name="叶")
+    assert (
+        answer(content=None)
+        == answer(content="")
+        == answer(content=[])
+        == answer()
+        == answer(content="", name="叶")
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,7 +138,9 @@ def test_an_assistant_that_has_said_nothing(server):
 def test_what_would_change_the_text_is_refused(server, more, param):
     answer = server.http.post("/v1/chat/completions", json=CHAT | more)
     told = answer.json()["error"]
-    assert answer.status_code == 400 and told["param"] == param and told["message"].startswith(param), told
+    assert (
+        answer.status_code == 400 and told["param"] == param and told["message"].startswith(param)
+    ), told
 
 
 def test_best_of_more_texts_than_are_told(server):

@@ -58,7 +58,9 @@ class Parrot:
 
 
 def say(page, text):
-    page.run(f"document.querySelector('#prompt').value = {json.dumps(text)}; document.querySelector('#send').click()")
+    page.run(
+        f"document.querySelector('#prompt').value = {json.dumps(text)}; document.querySelector('#send').click()"
+    )
     page.until("!document.querySelector('.busy') && document.querySelector('#stop').hidden")
 
 
@@ -82,10 +84,14 @@ def test_what_a_model_writes_is_text_and_nothing_runs(folders, tmp_path):
         page.run("document.querySelector('#write').click()")
         say(page, INJECTIONS[2])
         assert page.run("document.querySelector('article p').textContent") == INJECTIONS[2] + text
-        assert page.run(tags) == after and not {"IMG", "SVG", "svg", "IFRAME", "A", "LINK"} & set(after.split('"'))
+        assert page.run(tags) == after and not {"IMG", "SVG", "svg", "IFRAME", "A", "LINK"} & set(
+            after.split('"')
+        )
         assert page.run("typeof window.broken") == "undefined"
         asked_for = {
-            event["params"]["request"]["url"] for event in page.events if event["method"] == "Network.requestWillBeSent"
+            event["params"]["request"]["url"]
+            for event in page.events
+            if event["method"] == "Network.requestWillBeSent"
         }
         assert all(url.startswith(server.address) for url in asked_for)
         assert not [event for event in page.events if event["method"] in ("Runtime.exceptionThrown", "Log.entryAdded")
@@ -93,14 +99,21 @@ def test_what_a_model_writes_is_text_and_nothing_runs(folders, tmp_path):
 
 
 def test_it_speaks_the_browsers_language_and_can_be_stopped(folders, tmp_path):
-    with serving(folders) as server, browsing(tmp_path, "--lang=zh-CN", "--accept-lang=zh-CN") as page:
+    with (
+        serving(folders) as server,
+        browsing(tmp_path, "--lang=zh-CN", "--accept-lang=zh-CN") as page,
+    ):
         page.go(server.address)
-        page.until("document.querySelector('#model').options.length === 1")  # those that judge write nothing
+        page.until(
+            "document.querySelector('#model').options.length === 1"
+        )  # those that judge write nothing
         assert page.run("document.querySelector('#send').textContent") == "发送"
         page.run("document.querySelector('#write').click()")
         engine = server.line.engine
         engine.step, step = lambda: [], engine.step  # it takes forever
-        page.run("document.querySelector('#prompt').value = '从前'; document.querySelector('#send').click()")
+        page.run(
+            "document.querySelector('#prompt').value = '从前'; document.querySelector('#send').click()"
+        )
         page.until("!document.querySelector('#stop').hidden")
         page.run("document.querySelector('#stop').click()")
         page.until("document.querySelector('article footer span').textContent === '已停止'")
@@ -113,5 +126,7 @@ def test_it_asks_for_the_key(folders, tmp_path):
     with serving(folders[:1], api_key="leaf") as server, browsing(tmp_path) as page:
         page.go(server.address)
         page.until("document.querySelector('#door').open")
-        page.run("document.querySelector('#key').value = 'leaf'; document.querySelector('#door button').click()")
+        page.run(
+            "document.querySelector('#key').value = 'leaf'; document.querySelector('#door button').click()"
+        )
         page.until("document.querySelector('#model').options.length === 1")

@@ -17,7 +17,9 @@ SECOND = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 def statuses(server, request):
     """Of all answers on a connection, until the server ends it. An end before all was sent may lose the last one."""
-    with socket.create_connection(server.http.base_url.netloc.decode().split(":"), timeout=20) as client:
+    with socket.create_connection(
+        server.http.base_url.netloc.decode().split(":"), timeout=20
+    ) as client:
         answer = b""
         with suppress(ConnectionError):
             client.sendall(request)
@@ -26,7 +28,9 @@ def statuses(server, request):
     return [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
 
 
-@pytest.mark.parametrize("request_", [HEAD + LENGTH + b"\r\n" + BODY, HEAD + CHUNKED + b"\r\n" + CHUNKS])
+@pytest.mark.parametrize(
+    "request_", [HEAD + LENGTH + b"\r\n" + BODY, HEAD + CHUNKED + b"\r\n" + CHUNKS]
+)
 def test_two_requests_on_a_connection(server, request_):
     assert statuses(server, request_ + SECOND) == [200, 200]
 
@@ -59,6 +63,8 @@ def test_what_would_keep_the_event_loop_busy_ends_the_connection(server):
     assert statuses(server, HEAD + CHUNKED + b"\r\n" + few + SECOND) == [200, 200]
     many = b"\r\n" + b"1\r\n \r\n" * (MOST_CHUNKS + 1)
     assert 200 not in statuses(server, HEAD + CHUNKED + many)
-    assert len(statuses(server, b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + CHUNKED + many)) <= 1
+    assert (
+        len(statuses(server, b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + CHUNKED + many)) <= 1
+    )
     assert 200 not in statuses(server, HEAD + b"a:\r\n" * 20_000 + LENGTH + b"\r\n" + BODY)
     assert statuses(server, SECOND) == [200]

@@ -15,14 +15,32 @@ def test_embeddings_are_the_mean_of_the_last_layer(server, folders):
 
     tokens = [*TOKENIZER.prefix, *TOKENIZER.encode("一片新叶")]
     expected = network.hidden(torch.tensor([tokens]))[0, len(TOKENIZER.prefix) :].mean(0).tolist()
-    answer = server.openai.embeddings.create(model="tiny", input=["一片新叶", "leaf"])  # the client asks for base64
-    assert answer.data[0].embedding == pytest.approx(expected, abs=1e-5) and answer.data[1].index == 1
-    assert answer.usage.prompt_tokens == len(tokens) + len(TOKENIZER.prefix) + len(TOKENIZER.encode("leaf"))
-    plain = server.openai.embeddings.create(model="tiny", input="leaf", encoding_format="float").data[0].embedding
+    answer = server.openai.embeddings.create(
+        model="tiny", input=["一片新叶", "leaf"]
+    )  # the client asks for base64
+    assert (
+        answer.data[0].embedding == pytest.approx(expected, abs=1e-5) and answer.data[1].index == 1
+    )
+    assert answer.usage.prompt_tokens == len(tokens) + len(TOKENIZER.prefix) + len(
+        TOKENIZER.encode("leaf")
+    )
+    plain = (
+        server.openai.embeddings.create(model="tiny", input="leaf", encoding_format="float")
+        .data[0]
+        .embedding
+    )
     assert plain == pytest.approx(answer.data[1].embedding, abs=1e-6)
-    assert server.openai.embeddings.create(model="reviews", input=[TOKENIZER.encode("leaf")]).data[0].embedding
-    raw = server.http.post("/v1/embeddings", json={"model": "tiny", "input": "leaf", "encoding_format": "base64"})
-    assert np.frombuffer(base64.b64decode(raw.json()["data"][0]["embedding"]), "<f4").tolist() == pytest.approx(plain)
+    assert (
+        server.openai.embeddings.create(model="reviews", input=[TOKENIZER.encode("leaf")])
+        .data[0]
+        .embedding
+    )
+    raw = server.http.post(
+        "/v1/embeddings", json={"model": "tiny", "input": "leaf", "encoding_format": "base64"}
+    )
+    assert np.frombuffer(
+        base64.b64decode(raw.json()["data"][0]["embedding"]), "<f4"
+    ).tolist() == pytest.approx(plain)
 
 
 def test_tokens_and_back(server):
@@ -41,12 +59,17 @@ def test_tokens_and_back(server):
 
 def test_tasks_are_those_of_the_library(server, folders):
     texts = ["从前有一片新叶", "hello leaf"]
-    judged = server.http.post("/v1/tasks/classify", json={"model": "reviews", "input": texts}).json()
+    judged = server.http.post(
+        "/v1/tasks/classify", json={"model": "reviews", "input": texts}
+    ).json()
     expected = xinye.load(folders[1]).classify(texts)
     assert [each["label"] for each in judged["data"]] == [each["label"] for each in expected]
     assert judged["data"][0]["probabilities"] == pytest.approx(expected[0]["probabilities"])
     pair = {"model": "reviews", "input": [texts]}
-    assert server.http.post("/v1/tasks/classify", json=pair).json()["data"][0]["label"] in ("好", "坏")
+    assert server.http.post("/v1/tasks/classify", json=pair).json()["data"][0]["label"] in (
+        "好",
+        "坏",
+    )
     tagged = server.http.post("/v1/tasks/tag", json={"model": "names", "input": texts[0]}).json()
     assert [[each["text"] for each in row] for row in tagged["data"]] == [
         [each["text"] for each in xinye.load(folders[2]).tag(texts[0])]
@@ -58,4 +81,7 @@ def test_state(server):
     server.openai.completions.create(model="tiny", prompt="新", max_tokens=3)
     figures = server.http.get("/metrics").text
     assert 'xinye_requests_total{route="/v1/completions",status="200"}' in figures
-    assert 'xinye_running{model="tiny"} 0.0' in figures and 'xinye_completion_tokens_total{model="tiny"}' in figures
+    assert (
+        'xinye_running{model="tiny"} 0.0' in figures
+        and 'xinye_completion_tokens_total{model="tiny"}' in figures
+    )

@@ -34,14 +34,31 @@ def error(server, path, body, status):
         ("/v1/chat/completions", CHAT | {"tools": [{"type": "function"}]}, "tools"),
         ("/v1/chat/completions", CHAT | {"audio": {"voice": "leaf"}}, "audio"),
         ("/v1/chat/completions", CHAT | {"temprature": 1}, "temprature"),
-        ("/v1/chat/completions", CHAT | {"max_tokens": 1, "max_completion_tokens": 1}, "max_tokens"),
+        (
+            "/v1/chat/completions",
+            CHAT | {"max_tokens": 1, "max_completion_tokens": 1},
+            "max_tokens",
+        ),
         ("/v1/chat/completions", CHAT | {"top_logprobs": 2}, "top_logprobs"),
-        ("/v1/chat/completions", CHAT | {"stream_options": {"include_usage": True}}, "stream_options"),
-        ("/v1/chat/completions", CHAT | {"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        (
+            "/v1/chat/completions",
+            CHAT | {"stream_options": {"include_usage": True}},
+            "stream_options",
+        ),
+        (
+            "/v1/chat/completions",
+            CHAT | {"response_format": {"type": "json_schema"}},
+            "response_format.json_schema",
+        ),
         (
             "/v1/chat/completions",
             CHAT
-            | {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "leaf"}}}},
+            | {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "a", "schema": {"type": "leaf"}},
+                }
+            },
             "response_format",
         ),
         (
@@ -58,7 +75,11 @@ def error(server, path, body, status):
         ("/v1/completions", PROMPT | {"regex": "("}, "regex"),
         ("/v1/completions", PROMPT | {"regex": "a", "choices": ["a"]}, "regex"),
         ("/v1/chat/completions", CHAT | {"messages": []}, "messages"),
-        ("/v1/chat/completions", CHAT | {"messages": [{"role": "boss", "content": ""}]}, "messages.0.role"),
+        (
+            "/v1/chat/completions",
+            CHAT | {"messages": [{"role": "boss", "content": ""}]},
+            "messages.0.role",
+        ),
         ("/v1/chat/completions", {"model": "tiny"}, "messages"),
         ("/v1/completions", PROMPT | {"best_of": 2}, "best_of"),
         ("/v1/completions", PROMPT | {"suffix": "x"}, "suffix"),
@@ -98,7 +119,18 @@ def test_the_nearest_field_is_told(server):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"\xff\xfe", b"NaN", b'{"a":' * 5000, b"9" * 5000, b'{"a": Infinity}', b'"\\']
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        b"NaN",
+        b'{"a":' * 5000,
+        b"9" * 5000,
+        b'{"a": Infinity}',
+        b'"\\',
+    ],
 )
 def test_what_is_no_request_is_refused(server, body):
     error(server, "/v1/completions", body, 400)
@@ -115,8 +147,14 @@ HALF = "\ud800"
         ("/v1/completions", PROMPT | {"prompt": HALF}),
         ("/v1/completions", PROMPT | {"stop": [HALF]}),
         ("/v1/completions", PROMPT | {"choices": ["a", HALF]}),
-        ("/v1/chat/completions", CHAT | {"messages": [{"role": "user", "content": [{"type": "text", "text": HALF}]}]}),
-        ("/v1/chat/completions", CHAT | {"response_format": {"type": "json_schema", "json_schema": {"a": [HALF]}}}),
+        (
+            "/v1/chat/completions",
+            CHAT | {"messages": [{"role": "user", "content": [{"type": "text", "text": HALF}]}]},
+        ),
+        (
+            "/v1/chat/completions",
+            CHAT | {"response_format": {"type": "json_schema", "json_schema": {"a": [HALF]}}},
+        ),
         ("/v1/embeddings", {"model": "tiny", "input": [HALF]}),
         ("/v1/tasks/classify", {"model": "reviews", "input": [["a", HALF]]}),
         ("/v1/tasks/tag", {"model": "names", "input": HALF}),
@@ -129,12 +167,16 @@ def test_half_a_character_is_no_text(server, path, body):
 
 
 def test_a_name_that_stands_twice(server):
-    told = error(server, "/v1/completions", b'{"model": "tiny", "prompt": ":", "model": "reviews"}', 400)
+    told = error(
+        server, "/v1/completions", b'{"model": "tiny", "prompt": ":", "model": "reviews"}', 400
+    )
     assert told["message"] == "the body is not valid JSON: it has 'model' twice in one object"
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 400, "1" + "0" * 4000])
-@pytest.mark.parametrize("field", ["temperature", "seed", "max_tokens", "n", "top_k", "logprobs", "min_p"])
+@pytest.mark.parametrize(
+    "field", ["temperature", "seed", "max_tokens", "n", "top_k", "logprobs", "min_p"]
+)
 def test_numbers_that_are_too_large(server, field, number):
     body = f'{{"model": "tiny", "prompt": "a", "{field}": {number}}}'.encode()
     assert error(server, "/v1/completions", body, 400)["param"] == field
@@ -153,14 +195,20 @@ def test_of_very_many_wrong_fields_one_is_told(server):
 
 def test_patterns_that_all_must_hold_are_few(server):
     """Each may triple the states of the others: the grammar of thirty would take hours, and the server with it."""
-    chain = {f"{n}": {"type": "string", "pattern": f".*{n}.*", "$ref": f"#/$defs/{n + 1}"} for n in range(30)}
+    chain = {
+        f"{n}": {"type": "string", "pattern": f".*{n}.*", "$ref": f"#/$defs/{n + 1}"}
+        for n in range(30)
+    }
     for schema in (
         {"allOf": [{"type": "string", "pattern": f".*{number}.*"} for number in range(30)]},
         {"$defs": chain | {"30": {"type": "string"}}, "$ref": "#/$defs/0"},
     ):
         wanted = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
         told = error(server, "/v1/chat/completions", CHAT | {"response_format": wanted}, 400)
-        assert told["message"] == "response_format: at most 12 patterns go with allOf, or with keys beside $ref"
+        assert (
+            told["message"]
+            == "response_format: at most 12 patterns go with allOf, or with keys beside $ref"
+        )
 
 
 @pytest.mark.parametrize(
@@ -168,24 +216,40 @@ def test_patterns_that_all_must_hold_are_few(server):
     [
         ("/v1/completions", PROMPT | {"prompt": "新" * 300}, "prompt"),
         ("/v1/completions", PROMPT | {"max_tokens": 256}, "max_tokens"),
-        ("/v1/chat/completions", CHAT | {"messages": [{"role": "user", "content": "好" * 300}]}, "messages"),
+        (
+            "/v1/chat/completions",
+            CHAT | {"messages": [{"role": "user", "content": "好" * 300}]},
+            "messages",
+        ),
         ("/v1/embeddings", {"model": "tiny", "input": ["新" * 300]}, "input"),
     ],
 )
 def test_over_the_context(server, path, body, param):
     told = error(server, path, body, 400)
-    assert told["code"] == "context_length_exceeded" and told["param"] == param and "256" in told["message"]
+    assert (
+        told["code"] == "context_length_exceeded"
+        and told["param"] == param
+        and "256" in told["message"]
+    )
 
 
 @pytest.mark.parametrize(
     ("path", "body", "param"),
     [
         ("/v1/completions", PROMPT | {"prompt": ["叶", "x" * 10_000]}, "prompt"),
-        ("/v1/chat/completions", CHAT | {"messages": [{"role": "user", "content": "<" * 400}] * 25}, "messages"),
+        (
+            "/v1/chat/completions",
+            CHAT | {"messages": [{"role": "user", "content": "<" * 400}] * 25},
+            "messages",
+        ),
         ("/v1/embeddings", {"model": "tiny", "input": "x" * 10_000}, "input"),
         ("/v1/tasks/classify", {"model": "reviews", "input": [["a", "x" * 10_000]]}, "input"),
         ("/v1/tasks/tag", {"model": "names", "input": "x" * 10_000}, "input"),
-        ("/tokenize", {"model": "tiny", "prompt": "x" * 10_000, "add_special_tokens": False}, "prompt"),
+        (
+            "/tokenize",
+            {"model": "tiny", "prompt": "x" * 10_000, "add_special_tokens": False},
+            "prompt",
+        ),
         ("/detokenize", {"model": "tiny", "tokens": [1] * 10_000}, "tokens"),
     ],
 )
@@ -203,7 +267,10 @@ def test_what_is_sure_to_be_too_long_is_not_tokenized(server, path, body, param,
 def test_the_longest_text_that_fits_is_read(server):
     longest = max(TOKENIZER.token_bytes, key=len).decode()
     text = longest * (256 - 1 - len(TOKENIZER.prefix))
-    assert server.openai.completions.create(model="tiny", prompt=text, max_tokens=1).usage.total_tokens == 256
+    assert (
+        server.openai.completions.create(model="tiny", prompt=text, max_tokens=1).usage.total_tokens
+        == 256
+    )
 
 
 def test_bodies_and_texts_are_read_beside_the_event_loop(server, monkeypatch):
@@ -228,28 +295,45 @@ def test_bodies_and_texts_are_read_beside_the_event_loop(server, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "part", ["[1]", '"a"', "{}", '{"type": "text", "text": "a"}', '{"role": "user", "content": "a"}']
+    "part",
+    ["[1]", '"a"', "{}", '{"type": "text", "text": "a"}', '{"role": "user", "content": "a"}'],
 )
 def test_a_body_of_very_many_parts_is_not_read(server, part):
     body = '{"model": "tiny", "prompt": [' + ",".join([part] * 60_000) + "]}"
     assert error(server, "/v1/completions", body.encode(), 400)["code"] == "body_too_large"
     text = part * 5000  # as a text it is but one part
-    assert error(server, "/v1/completions", PROMPT | {"prompt": text}, 400)["code"] == "context_length_exceeded"
+    assert (
+        error(server, "/v1/completions", PROMPT | {"prompt": text}, 400)["code"]
+        == "context_length_exceeded"
+    )
 
 
 def test_lists_are_no_longer_than_a_request_may_have_texts(server):
-    for field, path in (("prompt", "/v1/completions"), ("input", "/v1/embeddings"), ("input", "/v1/tasks/classify")):
+    for field, path in (
+        ("prompt", "/v1/completions"),
+        ("input", "/v1/embeddings"),
+        ("input", "/v1/tasks/classify"),
+    ):
         told = error(server, path, {"model": "tiny", field: ["a"] * 4097}, 400)
         assert told["message"].startswith(f"{field}: List should have at most 4096 items")
 
 
 def test_characters_that_chats_mark_texts_with(server):
     """All of them once let a request wait for ever; one made each request build a tokenizer."""
-    told = error(server, "/v1/chat/completions", CHAT | {"messages": [{"role": "user", "content": "\U000f0000"}]}, 400)
-    assert told["message"] == "a message has the character U+F0000, which chats cannot have: remove it"
+    told = error(
+        server,
+        "/v1/chat/completions",
+        CHAT | {"messages": [{"role": "user", "content": "\U000f0000"}]},
+        400,
+    )
+    assert (
+        told["message"] == "a message has the character U+F0000, which chats cannot have: remove it"
+    )
     others = "".join(map(chr, range(0xF0001, 0xF0021)))
     message = [{"role": "user", "content": others}]
-    assert server.openai.chat.completions.create(model="tiny", messages=message, max_tokens=1).usage.total_tokens
+    assert server.openai.chat.completions.create(
+        model="tiny", messages=message, max_tokens=1
+    ).usage.total_tokens
 
 
 def test_errors_are_the_clients_exceptions(server):
@@ -257,7 +341,9 @@ def test_errors_are_the_clients_exceptions(server):
         server.openai.completions.create(model="gpt-4", prompt="hello")
     assert caught.value.code == "model_not_found" and caught.value.param == "model"
     with pytest.raises(openai.BadRequestError, match="tools: not supported"):
-        server.openai.chat.completions.create(**CHAT, tools=[{"type": "function", "function": {"name": "leaf"}}])
+        server.openai.chat.completions.create(
+            **CHAT, tools=[{"type": "function", "function": {"name": "leaf"}}]
+        )
     with pytest.raises(openai.NotFoundError):
         server.openai.models.retrieve("no/such")
 
@@ -266,7 +352,9 @@ def test_other_routes_and_methods(server):
     assert server.http.get("/etc/passwd").json()["error"]["code"] == "not_found"
     answer = server.http.get("/v1/completions")
     assert answer.status_code == 405 and answer.headers["allow"] == "POST"
-    assert server.http.get("/docs").status_code == 404  # that page would load scripts from elsewhere
+    assert (
+        server.http.get("/docs").status_code == 404
+    )  # that page would load scripts from elsewhere
     error(server, "/v1/tasks/sing", {"model": "names", "input": "新"}, 404)
 
 
@@ -297,7 +385,9 @@ def test_a_large_body_is_not_read(folders):
     with serving(folders[:1], max_body=1) as server:
         error(server, "/v1/completions", PROMPT | {"prompt": "a" * 1_500_000}, 413)
         chunks = (b" " * 100_000 for _ in range(15))  # a client that does not tell the length
-        answer = server.http.post("/v1/completions", content=chunks, headers={"Content-Type": "application/json"})
+        answer = server.http.post(
+            "/v1/completions", content=chunks, headers={"Content-Type": "application/json"}
+        )
         assert answer.status_code == 413
 
 
@@ -309,10 +399,21 @@ def test_every_route_but_health_and_the_empty_page_wants_the_key(folders):
         routes = [(path, method) for path, methods in server.http.get(
             "/openapi.json", headers={"Authorization": "Bearer -leaf"}
         ).json()["paths"].items() for method in methods]  # fmt: skip
-        closed = {path for path, method in routes if server.http.request(method, path).status_code == 401}
+        closed = {
+            path for path, method in routes if server.http.request(method, path).status_code == 401
+        }
         assert closed == {path for path, _ in routes} - {"/", "/health"}
-        for wrong in ("Bearer", "Bearer no", "Basic -leaf", "Bearer -leaf2", "-leaf", "Bearer 叶".encode()):
-            assert server.http.get("/v1/models", headers={"Authorization": wrong}).status_code == 401
+        for wrong in (
+            "Bearer",
+            "Bearer no",
+            "Basic -leaf",
+            "Bearer -leaf2",
+            "-leaf",
+            "Bearer 叶".encode(),
+        ):
+            assert (
+                server.http.get("/v1/models", headers={"Authorization": wrong}).status_code == 401
+            )
         assert [model.id for model in server.openai.models.list()] == ["tiny"]
         with pytest.raises(openai.AuthenticationError) as caught:
             server.openai.with_options(api_key="no").models.list()
@@ -322,7 +423,9 @@ def test_every_route_but_health_and_the_empty_page_wants_the_key(folders):
 def test_without_a_key_only_this_machine_by_its_own_name(server):
     assert server.http.get("/v1/models", headers={"Host": "evil.example:8000"}).status_code == 403
     assert server.http.get("/v1/models", headers={"Host": "localhost:1"}).status_code == 200
-    assert server.http.get("/v1/models", headers={"Origin": "https://evil.example"}).status_code == 403
+    assert (
+        server.http.get("/v1/models", headers={"Origin": "https://evil.example"}).status_code == 403
+    )
     assert server.http.get("/v1/models", headers={"Origin": "null"}).status_code == 403
     assert server.http.get("/v1/models", headers={"Origin": "http://[::1"}).status_code == 403
     assert server.http.get("/v1/models", headers={"Host": "[::1"}).status_code == 403
@@ -336,8 +439,17 @@ def test_an_origin_that_is_named_may_ask(folders):
     origin = "https://example.org"
     with serving(folders[:1], allow_origin=(origin,)) as server:
         before = server.http.options("/v1/models", headers={"Origin": origin})
-        assert before.status_code == 204 and "authorization" in before.headers["access-control-allow-headers"]
         assert (
-            server.http.get("/v1/models", headers={"Origin": origin}).headers["access-control-allow-origin"] == origin
+            before.status_code == 204
+            and "authorization" in before.headers["access-control-allow-headers"]
         )
-        assert server.http.get("/v1/models", headers={"Origin": "https://evil.example"}).status_code == 403
+        assert (
+            server.http.get("/v1/models", headers={"Origin": origin}).headers[
+                "access-control-allow-origin"
+            ]
+            == origin
+        )
+        assert (
+            server.http.get("/v1/models", headers={"Origin": "https://evil.example"}).status_code
+            == 403
+        )

@@ -25,7 +25,12 @@ SOURCE = Path(__file__).parents[2] / "src"
 @pytest.fixture
 def process(folders):
     """The command as a person would run it, ready."""
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "XINYE_API_KEY": "leaf", "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(SOURCE),
+        "XINYE_API_KEY": "leaf",
+        "OMP_NUM_THREADS": "1",
+    }
     environment.pop("PYTHONUNBUFFERED", None)  # that it is ready is told at once all the same
     command = [
         sys.executable,
@@ -83,19 +88,31 @@ def test_a_port_in_use(xinye, folders):
 def test_what_it_refuses_to_begin_with(xinye, folders, tmp_path, monkeypatch):
     monkeypatch.setattr("xinye.server.serve.Server.run", None)  # a failing test must end, too
     outcome = xinye("serve", folders[0], "--host", "0.0.0.0", "--port", 0)
-    assert outcome.code == 2 and "0.0.0.0 can be reached by others: give --api-key KEY" in outcome.complaint
+    assert (
+        outcome.code == 2
+        and "0.0.0.0 can be reached by others: give --api-key KEY" in outcome.complaint
+    )
     outcome = xinye("serve", folders[0], folders[0], "--port", 0)
-    assert outcome.code == 2 and "two models are called tiny: name one of them otherwise" in outcome.complaint
+    assert (
+        outcome.code == 2
+        and "two models are called tiny: name one of them otherwise" in outcome.complaint
+    )
     shutil.copytree(folders[0], tmp_path / "damaged")
     (tmp_path / "damaged" / "model.safetensors").write_bytes(b"leaf")
     outcome = xinye("serve", tmp_path / "damaged", "--port", 0)
     assert outcome.code == 2 and "model.safetensors" in outcome.complaint
     monkeypatch.setattr("xinye.machine.memory_bytes", lambda _: 60_000)
     outcome = xinye("serve", folders[0], f"other={folders[0]}", "--port", 0)
-    assert outcome.code == 1 and "do not fit in memory together (tiny 0.0 GB, other 0.0 GB" in outcome.complaint
+    assert (
+        outcome.code == 1
+        and "do not fit in memory together (tiny 0.0 GB, other 0.0 GB" in outcome.complaint
+    )
     monkeypatch.setattr("xinye.machine.memory_bytes", lambda _: 1_000_000)
     outcome = xinye("serve", folders[0], "--port", 0, "--cache-tokens", 10**12)
-    assert outcome.code == 1 and "tiny: keys and values for 1,000,000,000,000 tokens take" in outcome.complaint
+    assert (
+        outcome.code == 1
+        and "tiny: keys and values for 1,000,000,000,000 tokens take" in outcome.complaint
+    )
     assert memory_need(folders[0], 2) * 2 == memory_need(folders[0], 4)
     assert memory_need(folders[1], 2) == memory_need(folders[1], 4)  # what judges is kept in fp32
 
@@ -113,16 +130,22 @@ def test_help_needs_neither_torch_nor_fastapi():
         "try: main(['serve', '--help'])\n"
         "finally: assert not {'torch', 'fastapi', 'uvicorn'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", check], check=True, env={**os.environ, "PYTHONPATH": str(SOURCE)})
+    subprocess.run(
+        [sys.executable, "-c", check], check=True, env={**os.environ, "PYTHONPATH": str(SOURCE)}
+    )
 
 
 NEGATIVE = '{"a":{"dtype":"F32","shape":[-5],"data_offsets":[0,20]}}'
 
 
-@pytest.mark.parametrize("header", ["[" * 100_000, NEGATIVE, '{"a":1}'], ids=["deep", "negative", "no tensor"])
+@pytest.mark.parametrize(
+    "header", ["[" * 100_000, NEGATIVE, '{"a":1}'], ids=["deep", "negative", "no tensor"]
+)
 def test_a_header_that_is_none_is_told_in_one_line(folders, tmp_path, xinye, header):
     model = shutil.copytree(folders[0], tmp_path / "model")
     (model / "training" / "manifest.json").unlink(missing_ok=True)
-    (model / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header.encode() + bytes(20))
+    (model / "model.safetensors").write_bytes(
+        struct.pack("<Q", len(header)) + header.encode() + bytes(20)
+    )
     outcome = xinye("serve", model, "--port", "0")
     assert outcome.code == 2 and "model.safetensors: damaged or cut short" in outcome.complaint

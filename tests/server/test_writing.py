@@ -15,7 +15,10 @@ CHAT = [{"role": "system", "content": "简短"}, {"role": "user", "content": "�
 def test_models(server):
     models = server.openai.models.list().data
     assert [model.id for model in models] == ["tiny", "reviews", "names"]
-    assert models[0].tasks == ["chat", "generate", "embed"] and models[1].tasks == ["classify", "embed"]
+    assert models[0].tasks == ["chat", "generate", "embed"] and models[1].tasks == [
+        "classify",
+        "embed",
+    ]
     assert server.openai.models.retrieve("tiny").max_model_len == 256
 
 
@@ -23,15 +26,32 @@ def test_a_chat_and_its_stream_are_one(server):
     asked = {"model": "tiny", "messages": CHAT, "max_tokens": 20, "temperature": 0}
     whole = server.openai.chat.completions.create(**asked)
     choice = whole.choices[0]
-    assert whole.id.startswith("chatcmpl-") and choice.message.role == "assistant" and choice.message.content
+    assert (
+        whole.id.startswith("chatcmpl-")
+        and choice.message.role == "assistant"
+        and choice.message.content
+    )
     assert whole.usage.prompt_tokens == len(TOKENIZER.encode_chat(CHAT))
     assert whole.usage.total_tokens == whole.usage.prompt_tokens + whole.usage.completion_tokens
-    chunks = [*server.openai.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})]
+    chunks = [
+        *server.openai.chat.completions.create(
+            **asked, stream=True, stream_options={"include_usage": True}
+        )
+    ]
     assert chunks[0].choices[0].delta.role == "assistant"
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1]) == choice.message.content
-    assert [chunk.choices[0].finish_reason for chunk in chunks[-2:-1]] == [choice.finish_reason] == ["length"]
+    assert (
+        "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1])
+        == choice.message.content
+    )
+    assert (
+        [chunk.choices[0].finish_reason for chunk in chunks[-2:-1]]
+        == [choice.finish_reason]
+        == ["length"]
+    )
     assert chunks[-1].choices == [] and chunks[-1].usage.model_dump() == whole.usage.model_dump()
-    assert len({chunk.id for chunk in chunks}) == 1 and not any(chunk.usage for chunk in chunks[:-1])
+    assert len({chunk.id for chunk in chunks}) == 1 and not any(
+        chunk.usage for chunk in chunks[:-1]
+    )
 
 
 def test_the_async_client_streams_too(server):
@@ -53,10 +73,12 @@ def test_prompts_of_all_kinds(server):
     tokens = TOKENIZER.encode("新叶")
 
     def texts(prompt):
-        answer = server.openai.completions.create(model="tiny", prompt=prompt, max_tokens=5, temperature=0)
-        assert answer.object == "text_completion" and [choice.index for choice in answer.choices] == [
-            *range(len(answer.choices))
-        ]
+        answer = server.openai.completions.create(
+            model="tiny", prompt=prompt, max_tokens=5, temperature=0
+        )
+        assert answer.object == "text_completion" and [
+            choice.index for choice in answer.choices
+        ] == [*range(len(answer.choices))]
         return [choice.text for choice in answer.choices]
 
     assert texts(["新叶", "leaf"]) == texts("新叶") + texts("leaf")
@@ -67,7 +89,9 @@ def test_prompts_of_all_kinds(server):
 
 def test_several_texts_with_a_seed_differ_and_repeat(server):
     def texts():
-        answer = server.openai.completions.create(model="tiny", prompt="新", n=3, seed=7, max_tokens=12)
+        answer = server.openai.completions.create(
+            model="tiny", prompt="新", n=3, seed=7, max_tokens=12
+        )
         assert answer.usage.prompt_tokens == len(TOKENIZER.prefix) + 1  # the prompt counts once
         assert answer.usage.completion_tokens == 36
         return [choice.text for choice in answer.choices]
@@ -91,7 +115,9 @@ def test_a_stop_string_ends_a_text_before_it(server):
 
 def test_bias_forces_a_token(server):
     leaf = TOKENIZER.encode("叶")[0]
-    answer = server.openai.completions.create(model="tiny", prompt="新", max_tokens=5, logit_bias={str(leaf): 100})
+    answer = server.openai.completions.create(
+        model="tiny", prompt="新", max_tokens=5, logit_bias={str(leaf): 100}
+    )
     assert answer.choices[0].text == "叶" * 5
 
 
@@ -104,13 +130,24 @@ def test_echo_puts_the_prompt_before_the_text(server):
 
 
 def test_log_probabilities_of_chat(server):
-    asked = {"model": "tiny", "messages": CHAT, "max_tokens": 4, "temperature": 0, "logprobs": True, "top_logprobs": 2}
+    asked = {
+        "model": "tiny",
+        "messages": CHAT,
+        "max_tokens": 4,
+        "temperature": 0,
+        "logprobs": True,
+        "top_logprobs": 2,
+    }
     answer = server.openai.chat.completions.create(**asked)
     content = answer.choices[0].logprobs.content
     assert len(content) == answer.usage.completion_tokens
-    assert all(len(each.top_logprobs) == 2 and each.logprob == each.top_logprobs[0].logprob <= 0 for each in content)
+    assert all(
+        len(each.top_logprobs) == 2 and each.logprob == each.top_logprobs[0].logprob <= 0
+        for each in content
+    )
     assert (
-        b"".join(bytes(each.bytes) for each in content).decode("utf-8", "replace") == answer.choices[0].message.content
+        b"".join(bytes(each.bytes) for each in content).decode("utf-8", "replace")
+        == answer.choices[0].message.content
     )
     streamed = [
         each
@@ -127,7 +164,9 @@ def test_log_probabilities_of_completions(server):
     assert len(logprobs.tokens) == len(logprobs.token_logprobs) == len(logprobs.text_offset) == 4
     assert all(len(top) == 3 for top in logprobs.top_logprobs) and logprobs.text_offset[0] == 0
     streamed = [*server.openai.completions.create(**asked, stream=True)]
-    assert [token for chunk in streamed for token in chunk.choices[0].logprobs.tokens] == logprobs.tokens
+    assert [
+        token for chunk in streamed for token in chunk.choices[0].logprobs.tokens
+    ] == logprobs.tokens
 
 
 def test_without_a_limit_an_answer_may_fill_the_context(server):
@@ -142,7 +181,10 @@ def test_content_in_parts_is_one_text(server):
             model="tiny", messages=messages, max_completion_tokens=8, temperature=0
         ).choices[0]
 
-    assert text([{"type": "text", "text": "你"}, {"type": "text", "text": "好"}]).message == text("你好").message
+    assert (
+        text([{"type": "text", "text": "你"}, {"type": "text", "text": "好"}]).message
+        == text("你好").message
+    )
 
 
 def test_a_constraint_holds(server):
@@ -152,13 +194,25 @@ def test_a_constraint_holds(server):
         "required": ["叶"],
         "additionalProperties": False,
     }
-    wanted = {"type": "json_schema", "json_schema": {"name": "leaf", "schema": schema, "strict": True}}
-    answer = server.openai.chat.completions.create(model="tiny", messages=CHAT, response_format=wanted)
+    wanted = {
+        "type": "json_schema",
+        "json_schema": {"name": "leaf", "schema": schema, "strict": True},
+    }
+    answer = server.openai.chat.completions.create(
+        model="tiny", messages=CHAT, response_format=wanted
+    )
     assert json.loads(answer.choices[0].message.content)["叶"] in ("新", "old")
     assert answer.choices[0].finish_reason == "stop"
-    for more, allowed in (({"choices": ["新叶", "leaf"]}, ("新叶", "leaf")), ({"regex": "[新叶]{2}"}, None)):
+    for more, allowed in (
+        ({"choices": ["新叶", "leaf"]}, ("新叶", "leaf")),
+        ({"regex": "[新叶]{2}"}, None),
+    ):
         text = (
-            server.openai.completions.create(model="tiny", prompt="新", extra_body=more, max_tokens=20).choices[0].text
+            server.openai.completions.create(
+                model="tiny", prompt="新", extra_body=more, max_tokens=20
+            )
+            .choices[0]
+            .text
         )
         assert text in allowed if allowed else set(text) <= {"新", "叶"} and len(text) == 2
 
@@ -185,4 +239,6 @@ def test_an_error_in_the_middle_of_a_stream_is_the_clients_exception(server):
 def test_every_answer_has_an_id(server):
     answers = [server.http.get("/health"), server.http.post("/v1/completions", json={})]
     assert all(answer.headers["x-request-id"].startswith("req-") for answer in answers)
-    assert isinstance(json.loads(answers[1].text)["error"], dict) and isinstance(answers[0], httpx.Response)
+    assert isinstance(json.loads(answers[1].text)["error"], dict) and isinstance(
+        answers[0], httpx.Response
+    )

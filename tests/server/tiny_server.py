@@ -16,7 +16,9 @@ from xinye.server.serve import Server, listen
 from xinye.server.settings import ServeSettings
 from xinye.server.worker import Worker
 
-TOKENIZER = Tokenizer.train(["从前有一片新叶，住在树上。The leaf said hello, and fell."], kind="char")
+TOKENIZER = Tokenizer.train(
+    ["从前有一片新叶，住在树上。The leaf said hello, and fell."], kind="char"
+)
 SHAPE = GPTConfig("modern", TOKENIZER.vocab_size, 32, 1, 2, 2, 16, 64, 256)
 
 
@@ -27,7 +29,9 @@ class Running:
         self.server, self.address, self.key = server, address, key
         self.app = server.app
         self.http = httpx.Client(base_url=address, timeout=60)
-        self.openai = openai.OpenAI(base_url=f"{address}/v1", api_key=key or "none", max_retries=0, timeout=60)
+        self.openai = openai.OpenAI(
+            base_url=f"{address}/v1", api_key=key or "none", max_retries=0, timeout=60
+        )
 
     @property
     def line(self) -> Any:
@@ -35,7 +39,9 @@ class Running:
 
 
 @contextmanager
-def serving(names: list[str], change: Callable[[Any], None] = lambda _: None, **settings: Any) -> Iterator[Running]:
+def serving(
+    names: list[str], change: Callable[[Any], None] = lambda _: None, **settings: Any
+) -> Iterator[Running]:
     """Serve; `change` may touch the models before they are served."""
     asked = ServeSettings(port=0, dtype="float32", **settings)
     worker = Worker()

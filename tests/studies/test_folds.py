@@ -30,7 +30,9 @@ def tokens_of(spans: np.ndarray) -> list[int]:
     return [token for start, end in spans for token in range(start, end)]
 
 
-@pytest.mark.parametrize("lengths", [[100, 7, 0, 33], [2], list(range(1, 60)), [5] * 20, [1] * 19 + [10_000]])
+@pytest.mark.parametrize(
+    "lengths", [[100, 7, 0, 33], [2], list(range(1, 60)), [5] * 20, [1] * 19 + [10_000]]
+)
 @pytest.mark.parametrize("folds", [2, 5, 20])
 def test_every_token_is_held_out_once_and_never_learned_from_then(lengths, folds):
     corpus = corpus_of(lengths)
@@ -61,7 +63,12 @@ def validated(tmp_path_factory, story_text):
         (folder / f"{language}.txt").write_text(text, "utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert main(["pretrain", "zh.txt", "en.txt", "-o", "run", "--folds", "3", "--steps", "4", *TINY]) == 0
+        assert (
+            main(
+                ["pretrain", "zh.txt", "en.txt", "-o", "run", "--folds", "3", "--steps", "4", *TINY]
+            )
+            == 0
+        )
     return folder
 
 
@@ -71,7 +78,9 @@ def test_mean_and_spread_are_those_of_the_folds(validated):
     assert [fold["fold"] for fold in result["folds"]] == [1, 2, 3]
     assert len(set(figures)) == 3 and {fold["steps"] for fold in result["folds"]} == {4}
     assert result["bits_per_byte"]["mean"] == pytest.approx(statistics.mean(figures), abs=1e-5)
-    assert result["bits_per_byte"]["standard_deviation"] == pytest.approx(statistics.stdev(figures), abs=1e-5)
+    assert result["bits_per_byte"]["standard_deviation"] == pytest.approx(
+        statistics.stdev(figures), abs=1e-5
+    )
     plan = json.loads((validated / "run" / "fold-2" / "training" / "plan.json").read_text("utf-8"))
     assert plan["reasons"]["validation_tokens"] == "a block of each document, part 2/3"
 
@@ -84,8 +93,13 @@ def test_resuming_takes_only_what_is_missing(validated, xinye, monkeypatch):
     outcome = xinye("pretrain", "-o", "run", "--folds", "3", "--resume", "--json")
     assert outcome.code == 0, outcome.err
     result = json.loads(outcome.out)
-    assert result["bits_per_byte"] == first["bits_per_byte"] and contents(Path("run/fold-1")) == before
-    assert "fold 3 of 3: 4 steps" in outcome.err and "mean and standard deviation of 3 folds" in outcome.err
+    assert (
+        result["bits_per_byte"] == first["bits_per_byte"] and contents(Path("run/fold-1")) == before
+    )
+    assert (
+        "fold 3 of 3: 4 steps" in outcome.err
+        and "mean and standard deviation of 3 folds" in outcome.err
+    )
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,15 @@ def no_measuring():
 
 @pytest.mark.parametrize("folds", [2, 5])
 def test_every_record_is_judged_once_each_label_in_every_fold_and_equal_texts_together(folds):
-    records = [Record(f"文{i % 60}", "", ("正" if i % 60 < 40 else "负",), str(i)) for i in range(120)]
+    records = [
+        Record(f"文{i % 60}", "", ("正" if i % 60 < 40 else "负",), str(i)) for i in range(120)
+    ]
     judged = []
     for part in range(1, folds + 1):
         training, kept = Classify.split(records, 0.1, 0, (part, folds))
-        assert len(training) + len(kept) == 120 and not {r.text for r in training} & {r.text for r in kept}
+        assert len(training) + len(kept) == 120 and not {r.text for r in training} & {
+            r.text for r in kept
+        }
         counts = Counter(record.labels[0] for record in kept)
         assert abs(counts["正"] - 80 / folds) <= 2 and abs(counts["负"] - 40 / folds) <= 2
         judged += kept
@@ -41,9 +45,13 @@ def test_every_record_is_judged_once_each_label_in_every_fold_and_equal_texts_to
 
 
 def test_folds_of_spans_have_as_many_of_each_type():
-    records = [Tagged(f"文{i}字", (Span(0, 1, "甲" if i % 4 else "乙"),), str(i)) for i in range(40)]
+    records = [
+        Tagged(f"文{i}字", (Span(0, 1, "甲" if i % 4 else "乙"),), str(i)) for i in range(40)
+    ]
     kept = [Tag.split(records, 0.1, 0, (part, 5))[1] for part in range(1, 6)]
-    assert [Counter(record.spans[0].type for record in part) for part in kept] == [{"甲": 6, "乙": 2}] * 5
+    assert [Counter(record.spans[0].type for record in part) for part in kept] == [
+        {"甲": 6, "乙": 2}
+    ] * 5
 
 
 def test_the_interval_is_students():
@@ -62,18 +70,37 @@ def reviews(tmp_path, monkeypatch) -> Path:
 
 
 def test_cross_validation_of_a_task(xinye, trained, reviews):
-    command = ("finetune", trained, "--task", "classify", "--data", "reviews.csv", "-o", "run", *FAST, "--folds", "3")
+    command = (
+        "finetune",
+        trained,
+        "--task",
+        "classify",
+        "--data",
+        "reviews.csv",
+        "-o",
+        "run",
+        *FAST,
+        "--folds",
+        "3",
+    )
     outcome = xinye(*command, "--json")
     assert outcome.code == 0, outcome.err
     told = json.loads(outcome.out)
     for key in ("validation", "baseline"):
         values = [fold[key]["accuracy"] for fold in told["folds"]]
         assert told[key]["accuracy"]["mean"] == pytest.approx(statistics.mean(values), abs=1e-5)
-    gains = [fold["validation"]["accuracy"] - fold["baseline"]["accuracy"] for fold in told["folds"]]
-    assert told["more_than_baseline"]["accuracy"]["mean"] == pytest.approx(statistics.mean(gains), abs=1e-5)
+    gains = [
+        fold["validation"]["accuracy"] - fold["baseline"]["accuracy"] for fold in told["folds"]
+    ]
+    assert told["more_than_baseline"]["accuracy"]["mean"] == pytest.approx(
+        statistics.mean(gains), abs=1e-5
+    )
     assert json.loads(Path("run/folds.json").read_text("utf-8"))["validation"] == told["validation"]
     plan = json.loads(Path("run/fold-2/training/plan.json").read_text("utf-8"))
-    assert plan["values"]["validation_records"] == 8 and "part 2/3" in plan["reasons"]["validation_records"]
+    assert (
+        plan["values"]["validation_records"] == 8
+        and "part 2/3" in plan["reasons"]["validation_records"]
+    )
     assert "is there" in xinye(*command).complaint or "exists already" in xinye(*command).complaint
     Path("run/fold-3/training/result.json").unlink()  # as if it had been stopped
     again = xinye("finetune", "-o", "run", "--folds", "3", "--resume")
@@ -95,5 +122,7 @@ def test_cross_validation_of_a_task(xinye, trained, reviews):
 )
 def test_wrong_use_is_one_line(xinye, trained, reviews, more, says):
     task = [] if "--task" in more else ["--task", "classify"]
-    outcome = xinye("finetune", trained, *task, "--data", "reviews.csv", "-o", "run", *FAST[2:], *more)
+    outcome = xinye(
+        "finetune", trained, *task, "--data", "reviews.csv", "-o", "run", *FAST[2:], *more
+    )
     assert outcome.code == 2 and says in outcome.complaint and not Path("run").exists()

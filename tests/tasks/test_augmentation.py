@@ -50,7 +50,9 @@ def test_a_sample_is_changed_always_alike_and_each_otherwise(how):
     one, again, other = (examples(how=CHANGES[how], seed=seed) for seed in (1, 1, 2))
     texts = [read(one.augmented(sample, 0)) for sample in range(20)]
     assert texts == [read(again.augmented(sample, 0)) for sample in reversed(range(20))][::-1]
-    assert len(set(texts)) > 5 and texts != [read(other.augmented(sample, 0)) for sample in range(20)]
+    assert len(set(texts)) > 5 and texts != [
+        read(other.augmented(sample, 0)) for sample in range(20)
+    ]
     batches = [batch.tokens.tolist() for batch in one.micro_batches(4, 3, 2)]
     assert batches == [batch.tokens.tolist() for batch in again.micro_batches(4, 3, 2)]
     tokens = examples().examples[0].tokens
@@ -69,20 +71,30 @@ def test_what_each_kind_does():
         assert cropped in TEXT and len(cropped) >= len(TEXT) / 2
         shuffled = examples(how=CHANGES["shuffle"]).augmented(sample, 0)
         assert sorted(shuffled.tokens) == sorted(whole.tokens) and "下次再来。" in read(shuffled)
-    assert examples().augmented(3, 0) is examples().examples[0] or examples().augmented(3, 0) == whole
+    assert (
+        examples().augmented(3, 0) is examples().examples[0] or examples().augmented(3, 0) == whole
+    )
 
 
 def test_a_pair_keeps_its_order():
     pair = examples(Review("你。我。", "他。", ("a",), ""), Augmentation(0.0, 0.5, 1.0))
-    assert {tuple(pair.augmented(sample, 0).tokens) for sample in range(9)} == {tuple(pair.examples[0].tokens)}
+    assert {tuple(pair.augmented(sample, 0).tokens) for sample in range(9)} == {
+        tuple(pair.examples[0].tokens)
+    }
 
 
 def test_spans_move_whole_and_with_their_tags():
     text = "He said: stop. 很好吃！下次 再来。真的吗？"
     spans = {"said: stop": "x", "好吃": "y", "下次 再来": "x", "真的": "y"}
-    record = Record(text, tuple(Span(text.index(w), text.index(w) + len(w), kind) for w, kind in spans.items()), "")
+    record = Record(
+        text,
+        tuple(Span(text.index(w), text.index(w) + len(w), kind) for w, kind in spans.items()),
+        "",
+    )
     task = Tag.of([record])
-    learned = Examples(task.examples(TOKENIZER, [record], 64), TOKENIZER.pad_id, 0, Augmentation(0.0, 0.6, 1.0))
+    learned = Examples(
+        task.examples(TOKENIZER, [record], 64), TOKENIZER.pad_id, 0, Augmentation(0.0, 0.6, 1.0)
+    )
     seen = set()
     for sample in range(60):
         changed = learned.augmented(sample, 0)

@@ -13,7 +13,11 @@ from xinye.tasks.chat import Chat
 
 RECORDS = [*chats(4, "zh", 3), *chats(4, "en", 4)]
 TURNS = [("你好", "您好！"), ("And in English?", "Of course."), ("那再见", "再见。")]
-MESSAGES = [{"role": r, "content": c} for turn in TURNS for r, c in zip(("user", "assistant"), turn, strict=True)]
+MESSAGES = [
+    {"role": r, "content": c}
+    for turn in TURNS
+    for r, c in zip(("user", "assistant"), turn, strict=True)
+]
 # Foreign: another wording, and one that (as Qwen3's) writes the last answer otherwise than those before it.
 LLAMA = (
     "{{ bos_token }}{% for m in messages %}{{ '[' + m.role + ']\\n\\n' + m.content | trim + eos_token }}{% endfor %}"
@@ -34,7 +38,9 @@ def tokenizer() -> Tokenizer:
 
 
 def read(tmp_path, *rows, name="chats.jsonl"):
-    (tmp_path / name).write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+    (tmp_path / name).write_text(
+        "\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8"
+    )
     return Chat.read([str(tmp_path / name)])
 
 
@@ -54,7 +60,9 @@ def trained(tokenizer, example) -> list[str]:
 def test_all_records_without_an_answer_are_named(tmp_path):
     silent, good = {"prompt": "在吗", "response": ""}, {"prompt": "你好", "response": "您好！"}
     told = []
-    (tmp_path / "chats.jsonl").write_text("\n".join(map(json.dumps, [silent, good, silent])), "utf-8")
+    (tmp_path / "chats.jsonl").write_text(
+        "\n".join(map(json.dumps, [silent, good, silent])), "utf-8"
+    )
     records = Chat.read([str(tmp_path / "chats.jsonl")], told.append)
     assert [record.place.rpartition(" ")[2] for record in records] == ["2"]
     assert "chats.jsonl, lines 1, 3: no answer of the assistant" in str(told[0])
@@ -65,19 +73,28 @@ def test_only_answers_and_their_ends_are_trained(tmp_path, tokenizer, template):
     own = tokenizer.with_template(template) if template else tokenizer
     example = Chat().examples(own, read(tmp_path, {"messages": MESSAGES}), 512)[0]
     assert trained(own, example) == [answer for _, answer in TURNS]
-    asked = own.encode_chat(MESSAGES[:3])  # what a model is given that shall write the second answer
+    asked = own.encode_chat(
+        MESSAGES[:3]
+    )  # what a model is given that shall write the second answer
     assert example.tokens[: len(asked)] == asked and example.targets[len(asked) - 1] != IGNORED
 
 
 def test_a_template_that_writes_the_last_answer_otherwise(tmp_path, tokenizer):
     own = tokenizer.with_template(THINKING)
     examples = Chat().examples(own, read(tmp_path, {"messages": MESSAGES}), 512)
-    assert [trained(own, each) for each in examples] == [[f"<think>\n\n</think>\n\n{answer}"] for _, answer in TURNS]
+    assert [trained(own, each) for each in examples] == [
+        [f"<think>\n\n</think>\n\n{answer}"] for _, answer in TURNS
+    ]
 
 
 def test_formats(tmp_path, tokenizer):
     rows = {
-        "ShareGPT": {"conversations": [{"from": "human", "value": "你好"}, {"from": "gpt", "value": "您好！"}]},
+        "ShareGPT": {
+            "conversations": [
+                {"from": "human", "value": "你好"},
+                {"from": "gpt", "value": "您好！"},
+            ]
+        },
         "Alpaca": {"instruction": "你好", "input": "", "output": "\n您好！"},
         "'prompt' and 'response'": {"prompt": "你好", "response": "您好！"},
         "'ask' and 'answer'": {"department": "x", "ask": "你好", "answer": "您好！"},
@@ -87,13 +104,18 @@ def test_formats(tmp_path, tokenizer):
             "rejected": {"from": "gpt", "value": "走开"},
         },
         "OpenAI messages": {
-            "messages": [MESSAGES[0], {"role": "assistant", "content": [{"type": "text", "text": "您好！"}]}]
+            "messages": [
+                MESSAGES[0],
+                {"role": "assistant", "content": [{"type": "text", "text": "您好！"}]},
+            ]
         },
     }
     for kind, row in rows.items():
         (record,) = read(tmp_path, row)
         assert record.format == kind and list(record.messages) == MESSAGES[:2]
-    (tmp_path / "chats.json.gz").write_bytes(gzip.compress(json.dumps([{"messages": MESSAGES}]).encode()))
+    (tmp_path / "chats.json.gz").write_bytes(
+        gzip.compress(json.dumps([{"messages": MESSAGES}]).encode())
+    )
     assert list(Chat.read([str(tmp_path / "chats.json.gz")])[0].messages) == MESSAGES
 
 
@@ -103,7 +125,10 @@ def test_formats(tmp_path, tokenizer):
         ({"text": "你好"}, "line 1: expected messages"),
         ({"prompt": "你好", "response": 3}, "line 1, field 'response': expected a text, found 3"),
         ({"prompt": "你好", "response": " "}, "line 1: no answer of the assistant"),
-        ({"messages": [{"role": "robot", "content": "x"}]}, "field 'messages', message 1: expected a role"),
+        (
+            {"messages": [{"role": "robot", "content": "x"}]},
+            "field 'messages', message 1: expected a role",
+        ),
         ({"conversations": {}}, "field 'conversations': expected a list of messages, found {}"),
     ],
 )

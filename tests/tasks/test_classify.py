@@ -11,7 +11,12 @@ from xinye.errors import XinyeError
 from xinye.tasks.classify import Classify, Record
 from xinye.tasks.tokens import altered
 
-ROWS = [("很好吃，下次再来", "正面"), ("太慢了，不会再来", "负面"), ("味道不错", "正面"), ("难吃", "负面")]
+ROWS = [
+    ("很好吃，下次再来", "正面"),
+    ("太慢了，不会再来", "负面"),
+    ("味道不错", "正面"),
+    ("难吃", "负面"),
+]
 TOKENIZER = Tokenizer.train(["".join(text for text, _ in ROWS) + "good bad"], kind="char")
 
 
@@ -28,7 +33,9 @@ FILES = {
     "a.csv": csv(ROWS).replace("，", " "),
     "b.tsv": csv(ROWS).replace(",", "\t"),
     "c.txt": "\n".join(f"{text}\t{label}" for text, label in ROWS * 2),
-    "d.jsonl": "\n".join(json.dumps({"id": i, "内容": t, "类别": label}) for i, (t, label) in enumerate(ROWS)),
+    "d.jsonl": "\n".join(
+        json.dumps({"id": i, "内容": t, "类别": label}) for i, (t, label) in enumerate(ROWS)
+    ),
     "e.json": json.dumps([{"text": text, "category": label} for text, label in ROWS]),
 }
 
@@ -36,7 +43,9 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_columns_are_found_by_themselves(tmp_path, name):
     records = read(tmp_path / name, FILES[name])
-    assert [(r.text.replace(" ", "，"), r.labels) for r in records[:4]] == [(text, (label,)) for text, label in ROWS]
+    assert [(r.text.replace(" ", "，"), r.labels) for r in records[:4]] == [
+        (text, (label,)) for text, label in ROWS
+    ]
     assert records[0].place == f"{tmp_path / name}, line {1 if name[0] in 'cde' else 2}"
 
 
@@ -45,18 +54,27 @@ def test_columns_are_found_by_themselves(tmp_path, name):
     [
         ("a.txt", "体验十大创新\t8\n港股缩量回调\t2\n新股\t2\n"),
         ("a.csv", "8,体验十大创新\n2,港股缩量回调\n2,新股\n"),
-        ("a.tsv", "to category\t体验十大创新\t8\nto category\t港股缩量回调\t2\nto category\t新股\t2\n"),
+        (
+            "a.tsv",
+            "to category\t体验十大创新\t8\nto category\t港股缩量回调\t2\nto category\t新股\t2\n",
+        ),
     ],
 )
 def test_a_table_without_a_header(tmp_path, name, content):
     records = read(tmp_path / name, content)
-    assert [(r.text, *r.labels) for r in records] == [("体验十大创新", "8"), ("港股缩量回调", "2"), ("新股", "2")]
+    assert [(r.text, *r.labels) for r in records] == [
+        ("体验十大创新", "8"),
+        ("港股缩量回调", "2"),
+        ("新股", "2"),
+    ]
     assert records[0].place.endswith("line 1")
 
 
 def test_columns_by_number_or_by_a_word_of_the_first_line(tmp_path):
     rows = "标题党,8\n港股回调,2\n"
-    assert [r.text for r in read(tmp_path / "a.csv", rows, text_field="标题党", label_field="8")] == ["港股回调"]
+    assert [
+        r.text for r in read(tmp_path / "a.csv", rows, text_field="标题党", label_field="8")
+    ] == ["港股回调"]
     named = read(tmp_path / "b.csv", "review,mood\n好,a\n坏,b\n", text_field="1", label_field="2")
     assert [(r.text, *r.labels) for r in named] == [("review", "mood"), ("好", "a"), ("坏", "b")]
 
@@ -67,16 +85,23 @@ def test_encodings(tmp_path, encoding):
 
 
 def test_pairs_numbers_and_several_labels(tmp_path):
-    pair = read(tmp_path / "a.jsonl", json.dumps({"sentence1": "甲", "sentence2": "乙", "label": 1}))[0]
+    pair = read(
+        tmp_path / "a.jsonl", json.dumps({"sentence1": "甲", "sentence2": "乙", "label": 1})
+    )[0]
     assert (pair.text, pair.pair, pair.labels) == ("甲", "乙", ("1",))
-    rows = "\n".join(json.dumps({"text": t, "labels": found}) for t, found in [("甲", ["快", "好"]), ("乙", [])])
+    rows = "\n".join(
+        json.dumps({"text": t, "labels": found}) for t, found in [("甲", ["快", "好"]), ("乙", [])]
+    )
     task = Classify.of(read(tmp_path / "b.jsonl", rows))
     assert task.labels == ("好", "快") and task.several
     assert read(tmp_path / "c.csv", csv([("甲", "快|好")]), separator="|")[0].labels == ("快", "好")
     numbers = Classify.of([Record("a", "", (str(n),), "") for n in (10, 9, 2)])
     assert numbers.labels == ("2", "9", "10")
     row = {"keyword": ["茶", "水"], "abst": "泡茶", "label": 1}
-    assert read(tmp_path / "d.jsonl", json.dumps(row), text_field="keyword,abst")[0].whole == "茶\n水\n泡茶"
+    assert (
+        read(tmp_path / "d.jsonl", json.dumps(row), text_field="keyword,abst")[0].whole
+        == "茶\n水\n泡茶"
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,11 +128,17 @@ def test_a_column_by_a_wrong_name(tmp_path):
 
 
 def test_the_split_keeps_the_shares_and_equal_texts_together():
-    records = [Record(f"文{i % 90}", "", ("正" if i % 90 < 60 else "负",), str(i)) for i in range(180)]
+    records = [
+        Record(f"文{i % 90}", "", ("正" if i % 90 < 60 else "负",), str(i)) for i in range(180)
+    ]
     training, kept = Classify.split(records, 0.1, seed=1)
     assert Classify(["正", "负"], False).counts(kept) == {"正": 12, "负": 6}
     assert not {r.text for r in training} & {r.text for r in kept}
-    assert (training, kept) == Classify.split(records, 0.1, seed=1) != Classify.split(records, 0.1, seed=2)
+    assert (
+        (training, kept)
+        == Classify.split(records, 0.1, seed=1)
+        != Classify.split(records, 0.1, seed=2)
+    )
     with pytest.raises(XinyeError, match="too few"):
         Classify.split(records[:3], 0.1, seed=0)
 
@@ -123,9 +154,14 @@ def test_findings():
     told = Classify.findings(training, [Record("文3", "", ("中",), "test, line 7")])
     assert any("'Good', 'good', 'Ｇｏｏ d'" in finding for finding in told)
     assert any("unbalanced: 20 records of '正面'" in finding for finding in told)
-    assert any("two different labels: first train, line 0 and line 21 (正面 and then 负面)" in f for f in told)
     assert any(
-        "1 of 1 validation records are in the training data" in f and "test, line 7 = train, line 3" in f for f in told
+        "two different labels: first train, line 0 and line 21 (正面 and then 负面)" in f
+        for f in told
+    )
+    assert any(
+        "1 of 1 validation records are in the training data" in f
+        and "test, line 7 = train, line 3" in f
+        for f in told
     )
     assert any("that no training record has: 中" in finding for finding in told)
 
@@ -141,7 +177,9 @@ def test_long_texts_lose_their_middle_and_pairs_the_longer_end():
 
 def test_a_record_with_nothing_to_learn_from_is_named():
     with pytest.raises(XinyeError, match=r"x\.csv, line 3: the text is empty"):
-        Classify(["a", "b"], False).examples(TOKENIZER, [Record(" ", "", ("a",), "x.csv, line 3")], 8)
+        Classify(["a", "b"], False).examples(
+            TOKENIZER, [Record(" ", "", ("a",), "x.csv, line 3")], 8
+        )
     with pytest.raises(XinyeError, match=r"line 9: the label 'goood' .*did you mean 'good'"):
         Classify(["bad", "good"], False).check([Record("好", "", ("goood",), "x.csv, line 9")])
 
@@ -149,12 +187,20 @@ def test_a_record_with_nothing_to_learn_from_is_named():
 @pytest.mark.parametrize("pad", ["<pad>", "<eos>"])
 def test_pairs_are_parted_and_texts_end_where_the_head_looks(pad):
     bare = altered(TOKENIZER)
-    bare.backend.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B:1", special_tokens=[])
+    bare.backend.post_processor = processors.TemplateProcessing(
+        single="$A", pair="$A $B:1", special_tokens=[]
+    )
     bare.pad_id = bare.backend.token_to_id(pad)
-    changed, end = Classify.tokenizer(bare), [bare.eos_id] * (pad != "<eos>")  # padding is no end in transformers
+    changed, end = (
+        Classify.tokenizer(bare),
+        [bare.eos_id] * (pad != "<eos>"),
+    )  # padding is no end in transformers
     ids = changed.backend.encode("难", "吃", add_special_tokens=True).ids
     assert ids == [*TOKENIZER.encode("难"), TOKENIZER.eos_id, *TOKENIZER.encode("吃"), *end]
-    assert changed.backend.encode("难吃", add_special_tokens=True).ids == [*TOKENIZER.encode("难吃"), *end]
+    assert changed.backend.encode("难吃", add_special_tokens=True).ids == [
+        *TOKENIZER.encode("难吃"),
+        *end,
+    ]
     assert Classify.tokenizer(changed) is changed
     own = Classify.tokenizer(TOKENIZER).backend.encode("难吃", add_special_tokens=True).ids
     assert own == [TOKENIZER.bos_id, *TOKENIZER.encode("难吃"), TOKENIZER.eos_id]

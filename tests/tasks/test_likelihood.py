@@ -31,7 +31,12 @@ def alone(model, examples: list[Record], text: str) -> torch.Tensor:
     for words in LABELS.values():
         ids = [*model.tokenizer.prefix, *shots, *encode(f"{text}。{words}")]
         logs = model.gpt(torch.tensor([ids]))[0].log_softmax(-1)
-        scores.append(sum(logs[i - 1, ids[i]] for i in range(len(model.tokenizer.prefix) + len(shots), len(ids))))
+        scores.append(
+            sum(
+                logs[i - 1, ids[i]]
+                for i in range(len(model.tokenizer.prefix) + len(shots), len(ids))
+            )
+        )
     return torch.stack(scores).log_softmax(-1)
 
 
@@ -41,7 +46,9 @@ def test_as_if_each_label_were_scored_alone(model, shots):
     examples = [Record("小兔", "", ("好",), ""), Record("小猫", "", ("坏",), "")][:shots]
     texts = ["小兔笑了", "tea", "小猫走了"]
     found = likelihood(model).probabilities([(text, "") for text in texts], examples)
-    neutral = torch.stack([alone(model, examples, text) for text in ["", *(r.text for r in examples)]]).mean(0)
+    neutral = torch.stack(
+        [alone(model, examples, text) for text in ["", *(r.text for r in examples)]]
+    ).mean(0)
     expected = [(alone(model, examples, text) - neutral).softmax(-1).tolist() for text in texts]
     for row, right in zip(found, expected, strict=True):
         assert row == pytest.approx(right, abs=1e-4)
@@ -49,19 +56,28 @@ def test_as_if_each_label_were_scored_alone(model, shots):
 
 def test_examples_are_even_by_label_and_fit(model):
     task = likelihood(model)
-    records = [Record("兔" * (i % 3 + 1), "", (("好", "坏", "坏", "坏", "中")[i % 5],), str(i)) for i in range(50)]
+    records = [
+        Record("兔" * (i % 3 + 1), "", (("好", "坏", "坏", "坏", "中")[i % 5],), str(i))
+        for i in range(50)
+    ]
     chosen = task.choose(records, [("小猫", "")], seed=0)
     counts = Counter(record.labels[0] for record in chosen)
     assert chosen and max(counts.values()) - min(counts.values()) <= 1
     assert sum(len(task._example(record)) for record in chosen) <= 32 - task.empty.longest
-    assert chosen == task.choose(records, [("小猫", "")], seed=0) != task.choose(records, [("小猫", "")], seed=1)
+    assert (
+        chosen
+        == task.choose(records, [("小猫", "")], seed=0)
+        != task.choose(records, [("小猫", "")], seed=1)
+    )
 
 
 def test_a_long_text_is_cut_in_its_middle(model):
     text = "开头" + "小兔和小猫在森林里" * 20 + "结尾"
     question = likelihood(model)._question(text, "")
     read = model.tokenizer.decode(question.trunk)
-    assert read.startswith("开头") and read.rstrip("很").endswith("结尾。") and question.longest <= 31
+    assert (
+        read.startswith("开头") and read.rstrip("很").endswith("结尾。") and question.longest <= 31
+    )
     assert len(likelihood(model).probabilities([(text, "")])[0]) == 3
     with pytest.raises(XinyeError, match="the labels and the prompt alone"):
         likelihood(model, prompt="森林里" * 30 + PROMPT)

@@ -15,7 +15,9 @@ from xinye.tasks.tag import Record, Tag, _likeliest, _parts, _spans, _targets, m
 
 TEXT = "沈知秋在云帆银行CSOL工作。"
 SPANS = (Span(0, 3, "name"), Span(4, 8, "company"), Span(8, 12, "game"))
-TOKENIZER = Tag.tokenizer(Tokenizer.train([TEXT + "云帆银行" * 9 + " Mad Punk The Paris"] * 9, kind="bpe", exact=False))
+TOKENIZER = Tag.tokenizer(
+    Tokenizer.train([TEXT + "云帆银行" * 9 + " Mad Punk The Paris"] * 9, kind="bpe", exact=False)
+)
 
 
 def read(path: Path, content: str) -> list[Record]:
@@ -24,7 +26,9 @@ def read(path: Path, content: str) -> list[Record]:
 
 
 def columns(tags: str) -> str:
-    return "\n".join(f"{token} {tag}" for token, tag in zip("沈知秋在云帆", tags.split(), strict=True))
+    return "\n".join(
+        f"{token} {tag}" for token, tag in zip("沈知秋在云帆", tags.split(), strict=True)
+    )
 
 
 FILES = {
@@ -37,12 +41,19 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_json(tmp_path, name):
-    assert read(tmp_path / name, json.dumps(FILES[name])) == [Record(TEXT, SPANS, f"{tmp_path / name}, line 1")]
+    assert read(tmp_path / name, json.dumps(FILES[name])) == [
+        Record(TEXT, SPANS, f"{tmp_path / name}, line 1")
+    ]
 
 
 @pytest.mark.parametrize(
     "tags",
-    ["B-N I-N I-N O B-C I-C", "I-N I-N I-N O I-C I-C", "B-N I-N E-N O B-C E-C", "B-N M-N E-N O B-C L-C"],
+    [
+        "B-N I-N I-N O B-C I-C",
+        "I-N I-N I-N O I-C I-C",
+        "B-N I-N E-N O B-C E-C",
+        "B-N M-N E-N O B-C L-C",
+    ],
     ids=["IOB2", "IOB1", "BIOES", "BMES"],
 )
 def test_schemes(tmp_path, tags):
@@ -73,7 +84,10 @@ def test_neighbours_and_single_tokens(tmp_path):
             '{"text": "沈知秋", "label": {"name": {"沈知": [[1, 2]]}}}',
             "'沈知' said to stand at 1–2",
         ),
-        ('{"text": "叶", "spans": [[0, 2, "N"]]}', "expected a span within the text's 1 characters, found 0–2"),
+        (
+            '{"text": "叶", "spans": [[0, 2, "N"]]}',
+            "expected a span within the text's 1 characters, found 0–2",
+        ),
         ('{"text": "叶", "spans": [[0, "N"]]}', "field 'spans': expected CoNLL lines"),
         ('{"text": " ", "spans": []}', "field 'text': the text is empty"),
         ("\n", "no records"),
@@ -86,13 +100,19 @@ def test_what_is_no_record_is_refused_by_line(tmp_path, content, says):
 
 @pytest.mark.parametrize("context", [200, 50])
 def test_tags_say_the_spans_again(context):
-    text, spans = TEXT * 3, [Span(s.start + at, s.end + at, s.type) for at in (0, 15, 30) for s in SPANS]
+    text, spans = (
+        TEXT * 3,
+        [Span(s.start + at, s.end + at, s.type) for at in (0, 15, 30) for s in SPANS],
+    )
     task = Tag.of([Record(text, tuple(spans), "")])
     number = {label: index for index, label in enumerate(task.labels)}
     found = []
     for part in _parts(TOKENIZER, text, context):
         assert len(part.tokens) <= context
-        tags = [task.labels[index] if index >= 0 else "O" for index in _targets(part.offsets, spans, number)]
+        tags = [
+            task.labels[index] if index >= 0 else "O"
+            for index in _targets(part.offsets, spans, number)
+        ]
         found += [span for span, _ in _spans(part.offsets, [(tag, 1.0) for tag in tags])]
     assert found == spans, "a long text is cut behind a sentence"
 
@@ -102,8 +122,13 @@ def test_every_han_character_is_a_token_also_in_transformers(tmp_path):
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     read = theirs(TEXT, return_offsets_mapping=True)
     assert read.input_ids == TOKENIZER.backend.encode(TEXT).ids
-    assert all(end - start == 1 for start, end in read.offset_mapping[1:] if not TEXT[start:end].isascii())
-    assert Tag.of([Record(TEXT, SPANS, "")]).out_of_reach(TOKENIZER, [Record(TEXT, SPANS, "")]) == (0, 3)
+    assert all(
+        end - start == 1 for start, end in read.offset_mapping[1:] if not TEXT[start:end].isascii()
+    )
+    assert Tag.of([Record(TEXT, SPANS, "")]).out_of_reach(TOKENIZER, [Record(TEXT, SPANS, "")]) == (
+        0,
+        3,
+    )
 
 
 def test_spaces_belong_to_no_span():
@@ -112,18 +137,25 @@ def test_spaces_belong_to_no_span():
     assert all(text[start:end] == text[start:end].strip() for start, end in part.offsets)
 
 
-@pytest.mark.parametrize("labels", [("O", "B-人", "I-人", "B-地", "I-地"), ("O", "I-人", "I-地")], ids=["IOB2", "IOB1"])
+@pytest.mark.parametrize(
+    "labels", [("O", "B-人", "I-人", "B-地", "I-地"), ("O", "I-人", "I-地")], ids=["IOB2", "IOB1"]
+)
 def test_the_likeliest_tags_that_may_follow_each_other(labels):
-    scores = torch.randn(9, 4, len(labels), generator=torch.Generator().manual_seed(0)).log_softmax(-1)
+    scores = torch.randn(9, 4, len(labels), generator=torch.Generator().manual_seed(0)).log_softmax(
+        -1
+    )
     lengths = torch.tensor([4, 3, 1] * 3)
 
     def legal(tags: tuple[int, ...]) -> bool:
         names = ["O", *(labels[tag] for tag in tags)]
         return (
-            all(after[0] != "I" or before[1:] == after[1:] for before, after in pairwise(names)) or "B-人" not in labels
+            all(after[0] != "I" or before[1:] == after[1:] for before, after in pairwise(names))
+            or "B-人" not in labels
         )
 
-    for row, length, found in zip(scores, lengths.tolist(), _likeliest(scores, lengths, labels), strict=True):
+    for row, length, found in zip(
+        scores, lengths.tolist(), _likeliest(scores, lengths, labels), strict=True
+    ):
         ways = filter(legal, product(range(len(labels)), repeat=length))
         best = max(ways, key=lambda tags: float(row[range(length), tags].sum()))
         assert tuple(found[:length].tolist()) == best

@@ -10,7 +10,9 @@ from xinye.tasks.text import unigram_loss
 
 def test_the_loss_of_knowing_frequencies_only():
     tokens = np.array([0, 1, 2, 3] * 5000 + [9] * 7, np.uint16)
-    assert unigram_loss(tokens, np.array([[0, 8000], [8000, 20_000]])) == pytest.approx(math.log(4), abs=1e-3)
+    assert unigram_loss(tokens, np.array([[0, 8000], [8000, 20_000]])) == pytest.approx(
+        math.log(4), abs=1e-3
+    )
 
 
 def test_few_tokens_are_not_taken_for_few_words():

@@ -34,7 +34,9 @@ def slowing_clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def plan_of(run: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run / "training" / "plan.json").read_text("utf-8"))["values"]
+    found: dict[str, Any] = json.loads((run / "training" / "plan.json").read_text("utf-8"))[
+        "values"
+    ]
     return found
 
 
@@ -42,10 +44,16 @@ def plan_of(run: Path) -> dict[str, Any]:
 def test_the_list_of_plans_makes_the_run_again_without_a_clock(
     workplace: Path, slowing_clock: list[int], monkeypatch: pytest.MonkeyPatch, schedule: str
 ) -> None:
-    monkeypatch.setattr(recipe, "measure_speed", lambda *arguments: recipe.Speed(0.005, 0.001, 0.001))
+    monkeypatch.setattr(
+        recipe, "measure_speed", lambda *arguments: recipe.Speed(0.005, 0.001, 0.001)
+    )
     timed = pretrain(settings(workplace, "timed", steps=None, time="4s", schedule=schedule))
     plan = plan_of(workplace / "timed")
-    assert timed is not None and len(plan["total_steps"]) > 2 and plan["total_steps"][-1][1] == timed.steps
+    assert (
+        timed is not None
+        and len(plan["total_steps"]) > 2
+        and plan["total_steps"][-1][1] == timed.steps
+    )
     assert plan["steps"] == timed.steps
     monkeypatch.setattr(clock, "now", lambda: 0.0)  # and now it stands still
     pairs = ",".join(f"{step}:{total}" for step, total in plan["total_steps"])
@@ -56,9 +64,13 @@ def test_the_list_of_plans_makes_the_run_again_without_a_clock(
     assert weights[0] == weights[1]
 
 
-def test_a_resumed_run_has_what_is_left_of_its_time(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_has_what_is_left_of_its_time(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pretrain(settings(workplace, steps=None, time="1h"), Interrupting(after=3))
-    trained = json.loads((checkpoints(workplace / "run")[-1] / "progress.json").read_text("utf-8"))["seconds"]
+    trained = json.loads((checkpoints(workplace / "run")[-1] / "progress.json").read_text("utf-8"))[
+        "seconds"
+    ]
     budgets: list[float] = []
 
     class Counting(Clock):
@@ -93,7 +105,9 @@ def test_the_command_of_the_report_repeats_a_run_in_time(workplace: Path) -> Non
     assert not {"--steps", "--time"} & {*words}
 
 
-def test_compiling_the_decoder_is_no_part_of_the_time(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiling_the_decoder_is_no_part_of_the_time(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begins: list[float] = []
     monkeypatch.setattr(clock, "now", lambda: 1000.0)
     monkeypatch.setattr(recipe, "prepare_decoder", lambda device, watcher: 500.0)
@@ -128,9 +142,21 @@ class Listening(Watcher):
             (5.9, 0.1, 0.1),
             "are too few to learn much: give --time ",
         ),
-        ({"tokens": "1k"}, (0.001, 0.001, 0.001), "8 steps are too few to learn much: give more --tokens"),
-        ({"time": "10min"}, (0.01, 0.001, 0.001), "times and learned by heart: give more text, or --time "),
-        ({"steps": 100_000}, (0.01, 0.001, 0.001), "times and learned by heart: give more text, or --steps "),
+        (
+            {"tokens": "1k"},
+            (0.001, 0.001, 0.001),
+            "8 steps are too few to learn much: give more --tokens",
+        ),
+        (
+            {"time": "10min"},
+            (0.01, 0.001, 0.001),
+            "times and learned by heart: give more text, or --time ",
+        ),
+        (
+            {"steps": 100_000},
+            (0.01, 0.001, 0.001),
+            "times and learned by heart: give more text, or --steps ",
+        ),
         ({"epochs": 20}, (0.01, 0.001, 0.001), None),
     ],
 )
@@ -148,21 +174,31 @@ def test_a_budget_without_sense_is_warned_of_before_training(
     assert " in all" in told.reason
 
 
-def test_a_smaller_size_is_named_where_one_would_do(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_smaller_size_is_named_where_one_would_do(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(recipe, "measure_speed", lambda *arguments: recipe.Speed(5.9, 0.1, 0.1))
     told = Listening()
-    pretrain(settings(workplace, steps=None, time="60s", size="15M", layers=None, width=None), told, dry_run=True)
+    pretrain(
+        settings(workplace, steps=None, time="60s", size="15M", layers=None, width=None),
+        told,
+        dry_run=True,
+    )
     [warning] = told.warnings
     assert warning.endswith(", or --size 2M")
 
 
-@pytest.mark.parametrize("pairs", ["", "9", "1:9", "0:9,9:12", "0:9,3:2", "0:9,3:5,2:8", "0:a", "0:0"])
+@pytest.mark.parametrize(
+    "pairs", ["", "9", "1:9", "0:9,9:12", "0:9,3:2", "0:9,3:5,2:8", "0:a", "0:0"]
+)
 def test_pairs_that_are_no_plan_are_refused(workplace: Path, pairs: str) -> None:
     with pytest.raises((XinyeError, ValueError)):
         settings(workplace, steps=None, total_steps=pairs)
 
 
-def test_a_run_keeps_its_dtype_when_it_is_resumed(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_keeps_its_dtype_when_it_is_resumed(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where it was derived, and the machine would choose another one now."""
     monkeypatch.setattr(recipe.machine, "fast_dtype", lambda where: (torch.bfloat16, "fast"))
     pretrain(settings(workplace, dtype="auto"), Interrupting(after=1))

@@ -5,7 +5,9 @@ import pytest
 from xinye.training import calibrate
 
 
-@pytest.mark.parametrize("times, found, runs", [([0.9, 0.1], 0.1, 2), ([0.1, 0.3], 0.1, 2), ([7.0], 7.0, 1)])
+@pytest.mark.parametrize(
+    "times, found, runs", [([0.9, 0.1], 0.1, 2), ([0.1, 0.3], 0.1, 2), ([7.0], 7.0, 1)]
+)
 def test_the_first_time_of_short_work_is_a_warm_up(
     monkeypatch: pytest.MonkeyPatch, times: list[float], found: float, runs: int
 ) -> None:

@@ -37,7 +37,10 @@ def test_divergence_is_that_of_the_formula():
     expected = []
     for ours, theirs in zip((student / 2.5).tolist(), (teacher / 2.5).tolist(), strict=True):
         total_ours, total_theirs = (sum(math.exp(logit) for logit in row) for row in (ours, theirs))
-        pairs = [(math.exp(a) / total_ours, math.exp(b) / total_theirs) for a, b in zip(ours, theirs, strict=True)]
+        pairs = [
+            (math.exp(a) / total_ours, math.exp(b) / total_theirs)
+            for a, b in zip(ours, theirs, strict=True)
+        ]
         expected.append(2.5**2 * sum(p * math.log(p / q) for q, p in pairs))
     assert divergence(student, teacher, 2.5).tolist() == pytest.approx(expected, rel=1e-5)
     assert divergence(teacher, teacher, 2.5).tolist() == pytest.approx([0, 0, 0], abs=1e-6)
@@ -59,16 +62,23 @@ def test_only_text_is_plain_pretraining(documents):
 def test_teacher_and_text_share_the_loss_by_alpha():
     student, teacher, batch = gpt(0), gpt(1, 64), a_batch(True)
     losses = [
-        DistillationLossSum(student, Teaching(teacher, 2.0, alpha), False, CPU, 0.0)(batch) for alpha in (0.0, 0.3, 1.0)
+        DistillationLossSum(student, Teaching(teacher, 2.0, alpha), False, CPU, 0.0)(batch)
+        for alpha in (0.0, 0.3, 1.0)
     ]
-    assert losses[1].item() == pytest.approx(0.7 * losses[0].item() + 0.3 * losses[2].item(), rel=1e-5)
+    assert losses[1].item() == pytest.approx(
+        0.7 * losses[0].item() + 0.3 * losses[2].item(), rel=1e-5
+    )
 
 
 def test_only_the_student_gets_a_gradient():
     student, teacher = build(LSTMConfig(40, 16, 1, 16)), gpt(1)
     student.initialize(0)
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
-    DistillationLossSum(student, Teaching(teacher, 2.0, 0.5), False, CPU, 0.0)(a_batch(True)).backward()
+    DistillationLossSum(student, Teaching(teacher, 2.0, 0.5), False, CPU, 0.0)(
+        a_batch(True)
+    ).backward()
     assert all(parameter.grad is not None for parameter in student.parameters())
-    assert all(parameter.grad is None for parameter in teacher.parameters()) and not teacher.training
+    assert (
+        all(parameter.grad is None for parameter in teacher.parameters()) and not teacher.training
+    )
     assert all(torch.equal(before[name], tensor) for name, tensor in teacher.state_dict().items())

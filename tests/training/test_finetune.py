@@ -20,7 +20,16 @@ from xinye.training.loop import Step
 from xinye.training.training_run import Run
 from xinye.watcher import Watcher
 
-TEXTS = ["小兔很高兴", "小猫真快乐", "大家都笑了", "今天太好了", "小兔哭了", "小猫不高兴", "真难过啊", "今天太坏了"]
+TEXTS = [
+    "小兔很高兴",
+    "小猫真快乐",
+    "大家都笑了",
+    "今天太好了",
+    "小兔哭了",
+    "小猫不高兴",
+    "真难过啊",
+    "今天太坏了",
+]
 LABELS = ["好"] * 4 + ["坏"] * 4
 SPANS = [(0, 2), (0, 2), (0, 2), (0, 2), (0, 2), (0, 2), (1, 3), (0, 2)]
 FAST = {"epochs": 30, "evaluations": 1, "dropout": 0.0, "dtype": "float32", "learning_rate": 0.01}
@@ -34,12 +43,17 @@ def records(tmp_path, monkeypatch) -> Path:
     rows = [{"text": text, "label": label} for text, label in zip(TEXTS, LABELS, strict=True)]
     (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
     kinds = ["动物"] * 4 + ["其他"] * 4
-    tagged = [{"text": text, "spans": [[*span, kind]]} for text, span, kind in zip(TEXTS, SPANS, kinds, strict=True)]
+    tagged = [
+        {"text": text, "spans": [[*span, kind]]}
+        for text, span, kind in zip(TEXTS, SPANS, kinds, strict=True)
+    ]
     (tmp_path / "spans.jsonl").write_text("\n".join(map(json.dumps, tagged)), "utf-8")
     return tmp_path
 
 
-def settings(base: Path, output: str, task: str = "classify", **changes: object) -> FinetuneSettings:
+def settings(
+    base: Path, output: str, task: str = "classify", **changes: object
+) -> FinetuneSettings:
     data = ("spans.jsonl" if task == "tag" else "labels.jsonl",)
     return FinetuneSettings(**{
         "model": str(base), "task": task, "data": data, "validation": data, "output": Path(output), **FAST, **changes,
@@ -50,14 +64,21 @@ def settings(base: Path, output: str, task: str = "classify", **changes: object)
 def test_eight_labels_are_learned_by_heart(trained, records, attention):
     run = finetune(settings(trained, "run", attention=attention))
     model = package.load("run")
-    assert [found["label"] for found in model.classify(TEXTS)] == LABELS and run.validation["accuracy"] == 1.0
+    assert [found["label"] for found in model.classify(TEXTS)] == LABELS and run.validation[
+        "accuracy"
+    ] == 1.0
     one = model.classify(TEXTS[0])
     assert one["probability"] == one["probabilities"]["好"] > 0.8
     result = json.loads(Path("run/training/result.json").read_text("utf-8"))
     assert result["measured"]["accuracy"] == 1.0 and result["baseline"]["name"].startswith("TF-IDF")
-    assert any("8 of 8 validation records are in the training data" in finding for finding in result["findings"])
+    assert any(
+        "8 of 8 validation records are in the training data" in finding
+        for finding in result["findings"]
+    )
     judged = model.evaluate_task("labels.jsonl")
-    assert judged["measured"]["macro_f1"] == 1.0 and judged["baseline"]["table"]["好"]["support"] == 4
+    assert (
+        judged["measured"]["macro_f1"] == 1.0 and judged["baseline"]["table"]["好"]["support"] == 4
+    )
 
 
 def test_eight_taggings_are_learned_by_heart(trained, records):
@@ -65,23 +86,41 @@ def test_eight_taggings_are_learned_by_heart(trained, records):
     model = package.load("run")
     found = [[(span["start"], span["end"]) for span in spans] for spans in model.tag(TEXTS)]
     assert found == [[span] for span in SPANS]
-    assert model.tag(TEXTS[0])[0]["text"] == "小兔" and model.evaluate_task("spans.jsonl")["measured"]["span_f1"] == 1.0
+    assert (
+        model.tag(TEXTS[0])[0]["text"] == "小兔"
+        and model.evaluate_task("spans.jsonl")["measured"]["span_f1"] == 1.0
+    )
 
 
 def test_texts_are_learned_by_heart_and_end_by_themselves(trained, records):
-    texts = [f"{who}说：{text}。" for who in ("爷爷", "奶奶", "小鸟") for text in TEXTS]  # two are held back
+    texts = [
+        f"{who}说：{text}。" for who in ("爷爷", "奶奶", "小鸟") for text in TEXTS
+    ]  # two are held back
     Path("texts.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts), "utf-8")
-    more = {"task": "text", "data": ("texts.jsonl",), "validation": (), "epochs": 30, "batch_size": 4}
+    more = {
+        "task": "text",
+        "data": ("texts.jsonl",),
+        "validation": (),
+        "epochs": 30,
+        "batch_size": 4,
+    }
     finetune(settings(trained, "run", **more, matrix_learning_rate=0.02))
-    written = package.load("run").complete([text[:8] for text in texts], temperature=0, max_tokens=20)
+    written = package.load("run").complete(
+        [text[:8] for text in texts], temperature=0, max_tokens=20
+    )
     learned = [text[:8] + each.text == text for text, each in zip(texts, written, strict=True)]
     assert sum(learned) >= 22 and {each.finish_reason for each in written} == {"stop"}
 
 
 def test_the_head_alone(trained, records):
-    before, run = package.load(trained, "float32"), finetune(settings(trained, "run", method="head", epochs=1))
+    before, run = (
+        package.load(trained, "float32"),
+        finetune(settings(trained, "run", method="head", epochs=1)),
+    )
     after = package.load(run.run).network
-    assert (after.gpt.model.norm.weight == before.gpt.model.norm.weight).all() and after.score.weight.any()
+    assert (
+        after.gpt.model.norm.weight == before.gpt.model.norm.weight
+    ).all() and after.score.weight.any()
     plan = json.loads(Path("run/training/plan.json").read_text("utf-8"))["values"]
     assert plan["trained_parameters"] == after.config.head_parameters
 
@@ -118,10 +157,23 @@ def test_resumed_bitwise(trained, records):
     for run in ("whole", "part"):  # the control is trained without augmentation, and compared with
         told = json.loads(Path(run, "training/result.json").read_text("utf-8"))["control"]
         assert told["run"] == f"{run}/control" and told["augment"] == ["mask", "crop", "shuffle"]
-        assert "augment" not in json.loads(Path(run, "control/training/settings.json").read_text("utf-8"))["settings"]
-    assert Path("whole/control/model.safetensors").read_bytes() == Path("part/control/model.safetensors").read_bytes()
-    assert Path("whole/control/model.safetensors").read_bytes() != Path("whole/model.safetensors").read_bytes()
-    assert "Augmentation (mask, crop, shuffle) gained" in Path("part/report.html").read_text("utf-8")
+        assert (
+            "augment"
+            not in json.loads(Path(run, "control/training/settings.json").read_text("utf-8"))[
+                "settings"
+            ]
+        )
+    assert (
+        Path("whole/control/model.safetensors").read_bytes()
+        == Path("part/control/model.safetensors").read_bytes()
+    )
+    assert (
+        Path("whole/control/model.safetensors").read_bytes()
+        != Path("whole/model.safetensors").read_bytes()
+    )
+    assert "Augmentation (mask, crop, shuffle) gained" in Path("part/report.html").read_text(
+        "utf-8"
+    )
     for name in ("model.safetensors", "training/checkpoints/step-00000016/optimizer.safetensors"):
         assert Path("whole", name).read_bytes() == Path("part", name).read_bytes()
     shutil.copyfile("spans.jsonl", "labels.jsonl")
@@ -142,7 +194,10 @@ def test_augmentation_touches_training_texts_only(trained, records):
         return judged, trained
 
     assert read(plain)[0] == read(changed)[0] and read(plain)[1] != read(changed)[1]
-    assert changed.validation == plain.validation and changed.validation_examples.augmentation == Augmentation()
+    assert (
+        changed.validation == plain.validation
+        and changed.validation_examples.augmentation == Augmentation()
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,7 +205,10 @@ def test_augmentation_touches_training_texts_only(trained, records):
     [
         ({"augment": "mask,corp"}, "unknown augmentation 'corp'; did you mean 'crop'"),
         ({"mask_tokens": 0.1}, "mask_tokens has no effect without --augment mask"),
-        ({"augment": "mask", "crop_tokens": 0.1}, "crop_tokens has no effect without --augment crop"),
+        (
+            {"augment": "mask", "crop_tokens": 0.1},
+            "crop_tokens has no effect without --augment crop",
+        ),
         ({"control": False}, "control is the second run of one with augment"),
         ({"task": "chat", "augment": "mask,crop"}, "chat takes only mask"),
         ({"task": "text", "augment": "mask"}, "augment has no effect on the task text"),
@@ -162,7 +220,9 @@ def test_augmentation_without_effect_is_refused(changes, says):
 
 
 def test_in_python(trained, records):
-    model = package.finetune(trained, "run", data="labels.jsonl", validation="labels.jsonl", epochs=1)
+    model = package.finetune(
+        trained, "run", data="labels.jsonl", validation="labels.jsonl", epochs=1
+    )
     assert set(model.classify("小兔")["probabilities"]) == {"好", "坏"}
     with pytest.raises(XinyeError, match="unknown key 'epoch'; did you mean 'epochs'"):
         package.finetune(trained, "other", data="labels.jsonl", epoch=1)

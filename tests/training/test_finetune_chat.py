@@ -12,7 +12,11 @@ SHORT = 300  # characters, and so tokens: more than the context would be cut
 RECORDS = [
     record
     for language in ("zh", "en")
-    for record in [each for each in chats(20, language, 3) if len(json.dumps(each, ensure_ascii=False)) < 2 * SHORT][:4]
+    for record in [
+        each
+        for each in chats(20, language, 3)
+        if len(json.dumps(each, ensure_ascii=False)) < 2 * SHORT
+    ][:4]
 ]
 FAST = {"dtype": "float32", "evaluations": 1}
 
@@ -24,7 +28,14 @@ def base(tmp_path_factory) -> Path:
     rows = [json.dumps(record, ensure_ascii=False) for record in RECORDS]
     (folder / "chats.jsonl").write_text("\n".join(rows), "utf-8")
     (folder / "text.txt").write_text("\n\n".join(rows * 2), "utf-8")
-    shape = {"layers": 2, "width": 64, "context": 512, "batch_size": 4, "tokenizer": "char", "compile": "no"}
+    shape = {
+        "layers": 2,
+        "width": 64,
+        "context": 512,
+        "batch_size": 4,
+        "tokenizer": "char",
+        "compile": "no",
+    }
     package.pretrain(folder / "text.txt", folder / "base", steps=2, **shape, **FAST)
     return folder / "base"
 
@@ -32,18 +43,47 @@ def base(tmp_path_factory) -> Path:
 def test_eight_conversations_are_learned_by_heart(xinye, base):
     data, run = base.parent / "chats.jsonl", base.parent / "run"
     ran = xinye(
-        *("finetune", base, "--task", "chat", "--data", data, "--validation", data, "-o", run, "--epochs", 200),
-        *("--dropout", 0, "--dtype", "float32", "--evaluations", 1, "--learning-rate", 0.01, "--json"),
+        *(
+            "finetune",
+            base,
+            "--task",
+            "chat",
+            "--data",
+            data,
+            "--validation",
+            data,
+            "-o",
+            run,
+            "--epochs",
+            200,
+        ),
+        *(
+            "--dropout",
+            0,
+            "--dtype",
+            "float32",
+            "--evaluations",
+            1,
+            "--learning-rate",
+            0.01,
+            "--json",
+        ),
     )
     told = json.loads(ran.out.splitlines()[-1])
     assert ran.code == 0 and told["measured"]["ended"] == 1.0 and told["measured"]["loss"] < 0.01
-    assert told["baseline"]["name"] == "the base model" and told["baseline"]["loss"] > told["measured"]["loss"] + 1
+    assert (
+        told["baseline"]["name"] == "the base model"
+        and told["baseline"]["loss"] > told["measured"]["loss"] + 1
+    )
     model = package.load(run)
     for record in RECORDS:
         messages = record["messages"]
         for number, message in enumerate(messages):
             if message["role"] == "assistant":
-                assert model.chat(messages[:number], temperature=0, max_tokens=120) == message["content"]
+                assert (
+                    model.chat(messages[:number], temperature=0, max_tokens=120)
+                    == message["content"]
+                )
     shown = xinye("evaluate", run, "--data", data)
     assert shown.code == 0 and "the base model" in shown.out and "ended" in shown.out
     assert "chat_golden.json" in {path.name for path in run.iterdir()}
@@ -54,7 +94,20 @@ def test_eight_conversations_are_learned_by_heart(xinye, base):
 def test_more_text_is_pretraining(xinye, base):
     text, run = base.parent / "text.txt", base.parent / "more"
     ran = xinye(
-        *("finetune", base, "--task", "text", "--data", text, "-o", run, "--epochs", 0.5, "--dtype", "float32"),
+        *(
+            "finetune",
+            base,
+            "--task",
+            "text",
+            "--data",
+            text,
+            "-o",
+            run,
+            "--epochs",
+            0.5,
+            "--dtype",
+            "float32",
+        ),
         *("--evaluations", 1, "--json"),
     )
     told = json.loads(ran.out.splitlines()[-1])

@@ -22,7 +22,12 @@ from xinye.tasks.tag import Tag
 from xinye.training.finetune import finetune
 
 SHAPE = {"vocab_size": 40, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
-GROUPED = {**SHAPE, "num_key_value_heads": 2, "intermediate_size": 48, "max_position_embeddings": 64}
+GROUPED = {
+    **SHAPE,
+    "num_key_value_heads": 2,
+    "intermediate_size": 48,
+    "max_position_embeddings": 64,
+}
 FAMILIES = {
     "gpt2": transformers.GPT2Config(n_positions=64, n_embd=32, n_layer=2, n_head=4),
     "llama": transformers.LlamaConfig(**GROUPED),
@@ -55,7 +60,10 @@ def add_bottlenecks(model: torch.nn.Module, run: Path) -> torch.nn.Module:
     tensors = load_file(run / "adapter_model.safetensors")
     names = {name.rsplit(".", 2)[0] for name in tensors if ".down." in name}
     for name in names:
-        down, d, up, u = (tensors[f"{name}.{part}"] for part in ("down.weight", "down.bias", "up.weight", "up.bias"))
+        down, d, up, u = (
+            tensors[f"{name}.{part}"]
+            for part in ("down.weight", "down.bias", "up.weight", "up.bias")
+        )
 
         def hook(module, inputs, y, down=down, d=d, up=up, u=u):
             return y + torch.nn.functional.gelu(y @ down.T + d) @ up.T + u
@@ -75,13 +83,17 @@ def same_logits(xinye, base: Path, task: str, method: str) -> None:
     config = transformers.AutoConfig.from_pretrained("run")
     stock = STOCK[task].from_pretrained(base, config=config).eval()
     theirs = (
-        add_bottlenecks(stock, Path("run")) if method == "adapter" else peft.PeftModel.from_pretrained(stock, "run")
+        add_bottlenecks(stock, Path("run"))
+        if method == "adapter"
+        else peft.PeftModel.from_pretrained(stock, "run")
     )
     model, tokenize = package.load("run"), transformers.AutoTokenizer.from_pretrained("run")
     tokens = tokenize(TEXTS[0], return_tensors="pt", return_token_type_ids=False)
     with torch.no_grad():
         expected = theirs.eval()(**tokens).logits
-        found = model.network.cpu()(tokens["input_ids"], torch.tensor([tokens["input_ids"].shape[1]]))
+        found = model.network.cpu()(
+            tokens["input_ids"], torch.tensor([tokens["input_ids"].shape[1]])
+        )
     close = 1e-5 * float(expected.abs().max())
     assert torch.allclose(found, expected, rtol=0, atol=close) and expected.std() > 0
     if method != "lora":
@@ -123,6 +135,14 @@ def test_the_same_logits_over_the_stock_network(xinye, bases, records, family, t
     ],
 )
 def test_each_family_is_fine_tuned(xinye, bases, records, family, task, method):  # noqa: F811
-    run = settings(bases / family, "run", task, method=method, adapter=SIZES[method], epochs=2, attention="causal")
+    run = settings(
+        bases / family,
+        "run",
+        task,
+        method=method,
+        adapter=SIZES[method],
+        epochs=2,
+        attention="causal",
+    )
     finetune(run)
     same_logits(xinye, bases / family, task, method)

@@ -48,7 +48,11 @@ def losses(run: str) -> list[float]:
 @pytest.mark.parametrize("method", SIZES)
 def test_eight_labels_are_learned_by_heart_beside_a_frozen_base(trained, records, method):  # noqa: F811
     before = contents(trained)
-    finetune(settings(trained, "run", method=method, adapter=SIZES[method], learning_rate=None, epochs=80))
+    finetune(
+        settings(
+            trained, "run", method=method, adapter=SIZES[method], learning_rate=None, epochs=80
+        )
+    )
     assert contents(trained) == before
     model = package.load("run")
     assert [found["label"] for found in model.classify(TEXTS)] == LABELS
@@ -65,20 +69,36 @@ def test_eight_labels_are_learned_by_heart_beside_a_frozen_base(trained, records
 
 def test_spans_are_learned_by_heart_with_lora(trained, records):  # noqa: F811
     finetune(settings(trained, "run", "tag", method="lora", learning_rate=0.02, epochs=250))
-    found = [[(span["start"], span["end"]) for span in spans] for spans in package.load("run").tag(TEXTS)]
+    found = [
+        [(span["start"], span["end"]) for span in spans] for spans in package.load("run").tag(TEXTS)
+    ]
     assert found == [[span] for span in SPANS]
 
 
 @pytest.mark.parametrize("attention", ["causal", "both"])
 @pytest.mark.parametrize("method", ["lora", "adalora", "prefix"])
 def test_peft_computes_the_same_over_the_stock_network(trained, records, method, attention):  # noqa: F811
-    finetune(settings(trained, "run", method=method, adapter=SIZES[method], attention=attention, epochs=4))
-    stock, config = transformers.AutoModelForSequenceClassification, transformers.AutoConfig.from_pretrained("run")
-    theirs = peft.PeftModel.from_pretrained(stock.from_pretrained(trained, config=config), "run").eval()
-    assert config.architectures == ["Qwen3ForSequenceClassification"] and set(config.label2id) == {"好", "坏"}
+    finetune(
+        settings(
+            trained, "run", method=method, adapter=SIZES[method], attention=attention, epochs=4
+        )
+    )
+    stock, config = (
+        transformers.AutoModelForSequenceClassification,
+        transformers.AutoConfig.from_pretrained("run"),
+    )
+    theirs = peft.PeftModel.from_pretrained(
+        stock.from_pretrained(trained, config=config), "run"
+    ).eval()
+    assert config.architectures == ["Qwen3ForSequenceClassification"] and set(config.label2id) == {
+        "好",
+        "坏",
+    }
     model, tokenize = package.load("run"), transformers.AutoTokenizer.from_pretrained("run")
     for text in TEXTS[:3]:
-        scores = theirs(**tokenize(text, return_tensors="pt", return_token_type_ids=False)).logits.softmax(-1)[0]
+        scores = theirs(
+            **tokenize(text, return_tensors="pt", return_token_type_ids=False)
+        ).logits.softmax(-1)[0]
         ours = model.classify(text)["probabilities"]
         assert list(ours.values()) == pytest.approx(scores.tolist(), abs=1e-5)
         assert list(ours) == list(config.label2id)
@@ -95,7 +115,9 @@ def test_merged_it_is_a_plain_classifier(xinye, trained, records, method):  # no
 
 
 def test_adalora_ends_at_its_budget(trained, records):  # noqa: F811
-    finetune(settings(trained, "run", method="adalora", adapter={"init_r": 6, "target_r": 2}, epochs=20))
+    finetune(
+        settings(trained, "run", method="adalora", adapter={"init_r": 6, "target_r": 2}, epochs=20)
+    )
     ranks = result("run")["ranks"]
     assert sum(ranks.values()) == 2 * len(ranks) and max(ranks.values()) > 2 > min(ranks.values())
     page = Path("run/report.html").read_text("utf-8")
@@ -113,7 +135,10 @@ def test_resumed_bitwise(trained, records, method):  # noqa: F811
         finetune(settings(trained, "part", **changes), Stop(after=7))
     part = finetune(FinetuneSettings(output=Path("part")), resume=True)
     assert part.validation == whole.validation and part.steps == 16
-    for name in ("adapter_model.safetensors", "training/checkpoints/step-00000016/optimizer.safetensors"):
+    for name in (
+        "adapter_model.safetensors",
+        "training/checkpoints/step-00000016/optimizer.safetensors",
+    ):
         one, other = load_file(Path("whole", name)), load_file(Path("part", name))
         assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
     trained_ones = sum(value.numel() for key, value in other.items() if key.endswith("exp_avg"))
@@ -172,7 +197,9 @@ def test_beside_a_quantized_base(trained, records, kind, small, monkeypatch):  #
     judge = package.load("run")
     assert [found["label"] for found in judge.classify(TEXTS)] == LABELS
     assert any(hasattr(module, "blocks") for module in judge.network.modules()) == (not small)
-    assert Path("base.gguf").read_bytes() == before and not list(Path("run").rglob("model.safetensors"))
+    assert Path("base.gguf").read_bytes() == before and not list(
+        Path("run").rglob("model.safetensors")
+    )
     finetune(settings(Path("base.gguf"), "full", epochs=1))
     assert Path("full/model.safetensors").is_file()
 
@@ -187,7 +214,10 @@ def test_the_compiled_step_is_not_used_beside_a_prefix(trained):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"method": "lora", "adapter": {"bottleneck_size": 3}}, "bottleneck_size has no effect on lora; it reads"),
+        (
+            {"method": "lora", "adapter": {"bottleneck_size": 3}},
+            "bottleneck_size has no effect on lora; it reads",
+        ),
         ({"adapter": {"r": 3}}, "r has no effect on full; it adds no adapter"),
         ({"method": "adalora", "adapter": {"target_r": 20}}, "ranks only go"),
         ({"method": "lora", "optimizer": "muon"}, "choose adamw or sgd"),
@@ -206,7 +236,9 @@ def test_an_adapter_needs_a_whole_model(trained, records):  # noqa: F811
 
 
 def test_wider_layers_get_a_lower_rate():
-    assert adapter_rate("lora", 64) == pytest.approx(0.0094, rel=0.01) and adapter_rate("lora", 576) == pytest.approx(
-        0.001, rel=0.05
+    assert adapter_rate("lora", 64) == pytest.approx(0.0094, rel=0.01) and adapter_rate(
+        "lora", 576
+    ) == pytest.approx(0.001, rel=0.05)
+    assert adapter_rate("lora", 8192) == 2e-4 and adapter_rate("adalora", 576) == 2 * adapter_rate(
+        "lora", 576
     )
-    assert adapter_rate("lora", 8192) == 2e-4 and adapter_rate("adalora", 576) == 2 * adapter_rate("lora", 576)

@@ -21,7 +21,10 @@ random = np.random.default_rng(0)
 # Some windows are packed, some padded, some full, so that they hold unlike numbers of targets.
 ENDS = np.cumsum([40, *range(9, 16), 3, 4, 16, *range(9, 14), 5, 6, 33])
 WINDOWS = Windows(
-    random.integers(1, V, ENDS[-1]), np.stack((np.concatenate(([0], ENDS[:-1])), ENDS), axis=1), CONTEXT, 0
+    random.integers(1, V, ENDS[-1]),
+    np.stack((np.concatenate(([0], ENDS[:-1])), ENDS), axis=1),
+    CONTEXT,
+    0,
 )
 
 
@@ -72,7 +75,9 @@ def take(
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_one_batch_is_its_micro_batches(size: int) -> None:
-    assert len({batch.counted for batch in micro_batches(size, 0)}) > 1  # or a mean of means would also pass
+    assert (
+        len({batch.counted for batch in micro_batches(size, 0)}) > 1
+    )  # or a mean of means would also pass
     model = new_model()
     whole, cut = Recorder(model), Recorder(model)
     [expected] = take(model, [whole], 0, 1, BATCH)
@@ -88,7 +93,9 @@ def test_the_loss_is_nats_per_counted_token() -> None:
     model = new_model()
     batch = WINDOWS.batch(0, BATCH)
     [record] = take(model, [Recorder(model)], 0, 1)
-    assert record.loss == pytest.approx(float(loss_of(model)(batch).detach()) / batch.counted, rel=1e-6)
+    assert record.loss == pytest.approx(
+        float(loss_of(model)(batch).detach()) / batch.counted, rel=1e-6
+    )
 
 
 def test_a_gradient_is_clipped_and_its_record_tells_what_it_was() -> None:
@@ -106,7 +113,9 @@ def test_a_gradient_that_is_not_finite_changes_nothing(value: float) -> None:
     model = new_model()
     optimizers = make_optimizers(model, Optimization("muon", 1e-2, 1e-2, 0.1))
     take(model, optimizers, 0, 1)
-    before = copy.deepcopy([model.state_dict(), *(optimizer.state_dict()["state"] for optimizer in optimizers)])
+    before = copy.deepcopy(
+        [model.state_dict(), *(optimizer.state_dict()["state"] for optimizer in optimizers)]
+    )
     poisoned = loss_of(model)
     [record] = take(model, optimizers, 1, 2, loss=lambda batch: poisoned(batch) * value)
     assert not record.gradient_norm < float("inf")
@@ -157,7 +166,9 @@ def test_every_optimizer_moves_at_its_own_peak_times_the_factor_of_the_step() ->
     optimizers = make_optimizers(model, Optimization("muon", 1e-3, 2e-2, 0.1))
     [record] = take(model, optimizers, 4, 5)
     assert (record.step, record.rate_factor) == (5, 0.2)
-    assert [optimizer.param_groups[0]["lr"] for optimizer in optimizers] == pytest.approx([4e-3, 2e-4])
+    assert [optimizer.param_groups[0]["lr"] for optimizer in optimizers] == pytest.approx(
+        [4e-3, 2e-4]
+    )
 
 
 def test_a_step_tells_where_its_time_goes() -> None:
@@ -171,7 +182,12 @@ def test_a_step_tells_where_its_time_goes() -> None:
         lambda batch: slow(0.01, loss(batch)), list(model.parameters()), [Recorder(model)],
         lambda step: slow(0.03, micro_batches(3, step)), lambda step: 1.0, range(1),
     )  # fmt: skip
-    parts = (record.data_seconds, record.forward_seconds, record.backward_seconds, record.optimizer_seconds)
+    parts = (
+        record.data_seconds,
+        record.forward_seconds,
+        record.backward_seconds,
+        record.optimizer_seconds,
+    )
     assert record.data_seconds > 0.03 and record.forward_seconds > 0.02  # two micro-batches
     assert record.seconds == pytest.approx(sum(parts)) and min(parts) > 0
 
@@ -204,7 +220,9 @@ def test_smoothed_labels_are_a_sum_over_counted_targets(kind: str) -> None:
     surprises = -model(batch.tokens, batch.positions, mask).log_softmax(-1)[counted]  # (N, V)
     of_target = surprises.gather(1, batch.targets[counted][:, None])[:, 0]
     expected = (0.9 * of_target + 0.1 * surprises.mean(1)).sum()
-    loss = model.loss(batch.tokens, batch.targets, batch.positions, batch.documents, label_smoothing=0.1)
+    loss = model.loss(
+        batch.tokens, batch.targets, batch.positions, batch.documents, label_smoothing=0.1
+    )
     torch.testing.assert_close(loss, expected)
     plain = model.loss(batch.tokens, batch.targets, batch.positions, batch.documents)
     torch.testing.assert_close(plain, of_target.sum())

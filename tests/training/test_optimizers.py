@@ -26,7 +26,12 @@ def names_in(model: nn.Module, optimizer: torch.optim.Optimizer) -> set[str]:
 def test_every_weight_has_one_optimizer(name: str, kind: str) -> None:
     model = GPT(MODELS[name])
     optimizers = make_optimizers(model, Optimization(kind, 1e-3, 1e-2, 0.1))  # type: ignore[arg-type]
-    held = [parameter for optimizer in optimizers for group in optimizer.param_groups for parameter in group["params"]]
+    held = [
+        parameter
+        for optimizer in optimizers
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    ]
     assert len(held) == len({id(parameter) for parameter in held}) == len(list(model.parameters()))
 
 
@@ -84,7 +89,9 @@ def test_muon_does_where_only_matrices_or_none_are_trained(trainable: str) -> No
 def test_muon_in_bf16_is_that_of_pytorch(shape: tuple[int, int]) -> None:
     start = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
-    reference = torch.optim.Muon([theirs], lr=0.02, weight_decay=0.1, momentum=0.95, adjust_lr_fn="original")
+    reference = torch.optim.Muon(
+        [theirs], lr=0.02, weight_decay=0.1, momentum=0.95, adjust_lr_fn="original"
+    )
     for optimizer, weight in ((Muon([ours], 0.02, 0.1), ours), (reference, theirs)):
         noise = torch.Generator().manual_seed(1)
         for _ in range(5):
@@ -101,8 +108,15 @@ def test_muon_in_fp32_makes_a_matrix_orthogonal_but_for_its_scale() -> None:
 
 
 def test_clipping_tells_the_norm_and_keeps_small_gradients() -> None:
-    weights = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(3))]
-    weights[0].grad, weights[1].grad = torch.tensor([3.0, 0.0]), torch.tensor([4.0])  # the third has none
+    weights = [
+        nn.Parameter(torch.zeros(2)),
+        nn.Parameter(torch.zeros(1)),
+        nn.Parameter(torch.zeros(3)),
+    ]
+    weights[0].grad, weights[1].grad = (
+        torch.tensor([3.0, 0.0]),
+        torch.tensor([4.0]),
+    )  # the third has none
     assert clip_gradients(weights, 10.0) == 5.0
     assert weights[0].grad.tolist() == [3.0, 0.0]
     assert clip_gradients(weights, 1.0) == 5.0

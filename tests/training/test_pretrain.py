@@ -61,12 +61,16 @@ def resume(folder: Path) -> Run:
 
 def same_weights(one: Path, other: Path) -> bool:
     return all(
-        (other / name).is_file() and (one / name).read_bytes() == (other / name).read_bytes() for name in WEIGHTS
+        (other / name).is_file() and (one / name).read_bytes() == (other / name).read_bytes()
+        for name in WEIGHTS
     )
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "training" / "metrics.jsonl").read_text("utf-8").splitlines()]
+    return [
+        json.loads(line)
+        for line in (folder / "training" / "metrics.jsonl").read_text("utf-8").splitlines()
+    ]
 
 
 class Interrupting(Watcher):
@@ -83,7 +87,8 @@ class Interrupting(Watcher):
 
 
 @pytest.mark.parametrize(
-    "dtype, optimizer", [("float32", "muon"), ("bfloat16", "muon"), ("float32", "adamw"), ("float32", "sgd")]
+    "dtype, optimizer",
+    [("float32", "muon"), ("bfloat16", "muon"), ("float32", "adamw"), ("float32", "sgd")],
 )
 def test_resumed_after_an_interrupt_bitwise(workplace, dtype, optimizer):
     if dtype == "bfloat16" and machine.fast_dtype(torch.device("cpu"))[0] != torch.bfloat16:
@@ -113,7 +118,12 @@ def test_resumed_bitwise_when_compiled(workplace):
 def test_resumed_in_the_second_epoch_between_micro_batches_bitwise(workplace):
     changes = {"batch_size": 80, "micro_batch_size": 32, "dropout": 0.1}
     whole = run_of(workplace, "whole", **changes)
-    windows = json.loads((workplace / "whole/training/plan.json").read_text("utf-8"))["values"]["training_tokens"] / 32
+    windows = (
+        json.loads((workplace / "whole/training/plan.json").read_text("utf-8"))["values"][
+            "training_tokens"
+        ]
+        / 32
+    )
     assert windows < 4 * 80, "the text has been read once when the run is interrupted"
     pretrain(settings(workplace, "part", **changes), Interrupting(after=5))
     assert resume(workplace / "part").validation == whole.validation
@@ -124,7 +134,9 @@ def test_micro_batches_may_change_when_a_run_goes_on(workplace):
     whole = run_of(workplace, "whole", optimizer="adamw")
     pretrain(settings(workplace, "part", optimizer="adamw"), Interrupting(after=4))
     end = pretrain(PretrainSettings(output=workplace / "part", micro_batch_size=1), resume=True)
-    assert end is not None and end.validation["loss"] == pytest.approx(whole.validation["loss"], abs=1e-4)
+    assert end is not None and end.validation["loss"] == pytest.approx(
+        whole.validation["loss"], abs=1e-4
+    )
 
 
 def test_micro_batches_may_be_as_large_as_fits(workplace, monkeypatch):
@@ -145,13 +157,17 @@ def test_all_windows_at_once_where_memory_is_ample(workplace):
     assert plan["values"]["micro_batch_size"] == 6
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")]
+)
 def test_out_of_memory_is_answered_with_what_fits(workplace, monkeypatch, error):
     def full(*arguments: Any, **options: Any) -> None:
         raise error
 
     monkeypatch.setattr(training_run, "train", full)
-    with pytest.raises(XinyeError, match=r"with 4 windows, 128 tokens, at once; .*--micro-batch-size 2") as told:
+    with pytest.raises(
+        XinyeError, match=r"with 4 windows, 128 tokens, at once; .*--micro-batch-size 2"
+    ) as told:
         run_of(workplace)
     assert told.value.exit_code == 1
 
@@ -181,17 +197,26 @@ def test_the_best_checkpoint_stays(workplace, monkeypatch):
 def scores(monkeypatch: pytest.MonkeyPatch, *bits_per_byte: float) -> None:
     """Evaluations give these figures, one after the other."""
     following = iter(bits_per_byte)
-    monkeypatch.setattr(recipe, "evaluate", lambda *_: {"loss": 1.0, "bits_per_byte": next(following)})
+    monkeypatch.setattr(
+        recipe, "evaluate", lambda *_: {"loss": 1.0, "bits_per_byte": next(following)}
+    )
 
 
 def test_patience_ends_a_run_with_its_best_model(workplace, monkeypatch):
     scores(monkeypatch, 3.0, 2.0, 2.5, 1.9, 1.9, 2.1, 1.5)
     run = run_of(workplace, steps=12, evaluations=12, patience=2)
     assert (run.stopped_early, run.steps, run.model_step) == (True, 6, 4)
-    assert run.validation["bits_per_byte"] == 1.5, "the figures are those of another evaluation, of the best model"
+    assert run.validation["bits_per_byte"] == 1.5, (
+        "the figures are those of another evaluation, of the best model"
+    )
     assert [path.name[-1] for path in checkpoints(workplace / "run")] == ["4", "5", "6"]
-    best, last = (workplace / "run/training/checkpoints" / f"step-0000000{step}/model.safetensors" for step in (4, 6))
-    assert (workplace / "run/model.safetensors").read_bytes() == best.read_bytes() != last.read_bytes()
+    best, last = (
+        workplace / "run/training/checkpoints" / f"step-0000000{step}/model.safetensors"
+        for step in (4, 6)
+    )
+    assert (
+        (workplace / "run/model.safetensors").read_bytes() == best.read_bytes() != last.read_bytes()
+    )
 
 
 def test_resuming_a_run_stopped_early_takes_no_step(workplace, monkeypatch):
@@ -200,7 +225,10 @@ def test_resuming_a_run_stopped_early_takes_no_step(workplace, monkeypatch):
     before = (workplace / "run/model.safetensors").read_bytes()
     again = resume(workplace / "run")
     assert (again.stopped_early, again.steps, again.model_step) == (True, 2, 1)
-    assert again.validation == run.validation and (workplace / "run/model.safetensors").read_bytes() == before
+    assert (
+        again.validation == run.validation
+        and (workplace / "run/model.safetensors").read_bytes() == before
+    )
 
 
 def test_patience_counts_on_after_a_resume(workplace, monkeypatch):
@@ -236,7 +264,9 @@ def test_label_smoothing_is_for_training_only(workplace):
     model, tokenizer = load_model(run.run)
     text = prepare_text(settings(workplace), Plan(), Watcher())
     windows = validation_windows(text.validation, STEPS * 4)[1]
-    loss = recipe.evaluate(model, text.validation.in_order(8, windows), tokenizer.token_lengths)["loss"]
+    loss = recipe.evaluate(model, text.validation.in_order(8, windows), tokenizer.token_lengths)[
+        "loss"
+    ]
     assert run.validation["loss"] == pytest.approx(loss, rel=1e-5)
 
 
@@ -245,7 +275,9 @@ def test_a_tracker_is_told_what_the_metrics_hold(workplace):
     events = EventAccumulator(str(workplace / "run" / "training" / "tensorboard"))
     events.Reload()
     told = {each.step: each.value for each in events.Scalars("training/loss")}
-    noted = {line["step"]: line["loss"] for line in lines(workplace / "run") if line["kind"] == "step"}
+    noted = {
+        line["step"]: line["loss"] for line in lines(workplace / "run") if line["kind"] == "step"
+    }
     assert told == {step: pytest.approx(loss, rel=1e-6) for step, loss in noted.items()}
     assert [each.step for each in events.Scalars("validation/bits_per_byte")] == [3, STEPS]
 
@@ -277,7 +309,9 @@ def test_a_finished_run_resumes_to_itself(workplace):
 
 
 def test_the_same_seed_gives_the_same_run(workplace):
-    one, two, other = (run_of(workplace, name, seed=seed) for name, seed in (("a", 0), ("b", 0), ("c", 1)))
+    one, two, other = (
+        run_of(workplace, name, seed=seed) for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
     assert same_weights(workplace / "a", workplace / "b") and one.validation == two.validation
     assert not same_weights(workplace / "a", workplace / "c") and one.validation != other.validation
 
@@ -286,7 +320,10 @@ def test_micro_batches_change_no_result(workplace):
     """Only the rounding of sums."""
     whole, cut = run_of(workplace, "whole"), run_of(workplace, "cut", micro_batch_size=1)
     assert cut.validation["loss"] == pytest.approx(whole.validation["loss"], rel=1e-4)
-    losses = [[line["loss"] for line in lines(workplace / name) if line["kind"] == "step"] for name in ("whole", "cut")]
+    losses = [
+        [line["loss"] for line in lines(workplace / name) if line["kind"] == "step"]
+        for name in ("whole", "cut")
+    ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
@@ -319,9 +356,15 @@ def test_metrics_hold_a_line_for_each_step(workplace):
     steps = [record for record in records if record["kind"] == "step"]
     assert [record["step"] for record in steps] == list(range(1, STEPS + 1))
     parts = {"data_seconds", "forward_seconds", "backward_seconds", "optimizer_seconds"}
-    assert set(steps[0]) == {"kind", "step", "loss", "gradient_norm", "rate_factor", "tokens", "seconds"} | parts | {
-        "model_flops_utilization"
-    }
+    assert set(steps[0]) == {
+        "kind",
+        "step",
+        "loss",
+        "gradient_norm",
+        "rate_factor",
+        "tokens",
+        "seconds",
+    } | parts | {"model_flops_utilization"}
     assert [(record["kind"], record["step"]) for record in records if record["kind"] != "step"] == [
         ("validation", 3),
         ("result", STEPS),
@@ -351,7 +394,9 @@ def test_a_run_loads_in_transformers(workplace, architecture, kind):
 
 def test_a_tokenizer_trained_before_is_used(workplace, trained):
     run = run_of(workplace, tokenizer=str(trained), steps=1)
-    assert (Path(run.run) / "tokenizer.json").read_bytes() == (trained / "tokenizer.json").read_bytes()
+    assert (Path(run.run) / "tokenizer.json").read_bytes() == (
+        trained / "tokenizer.json"
+    ).read_bytes()
 
 
 def test_without_a_name_a_new_folder_is_found(workplace):
@@ -362,7 +407,8 @@ def test_without_a_name_a_new_folder_is_found(workplace):
 def test_bits_per_byte_do_not_depend_on_the_tokenizer_much(workplace):
     """A model that has learned nothing needs log2(V) bits a token; bits per byte say what that is worth."""
     bits = {
-        kind: run_of(workplace, kind, tokenizer=kind, steps=1).validation["bits_per_byte"] for kind in ("bytes", "char")
+        kind: run_of(workplace, kind, tokenizer=kind, steps=1).validation["bits_per_byte"]
+        for kind in ("bytes", "char")
     }
     assert 7.5 < bits["bytes"] < 8.5 and 2.5 < bits["char"] < 4
 

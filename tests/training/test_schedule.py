@@ -43,7 +43,9 @@ def test_wsd_is_stable_and_then_a_straight_line() -> None:
     schedule = Schedule([(0, 100)], 10, "wsd", 0.4)
     factors = [schedule.rate(step) for step in range(100)]
     assert factors[10:61] == pytest.approx([1.0] * 51)
-    assert [before - after for before, after in pairwise(factors[60:])] == pytest.approx([1 / 40] * 39)
+    assert [before - after for before, after in pairwise(factors[60:])] == pytest.approx(
+        [1 / 40] * 39
+    )
 
 
 def test_cosine_is_half_way_down_in_the_middle() -> None:
@@ -55,7 +57,9 @@ def test_cosine_is_half_way_down_in_the_middle() -> None:
     first=st.integers(5, 200),
     changes=st.lists(st.tuples(st.integers(1, 30), st.integers(1, 300)), max_size=6),
 )
-def test_a_moved_end_moves_no_rate_at_once(shape: str, first: int, changes: list[tuple[int, int]]) -> None:
+def test_a_moved_end_moves_no_rate_at_once(
+    shape: str, first: int, changes: list[tuple[int, int]]
+) -> None:
     """Where the end is moved the share and the rate are what they were, then both go straight on to the new end."""
     totals = [(0, first)]
     for ahead, left in changes:
@@ -77,7 +81,10 @@ def test_evaluations_are_at_even_shares_of_the_run() -> None:
     even = Schedule([(0, 60)], 1, evaluations=20)
     assert [done for done in range(1, 61) if even.evaluation_due(done)] == [*range(3, 60, 3)]
     moved = Schedule([(0, 60), (30, 40)], 1, evaluations=20)  # the second half in ten steps
-    assert [done for done in range(1, 41) if moved.evaluation_due(done)] == [*range(3, 31, 3), *range(31, 40)]
+    assert [done for done in range(1, 41) if moved.evaluation_due(done)] == [
+        *range(3, 31, 3),
+        *range(31, 40),
+    ]
     few = Schedule([(0, 2)], 1, evaluations=20)
     assert [done for done in range(1, 3) if few.evaluation_due(done)] == [1]
 
@@ -108,7 +115,9 @@ def timed(time: Time, seconds: float, costs: Costs) -> Schedule:
         lambda done: 0.1,
         lambda done: 0.5 if done < 60 else 2.0,  # a neighbour comes
         lambda done: 2.0 if done < 20 else 0.5,  # and goes
-        lambda done: 0.5 + 6 * (done % 25 == 24),  # a step that waits for another program, now and then
+        lambda done: (
+            0.5 + 6 * (done % 25 == 24)
+        ),  # a step that waits for another program, now and then
         lambda done: 30.0 if done == 1 else 0.5,  # the first one compiles
     ],
 )

@@ -19,20 +19,43 @@ from xinye.libraries import install_command
 from xinye.planning.settings import TRACKERS
 from xinye.training.trackers import Trackers, warn_of_missing
 
-CONFIG = {"size": "1M", "files": ["红楼梦.txt", "en.txt"], "learning_rate": 0.01, "compile": False, "prompt": ""}
+CONFIG = {
+    "size": "1M",
+    "files": ["红楼梦.txt", "en.txt"],
+    "learning_rate": 0.01,
+    "compile": False,
+    "prompt": "",
+}
 SAMPLE = "从前，小兔 <b>豆豆</b> 说：\n“你好！” & so on"
-RESULT = {"run": "runs/a", "steps": 4, "validation": {"loss": 2.0, "bits_per_byte": 1.5}, "interrupted": False}
+RESULT = {
+    "run": "runs/a",
+    "steps": 4,
+    "validation": {"loss": 2.0, "bits_per_byte": 1.5},
+    "interrupted": False,
+}
 
 Figures = dict[str, dict[int, float]]  # by name and step
 
 
 def step(number: int, loss: float) -> dict[str, Any]:
-    record = {"kind": "step", "step": number, "loss": loss, "gradient_norm": 0.5, "rate_factor": 1.0}
+    record = {
+        "kind": "step",
+        "step": number,
+        "loss": loss,
+        "gradient_norm": 0.5,
+        "rate_factor": 1.0,
+    }
     return record | {"tokens": 100, "seconds": 0.25}
 
 
 def validation(number: int) -> dict[str, Any]:
-    return {"kind": "validation", "step": number, "loss": 6.5, "bits_per_byte": 1.6, "sample": SAMPLE}
+    return {
+        "kind": "validation",
+        "step": number,
+        "loss": 6.5,
+        "bits_per_byte": 1.6,
+        "sample": SAMPLE,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +65,17 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (run / "training").mkdir()
     warnings: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("WANDB_MODE", "WANDB_PROJECT", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
+        for name in (
+            "WANDB_MODE",
+            "WANDB_PROJECT",
+            "MLFLOW_TRACKING_URI",
+            "MLFLOW_EXPERIMENT_NAME",
+        ):
             patch.delenv(name, raising=False)
-        with pytest.raises(KeyboardInterrupt), Trackers(TRACKERS, run, CONFIG, 0, warnings.append) as trackers:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            Trackers(TRACKERS, run, CONFIG, 0, warnings.append) as trackers,
+        ):
             for number in (1, 2, 3):
                 trackers.note(step(number, 10.0 - number))
             raise KeyboardInterrupt
@@ -61,7 +92,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def read_tensorboard(run: Path) -> tuple[Figures, str, dict[str, str]]:
     events = EventAccumulator(str(run / "training" / "tensorboard"))
     events.Reload()
-    figures = {name: {each.step: each.value for each in events.Scalars(name)} for name in events.Tags()["scalars"]}
+    figures = {
+        name: {each.step: each.value for each in events.Scalars(name)}
+        for name in events.Tags()["scalars"]
+    }
     [sample] = events.Tensors("sample/text_summary")
     content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     values = HParamsPluginData.FromString(content).session_start_info.hparams
@@ -74,12 +108,19 @@ def read_wandb(run: Path) -> tuple[Figures, str, dict[str, str]]:
     figures: Figures = {}
     config: dict[str, str] = {}
     ids = set()
-    for path in sorted(folder.glob("offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns):
+    for path in sorted(
+        folder.glob("offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns
+    ):
         for record in wandb_records(path):
             if record.HasField("run"):
                 ids.add(record.run.run_id)
-                config |= {each.key: str(json.loads(each.value_json)) for each in record.run.config.update}
-            items = {"/".join(each.nested_key) or each.key: each.value_json for each in record.history.item}
+                config |= {
+                    each.key: str(json.loads(each.value_json)) for each in record.run.config.update
+                }
+            items = {
+                "/".join(each.nested_key) or each.key: each.value_json
+                for each in record.history.item
+            }
             for name, value in items.items():
                 if not name.startswith(("_", "sample")):
                     figures.setdefault(name, {})[int(items["_step"])] = float(json.loads(value))
@@ -121,10 +162,16 @@ def read_mlflow(run: Path) -> tuple[Figures, str, dict[str, str]]:
     assert found.info.status == "FINISHED"
     figures: Figures = {}
     for name in found.data.metrics:
-        history = sorted(client.get_metric_history(found.info.run_id, name), key=lambda metric: metric.timestamp)
-        figures[name] = {metric.step: metric.value for metric in history}  # of two with one step, the later
+        history = sorted(
+            client.get_metric_history(found.info.run_id, name), key=lambda metric: metric.timestamp
+        )
+        figures[name] = {
+            metric.step: metric.value for metric in history
+        }  # of two with one step, the later
     [artifact] = client.list_artifacts(found.info.run_id, "samples")
-    sample = (run / "training" / "mlflow" / found.info.run_id / "artifacts" / artifact.path).read_text("utf-8")
+    sample = (
+        run / "training" / "mlflow" / found.info.run_id / "artifacts" / artifact.path
+    ).read_text("utf-8")
     return figures, sample, found.data.params
 
 
@@ -150,11 +197,15 @@ def test_what_was_told_is_read_back(told: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TRACKERS)
-def test_one_that_is_not_installed_is_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_one_that_is_not_installed_is_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setitem(sys.modules, name, None)
     warnings: list[str] = []
     warn_of_missing([name], warnings.append)
-    assert warnings == [f"--track {name}: it needs {name}: {install_command(name)}; training goes on without it"]
+    assert warnings == [
+        f"--track {name}: it needs {name}: {install_command(name)}; training goes on without it"
+    ]
     (tmp_path / "training").mkdir()
     assert warnings_of(name, tmp_path) == []  # it was said before
 
@@ -165,9 +216,17 @@ def test_one_that_is_not_installed_is_one_warning(tmp_path: Path, monkeypatch: p
         ("tensorboard", {}),
         (
             "wandb",
-            {"WANDB_MODE": "online", "WANDB_API_KEY": "", "NETRC": "none", "WANDB_BASE_URL": "http://127.0.0.1:9"},
+            {
+                "WANDB_MODE": "online",
+                "WANDB_API_KEY": "",
+                "NETRC": "none",
+                "WANDB_BASE_URL": "http://127.0.0.1:9",
+            },
         ),
-        ("mlflow", {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}),
+        (
+            "mlflow",
+            {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"},
+        ),
     ],
 )
 def test_one_that_cannot_be_reached_is_one_warning(
@@ -179,11 +238,15 @@ def test_one_that_cannot_be_reached_is_one_warning(
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
     [warning] = warnings_of(name, tmp_path)
-    assert warning.startswith(f"--track {name}: ") and warning.endswith("; training goes on without it")
+    assert warning.startswith(f"--track {name}: ") and warning.endswith(
+        "; training goes on without it"
+    )
     assert "\n" not in warning
 
 
-def test_one_that_fails_later_is_left_out_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_fails_later_is_left_out_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "training").mkdir()
     warnings: list[str] = []
     with Trackers(["tensorboard", "wandb"], tmp_path, CONFIG, 0, warnings.append) as trackers:

@@ -55,7 +55,9 @@ LISTED = 1000  # problems of a kind that are listed; the others are counted
 EXAMPLES = 5
 PREVIEW = 300  # characters
 NEAR = 0.8  # similarity of near duplicates
-SAMPLE_BYTES = 1_200_000  # of text for the estimate of the tokens: learning takes 250 bytes of memory for each
+SAMPLE_BYTES = (
+    1_200_000  # of text for the estimate of the tokens: learning takes 250 bytes of memory for each
+)
 REACHED = 0.4  # share of the matrix speed that a 5M model reached in training: benchmarks/README.md, "Same minutes"
 SEPARATORS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
 
@@ -78,8 +80,12 @@ def check(
     seen = Inspection(find_files(files), field, document_separator, on_progress)
     sample, characters = sample_texts(seen.texts(), SAMPLE_BYTES)
     if not characters:
-        reason = "".join(f": {bad['problem']}" for bad in [*seen.bad_files.listed, *seen.bad_records.listed][:1])
-        raise XinyeError(f"{', '.join(files)}: there is no text that can be read in these files{reason}")
+        reason = "".join(
+            f": {bad['problem']}" for bad in [*seen.bad_files.listed, *seen.bad_records.listed][:1]
+        )
+        raise XinyeError(
+            f"{', '.join(files)}: there is no text that can be read in these files{reason}"
+        )
 
     script = scripts(seen.counts)
     copies, copied, top = seen.duplicates.result(EXAMPLES)
@@ -107,16 +113,22 @@ def check(
         "near_duplicates": near,
         "mojibake": seen.mojibake.summary(),
         "long_lines": seen.long_lines.summary(),
-        "personal_data": {kind: found.summary() for kind, found in seen.personal.items() if found.count},
+        "personal_data": {
+            kind: found.summary() for kind, found in seen.personal.items() if found.count
+        },
         "separators": dict(seen.separators),
     }
     kinds = (seen.bad_files, seen.bad_records, seen.mojibake, seen.long_lines)
     report["problems"] = [
-        {name: found[name] for name in ("file", "line", "problem")} for kind in kinds for found in kind.listed
+        {name: found[name] for name in ("file", "line", "problem")}
+        for kind in kinds
+        for found in kind.listed
     ]
     report["problems_total"] = sum(kind.count for kind in kinds)
     report["preview"] = seen.preview()
-    report["estimate"] = estimate(sample, trained, documents, chinese, seen.documents.quantile(0.99))
+    report["estimate"] = estimate(
+        sample, trained, documents, chinese, seen.documents.quantile(0.99)
+    )
     report["findings"], flags = findings(report, seen.bad_files, seen.bad_records)
     given = ["--field", field] if field else []
     given += ["--document-separator", document_separator] if document_separator else []
@@ -147,9 +159,18 @@ class Inspection:
     """All that is noted while the files are read. A place is a file's number, and below it 40 bits for the line."""
 
     def __init__(
-        self, paths: Sequence[Path], field: str | None, separator: str | None, on_progress: Callable[[int], None]
+        self,
+        paths: Sequence[Path],
+        field: str | None,
+        separator: str | None,
+        on_progress: Callable[[int], None],
     ) -> None:
-        self.paths, self.field, self.separator, self.on_progress = paths, field, separator, on_progress
+        self.paths, self.field, self.separator, self.on_progress = (
+            paths,
+            field,
+            separator,
+            on_progress,
+        )
         self.files: list[dict[str, Any]] = []
         self.counts = np.zeros(CODE_POINTS, np.int64)
         self.documents, self.lines = Lengths(), Lengths()
@@ -161,7 +182,9 @@ class Inspection:
         self.endless: dict[str, Any] = {}  # the place of a line that fills a batch
         self.separators: Counter[str] = Counter()
         self.previews: list[list[tuple[int, str]]] = []  # of each file: place and text
-        self.batch: list[tuple[str, int, bool]] = []  # text, place, whether it can be looked at for near duplicates
+        self.batch: list[
+            tuple[str, int, bool]
+        ] = []  # text, place, whether it can be looked at for near duplicates
         self.lengths: list[int] = []  # of the batch's documents
         self.size = self.characters = 0
 
@@ -169,8 +192,18 @@ class Inspection:
         """The text of all files, piece by piece, each looked at in passing."""
         for number, path in enumerate(self.paths):
             suffix = Path(path.name.lower().removesuffix(".gz")).suffix
-            entry: dict[str, Any] = {"file": str(path), "format": suffix.lstrip("."), "bytes": path.stat().st_size}
-            entry |= {"encoding": None, "line_ends": {}, "field": self.field, "documents": 0, "characters": 0}
+            entry: dict[str, Any] = {
+                "file": str(path),
+                "format": suffix.lstrip("."),
+                "bytes": path.stat().st_size,
+            }
+            entry |= {
+                "encoding": None,
+                "line_ends": {},
+                "field": self.field,
+                "documents": 0,
+                "characters": 0,
+            }
             problems = self.bad_files.count + self.bad_records.count
             self.files.append(entry)
             self.previews.append([])
@@ -191,7 +224,9 @@ class Inspection:
         plain = f".{entry['format']}" in PLAIN_SUFFIXES
         between = (self.separator or "").replace("\\n", "\n").count("\n")
         above = 0  # line ends before this piece
-        document: list[tuple[int, str, int]] = []  # characters, text and place of the pieces of this document
+        document: list[
+            tuple[int, str, int]
+        ] = []  # characters, text and place of the pieces of this document
 
         def on_field(name: str) -> None:
             entry["field"] = name
@@ -209,7 +244,9 @@ class Inspection:
                     self.previews[-1].append((place, piece.text[: 8 * PREVIEW]))
             document.append((len(piece.text), piece.text if not document else "", place))
             if plain and not self.separator:
-                self.separators.update({mark: piece.text.count(mark) for mark in SEPARATORS if mark in piece.text})
+                self.separators.update(
+                    {mark: piece.text.count(mark) for mark in SEPARATORS if mark in piece.text}
+                )
             for start in range(0, len(piece.text), BATCH):
                 text = piece.text[start : start + BATCH]
                 self.batch.append((text, place, piece.first and len(piece.text) < BATCH // 2))
@@ -266,9 +303,16 @@ class Inspection:
             if (endless or self.endless) and where(offset) == self.endless:
                 continue
             self.endless = where(offset) if endless else {}
-            note(self.long_lines, offset, problem=f"a line of {length:,} characters{' or more' * endless}")
+            note(
+                self.long_lines,
+                offset,
+                problem=f"a line of {length:,} characters{' or more' * endless}",
+            )
         for passage in mojibake(text, codes, counts):
-            shown, meaning = printable(excerpt(passage.shown, 20)), printable(excerpt(passage.meaning, 20))
+            shown, meaning = (
+                printable(excerpt(passage.shown, 20)),
+                printable(excerpt(passage.meaning, 20)),
+            )
             then = f" should read {meaning}" if meaning else ", its characters are lost"
             note(self.mojibake, passage.start, problem=f"decoded wrongly: {shown}{then}")
         for passage in personal_data(text):
@@ -284,10 +328,15 @@ class Inspection:
     def preview(self) -> list[dict[str, Any]]:
         """The beginnings of three documents as a model would read them, from different files where there are several;
         personal data masked."""
-        chosen = [of_file[rank] for rank in range(3) for of_file in self.previews if rank < len(of_file)][:3]
+        chosen = [
+            of_file[rank] for rank in range(3) for of_file in self.previews if rank < len(of_file)
+        ][:3]
         pieces = [Piece(text, str(place)) for place, text in chosen]
         cleaned = clean(pieces, Cleaning(duplicates=False))
-        return [{**self.where(int(each.source)), "text": excerpt(masked(each.text), PREVIEW)} for each in cleaned]
+        return [
+            {**self.where(int(each.source)), "text": excerpt(masked(each.text), PREVIEW)}
+            for each in cleaned
+        ]
 
 
 def near_duplicates(seen: Inspection) -> dict[str, Any]:
@@ -305,12 +354,17 @@ def near_duplicates(seen: Inspection) -> dict[str, Any]:
 # -- what follows from it --------------------------------------------------------------------------------------------
 
 
-def estimate(sample: list[str], characters: int, documents: int, chinese: bool, longest: int) -> dict[str, Any] | None:
+def estimate(
+    sample: list[str], characters: int, documents: int, chinese: bool, longest: int
+) -> dict[str, Any] | None:
     """Tokens and time of one epoch for what `pretrain` would do by itself; None for too little text.
 
     The tokenizer is learned on three quarters of the sample and counted on the fourth.
     """
-    texts = [piece.text for piece in clean((Piece(part, "") for part in sample), Cleaning(duplicates=False))]
+    texts = [
+        piece.text
+        for piece in clean((Piece(part, "") for part in sample), Cleaning(duplicates=False))
+    ]
     if len(texts) < 20:
         whole = "".join(texts)
         quarter = -(-len(whole) // 4)
@@ -347,7 +401,9 @@ def estimate(sample: list[str], characters: int, documents: int, chinese: bool, 
     }
 
 
-def findings(report: dict[str, Any], files: Found, records: Found) -> tuple[list[dict[str, Any]], list[str]]:
+def findings(
+    report: dict[str, Any], files: Found, records: Found
+) -> tuple[list[dict[str, Any]], list[str]]:
     """What a person should know, the most important first, each with advice and places; and flags for `pretrain`."""
     found: list[dict[str, Any]] = []
     flags: list[str] = []
@@ -356,23 +412,44 @@ def findings(report: dict[str, Any], files: Found, records: Found) -> tuple[list
     def add(finding: str, advice: str, places: Sequence[dict[str, Any]] = ()) -> None:
         found.append({"finding": finding, "advice": advice, "places": list(places)[:EXAMPLES]})
 
-    if bad := [plural(kind.count, what) for kind, what in ((files, "file"), (records, "record")) if kind.count]:
+    if bad := [
+        plural(kind.count, what)
+        for kind, what in ((files, "file"), (records, "record"))
+        if kind.count
+    ]:
         places = [*files.listed, *records.listed]
-        add(f"{' and '.join(bad)} cannot be read", "repair or leave out: pretrain stops there", places)
+        add(
+            f"{' and '.join(bad)} cannot be read",
+            "repair or leave out: pretrain stops there",
+            places,
+        )
     numbered = [file for file in report["files"] if (file["field"] or "").isdecimal()]
-    if reasons := [(file["file"], reason) for file in numbered if (reason := headerless(Path(file["file"])))]:
+    if reasons := [
+        (file["file"], reason) for file in numbered if (reason := headerless(Path(file["file"])))
+    ]:
         places = [{"file": name, "line": 1, "problem": reason} for name, reason in reasons]
         add(
-            "the first line is a record, and columns have numbers", "if it names them, give a name with --field", places
+            "the first line is a record, and columns have numbers",
+            "if it names them, give a name with --field",
+            places,
         )
     if odd := [file for file in report["files"] if len(file["field"] or "") > 30]:
-        places = [{"file": file["file"], "line": 1, "problem": excerpt(file["field"], 30)} for file in odd]
-        add("the first line is read as the names of the columns, but looks like text", "write names there", places)
+        places = [
+            {"file": file["file"], "line": 1, "problem": excerpt(file["field"], 30)} for file in odd
+        ]
+        add(
+            "the first line is read as the names of the columns, but looks like text",
+            "write names there",
+            places,
+        )
     if count := report["mojibake"]["count"]:
         advice = "fetch the text again in its own encoding, or leave it out"
         add(f"{plural(count, 'passage')} decoded wrongly", advice, report["mojibake"]["examples"])
     if report["personal_data"]:
-        kinds = [plural(found["count"], PERSONAL_KINDS[kind]) for kind, found in report["personal_data"].items()]
+        kinds = [
+            plural(found["count"], PERSONAL_KINDS[kind])
+            for kind, found in report["personal_data"].items()
+        ]
         places = [
             {**place, "problem": f"{place['masked']} ({PERSONAL_KINDS[kind]})"}
             for rank in range(EXAMPLES)
@@ -383,31 +460,51 @@ def findings(report: dict[str, Any], files: Found, records: Found) -> tuple[list
         add(f"personal data: {', '.join(kinds)}", advice, places)
     if marks := report["separators"]:
         mark, count = max(marks.items(), key=lambda item: item[1])
-        add(f"{mark} stands {count:,} times in plain text", f"it parts documents: --document-separator '{mark}'")
+        add(
+            f"{mark} stands {count:,} times in plain text",
+            f"it parts documents: --document-separator '{mark}'",
+        )
         flags += ["--document-separator", mark]
     if count := report["duplicates"]["documents"]:
-        places = [{**place, "problem": f"{place['times']:,} times"} for place in report["duplicates"]["examples"]]
+        places = [
+            {**place, "problem": f"{place['times']:,} times"}
+            for place in report["duplicates"]["examples"]
+        ]
         about = "" if report["duplicates"]["sampled"] == 1 else "about "
         share = f"{about}{count:,} documents ({count / documents:.1%}) are copies of earlier ones"
         add(share, "pretrain drops them by itself (--no-duplicates keeps them)", places)
     near = report["near_duplicates"]
     if near["documents"]:
         share = f"{near['documents']:,} of {near['looked_at']:,} different documents looked at"
-        add(f"{share} are nearly copies of others", f"--near-duplicates {NEAR} drops them", near["examples"])
+        add(
+            f"{share} are nearly copies of others",
+            f"--near-duplicates {NEAR} drops them",
+            near["examples"],
+        )
         if near["documents"] > 0.01 * near["looked_at"]:
             flags += ["--near-duplicates", str(NEAR)]
     if count := report["long_lines"]["count"]:
         length = f"more than {LONG_LINE:,} characters"
-        add(f"{plural(count, 'line')} of {length}", "look whether that is text", report["long_lines"]["examples"])
+        add(
+            f"{plural(count, 'line')} of {length}",
+            "look whether that is text",
+            report["long_lines"]["examples"],
+        )
     both = report["chinese"]
     if min(both.values()) > max(100, 0.02 * sum(both.values())):
         target = max(both, key=lambda script: both[script])
         share = f"{both['traditional'] / sum(both.values()):.0%} traditional"
-        add(f"simplified and traditional Chinese side by side ({share})", f"--chinese {target} unites them")
+        add(
+            f"simplified and traditional Chinese side by side ({share})",
+            f"--chinese {target} unites them",
+        )
         flags += ["--chinese", target]
     if report["short_documents"] > 0.05 * documents:
         count = report["short_documents"]
-        add(f"{count:,} documents have fewer than {SHORT} characters", f"--minimum-characters {SHORT} drops them")
+        add(
+            f"{count:,} documents have fewer than {SHORT} characters",
+            f"--minimum-characters {SHORT} drops them",
+        )
     if count := report["scripts"].get("control characters", 0):
         add(plural(count, "control character"), "pretrain removes them by itself")
     if count := report["empty_documents"]:
@@ -425,8 +522,14 @@ def command(files: Sequence[str], flags: Sequence[str]) -> str:
     """The line to type next; many files of one folder as a glob where that names just these."""
     names = [str(file) for file in files]
     folders = {Path(name).parent for name in names}
-    pattern = f"{folders.pop()}/*{Path(names[0]).suffix}" if len(names) > 3 and len(folders) == 1 else ""
-    given = pattern if pattern and len(glob.glob(pattern)) == len(names) else " ".join(map(quoted, names))
+    pattern = (
+        f"{folders.pop()}/*{Path(names[0]).suffix}" if len(names) > 3 and len(folders) == 1 else ""
+    )
+    given = (
+        pattern
+        if pattern and len(glob.glob(pattern)) == len(names)
+        else " ".join(map(quoted, names))
+    )
     return " ".join(["xinye pretrain", given, *map(quoted, flags), "--size 5M --time 10min"])
 
 

@@ -44,7 +44,9 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
     for record in training[:SHOWN]:
         for example in task.examples(tokenizer, [record], CONTEXT):
             label, marked = marked_tokens(task, tokenizer, example)
-            shown.append({"place": record.place, "label": label, "seen": list(stretches(tokenizer, marked))})
+            shown.append(
+                {"place": record.place, "label": label, "seen": list(stretches(tokenizer, marked))}
+            )
     flags = [
         f"--{name.replace('_', '-')} {quoted(str(getattr(settings, name)))}"
         for name in ("text_field", "label_field", "label_separator")
@@ -60,5 +62,7 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         "bad_total": len(bad),
         "findings": task.findings(training, validation),
         "shown": shown,
-        "command": " ".join([f"xinye finetune MODEL --task {settings.task}", data, *flags, "-o RUN"]),
+        "command": " ".join(
+            [f"xinye finetune MODEL --task {settings.task}", data, *flags, "-o RUN"]
+        ),
     }

@@ -33,17 +33,30 @@ def code_points(text: str) -> np.ndarray:
 
 # -- characters ------------------------------------------------------------------------------------------------------
 
-SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "HANGUL", "ARABIC", "HEBREW", "DEVANAGARI", "THAI", "TIBETAN", "MONGOLIAN")
+SCRIPTS = (
+    "LATIN",
+    "CYRILLIC",
+    "GREEK",
+    "HANGUL",
+    "ARABIC",
+    "HEBREW",
+    "DEVANAGARI",
+    "THAI",
+    "TIBETAN",
+    "MONGOLIAN",
+)
 _NAMES = {"CJK": "Chinese", "IDEOGRAPHIC": "Chinese", "HIRAGANA": "kana", "KATAKANA": "kana"}
 _NAMES |= {name: name.capitalize() for name in SCRIPTS}
-_KINDS = {"N": "digits", "P": "punctuation", "S": "symbols", "Z": "white space", "C": "control characters"}
+_KINDS = {
+    "N": "digits",
+    "P": "punctuation",
+    "S": "symbols",
+    "Z": "white space",
+    "C": "control characters",
+}
 # Frequent characters that the other script does not use.
-SIMPLIFIED = (
-    "们这来说时为会国对过还没问见书长门东车马鱼鸟龙风义乐习乡买卖亲产亿从众优伤传伟价个应当学发经开关头实现无两"
-)
-TRADITIONAL = (
-    "們這來說時為會國對過還沒問見書長門東車馬魚鳥龍風義樂習鄉買賣親產億從眾優傷傳偉價個應當學發經開關頭實現無兩"
-)
+SIMPLIFIED = "们这来说时为会国对过还没问见书长门东车马鱼鸟龙风义乐习乡买卖亲产亿从众优伤传伟价个应当学发经开关头实现无两"
+TRADITIONAL = "們這來說時為會國對過還沒問見書長門東車馬魚鳥龍風義樂習鄉買賣親產億從眾優傷傳偉價個應當學發經開關頭實現無兩"
 
 
 def scripts(counts: np.ndarray) -> dict[str, int]:
@@ -53,7 +66,12 @@ def scripts(counts: np.ndarray) -> dict[str, int]:
         character = chr(code)
         category = unicodedata.category(character)[0]
         if category in "LM":
-            words = unicodedata.name(character, "?").removeprefix("FULLWIDTH ").removeprefix("HALFWIDTH ").split()
+            words = (
+                unicodedata.name(character, "?")
+                .removeprefix("FULLWIDTH ")
+                .removeprefix("HALFWIDTH ")
+                .split()
+            )
             kind = _NAMES.get(words[0], "other letters")
         else:
             kind = "white space" if character in "\t\n\r" else _KINDS[category]
@@ -64,12 +82,17 @@ def scripts(counts: np.ndarray) -> dict[str, int]:
 def chinese_scripts(counts: np.ndarray) -> dict[str, int]:
     """How often the frequent characters that only simplified or only traditional Chinese has occur."""
     both = {"simplified": SIMPLIFIED, "traditional": TRADITIONAL}
-    return {name: int(counts[[ord(character) for character in characters]].sum()) for name, characters in both.items()}
+    return {
+        name: int(counts[[ord(character) for character in characters]].sum())
+        for name, characters in both.items()
+    }
 
 
 # -- text that was decoded wrongly -----------------------------------------------------------------------------------
 
-_BYTE_OF = {bytes([byte]).decode("cp1252", "ignore") or chr(byte): byte for byte in range(0x80, 0xA0)}
+_BYTE_OF = {
+    bytes([byte]).decode("cp1252", "ignore") or chr(byte): byte for byte in range(0x80, 0xA0)
+}
 _BYTE_OF |= {chr(byte): byte for byte in range(0x80, 0x100)}
 _LATIN_RUN = re.compile(f"[{re.escape(''.join(_BYTE_OF))}]{{2,}}")
 # UTF-8 as one byte a character. Two sequences in a row, or one that no language writes: "é »" is French, "â€™" nothing.
@@ -121,10 +144,14 @@ def mojibake(text: str, codes: np.ndarray, counts: np.ndarray) -> Iterator[Passa
                 found = _UTF8.search(raw)
                 meaning = found[0].decode("utf-8", "ignore") if found else ""
             if found:
-                yield Passage(run.start() + found.start(), run[0][found.start() : found.end()], meaning)
+                yield Passage(
+                    run.start() + found.start(), run[0][found.start() : found.end()], meaning
+                )
     classes = _GBK_CLASSES[codes]
     if len(classes) >= 6:
-        pairs = (classes[:-2] & 1) & (classes[1:-1] >> 1 & 1) & (classes[2:] >> 2 & 1)  # three that were two
+        pairs = (
+            (classes[:-2] & 1) & (classes[1:-1] >> 1 & 1) & (classes[2:] >> 2 & 1)
+        )  # three that were two
         end = 0
         for start in np.flatnonzero(pairs[:-3] & pairs[3:]).tolist():
             if start >= end:
@@ -218,7 +245,9 @@ def _personal_spans(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _valid(kind: str, digits: str) -> bool:
-    if kind == "identity_card":  # GB 11643: a real day of birth, and the check digit of ISO 7064 MOD 11-2
+    if (
+        kind == "identity_card"
+    ):  # GB 11643: a real day of birth, and the check digit of ISO 7064 MOD 11-2
         try:
             born = date(int(digits[6:10]), int(digits[10:12]), int(digits[12:14]))
         except ValueError:
@@ -286,7 +315,9 @@ class NearSample:
         self.mask, self.characters = 0, 0
         self.kept: dict[str, tuple[int, int]] = {}  # text: key, place
 
-    def add(self, codes: np.ndarray, starts: np.ndarray, texts: Sequence[str], places: Sequence[int]) -> None:
+    def add(
+        self, codes: np.ndarray, starts: np.ndarray, texts: Sequence[str], places: Sequence[int]
+    ) -> None:
         """Documents that begin at `starts` in `codes`, the code points of all."""
         hashes = shingle_hashes(codes)
         lengths = np.array([len(text) for text in texts], np.int64)
@@ -301,9 +332,13 @@ class NearSample:
             text = texts[long[index]]
             self.characters += len(text) * (text not in self.kept)
             self.kept.setdefault(text, (int(keys[index]), places[long[index]]))
-        while len(self.kept) > MOST_DOCUMENTS or (self.characters > MOST_SAMPLED and len(self.kept) > 1):
+        while len(self.kept) > MOST_DOCUMENTS or (
+            self.characters > MOST_SAMPLED and len(self.kept) > 1
+        ):
             self.mask = 2 * self.mask + 1
-            self.kept = {text: about for text, about in self.kept.items() if not about[0] & self.mask}
+            self.kept = {
+                text: about for text, about in self.kept.items() if not about[0] & self.mask
+            }
             self.characters = sum(map(len, self.kept))
 
 
@@ -321,7 +356,9 @@ class Lengths:
     def add(self, lengths: np.ndarray) -> None:
         """Lengths of at least one, (N,)."""
         if len(lengths):
-            self.bins += np.bincount((16 * np.log2(lengths) + 1e-9).astype(np.int64), minlength=len(self.bins))
+            self.bins += np.bincount(
+                (16 * np.log2(lengths) + 1e-9).astype(np.int64), minlength=len(self.bins)
+            )
             self.shortest = min(self.shortest or int(lengths.min()), int(lengths.min()))
             self.longest = max(self.longest, int(lengths.max()))
             self.count += len(lengths)
@@ -343,10 +380,16 @@ class Lengths:
         first, last = int(octaves[0]), int(octaves[-1])
         step = -(-(last + 1 - first) // most)
         edges = range(first, last + 1, step)
-        return [(2**i, 2 ** (i + step) - 1, int(self.bins[16 * i : 16 * (i + step)].sum())) for i in edges]
+        return [
+            (2**i, 2 ** (i + step) - 1, int(self.bins[16 * i : 16 * (i + step)].sum()))
+            for i in edges
+        ]
 
     def summary(self) -> dict[str, Any]:
-        quantiles = {name: self.quantile(share) for name, share in (("median", 0.5), ("p90", 0.9), ("p99", 0.99))}
+        quantiles = {
+            name: self.quantile(share)
+            for name, share in (("median", 0.5), ("p90", 0.9), ("p99", 0.99))
+        }
         mean = round(self.total / max(1, self.count), 1)
         ends = {"shortest": self.shortest, **quantiles, "longest": self.longest}
         return {"count": self.count, "mean": mean, **ends, "histogram": self.rows()}
@@ -358,7 +401,8 @@ class Lengths:
 def printable(text: str) -> str:
     """The text with each control character as "·", so that it does nothing to a terminal."""
     return "".join(
-        "·" if unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") else character for character in text
+        "·" if unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") else character
+        for character in text
     )
 
 
@@ -375,5 +419,7 @@ def excerpt(text: str, most: int) -> str:
 def _joins(character: str) -> bool:
     """Whether a character belongs to the one before it: accents, variation selectors, joiners, skin tones."""
     return (
-        unicodedata.category(character)[0] == "M" or character == "\u200d" or "\U0001f3fb" <= character <= "\U0001f3ff"
+        unicodedata.category(character)[0] == "M"
+        or character == "\u200d"
+        or "\U0001f3fb" <= character <= "\U0001f3ff"
     )

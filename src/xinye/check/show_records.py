@@ -13,7 +13,9 @@ from xinye.tasks.task_data import TASKS, Task, format_of, read_records
 CONTEXT = 2048  # tokens, where no model says how many it reads
 LEARNED_FROM = 1000  # records that characters are taken from, where no model brings its tokens
 
-Mark = bool | str | None  # trained or not, or a token's label; None where the label is that of the whole
+Mark = (
+    bool | str | None
+)  # trained or not, or a token's label; None where the label is that of the whole
 
 
 def show_records(
@@ -36,10 +38,15 @@ def show_records(
         for example in task.examples(tokenizer, [record], context):
             label, marked = marked_tokens(task, tokenizer, example)
             tokens = [(text_of(tokenizer, token), mark) for token, mark in marked]
-            shown.append({"place": record.place, "cut": example.cut, "label": label, "tokens": tokens})
+            shown.append(
+                {"place": record.place, "cut": example.cut, "label": label, "tokens": tokens}
+            )
     return {
         "task": settings.task,
-        "files": [{"file": name, "format": format_of(found), "records": len(found)} for name, found in by_file.items()],
+        "files": [
+            {"file": name, "format": format_of(found), "records": len(found)}
+            for name, found in by_file.items()
+        ],
         "shown": shown,
     }
 
@@ -49,7 +56,9 @@ def characters(records: Sequence[Any]) -> Tokenizer:
     return Tokenizer.train([record.whole for record in records[:LEARNED_FROM]], kind="char")
 
 
-def marked_tokens(task: Task, tokenizer: Tokenizer, example: Any) -> tuple[str | None, list[tuple[int, Mark]]]:
+def marked_tokens(
+    task: Task, tokenizer: Tokenizer, example: Any
+) -> tuple[str | None, list[tuple[int, Mark]]]:
     """The label of the whole, if it has one, and each token with its mark."""
     targets, tokens = example.targets, example.tokens
     if isinstance(task, Chat):  # a target stands one token before the token that it asks for
@@ -65,7 +74,9 @@ def marked_tokens(task: Task, tokenizer: Tokenizer, example: Any) -> tuple[str |
     return None, list(zip(tokens, names, strict=True))
 
 
-def stretches(tokenizer: Tokenizer, marked: Sequence[tuple[int, Mark]]) -> Iterator[tuple[str, Mark]]:
+def stretches(
+    tokenizer: Tokenizer, marked: Sequence[tuple[int, Mark]]
+) -> Iterator[tuple[str, Mark]]:
     """The tokens as text, those of one mark together; of a span its type. Special tokens stand alone."""
     tokens: list[int] = []
     open_kind: Mark = None
@@ -81,7 +92,9 @@ def stretches(tokenizer: Tokenizer, marked: Sequence[tuple[int, Mark]]) -> Itera
             marks[at] = following
     for (token, _), mark in zip(marked, marks, strict=True):
         kind = (None if mark == "O" else mark[2:]) if isinstance(mark, str) else mark
-        special = not tokenizer.decode([token]) or (len(tokens) == 1 and not tokenizer.decode(tokens))
+        special = not tokenizer.decode([token]) or (
+            len(tokens) == 1 and not tokenizer.decode(tokens)
+        )
         if special or kind != open_kind or (isinstance(mark, str) and mark.startswith("B-")):
             yield from closed()
             tokens, open_kind = [], kind

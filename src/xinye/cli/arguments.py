@@ -28,16 +28,22 @@ class Parser(argparse.ArgumentParser):
             prog=f"xinye {verb}",
             description=summary,
             epilog=f"example:\n  {example}",
-            formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=100),
+            formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
+                prog, max_help_position=30, width=100
+            ),
             allow_abbrev=False,
             argument_default=argparse.SUPPRESS,
         )
         self.nested: dict[str, str] = {}  # field: the field whose settings it belongs to
 
-    def add_fields(self, settings: type[BaseModel], aliases: dict[str, str], positional: Sequence[str] = ()) -> None:
+    def add_fields(
+        self, settings: type[BaseModel], aliases: dict[str, str], positional: Sequence[str] = ()
+    ) -> None:
         """A flag for each field, first those that only these settings have; a field of settings gives a group."""
         own = settings.__annotations__
-        for name, field in sorted(settings.model_fields.items(), key=lambda item: item[0] not in own):
+        for name, field in sorted(
+            settings.model_fields.items(), key=lambda item: item[0] not in own
+        ):
             if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
                 group = self.add_argument_group(name)
                 for inner, inner_field in field.annotation.model_fields.items():
@@ -48,10 +54,14 @@ class Parser(argparse.ArgumentParser):
 
     def values(self, arguments: Sequence[str]) -> dict[str, Any]:
         """What was typed, by field."""
-        parsed, unknown = self.parse_known_intermixed_args([typed(argument) for argument in arguments])
+        parsed, unknown = self.parse_known_intermixed_args(
+            [typed(argument) for argument in arguments]
+        )
         if unknown:
             flags = [option for action in self._actions for option in action.option_strings]
-            self.error(f"unknown argument {unknown[0]!r}{did_you_mean(unknown[0].split('=')[0], flags)}")
+            self.error(
+                f"unknown argument {unknown[0]!r}{did_you_mean(unknown[0].split('=')[0], flags)}"
+            )
         values: dict[str, Any] = {}
         for name, value in vars(parsed).items():
             if name in self.nested:
@@ -66,7 +76,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def _add(parser: Any, name: str, field: FieldInfo, aliases: dict[str, str]) -> None:
-    flags = [*([aliases[name]] if name in aliases else []), "--" + name.rstrip("_").replace("_", "-")]
+    flags = [
+        *([aliases[name]] if name in aliases else []),
+        "--" + name.rstrip("_").replace("_", "-"),
+    ]
     default = "" if field.default in (None, (), "", {}) else f" ({field.default})"
     text = ((field.description or "") + default).replace("%", "%%")
     if field.annotation is bool:
@@ -114,15 +127,23 @@ def json_object(value: str) -> dict[str, Any]:
 
 
 def _metavar(field: FieldInfo) -> str:
-    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+    kinds = [
+        kind
+        for kind in (get_args(field.annotation) or (field.annotation,))
+        if kind is not type(None)
+    ]
     return {int: "N", float: "X"}.get(kinds[0], "PATH" if "Path" in str(kinds[0]) else "TEXT")
 
 
-def run_group(group: str, verbs: Mapping[str, tuple[Callable[[list[str]], int], str]], arguments: list[str]) -> int:
+def run_group(
+    group: str, verbs: Mapping[str, tuple[Callable[[list[str]], int], str]], arguments: list[str]
+) -> int:
     """Run one verb of a group, such as `train` of `xinye tokenizer train`; `verbs` maps it to function and summary."""
     if not arguments or arguments[0] in ("-h", "--help"):
         lines = "\n".join(f"  {verb:<10}{summary}" for verb, (_, summary) in verbs.items())
-        print(f"usage: xinye {group} VERB …   (xinye {group} VERB --help shows its flags)\n\n{lines}")
+        print(
+            f"usage: xinye {group} VERB …   (xinye {group} VERB --help shows its flags)\n\n{lines}"
+        )
         return 0
     verb, *rest = arguments
     if verb not in verbs:

@@ -31,20 +31,30 @@ def main(arguments: list[str]) -> int:
         "it answers once.",
         'xinye chat MODEL --system "Answer in one sentence." -p "为什么天是蓝的？"',
     )
-    parser.add_argument("model", metavar="MODEL", help="a run's folder, any Hugging Face folder, or a GGUF file")
-    parser.add_argument("-p", "--prompt", default=None, metavar="TEXT", help="answer this, and leave")
-    parser.add_argument("--system", default="", metavar="TEXT", help="what the model is told before all else")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a run's folder, any Hugging Face folder, or a GGUF file"
+    )
+    parser.add_argument(
+        "-p", "--prompt", default=None, metavar="TEXT", help="answer this, and leave"
+    )
+    parser.add_argument(
+        "--system", default="", metavar="TEXT", help="what the model is told before all else"
+    )
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     parser.add_fields(ChatSampling, {}, positional=("logprobs",))
     values = parser.values(arguments)
-    path, question, system, as_json = (values.pop(name) for name in ("model", "prompt", "system", "json"))
+    path, question, system, as_json = (
+        values.pop(name) for name in ("model", "prompt", "system", "json")
+    )
     sampling = checked(ChatSampling, values, "chat")
     if question is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
         question = read_stdin()
     if question is not None and not question.strip():
         raise XinyeError("there is no question: give it with -p, or on standard input")
     if question is None and as_json:
-        raise XinyeError("--json prints one answer: give the question with -p, or on standard input")
+        raise XinyeError(
+            "--json prints one answer: give the question with -p, or on standard input"
+        )
 
     from xinye.api import load
     from xinye.cli.output import console, prepare_writing
@@ -96,7 +106,9 @@ def talk(conversation: "Conversation", title: str) -> None:
         import readline  # noqa: F401  (from here on `input` edits lines, right for Chinese, too)
     sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # `typed` decodes them
     context = conversation.engine.context
-    console.print(f"{title}, context {context:,}; /help tells the commands, Ctrl-D leaves", style="dim")
+    console.print(
+        f"{title}, context {context:,}; /help tells the commands, Ctrl-D leaves", style="dim"
+    )
     stopped = told = False  # whether Ctrl-C came last; whether the person knows what is forgotten
     while True:
         try:
@@ -110,7 +122,10 @@ def talk(conversation: "Conversation", title: str) -> None:
             stopped = False
             if conversation.forgotten and not told:
                 told = True
-                console.print("the context is full: the oldest messages are forgotten from now on", style="dim")
+                console.print(
+                    "the context is full: the oldest messages are forgotten from now on",
+                    style="dim",
+                )
         except (XinyeError, OSError) as error:
             console.print(str(error), style="yellow", soft_wrap=True)
         except EOFError:
@@ -143,7 +158,10 @@ def answer(conversation: "Conversation", question: str) -> None:
         write(pieces)
     if conversation.reply and conversation.reply.finish_reason == "length":
         tokens = conversation.reply.completion_tokens
-        console.print(f"cut off after {tokens:,} tokens, by --max-tokens or the end of the context", style="dim")
+        console.print(
+            f"cut off after {tokens:,} tokens, by --max-tokens or the end of the context",
+            style="dim",
+        )
 
 
 def command(conversation: "Conversation", line: str) -> None:
@@ -173,4 +191,6 @@ def command(conversation: "Conversation", line: str) -> None:
         case "/help":
             console.print(HELP)
         case _:
-            raise XinyeError(f"unknown command {name}{did_you_mean(name, COMMANDS)}; /help tells all")
+            raise XinyeError(
+                f"unknown command {name}{did_you_mean(name, COMMANDS)}; /help tells all"
+            )

@@ -29,16 +29,24 @@ def check(arguments: list[str]) -> int:
         "  xinye data check 对话.jsonl --task chat",
     )
     parser.add_argument("files", nargs="+", metavar="FILES", help="files, folders or globs of text")
-    parser.add_argument("--field", default=None, metavar="NAME", help="the column or key that holds the text")
+    parser.add_argument(
+        "--field", default=None, metavar="NAME", help="the column or key that holds the text"
+    )
     parser.add_argument(
         "--document-separator",
         default=None,
         metavar="TEXT",
         help=r"what stands between documents of a text file: '\n\n'",
     )
-    parser.add_argument("--task", default=None, metavar="classify|tag|chat|text", help="what they are records of")
     parser.add_argument(
-        "--validation", action="append", default=[], metavar="FILE", help="records to judge on: are they learned from?"
+        "--task", default=None, metavar="classify|tag|chat|text", help="what they are records of"
+    )
+    parser.add_argument(
+        "--validation",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="records to judge on: are they learned from?",
     )
     add_columns(parser)
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
@@ -46,7 +54,9 @@ def check(arguments: list[str]) -> int:
     if values["task"] not in (None, "text"):
         return check_task(values)
     if odd := next((name for name in ("validation", *COLUMNS) if values[name]), None):
-        raise XinyeError(f"--{odd.replace('_', '-')} has no effect on text; leave it out, or name a --task")
+        raise XinyeError(
+            f"--{odd.replace('_', '-')} has no effect on text; leave it out, or name a --task"
+        )
 
     from xinye.check import check_data
     from xinye.cli.data_check import show
@@ -71,8 +81,12 @@ def show(arguments: list[str]) -> int:
         "xinye data show chats.jsonl --task chat --model runs/base",
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="files of records")
-    parser.add_argument("--task", required=True, metavar="classify|tag|chat", help="what they are records of")
-    parser.add_argument("--model", default=None, metavar="MODEL", help="whose tokens (else characters)")
+    parser.add_argument(
+        "--task", required=True, metavar="classify|tag|chat", help="what they are records of"
+    )
+    parser.add_argument(
+        "--model", default=None, metavar="MODEL", help="whose tokens (else characters)"
+    )
     parser.add_argument("--count", type=int, default=3, metavar="N", help="records to show (3)")
     add_columns(parser)
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
@@ -89,14 +103,25 @@ def show(arguments: list[str]) -> int:
         print_json(report)
         return 0
     for file in report["files"]:
-        answer.print(f"{file['file']}: {file['records']:,} records, {file['format']}", soft_wrap=True)
+        answer.print(
+            f"{file['file']}: {file['records']:,} records, {file['format']}", soft_wrap=True
+        )
     for record in report["shown"]:
-        answer.print(f"\n{record['place']}" + (f" → {record['label']}" if record["label"] else ""), style="dim")
+        answer.print(
+            f"\n{record['place']}" + (f" → {record['label']}" if record["label"] else ""),
+            style="dim",
+        )
         line = Text()
         for text, mark in record["tokens"]:
-            line.append(text, style="bold green" if mark is True else "" if mark not in (None, "O") else "dim")
+            line.append(
+                text,
+                style="bold green" if mark is True else "" if mark not in (None, "O") else "dim",
+            )
             behind = f"/{mark} " if isinstance(mark, str) and mark != "O" else "|"
-            line.append(f"*{behind}" if mark is True and not answer.is_terminal else behind, style="bright_black")
+            line.append(
+                f"*{behind}" if mark is True and not answer.is_terminal else behind,
+                style="bright_black",
+            )
         answer.print(line)
         if record["cut"]:
             answer.print(f"({record['cut']:,} tokens were left out)", style="dim")
@@ -132,7 +157,9 @@ def add_columns(parser: Parser) -> None:
     fields = FinetuneSettings.model_fields
     for name in COLUMNS:
         flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, default=None, metavar="TEXT", help=f"classify: {fields[name].description}")
+        parser.add_argument(
+            flag, default=None, metavar="TEXT", help=f"classify: {fields[name].description}"
+        )
 
 
 def settings_of(values: dict[str, Any]) -> FinetuneSettings:
@@ -148,11 +175,17 @@ def collect(arguments: list[str]) -> int:
         "xinye data collect zhwiki.xml.bz2 books/ pages/ -o corpus.jsonl\n"
         "  xinye data collect hub:wikimedia/wikipedia:20231101.zh --limit 10000 -o wikipedia.jsonl",
     )
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="files, folders, hub:OWNER/NAME[:CONFIG]")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the file to write, FILE.jsonl")
+    parser.add_argument(
+        "sources", nargs="+", metavar="SOURCE", help="files, folders, hub:OWNER/NAME[:CONFIG]"
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="the file to write, FILE.jsonl"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="stop after N documents")
     parser.add_argument("--split", metavar="NAME", help="of hub data sets (train)")
-    parser.add_argument("--field", metavar="NAME", help="the column of hub data sets that holds the text")
+    parser.add_argument(
+        "--field", metavar="NAME", help="the column of hub data sets that holds the text"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace FILE")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     values = parser.values(arguments)
@@ -169,7 +202,9 @@ def collect(arguments: list[str]) -> int:
 
         def show(source: str, share: float, documents: int) -> None:
             part = f"{share:4.0%}  " if share else ""
-            status.update(Text(f"{part}{documents:,} documents  {source}", style="dim", overflow="ellipsis"))
+            status.update(
+                Text(f"{part}{documents:,} documents  {source}", style="dim", overflow="ellipsis")
+            )
 
         result = collect(**values, on_progress=show)
 
@@ -182,7 +217,10 @@ def collect(arguments: list[str]) -> int:
         f"{result['characters']:,} characters, in {result['output']}",
         soft_wrap=True,
     )
-    for what, numbers in (("left out", result["dropped"]), ("files of other kinds", result["ignored"])):
+    for what, numbers in (
+        ("left out", result["dropped"]),
+        ("files of other kinds", result["ignored"]),
+    ):
         if numbers:
             console.print(f"{what}: {counts(numbers)}", soft_wrap=True)
     for skip in result["skipped"][:SHOWN]:

@@ -29,7 +29,9 @@ def show(report: dict[str, Any]) -> None:
     answer.print(files_table(report["files"]))
     answer.print(heading("characters"))
     scripts = list(report["scripts"].items())[:8]
-    answer.print(bars([(name, count, percent(count / report["characters"])) for name, count in scripts]))
+    answer.print(
+        bars([(name, count, percent(count / report["characters"])) for name, count in scripts])
+    )
     what = "document" if report["document_characters"]["count"] >= 20 else "line"
     lengths = report[f"{what}_characters"]
     answer.print(heading(f"{what}s by length in characters"))
@@ -45,12 +47,23 @@ def show(report: dict[str, Any]) -> None:
     answer.print(Padding(Text(ends, "dim"), INDENT))
     answer.print(heading("as a model would read it (⏎ is a line end)"))
     for preview in report["preview"]:
-        text = Text(f"{place(preview)}  ", "dim").append(preview["text"].replace("\n", "⏎"), "not dim")
+        text = Text(f"{place(preview)}  ", "dim").append(
+            preview["text"].replace("\n", "⏎"), "not dim"
+        )
         answer.print(Padding(text, INDENT))
-    answer.print(heading("findings, the most important first" if report["findings"] else "nothing wrong was found"))
+    answer.print(
+        heading(
+            "findings, the most important first"
+            if report["findings"]
+            else "nothing wrong was found"
+        )
+    )
     for number, finding in enumerate(report["findings"], 1):
         table = Table.grid(padding=(0, 1, 0, 0))
-        table.add_row(f"  {number}.", Text(finding["finding"], "bold").append(f": {finding['advice']}", "not bold"))
+        table.add_row(
+            f"  {number}.",
+            Text(finding["finding"], "bold").append(f": {finding['advice']}", "not bold"),
+        )
         for found in finding["places"]:
             table.add_row("", Text(f"{place(found)}  {found.get('problem', '')}", "dim"))
         answer.print(table)
@@ -69,16 +82,27 @@ def show_records(report: dict[str, Any]) -> None:
     """Print the report of `check.check_records.check_records`."""
     for file in report["files"]:
         kind = f"{file['part']} " if report["files"][-1]["part"] != "training" else ""
-        answer.print(f"{file['file']}: {file['records']:,} {kind}records, {file['format']}", soft_wrap=True)
+        answer.print(
+            f"{file['file']}: {file['records']:,} {kind}records, {file['format']}", soft_wrap=True
+        )
     counts = list(report["counts"].items())
     some = ", ".join(f"{name} {count:,}" for name, count in counts[:COUNTED])
-    what = {"classify": "labels", "tag": "types of spans", "chat": "messages by role"}[report["task"]]
-    answer.print(f"{len(counts)} {what}: {some}{' …' if len(counts) > COUNTED else ''}", soft_wrap=True)
+    what = {"classify": "labels", "tag": "types of spans", "chat": "messages by role"}[
+        report["task"]
+    ]
     answer.print(
-        heading("as a model will see them" + (" (trained: what stands in ⟦ ⟧)" if report["task"] == "chat" else ""))
+        f"{len(counts)} {what}: {some}{' …' if len(counts) > COUNTED else ''}", soft_wrap=True
+    )
+    answer.print(
+        heading(
+            "as a model will see them"
+            + (" (trained: what stands in ⟦ ⟧)" if report["task"] == "chat" else "")
+        )
     )
     for record in report["shown"]:
-        line = Text(f"{record['place']}{' → ' + record['label'] if record['label'] else ''}\n", "dim")
+        line = Text(
+            f"{record['place']}{' → ' + record['label'] if record['label'] else ''}\n", "dim"
+        )
         for text, mark in record["seen"][:STRETCHES]:
             words = excerpt(text, SEEN)
             if mark is True:
@@ -90,11 +114,22 @@ def show_records(report: dict[str, Any]) -> None:
         if len(record["seen"]) > STRETCHES:
             line.append(" …", "dim")
         answer.print(Padding(line, INDENT))
-    wrong = bool(report["bad"] or report["findings"] or any(file["without_header"] for file in report["files"]))
-    answer.print(heading("findings, the most important first" if wrong else "nothing wrong was found"))
-    told = [*report["bad"][:BAD], *([f"… {report['bad_total'] - BAD:,} more"] if report["bad_total"] > BAD else [])]
+    wrong = bool(
+        report["bad"]
+        or report["findings"]
+        or any(file["without_header"] for file in report["files"])
+    )
+    answer.print(
+        heading("findings, the most important first" if wrong else "nothing wrong was found")
+    )
+    told = [
+        *report["bad"][:BAD],
+        *([f"… {report['bad_total'] - BAD:,} more"] if report["bad_total"] > BAD else []),
+    ]
     if told:
-        answer.print(f"  cannot be learned from; finetune refuses the file ({plural(report['bad_total'], 'place')}):")
+        answer.print(
+            f"  cannot be learned from; finetune refuses the file ({plural(report['bad_total'], 'place')}):"
+        )
     for sentence in told:
         answer.print(Padding(sentence, (0, 0, 0, 4)))
     for sentence in [
@@ -125,21 +160,32 @@ def heading(text: str) -> Text:
 def files_table(files: list[dict[str, Any]]) -> Table:
     """A line for each file, or for each kind of file where there are many."""
     groups: dict[tuple[str, str], Counter[str]] = {}
-    together = os.path.commonpath([os.path.dirname(file["file"]) for file in files]) if len(files) > 1 else ""
+    together = (
+        os.path.commonpath([os.path.dirname(file["file"]) for file in files])
+        if len(files) > 1
+        else ""
+    )
     for file in files:
         name = os.path.relpath(file["file"], together) if together else file["file"]
         ends = "+".join(file["line_ends"])
         column = f"text in {excerpt(file['field'], 20)!r}" if file["field"] else ""
         kind = ", ".join(filter(None, (file["format"], file["encoding"], ends, column)))
         group = groups.setdefault((name if len(files) <= FILES else "", kind), Counter())
-        group.update(files=1, **{name: file[name] for name in ("documents", "characters", "bytes", "problems")})
+        group.update(
+            files=1,
+            **{name: file[name] for name in ("documents", "characters", "bytes", "problems")},
+        )
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("file", overflow="fold", min_width=12)
     table.add_column("format", overflow="fold", min_width=12)
     for name in ("documents", "characters", "MB", "unreadable"):
         table.add_column(name, justify="right", no_wrap=True)
     for (name, kind), sums in groups.items():
-        numbers = (f"{sums['documents']:,}", f"{sums['characters']:,}", f"{sums['bytes'] / 1e6:,.1f}")
+        numbers = (
+            f"{sums['documents']:,}",
+            f"{sums['characters']:,}",
+            f"{sums['bytes'] / 1e6:,.1f}",
+        )
         bad = Text(f"{sums['problems']:,}", "red" if sums["problems"] else "dim")
         table.add_row(name or plural(sums["files"], "file"), kind, *numbers, bad)
     return table
@@ -154,5 +200,7 @@ def bars(rows: list[tuple[str, int, str]]) -> Table:
     table.add_column(no_wrap=True, style="green")
     most = max((count for _, count, _ in rows), default=1)
     for name, count, remark in rows:
-        table.add_row(name, f"{count:,}", remark, "━" * round(BAR * count / most) or "╸" * (count > 0))
+        table.add_row(
+            name, f"{count:,}", remark, "━" * round(BAR * count / most) or "╸" * (count > 0)
+        )
     return table

@@ -55,14 +55,32 @@ def main(arguments: list[str]) -> int:
         "whose rules\nare known, or on a text of your own. With --task: teach one to classify, tag or chat.",
         "xinye demo --language zh\n  xinye demo --task classify --language zh\n  xinye demo 我的小说.txt --time 2min",
     )
-    parser.add_argument("file", nargs="*", default=[], metavar="FILE", help="your own text instead of the stories")
-    parser.add_argument("--language", default=None, metavar="zh|en", help="of stories and words (from the locale)")
-    parser.add_argument("--task", default=None, metavar="classify|tag|chat", help="show how a task is learned")
     parser.add_argument(
-        "--time", default=None, metavar="TIME", help="how long to train (45s to 2min, as the machine needs)"
+        "file", nargs="*", default=[], metavar="FILE", help="your own text instead of the stories"
     )
-    parser.add_argument("-o", "--output", type=Path, default=None, metavar="DIR", help="the run's folder (runs/demo-…)")
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object at the end")
+    parser.add_argument(
+        "--language", default=None, metavar="zh|en", help="of stories and words (from the locale)"
+    )
+    parser.add_argument(
+        "--task", default=None, metavar="classify|tag|chat", help="show how a task is learned"
+    )
+    parser.add_argument(
+        "--time",
+        default=None,
+        metavar="TIME",
+        help="how long to train (45s to 2min, as the machine needs)",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="the run's folder (runs/demo-…)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", default=False, help="print one JSON object at the end"
+    )
     values = parser.values(arguments)
     language, files = values["language"] or locale_language(), values["file"]
     if language not in WORDS:
@@ -70,7 +88,9 @@ def main(arguments: list[str]) -> int:
     if values["task"]:
         return of_task(values, language)
     words = WORDS[language]
-    output = values["output"] or Path("runs") / (f"demo-{Path(files[0]).stem}" if files else f"demo-{language}")
+    output = values["output"] or Path("runs") / (
+        f"demo-{Path(files[0]).stem}" if files else f"demo-{language}"
+    )
 
     from xinye.cli.output import Display, console, print_json
     from xinye.demo.demo import STORIES, demo, suitable_time, tell
@@ -78,7 +98,15 @@ def main(arguments: list[str]) -> int:
     with Display(show_plan=False) as display:
         time = values["time"] or suitable_time(files, language, display)
         console.print(words["own" if files else "begin"].format(time=time), style="bold")
-        run = demo(files, language, time, output, display, values["output"] is None, began if values["time"] else None)
+        run = demo(
+            files,
+            language,
+            time,
+            output,
+            display,
+            values["output"] is None,
+            began if values["time"] else None,
+        )
     if run.interrupted:
         console.print(
             f"stopped after step {run.steps:,}; what it learned so far lies in {run.run}; "
@@ -95,15 +123,17 @@ def main(arguments: list[str]) -> int:
         result |= {"texts": texts}
     else:
         told = tell(output, language, TOLD)
-        texts = [text for text, fault in zip(told.texts, told.faults, strict=True) if fault is None][:3] or told.texts[
-            :3
-        ]
+        texts = [
+            text for text, fault in zip(told.texts, told.faults, strict=True) if fault is None
+        ][:3] or told.texts[:3]
         result |= {"texts": texts, "stories": {"told": TOLD, "consistent_and_new": told.good}}
     for text in texts:
         console.print(f"\n  {text}")
     console.print()
     if not files:
-        console.print(words["known"].format(good=told.good, count=TOLD, stories=STORIES), style="bold green")
+        console.print(
+            words["known"].format(good=told.good, count=TOLD, stories=STORIES), style="bold green"
+        )
         faults = [fault for fault in told.faults if fault is not None]
         if faults:
             console.print(words["fault"].format(fault=min(faults, key=len)), style="dim")
@@ -111,11 +141,16 @@ def main(arguments: list[str]) -> int:
             console.print(few(words, run), style="yellow")
     console.print(
         words["lies"].format(
-            parameters=run.parameters, seconds=run.seconds, bits=run.validation["bits_per_byte"], run=run.run
+            parameters=run.parameters,
+            seconds=run.seconds,
+            bits=run.validation["bits_per_byte"],
+            run=run.run,
         )
     )
     console.print(f"\n{words['try']}", style="bold")
-    prompt = {"zh": "小兔豆豆", "en": "Pip the mouse"}[language] if not files else texts[0].strip()[:4]
+    prompt = (
+        {"zh": "小兔豆豆", "en": "Pip the mouse"}[language] if not files else texts[0].strip()[:4]
+    )
     for command in (
         f'xinye generate {run.run} "{prompt}" -n 3',
         f"xinye demo --language {'en' if language == 'zh' else 'zh'}",
@@ -145,8 +180,14 @@ def of_task(values: dict[str, Any], language: str) -> int:
     if values["task"] not in YOURS:
         raise XinyeError(f"--task {values['task']!r}: choose one of {', '.join(YOURS)}")
     if odd := next((name for name in ("file", "time") if values[name]), None):
-        what = "your own records: xinye finetune" if odd == "file" else "its steps have their own times"
-        raise XinyeError(f"{'FILE' if odd == 'file' else '--time'} has no effect with --task; {what}")
+        what = (
+            "your own records: xinye finetune"
+            if odd == "file"
+            else "its steps have their own times"
+        )
+        raise XinyeError(
+            f"{'FILE' if odd == 'file' else '--time'} has no effect with --task; {what}"
+        )
     return main(values["task"], language, values["output"], values["json"])
 
 

@@ -82,20 +82,34 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
 
     console.print(words["begin"][task], style="bold")
     exercise = recipe.prepare(task, language, folder, ours)
-    counts: dict[str, Any] = {"training": len(exercise.training), "held_out": len(exercise.held_out)}
+    counts: dict[str, Any] = {
+        "training": len(exercise.training),
+        "held_out": len(exercise.held_out),
+    }
     counts |= {"texts": exercise.texts, "times": recipe.TIMES_READ}
     space = " " * (language == "en")
-    told = words["records"].format(**counts) + (space + words["asked"].format(**counts) if task == "chat" else "")
-    step(told, f"xinye data check {exercise.files['training']} --task {task} --validation {exercise.files['test']}")
+    told = words["records"].format(**counts) + (
+        space + words["asked"].format(**counts) if task == "chat" else ""
+    )
+    step(
+        told,
+        f"xinye data check {exercise.files['training']} --task {task} --validation {exercise.files['test']}",
+    )
     for record in exercise.training[:3]:
         console.print(Text(f"  {shown(task, record)}"), soft_wrap=not console.is_terminal)
 
-    step(words["base"].format(**counts), recipe.command("pretrain", recipe.base_settings(task, exercise)))
+    step(
+        words["base"].format(**counts),
+        recipe.command("pretrain", recipe.base_settings(task, exercise)),
+    )
     with Display(show_plan=False) as display:
         base = recipe.pretrain_base(task, exercise, display, ours)
     if base.interrupted:
         return 128 + base.interrupted
-    step(words["teach"].format(**counts), recipe.command("finetune", recipe.task_settings(task, exercise)))
+    step(
+        words["teach"].format(**counts),
+        recipe.command("finetune", recipe.task_settings(task, exercise)),
+    )
     with Display(show_plan=False, counted="labels" if task != "chat" else "tokens") as display:
         run = recipe.teach(task, exercise, display, ours)
     if run.interrupted:
@@ -122,12 +136,17 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     else:
         results = model.classify(new) if task == "classify" else model.tag(new)
         for record, found in zip(exercise.new, results, strict=True):
-            said = shown(task, record | ({"label": found["label"]} if task == "classify" else {"spans": found}))
+            said = shown(
+                task,
+                record | ({"label": found["label"]} if task == "classify" else {"spans": found}),
+            )
             certain = f" {found['probability']:.1%}" if task == "classify" else ""
             right = shown(task, record)
             wrong = "" if said == right else words["wrong"].format(right=record.get("label", right))
             console.print(Text(f"  {said}{certain}{wrong}"))
-        result["results"] = [{"text": text, "found": found} for text, found in zip(new, results, strict=True)]
+        result["results"] = [
+            {"text": text, "found": found} for text, found in zip(new, results, strict=True)
+        ]
     seconds = time.monotonic() - begin
     console.print(f"\n{words['lies'].format(seconds=seconds, run=run.run)}")
     console.print(f"\n{words['try']}", style="bold")
@@ -153,5 +172,8 @@ def shown(task: str, record: dict[str, Any]) -> str:
         from xinye.evaluation.spans import Span
         from xinye.tasks.tag import marked
 
-        return marked(record["text"], [Span(span["start"], span["end"], span["type"]) for span in record["spans"]])
+        return marked(
+            record["text"],
+            [Span(span["start"], span["end"], span["type"]) for span in record["spans"]],
+        )
     return "  ".join(message["content"] for message in record["messages"][1:])

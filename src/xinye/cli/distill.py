@@ -16,22 +16,34 @@ def main(arguments: list[str]) -> int:
         "Without the comparison: xinye pretrain FILES --teacher TEACHER.",
         "xinye distill runs/novel novel.txt --size 1M --time 10min -o runs/small",
     )
-    parser.add_argument("teacher", nargs="?", metavar="TEACHER", help="a run, or any model's folder")
+    parser.add_argument(
+        "teacher", nargs="?", metavar="TEACHER", help="a run, or any model's folder"
+    )
     parser.add_argument("files", nargs="*", metavar="FILES", help="files, folders or globs of text")
-    parser.add_argument("--resume", action="store_true", default=False, help="go on with what was begun in -o")
-    parser.add_argument("--overwrite", action="store_true", default=False, help="replace the run in -o")
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object at the end")
+    parser.add_argument(
+        "--resume", action="store_true", default=False, help="go on with what was begun in -o"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", default=False, help="replace the run in -o"
+    )
+    parser.add_argument(
+        "--json", action="store_true", default=False, help="print one JSON object at the end"
+    )
     parser.add_fields(PretrainSettings, {"output": "-o"}, positional=("teacher", "files"))
     values = parser.values(arguments)
     options = {name: values.pop(name) for name in ("overwrite", "resume")}
     as_json = values.pop("json")
     if all(options.values()):
-        raise XinyeError("--resume goes on with a run and --overwrite replaces it: give one of them")
+        raise XinyeError(
+            "--resume goes on with a run and --overwrite replaces it: give one of them"
+        )
     if values.get("teacher") is None:
         values.pop("teacher", None)
         if not options["resume"] and "config" not in values:
             raise XinyeError("name the teacher, then the text: xinye distill runs/novel novel.txt")
-    small = {"size": "1M"} if not (options["resume"] or "from" in values or "config" in values) else {}
+    small = (
+        {"size": "1M"} if not (options["resume"] or "from" in values or "config" in values) else {}
+    )
     settings = make_settings({**small, **values}, options["resume"])
 
     from rich.table import Table
@@ -59,6 +71,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _row(model: dict[str, Any], duration: Any) -> list[str]:
-    trained = [f"{model['steps']:,}", duration(model["seconds"])] if "steps" in model else ["", "before"]
-    figures = f"{model['parameters']:,}", f"{model['bits_per_byte']:.3f}", f"{model['tokens_per_second']:,.0f}"
+    trained = (
+        [f"{model['steps']:,}", duration(model["seconds"])] if "steps" in model else ["", "before"]
+    )
+    figures = (
+        f"{model['parameters']:,}",
+        f"{model['bits_per_byte']:.3f}",
+        f"{model['tokens_per_second']:,.0f}",
+    )
     return [model["role"], *figures, *trained]

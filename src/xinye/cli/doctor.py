@@ -18,7 +18,9 @@ def main(arguments: list[str]) -> int:
         "What this machine can do, what will be chosen here and why, and what to do about each shortcoming.",
         "xinye doctor",
     )
-    parser.add_argument("--measure", action="store_true", default=False, help="measure the speeds anew (seconds)")
+    parser.add_argument(
+        "--measure", action="store_true", default=False, help="measure the speeds anew (seconds)"
+    )
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     values = parser.values(arguments)
 
@@ -44,9 +46,12 @@ def show(report: "Report") -> None:
         f"Speed, measured {speed.date} (anew: xinye doctor --measure)": speed_rows(speed),
         "Software": software_rows(report.software),
         "Extras": [
-            (extra["extra"], "missing" if extra["missing"] else "installed", extra["use"]) for extra in report.extras
+            (extra["extra"], "missing" if extra["missing"] else "installed", extra["use"])
+            for extra in report.extras
         ],
-        "Chosen by default": [(each["name"], each["value"], each["reason"]) for each in report.defaults],
+        "Chosen by default": [
+            (each["name"], each["value"], each["reason"]) for each in report.defaults
+        ],
     }
     for title, rows in sections.items():
         section(title, rows)
@@ -62,7 +67,9 @@ def show(report: "Report") -> None:
     ] * bool(missing)
     for each in advice:
         answer.print(f"  {each['problem']}")
-        answer.print(f"    → {each['remedy']}", soft_wrap=True)  # a command stays whole, to be copied
+        answer.print(
+            f"    → {each['remedy']}", soft_wrap=True
+        )  # a command stays whole, to be copied
     if not advice:
         answer.print("  nothing: all is well")
 
@@ -108,9 +115,18 @@ def machine_rows(facts: "Facts", software: "Facts") -> list[tuple[str, ...]]:
     if "gpu" in facts:
         many = f"{facts['gpus']} × " if facts["gpus"] > 1 else ""
         rows.append(("GPU", f"{many}{facts['gpu']}, capability {facts['gpu_capability']}"))
-        rows.append(("", f"{gigabytes(facts['gpu_memory'])}, {gigabytes(facts['gpu_memory_free'])} free"))
+        rows.append(
+            ("", f"{gigabytes(facts['gpu_memory'])}, {gigabytes(facts['gpu_memory_free'])} free")
+        )
     else:
-        rows.append(("GPU", "Apple's, in the same memory" if facts["device"] == "mps" else "none that torch sees"))
+        rows.append(
+            (
+                "GPU",
+                "Apple's, in the same memory"
+                if facts["device"] == "mps"
+                else "none that torch sees",
+            )
+        )
     return rows
 
 
@@ -118,17 +134,29 @@ def speed_rows(speed: "Speed") -> list[tuple[str, ...]]:
     matrix, alone = speed.matrix_flops_per_second, speed.memory_bytes_per_second_on_one_thread
     rows: list[tuple[str, ...]] = []
     for dtype, rate in matrix.items():
-        beside = f"{rate / (matrix['float32'] or rate):.1f} × float32" if rate and rows else "matrix products"
+        beside = (
+            f"{rate / (matrix['float32'] or rate):.1f} × float32"
+            if rate and rows
+            else "matrix products"
+        )
         rows.append((dtype, f"{rate / 1e9:,.0f} GFLOP/s" if rate else "not here", beside))
     beside = f"read; {gigabytes(alone)}/s on one thread" if speed.threads > 1 else "read"
     rows.append(("memory", f"{gigabytes(speed.memory_bytes_per_second)}/s", beside))
     rows.append(("", "", "it bounds how fast one text alone is written"))
-    rows.append(("training", f"{speed.training_utilization:.0%}", "of the matrix speed, in a step of --size 5M"))
+    rows.append(
+        (
+            "training",
+            f"{speed.training_utilization:.0%}",
+            "of the matrix speed, in a step of --size 5M",
+        )
+    )
     return rows
 
 
 def software_rows(software: "Facts") -> list[tuple[str, ...]]:
-    fast = [name for name, there in (("MKL", software["mkl"]), ("oneDNN", software["onednn"])) if there]
+    fast = [
+        name for name, there in (("MKL", software["mkl"]), ("oneDNN", software["onednn"])) if there
+    ]
     rows: list[tuple[str, ...]] = [
         ("xinye", f"{software['xinye']} on Python {software['python']}, {software['system']}"),
         ("torch", f"{software['torch']} ({', '.join(fast) or 'no fast matrix library'})"),
@@ -143,7 +171,10 @@ def software_rows(software: "Facts") -> list[tuple[str, ...]]:
     ]
     if software["cuda"] or software["nvidia_driver"]:
         rows.append(
-            ("CUDA", f"{software['cuda'] or 'not in this torch'}, driver {software['nvidia_driver'] or 'none'}")
+            (
+                "CUDA",
+                f"{software['cuda'] or 'not in this torch'}, driver {software['nvidia_driver'] or 'none'}",
+            )
         )
     return rows
 
@@ -155,7 +186,13 @@ def size_table(sizes: "list[Facts]") -> "Table":
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("\n  --size", no_wrap=True)
-    for head in ("\nmemory", "\ntokens/s", "tokens in\n10 min", "tokens\na weight", "time for 20\na weight"):
+    for head in (
+        "\nmemory",
+        "\ntokens/s",
+        "tokens in\n10 min",
+        "tokens\na weight",
+        "time for 20\na weight",
+    ):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("")
     for row in sizes:

@@ -32,14 +32,25 @@ def main(arguments: list[str]) -> int:
         "xinye evaluate runs/novel",
     )
     parser.add_argument(
-        "model", metavar="MODEL", help="a run, a Hugging Face folder, a GGUF file, or a downloaded model's name"
+        "model",
+        metavar="MODEL",
+        help="a run, a Hugging Face folder, a GGUF file, or a downloaded model's name",
     )
-    parser.add_argument("files", nargs="*", default=[], metavar="FILES", help="files, folders or globs of text")
-    parser.add_argument("--data", action="append", default=[], metavar="FILE", help="records of a task")
     parser.add_argument(
-        "--task", default=None, metavar="classify|chat", help="of a model that has learned none: what to judge it on"
+        "files", nargs="*", default=[], metavar="FILES", help="files, folders or globs of text"
     )
-    parser.add_argument("--plot", type=Path, default=None, metavar="FILE.svg", help="draw --by-position as a chart")
+    parser.add_argument(
+        "--data", action="append", default=[], metavar="FILE", help="records of a task"
+    )
+    parser.add_argument(
+        "--task",
+        default=None,
+        metavar="classify|chat",
+        help="of a model that has learned none: what to judge it on",
+    )
+    parser.add_argument(
+        "--plot", type=Path, default=None, metavar="FILE.svg", help="draw --by-position as a chart"
+    )
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     parser.add_fields(EvaluateSettings, {})
     parser.add_fields(ZeroShotSettings, {})
@@ -75,7 +86,9 @@ def main(arguments: list[str]) -> int:
 
         contexts = [row["context"] for row in evaluation.by_position]
         bits = [row["bits_per_byte"] for row in evaluation.by_position]
-        chart = line_chart({evaluation.model: (contexts, bits)}, "tokens of context", "bits per byte", log_x=True)
+        chart = line_chart(
+            {evaluation.model: (contexts, bits)}, "tokens of context", "bits per byte", log_x=True
+        )
         save_chart(chart, plot)
     if as_json:
         print_json(asdict(evaluation))
@@ -87,7 +100,9 @@ def show(evaluation: "Evaluation", parameters: int) -> None:
     from xinye.cli.output import answer
 
     text = evaluation.text
-    source = {"validation": "text held back from training", "files": "files", "text": "text"}[text["source"]]
+    source = {"validation": "text held back from training", "files": "files", "text": "text"}[
+        text["source"]
+    ]
     answer.print(
         f"{evaluation.model}: {parameters:,} parameters, context {evaluation.context:,}, stride {evaluation.stride:,}\n"
         f"{source}: {text['documents']:,} document{'s' * (text['documents'] != 1)}, {evaluation.bytes:,} bytes, "
@@ -95,12 +110,17 @@ def show(evaluation: "Evaluation", parameters: int) -> None:
         soft_wrap=True,
     )
     rows = [(name, evaluation.baselines[key]) for key, name in BASELINES.items()]
-    figures = {name: getattr(evaluation, name) for name in ("bits_per_byte", "bits_per_character", "perplexity")}
+    figures = {
+        name: getattr(evaluation, name)
+        for name in ("bits_per_byte", "bits_per_character", "perplexity")
+    }
     ranked = [(name, row) for name, row in [(evaluation.model, figures), *rows] if row]
     table = new_table("", "bits per byte", "bits per character", "perplexity")
     for name, row in sorted(ranked, key=lambda item: item[1]["bits_per_byte"]):
         per_token = f"{row['perplexity']:,.2f}" if "perplexity" in row else ""
-        table.add_row(name, f"{row['bits_per_byte']:.3f}", f"{row['bits_per_character']:.3f}", per_token)
+        table.add_row(
+            name, f"{row['bits_per_byte']:.3f}", f"{row['bits_per_character']:.3f}", per_token
+        )
     answer.print(table)
     answer.print(f"\n{meaning(evaluation)}", soft_wrap=True)
     if evaluation.by_position:
@@ -116,7 +136,10 @@ def show_task(judged: dict[str, Any]) -> None:
     from xinye.cli.output import answer
     from xinye.cli.tasks import show_measured
 
-    answer.print(f"{judged['model']}: {judged['records']:,} records of {', '.join(judged['files'])}", soft_wrap=True)
+    answer.print(
+        f"{judged['model']}: {judged['records']:,} records of {', '.join(judged['files'])}",
+        soft_wrap=True,
+    )
     show_measured(judged["measured"], judged["baseline"], judged.get("majority"))
     for note in judged["notes"]:
         answer.print(f"note: {note}", soft_wrap=True)
@@ -129,7 +152,9 @@ def show_by_position(rows: list[dict[str, Any]]) -> None:
     before = None
     for row in rows:
         gain = "" if before is None else f"{before - row['bits_per_byte']:.3f}"
-        table.add_row(f"{row['context']:,}", f"{row['loss']:.3f}", f"{row['bits_per_byte']:.3f}", gain)
+        table.add_row(
+            f"{row['context']:,}", f"{row['loss']:.3f}", f"{row['bits_per_byte']:.3f}", gain
+        )
         before = row["bits_per_byte"]
     answer.print("", table, "", sep="\n")
     *_, shorter, longest = rows
@@ -174,9 +199,16 @@ def meaning(evaluation: "Evaluation") -> str:
     share = f"The model would store this text in {100 * evaluation.bits_per_byte / 8:.0f} % of its bytes"
     against = []
     fair = "xz_after_training_text" if evaluation.baselines["xz_after_training_text"] else "xz"
-    for name, words in (("five_gram", "a 5-gram model of the same training text"), (fair, BASELINES[fair])):
+    for name, words in (
+        ("five_gram", "a 5-gram model of the same training text"),
+        (fair, BASELINES[fair]),
+    ):
         if baseline := evaluation.baselines[name]:
             ratio = evaluation.bits_per_byte / baseline["bits_per_byte"]
-            against.append(f"{100 * abs(1 - ratio):.0f} % {'less' if ratio < 1 else 'more'} than {words}")
-    adapts = "" if ratio < 1 else " (xz goes on learning from the text as it reads; the models do not)"
+            against.append(
+                f"{100 * abs(1 - ratio):.0f} % {'less' if ratio < 1 else 'more'} than {words}"
+            )
+    adapts = (
+        "" if ratio < 1 else " (xz goes on learning from the text as it reads; the models do not)"
+    )
     return f"{share}{': ' if against else ''}{' and '.join(against)}{adapts}."

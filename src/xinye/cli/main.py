@@ -23,7 +23,10 @@ VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
     "data": ("xinye.cli.data", "check text before training; collect it from other formats"),
     "tokenizer": ("xinye.cli.tokenizer", "train a tokenizer alone; compare tokenizers"),
     "evaluate": ("xinye.cli.evaluate", "how well a model predicts a text, beside simpler means"),
-    "compare": ("xinye.cli.compare", "architectures side by side on the same text in the same time"),
+    "compare": (
+        "xinye.cli.compare",
+        "architectures side by side on the same text in the same time",
+    ),
     "distill": ("xinye.cli.distill", "a small model that learns from a larger one"),
     "merge": ("xinye.cli.merge", "put an adapter into its base's weights: a plain model"),
     "tune": ("xinye.cli.tune", "search for better settings than the plan's"),
@@ -52,7 +55,9 @@ def help_text() -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code: 0 done, 1 failed, 2 wrong use, 128 and a signal's number."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding lacks is escaped, as on standard error
+    if isinstance(
+        sys.stdout, io.TextIOWrapper
+    ):  # what its encoding lacks is escaped, as on standard error
         sys.stdout.reconfigure(errors="backslashreplace")
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(help_text())
@@ -71,9 +76,13 @@ def main(arguments: list[str] | None = None) -> int:
         return getattr(module, verb if verb in ("classify", "tag") else "main")(rest)
     except XinyeError as error:
         if os.environ.get("RANK", "0") != "0":
-            time.sleep(10)  # the first of several processes tells; when it has, the launcher ends the others
+            time.sleep(
+                10
+            )  # the first of several processes tells; when it has, the launcher ends the others
             return error.exit_code
-        name = f"{verb} {rest[0]}" if rest and not rest[0].startswith("-") and verb in GROUPS else verb
+        name = (
+            f"{verb} {rest[0]}" if rest and not rest[0].startswith("-") and verb in GROUPS else verb
+        )
         print_error(f"xinye {name}: {str(error).removeprefix(f'{verb}: ')}")
         return error.exit_code
     except BrokenPipeError:  # the reader, such as `head`, has left
@@ -82,7 +91,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print_error(f"xinye {verb}: interrupted")
         return 130
-    except (OSError, MemoryError) as error:  # a full disk, a folder that is not ours: nothing a traceback explains
+    except (
+        OSError,
+        MemoryError,
+    ) as error:  # a full disk, a folder that is not ours: nothing a traceback explains
         print_error(f"xinye {verb}: {' '.join(str(error).split())[:300] or 'out of memory'}")
         return 1
 

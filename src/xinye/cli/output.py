@@ -24,7 +24,9 @@ __all__ = [
     "write",
 ]
 
-_ESCAPES = {code: f"\\u{code:04x}" for code in SIGNS if code >= 0x7F}  # those below JSON escapes by itself
+_ESCAPES = {
+    code: f"\\u{code:04x}" for code in SIGNS if code >= 0x7F
+}  # those below JSON escapes by itself
 answer = Console()  # what was asked for: standard output
 
 
@@ -40,7 +42,9 @@ def write(pieces: Iterable[str], exact: bool = False) -> str:
 
 
 def print_json(data: dict[str, Any]) -> None:
-    print(json.dumps(data, ensure_ascii=False).translate(_ESCAPES), flush=True)  # `serve` goes on after it
+    print(
+        json.dumps(data, ensure_ascii=False).translate(_ESCAPES), flush=True
+    )  # `serve` goes on after it
 
 
 class LogFormatter(logging.Formatter):

@@ -16,13 +16,34 @@ def main(arguments: list[str]) -> int:
         "xinye plan novel.txt --size 1M,5M,15M --time 1h -o runs/plan",
     )
     parser.add_argument("files", nargs="*", metavar="FILES", help="files, folders or globs of text")
-    parser.add_argument("--size", default="1M,5M,15M", metavar="A,B", help="the sizes to compare (1M,5M,15M)")
-    parser.add_argument("--overwrite", action="store_true", default=False, help="replace the plan in -o")
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object at the end")
-    without = ("files", "from_", "size", "tokens", "epochs", "steps", "layers", "width", "batch_size", "evaluations")
+    parser.add_argument(
+        "--size", default="1M,5M,15M", metavar="A,B", help="the sizes to compare (1M,5M,15M)"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", default=False, help="replace the plan in -o"
+    )
+    parser.add_argument(
+        "--json", action="store_true", default=False, help="print one JSON object at the end"
+    )
+    without = (
+        "files",
+        "from_",
+        "size",
+        "tokens",
+        "epochs",
+        "steps",
+        "layers",
+        "width",
+        "batch_size",
+        "evaluations",
+    )
     parser.add_fields(PretrainSettings, {"output": "-o"}, positional=without)
     values = parser.values(arguments)
-    sizes, overwrite, as_json = values.pop("size").split(","), values.pop("overwrite"), values.pop("json")
+    sizes, overwrite, as_json = (
+        values.pop("size").split(","),
+        values.pop("overwrite"),
+        values.pop("json"),
+    )
     settings = make_settings({**values, "size": sizes[0]}, resume=False)
     if settings.time is None:
         raise XinyeError("name the time that there will be for training, such as --time 1h")
@@ -47,7 +68,16 @@ def main(arguments: list[str]) -> int:
             return 130
     result = conclude(planning)
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("size", "parameters", "steps", "tokens", "epochs", "bits per byte", "90 % interval", "best"):
+    for name in (
+        "size",
+        "parameters",
+        "steps",
+        "tokens",
+        "epochs",
+        "bits per byte",
+        "90 % interval",
+        "best",
+    ):
         table.add_column(name, justify="right")
     for size in result["sizes"]:
         table.add_row(

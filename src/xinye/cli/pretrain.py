@@ -25,21 +25,32 @@ def main(arguments: list[str]) -> int:
         "  xinye pretrain letters.txt --from runs/novel --time 5min -o runs/letters",
     )
     parser.add_argument("files", nargs="*", metavar="FILES", help="files, folders or globs of text")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings from a YAML file; flags override them")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings from a YAML file; flags override them"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument("--resume", action="store_true", help="go on with the run in -o")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in -o")
-    parser.add_argument("--processes", type=int, metavar="N", help="train in this many processes on this machine")
-    parser.add_argument("--folds", type=int, metavar="K", help="cross-validation: a run for each of K parts")
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help="train in this many processes on this machine"
+    )
+    parser.add_argument(
+        "--folds", type=int, metavar="K", help="cross-validation: a run for each of K parts"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.add_fields(PretrainSettings, {"output": "-o"}, positional=("files",))
     values = parser.values(arguments)
-    options = {name: values.pop(name, False) for name in ("dry_run", "resume", "overwrite", "json", "folds")}
+    options = {
+        name: values.pop(name, False)
+        for name in ("dry_run", "resume", "overwrite", "json", "folds")
+    }
     count = values.pop("processes", 1)
     if count < 1:
         raise XinyeError(f"--processes {count}: give at least 1")
     if options["resume"] and options["overwrite"]:
-        raise XinyeError("--resume goes on with a run and --overwrite replaces it: give one of them")
+        raise XinyeError(
+            "--resume goes on with a run and --overwrite replaces it: give one of them"
+        )
     settings = make_settings(values, options["resume"])
     if count > 1 and options["folds"] is not False:
         raise XinyeError("--folds trains one run after the other: leave --processes out")
@@ -78,7 +89,8 @@ def told_of(run: "Run", as_json: bool) -> int:
         return 128 + run.interrupted if run.interrupted else 0
     if run.interrupted:
         console.print(
-            f"stopped after step {run.steps:,}; go on with: xinye pretrain -o {run.run} --resume", soft_wrap=True
+            f"stopped after step {run.steps:,}; go on with: xinye pretrain -o {run.run} --resume",
+            soft_wrap=True,
         )
     else:
         if run.stopped_early:
@@ -104,7 +116,11 @@ def _gain(run: "Run") -> str:
     if run.before is None:
         return ""
     gain = run.before["bits_per_byte"] - run.validation["bits_per_byte"]
-    better = f"{gain:.3f} better" if gain > 0 else f"{-gain:.3f} worse: try a lower --learning-rate, or fewer steps"
+    better = (
+        f"{gain:.3f} better"
+        if gain > 0
+        else f"{-gain:.3f} worse: try a lower --learning-rate, or fewer steps"
+    )
     return f", {run.before['bits_per_byte']:.3f} before ({better})"
 
 
@@ -127,16 +143,24 @@ def make_settings(values: dict[str, Any], resume: bool) -> PretrainSettings:
         below = read_config(config)
         if any(budget in values for budget in BUDGETS):
             below = {name: value for name, value in below.items() if name not in BUDGETS}
-        values = {**below, **values, "cleaning": {**below.get("cleaning", {}), **values.get("cleaning", {})}}
+        values = {
+            **below,
+            **values,
+            "cleaning": {**below.get("cleaning", {}), **values.get("cleaning", {})},
+        }
     if not values.get("files") and not resume:
         raise XinyeError("name the text to train on: files, folders or globs")
     values["files"] = tuple(values.get("files", ()))
     return checked(PretrainSettings, values, "pretrain")
 
 
-def _folds(settings: PretrainSettings, folds: int, dry_run: bool, resume: bool, overwrite: bool, json: bool) -> int:
+def _folds(
+    settings: PretrainSettings, folds: int, dry_run: bool, resume: bool, overwrite: bool, json: bool
+) -> int:
     if dry_run:
-        raise XinyeError(f"--dry-run shows the plan of one run: give --fold 1/{folds} instead of --folds {folds}")
+        raise XinyeError(
+            f"--dry-run shows the plan of one run: give --fold 1/{folds} instead of --folds {folds}"
+        )
 
     from xinye.cli.output import Brief, console, duration, print_json
     from xinye.studies.folds import cross_validate

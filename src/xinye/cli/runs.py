@@ -37,7 +37,9 @@ def list_runs(arguments: list[str]) -> int:
         print_json({"runs": [run.summary() for run in runs]})
         return 0
     if not runs:
-        console.print(f"there are no runs in {', '.join(values['folders'])}; make one: xinye pretrain FILES…")
+        console.print(
+            f"there are no runs in {', '.join(values['folders'])}; make one: xinye pretrain FILES…"
+        )
         return 0
     rows = [
         (
@@ -52,7 +54,11 @@ def list_runs(arguments: list[str]) -> int:
         )
         for run in runs
     ]
-    _print_table(("run", "what", "size", "text", "bits/byte", "state", "trained", "begun"), rows, right=(2, 4, 6))
+    _print_table(
+        ("run", "what", "size", "text", "bits/byte", "state", "trained", "begun"),
+        rows,
+        right=(2, 4, 6),
+    )
     return 0
 
 
@@ -81,9 +87,18 @@ def show(arguments: list[str]) -> int:
             console.print(f"the report has no charts: {missing}")
         write_card(run)
     if values["json"]:
-        told = [{"name": one.name, "says": one.says._asdict(), "advice": one.advice._asdict()} for one in findings]
+        told = [
+            {"name": one.name, "says": one.says._asdict(), "advice": one.advice._asdict()}
+            for one in findings
+        ]
         print_json(
-            {**run.summary(), "findings": told, "texts": written, "command": run.command(), "report": str(report)}
+            {
+                **run.summary(),
+                "findings": told,
+                "texts": written,
+                "command": run.command(),
+                "report": str(report),
+            }
         )
         return 0
     language = locale_language()
@@ -107,9 +122,14 @@ def compare(arguments: list[str]) -> int:
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs' folders")
     parser.add_argument(
-        "--over", default="tokens", choices=("steps", "tokens", "seconds"), help="what the curves go over (tokens)"
+        "--over",
+        default="tokens",
+        choices=("steps", "tokens", "seconds"),
+        help="what the curves go over (tokens)",
     )
-    parser.add_argument("--plot", type=Path, default=None, metavar="FILE", help="draw the curves into an SVG file")
+    parser.add_argument(
+        "--plot", type=Path, default=None, metavar="FILE", help="draw the curves into an SVG file"
+    )
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     values = parser.values(arguments)
     if len(values["runs"]) < 2:
@@ -117,7 +137,9 @@ def compare(arguments: list[str]) -> int:
     if len(set(values["runs"])) < len(values["runs"]):
         raise XinyeError("a run is named twice")
     if values["plot"] and values["plot"].suffix != ".svg":
-        raise XinyeError(f"--plot {values['plot']}: the chart is an SVG file; give it a name that ends in .svg")
+        raise XinyeError(
+            f"--plot {values['plot']}: the chart is an SVG file; give it a name that ends in .svg"
+        )
 
     from xinye.cli.output import answer, console, print_json
     from xinye.evaluation.plots import line_chart, save_chart
@@ -148,7 +170,10 @@ def compare(arguments: list[str]) -> int:
     _print_table(("", *names), rows, right=range(1, len(names) + 1))
     if not values["plot"]:
         rows = [
-            (f"{point:,.0f}", *("" if (y := at(lines[name], point)) is None else f"{y:.3f}" for name in names))
+            (
+                f"{point:,.0f}",
+                *("" if (y := at(lines[name], point)) is None else f"{y:.3f}" for name in names),
+            )
             for point in matching_points(lines.values())
         ]
         answer.print("\nbits per byte on validation text")
@@ -193,10 +218,15 @@ def clean(arguments: list[str]) -> int:
     )
     _add_folders(parser)
     parser.add_argument(
-        "--interrupted", action="store_true", default=False, help="interrupted runs, too, that could still be resumed"
+        "--interrupted",
+        action="store_true",
+        default=False,
+        help="interrupted runs, too, that could still be resumed",
     )
     parser.add_argument("--yes", action="store_true", default=False, help="do not ask")
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object at the end")
+    parser.add_argument(
+        "--json", action="store_true", default=False, help="print one JSON object at the end"
+    )
     values = parser.values(arguments)
 
     from xinye.cli.output import answer, console, print_json
@@ -207,7 +237,9 @@ def clean(arguments: list[str]) -> int:
     if proposed and not values["yes"]:
         if not sys.stdin.isatty():
             runs = f"{len(proposed)} run{'s' * (len(proposed) > 1)}"
-            raise XinyeError(f"{_megabytes(size)} in {runs} could go; say --yes to delete without asking")
+            raise XinyeError(
+                f"{_megabytes(size)} in {runs} could go; say --yes to delete without asking"
+            )
         rows = [(str(one.run.folder), one.what, _megabytes(one.size)) for one in proposed]
         _print_table(("run", "to delete", "size"), rows, right=(2,))
         answer.print(f"Delete these {_megabytes(size)}? [y/N] ", end="")
@@ -218,7 +250,10 @@ def clean(arguments: list[str]) -> int:
         console.print("there is nothing to clean")
     removed = [proposal for proposal in proposed if remove(proposal)]
     for proposal in removed:
-        console.print(f"deleted {proposal.what} of {proposal.run.folder}, {_megabytes(proposal.size)}", soft_wrap=True)
+        console.print(
+            f"deleted {proposal.what} of {proposal.run.folder}, {_megabytes(proposal.size)}",
+            soft_wrap=True,
+        )
     if values["json"]:
         print_json({
             "deleted": [{"run": str(one.run.folder), "what": one.what, "bytes": one.size} for one in removed]
@@ -230,7 +265,13 @@ def clean(arguments: list[str]) -> int:
 
 
 def _add_folders(parser: Parser) -> None:
-    parser.add_argument("folders", nargs="*", default=["runs"], metavar="DIR", help="folders of runs, or runs (runs)")
+    parser.add_argument(
+        "folders",
+        nargs="*",
+        default=["runs"],
+        metavar="DIR",
+        help="folders of runs, or runs (runs)",
+    )
 
 
 def _find(folders: Sequence[str]) -> list[Any]:
@@ -245,7 +286,9 @@ def _find(folders: Sequence[str]) -> list[Any]:
             raise XinyeError(f"{name}: no such folder{did_you_mean(name, VERBS)}")
         for run in find_runs(Path(name)):
             found.setdefault(run.resolve(), run)
-    return sorted((read_run(run) for run in found.values()), key=lambda run: run.started, reverse=True)
+    return sorted(
+        (read_run(run) for run in found.values()), key=lambda run: run.started, reverse=True
+    )
 
 
 @contextmanager
@@ -256,7 +299,8 @@ def _damage_told(*folders: str) -> Iterator[None]:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         what = " ".join(f"{type(error).__name__} {error}".split())[:200]
         raise XinyeError(
-            f"{' or '.join(folders)}: damaged: a value in training/ is not what it should be ({what})", 1
+            f"{' or '.join(folders)}: damaged: a value in training/ is not what it should be ({what})",
+            1,
         ) from error
 
 
@@ -316,7 +360,9 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
 
 
-def _print_table(head: Sequence[str] | None, rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
+def _print_table(
+    head: Sequence[str] | None, rows: Sequence[Sequence[str]], right: Sequence[int] = ()
+) -> None:
     """A table on standard output: as wide as the terminal, or as it needs where there is none."""
     from rich.table import Table
 

@@ -21,13 +21,20 @@ def main(arguments: list[str]) -> int:
         "xinye serve runs/novel runs/reviews --port 8000",
     )
     parser.add_argument(
-        "models", nargs="+", metavar="MODEL", help="a run, a Hugging Face folder, a GGUF file; or NAME=MODEL to name it"
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="a run, a Hugging Face folder, a GGUF file; or NAME=MODEL to name it",
     )
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object once it is ready")
+    parser.add_argument(
+        "--json", action="store_true", default=False, help="print one JSON object once it is ready"
+    )
     parser.add_fields(ServeSettings, {})
     values = parser.values(arguments)
     names, as_json = values.pop("models"), values.pop("json")
-    settings = checked(ServeSettings, {"api_key": os.environ.get("XINYE_API_KEY") or None} | values, "serve")
+    settings = checked(
+        ServeSettings, {"api_key": os.environ.get("XINYE_API_KEY") or None} | values, "serve"
+    )
     settings.check()
     need("the server", "fastapi", "uvicorn", "prometheus_client")
 
@@ -44,9 +51,12 @@ def main(arguments: list[str]) -> int:
             parameters = served.model.network.config.parameters
             tasks = ", ".join(served.tasks)
             console.print(
-                f"{identity}: {parameters:,} parameters, context {served.context:,}; can {tasks}", soft_wrap=True
+                f"{identity}: {parameters:,} parameters, context {served.context:,}; can {tasks}",
+                soft_wrap=True,
             )
-        console.print(f"ready at {address} (OpenAI's API: {address}/v1); Ctrl-C ends it", soft_wrap=True)
+        console.print(
+            f"ready at {address} (OpenAI's API: {address}/v1); Ctrl-C ends it", soft_wrap=True
+        )
         if as_json:
             print_json({"url": address, "models": [*models]})
 

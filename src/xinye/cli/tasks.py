@@ -26,7 +26,9 @@ def classify(arguments: list[str]) -> int:
         "The label of a text, with its probability, by a model that learned them; or by any model, with --labels.",
         'xinye classify runs/novel "送得快，汤还是热的" --labels 正面,负面',
     )
-    parser.add_argument("--pair", default=None, metavar="TEXT", help="the second text, where the model judges pairs")
+    parser.add_argument(
+        "--pair", default=None, metavar="TEXT", help="the second text, where the model judges pairs"
+    )
     parser.add_fields(ZeroShotSettings, {})
     values = parser.values(arguments)
     model, text, pair, as_json = (values.pop(name) for name in ("model", "text", "pair", "json"))
@@ -41,11 +43,20 @@ def classify(arguments: list[str]) -> int:
     with Display() as display:
         results = loaded.classify(given, watcher=display, **values)
     if as_json:
-        print_json({"results": [{"text": text, **result} for text, result in zip(texts, results, strict=True)]})
+        print_json(
+            {
+                "results": [
+                    {"text": text, **result} for text, result in zip(texts, results, strict=True)
+                ]
+            }
+        )
         return 0
     for text, result in zip(texts, results, strict=True):
         labels = result["labels"] if "labels" in result else [result["label"]]
-        said = ", ".join(f"{label} {result['probabilities'][label]:.1%}" for label in labels) or "(no label)"
+        said = (
+            ", ".join(f"{label} {result['probabilities'][label]:.1%}" for label in labels)
+            or "(no label)"
+        )
         if len(texts) > 1:
             answer.print(f"{said}\t{text}", soft_wrap=True)
             continue
@@ -66,7 +77,14 @@ def tag(arguments: list[str]) -> int:
 
     results = load(values["model"]).tag(texts)
     if values["json"]:
-        print_json({"results": [{"text": text, "spans": spans} for text, spans in zip(texts, results, strict=True)]})
+        print_json(
+            {
+                "results": [
+                    {"text": text, "spans": spans}
+                    for text, spans in zip(texts, results, strict=True)
+                ]
+            }
+        )
         return 0
     for text, spans in zip(texts, results, strict=True):
         if len(texts) > 1:
@@ -81,8 +99,12 @@ def tag(arguments: list[str]) -> int:
 
 def _parser(verb: str, summary: str, example: str) -> Parser:
     parser = Parser(verb, summary, example)
-    parser.add_argument("model", metavar="MODEL", help=f"the folder of a run of xinye finetune --task {verb}")
-    parser.add_argument("text", metavar="TEXT", help="or a file of one text a line, or - for standard input")
+    parser.add_argument(
+        "model", metavar="MODEL", help=f"the folder of a run of xinye finetune --task {verb}"
+    )
+    parser.add_argument(
+        "text", metavar="TEXT", help="or a file of one text a line, or - for standard input"
+    )
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     return parser
 
@@ -113,7 +135,10 @@ def show_measured(
     from xinye.cli.evaluate import new_table
     from xinye.cli.output import answer
 
-    rows = [("this model", measured), *((other["name"], other) for other in (baseline, beside) if other)]
+    rows = [
+        ("this model", measured),
+        *((other["name"], other) for other in (baseline, beside) if other),
+    ]
     names = [name for name in FIGURES if all(name in figures for _, figures in rows)]
     table = new_table("", *(FIGURES[name][0] for name in names))
     for title, figures in rows:
@@ -126,7 +151,9 @@ def show_measured(
     for name, row in measured["table"].items():
         cells = [f"{row[column]:.3f}" for column in columns] + [f"{row['support']:,}"]
         if baseline:
-            cells.append(f"{baseline['table'][name]['f1-score']:.3f}" if name in baseline["table"] else "")
+            cells.append(
+                f"{baseline['table'][name]['f1-score']:.3f}" if name in baseline["table"] else ""
+            )
         table.add_row(name, *cells)
     answer.print(table)
     confusion = measured.get("confusion")

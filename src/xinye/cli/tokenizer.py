@@ -32,8 +32,12 @@ def evaluate(arguments: list[str]) -> int:
         metavar="DIR|FILES",
         help="folders with tokenizer.json (or a hub name that is cached), and text",
     )
-    parser.add_argument("--field", default=None, metavar="NAME", help="the column or key that holds the text")
-    parser.add_argument("--plot", type=Path, default=None, metavar="FILE.svg", help="bytes per token as a chart")
+    parser.add_argument(
+        "--field", default=None, metavar="NAME", help="the column or key that holds the text"
+    )
+    parser.add_argument(
+        "--plot", type=Path, default=None, metavar="FILE.svg", help="bytes per token as a chart"
+    )
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     values = parser.values(arguments)
     plot = values["plot"]
@@ -100,7 +104,9 @@ def show(comparison: "Comparison") -> None:
                 f"\n{name} does not know {each.characters_unknown:.2%} of the characters: its figures flatter."
             )
         if each.texts_changed:
-            answer.print(f"\n{name} gives {each.texts_changed:.1%} of the texts back changed, when decoded.")
+            answer.print(
+                f"\n{name} gives {each.texts_changed:.1%} of the texts back changed, when decoded."
+            )
     answer.print(f"\n{comparison.verdict}")
 
 
@@ -112,10 +118,21 @@ def train(arguments: list[str]) -> int:
     )
     parser.add_argument("files", nargs="+", metavar="FILES", help="files, folders or globs of text")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="the folder to write")
-    parser.add_argument("--kind", default="bpe", metavar="bpe|char|bytes", help="byte pairs, characters or bytes (bpe)")
-    parser.add_argument("--vocab-size", default="auto", metavar="N|auto", help="tokens in the vocabulary (auto)")
-    parser.add_argument("--field", default=None, metavar="NAME", help="the column or key that holds the text")
-    parser.add_argument("--overwrite", action="store_true", default=False, help="replace the tokenizer in DIR")
+    parser.add_argument(
+        "--kind",
+        default="bpe",
+        metavar="bpe|char|bytes",
+        help="byte pairs, characters or bytes (bpe)",
+    )
+    parser.add_argument(
+        "--vocab-size", default="auto", metavar="N|auto", help="tokens in the vocabulary (auto)"
+    )
+    parser.add_argument(
+        "--field", default=None, metavar="NAME", help="the column or key that holds the text"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", default=False, help="replace the tokenizer in DIR"
+    )
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     values = parser.values(arguments)
     if values["vocab_size"] != "auto" and not values["vocab_size"].isdigit():

@@ -26,14 +26,24 @@ def main(arguments: list[str]) -> int:
         "  xinye tune runs/novel --task classify --data reviews.csv --time 30min -o runs/tune-reviews",
     )
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="trainings in all (20)")
-    parser.add_argument("--overwrite", action="store_true", default=False, help="replace the study in -o")
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object at the end")
+    parser.add_argument(
+        "--overwrite", action="store_true", default=False, help="replace the study in -o"
+    )
+    parser.add_argument(
+        "--json", action="store_true", default=False, help="print one JSON object at the end"
+    )
     if of_task:
-        parser.add_argument("model", nargs="?", metavar="MODEL", help="a run's folder, or any Hugging Face folder")
-        parser.add_argument("--time", default="30min", metavar="TEXT", help="start no trial after this long (30min)")
+        parser.add_argument(
+            "model", nargs="?", metavar="MODEL", help="a run's folder, or any Hugging Face folder"
+        )
+        parser.add_argument(
+            "--time", default="30min", metavar="TEXT", help="start no trial after this long (30min)"
+        )
         parser.add_fields(FinetuneSettings, {"output": "-o"}, positional=("model", "evaluations"))
     else:
-        parser.add_argument("files", nargs="*", metavar="FILES", help="files, folders or globs of text")
+        parser.add_argument(
+            "files", nargs="*", metavar="FILES", help="files, folders or globs of text"
+        )
         parser.add_fields(PretrainSettings, {"output": "-o"}, positional=("files", "evaluations"))
     values = parser.values(arguments)
     trials, overwrite, as_json = values.pop("trials"), values.pop("overwrite"), values.pop("json")
@@ -45,11 +55,15 @@ def main(arguments: list[str]) -> int:
             return study(begin_task(values, trials, overwrite, display), display, as_json)
         from xinye.studies.tune import begin
 
-        settings = make_settings({"size": "1M", **values} if "config" not in values else values, resume=False)
+        settings = make_settings(
+            {"size": "1M", **values} if "config" not in values else values, resume=False
+        )
         return study(begin(settings, trials, display, overwrite), display, as_json)
 
 
-def begin_task(values: dict[str, Any], trials: int, overwrite: bool, display: "Display") -> "Tuning":
+def begin_task(
+    values: dict[str, Any], trials: int, overwrite: bool, display: "Display"
+) -> "Tuning":
     """The study of a task; that of more text is pretraining's."""
     from xinye.cli.finetune import make_settings
     from xinye.studies.tune import begin as begin_pretraining
@@ -60,7 +74,9 @@ def begin_task(values: dict[str, Any], trials: int, overwrite: bool, display: "D
     settings = make_settings(values, resume=False, overwrite=overwrite, json=False)
     if settings.task == "text":
         if settings.epochs is not None:
-            raise XinyeError("--task text: trials read as much as --time allows; leave --epochs out")
+            raise XinyeError(
+                "--task text: trials read as much as --time allows; leave --epochs out"
+            )
         theirs = settings.as_pretraining().model_copy(update={"time": time})
         return begin_pretraining(theirs, trials, display, overwrite)
     return begin(settings, trials, time, display, overwrite)
@@ -73,12 +89,15 @@ def study(tuning: "Tuning", display: "Display", as_json: bool) -> int:
 
     if tokens := tuning.study.user_attrs.get("tokens"):
         batch = tuning.plan["batch_size"]
-        steps = f"{tokens // (batch * tuning.plan['context']):,} steps with the plan's batch of {batch}"
+        steps = (
+            f"{tokens // (batch * tuning.plan['context']):,} steps with the plan's batch of {batch}"
+        )
         each = f"of {tokens:,} tokens, {steps}"
     else:
         each = f"judged by {tuning.figure.replace('_', ' ')} on validation"
     console.print(
-        f"study in {tuning.output}: {tuning.trials} trials {each}; trial 0 is the plan's own settings", soft_wrap=True
+        f"study in {tuning.output}: {tuning.trials} trials {each}; trial 0 is the plan's own settings",
+        soft_wrap=True,
     )
     try:
         for trial in run_trials(tuning, display):
@@ -109,4 +128,10 @@ def _settings(values: dict[str, Any]) -> str:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    return (
+        f"{value:.3g}"
+        if isinstance(value, float)
+        else f"{value:,}"
+        if isinstance(value, int)
+        else str(value)
+    )

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from xinye.data.cleaning import Cleaning, clean
-from xinye.data.extract import FORMATS, LIBRARIES, Document, find_format, named_format, read_documents, read_hub
+from xinye.data.extract import (
+    FORMATS,
+    LIBRARIES,
+    Document,
+    find_format,
+    named_format,
+    read_documents,
+    read_hub,
+)
 from xinye.data.files import check_file, open_regular
 from xinye.data.sources import SUFFIXES, Piece
 from xinye.errors import XinyeError
@@ -43,7 +51,9 @@ def collect(
     if output.suffix != ".jsonl":
         raise XinyeError(f"{output}: JSON lines are written; name it {output.stem}.jsonl")
     if output.is_dir() or (output.exists() and not overwrite):
-        raise XinyeError(f"{output}: exists already; replace it with --overwrite, or choose another with -o")
+        raise XinyeError(
+            f"{output}: exists already; replace it with --overwrite, or choose another with -o"
+        )
     hub = [source.removeprefix(HUB) for source in sources if source.startswith(HUB)]
     if (split or field) and not hub:
         raise XinyeError("--split and --field are for hub data sets, and there is no hub:NAME")
@@ -56,7 +66,9 @@ def collect(
     dropped: Counter[str] = Counter()
     by_format: Counter[str] = Counter()
     characters = 0
-    waiting: deque[tuple[str, Document]] = deque()  # in the cleaning, which knows nothing of formats and titles
+    waiting: deque[tuple[str, Document]] = (
+        deque()
+    )  # in the cleaning, which knows nothing of formats and titles
 
     def pieces() -> Iterator[Piece]:
         for form, document in _read(files, hub, split or "train", field, skipped, on_progress):
@@ -77,7 +89,9 @@ def collect(
                 characters += len(piece.text)
         if not by_format and skipped:
             more = f"; so were {len(skipped) - 1:,} more" if len(skipped) > 1 else ""
-            raise XinyeError("{file}: skipped, {reason}".format(**skipped[0]) + f"{more}; no document is left")
+            raise XinyeError(
+                "{file}: skipped, {reason}".format(**skipped[0]) + f"{more}; no document is left"
+            )
         if not by_format:
             raise XinyeError(f"{', '.join(sources)}: no document there; {READABLE}")
         beside.replace(output)
@@ -106,14 +120,24 @@ def find_sources(names: Sequence[str]) -> tuple[list[Path], Counter[str]]:
         path = Path(name).expanduser()
         if path.is_dir():
             inside = [each for each in path.rglob("*") if each.is_file()]
-            files = sorted(each for each in inside if not re.search(r"(^|[/\\])\.", str(each.relative_to(path))))
-            ignored.update(each.suffix.lower() or each.name for each in files if not named_format(each))
+            files = sorted(
+                each
+                for each in inside
+                if not re.search(r"(^|[/\\])\.", str(each.relative_to(path)))
+            )
+            ignored.update(
+                each.suffix.lower() or each.name for each in files if not named_format(each)
+            )
             files = [each for each in files if named_format(each)]
         elif not path.is_file():
             check_file(path)  # which it is not
         elif not named_format(path):
             lines = path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
-            hint = "its records are documents already, to check and train on as they are" if lines else READABLE
+            hint = (
+                "its records are documents already, to check and train on as they are"
+                if lines
+                else READABLE
+            )
             raise XinyeError(f"{path}: nothing is collected from files of this kind; {hint}")
         else:
             files = [path]
@@ -165,10 +189,16 @@ def _read(
                 count += 1
                 yield form, document
         except ModuleNotFoundError as error:
-            raise XinyeError(f"{name}: reading it needs {error.name}: {install_command(extra)}") from None
+            raise XinyeError(
+                f"{name}: reading it needs {error.name}: {install_command(extra)}"
+            ) from None
         except MemoryError:
             raise
-        except Exception as error:  # parsers raise what they like at the world's files; each costs that file alone
-            kept = f" (the {count - start:,} documents before that are kept)" if count > start else ""
+        except (
+            Exception
+        ) as error:  # parsers raise what they like at the world's files; each costs that file alone
+            kept = (
+                f" (the {count - start:,} documents before that are kept)" if count > start else ""
+            )
             skip(name, (str(error) or type(error).__name__).removeprefix(f"{name}: "), kept)
         before += size

@@ -54,7 +54,13 @@ class Windows:
     """
 
     def __init__(
-        self, tokens: np.ndarray, spans: np.ndarray, context: int, bos_id: int, seed: int = 0, shuffle: bool = True
+        self,
+        tokens: np.ndarray,
+        spans: np.ndarray,
+        context: int,
+        bos_id: int,
+        seed: int = 0,
+        shuffle: bool = True,
     ) -> None:
         self.tokens, self.spans, self.context, self.bos_id = tokens, spans, context, bos_id
         if not self.tokens_per_epoch:
@@ -83,12 +89,18 @@ class Windows:
         first = (mix(starts.astype(np.uint64) ^ mix(np.array(key))) % length).astype(np.int64)
         if not self.shuffle:
             first[:] = 0
-        first[(ends - starts <= self.context) | (first == 0)] = self.context  # length of a document's first piece
+        first[(ends - starts <= self.context) | (first == 0)] = (
+            self.context
+        )  # length of a document's first piece
         counts = 1 + np.maximum(0, -(-(ends - starts - first) // self.context))
         document = np.repeat(np.arange(len(starts)), counts)
         number = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
-        piece_starts = starts[document] + np.where(number > 0, first[document] + (number - 1) * self.context, 0)
-        piece_ends = np.minimum(ends[document], starts[document] + first[document] + number * self.context)
+        piece_starts = starts[document] + np.where(
+            number > 0, first[document] + (number - 1) * self.context, 0
+        )
+        piece_ends = np.minimum(
+            ends[document], starts[document] + first[document] + number * self.context
+        )
         return np.stack((piece_starts, piece_ends), axis=1)
 
     def _locate(self, sample: int) -> tuple[int, int]:
@@ -124,7 +136,9 @@ class Windows:
                 positions[row, part] = np.arange(end - start)
                 documents[row, part] = document
                 at = part.stop
-        extra = (torch.from_numpy(positions), torch.from_numpy(documents)) if several else (None, None)
+        extra = (
+            (torch.from_numpy(positions), torch.from_numpy(documents)) if several else (None, None)
+        )
         return Batch(torch.from_numpy(tokens), torch.from_numpy(targets), *extra)
 
     def in_order(self, size: int, most: int | None = None) -> Iterator[Batch]:
@@ -174,7 +188,11 @@ def permute(index: int, count: int, key: int) -> int:
     while True:
         left, right = index >> half, index & low
         for round_number in range(4):
-            mixed = (right + 1) * 0x9E3779B97F4A7C15 + key * 0xD1B54A32D192ED03 + round_number * 0x8CB92BA72F3D8DD7
+            mixed = (
+                (right + 1) * 0x9E3779B97F4A7C15
+                + key * 0xD1B54A32D192ED03
+                + round_number * 0x8CB92BA72F3D8DD7
+            )
             mixed &= 0xFFFFFFFFFFFFFFFF
             mixed = (mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
             left, right = right, left ^ ((mixed ^ mixed >> 32) & low)

@@ -43,10 +43,18 @@ class _Worker:
             return json.loads(line)
 
     def _running(self) -> "subprocess.Popen[str]":
-        if self.process is None or self.process.poll() is not None or self.started_by != os.getpid():
+        if (
+            self.process is None
+            or self.process.poll() is not None
+            or self.started_by != os.getpid()
+        ):
             path = Path(__file__).with_name("chat_worker.py")
             self.process = subprocess.Popen(
-                [sys.executable, "-P", str(path)],  # -P: the modules beside that file have names of standard ones
+                [
+                    sys.executable,
+                    "-P",
+                    str(path),
+                ],  # -P: the modules beside that file have names of standard ones
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -73,7 +81,11 @@ def render(
 
     `plain` are added tokens that text may hold. Raises `XinyeError` for a template that fails, or takes too long.
     """
-    request = {"template": template, "messages": [dict(message) for message in messages], "variables": dict(variables)}
+    request = {
+        "template": template,
+        "messages": [dict(message) for message in messages],
+        "variables": dict(variables),
+    }
     answer = _worker.ask(request | {"control": list(control), "plain": list(plain), "mark": mark})
     if "error" in answer:
         raise XinyeError(f"the model's chat template cannot be filled in: {answer['error']}")

@@ -39,7 +39,10 @@ class PlainNamespace(Namespace):
 
     def __init__(*arguments: Any, **values: Any) -> None:
         Namespace.__init__(*arguments, **values)
-        if any(str(name).startswith("_") for name in (*values, *(name for each in arguments[1:] for name in each))):
+        if any(
+            str(name).startswith("_")
+            for name in (*values, *(name for each in arguments[1:] for name in each))
+        ):
             raise SecurityError("a namespace cannot hold names that begin with _")
 
     def __setitem__(self, name: str, value: Any) -> None:
@@ -57,10 +60,16 @@ def strftime_now(form: str) -> str:
 
 
 def tojson(
-    value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: Any = None,
+    separators: Any = None,
+    sort_keys: bool = False,
 ) -> str:
     """Without Jinja's escapes for HTML."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
 
 
 @lru_cache(maxsize=4)
@@ -75,7 +84,11 @@ def compiled(source: str) -> tuple[Template, list[str]]:
         "strftime_now": strftime_now,
         "namespace": PlainNamespace,
     }
-    constants = [node.value for node in environment.parse(source).find_all(nodes.Const) if isinstance(node.value, str)]
+    constants = [
+        node.value
+        for node in environment.parse(source).find_all(nodes.Const)
+        if isinstance(node.value, str)
+    ]
     return environment.from_string(source), constants
 
 
@@ -87,7 +100,11 @@ def marking(control: list[str], known: list[str]) -> re.Pattern[str]:
     could begin a control token.
     """
     firsts = "".join({token[0] for token in control})
-    words = {word for text in known for word in re.findall(rf"[{re.escape(firsts)}][^{re.escape(firsts)}]*", text)}
+    words = {
+        word
+        for text in known
+        for word in re.findall(rf"[{re.escape(firsts)}][^{re.escape(firsts)}]*", text)
+    }
     harmless = sorted(
         re.escape(word)
         for word in words
@@ -103,7 +120,10 @@ def marked(value: Any, pattern: re.Pattern[str], mark: str) -> Any:
     if isinstance(value, list):
         return [marked(each, pattern, mark) for each in value]
     if isinstance(value, dict):
-        return {name: each if name == "role" else marked(each, pattern, mark) for name, each in value.items()}
+        return {
+            name: each if name == "role" else marked(each, pattern, mark)
+            for name, each in value.items()
+        }
     return value
 
 
@@ -115,7 +135,9 @@ def fill_in(request: dict[str, Any]) -> str:
         messages = marked(messages, pattern, request["mark"])
     pieces: list[str] = []
     length = 0
-    for piece in template.generate(messages=messages, tools=None, documents=None, **request["variables"]):
+    for piece in template.generate(
+        messages=messages, tools=None, documents=None, **request["variables"]
+    ):
         pieces.append(piece)
         length += len(piece)
         if length > LONGEST:
@@ -124,7 +146,9 @@ def fill_in(request: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    with suppress(ImportError, ValueError, OSError):  # Windows has no such limits; a stricter one may be there
+    with suppress(
+        ImportError, ValueError, OSError
+    ):  # Windows has no such limits; a stricter one may be there
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

@@ -32,7 +32,9 @@ class Cleaning(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    duplicates: bool = Field(True, description="Drop documents that stand there word for word already.")
+    duplicates: bool = Field(
+        True, description="Drop documents that stand there word for word already."
+    )
     unicode: Literal["keep", "NFC", "NFKC"] = Field(
         "keep",
         description="Unicode normal form: NFC composes accents; NFKC also turns full-width forms, ， too, to ASCII.",
@@ -43,7 +45,9 @@ class Cleaning(BaseModel):
         le=1,
         description="Drop documents about this similar (Jaccard, 5 characters) to an earlier one: 0.8.",
     )
-    minimum_characters: int = Field(0, ge=0, description="Drop documents with fewer characters than this.")
+    minimum_characters: int = Field(
+        0, ge=0, description="Drop documents with fewer characters than this."
+    )
     chinese: Literal["keep", "simplified", "traditional"] = Field(
         "keep", description="Write all Chinese in simplified or in traditional characters."
     )
@@ -56,7 +60,9 @@ class Cleaning(BaseModel):
             need("finding near duplicates", "datasketch")
 
 
-def clean(pieces: Iterable[Piece], settings: Cleaning, dropped: Counter[str] | None = None) -> Iterator[Piece]:
+def clean(
+    pieces: Iterable[Piece], settings: Cleaning, dropped: Counter[str] | None = None
+) -> Iterator[Piece]:
     """The pieces, cleaned, without the documents that the settings drop or that nothing is left of.
 
     `dropped` counts documents by reason ("empty", "short", "duplicate", "near duplicate") and the removed
@@ -90,7 +96,9 @@ def clean(pieces: Iterable[Piece], settings: Cleaning, dropped: Counter[str] | N
             text = unicodedata.normalize(settings.unicode, text)
         if convert:
             text = convert(text)
-        starts = starts or piece.first  # where the first piece is dropped, the next one starts the document
+        starts = (
+            starts or piece.first
+        )  # where the first piece is dropped, the next one starts the document
         whole = piece.first and (following is None or following.first)
         reason = None
         if not text or (whole and text.isspace()):
@@ -106,14 +114,20 @@ def clean(pieces: Iterable[Piece], settings: Cleaning, dropped: Counter[str] | N
         if reason:
             dropped[reason] += 1
         else:
-            yield piece if text is piece.text and starts == piece.first else Piece(text, piece.source, starts)
+            yield (
+                piece
+                if text is piece.text and starts == piece.first
+                else Piece(text, piece.source, starts)
+            )
             starts = False
 
 
 def _converter(script: str) -> Callable[[str], str]:
     import opencc
 
-    converter: Callable[[str], str] = opencc.OpenCC("t2s" if script == "simplified" else "s2t").convert
+    converter: Callable[[str], str] = opencc.OpenCC(
+        "t2s" if script == "simplified" else "s2t"
+    ).convert
     return converter
 
 
@@ -134,7 +148,9 @@ def _near_duplicates(threshold: float) -> Callable[[str], bool]:
         for start in range(0, len(shingles), 4096):  # each takes 1 kB while it is sketched
             sketch.update_batch(shingles[start : start + 4096])
         values = sketch.hashvalues.astype(numpy.uint32)
-        if any(numpy.mean(values == kept[candidate]) >= threshold for candidate in index.query(sketch)):
+        if any(
+            numpy.mean(values == kept[candidate]) >= threshold for candidate in index.query(sketch)
+        ):
             return True
         index.insert(len(kept), sketch, check_duplication=False)
         kept.append(values)

@@ -39,7 +39,9 @@ class Corpus:
     @classmethod
     def open(cls, folder: Path) -> "Corpus":
         about = json.loads((folder / "corpus.json").read_text("utf-8"))
-        tokens = np.memmap(folder / "tokens.bin", dtype=about["dtype"], mode="r", shape=(about["tokens"],))
+        tokens = np.memmap(
+            folder / "tokens.bin", dtype=about["dtype"], mode="r", shape=(about["tokens"],)
+        )
         return cls(tokens, np.load(folder / "documents.npy", allow_pickle=False), about)
 
 
@@ -50,7 +52,9 @@ def prepare(
     on_progress: Callable[[int], None] = lambda characters: None,
 ) -> Corpus:
     """The corpus of these pieces: opened when it was made before (`key` names the content), else made."""
-    name = json.dumps({**key, "tokenizer": tokenizer.fingerprint, "layout": 1}, sort_keys=True, default=str)
+    name = json.dumps(
+        {**key, "tokenizer": tokenizer.fingerprint, "layout": 1}, sort_keys=True, default=str
+    )
     folder = cache_folder() / "corpora" / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
     try:
         return Corpus.open(folder)
@@ -80,7 +84,9 @@ def _put_in_place(beside: Path, folder: Path) -> None:
         beside.rename(folder)
 
 
-def _write(folder: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, on_progress: Callable[[int], None]) -> None:
+def _write(
+    folder: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, on_progress: Callable[[int], None]
+) -> None:
     dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
     starts: list[int] = []
     count = characters = 0
@@ -106,7 +112,12 @@ def _write(folder: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, on_progr
             file.write(np.array([tokenizer.eos_id], dtype).tobytes())
             count += 1
     np.save(folder / "documents.npy", np.array([*starts, count], np.int64))
-    about = {"tokens": count, "documents": len(starts), "characters": characters, "dtype": dtype.name}
+    about = {
+        "tokens": count,
+        "documents": len(starts),
+        "characters": characters,
+        "dtype": dtype.name,
+    }
     (folder / "corpus.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
 
 
@@ -142,7 +153,11 @@ def _cut(text: str, start: int) -> int:
 
 
 def split(
-    corpus: Corpus, fraction: float, most: int, least_documents: int = 20, fold: tuple[int, int] | None = None
+    corpus: Corpus,
+    fraction: float,
+    most: int,
+    least_documents: int = 20,
+    fold: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Training and validation spans, each (n, 2) with start and end in tokens.
 

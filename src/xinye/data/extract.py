@@ -50,9 +50,12 @@ _ROOT = re.compile(rb"<(?:\w+:)?([A-Za-z]\w*)")
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*(?:\n|\Z)", re.DOTALL)
 _FRONT_TITLE = re.compile(r"(?m)^title\s*[:=]\s*[\"']?(.*?)[\"']?\s*$")
 _REST_OF_MAIL = re.compile(  # a signature, a mailing list's footer, the whole mail that is answered
-    r"(?m)^(--[ ]?$|_{20,}\s*$|-{3,} ?(Original Message|原始邮件|原始郵件|Forwarded message|转发邮件)).*", re.DOTALL
+    r"(?m)^(--[ ]?$|_{20,}\s*$|-{3,} ?(Original Message|原始邮件|原始郵件|Forwarded message|转发邮件)).*",
+    re.DOTALL,
 )
-_ATTRIBUTION = re.compile(r"(?m)^[^>\n].{0,200}?(?:wrote|writes|写道|寫道|说道)\s*[:：]\s*\n(?=\s*>)")
+_ATTRIBUTION = re.compile(
+    r"(?m)^[^>\n].{0,200}?(?:wrote|writes|写道|寫道|说道)\s*[:：]\s*\n(?=\s*>)"
+)
 _POSTMARK = re.compile(rb"From .*\d\d:\d\d")
 _QUOTED = re.compile(r"(?m)^>(?!From ).*\n?")
 
@@ -83,11 +86,15 @@ def find_format(path: Path) -> str:
     with open_regular(path) as raw:
         head = unpacked(path, raw).read(1 << 16)
     if b"<!ENTITY" in head:
-        raise XinyeError("it declares XML entities, which no dump and no feed needs; not read, for safety")
+        raise XinyeError(
+            "it declares XML entities, which no dump and no feed needs; not read, for safety"
+        )
     root = _ROOT.search(head)
     name = root[1].decode() if root else ""
     if name not in XML_ROOTS:
-        raise XinyeError(f"XML of another kind (root element {name!r}): neither a MediaWiki dump nor a feed")
+        raise XinyeError(
+            f"XML of another kind (root element {name!r}): neither a MediaWiki dump nor a feed"
+        )
     return XML_ROOTS[name]
 
 
@@ -112,7 +119,9 @@ def read_documents(path: Path, form: str, raw: BinaryIO) -> Iterator[Document]:
         yield Document(_plain(path), source)
     elif form == "pdf":
         title, text = pdf_text(file)
-        yield Document(text, source, title)  # that title is often another document's; the pages show their own
+        yield Document(
+            text, source, title
+        )  # that title is often another document's; the pages show their own
     else:
         read = {"html": _page, "markdown": _markdown, "epub": _book}[form]
         yield _titled(*read(file), source)
@@ -133,7 +142,9 @@ def read_hub(name: str, split: str, field: str | None) -> Iterator[Document]:
     for number, record in enumerate(chain(head, records), 1):
         text = as_text(record.get(field))
         if text is None or field not in record:
-            raise XinyeError(f"record {number}: --field {field!r} holds no text; there are: {', '.join(record)}")
+            raise XinyeError(
+                f"record {number}: --field {field!r} holds no text; there are: {', '.join(record)}"
+            )
         title = record.get("title")
         yield _titled(title if isinstance(title, str) else "", text, f"hub:{name}:{number}")
 
@@ -160,7 +171,9 @@ def _titled(title: str, text: str, source: str) -> Document:
 def _read_whole(file: Any) -> bytes:
     data: bytes = file.read(LARGEST_PAGE + 1)
     if len(data) > LARGEST_PAGE:
-        raise XinyeError(f"larger than {LARGEST_PAGE >> 20} MB unpacked, too large for a page; split it")
+        raise XinyeError(
+            f"larger than {LARGEST_PAGE >> 20} MB unpacked, too large for a page; split it"
+        )
     return data
 
 
@@ -174,7 +187,9 @@ def _plain(path: Path) -> str:
         parts.append(piece.text)
         size += len(piece.text)
         if size > LARGEST_BOOK:
-            raise XinyeError(f"larger than {LARGEST_BOOK >> 20} M characters; train on it as it is, or split it")
+            raise XinyeError(
+                f"larger than {LARGEST_BOOK >> 20} M characters; train on it as it is, or split it"
+            )
     return "".join(parts)
 
 
@@ -189,7 +204,9 @@ def _markdown(file: BinaryIO) -> tuple[str, str]:
     front = _FRONT_MATTER.match(text)
     title = _FRONT_TITLE.search(front[2]) if front else None
     text = text[front.end() :] if front else text
-    plain = all_text(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text)).strip()
+    plain = all_text(
+        MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text)
+    ).strip()
     heading = plain.partition("\n")[0] if text.lstrip().startswith("# ") else ""
     return title[1] if title else heading, plain
 
@@ -216,14 +233,27 @@ def _book(file: BinaryIO) -> tuple[str, str]:
                 item = items.get(reference.get("idref"))
                 if item is None or "nav" in (item.get("properties") or "").split():
                     continue
-                name = posixpath.normpath(posixpath.join(posixpath.dirname(package), unquote(item.get("href"))))
+                name = posixpath.normpath(
+                    posixpath.join(posixpath.dirname(package), unquote(item.get("href")))
+                )
                 data = read(name)
                 size += len(data)
                 if size > LARGEST_BOOK:
-                    raise XinyeError(f"larger than {LARGEST_BOOK >> 20} MB unpacked, too large for a book")
+                    raise XinyeError(
+                        f"larger than {LARGEST_BOOK >> 20} MB unpacked, too large for a book"
+                    )
                 parts.append(all_text(decode_page(data)))
-            return opf.findtext("{*}metadata/{http://purl.org/dc/elements/1.1/}title") or "", "\n\n".join(parts)
-    except (zipfile.BadZipFile, KeyError, AttributeError, etree.XMLSyntaxError, EOFError, RuntimeError) as error:
+            return opf.findtext(
+                "{*}metadata/{http://purl.org/dc/elements/1.1/}title"
+            ) or "", "\n\n".join(parts)
+    except (
+        zipfile.BadZipFile,
+        KeyError,
+        AttributeError,
+        etree.XMLSyntaxError,
+        EOFError,
+        RuntimeError,
+    ) as error:
         raise XinyeError(f"not a whole EPUB file ({' '.join(str(error).split())[:100]})") from None
 
 
@@ -257,9 +287,13 @@ def _mail(lines: list[bytes]) -> tuple[str, str]:
             texts.setdefault(kind, all_text(text) if kind == "text/html" else text)
     body = texts.get("text/plain", "")
     body = (body if body.strip() else texts.get("text/html", "")).replace("\r\n", "\n")
-    body = _REST_OF_MAIL.sub("", _QUOTED.sub("", _ATTRIBUTION.sub("", body))).replace("\n>From ", "\nFrom ")
+    body = _REST_OF_MAIL.sub("", _QUOTED.sub("", _ATTRIBUTION.sub("", body))).replace(
+        "\n>From ", "\nFrom "
+    )
     words = decode_header(mail.get("subject", ""))
-    return "".join(word if isinstance(word, str) else decode(word, charset) for word, charset in words), body
+    return "".join(
+        word if isinstance(word, str) else decode(word, charset) for word, charset in words
+    ), body
 
 
 def _entries(file: BinaryIO, source: str) -> Iterator[Document]:
@@ -271,5 +305,11 @@ def _entries(file: BinaryIO, source: str) -> Iterator[Document]:
     if feed.bozo and not feed.entries:
         raise XinyeError(f"not a whole feed ({' '.join(str(feed.bozo_exception).split())[:100]})")
     for number, entry in enumerate(feed.entries, 1):
-        contents = [content.value for content in entry.get("content", [])] or [entry.get("summary", "")]
-        yield _titled(all_text(entry.get("title", "")), "\n\n".join(map(all_text, contents)), f"{source}:{number}")
+        contents = [content.value for content in entry.get("content", [])] or [
+            entry.get("summary", "")
+        ]
+        yield _titled(
+            all_text(entry.get("title", "")),
+            "\n\n".join(map(all_text, contents)),
+            f"{source}:{number}",
+        )

@@ -43,7 +43,9 @@ def read_text(path: Path, largest: int) -> str:
     with open_regular(path) as file:
         data = file.read(largest + 1)
     if len(data) > largest:
-        raise XinyeError(f"{path}: larger than {largest / 1e6:,.1f} MB, too large for what it should be")
+        raise XinyeError(
+            f"{path}: larger than {largest / 1e6:,.1f} MB, too large for what it should be"
+        )
     return data.decode("utf-8")
 
 

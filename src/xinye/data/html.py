@@ -11,7 +11,20 @@ BLOCKS = frozenset((
     "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav",
     "ol", "p", "pre", "section", "summary", "table", "title", "tr", "ul",
 ))  # fmt: skip
-UNREAD = ("head", "script", "style", "template", "noscript", "svg", "iframe", "object", "button", "select", "rt", "rp")
+UNREAD = (
+    "head",
+    "script",
+    "style",
+    "template",
+    "noscript",
+    "svg",
+    "iframe",
+    "object",
+    "button",
+    "select",
+    "rt",
+    "rp",
+)
 WIDE = "[⺀-〿぀-ヿ㇀-鿿豈-﫿︰-﹏！-｠]"  # Chinese and Japanese letters and marks: no spaces between them
 _WIDE_BREAK = re.compile(rf"(?<={WIDE})[ \t]*\n\s*(?={WIDE})")
 _SPACES = re.compile(r"[ \t\r\n\f\xa0]+")
@@ -33,7 +46,9 @@ def main_text(html: str) -> tuple[str, str]:
     if root is None:
         return "", ""
     for menu in root.xpath("//nav | //footer | //aside | //ul[.//a] | //ol[.//a] | //dl[.//a]"):
-        if menu.tag not in ("ul", "ol", "dl") or _length(menu) < 2 * sum(map(_length, menu.iter("a"))):
+        if menu.tag not in ("ul", "ol", "dl") or _length(menu) < 2 * sum(
+            map(_length, menu.iter("a"))
+        ):
             # A measure of its own, for trafilatura's is in characters, of which a Chinese heading has few.
             menu.drop_tree()
     title, everything = _title(root), _blocks(root)
@@ -60,8 +75,12 @@ def decode(data: bytes, declared: str | None = None) -> str:
     Raises XinyeError where none does.
     """
     name = (declared or "utf-8").lower()
-    name = "gb18030" if name in ("gb2312", "gbk", "gb_2312-80", "x-gbk") else name  # what is called so holds more
-    marked = next((encoding for mark, encoding in BYTE_ORDER_MARKS.items() if data.startswith(mark)), None)
+    name = (
+        "gb18030" if name in ("gb2312", "gbk", "gb_2312-80", "x-gbk") else name
+    )  # what is called so holds more
+    marked = next(
+        (encoding for mark, encoding in BYTE_ORDER_MARKS.items() if data.startswith(mark)), None
+    )
     for encoding in (marked, name, "utf-8", older_encoding(b"", data)):
         try:
             if encoding:
@@ -92,7 +111,9 @@ def _tree(html: str) -> Any:
 def _title(root: Any) -> str:
     """The heading that the page's title begins with, else the title without the name of the site at its end."""
     title = " ".join(root.findtext(".//title", "").split())
-    headings = [" ".join("".join(heading.itertext()).split()) for heading in root.iter("h1", "h2", "h3")]
+    headings = [
+        " ".join("".join(heading.itertext()).split()) for heading in root.iter("h1", "h2", "h3")
+    ]
     found = max((heading for heading in headings if title.startswith(heading)), key=len, default="")
     site = _SITE.search(title)
     return found or (title[: site.start()] if site and len(site[0]) < site.start() else title)

@@ -6,13 +6,27 @@ from typing import Any, BinaryIO
 
 from xinye.errors import XinyeError
 
-HIDDEN_LINKS = frozenset(("file", "image", "category", "media", "文件", "檔案", "档案", "图像", "圖像", "分类", "分類"))
+HIDDEN_LINKS = frozenset(
+    ("file", "image", "category", "media", "文件", "檔案", "档案", "图像", "圖像", "分类", "分類")
+)
 HIDDEN_TAGS = frozenset((
     "ref", "references", "table", "gallery", "math", "chem", "ce", "timeline", "graph", "imagemap", "inputbox", "score",
     "hiero", "categorytree", "section", "templatedata", "templatestyles", "mapframe", "maplink", "style", "indicator",
 ))  # fmt: skip
-SHOWN = {"lang": (1,), "nowrap": (0,), "tsl": (3, 2), "le": (2, 0), "link": (2, 0)}  # templates: which value is read
-SCRIPTS = ("zh-hans", "zh-cn", "zh", "zh-hant", "zh-tw")  # of a phrase in several, the first of these is taken
+SHOWN = {
+    "lang": (1,),
+    "nowrap": (0,),
+    "tsl": (3, 2),
+    "le": (2, 0),
+    "link": (2, 0),
+}  # templates: which value is read
+SCRIPTS = (
+    "zh-hans",
+    "zh-cn",
+    "zh",
+    "zh-hant",
+    "zh-tw",
+)  # of a phrase in several, the first of these is taken
 _VARIANTS = re.compile(r"-\{([^{}]*)\}-")
 _NOTES = re.compile(r"(?is)<ref\b[^<>]*/>|<ref\b[^<>]*>.*?</ref\s*>|<!--.*?-->")
 _SWITCH = re.compile(r"__[^\W\d_]+__")  # __NOTOC__, __无目录__
@@ -21,7 +35,9 @@ _LIST_MARK = re.compile(r"(?m)^[*#]+[ \t]*")
 _NO_ITEM = re.compile(r"(?m)^- *$\n?")
 _QUOTES = re.compile("'{2,}")
 _LANGUAGE_LINK = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
-_HOLLOW = re.compile(r"[(（][\s,，;；:：、/]*[)）]|(?<=[(（])[\s,，;；:：、]+")  # brackets around a template
+_HOLLOW = re.compile(
+    r"[(（][\s,，;；:：、/]*[)）]|(?<=[(（])[\s,，;；:：、]+"
+)  # brackets around a template
 
 
 def articles(file: BinaryIO) -> Iterator[tuple[str, str, str]]:
@@ -34,7 +50,9 @@ def articles(file: BinaryIO) -> Iterator[tuple[str, str, str]]:
     tags = [f"{{*}}{name}" for name in ("revision", "page")]
     wikitext = ""
     try:
-        for _, element in etree.iterparse(file, tag=tags, resolve_entities=False, no_network=True, huge_tree=False):
+        for _, element in etree.iterparse(
+            file, tag=tags, resolve_entities=False, no_network=True, huge_tree=False
+        ):
             if etree.QName(element).localname == "revision":
                 wikitext = element.findtext("{*}text") or ""
             elif element.findtext("{*}ns", "0") == "0" and not _REDIRECT.match(wikitext):
@@ -57,7 +75,12 @@ def plain_text(wikitext: str) -> str:
     import mwparserfromhell
     from mwparserfromhell.nodes import Heading
 
-    for pattern, replacement in ((_NOTES, ""), (_SWITCH, ""), (_LIST_MARK, "- "), (_VARIANTS, _one_script)):
+    for pattern, replacement in (
+        (_NOTES, ""),
+        (_SWITCH, ""),
+        (_LIST_MARK, "- "),
+        (_VARIANTS, _one_script),
+    ):
         wikitext = pattern.sub(replacement, wikitext)
     sections: list[tuple[int, str, list[str]]] = [(0, "", [])]  # level, heading, text
     for node in mwparserfromhell.parse(wikitext, skip_style_tags=True).nodes:
@@ -83,7 +106,9 @@ def _text(nodes: list[Any]) -> str:
         if isinstance(node, Wikilink):
             prefix, colon, _ = str(node.title).partition(":")
             prefix = prefix.strip().lower()
-            hidden = prefix in HIDDEN_LINKS or (node.text is None and _LANGUAGE_LINK.fullmatch(prefix))
+            hidden = prefix in HIDDEN_LINKS or (
+                node.text is None and _LANGUAGE_LINK.fullmatch(prefix)
+            )
             if not (colon and hidden):
                 parts.append(_text((node.text or node.title).nodes).removeprefix(":"))
         elif isinstance(node, Tag):
@@ -96,16 +121,24 @@ def _text(nodes: list[Any]) -> str:
             name = str(node.name).strip().lower()
             values = [parameter.value.nodes for parameter in node.params if not parameter.showkey]
             places = (0,) if name.startswith("lang-") else SHOWN.get(name.partition("-")[0], ())
-            parts.append(next((_text(values[place]) for place in places if place < len(values)), ""))
+            parts.append(
+                next((_text(values[place]) for place in places if place < len(values)), "")
+            )
         else:
-            parts.append(node.__strip__(normalize=True, collapse=True, keep_template_params=False) or "")
+            parts.append(
+                node.__strip__(normalize=True, collapse=True, keep_template_params=False) or ""
+            )
     return "".join(map(str, parts))
 
 
 def _one_script(match: re.Match[str]) -> str:
     """One reading of a phrase given in several Chinese scripts: -{zh-hans:计算机; zh-hant:電腦}-."""
     flags, bar, rules = match[1].rpartition("|")
-    if bar and {"T", "H", "-"} & set(re.split(r"[;\s]+", flags)):  # a rule for the rest of the page shows nothing
+    if bar and {"T", "H", "-"} & set(
+        re.split(r"[;\s]+", flags)
+    ):  # a rule for the rest of the page shows nothing
         return ""
     readings = dict(re.findall(r"(?:^|;)\s*(zh[\w-]*)\s*:\s*([^;]*)", rules))
-    return next((readings[script] for script in (*SCRIPTS, *readings) if script in readings), rules).strip()
+    return next(
+        (readings[script] for script in (*SCRIPTS, *readings) if script in readings), rules
+    ).strip()

@@ -14,7 +14,9 @@ _GAP = re.compile(rf"(?<={WIDE}) +(?={WIDE})")
 _ITEM = re.compile(
     r"[•·▪◦●○■*–—-]\s|\(?\d{1,3}(\.\d+)*[.)、．]|[（(]?[一二三四五六七八九十]{1,3}[)）、]|第.{1,5}[章节條条回]"
 )
-_COMPOUND = re.compile(r"(\w-\w+)\ufffe|\ufffe(?![a-z])")  # state-of-the-␤art keeps the hyphen that hyphe-␤nation loses
+_COMPOUND = re.compile(
+    r"(\w-\w+)\ufffe|\ufffe(?![a-z])"
+)  # state-of-the-␤art keeps the hyphen that hyphe-␤nation loses
 
 
 def pdf_text(file: BinaryIO) -> tuple[str, str]:
@@ -30,7 +32,9 @@ def pdf_text(file: BinaryIO) -> tuple[str, str]:
                 page.close()
     except pypdfium2.PdfiumError as error:
         locked = "password" in str(error).lower()
-        raise XinyeError("it needs a password" if locked else f"not a whole PDF file ({error})") from None
+        raise XinyeError(
+            "it needs a password" if locked else f"not a whole PDF file ({error})"
+        ) from None
     text = paragraphs([line for page in without_margins(pages) for line in page])
     if not text.strip():
         raise XinyeError("its pages are pictures without text; recognise the text first (OCR)")
@@ -44,7 +48,9 @@ def without_margins(pages: list[list[str]]) -> list[list[str]]:
     kept = []
     for page in pages:
         for end in (0, -1):
-            if page and (seen[_NUMBER.sub("#", page[end])] > 2 or re.fullmatch(r"\W*\d+\W*", page[end])):
+            if page and (
+                seen[_NUMBER.sub("#", page[end])] > 2 or re.fullmatch(r"\W*\d+\W*", page[end])
+            ):
                 del page[end]
         kept.append(page)
     return kept
@@ -52,7 +58,10 @@ def without_margins(pages: list[list[str]]) -> list[list[str]]:
 
 def paragraphs(lines: list[str]) -> str:
     """Printed lines joined to paragraphs, one a line: a line goes on in the next where it is as long as most are."""
-    widths = [sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in line) for line in lines]
+    widths = [
+        sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in line)
+        for line in lines
+    ]
     full = max(NARROWEST, 0.8 * sorted(widths)[int(0.8 * len(widths))] if widths else 0)
     text = ""
     for line, width in zip(lines, [0, *widths], strict=False):

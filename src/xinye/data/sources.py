@@ -37,7 +37,17 @@ LONGEST_NAME = 64  # characters of a column's name
 PLAIN_SUFFIXES = (".txt", ".md", ".text", ".raw")
 SUFFIXES = (*PLAIN_SUFFIXES, ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 ACCEPTED = f"accepted: {' '.join(SUFFIXES)}, each but .parquet also with .gz"
-FIELD_NAMES = ["text", "content", "paragraphs", "body", "story", "review", "document", "article", "sentence"]
+FIELD_NAMES = [
+    "text",
+    "content",
+    "paragraphs",
+    "body",
+    "story",
+    "review",
+    "document",
+    "article",
+    "sentence",
+]
 FIELD_NAMES += ["正文", "内容", "文本", "段落", "文章", "评论"]
 
 BYTE_ORDER_MARKS = {  # the longest first: UTF-32-LE begins like UTF-16-LE
@@ -65,13 +75,17 @@ BINARY_FORMATS = {
 COMMON_CHINESE = re.compile(
     "[的一是不了在人有我他这這个個们們中来來上大为為和国國地到以说說时時要就出会會也你对對生能而子那得于着下自之，。、！？：；「」“”《》]"
 )
-_WRITTEN = re.compile(r"[\t\n\r -~\xa0-\u052f\u2010-\u2040\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff00-\uffef]")
+_WRITTEN = re.compile(
+    r"[\t\n\r -~\xa0-\u052f\u2010-\u2040\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff00-\uffef]"
+)
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _WESTERN = re.compile("[À-ÖØ-öø-ÿ‘’‚“”„–—…•€™©®°£«»§·½¼¡¿\xa0]+")
 _AFTER_LINE = re.compile(r"(?s).*\n(?=\S)")
 _AFTER_WORD = re.compile(r"(?s).*[\s。！？；，、：…”」』）](?=\S)")
 _JSON_GAP = re.compile(r"[\s,]*")
-_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # how JSON writes half of a character; mostly the other half follows
+_HALF = re.compile(
+    r"\\u[dD][89a-fA-F]"
+)  # how JSON writes half of a character; mostly the other half follows
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*%?")
 
 
@@ -110,7 +124,11 @@ def find_files(patterns: Sequence[str | Path]) -> list[Path]:
                 raise XinyeError(f"{path}: files of this kind cannot be read; {ACCEPTED}")
             files = [path]
         elif path.is_dir():
-            files = [each for each in path.rglob("*") if not re.search(r"(^|[/\\])\.", str(each.relative_to(path)))]
+            files = [
+                each
+                for each in path.rglob("*")
+                if not re.search(r"(^|[/\\])\.", str(each.relative_to(path)))
+            ]
         elif glob.has_magic(str(path)):
             files = [Path(each) for each in glob.glob(str(path), recursive=True)]
         else:
@@ -118,7 +136,9 @@ def find_files(patterns: Sequence[str | Path]) -> list[Path]:
         files = [each for each in files if each.is_file() and _suffix(each) in SUFFIXES]
         if not files:
             raise XinyeError(f"{path}: no text files there; {ACCEPTED}")
-        found.update((each.resolve(), each) for each in sorted(files) if each.resolve() not in found)
+        found.update(
+            (each.resolve(), each) for each in sorted(files) if each.resolve() not in found
+        )
     sizes = Counter(path.stat().st_size for path in found.values())
     contents: dict[object, Path] = {}
     for path in found.values():
@@ -137,7 +157,9 @@ def check_libraries(files: Iterable[str | Path]) -> None:
 
 def fingerprint(files: Sequence[Path]) -> str:
     """A hash of the files' bytes, in order: the same text in files of other names has the same fingerprint."""
-    return hashlib.blake2b(b"".join(_digest(Path(path)) for path in files), digest_size=16).hexdigest()
+    return hashlib.blake2b(
+        b"".join(_digest(Path(path)) for path in files), digest_size=16
+    ).hexdigest()
 
 
 def read_pieces(
@@ -163,14 +185,20 @@ def read_pieces(
     """
     separator = (document_separator or "").replace("\\n", "\n").replace("\\t", "\t")
     if document_separator == "":
-        raise XinyeError("the document separator is empty; leave it out, or give for example '\\n\\n'")
+        raise XinyeError(
+            "the document separator is empty; leave it out, or give for example '\\n\\n'"
+        )
     for path in map(Path, files):
         suffix = _suffix(path)
         if suffix in PLAIN_SUFFIXES:
             yield from _plain_pieces(path, separator)
             continue
         named = [field] if field else []
-        records = _parquet_records(path, field) if suffix == ".parquet" else read_records(path, on_bad, named)
+        records = (
+            _parquet_records(path, field)
+            if suffix == ".parquet"
+            else read_records(path, on_bad, named)
+        )
         yield from _record_pieces(path, records, field, on_bad, on_field)
 
 
@@ -230,8 +258,12 @@ def detect_encoding(path: Path) -> str:
     head = next(_blocks(path), b"")
     for magic, kind in BINARY_FORMATS.items():
         if head.startswith(magic):
-            raise XinyeError(f"{path}: this is {kind}, not text; unpack or export it, or leave it out")
-    encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if head.startswith(mark)), None)
+            raise XinyeError(
+                f"{path}: this is {kind}, not text; unpack or export it, or leave it out"
+            )
+    encoding = next(
+        (name for mark, name in BYTE_ORDER_MARKS.items() if head.startswith(mark)), None
+    )
     if not encoding and b"\0" in head:
         encoding = _wide_encoding(head[:65536])
     misfit = _first_misfit(path, encoding or "utf-8")
@@ -239,17 +271,23 @@ def detect_encoding(path: Path) -> str:
         return encoding or "utf-8"
     offset, value = misfit
     if not encoding and value == 0:
-        raise XinyeError(f"{path}: a zero byte at offset {offset}: this is a binary file, not text; leave it out")
+        raise XinyeError(
+            f"{path}: a zero byte at offset {offset}: this is a binary file, not text; leave it out"
+        )
     place = f"{path}: byte 0x{value:02X} at offset {offset} is not"
     if encoding:
-        raise XinyeError(f"{place} {encoding.removesuffix('-sig').upper()}, as the file begins; convert it to UTF-8")
+        raise XinyeError(
+            f"{place} {encoding.removesuffix('-sig').upper()}, as the file begins; convert it to UTF-8"
+        )
     with _open_bytes(path) as file:
         file.seek(max(0, offset - 32768))
         older = older_encoding(file.read(min(offset, 32768)), file.read(32768))
     if not older:
         problem = "no other encoding fits"
     elif misfit := _first_misfit(path, older):
-        problem = f"byte 0x{misfit[1]:02X} at offset {misfit[0]} is not {older}, which it looks like"
+        problem = (
+            f"byte 0x{misfit[1]:02X} at offset {misfit[0]} is not {older}, which it looks like"
+        )
     else:
         return older
     raise XinyeError(f"{place} UTF-8, and {problem}; convert the file to UTF-8")
@@ -307,7 +345,9 @@ def older_encoding(before: bytes, after: bytes) -> str | None:
     for encoding in ("gb18030", "big5hkscs"):
         text = "".join(_NOT_ASCII.findall(sample.decode(encoding, "ignore"))) or "?"
         shares[encoding] = len(COMMON_CHINESE.findall(text)) / len(text)
-        if encoding == "gb18030":  # a title or a name may hold no common character; then all must be of GB2312
+        if (
+            encoding == "gb18030"
+        ):  # a title or a name may hold no common character; then all must be of GB2312
             short = len(text) < 50 and 2 * len(text) == len(text.encode("gb2312", "ignore"))
     best = max(shares, key=lambda encoding: shares[encoding])
     if shares[best] > 0.1:
@@ -315,9 +355,13 @@ def older_encoding(before: bytes, after: bytes) -> str | None:
     if short:
         return "gb18030"
     marks = len(re.findall(rb"[\x80-\xff]", sample))
-    if marks < len(sample) / 4:  # Western text; charset-normalizer takes its accents for one language or another
+    if (
+        marks < len(sample) / 4
+    ):  # Western text; charset-normalizer takes its accents for one language or another
         text = sample.decode("cp1252", "replace")
-        return "cp1252" if all(_WESTERN.fullmatch(run) for run in _NOT_ASCII.findall(text)) else None
+        return (
+            "cp1252" if all(_WESTERN.fullmatch(run) for run in _NOT_ASCII.findall(text)) else None
+        )
     from charset_normalizer import from_bytes
 
     guess = from_bytes(sample).best()
@@ -326,11 +370,15 @@ def older_encoding(before: bytes, after: bytes) -> str | None:
 
 def _first_misfit(path: Path, encoding: str) -> tuple[int, int] | None:
     """Offset and value of the first byte that does not belong in text of this encoding, over the whole file."""
-    decoder = codecs.getincrementaldecoder(encoding.removesuffix("-sig"))()  # with it, offsets would leave out the mark
+    decoder = codecs.getincrementaldecoder(
+        encoding.removesuffix("-sig")
+    )()  # with it, offsets would leave out the mark
     zeros_belong = encoding.startswith(("utf-16", "utf-32"))
     offset = 0
     for block in chain(_blocks(path), [b""]):
-        waiting = decoder.getstate()[0]  # the beginning of a character that the last block broke off
+        waiting = decoder.getstate()[
+            0
+        ]  # the beginning of a character that the last block broke off
         zero = -1 if zeros_belong else block.find(0)
         try:
             decoder.decode(block if zero < 0 else block[:zero], final=not block or zero >= 0)
@@ -367,7 +415,9 @@ def _blocks(path: Path) -> Iterator[bytes]:
         with _open_bytes(path) as file:
             yield from iter(partial(file.read, BLOCK_BYTES), b"")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise XinyeError(f"{path}: the gzip data is damaged or cut short ({error}); fetch the file again") from None
+        raise XinyeError(
+            f"{path}: the gzip data is damaged or cut short ({error}); fetch the file again"
+        ) from None
     except OSError as error:
         raise XinyeError(f"{path}: {error.strerror or error}") from None
 
@@ -418,16 +468,24 @@ def _record_pieces(
             field = field or choose_field(path, [record])
             if field not in record:
                 near = difflib.get_close_matches(field, map(str, record), n=3, cutoff=0.5)
-                hint = f"did you mean {' or '.join(near)}?" if near else f"it has: {', '.join(map(str, record))}"
+                hint = (
+                    f"did you mean {' or '.join(near)}?"
+                    if near
+                    else f"it has: {', '.join(map(str, record))}"
+                )
                 on_bad(path, line, f"no field {field!r} (--field) in this record; {hint}")
                 continue
             record = record[field]
         text = as_text(record)
         if text is None:
             where = f"field {field!r}" if field else "the record"
-            on_bad(path, line, f"{where} is not text but {str(record)[:40]!r}; name another --field")
+            on_bad(
+                path, line, f"{where} is not text but {str(record)[:40]!r}; name another --field"
+            )
         elif text:
-            yield Piece(text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text, source)
+            yield Piece(
+                text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text, source
+            )
 
 
 def as_text(value: object) -> str | None:
@@ -455,10 +513,16 @@ def choose_field(path: Path, rows: Sequence[dict[str, Any]]) -> str:
             elif isinstance(value, dict) or (
                 text is None and isinstance(value, list) and isinstance(value[0], dict | list)
             ):
-                nested.add(column)  # conversations and the like: their id beside them is not the text
+                nested.add(
+                    column
+                )  # conversations and the like: their id beside them is not the text
                 lengths[column] += len(str(value))
     ranking = lengths.most_common(2)
-    if ranking and ranking[0][0] not in nested and (len(ranking) == 1 or ranking[0][1] >= 2 * ranking[1][1]):
+    if (
+        ranking
+        and ranking[0][0] not in nested
+        and (len(ranking) == 1 or ranking[0][1] >= 2 * ranking[1][1])
+    ):
         return ranking[0][0]
     raise XinyeError(
         f"{path}: which column is the text? Name it with --field; there are: {', '.join(map(str, columns))}"
@@ -524,7 +588,9 @@ def _json_records(path: Path, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
                     line += buffer.count("\n", position, at)
                     on_bad(path, line, f"not valid JSON ({getattr(error, 'msg', error)})")
                     like_it = f"\n{indent}{buffer[position] if buffer[position] in '{[' else '{'}"
-                    while (end := buffer.find(like_it, at)) < 0 and (more := file.read(BLOCK_BYTES)):
+                    while (end := buffer.find(like_it, at)) < 0 and (
+                        more := file.read(BLOCK_BYTES)
+                    ):
                         kept = len(buffer) - len(like_it)
                         line += buffer.count("\n", at, max(at, kept))
                         buffer, at = buffer[max(at, kept) :] + more, 0
@@ -543,7 +609,9 @@ def _json_records(path: Path, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
 def _delimiter(path: Path, tabbed: bool) -> str:
     """What stands between the columns of a table; "" for what is none."""
     suffix = _suffix(path)
-    return {".csv": ",", ".tsv": "\t"}.get(suffix, "\t" if tabbed and suffix in PLAIN_SUFFIXES else "")
+    return {".csv": ",", ".tsv": "\t"}.get(
+        suffix, "\t" if tabbed and suffix in PLAIN_SUFFIXES else ""
+    )
 
 
 def _quoting(path: Path, delimiter: str) -> Any:
@@ -552,7 +620,10 @@ def _quoting(path: Path, delimiter: str) -> Any:
         return csv.QUOTE_MINIMAL
     try:
         with _open_text(path) as file:
-            even = len({len(row) for row in csv.reader(file, delimiter=delimiter, strict=True) if row}) == 1
+            even = (
+                len({len(row) for row in csv.reader(file, delimiter=delimiter, strict=True) if row})
+                == 1
+            )
     except csv.Error:
         even = False
     return csv.QUOTE_MINIMAL if even else csv.QUOTE_NONE
@@ -562,23 +633,32 @@ def _first_rows(path: Path, delimiter: str, quoting: Any) -> list[list[str]]:
     """The first rows of a table as they stand there, up to one that is damaged."""
     found = []
     with _open_text(path) as file, suppress(csv.Error):
-        for row in islice(csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True), HEAD_ROWS):
+        for row in islice(
+            csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True), HEAD_ROWS
+        ):
             found += [row] if row else []
     return found
 
 
-def _table_records(path: Path, delimiter: str, on_bad: OnBad, named: Sequence[str]) -> Iterator[tuple[int, Any]]:
+def _table_records(
+    path: Path, delimiter: str, on_bad: OnBad, named: Sequence[str]
+) -> Iterator[tuple[int, Any]]:
     """The rows of a table as dictionaries. Strict: a stray quote would swallow the rows after it in silence.
 
     Behind a quote that is never closed it goes on at the next line.
     """
-    csv.field_size_limit(1 << 26)  # 67 million characters; without a limit an open quote takes the rest of the file
+    csv.field_size_limit(
+        1 << 26
+    )  # 67 million characters; without a limit an open quote takes the rest of the file
     quoting = _quoting(path, delimiter)
     numbered = headerless(path, named, tabbed=True)
     with _open_text(path) as file:
         rows = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True)
         header: list[str] | None = None
-        skipped, line = 0, 1  # lines before those that `rows` has counted; the line that the row begins in
+        skipped, line = (
+            0,
+            1,
+        )  # lines before those that `rows` has counted; the line that the row begins in
         while True:
             try:
                 row = next(rows, None)
@@ -586,7 +666,9 @@ def _table_records(path: Path, delimiter: str, on_bad: OnBad, named: Sequence[st
                 on_bad(path, line, f"not a valid row ({error})")
                 if re.search("unexpected end|field limit", str(error)):
                     file.seek(0)
-                    rows = csv.reader(islice(file, line, None), delimiter=delimiter, quoting=quoting, strict=True)
+                    rows = csv.reader(
+                        islice(file, line, None), delimiter=delimiter, quoting=quoting, strict=True
+                    )
                     skipped = line
             else:
                 if row is None:
@@ -598,7 +680,11 @@ def _table_records(path: Path, delimiter: str, on_bad: OnBad, named: Sequence[st
                     yield line, dict(zip(header, row, strict=True))
                 elif row:
                     what = f"{len(row)} column{'s' * (len(row) != 1)}, the {'first' if numbered else 'header'} line"
-                    advice = "quote text that holds the delimiter" if delimiter == "," else "a tab parts them"
+                    advice = (
+                        "quote text that holds the delimiter"
+                        if delimiter == ","
+                        else "a tab parts them"
+                    )
                     on_bad(path, line, f"{what} has {len(header or ())}; {advice}")
             line = skipped + rows.line_num + 1
 
@@ -622,6 +708,10 @@ def _parquet_records(path: Path, field: str | None) -> Iterator[tuple[int, Any]]
                     number += 1
                     yield number, record
     except UnicodeDecodeError as error:
-        raise XinyeError(f"{path}, record {number + 1} or behind it: a text is not UTF-8 ({error.reason})") from None
+        raise XinyeError(
+            f"{path}, record {number + 1} or behind it: a text is not UTF-8 ({error.reason})"
+        ) from None
     except (pyarrow.ArrowException, OSError) as error:
-        raise XinyeError(f"{path}: not a whole Parquet file ({str(error).splitlines()[0]})") from None
+        raise XinyeError(
+            f"{path}: not a whole Parquet file ({str(error).splitlines()[0]})"
+        ) from None

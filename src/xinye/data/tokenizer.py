@@ -21,7 +21,16 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import tokenizers
-from tokenizers import AddedToken, Encoding, Regex, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Encoding,
+    Regex,
+    decoders,
+    models,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from xinye.data.chat import render
 from xinye.data.files import read_json, read_text
@@ -29,12 +38,16 @@ from xinye.data.tokenizer_growth import check_growth
 from xinye.errors import XinyeError, not_unicode
 
 Kind = Literal["bpe", "char", "bytes"]
-PAD, BOS, EOS, MESSAGE_START, MESSAGE_END = CONTROL_TOKENS = ("<pad>", "<bos>", "<eos>", "<|im_start|>", "<|im_end|>")
+PAD, BOS, EOS, MESSAGE_START, MESSAGE_END = CONTROL_TOKENS = (
+    "<pad>",
+    "<bos>",
+    "<eos>",
+    "<|im_start|>",
+    "<|im_end|>",
+)
 
 # Qwen2's pre-split: contractions, words, single digits, punctuation, line ends, spaces. llama.cpp knows it as `qwen2`.
-PRE_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+PRE_SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 ROLES = ("system", "user", "assistant", "tool")
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -46,17 +59,26 @@ SAMPLE_BYTES = 6_000_000
 SAMPLE_PART = 5_000  # characters taken or left together
 
 LARGEST_TEMPLATE = 1 << 20  # bytes
-NAMED = ("pad_token", "bos_token", "eos_token", "unk_token")  # what tokenizer_config.json calls them
+NAMED = (
+    "pad_token",
+    "bos_token",
+    "eos_token",
+    "unk_token",
+)  # what tokenizer_config.json calls them
 GOLDEN = "chat_golden.json"  # beside the tokenizer of a model that was taught to chat
 _GPT2 = "<|endoftext|>"
-_PRIVATE = range(0xF0000, 0xFFFFE)  # characters that no text has, or hardly any; marks are made of them
+_PRIVATE = range(
+    0xF0000, 0xFFFFE
+)  # characters that no text has, or hardly any; marks are made of them
 
 
 def _byte_alphabet() -> dict[str, int]:
     """The printable character that stands for each byte in a byte-level vocabulary (GPT-2's table)."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
+    return {chr(byte): byte for byte in printable} | {
+        chr(256 + i): byte for i, byte in enumerate(others)
+    }
 
 
 _BYTE_OF = _byte_alphabet()
@@ -91,24 +113,38 @@ class Tokenizer:
         found = {name: backend.token_to_id(token) for name, token in self.names.items()}
         ids = {name: index for name, index in found.items() if index is not None}
         if names is None and len(set(ids.values())) != 3:
-            raise XinyeError(f"tokenizer.json: the tokens {PAD}, {BOS} and {EOS} must be there, with ids of their own")
+            raise XinyeError(
+                f"tokenizer.json: the tokens {PAD}, {BOS} and {EOS} must be there, with ids of their own"
+            )
         if "eos_token" not in ids:
-            raise XinyeError("tokenizer.json: it has no token that ends a text (eos_token in tokenizer_config.json)")
+            raise XinyeError(
+                "tokenizer.json: it has no token that ends a text (eos_token in tokenizer_config.json)"
+            )
         known = backend.get_added_tokens_decoder()
-        if plain := [name for name, index in ids.items() if index not in known or not known[index].special]:
-            backend.add_special_tokens([AddedToken(self.names[name], normalized=False) for name in plain])
+        if plain := [
+            name for name, index in ids.items() if index not in known or not known[index].special
+        ]:
+            backend.add_special_tokens(
+                [AddedToken(self.names[name], normalized=False) for name in plain]
+            )
         self.eos_id = ids["eos_token"]
         self.bos_id = ids.get("bos_token", self.eos_id)
         self.pad_id = ids.get("pad_token", self.eos_id)
         vocabulary = backend.get_vocab()
         self.vocab_size = 1 + max(vocabulary.values())
         if self.vocab_size > 2 * len(vocabulary):
-            raise XinyeError(f"tokenizer.json: damaged ({len(vocabulary):,} tokens, ids up to {self.vocab_size - 1:,})")
+            raise XinyeError(
+                f"tokenizer.json: damaged ({len(vocabulary):,} tokens, ids up to {self.vocab_size - 1:,})"
+            )
         ends = [self.eos_id, *(index for index in stop_ids if 0 <= index < self.vocab_size)]
-        if MESSAGE_END in (chat_template or "") and MESSAGE_END in vocabulary:  # not every model's files tell of it
+        if (
+            MESSAGE_END in (chat_template or "") and MESSAGE_END in vocabulary
+        ):  # not every model's files tell of it
             ends.append(vocabulary[MESSAGE_END])
         self.stop_ids = frozenset(ends)
-        self.golden: dict[str, Any] | None = None  # `messages` and the `ids` that a model learned them as
+        self.golden: dict[str, Any] | None = (
+            None  # `messages` and the `ids` that a model learned them as
+        )
         self._byte_level = _stands_for_bytes(backend)
         front = backend.encode("a", add_special_tokens=True)
         self.prefix = tuple(front.ids[: (*front.special_tokens_mask, 0).index(0)])
@@ -130,7 +166,9 @@ class Tokenizer:
         it takes every character. With `exact`, texts that do not support the size asked for are a `XinyeError`.
         """
         if kind not in get_args(Kind):
-            raise XinyeError(f"unknown kind of tokenizer {kind!r}; choose one of {', '.join(get_args(Kind))}")
+            raise XinyeError(
+                f"unknown kind of tokenizer {kind!r}; choose one of {', '.join(get_args(Kind))}"
+            )
         smallest = len(CONTROL_TOKENS) + 256
         if kind != "bytes" and vocab_size is not None and vocab_size < smallest:
             raise XinyeError(
@@ -151,7 +189,9 @@ class Tokenizer:
         return tokenizer
 
     @staticmethod
-    def _train_bpe(texts: Iterable[str], vocab_size: int, show_progress: bool) -> tokenizers.Tokenizer:
+    def _train_bpe(
+        texts: Iterable[str], vocab_size: int, show_progress: bool
+    ) -> tokenizers.Tokenizer:
         backend = tokenizers.Tokenizer(models.BPE())
         _complete(backend)
         trainer = trainers.BpeTrainer(
@@ -179,14 +219,20 @@ class Tokenizer:
             tokenizer.golden = _read_object(folder / GOLDEN) or None
         except (XinyeError, KeyboardInterrupt):
             raise
-        except BaseException as error:  # the library raises plain Exception, and what Rust panics with is not even one
-            raise XinyeError(f"{folder / 'tokenizer.json'}: not a tokenizer ({_first_line(error)})") from None
+        except (
+            BaseException
+        ) as error:  # the library raises plain Exception, and what Rust panics with is not even one
+            raise XinyeError(
+                f"{folder / 'tokenizer.json'}: not a tokenizer ({_first_line(error)})"
+            ) from None
         tokenizer._check_golden(folder)
         return tokenizer
 
     def _check_golden(self, folder: Path) -> None:
         """Raises `XinyeError` where the model learned other tokens for a conversation than it would be given now."""
-        if self.golden and self.encode_chat(self.golden.get("messages") or []) != self.golden.get("ids"):
+        if self.golden and self.encode_chat(self.golden.get("messages") or []) != self.golden.get(
+            "ids"
+        ):
             raise XinyeError(
                 f"{folder}: its chat template or tokenizer is not what it was trained with: {GOLDEN} has a "
                 "conversation and its tokens, and now it gives others; put the old files back"
@@ -199,7 +245,11 @@ class Tokenizer:
 
     def files(self) -> dict[str, str]:
         """The files of a saved tokenizer, by name: what Hugging Face's `AutoTokenizer` loads as it stands."""
-        special = {index: t.content for index, t in self.backend.get_added_tokens_decoder().items() if t.special}
+        special = {
+            index: t.content
+            for index, t in self.backend.get_added_tokens_decoder().items()
+            if t.special
+        }
         config = {
             "tokenizer_class": "PreTrainedTokenizerFast",  # without it transformers rebuilds a pre-split of its own
             **self.names,
@@ -216,7 +266,9 @@ class Tokenizer:
         }
         if self.golden:
             files[GOLDEN] = json.dumps(self.golden, indent=2, ensure_ascii=False) + "\n"
-        return files | ({} if self.chat_template is None else {"chat_template.jinja": self.chat_template})
+        return files | (
+            {} if self.chat_template is None else {"chat_template.jinja": self.chat_template}
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write the tokenizer's files into a folder, made if need be; each appears whole or not at all."""
@@ -248,9 +300,13 @@ class Tokenizer:
             with panic_told():
                 return encode(texts, add_special_tokens=special_tokens)
         except TypeError:
-            raise XinyeError(not_unicode(texts) or f"expected a text, found {str(texts)[:40]}") from None
+            raise XinyeError(
+                not_unicode(texts) or f"expected a text, found {str(texts)[:40]}"
+            ) from None
 
-    def encode_chat(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> list[int]:
+    def encode_chat(
+        self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True
+    ) -> list[int]:
         """Messages (`role`, `content`) as tokens, by the chat template.
 
         Only what the template itself writes may become a control token: in the messages a mark keeps their characters
@@ -258,14 +314,20 @@ class Tokenizer:
         fails, takes too long, or is not there.
         """
         if self.chat_template is None:
-            raise XinyeError("this model has no chat template: it goes on with texts, and knows no messages")
+            raise XinyeError(
+                "this model has no chat template: it goes on with texts, and knows no messages"
+            )
         if odd := [message.get("role") for message in messages if message.get("role") not in ROLES]:
-            raise XinyeError(f"a message's role is {odd[0]!r}; it must be one of {', '.join(ROLES)}")
+            raise XinyeError(
+                f"a message's role is {odd[0]!r}; it must be one of {', '.join(ROLES)}"
+            )
         if any(not isinstance(message.get("content"), str) for message in messages):
             raise XinyeError("a message's content is not a text")
         mark, backend = self._chat_backend
         if mark in json.dumps([*messages], ensure_ascii=False):
-            raise XinyeError(f"a message has the character U+{ord(mark):X}, which chats cannot have: remove it")
+            raise XinyeError(
+                f"a message has the character U+{ord(mark):X}, which chats cannot have: remove it"
+            )
         added = self.backend.get_added_tokens_decoder().values()
         text = render(
             self.chat_template,
@@ -289,10 +351,16 @@ class Tokenizer:
 
         The mark is the same for all messages: to build the twin takes a second, in which no other thread runs.
         """
-        mark = next(character for character in map(chr, _PRIVATE) if character not in str(self.chat_template))
+        mark = next(
+            character
+            for character in map(chr, _PRIVATE)
+            if character not in str(self.chat_template)
+        )
         data = json.loads(self.backend.to_str())
         added = data["added_tokens"]
-        data["added_tokens"] = [each for each in added if not each["special"] or len(each["content"]) > 1]
+        data["added_tokens"] = [
+            each for each in added if not each["special"] or len(each["content"]) > 1
+        ]
         for token in data["added_tokens"]:
             token["normalized"] &= not token["special"]
         unmark = {"type": "Replace", "pattern": {"String": mark}, "content": ""}
@@ -314,7 +382,10 @@ class Tokenizer:
     def token_bytes(self) -> list[bytes]:
         """The bytes that each token stands for; none for control tokens."""
         table = [b""] * self.vocab_size
-        added = {token.content: token.special for token in self.backend.get_added_tokens_decoder().values()}
+        added = {
+            token.content: token.special
+            for token in self.backend.get_added_tokens_decoder().values()
+        }
         piece_bytes = _bytes_of_characters if self._byte_level else _bytes_of_piece
         for token, index in self.backend.get_vocab().items():
             if token not in added:
@@ -331,7 +402,10 @@ class Tokenizer:
     @cached_property
     def token_characters(self) -> np.ndarray:
         """The number of characters that begin in each token, (V,); a byte of UTF-8 that begins none is 10xxxxxx."""
-        return np.array([sum(byte & 0xC0 != 0x80 for byte in piece) for piece in self.token_bytes], dtype=np.int64)
+        return np.array(
+            [sum(byte & 0xC0 != 0x80 for byte in piece) for piece in self.token_bytes],
+            dtype=np.int64,
+        )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -375,9 +449,17 @@ def _read_backend(folder: Path, tokenizer_class: str) -> tokenizers.Tokenizer:
     path = folder / "tokenizer.json"
     if not path.is_file():
         vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
-        if vocabulary.is_file() and merges.is_file() and tokenizer_class in ("None", "GPT2Tokenizer"):
+        if (
+            vocabulary.is_file()
+            and merges.is_file()
+            and tokenizer_class in ("None", "GPT2Tokenizer")
+        ):
             return read_gpt2(vocabulary, merges)
-        hint = "; AutoTokenizer's save_pretrained writes one" if (folder / "tokenizer_config.json").is_file() else ""
+        hint = (
+            "; AutoTokenizer's save_pretrained writes one"
+            if (folder / "tokenizer_config.json").is_file()
+            else ""
+        )
         raise XinyeError(f"{folder}: no tokenizer.json there{hint}")
     check_growth(read_json(path, "not a tokenizer"), str(path))
     return tokenizers.Tokenizer.from_file(str(path))
@@ -411,7 +493,11 @@ def _control_tokens(
 
     def ids(data: dict[str, Any], name: str) -> list[int]:
         value = data.get(f"{name}_id")
-        return [each for each in (value if isinstance(value, list) else [value]) if type(each) is int and each >= 0]
+        return [
+            each
+            for each in (value if isinstance(value, list) else [value])
+            if type(each) is int and each >= 0
+        ]
 
     names = {}
     for name in NAMED:
@@ -428,7 +514,10 @@ def _control_tokens(
     listed = [*more.values()] if isinstance(more, dict) else more if isinstance(more, list) else []
     described = config.get("added_tokens_decoder")
     described = described.values() if isinstance(described, dict) else ()
-    listed = [*listed, *(each for each in described if isinstance(each, dict) and each.get("special"))]
+    listed = [
+        *listed,
+        *(each for each in described if isinstance(each, dict) and each.get("special")),
+    ]
     known = backend.get_added_tokens_decoder()
     for token in map(_content, listed):
         index = None if token is None else backend.token_to_id(token)
@@ -457,7 +546,9 @@ def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:
             raise XinyeError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
     template = config.get("chat_template")
     if isinstance(template, list):
-        named = {each.get("name"): each.get("template") for each in template if isinstance(each, dict)}
+        named = {
+            each.get("name"): each.get("template") for each in template if isinstance(each, dict)
+        }
         template = named.get("default")
     return template if isinstance(template, str) else None
 
@@ -494,7 +585,11 @@ def _bytes_of_piece(token: str) -> bytes:
 
 
 def _bpe_model(merges: list[tuple[str, str]]) -> models.BPE:
-    tokens = [*CONTROL_TOKENS, *(_CHARACTER_OF[byte] for byte in range(256)), *(a + b for a, b in merges)]
+    tokens = [
+        *CONTROL_TOKENS,
+        *(_CHARACTER_OF[byte] for byte in range(256)),
+        *(a + b for a, b in merges),
+    ]
     return models.BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=merges)
 
 

@@ -29,10 +29,14 @@ def check_growth(data: dict[str, Any], where: str, most: float = MOST) -> None:
     for names in (("normalizer", "pre_tokenizer", "post_processor"), ("decoder",)):
         parts = [part for name in names for part in _parts(data.get(name))]
         if len(parts) > MOST_PARTS:
-            raise XinyeError(f"{where}: {len(parts):,} parts one after the other change a text; not read, for safety")
+            raise XinyeError(
+                f"{where}: {len(parts):,} parts one after the other change a text; not read, for safety"
+            )
         times = math.prod(map(_times, parts))
         if times > most:
-            raise XinyeError(f"{where}: it could make a text {times:.3g} times as long; not read, for safety")
+            raise XinyeError(
+                f"{where}: it could make a text {times:.3g} times as long; not read, for safety"
+            )
 
 
 def _parts(part: Any) -> list[dict[str, Any]]:
@@ -43,10 +47,16 @@ def _parts(part: Any) -> list[dict[str, Any]]:
 
 
 def _times(part: dict[str, Any]) -> float:
-    if isinstance(part.get("single"), list):  # a template, in which the text may stand again and again
-        return max(1, sum("Sequence" in piece for piece in part["single"] if isinstance(piece, dict)))
+    if isinstance(
+        part.get("single"), list
+    ):  # a template, in which the text may stand again and again
+        return max(
+            1, sum("Sequence" in piece for piece in part["single"] if isinstance(piece, dict))
+        )
     if "pattern" in part and "content" in part:
-        return _times_of_replace(part["pattern"], len(str(part["content"]).encode("utf-8", "replace")))
+        return _times_of_replace(
+            part["pattern"], len(str(part["content"]).encode("utf-8", "replace"))
+        )
     if "prepend" in part:
         return 1 + len(str(part["prepend"]).encode("utf-8", "replace"))
     if "precompiled_charsmap" in part:

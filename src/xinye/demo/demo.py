@@ -48,7 +48,9 @@ def story_file(language: str) -> Path:
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.{os.getpid()}")
-        lines = (json.dumps({"text": text}, ensure_ascii=False) for text in stories(STORIES, language))
+        lines = (
+            json.dumps({"text": text}, ensure_ascii=False) for text in stories(STORIES, language)
+        )
         beside.write_text("\n".join(lines) + "\n", "utf-8")
         beside.replace(path)
     return path
@@ -65,7 +67,13 @@ def suitable_time(files: Sequence[str], language: str, watcher: Watcher) -> str:
 
 
 def demo(
-    files: Sequence[str], language: str, time: str, output: Path, watcher: Watcher, overwrite: bool, began: float | None
+    files: Sequence[str],
+    language: str,
+    time: str,
+    output: Path,
+    watcher: Watcher,
+    overwrite: bool,
+    began: float | None,
 ) -> Run:
     """Train on the story world, or on files of one's own; the size suits the time, which counts from `began`."""
     begin = clock.now()
@@ -77,7 +85,9 @@ def demo(
     return run
 
 
-def demo_settings(files: Sequence[str], language: str, time: str, output: Path | None) -> PretrainSettings:
+def demo_settings(
+    files: Sequence[str], language: str, time: str, output: Path | None
+) -> PretrainSettings:
     values = {
         "files": tuple(files) or (str(story_file(language)),),
         "output": output,
@@ -94,7 +104,9 @@ def tell(run: Path, language: str, count: int, seed: int = 0) -> Told:
     model, tokenizer = load_model(run)
     model.to(device())
     known = set(stories(STORIES, language))
-    sampling = Sampling(max_tokens=model.config.max_position_embeddings - 1, temperature=TEMPERATURE, seed=seed)
+    sampling = Sampling(
+        max_tokens=model.config.max_position_embeddings - 1, temperature=TEMPERATURE, seed=seed
+    )
     context = model.config.max_position_embeddings
     sequences = [start(tokenizer, "", context, sampling, number) for number in range(count)]
     for _ in generate(model, tokenizer, sequences):

@@ -50,14 +50,18 @@ class Exercise:
 
 def prepare(task: str, language: str, folder: Path, ours: bool) -> Exercise:
     """Write the records of a demo. Raises `XinyeError` for a folder that holds something else; `ours` are replaced."""
-    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (ours and is_run(folder / "base")))):
+    if folder.exists() and not (
+        folder.is_dir() and (not any(folder.iterdir()) or (ours and is_run(folder / "base")))
+    ):
         raise XinyeError(f"{folder}: exists; choose another folder with -o")
     training, held_out, new, texts = parts(task, language)
     exercise = Exercise(language, folder, training, held_out, new, len(texts))
     folder.mkdir(parents=True, exist_ok=True)
     for path, rows in zip(exercise.files.values(), (training, held_out, texts), strict=True):
         beside = path.with_name(f".{path.name}")
-        beside.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+        beside.write_text(
+            "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8"
+        )
         beside.replace(path)
     return exercise
 
@@ -78,17 +82,25 @@ def parts(task: str, language: str) -> tuple[list[Any], list[Any], list[Any], li
 
 def asks_anew(conversation: dict[str, Any]) -> bool:
     """Whether a question stands in it that is kept for the end."""
-    questions = [message["content"] for message in conversation["messages"] if message["role"] == "user"]
+    questions = [
+        message["content"] for message in conversation["messages"] if message["role"] == "user"
+    ]
     return any(random.Random(question).random() < NEW_QUESTIONS for question in questions)
 
 
 def text_of(record: dict[str, Any]) -> str:
     """What the base reads of a record: no label, and who speaks only by the line."""
-    return record["text"] if "text" in record else "\n".join(m["content"] for m in record["messages"][1:])
+    return (
+        record["text"]
+        if "text" in record
+        else "\n".join(m["content"] for m in record["messages"][1:])
+    )
 
 
 def pretrain_base(task: str, exercise: Exercise, watcher: Watcher, overwrite: bool) -> Run:
-    run = pretrain(checked(PretrainSettings, base_settings(task, exercise), "demo"), watcher, overwrite)
+    run = pretrain(
+        checked(PretrainSettings, base_settings(task, exercise), "demo"), watcher, overwrite
+    )
     assert run is not None
     return run
 
@@ -96,18 +108,37 @@ def pretrain_base(task: str, exercise: Exercise, watcher: Watcher, overwrite: bo
 def base_settings(task: str, exercise: Exercise) -> dict[str, Any]:
     """Those of `xinye pretrain`. In Chinese names begin and end at any character, so that characters are the tokens."""
     tokens = {"tokenizer": "char"} if (task, exercise.language) == ("tag", "zh") else {}
-    budget = {"size": "1M", "epochs": TIMES_READ, "context": CONTEXT[task], "evaluations": 4, "compile": "no"}
-    return {"files": (str(exercise.files["texts"]),), **tokens, **budget, "output": exercise.folder / "base"}
+    budget = {
+        "size": "1M",
+        "epochs": TIMES_READ,
+        "context": CONTEXT[task],
+        "evaluations": 4,
+        "compile": "no",
+    }
+    return {
+        "files": (str(exercise.files["texts"]),),
+        **tokens,
+        **budget,
+        "output": exercise.folder / "base",
+    }
 
 
 def teach(task: str, exercise: Exercise, watcher: Watcher, overwrite: bool) -> Run:
-    return finetune(checked(FinetuneSettings, task_settings(task, exercise), "demo"), watcher, overwrite)
+    return finetune(
+        checked(FinetuneSettings, task_settings(task, exercise), "demo"), watcher, overwrite
+    )
 
 
 def task_settings(task: str, exercise: Exercise) -> dict[str, Any]:
     """Those of `xinye finetune`."""
     base, data = str(exercise.folder / "base"), (str(exercise.files["training"]),)
-    return {"model": base, "task": task, "data": data, "epochs": EPOCHS[task], "output": exercise.folder / task}
+    return {
+        "model": base,
+        "task": task,
+        "data": data,
+        "epochs": EPOCHS[task],
+        "output": exercise.folder / task,
+    }
 
 
 def command(verb: str, settings: dict[str, Any]) -> str:

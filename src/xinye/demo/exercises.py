@@ -65,7 +65,9 @@ def notes(count: int, language: str, seed: int = 0) -> list[dict[str, Any]]:
         for piece in re.split(r"(\{\w+\})", _chosen(chance.choice(words["note"]), chance)):
             name = piece.strip("{}")
             if name in names and piece.startswith("{"):
-                spans.append({"start": len(text), "end": len(text) + len(names[name]), "type": _TYPES[name]})
+                spans.append(
+                    {"start": len(text), "end": len(text) + len(names[name]), "type": _TYPES[name]}
+                )
                 piece = names[name]
             text += piece
         records.append({"text": text, "spans": spans})

@@ -282,7 +282,9 @@ moral: [Sharing makes sweet things sweeter.|What you share tastes twice as good.
 """
 
 Row = dict[str, str]
-Pattern = tuple[re.Pattern[str], list[tuple[str, str]]]  # the slot and the column of each of its groups
+Pattern = tuple[
+    re.Pattern[str], list[tuple[str, str]]
+]  # the slot and the column of each of its groups
 
 _SLOT = re.compile(r"\{(\w+)\.?(\w*)\}")
 _CHOICE = re.compile(r"\[([^]]*)\]")
@@ -318,14 +320,19 @@ def story(seed: int, language: str) -> str:
         return items[int(generator.random() * len(items))]
 
     steps = grammar.plots[pick(list(grammar.plots))]
-    sentences = [_CHOICE.sub(lambda choice: pick(choice[1].split("|")), pick(wordings)) for wordings in steps.values()]
+    sentences = [
+        _CHOICE.sub(lambda choice: pick(choice[1].split("|")), pick(wordings))
+        for wordings in steps.values()
+    ]
     bound: dict[str, Row] = {}
 
     def fill(mention: re.Match[str]) -> str:
         slot, column = mention.groups()
         if slot not in bound:
             taken = list(bound.values())
-            bound[slot] = pick([row for row in grammar.tables[slot] if not any(row is other for other in taken)])
+            bound[slot] = pick(
+                [row for row in grammar.tables[slot] if not any(row is other for other in taken)]
+            )
         return _value(bound[slot], column)
 
     return _SLOT.sub(fill, grammar.separator.join(sentences))
@@ -348,7 +355,9 @@ def check(text: str, language: str) -> str | None:
     # A broken story is read as the plot that most of its sentences belong to.
     plot = max(
         grammar.patterns,
-        key=lambda plot: sum(bool(pattern.search(text)) for pattern, _ in grammar.patterns[plot].values()),
+        key=lambda plot: sum(
+            bool(pattern.search(text)) for pattern, _ in grammar.patterns[plot].values()
+        ),
     )
     mentions: list[Mention] = []
     position = 0
@@ -357,7 +366,11 @@ def check(text: str, language: str) -> str | None:
         if match is None:
             return _unexplained(grammar, plot, step, text[position:].strip())
         pairs = zip(slots, match.groups(), strict=True)
-        mentions += [Mention(slot, column, value, step) for (slot, column), value in pairs if value is not None]
+        mentions += [
+            Mention(slot, column, value, step)
+            for (slot, column), value in pairs
+            if value is not None
+        ]
         position = match.end()
     if rest := text[position:].strip():
         return f"the story goes on after its moral: {rest[:80]}"
@@ -381,12 +394,20 @@ def _disagreement(grammar: Grammar, mentions: list[Mention]) -> str | None:
     """The first mention that no row of its table can share with the mentions before it."""
     possible = dict(grammar.tables)
     for index, mention in enumerate(mentions):
-        rows = [row for row in possible[mention.slot] if _value(row, mention.column) == mention.value]
+        rows = [
+            row for row in possible[mention.slot] if _value(row, mention.column) == mention.value
+        ]
         if not rows:
             earlier = [other for other in mentions[:index] if other.slot == mention.slot]
-            sharing = [row for row in grammar.tables[mention.slot] if _value(row, mention.column) == mention.value]
+            sharing = [
+                row
+                for row in grammar.tables[mention.slot]
+                if _value(row, mention.column) == mention.value
+            ]
             # Blame the first it contradicts; where only all together do (a sum and its two numbers), blame them all.
-            blamed = [m for m in earlier if all(_value(row, m.column) != m.value for row in sharing)][:1] or earlier
+            blamed = [
+                m for m in earlier if all(_value(row, m.column) != m.value for row in sharing)
+            ][:1] or earlier
             said = ", ".join(f"{m.value} ({m.step})" for m in blamed)
             return f"{mention.slot}: {said}, but {mention.value} ({mention.step})"
         possible[mention.slot] = rows
@@ -426,7 +447,9 @@ def _grammar(language: str) -> Grammar:
             rows += [dict(zip(columns, row.split(" | "), strict=True)) for row in line.split(" ; ")]
     del grammar.plots["*"]
     for plot, steps in grammar.plots.items():
-        grammar.patterns[plot] = {step: _pattern(grammar, wordings) for step, wordings in steps.items()}
+        grammar.patterns[plot] = {
+            step: _pattern(grammar, wordings) for step, wordings in steps.items()
+        }
     return grammar
 
 
@@ -439,7 +462,9 @@ def _pattern(grammar: Grammar, wordings: list[str]) -> Pattern:
             slots.append((slot[1], slot[2]))
             values = {_value(row, slot[2]) for row in grammar.tables[slot[1]]}
             # The longest first, so that a value is not taken for a shorter one that it begins with.
-            pieces.append(f"({'|'.join(re.escape(value) for value in sorted(values, key=len, reverse=True))})")
+            pieces.append(
+                f"({'|'.join(re.escape(value) for value in sorted(values, key=len, reverse=True))})"
+            )
         else:
             pieces.append({"[": "(?:", "]": ")", "|": "|"}.get(token) or re.escape(token))
     return re.compile("".join(pieces)), slots

@@ -11,7 +11,9 @@ from xinye.model.build import LanguageModel
 
 
 @torch.no_grad()
-def evaluate(model: LanguageModel, batches: Iterable[Batch], token_lengths: np.ndarray) -> dict[str, float]:
+def evaluate(
+    model: LanguageModel, batches: Iterable[Batch], token_lengths: np.ndarray
+) -> dict[str, float]:
     """Loss in nats per token, and bits per byte of text, which does not depend on the tokenizer.
 
     `<eos>` counts as a token and has no bytes. Returns `loss`, `bits_per_byte`, `tokens`, `bytes`.

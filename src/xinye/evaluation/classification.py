@@ -14,7 +14,9 @@ from xinye.libraries import need
 Labels = Sequence[tuple[str, ...]]  # of each text; one each, or any number
 
 
-def measure(right: Labels, predicted: Labels, labels: Sequence[str], several: bool) -> dict[str, Any]:
+def measure(
+    right: Labels, predicted: Labels, labels: Sequence[str], several: bool
+) -> dict[str, Any]:
     """`accuracy` (with several labels: of whole sets), `macro_f1`, the `table` by class and its averages, and the
     `confusion` of single labels (rows are what is right)."""
     correct: Counter[str] = Counter()
@@ -40,7 +42,11 @@ def measure(right: Labels, predicted: Labels, labels: Sequence[str], several: bo
 
 
 def tfidf_baseline(
-    texts: Sequence[str], right: Labels, questions: Sequence[str], labels: Sequence[str], several: bool
+    texts: Sequence[str],
+    right: Labels,
+    questions: Sequence[str],
+    labels: Sequence[str],
+    several: bool,
 ) -> list[tuple[str, ...]]:
     """The labels that TF-IDF and logistic regression, learned from texts, give to the questions.
 
@@ -60,9 +66,14 @@ def tfidf_baseline(
     try:
         if several:
             model = make_pipeline(features, OneVsRestClassifier(regression))
-            model.fit(texts, np.array([[label in found for label in labels] for found in right], int))
+            model.fit(
+                texts, np.array([[label in found for label in labels] for found in right], int)
+            )
             guessed = model.predict(questions)
-            return [tuple(label for label, yes in zip(labels, row, strict=True) if yes) for row in guessed]
+            return [
+                tuple(label for label, yes in zip(labels, row, strict=True) if yes)
+                for row in guessed
+            ]
         model = make_pipeline(features, regression)
         model.fit(texts, [found[0] for found in right])
         return [(str(label),) for label in model.predict(questions)]

@@ -19,7 +19,9 @@ ORDER = 5
 class Level:
     """One order: for each of its n-grams, and for each history (an n-gram of one order less)."""
 
-    keys: np.ndarray  # sorted; the first token × the number of shorter n-grams + the number of the rest
+    keys: (
+        np.ndarray
+    )  # sorted; the first token × the number of shorter n-grams + the number of the rest
     discounted: np.ndarray  # count less discount
     total: np.ndarray  # of a history: all counts behind it
     taken: np.ndarray  # of a history: all discounts behind it
@@ -33,7 +35,9 @@ class NGram:
         stream, targets = self._stream(tokens, spans)
         numbers, keys = [stream], [np.arange(vocab_size)]  # by order, the first at 0
         for order in range(2, ORDER + 1):
-            unique, inverse = np.unique(self._keys(numbers[-1], stream, order, len(keys[-1])), return_inverse=True)
+            unique, inverse = np.unique(
+                self._keys(numbers[-1], stream, order, len(keys[-1])), return_inverse=True
+            )
             keys.append(unique)
             numbers.append(inverse.astype(np.int32))
         counts = np.bincount(numbers[-1][targets], minlength=len(keys[-1]))
@@ -63,7 +67,9 @@ class NGram:
                 history = numbers[targets - 1]
                 keys = self._keys(numbers, stream, order, len(self.levels[order - 2].keys))
                 found = np.minimum(np.searchsorted(level.keys, keys), len(level.keys) - 1)
-                numbers = np.where((numbers >= 0) & (level.keys[found] == keys), found, -1)  # -1: never occurred
+                numbers = np.where(
+                    (numbers >= 0) & (level.keys[found] == keys), found, -1
+                )  # -1: never occurred
             total = np.where(history >= 0, level.total[history], 0)
             number = numbers[targets]
             discounted = np.where(number >= 0, level.discounted[number], 0)
@@ -75,7 +81,9 @@ class NGram:
         """All spans behind each other, before each four `<bos>`; and where its own tokens stand."""
         spans = spans[spans[:, 0] < spans[:, 1]]
         lengths = spans[:, 1] - spans[:, 0]
-        targets = np.arange(lengths.sum()) + (ORDER - 1) * np.repeat(np.arange(1, len(spans) + 1), lengths)
+        targets = np.arange(lengths.sum()) + (ORDER - 1) * np.repeat(
+            np.arange(1, len(spans) + 1), lengths
+        )
         stream = np.full(lengths.sum() + (ORDER - 1) * len(spans), self.bos_id, np.int32)
         stream[targets] = np.concatenate([tokens[start:end] for start, end in spans])
         return stream, targets
@@ -91,7 +99,14 @@ def _discounts(counts: np.ndarray) -> np.ndarray:
     one, two, three, four = np.bincount(np.minimum(counts, 5), minlength=6)[1:5].tolist()
     if min(one, two, three, four) > 0:
         share = one / (one + 2 * two)
-        discounts = np.array([0, 1 - 2 * share * two / one, 2 - 3 * share * three / two, 3 - 4 * share * four / three])
+        discounts = np.array(
+            [
+                0,
+                1 - 2 * share * two / one,
+                2 - 3 * share * three / two,
+                3 - 4 * share * four / three,
+            ]
+        )
         if (discounts[1:] > 0).all():
             return discounts
     return np.array([0, 0.5, 1, 1.5])  # a text too small or too odd for the estimate

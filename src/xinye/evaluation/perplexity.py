@@ -47,7 +47,9 @@ def perplexity(
 
     def counted() -> Iterator[Batch]:
         nonlocal characters, scored
-        for batch in _batches(tokens, windows, tokenizer.prefix[-1:], LOGITS // model.config.vocab_size):
+        for batch in _batches(
+            tokens, windows, tokenizer.prefix[-1:], LOGITS // model.config.vocab_size
+        ):
             targets = batch.targets[batch.targets != IGNORED].numpy()
             characters += int(tokenizer.token_characters[targets].sum())
             scored += len(targets)
@@ -67,7 +69,9 @@ def perplexity(
     }
 
 
-def _batches(tokens: np.ndarray, windows: np.ndarray, prefix: tuple[int, ...], room: int) -> Iterator[Batch]:
+def _batches(
+    tokens: np.ndarray, windows: np.ndarray, prefix: tuple[int, ...], room: int
+) -> Iterator[Batch]:
     """The windows in batches of equal length, so that nothing is padding, of at most `room` tokens."""
     lengths = windows[:, 2] - windows[:, 0]
     order = np.argsort(-lengths, kind="stable")
@@ -80,7 +84,9 @@ def _batches(tokens: np.ndarray, windows: np.ndarray, prefix: tuple[int, ...], r
             before = np.full((len(chosen), len(prefix)), prefix, dtype=np.int64)
             inputs = np.concatenate((before, targets[:, :-1]), axis=1)
             targets[np.arange(length) < (chosen[:, 1] - chosen[:, 0])[:, None]] = IGNORED
-            targets = targets[:, length - inputs.shape[1] :]  # without prefix the first token is none
+            targets = targets[
+                :, length - inputs.shape[1] :
+            ]  # without prefix the first token is none
             if targets.size:
                 yield Batch(torch.from_numpy(inputs), torch.from_numpy(targets), None, None)
 
@@ -90,7 +96,9 @@ def same_targets(spans: np.ndarray, longest: int) -> np.ndarray:
     tokens of its document before it: what differs between contexts is then only the context, never the text."""
     length = max(1, longest // 8)
     counts = np.maximum(0, (spans[:, 1] - spans[:, 0] - longest) // length)
-    chosen = np.unique(np.linspace(0, counts.sum() - 1, min(int(counts.sum()), TARGETS // length)).astype(np.int64))
+    chosen = np.unique(
+        np.linspace(0, counts.sum() - 1, min(int(counts.sum()), TARGETS // length)).astype(np.int64)
+    )
     span = np.searchsorted(np.cumsum(counts), chosen, side="right")
     starts = spans[span, 0] + longest + (chosen - (np.cumsum(counts) - counts)[span]) * length
     return np.stack((starts, starts + length), axis=1)
@@ -100,7 +108,9 @@ def windows_of_context(runs: np.ndarray, context: int) -> np.ndarray:
     """Windows (W, 3) that score all tokens of the runs, each from at most `context` tokens and at least 7/8 of them."""
     stride = max(1, context // 8)
     scored = np.concatenate([np.arange(start, end, stride) for start, end in runs])
-    ends = np.minimum(scored + stride, np.repeat(runs[:, 1], -(-(runs[:, 1] - runs[:, 0]) // stride)))
+    ends = np.minimum(
+        scored + stride, np.repeat(runs[:, 1], -(-(runs[:, 1] - runs[:, 0]) // stride))
+    )
     return np.stack((ends - context, scored, ends), axis=1)
 
 

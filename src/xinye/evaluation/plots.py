@@ -29,7 +29,15 @@ def line_chart(
     """
     figure, axes = _axes(size)
     for (name, (x, y)), colour in zip(series.items(), COLOURS * len(series), strict=False):
-        axes.plot(x, y, label=name, color=colour, linewidth=1.6, marker="o" if len(x) < 25 else None, markersize=3)
+        axes.plot(
+            x,
+            y,
+            label=name,
+            color=colour,
+            linewidth=1.6,
+            marker="o" if len(x) < 25 else None,
+            markersize=3,
+        )
         if points and name in points:
             axes.plot(*points[name], "o", color=colour, markersize=5)
     if log_x:
@@ -43,7 +51,9 @@ def line_chart(
     return _svg(figure)
 
 
-def bar_chart(values: Mapping[str, float], x_label: str, size: tuple[float, float] | None = None) -> str:
+def bar_chart(
+    values: Mapping[str, float], x_label: str, size: tuple[float, float] | None = None
+) -> str:
     """Horizontal bars by name, the first on top, each with its value behind it, as SVG."""
     figure, axes = _axes(size or (7.0, 0.9 + 0.34 * len(values)))
     names = list(values)
@@ -100,7 +110,10 @@ def _svg(figure: Any) -> str:
     import matplotlib
 
     out = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "xinye"}), warnings.catch_warnings():
+    with (
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "xinye"}),
+        warnings.catch_warnings(),
+    ):
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's fonts have it
         figure.savefig(out, format="svg", transparent=True)
     svg = re.sub(r"(?s) *<metadata>.*?</metadata>\n", "", out.getvalue())

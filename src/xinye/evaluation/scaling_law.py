@@ -31,7 +31,10 @@ PRIOR = {
     "beta": (0.23, 0.1),
 }
 OWN = 0.2  # standard deviation of the logarithm of a size's own factor of B
-REPEATS = (math.log(15.4), 0.4)  # log of the readings after which the same text has given most of what it can
+REPEATS = (
+    math.log(15.4),
+    0.4,
+)  # log of the readings after which the same text has given most of what it can
 # How far the slope may be off beyond the longest run, in bits per byte for each doubling of the data, as a standard
 # deviation: for all sizes alike, and for each. Checked on runs sixteen times as long as what the law was fitted to,
 # it was off by 0.01 at most on Chinese novels, and by up to 0.05 on English speeches.
@@ -75,7 +78,9 @@ class Law:
         column = [self.sizes.index(point.parameters) for point in points]
         rows = []
         for fit, worth, drift in zip(self.fits, self.repeats, self.drift, strict=True):
-            beyond = np.maximum(0.0, logarithms(points, worth)[1] - self.longest[column]) / math.log(2)
+            beyond = np.maximum(
+                0.0, logarithms(points, worth)[1] - self.longest[column]
+            ) / math.log(2)
             rows.append(self.of(fit, points, worth) + drift[column] * beyond)
         return np.stack(rows)
 
@@ -95,7 +100,9 @@ class Law:
 
 def logarithms(points: Sequence[Point], repeats: float) -> np.ndarray:
     """Parameters and effective data of points, (2, P)."""
-    size, data, unique = np.array([(point.parameters, point.data, point.unique) for point in points]).T
+    size, data, unique = np.array(
+        [(point.parameters, point.data, point.unique) for point in points]
+    ).T
     return np.log([size, effective(data, unique, repeats)])
 
 
@@ -107,23 +114,33 @@ def fit_law(points: Sequence[Point], bits_per_byte: Sequence[float], seed: int =
     mean, deviation = np.array([*PRIOR.values(), *[(0.0, OWN)] * len(sizes)]).T
     noise = NOISE * np.maximum(1.0, [(PLATEAU / point.readings) ** 2 for point in points])
     repeats = np.exp([REPEATS[0], *random.normal(*REPEATS, FITS)])
-    drift = random.normal(0, DRIFT, (FITS + 1, 1)) + random.normal(0, OWN_DRIFT, (FITS + 1, len(sizes)))
+    drift = random.normal(0, DRIFT, (FITS + 1, 1)) + random.normal(
+        0, OWN_DRIFT, (FITS + 1, len(sizes))
+    )
     drift[0] = 0.0
     logs = logarithms(points, repeats[0])
     longest = np.array([max(logs[1][np.exp(logs[0]).round() == size]) for size in sizes])
     law = Law(np.empty(0), repeats, drift, sizes, longest, logs.mean(axis=1))
 
-    def solve(measured: np.ndarray, prior: np.ndarray, worth: float, begin: np.ndarray) -> np.ndarray:
+    def solve(
+        measured: np.ndarray, prior: np.ndarray, worth: float, begin: np.ndarray
+    ) -> np.ndarray:
         def misfit(fit: np.ndarray) -> np.ndarray:
-            return np.concatenate(((law.of(fit, points, worth) - measured) / noise, (fit - prior) / deviation))
+            return np.concatenate(
+                ((law.of(fit, points, worth) - measured) / noise, (fit - prior) / deviation)
+            )
 
         return least_squares(misfit, begin, loss="huber", f_scale=2.0).x
 
     fits = [solve(measured, mean, repeats[0], mean)]
     off = (law.of(fits[0], points, repeats[0]) - measured) / noise
-    noise = noise * max(1.0, float(np.sqrt(np.mean(off**2))))  # where the law fits worse than it should
+    noise = noise * max(
+        1.0, float(np.sqrt(np.mean(off**2)))
+    )  # where the law fits worse than it should
     for worth in repeats[1:]:
-        fits.append(solve(random.normal(measured, noise), random.normal(mean, deviation), worth, fits[0]))
+        fits.append(
+            solve(random.normal(measured, noise), random.normal(mean, deviation), worth, fits[0])
+        )
     return replace(law, fits=np.stack(fits))
 
 

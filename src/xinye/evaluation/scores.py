@@ -15,7 +15,9 @@ def class_table(
     rows = list(table.values())
     total = support.total()
     macro = {figure: _mean([(row[figure], 1.0) for row in rows]) for figure in FIGURES}
-    weighted = {figure: _mean([(row[figure], row["support"]) for row in rows]) for figure in FIGURES}
+    weighted = {
+        figure: _mean([(row[figure], row["support"]) for row in rows]) for figure in FIGURES
+    }
     table["micro avg"] = _row(correct.total(), guessed.total(), total)
     table["macro avg"] = macro | {"support": total}
     table["weighted avg"] = weighted | {"support": total}
@@ -23,7 +25,9 @@ def class_table(
 
 
 def rounded(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    return {name: {key: round(value, 5) for key, value in row.items()} for name, row in table.items()}
+    return {
+        name: {key: round(value, 5) for key, value in row.items()} for name, row in table.items()
+    }
 
 
 def _row(correct: int, guessed: int, support: int) -> dict[str, float]:

@@ -38,7 +38,11 @@ class SurfaceForms:
     """The baseline: what was a span in the training texts is one again, of the type that it had most often."""
 
     def __init__(self, texts: Sequence[str], spans: Sequence[Iterable[Span]]) -> None:
-        forms = {text[span.start : span.end] for text, found in zip(texts, spans, strict=True) for span in found}
+        forms = {
+            text[span.start : span.end]
+            for text, found in zip(texts, spans, strict=True)
+            for span in found
+        }
         self.types: dict[str, str | None] = dict.fromkeys(forms)
         self.longest = max(map(len, forms), default=0)
         self.begins = {form[0] for form in forms}
@@ -47,7 +51,9 @@ class SurfaceForms:
             known = {(span.start, span.end): span.type for span in found}
             for start, end in self._matches(text):
                 counts[text[start:end]][known.get((start, end))] += 1
-        self.types = {form: count.most_common(1)[0][0] if count else None for form, count in counts.items()}
+        self.types = {
+            form: count.most_common(1)[0][0] if count else None for form, count in counts.items()
+        }
 
     def find(self, text: str) -> list[Span]:
         found = [(start, end, self.types[text[start:end]]) for start, end in self._matches(text)]
@@ -60,7 +66,9 @@ class SurfaceForms:
             end = at
             if text[at] in self.begins and not _inside_word(text, at):
                 ends = range(min(len(text), at + self.longest), at, -1)
-                end = next((e for e in ends if text[at:e] in self.types and not _inside_word(text, e)), at)
+                end = next(
+                    (e for e in ends if text[at:e] in self.types and not _inside_word(text, e)), at
+                )
             if end > at:
                 yield at, end
             at = max(end, at + 1)

@@ -48,7 +48,9 @@ def language(text: str) -> str | None:
 
 def count_words(texts: Sequence[str]) -> tuple[int, int]:
     """Chinese characters and English words in texts."""
-    return sum(len(_CHINESE.findall(text)) for text in texts), sum(len(_WORD.findall(text)) for text in texts)
+    return sum(len(_CHINESE.findall(text)) for text in texts), sum(
+        len(_WORD.findall(text)) for text in texts
+    )
 
 
 def measure(backend: tokenizers.Tokenizer, texts: Sequence[str]) -> Figures:
@@ -70,10 +72,20 @@ def measure(backend: tokenizers.Tokenizer, texts: Sequence[str]) -> Figures:
             tokens[kind] += len(item.ids)
             seen.update(item.ids)
             changed += back != text
-            ids, spans = np.array(item.ids, np.int64), np.array(item.offsets, np.int64).reshape(-1, 2)
-            ids, spans = ids[ids != space], spans[ids != space]  # a space alone claims the character behind it, too
-            split += int(((_cover(spans, len(text)) > 1) & _where(r"[^\x00-\x7f]", text)).sum())  # ASCII is one byte
-            lost += int(((_cover(spans[ids != unknown], len(text)) == 0) & ~_where(r"\s", text)).sum())
+            ids, spans = (
+                np.array(item.ids, np.int64),
+                np.array(item.offsets, np.int64).reshape(-1, 2),
+            )
+            ids, spans = (
+                ids[ids != space],
+                spans[ids != space],
+            )  # a space alone claims the character behind it, too
+            split += int(
+                ((_cover(spans, len(text)) > 1) & _where(r"[^\x00-\x7f]", text)).sum()
+            )  # ASCII is one byte
+            lost += int(
+                ((_cover(spans[ids != unknown], len(text)) == 0) & ~_where(r"\s", text)).sum()
+            )
             touch_chinese += _touching(spans, _where(_CHINESE.pattern, text))
             touch_word += _touching(spans, _where(_LETTER.pattern, text))
     chinese, words = count_words(texts)
@@ -97,7 +109,11 @@ def measure(backend: tokenizers.Tokenizer, texts: Sequence[str]) -> Figures:
 def _unknown_id(backend: tokenizers.Tokenizer) -> int:
     """The id of the token for what a vocabulary lacks, -1 for none."""
     model = json.loads(backend.to_str())["model"]
-    return model["unk_id"] if model.get("unk_id") is not None else _id(backend, model.get("unk_token") or "")
+    return (
+        model["unk_id"]
+        if model.get("unk_id") is not None
+        else _id(backend, model.get("unk_token") or "")
+    )
 
 
 def _id(backend: tokenizers.Tokenizer, token: str) -> int:

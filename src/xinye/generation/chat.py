@@ -21,9 +21,15 @@ def check_messages(messages: Any, where: str = "messages") -> list[Message]:
     if not isinstance(messages, list | tuple):
         raise XinyeError(f"{where}: there is no list of messages")
     for number, message in enumerate(messages, start=1):
-        role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
+        role, content = (
+            (message.get("role"), message.get("content"))
+            if isinstance(message, dict)
+            else (None, None)
+        )
         if role not in ROLES or not isinstance(content, str):
-            raise XinyeError(f"{where}: message {number} must have a role ({', '.join(ROLES)}) and a content, a text")
+            raise XinyeError(
+                f"{where}: message {number} must have a role ({', '.join(ROLES)}) and a content, a text"
+            )
         if reason := not_unicode(content):
             raise XinyeError(f"{where}: the content of message {number} is {reason}")
     return list(messages)
@@ -44,7 +50,11 @@ def load_messages(path: Path) -> list[Message]:
 
 
 def start_answer(
-    tokenizer: Tokenizer, messages: Iterable[Message], context: int, sampling: Sampling, number: int = 0
+    tokenizer: Tokenizer,
+    messages: Iterable[Message],
+    context: int,
+    sampling: Sampling,
+    number: int = 0,
 ) -> tuple[Sequence, int]:
     """What the answer to the last message begins from, with `max_tokens` held within the context.
 
@@ -71,7 +81,9 @@ def start_answer(
             f"the question has {len(tokens)} tokens with all that belongs to it; this model reads at most {context}: "
             "shorten it"
         )
-    left = sampling.model_copy(update={"max_tokens": min(sampling.max_tokens, context - len(tokens))})
+    left = sampling.model_copy(
+        update={"max_tokens": min(sampling.max_tokens, context - len(tokens))}
+    )
     return Sequence(tokens, len(tokens), left, number), first - len(system)
 
 
@@ -88,7 +100,11 @@ class Conversation:
     @property
     def system(self) -> str:
         """The system message; empty for none."""
-        return self.messages[0]["content"] if self.messages and self.messages[0]["role"] == "system" else ""
+        return (
+            self.messages[0]["content"]
+            if self.messages and self.messages[0]["role"] == "system"
+            else ""
+        )
 
     @system.setter
     def system(self, text: str) -> None:
@@ -103,7 +119,9 @@ class Conversation:
         """The answer as it is written. Once it is whole, or was closed half-way, it stands in the messages."""
         messages = [*self.messages, {"role": "user", "content": question}]
         engine = self.engine
-        reply, self.forgotten = start_answer(engine.tokenizer, messages, engine.context, self.sampling)
+        reply, self.forgotten = start_answer(
+            engine.tokenizer, messages, engine.context, self.sampling
+        )
         self.reply = reply
         try:
             for _, piece in engine.generate([reply]):

@@ -41,7 +41,10 @@ PURPOSES = {
     "onnx": "models for ONNX Runtime: xinye export --to onnx",
     "hub": "data sets of the hub: xinye data collect hub:NAME",
 }
-INSTALL_COMPILER = {"Darwin": "xcode-select --install", "Linux": "apt install g++ (or your system's way)"}
+INSTALL_COMPILER = {
+    "Darwin": "xcode-select --install",
+    "Linux": "apt install g++ (or your system's way)",
+}
 Facts = dict[str, Any]  # by name, as --json shows them
 
 
@@ -49,7 +52,9 @@ Facts = dict[str, Any]  # by name, as --json shows them
 class Speed:
     """What was measured of a machine."""
 
-    matrix_flops_per_second: dict[str, float | None]  # by dtype, None where the device cannot multiply it
+    matrix_flops_per_second: dict[
+        str, float | None
+    ]  # by dtype, None where the device cannot multiply it
     memory_bytes_per_second: float  # read
     memory_bytes_per_second_on_one_thread: float
     training_utilization: float  # share of the matrix speed that training reaches
@@ -79,17 +84,25 @@ def examine(measure_anew: bool, watcher: Watcher) -> Report:
     sizes, default = plan_sizes(device, speed)
     words = {True: "yes", False: "no"}
     defaults = [
-        {"name": name, "value": words.get(default.values[name], default.values[name]), "reason": default.reasons[name]}
+        {
+            "name": name,
+            "value": words.get(default.values[name], default.values[name]),
+            "reason": default.reasons[name],
+        }
         for name in ("device", "dtype", "compile")
     ]
-    return Report(facts, speed, software, extras, defaults, sizes, advise(facts, speed, software, sizes))
+    return Report(
+        facts, speed, software, extras, defaults, sizes, advise(facts, speed, software, sizes)
+    )
 
 
 # -- what there is ---------------------------------------------------------------------------------------------------
 
 
 def describe_machine(device: torch.device) -> Facts:
-    cache = next(folder for folder in (cache_folder(), *cache_folder().absolute().parents) if folder.is_dir())
+    cache = next(
+        folder for folder in (cache_folder(), *cache_folder().absolute().parents) if folder.is_dir()
+    )
     facts: Facts = {
         "device": device.type,
         "processor": machine.processor(),
@@ -109,13 +122,19 @@ def describe_machine(device: torch.device) -> Facts:
     if device.type == "cuda":
         gpu = torch.cuda.get_device_properties(device)
         facts["gpus"] = torch.cuda.device_count()
-        facts |= {"gpu": gpu.name, "gpu_capability": f"{gpu.major}.{gpu.minor}", "gpu_memory": gpu.total_memory}
+        facts |= {
+            "gpu": gpu.name,
+            "gpu_capability": f"{gpu.major}.{gpu.minor}",
+            "gpu_memory": gpu.total_memory,
+        }
         facts["gpu_memory_free"] = machine.memory_bytes(device)
     return facts
 
 
 def describe_software() -> Facts:
-    driver = re.search(r"Module.*?\s(\d+\.[\d.]+)", machine.read_text(machine.PROC / "driver/nvidia/version"))
+    driver = re.search(
+        r"Module.*?\s(\d+\.[\d.]+)", machine.read_text(machine.PROC / "driver/nvidia/version")
+    )
     return {
         "xinye": version("xinye"),
         "python": platform.python_version(),
@@ -141,7 +160,10 @@ def describe_extras() -> list[Facts]:
         about = metadata.metadata("xinye")
     except metadata.PackageNotFoundError:  # run from a checkout
         return []
-    needs = [re.match(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]", line) for line in about.get_all("Requires-Dist") or []]
+    needs = [
+        re.match(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]", line)
+        for line in about.get_all("Requires-Dist") or []
+    ]
     extras = []
     for extra in about.get_all("Provides-Extra") or []:
         packages = [need[1] for need in needs if need and need[2] == extra]
@@ -166,7 +188,11 @@ def version(package: str) -> str | None:
 def measured(device: torch.device, anew: bool, watcher: Watcher) -> Speed:
     """The speeds of this machine: from the cache, or measured and put there."""
     names = [field.name for field in fields(Speed)]
-    return Speed(**machine.remembered("speed", names, device, lambda: asdict(measure(device, watcher, anew)), anew))
+    return Speed(
+        **machine.remembered(
+            "speed", names, device, lambda: asdict(measure(device, watcher, anew)), anew
+        )
+    )
 
 
 def measure(device: torch.device, watcher: Watcher, anew: bool) -> Speed:
@@ -184,7 +210,9 @@ def measure(device: torch.device, watcher: Watcher, anew: bool) -> Speed:
         torch.set_num_threads(threads)
     watcher.stage("measuring a training step")
     utilization = training_utilization(device, matrix)
-    return Speed(matrix, memory, alone, utilization, threads, round(load, 1), date.today().isoformat())
+    return Speed(
+        matrix, memory, alone, utilization, threads, round(load, 1), date.today().isoformat()
+    )
 
 
 def training_utilization(device: torch.device, matrix: dict[str, float | None]) -> float:
@@ -192,7 +220,9 @@ def training_utilization(device: torch.device, matrix: dict[str, float | None]) 
     plan = Plan()
     config = plan_size(plan, PretrainSettings(), device)
     windows = max(1, (2048 if device.type == "cpu" else 65_536) // config.max_position_embeddings)
-    tokens = torch.randint(config.vocab_size, (windows, config.max_position_embeddings), device=device)
+    tokens = torch.randint(
+        config.vocab_size, (windows, config.max_position_embeddings), device=device
+    )
     model = build(config).to(device)
     model.compute_dtype = getattr(torch, plan.values["dtype"])
     model.initialize(0)
@@ -200,7 +230,11 @@ def training_utilization(device: torch.device, matrix: dict[str, float | None]) 
     batch = Batch(tokens, tokens, None, None)
     per_second = tokens.numel() / min(forward_and_backward(loss_sum, batch) for _ in range(6))
     speed = matrix[plan.values["dtype"]]
-    return per_second * config.flops_per_token(config.max_position_embeddings) / speed if speed else 0.0
+    return (
+        per_second * config.flops_per_token(config.max_position_embeddings) / speed
+        if speed
+        else 0.0
+    )
 
 
 # -- what follows ----------------------------------------------------------------------------------------------------
@@ -234,7 +268,9 @@ def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[Facts], Plan]:
         rate = matrix * speed.training_utilization / config.flops_per_token(context)
         windows = MUCH // context
         step_seconds = values["batch_size"] * context / rate
-        planning.regularisation(plan, settings, windows, max(1, round(SECONDS / step_seconds)), step_seconds)
+        planning.regularisation(
+            plan, settings, windows, max(1, round(SECONDS / step_seconds)), step_seconds
+        )
         plans[size] = plan
         rows.append({
             "size": size,
@@ -246,7 +282,10 @@ def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[Facts], Plan]:
             "sensible": rate * SECONDS >= config.parameters,
         })  # fmt: skip
     if not plans:
-        raise XinyeError("there is not enough free memory here for the smallest model; end other programs", exit_code=1)
+        raise XinyeError(
+            "there is not enough free memory here for the smallest model; end other programs",
+            exit_code=1,
+        )
     return rows, plans.get(PretrainSettings().size) or next(iter(plans.values()))
 
 

@@ -20,7 +20,13 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.compressors import gzip_bits, xz_bits
 from xinye.evaluation.ngram import NGram
-from xinye.evaluation.perplexity import by_position, perplexity, same_targets, sliding_windows, windows_of_context
+from xinye.evaluation.perplexity import (
+    by_position,
+    perplexity,
+    same_targets,
+    sliding_windows,
+    windows_of_context,
+)
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 from xinye.model.lstm import LSTM
@@ -32,8 +38,12 @@ from xinye.runs.run_folder import saved_settings
 from xinye.tasks.text import prepare_text, tokenize
 from xinye.watcher import Watcher
 
-NGRAM_TOKENS = 20_000_000  # the 5-gram model learns from at most so many: 2 GB of memory, half a minute
-COMPRESSED_BYTES = 16_000_000  # of the text, and of the training text before it: xz takes 1 s for each MB
+NGRAM_TOKENS = (
+    20_000_000  # the 5-gram model learns from at most so many: 2 GB of memory, half a minute
+)
+COMPRESSED_BYTES = (
+    16_000_000  # of the text, and of the training text before it: xz takes 1 s for each MB
+)
 ALL_SCALINGS = ("linear:4", "dynamic:4", "yarn:4")
 
 
@@ -72,7 +82,9 @@ class Part:
         if len(self) <= tokens:
             return self
         starts, ends = self.spans.T
-        return Part(self.tokens, np.stack((ends - (ends - starts) * tokens // len(self), ends), axis=1))
+        return Part(
+            self.tokens, np.stack((ends - (ends - starts) * tokens // len(self), ends), axis=1)
+        )
 
     def first(self, tokens: int) -> "Part":
         """The first so many tokens."""
@@ -83,12 +95,16 @@ class Part:
 
     def at_most_bytes(self, size: int, tokenizer: Tokenizer) -> "Part":
         """The same, by about how many bytes it stands for."""
-        total = sum(int(tokenizer.token_lengths[self.tokens[start:end]].sum()) for start, end in self.spans)
+        total = sum(
+            int(tokenizer.token_lengths[self.tokens[start:end]].sum()) for start, end in self.spans
+        )
         return self if total <= size else self.at_most(len(self) * size // total)
 
     def decoded(self, tokenizer: Tokenizer) -> bytes:
         table = tokenizer.token_bytes
-        return b"".join(table[token] for start, end in self.spans for token in self.tokens[start:end].tolist())
+        return b"".join(
+            table[token] for start, end in self.spans for token in self.tokens[start:end].tolist()
+        )
 
 
 def evaluate(
@@ -120,20 +136,25 @@ def evaluate(
         part, paths = text_of(files, folder, tokenizer, settings, watcher)
         about |= {"source": "files", "files": [str(path) for path in paths]}
         notes += [
-            f"{path}: was in the training text, which flatters the model" for path in overlap(paths, training_files)
+            f"{path}: was in the training text, which flatters the model"
+            for path in overlap(paths, training_files)
         ]
     elif validation is not None:
         part = validation
         about |= {"source": "validation", "files": [str(path) for path in training_files]}
     else:
         reason = notes[0] if notes else "--training-text does not tell what was held back of it"
-        raise XinyeError(f"{folder}: {reason}; name a text to judge it on: xinye evaluate {folder} FILES")
+        raise XinyeError(
+            f"{folder}: {reason}; name a text to judge it on: xinye evaluate {folder} FILES"
+        )
 
     if settings.tokens is not None:
         part = part.first(settings.tokens)
     watcher.stage("scoring the text")
     windows = sliding_windows(part.spans, context, stride)
-    figures = perplexity(model, tokenizer, part.tokens, windows, partial(watcher.scored, total=len(part)))
+    figures = perplexity(
+        model, tokenizer, part.tokens, windows, partial(watcher.scored, total=len(part))
+    )
     about |= {"documents": len(part.spans), "characters": figures.pop("characters")}
     baselines = compare(part, training, tokenizer, figures, about["characters"], watcher, notes)
     positions: list[dict[str, Any]] = []
@@ -141,7 +162,9 @@ def evaluate(
         watcher.stage("scoring by the length of the context")
         positions = by_position(model, tokenizer, part.tokens, part.spans, context)
         if not positions:
-            notes.append("by position: the documents are too short to tell what a longer context is worth")
+            notes.append(
+                "by position: the documents are too short to tell what a longer context is worth"
+            )
     extended = extend(model, tokenizer, part, scalings, watcher, notes) if scalings else []
     return Evaluation(
         model=str(folder), text=about, **figures, context=context, stride=stride, baselines=baselines,
@@ -157,24 +180,38 @@ def window(model: LanguageModel, settings: EvaluateSettings) -> tuple[int, int]:
     own = model.config.max_position_embeddings
     context = settings.context or own
     if context > own and model.config.architecture == "gpt2":
-        raise XinyeError(f"context {context:,}: this model has learned positions, and only {own:,} of them")
+        raise XinyeError(
+            f"context {context:,}: this model has learned positions, and only {own:,} of them"
+        )
     stride = settings.stride or max(1, context // 2)
     if stride > context:
-        raise XinyeError(f"stride {stride:,} is longer than the context, {context:,}: it would leave tokens out")
+        raise XinyeError(
+            f"stride {stride:,} is longer than the context, {context:,}: it would leave tokens out"
+        )
     return context, stride
 
 
 def text_of(
-    files: Sequence[str | Path], folder: Path, tokenizer: Tokenizer, settings: EvaluateSettings, watcher: Watcher
+    files: Sequence[str | Path],
+    folder: Path,
+    tokenizer: Tokenizer,
+    settings: EvaluateSettings,
+    watcher: Watcher,
 ) -> tuple[Part, list[Path]]:
     """The text of files, all of it, read as a run's own was; and which files these are."""
     paths = find_files(files)
     corpus, _ = tokenize(paths, reading_settings(folder, settings), tokenizer, watcher)
-    return Part(corpus.tokens, np.stack((corpus.documents[:-1], corpus.documents[1:]), axis=1)), paths
+    return Part(
+        corpus.tokens, np.stack((corpus.documents[:-1], corpus.documents[1:]), axis=1)
+    ), paths
 
 
 def own_text(
-    folder: Path, tokenizer: Tokenizer, settings: EvaluateSettings, watcher: Watcher, notes: list[str]
+    folder: Path,
+    tokenizer: Tokenizer,
+    settings: EvaluateSettings,
+    watcher: Watcher,
+    notes: list[str],
 ) -> tuple[Part | None, Part | None, list[Path]]:
     """What a run was trained on and what it held back, split as it was then, and the files; or a note why not."""
     if settings.training_text:
@@ -206,13 +243,17 @@ def reading_settings(folder: Path, settings: EvaluateSettings) -> PretrainSettin
         cleaning = saved_settings(folder).cleaning
     except XinyeError:
         cleaning = PretrainSettings().cleaning
-    return PretrainSettings(field=settings.field, document_separator=settings.document_separator, cleaning=cleaning)
+    return PretrainSettings(
+        field=settings.field, document_separator=settings.document_separator, cleaning=cleaning
+    )
 
 
 def encoded(tokenizer: Tokenizer, texts: Sequence[str]) -> Part:
     documents = [[*tokenizer.encode(text), tokenizer.eos_id] for text in texts]
     ends = np.cumsum([len(document) for document in documents])
-    return Part(np.concatenate(documents), np.stack((np.concatenate(([0], ends[:-1])), ends), axis=1))
+    return Part(
+        np.concatenate(documents), np.stack((np.concatenate(([0], ends[:-1])), ends), axis=1)
+    )
 
 
 def overlap(files: Sequence[Path], training_files: Sequence[Path]) -> list[Path]:
@@ -223,7 +264,10 @@ def overlap(files: Sequence[Path], training_files: Sequence[Path]) -> list[Path]
     return [
         path
         for path in files
-        if any(fingerprint([other]) == fingerprint([path]) for other in known.get(path.stat().st_size, ()))
+        if any(
+            fingerprint([other]) == fingerprint([path])
+            for other in known.get(path.stat().st_size, ())
+        )
     ]
 
 
@@ -242,23 +286,35 @@ def compare(
     """The baselines' figures on the same text."""
 
     def of(bits: float, **more: float) -> dict[str, float]:
-        return {"bits_per_byte": bits, "bits_per_character": bits * figures["bytes"] / max(1, characters), **more}
+        return {
+            "bits_per_byte": bits,
+            "bits_per_character": bits * figures["bytes"] / max(1, characters),
+            **more,
+        }
 
     text = part.at_most_bytes(COMPRESSED_BYTES, tokenizer).decoded(tokenizer)
     if len(text) < figures["bytes"]:
-        notes.append(f"gzip and xz: measured on the ends of the documents, {len(text):,} bytes of the text")
-    baselines: dict[str, dict[str, float] | None] = dict.fromkeys(("gzip", "xz", "xz_after_training_text", "five_gram"))
+        notes.append(
+            f"gzip and xz: measured on the ends of the documents, {len(text):,} bytes of the text"
+        )
+    baselines: dict[str, dict[str, float] | None] = dict.fromkeys(
+        ("gzip", "xz", "xz_after_training_text", "five_gram")
+    )
     if not text:
         return baselines
     watcher.stage("compressing the text")
     baselines["gzip"], baselines["xz"] = of(gzip_bits(text)), of(xz_bits(text))
     if training is None:
-        notes.append("xz after the training text and the 5-gram model are left out; --training-text FILES brings them")
+        notes.append(
+            "xz after the training text and the 5-gram model are left out; --training-text FILES brings them"
+        )
         return baselines
     last = training.at_most_bytes(COMPRESSED_BYTES, tokenizer)
     before = last.decoded(tokenizer)
     if len(last) < len(training):
-        notes.append(f"xz after the training text: after the ends of the documents, {len(before):,} bytes of it")
+        notes.append(
+            f"xz after the training text: after the ends of the documents, {len(before):,} bytes of it"
+        )
     baselines["xz_after_training_text"] = of(xz_bits(text, before))
     watcher.stage("counting for the 5-gram model")
     counted = training.at_most(NGRAM_TOKENS)
@@ -267,15 +323,25 @@ def compare(
     model = NGram(counted.tokens, counted.spans, tokenizer.vocab_size, tokenizer.bos_id)
     loss = -float(model.log_probabilities(part.tokens, part.spans).mean())
     bits = loss / math.log(2) * figures["tokens"] / figures["bytes"]
-    baselines["five_gram"] = of(bits, loss=loss, perplexity=math.exp(loss), training_tokens=len(counted))
+    baselines["five_gram"] = of(
+        bits, loss=loss, perplexity=math.exp(loss), training_tokens=len(counted)
+    )
     return baselines
 
 
-def parse_scalings(model: LanguageModel, given: Sequence[str]) -> list[tuple[str, float, LanguageModel]]:
+def parse_scalings(
+    model: LanguageModel, given: Sequence[str]
+) -> list[tuple[str, float, LanguageModel]]:
     """Each RoPE scaling's type, factor and the model under it, the unscaled one first."""
-    names = list(dict.fromkeys(name for each in given for name in (ALL_SCALINGS if each == "all" else (each,))))
+    names = list(
+        dict.fromkeys(
+            name for each in given for name in (ALL_SCALINGS if each == "all" else (each,))
+        )
+    )
     if names and isinstance(model, LSTM):
-        raise XinyeError("RoPE scaling: an lstm has no positions; it reads texts of any length as it stands")
+        raise XinyeError(
+            "RoPE scaling: an lstm has no positions; it reads texts of any length as it stands"
+        )
     scaled: list[tuple[str, float, LanguageModel]] = [("none", 1.0, model)]
     for name in names:
         rope_type, factor = name.split(":")
@@ -298,7 +364,10 @@ def extend(
     They are some 8,192, each with the longest of these contexts before it in its document.
     """
     watcher.stage("scoring beyond the trained context")
-    context, largest = model.config.max_position_embeddings, max(factor for _, factor, _ in scalings)
+    context, largest = (
+        model.config.max_position_embeddings,
+        max(factor for _, factor, _ in scalings),
+    )
     contexts = [context * 2**power for power in range(int(math.log2(largest)) + 1)]
     runs = same_targets(part.spans, contexts[-1])
     if not len(runs):

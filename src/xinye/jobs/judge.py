@@ -25,10 +25,14 @@ def task_of(model: LanguageModel | Head) -> Task:
     if not isinstance(model, Head):
         return Chat()
     config = model.config
-    return Classify(config.labels, config.several) if config.kind == "sequence" else Tag(config.labels)
+    return (
+        Classify(config.labels, config.several) if config.kind == "sequence" else Tag(config.labels)
+    )
 
 
-def classify(model: Head, tokenizer: Tokenizer, texts: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+def classify(
+    model: Head, tokenizer: Tokenizer, texts: Sequence[tuple[str, str]]
+) -> list[dict[str, Any]]:
     """`label`, `probability` and `probabilities` of each text or pair; where there may be several, `labels`."""
     task = Classify(model.config.labels, model.config.several)
     results: list[dict[str, Any]] = []
@@ -82,11 +86,17 @@ def evaluate(
                 raise XinyeError("what the model learned from is not known here")
             if isinstance(task, Chat):
                 watcher.stage("judging the base model")
-                figures = judge(task, load_model(settings.model)[0].to(machine.device()), tokenizer, records)
+                figures = judge(
+                    task, load_model(settings.model)[0].to(machine.device()), tokenizer, records
+                )
             else:
                 watcher.stage("learning the baseline")
             training, _ = split_records(settings, task, read_records(settings, settings.data))
-            notes += [finding for finding in task.findings(training, records) if "in the training data" in finding]
+            notes += [
+                finding
+                for finding in task.findings(training, records)
+                if "in the training data" in finding
+            ]
             if not isinstance(task, Chat):
                 figures = task.baseline(training, records)
             baseline = {"name": task.baseline_name, **figures}

@@ -17,7 +17,9 @@ from xinye.evaluation.plots import grouped_bar_chart
 from xinye.evaluation.tokenizers import Figures, count_words, measure
 from xinye.watcher import Watcher
 
-EVALUATED_BYTES = 4_000_000  # at most, spread evenly over the text; more does not change the figures
+EVALUATED_BYTES = (
+    4_000_000  # at most, spread evenly over the text; more does not change the figures
+)
 CHANGED = 0.1  # share of texts; a Unicode normal form changes a few, and lower case all
 CONTEXT = 256  # tokens, to say in words what one tokenizer alone comes to
 
@@ -26,7 +28,9 @@ CONTEXT = 256  # tokens, to say in words what one tokenizer alone comes to
 class Comparison:
     """Figures of tokenizers by name, the one with the fewest tokens first, and what that means in words."""
 
-    text: dict[str, int]  # files, characters in all, and what was evaluated: bytes, Chinese characters, English words
+    text: dict[
+        str, int
+    ]  # files, characters in all, and what was evaluated: bytes, Chinese characters, English words
     figures: dict[str, Figures]
     verdict: str
 
@@ -86,7 +90,9 @@ def verdict(figures: dict[str, Figures], characters: int) -> str:
         f"{mine.tokens / last.tokens:.0%} of the steps."
     )
     for part in ("chinese", "english"):
-        rates = {name: getattr(each, f"bytes_per_token_{part}") or 0 for name, each in whole.items()}
+        rates = {
+            name: getattr(each, f"bytes_per_token_{part}") or 0 for name, each in whole.items()
+        }
         first = max(rates, key=lambda name: rates[name])
         if rates[first] > rates[best]:
             said += f" In the {part.title()} part {first} is better."
@@ -105,7 +111,9 @@ def chart(comparison: Comparison) -> str:
     parts = {part: key for part, key in parts.items() if any(getattr(each, key) for each in every)}
     parts = parts or {"all": "bytes_per_token"}
     groups = {
-        f"{name} ({each.vocab_size:,})": {part: getattr(each, key) or 0.0 for part, key in parts.items()}
+        f"{name} ({each.vocab_size:,})": {
+            part: getattr(each, key) or 0.0 for part, key in parts.items()
+        }
         for name, each in comparison.figures.items()
     }
     return grouped_bar_chart(groups, "bytes per token (in brackets the vocabulary)")
@@ -124,7 +132,9 @@ def find_tokenizers(arguments: Sequence[str]) -> tuple[dict[str, tokenizers.Toke
             patterns.append(argument)
             continue
         path = Path(argument).expanduser().resolve()
-        short = path.parent.name if path.name == "tokenizer.json" else path.name.removesuffix(".json")
+        short = (
+            path.parent.name if path.name == "tokenizer.json" else path.name.removesuffix(".json")
+        )
         found[argument if short in found else short] = backend
     return found, patterns
 
@@ -155,7 +165,9 @@ def _head(path: Path) -> bytes:
 
 
 def _read(path: Path) -> tokenizers.Tokenizer:
-    check_growth(read_json(path, "not a tokenizer"), str(path), most=2000)  # ALBERT's tables come to 1,936
+    check_growth(
+        read_json(path, "not a tokenizer"), str(path), most=2000
+    )  # ALBERT's tables come to 1,936
     try:
         with panic_told():
             return tokenizers.Tokenizer.from_file(str(path))

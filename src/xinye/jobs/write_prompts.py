@@ -32,7 +32,10 @@ class Job:
     sequences: list[Sequence]
 
     def record(self) -> dict[str, Any]:
-        first, tokens = self.sequences[0], sum(sequence.completion_tokens for sequence in self.sequences)
+        first, tokens = (
+            self.sequences[0],
+            sum(sequence.completion_tokens for sequence in self.sequences),
+        )
         asked = {"id": self.id} if self.id is not None else {}
         logprobs = [sequence.logprobs for sequence in self.sequences]
         return {
@@ -75,7 +78,9 @@ def write_prompts(
                 bad(prompts, line, str(error))
                 continue
             if done.get(line, job.request) != job.request:
-                raise XinyeError(f"{output}: for line {line} something else was asked; choose another name")
+                raise XinyeError(
+                    f"{output}: for line {line} something else was asked; choose another name"
+                )
             if line in done:
                 kept += 1
             else:
@@ -87,7 +92,9 @@ def write_prompts(
     with output.open("a", encoding="utf-8") as file:
         try:
             while True:
-                while len(engine.waiting) < engine.scheduler.max_running and (job := next(coming, None)):
+                while len(engine.waiting) < engine.scheduler.max_running and (
+                    job := next(coming, None)
+                ):
                     running |= dict.fromkeys(job.sequences, job)
                     for sequence in job.sequences:
                         engine.add(sequence)
@@ -122,15 +129,21 @@ def begin(engine: Engine, line: int, record: Any, n: int, sampling: dict[str, An
     """The sequences of one line; raises `XinyeError` where it is none, or can never run."""
     if not isinstance(record, dict) or ("prompt" in record) == ("messages" in record):
         raise XinyeError('expected {"prompt": "…"} or {"messages": […]}')
-    own = {key: value for key, value in record.items() if key not in ("id", "prompt", "messages", "n")}
+    own = {
+        key: value for key, value in record.items() if key not in ("id", "prompt", "messages", "n")
+    }
     count = record.get("n", n)
     if not isinstance(count, int) or count < 1:
         raise XinyeError(f"n is {json.dumps(count)}; it must be a whole number, at least 1")
-    settings = checked(ChatSampling if "messages" in record else Sampling, sampling | own, "sampling")
+    settings = checked(
+        ChatSampling if "messages" in record else Sampling, sampling | own, "sampling"
+    )
     sequences = []
     for number in range(count):
         if "messages" in record:
-            sequence, _ = start_answer(engine.tokenizer, record["messages"], engine.context, settings, number)
+            sequence, _ = start_answer(
+                engine.tokenizer, record["messages"], engine.context, settings, number
+            )
         elif isinstance(record["prompt"], str):
             sequence = start(engine.tokenizer, record["prompt"], engine.context, settings, number)
         else:
@@ -156,5 +169,7 @@ def finished(output: Path) -> dict[int, str]:
                 record = json.loads(line)
                 done[int(record["line"])] = str(record["request"])
             except (ValueError, TypeError, KeyError):
-                raise XinyeError(f"{output}: exists and holds no texts of prompts; choose another name") from None
+                raise XinyeError(
+                    f"{output}: exists and holds no texts of prompts; choose another name"
+                ) from None
     return done

@@ -29,7 +29,11 @@ def classify(
     known = [*read(settings.examples, settings), *examples]
     labels = words_of(settings, known)
     return [
-        {"label": max(row, key=row.__getitem__), "probability": max(row.values()), "probabilities": row}
+        {
+            "label": max(row, key=row.__getitem__),
+            "probability": max(row.values()),
+            "probabilities": row,
+        }
         for row in judge(model, tokenizer, texts, labels, settings, known, watcher or Watcher())[0]
     ]
 
@@ -75,7 +79,11 @@ def evaluate(
             baseline = {"name": f"{task.baseline_name}, of {len(known):,} records", **figures}
         except XinyeError as error:
             notes.append(f"no baseline: {error}")
-        notes += [finding for finding in task.findings(known, records) if "in the training data" in finding]
+        notes += [
+            finding
+            for finding in task.findings(known, records)
+            if "in the training data" in finding
+        ]
     return {
         "model": str(folder), "task": task.verb, "files": list(files), "records": len(records),
         "measured": measured([(max(row, key=row.__getitem__),) for row in rows]), "baseline": baseline,
@@ -125,10 +133,14 @@ def read(files: Sequence[str], settings: ZeroShotSettings) -> list[Record]:
 def words_of(settings: ZeroShotSettings, records: Sequence[Record]) -> dict[str, str]:
     """The words that stand for each label: as given ("1=好评"), or the label's own."""
     if not settings.labels and not records:
-        raise XinyeError("name the labels to choose from, --labels a,b, or show examples, --examples FILE")
+        raise XinyeError(
+            "name the labels to choose from, --labels a,b, or show examples, --examples FILE"
+        )
     given = settings.labels or [f"{label}=" for label in Classify.of(records).labels]
     parts = [label.partition("=") for label in given]
-    labels = {label.strip(): words.strip() or label.strip().replace("_", " ") for label, _, words in parts}
+    labels = {
+        label.strip(): words.strip() or label.strip().replace("_", " ") for label, _, words in parts
+    }
     if len(labels) < 2 or len(labels) < len(parts) or len(set(labels.values())) < len(labels):
         raise XinyeError(f"labels {', '.join(given)!r}: give two or more different ones")
     return labels

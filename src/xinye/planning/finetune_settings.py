@@ -34,19 +34,29 @@ class FinetuneSettings(TrainingSettings):
     model: str = Field("", description="a run's folder, or any Hugging Face folder")
     task: TaskName = Field("classify", description="what to learn")
     data: tuple[str, ...] = Field((), description="file of records; may be given several times")
-    validation: tuple[str, ...] = Field((), description="file of records to judge on (else a part of the data)")
-    validation_share: float = Field(0.1, gt=0, lt=0.5, description="part of the data kept to judge on")
+    validation: tuple[str, ...] = Field(
+        (), description="file of records to judge on (else a part of the data)"
+    )
+    validation_share: float = Field(
+        0.1, gt=0, lt=0.5, description="part of the data kept to judge on"
+    )
     method: Literal["full", "head", Method] = Field(
-        "full", description="train all weights, only the new head, or it and an adapter of this kind"
+        "full",
+        description="train all weights, only the new head, or it and an adapter of this kind",
     )
     attention: Literal["auto", "causal", "both"] = Field(
-        "auto", description="what a token sees: what stands before it, or the text in both directions"
+        "auto",
+        description="what a token sees: what stands before it, or the text in both directions",
     )
     output: Path | None = Field(None, description="the run's folder")
 
-    text_field: str | None = Field(None, description="column of the text; two with a comma between are a pair")
+    text_field: str | None = Field(
+        None, description="column of the text; two with a comma between are a pair"
+    )
     label_field: str | None = Field(None, description="column of the label")
-    label_separator: str | None = Field(None, description="what stands between several labels of one text, such as |")
+    label_separator: str | None = Field(
+        None, description="what stands between several labels of one text, such as |"
+    )
 
     augment: tuple[str, ...] = Field(
         (),
@@ -54,21 +64,33 @@ class FinetuneSettings(TrainingSettings):
         "commas between; what that was worth is told by a second run without it",
     )
     control: bool = Field(True, description="of a run with augment, do that second run")
-    mask_tokens: float | None = Field(None, gt=0, lt=1, description="augment mask: share of tokens blotted out (0.1)")
+    mask_tokens: float | None = Field(
+        None, gt=0, lt=1, description="augment mask: share of tokens blotted out (0.1)"
+    )
     crop_tokens: float | None = Field(
-        None, gt=0, lt=1, description="augment crop: largest share of a text that is left out at its ends (0.3)"
+        None,
+        gt=0,
+        lt=1,
+        description="augment crop: largest share of a text that is left out at its ends (0.3)",
     )
     shuffle_texts: float | None = Field(
-        None, gt=0, le=1, description="augment shuffle: share of texts whose sentences change places (0.5)"
+        None,
+        gt=0,
+        le=1,
+        description="augment shuffle: share of texts whose sentences change places (0.5)",
     )
 
     context: int | None = Field(None, ge=8, le=65536, description="tokens of a record at most")
     batch_size: int | None = Field(None, ge=1, description="records per optimizer step")
-    micro_batch_size: int | None = Field(None, ge=1, description="records computed at once; no effect on the result")
+    micro_batch_size: int | None = Field(
+        None, ge=1, description="records computed at once; no effect on the result"
+    )
     optimizer: Literal["auto", "muon", "adamw", "sgd"] = Field(
         "auto", description="muon: Muon for matrices, AdamW for the rest; for adapters adamw"
     )
-    decay: float = Field(1.0, gt=0, le=1, description="share of the steps over which wsd goes down to zero")
+    decay: float = Field(
+        1.0, gt=0, le=1, description="share of the steps over which wsd goes down to zero"
+    )
     evaluations: int = Field(4, ge=1, description="how often to validate and save during the run")
 
     adapter: AdapterSizes = AdapterSizes()
@@ -101,30 +123,55 @@ class FinetuneSettings(TrainingSettings):
         if self.matrix_learning_rate is not None and (
             self.optimizer not in ("auto", "muon") or self.method not in ("full", "head")
         ):
-            raise ValueError("matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon")
+            raise ValueError(
+                "matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon"
+            )
         useless = NOT_OF.get(self.task, ())
-        if odd := next((name for name in useless if name in self.model_fields_set and getattr(self, name)), None):
+        if odd := next(
+            (name for name in useless if name in self.model_fields_set and getattr(self, name)),
+            None,
+        ):
             raise ValueError(f"{odd} has no effect on the task {self.task}; leave it out")
         for kind, (name, _) in AUGMENTATIONS.items():
             if getattr(self, name) is not None and kind not in self.augment:
-                raise ValueError(f"{name} has no effect without --augment {kind}; add that, or leave it out")
+                raise ValueError(
+                    f"{name} has no effect without --augment {kind}; add that, or leave it out"
+                )
         if not (self.control or self.augment):
-            raise ValueError("control is the second run of one with augment; without that, leave it out")
-        if self.task == "chat" and (odd := next((kind for kind in self.augment if kind != "mask"), None)):
-            raise ValueError(f"augment {odd} would tear answers from their questions; chat takes only mask")
+            raise ValueError(
+                "control is the second run of one with augment; without that, leave it out"
+            )
+        if self.task == "chat" and (
+            odd := next((kind for kind in self.augment if kind != "mask"), None)
+        ):
+            raise ValueError(
+                f"augment {odd} would tear answers from their questions; chat takes only mask"
+            )
         if self.fold and self.validation:
             raise ValueError("fold judges on a part of the data; leave validation out")
         if self.task in ("chat", "text") and self.method == "head":
-            raise ValueError(f"the task {self.task} has no new head that could be trained alone; choose another method")
+            raise ValueError(
+                f"the task {self.task} has no new head that could be trained alone; choose another method"
+            )
         if self.task == "text" and self.method != "full":
-            raise ValueError(f"the task text trains all weights; the method {self.method} is for the other tasks")
+            raise ValueError(
+                f"the task text trains all weights; the method {self.method} is for the other tasks"
+            )
         return self
 
     def as_pretraining(self) -> PretrainSettings:
         """What was asked for, as going on with pretraining: its text, windows and figures."""
-        values = {name: getattr(self, name) for name in self.model_fields_set & PretrainSettings.model_fields.keys()}
+        values = {
+            name: getattr(self, name)
+            for name in self.model_fields_set & PretrainSettings.model_fields.keys()
+        }
         values.pop("validation", None)
         if values.get("optimizer") == "auto":
             del values["optimizer"]
-        theirs = {"files": self.data, "from": self.model, "field": self.text_field, "validation": self.validation_share}
+        theirs = {
+            "files": self.data,
+            "from": self.model,
+            "field": self.text_field,
+            "validation": self.validation_share,
+        }
         return checked(PretrainSettings, values | theirs, "finetune")

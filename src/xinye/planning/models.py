@@ -23,7 +23,10 @@ class Models:
     @property
     def most_context(self) -> int | None:
         """Tokens that all of them can see at once."""
-        return min((model.config.max_position_embeddings for model in (self.base, self.teacher) if model), default=None)
+        return min(
+            (model.config.max_position_embeddings for model in (self.base, self.teacher) if model),
+            default=None,
+        )
 
 
 FROM_SCRATCH = Models()

@@ -36,7 +36,9 @@ class Plan:
         return self.values[name]
 
     def rows(self) -> list[tuple[str, str, str]]:
-        return [(name, format_value(self.values[name]), reason) for name, reason in self.reasons.items()]
+        return [
+            (name, format_value(self.values[name]), reason) for name, reason in self.reasons.items()
+        ]
 
 
 def format_value(value: Any) -> str:
@@ -47,11 +49,17 @@ def format_value(value: Any) -> str:
 
 def vocabulary_size(size: int, characters: int, chinese: bool) -> tuple[int, str]:
     """How many tokens a vocabulary should have for a model of `size` parameters and a text of so many characters."""
-    wanted = 2 ** round(math.log2(size / 1000)) if size < 30e6 else 2 ** round(math.log2(30 * size**0.4))
+    wanted = (
+        2 ** round(math.log2(size / 1000)) if size < 30e6 else 2 ** round(math.log2(30 * size**0.4))
+    )
     wanted = min(max(wanted, 1024), 65536) * (2 if chinese and size < 30e6 else 1)
     supported = max(512, characters // 200)
     reason = f"for {size:,} parameters" + (" and Chinese text" if chinese else "")
-    return (wanted, reason) if wanted <= supported else (supported, f"{characters:,} characters support no more")
+    return (
+        (wanted, reason)
+        if wanted <= supported
+        else (supported, f"{characters:,} characters support no more")
+    )
 
 
 def shape(plan: Plan, settings: PretrainSettings, vocab_size: int, context: int) -> Config:
@@ -71,10 +79,14 @@ def shape(plan: Plan, settings: PretrainSettings, vocab_size: int, context: int)
     assert best is not None
     config = best[1]
     usual = "two are usual" if recurrent else "about width / 64"
-    plan.choose("layers", settings.layers, config.num_hidden_layers, f"nearest to {settings.size}, {usual}")
+    plan.choose(
+        "layers", settings.layers, config.num_hidden_layers, f"nearest to {settings.size}, {usual}"
+    )
     plan.choose("width", settings.width, config.hidden_size, f"nearest to {settings.size}")
     if isinstance(config, GPTConfig):
-        plan.choose("heads", settings.heads, config.num_attention_heads, f"heads of {config.head_dim}")
+        plan.choose(
+            "heads", settings.heads, config.num_attention_heads, f"heads of {config.head_dim}"
+        )
         halved = config.num_key_value_heads < config.num_attention_heads
         reason = "halves the cache" if halved else "one for each head"
         plan.choose("key_value_heads", settings.key_value_heads, config.num_key_value_heads, reason)
@@ -100,7 +112,9 @@ def shape_of(plan: Plan, name: str, config: Config) -> None:
     plan.choose("parameters", None, config.parameters, reason)
 
 
-def network(settings: PretrainSettings, size: int, vocab_size: int, context: int, width: int, layers: int) -> Config:
+def network(
+    settings: PretrainSettings, size: int, vocab_size: int, context: int, width: int, layers: int
+) -> Config:
     """The network of a width and depth; in GPT-2 and below 30 M parameters embedding and head are one matrix."""
     tied = size < 30e6 or settings.architecture == "gpt2"  # SGLang, for one, knows no other GPT-2
     if settings.architecture == "lstm":
@@ -110,7 +124,9 @@ def network(settings: PretrainSettings, size: int, vocab_size: int, context: int
         heads = next(count for count in range(heads, 0, -1) if width % count == 0)
     if width % heads:
         raise XinyeError(f"width {width} cannot be divided among {heads} heads; choose a multiple")
-    grouped = heads // 2 if size >= 50e6 and heads % 2 == 0 and settings.architecture != "gpt2" else heads
+    grouped = (
+        heads // 2 if size >= 50e6 and heads % 2 == 0 and settings.architecture != "gpt2" else heads
+    )
     return GPTConfig(
         architecture=settings.architecture,
         vocab_size=vocab_size,
@@ -119,7 +135,9 @@ def network(settings: PretrainSettings, size: int, vocab_size: int, context: int
         num_attention_heads=heads,
         num_key_value_heads=settings.key_value_heads or grouped,
         head_dim=width // heads,
-        intermediate_size=4 * width if settings.architecture == "gpt2" else max(32, round(width * 8 / 3 / 32) * 32),
+        intermediate_size=4 * width
+        if settings.architecture == "gpt2"
+        else max(32, round(width * 8 / 3 / 32) * 32),
         max_position_embeddings=context,
         tie_word_embeddings=tied,
         norm_eps=1e-5 if settings.architecture == "gpt2" else 1e-6,
@@ -134,7 +152,11 @@ def context_length(size: int, document_lengths: np.ndarray, tokens: int) -> tupl
     possible = 2 ** int(math.log2(max(16, tokens // 20)))
     if possible < min(usual, needed):
         return possible, "a twentieth of the text"
-    return (needed, "99 % of the documents fit") if needed < usual else (usual, f"usual for {size:,} parameters")
+    return (
+        (needed, "99 % of the documents fit")
+        if needed < usual
+        else (usual, f"usual for {size:,} parameters")
+    )
 
 
 BLOCK_BYTES = 4 * 256  # scores and probabilities of one token with its window, bf16
@@ -147,7 +169,11 @@ def check_size(settings: PretrainSettings, device: torch.device) -> None:
     """Refuse a size whose weights alone do not fit, before any text is read."""
     if settings.width or settings.layers or settings.from_:
         return  # the size is only a wish then, or not known yet
-    size, most, states = parse_count(settings.size, "size"), machine.memory_bytes(device), STATES[settings.optimizer]
+    size, most, states = (
+        parse_count(settings.size, "size"),
+        machine.memory_bytes(device),
+        STATES[settings.optimizer],
+    )
     if size * (8 + states) > most:
         raise XinyeError(
             f"size {settings.size} does not fit: {size:,} parameters × (4 weight + 4 gradient + {states} optimizer) "
@@ -182,7 +208,10 @@ def batches(plan: Plan, settings: PretrainSettings, config: Config, device: torc
         wanted = min(wanted, 2 ** int(math.log2(max(2048, plan.values["training_tokens"] / 64))))
         reason = "suit its size, or are a 64th of the text"
     batch_size = plan.choose(
-        "batch_size", settings.batch_size, max(1, wanted // context), f"{wanted:,} tokens a step {reason}"
+        "batch_size",
+        settings.batch_size,
+        max(1, wanted // context),
+        f"{wanted:,} tokens a step {reason}",
     )
     at_once = 8192 if device.type == "cpu" else 65_536
     most = machine.memory_bytes(device)
@@ -202,16 +231,45 @@ def batches(plan: Plan, settings: PretrainSettings, config: Config, device: torc
 def rates(plan: Plan, settings: PretrainSettings, config: Config) -> None:
     """Learning rates, decay and dropout."""
     width = config.hidden_size
-    if settings.optimizer == "muon" and isinstance(config, LSTMConfig):  # found by search on the novels, docs/log.md
-        plan.choose("matrix_learning_rate", settings.matrix_learning_rate, 0.08, "four gates lie in each matrix")
-        plan.choose("learning_rate", settings.learning_rate, 0.1 * (width / 128) ** -0.5, "0.1 · √(128 / width)")
+    if settings.optimizer == "muon" and isinstance(
+        config, LSTMConfig
+    ):  # found by search on the novels, docs/log.md
+        plan.choose(
+            "matrix_learning_rate",
+            settings.matrix_learning_rate,
+            0.08,
+            "four gates lie in each matrix",
+        )
+        plan.choose(
+            "learning_rate",
+            settings.learning_rate,
+            0.1 * (width / 128) ** -0.5,
+            "0.1 · √(128 / width)",
+        )
     elif settings.optimizer == "muon":
-        plan.choose("matrix_learning_rate", settings.matrix_learning_rate, 0.02, "Muon's does not depend on the width")
-        plan.choose("learning_rate", settings.learning_rate, 0.014 * (width / 128) ** -0.5, "0.014 · √(128 / width)")
+        plan.choose(
+            "matrix_learning_rate",
+            settings.matrix_learning_rate,
+            0.02,
+            "Muon's does not depend on the width",
+        )
+        plan.choose(
+            "learning_rate",
+            settings.learning_rate,
+            0.014 * (width / 128) ** -0.5,
+            "0.014 · √(128 / width)",
+        )
     else:
         usual = min(3e-3, 0.3 / width) if settings.optimizer == "adamw" else 0.1
-        plan.choose("learning_rate", settings.learning_rate, usual, f"usual for {settings.optimizer} at this width")
-    if settings.from_ and config.parameters >= 30e6:  # smaller ones learn best at the full rates, docs/log.md
+        plan.choose(
+            "learning_rate",
+            settings.learning_rate,
+            usual,
+            f"usual for {settings.optimizer} at this width",
+        )
+    if (
+        settings.from_ and config.parameters >= 30e6
+    ):  # smaller ones learn best at the full rates, docs/log.md
         share = 0.1
         for name in ("matrix_learning_rate", "learning_rate"):
             if name in plan.values and getattr(settings, name) is None:
@@ -227,32 +285,47 @@ def schedule(plan: Plan, settings: PretrainSettings, steps: int, reason: str) ->
     """The number of steps and how the rate goes."""
     steps = plan.choose("steps", settings.steps, max(1, steps), reason)
     share, usual = (
-        (20, "5 % of the steps, for the optimizers begin anew") if settings.from_ else (50, "2 % of the steps")
+        (20, "5 % of the steps, for the optimizers begin anew")
+        if settings.from_
+        else (50, "2 % of the steps")
     )
     plan.choose("warmup", settings.warmup, min(100, max(1, steps // share)), usual)
 
 
 def doubts(
-    plan: Plan, settings: PretrainSettings, config: Config, windows: int, step_seconds: float, device: torch.device
+    plan: Plan,
+    settings: PretrainSettings,
+    config: Config,
+    windows: int,
+    step_seconds: float,
+    device: torch.device,
 ) -> list[str]:
     """What a person would not want of a plan, and what to give instead. Of a time, a third more is named than steps
     take, for what is evaluated."""
     found, steps = [], plan.values["steps"]
     if steps < FEW_STEPS and settings.steps is None and not settings.total_steps:
-        budget = next(name for name in ("tokens", "epochs", "time") if getattr(settings, name) or name == "time")
+        budget = next(
+            name
+            for name in ("tokens", "epochs", "time")
+            if getattr(settings, name) or name == "time"
+        )
         advice = f"give more --{budget}"
         if settings.seconds is not None:
             advice = f"give --time {short_time(FEW_STEPS * step_seconds / (1 - EVALUATING))}"
             smaller = smaller_size(plan, settings, config, settings.seconds / step_seconds, device)
             advice += f", or --size {smaller}" if smaller else ""
-        found.append(f"{steps} {'step is' if steps == 1 else 'steps are'} too few to learn much: {advice}")
+        found.append(
+            f"{steps} {'step is' if steps == 1 else 'steps are'} too few to learn much: {advice}"
+        )
     times = steps * plan.values["batch_size"] / windows
     if times > MANY_TIMES:
         enough = max(1, round(steps * 10 / times))
         budget = f"--steps {enough:,}"
         if settings.seconds is not None:
             budget = f"--time {short_time(enough * step_seconds / (1 - EVALUATING))}"
-        found.append(f"the text is read {times:,.0f} times and learned by heart: give more text, or {budget}")
+        found.append(
+            f"the text is read {times:,.0f} times and learned by heart: give more text, or {budget}"
+        )
     return found
 
 
@@ -274,16 +347,23 @@ def smaller_size(
             continue
         other = Plan({"context": context, "training_tokens": plan.values["training_tokens"]})
         try:
-            smaller = shape(other, settings.model_copy(update={"size": size}), config.vocab_size, context)
+            smaller = shape(
+                other, settings.model_copy(update={"size": size}), config.vocab_size, context
+            )
             batches(other, settings, smaller, device)
         except XinyeError:
             continue
-        if steps * cost / (other.values["batch_size"] * smaller.flops_per_token(context)) >= FEW_STEPS:
+        if (
+            steps * cost / (other.values["batch_size"] * smaller.flops_per_token(context))
+            >= FEW_STEPS
+        ):
             return size
     return None
 
 
-def precision(plan: Plan, settings: PretrainSettings, device: torch.device, fast: tuple[torch.dtype, str]) -> None:
+def precision(
+    plan: Plan, settings: PretrainSettings, device: torch.device, fast: tuple[torch.dtype, str]
+) -> None:
     """The dtype, of which `fast` is the fastest one here and why, and the device."""
     dtype, reason = fast
     given = None if settings.dtype == "auto" else settings.dtype
@@ -291,7 +371,9 @@ def precision(plan: Plan, settings: PretrainSettings, device: torch.device, fast
     plan.choose("device", None, device.type, "the fastest there is")
 
 
-def budgeted_steps(settings: PretrainSettings, windows: int, values: dict[str, Any]) -> tuple[int, str] | None:
+def budgeted_steps(
+    settings: PretrainSettings, windows: int, values: dict[str, Any]
+) -> tuple[int, str] | None:
     """The steps that the budget comes to, and why; None for a budget in time."""
     per_step = values["batch_size"] * values["context"]
     if settings.steps:
@@ -299,13 +381,19 @@ def budgeted_steps(settings: PretrainSettings, windows: int, values: dict[str, A
     if settings.total_steps:
         return settings.total_steps[0][1], "given"
     if settings.tokens:
-        return max(1, round(parse_count(settings.tokens, "tokens") / per_step)), f"{settings.tokens} tokens"
+        return max(
+            1, round(parse_count(settings.tokens, "tokens") / per_step)
+        ), f"{settings.tokens} tokens"
     if settings.epochs:
-        return max(1, round(settings.epochs * windows / values["batch_size"])), f"{settings.epochs:g} times the text"
+        return max(
+            1, round(settings.epochs * windows / values["batch_size"])
+        ), f"{settings.epochs:g} times the text"
     return None
 
 
-def regularisation(plan: Plan, settings: PretrainSettings, windows: int, steps: int, step_seconds: float) -> None:
+def regularisation(
+    plan: Plan, settings: PretrainSettings, windows: int, steps: int, step_seconds: float
+) -> None:
     """What is against learning the text by heart; compiling where the run is long enough to win the time back."""
     values = plan.values
     times = steps * values["batch_size"] / windows
@@ -318,7 +406,11 @@ def regularisation(plan: Plan, settings: PretrainSettings, windows: int, steps: 
     compiler = values["device"] == "cuda" or machine.cpp_compiler()
     recurrent = values.get("architecture", settings.architecture) == "lstm"
     worth = bool(compiler) and values["device"] != "mps" and seconds > 180 and not recurrent
-    reason = "the run is long enough to win back compiling" if worth else "compiling takes longer than it wins here"
+    reason = (
+        "the run is long enough to win back compiling"
+        if worth
+        else "compiling takes longer than it wins here"
+    )
     if not compiler or recurrent:
         reason = "PyTorch does not compile an LSTM" if recurrent else "no C++ compiler here"
     given = None if settings.compile == "auto" else settings.compile == "yes"

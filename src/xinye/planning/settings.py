@@ -38,7 +38,11 @@ LONGEST = 1000 * 86400  # seconds
 def parse_count(text: str, what: str) -> int:
     """`5M` is 5,000,000; so are `5m` and `5000k`; `1.5B` works too."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMbBgG]?)", text.strip())
-    count = float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}[match[2].lower()] if match else 0
+    count = (
+        float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}[match[2].lower()]
+        if match
+        else 0
+    )
     if count < 1:
         raise XinyeError(f"{what} {text!r} is not a number such as 5M or 350000")
     return round(count)
@@ -48,9 +52,17 @@ def parse_time(text: str) -> float:
     """`10min` is 600 seconds; `90s`, `1.5h` and `1h30min` work too."""
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
     known = all((unit.rstrip("s") or "s") in _UNITS for _, unit in parts)
-    seconds = sum(float(number) * _UNITS[unit.rstrip("s") or "s"] for number, unit in parts) if known else 0
-    if not 0 < seconds <= LONGEST or not re.fullmatch(r"(\s*\d+(\.\d+)?\s*[a-z]+)+\s*", text.lower()):
-        raise XinyeError(f"time {text!r} is not a duration, at most 1000d, such as 90s, 10min or 1h30min")
+    seconds = (
+        sum(float(number) * _UNITS[unit.rstrip("s") or "s"] for number, unit in parts)
+        if known
+        else 0
+    )
+    if not 0 < seconds <= LONGEST or not re.fullmatch(
+        r"(\s*\d+(\.\d+)?\s*[a-z]+)+\s*", text.lower()
+    ):
+        raise XinyeError(
+            f"time {text!r} is not a duration, at most 1000d, such as 90s, 10min or 1h30min"
+        )
     return seconds
 
 
@@ -59,7 +71,9 @@ def duration(seconds: float) -> str:
     seconds = max(0, round(seconds))
     if seconds < 60:
         return f"{seconds} s"
-    return f"{seconds // 60} min {seconds % 60:02d} s" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds // 60} min {seconds % 60:02d} s" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+    )
 
 
 def parse_fold(text: str) -> tuple[int, int]:
@@ -86,7 +100,9 @@ def split_names(value: Any, known: Iterable[str], what: str) -> Any:
     names = [name.strip() for part in parts for name in part.split(",") if name.strip()]
     for name in names:
         if name not in known:
-            raise ValueError(f"unknown {what} {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}")
+            raise ValueError(
+                f"unknown {what} {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}"
+            )
     return tuple(dict.fromkeys(names))
 
 
@@ -97,22 +113,31 @@ class TrainingSettings(BaseModel):
 
     seed: int = Field(0, ge=0, le=2**31, description="the same seed gives the same run")
     epochs: float | None = Field(None, gt=0, le=1e6, description="read the data this many times")
-    fold: str | None = Field(None, description="keep part i of k for validation instead, such as 2/5")
+    fold: str | None = Field(
+        None, description="keep part i of k for validation instead, such as 2/5"
+    )
     learning_rate: float | None = Field(None, gt=0, description="of AdamW or SGD")
     matrix_learning_rate: float | None = Field(None, gt=0, description="of Muon")
-    schedule: Literal["wsd", "cosine"] = Field("wsd", description="wsd: warm-up, stable, linear decay")
+    schedule: Literal["wsd", "cosine"] = Field(
+        "wsd", description="wsd: warm-up, stable, linear decay"
+    )
     warmup: int | None = Field(None, ge=0, description="steps until the full learning rate")
     weight_decay: float | None = Field(None, ge=0, description="pull of the matrices towards zero")
-    dropout: float | None = Field(None, ge=0, lt=1, description="share of activations dropped in training")
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="share of activations dropped in training"
+    )
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="computing precision; weights stay float32"
     )
     patience: int | None = Field(
-        None, ge=1, description="stop after so many evaluations without a better one, and keep the best model"
+        None,
+        ge=1,
+        description="stop after so many evaluations without a better one, and keep the best model",
     )
     track: tuple[str, ...] = Field(
-        (), description="tell tensorboard, wandb or mlflow of the run, too; several with commas between"
+        (),
+        description="tell tensorboard, wandb or mlflow of the run, too; several with commas between",
     )
 
     @field_validator("track", mode="before")
@@ -136,72 +161,121 @@ class PretrainSettings(TrainingSettings):
 
     files: tuple[str, ...] = Field((), description="files, folders or globs of text")
     output: Path | None = Field(None, description="the run's folder")
-    from_: str | None = Field(None, alias="from", description="go on training this model: a run, or any model's folder")
-    teacher: str | None = Field(None, description="learn from this model's predictions, too (distillation)")
-    temperature: float | None = Field(None, gt=0, le=100, description="that softens the teacher's predictions")
-    alpha: float | None = Field(None, ge=0, le=1, description="share of the teacher in the loss, from 0 to 1")
+    from_: str | None = Field(
+        None, alias="from", description="go on training this model: a run, or any model's folder"
+    )
+    teacher: str | None = Field(
+        None, description="learn from this model's predictions, too (distillation)"
+    )
+    temperature: float | None = Field(
+        None, gt=0, le=100, description="that softens the teacher's predictions"
+    )
+    alpha: float | None = Field(
+        None, ge=0, le=1, description="share of the teacher in the loss, from 0 to 1"
+    )
 
-    size: str = Field("5M", description="parameters of the model, such as 1M, 5M, 15M, 50M, 125M, 350M")
-    time: str | None = Field(None, description="train for about this long, such as 10min or 1h30min")
+    size: str = Field(
+        "5M", description="parameters of the model, such as 1M, 5M, 15M, 50M, 125M, 350M"
+    )
+    time: str | None = Field(
+        None, description="train for about this long, such as 10min or 1h30min"
+    )
     tokens: str | None = Field(None, description="train on this many tokens, such as 20M")
     steps: int | None = Field(None, ge=1, description="take this many optimizer steps")
     total_steps: tuple[tuple[int, int], ...] = Field(
-        (), description="what a time came to in an earlier run, as its plan.json has it: 0:189,4:160"
+        (),
+        description="what a time came to in an earlier run, as its plan.json has it: 0:189,4:160",
     )
     architecture: Literal["modern", "llama", "gpt2", "lstm"] = Field(
-        "modern", description="saved as Qwen3, Llama or GPT-2; lstm is a recurrent network, for comparison"
+        "modern",
+        description="saved as Qwen3, Llama or GPT-2; lstm is a recurrent network, for comparison",
     )
-    data_license: str | None = Field(None, description="licence of the text, for the model card, such as CC-BY-4.0")
-    tokenizer: str = Field("bpe", description="bpe, char or bytes to train one; or the folder of a trained one")
+    data_license: str | None = Field(
+        None, description="licence of the text, for the model card, such as CC-BY-4.0"
+    )
+    tokenizer: str = Field(
+        "bpe", description="bpe, char or bytes to train one; or the folder of a trained one"
+    )
 
     field: str | None = Field(None, description="the column or key that holds the text")
     document_separator: str | None = Field(
         None, description=r"what stands between the documents of a text file: '\n\n'"
     )
     cleaning: Cleaning = Cleaning()
-    validation: float = Field(0.1, gt=0, lt=0.5, description="share of the text kept for validation")
+    validation: float = Field(
+        0.1, gt=0, lt=0.5, description="share of the text kept for validation"
+    )
 
     vocab_size: int | None = Field(None, ge=1, description="tokens in the vocabulary")
-    context: int | None = Field(None, ge=8, le=65536, description="tokens that the model sees at once")
+    context: int | None = Field(
+        None, ge=8, le=65536, description="tokens that the model sees at once"
+    )
     layers: int | None = Field(None, ge=1, le=512, description="layers of the network")
     width: int | None = Field(None, ge=8, le=65536, description="size of the hidden state")
     heads: int | None = Field(None, ge=1, description="attention heads")
-    key_value_heads: int | None = Field(None, ge=1, description="key-value heads, shared by groups of heads")
+    key_value_heads: int | None = Field(
+        None, ge=1, description="key-value heads, shared by groups of heads"
+    )
 
     batch_size: int | None = Field(None, ge=1, description="windows of text per optimizer step")
     micro_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
-        None, description="windows computed at once, no effect on the result; auto tries how many fit in memory"
+        None,
+        description="windows computed at once, no effect on the result; auto tries how many fit in memory",
     )
     optimizer: Literal["muon", "adamw", "sgd"] = Field(
         "muon", description="muon: Muon for matrices, AdamW for the rest"
     )
-    decay: float = Field(0.8, gt=0, le=1, description="share of the steps over which wsd goes down to zero")
-    l1: float = Field(0.0, ge=0, lt=1, description="L1: shrink the matrices by rate × this, down to exact zeros")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of a target spread over all tokens in training")
+    decay: float = Field(
+        0.8, gt=0, le=1, description="share of the steps over which wsd goes down to zero"
+    )
+    l1: float = Field(
+        0.0, ge=0, lt=1, description="L1: shrink the matrices by rate × this, down to exact zeros"
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of a target spread over all tokens in training"
+    )
     compile: Literal["auto", "yes", "no"] = Field("auto", description="use torch.compile")
-    evaluations: int = Field(20, ge=1, description="how often to validate, save and write a sample during the run")
+    evaluations: int = Field(
+        20, ge=1, description="how often to validate, save and write a sample during the run"
+    )
     prompt: str = Field("", description="what samples during training begin with")
 
     @model_validator(mode="after")
     def _nothing_without_effect(self) -> "PretrainSettings":
-        given = [name for name in ("time", "tokens", "epochs", "steps") if getattr(self, name) is not None]
+        given = [
+            name
+            for name in ("time", "tokens", "epochs", "steps")
+            if getattr(self, name) is not None
+        ]
         if self.total_steps and given not in ([], ["time"]):
             raise ValueError(f"total_steps says how many steps there are; leave {given[0]} out")
         if len(given) > 1:
-            raise ValueError(f"give one of --time, --tokens, --epochs and --steps, not {' and '.join(given)}")
+            raise ValueError(
+                f"give one of --time, --tokens, --epochs and --steps, not {' and '.join(given)}"
+            )
         if self.vocab_size is not None and self.tokenizer not in ("bpe", "char"):
-            raise ValueError("vocab_size has no effect on a tokenizer that is not learned; leave it out")
+            raise ValueError(
+                "vocab_size has no effect on a tokenizer that is not learned; leave it out"
+            )
         if odd := self._given(*settled(self.from_, None)):
             raise ValueError(f"{odd} is that of {self.from_}, which is gone on with; leave it out")
         if odd := self._given(*settled(None, self.teacher)):
-            raise ValueError(f"{odd} is that of the teacher {self.teacher}, followed token by token; leave it out")
+            raise ValueError(
+                f"{odd} is that of the teacher {self.teacher}, followed token by token; leave it out"
+            )
         if self.teacher is None and (odd := self._given("temperature", "alpha")):
             raise ValueError(f"{odd} has no effect without a teacher; leave it out")
-        heads = next((name for name in ("heads", "key_value_heads") if getattr(self, name) is not None), None)
+        heads = next(
+            (name for name in ("heads", "key_value_heads") if getattr(self, name) is not None), None
+        )
         if heads and self.architecture == "lstm":
-            raise ValueError(f"{heads} has no effect on an lstm, which has no attention; leave it out")
+            raise ValueError(
+                f"{heads} has no effect on an lstm, which has no attention; leave it out"
+            )
         if self.matrix_learning_rate is not None and self.optimizer != "muon":
-            raise ValueError("matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon")
+            raise ValueError(
+                "matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon"
+            )
         return self
 
     @property
@@ -214,20 +288,31 @@ class PretrainSettings(TrainingSettings):
 
     def _given(self, *names: str) -> str | None:
         """The first of the settings that was given."""
-        return next((name for name in names if name in self.model_fields_set and getattr(self, name) is not None), None)
+        return next(
+            (
+                name
+                for name in names
+                if name in self.model_fields_set and getattr(self, name) is not None
+            ),
+            None,
+        )
 
     @field_validator("tokenizer")
     @classmethod
     def _kind_or_folder(cls, value: str) -> str:
         kinds = ("bpe", "char", "bytes")
         if value not in kinds and not Path(value).is_dir():
-            raise ValueError(f"{value!r} is neither bpe, char or bytes nor a folder{did_you_mean(value, kinds)}")
+            raise ValueError(
+                f"{value!r} is neither bpe, char or bytes nor a folder{did_you_mean(value, kinds)}"
+            )
         return value
 
     @field_validator("compile", mode="before")
     @classmethod
     def _words(cls, value: Any) -> Any:
-        return ("no", "yes")[value] if isinstance(value, bool) else value  # YAML reads yes and no as truth values
+        return (
+            ("no", "yes")[value] if isinstance(value, bool) else value
+        )  # YAML reads yes and no as truth values
 
     @field_validator("size", "tokens", mode="before")
     @classmethod
@@ -250,13 +335,23 @@ class PretrainSettings(TrainingSettings):
 
     @field_validator("total_steps")
     @classmethod
-    def _from_the_first_step_on(cls, value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    def _from_the_first_step_on(
+        cls, value: tuple[tuple[int, int], ...]
+    ) -> tuple[tuple[int, int], ...]:
         """Pairs of a step and the steps in all that were planned there, each later than the one before."""
         steps = [step for step, _ in value]
-        in_order = steps[:1] == [0] and steps == sorted(set(steps)) and all(step <= total for step, total in value)
-        before_the_end = all(later < total for (_, total), later in zip(value, steps[1:], strict=False))
+        in_order = (
+            steps[:1] == [0]
+            and steps == sorted(set(steps))
+            and all(step <= total for step, total in value)
+        )
+        before_the_end = all(
+            later < total for (_, total), later in zip(value, steps[1:], strict=False)
+        )
         if value and not (in_order and before_the_end and value[0][1]):
-            raise ValueError("expected pairs of a step and the steps in all, from step 0 on, such as 0:189,4:160")
+            raise ValueError(
+                "expected pairs of a step and the steps in all, from step 0 on, such as 0:189,4:160"
+            )
         return value
 
     @field_validator("time")
@@ -272,27 +367,41 @@ class EvaluateSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    context: int | None = Field(None, ge=2, description="tokens that the model sees at once (the model's own)")
-    stride: int | None = Field(None, ge=1, description="tokens from window to window (half the context)")
-    tokens: int | None = Field(None, ge=2, description="judge the first so many tokens of the text alone")
-    by_position: bool = Field(False, description="what a longer context is worth: the same tokens after 8, 16, 32 …")
+    context: int | None = Field(
+        None, ge=2, description="tokens that the model sees at once (the model's own)"
+    )
+    stride: int | None = Field(
+        None, ge=1, description="tokens from window to window (half the context)"
+    )
+    tokens: int | None = Field(
+        None, ge=2, description="judge the first so many tokens of the text alone"
+    )
+    by_position: bool = Field(
+        False, description="what a longer context is worth: the same tokens after 8, 16, 32 …"
+    )
     rope_scaling: tuple[str, ...] = Field(
-        (), description="measure contexts beyond the trained one: linear:2, dynamic:2, yarn:4 … (all: these three by 4)"
+        (),
+        description="measure contexts beyond the trained one: linear:2, dynamic:2, yarn:4 … (all: these three by 4)",
     )
     field: str | None = Field(None, description="the column or key that holds the text")
     document_separator: str | None = Field(
         None, description=r"what stands between the documents of a text file: '\n\n'"
     )
     training_text: tuple[str, ...] = Field(
-        (), description="what the model was trained on, where it is not a run from here; may be given several times"
+        (),
+        description="what the model was trained on, where it is not a run from here; may be given several times",
     )
 
     @field_validator("rope_scaling")
     @classmethod
     def _scalings(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for each in value:
-            if each != "all" and not re.fullmatch(r"(linear|dynamic|yarn|llama3):\d+(\.\d+)?", each):
-                raise ValueError(f"{each!r} is not one of linear:2, dynamic:2, yarn:4, llama3:8, or all")
+            if each != "all" and not re.fullmatch(
+                r"(linear|dynamic|yarn|llama3):\d+(\.\d+)?", each
+            ):
+                raise ValueError(
+                    f"{each!r} is not one of linear:2, dynamic:2, yarn:4, llama3:8, or all"
+                )
         return value
 
 
@@ -305,9 +414,15 @@ class ZeroShotSettings(BaseModel):
         (),
         description="what to choose from: a,b,c (else those of the records); 1=good,0=bad names the words to look for",
     )
-    examples: tuple[str, ...] = Field((), description="file of records to learn from; as many as the context can hold")
-    prompt: str | None = Field(None, description="how to ask, with places for {text}, {label} and, of pairs, {pair}")
-    text_field: str | None = Field(None, description="column of the text; two with a comma between are a pair")
+    examples: tuple[str, ...] = Field(
+        (), description="file of records to learn from; as many as the context can hold"
+    )
+    prompt: str | None = Field(
+        None, description="how to ask, with places for {text}, {label} and, of pairs, {pair}"
+    )
+    text_field: str | None = Field(
+        None, description="column of the text; two with a comma between are a pair"
+    )
     label_field: str | None = Field(None, description="column of the label")
     seed: int = Field(0, ge=0, le=2**31, description="which examples are taken, and in which order")
 
@@ -337,7 +452,9 @@ def read_config(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise XinyeError(f"{path}: there is no such file") from None
     except Exception as error:  # the library raises what it likes at odd values
-        raise XinyeError(f"{path}: not a YAML file ({' '.join(str(error).split())[:200]})") from None
+        raise XinyeError(
+            f"{path}: not a YAML file ({' '.join(str(error).split())[:200]})"
+        ) from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise XinyeError(f"{path}: expected lines such as 'size: 5M'")
     checked(PretrainSettings, values, str(path))
@@ -351,10 +468,14 @@ class _PlainLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError(f"line {self.peek_event().start_mark.line + 1}: aliases (*name) are not read")
+            raise yaml.YAMLError(
+                f"line {self.peek_event().start_mark.line + 1}: aliases (*name) are not read"
+            )
         self.depth += 1
         if self.depth > DEEPEST_CONFIG:
-            raise yaml.YAMLError(f"line {self.peek_event().start_mark.line + 1}: more than {DEEPEST_CONFIG} deep")
+            raise yaml.YAMLError(
+                f"line {self.peek_event().start_mark.line + 1}: more than {DEEPEST_CONFIG} deep"
+            )
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node

@@ -18,10 +18,18 @@ MARK = "<!-- written by xinye; without this line it will not be written anew -->
 # Control characters, and those that turn the direction of all that follows.
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
-LIBRARIES = {"modern": "Qwen3", "llama": "Llama", "gpt2": "GPT-2"}  # what other tools take the architecture for
+LIBRARIES = {
+    "modern": "Qwen3",
+    "llama": "Llama",
+    "gpt2": "GPT-2",
+}  # what other tools take the architecture for
 
 
-PIPELINES = {"classify": "text-classification", "tag": "token-classification", "chat": "text-generation"}
+PIPELINES = {
+    "classify": "text-classification",
+    "tag": "token-classification",
+    "chat": "text-generation",
+}
 FIGURES = {  # of a task, in the order in which they are told
     "accuracy": ("accuracy", "{:.1%}"),
     "macro_f1": ("macro F1", "{:.1%}"),
@@ -73,8 +81,12 @@ def _of_task(run: SavedRun) -> dict[str, Any]:
         "measured": run.result.get("measured") or {},
         "baseline": run.result.get("baseline") or {},
         "figures": [(key, title) for key, (title, _) in FIGURES.items()],
-        "figure": lambda key, figures: FIGURES[key][1].format(figures[key]) if key in figures else "",
-        "labels": list((run.about.get("data") or {}).get("counts") or {}) if run.task != "chat" else [],
+        "figure": lambda key, figures: (
+            FIGURES[key][1].format(figures[key]) if key in figures else ""
+        ),
+        "labels": list((run.about.get("data") or {}).get("counts") or {})
+        if run.task != "chat"
+        else [],
     }
 
 
@@ -92,7 +104,13 @@ def _template(name: str) -> Any:
 
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, autoescape=False, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"code": code, "block": block, "last_part": last_part, "size": size, "value": value}
+    environment.filters |= {
+        "code": code,
+        "block": block,
+        "last_part": last_part,
+        "size": size,
+        "value": value,
+    }
     environment.filters["names_only"] = names_only
     return environment.get_template(name)
 
@@ -100,8 +118,13 @@ def _template(name: str) -> Any:
 def languages(run: SavedRun) -> list[str]:
     """The languages of what the model writes, as the hub names them: Chinese where a tenth of it is Chinese …"""
     text = "".join(texts(run)) + "".join(record.get("sample") or "" for record in run.validations)
-    chinese, latin = len(re.findall(r"[\u3400-\u9fff]", text)), len(re.findall(r"[A-Za-z]{2,}", text))
-    return [name for name, count in (("zh", chinese), ("en", latin)) if count > 0.1 * (chinese + latin)]
+    chinese, latin = (
+        len(re.findall(r"[\u3400-\u9fff]", text)),
+        len(re.findall(r"[A-Za-z]{2,}", text)),
+    )
+    return [
+        name for name, count in (("zh", chinese), ("en", latin)) if count > 0.1 * (chinese + latin)
+    ]
 
 
 def names_only(sentence: str) -> str:

@@ -30,13 +30,17 @@ def _results(run: SavedRun) -> dict[str, Any]:
     }
 
 
-def curves(runs: Sequence[SavedRun], over: Literal["steps", "tokens", "seconds"]) -> dict[str, Line]:
+def curves(
+    runs: Sequence[SavedRun], over: Literal["steps", "tokens", "seconds"]
+) -> dict[str, Line]:
     """Bits per byte on validation text, by run."""
     return {str(run.folder): _curve(run, over) for run in runs}
 
 
 def _curve(run: SavedRun, over: str) -> Line:
-    points = [record for record in run.curve if "bits_per_byte" in record]  # a classifier has other figures
+    points = [
+        record for record in run.curve if "bits_per_byte" in record
+    ]  # a classifier has other figures
     steps = [float(record["step"]) for record in points]
     x = steps
     if over == "seconds":
@@ -69,7 +73,9 @@ def remarks(runs: Sequence[SavedRun]) -> list[str]:
     """What makes the figures hard to compare."""
     said = []
     if len({run.about.get("text", *run.files[:1]) for run in runs}) > 1:
-        said.append("the runs have different texts, so they were judged on different validation text")
+        said.append(
+            "the runs have different texts, so they were judged on different validation text"
+        )
     elif len({run.curve[-1].get("bytes") for run in runs if run.curve}) > 1:
         said.append(
             "along the way the runs were judged on parts of the validation text of different length; the figures of "

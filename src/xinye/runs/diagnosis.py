@@ -34,20 +34,28 @@ class Finding(NamedTuple):
 def diagnose(run: SavedRun) -> list[Finding]:
     """The findings about a run, problems first; one that shows no problem is said to be healthy."""
     if run.recipe == "finetune":  # the other checks are of a language model's losses
-        return [finding for check in (_rate_too_high, _beside_baseline, _beside_control) if (finding := check(run))]
+        return [
+            finding
+            for check in (_rate_too_high, _beside_baseline, _beside_control)
+            if (finding := check(run))
+        ]
     if run.state != "failed" and len(run.steps) < FEWEST_STEPS:
         return [_too_short(run)]
     checks: tuple[Callable[[SavedRun], Finding | None], ...]
     checks = (_rate_too_high, _nothing_learned, _overfits, _data_exhausted, _validation_too_small)
     problems = [finding for check in checks if (finding := check(run))]
-    severe = {"rate too high", "nothing learned", "overfits"} & {finding.name for finding in problems}
+    severe = {"rate too high", "nothing learned", "overfits"} & {
+        finding.name for finding in problems
+    }
     improving = None if severe else _still_improving(run)
     return (problems or [_healthy(run)]) + ([improving] if improving else [])
 
 
 def training_loss(run: SavedRun, step: int | None = None) -> float:
     """The mean loss over the twentieth of the run that ends with a step (the last one)."""
-    losses = np.array([record["loss"] for record in run.steps if step is None or record["step"] <= step])
+    losses = np.array(
+        [record["loss"] for record in run.steps if step is None or record["step"] <= step]
+    )
     losses = losses[np.isfinite(losses)][-max(10, len(run.steps) // 20) :]
     return float(losses.mean()) if len(losses) else math.nan
 
@@ -153,10 +161,14 @@ def _beside_control(run: SavedRun) -> Finding | None:
         return None
     words, kinds = name.replace("_f1", " F1"), ", ".join(control["augment"])
     gain = (control[name] - measured[name]) * (1 if name == "loss" else -1)
-    ours, theirs = (f"{row[name]:.3f}" if name == "loss" else f"{row[name]:.1%}" for row in (measured, control))
+    ours, theirs = (
+        f"{row[name]:.3f}" if name == "loss" else f"{row[name]:.1%}" for row in (measured, control)
+    )
     if gain > 0:
         few = Both("", "")
-        if name != "loss" and gain < 1 / math.sqrt(control["records"]):  # two standard errors of a half, at most
+        if name != "loss" and gain < 1 / math.sqrt(
+            control["records"]
+        ):  # two standard errors of a half, at most
             few = Both(
                 f"With {control['records']:,} validation records this may be chance: see it again with --folds 5.",
                 f"验证集只有 {control['records']:,} 条，可能只是偶然：用 --folds 5 再看。",
@@ -185,7 +197,9 @@ def _spikes(losses: np.ndarray) -> list[int]:
     losses = losses[: len(losses) // width * width].reshape(-1, width).mean(axis=1)
     before = np.lib.stride_tricks.sliding_window_view(losses, 30)[:-2]
     middle = np.median(before, axis=1)
-    usual = 1.4826 * np.median(np.abs(before - middle[:, None]), axis=1)  # a standard deviation that jumps do not move
+    usual = 1.4826 * np.median(
+        np.abs(before - middle[:, None]), axis=1
+    )  # a standard deviation that jumps do not move
     far = np.minimum(losses[30:-1], losses[31:]) > middle + np.maximum(8 * usual, 0.15 * middle)
     found: list[int] = []
     for at in np.flatnonzero(far) + 30:
@@ -222,7 +236,11 @@ def _overfitted_from(run: SavedRun) -> dict[str, Any] | None:
     if len(losses) < 4 or best > len(losses) - 3:
         return None
     worse = min(losses[-2:]) > 1.015 * losses[best]
-    return curve[best] if worse and training_loss(run) < 0.99 * training_loss(run, curve[best]["step"]) else None
+    return (
+        curve[best]
+        if worse and training_loss(run) < 0.99 * training_loss(run, curve[best]["step"])
+        else None
+    )
 
 
 def best_checkpoint(run: SavedRun) -> Path | None:
@@ -282,7 +300,11 @@ def _data_exhausted(run: SavedRun) -> Finding | None:
 
 
 def _validation_too_small(run: SavedRun) -> Finding | None:
-    tokens = int(_number(run.plan, "validation_tokens")) if "validation_tokens" in run.plan else FEWEST_TOKENS
+    tokens = (
+        int(_number(run.plan, "validation_tokens"))
+        if "validation_tokens" in run.plan
+        else FEWEST_TOKENS
+    )
     if tokens >= FEWEST_TOKENS:
         return None
     percent = 100 * 0.75 / math.sqrt(max(1, tokens))  # the standard error of a loss of 4 ± 3

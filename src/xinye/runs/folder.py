@@ -100,7 +100,9 @@ class SavedRun:
         """Tokens learned from, repeated ones as often as they were read."""
         if self.task in ("classify", "tag"):  # whose steps count labels
             return int(self.result.get("tokens") or 0)
-        return int(sum(record["tokens"] for record in self.steps)) or int(self.result.get("tokens") or 0)
+        return int(sum(record["tokens"] for record in self.steps)) or int(
+            self.result.get("tokens") or 0
+        )
 
     @property
     def epochs(self) -> float | None:
@@ -133,7 +135,9 @@ class SavedRun:
         except (KeyError, TypeError, ValueError, OverflowError):
             pass
         try:  # an older run: its settings were written when it began
-            return datetime.fromtimestamp((self.folder / "training" / "settings.json").stat().st_mtime).astimezone()
+            return datetime.fromtimestamp(
+                (self.folder / "training" / "settings.json").stat().st_mtime
+            ).astimezone()
         except OSError:
             return datetime.fromtimestamp(0).astimezone()
 
@@ -226,13 +230,17 @@ def read_run(folder: Path) -> SavedRun:
 def never_taught_to_answer(folder: Path) -> bool:
     """Whether a model is a run's that began from scratch, and only learned to go on with texts."""
     about = _read(folder / "training" / "settings.json")
-    taught = about.get("recipe", "pretrain") != "pretrain" or "from" in _object(about.get("settings"))
+    taught = about.get("recipe", "pretrain") != "pretrain" or "from" in _object(
+        about.get("settings")
+    )
     return is_run(folder) and not taught
 
 
 def learned_to_chat(folder: Path) -> bool:
     """Whether a model is a run's that was fine-tuned on conversations."""
-    return _object(_read(folder / "training" / "settings.json").get("settings")).get("task") == "chat"
+    return (
+        _object(_read(folder / "training" / "settings.json").get("settings")).get("task") == "chat"
+    )
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -247,7 +255,9 @@ def find_runs(folder: Path) -> list[Path]:
 
 def _folders(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        return sorted(
+            path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+        )
     except PermissionError:
         return []
 
@@ -265,7 +275,9 @@ def training_process(folder: Path) -> Iterator[None]:
     path = folder / "training" / "process.json"
     process = {"pid": os.getpid(), "host": socket.gethostname()}
     with open(path, "w", encoding="utf-8") as file:
-        with suppress(OSError):  # a file system without locks: nobody knows that the run is going on; so be it
+        with suppress(
+            OSError
+        ):  # a file system without locks: nobody knows that the run is going on; so be it
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         file.write(json.dumps(process) + "\n")
         file.flush()
@@ -427,7 +439,11 @@ def _is_record(record: Any) -> bool:
         return False
     needed = ("loss", "seconds", "tokens") if kind == "step" else ("loss", "seconds")
     numbers: dict[str, Any] = {name: record.get(name) for name in needed}
-    numbers |= {name: record[name] for name in ("gradient_norm", "bits_per_byte", "tokens", "bytes") if name in record}
+    numbers |= {
+        name: record[name]
+        for name in ("gradient_norm", "bits_per_byte", "tokens", "bytes")
+        if name in record
+    }
     for name, number in numbers.items():
         if type(number) not in (int, float) or (abs(number) >= 2**63 and math.isfinite(number)):
             return False

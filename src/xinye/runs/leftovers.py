@@ -34,9 +34,21 @@ FILES = (
 )
 # What it writes into `training/`, beside the checkpoints; the settings, which make a folder a run, go last.
 TRACKERS = ("tensorboard", "wandb", "mlflow", "mlflow.db")
-TRAINING = ("plan.json", "metrics.jsonl", "result.json", "process.json", MANIFEST, *TRACKERS, "settings.json")
+TRAINING = (
+    "plan.json",
+    "metrics.jsonl",
+    "result.json",
+    "process.json",
+    MANIFEST,
+    *TRACKERS,
+    "settings.json",
+)
 
-INNER_RUNS = ("control", "without-teacher", "distillation.json")  # what some runs have beside: a run to compare with
+INNER_RUNS = (
+    "control",
+    "without-teacher",
+    "distillation.json",
+)  # what some runs have beside: a run to compare with
 
 
 @dataclass(frozen=True)
@@ -58,13 +70,21 @@ def proposals(runs: Sequence[SavedRun], interrupted: bool) -> list[Proposal]:
     for run in runs:
         if run.folder.is_symlink():
             continue
-        deletable = [path for path in run.checkpoints if is_deletable(path) and path != best_checkpoint(run)]
+        deletable = [
+            path for path in run.checkpoints if is_deletable(path) and path != best_checkpoint(run)
+        ]
         if run.state == "finished" and deletable:
             found.append(_proposal(run, "its checkpoints", deletable))
         elif run.state in ("interrupted", "failed"):
-            empty = not run.checkpoints and not any((run.folder / name).exists() for name in WEIGHTS)
+            empty = not run.checkpoints and not any(
+                (run.folder / name).exists() for name in WEIGHTS
+            )
             if empty or interrupted:
-                what = "all of it: nothing was saved" if empty else f"all of it: {run.state} at step {run.done:,}"
+                what = (
+                    "all of it: nothing was saved"
+                    if empty
+                    else f"all of it: {run.state} at step {run.done:,}"
+                )
                 found.append(_proposal(run, what, list(written(run.folder))))
     return found
 
@@ -116,9 +136,15 @@ def written(folder: Path) -> Iterator[Path]:
     """What a run wrote into its folder, as far as it is there and no link leads to it; its settings last."""
     card, training = folder / "README.md", folder / "training"
     yield from filter(is_deletable, checkpoints(folder))
-    files = [folder / name for name in FILES] + [card] * is_ours(card) + [training / name for name in TRAINING]
+    files = (
+        [folder / name for name in FILES]
+        + [card] * is_ours(card)
+        + [training / name for name in TRAINING]
+    )
     for path in files:
-        unfinished = [path.with_name(f".{path.name}.{end}") for end in ("new", "old")]  # what a kill left
+        unfinished = [
+            path.with_name(f".{path.name}.{end}") for end in ("new", "old")
+        ]  # what a kill left
         for each in (*unfinished, path):
             there = each.is_file() or (each.is_dir() and path.name in TRACKERS)
             if there and not through_link(each, folder):

@@ -35,7 +35,10 @@ LABELS = {  # of the charts
     "span F1": "片段 F1",
     "baseline": "基线",
 }
-FIGURES = {"accuracy": "accuracy", "span_f1": "span F1"}  # of tasks with a head, the one that decides
+FIGURES = {
+    "accuracy": "accuracy",
+    "span_f1": "span F1",
+}  # of tasks with a head, the one that decides
 CONFUSED = 12  # labels at most for which the table of confusions is shown whole
 MISTAKES = 15  # of more labels the most frequent confusions
 
@@ -95,7 +98,9 @@ def _template() -> Any:
 def texts(run: SavedRun) -> list[str]:
     """What the model writes now: the texts of its end, or the newest sample."""
     written = [str(text) for text in run.result.get("texts") or () if str(text).strip()]
-    samples = [record["sample"] for record in run.validations if str(record.get("sample", "")).strip()]
+    samples = [
+        record["sample"] for record in run.validations if str(record.get("sample", "")).strip()
+    ]
     return written if written and run.state == "finished" else samples[-1:]
 
 
@@ -146,16 +151,30 @@ def draw(run: SavedRun) -> tuple[list[str], str]:
     judged = [record["step"] for record in curve], [record["loss"] for record in curve]
     series = {"training": means(run), **({"validation": judged} if curve else {})}
     try:
-        charts = [line_chart(series, "step", "loss (nats)" if run.task else "loss (nats per token)", size=CHART)]
+        charts = [
+            line_chart(
+                series, "step", "loss (nats)" if run.task else "loss (nats per token)", size=CHART
+            )
+        ]
         if figures := task_figures(run):
             charts.append(line_chart(figures, "step", "share", size=CHART))
         elif len(curve) > 1 and "bits_per_byte" in curve[-1]:
-            minutes = [record["seconds"] / 60 for record in curve], [record["bits_per_byte"] for record in curve]
-            judged_by_time: dict[str, tuple[Sequence[float], Sequence[float]]] = {"validation": minutes}
+            minutes = (
+                [record["seconds"] / 60 for record in curve],
+                [record["bits_per_byte"] for record in curve],
+            )
+            judged_by_time: dict[str, tuple[Sequence[float], Sequence[float]]] = {
+                "validation": minutes
+            }
             last = run.validations[-1]
             if last is not curve[-1]:
-                judged_by_time["all validation text"] = [last["seconds"] / 60], [last["bits_per_byte"]]
-            charts.append(line_chart(judged_by_time, "minutes of training", "bits per byte", size=CHART))
+                judged_by_time["all validation text"] = (
+                    [last["seconds"] / 60],
+                    [last["bits_per_byte"]],
+                )
+            charts.append(
+                line_chart(judged_by_time, "minutes of training", "bits per byte", size=CHART)
+            )
     except XinyeError as error:
         return [], str(error)
     return [_both_languages(chart) for chart in charts], ""
@@ -182,7 +201,9 @@ def means(run: SavedRun) -> tuple[list[float], list[float]]:
     losses = np.array([record["loss"] for record in run.steps])
     steps, losses = steps[np.isfinite(losses)], losses[np.isfinite(losses)]
     pieces = np.array_split(np.arange(len(steps)), min(POINTS, len(steps)))
-    return [float(steps[piece].mean()) for piece in pieces], [float(losses[piece].mean()) for piece in pieces]
+    return [float(steps[piece].mean()) for piece in pieces], [
+        float(losses[piece].mean()) for piece in pieces
+    ]
 
 
 def _both_languages(svg: str) -> str:
@@ -190,7 +211,9 @@ def _both_languages(svg: str) -> str:
     svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r"<svg \1>", svg, count=1)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     for en, zh in LABELS.items():
-        svg = svg.replace(f">{en}<", f'><tspan class="en">{en}</tspan><tspan class="zh">{zh}</tspan><')
+        svg = svg.replace(
+            f">{en}<", f'><tspan class="en">{en}</tspan><tspan class="zh">{zh}</tspan><'
+        )
     return svg
 
 
@@ -204,9 +227,21 @@ def count(number: float) -> Both:
         return f"{value:,.2g}" if value < 10 else f"{value:,.0f}"
 
     en = next(
-        (f"{short(number / unit)} {word}" for unit, word in ((1e9, "billion"), (1e6, "million")) if number >= unit), ""
+        (
+            f"{short(number / unit)} {word}"
+            for unit, word in ((1e9, "billion"), (1e6, "million"))
+            if number >= unit
+        ),
+        "",
     )
-    zh = next((f"{short(number / unit)} {word}" for unit, word in ((1e8, "亿"), (1e4, "万")) if number >= unit), "")
+    zh = next(
+        (
+            f"{short(number / unit)} {word}"
+            for unit, word in ((1e8, "亿"), (1e4, "万"))
+            if number >= unit
+        ),
+        "",
+    )
     return Both(en or f"{number:,.0f}", zh or f"{number:,.0f}")
 
 
@@ -219,7 +254,10 @@ def duration(seconds: float) -> Both:
     elif whole < 3600:
         en, zh = f"{whole // 60} min {whole % 60} s", f"{whole // 60} 分 {whole % 60} 秒"
     else:
-        en, zh = f"{whole // 3600} h {whole % 3600 // 60} min", f"{whole // 3600} 小时 {whole % 3600 // 60} 分"
+        en, zh = (
+            f"{whole // 3600} h {whole % 3600 // 60} min",
+            f"{whole // 3600} 小时 {whole % 3600 // 60} 分",
+        )
     return Both(en.replace(" ", "\N{NO-BREAK SPACE}"), zh.replace(" ", "\N{NO-BREAK SPACE}"))
 
 

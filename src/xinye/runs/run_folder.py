@@ -23,7 +23,11 @@ from xinye.runs.leftovers import INNER_RUNS, refuse_link, remove_run
 
 FORMAT = 1
 FREE = ("micro_batch_size", "track")  # settings with no effect on the result
-PLACES = ("files", "data", "validation")  # where text lies; whether it is the same is seen from itself
+PLACES = (
+    "files",
+    "data",
+    "validation",
+)  # where text lies; whether it is the same is seen from itself
 
 
 class Data(Protocol):
@@ -39,7 +43,9 @@ class Data(Protocol):
 def default_output(settings: PretrainSettings) -> Path:
     """`runs/` and the first file's name; with a number behind it where that exists."""
     name = Path(settings.files[0]).stem.split(".")[0].strip("*") if settings.files else ""
-    candidates = (Path("runs") / (f"{name or 'run'}-{i}" if i else name or "run") for i in itertools.count())
+    candidates = (
+        Path("runs") / (f"{name or 'run'}-{i}" if i else name or "run") for i in itertools.count()
+    )
     return next(path for path in candidates if not path.exists())
 
 
@@ -50,7 +56,9 @@ def check_output(output: Path, overwrite: bool) -> None:
     if not (output / "training" / "settings.json").is_file():
         raise XinyeError(f"{output}: exists and is not a run; choose another folder with -o")
     if not overwrite:
-        raise XinyeError(f"{output}: this run exists; go on with it with --resume, or replace it with --overwrite")
+        raise XinyeError(
+            f"{output}: this run exists; go on with it with --resume, or replace it with --overwrite"
+        )
     refuse_link(output)
 
 
@@ -64,15 +72,30 @@ def saved_settings(output: Path, asked: PretrainSettings | None = None) -> Pretr
     if not path.is_file():
         raise XinyeError(f"{output}: there is no run to resume")
     try:
-        given, plan = read_json(path)["settings"], read_json(output / "training" / "plan.json")["values"]
-        derived = {name: value for name, value in plan.items() if name in PretrainSettings.model_fields}
-        published = (output / "tokenizer.json").is_file()  # or a kill came after the first checkpoint, before that
+        given, plan = (
+            read_json(path)["settings"],
+            read_json(output / "training" / "plan.json")["values"],
+        )
+        derived = {
+            name: value for name, value in plan.items() if name in PretrainSettings.model_fields
+        }
+        published = (
+            output / "tokenizer.json"
+        ).is_file()  # or a kill came after the first checkpoint, before that
         tokenizer = output if published else next(reversed(checkpoints(output)), output)
-        derived |= {"compile": "yes" if plan["compile"] else "no", "tokenizer": str(tokenizer), "output": output}
-        without = dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))  # steps and tokenizer say it
+        derived |= {
+            "compile": "yes" if plan["compile"] else "no",
+            "tokenizer": str(tokenizer),
+            "output": output,
+        }
+        without = dict.fromkeys(
+            ("time", "tokens", "epochs", "vocab_size")
+        )  # steps and tokenizer say it
         if "total_steps" in plan:
             without["steps"] = None
-        if "total_steps" in plan and "total_steps" not in given:  # a budget in time, of which some is left
+        if (
+            "total_steps" in plan and "total_steps" not in given
+        ):  # a budget in time, of which some is left
             without["time"] = given.get("time", "10min")
         values = given | derived | without
         if "from" in given:  # what is saved stands for the model that the run began with
@@ -80,11 +103,15 @@ def saved_settings(output: Path, asked: PretrainSettings | None = None) -> Pretr
         for name in settled(given.get("from"), given.get("teacher")):
             values.pop(name, None)
     except (KeyError, TypeError, AttributeError, XinyeError) as error:
-        raise XinyeError(f"{path.parent}: settings.json or plan.json is damaged ({error})", exit_code=1) from None
+        raise XinyeError(
+            f"{path.parent}: settings.json or plan.json is damaged ({error})", exit_code=1
+        ) from None
     if asked is not None:
         check_same(output, asked, given, plan, tokenizer)
         values |= {name: getattr(asked, name) for name in ("files", *FREE) if getattr(asked, name)}
-    return checked(PretrainSettings, values, f"{path.parent}: settings.json or plan.json is damaged")
+    return checked(
+        PretrainSettings, values, f"{path.parent}: settings.json or plan.json is damaged"
+    )
 
 
 def check_same(
@@ -95,7 +122,9 @@ def check_same(
     tokenizer: Path | None = None,
 ) -> None:
     """Raises `XinyeError` where something is asked for that is not what a run was started with; it names all of it."""
-    wanted = flat(asked.model_dump(mode="json", exclude_unset=True, exclude={*PLACES, "output", *FREE}))
+    wanted = flat(
+        asked.model_dump(mode="json", exclude_unset=True, exclude={*PLACES, "output", *FREE})
+    )
     given, defaults = flat(given), flat(type(asked)().model_dump(mode="json"))
     differences = []
     for name, value in wanted.items():
@@ -164,7 +193,9 @@ def start_run(
     saved = plan.values["trained_parameters" if adapter else "parameters"]
     needed = saved * (4 * (4 + states) + 2 * 4)
     try:
-        existing = next(folder for folder in (output, *output.absolute().parents) if folder.is_dir())
+        existing = next(
+            folder for folder in (output, *output.absolute().parents) if folder.is_dir()
+        )
         free = shutil.disk_usage(existing).free
         if free < needed:
             raise XinyeError(
@@ -175,19 +206,27 @@ def start_run(
         if overwrite and output.exists():
             remove_run(output, *INNER_RUNS)
         (output / "training").mkdir(parents=True, exist_ok=True)
-        theirs = settled(settings.from_, settings.teacher) if isinstance(settings, PretrainSettings) else ()
+        theirs = (
+            settled(settings.from_, settings.teacher)
+            if isinstance(settings, PretrainSettings)
+            else ()
+        )
         data = {
             "format": FORMAT,
             "recipe": settings.recipe,
             "text": text.fingerprint,
             "models": models.told,
-            "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"output", *theirs}),
+            "settings": settings.model_dump(
+                mode="json", exclude_defaults=True, exclude={"output", *theirs}
+            ),
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             "data": text.facts,
             "machine": machine.description(machine.device()),
         }
         write_json(output / "training" / "settings.json", data)
-        write_json(output / "training" / "plan.json", {"values": plan.values, "reasons": plan.reasons})
+        write_json(
+            output / "training" / "plan.json", {"values": plan.values, "reasons": plan.reasons}
+        )
     except OSError as error:
         raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error
 

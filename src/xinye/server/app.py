@@ -39,7 +39,9 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 
 def build_app(models: Mapping[str, Served], settings: ServeSettings, worker: Worker) -> FastAPI:
     """The app for models whose worker runs already."""
-    bearer = [] if settings.api_key is None else [Security(HTTPBearer(auto_error=False))]  # for the document
+    bearer = (
+        [] if settings.api_key is None else [Security(HTTPBearer(auto_error=False))]
+    )  # for the document
     app = FastAPI(
         title="Xinye",
         version=version("xinye"),
@@ -50,7 +52,12 @@ def build_app(models: Mapping[str, Served], settings: ServeSettings, worker: Wor
         redirect_slashes=False,
     )
     metrics = Metrics(models)
-    app.state.models, app.state.settings, app.state.worker, app.state.metrics = models, settings, worker, metrics
+    app.state.models, app.state.settings, app.state.worker, app.state.metrics = (
+        models,
+        settings,
+        worker,
+        metrics,
+    )
     errors.install(app)
     app.add_middleware(Guard, settings=settings, metrics=metrics)
     for part in (chat, completions, reading):
@@ -69,7 +76,12 @@ def build_app(models: Mapping[str, Served], settings: ServeSettings, worker: Wor
             raise APIError(503, "the engines do not run", code="not_ready", retry_after=5)
         return Health(status="ok")
 
-    @app.get("/metrics", dependencies=bearer, response_class=Response, responses={200: {"content": PROMETHEUS}})
+    @app.get(
+        "/metrics",
+        dependencies=bearer,
+        response_class=Response,
+        responses={200: {"content": PROMETHEUS}},
+    )
     async def figures() -> Response:
         """Figures for Prometheus."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -101,7 +113,8 @@ def _page(app: FastAPI) -> None:
     def hashes(tag: str) -> str:
         parts = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.S)
         return " ".join(
-            f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'" for part in parts
+            f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'"
+            for part in parts
         )
 
     policy = "; ".join([

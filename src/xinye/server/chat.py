@@ -64,18 +64,35 @@ async def chat(body: ChatRequest, request: Request) -> Any:
     if body.top_logprobs and not body.logprobs:
         raise APIError(400, "top_logprobs: only with logprobs", "top_logprobs")
     if body.max_tokens is not None and body.max_completion_tokens is not None:
-        raise APIError(400, "max_tokens: the old name of max_completion_tokens; give one of them", "max_tokens")
+        raise APIError(
+            400, "max_tokens: the old name of max_completion_tokens; give one of them", "max_tokens"
+        )
     param = "max_completion_tokens" if body.max_tokens is None else "max_tokens"
     tokens = await encode_messages(model, body.messages)
-    most = most_tokens(request, model, len(tokens), body.max_completion_tokens or body.max_tokens, param, "messages")
+    most = most_tokens(
+        request,
+        model,
+        len(tokens),
+        body.max_completion_tokens or body.max_tokens,
+        param,
+        "messages",
+    )
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
-    sampling = await sampling_of(body, model, max_tokens=most, logprobs=logprobs, **constraint(body))
+    sampling = await sampling_of(
+        body, model, max_tokens=most, logprobs=logprobs, **constraint(body)
+    )
     sequences = [Sequence([*tokens], len(tokens), sampling, number) for number in range(n)]
     texts = begin(request, model, sequences)
     await texts.first()
-    head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": model.id}
+    head = {
+        "id": f"chatcmpl-{secrets.token_hex(12)}",
+        "created": int(time.time()),
+        "model": model.id,
+    }
     if body.stream:
-        return event_stream(chunks(body, request, model, texts, head | {"object": "chat.completion.chunk"}))
+        return event_stream(
+            chunks(body, request, model, texts, head | {"object": "chat.completion.chunk"})
+        )
     await texts.whole()
     log_texts(request, body, [sequence.text for sequence in sequences])
     choices = [
@@ -97,15 +114,24 @@ async def chunks(
     with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
     head |= {"usage": None} if with_usage else {}
 
-    def chunk(index: int, delta: dict[str, str], logprobs: Any = None, finish_reason: Any = None) -> ChatChunk:
-        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
+    def chunk(
+        index: int, delta: dict[str, str], logprobs: Any = None, finish_reason: Any = None
+    ) -> ChatChunk:
+        choice = {
+            "index": index,
+            "delta": delta,
+            "logprobs": logprobs,
+            "finish_reason": finish_reason,
+        }
         return ChatChunk(**head, choices=[choice])
 
     try:
         for number in range(len(texts.job.sequences)):
             yield chunk(number, {"role": "assistant", "content": ""})
         async for piece in texts.pieces():
-            logprobs = chat_logprobs(model, piece.logprobs) if body.logprobs and piece.logprobs else None
+            logprobs = (
+                chat_logprobs(model, piece.logprobs) if body.logprobs and piece.logprobs else None
+            )
             if piece.text or logprobs:
                 yield chunk(piece.number, {"content": piece.text}, logprobs)
             if piece.finish_reason:

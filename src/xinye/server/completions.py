@@ -64,7 +64,9 @@ async def complete(body: CompletionRequest, request: Request) -> Any:
         {
             "index": index,
             "text": before + sequence.text,
-            "logprobs": None if body.logprobs is None else legacy_logprobs(model, sequence.logprobs, 0),
+            "logprobs": None
+            if body.logprobs is None
+            else legacy_logprobs(model, sequence.logprobs, 0),
             "finish_reason": sequence.finish_reason,
         }
         for index, (sequence, before) in enumerate(zip(sequences, echoed, strict=True))
@@ -73,7 +75,12 @@ async def complete(body: CompletionRequest, request: Request) -> Any:
 
 
 async def chunks(
-    body: CompletionRequest, request: Request, model: Served, texts: Texts, echoed: list[str], head: dict[str, Any]
+    body: CompletionRequest,
+    request: Request,
+    model: Served,
+    texts: Texts,
+    echoed: list[str],
+    head: dict[str, Any],
 ) -> AsyncIterator[Completion]:
     with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
     head |= {"usage": None} if with_usage else {}

@@ -66,9 +66,13 @@ def of_validation(findings: list[dict[str, Any]], known: list[str]) -> APIError:
     if error["type"] == "unsupported":
         return APIError(400, f"{param}: {error['msg']}", param, "unsupported_parameter")
     if param is None:
-        return APIError(400, "the request has no JSON object; send one, with Content-Type: application/json")
+        return APIError(
+            400, "the request has no JSON object; send one, with Content-Type: application/json"
+        )
     same = [each for each in findings if _place(each) == place and each["type"].endswith("_type")]
-    messages = dict.fromkeys(each["msg"].removeprefix("Value error, ") for each in (same if error in same else [error]))
+    messages = dict.fromkeys(
+        each["msg"].removeprefix("Value error, ") for each in (same if error in same else [error])
+    )
     return APIError(400, f"{param}: {', or '.join(messages)}", param, "invalid_value")
 
 
@@ -109,7 +113,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http(_: Request, error: HTTPException) -> JSONResponse:
-        answer = APIError(error.status_code, str(error.detail), code="not_found" if error.status_code == 404 else None)
+        answer = APIError(
+            error.status_code,
+            str(error.detail),
+            code="not_found" if error.status_code == 404 else None,
+        )
         answer.headers = error.headers
         return answer.response()
 

@@ -54,7 +54,9 @@ class Guard:
                 await answer({"type": "http.response.body", "body": b""})
                 return
             self._check(scope, headers)
-            await self.app(scope, Body(receive, headers, self.settings.max_body * 1_000_000).receive, answer)
+            await self.app(
+                scope, Body(receive, headers, self.settings.max_body * 1_000_000).receive, answer
+            )
         except APIError as error:
             if status == 0:
                 await error.response()(scope, receive, answer)
@@ -70,8 +72,14 @@ class Guard:
     def _check_framing(scope: Scope, headers: Headers) -> None:
         """Raises `APIError` where a proxy before this server could see another end of the request than it does itself,
         and let a second request pass that it has not seen (RFC 9112, 6.1). h11 refuses the other such requests."""
-        if "transfer-encoding" in headers and ("content-length" in headers or scope["http_version"] < "1.1"):
-            raise APIError(400, "Transfer-Encoding: not with Content-Length, nor in HTTP/1.0; send one", close=True)
+        if "transfer-encoding" in headers and (
+            "content-length" in headers or scope["http_version"] < "1.1"
+        ):
+            raise APIError(
+                400,
+                "Transfer-Encoding: not with Content-Length, nor in HTTP/1.0; send one",
+                close=True,
+            )
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         """Raises `APIError` where the request is not to be answered."""
@@ -81,13 +89,18 @@ class Guard:
             right = hmac.compare_digest(_digest(given.removeprefix("Bearer ")), self.key)
             if path not in OPEN and not (right and given.startswith("Bearer ")):
                 raise APIError(
-                    401, "the API key is missing or wrong: send it as Authorization: Bearer KEY", code="invalid_api_key"
+                    401,
+                    "the API key is missing or wrong: send it as Authorization: Bearer KEY",
+                    code="invalid_api_key",
                 )
         else:
             self._check_origin(headers)
         if self.requests > self.settings.max_requests and path != "/health":
             raise APIError(
-                503, "the server answers too many requests at once; try again", code="overloaded", retry_after=1
+                503,
+                "the server answers too many requests at once; try again",
+                code="overloaded",
+                retry_after=1,
             )
 
     def _check_origin(self, headers: Headers) -> None:
@@ -95,10 +108,19 @@ class Guard:
         (DNS rebinding), or from its own origin."""
         host = headers.get("host", "")
         if _hostname(host) not in (*LOCAL_NAMES, self.settings.host):
-            raise APIError(403, "this server answers to localhost only; for other names start it with an API key")
+            raise APIError(
+                403,
+                "this server answers to localhost only; for other names start it with an API key",
+            )
         origin = headers.get("origin")
-        if origin is not None and origin not in (*self.settings.allow_origin, f"http://{host}", f"https://{host}"):
-            raise APIError(403, "this origin may not ask; start the server with --allow-origin to let it")
+        if origin is not None and origin not in (
+            *self.settings.allow_origin,
+            f"http://{host}",
+            f"https://{host}",
+        ):
+            raise APIError(
+                403, "this origin may not ask; start the server with --allow-origin to let it"
+            )
 
 
 PREFLIGHT = [
@@ -129,7 +151,9 @@ class Body:
         self.size += len(message.get("body", b""))
         self.whole = not message.get("more_body", False)
         if max(self.size, self.told) > self.most:
-            raise APIError(413, f"the body is larger than {self.most / 1e6:g} MB", code="body_too_large")
+            raise APIError(
+                413, f"the body is larger than {self.most / 1e6:g} MB", code="body_too_large"
+            )
         return message
 
 

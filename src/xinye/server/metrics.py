@@ -16,12 +16,22 @@ class Metrics:
     def __init__(self, models: Mapping[str, Served]) -> None:
         self.models = models
         self.registry = registry = CollectorRegistry()
-        self.requests = Counter("xinye_requests", "Requests answered.", ["route", "status"], registry=registry)
-        self.seconds = Histogram(
-            "xinye_request_seconds", "Seconds to a whole answer.", ["route"], buckets=SECONDS, registry=registry
+        self.requests = Counter(
+            "xinye_requests", "Requests answered.", ["route", "status"], registry=registry
         )
-        self.prompt_tokens = Counter("xinye_prompt_tokens", "Tokens of prompts read.", ["model"], registry=registry)
-        self.completion_tokens = Counter("xinye_completion_tokens", "Tokens written.", ["model"], registry=registry)
+        self.seconds = Histogram(
+            "xinye_request_seconds",
+            "Seconds to a whole answer.",
+            ["route"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.prompt_tokens = Counter(
+            "xinye_prompt_tokens", "Tokens of prompts read.", ["model"], registry=registry
+        )
+        self.completion_tokens = Counter(
+            "xinye_completion_tokens", "Tokens written.", ["model"], registry=registry
+        )
         self.first = Histogram(
             "xinye_first_piece_seconds", "Seconds from a request to its first text.", ["model"], buckets=SECONDS,
             registry=registry,
@@ -33,9 +43,12 @@ class Metrics:
             "cache_total_tokens": "Tokens that the cache has room for.",
         }
         self.gauges = {
-            name: Gauge(f"xinye_{name}", text, ["model"], registry=registry) for name, text in gauges.items()
+            name: Gauge(f"xinye_{name}", text, ["model"], registry=registry)
+            for name, text in gauges.items()
         }
-        started = Gauge("xinye_start_time_seconds", "When the server started, in Unix time.", registry=registry)
+        started = Gauge(
+            "xinye_start_time_seconds", "When the server started, in Unix time.", registry=registry
+        )
         started.set(time.time())
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
@@ -49,7 +62,12 @@ class Metrics:
             if served.line is None:
                 continue
             engine: Any = served.line.engine
-            values = (len(engine.running), len(engine.waiting), engine.cache.used, engine.cache.total)
+            values = (
+                len(engine.running),
+                len(engine.waiting),
+                engine.cache.used,
+                engine.cache.total,
+            )
             for gauge, value in zip(self.gauges.values(), values, strict=True):
                 gauge.labels(served.id).set(value)
         return generate_latest(self.registry)

@@ -69,7 +69,9 @@ class Served:
     def require(self, task: str) -> Line:
         """The line to its engine. Raises `APIError` where it has not learned this."""
         if task not in self.tasks or self.line is None:
-            raise APIError(400, f"{self.id}: this model can {', '.join(self.tasks)}, not {task}", "model")
+            raise APIError(
+                400, f"{self.id}: this model can {', '.join(self.tasks)}, not {task}", "model"
+            )
         return self.line
 
 
@@ -80,19 +82,27 @@ def load_models(names: Sequence[str], settings: ServeSettings, worker: Worker) -
     """
     paths: dict[str, str] = {}
     for name in names:
-        given, _, path = name.partition("=") if "=" in name and not Path(name).exists() else ("", "", name)
+        given, _, path = (
+            name.partition("=") if "=" in name and not Path(name).exists() else ("", "", name)
+        )
         is_file = Path(path).exists()
         identity = given or (Path(path).resolve().name.removesuffix(".gguf") if is_file else path)
         if identity in paths:
-            raise XinyeError(f"two models are called {identity}: name one of them otherwise, as in other={path}")
+            raise XinyeError(
+                f"two models are called {identity}: name one of them otherwise, as in other={path}"
+            )
         paths[identity] = path
     where = machine.device()
-    dtype = {"auto": machine.fast_dtype(where)[0], "bfloat16": torch.bfloat16}.get(settings.dtype, torch.float32)
+    dtype = {"auto": machine.fast_dtype(where)[0], "bfloat16": torch.bfloat16}.get(
+        settings.dtype, torch.float32
+    )
     needs = {identity: memory_need(path, dtype.itemsize) for identity, path in paths.items()}
     free = machine.memory_bytes(where)
     if sum(needs.values()) > free:
         each = ", ".join(f"{identity} {need / 1e9:.1f} GB" for identity, need in needs.items())
-        raise XinyeError(f"the weights do not fit in memory together ({each}; {free / 1e9:.1f} GB are free)", 1)
+        raise XinyeError(
+            f"the weights do not fit in memory together ({each}; {free / 1e9:.1f} GB are free)", 1
+        )
     room = (free - sum(needs.values())) // len(paths)  # for each model's cache
     models = {}
     for identity, path in paths.items():
@@ -114,10 +124,16 @@ def tasks_of(model: Model) -> list[str]:
         return ["classify" if model.network.config.kind == "sequence" else "tag", "embed"]
     if model.tokenizer.chat_template is None:
         return ["generate", "embed"]
-    return ["generate", "chat", "embed"] if never_taught_to_answer(model.folder) else ["chat", "generate", "embed"]
+    return (
+        ["generate", "chat", "embed"]
+        if never_taught_to_answer(model.folder)
+        else ["chat", "generate", "embed"]
+    )
 
 
-def cache_tokens(identity: str, model: LanguageModel, settings: ServeSettings, room: int) -> int | None:
+def cache_tokens(
+    identity: str, model: LanguageModel, settings: ServeSettings, room: int
+) -> int | None:
     """The tokens whose keys and values a model's cache holds, in at most so many bytes: those asked for, or what the
     engine would take. Raises `XinyeError` where they, or one context, do not fit."""
     if not isinstance(model, GPT):
@@ -132,7 +148,9 @@ def cache_tokens(identity: str, model: LanguageModel, settings: ServeSettings, r
             f"{identity}: keys and values for {needed:,} tokens take {needed * size / 1e9:,.1f} GB, and beside weights "
             f"there is room for {room / 1e9:,.1f}; give --cache-tokens {room // size}, or fewer models", 1
         )  # fmt: skip
-    return settings.cache_tokens or min(affordable_tokens(model, settings.max_running * context), room // size)
+    return settings.cache_tokens or min(
+        affordable_tokens(model, settings.max_running * context), room // size
+    )
 
 
 def memory_need(path: str, bytes_per_weight: int) -> int:
@@ -161,6 +179,22 @@ def _weights(file: Path) -> int:
         with open_regular(file) as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
             head = json.loads(stream.read(min(length, 2**27)))
-        return max(0, sum(math.prod(tensor["shape"]) for name, tensor in head.items() if name != "__metadata__"))
-    except (OSError, XinyeError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error):
+        return max(
+            0,
+            sum(
+                math.prod(tensor["shape"])
+                for name, tensor in head.items()
+                if name != "__metadata__"
+            ),
+        )
+    except (
+        OSError,
+        XinyeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        struct.error,
+    ):
         return 0

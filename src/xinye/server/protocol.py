@@ -22,7 +22,9 @@ class Connection(h11.Connection):
         if self.their_state is h11.IDLE:
             found = FIRST_ODD_LINE.search(self.trailing_data[0])
             if found and found[0] != b"\r\n\r\n":
-                raise h11.RemoteProtocolError("lines of a request end with CR and LF, and none goes on in the next one")
+                raise h11.RemoteProtocolError(
+                    "lines of a request end with CR and LF, and none goes on in the next one"
+                )
         event = super().next_event()
         if isinstance(event, h11.Request):
             self.chunks = 0

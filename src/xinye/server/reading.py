@@ -54,7 +54,9 @@ async def detokenize(body: DetokenizeRequest, request: Request) -> Any:
         message = f"tokens: at most {model.longest:,} here"
         raise APIError(400, message, "tokens", "context_length_exceeded")
     await encode(model, [body.tokens], "tokens")
-    return answer(DetokenizeAnswer(prompt=await asyncio.to_thread(model.tokenizer.decode, body.tokens)))
+    return answer(
+        DetokenizeAnswer(prompt=await asyncio.to_thread(model.tokenizer.decode, body.tokens))
+    )
 
 
 @router.post("/v1/embeddings", response_model=EmbeddingAnswer)
@@ -73,7 +75,9 @@ async def embed(body: EmbeddingRequest, request: Request) -> Any:
     for index, (text, tokens) in enumerate(zip(texts, rows, strict=True)):
         await check_client(request)
         before = len(model.tokenizer.prefix) if isinstance(text, str) else 0
-        vector = await request.app.state.worker.work(lambda tokens=tokens, before=before: mean(model, tokens, before))
+        vector = await request.app.state.worker.work(
+            lambda tokens=tokens, before=before: mean(model, tokens, before)
+        )
         embedding = vector if body.encoding_format != "base64" else to_base64(vector)
         data.append({"object": "embedding", "index": index, "embedding": embedding})
     count = sum(map(len, rows))
@@ -92,7 +96,9 @@ def mean(model: Served, tokens: list[int], before: int) -> list[float]:
 
 
 def to_base64(vector: list[float]) -> str:
-    return base64.b64encode(torch.tensor(vector, dtype=torch.float32).numpy().astype("<f4").tobytes()).decode()
+    return base64.b64encode(
+        torch.tensor(vector, dtype=torch.float32).numpy().astype("<f4").tobytes()
+    ).decode()
 
 
 @router.post("/v1/tasks/{task}", response_model=TaskAnswer)
@@ -100,9 +106,16 @@ async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
     """Judge texts with a model that was trained to: `classify`, or `tag`."""
     model, given = served(request, body.model), body.input
     if task not in ("classify", "tag"):
-        raise APIError(404, "the tasks are classify and tag; to write, see /v1/completions", "task", "not_found")
+        raise APIError(
+            404,
+            "the tasks are classify and tag; to write, see /v1/completions",
+            "task",
+            "not_found",
+        )
     if task not in model.tasks:
-        raise APIError(400, f"{model.id}: this model can {', '.join(model.tasks)}, not {task}", "model")
+        raise APIError(
+            400, f"{model.id}: this model can {', '.join(model.tasks)}, not {task}", "model"
+        )
     texts: list[Any] = [given] if isinstance(given, str) else [*given]
     if task == "tag" and not all(isinstance(text, str) for text in texts):
         raise APIError(400, "input: a pair of texts can be classified, not tagged", "input")

@@ -15,7 +15,9 @@ from xinye.server.errors import APIError
 # Of texts, names, lists and objects. Numbers do not count, for tokens are many. A conversation of 4,096 messages in
 # parts has 41,000; ten times as many would take a second to read, in which no other thread runs.
 MOST_PARTS = 50_000
-STRING = re.compile(rb'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # also where its end is missing: so it is linear
+STRING = re.compile(
+    rb'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)', re.DOTALL
+)  # also where its end is missing: so it is linear
 
 
 class JSONRequest(Request):

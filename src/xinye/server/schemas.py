@@ -7,13 +7,22 @@ this server does not have are `Off`: what asks for nothing passes, so that any c
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError, core_schema
 
 from xinye.server.settings import MOST_TEXTS
 
 Token = Annotated[int, Field(ge=0, lt=2**31)]
-Tokens = Annotated[list[Token], Field(min_length=1, fail_fast=True)]  # else a long list gives as many findings
+Tokens = Annotated[
+    list[Token], Field(min_length=1, fail_fast=True)
+]  # else a long list gives as many findings
 Text = Annotated[str, StringConstraints(min_length=1)]
 Several = Field(min_length=1, max_length=MOST_TEXTS, fail_fast=True)
 TextOrTokens = Text | Tokens | Annotated[list[Text], Several] | Annotated[list[Tokens], Several]
@@ -33,7 +42,10 @@ def few_biases(given: Any) -> Any:
 
 
 Bias = Annotated[
-    dict[Annotated[str, StringConstraints(pattern="^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]],
+    dict[
+        Annotated[str, StringConstraints(pattern="^[0-9]{1,9}$")],
+        Annotated[float, Field(ge=-100, le=100)],
+    ],
     BeforeValidator(few_biases),
     Field(max_length=MOST_BIASES),
 ]
@@ -53,7 +65,10 @@ class Off:
 
     def _check(self, given: Any) -> None:
         # True is equal to 1
-        if not any(given == value and isinstance(given, bool) == isinstance(value, bool) for value in self.values):
+        if not any(
+            given == value and isinstance(given, bool) == isinstance(value, bool)
+            for value in self.values
+        ):
             raise PydanticCustomError("unsupported", "not supported by this server")
 
 
@@ -61,7 +76,9 @@ Nothing = Annotated[Any, Off()]
 
 
 class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -85,7 +102,9 @@ def known_fields(kind: type[BaseModel]) -> frozenset[str]:
 
 
 class StreamOptions(Body):
-    include_usage: bool | None = Field(None, description="a last chunk tells the tokens that were used")
+    include_usage: bool | None = Field(
+        None, description="a last chunk tells the tokens that were used"
+    )
     include_obfuscation: Nothing = None
 
 
@@ -94,13 +113,18 @@ class Writing(Body):
 
     model: str = Field(description="its id, as /v1/models tells")
     n: int | None = Field(None, ge=1, le=2**31, description="texts for each prompt (1)")
-    temperature: float | None = Field(None, ge=0, le=2, description="0 always takes the likeliest token (1)")
+    temperature: float | None = Field(
+        None, ge=0, le=2, description="0 always takes the likeliest token (1)"
+    )
     top_p: float | None = Field(None, ge=0, le=1, description="0 leaves the likeliest token only")
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     logit_bias: Bias | None = Field(None, description="added to the logits of tokens")
     seed: int | None = Field(
-        None, ge=-(2**63), lt=2**63, description="the same seed, alone at the server, gives the same text; -1 is none"
+        None,
+        ge=-(2**63),
+        lt=2**63,
+        description="the same seed, alone at the server, gives the same text; -1 is none",
     )
     stop: NoStop | Stop | Annotated[list[Stop], Field(max_length=16)] | None = Field(
         None, description="end before any of these"
@@ -140,13 +164,16 @@ class Writing(Body):
 
 class CompletionRequest(Writing):
     prompt: PromptOrTokens | None = Field(
-        None, description="a text or tokens, or several; without it, or empty, the model begins a text of its own"
+        None,
+        description="a text or tokens, or several; without it, or empty, the model begins a text of its own",
     )
     max_tokens: int | None = Field(None, ge=1, le=2**31, description="new tokens at most (16)")
     logprobs: int | None = Field(
         None, ge=0, le=20, description="log-probabilities of each token, and of so many others"
     )
-    echo: bool | None = Field(None, description="the prompt comes before the text; not with logprobs")
+    echo: bool | None = Field(
+        None, description="the prompt comes before the text; not with logprobs"
+    )
     best_of: int | None = Field(None, ge=1, le=2**31, description="only what n is")
     suffix: Nothing = None
 
@@ -169,7 +196,9 @@ class Message(Body):
         None, description="only an assistant's may be missing, or null: it is empty, then"
     )
     name: str | None = Field(None, description="without effect")
-    parsed: Any = Field(None, description="without effect: what a client has made of an assistant's content")
+    parsed: Any = Field(
+        None, description="without effect: what a client has made of an assistant's content"
+    )
     refusal: Nothing = None
     tool_calls: Nothing = None
     tool_call_id: Nothing = None
@@ -209,7 +238,9 @@ class ResponseFormat(Body):
 
 class ChatRequest(Writing):
     messages: Messages
-    max_completion_tokens: int | None = Field(None, ge=1, le=2**31, description="new tokens at most (all that fit)")
+    max_completion_tokens: int | None = Field(
+        None, ge=1, le=2**31, description="new tokens at most (all that fit)"
+    )
     max_tokens: int | None = Field(None, ge=1, le=2**31, description="the same, by its old name")
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20, description="only with logprobs")
@@ -248,7 +279,9 @@ class TokenizeRequest(Body):
     model: str
     prompt: str | None = None
     messages: Messages | None = None
-    add_special_tokens: bool | None = Field(None, description="with what the model is used to see before a text (true)")
+    add_special_tokens: bool | None = Field(
+        None, description="with what the model is used to see before a text (true)"
+    )
 
 
 class DetokenizeRequest(Body):
@@ -282,7 +315,9 @@ class Model(BaseModel):
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "xinye"
-    max_model_len: int = Field(description="tokens that it reads at once, prompt and answer together")
+    max_model_len: int = Field(
+        description="tokens that it reads at once, prompt and answer together"
+    )
     tasks: list[str] = Field(description="of generate, chat, classify, tag, embed")
 
 

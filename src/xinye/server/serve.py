@@ -40,11 +40,17 @@ class Server(uvicorn.Server):
     def _end_all(self) -> None:
         for served in self.app.state.models.values():
             for job in [*served.line.jobs] if served.line else ():
-                job.fail(APIError(503, "the server is being stopped", code="shutting_down", retry_after=5))
+                job.fail(
+                    APIError(
+                        503, "the server is being stopped", code="shutting_down", retry_after=5
+                    )
+                )
 
 
 def serve(
-    names: Sequence[str], settings: ServeSettings, on_ready: Callable[[dict[str, Served], str], None] = lambda *_: None
+    names: Sequence[str],
+    settings: ServeSettings,
+    on_ready: Callable[[dict[str, Served], str], None] = lambda *_: None,
 ) -> None:
     """Serve models until SIGTERM or Ctrl-C; `on_ready` gets them by id, and the server's address.
 
@@ -63,7 +69,9 @@ def serve(
             server.should_exit = True
 
         # While it runs, uvicorn hears the signals; at its end it raises them again, when they have done their work.
-        signals = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        signals = {
+            number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             on_ready(models, f"http://{f'[{host}]' if ':' in host else host}:{port}")
             server.run(sockets=[listener])
@@ -86,6 +94,7 @@ def listen(settings: ServeSettings) -> socket.socket:
     except OSError as error:
         reason = error.strerror or str(error)
         raise XinyeError(
-            f"cannot listen at {settings.host}, port {settings.port}: {reason}; choose another with --port", 1
+            f"cannot listen at {settings.host}, port {settings.port}: {reason}; choose another with --port",
+            1,
         ) from None
     return listener

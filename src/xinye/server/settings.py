@@ -14,29 +14,53 @@ class ServeSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str = Field("127.0.0.1", description="listen here; any but this machine's own address needs an API key")
+    host: str = Field(
+        "127.0.0.1", description="listen here; any but this machine's own address needs an API key"
+    )
     port: int = Field(8000, ge=0, le=65535, description="listen here; 0 takes any that is free")
     api_key: str | None = Field(
-        None, description="ask for this key; where others see your processes, set XINYE_API_KEY instead"
+        None,
+        description="ask for this key; where others see your processes, set XINYE_API_KEY instead",
     )
     allow_origin: tuple[str, ...] = Field(
-        (), description="let web pages from here ask, such as https://example.org (may be given several times)"
+        (),
+        description="let web pages from here ask, such as https://example.org (may be given several times)",
     )
     dtype: str = Field("auto", description="keep the weights in float32 or bfloat16")
-    max_running: int = Field(32, ge=1, description="write at most this many texts at once, of each model")
-    max_waiting: int = Field(128, ge=0, description="let at most this many texts wait; more are turned away (429)")
-    max_requests: int = Field(512, ge=1, description="answer at most this many requests at once (503)")
-    max_tokens: int = Field(4096, ge=1, description="a request gets at most this many new tokens for each text")
+    max_running: int = Field(
+        32, ge=1, description="write at most this many texts at once, of each model"
+    )
+    max_waiting: int = Field(
+        128, ge=0, description="let at most this many texts wait; more are turned away (429)"
+    )
+    max_requests: int = Field(
+        512, ge=1, description="answer at most this many requests at once (503)"
+    )
+    max_tokens: int = Field(
+        4096, ge=1, description="a request gets at most this many new tokens for each text"
+    )
     max_choices: int = Field(
-        32, ge=1, le=MOST_TEXTS, description="a request gets at most this many texts written: prompts times n"
+        32,
+        ge=1,
+        le=MOST_TEXTS,
+        description="a request gets at most this many texts written: prompts times n",
     )
     max_inputs: int = Field(
-        2048, ge=1, le=MOST_TEXTS, description="a request has at most this many texts to embed or judge"
+        2048,
+        ge=1,
+        le=MOST_TEXTS,
+        description="a request has at most this many texts to embed or judge",
     )
     max_body: int = Field(2, ge=1, description="a request has at most this many MB (413)")
-    cache_tokens: int | None = Field(None, ge=1, description="keys and values for this many tokens, of each model")
-    grace: int = Field(30, ge=0, description="after SIGTERM or Ctrl-C, finish what runs in this many seconds")
-    log_texts: bool = Field(False, description="log what is asked and answered; without it no text is logged")
+    cache_tokens: int | None = Field(
+        None, ge=1, description="keys and values for this many tokens, of each model"
+    )
+    grace: int = Field(
+        30, ge=0, description="after SIGTERM or Ctrl-C, finish what runs in this many seconds"
+    )
+    log_texts: bool = Field(
+        False, description="log what is asked and answered; without it no text is logged"
+    )
 
     @property
     def local(self) -> bool:
@@ -48,9 +72,15 @@ class ServeSettings(BaseModel):
 
     def check(self) -> None:
         """Raises `XinyeError` where it would be open to all."""
-        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable() and self.api_key):
+        if self.api_key is not None and not (
+            self.api_key.isascii() and self.api_key.isprintable() and self.api_key
+        ):
             raise XinyeError("the API key must be of printable ASCII characters")
         if not self.local and self.api_key is None:
-            raise XinyeError(f"{self.host} can be reached by others: give --api-key KEY, or set XINYE_API_KEY")
+            raise XinyeError(
+                f"{self.host} can be reached by others: give --api-key KEY, or set XINYE_API_KEY"
+            )
         if "*" in self.allow_origin:
-            raise XinyeError("--allow-origin *: name each origin that may ask, such as https://example.org")
+            raise XinyeError(
+                "--allow-origin *: name each origin that may ask, such as https://example.org"
+            )

@@ -134,7 +134,9 @@ class Line:
             new = tuple(sequence.logprobs[job.told[number] :])
             job.told[number] += len(new)
             failure = None if sequence.error is None else _shown(sequence.error)
-            pieces.setdefault(job, []).append(Piece(number, text, new, sequence.finish_reason, failure))
+            pieces.setdefault(job, []).append(
+                Piece(number, text, new, sequence.finish_reason, failure)
+            )
             if sequence.ended:
                 del self.owners[sequence]
         self._send(pieces)

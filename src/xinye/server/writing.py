@@ -30,7 +30,12 @@ LEAST_LOGPROB = -9999.0  # JSON has no infinity; OpenAI writes the same
 def served(request: Request, name: str) -> Served:
     models: dict[str, Served] = request.app.state.models
     if name not in models:
-        raise APIError(404, f"the model {name!r} is not here; /v1/models tells which are", "model", "model_not_found")
+        raise APIError(
+            404,
+            f"the model {name!r} is not here; /v1/models tells which are",
+            "model",
+            "model_not_found",
+        )
     return models[name]
 
 
@@ -47,7 +52,14 @@ async def sampling_of(body: Writing, model: Served, **more: Any) -> Sampling:
     ):
         if unknown := [token for token in tokens if token >= model.tokenizer.vocab_size]:
             raise APIError(400, f"{name}: the vocabulary has no token {unknown[0]}", name)
-    same = ("presence_penalty", "frequency_penalty", "min_p", "repetition_penalty", "min_tokens", "regex")
+    same = (
+        "presence_penalty",
+        "frequency_penalty",
+        "min_p",
+        "repetition_penalty",
+        "min_tokens",
+        "regex",
+    )
     given: dict[str, Any] = {name: getattr(body, name) for name in same}
     given |= {
         "temperature": 1.0 if body.temperature is None else body.temperature,
@@ -56,7 +68,9 @@ async def sampling_of(body: Writing, model: Served, **more: Any) -> Sampling:
         "seed": None if body.seed in (None, -1) else body.seed % 2**63,
         "stop": [body.stop] if body.stop and isinstance(body.stop, str) else body.stop or None,
         "stop_token_ids": body.stop_token_ids,
-        "logit_bias": {int(token): bias for token, bias in body.logit_bias.items()} if body.logit_bias else None,
+        "logit_bias": {int(token): bias for token, bias in body.logit_bias.items()}
+        if body.logit_bias
+        else None,
         "choices": body.choices,
     }
     given = {name: value for name, value in (given | more).items() if value is not None}
@@ -74,7 +88,9 @@ async def sampling_of(body: Writing, model: Served, **more: Any) -> Sampling:
     return sampling
 
 
-async def encode(model: Served, texts: Sequence[str | list[int] | None], param: str) -> list[list[int]]:
+async def encode(
+    model: Served, texts: Sequence[str | list[int] | None], param: str
+) -> list[list[int]]:
     """The tokens of texts, with what the model is used to see before one; tokens stay as they are. None begins anew."""
     for text in texts:
         if isinstance(text, str):
@@ -98,7 +114,12 @@ def _encode(model: Served, texts: Sequence[str | list[int] | None], param: str) 
 
 
 def most_tokens(
-    request: Request, model: Served, prompt_tokens: int, asked: int | None, param: str, prompt: str = "prompt"
+    request: Request,
+    model: Served,
+    prompt_tokens: int,
+    asked: int | None,
+    param: str,
+    prompt: str = "prompt",
 ) -> int:
     """How many tokens a text may get: what is asked for, or all that fit. Nothing is forgotten to make room."""
     limit = request.app.state.settings.max_tokens
@@ -109,7 +130,12 @@ def most_tokens(
             f"this model's maximum context length is {model.context} tokens; the {prompt} takes {prompt_tokens}, and "
             f"{asked or 1} are to be written: shorten the one or the other"
         )
-        raise APIError(400, message, param if prompt_tokens < model.context else prompt, "context_length_exceeded")
+        raise APIError(
+            400,
+            message,
+            param if prompt_tokens < model.context else prompt,
+            "context_length_exceeded",
+        )
     return asked or min(limit, model.context - prompt_tokens)
 
 
@@ -126,7 +152,9 @@ def begin(request: Request, model: Served, sequences: list[TextSequence]) -> "Te
 def check_choices(request: Request, count: int, param: str) -> None:
     most = request.app.state.settings.max_choices
     if count > most:
-        raise APIError(400, f"{param}: a request gets at most {most} texts here, prompts times n", param)
+        raise APIError(
+            400, f"{param}: a request gets at most {most} texts here, prompts times n", param
+        )
 
 
 class Texts:
@@ -188,14 +216,21 @@ class Texts:
         sequences = self.job.sequences
         prompt = sum(sequence.prompt_tokens for sequence in sequences if sequence.number == 0)
         completion = sum(sequence.completion_tokens for sequence in sequences)
-        return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+        return Usage(
+            prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion
+        )
 
 
 def log_texts(request: Request, body: BaseModel, texts: Sequence[str] = ()) -> None:
     """Only where the one who runs the server has asked for it."""
     if request.app.state.settings.log_texts:
         asked = body.model_dump(exclude_unset=True, by_alias=True)
-        log.info(json.dumps({"path": request.url.path, "request": asked, "answers": list(texts)}, ensure_ascii=False))
+        log.info(
+            json.dumps(
+                {"path": request.url.path, "request": asked, "answers": list(texts)},
+                ensure_ascii=False,
+            )
+        )
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------
@@ -208,7 +243,10 @@ def answer(body: BaseModel) -> Response:
 
 def streams(chunk: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
     """For the OpenAPI document: an answer may also come as a stream of these."""
-    schema = {"type": "string", "description": f"`data: ` lines, each with a {chunk.__name__} as JSON, then [DONE]"}
+    schema = {
+        "type": "string",
+        "description": f"`data: ` lines, each with a {chunk.__name__} as JSON, then [DONE]",
+    }
     return {200: {"content": {"text/event-stream": {"schema": schema}}}}
 
 
@@ -223,7 +261,9 @@ def event_stream(chunks: AsyncIterator[BaseModel]) -> StreamingResponse:
         except APIError as error:
             yield f"data: {json.dumps(error.body())}\n\n"
 
-    return StreamingResponse(lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    return StreamingResponse(
+        lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+    )
 
 
 # -- tokens in answers -----------------------------------------------------------------------------------------------
@@ -258,7 +298,9 @@ def chat_logprobs(model: Served, logprobs: Sequence[LogProbability]) -> dict[str
     return {"content": content, "refusal": None}
 
 
-def legacy_logprobs(model: Served, logprobs: Sequence[LogProbability], offset: int) -> dict[str, Any]:
+def legacy_logprobs(
+    model: Served, logprobs: Sequence[LogProbability], offset: int
+) -> dict[str, Any]:
     """The form of `/v1/completions`; `offset` is how many characters the text had before."""
     offsets = []
     for token, _, _ in logprobs:

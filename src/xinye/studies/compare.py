@@ -28,21 +28,34 @@ KNOWN = get_args(PretrainSettings.model_fields["architecture"].annotation)
 
 
 def compare(
-    settings: PretrainSettings, architectures: Sequence[str], watcher: Watcher, overwrite: bool = False
+    settings: PretrainSettings,
+    architectures: Sequence[str],
+    watcher: Watcher,
+    overwrite: bool = False,
 ) -> dict[str, Any] | None:
     """Train and judge; the runs, `comparison.json` and the charts lie in `settings.output`. None when interrupted."""
     check(architectures)
-    values = {name: getattr(settings, name) for name in settings.model_fields_set} | {"vocab_size": None}
-    for architecture in architectures:  # what is wrong for the last is told before the first is trained
+    values = {name: getattr(settings, name) for name in settings.model_fields_set} | {
+        "vocab_size": None
+    }
+    for (
+        architecture
+    ) in architectures:  # what is wrong for the last is told before the first is trained
         checked(PretrainSettings, values | {"architecture": architecture}, "compare")
     output = settings.output or Path("runs/compare")
     if (output / "comparison.json").exists() and not overwrite:
-        raise XinyeError(f"{output}: there is a comparison already; replace it with --overwrite, or choose another -o")
+        raise XinyeError(
+            f"{output}: there is a comparison already; replace it with --overwrite, or choose another -o"
+        )
     trained: list[dict[str, Any]] = []
     tokenizer = settings.tokenizer
     for number, architecture in enumerate(architectures, start=1):
         watcher.stage(f"{architecture} ({number} of {len(architectures)})")
-        changes = {"architecture": architecture, "output": output / architecture, "tokenizer": tokenizer}
+        changes = {
+            "architecture": architecture,
+            "output": output / architecture,
+            "tokenizer": tokenizer,
+        }
         changes |= {"vocab_size": settings.vocab_size if number == 1 else None}
         run = pretrain(settings.model_copy(update=changes), watcher, overwrite)
         assert run is not None
@@ -57,9 +70,13 @@ def compare(
     for run_ in trained:
         model, its_tokenizer = load_model(run_["run"])
         model, validation = model.to(machine.device()), text.validation
-        figures = evaluate(model, validation.in_order(8), its_tokenizer.token_lengths)  # whole: runs look at parts
+        figures = evaluate(
+            model, validation.in_order(8), its_tokenizer.token_lengths
+        )  # whole: runs look at parts
         run_["validation"] = {name: round(figures[name], 5) for name in ("loss", "bits_per_byte")}
-        run_["by_position"] = by_position(model, its_tokenizer, validation.tokens, validation.spans, validation.context)
+        run_["by_position"] = by_position(
+            model, its_tokenizer, validation.tokens, validation.spans, validation.context
+        )
     result = {"text": list(settings.files), "runs": trained, "charts": draw(output, trained)}
     write_json(output / "comparison.json", result)
     return result
@@ -81,7 +98,11 @@ def draw(output: Path, trained: list[dict[str, Any]]) -> list[str]:
     over_time = {}
     for run in trained:
         lines = (Path(run["run"]) / "training" / "metrics.jsonl").read_text("utf-8").splitlines()
-        records = [record for record in map(json.loads, lines) if record["kind"] in ("validation", "result")]
+        records = [
+            record
+            for record in map(json.loads, lines)
+            if record["kind"] in ("validation", "result")
+        ]
         over_time[run["architecture"]] = (
             [record["seconds"] for record in records],
             [record["bits_per_byte"] for record in records],
@@ -96,7 +117,9 @@ def draw(output: Path, trained: list[dict[str, Any]]) -> list[str]:
     try:
         charts = {
             "loss.svg": line_chart(over_time, "seconds of training", "bits per byte"),
-            "by-position.svg": line_chart(over_context, "tokens of context", "bits per byte", log_x=True),
+            "by-position.svg": line_chart(
+                over_context, "tokens of context", "bits per byte", log_x=True
+            ),
         }
     except XinyeError:
         return []
@@ -123,11 +146,14 @@ def explain(trained: list[dict[str, Any]]) -> list[str]:
     if all(run["by_position"] for run in trained):
         shortest, longest = (trained[0]["by_position"][i]["context"] for i in (0, -1))
         gains = {
-            run["architecture"]: run["by_position"][0]["bits_per_byte"] - run["by_position"][-1]["bits_per_byte"]
+            run["architecture"]: run["by_position"][0]["bits_per_byte"]
+            - run["by_position"][-1]["bits_per_byte"]
             for run in trained
         }
         told = ", ".join(f"{name} {gain:.3f}" for name, gain in gains.items())
-        sentences.append(f"A context of {longest} tokens instead of {shortest} gains, in bits per byte: {told}.")
+        sentences.append(
+            f"A context of {longest} tokens instead of {shortest} gains, in bits per byte: {told}."
+        )
         if "lstm" in gains:
             sentences.append(
                 "Attention can look at every earlier token; an LSTM has to have kept it in a state of fixed size."

@@ -51,7 +51,10 @@ def distill(
     if alone is None:
         return None
     watcher.stage("judging all three on the same text")
-    result = {"text": list(settings.files), "models": judge(settings, load_models(settings), student, alone)}
+    result = {
+        "text": list(settings.files),
+        "models": judge(settings, load_models(settings), student, alone),
+    }
     write_json(output / "distillation.json", result)
     return result
 
@@ -66,13 +69,21 @@ def begun(output: Path, asked: PretrainSettings) -> PretrainSettings:
     return checked(PretrainSettings, given | again, str(path))
 
 
-def without_teacher(settings: PretrainSettings, output: Path, student: dict[str, Any]) -> PretrainSettings:
+def without_teacher(
+    settings: PretrainSettings, output: Path, student: dict[str, Any]
+) -> PretrainSettings:
     """The same student alone, for as many seconds of training, validating and saving as it took with its teacher."""
     outside = ("compiling the decoder", "training")  # no part of a budget, and counted by steps
     aside = sum(spent for name, spent in student["time_seconds"].items() if name not in outside)
-    values = settings.model_dump(exclude_unset=True, exclude={"teacher", "temperature", "alpha", *NO_BUDGET})
+    values = settings.model_dump(
+        exclude_unset=True, exclude={"teacher", "temperature", "alpha", *NO_BUDGET}
+    )
     values |= {"output": output / "without-teacher", "time": f"{student['seconds'] + aside:.2f}s"}
-    return checked(PretrainSettings, values if settings.from_ else values | {"tokenizer": str(output)}, "distill")
+    return checked(
+        PretrainSettings,
+        values if settings.from_ else values | {"tokenizer": str(output)},
+        "distill",
+    )
 
 
 def judge(
@@ -87,7 +98,11 @@ def judge(
         model = models.teacher if role == TEACHER else load_model(trained[role]["run"])[0]
         model = model.to(machine.device())
         judged = evaluate(model, text.validation.in_order(8), models.tokenizer.token_lengths)
-        own = {name: trained[role][name] for name in ("run", "steps", "tokens", "seconds")} if role in trained else {}
+        own = (
+            {name: trained[role][name] for name in ("run", "steps", "tokens", "seconds")}
+            if role in trained
+            else {}
+        )
         figures.append(
             {
                 "role": role,

@@ -49,22 +49,35 @@ def cross_validate(
         raise XinyeError("--folds trains every part, --fold one of them: give one of the two")
     if isinstance(settings, FinetuneSettings):
         if settings.validation:
-            raise XinyeError("--folds judges on each part of the data in turn: leave --validation out")
+            raise XinyeError(
+                "--folds judges on each part of the data in turn: leave --validation out"
+            )
         output = settings.output or Path("runs") / settings.task
     else:
         output = settings.output or default_output(settings)
     record = output / "folds.json"
     if resume:
-        if odd := {name for name in settings.model_fields_set if getattr(settings, name)} - {"output"}:
-            raise XinyeError(f"--resume goes on with the settings of the cross-validation: leave {min(odd)} out")
+        if odd := {name for name in settings.model_fields_set if getattr(settings, name)} - {
+            "output"
+        }:
+            raise XinyeError(
+                f"--resume goes on with the settings of the cross-validation: leave {min(odd)} out"
+            )
         settings = saved(output, folds, type(settings))
     else:
         if not is_new(output, "folds.json", "cross-validation", overwrite):
-            raise XinyeError(f"{output}: exists already; go on with it with --resume, or replace it with --overwrite")
+            raise XinyeError(
+                f"{output}: exists already; go on with it with --resume, or replace it with --overwrite"
+            )
         settings = prepare(settings, folds, output, watcher)
         write_json(
             record,
-            {"count": folds, "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"output"})},
+            {
+                "count": folds,
+                "settings": settings.model_dump(
+                    mode="json", exclude_defaults=True, exclude={"output"}
+                ),
+            },
         )
     figures: list[dict[str, Any]] = []
     for number in range(1, folds + 1):
@@ -77,7 +90,11 @@ def cross_validate(
             return None
         figures.append({"fold": number, **figure})
         on_fold(figures[-1])
-    result = {"run": str(output), "folds": figures, **summary(figures, isinstance(settings, FinetuneSettings))}
+    result = {
+        "run": str(output),
+        "folds": figures,
+        **summary(figures, isinstance(settings, FinetuneSettings)),
+    }
     write_json(record, read_json(record) | result)
     return result
 
@@ -92,7 +109,9 @@ def prepare(settings: Settings, folds: int, output: Path, watcher: Watcher) -> S
     planned = rehearse(settings.model_copy(update={"fold": f"1/{folds}"}), watcher)
     remove_run(output, *OF_FOLDS)
     planned.text.tokenizer.save(output / "tokenizer")
-    return settings.model_copy(update={**NO_BUDGET, "steps": planned.values["steps"], "vocab_size": None})
+    return settings.model_copy(
+        update={**NO_BUDGET, "steps": planned.values["steps"], "vocab_size": None}
+    )
 
 
 def train_fold(settings: Settings, watcher: Watcher) -> dict[str, Any] | None:
@@ -111,7 +130,9 @@ def train_fold(settings: Settings, watcher: Watcher) -> dict[str, Any] | None:
 def summary(figures: Sequence[dict[str, Any]], of_a_task: bool) -> dict[str, Any]:
     """The spread of every figure; of a task that of the model, its baseline and the control, and of what the model has
     more than each of them, fold by fold."""
-    keys = [key for key in ("validation", "baseline", "control") if all(key in fold for fold in figures)]
+    keys = [
+        key for key in ("validation", "baseline", "control") if all(key in fold for fold in figures)
+    ]
     rows = {key: [fold[key] for fold in figures] for key in keys}
     told: dict[str, Any] = {}
     for key, folds in rows.items():
@@ -120,7 +141,9 @@ def summary(figures: Sequence[dict[str, Any]], of_a_task: bool) -> dict[str, Any
         if key != "validation":
             told[key]["name"] = folds[0]["name"]
             pairs = list(zip(rows["validation"], folds, strict=True))
-            told[f"more_than_{key}"] = {name: spread([ours[name] - its[name] for ours, its in pairs]) for name in names}
+            told[f"more_than_{key}"] = {
+                name: spread([ours[name] - its[name] for ours, its in pairs]) for name in names
+            }
     return told if of_a_task else told["validation"]
 
 
@@ -140,7 +163,9 @@ def saved(output: Path, folds: int, kind: type[Settings]) -> Settings:
         begun = read_json(path)
         count, values = int(begun["count"]), {**begun["settings"], "output": output}
     except (KeyError, TypeError, ValueError, XinyeError) as error:
-        raise XinyeError(f"{path}: damaged ({error}); start anew with --overwrite", exit_code=1) from None
+        raise XinyeError(
+            f"{path}: damaged ({error}); start anew with --overwrite", exit_code=1
+        ) from None
     if count != folds:
         raise XinyeError(f"{output}: was begun with --folds {count}; go on with that")
     return checked(kind, values, str(path))

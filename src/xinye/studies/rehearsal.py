@@ -58,11 +58,17 @@ def rehearse(settings: PretrainSettings, watcher: Watcher) -> Rehearsal:
     passing = Passing(watcher)
     with tempfile.TemporaryDirectory() as place:
         text.tokenizer.save(place)
-        pretrain(settings.model_copy(update={"tokenizer": place, "vocab_size": None}), passing, dry_run=True)
+        pretrain(
+            settings.model_copy(update={"tokenizer": place, "vocab_size": None}),
+            passing,
+            dry_run=True,
+        )
     return Rehearsal(text, passing.values)
 
 
-def finished_run(settings: PretrainSettings | FinetuneSettings, watcher: Watcher) -> dict[str, Any] | None:
+def finished_run(
+    settings: PretrainSettings | FinetuneSettings, watcher: Watcher
+) -> dict[str, Any] | None:
     """The figures of a run in the folder of the settings: trained now, gone on with, or finished before. None when
     interrupted."""
     assert settings.output is not None
@@ -101,7 +107,9 @@ def is_new(output: Path, record: str, job: str, overwrite: bool) -> bool:
 
 def write_config(path: Path, settings: PretrainSettings, found: dict[str, Any], note: str) -> None:
     """A file for `--config`: the settings given, with what was found above them; its first line is its command."""
-    given = settings.model_dump(mode="json", exclude_defaults=True, exclude={"files", "output", *NO_BUDGET})
+    given = settings.model_dump(
+        mode="json", exclude_defaults=True, exclude={"files", "output", *NO_BUDGET}
+    )
     given |= {} if settings.from_ else {"size": settings.size}
     command = shlex.join(["xinye", "pretrain", *settings.files, "--config", str(path)])
     values = yaml.safe_dump({**given, **found}, allow_unicode=True, sort_keys=False)

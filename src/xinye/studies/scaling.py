@@ -28,10 +28,15 @@ from xinye.training.pretrain import pretrain
 from xinye.watcher import Watcher
 
 SHARE = 0.1  # of the time, for all the short runs
-SHARE_OF_LITTLE, LITTLE = 0.25, 180.0  # but of a time in which that is little a quarter, up to so many seconds
+SHARE_OF_LITTLE, LITTLE = (
+    0.25,
+    180.0,
+)  # but of a time in which that is little a quarter, up to so many seconds
 HORIZONS = (1, 3)  # how long the short runs of a size are to each other
 WINDOWS = 256  # of validation text, the same for all runs of a size
-TRUSTED_EPOCHS = 16  # beyond, the literature has little, and so small a text may be learned by heart
+TRUSTED_EPOCHS = (
+    16  # beyond, the literature has little, and so small a text may be learned by heart
+)
 
 
 # -- short runs ------------------------------------------------------------------------------------------------------
@@ -82,11 +87,22 @@ class Planning:
         The batch is half of the plan's: what suits a long run is too much for one of some dozens of steps.
         """
         batch = max(1, candidate.values["batch_size"] // 2)
-        steps = candidate.tokens / candidate.values["context"] / batch * self.share / len(self.candidates)
-        return [(max(8 * horizon, round(steps * horizon / sum(HORIZONS))), batch) for horizon in HORIZONS]
+        steps = (
+            candidate.tokens
+            / candidate.values["context"]
+            / batch
+            * self.share
+            / len(self.candidates)
+        )
+        return [
+            (max(8 * horizon, round(steps * horizon / sum(HORIZONS))), batch)
+            for horizon in HORIZONS
+        ]
 
 
-def begin(settings: PretrainSettings, sizes: Sequence[str], watcher: Watcher, overwrite: bool = False) -> Planning:
+def begin(
+    settings: PretrainSettings, sizes: Sequence[str], watcher: Watcher, overwrite: bool = False
+) -> Planning:
     """Plan a run of each size in the time of the settings, and measure its speed."""
     import_least_squares()
     counts = [parse_count(size, "size") for size in sizes]
@@ -94,7 +110,9 @@ def begin(settings: PretrainSettings, sizes: Sequence[str], watcher: Watcher, ov
         raise XinyeError("--size: name at least two sizes, each once, such as 1M,5M,15M")
     output = folder_for(settings, "plan")
     if not is_new(output, "plan.json", "plan", overwrite):
-        raise XinyeError(f"{output}: there is a plan already; replace it with --overwrite, or choose another -o")
+        raise XinyeError(
+            f"{output}: there is a plan already; replace it with --overwrite, or choose another -o"
+        )
     planned = []
     for size in sizes:
         watcher.stage(f"a run of {size}")
@@ -118,7 +136,12 @@ def run_short(planning: Planning, watcher: Watcher) -> Iterator[dict[str, Any]]:
         for candidate in planning.candidates:
             steps, batch = planning.short_runs(candidate)[number]
             folder = planning.output / candidate.size / f"run-{number + 1}"
-            own = {"steps": steps, "batch_size": batch, "dropout": candidate.values["dropout"], "compile": "no"}
+            own = {
+                "steps": steps,
+                "batch_size": batch,
+                "dropout": candidate.values["dropout"],
+                "compile": "no",
+            }
             changes = {**own, "evaluations": 1, "output": folder}
             run = pretrain(candidate.settings.model_copy(update=changes), Passing(watcher))
             assert run is not None
@@ -129,8 +152,14 @@ def run_short(planning: Planning, watcher: Watcher) -> Iterator[dict[str, Any]]:
             judged = evaluate(model.to(machine.device()), windows, tokenizer.token_lengths)
             discard_weights(folder)
             loss, bits = judged["loss"], judged["bits_per_byte"]
-            figures = {"tokens": run.tokens, "seconds": max(0.01, run.seconds), "bits_per_byte": round(bits, 5)}
-            candidate.short.append({**figures, "bytes_per_token": round(loss / math.log(2) / bits, 4)})
+            figures = {
+                "tokens": run.tokens,
+                "seconds": max(0.01, run.seconds),
+                "bits_per_byte": round(bits, 5),
+            }
+            candidate.short.append(
+                {**figures, "bytes_per_token": round(loss / math.log(2) / bits, 4)}
+            )
             yield {"size": candidate.size, "steps": steps, "batch_size": batch, **figures}
 
 
@@ -141,7 +170,9 @@ def conclude(planning: Planning) -> dict[str, Any]:
     """Fit the law, say what each size would reach, and write `plan.json`, `plan.yaml` and the chart."""
     candidates, output = planning.candidates, planning.output
     points = [candidate.point(run["tokens"]) for candidate in candidates for run in candidate.short]
-    fitted = fit_law(points, [run["bits_per_byte"] for candidate in candidates for run in candidate.short])
+    fitted = fit_law(
+        points, [run["bits_per_byte"] for candidate in candidates for run in candidate.short]
+    )
     reached = fitted.predict([candidate.point(candidate.tokens) for candidate in candidates])[1:]
     noise = np.random.default_rng(0).normal(0, NOISE, reached.shape)
     low, high = np.quantile(reached + noise, (0.05, 0.95), axis=0)
@@ -172,7 +203,12 @@ def conclude(planning: Planning) -> dict[str, Any]:
         "charts": draw(planning, fitted),
     }
     note = f"Found by xinye plan: most likely the best of {', '.join(size['size'] for size in sizes)} in the time."
-    write_config(output / "plan.yaml", planning.given, {"size": best["size"], "time": planning.given.time}, note)
+    write_config(
+        output / "plan.yaml",
+        planning.given,
+        {"size": best["size"], "time": planning.given.time},
+        note,
+    )
     write_json(output / "plan.json", result)
     return result
 
@@ -186,7 +222,10 @@ def draw(planning: Planning, fitted: Law) -> list[str]:
         curve = fitted.predict([candidate.point(count) for count in tokens])[1:].mean(axis=0)
         lines[candidate.size] = ((tokens * seconds).tolist(), curve.tolist())
         runs = candidate.short
-        measured[candidate.size] = ([run["tokens"] * seconds for run in runs], [run["bits_per_byte"] for run in runs])
+        measured[candidate.size] = (
+            [run["tokens"] * seconds for run in runs],
+            [run["bits_per_byte"] for run in runs],
+        )
     try:
         svg = line_chart(lines, "seconds of training", "bits per byte", log_x=True, points=measured)
     except XinyeError:
@@ -199,7 +238,9 @@ def explain(result: dict[str, Any]) -> list[str]:
     """What the figures say, in sentences."""
     sizes, best = result["sizes"], result["recommended"]
     chance = {size["size"]: size["chance_of_best"] for size in sizes}
-    others = [f"{size} ({chance[size]:.0%})" for size in chance if size != best and chance[size] >= 0.1]
+    others = [
+        f"{size} ({chance[size]:.0%})" for size in chance if size != best and chance[size] >= 0.1
+    ]
     sentences = [
         f"{best} most likely gives the lowest bits per byte in this time: in {chance[best]:.0%} of the fits"
         + (f"; not ruled out: {', '.join(others)}." if others else ".")
@@ -216,7 +257,11 @@ def explain(result: dict[str, Any]) -> list[str]:
                 f"{size['size']} took its short run {faster:.1f} times as fast as its speed was measured before: the "
                 "machine was busy then; plan again when it is calm."
             )
-    read = [f"{size['size']} {size['epochs']:.0f} times" for size in sizes if size["epochs"] > TRUSTED_EPOCHS]
+    read = [
+        f"{size['size']} {size['epochs']:.0f} times"
+        for size in sizes
+        if size["epochs"] > TRUSTED_EPOCHS
+    ]
     if read:
         sentences.append(
             f"In this time the text would be read often ({', '.join(read)}). Beyond {TRUSTED_EPOCHS} times a model "

@@ -51,14 +51,22 @@ def search_space(settings: PretrainSettings, plan: dict[str, Any]) -> dict[str, 
     space = {
         "matrix_learning_rate": FloatDistribution(matrix_rate / 4, matrix_rate * 4, log=True),
         "learning_rate": FloatDistribution(rate / 4, rate * 4, log=True),
-        "layers": IntDistribution(max(1, layers // 2), 2 * layers),  # the width follows: every network costs the same
-        "batch_size": CategoricalDistribution(sorted({max(1, batch // 4), max(1, batch // 2), batch, 2 * batch})),
+        "layers": IntDistribution(
+            max(1, layers // 2), 2 * layers
+        ),  # the width follows: every network costs the same
+        "batch_size": CategoricalDistribution(
+            sorted({max(1, batch // 4), max(1, batch // 2), batch, 2 * batch})
+        ),
         "weight_decay": FloatDistribution(0.01, 1.0, log=True),
         "dropout": FloatDistribution(0.0, 0.3, step=0.05),
     }
     without = {"layers"} if settings.width or settings.from_ else set()
     without |= set() if settings.optimizer == "muon" else {"matrix_learning_rate"}
-    return {name: choices for name, choices in space.items() if name not in without and getattr(settings, name) is None}
+    return {
+        name: choices
+        for name, choices in space.items()
+        if name not in without and getattr(settings, name) is None
+    }
 
 
 @dataclass
@@ -87,7 +95,8 @@ class Tuning:
     def settings_of(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """The settings that a trial's parameters stand for: rates to four digits, the width from the depth."""
         chosen: dict[str, Any] = {
-            name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in parameters.items()
+            name: float(f"{value:.4g}") if isinstance(value, float) else value
+            for name, value in parameters.items()
         }
         if "layers" in chosen:
             chosen["width"] = width_at_equal_cost(self.settings, self.plan, chosen["layers"])
@@ -106,7 +115,11 @@ class Tuning:
         path = self.output / "best.yaml"
         write_config(path, self.given, found, note)
         command = shlex.join(["xinye", "pretrain", *self.given.files, "--config", str(path)])
-        return {"tokens_per_trial": self.tokens, "config": str(path), "command": f"{command} --time …"}
+        return {
+            "tokens_per_trial": self.tokens,
+            "config": str(path),
+            "command": f"{command} --time …",
+        }
 
 
 def width_at_equal_cost(settings: PretrainSettings, plan: dict[str, Any], layers: int) -> int:
@@ -116,25 +129,37 @@ def width_at_equal_cost(settings: PretrainSettings, plan: dict[str, Any], layers
 
     def cost(width: int, layers: int) -> float:
         size = parse_count(settings.size, "size")
-        network = planning.network(settings, size, plan["vocabulary"], plan["context"], width, layers)
+        network = planning.network(
+            settings, size, plan["vocabulary"], plan["context"], width, layers
+        )
         return network.flops_per_token(plan["context"])
 
-    widths = [width for width in range(32, 4 * plan["width"] + 1, 32) if width % (settings.heads or 1) == 0]
+    widths = [
+        width
+        for width in range(32, 4 * plan["width"] + 1, 32)
+        if width % (settings.heads or 1) == 0
+    ]
     same = cost(plan["width"], plan["layers"])
-    return min(widths or [plan["width"]], key=lambda width: abs(math.log(cost(width, layers) / same)))
+    return min(
+        widths or [plan["width"]], key=lambda width: abs(math.log(cost(width, layers) / same))
+    )
 
 
 # -- the study -------------------------------------------------------------------------------------------------------
 
 
-def begin(settings: PretrainSettings, trials: int, watcher: Watcher, overwrite: bool = False) -> Tuning:
+def begin(
+    settings: PretrainSettings, trials: int, watcher: Watcher, overwrite: bool = False
+) -> Tuning:
     """Open the study in the folder of the settings, or make one: then the budget of a trial is measured, once for all.
 
     A budget in time is that of the whole study, others are that of each trial. Raises `XinyeError` where the folder has
     something else, or a study of other settings.
     """
     check_optuna(trials)
-    if model := next((file for file in settings.files if (Path(file) / "config.json").is_file()), None):
+    if model := next(
+        (file for file in settings.files if (Path(file) / "config.json").is_file()), None
+    ):
         raise XinyeError(
             f"{model}: is a model, not text; tune what it learns by xinye tune {model} --task classify --data FILE, "
             f"or by xinye tune TEXT --from {model}"
@@ -142,7 +167,9 @@ def begin(settings: PretrainSettings, trials: int, watcher: Watcher, overwrite: 
     if not any(getattr(settings, budget) for budget in NO_BUDGET):
         settings = settings.model_copy(update={"time": "30min"})
     output = folder_for(settings, "tune")
-    terms = settings.model_dump(mode="json", exclude_defaults=True, exclude={"files", "output", "time"})
+    terms = settings.model_dump(
+        mode="json", exclude_defaults=True, exclude={"files", "output", "time"}
+    )
     terms["text"] = fingerprint(find_files(settings.files))
     url = f"sqlite:///{output / 'study.db'}"
     if is_new(output, "study.db", "study", overwrite):
@@ -156,7 +183,15 @@ def begin(settings: PretrainSettings, trials: int, watcher: Watcher, overwrite: 
         "vocab_size": None,
     }
     of_all = settings.model_copy(update={**of_a_trial, **trial_settings(settings)})
-    return Tuning(study, output, settings, of_all, study.user_attrs["plan"], trials, seconds_of(settings.time, trials))
+    return Tuning(
+        study,
+        output,
+        settings,
+        of_all,
+        study.user_attrs["plan"],
+        trials,
+        seconds_of(settings.time, trials),
+    )
 
 
 def check_optuna(trials: int) -> None:
@@ -166,7 +201,9 @@ def check_optuna(trials: int) -> None:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if trials < 2:
-        raise XinyeError(f"--trials {trials}: give at least 2; the first one is the plan's own settings")
+        raise XinyeError(
+            f"--trials {trials}: give at least 2; the first one is the plan's own settings"
+        )
 
 
 def seconds_of(time: str | None, trials: int) -> float:
@@ -180,17 +217,28 @@ def trial_settings(settings: PretrainSettings) -> dict[str, Any]:
 
 
 def make_study(
-    settings: PretrainSettings, terms: dict[str, Any], trials: int, output: Path, url: str, watcher: Watcher
+    settings: PretrainSettings,
+    terms: dict[str, Any],
+    trials: int,
+    output: Path,
+    url: str,
+    watcher: Watcher,
 ) -> "optuna.Study":
     import optuna
 
-    budget = {"time": f"{parse_time(settings.time) / (trials + AGAIN):.2f}s"} if settings.time else {}
+    budget = (
+        {"time": f"{parse_time(settings.time) / (trials + AGAIN):.2f}s"} if settings.time else {}
+    )
     planned = rehearse(settings.model_copy(update={**budget, **trial_settings(settings)}), watcher)
     space = search_space(settings, planned.values)
     if not space:
         raise XinyeError("nothing is left to search: every value was given; leave out some of them")
-    batches = space["batch_size"].choices if "batch_size" in space else [planned.values["batch_size"]]
-    unit = max(batches) * planned.values["context"]  # whole steps for every batch size, so the same text for each
+    batches = (
+        space["batch_size"].choices if "batch_size" in space else [planned.values["batch_size"]]
+    )
+    unit = (
+        max(batches) * planned.values["context"]
+    )  # whole steps for every batch size, so the same text for each
     wanted = planned.values["steps"] * planned.values["batch_size"] * planned.values["context"]
     tokens = unit * max(1, round(wanted / unit))
     remove_run(output, *OF_A_STUDY)  # what it was before, with --overwrite
@@ -198,7 +246,9 @@ def make_study(
     study = optuna.create_study(study_name="tune", storage=url)
     for name, value in {"terms": terms, "plan": planned.values, "tokens": tokens}.items():
         study.set_user_attr(name, value)
-    study.enqueue_trial({name: planned.values[name] for name in space}, user_attrs={"defaults": True})
+    study.enqueue_trial(
+        {name: planned.values[name] for name in space}, user_attrs={"defaults": True}
+    )
     return study
 
 
@@ -213,10 +263,16 @@ def open_study(terms: dict[str, Any], output: Path, url: str) -> "optuna.Study":
         trials = study.get_trials(states=(optuna.trial.TrialState.RUNNING,))
     except (SQLAlchemyError, KeyError, optuna.exceptions.OptunaError) as error:
         message = " ".join(str(error).split())[:100]
-        raise XinyeError(f"{output / 'study.db'}: damaged ({message}); start anew with --overwrite", 1) from None
+        raise XinyeError(
+            f"{output / 'study.db'}: damaged ({message}); start anew with --overwrite", 1
+        ) from None
     for name in sorted(before.keys() | terms.keys()):
         if before.get(name) != terms.get(name):
-            what = "text" if name == "text" else f"{name}: {before.get(name)} there, {terms.get(name)} now"
+            what = (
+                "text"
+                if name == "text"
+                else f"{name}: {before.get(name)} there, {terms.get(name)} now"
+            )
             raise XinyeError(
                 f"{output}: this study was begun with other settings ({what}); "
                 "choose another folder with -o, or replace it with --overwrite"
@@ -233,7 +289,9 @@ def open_study(terms: dict[str, Any], output: Path, url: str) -> "optuna.Study":
 class Judge(Passing):
     """Tells Optuna how a trial goes, and ends it by an exception where it is poor or diverges."""
 
-    def __init__(self, trial: "optuna.Trial", watcher: Watcher, figure: str = "bits_per_byte") -> None:
+    def __init__(
+        self, trial: "optuna.Trial", watcher: Watcher, figure: str = "bits_per_byte"
+    ) -> None:
         super().__init__(watcher)
         self.trial, self.figure, self.validations = trial, figure, 0
 
@@ -265,12 +323,20 @@ def run_trials(tuning: Tuning, watcher: Watcher) -> Iterator[dict[str, Any]]:
         spent = sum(trial.duration.total_seconds() for trial in ended if trial.duration)
         if len(ended) >= tuning.trials or spent >= tuning.seconds:
             return
-        seed = tuning.settings.seed + len(study.trials)  # each trial by a seed of its own, so stopping changes nothing
+        seed = tuning.settings.seed + len(
+            study.trials
+        )  # each trial by a seed of its own, so stopping changes nothing
         study.sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=seed)
         trial = tuning.ask()
         folder = tuning.output / "trials" / f"{trial.number:03d}"
         try:
-            value = train(tuning, trial.params, folder, tuning.settings.seed, Judge(trial, watcher, tuning.figure))
+            value = train(
+                tuning,
+                trial.params,
+                folder,
+                tuning.settings.seed,
+                Judge(trial, watcher, tuning.figure),
+            )
             trial.set_user_attr("state", "finished")
             study.tell(trial, value)
         except optuna.TrialPruned as end:
@@ -280,7 +346,9 @@ def run_trials(tuning: Tuning, watcher: Watcher) -> Iterator[dict[str, Any]]:
         yield told(tuning, study.trials[trial.number])
 
 
-def train(tuning: Tuning, parameters: dict[str, Any], folder: Path, seed: int, watcher: Watcher) -> float:
+def train(
+    tuning: Tuning, parameters: dict[str, Any], folder: Path, seed: int, watcher: Watcher
+) -> float:
     """Train with a trial's parameters; returns the figure that trials are judged by."""
     run = tuning.train(parameters, folder, seed, watcher)
     if run.interrupted:
@@ -307,12 +375,19 @@ def conclude(tuning: Tuning, watcher: Watcher) -> dict[str, Any]:
     from optuna.trial import TrialState
 
     study, output = tuning.study, tuning.output
-    finished = sorted(study.get_trials(states=(TrialState.COMPLETE,)), key=lambda trial: trial.value or 0.0)
+    finished = sorted(
+        study.get_trials(states=(TrialState.COMPLETE,)), key=lambda trial: trial.value or 0.0
+    )
     if not tuning.lower_is_better:
         finished.reverse()
     if not finished:
-        raise XinyeError(f"{output}: no trial came to its end; give more --time, or other settings", exit_code=1)
-    best, defaults = finished[0], next((trial for trial in finished if trial.user_attrs.get("defaults")), None)
+        raise XinyeError(
+            f"{output}: no trial came to its end; give more --time, or other settings", exit_code=1
+        )
+    best, defaults = (
+        finished[0],
+        next((trial for trial in finished if trial.user_attrs.get("defaults")), None),
+    )
     again = {}
     for name, trial in {"defaults": defaults, "best": best}.items():
         if trial is None:
@@ -353,14 +428,21 @@ def importance_of(study: "optuna.Study") -> dict[str, float]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of few trials, which `explain` tells of
-        shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=0.25))
+        shares = get_param_importances(
+            study, evaluator=PedAnovaImportanceEvaluator(target_quantile=0.25)
+        )
     return {name: round(share, 4) for name, share in shares.items()}
 
 
 def draw(tuning: Tuning, importance: dict[str, float]) -> list[str]:
     """The charts as files, where matplotlib is installed."""
-    finished = [trial for trial in tuning.study.trials if trial.user_attrs.get("state") == "finished"]
-    numbers, values = [trial.number for trial in finished], [float(trial.value or 0.0) for trial in finished]
+    finished = [
+        trial for trial in tuning.study.trials if trial.user_attrs.get("state") == "finished"
+    ]
+    numbers, values = (
+        [trial.number for trial in finished],
+        [float(trial.value or 0.0) for trial in finished],
+    )
     best = min if tuning.lower_is_better else max
     so_far = [best(values[: count + 1]) for count in range(len(values))]
     series = {"finished trials": (numbers, values), "best so far": (numbers, so_far)}
@@ -399,7 +481,10 @@ def explain(result: dict[str, Any]) -> list[str]:
             f"like {amount(sign * (defaults[figure] - best[figure]))} won."
         ]
     else:
-        shown, gain = sign * (defaults[figure] - best[figure]), sign * (again["defaults"] - again["best"])
+        shown, gain = (
+            sign * (defaults[figure] - best[figure]),
+            sign * (again["defaults"] - again["best"]),
+        )
         noise = abs(again["defaults"] - defaults[figure])
         of = f" {name}" if lower else f" of {name}"
         share = f" ({gain / again['defaults']:.1%})" if lower else ""
@@ -418,5 +503,7 @@ def explain(result: dict[str, Any]) -> list[str]:
             "the same command with more --time goes on."
         )
     if result["finished"] < 10:
-        sentences.append(f"Of {result['finished']} finished trials the importances are only a hint.")
+        sentences.append(
+            f"Of {result['finished']} finished trials the importances are only a hint."
+        )
     return sentences

@@ -50,7 +50,9 @@ class TaskTuning(Tuning):
         if "mask_tokens" in chosen:
             chosen |= {"augment": "mask"} if chosen["mask_tokens"] else {}
             chosen["mask_tokens"] = chosen["mask_tokens"] or None
-        rounded = {name: float(f"{v:.4g}") if isinstance(v, float) else v for name, v in chosen.items()}
+        rounded = {
+            name: float(f"{v:.4g}") if isinstance(v, float) else v for name, v in chosen.items()
+        }
         return {name: value for name, value in rounded.items() if value is not None}
 
     def whole(self, parameters: dict[str, Any], **more: Any) -> FinetuneSettings:
@@ -62,19 +64,25 @@ class TaskTuning(Tuning):
 
     def train(self, parameters: dict[str, Any], folder: Path, seed: int, watcher: Watcher) -> Run:
         settings = self.whole(parameters, output=folder, seed=seed, evaluations=EVALUATIONS)
-        alone = {"control": False} if settings.augment else {}  # a trial is compared with other trials
+        alone = (
+            {"control": False} if settings.augment else {}
+        )  # a trial is compared with other trials
         return finetune(settings.model_copy(update=alone), watcher, overwrite=True)
 
     def leave(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """The command that trains with the best settings."""
-        typed = command_line(self.whole(parameters, output=Path("runs/tuned"), seed=self.settings.seed))
+        typed = command_line(
+            self.whole(parameters, output=Path("runs/tuned"), seed=self.settings.seed)
+        )
         return {"command": shlex.join(["xinye", "finetune", *typed])}
 
 
 def suggest(trial: Any, settings: FinetuneSettings, plans: dict[str, Any]) -> None:
     """Ask a trial for each parameter that is searched, around the plan's own values; what is given is left out."""
     given, plan = settings.model_fields_set, next(iter(plans.values()))
-    method = trial.suggest_categorical("method", list(plans)) if len(plans) > 1 else next(iter(plans))
+    method = (
+        trial.suggest_categorical("method", list(plans)) if len(plans) > 1 else next(iter(plans))
+    )
     if not given & set(RATES):
         trial.suggest_float("rate", 0.25, 4.0, log=True)
     if "epochs" not in given:
@@ -91,7 +99,11 @@ def suggest(trial: Any, settings: FinetuneSettings, plans: dict[str, Any]) -> No
 
 
 def begin(
-    settings: FinetuneSettings, trials: int, time: str | None, watcher: Watcher, overwrite: bool = False
+    settings: FinetuneSettings,
+    trials: int,
+    time: str | None,
+    watcher: Watcher,
+    overwrite: bool = False,
 ) -> TaskTuning:
     """Open the study in the folder of the settings, or make one; after `time` no trial starts.
 
@@ -102,7 +114,9 @@ def begin(
     files = [Path(file) for file in (*settings.data, *settings.validation)]
     for file in files:
         check_file(file)
-    terms = settings.model_dump(mode="json", exclude_unset=True, exclude={"data", "validation", "output"})
+    terms = settings.model_dump(
+        mode="json", exclude_unset=True, exclude={"data", "validation", "output"}
+    )
     terms |= {"text": fingerprint(files), "base": fingerprint_of_model(base_of(settings, None)[0])}
     url = f"sqlite:///{output / 'study.db'}"
     if is_new(output, "study.db", "study", overwrite):
@@ -110,7 +124,9 @@ def begin(
     else:
         study = open_study(terms, output, url)
     plans, seconds = study.user_attrs["plan"], seconds_of(time, trials)
-    return TaskTuning(study, output, settings, settings, plans, trials, seconds, task.better, task.writes)
+    return TaskTuning(
+        study, output, settings, settings, plans, trials, seconds, task.better, task.writes
+    )
 
 
 def make_study(
@@ -118,8 +134,15 @@ def make_study(
 ) -> "optuna.Study":
     import optuna
 
-    methods = (settings.method,) if "method" in settings.model_fields_set or settings.optimizer == "muon" else METHODS
-    plans = {method: plan_of(settings.model_copy(update={"method": method}), watcher) for method in methods}
+    methods = (
+        (settings.method,)
+        if "method" in settings.model_fields_set or settings.optimizer == "muon"
+        else METHODS
+    )
+    plans = {
+        method: plan_of(settings.model_copy(update={"method": method}), watcher)
+        for method in methods
+    }
     plan = next(iter(plans.values()))
     usual = {name: plan[name] for name in ("epochs", "dropout", "attention")}
     usual |= {"method": methods[0], "rate": 1.0, "mask_tokens": 0.0, "r": 8}
@@ -140,7 +163,9 @@ def make_study(
 
 def command_line(settings: FinetuneSettings) -> list[str]:
     """What is typed behind `xinye finetune` for settings."""
-    dumped = settings.model_dump(mode="json", exclude_defaults=True, exclude={"model", "task", "data"})
+    dumped = settings.model_dump(
+        mode="json", exclude_defaults=True, exclude={"model", "task", "data"}
+    )
     given = {"task": settings.task, "data": list(settings.data)} | flat(dumped)
     typed = [settings.model]
     for name, value in given.items():

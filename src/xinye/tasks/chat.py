@@ -31,7 +31,13 @@ from xinye.tasks.examples import Example, Examples, split
 from xinye.tasks.records import OnBad, places, refuse, refuse_line
 
 LISTS = ("messages", "conversations", "conversation", "dialog", "dialogue")
-ROLE_OF = {"human": "user", "usr": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant"}
+ROLE_OF = {
+    "human": "user",
+    "usr": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+}
 ROLE_OF |= {"model": "assistant", "observation": "tool"}
 QUESTIONS = ("prompt", "question", "query", "instruction", "ask", "input", "问题", "提问", "指令")
 ANSWERS = ("response", "answer", "completion", "output", "reply", "chosen", "回答", "答案", "回复")
@@ -132,7 +138,11 @@ class Chat:
 
     def counts(self, records: Sequence[Record]) -> dict[str, int]:
         """Messages by role, the most frequent first."""
-        return dict(Counter(message["role"] for record in records for message in record.messages).most_common())
+        return dict(
+            Counter(
+                message["role"] for record in records for message in record.messages
+            ).most_common()
+        )
 
     # -- tokens -----------------------------------------------------------------------------------------------------
 
@@ -144,11 +154,15 @@ class Chat:
         if changed.chat_template is None:
             known = tokenizer.backend.token_to_id(MESSAGE_START) is not None
             changed = tokenizer.with_template(CHAT_TEMPLATE if known else TEMPLATE_OF_TEXTS)
-        if "strftime_now" not in (changed.chat_template or ""):  # tomorrow it makes something else of them
+        if "strftime_now" not in (
+            changed.chat_template or ""
+        ):  # tomorrow it makes something else of them
             changed.golden = {"messages": GOLDEN, "ids": changed.encode_chat(GOLDEN)}
         return changed
 
-    def examples(self, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> list[Example]:
+    def examples(
+        self, tokenizer: Tokenizer, records: Sequence[Record], context: int
+    ) -> list[Example]:
         """What is learned from; targets are the next tokens where they are the assistant's. Raises `XinyeError` for a
         record with nothing to learn from."""
         return [example for record in records for example in _examples(tokenizer, record, context)]
@@ -165,7 +179,9 @@ class Chat:
     loss = staticmethod(loss)
     losses = staticmethod(losses)
 
-    def measure(self, model: GPT, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> dict[str, Any]:
+    def measure(
+        self, model: GPT, tokenizer: Tokenizer, records: Sequence[Record], context: int
+    ) -> dict[str, Any]:
         """Of the likeliest answers to the last questions of some records: the share of those that end by themselves
         (`ended`), of those that are the record's own, word for word (`exact`), and their mean length in tokens
         (`answer_tokens`)."""
@@ -207,7 +223,9 @@ def _examples(tokenizer: Tokenizer, record: Record, context: int) -> Iterator[Ex
         yield Example(own[:-1], targets[1:], cut)
 
 
-def _spans(tokenizer: Tokenizer, messages: Sequence[Message], place: str) -> list[tuple[list[int], int]]:
+def _spans(
+    tokenizer: Tokenizer, messages: Sequence[Message], place: str
+) -> list[tuple[list[int], int]]:
     """For each answer: the tokens of the conversation up to the one that ends it, and where the answer begins.
 
     What comes before an answer is rendered as for a model that shall write it, so that it learns what it will be asked.
@@ -223,7 +241,9 @@ def _spans(tokenizer: Tokenizer, messages: Sequence[Message], place: str) -> lis
                 f"{place}: by the model's chat template answer {len(found) + 1} does not begin with what asks a model "
                 "to write it, so that what to train cannot be told"
             )
-        end = next((at for at in range(len(before), len(tokens)) if tokens[at] in tokenizer.stop_ids), None)
+        end = next(
+            (at for at in range(len(before), len(tokens)) if tokens[at] in tokenizer.stop_ids), None
+        )
         if end is None:
             raise XinyeError(
                 f"{place}: by the model's chat template no token that ends a text stands behind answer "
@@ -233,7 +253,9 @@ def _spans(tokenizer: Tokenizer, messages: Sequence[Message], place: str) -> lis
     return found
 
 
-def _encode(tokenizer: Tokenizer, messages: Sequence[Message], place: str, asking: bool = False) -> list[int]:
+def _encode(
+    tokenizer: Tokenizer, messages: Sequence[Message], place: str, asking: bool = False
+) -> list[int]:
     try:
         return tokenizer.encode_chat(messages, asking)
     except XinyeError as error:
@@ -271,18 +293,26 @@ def _fitting(tokenizer: Tokenizer, record: Record, context: int) -> tuple[list[M
         return [*messages[:number], shorter, *messages[number + 1 :]]
 
     last = len(messages) - 1
-    longest = max(range(len(system), last), key=lambda number: len(messages[number]["content"]), default=last)
+    longest = max(
+        range(len(system), last), key=lambda number: len(messages[number]["content"]), default=last
+    )
     for number, from_middle in ((longest, True), (last, False)):
         if not fits(messages):
             counts = range(len(messages[number]["content"]) - 1)
-            count = bisect_left(counts, True, key=lambda count: fits(without(number, count, from_middle)))
+            count = bisect_left(
+                counts, True, key=lambda count: fits(without(number, count, from_middle))
+            )
             messages = without(number, count, from_middle)
     if not fits(messages):
-        raise XinyeError(f"{record.place}: what stands before the answer does not fit in {context:,} tokens")
+        raise XinyeError(
+            f"{record.place}: what stands before the answer does not fit in {context:,} tokens"
+        )
     return messages, whole - length(messages)
 
 
-def _answers(model: GPT, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> list[Text]:
+def _answers(
+    model: GPT, tokenizer: Tokenizer, records: Sequence[Record], context: int
+) -> list[Text]:
     """The likeliest answers to the last questions of records, written together."""
     sampling = ChatSampling(temperature=0, max_tokens=min(LONGEST_ANSWER, context // 2))
     asked = [_fitting(tokenizer, record, context)[0][:-1] for record in records]
@@ -302,15 +332,21 @@ def _last_answer(messages: Sequence[Message]) -> int:
 def _record(row: Any, place: str) -> Record:
     """A row in whichever format it is."""
     if not isinstance(row, dict):
-        raise XinyeError(f"{place}: expected {EXPECTED}; found {json.dumps(row, ensure_ascii=False)[:60]}")
+        raise XinyeError(
+            f"{place}: expected {EXPECTED}; found {json.dumps(row, ensure_ascii=False)[:60]}"
+        )
     field = next((name for name in LISTS if name in row), None)
     if field:
         messages = list(_messages(row[field], f"{place}, field {field!r}"))
         sharegpt = any(isinstance(each, dict) and "from" in each for each in row[field])
         kind = "ShareGPT" if sharegpt else "OpenAI messages"
-        if "chosen" in row and messages[-1]["role"] != "assistant":  # of preferences what was preferred
+        if (
+            "chosen" in row and messages[-1]["role"] != "assistant"
+        ):  # of preferences what was preferred
             chosen = (
-                row["chosen"] if isinstance(row["chosen"], dict) else {"role": "assistant", "content": row["chosen"]}
+                row["chosen"]
+                if isinstance(row["chosen"], dict)
+                else {"role": "assistant", "content": row["chosen"]}
             )
             messages += _messages([chosen], f"{place}, field 'chosen'")
             kind += " and 'chosen'"
@@ -318,8 +354,12 @@ def _record(row: Any, place: str) -> Record:
         question = next((name for name in QUESTIONS if name in row), None)
         answer = next((name for name in ANSWERS if name in row and name != question), None)
         if question is None or answer is None:
-            raise XinyeError(f"{place}: expected {EXPECTED}; found the fields {', '.join(map(str, row))}")
-        parts = [_text(row, name, place) for name in dict.fromkeys((question, "input")) if row.get(name)]
+            raise XinyeError(
+                f"{place}: expected {EXPECTED}; found the fields {', '.join(map(str, row))}"
+            )
+        parts = [
+            _text(row, name, place) for name in dict.fromkeys((question, "input")) if row.get(name)
+        ]
         messages = [
             {"role": "user", "content": "\n".join(part for part in parts if part.strip())},
             {"role": "assistant", "content": _text(row, answer, place).strip()},
@@ -332,18 +372,28 @@ def _record(row: Any, place: str) -> Record:
 
 def _messages(rows: Any, place: str) -> Iterator[Message]:
     if not isinstance(rows, list) or not rows:
-        raise XinyeError(f"{place}: expected a list of messages, found {json.dumps(rows, ensure_ascii=False)[:60]}")
+        raise XinyeError(
+            f"{place}: expected a list of messages, found {json.dumps(rows, ensure_ascii=False)[:60]}"
+        )
     for number, row in enumerate(rows, start=1):
         here = f"{place}, message {number}"
         if not isinstance(row, dict):
-            raise XinyeError(f"{here}: expected a role and a content, found {json.dumps(row, ensure_ascii=False)[:60]}")
+            raise XinyeError(
+                f"{here}: expected a role and a content, found {json.dumps(row, ensure_ascii=False)[:60]}"
+            )
         given = str(row.get("role", row.get("from")))
         role = ROLE_OF.get(given, given)
         if role not in ROLES:
-            raise XinyeError(f"{here}: expected a role, one of {', '.join((*ROLES, *ROLE_OF))}; found {given!r}")
+            raise XinyeError(
+                f"{here}: expected a role, one of {', '.join((*ROLES, *ROLE_OF))}; found {given!r}"
+            )
         name = "value" if "value" in row and "content" not in row else "content"
         if isinstance(row.get(name), list):  # OpenAI's parts
-            row = {name: "".join(str(part.get("text", "")) for part in row[name] if isinstance(part, dict))}
+            row = {
+                name: "".join(
+                    str(part.get("text", "")) for part in row[name] if isinstance(part, dict)
+                )
+            }
         text = _text(row, name, here)
         yield {"role": role, "content": text.strip() if role == "assistant" else text}
 
@@ -360,7 +410,9 @@ def _text(row: dict[str, Any], name: str, place: str) -> str:
 def _answered(path: Path, records: Sequence[Record], on_bad: OnBad) -> list[Record]:
     """The records that have something to train."""
     silent = [
-        record for record in records if not any(m["role"] == "assistant" and m["content"] for m in record.messages)
+        record
+        for record in records
+        if not any(m["role"] == "assistant" and m["content"] for m in record.messages)
     ]
     if silent:
         lines = ", ".join(record.place.rpartition(" ")[2] for record in silent[:NAMED])
@@ -388,12 +440,18 @@ def _findings(training: Sequence[Record], validation: Sequence[Record]) -> Itera
             f"{len(again):,} of {len(training):,} records stand there again: first "
             f"{places(one.place, other.place, ' = ')}"
         )
-    inside = [record for record in validation if tuple(m["content"] for m in record.messages) in seen]
+    inside = [
+        record for record in validation if tuple(m["content"] for m in record.messages) in seen
+    ]
     if inside:
         yield (
             f"{len(inside):,} of {len(validation):,} validation records are in the training data, too, which flatters "
             f"the model: first {inside[0].place}"
         )
-    silent = [r for r in training if any(m["role"] == "assistant" and not m["content"] for m in r.messages)]
+    silent = [
+        r
+        for r in training
+        if any(m["role"] == "assistant" and not m["content"] for m in r.messages)
+    ]
     if silent:
         yield f"{len(silent):,} records have an empty answer, too, which is learned as it is: first {silent[0].place}"

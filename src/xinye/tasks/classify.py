@@ -25,9 +25,25 @@ from xinye.tasks.examples import Example, Examples, loss, losses, sentence_borde
 from xinye.tasks.records import OnBad, places, refuse, refuse_line, spelled_alike
 from xinye.tasks.tokens import altered
 
-LABEL_NAMES = ["label", "labels", "category", "class", "target", "intent", "topic", "sentiment", "polarity", "tag"]
+LABEL_NAMES = [
+    "label",
+    "labels",
+    "category",
+    "class",
+    "target",
+    "intent",
+    "topic",
+    "sentiment",
+    "polarity",
+    "tag",
+]
 LABEL_NAMES += ["标签", "类别", "分类", "正负面", "情感", "极性", "意图"]
-PAIR_NAMES = [("sentence1", "sentence2"), ("text1", "text2"), ("text_a", "text_b"), ("premise", "hypothesis")]
+PAIR_NAMES = [
+    ("sentence1", "sentence2"),
+    ("text1", "text2"),
+    ("text_a", "text_b"),
+    ("premise", "hypothesis"),
+]
 PAIR_NAMES += [("question1", "question2"), ("text", "text_pair"), ("句子1", "句子2")]
 
 
@@ -56,7 +72,11 @@ class Columns(NamedTuple):
 
     @property
     def format(self) -> str:
-        text = f"pairs of texts in {self.texts[0]!r} and {self.texts[1]!r}" if self.texts[1:] else self.texts[0]
+        text = (
+            f"pairs of texts in {self.texts[0]!r} and {self.texts[1]!r}"
+            if self.texts[1:]
+            else self.texts[0]
+        )
         return f"{text if self.texts[1:] else f'text in {text!r}'}, label in {self.label!r}"
 
 
@@ -77,7 +97,9 @@ class Classify:
         """The task that records are of. Raises `XinyeError` where they have fewer than two labels."""
         found = Counter(label for record in records for label in record.labels)
         if len(found) < 2:
-            raise XinyeError(f"classify: two or more labels are needed, and these records have {len(found)}")
+            raise XinyeError(
+                f"classify: two or more labels are needed, and these records have {len(found)}"
+            )
         several = any(len(record.labels) != 1 for record in records)
         numeric = all(label.isdecimal() for label in found)
         return cls(sorted(found, key=lambda label: (int(label) if numeric else 0, label)), several)
@@ -97,7 +119,9 @@ class Classify:
         for path in map(Path, files):
             check_file(path)
             rows = []
-            for line, row in read_records(path, refuse_line(on_bad), named(text_field, label_field), tabbed=True):
+            for line, row in read_records(
+                path, refuse_line(on_bad), named(text_field, label_field), tabbed=True
+            ):
                 if isinstance(row, dict):
                     rows.append((line, row))
                 else:
@@ -105,7 +129,9 @@ class Classify:
                     on_bad(XinyeError(f"{path}, line {line}: {what}, found {str(row)[:40]!r}"))
             if not rows:
                 raise XinyeError(f"{path}: no records in it")
-            columns = find_columns(path, [row for _, row in rows], text_field, label_field, separator)
+            columns = find_columns(
+                path, [row for _, row in rows], text_field, label_field, separator
+            )
             for line, row in rows:
                 try:
                     records.append(_record(path, line, row, columns))
@@ -120,7 +146,9 @@ class Classify:
                 if label not in self.labels:
                     known = ", ".join(self.labels[:8]) + (" …" if len(self.labels) > 8 else "")
                     near = did_you_mean(label, self.labels)
-                    raise XinyeError(f"{record.place}: the label {label!r} is not one of the model's, {known}{near}")
+                    raise XinyeError(
+                        f"{record.place}: the label {label!r} is not one of the model's, {known}{near}"
+                    )
 
     @staticmethod
     def split(
@@ -148,7 +176,11 @@ class Classify:
         encoding = tokenizer.backend.encode("a", "a", add_special_tokens=True)
         tokens, parts = encoding.tokens, encoding.sequence_ids
         opening, end = tokens[: parts.index(0)], tokens[len(parts) - parts[::-1].index(1) :]
-        between = [token for token, part in zip(tokens, parts[: parts.index(1)], strict=False) if part is None]
+        between = [
+            token
+            for token, part in zip(tokens, parts[: parts.index(1)], strict=False)
+            if part is None
+        ]
         between = between[len(opening) :]
         may_end = tokenizer.eos_id != tokenizer.pad_id
         if between and (end or not may_end):
@@ -156,13 +188,20 @@ class Classify:
         eos = tokenizer.backend.id_to_token(tokenizer.eos_id) or ""
         between, end = between or [eos], end or [eos] * may_end
         changed = altered(tokenizer)
-        special = [(token, tokenizer.backend.token_to_id(token)) for token in dict.fromkeys([*opening, *between, *end])]
+        special = [
+            (token, tokenizer.backend.token_to_id(token))
+            for token in dict.fromkeys([*opening, *between, *end])
+        ]
         changed.backend.post_processor = processors.TemplateProcessing(
-            single=[*opening, "$A", *end], pair=[*opening, "$A", *between, "$B:1", *end], special_tokens=special
+            single=[*opening, "$A", *end],
+            pair=[*opening, "$A", *between, "$B:1", *end],
+            special_tokens=special,
         )
         return changed
 
-    def encode(self, tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], context: int) -> list[Example]:
+    def encode(
+        self, tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], context: int
+    ) -> list[Example]:
         """Texts (and the second of each pair, or "") without targets, each cut to the context."""
         inputs: list[Any] = [pair if pair[1] else pair[0] for pair in texts]
         encodings = tokenizer.encodings(inputs, special_tokens=True)
@@ -171,20 +210,33 @@ class Classify:
             for encoding, (text, _) in zip(encodings, texts, strict=True)
         ]
 
-    def examples(self, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> list[Example]:
+    def examples(
+        self, tokenizer: Tokenizer, records: Sequence[Record], context: int
+    ) -> list[Example]:
         """What is learned from. Raises `XinyeError` for a record with nothing to learn from."""
         for record in records:
             if not record.text.strip():
-                raise XinyeError(f"{record.place}: the text is empty, so that there is nothing to learn from")
+                raise XinyeError(
+                    f"{record.place}: the text is empty, so that there is nothing to learn from"
+                )
             if not self.several and not record.labels:
-                raise XinyeError(f"{record.place}: no label, so that there is nothing to learn from")
+                raise XinyeError(
+                    f"{record.place}: no label, so that there is nothing to learn from"
+                )
         number = {label: index for index, label in enumerate(self.labels)}
-        encoded = self.encode(tokenizer, [(record.text, record.pair) for record in records], context)
+        encoded = self.encode(
+            tokenizer, [(record.text, record.pair) for record in records], context
+        )
         targets: list[Any] = [
-            [float(label in record.labels) for label in self.labels] if self.several else number[record.labels[0]]
+            [float(label in record.labels) for label in self.labels]
+            if self.several
+            else number[record.labels[0]]
             for record in records
         ]
-        return [replace(example, targets=target) for example, target in zip(encoded, targets, strict=True)]
+        return [
+            replace(example, targets=target)
+            for example, target in zip(encoded, targets, strict=True)
+        ]
 
     # -- judging ----------------------------------------------------------------------------------------------------
 
@@ -214,14 +266,24 @@ class Classify:
     def chosen(self, probabilities: Sequence[float]) -> tuple[str, ...]:
         """The likeliest label, or of several those above one half."""
         if self.several:
-            return tuple(label for label, p in zip(self.labels, probabilities, strict=True) if p > 0.5)
-        return (self.labels[max(range(len(self.labels)), key=lambda number: probabilities[number])],)
+            return tuple(
+                label for label, p in zip(self.labels, probabilities, strict=True) if p > 0.5
+            )
+        return (
+            self.labels[max(range(len(self.labels)), key=lambda number: probabilities[number])],
+        )
 
-    def measure(self, model: Head, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> dict[str, Any]:
+    def measure(
+        self, model: Head, tokenizer: Tokenizer, records: Sequence[Record], context: int
+    ) -> dict[str, Any]:
         """How right the model is."""
-        rows = self.probabilities(model, tokenizer, [(record.text, record.pair) for record in records], context)
+        rows = self.probabilities(
+            model, tokenizer, [(record.text, record.pair) for record in records], context
+        )
         predicted = [self.chosen(row) for row in rows]
-        return classification.measure([record.labels for record in records], predicted, self.labels, self.several)
+        return classification.measure(
+            [record.labels for record in records], predicted, self.labels, self.several
+        )
 
     def baseline(self, training: Sequence[Record], records: Sequence[Record]) -> dict[str, Any]:
         """How right the classical means are that learn from the same records."""
@@ -232,7 +294,9 @@ class Classify:
             self.labels,
             self.several,
         )
-        return classification.measure([record.labels for record in records], predicted, self.labels, self.several)
+        return classification.measure(
+            [record.labels for record in records], predicted, self.labels, self.several
+        )
 
     def sample(self, model: Head, tokenizer: Tokenizer, record: Record, context: int) -> str:
         """What the model says of a record."""
@@ -252,7 +316,11 @@ def named(text_field: str | None, label_field: str | None) -> list[str]:
 
 
 def find_columns(
-    path: Path, rows: Sequence[dict[str, Any]], text_field: str | None, label_field: str | None, separator: str | None
+    path: Path,
+    rows: Sequence[dict[str, Any]],
+    text_field: str | None,
+    label_field: str | None,
+    separator: str | None,
 ) -> Columns:
     """The columns of texts and label: as given, by name, or by what stands in them."""
     columns = list(dict.fromkeys(column for row in rows[:1000] for column in row))
@@ -266,7 +334,9 @@ def find_columns(
         for column in given.split(",") if given else ():
             if column not in columns:
                 near = did_you_mean(column, columns)
-                raise XinyeError(f"{path}: no column {column!r} ({flag}); there are {', '.join(columns)}{near}")
+                raise XinyeError(
+                    f"{path}: no column {column!r} ({flag}); there are {', '.join(columns)}{near}"
+                )
     by_name = {column.strip().lower(): column for column in reversed(columns)}
     label = label_field or next((by_name[name] for name in LABEL_NAMES if name in by_name), None)
     if label is None:
@@ -282,17 +352,24 @@ def find_columns(
     if text_field:
         texts = tuple(text_field.split(","))
         if len(texts) > 2:
-            raise XinyeError(f"--text-field {text_field}: a text, or a pair of them, not {len(texts)}")
+            raise XinyeError(
+                f"--text-field {text_field}: a text, or a pair of them, not {len(texts)}"
+            )
     else:
         pair = next((pair for pair in PAIR_NAMES if set(pair) <= by_name.keys()), None)
         if pair:
             texts = (by_name[pair[0]], by_name[pair[1]])
         else:
             same = (
-                {column for column in columns if len({str(row.get(column)) for row in rows}) == 1} if rows[1:] else ()
+                {column for column in columns if len({str(row.get(column)) for row in rows}) == 1}
+                if rows[1:]
+                else ()
             )
             left_out = {label, *same}
-            others = [{key: value for key, value in row.items() if key not in left_out} for row in rows[:100]]
+            others = [
+                {key: value for key, value in row.items() if key not in left_out}
+                for row in rows[:100]
+            ]
             try:
                 texts = (choose_field(path, others),)
             except XinyeError as error:
@@ -313,7 +390,9 @@ def _record(path: Path, line: int, row: dict[str, Any], columns: Columns) -> Rec
         text = as_text(value)  # of a list, such as keywords, its lines
         if text is None or not (text.strip() or texts):
             found = "nothing" if text is not None else repr(str(value)[:40])
-            raise XinyeError(f"{path}, line {line}, field {column!r}: expected a text, found {found}")
+            raise XinyeError(
+                f"{path}, line {line}, field {column!r}: expected a text, found {found}"
+            )
         texts.append(text)
     value = row.get(columns.label)
     values = value if isinstance(value, list) else [value]
@@ -321,12 +400,20 @@ def _record(path: Path, line: int, row: dict[str, Any], columns: Columns) -> Rec
         values = [part for part in value.split(columns.separator) if part.strip()]
     labels = []
     for each in values:
-        if isinstance(each, bool) or not isinstance(each, str | int | float) or str(each).strip() == "":
+        if (
+            isinstance(each, bool)
+            or not isinstance(each, str | int | float)
+            or str(each).strip() == ""
+        ):
             found = "nothing" if each in (None, "") else repr(str(each)[:40])
-            raise XinyeError(f"{path}, line {line}, field {columns.label!r}: expected a label, found {found}")
+            raise XinyeError(
+                f"{path}, line {line}, field {columns.label!r}: expected a label, found {found}"
+            )
         labels.append(str(each).strip())
     pair = texts[1] if len(texts) > 1 else ""
-    return Record(texts[0], pair, tuple(dict.fromkeys(labels)), f"{path}, line {line}", columns.format)
+    return Record(
+        texts[0], pair, tuple(dict.fromkeys(labels)), f"{path}, line {line}", columns.format
+    )
 
 
 def _findings(training: Sequence[Record], validation: Sequence[Record]) -> Iterator[str]:
@@ -346,10 +433,14 @@ def _findings(training: Sequence[Record], validation: Sequence[Record]) -> Itera
         many_words = f"{len(clashes):,} texts have" if len(clashes) > 1 else "one text has"
         said = " and then ".join(", ".join(record.labels) for record in (one, other))
         columns = (
-            "; does another column belong to it? --text-field ONE,OTHER" if len(clashes) > 0.05 * len(training) else ""
+            "; does another column belong to it? --text-field ONE,OTHER"
+            if len(clashes) > 0.05 * len(training)
+            else ""
         )
         yield f"{many_words} two different labels: first {places(one.place, other.place)} ({said}){columns}"
-    repeated = len(training) - len({(record.whole, record.labels) for record in training}) - len(clashes)
+    repeated = (
+        len(training) - len({(record.whole, record.labels) for record in training}) - len(clashes)
+    )
     if repeated > 0:
         yield f"{repeated:,} records stand there again"
     inside = [record for record in validation if record.whole in seen]

@@ -58,9 +58,18 @@ class Examples:
     """Examples to learn from: in another order in every epoch, and each batch known from its step alone."""
 
     def __init__(
-        self, examples: Sequence[Example], pad_id: int, seed: int = 0, augmentation: Augmentation = UNCHANGED
+        self,
+        examples: Sequence[Example],
+        pad_id: int,
+        seed: int = 0,
+        augmentation: Augmentation = UNCHANGED,
     ) -> None:
-        self.examples, self.pad_id, self.seed, self.augmentation = examples, pad_id, seed, augmentation
+        self.examples, self.pad_id, self.seed, self.augmentation = (
+            examples,
+            pad_id,
+            seed,
+            augmentation,
+        )
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -68,14 +77,19 @@ class Examples:
     def numbers(self, first: int, size: int) -> list[tuple[int, int]]:
         """Samples `first` … `first + size - 1` of the endless sequence, as (sample, its example), short ones first."""
         count = len(self)
-        found = [(i, permute(i % count, count, self.seed * 1_000_003 + i // count)) for i in range(first, first + size)]
+        found = [
+            (i, permute(i % count, count, self.seed * 1_000_003 + i // count))
+            for i in range(first, first + size)
+        ]
         return sorted(found, key=lambda pair: (len(self.examples[pair[1]].tokens), pair))
 
     def micro_batches(self, first: int, size: int, micro_batch_size: int) -> list[Labelled]:
         """The same samples in batches, for training: those of like length together."""
         numbers = self.numbers(first, size)
         return [
-            batch([self.augmented(*pair) for pair in numbers[at : at + micro_batch_size]], self.pad_id)
+            batch(
+                [self.augmented(*pair) for pair in numbers[at : at + micro_batch_size]], self.pad_id
+            )
             for at in range(0, size, micro_batch_size)
         ]
 
@@ -83,7 +97,10 @@ class Examples:
         """All examples once, short ones first, in batches with their numbers."""
         order = sorted(range(len(self)), key=lambda number: len(self.examples[number].tokens))
         for at in range(0, len(order), size):
-            yield order[at : at + size], batch([self.examples[number] for number in order[at : at + size]], self.pad_id)
+            yield (
+                order[at : at + size],
+                batch([self.examples[number] for number in order[at : at + size]], self.pad_id),
+            )
 
     def augmented(self, sample: int, number: int) -> Example:
         """An example as it is learned from as that sample, which alone (and the seed) decides what changes."""
@@ -92,7 +109,10 @@ class Examples:
         example = self.examples[number]
         places = self._places(example, random.Random(f"{self.seed} {sample}"))
         masked = self._masked(sample, len(places))
-        tokens = [self.pad_id if blot else example.tokens[at] for at, blot in zip(places, masked, strict=True)]
+        tokens = [
+            self.pad_id if blot else example.tokens[at]
+            for at, blot in zip(places, masked, strict=True)
+        ]
         targets: Any = example.targets
         return Example(tokens, [targets[at] for at in places] if example.of_tokens else targets)
 
@@ -112,7 +132,11 @@ class Examples:
         while begin < end < len(text) and text[end] in example.inside:
             end -= 1
         text = text[begin:end] or text
-        return [*range(example.sentences[0]), *text, *range(example.sentences[-1], len(example.tokens))]
+        return [
+            *range(example.sentences[0]),
+            *text,
+            *range(example.sentences[-1], len(example.tokens)),
+        ]
 
     def _masked(self, sample: int, length: int) -> np.ndarray:
         """Which tokens of a sample are blotted out, but never its first or last, (T,)."""
@@ -127,7 +151,9 @@ def sentence_borders(text: str, offsets: Sequence[tuple[int, int]], first: int) 
     """The tokens that sentences begin at, and the end of the last one; the text's tokens stand at `offsets` in it, and
     the first of them has the number `first`."""
     ends = [match.end() for match in SENTENCE_END.finditer(text)]
-    passed = [bisect_right(ends, start) for start, _ in offsets]  # sentences that end before a token
+    passed = [
+        bisect_right(ends, start) for start, _ in offsets
+    ]  # sentences that end before a token
     begins = [at for at in range(1, len(offsets)) if passed[at] > passed[at - 1]]
     return tuple(first + at for at in (0, *begins, len(offsets)))
 
@@ -178,7 +204,9 @@ def split(
         raise XinyeError(
             f"{len(records)} records are too few to keep a part of them to judge on; name a file with --validation"
         )
-    return [r for i, r in enumerate(records) if i not in judged], [records[i] for i in sorted(judged)]
+    return [r for i, r in enumerate(records) if i not in judged], [
+        records[i] for i in sorted(judged)
+    ]
 
 
 def loss(model: Head, batch: Labelled) -> Tensor:

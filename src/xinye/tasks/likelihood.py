@@ -61,12 +61,19 @@ class Question:
 class Likelihood:
     """A language model as a judge of texts: `labels` are what it may answer, each with the words that stand for it."""
 
-    def __init__(self, model: GPT, tokenizer: Tokenizer, labels: Mapping[str, str], prompt: str) -> None:
+    def __init__(
+        self, model: GPT, tokenizer: Tokenizer, labels: Mapping[str, str], prompt: str
+    ) -> None:
         """Raises `XinyeError` for a prompt without a place for text and label."""
         for place in ("{text}", "{label}"):
             if prompt.count(place) != 1:
                 raise XinyeError(f"prompt {prompt!r}: {place} must stand in it once")
-        self.model, self.tokenizer, self.labels, self.prompt = model, tokenizer, dict(labels), prompt
+        self.model, self.tokenizer, self.labels, self.prompt = (
+            model,
+            tokenizer,
+            dict(labels),
+            prompt,
+        )
         self.limit = model.config.max_position_embeddings - model.prefix_length
         self.empty = self._question("", "")
 
@@ -81,12 +88,16 @@ class Likelihood:
         for label in sorted(by_label):
             generator.shuffle(by_label[label])
         room = self.limit - self.empty.longest - len(self.tokenizer.prefix)
-        longest = max((sum(map(len, self.tokenizer.encode_batch(pair))) for pair in texts), default=0)
+        longest = max(
+            (sum(map(len, self.tokenizer.encode_batch(pair))) for pair in texts), default=0
+        )
         room = min(room - min(longest, room // 2), EXAMPLE_TOKENS)
         chosen: list[Record] = []
         while by_label:
             for label in generator.sample(sorted(by_label), len(by_label)):
-                fitting = (number for number, r in enumerate(by_label[label]) if sizes[id(r)] <= room)
+                fitting = (
+                    number for number, r in enumerate(by_label[label]) if sizes[id(r)] <= room
+                )
                 number = next(fitting, None)
                 if number is None:
                     return chosen
@@ -99,7 +110,10 @@ class Likelihood:
 
     @torch.inference_mode()
     def probabilities(
-        self, texts: Texts, examples: Sequence[Record] = (), on_progress: Callable[[int], None] = lambda texts: None
+        self,
+        texts: Texts,
+        examples: Sequence[Record] = (),
+        on_progress: Callable[[int], None] = lambda texts: None,
     ) -> list[list[float]]:
         """The probability of each label, of each text (or pair), given examples that leave room for the text."""
         self.model.eval()
@@ -111,7 +125,9 @@ class Likelihood:
         questions = [Question([last, *question.trunk], question.branches) for question in questions]
         packs = list(_packs(questions))
         most = len(before) + max(sum(question.size for question in pack) for pack in packs)
-        cache = KeyValueCache(self.model.config, 1, most, self.model.compute_dtype, self.model.device)
+        cache = KeyValueCache(
+            self.model.config, 1, most, self.model.compute_dtype, self.model.device
+        )
         if before:
             self.model.hidden(torch.tensor([before], device=self.model.device), cache=cache)
         scores: list[Tensor] = []
@@ -146,13 +162,19 @@ class Likelihood:
         seen = (of[:, None] == of) & ((label_of == -1) | (label_of[:, None] == label_of))
         mask = torch.nn.functional.pad(seen.tril(), (start, 0), value=True)
         row, places = (torch.tensor([numbers], device=device) for numbers in (tokens, positions))
-        states = self.model.hidden(row, places, mask, cache)[0, torch.tensor(sources, device=device)]
+        states = self.model.hidden(row, places, mask, cache)[
+            0, torch.tensor(sources, device=device)
+        ]
         found = []
         rows = max(1, LOGITS // self.model.config.vocab_size)
-        for some, right in zip(states.split(rows), torch.tensor(targets, device=device).split(rows), strict=True):
+        for some, right in zip(
+            states.split(rows), torch.tensor(targets, device=device).split(rows), strict=True
+        ):
             logits = self.model.lm_head(some).float()
             found.append(logits.gather(1, right[:, None])[:, 0] - logits.logsumexp(-1))
-        words_of = iter(torch.cat(found).cpu().split([len(b) for question in pack for b in question.branches]))
+        words_of = iter(
+            torch.cat(found).cpu().split([len(b) for question in pack for b in question.branches])
+        )
         return [torch.stack([next(words_of).sum() for _ in question.branches]) for question in pack]
 
     def _question(self, text: str, pair: str, room: int | None = None) -> Question:
@@ -160,10 +182,17 @@ class Likelihood:
         room = self.limit - 1 if room is None else room
         sizes = [len(ids) for ids in self.tokenizer.encode_batch([text, pair])]
         while True:
-            one, other = (_cut(self.tokenizer, each, size) for each, size in zip((text, pair), sizes, strict=True))
-            rows = self.tokenizer.encode_batch([self._filled(one, other, words) for words in self.labels.values()])
+            one, other = (
+                _cut(self.tokenizer, each, size)
+                for each, size in zip((text, pair), sizes, strict=True)
+            )
+            rows = self.tokenizer.encode_batch(
+                [self._filled(one, other, words) for words in self.labels.values()]
+            )
             shortest = min(map(len, rows))
-            same = next((i for i in range(shortest) if len({row[i] for row in rows}) > 1), shortest - 1)
+            same = next(
+                (i for i in range(shortest) if len({row[i] for row in rows}) > 1), shortest - 1
+            )
             question = Question(rows[0][:same], [row[same:] for row in rows])
             over = question.longest - room
             if over <= 0:

@@ -34,4 +34,6 @@ def spelled_alike(names: Iterable[str]) -> Iterator[str]:
 def places(one: str, other: str, between: str = " and ") -> str:
     """Two places, the file named once where it is the same."""
     file, found, line = other.rpartition(", line ")
-    return f"{one}{between}{f'line {line}' if found and one.startswith(f'{file}, line ') else other}"
+    return (
+        f"{one}{between}{f'line {line}' if found and one.startswith(f'{file}, line ') else other}"
+    )

@@ -27,7 +27,15 @@ from xinye.evaluation.tokenizers import language
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Head, HeadConfig
-from xinye.tasks.examples import SENTENCE_END, Example, Examples, loss, losses, sentence_borders, split
+from xinye.tasks.examples import (
+    SENTENCE_END,
+    Example,
+    Examples,
+    loss,
+    losses,
+    sentence_borders,
+    split,
+)
 from xinye.tasks.records import OnBad, places, refuse, refuse_line, spelled_alike
 from xinye.tasks.tokens import altered
 
@@ -69,7 +77,9 @@ class Tag:
         """The task that records are of. Raises `XinyeError` where there is no span in them."""
         types = sorted({span.type for record in records for span in record.spans})
         if not types:
-            raise XinyeError("there is not one span in these records, so that there is nothing to learn from")
+            raise XinyeError(
+                "there is not one span in these records, so that there is nothing to learn from"
+            )
         return cls(("O", *(f"{prefix}-{kind}" for kind in types for prefix in "BI")))
 
     @property
@@ -129,20 +139,28 @@ class Tag:
         """One that encodes every Han character and every mark alone, for spans begin and end there."""
         changed = altered(tokenizer)
         split = pre_tokenizers.Split(Regex(BORDERS), "isolated")
-        changed.backend.pre_tokenizer = pre_tokenizers.Sequence([split, tokenizer.backend.pre_tokenizer])
+        changed.backend.pre_tokenizer = pre_tokenizers.Sequence(
+            [split, tokenizer.backend.pre_tokenizer]
+        )
         return changed
 
-    def examples(self, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> list[Example]:
+    def examples(
+        self, tokenizer: Tokenizer, records: Sequence[Record], context: int
+    ) -> list[Example]:
         """What is learned from; a long record gives several. Raises `XinyeError` for one with nothing to learn from."""
         number = {label: index for index, label in enumerate(self.labels)}
         examples = []
         for record in records:
             parts = _parts(tokenizer, record.text, context)
             if not any(any(end > start for start, end in part.offsets) for part in parts):
-                raise XinyeError(f"{record.place}: the text is empty, so that there is nothing to learn from")
+                raise XinyeError(
+                    f"{record.place}: the text is empty, so that there is nothing to learn from"
+                )
             for part in parts:
                 targets = _targets(part.offsets, record.spans, number)
-                inside = _inside([self.labels[target] if target != IGNORED else "" for target in targets])
+                inside = _inside(
+                    [self.labels[target] if target != IGNORED else "" for target in targets]
+                )
                 sentences = tuple(at for at in part.sentences if at not in inside)
                 examples.append(Example(part.tokens, targets, sentences=sentences, inside=inside))
         return examples
@@ -173,9 +191,16 @@ class Tag:
         """The spans of each text, with their probability: the mean of that of their tokens."""
         model.eval()
         device = next(model.parameters()).device
-        parts = [(number, part) for number, text in enumerate(texts) for part in _parts(tokenizer, text, context)]
+        parts = [
+            (number, part)
+            for number, text in enumerate(texts)
+            for part in _parts(tokenizer, text, context)
+        ]
         tagged: list[list[tuple[str, float]]] = [[] for _ in parts]
-        examples = Examples([Example(part.tokens, [IGNORED] * len(part.tokens)) for _, part in parts], tokenizer.pad_id)
+        examples = Examples(
+            [Example(part.tokens, [IGNORED] * len(part.tokens)) for _, part in parts],
+            tokenizer.pad_id,
+        )
         for numbers, batch in examples.in_order(32):
             rows = model(batch.tokens.to(device), batch.lengths.to(device)).log_softmax(-1).cpu()
             which = _likeliest(rows, batch.lengths, self.labels)
@@ -189,15 +214,23 @@ class Tag:
             found[number] += _spans(part.offsets, tags)
         return found
 
-    def measure(self, model: Head, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> dict[str, Any]:
+    def measure(
+        self, model: Head, tokenizer: Tokenizer, records: Sequence[Record], context: int
+    ) -> dict[str, Any]:
         """How right the model is."""
         found = self.find(model, tokenizer, [record.text for record in records], context)
-        return spans_measure.measure([r.spans for r in records], [[span for span, _ in row] for row in found])
+        return spans_measure.measure(
+            [r.spans for r in records], [[span for span, _ in row] for row in found]
+        )
 
     def baseline(self, training: Sequence[Record], records: Sequence[Record]) -> dict[str, Any]:
         """How right the classical means are that learn from the same records."""
-        forms = SurfaceForms([record.text for record in training], [record.spans for record in training])
-        return spans_measure.measure([r.spans for r in records], [forms.find(record.text) for record in records])
+        forms = SurfaceForms(
+            [record.text for record in training], [record.spans for record in training]
+        )
+        return spans_measure.measure(
+            [r.spans for r in records], [forms.find(record.text) for record in records]
+        )
 
     def sample(self, model: Head, tokenizer: Tokenizer, record: Record, context: int) -> str:
         """What the model finds in a record."""
@@ -243,7 +276,11 @@ def _parts(tokenizer: Tokenizer, text: str, context: int) -> list[Part]:
         end = min(len(ids), at + room)
         if end < len(ids):
             latest = bisect_right(sentence_ends, raw[end - 1][1]) - 1
-            ends = [i for i in range(end, at + room // 4, -1) if latest >= 0 and raw[i - 1][1] <= sentence_ends[latest]]
+            ends = [
+                i
+                for i in range(end, at + room // 4, -1)
+                if latest >= 0 and raw[i - 1][1] <= sentence_ends[latest]
+            ]
             while end > at + 1 and not ends and raw[end][0] < raw[end - 1][1]:
                 end -= 1  # not between the bytes of a character
             end = ends[0] if ends else end
@@ -266,7 +303,9 @@ def _trimmed(text: str, offsets: Iterable[tuple[int, int]]) -> list[tuple[int, i
     return result
 
 
-def _targets(offsets: Sequence[tuple[int, int]], spans: Sequence[Span], number: dict[str, int]) -> list[int]:
+def _targets(
+    offsets: Sequence[tuple[int, int]], spans: Sequence[Span], number: dict[str, int]
+) -> list[int]:
     """The tag of each token; of one that stands for nothing, -100."""
     ordered = sorted(spans)
     starts = [span.start for span in ordered]
@@ -277,7 +316,9 @@ def _targets(offsets: Sequence[tuple[int, int]], spans: Sequence[Span], number: 
             continue
         at = bisect_right(starts, end - 1) - 1
         span = ordered[at] if at >= 0 and ordered[at].end > start else None
-        targets.append(0 if span is None else number[f"{'I' if span is open_span else 'B'}-{span.type}"])
+        targets.append(
+            0 if span is None else number[f"{'I' if span is open_span else 'B'}-{span.type}"]
+        )
         open_span = span
     return targets
 
@@ -303,7 +344,9 @@ def _likeliest(scores: torch.Tensor, lengths: torch.Tensor, labels: Sequence[str
     ])  # fmt: skip
     penalty = torch.zeros(may_follow.shape).masked_fill(~may_follow, -1e4)  # (L, L), from and to
     behind = torch.arange(scores.shape[1]) >= lengths[:, None]
-    scores = scores.masked_fill(behind[..., None], 0.0)  # so that what stands behind a text decides nothing
+    scores = scores.masked_fill(
+        behind[..., None], 0.0
+    )  # so that what stands behind a text decides nothing
     best, origins = scores[:, 0] + torch.tensor(begun) * -1e4, []  # (B, L)
     for at in range(1, scores.shape[1]):
         best, origin = (best[:, :, None] + penalty).max(1)
@@ -315,7 +358,9 @@ def _likeliest(scores: torch.Tensor, lengths: torch.Tensor, labels: Sequence[str
     return torch.stack(path[::-1], 1)
 
 
-def _spans(offsets: Sequence[tuple[int, int]], tags: Sequence[tuple[str, float]]) -> list[tuple[Span, float]]:
+def _spans(
+    offsets: Sequence[tuple[int, int]], tags: Sequence[tuple[str, float]]
+) -> list[tuple[Span, float]]:
     """The spans that tags say: `B-` begins one; so does an `I-` that goes on with nothing."""
     found: list[tuple[Span, list[float]]] = []
     open_type = ""
@@ -350,13 +395,19 @@ def _conll(path: Path, on_bad: OnBad) -> Iterator[Record]:
         if not parts:
             sentences.append([])
         elif len(parts) < 2:
-            on_bad(XinyeError(f"{path}, line {number}: expected a token and its tag, found {line[:40]!r}"))
+            on_bad(
+                XinyeError(
+                    f"{path}, line {number}: expected a token and its tag, found {line[:40]!r}"
+                )
+            )
         else:
             sentences[-1].append((number, parts[0], parts[-1]))
     kind = f"CoNLL columns, {_scheme([tag for rows in sentences for tag in ('O', *(row[2] for row in rows))])}"
     for rows in filter(None, sentences):
         try:
-            yield _joined(path, [token for _, token, _ in rows], [(line, tag) for line, _, tag in rows], kind)
+            yield _joined(
+                path, [token for _, token, _ in rows], [(line, tag) for line, _, tag in rows], kind
+            )
         except XinyeError as error:
             on_bad(error)
 
@@ -369,7 +420,9 @@ def _scheme(tags: Sequence[str]) -> str:
     return "IOB2" if all(before[2:] == tag[2:] for before, tag in inside) else "IOB1"
 
 
-def _joined(path: Path, tokens: Sequence[str], tags: Sequence[tuple[int, str]], kind_of_file: str) -> Record:
+def _joined(
+    path: Path, tokens: Sequence[str], tags: Sequence[tuple[int, str]], kind_of_file: str
+) -> Record:
     """The text of tokens (Chinese ones without spaces between) and the spans of their tags, in whichever scheme."""
     between = "" if language("".join(tokens)) == "chinese" else " "
     spans: list[Span] = []
@@ -377,7 +430,9 @@ def _joined(path: Path, tokens: Sequence[str], tags: Sequence[tuple[int, str]], 
     for token, (line, tag) in zip(tokens, tags, strict=True):
         match = re.fullmatch(r"O|([BIESLUM])-(.+)", tag)
         if not match:
-            raise XinyeError(f"{path}, line {line}: expected a tag such as O, B-PER or I-PER, found {tag!r}")
+            raise XinyeError(
+                f"{path}, line {line}: expected a tag such as O, B-PER or I-PER, found {tag!r}"
+            )
         start, at = at, at + len(token) + len(between)
         prefix, kind = match.groups()
         if not prefix:
@@ -403,10 +458,14 @@ def _json(path: Path, on_bad: OnBad) -> Iterator[Record]:
 def _record(row: Any, place: str) -> Record:
     """A row in whichever format it is."""
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-        raise XinyeError(f"{place}: expected {EXPECTED}; found {json.dumps(row, ensure_ascii=False)[:60]}")
+        raise XinyeError(
+            f"{place}: expected {EXPECTED}; found {json.dumps(row, ensure_ascii=False)[:60]}"
+        )
     text = row["text"]
     if not text.strip():
-        raise XinyeError(f"{place}, field 'text': the text is empty, so that there is nothing to learn from")
+        raise XinyeError(
+            f"{place}, field 'text': the text is empty, so that there is nothing to learn from"
+        )
     field = next((name for name in ("label", "labels", "spans", "entities") if name in row), None)
     if field is None:
         raise XinyeError(f"{place}: expected a field 'label' or 'spans', found {', '.join(row)}")
@@ -422,7 +481,9 @@ def _record(row: Any, place: str) -> Record:
                 f"{place}, field {field!r}: expected a span within the text's {len(text)} characters, "
                 f"found {span.start}–{span.end}"
             )
-    return Record(text, tuple(sorted(set(spans))), place, "CLUENER" if cluener else f"spans in {field!r}")
+    return Record(
+        text, tuple(sorted(set(spans))), place, "CLUENER" if cluener else f"spans in {field!r}"
+    )
 
 
 def _cluener(text: str, given: dict[str, Any]) -> Iterator[Span]:
@@ -432,7 +493,9 @@ def _cluener(text: str, given: dict[str, Any]) -> Iterator[Span]:
             for first, last in found_at:
                 if text[first : last + 1] != words:
                     found = text[first : last + 1]
-                    raise ValueError(f"found {words!r} said to stand at {first}–{last}, where {found!r} stands")
+                    raise ValueError(
+                        f"found {words!r} said to stand at {first}–{last}, where {found!r} stands"
+                    )
                 yield Span(first, last + 1, kind)
 
 
@@ -457,7 +520,10 @@ def _findings(training: Sequence[Record], validation: Sequence[Record]) -> Itera
     crossing = [
         record
         for record in training
-        if any(one.end > other.start for one, other in zip(record.spans, record.spans[1:], strict=False))
+        if any(
+            one.end > other.start
+            for one, other in zip(record.spans, record.spans[1:], strict=False)
+        )
     ]
     if crossing:
         what = f"{len(crossing):,} records have" if len(crossing) > 1 else "one record has"

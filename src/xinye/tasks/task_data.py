@@ -60,7 +60,9 @@ def prepare_data(
     theirs, tokenizer = tokenizer, task.tokenizer(tokenizer)
     parts = [task.examples(tokenizer, part, context) for part in (training, validation)]
     if isinstance(task, Tag):
-        apart, joined = (sum(len(own.encode(r.text)) for r in training[:200]) for own in (tokenizer, theirs))
+        apart, joined = (
+            sum(len(own.encode(r.text)) for r in training[:200]) for own in (tokenizer, theirs)
+        )
         if apart > 1.2 * joined:
             findings.append(
                 f"each Han character and mark is a token now, {apart / joined:.1f} times as many as the base knew: one "
@@ -68,7 +70,9 @@ def prepare_data(
             )
         missed, total = task.out_of_reach(tokenizer, [*training, *validation])
         if missed:
-            findings.append(f"{missed:,} of {total:,} spans have a border inside a token, so that they cannot be found")
+            findings.append(
+                f"{missed:,} of {total:,} spans have a border inside a token, so that they cannot be found"
+            )
     sentences = [len(example.sentences) - 1 for example in parts[0]]
     if max(sentences) < 1 and (kinds := [kind for kind in settings.augment if kind != "mask"]):
         raise XinyeError(
@@ -76,7 +80,11 @@ def prepare_data(
         )
     cut = sum(example.cut > 0 for example in parts[0])
     if cut:
-        what = "lost their oldest turns, and where that was not enough, words" if task.writes else "were cut"
+        what = (
+            "lost their oldest turns, and where that was not enough, words"
+            if task.writes
+            else "were cut"
+        )
         findings.append(f"{cut:,} training records are longer than {context:,} tokens and {what}")
     of = "them" if task.writes else "each label's"
     part = f"part {settings.fold}" if settings.fold else f"{settings.validation_share:.0%}"
@@ -85,9 +93,16 @@ def prepare_data(
     plan.choose("validation_records", None, len(validation), kept)
     counts = task.counts(training)
     some = ", ".join(f"{label} {count:,}" for label, count in list(counts.items())[:6])
-    plan.choose("roles" if task.writes else "labels", None, len(counts), some + (" …" if len(counts) > 6 else ""))
+    plan.choose(
+        "roles" if task.writes else "labels",
+        None,
+        len(counts),
+        some + (" …" if len(counts) > 6 else ""),
+    )
     if task.writes:
-        trained = sum(batch.counted for _, batch in Examples(parts[0], tokenizer.pad_id).in_order(256))
+        trained = sum(
+            batch.counted for _, batch in Examples(parts[0], tokenizer.pad_id).in_order(256)
+        )
         share = trained / sum(len(example.tokens) for example in parts[0])
         plan.choose("answer_tokens", None, trained, f"they alone are trained: {share:.0%} of all")
     reasons = {
@@ -115,7 +130,9 @@ def prepare_data(
     )  # fmt: skip
 
 
-def split_records(settings: FinetuneSettings, task: Task, records: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+def split_records(
+    settings: FinetuneSettings, task: Task, records: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
     """The records to learn from, and those of them that are kept to judge on, none where a file has those."""
     if settings.validation:
         return list(records), []
@@ -123,11 +140,15 @@ def split_records(settings: FinetuneSettings, task: Task, records: Sequence[Any]
     return task.split(records, settings.validation_share, settings.seed, fold)
 
 
-def read_records(settings: FinetuneSettings, files: Sequence[str], on_bad: OnBad = refuse) -> list[Any]:
+def read_records(
+    settings: FinetuneSettings, files: Sequence[str], on_bad: OnBad = refuse
+) -> list[Any]:
     """The records of files, as the task has them."""
     if settings.task != "classify":
         return TASKS[settings.task].read(files, on_bad)
-    return Classify.read(files, settings.text_field, settings.label_field, settings.label_separator, on_bad)
+    return Classify.read(
+        files, settings.text_field, settings.label_field, settings.label_separator, on_bad
+    )
 
 
 def format_of(records: Sequence[Any]) -> str:
@@ -141,5 +162,12 @@ def without_header(settings: FinetuneSettings, path: Path) -> str:
         reason = headerless(path, named(settings.text_field, settings.label_field), tabbed=True)
     else:
         reason = "" if settings.task == "tag" else headerless(path)
-    advice = "; if it is a header, name columns by its words: --text-field, --label-field" if reason else ""
-    return reason and f"{path}: the first line is a record, for {reason}, and columns have numbers{advice}"
+    advice = (
+        "; if it is a header, name columns by its words: --text-field, --label-field"
+        if reason
+        else ""
+    )
+    return (
+        reason
+        and f"{path}: the first line is a record, for {reason}, and columns have numbers{advice}"
+    )

@@ -34,7 +34,9 @@ class Text:
     facts: dict[str, Any]  # what the report tells of them
 
 
-def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher, models: Models = FROM_SCRATCH) -> Text:
+def prepare_text(
+    settings: PretrainSettings, plan: Plan, watcher: Watcher, models: Models = FROM_SCRATCH
+) -> Text:
     """Read, clean, learn the tokenizer (or take that of the models), tokenize, split and cut into windows."""
     files = find_files(settings.files)
     total = sum(path.stat().st_size for path in files)
@@ -45,7 +47,9 @@ def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher, model
     if tokenizer is None:
         tokenizer = get_tokenizer(settings, plan, partial(pieces, files, settings), size, watcher)
     else:
-        plan.choose("vocabulary", None, tokenizer.vocab_size, f"of {settings.from_ or settings.teacher}")
+        plan.choose(
+            "vocabulary", None, tokenizer.vocab_size, f"of {settings.from_ or settings.teacher}"
+        )
     corpus, content = tokenize(files, settings, tokenizer, watcher)
     fold = parse_fold(settings.fold) if settings.fold else None
     spans, held_out = split(corpus, settings.validation, VALIDATION_TOKENS, fold=fold)
@@ -60,8 +64,19 @@ def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher, model
         )
     plan.choose("training_tokens", None, training_tokens, "once through the text")
     by_document = len(lengths) >= 20
-    kept = "whole documents" if by_document else "a block of each document" if fold else "the end of each document"
-    plan.choose("validation_tokens", None, validation_tokens, kept + (f", part {settings.fold}" if fold else ""))
+    kept = (
+        "whole documents"
+        if by_document
+        else "a block of each document"
+        if fold
+        else "the end of each document"
+    )
+    plan.choose(
+        "validation_tokens",
+        None,
+        validation_tokens,
+        kept + (f", part {settings.fold}" if fold else ""),
+    )
     derived, reason = context_length(size, lengths, training_tokens)
     most = models.most_context or derived
     if most < derived:
@@ -69,9 +84,13 @@ def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher, model
     context: int = plan.choose("context", settings.context, derived, reason)
     if models.most_context and context > most:
         name = settings.from_ or settings.teacher
-        raise XinyeError(f"context {context:,} is longer than the {most:,} tokens that {name} can see; give less")
+        raise XinyeError(
+            f"context {context:,} is longer than the {most:,} tokens that {name} can see; give less"
+        )
     if context > training_tokens:
-        raise XinyeError(f"context {context:,} is longer than the text to train on, {training_tokens:,} tokens")
+        raise XinyeError(
+            f"context {context:,} is longer than the text to train on, {training_tokens:,} tokens"
+        )
     training = Windows(corpus.tokens, spans, context, tokenizer.bos_id, settings.seed)
     validation = Windows(corpus.tokens, held_out, context, tokenizer.bos_id, shuffle=False)
     facts = {
@@ -87,7 +106,9 @@ def prepare_text(settings: PretrainSettings, plan: Plan, watcher: Watcher, model
 def pieces(files: Sequence[Path], settings: PretrainSettings) -> Iterator[Piece]:
     """The cleaned text of files; raises `XinyeError` where there is none."""
     found = False
-    for piece in clean(read_pieces(files, settings.field, settings.document_separator), settings.cleaning):
+    for piece in clean(
+        read_pieces(files, settings.field, settings.document_separator), settings.cleaning
+    ):
         found = True
         yield piece
     if not found:

@@ -34,9 +34,15 @@ class Speed:
     def costs(self, validation: Windows, trained: int) -> Costs:
         """Those of a run that trains on so many windows."""
         during, last = validation_windows(validation, trained)
-        return Costs(self.step, during * self.window + self.sample, last * self.window + (1 + LONGER) * self.sample)
+        return Costs(
+            self.step,
+            during * self.window + self.sample,
+            last * self.window + (1 + LONGER) * self.sample,
+        )
 
-    def words(self, validation: Windows, steps: int, settings: PretrainSettings, values: dict[str, Any]) -> str:
+    def words(
+        self, validation: Windows, steps: int, settings: PretrainSettings, values: dict[str, Any]
+    ) -> str:
         """What so many steps take, with their evaluations; a budget in time is what it is."""
         if settings.seconds is not None:
             return f"about {self.step * 1000:,.0f} ms each, {duration(settings.seconds)} in all"
@@ -70,7 +76,9 @@ def measure_speed(
         forward_and_backward(loss_sum, micro)
         per_window = forward_and_backward(loss_sum, micro) / len(micro.tokens)
 
-    for optimizer in optimizers:  # weights that move might leave the numbers, which would take other times
+    for (
+        optimizer
+    ) in optimizers:  # weights that move might leave the numbers, which would take other times
         for parameters in optimizer.param_groups:
             parameters["lr"] = 0.0
 
@@ -82,7 +90,9 @@ def measure_speed(
     moving = seconds_of(move)
     count = min(8, len(text.validation))
     lengths = text.tokenizer.token_lengths
-    evaluating = warm_seconds_of(lambda: evaluate(model, text.validation.in_order(8, count), lengths))
+    evaluating = warm_seconds_of(
+        lambda: evaluate(model, text.validation.in_order(8, count), lengths)
+    )
     sample = warm_seconds_of(lambda: write_sample(model, text.tokenizer, settings))
     return Speed(per_window * windows + moving, evaluating / count, sample)
 
@@ -110,7 +120,9 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def largest_micro_batch(config: Config, dtype: str, windows: Windows, batch_size: int, where: torch.device) -> int:
+def largest_micro_batch(
+    config: Config, dtype: str, windows: Windows, batch_size: int, where: torch.device
+) -> int:
     """How many windows can be computed at once here: doubled for as long as forward and backward fit in nine tenths of
     the memory. On a CPU, where running out ends the process, twice as many must fit by what so many took."""
     model = build(config).to(where)
@@ -134,9 +146,13 @@ def largest_micro_batch(config: Config, dtype: str, windows: Windows, batch_size
             break
         micro = min(2 * micro, batch_size)
     if not largest:
-        raise XinyeError(f"out of memory with one window of {windows.context:,} tokens; {SMALLER}", 1)
+        raise XinyeError(
+            f"out of memory with one window of {windows.context:,} tokens; {SMALLER}", 1
+        )
     return largest
 
 
 def out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(
+        error
+    )

@@ -71,7 +71,9 @@ class Clock:
         evaluation = median(self._evaluations)
         ending = evaluation * self.costs.ending / max(1e-9, self.costs.evaluation)
         left = self.left() - min(ending, self._most_for_ending)
-        return max(0, int((left - min(evaluations * evaluation, EVALUATING * left)) / max(1e-9, step)))
+        return max(
+            0, int((left - min(evaluations * evaluation, EVALUATING * left)) / max(1e-9, step))
+        )
 
     def _lap(self) -> float:
         since, self._last = self._last, now()

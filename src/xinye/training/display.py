@@ -39,7 +39,9 @@ class Console(rich.console.Console):
         return super().render_str(readable(text), *arguments, **options)
 
     def render(
-        self, renderable: rich.console.RenderableType, options: rich.console.ConsoleOptions | None = None
+        self,
+        renderable: rich.console.RenderableType,
+        options: rich.console.ConsoleOptions | None = None,
     ) -> Iterable[Segment]:
         renderable = rich_cast(renderable)
         if isinstance(renderable, Text):
@@ -95,7 +97,10 @@ class Display(Watcher):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.live.stop()
         self.line.clear()
@@ -166,10 +171,16 @@ class Display(Watcher):
         self.now(line)
 
     def validated(self, step: int, figures: dict[str, float], sample: str) -> None:
-        told = ", ".join(f"{value:.3f} {name.replace('_', ' ')}" for name, value in figures.items() if name != "loss")
+        told = ", ".join(
+            f"{value:.3f} {name.replace('_', ' ')}"
+            for name, value in figures.items()
+            if name != "loss"
+        )
         head = f"step {step:,}, validation loss {figures['loss']:.3f}, {told}"
         console.print(Text(f"{duration(time.monotonic() - self.begin):>10}  {head}", style="cyan"))
-        console.print(Text(" ".join(sample.split()), style="default"), soft_wrap=not console.is_terminal)
+        console.print(
+            Text(" ".join(sample.split()), style="default"), soft_wrap=not console.is_terminal
+        )
 
 
 class Brief(Display):

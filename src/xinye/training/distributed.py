@@ -52,7 +52,11 @@ class Processes:
     def together(self, loss_sum: nn.Module) -> nn.Module:
         """A module whose gradients are the mean over all processes."""
         # What is no parameter is the same in all: quantized weights, and what AdaLoRA notes.
-        return loss_sum if self.count == 1 else DistributedDataParallel(loss_sum, broadcast_buffers=False)
+        return (
+            loss_sum
+            if self.count == 1
+            else DistributedDataParallel(loss_sum, broadcast_buffers=False)
+        )
 
     @contextmanager
     def first_first(self) -> Iterator[None]:
@@ -91,7 +95,9 @@ def processes() -> Iterator[Processes]:
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(hours=2))  # the first may have text to read
+    dist.init_process_group(
+        "nccl" if cuda else "gloo", timeout=timedelta(hours=2)
+    )  # the first may have text to read
     atexit.register(let_go, [dist.group.WORLD])
     try:
         yield Processes(dist.get_rank(), dist.get_world_size())
@@ -119,7 +125,9 @@ def launch(count: int, arguments: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what is wrong, our own line says
+    logging.getLogger("torch.distributed.elastic").setLevel(
+        logging.CRITICAL
+    )  # what is wrong, our own line says
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     config = LaunchConfig(
         1, 1, count, run_id="xinye", rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0,

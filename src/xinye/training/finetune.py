@@ -24,7 +24,14 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.generation.decoder import prepare_decoder
 from xinye.libraries import install_command, installed
-from xinye.model.adapters import attach, attached, extra_loss, flops_per_token, ranks_of, trainable_table
+from xinye.model.adapters import (
+    attach,
+    attached,
+    extra_loss,
+    flops_per_token,
+    ranks_of,
+    trainable_table,
+)
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head, Labelled
@@ -90,25 +97,37 @@ def finetune_together(
     check_libraries((*settings.data, *settings.validation))
     warn_of_missing(settings.track, watcher.warn)
     if settings.task == "classify" and not installed("sklearn"):
-        watcher.warn(f"no baseline beside the model: that needs scikit-learn ({install_command()}); training goes on")
+        watcher.warn(
+            f"no baseline beside the model: that needs scikit-learn ({install_command()}); training goes on"
+        )
     with group.first_first():
         prepare_decoder(device, watcher)
 
     adapter, models = settings.adapter_settings, FROM_SCRATCH
     if adapter:  # which is noise on any other base
-        models = Models(told={"base": {"model": settings.model, "fingerprint": fingerprint(settings.model)}})
+        models = Models(
+            told={"base": {"model": settings.model, "fingerprint": fingerprint(settings.model)}}
+        )
         if resume and models.told != read_json(output / "training" / "settings.json").get("models"):
-            raise XinyeError(f"{output}: its base, {settings.model}, has changed since the run began; put it back")
-    base, shape, tokenizer = base_of(settings, next(reversed(checkpoints(output)), output) if resume else None)
+            raise XinyeError(
+                f"{output}: its base, {settings.model}, has changed since the run began; put it back"
+            )
+    base, shape, tokenizer = base_of(
+        settings, next(reversed(checkpoints(output)), output) if resume else None
+    )
     plan, context = Plan(), context_of(settings, shape)
     data = prepare_data(settings, tokenizer, context, plan, watcher)
     if resume and data.fingerprint != read_json(output / "training" / "settings.json").get("text"):
-        raise XinyeError(f"{output}: its records have changed since the run began; start anew with --overwrite")
+        raise XinyeError(
+            f"{output}: its records have changed since the run began; start anew with --overwrite"
+        )
     stopwatch.lap("text")
     make_plan(plan, settings, data, shape, context, device)
     values = plan.values
     if values["batch_size"] < group.count:
-        raise XinyeError(f"a batch of {values['batch_size']} cannot be shared by {group.count} processes")
+        raise XinyeError(
+            f"a batch of {values['batch_size']} cannot be shared by {group.count} processes"
+        )
 
     backbone = replace(shape, dropout=values["dropout"], is_causal=values["attention"] == "causal")
     model = data.task.network(backbone, base)
@@ -117,7 +136,11 @@ def finetune_together(
     if settings.method == "head" and isinstance(model, Head):
         model.freeze()
     elif adapter:
-        attach(model, adapter.scheduled(values["steps"]) if adapter.method == "adalora" else adapter, settings.seed)
+        attach(
+            model,
+            adapter.scheduled(values["steps"]) if adapter.method == "adalora" else adapter,
+            settings.seed,
+        )
     model.to(device)
     model.compute_dtype = getattr(torch, values["dtype"])
     table = trainable_table(model)
@@ -138,9 +161,13 @@ def finetune_together(
     elif group.first:
         start_run(output, settings, plan, data, overwrite, models)
     loss_sum = group.together(LossSum(data.task, model, device))
-    micro_batches = partial(batches_of_step, data.examples, values["batch_size"], values["micro_batch_size"], group)
+    micro_batches = partial(
+        batches_of_step, data.examples, values["batch_size"], values["micro_batch_size"], group
+    )
     totals = [(0, values["steps"])]
-    schedule = Schedule(totals, values["warmup"], settings.schedule, settings.decay, settings.evaluations)
+    schedule = Schedule(
+        totals, values["warmup"], settings.schedule, settings.decay, settings.evaluations
+    )
     stopwatch.lap("planning")
     return run_training(
         group, output, settings, values, data.tokenizer, model, optimizers, loss_sum, micro_batches, progress,
@@ -180,7 +207,9 @@ class LossSum(nn.Module):
 
     def forward(self, batch: Labelled) -> Tensor:
         penalty = extra_loss(self.model)
-        return self.task.loss(self.model, batch.to(self.device)) + batch.counted * (penalty - penalty.detach())
+        return self.task.loss(self.model, batch.to(self.device)) + batch.counted * (
+            penalty - penalty.detach()
+        )
 
 
 def batches_of_step(
@@ -201,51 +230,85 @@ def saved_finetune_settings(output: Path, asked: FinetuneSettings) -> FinetuneSe
         raise XinyeError(f"{output}: there is no run to resume")
     saved = read_json(path)
     if saved.get("recipe") != FinetuneSettings.recipe:
-        raise XinyeError(f"{output}: not a fine-tuning; go on with it by xinye pretrain -o {output} --resume")
+        raise XinyeError(
+            f"{output}: not a fine-tuning; go on with it by xinye pretrain -o {output} --resume"
+        )
     plan = read_json(output / "training" / "plan.json")["values"]
     useless = NOT_OF.get(saved["settings"].get("task", "classify"), ())
-    derived = {name: plan[name] for name in plan if name in FinetuneSettings.model_fields and name not in useless}
+    derived = {
+        name: plan[name]
+        for name in plan
+        if name in FinetuneSettings.model_fields and name not in useless
+    }
     check_same(output, asked, saved["settings"], plan)
     values = saved["settings"] | derived | {"output": output}
-    values |= {name: getattr(asked, name) for name in ("data", "validation", *FREE) if getattr(asked, name)}
+    values |= {
+        name: getattr(asked, name) for name in ("data", "validation", *FREE) if getattr(asked, name)
+    }
     return checked(FinetuneSettings, values, str(path))
 
 
-def base_of(settings: FinetuneSettings, checkpoint: Path | None) -> tuple[GPT, GPTConfig, Tokenizer]:
+def base_of(
+    settings: FinetuneSettings, checkpoint: Path | None
+) -> tuple[GPT, GPTConfig, Tokenizer]:
     """The model to begin with, or of the checkpoint to go on from; its shape and tokenizer.
 
     Where its own weights are to be trained, or saved, quantized ones are unpacked; beside an adapter only small models.
     """
-    if checkpoint is not None and not settings.adapter_settings and (checkpoint / "config.json").is_file():
+    if (
+        checkpoint is not None
+        and not settings.adapter_settings
+        and (checkpoint / "config.json").is_file()
+    ):
         saved = load_head(checkpoint) if is_head(checkpoint) else load_weights(checkpoint)
         gpt = saved.gpt if isinstance(saved, Head) else saved
         assert isinstance(gpt, GPT)
-        return gpt, saved.config.backbone if isinstance(saved, Head) else gpt.config, Tokenizer.load(checkpoint)
+        return (
+            gpt,
+            saved.config.backbone if isinstance(saved, Head) else gpt.config,
+            Tokenizer.load(checkpoint),
+        )
     model, tokenizer = load_model(settings.model)
     if not isinstance(model, GPT):
-        raise XinyeError(f"{settings.model}: an lstm cannot be fine-tuned; take a modern, llama or gpt2 model")
+        raise XinyeError(
+            f"{settings.model}: an lstm cannot be fine-tuned; take a modern, llama or gpt2 model"
+        )
     if attached(model):
-        raise XinyeError(f"{settings.model}: its adapter cannot be merged; take the model that it was made for")
+        raise XinyeError(
+            f"{settings.model}: its adapter cannot be merged; take the model that it was made for"
+        )
     if not settings.adapter_settings or is_small(model):
         unpack(model)
     return model, model.config, tokenizer
 
 
 def make_plan(
-    plan: Plan, settings: FinetuneSettings, data: TaskData, shape: GPTConfig, context: int, device: torch.device
+    plan: Plan,
+    settings: FinetuneSettings,
+    data: TaskData,
+    shape: GPTConfig,
+    context: int,
+    device: torch.device,
 ) -> None:
     """Every number of the run, with its reason."""
     records = len(data.examples)
     longest = max(len(example.tokens) for example in data.examples.examples)
     plan.choose("context", None, context, f"the longest record has {longest:,} tokens")
-    batch_size = plan.choose("batch_size", settings.batch_size, min(32, records), "usual for fine-tuning")
+    batch_size = plan.choose(
+        "batch_size", settings.batch_size, min(32, records), "usual for fine-tuning"
+    )
     at_once, reason = max(1, 65_536 // longest), "fast, and fits in memory"
     if device.type == "cpu":  # where padding costs more than small matrices do
-        at_once, reason = max(1, min(8, 8192 // longest)), "texts of like length together are padded least"
+        at_once, reason = (
+            max(1, min(8, 8192 // longest)),
+            "texts of like length together are padded least",
+        )
     plan.choose("micro_batch_size", settings.micro_batch_size, min(batch_size, at_once), reason)
     derived = round(min(20.0, max(4.0, 4 * (10_000 / records) ** 0.5)))
     epochs = plan.choose("epochs", settings.epochs, derived, f"for {records:,} records")
-    steps = plan.choose("steps", None, max(1, round(epochs * records / batch_size)), f"{epochs:g} times the records")
+    steps = plan.choose(
+        "steps", None, max(1, round(epochs * records / batch_size)), f"{epochs:g} times the records"
+    )
     plan.choose("warmup", settings.warmup, min(100, max(1, steps // 20)), "5 % of the steps")
     adapter = settings.adapter_settings
     asked = None if settings.optimizer == "auto" else settings.optimizer
@@ -254,7 +317,10 @@ def make_plan(
     usual, reason = {"muon": 0.001, "adamw": 5e-5, "sgd": 0.01}[optimizer], f"usual for {optimizer}"
     if data.task.writes and not adapter:  # it goes on with what it did before
         names = {"learning_rate", "matrix_learning_rate", "weight_decay"}
-        given = settings.model_dump(include=names) | {"optimizer": optimizer, "from": settings.model}
+        given = settings.model_dump(include=names) | {
+            "optimizer": optimizer,
+            "from": settings.model,
+        }
         planning.rates(plan, PretrainSettings(**given), shape)
         usual, reason = plan.values["learning_rate"], plan.reasons["learning_rate"]
     elif optimizer == "muon":
@@ -272,18 +338,31 @@ def make_plan(
     if settings.method != "full":
         dropout, reason = 0.0, "layers that do not learn cannot get used to it"
     elif shape.num_hidden_layers > 12:
-        dropout, reason = 0.0, f"of {shape.num_hidden_layers} layers it would drown the text"  # see docs/log.md
+        dropout, reason = (
+            0.0,
+            f"of {shape.num_hidden_layers} layers it would drown the text",
+        )  # see docs/log.md
     plan.choose("dropout", settings.dropout, dropout, reason)
     attention = None if settings.attention == "auto" else settings.attention
     if data.task.writes:
         plan.choose("attention", None, "causal", "each token is written after those before it")
     elif settings.method != "full" and data.task.verb == "classify":
-        plan.choose("attention", attention, "causal", "layers that do not learn go on as they were taught")
+        plan.choose(
+            "attention", attention, "causal", "layers that do not learn go on as they were taught"
+        )
     else:
-        plan.choose("attention", attention, "both", "nothing is written, so that every token may see all others")
+        plan.choose(
+            "attention",
+            attention,
+            "both",
+            "nothing is written, so that every token may see all others",
+        )
     dtype, reason = machine.fast_dtype(device)
     plan.choose(
-        "dtype", None if settings.dtype == "auto" else settings.dtype, str(dtype).removeprefix("torch."), reason
+        "dtype",
+        None if settings.dtype == "auto" else settings.dtype,
+        str(dtype).removeprefix("torch."),
+        reason,
     )
     plan.choose("device", None, device.type, "the fastest there is")
 
@@ -307,14 +386,29 @@ def beside_control(group: Processes, settings: FinetuneSettings, run: Run, watch
     path, begun = folder / "training" / "result.json", bool(checkpoints(folder))
     if not path.is_file() or read_json(path)["interrupted"]:
         watcher.stage(f"the same without augmentation, to see what it is worth: {folder}")
-        without = {"augment": (), **{name: None for name, _ in AUGMENTATIONS.values()}, "output": folder}
-        control = finetune_together(group, settings.model_copy(update=without), watcher, not begun, begun)
+        without = {
+            "augment": (),
+            **{name: None for name, _ in AUGMENTATIONS.values()},
+            "output": folder,
+        }
+        control = finetune_together(
+            group, settings.model_copy(update=without), watcher, not begun, begun
+        )
         if control.interrupted:
             return replace(run, interrupted=control.interrupted)
     if group.first:
-        measured = {name: value for name, value in read_json(path)["measured"].items() if isinstance(value, float)}
+        measured = {
+            name: value
+            for name, value in read_json(path)["measured"].items()
+            if isinstance(value, float)
+        }
         records = read_json(output / "training" / "plan.json")["values"]["validation_records"]
-        told = {"name": "without augmentation", "run": str(folder), "augment": settings.augment, "records": records}
+        told = {
+            "name": "without augmentation",
+            "run": str(folder),
+            "augment": settings.augment,
+            "records": records,
+        }
         result = output / "training" / "result.json"
         write_json(result, read_json(result) | {"control": told | measured})
         report(output, watcher)
@@ -336,25 +430,40 @@ def job_of(values: dict[str, Any], data: TaskData, model: Any, context: int) -> 
         if final or not task.writes:  # to write answers takes its time
             last.update(task.measure(model, data.tokenizer, data.validation, context))
         model.train()
-        return {name: value for name, value in last.items() if name in task.figures or (final and task.writes)}
+        return {
+            name: value
+            for name, value in last.items()
+            if name in task.figures or (final and task.writes)
+        }
 
     def sample(step: int) -> str:
-        text = task.sample(model, data.tokenizer, data.validation[step % len(data.validation)], context)
+        text = task.sample(
+            model, data.tokenizer, data.validation[step % len(data.validation)], context
+        )
         model.train()
         return text
 
     def read(step: int) -> list[str]:
         numbers = data.examples.numbers((step - 1) * size, size)
-        return [data.tokenizer.decode(data.examples.examples[number].tokens) for _, number in numbers]
+        return [
+            data.tokenizer.decode(data.examples.examples[number].tokens) for _, number in numbers
+        ]
 
     def results(before: dict[str, float] | None) -> dict[str, Any]:
         findings, baseline = list(data.facts["findings"]), None
         try:
-            figures = before if isinstance(task, Chat) else task.baseline(data.training, data.validation)
+            figures = (
+                before if isinstance(task, Chat) else task.baseline(data.training, data.validation)
+            )
             baseline = {"name": task.baseline_name, **(figures or {})}
         except XinyeError as error:  # the model is trained, and none the worse without it
             findings.append(f"no baseline: {error}")
-        told: dict[str, Any] = {"task": task.verb, "measured": dict(last), "baseline": baseline, "findings": findings}
+        told: dict[str, Any] = {
+            "task": task.verb,
+            "measured": dict(last),
+            "baseline": baseline,
+            "findings": findings,
+        }
         told["trainable"] = [row._asdict() for row in trainable_table(model)]
         if "adalora" in {row["name"] for row in told["trainable"]}:
             told["ranks"] = ranks_of(model)

@@ -77,7 +77,9 @@ def train(
         total = 0.0
         for number, batch in enumerate(batches, start=1):
             with apart(loss_sum) if number < len(batches) else nullcontext():
-                loss = loss_sum(batch) / (counted / processes.count)  # for the processes' gradients are averaged
+                loss = loss_sum(batch) / (
+                    counted / processes.count
+                )  # for the processes' gradients are averaged
                 watch.lap("forward")
                 loss.backward()
             total += float(loss.detach()) / processes.count

@@ -49,7 +49,9 @@ from xinye.training.trackers import warn_of_missing
 from xinye.training.training_run import Job, Run, memory_told, note_totals, repeatable, run_training
 from xinye.watcher import Watcher
 
-FIRST_PLAN = 8  # steps at least: what was measured may be wrong, and the clock tells after two of them
+FIRST_PLAN = (
+    8  # steps at least: what was measured may be wrong, and the clock tells after two of them
+)
 
 
 def pretrain(
@@ -110,7 +112,9 @@ def pretrain_together(
         check_text(output, text)
         check_teacher(output, models)
     stopwatch.lap("text")
-    start(text.tokenizer, settings.prompt, text.training.context, Sampling())  # one that is too long is told of now
+    start(
+        text.tokenizer, settings.prompt, text.training.context, Sampling()
+    )  # one that is too long is told of now
     if models.base:
         config = models.base.config
         planning.shape_of(plan, settings.from_ or "", config)
@@ -121,21 +125,31 @@ def pretrain_together(
     planning.precision(plan, settings, device, fast_dtype(device, group))
     values, windows = plan.values, len(text.training)
     if values["batch_size"] < group.count:
-        raise XinyeError(f"a batch of {values['batch_size']} cannot be shared by {group.count} processes")
+        raise XinyeError(
+            f"a batch of {values['batch_size']} cannot be shared by {group.count} processes"
+        )
     if settings.micro_batch_size == "auto":
         watcher.stage("trying how many windows fit in memory")
         share = math.ceil(values["batch_size"] / group.count)
         fits = largest_micro_batch(config, values["dtype"], text.training, share, device)
-        plan.choose("micro_batch_size", None, int(group.agreed([fits])[0]), "the most that fits, tried")
-    micro_batches = partial(batches_of_step, text.training, values["batch_size"], values["micro_batch_size"], group)
+        plan.choose(
+            "micro_batch_size", None, int(group.agreed([fits])[0]), "the most that fits, tried"
+        )
+    micro_batches = partial(
+        batches_of_step, text.training, values["batch_size"], values["micro_batch_size"], group
+    )
     watcher.stage("measuring the speed")
     with memory_told(values):
-        speed = speed_of(config, models, settings, values, text, micro_batches(0), device).agreed(group)
+        speed = speed_of(config, models, settings, values, text, micro_batches(0), device).agreed(
+            group
+        )
     budget, least = planning.budgeted_steps(settings, windows, values), 1
     if budget is None:
         assert settings.seconds is not None
         counting = clock_for(settings.seconds, began, speed, text, values)
-        fit, in_time = group.agreed([counting.steps_left(settings.evaluations - 1), counting.left() > 0])
+        fit, in_time = group.agreed(
+            [counting.steps_left(settings.evaluations - 1), counting.left() > 0]
+        )
         budget = max(1, int(fit)), "what fits, planned anew as the run goes"
         least = FIRST_PLAN if in_time else 1
     steps, reason = budget
@@ -159,7 +173,9 @@ def pretrain_together(
 
     model = build(config).to(device)
     model.compute_dtype = getattr(torch, values["dtype"])
-    loss_sum = group.together(make_loss_sum(model, models, settings, values, device, values["compile"]))
+    loss_sum = group.together(
+        make_loss_sum(model, models, settings, values, device, values["compile"])
+    )
     optimizers = make_all(model, settings, values)
     if models.base:
         model.load_state_dict(models.base.state_dict())
@@ -177,9 +193,13 @@ def pretrain_together(
         totals = tuple(pair for pair in totals if pair[0] <= progress["step"])
         if group.first:
             note_totals(output, totals)
-    schedule = Schedule(totals, values["warmup"], settings.schedule, settings.decay, settings.evaluations)
+    schedule = Schedule(
+        totals, values["warmup"], settings.schedule, settings.decay, settings.evaluations
+    )
     if settings.seconds is not None:
-        schedule.clock = clock_for(settings.seconds - progress["seconds"], began, speed, text, values)
+        schedule.clock = clock_for(
+            settings.seconds - progress["seconds"], began, speed, text, values
+        )
     stopwatch.lap("planning")
     return run_training(
         group, output, settings, values, text.tokenizer, model, optimizers, loss_sum, micro_batches, progress,
@@ -193,7 +213,9 @@ def pretrain_together(
 class LossSum(nn.Module):
     """What is made smaller: a batch to the sum of the losses of its counted targets."""
 
-    def __init__(self, model: LanguageModel, compiled: bool, device: torch.device, label_smoothing: float) -> None:
+    def __init__(
+        self, model: LanguageModel, compiled: bool, device: torch.device, label_smoothing: float
+    ) -> None:
         super().__init__()
         self.model = model
         self.loss = torch.compile(model.loss) if compiled else model.loss
@@ -201,7 +223,9 @@ class LossSum(nn.Module):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         batch = batch.to(self.device)
-        return self.loss(batch.tokens, batch.targets, batch.positions, batch.documents, self.label_smoothing)
+        return self.loss(
+            batch.tokens, batch.targets, batch.positions, batch.documents, self.label_smoothing
+        )
 
 
 def fast_dtype(device: torch.device, group: Processes) -> tuple[torch.dtype, str]:
@@ -239,10 +263,14 @@ def speed_of(
     model = build(config).to(device)
     model.compute_dtype = getattr(torch, values["dtype"])
     loss_sum = make_loss_sum(model, models, settings, values, device, compiled=False)
-    return measure_speed(model, loss_sum, make_all(model, settings, values), batches, text, settings)
+    return measure_speed(
+        model, loss_sum, make_all(model, settings, values), batches, text, settings
+    )
 
 
-def clock_for(seconds: float, began: float, speed: Speed, text: Text, values: dict[str, Any]) -> Clock:
+def clock_for(
+    seconds: float, began: float, speed: Speed, text: Text, values: dict[str, Any]
+) -> Clock:
     """The clock of a run that may take so many seconds from when it began."""
     trained = (began + seconds - clock.now()) / speed.step * values["batch_size"]
     return Clock(seconds, began, speed.costs(text.validation, round(trained)))
@@ -254,11 +282,14 @@ def batches_of_step(
     """The micro-batches of a step: windows `step × batch_size` and on, of those this process's share."""
     first, size = group.share(step * batch_size, batch_size)
     return [
-        windows.batch(first + done, min(micro_batch_size, size - done)) for done in range(0, size, micro_batch_size)
+        windows.batch(first + done, min(micro_batch_size, size - done))
+        for done in range(0, size, micro_batch_size)
     ]
 
 
-def make_all(model: LanguageModel, settings: PretrainSettings, values: dict[str, Any]) -> list[torch.optim.Optimizer]:
+def make_all(
+    model: LanguageModel, settings: PretrainSettings, values: dict[str, Any]
+) -> list[torch.optim.Optimizer]:
     optimization = Optimization(
         settings.optimizer,
         values["learning_rate"],
@@ -270,17 +301,26 @@ def make_all(model: LanguageModel, settings: PretrainSettings, values: dict[str,
     return make_optimizers(model, optimization)
 
 
-def job_of(settings: PretrainSettings, values: dict[str, Any], text: Text, model: LanguageModel) -> Job:
+def job_of(
+    settings: PretrainSettings, values: dict[str, Any], text: Text, model: LanguageModel
+) -> Job:
     """What the run validates on, and shows."""
     tokenizer, size = text.tokenizer, values["batch_size"]
     planned = values["total_steps"][0][1] if "total_steps" in values else values["steps"]
     windows, last_windows = validation_windows(text.validation, planned * size)
 
     def validate(last: bool) -> dict[str, float]:
-        return evaluate(model, text.validation.in_order(8, last_windows if last else windows), tokenizer.token_lengths)
+        return evaluate(
+            model,
+            text.validation.in_order(8, last_windows if last else windows),
+            tokenizer.token_lengths,
+        )
 
     def read(step: int) -> list[str]:
-        return [tokenizer.decode(row) for row in text.training.batch((step - 1) * size, size).tokens.tolist()]
+        return [
+            tokenizer.decode(row)
+            for row in text.training.batch((step - 1) * size, size).tokens.tolist()
+        ]
 
     return Job(
         validate=validate,

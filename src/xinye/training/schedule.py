@@ -71,13 +71,17 @@ class Schedule:
             return (step + 1) / (self.warmup + 1)
         if self.shape == "cosine":
             warm = self.share(self.warmup)
-            return 0.5 * (1 + math.cos(math.pi * (self.share(step) - warm) / max(ROUNDING, 1 - warm)))
+            return 0.5 * (
+                1 + math.cos(math.pi * (self.share(step) - warm) / max(ROUNDING, 1 - warm))
+            )
         return min(1.0, (1 - self.share(step)) / self.decay)
 
     def evaluation_due(self, done: int) -> bool:
         """Whether the step just taken completes one of the `evaluations` equal parts of the run, but the last; and
         there is time to evaluate."""
-        due = done < self.steps and self._parts(done, self.evaluations) > self._parts(done - 1, self.evaluations)
+        due = done < self.steps and self._parts(done, self.evaluations) > self._parts(
+            done - 1, self.evaluations
+        )
         return due and (self.clock is None or self.clock.may_evaluate())
 
     def plan_anew(self, done: int, processes: Processes = ALONE) -> bool:
@@ -85,7 +89,12 @@ class Schedule:
 
         All processes ask at the same steps, and take the first one's answer.
         """
-        if self.clock is None or not self.clock.knows or done >= self.steps or not self._planning_due(done):
+        if (
+            self.clock is None
+            or not self.clock.knows
+            or done >= self.steps
+            or not self._planning_due(done)
+        ):
             return False
         to_come = self.evaluations - 1 - self._parts(done, self.evaluations)
         [left] = processes.agreed([self.clock.steps_left(to_come)])

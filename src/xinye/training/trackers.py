@@ -28,11 +28,18 @@ class TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
 
-        purge = first_step + 1 if first_step else None  # what was noted after the checkpoint is forgotten
+        purge = (
+            first_step + 1 if first_step else None
+        )  # what was noted after the checkpoint is forgotten
         self.writer = SummaryWriter(str(run / "training" / "tensorboard"), purge_step=purge)
         if not first_step:
-            values = {name: value if type(value) in (int, float) else str(value) for name, value in config.items()}
-            for summary in hparams(values, {"validation/loss": None, "validation/bits_per_byte": None}):
+            values = {
+                name: value if type(value) in (int, float) else str(value)
+                for name, value in config.items()
+            }
+            for summary in hparams(
+                values, {"validation/loss": None, "validation/bits_per_byte": None}
+            ):
                 self.writer.file_writer.add_summary(summary)  # type: ignore[attr-defined]
 
     def log(self, points: Sequence[Point]) -> None:
@@ -77,7 +84,9 @@ class WandB:
             self.run.log({**figures, "_timestamp": when}, step)
 
     def write(self, sample: str, step: int) -> None:
-        page = f'<meta charset="utf-8"><pre style="white-space: pre-wrap">{html.escape(sample)}</pre>'
+        page = (
+            f'<meta charset="utf-8"><pre style="white-space: pre-wrap">{html.escape(sample)}</pre>'
+        )
         self.run.log({"sample": self.wandb.Html(page, inject=False)}, step)
 
     def finish(self, status: Status) -> None:
@@ -92,11 +101,15 @@ class MLflow:
 
     def __init__(self, run: Path, config: dict[str, Any], first_step: int) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # not four minutes where there is no server
+        os.environ.setdefault(
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"
+        )  # not four minutes where there is no server
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         from mlflow import MlflowClient, entities
 
-        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what goes wrong is raised, and told by us
+        logging.getLogger("mlflow").setLevel(
+            logging.CRITICAL
+        )  # what goes wrong is raised, and told by us
         folder = run.absolute() / "training" / "mlflow"
         folder.mkdir(exist_ok=True)
         remembered, elsewhere = folder / "run-id", os.environ.get("MLFLOW_TRACKING_URI")
@@ -111,7 +124,9 @@ class MLflow:
         experiment = found.experiment_id if found else self.client.create_experiment(name, place)
         self.id = self.client.create_run(experiment, run_name=str(run)).info.run_id
         remembered.write_text(self.id, "utf-8")
-        self.client.log_batch(self.id, params=[entities.Param(name, str(value)) for name, value in config.items()])
+        self.client.log_batch(
+            self.id, params=[entities.Param(name, str(value)) for name, value in config.items()]
+        )
 
     def log(self, points: Sequence[Point]) -> None:
         metrics = [
@@ -140,14 +155,21 @@ def warn_of_missing(names: Sequence[str], warn: Callable[[str], None]) -> None:
     """A warning for each tracker whose package is not installed; `Trackers` leaves those out."""
     for name in names:
         if not installed(name):
-            warn(f"--track {name}: it needs {name}: {install_command(name)}; training goes on without it")
+            warn(
+                f"--track {name}: it needs {name}: {install_command(name)}; training goes on without it"
+            )
 
 
 class Trackers:
     """Those that were asked for. One that fails is one warning, and is left out from then on."""
 
     def __init__(
-        self, names: Sequence[str], run: Path, config: dict[str, Any], first_step: int, warn: Callable[[str], None]
+        self,
+        names: Sequence[str],
+        run: Path,
+        config: dict[str, Any],
+        first_step: int,
+        warn: Callable[[str], None],
     ) -> None:
         self.warn = warn
         self.status: Status = "FINISHED"
@@ -163,12 +185,19 @@ class Trackers:
         if not self.trackers or "loss" not in record:
             return
         if record["kind"] == "step":
-            figures = {f"training/{name}": record[name] for name in ("loss", "gradient_norm", "rate_factor")}
+            figures = {
+                f"training/{name}": record[name]
+                for name in ("loss", "gradient_norm", "rate_factor")
+            }
             figures["training/tokens_per_second"] = record["tokens"] / record["seconds"]
         else:
             about = ("step", "seconds", "tokens", "bytes")
             told = {name: value for name, value in record.items() if name not in about}
-            figures = {f"validation/{name}": value for name, value in told.items() if type(value) in (int, float)}
+            figures = {
+                f"validation/{name}": value
+                for name, value in told.items()
+                if type(value) in (int, float)
+            }
         self.points.append((record["step"], time.time(), figures))
         if time.time() > self.told + SECONDS or "sample" in record:
             self._tell()
@@ -182,14 +211,19 @@ class Trackers:
         self.status = "KILLED" if result["interrupted"] else "FINISHED"
         values = {**result, **result["validation"]}
         del values["interrupted"]
-        figures = {f"result/{name}": value for name, value in values.items() if type(value) in (int, float)}
+        figures = {
+            f"result/{name}": value for name, value in values.items() if type(value) in (int, float)
+        }
         self.points.append((result["steps"], time.time(), figures))
 
     def __enter__(self) -> "Trackers":
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._tell()
         for name, tracker in list(self.trackers.items()):

@@ -61,10 +61,14 @@ class Run:
 class Job:
     """What a run asks the job that it is made for."""
 
-    validate: Callable[[bool], dict[str, float]]  # the figures during the run and, where True, at its end
+    validate: Callable[
+        [bool], dict[str, float]
+    ]  # the figures during the run and, where True, at its end
     sample: Callable[[int], str]  # a text that shows what the model can do after a step
     read: Callable[[int], Sequence[str]]  # the texts of a step's batch
-    results: Callable[[dict[str, float] | None], dict[str, Any]]  # for result.json, from what was judged first
+    results: Callable[
+        [dict[str, float] | None], dict[str, Any]
+    ]  # for result.json, from what was judged first
     figures: tuple[str, ...]  # which of them a run is known by
     better: str  # the one that says which checkpoint is the best
     lower_is_better: bool
@@ -131,12 +135,18 @@ def take_steps(
 
     `values` are those of the plan, `progress` is where to begin.
     """
-    first_step, trained_seconds, best = progress["step"], progress["seconds"], progress.get("best") or {}
+    first_step, trained_seconds, best = (
+        progress["step"],
+        progress["seconds"],
+        progress.get("best") or {},
+    )
     clock, planned = schedule.clock, schedule.totals[0][1]
     before: dict[str, float] | None = progress.get("before")
     figures: dict[str, float] = {}
     results: dict[str, Any] = {}
-    speed = (machine.matrix_speed(machine.device(), getattr(torch, values["dtype"])) or math.inf) * group.count
+    speed = (
+        machine.matrix_speed(machine.device(), getattr(torch, values["dtype"])) or math.inf
+    ) * group.count
     refused = 0  # steps on end whose gradient was not finite
     done, tokens, seconds = first_step, 0, trained_seconds
     base = settings.model if isinstance(settings, FinetuneSettings) else ""
@@ -144,7 +154,11 @@ def take_steps(
     model.train()
     with (
         interruptible(watcher) as interrupted,
-        open(output / "training" / "metrics.jsonl" if group.first else os.devnull, "a", encoding="utf-8") as metrics,
+        open(
+            output / "training" / "metrics.jsonl" if group.first else os.devnull,
+            "a",
+            encoding="utf-8",
+        ) as metrics,
     ):
 
         def note(**record: Any) -> None:
@@ -189,7 +203,9 @@ def take_steps(
             if refused:  # its text is kept, for a person to look at
                 note(kind="refused", step=done, texts=job.read(done))
             if refused == 5:
-                raise XinyeError(f"{output}: the gradient was not finite in {refused} steps on end; {ADVICE}", 1)
+                raise XinyeError(
+                    f"{output}: the gradient was not finite in {refused} steps on end; {ADVICE}", 1
+                )
             if clock:
                 clock.stepped()
             if schedule.plan_anew(done, group) and group.first:
@@ -198,7 +214,11 @@ def take_steps(
                 check_finite(model, output, done)
                 figures = job.validate(False)
                 stopwatch.lap("validation")
-                if not best or (figures[job.better] - best[job.better]) * (1 if job.lower_is_better else -1) < 0:
+                if (
+                    not best
+                    or (figures[job.better] - best[job.better]) * (1 if job.lower_is_better else -1)
+                    < 0
+                ):
                     best = {"step": done, job.better: figures[job.better], "worse_since": 0}
                 else:
                     best["worse_since"] = best.get("worse_since", 0) + 1
@@ -275,7 +295,9 @@ def report(output: Path, watcher: Watcher) -> None:
 
 def check_finite(model: LanguageModel | Head, output: Path, step: int) -> None:
     if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
-        raise XinyeError(f"{output}: at step {step} the weights are no longer finite; {ADVICE}", exit_code=1)
+        raise XinyeError(
+            f"{output}: at step {step} the weights are no longer finite; {ADVICE}", exit_code=1
+        )
 
 
 @contextmanager
@@ -302,7 +324,11 @@ def interruptible(watcher: Watcher) -> Iterator[Callable[[], int]]:
         again = "Ctrl-C" if number == signal.SIGINT else "the same signal"
         watcher.stage(f"finishing this step and saving; {again} again leaves at once")
 
-    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    numbers = (
+        (signal.SIGINT, signal.SIGTERM)
+        if threading.current_thread() is threading.main_thread()
+        else ()
+    )
     before = {int(number): signal.signal(number, ask) for number in numbers}
     try:
         yield lambda: asked
@@ -323,4 +349,6 @@ def memory_told(values: dict[str, Any]) -> Iterator[None]:
         advice = f"take half of them, --micro-batch-size {micro // 2}, also with --resume: the result stays the same"
         if micro == 1:
             advice = SMALLER
-        raise XinyeError(f"out of memory with {micro} windows, {tokens:,} tokens, at once; {advice}", 1) from error
+        raise XinyeError(
+            f"out of memory with {micro} windows, {tokens:,} tokens, at once; {advice}", 1
+        ) from error
