@@ -23,7 +23,7 @@ from xinye.machine import matrix_flops_per_second
 from xinye.model.config import Architecture, GPTConfig
 from xinye.model.gpt import GPT
 from xinye.training.loop import Loop
-from xinye.training.optimizers import Kind, make_optimizers
+from xinye.training.optimizers import Kind, Optimization, make_optimizers
 
 ROUNDS = 3
 LONGEST = 60  # seconds that a step may take, guessed from half of the matrix speed
@@ -57,7 +57,9 @@ def xinye_step(
     tokens: torch.Tensor, model: GPT, kind: Kind, compiled: bool
 ) -> Callable[[], object]:
     """A function that takes one step, with the training loop as it is."""
-    optimizers = make_optimizers(model, kind, 1e-3, 0.02, 0.1, dtype=model.compute_dtype)
+    optimizers = make_optimizers(
+        model, Optimization(kind, 1e-3, 0.02, 0.1, dtype=model.compute_dtype)
+    )
     loss = torch.compile(model.loss) if compiled else model.loss
     batch = Batch(tokens, tokens.roll(-1, dims=1), None, None)
 

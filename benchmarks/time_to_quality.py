@@ -26,7 +26,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.training.loop import Loop
-from xinye.training.optimizers import make_optimizers
+from xinye.training.optimizers import Optimization, make_optimizers
 from xinye.training.schedule import Schedule
 
 CONTEXT, TARGET = 64, 1.886
@@ -48,7 +48,9 @@ def xinye(
     model = GPT(config).to(device)
     model.initialize(seed)
     model.compute_dtype = machine.fast_dtype(device)[0]
-    optimizers = make_optimizers(model, "muon", 0.03, 0.02, 0.0, dtype=model.compute_dtype)
+    optimizers = make_optimizers(
+        model, Optimization("muon", 0.03, 0.02, 0.0, dtype=model.compute_dtype)
+    )
     schedule = Schedule([(0, steps)], warmup=2, decay=1.0)
 
     def loss_sum(batch: Batch) -> torch.Tensor:

@@ -24,7 +24,7 @@ from throughput import Shape, make_model
 from xinye.data.batches import Batch
 from xinye.planning.settings import TRACKERS
 from xinye.training.loop import Loop
-from xinye.training.optimizers import make_optimizers
+from xinye.training.optimizers import Optimization, make_optimizers
 from xinye.training.trackers import Trackers
 
 SHAPE = Shape(
@@ -38,7 +38,7 @@ def run(names: list[str], steps: int) -> dict[str, float]:
     model = make_model(SHAPE, "modern", torch.float32)
     tokens = torch.randint(SHAPE.vocabulary, (SHAPE.batch, SHAPE.context))
     batch = Batch(tokens, tokens.roll(-1, dims=1), None, None)
-    optimizers = make_optimizers(model, "muon", 1e-2, 0.02, 0.1)
+    optimizers = make_optimizers(model, Optimization("muon", 1e-2, 0.02, 0.1))
     loss = partial(lambda batch: model.loss(batch.tokens, batch.targets))
     loop = Loop(loss, list(model.parameters()), optimizers, lambda _: [batch], lambda _: 1.0)
     records = loop.take(range(steps))

@@ -40,7 +40,8 @@ def device() -> torch.device:
 
 
 def fast_dtype(where: torch.device) -> tuple[torch.dtype, str]:
-    """The dtype to compute in, and why: bf16 where the hardware multiplies it clearly faster, else fp32."""
+    """The dtype to compute in, and why: bf16 where the hardware multiplies it clearly faster, else
+    fp32."""
     if where.type == "cuda":
         if torch.cuda.get_device_capability(where) >= (8, 0):
             return torch.bfloat16, "this GPU multiplies bf16"
@@ -52,11 +53,12 @@ def fast_dtype(where: torch.device) -> tuple[torch.dtype, str]:
     return torch.float32, "bf16 is not reliable on this device"
 
 
-# -- processor -------------------------------------------------------------------------------------------------------
+# -- processor -------------------------------------------------------------------------------------
 
 
 def processor() -> str:
-    """The processor's name; many virtual machines tell only its maker, so family and model are named too."""
+    """The processor's name; many virtual machines tell only its maker, so family and model are
+    named too."""
     facts = _cpu_facts()
     if "model name" in facts:
         number = (
@@ -74,9 +76,11 @@ def instruction_sets() -> str:
 
 
 def instruction_limit() -> str | None:
-    """`avx2`, or `avx512` without bf16, where the environment holds the libraries to it; None for no limit.
+    """`avx2`, or `avx512` without bf16, where the environment holds the libraries to it; None for
+    no limit.
 
-    So a weaker processor can be tried on a stronger one; what is compiled here keeps to the same limit.
+    So a weaker processor can be tried on a stronger one; what is compiled here keeps to the same
+    limit.
     """
     aten, *others = [os.environ.get(name, "").upper() for name in LIMITS]
     if aten in ("DEFAULT", "AVX2") or any(re.match(r"(SSE|AVX$|AVX2)", other) for other in others):
@@ -91,7 +95,8 @@ def usable_cores() -> int:
 
 
 def physical_cores() -> int | None:
-    """Cores of the whole machine, None where that cannot be told: two logical ones may share one's arithmetic."""
+    """Cores of the whole machine, None where that cannot be told: two logical ones may share one's
+    arithmetic."""
     blocks = read_text(PROC / "cpuinfo").split("\n\n")
     places = [
         [line for line in block.splitlines() if line.startswith(("physical id", "core id"))]
@@ -145,7 +150,8 @@ def read_text(path: Path) -> str:
 
 
 def _control_groups(controller: str) -> Iterator[Path]:
-    """The folders of the control groups (Linux's, version 1 and 2) that this process is in, its own first."""
+    """The folders of the control groups (Linux's, version 1 and 2) that this process is in, its own
+    first."""
     for line in read_text(PROC / "self" / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers or controller in controllers.split(","):
@@ -154,7 +160,7 @@ def _control_groups(controller: str) -> Iterator[Path]:
             yield from [each for each in (group, *group.parents) if each.is_relative_to(base)]
 
 
-# -- what was measured -----------------------------------------------------------------------------------------------
+# -- what was measured -----------------------------------------------------------------------------
 
 
 def remembered(
@@ -164,7 +170,8 @@ def remembered(
     measure: Callable[[], dict[str, Any]],
     anew: bool = False,
 ) -> dict[str, Any]:
-    """What was measured of this machine, under these names: read from the cache, or measured now and put there."""
+    """What was measured of this machine, under these names: read from the cache, or measured now
+    and put there."""
     identity = {
         "processor": processor(),
         "instruction_sets": instruction_sets(),
@@ -193,7 +200,7 @@ def remembered(
     return found
 
 
-# -- memory ----------------------------------------------------------------------------------------------------------
+# -- memory ----------------------------------------------------------------------------------------
 
 
 def description(where: torch.device) -> dict[str, str | int]:
@@ -229,7 +236,8 @@ def forget_peak_memory(where: torch.device) -> None:
 
 
 def memory_bytes(where: torch.device) -> int:
-    """Memory that a run may take, in bytes: the GPU's, or what the operating system and a container leave."""
+    """Memory that a run may take, in bytes: the GPU's, or what the operating system and a container
+    leave."""
     if where.type == "cuda":
         return torch.cuda.mem_get_info(where)[0]
     return min(
@@ -257,7 +265,8 @@ def _memory_facts() -> dict[str, int]:
 
 
 def _memory_groups() -> Iterator[tuple[int, int]]:
-    """Limit and what is left of it, in bytes, of each control group that has a limit; cached files can give way."""
+    """Limit and what is left of it, in bytes, of each control group that has a limit; cached files
+    can give way."""
     for group in _control_groups("memory"):
         limit = (
             read_text(group / "memory.max") or read_text(group / "memory.limit_in_bytes")
@@ -271,13 +280,14 @@ def _memory_groups() -> Iterator[tuple[int, int]]:
             yield int(limit), max(0, int(limit) - int(used) + cached)
 
 
-# -- speed -----------------------------------------------------------------------------------------------------------
+# -- speed -----------------------------------------------------------------------------------------
 
 
 def bf16_ratio(where: torch.device) -> float:
     """How many times as fast as fp32 this CPU multiplies bf16; measured once for each machine.
 
-    On one thread, in turns: beside other work, threads that wait for each other would measure that work.
+    On one thread, in turns: beside other work, threads that wait for each other would measure that
+    work.
     """
 
     def measure() -> dict[str, Any]:
@@ -298,8 +308,8 @@ def bf16_ratio(where: torch.device) -> float:
 
 
 def matrix_speed(where: torch.device, dtype: torch.dtype, anew: bool = False) -> float | None:
-    """Operations per second in a large product, or in a small one where that would take seconds; None where the device
-    cannot multiply this dtype. Measured once for each machine."""
+    """Operations per second in a large product, or in a small one where that would take seconds;
+    None where the device cannot multiply this dtype. Measured once for each machine."""
 
     def measure() -> dict[str, Any]:
         try:
@@ -326,7 +336,8 @@ def matrix_flops_per_second(
 
 
 def read_bytes_per_second(where: torch.device) -> float:
-    """The speed at which memory is read here: the best of some sums of up to 512 MB, far more than caches hold."""
+    """The speed at which memory is read here: the best of some sums of up to 512 MB, far more than
+    caches hold."""
     numbers = torch.ones(min(2**29, memory_bytes(where) // 8) // 4, device=where)
     return numbers.nbytes / _best_seconds(numbers.sum, where, SECONDS)
 

@@ -276,7 +276,7 @@ DAMAGE = {
     "1,000,000 layers .* do not fit": lambda data: number_behind(
         data, "llama.block_count", 4, "I", 1_000_000
     ),
-    "lacks tensor 'blk.1": lambda data: number_behind(data, "llama.block_count", 4, "I", 2),
+    "lacks tensor blk.1": lambda data: number_behind(data, "llama.block_count", 4, "I", 2),
     "has shape .* not": lambda data: number_behind(data, "llama.feed_forward_length", 4, "I", 64),
     "must be of type int": lambda data: number_behind(data, "llama.context_length", 0, "I", 6),
     "architecture 'mamba' is not known here; known are qwen3, llama": lambda data: data.replace(

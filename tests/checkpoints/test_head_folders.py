@@ -109,6 +109,14 @@ def test_damaged_folders_are_refused(tmp_path):
         save_file({**tensors, **change}, path)
         with pytest.raises(XinyeError, match=says):
             load_head(tmp_path)
+    save_head(tmp_path, random_head(SHAPE, "sequence", ("a", "b")), TOKENIZER)
+    told = json.loads(config.read_text("utf-8"))
+    config.write_text(
+        json.dumps(told | {"num_hidden_layers": 10**12}), "utf-8"
+    )  # nothing of that size is built
+    with pytest.raises(XinyeError, match="tensors cannot be 1000000000000 layers"):
+        load_head(tmp_path)
+    config.write_text(json.dumps(told), "utf-8")
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(XinyeError, match="damaged or cut short"):
         load_head(tmp_path)

@@ -6,7 +6,8 @@ import transformers
 from torch import Tensor
 
 from xinye.generation import sequence as texts
-from xinye.generation.sampling import Sampling, next_tokens, shares, shifted
+from xinye.generation.next_token import next_tokens, shares, shifted
+from xinye.generation.sampling import Sampling
 
 B, V = 5, 40
 LOGITS = 3 * torch.randn(B, V, generator=torch.Generator().manual_seed(0))

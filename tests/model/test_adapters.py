@@ -24,7 +24,7 @@ from xinye.model.heads import Head, HeadConfig, Labelled
 from xinye.model.lstm import LSTM
 from xinye.training.distributed import processes
 from xinye.training.loop import Loop
-from xinye.training.optimizers import make_optimizers
+from xinye.training.optimizers import Optimization, make_optimizers
 
 V = 40
 SHAPES = {
@@ -78,7 +78,7 @@ def learn(
     def loss_sum(batch: Batch) -> Tensor:
         return model.loss(tokens[:, :-1], tokens[:, 1:]) + batch.counted * extra_loss(model)
 
-    optimizers = make_optimizers(model, "muon", rate, 0.02, 0.0)
+    optimizers = make_optimizers(model, Optimization("muon", rate, 0.02, 0.0))
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     loop = Loop(
         loss_sum, parameters, optimizers, lambda step: [Batch()], lambda step: 1.0,
@@ -245,7 +245,7 @@ def test_in_bf16_the_adapters_weights_and_gradients_are_fp32(
 
 @every_method
 def test_adamw_moves_adapters_and_muon_nothing(method: str) -> None:
-    (optimizer,) = make_optimizers(adapted("modern", method), "muon", 1e-3, 1e-2, 0.1)
+    (optimizer,) = make_optimizers(adapted("modern", method), Optimization("muon", 1e-3, 1e-2, 0.1))
     assert isinstance(optimizer, torch.optim.AdamW)
 
 

@@ -20,8 +20,8 @@ from xinye.errors import XinyeError
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.runs import store
-from xinye.runs.store import load_checkpoint, save_checkpoint
-from xinye.training.optimizers import make_optimizers
+from xinye.runs.store import Store
+from xinye.training.optimizers import Optimization, make_optimizers
 
 TOKENIZER = Tokenizer.train([], kind="bytes")
 V = TOKENIZER.vocab_size
@@ -35,7 +35,12 @@ Trainer = tuple[GPT, list[torch.optim.Optimizer]]
 def trainer(shape: str = "modern, tied", optimizer: Any = "muon", seed: int = 0) -> Trainer:
     model = GPT(SHAPES[shape])
     model.initialize(seed)
-    return model, make_optimizers(model, optimizer, 0.01, 0.02, 0.01)
+    return model, make_optimizers(model, Optimization(optimizer, 0.01, 0.02, 0.01))
+
+
+def store_of(run: Path, **kinds: Any) -> Store:
+    model, optimizers = trainer(**kinds)
+    return Store(run, model, TOKENIZER, optimizers)
 
 
 def step(model: GPT, optimizers: list[torch.optim.Optimizer], seed: int) -> None:
@@ -51,7 +56,7 @@ def saved(run: Path, steps: int = 2, **kinds: Any) -> Trainer:
     model, optimizers = trainer(**kinds)
     for number in range(steps):
         step(model, optimizers, number)
-    save_checkpoint(run, model, TOKENIZER, optimizers, {"step": steps, "seconds": 1.5})
+    Store(run, model, TOKENIZER, optimizers).save({"step": steps, "seconds": 1.5})
     return model, optimizers
 
 
@@ -64,7 +69,7 @@ def equal(one: GPT, other: GPT) -> bool:
 def test_goes_on_bitwise(tmp_path, shape, optimizer):
     model, optimizers = saved(tmp_path, shape=shape, optimizer=optimizer)
     again, its_optimizers = trainer(shape, optimizer, seed=1)
-    progress = load_checkpoint(tmp_path, again, its_optimizers)
+    progress = Store(tmp_path, again, TOKENIZER, its_optimizers).load()
     assert (progress["step"], progress["seconds"]) == (2, 1.5)
     assert equal(model, again)
     for number in (2, 3):
@@ -76,7 +81,7 @@ def test_goes_on_bitwise(tmp_path, shape, optimizer):
 def test_a_tied_head_stays_tied(tmp_path):
     saved(tmp_path)
     model, optimizers = trainer(seed=1)
-    load_checkpoint(tmp_path, model, optimizers)
+    Store(tmp_path, model, TOKENIZER, optimizers).load()
     assert model.lm_head.weight is model.model.embed_tokens.weight
 
 
@@ -96,16 +101,16 @@ def test_the_last_two_and_those_to_keep_stay(tmp_path):
     model, optimizers = trainer()
     for number in range(1, 6):
         step(model, optimizers, number)
-        save_checkpoint(
-            tmp_path, model, TOKENIZER, optimizers, {"step": number, "seconds": 1.0}, keep=[2]
+        Store(tmp_path, model, TOKENIZER, optimizers).save(
+            {"step": number, "seconds": 1.0}, keep=[2]
         )
     assert [path.name for path in checkpoints(tmp_path)] == [
         "step-00000002",
         "step-00000004",
         "step-00000005",
     ]
-    assert load_checkpoint(tmp_path, *trainer(), step=2)["step"] == 2
-    assert load_checkpoint(tmp_path, *trainer())["step"] == 5
+    assert store_of(tmp_path).load(2)["step"] == 2
+    assert store_of(tmp_path).load()["step"] == 5
 
 
 def test_a_copied_folder_is_no_checkpoint(tmp_path):
@@ -114,7 +119,7 @@ def test_a_copied_folder_is_no_checkpoint(tmp_path):
     for name in ("step-00000150.bak", "step-photos", "step-0000003", "step-٠٠٠٠٠٠٠٣"):
         shutil.copytree(checkpoint, checkpoint.with_name(name))
     assert checkpoints(tmp_path) == [checkpoint]
-    assert load_checkpoint(tmp_path, *trainer())["step"] == 2
+    assert store_of(tmp_path).load()["step"] == 2
 
 
 def test_old_checkpoints_that_are_not_only_ours_stay(tmp_path):
@@ -143,7 +148,7 @@ def test_a_kill_while_an_old_checkpoint_is_deleted_leaves_none_in_half(
         patch.setattr(shutil, "rmtree", half)
         saved(tmp_path, 2 if again else 3)
     assert all((path / "config.json").exists() for path in checkpoints(tmp_path))
-    assert load_checkpoint(tmp_path, *trainer())["step"] == (1 if again else 3)
+    assert store_of(tmp_path).load()["step"] == (1 if again else 3)
     assert not list((tmp_path / "training" / "checkpoints").glob(".*")), "what was left is cleaned"
 
 
@@ -173,9 +178,9 @@ def test_a_kill_at_any_moment_of_saving(tmp_path, monkeypatch, moment):
         patch.setattr(store.shutil, "rmtree", dying(store.shutil.rmtree))
         patch.setattr(store.shutil, "copyfile", dying(store.shutil.copyfile))
         with pytest.raises(SystemExit):
-            save_checkpoint(tmp_path, before, TOKENIZER, optimizers, {"step": 3, "seconds": 2.0})
+            Store(tmp_path, before, TOKENIZER, optimizers).save({"step": 3, "seconds": 2.0})
     again, its_optimizers = trainer(seed=1)
-    reached = load_checkpoint(tmp_path, again, its_optimizers)["step"]
+    reached = Store(tmp_path, again, TOKENIZER, its_optimizers).load()["step"]
     assert reached in (2, 3)
     if reached == 2:
         step(again, its_optimizers, 2)
@@ -195,9 +200,9 @@ def test_a_full_disk_while_saving_keeps_what_was_saved(tmp_path, monkeypatch, fa
     with monkeypatch.context() as patch:
         patch.setattr(store, failing, full)
         with pytest.raises(XinyeError, match=r"cannot save .*No space left on device") as error:
-            save_checkpoint(tmp_path, model, TOKENIZER, optimizers, {"step": 3, "seconds": 2.0})
+            Store(tmp_path, model, TOKENIZER, optimizers).save({"step": 3, "seconds": 2.0})
     assert error.value.exit_code == 1
-    assert load_checkpoint(tmp_path, *trainer())["step"] == (3 if failing == "publish" else 2)
+    assert store_of(tmp_path).load()["step"] == (3 if failing == "publish" else 2)
     assert load_model(tmp_path)
     assert not list(tmp_path.rglob(".*.new"))
 
@@ -210,13 +215,13 @@ def test_space_is_checked_before_anything_is_written(tmp_path, monkeypatch):
     with pytest.raises(
         XinyeError, match=r"a checkpoint needs 0\.\d MB, and 0\.0 MB are free"
     ) as error:
-        save_checkpoint(tmp_path, model, TOKENIZER, optimizers, {"step": 3, "seconds": 2.0})
+        Store(tmp_path, model, TOKENIZER, optimizers).save({"step": 3, "seconds": 2.0})
     assert error.value.exit_code == 1 and contents(tmp_path) == before
 
 
 def refused(run: Path) -> str:
     with pytest.raises(XinyeError) as error:
-        load_checkpoint(run, *trainer())
+        store_of(run).load()
     assert (
         error.value.exit_code == 1 and "\n" not in str(error.value) and str(run) in str(error.value)
     )
@@ -250,7 +255,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_offered(tmp_path, na
         and "delete this folder, and --resume goes on from step 1" in complaint
     )
     shutil.rmtree(path.parent)
-    assert load_checkpoint(tmp_path, *trainer())["step"] == 1
+    assert store_of(tmp_path).load()["step"] == 1
 
 
 def rewritten(run: Path, name: str, content: bytes) -> None:
@@ -291,4 +296,4 @@ def test_optimizer_state_that_does_not_fit_is_refused(tmp_path, change):
 
 def test_no_checkpoint_at_all(tmp_path):
     with pytest.raises(XinyeError, match="no checkpoint to go on from"):
-        load_checkpoint(tmp_path, *trainer())
+        store_of(tmp_path).load()

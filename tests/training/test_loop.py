@@ -14,7 +14,7 @@ from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.gpt import GPT
 from xinye.model.lstm import LSTM
 from xinye.training.loop import Loop, Step
-from xinye.training.optimizers import make_optimizers
+from xinye.training.optimizers import Optimization, make_optimizers
 
 V, CONTEXT, BATCH = 30, 16, 6
 random = np.random.default_rng(0)
@@ -110,7 +110,7 @@ def test_a_gradient_is_clipped_and_its_record_tells_what_it_was() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_gradient_that_is_not_finite_changes_nothing(value: float) -> None:
     model = new_model()
-    optimizers = make_optimizers(model, "muon", 1e-2, 1e-2, 0.1)
+    optimizers = make_optimizers(model, Optimization("muon", 1e-2, 1e-2, 0.1))
     take(model, optimizers, 0, 1)
     before = copy.deepcopy(
         [model.state_dict(), *(optimizer.state_dict()["state"] for optimizer in optimizers)]
@@ -128,7 +128,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(value: float) -> None:
 def test_stopping_and_going_on_ends_bit_for_bit_where_one_run_ends(kind: str) -> None:
     def made() -> tuple[GPT, list[torch.optim.Optimizer]]:
         model = new_model(dropout=0.2)
-        return model, make_optimizers(model, kind, 1e-2, 1e-2, 0.1)  # type: ignore[arg-type]
+        return model, make_optimizers(model, Optimization(kind, 1e-2, 1e-2, 0.1))  # type: ignore[arg-type]
 
     model, optimizers = made()
     records = take(model, optimizers, 0, 6)
@@ -161,7 +161,7 @@ def test_dropout_differs_from_step_to_step_and_from_seed_to_seed() -> None:
 
 def test_every_optimizer_moves_at_its_own_peak_times_the_factor_of_the_step() -> None:
     model = new_model()
-    optimizers = make_optimizers(model, "muon", 1e-3, 2e-2, 0.1)
+    optimizers = make_optimizers(model, Optimization("muon", 1e-3, 2e-2, 0.1))
     [record] = take(model, optimizers, 4, 5)
     assert (record.step, record.rate_factor) == (5, 0.2)
     assert [optimizer.param_groups[0]["lr"] for optimizer in optimizers] == pytest.approx(
@@ -195,7 +195,7 @@ def test_l1_shrinks_the_matrices_by_its_rate_after_the_step(kind: str) -> None:
     after = {}
     for l1 in (0.0, 0.5):
         model = new_model()
-        optimizers = make_optimizers(model, kind, 0.1, 0.1, 0.1, l1)  # type: ignore[arg-type]
+        optimizers = make_optimizers(model, Optimization(kind, 0.1, 0.1, 0.1, l1))  # type: ignore[arg-type]
         take(model, optimizers, 1, 2)  # at half the peak rate
         after[l1] = {name: weight.detach().clone() for name, weight in model.named_parameters()}
     for name, plain in after[0.0].items():

@@ -7,7 +7,7 @@ from torch import nn
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.training.muon import Muon, orthogonal
-from xinye.training.optimizers import clip_gradients, make_optimizers
+from xinye.training.optimizers import Optimization, clip_gradients, make_optimizers
 
 MODELS = {
     "modern": GPTConfig("modern", 30, 16, 2, 2, 1, 8, 32, 16, attention_bias=True),
@@ -25,7 +25,7 @@ def names_in(model: nn.Module, optimizer: torch.optim.Optimizer) -> set[str]:
 @pytest.mark.parametrize("kind", ["muon", "adamw", "sgd"])
 def test_every_weight_has_one_optimizer(name: str, kind: str) -> None:
     model = GPT(MODELS[name])
-    optimizers = make_optimizers(model, kind, 1e-3, 1e-2, 0.1)  # type: ignore[arg-type]
+    optimizers = make_optimizers(model, Optimization(kind, 1e-3, 1e-2, 0.1))  # type: ignore[arg-type]
     held = [
         parameter
         for optimizer in optimizers
@@ -38,7 +38,7 @@ def test_every_weight_has_one_optimizer(name: str, kind: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_muon_moves_the_matrices_of_the_layers_and_nothing_else(name: str) -> None:
     model = GPT(MODELS[name])
-    muon, adamw = make_optimizers(model, "muon", 1e-3, 1e-2, 0.1)
+    muon, adamw = make_optimizers(model, Optimization("muon", 1e-3, 1e-2, 0.1))
     matrices = {
         name
         for name, parameter in model.named_parameters()
@@ -57,7 +57,7 @@ def test_only_matrices_decay(kind: str) -> None:
         for parameter in model.parameters():
             parameter.fill_(1.0)
             parameter.grad = torch.zeros_like(parameter)
-    for optimizer in make_optimizers(model, kind, 0.1, 0.1, 0.5):  # type: ignore[arg-type]
+    for optimizer in make_optimizers(model, Optimization(kind, 0.1, 0.1, 0.5)):  # type: ignore[arg-type]
         optimizer.step()
     for name, parameter in model.named_parameters():
         embedding = "embed" in name
@@ -71,7 +71,7 @@ def test_only_matrices_decay(kind: str) -> None:
 def test_frozen_weights_are_left_out(kind: str) -> None:
     model = GPT(MODELS["gpt2"])
     model.model.layers[0].requires_grad_(False)
-    optimizers = make_optimizers(model, kind, 1e-3, 1e-2, 0.1)  # type: ignore[arg-type]
+    optimizers = make_optimizers(model, Optimization(kind, 1e-3, 1e-2, 0.1))  # type: ignore[arg-type]
     held = set().union(*(names_in(model, optimizer) for optimizer in optimizers))
     assert held == {name for name, _ in model.named_parameters() if "layers.0." not in name}
 
@@ -81,7 +81,7 @@ def test_muon_does_where_only_matrices_or_none_are_trained(trainable: str) -> No
     model = GPT(MODELS["modern"])
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name == f"model.{trainable}")
-    [optimizer] = make_optimizers(model, "muon", 1e-3, 1e-2, 0.1)
+    [optimizer] = make_optimizers(model, Optimization("muon", 1e-3, 1e-2, 0.1))
     assert names_in(model, optimizer) == {f"model.{trainable}"}
 
 

@@ -1,8 +1,9 @@
 """An adapter as a folder: `peft`'s files, read and written without it, beside a tokenizer.
 
-`adapter_config.json` says the method, its sizes and where the base lies; `adapter_model.safetensors` holds the new
-weights and, in its header, the SHA-256 of the base's weights: on any other base an adapter is noise. `peft` has no
-bottleneck, so that one's files are of the same form but of a type that only this package knows.
+`adapter_config.json` says the method, its sizes and where the base lies;
+`adapter_model.safetensors` holds the new weights and, in its header, the SHA-256 of the base's
+weights: on any other base an adapter is noise. `peft` has no bottleneck, so that one's files are of
+the same form but of a type that only this package knows.
 """
 
 import hashlib
@@ -14,26 +15,19 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from xinye.checkpoints.heads import save_head_config
-from xinye.checkpoints.huggingface import _gpt2_name, write_json
-from xinye.data.files import check_regular, read_json
+from xinye.checkpoints.hub import find_downloaded
+from xinye.checkpoints.huggingface import write_tensors
+from xinye.checkpoints.layout import check_finite, check_shapes, their_name
+from xinye.data.files import check_regular, read_json, write_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
+from xinye.model.adapter_layers import AdaLoRA, Bottleneck, LoRA, Prefix
 from xinye.model.adapter_settings import AdapterSettings
-from xinye.model.adapters import (
-    HEADS,
-    AdaLoRA,
-    Bottleneck,
-    LoRA,
-    Prefix,
-    adapters,
-    attach,
-    attached,
-    sites,
-)
+from xinye.model.adapters import HEADS, adapters, attach, attached, sites
+from xinye.model.build import Network
 from xinye.model.heads import Head
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -46,17 +40,53 @@ _TYPES = {
     "adapter": "XINYE_BOTTLENECK",
 }
 _TASKS = {"sequence": "SEQ_CLS", "token": "TOKEN_CLS"}
-_LORA = ("lora_alpha", "lora_dropout", "use_rslora", "r")
-_ADALORA = ("lora_alpha", "lora_dropout", "init_r", "target_r", "tinit", "tfinal", "deltaT", "beta1", "beta2",
-            "orth_reg_weight", "total_step")  # fmt: skip
-_READ = {"LORA": _LORA, "ADALORA": _ADALORA, "PREFIX_TUNING": ("num_virtual_tokens",),
-         "XINYE_BOTTLENECK": ("bottleneck_size",)}  # fmt: skip
-_IMPLIED = {  # fields that the tensors' names and shapes, or the base, say already, and that change nothing otherwise
-    "peft_type", "task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping", "peft_version",
-    "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "rank_pattern", "fan_in_fan_out",
-    "modules_to_save", "r", "token_dim", "num_transformer_submodules", "num_attention_heads", "num_layers",
-    "encoder_hidden_size", "prefix_projection", "init_weights", "runtime_config", "megatron_core", "qalora_group_size",
-}  # fmt: skip
+_FIELDS = {  # of our settings, by method: those that a file has
+    "lora": ("lora_alpha", "lora_dropout", "use_rslora", "r"),
+    "adalora": (
+        "lora_alpha",
+        "lora_dropout",
+        "init_r",
+        "target_r",
+        "tinit",
+        "tfinal",
+        "deltaT",
+        "beta1",
+        "beta2",
+        "orth_reg_weight",
+        "total_step",
+    ),
+    "prefix": ("num_virtual_tokens",),
+    "adapter": ("bottleneck_size",),
+}
+# Fields that the tensors' names and shapes, or the base, say already, and that change nothing
+# otherwise.
+_IMPLIED = {
+    "peft_type",
+    "task_type",
+    "base_model_name_or_path",
+    "revision",
+    "inference_mode",
+    "auto_mapping",
+    "peft_version",
+    "target_modules",
+    "exclude_modules",
+    "layers_to_transform",
+    "layers_pattern",
+    "rank_pattern",
+    "fan_in_fan_out",
+    "modules_to_save",
+    "r",
+    "token_dim",
+    "num_transformer_submodules",
+    "num_attention_heads",
+    "num_layers",
+    "encoder_hidden_size",
+    "prefix_projection",
+    "init_weights",
+    "runtime_config",
+    "megatron_core",
+    "qalora_group_size",
+}
 _COMPUTED = {
     "bias": ("none",),
     "init_lora_weights": (True, False, "gaussian"),
@@ -65,16 +95,17 @@ _COMPUTED = {
 
 def save_adapter(
     folder: Path,
-    model: nn.Module,
+    model: Network,
     base: str | Path,
     tokenizer: Tokenizer | None = None,
     seen_from: Path | None = None,
 ) -> None:
-    """Write the adapter of a model, and its new head, if any. Each file is written beside and renamed.
+    """Write the adapter of a model, and its new head, if any. Each file is written beside and
+    renamed.
 
-    Of a network with a head, `config.json` tells the labels. `base` is the folder (or file, or hub name) of the model
-    it was attached to; its path is told as it is seen from this folder, or from `seen_from`, if the files are to be
-    copied there.
+    Of a network with a head, `config.json` tells the labels. `base` is the folder (or file, or hub
+    name) of the model it was attached to; its path is told as it is seen from this folder, or from
+    `seen_from`, if the files are to be copied there.
     """
     settings = attached(model)
     if settings is None:
@@ -87,16 +118,15 @@ def save_adapter(
     place = os.path.relpath(base, seen_from or folder) if Path(base).exists() else str(base)
     write_json(folder / CONFIG, _to_config(model, settings) | {"base_model_name_or_path": place})
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(model).items()}
-    metadata = {"format": "pt", _FINGERPRINT: fingerprint(base)}
-    beside = folder / f".{WEIGHTS}.new"
-    save_file(tensors, beside, metadata=metadata)
-    beside.replace(folder / WEIGHTS)
+    write_tensors(folder / WEIGHTS, tensors, {_FINGERPRINT: fingerprint(base)})
 
 
-def load_adapter(folder: Path, model: nn.Module, base: str | Path | None = None) -> None:
-    """Attach the adapter of a folder to a model, in place. `base` is where the model was loaded from.
+def load_adapter(folder: Path, model: Network, base: str | Path | None = None) -> None:
+    """Attach the adapter of a folder to a model, in place. `base` is where the model was loaded
+    from.
 
-    Raises `XinyeError` where it was made for another base, computes what is not known here, or is damaged.
+    Raises `XinyeError` where it was made for another base, computes what is not known here, or is
+    damaged.
     """
     path = folder / WEIGHTS
     settings = from_config(read_json(folder / CONFIG), str(folder / CONFIG))
@@ -110,35 +140,36 @@ def load_adapter(folder: Path, model: nn.Module, base: str | Path | None = None)
         raise XinyeError(f"{path}: missing, damaged or cut short ({error}){hint}") from None
     if base is not None and made_for is not None and fingerprint(base) != made_for:
         raise XinyeError(
-            f"{folder}: this adapter was made for {read_json(folder / CONFIG).get('base_model_name_or_path')} with "
+            f"{folder}: this adapter was made for "
+            f"{read_json(folder / CONFIG).get('base_model_name_or_path')} with "
             f"weights {made_for[:12]}…, not for {base} with {fingerprint(base)[:12]}…"
         )
-    ours = {_their(site, model): site for site in sites(model)}
+    ranks = _ranks(model, tensors, path)
+    attach(model, settings, ranks=ranks if settings.method in ("lora", "adalora") else None)
+    wanted = {name: tensor.shape for name, tensor in _tensors(model).items()}
+    check_shapes(
+        {name: tensor.shape for name, tensor in tensors.items()}, wanted, f"{path}: ", CONFIG
+    )
+    with torch.no_grad():
+        for name, parameter in _parameters(model).items():
+            check_finite(tensors[name], name, path)
+            parameter.copy_(tensors[name])
+
+
+def _ranks(model: Network, tensors: dict[str, Tensor], path: Path) -> dict[str, int]:
+    """The rank of each matrix's change in a file, by site."""
+    ours = {their_name(site, model): site for site in sites(model)}
     ranks = {}
     for name, tensor in tensors.items():
         site, _, matrix = name.removeprefix(_PREFIX).removesuffix(".weight").rpartition(".")
         if matrix == "lora_A":
             if site not in ours:
                 raise XinyeError(
-                    f"{path}: tensor {name} is for a matrix that this model has not, or cannot adapt"
+                    f"{path}: tensor {name} is for a matrix that this model has not, or cannot "
+                    "adapt"
                 )
             ranks[ours[site]] = len(tensor)
-    attach(model, settings, ranks=ranks if settings.method in ("lora", "adalora") else None)
-    wanted = _tensors(model)
-    for name in sorted(wanted.keys() | tensors.keys()):
-        if name not in tensors or name not in wanted:
-            raise XinyeError(
-                f"{path}: {'lacks' if name in wanted else 'has an unknown'} tensor {name}"
-            )
-        if tensors[name].shape != wanted[name].shape:
-            raise XinyeError(
-                f"{path}: tensor {name} has shape {list(tensors[name].shape)}, not {list(wanted[name].shape)}"
-            )
-        if not bool(torch.isfinite(tensors[name]).all()):
-            raise XinyeError(f"{path}: tensor {name} holds NaN or infinity")
-    with torch.no_grad():
-        for name, parameter in _parameters(model).items():
-            parameter.copy_(tensors[name])
+    return ranks
 
 
 def is_adapter(folder: Path) -> bool:
@@ -146,7 +177,8 @@ def is_adapter(folder: Path) -> bool:
 
 
 def base_of(folder: Path) -> str:
-    """Where the base of an adapter lies: a path seen from the adapter's folder, or from here, or a hub name."""
+    """Where the base of an adapter lies: a path seen from the adapter's folder, or from here, or a
+    hub name."""
     name = read_json(folder / CONFIG).get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
         raise XinyeError(
@@ -160,12 +192,11 @@ def base_of(folder: Path) -> str:
 
 
 def fingerprint(base: str | Path) -> str:
-    """The SHA-256 of a model's weights file, or of those of all its weights files, one after the other.
+    """The SHA-256 of a model's weights file, or of those of all its weights files, one after the
+    other.
 
     `base` is a folder, a file, or a hub name. Raises `XinyeError` where no weights lie there.
     """
-    from xinye.checkpoints.load import find_downloaded  # which loads adapters by what stands here
-
     place = Path(base)
     if not place.exists():
         place = find_downloaded(str(base)) or place
@@ -184,99 +215,97 @@ def _sha256(path: Path, size: int, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _to_config(model: nn.Module, settings: AdapterSettings) -> dict[str, Any]:
+def _to_config(model: Network, settings: AdapterSettings) -> dict[str, Any]:
     """The content of `adapter_config.json`, but for the base's place."""
-    heads = sorted({name.split(".")[0] for name in _heads(model)})
-    peft_type = _TYPES[settings.method]
-    common: dict[str, Any] = {
-        "peft_type": peft_type,
-        "task_type": _TASKS.get(getattr(model.config, "kind", ""), "CAUSAL_LM"),
-        "inference_mode": True,
-    }
     if settings.method == "adalora":
         settings = settings.scheduled(settings.total_step or 1)
-    values = {name: getattr(settings, name) for name in _READ[peft_type]}
-    modules = adapters(model)
+    result = {
+        "peft_type": _TYPES[settings.method],
+        "task_type": _TASKS.get(getattr(model.config, "kind", ""), "CAUSAL_LM"),
+        "inference_mode": True,
+        **{name: getattr(settings, name) for name in _FIELDS[settings.method]},
+    }
     if settings.method == "adapter":
-        return common | values
-    if settings.method == "prefix":
-        assert isinstance(modules[0], Prefix)
+        return result
+    result["modules_to_save"] = sorted({name.split(".")[0] for name in _heads(model)}) or None
+    modules = adapters(model)
+    if isinstance(modules[0], Prefix):
         layers, _, heads_of_keys, size = modules[0].shape
-        return (
-            common
-            | values
-            | {
-                "token_dim": heads_of_keys * size,
-                "encoder_hidden_size": heads_of_keys * size,
-                "num_attention_heads": heads_of_keys,
-                "num_layers": layers,
-                "num_transformer_submodules": 1,
-                "prefix_projection": False,
-                "modules_to_save": heads or None,
-            }
-        )
-    changes = [module for module in modules if isinstance(module, LoRA)]
-    names = [_their(module.site, model) for module in changes]
-    every = {_their(site, model) for site in sites(model)}
-    endings = sorted({_ending(name) for name in names})
-    if {name for name in every if _ending(name) in endings} != set(names):  # not in every layer
-        endings = sorted(names)
-    if settings.method == "adalora":
-        pattern: dict[
-            str, Any
-        ] = {  # for peft, which begins with init_r and keeps those that are true
-            f"{name}.lora_E": [i < int(module.kept().sum()) for i in range(settings.init_r)]
-            for name, module in zip(names, changes, strict=True)
-            if isinstance(module, AdaLoRA)
+        return result | {
+            "token_dim": heads_of_keys * size,
+            "encoder_hidden_size": heads_of_keys * size,
+            "num_attention_heads": heads_of_keys,
+            "num_layers": layers,
+            "num_transformer_submodules": 1,
+            "prefix_projection": False,
         }
-    else:
-        pattern = {
-            name: len(module.lora_A)
-            for name, module in zip(names, changes, strict=True)
-            if len(module.lora_A) != settings.r
-        }
-    return (
-        common
-        | values
-        | {
-            "target_modules": endings,
-            "rank_pattern": pattern,
-            "alpha_pattern": {},
-            "fan_in_fan_out": names[0].startswith(
-                "transformer."
-            ),  # GPT-2's matrices lie transposed
-            "bias": "none",
-            "init_lora_weights": True,
-            "modules_to_save": heads or None,
-        }
-    )
+    changes = {
+        their_name(module.site, model): module for module in modules if isinstance(module, LoRA)
+    }
+    return result | {
+        "target_modules": _targets([*changes], [their_name(site, model) for site in sites(model)]),
+        "rank_pattern": _rank_pattern(changes, settings),
+        "alpha_pattern": {},
+        "fan_in_fan_out": next(iter(changes)).startswith(
+            "transformer."
+        ),  # GPT-2's matrices lie transposed
+        "bias": "none",
+        "init_lora_weights": True,
+    }
+
+
+def _targets(changed: list[str], every: list[str]) -> list[str]:
+    """What names the changed ones among all matrices: the end of their names, if they are the same
+    in every layer."""
+    endings = {_ending(name) for name in changed}
+    alike = {name for name in every if _ending(name) in endings} == set(changed)
+    return sorted(endings if alike else changed)
+
+
+def _rank_pattern(
+    changes: dict[str, LoRA], settings: AdapterSettings
+) -> dict[str, int | list[bool]]:
+    """The ranks that are not the common one; of AdaLoRA for peft, which begins with init_r and
+    keeps those true."""
+    pattern: dict[str, int | list[bool]] = {}
+    for name, module in changes.items():
+        if isinstance(module, AdaLoRA):
+            kept = int(module.kept().sum())
+            pattern[f"{name}.lora_E"] = [number < kept for number in range(settings.init_r)]
+        elif len(module.lora_A) != settings.r:
+            pattern[name] = len(module.lora_A)
+    return pattern
 
 
 def from_config(data: dict[str, Any], where: str = CONFIG) -> AdapterSettings:
-    """The settings in an `adapter_config.json`; what this package cannot compute exactly is refused by name."""
+    """The settings in an `adapter_config.json`; what this package cannot compute exactly is refused
+    by name."""
     peft_type = data.get("peft_type")
     method = next((method for method, kind in _TYPES.items() if kind == peft_type), None)
     if method is None:
         raise XinyeError(
-            f"{where}: peft_type {peft_type!r} is not known here; known are {', '.join(_TYPES.values())}"
+            f"{where}: peft_type {peft_type!r} is not known here; known are "
+            f"{', '.join(_TYPES.values())}"
         )
     for name, value in data.items():
         if name in _COMPUTED:
             known = value in _COMPUTED[name]
         else:
-            known = name in _READ[_TYPES[method]] or name in _IMPLIED or not value
+            known = name in _FIELDS[method] or name in _IMPLIED or not value
         if not known:
             raise XinyeError(f"{where}: {name} = {json.dumps(value)} is not computed here")
     if odd := set(data.get("modules_to_save") or ()) - set(HEADS):
         raise XinyeError(
-            f"{where}: modules_to_save has {min(odd)!r}; of whole modules only a new head is known here"
+            f"{where}: modules_to_save has {min(odd)!r}; of whole modules only a new head is "
+            "known here"
         )
-    values = {name: data[name] for name in _READ[_TYPES[method]] if name in data}
+    values = {name: data[name] for name in _FIELDS[method] if name in data}
     return checked(AdapterSettings, {"method": method, **values}, where)
 
 
 def _ending(site: str) -> str:
-    """What names a matrix in every layer: `q_proj`, or of GPT-2 `attn.c_attn`, for both its parts have a `c_proj`."""
+    """What names a matrix in every layer: `q_proj`, or of GPT-2 `attn.c_attn`, for both its parts
+    have a `c_proj`."""
     return (
         ".".join(site.split(".")[-2:])
         if site.startswith("transformer.")
@@ -284,28 +313,16 @@ def _ending(site: str) -> str:
     )
 
 
-def _their(site: str, model: nn.Module) -> str:
-    """Hugging Face's name of a site."""
-    config = getattr(model.config, "backbone", model.config)  # of a network with a head, or without
-    if config.architecture != "gpt2":  # type: ignore[union-attr]
-        return site
-    return _gpt2_name(site.replace("c_attn", "q_proj"))
-
-
-def _heads(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The weights of a new head by Hugging Face's names; GPT-2's for tokens has one of its own."""
-    found = {
-        name: parameter for name, parameter in model.named_parameters() if name.startswith(HEADS)
+def _heads(model: Network) -> dict[str, nn.Parameter]:
+    """The weights of a new head by Hugging Face's names."""
+    return {
+        their_name(name, model): weight
+        for name, weight in model.named_parameters()
+        if name.startswith(HEADS)
     }
-    config = getattr(model.config, "backbone", model.config)
-    if config.architecture == "gpt2" and getattr(model.config, "kind", "") == "token":  # type: ignore[union-attr]
-        return {
-            name.replace("score.", "classifier."): parameter for name, parameter in found.items()
-        }
-    return found
 
 
-def _parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+def _parameters(model: Network) -> dict[str, nn.Parameter]:
     """What was learned, by its name in the file."""
     settings = attached(model)
     base = (
@@ -318,16 +335,16 @@ def _parameters(model: nn.Module) -> dict[str, nn.Parameter]:
             continue
         ending = "" if isinstance(module, Bottleneck | AdaLoRA) else ".weight"
         for name, parameter in module.named_parameters():
-            found[f"{_PREFIX}{_their(module.site, model)}.{name}{ending}"] = parameter
+            found[f"{_PREFIX}{their_name(module.site, model)}.{name}{ending}"] = parameter
     return found
 
 
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
+def _tensors(model: Network) -> dict[str, Tensor]:
     """What is saved: what was learned, without the ranks that AdaLoRA dropped."""
     tensors: dict[str, Tensor] = dict(_parameters(model))
     for module in adapters(model):
         if isinstance(module, AdaLoRA):
-            kept, site = module.kept(), _PREFIX + _their(module.site, model)
+            kept, site = module.kept(), _PREFIX + their_name(module.site, model)
             tensors[f"{site}.lora_A"] = module.lora_A[kept]
             tensors[f"{site}.lora_E"] = module.lora_E[kept]
             tensors[f"{site}.lora_B"] = module.lora_B[:, kept]

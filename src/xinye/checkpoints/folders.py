@@ -1,8 +1,9 @@
-"""The checkpoints in a run's folder: finding them, deleting them, and checking files against what was saved.
+"""The checkpoints in a run's folder: finding them, deleting them, and checking files against what
+was saved.
 
-Only what Xinye wrote is ever deleted, and nothing behind a symbolic link. A checkpoint is a folder `step-` with eight
-digits; its manifest has the size and SHA-256 of each file in it. `training/manifest.json` has those of the model in the
-run's own folder. Needs no torch.
+Only what Xinye wrote is ever deleted, and nothing behind a symbolic link. A checkpoint is a folder
+`step-` with eight digits; its manifest has the size and SHA-256 of each file in it.
+`training/manifest.json` has those of the model in the run's own folder. Needs no torch.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from xinye.data.files import open_regular, read_json
 from xinye.errors import XinyeError
@@ -24,6 +25,13 @@ _NAME = re.compile(r"step-\d{8}", re.ASCII)
 _LEFT_OVER = re.compile(r"\.step-\d{8}\.(new|old)", re.ASCII)
 
 
+class Entry(TypedDict):
+    """What a manifest has of a file."""
+
+    bytes: int
+    sha256: str
+
+
 def checkpoints(run: Path) -> list[Path]:
     """The folders of the checkpoints of a run, the newest last."""
     return sorted(
@@ -35,11 +43,12 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 
 
-# -- deleting --------------------------------------------------------------------------------------------------------
+# -- deleting --------------------------------------------------------------------------------------
 
 
 def is_deletable(checkpoint: Path) -> bool:
-    """Whether a checkpoint holds nothing but what its manifest tells of, and no link leads to it."""
+    """Whether a checkpoint holds nothing but what its manifest tells of, and no link leads to
+    it."""
     run = checkpoint.parents[2]
     if not _NAME.fullmatch(checkpoint.name) or through_link(checkpoint, run):
         return False
@@ -57,7 +66,8 @@ def through_link(path: Path, folder: Path) -> bool:
 
 
 def delete_folder(folder: Path) -> None:
-    """Delete a folder that is no link. It gets a hidden name first, so that a kill leaves none half deleted."""
+    """Delete a folder that is no link. It gets a hidden name first, so that a kill leaves none half
+    deleted."""
     hidden = folder.with_name(f".{folder.name}.old")
     if hidden.is_dir() and not hidden.is_symlink():  # a kill left it half deleted
         shutil.rmtree(hidden)
@@ -81,10 +91,10 @@ def discard_weights(run: Path) -> None:
             path.unlink()
 
 
-# -- checking --------------------------------------------------------------------------------------------------------
+# -- checking --------------------------------------------------------------------------------------
 
 
-def fingerprint(path: Path) -> dict[str, Any]:
+def fingerprint(path: Path) -> Entry:
     """A file's size and SHA-256, as a manifest has them."""
     with open_regular(path) as file:
         return {
@@ -94,56 +104,57 @@ def fingerprint(path: Path) -> dict[str, Any]:
 
 
 def differences(folder: Path, manifest: Path) -> Iterator[str]:
-    """What is wrong with the files of a folder, by its manifest: one line each. Raises `XinyeError` where that is
-    damaged."""
+    """What is wrong with the files of a folder, by its manifest: one line each. Raises `XinyeError`
+    where that is damaged."""
     for name, saved in _saved(manifest).items():
         if problem := _difference(folder / name, saved):
             yield problem
 
 
 def check_weights(folder: Path) -> None:
-    """Raises `XinyeError` where the weights of a run, or of a checkpoint, are not those that were saved: by their size,
-    and by their content where that is fast. Of a folder without a manifest nothing is known."""
+    """Raises `XinyeError` where the weights of a run, or of a checkpoint, are not those that were
+    saved: by their size, and by their content where that is fast. Of a folder without a manifest
+    nothing is known."""
     manifest = next(
         (path for path in (folder / "training" / MANIFEST, folder / MANIFEST) if path.is_file()),
         None,
     )
     if manifest is None:
         return
-    for name, saved in _told(manifest, []).items():
+    for name, saved in _entries_of(manifest, []).items():
         if name not in WEIGHTS or not (folder / name).is_file():
             continue
         small = saved["bytes"] <= HASHED_WHEN_LOADED
         problem = _difference(folder / name, saved, with_content=small)
         if problem and not _published_before(folder, name):
             raise XinyeError(
-                f"{folder / name}: damaged or cut short ({problem}); xinye runs verify tells which checkpoint is whole"
+                f"{folder / name}: damaged or cut short ({problem}); xinye runs verify tells "
+                "which checkpoint is whole"
                 f"; if you changed it yourself, delete {manifest}"
             )
 
 
 def run_differences(run: Path) -> list[str]:
-    """What is wrong with the saved files of a run, its checkpoints included: one line each, the file first."""
+    """What is wrong with the saved files of a run, its checkpoints included: one line each, the
+    file first."""
     found: list[str] = []
-    manifest = run / "training" / MANIFEST
-    if manifest.is_file():
-        for name, saved in _told(manifest, found).items():
-            problem = _difference(run / name, saved)
-            if problem and not _published_before(run, name):
-                found.append(f"{run / name}: {problem}")
-    elif (run / WEIGHTS[0]).exists() or (run / WEIGHTS[1]).exists():
-        found.append(f"{manifest}: missing; whether the model is as it was saved cannot be told")
-    for checkpoint in checkpoints(run):
-        if not (checkpoint / MANIFEST).exists():
-            found.append(f"{checkpoint / MANIFEST}: missing")
-            continue
-        for name, saved in _told(checkpoint / MANIFEST, found).items():
-            if problem := _difference(checkpoint / name, saved):
-                found.append(f"{checkpoint / name}: {problem}")
+    for folder in (run, *checkpoints(run)):
+        manifest = folder / "training" / MANIFEST if folder == run else folder / MANIFEST
+        if manifest.is_file():
+            for name, saved in _entries_of(manifest, found).items():
+                problem = _difference(folder / name, saved)
+                if problem and not (folder == run and _published_before(run, name)):
+                    found.append(f"{folder / name}: {problem}")
+        elif folder != run:
+            found.append(f"{manifest}: missing")
+        elif (run / WEIGHTS[0]).exists() or (run / WEIGHTS[1]).exists():
+            found.append(
+                f"{manifest}: missing; whether the model is as it was saved cannot be told"
+            )
     return found
 
 
-def _told(manifest: Path, found: list[str]) -> dict[str, dict[str, Any]]:
+def _entries_of(manifest: Path, found: list[str]) -> dict[str, Entry]:
     try:
         return _saved(manifest)
     except XinyeError as error:
@@ -151,21 +162,18 @@ def _told(manifest: Path, found: list[str]) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _saved(manifest: Path) -> dict[str, dict[str, Any]]:
+def _saved(manifest: Path) -> dict[str, Entry]:
     """What a manifest has of each file, by its name."""
     files = read_json(manifest)
     for name, saved in files.items():
-        told = saved if isinstance(saved, dict) else {}
-        if (
-            Path(name).name != name
-            or type(told.get("bytes")) is not int
-            or not isinstance(told.get("sha256"), str)
-        ):
+        entry = saved if isinstance(saved, dict) else {}
+        kinds = type(entry.get("bytes")), type(entry.get("sha256"))
+        if Path(name).name != name or kinds != (int, str):
             raise XinyeError(f"{manifest}: damaged (what it says of {name[:50]!r})")
     return files
 
 
-def _difference(path: Path, saved: dict[str, Any], with_content: bool = True) -> str:
+def _difference(path: Path, saved: Entry, with_content: bool = True) -> str:
     """In what a file differs from what was saved; "" where it does not."""
     try:
         if path.stat().st_size != saved["bytes"]:
@@ -182,9 +190,10 @@ def _difference(path: Path, saved: dict[str, Any], with_content: bool = True) ->
 
 
 def _published_before(run: Path, name: str) -> bool:
-    """Whether a file is that of another checkpoint: a kill came when the model of the newest was being published."""
+    """Whether a file is that of another checkpoint: a kill came when the model of the newest was
+    being published."""
     for checkpoint in checkpoints(run):
-        saved = _told(checkpoint / MANIFEST, []).get(name)
+        saved = _entries_of(checkpoint / MANIFEST, []).get(name)
         if saved and not _difference(run / name, saved):
             return True
     return False

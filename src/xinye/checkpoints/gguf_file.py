@@ -1,14 +1,16 @@
-"""The GGUF container: named values (metadata) and named tensors in one file, as llama.cpp and its kin read it.
+"""The GGUF container: named values (metadata) and named tensors in one file, as llama.cpp and its
+kin read it.
 
     "GGUF", version 3, how many tensors, how many values
     each value: key, type, value                           texts and arrays begin with their length
     each tensor: name, dimensions (columns first), kind, where its data begin
     the tensors' data, each beginning at a multiple of `general.alignment`
 
-Whatever a file says of its sizes is compared with its size before anything is allocated by it. Tensors are not read
-but mapped: they are views of the file, loaded by the page when touched.
+Whatever a file says of its sizes is compared with its size before anything is allocated by it.
+Tensors are not read but mapped: they are views of the file, loaded by the page when touched.
 """
 
+import math
 import mmap
 import os
 import struct
@@ -49,22 +51,46 @@ _KINDS = {
     "q6_K": 14,
     "bf16": 30,
 }
-_UNREAD = {7: "q5_1", 9: "q8_1", 10: "q2_K", 11: "q3_K", 13: "q5_K", 15: "q8_K", 16: "iq2_xxs", 17: "iq2_xs",
-           18: "iq3_xxs", 19: "iq1_s", 20: "iq4_nl", 21: "iq3_s", 22: "iq2_s", 23: "iq4_xs", 24: "i8", 25: "i16",
-           26: "i32", 27: "i64", 28: "f64", 29: "iq1_m", 34: "tq1_0", 35: "tq2_0", 39: "mxfp4"}  # fmt: skip
+_UNREAD = {
+    7: "q5_1",
+    9: "q8_1",
+    10: "q2_K",
+    11: "q3_K",
+    13: "q5_K",
+    15: "q8_K",
+    16: "iq2_xxs",
+    17: "iq2_xs",
+    18: "iq3_xxs",
+    19: "iq1_s",
+    20: "iq4_nl",
+    21: "iq3_s",
+    22: "iq2_s",
+    23: "iq4_xs",
+    24: "i8",
+    25: "i16",
+    26: "i32",
+    27: "i64",
+    28: "f64",
+    29: "iq1_m",
+    34: "tq1_0",
+    35: "tq2_0",
+    39: "mxfp4",
+}
 ALIGNMENT = 32
+Metadata = dict[str, Any]  # texts, numbers, and lists of them, by their keys
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor of a file: `shape` as PyTorch has it, `data` uint8, its rows of blocks (rows, bytes per row)."""
+    """A tensor of a file: `shape` as PyTorch has it, `data` uint8, its rows of blocks (rows, bytes
+    per row)."""
 
     shape: tuple[int, ...]
     kind: str
     data: Tensor
 
 
-def read_gguf(path: Path) -> tuple[dict[str, Any], dict[str, Stored]]:
+def read_gguf(path: Path) -> tuple[Metadata, dict[str, Stored]]:
     """Metadata and tensors of a file; raises `XinyeError` for whatever it is not."""
     try:
         size = path.stat().st_size
@@ -80,6 +106,19 @@ def read_gguf(path: Path) -> tuple[dict[str, Any], dict[str, Stored]]:
         )
 
 
+def value_of(metadata: Metadata, key: str, kind: type, default: Any = None) -> Any:
+    """A value of a file. Raises `XinyeError` where it is missing and has no default, or cannot be
+    what it should be."""
+    value = metadata.get(key, default)
+    if value is None:
+        raise XinyeError(f"{key} is missing")
+    if type(value) is not kind:
+        raise XinyeError(f"{key} is {str(value)[:40]!r}; it must be of type {kind.__name__}")
+    if isinstance(value, int | float) and not 0 <= value < 2**31:
+        raise XinyeError(f"{key} is {value}, which cannot be")
+    return value
+
+
 class _Header:
     """Reads a file's beginning value by value, never beyond its end."""
 
@@ -89,14 +128,14 @@ class _Header:
     def refuse(self, what: str) -> XinyeError:
         return XinyeError(f"{self.path}: {what}")
 
-    def read(self, whole: Tensor) -> tuple[dict[str, Any], dict[str, Stored]]:
+    def read(self, whole: Tensor) -> tuple[Metadata, dict[str, Stored]]:
         version = self.number(_UINT32)
         if version not in (2, 3):
             raise self.refuse(f"GGUF version {version} is not known here (2 and 3 are)")
         tensor_count, value_count = self.number(10), self.number(10)
         self.room(tensor_count, 24, "tensors")
         self.room(value_count, 13, "values")
-        metadata: dict[str, Any] = {}
+        metadata: Metadata = {}
         for _ in range(value_count):
             key = self.text()
             if key in metadata:
@@ -167,7 +206,8 @@ class _Header:
         if kind is None:
             unread = _UNREAD.get(code, f"number {code}")
             raise self.refuse(
-                f"tensor {_short(name)} is of kind {unread}; those read here are {', '.join(_KINDS)}"
+                f"tensor {_short(name)} is of kind {unread}; those read here are "
+                f"{', '.join(_KINDS)}"
             )
         if min(shape) < 1 or shape[-1] % BLOCKS[kind][0]:
             raise self.refuse(
@@ -187,13 +227,12 @@ class _Header:
         reached, before = 0, ""
         for name, shape, kind, start in sorted(described, key=lambda each: each[3]):
             values, size = BLOCKS[kind]
-            row, rows = shape[-1] // values * size, 1
-            for length in shape[:-1]:
-                rows *= length
+            row, rows = shape[-1] // values * size, math.prod(shape[:-1])
             end = start + rows * row
             if end > len(data):
                 raise self.refuse(
-                    f"damaged or cut short (tensor {_short(name)} ends {end - len(data):,} bytes beyond)"
+                    f"damaged or cut short (tensor {_short(name)} ends {end - len(data):,} bytes "
+                    "beyond)"
                 )
             if start < reached:
                 raise self.refuse(
@@ -208,7 +247,8 @@ class _Header:
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A tensor to be written: `make` gives its blocks, uint8 (rows, bytes per row), when its turn has come."""
+    """A tensor to be written: `make` gives its blocks, uint8 (rows, bytes per row), when its turn
+    has come."""
 
     name: str
     shape: tuple[int, ...]
@@ -218,13 +258,10 @@ class Outgoing:
     @property
     def size(self) -> int:
         values, size = BLOCKS[self.kind]
-        count = 1
-        for length in self.shape:
-            count *= length
-        return count // values * size
+        return math.prod(self.shape) // values * size
 
 
-def write_gguf(path: Path, metadata: dict[str, Any], tensors: Iterable[Outgoing]) -> None:
+def write_gguf(path: Path, metadata: Metadata, tensors: Iterable[Outgoing]) -> None:
     """Write a file beside and rename it; one tensor at a time is in memory."""
     tensors = list(tensors)
     header = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata)))

@@ -1,8 +1,9 @@
-"""Tokenizers as GGUF files hold them: lists of tokens, their types, merges or scores, and the name of a pre-split.
+"""Tokenizers as GGUF files hold them: lists of tokens, their types, merges or scores, and the name
+of a pre-split.
 
-Two models of the format are known here: `gpt2`, byte-level BPE, where the pre-split's name stands for regular
-expressions that llama.cpp has built in; and `llama`, SentencePiece, where scores take the place of merges. Both become
-tokenizers of the `tokenizers` library with the same ids.
+Two models of the format are known here: `gpt2`, byte-level BPE, where the pre-split's name stands
+for regular expressions that llama.cpp has built in; and `llama`, SentencePiece, where scores take
+the place of merges. Both become tokenizers of the `tokenizers` library with the same ids.
 """
 
 import json
@@ -11,6 +12,7 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 
+from xinye.checkpoints.gguf_file import Metadata, value_of
 from xinye.data.tokenizer import PRE_SPLIT, Tokenizer
 from xinye.errors import XinyeError
 
@@ -18,7 +20,8 @@ _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)
 _LLAMA3 = PRE_SPLIT.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 _UPPER, _LOWER = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
 _TEKKEN = (
-    rf"[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]*[{_LOWER}]+|[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]+[{_LOWER}]*|\p{{N}}"
+    rf"[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]*[{_LOWER}]+"
+    rf"|[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]+[{_LOWER}]*|\p{{N}}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _WHOLE_WORDS = (_LLAMA3, _TEKKEN)  # where a word that is a token is not put together by merges
@@ -46,9 +49,13 @@ _NAMES = {
 _TURN_ENDS = ("eot_token_id", "eom_token_id")  # of a turn, of a message
 
 
-def from_metadata(metadata: dict[str, Any]) -> Tokenizer:
-    """The tokenizer that a file's metadata describe; raises `XinyeError` without the file's name."""
-    model, tokens = _get(metadata, "model", str), _texts(metadata, "tokens")
+def from_metadata(metadata: Metadata) -> Tokenizer:
+    """The tokenizer that a file's metadata describe; raises `XinyeError` without the file's
+    name."""
+    if _PREFIX + "model" not in metadata:
+        raise XinyeError(f"{_PREFIX}model is missing: there is no tokenizer in it")
+    model = value_of(metadata, _PREFIX + "model", str)
+    tokens = _texts(metadata, "tokens")
     types = metadata.get(_PREFIX + "token_type", [_NORMAL] * len(tokens))
     if not isinstance(types, list) or len(types) != len(tokens):
         raise XinyeError("tokenizer.ggml.token_type has not one value for each token")
@@ -56,10 +63,11 @@ def from_metadata(metadata: dict[str, Any]) -> Tokenizer:
         raise XinyeError("tokenizer.ggml.tokens: a token is there twice")
     vocabulary = {token: index for index, token in enumerate(tokens) if types[index] != _UNUSED}
     if model == "gpt2":
-        pre = _get(metadata, "pre", str, "default")
+        pre = value_of(metadata, _PREFIX + "pre", str, "default")
         if pre not in PRE_SPLITS:
             raise XinyeError(
-                f"the pre-tokenizer {pre[:40]!r} is not known here; known are {', '.join(PRE_SPLITS)}"
+                f"the pre-tokenizer {pre[:40]!r} is not known here; known are "
+                f"{', '.join(PRE_SPLITS)}"
             )
         backend = _byte_level(vocabulary, _texts(metadata, "merges"), PRE_SPLITS[pre])
         opens = PRE_SPLITS[pre][0] in _WHOLE_WORDS
@@ -70,38 +78,30 @@ def from_metadata(metadata: dict[str, Any]) -> Tokenizer:
         raise XinyeError(
             f"the tokenizer model {model[:40]!r} is not known here; known are gpt2 and llama"
         )
-    backend.add_special_tokens(
-        [
-            AddedToken(token, special=True)
-            for token, kind in zip(tokens, types, strict=True)
-            if kind == _CONTROL
-        ]
-    )
-    backend.add_tokens(
-        [
-            AddedToken(token, special=False, normalized=False)
-            for token, kind in zip(tokens, types, strict=True)
-            if kind == _USER_DEFINED
-        ]
-    )
-    ids = {name: _get(metadata, name, int, None) for name in (*_NAMES, *_TURN_ENDS)}
+    by_kind = {
+        kind: [token for token, its in zip(tokens, types, strict=True) if its == kind]
+        for kind in set(types)
+    }
+    control, own = by_kind.get(_CONTROL, []), by_kind.get(_USER_DEFINED, [])
+    backend.add_special_tokens([AddedToken(token, special=True) for token in control])
+    backend.add_tokens([AddedToken(token, special=False, normalized=False) for token in own])
+    named = [name for name in (*_NAMES, *_TURN_ENDS) if _PREFIX + name in metadata]
+    ids = {name: value_of(metadata, _PREFIX + name, int) for name in named}
     for name, index in ids.items():
-        if index is not None and not 0 <= index < len(tokens):
+        if index >= len(tokens):
             raise XinyeError(
                 f"tokenizer.ggml.{name} is {index}, and there are {len(tokens):,} tokens"
             )
-    names = {
-        ours: tokens[ids[theirs]] for theirs, ours in _NAMES.items() if ids[theirs] is not None
-    }
+    names = {ours: tokens[ids[theirs]] for theirs, ours in _NAMES.items() if theirs in ids}
     if "eos_token" not in names:
         raise XinyeError("tokenizer.ggml.eos_token_id is missing: without it no text would end")
-    if _get(metadata, "add_bos_token", bool, opens) and "bos_token" in names:
+    if value_of(metadata, _PREFIX + "add_bos_token", bool, opens) and "bos_token" in names:
         bos = names["bos_token"]
         backend.post_processor = processors.TemplateProcessing(
             single=[bos, "$A"], special_tokens=[(bos, ids["bos_token_id"])]
         )
     template = metadata.get("tokenizer.chat_template")
-    stop_ids = [ids[name] for name in _TURN_ENDS if ids[name] is not None]
+    stop_ids = [ids[name] for name in _TURN_ENDS if name in ids]
     return Tokenizer(backend, template if isinstance(template, str) else None, names, stop_ids)
 
 
@@ -128,9 +128,10 @@ def _byte_level(
 
 
 def _sentencepiece(
-    metadata: dict[str, Any], vocabulary: dict[str, int], types: list[int]
+    metadata: Metadata, vocabulary: dict[str, int], types: list[int]
 ) -> tokenizers.Tokenizer:
-    """SentencePiece joins the neighbours whose joint token has the best score: merges in the order of scores."""
+    """SentencePiece joins the neighbours whose joint token has the best score: merges in the order
+    of scores."""
     scores = metadata.get(_PREFIX + "scores")
     if (
         not isinstance(scores, list)
@@ -157,7 +158,11 @@ def _sentencepiece(
             vocabulary, pairs, unk_token=unknown, fuse_unk=True, byte_fallback=_BYTE in types
         )
     )
-    space = [normalizers.Prepend("▁")] if _get(metadata, "add_space_prefix", bool, True) else []
+    space = (
+        [normalizers.Prepend("▁")]
+        if value_of(metadata, _PREFIX + "add_space_prefix", bool, True)
+        else []
+    )
     backend.normalizer = normalizers.Sequence([*space, normalizers.Replace(" ", "▁")])
     strip = [decoders.Strip(" ", 1, 0)] if space else []
     backend.decoder = decoders.Sequence(
@@ -166,8 +171,9 @@ def _sentencepiece(
     return backend
 
 
-def to_metadata(tokenizer: Tokenizer, vocab_size: int) -> dict[str, Any]:
-    """What a file says of a tokenizer; tokens up to the model's `vocab_size` that it has not are written as unused."""
+def to_metadata(tokenizer: Tokenizer, vocab_size: int) -> Metadata:
+    """What a file says of a tokenizer; tokens up to the model's `vocab_size` that it has not are
+    written as unused."""
     saved = json.loads(tokenizer.backend.to_str())
     model = saved["model"]
     splits = _splits(saved["pre_tokenizer"])
@@ -215,7 +221,8 @@ def to_metadata(tokenizer: Tokenizer, vocab_size: int) -> dict[str, Any]:
 
 
 def _splits(pre_tokenizer: dict[str, Any] | None) -> tuple[str, ...]:
-    """The regular expressions of a byte-level pre-split, one after the other; empty where it is none."""
+    """The regular expressions of a byte-level pre-split, one after the other; empty where it is
+    none."""
     if pre_tokenizer is None:
         return ()
     splits: list[str] = []
@@ -231,22 +238,8 @@ def _splits(pre_tokenizer: dict[str, Any] | None) -> tuple[str, ...]:
     return tuple(splits)
 
 
-_MISSING: Any = object()
-
-
-def _get(metadata: dict[str, Any], name: str, kind: type, default: Any = _MISSING) -> Any:
-    value = metadata.get(_PREFIX + name, default)
-    if value is _MISSING:
-        raise XinyeError(f"tokenizer.ggml.{name} is missing: there is no tokenizer in it")
-    if value is not default and type(value) is not kind:
-        raise XinyeError(
-            f"tokenizer.ggml.{name} is {str(value)[:40]!r}; it must be of type {kind.__name__}"
-        )
-    return value
-
-
-def _texts(metadata: dict[str, Any], name: str) -> list[str]:
-    values = _get(metadata, name, list)
+def _texts(metadata: Metadata, name: str) -> list[str]:
+    values = value_of(metadata, _PREFIX + name, list)
     if not all(isinstance(value, str) for value in values):
         raise XinyeError(f"tokenizer.ggml.{name} must be a list of texts")
     return values

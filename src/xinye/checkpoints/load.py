@@ -1,6 +1,6 @@
-"""A model by what a person calls it: a folder (its own or an adapter's), a GGUF file, or a downloaded hub name."""
+"""A model by what a person calls it: a folder (its own or an adapter's), a GGUF file, or a
+downloaded hub name."""
 
-import re
 from pathlib import Path
 
 import torch
@@ -8,14 +8,16 @@ import torch
 from xinye import machine
 from xinye.checkpoints.adapters import base_of, is_adapter, load_adapter
 from xinye.checkpoints.folders import check_weights
+from xinye.checkpoints.gguf import load_gguf
 from xinye.checkpoints.heads import head_config, is_head, load_head
+from xinye.checkpoints.hub import find_downloaded, is_hub_name
 from xinye.checkpoints.huggingface import PICKLED, refusal_of_pickle
 from xinye.checkpoints.huggingface import load_model as load_folder
 from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.adapters import attached, merge
-from xinye.model.build import LanguageModel
+from xinye.model.build import LanguageModel, Network
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head
 from xinye.model.quantization import unpack
@@ -26,12 +28,14 @@ def load_model(
 ) -> tuple[LanguageModel, Tokenizer]:
     """The model, its weights kept in `dtype`, and its tokenizer. Nothing is asked of the network.
 
-    Raises `XinyeError` where there is none of that name, or it is damaged, or of a kind that is not known here.
+    Raises `XinyeError` where there is none of that name, or it is damaged, or of a kind that is not
+    known here.
     """
     folder = Path(path)
     if is_head(folder):
         raise XinyeError(
-            f"{folder}: this model has learned to judge texts, not to write; take the one it began with, "
+            f"{folder}: this model has learned to judge texts, not to write; take the one it "
+            "began with, "
             f"{began_with(folder)}"
         )
     if is_adapter(folder):
@@ -43,8 +47,6 @@ def load_model(
         check_weights(folder)
         return load_folder(folder, dtype)
     if folder.suffix == ".gguf":
-        from xinye.checkpoints.gguf import load_gguf
-
         return load_gguf(folder, dtype)
     if folder.is_file():
         if folder.suffix in PICKLED:
@@ -64,7 +66,8 @@ def load_model(
         else ""
     )
     raise XinyeError(
-        f"{path}: there is no such folder{hint or '; give that of a run or of a Hugging Face model'}"
+        f"{path}: there is no such "
+        f"folder{hint or '; give that of a run or of a Hugging Face model'}"
     )
 
 
@@ -79,7 +82,8 @@ def began_with(folder: Path) -> str:
 
 
 def load_judge(folder: Path) -> tuple[Head, Tokenizer]:
-    """The network with a head of a folder, whole or as an adapter, in fp32, or quantized; its tokenizer."""
+    """The network with a head of a folder, whole or as an adapter, in fp32, or quantized; its
+    tokenizer."""
     if not is_adapter(folder):
         check_weights(folder)
         return load_head(folder), Tokenizer.load(folder)
@@ -91,12 +95,13 @@ def load_judge(folder: Path) -> tuple[Head, Tokenizer]:
 
 def load_adapted(
     folder: Path, dtype: torch.dtype = torch.float32, plain: bool = False
-) -> tuple[LanguageModel | Head, Tokenizer]:
-    """The model of an adapter's folder: its base, with the head that the folder names, if any, and the adapter. A
-    quantized base is unpacked where it is small, or `plain` weights are asked for."""
+) -> tuple[Network, Tokenizer]:
+    """The model of an adapter's folder: its base, with the head that the folder names, if any, and
+    the adapter. A quantized base is unpacked where it is small, or `plain` weights are asked
+    for."""
     check_weights(folder)
     base = base_of(folder)
-    model: LanguageModel | Head
+    model: Network
     model, tokenizer = load_model(base, dtype)
     if plain or is_small(model, dtype):
         unpack(model, dtype)
@@ -110,36 +115,19 @@ def load_adapted(
 
 
 def is_small(model: LanguageModel, dtype: torch.dtype = torch.float32) -> bool:
-    """Whether all weights together take at most an eighth of the machine's memory: quantized ones beside an adapter are
-    then better unpacked once than for each product."""
+    """Whether all weights together take at most an eighth of the machine's memory: quantized ones
+    beside an adapter are then better unpacked once than for each product."""
     return 8 * model.config.parameters * dtype.itemsize <= (
         machine.memory_limit() or machine.total_memory()
     )
 
 
-def _merge_plain(model: LanguageModel | Head) -> None:
-    """Merge LoRA and AdaLoRA where the base's weights are plain, so that nothing is slower than the base alone."""
+def _merge_plain(model: Network) -> None:
+    """Merge LoRA and AdaLoRA where the base's weights are plain, so that nothing is slower than the
+    base alone."""
     settings, quantized = (
         attached(model),
         any(hasattr(module, "blocks") for module in model.modules()),
     )
     if settings is not None and settings.method in ("lora", "adalora") and not quantized:
         merge(model)
-
-
-def is_hub_name(name: str) -> bool:
-    """Whether a name could be one of the hub's: `gpt2`, or `owner/model`."""
-    return re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name, re.ASCII) is not None
-
-
-def find_downloaded(name: str) -> Path | None:
-    """The folder of a hub name in the hub's cache, where `xinye download` or another tool has put it."""
-    if not is_hub_name(name):
-        return None
-    from huggingface_hub import try_to_load_from_cache
-
-    try:
-        config = try_to_load_from_cache(name, "config.json")
-    except ValueError:  # longer than the hub's names are
-        return None
-    return Path(config).parent if isinstance(config, str) else None

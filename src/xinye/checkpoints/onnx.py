@@ -1,8 +1,10 @@
-"""A GPT as one ONNX file, with the inputs and outputs that ONNX tools know from Hugging Face's exporters.
+"""A GPT as one ONNX file, with the inputs and outputs that ONNX tools know from Hugging Face's
+exporters.
 
 In go `input_ids` (B, T), `attention_mask` (B, past + T), `position_ids` (B, T) and for each layer
-`past_key_values.N.key` and `.value` (B, K, past, D); out come `logits` (B, T, V) and `present.N.key` and `.value`. All
-but the number of heads and the head size may change from call to call, and `past` may be 0.
+`past_key_values.N.key` and `.value` (B, K, past, D); out come `logits` (B, T, V) and
+`present.N.key` and `.value`. All but the number of heads and the head size may change from call to
+call, and `past` may be 0.
 """
 
 import os
@@ -17,7 +19,8 @@ from xinye.model.gpt import GPT
 
 
 class Past:
-    """A cache that makes new tensors instead of filling its own: what the graph takes in and gives back."""
+    """A cache that makes new tensors instead of filling its own: what the graph takes in and gives
+    back."""
 
     def __init__(self, tensors: list[Tensor]) -> None:
         self.tensors = tensors  # keys and values of layer 0, of layer 1 …

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 def main(arguments: list[str]) -> int:
     parser = Parser(
         "bench",
-        "How fast a model writes on this machine, alone and several texts at once: tokens per second, the wait for the "
-        "first token and between tokens, and the share that is reached of what the machine could do.",
+        "How fast a model writes on this machine, alone and several texts at once: tokens per "
+        "second, the wait for the "
+        "first token and between tokens, and the share that is reached of what the machine could "
+        "do.",
         "xinye bench runs/novel --concurrency 1,8,32 --prompt-tokens 128 --output-tokens 64",
     )
     parser.add_argument(
@@ -52,20 +54,13 @@ def main(arguments: list[str]) -> int:
 
     from xinye.api import load
     from xinye.cli.output import Display, prepare_writing, print_json
-    from xinye.jobs.bench import bench
+    from xinye.jobs.bench import Bench
 
     model = load(values["model"], values["dtype"])
     prepare_writing()
+    benchmark = Bench(model.gpt, model.tokenizer, values["prompt_tokens"], values["output_tokens"])
     with Display() as display:
-        result = bench(
-            values["model"],
-            model.gpt,
-            model.tokenizer,
-            [int(part) for part in counts],
-            values["prompt_tokens"],
-            values["output_tokens"],
-            display,
-        )
+        result = benchmark.run(values["model"], [int(part) for part in counts], display)
     if values["json"]:
         print_json(asdict(result))
     else:
@@ -79,16 +74,24 @@ def show(result: "Benchmark") -> None:
     from xinye.cli.output import answer
 
     answer.print(
-        f"{result.model}: {result.parameters:,} parameters, {result.weight_bytes / 1e6:,.1f} MB, {result.dtype}; "
-        f"{result.threads} thread{'s' * (result.threads > 1)}; prompts of {result.prompt_tokens} tokens, "
+        f"{result.model}: {result.parameters:,} parameters, {result.weight_bytes / 1e6:,.1f} MB, "
+        f"{result.dtype}; "
+        f"{result.threads} thread{'s' * (result.threads > 1)}; prompts of {result.prompt_tokens} "
+        "tokens, "
         f"{result.output_tokens} tokens written\n",
         soft_wrap=True,
     )
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for head in (
-        "texts\nat once", "tokens/s\nread", "tokens/s\nwritten", "first token\np50 / p99", "between\np50 / p99",
-        "of\nmemory", "of\nmatrix", "cache,\ntokens",
-    ):  # fmt: skip
+        "texts\nat once",
+        "tokens/s\nread",
+        "tokens/s\nwritten",
+        "first token\np50 / p99",
+        "between\np50 / p99",
+        "of\nmemory",
+        "of\nmatrix",
+        "cache,\ntokens",
+    ):
         table.add_column(head, justify="right", no_wrap=True)
     for row in result.rows:
         table.add_row(
@@ -104,8 +107,10 @@ def show(result: "Benchmark") -> None:
     answer.print(table)
     matrix = result.matrix_flops_per_second
     answer.print(
-        f"\nof memory: weights and keys read while writing, of {result.memory_bytes_per_second / 1e9:,.1f} GB/s; of "
-        f"matrix: products while reading prompts, of {(matrix or 0) / 1e9:,.0f} GFLOP/s (xinye doctor)",
+        "\nof memory: weights and keys read while writing, of "
+        f"{result.memory_bytes_per_second / 1e9:,.1f} GB/s; of "
+        f"matrix: products while reading prompts, of {(matrix or 0) / 1e9:,.0f} GFLOP/s (xinye "
+        "doctor)",
         soft_wrap=True,
     )
 

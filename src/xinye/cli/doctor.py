@@ -1,7 +1,7 @@
 """`xinye doctor`"""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import Parser
 from xinye.libraries import install_command
@@ -9,7 +9,7 @@ from xinye.libraries import install_command
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from xinye.jobs.doctor import Report, Speed
+    from xinye.jobs.doctor import Facts, Report, Speed
 
 
 def main(arguments: list[str]) -> int:
@@ -92,7 +92,7 @@ def gigabytes(size: float) -> str:
     return f"{size / 1e9:,.1f} GB"
 
 
-def machine_rows(facts: dict[str, Any], software: dict[str, Any]) -> list[tuple[str, ...]]:
+def machine_rows(facts: "Facts", software: "Facts") -> list[tuple[str, ...]]:
     cores = f"{facts['cores']}"
     if facts["physical_cores"]:
         cores += f" ({facts['physical_cores']} physical)"
@@ -153,7 +153,7 @@ def speed_rows(speed: "Speed") -> list[tuple[str, ...]]:
     return rows
 
 
-def software_rows(software: dict[str, Any]) -> list[tuple[str, ...]]:
+def software_rows(software: "Facts") -> list[tuple[str, ...]]:
     fast = [
         name for name, there in (("MKL", software["mkl"]), ("oneDNN", software["onednn"])) if there
     ]
@@ -179,7 +179,7 @@ def software_rows(software: dict[str, Any]) -> list[tuple[str, ...]]:
     return rows
 
 
-def size_table(sizes: list[dict[str, Any]]) -> "Table":
+def size_table(sizes: "list[Facts]") -> "Table":
     from rich.table import Table
 
     from xinye.cli.output import duration

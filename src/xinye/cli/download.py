@@ -8,7 +8,8 @@ from xinye.cli.arguments import Parser
 def main(arguments: list[str]) -> int:
     parser = Parser(
         "download",
-        "Fetch a model from the Hugging Face hub, to use it by its name from then on, without network. HF_ENDPOINT, "
+        "Fetch a model from the Hugging Face hub, to use it by its name from then on, without "
+        "network. HF_ENDPOINT, "
         "HF_HOME, HF_TOKEN and HF_HUB_OFFLINE are honoured.",
         "xinye download Qwen/Qwen2.5-0.5B",
     )

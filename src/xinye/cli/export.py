@@ -11,7 +11,8 @@ KINDS = ("f32", "bf16", "f16", "q8_0", "q4_0")
 def main(arguments: list[str]) -> int:
     parser = Parser(
         "export",
-        "Write a model as one file for other tools: GGUF for llama.cpp, Ollama and LM Studio, ONNX for ONNX Runtime. "
+        "Write a model as one file for other tools: GGUF for llama.cpp, Ollama and LM Studio, "
+        "ONNX for ONNX Runtime. "
         "Hugging Face tools, vLLM and SGLang load a run's folder as it stands.",
         "xinye export runs/novel --to gguf --quantize q8_0 -o novel.gguf",
     )
@@ -47,18 +48,22 @@ def main(arguments: list[str]) -> int:
     )
     if result.kept_as_f16:
         console.print(
-            f"{len(result.kept_as_f16)} matrices are f16: {result.quantize} wants rows of a multiple of 32"
+            f"{len(result.kept_as_f16)} matrices are f16: {result.quantize} wants rows of a "
+            "multiple of 32"
         )
     if result.to == "gguf":
         console.print(
-            f'llama.cpp: llama-completion -m {file} -p "…" -n 200   (chat models: llama-cli -m {file})\n'
-            f'Ollama:    a file Modelfile with the line "FROM ./{file.name}", then ollama create {file.stem}; '
+            f'llama.cpp: llama-completion -m {file} -p "…" -n 200   (chat models: llama-cli -m '
+            f"{file})\n"
+            f'Ollama:    a file Modelfile with the line "FROM ./{file.name}", then ollama create '
+            f"{file.stem}; "
             f"ollama run {file.stem}",
             soft_wrap=True,
         )
         if result.quantize in ("f32", "bf16", "f16"):
             console.print(
-                f"K-quants:  llama-quantize {file} {file.stem}-Q4_K_M.gguf Q4_K_M   (llama.cpp's own tool)"
+                f"K-quants:  llama-quantize {file} {file.stem}-Q4_K_M.gguf Q4_K_M   (llama.cpp's "
+                "own tool)"
             )
     if values["json"]:
         print_json(asdict(result))

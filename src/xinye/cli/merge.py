@@ -8,7 +8,8 @@ from xinye.cli.arguments import Parser
 def main(arguments: list[str]) -> int:
     parser = Parser(
         "merge",
-        "Put an adapter, LoRA or AdaLoRA, into the weights of its base: a plain model's folder with the same logits,\n"
+        "Put an adapter, LoRA or AdaLoRA, into the weights of its base: a plain model's folder "
+        "with the same logits,\n"
         "as fast as the base. The adapter and the base stay as they are.",
         "xinye merge runs/reviews -o models/reviews",
     )
@@ -32,7 +33,8 @@ def main(arguments: list[str]) -> int:
         print_json(merged)
     else:
         console.print(
-            f"{merged['method']} of {merged['matrices']} matrices, ranks {merged['lowest_rank']} to "
+            f"{merged['method']} of {merged['matrices']} matrices, ranks {merged['lowest_rank']} "
+            "to "
             f"{merged['highest_rank']}, merged into {merged['base']}",
             soft_wrap=True,
         )

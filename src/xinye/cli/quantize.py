@@ -9,7 +9,8 @@ from xinye.cli.arguments import Parser
 def main(arguments: list[str]) -> int:
     parser = Parser(
         "quantize",
-        "Make a model smaller: write it as GGUF with weights of 8 or 4 bits, which Xinye and llama.cpp run as they "
+        "Make a model smaller: write it as GGUF with weights of 8 or 4 bits, which Xinye and "
+        "llama.cpp run as they "
         "are, and measure what that costs, on FILES or on what the run held back from training.",
         "xinye quantize runs/novel --to q8_0 -o novel-q8_0.gguf",
     )
@@ -57,7 +58,8 @@ def main(arguments: list[str]) -> int:
     answer.print(table)
     if result.loss_percent is not None:
         answer.print(
-            f"\n{result.kind} costs {result.loss_percent:.2f} % in bits per byte, on {result.tokens:,} tokens.",
+            f"\n{result.kind} costs {result.loss_percent:.2f} % in bits per byte, on "
+            f"{result.tokens:,} tokens.",
             soft_wrap=True,
         )
     if result.kept_as_f16:

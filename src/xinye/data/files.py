@@ -9,7 +9,8 @@ import json
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -164,8 +165,15 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Write a JSON file beside its place, then put it there: a reader finds the old or the new."""
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """Where to write a file: beside its place, which it takes when it is whole."""
     beside = path.with_name(f".{path.name}.new")
-    beside.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    yield beside
     beside.replace(path)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write a JSON file: a reader finds the old one or the new."""
+    with written_beside(path) as beside:
+        beside.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")

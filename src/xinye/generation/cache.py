@@ -1,7 +1,9 @@
-"""Which blocks of the key-value cache belong to which text: a fixed number of blocks of so many tokens each.
+"""Which blocks of the key-value cache belong to which text: a fixed number of blocks of so many
+tokens each.
 
-Texts that begin alike share their full blocks. A full block is found by its tokens and the block before it, also after
-its text has ended, until its place is needed. Which numbers lie in the blocks is the runner's business.
+Texts that begin alike share their full blocks. A full block is found by its tokens and the block
+before it, also after its text has ended, until its place is needed. Which numbers lie in the blocks
+is the runner's business.
 """
 
 from collections import OrderedDict
@@ -45,7 +47,8 @@ class BlockCache:
     def find(self, tokens: list[int]) -> tuple[list[int], int]:
         """The blocks that hold the beginning of these tokens, and the serial number of the last.
 
-        The last token is never among them: it is to be read, whatever is there, for what follows it.
+        The last token is never among them: it is to be read, whatever is there, for what follows
+        it.
         """
         found: list[int] = []
         serial = 0
@@ -58,7 +61,8 @@ class BlockCache:
         return found, serial
 
     def begin(self, sequence: Sequence) -> bool:
-        """Give a sequence that has no blocks those for its whole window, as far as possible shared ones; or False."""
+        """Give a sequence that has no blocks those for its whole window, as far as possible shared
+        ones; or False."""
         shared, serial = self.find(sequence.window)
         unused = sum(self._users[number] == 0 for number in shared)
         if self._needed(len(sequence.window)) - len(shared) > len(self._unused) - unused:
@@ -94,7 +98,8 @@ class BlockCache:
             sequence.kept += 1
 
     def release(self, sequence: Sequence) -> None:
-        """Take a sequence's blocks back. What can be found stays longest, and of that the beginning of a text."""
+        """Take a sequence's blocks back. What can be found stays longest, and of that the beginning
+        of a text."""
         for number in reversed(sequence.blocks):
             self._users[number] -= 1
             if self._users[number] == 0:

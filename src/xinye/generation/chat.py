@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xinye.checkpoints.huggingface import write_json
-from xinye.data.files import read_json
+from xinye.data.files import read_json, write_json
 from xinye.data.tokenizer import ROLES, Tokenizer
 from xinye.errors import XinyeError, not_unicode
 from xinye.generation.engine import Engine

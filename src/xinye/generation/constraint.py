@@ -1,6 +1,8 @@
-"""What a text must be: JSON by a schema, a regular expression, or one of some choices. llguidance keeps the grammar.
+"""What a text must be: JSON by a schema, a regular expression, or one of some choices. llguidance
+keeps the grammar.
 
-Its tokens are bytes, so that any tokenizer of ours will do, and a character of several tokens is never left half-way.
+Its tokens are bytes, so that any tokenizer of ours will do, and a character of several tokens is
+never left half-way.
 """
 
 import json
@@ -38,7 +40,8 @@ ANNOTATIONS = {
     "default",
     "examples",
 }
-# What a grammar may take: tenths of a second and some tens of megabytes; the library itself allows seconds.
+# What a grammar may take: tenths of a second and some tens of megabytes; the library itself allows
+# seconds.
 LIMITS = {
     "initial_lexer_fuel": 200_000,
     "step_lexer_fuel": 100_000,
@@ -69,9 +72,11 @@ class Constraint:
         self._allowed: Tensor | None = None  # what may follow, once it was asked for
 
     def allowed(self) -> Tensor:
-        """Which tokens may come next, (V,) of bool; one that ends the text only where it is complete.
+        """Which tokens may come next, (V,) of bool; one that ends the text only where it is
+        complete.
 
-        Before `min_tokens` none ends it, unless nothing else can come. Raises `XinyeError` where no token can.
+        Before `min_tokens` none ends it, unless nothing else can come. Raises `XinyeError` where no
+        token can.
         """
         if self._allowed is None:
             self._allowed = self._compute()
@@ -104,7 +109,8 @@ class Constraint:
 def constraint_for(tokenizer: Tokenizer, sampling: Sampling) -> Constraint | None:
     """What the sampling asks for, at its beginning; None where any text will do.
 
-    Raises `XinyeError` for a schema or an expression that is wrong, too large, or that no text can fulfil.
+    Raises `XinyeError` for a schema or an expression that is wrong, too large, or that no text can
+    fulfil.
     """
     grammar = _grammar(sampling)
     return (
@@ -135,7 +141,8 @@ def _grammar(sampling: Sampling) -> tuple[str, str] | None:
             ]
             if len(patterns) > MOST_PATTERNS and any(map(_joins, _objects(sampling.json_schema))):
                 raise XinyeError(
-                    f"json_schema: at most {MOST_PATTERNS} patterns go with allOf, or with keys beside $ref"
+                    f"json_schema: at most {MOST_PATTERNS} patterns go with allOf, or with keys "
+                    "beside $ref"
                 )
             return "json_schema", _library().LLMatcher.grammar_from_json_schema(
                 text, overrides=JSON_STYLE
@@ -196,7 +203,8 @@ class _Described:
         self.special_token_ids = [index for index, piece in enumerate(self.tokens) if not piece]
 
     def __call__(self, text: str) -> list[int]:
-        """The usual tokens of what must follow in the midst of a text: without a space that only begins one."""
+        """The usual tokens of what must follow in the midst of a text: without a space that only
+        begins one."""
         tokens = self.encode("\n" + text if self.leading_space else text)
         if self.leading_space:
             tokens = tokens[

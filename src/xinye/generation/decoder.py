@@ -1,6 +1,8 @@
-"""The step of `decoder.cpp` for a GPT on a CPU: built once, for this processor, and kept in the user's cache.
+"""The step of `decoder.cpp` for a GPT on a CPU: built once, for this processor, and kept in the
+user's cache.
 
-Where it cannot be built, or does not know a model, PyTorch does the same: `GPT.forward` is the reference.
+Where it cannot be built, or does not know a model, PyTorch does the same: `GPT.forward` is the
+reference.
 """
 
 import ctypes
@@ -34,7 +36,7 @@ WITHOUT = {
 KINDS = {torch.float32: 0, torch.bfloat16: 1, "q8_0": 2, "q4_0": 3, "q4_1": 4}
 
 
-# -- building --------------------------------------------------------------------------------------------------------
+# -- building --------------------------------------------------------------------------------------
 
 
 class Stages(Protocol):
@@ -69,7 +71,8 @@ def describe() -> str:
 
 
 def prepare_decoder(device: torch.device, watcher: "Stages") -> float:
-    """Build the library where it is wanted and not built yet, and say so; returns the seconds that took, 0 if none."""
+    """Build the library where it is wanted and not built yet, and say so; returns the seconds that
+    took, 0 if none."""
     compiler = machine.cpp_compiler()
     if device.type != "cpu" or compiler is None or library.cache_info().currsize:
         return 0.0
@@ -83,7 +86,8 @@ def prepare_decoder(device: torch.device, watcher: "Stages") -> float:
 
 
 def build(compiler: str) -> Path:
-    """The library for this source, compiler and processor, from the cache where it lies there unharmed."""
+    """The library for this source, compiler and processor, from the cache where it lies there
+    unharmed."""
     found = built(compiler)
     if found is not None:
         return found
@@ -96,7 +100,8 @@ def build(compiler: str) -> Path:
 
 
 def built(compiler: str) -> Path | None:
-    """The library in the cache. Its name ends with the hash of its content; what does not fit that is removed.
+    """The library in the cache. Its name ends with the hash of its content; what does not fit that
+    is removed.
 
     A folder or file that another user could have written is not trusted.
     """
@@ -140,7 +145,7 @@ def _last_line(error: subprocess.SubprocessError) -> str:
     return next((line for line in lines if "error" in line), lines[-1] if lines else "")
 
 
-# -- what decoder.cpp reads, field by field the same -----------------------------------------------------------------
+# -- what decoder.cpp reads, field by field the same -----------------------------------------------
 
 
 class _Matrix(ctypes.Structure):
@@ -195,7 +200,8 @@ class _Unsupported(Exception):
 
 
 class Decoder:
-    """A model's next tokens, by the compiled step. It reads the model's own tensors, which must not be replaced."""
+    """A model's next tokens, by the compiled step. It reads the model's own tensors, which must not
+    be replaced."""
 
     def __init__(self, model: GPT) -> None:
         """Raises `_Unsupported` for a model that decoder.cpp does not know."""
@@ -206,11 +212,18 @@ class Decoder:
         self._kept: list[Tensor] = []
         self._layers = (_Layer * config.num_hidden_layers)(*map(self._layer, model.model.layers))
         self._model = _Model(
-            tokens=self._matrix(model.model.embed_tokens), head=self._matrix(model.lm_head),
-            norm=self._norm(model.model.norm), layers=self._layers, layer_count=config.num_hidden_layers,
-            hidden=config.hidden_size, heads=config.num_attention_heads, key_value_heads=config.num_key_value_heads,
-            head_dim=config.head_dim, intermediate=config.intermediate_size, eps=config.norm_eps,
-        )  # fmt: skip
+            tokens=self._matrix(model.model.embed_tokens),
+            head=self._matrix(model.lm_head),
+            norm=self._norm(model.model.norm),
+            layers=self._layers,
+            layer_count=config.num_hidden_layers,
+            hidden=config.hidden_size,
+            heads=config.num_attention_heads,
+            key_value_heads=config.num_key_value_heads,
+            head_dim=config.head_dim,
+            intermediate=config.intermediate_size,
+            eps=config.norm_eps,
+        )
         if not config.rotary:
             self._model.positions = self._matrix(model.model.embed_positions)
         self._rotary: tuple[Tensor, Tensor] | None = None
@@ -224,10 +237,12 @@ class Decoder:
         blocks: Sequence[Sequence[int]],
         cache: Tensor,
     ) -> Tensor:
-        """Read B tokens, of several texts or of one; returns logits (B, V) in fp32, which hold until the next call.
+        """Read B tokens, of several texts or of one; returns logits (B, V) in fp32, which hold
+        until the next call.
 
-        Token i stands at `positions[i]` of a text whose keys and values are kept in `blocks[i]` of the cache, in order;
-        it sees all of them up to its own. The cache is (layers, 2, blocks, K, tokens of a block, D).
+        Token i stands at `positions[i]` of a text whose keys and values are kept in `blocks[i]` of
+        the cache, in order; it sees all of them up to its own. The cache is (layers, 2, blocks, K,
+        tokens of a block, D).
         """
         most = max(map(len, blocks))
         rows = [(*row, *[0] * (most - len(row))) for row in blocks]
@@ -249,7 +264,8 @@ class Decoder:
         return logits
 
     def _tables(self, length: int) -> tuple[Tensor, Tensor]:
-        """Cosines and sines (positions, D) for at least `length` positions; they grow in strides."""
+        """Cosines and sines (positions, D) for at least `length` positions; they grow in
+        strides."""
         if self._rotary is None or len(self._rotary[0]) < length:
             positions = torch.arange(min(max(2 * length, 256), self.config.max_position_embeddings))
             self._rotary = rotary_tables(self.config, positions, torch.float32)
@@ -258,11 +274,15 @@ class Decoder:
     def _layer(self, layer: Any) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp
         result = _Layer(
-            attention_norm=self._norm(layer.input_layernorm), mlp_norm=self._norm(layer.post_attention_layernorm),
-            query=self._matrix(attention.q_proj), key=self._matrix(attention.k_proj),
-            value=self._matrix(attention.v_proj), output=self._matrix(attention.o_proj),
-            up=self._matrix(mlp.up_proj), down=self._matrix(mlp.down_proj),
-        )  # fmt: skip
+            attention_norm=self._norm(layer.input_layernorm),
+            mlp_norm=self._norm(layer.post_attention_layernorm),
+            query=self._matrix(attention.q_proj),
+            key=self._matrix(attention.k_proj),
+            value=self._matrix(attention.v_proj),
+            output=self._matrix(attention.o_proj),
+            up=self._matrix(mlp.up_proj),
+            down=self._matrix(mlp.down_proj),
+        )
         if self.config.rotary:
             result.gate = self._matrix(mlp.gate_proj)
         if self.config.architecture == "modern":
@@ -317,7 +337,8 @@ def decoder_for(model: nn.Module) -> Decoder | None:
 
 @cache
 def _openmp() -> tuple[int | None, int | None]:
-    """The entry of PyTorch's own OpenMP, whose threads the step borrows: two teams would keep each other waiting."""
+    """The entry of PyTorch's own OpenMP, whose threads the step borrows: two teams would keep each
+    other waiting."""
     loaded = ctypes.CDLL(torch._C.__file__)
     try:
         functions = [loaded.GOMP_parallel, loaded.omp_get_num_threads]

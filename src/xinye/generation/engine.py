@@ -1,6 +1,6 @@
-"""Many texts at once: each step of an `Engine` reads what the scheduler says and lets each text go on by a token.
+"""Many texts at once: in each step of an `Engine` each text that is running gets its next token.
 
-sequence → scheduler (who, how much) → cache (where) → runner (logits) → sampling (tokens) → sequence
+sequence → scheduler (who, how much) → cache (where) → runner (logits) → next_token → sequence
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,8 +13,8 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation.cache import BlockCache
 from xinye.generation.constraint import constraint_for
+from xinye.generation.next_token import log_probabilities, next_tokens
 from xinye.generation.runner import Runner
-from xinye.generation.sampling import log_probabilities, next_tokens
 from xinye.generation.scheduler import Guess, Part, Scheduler
 from xinye.generation.sequence import Sequence
 from xinye.generation.stream import TextStream
@@ -37,9 +37,10 @@ class Engine:
         chunk: int = 256,
         guess: Guess | None = None,
     ) -> None:
-        """`cache_tokens` is what the cache holds in all (as many full contexts as may run, where memory allows it),
-        `max_running` the texts that are written at once, `chunk` the most that a step reads of prompts, and `guess`
-        tells how a text may go on, which is verified in a step (not for an LSTM, whose state cannot go back)."""
+        """`cache_tokens` is what the cache holds in all (as many full contexts as may run, where
+        memory allows it), `max_running` the texts that are written at once, `chunk` the most that a
+        step reads of prompts, and `guess` tells how a text may go on, which is verified in a step
+        (not for an LSTM, whose state cannot go back)."""
         self.model, self.tokenizer = model, tokenizer
         context = model.config.max_position_embeddings
         recurrent = not isinstance(model, GPT)  # its state is one block, which is never full
@@ -72,7 +73,8 @@ class Engine:
                 raise XinyeError(f"there is no token {token}; this model's are 0 to {size - 1}")
         if len(sequence.window) > self.context:
             raise XinyeError(
-                f"the prompt has {len(sequence.window)} tokens; this model reads at most {self.context}: shorten it"
+                f"the prompt has {len(sequence.window)} tokens; this model reads at most "
+                f"{self.context}: shorten it"
             )
 
     def add(self, sequence: Sequence) -> None:
@@ -89,7 +91,8 @@ class Engine:
 
     @torch.inference_mode()
     def step(self) -> list[tuple[Sequence, str]]:
-        """One step of all; returns the sequences that have new text, or have ended, with that text."""
+        """One step of all; returns the sequences that have new text, or have ended, with that
+        text."""
         if self.model.training:
             self.model.eval()
         parts = sorted(self.scheduler.schedule(), key=lambda part: len(part.tokens))
@@ -115,7 +118,8 @@ class Engine:
         self.cache.keep(sequence)
 
     def _guessed(self, part: Part, at: int) -> bool:
-        """Whether the token that was written last is guess number `at`, so that what follows it is known, too."""
+        """Whether the token that was written last is guess number `at`, so that what follows it is
+        known, too."""
         sequence = part.sequence
         if (
             sequence.ended
@@ -159,7 +163,8 @@ class Engine:
                 yield sequence, text
 
     def _forget(self, sequence: Sequence) -> None:
-        """Where the context is full, its older half is forgotten, and the rest is read anew behind the prefix."""
+        """Where the context is full, its older half is forgotten, and the rest is read anew behind
+        the prefix."""
         self.cache.release(sequence)
         sequence.window = [
             *self.tokenizer.prefix,
@@ -167,7 +172,8 @@ class Engine:
         ]
 
     def generate(self, sequences: Iterable[Sequence]) -> Iterator[tuple[int, str]]:
-        """Write these to their ends, among whatever else runs; yields (number of the sequence, new text).
+        """Write these to their ends, among whatever else runs; yields (number of the sequence, new
+        text).
 
         Raises the error of a sequence that has one. Who stops listening stops them.
         """

@@ -13,7 +13,8 @@ from xinye.model.build import LanguageModel
 def start(
     tokenizer: Tokenizer, prompt: str, context: int, sampling: Sampling, number: int = 0
 ) -> Sequence:
-    """A sequence that begins with a prompt; raises `XinyeError` where that alone fills the context."""
+    """A sequence that begins with a prompt; raises `XinyeError` where that alone fills the
+    context."""
     tokens = [*tokenizer.prefix, *tokenizer.encode(prompt)] or [tokenizer.bos_id]
     if len(tokens) > context:
         raise XinyeError(
@@ -25,7 +26,8 @@ def start(
 def generate(
     model: LanguageModel, tokenizer: Tokenizer, sequences: Iterable[Sequence]
 ) -> Iterator[tuple[int, str]]:
-    """Write all sequences to their ends, by an engine of their own; yields (number of the sequence, new text)."""
+    """Write all sequences to their ends, by an engine of their own; yields (number of the sequence,
+    new text)."""
     sequences, was_training = [*sequences], model.training
     context = model.config.max_position_embeddings
     most = sum(

@@ -1,7 +1,8 @@
-"""The model's side of a step: tokens in, logits out, keys and values kept in the blocks that they were given.
+"""The model's side of a step: tokens in, logits out, keys and values kept in the blocks that they
+were given.
 
-The compiled step (`decoder.cpp`) reads a few tokens of many texts, PyTorch many tokens of few. Where there is no
-compiled step, PyTorch does all.
+The compiled step (`decoder.cpp`) reads a few tokens of many texts, PyTorch many tokens of few.
+Where there is no compiled step, PyTorch does all.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ from xinye.generation.scheduler import Part
 from xinye.model.build import LanguageModel
 from xinye.model.quantization import QuantizedLinear
 
-# So many tokens of a text, or fewer, are read faster by the compiled step than by PyTorch, which unpacks quantized
+# So many tokens of a text, or fewer, are read faster by the compiled step than by PyTorch, which
+# unpacks quantized
 # weights before it multiplies.
 FEW, FEW_QUANTIZED = 8, 32
 
@@ -31,7 +33,8 @@ class Runner:
         self.few = FEW_QUANTIZED if isinstance(model.lm_head, QuantizedLinear) else FEW
 
     def run(self, parts: Sequence[Part]) -> Tensor:
-        """Read these, ordered by their length; returns the logits that each wants, one behind the other, (R, V)."""
+        """Read these, ordered by their length; returns the logits that each wants, one behind the
+        other, (R, V)."""
 
         def length(part: Part) -> int:
             return (
@@ -45,7 +48,8 @@ class Runner:
         return found[0] if len(found) == 1 else torch.cat([logits.float() for logits in found])
 
     def _compiled(self, parts: Sequence[Part]) -> Tensor:
-        """Each token is a row of the batch: all keys of a layer are stored before any is looked at."""
+        """Each token is a row of the batch: all keys of a layer are stored before any is looked
+        at."""
         assert self.decoder is not None
         tokens, positions, blocks, wanted = list[int](), list[int](), list[list[int]](), list[int]()
         for part in parts:
@@ -84,7 +88,8 @@ class Runner:
 
 
 class _Rows:
-    """The keys and values of a batch of texts, found in their blocks: to `GPT.forward` a cache like another.
+    """The keys and values of a batch of texts, found in their blocks: to `GPT.forward` a cache like
+    another.
 
     N blocks of P tokens in all; B texts, of which T tokens each are read and up to S seen.
     """

@@ -1,7 +1,8 @@
 """Who is read in the next step, and how much of each.
 
-A step reads one token of each text that is being written and, of prompts, at most a chunk, so that a long prompt keeps
-nobody waiting. Where the cache is full, the text that came last gives its place up and is read again later.
+A step reads one token of each text that is being written and, of prompts, at most a chunk, so that
+a long prompt keeps nobody waiting. Where the cache is full, the text that came last gives its place
+up and is read again later.
 """
 
 from collections import deque
@@ -22,7 +23,9 @@ class Part:
 
     sequence: Sequence
     tokens: list[int]
-    wanted: int  # of how many of them, counted from the last, logits are needed: none while a prompt is not at its end
+    # Of how many of them, counted from the last, logits are needed: none while a prompt is not at
+    # its end.
+    wanted: int
     guesses: int = 0  # how many of them, counted from the last, are only guessed (speculation.py)
 
 
@@ -35,7 +38,8 @@ class Scheduler:
         self.running: list[Sequence] = []  # in the order in which they came
 
     def schedule(self) -> list[Part]:
-        """What is read now; the blocks for it are there. Nothing only where there is nothing to do."""
+        """What is read now; the blocks for it are there. Nothing only where there is nothing to
+        do."""
         parts: list[Part] = []
         left = self.chunk
         for sequence in [*self.running]:
@@ -64,7 +68,8 @@ class Scheduler:
         return left if ahead == 1 else left - count
 
     def _make_room(self, sequence: Sequence, length: int) -> bool:
-        """See that a running sequence has blocks for so many tokens, if need be those of who came after it."""
+        """See that a running sequence has blocks for so many tokens, if need be those of who came
+        after it."""
         while sequence in self.running:
             if self.cache.extend(sequence, length):
                 return True
@@ -74,7 +79,8 @@ class Scheduler:
         return False
 
     def _is_being_read(self, sequence: Sequence) -> bool:
-        """Whether its next block is being read for another that begins alike: then it waits a step and shares it."""
+        """Whether its next block is being read for another that begins alike: then it waits a step
+        and shares it."""
         end = len(self.cache.find(sequence.window)[0]) * self.cache.block + self.cache.block
         return end < len(sequence.window) and any(
             other.read < end <= len(other.window) and other.window[:end] == sequence.window[:end]

@@ -1,17 +1,14 @@
-"""One text that is being written: what is asked for, what has come of it, and where its keys and values lie."""
-
-from __future__ import annotations
+"""One text that is being written: what is asked for, what has come of it, and where its keys and
+values lie."""
 
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from xinye.errors import XinyeError
+from xinye.generation.constraint import Constraint
 from xinye.generation.sampling import Sampling
 from xinye.generation.stream import TextStream
-
-if TYPE_CHECKING:
-    from xinye.generation.constraint import Constraint
 
 LogProbability = tuple[
     int, float, list[tuple[int, float]]
@@ -25,7 +22,8 @@ class Sequence:
     tokens: list[int]  # the tokenizer's prefix, such as `<bos>`, the prompt, and what was written
     prompt_tokens: int
     sampling: Sampling
-    number: int = 0  # which of several completions of a prompt: with the same seed each draws other random numbers
+    # Which of several completions of a prompt: with the same seed each draws other random numbers.
+    number: int = 0
 
     pieces: list[str] = field(default_factory=list)
     logprobs: list[LogProbability] = field(
@@ -64,7 +62,8 @@ class Sequence:
         return self.finish_reason is not None or self.error is not None
 
     def append(self, token: int) -> str:
-        """Go on with this token; returns the text that it makes certain, which ends with the sequence."""
+        """Go on with this token; returns the text that it makes certain, which ends with the
+        sequence."""
         self.tokens.append(token)
         self.window.append(token)
         text = "" if token in self.ends else self.stream.push(token)

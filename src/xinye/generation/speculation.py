@@ -1,13 +1,14 @@
-"""Guessing the next tokens, so that one step of the model confirms several (Leviathan et al. 2023, arXiv:2211.17192).
+"""Guessing the next tokens, so that one step of the model confirms several (Leviathan et al. 2023,
+arXiv:2211.17192).
 
-A step draws what it would draw anyway and goes on while that is what was guessed. So a text is the same as without, at
-any temperature: for guesses that are one token each, and no distribution, this is exact rejection sampling.
+A step draws what it would draw anyway and goes on while that is what was guessed. So a text is the
+same as without, at any temperature: for guesses that are one token each, and no distribution, this
+is exact rejection sampling.
 
-Guesses come from the text itself, where its last tokens stood before, or from a small draft model. They cost rows of a
-step, and so are made only where the share of them that came true so far is worth it.
+Guesses come from the text itself, where its last tokens stood before, or from a small draft model.
+They cost rows of a step, and so are made only where the share of them that came true so far is
+worth it.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,8 @@ from xinye.model.gpt import GPT
 from xinye.model.quantization import QuantizedLinear
 
 GRAM = 3  # the last so many tokens are looked for
-# What one more row costs, in steps of one row: benchmarks/generation.py, one text against eight, on the compiled step.
+# What one more row costs, in steps of one row: benchmarks/generation.py, one text against eight, on
+# the compiled step.
 ROW_COST = {torch.float32: 0.12, torch.bfloat16: 0.25}
 QUANTIZED_ROW_COST = 0.4
 HOPE, MEMORY = 0.5, 0.1  # how likely the first guess is held to be, and what each outcome counts
@@ -95,7 +97,8 @@ class Speculation:
                 break
 
     def _worth(self, likely: float) -> int:
-        """How many guesses pay: each row must bring more tokens than the rows of a step do without it."""
+        """How many guesses pay: each row must bring more tokens than the rows of a step do without
+        it."""
         running = len(self.engine.running)
         least = self.guess_cost * running / (1 + self.row_cost * (running - 1))
         count = 0
@@ -104,7 +107,8 @@ class Speculation:
         return count
 
     def _drafted(self, record: _Record, sequence: Sequence, count: int) -> list[int]:
-        """What the draft model would write, always its likeliest token. Its keys and values lie in the same blocks."""
+        """What the draft model would write, always its likeliest token. Its keys and values lie in
+        the same blocks."""
         assert self.drafter is not None
         if record.blocks is not sequence.blocks:
             record.drafted, record.blocks = 0, sequence.blocks
@@ -114,7 +118,8 @@ class Speculation:
             return []
         tokens, guesses = sequence.window[record.drafted :], list[int]()
         for _ in range(count):
-            part: Any = Part(_Place(record.drafted, sequence.blocks), tokens, wanted=1)  # type: ignore[arg-type]
+            place: Any = _Place(record.drafted, sequence.blocks)
+            part = Part(place, tokens, wanted=1)
             guesses.append(
                 int(self.drafter.run([part])[0, : self.engine.tokenizer.vocab_size].argmax())
             )
@@ -134,8 +139,9 @@ class _Place:
 def speculate(
     engine: Engine, draft: LanguageModel | None = None, tokenizer: Tokenizer | None = None
 ) -> None:
-    """Let an engine guess, by a draft model or else by looking up, where that was measured to be faster: with the
-    compiled step on a CPU. Raises `XinyeError` where the draft model and its tokenizer do not fit the engine's."""
+    """Let an engine guess, by a draft model or else by looking up, where that was measured to be
+    faster: with the compiled step on a CPU. Raises `XinyeError` where the draft model and its
+    tokenizer do not fit the engine's."""
     if draft is not None:
         assert tokenizer is not None
         if not (isinstance(draft, GPT) and isinstance(engine.model, GPT)):
@@ -145,7 +151,8 @@ def speculate(
             or tokenizer.stop_ids != engine.tokenizer.stop_ids
         ):
             raise XinyeError(
-                f"the draft: its {tokenizer.vocab_size:,} tokens are not the model's {engine.tokenizer.vocab_size:,}; "
+                f"the draft: its {tokenizer.vocab_size:,} tokens are not the model's "
+                f"{engine.tokenizer.vocab_size:,}; "
                 "both must have the same tokenizer"
             )
     if engine.runner.decoder is not None:

@@ -1,4 +1,5 @@
-"""From tokens to text that can be shown at once: never half a character, never the start of a stop string."""
+"""From tokens to text that can be shown at once: never half a character, never the start of a stop
+string."""
 
 import codecs
 from collections.abc import Sequence
@@ -7,7 +8,8 @@ from collections.abc import Sequence
 class TextStream:
     """Turns one sequence's tokens into pieces of text, whose concatenation is the whole text.
 
-    Bytes of a character that is not complete yet are held back, and so is text that may become a stop string.
+    Bytes of a character that is not complete yet are held back, and so is text that may become a
+    stop string.
     """
 
     def __init__(self, token_bytes: Sequence[bytes], stop: Sequence[str] = ()) -> None:

@@ -1,8 +1,9 @@
-"""How fast a model writes on this machine: random prompts, several at once, and what of the machine that takes."""
+"""How fast a model writes on this machine: random prompts, several at once, and what of the machine
+that takes."""
 
 import time
 from collections.abc import Sequence as Several
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -51,108 +52,117 @@ class Benchmark:
     rows: list[Row]
 
 
-def bench(
-    name: str,
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    concurrency: Several[int],
-    prompt_tokens: int,
-    output_tokens: int,
-    watcher: Watcher,
-) -> Benchmark:
-    """Write `output_tokens` behind random prompts, greedily and without guesses; no token ends a text.
+@dataclass(frozen=True)
+class Bench:
+    """What writes, and what it is asked for: random prompts, answered greedily and without guesses;
+    no token ends a text. Raises `XinyeError` where a text does not fit in the context."""
 
-    Raises `XinyeError` where a text does not fit in the context.
-    """
-    context = model.config.max_position_embeddings
-    if prompt_tokens + output_tokens > context:
-        raise XinyeError(
-            f"{prompt_tokens} tokens of prompt and {output_tokens} of output are more than the context of {context}: "
-            f"give smaller --prompt-tokens or --output-tokens"
+    model: LanguageModel
+    tokenizer: Tokenizer
+    prompt_tokens: int
+    output_tokens: int
+
+    def __post_init__(self) -> None:
+        context = self.model.config.max_position_embeddings
+        if self.prompt_tokens + self.output_tokens > context:
+            raise XinyeError(
+                f"{self.prompt_tokens} tokens of prompt and {self.output_tokens} of output are "
+                "more than the context "
+                f"of {context}: give smaller --prompt-tokens or --output-tokens"
+            )
+
+    @property
+    def dtype(self) -> str:
+        return str(self.model.compute_dtype).removeprefix("torch.")
+
+    def run(self, name: str, concurrency: Several[int], watcher: Watcher) -> Benchmark:
+        """Measure so many texts at once, one count after the other."""
+        speed = measured(self.model.device, False, watcher)
+        random = np.random.default_rng(0)
+        replace(self, prompt_tokens=min(self.prompt_tokens, 8), output_tokens=2).row(
+            1, random, speed
+        )  # only once
+        rows = []
+        for count in concurrency:
+            watcher.stage(f"writing {count} text{'s' * (count > 1)} at once")
+            rows.append(self.row(count, random, speed))
+        return Benchmark(
+            model=name,
+            parameters=self.model.config.parameters,
+            weight_bytes=weight_bytes(self.model),
+            dtype=self.dtype,
+            prompt_tokens=self.prompt_tokens,
+            output_tokens=self.output_tokens,
+            threads=torch.get_num_threads(),
+            memory_bytes_per_second=speed.memory_bytes_per_second,
+            matrix_flops_per_second=speed.matrix_flops_per_second.get(self.dtype),
+            rows=rows,
         )
-    speed = measured(model.device, False, watcher)
-    dtype = str(model.compute_dtype).removeprefix("torch.")
-    random = np.random.default_rng(0)
-    rows = []
-    run(model, tokenizer, random, 1, min(prompt_tokens, 8), 2, speed)  # what is done only once
-    for count in concurrency:
-        watcher.stage(f"writing {count} text{'s' * (count > 1)} at once")
-        rows.append(run(model, tokenizer, random, count, prompt_tokens, output_tokens, speed))
-    return Benchmark(
-        model=name,
-        parameters=model.config.parameters,
-        weight_bytes=weight_bytes(model),
-        dtype=dtype,
-        prompt_tokens=prompt_tokens,
-        output_tokens=output_tokens,
-        threads=torch.get_num_threads(),
-        memory_bytes_per_second=speed.memory_bytes_per_second,
-        matrix_flops_per_second=speed.matrix_flops_per_second.get(dtype),
-        rows=rows,
-    )
 
+    def sequences(self, count: int, random: np.random.Generator) -> list[Sequence]:
+        sampling = Sampling(temperature=0, max_tokens=self.output_tokens)
+        prompts = random.integers(
+            self.tokenizer.vocab_size, size=(count, self.prompt_tokens)
+        ).tolist()
+        return [Sequence(prompt, self.prompt_tokens, sampling) for prompt in prompts]
 
-def run(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    random: np.random.Generator,
-    count: int,
-    prompt_tokens: int,
-    output_tokens: int,
-    speed: Speed,
-) -> Row:
-    """So many texts, all asked for at the same moment."""
-    engine = Engine(model, tokenizer, max_running=count)
-    sampling = Sampling(temperature=0, max_tokens=output_tokens)
-    prompts = random.integers(tokenizer.vocab_size, size=(count, prompt_tokens)).tolist()
-    sequences = [Sequence(prompt, prompt_tokens, sampling) for prompt in prompts]
-    for sequence in sequences:
-        engine.add(sequence)
-        sequence.ends = frozenset()
-    begin = time.perf_counter()
-    times: dict[Sequence, list[float]] = {sequence: [] for sequence in sequences}
-    most = steps = 0  # steps that only write
-    writing = 0.0  # seconds of these
-    while engine.busy:
-        reading = any(not times[sequence] for sequence in sequences)
-        before = time.perf_counter()
-        most = max(most, engine.cache.used)
-        engine.step()
-        now = time.perf_counter()
+    def row(self, count: int, random: np.random.Generator, speed: Speed) -> Row:
+        """So many texts, all asked for at the same moment."""
+        model, prompt_tokens, output_tokens = self.model, self.prompt_tokens, self.output_tokens
+        engine = Engine(model, self.tokenizer, max_running=count)
+        sequences = self.sequences(count, random)
         for sequence in sequences:
-            if sequence.completion_tokens > len(times[sequence]):
-                times[sequence].append(now)
-        if not reading:
-            steps, writing = steps + 1, writing + now - before
-    firsts = [each[0] - begin for each in times.values()]
-    gaps = [after - before for each in times.values() for before, after in pairwise(each)]
-    last = max(firsts)
-    while_reading = sum(sum(moment <= begin + last for moment in each) for each in times.values())
-    between = np.quantile(gaps, [0.5, 0.99]).tolist() if gaps else [0.0, 0.0]
-    flops = speed.matrix_flops_per_second.get(str(model.compute_dtype).removeprefix("torch."))
-    read = steps * (
-        weight_bytes(model) + count * cache_bytes(model, prompt_tokens + output_tokens // 2)
-    )
-    return Row(
-        concurrency=count,
-        seconds=now - begin,
-        prompt_tokens_per_second=count * prompt_tokens / last,
-        tokens_per_second=(count * output_tokens - while_reading) / writing if writing else 0.0,
-        first_token_p50=float(np.quantile(firsts, 0.5)),
-        first_token_p99=float(np.quantile(firsts, 0.99)),
-        between_tokens_p50=between[0],
-        between_tokens_p99=between[1],
-        memory_share=read / writing / speed.memory_bytes_per_second if writing else None,
-        matrix_share=2 * model.config.matrix_parameters * count * prompt_tokens / last / flops
-        if flops
-        else None,
-        cache_tokens=most,
-        cache_total=engine.cache.total,
-    )
+            engine.add(sequence)
+            sequence.ends = frozenset()
+        begin = time.perf_counter()
+        times: dict[Sequence, list[float]] = {sequence: [] for sequence in sequences}
+        most = steps = 0  # steps that only write
+        writing = 0.0  # seconds of these
+        while engine.busy:
+            reading = any(not times[sequence] for sequence in sequences)
+            before = time.perf_counter()
+            most = max(most, engine.cache.used)
+            engine.step()
+            now = time.perf_counter()
+            for sequence in sequences:
+                if sequence.completion_tokens > len(times[sequence]):
+                    times[sequence].append(now)
+            if not reading:
+                steps += 1
+                writing += now - before
+        firsts = [each[0] - begin for each in times.values()]
+        gaps = [after - before for each in times.values() for before, after in pairwise(each)] or [
+            0.0
+        ]
+        last = max(firsts)
+        while_reading = sum(
+            sum(moment <= begin + last for moment in each) for each in times.values()
+        )
+        flops = speed.matrix_flops_per_second.get(self.dtype)
+        read = steps * (
+            weight_bytes(model) + count * cache_bytes(model, prompt_tokens + output_tokens // 2)
+        )
+        return Row(
+            concurrency=count,
+            seconds=now - begin,
+            prompt_tokens_per_second=count * prompt_tokens / last,
+            tokens_per_second=(count * output_tokens - while_reading) / writing if writing else 0.0,
+            first_token_p50=float(np.quantile(firsts, 0.5)),
+            first_token_p99=float(np.quantile(firsts, 0.99)),
+            between_tokens_p50=float(np.quantile(gaps, 0.5)),
+            between_tokens_p99=float(np.quantile(gaps, 0.99)),
+            memory_share=read / writing / speed.memory_bytes_per_second if writing else None,
+            matrix_share=2 * model.config.matrix_parameters * count * prompt_tokens / last / flops
+            if flops
+            else None,
+            cache_tokens=most,
+            cache_total=engine.cache.total,
+        )
 
 
 def weight_bytes(model: LanguageModel) -> int:
-    """What a step reads of the weights: all but an embedding that is no head, of which it reads single rows."""
+    """What a step reads of the weights: all but an embedding that is no head, of which it reads
+    single rows."""
 
     def size(module: torch.nn.Module) -> int:
         return sum(each.nbytes for each in (*module.parameters(), *module.buffers()))

@@ -45,6 +45,7 @@ INSTALL_COMPILER = {
     "Darwin": "xcode-select --install",
     "Linux": "apt install g++ (or your system's way)",
 }
+Facts = dict[str, Any]  # by name, as --json shows them
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,12 @@ class Speed:
 class Report:
     """All that is known of a machine. Bytes, seconds and operations per second are plain numbers."""
 
-    machine: dict[str, Any]
+    machine: Facts
     speed: Speed
-    software: dict[str, Any]
-    extras: list[dict[str, Any]]
+    software: Facts
+    extras: list[Facts]
     defaults: list[dict[str, str]]  # name, value, reason
-    sizes: list[dict[str, Any]]
+    sizes: list[Facts]
     advice: list[dict[str, str]]  # problem, remedy
 
 
@@ -98,11 +99,11 @@ def examine(measure_anew: bool, watcher: Watcher) -> Report:
 # -- what there is ---------------------------------------------------------------------------------------------------
 
 
-def describe_machine(device: torch.device) -> dict[str, Any]:
+def describe_machine(device: torch.device) -> Facts:
     cache = next(
         folder for folder in (cache_folder(), *cache_folder().absolute().parents) if folder.is_dir()
     )
-    facts: dict[str, Any] = {
+    facts: Facts = {
         "device": device.type,
         "processor": machine.processor(),
         "cores": os.cpu_count(),
@@ -130,7 +131,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
     return facts
 
 
-def describe_software() -> dict[str, Any]:
+def describe_software() -> Facts:
     driver = re.search(
         r"Module.*?\s(\d+\.[\d.]+)", machine.read_text(machine.PROC / "driver/nvidia/version")
     )
@@ -153,7 +154,7 @@ def describe_software() -> dict[str, Any]:
     }
 
 
-def describe_extras() -> list[dict[str, Any]]:
+def describe_extras() -> list[Facts]:
     """Each extra of the installed package: what it is for, its packages, and which of them are missing."""
     try:
         about = metadata.metadata("xinye")
@@ -250,9 +251,10 @@ def plan_size(plan: Draft, settings: PretrainSettings, device: torch.device) -> 
     return config
 
 
-def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[dict[str, Any]], Draft]:
-    """What each size comes to in ten minutes here, and the plan of the default one, or of the smallest."""
-    rows: list[dict[str, Any]] = []
+def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[Facts], Draft]:
+    """What each size comes to in ten minutes here, and the plan of the default one, or of the
+    smallest."""
+    rows: list[Facts] = []
     plans: dict[str, Draft] = {}
     for size in SIZES:
         plan, settings = Draft(), PretrainSettings(size=size, time=TIME)
@@ -288,79 +290,77 @@ def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[dict[str, Any]]
     return rows, plans.get(PretrainSettings().size) or next(iter(plans.values()))
 
 
-def advise(
-    facts: dict[str, Any], speed: Speed, software: dict[str, Any], sizes: list[dict[str, Any]]
-) -> list[dict[str, str]]:
-    """Each shortcoming, and what to do about it; first what makes the figures themselves doubtful."""
-    advice: list[dict[str, str]] = []
+Doubt = tuple[object, str, str]  # whether it is so, the problem, the remedy
 
-    def note(problem: str, remedy: str) -> None:
-        advice.append({"problem": problem, "remedy": remedy})
 
-    threads, usable = facts["threads"], facts["usable_cores"]
-    if speed.load > 0.4 * usable:
-        note(
+def doubts_of_processor(facts: Facts, speed: Speed, software: Facts) -> list[Doubt]:
+    on_cpu, threads, usable = facts["device"] == "cpu", facts["threads"], facts["usable_cores"]
+    allowed = max(1, int(min(usable, facts["core_quota"] or usable)))
+    idle = threads < min(allowed, facts["physical_cores"] or allowed)
+    variables = [name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ]
+    return [
+        (
+            speed.load > 0.4 * usable,
             f"other work was going on while this was measured (load {speed.load} on {usable} cores)",
             "measure again when it is over: xinye doctor --measure",
-        )
-    if facts["device"] == "cpu" and software["nvidia_driver"]:
-        note(
+        ),
+        (
+            on_cpu and software["nvidia_driver"],
             f"there is an NVIDIA driver, but torch {software['torch']} sees no GPU",
             "install torch for CUDA (pytorch.org/get-started), and see that nvidia-smi lists the GPU",
-        )
-    allowed = max(1, int(min(usable, facts["core_quota"] or usable)))
-    if threads > allowed:
-        note(
+        ),
+        (
+            threads > allowed,
             f"torch runs {threads} threads, but this process may use {allowed} of the cores: they wait for each other",
             f"export OMP_NUM_THREADS={allowed}",
-        )
-    elif threads < min(allowed, facts["physical_cores"] or allowed):
-        variable = next(
-            (name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ), None
-        )
-        remedy = f"unset {variable}" if variable else f"export OMP_NUM_THREADS={allowed}"
-        note(f"torch uses {threads} of {allowed} cores", remedy)
-    if facts["device"] == "cpu" and not (software["mkl"] or software["onednn"]):
-        note(
+        ),
+        (
+            idle,
+            f"torch uses {threads} of {allowed} cores",
+            f"unset {variables[0]}" if variables else f"export OMP_NUM_THREADS={allowed}",
+        ),
+        (
+            on_cpu and not (software["mkl"] or software["onednn"]),
             "this torch has neither MKL nor oneDNN, the fast matrix products",
             "pip install torch from PyPI",
-        )
-    if facts["device"] == "cpu" and not software["cpp_compiler"]:
-        note(
+        ),
+        (
+            on_cpu and not software["cpp_compiler"],
             "there is no C++ compiler, so that long runs cannot be compiled and are slower by a third",
             INSTALL_COMPILER.get(platform.system(), "install g++ or clang++"),
-        )
+        ),
+    ]
+
+
+def advise(facts: Facts, speed: Speed, software: Facts, sizes: list[Facts]) -> list[dict[str, str]]:
+    """Each shortcoming, and what to do about it; first what makes the figures themselves doubtful."""
     default = next(row for row in sizes if row["size"] == PretrainSettings().size)
-    if not default.get("sensible"):
-        better = [row["size"] for row in sizes if row.get("sensible")]
-        problem = f"--size {default['size']}, the default, "
-        note(
-            problem
-            + (
-                "reads fewer tokens in ten minutes than it has weights"
-                if default["fits"]
-                else "does not fit"
-            ),
+    better = [row["size"] for row in sizes if row.get("sensible")]
+    too_slow = "reads fewer tokens in ten minutes than it has weights"
+    here, cache, encoding = str(Path.cwd()), facts["cache"], software["output_encoding"]
+    elsewhere = "name another folder in the variable XINYE_CACHE"
+    found = [
+        *doubts_of_processor(facts, speed, software),
+        (
+            not default.get("sensible"),
+            f"--size {default['size']}, the default, {too_slow if default['fits'] else 'does not fit'}",
             f"give --size {better[-1]}" if better else "give a longer --time and --size 1M",
-        )
-    for where, free in (
-        (str(Path.cwd()), facts["disk_free"]),
-        (facts["cache"], facts["cache_disk_free"]),
-    ):
-        if free < LITTLE_DISK:
-            remedy = "make room, or name another folder in the variable XINYE_CACHE"
-            note(
-                f"only {free / 1e9:.1f} GB are free for {where}",
-                remedy if where == facts["cache"] else "make room",
-            )
-    if not facts["cache_writable"]:
-        note(
-            f"the cache {facts['cache']} cannot be written",
-            "name another folder in the variable XINYE_CACHE",
-        )
-    if software["output_encoding"].replace("-", "") != "utf8":
-        note(
-            f"this terminal is set to {software['output_encoding']}, which cannot show Chinese",
+        ),
+        (
+            facts["disk_free"] < LITTLE_DISK,
+            f"only {facts['disk_free'] / 1e9:.1f} GB are free for {here}",
+            f"make room, or {elsewhere}" if here == cache else "make room",
+        ),
+        (
+            facts["cache_disk_free"] < LITTLE_DISK,
+            f"only {facts['cache_disk_free'] / 1e9:.1f} GB are free for {cache}",
+            f"make room, or {elsewhere}",
+        ),
+        (not facts["cache_writable"], f"the cache {cache} cannot be written", elsewhere),
+        (
+            encoding.replace("-", "") != "utf8",
+            f"this terminal is set to {encoding}, which cannot show Chinese",
             "export PYTHONUTF8=1, and set the terminal to UTF-8",
-        )
-    return advice
+        ),
+    ]
+    return [{"problem": problem, "remedy": remedy} for so, problem, remedy in found if so]

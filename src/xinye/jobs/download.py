@@ -1,23 +1,31 @@
-"""Fetch a model from the hub into the hub's own cache. Nothing else in the package asks the hub for a model.
+"""Fetch a model from the hub into the hub's own cache. Nothing else in the package asks the hub for
+a model.
 
-Where from, where to and as whom is said by the hub's usual variables: HF_ENDPOINT, HF_HOME, HF_TOKEN, HF_HUB_OFFLINE.
+Where from, where to and as whom is said by the hub's usual variables: HF_ENDPOINT, HF_HOME,
+HF_TOKEN, HF_HUB_OFFLINE.
 """
 
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from xinye.checkpoints.huggingface import from_config_json, index_files
-from xinye.checkpoints.load import is_hub_name
+from xinye.checkpoints.families import from_config_json
+from xinye.checkpoints.hub import is_hub_name
+from xinye.checkpoints.huggingface import index_files
 from xinye.data.files import read_json
 from xinye.errors import XinyeError
 from xinye.watcher import Watcher
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 BESIDE = (
-    "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
-    "merges.txt", "chat_template.jinja",
-)  # fmt: skip
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
 
 
 @dataclass(frozen=True)
@@ -31,70 +39,66 @@ class Downloaded:
 
 
 def download(name: str, watcher: Watcher) -> Downloaded:
-    """Fetch what `load` reads of a model: weights as safetensors, JSON, the tokenizer; never what is pickled.
+    """Fetch what `load` reads of a model: weights as safetensors, JSON, the tokenizer; never what
+    is pickled.
 
-    Its config comes first, so that an architecture that is not known here costs nothing. Files that are there already
-    stay, and what was cut short goes on. Raises `XinyeError` for whatever a person can put right.
+    Its config comes first, so that an architecture that is not known here costs nothing. Files that
+    are there already stay, and what was cut short goes on. Raises `XinyeError` for whatever a
+    person can put right.
     """
     if not is_hub_name(name):
         raise XinyeError(f"{name!r} is not a name on the hub, such as owner/model")
-    from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-    )
-
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every attempt
     try:
-        watcher.stage(f"looking at {name}")
-        there = {file.rfilename for file in HfApi().model_info(name).siblings or ()}
-        if "config.json" not in there:
-            raise XinyeError(f"{name}: not a model that is known here (no config.json)")
-        config = Path(hf_hub_download(name, "config.json"))
-        from_config_json(read_json(config), f"{name}: config.json")
-        if WEIGHTS in there:
-            weights = [WEIGHTS]
-        elif INDEX in there:
-            weights = [INDEX, *index_files(Path(hf_hub_download(name, INDEX)))]
-        else:
-            raise XinyeError(f"{name}: has no {WEIGHTS}; what is pickled is not downloaded")
-        wanted = ["config.json", *(file for file in BESIDE if file in there), *weights]
-        files = []
-        for number, file in enumerate(wanted, start=1):
-            watcher.stage(f"{file} ({number} of {len(wanted)})")
-            files.append(Path(hf_hub_download(name, file)))
-    except GatedRepoError:
-        raise XinyeError(
-            f"{name}: its terms must be accepted on its page, and HF_TOKEN must hold your token"
-        ) from None
-    except RepositoryNotFoundError:
-        raise XinyeError(
-            f"{name}: the hub has no such model, or shows it only to some (HF_TOKEN)"
-        ) from None
-    except EntryNotFoundError as error:
-        raise XinyeError(
-            f"{name}: cannot be downloaded ({_first_line(error)})", exit_code=1
-        ) from None
-    except OfflineModeIsEnabled:
-        raise XinyeError(
-            f"{name}: HF_HUB_OFFLINE is set, so that nothing can be downloaded"
-        ) from None
+        files = _fetch(name, watcher)
     except XinyeError:
         raise
     except (
         Exception
     ) as error:  # those of the client and of what it uses; they have no base of their own
-        line = _first_line(error)
-        raise XinyeError(
-            f"{name}: cannot be downloaded ({line}); what has come stays, and the same command goes on",
-            exit_code=1,
-        ) from error
-    return Downloaded(
-        name, str(config.parent), len(files), sum(file.stat().st_size for file in files)
-    )
+        raise _refusal(name, error) from error
+    size = sum(file.stat().st_size for file in files)
+    return Downloaded(name, str(files[0].parent), len(files), size)
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
+def _fetch(name: str, watcher: Watcher) -> list[Path]:
+    """Where the files lie then, `config.json` first."""
+    from huggingface_hub import HfApi, hf_hub_download
+
+    watcher.stage(f"looking at {name}")
+    there = {file.rfilename for file in HfApi().model_info(name).siblings or ()}
+    if "config.json" not in there:
+        raise XinyeError(f"{name}: not a model that is known here (no config.json)")
+    config = Path(hf_hub_download(name, "config.json"))
+    from_config_json(read_json(config), f"{name}: config.json")
+    if WEIGHTS in there:
+        weights = [WEIGHTS]
+    elif INDEX in there:
+        weights = [INDEX, *index_files(Path(hf_hub_download(name, INDEX)))]
+    else:
+        raise XinyeError(f"{name}: has no {WEIGHTS}; what is pickled is not downloaded")
+    wanted = [*(file for file in BESIDE if file in there), *weights]
+    files = [config]
+    for number, file in enumerate(wanted, start=2):
+        watcher.stage(f"{file} ({number} of {len(wanted) + 1})")
+        files.append(Path(hf_hub_download(name, file)))
+    return files
+
+
+def _refusal(name: str, error: Exception) -> XinyeError:
+    """What a person can do about an error of the hub's client."""
+    from huggingface_hub import errors
+
+    known = {  # a gated repository is also one that is not found
+        errors.GatedRepoError: "its terms must be accepted on its page, and HF_TOKEN must hold your token",
+        errors.RepositoryNotFoundError: "the hub has no such model, or shows it only to some (HF_TOKEN)",
+        errors.OfflineModeIsEnabled: "HF_HUB_OFFLINE is set, so that nothing can be downloaded",
+    }
+    for kind, problem in known.items():
+        if isinstance(error, kind):
+            return XinyeError(f"{name}: {problem}")
+    line = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+    if isinstance(error, errors.EntryNotFoundError):
+        return XinyeError(f"{name}: cannot be downloaded ({line})", exit_code=1)
+    problem = f"cannot be downloaded ({line}); what has come stays, and the same command goes on"
+    return XinyeError(f"{name}: {problem}", exit_code=1)

@@ -16,7 +16,8 @@ MAGIC = {"gguf": b"GGUF", "onnx": b"\x08"}  # what such files begin with
 
 @dataclass(frozen=True)
 class Export:
-    """A model's file, how large it is, and the matrices that stand as f16: no block divides their rows."""
+    """A model's file, how large it is, and the matrices that stand as f16: no block divides their
+    rows."""
 
     file: str
     to: Format
@@ -29,12 +30,13 @@ class Export:
 def export(model: str, to: Format, output: Path | None = None, quantize: str = "f32") -> Export:
     """Write a model as one file, without `output` into this folder under the model's name.
 
-    Float32 by default: nothing is lost, and llama-quantize makes all else of it. Raises `XinyeError` for what is no
-    GPT, and where the file would replace one of another kind.
+    Float32 by default: nothing is lost, and llama-quantize makes all else of it. Raises
+    `XinyeError` for what is no GPT, and where the file would replace one of another kind.
     """
     if to == "onnx" and quantize != "f32":
         raise XinyeError(
-            f"--quantize {quantize} is for GGUF; an ONNX file is quantized by ONNX Runtime's own tools"
+            f"--quantize {quantize} is for GGUF; an ONNX file is quantized by ONNX Runtime's own "
+            "tools"
         )
     if to == "onnx":
         need(
@@ -59,7 +61,8 @@ def export(model: str, to: Format, output: Path | None = None, quantize: str = "
 
 
 def check_target(path: Path, source: Path, to: Format) -> None:
-    """Raises `XinyeError` where writing a file would replace a folder, the model itself, or a file of another kind."""
+    """Raises `XinyeError` where writing a file would replace a folder, the model itself, or a file
+    of another kind."""
     if not path.exists():
         return
     if path.is_dir() or (source.exists() and path.samefile(source)):

@@ -14,18 +14,22 @@ from xinye.model.heads import Head
 
 
 def merge(run: Path, output: Path, overwrite: bool = False) -> dict[str, Any]:
-    """Write the model of an adapter's folder, its LoRA or AdaLoRA in the weights, to `output`; returns what was merged.
+    """Write the model of an adapter's folder, its LoRA or AdaLoRA in the weights, to `output`;
+    returns what was merged.
 
-    Raises `XinyeError` where there is no adapter, it cannot be merged, or something else is in `output`.
+    Raises `XinyeError` where there is no adapter, it cannot be merged, or something else is in
+    `output`.
     """
     if not is_adapter(run):
         raise XinyeError(
-            f"{run}: there is no adapter here (no {CONFIG}), so it is whole as it is; xinye finetune --method lora "
+            f"{run}: there is no adapter here (no {CONFIG}), so it is whole as it is; xinye "
+            "finetune --method lora "
             "makes one"
         )
     if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not overwrite)):
         raise XinyeError(
-            f"{output}: exists; choose another folder with -o, or replace its model with --overwrite"
+            f"{output}: exists; choose another folder with -o, or replace its model with "
+            "--overwrite"
         )
     base = base_of(run)
     if output.exists() and output.resolve() in (run.resolve(), Path(base).resolve()):

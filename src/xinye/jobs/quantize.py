@@ -1,7 +1,7 @@
 """Make a model smaller: write it as GGUF with quantized matrices, and measure what that costs.
 
-The cost is measured with the file that was written, on text that the model was not trained on: the bits per byte of the
-same tokens before and after.
+The cost is measured with the file that was written, on text that the model was not trained on: the
+bits per byte of the same tokens before and after.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,8 @@ TOKENS = (
 
 @dataclass(frozen=True)
 class Quantized:
-    """A quantized model's file and its cost; the figures are None where there was no text to measure on."""
+    """A quantized model's file and its cost; the figures are None where there was no text to
+    measure on."""
 
     model: str
     file: str
@@ -51,8 +52,8 @@ def quantize(
     files: Sequence[str] = (),
     watcher: Watcher | None = None,
 ) -> Quantized:
-    """Write a model as GGUF, without `output` into this folder under the model's name, and measure it on the files, or
-    on what its run held back from training.
+    """Write a model as GGUF, without `output` into this folder under the model's name, and measure
+    it on the files, or on what its run held back from training.
 
     Raises `XinyeError` for whatever a person can put right, before anything is written.
     """

@@ -1,4 +1,5 @@
-"""What can be set about an adapter: by the names that `peft` has for it, here, on the command line and in files."""
+"""What can be set about an adapter: by the names that `peft` has for it, here, on the command line
+and in files."""
 
 from typing import Literal
 
@@ -10,10 +11,20 @@ Method = Literal["lora", "adalora", "prefix", "adapter"]
 _LOW_RANK = ("target_modules", "lora_alpha", "lora_dropout")
 _FIELDS: dict[str, tuple[str, ...]] = {  # what each method reads
     "lora": (*_LOW_RANK, "r", "use_rslora"),
-    "adalora": (*_LOW_RANK, "init_r", "target_r", "tinit", "tfinal", "deltaT", "beta1", "beta2", "orth_reg_weight"),
+    "adalora": (
+        *_LOW_RANK,
+        "init_r",
+        "target_r",
+        "tinit",
+        "tfinal",
+        "deltaT",
+        "beta1",
+        "beta2",
+        "orth_reg_weight",
+    ),
     "prefix": ("num_virtual_tokens",),
     "adapter": ("bottleneck_size",),
-}  # fmt: skip
+}
 
 
 class AdapterSizes(BaseModel):
@@ -84,13 +95,15 @@ class AdapterSettings(AdapterSizes):
         return self
 
     def scheduled(self, total_steps: int) -> "AdapterSettings":
-        """With the schedule of AdaLoRA filled in; raises `XinyeError` where no step is left for ranks to go."""
+        """With the schedule of AdaLoRA filled in; raises `XinyeError` where no step is left for
+        ranks to go."""
         if self.total_step == total_steps and None not in (self.tinit, self.tfinal):
             return self
         tinit = total_steps // 10 if self.tinit is None else self.tinit
         tfinal = total_steps * 3 // 10 if self.tfinal is None else self.tfinal
         if tinit >= total_steps - tfinal:
             raise XinyeError(
-                f"adalora: tinit {tinit} and tfinal {tfinal} leave none of {total_steps} steps for ranks to go"
+                f"adalora: tinit {tinit} and tfinal {tfinal} leave none of {total_steps} steps "
+                "for ranks to go"
             )
         return self.model_copy(update={"tinit": tinit, "tfinal": tfinal, "total_step": total_steps})

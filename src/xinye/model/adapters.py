@@ -1,15 +1,18 @@
 """Parameter-efficient fine-tuning: a few new weights beside a network whose own stay frozen.
 
-- `lora` (Hu et al. 2021, arXiv:2106.09685): a matrix W becomes W + s·B·A, where A and B have few rows and columns
-- `adalora` (Zhang et al. 2023, arXiv:2303.10512): W + s·B·diag(E)·A; while learning, the ranks that matter least go,
-  wherever they are, until a budget is met
+- `lora` (Hu et al. 2021, arXiv:2106.09685): a matrix W becomes W + s·B·A, where A and B have few
+  rows and columns
+- `adalora` (Zhang et al. 2023, arXiv:2303.10512): W + s·B·diag(E)·A; while learning, the ranks that
+  matter least go, wherever they are, until a budget is met
 - `prefix` (Li & Liang 2021, arXiv:2101.00190): learned keys and values before those of each layer
-- `adapter` (Houlsby et al. 2019, arXiv:1902.00751): a bottleneck behind attention and behind the feed-forward layer
+- `adapter` (Houlsby et al. 2019, arXiv:1902.00751): a bottleneck behind attention and behind the
+  feed-forward layer
 
-Low rank goes to every matrix of the layers, not to queries and values alone as in the first paper: with all of them
-fine-tuning comes up to that of all weights (Dettmers et al. 2023, arXiv:2305.14314). New weights are fp32 and, as all
-others, cast where they are used; what they start with changes nothing, but for the prefix. GPT-2's queries, keys and
-values share one A, for other tools have one matrix there, `c_attn`: so its adapters load in them as they are.
+Low rank goes to every matrix of the layers, not to queries and values alone as in the first paper:
+with all of them fine-tuning comes up to that of all weights (Dettmers et al. 2023,
+arXiv:2305.14314). New weights are fp32 and, as all others, cast where they are used; what they
+start with changes nothing, but for the prefix. GPT-2's queries, keys and values share one A, for
+other tools have one matrix there, `c_attn`: so its adapters load in them as they are.
 """
 
 from collections import defaultdict
@@ -18,146 +21,16 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xinye.errors import XinyeError, did_you_mean
+from xinye.model.adapter_layers import AdaLoRA, Adapted, Bottleneck, LoRA, Prefix
 from xinye.model.adapter_settings import AdapterSettings
-from xinye.model.gpt import GPT, KeyValueCache, Layer, Linear
+from xinye.model.gpt import GPT, KeyValueCache, Layer
 from xinye.model.heads import Head
 from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, columns
 
 HEADS = ("score", "classifier")  # what new heads are called; they are trained beside any adapter
-
-
-class LoRA(nn.Module):
-    """The change of one matrix; `site` is its name. Where several layers share it, each has some `rows` of B."""
-
-    def __init__(
-        self, site: str, settings: AdapterSettings, inputs: int, outputs: int, rank: int
-    ) -> None:
-        super().__init__()
-        self.site, self.settings = site, settings
-        self.lora_A = nn.Parameter(torch.empty(rank, inputs))
-        self.lora_B = nn.Parameter(torch.zeros(outputs, rank))
-        self.scaling = settings.lora_alpha / (rank**0.5 if settings.use_rslora else max(rank, 1))
-
-    def initialize(self, generator: torch.Generator) -> None:
-        bound = self.lora_A.shape[1] ** -0.5
-        nn.init.uniform_(self.lora_A, -bound, bound, generator=generator)
-
-    def down(self) -> Tensor:
-        """What inputs are multiplied by first, (rank, inputs)."""
-        return self.lora_A
-
-    def delta(self, rows: slice) -> Tensor:
-        """What is added to the weight, (rows, inputs)."""
-        return self.lora_B[rows] @ self.down() * self.scaling
-
-    def forward(self, x: Tensor, y: Tensor, rows: slice) -> Tensor:
-        x = F.dropout(x, self.settings.lora_dropout, self.training)
-        return (
-            y
-            + F.linear(F.linear(x, self.down().to(x.dtype)), self.lora_B[rows].to(x.dtype))
-            * self.scaling
-        )
-
-
-class AdaLoRA(LoRA):
-    """A change in the form of a singular value decomposition, and what it has learned about its ranks' importance."""
-
-    def __init__(
-        self, site: str, settings: AdapterSettings, inputs: int, outputs: int, rank: int
-    ) -> None:
-        super().__init__(site, settings, inputs, outputs, rank)
-        self.lora_E = nn.Parameter(torch.zeros(rank, 1))
-        self.scaling = settings.lora_alpha / (
-            settings.init_r + 1e-5
-        )  # of the first rank, so that it never jumps
-        self.register_buffer(
-            "mask", torch.ones(rank, dtype=torch.bool)
-        )  # the ranks that were kept last
-        for name, parameter in list(self.named_parameters()):
-            self.register_buffer(f"{name}_importance", torch.zeros_like(parameter))
-            self.register_buffer(f"{name}_uncertainty", torch.zeros_like(parameter))
-
-    def initialize(self, generator: torch.Generator) -> None:
-        nn.init.normal_(self.lora_A, 0.0, 0.02, generator=generator)
-        nn.init.normal_(self.lora_B, 0.0, 0.02, generator=generator)
-
-    def down(self) -> Tensor:
-        return self.lora_A * self.lora_E
-
-    def kept(self) -> Tensor:
-        """Which ranks there are, (rank,): those kept last, and those that have grown since."""
-        return self.get_buffer("mask") | (self.lora_E[:, 0] != 0)
-
-    def weigh(self) -> None:
-        """Take a step's gradients into the moving means of importance, |weight · gradient|, and its uncertainty."""
-        for name, parameter in self.named_parameters():
-            assert parameter.grad is not None
-            now = (parameter * parameter.grad).abs()
-            mean = self.get_buffer(f"{name}_importance").lerp_(now, 1 - self.settings.beta1)
-            self.get_buffer(f"{name}_uncertainty").lerp_(
-                (now - mean).abs(), 1 - self.settings.beta2
-            )
-
-    def scores(self) -> Tensor:
-        """The importance of each rank, (rank,): of its singular value and, on average, of its two vectors."""
-
-        def score(name: str) -> Tensor:
-            return self.get_buffer(f"{name}_importance") * self.get_buffer(f"{name}_uncertainty")
-
-        return score("lora_E")[:, 0] + score("lora_A").mean(dim=1) + score("lora_B").mean(dim=0)
-
-
-class Bottleneck(nn.Module):
-    """y + U·gelu(D·y + d) + u behind a layer's output y. U and u start at zero, so that at first nothing changes."""
-
-    def __init__(self, site: str, settings: AdapterSettings, width: int) -> None:
-        super().__init__()
-        self.site, self.settings = site, settings
-        self.down = Linear(width, settings.bottleneck_size)
-        self.up = Linear(settings.bottleneck_size, width)
-
-    def initialize(self, generator: torch.Generator) -> None:
-        nn.init.normal_(self.down.weight, 0.0, self.down.in_features**-0.5, generator=generator)
-        for parameter in (self.down.bias, self.up.weight, self.up.bias):
-            nn.init.zeros_(parameter)
-
-    def forward(self, x: Tensor, y: Tensor, rows: slice) -> Tensor:
-        return y + self.up(F.gelu(self.down(y)))
-
-
-class Prefix(nn.Module):
-    """Learned keys and values, (P, layers · 2 · K · D). Its keys stand at no position: they are not rotated."""
-
-    def __init__(self, settings: AdapterSettings, learned: Tensor) -> None:
-        super().__init__()
-        self.settings = settings
-        length, *self.shape = learned.shape  # (P, layers, 2, K, D)
-        self.prompt_embeddings = nn.Parameter(learned.reshape(length, -1))
-
-    def forward(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Put those of a layer before its own keys and values, (B, K, S, D)."""
-        before = self.prompt_embeddings.unflatten(1, self.shape)[:, layer].to(
-            keys.dtype
-        )  # (P, 2, K, D)
-        before = before.permute(1, 2, 0, 3)[:, None].expand(
-            -1, len(keys), -1, -1, -1
-        )  # (2, B, K, P, D)
-        return torch.cat((before[0], keys), dim=2), torch.cat((before[1], values), dim=2)
-
-
-class Adapted(nn.Module):
-    """A layer with an adapter beside it."""
-
-    def __init__(self, base_layer: nn.Module, adapter: LoRA | Bottleneck, rows: slice) -> None:
-        super().__init__()
-        self.base_layer, self.adapter, self.rows = base_layer, adapter, rows
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.adapter(x, self.base_layer(x), self.rows)
 
 
 def attach(
@@ -168,7 +41,8 @@ def attach(
 ) -> None:
     """Freeze a model (but for a new head) and put an adapter to it, in place.
 
-    `ranks` are those of an adapter that is to be loaded, by site. Raises `XinyeError` for a model that cannot have it.
+    `ranks` are those of an adapter that is to be loaded, by site. Raises `XinyeError` for a model
+    that cannot have it.
     """
     gpt = _gpt(model)
     if attached(model) is not None:
@@ -215,7 +89,8 @@ def _gpt(model: nn.Module) -> GPT:
 
 
 def sites(model: nn.Module) -> dict[str, tuple[nn.Module, list[str]]]:
-    """Where adapters can go: a name, the module that holds the layers there, and their names in it."""
+    """Where adapters can go: a name, the module that holds the layers there, and their names in
+    it."""
     found: dict[str, tuple[nn.Module, list[str]]] = {}
     gpt = _gpt(model)
     for number, layer in enumerate(gpt.model.layers):
@@ -254,15 +129,18 @@ def _chosen(model: nn.Module, settings: AdapterSettings) -> list[str]:
 
 @torch.no_grad()
 def _attach_prefix(gpt: GPT, settings: AdapterSettings, generator: torch.Generator) -> None:
-    """Begin with the keys and values of random tokens: from free random numbers it learns badly (Li & Liang)."""
+    """Begin with the keys and values of random tokens: from free random numbers it learns badly (Li
+    & Liang)."""
     length, config = settings.num_virtual_tokens, gpt.config
     if config.rope_scaling is not None and config.rope_scaling.rope_type == "dynamic":
         raise XinyeError(
-            "prefix: dynamic RoPE scaling turns all keys anew with each length, and a prefix has no place"
+            "prefix: dynamic RoPE scaling turns all keys anew with each length, and a prefix has "
+            "no place"
         )
     if length >= config.max_position_embeddings:
         raise XinyeError(
-            f"prefix: num_virtual_tokens is {length}; this model reads {config.max_position_embeddings} tokens in all"
+            f"prefix: num_virtual_tokens is {length}; this model reads "
+            f"{config.max_position_embeddings} tokens in all"
         )
     training, device = gpt.training, next(gpt.model.norm.parameters()).device
     cache = KeyValueCache(config, 1, length, gpt.compute_dtype, device)
@@ -293,7 +171,8 @@ def attached(model: nn.Module) -> AdapterSettings | None:
 
 @torch.no_grad()
 def merge(model: nn.Module) -> None:
-    """Put `lora` or `adalora` into the weights, in place: the same logits from a plain model, all of it trainable.
+    """Put `lora` or `adalora` into the weights, in place: the same logits from a plain model, all
+    of it trainable.
 
     Raises `XinyeError` where the adapter is no change of weights, or the weights are quantized.
     """
@@ -323,11 +202,12 @@ def merge(model: nn.Module) -> None:
 
 @torch.no_grad()
 def after_step(model: nn.Module, step: int, total_steps: int) -> None:
-    """What AdaLoRA does after step `step` (from 1) and before its gradients are cleared; nothing for other methods.
+    """What AdaLoRA does after step `step` (from 1) and before its gradients are cleared; nothing
+    for other methods.
 
-    The importance of each rank is brought up to date and, where an allocation is due, only the best ones of the whole
-    model are kept: all until `tinit`, then ever fewer, along a cubic, and exactly `target_r` on average when `tfinal`
-    steps are left.
+    The importance of each rank is brought up to date and, where an allocation is due, only the best
+    ones of the whole model are kept: all until `tinit`, then ever fewer, along a cubic, and exactly
+    `target_r` on average when `tfinal` steps are left.
     """
     modules = [module for module in adapters(model) if isinstance(module, AdaLoRA)]
     if not modules:
@@ -357,7 +237,8 @@ def after_step(model: nn.Module, step: int, total_steps: int) -> None:
 
 
 def extra_loss(model: nn.Module) -> Tensor:
-    """AdaLoRA's penalty for A and B that are not orthogonal, to be added to the mean loss of a step; else 0."""
+    """AdaLoRA's penalty for A and B that are not orthogonal, to be added to the mean loss of a
+    step; else 0."""
     matrices = [
         matrix
         for module in adapters(model)
@@ -382,12 +263,17 @@ def ranks_of(model: nn.Module) -> dict[str, int]:
 
 
 def adapter_state(model: nn.Module) -> dict[str, Tensor]:
-    """All that training changes, for a checkpoint to go on from; `model.load_state_dict(…, strict=False)` puts it back.
+    """All that training changes, for a checkpoint to go on from; `model.load_state_dict(…,
+    strict=False)` puts it back.
 
     The trainable weights, and the importance that AdaLoRA has noted.
     """
-    buffers = {f"{name}.{buffer}" for name, module in model.named_modules() if isinstance(module, AdaLoRA)
-               for buffer, _ in module.named_buffers()}  # fmt: skip
+    buffers = {
+        f"{name}.{buffer}"
+        for name, module in model.named_modules()
+        if isinstance(module, AdaLoRA)
+        for buffer, _ in module.named_buffers()
+    }
     trained = {
         name: parameter.detach()
         for name, parameter in model.named_parameters()
@@ -397,10 +283,12 @@ def adapter_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def flops_per_token(model: GPT | Head, context: int) -> float:
-    """Floating-point operations to train on one token of `context`, as the weights are trained or frozen now.
+    """Floating-point operations to train on one token of `context`, as the weights are trained or
+    frozen now.
 
-    Forward is the same for every method. Backward, each activation asks for its gradient, as many operations again (of
-    attention twice as many), unless nothing below the head learns; and each trained weight asks for its own.
+    Forward is the same for every method. Backward, each activation asks for its gradient, as many
+    operations again (of attention twice as many), unless nothing below the head learns; and each
+    trained weight asks for its own.
     """
     config, modules = model.config, adapters(model)
     if all(parameter.requires_grad for parameter in model.parameters()):
@@ -423,7 +311,8 @@ def flops_per_token(model: GPT | Head, context: int) -> float:
 
 
 class Row(NamedTuple):
-    """One line of the table of trainable parameters; `share` is that of the trainable among `total`."""
+    """One line of the table of trainable parameters; `share` is that of the trainable among
+    `total`."""
 
     name: str
     trainable: int

@@ -2,10 +2,12 @@
 
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.gpt import GPT
+from xinye.model.heads import Head
 from xinye.model.lstm import LSTM
 
 Config = GPTConfig | LSTMConfig
 LanguageModel = GPT | LSTM
+Network = LanguageModel | Head
 
 
 def build(config: Config) -> LanguageModel:

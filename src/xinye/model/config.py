@@ -1,15 +1,17 @@
 """The shape of a network, in Hugging Face's words, and what that shape costs.
 
-Three architectures of a GPT, each a stock one of the field, and a recurrent network to compare them with:
+Three architectures of a GPT, each a stock one of the field, and a recurrent network to compare them
+with:
 
-- `modern`: rotary positions, RMSNorm, SwiGLU, grouped-query attention, normalised queries and keys (saved as Qwen3)
-- `llama`: the same without the normalised queries and keys (saved as Llama; with `attention_bias` but without
-  `attention_output_bias` as Qwen2)
+- `modern`: rotary positions, RMSNorm, SwiGLU, grouped-query attention, normalised queries and keys
+  (saved as Qwen3)
+- `llama`: the same without the normalised queries and keys (saved as Llama; with `attention_bias`
+  but without `attention_output_bias` as Qwen2)
 - `gpt2`: learned positions, LayerNorm, GELU, biases everywhere (saved as GPT-2)
 - `lstm`: `LSTMConfig`, a stack of LSTM layers (saved under a model type of our own)
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from xinye.errors import XinyeError
@@ -18,9 +20,30 @@ from xinye.model.rope import RopeScaling, RopeType
 Architecture = Literal["modern", "llama", "gpt2"]
 
 
+class Shape:
+    """What all networks' shapes have: sizes of at least 1, and what they cost."""
+
+    def check_sizes(self) -> None:
+        for field in fields(self):  # type: ignore[arg-type]
+            if field.type is int and getattr(self, field.name) < 1:
+                raise XinyeError(
+                    f"model shape: {field.name} is {getattr(self, field.name)}; it must be at "
+                    "least 1"
+                )
+
+    def forward_flops_per_token(self, context: int) -> float:
+        raise NotImplementedError
+
+    def flops_per_token(self, context: int) -> float:
+        """Floating-point operations to train all weights on one token: forward, and twice that
+        backward."""
+        return 3 * self.forward_flops_per_token(context)
+
+
 @dataclass(frozen=True)
-class GPTConfig:
-    """The shape of a network. Sizes count elements; `head_dim` need not be `hidden_size / num_attention_heads`."""
+class GPTConfig(Shape):
+    """The shape of a network. Sizes count elements; `head_dim` need not be `hidden_size /
+    num_attention_heads`."""
 
     architecture: Architecture
     vocab_size: int
@@ -49,16 +72,12 @@ class GPTConfig:
         if self.architecture == "gpt2":
             object.__setattr__(self, "attention_bias", True)
             object.__setattr__(self, "mlp_bias", True)
-        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-                     "head_dim", "intermediate_size", "max_position_embeddings"):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise XinyeError(
-                    f"model shape: {name} is {getattr(self, name)}; it must be at least 1"
-                )
+        self.check_sizes()
         if self.num_attention_heads % self.num_key_value_heads:
             raise XinyeError(
                 f"model shape: {self.num_attention_heads} attention heads cannot share "
-                f"{self.num_key_value_heads} key-value heads; the first must be a multiple of the second"
+                f"{self.num_key_value_heads} key-value heads; the first must be a multiple of the "
+                "second"
             )
         if self.rotary and self.head_dim % 2:
             raise XinyeError(
@@ -66,14 +85,16 @@ class GPTConfig:
             )
         if not self.rotary and self.rope_scaling is not None:
             raise XinyeError(
-                f"RoPE scaling: {self.architecture} has learned positions, which end with its context"
+                f"RoPE scaling: {self.architecture} has learned positions, which end with its "
+                "context"
             )
         if self.architecture == "gpt2" and (
             self.num_attention_heads * self.head_dim != self.hidden_size
             or self.num_key_value_heads != self.num_attention_heads
         ):
             raise XinyeError(
-                "model shape: gpt2 needs hidden_size = heads × head_dim and as many key-value heads as heads"
+                "model shape: gpt2 needs hidden_size = heads × head_dim and as many key-value "
+                "heads as heads"
             )
 
     @property
@@ -87,7 +108,8 @@ class GPTConfig:
         """
         if self.rope_scaling is not None:
             raise XinyeError(
-                f"RoPE scaling: this model's positions are scaled already ({self.rope_scaling.rope_type})"
+                "RoPE scaling: this model's positions are scaled already "
+                f"({self.rope_scaling.rope_type})"
             )
         context = self.max_position_embeddings
         if rope_type == "dynamic":  # lengths are measured by the context, so it stays
@@ -126,17 +148,15 @@ class GPTConfig:
         return self.matrix_parameters + embedding + self.num_hidden_layers * per_layer + extra
 
     def forward_flops_per_token(self, context: int) -> float:
-        """Floating-point operations to compute one token, matrix products only; to train on it takes three times that.
+        """Floating-point operations to compute one token, matrix products only; to train on it
+        takes three times that.
 
-        Two per matrix weight (Kaplan et al. 2020, arXiv:2001.08361) and, for attention over `context` tokens, four per
-        layer, head element and position (PaLM, arXiv:2204.02311), where it is causal half of that.
+        Two per matrix weight (Kaplan et al. 2020, arXiv:2001.08361) and, for attention over
+        `context` tokens, four per layer, head element and position (PaLM, arXiv:2204.02311), where
+        it is causal half of that.
         """
         attention = 4 * self.num_hidden_layers * self.num_attention_heads * self.head_dim * context
         return 2 * self.matrix_parameters + (attention / 2 if self.is_causal else attention)
-
-    def flops_per_token(self, context: int) -> float:
-        """Floating-point operations to train all weights on one token: forward, and twice that backward."""
-        return 3 * self.forward_flops_per_token(context)
 
     def cache_bytes_per_token(self, bytes_per_element: int = 4) -> int:
         """Memory that one token takes in the key-value cache."""
@@ -150,8 +170,9 @@ class GPTConfig:
 
 
 @dataclass(frozen=True)
-class LSTMConfig:
-    """The shape of a recurrent network. `max_position_embeddings` is the length of the windows it is trained on."""
+class LSTMConfig(Shape):
+    """The shape of a recurrent network. `max_position_embeddings` is the length of the windows it
+    is trained on."""
 
     vocab_size: int
     hidden_size: int
@@ -162,15 +183,12 @@ class LSTMConfig:
     architecture: Literal["lstm"] = "lstm"
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "max_position_embeddings"):
-            if getattr(self, name) < 1:
-                raise XinyeError(
-                    f"model shape: {name} is {getattr(self, name)}; it must be at least 1"
-                )
+        self.check_sizes()
 
     @property
     def matrix_parameters(self) -> int:
-        """Weights that every token is multiplied by: four gates from input and state in each layer, and the head."""
+        """Weights that every token is multiplied by: four gates from input and state in each layer,
+        and the head."""
         return self.num_hidden_layers * 8 * self.hidden_size**2 + self.hidden_size * self.vocab_size
 
     @property
@@ -180,7 +198,8 @@ class LSTMConfig:
         return self.matrix_parameters + embedding + self.num_hidden_layers * 4 * self.hidden_size
 
     def forward_flops_per_token(self, context: int) -> float:
-        """Floating-point operations to compute one token: two per matrix weight, however long the context is."""
+        """Floating-point operations to compute one token: two per matrix weight, however long the
+        context is."""
         return 2 * self.matrix_parameters
 
     def flops_per_token(self, context: int) -> float:

@@ -1,19 +1,22 @@
 """The network: one GPT, switched by its config, never subclassed.
 
-Modules carry Hugging Face's names, with q, k and v apart in every architecture, so that weights and adapters fit other
-tools. Shapes: B batch, T tokens, S tokens with those in the cache, C hidden size, H heads, K key-value heads, D head
-size, V vocabulary.
+Modules carry Hugging Face's names, with q, k and v apart in every architecture, so that weights and
+adapters fit other tools. Shapes: B batch, T tokens, S tokens with those in the cache, C hidden
+size, H heads, K key-value heads, D head size, V vocabulary.
 
-Weights are kept in fp32 and cast to `compute_dtype` where they are used, so that training in bf16 is the same code with
-fp32 weights, gradients and optimizer state (mixed precision, Micikevicius et al. 2018, arXiv:1710.03740).
+Weights are kept in fp32 and cast to `compute_dtype` where they are used, so that training in bf16
+is the same code with fp32 weights, gradients and optimizer state (mixed precision, Micikevicius et
+al. 2018, arXiv:1710.03740).
 """
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xinye.errors import XinyeError
-from xinye.model.config import GPTConfig
+from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.kernels import attention, rms_norm
 from xinye.model.rope import scaled_frequencies
 
@@ -50,7 +53,8 @@ def norm(config: GPTConfig) -> nn.Module:
 def rotary_tables(
     config: GPTConfig, positions: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of rotary position embedding (Su et al. 2021, arXiv:2104.09864), each (…, T, D).
+    """Cosines and sines of rotary position embedding (Su et al. 2021, arXiv:2104.09864), each (…,
+    T, D).
 
     The sines of the first half are negated, so that `rotate` is two products and a sum.
     """
@@ -82,7 +86,8 @@ def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
 
 
 class KeyValueCache:
-    """Keys and values of the tokens read so far: per layer two tensors (B, K, capacity, D), filled up to `length`."""
+    """Keys and values of the tokens read so far: per layer two tensors (B, K, capacity, D), filled
+    up to `length`."""
 
     def __init__(
         self, config: GPTConfig, batch: int, capacity: int, dtype: torch.dtype, device: torch.device
@@ -90,7 +95,8 @@ class KeyValueCache:
         dynamic = config.rope_scaling is not None and config.rope_scaling.rope_type == "dynamic"
         if dynamic and capacity > config.max_position_embeddings:
             raise XinyeError(
-                "dynamic RoPE scaling turns all keys anew with each length, so that none can be kept beyond "
+                "dynamic RoPE scaling turns all keys anew with each length, so that none can be "
+                "kept beyond "
                 f"{config.max_position_embeddings} tokens; linear and yarn can"
             )
         shape = (
@@ -107,7 +113,8 @@ class KeyValueCache:
         self.length = 0
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store (B, K, T, D) keys and values behind the others; return all of them, (B, K, S, D)."""
+        """Store (B, K, T, D) keys and values behind the others; return all of them, (B, K, S,
+        D)."""
         end = self.length + keys.shape[2]
         stored = self.tensors[layer, :, :, :, :end]
         stored[0, :, :, self.length :], stored[1, :, :, self.length :] = keys, values
@@ -118,9 +125,8 @@ class Attention(nn.Module):
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__()
         self.config, self.layer = config, layer
-        self.prefix: nn.Module | None = (
-            None  # learned keys and values before all others (adapters.py)
-        )
+        # Learned keys and values before all others (adapter_layers.py).
+        self.prefix: nn.Module | None = None
         queries, keys = (
             config.num_attention_heads * config.head_dim,
             config.num_key_value_heads * config.head_dim,
@@ -171,33 +177,29 @@ class Attention(nn.Module):
         return self.o_proj(y.transpose(1, 2).flatten(2))  # (B, T, C)
 
 
-class SwiGLU(nn.Module):
-    """The gated feed-forward layer (Shazeer 2020, arXiv:2002.05202)."""
+class MLP(nn.Module):
+    """The feed-forward layer: SwiGLU (Shazeer 2020, arXiv:2002.05202); or GPT-2's, with the tanh
+    form of GELU that its weights were trained with."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.gate_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
+        self.gated = config.rotary
+        if self.gated:
+            self.gate_proj = Linear(
+                config.hidden_size, config.intermediate_size, bias=config.mlp_bias
+            )
         self.up_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
         self.down_proj = Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
-
-
-class GELU(nn.Module):
-    """GPT-2's feed-forward layer, with the tanh form of GELU that its weights were trained with."""
-
-    def __init__(self, config: GPTConfig) -> None:
-        super().__init__()
-        self.up_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
-        self.down_proj = Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
-
-    def forward(self, x: Tensor) -> Tensor:
+        if self.gated:
+            return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
         return self.down_proj(F.gelu(self.up_proj(x), approximate="tanh"))
 
 
 def document_mask(documents: Tensor | None) -> Tensor | None:
-    """Which token may look at which, (B, 1, T, T), where `documents` (B, T) numbers those of each row."""
+    """Which token may look at which, (B, 1, T, T), where `documents` (B, T) numbers those of each
+    row."""
     return (
         None
         if documents is None
@@ -211,7 +213,7 @@ class Layer(nn.Module):
         self.input_layernorm = norm(config)
         self.self_attn = Attention(config, layer)
         self.post_attention_layernorm = norm(config)
-        self.mlp = SwiGLU(config) if config.rotary else GELU(config)
+        self.mlp = MLP(config)
         self.dropout = config.dropout
 
     def forward(
@@ -242,7 +244,68 @@ class Backbone(nn.Module):
         self.norm = norm(config)
 
 
-class GPT(nn.Module):
+class TokenModel(nn.Module):
+    """What a GPT and an LSTM share: from states to logits, to the loss."""
+
+    model: nn.Module
+    config: GPTConfig | LSTMConfig
+
+    def __init__(self, config: GPTConfig | LSTMConfig, model: nn.Module) -> None:
+        super().__init__()
+        self.config = config
+        self.compute_dtype = torch.float32
+        self.model = model
+        self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.tie()
+
+    def tie(self) -> None:
+        """Let embedding and head be one matrix where the config says so (to be called after weights
+        were replaced)."""
+        if self.config.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight  # type: ignore[union-attr, assignment]
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def forward(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: Any = None,
+    ) -> Tensor:
+        """The hidden states turned to logits: (B, T) tokens to (B, T, V), in the compute dtype.
+
+        `positions` (B, T) default to 0, 1, 2 …, counted on from the cache. `mask` is boolean and
+        broadcasts to (B, H, T, S), True where a token may look; without it attention is as
+        `config.is_causal` says. With a `cache` the keys and values of these tokens are added to it;
+        a call with several tokens after the first needs a mask. An LSTM needs no mask: the
+        positions tell where documents begin.
+        """
+        return self.lm_head(self.hidden(tokens, positions, mask, cache))  # type: ignore[operator]
+
+    def loss(
+        self,
+        tokens: Tensor,
+        targets: Tensor,
+        positions: Tensor | None = None,
+        documents: Tensor | None = None,
+        label_smoothing: float = 0.0,
+    ) -> Tensor:
+        """Sum of the cross-entropies in nats over the targets that are not -100; all tensors (B,
+        T).
+
+        `documents` numbers the document of each token within its row; tokens see only their own
+        document. `label_smoothing` is the share of each target's probability that is spread over
+        the whole vocabulary (Szegedy et al. 2016, arXiv:1512.00567).
+        """
+        logits = self(tokens, positions, document_mask(documents))
+        logits, targets = logits.flatten(0, 1).float(), targets.flatten()
+        return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
+
+
+class GPT(TokenModel):
     """A decoder-only transformer: tokens in, logits of the next token out.
 
     >>> config = GPTConfig("modern", 100, 32, 2, 4, 2, 8, 64, 128)
@@ -250,29 +313,18 @@ class GPT(nn.Module):
     torch.Size([1, 5, 100])
     """
 
+    config: GPTConfig
+    model: Backbone
+
     def __init__(self, config: GPTConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.compute_dtype = torch.float32
+        super().__init__(config, Backbone(config))
         self.prefix_length = 0
-        self.model = Backbone(config)
-        self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.tie()
-
-    def tie(self) -> None:
-        """Let embedding and head be one matrix where the config says so (to be called after weights were replaced)."""
-        if self.config.tie_word_embeddings:
-            self.lm_head.weight = self.model.embed_tokens.weight
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.model.norm.parameters()).device  # a quantized head has no weight
 
     @torch.no_grad()
     def initialize(self, seed: int) -> None:
-        """Random weights. Normal with standard deviation 0.02 for embeddings (GPT-2), 1/√fan-in for matrices; the
-        projections back into the residual stream start at zero, so that each layer starts as the identity (Zhang et
-        al. 2019, arXiv:1901.09321; muP, arXiv:2203.03466)."""
+        """Random weights. Normal with standard deviation 0.02 for embeddings (GPT-2), 1/√fan-in for
+        matrices; the projections back into the residual stream start at zero, so that each layer
+        starts as the identity (Zhang et al. 2019, arXiv:1901.09321; muP, arXiv:2203.03466)."""
         generator = torch.Generator().manual_seed(
             seed
         )  # on the CPU: the same weights on every device
@@ -291,24 +343,10 @@ class GPT(nn.Module):
                 )
 
     def new_cache(self, batch: int, capacity: int | None = None) -> KeyValueCache:
-        """An empty cache for `batch` sequences of `capacity` tokens each, as long as the context where it is None."""
+        """An empty cache for `batch` sequences of `capacity` tokens each, as long as the context
+        where it is None."""
         capacity = capacity or self.config.max_position_embeddings
         return KeyValueCache(self.config, batch, capacity, self.compute_dtype, self.device)
-
-    def forward(
-        self,
-        tokens: Tensor,
-        positions: Tensor | None = None,
-        mask: Tensor | None = None,
-        cache: KeyValueCache | None = None,
-    ) -> Tensor:
-        """The hidden states turned to logits: (B, T) tokens to (B, T, V), in the compute dtype.
-
-        `positions` (B, T) default to 0, 1, 2 …, counted on from the cache. `mask` is boolean and broadcasts to
-        (B, H, T, S), True where a token may look; without it attention is as `config.is_causal` says. With a `cache`
-        the keys and values of these tokens are added to it; a call with several tokens after the first needs a mask.
-        """
-        return self.lm_head(self.hidden(tokens, positions, mask, cache))
 
     def hidden(
         self,
@@ -344,21 +382,3 @@ class GPT(nn.Module):
         if cache is not None:
             cache.length += tokens.shape[1]
         return self.model.norm(x)
-
-    def loss(
-        self,
-        tokens: Tensor,
-        targets: Tensor,
-        positions: Tensor | None = None,
-        documents: Tensor | None = None,
-        label_smoothing: float = 0.0,
-    ) -> Tensor:
-        """Sum of the cross-entropies in nats over the targets that are not -100; all tensors (B, T).
-
-        `documents` numbers the document of each token within its row; tokens see only their own document.
-        `label_smoothing` is the share of each target's probability that is spread over the whole vocabulary (Szegedy
-        et al. 2016, arXiv:1512.00567).
-        """
-        logits = self(tokens, positions, document_mask(documents))
-        logits, targets = logits.flatten(0, 1).float(), targets.flatten()
-        return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)

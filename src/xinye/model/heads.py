@@ -1,7 +1,8 @@
-"""A GPT that judges instead of writing: its layers with a small head, for whole texts or for each token.
+"""A GPT that judges instead of writing: its layers with a small head, for whole texts or for each
+token.
 
-The same networks as Hugging Face's `…ForSequenceClassification`, which reads the state of a text's last token, and
-`…ForTokenClassification`.
+The same networks as Hugging Face's `…ForSequenceClassification`, which reads the state of a text's
+last token, and `…ForTokenClassification`.
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xinye.model.config import GPTConfig
+from xinye.model.config import GPTConfig, Shape
 from xinye.model.gpt import GPT, Linear
 from xinye.model.quantization import swap_in
 
@@ -20,8 +21,9 @@ IGNORED = -100
 
 
 @dataclass(frozen=True)
-class HeadConfig:
-    """The shape of a network with a head. `several`: a text may have any number of the labels, each judged alone."""
+class HeadConfig(Shape):
+    """The shape of a network with a head. `several`: a text may have any number of the labels, each
+    judged alone."""
 
     backbone: GPTConfig
     kind: Kind
@@ -40,25 +42,23 @@ class HeadConfig:
 
     @property
     def matrix_parameters(self) -> int:
-        """Weights that every token is multiplied by; a head that judges whole texts sees one token of each."""
+        """Weights that every token is multiplied by; a head that judges whole texts sees one token
+        of each."""
         return self.backbone.layer_parameters + self.backbone.hidden_size * len(self.labels) * (
             self.kind == "token"
         )
 
     def forward_flops_per_token(self, context: int) -> float:
-        """Floating-point operations to compute one token, as a language model's without its head, but with this one."""
+        """Floating-point operations to compute one token, as a language model's without its head,
+        but with this one."""
         others = self.backbone.matrix_parameters - self.matrix_parameters
         return self.backbone.forward_flops_per_token(context) - 2 * others
-
-    def flops_per_token(self, context: int) -> float:
-        """Floating-point operations to train all weights on one token: forward, and twice that backward."""
-        return 3 * self.forward_flops_per_token(context)
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Texts with what is right: tokens (B, T), padded behind; lengths (B,); targets (B,), with `several` labels
-    (B, L) of 0 and 1, or for each token (B, T), where -100 does not count."""
+    """Texts with what is right: tokens (B, T), padded behind; lengths (B,); targets (B,), with
+    `several` labels (B, L) of 0 and 1, or for each token (B, T), where -100 does not count."""
 
     tokens: Tensor
     lengths: Tensor
@@ -97,15 +97,16 @@ class Head(nn.Module):
 
     @classmethod
     def over(cls, base: GPT, config: HeadConfig) -> "Head":
-        """The layers of a language model, quantized ones too, under a new head. It starts at zero, so that all labels
-        are equally likely."""
+        """The layers of a language model, quantized ones too, under a new head. It starts at zero,
+        so that all labels are equally likely."""
         with torch.device("meta"):
             model = cls(config)
         layers = [
             each for each in base.model.named_modules(prefix="model") if hasattr(each[1], "blocks")
         ]
         swap_in(model.gpt, {name: (layer.blocks, layer.kind) for name, layer in layers})
-        # Copies: what was read from a file lies at any address, and sums of products depend on that in their last bits.
+        # Copies: what was read from a file lies at any address, and sums of products depend on that
+        # in their last bits.
         weights = {
             name: tensor if name.endswith("blocks") else tensor.clone()
             for name, tensor in base.model.state_dict().items()
@@ -121,7 +122,8 @@ class Head(nn.Module):
         self.gpt.requires_grad_(False)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Logits in float32: (B, L) of the texts, or (B, T, L) of their tokens; tokens (B, T), lengths (B,)."""
+        """Logits in float32: (B, L) of the texts, or (B, T, L) of their tokens; tokens (B, T),
+        lengths (B,)."""
         mask = None
         if not self.config.backbone.is_causal:  # causal attention does not see what stands behind
             mask = (torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None])[
@@ -133,7 +135,8 @@ class Head(nn.Module):
         return self.score(F.dropout(states, self.config.backbone.dropout, self.training)).float()
 
     def loss(self, batch: Labelled) -> Tensor:
-        """Sum of the losses in nats over what counts; with several labels a text's loss is the mean over them."""
+        """Sum of the losses in nats over what counts; with several labels a text's loss is the mean
+        over them."""
         logits = self(batch.tokens, batch.lengths)
         if self.config.several:
             each = F.binary_cross_entropy_with_logits(logits, batch.targets, reduction="none")

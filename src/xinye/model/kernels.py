@@ -1,15 +1,17 @@
 """Attention and normalisation, written for the machine they run on.
 
-On CUDA PyTorch's fused kernels are the fastest there is. On a CPU two of them are not: its flash attention reaches a
-third of the machine's bf16 matrix speed when training, and its RMSNorm is a chain of ten passes over memory. What
-stands here computes the same (`docs/log.md` has the times).
+On CUDA PyTorch's fused kernels are the fastest there is. On a CPU two of them are not: its flash
+attention reaches a third of the machine's bf16 matrix speed when training, and its RMSNorm is a
+chain of ten passes over memory. What stands here computes the same (`docs/log.md` has the times).
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BLOCK = 128  # queries attended at a time on a CPU: scores stay in the processor's cache, and the future is not computed
+# Queries attended at a time on a CPU: scores stay in the processor's cache, and the future is not
+# computed.
+BLOCK = 128
 
 
 def attention(
@@ -17,8 +19,9 @@ def attention(
 ) -> Tensor:
     """Scaled dot-product attention, (B, H, T, D) queries over (B, H, S, D) keys and values.
 
-    `mask` is boolean, True where a query may look, and broadcasts to (B, H, T, S); without it attention is causal for
-    T > 1, and a single query sees everything. A mask that lets queries look ahead needs `is_causal=False`.
+    `mask` is boolean, True where a query may look, and broadcasts to (B, H, T, S); without it
+    attention is causal for T > 1, and a single query sees everything. A mask that lets queries look
+    ahead needs `is_causal=False`.
     """
     length = queries.shape[2]
     if queries.is_cuda or not torch.is_grad_enabled() or length != keys.shape[2]:
@@ -51,7 +54,8 @@ def attention(
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Root-mean-square normalisation over the last dimension (Zhang & Sennrich 2019, arXiv:1910.07467)."""
+    """Root-mean-square normalisation over the last dimension (Zhang & Sennrich 2019,
+    arXiv:1910.07467)."""
     if x.is_cuda or torch.compiler.is_compiling():
         return F.rms_norm(x, weight.shape, weight.to(x.dtype), eps)
     return _RMSNorm.apply(x, weight, eps)

@@ -1,8 +1,8 @@
 """A recurrent language model, to show what attention buys: embedding, LSTM layers, head.
 
-It has the face of `GPT` (`forward`, `loss`, `initialize`, `new_cache`), so that training, evaluation and generation are
-the same code. Its state starts anew wherever a position is 0: that is where a document begins. Shapes: B batch,
-T tokens, C hidden size, V vocabulary.
+It has the face of `GPT` (`forward`, `loss`, `initialize`, `new_cache`), so that training,
+evaluation and generation are the same code. Its state starts anew wherever a position is 0: that is
+where a document begins. Shapes: B batch, T tokens, C hidden size, V vocabulary.
 """
 
 import torch
@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xinye.model.config import LSTMConfig
-from xinye.model.gpt import Linear
+from xinye.model.gpt import TokenModel
 
 
 class State:
-    """What the layers remember after `length` tokens: per layer hidden state and cell, (B, C) each."""
+    """What the layers remember after `length` tokens: per layer hidden state and cell, (B, C)
+    each."""
 
     def __init__(
         self, config: LSTMConfig, batch: int, dtype: torch.dtype, device: torch.device
@@ -72,28 +73,20 @@ class LSTMBackbone(nn.Module):
         )
 
 
-class LSTM(nn.Module):
-    """Tokens in, logits of the next token out, by way of a state that is handed from token to token."""
+class LSTM(TokenModel):
+    """Tokens in, logits of the next token out, by way of a state that is handed from token to
+    token."""
+
+    config: LSTMConfig
+    model: LSTMBackbone
 
     def __init__(self, config: LSTMConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.compute_dtype = torch.float32
-        self.model = LSTMBackbone(config)
-        self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.tie()
-
-    def tie(self) -> None:
-        if self.config.tie_word_embeddings:
-            self.lm_head.weight = self.model.embed_tokens.weight
-
-    @property
-    def device(self) -> torch.device:
-        return self.lm_head.weight.device
+        super().__init__(config, LSTMBackbone(config))
 
     @torch.no_grad()
     def initialize(self, seed: int) -> None:
-        """Random weights: as in `GPT.initialize`, and forget gates that begin open (Jozefowicz et al. 2015)."""
+        """Random weights: as in `GPT.initialize`, and forget gates that begin open (Jozefowicz et
+        al. 2015)."""
         generator = torch.Generator().manual_seed(seed)
         for name, weight in self.named_parameters():
             if weight.ndim == 1:
@@ -104,18 +97,9 @@ class LSTM(nn.Module):
                 weight.copy_(torch.empty(weight.shape).normal_(0.0, deviation, generator=generator))
 
     def new_cache(self, batch: int, capacity: int | None = None) -> State:
-        """An empty state for each of `batch` sequences; it has the same size, whatever their length."""
+        """An empty state for each of `batch` sequences; it has the same size, whatever their
+        length."""
         return State(self.config, batch, self.compute_dtype, self.device)
-
-    def forward(
-        self,
-        tokens: Tensor,
-        positions: Tensor | None = None,
-        mask: Tensor | None = None,
-        cache: State | None = None,
-    ) -> Tensor:
-        """(B, T) tokens to (B, T, V) logits. `mask` is not needed here: the positions tell where documents begin."""
-        return self.lm_head(self.hidden(tokens, positions, mask, cache))
 
     def hidden(
         self,
@@ -139,15 +123,3 @@ class LSTM(nn.Module):
         if cache is not None:
             cache.tensors, cache.length = torch.stack(after), cache.length + tokens.shape[1]
         return x
-
-    def loss(
-        self,
-        tokens: Tensor,
-        targets: Tensor,
-        positions: Tensor | None = None,
-        documents: Tensor | None = None,
-        label_smoothing: float = 0.0,
-    ) -> Tensor:
-        """As in `GPT.loss`."""
-        logits, targets = self(tokens, positions).flatten(0, 1).float(), targets.flatten()
-        return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)

@@ -1,10 +1,12 @@
 """Weights of 4 to 8 bits, in GGUF's own block formats, and layers that compute with them.
 
-A block is a few neighbouring values of a row and what they share: a scale, for some kinds also a minimum. The values
-are small integers; value = scale × integer (+ minimum). Rows stay together: a matrix (rows, columns) is a uint8 tensor
-(rows, bytes per row), as it lies in the file, and other code may read it there.
+A block is a few neighbouring values of a row and what they share: a scale, for some kinds also a
+minimum. The values are small integers; value = scale × integer (+ minimum). Rows stay together: a
+matrix (rows, columns) is a uint8 tensor (rows, bytes per row), as it lies in the file, and other
+code may read it there.
 
-What stands here is plain PyTorch, the reference: a layer unpacks some rows at a time, multiplies, and forgets them.
+What stands here is plain PyTorch, the reference: a layer unpacks some rows at a time, multiplies,
+and forgets them.
 """
 
 from collections.abc import Mapping
@@ -14,8 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xinye.errors import XinyeError
-from xinye.model.build import LanguageModel
-from xinye.model.gpt import Linear
+from xinye.model.gpt import Linear, TokenModel
 
 BLOCKS = {  # kind: values of a block, and its bytes
     "f32": (1, 4),
@@ -40,7 +41,8 @@ def columns(blocks: Tensor, kind: str) -> int:
 
 
 def quantize(tensor: Tensor, kind: str) -> Tensor:
-    """A matrix (rows, columns) as blocks, uint8 (rows, bytes per row): f32, f16, bf16, q8_0 or q4_0.
+    """A matrix (rows, columns) as blocks, uint8 (rows, bytes per row): f32, f16, bf16, q8_0 or
+    q4_0.
 
     Rounds as llama.cpp's reference does, bit for bit. A block's values must divide the columns.
     """
@@ -69,7 +71,8 @@ def quantize(tensor: Tensor, kind: str) -> Tensor:
 
 
 def dequantize(blocks: Tensor, kind: str) -> Tensor:
-    """The values of blocks (rows, bytes per row): float32 (rows, columns), the same bits as in llama.cpp."""
+    """The values of blocks (rows, bytes per row): float32 (rows, columns), the same bits as in
+    llama.cpp."""
     if kind in FLOATS:
         return blocks.contiguous().view(FLOATS[kind]).float()
     block = blocks.unflatten(1, (-1, BLOCKS[kind][1]))  # (rows, blocks, bytes)
@@ -95,8 +98,9 @@ def dequantize(blocks: Tensor, kind: str) -> Tensor:
 def computable(blocks: Tensor, kind: str) -> tuple[Tensor, str]:
     """Blocks of any quantized kind as a kind that layers compute with, of about the same size.
 
-    q5_0 becomes q8_0 exactly. q4_K becomes q4_1 with the same integers; the product of its two scales is rounded to 16
-    bits (a relative error of at most 2^-11). q6_K becomes q8_0, rounded to 255 steps.
+    q5_0 becomes q8_0 exactly. q4_K becomes q4_1 with the same integers; the product of its two
+    scales is rounded to 16 bits (a relative error of at most 2^-11). q6_K becomes q8_0, rounded to
+    255 steps.
     """
     if kind in COMPUTED:
         return blocks, kind
@@ -166,8 +170,9 @@ class QuantizedEmbedding(nn.Module):
         return dequantize(self.blocks[tokens.flatten()], self.kind).unflatten(0, tokens.shape)
 
 
-def swap_in(model: LanguageModel, matrices: Mapping[str, tuple[Tensor, str]]) -> None:
-    """Put quantized layers in the place of those named, such as `model.layers.0.mlp.up_proj`: blocks and their kind."""
+def swap_in(model: TokenModel, matrices: Mapping[str, tuple[Tensor, str]]) -> None:
+    """Put quantized layers in the place of those named, such as `model.layers.0.mlp.up_proj`:
+    blocks and their kind."""
     for name, (blocks, kind) in matrices.items():
         layer = model.get_submodule(name)
         quantized: nn.Module
@@ -178,8 +183,9 @@ def swap_in(model: LanguageModel, matrices: Mapping[str, tuple[Tensor, str]]) ->
         model.set_submodule(name, quantized)
 
 
-def unpack(model: LanguageModel, dtype: torch.dtype = torch.float32) -> None:
-    """Put ordinary layers in the place of all quantized ones, to go on training them, or to save them."""
+def unpack(model: TokenModel, dtype: torch.dtype = torch.float32) -> None:
+    """Put ordinary layers in the place of all quantized ones, to go on training them, or to save
+    them."""
     for name, layer in list(model.named_modules()):
         if not isinstance(layer, QuantizedLinear | QuantizedEmbedding):
             continue
@@ -195,7 +201,7 @@ def unpack(model: LanguageModel, dtype: torch.dtype = torch.float32) -> None:
     model.tie()
 
 
-# -- bytes and bits --------------------------------------------------------------------------------------------------
+# -- bytes and bits --------------------------------------------------------------------------------
 
 
 def _halves(block: Tensor, start: int) -> Tensor:
@@ -226,7 +232,8 @@ def _shifts(like: Tensor, *shifts: int) -> Tensor:
 
 
 def _q5_0_integers(block: Tensor) -> Tensor:
-    """-16 … 15, int8; four bits lie as in q4_0, the fifth ones together in four bytes before them."""
+    """-16 … 15, int8; four bits lie as in q4_0, the fifth ones together in four bytes before
+    them."""
     fifth = (block[..., 2:6, None] >> _shifts(block, *range(8)).T & 1).flatten(-2)
     return (_nibbles(block[..., 6:]) | fifth << 4).view(torch.int8) - 16
 
@@ -234,8 +241,9 @@ def _q5_0_integers(block: Tensor) -> Tensor:
 def _q4_k_parts(block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Eight scales and minima (rows, 8·blocks, 1), each of 32 integers (rows, 8·blocks, 32).
 
-    Value = scale × integer - minimum. The scales and minima have 6 bits, and a common 16-bit float each. Four of each
-    fill the low bits of a byte; the others lie in a third group of bytes, their two highest bits on top of the first.
+    Value = scale × integer - minimum. The scales and minima have 6 bits, and a common 16-bit float
+    each. Four of each fill the low bits of a byte; the others lie in a third group of bytes, their
+    two highest bits on top of the first.
     """
     first, second, third = block[..., 4:16].unflatten(-1, (3, 4)).unbind(-2)
     scales = torch.cat((first & 63, third & 15 | first >> 2 & 48), dim=-1) * _halves(block, 0)

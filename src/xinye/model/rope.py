@@ -1,13 +1,16 @@
-"""RoPE scaling: rotary positions for longer contexts than a model was trained on, by Hugging Face's names.
+"""RoPE scaling: rotary positions for longer contexts than a model was trained on, by Hugging Face's
+names.
 
-The pair i of a head of D elements turns by θ^(-2i/D) at each position; over a context of L₀ tokens the fast pairs turn
-many times, the slow ones less than once. Beyond L₀ the slow ones meet angles that they have never seen. By `factor`:
+The pair i of a head of D elements turns by θ^(-2i/D) at each position; over a context of L₀ tokens
+the fast pairs turn many times, the slow ones less than once. Beyond L₀ the slow ones meet angles
+that they have never seen. By `factor`:
 
 - `linear`: all angles are divided by it (arXiv:2306.15595)
-- `dynamic`: "NTK-aware", θ grows with the length L that is read, θ · (factor · L / L₀ - factor + 1)^(D / (D - 2)), so
-  that slow pairs are slowed down most; up to L₀ nothing changes
-- `yarn`: pairs that turn less than `beta_slow` times over L₀ are divided, those that turn more than `beta_fast` times
-  stay, with a ramp between; queries and keys grow by `attention_factor`, 0.1 ln(factor) + 1 (arXiv:2309.00071)
+- `dynamic`: "NTK-aware", θ grows with the length L that is read, θ · (factor · L / L₀ - factor +
+  1)^(D / (D - 2)), so that slow pairs are slowed down most; up to L₀ nothing changes
+- `yarn`: pairs that turn less than `beta_slow` times over L₀ are divided, those that turn more than
+  `beta_fast` times stay, with a ramp between; queries and keys grow by `attention_factor`, 0.1
+  ln(factor) + 1 (arXiv:2309.00071)
 - `llama3`: the same idea with the ramp over 1 / wavelength between two shares of L₀ (Llama 3.1)
 """
 
@@ -25,7 +28,8 @@ RopeType = Literal["linear", "dynamic", "yarn", "llama3"]
 
 @dataclass(frozen=True)
 class RopeScaling:
-    """`original_max_position_embeddings` is L₀ for `yarn` and `llama3`; the others have it in the model's own."""
+    """`original_max_position_embeddings` is L₀ for `yarn` and `llama3`; the others have it in the
+    model's own."""
 
     rope_type: RopeType
     factor: float
@@ -48,7 +52,8 @@ def scaled_frequencies(
     max_position_embeddings: int,
     positions: Tensor,
 ) -> tuple[Tensor, float | None]:
-    """How far each pair turns from one position to the next, (D / 2,), and what cosines and sines are to grow by."""
+    """How far each pair turns from one position to the next, (D / 2,), and what cosines and sines
+    are to grow by."""
     factor, original = (
         scaling.factor,
         scaling.original_max_position_embeddings or max_position_embeddings,

@@ -1,8 +1,11 @@
-"""Learning from a teacher: a small model follows the predictions of a larger one, not only the next token of the text.
+"""Learning from a teacher: a small model follows the predictions of a larger one, not only the next
+token of the text.
 
-A prediction says more than the token that came: what else could have come, and how likely (Hinton, Vinyals & Dean 2015,
-"Distilling the knowledge in a neural network", arXiv:1503.02531).
+A prediction says more than the token that came: what else could have come, and how likely (Hinton,
+Vinyals & Dean 2015, "Distilling the knowledge in a neural network", arXiv:1503.02531).
 """
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -13,27 +16,39 @@ from xinye.model.build import LanguageModel
 from xinye.model.gpt import document_mask
 
 
-class DistillationLossSum(nn.Module):
-    """What a student makes smaller: alpha · T² · KL(teacher ‖ student) + (1 − alpha) · cross-entropy.
+@dataclass(frozen=True)
+class Teaching:
+    """Whose predictions are followed, how far they are softened, and what share of the loss they
+    are."""
 
-    It is summed over a batch's counted targets, in nats. Both distributions of the first term are softened by the
-    temperature T; T² keeps its gradient as large as that of the second, whatever T is. The teacher stays as it is.
+    teacher: LanguageModel
+    temperature: float
+    alpha: float
+
+
+class DistillationLossSum(nn.Module):
+    """What a student makes smaller: alpha · T² · KL(teacher ‖ student) + (1 − alpha) ·
+    cross-entropy.
+
+    It is summed over a batch's counted targets, in nats. Both distributions of the first term are
+    softened by the temperature T; T² keeps its gradient as large as that of the second, whatever T
+    is. The teacher stays as it is.
     """
 
     def __init__(
         self,
         student: LanguageModel,
-        teacher: LanguageModel,
-        temperature: float,
-        alpha: float,
+        teaching: Teaching,
         compiled: bool,
         device: torch.device,
         label_smoothing: float,
     ) -> None:
         super().__init__()
-        self.student, self.teacher = student, teacher.to(device).eval().requires_grad_(False)
-        self.temperature, self.alpha, self.device = temperature, alpha, device
-        self.label_smoothing = label_smoothing
+        self.student, self.teacher = (
+            student,
+            teaching.teacher.to(device).eval().requires_grad_(False),
+        )
+        self.teaching, self.device, self.label_smoothing = teaching, device, label_smoothing
         self.loss = torch.compile(self.both) if compiled else self.both
 
     def forward(self, batch: Batch) -> Tensor:
@@ -47,8 +62,9 @@ class DistillationLossSum(nn.Module):
         hard = F.cross_entropy(
             logits, targets, reduction="sum", label_smoothing=self.label_smoothing
         )
-        soft = divergence(logits, taught, self.temperature) * (targets != IGNORED)
-        return self.alpha * soft.sum() + (1 - self.alpha) * hard
+        alpha = self.teaching.alpha
+        soft = divergence(logits, taught, self.teaching.temperature) * (targets != IGNORED)
+        return alpha * soft.sum() + (1 - alpha) * hard
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

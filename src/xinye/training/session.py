@@ -27,14 +27,14 @@ from xinye.runs.folder import RunFolder
 from xinye.runs.report import write_report
 from xinye.runs.resume import Data
 from xinye.runs.saved import read_run
-from xinye.runs.store import go_back, load_checkpoint, save_checkpoint
+from xinye.runs.store import Store
 from xinye.runs.words import TaskWords
 from xinye.tasks.task import with_words
 from xinye.training.clock import Clock
 from xinye.training.distributed import Processes
 from xinye.training.guards import explain_memory, interruptible
 from xinye.training.loop import Counted, Loop, Step
-from xinye.training.optimizers import make_optimizers
+from xinye.training.optimizers import Optimization, make_optimizers
 from xinye.training.schedule import Schedule
 from xinye.training.stopwatch import Stopwatch
 from xinye.training.trackers import Trackers
@@ -158,13 +158,16 @@ class Session:
         self.model = job.network()
         self.optimizers = make_optimizers(
             self.model,
-            self.plan.optimizer,
-            self.plan.learning_rate,
-            self.plan.matrix_learning_rate or 0.0,
-            self.plan.weight_decay,
-            self.plan.l1,
-            self.model.compute_dtype,
+            Optimization(
+                self.plan.optimizer,
+                self.plan.learning_rate,
+                self.plan.matrix_learning_rate or 0.0,
+                self.plan.weight_decay,
+                self.plan.l1,
+                self.model.compute_dtype,
+            ),
         )
+        self.store = Store(self.folder, self.model, job.tokenizer, self.optimizers, job.base)
         self.loss_sum = self.group.together(job.loss_sum(self.model))
         self.progress = Progress()
         self.first_step = 0
@@ -180,7 +183,7 @@ class Session:
     def resume(self) -> None:
         """Go on where the last checkpoint stands."""
         with self.group.first_first():
-            saved = load_checkpoint(self.folder, self.model, self.optimizers)
+            saved = self.store.load()
         self.progress = Progress(
             saved["step"], saved["seconds"], saved.get("best") or {}, saved.get("before")
         )
@@ -246,7 +249,7 @@ class Session:
         if not self.group.first:
             return
         if self.exhausted():
-            go_back(self.folder, self.model, self.optimizers, self.progress.best["step"])
+            self.store.go_back(self.progress.best["step"])
         else:
             self.check_finite()
             self.save()
@@ -356,16 +359,7 @@ class Session:
         keep = there if wanted == "all" else there[1 - wanted :]
         if self.progress.best:
             keep.append(self.progress.best["step"])
-        progress = asdict(self.progress)
-        save_checkpoint(
-            self.folder,
-            self.model,
-            self.job.tokenizer,
-            self.optimizers,
-            progress,
-            keep,
-            self.job.base,
-        )
+        self.store.save(asdict(self.progress), keep)
         self.stopwatch.lap("saving")
 
     def note(self, **record: Any) -> None:

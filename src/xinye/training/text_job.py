@@ -24,10 +24,10 @@ from xinye.tasks.text import Text, prepare_text, validation_windows
 from xinye.training import clock
 from xinye.training.calibrate import Speed, largest_micro_batch, measure_speed
 from xinye.training.clock import Clock
-from xinye.training.distillation import DistillationLossSum
+from xinye.training.distillation import DistillationLossSum, Teaching
 from xinye.training.distributed import Processes
 from xinye.training.guards import explain_memory
-from xinye.training.optimizers import make_optimizers
+from xinye.training.optimizers import Optimization, make_optimizers
 from xinye.training.session import Figures, Job, Start
 
 FIRST_PLAN = (
@@ -132,10 +132,15 @@ class TextJob(Job):
         values = draft.values
         model = build(self.config).to(self.device)
         model.compute_dtype = getattr(torch, values["dtype"])
-        optimizers = make_optimizers(
-            model, settings.optimizer, values["learning_rate"], values.get("matrix_learning_rate", 0.0),
-            values["weight_decay"], settings.l1, model.compute_dtype,
-        )  # fmt: skip
+        rates = Optimization(
+            settings.optimizer,
+            values["learning_rate"],
+            values.get("matrix_learning_rate", 0.0),
+            values["weight_decay"],
+            settings.l1,
+            model.compute_dtype,
+        )
+        optimizers = make_optimizers(model, rates)
         softened = values.get("temperature"), values.get("alpha")
         loss_sum = self._loss_sum(model, softened, False, settings.label_smoothing)
         sizes = values["batch_size"], values["micro_batch_size"]
@@ -206,7 +211,7 @@ class TextJob(Job):
             return LossSum(model, compiled, self.device, label_smoothing)
         teacher.compute_dtype = model.compute_dtype
         return DistillationLossSum(
-            model, teacher, *softened, compiled, self.device, label_smoothing
+            model, Teaching(teacher, *softened), compiled, self.device, label_smoothing
         )
 
     def micro_batches(self, step: int) -> list[Batch]:

@@ -1,0 +1,293 @@
+"""The families of models that are read and written, and a network's shape as Hugging Face's
+`config.json` of each.
+
+`modern` is saved as Qwen3, `llama` as Llama or Qwen2, `gpt2` as GPT-2. A Mistral is a Llama, and is
+read within its sliding window only, where it is exactly that. `lstm` is of a model type that only
+this package knows. What is not computed here exactly is refused by name.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.model.build import Config
+from xinye.model.config import Architecture, GPTConfig, LSTMConfig
+from xinye.model.rope import RopeScaling
+
+_SHARED = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "max_position_embeddings",
+    "tie_word_embeddings",
+)
+_LSTM = {name: name for name in _SHARED}
+_LLAMA = _LSTM | {
+    "num_attention_heads": "num_attention_heads",
+    "num_key_value_heads": "num_key_value_heads",
+    "head_dim": "head_dim",
+    "intermediate_size": "intermediate_size",
+    "norm_eps": "rms_norm_eps",
+}
+_QWEN3 = _LLAMA | {"attention_bias": "attention_bias"}
+_GPT2 = {
+    "vocab_size": "vocab_size",
+    "hidden_size": "n_embd",
+    "num_hidden_layers": "n_layer",
+    "num_attention_heads": "n_head",
+    "intermediate_size": "n_inner",
+    "max_position_embeddings": "n_positions",
+    "norm_eps": "layer_norm_epsilon",
+    "tie_word_embeddings": "tie_word_embeddings",
+}
+# What fields are whose key is missing; None is worked out from the others.
+_LSTM_DEFAULTS = {"tie_word_embeddings": False}
+_DEFAULTS = _LSTM_DEFAULTS | {
+    "attention_bias": False,
+    "mlp_bias": False,
+    "norm_eps": 1e-6,
+    "num_key_value_heads": None,
+    "head_dim": None,
+}
+_GPT2_DEFAULTS = _DEFAULTS | {
+    "intermediate_size": None,
+    "tie_word_embeddings": True,
+    "norm_eps": 1e-5,
+}
+_ROTARY_KNOWN = {"hidden_act": ("silu",), "partial_rotary_factor": (1.0, None)}
+_NO_WINDOW = {"use_sliding_window": False, "sliding_window": None}
+
+
+@dataclass(frozen=True)
+class Family:
+    """How the models of a `model_type` are described in `config.json`."""
+
+    architecture: Architecture | Literal["lstm"]
+    stem: str  # what the names of its classes begin with
+    keys: Mapping[str, str]  # our field: its key
+    writer: str = "ForCausalLM"  # what the name of the class that writes ends with
+    defaults: Mapping[str, Any] = field(
+        default_factory=lambda: _DEFAULTS
+    )  # our field: what a missing key means
+    fixed: Mapping[str, bool] = field(default_factory=dict)  # our field: what it always is here
+    known: Mapping[str, tuple[Any, ...]] = field(
+        default_factory=lambda: _ROTARY_KNOWN
+    )  # key: what is computed
+    written: Mapping[str, Any] = field(default_factory=dict)  # further keys, for other tools
+
+
+_ROTARY = {"hidden_act": "silu", "attention_dropout": 0.0}
+FAMILIES: dict[str, Family] = {  # by model_type; the first one of an architecture is written
+    "qwen3": Family(
+        "modern",
+        "Qwen3",
+        _QWEN3,
+        defaults=_DEFAULTS | {"num_key_value_heads": 32, "head_dim": 128},
+        written=_ROTARY | _NO_WINDOW,
+    ),
+    "qwen2": Family(
+        "llama",
+        "Qwen2",
+        _LLAMA,
+        defaults=_DEFAULTS | {"num_key_value_heads": 32},
+        fixed={"attention_bias": True, "attention_output_bias": False},
+        written=_ROTARY | _NO_WINDOW,
+    ),
+    "llama": Family("llama", "Llama", _QWEN3 | {"mlp_bias": "mlp_bias"}, written=_ROTARY),
+    "mistral": Family("llama", "Mistral", _LLAMA, defaults=_DEFAULTS | {"num_key_value_heads": 8}),
+    "gpt2": Family(
+        "gpt2",
+        "GPT2",
+        _GPT2,
+        "LMHeadModel",
+        defaults=_GPT2_DEFAULTS,
+        known={
+            "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+            "scale_attn_weights": (True,),
+            "scale_attn_by_inverse_layer_idx": (False, None),
+            "add_cross_attention": (False, None),
+        },
+        written={"activation_function": "gelu_new"},
+    ),
+    "xinye_lstm": Family("lstm", "XinyeLSTM", _LSTM, defaults=_LSTM_DEFAULTS, known={}),
+}
+
+
+def family_of(config: Config) -> str:
+    """The model type that a network is written as. Qwen2 is a Llama with biases on queries, keys
+    and values alone."""
+    if config.architecture == "llama":
+        return "qwen2" if config.attention_bias and not config.attention_output_bias else "llama"
+    return next(
+        name for name, family in FAMILIES.items() if family.architecture == config.architecture
+    )
+
+
+# -- config.json --------------------------------------------------------------------------------
+
+_KINDS = {field.name: field.type for field in fields(GPTConfig)}
+_ORIGINAL = "original_max_position_embeddings"
+# Of each type of RoPE scaling; `linear` and `dynamic` go by max_position_embeddings.
+_ROPE_FIELDS = {
+    "linear": ("factor",),
+    "dynamic": ("factor",),
+    "yarn": ("factor", _ORIGINAL, "attention_factor", "beta_fast", "beta_slow"),
+    "llama3": ("factor", _ORIGINAL, "low_freq_factor", "high_freq_factor"),
+}
+_ROPE_COMMON = ("rope_type", "type", "rope_theta", "partial_rotary_factor")
+
+
+def to_config_json(config: Config, tokenizer: Tokenizer | None = None) -> dict[str, Any]:
+    """The content of `config.json`."""
+    model_type = family_of(config)
+    family = FAMILIES[model_type]
+    result = {
+        "architectures": [family.stem + family.writer],
+        "model_type": model_type,
+        "dtype": "float32",
+        "initializer_range": 0.02,
+        "use_cache": True,
+        **token_ids(tokenizer),
+        **{key: getattr(config, name) for name, key in family.keys.items()},
+        **family.written,
+    }
+    if isinstance(config, LSTMConfig):
+        return result
+    if not config.is_causal:
+        result["is_causal"] = False
+    if not config.rotary:
+        return result | dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), config.dropout)
+    scaling = {"rope_type": "default"}
+    if config.rope_scaling is not None:
+        scaling = _to_rope_json(config.rope_scaling)
+        result["rope_scaling"] = scaling  # transformers 4, llama.cpp, vLLM
+    result["rope_theta"] = config.rope_theta  # transformers 4, llama.cpp, vLLM
+    return result | {
+        "rope_parameters": {"rope_theta": config.rope_theta, **scaling}
+    }  # transformers 5
+
+
+def token_ids(tokenizer: Tokenizer | None) -> dict[str, int | None]:
+    """The tokens with a role, as `config.json` names them; None for one that the tokenizer has
+    not."""
+    names = {"bos_token": "bos_id", "eos_token": "eos_id", "pad_token": "pad_id"}
+    known = tokenizer.names if tokenizer else {}
+    return {
+        f"{name}_id": getattr(tokenizer, of) if name in known else None
+        for name, of in names.items()
+    }
+
+
+def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config:
+    """The shape that a `config.json` describes."""
+    model_type = data.get("model_type")
+    if model_type not in FAMILIES:
+        known = ", ".join(name for name in FAMILIES if name != "xinye_lstm")
+        raise XinyeError(f"{where}: model_type {model_type!r} is not known here; known are {known}")
+    for key, allowed in {"quantization_config": (None,), **FAMILIES[model_type].known}.items():
+        if data.get(key, allowed[0]) not in allowed:
+            raise XinyeError(
+                f"{where}: {key} = {data[key]!r} is not supported (only {allowed[0]!r})"
+            )
+    try:
+        values = _values(data, FAMILIES[model_type])
+        if model_type == "xinye_lstm":
+            return LSTMConfig(**values)
+        config = GPTConfig(**values)
+        return _with_positions(config, data, where) if config.rotary else config
+    except KeyError as error:
+        raise XinyeError(f"{where}: the key {error} is missing") from None
+    except (TypeError, ValueError, ZeroDivisionError, AttributeError, OverflowError) as error:
+        raise XinyeError(f"{where}: a value is not what it should be ({error})") from None
+
+
+def _values(data: dict[str, Any], family: Family) -> dict[str, Any]:
+    """The fields of a config, by name. Raises `KeyError` or `ValueError` for what is missing or
+    cannot be."""
+    values: dict[str, Any] = {"architecture": family.architecture, **family.fixed}
+    for name, key in family.keys.items():
+        value = data[key] if key in data or name not in family.defaults else family.defaults[name]
+        if value is not None or name not in family.defaults:
+            values[name] = _checked(key, value, _KINDS[name])
+    if family.architecture != "lstm":
+        width, heads = values["hidden_size"], values["num_attention_heads"]
+        values.setdefault("num_key_value_heads", heads)
+        values.setdefault("head_dim", family.defaults["head_dim"] or width // heads)
+        values.setdefault("intermediate_size", 4 * width)
+    return values
+
+
+def _checked(key: str, value: Any, kind: Any) -> Any:
+    if kind is float:
+        value = float(value)
+        good = 0 < value < math.inf
+    elif kind is int:
+        good = type(value) is int and 0 <= value < 2**40
+    else:
+        good = type(value) is kind
+    if not good:
+        raise ValueError(f"{key} = {value!r}")
+    return value
+
+
+def _with_positions(config: GPTConfig, data: dict[str, Any], where: str) -> GPTConfig:
+    """The network with the context and the rotary positions that a config tells of."""
+    rope = data.get("rope_parameters") or data.get("rope_scaling") or {}
+    theta = float(data.get("rope_theta") or rope.get("rope_theta") or 10_000.0)
+    if not 1 < theta < math.inf:
+        raise ValueError(f"rope_theta = {theta!r}")
+    context = config.max_position_embeddings
+    slides = data.get("use_sliding_window") or "sliding_attention" in (
+        data.get("layer_types") or ()
+    )
+    if (
+        slides or data["model_type"] == "mistral"
+    ):  # layers where a token sees so many tokens, itself included
+        window = data.get("sliding_window", 4096)
+        if window is not None and (type(window) is not int or window < 1):
+            raise ValueError(f"sliding_window = {window!r}")
+        context = min(
+            context, window or context
+        )  # within it, attention is that of every other model
+    scaling = _from_rope_json(rope, data, where)
+    return replace(config, max_position_embeddings=context, rope_theta=theta, rope_scaling=scaling)
+
+
+def _to_rope_json(scaling: RopeScaling) -> dict[str, Any]:
+    values = {
+        name: getattr(scaling, name) for name in ("rope_type", *_ROPE_FIELDS[scaling.rope_type])
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _from_rope_json(rope: dict[str, Any], data: dict[str, Any], where: str) -> RopeScaling | None:
+    """The RoPE scaling that a config names, if any; a type or field that is not known here is
+    refused."""
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind not in ("default", *_ROPE_FIELDS) or rope.get("partial_rotary_factor", 1.0) != 1.0:
+        known = ", ".join(("default", *_ROPE_FIELDS))
+        raise XinyeError(
+            f"{where}: rotary positions of type {kind!r} are not supported (known are {known})"
+        )
+    values = {
+        name: value
+        for name, value in rope.items()
+        if value is not None and name not in _ROPE_COMMON
+    }
+    if odd := values.keys() - set(_ROPE_FIELDS.get(kind, ())):
+        raise XinyeError(
+            f"{where}: the field {min(odd)!r} of {kind!r} rotary positions is not supported"
+        )
+    if kind == "default":
+        return None
+    original = None
+    if _ORIGINAL in _ROPE_FIELDS[kind]:
+        within = values.pop(_ORIGINAL, data["max_position_embeddings"])
+        original = int(data.get(_ORIGINAL) or within)
+    factor = float(values.pop("factor"))
+    return RopeScaling(
+        kind, factor, original, **{name: float(value) for name, value in values.items()}
+    )

@@ -1,0 +1,26 @@
+"""Models of the Hugging Face hub that were downloaded: by their names, in the hub's own cache.
+Needs no torch."""
+
+import re
+from pathlib import Path
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether a name could be one of the hub's: `gpt2`, or `owner/model`."""
+    return re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name, re.ASCII) is not None
+
+
+def find_downloaded(name: str) -> Path | None:
+    """The folder of a hub name in the hub's cache, where `xinye download` or another tool has put
+    it."""
+    if not is_hub_name(name):
+        return None
+    from huggingface_hub import (
+        try_to_load_from_cache,
+    )  # the client takes a moment; few models are named so
+
+    try:
+        config = try_to_load_from_cache(name, "config.json")
+    except ValueError:  # longer than the hub's names are
+        return None
+    return Path(config).parent if isinstance(config, str) else None

@@ -1,0 +1,127 @@
+"""Our weights under Hugging Face's names and in its layout, and back; the checks that all files of
+tensors share.
+
+`modern` and `llama` carry Hugging Face's names already. GPT-2's fuse q, k and v, and its matrices
+lie transposed; its head for tokens has a name of its own.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from xinye.errors import XinyeError
+from xinye.model.build import Network
+from xinye.model.config import GPTConfig, LSTMConfig
+from xinye.model.heads import Head, HeadConfig
+
+# Ours: those of Hugging Face's GPT-2, where queries, keys and values are one matrix.
+_GPT2_NAMES = {
+    "model.embed_tokens": "transformer.wte",
+    "model.embed_positions": "transformer.wpe",
+    "model.norm": "transformer.ln_f",
+    "model.layers": "transformer.h",
+    "input_layernorm": "ln_1",
+    "post_attention_layernorm": "ln_2",
+    **dict.fromkeys(("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), "attn.c_attn"),
+    "self_attn.c_attn": "attn.c_attn",  # what an adapter is put to
+    "self_attn.o_proj": "attn.c_proj",
+    "mlp.up_proj": "mlp.c_fc",
+    "mlp.down_proj": "mlp.c_proj",
+}
+_GPT2_MATRICES = ("attn.c_attn.weight", "c_proj.weight", "mlp.c_fc.weight")  # stored as (in, out)
+
+
+def renamed(name: str, names: Mapping[str, str]) -> str:
+    for ours, theirs in names.items():
+        name = name.replace(ours, theirs)
+    return name
+
+
+def shape_of(model: Network) -> GPTConfig | LSTMConfig:
+    """The shape of a network's layers, also of one with a head."""
+    return model.config.backbone if isinstance(model.config, HeadConfig) else model.config
+
+
+def their_name(name: str, model: Network) -> str:
+    """Hugging Face's name of one of our tensors, or matrices."""
+    name = name.removeprefix("gpt.")
+    if shape_of(model).architecture != "gpt2":
+        return name
+    if isinstance(model, Head) and model.config.kind == "token":
+        name = name.replace("score.", "classifier.")
+    return renamed(name, _GPT2_NAMES)
+
+
+def names_in_file(model: Network, rename: Callable[[str], str]) -> dict[str, list[str]]:
+    """Our names by those in a file, a tied head left out; several where queries, keys and values
+    are one there."""
+    tied = not isinstance(model, Head) and model.config.tie_word_embeddings
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in model.state_dict():
+        if not (tied and name == "lm_head.weight"):
+            found[rename(name)].append(name)
+    return found
+
+
+def _layout(model: Network) -> dict[str, list[str]]:
+    return names_in_file(model, lambda name: their_name(name, model))
+
+
+def _lies_transposed(theirs: str, model: Network) -> bool:
+    return shape_of(model).architecture == "gpt2" and theirs.endswith(_GPT2_MATRICES)
+
+
+def to_tensors(model: Network) -> dict[str, Tensor]:
+    """The weights under Hugging Face's names and in its layout, on the CPU, a tied head left
+    out."""
+    state, tensors = model.state_dict(), {}
+    for theirs, ours in _layout(model).items():
+        parts = [state[name] if state[name].is_meta else state[name].cpu() for name in ours]
+        tensor = torch.cat(parts) if len(parts) > 1 else parts[0]
+        tensors[theirs] = (tensor.T if _lies_transposed(theirs, model) else tensor).contiguous()
+    return tensors
+
+
+def from_tensors(tensors: Mapping[str, Tensor], model: Network) -> dict[str, Tensor]:
+    """Hugging Face's tensors under our names and in our layout."""
+    state: dict[str, Tensor] = {}
+    for theirs, ours in _layout(model).items():
+        tensor = tensors[theirs].T if _lies_transposed(theirs, model) else tensors[theirs]
+        parts = tensor.chunk(len(ours)) if len(ours) > 1 else [tensor]
+        state |= zip(ours, parts, strict=True)
+    if shape_of(model).architecture != "gpt2":
+        return state
+    return {name: tensor.contiguous().clone() for name, tensor in state.items()}
+
+
+# -- files of tensors ------------------------------------------------------------------------------
+
+
+def check_shapes(
+    found: Mapping[str, Sequence[int]],
+    wanted: Mapping[str, Sequence[int]],
+    where: str,
+    of: str = "config.json",
+) -> None:
+    """Raises `XinyeError` where a file's tensors are not those, or not of the shapes, that its
+    config asks for."""
+    for kind, odd in (
+        ("lacks", wanted.keys() - found.keys()),
+        ("has an unknown", found.keys() - wanted.keys()),
+    ):
+        if odd:
+            more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+            raise XinyeError(
+                f"{where}{kind} tensor {min(odd)[:100]}{more}; it does not fit its {of}"
+            )
+    for name, shape in wanted.items():
+        if tuple(found[name]) != tuple(shape):
+            raise XinyeError(f"{where}tensor {name} has shape {[*found[name]]}, not {[*shape]}")
+
+
+def check_finite(tensor: Tensor, name: str, where: Path) -> None:
+    if not bool(torch.isfinite(tensor).all()):
+        raise XinyeError(f"{where}: tensor {name} holds NaN or infinity")

@@ -1,0 +1,140 @@
+"""From logits to the next token."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xinye.generation.sampling import Sampling
+from xinye.generation.sequence import LogProbability, Sequence
+
+
+def next_tokens(logits: Tensor, sequences: list[Sequence]) -> Tensor:
+    """One token for each row: (B, V) logits in fp32 to (B,) tokens, as the sampling of its sequence
+    says.
+
+    The order is OpenAI's, then that of `transformers`: bias, penalties, temperature, top-k, top-p,
+    min-p.
+    """
+    logits = shifted(logits, sequences)
+    chosen = logits.argmax(-1)
+    drawn = [row for row, sequence in enumerate(sequences) if sequence.sampling.temperature > 0]
+    if drawn:
+        some, drawing = (
+            (logits if len(drawn) == len(sequences) else logits[drawn]),
+            [sequences[row] for row in drawn],
+        )
+        # where a random share of the sum falls; `torch.multinomial` draws a random number for each
+        # token
+        sums = (
+            shares(some, [sequence.sampling for sequence in drawing])
+            .cpu()
+            .cumsum(-1, dtype=torch.float64)
+        )
+        random = torch.tensor(
+            [[sequence.random.random()] for sequence in drawing], dtype=torch.float64
+        )
+        tokens = torch.searchsorted(sums, random * sums[:, -1:], right=True)[:, 0].clamp(
+            max=sums.shape[1] - 1
+        )
+        chosen[drawn] = tokens.to(chosen.device)
+    return chosen
+
+
+def shifted(logits: Tensor, sequences: list[Sequence]) -> Tensor:
+    """The logits with bias and penalties, and without what may not come now; those given stay as
+    they are."""
+    rows = [
+        row
+        for row, sequence in enumerate(sequences)
+        if sequence.sampling.shifts or sequence.constraint
+    ]
+    if rows:
+        logits = logits.clone()
+        for row in rows:
+            _shift(logits[row], sequences[row])
+    return logits
+
+
+def _shift(logits: Tensor, sequence: Sequence) -> None:
+    """Change the logits (V,) of a sequence, in place: bias, penalties, and what may not come
+    now."""
+    sampling, device = sequence.sampling, logits.device
+    if sampling.logit_bias:
+        biased = torch.tensor([*sampling.logit_bias], device=device)
+        logits[biased] += torch.tensor([*sampling.logit_bias.values()], device=device)
+    if sampling.repetition_penalty != 1:  # Keskar et al. 2019, arXiv:1909.05858
+        seen = torch.tensor(sequence.tokens, device=device)
+        values = logits[seen]
+        penalty = sampling.repetition_penalty
+        logits[seen] = torch.where(values < 0, values * penalty, values / penalty)
+    if sampling.presence_penalty or sampling.frequency_penalty:
+        written, times = torch.tensor(sequence.tokens[sequence.prompt_tokens :]).unique(
+            return_counts=True
+        )
+        penalties = sampling.presence_penalty + sampling.frequency_penalty * times
+        logits[written.long().to(device)] -= penalties.to(device)
+    if sequence.constraint is not None and sequence.error is None:
+        logits[~sequence.constraint.allowed().to(device)] = -torch.inf
+    elif sequence.completion_tokens < sampling.min_tokens:
+        logits[[*sequence.ends]] = -torch.inf
+
+
+def shares(logits: Tensor, samplings: list[Sampling]) -> Tensor:
+    """What each token's probability is proportional to, (B, V), for (B, V) logits in fp32."""
+
+    def column(values: list[Any]) -> Tensor:
+        return torch.tensor(values, device=logits.device)[:, None]
+
+    temperature = column(
+        [max(sampling.temperature, 1e-30) for sampling in samplings]
+    )  # a tiny one must not overflow
+    result = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
+    if any(
+        most := [sampling.top_k or 0 for sampling in samplings]
+    ):  # 0, here and below: without effect
+        ordered = result.topk(min(max(most), result.shape[-1])).values
+        last = (column(most) - 1).clamp(0, ordered.shape[1] - 1)
+        result = _at_least(ordered.gather(-1, last) * (column(most) > 0), result)
+    nucleus = [0.0 if sampling.top_p in (None, 1) else sampling.top_p for sampling in samplings]
+    if any(nucleus):
+        result = _at_least(
+            _least_of_nucleus(result, column(nucleus)) * (column(nucleus) > 0), result
+        )
+    if any(
+        least := [sampling.min_p or 0.0 for sampling in samplings]
+    ):  # Nguyen et al. 2024, arXiv:2407.01082
+        result = _at_least(column(least) * result.amax(-1, keepdim=True), result)
+    return result
+
+
+def _at_least(least: Tensor, result: Tensor) -> Tensor:
+    return result.masked_fill(result < least, 0.0)
+
+
+def _least_of_nucleus(result: Tensor, top_p: Tensor) -> Tensor:
+    """The smallest among the likeliest tokens that together reach this share of all (Holtzman et
+    al. 2020, arXiv:1904.09751), both (B, 1). Most often they are few: the vocabulary is not sorted
+    further than they reach."""
+    size, count = result.shape[-1], 64
+    wanted = top_p * result.sum(-1, keepdim=True)
+    while True:
+        ordered = result.topk(min(count, size)).values
+        before = (
+            ordered.cumsum(-1) - ordered
+        )  # what the likelier tokens take; the first is always kept
+        if count >= size or bool((before[:, -1:] >= wanted).all()):
+            return ordered.gather(-1, ((before < wanted).sum(-1, keepdim=True) - 1).clamp(min=0))
+        count *= 8
+
+
+def log_probabilities(logits: Tensor, token: int, count: int) -> LogProbability:
+    """Of a token, and of the `count` likeliest, by the model's own logits (V,) before any
+    sampling."""
+    logs = logits.log_softmax(-1)
+    likeliest = logs.topk(min(count, len(logs)))
+    return (
+        token,
+        float(logs[token]),
+        list(zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)),
+    )

@@ -1,0 +1,145 @@
+"""The layers that adapters are made of: what each adds to a frozen network (`adapters.py` puts them
+there)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xinye.model.adapter_settings import AdapterSettings
+from xinye.model.gpt import Linear
+
+
+class LoRA(nn.Module):
+    """The change of one matrix; `site` is its name. Where several layers share it, each has some
+    `rows` of B."""
+
+    def __init__(
+        self, site: str, settings: AdapterSettings, inputs: int, outputs: int, rank: int
+    ) -> None:
+        super().__init__()
+        self.site, self.settings = site, settings
+        self.lora_A = nn.Parameter(torch.empty(rank, inputs))
+        self.lora_B = nn.Parameter(torch.zeros(outputs, rank))
+        self.scaling = settings.lora_alpha / (rank**0.5 if settings.use_rslora else max(rank, 1))
+
+    def initialize(self, generator: torch.Generator) -> None:
+        bound = self.lora_A.shape[1] ** -0.5
+        nn.init.uniform_(self.lora_A, -bound, bound, generator=generator)
+
+    def down(self) -> Tensor:
+        """What inputs are multiplied by first, (rank, inputs)."""
+        return self.lora_A
+
+    def delta(self, rows: slice) -> Tensor:
+        """What is added to the weight, (rows, inputs)."""
+        return self.lora_B[rows] @ self.down() * self.scaling
+
+    def forward(self, x: Tensor, y: Tensor, rows: slice) -> Tensor:
+        x = F.dropout(x, self.settings.lora_dropout, self.training)
+        return (
+            y
+            + F.linear(F.linear(x, self.down().to(x.dtype)), self.lora_B[rows].to(x.dtype))
+            * self.scaling
+        )
+
+
+class AdaLoRA(LoRA):
+    """A change in the form of a singular value decomposition, and what it has learned about its
+    ranks' importance."""
+
+    def __init__(
+        self, site: str, settings: AdapterSettings, inputs: int, outputs: int, rank: int
+    ) -> None:
+        super().__init__(site, settings, inputs, outputs, rank)
+        self.lora_E = nn.Parameter(torch.zeros(rank, 1))
+        self.scaling = settings.lora_alpha / (
+            settings.init_r + 1e-5
+        )  # of the first rank, so that it never jumps
+        self.register_buffer(
+            "mask", torch.ones(rank, dtype=torch.bool)
+        )  # the ranks that were kept last
+        for name, parameter in list(self.named_parameters()):
+            self.register_buffer(f"{name}_importance", torch.zeros_like(parameter))
+            self.register_buffer(f"{name}_uncertainty", torch.zeros_like(parameter))
+
+    def initialize(self, generator: torch.Generator) -> None:
+        nn.init.normal_(self.lora_A, 0.0, 0.02, generator=generator)
+        nn.init.normal_(self.lora_B, 0.0, 0.02, generator=generator)
+
+    def down(self) -> Tensor:
+        return self.lora_A * self.lora_E
+
+    def kept(self) -> Tensor:
+        """Which ranks there are, (rank,): those kept last, and those that have grown since."""
+        return self.get_buffer("mask") | (self.lora_E[:, 0] != 0)
+
+    def weigh(self) -> None:
+        """Take a step's gradients into the moving means of importance, |weight · gradient|, and its
+        uncertainty."""
+        for name, parameter in self.named_parameters():
+            assert parameter.grad is not None
+            now = (parameter * parameter.grad).abs()
+            mean = self.get_buffer(f"{name}_importance").lerp_(now, 1 - self.settings.beta1)
+            self.get_buffer(f"{name}_uncertainty").lerp_(
+                (now - mean).abs(), 1 - self.settings.beta2
+            )
+
+    def scores(self) -> Tensor:
+        """The importance of each rank, (rank,): of its singular value and, on average, of its two
+        vectors."""
+
+        def score(name: str) -> Tensor:
+            return self.get_buffer(f"{name}_importance") * self.get_buffer(f"{name}_uncertainty")
+
+        return score("lora_E")[:, 0] + score("lora_A").mean(dim=1) + score("lora_B").mean(dim=0)
+
+
+class Bottleneck(nn.Module):
+    """y + U·gelu(D·y + d) + u behind a layer's output y. U and u start at zero, so that at first
+    nothing changes."""
+
+    def __init__(self, site: str, settings: AdapterSettings, width: int) -> None:
+        super().__init__()
+        self.site, self.settings = site, settings
+        self.down = Linear(width, settings.bottleneck_size)
+        self.up = Linear(settings.bottleneck_size, width)
+
+    def initialize(self, generator: torch.Generator) -> None:
+        nn.init.normal_(self.down.weight, 0.0, self.down.in_features**-0.5, generator=generator)
+        for parameter in (self.down.bias, self.up.weight, self.up.bias):
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor, y: Tensor, rows: slice) -> Tensor:
+        return y + self.up(F.gelu(self.down(y)))
+
+
+class Prefix(nn.Module):
+    """Learned keys and values, (P, layers · 2 · K · D). Its keys stand at no position: they are not
+    rotated."""
+
+    def __init__(self, settings: AdapterSettings, learned: Tensor) -> None:
+        super().__init__()
+        self.settings = settings
+        length, *self.shape = learned.shape  # (P, layers, 2, K, D)
+        self.prompt_embeddings = nn.Parameter(learned.reshape(length, -1))
+
+    def forward(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Put those of a layer before its own keys and values, (B, K, S, D)."""
+        before = self.prompt_embeddings.unflatten(1, self.shape)[:, layer].to(
+            keys.dtype
+        )  # (P, 2, K, D)
+        before = before.permute(1, 2, 0, 3)[:, None].expand(
+            -1, len(keys), -1, -1, -1
+        )  # (2, B, K, P, D)
+        return torch.cat((before[0], keys), dim=2), torch.cat((before[1], values), dim=2)
+
+
+class Adapted(nn.Module):
+    """A layer with an adapter beside it."""
+
+    def __init__(self, base_layer: nn.Module, adapter: LoRA | Bottleneck, rows: slice) -> None:
+        super().__init__()
+        self.base_layer, self.adapter, self.rows = base_layer, adapter, rows
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.adapter(x, self.base_layer(x), self.rows)
