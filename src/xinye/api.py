@@ -9,8 +9,6 @@ from typing import Any
 import torch
 
 import xinye.jobs.evaluate
-import xinye.training.finetune
-import xinye.training.pretrain
 from xinye import machine
 from xinye.checkpoints.heads import is_head
 from xinye.checkpoints.load import began_with, load_judge, load_model
@@ -30,6 +28,7 @@ from xinye.model.heads import Head, HeadConfig
 from xinye.planning.settings import EvaluateSettings, PretrainSettings
 from xinye.tasks.registry import TASKS, find_task
 from xinye.tasks.task import Judged, Task, task_settings
+from xinye.training import train
 from xinye.training.display import Display
 from xinye.training.session import Run
 from xinye.watcher import Watcher
@@ -330,7 +329,7 @@ def pretrain(
     values = {**settings, "files": tuple(names), "output": output}
     checked_settings = checked(PretrainSettings, values, "pretrain")
     with _watched(watcher, progress) as watching:
-        run = xinye.training.pretrain.pretrain(checked_settings, watching, overwrite, resume)
+        run = train.pretrain(checked_settings, watching, overwrite, resume)
     if run is None:
         raise XinyeError("nothing was trained")
     return run
@@ -373,7 +372,7 @@ def finetune(
     }
     checked_settings = task_settings(values, "finetune")
     with _watched(watcher, progress, find_task(task).words.unit) as watching:
-        run = xinye.training.finetune.finetune(checked_settings, watching, overwrite)
+        run = train.finetune(checked_settings, watching, overwrite)
     return load(run.run)
 
 
