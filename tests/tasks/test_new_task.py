@@ -1,5 +1,5 @@
-"""A new task is one class in one file and one line in the dictionary; all else follows. See
-docs/adding-a-task.md."""
+"""A new task is one class in one file and one line in the dictionary; all else follows. The class
+is the one that docs/adding-a-task.md shows."""
 
 import json
 from pathlib import Path
@@ -7,42 +7,25 @@ from pathlib import Path
 import pytest
 
 import xinye as package
+from server.tiny_server import serving
 from xinye import machine
-from xinye.runs.words import Both, TaskWords
 from xinye.tasks.registry import TASKS, Entry
-from xinye.tasks.writing import WRITTEN, Writing
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
-class Shout(Writing):
-    """The task `shout`: a text is said again, louder."""
-
-    verb = "shout"
-    sources = ("text",)  # the columns of its records, by all their usual names
-    targets = ("loud", "shouted")
-    figures = ("loss", "exact")
-    baseline_name = "an exclamation mark"
-    baseline_is_base = False
-    words = TaskWords(
-        figures=WRITTEN,
-        unit="tokens",
-        has_labels=False,
-        does="Says a text again, louder.",
-        use=Both("To let it shout:", "让它喊："),
-        command='xinye shout {folder} "…"',
-        python='print(model.use("shout", "…"))',
-    )
-
-    def baseline(self, training, records, before):
-        loud = [record.contents[0] + "！" == record.contents[1] for record in records]
-        return {"exact": sum(loud) / len(loud)}
+def example(page: str) -> str:
+    """The task that a page of the documentation shows."""
+    return (DOCS / page).read_text("utf-8").split("```python\n")[1].split("```")[0]
 
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """An own folder with `loud.jsonl`; here there is one task more."""
-    monkeypatch.setitem(
-        TASKS, "shout", Entry(f"{__name__}:Shout", "a text, but louder")
-    )  # the one line
+    """An own folder with `loud.jsonl`; here there is one task more: one file, and one line."""
+    (tmp_path / "task_of_the_page.py").write_text(example("adding-a-task.md"), "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = Entry("task_of_the_page:Shout", "a text, but louder")
+    monkeypatch.setitem(TASKS, "shout", entry)
     monkeypatch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
     monkeypatch.chdir(tmp_path)
     texts = ["小兔很高兴", "小猫真快乐", "大家都笑了", "今天太好了", "小兔哭了", "真难过啊"]
@@ -92,6 +75,9 @@ def test_all_else_follows(xinye, trained, here):
     said = json.loads(xinye("shout", "run", "小兔", "--json").out)["results"]
     assert [list(each) for each in said] == [["text", "shout", "ended"]]
     assert package.load("run").use("shout", ["小兔", "小猫"])[0]["text"] == said[0]["shout"]
+    with serving(["run"]) as server:
+        answer = server.http.post("/v1/tasks/shout", json={"model": "run", "input": ["小兔"]})
+        assert answer.json()["data"][0]["text"] == said[0]["shout"], answer.text
     assert "has not learned to shout" in xinye("shout", trained, "小兔").complaint
     folds = xinye(*command, "-o", "folds", "--folds", "2")
     assert folds.code == 0 and "word for word" in folds.out and " ± " in folds.out
@@ -113,3 +99,7 @@ def test_what_has_no_effect_on_it_is_refused(xinye, here, arguments, says):
         "finetune", "base", "--task", "shout", "--data", "loud.jsonl", "-o", "run", *arguments
     )
     assert outcome.code == 2 and says in outcome.complaint
+
+
+def test_both_pages_show_the_same():
+    assert example("adding-a-task.md") == example("adding-a-task_zh.md")

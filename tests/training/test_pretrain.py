@@ -165,7 +165,7 @@ def test_out_of_memory_is_answered_with_what_fits(workplace, monkeypatch, error)
     def full(*arguments: Any, **options: Any) -> None:
         raise error
 
-    monkeypatch.setattr(session, "train", full)
+    monkeypatch.setattr(session.Loop, "take", full)
     with pytest.raises(
         XinyeError, match=r"with 4 windows, 128 tokens, at once; .*--micro-batch-size 2"
     ) as told:

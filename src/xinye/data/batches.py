@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xinye.data.corpus import mix
+from xinye.data.mixing import mix
 from xinye.errors import XinyeError
 
 IGNORED = -100

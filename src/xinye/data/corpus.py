@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from xinye.cache import cache_folder
+from xinye.data.mixing import mix
 from xinye.data.sources import Piece
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
@@ -204,12 +205,3 @@ def _divided(corpus: Corpus, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """The spans of the documents that are not chosen, and of those that are."""
     spans = np.stack((corpus.documents[:-1], corpus.documents[1:]), axis=1)
     return np.delete(spans, chosen, axis=0), spans[np.sort(chosen)]
-
-
-def mix(x: np.ndarray) -> np.ndarray:
-    """A well-mixed 64-bit hash of 64-bit numbers (the finaliser of SplitMix64)."""
-    with np.errstate(over="ignore"):
-        x = (x + np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))

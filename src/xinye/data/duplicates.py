@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xinye.data.corpus import mix
+from xinye.data.mixing import mix
 
 SHINGLE = 5  # characters: a word of English, a phrase of Chinese
 PERMUTATIONS = 128

@@ -139,11 +139,14 @@ def decode(raw: bytes, declared: str | None = None, what: str = "its text") -> s
     offset = 0
     for encoding in (_marked(raw), name, "utf-8"):
         try:
-            return raw.decode(encoding or "utf-8")
+            text = raw.decode(encoding or "utf-8")
         except UnicodeDecodeError as error:
             offset = error.start
+            continue
         except LookupError:
             continue
+        if text or not raw:  # a mark alone is no text
+            return text
     start = max(0, offset - SAMPLE_BYTES)
     older = _older_encoding(raw[start : offset + SAMPLE_BYTES], offset - start)
     with suppress(UnicodeDecodeError):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from xinye.data.batches import permute
-from xinye.data.corpus import mix
+from xinye.data.mixing import mix
 from xinye.errors import XinyeError
 from xinye.model.heads import IGNORED, Labelled
 
