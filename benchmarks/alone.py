@@ -1,9 +1,11 @@
-"""What leaving a run alone costs: the stall of one checkpoint in steps, and two processes against one.
+"""What leaving a run alone costs: the stall of one checkpoint in steps, and two processes against
+one.
 
     python benchmarks/alone.py [FILES…] [--size 15M] [--steps 12] [--rounds 2]
 
-Trains on the FILES (else the built-in stories) for some steps and looks at the run's own figures: the time of saving,
-divided by the times it saved and by the median of a step; then the same run with `--processes 2`, in turn.
+Trains on the FILES (else the built-in stories) for some steps and looks at the run's own figures:
+the time of saving, divided by the times it saved and by the median of a step; then the same run
+with `--processes 2`, in turn.
 """
 
 import argparse
@@ -23,7 +25,8 @@ from xinye.demo.stories import stories
 def train(
     folder: Path, name: str, files: list[str], options: argparse.Namespace, *more: str
 ) -> dict[str, Any]:
-    """The figures of a run of some steps: seconds of a step, seconds of a checkpoint, tokens per second."""
+    """The figures of a run of some steps: seconds of a step, seconds of a checkpoint, tokens per
+    second."""
     command = [
         *(sys.executable, "-m", "xinye", "pretrain", *files, "-o", str(folder / name)),
         *(

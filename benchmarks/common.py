@@ -32,7 +32,8 @@ def machine(*packages: str) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The model of the processor; many virtual machines name only its maker, so family and bf16 units are named too."""
+    """The model of the processor; many virtual machines name only its maker, so family and bf16
+    units are named too."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -57,7 +58,8 @@ def _version(package: str) -> str | None:
 
 
 def in_turn(variants: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[Any]]:
-    """The results of each variant, taken A B C, A B C, …: a machine that slows down slows all of them down alike."""
+    """The results of each variant, taken A B C, A B C, …: a machine that slows down slows all of
+    them down alike."""
     results: dict[str, list[Any]] = {name: [] for name in variants}
     for _ in range(rounds):
         for name, run in variants.items():
@@ -79,7 +81,8 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 def in_own_process(*arguments: str, **environment: str) -> dict[str, Any]:
-    """The JSON object that this script prints when it is run with these arguments: a process with its own memory."""
+    """The JSON object that this script prints when it is run with these arguments: a process with
+    its own memory."""
     command = [sys.executable, sys.argv[0], *arguments]
     done = subprocess.run(
         command, stdout=subprocess.PIPE, check=True, env={**os.environ, **environment}

@@ -1,14 +1,16 @@
-"""How fast Xinye writes beside transformers, CTranslate2 and llama.cpp: same shape, random weights, in turn.
+"""How fast Xinye writes beside transformers, CTranslate2 and llama.cpp: same shape, random weights,
+in turn.
 
     python benchmarks/generation.py [--quick] [--rounds N] [--threads N]
 
-Greedy texts of 64 tokens behind a prompt of 128, one alone and eight at once. `gigabytes_per_second` is what a text
-alone reads of the weights, to be held against `memory_gigabytes_per_second`, the speed at which a long sum reads them
-here, measured in each round too. `prompt_tokens_per_second` is taken with the first token. Xinye and llama.cpp also run
+Greedy texts of 64 tokens behind a prompt of 128, one alone and eight at once.
+`gigabytes_per_second` is what a text alone reads of the weights, to be held against
+`memory_gigabytes_per_second`, the speed at which a long sum reads them here, measured in each round
+too. `prompt_tokens_per_second` is taken with the first token. Xinye and llama.cpp also run
 quantized weights.
 
-CTranslate2 is imported from this Python or from the folder named in `CTRANSLATE2_PATH`; llama.cpp's `llama-bench` is
-found on the PATH or by `LLAMA_BENCH`. What is absent is said so under `absent`.
+CTranslate2 is imported from this Python or from the folder named in `CTRANSLATE2_PATH`; llama.cpp's
+`llama-bench` is found on the PATH or by `LLAMA_BENCH`. What is absent is said so under `absent`.
 """
 
 import argparse
@@ -131,7 +133,8 @@ def peer_of_transformers(
 
 @torch.inference_mode()
 def transformers_generate(model: transformers.PreTrainedModel, batch: int, cache: str) -> Result:
-    """Its prompt is timed by a first call for one token, which the second, for all of them, reads again."""
+    """Its prompt is timed by a first call for one token, which the second, for all of them, reads
+    again."""
     prompts = torch.from_numpy(np.random.default_rng(0).integers(VOCABULARY, size=(batch, PROMPT)))
     seconds = []
     for tokens in (1, TOKENS):
@@ -145,7 +148,8 @@ def transformers_generate(model: transformers.PreTrainedModel, batch: int, cache
 
 
 def ctranslate2_generators(folder: Path, threads: int) -> dict[str, Any]:
-    """CTranslate2's GPT-2 with random weights, by the kind of its weights; raises ImportError where it is absent."""
+    """CTranslate2's GPT-2 with random weights, by the kind of its weights; raises ImportError where
+    it is absent."""
     if "CTRANSLATE2_PATH" in os.environ:
         sys.path.append(os.environ["CTRANSLATE2_PATH"])
     ctranslate2 = importlib.import_module("ctranslate2")
@@ -206,7 +210,8 @@ def ctranslate2_generate(generator: Any, batch: int) -> Result:
 
 
 def write_gguf(path: Path, kind: str) -> None:
-    """The llama shape for llama.cpp, without a tokenizer; a quantized file as its own tool makes it, all matrices."""
+    """The llama shape for llama.cpp, without a tokenizer; a quantized file as its own tool makes
+    it, all matrices."""
     shape, kinds = config("llama"), gguf.GGMLQuantizationType
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(CONTEXT)

@@ -1,12 +1,14 @@
-"""How fast text becomes tokens on disk beside the bare `tokenizers` library, in how much memory; and `xinye --help`.
+"""How fast text becomes tokens on disk beside the bare `tokenizers` library, in how much memory;
+and `xinye --help`.
 
     python benchmarks/preparation.py [FILES…] [--megabytes 1000] [--rounds 1] [--documents]
 
-The text is that of the FILES (else the built-in stories, Chinese and English), in equal shares by bytes, repeated to
-the size asked for, with a word that counts before every sentence: caches must not make it easier than text is. Ours is
-to read, clean, tokenize and write, all of it timed. The library's is `encode_batch` of the same text from memory, in
-batches of parts cut at line ends; only that call is timed. Each has a process of its own. The goals: at least 1.0 of
-the library's speed, and less than 2 GB.
+The text is that of the FILES (else the built-in stories, Chinese and English), in equal shares by
+bytes, repeated to the size asked for, with a word that counts before every sentence: caches must
+not make it easier than text is. Ours is to read, clean, tokenize and write, all of it timed. The
+library's is `encode_batch` of the same text from memory, in batches of parts cut at line ends; only
+that call is timed. Each has a process of its own. The goals: at least 1.0 of the library's speed,
+and less than 2 GB.
 """
 
 import argparse

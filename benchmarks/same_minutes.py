@@ -1,11 +1,12 @@
-"""A run of Xinye beside transformers' GPT-2 with AdamW: same text, tokenizer, parameters and minutes, in bits per byte.
+"""A run of Xinye beside transformers' GPT-2 with AdamW: same text, tokenizer, parameters and
+minutes, in bits per byte.
 
     python benchmarks/same_minutes.py runs/novel
 
-The peer trains, compiled and in bf16 where the run was, for as many seconds as the run took, on the same windows,
-with a linear warm-up and a cosine to a tenth of a peak rate of 1e-3, dropout 0.1 and decay 0.1. Both are judged on the
-run's whole validation split. It is meant for long documents: where a window holds two, the peer reads them as one.
-Prints one JSON object last.
+The peer trains, compiled and in bf16 where the run was, for as many seconds as the run took, on the
+same windows, with a linear warm-up and a cosine to a tenth of a peak rate of 1e-3, dropout 0.1 and
+decay 0.1. Both are judged on the run's whole validation split. It is meant for long documents:
+where a window holds two, the peer reads them as one. Prints one JSON object last.
 """
 
 import argparse

@@ -1,20 +1,24 @@
-"""How fast many texts are written, beside transformers, CTranslate2 and llama.cpp's server; and a server under load.
+"""How fast many texts are written, beside transformers, CTranslate2 and llama.cpp's server; and a
+server under load.
 
     python benchmarks/serving.py [--rounds N] [--threads N] [--batches 1,8,32] [--prompts 32,512]
     python benchmarks/serving.py --load [--clients 64] [--seconds 120] [--model MODEL]
 
-12 layers × 768, vocabulary 50,304, random weights, greedy, each program in turn. A batch is so many requests at once,
-whose outputs are of 16 to 256 tokens, as drawn once for all programs. `tokens_per_second` counts the tokens asked for,
-over the time until the last request has them: Xinye and llama.cpp's server let each go when it is done; transformers
-and CTranslate2 write a static batch, as long as the longest. `first_token_seconds` is the median of the requests.
-`memory_share` and `matrix_share` hold the weights read and the products computed over the whole time against what a
-long sum and a large product reach here, in each round: for the batch alone, by Xinye.
+12 layers × 768, vocabulary 50,304, random weights, greedy, each program in turn. A batch is so many
+requests at once, whose outputs are of 16 to 256 tokens, as drawn once for all programs.
+`tokens_per_second` counts the tokens asked for, over the time until the last request has them:
+Xinye and llama.cpp's server let each go when it is done; transformers and CTranslate2 write a
+static batch, as long as the longest. `first_token_seconds` is the median of the requests.
+`memory_share` and `matrix_share` hold the weights read and the products computed over the whole
+time against what a long sum and a large product reach here, in each round: for the batch alone, by
+Xinye.
 
-With `--load`, `xinye serve` is started on this machine, and clients ask it, one request after another, for texts of
-mixed lengths: throughput, first token, time between tokens, the server's memory every 30 seconds, errors.
+With `--load`, `xinye serve` is started on this machine, and clients ask it, one request after
+another, for texts of mixed lengths: throughput, first token, time between tokens, the server's
+memory every 30 seconds, errors.
 
-CTranslate2 is imported from this Python or from the folder named in `CTRANSLATE2_PATH`; llama.cpp's `llama-server` is
-found on the PATH or by `LLAMA_SERVER`. What is absent is said so under `absent`.
+CTranslate2 is imported from this Python or from the folder named in `CTRANSLATE2_PATH`; llama.cpp's
+`llama-server` is found on the PATH or by `LLAMA_SERVER`. What is absent is said so under `absent`.
 """
 
 import argparse
@@ -79,7 +83,7 @@ def figures(work: Work, firsts: list[float], seconds: float) -> Result:
     }
 
 
-# -- programs --------------------------------------------------------------------------------------------------------
+# -- programs --------------------------------------------------------------------------------------
 
 
 def xinye(model: GPT, work: Work) -> Result:
@@ -165,7 +169,7 @@ def by_llama_server(program: str, path: Path, threads: int, context: int, work: 
     return figures(work, [moments[0] - begin for moments in answers], seconds)
 
 
-# -- servers and their clients ---------------------------------------------------------------------------------------
+# -- servers and their clients ---------------------------------------------------------------------
 
 
 def free_port() -> int:
@@ -199,7 +203,8 @@ def server(command: list[Any], port: int, health: str) -> Iterator[int]:
 
 
 def ask(port: int, path: str, body: dict[str, Any]) -> list[float]:
-    """The moments at which the pieces of a streamed answer came. Raises RuntimeError for an error."""
+    """The moments at which the pieces of a streamed answer came. Raises RuntimeError for an
+    error."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     try:
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
@@ -240,7 +245,8 @@ def resident_bytes(process: int) -> int:
 
 
 def load(model: str, clients: int, seconds: float, longest: int) -> dict[str, Any]:
-    """Clients that ask one request after another for so long; what they saw, and the server's memory on the way."""
+    """Clients that ask one request after another for so long; what they saw, and the server's
+    memory on the way."""
     port = free_port()
     firsts, gaps, errors, tokens = list[float](), list[float](), list[str](), list[int]()
     lock, memory = threading.Lock(), list[float]()
@@ -298,7 +304,7 @@ def quantiles(values: list[float]) -> dict[str, float]:
     )
 
 
-# -- comparing -------------------------------------------------------------------------------------------------------
+# -- comparing -------------------------------------------------------------------------------------
 
 
 def compare(

@@ -1,30 +1,28 @@
-"""Real tasks from a base of one's own: pretrained on unlabelled text of the kind, asked without training, fine-tuned.
+"""Real tasks from a base of one's own: pretrained on unlabelled text of the kind, asked without
+training, fine-tuned.
 
     python benchmarks/tasks.py chnsenticorp --time 20min
     python benchmarks/tasks.py fewclue --time 30min            # its six tasks
     python benchmarks/tasks.py waimai banking77 --model runs/base
     python benchmarks/tasks.py alpaca --model SmolLM2-135M-Instruct.Q4_1.gguf --method lora --epochs 1
 
-| row | learns from | is judged on |
-|---|---|---|
-| chnsenticorp | train | test |
-| waimai | 80 % by label, seed 0 | the other 20 % |
-| thucnews | dev (10,000 titles) | test (10,000) |
-| banking77 | train | test |
-| finance | four fifths of 2,400 news, titles with bodies | the fifth left out; mean of all five, 95 % interval |
-| cluener | train | dev, by the F1 of spans |
-| alpaca | nine tenths of 999 instructions in English | the rest, by bits per byte of the answers |
-| fewclue-TASK | train_0, judged along the way on dev_0 | test_public |
+| row | learns from | is judged on | |---|---|---| | chnsenticorp | train | test | | waimai | 80 %
+by label, seed 0 | the other 20 % | | thucnews | dev (10,000 titles) | test (10,000) | | banking77 |
+train | test | | finance | four fifths of 2,400 news, titles with bodies | the fifth left out; mean
+of all five, 95 % interval | | cluener | train | dev, by the F1 of spans | | alpaca | nine tenths of
+999 instructions in English | the rest, by bits per byte of the answers | | fewclue-TASK | train_0,
+judged along the way on dev_0 | test_public |
 
-Elsewhere a tenth of what is learned from is kept back to judge along the way; what a row is judged on decides nothing.
-Without `--model` one base for all Chinese rows, and one for the English, is pretrained for `--time` on their training
-texts and on open text of their kind (`UNLABELLED`), of which texts that are judged on are left out; the tokens of the
-Chinese one are characters. Beside the
-fine-tuned model stand always saying the label that is right most often, TF-IDF with logistic regression (for spans, the
-most frequent tag of the same words) learned from all of the training records, and the base itself, asked without
-training (zero-shot), or with training records as examples (few-shot), on the first `--asked` records that chance takes.
-Beside a chat model stands the base. Accuracy in %, and time in seconds; a row takes the time of its base and, on two
-cores, 2 to 20 minutes more.
+Elsewhere a tenth of what is learned from is kept back to judge along the way; what a row is judged
+on decides nothing. Without `--model` one base for all Chinese rows, and one for the English, is
+pretrained for `--time` on their training texts and on open text of their kind (`UNLABELLED`), of
+which texts that are judged on are left out; the tokens of the Chinese one are characters. Beside
+the fine-tuned model stand always saying the label that is right most often, TF-IDF with logistic
+regression (for spans, the most frequent tag of the same words) learned from all of the training
+records, and the base itself, asked without training (zero-shot), or with training records as
+examples (few-shot), on the first `--asked` records that chance takes. Beside a chat model stands
+the base. Accuracy in %, and time in seconds; a row takes the time of its base and, on two cores, 2
+to 20 minutes more.
 
 Data is read in place from `--data`. Prints one JSON object last.
 """
@@ -74,7 +72,8 @@ class Item(NamedTuple):
 
 @dataclass
 class Split:
-    """What a row learns from and is judged on. For spans these are files; to a question the label is its answer."""
+    """What a row learns from and is judged on. For spans these are files; to a question the label
+    is its answer."""
 
     training: Any
     test: Any
@@ -144,7 +143,12 @@ def main() -> None:
         f"with {options.model}" if options.model else f"with a base pretrained for {options.time}"
     )
     progress(
-        f"{len(names)} rows, {base_told}; fine-tuning and judging take 2 to 20 minutes more each on two cores"
+        f"{len(names)} rows, {base_told}; fine-tuning and judging take 2 to 20 minutes more each "
+        "on "
+        ""
+        ""
+        ""
+        "two cores"
     )
     facts = machine("torch", "scikit-learn")
     with tempfile.TemporaryDirectory() as temporary:
@@ -169,7 +173,7 @@ def main() -> None:
     )
 
 
-# -- a row -----------------------------------------------------------------------------------------------------------
+# -- a row -----------------------------------------------------------------------------------------
 
 
 def run_row(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -278,7 +282,8 @@ def pretrained(language: str, options: argparse.Namespace, folder: Path) -> str:
     kept = [text for text in texts if first_line(text) not in judged]
     characters = sum(map(len, kept))
     progress(
-        f"base of {len(kept):,} texts, {characters:,} characters: {', '.join((*rows, *UNLABELLED[language]))}"
+        f"base of {len(kept):,} texts, {characters:,} characters: "
+        f"{', '.join((*rows, *UNLABELLED[language]))}"
     )
     file = write(folder / f"base-{language}.jsonl", [Item(text, "") for text in kept])
     with Display() as display:
@@ -340,7 +345,7 @@ def show(figures: dict[str, dict[str, Any]]) -> None:
         print(f"| {name} | {' | '.join(cells)} |", file=sys.stderr)
 
 
-# -- data, in its own formats ----------------------------------------------------------------------------------------
+# -- data, in its own formats ----------------------------------------------------------------------
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:

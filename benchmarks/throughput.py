@@ -1,10 +1,12 @@
-"""How fast Xinye trains beside transformers' GPT-2: same shape, batch and dtype, in turn, in one process.
+"""How fast Xinye trains beside transformers' GPT-2: same shape, batch and dtype, in turn, in one
+process.
 
     python benchmarks/throughput.py [--quick]
 
-A step is forward, backward, clipping, the optimizer and zeroing the gradients. `of_matrix_speed` counts the model's
-matrix products only, over the speed of one large product here in the same dtype. The peer has its best: eager and
-compiled, with fused AdamW. A cell that would take this machine too long is left out, and the report says so.
+A step is forward, backward, clipping, the optimizer and zeroing the gradients. `of_matrix_speed`
+counts the model's matrix products only, over the speed of one large product here in the same dtype.
+The peer has its best: eager and compiled, with fused AdamW. A cell that would take this machine too
+long is left out, and the report says so.
 """
 
 import argparse
@@ -132,7 +134,8 @@ def measure(shape: Shape, dtype: torch.dtype, limit: float) -> dict[str, Any]:
         }
         rows[name]["rounds"] = [round(each) for each in rounds]
         progress(
-            f"  {name}: {middle:,.0f} tokens/s, {rows[name]['to_transformers compiled']:.2f} × transformers compiled"
+            f"  {name}: {middle:,.0f} tokens/s, {rows[name]['to_transformers compiled']:.2f} × "
+            "transformers compiled"
         )
     return {**about, "variants": rows}
 
@@ -152,7 +155,8 @@ def main() -> None:
         for dtype in dtypes:
             progress(f"{shape.layers} × {shape.width}, {dtype}")
             cells.append(measure(shape, dtype, limits[dtype]))
-            torch.compiler.reset()  # or one cell's compiled code counts against the next one's limit
+            # or one cell's compiled code counts against the next one's limit
+            torch.compiler.reset()
             gc.collect()
     matrix = {
         str(dtype).removeprefix("torch."): round(limit / 1e9) for dtype, limit in limits.items()

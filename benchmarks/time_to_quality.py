@@ -1,11 +1,12 @@
-"""How long until a validation loss of 1.886 on Shakespeare by character, from nothing, on this machine.
+"""How long until a validation loss of 1.886 on Shakespeare by character, from nothing, on this
+machine.
 
     python benchmarks/time_to_quality.py ../shared/data/tinyshakespeare/input.txt
 
-The peer is nanoGPT's recipe for a CPU (4 layers × 128, context 64, batch 12, 2,000 steps of AdamW with cosine decay)
-with transformers' GPT-2; it ends near 1.886. Both train on the first 90 % of the text and are judged on the whole rest,
-in windows of 64 characters that do not overlap. The clock runs from an untrained model to the end of that validation.
-Prints one JSON object last.
+The peer is nanoGPT's recipe for a CPU (4 layers × 128, context 64, batch 12, 2,000 steps of AdamW
+with cosine decay) with transformers' GPT-2; it ends near 1.886. Both train on the first 90 % of the
+text and are judged on the whole rest, in windows of 64 characters that do not overlap. The clock
+runs from an untrained model to the end of that validation. Prints one JSON object last.
 """
 
 import argparse
@@ -109,7 +110,8 @@ def nanogpt_recipe(
 
 
 def validate(held_out: torch.Tensor, logits_of) -> float:  # type: ignore[no-untyped-def]
-    """Mean loss over all windows of CONTEXT characters, each predicting the next one at every place."""
+    """Mean loss over all windows of CONTEXT characters, each predicting the next one at every
+    place."""
     count = (len(held_out) - 1) // CONTEXT
     x = held_out[: count * CONTEXT].view(count, CONTEXT)
     y = held_out[1 : count * CONTEXT + 1].view(count, CONTEXT)

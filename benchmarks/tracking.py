@@ -2,9 +2,10 @@
 
     python benchmarks/tracking.py [--steps N]
 
-A small network takes real steps, one variant after the other. `noting_milliseconds` is what the loop waits for notes,
-per step, the last write included; `of_step` is its share of a step; `processor_milliseconds` is all that this process
-works for it, threads included (Weights & Biases has a process of its own beside).
+A small network takes real steps, one variant after the other. `noting_milliseconds` is what the
+loop waits for notes, per step, the last write included; `of_step` is its share of a step;
+`processor_milliseconds` is all that this process works for it, threads included (Weights & Biases
+has a process of its own beside).
 """
 
 import argparse

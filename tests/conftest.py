@@ -1,4 +1,5 @@
-"""What tests share: text of the story world, a runner for the command line, and one tiny trained run."""
+"""What tests share: text of the story world, a runner for the command line, and one tiny trained
+run."""
 
 import json
 import os
@@ -83,13 +84,15 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, story_text: dict[
 
 @pytest.fixture
 def unprivileged(monkeypatch: pytest.MonkeyPatch, story_text: dict[str, str]) -> Iterator[Path]:
-    """An own folder to be in, with `zh.txt`, as a user for whom read-only is read-only: for root nothing is."""
+    """An own folder to be in, with `zh.txt`, as a user for whom read-only is read-only: for root
+    nothing is."""
     user = os.geteuid() or 65534
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if os.geteuid() != user:
             os.chown(folder, user, user)
-            # Python and this checkout may lie where the other user may not look: what is needed is loaded before.
+            # Python and this checkout may lie where the other user may not look: what is needed is
+            # loaded before.
             (folder / "loaded.txt").write_text(story_text["zh"], "utf-8")
             main(
                 [
@@ -142,7 +145,8 @@ def trained(
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a run's folder: `losses` of its steps, `validations` as (step, loss), and whatever else it should hold."""
+    """Writes a run's folder: `losses` of its steps, `validations` as (step, loss), and whatever
+    else it should hold."""
 
     def make(
         name: str = "run",

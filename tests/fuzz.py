@@ -1,7 +1,9 @@
-"""Mutate the files of models until something else than the package's own error comes out: `make fuzz`.
+"""Mutate the files of models until something else than the package's own error comes out: `make
+fuzz`.
 
-Every case is made from a seed, which is printed when it fails: `python tests/fuzz.py --seed 123` runs that one again.
-Memory is limited, so that a size that lies cannot be allocated. Another kind of model is one more line in `KINDS`.
+Every case is made from a seed, which is printed when it fails: `python tests/fuzz.py --seed 123`
+runs that one again. Memory is limited, so that a size that lies cannot be allocated. Another kind
+of model is one more line in `KINDS`.
 """
 
 import argparse
@@ -122,7 +124,7 @@ if find_spec("xinye.checkpoints.gguf"):
     KINDS["gguf"] = gguf
 
 
-# -- mutations -------------------------------------------------------------------------------------------------------
+# -- mutations -------------------------------------------------------------------------------------
 
 
 def mutate_bytes(data: bytes, rng: random.Random) -> bytes:
@@ -196,7 +198,7 @@ def mutate(path: Path, rng: random.Random) -> None:
         path.write_bytes(mutate_bytes(data, rng))
 
 
-# -- cases -----------------------------------------------------------------------------------------------------------
+# -- cases -----------------------------------------------------------------------------------------
 
 
 def use(model_path: Path) -> None:
@@ -268,7 +270,8 @@ def main() -> int:
                 break
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"fuzz: seeds {first} to {seed - 1}: {counts['refused']:,} refused, {counts['loaded']:,} loaded; "
+        f"fuzz: seeds {first} to {seed - 1}: {counts['refused']:,} refused, {counts['loaded']:,} "
+        "loaded; "
         f"at most {peak:,.0f} MB of memory"
     )
     return 0

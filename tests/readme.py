@@ -1,4 +1,5 @@
-"""The README's commands and code, and a small world to run them in. The package must be importable."""
+"""The README's commands and code, and a small world to run them in. The package must be
+importable."""
 
 import re
 from pathlib import Path

@@ -134,7 +134,8 @@ def test_training_shows_its_progress_unless_it_shall_not(workplace, capsys):
 
 
 class Cell:
-    """What a notebook's cell shows, without a notebook: `outputs`, of which a handle replaces its own."""
+    """What a notebook's cell shows, without a notebook: `outputs`, of which a handle replaces its
+    own."""
 
     def __init__(self) -> None:
         self.outputs: list[dict[str, str]] = []

@@ -1,4 +1,5 @@
-"""What is missing is named, with a command that is right here; and all that is installed is pinned."""
+"""What is missing is named, with a command that is right here; and all that is installed is
+pinned."""
 
 import itertools
 import re

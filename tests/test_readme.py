@@ -1,6 +1,7 @@
 """The README's commands and Python lines work, in miniature; both languages show the same ones.
 
-What needs no more than seconds is run here; `make walk` runs all of it, with the package as others install it.
+What needs no more than seconds is run here; `make walk` runs all of it, with the package as others
+install it.
 """
 
 import re

@@ -1,4 +1,5 @@
-"""How long PyTorch's waiting threads spin is set before PyTorch is loaded, unless a person has chosen."""
+"""How long PyTorch's waiting threads spin is set before PyTorch is loaded, unless a person has
+chosen."""
 
 import os
 import subprocess

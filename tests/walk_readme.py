@@ -1,8 +1,10 @@
-"""Walk the README with nothing but the package, as others install it: `python tests/walk_readme.py`.
+"""Walk the README with nothing but the package, as others install it: `python
+tests/walk_readme.py`.
 
-Builds the wheel, installs it in a new virtual environment, with the pinned releases and no extra, and runs there all
-that README.md and README_zh.md show, in their order: commands, those inside sentences, too, and Python. The home is
-empty, the files are small ones of the story world, the budgets are seconds. Ends with 1 at the first thing that fails.
+Builds the wheel, installs it in a new virtual environment, with the pinned releases and no extra,
+and runs there all that README.md and README_zh.md show, in their order: commands, those inside
+sentences, too, and Python. The home is empty, the files are small ones of the story world, the
+budgets are seconds. Ends with 1 at the first thing that fails.
 """
 
 import json
@@ -37,7 +39,8 @@ WORDS = {
     "RUN": "runs/novel",
 }
 BEFORE = {
-    "xinye merge": "xinye finetune runs/base --task classify --data reviews.csv --method lora --epochs 1 -o runs/lora"
+    "xinye merge": "xinye finetune runs/base --task classify --data reviews.csv --method lora --epochs 1 -o "
+    "runs/lora"
 }
 MORE = {  # flags that make it short
     "demo": ["--time", "5s"],
@@ -46,7 +49,11 @@ MORE = {  # flags that make it short
     "bench": ["--concurrency", "1,2", "--prompt-tokens", "8", "--output-tokens", "8"],
 }
 PAGE = "<html><head><title>{0}</title></head><body><nav><a>首页</a></nav><h1>{0}</h1><p>{1}</p></body></html>"
-FEED = "<rss version='2.0'><channel><item><title>春</title><description>绿了。</description></item></channel></rss>"
+FEED = (
+    "<rss "
+    "version='2.0'><channel><item><title>春</title><description>绿了。"
+    "</description></item></channel></rss>"
+)
 DUMP = (
     "<mediawiki><page><title>叶</title><ns>0</ns><id>7</id>"
     "<revision><text>'''叶'''是树上的[[叶子]]。</text></revision></page></mediawiki>"
@@ -90,8 +97,8 @@ def main() -> int:
 def run(
     words: list[str], environment: dict[str, str] | None = None, typed: str = "", most: float = 600
 ) -> str:
-    """What a command prints on standard output; ends the walk where it fails. After `most` seconds it gets a Ctrl-C,
-    upon which training saves and ends."""
+    """What a command prints on standard output; ends the walk where it fails. After `most` seconds
+    it gets a Ctrl-C, upon which training saves and ends."""
     begin, line = time.monotonic(), words[-1] if words[0] == "bash" else shlex.join(words)
     process = subprocess.Popen(
         words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -218,7 +225,8 @@ def in_small(lines: str, served: "Server | None") -> str:
 
 
 class Server:
-    """`xinye serve`, until the end of the walk; what the README's sentences say of it is asked for at once."""
+    """`xinye serve`, until the end of the walk; what the README's sentences say of it is asked for
+    at once."""
 
     def __init__(self, words: list[str]) -> None:
         words[words.index("--port") + 1] = "0"

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from xinye.api import Model, Run, finetune, load, pretrain
     from xinye.data.tokenizer import Tokenizer
 
-# Threads that wait for each other spin. Beside other programs long spinning takes the processor from the thread that is
-# waited for; this is long enough for a quiet one (docs/log.md). PyTorch's OpenMP reads it when it is loaded.
+# Threads that wait for each other spin. Beside other programs long spinning takes the processor
+# from the thread that is waited for; this is long enough for a quiet one (docs/log.md). PyTorch's
+# OpenMP reads it when it is loaded.
 if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

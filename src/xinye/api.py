@@ -41,7 +41,8 @@ class Model:
 
     def __init__(self, gpt: LanguageModel | Head, tokenizer: Tokenizer, folder: Path) -> None:
         self.network, self.tokenizer, self.folder = gpt.to(machine.device()), tokenizer, folder
-        self.speculates = True  # next tokens are guessed where that makes writing faster (generation/speculation.py),
+        # next tokens are guessed where that makes writing faster (generation/speculation.py),
+        self.speculates = True
         self.draft: Model | None = None  # from the text itself, or by this smaller model
 
     def __repr__(self) -> str:
@@ -49,7 +50,8 @@ class Model:
         config = self.network.config
         backbone = config.backbone if isinstance(config, HeadConfig) else config
         parts = [
-            f"{backbone.architecture}, {config.parameters:,} parameters, vocabulary {backbone.vocab_size:,}, "
+            f"{backbone.architecture}, {config.parameters:,} parameters, vocabulary "
+            f"{backbone.vocab_size:,}, "
             f"context {backbone.max_position_embeddings:,}"
         ]
         if isinstance(config, HeadConfig):
@@ -65,7 +67,8 @@ class Model:
             assert self.task is not None
             verb = self.task.verb
             raise XinyeError(
-                f"{self.folder}: this model learned to {verb}, not to write: xinye {verb} {self.folder} …; "
+                f"{self.folder}: this model learned to {verb}, not to write: xinye {verb} "
+                f"{self.folder} …; "
                 f"the one it began with writes: {began_with(self.folder)}"
             )
         return self.network
@@ -77,7 +80,8 @@ class Model:
 
     @cached_property
     def engine(self) -> Engine:
-        """What writes all its texts. Its cache keeps what was read, so that a chat's next turn reads only what is new.
+        """What writes all its texts. Its cache keeps what was read, so that a chat's next turn
+        reads only what is new.
 
         Weights that are changed want a new one: `del model.engine`.
         """
@@ -94,11 +98,13 @@ class Model:
         return isinstance(self.network, Head)
 
     def generate(self, prompt: str = "", *, n: int = 1, **sampling: Any) -> list[str]:
-        """Write `n` texts that go on from the prompt; returns the new text of each, without the prompt.
+        """Write `n` texts that go on from the prompt; returns the new text of each, without the
+        prompt.
 
-        Takes `max_tokens` (200), `temperature` (0.8; 0 is greedy), `top_k`, `top_p`, `min_p`, `repetition_penalty`,
-        `stop` (a tuple of strings to end before), `seed` (the same seed gives the same texts) and whatever else
-        `Sampling` has. Raises `XinyeError` for a prompt longer than the context and for values out of range.
+        Takes `max_tokens` (200), `temperature` (0.8; 0 is greedy), `top_k`, `top_p`, `min_p`,
+        `repetition_penalty`, `stop` (a tuple of strings to end before), `seed` (the same seed gives
+        the same texts) and whatever else `Sampling` has. Raises `XinyeError` for a prompt longer
+        than the context and for values out of range.
 
         >>> model.generate("话说", max_tokens=50, temperature=0.7, n=3)  # doctest: +SKIP
         """
@@ -112,8 +118,8 @@ class Model:
         return (piece for _, piece in self.engine.generate([begun]))
 
     def complete(self, prompts: Sequence[str], **sampling: Any) -> list[sequence.Sequence]:
-        """A text that goes on from each prompt, all written at once, with why each ended, its number of tokens, and
-        what `logprobs` asked for."""
+        """A text that goes on from each prompt, all written at once, with why each ended, its
+        number of tokens, and what `logprobs` asked for."""
         settings, context = checked(Sampling, sampling, "generate"), self.engine.context
         texts = [
             start(self.tokenizer, prompt, context, settings, number)
@@ -134,10 +140,12 @@ class Model:
     ) -> dict[str, Any]:
         """Write `n` texts for each line of a file of prompts to another file, and tell how it went.
 
-        A line is `{"prompt": …}` or `{"messages": […]}`, with `id`, `n` and sampling of its own where it has them; the
-        output has a line for each, in the order in which they were done. Called again, it does only what is missing.
+        A line is `{"prompt": …}` or `{"messages": […]}`, with `id`, `n` and sampling of its own
+        where it has them; the output has a line for each, in the order in which they were done.
+        Called again, it does only what is missing.
 
-        >>> model.generate_file("prompts.jsonl", "texts.jsonl", max_tokens=100)["tokens_per_second"]  # doctest: +SKIP
+        >>> told = model.generate_file("prompts.jsonl", "texts.jsonl")  # doctest: +SKIP
+        >>> told["tokens_per_second"]  # doctest: +SKIP
         """
         checked(Sampling, sampling, "generate")
         return write_prompts(
@@ -145,10 +153,11 @@ class Model:
         )
 
     def chat(self, messages: Sequence[Message], **sampling: Any) -> str:
-        """The answer to the last of the messages, by the model's own chat template; sampling as in `generate`.
+        """The answer to the last of the messages, by the model's own chat template; sampling as in
+        `generate`.
 
-        Where the messages fill the context, the oldest turns are left out. Raises `XinyeError` for a model without a
-        chat template, and for what are no messages.
+        Where the messages fill the context, the oldest turns are left out. Raises `XinyeError` for
+        a model without a chat template, and for what are no messages.
 
         >>> model.chat([{"role": "user", "content": "你好"}], temperature=0.7)  # doctest: +SKIP
         """
@@ -170,18 +179,20 @@ class Model:
     ) -> Evaluation:
         """How well the model predicts a text, beside gzip, xz and a 5-gram model on the same text.
 
-        The text is in `files`, or given as `text` (a document, or several); without both it is what a run held back of
-        its own. `settings` are those of `xinye evaluate --help`: `context`, `stride`, `by_position`, `rope_scaling` …
-        Raises `XinyeError` for whatever a person can put right.
+        The text is in `files`, or given as `text` (a document, or several); without both it is what
+        a run held back of its own. `settings` are those of `xinye evaluate --help`: `context`,
+        `stride`, `by_position`, `rope_scaling` … Raises `XinyeError` for whatever a person can put
+        right.
 
-        >>> model.evaluate(text="话说天下大势，分久必合，合久必分。").bits_per_byte  # doctest: +SKIP
+        >>> model.evaluate(text="话说天下大势，分久必合。").bits_per_byte  # doctest: +SKIP
         """
         paths = [files] if isinstance(files, str | Path) else files
         texts = [text] if isinstance(text, str) else text
         checked_settings = checked(EvaluateSettings, settings, "evaluate")
         if not paths and not texts and self.task and self.task.writes:
             raise XinyeError(
-                f"{self.folder}: name {self.task.records_name} to judge it on: xinye evaluate {self.folder} "
+                f"{self.folder}: name {self.task.records_name} to judge it on: xinye evaluate "
+                f"{self.folder} "
                 f"--data FILE; or a text: xinye evaluate {self.folder} FILE"
             )
         return xinye.jobs.evaluate.evaluate(
@@ -189,10 +200,11 @@ class Model:
         )
 
     def use(self, verb: str, texts: Any, *, watcher: Watcher | None = None, **settings: Any) -> Any:
-        """What it says of a text, or of each of a list, by the task that it has learned and that has this verb.
+        """What it says of a text, or of each of a list, by the task that it has learned and that
+        has this verb.
 
-        A model that has learned no task can be asked by those that take settings for it, as in `classify`. Raises
-        `XinyeError` for a model that cannot do it.
+        A model that has learned no task can be asked by those that take settings for it, as in
+        `classify`. Raises `XinyeError` for a model that cannot do it.
 
         >>> model.use("tag", "沈知秋认为")  # doctest: +SKIP
         """
@@ -211,13 +223,16 @@ class Model:
         return results[0] if one else results
 
     def classify(self, texts: Any, *, watcher: Watcher | None = None, **settings: Any) -> Any:
-        """The label of a text, or of each of a list: `label`, `probability` and the `probabilities` of all labels.
+        """The label of a text, or of each of a list: `label`, `probability` and the `probabilities`
+        of all labels.
 
-        A tuple is a pair of texts. Of a model that gives several labels each the result has `labels`, a list.
+        A tuple is a pair of texts. Of a model that gives several labels each the result has
+        `labels`, a list.
 
-        A model that was not trained to classify can be asked all the same, with `labels` (a list) or `examples` (a file
-        of records, or a list of texts with their labels), and further settings of `xinye classify --help`: `prompt`,
-        `seed` … Raises `XinyeError` where neither is given.
+        A model that was not trained to classify can be asked all the same, with `labels` (a list)
+        or `examples` (a file of records, or a list of texts with their labels), and further
+        settings of `xinye classify --help`: `prompt`, `seed` … Raises `XinyeError` where neither is
+        given.
 
         >>> model.classify("送得快，汤还是热的")["label"]  # doctest: +SKIP
         >>> base.classify("送得快，汤还是热的", labels=["正面", "负面"])["label"]  # doctest: +SKIP
@@ -225,8 +240,9 @@ class Model:
         return self.use("classify", texts, watcher=watcher, **settings)
 
     def tag(self, texts: Any) -> Any:
-        """The spans of a text, or of each of a list: `start`, `end` (behind the last character), `type`, `text` and
-        `probability`. Raises `XinyeError` for a model that was not trained to tag.
+        """The spans of a text, or of each of a list: `start`, `end` (behind the last character),
+        `type`, `text` and `probability`. Raises `XinyeError` for a model that was not trained to
+        tag.
 
         >>> model.tag("沈知秋认为")  # doctest: +SKIP
         """
@@ -241,15 +257,17 @@ class Model:
         watcher: Watcher | None = None,
         **settings: Any,
     ) -> dict[str, Any]:
-        """How right the model is on files of records, beside the baseline that learns from the run's own records.
+        """How right the model is on files of records, beside the baseline that learns from the
+        run's own records.
 
-        A model that has learned no task is asked for the records' labels, or those of the settings, as in `classify`;
-        or with `task="chat"` it answers, by its own chat template.
+        A model that has learned no task is asked for the records' labels, or those of the settings,
+        as in `classify`; or with `task="chat"` it answers, by its own chat template.
         """
         files = [str(file) for file in ([data] if isinstance(data, str | Path) else data)]
         if not files:
             raise XinyeError(
-                f"{self.folder}: name records to judge it on: xinye evaluate {self.folder} --data FILE"
+                f"{self.folder}: name records to judge it on: xinye evaluate {self.folder} --data "
+                "FILE"
             )
         judged = Judged(self.network, self.tokenizer, self.folder, watcher or Watcher(), baseline)
         return judge.evaluate(judged, files, task, **settings)
@@ -266,20 +284,23 @@ class Model:
             base, it = began_with(self.folder), "the one it began with"
         ask = f"; or ask {it} as it is, with --labels a,b" if TASKS[kind.verb].asked_with else ""
         raise XinyeError(
-            f"{self.folder}: this model has not learned to {kind.verb}; teach {it}: xinye finetune {base} "
+            f"{self.folder}: this model has not learned to {kind.verb}; teach {it}: xinye finetune "
+            f"{base} "
             f"--task {kind.verb} --data FILE -o RUN{ask}"
         )
 
 
 def load(model: str | Path, dtype: str = "auto", speculation: str | Path = "auto") -> Model:
-    """The model of a run's folder, of any that Hugging Face tools wrote for GPT-2, Llama, Mistral, Qwen2 or Qwen3, of a
-    GGUF file, or of a hub name that `xinye download` has fetched.
+    """The model of a run's folder, of any that Hugging Face tools wrote for GPT-2, Llama, Mistral,
+    Qwen2 or Qwen3, of a GGUF file, or of a hub name that `xinye download` has fetched.
 
-    Its weights are kept, and computed with, in `dtype`: float32, or bfloat16, which takes half the memory and writes
-    almost twice as fast; "auto" is bfloat16 where the hardware multiplies it. What is quantized stays so.
+    Its weights are kept, and computed with, in `dtype`: float32, or bfloat16, which takes half the
+    memory and writes almost twice as fast; "auto" is bfloat16 where the hardware multiplies it.
+    What is quantized stays so.
 
-    `speculation` says how next tokens are guessed, which changes the speed and not the texts: "auto" looks them up in
-    the text where that is faster, "off" never, and a small model with the same tokenizer guesses itself.
+    `speculation` says how next tokens are guessed, which changes the speed and not the texts:
+    "auto" looks them up in the text where that is faster, "off" never, and a small model with the
+    same tokenizer guesses itself.
 
     Raises `XinyeError` where there is no such model, or it is damaged or of another kind.
     """
@@ -313,14 +334,14 @@ def pretrain(
 ) -> Run:
     """Train a GPT on files, folders or globs of text; returns the run's folder and figures.
 
-    The plan, progress and samples are shown as on the command line, in a notebook, too, unless `progress` is false;
-    a `watcher` is told of all that instead.
+    The plan, progress and samples are shown as on the command line, in a notebook, too, unless
+    `progress` is false; a `watcher` is told of all that instead.
 
-    `settings` are those of `xinye pretrain --help` by the same names: `size="5M"`, one of `time="10min"`,
-    `tokens="20M"`, `epochs=3`, `steps=500`, and all that is otherwise derived; `from_="runs/novel"` goes on training
-    that model, `teacher="runs/large"` learns from that one's predictions, too. Without `output` the run lies in
-    `runs/` under the first file's name; `resume` goes on with the run that lies there. Raises `XinyeError` for whatever
-    a person can put right.
+    `settings` are those of `xinye pretrain --help` by the same names: `size="5M"`, one of
+    `time="10min"`, `tokens="20M"`, `epochs=3`, `steps=500`, and all that is otherwise derived;
+    `from_="runs/novel"` goes on training that model, `teacher="runs/large"` learns from that one's
+    predictions, too. Without `output` the run lies in `runs/` under the first file's name; `resume`
+    goes on with the run that lies there. Raises `XinyeError` for whatever a person can put right.
 
     >>> run = xinye.pretrain("novel.txt", size="1M", time="2min")  # doctest: +SKIP
     >>> run.validation["bits_per_byte"]  # doctest: +SKIP
@@ -351,10 +372,12 @@ def finetune(
 
     Progress is shown as in `pretrain`.
 
-    `settings` are those of `xinye finetune --help` by the same names. What it was measured to be stands in
-    `training/result.json` in the run's folder. Raises `XinyeError` for whatever a person can put right.
+    `settings` are those of `xinye finetune --help` by the same names. What it was measured to be
+    stands in `training/result.json` in the run's folder. Raises `XinyeError` for whatever a person
+    can put right.
 
-    >>> reviews = xinye.finetune("runs/novel", "runs/reviews", task="classify", data="reviews.csv")  # doctest: +SKIP
+    >>> data = "reviews.csv"
+    >>> reviews = xinye.finetune("runs/novel", "runs/reviews", data=data)  # doctest: +SKIP
     >>> reviews.classify("送得快，汤还是热的")["label"]  # doctest: +SKIP
     """
     base = model.folder if isinstance(model, Model) else model

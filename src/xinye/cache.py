@@ -1,4 +1,5 @@
-"""Where Xinye keeps what it can make again: prepared text, the compiled decoder, this machine's speeds."""
+"""Where Xinye keeps what it can make again: prepared text, the compiled decoder, this machine's
+speeds."""
 
 import os
 from pathlib import Path

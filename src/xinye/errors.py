@@ -1,4 +1,5 @@
-"""The one error a person can cause: it says what is wrong, where, and what to do. And what text is safe to show."""
+"""The one error a person can cause: it says what is wrong, where, and what to do. And what text is
+safe to show."""
 
 import difflib
 import json
@@ -8,8 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-# Characters that would drive a terminal instead of being read: control characters, and those that turn the direction of
-# text. Half a character ("\ud800") cannot be printed at all.
+# Characters that would drive a terminal instead of being read: control characters, and those that
+# turn the direction of text. Half a character ("\ud800") cannot be printed at all.
 SIGNS = {code: chr(0x2400 + code) for code in range(32)} | {
     ord("\n"): "\n",
     ord("\t"): "\t",
@@ -37,19 +38,23 @@ def print_error(message: str) -> None:
 
 
 def not_unicode(value: Any) -> str:
-    """Why a text, or one of those in a value of JSON's kinds, is not Unicode: half of a character ("\\ud800"), which no
-    file can hold and no tokenizer reads. "" where all are."""
+    """Why a text, or one of those in a value of JSON's kinds, is not Unicode: half of a character
+    ("\\ud800"), which no file can hold and no tokenizer reads. "" where all are."""
     try:
         json.dumps(value, ensure_ascii=False, default=str, skipkeys=True).encode()
     except UnicodeEncodeError as error:
-        return f"not valid Unicode text: \\u{ord(error.object[error.start]):04x} is half of a character"
+        return (
+            f"not valid Unicode text: \\u{ord(error.object[error.start]):04x} is half of a "
+            "character"
+        )
     except (RecursionError, ValueError):  # deeper than JSON goes, or in a circle
         return "nested too deeply"
     return ""
 
 
 class XinyeError(Exception):
-    """Wrong input or a state that work cannot go on from; its text is one clear line, whatever it quotes.
+    """Wrong input or a state that work cannot go on from; its text is one clear line, whatever it
+    quotes.
 
     `exit_code` is what the command line ends with: 2 for wrong use, 1 for work that failed.
     """
@@ -63,7 +68,8 @@ Checked = TypeVar("Checked", bound=BaseModel)
 
 
 def checked(kind: type[Checked], values: dict[str, Any], where: str) -> Checked:
-    """Settings of a kind from plain values; whatever is wrong with them is one line that names the key."""
+    """Settings of a kind from plain values; whatever is wrong with them is one line that names the
+    key."""
     for key, value in values.items():
         if reason := not_unicode(value):
             raise XinyeError(f"{where}: {key}: {reason}; mend the text, or rename the file")

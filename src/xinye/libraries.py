@@ -35,7 +35,8 @@ def need(what: str, *modules: str, extra: str = "") -> None:
 
 
 def install_command(*extras: str) -> str:
-    """The command that installs all that Xinye needs, with these extras, into the Python that runs now."""
+    """The command that installs all that Xinye needs, with these extras, into the Python that runs
+    now."""
     wanted = f"[{','.join(extras)}]" if any(extras) else ""
     if not (PROJECT / "constraints.txt").is_file():
         return f'{_pip()} install "xinye{wanted}"'
@@ -45,7 +46,8 @@ def install_command(*extras: str) -> str:
 
 
 def _pip() -> str:
-    """How to call the pip of this Python: by its name alone only where the shell would find that very one."""
+    """How to call the pip of this Python: by its name alone only where the shell would find that
+    very one."""
     found = shutil.which("pip")
     folder = Path(sys.executable).parent
     if found and Path(found).parent == folder:

@@ -1,4 +1,5 @@
-"""An adapter's folder loads in peft over the same base, and peft's here: same logits. Another base is refused."""
+"""An adapter's folder loads in peft over the same base, and peft's here: same logits. Another base
+is refused."""
 
 import json
 import shutil

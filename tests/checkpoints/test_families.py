@@ -1,5 +1,5 @@
-"""Folders that transformers wrote, of every family that is read here: the same logits, loss and gradients, and what
-goes out again is the same model there."""
+"""Folders that transformers wrote, of every family that is read here: the same logits, loss and
+gradients, and what goes out again is the same model there."""
 
 import json
 

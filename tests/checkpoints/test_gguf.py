@@ -1,4 +1,5 @@
-"""GGUF files written here load in transformers and llama.cpp, and theirs here; a damaged one is one clear line."""
+"""GGUF files written here load in transformers and llama.cpp, and theirs here; a damaged one is one
+clear line."""
 
 import json
 import os
@@ -162,7 +163,7 @@ def test_what_the_format_has_no_place_for_is_refused_and_nothing_is_written(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-# -- tokenizers ------------------------------------------------------------------------------------------------------
+# -- tokenizers ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pre", ["gpt-2", "qwen2", "llama-bpe", "smollm", "tekken", "default"])
@@ -238,7 +239,7 @@ def test_sentencepiece_joins_by_scores_and_falls_back_on_bytes():
         to_metadata(tokenizer, tokenizer.vocab_size)
 
 
-# -- damage ----------------------------------------------------------------------------------------------------------
+# -- damage ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -312,7 +313,8 @@ def test_a_damaged_file_is_refused_in_one_line(message, whole, tmp_path):
 
 
 def mutated(data: bytes, source: random.Random) -> bytes:
-    """A GGUF file with some of its header changed: bytes, numbers at the border of their range, or an end too early."""
+    """A GGUF file with some of its header changed: bytes, numbers at the border of their range, or
+    an end too early."""
     changed = bytearray(data)
     header = data.index(b"output_norm.weight")
     for _ in range(source.randint(1, 4)):
@@ -346,11 +348,12 @@ def test_a_changed_header_brings_only_our_own_error(whole, tmp_path):
             assert "\n" not in str(error)
 
 
-# -- llama.cpp -------------------------------------------------------------------------------------------------------
+# -- llama.cpp -------------------------------------------------------------------------------------
 
 
 def llama_cpp(program: str, *arguments: object) -> str:
-    """What one of llama.cpp's programs prints; they are looked for on the PATH, or in the folder LLAMA_CPP names."""
+    """What one of llama.cpp's programs prints; they are looked for on the PATH, or in the folder
+    LLAMA_CPP names."""
     found = shutil.which(program, path=os.environ.get("LLAMA_CPP")) or shutil.which(program)
     if found is None:
         pytest.skip(f"{program} is not on the PATH, nor in the folder that LLAMA_CPP names")

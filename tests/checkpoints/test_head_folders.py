@@ -1,4 +1,5 @@
-"""Folders of heads give the same probabilities in transformers' pipelines, and damaged ones are refused."""
+"""Folders of heads give the same probabilities in transformers' pipelines, and damaged ones are
+refused."""
 
 import json
 from dataclasses import replace

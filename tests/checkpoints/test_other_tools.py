@@ -1,9 +1,10 @@
 """A folder as transformers uses it, and what vLLM and SGLang read of it.
 
-Neither of the two can be a requirement of tests (they want a GPU and their own torch). Both take config and tokenizer
-from transformers, find their own class by `architectures`, and fill it by the names of the tensors; what they check on
-the way is asserted here, each with who wants it. Read in August to November 2026: vLLM's `config/model.py`,
-`transformers_utils/config.py`, `models/{qwen3,llama,gpt2}.py`; SGLang's `configs/model_config.py` and `models/` alike.
+Neither of the two can be a requirement of tests (they want a GPU and their own torch). Both take
+config and tokenizer from transformers, find their own class by `architectures`, and fill it by the
+names of the tensors; what they check on the way is asserted here, each with who wants it. Read in
+August to November 2026: vLLM's `config/model.py`, `transformers_utils/config.py`,
+`models/{qwen3,llama,gpt2}.py`; SGLang's `configs/model_config.py` and `models/` alike.
 """
 
 import json
@@ -122,7 +123,8 @@ def test_weights_for_vllm_and_sglang(folder):
     ).state_dict()
     with safe_open(path / "model.safetensors", framework="pt") as file:
         assert file.metadata()["format"] == "pt"  # transformers wants it
-        # A name that their module lacks is an error, one that is missing stays random. A tied head is not stored.
+        # A name that their module lacks is an error, one that is missing stays random. A tied head
+        # is not stored.
         stored = {name: tuple(file.get_slice(name).get_shape()) for name in sorted(file.keys())}
     assert stored == {
         name: tuple(theirs[name].shape) for name in sorted(theirs) if name != "lm_head.weight"

@@ -72,7 +72,8 @@ class Terminal:
         os.write(self.descriptor, keys.encode())
 
     def until(self, expected: str, again: str = "") -> str:
-        """What is shown up to some text, which must come; where nothing does, some keys are typed `again`."""
+        """What is shown up to some text, which must come; where nothing does, some keys are typed
+        `again`."""
         end = time.monotonic() + 300
         while expected not in self.text:
             if not select.select([self.descriptor], [], [], 5 if again else 300)[0]:
@@ -136,8 +137,8 @@ def test_ctrl_c_stops_the_answer_and_then_leaves(tmp_path):
     terminal.type(f"/save {tmp_path / 'part.json'}\r")
     terminal.until("2 messages")
     terminal.until(">>> ")
-    # Between the prompt and readline's wait for keys is an instant in which Python only sees an interrupt with the next
-    # key, CPython's own gap: a person presses again.
+    # Between the prompt and readline's wait for keys is an instant in which Python only sees an
+    # interrupt with the next key, CPython's own gap: a person presses again.
     terminal.type("\x03")
     terminal.until(">>> ", again="\x03")
     terminal.type("\x03")

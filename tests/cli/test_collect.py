@@ -123,7 +123,8 @@ def test_a_missing_library_is_named(xinye, workplace, sources, monkeypatch):
 
 @pytest.fixture
 def hub(monkeypatch):
-    """A stand-in for the hub: one data set of two languages, whose records are made as they are asked for."""
+    """A stand-in for the hub: one data set of two languages, whose records are made as they are
+    asked for."""
     asked = []
 
     def load_dataset(name, config, split, streaming):

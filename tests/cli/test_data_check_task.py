@@ -1,4 +1,5 @@
-"""`xinye data check FILE --task …`: how records were understood, and all that is wrong with them."""
+"""`xinye data check FILE --task …`: how records were understood, and all that is wrong with
+them."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""`xinye doctor` as a person meets it; the speeds are given, so that no test depends on the machine's."""
+"""`xinye doctor` as a person meets it; the speeds are given, so that no test depends on the
+machine's."""
 
 import json
 
@@ -12,7 +13,8 @@ from xinye.libraries import install_command
 
 @pytest.fixture
 def speeds(monkeypatch, tmp_path):
-    """A quiet machine of two cores with all that is wanted, and its speeds by name, to be changed."""
+    """A quiet machine of two cores with all that is wanted, and its speeds by name, to be
+    changed."""
     values = {
         torch.float32: 1e11,
         torch.bfloat16: 5e11,

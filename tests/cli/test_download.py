@@ -1,4 +1,5 @@
-"""`xinye download`, from a hub that stands on this machine; and the model by its name afterwards, without network."""
+"""`xinye download`, from a hub that stands on this machine; and the model by its name afterwards,
+without network."""
 
 import hashlib
 import json
@@ -59,7 +60,8 @@ class Hub(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch, trained):
-    """A hub with the model of a run as `maker/model`; returns its folder there, and what was asked for."""
+    """A hub with the model of a run as `maker/model`; returns its folder there, and what was asked
+    for."""
     folder = tmp_path / "hub" / "maker" / "model"
     shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("training"))
     (folder / "pytorch_model.bin").write_bytes(b"pickled")

@@ -1,4 +1,5 @@
-"""`xinye generate --prompts`: every line is done once, whatever becomes of the others and however often it is begun."""
+"""`xinye generate --prompts`: every line is done once, whatever becomes of the others and however
+often it is begun."""
 
 import json
 

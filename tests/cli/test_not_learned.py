@@ -24,7 +24,8 @@ METHODS = {"classify": "full", "tag": "lora", "chat": "full"}
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory, trained) -> Path:
-    """A folder with `base`, and what it became in one epoch of each task, a tagger as an adapter."""
+    """A folder with `base`, and what it became in one epoch of each task, a tagger as an
+    adapter."""
     folder = tmp_path_factory.mktemp("models")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -122,7 +123,8 @@ def models(tmp_path_factory, trained) -> Path:
         ("pretrain text.txt --from tag -o new", "take the one it began with, base"),
         (
             "tune base",
-            "is a model, not text; tune what it learns by xinye tune base --task classify --data FILE",
+            "is a model, not text; tune what it learns by xinye tune base --task classify --data "
+            "FILE",
         ),
         (
             "tune tag --task classify --data classify.jsonl -o new",

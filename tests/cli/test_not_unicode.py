@@ -1,4 +1,5 @@
-"""Text that is not Unicode is decoded where that is sure, and else one line that says where it stands."""
+"""Text that is not Unicode is decoded where that is sure, and else one line that says where it
+stands."""
 
 import io
 import json
@@ -147,7 +148,8 @@ def test_input_that_is_no_text(xinye, trained, monkeypatch):
 
 
 def test_a_file_whose_name_is_not_unicode(xinye, workplace):
-    """As unpacked from an archive of a Chinese Windows: its folder can be read, a run cannot hold its own name."""
+    """As unpacked from an archive of a Chinese Windows: its folder can be read, a run cannot hold
+    its own name."""
     folder = workplace / "书"
     folder.mkdir()
     (workplace / "zh.txt").rename(folder / gbk("新书.txt"))

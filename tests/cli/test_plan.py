@@ -1,4 +1,5 @@
-"""`xinye plan`: a known law is found again, the uncertainty covers what it must, and the best size is named."""
+"""`xinye plan`: a known law is found again, the uncertainty covers what it must, and the best size
+is named."""
 
 import json
 from pathlib import Path
@@ -28,7 +29,8 @@ TINY_PLAN = (
 
 @pytest.fixture(scope="module", autouse=True)
 def no_measuring():
-    """A run's share of the machine's speed is not what is tested here, and takes half a second each."""
+    """A run's share of the machine's speed is not what is tested here, and takes half a second
+    each."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
         yield

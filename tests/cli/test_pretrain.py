@@ -1,4 +1,5 @@
-"""`xinye pretrain` as a person meets it: wrong input is one line, and nothing that existed is lost."""
+"""`xinye pretrain` as a person meets it: wrong input is one line, and nothing that existed is
+lost."""
 
 import json
 import os
@@ -249,7 +250,10 @@ def test_a_run_stopped_early_says_so(xinye, workplace, monkeypatch):
     assert outcome.code == 0
     result = json.loads(outcome.out)
     assert (result["stopped_early"], result["steps"], result["model_step"]) == (True, 2, 1)
-    says = "stopped early after step 2: no evaluation since step 1 was better; the model is that of step 1"
+    says = (
+        "stopped early after step 2: no evaluation since step 1 was better; the model is that of "
+        "step 1"
+    )
     assert says in outcome.err and "patience" in outcome.err and "label_smoothing" in outcome.err
     assert "l1 " not in outcome.err  # what was not given is no row of the plan
     assert says in xinye("pretrain", "-o", "run", "--resume").err
@@ -335,7 +339,8 @@ def test_weights_that_leave_the_numbers_are_not_saved(xinye, workplace):
         (["-o", "missing"], "missing: there is no run to resume"),
         (
             ["-o", "run", "--steps", "9"],
-            "started with steps 6, not 9. Going on, only micro_batch_size, track, keep_checkpoints may",
+            "started with steps 6, not 9. Going on, only micro_batch_size, track, keep_checkpoints "
+            "may",
         ),
         (
             ["-o", "run", "--width", "32", "--no-duplicates"],
@@ -395,7 +400,10 @@ def test_text_that_changed_is_not_resumed_on(xinye, workplace):
     with open("zh.txt", "a", encoding="utf-8") as file:
         file.write("又来了一只小狐狸。")
     outcome = xinye("pretrain", "-o", "run", "--resume")
-    says = r"its text has changed since the run began \(bytes [\d,]+ before, [\d,]+ now; characters [\d,]+ before, "
+    says = (
+        r"its text has changed since the run began \(bytes [\d,]+ before, [\d,]+ now; characters "
+        r"[\d,]+ before, "
+    )
     assert outcome.code == 2 and re.search(says, outcome.complaint)
 
 

@@ -150,7 +150,8 @@ except ValueError:
 
 
 def test_no_thread_of_the_group_outlives_it(workplace):
-    """Those that did aborted the process at its end, or hung it: each time in ten, on a busy machine."""
+    """Those that did aborted the process at its end, or hung it: each time in ten, on a busy
+    machine."""
     environment = {
         "OMP_NUM_THREADS": "1",
         "RANK": "0",

@@ -27,7 +27,8 @@ SHOWN = "a␛]0;b␇�31m�c�[red][bold]"
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs a command in this process, its two outputs a pseudo-terminal; returns all that was shown as `out`."""
+    """Runs a command in this process, its two outputs a pseudo-terminal; returns all that was shown
+    as `out`."""
 
     assert output.answer  # imported by now: made while COLUMNS is set, it would keep that width
 

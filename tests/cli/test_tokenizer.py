@@ -91,12 +91,13 @@ def test_unknown_verb(xinye):
     assert "train  " in xinye("tokenizer").out
 
 
-# -- eval ------------------------------------------------------------------------------------------------------------
+# -- eval ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def compared(workplace):
-    """A tokenizer of ours, one in GPT-2's two files, one of another make as a file, and both texts."""
+    """A tokenizer of ours, one in GPT-2's two files, one of another make as a file, and both
+    texts."""
     Tokenizer.train(stories(200, "zh"), "bpe", 600).save("ours")
     Path("gpt2").mkdir()
     model = json.loads(Tokenizer.train(stories(200, "en"), "bpe", 600).backend.to_str())["model"]

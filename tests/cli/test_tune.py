@@ -1,4 +1,5 @@
-"""`xinye tune`: a study that goes on where it stopped, tells its gain honestly and leaves settings to train with."""
+"""`xinye tune`: a study that goes on where it stopped, tells its gain honestly and leaves settings
+to train with."""
 
 import json
 import shutil
@@ -25,7 +26,8 @@ STUDY = ("zh.txt", "--steps", "4", *TINY, "-o", "study")
 
 @pytest.fixture(scope="module", autouse=True)
 def no_measuring():
-    """A run's share of the machine's speed is not what is tested here, and takes half a second each."""
+    """A run's share of the machine's speed is not what is tested here, and takes half a second
+    each."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
         yield
@@ -170,7 +172,8 @@ def test_the_gain_is_told_from_another_seed():
     }
     solid = explain({**told, "again": {"seed": 1, "defaults": 2.61, "best": 2.55}})
     assert solid == [
-        "Tuning won 0.060 bits per byte over the plan's own settings (2.3%): 2.610 → 2.550, both trained once more "
+        "Tuning won 0.060 bits per byte over the plan's own settings (2.3%): 2.610 → 2.550, both "
+        "trained once more "
         "with seed 1. In the study itself it looked like 0.100."
     ]
     luck = explain({**told, "again": {"seed": 1, "defaults": 2.56, "best": 2.54}})

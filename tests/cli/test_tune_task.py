@@ -1,4 +1,5 @@
-"""`xinye tune --task`: judged on validation, told from another seed, and left as a command that can be typed."""
+"""`xinye tune --task`: judged on validation, told from another seed, and left as a command that can
+be typed."""
 
 import json
 import shlex

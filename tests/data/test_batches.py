@@ -1,4 +1,5 @@
-"""Windows hold each token once an epoch, cut no short document, and are a pure function of their number."""
+"""Windows hold each token once an epoch, cut no short document, and are a pure function of their
+number."""
 
 import numpy as np
 import pytest
@@ -27,14 +28,16 @@ MIXES = {
 def windows_of(
     lengths: np.ndarray, context: int = CONTEXT, seed: int = 0, shuffle: bool = True
 ) -> Windows:
-    """Windows over documents of these lengths; token n is the number n + 1, so that it tells where it stands."""
+    """Windows over documents of these lengths; token n is the number n + 1, so that it tells where
+    it stands."""
     ends = np.cumsum(lengths)
     tokens = np.arange(1, ends[-1] + 1, dtype=np.uint16)
     return Windows(tokens, np.stack((ends - lengths, ends), axis=1), context, BOS, seed, shuffle)
 
 
 def epochs_of(windows: Windows, epochs: int) -> list[list[Batch]]:
-    """The windows one by one, in epochs that each end when as many tokens have come as there are."""
+    """The windows one by one, in epochs that each end when as many tokens have come as there
+    are."""
     sample, result = 0, []
     for _ in range(epochs):
         batches, counted = [], 0
@@ -131,7 +134,8 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
 
 
 def same(first: Batch, second: Batch) -> bool:
-    """Positions and documents may be left out where every window holds one piece: those parts then say nothing."""
+    """Positions and documents may be left out where every window holds one piece: those parts then
+    say nothing."""
     real = first.targets != IGNORED
     for batch in (first, second):
         if batch.positions is None:
@@ -186,7 +190,8 @@ def test_without_shuffling_one_pass_reads_everything_and_is_always_the_same() ->
 
 
 def test_the_first_windows_of_a_pass_are_a_fair_sample() -> None:
-    """A validation that looks at some windows must not see only the longest documents, nor only the first ones."""
+    """A validation that looks at some windows must not see only the longest documents, nor only the
+    first ones."""
     lengths = np.array([CONTEXT] * 100 + [CONTEXT // 2] * 200)
     windows = windows_of(lengths, shuffle=False)
     targets = torch.cat([batch.targets.flatten() for batch in windows.in_order(10, most=50)])

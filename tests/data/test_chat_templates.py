@@ -1,4 +1,5 @@
-"""Templates of models are programs of strangers: each that loops, grows or reaches out ends in one clear line."""
+"""Templates of models are programs of strangers: each that loops, grows or reaches out ends in one
+clear line."""
 
 import pytest
 

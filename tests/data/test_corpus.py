@@ -1,4 +1,5 @@
-"""A corpus holds exactly the tokens of its documents, is made once, and is split without losing one."""
+"""A corpus holds exactly the tokens of its documents, is made once, and is split without losing
+one."""
 
 import os
 from collections.abc import Iterator
@@ -20,7 +21,8 @@ from xinye.data.tokenizer import Tokenizer
 TOKENIZER = Tokenizer.train(["芳林新叶催陈叶，the the  ''  \n\n\n  \n\t leaf's leaves\n"] * 8)
 ALPHABET = "ae '，新\n\r\t \u3000\x1c\x851🙂"
 
-# A line that begins with what is no white space and ends with a line end: where two meet, a document may be cut.
+# A line that begins with what is no white space and ends with a line end: where two meet, a
+# document may be cut.
 FIRST = st.sampled_from([character for character in ALPHABET if not character.isspace()])
 LINES = st.builds(
     lambda first, rest: first + rest + "\n",
@@ -133,7 +135,8 @@ def test_a_corpus_damaged_in_the_cache_is_made_anew(cache) -> None:
 
 
 def test_two_processes_may_prepare_the_same_text_at_once(cache) -> None:
-    """The one that is done first has opened, or is about to open, a folder that the other must not take away."""
+    """The one that is done first has opened, or is about to open, a folder that the other must not
+    take away."""
     files = []
 
     def slowly() -> Iterator[Piece]:

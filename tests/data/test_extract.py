@@ -83,7 +83,12 @@ def test_articles_of_a_dump(tmp_path, suffix, pack):
     )
     assert english.title == "Leaf"
     assert english.text == (
-        "Leaf\n\nA leaf is an organ of a plant.\n\nSee also\n\nKinds\n\nCategory:Trees have them, & so do ferns."
+        "Leaf\n\nA leaf is an organ of a plant.\n\nSee also\n\nKinds\n\nCategory:Trees have them, "
+        "& "
+        ""
+        ""
+        ""
+        "so do ferns."
     )
 
 
@@ -156,7 +161,10 @@ def test_a_short_page_is_read_whole_without_its_menu(body, text):
 
 
 def test_all_text_of_a_fragment():
-    html = "<p>新的\n叶子 A new\nleaf<br>x</p><ul><li>一<li>two</ul><pre>if a:\n    b</pre><table><tr><td>1<td>2</table>尾"
+    html = (
+        "<p>新的\n叶子 A new\nleaf<br>x</p><ul><li>一<li>two</ul><pre>if a:\n    "
+        "b</pre><table><tr><td>1<td>2</table>尾"
+    )
     lines = [line.rstrip() for line in all_text(html).split("\n") if line.strip()]
     assert lines == ["新的叶子 A new leaf", "x", "- 一", "- two", "if a:", "    b", "1\t2", "尾"]
     assert all_text("<div>" * 50_000 + "叶").strip() in ("", "叶")  # deep nesting ends in no error
@@ -223,13 +231,16 @@ def test_books_that_cannot_be_read(tmp_path):
 
 
 def pdf(pages: list[list[str]], title: str = "") -> bytes:
-    """A PDF by hand: every character is a glyph of its own code, which a ToUnicode map turns back."""
+    """A PDF by hand: every character is a glyph of its own code, which a ToUnicode map turns
+    back."""
     characters = sorted({character for page in pages for line in page for character in line})
     code = {character: f"{number:04X}" for number, character in enumerate(characters, 1)}
     table = "\n".join(f"<{code[each]}> <{each.encode('utf-16-be').hex()}>" for each in characters)
     cmap = (
-        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def /CMapType 2 def "
-        f"1 begincodespacerange <0000> <FFFF> endcodespacerange {len(characters)} beginbfchar\n{table}\nendbfchar "
+        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def /CMapType 2 "
+        "def "
+        f"1 begincodespacerange <0000> <FFFF> endcodespacerange {len(characters)} "
+        f"beginbfchar\n{table}\nendbfchar "
         "endcmap end end"
     )
     font = (
@@ -286,7 +297,10 @@ def test_an_english_pdf(tmp_path):
         "Spring",
     ]
     (document,) = read(tmp_path / "a.pdf", pdf([lines]))
-    joined = "The new leaves came out in the night, and by the morning the whole hill was green again, so that all of us"
+    joined = (
+        "The new leaves came out in the night, and by the morning the whole hill was green again, "
+        "so that all of us"
+    )
     assert document.text.split("\n") == [f"{joined} went up.", "• one", "Spring"]
 
 

@@ -1,4 +1,5 @@
-"""Tokenizers of other models: the same ids as in transformers, every byte accounted for, no way to control tokens."""
+"""Tokenizers of other models: the same ids as in transformers, every byte accounted for, no way to
+control tokens."""
 
 import json
 from pathlib import Path
@@ -285,7 +286,8 @@ def test_a_chat_is_that_of_transformers(kind, template, pairs):
 )
 def test_whatever_a_template_does_with_a_content_it_makes_no_control_token(kind, pairs, contents):
     template = (
-        "{% for m in messages %}{{ m.content.replace('</think>', '').replace('|im', '') }}{{ eos_token }}"
+        "{% for m in messages %}{{ m.content.replace('</think>', '').replace('|im', '') }}{{ "
+        "eos_token }}"
         "{{ m.content.split('<think>') | join }}{{ m.content | trim | upper }}{% endfor %}"
     )
     tokenizer = pairs[kind][0]
@@ -366,7 +368,7 @@ def test_real_tokenizers_on_real_text(tmp_path):
     assert minimind.encode_chat(CHAT) == expected
 
 
-# -- files that ask for more than they should -------------------------------------------------------------------------
+# -- files that ask for more than they should ------------------------------------------------------
 
 TEN = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10}
 BYTES_AGAIN = {
@@ -397,9 +399,11 @@ def split(pattern):
     "parts",
     [
         {"normalizer": NESTED},
-        {"normalizer": {"normalizers": [{"pattern": {"Regex": ""}, "content": "aaa"}] * 9}},  # types may be left out
+        # types may be left out
+        {"normalizer": {"normalizers": [{"pattern": {"Regex": ""}, "content": "aaa"}] * 9}},
         {"normalizer": {"type": "Prepend", "prepend": "a" * 1000}},
-        {"normalizer": NESTED, "added": {"content": "a", "normalized": True}},  # would grow while it is loaded
+        # would grow while it is loaded
+        {"normalizer": NESTED, "added": {"content": "a", "normalized": True}},
         {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "/////w=="}},
         {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [BYTES_AGAIN] * 40}},
         {"post_processor": {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}] * 1000,

@@ -1,4 +1,5 @@
-"""Files in, text out: every format and encoding reads exactly, or one line says which file and where it does not."""
+"""Files in, text out: every format and encoding reads exactly, or one line says which file and
+where it does not."""
 
 import codecs
 import csv
@@ -118,7 +119,8 @@ def test_a_broken_byte_is_named_with_its_exact_offset(
         before.encode() + b"\x81 and " + CHINESE.encode() + ENGLISH.encode(),
     )
     assert error(path) == (
-        f"{path}: byte 0x81 at offset {len(before.encode())} is not UTF-8, and no other encoding fits;"
+        f"{path}: byte 0x81 at offset {len(before.encode())} is not UTF-8, and no other encoding "
+        "fits;"
         " convert the file to UTF-8"
     )
 

@@ -1,4 +1,5 @@
-"""Every text survives the way to tokens and back, and nothing that a person types becomes a control token."""
+"""Every text survives the way to tokens and back, and nothing that a person types becomes a control
+token."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -12,14 +13,16 @@ from xinye.errors import XinyeError
 
 TEXTS = [
     "芳林新叶催陈叶，流水前波让后波。\n沉舟侧畔千帆过，病树前头万木春。",
-    "The quick brown fox doesn't jump over 3.14 lazy dogs;\r\n\tthe lazy dogs jump over the quick brown fox.",
+    "The quick brown fox doesn't jump over 3.14 lazy dogs;\r\n\tthe lazy dogs jump over the quick "
+    "brown fox.",
     "新叶新叶 new leaves, 新叶 new leaves 🙂🙂",
 ] * 3
 KINDS = ("bpe", "char", "bytes")
 TOKENIZERS = {kind: Tokenizer.train(TEXTS, kind=kind) for kind in KINDS}
 CONTROL = len(CONTROL_TOKENS)
 
-# Text of all sorts (surrogates are no text), with what is known to be awkward more often than by chance.
+# Text of all sorts (surrogates are no text), with what is known to be awkward more often than by
+# chance.
 AWKWARD = st.sampled_from(
     [
         *CONTROL_TOKENS,
@@ -200,7 +203,8 @@ WORD_LEVEL = {
             b'{"version": "1.0", "model": {"type": "BPE", "vocab": {}, "merges": []}}',
             "eos_token",
         ),
-        # Of another kind: its tokens are no bytes, so that neither texts nor bits per byte would come out right.
+        # Of another kind: its tokens are no bytes, so that neither texts nor bits per byte would
+        # come out right.
         (
             "tokenizer.json",
             json.dumps({"version": "1.0", "model": WORD_LEVEL}).encode(),

@@ -1,4 +1,5 @@
-"""The story world: what it writes is consistent, and no slot of a story can be changed without being caught."""
+"""The story world: what it writes is consistent, and no slot of a story can be changed without
+being caught."""
 
 import hashlib
 import re

@@ -1,4 +1,5 @@
-"""The 5-gram model is Chen and Goodman's, written out with dictionaries; and its probabilities are proper."""
+"""The 5-gram model is Chen and Goodman's, written out with dictionaries; and its probabilities are
+proper."""
 
 import math
 from collections import Counter, defaultdict

@@ -1,4 +1,5 @@
-"""Sliding windows score each token once, as a model that reads everything anew for each token would."""
+"""Sliding windows score each token once, as a model that reads everything anew for each token
+would."""
 
 import math
 
@@ -139,7 +140,8 @@ def test_by_position_tells_how_far_back_a_model_looks(monkeypatch: pytest.Monkey
     assert rows[0]["tokens"] == rows[1]["tokens"] and rows[0]["bytes"] == rows[1]["bytes"]
     assert rows[0]["loss"] != rows[1]["loss"]
     for layer in model.model.layers:
-        layer.self_attn.o_proj.weight.data.zero_()  # now only the last token counts, and not what stood before it
+        # now only the last token counts, and not what stood before it
+        layer.self_attn.o_proj.weight.data.zero_()
     blind = by_position(model, TOKENIZER, TOKENS, SPANS, CONTEXT)
     assert blind[0]["loss"] == pytest.approx(blind[1]["loss"], rel=1e-5)
 

@@ -4,7 +4,8 @@ import pytest
 
 from xinye.evaluation.spans import Span, SurfaceForms, measure
 
-# Two texts: PER twice right of two, once found for nothing; LOC one of two right; ORG never found; MISC only found.
+# Two texts: PER twice right of two, once found for nothing; LOC one of two right; ORG never found;
+# MISC only found.
 RIGHT = [
     [Span(0, 2, "PER"), Span(3, 5, "LOC"), Span(6, 9, "ORG")],
     [Span(0, 1, "PER"), Span(4, 6, "LOC")],

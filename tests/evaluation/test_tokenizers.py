@@ -1,4 +1,5 @@
-"""Figures of tokenizers: the same measure for every kind, checked against what can be counted by hand."""
+"""Figures of tokenizers: the same measure for every kind, checked against what can be counted by
+hand."""
 
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers

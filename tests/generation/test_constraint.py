@@ -1,4 +1,5 @@
-"""What is written under a constraint fulfils it, whatever the model would rather write; what cannot be is one line."""
+"""What is written under a constraint fulfils it, whatever the model would rather write; what cannot
+be is one line."""
 
 import json
 import re
@@ -24,7 +25,8 @@ TEXT = '新叶催陈叶。{"label": "正面", "score": -12.5} The leaf falls, tr
 
 
 def spaced() -> Tokenizer:
-    """One of SentencePiece's kind: `encode` puts a space before a text, and bytes stand for what has no token."""
+    """One of SentencePiece's kind: `encode` puts a space before a text, and bytes stand for what
+    has no token."""
     pieces = [
         "<unk>",
         "<s>",
@@ -93,7 +95,7 @@ def write(which: tuple[str, int], **sampling: Any) -> str:
     return sequence.text
 
 
-# -- JSON ------------------------------------------------------------------------------------------------------------
+# -- JSON ------------------------------------------------------------------------------------------
 
 SCHEMAS = st.recursive(
     st.one_of(
@@ -170,9 +172,10 @@ def test_what_max_tokens_cut_off_says_so() -> None:
     assert (sequence.finish_reason, sequence.completion_tokens) == ("length", 5)
 
 
-# -- regular expressions and choices ---------------------------------------------------------------------------------
+# -- regular expressions and choices ---------------------------------------------------------------
 
-# No \d here: it has the digits of all scripts, of which the library knows newer ones than Python's `re`.
+# No \d here: it has the digits of all scripts, of which the library knows newer ones than Python's
+# `re`.
 PIECES = st.recursive(
     st.sampled_from(
         [
@@ -242,7 +245,7 @@ def test_each_of_several_texts_has_its_own_place_in_the_grammar() -> None:
         assert regex is None or re.fullmatch(regex, sequence.text)
 
 
-# -- what cannot be --------------------------------------------------------------------------------------------------
+# -- what cannot be --------------------------------------------------------------------------------
 
 BAD = {
     "regex: unclosed group": {"regex": "(a"},

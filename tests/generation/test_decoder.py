@@ -1,4 +1,5 @@
-"""The compiled step computes what `GPT.forward` computes, for texts of any length, and PyTorch stands in for it."""
+"""The compiled step computes what `GPT.forward` computes, for texts of any length, and PyTorch
+stands in for it."""
 
 import subprocess
 from dataclasses import replace
@@ -57,8 +58,9 @@ def compiled(model: GPT) -> Decoder:
 
 @torch.inference_mode()
 def logits_of(model: GPT, lengths: list[int]) -> tuple[Tensor, Tensor]:
-    """Of the last of so many tokens: each text read anew, alone, by PyTorch; and all at once by the compiled step,
-    which finds in scattered blocks of a cache what PyTorch has read of the tokens before."""
+    """Of the last of so many tokens: each text read anew, alone, by PyTorch; and all at once by the
+    compiled step, which finds in scattered blocks of a cache what PyTorch has read of the tokens
+    before."""
     rows = [torch.randint(V, (length,)).tolist() for length in lengths]
     count = CONTEXT // BLOCK
     places = torch.randperm(count * len(rows)).view(-1, count).tolist()
@@ -183,7 +185,7 @@ def test_what_it_does_not_know_is_left_to_pytorch() -> None:
     assert decoder_for(LSTM(LSTMConfig(V, 8, 1, CONTEXT))) is None
 
 
-# -- building --------------------------------------------------------------------------------------------------------
+# -- building --------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""Whatever runs beside it, a text is what it would be alone, and its place in the cache is free again afterwards."""
+"""Whatever runs beside it, a text is what it would be alone, and its place in the cache is free
+again afterwards."""
 
 import random
 from dataclasses import replace
@@ -58,7 +59,8 @@ def run(engine: Engine, sequences: list[texts.Sequence]) -> list[texts.Sequence]
 
 @torch.no_grad()
 def assert_greedy(model: LanguageModel, sequence: texts.Sequence) -> None:
-    """Each token is the likeliest behind all before it, read anew, alone, without a cache; near-ties excepted."""
+    """Each token is the likeliest behind all before it, read anew, alone, without a cache;
+    near-ties excepted."""
     logits = model(torch.tensor([sequence.tokens[:-1]]))[0, sequence.prompt_tokens - 1 :]
     chosen = logits.gather(1, torch.tensor(sequence.tokens[sequence.prompt_tokens :])[:, None])[
         :, 0
@@ -76,8 +78,8 @@ def assert_all_free(engine: Engine) -> None:
 def test_a_text_is_the_same_in_any_company(
     shape: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Texts join and leave while others run; prompts are read in chunks of all sizes and share their beginnings; the
-    cache is so small that texts wait, are put off, and are read again."""
+    """Texts join and leave while others run; prompts are read in chunks of all sizes and share
+    their beginnings; the cache is so small that texts wait, are put off, and are read again."""
     if not compiled:
         monkeypatch.setattr(decoder, "library", lambda: (None, "no C++ compiler"))
     monkeypatch.setattr("xinye.generation.engine.BLOCK", 8)

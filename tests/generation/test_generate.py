@@ -1,4 +1,5 @@
-"""Fast generation writes what the plain way writes: without a cache, one text at a time, ending where it should."""
+"""Fast generation writes what the plain way writes: without a cache, one text at a time, ending
+where it should."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -45,7 +46,8 @@ def random_model(config: GPTConfig) -> GPT:
 
 
 def parrot(successors: dict[str, str]) -> GPT:
-    """A model that writes after each byte the one that the table says; "^" is `<bos>` and "$" is `<eos>`."""
+    """A model that writes after each byte the one that the table says; "^" is `<bos>` and "$" is
+    `<eos>`."""
     config = GPTConfig("modern", V, V, 1, 1, 1, 2, 1, CONTEXT, False)
     model = GPT(config)
     model.initialize(0)  # its layer does nothing yet
@@ -78,7 +80,8 @@ def write(
 
 @torch.no_grad()
 def assert_greedy(model: GPT, sequence: texts.Sequence) -> None:
-    """Each token written is the likeliest when all before it are read anew, alone, without a cache."""
+    """Each token written is the likeliest when all before it are read anew, alone, without a
+    cache."""
     logits = model(torch.tensor([sequence.tokens[:-1]]))[0, sequence.prompt_tokens - 1 :]
     chosen = logits.gather(1, torch.tensor(sequence.tokens[sequence.prompt_tokens :])[:, None])[
         :, 0

@@ -76,7 +76,8 @@ def test_repetition_is_shunned_as_in_transformers(penalty: float) -> None:
 
 
 def test_presence_and_frequency_are_penalized_as_by_openai() -> None:
-    """logit - presence × [written before] - frequency × (times written); the prompt does not count."""
+    """logit - presence × [written before] - frequency × (times written); the prompt does not
+    count."""
     history, prompt = [[7, 8, 3, 3, 3, 4], [1, 2, 9, 9, 0, 5]], 2
     for presence, frequency in ((0.0, 1.5), (2.0, 0.0), (-1.0, 0.5)):
         expected = LOGITS[:2].clone()

@@ -1,4 +1,5 @@
-"""Guessing changes how many steps a text takes, and nothing else; a draft that does not fit is one clear line."""
+"""Guessing changes how many steps a text takes, and nothing else; a draft that does not fit is one
+clear line."""
 
 from dataclasses import replace
 
@@ -33,8 +34,8 @@ def random_model(noise: float = 0.0) -> GPT:
 
 
 def parrot(text: str, end: str = "") -> GPT:
-    """A model that writes after each byte the one that follows it in this text, whose bytes are all others, in a
-    circle; or, after those of `end`, the end token."""
+    """A model that writes after each byte the one that follows it in this text, whose bytes are all
+    others, in a circle; or, after those of `end`, the end token."""
     model = GPT(replace(SMALL, hidden_size=V, num_hidden_layers=1)).eval().requires_grad_(False)
     model.initialize(0)  # its layer does nothing yet
     model.model.embed_tokens.weight.copy_(torch.eye(V))
@@ -55,7 +56,8 @@ def write(
     cache: int = 1024,
     cost: float = 0.05,
 ) -> tuple[list[Sequence], int, Engine]:
-    """The texts, the steps they took, and what wrote them. A draft as large as the model is held to cost little."""
+    """The texts, the steps they took, and what wrote them. A draft as large as the model is held to
+    cost little."""
     engine, steps = Engine(model, TOKENIZER, cache), 0
     if guess:
         speculate(engine, draft, TOKENIZER)

@@ -14,7 +14,8 @@ CUTS = st.lists(st.integers(0, 80), max_size=30)
 
 
 def streamed(data: bytes, cuts: list[int], stop: tuple[str, ...] = ()) -> list[str]:
-    """The pieces shown for these bytes, cut into tokens at these places; reading ends where a stop string was found."""
+    """The pieces shown for these bytes, cut into tokens at these places; reading ends where a stop
+    string was found."""
     borders = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     table = [data[start:end] for start, end in pairwise(borders)]
     stream, pieces = TextStream(table, stop), []
@@ -53,7 +54,8 @@ def test_without_a_stop_string_only_incomplete_characters_are_held_back(
         assert shown == data[:read].decode("utf-8", "ignore")
 
 
-# Few characters, so that stop strings occur, begin without ending, and overlap themselves and each other.
+# Few characters, so that stop strings occur, begin without ending, and overlap themselves and each
+# other.
 FEW = st.text("新叶a", max_size=14)
 STOP = st.text("新叶a", min_size=1, max_size=4)
 

@@ -1,4 +1,5 @@
-"""Adapters change nothing at first, learn while the base stays as it is, and compute the same in every way of use."""
+"""Adapters change nothing at first, learn while the base stays as it is, and compute the same in
+every way of use."""
 
 import pytest
 import torch
@@ -340,7 +341,8 @@ def test_a_schedule_without_a_step_for_ranks_to_go_is_refused() -> None:
     ids=lambda value: str(value),
 )
 def test_flops_are_those_that_pytorch_counts(method: str, least: float) -> None:
-    """Where its first layers' inputs ask for no gradient, PyTorch does a little less than is counted here."""
+    """Where its first layers' inputs ask for no gradient, PyTorch does a little less than is
+    counted here."""
     config = GPTConfig("modern", V, 128, 6, 4, 2, 32, 256, 256, is_causal=False)
     model = Head.over(GPT(config), HeadConfig(config, "token", tuple("abcdefgh")))
     if method == "head":

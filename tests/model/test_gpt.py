@@ -1,4 +1,5 @@
-"""The network computes what plain PyTorch would: packed or alone, in blocks or whole, and only from the past."""
+"""The network computes what plain PyTorch would: packed or alone, in blocks or whole, and only from
+the past."""
 
 import pytest
 import torch
@@ -66,7 +67,8 @@ def test_packed_documents_are_as_if_each_were_alone(
     wanted = gradients_of(model, alone)
     largest = max(float(gradient.abs().max()) for gradient in wanted)
     for one, other in zip(gradients_of(model, packed), wanted, strict=True):
-        # A key's bias moves all scores of a query alike: its true gradient is zero, and what comes out is rounding.
+        # A key's bias moves all scores of a query alike: its true gradient is zero, and what comes
+        # out is rounding.
         assert (one - other).abs().max() <= 1e-4 * max(float(other.abs().max()), 1e-3 * largest)
 
 
@@ -131,7 +133,8 @@ def test_flops_are_those_that_pytorch_counts(architecture: str) -> None:
     model, tokens = GPT(config), torch.randint(0, 300, (1, context))
     with FlopCounterMode(display=False) as counter:
         model.loss(tokens, tokens).backward()
-    # Attention is counted as half of full attention; in blocks, each block's own half of the future is computed too.
+    # Attention is counted as half of full attention; in blocks, each block's own half of the future
+    # is computed too.
     assert 1.0 <= counter.get_total_flops() / (context * config.flops_per_token(context)) < 1.06
 
 

@@ -1,4 +1,5 @@
-"""The recurrent network: documents in one window are as if alone, and both ways of computing are one."""
+"""The recurrent network: documents in one window are as if alone, and both ways of computing are
+one."""
 
 import pytest
 import torch

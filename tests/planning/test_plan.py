@@ -1,4 +1,5 @@
-"""The plan: sizes that are met, reasons for everything, and what does not fit refused with the arithmetic."""
+"""The plan: sizes that are met, reasons for everything, and what does not fit refused with the
+arithmetic."""
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ CPU = torch.device("cpu")
 
 
 def vocabularies(size: int) -> set[int]:
-    """The vocabularies that the plan itself chooses for small and large, Chinese and English texts."""
+    """The vocabularies that the plan itself chooses for small and large, Chinese and English
+    texts."""
     texts = [
         (characters, chinese)
         for characters in (200_000, 5_000_000, 10**9)

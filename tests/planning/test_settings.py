@@ -56,7 +56,8 @@ def test_what_is_no_duration(text):
 
 
 def test_plain_numbers_and_truth_values():
-    """YAML reads `compile: no` as false and `tokens: 20000000` as a number; Python has numbers of its own."""
+    """YAML reads `compile: no` as false and `tokens: 20000000` as a number; Python has numbers of
+    its own."""
     settings = checked(
         PretrainSettings, {"compile": False, "tokens": 20_000_000, "size": 5_000_000}, "x"
     )

@@ -1,4 +1,5 @@
-"""The model card: what the hub reads of it, what a person reads, and that nothing of theirs is lost."""
+"""The model card: what the hub reads of it, what a person reads, and that nothing of theirs is
+lost."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,5 @@
-"""What a study of several runs deletes from its folder: what it wrote, and nothing of anybody else's."""
+"""What a study of several runs deletes from its folder: what it wrote, and nothing of anybody
+else's."""
 
 from pathlib import Path
 

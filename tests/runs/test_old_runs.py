@@ -1,4 +1,5 @@
-"""Runs that version 0.1 left, one of text and one of a task: they load, are evaluated, and go on as they would have.
+"""Runs that version 0.1 left, one of text and one of a task: they load, are evaluated, and go on as
+they would have.
 
 Both were interrupted; `expected.json` has the losses of the same runs when they were not.
 """

@@ -81,7 +81,10 @@ def test_a_run_is_running_while_its_process_is(make_run):
 
 def test_a_killed_process_is_not_running(make_run):
     run = make_run(losses=[5.0], finished=False)
-    code = f"import os, pathlib, xinye.runs.folder as r\nwith r.RunFolder(pathlib.Path({str(run)!r})).in_use():\n"
+    code = (
+        "import os, pathlib, xinye.runs.folder as r\nwith "
+        f"r.RunFolder(pathlib.Path({str(run)!r})).in_use():\n"
+    )
     subprocess.run(
         [sys.executable, "-c", f"{code}    os.kill(os.getpid(), 9)"], env=os.environ, check=False
     )

@@ -1,4 +1,5 @@
-"""The crash-safe store: whatever happens while saving, a whole checkpoint is found; a damaged one is refused."""
+"""The crash-safe store: whatever happens while saving, a whole checkpoint is found; a damaged one
+is refused."""
 
 import errno
 import json

@@ -59,7 +59,8 @@ class Parrot:
 
 def say(page, text):
     page.run(
-        f"document.querySelector('#prompt').value = {json.dumps(text)}; document.querySelector('#send').click()"
+        f"document.querySelector('#prompt').value = {json.dumps(text)}; "
+        "document.querySelector('#send').click()"
     )
     page.until("!document.querySelector('.busy') && document.querySelector('#stop').hidden")
 
@@ -114,7 +115,8 @@ def test_it_speaks_the_browsers_language_and_can_be_stopped(folders, tmp_path):
         engine = server.queue.engine
         engine.step, step = lambda: [], engine.step  # it takes forever
         page.run(
-            "document.querySelector('#prompt').value = '从前'; document.querySelector('#send').click()"
+            "document.querySelector('#prompt').value = '从前'; "
+            "document.querySelector('#send').click()"
         )
         page.until("!document.querySelector('#stop').hidden")
         page.run("document.querySelector('#stop').click()")
@@ -129,6 +131,7 @@ def test_it_asks_for_the_key(folders, tmp_path):
         page.go(server.address)
         page.until("document.querySelector('#door').open")
         page.run(
-            "document.querySelector('#key').value = 'leaf'; document.querySelector('#door button').click()"
+            "document.querySelector('#key').value = 'leaf'; document.querySelector('#door "
+            "button').click()"
         )
         page.until("document.querySelector('#model').options.length === 1")

@@ -81,7 +81,8 @@ def test_a_port_in_use(xinye, folders):
         outcome = xinye("serve", folders[0], "--port", port)
     assert outcome.code == 1
     assert outcome.complaint == (
-        f"xinye serve: cannot listen at 127.0.0.1, port {port}: Address already in use; choose another with --port"
+        f"xinye serve: cannot listen at 127.0.0.1, port {port}: Address already in use; choose "
+        "another with --port"
     )
 
 

@@ -1,4 +1,5 @@
-"""`--folds`: every token is held out exactly once, the figures are those of the folds, and a stop loses nothing."""
+"""`--folds`: every token is held out exactly once, the figures are those of the folds, and a stop
+loses nothing."""
 
 import json
 import statistics
@@ -15,7 +16,8 @@ from xinye.data.corpus import Corpus, split
 
 @pytest.fixture(scope="module", autouse=True)
 def no_measuring():
-    """A run's share of the machine's speed is not what is tested here, and takes half a second each."""
+    """A run's share of the machine's speed is not what is tested here, and takes half a second
+    each."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
         yield
@@ -57,7 +59,8 @@ def test_many_documents_stay_whole_and_make_even_folds():
 
 @pytest.fixture(scope="module")
 def validated(tmp_path_factory, story_text):
-    """A cross-validation in three folds of a few steps, and what it printed last. Tests must not change it."""
+    """A cross-validation in three folds of a few steps, and what it printed last. Tests must not
+    change it."""
     folder = tmp_path_factory.mktemp("folds")
     for language, text in story_text.items():
         (folder / f"{language}.txt").write_text(text, "utf-8")

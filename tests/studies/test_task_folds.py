@@ -1,4 +1,5 @@
-"""`finetune --folds`: every record is judged once, equal texts together; mean and interval are those of the folds."""
+"""`finetune --folds`: every record is judged once, equal texts together; mean and interval are
+those of the folds."""
 
 import json
 import statistics
@@ -22,7 +23,8 @@ FAST = ("--method", "head", "--epochs", "1", "--dtype", "float32", "--evaluation
 
 @pytest.fixture(scope="module", autouse=True)
 def no_measuring():
-    """A run's share of the machine's speed is not what is tested here, and takes half a second each."""
+    """A run's share of the machine's speed is not what is tested here, and takes half a second
+    each."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
         yield

@@ -1,4 +1,5 @@
-"""Training texts are changed anew each time, by nothing but the sample; what belongs together stays together."""
+"""Training texts are changed anew each time, by nothing but the sample; what belongs together stays
+together."""
 
 import itertools
 

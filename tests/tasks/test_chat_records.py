@@ -18,9 +18,11 @@ MESSAGES = [
     for turn in TURNS
     for r, c in zip(("user", "assistant"), turn, strict=True)
 ]
-# Foreign: another wording, and one that (as Qwen3's) writes the last answer otherwise than those before it.
+# Foreign: another wording, and one that (as Qwen3's) writes the last answer otherwise than those
+# before it.
 LLAMA = (
-    "{{ bos_token }}{% for m in messages %}{{ '[' + m.role + ']\\n\\n' + m.content | trim + eos_token }}{% endfor %}"
+    "{{ bos_token }}{% for m in messages %}{{ '[' + m.role + ']\\n\\n' + m.content | trim + "
+    "eos_token }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '[assistant]\\n\\n' }}{% endif %}"
 )
 THINKING = (

@@ -1,4 +1,5 @@
-"""Labels by likelihood: the same as when each is scored alone, within the context, and fair to every label."""
+"""Labels by likelihood: the same as when each is scored alone, within the context, and fair to
+every label."""
 
 from collections import Counter
 
@@ -25,7 +26,8 @@ def likelihood(model, labels=LABELS, prompt=PROMPT) -> Likelihood:
 
 
 def alone(model, examples: list[Record], text: str) -> torch.Tensor:
-    """The log-probability of all that follows the examples, with each label, up to what all labels share."""
+    """The log-probability of all that follows the examples, with each label, up to what all labels
+    share."""
     encode, scores = model.tokenizer.encode, []
     shots = [t for r in examples for t in encode(f"{r.text}。{LABELS[r.labels[0]]}{BETWEEN}")]
     for words in LABELS.values():

@@ -16,6 +16,7 @@ def test_the_loss_of_knowing_frequencies_only():
 
 
 def test_few_tokens_are_not_taken_for_few_words():
-    """Of 1,000 equally frequent words a sample of 2,000 shows too few; the correction mends most of it."""
+    """Of 1,000 equally frequent words a sample of 2,000 shows too few; the correction mends most of
+    it."""
     tokens = np.random.default_rng(0).integers(0, 1000, 2000)
     assert unigram_loss(tokens, np.array([[0, 2000]])) == pytest.approx(math.log(1000), abs=0.1)

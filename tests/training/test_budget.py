@@ -1,4 +1,5 @@
-"""A budget in time: what it comes to is noted, can be repeated without a clock, and is gone on with."""
+"""A budget in time: what it comes to is noted, can be repeated without a clock, and is gone on
+with."""
 
 import json
 import shlex

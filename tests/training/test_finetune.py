@@ -1,5 +1,5 @@
-"""Fine-tuning as a whole: eight records are learned by heart, an interrupted run ends as a whole one does, and what a
-model cannot do it says."""
+"""Fine-tuning as a whole: eight records are learned by heart, an interrupted run ends as a whole
+one does, and what a model cannot do it says."""
 
 import json
 import shutil
@@ -38,7 +38,8 @@ FAST = {"epochs": 30, "evaluations": 1, "dropout": 0.0, "dtype": "float32", "lea
 
 @pytest.fixture
 def records(tmp_path, monkeypatch) -> Path:
-    """`labels.jsonl` and `spans.jsonl`: eight records each. The machine's speed, half a second a run, is not asked."""
+    """`labels.jsonl` and `spans.jsonl`: eight records each. The machine's speed, half a second a
+    run, is not asked."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
     rows = [{"text": text, "label": label} for text, label in zip(TEXTS, LABELS, strict=True)]

@@ -1,4 +1,5 @@
-"""A model is taught to chat: eight conversations are learned word for word, and answers end by themselves."""
+"""A model is taught to chat: eight conversations are learned word for word, and answers end by
+themselves."""
 
 import json
 from pathlib import Path
@@ -23,7 +24,8 @@ FAST = {"dtype": "float32", "evaluations": 1}
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
-    """A base of two steps whose characters are those of the conversations; `chats.jsonl` lies beside it."""
+    """A base of two steps whose characters are those of the conversations; `chats.jsonl` lies
+    beside it."""
     folder = tmp_path_factory.mktemp("chat")
     rows = [json.dumps(record, ensure_ascii=False) for record in RECORDS]
     (folder / "chats.jsonl").write_text("\n".join(rows), "utf-8")

@@ -1,5 +1,6 @@
-"""Adapters over every stock network: what is learned here beside a Hugging Face folder of random weights gives the same
-logits in transformers with peft, loads again, and, where it is a change of weights, merges."""
+"""Adapters over every stock network: what is learned here beside a Hugging Face folder of random
+weights gives the same logits in transformers with peft, loads again, and, where it is a change of
+weights, merges."""
 
 from pathlib import Path
 
@@ -79,7 +80,8 @@ def add_bottlenecks(model: torch.nn.Module, run: Path) -> torch.nn.Module:
 
 
 def same_logits(xinye, base: Path, task: str, method: str) -> None:
-    """Compare the folder `run`, loaded here, with the same over the stock network, and merged, where it can be."""
+    """Compare the folder `run`, loaded here, with the same over the stock network, and merged,
+    where it can be."""
     config = transformers.AutoConfig.from_pretrained("run")
     stock = STOCK[task].from_pretrained(base, config=config).eval()
     theirs = (

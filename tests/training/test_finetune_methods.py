@@ -1,4 +1,5 @@
-"""Adapters in fine-tuning: small folders that load here, in peft and merged alike; runs that stop and go on bitwise."""
+"""Adapters in fine-tuning: small folders that load here, in peft and merged alike; runs that stop
+and go on bitwise."""
 
 import json
 import os

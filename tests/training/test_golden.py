@@ -1,9 +1,9 @@
-"""Thirty steps of a tiny model on Chinese and on English stories, and what is taught to it by each method: the losses
-are those that were recorded.
+"""Thirty steps of a tiny model on Chinese and on English stories, and what is taught to it by each
+method: the losses are those that were recorded.
 
-Exactly, where the record was made on such a processor, with the same instruction sets, libraries and number of threads;
-else within 1e-3, since processors round sums differently. After a
-change that is meant to change them, renew the record and say why in the commit:
+Exactly, where the record was made on such a processor, with the same instruction sets, libraries
+and number of threads; else within 1e-3, since processors round sums differently. After a change
+that is meant to change them, renew the record and say why in the commit:
 
     python tests/training/test_golden.py
 """

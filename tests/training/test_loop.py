@@ -1,4 +1,5 @@
-"""A step depends on nothing but its number: not on how it is cut, nor on what this process did before."""
+"""A step depends on nothing but its number: not on how it is cut, nor on what this process did
+before."""
 
 import copy
 import time

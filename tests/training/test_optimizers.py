@@ -101,7 +101,8 @@ def test_muon_in_bf16_is_that_of_pytorch(shape: tuple[int, int]) -> None:
 
 
 def test_muon_in_fp32_makes_a_matrix_orthogonal_but_for_its_scale() -> None:
-    """The quintic brings singular values to about 1, and lets them be from 0.68 to 1.13 (Jordan et al. 2024)."""
+    """The quintic brings singular values to about 1, and lets them be from 0.68 to 1.13 (Jordan et
+    al. 2024)."""
     matrix = torch.randn(64, 24, generator=torch.Generator().manual_seed(0))
     values = torch.linalg.svdvals(orthogonal(matrix, torch.float32))
     assert values.min() > 0.6 and values.max() < 1.3

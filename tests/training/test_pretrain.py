@@ -1,4 +1,5 @@
-"""A run as a whole: the same again, interrupted and resumed, validated on the same text, and loaded elsewhere."""
+"""A run as a whole: the same again, interrupted and resumed, validated on the same text, and loaded
+elsewhere."""
 
 import json
 import signal
@@ -141,7 +142,8 @@ def test_micro_batches_may_change_when_a_run_goes_on(workplace):
 
 
 def test_micro_batches_may_be_as_large_as_fits(workplace, monkeypatch):
-    """Each window takes a megabyte here, and nine tenths of four are free: two fit, twice two would not."""
+    """Each window takes a megabyte here, and nine tenths of four are free: two fit, twice two would
+    not."""
     taken = iter([0, 1, 0, 2])
     monkeypatch.setattr(machine, "memory_bytes", lambda device: 4_000_000)
     monkeypatch.setattr(machine, "peak_memory_bytes", lambda device: next(taken, 0) * 1_000_000)
@@ -284,7 +286,8 @@ def test_a_tracker_is_told_what_the_metrics_hold(workplace):
 
 
 def test_resuming_derives_nothing_anew(workplace, monkeypatch):
-    """Steps, dropout and micro-batches of a time budget came from a speed and a memory that may be others today."""
+    """Steps, dropout and micro-batches of a time budget came from a speed and a memory that may be
+    others today."""
     changes = {"steps": None, "time": "1s", "micro_batch_size": None}
     part = pretrain(settings(workplace, "part", **changes), Interrupting(after=1))
     assert part is not None
@@ -406,7 +409,8 @@ def test_without_a_name_a_new_folder_is_found(workplace):
 
 
 def test_bits_per_byte_do_not_depend_on_the_tokenizer_much(workplace):
-    """A model that has learned nothing needs log2(V) bits a token; bits per byte say what that is worth."""
+    """A model that has learned nothing needs log2(V) bits a token; bits per byte say what that is
+    worth."""
     bits = {
         kind: run_of(workplace, kind, tokenizer=kind, steps=1).validation["bits_per_byte"]
         for kind in ("bytes", "char")

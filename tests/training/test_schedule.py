@@ -1,4 +1,5 @@
-"""The rate goes up and down as drawn, and a clock moves the end, never the rate: it goes on from where it was."""
+"""The rate goes up and down as drawn, and a clock moves the end, never the rate: it goes on from
+where it was."""
 
 from itertools import pairwise
 
@@ -60,7 +61,8 @@ def test_cosine_is_half_way_down_in_the_middle() -> None:
 def test_a_moved_end_moves_no_rate_at_once(
     shape: str, first: int, changes: list[tuple[int, int]]
 ) -> None:
-    """Where the end is moved the share and the rate are what they were, then both go straight on to the new end."""
+    """Where the end is moved the share and the rate are what they were, then both go straight on to
+    the new end."""
     totals = [(0, first)]
     for ahead, left in changes:
         step = totals[-1][0] + ahead

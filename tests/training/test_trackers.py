@@ -60,7 +60,8 @@ def validation(number: int) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A run told to all of them: killed after step 3, resumed from the checkpoint of step 2, and finished at step 4."""
+    """A run told to all of them: killed after step 3, resumed from the checkpoint of step 2, and
+    finished at step 4."""
     run = tmp_path_factory.mktemp("my [run] 新叶 100%")
     (run / "training").mkdir()
     warnings: list[str] = []
@@ -130,7 +131,8 @@ def read_wandb(run: Path) -> tuple[Figures, str, dict[str, str]]:
 
 
 def wandb_records(path: Path) -> list[Record]:
-    """The records of a finished run: a process of its own writes them, the last a moment after we are done."""
+    """The records of a finished run: a process of its own writes them, the last a moment after we
+    are done."""
     until = time.monotonic() + 60
     while not (records := list(parse_wandb(path.read_bytes()))) or not records[-1].HasField("exit"):
         assert time.monotonic() < until
@@ -139,7 +141,8 @@ def wandb_records(path: Path) -> list[Record]:
 
 
 def parse_wandb(data: bytes) -> Iterator[Record]:
-    """The records of a .wandb file as far as it is written: a log of LevelDB's, with 7 bytes before it."""
+    """The records of a .wandb file as far as it is written: a log of LevelDB's, with 7 bytes before
+    it."""
     at, whole = 7, b""
     while at + 7 <= len(data):
         if 32768 - at % 32768 < 7:  # nothing fits into the rest of a block

@@ -150,7 +150,8 @@ def repetition(report: Report) -> Iterator[Finding]:
         )
     if count := near.documents:
         yield Finding(
-            f"{count:,} of {near.looked_at:,} different documents looked at are nearly copies of others",
+            f"{count:,} of {near.looked_at:,} different documents looked at are nearly copies of "
+            "others",
             f"--near-duplicates {NEAR} drops them",
             near.examples,
         )

@@ -47,8 +47,14 @@ _KINDS = {
     "C": "control characters",
 }
 # Frequent characters that the other script does not use.
-SIMPLIFIED = "们这来说时为会国对过还没问见书长门东车马鱼鸟龙风义乐习乡买卖亲产亿从众优伤传伟价个当应学发经开关头实现无两"
-TRADITIONAL = "們這來說時為會國對過還沒問見書長門東車馬魚鳥龍風義樂習鄉買賣親產億從眾優傷傳偉價個當應學發經開關頭實現無兩"
+SIMPLIFIED = (
+    "们这来说时为会国对过还没问见书长门东车马鱼鸟龙风义乐习乡"
+    "买卖亲产亿从众优伤传伟价个当应学发经开关头实现无两"
+)
+TRADITIONAL = (
+    "們這來說時為會國對過還沒問見書長門東車馬魚鳥龍風義樂習鄉"
+    "買賣親產億從眾優傷傳偉價個當應學發經開關頭實現無兩"
+)
 
 
 def scripts(counts: np.ndarray) -> dict[str, int]:

@@ -64,7 +64,8 @@ def main(arguments: list[str]) -> int:
     teach = f"teach it: xinye finetune {path} --task chat --data FILE -o RUN"
     if model.tokenizer.chat_template is None:
         raise XinyeError(
-            f'{path}: this model has no chat template; it goes on with text, xinye generate {path} "…"; or {teach}'
+            f"{path}: this model has no chat template; it goes on with text, "
+            f'xinye generate {path} "…"; or {teach}'
         )
     prepare_writing()
     if never_taught_to_answer(Path(path)):

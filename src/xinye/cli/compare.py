@@ -17,8 +17,10 @@ from xinye.planning.settings import PretrainSettings
 def main(arguments: list[str]) -> int:
     parser = Parser(
         "compare",
-        "Train architectures on the same text for the same budget and compare them. Takes the flags of pretrain, too.",
-        "xinye compare novel.txt --architectures modern,gpt2,lstm --size 1M --time 3min -o runs/compare",
+        "Train architectures on the same text for the same budget and compare them. Takes the "
+        "flags of pretrain, too.",
+        "xinye compare novel.txt --architectures modern,gpt2,lstm --size 1M --time 3min -o "
+        "runs/compare",
     )
     parser.add_files()
     parser.add_argument(

@@ -84,7 +84,8 @@ def check(arguments: list[str]) -> int:
 def show(arguments: list[str]) -> int:
     parser = Parser(
         "data show",
-        "The first records as a model will see them: trained tokens of chat are green, labels stand behind tokens.",
+        "The first records as a model will see them: trained tokens of chat are green, labels "
+        "stand behind tokens.",
         "xinye data show chats.jsonl --task chat --model runs/base",
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="files of records")
@@ -143,7 +144,8 @@ def check_task(values: dict[str, Any]) -> int:
     settings = settings_of(values)
     if values["field"] or values["document_separator"]:
         raise XinyeError(
-            "--field and --document-separator are for text; columns of records: --text-field, --label-field"
+            "--field and --document-separator are for text; columns of records: --text-field, "
+            "--label-field"
         )
 
     from xinye.check.check_records import check_records

@@ -112,7 +112,8 @@ def show_records(report: dict[str, Any]) -> None:
     ]
     if told:
         answer.print(
-            f"  cannot be learned from; finetune refuses the file ({plural(report['bad_total'], 'place')}):"
+            "  cannot be learned from; finetune refuses the file "
+            f"({plural(report['bad_total'], 'place')}):"
         )
     for sentence in told:
         answer.print(Padding(sentence, (0, 0, 0, 4)))

@@ -18,7 +18,9 @@ FEW = 60  # good ones of them: fewer want an explanation
 
 WORDS = {
     "en": {
-        "begin": "A GPT that knows nothing will read stories of a small world for about {time}. Watch it learn.",
+        "begin": "A GPT that knows nothing will read stories of a small world for about "
+        "{time}. Watch "
+        "it learn.",
         "own": "A GPT that knows nothing will read your text for about {time}. Watch it learn.",
         "now": "What it writes now:",
         "known": "{good} of {count} of its stories are consistent and new: what was lost is what "
@@ -32,7 +34,8 @@ WORDS = {
         "try": "What to try next:",
     },
     "zh": {
-        "begin": "一个什么都不会的 GPT，马上要读一个小小世界里的短故事，大约 {time}。看它怎样学会写字。",
+        "begin": "一个什么都不会的 GPT，马上要读一个小小世界里的短故事，"
+        "大约 {time}。看它怎样学会写字。",
         "own": "一个什么都不会的 GPT，马上要读你的文字，大约 {time}。看它怎样学会写字。",
         "now": "它现在这样写：",
         "known": "它讲的 {count} 个故事里，{good} 个前后一致，而且是新的：丢了什么就找到什么，"
@@ -41,7 +44,9 @@ WORDS = {
         "few": "不算多。这段时间里只训练了 {steps:,} 步，每步 {each:.2f} 秒{busy}；"
         "{enough} 步就够了。试试：xinye demo --language zh --time {time}",
         "busy": "，而且别的程序也在占用处理器：能关就先关掉",
-        "lies": "{parameters:,} 个参数，训练 {seconds:.0f} 秒；没读过的文字，每字节 {bits:.3f} 比特。运行结果在 {run}",
+        "lies": "{parameters:,} 个参数，训练 {seconds:.0f} 秒；"
+        "没读过的文字，每字节 {bits:.3f} 比特。"
+        "运行结果在 {run}",
         "try": "接下来可以试：",
     },
 }
@@ -54,7 +59,8 @@ def main(arguments: list[str]) -> int:
         "Train a small GPT from scratch for about a minute and read what it writes: on stories of "
         "a small world, whose rules\n"
         "are known, or on a text of your own. With --task: teach one to classify, tag or chat.",
-        "xinye demo --language zh\n  xinye demo --task classify --language zh\n  xinye demo 我的小说.txt --time 2min",
+        "xinye demo --language zh\n  xinye demo --task classify --language zh\n  xinye demo "
+        "我的小说.txt --time 2min",
     )
     for flag, metavar, what in (
         ("--language", "zh|en", "of stories and words (from the locale)"),

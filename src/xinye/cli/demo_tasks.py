@@ -34,9 +34,11 @@ WORDS: dict[str, dict[str, str]] = {
         "try": "What to try next:",
     },
     "zh": {
-        "records": "{training:,} 条样本用来学，{held_out:,} 条用来评判，都由程序生成：世界很小，小模型一分钟就能学会。"
+        "records": "{training:,} 条样本用来学，{held_out:,} 条用来评判，都由程序生成：世界很小，"
+        "小模型一分钟就能学会。"
         "两个文件里没有相同的样本。",
-        "base": "先让一个基座模型读茶铺的 {texts:,} 段文字，没有标签，读 {times} 遍；那 {held_out:,} 条不在其中。",
+        "base": "先让一个基座模型读茶铺的 {texts:,} 段文字，没有标签，读 {times} 遍；那 "
+        "{held_out:,} 条不在其中。",
         "teach": "它从 {training:,} 条样本学这个任务，留出十分之一，一路上评判自己。",
         "judge": "用没见过的 {held_out:,} 条来评判，旁边是{baseline}。",
         "use": "三段新文字，它这样看：",

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def main(arguments: list[str]) -> int:
     parser = Parser(
         "doctor",
-        "What this machine can do, what will be chosen here and why, and what to do about each shortcoming.",
+        "What this machine can do, what will be chosen here and why, and what to do about each "
+        "shortcoming.",
         "xinye doctor",
     )
     parser.add_argument(
@@ -109,7 +110,8 @@ def machine_rows(facts: "Facts", software: "Facts") -> list[tuple[str, ...]]:
         ("memory", memory),
         (
             "disk",
-            f"{gigabytes(facts['disk_free'])} free here, {gigabytes(facts['cache_disk_free'])} at {facts['cache']}",
+            f"{gigabytes(facts['disk_free'])} free here, {gigabytes(facts['cache_disk_free'])} at "
+            f"{facts['cache']}",
         ),
     ]
     if "gpu" in facts:
@@ -173,7 +175,8 @@ def software_rows(software: "Facts") -> list[tuple[str, ...]]:
         rows.append(
             (
                 "CUDA",
-                f"{software['cuda'] or 'not in this torch'}, driver {software['nvidia_driver'] or 'none'}",
+                f"{software['cuda'] or 'not in this torch'}, driver "
+                f"{software['nvidia_driver'] or 'none'}",
             )
         )
     return rows

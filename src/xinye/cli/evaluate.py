@@ -25,9 +25,12 @@ BASELINES = {
 def main(arguments: list[str]) -> int:
     parser = Parser(
         "evaluate",
-        "How well a model predicts a text: perplexity and bits per byte, beside what counting and compressing make of "
-        "the same text. Without FILES it is the part of a run's own text that was held back from training.\n"
-        "With --data: how well it does its task; one that has learned none is asked for the records' labels, or, with\n"
+        "How well a model predicts a text: perplexity and bits per byte, beside what counting and "
+        "compressing make of "
+        "the same text. Without FILES it is the part of a run's own text that was held back from "
+        "training.\n"
+        "With --data: how well it does its task; one that has learned none is asked for the "
+        "records' labels, or, with\n"
         "a --task that writes, answers.",
         "xinye evaluate runs/novel",
     )
@@ -104,8 +107,10 @@ def show(evaluation: "Evaluation", parameters: int) -> None:
         text["source"]
     ]
     answer.print(
-        f"{evaluation.model}: {parameters:,} parameters, context {evaluation.context:,}, stride {evaluation.stride:,}\n"
-        f"{source}: {text['documents']:,} document{'s' * (text['documents'] != 1)}, {evaluation.bytes:,} bytes, "
+        f"{evaluation.model}: {parameters:,} parameters, context {evaluation.context:,}, stride "
+        f"{evaluation.stride:,}\n"
+        f"{source}: {text['documents']:,} document{'s' * (text['documents'] != 1)}, "
+        f"{evaluation.bytes:,} bytes, "
         f"{evaluation.tokens:,} tokens\n",
         soft_wrap=True,
     )
@@ -161,8 +166,10 @@ def show_by_position(rows: list[dict[str, Any]]) -> None:
     answer.print("", table, "", sep="\n")
     *_, shorter, longest = rows
     answer.print(
-        f"The same {longest['tokens']:,} tokens each time: from {shorter['context']:,} to {longest['context']:,} "
-        f"tokens of context gains {shorter['bits_per_byte'] - longest['bits_per_byte']:.3f} bits per byte.",
+        f"The same {longest['tokens']:,} tokens each time: from {shorter['context']:,} to "
+        f"{longest['context']:,} "
+        f"tokens of context gains {shorter['bits_per_byte'] - longest['bits_per_byte']:.3f} bits "
+        "per byte.",
         soft_wrap=True,
     )
 
@@ -181,7 +188,8 @@ def show_rope_scaling(rows: list[dict[str, Any]]) -> None:
     answer.print("", table, "", sep="\n")
     best = min(by_name, key=lambda name: by_name[name][-1])
     answer.print(
-        f"Bits per byte of the same {rows[0]['tokens']:,} tokens each time: {by_name['none'][0]:.3f} in the trained "
+        f"Bits per byte of the same {rows[0]['tokens']:,} tokens each time: "
+        f"{by_name['none'][0]:.3f} in the trained "
         f"context of {contexts[0]:,}, and {by_name[best][-1]:.3f} in {contexts[-1]:,} with {best}.",
         soft_wrap=True,
     )
@@ -198,7 +206,10 @@ def new_table(*columns: str) -> "Table":
 
 def meaning(evaluation: "Evaluation") -> str:
     """One sentence that says what the figure is worth."""
-    share = f"The model would store this text in {100 * evaluation.bits_per_byte / 8:.0f} % of its bytes"
+    share = (
+        f"The model would store this text in {100 * evaluation.bits_per_byte / 8:.0f} % of its "
+        "bytes"
+    )
     against = []
     fair = "xz_after_training_text" if evaluation.baselines["xz_after_training_text"] else "xz"
     for name, words in (

@@ -67,7 +67,8 @@ def list_runs(arguments: list[str]) -> int:
 def show(arguments: list[str]) -> int:
     parser = Parser(
         "runs show",
-        "Tell what a run is and how it went, and write its report and model card anew from what lies in its folder.",
+        "Tell what a run is and how it went, and write its report and model card anew from what "
+        "lies in its folder.",
         "xinye runs show runs/novel",
     )
     parser.add_argument("run", metavar="RUN", help="the run's folder")
@@ -107,7 +108,8 @@ def show(arguments: list[str]) -> int:
 def compare(arguments: list[str]) -> int:
     parser = Parser(
         "runs compare",
-        "Tell in what runs differ, and how they learned: bits per byte on validation text along the way.",
+        "Tell in what runs differ, and how they learned: bits per byte on validation text along "
+        "the way.",
         "xinye runs compare runs/novel runs/poems --over seconds --plot curves.svg",
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs' folders")

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def main(arguments: list[str]) -> int:
     parser = Parser(
         "serve",
-        "Serve models by OpenAI's HTTP API, with a page to write and chat at its address. It answers to this machine "
+        "Serve models by OpenAI's HTTP API, with a page to write and chat at its address. It "
+        "answers to this machine "
         "only, unless --host says otherwise.",
         "xinye serve runs/novel runs/reviews --port 8000",
     )

@@ -23,8 +23,10 @@ def main(arguments: list[str]) -> int:
 def evaluate(arguments: list[str]) -> int:
     parser = Parser(
         "tokenizer eval",
-        "What tokenizers make of a text, side by side: trained here, or any tokenizer.json, such as GPT-2's or Qwen's.",
-        "xinye tokenizer eval tokenizers/novels gpt2/ novels/ shakespeare.txt --plot tokenizers.svg",
+        "What tokenizers make of a text, side by side: trained here, or any tokenizer.json, such "
+        "as GPT-2's or Qwen's.",
+        "xinye tokenizer eval tokenizers/novels gpt2/ novels/ shakespeare.txt --plot "
+        "tokenizers.svg",
     )
     parser.add_argument(
         "paths",
@@ -104,7 +106,8 @@ def show(comparison: "Comparison") -> None:
     for name, each in comparison.figures.items():
         if each.characters_unknown:
             answer.print(
-                f"\n{name} does not know {each.characters_unknown:.2%} of the characters: its figures flatter."
+                f"\n{name} does not know {each.characters_unknown:.2%} of the characters: its "
+                "figures flatter."
             )
         if each.texts_changed:
             answer.print(

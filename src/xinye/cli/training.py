@@ -66,7 +66,12 @@ def take_options(values: dict[str, Any]) -> Options:
         raise XinyeError("--folds trains one run after the other: leave --processes out")
     if options.dry_run and options.folds is not None:
         raise XinyeError(
-            f"--dry-run shows the plan of one run: give --fold 1/{options.folds} instead of --folds {options.folds}"
+            f"--dry-run shows the plan of one run: give --fold 1/{options.folds} instead of "
+            "--folds "
+            ""
+            ""
+            ""
+            f"{options.folds}"
         )
     return options
 

@@ -57,7 +57,8 @@ def main(arguments: list[str]) -> int:
         search = search_task(values) if of_a_task else search_text(values)
         tuning = begin(search, trials, display, overwrite)
         console.print(
-            f"study in {search.output}: {trials} trials {search.words()}; trial 0 is the plan's own settings",
+            f"study in {search.output}: {trials} trials {search.words()}; trial 0 is the plan's "
+            "own settings",
             soft_wrap=True,
         )
         with exit_when_stopped("stopped; the same command goes on"):

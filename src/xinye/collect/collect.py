@@ -135,7 +135,8 @@ def find_sources(names: Sequence[str], ignored: Counter[str]) -> list[Path]:
             lines = path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
             hint = "its records are documents already, to check and train on as they are"
             raise XinyeError(
-                f"{path}: nothing is collected from files of this kind; {hint if lines else READABLE}"
+                f"{path}: nothing is collected from files of this kind; "
+                f"{hint if lines else READABLE}"
             )
         files = expand(path)
         ignored.update(each.suffix.lower() or each.name for each in files if not named_format(each))

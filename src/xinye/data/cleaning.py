@@ -36,13 +36,18 @@ class Cleaning(BaseModel):
     )
     unicode: Literal["keep", "NFC", "NFKC"] = Field(
         "keep",
-        description="Unicode normal form: NFC composes accents; NFKC also turns full-width forms, ， too, to ASCII.",
+        description=(
+            "Unicode normal form: NFC composes accents; NFKC also turns full-width forms, ， too, "
+            "to ASCII."
+        ),
     )
     near_duplicates: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Drop documents about this similar (Jaccard, 5 characters) to an earlier one: 0.8.",
+        description=(
+            "Drop documents about this similar (Jaccard, 5 characters) to an earlier one: 0.8."
+        ),
     )
     minimum_characters: int = Field(
         0, ge=0, description="Drop documents with fewer characters than this."

@@ -48,7 +48,8 @@ BINARY_FORMATS = {
 }
 # Real Chinese of any age consists of these for 13 to 35 %, text decoded wrongly for less than 1 %.
 COMMON_CHINESE = re.compile(
-    "[的一是不了在人有我他这這个個们們中来來上大为為和国國地到以说說时時要就出会會也你对對生能而子那得于着下自之，。、！？：；「」“”《》]"
+    "[的一是不了在人有我他这這个個们們中来來上大为為和国國地到以说說时時要就出会會也你对對生能而子那得于着下自之，"
+    "。、！？：；「」“”《》]"
 )
 _WRITTEN = re.compile(
     r"[\t\n\r -~\xa0-\u052f\u2010-\u2040\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff00-\uffef]"

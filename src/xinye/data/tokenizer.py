@@ -101,11 +101,13 @@ class Tokenizer:
         ids = {name: index for name, index in found.items() if index is not None}
         if names is None and len(set(ids.values())) != 3:
             raise XinyeError(
-                f"tokenizer.json: the tokens {PAD}, {BOS} and {EOS} must be there, with ids of their own"
+                f"tokenizer.json: the tokens {PAD}, {BOS} and {EOS} must be there, with ids of "
+                "their own"
             )
         if "eos_token" not in ids:
             raise XinyeError(
-                "tokenizer.json: it has no token that ends a text (eos_token in tokenizer_config.json)"
+                "tokenizer.json: it has no token that ends a text (eos_token in "
+                "tokenizer_config.json)"
             )
         known = backend.get_added_tokens_decoder()
         if plain := [
@@ -121,7 +123,8 @@ class Tokenizer:
         self.vocab_size = 1 + max(vocabulary.values())
         if self.vocab_size > 2 * len(vocabulary):
             raise XinyeError(
-                f"tokenizer.json: damaged ({len(vocabulary):,} tokens, ids up to {self.vocab_size - 1:,})"
+                f"tokenizer.json: damaged ({len(vocabulary):,} tokens, ids up to "
+                f"{self.vocab_size - 1:,})"
             )
         ends = [self.eos_id, *(index for index in stop_ids if 0 <= index < self.vocab_size)]
         if (

@@ -34,7 +34,8 @@ def check_growth(data: dict[str, Any], where: str, most: float = MOST) -> None:
         parts = [part for name in names for part in _parts(data.get(name))]
         if len(parts) > MOST_PARTS:
             raise XinyeError(
-                f"{where}: {len(parts):,} parts one after the other change a text; not read, for safety"
+                f"{where}: {len(parts):,} parts one after the other change a text; not read, for "
+                "safety"
             )
         times = math.prod(map(_times, parts))
         if times > most:

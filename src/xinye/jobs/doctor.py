@@ -1,6 +1,7 @@
 """What this machine can do, what follows from it for training here, and what would make it better.
 
-Facts are read; speeds are measured once, in a few seconds, and kept in the cache under the machine's identity.
+Facts are read; speeds are measured once, in a few seconds, and kept in the cache under the
+machine's identity.
 """
 
 import os
@@ -65,7 +66,8 @@ class Speed:
 
 @dataclass(frozen=True)
 class Report:
-    """All that is known of a machine. Bytes, seconds and operations per second are plain numbers."""
+    """All that is known of a machine. Bytes, seconds and operations per second are plain
+    numbers."""
 
     machine: Facts
     speed: Speed
@@ -77,7 +79,8 @@ class Report:
 
 
 def examine(measure_anew: bool, watcher: Watcher) -> Report:
-    """Look at everything; measure the speeds where the cache does not know this machine, or anew."""
+    """Look at everything; measure the speeds where the cache does not know this machine, or
+    anew."""
     device = machine.device()
     facts, software, extras = describe_machine(device), describe_software(), describe_extras()
     speed = measured(device, measure_anew, watcher)
@@ -96,7 +99,7 @@ def examine(measure_anew: bool, watcher: Watcher) -> Report:
     )
 
 
-# -- what there is ---------------------------------------------------------------------------------------------------
+# -- what there is ---------------------------------------------------------------------------------
 
 
 def describe_machine(device: torch.device) -> Facts:
@@ -155,7 +158,8 @@ def describe_software() -> Facts:
 
 
 def describe_extras() -> list[Facts]:
-    """Each extra of the installed package: what it is for, its packages, and which of them are missing."""
+    """Each extra of the installed package: what it is for, its packages, and which of them are
+    missing."""
     try:
         about = metadata.metadata("xinye")
     except metadata.PackageNotFoundError:  # run from a checkout
@@ -182,7 +186,7 @@ def version(package: str) -> str | None:
         return None
 
 
-# -- how fast it is --------------------------------------------------------------------------------------------------
+# -- how fast it is --------------------------------------------------------------------------------
 
 
 def measured(device: torch.device, anew: bool, watcher: Watcher) -> Speed:
@@ -216,7 +220,8 @@ def measure(device: torch.device, watcher: Watcher, anew: bool) -> Speed:
 
 
 def training_utilization(device: torch.device, matrix: dict[str, float | None]) -> float:
-    """The share of the matrix speed that training reaches, by short steps of the default size; the best of some."""
+    """The share of the matrix speed that training reaches, by short steps of the default size; the
+    best of some."""
     plan = Draft()
     config = plan_size(plan, PretrainSettings(), device)
     windows = max(1, (2048 if device.type == "cpu" else 65_536) // config.max_position_embeddings)
@@ -237,11 +242,12 @@ def training_utilization(device: torch.device, matrix: dict[str, float | None]) 
     )
 
 
-# -- what follows ----------------------------------------------------------------------------------------------------
+# -- what follows ----------------------------------------------------------------------------------
 
 
 def plan_size(plan: Draft, settings: PretrainSettings, device: torch.device) -> Config:
-    """Fill a plan as `pretrain` does, for a text that limits nothing, but for the batches, which must fit in memory."""
+    """Fill a plan as `pretrain` does, for a text that limits nothing, but for the batches, which
+    must fit in memory."""
     size = parse_count(settings.size, "size")
     vocabulary, _ = planning.vocabulary_size(size, MUCH, chinese=False)
     context, reason = planning.context_length(size, np.array([MUCH]), MUCH)
@@ -277,7 +283,9 @@ def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[Facts], Draft]:
             "size": size,
             "fits": True,
             "parameters": config.parameters,
-            "memory": planning.memory_needed(config, values["micro_batch_size"] * context, settings.optimizer)[0],
+            "memory": planning.memory_needed(
+                config, values["micro_batch_size"] * context, settings.optimizer
+            )[0],
             "tokens_per_second": round(rate),
             "tokens": round(rate * SECONDS),
             "sensible": rate * SECONDS >= config.parameters,
@@ -301,17 +309,20 @@ def doubts_of_processor(facts: Facts, speed: Speed, software: Facts) -> list[Dou
     return [
         (
             speed.load > 0.4 * usable,
-            f"other work was going on while this was measured (load {speed.load} on {usable} cores)",
+            f"other work was going on while this was measured (load {speed.load} on {usable} "
+            "cores)",
             "measure again when it is over: xinye doctor --measure",
         ),
         (
             on_cpu and software["nvidia_driver"],
             f"there is an NVIDIA driver, but torch {software['torch']} sees no GPU",
-            "install torch for CUDA (pytorch.org/get-started), and see that nvidia-smi lists the GPU",
+            "install torch for CUDA (pytorch.org/get-started), and see that nvidia-smi lists the "
+            "GPU",
         ),
         (
             threads > allowed,
-            f"torch runs {threads} threads, but this process may use {allowed} of the cores: they wait for each other",
+            f"torch runs {threads} threads, but this process may use {allowed} of the cores: they "
+            "wait for each other",
             f"export OMP_NUM_THREADS={allowed}",
         ),
         (
@@ -326,14 +337,16 @@ def doubts_of_processor(facts: Facts, speed: Speed, software: Facts) -> list[Dou
         ),
         (
             on_cpu and not software["cpp_compiler"],
-            "there is no C++ compiler, so that long runs cannot be compiled and are slower by a third",
+            "there is no C++ compiler, so that long runs cannot be compiled and are slower by a "
+            "third",
             INSTALL_COMPILER.get(platform.system(), "install g++ or clang++"),
         ),
     ]
 
 
 def advise(facts: Facts, speed: Speed, software: Facts, sizes: list[Facts]) -> list[dict[str, str]]:
-    """Each shortcoming, and what to do about it; first what makes the figures themselves doubtful."""
+    """Each shortcoming, and what to do about it; first what makes the figures themselves
+    doubtful."""
     default = next(row for row in sizes if row["size"] == PretrainSettings().size)
     better = [row["size"] for row in sizes if row.get("sensible")]
     too_slow = "reads fewer tokens in ten minutes than it has weights"
@@ -343,7 +356,8 @@ def advise(facts: Facts, speed: Speed, software: Facts, sizes: list[Facts]) -> l
         *doubts_of_processor(facts, speed, software),
         (
             not default.get("sensible"),
-            f"--size {default['size']}, the default, {too_slow if default['fits'] else 'does not fit'}",
+            f"--size {default['size']}, the default, "
+            f"{too_slow if default['fits'] else 'does not fit'}",
             f"give --size {better[-1]}" if better else "give a longer --time and --size 1M",
         ),
         (

@@ -90,8 +90,10 @@ def _refusal(name: str, error: Exception) -> XinyeError:
     from huggingface_hub import errors
 
     known = {  # a gated repository is also one that is not found
-        errors.GatedRepoError: "its terms must be accepted on its page, and HF_TOKEN must hold your token",
-        errors.RepositoryNotFoundError: "the hub has no such model, or shows it only to some (HF_TOKEN)",
+        errors.GatedRepoError: "its terms must be accepted on its page, and HF_TOKEN must hold "
+        "your token",
+        errors.RepositoryNotFoundError: "the hub has no such model, or shows it only to some "
+        "(HF_TOKEN)",
         errors.OfflineModeIsEnabled: "HF_HUB_OFFLINE is set, so that nothing can be downloaded",
     }
     for kind, problem in known.items():

@@ -1,5 +1,5 @@
-"""Judge a model on a text: beside what counting and compressing make of the same text, so that its number means
-something; by the length of the context; and beyond the context it was trained with.
+"""Judge a model on a text: beside what counting and compressing make of the same text, so that its
+number means something; by the length of the context; and beyond the context it was trained with.
 
 The text is the one given, or the part of a run's own text that was held back for validation.
 """
@@ -49,7 +49,8 @@ ALL_SCALINGS = ("linear:4", "dynamic:4", "yarn:4")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's figures on a text. Losses are in nats per token; `notes` say what was left out, and why."""
+    """A model's figures on a text. Losses are in nats per token; `notes` say what was left out, and
+    why."""
 
     model: str
     text: dict[str, Any]
@@ -78,7 +79,8 @@ class Part:
         return int((self.spans[:, 1] - self.spans[:, 0]).sum())
 
     def at_most(self, tokens: int) -> "Part":
-        """The same share of each span, from its end, so that it is not more than `tokens` in all."""
+        """The same share of each span, from its end, so that it is not more than `tokens` in
+        all."""
         if len(self) <= tokens:
             return self
         starts, ends = self.spans.T
@@ -116,9 +118,11 @@ def evaluate(
     settings: EvaluateSettings | None = None,
     watcher: Watcher | None = None,
 ) -> Evaluation:
-    """Judge a model, that of `folder`, on files, or texts, or without both on its own validation text.
+    """Judge a model, that of `folder`, on files, or texts, or without both on its own validation
+    text.
 
-    Raises `XinyeError` for whatever a person can put right. A baseline that cannot be had is left out with a note.
+    Raises `XinyeError` for whatever a person can put right. A baseline that cannot be had is left
+    out with a note.
     """
     settings, watcher = settings or EvaluateSettings(), watcher or Watcher()
     if files and texts:
@@ -167,12 +171,12 @@ def evaluate(
             )
     extended = extend(model, tokenizer, part, scalings, watcher, notes) if scalings else []
     return Evaluation(
-        model=str(folder), text=about, **figures, context=context, stride=stride, baselines=baselines,
-        by_position=positions, rope_scaling=extended, notes=notes,
+        model=str(folder), text=about, **figures, context=context, stride=stride,
+        baselines=baselines, by_position=positions, rope_scaling=extended, notes=notes,
     )  # fmt: skip
 
 
-# -- what to judge on ------------------------------------------------------------------------------------------------
+# -- what to judge on ------------------------------------------------------------------------------
 
 
 def window(model: LanguageModel, settings: EvaluateSettings) -> tuple[int, int]:
@@ -213,7 +217,8 @@ def own_text(
     watcher: Watcher,
     notes: list[str],
 ) -> tuple[Part | None, Part | None, list[Path]]:
-    """What a run was trained on and what it held back, split as it was then, and the files; or a note why not."""
+    """What a run was trained on and what it held back, split as it was then, and the files; or a
+    note why not."""
     if settings.training_text:
         part, paths = text_of(settings.training_text, folder, tokenizer, settings, watcher)
         return part, None, paths
@@ -271,7 +276,7 @@ def overlap(files: Sequence[Path], training_files: Sequence[Path]) -> list[Path]
     ]
 
 
-# -- beside what, and how far ----------------------------------------------------------------------------------------
+# -- beside what, and how far ----------------------------------------------------------------------
 
 
 def compare(
@@ -306,14 +311,20 @@ def compare(
     baselines["gzip"], baselines["xz"] = of(gzip_bits(text)), of(xz_bits(text))
     if training is None:
         notes.append(
-            "xz after the training text and the 5-gram model are left out; --training-text FILES brings them"
+            "xz after the training text and the 5-gram model are left out; --training-text FILES "
+            "brings them"
         )
         return baselines
     last = training.at_most_bytes(COMPRESSED_BYTES, tokenizer)
     before = last.decoded(tokenizer)
     if len(last) < len(training):
         notes.append(
-            f"xz after the training text: after the ends of the documents, {len(before):,} bytes of it"
+            f"xz after the training text: after the ends of the documents, {len(before):,} bytes "
+            "of "
+            ""
+            ""
+            ""
+            "it"
         )
     baselines["xz_after_training_text"] = of(xz_bits(text, before))
     watcher.stage("counting for the 5-gram model")
@@ -359,7 +370,8 @@ def extend(
     watcher: Watcher,
     notes: list[str],
 ) -> list[dict[str, Any]]:
-    """The loss of the same tokens at 1, 2, 4 … times the trained context, up to the largest factor, under each scaling.
+    """The loss of the same tokens at 1, 2, 4 … times the trained context, up to the largest factor,
+    under each scaling.
 
     They are some 8,192, each with the longest of these contexts before it in its document.
     """

@@ -170,7 +170,8 @@ def open_tokenizer(argument: str) -> tokenizers.Tokenizer | None:
             return read_gpt2(path / vocabulary, path / merges)
     if (path / "tokenizer.model").is_file():
         raise XinyeError(
-            f"{path}: no tokenizer.json there; AutoTokenizer's save_pretrained writes one of tokenizer.model"
+            f"{path}: no tokenizer.json there; AutoTokenizer's save_pretrained writes one of "
+            "tokenizer.model"
         )
     return None
 

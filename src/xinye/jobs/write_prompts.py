@@ -1,7 +1,8 @@
-"""A file of prompts in, a file of texts out: many at once by one engine, and after a break only what is missing.
+"""A file of prompts in, a file of texts out: many at once by one engine, and after a break only
+what is missing.
 
-Each line of the output stands for one of the input, in the order in which they were done. Its `request` is a hash of
-all that was asked, by which what is done is known again.
+Each line of the output stands for one of the input, in the order in which they were done. Its
+`request` is a hash of all that was asked, by which what is done is known again.
 """
 
 import hashlib
@@ -54,9 +55,10 @@ def write_prompts(
 ) -> dict[str, Any]:
     """Write `n` texts for each line of a file of prompts, and tell how it went.
 
-    A line is `{"prompt": …}` or `{"messages": […]}`, with an `id`, an `n` and sampling fields of its own if it likes. A
-    line that cannot be done is told under `errors`, and the others are done all the same; what the output holds already
-    is not done again. Raises `XinyeError` where the output holds something else.
+    A line is `{"prompt": …}` or `{"messages": […]}`, with an `id`, an `n` and sampling fields of
+    its own if it likes. A line that cannot be done is told under `errors`, and the others are done
+    all the same; what the output holds already is not done again. Raises `XinyeError` where the
+    output holds something else.
     """
     if prompts.resolve() == output.resolve():
         raise XinyeError(f"{output}: these are the prompts; choose another name for the texts")
@@ -120,8 +122,10 @@ def write_prompts(
                 engine.cancel(sequence)
     seconds = time.monotonic() - began
     return {
-        "output": str(output), "lines": total, "done": lines, "done_before": kept, "texts": texts, "tokens": tokens,
-        "seconds": round(seconds, 2), "tokens_per_second": round(tokens / seconds, 1), "errors": errors,
+        "output": str(output), "lines": total, "done": lines, "done_before": kept, "texts": texts,
+        "tokens": tokens,
+        "seconds": round(seconds, 2), "tokens_per_second": round(tokens / seconds, 1),
+        "errors": errors,
     }  # fmt: skip
 
 
@@ -156,7 +160,8 @@ def begin(engine: Engine, line: int, record: Any, n: int, sampling: dict[str, An
 
 
 def finished(output: Path) -> dict[int, str]:
-    """The lines of the input that are done, with their requests. A last line that is half written is taken away."""
+    """The lines of the input that are done, with their requests. A last line that is half written
+    is taken away."""
     if not output.exists():
         return {}
     done = {}

@@ -1,7 +1,8 @@
 """What a person can set about fine-tuning: the same names on the command line and in Python.
 
-Everything left at `None` or `auto` is derived from the data, the model and the machine by `finetune.py`. What a task
-makes of them is checked where tasks are known, by `tasks.task.task_settings`.
+Everything left at `None` or `auto` is derived from the data, the model and the machine by
+`finetune.py`. What a task makes of them is checked where tasks are known, by
+`tasks.task.task_settings`.
 """
 
 from pathlib import Path
@@ -55,7 +56,8 @@ class FinetuneSettings(TrainingSettings):
 
     augment: tuple[str, ...] = Field(
         (),
-        description="change training texts anew each time they are read: mask, crop, shuffle (sentences), several with "
+        description="change training texts anew each time they are read: mask, crop, shuffle "
+        "(sentences), several with "
         "commas between; what that was worth is told by a second run without it",
     )
     control: bool = Field(True, description="of a run with augment, do that second run")
@@ -113,7 +115,8 @@ class FinetuneSettings(TrainingSettings):
         self.adapter.check_for(self.method)
         if self.optimizer == "muon" and self.method not in ("full", "head"):
             raise ValueError(
-                f"muon makes whole matrices orthogonal, which those of {self.method} are not; choose adamw or sgd"
+                f"muon makes whole matrices orthogonal, which those of {self.method} are not; "
+                "choose adamw or sgd"
             )
         if self.matrix_learning_rate is not None and (
             self.optimizer not in ("auto", "muon") or self.method not in ("full", "head")

@@ -1,4 +1,5 @@
-"""The rules of fine-tuning's plan, found by experiment on Chinese and English tasks (docs/log.md)."""
+"""The rules of fine-tuning's plan, found by experiment on Chinese and English tasks
+(docs/log.md)."""
 
 from dataclasses import dataclass
 
@@ -102,10 +103,11 @@ def rates(plan: Draft, settings: FinetuneSettings, records: Records, shape: GPTC
 
 
 def adapter_rate(method: str, width: int) -> float:
-    """The learning rate of AdamW: what was found on tiny models, and less for larger ones, as 1 / width.
+    """The learning rate of AdamW: what was found on tiny models, and less for larger ones, as 1 /
+    width.
 
-    A bottleneck learns like LoRA; AdaLoRA's change is a product of three, which moves less; a prefix
-    is no matrix but keys and values themselves, and starts as large as those are.
+    A bottleneck learns like LoRA; AdaLoRA's change is a product of three, which moves less; a
+    prefix is no matrix but keys and values themselves, and starts as large as those are.
     """
     low_rank = min(0.01, max(2e-4, 0.6 / width))
     return round(low_rank * {"lora": 1, "adapter": 1, "adalora": 2, "prefix": 20}[method], 5)

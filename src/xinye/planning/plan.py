@@ -38,7 +38,8 @@ class Draft:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run does. `None` stands where it has no use for a value; `reasons` tells of what was derived."""
+    """What a run does. `None` stands where it has no use for a value; `reasons` tells of what was
+    derived."""
 
     # the text: tokens, once through
     documents: int | None = None

@@ -1,6 +1,7 @@
 """The rules of pretraining's plan: from what a person asked for to every number of a run.
 
-The rules of thumb here were found by experiment on Chinese and English text; `docs/log.md` tells which.
+The rules of thumb here were found by experiment on Chinese and English text; `docs/log.md` tells
+which.
 """
 
 import math
@@ -18,12 +19,14 @@ from xinye.planning.settings import PretrainSettings, parse_count
 
 SIZES = ("250k", "500k", "1M", "2M", "5M", "15M", "50M", "125M")  # that are proposed
 FEW_STEPS = 60  # fewer do not learn to write
-EVALUATING = 0.25  # the largest share of a budget in time for evaluations: on a slow machine there are fewer of them
+# the largest share of a budget in time for evaluations: on a slow machine there are fewer of them
+EVALUATING = 0.25
 MANY_TIMES = 50  # that a text is read: more than that, it is learned by heart
 
 
 def vocabulary_size(size: int, characters: int, chinese: bool) -> tuple[int, str]:
-    """How many tokens a vocabulary should have for a model of `size` parameters and a text of so many characters."""
+    """How many tokens a vocabulary should have for a model of `size` parameters and a text of so
+    many characters."""
     wanted = (
         2 ** round(math.log2(size / 1000)) if size < 30e6 else 2 ** round(math.log2(30 * size**0.4))
     )
@@ -38,7 +41,8 @@ def vocabulary_size(size: int, characters: int, chinese: bool) -> tuple[int, str
 
 
 def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int) -> Config:
-    """The network nearest to the size asked for: a GPT about as deep as width / 64, an LSTM of two layers."""
+    """The network nearest to the size asked for: a GPT about as deep as width / 64, an LSTM of two
+    layers."""
     size, recurrent = parse_count(settings.size, "size"), settings.architecture == "lstm"
     widths = range(64, 8192 + 1, 16 if recurrent else 64 if size < 30e6 else 128)
     best: tuple[float, Config] | None = None
@@ -90,7 +94,8 @@ def shape_of(plan: Draft, name: str, config: Config) -> None:
 def network(
     settings: PretrainSettings, size: int, vocab_size: int, context: int, width: int, layers: int
 ) -> Config:
-    """The network of a width and depth; in GPT-2 and below 30 M parameters embedding and head are one matrix."""
+    """The network of a width and depth; in GPT-2 and below 30 M parameters embedding and head are
+    one matrix."""
     tied = size < 30e6 or settings.architecture == "gpt2"  # SGLang, for one, knows no other GPT-2
     if settings.architecture == "lstm":
         return LSTMConfig(vocab_size, width, layers, context, tied)
@@ -120,7 +125,8 @@ def network(
 
 
 def context_length(size: int, document_lengths: np.ndarray, tokens: int) -> tuple[int, str]:
-    """Tokens that the model sees at once: what its size can use, but no more than nearly all documents have."""
+    """Tokens that the model sees at once: what its size can use, but no more than nearly all
+    documents have."""
     usual = 256 if size < 30e6 else 512 if size < 100e6 else 1024
     longest = int(np.quantile(document_lengths, 0.99)) if len(document_lengths) else usual
     needed = 2 ** math.ceil(math.log2(max(16, longest)))
@@ -151,8 +157,14 @@ def check_size(settings: PretrainSettings, device: torch.device) -> None:
     )
     if size * (8 + states) > most:
         raise XinyeError(
-            f"size {settings.size} does not fit: {size:,} parameters × (4 weight + 4 gradient + {states} optimizer) "
-            f"bytes = {size * (8 + states) / 1e9:,.1f} GB, but {most / 1e9:.1f} GB are free; choose a smaller --size"
+            f"size {settings.size} does not fit: {size:,} parameters × (4 weight + 4 gradient + "
+            f"{states} optimizer) "
+            f"bytes = {size * (8 + states) / 1e9:,.1f} GB, but {most / 1e9:.1f} GB are free; "
+            "choose "
+            ""
+            ""
+            ""
+            "a smaller --size"
         )
 
 
@@ -169,7 +181,8 @@ def memory_needed(config: Config, micro_batch_tokens: int, optimizer: str) -> tu
     activations = micro_batch_tokens * per_token
     arithmetic = (
         f"{config.parameters:,} parameters × (4 weight + 4 gradient + {states} optimizer) bytes "
-        f"= {weights / 1e9:.1f} GB, and {activations / 1e9:.1f} GB for {micro_batch_tokens:,} tokens at once"
+        f"= {weights / 1e9:.1f} GB, and {activations / 1e9:.1f} GB for {micro_batch_tokens:,} "
+        "tokens at once"
     )
     return weights + activations, arithmetic
 
@@ -275,8 +288,8 @@ def doubts(
     step_seconds: float,
     device: torch.device,
 ) -> list[str]:
-    """What a person would not want of a plan, and what to give instead. Of a time, a third more is named than steps
-    take, for what is evaluated."""
+    """What a person would not want of a plan, and what to give instead. Of a time, a third more is
+    named than steps take, for what is evaluated."""
     found, steps = [], plan.values["steps"]
     if steps < FEW_STEPS and settings.steps is None and not settings.total_steps:
         budget = next(
@@ -312,7 +325,8 @@ def short_time(seconds: float) -> str:
 def smaller_size(
     plan: Draft, settings: PretrainSettings, config: Config, steps: float, device: torch.device
 ) -> str | None:
-    """The largest size, below that of a plan of which so many steps fit, of which enough steps would fit."""
+    """The largest size, below that of a plan of which so many steps fit, of which enough steps
+    would fit."""
     if settings.width or settings.layers or settings.from_:
         return None
     context = plan.values["context"]
@@ -369,7 +383,8 @@ def budgeted_steps(
 def regularisation(
     plan: Draft, settings: PretrainSettings, windows: int, steps: int, step_seconds: float
 ) -> None:
-    """What is against learning the text by heart; compiling where the run is long enough to win the time back."""
+    """What is against learning the text by heart; compiling where the run is long enough to win the
+    time back."""
     values = plan.values
     times = steps * values["batch_size"] / windows
     dropout = 0.2 if times > 8 else 0.1 if times > 4 else 0.0

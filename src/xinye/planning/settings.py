@@ -1,4 +1,5 @@
-"""What a person can set about pretraining: the same names on the command line, in Python and in a YAML file.
+"""What a person can set about pretraining: the same names on the command line, in Python and in a
+YAML file.
 
 Everything left at `None` or `auto` is derived from the data and the machine by `plan.py`.
 """
@@ -93,7 +94,8 @@ def inherited_settings(base: str | None, teacher: str | None) -> tuple[str, ...]
 
 
 def split_names(value: Any, known: Iterable[str], what: str) -> Any:
-    """One or several names, in one string or many, with commas between, as a tuple; an unknown one is refused."""
+    """One or several names, in one string or many, with commas between, as a tuple; an unknown one
+    is refused."""
     parts = [value] if isinstance(value, str) else value
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
         return value
@@ -140,7 +142,9 @@ class TrainingSettings(BaseModel):
     )
     track: tuple[str, ...] = Field(
         (),
-        description="tell tensorboard, wandb or mlflow of the run, too; several with commas between",
+        description=(
+            "tell tensorboard, wandb or mlflow of the run, too; several with commas between"
+        ),
     )
 
     @field_validator("track", mode="before")
@@ -157,7 +161,8 @@ class TrainingSettings(BaseModel):
 
 
 class PretrainSettings(TrainingSettings):
-    """Train a GPT on text, from scratch or going on with a model. Python reserves the word `from`: `from_` there."""
+    """Train a GPT on text, from scratch or going on with a model. Python reserves the word `from`:
+    `from_` there."""
 
     model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
     recipe: ClassVar[str] = "pretrain"
@@ -223,7 +228,9 @@ class PretrainSettings(TrainingSettings):
     batch_size: int | None = Field(None, ge=1, description="windows of text per optimizer step")
     micro_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
         None,
-        description="windows computed at once, no effect on the result; auto tries how many fit in memory",
+        description=(
+            "windows computed at once, no effect on the result; auto tries how many fit in memory"
+        ),
     )
     optimizer: Literal["muon", "adamw", "sgd"] = Field(
         "muon", description="muon: Muon for matrices, AdamW for the rest"
@@ -264,7 +271,8 @@ class PretrainSettings(TrainingSettings):
             raise ValueError(f"{odd} is that of {self.from_}, which is gone on with; leave it out")
         if odd := self._given(*inherited_settings(None, self.teacher)):
             raise ValueError(
-                f"{odd} is that of the teacher {self.teacher}, followed token by token; leave it out"
+                f"{odd} is that of the teacher {self.teacher}, followed token by token; leave it "
+                "out"
             )
         if self.teacher is None and (odd := self._given("temperature", "alpha")):
             raise ValueError(f"{odd} has no effect without a teacher; leave it out")
@@ -341,7 +349,8 @@ class PretrainSettings(TrainingSettings):
     def _from_the_first_step_on(
         cls, value: tuple[tuple[int, int], ...]
     ) -> tuple[tuple[int, int], ...]:
-        """Pairs of a step and the steps in all that were planned there, each later than the one before."""
+        """Pairs of a step and the steps in all that were planned there, each later than the one
+        before."""
         steps = [step for step, _ in value]
         in_order = (
             steps[:1] == [0]
@@ -384,7 +393,10 @@ class EvaluateSettings(BaseModel):
     )
     rope_scaling: tuple[str, ...] = Field(
         (),
-        description="measure contexts beyond the trained one: linear:2, dynamic:2, yarn:4 … (all: these three by 4)",
+        description=(
+            "measure contexts beyond the trained one: linear:2, dynamic:2, yarn:4 … (all: these "
+            "three by 4)"
+        ),
     )
     field: str | None = Field(None, description="the column or key that holds the text")
     document_separator: str | None = Field(
@@ -392,7 +404,10 @@ class EvaluateSettings(BaseModel):
     )
     training_text: tuple[str, ...] = Field(
         (),
-        description="what the model was trained on, where it is not a run from here; may be given several times",
+        description=(
+            "what the model was trained on, where it is not a run from here; may be given several "
+            "times"
+        ),
     )
 
     @field_validator("rope_scaling")
@@ -415,7 +430,10 @@ class ZeroShotSettings(BaseModel):
 
     labels: tuple[str, ...] = Field(
         (),
-        description="what to choose from: a,b,c (else those of the records); 1=good,0=bad names the words to look for",
+        description=(
+            "what to choose from: a,b,c (else those of the records); 1=good,0=bad names the words "
+            "to look for"
+        ),
     )
     examples: tuple[str, ...] = Field(
         (), description="file of records to learn from; as many as the context can hold"
@@ -465,7 +483,8 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML as far as settings need it: not deep, and without aliases, of which a few can stand for billions."""
+    """YAML as far as settings need it: not deep, and without aliases, of which a few can stand for
+    billions."""
 
     depth = 0
 

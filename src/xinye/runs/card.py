@@ -1,7 +1,9 @@
-"""The model card of a run: the README.md that the hub shows, so that the folder can be shared as it stands.
+"""The model card of a run: the README.md that the hub shows, so that the folder can be shared as it
+stands.
 
-Its words are in `card.md.jinja`, and of a model that learned a task in `card_task.md.jinja`, beside this file. Names of
-files and labels and texts of the model stand in it as code, where Markdown means nothing.
+Its words are in `card.md.jinja`, and of a model that learned a task in `card_task.md.jinja`, beside
+this file. Names of files and labels and texts of the model stand in it as code, where Markdown
+means nothing.
 """
 
 import os
@@ -27,7 +29,8 @@ LIBRARIES = {
 
 
 def write_card(run: SavedRun) -> bool:
-    """Write `README.md` into the folder of a model; one that a person wrote or changed stays as it is.
+    """Write `README.md` into the folder of a model; one that a person wrote or changed stays as it
+    is.
 
     Returns whether it was written.
     """
@@ -99,7 +102,8 @@ def _template(name: str) -> Any:
 
 
 def languages(run: SavedRun) -> list[str]:
-    """The languages of what the model writes, as the hub names them: Chinese where a tenth of it is Chinese …"""
+    """The languages of what the model writes, as the hub names them: Chinese where a tenth of it is
+    Chinese …"""
     text = "".join(texts(run)) + "".join(record.get("sample") or "" for record in run.validations)
     chinese, latin = (
         len(re.findall(r"[\u3400-\u9fff]", text)),

@@ -12,7 +12,8 @@ Line = tuple[list[float], list[float]]  # where, and how many bits per byte ther
 
 
 def differences(runs: Sequence[SavedRun]) -> dict[str, list[Any]]:
-    """Every setting, derived value and result that is not the same in all runs, with its value in each."""
+    """Every setting, derived value and result that is not the same in all runs, with its value in
+    each."""
     values = [{**run.settings, **run.plan, **_results(run)} for run in runs]
     names = [name for part in ("settings", "plan") for run in runs for name in getattr(run, part)]
     each = {name: [one.get(name) for one in values] for name in (*names, *_results(runs[0]))}
@@ -78,7 +79,8 @@ def remarks(runs: Sequence[SavedRun]) -> list[str]:
         )
     elif len({run.curve[-1].get("bytes") for run in runs if run.curve}) > 1:
         said.append(
-            "along the way the runs were judged on parts of the validation text of different length; the figures of "
+            "along the way the runs were judged on parts of the validation text of different "
+            "length; the figures of "
             "the end hold better"
         )
     return said

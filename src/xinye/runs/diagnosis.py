@@ -1,6 +1,7 @@
 """What the numbers of a run say about it, in words, and what to try. Rather silent than wrong.
 
-The thresholds hold for healthy runs on Chinese and English text of 1 to 5 million parameters; see the tests.
+The thresholds hold for healthy runs on Chinese and English text of 1 to 5 million parameters; see
+the tests.
 """
 
 import math
@@ -141,7 +142,8 @@ def _beside_baseline(run: SavedRun) -> Finding | None:
             f"不如基线：{words} {ours:.1%}，{baseline['name']} {theirs:.1%}。",
         ),
         Both(
-            "What helps most is a model pretrained longer, on text of the same kind; then more records, more --epochs.",
+            "What helps most is a model pretrained longer, on text of the same kind; then more "
+            "records, more --epochs.",
             "最有用的是用同类文本把模型预训练得更久，其次是更多记录、更多 --epochs。",
         ),
     )
@@ -163,13 +165,15 @@ def _beside_control(run: SavedRun) -> Finding | None:
             control["records"]
         ):  # two standard errors of a half, at most
             few = Both(
-                f"With {control['records']:,} validation records this may be chance: see it again with --folds 5.",
+                f"With {control['records']:,} validation records this may be chance: see it again "
+                "with --folds 5.",
                 f"验证集只有 {control['records']:,} 条，可能只是偶然：用 --folds 5 再看。",
             )
         return Finding(
             "augmentation gained",
             Both(
-                f"Augmentation ({kinds}) gained on validation: {words} {ours}, without it {theirs}.",
+                f"Augmentation ({kinds}) gained on validation: {words} {ours}, without it "
+                f"{theirs}.",
                 f"数据增强（{kinds}）在验证集上有收益：{words} {ours}，不增强 {theirs}。",
             ),
             few,
@@ -177,7 +181,8 @@ def _beside_control(run: SavedRun) -> Finding | None:
     return Finding(
         "augmentation gained nothing",
         Both(
-            f"Augmentation ({kinds}) gained nothing on validation: {words} {ours}, without it {theirs}.",
+            f"Augmentation ({kinds}) gained nothing on validation: {words} {ours}, without it "
+            f"{theirs}.",
             f"数据增强（{kinds}）在验证集上没有收益：{words} {ours}，不增强 {theirs}。",
         ),
         Both(f"Take the run without it, {control['run']}.", f"用不增强的那次：{control['run']}。"),
@@ -185,7 +190,8 @@ def _beside_control(run: SavedRun) -> Finding | None:
 
 
 def _spikes(losses: np.ndarray) -> list[int]:
-    """Where the loss stands far above the thirty steps before, twice on end; after the first tenth of the steps."""
+    """Where the loss stands far above the thirty steps before, twice on end; after the first tenth
+    of the steps."""
     width = -(-len(losses) // 20_000)  # steps of a very long run are taken together
     losses = losses[: len(losses) // width * width].reshape(-1, width).mean(axis=1)
     before = np.lib.stride_tricks.sliding_window_view(losses, 30)[:-2]
@@ -210,19 +216,23 @@ def _nothing_learned(run: SavedRun) -> Finding | None:
     return Finding(
         "nothing learned",
         Both(
-            f"Next to nothing learned: a loss of {last:.2f}, where knowing only how frequent each token is gives "
+            f"Next to nothing learned: a loss of {last:.2f}, where knowing only how frequent each "
+            "token is gives "
             f"{min(frequencies, uniform):.2f}.",
-            f"几乎什么都没学到：损失 {last:.2f}，而只知道每个词元有多常见就能达到 {min(frequencies, uniform):.2f}。",
+            f"几乎什么都没学到：损失 {last:.2f}，而只知道每个词元有多常见就能达到 "
+            f"{min(frequencies, uniform):.2f}。",
         ),
         Both(
-            "Train longer; if that does not help, look at the text (xinye data check) and at the learning rate.",
+            "Train longer; if that does not help, look at the text (xinye data check) and at the "
+            "learning rate.",
             "训练久一些；如果没有用，检查文本（xinye data check）和学习率。",
         ),
     )
 
 
 def _overfitted_from(run: SavedRun) -> dict[str, Any] | None:
-    """The best validation of a run that got clearly worse since, while the training loss went on falling."""
+    """The best validation of a run that got clearly worse since, while the training loss went on
+    falling."""
     curve = run.curve
     losses = [record["loss"] for record in curve]
     best = int(np.argmin(losses)) if losses else 0
@@ -253,14 +263,18 @@ def _overfits(run: SavedRun) -> Finding | None:
     return Finding(
         "overfits",
         Both(
-            f"Overfits from step {step:,} on: the loss on validation text has risen from {best['loss']:.2f} to "
-            f"{run.curve[-1]['loss']:.2f} since, while the training loss fell from {before:.2f} to {now:.2f}.",
-            f"从第 {step:,} 步起过拟合：此后验证损失从 {best['loss']:.2f} 升到 {run.curve[-1]['loss']:.2f}，"
+            f"Overfits from step {step:,} on: the loss on validation text has risen from "
+            f"{best['loss']:.2f} to "
+            f"{run.curve[-1]['loss']:.2f} since, while the training loss fell from {before:.2f} to "
+            f"{now:.2f}.",
+            f"从第 {step:,} 步起过拟合：此后验证损失从 {best['loss']:.2f} 升到 "
+            f"{run.curve[-1]['loss']:.2f}，"
             f"而训练损失从 {before:.2f} 降到 {now:.2f}。",
         ),
         Both(
             (f"The model of that step is kept: {kept}. " if kept else "")
-            + f"More text helps most. With this text: end there (--steps {step}), or a smaller --size, or "
+            + f"More text helps most. With this text: end there (--steps {step}), or a smaller "
+            "--size, or "
             f"--dropout {dropout:.1f}.",
             (f"那一步的模型还在：{kept}。" if kept else "")
             + f"最有用的是更多文本。文本不变的话：到那里为止（--steps {step}），或更小的 --size，"
@@ -280,13 +294,15 @@ def _data_exhausted(run: SavedRun) -> Finding | None:
     return Finding(
         "data exhausted",
         Both(
-            f"The text is used up: it was read {epochs:.1f} times, and the loss on validation text is "
+            f"The text is used up: it was read {epochs:.1f} times, and the loss on validation text "
+            "is "
             f"{gaps[1]:.2f} above that on training text ({gaps[0]:.2f} at step {first['step']:,}).",
             f"文本快用尽了：已经读了 {epochs:.1f} 遍，验证损失比训练损失高 {gaps[1]:.2f}"
             f"（第 {first['step']:,} 步时高 {gaps[0]:.2f}）。",
         ),
         Both(
-            "More text helps now; more time helps little. A larger --size would learn the text by heart sooner.",
+            "More text helps now; more time helps little. A larger --size would learn the text by "
+            "heart sooner.",
             "现在有用的是更多文本；更多时间用处不大。更大的 --size 只会更快把文本背下来。",
         ),
     )
@@ -304,9 +320,11 @@ def _validation_too_small(run: SavedRun) -> Finding | None:
     return Finding(
         "validation too small",
         Both(
-            f"The validation text is small, {tokens:,} tokens: differences below about {2 * percent:.0f} % between "
+            f"The validation text is small, {tokens:,} tokens: differences below about "
+            f"{2 * percent:.0f} % between "
             "runs say nothing.",
-            f"验证文本太小，只有 {tokens:,} 个词元：两次运行相差不到大约 {2 * percent:.0f} % 说明不了什么。",
+            f"验证文本太小，只有 {tokens:,} 个词元：两次运行相差不到大约 {2 * percent:.0f} % "
+            "说明不了什么。",
         ),
         Both("Give it more text, or --validation 0.2.", "多给些文本，或 --validation 0.2。"),
     )
@@ -323,7 +341,8 @@ def _still_improving(run: SavedRun) -> Finding | None:
     if late[-1]["loss"] < 1.005 * last["loss"] or gained < 0.015 * last["bits_per_byte"]:
         return None
     says = Both(
-        f"Still improving at the end: the second half of the steps brought {gained:.3f} bits per byte.",
+        f"Still improving at the end: the second half of the steps brought {gained:.3f} bits per "
+        "byte.",
         f"到最后还在进步：后一半步数使每字节少了 {gained:.3f} 比特。",
     )
     if 2 * (run.epochs or 0.0) > 4:
@@ -333,7 +352,8 @@ def _still_improving(run: SavedRun) -> Finding | None:
         )
     else:
         advice = Both(
-            f"Twice the steps (--steps {2 * run.done}) may bring up to that much again, likely less.",
+            f"Twice the steps (--steps {2 * run.done}) may bring up to that much again, likely "
+            "less.",
             f"步数加倍（--steps {2 * run.done}）最多可能再少这么多，多半要少些。",
         )
     return Finding("still improving", says, advice)
@@ -345,7 +365,8 @@ def _healthy(run: SavedRun) -> Finding:
     return Finding(
         "healthy",
         Both(
-            f"Healthy{' so far' * so_far}: the loss fell without jumps{', on text it had not seen, too' * unseen}.",
+            f"Healthy{' so far' * so_far}: the loss fell without "
+            f"jumps{', on text it had not seen, too' * unseen}.",
             f"{'到目前为止' * so_far}健康：损失平稳下降{'，在没见过的文本上也是' * unseen}。",
         ),
         Both("", ""),

@@ -1,8 +1,9 @@
 """The files of a run: the one place that reads and writes what lies in its `training/`.
 
-`settings.json` is what it was started with, `plan.json` what followed from that, `metrics.jsonl` what
-happened, `result.json` what came of it, and `process.json` says that it is going on. Whoever trains
-reads strictly; whoever lists runs reads whatever is there, and notes the damage. Needs no torch.
+`settings.json` is what it was started with, `plan.json` what followed from that, `metrics.jsonl`
+what happened, `result.json` what came of it, and `process.json` says that it is going on. Whoever
+trains reads strictly; whoever lists runs reads whatever is there, and notes the damage. Needs no
+torch.
 """
 
 import fcntl
@@ -35,13 +36,14 @@ class RunFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether it is a run's; one that may not be looked into is taken for a run that is damaged."""
+        """Whether it is a run's; one that may not be looked into is taken for a run that is
+        damaged."""
         try:
             return (self.training / SETTINGS).exists()
         except PermissionError:
             return True
 
-    # -- what it was started with, what followed, what came of it ------------------------------------------------
+    # -- what it was started with, what followed, what came of it ----------------------------------
 
     def about(self) -> dict[str, Any]:
         """What it was started with."""
@@ -77,13 +79,14 @@ class RunFolder:
         """Note what came of it; what was noted before stays."""
         write_json(self.training / RESULT, result)
 
-    # -- what happened -------------------------------------------------------------------------------------------
+    # -- what happened -----------------------------------------------------------------------------
 
     def open_metrics(self) -> TextIO:
         return open(self.training / METRICS, "a", encoding="utf-8")
 
     def forget_metrics(self, step: int) -> None:
-        """Drop what was noted after the checkpoint that a run goes on from: those steps are taken again."""
+        """Drop what was noted after the checkpoint that a run goes on from: those steps are taken
+        again."""
         path = self.training / METRICS
         lines = path.read_text("utf-8").splitlines() if path.is_file() else []
         beside = path.with_name(f".{METRICS}.new")
@@ -95,14 +98,15 @@ class RunFolder:
                         file.write(line + "\n")
         beside.replace(path)
 
-    # -- going on or not -----------------------------------------------------------------------------------------
+    # -- going on or not ---------------------------------------------------------------------------
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Inside, `is_running` is true. The error that a run fails with stays noted.
 
-        The sign is a lock on `training/process.json`, which the system takes away from a process that
-        ends, whatever ends it; so neither a kill nor the process numbers of another container deceive.
+        The sign is a lock on `training/process.json`, which the system takes away from a process
+        that ends, whatever ends it; so neither a kill nor the process numbers of another container
+        deceive.
         """
         path = self.training / PROCESS
         process = {"pid": os.getpid(), "host": socket.gethostname()}
@@ -133,7 +137,7 @@ class RunFolder:
         return False
 
 
-# -- reading what is there -----------------------------------------------------------------------------------------
+# -- reading what is there -------------------------------------------------------------------------
 
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -142,7 +146,8 @@ Figures = dict[str, Any]
 
 
 class _Part(BaseModel):
-    """What is read of a file, or of a part of it, where it is there; whatever else stands in it is not looked at."""
+    """What is read of a file, or of a part of it, where it is there; whatever else stands in it is
+    not looked at."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -226,7 +231,8 @@ Records = list[dict[str, Any]]
 
 
 def read_metrics(path: Path, damage: list[str]) -> tuple[Records, Records]:
-    """Steps and validations. A step that stands there again was taken again, and so was all behind it."""
+    """Steps and validations. A step that stands there again was taken again, and so was all behind
+    it."""
     steps: Records = []
     validations: Records = []
     try:
@@ -262,7 +268,8 @@ def read_metrics(path: Path, damage: list[str]) -> tuple[Records, Records]:
 
 
 def _is_record(record: Any) -> bool:
-    """Whether a line of metrics.jsonl is what a run notes; of a run that diverges a loss may be infinite."""
+    """Whether a line of metrics.jsonl is what a run notes; of a run that diverges a loss may be
+    infinite."""
     if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
         return False
     step, kind = record.get("step"), record["kind"]

@@ -1,5 +1,5 @@
-"""What of runs can be deleted, and deleting it. Nothing that a run did not write is ever touched, nor what a link
-leads to."""
+"""What of runs can be deleted, and deleting it. Nothing that a run did not write is ever touched,
+nor what a link leads to."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,8 @@ FILES = (
     "chat_golden.json",
     "report.html",
 )
-# What it writes into `training/`, beside the checkpoints; the settings, which make a folder a run, go last.
+# What it writes into `training/`, beside the checkpoints; the settings, which make a folder a run,
+# go last.
 TRACKERS = ("tensorboard", "wandb", "mlflow", "mlflow.db")
 TRAINING = (
     "plan.json",
@@ -62,7 +63,8 @@ class Proposal:
 
 
 def proposals(runs: Sequence[SavedRun], interrupted: bool) -> list[Proposal]:
-    """What could go: checkpoints of finished runs, runs without a model, and, if asked for, interrupted runs.
+    """What could go: checkpoints of finished runs, runs without a model, and, if asked for,
+    interrupted runs.
 
     The checkpoint of the best step of a run that overfits stays: it is the better model.
     """
@@ -95,7 +97,8 @@ def _proposal(run: SavedRun, what: str, paths: Sequence[Path]) -> Proposal:
 
 
 def remove(proposal: Proposal) -> bool:
-    """Delete what was proposed, unless the run has gone on since; returns whether it was deleted."""
+    """Delete what was proposed, unless the run has gone on since; returns whether it was
+    deleted."""
     folder = proposal.run.folder
     if read_run(folder).state != proposal.run.state:
         return False
@@ -104,9 +107,11 @@ def remove(proposal: Proposal) -> bool:
 
 
 def remove_run(folder: Path, *more: str) -> None:
-    """Delete what a run, or a study of several runs, wrote into a folder; whatever else lies there stays.
+    """Delete what a run, or a study of several runs, wrote into a folder; whatever else lies there
+    stays.
 
-    `more` are what a study has in its folder: files by their names, and the folders of its runs, also by patterns.
+    `more` are what a study has in its folder: files by their names, and the folders of its runs,
+    also by patterns.
     """
     for written_as, path in [(pattern, path) for pattern in more for path in folder.glob(pattern)]:
         if through_link(path, folder):
@@ -121,19 +126,25 @@ def remove_run(folder: Path, *more: str) -> None:
 
 
 def refuse_link(folder: Path) -> None:
-    """Raises `XinyeError` where a folder, or one that its run writes into, is a link: what that leads to may not be
-    the run's, and is not replaced."""
+    """Raises `XinyeError` where a folder, or one that its run writes into, is a link: what that
+    leads to may not be the run's, and is not replaced."""
     training = folder / "training"
     for path in (folder, training, training / "checkpoints"):
         if path.is_symlink():
             raise XinyeError(
-                f"{path}: is a link to {path.readlink()}, and nothing behind a link is overwritten; name that folder "
+                f"{path}: is a link to {path.readlink()}, and nothing behind a link is "
+                "overwritten; "
+                ""
+                ""
+                ""
+                "name that folder "
                 "itself with -o, or remove the link"
             )
 
 
 def written(folder: Path) -> Iterator[Path]:
-    """What a run wrote into its folder, as far as it is there and no link leads to it; its settings last."""
+    """What a run wrote into its folder, as far as it is there and no link leads to it; its settings
+    last."""
     card, training = folder / "README.md", folder / "training"
     yield from filter(is_deletable, checkpoints(folder))
     files = (

@@ -1,4 +1,5 @@
-"""The report of a run: one page that stands alone, in Chinese and English, written from what its folder tells.
+"""The report of a run: one page that stands alone, in Chinese and English, written from what its
+folder tells.
 
 Its words and looks are in `report.html.jinja` beside this file.
 """
@@ -48,7 +49,8 @@ PARTS = {  # of the time, by their names in result.json
 
 
 def write_report(run: SavedRun) -> str:
-    """Write `report.html` into the run's folder. Returns what to install for charts, where they could not be drawn."""
+    """Write `report.html` into the run's folder. Returns what to install for charts, where they
+    could not be drawn."""
     charts, missing = draw(run)
     page = _template().render(
         run=run,
@@ -113,7 +115,8 @@ def parts(run: SavedRun) -> list[tuple[Both, float]]:
 
 
 def rank_table(ranks: dict[str, int]) -> tuple[list[str], dict[int, dict[str, int]]]:
-    """AdaLoRA's ranks, by site such as `model.layers.0.mlp.up_proj`, as a table: the matrices, and by layer theirs."""
+    """AdaLoRA's ranks, by site such as `model.layers.0.mlp.up_proj`, as a table: the matrices, and
+    by layer theirs."""
     rows: dict[int, dict[str, int]] = {}
     for site, rank in ranks.items():
         _, _, layer, _, name = site.split(".")
@@ -122,7 +125,8 @@ def rank_table(ranks: dict[str, int]) -> tuple[list[str], dict[int, dict[str, in
 
 
 def confusions(measured: dict[str, Any]) -> list[tuple[str, str, int]]:
-    """Which label was taken for which, and how often, the most frequent first; empty where a table shows it all."""
+    """Which label was taken for which, and how often, the most frequent first; empty where a table
+    shows it all."""
     confusion = measured.get("confusion") or {"labels": [], "counts": []}
     labels = confusion["labels"]
     if len(labels) <= CONFUSED:
@@ -136,7 +140,7 @@ def confusions(measured: dict[str, Any]) -> list[tuple[str, str, int]]:
     return sorted(found, key=lambda one: -one[2])[:MISTAKES]
 
 
-# -- charts ----------------------------------------------------------------------------------------------------------
+# -- charts ----------------------------------------------------------------------------------------
 
 
 def draw(run: SavedRun) -> tuple[list[str], str]:
@@ -179,7 +183,8 @@ def draw(run: SavedRun) -> tuple[list[str], str]:
 
 
 def task_figures(run: SavedRun) -> dict[str, tuple[Sequence[float], Sequence[float]]]:
-    """How right the model was along the way, and the baseline as a level line; empty for what writes."""
+    """How right the model was along the way, and the baseline as a level line; empty for what
+    writes."""
     curve, baseline = run.curve, run.result.get("baseline") or {}
     figure = words_in(run.about).deciding
     if figure is None or len(curve) < 2 or figure.name not in curve[-1]:
@@ -205,7 +210,8 @@ def means(run: SavedRun) -> tuple[list[float], list[float]]:
 
 
 def _both_languages(svg: str, labels: dict[str, str]) -> str:
-    """A chart for inside the page: as wide as there is room, no name of its own, and each label twice."""
+    """A chart for inside the page: as wide as there is room, no name of its own, and each label
+    twice."""
     svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r"<svg \1>", svg, count=1)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     for en, zh in labels.items():
@@ -215,7 +221,7 @@ def _both_languages(svg: str, labels: dict[str, str]) -> str:
     return svg
 
 
-# -- numbers in words ------------------------------------------------------------------------------------------------
+# -- numbers in words ------------------------------------------------------------------------------
 
 
 def count(number: float) -> Both:

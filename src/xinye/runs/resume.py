@@ -78,7 +78,8 @@ def saved_settings(output: Path, asked: PretrainSettings | None = None) -> Pretr
 def saved_finetune_values(
     output: Path, asked: FinetuneSettings, unused: Sequence[str]
 ) -> dict[str, Any]:
-    """Those of a fine-tuning, as plain values; `unused` are settings that its task does not take."""
+    """Those of a fine-tuning, as plain values; `unused` are settings that its task does not
+    take."""
     run = RunFolder(output)
     given, plan = run.about()["settings"], run.plan()
     check_same(output, asked, given, plan)
@@ -97,7 +98,8 @@ def check_same(
     plan: dict[str, Any],
     tokenizer: Path | None = None,
 ) -> None:
-    """Raises `XinyeError` where something is asked for that is not what a run was started with; it names all of it."""
+    """Raises `XinyeError` where something is asked for that is not what a run was started with; it
+    names all of it."""
     wanted = flat(
         asked.model_dump(mode="json", exclude_unset=True, exclude={*PLACES, "output", *FREE})
     )
@@ -114,7 +116,8 @@ def check_same(
             differences.append(f"{name} {before}, not {value}")
     if differences:
         raise XinyeError(
-            f"{output}: this run was started with {'; '.join(differences)}. Going on, only {', '.join(FREE)} may be "
+            f"{output}: this run was started with {'; '.join(differences)}. Going on, only "
+            f"{', '.join(FREE)} may be "
             "others; leave the rest out, or start anew in another folder"
         )
 
@@ -131,7 +134,8 @@ def check_text(output: Path, text: Data) -> None:
         if name in before and before[name] != text.facts[name]
     ]
     raise XinyeError(
-        f"{output}: its text has changed since the run began ({'; '.join(changes) or 'of the same size'}); put the "
+        f"{output}: its text has changed since the run began "
+        f"({'; '.join(changes) or 'of the same size'}); put the "
         "old text back, or start anew in another folder"
     )
 
@@ -143,6 +147,11 @@ def check_teacher(output: Path, models: Models) -> None:
     saved = RunFolder(output).about().get("models", {})
     if saved.get("teacher", {}).get("fingerprint") != models.told["teacher"]["fingerprint"]:
         raise XinyeError(
-            f"{output}: its teacher has changed since the run began; put the old one back, or start anew in another "
+            f"{output}: its teacher has changed since the run began; put the old one back, or "
+            "start "
+            ""
+            ""
+            ""
+            "anew in another "
             "folder"
         )

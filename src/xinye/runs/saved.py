@@ -1,7 +1,7 @@
 """A run as it is found: finished, going on, interrupted or failed.
 
-A run can be killed at any moment and older runs lack what newer ones note, so whatever is missing is left empty. What
-is damaged is left empty, too, and the run tells of it. Needs no torch.
+A run can be killed at any moment and older runs lack what newer ones note, so whatever is missing
+is left empty. What is damaged is left empty, too, and the run tells of it. Needs no torch.
 """
 
 import math
@@ -34,7 +34,8 @@ State = Literal["running", "finished", "interrupted", "failed", "damaged"]
 
 @dataclass
 class SavedRun:
-    """What a run's folder tells. `steps` and `validations` are records of metrics.jsonl, in order, each step once."""
+    """What a run's folder tells. `steps` and `validations` are records of metrics.jsonl, in order,
+    each step once."""
 
     folder: Path
     state: State = "finished"
@@ -124,7 +125,8 @@ class SavedRun:
 
     @property
     def curve(self) -> list[dict[str, Any]]:
-        """The validations that judged the same text: during a run it is a part of what the end is judged on."""
+        """The validations that judged the same text: during a run it is a part of what the end is
+        judged on."""
         during = [record for record in self.validations if record["kind"] == "validation"]
         size = during[-1].get("tokens") if during else None
         return [record for record in self.validations if not during or record.get("tokens") == size]
@@ -165,7 +167,8 @@ class SavedRun:
         }
 
     def command(self, output: str = "runs/again") -> str:
-        """The command line that gives this run again: its budget in steps, and spelled out what the machine decided."""
+        """The command line that gives this run again: its budget in steps, and spelled out what the
+        machine decided."""
         values = {"output": output, **self.settings}
         if self.recipe == "finetune":
             values = {

@@ -34,14 +34,16 @@ def default_output(settings: PretrainSettings | FinetuneSettings) -> Path:
 
 
 def check_output(output: Path, overwrite: bool) -> None:
-    """Refuse to touch what is there, unless it is a run and may be overwritten: what Xinye wrote, and nothing else."""
+    """Refuse to touch what is there, unless it is a run and may be overwritten: what Xinye wrote,
+    and nothing else."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not RunFolder(output).exists:
         raise XinyeError(f"{output}: exists and is not a run; choose another folder with -o")
     if not overwrite:
         raise XinyeError(
-            f"{output}: this run exists; go on with it with --resume, or replace it with --overwrite"
+            f"{output}: this run exists; go on with it with --resume, or replace it with "
+            "--overwrite"
         )
     refuse_link(output)
 
@@ -77,7 +79,8 @@ class Beginning:
         return about | ({"words": asdict(self.words)} if self.words else {})
 
     def bytes_needed(self) -> int:
-        """Two checkpoints, the best one, and a new one beside them; of an adapter, only what is trained."""
+        """Two checkpoints, the best one, and a new one beside them; of an adapter, only what is
+        trained."""
         states = rules.STATES[self.plan.optimizer]
         saved = self.plan.parameters
         if isinstance(self.settings, FinetuneSettings) and self.settings.adapter_settings:
@@ -95,7 +98,8 @@ def start_run(output: Path, beginning: Beginning, overwrite: bool) -> None:
         free = shutil.disk_usage(existing).free
         if free < needed:
             raise XinyeError(
-                f"{output}: saving needs {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free there; make room, "
+                f"{output}: saving needs {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free "
+                "there; make room, "
                 "or choose another disk with -o",
                 exit_code=1,
             )

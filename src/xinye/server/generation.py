@@ -80,7 +80,8 @@ def token_limit(
     check_count(asked or 1, limit, param, "tokens")
     if prompt_tokens + (asked or 1) > model.context:
         raise model.too_long(
-            f"the {prompt} takes {prompt_tokens}, and {asked or 1} are to be written: shorten the one or the other",
+            f"the {prompt} takes {prompt_tokens}, and {asked or 1} are to be written: shorten the "
+            "one or the other",
             param if prompt_tokens < model.context else prompt,
         )
     return asked or min(limit, model.context - prompt_tokens)

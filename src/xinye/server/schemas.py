@@ -372,7 +372,10 @@ class TaskAnswer(BaseModel):
     model: str
     task: str
     data: list[Any] = Field(
-        description="of each text what the task finds, as in Python: a label with probabilities, spans, or a text"
+        description=(
+            "of each text what the task finds, as in Python: a label with probabilities, spans, or "
+            "a text"
+        )
     )
 
 

@@ -102,7 +102,8 @@ def listen(settings: ServeSettings) -> socket.socket:
     except OSError as error:
         reason = error.strerror or str(error)
         raise XinyeError(
-            f"cannot listen at {settings.host}, port {settings.port}: {reason}; choose another with --port",
+            f"cannot listen at {settings.host}, port {settings.port}: {reason}; choose another "
+            "with --port",
             1,
         ) from None
     return listener

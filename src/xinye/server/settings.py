@@ -25,7 +25,9 @@ class ServeSettings(BaseModel):
     )
     allow_origin: tuple[str, ...] = Field(
         (),
-        description="let web pages from here ask, such as https://example.org (may be given several times)",
+        description=(
+            "let web pages from here ask, such as https://example.org (may be given several times)"
+        ),
     )
     dtype: str = Field("auto", description="keep the weights in float32 or bfloat16")
     max_running: int = Field(

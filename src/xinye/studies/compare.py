@@ -46,7 +46,8 @@ def compare(
     output = settings.output or Path("runs/compare")
     if (output / "comparison.json").exists() and not overwrite:
         raise XinyeError(
-            f"{output}: there is a comparison already; replace it with --overwrite, or choose another -o"
+            f"{output}: there is a comparison already; replace it with --overwrite, or choose "
+            "another -o"
         )
     trained: list[dict[str, Any]] = []
     for number, architecture in enumerate(architectures, start=1):
@@ -122,7 +123,8 @@ def explain(trained: list[dict[str, Any]]) -> list[str]:
     sentences = [
         f"{best['architecture']} predicts this text best: {difference:.3f} bits per byte ahead of "
         f"{last['architecture']} after the same budget.",
-        f"{fastest['architecture']} reads {ratio:.1f} times as many tokens a second as {slowest['architecture']}.",
+        f"{fastest['architecture']} reads {ratio:.1f} times as many tokens a second as "
+        f"{slowest['architecture']}.",
     ]
     if not all(run["by_position"] for run in trained):
         return sentences
@@ -132,10 +134,12 @@ def explain(trained: list[dict[str, Any]]) -> list[str]:
         gains[run["architecture"]] = shortest["bits_per_byte"] - longest["bits_per_byte"]
     listed = ", ".join(f"{name} {gain:.3f}" for name, gain in gains.items())
     sentences.append(
-        f"A context of {longest['context']} tokens instead of {shortest['context']} gains, in bits per byte: {listed}."
+        f"A context of {longest['context']} tokens instead of {shortest['context']} gains, in bits "
+        f"per byte: {listed}."
     )
     if "lstm" in gains:
         sentences.append(
-            "Attention can look at every earlier token; an LSTM has to have kept it in a state of fixed size."
+            "Attention can look at every earlier token; an LSTM has to have kept it in a state of "
+            "fixed size."
         )
     return sentences

@@ -132,7 +132,8 @@ def explain(models: list[dict[str, Any]]) -> list[str]:
     ]
     if gain <= 0:
         sentences.append(
-            "A step with the teacher costs more than one without; where time is short, plain training is better."
+            "A step with the teacher costs more than one without; where time is short, plain "
+            "training is better."
         )
     faster = student["tokens_per_second"] / teacher["tokens_per_second"]
     sentences.append(

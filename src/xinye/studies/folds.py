@@ -69,7 +69,8 @@ def cross_validate(
     else:
         if not is_new(output, "folds.json", "cross-validation", overwrite):
             raise XinyeError(
-                f"{output}: exists already; go on with it with --resume, or replace it with --overwrite"
+                f"{output}: exists already; go on with it with --resume, or replace it with "
+                "--overwrite"
             )
         settings = prepare(settings, folds, output, watcher)
         kept = settings.model_dump(mode="json", exclude_defaults=True, exclude={"output"})

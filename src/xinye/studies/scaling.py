@@ -236,7 +236,8 @@ def explain(result: dict[str, Any]) -> list[str]:
     sentences = [
         f"{best} most likely gives the lowest bits per byte in this time: in {chance[best]:.0%} of "
         f"the fits{not_ruled_out}.",
-        f"The law is stretched to {reach:.0f} times the longest short run: take the figures as a forecast.",
+        f"The law is stretched to {reach:.0f} times the longest short run: take the figures as a "
+        "forecast.",
     ]
     for size in sizes:
         short = size["short_runs"][-1]

@@ -131,7 +131,10 @@ class PretrainSearch:
 
     def leave(self, parameters: Parameters) -> dict[str, Any]:
         """Write down the best settings; returns where, and the command that trains with them."""
-        note = "Found by xinye tune. `tokens` is what a trial read; a budget on the command line stands above it."
+        note = (
+            "Found by xinye tune. `tokens` is what a trial read; a budget on the command line "
+            "stands above it."
+        )
         path = self.output / "best.yaml"
         found = {**self.chosen(parameters), "tokens": str(self.tokens)}
         write_config(path, self.settings, found, note)

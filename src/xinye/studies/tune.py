@@ -322,6 +322,7 @@ def explain_gain(result: dict[str, Any]) -> list[str]:
     noise = abs(again["defaults"] - defaults[figure])
     if gain < 2 * noise:
         sentences.append(
-            f"Another seed alone moved the plan's settings by {amount(noise)}: this gain may be no more than luck."
+            f"Another seed alone moved the plan's settings by {amount(noise)}: this gain may be no "
+            "more than luck."
         )
     return sentences

@@ -28,7 +28,7 @@ def _words(language: str) -> dict[str, Any]:
 
 
 def reviews(count: int, language: str, seed: int = 0) -> list[dict[str, str]]:
-    """Reviews of tea: `text`, and `label` (好评 or 差评, good or bad), as many of each, in mixed order.
+    """Reviews of tea: `text`, and `label` (好评 or 差评, good or bad), as many of each, mixed.
 
     >>> reviews(1, "en")[0].keys()
     dict_keys(['text', 'label'])

@@ -38,7 +38,8 @@ class Text:
 def prepare_text(
     settings: PretrainSettings, plan: Draft, watcher: Watcher, models: Models = FROM_SCRATCH
 ) -> Text:
-    """Read, clean, learn the tokenizer (or take that of the models), tokenize, split and cut into windows."""
+    """Read, clean, learn the tokenizer (or take that of the models), tokenize, split and cut into
+    windows."""
     files = find_files(settings.files)
     total = sum(path.stat().st_size for path in files)
     watcher.stage(f"reading {len(files)} file{'s' * (len(files) != 1)}, {total / 1e6:,.1f} MB")
@@ -131,9 +132,11 @@ def tokenize(
 
 
 def unigram_loss(tokens: np.ndarray, spans: np.ndarray) -> float:
-    """The loss, in nats per token, of knowing only how frequent each token of these spans (n, 2) is.
+    """The loss, in nats per token, of knowing only how frequent each token of these spans (n, 2)
+    is.
 
-    Counting on the text that is judged makes it too small; Miller's correction (1955) mends most of that.
+    Counting on the text that is judged makes it too small; Miller's correction (1955) mends most of
+    that.
     """
     counts = np.bincount(np.concatenate([tokens[start:end] for start, end in spans]))
     counts = counts[counts > 0]

@@ -1,4 +1,5 @@
-"""A tokenizer's twin that a task may change: what is changed is saved with the run's own tokenizer."""
+"""A tokenizer's twin that a task may change: what is changed is saved with the run's own
+tokenizer."""
 
 from copy import copy
 

@@ -1,4 +1,5 @@
-"""How fast a model trains here, measured before it does: what a budget in time comes to in steps."""
+"""How fast a model trains here, measured before it does: what a budget in time comes to in
+steps."""
 
 import time
 from collections.abc import Callable
@@ -125,8 +126,9 @@ def seconds_of(work: Callable[[], object]) -> float:
 def largest_micro_batch(
     config: Config, dtype: str, windows: Windows, batch_size: int, where: torch.device
 ) -> int:
-    """How many windows can be computed at once here: doubled for as long as forward and backward fit in nine tenths of
-    the memory. On a CPU, where running out ends the process, twice as many must fit by what so many took."""
+    """How many windows can be computed at once here: doubled for as long as forward and backward
+    fit in nine tenths of the memory. On a CPU, where running out ends the process, twice as many
+    must fit by what so many took."""
     model = build(config).to(where)
     model.compute_dtype = getattr(torch, dtype)
     model.initialize(0)

@@ -14,8 +14,8 @@ SOME = 4.0
 
 @dataclass(frozen=True)
 class Costs:
-    """What was measured before a run, in seconds: a step, an evaluation with its sample, and the ending with its longer
-    evaluation."""
+    """What was measured before a run, in seconds: a step, an evaluation with its sample, and the
+    ending with its longer evaluation."""
 
     step: float
     evaluation: float
@@ -25,7 +25,8 @@ class Costs:
 class Clock:
     """Counts down a budget of seconds from the moment when the command began.
 
-    Other programs come and go, so that what a step and an evaluation take is followed as the run goes.
+    Other programs come and go, so that what a step and an evaluation take is followed as the run
+    goes.
     """
 
     def __init__(self, seconds: float, began: float, costs: Costs) -> None:
@@ -45,7 +46,8 @@ class Clock:
         self._last = now()
 
     def stepped(self) -> None:
-        """A step was taken since the last call. The first one also warms up, or compiles, and tells nothing."""
+        """A step was taken since the last call. The first one also warms up, or compiles, and tells
+        nothing."""
         seconds = self._lap()
         if self._begun:
             self._steps.append(seconds)

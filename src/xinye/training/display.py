@@ -1,7 +1,8 @@
-"""What a person sees of long work: on a terminal and in a notebook a live line, elsewhere a few plain ones. All on
-standard error.
+"""What a person sees of long work: on a terminal and in a notebook a live line, elsewhere a few
+plain ones. All on standard error.
 
-Whatever is printed through here cannot drive the terminal, be it from data, a model or a file's name.
+Whatever is printed through here cannot drive the terminal, be it from data, a model or a file's
+name.
 """
 
 import os
@@ -30,7 +31,8 @@ FIRST = os.environ.get("RANK", "0") == "0"  # of several processes that train to
 
 
 class Console(rich.console.Console):
-    """Prints what it is given: no text is taken for markup, and what would drive the terminal is shown by a sign."""
+    """Prints what it is given: no text is taken for markup, and what would drive the terminal is
+    shown by a sign."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
@@ -54,7 +56,8 @@ console = Console(stderr=True, quiet=not FIRST)
 
 
 class NotebookLine:
-    """A line in a notebook's output that is replaced in place, twice a second; no widgets are needed for it."""
+    """A line in a notebook's output that is replaced in place, twice a second; no widgets are
+    needed for it."""
 
     def __init__(self) -> None:
         self.handle: Any = None
@@ -80,7 +83,8 @@ class NotebookLine:
 
 
 class Display(Watcher):
-    """Shows a run: stages, the plan, a live line with loss, speed and time left, and samples as they are written."""
+    """Shows a run: stages, the plan, a live line with loss, speed and time left, and samples as
+    they are written."""
 
     def __init__(self, show_plan: bool = True, counted: str = "tokens") -> None:
         self.show_plan, self.counted = show_plan, counted
@@ -166,7 +170,8 @@ class Display(Watcher):
         line.append("━" * (24 - done), style="bright_black")
         line.append(
             f" step {step.step:,}/{steps:,}  loss {sum(self.losses) / len(self.losses):.3f}  "
-            f"{step.tokens / per_step:,.0f} {self.counted}/s  {duration((steps - step.step) * per_step)} left"
+            f"{step.tokens / per_step:,.0f} {self.counted}/s  "
+            f"{duration((steps - step.step) * per_step)} left"
         )
         self.now(line)
 

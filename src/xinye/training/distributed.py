@@ -1,6 +1,8 @@
-"""Several processes that train one model: each takes its share of every step, and all hold the same weights.
+"""Several processes that train one model: each takes its share of every step, and all hold the same
+weights.
 
-They are started by `torchrun`, here or on many machines; without it there is one, and nothing here has an effect.
+They are started by `torchrun`, here or on many machines; without it there is one, and nothing here
+has an effect.
 """
 
 import atexit
@@ -15,7 +17,9 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn  # before there is a group, which its functions' defaults would keep for ever
+
+# before there is a group, which its functions' defaults would keep for ever
+import torch.distributed.nn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -60,7 +64,8 @@ class Processes:
 
     @contextmanager
     def first_first(self) -> Iterator[None]:
-        """What stands inside is done by the first process, and then by the others, who find it done."""
+        """What stands inside is done by the first process, and then by the others, who find it
+        done."""
         if self.count > 1 and not self.first:
             dist.barrier()
         try:
@@ -108,18 +113,20 @@ def processes() -> Iterator[Processes]:
 def let_go(groups: list[object]) -> None:
     """Let a group's threads end, after all that used it and before the interpreter does.
 
-    They may need the interpreter's lock once more. Were a `DistributedDataParallel` the last to hold the group, it
-    would wait for them and keep the lock, for ever; did nobody wait, the end of the interpreter would abort.
+    They may need the interpreter's lock once more. Were a `DistributedDataParallel` the last to
+    hold the group, it would wait for them and keep the lock, for ever; did nobody wait, the end of
+    the interpreter would abort.
     """
     gc.collect()
     groups.clear()
 
 
 def launch(count: int, arguments: Sequence[str]) -> int:
-    """Run `xinye` with these arguments in `count` processes on this machine; returns the first one's exit code.
+    """Run `xinye` with these arguments in `count` processes on this machine; returns the first
+    one's exit code.
 
-    PyTorch's elastic launcher starts them, and ends all when one fails. A signal that asks to stop is handed on; they
-    have 30 seconds to save.
+    PyTorch's elastic launcher starts them, and ends all when one fails. A signal that asks to stop
+    is handed on; they have 30 seconds to save.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -130,8 +137,8 @@ def launch(count: int, arguments: Sequence[str]) -> int:
     )  # what is wrong, our own line says
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     config = LaunchConfig(
-        1, 1, count, run_id="xinye", rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0,
-        monitor_interval=0.1,
+        1, 1, count, run_id="xinye", rdzv_backend="c10d", rdzv_endpoint="localhost:0",
+        max_restarts=0, monitor_interval=0.1,
     )  # fmt: skip
     try:
         elastic_launch(config, sys.executable)("-m", "xinye", *arguments)

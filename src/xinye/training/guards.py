@@ -1,4 +1,5 @@
-"""What holds while a run trains: the same numbers each time, an orderly end, words for a lack of memory."""
+"""What holds while a run trains: the same numbers each time, an orderly end, words for a lack of
+memory."""
 
 import signal
 import threading
@@ -16,7 +17,8 @@ SMALLER = "choose a smaller --size or --context"
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Inside, a run on a CPU gives the same numbers again, also a compiled one (for 1 to 3 % of its speed)."""
+    """Inside, a run on a CPU gives the same numbers again, also a compiled one (for 1 to 3 % of its
+    speed)."""
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(before or machine.device().type == "cpu")
     try:
@@ -27,8 +29,8 @@ def repeatable() -> Iterator[None]:
 
 @contextmanager
 def interruptible(say: Callable[[str], None]) -> Iterator[Callable[[], int]]:
-    """Inside, the first Ctrl-C or SIGTERM is only noted, and the function tells its number; the same again ends the
-    program as usual."""
+    """Inside, the first Ctrl-C or SIGTERM is only noted, and the function tells its number; the
+    same again ends the program as usual."""
     asked = 0
 
     def ask(number: int, frame: Any) -> None:
@@ -59,7 +61,14 @@ def explain_memory(micro_batch_size: int, context: int) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        what = f"out of memory with {micro_batch_size} windows, {micro_batch_size * context:,} tokens, at once"
+        what = (
+            f"out of memory with {micro_batch_size} windows, {micro_batch_size * context:,} "
+            "tokens, "
+            ""
+            ""
+            ""
+            "at once"
+        )
         advice = (
             f"take half of them, --micro-batch-size {micro_batch_size // 2}, also with --resume"
         )

@@ -1,4 +1,5 @@
-"""The training loop: batches in, a better model and one record per step out. It knows no task and no files."""
+"""The training loop: batches in, a better model and one record per step out. It knows no task and
+no files."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,12 +27,14 @@ class Counted(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """What one step did. `loss` is nats per counted token, `seconds` wall time; `step` counts from 1.
+    """What one step did. `loss` is nats per counted token, `seconds` wall time; `step` counts from
+    1.
 
-    The seconds have four parts: making the batches, forward, backward (with the exchange of gradients), and clipping,
-    optimizer and the rest. On a GPU, calls return before their work is done, and only reading a number waits for it:
-    there `forward_seconds` is the time to hand the work over, `backward_seconds` holds the computing of both, and the
-    optimizer's computing falls partly into the next step. Their sum over many steps is right.
+    The seconds have four parts: making the batches, forward, backward (with the exchange of
+    gradients), and clipping, optimizer and the rest. On a GPU, calls return before their work is
+    done, and only reading a number waits for it: there `forward_seconds` is the time to hand the
+    work over, `backward_seconds` holds the computing of both, and the optimizer's computing falls
+    partly into the next step. Their sum over many steps is right.
     """
 
     step: int
@@ -50,9 +53,9 @@ class Step:
 class Loop:
     """What steps are taken with.
 
-    `micro_batches` gives a step's batches, `rate` its share of the peak learning rate; `after_step` is
-    called with the number of a step, from 1, when the weights have moved and its gradients are still
-    there.
+    `micro_batches` gives a step's batches, `rate` its share of the peak learning rate; `after_step`
+    is called with the number of a step, from 1, when the weights have moved and its gradients are
+    still there.
     """
 
     loss_sum: LossSum
@@ -66,11 +69,12 @@ class Loop:
     after_step: Callable[[int], None] = lambda step: None
 
     def take(self, steps: Iterable[int]) -> Iterator[Step]:
-        """Take the steps of these numbers, from 0 where a run begins, each over all its micro-batches.
+        """Take the steps of these numbers, from 0 where a run begins, each over all its
+        micro-batches.
 
-        The loss is the sum over all counted tokens of the step divided by their number, so that it does
-        not depend on how the step is cut into micro-batches, or shared among processes. A step whose
-        gradient is not finite changes nothing; its record says so by its norm.
+        The loss is the sum over all counted tokens of the step divided by their number, so that it
+        does not depend on how the step is cut into micro-batches, or shared among processes. A step
+        whose gradient is not finite changes nothing; its record says so by its norm.
         """
         for step in steps:
             torch.manual_seed(self._seed_of(step))
@@ -93,7 +97,8 @@ class Loop:
             yield Step(step + 1, loss, norm, factor, counted, sum(parts.values()), **parts)
 
     def _seed_of(self, step: int) -> int:
-        """Dropout, too, depends on nothing but the step (and the process, or all would drop the same)."""
+        """Dropout, too, depends on nothing but the step (and the process, or all would drop the
+        same)."""
         return (self.seed * 1_000_003 + step + self.processes.rank * 0x9E3779B97F4A7C15) % 2**63
 
     def _backward(self, batches: Sequence[Counted], counted: int, watch: Stopwatch) -> float:

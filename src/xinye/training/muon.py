@@ -1,4 +1,5 @@
-"""Muon: momentum whose every update is made orthogonal (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon)."""
+"""Muon: momentum whose every update is made orthogonal (Jordan et al. 2024,
+https://kellerjordan.github.io/posts/muon)."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -18,8 +19,9 @@ ITERATIONS = 5
 class Muon(torch.optim.Optimizer):
     """Moves matrices by Nesterov momentum, orthogonalised, with decoupled weight decay.
 
-    It does what `torch.optim.Muon` does, to the bit where `dtype` is bfloat16. That one always iterates in bfloat16,
-    which a processor without bf16 units multiplies several times as slowly as float32.
+    It does what `torch.optim.Muon` does, to the bit where `dtype` is bfloat16. That one always
+    iterates in bfloat16, which a processor without bf16 units multiplies several times as slowly as
+    float32.
     """
 
     def __init__(
@@ -53,7 +55,8 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor, dtype: torch.dtype) -> Tensor:
-    """The matrix with all its singular values brought near 1 (about 0.7 to 1.2), by Newton-Schulz iteration."""
+    """The matrix with all its singular values brought near 1 (about 0.7 to 1.2), by Newton-Schulz
+    iteration."""
     a, b, c = COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.to(dtype)

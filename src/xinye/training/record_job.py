@@ -45,7 +45,8 @@ from xinye.watcher import Watcher
 class LossSum(nn.Module):
     """What is made smaller: a batch to the sum of the losses of its counted labels.
 
-    AdaLoRA's penalty gives its gradient, but is left out of the figure: that is the loss of the labels alone.
+    AdaLoRA's penalty gives its gradient, but is left out of the figure: that is the loss of the
+    labels alone.
     """
 
     def __init__(self, task: Task, model: Any, device: torch.device) -> None:
@@ -148,7 +149,7 @@ class RecordJob(Job):
     def clock(self, spent: float) -> None:
         """No budget of a task is in time."""
 
-    # -- judging -------------------------------------------------------------------------------------------------
+    # -- judging -----------------------------------------------------------------------------------
 
     @torch.no_grad()
     def validate(self, model: Any, last: bool) -> Figures:
@@ -217,7 +218,8 @@ def base_of(
 ) -> tuple[GPT, GPTConfig, Tokenizer]:
     """The model to begin with, or of the checkpoint to go on from; its shape and tokenizer.
 
-    Where its own weights are to be trained, or saved, quantized ones are unpacked; beside an adapter only small models.
+    Where its own weights are to be trained, or saved, quantized ones are unpacked; beside an
+    adapter only small models.
     """
     if (
         checkpoint is not None

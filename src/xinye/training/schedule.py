@@ -1,4 +1,5 @@
-"""How many steps a run has, and what share of it is done: learning rate, evaluations and allocators follow that."""
+"""How many steps a run has, and what share of it is done: learning rate, evaluations and allocators
+follow that."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -17,9 +18,10 @@ ROUNDING = 1e-9
 class Schedule:
     """The steps of a run and the learning rate of each.
 
-    `totals` are pairs (step, total): from that step on, so many steps were planned in all. A budget of steps has one
-    pair. With a clock the steps that fit are planned anew as the run goes, and a pair is added each time; the pairs
-    then say all that the clock did, and a schedule with the same pairs and no clock is the same schedule.
+    `totals` are pairs (step, total): from that step on, so many steps were planned in all. A budget
+    of steps has one pair. With a clock the steps that fit are planned anew as the run goes, and a
+    pair is added each time; the pairs then say all that the clock did, and a schedule with the same
+    pairs and no clock is the same schedule.
     """
 
     def __init__(
@@ -48,8 +50,8 @@ class Schedule:
             step += 1
 
     def share(self, done: int) -> float:
-        """What share of the run is behind after so many steps: from 0 straight to 1, or to where it is planned anew,
-        and from there straight to 1 again."""
+        """What share of the run is behind after so many steps: from 0 straight to 1, or to where it
+        is planned anew, and from there straight to 1 again."""
         share = 0.0
         begin, total = self.totals[0]
         for step, planned in self.totals[1:]:
@@ -64,8 +66,8 @@ class Schedule:
     def rate(self, step: int) -> float:
         """What share of the peak rate step 0 … `steps` - 1 is taken with.
 
-        `wsd`: warm-up, stable, then a straight line to zero over the last `decay` of the run (Hägele et al. 2024,
-        arXiv:2405.18392). `cosine`: warm-up, then half a cosine to zero.
+        `wsd`: warm-up, stable, then a straight line to zero over the last `decay` of the run
+        (Hägele et al. 2024, arXiv:2405.18392). `cosine`: warm-up, then half a cosine to zero.
         """
         if step < self.warmup:
             return (step + 1) / (self.warmup + 1)
@@ -77,15 +79,16 @@ class Schedule:
         return min(1.0, (1 - self.share(step)) / self.decay)
 
     def evaluation_due(self, done: int) -> bool:
-        """Whether the step just taken completes one of the `evaluations` equal parts of the run, but the last; and
-        there is time to evaluate."""
+        """Whether the step just taken completes one of the `evaluations` equal parts of the run,
+        but the last; and there is time to evaluate."""
         due = done < self.steps and self._parts(done, self.evaluations) > self._parts(
             done - 1, self.evaluations
         )
         return due and (self.clock is None or self.clock.may_evaluate())
 
     def plan_anew(self, done: int, processes: Processes = ALONE) -> bool:
-        """Where that is due, ask the clock how many steps still fit; returns whether the plan has changed.
+        """Where that is due, ask the clock how many steps still fit; returns whether the plan has
+        changed.
 
         All processes ask at the same steps, and take the first one's answer.
         """
@@ -105,7 +108,8 @@ class Schedule:
         return True
 
     def _planning_due(self, done: int) -> bool:
-        """At each hundredth of the run and, since the first plan is the least sure, after 2, 4, 8 … steps."""
+        """At each hundredth of the run and, since the first plan is the least sure, after 2, 4, 8 …
+        steps."""
         doubled = done & (done - 1) == 0 and done > 1
         return doubled or self._parts(done, PARTS) > self._parts(done - 1, PARTS)
 

@@ -1,4 +1,5 @@
-"""One run while it trains: what it holds, and what happens between its first step and its report."""
+"""One run while it trains: what it holds, and what happens between its first step and its
+report."""
 
 import json
 import math
@@ -120,7 +121,8 @@ class Start:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished (or interrupted) run: its folder and its figures. `model_step` is the step that its model is of."""
+    """A finished (or interrupted) run: its folder and its figures. `model_step` is the step that
+    its model is of."""
 
     run: str
     parameters: int
@@ -149,7 +151,8 @@ class Progress:
 
 
 class Session:
-    """A run's model, optimizers, schedule, progress and observers, from its first step to its report."""
+    """A run's model, optimizers, schedule, progress and observers, from its first step to its
+    report."""
 
     def __init__(self, begun: Start, job: Job) -> None:
         self.group, self.folder, self.job, self.plan = begun.group, begun.folder, job, job.plan
@@ -233,7 +236,7 @@ class Session:
         }
         return plain | self.plan.values
 
-    # -- the steps -----------------------------------------------------------------------------------------------
+    # -- the steps ---------------------------------------------------------------------------------
 
     def take_steps(self) -> None:
         """All steps; validate, write a sample and save at even shares of the run and at its end."""
@@ -293,12 +296,14 @@ class Session:
             self.evaluate()
 
     def follow(self, step: int) -> None:
-        """AdaLoRA's allocator follows the share of the run that is done, in steps of the first plan."""
+        """AdaLoRA's allocator follows the share of the run that is done, in steps of the first
+        plan."""
         planned = self.totals[0][1]
         after_step(self.model, round(self.schedule.share(step) * planned), planned)
 
     def check_gradient(self, record: Step) -> None:
-        """Keep the text of a step whose gradient is not finite, for a person to look at; give up after some."""
+        """Keep the text of a step whose gradient is not finite, for a person to look at; give up
+        after some."""
         if math.isfinite(record.gradient_norm):
             self.refused = 0
             return
@@ -308,7 +313,7 @@ class Session:
             what = f"the gradient was not finite in {self.refused} steps on end"
             raise XinyeError(f"{self.folder}: {what}; {ADVICE}", 1)
 
-    # -- evaluations ---------------------------------------------------------------------------------------------
+    # -- evaluations -------------------------------------------------------------------------------
 
     def evaluate(self) -> None:
         """Judge the model on the way, and save it."""
@@ -368,7 +373,7 @@ class Session:
         self.metrics.flush()
         self.trackers.note(record)
 
-    # -- the end -------------------------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------
 
     def concluded(self) -> Run:
         """What came of it, as `result.json` holds it."""

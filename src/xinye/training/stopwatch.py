@@ -4,7 +4,8 @@ import time
 
 
 class Stopwatch:
-    """Seconds by name: what has passed since the last `lap`, or the beginning, counts for the name given."""
+    """Seconds by name: what has passed since the last `lap`, or the beginning, counts for the name
+    given."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

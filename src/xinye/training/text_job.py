@@ -112,7 +112,7 @@ class TextJob(Job):
         validation = self.data.validation
         self.windows = validation_windows(validation, self.plan.totals[0][1] * self.plan.batch_size)
 
-    # -- the plan ------------------------------------------------------------------------------------------------
+    # -- the plan ----------------------------------------------------------------------------------
 
     def _network_of(self, draft: Draft, settings: PretrainSettings) -> Config:
         if self.models.base:
@@ -128,7 +128,8 @@ class TextJob(Job):
         draft.note("micro_batch_size", int(agreed), "the most that fits, tried")
 
     def _measure(self, draft: Draft, settings: PretrainSettings) -> Speed:
-        """What a step and an evaluation take here, of a model that is thrown away, and not compiled."""
+        """What a step and an evaluation take here, of a model that is thrown away, and not
+        compiled."""
         values = draft.values
         model = build(self.config).to(self.device)
         model.compute_dtype = getattr(torch, values["dtype"])
@@ -184,7 +185,7 @@ class TextJob(Job):
             return None
         return self._clock(self.plan.seconds - spent, self.plan.batch_size)
 
-    # -- the model -----------------------------------------------------------------------------------------------
+    # -- the model ---------------------------------------------------------------------------------
 
     def network(self) -> LanguageModel:
         model = build(self.config).to(self.device)
@@ -218,7 +219,7 @@ class TextJob(Job):
         sizes = self.plan.batch_size, self.plan.micro_batch_size
         return batches_of_step(self.data.training, *sizes, self.group, step)
 
-    # -- judging -------------------------------------------------------------------------------------------------
+    # -- judging -----------------------------------------------------------------------------------
 
     def validate(self, model: LanguageModel, last: bool) -> Figures:
         batches = self.data.validation.in_order(8, self.windows[last])
@@ -239,7 +240,8 @@ class TextJob(Job):
 def batches_of_step(
     windows: Windows, batch_size: int, micro_batch_size: int, group: Processes, step: int
 ) -> list[Batch]:
-    """The micro-batches of a step: windows `step × batch_size` and on, of those this process's share."""
+    """The micro-batches of a step: windows `step × batch_size` and on, of those this process's
+    share."""
     first, size = group.share(step * batch_size, batch_size)
     return [
         windows.batch(first + done, min(micro_batch_size, size - done))
@@ -248,7 +250,8 @@ def batches_of_step(
 
 
 def fast_dtype(device: torch.device, group: Processes) -> tuple[torch.dtype, str]:
-    """The fastest precision here, and why; of several processes the first one's, for each measures."""
+    """The fastest precision here, and why; of several processes the first one's, for each
+    measures."""
     dtype, reason = machine.fast_dtype(device)
     [bfloat16] = group.agreed([dtype == torch.bfloat16])
     return (torch.bfloat16 if bfloat16 else torch.float32), reason

@@ -1,7 +1,8 @@
-"""Where people follow and compare their runs: TensorBoard, Weights & Biases, MLflow; each an extra, none needed.
+"""Where people follow and compare their runs: TensorBoard, Weights & Biases, MLflow; each an extra,
+none needed.
 
-All that is told to them stands in `metrics.jsonl`, too. Nothing leaves this machine, unless the user's environment says
-so (`WANDB_MODE`, `MLFLOW_TRACKING_URI`), and none of them can stop a run.
+All that is told to them stands in `metrics.jsonl`, too. Nothing leaves this machine, unless the
+user's environment says so (`WANDB_MODE`, `MLFLOW_TRACKING_URI`), and none of them can stop a run.
 """
 
 import html
@@ -94,7 +95,8 @@ class WandB:
 
 
 class MLflow:
-    """A run in the SQLite store `training/mlflow.db`, samples in `training/mlflow`; or at `MLFLOW_TRACKING_URI`.
+    """A run in the SQLite store `training/mlflow.db`, samples in `training/mlflow`; or at
+    `MLFLOW_TRACKING_URI`.
 
     A resumed run goes on in the same run of MLflow's, where steps that are taken again stand twice.
     """
@@ -156,7 +158,8 @@ def warn_of_missing(names: Sequence[str], warn: Callable[[str], None]) -> None:
     for name in names:
         if not installed(name):
             warn(
-                f"--track {name}: it needs {name}: {install_command(name)}; training goes on without it"
+                f"--track {name}: it needs {name}: {install_command(name)}; training goes on "
+                "without it"
             )
 
 

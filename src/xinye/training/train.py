@@ -1,4 +1,5 @@
-"""Train a model: on text, or on the records of a task. The one recipe, from settings to a run's folder.
+"""Train a model: on text, or on the records of a task. The one recipe, from settings to a run's
+folder.
 
 Read what there is to learn; plan every number; make the model, or take the one to go on with; take
 the steps, judging and saving on the way; judge at the end; write it all down.
@@ -87,7 +88,8 @@ def finetune(
 def train(
     group: Processes, settings: Settings, order: Order, watcher: Watcher, began: float
 ) -> Run | None:
-    """The job, top to bottom. Only the first process writes files and validates; all take the steps."""
+    """The job, top to bottom. Only the first process writes files and validates; all take the
+    steps."""
     folder = settings.output or default_output(settings)
     settings = open_folder(group, folder, settings, order)
     begun = Start(group, folder, watcher, order.resume, began)
@@ -132,7 +134,8 @@ def open_folder(group: Processes, folder: Path, settings: Settings, order: Order
 
 
 def beside_control(group: Processes, settings: FinetuneSettings, run: Run, watcher: Watcher) -> Run:
-    """Train once more without augmentation, all else the same, and note in the run what that comes to."""
+    """Train once more without augmentation, all else the same, and note in the run what that comes
+    to."""
     files, control = RunFolder(Path(run.run)), RunFolder(Path(run.run) / "control")
     if not control.ended:
         watcher.stage(f"the same without augmentation, to see what it is worth: {control}")
