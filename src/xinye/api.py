@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-import xinye.jobs.evaluate
 from xinye import machine
 from xinye.checkpoints.heads import is_head
 from xinye.checkpoints.load import began_with, load_judge, load_model
@@ -20,17 +19,18 @@ from xinye.generation.engine import Engine
 from xinye.generation.generate import start
 from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.generation.speculation import speculate
-from xinye.jobs import judge
+from xinye.jobs import evaluate, judge
 from xinye.jobs.evaluate import Evaluation
 from xinye.jobs.write_prompts import write_prompts
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head, HeadConfig
-from xinye.planning.settings import EvaluateSettings, PretrainSettings
+from xinye.planning.job_settings import EvaluateSettings
+from xinye.planning.settings import PretrainSettings
 from xinye.tasks.registry import TASKS, find_task
 from xinye.tasks.task import Judged, Task, task_settings
 from xinye.training import train
 from xinye.training.display import Display
-from xinye.training.session import Run
+from xinye.training.job import Run
 from xinye.watcher import Watcher
 
 __all__ = ["Evaluation", "Model", "Run", "finetune", "load", "pretrain"]
@@ -195,9 +195,8 @@ class Model:
                 f"{self.folder} "
                 f"--data FILE; or a text: xinye evaluate {self.folder} FILE"
             )
-        return xinye.jobs.evaluate.evaluate(
-            self.gpt, self.tokenizer, self.folder, paths, texts, checked_settings, watcher
-        )
+        judged = Judged(self.gpt, self.tokenizer, self.folder, watcher or Watcher())
+        return evaluate.evaluate(judged, paths, texts, checked_settings)
 
     def use(self, verb: str, texts: Any, *, watcher: Watcher | None = None, **settings: Any) -> Any:
         """What it says of a text, or of each of a list, by the task that it has learned and that
@@ -356,7 +355,7 @@ def pretrain(
     return run
 
 
-def finetune(
+def finetune(  # noqa: PLR0913 (the face of a verb: its names are its flags)
     model: "str | Path | Model",
     output: str | Path,
     *,

@@ -16,8 +16,8 @@ from xinye.checkpoints.huggingface import load_model, save_model
 from xinye.errors import XinyeError
 from xinye.model.build import build
 from xinye.planning.settings import PretrainSettings
+from xinye.training.job import Run
 from xinye.training.loop import Step
-from xinye.training.session import Run
 from xinye.training.train import pretrain
 from xinye.watcher import Watcher
 

@@ -9,7 +9,8 @@ from xinye import machine
 from xinye.errors import XinyeError
 from xinye.planning import pretraining as planning
 from xinye.planning.plan import Draft
-from xinye.planning.settings import PretrainSettings, parse_count
+from xinye.planning.settings import PretrainSettings
+from xinye.planning.units import parse_count
 
 SIZES = ["1M", "5M", "15M", "50M", "125M", "350M"]
 CPU = torch.device("cpu")

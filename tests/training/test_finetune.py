@@ -16,8 +16,8 @@ from xinye.planning.plan import Draft
 from xinye.tasks.examples import Augmentation
 from xinye.tasks.task import task_settings
 from xinye.tasks.task_data import TaskData, prepare_data
+from xinye.training.job import Run
 from xinye.training.loop import Step
-from xinye.training.session import Run
 from xinye.training.train import finetune
 from xinye.watcher import Watcher
 

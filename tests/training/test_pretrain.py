@@ -21,8 +21,8 @@ from xinye.planning.settings import PretrainSettings
 from xinye.tasks.text import prepare_text, validation_windows
 from xinye.training import session
 from xinye.training import text_job as recipe
+from xinye.training.job import Run
 from xinye.training.loop import Step
-from xinye.training.session import Run
 from xinye.training.train import pretrain
 from xinye.watcher import Watcher
 

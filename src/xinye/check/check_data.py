@@ -30,7 +30,8 @@ from xinye.data.tokenizer import Tokenizer, sample_texts
 from xinye.errors import XinyeError
 from xinye.planning import pretraining as planning
 from xinye.planning.plan import Draft
-from xinye.planning.settings import PretrainSettings, parse_count
+from xinye.planning.settings import PretrainSettings
+from xinye.planning.units import parse_count
 from xinye.tasks.text import VALIDATION_TOKENS
 
 # Of text for the estimate of the tokens: learning takes 250 bytes of memory for each.

@@ -11,7 +11,7 @@ from xinye.cli.output import Display, console, locale_language, print_json
 from xinye.errors import XinyeError
 
 if TYPE_CHECKING:  # it brings torch
-    from xinye.training.session import Run
+    from xinye.training.job import Run
 
 CHECKED = 100  # stories at the end
 FEW = 60  # good ones of them: fewer want an explanation
@@ -106,20 +106,27 @@ def main(arguments: list[str]) -> int:
         return 130
     result = asdict(run) | (show_text(run, words) if files else show_stories(run, words, language))
     del result["interrupted"]
-    bits = run.validation["bits_per_byte"]
-    console.print(words["lies"].format(**result, bits=bits))
-    prompt = {"zh": "小兔豆豆", "en": "Pip the mouse"}[language]
-    if files:
-        prompt = result["texts"][0].strip()[:4]
-    console.print(f"\n{words['try']}", style="bold")
-    console.print(
-        f'  xinye generate {run.run} "{prompt}" -n 3\n'
-        f"  xinye demo --language {'en' if language == 'zh' else 'zh'}\n"
-        "  xinye pretrain YOUR.txt --size 5M --time 10min -o runs/mine"
-    )
+    show_next_steps(result, words, language, bool(files))
     if values["json"]:
         print_json(result)
     return 0
+
+
+def show_next_steps(
+    result: dict[str, Any], words: dict[str, str], language: str, own: bool
+) -> None:
+    """Where the run lies, and what to type next."""
+    bits = result["validation"]["bits_per_byte"]
+    console.print(words["lies"].format(**result, bits=bits))
+    prompt = {"zh": "小兔豆豆", "en": "Pip the mouse"}[language]
+    if own:
+        prompt = result["texts"][0].strip()[:4]
+    console.print(f"\n{words['try']}", style="bold")
+    console.print(
+        f'  xinye generate {result["run"]} "{prompt}" -n 3\n'
+        f"  xinye demo --language {'en' if language == 'zh' else 'zh'}\n"
+        "  xinye pretrain YOUR.txt --size 5M --time 10min -o runs/mine"
+    )
 
 
 def show_text(run: "Run", words: dict[str, str]) -> dict[str, Any]:
@@ -159,7 +166,7 @@ def few(words: dict[str, str], run: "Run") -> str:
     """Why so few stories are good, and what to do."""
     from xinye.demo.demo import ENOUGH
     from xinye.machine import usable_cores
-    from xinye.planning.pretraining import short_time
+    from xinye.planning.doubts import short_time
 
     busy = words["busy"] if os.getloadavg()[0] > 1.5 * usable_cores() else ""
     each = run.seconds / max(1, run.steps)

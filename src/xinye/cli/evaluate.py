@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from xinye.cli.arguments import Parser
 from xinye.errors import XinyeError, checked
 from xinye.libraries import need
-from xinye.planning.settings import EvaluateSettings, ZeroShotSettings
+from xinye.planning.job_settings import EvaluateSettings, ZeroShotSettings
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +22,7 @@ BASELINES = {
 }
 
 
-def main(arguments: list[str]) -> int:
+def parser_of_evaluate() -> Parser:
     parser = Parser(
         "evaluate",
         "How well a model predicts a text: perplexity and bits per byte, beside what counting and "
@@ -57,7 +57,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     parser.add_fields(EvaluateSettings, {})
     parser.add_fields(ZeroShotSettings, {})
-    values = parser.values(arguments)
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    values = parser_of_evaluate().values(arguments)
     names = ("model", "files", "data", "task", "plot", "json")
     model_path, files, data, task, plot, as_json = (values.pop(name) for name in names)
     asked = {name: values.pop(name) for name in ZeroShotSettings.model_fields if name in values}

@@ -12,7 +12,7 @@ from typing import Any
 from rich.table import Table
 
 from xinye.errors import SIGNS, readable
-from xinye.planning.settings import duration
+from xinye.planning.units import duration
 from xinye.training.display import FIRST, Brief, Console, Display, console
 
 __all__ = [

@@ -2,8 +2,12 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import Parser
+
+if TYPE_CHECKING:
+    from xinye.jobs.quantize import Quantized
 
 
 def main(arguments: list[str]) -> int:
@@ -37,9 +41,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     values = parser.values(arguments)
 
-    from rich.table import Table
-
-    from xinye.cli.output import Display, answer, print_json
+    from xinye.cli.output import Display, print_json
     from xinye.jobs.quantize import quantize
 
     with Display() as display:
@@ -47,6 +49,16 @@ def main(arguments: list[str]) -> int:
     if values["json"]:
         print_json(asdict(result))
         return 0
+    show(result)
+    return 0
+
+
+def show(result: "Quantized") -> None:
+    """What it costs, on standard output."""
+    from rich.table import Table
+
+    from xinye.cli.output import answer
+
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for number, column in enumerate(("", "MB", "bits per byte")):
         table.add_column(column, justify="right" if number else "left", overflow="fold")
@@ -69,4 +81,3 @@ def main(arguments: list[str]) -> int:
         )
     for note in result.notes:
         answer.print(f"note: {note}; name a text to measure the cost on", soft_wrap=True)
-    return 0

@@ -24,7 +24,7 @@ from xinye.planning.settings import PretrainSettings
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.runs.words import Figure
-    from xinye.training.session import Run
+    from xinye.training.job import Run
 
 Settings = PretrainSettings | FinetuneSettings
 

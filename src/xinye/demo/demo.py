@@ -20,7 +20,7 @@ from xinye.machine import device
 from xinye.planning.settings import PretrainSettings
 from xinye.studies.shared import QuietObserver
 from xinye.training import clock
-from xinye.training.session import Run
+from xinye.training.job import Run
 from xinye.training.train import pretrain
 from xinye.watcher import Watcher
 

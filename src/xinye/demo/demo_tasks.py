@@ -16,7 +16,7 @@ from xinye.planning.settings import PretrainSettings
 from xinye.runs.saved import is_run
 from xinye.tasks.registry import tasks
 from xinye.tasks.task import Exercise, task_settings
-from xinye.training.session import Run
+from xinye.training.job import Run
 from xinye.training.train import finetune, pretrain
 from xinye.watcher import Watcher
 

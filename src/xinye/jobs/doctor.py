@@ -26,7 +26,8 @@ from xinye.generation import decoder
 from xinye.model.build import Config, build
 from xinye.planning import pretraining as planning
 from xinye.planning.plan import Draft
-from xinye.planning.settings import PretrainSettings, parse_count
+from xinye.planning.settings import PretrainSettings
+from xinye.planning.units import parse_count
 from xinye.training.calibrate import forward_and_backward
 from xinye.training.text_job import LossSum
 from xinye.watcher import Watcher

@@ -31,10 +31,12 @@ from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 from xinye.model.lstm import LSTM
 from xinye.model.rope import RopeType
+from xinye.planning.job_settings import EvaluateSettings
 from xinye.planning.models import Models
 from xinye.planning.plan import Draft
-from xinye.planning.settings import EvaluateSettings, PretrainSettings
+from xinye.planning.settings import PretrainSettings
 from xinye.runs.resume import saved_settings
+from xinye.tasks.task import Judged
 from xinye.tasks.text import prepare_text, tokenize
 from xinye.watcher import Watcher
 
@@ -110,21 +112,20 @@ class Part:
 
 
 def evaluate(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    folder: Path,
+    judged: Judged,
     files: Sequence[str | Path] = (),
     texts: Sequence[str] = (),
     settings: EvaluateSettings | None = None,
-    watcher: Watcher | None = None,
 ) -> Evaluation:
-    """Judge a model, that of `folder`, on files, or texts, or without both on its own validation
+    """Judge a language model on files, or texts, or without both on its own validation
     text.
 
     Raises `XinyeError` for whatever a person can put right. A baseline that cannot be had is left
     out with a note.
     """
-    settings, watcher = settings or EvaluateSettings(), watcher or Watcher()
+    model, tokenizer = judged.model, judged.tokenizer
+    folder, watcher = judged.folder, judged.watcher
+    settings = settings or EvaluateSettings()
     if files and texts:
         raise XinyeError("evaluate: give files or text, not both")
     if texts and not any(texts):
@@ -159,21 +160,28 @@ def evaluate(
     figures = perplexity(
         model, tokenizer, part.tokens, windows, partial(watcher.scored, total=len(part))
     )
-    about |= {"documents": len(part.spans), "characters": figures.pop("characters")}
-    baselines = compare(part, training, tokenizer, figures, about["characters"], watcher, notes)
-    positions: list[dict[str, Any]] = []
-    if settings.by_position:
-        watcher.stage("scoring by the length of the context")
-        positions = by_position(model, tokenizer, part.tokens, part.spans, context)
-        if not positions:
-            notes.append(
-                "by position: the documents are too short to tell what a longer context is worth"
-            )
+    about |= {"documents": len(part.spans), "characters": figures["characters"]}
+    baselines = compare(part, training, tokenizer, figures, watcher, notes)
+    del figures["characters"]
+    positions = positions_of(judged, part, context, notes) if settings.by_position else []
     extended = extend(model, tokenizer, part, scalings, watcher, notes) if scalings else []
     return Evaluation(
         model=str(folder), text=about, **figures, context=context, stride=stride,
         baselines=baselines, by_position=positions, rope_scaling=extended, notes=notes,
     )  # fmt: skip
+
+
+def positions_of(
+    judged: Judged, part: Part, context: int, notes: list[str]
+) -> list[dict[str, Any]]:
+    """The figures of the same tokens by the length of the context before them."""
+    judged.watcher.stage("scoring by the length of the context")
+    rows = by_position(judged.model, judged.tokenizer, part.tokens, part.spans, context)
+    if not rows:
+        notes.append(
+            "by position: the documents are too short to tell what a longer context is worth"
+        )
+    return rows
 
 
 # -- what to judge on ------------------------------------------------------------------------------
@@ -284,7 +292,6 @@ def compare(
     training: Part | None,
     tokenizer: Tokenizer,
     figures: dict[str, Any],
-    characters: int,
     watcher: Watcher,
     notes: list[str],
 ) -> dict[str, dict[str, float] | None]:
@@ -293,7 +300,7 @@ def compare(
     def of(bits: float, **more: float) -> dict[str, float]:
         return {
             "bits_per_byte": bits,
-            "bits_per_character": bits * figures["bytes"] / max(1, characters),
+            "bits_per_character": bits * figures["bytes"] / max(1, figures["characters"]),
             **more,
         }
 

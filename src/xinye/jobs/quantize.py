@@ -19,7 +19,7 @@ from xinye.evaluation.perplexity import perplexity, sliding_windows
 from xinye.jobs.evaluate import Part, own_text, text_of, window
 from xinye.jobs.export import check_target
 from xinye.model.build import LanguageModel
-from xinye.planning.settings import EvaluateSettings
+from xinye.planning.job_settings import EvaluateSettings
 from xinye.watcher import Watcher
 
 TOKENS = (

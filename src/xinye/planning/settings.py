@@ -4,7 +4,6 @@ YAML file.
 Everything left at `None` or `auto` is derived from the data and the machine by `plan.py`.
 """
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -15,75 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from xinye.data.cleaning import Cleaning
 from xinye.data.files import read_text
 from xinye.errors import XinyeError, checked, did_you_mean
+from xinye.planning.units import parse_count, parse_fold, parse_time
 
 TRACKERS = ("tensorboard", "wandb", "mlflow")
 LARGEST_CONFIG = 256_000  # bytes
 DEEPEST_CONFIG = 20
-_UNITS = {
-    "s": 1,
-    "sec": 1,
-    "second": 1,
-    "m": 60,
-    "min": 60,
-    "minute": 60,
-    "h": 3600,
-    "hour": 3600,
-    "d": 86400,
-    "day": 86400,
-}
-
-
-LONGEST = 1000 * 86400  # seconds
-
-
-def parse_count(text: str, what: str) -> int:
-    """`5M` is 5,000,000; so are `5m` and `5000k`; `1.5B` works too."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMbBgG]?)", text.strip())
-    count = (
-        float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}[match[2].lower()]
-        if match
-        else 0
-    )
-    if count < 1:
-        raise XinyeError(f"{what} {text!r} is not a number such as 5M or 350000")
-    return round(count)
-
-
-def parse_time(text: str) -> float:
-    """`10min` is 600 seconds; `90s`, `1.5h` and `1h30min` work too."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
-    known = all((unit.rstrip("s") or "s") in _UNITS for _, unit in parts)
-    seconds = (
-        sum(float(number) * _UNITS[unit.rstrip("s") or "s"] for number, unit in parts)
-        if known
-        else 0
-    )
-    if not 0 < seconds <= LONGEST or not re.fullmatch(
-        r"(\s*\d+(\.\d+)?\s*[a-z]+)+\s*", text.lower()
-    ):
-        raise XinyeError(
-            f"time {text!r} is not a duration, at most 1000d, such as 90s, 10min or 1h30min"
-        )
-    return seconds
-
-
-def duration(seconds: float) -> str:
-    """`9 min 25 s`: a time as it is read."""
-    seconds = max(0, round(seconds))
-    if seconds < 60:
-        return f"{seconds} s"
-    return (
-        f"{seconds // 60} min {seconds % 60:02d} s" if seconds < 3600 else f"{seconds / 3600:.1f} h"
-    )
-
-
-def parse_fold(text: str) -> tuple[int, int]:
-    """`2/5` is part 2 of 5."""
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    part, parts = (int(match[1]), int(match[2])) if match else (0, 0)
-    if not 2 <= parts <= 20 or not 1 <= part <= parts:
-        raise XinyeError(f"{text!r} is not one part of 2 to 20, such as 2/5")
-    return part, parts
 
 
 def inherited_settings(base: str | None, teacher: str | None) -> tuple[str, ...]:
@@ -371,89 +306,6 @@ class PretrainSettings(TrainingSettings):
     def _durations(cls, value: str | None) -> str | None:
         if value is not None:
             _as_value_error(parse_time, value)
-        return value
-
-
-class EvaluateSettings(BaseModel):
-    """How well a model predicts a text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    context: int | None = Field(
-        None, ge=2, description="tokens that the model sees at once (the model's own)"
-    )
-    stride: int | None = Field(
-        None, ge=1, description="tokens from window to window (half the context)"
-    )
-    tokens: int | None = Field(
-        None, ge=2, description="judge the first so many tokens of the text alone"
-    )
-    by_position: bool = Field(
-        False, description="what a longer context is worth: the same tokens after 8, 16, 32 …"
-    )
-    rope_scaling: tuple[str, ...] = Field(
-        (),
-        description=(
-            "measure contexts beyond the trained one: linear:2, dynamic:2, yarn:4 … (all: these "
-            "three by 4)"
-        ),
-    )
-    field: str | None = Field(None, description="the column or key that holds the text")
-    document_separator: str | None = Field(
-        None, description=r"what stands between the documents of a text file: '\n\n'"
-    )
-    training_text: tuple[str, ...] = Field(
-        (),
-        description=(
-            "what the model was trained on, where it is not a run from here; may be given several "
-            "times"
-        ),
-    )
-
-    @field_validator("rope_scaling")
-    @classmethod
-    def _scalings(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for each in value:
-            if each != "all" and not re.fullmatch(
-                r"(linear|dynamic|yarn|llama3):\d+(\.\d+)?", each
-            ):
-                raise ValueError(
-                    f"{each!r} is not one of linear:2, dynamic:2, yarn:4, llama3:8, or all"
-                )
-        return value
-
-
-class ZeroShotSettings(BaseModel):
-    """Classify by a language model that was not trained for it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    labels: tuple[str, ...] = Field(
-        (),
-        description=(
-            "what to choose from: a,b,c (else those of the records); 1=good,0=bad names the words "
-            "to look for"
-        ),
-    )
-    examples: tuple[str, ...] = Field(
-        (), description="file of records to learn from; as many as the context can hold"
-    )
-    prompt: str | None = Field(
-        None, description="how to ask, with places for {text}, {label} and, of pairs, {pair}"
-    )
-    text_field: str | None = Field(
-        None, description="column of the text; two with a comma between are a pair"
-    )
-    label_field: str | None = Field(None, description="column of the label")
-    seed: int = Field(0, ge=0, le=2**31, description="which examples are taken, and in which order")
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _labels(cls, value: Any) -> Any:
-        """Several labels in one string, or each in its own."""
-        one = [value] if isinstance(value, str) else value
-        if isinstance(one, list | tuple) and len(one) == 1 and isinstance(one[0], str):
-            return tuple(part.strip() for part in re.split("[,，]", one[0]) if part.strip())
         return value
 
 

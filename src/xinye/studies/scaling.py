@@ -20,7 +20,8 @@ from xinye.errors import XinyeError
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.plots import line_chart
 from xinye.evaluation.scaling_law import NOISE, Law, Point, fit_law, import_least_squares
-from xinye.planning.settings import PretrainSettings, parse_count, parse_time
+from xinye.planning.settings import PretrainSettings
+from xinye.planning.units import parse_count, parse_time
 from xinye.runs.leftovers import remove_run
 from xinye.studies.shared import (
     NO_BUDGET,

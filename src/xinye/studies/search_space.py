@@ -23,7 +23,8 @@ from xinye.planning import pretraining as planning
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import fingerprint as fingerprint_of_model
-from xinye.planning.settings import PretrainSettings, parse_count
+from xinye.planning.settings import PretrainSettings
+from xinye.planning.units import parse_count
 from xinye.studies.shared import (
     NO_BUDGET,
     Settings,

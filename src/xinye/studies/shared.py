@@ -20,9 +20,9 @@ from xinye.planning.settings import PretrainSettings
 from xinye.runs.folder import RunFolder
 from xinye.runs.leftovers import refuse_link
 from xinye.tasks.text import Text, prepare_text
+from xinye.training.job import Run
 from xinye.training.loop import Step
 from xinye.training.record_job import plan_of
-from xinye.training.session import Run
 from xinye.training.train import finetune, pretrain
 from xinye.watcher import Watcher
 

@@ -24,7 +24,7 @@ from xinye.checkpoints.folders import discard_weights
 from xinye.data.files import write_json
 from xinye.errors import XinyeError
 from xinye.evaluation.plots import bar_chart, line_chart
-from xinye.planning.settings import parse_time
+from xinye.planning.units import parse_time
 from xinye.runs.leftovers import remove_run
 from xinye.studies.search_space import Parameters, Search
 from xinye.studies.shared import QuietObserver, is_new, save_charts, train

@@ -39,7 +39,7 @@ TASKS = {
         "model, with --labels.",
         'xinye classify runs/novel "送得快，汤还是热的" --labels 正面,负面',
         takes_pairs=True,
-        asked_with="xinye.planning.settings:ZeroShotSettings",
+        asked_with="xinye.planning.job_settings:ZeroShotSettings",
     ),
     "tag": Entry(
         "xinye.tasks.tag:Tag",

@@ -12,7 +12,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
-from xinye.planning.settings import parse_fold
+from xinye.planning.units import parse_fold
 from xinye.runs.words import TaskWords
 from xinye.tasks.examples import Augmentation, Examples
 from xinye.tasks.records import OnBad, refuse

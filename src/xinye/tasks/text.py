@@ -17,8 +17,9 @@ from xinye.errors import XinyeError
 from xinye.planning.models import FROM_SCRATCH, Models
 from xinye.planning.plan import Draft
 from xinye.planning.pretraining import context_length
-from xinye.planning.settings import PretrainSettings, parse_count, parse_fold
+from xinye.planning.settings import PretrainSettings
 from xinye.planning.tokenizer import learn_tokenizer
+from xinye.planning.units import parse_count, parse_fold
 from xinye.watcher import Watcher
 
 VALIDATION_TOKENS = 500_000  # at most; more does not change the figure
@@ -44,8 +45,7 @@ def prepare_text(
     total = sum(path.stat().st_size for path in files)
     watcher.stage(f"reading {len(files)} file{'s' * (len(files) != 1)}, {total / 1e6:,.1f} MB")
 
-    size = models.base.config.parameters if models.base else parse_count(settings.size, "size")
-    tokenizer = models.tokenizer
+    size, tokenizer = size_of(settings, models), models.tokenizer
     if tokenizer is None:
         tokenizer = get_tokenizer(settings, plan, partial(pieces, files, settings), size, watcher)
     else:
@@ -66,19 +66,31 @@ def prepare_text(
         )
     plan.choose("training_tokens", None, training_tokens, "once through the text")
     by_document = len(lengths) >= 20
-    kept = (
-        "whole documents"
-        if by_document
-        else "a block of each document"
-        if fold
-        else "the end of each document"
-    )
-    plan.choose(
-        "validation_tokens",
-        None,
-        validation_tokens,
-        kept + (f", part {settings.fold}" if fold else ""),
-    )
+    kept = "a block of each document" if fold else "the end of each document"
+    if by_document:
+        kept = "whole documents"
+    if fold:
+        kept += f", part {settings.fold}"
+    plan.note("validation_tokens", validation_tokens, kept)
+    context = choose_context(settings, plan, models, lengths)
+    training = Windows(corpus.tokens, spans, context, tokenizer.bos_id, settings.seed)
+    validation = Windows(corpus.tokens, held_out, context, tokenizer.bos_id, shuffle=False)
+    facts = {
+        "files": len(files),
+        "bytes": total,
+        "characters": corpus.about["characters"],
+        "documents": len(lengths),
+        "unigram_loss": round(unigram_loss(corpus.tokens, held_out), 4),
+    }
+    return Text(tokenizer, training, validation, content, facts)
+
+
+def choose_context(
+    settings: PretrainSettings, plan: Draft, models: Models, lengths: np.ndarray
+) -> int:
+    """How many tokens the model sees at once; `lengths` are those of the documents."""
+    training_tokens = plan.values["training_tokens"]
+    size = size_of(settings, models)
     derived, reason = context_length(size, lengths, training_tokens)
     most = models.most_context or derived
     if most < derived:
@@ -93,16 +105,14 @@ def prepare_text(
         raise XinyeError(
             f"context {context:,} is longer than the text to train on, {training_tokens:,} tokens"
         )
-    training = Windows(corpus.tokens, spans, context, tokenizer.bos_id, settings.seed)
-    validation = Windows(corpus.tokens, held_out, context, tokenizer.bos_id, shuffle=False)
-    facts = {
-        "files": len(files),
-        "bytes": total,
-        "characters": corpus.about["characters"],
-        "documents": len(lengths),
-        "unigram_loss": round(unigram_loss(corpus.tokens, held_out), 4),
-    }
-    return Text(tokenizer, training, validation, content, facts)
+    return context
+
+
+def size_of(settings: PretrainSettings, models: Models) -> int:
+    """Parameters: of the model that is gone on with, or as asked for."""
+    if models.base:
+        return models.base.config.parameters
+    return parse_count(settings.size, "size")
 
 
 def pieces(files: Sequence[Path], settings: PretrainSettings) -> Iterator[Piece]:

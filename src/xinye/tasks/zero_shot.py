@@ -13,7 +13,7 @@ from xinye.errors import XinyeError, checked
 from xinye.evaluation import classification
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
-from xinye.planning.settings import ZeroShotSettings
+from xinye.planning.job_settings import ZeroShotSettings
 from xinye.tasks.classify import Classify, as_pairs
 from xinye.tasks.classify_records import Record
 from xinye.tasks.likelihood import Likelihood, Pairs, prompt_for

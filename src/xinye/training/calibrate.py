@@ -14,7 +14,8 @@ from xinye.data.batches import Batch, Windows
 from xinye.errors import XinyeError
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.model.build import Config, LanguageModel, build
-from xinye.planning.settings import PretrainSettings, duration
+from xinye.planning.settings import PretrainSettings
+from xinye.planning.units import duration
 from xinye.tasks.samples import LONGER, write_sample
 from xinye.tasks.text import Text, validation_windows
 from xinye.training.clock import Costs

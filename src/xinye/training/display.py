@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xinye.errors import readable
-from xinye.planning.settings import duration
+from xinye.planning.units import duration
 from xinye.watcher import Watcher
 
 if TYPE_CHECKING:  # both bring torch, which listing runs can do without

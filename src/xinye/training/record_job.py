@@ -38,7 +38,7 @@ from xinye.runs.resume import saved_finetune_values
 from xinye.tasks.registry import find_task
 from xinye.tasks.task import Task, task_settings
 from xinye.tasks.task_data import TaskData, prepare_data
-from xinye.training.session import Figures, Job, Start
+from xinye.training.job import Figures, Job, Start
 from xinye.watcher import Watcher
 
 

@@ -15,6 +15,7 @@ from xinye.generation.generate import start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import Config, LanguageModel, build
 from xinye.planning import pretraining as rules
+from xinye.planning.doubts import doubts
 from xinye.planning.models import load_models
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
@@ -27,8 +28,8 @@ from xinye.training.clock import Clock
 from xinye.training.distillation import DistillationLossSum, Teaching
 from xinye.training.distributed import Processes
 from xinye.training.guards import explain_memory
+from xinye.training.job import Figures, Job, Start
 from xinye.training.optimizers import Optimization, make_optimizers
-from xinye.training.session import Figures, Job, Start
 
 FIRST_PLAN = (
     8  # steps at least: what was measured may be wrong, and the clock tells after two of them
@@ -170,10 +171,8 @@ class TextJob(Job):
             draft.reasons["steps"] += (
                 f"; {self.speed.words(self.data.validation, steps, settings, values)}"
             )
-            doubts = rules.doubts(
-                draft, settings, self.config, windows, self.speed.step, self.device
-            )
-            for doubt in doubts:
+            found = doubts(draft, settings, self.config, windows, self.speed.step, self.device)
+            for doubt in found:
                 begun.watcher.warn(doubt)
 
     def _clock(self, seconds: float, batch_size: int) -> Clock:

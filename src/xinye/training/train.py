@@ -22,8 +22,9 @@ from xinye.tasks.task import check_settings
 from xinye.training import clock
 from xinye.training.distributed import Processes, processes
 from xinye.training.guards import repeatable
+from xinye.training.job import Run, Start
 from xinye.training.record_job import RecordJob, saved_settings_of_task
-from xinye.training.session import Run, Session, Start, write_pages
+from xinye.training.session import Session, write_pages
 from xinye.training.text_job import TextJob
 from xinye.training.trackers import warn_of_missing
 from xinye.watcher import Watcher

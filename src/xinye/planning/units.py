@@ -1,0 +1,71 @@
+"""Numbers and times as they are typed and read: `5M`, `1h30min`, `2/5`."""
+
+import re
+
+from xinye.errors import XinyeError
+
+_UNITS = {
+    "s": 1,
+    "sec": 1,
+    "second": 1,
+    "m": 60,
+    "min": 60,
+    "minute": 60,
+    "h": 3600,
+    "hour": 3600,
+    "d": 86400,
+    "day": 86400,
+}
+
+
+LONGEST = 1000 * 86400  # seconds
+
+
+def parse_count(text: str, what: str) -> int:
+    """`5M` is 5,000,000; so are `5m` and `5000k`; `1.5B` works too."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMbBgG]?)", text.strip())
+    count = (
+        float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}[match[2].lower()]
+        if match
+        else 0
+    )
+    if count < 1:
+        raise XinyeError(f"{what} {text!r} is not a number such as 5M or 350000")
+    return round(count)
+
+
+def parse_time(text: str) -> float:
+    """`10min` is 600 seconds; `90s`, `1.5h` and `1h30min` work too."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
+    known = all((unit.rstrip("s") or "s") in _UNITS for _, unit in parts)
+    seconds = (
+        sum(float(number) * _UNITS[unit.rstrip("s") or "s"] for number, unit in parts)
+        if known
+        else 0
+    )
+    if not 0 < seconds <= LONGEST or not re.fullmatch(
+        r"(\s*\d+(\.\d+)?\s*[a-z]+)+\s*", text.lower()
+    ):
+        raise XinyeError(
+            f"time {text!r} is not a duration, at most 1000d, such as 90s, 10min or 1h30min"
+        )
+    return seconds
+
+
+def duration(seconds: float) -> str:
+    """`9 min 25 s`: a time as it is read."""
+    seconds = max(0, round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    return (
+        f"{seconds // 60} min {seconds % 60:02d} s" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+    )
+
+
+def parse_fold(text: str) -> tuple[int, int]:
+    """`2/5` is part 2 of 5."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    part, parts = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 2 <= parts <= 20 or not 1 <= part <= parts:
+        raise XinyeError(f"{text!r} is not one part of 2 to 20, such as 2/5")
+    return part, parts
