@@ -24,10 +24,10 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from xinye.checkpoints.huggingface import load_model, read_json
 from xinye.evaluation.bits_per_byte import evaluate
+from xinye.observer import Observer
 from xinye.planning.plan import Draft
 from xinye.runs.resume import saved_settings
 from xinye.tasks.text import prepare_text
-from xinye.watcher import Watcher
 
 PEAK, WARMUP = 1e-3, 0.02
 
@@ -68,7 +68,7 @@ def main() -> None:
     arguments = parser.parse_args()
     plan = read_json(arguments.run / "training" / "plan.json")["values"]
     result = read_json(arguments.run / "training" / "result.json")
-    text = prepare_text(saved_settings(arguments.run), Draft(), Watcher())
+    text = prepare_text(saved_settings(arguments.run), Draft(), Observer())
     lengths = text.tokenizer.token_lengths
     ours, _ = load_model(arguments.run)
     ours.compute_dtype = getattr(torch, plan["dtype"])

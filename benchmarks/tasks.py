@@ -217,7 +217,7 @@ def run_split(
     with Display() as display:
         model = xinye.finetune(
             base, at / "run", task=kind.verb, data=files["training"], method=options.method, overwrite=True,
-            watcher=display, **settings,
+            observer=display, **settings,
         )  # fmt: skip
     figures["finetuning_seconds"] = time.perf_counter() - begin
     judged = model.evaluate_task(files["test"], baseline=kind is Chat)
@@ -288,7 +288,7 @@ def pretrained(language: str, options: argparse.Namespace, folder: Path) -> str:
     file = write(folder / f"base-{language}.jsonl", [Item(text, "") for text in kept])
     with Display() as display:
         xinye.pretrain(
-            file, output, size=options.size, time=options.time, field="text", overwrite=True, watcher=display,
+            file, output, size=options.size, time=options.time, field="text", overwrite=True, observer=display,
             tokenizer="char" if language == "zh" else "bpe", context=512,
         )  # fmt: skip
     return str(output)

@@ -55,7 +55,7 @@ def run(names: list[str], steps: int) -> dict[str, float]:
                 noted = {"kind": "step", **asdict(record)}
                 metrics.write(json.dumps(noted) + "\n")
                 metrics.flush()
-                trackers.note(noted)
+                trackers.step(record, steps)
                 noting, working = (
                     noting + time.perf_counter() - begin,
                     working + time.process_time() - before,

@@ -12,8 +12,8 @@ import torch
 import xinye as package
 from xinye import XinyeError, machine
 from xinye.model.heads import Head, HeadConfig
+from xinye.observer import Observer
 from xinye.training import display
-from xinye.watcher import Watcher
 
 TINY = {
     "size": "1M",
@@ -129,7 +129,7 @@ def test_training_shows_its_progress_unless_it_shall_not(workplace, capsys):
     shown = capsys.readouterr()
     assert shown.out == "" and "batch_size" in shown.err and "validation loss" in shown.err
     package.pretrain("zh.txt", "run", steps=2, overwrite=True, progress=False, **TINY)
-    package.pretrain("zh.txt", "run", steps=2, overwrite=True, watcher=Watcher(), **TINY)
+    package.pretrain("zh.txt", "run", steps=2, overwrite=True, observer=Observer(), **TINY)
     assert capsys.readouterr().err == ""
 
 

@@ -24,6 +24,7 @@ from xinye.jobs.evaluate import Evaluation
 from xinye.jobs.write_prompts import write_prompts
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head, HeadConfig
+from xinye.observer import Observer
 from xinye.planning.job_settings import EvaluateSettings
 from xinye.planning.settings import PretrainSettings
 from xinye.tasks.registry import TASKS, find_task
@@ -31,7 +32,6 @@ from xinye.tasks.task import Judged, Task, task_settings
 from xinye.training import train
 from xinye.training.display import Display
 from xinye.training.job import Run
-from xinye.watcher import Watcher
 
 __all__ = ["Evaluation", "Model", "Run", "finetune", "load", "pretrain"]
 
@@ -135,7 +135,7 @@ class Model:
         output: str | Path,
         *,
         n: int = 1,
-        watcher: Watcher | None = None,
+        observer: Observer | None = None,
         **sampling: Any,
     ) -> dict[str, Any]:
         """Write `n` texts for each line of a file of prompts to another file, and tell how it went.
@@ -149,7 +149,7 @@ class Model:
         """
         checked(Sampling, sampling, "generate")
         return write_prompts(
-            self.engine, Path(prompts), Path(output), n, sampling, watcher or Watcher()
+            self.engine, Path(prompts), Path(output), n, sampling, observer or Observer()
         )
 
     def chat(self, messages: Sequence[Message], **sampling: Any) -> str:
@@ -174,7 +174,7 @@ class Model:
         files: str | Path | Sequence[str | Path] = (),
         *,
         text: str | Sequence[str] = (),
-        watcher: Watcher | None = None,
+        observer: Observer | None = None,
         **settings: Any,
     ) -> Evaluation:
         """How well the model predicts a text, beside gzip, xz and a 5-gram model on the same text.
@@ -195,10 +195,12 @@ class Model:
                 f"{self.folder} "
                 f"--data FILE; or a text: xinye evaluate {self.folder} FILE"
             )
-        judged = Judged(self.gpt, self.tokenizer, self.folder, watcher or Watcher())
+        judged = Judged(self.gpt, self.tokenizer, self.folder, observer or Observer())
         return evaluate.evaluate(judged, paths, texts, checked_settings)
 
-    def use(self, verb: str, texts: Any, *, watcher: Watcher | None = None, **settings: Any) -> Any:
+    def use(
+        self, verb: str, texts: Any, *, observer: Observer | None = None, **settings: Any
+    ) -> Any:
         """What it says of a text, or of each of a list, by the task that it has learned and that
         has this verb.
 
@@ -212,7 +214,7 @@ class Model:
         kind = find_task(verb)
         if settings and TASKS[verb].asked_with and not isinstance(self.network, Head):
             results = kind.use_untaught(
-                self.network, self.tokenizer, inputs, settings, watcher or Watcher()
+                self.network, self.tokenizer, inputs, settings, observer or Observer()
             )
         else:
             learned = self._learned(kind, settings)
@@ -221,7 +223,7 @@ class Model:
             )
         return results[0] if one else results
 
-    def classify(self, texts: Any, *, watcher: Watcher | None = None, **settings: Any) -> Any:
+    def classify(self, texts: Any, *, observer: Observer | None = None, **settings: Any) -> Any:
         """The label of a text, or of each of a list: `label`, `probability` and the `probabilities`
         of all labels.
 
@@ -236,7 +238,7 @@ class Model:
         >>> model.classify("送得快，汤还是热的")["label"]  # doctest: +SKIP
         >>> base.classify("送得快，汤还是热的", labels=["正面", "负面"])["label"]  # doctest: +SKIP
         """
-        return self.use("classify", texts, watcher=watcher, **settings)
+        return self.use("classify", texts, observer=observer, **settings)
 
     def tag(self, texts: Any) -> Any:
         """The spans of a text, or of each of a list: `start`, `end` (behind the last character),
@@ -253,7 +255,7 @@ class Model:
         *,
         task: str | None = None,
         baseline: bool = True,
-        watcher: Watcher | None = None,
+        observer: Observer | None = None,
         **settings: Any,
     ) -> dict[str, Any]:
         """How right the model is on files of records, beside the baseline that learns from the
@@ -268,7 +270,7 @@ class Model:
                 f"{self.folder}: name records to judge it on: xinye evaluate {self.folder} --data "
                 "FILE"
             )
-        judged = Judged(self.network, self.tokenizer, self.folder, watcher or Watcher(), baseline)
+        judged = Judged(self.network, self.tokenizer, self.folder, observer or Observer(), baseline)
         return judge.evaluate(judged, files, task, **settings)
 
     def _learned(self, kind: type[Task], settings: dict[str, Any]) -> Task:
@@ -328,13 +330,13 @@ def pretrain(
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
-    watcher: Watcher | None = None,
+    observer: Observer | None = None,
     **settings: Any,
 ) -> Run:
     """Train a GPT on files, folders or globs of text; returns the run's folder and figures.
 
     The plan, progress and samples are shown as on the command line, in a notebook, too, unless
-    `progress` is false; a `watcher` is told of all that instead.
+    `progress` is false; a `observer` is told of all that instead.
 
     `settings` are those of `xinye pretrain --help` by the same names: `size="5M"`, one of
     `time="10min"`, `tokens="20M"`, `epochs=3`, `steps=500`, and all that is otherwise derived;
@@ -348,7 +350,7 @@ def pretrain(
     names = [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
     values = {**settings, "files": tuple(names), "output": output}
     checked_settings = checked(PretrainSettings, values, "pretrain")
-    with _watched(watcher, progress) as watching:
+    with _watched(observer, progress) as watching:
         run = train.pretrain(checked_settings, watching, overwrite, resume)
     if run is None:
         raise XinyeError("nothing was trained")
@@ -364,7 +366,7 @@ def finetune(  # noqa: PLR0913 (the face of a verb: its names are its flags)
     validation: str | Path | Sequence[str | Path] = (),
     overwrite: bool = False,
     progress: bool = True,
-    watcher: Watcher | None = None,
+    observer: Observer | None = None,
     **settings: Any,
 ) -> Model:
     """Teach a model a task from files of records; returns the model that has learned it.
@@ -393,16 +395,18 @@ def finetune(  # noqa: PLR0913 (the face of a verb: its names are its flags)
         "validation": validation,
     }
     checked_settings = task_settings(values, "finetune")
-    with _watched(watcher, progress, find_task(task).words.unit) as watching:
+    with _watched(observer, progress, find_task(task).words.unit) as watching:
         run = train.finetune(checked_settings, watching, overwrite)
     return load(run.run)
 
 
 @contextmanager
-def _watched(watcher: Watcher | None, progress: bool, counted: str = "tokens") -> Iterator[Watcher]:
-    """Who is told of the training inside: the watcher that was given, or a display, or nobody."""
-    if watcher is not None or not progress:
-        yield watcher or Watcher()
+def _watched(
+    observer: Observer | None, progress: bool, counted: str = "tokens"
+) -> Iterator[Observer]:
+    """Who is told of the training inside: the observer that was given, or a display, or nobody."""
+    if observer is not None or not progress:
+        yield observer or Observer()
         return
     with Display(counted=counted) as display:
         yield display

@@ -11,8 +11,8 @@ from conftest import contents
 from xinye.cli import demo as verb
 from xinye.demo import demo as recipe
 from xinye.demo import demo_tasks as of_task
+from xinye.observer import Observer
 from xinye.tasks.registry import find_task
-from xinye.watcher import Watcher
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_writing_the_stories_is_no_part_of_the_time(monkeypatch, tmp_path):
     monkeypatch.setattr(
         recipe, "pretrain", lambda *arguments, **named: began.append(named["began"]) or True
     )
-    recipe.Demo((), "en").train("10s", tmp_path / "run", Watcher(), True, 95.0)
+    recipe.Demo((), "en").train("10s", tmp_path / "run", Observer(), True, 95.0)
     assert began == [125.0]
 
 

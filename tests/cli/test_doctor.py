@@ -159,7 +159,7 @@ def test_each_shortcoming_has_its_remedy(xinye, speeds, monkeypatch, change, pro
         monkeypatch.setattr(
             doctor.sys, "stdout", type("Out", (), {"encoding": change["encoding"]})()
         )
-        (advice,) = doctor.examine(False, doctor.Watcher()).advice
+        (advice,) = doctor.examine(False, doctor.Observer()).advice
     else:
         (advice,) = report(xinye)["advice"]
     assert problem in advice["problem"] and remedy in advice["remedy"]

@@ -15,11 +15,11 @@ from conftest import TINY, contents
 from xinye import machine
 from xinye.cli.main import main
 from xinye.libraries import install_command
+from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
 from xinye.studies import search_space
 from xinye.studies.search_space import width_at_equal_cost
 from xinye.studies.tune import TrialObserver, explain
-from xinye.watcher import Watcher
 
 STUDY = ("zh.txt", "--steps", "4", *TINY, "-o", "study")
 
@@ -139,7 +139,7 @@ def test_a_poor_trial_ends_early_and_leaves_nothing_open(study, xinye, monkeypat
 
 
 def test_a_trial_that_diverges_ends_at_once():
-    observer = TrialObserver(optuna.trial.FixedTrial({}), "bits_per_byte", Watcher())
+    observer = TrialObserver(optuna.trial.FixedTrial({}), "bits_per_byte", Observer())
     with pytest.raises(optuna.TrialPruned, match="diverged"):
         observer.step(SimpleNamespace(gradient_norm=float("nan")), 10)
 

@@ -6,8 +6,8 @@ import pytest
 from xinye.checkpoints.huggingface import load_model
 from xinye.jobs import evaluate as recipe
 from xinye.jobs.evaluate import Part, evaluate
+from xinye.observer import Observer
 from xinye.tasks.task import Judged
-from xinye.watcher import Watcher
 
 
 def test_a_share_is_the_end_of_each_document():
@@ -21,7 +21,7 @@ def test_a_share_is_the_end_of_each_document():
 def test_what_was_cut_is_told(trained, monkeypatch):
     monkeypatch.setattr(recipe, "NGRAM_TOKENS", 1000)
     monkeypatch.setattr(recipe, "COMPRESSED_BYTES", 500)
-    found = evaluate(Judged(*load_model(trained), trained, Watcher()))
+    found = evaluate(Judged(*load_model(trained), trained, Observer()))
     compressed, before, counted = found.notes
     assert (
         "gzip and xz: measured on the ends of the documents" in compressed

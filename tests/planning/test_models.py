@@ -15,11 +15,11 @@ from xinye.checkpoints.folders import checkpoints
 from xinye.checkpoints.huggingface import load_model, save_model
 from xinye.errors import XinyeError
 from xinye.model.build import build
+from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
 from xinye.training.job import Run
 from xinye.training.loop import Step
 from xinye.training.train import pretrain
-from xinye.watcher import Watcher
 
 FAST = {"steps": 6, "evaluations": 2, "batch_size": 4, "dtype": "float32", "compile": "no"}
 
@@ -30,9 +30,9 @@ def base(trained: Path, workplace: Path) -> Path:
     return Path(shutil.copytree(trained, workplace / "base"))
 
 
-def run_of(name: str, watcher: Watcher | None = None, **changes: Any) -> Run:
+def run_of(name: str, observer: Observer | None = None, **changes: Any) -> Run:
     settings = PretrainSettings(**{"files": ("zh.txt",), "output": Path(name), **FAST, **changes})
-    run = pretrain(settings, watcher)
+    run = pretrain(settings, observer)
     assert run is not None
     return run
 
@@ -48,7 +48,7 @@ def lines(run: str) -> list[dict[str, Any]]:
     ]
 
 
-class Interrupting(Watcher):
+class Interrupting(Observer):
     def step(self, step: Step, steps: int) -> None:
         if step.step == 4:
             signal.raise_signal(signal.SIGINT)

@@ -12,13 +12,13 @@ import torch
 from training.test_pretrain import Interrupting, settings
 from xinye.checkpoints.folders import checkpoints
 from xinye.errors import XinyeError
+from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.saved import read_run
 from xinye.training import clock, train
 from xinye.training import text_job as recipe
 from xinye.training.clock import Clock, Costs
 from xinye.training.train import pretrain
-from xinye.watcher import Watcher
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_compiling_the_decoder_is_no_part_of_the_time(
 ) -> None:
     begins: list[float] = []
     monkeypatch.setattr(clock, "now", lambda: 1000.0)
-    monkeypatch.setattr(train, "prepare_decoder", lambda device, watcher: 500.0)
+    monkeypatch.setattr(train, "prepare_decoder", lambda device, observer: 500.0)
 
     class Recorded(Clock):
         def __init__(self, seconds: float, began: float, costs: Costs) -> None:
@@ -123,7 +123,7 @@ def test_compiling_the_decoder_is_no_part_of_the_time(
     assert set(begins) == {1500.0}
 
 
-class Listening(Watcher):
+class Listening(Observer):
     def __init__(self) -> None:
         self.warnings: list[str] = []
         self.reason = ""
@@ -131,7 +131,7 @@ class Listening(Watcher):
     def warn(self, text: str) -> None:
         self.warnings.append(text)
 
-    def plan(self, plan: Any) -> None:
+    def plan(self, plan: Any, trainable: Any = ()) -> None:
         self.reason = plan.reasons["steps"]
 
 

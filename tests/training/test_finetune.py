@@ -11,6 +11,7 @@ import xinye as package
 from xinye import machine
 from xinye.checkpoints.load import load_model
 from xinye.errors import XinyeError
+from xinye.observer import Observer
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
 from xinye.tasks.examples import Augmentation
@@ -19,7 +20,6 @@ from xinye.tasks.task_data import TaskData, prepare_data
 from xinye.training.job import Run
 from xinye.training.loop import Step
 from xinye.training.train import finetune
-from xinye.watcher import Watcher
 
 TEXTS = [
     "小兔很高兴",
@@ -133,7 +133,7 @@ def test_the_second_run_of_an_augmented_one_can_be_left_out(trained, records):
     assert "control" not in json.loads((run / "training/result.json").read_text("utf-8"))
 
 
-class Stop(Watcher):
+class Stop(Observer):
     def __init__(self, after: int) -> None:
         self.after = after
 
@@ -186,7 +186,7 @@ def test_resumed_bitwise(trained, records):
 def test_augmentation_touches_training_texts_only(trained, records):
     _, tokenizer = load_model(trained)
     plain, changed = (
-        prepare_data(settings(trained, "run", augment=kinds), tokenizer, 32, Draft(), Watcher())
+        prepare_data(settings(trained, "run", augment=kinds), tokenizer, 32, Draft(), Observer())
         for kinds in ((), ("mask", "crop", "shuffle"))
     )
 

@@ -15,6 +15,7 @@ from xinye import machine
 from xinye.checkpoints.folders import checkpoints
 from xinye.checkpoints.huggingface import load_model
 from xinye.errors import XinyeError
+from xinye.observer import Observer
 from xinye.planning import pretraining as planning
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
@@ -24,7 +25,6 @@ from xinye.training import text_job as recipe
 from xinye.training.job import Run
 from xinye.training.loop import Step
 from xinye.training.train import pretrain
-from xinye.watcher import Watcher
 
 STEPS = 6
 LAST = f"training/checkpoints/step-{STEPS:08d}"
@@ -75,7 +75,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-class Interrupting(Watcher):
+class Interrupting(Observer):
     """Presses Ctrl-C, or pulls the plug, after a step."""
 
     def __init__(self, after: int, killed: bool = False) -> None:
@@ -265,7 +265,7 @@ def test_label_smoothing_is_for_training_only(workplace):
     run_of(workplace, "plain")
     assert first != lines(workplace / "plain")[0]["loss"]
     model, tokenizer = load_model(run.run)
-    text = prepare_text(settings(workplace), Draft(), Watcher())
+    text = prepare_text(settings(workplace), Draft(), Observer())
     windows = validation_windows(text.validation, STEPS * 4)[1]
     loss = recipe.evaluate(model, text.validation.in_order(8, windows), tokenizer.token_lengths)[
         "loss"
@@ -296,8 +296,8 @@ def test_resuming_derives_nothing_anew(workplace, monkeypatch):
     monkeypatch.setattr(machine, "memory_bytes", lambda device: 3_000_000)
     planned: dict[str, Any] = {}
 
-    class Listening(Watcher):
-        def plan(self, plan: Any) -> None:
+    class Listening(Observer):
+        def plan(self, plan: Any, trainable: Any = ()) -> None:
             planned.update(plan.values)
 
     pretrain(PretrainSettings(output=workplace / "part"), Listening(), resume=True)

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -16,7 +15,9 @@ from torch.utils.tensorboard import SummaryWriter
 from wandb.proto.wandb_internal_pb2 import Record
 
 from xinye.libraries import install_command
+from xinye.observer import Evaluated
 from xinye.planning.settings import TRACKERS
+from xinye.training.loop import Step
 from xinye.training.trackers import Trackers, warn_of_missing
 
 CONFIG = {
@@ -37,25 +38,12 @@ RESULT = {
 Figures = dict[str, dict[int, float]]  # by name and step
 
 
-def step(number: int, loss: float) -> dict[str, Any]:
-    record = {
-        "kind": "step",
-        "step": number,
-        "loss": loss,
-        "gradient_norm": 0.5,
-        "rate_factor": 1.0,
-    }
-    return record | {"tokens": 100, "seconds": 0.25}
+def step(number: int, loss: float) -> Step:
+    return Step(number, loss, 0.5, 1.0, 100, 0.25, 0.0, 0.0, 0.0, 0.0)
 
 
-def validation(number: int) -> dict[str, Any]:
-    return {
-        "kind": "validation",
-        "step": number,
-        "loss": 6.5,
-        "bits_per_byte": 1.6,
-        "sample": SAMPLE,
-    }
+def validation(number: int) -> Evaluated:
+    return Evaluated("validation", number, 1.0, SAMPLE, {"loss": 6.5, "bits_per_byte": 1.6})
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +66,13 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             Trackers(TRACKERS, run, CONFIG, 0, warnings.append) as trackers,
         ):
             for number in (1, 2, 3):
-                trackers.note(step(number, 10.0 - number))
+                trackers.step(step(number, 10.0 - number), 4)
             raise KeyboardInterrupt
         with Trackers(TRACKERS, run, CONFIG, 2, warnings.append) as trackers:
-            trackers.note(step(3, 7.0))
-            trackers.note(validation(3))
-            trackers.note(step(4, float("nan")))
-            trackers.note({"kind": "refused", "step": 4, "texts": ["其文有误"]})
+            trackers.step(step(3, 7.0), 4)
+            trackers.evaluated(validation(3))
+            trackers.step(step(4, float("nan")), 4)
+            trackers.refused(4, ["其文有误"])
             trackers.result(RESULT)
     assert warnings == []
     yield run
@@ -253,11 +241,11 @@ def test_one_that_fails_later_is_left_out_and_the_others_go_on(
     (tmp_path / "training").mkdir()
     warnings: list[str] = []
     with Trackers(["tensorboard", "wandb"], tmp_path, CONFIG, 0, warnings.append) as trackers:
-        trackers.note(step(1, 9.0))
+        trackers.step(step(1, 9.0), 4)
         with monkeypatch.context() as patch:
             patch.setattr(SummaryWriter, "add_scalar", lambda *_: Path("/nowhere/at/all").touch())
-            trackers.note(validation(2))
-        trackers.note(validation(3))
+            trackers.evaluated(validation(2))
+        trackers.evaluated(validation(3))
     assert len(warnings) == 1 and "--track tensorboard: [Errno 2]" in warnings[0]
     [path] = (tmp_path / "training" / "wandb").glob("offline-run-*/*.wandb")
     assert sum(record.HasField("history") for record in wandb_records(path)) == 3
@@ -267,6 +255,6 @@ def warnings_of(name: str, run: Path) -> list[str]:
     """What is warned of while a run is told."""
     warnings: list[str] = []
     with Trackers([name], run, CONFIG, 0, warnings.append) as trackers:
-        trackers.note(step(1, 9.0))
+        trackers.step(step(1, 9.0), 4)
         trackers.result(RESULT)
     return warnings

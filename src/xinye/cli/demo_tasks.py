@@ -90,7 +90,7 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     told = words["judge"].format(**counts, baseline=getattr(exercise.baseline, language))
     step(told, f"xinye evaluate {run.run} --data {files['test']}")
     with Display() as display:
-        judged = model.evaluate_task(files["test"], watcher=display)
+        judged = model.evaluate_task(files["test"], observer=display)
     show_measured(said.figures, judged["measured"], judged["baseline"])
     result = {"task": task, "run": run.run, "base": base.run, **judged}
 

@@ -21,12 +21,12 @@ def main(arguments: list[str]) -> int:
 
     from xinye.cli.output import Display, console, print_json
     from xinye.jobs.download import download
-    from xinye.watcher import Watcher
+    from xinye.observer import Observer
 
     if not console.is_terminal:
         disable_progress_bars()
     downloaded = download(
-        values["model"], Watcher() if console.is_terminal else Display()
+        values["model"], Observer() if console.is_terminal else Display()
     )  # the hub's client has bars
     if values["json"]:
         print_json(asdict(downloaded))

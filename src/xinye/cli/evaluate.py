@@ -78,14 +78,14 @@ def main(arguments: list[str]) -> int:
     model = load(model_path, "float32")
     if data or asked or task or model.learned_task:
         with Display() as display:
-            judged = model.evaluate_task([*files, *data], task=task, watcher=display, **asked)
+            judged = model.evaluate_task([*files, *data], task=task, observer=display, **asked)
         if as_json:
             print_json(judged)
         else:
             show_task(judged)
         return 0
     with Display() as display:
-        evaluation = model.evaluate(files, watcher=display, **values)
+        evaluation = model.evaluate(files, observer=display, **values)
     if not as_json:
         show(evaluation, model.gpt.config.parameters)
     if plot and evaluation.by_position:

@@ -133,7 +133,7 @@ def write_file(given: Given, sampling: dict[str, Any]) -> int:
     prepare_writing()
     with Display() as display:
         result = model.generate_file(
-            given.prompts, given.output, n=given.n, watcher=display, **sampling
+            given.prompts, given.output, n=given.n, observer=display, **sampling
         )
     failed = len(result["errors"])
     console.print(

@@ -47,7 +47,7 @@ def use(verb: str, arguments: list[str]) -> int:
 
     loaded, task = load(model), find_task(verb)
     with Display() as display:
-        results = loaded.use(verb, given, watcher=display, **values)
+        results = loaded.use(verb, given, observer=display, **values)
     if as_json:
         told = [
             {"text": each, **task.told(result)} for each, result in zip(texts, results, strict=True)

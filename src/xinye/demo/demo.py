@@ -17,12 +17,12 @@ from xinye.generation.decoder import prepare_decoder
 from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.machine import device
+from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
 from xinye.studies.shared import QuietObserver
 from xinye.training import clock
 from xinye.training.job import Run
 from xinye.training.train import pretrain
-from xinye.watcher import Watcher
 
 STORIES = 20_000
 SHORTEST, ENOUGH, LONGEST = 45, 450, 120  # seconds, steps that suffice, seconds
@@ -61,24 +61,24 @@ class Demo:
         }
         return checked(PretrainSettings, values, "demo")
 
-    def suitable_time(self, watcher: Watcher) -> str:
+    def suitable_time(self, observer: Observer) -> str:
         """How long to train here: until enough steps are taken, but not for ever."""
-        prepare_decoder(device(), watcher)
-        watcher.stage("finding out how fast this machine is")
-        observer = QuietObserver(Watcher())
+        prepare_decoder(device(), observer)
+        observer.stage("finding out how fast this machine is")
+        observer = QuietObserver(Observer())
         pretrain(self.settings(f"{LONGEST}s"), observer, dry_run=True)
         seconds = LONGEST * ENOUGH / observer.values["steps"]
         return f"{round(min(max(seconds, SHORTEST), LONGEST))}s"
 
     def train(
-        self, time: str, output: Path, watcher: Watcher, overwrite: bool, began: float | None
+        self, time: str, output: Path, observer: Observer, overwrite: bool, began: float | None
     ) -> Run:
         """Train for a time, which counts from `began`, or else from now."""
         begin = clock.now()
         settings = self.settings(time, output)
         if began is not None:  # the stories are written once: set-up, as compiling is
             began += clock.now() - begin
-        run = pretrain(settings, watcher, overwrite, began=began)
+        run = pretrain(settings, observer, overwrite, began=began)
         assert run is not None
         return run
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from xinye.errors import XinyeError, checked
+from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.saved import is_run
 from xinye.tasks.registry import tasks
 from xinye.tasks.task import Exercise, task_settings
 from xinye.training.job import Run
 from xinye.training.train import finetune, pretrain
-from xinye.watcher import Watcher
 
 HELD_OUT = 200
 TEXTS = 6000  # records whose text the base reads, and how often
@@ -90,8 +90,8 @@ def parts(task: str, language: str) -> tuple[list[Any], list[Any], list[Any], li
     return known[: exercise.training], unseen[:HELD_OUT], unseen[HELD_OUT : HELD_OUT + 3], texts
 
 
-def pretrain_base(lesson: Lesson, watcher: Watcher, overwrite: bool) -> Run:
-    run = pretrain(checked(PretrainSettings, base_settings(lesson), "demo"), watcher, overwrite)
+def pretrain_base(lesson: Lesson, observer: Observer, overwrite: bool) -> Run:
+    run = pretrain(checked(PretrainSettings, base_settings(lesson), "demo"), observer, overwrite)
     assert run is not None
     return run
 
@@ -112,8 +112,8 @@ def base_settings(lesson: Lesson) -> dict[str, Any]:
     return settings | budget | {"output": lesson.folder / "base"}
 
 
-def teach(lesson: Lesson, watcher: Watcher, overwrite: bool) -> Run:
-    return finetune(task_settings(task_settings_of(lesson), "demo"), watcher, overwrite)
+def teach(lesson: Lesson, observer: Observer, overwrite: bool) -> Run:
+    return finetune(task_settings(task_settings_of(lesson), "demo"), observer, overwrite)
 
 
 def task_settings_of(lesson: Lesson) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def describe() -> str:
     )
 
 
-def prepare_decoder(device: torch.device, watcher: "Stages") -> float:
+def prepare_decoder(device: torch.device, observer: "Stages") -> float:
     """Build the library where it is wanted and not built yet, and say so; returns the seconds that
     took, 0 if none."""
     compiler = machine.cpp_compiler()
@@ -79,7 +79,7 @@ def prepare_decoder(device: torch.device, watcher: "Stages") -> float:
     with suppress(OSError):
         if built(compiler) is not None:
             return 0.0
-    watcher.stage("compiling the decoder for this processor, once; it takes some seconds")
+    observer.stage("compiling the decoder for this processor, once; it takes some seconds")
     begin = time.monotonic()
     library()
     return time.monotonic() - begin

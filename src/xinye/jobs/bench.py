@@ -17,7 +17,7 @@ from xinye.generation.sequence import Sequence
 from xinye.jobs.doctor import Speed, measured
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
-from xinye.watcher import Watcher
+from xinye.observer import Observer
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,16 @@ class Bench:
     def dtype(self) -> str:
         return str(self.model.compute_dtype).removeprefix("torch.")
 
-    def run(self, name: str, concurrency: Several[int], watcher: Watcher) -> Benchmark:
+    def run(self, name: str, concurrency: Several[int], observer: Observer) -> Benchmark:
         """Measure so many texts at once, one count after the other."""
-        speed = measured(self.model.device, False, watcher)
+        speed = measured(self.model.device, False, observer)
         random = np.random.default_rng(0)
         replace(self, prompt_tokens=min(self.prompt_tokens, 8), output_tokens=2).row(
             1, random, speed
         )  # only once
         rows = []
         for count in concurrency:
-            watcher.stage(f"writing {count} text{'s' * (count > 1)} at once")
+            observer.stage(f"writing {count} text{'s' * (count > 1)} at once")
             rows.append(self.row(count, random, speed))
         return Benchmark(
             model=name,

@@ -24,13 +24,13 @@ from xinye.data.batches import Batch
 from xinye.errors import XinyeError
 from xinye.generation import decoder
 from xinye.model.build import Config, build
+from xinye.observer import Observer
 from xinye.planning import pretraining as planning
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count
 from xinye.training.calibrate import forward_and_backward
 from xinye.training.text_job import LossSum
-from xinye.watcher import Watcher
 
 SIZES = ("1M", "5M", "15M", "50M", "125M")
 TIME, SECONDS = "10min", 600
@@ -79,12 +79,12 @@ class Report:
     advice: list[dict[str, str]]  # problem, remedy
 
 
-def examine(measure_anew: bool, watcher: Watcher) -> Report:
+def examine(measure_anew: bool, observer: Observer) -> Report:
     """Look at everything; measure the speeds where the cache does not know this machine, or
     anew."""
     device = machine.device()
     facts, software, extras = describe_machine(device), describe_software(), describe_extras()
-    speed = measured(device, measure_anew, watcher)
+    speed = measured(device, measure_anew, observer)
     sizes, default = plan_sizes(device, speed)
     words = {True: "yes", False: "no"}
     defaults = [
@@ -190,30 +190,30 @@ def version(package: str) -> str | None:
 # -- how fast it is --------------------------------------------------------------------------------
 
 
-def measured(device: torch.device, anew: bool, watcher: Watcher) -> Speed:
+def measured(device: torch.device, anew: bool, observer: Observer) -> Speed:
     """The speeds of this machine: from the cache, or measured and put there."""
     names = [field.name for field in fields(Speed)]
     return Speed(
         **machine.remembered(
-            "speed", names, device, lambda: asdict(measure(device, watcher, anew)), anew
+            "speed", names, device, lambda: asdict(measure(device, observer, anew)), anew
         )
     )
 
 
-def measure(device: torch.device, watcher: Watcher, anew: bool) -> Speed:
+def measure(device: torch.device, observer: Observer, anew: bool) -> Speed:
     """Matrix products in each dtype, reading of memory, and one training step, in a few seconds."""
     load = os.getloadavg()[0]  # of the last minute: others at work spoil the figures
-    watcher.stage("measuring matrix products")
+    observer.stage("measuring matrix products")
     names = ["float32", "bfloat16"] + ["float16"] * (device.type != "cpu")
     matrix = {name: machine.matrix_speed(device, getattr(torch, name), anew) for name in names}
-    watcher.stage("measuring memory")
+    observer.stage("measuring memory")
     threads, memory = torch.get_num_threads(), machine.read_bytes_per_second(device)
     alone = memory
     if device.type == "cpu" and threads > 1:
         torch.set_num_threads(1)
         alone = machine.read_bytes_per_second(device)
         torch.set_num_threads(threads)
-    watcher.stage("measuring a training step")
+    observer.stage("measuring a training step")
     utilization = training_utilization(device, matrix)
     return Speed(
         matrix, memory, alone, utilization, threads, round(load, 1), date.today().isoformat()

@@ -14,7 +14,7 @@ from xinye.checkpoints.hub import is_hub_name
 from xinye.checkpoints.huggingface import index_files
 from xinye.data.files import read_json
 from xinye.errors import XinyeError
-from xinye.watcher import Watcher
+from xinye.observer import Observer
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 BESIDE = (
@@ -38,7 +38,7 @@ class Downloaded:
     bytes: int
 
 
-def download(name: str, watcher: Watcher) -> Downloaded:
+def download(name: str, observer: Observer) -> Downloaded:
     """Fetch what `load` reads of a model: weights as safetensors, JSON, the tokenizer; never what
     is pickled.
 
@@ -50,7 +50,7 @@ def download(name: str, watcher: Watcher) -> Downloaded:
         raise XinyeError(f"{name!r} is not a name on the hub, such as owner/model")
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every attempt
     try:
-        files = _fetch(name, watcher)
+        files = _fetch(name, observer)
     except XinyeError:
         raise
     except (
@@ -61,11 +61,11 @@ def download(name: str, watcher: Watcher) -> Downloaded:
     return Downloaded(name, str(files[0].parent), len(files), size)
 
 
-def _fetch(name: str, watcher: Watcher) -> list[Path]:
+def _fetch(name: str, observer: Observer) -> list[Path]:
     """Where the files lie then, `config.json` first."""
     from huggingface_hub import HfApi, hf_hub_download
 
-    watcher.stage(f"looking at {name}")
+    observer.stage(f"looking at {name}")
     there = {file.rfilename for file in HfApi().model_info(name).siblings or ()}
     if "config.json" not in there:
         raise XinyeError(f"{name}: not a model that is known here (no config.json)")
@@ -80,7 +80,7 @@ def _fetch(name: str, watcher: Watcher) -> list[Path]:
     wanted = [*(file for file in BESIDE if file in there), *weights]
     files = [config]
     for number, file in enumerate(wanted, start=2):
-        watcher.stage(f"{file} ({number} of {len(wanted) + 1})")
+        observer.stage(f"{file} ({number} of {len(wanted) + 1})")
         files.append(Path(hf_hub_download(name, file)))
     return files
 

@@ -8,7 +8,6 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +30,7 @@ from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 from xinye.model.lstm import LSTM
 from xinye.model.rope import RopeType
+from xinye.observer import Observer
 from xinye.planning.job_settings import EvaluateSettings
 from xinye.planning.models import Models
 from xinye.planning.plan import Draft
@@ -38,7 +38,6 @@ from xinye.planning.settings import PretrainSettings
 from xinye.runs.resume import saved_settings
 from xinye.tasks.task import Judged
 from xinye.tasks.text import prepare_text, tokenize
-from xinye.watcher import Watcher
 
 NGRAM_TOKENS = (
     20_000_000  # the 5-gram model learns from at most so many: 2 GB of memory, half a minute
@@ -124,7 +123,7 @@ def evaluate(
     out with a note.
     """
     model, tokenizer = judged.model, judged.tokenizer
-    folder, watcher = judged.folder, judged.watcher
+    folder, observer = judged.folder, judged.observer
     settings = settings or EvaluateSettings()
     if files and texts:
         raise XinyeError("evaluate: give files or text, not both")
@@ -133,12 +132,12 @@ def evaluate(
     context, stride = window(model, settings)
     scalings = parse_scalings(model, settings.rope_scaling)
     notes: list[str] = []
-    training, validation, training_files = own_text(folder, tokenizer, settings, watcher, notes)
+    training, validation, training_files = own_text(folder, tokenizer, settings, observer, notes)
     about: dict[str, Any] = {}
     if texts:
         part, about["source"] = encoded(tokenizer, texts), "text"
     elif files:
-        part, paths = text_of(files, folder, tokenizer, settings, watcher)
+        part, paths = text_of(files, folder, tokenizer, settings, observer)
         about |= {"source": "files", "files": [str(path) for path in paths]}
         notes += [
             f"{path}: was in the training text, which flatters the model"
@@ -155,16 +154,16 @@ def evaluate(
 
     if settings.tokens is not None:
         part = part.first(settings.tokens)
-    watcher.stage("scoring the text")
+    observer.stage("scoring the text")
     windows = sliding_windows(part.spans, context, stride)
     figures = perplexity(
-        model, tokenizer, part.tokens, windows, partial(watcher.scored, total=len(part))
+        model, tokenizer, part.tokens, windows, observer.counting("scoring", len(part), "tokens")
     )
     about |= {"documents": len(part.spans), "characters": figures["characters"]}
-    baselines = compare(part, training, tokenizer, figures, watcher, notes)
+    baselines = compare(part, training, tokenizer, figures, observer, notes)
     del figures["characters"]
     positions = positions_of(judged, part, context, notes) if settings.by_position else []
-    extended = extend(model, tokenizer, part, scalings, watcher, notes) if scalings else []
+    extended = extend(model, tokenizer, part, scalings, observer, notes) if scalings else []
     return Evaluation(
         model=str(folder), text=about, **figures, context=context, stride=stride,
         baselines=baselines, by_position=positions, rope_scaling=extended, notes=notes,
@@ -175,7 +174,7 @@ def positions_of(
     judged: Judged, part: Part, context: int, notes: list[str]
 ) -> list[dict[str, Any]]:
     """The figures of the same tokens by the length of the context before them."""
-    judged.watcher.stage("scoring by the length of the context")
+    judged.observer.stage("scoring by the length of the context")
     rows = by_position(judged.model, judged.tokenizer, part.tokens, part.spans, context)
     if not rows:
         notes.append(
@@ -208,11 +207,11 @@ def text_of(
     folder: Path,
     tokenizer: Tokenizer,
     settings: EvaluateSettings,
-    watcher: Watcher,
+    observer: Observer,
 ) -> tuple[Part, list[Path]]:
     """The text of files, all of it, read as a run's own was; and which files these are."""
     paths = find_files(files)
-    corpus, _ = tokenize(paths, reading_settings(folder, settings), tokenizer, watcher)
+    corpus, _ = tokenize(paths, reading_settings(folder, settings), tokenizer, observer)
     return Part(
         corpus.tokens, np.stack((corpus.documents[:-1], corpus.documents[1:]), axis=1)
     ), paths
@@ -222,13 +221,13 @@ def own_text(
     folder: Path,
     tokenizer: Tokenizer,
     settings: EvaluateSettings,
-    watcher: Watcher,
+    observer: Observer,
     notes: list[str],
 ) -> tuple[Part | None, Part | None, list[Path]]:
     """What a run was trained on and what it held back, split as it was then, and the files; or a
     note why not."""
     if settings.training_text:
-        part, paths = text_of(settings.training_text, folder, tokenizer, settings, watcher)
+        part, paths = text_of(settings.training_text, folder, tokenizer, settings, observer)
         return part, None, paths
     saved = folder / "training" / "settings.json"
     if not saved.is_file():
@@ -237,7 +236,7 @@ def own_text(
     try:
         run = saved_settings(folder)
         paths = find_files(run.files)
-        text = prepare_text(run, Draft(), watcher, Models(tokenizer=tokenizer))
+        text = prepare_text(run, Draft(), observer, Models(tokenizer=tokenizer))
         if text.fingerprint != read_json(saved).get("text", text.fingerprint):
             raise XinyeError("it has changed since")
     except XinyeError as error:
@@ -292,7 +291,7 @@ def compare(
     training: Part | None,
     tokenizer: Tokenizer,
     figures: dict[str, Any],
-    watcher: Watcher,
+    observer: Observer,
     notes: list[str],
 ) -> dict[str, dict[str, float] | None]:
     """The baselines' figures on the same text."""
@@ -314,7 +313,7 @@ def compare(
     )
     if not text:
         return baselines
-    watcher.stage("compressing the text")
+    observer.stage("compressing the text")
     baselines["gzip"], baselines["xz"] = of(gzip_bits(text)), of(xz_bits(text))
     if training is None:
         notes.append(
@@ -334,7 +333,7 @@ def compare(
             "it"
         )
     baselines["xz_after_training_text"] = of(xz_bits(text, before))
-    watcher.stage("counting for the 5-gram model")
+    observer.stage("counting for the 5-gram model")
     counted = training.at_most(NGRAM_TOKENS)
     if len(counted) < len(training):
         notes.append(f"5-gram: learned from {len(counted):,} of {len(training):,} training tokens")
@@ -374,7 +373,7 @@ def extend(
     tokenizer: Tokenizer,
     part: Part,
     scalings: Sequence[tuple[str, float, LanguageModel]],
-    watcher: Watcher,
+    observer: Observer,
     notes: list[str],
 ) -> list[dict[str, Any]]:
     """The loss of the same tokens at 1, 2, 4 … times the trained context, up to the largest factor,
@@ -382,7 +381,7 @@ def extend(
 
     They are some 8,192, each with the longest of these contexts before it in its document.
     """
-    watcher.stage("scoring beyond the trained context")
+    observer.stage("scoring beyond the trained context")
     context, largest = (
         model.config.max_position_embeddings,
         max(factor for _, factor, _ in scalings),

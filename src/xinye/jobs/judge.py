@@ -76,12 +76,12 @@ def evaluate_learned(task: Task, judged: Judged, files: Sequence[str]) -> Figure
 
     Where these are not at hand any more the baseline is None and a note says why.
     """
-    watcher, tokenizer = judged.watcher, judged.tokenizer
+    observer, tokenizer = judged.observer, judged.tokenizer
     settings = settings_of(judged.folder, task)
-    watcher.stage("reading the records")
+    observer.stage("reading the records")
     records = read_records(settings, files)
     task.check(records)
-    watcher.stage("judging")
+    observer.stage("judging")
     measured = figures_of(task, judged.model, tokenizer, records)
     notes: list[str] = []
     baseline = None
@@ -91,11 +91,11 @@ def evaluate_learned(task: Task, judged: Judged, files: Sequence[str]) -> Figure
                 raise XinyeError("what the model learned from is not known here")
             before = None
             if task.baseline_is_base:
-                watcher.stage("judging the base model")
+                observer.stage("judging the base model")
                 base = load_model(settings.model)[0].to(machine.device())
                 before = figures_of(task, base, tokenizer, records)
             else:
-                watcher.stage("learning the baseline")
+                observer.stage("learning the baseline")
             training, _ = split_records(settings, task, read_records(settings, settings.data))
             notes += leaks(training, records, lambda record: record.whole)
             baseline = {"name": task.baseline_name, **task.baseline(training, records, before)}

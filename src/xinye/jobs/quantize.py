@@ -6,7 +6,6 @@ bits per byte of the same tokens before and after.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,8 +18,8 @@ from xinye.evaluation.perplexity import perplexity, sliding_windows
 from xinye.jobs.evaluate import Part, own_text, text_of, window
 from xinye.jobs.export import check_target
 from xinye.model.build import LanguageModel
+from xinye.observer import Observer
 from xinye.planning.job_settings import EvaluateSettings
-from xinye.watcher import Watcher
 
 TOKENS = (
     65_536  # of the text, at most; the difference of two figures for the same tokens needs no more
@@ -50,30 +49,30 @@ def quantize(
     kind: Literal["q8_0", "q4_0"],
     output: str | Path | None = None,
     files: Sequence[str] = (),
-    watcher: Watcher | None = None,
+    observer: Observer | None = None,
 ) -> Quantized:
     """Write a model as GGUF, without `output` into this folder under the model's name, and measure
     it on the files, or on what its run held back from training.
 
     Raises `XinyeError` for whatever a person can put right, before anything is written.
     """
-    watcher = watcher or Watcher()
+    observer = observer or Observer()
     source = Path(model)
     name = source.absolute().name.removesuffix(".gguf")
     path = Path(output or f"{name}-{kind}.gguf")
     check_target(path, source, "gguf")
     if not path.absolute().parent.is_dir():
         raise XinyeError(f"{path.parent}: there is no such folder")
-    watcher.stage("reading the model")
+    observer.stage("reading the model")
     network, tokenizer = load_model(model)
     notes: list[str] = []
     part: Part | None
     if files:
-        part, _ = text_of(files, source, tokenizer, EvaluateSettings(), watcher)
+        part, _ = text_of(files, source, tokenizer, EvaluateSettings(), observer)
     else:
-        _, part, _ = own_text(source, tokenizer, EvaluateSettings(), watcher, notes)
-    before = None if part is None else measure(network, tokenizer, part, watcher)
-    watcher.stage(f"writing {path}")
+        _, part, _ = own_text(source, tokenizer, EvaluateSettings(), observer, notes)
+    before = None if part is None else measure(network, tokenizer, part, observer)
+    observer.stage(f"writing {path}")
     kept = save_gguf(path, network, tokenizer, kind, {"general.name": name})
     del network  # so that there is one model in memory
     sizes = Quantized(
@@ -81,7 +80,7 @@ def quantize(
     )
     if part is None or before is None:
         return sizes
-    after = measure(load_gguf(path)[0], tokenizer, part, watcher)
+    after = measure(load_gguf(path)[0], tokenizer, part, observer)
     bits, bits_before = after["bits_per_byte"], before["bits_per_byte"]
     return Quantized(
         **vars(sizes) | {
@@ -94,15 +93,15 @@ def quantize(
 
 
 def measure(
-    network: LanguageModel, tokenizer: Tokenizer, part: Part, watcher: Watcher
+    network: LanguageModel, tokenizer: Tokenizer, part: Part, observer: Observer
 ) -> dict[str, float]:
     """The figures of at most `TOKENS` tokens of a text, an equal share of each document."""
-    watcher.stage("scoring the text")
+    observer.stage("scoring the text")
     network, some = network.to(machine.device()), part.at_most(TOKENS)
     context, stride = window(network, EvaluateSettings())
     windows = sliding_windows(some.spans, context, stride)
     return perplexity(
-        network, tokenizer, some.tokens, windows, partial(watcher.scored, total=len(some))
+        network, tokenizer, some.tokens, windows, observer.counting("scoring", len(some), "tokens")
     )
 
 

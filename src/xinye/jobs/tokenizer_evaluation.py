@@ -15,7 +15,7 @@ from xinye.data.tokenizer import panic_told, read_backend, read_gpt2, sample_tex
 from xinye.errors import XinyeError
 from xinye.evaluation.plots import grouped_bar_chart
 from xinye.evaluation.tokenizers import Figures, count_words, measure
-from xinye.watcher import Watcher
+from xinye.observer import Observer
 
 EVALUATED_BYTES = (
     4_000_000  # at most, spread evenly over the text; more does not change the figures
@@ -42,7 +42,9 @@ class Comparison:
         return {"text": self.text, "tokenizers": rows, "verdict": self.verdict}
 
 
-def compare_tokenizers(arguments: Sequence[str], field: str | None, watcher: Watcher) -> Comparison:
+def compare_tokenizers(
+    arguments: Sequence[str], field: str | None, observer: Observer
+) -> Comparison:
     """Measure each tokenizer among the arguments on the text of the other ones."""
     backends, patterns = find_tokenizers(arguments)
     if not backends:
@@ -50,14 +52,14 @@ def compare_tokenizers(arguments: Sequence[str], field: str | None, watcher: Wat
     if not patterns:
         raise XinyeError("name the text to compare on: files, folders or globs")
     paths = find_files(patterns)
-    watcher.stage("reading the text")
+    observer.stage("reading the text")
     pieces = clean(read_pieces(paths, field), Cleaning())
     texts, characters = sample_texts((piece.text for piece in pieces), EVALUATED_BYTES)
     if not texts:
         raise XinyeError(f"{', '.join(patterns)}: there is no text in these files")
     measured: dict[str, Figures] = {}
     for name, backend in backends.items():
-        watcher.stage(f"measuring {name}")
+        observer.stage(f"measuring {name}")
         with panic_told():
             measured[name] = measure(backend, texts)
     best_first = sorted(measured, key=lambda name: -measured[name].bytes_per_token)

@@ -20,7 +20,7 @@ from xinye.generation.engine import Engine
 from xinye.generation.generate import start
 from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.generation.sequence import Sequence
-from xinye.watcher import Watcher
+from xinye.observer import Observer
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,12 @@ class Job:
 
 
 def write_prompts(
-    engine: Engine, prompts: Path, output: Path, n: int, sampling: dict[str, Any], watcher: Watcher
+    engine: Engine,
+    prompts: Path,
+    output: Path,
+    n: int,
+    sampling: dict[str, Any],
+    observer: Observer,
 ) -> dict[str, Any]:
     """Write `n` texts for each line of a file of prompts, and tell how it went.
 
@@ -66,7 +71,7 @@ def write_prompts(
 
     def bad(path: Path, line: int, problem: str) -> None:
         errors.append({"line": line, "error": problem})
-        watcher.warn(f"{path}:{line}: {problem}")
+        observer.warn(f"{path}:{line}: {problem}")
 
     total = sum(1 for _ in read_records(prompts, lambda *_: None))
     done, kept = finished(output), 0
@@ -116,7 +121,10 @@ def write_prompts(
                     file.flush()
                     lines, texts = lines + 1, texts + len(job.sequences)
                     tokens += record["usage"]["completion_tokens"]
-                    watcher.written(kept + lines, total, tokens / (time.monotonic() - began))
+                    observer.progress(
+                        f"writing … {kept + lines:,} of {total:,} lines, "
+                        f"{tokens / (time.monotonic() - began):,.0f} tokens/s"
+                    )
         finally:
             for sequence in running:
                 engine.cancel(sequence)

@@ -17,13 +17,13 @@ from xinye.errors import XinyeError, checked, did_you_mean
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.perplexity import by_position
 from xinye.evaluation.plots import line_chart
+from xinye.observer import Observer
 from xinye.planning.models import load_models
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.saved import read_run
 from xinye.studies.shared import save_charts, train
 from xinye.tasks.text import prepare_text
-from xinye.watcher import Watcher
 
 KNOWN = get_args(PretrainSettings.model_fields["architecture"].annotation)
 
@@ -31,7 +31,7 @@ KNOWN = get_args(PretrainSettings.model_fields["architecture"].annotation)
 def compare(
     settings: PretrainSettings,
     architectures: Sequence[str],
-    watcher: Watcher,
+    observer: Observer,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Train and evaluate; the runs, `comparison.json` and the charts are in `settings.output`.
@@ -51,16 +51,16 @@ def compare(
         )
     trained: list[dict[str, Any]] = []
     for number, architecture in enumerate(architectures, start=1):
-        watcher.stage(f"{architecture} ({number} of {len(architectures)})")
+        observer.stage(f"{architecture} ({number} of {len(architectures)})")
         changes = {"architecture": architecture, "output": output / architecture}
-        run = asdict(train(settings.model_copy(update=changes), watcher, overwrite))
+        run = asdict(train(settings.model_copy(update=changes), observer, overwrite))
         del run["interrupted"]
         trained.append({"architecture": architecture, **run})
         if number == 1:  # the first one's tokenizer, for all
             same = {"tokenizer": run["run"], "vocab_size": None}
             settings = settings.model_copy(update=same)
-    watcher.stage("judging all on the same text")
-    text = prepare_text(settings, Draft(), Watcher(), load_models(settings))
+    observer.stage("judging all on the same text")
+    text = prepare_text(settings, Draft(), Observer(), load_models(settings))
     validation = text.validation
     for row in trained:
         model, tokenizer = load_model(row["run"])

@@ -18,6 +18,7 @@ from xinye.evaluation.bits_per_byte import evaluate
 from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel
+from xinye.observer import Observer
 from xinye.planning.models import load_models
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
@@ -26,11 +27,10 @@ from xinye.runs.resume import saved_settings
 from xinye.runs.start import default_output
 from xinye.studies.shared import NO_BUDGET, finished_run, train
 from xinye.tasks.text import prepare_text
-from xinye.watcher import Watcher
 
 
 def distill(
-    settings: PretrainSettings, watcher: Watcher, overwrite: bool = False, resume: bool = False
+    settings: PretrainSettings, observer: Observer, overwrite: bool = False, resume: bool = False
 ) -> dict[str, Any]:
     """Train and compare: the student is the run in `settings.output`, the other one is in its
     folder `without-teacher`, the figures are in `distillation.json`.
@@ -38,16 +38,16 @@ def distill(
     Raises `KeyboardInterrupt` when it was stopped; then it goes on with `resume`.
     """
     output = settings.output or default_output(settings)
-    watcher.stage("the student, with its teacher")
+    observer.stage("the student, with its teacher")
     if resume:
         settings = begun(output, settings)
     else:
         settings = settings.model_copy(update={"output": output})
-        train(settings, watcher, overwrite)
-    student = finished_run(settings, watcher)
-    watcher.stage("the same without its teacher, for as long")
-    alone = finished_run(without_teacher(settings, output, student), watcher)
-    watcher.stage("judging all three on the same text")
+        train(settings, observer, overwrite)
+    student = finished_run(settings, observer)
+    observer.stage("the same without its teacher, for as long")
+    alone = finished_run(without_teacher(settings, output, student), observer)
+    observer.stage("judging all three on the same text")
     result = {"text": list(settings.files), "models": judge(settings, student, alone)}
     write_json(output / "distillation.json", result)
     return result
@@ -87,7 +87,7 @@ def judge(
     """The figures of all three, on the same windows of the text held back."""
     models = load_models(settings)
     assert models.teacher is not None and models.tokenizer is not None
-    validation = prepare_text(settings, Draft(), Watcher(), models).validation
+    validation = prepare_text(settings, Draft(), Observer(), models).validation
     figures: list[dict[str, Any]] = []
     for role, trained in {"teacher": None, "student": student, "student alone": alone}.items():
         model = load_model(trained["run"])[0] if trained else models.teacher

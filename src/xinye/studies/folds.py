@@ -15,6 +15,7 @@ from typing import Any
 
 from xinye.data.files import read_json, write_json
 from xinye.errors import XinyeError, checked
+from xinye.observer import Observer
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.leftovers import remove_run
 from xinye.runs.start import default_output
@@ -28,7 +29,6 @@ from xinye.studies.shared import (
     saved_tokenizer,
 )
 from xinye.tasks.task import task_settings
-from xinye.watcher import Watcher
 
 OF_FOLDS = ("fold-*", "tokenizer", "folds.json")  # what a cross-validation has in its folder
 STUDENT_T = (  # the 97.5 % point for 2 … 20 values
@@ -40,7 +40,7 @@ STUDENT_T = (  # the 97.5 % point for 2 … 20 values
 def cross_validate(
     settings: Settings,
     folds: int,
-    watcher: Watcher,
+    observer: Observer,
     on_fold: Callable[[dict[str, Any]], None],
     overwrite: bool,
     resume: bool,
@@ -72,15 +72,15 @@ def cross_validate(
                 f"{output}: exists already; go on with it with --resume, or replace it with "
                 "--overwrite"
             )
-        settings = prepare(settings, folds, output, watcher)
+        settings = prepare(settings, folds, output, observer)
         kept = settings.model_dump(mode="json", exclude_defaults=True, exclude={"output"})
         write_json(record, {"count": folds, "settings": kept})
     tokenizer = saved_tokenizer(output) if (output / "tokenizer").is_dir() else {}
     figures: list[dict[str, Any]] = []
     for number in range(1, folds + 1):
-        watcher.stage(f"fold {number} of {folds}")
+        observer.stage(f"fold {number} of {folds}")
         own = {"fold": f"{number}/{folds}", "output": output / f"fold-{number}", **tokenizer}
-        result = finished_run(settings.model_copy(update=own), QuietObserver(watcher))
+        result = finished_run(settings.model_copy(update=own), QuietObserver(observer))
         figures.append({"fold": number, **figures_of(result)})
         on_fold(figures[-1])
     spreads = summary(figures)
@@ -90,9 +90,9 @@ def cross_validate(
     return result
 
 
-def prepare(settings: Settings, folds: int, output: Path, watcher: Watcher) -> Settings:
+def prepare(settings: Settings, folds: int, output: Path, observer: Observer) -> Settings:
     """Make the folder, once it is known that every fold can be trained; returns their settings."""
-    planned = plan_once(settings.model_copy(update={"fold": f"1/{folds}"}), watcher)
+    planned = plan_once(settings.model_copy(update={"fold": f"1/{folds}"}), observer)
     remove_run(output, *OF_FOLDS)
     output.mkdir(parents=True, exist_ok=True)
     if planned.text is None:

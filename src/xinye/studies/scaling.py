@@ -20,6 +20,7 @@ from xinye.errors import XinyeError
 from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.plots import line_chart
 from xinye.evaluation.scaling_law import NOISE, Law, Point, fit_law, import_least_squares
+from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count, parse_time
 from xinye.runs.leftovers import remove_run
@@ -35,7 +36,6 @@ from xinye.studies.shared import (
     write_config,
 )
 from xinye.tasks.text import Text
-from xinye.watcher import Watcher
 
 SHARE = 0.1  # of the time, for all the short runs
 SHARE_OF_LITTLE, LITTLE = (
@@ -110,7 +110,7 @@ class Planning:
 
 
 def begin(
-    settings: PretrainSettings, sizes: Sequence[str], watcher: Watcher, overwrite: bool = False
+    settings: PretrainSettings, sizes: Sequence[str], observer: Observer, overwrite: bool = False
 ) -> Planning:
     """Plan a run of each size in the time of the settings, and measure its speed."""
     import_least_squares()
@@ -124,8 +124,8 @@ def begin(
         )
     candidates = []
     for size in sizes:
-        watcher.stage(f"a run of {size}")
-        planned = plan_once(settings.model_copy(update={"size": size}), watcher)
+        observer.stage(f"a run of {size}")
+        planned = plan_once(settings.model_copy(update={"size": size}), observer)
         assert planned.text is not None
         own = {"size": size, **NO_BUDGET, **saved_tokenizer(output / size)}
         short = settings.model_copy(update=own)
@@ -137,7 +137,7 @@ def begin(
     return Planning(output, settings, parse_time(settings.time or ""), candidates)
 
 
-def run_short(planning: Planning, watcher: Watcher) -> Iterator[dict[str, Any]]:
+def run_short(planning: Planning, observer: Observer) -> Iterator[dict[str, Any]]:
     """Train the short runs, and give the figures of each as it ends.
 
     They differ from the run that they stand for in nothing but steps and batch, so each is a whole
@@ -149,7 +149,7 @@ def run_short(planning: Planning, watcher: Watcher) -> Iterator[dict[str, Any]]:
             folder = planning.output / candidate.size / f"run-{number + 1}"
             own = {"steps": steps, "batch_size": batch, "dropout": candidate.values["dropout"]}
             own |= {"compile": "no", "evaluations": 1, "output": folder}
-            run = train(candidate.settings.model_copy(update=own), QuietObserver(watcher))
+            run = train(candidate.settings.model_copy(update=own), QuietObserver(observer))
             model, tokenizer = load_model(folder)
             windows = candidate.text.validation.in_order(8, WINDOWS)
             judged = evaluate(model.to(machine.device()), windows, tokenizer.token_lengths)

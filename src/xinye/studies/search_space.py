@@ -19,6 +19,7 @@ from xinye.data.files import check_file
 from xinye.data.sources import find_files, fingerprint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
+from xinye.observer import Observer
 from xinye.planning import pretraining as planning
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
@@ -37,7 +38,6 @@ from xinye.studies.shared import (
 from xinye.tasks.registry import find_task
 from xinye.tasks.task import task_settings
 from xinye.training.record_job import base_of
-from xinye.watcher import Watcher
 
 Parameters = dict[str, Any]  # that Optuna chose for a trial, by name
 EVALUATIONS = 6  # of a trial; from the second on it may end early
@@ -84,10 +84,10 @@ class PretrainSearch:
         )
         return terms | {"text": fingerprint(find_files(self.settings.files))}
 
-    def measure(self, seconds: float | None, watcher: Watcher) -> Start:
+    def measure(self, seconds: float | None, observer: Observer) -> Start:
         """Plan a trial of so many seconds."""
         budget = {"time": f"{seconds:.2f}s"} if seconds else {}
-        planned = plan_once(self.settings.model_copy(update=budget | self.of_trials), watcher)
+        planned = plan_once(self.settings.model_copy(update=budget | self.of_trials), observer)
         assert planned.text is not None
         self.plan = planned.values
         batch, context = self.plan["batch_size"], self.plan["context"]
@@ -173,11 +173,11 @@ class TaskSearch:
         base = base_of(self.settings, None)[0]
         return terms | {"text": fingerprint(files), "base": fingerprint_of_model(base)}
 
-    def measure(self, seconds: float | None, watcher: Watcher) -> Start:
+    def measure(self, seconds: float | None, observer: Observer) -> Start:
         given = "method" in self.settings.model_fields_set or self.settings.optimizer == "muon"
         for method in [self.settings.method] if given else METHODS:
             own = self.settings.model_copy(update={"method": method})
-            self.plan[method] = plan_once(own, watcher).values
+            self.plan[method] = plan_once(own, observer).values
         method, plan = next(iter(self.plan.items()))
         usual = {"method": method, "rate": 1.0, "mask_tokens": 0.0, "r": 8}
         usual |= {name: plan[name] for name in ("dropout", "attention")}

@@ -2,7 +2,7 @@
 
 import shlex
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import yaml
 from xinye.checkpoints.folders import checkpoints
 from xinye.errors import XinyeError
 from xinye.evaluation.plots import save_chart
+from xinye.model.adapters import Row
+from xinye.observer import Observer
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import load_models
@@ -24,28 +26,27 @@ from xinye.training.job import Run
 from xinye.training.loop import Step
 from xinye.training.record_job import plan_of
 from xinye.training.train import finetune, pretrain
-from xinye.watcher import Watcher
 
 Settings = PretrainSettings | FinetuneSettings
 NO_BUDGET = {"time": None, "tokens": None, "epochs": None, "steps": None, "total_steps": ()}
 
 
-class QuietObserver(Watcher):
+class QuietObserver(Observer):
     """Of one run among several: passes on steps and warnings, keeps the plan, drops the rest."""
 
-    def __init__(self, watcher: Watcher) -> None:
-        self.watcher = watcher
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
         self.values: dict[str, Any] = {}
 
-    def plan(self, plan: Plan) -> None:
+    def plan(self, plan: Plan, trainable: Sequence[Row] = ()) -> None:
         self.values = plan.values
-        self.watcher.plan(plan)
+        self.observer.plan(plan)
 
     def step(self, step: Step, steps: int) -> None:
-        self.watcher.step(step, steps)
+        self.observer.step(step, steps)
 
     def warn(self, text: str) -> None:
-        self.watcher.warn(text)
+        self.observer.warn(text)
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,13 @@ def saved_tokenizer(folder: Path) -> dict[str, Any]:
     return {"tokenizer": str(folder / "tokenizer"), "vocab_size": None}
 
 
-def plan_once(settings: Settings, watcher: Watcher) -> Planned:
+def plan_once(settings: Settings, observer: Observer) -> Planned:
     """Plan a run and leave nothing behind: mistakes are reported before anything is made."""
     if isinstance(settings, FinetuneSettings):
-        return Planned(plan_of(settings, watcher))
-    text = prepare_text(settings, Draft(), watcher, load_models(settings))
-    watcher.stage("measuring the speed")
-    observer = QuietObserver(watcher)
+        return Planned(plan_of(settings, observer))
+    text = prepare_text(settings, Draft(), observer, load_models(settings))
+    observer.stage("measuring the speed")
+    observer = QuietObserver(observer)
     with tempfile.TemporaryDirectory() as place:
         text.tokenizer.save(place)
         changes = {"tokenizer": place, "vocab_size": None}
@@ -76,27 +77,27 @@ def plan_once(settings: Settings, watcher: Watcher) -> Planned:
 
 
 def train(
-    settings: Settings, watcher: Watcher, overwrite: bool = False, resume: bool = False
+    settings: Settings, observer: Observer, overwrite: bool = False, resume: bool = False
 ) -> Run:
     """Train one run of a study; raises `KeyboardInterrupt` when it was stopped."""
     if isinstance(settings, FinetuneSettings):
-        run: Run | None = finetune(settings, watcher, overwrite, resume)
+        run: Run | None = finetune(settings, observer, overwrite, resume)
     else:
-        run = pretrain(settings, watcher, overwrite, resume)
+        run = pretrain(settings, observer, overwrite, resume)
     assert run is not None
     if run.interrupted:
         raise KeyboardInterrupt
     return run
 
 
-def finished_run(settings: Settings, watcher: Watcher) -> dict[str, Any]:
+def finished_run(settings: Settings, observer: Observer) -> dict[str, Any]:
     """The `result.json` of the run in the settings' folder: trained, resumed or finished before."""
     assert settings.output is not None
     run = RunFolder(settings.output)
     with_control = isinstance(settings, FinetuneSettings) and settings.augment and settings.control
     if not run.ended or (with_control and "control" not in run.result()):
         begun = bool(checkpoints(settings.output))
-        train(settings, watcher, overwrite=not begun, resume=begun)
+        train(settings, observer, overwrite=not begun, resume=begun)
     return run.result()
 
 

@@ -24,12 +24,12 @@ from xinye.checkpoints.folders import discard_weights
 from xinye.data.files import write_json
 from xinye.errors import XinyeError
 from xinye.evaluation.plots import bar_chart, line_chart
+from xinye.observer import Evaluated, Observer
 from xinye.planning.units import parse_time
 from xinye.runs.leftovers import remove_run
 from xinye.studies.search_space import Parameters, Search
 from xinye.studies.shared import QuietObserver, is_new, save_charts, train
 from xinye.training.loop import Step
-from xinye.watcher import Watcher
 
 STARTUP = 5  # trials drawn at random and never ended early, before there is something to learn from
 OF_A_STUDY = (  # what it has in its folder
@@ -48,10 +48,10 @@ class Tuning:
     trials: int
     seconds: float  # after which no trial starts
 
-    def train(self, parameters: Parameters, folder: Path, seed: int, watcher: Watcher) -> float:
+    def train(self, parameters: Parameters, folder: Path, seed: int, observer: Observer) -> float:
         """Train with a trial's parameters; returns the figure that trials are judged by."""
         settings = self.search.settings_of(parameters, folder, seed)
-        return train(settings, watcher, overwrite=True).validation[self.search.figure]
+        return train(settings, observer, overwrite=True).validation[self.search.figure]
 
     def shown(self, trial: FrozenTrial) -> dict[str, Any]:
         """A trial as it is printed: `state` is finished, ended early or diverged."""
@@ -67,7 +67,7 @@ class Tuning:
 # -- the study -------------------------------------------------------------------------------------
 
 
-def begin(search: Search, trials: int, watcher: Watcher, overwrite: bool = False) -> Tuning:
+def begin(search: Search, trials: int, observer: Observer, overwrite: bool = False) -> Tuning:
     """Open the study in the folder of the search, or make one; after its time no trial starts.
 
     Raises `XinyeError` where the folder has something else, or a study of other settings.
@@ -80,17 +80,17 @@ def begin(search: Search, trials: int, watcher: Watcher, overwrite: bool = False
     seconds = parse_time(search.time) / (trials + AGAIN) if search.time else None
     terms = search.terms()
     if is_new(search.output, "study.db", "study", overwrite):
-        study = make_study(search, terms, seconds, watcher)
+        study = make_study(search, terms, seconds, observer)
     else:
         study = open_study(search, terms)
     return Tuning(study, search, trials, trials * seconds if seconds else math.inf)
 
 
 def make_study(
-    search: Search, terms: dict[str, Any], seconds: float | None, watcher: Watcher
+    search: Search, terms: dict[str, Any], seconds: float | None, observer: Observer
 ) -> optuna.Study:
     """A new study; its first trial will be the plan's own settings."""
-    start = search.measure(seconds, watcher)
+    start = search.measure(seconds, observer)
     first = optuna.trial.FixedTrial(start.parameters)
     search.suggest(first)
     if not first.params:
@@ -143,8 +143,8 @@ def open_study(search: Search, terms: dict[str, Any]) -> optuna.Study:
 class TrialObserver(QuietObserver):
     """Reports to Optuna how a trial goes, and ends a poor or diverging one by an exception."""
 
-    def __init__(self, trial: optuna.trial.BaseTrial, figure: str, watcher: Watcher) -> None:
-        super().__init__(watcher)
+    def __init__(self, trial: optuna.trial.BaseTrial, figure: str, observer: Observer) -> None:
+        super().__init__(observer)
         self.trial = trial
         self.figure = figure
         self.validations = 0
@@ -154,14 +154,14 @@ class TrialObserver(QuietObserver):
             raise optuna.TrialPruned("diverged")
         super().step(step, steps)
 
-    def validated(self, step: int, figures: dict[str, float], sample: str) -> None:
+    def evaluated(self, evaluated: Evaluated) -> None:
         self.validations += 1
-        self.trial.report(figures[self.figure], self.validations)
-        if step < self.values["steps"] and self.trial.should_prune():
+        self.trial.report(evaluated.figures[self.figure], self.validations)
+        if evaluated.step < self.values["steps"] and self.trial.should_prune():
             raise optuna.TrialPruned("ended early")
 
 
-def run_trials(tuning: Tuning, watcher: Watcher) -> Iterator[dict[str, Any]]:
+def run_trials(tuning: Tuning, observer: Observer) -> Iterator[dict[str, Any]]:
     """Trials until there are as many as wanted or the time is used up, each as it is printed."""
     study, search = tuning.study, tuning.search
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=2)
@@ -176,7 +176,7 @@ def run_trials(tuning: Tuning, watcher: Watcher) -> Iterator[dict[str, Any]]:
         trial = study.ask()
         search.suggest(trial)
         folder = tuning.search.output / "trials" / f"{trial.number:03d}"
-        observer = TrialObserver(trial, search.figure, watcher)
+        observer = TrialObserver(trial, search.figure, observer)
         try:
             value = tuning.train(trial.params, folder, seed, observer)
             trial.set_user_attr("state", "finished")
@@ -191,7 +191,7 @@ def run_trials(tuning: Tuning, watcher: Watcher) -> Iterator[dict[str, Any]]:
 # -- what came of it -------------------------------------------------------------------------------
 
 
-def conclude(tuning: Tuning, watcher: Watcher) -> dict[str, Any]:
+def conclude(tuning: Tuning, observer: Observer) -> dict[str, Any]:
     """Train the best settings and the plan's with another seed; write `tuning.json` and charts."""
     study, search, output = tuning.study, tuning.search, tuning.search.output
     finished = sorted(
@@ -205,9 +205,9 @@ def conclude(tuning: Tuning, watcher: Watcher) -> dict[str, Any]:
         )
     best = finished[0]
     defaults = next((trial for trial in finished if trial.user_attrs.get("defaults")), None)
-    again = {"best": train_again(tuning, best, "best", watcher)}
+    again = {"best": train_again(tuning, best, "best", observer)}
     if defaults:
-        again["defaults"] = train_again(tuning, defaults, "defaults", watcher)
+        again["defaults"] = train_again(tuning, defaults, "defaults", observer)
     importance = importance_of(study)
     result = {
         "study": str(output),
@@ -228,14 +228,14 @@ def conclude(tuning: Tuning, watcher: Watcher) -> dict[str, Any]:
     return result
 
 
-def train_again(tuning: Tuning, trial: FrozenTrial, name: str, watcher: Watcher) -> float:
+def train_again(tuning: Tuning, trial: FrozenTrial, name: str, observer: Observer) -> float:
     """The figure of a trial's settings with another seed; only the best keeps its weights."""
     key = f"again-{trial.number}"
     if key not in tuning.study.user_attrs:
-        watcher.stage(f"training the {name} once more with another seed")
+        observer.stage(f"training the {name} once more with another seed")
         folder = tuning.search.output / name
         seed = tuning.search.settings.seed + 1
-        value = tuning.train(trial.params, folder, seed, QuietObserver(watcher))
+        value = tuning.train(trial.params, folder, seed, QuietObserver(observer))
         tuning.study.set_user_attr(key, value)
         if name != "best":
             discard_weights(folder)

@@ -13,6 +13,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation import classification
 from xinye.model.heads import Head
+from xinye.observer import Observer
 from xinye.planning.finetune_settings import COLUMNS
 from xinye.runs.words import Both, TaskWords
 from xinye.tasks.classify_records import Record, named, read_labelled
@@ -22,7 +23,6 @@ from xinye.tasks.heads import ACCURACY, LIMIT, LOSS, MACRO_F1, USE, HeadTask
 from xinye.tasks.records import OnBad
 from xinye.tasks.task import Exercise, Figures, Judged, Row
 from xinye.tasks.tokens import altered
-from xinye.watcher import Watcher
 
 
 class Classify(HeadTask):
@@ -283,11 +283,11 @@ class Classify(HeadTask):
         tokenizer: Tokenizer,
         inputs: Sequence[Any],
         settings: dict[str, Any],
-        watcher: Watcher,
+        observer: Observer,
     ) -> list[Row]:
         from xinye.tasks import zero_shot
 
-        return zero_shot.classify(model, tokenizer, as_pairs(inputs), settings, watcher)
+        return zero_shot.classify(model, tokenizer, as_pairs(inputs), settings, observer)
 
     @classmethod
     def evaluate_untaught(

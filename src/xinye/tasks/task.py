@@ -22,13 +22,13 @@ from xinye.errors import XinyeError, checked
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import Kind, Labelled
+from xinye.observer import Observer
 from xinye.planning.finetune_settings import AUGMENTATIONS, COLUMNS, FinetuneSettings
 from xinye.runs.saved import SavedRun
 from xinye.runs.words import NOTHING, Both, TaskWords
 from xinye.tasks.examples import Example, Examples, split
 from xinye.tasks.records import OnBad, refuse, refuse_line
 from xinye.tasks.registry import TASKS, find_task
-from xinye.watcher import Watcher
 
 Figures = dict[
     str, Any
@@ -70,7 +70,7 @@ class Judged:
     model: Any
     tokenizer: Tokenizer
     folder: Path
-    watcher: Watcher
+    observer: Observer
     with_baseline: bool = True
 
 
@@ -259,7 +259,7 @@ class Task(Protocol):
         tokenizer: Tokenizer,
         inputs: Sequence[Any],
         settings: dict[str, Any],
-        watcher: Watcher,
+        observer: Observer,
     ) -> list[Any]:
         """What a language model that was not taught says of each text; for a task that is
         `asked_with` settings in `TASKS`."""

@@ -10,6 +10,7 @@ import numpy as np
 from xinye.data.sources import fingerprint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
+from xinye.observer import Observer
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
 from xinye.planning.units import parse_fold
@@ -18,7 +19,6 @@ from xinye.tasks.examples import Augmentation, Examples
 from xinye.tasks.records import OnBad, refuse
 from xinye.tasks.registry import find_task
 from xinye.tasks.task import Task
-from xinye.watcher import Watcher
 
 
 @dataclass
@@ -46,10 +46,10 @@ class TaskData:
 
 
 def prepare_data(
-    settings: FinetuneSettings, tokenizer: Tokenizer, context: int, plan: Draft, watcher: Watcher
+    settings: FinetuneSettings, tokenizer: Tokenizer, context: int, plan: Draft, observer: Observer
 ) -> TaskData:
     """Read, split, check and tokenize."""
-    watcher.stage("reading the records")
+    observer.stage("reading the records")
     records = read_records(settings, settings.data)
     task = find_task(settings.task).of(records)
     training, validation = split_records(settings, task, records)
@@ -58,7 +58,7 @@ def prepare_data(
     task.check(validation)
     findings = [said for file in settings.data if (said := without_header(settings, Path(file)))]
     findings += task.findings(training, validation)
-    watcher.stage("tokenizing")
+    observer.stage("tokenizing")
     theirs, tokenizer = tokenizer, task.tokenizer(tokenizer)
     learned, judged = (task.examples(tokenizer, part, context) for part in (training, validation))
     findings += task.token_findings(tokenizer, theirs, training, validation)
@@ -96,7 +96,7 @@ def prepare_data(
         "findings": findings,
     }
     for finding in findings:
-        watcher.warn(f"the data: {finding}")
+        observer.warn(f"the data: {finding}")
     return TaskData(
         task, tokenizer, training, validation, examples, Examples(judged, tokenizer.pad_id),
         fingerprint(files), facts,

@@ -14,13 +14,13 @@ from xinye.data.corpus import Corpus, prepare, split
 from xinye.data.sources import Piece, find_files, fingerprint, read_pieces
 from xinye.data.tokenizer import Kind, Tokenizer
 from xinye.errors import XinyeError
+from xinye.observer import Observer
 from xinye.planning.models import FROM_SCRATCH, Models
 from xinye.planning.plan import Draft
 from xinye.planning.pretraining import context_length
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.tokenizer import learn_tokenizer
 from xinye.planning.units import parse_count, parse_fold
-from xinye.watcher import Watcher
 
 VALIDATION_TOKENS = 500_000  # at most; more does not change the figure
 
@@ -37,22 +37,22 @@ class Text:
 
 
 def prepare_text(
-    settings: PretrainSettings, plan: Draft, watcher: Watcher, models: Models = FROM_SCRATCH
+    settings: PretrainSettings, plan: Draft, observer: Observer, models: Models = FROM_SCRATCH
 ) -> Text:
     """Read, clean, learn the tokenizer (or take that of the models), tokenize, split and cut into
     windows."""
     files = find_files(settings.files)
     total = sum(path.stat().st_size for path in files)
-    watcher.stage(f"reading {len(files)} file{'s' * (len(files) != 1)}, {total / 1e6:,.1f} MB")
+    observer.stage(f"reading {len(files)} file{'s' * (len(files) != 1)}, {total / 1e6:,.1f} MB")
 
     size, tokenizer = size_of(settings, models), models.tokenizer
     if tokenizer is None:
-        tokenizer = get_tokenizer(settings, plan, partial(pieces, files, settings), size, watcher)
+        tokenizer = get_tokenizer(settings, plan, partial(pieces, files, settings), size, observer)
     else:
         plan.choose(
             "vocabulary", None, tokenizer.vocab_size, f"of {settings.from_ or settings.teacher}"
         )
-    corpus, content = tokenize(files, settings, tokenizer, watcher)
+    corpus, content = tokenize(files, settings, tokenizer, observer)
     fold = parse_fold(settings.fold) if settings.fold else None
     spans, held_out = split(corpus, settings.validation, VALIDATION_TOKENS, fold=fold)
     lengths = np.diff(corpus.documents)
@@ -128,17 +128,21 @@ def pieces(files: Sequence[Path], settings: PretrainSettings) -> Iterator[Piece]
 
 
 def tokenize(
-    files: Sequence[Path], settings: PretrainSettings, tokenizer: Tokenizer, watcher: Watcher
+    files: Sequence[Path], settings: PretrainSettings, tokenizer: Tokenizer, observer: Observer
 ) -> tuple[Corpus, str]:
     """The corpus of files, tokenized now or before, and the files' fingerprint."""
-    watcher.stage("tokenizing")
+    observer.stage("tokenizing")
     key: dict[str, Any] = {
         "files": fingerprint(files),
         "field": settings.field,
         "separator": settings.document_separator,
         "cleaning": settings.cleaning.model_dump(),
     }
-    return prepare(partial(pieces, files, settings), tokenizer, key, watcher.prepared), key["files"]
+
+    def prepared(characters: int) -> None:
+        observer.progress(f"tokenizing … {characters / 1e6:,.1f} M characters")
+
+    return prepare(partial(pieces, files, settings), tokenizer, key, prepared), key["files"]
 
 
 def unigram_loss(tokens: np.ndarray, spans: np.ndarray) -> float:
@@ -159,14 +163,14 @@ def get_tokenizer(
     plan: Draft,
     pieces: Callable[[], Iterator[Piece]],
     size: int,
-    watcher: Watcher,
+    observer: Observer,
 ) -> Tokenizer:
     """The tokenizer named by its folder, or one learned from the text."""
     if settings.tokenizer not in get_args(Kind):
         tokenizer = Tokenizer.load(settings.tokenizer)
         plan.choose("vocabulary", None, tokenizer.vocab_size, f"of {settings.tokenizer}")
         return tokenizer
-    watcher.stage("learning the tokenizer")
+    observer.stage("learning the tokenizer")
     tokenizer, reason = learn_tokenizer(
         (piece.text for piece in pieces()), settings.tokenizer, settings.vocab_size, size
     )

@@ -4,7 +4,6 @@ examples or without."""
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ from xinye.errors import XinyeError, checked
 from xinye.evaluation import classification
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
+from xinye.observer import Observer
 from xinye.planning.job_settings import ZeroShotSettings
 from xinye.tasks.classify import Classify, as_pairs
 from xinye.tasks.classify_records import Record
 from xinye.tasks.likelihood import Likelihood, Pairs, prompt_for
 from xinye.tasks.records import leaks
 from xinye.tasks.task import Figures, Judged, Row
-from xinye.watcher import Watcher
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def classify(
     tokenizer: Tokenizer,
     texts: Pairs,
     given: dict[str, Any],
-    watcher: Watcher,
+    observer: Observer,
 ) -> list[Row]:
     """`label`, `probability` and `probabilities` of each text or pair."""
     asked = Asked.of(given)
@@ -63,15 +62,15 @@ def classify(
             "probability": max(row.values()),
             "probabilities": row,
         }
-        for row in judge(model, tokenizer, texts, labels, asked, watcher)[0]
+        for row in judge(model, tokenizer, texts, labels, asked, observer)[0]
     ]
 
 
 def evaluate(judged: Judged, files: Sequence[str], given: dict[str, Any]) -> Figures:
     """How right the model is on records, beside the most frequent label and, where there are
     examples, beside what the classical means learn from all of them."""
-    watcher, folder = judged.watcher, judged.folder
-    watcher.stage("reading the records")
+    observer, folder = judged.observer, judged.folder
+    observer.stage("reading the records")
     asked = Asked.of(given)
     settings, known = asked.settings, asked.known
     try:
@@ -86,7 +85,7 @@ def evaluate(judged: Judged, files: Sequence[str], given: dict[str, Any]) -> Fig
     task = Classify(list(labels))
     task.check(records)
     texts = [(record.text, record.pair) for record in records]
-    rows, notes = judge(judged.model, judged.tokenizer, texts, labels, asked, watcher)
+    rows, notes = judge(judged.model, judged.tokenizer, texts, labels, asked, observer)
     right = [record.labels for record in records]
 
     def measured(predicted: classification.Labels) -> Figures:
@@ -95,7 +94,7 @@ def evaluate(judged: Judged, files: Sequence[str], given: dict[str, Any]) -> Fig
     frequent = Counter(record.labels for record in known or records).most_common(1)[0][0]
     baseline = None
     if known and judged.with_baseline:
-        watcher.stage("learning the baseline")
+        observer.stage("learning the baseline")
         try:
             figures = task.baseline(known, records)
             baseline = {"name": f"{task.baseline_name}, of {len(known):,} records", **figures}
@@ -120,7 +119,7 @@ def judge(
     texts: Pairs,
     labels: dict[str, str],
     asked: Asked,
-    watcher: Watcher,
+    observer: Observer,
 ) -> tuple[list[dict[str, float]], list[str]]:
     """The probability of each label of each text; and how it was asked, in sentences."""
     if not isinstance(model, GPT):
@@ -140,8 +139,10 @@ def judge(
             "the labels are numbers, which say nothing: give them words, such as --labels "
             "1=positive,0=negative"
         )
-    watcher.stage("; ".join(notes[1:]) or "judging")
-    rows = likelihood.probabilities(texts, examples, partial(watcher.judged, total=len(texts)))
+    observer.stage("; ".join(notes[1:]) or "judging")
+    rows = likelihood.probabilities(
+        texts, examples, observer.counting("judging", len(texts), "texts")
+    )
     return [dict(zip(labels, row, strict=True)) for row in rows], notes
 
 

@@ -19,8 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from xinye.errors import readable
+from xinye.observer import Evaluated, Observer
 from xinye.planning.units import duration
-from xinye.watcher import Watcher
 
 if TYPE_CHECKING:  # both bring torch, which listing runs can do without
     from xinye.model.adapters import Row
@@ -82,7 +82,7 @@ class NotebookLine:
         self.shown = time.monotonic()
 
 
-class Display(Watcher):
+class Display(Observer):
     """Shows a run: stages, the plan, a live line with loss, speed and time left, and samples as
     they are written."""
 
@@ -125,19 +125,10 @@ class Display(Watcher):
     def warn(self, text: str) -> None:
         console.print(Text(text, style="yellow"), soft_wrap=True)
 
-    def prepared(self, characters: int) -> None:
-        self.now(Text(f"tokenizing … {characters / 1e6:,.1f} M characters", style="dim"))
+    def progress(self, text: str) -> None:
+        self.now(Text(text, style="dim"))
 
-    def scored(self, tokens: int, total: int) -> None:
-        self.now(Text(f"scoring … {tokens:,} of {total:,} tokens", style="dim"))
-
-    def judged(self, texts: int, total: int) -> None:
-        self.now(Text(f"judging … {texts:,} of {total:,} texts", style="dim"))
-
-    def written(self, lines: int, total: int, tokens_per_second: float) -> None:
-        self.now(Text(f"writing … {lines:,} of {total:,} lines, {tokens_per_second:,.0f} tokens/s"))
-
-    def plan(self, plan: "Plan") -> None:
+    def plan(self, plan: "Plan", trainable: "Sequence[Row]" = ()) -> None:
         self.planned = plan.values
         self.losses, self.seconds, self.begin = [], [], time.monotonic()
         if not self.show_plan:
@@ -149,10 +140,10 @@ class Display(Watcher):
         for row in plan.rows():
             table.add_row(*row)
         console.print(table)
+        if trainable:
+            self._show_trainable(trainable)
 
-    def trainable(self, rows: "Sequence[Row]") -> None:
-        if not self.show_plan:
-            return
+    def _show_trainable(self, rows: "Sequence[Row]") -> None:
         table = Table(box=None, padding=(0, 2, 0, 0))
         for column in ("", "trained", "of", ""):
             table.add_column(column, justify="right" if column else "left", no_wrap=True)
@@ -175,17 +166,15 @@ class Display(Watcher):
         )
         self.now(line)
 
-    def validated(self, step: int, figures: dict[str, float], sample: str) -> None:
-        told = ", ".join(
-            f"{value:.3f} {name.replace('_', ' ')}"
-            for name, value in figures.items()
-            if name != "loss"
-        )
-        head = f"step {step:,}, validation loss {figures['loss']:.3f}, {told}"
-        console.print(Text(f"{duration(time.monotonic() - self.begin):>10}  {head}", style="cyan"))
-        console.print(
-            Text(" ".join(sample.split()), style="default"), soft_wrap=not console.is_terminal
-        )
+    def evaluated(self, evaluated: Evaluated) -> None:
+        figures = evaluated.figures
+        others = [name for name in evaluated.shown if name != "loss"]
+        told = ", ".join(f"{figures[name]:.3f} {name.replace('_', ' ')}" for name in others)
+        head = f"step {evaluated.step:,}, validation loss {figures['loss']:.3f}, {told}"
+        spent = duration(time.monotonic() - self.begin)
+        console.print(Text(f"{spent:>10}  {head}", style="cyan"))
+        sample = " ".join(evaluated.sample.split())
+        console.print(Text(sample, style="default"), soft_wrap=not console.is_terminal)
 
 
 class Brief(Display):
@@ -203,4 +192,4 @@ class Brief(Display):
     def stage(self, text: str) -> None:
         self.now(Text(f"{text} …", style="dim"))
 
-    def validated(self, step: int, figures: dict[str, float], sample: str) -> None: ...
+    def evaluated(self, evaluated: Evaluated) -> None: ...

@@ -12,8 +12,10 @@ from torch import nn
 from xinye import machine
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
+from xinye.model.adapters import Row
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
+from xinye.observer import Observer
 from xinye.planning.models import Models
 from xinye.planning.plan import Plan
 from xinye.runs.resume import Data
@@ -22,7 +24,6 @@ from xinye.training.clock import Clock
 from xinye.training.distributed import Processes
 from xinye.training.loop import Counted
 from xinye.training.stopwatch import Stopwatch
-from xinye.watcher import Watcher
 
 Model = LanguageModel | Head
 Figures = dict[str, float]
@@ -36,6 +37,7 @@ class Job(ABC):
     data: Data
     models: Models  # that it begins with
     words: TaskWords | None  # of a task
+    table: Sequence[Row]  # of the trained weights, where not all are
     base: str  # the model that an adapter was attached to, or ""
 
     figures: tuple[str, ...]  # what it is judged by, in the order in which it is told
@@ -86,7 +88,7 @@ class Start:
 
     group: Processes
     folder: Path
-    watcher: Watcher
+    observer: Observer
     resume: bool
     began: float  # of the clock that a budget in time counts from
     device: torch.device = field(default_factory=machine.device)

@@ -47,6 +47,7 @@ class Step:
     forward_seconds: float
     backward_seconds: float
     optimizer_seconds: float
+    model_flops_utilization: float = 0.0  # share of the matrix speed; a run fills it in
 
 
 @dataclass(frozen=True)

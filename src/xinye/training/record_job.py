@@ -29,6 +29,7 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head, Labelled
 from xinye.model.quantization import unpack
+from xinye.observer import Observer
 from xinye.planning import finetuning as rules
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import FROM_SCRATCH, Models
@@ -39,7 +40,6 @@ from xinye.tasks.registry import find_task
 from xinye.tasks.task import Task, task_settings
 from xinye.tasks.task_data import TaskData, prepare_data
 from xinye.training.job import Figures, Job, Start
-from xinye.watcher import Watcher
 
 
 class LossSum(nn.Module):
@@ -71,7 +71,7 @@ class RecordJob(Job):
         library = find_task(settings.task).baseline_library
         if library and not installed(library):
             missing = f"that needs {PACKAGES.get(library, library)} ({install_command()})"
-            begun.watcher.warn(f"no baseline beside the model: {missing}; training goes on")
+            begun.observer.warn(f"no baseline beside the model: {missing}; training goes on")
 
     def __init__(self, settings: FinetuneSettings, begun: Start) -> None:
         """Load the base, read the records, plan, and put on the head or the adapter."""
@@ -93,7 +93,7 @@ class RecordJob(Job):
         )
         base, shape, tokenizer = base_of(settings, checkpoint)
         draft, context = Draft(), rules.context_length(settings, shape)
-        self.data = prepare_data(settings, tokenizer, context, draft, begun.watcher)
+        self.data = prepare_data(settings, tokenizer, context, draft, begun.observer)
         if begun.resume and self.data.fingerprint != RunFolder(begun.folder).about().get("text"):
             changed = "its records have changed since the run began; start anew with --overwrite"
             raise XinyeError(f"{begun.folder}: {changed}")
@@ -204,11 +204,11 @@ def records_of(data: TaskData) -> rules.Records:
     return rules.Records(len(examples), longest, data.task.writes, frozen)
 
 
-def plan_of(settings: FinetuneSettings, watcher: Watcher) -> dict[str, Any]:
+def plan_of(settings: FinetuneSettings, observer: Observer) -> dict[str, Any]:
     """What a run would be planned to be; nothing is left behind."""
     _, shape, tokenizer = base_of(settings, None)
     draft, context = Draft(), rules.context_length(settings, shape)
-    data = prepare_data(settings, tokenizer, context, draft, watcher)
+    data = prepare_data(settings, tokenizer, context, draft, observer)
     rules.make_plan(draft, settings, records_of(data), shape, machine.device())
     return draft.values
 

@@ -6,9 +6,9 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TextIO
 
 import torch
 
@@ -16,6 +16,7 @@ from xinye import machine
 from xinye.checkpoints.folders import checkpoints, step_of
 from xinye.errors import XinyeError
 from xinye.model.adapters import after_step
+from xinye.observer import Evaluated, Observer
 from xinye.runs.card import write_card
 from xinye.runs.folder import RunFolder
 from xinye.runs.report import write_report
@@ -28,7 +29,6 @@ from xinye.training.loop import Loop, Step
 from xinye.training.optimizers import Optimization, make_optimizers
 from xinye.training.schedule import Schedule
 from xinye.training.trackers import Trackers
-from xinye.watcher import Watcher
 
 ADVICE = "start anew with --overwrite and a lower --learning-rate"
 REFUSED = 5  # steps on end without a finite gradient, after which a run gives up
@@ -46,13 +46,33 @@ class Progress:
     before: Figures | None = None
 
 
+class MetricsFile(Observer):
+    """`metrics.jsonl`: a line for each step, evaluation and refused step."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+
+    def step(self, step: Step, steps: int) -> None:
+        self._write({"kind": "step", **asdict(step)})
+
+    def evaluated(self, evaluated: Evaluated) -> None:
+        self._write(evaluated.as_record())
+
+    def refused(self, step: int, texts: Sequence[str]) -> None:
+        self._write({"kind": "refused", "step": step, "texts": [*texts]})
+
+    def _write(self, record: dict[str, Any]) -> None:
+        self.file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self.file.flush()
+
+
 class Session:
     """A run's model, optimizers, schedule, progress and observers, from its first step to its
     report."""
 
     def __init__(self, begun: Start, job: Job) -> None:
         self.group, self.folder, self.job, self.plan = begun.group, begun.folder, job, job.plan
-        self.watcher, self.stopwatch = begun.watcher, begun.stopwatch
+        self.observer, self.stopwatch = begun.observer, begun.stopwatch
         self.files = RunFolder(begun.folder)
         self.model = job.network()
         self.optimizers = make_optimizers(
@@ -108,22 +128,23 @@ class Session:
         first = self.group.first
         track = self.plan.track if first else ()
         if track:
-            self.watcher.stage(f"opening {', '.join(track)}")
+            self.observer.stage(f"opening {', '.join(track)}")
         try:
             with (
                 self.files.in_use() if first else nullcontext(),
                 Trackers(
-                    track, self.folder, self.described(), self.first_step, self.watcher.warn
+                    track, self.folder, self.described(), self.first_step, self.observer.warn
                 ) as self.trackers,
                 explain_memory(self.plan.micro_batch_size, self.plan.context),
-                interruptible(self.watcher.stage) as self.interrupted,
-                self.files.open_metrics() if first else open(os.devnull, "w") as self.metrics,
+                interruptible(self.observer.stage) as self.interrupted,
+                self.files.open_metrics() if first else open(os.devnull, "w") as metrics,
             ):
+                self.observers = (MetricsFile(metrics), self.trackers, self.observer)
                 self.take_steps()
                 return self.concluded()
         finally:
             if first:
-                write_pages(self.folder, self.watcher)
+                write_pages(self.folder, self.observer)
 
     def described(self) -> dict[str, Any]:
         """What the trackers tell of the run."""
@@ -138,7 +159,7 @@ class Session:
         """All steps; validate, write a sample and save at even shares of the run and at its end."""
         self.model.train()
         if self.job.judge_first and self.group.first and not self.first_step:
-            self.watcher.stage("judging the model as it is")
+            self.observer.stage("judging the model as it is")
             self.progress.before = self.judge("before", last=True)
             self.stopwatch.lap("validation")
         for record in self.records():
@@ -176,8 +197,9 @@ class Session:
         self.tokens += record.tokens
         flops = record.tokens * self.job.tokens_per_target * self.job.flops_per_token
         utilization = round(flops / record.seconds / self.speed, 4)
-        self.note(kind="step", **asdict(record), model_flops_utilization=utilization)
-        self.watcher.step(record, self.schedule.steps)
+        record = replace(record, model_flops_utilization=utilization)
+        for observer in self.observers:
+            observer.step(record, self.schedule.steps)
         self.stopwatch.lap("training")
         self.check_gradient(record)
         if self.clock:
@@ -204,7 +226,9 @@ class Session:
             self.refused = 0
             return
         self.refused += 1
-        self.note(kind="refused", step=record.step, texts=self.job.texts(record.step))
+        texts = self.job.texts(record.step)
+        for observer in self.observers:
+            observer.refused(record.step, texts)
         if self.refused == REFUSED:
             what = f"the gradient was not finite in {self.refused} steps on end"
             raise XinyeError(f"{self.folder}: {what}; {ADVICE}", 1)
@@ -220,15 +244,16 @@ class Session:
         if self.clock:
             self.clock.evaluated()
 
-    def judge(self, kind: str, last: bool) -> Figures:
+    def judge(self, kind: Literal["before", "validation", "result"], last: bool) -> Figures:
         """The figures of the model as it is, noted and shown with a sample."""
         step = self.progress.step
         figures = self.job.validate(self.model, last)
         self.stopwatch.lap("validation")
         sample = self.job.sample(self.model, step)
-        self.note(kind=kind, step=step, seconds=self.progress.seconds, sample=sample, **figures)
-        shown = {name: figures[name] for name in self.job.figures}
-        self.watcher.validated(step, shown, sample)
+        spent, shown = self.progress.seconds, self.job.figures
+        evaluated = Evaluated(kind, step, spent, sample, figures, shown)
+        for observer in self.observers:
+            observer.evaluated(evaluated)
         self.stopwatch.lap("samples")
         return figures
 
@@ -262,12 +287,6 @@ class Session:
             keep.append(self.progress.best["step"])
         self.store.save(asdict(self.progress), keep)
         self.stopwatch.lap("saving")
-
-    def note(self, **record: Any) -> None:
-        """Write a record into metrics.jsonl, and tell the trackers."""
-        self.metrics.write(json.dumps(record, ensure_ascii=False) + "\n")
-        self.metrics.flush()
-        self.trackers.note(record)
 
     # -- the end -----------------------------------------------------------------------------------
 
@@ -308,10 +327,10 @@ def rounded(figures: Figures, names: Sequence[str]) -> Figures:
     return {name: round(figures[name], 5) for name in names if name in figures}
 
 
-def write_pages(output: Path, watcher: Watcher) -> None:
+def write_pages(output: Path, observer: Observer) -> None:
     """Write the run's report and model card; a run is none the worse where that fails."""
     try:
         write_report(with_words(read_run(output)))
         write_card(with_words(read_run(output)))
     except (OSError, XinyeError) as error:
-        watcher.stage(f"no report ({error})")
+        observer.stage(f"no report ({error})")

@@ -65,7 +65,7 @@ class TextJob(Job):
     base = ""
     words = None
 
-    table = None  # all weights are trained
+    table = ()  # all weights are trained
 
     @staticmethod
     def check(settings: PretrainSettings, begun: Start) -> None:
@@ -83,7 +83,7 @@ class TextJob(Job):
         draft = Draft()
         self.models = load_models(settings)
         with begun.group.first_first():  # the others find the prepared text in the cache
-            self.data = prepare_text(settings, draft, begun.watcher, self.models)
+            self.data = prepare_text(settings, draft, begun.observer, self.models)
         if begun.resume:
             check_text(begun.folder, self.data)
             check_teacher(begun.folder, self.models)
@@ -97,9 +97,9 @@ class TextJob(Job):
         rules.precision(draft, settings, self.device, fast_dtype(self.device, self.group))
         begun.check_shares(draft.values["batch_size"])
         if settings.micro_batch_size == "auto":
-            begun.watcher.stage("trying how many windows fit in memory")
+            begun.observer.stage("trying how many windows fit in memory")
             self._try_micro_batches(draft)
-        begun.watcher.stage("measuring the speed")
+        begun.observer.stage("measuring the speed")
         with explain_memory(draft.values["micro_batch_size"], draft.values["context"]):
             self.speed = self._measure(draft, settings).agreed(self.group)
         self._plan_steps(draft, settings, begun)
@@ -173,7 +173,7 @@ class TextJob(Job):
             )
             found = doubts(draft, settings, self.config, windows, self.speed.step, self.device)
             for doubt in found:
-                begun.watcher.warn(doubt)
+                begun.observer.warn(doubt)
 
     def _clock(self, seconds: float, batch_size: int) -> Clock:
         trained = (self.began + seconds - clock.now()) / self.speed.step * batch_size

@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import Any, Literal
 
 from xinye.libraries import install_command, installed
+from xinye.observer import Evaluated, Observer
+from xinye.training.loop import Step
 
 SECONDS = 10  # between tellings: many steps at once cost less than each alone
 Point = tuple[int, float, dict[str, float]]  # step, time since the epoch, figures by name
@@ -163,7 +165,7 @@ def warn_of_missing(names: Sequence[str], warn: Callable[[str], None]) -> None:
             )
 
 
-class Trackers:
+class Trackers(Observer):
     """Those that were asked for. One that fails is one warning, and is left out from then on."""
 
     def __init__(
@@ -174,7 +176,7 @@ class Trackers:
         first_step: int,
         warn: Callable[[str], None],
     ) -> None:
-        self.warn = warn
+        self.complain = warn
         self.status: Status = "FINISHED"
         self.trackers: dict[str, TensorBoard | WandB | MLflow] = {}
         self.points: list[Point] = []  # not yet told
@@ -183,31 +185,30 @@ class Trackers:
             with self._or_without(name):
                 self.trackers[name] = CLASSES[name](run, config, first_step)
 
-    def note(self, record: dict[str, Any]) -> None:
-        """Tell of a record of `metrics.jsonl`: a step, or what was validated."""
-        if not self.trackers or "loss" not in record:
+    def step(self, step: Step, steps: int) -> None:
+        names = ("loss", "gradient_norm", "rate_factor")
+        figures = {f"training/{name}": getattr(step, name) for name in names}
+        figures["training/tokens_per_second"] = step.tokens / step.seconds
+        self._add(step.step, figures)
+
+    def evaluated(self, evaluated: Evaluated) -> None:
+        known = evaluated.figures.items()
+        figures = {
+            f"validation/{name}": value
+            for name, value in known
+            if name not in ("tokens", "bytes") and type(value) in (int, float)
+        }
+        self._add(evaluated.step, figures, at_once=True)
+        for name, tracker in list(self.trackers.items()):
+            with self._or_without(name):
+                tracker.write(evaluated.sample, evaluated.step)
+
+    def _add(self, step: int, figures: dict[str, float], at_once: bool = False) -> None:
+        if not self.trackers:
             return
-        if record["kind"] == "step":
-            figures = {
-                f"training/{name}": record[name]
-                for name in ("loss", "gradient_norm", "rate_factor")
-            }
-            figures["training/tokens_per_second"] = record["tokens"] / record["seconds"]
-        else:
-            about = ("step", "seconds", "tokens", "bytes")
-            told = {name: value for name, value in record.items() if name not in about}
-            figures = {
-                f"validation/{name}": value
-                for name, value in told.items()
-                if type(value) in (int, float)
-            }
-        self.points.append((record["step"], time.time(), figures))
-        if time.time() > self.told + SECONDS or "sample" in record:
+        self.points.append((step, time.time(), figures))
+        if at_once or time.time() > self.told + SECONDS:
             self._tell()
-        if "sample" in record:
-            for name, tracker in list(self.trackers.items()):
-                with self._or_without(name):
-                    tracker.write(record["sample"], record["step"])
 
     def result(self, result: dict[str, Any]) -> None:
         """Tell of the figures that a run ends with."""
@@ -248,4 +249,4 @@ class Trackers:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             if isinstance(error, ImportError):
                 reason = f"it needs {error.name}: {install_command(name)}"
-            self.warn(f"--track {name}: {reason}; training goes on without it")
+            self.complain(f"--track {name}: {reason}; training goes on without it")

@@ -12,6 +12,7 @@ from typing import Any
 from xinye.checkpoints.folders import checkpoints
 from xinye.errors import XinyeError
 from xinye.generation.decoder import prepare_decoder
+from xinye.observer import Observer
 from xinye.planning.finetune_settings import AUGMENTATIONS, FinetuneSettings
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.folder import RunFolder
@@ -27,7 +28,6 @@ from xinye.training.record_job import RecordJob, saved_settings_of_task
 from xinye.training.session import Session, write_pages
 from xinye.training.text_job import TextJob
 from xinye.training.trackers import warn_of_missing
-from xinye.watcher import Watcher
 
 Settings = PretrainSettings | FinetuneSettings
 
@@ -43,7 +43,7 @@ class Order:
 
 def pretrain(
     settings: PretrainSettings,
-    watcher: Watcher | None = None,
+    observer: Observer | None = None,
     overwrite: bool = False,
     resume: bool = False,
     dry_run: bool = False,
@@ -56,13 +56,13 @@ def pretrain(
     """
     began = clock.now() if began is None else began
     with processes() as group, repeatable():
-        talking = watcher if watcher and group.first else Watcher()
+        talking = observer if observer and group.first else Observer()
         return train(group, settings, Order(overwrite, resume, dry_run), talking, began)
 
 
 def finetune(
     settings: FinetuneSettings,
-    watcher: Watcher | None = None,
+    observer: Observer | None = None,
     overwrite: bool = False,
     resume: bool = False,
 ) -> Run:
@@ -73,11 +73,11 @@ def finetune(
     """
     check_settings(settings)
     if settings.task == MoreText.verb:
-        run = pretrain(settings.as_pretraining(), watcher, overwrite)
+        run = pretrain(settings.as_pretraining(), observer, overwrite)
         assert run is not None
         return run
     with processes() as group, repeatable():
-        talking = watcher if watcher and group.first else Watcher()
+        talking = observer if observer and group.first else Observer()
         run = train(group, settings, Order(overwrite, resume), talking, clock.now())
         assert run is not None
         settings = saved_settings_of_task(Path(run.run), FinetuneSettings())
@@ -87,26 +87,24 @@ def finetune(
 
 
 def train(
-    group: Processes, settings: Settings, order: Order, watcher: Watcher, began: float
+    group: Processes, settings: Settings, order: Order, observer: Observer, began: float
 ) -> Run | None:
     """The job, top to bottom. Only the first process writes files and validates; all take the
     steps."""
     folder = settings.output or default_output(settings)
     settings = open_folder(group, folder, settings, order)
-    begun = Start(group, folder, watcher, order.resume, began)
-    warn_of_missing(settings.track, watcher.warn)
+    begun = Start(group, folder, observer, order.resume, began)
+    warn_of_missing(settings.track, observer.warn)
     job_class = TextJob if isinstance(settings, PretrainSettings) else RecordJob
     job_class.check(settings, begun)  # type: ignore[arg-type]
     with group.first_first():
-        compiling = prepare_decoder(begun.device, watcher)
+        compiling = prepare_decoder(begun.device, observer)
     if compiling:
         begun = replace(begun, began=began + compiling)
         begun.stopwatch.lap("compiling the decoder")
 
     job = job_class(settings, begun)  # type: ignore[arg-type]
-    watcher.plan(job.plan)
-    if job.table:
-        watcher.trainable(job.table)
+    observer.plan(job.plan, job.table)
     if order.dry_run:
         return None
     session = Session(begun, job)
@@ -134,23 +132,25 @@ def open_folder(group: Processes, folder: Path, settings: Settings, order: Order
     return saved_settings_of_task(folder, settings)
 
 
-def beside_control(group: Processes, settings: FinetuneSettings, run: Run, watcher: Watcher) -> Run:
+def beside_control(
+    group: Processes, settings: FinetuneSettings, run: Run, observer: Observer
+) -> Run:
     """Train once more without augmentation, all else the same, and note in the run what that comes
     to."""
     files, control = RunFolder(Path(run.run)), RunFolder(Path(run.run) / "control")
     if not control.ended:
-        watcher.stage(f"the same without augmentation, to see what it is worth: {control}")
+        observer.stage(f"the same without augmentation, to see what it is worth: {control}")
         sizes = {name: None for name, _ in AUGMENTATIONS.values()}
         without = settings.model_copy(update={"augment": (), **sizes, "output": control.path})
         begun = bool(checkpoints(control.path))
         order = Order(overwrite=not begun, resume=begun)
-        trained = train(group, without, order, watcher, clock.now())
+        trained = train(group, without, order, observer, clock.now())
         assert trained is not None
         if trained.interrupted:
             return replace(run, interrupted=trained.interrupted)
     if group.first:
         files.conclude(files.result() | {"control": control_figures(settings, files, control)})
-        write_pages(files.path, watcher)
+        write_pages(files.path, observer)
     return run
 
 
