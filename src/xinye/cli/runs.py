@@ -12,9 +12,9 @@ from xinye.cli.output import answer, console, duration, locale_language, print_j
 from xinye.errors import XinyeError, did_you_mean
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.runs.card import write_card
+from xinye.runs.cleanup import proposals, remove
 from xinye.runs.comparison import at, curves, differences, matching_points, remarks
 from xinye.runs.diagnosis import diagnose
-from xinye.runs.leftovers import proposals, remove
 from xinye.runs.report import texts, write_report
 from xinye.runs.saved import SavedRun, find_runs, read_run
 

@@ -14,8 +14,8 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import Models
 from xinye.planning.plan import Plan
 from xinye.planning.settings import PretrainSettings, inherited_settings
+from xinye.runs.cleanup import INNER_RUNS, refuse_link, remove_run
 from xinye.runs.folder import RunFolder
-from xinye.runs.leftovers import INNER_RUNS, refuse_link, remove_run
 from xinye.runs.resume import Data, Settings
 from xinye.runs.words import TaskWords
 

@@ -17,7 +17,7 @@ from xinye.data.files import read_json, write_json
 from xinye.errors import XinyeError, checked
 from xinye.observer import Observer
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.runs.leftovers import remove_run
+from xinye.runs.cleanup import remove_run
 from xinye.runs.start import default_output
 from xinye.studies.shared import (
     NO_BUDGET,

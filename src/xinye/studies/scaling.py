@@ -23,7 +23,7 @@ from xinye.evaluation.scaling_law import NOISE, Law, Point, fit_law, import_leas
 from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count, parse_time
-from xinye.runs.leftovers import remove_run
+from xinye.runs.cleanup import remove_run
 from xinye.studies.shared import (
     NO_BUDGET,
     QuietObserver,
@@ -35,7 +35,7 @@ from xinye.studies.shared import (
     train,
     write_config,
 )
-from xinye.tasks.text import Text
+from xinye.tasks.text import TextData
 
 SHARE = 0.1  # of the time, for all the short runs
 SHARE_OF_LITTLE, LITTLE = (
@@ -68,7 +68,7 @@ class Candidate:
 
     size: str
     settings: PretrainSettings
-    text: Text
+    text: TextData
     values: dict[str, Any]  # of the plan of that run
     short: list[ShortRun] = field(default_factory=list)
 

@@ -19,9 +19,9 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import load_models
 from xinye.planning.plan import Draft, Plan
 from xinye.planning.settings import PretrainSettings
+from xinye.runs.cleanup import refuse_link
 from xinye.runs.folder import RunFolder
-from xinye.runs.leftovers import refuse_link
-from xinye.tasks.text import Text, prepare_text
+from xinye.tasks.text import TextData, prepare_text
 from xinye.training.job import Run
 from xinye.training.loop import Step
 from xinye.training.record_job import plan_of
@@ -54,7 +54,7 @@ class Planned:
     """The values of a plan, a budget in time turned into steps; of pretraining also the text."""
 
     values: dict[str, Any]
-    text: Text | None = None
+    text: TextData | None = None
 
 
 def saved_tokenizer(folder: Path) -> dict[str, Any]:

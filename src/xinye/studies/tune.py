@@ -26,7 +26,7 @@ from xinye.errors import XinyeError
 from xinye.evaluation.plots import bar_chart, line_chart
 from xinye.observer import Evaluated, Observer
 from xinye.planning.units import parse_time
-from xinye.runs.leftovers import remove_run
+from xinye.runs.cleanup import remove_run
 from xinye.studies.search_space import Parameters, Search
 from xinye.studies.shared import QuietObserver, is_new, save_charts, train
 from xinye.training.loop import Step

@@ -26,7 +26,7 @@ VALIDATION_TOKENS = 500_000  # at most; more does not change the figure
 
 
 @dataclass
-class Text:
+class TextData:
     """A corpus ready to train on."""
 
     tokenizer: Tokenizer
@@ -38,7 +38,7 @@ class Text:
 
 def prepare_text(
     settings: PretrainSettings, plan: Draft, observer: Observer, models: Models = FROM_SCRATCH
-) -> Text:
+) -> TextData:
     """Read, clean, learn the tokenizer (or take that of the models), tokenize, split and cut into
     windows."""
     files = find_files(settings.files)
@@ -82,7 +82,7 @@ def prepare_text(
         "documents": len(lengths),
         "unigram_loss": round(unigram_loss(corpus.tokens, held_out), 4),
     }
-    return Text(tokenizer, training, validation, content, facts)
+    return TextData(tokenizer, training, validation, content, facts)
 
 
 def choose_context(

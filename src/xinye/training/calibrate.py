@@ -17,7 +17,7 @@ from xinye.model.build import Config, LanguageModel, build
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import duration
 from xinye.tasks.samples import LONGER, write_sample
-from xinye.tasks.text import Text, validation_windows
+from xinye.tasks.text import TextData, validation_windows
 from xinye.training.clock import Costs
 from xinye.training.distributed import Processes
 from xinye.training.guards import SMALLER, out_of_memory
@@ -62,7 +62,7 @@ def measure_speed(
     loss_sum: nn.Module,
     optimizers: list[torch.optim.Optimizer],
     batches: list[Batch],
-    text: Text,
+    text: TextData,
     settings: PretrainSettings,
 ) -> Speed:
     """The speed of a model that is thrown away; `batches` are the micro-batches of a step.

@@ -63,7 +63,7 @@ class Processes:
         )
 
     @contextmanager
-    def first_first(self) -> Iterator[None]:
+    def main_process_first(self) -> Iterator[None]:
         """What stands inside is done by the first process, and then by the others, who find it
         done."""
         if self.count > 1 and not self.first:

@@ -101,7 +101,7 @@ class Session:
 
     def resume(self) -> None:
         """Go on where the last checkpoint stands."""
-        with self.group.first_first():
+        with self.group.main_process_first():
             saved = self.store.load()
         self.progress = Progress(
             saved["step"], saved["seconds"], saved.get("best") or {}, saved.get("before")

@@ -21,7 +21,7 @@ from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.resume import check_teacher, check_text
 from xinye.tasks.samples import write_sample, write_texts
-from xinye.tasks.text import Text, prepare_text, validation_windows
+from xinye.tasks.text import TextData, prepare_text, validation_windows
 from xinye.training import clock
 from xinye.training.calibrate import Speed, largest_micro_batch, measure_speed
 from xinye.training.clock import Clock
@@ -57,7 +57,7 @@ class LossSum(nn.Module):
 class TextJob(Job):
     """Text to learn from, and a model to be made, or to go on with."""
 
-    data: Text
+    data: TextData
     figures = ("loss", "bits_per_byte")
     better = "bits_per_byte"
     lower_is_better = True
@@ -82,7 +82,7 @@ class TextJob(Job):
         self.group, self.device, self.began = begun.group, begun.device, begun.began
         draft = Draft()
         self.models = load_models(settings)
-        with begun.group.first_first():  # the others find the prepared text in the cache
+        with begun.group.main_process_first():  # the others find the prepared text in the cache
             self.data = prepare_text(settings, draft, begun.observer, self.models)
         if begun.resume:
             check_text(begun.folder, self.data)

@@ -97,7 +97,7 @@ def train(
     warn_of_missing(settings.track, observer.warn)
     job_class = TextJob if isinstance(settings, PretrainSettings) else RecordJob
     job_class.check(settings, begun)  # type: ignore[arg-type]
-    with group.first_first():
+    with group.main_process_first():
         compiling = prepare_decoder(begun.device, observer)
     if compiling:
         begun = replace(begun, began=began + compiling)

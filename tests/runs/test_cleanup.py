@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from conftest import contents
-from xinye.runs.leftovers import remove_run
+from xinye.runs.cleanup import remove_run
 
 
 @pytest.mark.parametrize(
