@@ -22,9 +22,8 @@ def machine(*packages: str) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
-        "load_before": round(
-            os.getloadavg()[0], 1
-        ),  # asked for before the benchmark: others at work spoil its figures
+        # asked for before the benchmark: others at work spoil its figures
+        "load_before": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
         **{package: _version(package) for package in packages},
         "date": date.today().isoformat(),

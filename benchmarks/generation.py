@@ -92,9 +92,8 @@ def xinye(model: GPT, batch: int, compiled: bool) -> Result:
     prompts = np.random.default_rng(0).integers(VOCABULARY, size=(batch, PROMPT)).tolist()
     sampling = Sampling(temperature=0, max_tokens=TOKENS)
     sequences = [Sequence(prompt, PROMPT, sampling) for prompt in prompts]
-    engine = Engine(
-        model, TOKENIZER, batch * (PROMPT + TOKENS + BLOCK), chunk=batch * PROMPT
-    )  # all prompts in a step
+    # all prompts in a step
+    engine = Engine(model, TOKENIZER, batch * (PROMPT + TOKENS + BLOCK), chunk=batch * PROMPT)
     if not compiled:
         engine.runner.decoder = None
     begin = time.perf_counter()
@@ -120,9 +119,8 @@ def peer_of_transformers(
     torch.manual_seed(0)
     shape = config(architecture)
     if architecture == "gpt2":
-        settings: Any = transformers.GPT2Config(
-            vocab_size=VOCABULARY, n_positions=CONTEXT
-        )  # 12 × 768 is its default
+        # 12 × 768 is its default
+        settings: Any = transformers.GPT2Config(vocab_size=VOCABULARY, n_positions=CONTEXT)
     else:
         settings = transformers.LlamaConfig(
             vocab_size=VOCABULARY, hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS,

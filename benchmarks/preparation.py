@@ -26,10 +26,11 @@ from typing import Any
 
 from common import in_own_process, in_turn, machine, peak_gigabytes, per_second, ratio, report
 
+# characters in a batch, and lines in one of its parts, that the library is given
 BATCH, PART = (
     2_000_000,
     40,
-)  # characters in a batch, and lines in one of its parts, that the library is given
+)
 SYLLABLES = [first + vowel for first in "bdfgklmnprstvz" for vowel in "aeiou"]
 
 

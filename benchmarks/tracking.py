@@ -28,9 +28,8 @@ from xinye.training.loop import Loop
 from xinye.training.optimizers import Optimization, make_optimizers
 from xinye.training.trackers import Trackers
 
-SHAPE = Shape(
-    layers=2, width=192, context=256, batch=8, vocabulary=1024, steps=0
-)  # 1M, the smallest by name
+# 1M, the smallest by name
+SHAPE = Shape(layers=2, width=192, context=256, batch=8, vocabulary=1024, steps=0)
 ROUNDS = 3
 
 

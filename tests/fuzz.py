@@ -53,11 +53,12 @@ NUMBERS = [
     1e308,
     float("nan"),
 ]
+# nine of them would fill any memory
 TEN = {
     "type": "Replace",
     "pattern": {"String": "e"},
     "content": "e" * 10,
-}  # nine of them would fill any memory
+}
 GREEDY = [{"type": "Sequence", "normalizers": [TEN] * 9}, TEN, {"pattern": {"Regex": "(e+)+x"}}]
 VALUES = [
     *GREEDY,

@@ -158,9 +158,8 @@ def test_a_notebook_without_widgets_shows_a_line_and_the_rest(workplace, monkeyp
     monkeypatch.setattr(
         "rich.jupyter.display", lambda segments, text: cell.outputs.append({"text/plain": text})
     )
-    monkeypatch.setattr(
-        display.NotebookLine, "update", display.NotebookLine._show
-    )  # each time, not twice a second
+    # each time, not twice a second
+    monkeypatch.setattr(display.NotebookLine, "update", display.NotebookLine._show)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         package.pretrain("zh.txt", "run", steps=2, **TINY)

@@ -59,9 +59,8 @@ def test_everything_that_is_installed_is_pinned():
     """Also what only another Python or system installs, as far as the packages here tell."""
     lines = (PROJECT / "constraints.txt").read_text("utf-8").splitlines()
     pins = [Requirement(line) for line in lines if not line.startswith("#")]
-    assert all(
-        re.fullmatch(r"==[\w.]+", str(pin.specifier)) for pin in pins
-    )  # one release, on every machine
+    # one release, on every machine
+    assert all(re.fullmatch(r"==[\w.]+", str(pin.specifier)) for pin in pins)
     pinned = {name_of(str(pin)) for pin in pins}
     about = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
     extras = about["project"]["optional-dependencies"]
@@ -83,9 +82,8 @@ def test_everything_that_is_installed_is_pinned():
         except metadata.PackageNotFoundError:
             continue
         waiting += [each for each in needs if on_some_machine(each, wanted.extras)]
-    wheels_of_torch = re.compile(
-        "nvidia|cuda|triton"
-    )  # for Linux with a GPU: torch pins them itself
+    # for Linux with a GPU: torch pins them itself
+    wheels_of_torch = re.compile("nvidia|cuda|triton")
     assert {name for name, _ in seen if not wheels_of_torch.match(name)} <= pinned
 
 

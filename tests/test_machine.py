@@ -152,8 +152,7 @@ def test_a_dtype_that_cannot_be_multiplied_is_no_failure(monkeypatch, tmp_path):
 
 def test_a_matrix_speed_is_measured_once_and_for_its_dtype_alone(speeds):
     cpu = torch.device("cpu")
-    assert (
-        machine.matrix_speed(cpu, torch.float32) == 1e11 and speeds["measured"] == 2
-    )  # a small product, a large one
+    # a small product, a large one
+    assert machine.matrix_speed(cpu, torch.float32) == 1e11 and speeds["measured"] == 2
     assert machine.matrix_speed(cpu, torch.float32) == 1e11 and speeds["measured"] == 2
     assert machine.matrix_speed(cpu, torch.float32, anew=True) == 1e11 and speeds["measured"] == 4

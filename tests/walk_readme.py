@@ -141,9 +141,8 @@ def walk() -> int:
     begin, served, done = time.monotonic(), None, set()
     try:
         for kind, text in (each for name in NAMES for each in shown(name)):
-            if (
-                text in done or "URL" in text or "xinye[" in text
-            ):  # mirrors and extras are not for this walk
+            # mirrors and extras are not for this walk
+            if text in done or "URL" in text or "xinye[" in text:
                 continue
             done.add(text)
             if kind == "python":
@@ -193,9 +192,8 @@ def run_xinye(line: str) -> None:
     for word, instead in WORDS.items():
         line = line.replace(f" {word}", f" {instead}")
     words = shlex.split(line)[1:]
-    if (
-        "--from" in words
-    ):  # a step of its 135 million parameters takes long; this one was exported before
+    # a step of its 135 million parameters takes long; this one was exported before
+    if "--from" in words:
         words[words.index("--from") + 1] = "novel-f32.gguf"
     more, most = MORE.get(words[0], []), 600
     if "--epochs" in words:

@@ -185,9 +185,8 @@ def remembered(
     name = hashlib.blake2b(json.dumps(identity).encode(), digest_size=8).hexdigest()
     path = cache_folder() / "machines" / f"{what}-{name}.json"
     if not anew:
-        with suppress(
-            OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError
-        ):  # there is none, or it is damaged
+        # there is none, or it is damaged
+        with suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             found = json.loads(path.read_text("utf-8"))["measured"]
             if found.keys() == set(names):
                 return found

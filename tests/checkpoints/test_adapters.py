@@ -251,6 +251,5 @@ def test_a_folder_knows_its_base_also_when_both_are_moved(
     again, tokenizer = load_model(tmp_path / "moved" / "adapter")
     assert close(again(TOKENS), model(TOKENS))
     assert tokenizer.encode("新叶") == TOKENIZER.encode("新叶")
-    assert bool(adapters(again)) == (
-        method in ("prefix", "adapter")
-    )  # the others are in the weights
+    # the others are in the weights
+    assert bool(adapters(again)) == (method in ("prefix", "adapter"))

@@ -399,9 +399,8 @@ def test_llama_cpp_reads_the_same_ids_and_writes_the_same_text(
     )
     for _ in generate(model, tokenizer, [ours]):
         pass
-    printed = llama_cpp(
-        "llama-simple", "-m", path, "-n", 24, prompt
-    )  # llama-completion loses what it prints last
+    # llama-completion loses what it prints last
+    printed = llama_cpp("llama-simple", "-m", path, "-n", 24, prompt)
     assert printed.rstrip("\n").rstrip("�") == f"<bos>{prompt}{ours.text}".rstrip("\n").rstrip("�")
     folder = tmp_path / "logits"
     llama_cpp(
@@ -418,9 +417,8 @@ def test_llama_cpp_reads_the_same_ids_and_writes_the_same_text(
     (file,) = (each for each in folder.glob("*.bin") if "tokens" not in each.name)
     with torch.inference_mode():
         logits = model(torch.tensor([[*tokenizer.prefix, *tokenizer.encode(prompt)]]))[0, -1]
-    tolerance = (
-        1e-3 if architecture == "gpt2" else 1e-5
-    )  # llama.cpp looks its GELU up in a table of 16 bits
+    # llama.cpp looks its GELU up in a table of 16 bits
+    tolerance = 1e-3 if architecture == "gpt2" else 1e-5
     assert relative_error(torch.from_numpy(np.fromfile(file, np.float32)), logits) <= tolerance
 
 

@@ -88,9 +88,8 @@ def test_tagging_pipeline(tmp_path, name):
     tokens = torch.tensor(
         [Tokenizer.load(tmp_path).backend.encode(TEXTS[0], add_special_tokens=True).ids]
     )
-    ours = (
-        load_head(tmp_path)(tokens, torch.tensor([tokens.shape[1]])).softmax(-1)[0, 1:].max(-1)
-    )  # without <bos>
+    # without <bos>
+    ours = load_head(tmp_path)(tokens, torch.tensor([tokens.shape[1]])).softmax(-1)[0, 1:].max(-1)
     theirs = transformers.pipeline(
         "token-classification", str(tmp_path), ignore_labels=[], device="cpu"
     )(TEXTS[0])
@@ -112,9 +111,8 @@ def test_damaged_folders_are_refused(tmp_path):
             load_head(tmp_path)
     save_head(tmp_path, random_head(SHAPE, "sequence", ("a", "b")), TOKENIZER)
     told = json.loads(config.read_text("utf-8"))
-    config.write_text(
-        json.dumps(told | {"num_hidden_layers": 10**12}), "utf-8"
-    )  # nothing of that size is built
+    # nothing of that size is built
+    config.write_text(json.dumps(told | {"num_hidden_layers": 10**12}), "utf-8")
     with pytest.raises(XinyeError, match="tensors cannot be 1000000000000 layers"):
         load_head(tmp_path)
     config.write_text(json.dumps(told), "utf-8")

@@ -81,21 +81,20 @@ def test_config_for_vllm_and_sglang(folder):
     written = json.loads((path / "config.json").read_text())
     assert written["architectures"] == [architecture]  # both look their class up by it
     assert getattr(torch, written["dtype"]) == torch.float32  # "auto" makes 16 bits of it
-    assert (
-        "quantization_config" not in written and "auto_map" not in written
-    )  # no other loader, no remote code
+    # no other loader, no remote code
+    assert "quantization_config" not in written and "auto_map" not in written
     config = transformers.AutoConfig.from_pretrained(path)
-    assert (
-        config.max_position_embeddings == gpt.config.max_position_embeddings
-    )  # the longest they serve
+    # the longest they serve
+    assert config.max_position_embeddings == gpt.config.max_position_embeddings
     assert config.num_attention_heads % (getattr(config, "num_key_value_heads", None) or 1) == 0
     assert getattr(config, "is_causal", True)  # False would make it an encoder
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    # what all their attention kernels know
     assert head_dim == gpt.config.head_dim and head_dim in (
         64,
         128,
         256,
-    )  # what all their attention kernels know
+    )
     if architecture == "GPT2LMHeadModel":
         assert not config.add_cross_attention  # these three are asserted by both
         assert not config.scale_attn_by_inverse_layer_idx
@@ -136,9 +135,8 @@ def test_tokenizer_for_vllm_and_sglang(folder):
     tokenizer = transformers.AutoTokenizer.from_pretrained(path)
     assert tokenizer.is_fast  # both decode piece by piece with it
     assert tokenizer.chat_template  # /v1/chat/completions fails without one
-    assert (
-        len(tokenizer) <= gpt.config.vocab_size
-    )  # ids beyond the embedding would be read out of bounds
+    # ids beyond the embedding would be read out of bounds
+    assert len(tokenizer) <= gpt.config.vocab_size
     written = json.loads((path / "tokenizer_config.json").read_text())
     assert "model_max_length" not in written  # the smaller one of it and the context would count
     assert "auto_map" not in written

@@ -62,9 +62,8 @@ class Terminal:
         self.text, self.decoder = "", codecs.getincrementaldecoder("utf-8")()
         self.pid, self.descriptor = pty.fork()
         if self.pid == 0:
-            signal.signal(
-                signal.SIGINT, signal.SIG_DFL
-            )  # a shell that runs tests behind its back has it ignored
+            # a shell that runs tests behind its back has it ignored
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.environ.update(TERM="xterm", LC_ALL="C.UTF-8", NO_COLOR="1", COLUMNS="200")
             os.execv(sys.executable, [sys.executable, "-m", "xinye", *map(str, arguments)])
 

@@ -102,9 +102,8 @@ def test_nothing_to_read_is_one_line(xinye, workplace, arguments, says):
 
 def test_personal_data_is_never_shown_whole(xinye, workplace):
     records = ["新叶", f"我的电话是{MOBILE}，邮箱 {MAIL}。", f"身份证{CARD}"]
-    lines = [
-        json.dumps({"text": text}) for text in [*records, {"phone": MOBILE}]
-    ]  # the last is a bad record
+    # the last is a bad record
+    lines = [json.dumps({"text": text}) for text in [*records, {"phone": MOBILE}]]
     Path("a.jsonl").write_text("\n".join(lines), "utf-8")
     for flags in (["--json"], []):
         outcome = xinye("data", "check", "a.jsonl", *flags)

@@ -52,10 +52,11 @@ def test_in_miniature(xinye, workplace, monkeypatch, language):
     assert outcome.code == 0, outcome.err
     result = json.loads(outcome.out.splitlines()[-1])
     assert result["run"] == str(Path("runs") / f"demo-{language}")
+    # after a second it cannot tell one yet
     assert result["stories"] == {
         "told": 3,
         "consistent_and_new": 0,
-    }  # after a second it cannot tell one yet
+    }
     assert len(result["texts"]) == 3
     assert f"xinye generate {result['run']}" in outcome.err
 

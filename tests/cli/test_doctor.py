@@ -69,9 +69,8 @@ def test_json_is_one_object_with_everything(xinye, speeds):
         extra["extra"] for extra in found["extras"]
     }
     sizes = {row["size"]: row for row in found["sizes"]}
-    assert (
-        sizes["5M"]["tokens_per_second"] == 10_000
-    )  # what was measured, scaled by size from there
+    # what was measured, scaled by size from there
+    assert sizes["5M"]["tokens_per_second"] == 10_000
     assert sizes["1M"]["tokens_per_second"] > 10_000 > sizes["15M"]["tokens_per_second"]
     assert sizes["5M"]["sensible"] and not sizes["125M"]["sensible"]
     assert found["advice"] == []

@@ -71,9 +71,8 @@ def hub(tmp_path, monkeypatch, trained):
     Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"
     template = address + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(
-        "huggingface_hub.constants.ENDPOINT", address
-    )  # what HF_ENDPOINT sets when it is imported
+    # what HF_ENDPOINT sets when it is imported
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)

@@ -47,9 +47,8 @@ def test_quantized_is_smaller_and_a_gguf_can_be_written_again(xinye, trained, tm
     assert xinye("export", trained, "--to", "gguf", "-o", whole).code == 0
     assert xinye("export", whole, "--to", "gguf", "--quantize", "q8_0", "-o", small).code == 0
     assert small.stat().st_size < 0.6 * whole.stat().st_size
-    assert (
-        xinye("export", trained, "--to", "gguf", "-o", whole).code == 0
-    )  # its own kind is replaced
+    # its own kind is replaced
+    assert xinye("export", trained, "--to", "gguf", "-o", whole).code == 0
 
 
 @pytest.mark.parametrize(

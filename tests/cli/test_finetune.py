@@ -71,9 +71,8 @@ def test_without_scikit_learn_there_is_no_baseline_and_all_else(
         "1",
     )
     assert ran.code == 0 and "macro F1" in ran.out
-    assert ran.err.index("needs scikit-learn") < ran.err.index(
-        "reading the records"
-    )  # before all work
+    # before all work
+    assert ran.err.index("needs scikit-learn") < ran.err.index("reading the records")
     result = json.loads((reviews / "run" / "training" / "result.json").read_text("utf-8"))
     assert (
         result["baseline"] is None

@@ -226,9 +226,8 @@ def test_a_tracker_that_fails_is_a_warning(xinye, workplace, monkeypatch):
     assert warnings == [
         f"--track mlflow: it needs mlflow: {install_command('mlflow')}; training goes on without it"
     ]
-    assert outcome.err.index("--track mlflow") < outcome.err.index(
-        "reading 1 file"
-    )  # before all work
+    # before all work
+    assert outcome.err.index("--track mlflow") < outcome.err.index("reading 1 file")
 
 
 def test_a_run_stopped_early_says_so(xinye, workplace, monkeypatch):

@@ -125,9 +125,8 @@ def test_tokenizers_side_by_side(xinye, compared):
     assert gpt2["bytes_per_token_english"] > 2 * ours["bytes_per_token_english"]
     assert gpt2["characters_split"] > 0.2 > 0.05 > ours["characters_split"]
     assert words["characters_unknown"] > 0.8 and words["texts_changed"] == 1
-    assert result["verdict"].startswith(
-        "gpt2 needs the fewest tokens"
-    )  # not words, which knows next to nothing
+    # not words, which knows next to nothing
+    assert result["verdict"].startswith("gpt2 needs the fewest tokens")
     assert "In the Chinese part ours is better" in result["verdict"]
     svg = Path("chart.svg").read_text("utf-8")
     assert svg.startswith("<svg") and "gpt2 (600)" in svg and "Chinese" in svg

@@ -72,9 +72,8 @@ def test_every_token_is_a_target_once_in_each_epoch(mix: str) -> None:
 def test_a_piece_begins_with_bos_and_predicts_each_of_its_tokens(mix: str) -> None:
     for batch in epochs_of(windows_of(MIXES[mix]), 1)[0]:
         assert batch.tokens.shape == batch.targets.shape == (1, CONTEXT)
-        assert (
-            batch.targets[0, batch.counted :].eq(IGNORED).all()
-        )  # padding stands behind all pieces
+        # padding stands behind all pieces
+        assert batch.targets[0, batch.counted :].eq(IGNORED).all()
         for tokens, targets, positions in pieces_of(batch):
             assert tokens[0] == BOS
             assert torch.equal(tokens[1:], targets[:-1])
@@ -121,9 +120,8 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     def order(windows: Windows, first: int) -> list[int]:
         return windows.batch(first, len(windows)).targets[:, 0].tolist()
 
-    windows = windows_of(
-        MIXES["just the context"][:7]
-    )  # nothing is cut, so that only the order can differ
+    # nothing is cut, so that only the order can differ
+    windows = windows_of(MIXES["just the context"][:7])
     orders = [
         order(windows, 0),
         order(windows, 7),

@@ -47,9 +47,8 @@ def test_what_a_template_must_not_do(template, message, fast):
     ) as caught:
         Tokenizer(BACKEND, template).encode_chat(MESSAGES)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
-    assert Tokenizer(BACKEND, "{{ messages[0].content }}").encode_chat(
-        MESSAGES
-    )  # the next one is served
+    # the next one is served
+    assert Tokenizer(BACKEND, "{{ messages[0].content }}").encode_chat(MESSAGES)
 
 
 @pytest.mark.parametrize(

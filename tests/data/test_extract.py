@@ -141,9 +141,8 @@ def test_other_xml_is_named(tmp_path):
     [("春天来了", SPRING, "gb2312"), ("Spring", ENGLISH, "utf-8"), ("朱镕基", SPRING, "gb2312")],
 )
 def test_main_text_of_a_web_page(tmp_path, title, paragraph, charset):
-    encoding = (
-        "gb18030" if charset == "gb2312" else charset
-    )  # 镕 is not in GB 2312, which such pages declare
+    # 镕 is not in GB 2312, which such pages declare
+    encoding = "gb18030" if charset == "gb2312" else charset
     (document,) = read(tmp_path / "a.html", page(title, paragraph, charset).encode(encoding))
     assert document.title == title
     assert (

@@ -201,12 +201,10 @@ def test_the_same_ids_as_in_transformers_and_every_byte(kind, pairs, text):
     if not any(token in text for token in CONTROL):
         assert ids == theirs(text, add_special_tokens=False)["input_ids"]
         assert [*ours.prefix, *ids] == theirs(text)["input_ids"]
-    if kind != "qwen2" and not (
-        ours.leading_space and "▁" in text
-    ):  # a normal form; a space by another name
-        lost = kind == "mistral" and text.startswith(
-            " "
-        )  # before a space it puts none, and takes one away
+    # a normal form; a space by another name
+    if kind != "qwen2" and not (ours.leading_space and "▁" in text):
+        # before a space it puts none, and takes one away
+        lost = kind == "mistral" and text.startswith(" ")
         assert ours.decode(ids) == (text[1:] if lost else text)
         extra = ours.leading_space and bool(text) and not lost
         assert ours.token_lengths[ids].sum() == len(text.encode()) + extra

@@ -67,9 +67,8 @@ def universal(text: str) -> str:
 @REUSE
 @given(text=TEXT, encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]))
 def test_any_text_in_unicode_reads_back(tmp_path: Path, text: str, encoding: str) -> None:
-    text = (
-        text.lstrip("\ufeff") if encoding == "utf-8" else text
-    )  # there it would be the mark itself
+    # there it would be the mark itself
+    text = text.lstrip("\ufeff") if encoding == "utf-8" else text
     path = write(tmp_path / "a.txt", text.encode(encoding))
     assert "".join(texts(path)) == universal(text)
 
@@ -231,9 +230,8 @@ def test_a_json_array_takes_little_memory(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert total == 30_000_000
-    assert (
-        peak < 35_000_000
-    )  # whatever the file's size: blocks, and the records looked at for their columns
+    # whatever the file's size: blocks, and the records looked at for their columns
+    assert peak < 35_000_000
 
 
 ROWS = [
@@ -399,9 +397,8 @@ def test_reading_goes_on_behind_bad_records(
     kept, problems = bad(path)
     assert (kept, [line for line, _ in problems]) == (list(good), lines)
     line, problem = problems[0]
-    assert (
-        error(path) == f"{path}, line {line}: {problem}"
-    )  # what is raised where nobody asks for them
+    # what is raised where nobody asks for them
+    assert error(path) == f"{path}, line {line}: {problem}"
 
 
 def test_a_whole_file_that_is_bad_still_raises(tmp_path: Path) -> None:
@@ -480,10 +477,11 @@ def test_find_files(tmp_path: Path) -> None:
         ]
 
     assert names("") == ["[1].txt", "a.jsonl.gz", "b.txt", "sub/deep/c.csv", "sub/诗.MD"]
+    # the first of two copies stays
     assert names("z_copy.txt", "*.txt") == [
         "z_copy.txt",
         "[1].txt",
-    ]  # the first of two copies stays
+    ]
     assert names("**/*.csv", "sub", "[1].txt", "[1].txt") == [
         "sub/deep/c.csv",
         "sub/诗.MD",

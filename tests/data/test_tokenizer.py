@@ -143,9 +143,8 @@ def test_char_makes_every_character_of_its_text_one_token(text: str) -> None:
 
 
 def test_char_with_little_room_keeps_the_most_frequent_characters() -> None:
-    tokenizer = Tokenizer.train(
-        ["陈陈陈新新叶"], kind="char", vocab_size=261 + 4
-    )  # two merges a character
+    # two merges a character
+    tokenizer = Tokenizer.train(["陈陈陈新新叶"], kind="char", vocab_size=261 + 4)
     assert [len(tokenizer.encode(character)) for character in "陈新"] == [1, 1]
     assert tokenizer.decode(tokenizer.encode("叶")) == "叶"
 
@@ -162,9 +161,8 @@ def test_token_lengths_add_up_to_the_bytes_of_the_text(kind: str, text: str) -> 
 @pytest.mark.parametrize("length", [300, 70_000])
 def test_a_sample_fits_its_budget_and_comes_from_everywhere(length: int) -> None:
     documents = 4_200_000 // length
-    texts = [
-        (f"{number:06}" + "叶" * 14) * (length // 20) for number in range(documents)
-    ]  # each part tells its place
+    # each part tells its place
+    texts = [(f"{number:06}" + "叶" * 14) * (length // 20) for number in range(documents)]
     total = sum(len(text.encode()) for text in texts)
     sample, characters = sample_texts(iter(texts), budget=total // 10)
     assert sample == sample_texts(texts, budget=total // 10)[0]

@@ -30,10 +30,11 @@ def test_a_model_that_knows_nothing_needs_log2_of_the_vocabulary_for_each_token(
     model.lm_head.weight.data.zero_()
     figures = evaluate(model, WINDOWS.in_order(4), TOKENIZER.token_lengths)
     tokens, size = sum(map(len, DOCUMENTS)), sum(len(text.encode()) for text in TEXTS)
+    # `<eos>` is a token and has no bytes
     assert (figures["tokens"], figures["bytes"]) == (
         tokens,
         size,
-    )  # `<eos>` is a token and has no bytes
+    )
     assert figures["loss"] == pytest.approx(math.log(TOKENIZER.vocab_size), rel=1e-6)
     assert figures["bits_per_byte"] == pytest.approx(
         math.log2(TOKENIZER.vocab_size) * tokens / size, rel=1e-6

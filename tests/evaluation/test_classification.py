@@ -35,10 +35,11 @@ def test_several_labels():
 
 @pytest.mark.parametrize("several", [False, True])
 def test_the_figures_are_those_of_scikit_learn(several):
+    # nobody says d; with several labels it counts all the same
     random, labels = (
         Random(7),
         ["a", "b", "c", "d"],
-    )  # nobody says d; with several labels it counts all the same
+    )
 
     def some() -> list[tuple[str, ...]]:
         return [

@@ -31,9 +31,8 @@ TEXTS = [
 ]
 TOKENIZER = Tokenizer.train(TEXTS, kind="char")
 DOCUMENTS = [[*TOKENIZER.encode(text), TOKENIZER.eos_id] for text in TEXTS]
-TOKENS = np.concatenate([[7, 7, 7], *DOCUMENTS]).astype(
-    np.uint16
-)  # a text need not begin where its corpus does
+# a text need not begin where its corpus does
+TOKENS = np.concatenate([[7, 7, 7], *DOCUMENTS]).astype(np.uint16)
 ENDS = 3 + np.cumsum([len(document) for document in DOCUMENTS])
 SPANS = np.stack((np.concatenate(([3], ENDS[:-1])), ENDS), axis=1)
 

@@ -104,9 +104,8 @@ def test_quantized_weights_give_almost_the_logits_of_pytorch(architecture: str, 
     matrices = {}
     for name, layer in model.named_modules():
         if isinstance(layer, Linear | nn.Embedding) and "positions" not in name:
-            if (
-                kind == "q4_1"
-            ):  # 20 random bytes a block, with a scale of 0.01 and a minimum of -0.07
+            # 20 random bytes a block, with a scale of 0.01 and a minimum of -0.07
+            if kind == "q4_1":
                 halves = torch.tensor([0.01, -0.07], dtype=torch.half).view(torch.uint8)
                 rows, width = layer.weight.shape
                 blocks = torch.randint(256, (rows, width // 32, 20), dtype=torch.uint8)

@@ -15,9 +15,8 @@ from xinye.generation.sampling import Sampling
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 
-TOKENIZER = Tokenizer.train(
-    [], kind="bytes"
-)  # every letter is one token, every Chinese character three
+# every letter is one token, every Chinese character three
+TOKENIZER = Tokenizer.train([], kind="bytes")
 V = TOKENIZER.vocab_size
 CONTEXT = 48
 SHAPES = {
@@ -35,9 +34,8 @@ def random_model(config: GPTConfig) -> GPT:
     model = GPT(config)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.normal_(
-                0, 0.3 if parameter.ndim > 1 else 0.03
-            )  # large biases would let one token always win
+            # large biases would let one token always win
+            parameter.normal_(0, 0.3 if parameter.ndim > 1 else 0.03)
         for name, parameter in model.named_parameters():
             if "norm" in name and name.endswith("weight"):
                 parameter.add_(1.0)
@@ -109,13 +107,14 @@ def test_a_batch_of_prompts_writes_what_each_writes_alone(shape: str) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_past_the_context_a_batch_still_writes_what_each_writes_alone(shape: str) -> None:
     model = random_model(SHAPES[shape])
+    # the last one fills the context
     prompts = [
         "",
         "a",
         "b" * 20,
         "c" * (CONTEXT - 2),
         "d" * (CONTEXT - 1),
-    ]  # the last one fills the context
+    ]
     sampling = Sampling(temperature=0, max_tokens=3 * CONTEXT)
     together, _ = write(model, prompts, sampling)
     for prompt, sequence in zip(prompts, together, strict=True):
@@ -191,11 +190,12 @@ def test_half_a_stop_string_is_shown_where_the_text_ends_with_it() -> None:
 
 def test_characters_of_several_tokens_come_whole() -> None:
     model = parrot({})
+    # six bytes, none of them twice
     chain = [
         TOKENIZER.bos_id,
         *TOKENIZER.encode("新叶"),
         TOKENIZER.eos_id,
-    ]  # six bytes, none of them twice
+    ]
     with torch.no_grad():
         for this, following in pairwise(chain):
             model.lm_head.weight[following, this] = 1

@@ -369,7 +369,6 @@ def test_flops_of_frozen_weights_by_hand() -> None:
     rank = 4 * 2 * ((24 + 72) + (24 + 24) + (24 + 96) + (96 + 24))
     assert flops_per_token(model, 10) == 4 * (layers + head) + 30 * attention + 6 * rank
     model = random_model("gpt2")
-    attach(
-        model, METHODS["prefix"]
-    )  # of six, which every token sees, as none sees more than half of the others
+    # of six, which every token sees, as none sees more than half of the others
+    attach(model, METHODS["prefix"])
     assert flops_per_token(model, 10) == 4 * (layers + head) + 3 * (10 + 2 * 6) * attention

@@ -90,9 +90,8 @@ def test_still_improving_says_what_the_second_half_brought(make_run):
     losses = list(np.linspace(6, 4, STEPS))
     found = findings(make_run(losses=losses, validations=[(step, 6.1 - step / 200) for step in AT]))
     assert list(found) == ["healthy", "still improving"]
-    assert (
-        "0.500 bits per byte" in found["still improving"].says.en
-    )  # a loss of 1, two nats to the bit here
+    # a loss of 1, two nats to the bit here
+    assert "0.500 bits per byte" in found["still improving"].says.en
     assert "--steps 800" in found["still improving"].advice.en
 
 

@@ -15,9 +15,8 @@ def test_embeddings_are_the_mean_of_the_last_layer(server, folders):
 
     tokens = [*TOKENIZER.prefix, *TOKENIZER.encode("一片新叶")]
     expected = network.hidden(torch.tensor([tokens]))[0, len(TOKENIZER.prefix) :].mean(0).tolist()
-    answer = server.openai.embeddings.create(
-        model="tiny", input=["一片新叶", "leaf"]
-    )  # the client asks for base64
+    # the client asks for base64
+    answer = server.openai.embeddings.create(model="tiny", input=["一片新叶", "leaf"])
     assert (
         answer.data[0].embedding == pytest.approx(expected, abs=1e-5) and answer.data[1].index == 1
     )

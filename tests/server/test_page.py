@@ -107,9 +107,8 @@ def test_it_speaks_the_browsers_language_and_can_be_stopped(folders, tmp_path):
         browsing(tmp_path, "--lang=zh-CN", "--accept-lang=zh-CN") as page,
     ):
         page.go(server.address)
-        page.until(
-            "document.querySelector('#model').options.length === 1"
-        )  # those that judge write nothing
+        # those that judge write nothing
+        page.until("document.querySelector('#model').options.length === 1")
         assert page.run("document.querySelector('#send').textContent") == "发送"
         page.run("document.querySelector('#write').click()")
         engine = server.queue.engine

@@ -357,9 +357,8 @@ def test_other_routes_and_methods(server):
     assert server.http.get("/etc/passwd").json()["error"]["code"] == "not_found"
     answer = server.http.get("/v1/completions")
     assert answer.status_code == 405 and answer.headers["allow"] == "POST"
-    assert (
-        server.http.get("/docs").status_code == 404
-    )  # that page would load scripts from elsewhere
+    # that page would load scripts from elsewhere
+    assert server.http.get("/docs").status_code == 404
     error(server, "/v1/tasks/sing", {"model": "names", "input": "新"}, 404)
 
 

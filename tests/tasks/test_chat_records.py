@@ -75,9 +75,8 @@ def test_only_answers_and_their_ends_are_trained(tmp_path, tokenizer, template):
     own = tokenizer.with_template(template) if template else tokenizer
     example = Chat().examples(own, read(tmp_path, {"messages": MESSAGES}), 512)[0]
     assert trained(own, example) == [answer for _, answer in TURNS]
-    asked = own.encode_chat(
-        MESSAGES[:3]
-    )  # what a model is given that shall write the second answer
+    # what a model is given that shall write the second answer
+    asked = own.encode_chat(MESSAGES[:3])
     assert example.tokens[: len(asked)] == asked and example.targets[len(asked) - 1] != IGNORED
 
 

@@ -195,10 +195,11 @@ def test_pairs_are_parted_and_texts_end_where_the_head_looks(pad):
         single="$A", pair="$A $B:1", special_tokens=[]
     )
     bare.pad_id = bare.backend.token_to_id(pad)
+    # padding is no end in transformers
     changed, end = (
         Classify.tokenizer(bare),
         [bare.eos_id] * (pad != "<eos>"),
-    )  # padding is no end in transformers
+    )
     ids = changed.backend.encode("难", "吃", add_special_tokens=True).ids
     assert ids == [*TOKENIZER.encode("难"), TOKENIZER.eos_id, *TOKENIZER.encode("吃"), *end]
     assert changed.backend.encode("难吃", add_special_tokens=True).ids == [

@@ -95,9 +95,8 @@ def test_eight_taggings_are_learned_by_heart(trained, records):
 
 
 def test_texts_are_learned_by_heart_and_end_by_themselves(trained, records):
-    texts = [
-        f"{who}说：{text}。" for who in ("爷爷", "奶奶", "小鸟") for text in TEXTS
-    ]  # two are held back
+    # two are held back
+    texts = [f"{who}说：{text}。" for who in ("爷爷", "奶奶", "小鸟") for text in TEXTS]
     Path("texts.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts), "utf-8")
     more = {
         "task": "text",

@@ -75,9 +75,8 @@ def take(
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_one_batch_is_its_micro_batches(size: int) -> None:
-    assert (
-        len({batch.counted for batch in micro_batches(size, 0)}) > 1
-    )  # or a mean of means would also pass
+    # or a mean of means would also pass
+    assert len({batch.counted for batch in micro_batches(size, 0)}) > 1
     model = new_model()
     whole, cut = Recorder(model), Recorder(model)
     [expected] = take(model, [whole], 0, 1, BATCH)

@@ -114,10 +114,11 @@ def test_clipping_tells_the_norm_and_keeps_small_gradients() -> None:
         nn.Parameter(torch.zeros(1)),
         nn.Parameter(torch.zeros(3)),
     ]
+    # the third has none
     weights[0].grad, weights[1].grad = (
         torch.tensor([3.0, 0.0]),
         torch.tensor([4.0]),
-    )  # the third has none
+    )
     assert clip_gradients(weights, 10.0) == 5.0
     assert weights[0].grad.tolist() == [3.0, 0.0]
     assert clip_gradients(weights, 1.0) == 5.0

@@ -117,9 +117,8 @@ def timed(time: Time, seconds: float, costs: Costs) -> Schedule:
         lambda done: 0.1,
         lambda done: 0.5 if done < 60 else 2.0,  # a neighbour comes
         lambda done: 2.0 if done < 20 else 0.5,  # and goes
-        lambda done: (
-            0.5 + 6 * (done % 25 == 24)
-        ),  # a step that waits for another program, now and then
+        # a step that waits for another program, now and then
+        lambda done: 0.5 + 6 * (done % 25 == 24),
         lambda done: 30.0 if done == 1 else 0.5,  # the first one compiles
     ],
 )

@@ -156,9 +156,8 @@ def read_mlflow(run: Path) -> tuple[Figures, str, dict[str, str]]:
         history = sorted(
             client.get_metric_history(found.info.run_id, name), key=lambda metric: metric.timestamp
         )
-        figures[name] = {
-            metric.step: metric.value for metric in history
-        }  # of two with one step, the later
+        # of two with one step, the later
+        figures[name] = {metric.step: metric.value for metric in history}
     [artifact] = client.list_artifacts(found.info.run_id, "samples")
     sample = (
         run / "training" / "mlflow" / found.info.run_id / "artifacts" / artifact.path

@@ -159,9 +159,8 @@ def mojibake(text: str, codes: np.ndarray, counts: np.ndarray) -> Iterator[Passa
                 )
     classes = _GBK_CLASSES[codes]
     if len(classes) >= 6:
-        pairs = (
-            (classes[:-2] & 1) & (classes[1:-1] >> 1 & 1) & (classes[2:] >> 2 & 1)
-        )  # three that were two
+        # three that were two
+        pairs = (classes[:-2] & 1) & (classes[1:-1] >> 1 & 1) & (classes[2:] >> 2 & 1)
         end = 0
         for start in np.flatnonzero(pairs[:-3] & pairs[3:]).tolist():
             if start >= end:
@@ -266,9 +265,8 @@ def _personal_spans(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _valid(kind: str, digits: str) -> bool:
-    if (
-        kind == "identity_card"
-    ):  # GB 11643: a real day of birth, and the check digit of ISO 7064 MOD 11-2
+    # GB 11643: a real day of birth, and the check digit of ISO 7064 MOD 11-2
+    if kind == "identity_card":
         try:
             born = date(int(digits[6:10]), int(digits[10:12]), int(digits[12:14]))
         except ValueError:

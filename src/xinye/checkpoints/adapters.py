@@ -87,10 +87,11 @@ _IMPLIED = {
     "megatron_core",
     "qalora_group_size",
 }
+# others change the base, or more
 _COMPUTED = {
     "bias": ("none",),
     "init_lora_weights": (True, False, "gaussian"),
-}  # others change the base, or more
+}
 
 
 def save_adapter(
@@ -246,9 +247,8 @@ def _to_config(model: Network, settings: AdapterSettings) -> dict[str, Any]:
         "target_modules": _targets([*changes], [their_name(site, model) for site in sites(model)]),
         "rank_pattern": _rank_pattern(changes, settings),
         "alpha_pattern": {},
-        "fan_in_fan_out": next(iter(changes)).startswith(
-            "transformer."
-        ),  # GPT-2's matrices lie transposed
+        # GPT-2's matrices lie transposed
+        "fan_in_fan_out": next(iter(changes)).startswith("transformer."),
         "bias": "none",
         "init_lora_weights": True,
     }
@@ -325,9 +325,8 @@ def _heads(model: Network) -> dict[str, nn.Parameter]:
 def _parameters(model: Network) -> dict[str, nn.Parameter]:
     """What was learned, by its name in the file."""
     settings = attached(model)
-    base = (
-        "base_model." if settings is not None and settings.method == "prefix" else _PREFIX
-    )  # peft wraps these once
+    # peft wraps these once
+    base = "base_model." if settings is not None and settings.method == "prefix" else _PREFIX
     found = {base + name: parameter for name, parameter in _heads(model).items()}
     for module in adapters(model):
         if isinstance(module, Prefix):

@@ -69,13 +69,11 @@ class Family:
     stem: str  # what the names of its classes begin with
     keys: Mapping[str, str]  # our field: its key
     writer: str = "ForCausalLM"  # what the name of the class that writes ends with
-    defaults: Mapping[str, Any] = field(
-        default_factory=lambda: _DEFAULTS
-    )  # our field: what a missing key means
+    # our field: what a missing key means
+    defaults: Mapping[str, Any] = field(default_factory=lambda: _DEFAULTS)
     fixed: Mapping[str, bool] = field(default_factory=dict)  # our field: what it always is here
-    known: Mapping[str, tuple[Any, ...]] = field(
-        default_factory=lambda: _ROTARY_KNOWN
-    )  # key: what is computed
+    # key: what is computed
+    known: Mapping[str, tuple[Any, ...]] = field(default_factory=lambda: _ROTARY_KNOWN)
     written: Mapping[str, Any] = field(default_factory=dict)  # further keys, for other tools
 
 
@@ -165,9 +163,8 @@ def to_config_json(config: Config, tokenizer: Tokenizer | None = None) -> dict[s
         scaling = _to_rope_json(config.rope_scaling)
         result["rope_scaling"] = scaling  # transformers 4, llama.cpp, vLLM
     result["rope_theta"] = config.rope_theta  # transformers 4, llama.cpp, vLLM
-    return result | {
-        "rope_parameters": {"rope_theta": config.rope_theta, **scaling}
-    }  # transformers 5
+    # transformers 5
+    return result | {"rope_parameters": {"rope_theta": config.rope_theta, **scaling}}
 
 
 def token_ids(tokenizer: Tokenizer | None) -> dict[str, int | None]:
@@ -243,15 +240,13 @@ def _with_positions(config: GPTConfig, data: dict[str, Any], where: str) -> GPTC
     slides = data.get("use_sliding_window") or "sliding_attention" in (
         data.get("layer_types") or ()
     )
-    if (
-        slides or data["model_type"] == "mistral"
-    ):  # layers where a token sees so many tokens, itself included
+    # layers where a token sees so many tokens, itself included
+    if slides or data["model_type"] == "mistral":
         window = data.get("sliding_window", 4096)
         if window is not None and (type(window) is not int or window < 1):
             raise ValueError(f"sliding_window = {window!r}")
-        context = min(
-            context, window or context
-        )  # within it, attention is that of every other model
+        # within it, attention is that of every other model
+        context = min(context, window or context)
     scaling = _from_rope_json(rope, data, where)
     return replace(config, max_position_embeddings=context, rope_theta=theta, rope_scaling=scaling)
 

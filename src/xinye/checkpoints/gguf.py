@@ -42,13 +42,14 @@ from xinye.model.quantization import (
     swap_in,
 )
 
+# that are written: the format's number for such a file
 KINDS = {
     "f32": 0,
     "f16": 1,
     "bf16": 32,
     "q8_0": 7,
     "q4_0": 2,
-}  # that are written: the format's number for such a file
+}
 
 _NAMES = {  # ours: those of GGUF files
     "model.embed_tokens": "token_embd",
@@ -135,9 +136,8 @@ def _fill(
     _check_memory(tensors, dtype)
     for theirs, names in layout.items():
         data, kind = tensors[theirs].data, tensors[theirs].kind
-        if (
-            len(wanted[theirs]) == 1
-        ):  # one row: as many rows of one value here, so that all below is the same
+        # one row: as many rows of one value here, so that all below is the same
+        if len(wanted[theirs]) == 1:
             data, kind = dequantize(data, kind).view(-1, 1).view(torch.uint8), "f32"
         if kind not in FLOATS:
             data, kind = computable(data, kind)

@@ -26,6 +26,7 @@ from torch import Tensor
 from xinye.errors import XinyeError
 from xinye.model.quantization import BLOCKS
 
+# by type
 _NUMBERS = {
     0: "B",
     1: "b",
@@ -38,7 +39,7 @@ _NUMBERS = {
     10: "Q",
     11: "q",
     12: "d",
-}  # by type
+}
 _UINT32, _INT32, _FLOAT32, _BOOL, _TEXT, _ARRAY = 4, 5, 6, 7, 8, 9
 _KINDS = {
     "f32": 0,
@@ -160,9 +161,8 @@ class _Header:
         self.room(1, struct.calcsize(code), "values")
         (value,) = struct.unpack_from(code, self.content, self.at)
         self.at += struct.calcsize(code)
-        return (
-            float(str(np.float32(value))) if kind == _FLOAT32 else value
-        )  # 1e-05, not 9.999999747378752e-06
+        # 1e-05, not 9.999999747378752e-06
+        return float(str(np.float32(value))) if kind == _FLOAT32 else value
 
     def text(self) -> str:
         length = self.number(10)

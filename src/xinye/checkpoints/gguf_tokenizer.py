@@ -41,11 +41,12 @@ PRE_SPLITS: dict[
 }
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6  # types of tokens
 _PREFIX = "tokenizer.ggml."
+# theirs: ours
 _NAMES = {
     "bos_token_id": "bos_token",
     "eos_token_id": "eos_token",
     "padding_token_id": "pad_token",
-}  # theirs: ours
+}
 _TURN_ENDS = ("eot_token_id", "eom_token_id")  # of a turn, of a message
 
 

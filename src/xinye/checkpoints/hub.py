@@ -15,9 +15,10 @@ def find_downloaded(name: str) -> Path | None:
     it."""
     if not is_hub_name(name):
         return None
+    # the client takes a moment; few models are named so
     from huggingface_hub import (
         try_to_load_from_cache,
-    )  # the client takes a moment; few models are named so
+    )
 
     try:
         config = try_to_load_from_cache(name, "config.json")

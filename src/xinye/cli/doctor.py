@@ -68,9 +68,8 @@ def show(report: "Report") -> None:
     ] * bool(missing)
     for each in advice:
         answer.print(f"  {each['problem']}")
-        answer.print(
-            f"    → {each['remedy']}", soft_wrap=True
-        )  # a command stays whole, to be copied
+        # a command stays whole, to be copied
+        answer.print(f"    → {each['remedy']}", soft_wrap=True)
     if not advice:
         answer.print("  nothing: all is well")
 

@@ -25,9 +25,8 @@ def main(arguments: list[str]) -> int:
 
     if not console.is_terminal:
         disable_progress_bars()
-    downloaded = download(
-        values["model"], Observer() if console.is_terminal else Display()
-    )  # the hub's client has bars
+    # the hub's client has bars
+    downloaded = download(values["model"], Observer() if console.is_terminal else Display())
     if values["json"]:
         print_json(asdict(downloaded))
     else:

@@ -59,9 +59,8 @@ def help_text() -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code: 0 done, 1 failed, 2 wrong use, 128 + a signal."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if isinstance(
-        sys.stdout, io.TextIOWrapper
-    ):  # what its encoding lacks is escaped, as on standard error
+    # what its encoding lacks is escaped, as on standard error
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(help_text())
@@ -84,9 +83,8 @@ def main(arguments: list[str] | None = None) -> int:
         return importlib.import_module(VERBS[verb][0]).main(rest)
     except XinyeError as error:
         if os.environ.get("RANK", "0") != "0":
-            time.sleep(
-                10
-            )  # the first of several processes tells; when it has, the launcher ends the others
+            # the first of several processes tells; when it has, the launcher ends the others
+            time.sleep(10)
             return error.exit_code
         name = (
             f"{verb} {rest[0]}" if rest and not rest[0].startswith("-") and verb in GROUPS else verb

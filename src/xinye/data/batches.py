@@ -97,9 +97,8 @@ class Windows:
         first = (mix(starts.astype(np.uint64) ^ mix(np.array(key))) % length).astype(np.int64)
         if not self.shuffle:
             first[:] = 0
-        first[(ends - starts <= self.context) | (first == 0)] = (
-            self.context
-        )  # length of a document's first piece
+        # length of a document's first piece
+        first[(ends - starts <= self.context) | (first == 0)] = self.context
         counts = 1 + np.maximum(0, -(-(ends - starts - first) // self.context))
         document = np.repeat(np.arange(len(starts)), counts)
         number = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)

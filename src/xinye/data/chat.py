@@ -54,11 +54,12 @@ class _Worker:
         ):
             path = Path(__file__).with_name("chat_worker.py")
             self.process = subprocess.Popen(
+                # -P: the modules beside that file have names of standard ones
                 [
                     sys.executable,
                     "-P",
                     str(path),
-                ],  # -P: the modules beside that file have names of standard ones
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -151,9 +151,8 @@ def fill_in(request: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    with suppress(
-        ImportError, ValueError, OSError
-    ):  # Windows has no such limits; a stricter one may be there
+    # Windows has no such limits; a stricter one may be there
+    with suppress(ImportError, ValueError, OSError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

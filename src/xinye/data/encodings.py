@@ -212,9 +212,8 @@ def _older_encoding(sample: bytes, misfit: int) -> str | None:
             "gb18030"  # a title or a name may hold no common character; then all must be of GB2312
         )
     marks = len(re.findall(rb"[\x80-\xff]", sample))
-    if (
-        marks < len(sample) / 4
-    ):  # Western text; charset-normalizer takes its accents for one language or another
+    # Western text; charset-normalizer takes its accents for one language or another
+    if marks < len(sample) / 4:
         text = sample.decode("cp1252", "replace")
         return (
             "cp1252" if all(_WESTERN.fullmatch(run) for run in _NOT_ASCII.findall(text)) else None
@@ -239,9 +238,8 @@ def _first_misfit(path: Path, encoding: str) -> tuple[int, int] | None:
     zeros_belong = encoding.startswith(("utf-16", "utf-32"))
     offset = 0
     for block in chain(_blocks(path), [b""]):
-        waiting = decoder.getstate()[
-            0
-        ]  # the beginning of a character that the last block broke off
+        # the beginning of a character that the last block broke off
+        waiting = decoder.getstate()[0]
         zero = -1 if zeros_belong else block.find(0)
         try:
             decoder.decode(block if zero < 0 else block[:zero], final=not block or zero >= 0)

@@ -131,9 +131,8 @@ def read_documents(path: Path, form: str, raw: BinaryIO) -> Iterator[Document]:
         yield Document(_plain(path), source)
     elif form == "pdf":
         title, text = pdf_text(file)
-        yield Document(
-            text, source, title
-        )  # that title is often another document's; the pages show their own
+        # that title is often another document's; the pages show their own
+        yield Document(text, source, title)
     else:
         read = {"html": _page, "markdown": _markdown, "epub": _book}[form]
         yield _titled(*read(file), source)

@@ -28,9 +28,8 @@ _LIST_MARK = re.compile(r"(?m)^[*#]+[ \t]*")
 _NO_ITEM = re.compile(r"(?m)^- *$\n?")
 _QUOTES = re.compile("'{2,}")
 _LANGUAGE_LINK = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
-_HOLLOW = re.compile(
-    r"[(（][\s,，;；:：、/]*[)）]|(?<=[(（])[\s,，;；:：、]+"
-)  # brackets around a template
+# brackets around a template
+_HOLLOW = re.compile(r"[(（][\s,，;；:：、/]*[)）]|(?<=[(（])[\s,，;；:：、]+")
 
 
 def articles(file: BinaryIO) -> Iterator[tuple[str, str, str]]:

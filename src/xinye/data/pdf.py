@@ -14,9 +14,8 @@ _GAP = re.compile(rf"(?<={WIDE}) +(?={WIDE})")
 _ITEM = re.compile(
     r"[•·▪◦●○■*–—-]\s|\(?\d{1,3}(\.\d+)*[.)、．]|[（(]?[一二三四五六七八九十]{1,3}[)）、]|第.{1,5}[章节條条回]"
 )
-_COMPOUND = re.compile(
-    r"(\w-\w+)\ufffe|\ufffe(?![a-z])"
-)  # state-of-the-␤art keeps the hyphen that hyphe-␤nation loses
+# state-of-the-␤art keeps the hyphen that hyphe-␤nation loses
+_COMPOUND = re.compile(r"(\w-\w+)\ufffe|\ufffe(?![a-z])")
 
 
 def pdf_text(file: BinaryIO) -> tuple[str, str]:

@@ -34,9 +34,8 @@ FIELD_NAMES = (
     "正文", "内容", "文本", "段落", "文章", "评论",
 )  # fmt: skip
 _VALUE = re.compile(r"[^\s,]")  # the first character of a value of JSON
-_HALF = re.compile(
-    r"\\u[dD][89a-fA-F]"
-)  # how JSON writes half of a character; mostly the other follows
+# how JSON writes half of a character; mostly the other follows
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*%?")
 
 _decode = json.JSONDecoder().raw_decode
@@ -164,9 +163,8 @@ def _table_records(path: Path, on_bad: OnBad, named: Sequence[str]) -> Records:
     """The rows of a table as dictionaries. Behind a quote that is never closed it goes on at the
     next line.
     """
-    csv.field_size_limit(
-        1 << 26
-    )  # characters; without a limit an open quote takes the rest of the file
+    # characters; without a limit an open quote takes the rest of the file
+    csv.field_size_limit(1 << 26)
     dialect = _dialect(path)
     numbered = headerless(path, named, tabbed=True)
     with open_text(path) as file:

@@ -63,9 +63,8 @@ CHAT_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 GOLDEN = "chat_golden.json"  # beside the tokenizer of a model that was taught to chat
-_PRIVATE = range(
-    0xF0000, 0xFFFFE
-)  # characters that no text has, or hardly any; marks are made of them
+# characters that no text has, or hardly any; marks are made of them
+_PRIVATE = range(0xF0000, 0xFFFFE)
 _BYTE_OF = {character: byte for byte, character in enumerate(CHARACTERS)}
 
 
@@ -127,9 +126,8 @@ class Tokenizer:
                 f"{self.vocab_size - 1:,})"
             )
         ends = [self.eos_id, *(index for index in stop_ids if 0 <= index < self.vocab_size)]
-        if (
-            MESSAGE_END in (chat_template or "") and MESSAGE_END in vocabulary
-        ):  # not every model's files tell of it
+        # not every model's files tell of it
+        if MESSAGE_END in (chat_template or "") and MESSAGE_END in vocabulary:
             ends.append(vocabulary[MESSAGE_END])
         self.stop_ids = frozenset(ends)
         self.golden: dict[str, Any] | None = (

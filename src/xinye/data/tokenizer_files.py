@@ -18,12 +18,13 @@ from xinye.data.tokenizer_training import EOS
 from xinye.errors import XinyeError
 
 LARGEST_TEMPLATE = 1 << 20  # bytes
+# what tokenizer_config.json calls them
 NAMED = (
     "pad_token",
     "bos_token",
     "eos_token",
     "unk_token",
-)  # what tokenizer_config.json calls them
+)
 _GPT2 = "<|endoftext|>"
 
 

@@ -52,9 +52,8 @@ def _parts(part: Any) -> list[dict[str, Any]]:
 
 
 def _times(part: dict[str, Any]) -> float:
-    if isinstance(
-        part.get("single"), list
-    ):  # a template, in which the text may stand again and again
+    # a template, in which the text may stand again and again
+    if isinstance(part.get("single"), list):
         return max(
             1, sum("Sequence" in piece for piece in part["single"] if isinstance(piece, dict))
         )

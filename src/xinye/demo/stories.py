@@ -26,9 +26,8 @@ from typing import Any, NamedTuple
 from xinye.errors import XinyeError
 
 Row = dict[str, str]
-Pattern = tuple[
-    re.Pattern[str], list[tuple[str, str]]
-]  # the slot and the column of each of its groups
+# the slot and the column of each of its groups
+Pattern = tuple[re.Pattern[str], list[tuple[str, str]]]
 
 _SLOT = re.compile(r"\{(\w+)\.?(\w*)\}")
 _CHOICE = re.compile(r"\[([^]]*)\]")

@@ -22,9 +22,8 @@ ORDER = 5
 class Level:
     """One order: for each of its n-grams, and for each history (an n-gram of one order less)."""
 
-    keys: (
-        np.ndarray
-    )  # sorted; the first token × the number of shorter n-grams + the number of the rest
+    # sorted; the first token × the number of shorter n-grams + the number of the rest
+    keys: np.ndarray
     discounted: np.ndarray  # count less discount
     total: np.ndarray  # of a history: all counts behind it
     taken: np.ndarray  # of a history: all discounts behind it
@@ -74,9 +73,8 @@ class NGram:
                 history = numbers[targets - 1]
                 keys = self._keys(numbers, stream, order, len(self.levels[order - 2].keys))
                 found = np.minimum(np.searchsorted(level.keys, keys), len(level.keys) - 1)
-                numbers = np.where(
-                    (numbers >= 0) & (level.keys[found] == keys), found, -1
-                )  # -1: never occurred
+                # -1: never occurred
+                numbers = np.where((numbers >= 0) & (level.keys[found] == keys), found, -1)
             total = np.where(history >= 0, level.total[history], 0)
             number = numbers[targets]
             discounted = np.where(number >= 0, level.discounted[number], 0)

@@ -91,9 +91,8 @@ def _batches(
             before = np.full((len(chosen), len(prefix)), prefix, dtype=np.int64)
             inputs = np.concatenate((before, targets[:, :-1]), axis=1)
             targets[np.arange(length) < (chosen[:, 1] - chosen[:, 0])[:, None]] = IGNORED
-            targets = targets[
-                :, length - inputs.shape[1] :
-            ]  # without prefix the first token is none
+            # without prefix the first token is none
+            targets = targets[:, length - inputs.shape[1] :]
             if targets.size:
                 yield Batch(torch.from_numpy(inputs), torch.from_numpy(targets), None, None)
 

@@ -35,10 +35,11 @@ PRIOR = {
     "beta": (0.23, 0.1),
 }
 OWN = 0.2  # standard deviation of the logarithm of a size's own factor of B
+# log of the readings after which the same text has given most of what it can
 REPEATS = (
     math.log(15.4),
     0.4,
-)  # log of the readings after which the same text has given most of what it can
+)
 # How far the slope may be off beyond the longest run, in bits per byte for each doubling of the
 # data, as a standard deviation: for all sizes alike, and for each. Checked on runs sixteen times as
 # long as what the law was fitted to, it was off by 0.01 at most on Chinese novels, and by up to
@@ -141,9 +142,8 @@ def fit_law(points: Sequence[Point], bits_per_byte: Sequence[float], seed: int =
 
     fits = [solve(measured, mean, repeats[0], mean)]
     off = (law.of(fits[0], points, repeats[0]) - measured) / noise
-    noise = noise * max(
-        1.0, float(np.sqrt(np.mean(off**2)))
-    )  # where the law fits worse than it should
+    # where the law fits worse than it should
+    noise = noise * max(1.0, float(np.sqrt(np.mean(off**2))))
     for worth in repeats[1:]:
         fits.append(
             solve(random.normal(measured, noise), random.normal(mean, deviation), worth, fits[0])

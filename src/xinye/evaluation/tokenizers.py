@@ -84,13 +84,13 @@ def measure(backend: tokenizers.Tokenizer, texts: Sequence[str]) -> Figures:
                 np.array(item.ids, np.int64),
                 np.array(item.offsets, np.int64).reshape(-1, 2),
             )
+            # a space alone claims the character behind it, too
             ids, spans = (
                 ids[ids != space],
                 spans[ids != space],
-            )  # a space alone claims the character behind it, too
-            split += int(
-                ((_cover(spans, len(text)) > 1) & _where(r"[^\x00-\x7f]", text)).sum()
-            )  # ASCII is one byte
+            )
+            # ASCII is one byte
+            split += int(((_cover(spans, len(text)) > 1) & _where(r"[^\x00-\x7f]", text)).sum())
             lost += int(
                 ((_cover(spans[ids != unknown], len(text)) == 0) & ~_where(r"\s", text)).sum()
             )

@@ -11,9 +11,8 @@ from itertools import count
 
 from xinye.generation.sequence import Sequence
 
-Key = tuple[
-    int, tuple[int, ...]
-]  # the serial number of the block before it (0: none), and its tokens
+# the serial number of the block before it (0: none), and its tokens
+Key = tuple[int, tuple[int, ...]]
 
 
 class BlockCache:
@@ -21,9 +20,8 @@ class BlockCache:
         """`blocks` blocks of `block` tokens each."""
         self.block, self.blocks = block, blocks
         self._users = [0] * blocks
-        self._unused = OrderedDict.fromkeys(
-            range(blocks)
-        )  # in the order in which they will be taken
+        # in the order in which they will be taken
+        self._unused = OrderedDict.fromkeys(range(blocks))
         self._found: dict[
             Key, tuple[int, int]
         ] = {}  # full blocks: number and serial number, which is never used again

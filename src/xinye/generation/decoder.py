@@ -28,11 +28,12 @@ from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, column
 
 SOURCE = Path(__file__).with_name("decoder.cpp")
 FLAGS = ("-std=c++20", "-O3", "-march=native", "-shared", "-fPIC", "-pthread", "-w")
+# by `machine.instruction_limit`
 WITHOUT = {
     "avx2": ("-mno-avx512f",),
     "avx512": ("-mno-avx512bf16",),
     None: (),
-}  # by `machine.instruction_limit`
+}
 KINDS = {torch.float32: 0, torch.bfloat16: 1, "q8_0": 2, "q4_0": 3, "q4_1": 4}
 
 

@@ -86,13 +86,11 @@ def shares(logits: Tensor, samplings: list[Sampling]) -> Tensor:
     def column(values: list[Any]) -> Tensor:
         return torch.tensor(values, device=logits.device)[:, None]
 
-    temperature = column(
-        [max(sampling.temperature, 1e-30) for sampling in samplings]
-    )  # a tiny one must not overflow
+    # a tiny one must not overflow
+    temperature = column([max(sampling.temperature, 1e-30) for sampling in samplings])
     result = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
-    if any(
-        most := [sampling.top_k or 0 for sampling in samplings]
-    ):  # 0, here and below: without effect
+    # 0, here and below: without effect
+    if any(most := [sampling.top_k or 0 for sampling in samplings]):
         ordered = result.topk(min(max(most), result.shape[-1])).values
         last = (column(most) - 1).clamp(0, ordered.shape[1] - 1)
         result = _at_least(ordered.gather(-1, last) * (column(most) > 0), result)
@@ -101,9 +99,8 @@ def shares(logits: Tensor, samplings: list[Sampling]) -> Tensor:
         result = _at_least(
             _least_of_nucleus(result, column(nucleus)) * (column(nucleus) > 0), result
         )
-    if any(
-        least := [sampling.min_p or 0.0 for sampling in samplings]
-    ):  # Nguyen et al. 2024, arXiv:2407.01082
+    # Nguyen et al. 2024, arXiv:2407.01082
+    if any(least := [sampling.min_p or 0.0 for sampling in samplings]):
         result = _at_least(column(least) * result.amax(-1, keepdim=True), result)
     return result
 
@@ -120,9 +117,8 @@ def _least_of_nucleus(result: Tensor, top_p: Tensor) -> Tensor:
     wanted = top_p * result.sum(-1, keepdim=True)
     while True:
         ordered = result.topk(min(count, size)).values
-        before = (
-            ordered.cumsum(-1) - ordered
-        )  # what the likelier tokens take; the first is always kept
+        # what the likelier tokens take; the first is always kept
+        before = ordered.cumsum(-1) - ordered
         if count >= size or bool((before[:, -1:] >= wanted).all()):
             return ordered.gather(-1, ((before < wanted).sum(-1, keepdim=True) - 1).clamp(min=0))
         count *= 8

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from xinye.generation.cache import BlockCache
 from xinye.generation.sequence import Sequence
 
-Guess = Callable[
-    [Sequence], list[int]
-]  # how a sequence may go on; at most so far as it may be written
+# how a sequence may go on; at most so far as it may be written
+Guess = Callable[[Sequence], list[int]]
 
 
 @dataclass(frozen=True)

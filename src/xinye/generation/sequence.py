@@ -10,9 +10,8 @@ from xinye.generation.constraint import Constraint
 from xinye.generation.sampling import Sampling
 from xinye.generation.stream import TextStream
 
-LogProbability = tuple[
-    int, float, list[tuple[int, float]]
-]  # of a token, and of the likeliest with theirs
+# of a token, and of the likeliest with theirs
+LogProbability = tuple[int, float, list[tuple[int, float]]]
 
 
 @dataclass(eq=False)
@@ -26,16 +25,14 @@ class Sequence:
     number: int = 0
 
     pieces: list[str] = field(default_factory=list)
-    logprobs: list[LogProbability] = field(
-        default_factory=list
-    )  # of each token written, where `sampling` asks for it
+    # of each token written, where `sampling` asks for it
+    logprobs: list[LogProbability] = field(default_factory=list)
     finish_reason: Literal["stop", "length"] | None = None
     error: XinyeError | None = None  # what ended it before its time
 
     # the engine's own
-    window: list[int] = field(
-        default_factory=list
-    )  # what the model reads: all tokens, or the last that fit
+    # what the model reads: all tokens, or the last that fit
+    window: list[int] = field(default_factory=list)
     read: int = 0  # how many of the window are in the cache
     blocks: list[int] = field(default_factory=list)  # where there, in order
     kept: int = 0  # how many of these blocks others can find,

@@ -41,9 +41,8 @@ class _Record:
     likely: float = HOPE  # that a guess comes true, where those before it did
     guessed: list[int] = field(default_factory=list)
     length: int = 0  # tokens of the text when these were guessed
-    places: dict[tuple[int, ...], int] = field(
-        default_factory=dict
-    )  # where it went on behind some tokens, the last time
+    # where it went on behind some tokens, the last time
+    places: dict[tuple[int, ...], int] = field(default_factory=dict)
     searched: int = GRAM  # tokens that `places` knows of
     drafted: int = 0  # tokens of the window that the draft model has read
     blocks: list[int] | None = None  # into these blocks
@@ -168,9 +167,8 @@ def _looked_up(record: _Record, tokens: list[int], count: int) -> list[int]:
     if begin is None:
         return []
     guesses = list[int]()
-    while (
-        len(guesses) < count
-    ):  # where it would read past the end of the text, its own guesses follow
+    # where it would read past the end of the text, its own guesses follow
+    while len(guesses) < count:
         at = begin + len(guesses)
         guesses.append(tokens[at] if at < len(tokens) else guesses[at - len(tokens)])
     return guesses

@@ -79,9 +79,10 @@ class Bench:
         """Measure so many texts at once, one count after the other."""
         speed = measured(self.model.device, False, observer)
         random = np.random.default_rng(0)
+        # only once
         replace(self, prompt_tokens=min(self.prompt_tokens, 8), output_tokens=2).row(
             1, random, speed
-        )  # only once
+        )
         rows = []
         for count in concurrency:
             observer.stage(f"writing {count} text{'s' * (count > 1)} at once")

@@ -54,9 +54,8 @@ Facts = dict[str, Any]  # by name, as --json shows them
 class Speed:
     """What was measured of a machine."""
 
-    matrix_flops_per_second: dict[
-        str, float | None
-    ]  # by dtype, None where the device cannot multiply it
+    # by dtype, None where the device cannot multiply it
+    matrix_flops_per_second: dict[str, float | None]
     memory_bytes_per_second: float  # read
     memory_bytes_per_second_on_one_thread: float
     training_utilization: float  # share of the matrix speed that training reaches

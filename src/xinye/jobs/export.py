@@ -39,9 +39,8 @@ def export(model: str, to: Format, output: Path | None = None, quantize: str = "
             "tools"
         )
     if to == "onnx":
-        need(
-            "an ONNX file", "onnx", "onnxscript", extra="onnx"
-        )  # torch's exporter is built on both
+        # torch's exporter is built on both
+        need("an ONNX file", "onnx", "onnxscript", extra="onnx")
     source = Path(model)
     name = source.absolute().name.removesuffix(".gguf")
     path = output or Path(f"{name}.onnx" if to == "onnx" else f"{name}-{quantize}.gguf")

@@ -31,9 +31,8 @@ class Comparison:
     words.
     """
 
-    text: dict[
-        str, int
-    ]  # files, characters in all, and what was evaluated: bytes, Chinese characters, English words
+    # files, characters in all, and what was evaluated: bytes, Chinese characters, English words
+    text: dict[str, int]
     figures: dict[str, Figures]
     verdict: str
 

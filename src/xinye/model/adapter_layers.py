@@ -52,12 +52,10 @@ class AdaLoRA(LoRA):
     ) -> None:
         super().__init__(site, settings, inputs, outputs, rank)
         self.lora_E = nn.Parameter(torch.zeros(rank, 1))
-        self.scaling = settings.lora_alpha / (
-            settings.init_r + 1e-5
-        )  # of the first rank, so that it never jumps
-        self.register_buffer(
-            "mask", torch.ones(rank, dtype=torch.bool)
-        )  # the ranks that were kept last
+        # of the first rank, so that it never jumps
+        self.scaling = settings.lora_alpha / (settings.init_r + 1e-5)
+        # the ranks that were kept last
+        self.register_buffer("mask", torch.ones(rank, dtype=torch.bool))
         for name, parameter in list(self.named_parameters()):
             self.register_buffer(f"{name}_importance", torch.zeros_like(parameter))
             self.register_buffer(f"{name}_uncertainty", torch.zeros_like(parameter))

@@ -294,9 +294,8 @@ def flops_per_token(model: GPT | Head, context: int) -> float:
     if all(parameter.requires_grad for parameter in model.parameters()):
         return config.flops_per_token(context)
     gpt = _gpt(model)
-    context += gpt.prefix_length * (
-        2 if gpt.config.is_causal else 1
-    )  # a prefix is seen whole, from everywhere
+    # a prefix is seen whole, from everywhere
+    context += gpt.prefix_length * (2 if gpt.config.is_causal else 1)
     added = sum(
         parameter.numel()
         for module in modules
@@ -331,9 +330,8 @@ def trainable_table(model: nn.Module) -> list[Row]:
         (name, weight.numel(), weight.requires_grad) for name, weight in model.named_parameters()
     ]
     for name, module in model.named_modules():
-        if isinstance(
-            module, QuantizedLinear | QuantizedEmbedding
-        ):  # whose values are no parameters, but frozen
+        # whose values are no parameters, but frozen
+        if isinstance(module, QuantizedLinear | QuantizedEmbedding):
             weights.append((name, len(module.blocks) * columns(module.blocks, module.kind), False))
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for name, size, trained in weights:

@@ -107,9 +107,8 @@ class KeyValueCache:
             capacity,
             config.head_dim,
         )
-        self.tensors = torch.empty(
-            shape, dtype=dtype, device=device
-        )  # memory is taken as it is filled
+        # memory is taken as it is filled
+        self.tensors = torch.empty(shape, dtype=dtype, device=device)
         self.length = 0
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,9 +135,8 @@ class Attention(nn.Module):
         self.v_proj = Linear(config.hidden_size, keys, bias=config.attention_bias)
         output_bias = config.attention_bias and config.attention_output_bias
         self.o_proj = Linear(queries, config.hidden_size, bias=output_bias)
-        if (
-            config.architecture == "modern"
-        ):  # keeps the logits of attention bounded (arXiv:2302.05442)
+        # keeps the logits of attention bounded (arXiv:2302.05442)
+        if config.architecture == "modern":
             self.q_norm = RMSNorm(config.head_dim, config.norm_eps)
             self.k_norm = RMSNorm(config.head_dim, config.norm_eps)
 
@@ -165,9 +163,8 @@ class Attention(nn.Module):
             keys, values = cache.append(self.layer, keys, values)
         if self.prefix is not None:
             keys, values = self.prefix(self.layer, keys, values)
-        if (
-            config.num_key_value_heads < config.num_attention_heads
-        ):  # each key-value head serves a group of heads
+        # each key-value head serves a group of heads
+        if config.num_key_value_heads < config.num_attention_heads:
             group = config.num_attention_heads // config.num_key_value_heads
             keys, values = (
                 keys.repeat_interleave(group, dim=1),
@@ -325,9 +322,8 @@ class GPT(TokenModel):
         """Random weights. Normal with standard deviation 0.02 for embeddings (GPT-2), 1/√fan-in for
         matrices; the projections back into the residual stream start at zero, so that each layer
         starts as the identity (Zhang et al. 2019, arXiv:1901.09321; muP, arXiv:2203.03466)."""
-        generator = torch.Generator().manual_seed(
-            seed
-        )  # on the CPU: the same weights on every device
+        # on the CPU: the same weights on every device
+        generator = torch.Generator().manual_seed(seed)
         for name, weight in self.named_parameters():
             if "norm" in name:
                 weight.fill_(1.0 if name.endswith("weight") else 0.0)

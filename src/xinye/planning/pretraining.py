@@ -217,9 +217,8 @@ def batches(plan: Draft, settings: PretrainSettings, config: Config, device: tor
 def rates(plan: Draft, settings: PretrainSettings, config: Config) -> None:
     """Learning rates, decay and dropout."""
     width = config.hidden_size
-    if settings.optimizer == "muon" and isinstance(
-        config, LSTMConfig
-    ):  # found by search on the novels, docs/log.md
+    # found by search on the novels, docs/log.md
+    if settings.optimizer == "muon" and isinstance(config, LSTMConfig):
         plan.choose(
             "matrix_learning_rate",
             settings.matrix_learning_rate,
@@ -253,9 +252,8 @@ def rates(plan: Draft, settings: PretrainSettings, config: Config) -> None:
             usual,
             f"usual for {settings.optimizer} at this width",
         )
-    if (
-        settings.from_ and config.parameters >= 30e6
-    ):  # smaller ones learn best at the full rates, docs/log.md
+    # smaller ones learn best at the full rates, docs/log.md
+    if settings.from_ and config.parameters >= 30e6:
         share = 0.1
         for name in ("matrix_learning_rate", "learning_rate"):
             if name in plan.values and getattr(settings, name) is None:

@@ -256,9 +256,8 @@ class PretrainSettings(TrainingSettings):
     @field_validator("compile", mode="before")
     @classmethod
     def _words(cls, value: Any) -> Any:
-        return (
-            ("no", "yes")[value] if isinstance(value, bool) else value
-        )  # YAML reads yes and no as truth values
+        # YAML reads yes and no as truth values
+        return ("no", "yes")[value] if isinstance(value, bool) else value
 
     @field_validator("size", "tokens", mode="before")
     @classmethod

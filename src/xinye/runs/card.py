@@ -21,11 +21,12 @@ MARK = "<!-- written by xinye; without this line it will not be written anew -->
 # Control characters, and those that turn the direction of all that follows.
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
+# what other tools take the architecture for
 LIBRARIES = {
     "modern": "Qwen3",
     "llama": "Llama",
     "gpt2": "GPT-2",
-}  # what other tools take the architecture for
+}
 
 
 def write_card(run: SavedRun) -> bool:

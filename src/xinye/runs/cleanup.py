@@ -45,11 +45,12 @@ TRAINING = (
     "settings.json",
 )
 
+# what some runs have beside: a run to compare with
 INNER_RUNS = (
     "control",
     "without-teacher",
     "distillation.json",
-)  # what some runs have beside: a run to compare with
+)
 
 
 @dataclass(frozen=True)
@@ -153,9 +154,8 @@ def written(folder: Path) -> Iterator[Path]:
         + [training / name for name in TRAINING]
     )
     for path in files:
-        unfinished = [
-            path.with_name(f".{path.name}.{end}") for end in ("new", "old")
-        ]  # what a kill left
+        # what a kill left
+        unfinished = [path.with_name(f".{path.name}.{end}") for end in ("new", "old")]
         for each in (*unfinished, path):
             there = each.is_file() or (each.is_dir() and path.name in TRACKERS)
             if there and not through_link(each, folder):

@@ -39,9 +39,8 @@ def curves(
 
 
 def _curve(run: SavedRun, over: str) -> Line:
-    points = [
-        record for record in run.curve if "bits_per_byte" in record
-    ]  # a classifier has other figures
+    # a classifier has other figures
+    points = [record for record in run.curve if "bits_per_byte" in record]
     steps = [float(record["step"]) for record in points]
     x = steps
     if over == "seconds":

@@ -161,9 +161,8 @@ def _beside_control(run: SavedRun) -> Finding | None:
     ours, theirs = (figure.written(row[figure.name]) for row in (measured, control))
     if gain > 0:
         few = Both("", "")
-        if decides and gain < 1 / math.sqrt(
-            control["records"]
-        ):  # two standard errors of a half, at most
+        # two standard errors of a half, at most
+        if decides and gain < 1 / math.sqrt(control["records"]):
             few = Both(
                 f"With {control['records']:,} validation records this may be chance: see it again "
                 "with --folds 5.",
@@ -196,9 +195,8 @@ def _spikes(losses: np.ndarray) -> list[int]:
     losses = losses[: len(losses) // width * width].reshape(-1, width).mean(axis=1)
     before = np.lib.stride_tricks.sliding_window_view(losses, 30)[:-2]
     middle = np.median(before, axis=1)
-    usual = 1.4826 * np.median(
-        np.abs(before - middle[:, None]), axis=1
-    )  # a standard deviation that jumps do not move
+    # a standard deviation that jumps do not move
+    usual = 1.4826 * np.median(np.abs(before - middle[:, None]), axis=1)
     far = np.minimum(losses[30:-1], losses[31:]) > middle + np.maximum(8 * usual, 0.15 * middle)
     found: list[int] = []
     for at in np.flatnonzero(far) + 30:

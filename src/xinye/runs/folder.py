@@ -111,9 +111,8 @@ class RunFolder:
         path = self.training / PROCESS
         process = {"pid": os.getpid(), "host": socket.gethostname()}
         with open(path, "w", encoding="utf-8") as file:
-            with suppress(
-                OSError
-            ):  # a file system without locks: nobody knows that the run is going on; so be it
+            # a file system without locks: nobody knows that the run is going on; so be it
+            with suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.write(json.dumps(process) + "\n")
             file.flush()

@@ -16,11 +16,12 @@ from xinye.runs.folder import RunFolder
 Settings = PretrainSettings | FinetuneSettings
 
 FREE = ("micro_batch_size", "track", "keep_checkpoints")  # settings with no effect on the result
+# where text lies; whether it is the same is seen from itself
 PLACES = (
     "files",
     "data",
     "validation",
-)  # where text lies; whether it is the same is seen from itself
+)
 
 
 class Data(Protocol):
@@ -53,14 +54,12 @@ def saved_settings(output: Path, asked: PretrainSettings | None = None) -> Pretr
             "tokenizer": str(tokenizer),
             "output": output,
         }
-        without = dict.fromkeys(
-            ("time", "tokens", "epochs", "vocab_size")
-        )  # steps and tokenizer say it
+        # steps and tokenizer say it
+        without = dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))
         if "total_steps" in plan:
             without["steps"] = None
-        if (
-            "total_steps" in plan and "total_steps" not in given
-        ):  # a budget in time, of which some is left
+        # a budget in time, of which some is left
+        if "total_steps" in plan and "total_steps" not in given:
             without["time"] = given.get("time", "10min")
         values = given | derived | without
         if "from" in given:  # what is saved stands for the model that the run began with

@@ -171,11 +171,12 @@ class SavedRun:
         machine decided."""
         values = {"output": output, **self.settings}
         if self.recipe == "finetune":
+            # defaults are not saved
             values = {
                 "output": output,
                 "task": "classify",
                 **self.settings,
-            }  # defaults are not saved
+            }
             return shlex.join(command_line("finetune", values))
         decided = ("steps", "dropout", "dtype", "compile", "micro_batch_size")
         values |= dict.fromkeys(("time", "tokens", "epochs", "total_steps"))  # the steps say it

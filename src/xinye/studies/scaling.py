@@ -38,10 +38,11 @@ from xinye.studies.shared import (
 from xinye.tasks.text import TextData
 
 SHARE = 0.1  # of the time, for all the short runs
+# but of a time in which that is little a quarter, up to so many seconds
 SHARE_OF_LITTLE, LITTLE = (
     0.25,
     180.0,
-)  # but of a time in which that is little a quarter, up to so many seconds
+)
 HORIZONS = (1, 3)  # how long the short runs of a size are to each other
 WINDOWS = 256  # of validation text, the same for all runs of a size
 TRUSTED_EPOCHS = (

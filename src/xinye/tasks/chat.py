@@ -121,9 +121,8 @@ def _record(row: Any, place: str) -> Record:
         messages = list(_messages(row[field], f"{place}, field {field!r}"))
         sharegpt = any(isinstance(each, dict) and "from" in each for each in row[field])
         kind = "ShareGPT" if sharegpt else "OpenAI messages"
-        if (
-            "chosen" in row and messages[-1]["role"] != "assistant"
-        ):  # of preferences what was preferred
+        # of preferences what was preferred
+        if "chosen" in row and messages[-1]["role"] != "assistant":
             chosen = (
                 row["chosen"]
                 if isinstance(row["chosen"], dict)

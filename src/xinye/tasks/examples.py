@@ -154,9 +154,8 @@ def sentence_borders(text: str, offsets: Sequence[tuple[int, int]], first: int) 
     """The tokens that sentences begin at, and the end of the last one; the text's tokens stand at
     `offsets` in it, and the first of them has the number `first`."""
     ends = [match.end() for match in SENTENCE_END.finditer(text)]
-    passed = [
-        bisect_right(ends, start) for start, _ in offsets
-    ]  # sentences that end before a token
+    # sentences that end before a token
+    passed = [bisect_right(ends, start) for start, _ in offsets]
     begins = [at for at in range(1, len(offsets)) if passed[at] > passed[at - 1]]
     return tuple(first + at for at in (0, *begins, len(offsets)))
 

@@ -118,9 +118,8 @@ def likeliest(scores: torch.Tensor, lengths: torch.Tensor, labels: Sequence[str]
     ])  # fmt: skip
     penalty = torch.zeros(may_follow.shape).masked_fill(~may_follow, -1e4)  # (L, L), from and to
     behind = torch.arange(scores.shape[1]) >= lengths[:, None]
-    scores = scores.masked_fill(
-        behind[..., None], 0.0
-    )  # so that what stands behind a text decides nothing
+    # so that what stands behind a text decides nothing
+    scores = scores.masked_fill(behind[..., None], 0.0)
     best, origins = scores[:, 0] + torch.tensor(begun) * -1e4, []  # (B, L)
     for at in range(1, scores.shape[1]):
         best, origin = (best[:, :, None] + penalty).max(1)

@@ -30,13 +30,11 @@ from xinye.tasks.examples import Example, Examples, split
 from xinye.tasks.records import OnBad, refuse, refuse_line
 from xinye.tasks.registry import TASKS, find_task
 
-Figures = dict[
-    str, Any
-]  # what was measured, by name, as it goes into result.json; a `table` by class
+# what was measured, by name, as it goes into result.json; a `table` by class
+Figures = dict[str, Any]
 Row = dict[str, Any]  # a record as it stands in a file of JSON lines
-Mark = (
-    bool | str | None
-)  # of a token: trained or not, or its label; None where the label is that of the whole
+# of a token: trained or not, or its label; None where the label is that of the whole
+Mark = bool | str | None
 
 
 @dataclass(frozen=True)
@@ -58,9 +56,8 @@ class Exercise:
     training: int = 200  # rows
     context: int = 64  # tokens
     epochs: float = 12
-    tokenizers: Mapping[str, str] = field(
-        default_factory=dict
-    )  # by language, where it is not the usual one
+    # by language, where it is not the usual one
+    tokenizers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -177,9 +177,8 @@ class Writing(Task):
         if changed.chat_template is None:
             known = tokenizer.backend.token_to_id(MESSAGE_START) is not None
             changed = tokenizer.with_template(CHAT_TEMPLATE if known else TEMPLATE_OF_TEXTS)
-        if "strftime_now" not in (
-            changed.chat_template or ""
-        ):  # tomorrow it makes something else of them
+        # tomorrow it makes something else of them
+        if "strftime_now" not in (changed.chat_template or ""):
             changed.golden = {"messages": GOLDEN, "ids": changed.encode_chat(GOLDEN)}
         return changed
 

@@ -100,9 +100,8 @@ def processes() -> Iterator[Processes]:
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group(
-        "nccl" if cuda else "gloo", timeout=timedelta(hours=2)
-    )  # the first may have text to read
+    # the first may have text to read
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(hours=2))
     atexit.register(let_go, [dist.group.WORLD])
     try:
         yield Processes(dist.get_rank(), dist.get_world_size())
@@ -132,9 +131,8 @@ def launch(count: int, arguments: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(
-        logging.CRITICAL
-    )  # what is wrong, our own line says
+    # what is wrong, our own line says
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     config = LaunchConfig(
         1, 1, count, run_id="xinye", rdzv_backend="c10d", rdzv_endpoint="localhost:0",

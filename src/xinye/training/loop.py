@@ -107,9 +107,8 @@ class Loop:
         count, total = self.processes.count, 0.0
         for number, batch in enumerate(batches, start=1):
             with no_sync(self.loss_sum) if number < len(batches) else nullcontext():
-                loss = self.loss_sum(batch) / (
-                    counted / count
-                )  # the processes' gradients are averaged
+                # the processes' gradients are averaged
+                loss = self.loss_sum(batch) / (counted / count)
                 watch.lap("forward")
                 loss.backward()
             total += float(loss.detach()) / count

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# of the quintic that Jordan et al. found, steepest at zero
 COEFFICIENTS = (
     3.4445,
     -4.7750,
     2.0315,
-)  # of the quintic that Jordan et al. found, steepest at zero
+)
 ITERATIONS = 5
 
 

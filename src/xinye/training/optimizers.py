@@ -43,9 +43,8 @@ def make_optimizers(model: nn.Module, plan: Optimization) -> list[torch.optim.Op
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             embedding = any(part in name for part in ("embed", "lm_head", "score"))
-            adapter = (
-                ".adapter." in name
-            )  # two matrices make one change: orthogonal steps of each are not its own
+            # two matrices make one change: orthogonal steps of each are not its own
+            adapter = ".adapter." in name
             (
                 vectors if parameter.ndim < 2 else embeddings if embedding or adapter else matrices
             ).append(parameter)

@@ -40,9 +40,8 @@ class Progress:
 
     step: int = 0  # steps done
     seconds: float = 0.0  # spent in them
-    best: dict[str, Any] = field(
-        default_factory=dict
-    )  # of the evaluations: step, figure, worse_since
+    # The best evaluation: its step, its figure, and how many were no better `worse_since`.
+    best: dict[str, Any] = field(default_factory=dict)
     before: Figures | None = None
 
 
@@ -127,13 +126,15 @@ class Session:
         self.stopwatch.lap("planning")
         first = self.group.first
         track = self.plan.track if first else ()
+        described: dict[str, Any] = {}  # what the trackers tell of the run
         if track:
             self.observer.stage(f"opening {', '.join(track)}")
+            described = self.files.about()["settings"] | self.plan.values
         try:
             with (
                 self.files.in_use() if first else nullcontext(),
                 Trackers(
-                    track, self.folder, self.described(), self.first_step, self.observer.warn
+                    track, self.folder, described, self.first_step, self.observer.warn
                 ) as self.trackers,
                 explain_memory(self.plan.micro_batch_size, self.plan.context),
                 interruptible(self.observer.stage) as self.interrupted,
@@ -145,13 +146,6 @@ class Session:
         finally:
             if first:
                 write_pages(self.folder, self.observer)
-
-    def described(self) -> dict[str, Any]:
-        """What the trackers tell of the run."""
-        plain = {
-            name: value for name, value in asdict(self.plan).items() if value not in (None, ())
-        }
-        return plain | self.plan.values
 
     # -- the steps ---------------------------------------------------------------------------------
 

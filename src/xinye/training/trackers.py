@@ -31,9 +31,8 @@ class TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
 
-        purge = (
-            first_step + 1 if first_step else None
-        )  # what was noted after the checkpoint is forgotten
+        # what was noted after the checkpoint is forgotten
+        purge = first_step + 1 if first_step else None
         self.writer = SummaryWriter(str(run / "training" / "tensorboard"), purge_step=purge)
         if not first_step:
             values = {
@@ -105,15 +104,13 @@ class MLflow:
 
     def __init__(self, run: Path, config: dict[str, Any], first_step: int) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault(
-            "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"
-        )  # not four minutes where there is no server
+        # not four minutes where there is no server
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         from mlflow import MlflowClient, entities
 
-        logging.getLogger("mlflow").setLevel(
-            logging.CRITICAL
-        )  # what goes wrong is raised, and told by us
+        # what goes wrong is raised, and told by us
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)
         folder = run.absolute() / "training" / "mlflow"
         folder.mkdir(exist_ok=True)
         remembered, elsewhere = folder / "run-id", os.environ.get("MLFLOW_TRACKING_URI")
