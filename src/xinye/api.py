@@ -209,9 +209,9 @@ class Model:
 
         >>> model.use("tag", "沈知秋认为")  # doctest: +SKIP
         """
-        one = isinstance(texts, str | tuple)
-        inputs = [texts] if one else list(texts)
         kind = find_task(verb)
+        one = isinstance(texts, str) or (isinstance(texts, tuple) and TASKS[verb].takes_pairs)
+        inputs = [texts] if one else list(texts)
         if settings and TASKS[verb].asked_with and not isinstance(self.network, Head):
             results = kind.use_untaught(
                 self.network, self.tokenizer, inputs, settings, observer or Observer()

@@ -131,3 +131,11 @@ def test_the_command_spells_out_what_the_machine_decided(make_run):
     assert command.endswith(
         "--steps 2 --dropout 0.1 --dtype bfloat16 --compile yes --no-duplicates --unicode NFC"
     )
+
+
+def test_tokens_of_a_run_that_keeps_no_words_of_its_task(make_run):
+    """As version 0.1 left them: what writes counts tokens in its steps, what judges labels."""
+    about = {"recipe": "finetune"}
+    chat = make_run("chat", [5.0, 4.0], plan={"answer_tokens": 9}, about=about, finished=False)
+    labels = make_run("labels", [5.0, 4.0], about=about, finished=False)
+    assert (read_run(chat).tokens, read_run(labels).tokens) == (128, 0)

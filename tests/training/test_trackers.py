@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -14,11 +15,14 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 from wandb.proto.wandb_internal_pb2 import Record
 
+from xinye.demo.stories import stories
 from xinye.libraries import install_command
 from xinye.observer import Evaluated
-from xinye.planning.settings import TRACKERS
+from xinye.planning.settings import TRACKERS, PretrainSettings
+from xinye.training import session
 from xinye.training.loop import Step
 from xinye.training.trackers import Trackers, warn_of_missing
+from xinye.training.train import pretrain
 
 CONFIG = {
     "size": "1M",
@@ -257,3 +261,22 @@ def warnings_of(name: str, run: Path) -> list[str]:
         trackers.step(step(1, 9.0), 4)
         trackers.result(RESULT)
     return warnings
+
+
+def test_a_run_tells_its_plan_and_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Any] = {}
+
+    class Listening(Trackers):
+        def __init__(self, names: Any, run: Path, config: dict[str, Any], *more: Any) -> None:
+            told.update(config)
+            super().__init__((), run, config, *more)
+
+    monkeypatch.setattr(session, "Trackers", Listening)
+    (tmp_path / "text.txt").write_text("\n\n".join(stories(20, "zh")), "utf-8")
+    values = {"size": "250k", "tokenizer": "char", "layers": 1, "width": 32, "context": 32}
+    run = {"files": (str(tmp_path / "text.txt"),), "output": tmp_path / "run", "steps": 2}
+    pretrain(PretrainSettings(**values, **run, compile="no", track=("tensorboard",)))
+    assert (told["files"], told["size"], told["seed"]) == ([run["files"][0]], "250k", 0)
+    assert told["optimizer"] == "muon" and told["steps"] == 2 and told["parameters"] > 1000

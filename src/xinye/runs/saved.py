@@ -105,7 +105,8 @@ class SavedRun:
     @property
     def tokens(self) -> int:
         """Tokens learned from, repeated ones as often as they were read."""
-        if self.task and words_in(self.about).unit != "tokens":  # its steps count labels
+        counts_tokens = words_in(self.about).unit == "tokens" or "answer_tokens" in self.plan
+        if self.task and not counts_tokens:  # its steps count labels
             return int(self.result.get("tokens") or 0)
         return int(sum(record["tokens"] for record in self.steps)) or int(
             self.result.get("tokens") or 0

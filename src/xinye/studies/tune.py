@@ -176,9 +176,9 @@ def run_trials(tuning: Tuning, observer: Observer) -> Iterator[dict[str, Any]]:
         trial = study.ask()
         search.suggest(trial)
         folder = tuning.search.output / "trials" / f"{trial.number:03d}"
-        observer = TrialObserver(trial, search.figure, observer)
+        listening = TrialObserver(trial, search.figure, observer)
         try:
-            value = tuning.train(trial.params, folder, seed, observer)
+            value = tuning.train(trial.params, folder, seed, listening)
             trial.set_user_attr("state", "finished")
             study.tell(trial, value)
         except optuna.TrialPruned as end:

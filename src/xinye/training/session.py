@@ -129,7 +129,11 @@ class Session:
         described: dict[str, Any] = {}  # what the trackers tell of the run
         if track:
             self.observer.stage(f"opening {', '.join(track)}")
-            described = self.files.about()["settings"] | self.plan.values
+            planned = {
+                name: value for name, value in asdict(self.plan).items() if value is not None
+            }
+            del planned["reasons"]
+            described = planned | self.files.about()["settings"] | self.plan.values
         try:
             with (
                 self.files.in_use() if first else nullcontext(),
