@@ -50,8 +50,7 @@ MORE = {  # flags that make it short
 }
 PAGE = "<html><head><title>{0}</title></head><body><nav><a>首页</a></nav><h1>{0}</h1><p>{1}</p></body></html>"
 FEED = (
-    "<rss "
-    "version='2.0'><channel><item><title>春</title><description>绿了。"
+    "<rss version='2.0'><channel><item><title>春</title><description>绿了。"
     "</description></item></channel></rss>"
 )
 DUMP = (

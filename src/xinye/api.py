@@ -51,8 +51,7 @@ class Model:
         backbone = config.backbone if isinstance(config, HeadConfig) else config
         parts = [
             f"{backbone.architecture}, {config.parameters:,} parameters, vocabulary "
-            f"{backbone.vocab_size:,}, "
-            f"context {backbone.max_position_embeddings:,}"
+            f"{backbone.vocab_size:,}, context {backbone.max_position_embeddings:,}"
         ]
         if isinstance(config, HeadConfig):
             some = ", ".join(config.labels[:8]) + (" …" if len(config.labels) > 8 else "")
@@ -192,8 +191,7 @@ class Model:
         if not paths and not texts and self.task and self.task.writes:
             raise XinyeError(
                 f"{self.folder}: name {self.task.records_name} to judge it on: xinye evaluate "
-                f"{self.folder} "
-                f"--data FILE; or a text: xinye evaluate {self.folder} FILE"
+                f"{self.folder} --data FILE; or a text: xinye evaluate {self.folder} FILE"
             )
         judged = Judged(self.gpt, self.tokenizer, self.folder, observer or Observer())
         return evaluate.evaluate(judged, paths, texts, checked_settings)
@@ -286,8 +284,7 @@ class Model:
         ask = f"; or ask {it} as it is, with --labels a,b" if TASKS[kind.verb].asked_with else ""
         raise XinyeError(
             f"{self.folder}: this model has not learned to {kind.verb}; teach {it}: xinye finetune "
-            f"{base} "
-            f"--task {kind.verb} --data FILE -o RUN{ask}"
+            f"{base} --task {kind.verb} --data FILE -o RUN{ask}"
         )
 
 

@@ -173,8 +173,7 @@ def test_the_gain_is_told_from_another_seed():
     solid = explain({**told, "again": {"seed": 1, "defaults": 2.61, "best": 2.55}})
     assert solid == [
         "Tuning won 0.060 bits per byte over the plan's own settings (2.3%): 2.610 → 2.550, both "
-        "trained once more "
-        "with seed 1. In the study itself it looked like 0.100."
+        "trained once more with seed 1. In the study itself it looked like 0.100."
     ]
     luck = explain({**told, "again": {"seed": 1, "defaults": 2.56, "best": 2.54}})
     assert "no more than luck" in luck[1]

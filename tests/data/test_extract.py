@@ -84,11 +84,7 @@ def test_articles_of_a_dump(tmp_path, suffix, pack):
     assert english.title == "Leaf"
     assert english.text == (
         "Leaf\n\nA leaf is an organ of a plant.\n\nSee also\n\nKinds\n\nCategory:Trees have them, "
-        "& "
-        ""
-        ""
-        ""
-        "so do ferns."
+        "& so do ferns."
     )
 
 
@@ -236,11 +232,9 @@ def pdf(pages: list[list[str]], title: str = "") -> bytes:
     code = {character: f"{number:04X}" for number, character in enumerate(characters, 1)}
     table = "\n".join(f"<{code[each]}> <{each.encode('utf-16-be').hex()}>" for each in characters)
     cmap = (
-        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def /CMapType 2 "
-        "def "
-        f"1 begincodespacerange <0000> <FFFF> endcodespacerange {len(characters)} "
-        f"beginbfchar\n{table}\nendbfchar "
-        "endcmap end end"
+        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def /CMapType "
+        f"2 def 1 begincodespacerange <0000> <FFFF> endcodespacerange {len(characters)} beginbfchar\n"
+        f"{table}\nendbfchar endcmap end end"
     )
     font = (
         "<< /Type /Font /Subtype /CIDFontType2 /BaseFont /X /DW 1000 "

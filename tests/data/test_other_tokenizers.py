@@ -285,8 +285,8 @@ def test_a_chat_is_that_of_transformers(kind, template, pairs):
 def test_whatever_a_template_does_with_a_content_it_makes_no_control_token(kind, pairs, contents):
     template = (
         "{% for m in messages %}{{ m.content.replace('</think>', '').replace('|im', '') }}{{ "
-        "eos_token }}"
-        "{{ m.content.split('<think>') | join }}{{ m.content | trim | upper }}{% endfor %}"
+        "eos_token }}{{ m.content.split('<think>') | join }}{{ m.content | trim | upper }}{% "
+        "endfor %}"
     )
     tokenizer = pairs[kind][0]
     tokenizer.chat_template = template

@@ -22,14 +22,12 @@ MESSAGES = [
 # before it.
 LLAMA = (
     "{{ bos_token }}{% for m in messages %}{{ '[' + m.role + ']\\n\\n' + m.content | trim + "
-    "eos_token }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '[assistant]\\n\\n' }}{% endif %}"
+    "eos_token }}{% endfor %}{% if add_generation_prompt %}{{ '[assistant]\\n\\n' }}{% endif %}"
 )
 THINKING = (
-    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}"
-    "{% if loop.last and m.role == 'assistant' %}{{ '<think>\\n\\n</think>\\n\\n' }}{% endif %}"
-    "{{ m.content + '<|im_end|>\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}{% if loop.last and m.role == "
+    "'assistant' %}{{ '<think>\\n\\n</think>\\n\\n' }}{% endif %}{{ m.content + '<|im_end|>\\n' "
+    "}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 
 

@@ -142,8 +142,8 @@ def load_adapter(folder: Path, model: Network, base: str | Path | None = None) -
     if base is not None and made_for is not None and fingerprint(base) != made_for:
         raise XinyeError(
             f"{folder}: this adapter was made for "
-            f"{read_json(folder / CONFIG).get('base_model_name_or_path')} with "
-            f"weights {made_for[:12]}…, not for {base} with {fingerprint(base)[:12]}…"
+            f"{read_json(folder / CONFIG).get('base_model_name_or_path')} with weights "
+            f"{made_for[:12]}…, not for {base} with {fingerprint(base)[:12]}…"
         )
     ranks = _ranks(model, tensors, path)
     attach(model, settings, ranks=ranks if settings.method in ("lora", "adalora") else None)

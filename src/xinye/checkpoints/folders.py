@@ -128,9 +128,8 @@ def check_weights(folder: Path) -> None:
         problem = _difference(folder / name, saved, with_content=small)
         if problem and not _published_before(folder, name):
             raise XinyeError(
-                f"{folder / name}: damaged or cut short ({problem}); xinye runs verify tells "
-                "which checkpoint is whole"
-                f"; if you changed it yourself, delete {manifest}"
+                f"{folder / name}: damaged or cut short ({problem}); xinye runs verify tells which "
+                f"checkpoint is whole; if you changed it yourself, delete {manifest}"
             )
 
 

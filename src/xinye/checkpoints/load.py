@@ -34,9 +34,8 @@ def load_model(
     folder = Path(path)
     if is_head(folder):
         raise XinyeError(
-            f"{folder}: this model has learned to judge texts, not to write; take the one it "
-            "began with, "
-            f"{began_with(folder)}"
+            f"{folder}: this model has learned to judge texts, not to write; take the one it began "
+            f"with, {began_with(folder)}"
         )
     if is_adapter(folder):
         model, tokenizer = load_adapted(folder, dtype)

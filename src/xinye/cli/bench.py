@@ -14,9 +14,8 @@ def main(arguments: list[str]) -> int:
     parser = Parser(
         "bench",
         "How fast a model writes on this machine, alone and several texts at once: tokens per "
-        "second, the wait for the "
-        "first token and between tokens, and the share that is reached of what the machine could "
-        "do.",
+        "second, the wait for the first token and between tokens, and the share that is reached "
+        "of what the machine could do.",
         "xinye bench runs/novel --concurrency 1,8,32 --prompt-tokens 128 --output-tokens 64",
     )
     parser.add_argument(
@@ -75,10 +74,8 @@ def show(result: "Benchmark") -> None:
 
     answer.print(
         f"{result.model}: {result.parameters:,} parameters, {result.weight_bytes / 1e6:,.1f} MB, "
-        f"{result.dtype}; "
-        f"{result.threads} thread{'s' * (result.threads > 1)}; prompts of {result.prompt_tokens} "
-        "tokens, "
-        f"{result.output_tokens} tokens written\n",
+        f"{result.dtype}; {result.threads} thread{'s' * (result.threads > 1)}; prompts of "
+        f"{result.prompt_tokens} tokens, {result.output_tokens} tokens written\n",
         soft_wrap=True,
     )
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")

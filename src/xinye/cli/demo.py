@@ -18,9 +18,8 @@ FEW = 60  # good ones of them: fewer want an explanation
 
 WORDS = {
     "en": {
-        "begin": "A GPT that knows nothing will read stories of a small world for about "
-        "{time}. Watch "
-        "it learn.",
+        "begin": "A GPT that knows nothing will read stories of a small world for about {time}. "
+        "Watch it learn.",
         "own": "A GPT that knows nothing will read your text for about {time}. Watch it learn.",
         "now": "What it writes now:",
         "known": "{good} of {count} of its stories are consistent and new: what was lost is what "
@@ -34,8 +33,8 @@ WORDS = {
         "try": "What to try next:",
     },
     "zh": {
-        "begin": "一个什么都不会的 GPT，马上要读一个小小世界里的短故事，"
-        "大约 {time}。看它怎样学会写字。",
+        "begin": "一个什么都不会的 GPT，马上要读一个小小世界里的短故事，大约 {time}。看它怎样学会"
+        "写字。",
         "own": "一个什么都不会的 GPT，马上要读你的文字，大约 {time}。看它怎样学会写字。",
         "now": "它现在这样写：",
         "known": "它讲的 {count} 个故事里，{good} 个前后一致，而且是新的：丢了什么就找到什么，"

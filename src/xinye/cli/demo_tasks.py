@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 WORDS: dict[str, dict[str, str]] = {
     "en": {
         "records": "{training:,} records to learn from and {held_out:,} to judge on, made by a "
-        "generator: a world so "
-        "small that a small model can learn it in a minute. None is in both files.",
+        "generator: a world so small that a small model can learn it in a minute. None "
+        "is in both files.",
         "base": "A base first reads {texts:,} texts of the shop, {times} times and without "
-        "labels; the {held_out:,} "
-        "are not among them.",
+        "labels; the {held_out:,} are not among them.",
         "teach": "It learns the task from the {training:,} records, of which a tenth is kept to "
         "judge it on the way.",
         "judge": "It is judged on the {held_out:,} records that were kept away, beside {baseline}.",

@@ -9,8 +9,7 @@ def main(arguments: list[str]) -> int:
     parser = Parser(
         "download",
         "Fetch a model from the Hugging Face hub, to use it by its name from then on, without "
-        "network. HF_ENDPOINT, "
-        "HF_HOME, HF_TOKEN and HF_HUB_OFFLINE are honoured.",
+        "network. HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE are honoured.",
         "xinye download Qwen/Qwen2.5-0.5B",
     )
     parser.add_argument("model", metavar="NAME", help="its name on the hub, such as owner/model")

@@ -26,12 +26,9 @@ def parser_of_evaluate() -> Parser:
     parser = Parser(
         "evaluate",
         "How well a model predicts a text: perplexity and bits per byte, beside what counting and "
-        "compressing make of "
-        "the same text. Without FILES it is the part of a run's own text that was held back from "
-        "training.\n"
-        "With --data: how well it does its task; one that has learned none is asked for the "
-        "records' labels, or, with\n"
-        "a --task that writes, answers.",
+        "compressing make of the same text. Without FILES it is the part of a run's own text that "
+        "was held back from training.\nWith --data: how well it does its task; one that has "
+        "learned none is asked for the records' labels, or, with\na --task that writes, answers.",
         "xinye evaluate runs/novel",
     )
     parser.add_argument(
@@ -112,9 +109,8 @@ def show(evaluation: "Evaluation", parameters: int) -> None:
     ]
     answer.print(
         f"{evaluation.model}: {parameters:,} parameters, context {evaluation.context:,}, stride "
-        f"{evaluation.stride:,}\n"
-        f"{source}: {text['documents']:,} document{'s' * (text['documents'] != 1)}, "
-        f"{evaluation.bytes:,} bytes, "
+        f"{evaluation.stride:,}\n{source}: {text['documents']:,} "
+        f"document{'s' * (text['documents'] != 1)}, {evaluation.bytes:,} bytes, "
         f"{evaluation.tokens:,} tokens\n",
         soft_wrap=True,
     )
@@ -171,9 +167,8 @@ def show_by_position(rows: list[dict[str, Any]]) -> None:
     *_, shorter, longest = rows
     answer.print(
         f"The same {longest['tokens']:,} tokens each time: from {shorter['context']:,} to "
-        f"{longest['context']:,} "
-        f"tokens of context gains {shorter['bits_per_byte'] - longest['bits_per_byte']:.3f} bits "
-        "per byte.",
+        f"{longest['context']:,} tokens of context gains "
+        f"{shorter['bits_per_byte'] - longest['bits_per_byte']:.3f} bits per byte.",
         soft_wrap=True,
     )
 
@@ -193,8 +188,8 @@ def show_rope_scaling(rows: list[dict[str, Any]]) -> None:
     best = min(by_name, key=lambda name: by_name[name][-1])
     answer.print(
         f"Bits per byte of the same {rows[0]['tokens']:,} tokens each time: "
-        f"{by_name['none'][0]:.3f} in the trained "
-        f"context of {contexts[0]:,}, and {by_name[best][-1]:.3f} in {contexts[-1]:,} with {best}.",
+        f"{by_name['none'][0]:.3f} in the trained context of {contexts[0]:,}, and "
+        f"{by_name[best][-1]:.3f} in {contexts[-1]:,} with {best}.",
         soft_wrap=True,
     )
 

@@ -138,8 +138,8 @@ def write_file(given: Given, sampling: dict[str, Any]) -> int:
     failed = len(result["errors"])
     console.print(
         f"{plural(result['texts'], 'text')} with {plural(result['tokens'], 'token')} in "
-        f"{duration(result['seconds'])} "
-        f"({result['tokens_per_second']:,.0f} tokens/s), in {given.output}"
+        f"{duration(result['seconds'])} ({result['tokens_per_second']:,.0f} tokens/s), in "
+        f"{given.output}"
         + f"; {plural(result['done_before'], 'line')} done before" * bool(result["done_before"])
         + f"; {plural(failed, 'line')} could not be done" * bool(failed),
         soft_wrap=True,

@@ -34,8 +34,7 @@ def main(arguments: list[str]) -> int:
     else:
         console.print(
             f"{merged['method']} of {merged['matrices']} matrices, ranks {merged['lowest_rank']} "
-            "to "
-            f"{merged['highest_rank']}, merged into {merged['base']}",
+            f"to {merged['highest_rank']}, merged into {merged['base']}",
             soft_wrap=True,
         )
         console.print(f"saved: {merged['output']}", soft_wrap=True)

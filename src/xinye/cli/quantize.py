@@ -14,8 +14,8 @@ def main(arguments: list[str]) -> int:
     parser = Parser(
         "quantize",
         "Make a model smaller: write it as GGUF with weights of 8 or 4 bits, which Xinye and "
-        "llama.cpp run as they "
-        "are, and measure what that costs, on FILES or on what the run held back from training.",
+        "llama.cpp run as they are, and measure what that costs, on FILES or on what the run held "
+        "back from training.",
         "xinye quantize runs/novel --to q8_0 -o novel-q8_0.gguf",
     )
     parser.add_argument(

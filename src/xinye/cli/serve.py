@@ -17,8 +17,7 @@ def main(arguments: list[str]) -> int:
     parser = Parser(
         "serve",
         "Serve models by OpenAI's HTTP API, with a page to write and chat at its address. It "
-        "answers to this machine "
-        "only, unless --host says otherwise.",
+        "answers to this machine only, unless --host says otherwise.",
         "xinye serve runs/novel runs/reviews --port 8000",
     )
     parser.add_argument(

@@ -75,8 +75,8 @@ def show(comparison: "Comparison") -> None:
     share = text["evaluated_characters"] / text["characters"]
     answer.print(
         f"{text['evaluated_bytes'] / 1e6:.1f} MB of text, {share:.0%} of it: "
-        f"{text['chinese_characters']:,} Chinese "
-        f"characters, {text['english_words']:,} English words\n"
+        f"{text['chinese_characters']:,} Chinese characters, {text['english_words']:,} English "
+        "words\n"
     )
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("\ntokenizer", overflow="fold")
@@ -154,8 +154,7 @@ def train(arguments: list[str]) -> int:
     result = train_tokenizer(files, output, kind, vocab_size, values["field"], progress)
     console.print(
         f"{result['vocab_size']:,} tokens; on the text {result['tokens_per_character']} tokens per "
-        "character, "
-        f"{result['bytes_per_token']} bytes per token; saved in {values['output']}",
+        f"character, {result['bytes_per_token']} bytes per token; saved in {values['output']}",
         soft_wrap=True,
     )
     if values["json"]:

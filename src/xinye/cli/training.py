@@ -67,11 +67,7 @@ def take_options(values: dict[str, Any]) -> Options:
     if options.dry_run and options.folds is not None:
         raise XinyeError(
             f"--dry-run shows the plan of one run: give --fold 1/{options.folds} instead of "
-            "--folds "
-            ""
-            ""
-            ""
-            f"{options.folds}"
+            f"--folds {options.folds}"
         )
     return options
 

@@ -73,8 +73,7 @@ def prepare(
         except OSError as error:
             raise XinyeError(
                 f"{beside.parent}: cannot write the prepared text ({error.strerror}); make room "
-                "there, or name another "
-                "folder in the variable XINYE_CACHE",
+                "there, or name another folder in the variable XINYE_CACHE",
                 exit_code=1,
             ) from error
         finally:

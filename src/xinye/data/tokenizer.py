@@ -58,9 +58,9 @@ __all__ = [
 
 ROLES = ("system", "user", "assistant", "tool")
 CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\n' }}{{ message['content'] }}{{ '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "{{ bos_token }}{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}{{ "
+    "message['content'] }}{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ "
+    "'<|im_start|>assistant\n' }}{% endif %}"
 )
 GOLDEN = "chat_golden.json"  # beside the tokenizer of a model that was taught to chat
 # characters that no text has, or hardly any; marks are made of them
@@ -188,8 +188,8 @@ class Tokenizer:
         ):
             raise XinyeError(
                 f"{folder}: its chat template or tokenizer is not what it was trained with: "
-                f"{GOLDEN} has a "
-                "conversation and its tokens, and now it gives others; put the old files back"
+                f"{GOLDEN} has a conversation and its tokens, and now it gives others; put the old "
+                "files back"
             )
 
     def with_template(self, template: str) -> "Tokenizer":

@@ -182,6 +182,5 @@ def stands_for_bytes(backend: tokenizers.Tokenizer) -> bool:
             return False
     raise XinyeError(
         "tokenizer.json: its tokens do not stand for bytes; only byte-level BPE, and BPE that "
-        "falls back on bytes, "
-        "work here"
+        "falls back on bytes, work here"
     )

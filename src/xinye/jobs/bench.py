@@ -67,8 +67,8 @@ class Bench:
         if self.prompt_tokens + self.output_tokens > context:
             raise XinyeError(
                 f"{self.prompt_tokens} tokens of prompt and {self.output_tokens} of output are "
-                "more than the context "
-                f"of {context}: give smaller --prompt-tokens or --output-tokens"
+                f"more than the context of {context}: give smaller --prompt-tokens or "
+                "--output-tokens"
             )
 
     @property

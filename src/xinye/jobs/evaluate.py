@@ -326,11 +326,7 @@ def compare(
     if len(last) < len(training):
         notes.append(
             f"xz after the training text: after the ends of the documents, {len(before):,} bytes "
-            "of "
-            ""
-            ""
-            ""
-            "it"
+            "of it"
         )
     baselines["xz_after_training_text"] = of(xz_bits(text, before))
     observer.stage("counting for the 5-gram model")

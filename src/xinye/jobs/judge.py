@@ -65,8 +65,7 @@ def refuse_settings(learned: Task, folder: Path, settings: dict[str, Any]) -> No
     if settings:
         raise XinyeError(
             f"{folder}: this model has learned to {learned.verb}, and {', '.join(settings)} would "
-            f"have no "
-            f"effect on it; ask the one it began with, {began_with(folder)}"
+            f"have no effect on it; ask the one it began with, {began_with(folder)}"
         )
 
 

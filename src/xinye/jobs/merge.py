@@ -23,8 +23,7 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> dict[str, Any]:
     if not is_adapter(run):
         raise XinyeError(
             f"{run}: there is no adapter here (no {CONFIG}), so it is whole as it is; xinye "
-            "finetune --method lora "
-            "makes one"
+            "finetune --method lora makes one"
         )
     if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not overwrite)):
         raise XinyeError(

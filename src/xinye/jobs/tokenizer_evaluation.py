@@ -87,14 +87,12 @@ def verdict(figures: dict[str, Figures], characters: int) -> str:
     if not others:
         return (
             f"A token of {best} holds {mine.bytes_per_token:.2f} bytes of this text: a context of "
-            f"{CONTEXT} tokens "
-            f"holds about {CONTEXT * characters / mine.tokens:,.0f} characters."
+            f"{CONTEXT} tokens holds about {CONTEXT * characters / mine.tokens:,.0f} characters."
         )
     second, last = whole[others[0]], whole[others[-1]]
     said = (
         f"{best} needs the fewest tokens for this text: beside {others[-1]}, the same context "
-        "holds "
-        f"{last.tokens / mine.tokens:.2f} times as much of it, and writing it takes "
+        f"holds {last.tokens / mine.tokens:.2f} times as much of it, and writing it takes "
         f"{mine.tokens / last.tokens:.0%} of the steps."
     )
     for part in ("chinese", "english"):
@@ -107,8 +105,8 @@ def verdict(figures: dict[str, Figures], characters: int) -> str:
     if mine.vocab_size > second.vocab_size:
         said += (
             f" {best} has the larger vocabulary, {mine.vocab_size:,} against {second.vocab_size:,} "
-            f"of {others[0]}, and "
-            "every entry costs as many weights as the model is wide: weigh the two together."
+            f"of {others[0]}, and every entry costs as many weights as the model is wide: weigh "
+            "the two together."
         )
     return said
 

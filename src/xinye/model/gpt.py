@@ -96,8 +96,7 @@ class KeyValueCache:
         if dynamic and capacity > config.max_position_embeddings:
             raise XinyeError(
                 "dynamic RoPE scaling turns all keys anew with each length, so that none can be "
-                "kept beyond "
-                f"{config.max_position_embeddings} tokens; linear and yarn can"
+                f"kept beyond {config.max_position_embeddings} tokens; linear and yarn can"
             )
         shape = (
             config.num_hidden_layers,

@@ -57,8 +57,8 @@ class FinetuneSettings(TrainingSettings):
     augment: tuple[str, ...] = Field(
         (),
         description="change training texts anew each time they are read: mask, crop, shuffle "
-        "(sentences), several with "
-        "commas between; what that was worth is told by a second run without it",
+        "(sentences), several with commas between; what that was worth is told by a "
+        "second run without it",
     )
     control: bool = Field(True, description="of a run with augment, do that second run")
     mask_tokens: float | None = Field(

@@ -47,11 +47,7 @@ def load_models(settings: PretrainSettings) -> Models:
         if tokenizer and its_tokenizer.fingerprint != tokenizer.fingerprint:
             raise XinyeError(
                 f"{settings.from_}: its tokenizer is not that of {name}, so it cannot learn from "
-                "it "
-                ""
-                ""
-                ""
-                "token by token"
+                "it token by token"
             )
         tokenizer = its_tokenizer
     return Models(loaded.get("from"), loaded.get("teacher"), tokenizer, told)

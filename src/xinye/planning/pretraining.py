@@ -156,13 +156,8 @@ def check_size(settings: PretrainSettings, device: torch.device) -> None:
     if size * (8 + states) > most:
         raise XinyeError(
             f"size {settings.size} does not fit: {size:,} parameters × (4 weight + 4 gradient + "
-            f"{states} optimizer) "
-            f"bytes = {size * (8 + states) / 1e9:,.1f} GB, but {most / 1e9:.1f} GB are free; "
-            "choose "
-            ""
-            ""
-            ""
-            "a smaller --size"
+            f"{states} optimizer) bytes = {size * (8 + states) / 1e9:,.1f} GB, but "
+            f"{most / 1e9:.1f} GB are free; choose a smaller --size"
         )
 
 

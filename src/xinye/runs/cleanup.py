@@ -134,12 +134,7 @@ def refuse_link(folder: Path) -> None:
         if path.is_symlink():
             raise XinyeError(
                 f"{path}: is a link to {path.readlink()}, and nothing behind a link is "
-                "overwritten; "
-                ""
-                ""
-                ""
-                "name that folder "
-                "itself with -o, or remove the link"
+                "overwritten; name that folder itself with -o, or remove the link"
             )
 
 

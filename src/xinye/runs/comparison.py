@@ -79,7 +79,6 @@ def remarks(runs: Sequence[SavedRun]) -> list[str]:
     elif len({run.curve[-1].get("bytes") for run in runs if run.curve}) > 1:
         said.append(
             "along the way the runs were judged on parts of the validation text of different "
-            "length; the figures of "
-            "the end hold better"
+            "length; the figures of the end hold better"
         )
     return said

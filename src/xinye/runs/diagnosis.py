@@ -215,8 +215,7 @@ def _nothing_learned(run: SavedRun) -> Finding | None:
         "nothing learned",
         Both(
             f"Next to nothing learned: a loss of {last:.2f}, where knowing only how frequent each "
-            "token is gives "
-            f"{min(frequencies, uniform):.2f}.",
+            f"token is gives {min(frequencies, uniform):.2f}.",
             f"几乎什么都没学到：损失 {last:.2f}，而只知道每个词元有多常见就能达到 "
             f"{min(frequencies, uniform):.2f}。",
         ),
@@ -262,18 +261,15 @@ def _overfits(run: SavedRun) -> Finding | None:
         "overfits",
         Both(
             f"Overfits from step {step:,} on: the loss on validation text has risen from "
-            f"{best['loss']:.2f} to "
-            f"{run.curve[-1]['loss']:.2f} since, while the training loss fell from {before:.2f} to "
-            f"{now:.2f}.",
+            f"{best['loss']:.2f} to {run.curve[-1]['loss']:.2f} since, while the training loss "
+            f"fell from {before:.2f} to {now:.2f}.",
             f"从第 {step:,} 步起过拟合：此后验证损失从 {best['loss']:.2f} 升到 "
-            f"{run.curve[-1]['loss']:.2f}，"
-            f"而训练损失从 {before:.2f} 降到 {now:.2f}。",
+            f"{run.curve[-1]['loss']:.2f}，而训练损失从 {before:.2f} 降到 {now:.2f}。",
         ),
         Both(
             (f"The model of that step is kept: {kept}. " if kept else "")
             + f"More text helps most. With this text: end there (--steps {step}), or a smaller "
-            "--size, or "
-            f"--dropout {dropout:.1f}.",
+            f"--size, or --dropout {dropout:.1f}.",
             (f"那一步的模型还在：{kept}。" if kept else "")
             + f"最有用的是更多文本。文本不变的话：到那里为止（--steps {step}），或更小的 --size，"
             f"或 --dropout {dropout:.1f}。",
@@ -293,8 +289,8 @@ def _data_exhausted(run: SavedRun) -> Finding | None:
         "data exhausted",
         Both(
             f"The text is used up: it was read {epochs:.1f} times, and the loss on validation text "
-            "is "
-            f"{gaps[1]:.2f} above that on training text ({gaps[0]:.2f} at step {first['step']:,}).",
+            f"is {gaps[1]:.2f} above that on training text ({gaps[0]:.2f} at step "
+            f"{first['step']:,}).",
             f"文本快用尽了：已经读了 {epochs:.1f} 遍，验证损失比训练损失高 {gaps[1]:.2f}"
             f"（第 {first['step']:,} 步时高 {gaps[0]:.2f}）。",
         ),
@@ -319,8 +315,7 @@ def _validation_too_small(run: SavedRun) -> Finding | None:
         "validation too small",
         Both(
             f"The validation text is small, {tokens:,} tokens: differences below about "
-            f"{2 * percent:.0f} % between "
-            "runs say nothing.",
+            f"{2 * percent:.0f} % between runs say nothing.",
             f"验证文本太小，只有 {tokens:,} 个词元：两次运行相差不到大约 {2 * percent:.0f} % "
             "说明不了什么。",
         ),

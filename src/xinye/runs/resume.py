@@ -116,8 +116,7 @@ def check_same(
     if differences:
         raise XinyeError(
             f"{output}: this run was started with {'; '.join(differences)}. Going on, only "
-            f"{', '.join(FREE)} may be "
-            "others; leave the rest out, or start anew in another folder"
+            f"{', '.join(FREE)} may be others; leave the rest out, or start anew in another folder"
         )
 
 
@@ -147,10 +146,5 @@ def check_teacher(output: Path, models: Models) -> None:
     if saved.get("teacher", {}).get("fingerprint") != models.told["teacher"]["fingerprint"]:
         raise XinyeError(
             f"{output}: its teacher has changed since the run began; put the old one back, or "
-            "start "
-            ""
-            ""
-            ""
-            "anew in another "
-            "folder"
+            "start anew in another folder"
         )

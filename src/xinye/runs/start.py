@@ -99,8 +99,7 @@ def start_run(output: Path, beginning: Beginning, overwrite: bool) -> None:
         if free < needed:
             raise XinyeError(
                 f"{output}: saving needs {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free "
-                "there; make room, "
-                "or choose another disk with -o",
+                "there; make room, or choose another disk with -o",
                 exit_code=1,
             )
         if overwrite and output.exists():

@@ -173,8 +173,8 @@ class Store:
         if free < needed:
             raise XinyeError(
                 f"{self.run}: cannot save: a checkpoint needs {needed / 1e6:,.1f} MB, and "
-                f"{free / 1e6:,.1f} MB are "
-                "free; make room and go on with --resume; what was saved before is still there",
+                f"{free / 1e6:,.1f} MB are free; make room and go on with --resume; what was saved "
+                "before is still there",
                 exit_code=1,
             )
 

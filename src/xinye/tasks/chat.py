@@ -202,9 +202,9 @@ def _answered(path: Path, records: Sequence[Record], on_bad: OnBad) -> list[Reco
         more = f" and {len(silent) - NAMED:,} more" if len(silent) > NAMED else ""
         on_bad(
             XinyeError(
-                f"{path}, line{'s' * (len(silent) > 1)} {lines}{more}: no answer of the "
-                f"assistant, so that there is no "
-                f"token to train; of {len(records):,} records leave {len(silent):,} out"
+                f"{path}, line{'s' * (len(silent) > 1)} {lines}{more}: no answer of the assistant, "
+                f"so that there is no token to train; of {len(records):,} records leave "
+                f"{len(silent):,} out"
             )
         )
     gone = {record.place for record in silent}

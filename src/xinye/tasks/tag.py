@@ -184,8 +184,7 @@ class Tag(HeadTask):
         if apart > APART * joined:
             findings.append(
                 f"each Han character and mark is a token now, {apart / joined:.1f} times as many "
-                f"as the base knew: one "
-                "pretrained with --tokenizer char learns to tag much better"
+                "as the base knew: one pretrained with --tokenizer char learns to tag much better"
             )
         missed, total = cls.out_of_reach(tokenizer, [*training, *validation])
         if missed:

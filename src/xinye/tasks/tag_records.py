@@ -124,8 +124,7 @@ def span_record(row: Any, place: str) -> Record:
         if not 0 <= span.start < span.end <= len(text):
             raise XinyeError(
                 f"{place}, field {field!r}: expected a span within the text's {len(text)} "
-                f"characters, "
-                f"found {span.start}–{span.end}"
+                f"characters, found {span.start}–{span.end}"
             )
     return Record(
         text, tuple(sorted(set(spans))), place, "CLUENER" if cluener else f"spans in {field!r}"

@@ -33,9 +33,9 @@ from xinye.tasks.task import Figures, Mark, Row, Task
 # For a base that has none, and no <|im_start|> either: only the token that ends its texts keeps
 # messages apart.
 TEMPLATE_OF_TEXTS = (
-    "{{ bos_token }}{% for message in messages %}"
-    "{{ message['role'] + ':\n' }}{{ message['content'] }}{{ eos_token + '\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ 'assistant:\n' }}{% endif %}"
+    "{{ bos_token }}{% for message in messages %}{{ message['role'] + ':\n' }}{{ "
+    "message['content'] }}{{ eos_token + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ "
+    "'assistant:\n' }}{% endif %}"
 )
 GOLDEN: list[Message] = [
     {"role": "user", "content": "你好！<|im_end|> is text."},
@@ -315,8 +315,7 @@ def _spans(
         if tokens[: len(before)] != before:
             raise XinyeError(
                 f"{place}: by the model's chat template answer {len(found) + 1} does not begin "
-                f"with what asks a model "
-                "to write it, so that what to train cannot be told"
+                "with what asks a model to write it, so that what to train cannot be told"
             )
         end = next(
             (at for at in range(len(before), len(tokens)) if tokens[at] in tokenizer.stop_ids), None
@@ -324,8 +323,7 @@ def _spans(
         if end is None:
             raise XinyeError(
                 f"{place}: by the model's chat template no token that ends a text stands behind "
-                f"answer "
-                f"{len(found) + 1}, so that the model would not learn to end"
+                f"answer {len(found) + 1}, so that the model would not learn to end"
             )
         found.append((tokens[: end + 1], len(before)))
     return found

@@ -78,8 +78,8 @@ def evaluate(judged: Judged, files: Sequence[str], given: dict[str, Any]) -> Fig
     except XinyeError as error:
         raise XinyeError(
             f"{error} ({folder} has learned no task, so it is asked for labels; to let it answer: "
-            f"--task chat; to "
-            f"teach it another: xinye finetune {folder} --task tag --data FILE -o RUN)"
+            f"--task chat; to teach it another: xinye finetune {folder} --task tag --data FILE -o "
+            "RUN)"
         ) from None
     labels = words_of(settings, known or records)
     task = Classify(list(labels))

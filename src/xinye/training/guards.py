@@ -63,11 +63,7 @@ def explain_memory(micro_batch_size: int, context: int) -> Iterator[None]:
             raise
         what = (
             f"out of memory with {micro_batch_size} windows, {micro_batch_size * context:,} "
-            "tokens, "
-            ""
-            ""
-            ""
-            "at once"
+            "tokens, at once"
         )
         advice = (
             f"take half of them, --micro-batch-size {micro_batch_size // 2}, also with --resume"
