@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from xinye import machine
 from xinye.cli.main import main
 from xinye.demo.stories import stories
 
@@ -49,6 +50,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XINYE_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="module")
+def no_measuring() -> Iterator[None]:
+    """For tests of what does not depend on the machine's speed, which takes half a second to measure
+    in each run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
+        yield
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from conftest import contents
-from xinye import machine
 from xinye.evaluation.scaling_law import Point, effective, fit_law
 from xinye.planning.settings import read_config
 from xinye.studies.scaling import explain
@@ -27,13 +26,7 @@ TINY_PLAN = (
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_measuring():
-    """A run's share of the machine's speed is not what is tested here, and takes half a second
-    each."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
-        yield
+pytestmark = pytest.mark.usefixtures("no_measuring")
 
 
 def true(point: Point) -> float:

@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from conftest import TINY, contents
-from xinye import machine
 from xinye.cli.main import main
 from xinye.libraries import install_command
 from xinye.observer import Observer
@@ -24,13 +23,7 @@ from xinye.studies.tune import TrialObserver, explain
 STUDY = ("zh.txt", "--steps", "4", *TINY, "-o", "study")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_measuring():
-    """A run's share of the machine's speed is not what is tested here, and takes half a second
-    each."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
-        yield
+pytestmark = pytest.mark.usefixtures("no_measuring")
 
 
 @pytest.fixture(scope="module")

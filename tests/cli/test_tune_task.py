@@ -8,7 +8,6 @@ from pathlib import Path
 import optuna
 import pytest
 
-from xinye import machine
 from xinye.cli.arguments import Parser
 from xinye.errors import checked
 from xinye.planning.finetune_settings import FinetuneSettings
@@ -24,11 +23,7 @@ PLAN = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_measuring():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
-        yield
+pytestmark = pytest.mark.usefixtures("no_measuring")
 
 
 @pytest.fixture

@@ -9,18 +9,10 @@ import numpy as np
 import pytest
 
 from conftest import TINY, contents
-from xinye import machine
 from xinye.cli.main import main
 from xinye.data.corpus import Corpus, split
 
-
-@pytest.fixture(scope="module", autouse=True)
-def no_measuring():
-    """A run's share of the machine's speed is not what is tested here, and takes half a second
-    each."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
-        yield
+pytestmark = pytest.mark.usefixtures("no_measuring")
 
 
 def corpus_of(lengths: list[int]) -> Corpus:

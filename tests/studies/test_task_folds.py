@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from scipy.stats import t
 
-from xinye import machine
 from xinye.evaluation.spans import Span
 from xinye.studies.folds import STUDENT_T, spread
 from xinye.tasks.classify import Classify
@@ -21,13 +20,7 @@ WORDS = {"正面": ["很好吃", "不错", "味道好"], "负面": ["太慢", "�
 FAST = ("--method", "head", "--epochs", "1", "--dtype", "float32", "--evaluations", "1")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_measuring():
-    """A run's share of the machine's speed is not what is tested here, and takes half a second
-    each."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
-        yield
+pytestmark = pytest.mark.usefixtures("no_measuring")
 
 
 @pytest.mark.parametrize("folds", [2, 5])

@@ -18,9 +18,8 @@ from xinye.errors import XinyeError
 
 MANIFEST = "manifest.json"
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
-HASHED_WHEN_LOADED = (
-    100_000_000  # bytes: hashing them takes 0.1 s, a quarter second where a processor has no SHA
-)
+# bytes: hashing them takes 0.1 s, a quarter second where a processor has no SHA
+HASHED_WHEN_LOADED = 100_000_000
 _NAME = re.compile(r"step-\d{8}", re.ASCII)
 _LEFT_OVER = re.compile(r"\.step-\d{8}\.(new|old)", re.ASCII)
 

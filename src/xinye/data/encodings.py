@@ -22,9 +22,8 @@ from xinye.data.files import check_regular
 from xinye.errors import XinyeError
 
 BLOCK_BYTES = 1 << 20
-SAMPLE_BYTES = (
-    32768  # on either side of the first byte that is not UTF-8: there the encoding is found out
-)
+# on either side of the first byte that is not UTF-8: there the encoding is found out
+SAMPLE_BYTES = 32768
 BYTE_ORDER_MARKS = {  # the longest first: UTF-32-LE begins like UTF-16-LE
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
 LONGEST = 50_000  # characters of a schema, a regular expression, or all choices
 MOST_MULTIPLE = 10_000  # every remainder of such a division is a state of the grammar
-MOST_PATTERNS = (
-    12  # that could all have to hold for one string: each may triple the states of the others
-)
+# that could all have to hold for one string: each may triple the states of the others
+MOST_PATTERNS = 12
 ANNOTATIONS = {
     "$ref",
     "$defs",

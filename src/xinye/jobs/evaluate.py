@@ -39,12 +39,10 @@ from xinye.runs.resume import saved_settings
 from xinye.tasks.task import Judged
 from xinye.tasks.text import prepare_text, tokenize
 
-NGRAM_TOKENS = (
-    20_000_000  # the 5-gram model learns from at most so many: 2 GB of memory, half a minute
-)
-COMPRESSED_BYTES = (
-    16_000_000  # of the text, and of the training text before it: xz takes 1 s for each MB
-)
+# the 5-gram model learns from at most so many: 2 GB of memory, half a minute
+NGRAM_TOKENS = 20_000_000
+# of the text, and of the training text before it: xz takes 1 s for each MB
+COMPRESSED_BYTES = 16_000_000
 ALL_SCALINGS = ("linear:4", "dynamic:4", "yarn:4")
 
 

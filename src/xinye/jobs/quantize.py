@@ -21,9 +21,8 @@ from xinye.model.build import LanguageModel
 from xinye.observer import Observer
 from xinye.planning.job_settings import EvaluateSettings
 
-TOKENS = (
-    65_536  # of the text, at most; the difference of two figures for the same tokens needs no more
-)
+# of the text, at most; the difference of two figures for the same tokens needs no more
+TOKENS = 65_536
 
 
 @dataclass(frozen=True)

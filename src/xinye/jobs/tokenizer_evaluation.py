@@ -17,9 +17,8 @@ from xinye.evaluation.plots import grouped_bar_chart
 from xinye.evaluation.tokenizers import Figures, count_words, measure
 from xinye.observer import Observer
 
-EVALUATED_BYTES = (
-    4_000_000  # at most, spread evenly over the text; more does not change the figures
-)
+# at most, spread evenly over the text; more does not change the figures
+EVALUATED_BYTES = 4_000_000
 CHANGED = 0.1  # share of texts; a Unicode normal form changes a few, and lower case all
 GROWTH = 2000  # ALBERT's tables come to 1,936
 CONTEXT = 256  # tokens, to say in words what one tokenizer alone comes to

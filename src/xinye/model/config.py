@@ -11,6 +11,7 @@ with:
 - `lstm`: `LSTMConfig`, a stack of LSTM layers (saved under a model type of our own)
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -20,7 +21,7 @@ from xinye.model.rope import RopeScaling, RopeType
 Architecture = Literal["modern", "llama", "gpt2"]
 
 
-class Shape:
+class Shape(ABC):
     """What all networks' shapes have: sizes of at least 1, and what they cost."""
 
     def check_sizes(self) -> None:
@@ -31,8 +32,9 @@ class Shape:
                     "least 1"
                 )
 
+    @abstractmethod
     def forward_flops_per_token(self, context: int) -> float:
-        raise NotImplementedError
+        """Floating-point operations to read one token, on average over a context."""
 
     def flops_per_token(self, context: int) -> float:
         """Floating-point operations to train all weights on one token: forward, and twice that
@@ -56,17 +58,15 @@ class GPTConfig(Shape):
     max_position_embeddings: int
     tie_word_embeddings: bool = True
     attention_bias: bool = False
-    attention_output_bias: bool = (
-        True  # whether, with `attention_bias`, the output projection has one, too
-    )
+    # whether, with `attention_bias`, the output projection has one, too
+    attention_output_bias: bool = True
     mlp_bias: bool = False
     norm_eps: float = 1e-6
     rope_theta: float = 10_000.0
     rope_scaling: RopeScaling | None = None
     dropout: float = 0.0
-    is_causal: bool = (
-        True  # False: tokens see those behind them, too, which only a model that writes nothing may
-    )
+    # False: tokens see those behind them, too, which only a model that writes nothing may
+    is_causal: bool = True
 
     def __post_init__(self) -> None:
         if self.architecture == "gpt2":

@@ -8,13 +8,13 @@ means nothing.
 
 import os
 import re
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from xinye.runs.diagnosis import diagnose
 from xinye.runs.report import last_part, size, texts, value
 from xinye.runs.saved import SavedRun
+from xinye.runs.templates import template
 from xinye.runs.words import words_in
 
 MARK = "<!-- written by xinye; without this line it will not be written anew -->"
@@ -50,7 +50,8 @@ def write_card(run: SavedRun) -> bool:
         "problems": [finding.says.en for finding in diagnose(run) if finding.advice.en],
         "sample": next(iter(texts(run)), "").strip()[:600],
     }
-    page = _template("card_task.md.jinja" if run.task else "card.md.jinja").render(
+    name = "card_task.md.jinja" if run.task else "card.md.jinja"
+    page = template(name, False, code, block, last_part, names_only, size, value).render(
         **known, **(_of_task(run) if run.task else _of_text(run))
     )
     beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -83,23 +84,6 @@ def is_ours(path: Path) -> bool:
         return path.is_file() and MARK in path.read_text("utf-8", errors="replace")
     except OSError:
         return False
-
-
-@cache
-def _template(name: str) -> Any:
-    from jinja2 import Environment, FileSystemLoader
-
-    loader = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(loader=loader, autoescape=False, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "code": code,
-        "block": block,
-        "last_part": last_part,
-        "size": size,
-        "value": value,
-    }
-    environment.filters["names_only"] = names_only
-    return environment.get_template(name)
 
 
 def languages(run: SavedRun) -> list[str]:

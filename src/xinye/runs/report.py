@@ -8,7 +8,6 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from xinye.errors import XinyeError
 from xinye.evaluation.plots import line_chart
 from xinye.runs.diagnosis import diagnose
 from xinye.runs.saved import SavedRun
+from xinye.runs.templates import template
 from xinye.runs.words import Both, words_in
 
 POINTS = 240  # of the training curve: each the mean of the steps it stands for
@@ -52,7 +52,9 @@ def write_report(run: SavedRun) -> str:
     """Write `report.html` into the run's folder. Returns what to install for charts, where they
     could not be drawn."""
     charts, missing = draw(run)
-    page = _template().render(
+    page = template(
+        "report.html.jinja", True, count, duration, size, value, share, last_part
+    ).render(
         run=run,
         name=run.folder.absolute().name,
         language=language(run),
@@ -74,23 +76,6 @@ def write_report(run: SavedRun) -> str:
     beside.write_text(page, "utf-8", errors="replace")
     beside.replace(path)
     return missing
-
-
-@cache
-def _template() -> Any:
-    from jinja2 import Environment, FileSystemLoader
-
-    folder = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(loader=folder, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "count": count,
-        "duration": duration,
-        "size": size,
-        "value": value,
-        "share": share,
-        "last_part": last_part,
-    }
-    return environment.get_template("report.html.jinja")
 
 
 def texts(run: SavedRun) -> list[str]:

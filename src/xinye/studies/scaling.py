@@ -45,9 +45,8 @@ SHARE_OF_LITTLE, LITTLE = (
 )
 HORIZONS = (1, 3)  # how long the short runs of a size are to each other
 WINDOWS = 256  # of validation text, the same for all runs of a size
-TRUSTED_EPOCHS = (
-    16  # beyond, the literature has little, and so small a text may be learned by heart
-)
+# beyond, the literature has little, and so small a text may be learned by heart
+TRUSTED_EPOCHS = 16
 
 
 # -- short runs ------------------------------------------------------------------------------------

@@ -39,9 +39,8 @@ EXPECTED = (
     '({"prompt": …, "response": …})'
 )
 NAMED = 8  # lines of records without an answer that an error names
-NEW_QUESTIONS = (
-    0.2  # the share of the ways to ask that no conversation of the exercise's training has
-)
+# the share of the ways to ask that no conversation of the exercise's training has
+NEW_QUESTIONS = 0.2
 
 
 def asks_anew(row: Row) -> bool:

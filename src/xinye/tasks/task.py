@@ -91,14 +91,12 @@ class Task(Protocol):
     baseline_is_base: ClassVar[bool] = False  # then the base is judged before the first step
     writes: ClassVar[bool] = False  # whether it is the language model that answers
     head: ClassVar[Kind | None] = None  # else the kind of its head
-    frozen_attention: ClassVar[str] = (
-        "both"  # what tokens see, as planned where layers do not learn
-    )
+    # what tokens see, as planned where layers do not learn
+    frozen_attention: ClassVar[str] = "both"
     exercise: ClassVar[Exercise | None] = None  # for `xinye demo --task`
 
-    columns: ClassVar[
-        tuple[str, ...]
-    ] = ()  # those of the settings text_field, label_field … that it reads by
+    # Those of the settings text_field, label_field … that it reads by.
+    columns: ClassVar[tuple[str, ...]] = ()
     unused_settings: ClassVar[tuple[str, ...]] = ()  # further settings that have no effect on it
     augmentations: ClassVar[tuple[str, ...]] = tuple(AUGMENTATIONS)  # that leave its records right
 
@@ -260,14 +258,12 @@ class Task(Protocol):
     ) -> list[Any]:
         """What a language model that was not taught says of each text; for a task that is
         `asked_with` settings in `TASKS`."""
-        raise NotImplementedError
 
     @classmethod
     def evaluate_untaught(
         cls, judged: Judged, files: Sequence[str], settings: dict[str, Any]
     ) -> dict[str, Any]:
         """What `evaluate` tells of such a model; for the same tasks."""
-        raise NotImplementedError
 
     # -- settings ----------------------------------------------------------------------------------
 

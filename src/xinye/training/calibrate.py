@@ -78,9 +78,8 @@ def measure_speed(
         forward_and_backward(loss_sum, micro)
         per_window = forward_and_backward(loss_sum, micro) / len(micro.tokens)
 
-    for (
-        optimizer
-    ) in optimizers:  # weights that move might leave the numbers, which would take other times
+    # Weights that move might leave the numbers, which would take other times.
+    for optimizer in optimizers:
         for parameters in optimizer.param_groups:
             parameters["lr"] = 0.0
 

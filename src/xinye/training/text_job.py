@@ -31,9 +31,8 @@ from xinye.training.guards import explain_memory
 from xinye.training.job import Figures, Job, Start
 from xinye.training.optimizers import Optimization, make_optimizers
 
-FIRST_PLAN = (
-    8  # steps at least: what was measured may be wrong, and the clock tells after two of them
-)
+# steps at least: what was measured may be wrong, and the clock tells after two of them
+FIRST_PLAN = 8
 
 
 class LossSum(nn.Module):
