@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from xinye.model.adapters import Row
+    from xinye.model.adapters import ParameterCount
     from xinye.planning.plan import Plan
     from xinye.training.loop import Step
 
@@ -39,7 +39,7 @@ class Observer:
 
     # -- in a run
 
-    def plan(self, plan: "Plan", trainable: "Sequence[Row]" = ()) -> None: ...
+    def plan(self, plan: "Plan", trainable: "Sequence[ParameterCount]" = ()) -> None: ...
     def step(self, step: "Step", steps: int) -> None: ...
     def evaluated(self, evaluated: Evaluated) -> None: ...
     def refused(self, step: int, texts: "Sequence[str]") -> None: ...

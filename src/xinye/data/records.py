@@ -26,6 +26,8 @@ from xinye.data.files import (
 )
 from xinye.errors import XinyeError, not_unicode
 
+Row = dict[str, Any]  # a record as it stands in a file: any JSON object
+
 HEAD_RECORDS = 100  # records looked at to find the column of text
 HEAD_ROWS = 1000  # rows looked at to see whether the first is a header
 LONGEST_NAME = 64  # characters of a column's name
@@ -85,7 +87,7 @@ def as_text(value: object) -> str | None:
     return None
 
 
-def choose_field(path: Path, rows: Sequence[dict[str, Any]]) -> str:
+def choose_field(path: Path, rows: Sequence[Row]) -> str:
     """The column of text: by name, or the only one that holds words, or the one that holds at least
     twice as many.
     """

@@ -21,7 +21,7 @@ from xinye.observer import Observer
 
 
 @dataclass(frozen=True)
-class Row:
+class Timing:
     """So many texts at once. Seconds, tokens and shares of 1 are plain numbers."""
 
     concurrency: int
@@ -49,7 +49,7 @@ class Benchmark:
     threads: int
     memory_bytes_per_second: float
     matrix_flops_per_second: float | None
-    rows: list[Row]
+    rows: list[Timing]
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Bench:
         ).tolist()
         return [Sequence(prompt, self.prompt_tokens, sampling) for prompt in prompts]
 
-    def row(self, count: int, random: np.random.Generator, speed: Speed) -> Row:
+    def row(self, count: int, random: np.random.Generator, speed: Speed) -> Timing:
         """So many texts, all asked for at the same moment."""
         model, prompt_tokens, output_tokens = self.model, self.prompt_tokens, self.output_tokens
         engine = Engine(model, self.tokenizer, max_running=count)
@@ -143,7 +143,7 @@ class Bench:
         read = steps * (
             weight_bytes(model) + count * cache_bytes(model, prompt_tokens + output_tokens // 2)
         )
-        return Row(
+        return Timing(
             concurrency=count,
             seconds=now - begin,
             prompt_tokens_per_second=count * prompt_tokens / last,

@@ -309,7 +309,7 @@ def flops_per_token(model: GPT | Head, context: int) -> float:
     return forward + activations + head + 6 * added
 
 
-class Row(NamedTuple):
+class ParameterCount(NamedTuple):
     """One line of the table of trainable parameters; `share` is that of the trainable among
     `total`."""
 
@@ -319,7 +319,7 @@ class Row(NamedTuple):
     share: float
 
 
-def trainable_table(model: nn.Module) -> list[Row]:
+def trainable_table(model: nn.Module) -> list[ParameterCount]:
     """How many parameters of each kind are trained; the last row is all of them."""
     settings = attached(model)
     kinds = {".norm": "norms", "layernorm": "norms", "_norm": "norms", "embed_": "embeddings",
@@ -341,6 +341,6 @@ def trainable_table(model: nn.Module) -> list[Row]:
             counts[key][1] += size
     counts["all"] = counts.pop("all")
     return [
-        Row(name, trainable, total, trainable / total)
+        ParameterCount(name, trainable, total, trainable / total)
         for name, (trainable, total) in counts.items()
     ]

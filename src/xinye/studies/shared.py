@@ -12,7 +12,7 @@ import yaml
 from xinye.checkpoints.folders import checkpoints
 from xinye.errors import XinyeError
 from xinye.evaluation.plots import save_chart
-from xinye.model.adapters import Row
+from xinye.model.adapters import ParameterCount
 from xinye.observer import Observer
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
@@ -38,7 +38,7 @@ class QuietObserver(Observer):
         self.observer = observer
         self.values: dict[str, Any] = {}
 
-    def plan(self, plan: Plan, trainable: Sequence[Row] = ()) -> None:
+    def plan(self, plan: Plan, trainable: Sequence[ParameterCount] = ()) -> None:
         self.values = plan.values
         self.observer.plan(plan)
 

@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from xinye.data.records import Row
 from xinye.data.tokenizer import ROLES
 from xinye.errors import XinyeError
 from xinye.generation.chat import Message
 from xinye.runs.words import Both, TaskWords
 from xinye.tasks.exercises import chats
 from xinye.tasks.records import OnBad
-from xinye.tasks.task import Exercise, Row
+from xinye.tasks.task import Exercise
 from xinye.tasks.writing import WRITTEN, Record, Writing
 
 LISTS = ("messages", "conversations", "conversation", "dialog", "dialogue")
@@ -179,7 +180,7 @@ def _messages(rows: Any, place: str) -> Iterator[Message]:
         yield {"role": role, "content": text.strip() if role == "assistant" else text}
 
 
-def _text(row: dict[str, Any], name: str, place: str) -> str:
+def _text(row: Row, name: str, place: str) -> str:
     value = row.get(name)
     if not isinstance(value, str):
         raise XinyeError(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from tokenizers import Encoding, processors
 
+from xinye.data.records import Row
 from xinye.data.sources import headerless
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
@@ -21,7 +22,7 @@ from xinye.tasks.examples import Example, Examples, sentence_borders, split
 from xinye.tasks.exercises import reviews
 from xinye.tasks.heads import ACCURACY, LIMIT, LOSS, MACRO_F1, USE, HeadTask
 from xinye.tasks.records import OnBad
-from xinye.tasks.task import Exercise, Figures, Judged, Row
+from xinye.tasks.task import Exercise, Figures, Judged
 from xinye.tasks.tokens import altered
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from xinye.data.records import Row
 from xinye.data.sources import as_text, choose_field, read_records
 from xinye.errors import XinyeError, did_you_mean
 from xinye.tasks.records import OnBad, refuse_line
@@ -100,7 +101,7 @@ def named(text_field: str | None, label_field: str | None) -> list[str]:
 
 def find_columns(
     path: Path,
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[Row],
     text_field: str | None,
     label_field: str | None,
     separator: str | None,
@@ -152,7 +153,7 @@ def find_columns(
     return Columns(texts, label, separator)
 
 
-def _label_by_values(path: Path, rows: Sequence[dict[str, Any]], columns: list[str]) -> str:
+def _label_by_values(path: Path, rows: Sequence[Row], columns: list[str]) -> str:
     """The one column whose values look like labels."""
     few = [column for column in columns if _like_labels([row.get(column) for row in rows])]
     if not few and columns == ["1", "2"]:  # a table of texts and labels without a header
@@ -173,7 +174,7 @@ def _like_labels(values: Sequence[Any]) -> bool:
     return 2 <= len(different) <= max(2, min(200, len(values) // 4))
 
 
-def _record(path: Path, line: int, row: dict[str, Any], columns: Columns) -> Record:
+def _record(path: Path, line: int, row: Row, columns: Columns) -> Record:
     texts: list[str] = []
     for column in columns.texts:
         value = row.get(column)

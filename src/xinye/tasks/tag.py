@@ -7,6 +7,7 @@ from typing import Any, Self
 import torch
 from tokenizers import Regex, pre_tokenizers
 
+from xinye.data.records import Row
 from xinye.data.sources import read_lines
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
@@ -28,7 +29,7 @@ from xinye.tasks.tag_spans import (
     targets_of,
     trimmed,
 )
-from xinye.tasks.task import Exercise, Figures, Row
+from xinye.tasks.task import Exercise, Figures
 from xinye.tasks.tokens import altered
 
 # Each of these is encoded alone, so that a span can begin and end at it.

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Protocol, Self
 from torch import Tensor
 
 from xinye.data.files import check_file
+from xinye.data.records import Row
 from xinye.data.sources import headerless, read_records
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
@@ -32,7 +33,6 @@ from xinye.tasks.registry import TASKS, find_task
 
 # what was measured, by name, as it goes into result.json; a `table` by class
 Figures = dict[str, Any]
-Row = dict[str, Any]  # a record as it stands in a file of JSON lines
 # of a token: trained or not, or its label; None where the label is that of the whole
 Mark = bool | str | None
 

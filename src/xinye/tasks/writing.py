@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xinye.data.records import Row
 from xinye.data.tokenizer import CHAT_TEMPLATE, MESSAGE_START, Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation import sequence
@@ -28,7 +29,7 @@ from xinye.model.heads import IGNORED, Labelled
 from xinye.runs.words import Both, Figure
 from xinye.tasks.examples import Example, Examples
 from xinye.tasks.records import leaks, places
-from xinye.tasks.task import Figures, Mark, Row, Task
+from xinye.tasks.task import Figures, Mark, Task
 
 # For a base that has none, and no <|im_start|> either: only the token that ends its texts keeps
 # messages apart.

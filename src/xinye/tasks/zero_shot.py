@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xinye.data.records import Row
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation import classification
@@ -18,7 +19,7 @@ from xinye.tasks.classify import Classify, as_pairs
 from xinye.tasks.classify_records import Record
 from xinye.tasks.likelihood import Likelihood, Pairs, prompt_for
 from xinye.tasks.records import leaks
-from xinye.tasks.task import Figures, Judged, Row
+from xinye.tasks.task import Figures, Judged
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from xinye.observer import Evaluated, Observer
 from xinye.planning.units import duration
 
 if TYPE_CHECKING:  # both bring torch, which listing runs can do without
-    from xinye.model.adapters import Row
+    from xinye.model.adapters import ParameterCount
     from xinye.planning.plan import Plan
     from xinye.training.loop import Step
 
@@ -128,7 +128,7 @@ class Display(Observer):
     def progress(self, text: str) -> None:
         self.now(Text(text, style="dim"))
 
-    def plan(self, plan: "Plan", trainable: "Sequence[Row]" = ()) -> None:
+    def plan(self, plan: "Plan", trainable: "Sequence[ParameterCount]" = ()) -> None:
         self.planned = plan.values
         self.losses, self.seconds, self.begin = [], [], time.monotonic()
         if not self.show_plan:
@@ -143,7 +143,7 @@ class Display(Observer):
         if trainable:
             self._show_trainable(trainable)
 
-    def _show_trainable(self, rows: "Sequence[Row]") -> None:
+    def _show_trainable(self, rows: "Sequence[ParameterCount]") -> None:
         table = Table(box=None, padding=(0, 2, 0, 0))
         for column in ("", "trained", "of", ""):
             table.add_column(column, justify="right" if column else "left", no_wrap=True)

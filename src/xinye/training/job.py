@@ -12,7 +12,7 @@ from torch import nn
 from xinye import machine
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.model.adapters import Row
+from xinye.model.adapters import ParameterCount
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
 from xinye.observer import Observer
@@ -37,7 +37,7 @@ class Job(ABC):
     data: Data
     models: Models  # that it begins with
     words: TaskWords | None  # of a task
-    table: Sequence[Row]  # of the trained weights, where not all are
+    table: Sequence[ParameterCount]  # of the trained weights, where not all are
     base: str  # the model that an adapter was attached to, or ""
 
     figures: tuple[str, ...]  # what it is judged by, in the order in which it is told
