@@ -8,16 +8,19 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
+# The tests go to a process for each core, whole files at a time; each loads PyTorch, so four are enough.
+SHARED := -n auto --maxprocesses 4 --dist loadfile
+
 .PHONY: demo test test-all fuzz lint install walk constraints clean
 
 demo: .venv/installed  ## train a small GPT and read what it writes
 	$(BIN)/xinye demo
 
 test: .venv/installed-dev  ## the tests, in minutes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SHARED)
 
 test-all: .venv/installed-dev  ## the slow tests too
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest $(SHARED) -m "slow or not slow"
 
 fuzz: .venv/installed-dev  ## a minute of damaged models: only the package's own error may come out
 	$(BIN)/python tests/fuzz.py

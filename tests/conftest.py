@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+# Of several processes that share the tests each computes with one thread: it says so before PyTorch starts its own.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from xinye import machine
 from xinye.cli.main import main
 from xinye.demo.stories import stories

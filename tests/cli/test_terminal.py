@@ -72,7 +72,8 @@ def both(request: pytest.FixtureRequest) -> Command:
     return run
 
 
-def test_runs_and_their_files(both, make_run):
+def test_runs_and_their_files(both, make_run, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # a table has room for short names only
     losses = {"losses": [5.0, 4.0], "validations": [(1, 4.5), (2, 4.0)]}
     run = make_run(
         f"runs/{EVIL}",
@@ -82,7 +83,7 @@ def test_runs_and_their_files(both, make_run):
         result={"texts": [EVIL]},
     )
     other = make_run("runs/other", **losses)
-    for arguments in (["runs", run.parent], ["runs", "show", run], ["runs", "compare", run, other]):
+    for arguments in (["runs", "runs"], ["runs", "show", run], ["runs", "compare", run, other]):
         outcome = both(*arguments)
         assert outcome.code == 0 and safe(outcome.out + outcome.err), outcome
         assert SHOWN in outcome.out
