@@ -5,10 +5,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xinye.cli.arguments import Parser, read_stdin, typed
+from xinye.cli.arguments import JSON, MODEL, Fields, Parser, flag, read_stdin, typed
 from xinye.cli.output import console, prepare_writing, print_json, write
 from xinye.errors import XinyeError, checked, did_you_mean
 from xinye.generation.sampling import ChatSampling
+from xinye.runs.saved import never_taught_to_answer
 
 if TYPE_CHECKING:
     from xinye.generation.chat import Conversation
@@ -26,40 +27,32 @@ A message that begins with / wants a space before it. Ctrl-C stops an answer; Ct
 
 
 def main(arguments: list[str]) -> int:
-    parser = Parser(
+    given = Parser(
         "chat",
         "Talk with a model by its own chat template. Commands: /help. Where standard input is no "
         "terminal, or with -p, it answers once.",
         'xinye chat MODEL --system "Answer in one sentence." -p "为什么天是蓝的？"',
-    )
-    parser.add_argument(
-        "model", metavar="MODEL", help="a run's folder, any Hugging Face folder, or a GGUF file"
-    )
-    parser.add_argument(
-        "-p", "--prompt", default=None, metavar="TEXT", help="answer this, and leave"
-    )
-    parser.add_argument(
-        "--system", default="", metavar="TEXT", help="what the model is told before all else"
-    )
-    parser.add_switches(json="print one JSON object")
-    parser.add_fields(ChatSampling, {}, positional=("logprobs",))
-    values = parser.values(arguments)
-    path, question, system = (values.pop(name) for name in ("model", "prompt", "system"))
-    as_json = values.pop("json")
-    sampling = checked(ChatSampling, values, "chat")
+        MODEL,
+        flag("-p --prompt", "TEXT", "answer this, and leave"),
+        flag("--system", "TEXT", "what the model is told before all else", ""),
+        JSON,
+        Fields(ChatSampling, without=("logprobs",)),
+    ).read(arguments)
+    sampling = checked(ChatSampling, given.settings, "chat")
+    question = given.prompt
     if question is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
         question = read_stdin()
     if question is not None and not question.strip():
         raise XinyeError("there is no question: give it with -p, or on standard input")
-    if question is None and as_json:
+    if question is None and given.json:
         raise XinyeError(
             "--json prints one answer: give the question with -p, or on standard input"
         )
 
     from xinye.api import load
     from xinye.generation.chat import Conversation
-    from xinye.runs.saved import never_taught_to_answer
 
+    path = given.model
     model = load(path)
     teach = f"teach it: xinye finetune {path} --task chat --data FILE -o RUN"
     if model.tokenizer.chat_template is None:
@@ -71,11 +64,11 @@ def main(arguments: list[str]) -> int:
     if never_taught_to_answer(Path(path)):
         warning = f"{path} was never taught to answer, it goes on with text; {teach}"
         console.print(warning, style="dim", soft_wrap=True)
-    conversation = Conversation(model.engine, sampling, system)
+    conversation = Conversation(model.engine, sampling, given.system)
     if question is None:
         talk(conversation, f"{path}: {model.gpt.config.parameters:,} parameters")
     else:
-        answer_once(conversation, question.strip(), as_json)
+        answer_once(conversation, question.strip(), given.json)
     return 0
 
 

@@ -1,18 +1,34 @@
 """`xinye data check`, `xinye data show` and `xinye data collect`"""
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
 
-from xinye.cli.arguments import Parser, run_group
+from rich.text import Text
+
+from xinye.cli import data_check
+from xinye.cli.arguments import (
+    FIELD,
+    JSON,
+    SOME_FILES,
+    Given,
+    Parser,
+    flag,
+    run_group,
+    switch,
+)
+from xinye.cli.output import answer, console, print_result
+from xinye.collect.collect import Collected, check_output
+from xinye.collect.collect import collect as collect_documents
 from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import COLUMNS, FinetuneSettings
+from xinye.runs.folder import Figures
 from xinye.tasks.registry import TASKS, find_task
 
-if TYPE_CHECKING:
-    from xinye.collect.collect import Collected
-
 SHOWN = 10  # skipped files
+COLUMN_FLAGS = [
+    flag(f"--{name.replace('_', '-')}", "TEXT", FinetuneSettings.model_fields[name].description)
+    for name in COLUMNS
+]
 
 
 def main(arguments: list[str]) -> int:
@@ -25,7 +41,7 @@ def main(arguments: list[str]) -> int:
 
 
 def check(arguments: list[str]) -> int:
-    parser = Parser(
+    given = Parser(
         "data check",
         "What is in text files and what is wrong with them, by file and line; with --task, in "
         "files of its records.\n"
@@ -34,149 +50,115 @@ def check(arguments: list[str]) -> int:
         "xinye data check novels/ reviews.csv --field review\n"
         "  xinye data check reviews.csv --task classify --validation test.csv\n"
         "  xinye data check 对话.jsonl --task chat",
-    )
-    parser.add_argument("files", nargs="+", metavar="FILES", help="files, folders or globs of text")
-    parser.add_argument(
-        "--field", default=None, metavar="NAME", help="the column or key that holds the text"
-    )
-    parser.add_argument(
-        "--document-separator",
-        default=None,
-        metavar="TEXT",
-        help=r"what stands between documents of a text file: '\n\n'",
-    )
-    parser.add_argument(
-        "--task", default=None, metavar="|".join(TASKS), help="what they are records of"
-    )
-    parser.add_argument(
-        "--validation",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="records to judge on: are they learned from?",
-    )
-    add_columns(parser)
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
-    values = parser.values(arguments)
-    if values["task"] not in (None, "text"):
-        return check_task(values)
-    if odd := next((name for name in ("validation", *COLUMNS) if values[name]), None):
+        SOME_FILES,
+        FIELD,
+        flag(
+            "--document-separator", "TEXT", r"what stands between documents of a text file: '\n\n'"
+        ),
+        flag("--task", "|".join(TASKS), "what they are records of"),
+        flag(
+            "--validation",
+            "FILE",
+            "records to judge on: are they learned from?",
+            [],
+            action="append",
+        ),
+        *COLUMN_FLAGS,
+        JSON,
+    ).read(arguments)
+    if given.task is not None and not find_task(given.task).continues_text:
+        return check_task(given)
+    if odd := next((name for name in ("validation", *COLUMNS) if getattr(given, name)), None):
         raise XinyeError(
             f"--{odd.replace('_', '-')} has no effect on text; leave it out, or name a --task"
         )
 
     from xinye.check import check_data
-    from xinye.cli.data_check import show
-    from xinye.cli.output import console, print_json
 
     with console.status("reading …") as status:
         report = check_data.check(
-            values["files"], values["field"], values["document_separator"],
+            given.files,
+            given.field,
+            given.document_separator,
             lambda characters: status.update(f"{characters / 1e6:,.0f} million characters …"),
-        )  # fmt: skip
-    if values["json"]:
-        print_json(report.as_dict())
-    else:
-        show(report)
-    return 0
-
-
-def show(arguments: list[str]) -> int:
-    parser = Parser(
-        "data show",
-        "The first records as a model will see them: trained tokens of chat are green, labels "
-        "stand behind tokens.",
-        "xinye data show chats.jsonl --task chat --model runs/base",
-    )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="files of records")
-    parser.add_argument(
-        "--task", required=True, metavar="|".join(TASKS), help="what they are records of"
-    )
-    parser.add_argument(
-        "--model", default=None, metavar="MODEL", help="whose tokens (else characters)"
-    )
-    parser.add_argument("--count", type=int, default=3, metavar="N", help="records to show (3)")
-    add_columns(parser)
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
-    values = parser.values(arguments)
-    task, settings = values["task"], settings_of(values)
-
-    from rich.text import Text
-
-    from xinye.check.check_records import show_records
-    from xinye.cli.output import answer, print_json
-
-    report = show_records(settings, values["files"], values["model"], values["count"])
-    if values["json"]:
-        print_json(report)
-        return 0
-    for file in report["files"]:
-        answer.print(
-            f"{file['file']}: {file['records']:,} records, {file['format']}", soft_wrap=True
         )
-    for record in report["shown"]:
-        answer.print(
-            f"\n{record['place']}" + (f" → {record['label']}" if record["label"] else ""),
-            style="dim",
-        )
-        line = Text()
-        for text, mark in record["tokens"]:
-            line.append(
-                text,
-                style="bold green" if mark is True else "" if mark not in (None, "O") else "dim",
-            )
-            behind = f"/{mark} " if isinstance(mark, str) and mark != "O" else "|"
-            line.append(
-                f"*{behind}" if mark is True and not answer.is_terminal else behind,
-                style="bright_black",
-            )
-        answer.print(line)
-        if record["cut"]:
-            answer.print(f"({record['cut']:,} tokens were left out)", style="dim")
-    trained = ""
-    if find_task(task).writes:
-        trained = "trained: green; " if answer.is_terminal else "trained: with a * behind; "
-    answer.print(f"\n{trained}| stands between tokens")
-    return 0
+    return print_result(report, given.json, data_check.show)
 
 
-def check_task(values: dict[str, Any]) -> int:
-    settings = settings_of(values)
-    if values["field"] or values["document_separator"]:
+def check_task(given: Given) -> int:
+    settings = settings_of(given, given.validation)
+    if given.field or given.document_separator:
         raise XinyeError(
             "--field and --document-separator are for text; columns of records: --text-field, "
             "--label-field"
         )
 
     from xinye.check.check_records import check_records
-    from xinye.cli.data_check import show_records
-    from xinye.cli.output import console, print_json
 
     with console.status("reading …"):
         report = check_records(settings)
-    if values["json"]:
-        print_json(report)
-    else:
-        show_records(report)
-    return 0
+    return print_result(report, given.json, data_check.show_records)
 
 
-def add_columns(parser: Parser) -> None:
-    fields = FinetuneSettings.model_fields
-    for name in COLUMNS:
-        flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, default=None, metavar="TEXT", help=fields[name].description)
+def show(arguments: list[str]) -> int:
+    given = Parser(
+        "data show",
+        "The first records as a model will see them: trained tokens of chat are green, labels "
+        "stand behind tokens.",
+        "xinye data show chats.jsonl --task chat --model runs/base",
+        flag("files", "FILE", "files of records", nargs="+"),
+        flag("--task", "|".join(TASKS), "what they are records of", required=True),
+        flag("--model", "MODEL", "whose tokens (else characters)"),
+        flag("--count", "N", "records to show (3)", 3, type=int),
+        *COLUMN_FLAGS,
+        JSON,
+    ).read(arguments)
+    settings = settings_of(given)
+
+    from xinye.check.check_records import show_records
+
+    report = show_records(settings, given.files, given.model, given.count)
+    return print_result(report, given.json, show_tokens)
 
 
-def settings_of(values: dict[str, Any]) -> FinetuneSettings:
+def show_tokens(report: Figures) -> None:
+    """Records with a sign between their tokens."""
+    task = find_task(report["task"])
+    for file in report["files"]:
+        size = f"{file['records']:,} records, {file['format']}"
+        answer.print(f"{file['file']}: {size}", soft_wrap=True)
+    for record in report["shown"]:
+        label = f" → {record['label']}" if record["label"] else ""
+        answer.print(f"\n{record['place']}{label}", style="dim")
+        line = Text()
+        for text, mark in record["tokens"]:
+            style = "dim" if mark in (None, task.outside) else ""
+            behind = "|"
+            if mark is True:
+                style = "bold green"
+                behind = "|" if answer.is_terminal else "*|"
+            elif isinstance(mark, str) and mark != task.outside:
+                behind = f"/{mark} "
+            line.append(text, style=style).append(behind, style="bright_black")
+        answer.print(line)
+        if record["cut"]:
+            answer.print(f"({record['cut']:,} tokens were left out)", style="dim")
+    trained = ""
+    if task.writes:
+        trained = "trained: green; " if answer.is_terminal else "trained: with a * behind; "
+    answer.print(f"\n{trained}| stands between tokens")
+
+
+def settings_of(given: Given, validation: Sequence[str] = ()) -> FinetuneSettings:
     from xinye.tasks.task import task_settings
 
-    given = {name: values[name] for name in ("task", "validation", *COLUMNS) if values.get(name)}
-    return task_settings(given | {"data": values["files"]}, "data")
+    columns = {name: getattr(given, name) for name in COLUMNS if getattr(given, name)}
+    values = {"task": given.task, "data": given.files, "validation": validation}
+    return task_settings(values | columns, "data")
 
 
 def collect(arguments: list[str]) -> int:
-    parser = Parser(
+    given = Parser(
         "data collect",
         "Collect documents from MediaWiki dumps, HTML, EPUB, PDF, Markdown, mbox, RSS and Atom, "
         "and text, into JSON\n"
@@ -184,32 +166,18 @@ def collect(arguments: list[str]) -> int:
         "hub data set.",
         "xinye data collect zhwiki.xml.bz2 books/ pages/ -o corpus.jsonl\n"
         "  xinye data collect hub:wikimedia/wikipedia:20231101.zh --limit 10000 -o wikipedia.jsonl",
-    )
-    parser.add_argument(
-        "sources", nargs="+", metavar="SOURCE", help="files, folders, hub:OWNER/NAME[:CONFIG]"
-    )
-    parser.add_argument(
-        "-o", "--output", required=True, metavar="FILE", help="the file to write, FILE.jsonl"
-    )
-    parser.add_argument("--limit", type=int, metavar="N", help="stop after N documents")
-    parser.add_argument("--split", metavar="NAME", help="of hub data sets (train)")
-    parser.add_argument(
-        "--field", metavar="NAME", help="the column of hub data sets that holds the text"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE")
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
-    values = parser.values(arguments)
-    as_json = values.pop("json")
-    if values.get("limit", 1) < 1:
+        flag("sources", "SOURCE", "files, folders, hub:OWNER/NAME[:CONFIG]", nargs="+"),
+        flag("-o --output", "FILE", "the file to write, FILE.jsonl", required=True),
+        flag("--limit", "N", "stop after N documents", type=int),
+        flag("--split", "NAME", "of hub data sets (train)"),
+        flag("--field", "NAME", "the column of hub data sets that holds the text"),
+        switch("--overwrite", "replace FILE"),
+        JSON,
+    ).read(arguments)
+    if given.limit is not None and given.limit < 1:
         raise XinyeError("--limit: collect at least 1 document")
 
-    from rich.text import Text
-
-    from xinye.cli.output import console, print_json
-    from xinye.collect.collect import check_output
-    from xinye.collect.collect import collect as collect_documents
-
-    check_output(values["output"], values.pop("overwrite", False))
+    check_output(given.output, given.overwrite)
     with console.status("reading …") as status:
 
         def show(source: str, share: float, documents: int) -> None:
@@ -217,16 +185,16 @@ def collect(arguments: list[str]) -> int:
             line = f"{part}{documents:,} documents  {source}"
             status.update(Text(line, style="dim", overflow="ellipsis"))
 
-        result = collect_documents(**values, on_progress=show)
+        result = collect_documents(
+            given.sources, given.output, given.split, given.field, given.limit, show
+        )
 
     for line in lines_of(result):
         console.print(line, soft_wrap=True)
-    if as_json:
-        print_json(result.as_dict())
-    return 0
+    return print_result(result, given.json)
 
 
-def lines_of(result: "Collected") -> Iterator[str]:
+def lines_of(result: Collected) -> Iterator[str]:
     """What was collected, in words."""
 
     def counts(numbers: Counter[str]) -> str:

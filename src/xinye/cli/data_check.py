@@ -2,7 +2,6 @@
 
 import os
 from collections import Counter
-from typing import Any
 
 from rich.padding import Padding
 from rich.table import Table
@@ -12,6 +11,7 @@ from xinye.check.findings import Estimate, Report
 from xinye.check.inspection import excerpt, plural
 from xinye.check.reading import FileSeen, Noted
 from xinye.cli.output import answer, duration
+from xinye.runs.folder import Figures
 from xinye.tasks.registry import find_task
 
 FILES = 12  # more are grouped
@@ -68,61 +68,56 @@ def show_estimate(estimate: Estimate) -> None:
     answer.print(Padding(text.append(f"assumed: {estimate.assumption}", "dim"), INDENT))
 
 
-def show_records(report: dict[str, Any]) -> None:
+def show_records(report: Figures) -> None:
     """Print the report of `check.check_records.check_records`."""
+    parts = {file["part"] for file in report["files"]}
     for file in report["files"]:
-        kind = f"{file['part']} " if report["files"][-1]["part"] != "training" else ""
-        answer.print(
-            f"{file['file']}: {file['records']:,} {kind}records, {file['format']}", soft_wrap=True
-        )
+        kind = f"{file['part']} " if len(parts) > 1 else ""
+        line = f"{file['file']}: {file['records']:,} {kind}records, {file['format']}"
+        answer.print(line, soft_wrap=True)
     counts = list(report["counts"].items())
-    some = ", ".join(f"{name} {count:,}" for name, count in counts[:COUNTED])
     task = find_task(report["task"])
     if counts:
+        some = ", ".join(f"{name} {count:,}" for name, count in counts[:COUNTED])
         more = " …" if len(counts) > COUNTED else ""
         answer.print(f"{len(counts)} {task.counted}: {some}{more}", soft_wrap=True)
     trained = " (trained: what stands in ⟦ ⟧)" if task.writes else ""
     answer.print(heading(f"as a model will see them{trained}"))
     for record in report["shown"]:
-        line = Text(
-            f"{record['place']}{' → ' + record['label'] if record['label'] else ''}\n", "dim"
-        )
-        for text, mark in record["seen"][:STRETCHES]:
-            words = excerpt(text, SEEN)
-            if mark is True:
-                line.append(f"⟦{words}⟧", "not dim bold green")
-            elif mark:
-                line.append(f"[{words} {mark}]", "not dim bold green")
-            else:
-                line.append(words, "not dim")
-        if len(record["seen"]) > STRETCHES:
-            line.append(" …", "dim")
-        answer.print(Padding(line, INDENT))
-    wrong = bool(
-        report["bad"]
-        or report["findings"]
-        or any(file["without_header"] for file in report["files"])
-    )
-    answer.print(
-        heading("findings, the most important first" if wrong else "nothing wrong was found")
-    )
-    told = [
-        *report["bad"][:BAD],
-        *([f"… {report['bad_total'] - BAD:,} more"] if report["bad_total"] > BAD else []),
-    ]
-    if told:
+        answer.print(Padding(seen(record), INDENT))
+    notes = [file["without_header"] for file in report["files"] if file["without_header"]]
+    notes += report["findings"]
+    some = "findings, the most important first"
+    answer.print(heading(some if notes or report["bad"] else "nothing wrong was found"))
+    if report["bad"]:
         answer.print(
             "  cannot be learned from; finetune refuses the file "
             f"({plural(report['bad_total'], 'place')}):"
         )
-    for sentence in told:
+    for sentence in report["bad"][:BAD]:
         answer.print(Padding(sentence, (0, 0, 0, 4)))
-    for sentence in [
-        *(file["without_header"] for file in report["files"] if file["without_header"]),
-        *report["findings"],
-    ]:
+    if report["bad_total"] > BAD:
+        answer.print(f"    … {report['bad_total'] - BAD:,} more")
+    for sentence in notes:
         answer.print(Padding(sentence, INDENT))
     answer.print(f"\nnext: {report['command']}", soft_wrap=True)
+
+
+def seen(record: Figures) -> Text:
+    """A record as a model sees it: what is trained in brackets, spans with their types."""
+    label = f" → {record['label']}" if record["label"] else ""
+    line = Text(f"{record['place']}{label}\n", "dim")
+    for text, mark in record["seen"][:STRETCHES]:
+        words = excerpt(text, SEEN)
+        if mark is True:
+            line.append(f"⟦{words}⟧", "not dim bold green")
+        elif mark:
+            line.append(f"[{words} {mark}]", "not dim bold green")
+        else:
+            line.append(words, "not dim")
+    if len(record["seen"]) > STRETCHES:
+        line.append(" …", "dim")
+    return line
 
 
 def percent(share: float) -> str:

@@ -1,20 +1,21 @@
 """`xinye demo --task …`: the way from a file of records to a model that was measured, each step
-with its command."""
+with its command. Imported by `demo` once that is asked for: it brings torch."""
 
 import shlex
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from xinye.api import Model, load
+from xinye.cli.output import Display, answer, console, print_result, write
+from xinye.cli.tasks import show_measured
+from xinye.demo import demo_tasks as recipe
+from xinye.demo.demo_tasks import Lesson, exercise_of, with_exercises
 from xinye.planning.command_line import command_line
+from xinye.runs.folder import Figures
 from xinye.tasks.registry import find_task
-
-if TYPE_CHECKING:
-    from xinye.api import Model
-    from xinye.demo.demo_tasks import Lesson
 
 WORDS: dict[str, dict[str, str]] = {
     "en": {
@@ -50,16 +51,8 @@ WORDS: dict[str, dict[str, str]] = {
 
 
 def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
-    from xinye.demo import demo_tasks as recipe
-
-    exercise = recipe.exercise_of(task)  # before all work
-
-    from xinye.api import load
-    from xinye.cli.output import Display, console, print_json
-    from xinye.cli.tasks import show_measured
-
     begin, words, ours = time.monotonic(), WORDS[language], output is None
-    said = find_task(task).words
+    exercise, said = exercise_of(task), find_task(task).words
     folder = output or Path("runs") / f"demo-{task}-{language}"
     step = steps()
 
@@ -105,15 +98,11 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     console.print(words["try"], style="bold")
     for line in (command, *further(lesson)):
         console.print(f"  {line}", soft_wrap=True)
-    if as_json:
-        print_json(result)
-    return 0
+    return print_result(result, as_json)
 
 
-def further(lesson: "Lesson") -> list[str]:
+def further(lesson: Lesson) -> list[str]:
     """Commands to try after the demo."""
-    from xinye.demo.demo_tasks import with_exercises
-
     data = f"--data {lesson.files['training']} --method lora -o {lesson.folder}/lora"
     later = next(name for name in reversed(with_exercises()) if name != lesson.task)
     other = {"zh": "en", "en": "zh"}[lesson.language]
@@ -126,8 +115,6 @@ def further(lesson: "Lesson") -> list[str]:
 
 def steps() -> Callable[[str, str], None]:
     """Prints each step with its number and the command to type for it."""
-    from xinye.cli.output import console
-
     numbers = iter(range(1, 6))
 
     def step(what: str, command: str) -> None:
@@ -139,10 +126,8 @@ def steps() -> Callable[[str, str], None]:
     return step
 
 
-def talk(model: "Model", lesson: "Lesson", questions: Sequence[str]) -> list[dict[str, str]]:
+def talk(model: Model, lesson: Lesson, questions: Sequence[str]) -> list[dict[str, str]]:
     """Questions in one conversation with a model, and its answers; returns the messages."""
-    from xinye.cli.output import answer, write
-
     messages = lesson.new[0]["messages"][:1]
     for question in questions:
         answer.print(f">>> {question}", soft_wrap=True)
@@ -152,11 +137,8 @@ def talk(model: "Model", lesson: "Lesson", questions: Sequence[str]) -> list[dic
     return messages
 
 
-def try_out(model: "Model", lesson: "Lesson", wrong: str) -> list[dict[str, Any]]:
+def try_out(model: Model, lesson: Lesson, wrong: str) -> list[Figures]:
     """What a model says of texts that it has not seen, beside what was generated."""
-    from xinye.cli.output import console
-    from xinye.demo.demo_tasks import exercise_of
-
     exercise = exercise_of(lesson.task)
     assert exercise.answered is not None
     texts = [exercise.text(row) for row in lesson.new]
