@@ -8,7 +8,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, get_args, get_origin
@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from xinye.data.files import read_json
 from xinye.data.sources import decode
 from xinye.errors import XinyeError, did_you_mean, not_unicode, print_error
+from xinye.tasks.registry import TASKS
 
 
 class Flag(NamedTuple):
@@ -60,6 +61,11 @@ FILES = flag("files", "FILES", "files, folders or globs of text", nargs="*")
 SOME_FILES = flag("files", "FILES", "files, folders or globs of text", nargs="+")
 FIELD = flag("--field", "NAME", "the column or key that holds the text")
 DTYPE = flag("--dtype", "auto|float32|bfloat16", "keep the weights in (auto)", "auto")
+
+
+def task_flag(what: str, **options: Any) -> Flag:
+    """The flag that names a task, with those that there are now."""
+    return flag("--task", "|".join(TASKS), what, **options)
 
 
 class Given(argparse.Namespace):
@@ -140,16 +146,19 @@ def _add(parser: argparse._ActionsContainer, name: str, field: FieldInfo) -> Non
         flags.insert(0, "-o")
     default = "" if field.default in (None, (), "", {}) else f" ({field.default})"
     text = ((field.description or "") + default).replace("%", "%%")
-    kinds = (field.annotation, *get_args(field.annotation))
+    inner = get_args(field.annotation)
+    kinds = (field.annotation, *inner)
+    kind = next(kind for kind in inner or kinds if kind is not type(None))
+    metavar = {int: "N", float: "X"}.get(kind, "PATH" if "Path" in str(kind) else "TEXT")
     if field.annotation is bool:
         parser.add_argument(*flags, action=argparse.BooleanOptionalAction, help=text)
     elif any(get_origin(kind) is dict for kind in kinds):
         parser.add_argument(*flags, type=json_object, metavar="JSON|FILE", help=text)
     elif field.annotation in (tuple[str, ...], tuple[int, ...]):
-        parser.add_argument(*flags, action="append", metavar=_metavar(field), help=text)
+        parser.add_argument(*flags, action="append", metavar=metavar, help=text)
     else:
         choices = "|".join(choice for choice in kinds if isinstance(choice, str))
-        parser.add_argument(*flags, metavar=choices or _metavar(field), help=text)
+        parser.add_argument(*flags, metavar=choices or metavar, help=text)
 
 
 def typed(text: str) -> str:
@@ -184,28 +193,3 @@ def json_object(value: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise XinyeError(f"the JSON: damaged ({error})") from None
     return data
-
-
-def _metavar(field: FieldInfo) -> str:
-    kinds = get_args(field.annotation) or (field.annotation,)
-    kind = next(kind for kind in kinds if kind is not type(None))
-    return {int: "N", float: "X"}.get(kind, "PATH" if "Path" in str(kind) else "TEXT")
-
-
-def run_group(
-    group: str,
-    verbs: Mapping[str, tuple[Callable[[list[str]], int], str]],
-    arguments: list[str],
-) -> int:
-    """Run one verb of a group, such as `train` of `xinye tokenizer train`; `verbs` maps it to its
-    function and summary."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        lines = "\n".join(f"  {verb:<10}{summary}" for verb, (_, summary) in verbs.items())
-        usage = f"usage: xinye {group} VERB …   (xinye {group} VERB --help shows its flags)"
-        print(f"{usage}\n\n{lines}")
-        return 0
-    verb, *rest = arguments
-    if verb not in verbs:
-        known = ", ".join(f"{group} {name}" for name in verbs)
-        raise XinyeError(f"unknown verb {verb!r}{did_you_mean(verb, verbs)}; there is: {known}")
-    return verbs[verb][0](rest)

@@ -13,8 +13,8 @@ from xinye.cli.arguments import (
     Given,
     Parser,
     flag,
-    run_group,
     switch,
+    task_flag,
 )
 from xinye.cli.output import answer, console, print_result
 from xinye.collect.collect import Collected, check_output
@@ -22,22 +22,13 @@ from xinye.collect.collect import collect as collect_documents
 from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import COLUMNS, FinetuneSettings
 from xinye.runs.folder import Figures
-from xinye.tasks.registry import TASKS, find_task
+from xinye.tasks.registry import find_task
 
 SHOWN = 10  # skipped files
 COLUMN_FLAGS = [
     flag(f"--{name.replace('_', '-')}", "TEXT", FinetuneSettings.model_fields[name].description)
     for name in COLUMNS
 ]
-
-
-def main(arguments: list[str]) -> int:
-    verbs = {
-        "check": (check, "what is in text files, and what is wrong with them"),
-        "show": (show, "records as a model will see them: each token, and what of it is trained"),
-        "collect": (collect, "documents from dumps, web pages, books, mail and feeds"),
-    }
-    return run_group("data", verbs, arguments)
 
 
 def check(arguments: list[str]) -> int:
@@ -55,7 +46,7 @@ def check(arguments: list[str]) -> int:
         flag(
             "--document-separator", "TEXT", r"what stands between documents of a text file: '\n\n'"
         ),
-        flag("--task", "|".join(TASKS), "what they are records of"),
+        task_flag("what they are records of"),
         flag(
             "--validation",
             "FILE",
@@ -107,7 +98,7 @@ def show(arguments: list[str]) -> int:
         "stand behind tokens.",
         "xinye data show chats.jsonl --task chat --model runs/base",
         flag("files", "FILE", "files of records", nargs="+"),
-        flag("--task", "|".join(TASKS), "what they are records of", required=True),
+        task_flag("what they are records of", required=True),
         flag("--model", "MODEL", "whose tokens (else characters)"),
         flag("--count", "N", "records to show (3)", 3, type=int),
         *COLUMN_FLAGS,

@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.text import Text
 
 from xinye.api import Model, load
+from xinye.cli.evaluate import show_measured
 from xinye.cli.output import Display, answer, console, print_result, write
-from xinye.cli.tasks import show_measured
 from xinye.demo import demo_tasks as recipe
 from xinye.demo.demo_tasks import Lesson, exercise_of, with_exercises
 from xinye.planning.command_line import command_line

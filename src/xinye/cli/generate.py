@@ -1,5 +1,7 @@
-"""`xinye generate`"""
+"""`xinye generate`, and `xinye chat`: on a terminal a conversation, elsewhere one answer."""
 
+import sys
+from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,24 +11,38 @@ from xinye.cli.arguments import (
     ANY_MODEL,
     DTYPE,
     JSON,
+    MODEL,
     Fields,
     Given,
     Parser,
     flag,
     read_stdin,
+    typed,
 )
 from xinye.cli.output import Display, console, duration, prepare_writing, print_json, write
 from xinye.data.files import check_regular
-from xinye.errors import XinyeError, checked
-from xinye.generation.sampling import Sampling
+from xinye.errors import XinyeError, checked, did_you_mean
+from xinye.generation.sampling import ChatSampling, Sampling
+from xinye.runs.saved import never_taught_to_answer
 
-if TYPE_CHECKING:  # it brings torch
+if TYPE_CHECKING:  # they bring torch
     from xinye.api import Model
+    from xinye.generation.chat import Conversation
 
 MOST_TEXTS = 4096  # at once: all are held in memory
+COMMANDS = ("/reset", "/system", "/temperature", "/save", "/load", "/help", "/quit")
+HELP = """\
+/reset            begin anew (the system message stays)
+/system TEXT      what the model is told before all else; /system alone shows it
+/temperature X    0 always takes the likeliest token; higher is more varied
+/save FILE        write the conversation as JSON, in OpenAI's format
+/load FILE        go on with a saved one
+/help, /quit
+A line that ends in \\ goes on in the next; so does everything between \"\"\" and \"\"\".
+A message that begins with / wants a space before it. Ctrl-C stops an answer; Ctrl-D leaves."""
 
 
-def main(arguments: list[str]) -> int:
+def generate(arguments: list[str]) -> int:
     given = Parser(
         "generate",
         "Write text with a model. It goes on from the prompt; without one it begins a text of its "
@@ -121,3 +137,152 @@ def write_file(given: Given) -> int:
     if given.json:
         print_json(result)
     return 1 if result["errors"] else 0
+
+
+# -- chat ------------------------------------------------------------------------------------------
+
+
+def chat(arguments: list[str]) -> int:
+    given = Parser(
+        "chat",
+        "Talk with a model by its own chat template. Commands: /help. Where standard input is no "
+        "terminal, or with -p, it answers once.",
+        'xinye chat MODEL --system "Answer in one sentence." -p "为什么天是蓝的？"',
+        MODEL,
+        flag("-p --prompt", "TEXT", "answer this, and leave"),
+        flag("--system", "TEXT", "what the model is told before all else", ""),
+        JSON,
+        Fields(ChatSampling, without=("logprobs",)),
+    ).read(arguments)
+    sampling = checked(ChatSampling, given.settings, "chat")
+    question = given.prompt
+    if question is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        question = read_stdin()
+    if question is not None and not question.strip():
+        raise XinyeError("there is no question: give it with -p, or on standard input")
+    if question is None and given.json:
+        raise XinyeError(
+            "--json prints one answer: give the question with -p, or on standard input"
+        )
+
+    from xinye.api import load
+    from xinye.generation.chat import Conversation
+
+    path = given.model
+    model = load(path)
+    teach = f"teach it: xinye finetune {path} --task chat --data FILE -o RUN"
+    if model.tokenizer.chat_template is None:
+        raise XinyeError(
+            f"{path}: this model has no chat template; it goes on with text, "
+            f'xinye generate {path} "…"; or {teach}'
+        )
+    prepare_writing()
+    if never_taught_to_answer(Path(path)):
+        warning = f"{path} was never taught to answer, it goes on with text; {teach}"
+        console.print(warning, style="dim", soft_wrap=True)
+    conversation = Conversation(model.engine, sampling, given.system)
+    if question is None:
+        talk(conversation, f"{path}: {model.gpt.config.parameters:,} parameters")
+    else:
+        answer_once(conversation, question.strip(), given.json)
+    return 0
+
+
+def answer_once(conversation: "Conversation", question: str, as_json: bool) -> None:
+    pieces = conversation.answer(question)
+    if not as_json:
+        write(pieces)
+        return
+    message = {"role": "assistant", "content": "".join(pieces)}
+    reply = conversation.reply
+    assert reply is not None
+    usage = {
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+    }
+    print_json({"message": message, "finish_reason": reply.finish_reason, "usage": usage})
+
+
+def talk(conversation: "Conversation", title: str) -> None:
+    """Read lines and answer them until the person leaves."""
+    with suppress(ImportError):
+        import readline  # noqa: F401  (from here on `input` edits lines, right for Chinese, too)
+    sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # `typed` decodes
+    context = f"context {conversation.engine.context:,}"
+    console.print(f"{title}, {context}; /help tells the commands, Ctrl-D leaves", style="dim")
+    stopped = warned = False  # whether Ctrl-C came last; whether the person knows what is forgotten
+    while True:
+        try:
+            line = typed(input(">>> "))
+            if line.startswith("/"):
+                if line.strip() == "/quit":
+                    return
+                command(conversation, line)
+            elif question := whole(line).strip():
+                answer(conversation, question)
+            stopped = False
+            if conversation.forgotten and not warned:
+                warned = True
+                warning = "the context is full: the oldest messages are forgotten from now on"
+                console.print(warning, style="dim")
+        except (XinyeError, OSError) as error:
+            console.print(str(error), style="yellow", soft_wrap=True)
+        except (EOFError, KeyboardInterrupt) as end:
+            console.print()
+            if stopped or isinstance(end, EOFError):
+                return
+            stopped = True
+            console.print("Ctrl-C again leaves", style="dim")
+
+
+def whole(line: str) -> str:
+    """A message of several lines, of which this is the first."""
+    if not line.startswith('"""'):
+        while line.endswith("\\"):
+            line = line[:-1] + "\n" + typed(input("... "))
+        return line
+    text = line[3:]
+    while not text.rstrip().endswith('"""'):
+        text += "\n" + typed(input("... "))
+    return text.rstrip().removesuffix('"""')
+
+
+def answer(conversation: "Conversation", question: str) -> None:
+    with closing(conversation.answer(question)) as pieces:
+        write(pieces)
+    reply = conversation.reply
+    if reply and reply.finish_reason == "length":
+        cut = f"cut off after {reply.completion_tokens:,} tokens"
+        console.print(f"{cut}, by --max-tokens or the end of the context", style="dim")
+
+
+def command(conversation: "Conversation", line: str) -> None:
+    """Do what a line that begins with / asks for."""
+    from xinye.generation.chat import load_messages, save_messages
+
+    name, _, rest = (part.strip() for part in line.partition(" "))
+    if name in ("/save", "/load") and not rest:
+        raise XinyeError(f"{name}: name a file")
+    path = Path(rest).expanduser()
+    match name:
+        case "/reset":
+            conversation.reset()
+        case "/system":
+            conversation.system = rest or conversation.system
+            console.print(conversation.system or "there is no system message")
+        case "/temperature":
+            given = {"temperature": rest} if rest else {}
+            settings = conversation.sampling.model_dump() | given
+            conversation.sampling = checked(ChatSampling, settings, name)
+            console.print(f"temperature {conversation.sampling.temperature:g}")
+        case "/save":
+            save_messages(path, conversation.messages)
+            console.print(f"{len(conversation.messages)} messages are in {rest}")
+        case "/load":
+            conversation.messages = load_messages(path)
+            console.print(f"going on after {len(conversation.messages)} messages")
+        case "/help":
+            console.print(HELP)
+        case _:
+            nearest = did_you_mean(name, COMMANDS)
+            raise XinyeError(f"unknown command {name}{nearest}; /help tells all")

@@ -11,8 +11,8 @@ from xinye.tasks.registry import found, verbs_of_tasks
 VERBS = {  # verb: (its function, summary); the first ones are what a newcomer needs
     "demo": ("xinye.cli.demo:main", "train a small GPT, watch it learn, read what it writes"),
     "pretrain": ("xinye.cli.training:pretrain", "train a GPT of your own on your text"),
-    "generate": ("xinye.cli.generate:main", "write text with a model"),
-    "chat": ("xinye.cli.chat:main", "talk with a model that has a chat template"),
+    "generate": ("xinye.cli.generate:generate", "write text with a model"),
+    "chat": ("xinye.cli.generate:chat", "talk with a model that has a chat template"),
     "serve": (
         "xinye.cli.serve:main",
         "models behind OpenAI's HTTP API, with a page to write and chat",
@@ -24,10 +24,10 @@ VERBS = {  # verb: (its function, summary); the first ones are what a newcomer n
         "xinye.cli.machine:bench",
         "how fast a model writes here, alone and many texts at once",
     ),
-    "data": ("xinye.cli.data:main", "check text before training; collect it from other formats"),
-    "tokenizer": ("xinye.cli.tokenizer:main", "train a tokenizer alone; compare tokenizers"),
+    "data": ("", "check text before training; collect it from other formats"),
+    "tokenizer": ("", "train a tokenizer alone; compare tokenizers"),
     "evaluate": (
-        "xinye.cli.evaluate:main",
+        "xinye.cli.evaluate:evaluate",
         "how well a model predicts a text, beside simpler means",
     ),
     "compare": (
@@ -45,7 +45,23 @@ VERBS = {  # verb: (its function, summary); the first ones are what a newcomer n
     ),
     "runs": ("xinye.cli.runs:main", "list, show, compare and clean runs"),
 }
-GROUPS = ("data", "tokenizer", "runs")  # their verbs are two words
+GROUPS = {  # whose verbs are two words
+    "data": {
+        "check": ("xinye.cli.data:check", "what is in text files, and what is wrong with them"),
+        "show": (
+            "xinye.cli.data:show",
+            "records as a model will see them: each token, and what of it is trained",
+        ),
+        "collect": (
+            "xinye.cli.data:collect",
+            "documents from dumps, web pages, books, mail and feeds",
+        ),
+    },
+    "tokenizer": {
+        "train": ("xinye.cli.tokenizer:train", "learn a tokenizer from text"),
+        "eval": ("xinye.cli.tokenizer:evaluate", "what tokenizers make of a text, side by side"),
+    },
+}
 FIRST = ("demo", "pretrain", "generate", "finetune", "serve")
 
 
@@ -65,6 +81,27 @@ def help_text() -> str:
         f"more:\n{lines(summaries)}\n\n"
         "every verb takes --json: one JSON object, last on standard output"
     )
+
+
+def run(verb: str, arguments: list[str]) -> int:
+    """Run a verb that is known, or one of a group."""
+    if verb not in VERBS:
+        from xinye.cli.evaluate import use
+
+        return use(verb, arguments)
+    if verb not in GROUPS:
+        return int(found(VERBS[verb][0])(arguments))
+    verbs = GROUPS[verb]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        lines = "\n".join(f"  {name:<10}{summary}" for name, (_, summary) in verbs.items())
+        usage = f"usage: xinye {verb} VERB …   (xinye {verb} VERB --help shows its flags)"
+        print(f"{usage}\n\n{lines}")
+        return 0
+    name, *rest = arguments
+    if name not in verbs:
+        known = ", ".join(f"{verb} {each}" for each in verbs)
+        raise XinyeError(f"unknown verb {name!r}{did_you_mean(name, verbs)}; there is: {known}")
+    return int(found(verbs[name][0])(rest))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -87,11 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
         print_error(f"xinye: unknown verb {verb!r}{did_you_mean(verb, known)} (try xinye --help)")
         return 2
     try:
-        if verb not in VERBS:
-            from xinye.cli.tasks import use
-
-            return use(verb, rest)
-        return int(found(VERBS[verb][0])(rest))
+        return run(verb, rest)
     except XinyeError as error:
         from xinye.training.display import FIRST
 
@@ -99,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
             time.sleep(10)
             return error.exit_code
         name = verb
-        if verb in GROUPS and rest and not rest[0].startswith("-"):
+        if verb in (*GROUPS, "runs") and rest and not rest[0].startswith("-"):
             name = f"{verb} {rest[0]}"
         print_error(f"xinye {name}: {str(error).removeprefix(f'{verb}: ')}")
         return error.exit_code

@@ -2,7 +2,17 @@
 
 from typing import TYPE_CHECKING
 
-from xinye.cli.arguments import BASE, FILES, JSON_AT_END, Fields, Given, Parser, flag, switch
+from xinye.cli.arguments import (
+    BASE,
+    FILES,
+    JSON_AT_END,
+    Fields,
+    Given,
+    Parser,
+    flag,
+    switch,
+    task_flag,
+)
 from xinye.cli.output import (
     Brief,
     Display,
@@ -15,7 +25,6 @@ from xinye.cli.output import (
 )
 from xinye.cli.training import (
     BUDGETS,
-    TASK,
     check_resume,
     finetune_settings,
     of_records,
@@ -191,7 +200,7 @@ def tune(arguments: list[str]) -> int:
     of_task = (
         BASE,
         flag("--time", "TEXT", "start no trial after this long (30min)", "30min"),
-        TASK,
+        task_flag("what to learn"),
         Fields(FinetuneSettings, without=("model", "task", "evaluations")),
     )
     of_text = (FILES, Fields(PretrainSettings, without=("files", "evaluations")))
@@ -220,7 +229,7 @@ def tune(arguments: list[str]) -> int:
     from xinye.studies.tune import begin, conclude, explain, run_trials
 
     with Brief() as display:
-        search = search_task(given) if of_a_task else search_text(given)
+        search = search_of(given, of_a_task)
         tuning = begin(search, given.trials, display, given.overwrite)
         console.print(
             f"study in {search.output}: {given.trials} trials {search.words()}; trial 0 is the "
@@ -245,18 +254,13 @@ def tune(arguments: list[str]) -> int:
     return print_result(result, given.json)
 
 
-def search_text(given: Given) -> "Search":
-    """What is searched in pretraining."""
-    from xinye.studies.search_space import PretrainSearch
-
-    given.settings.setdefault("size", "1M")
-    return PretrainSearch(pretrain_settings(given))
-
-
-def search_task(given: Given) -> "Search":
-    """What is searched for a task; that of more text is pretraining's."""
+def search_of(given: Given, of_a_task: bool) -> "Search":
+    """What is searched in pretraining, or for a task; that of more text is pretraining's."""
     from xinye.studies.search_space import PretrainSearch, TaskSearch
 
+    if not of_a_task:
+        given.settings.setdefault("size", "1M")
+        return PretrainSearch(pretrain_settings(given))
     given.settings.setdefault("output", f"runs/tune-{given.settings['task']}")
     settings = finetune_settings(given)
     if of_records(settings):

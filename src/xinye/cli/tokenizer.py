@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xinye.cli.arguments import FIELD, JSON, SOME_FILES, Parser, flag, run_group, switch
+from xinye.cli.arguments import FIELD, JSON, SOME_FILES, Parser, flag, switch
 from xinye.cli.output import Display, answer, console, print_result, print_table
 from xinye.errors import XinyeError
 from xinye.evaluation.plots import save_chart
@@ -20,14 +20,6 @@ RATES = (
     "tokens_per_chinese_character",
     "tokens_per_english_word",
 )
-
-
-def main(arguments: list[str]) -> int:
-    verbs = {
-        "train": (train, "learn a tokenizer from text"),
-        "eval": (evaluate, "what tokenizers make of a text, side by side"),
-    }
-    return run_group("tokenizer", verbs, arguments)
 
 
 def evaluate(arguments: list[str]) -> int:

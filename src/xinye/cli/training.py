@@ -7,7 +7,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xinye.cli.arguments import BASE, FILES, JSON_AT_END, Fields, Given, Parser, flag, switch
+from xinye.cli.arguments import (
+    BASE,
+    FILES,
+    JSON_AT_END,
+    Fields,
+    Given,
+    Parser,
+    flag,
+    switch,
+    task_flag,
+)
+from xinye.cli.evaluate import show_measured, show_ranks
 from xinye.cli.output import (
     FIRST,
     Brief,
@@ -16,11 +27,9 @@ from xinye.cli.output import (
     console,
     duration,
     exit_when_stopped,
-    print_json,
     print_result,
     print_table,
 )
-from xinye.cli.tasks import show_measured, show_ranks
 from xinye.errors import XinyeError, checked
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import PretrainSettings, read_config
@@ -42,7 +51,6 @@ NEEDED = {
     "data": "name the records to learn from: --data FILE",
     "output": "name the run's folder: -o runs/…",
 }
-TASK = flag("--task", "|".join(TASKS), "what to learn")
 OPTIONS = (
     switch("--resume", "go on with the run in -o"),
     switch("--overwrite", "replace the run in -o"),
@@ -79,7 +87,7 @@ def finetune(arguments: list[str]) -> int:
         "xinye finetune runs/novel --task classify --data reviews.csv -o runs/reviews",
         BASE,
         *OPTIONS,
-        TASK,
+        task_flag("what to learn"),
         Fields(FinetuneSettings, without=("model", "task")),
     ).read(arguments)
     check_options(given)
@@ -137,11 +145,18 @@ def train(settings: Settings, given: Given, arguments: list[str], began: float) 
     """Train, here, in several processes or in folds; returns the exit code."""
     if given.folds is not None:
         return cross_validate(settings, given)
-    # one of several that a launcher has started knows how many they are
-    if given.processes > 1 and not given.dry_run and "WORLD_SIZE" not in os.environ:
-        from xinye.training.distributed import launch
+    if given.processes > 1 and not given.dry_run:
+        # one of several that a launcher has started knows how many they are
+        started = os.environ.get("WORLD_SIZE")
+        if started is None:
+            from xinye.training.distributed import launch
 
-        return launch(given.processes, [settings.recipe, *arguments])
+            return launch(given.processes, [settings.recipe, *arguments])
+        if started != str(given.processes):
+            raise XinyeError(
+                f"--processes {given.processes}: WORLD_SIZE in the environment says {started}; "
+                "leave --processes out where a launcher starts them, else unset WORLD_SIZE"
+            )
 
     from xinye.training import train as recipes
 
@@ -171,23 +186,24 @@ def of_records(settings: Settings) -> bool:
 def show_end(run: "Run", settings: Settings, as_json: bool) -> None:
     """Print how a run ended, what it came to, and how to use its model."""
     of_a_task = of_records(settings)
+    result = asdict(run)
+    del result["interrupted"]
     if run.interrupted:
         again = f"xinye {'finetune' if of_a_task else 'pretrain'} -o {run.run} --resume"
         console.print(f"stopped after step {run.steps:,}; go on with: {again}", soft_wrap=True)
-    elif run.stopped_early:
+        print_result(result, as_json and not of_a_task)
+        return
+    if run.stopped_early:
         console.print(
             f"stopped early after step {run.steps:,}: no evaluation since step {run.model_step:,} "
             f"was better; the model is that of step {run.model_step:,}",
             soft_wrap=True,
         )
-    result = asdict(run)
-    del result["interrupted"]
-    if of_a_task and not run.interrupted:
+    if of_a_task:
         result |= show_task(run, as_json)
-    elif not run.interrupted:
+    else:
         show_text(run)
-    if as_json and not (of_a_task and run.interrupted):
-        print_json(result)
+    print_result(result, as_json)
 
 
 def show_text(run: "Run") -> None:
@@ -238,21 +254,20 @@ def show_task(run: "Run", as_json: bool) -> Figures:
 def cross_validate(settings: Settings, given: Given) -> int:
     from xinye.studies import folds as study
 
-    of_a_task = isinstance(settings, FinetuneSettings)
-    figures: Sequence[Figure] = ()
-    if isinstance(settings, FinetuneSettings):
-        task = find_task(settings.task)
-        figures = task.words.figures
-        if task.continues_text:
-            what = f"--task {task.verb} is pretraining"
-            raise XinyeError(f"{what}: xinye pretrain FILES --from MODEL --folds K")
+    task = find_task(settings.task) if isinstance(settings, FinetuneSettings) else None
+    if task and task.continues_text:
+        raise XinyeError(
+            f"--task {task.verb} is pretraining: xinye pretrain FILES --from MODEL --folds K"
+        )
 
     def show_fold(fold: Figures) -> None:
         steps = f"{fold['steps']:,} steps in {duration(fold['seconds'])}"
-        loss, bits = (fold["validation"].get(name, 0.0) for name in ("loss", "bits_per_byte"))
-        words = f"{steps}, validation loss {loss:.3f}, {bits:.3f} bits per byte"
-        if of_a_task:
-            words = f"{figures_of_fold(figures, fold)}, {steps}"
+        if task:
+            words = f"{figures_of_fold(task.words.figures, fold)}, {steps}"
+        else:
+            words = "{steps}, validation loss {loss:.3f}, {bits_per_byte:.3f} bits per byte".format(
+                steps=steps, **fold["validation"]
+            )
         console.print(f"fold {fold['fold']} of {given.folds}: {words}", soft_wrap=True)
 
     stopped = "stopped; go on with the same -o and --folds, and --resume"
@@ -260,7 +275,7 @@ def cross_validate(settings: Settings, given: Given) -> int:
         result = study.cross_validate(
             settings, given.folds, display, show_fold, given.overwrite, given.resume
         )
-    if not of_a_task:
+    if not task:
         bits = result["bits_per_byte"]
         console.print(
             f"\n{bits['mean']:.3f} ± {bits['standard_deviation']:.3f} bits per byte: mean and "
@@ -268,7 +283,7 @@ def cross_validate(settings: Settings, given: Given) -> int:
             soft_wrap=True,
         )
     elif not given.json:
-        show_folds_of_a_task(figures, result)
+        show_folds_of_a_task(task.words.figures, result)
     return print_result(result, given.json)
 
 

@@ -2,7 +2,7 @@
 
 A task is one class in one file and one line in `TASKS` (`registry.py`). From them follow `xinye
 finetune --task`, `data check` and `data show --task`, `evaluate` beside a baseline, `--folds`,
-`tune` and `demo --task`, the task's verb on the command line, `model.use(verb, …)` in Python, and
+`tune` and `demo --task`, the task's verb on the command line, `model.<verb>()` in Python, and
 the sections of report and model card: nothing outside this folder knows a task by its name. Most
 tasks begin from a middle class: `heads.HeadTask` where a network judges texts, and
 `writing.Writing` where it answers a text with a text.
