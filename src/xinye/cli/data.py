@@ -1,11 +1,16 @@
-"""`xinye data check`, `xinye data show` and `xinye data collect`"""
+"""`xinye data check`, `xinye data show` and `xinye data collect`, and how they look."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
-from xinye.cli import data_check
+from xinye.check.findings import Report
+from xinye.check.inspection import excerpt, plural
+from xinye.check.reading import FileSeen, Noted
 from xinye.cli.arguments import (
     FIELD,
     JSON,
@@ -16,7 +21,7 @@ from xinye.cli.arguments import (
     switch,
     task_flag,
 )
-from xinye.cli.output import answer, console, print_result
+from xinye.cli.output import answer, console, duration, print_result, print_table
 from xinye.collect.collect import Collected, check_output
 from xinye.collect.collect import collect as collect_documents
 from xinye.errors import XinyeError
@@ -24,7 +29,14 @@ from xinye.planning.finetune_settings import COLUMNS, FinetuneSettings
 from xinye.runs.folder import Figures
 from xinye.tasks.registry import find_task
 
-SHOWN = 10  # skipped files
+SKIPPED = 10  # files that are named
+FILES = 12  # more are grouped
+BAR = 32
+COUNTED = 12  # labels that are named
+SEEN, STRETCHES = 120, 40  # characters of a stretch, and stretches of a record, that are shown
+BAD = 5  # records that cannot be learned from
+FINDINGS = "findings, the most important first"
+NOTHING = "nothing wrong was found"
 COLUMN_FLAGS = [
     flag(f"--{name.replace('_', '-')}", "TEXT", FinetuneSettings.model_fields[name].description)
     for name in COLUMNS
@@ -73,7 +85,7 @@ def check(arguments: list[str]) -> int:
             given.document_separator,
             lambda characters: status.update(f"{characters / 1e6:,.0f} million characters …"),
         )
-    return print_result(report, given.json, data_check.show)
+    return print_result(report, given.json, show_report)
 
 
 def check_task(given: Given) -> int:
@@ -88,7 +100,7 @@ def check_task(given: Given) -> int:
 
     with console.status("reading …"):
         report = check_records(settings)
-    return print_result(report, given.json, data_check.show_records)
+    return print_result(report, given.json, show_records)
 
 
 def show(arguments: list[str]) -> int:
@@ -106,9 +118,9 @@ def show(arguments: list[str]) -> int:
     ).read(arguments)
     settings = settings_of(given)
 
-    from xinye.check.check_records import show_records
+    from xinye.check import check_records
 
-    report = show_records(settings, given.files, given.model, given.count)
+    report = check_records.show_records(settings, given.files, given.model, given.count)
     return print_result(report, given.json, show_tokens)
 
 
@@ -197,7 +209,160 @@ def lines_of(result: Collected) -> Iterator[str]:
     for what, numbers in (("left out", result.dropped), ("files of other kinds", result.ignored)):
         if numbers:
             yield f"{what}: {counts(numbers)}"
-    for skip in result.skipped[:SHOWN]:
+    for skip in result.skipped[:SKIPPED]:
         yield f"skipped {skip['file']}: {skip['reason']}"
-    if len(result.skipped) > SHOWN:
-        yield f"skipped {len(result.skipped) - SHOWN:,} more files; --json lists them"
+    if len(result.skipped) > SKIPPED:
+        yield f"skipped {len(result.skipped) - SKIPPED:,} more files; --json lists them"
+
+
+# -- the report of a check -------------------------------------------------------------------------
+
+
+def section(title: str, *lines: str | Text | Padding) -> None:
+    """Print a heading, and lines under it."""
+    answer.print(Text(f"\n{title}", "bold"))
+    for line in lines:
+        answer.print(Padding(line, (0, 0, 0, 2)))
+
+
+def show_report(report: Report) -> None:
+    """Print what a check of text found."""
+    size = f"{plural(len(report.files), 'file')}, {report.bytes / 1e6:,.1f} MB"
+    documents = plural(report.documents, "document")
+    answer.print(f"{size}: {documents}, {plural(report.characters, 'character')}\n")
+    show_files(report.files)
+    section("characters")
+    shares = {name: count / report.characters for name, count in report.scripts.items()}
+    show_bars(
+        [
+            (name, report.scripts[name], f"{share:.1%}" if share >= 0.001 else "<0.1%")
+            for name, share in list(shares.items())[:8]
+        ]
+    )
+    what, lengths = "document", report.document_characters
+    if lengths.count < 20:
+        what, lengths = "line", report.line_characters
+    section(f"{what}s by length in characters")
+    steps = [(f"{low:,}–{high:,}", low, count) for low, high, count in lengths.histogram]
+    show_bars([(name if low > 1 else "1", count, "") for name, low, count in steps])
+    ends = f"half have up to {lengths.median:,}, 99 % up to {lengths.p99:,}"
+    answer.print(Text(f"  {ends}, the longest {lengths.longest:,}", "dim"))
+    section(
+        "as a model would read it (⏎ is a line end)",
+        *(
+            Text(f"{place(noted)}  ", "dim").append(
+                (noted.text or "").replace("\n", "⏎"), "not dim"
+            )
+            for noted in report.preview
+        ),
+    )
+    section(FINDINGS if report.findings else NOTHING)
+    for number, found in enumerate(report.findings, 1):
+        table = Table.grid(padding=(0, 1, 0, 0))
+        said = Text(found.finding, "bold").append(f": {found.advice}", "not bold")
+        table.add_row(f"  {number}.", said)
+        for noted in found.places:
+            table.add_row("", Text(f"{place(noted)}  {noted.problem or ''}", "dim"))
+        answer.print(table)
+    if estimate := report.estimate:
+        tokens = int(float(f"{estimate.tokens:.3g}"))  # to three figures: 2,240,000
+        section(
+            "estimate",
+            f"about {tokens:,} tokens ({estimate.tokens_per_character} for each character, "
+            f"vocabulary {estimate.vocab_size:,}); training once through them takes --size "
+            f"{estimate.size} about {duration(estimate.seconds_per_epoch)} here",
+            Text(f"assumed: {estimate.assumption}", "dim"),
+        )
+    answer.print(f"\nnext: {report.command}", soft_wrap=True)
+
+
+def show_records(report: Figures) -> None:
+    """Print the report of `check.check_records.check_records`."""
+    parts = {file["part"] for file in report["files"]}
+    for file in report["files"]:
+        kind = f"{file['part']} " if len(parts) > 1 else ""
+        size = f"{file['records']:,} {kind}records, {file['format']}"
+        answer.print(f"{file['file']}: {size}", soft_wrap=True)
+    counts = [f"{name} {count:,}" for name, count in report["counts"].items()]
+    task = find_task(report["task"])
+    if counts:
+        more = " …" if len(counts) > COUNTED else ""
+        some = ", ".join(counts[:COUNTED]) + more
+        answer.print(f"{len(counts)} {task.counted}: {some}", soft_wrap=True)
+    trained = " (trained: what stands in ⟦ ⟧)" if task.writes else ""
+    section(f"as a model will see them{trained}", *map(seen, report["shown"]))
+    notes = [file["without_header"] for file in report["files"] if file["without_header"]]
+    notes += report["findings"]
+    if total := report["bad_total"]:
+        more = f"\n… {total - BAD:,} more" if total > BAD else ""
+        places = "\n".join(report["bad"][:BAD]) + more
+        refused = f"cannot be learned from; finetune refuses the file ({plural(total, 'place')}):"
+        section(FINDINGS, refused, Padding(places, (0, 0, 0, 2)), *notes)
+    else:
+        section(FINDINGS if notes else NOTHING, *notes)
+    answer.print(f"\nnext: {report['command']}", soft_wrap=True)
+
+
+def seen(record: Figures) -> Text:
+    """A record as a model sees it: what is trained in brackets, spans with their types."""
+    label = f" → {record['label']}" if record["label"] else ""
+    line = Text(f"{record['place']}{label}\n", "dim")
+    for text, mark in record["seen"][:STRETCHES]:
+        words = excerpt(text, SEEN)
+        if mark is True:
+            line.append(f"⟦{words}⟧", "not dim bold green")
+        elif mark:
+            line.append(f"[{words} {mark}]", "not dim bold green")
+        else:
+            line.append(words, "not dim")
+    if len(record["seen"]) > STRETCHES:
+        line.append(" …", "dim")
+    return line
+
+
+def place(noted: Noted) -> str:
+    return noted.file if noted.line is None else f"{noted.file}:{noted.line}"
+
+
+def show_files(files: list[FileSeen]) -> None:
+    """Print a line for each file, or for each kind of file where there are many."""
+    groups: dict[tuple[str, str], Counter[str]] = {}
+    together = ""
+    if len(files) > 1:
+        together = os.path.commonpath([os.path.dirname(file.file) for file in files])
+    for file in files:
+        name = os.path.relpath(file.file, together) if together else file.file
+        column = f"text in {excerpt(file.field, 20)!r}" if file.field else ""
+        about = (file.format, file.encoding, "+".join(file.line_ends), column)
+        kind = ", ".join(filter(None, about))
+        group = groups.setdefault((name if len(files) <= FILES else "", kind), Counter())
+        sizes = {"characters": file.characters, "bytes": file.bytes, "problems": file.problems}
+        group.update(files=1, documents=file.documents, **sizes)
+    rows = [
+        (
+            name or plural(sums["files"], "file"),
+            kind,
+            f"{sums['documents']:,}",
+            f"{sums['characters']:,}",
+            f"{sums['bytes'] / 1e6:,.1f}",
+            Text(f"{sums['problems']:,}", "red" if sums["problems"] else "dim"),
+        )
+        for (name, kind), sums in groups.items()
+    ]
+    columns = ("file", "format", "documents", "characters", "MB", "unreadable")
+    print_table(columns, rows, left=(0, 1))
+
+
+def show_bars(rows: list[tuple[str, int, str]]) -> None:
+    """Print the name, the count, a remark and a bar of each row."""
+    most = max((count for _, count, _ in rows), default=1)
+    cells = [
+        (
+            f"{name:>18}",
+            f"{count:>11,}",
+            Text(remark, "dim"),
+            Text("━" * round(BAR * count / most) or "╸" * (count > 0), "green"),
+        )
+        for name, count, remark in rows
+    ]
+    print_table(("", "", "", ""), cells, left=(3,))

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from rich.table import Table
+from rich.text import Text
 
 from xinye.errors import SIGNS, readable
 from xinye.planning.units import duration
@@ -76,7 +77,7 @@ def print_result(
 
 def print_table(
     columns: Sequence[str],
-    rows: Iterable[Sequence[str]],
+    rows: Iterable[Sequence[str | Text]],
     left: Container[int] = (0,),
     on: Console = answer,
     gap: int = 2,
