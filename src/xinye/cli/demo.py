@@ -74,8 +74,7 @@ def main(arguments: list[str]) -> int:
     if given.task:
         return demo_of_task(given, language)
     words, files = WORDS[language], given.files
-    name = Path(files[0]).stem if files else language
-    folder = given.output or Path("runs") / f"demo-{name}"
+    folder = given.output or Path("runs") / f"demo-{Path(files[0]).stem if files else language}"
 
     from xinye.demo.demo import Demo
 
@@ -83,8 +82,9 @@ def main(arguments: list[str]) -> int:
     with Display(show_plan=False) as display:
         wanted = given.time or demo.suitable_time(display)
         console.print(words["own" if files else "begin"].format(time=wanted), style="bold")
-        begin = began if given.time else None
-        run = demo.train(wanted, folder, display, given.output is None, begin)
+        run = demo.train(
+            wanted, folder, display, given.output is None, began if given.time else None
+        )
     if run.interrupted:
         console.print(
             f"stopped after step {run.steps:,}; what it learned so far lies in {run.run}; "
@@ -100,8 +100,7 @@ def main(arguments: list[str]) -> int:
 
 def show_next_steps(result: Figures, words: dict[str, str], language: str, own: bool) -> None:
     """Where the run lies, and what to type next."""
-    bits = result["validation"]["bits_per_byte"]
-    console.print(words["lies"].format(**result, bits=bits))
+    console.print(words["lies"].format(**result, bits=result["validation"]["bits_per_byte"]))
     prompt = {"zh": "小兔豆豆", "en": "Pip the mouse"}[language]
     if own:
         prompt = result["texts"][0].strip()[:4]
@@ -135,7 +134,7 @@ def show_stories(run: "Run", words: dict[str, str], language: str) -> Figures:
     if faults := [fault for fault in written.faults if fault is not None]:
         console.print(words["fault"].format(fault=min(faults, key=len)), style="dim")
     if good < FEW:
-        console.print(few(words, run), style="yellow")
+        show_few(words, run)
     return {"texts": texts, "stories": {"told": CHECKED, "consistent_and_new": good}}
 
 
@@ -146,8 +145,8 @@ def show_written(texts: list[str], words: dict[str, str]) -> None:
     console.print()
 
 
-def few(words: dict[str, str], run: "Run") -> str:
-    """Why so few stories are good, and what to do."""
+def show_few(words: dict[str, str], run: "Run") -> None:
+    """Print why so few stories are good, and what to do."""
     from xinye.demo.demo import ENOUGH
     from xinye.machine import usable_cores
     from xinye.planning.doubts import short_time
@@ -156,7 +155,8 @@ def few(words: dict[str, str], run: "Run") -> str:
     each = run.seconds / max(1, run.steps)
     wanted = ENOUGH if run.steps < ENOUGH else 2 * run.steps
     longer = short_time(1.3 * each * wanted)
-    return words["few"].format(steps=run.steps, each=each, busy=busy, enough=ENOUGH, time=longer)
+    said = words["few"].format(steps=run.steps, each=each, busy=busy, enough=ENOUGH, time=longer)
+    console.print(said, style="yellow")
 
 
 def demo_of_task(given: Given, language: str) -> int:

@@ -3,7 +3,7 @@ with its command. Imported by `demo` once that is asked for: it brings torch."""
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -54,50 +54,58 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     begin, words, ours = time.monotonic(), WORDS[language], output is None
     exercise, said = exercise_of(task), find_task(task).words
     folder = output or Path("runs") / f"demo-{task}-{language}"
-    step = steps()
 
     console.print(getattr(exercise.begin, language), style="bold")
     lesson = recipe.prepare(task, language, folder, ours)
-    counts = {"training": len(lesson.training), "held_out": len(lesson.held_out)}
-    counts |= {"texts": lesson.texts, "times": recipe.TIMES_READ}
-    files = lesson.files
-    told = (words["records"] + getattr(exercise.asked, language)).format(**counts)
-    step(told, f"xinye data check {files['training']} --task {task} --validation {files['test']}")
+    counts = {
+        "training": len(lesson.training),
+        "held_out": len(lesson.held_out),
+        "texts": lesson.texts,
+        "times": recipe.TIMES_READ,
+    }
+    training, test = lesson.files["training"], lesson.files["test"]
+    show_step(
+        1,
+        (words["records"] + getattr(exercise.asked, language)).format(**counts),
+        f"xinye data check {training} --task {task} --validation {test}",
+    )
     for row in lesson.training[:3]:
         console.print(Text(f"  {exercise.line(row)}"), soft_wrap=not console.is_terminal)
 
-    typed = shlex.join(command_line("pretrain", recipe.base_settings(lesson)))
-    step(words["base"].format(**counts), typed)
+    pretraining = command_line("pretrain", recipe.base_settings(lesson))
+    show_step(2, words["base"].format(**counts), shlex.join(pretraining))
     with Display(show_plan=False) as display:
         base = recipe.pretrain_base(lesson, display, ours)
     if base.interrupted:
         return 128 + base.interrupted
-    typed = shlex.join(command_line("finetune", recipe.task_settings_of(lesson)))
-    step(words["teach"].format(**counts), typed)
+    teaching = command_line("finetune", recipe.task_settings_of(lesson))
+    show_step(3, words["teach"].format(**counts), shlex.join(teaching))
     with Display(show_plan=False, counted=said.unit) as display:
         run = recipe.teach(lesson, display, ours)
     if run.interrupted:
         return 128 + run.interrupted
     model = load(run.run)
-    told = words["judge"].format(**counts, baseline=getattr(exercise.baseline, language))
-    step(told, f"xinye evaluate {run.run} --data {files['test']}")
+    show_step(
+        4,
+        words["judge"].format(**counts, baseline=getattr(exercise.baseline, language)),
+        f"xinye evaluate {run.run} --data {test}",
+    )
     with Display() as display:
-        judged = model.evaluate_task(files["test"], observer=display)
+        judged = model.evaluate_task(test, observer=display)
     show_measured(said.figures, judged["measured"], judged["baseline"])
     result = {"task": task, "run": run.run, "base": base.run, **judged}
 
     command = said.command.replace("{folder}", run.run)
     if exercise.questions:
-        step(words["talk"], command)
+        show_step(5, words["talk"], command)
         result["messages"] = talk(model, lesson, exercise.questions[language])
     else:
-        step(words["use"], command.replace("…", exercise.text(lesson.new[0])))
+        show_step(5, words["use"], command.replace("…", exercise.text(lesson.new[0])))
         result["results"] = try_out(model, lesson, words["wrong"])
     seconds = time.monotonic() - begin
     console.print(f"\n{words['lies'].format(seconds=seconds, run=run.run)}\n")
     console.print(words["try"], style="bold")
-    for line in (command, *further(lesson)):
-        console.print(f"  {line}", soft_wrap=True)
+    console.print("\n".join(f"  {line}" for line in (command, *further(lesson))), soft_wrap=True)
     return print_result(result, as_json)
 
 
@@ -113,17 +121,10 @@ def further(lesson: Lesson) -> list[str]:
     ]
 
 
-def steps() -> Callable[[str, str], None]:
-    """Prints each step with its number and the command to type for it."""
-    numbers = iter(range(1, 6))
-
-    def step(what: str, command: str) -> None:
-        console.print(
-            f"\n{next(numbers)}/5  {what}", style="bold", soft_wrap=not console.is_terminal
-        )
-        console.print(f"     {command}\n", style="green", soft_wrap=True)
-
-    return step
+def show_step(number: int, what: str, command: str) -> None:
+    """Print a step with its number and the command to type for it."""
+    console.print(f"\n{number}/5  {what}", style="bold", soft_wrap=not console.is_terminal)
+    console.print(f"     {command}\n", style="green", soft_wrap=True)
 
 
 def talk(model: Model, lesson: Lesson, questions: Sequence[str]) -> list[dict[str, str]]:

@@ -27,6 +27,7 @@ BASELINES = {
     "xz": "xz -9e",
     "gzip": "gzip -9",
 }
+PAIR = flag("--pair", "TEXT", "the second text, where the model judges pairs")
 CONFUSED = 12  # labels at most for which the table of confusions is shown
 
 
@@ -72,8 +73,7 @@ def evaluate(arguments: list[str]) -> int:
         contexts = [row["context"] for row in evaluation.by_position]
         bits = [row["bits_per_byte"] for row in evaluation.by_position]
         line = {evaluation.model: (contexts, bits)}
-        chart = line_chart(line, "tokens of context", "bits per byte", log_x=True)
-        save_chart(chart, given.plot)
+        save_chart(line_chart(line, "tokens of context", "bits per byte", log_x=True), given.plot)
     return print_result(evaluation, given.json)
 
 
@@ -189,7 +189,6 @@ def meaning(evaluation: "Evaluation") -> str:
 def use(verb: str, arguments: list[str]) -> int:
     """`xinye VERB`: what a model says of texts by a task that it has learned."""
     entry = TASKS[verb]
-    pair = flag("--pair", "TEXT", "the second text, where the model judges pairs")
     given = Parser(
         verb,
         entry.more or entry.summary,
@@ -197,7 +196,7 @@ def use(verb: str, arguments: list[str]) -> int:
         flag("model", "MODEL", f"the folder of a run of xinye finetune --task {verb}"),
         flag("text", "TEXT", "or a file of one text a line, or - for standard input"),
         JSON,
-        *([pair] if entry.takes_pairs else []),
+        *([PAIR] if entry.takes_pairs else []),
         *([Fields(entry.question)] if entry.question else []),
     ).read(arguments)
     if entry.question:

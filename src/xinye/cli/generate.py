@@ -50,7 +50,12 @@ def generate(arguments: list[str]) -> int:
         'xinye generate runs/novel "话说" --max-tokens 200 --temperature 0.8 --top-p 0.95 -n 3',
         ANY_MODEL,
         flag("prompt", "PROMPT", "- reads it from standard input", "", nargs="?"),
-        flag("--prompts", "FILE", 'write for each line: {"prompt": "…"} or {"messages": […]}'),
+        flag(
+            "--prompts",
+            "FILE",
+            'write for each line: {"prompt": "…"} or {"messages": […]}',
+            type=Path,
+        ),
         flag("-o --output", "FILE", "where to, a line for each; resumes"),
         flag("-n", "N", "write this many texts (1)", 1, type=int),
         DTYPE,
@@ -71,31 +76,25 @@ def generate(arguments: list[str]) -> int:
         raise XinyeError(
             "--prompts FILE and -o FILE go together: what is written for one is put into the other"
         )
-    if given.prompts is None:
-        if "logprobs" in given.settings and not given.json:
-            raise XinyeError("--logprobs are printed with --json only")
-        return write_texts(given)
-    if given.prompt:
-        raise XinyeError("give a prompt, or a file of them with --prompts")
-    if not Path(given.prompts).exists():
-        raise XinyeError(f"{given.prompts}: there is no such file")
-    check_regular(Path(given.prompts))
-    return write_file(given)
+    if given.prompts is None and "logprobs" in given.settings and not given.json:
+        raise XinyeError("--logprobs are printed with --json only")
+    if given.prompts is not None:
+        if given.prompt:
+            raise XinyeError("give a prompt, or a file of them with --prompts")
+        if not given.prompts.exists():
+            raise XinyeError(f"{given.prompts}: there is no such file")
+        check_regular(given.prompts)
 
-
-def load_writer(given: Given) -> "Model":
-    """The model, ready to write fast."""
     from xinye.api import load
 
     model = load(given.model, given.dtype, given.speculation)
     prepare_writing()
-    return model
+    return write_texts(model, given) if given.prompts is None else write_file(model, given)
 
 
-def write_texts(given: Given) -> int:
+def write_texts(model: "Model", given: Given) -> int:
     """Write behind one prompt, and print the texts."""
     prompt = read_stdin().removesuffix("\n") if given.prompt == "-" else given.prompt
-    model = load_writer(given)
     if not given.json and given.n == 1:
         write(chain([prompt], model.stream(prompt, **given.settings)), exact=True)
         return 0
@@ -104,14 +103,13 @@ def write_texts(given: Given) -> int:
         for number, text in enumerate(texts, start=1):
             write([f"--- {number} ---\n{prompt}{text.text}"], exact=True)
         return 0
-    usage = {
-        "prompt_tokens": texts[0].prompt_tokens,
-        "completion_tokens": sum(text.completion_tokens for text in texts),
-    }
     result = {
         "texts": [text.text for text in texts],
         "finish_reasons": [text.finish_reason for text in texts],
-        "usage": usage,
+        "usage": {
+            "prompt_tokens": texts[0].prompt_tokens,
+            "completion_tokens": sum(text.completion_tokens for text in texts),
+        },
     }
     if "logprobs" in given.settings:
         result["logprobs"] = [text.logprobs for text in texts]
@@ -119,9 +117,8 @@ def write_texts(given: Given) -> int:
     return 0
 
 
-def write_file(given: Given) -> int:
+def write_file(model: "Model", given: Given) -> int:
     """Write for a file of prompts; the exit code is 1 where some could not be done."""
-    model = load_writer(given)
     with Display() as display:
         result = model.generate_file(
             given.prompts, given.output, n=given.n, observer=display, **given.settings
@@ -178,8 +175,11 @@ def chat(arguments: list[str]) -> int:
         )
     prepare_writing()
     if never_taught_to_answer(Path(path)):
-        warning = f"{path} was never taught to answer, it goes on with text; {teach}"
-        console.print(warning, style="dim", soft_wrap=True)
+        console.print(
+            f"{path} was never taught to answer, it goes on with text; {teach}",
+            style="dim",
+            soft_wrap=True,
+        )
     conversation = Conversation(model.engine, sampling, given.system)
     if question is None:
         talk(conversation, f"{path}: {model.gpt.config.parameters:,} parameters")
@@ -196,11 +196,16 @@ def answer_once(conversation: "Conversation", question: str, as_json: bool) -> N
     message = {"role": "assistant", "content": "".join(pieces)}
     reply = conversation.reply
     assert reply is not None
-    usage = {
-        "prompt_tokens": reply.prompt_tokens,
-        "completion_tokens": reply.completion_tokens,
-    }
-    print_json({"message": message, "finish_reason": reply.finish_reason, "usage": usage})
+    print_json(
+        {
+            "message": message,
+            "finish_reason": reply.finish_reason,
+            "usage": {
+                "prompt_tokens": reply.prompt_tokens,
+                "completion_tokens": reply.completion_tokens,
+            },
+        }
+    )
 
 
 def talk(conversation: "Conversation", title: str) -> None:
@@ -208,8 +213,11 @@ def talk(conversation: "Conversation", title: str) -> None:
     with suppress(ImportError):
         import readline  # noqa: F401  (from here on `input` edits lines, right for Chinese, too)
     sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # `typed` decodes
-    context = f"context {conversation.engine.context:,}"
-    console.print(f"{title}, {context}; /help tells the commands, Ctrl-D leaves", style="dim")
+    console.print(
+        f"{title}, context {conversation.engine.context:,}; /help tells the commands, Ctrl-D "
+        "leaves",
+        style="dim",
+    )
     stopped = warned = False  # whether Ctrl-C came last; whether the person knows what is forgotten
     while True:
         try:
@@ -223,8 +231,10 @@ def talk(conversation: "Conversation", title: str) -> None:
             stopped = False
             if conversation.forgotten and not warned:
                 warned = True
-                warning = "the context is full: the oldest messages are forgotten from now on"
-                console.print(warning, style="dim")
+                console.print(
+                    "the context is full: the oldest messages are forgotten from now on",
+                    style="dim",
+                )
         except (XinyeError, OSError) as error:
             console.print(str(error), style="yellow", soft_wrap=True)
         except (EOFError, KeyboardInterrupt) as end:
@@ -252,8 +262,11 @@ def answer(conversation: "Conversation", question: str) -> None:
         write(pieces)
     reply = conversation.reply
     if reply and reply.finish_reason == "length":
-        cut = f"cut off after {reply.completion_tokens:,} tokens"
-        console.print(f"{cut}, by --max-tokens or the end of the context", style="dim")
+        console.print(
+            f"cut off after {reply.completion_tokens:,} tokens, by --max-tokens or the end of the "
+            "context",
+            style="dim",
+        )
 
 
 def command(conversation: "Conversation", line: str) -> None:
@@ -284,5 +297,6 @@ def command(conversation: "Conversation", line: str) -> None:
         case "/help":
             console.print(HELP)
         case _:
-            nearest = did_you_mean(name, COMMANDS)
-            raise XinyeError(f"unknown command {name}{nearest}; /help tells all")
+            raise XinyeError(
+                f"unknown command {name}{did_you_mean(name, COMMANDS)}; /help tells all"
+            )

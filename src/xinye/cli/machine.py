@@ -33,10 +33,9 @@ def bench(arguments: list[str]) -> int:
         raise XinyeError(
             f"--concurrency {given.concurrency}: name numbers from 1 to 1024, such as 1,8,32"
         )
-    if given.prompt_tokens < 1:
-        raise XinyeError("--prompt-tokens: at least 1")
-    if given.output_tokens < 1:
-        raise XinyeError("--output-tokens: at least 1")
+    for name in ("prompt_tokens", "output_tokens"):
+        if getattr(given, name) < 1:
+            raise XinyeError(f"--{name.replace('_', '-')}: at least 1")
 
     from xinye.api import load
     from xinye.jobs.bench import Bench

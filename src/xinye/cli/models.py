@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import JSON, MODEL, Parser, flag, switch
-from xinye.cli.output import Display, answer, console, print_json, print_result, print_table
+from xinye.cli.output import Display, answer, console, print_result, print_table
 from xinye.observer import Observer
 
-if TYPE_CHECKING:  # they bring torch
-    from xinye.jobs.export import Export
+if TYPE_CHECKING:  # it brings torch
     from xinye.jobs.quantize import Quantized
 
 KINDS = ("f32", "bf16", "f16", "q8_0", "q4_0")
@@ -29,15 +28,16 @@ def download(arguments: list[str]) -> int:
 
     from xinye.jobs.download import download
 
-    if console.is_terminal:
-        downloaded = download(given.model, Observer())  # the hub's client has bars
-    else:
+    if not console.is_terminal:
         disable_progress_bars()
-        downloaded = download(given.model, Display())
+    # on a terminal the hub's client has bars
+    downloaded = download(given.model, Observer() if console.is_terminal else Display())
     if not given.json:
-        size = f"{downloaded.files} files, {downloaded.bytes / 1e6:,.1f} MB"
-        console.print(f"{downloaded.model}: {size} in {downloaded.folder}", soft_wrap=True)
-        console.print(f"now: xinye generate {downloaded.model} …", soft_wrap=True)
+        console.print(
+            f"{downloaded.model}: {downloaded.files} files, {downloaded.bytes / 1e6:,.1f} MB in "
+            f"{downloaded.folder}\nnow: xinye generate {downloaded.model} …",
+            soft_wrap=True,
+        )
     return print_result(downloaded, given.json)
 
 
@@ -64,12 +64,6 @@ def export(arguments: list[str]) -> int:
     from xinye.jobs.export import export
 
     result = export(given.model, given.to, given.output, given.quantize)
-    show_export(result)
-    return print_result(result, given.json)
-
-
-def show_export(result: "Export") -> None:
-    """What was written, and how other tools take it."""
     file = Path(result.file)
     kind = f" in {result.quantize}" if result.to == "gguf" else ""
     size = f"{result.bytes / 1e6:,.1f} MB, {result.parameters:,} parameters"
@@ -92,6 +86,7 @@ def show_export(result: "Export") -> None:
                 f"K-quants:  llama-quantize {file} {file.stem}-Q4_K_M.gguf Q4_K_M   (llama.cpp's "
                 "own tool)"
             )
+    return print_result(result, given.json)
 
 
 def quantize(arguments: list[str]) -> int:
@@ -160,13 +155,11 @@ def merge(arguments: list[str]) -> int:
     from xinye.jobs.merge import merge
 
     merged = merge(given.run, given.output, given.overwrite)
-    if given.json:
-        print_json(merged)
-    else:
+    if not given.json:
         console.print(
             f"{merged['method']} of {merged['matrices']} matrices, ranks {merged['lowest_rank']} "
-            f"to {merged['highest_rank']}, merged into {merged['base']}",
+            f"to {merged['highest_rank']}, merged into {merged['base']}\n"
+            f"saved: {merged['output']}",
             soft_wrap=True,
         )
-        console.print(f"saved: {merged['output']}", soft_wrap=True)
-    return 0
+    return print_result(merged, given.json)

@@ -8,7 +8,15 @@ from typing import Any
 
 from xinye.checkpoints.folders import run_differences
 from xinye.cli.arguments import JSON, JSON_AT_END, Parser, flag, switch
-from xinye.cli.output import answer, console, duration, locale_language, print_json, print_table
+from xinye.cli.output import (
+    answer,
+    console,
+    duration,
+    locale_language,
+    print_json,
+    print_result,
+    print_table,
+)
 from xinye.errors import XinyeError, did_you_mean
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.runs.card import write_card
@@ -41,8 +49,9 @@ def list_runs(arguments: list[str]) -> int:
     if given.json:
         print_json({"runs": [run.summary() for run in runs]})
     elif not runs:
-        where = ", ".join(given.folders)
-        console.print(f"there are no runs in {where}; make one: xinye pretrain FILES…")
+        console.print(
+            f"there are no runs in {', '.join(given.folders)}; make one: xinye pretrain FILES…"
+        )
     else:
         rows = [
             (
@@ -50,7 +59,7 @@ def list_runs(arguments: list[str]) -> int:
                 run.what,
                 millions(run.parameters),
                 shorter(run.files),
-                "" if run.bits_per_byte is None else f"{run.bits_per_byte:.3f}",
+                bits(run.bits_per_byte),
                 state_of(run),
                 duration(run.seconds),
                 f"{run.started:%Y-%m-%d %H:%M}",
@@ -86,19 +95,17 @@ def show(arguments: list[str]) -> int:
             {"name": one.name, "says": one.says._asdict(), "advice": one.advice._asdict()}
             for one in findings
         ]
-        command = {"command": run.command(), "report": str(report)}
-        print_json({**run.summary(), "findings": said, "texts": written, **command})
+        more = {"texts": written, "command": run.command(), "report": str(report)}
+        print_json({**run.summary(), "findings": said, **more})
         return 0
     language = locale_language()
     print_table(("", ""), about(run), left=(0, 1))
     answer.print()
     for finding in findings:
-        answer.print(getattr(finding.says, language), soft_wrap=True)
-        if finding.advice.en:
-            answer.print(f"  {getattr(finding.advice, language)}", soft_wrap=True)
-    if written:
-        answer.print(f"\n{written[0].strip()}", soft_wrap=True)
-    answer.print(f"\nagain:  {run.command()}\nreport: {report}", soft_wrap=True)
+        advice = f"\n  {getattr(finding.advice, language)}" if finding.advice.en else ""
+        answer.print(f"{getattr(finding.says, language)}{advice}", soft_wrap=True)
+    text = f"\n{written[0].strip()}\n" if written else ""
+    answer.print(f"{text}\nagain:  {run.command()}\nreport: {report}", soft_wrap=True)
     return 0
 
 
@@ -147,13 +154,11 @@ def compare(arguments: list[str]) -> int:
     rows = [(name, *(value_of(one) for one in ones)) for name, ones in differing.items()]
     print_table(("", *names), rows)
     if not plot:
-
-        def bits(name: str, point: float) -> str:
-            value = at(lines[name], point)
-            return "" if value is None else f"{value:.3f}"
-
         matching = matching_points(lines.values())
-        rows = [(f"{point:,.0f}", *(bits(name, point) for name in names)) for point in matching]
+        rows = [
+            (f"{point:,.0f}", *(bits(at(lines[name], point)) for name in names))
+            for point in matching
+        ]
         answer.print("\nbits per byte on validation text")
         print_table((over, *names), rows, left=())
     return 0
@@ -201,8 +206,10 @@ def clean(arguments: list[str]) -> int:
     elif not given.yes:
         size = megabytes(sum(proposal.size for proposal in proposed))
         if not sys.stdin.isatty():
-            runs = f"{len(proposed)} run{'s' * (len(proposed) > 1)}"
-            raise XinyeError(f"{size} in {runs} could go; say --yes to delete without asking")
+            raise XinyeError(
+                f"{size} in {len(proposed)} run{'s' * (len(proposed) > 1)} could go; say --yes to "
+                "delete without asking"
+            )
         rows = [(str(one.run.folder), one.what, megabytes(one.size)) for one in proposed]
         print_table(("run", "to delete", "size"), rows, left=(0, 1))
         answer.print(f"Delete these {size}? [y/N] ", end="")
@@ -214,9 +221,7 @@ def clean(arguments: list[str]) -> int:
         folder = str(one.run.folder)
         console.print(f"deleted {one.what} of {folder}, {megabytes(one.size)}", soft_wrap=True)
         deleted.append({"run": folder, "what": one.what, "bytes": one.size})
-    if given.json:
-        print_json({"deleted": deleted})
-    return 0
+    return print_result({"deleted": deleted}, given.json)
 
 
 # -- what they share -------------------------------------------------------------------------------
@@ -274,6 +279,11 @@ def about(run: SavedRun) -> list[tuple[str, str]]:
     if run.bits_per_byte is not None:
         rows.append(("bits per byte", f"{run.bits_per_byte:.3f} on validation text"))
     return rows
+
+
+def bits(value: float | None) -> str:
+    """Bits per byte, where they are known."""
+    return "" if value is None else f"{value:.3f}"
 
 
 def millions(number: int | None) -> str:

@@ -2,16 +2,12 @@
 
 import logging
 import os
-from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import Fields, Parser, flag, switch
 from xinye.cli.output import LogFormatter, console, print_json
 from xinye.errors import checked
 from xinye.libraries import need
 from xinye.server.settings import ServeSettings
-
-if TYPE_CHECKING:
-    from xinye.server.models import ServedModel
 
 
 def main(arguments: list[str]) -> int:
@@ -34,6 +30,7 @@ def main(arguments: list[str]) -> int:
     settings.check()
     need("the server", "fastapi", "uvicorn", "prometheus_client")
 
+    from xinye.server.models import ServedModel
     from xinye.server.serve import serve
 
     handler = logging.StreamHandler()
@@ -41,7 +38,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("xinye").setLevel(logging.INFO)
 
-    def ready(models: dict[str, "ServedModel"], address: str) -> None:
+    def ready(models: dict[str, ServedModel], address: str) -> None:
         for identity, served in models.items():
             parameters = served.model.network.config.parameters
             tasks = ", ".join(served.tasks)

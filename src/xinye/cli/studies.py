@@ -86,8 +86,9 @@ def compare(arguments: list[str]) -> int:
         for each in zip(*(run["by_position"] for run in runs), strict=True)
     ]
     if by_context:
-        head = "\nbits per byte of the same tokens, by how much is seen before them"
-        console.print(head, style="bold")
+        console.print(
+            "\nbits per byte of the same tokens, by how much is seen before them", style="bold"
+        )
         names = [run["architecture"] for run in runs]
         print_table(("tokens of context", *names), by_context, left=(), on=console)
     print_findings(explain(runs), result["charts"])
@@ -144,8 +145,7 @@ def plan(arguments: list[str]) -> int:
     console.print(f"\nto be expected in {settings.time}", style="bold")
     print_table((*columns, "90 % interval", "best"), rows, left=(), on=console)
     print_findings(explain(result), result["charts"])
-    command = config_command(result["config"], settings)
-    console.print(f"train it with: {command}", soft_wrap=True)
+    console.print(f"train it with: {config_command(result['config'], settings)}", soft_wrap=True)
     return print_result(result, given.json)
 
 
@@ -247,8 +247,10 @@ def tune(arguments: list[str]) -> int:
             result = conclude(tuning, display)
     console.print("\nthe best of them", style="bold")
     for trial in result["top"]:
-        line = f"{trial['trial']:>4}  {trial[search.figure]:>6.3f}  {listed(trial['settings'])}"
-        console.print(line, soft_wrap=True)
+        console.print(
+            f"{trial['trial']:>4}  {trial[search.figure]:>6.3f}  {listed(trial['settings'])}",
+            soft_wrap=True,
+        )
     print_findings(explain(result), result["charts"])
     console.print(f"train with them: {result['command']}", soft_wrap=True)
     return print_result(result, given.json)

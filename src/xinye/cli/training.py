@@ -79,7 +79,6 @@ def pretrain(arguments: list[str]) -> int:
 
 
 def finetune(arguments: list[str]) -> int:
-    began = time.monotonic()
     given = Parser(
         "finetune",
         "Teach a model a task from a file of records, and measure it beside a baseline: classical "
@@ -91,7 +90,7 @@ def finetune(arguments: list[str]) -> int:
         Fields(FinetuneSettings, without=("model", "task")),
     ).read(arguments)
     check_options(given)
-    return train(finetune_settings(given), given, arguments, began)
+    return train(finetune_settings(given), given, arguments)
 
 
 def pretrain_settings(given: Given) -> PretrainSettings:
@@ -141,7 +140,9 @@ def check_resume(given: Given) -> None:
         raise XinyeError("--resume needs the run's folder: -o runs/…")
 
 
-def train(settings: Settings, given: Given, arguments: list[str], began: float) -> int:
+def train(
+    settings: Settings, given: Given, arguments: list[str], began: float | None = None
+) -> int:
     """Train, here, in several processes or in folds; returns the exit code."""
     if given.folds is not None:
         return cross_validate(settings, given)
