@@ -1,7 +1,9 @@
-"""Command-line flags from a settings class: one flag a field, with the field's description as help.
+"""The flags of a verb: rows of its own, and one for each field of its settings, with the field's
+description as help.
 
-Only what was typed is returned, so that a file's values can stand below it; every mistake is one
-line. Whatever encoding arguments and standard input come in, from here on they are Unicode.
+Of settings only what was typed is returned, so that a file's values can stand below it; every
+mistake is one line. Whatever encoding arguments and standard input come in, from here on they are
+Unicode.
 """
 
 import argparse
@@ -119,8 +121,7 @@ class Parser(argparse.ArgumentParser):
 
     def read(self, arguments: Sequence[str]) -> Given:
         """What was typed."""
-        words = [typed(argument) for argument in arguments]
-        parsed, unknown = self.parse_known_intermixed_args(words)
+        parsed, unknown = self.parse_known_intermixed_args(list(map(typed, arguments)))
         if unknown:
             flags = [option for action in self._actions for option in action.option_strings]
             nearest = did_you_mean(unknown[0].split("=")[0], flags)

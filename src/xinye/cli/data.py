@@ -227,9 +227,10 @@ def section(title: str, *lines: str | Text | Padding) -> None:
 
 def show_report(report: Report) -> None:
     """Print what a check of text found."""
-    size = f"{plural(len(report.files), 'file')}, {report.bytes / 1e6:,.1f} MB"
-    documents = plural(report.documents, "document")
-    answer.print(f"{size}: {documents}, {plural(report.characters, 'character')}\n")
+    answer.print(
+        f"{plural(len(report.files), 'file')}, {report.bytes / 1e6:,.1f} MB: "
+        f"{plural(report.documents, 'document')}, {plural(report.characters, 'character')}\n"
+    )
     show_files(report.files)
     section("characters")
     shares = {name: count / report.characters for name, count in report.scripts.items()}

@@ -162,10 +162,6 @@ def show_rope_scaling(scalings: list[Figures]) -> None:
 
 def meaning(evaluation: "Evaluation") -> str:
     """One sentence that says what the figure is worth."""
-    share = (
-        f"The model would store this text in {100 * evaluation.bits_per_byte / 8:.0f} % of its "
-        "bytes"
-    )
     against = []
     fair = "xz_after_training_text" if evaluation.baselines["xz_after_training_text"] else "xz"
     for name, words in (
@@ -180,7 +176,10 @@ def meaning(evaluation: "Evaluation") -> str:
     adapts = (
         "" if ratio < 1 else " (xz goes on learning from the text as it reads; the models do not)"
     )
-    return f"{share}{': ' if against else ''}{' and '.join(against)}{adapts}."
+    return (
+        f"The model would store this text in {100 * evaluation.bits_per_byte / 8:.0f} % of its "
+        f"bytes{': ' if against else ''}{' and '.join(against)}{adapts}."
+    )
 
 
 # -- the verbs of tasks ----------------------------------------------------------------------------

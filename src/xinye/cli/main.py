@@ -8,7 +8,7 @@ import time
 from xinye.errors import XinyeError, did_you_mean, print_error
 from xinye.tasks.registry import found, verbs_of_tasks
 
-VERBS = {  # verb: (its function, summary); the first ones are what a newcomer needs
+VERBS = {  # verb: (its function, summary); a group has none
     "demo": ("xinye.cli.demo:main", "train a small GPT, watch it learn, read what it writes"),
     "pretrain": ("xinye.cli.training:pretrain", "train a GPT of your own on your text"),
     "generate": ("xinye.cli.generate:generate", "write text with a model"),
@@ -45,7 +45,7 @@ VERBS = {  # verb: (its function, summary); the first ones are what a newcomer n
     ),
     "runs": ("xinye.cli.runs:main", "list, show, compare and clean runs"),
 }
-GROUPS = {  # whose verbs are two words
+GROUPS = {  # groups of verbs, which are two words
     "data": {
         "check": ("xinye.cli.data:check", "what is in text files, and what is wrong with them"),
         "show": (
@@ -62,7 +62,7 @@ GROUPS = {  # whose verbs are two words
         "eval": ("xinye.cli.tokenizer:evaluate", "what tokenizers make of a text, side by side"),
     },
 }
-FIRST = ("demo", "pretrain", "generate", "finetune", "serve")
+START_HERE = ("demo", "pretrain", "generate", "finetune", "serve")
 
 
 def help_text() -> str:
@@ -71,8 +71,7 @@ def help_text() -> str:
     def lines(verbs: dict[str, str]) -> str:
         return "\n".join(f"  {verb:<12}{summary}" for verb, summary in verbs.items())
 
-    first = {verb: summaries.pop(verb) for verb in FIRST}
-
+    first = {verb: summaries.pop(verb) for verb in START_HERE}
     return (
         "Xinye 新叶: from raw text to a GPT of your own\n\n"
         "usage: xinye VERB …   (xinye VERB --help shows its flags)\n\n"

@@ -10,7 +10,6 @@ from xinye.observer import Observer
 if TYPE_CHECKING:  # it brings torch
     from xinye.jobs.quantize import Quantized
 
-KINDS = ("f32", "bf16", "f16", "q8_0", "q4_0")
 OUTPUT = flag("-o --output", "FILE", "the file (./NAME-KIND.gguf)", type=Path)
 
 
@@ -55,7 +54,7 @@ def export(arguments: list[str]) -> int:
             None,
             "what the weights of a GGUF are kept as (f32: nothing is lost)",
             "f32",
-            choices=KINDS,
+            choices=("f32", "bf16", "f16", "q8_0", "q4_0"),
         ),
         OUTPUT,
         JSON,

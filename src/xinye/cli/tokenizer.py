@@ -39,13 +39,12 @@ def evaluate(arguments: list[str]) -> int:
         flag("--plot", "FILE.svg", "bytes per token as a chart", type=Path),
         JSON,
     ).read(arguments)
-    plot = given.plot
-    if plot and plot.suffix != ".svg":
-        raise XinyeError(f"--plot {plot}: charts are written as SVG; let its name end in .svg")
-    if plot:
+    if plot := given.plot:
+        if plot.suffix != ".svg":
+            raise XinyeError(f"--plot {plot}: charts are written as SVG; let its name end in .svg")
         need("--plot", "matplotlib")
-    if plot and not plot.absolute().parent.is_dir():
-        raise XinyeError(f"--plot {plot}: there is no folder {plot.parent}")
+        if not plot.absolute().parent.is_dir():
+            raise XinyeError(f"--plot {plot}: there is no folder {plot.parent}")
 
     from xinye.jobs.tokenizer_evaluation import chart, compare_tokenizers
 
