@@ -69,8 +69,7 @@ class Model:
             verb = self.task.verb
             raise XinyeError(
                 f"{self.folder}: this model learned to {verb}, not to write: xinye {verb} "
-                f"{self.folder} …; "
-                f"the one it began with writes: {began_with(self.folder)}"
+                f"{self.folder} …; the one it began with writes: {began_with(self.folder)}"
             )
         return self.network
 
@@ -227,9 +226,8 @@ class Model:
             )
         else:
             learned = self._learned(kind, settings)
-            results = learned.use(
-                self.network, self.tokenizer, inputs, judge.context_of(self.network)
-            )
+            context = judge.context_of(self.network)
+            results = learned.use(self.network, self.tokenizer, inputs, context)
         return results[0] if one else results
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
@@ -371,10 +369,9 @@ def finetune(  # noqa: PLR0913 (the face of a verb: its names are its flags)
     >>> reviews = xinye.finetune("runs/novel", "runs/reviews", data=data)  # doctest: +SKIP
     >>> reviews.classify("送得快，汤还是热的")["label"]  # doctest: +SKIP
     """
-    base = model.folder if isinstance(model, Model) else model
     values = {
         **settings,
-        "model": str(base),
+        "model": str(model.folder if isinstance(model, Model) else model),
         "output": output,
         "task": task,
         "data": _names(data),
