@@ -1,8 +1,8 @@
 """The Python face of Xinye: the same words as on the command line."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,15 @@ from xinye.model.heads import Head, HeadConfig
 from xinye.observer import Observer
 from xinye.planning.job_settings import EvaluateSettings
 from xinye.planning.settings import PretrainSettings
-from xinye.tasks.registry import TASKS, find_task
+from xinye.tasks.registry import TASKS, find_task, verbs_of_tasks
 from xinye.tasks.task import Judged, Task, task_settings
 from xinye.training import train
 from xinye.training.display import Display
 from xinye.training.job import Run
 
 __all__ = ["Evaluation", "Model", "Run", "finetune", "load", "pretrain"]
+
+Files = str | Path | Sequence[str | Path]  # one, or several
 
 
 class Model:
@@ -67,8 +69,7 @@ class Model:
             verb = self.task.verb
             raise XinyeError(
                 f"{self.folder}: this model learned to {verb}, not to write: xinye {verb} "
-                f"{self.folder} …; "
-                f"the one it began with writes: {began_with(self.folder)}"
+                f"{self.folder} …; the one it began with writes: {began_with(self.folder)}"
             )
         return self.network
 
@@ -170,7 +171,7 @@ class Model:
 
     def evaluate(
         self,
-        files: str | Path | Sequence[str | Path] = (),
+        files: Files = (),
         *,
         text: str | Sequence[str] = (),
         observer: Observer | None = None,
@@ -185,7 +186,7 @@ class Model:
 
         >>> model.evaluate(text="话说天下大势，分久必合。").bits_per_byte  # doctest: +SKIP
         """
-        paths = [files] if isinstance(files, str | Path) else files
+        paths = _names(files)
         texts = [text] if isinstance(text, str) else text
         checked_settings = checked(EvaluateSettings, settings, "evaluate")
         if not paths and not texts and self.task and self.task.writes:
@@ -200,12 +201,21 @@ class Model:
         self, verb: str, texts: Any, *, observer: Observer | None = None, **settings: Any
     ) -> Any:
         """What it says of a text, or of each of a list, by the task that it has learned and that
-        has this verb.
+        has this verb. Each verb is a method, too: `model.tag(texts)`.
 
-        A model that has learned no task can be asked by those that take settings for it, as in
-        `classify`. Raises `XinyeError` for a model that cannot do it.
+        A tuple is a pair of texts, where the task takes pairs. `classify` gives the `label`, its
+        `probability` and the `probabilities` of all labels; where a text may have several labels,
+        `labels`, a list. `tag` gives spans: `start`, `end` (behind the last character), `type`,
+        `text` and `probability`.
 
-        >>> model.use("tag", "沈知秋认为")  # doctest: +SKIP
+        A model that has learned no task can be asked by those that take settings for it: `classify`
+        with `labels` (a list) or `examples` (a file of records, or a list of texts with their
+        labels), and further settings of `xinye classify --help`: `prompt`, `seed` … Raises
+        `XinyeError` for a model that cannot do it.
+
+        >>> model.tag("沈知秋认为")  # doctest: +SKIP
+        >>> model.classify("送得快，汤还是热的")["label"]  # doctest: +SKIP
+        >>> base.classify("送得快，汤还是热的", labels=["正面", "负面"])["label"]  # doctest: +SKIP
         """
         kind = find_task(verb)
         one = isinstance(texts, str) or (isinstance(texts, tuple) and TASKS[verb].takes_pairs)
@@ -216,40 +226,22 @@ class Model:
             )
         else:
             learned = self._learned(kind, settings)
-            results = learned.use(
-                self.network, self.tokenizer, inputs, judge.context_of(self.network)
-            )
+            context = judge.context_of(self.network)
+            results = learned.use(self.network, self.tokenizer, inputs, context)
         return results[0] if one else results
 
-    def classify(self, texts: Any, *, observer: Observer | None = None, **settings: Any) -> Any:
-        """The label of a text, or of each of a list: `label`, `probability` and the `probabilities`
-        of all labels.
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        """`use` by the name of a task: `model.tag(texts)` is `model.use("tag", texts)`."""
+        if verb in verbs_of_tasks():
+            return partial(self.use, verb)
+        raise AttributeError(f"a model has no attribute {verb!r}", name=verb, obj=self)
 
-        A tuple is a pair of texts. Of a model that gives several labels each the result has
-        `labels`, a list.
-
-        A model that was not trained to classify can be asked all the same, with `labels` (a list)
-        or `examples` (a file of records, or a list of texts with their labels), and further
-        settings of `xinye classify --help`: `prompt`, `seed` … Raises `XinyeError` where neither is
-        given.
-
-        >>> model.classify("送得快，汤还是热的")["label"]  # doctest: +SKIP
-        >>> base.classify("送得快，汤还是热的", labels=["正面", "负面"])["label"]  # doctest: +SKIP
-        """
-        return self.use("classify", texts, observer=observer, **settings)
-
-    def tag(self, texts: Any) -> Any:
-        """The spans of a text, or of each of a list: `start`, `end` (behind the last character),
-        `type`, `text` and `probability`. Raises `XinyeError` for a model that was not trained to
-        tag.
-
-        >>> model.tag("沈知秋认为")  # doctest: +SKIP
-        """
-        return self.use("tag", texts)
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *verbs_of_tasks()]
 
     def evaluate_task(
         self,
-        data: str | Path | Sequence[str | Path],
+        data: Files,
         *,
         task: str | None = None,
         baseline: bool = True,
@@ -262,7 +254,7 @@ class Model:
         A model that has learned no task is asked for the records' labels, or those of the settings,
         as in `classify`; or with `task="chat"` it answers, by its own chat template.
         """
-        files = [str(file) for file in ([data] if isinstance(data, str | Path) else data)]
+        files = _names(data)
         if not files:
             raise XinyeError(
                 f"{self.folder}: name records to judge it on: xinye evaluate {self.folder} --data "
@@ -321,7 +313,7 @@ def load(model: str | Path, dtype: str = "auto", speculation: str | Path = "auto
 
 
 def pretrain(
-    files: str | Path | Sequence[str | Path] = (),
+    files: Files = (),
     output: str | Path | None = None,
     *,
     overwrite: bool = False,
@@ -344,8 +336,7 @@ def pretrain(
     >>> run = xinye.pretrain("novel.txt", size="1M", time="2min")  # doctest: +SKIP
     >>> run.validation["bits_per_byte"]  # doctest: +SKIP
     """
-    names = [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
-    values = {**settings, "files": tuple(names), "output": output}
+    values = {**settings, "files": _names(files), "output": output}
     checked_settings = checked(PretrainSettings, values, "pretrain")
     with _watched(observer, progress) as watching:
         run = train.pretrain(checked_settings, watching, overwrite, resume)
@@ -358,9 +349,9 @@ def finetune(  # noqa: PLR0913 (the face of a verb: its names are its flags)
     model: "str | Path | Model",
     output: str | Path,
     *,
-    data: str | Path | Sequence[str | Path],
-    task: str = "classify",
-    validation: str | Path | Sequence[str | Path] = (),
+    data: Files,
+    task: str = next(iter(TASKS)),
+    validation: Files = (),
     overwrite: bool = False,
     progress: bool = True,
     observer: Observer | None = None,
@@ -378,23 +369,22 @@ def finetune(  # noqa: PLR0913 (the face of a verb: its names are its flags)
     >>> reviews = xinye.finetune("runs/novel", "runs/reviews", data=data)  # doctest: +SKIP
     >>> reviews.classify("送得快，汤还是热的")["label"]  # doctest: +SKIP
     """
-    base = model.folder if isinstance(model, Model) else model
-    data, validation = (
-        tuple(str(file) for file in ([files] if isinstance(files, str | Path) else files))
-        for files in (data, validation)
-    )
     values = {
         **settings,
-        "model": str(base),
+        "model": str(model.folder if isinstance(model, Model) else model),
         "output": output,
         "task": task,
-        "data": data,
-        "validation": validation,
+        "data": _names(data),
+        "validation": _names(validation),
     }
     checked_settings = task_settings(values, "finetune")
     with _watched(observer, progress, find_task(task).words.unit) as watching:
         run = train.finetune(checked_settings, watching, overwrite)
     return load(run.run)
+
+
+def _names(files: Files) -> tuple[str, ...]:
+    return tuple(str(file) for file in ([files] if isinstance(files, str | Path) else files))
 
 
 @contextmanager

@@ -106,6 +106,6 @@ def test_failures_without_a_traceback(xinye, monkeypatch, failure, code, says):
         raise failure
 
     monkeypatch.setitem(sys.modules, "failing_verb", types.SimpleNamespace(main=fail))
-    monkeypatch.setitem(entrance.VERBS, "generate", ("failing_verb", ""))
+    monkeypatch.setitem(entrance.VERBS, "generate", ("failing_verb:main", ""))
     outcome = xinye("generate")
     assert outcome.code == code and says in outcome.complaint

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from conftest import TINY
 from xinye.checkpoints.folders import checkpoints
 from xinye.data.batches import Windows
+from xinye.training import distributed
 from xinye.training.distributed import Processes
 from xinye.training.text_job import batches_of_step
 
@@ -175,6 +176,24 @@ def test_what_is_wrong_is_said_once(workplace):
     assert (
         process.returncode == 2 and err == "xinye pretrain: missing.txt: no such file or folder\n"
     )
+
+
+def test_only_a_launcher_takes_the_place_of_processes(xinye, workplace, monkeypatch):
+    """A rank alone, which a cluster may have left in the environment, is not of several."""
+    command = ("pretrain", "zh.txt", "-o", "run", "--processes", "2")
+    monkeypatch.setattr(distributed, "launch", lambda count, words: 40 + count)
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert xinye(*command).code == 42
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert "--processes 2: WORLD_SIZE in the environment says 1" in xinye(*command).complaint
+
+
+def test_a_rank_alone_does_not_silence(workplace, monkeypatch):
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    _, err = start(workplace, "-o", "run").communicate(timeout=60)
+    assert err.startswith("xinye pretrain: name the text to train on")
 
 
 def test_a_batch_too_small_to_share(workplace):

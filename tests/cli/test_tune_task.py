@@ -8,7 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from xinye.cli.arguments import Parser
+from xinye.cli.arguments import Fields, Parser, flag
 from xinye.errors import checked
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.studies.search_space import TaskSearch
@@ -47,10 +47,9 @@ def study(trained, tmp_path, monkeypatch):
 
 
 def settings_of(typed: list[str]) -> FinetuneSettings:
-    parser = Parser("finetune", "", "")
-    parser.add_argument("model")
-    parser.add_fields(FinetuneSettings, {"output": "-o"}, positional=("model",))
-    return checked(FinetuneSettings, parser.values(typed), "finetune")
+    rows = (flag("model", "MODEL", ""), Fields(FinetuneSettings, without=("model",)))
+    given = Parser("finetune", "", "", *rows).read(typed)
+    return checked(FinetuneSettings, given.settings, "finetune")
 
 
 def test_a_study_of_a_task(xinye, study):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from xinye.cli.arguments import Parser
+from xinye.cli.arguments import Fields, Parser, flag
 from xinye.errors import checked
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
@@ -24,8 +24,7 @@ PRETRAIN = PretrainSettings(
 @pytest.mark.parametrize("settings, positional", [(FINETUNE, "model"), (PRETRAIN, "files")])
 def test_settings_come_back_from_their_command_line(settings, positional):
     words = command_line(settings.recipe, settings.model_dump(mode="json", exclude_defaults=True))
-    parser = Parser(settings.recipe, "", "")
-    parser.add_argument(positional, nargs="*" if positional == "files" else None)
-    parser.add_fields(type(settings), {"output": "-o"}, positional=(positional,))
+    named = flag(positional, None, "", nargs="*" if positional == "files" else None)
+    parser = Parser(settings.recipe, "", "", named, Fields(type(settings), (positional,)))
     assert words[:2] == ["xinye", settings.recipe]
-    assert checked(type(settings), parser.values(words[2:]), "test") == settings
+    assert checked(type(settings), parser.read(words[2:]).settings, "test") == settings

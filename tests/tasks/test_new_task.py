@@ -74,7 +74,10 @@ def test_all_else_follows(xinye, trained, here):
     }
     said = json.loads(xinye("shout", "run", "小兔", "--json").out)["results"]
     assert [list(each) for each in said] == [["text", "shout", "ended"]]
-    assert package.load("run").use("shout", ["小兔", "小猫"])[0]["text"] == said[0]["shout"]
+    model = package.load("run")
+    assert model.shout(["小兔", "小猫"])[0]["text"] == said[0]["shout"] and "shout" in dir(model)
+    with pytest.raises(AttributeError, match="'shot'"):
+        model.shot("小兔")
     with serving(["run"]) as server:
         answer = server.http.post("/v1/tasks/shout", json={"model": "run", "input": ["小兔"]})
         assert answer.json()["data"][0]["text"] == said[0]["shout"], answer.text

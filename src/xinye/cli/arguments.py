@@ -1,17 +1,19 @@
-"""Command-line flags from a settings class: one flag a field, with the field's description as help.
+"""The flags of a verb: rows of its own, and one for each field of its settings, with the field's
+description as help.
 
-Only what was typed is returned, so that a file's values can stand below it; every mistake is one
-line. Whatever encoding arguments and standard input come in, from here on they are Unicode.
+Of settings only what was typed is returned, so that a file's values can stand below it; every
+mistake is one line. Whatever encoding arguments and standard input come in, from here on they are
+Unicode.
 """
 
 import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, get_args, get_origin
+from typing import Any, NamedTuple, NoReturn, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -19,12 +21,71 @@ from pydantic.fields import FieldInfo
 from xinye.data.files import read_json
 from xinye.data.sources import decode
 from xinye.errors import XinyeError, did_you_mean, not_unicode, print_error
+from xinye.tasks.registry import TASKS
+
+
+class Flag(NamedTuple):
+    """A row of a verb's table: what argparse is told of one flag."""
+
+    names: list[str]
+    options: Mapping[str, Any]
+
+
+def flag(
+    names: str, metavar: str | None, what: str | None, default: Any = None, **options: Any
+) -> Flag:
+    """A flag with a value, such as `-o --output`, or a value by its place, such as `model`."""
+    return Flag(names.split(), {"metavar": metavar, "help": what, "default": default, **options})
+
+
+def switch(name: str, what: str) -> Flag:
+    """A flag without a value, False where it is not typed."""
+    return Flag([name], {"action": "store_true", "default": False, "help": what})
+
+
+class Fields(NamedTuple):
+    """A flag for each field of settings, but for those that `without` names."""
+
+    settings: type[BaseModel]
+    without: Sequence[str] = ()
+
+
+# -- rows that stand in the tables of several verbs ------------------------------------------------
+
+JSON = switch("--json", "print one JSON object")
+JSON_AT_END = switch("--json", "print one JSON object at the end")
+BASE = flag("model", "MODEL", "a run's folder, or any Hugging Face folder", nargs="?")
+MODEL = flag("model", "MODEL", "a run's folder, any Hugging Face folder, or a GGUF file")
+ANY_MODEL = flag(
+    "model", "MODEL", "a run, a Hugging Face folder, a GGUF file, or a downloaded model's name"
+)
+FILES = flag("files", "FILES", "files, folders or globs of text", nargs="*")
+SOME_FILES = flag("files", "FILES", "files, folders or globs of text", nargs="+")
+FIELD = flag("--field", "NAME", "the column or key that holds the text")
+DTYPE = flag("--dtype", "auto|float32|bfloat16", "keep the weights in (auto)", "auto")
+
+
+def task_flag(what: str, **options: Any) -> Flag:
+    """The flag that names a task, with those that there are now."""
+    return flag("--task", "|".join(TASKS), what, **options)
+
+
+class Given(argparse.Namespace):
+    """What was typed: each flag of a verb's own table by its name, and of settings what is not
+    left to their defaults."""
+
+    settings: dict[str, Any]
+    json: bool
+    # what only some verbs have
+    resume: bool = False
+    dry_run: bool = False
+    config: Path | None = None
 
 
 class Parser(argparse.ArgumentParser):
-    """Exits with 2 and one line that names the nearest known flag."""
+    """The table of a verb's flags. Exits with 2 and one line that names the nearest known flag."""
 
-    def __init__(self, verb: str, summary: str, example: str) -> None:
+    def __init__(self, verb: str, summary: str, example: str, *rows: Flag | Fields) -> None:
         super().__init__(
             prog=f"xinye {verb}",
             description=summary,
@@ -35,77 +96,70 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             argument_default=argparse.SUPPRESS,
         )
-        self.nested: dict[str, str] = {}  # field: the field whose settings it belongs to
+        # the settings' fields, and the group that each belongs to
+        self.fields: dict[str, str | None] = {}
+        for row in rows:
+            if isinstance(row, Flag):
+                self.add_argument(*row.names, **row.options)
+            else:
+                self._add_fields(*row)
 
-    def add_files(self) -> None:
-        self.add_argument(
-            "files", nargs="*", metavar="FILES", help="files, folders or globs of text"
-        )
-
-    def add_model(self) -> None:
-        self.add_argument(
-            "model", nargs="?", metavar="MODEL", help="a run's folder, or any Hugging Face folder"
-        )
-
-    def add_switches(self, **switches: str) -> None:
-        """A flag without a value, False where it is not typed, for each name and help."""
-        for name, what in switches.items():
-            flag = "--" + name.replace("_", "-")
-            self.add_argument(flag, action="store_true", default=False, help=what)
-
-    def add_fields(
-        self, settings: type[BaseModel], aliases: dict[str, str], positional: Sequence[str] = ()
-    ) -> None:
-        """A flag for each field, first those that only these settings have; a field that holds
-        settings gives a group."""
+    def _add_fields(self, settings: type[BaseModel], without: Sequence[str]) -> None:
+        """First those that only these settings have; a field that holds settings is a group."""
         own = settings.__annotations__
-        fields = sorted(settings.model_fields.items(), key=lambda item: item[0] not in own)
-        for name, field in fields:
+        for name, field in sorted(
+            settings.model_fields.items(), key=lambda item: item[0] not in own
+        ):
+            self.fields[name.rstrip("_")] = None
             if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
                 group = self.add_argument_group(name)
                 for inner, inner_field in field.annotation.model_fields.items():
-                    self.nested[inner] = name
-                    _add(group, inner, inner_field, aliases)
-            elif name not in positional:
-                _add(self, name, field, aliases)
+                    self.fields[inner] = name
+                    _add(group, inner, inner_field)
+            elif name not in without:
+                _add(self, name, field)
 
-    def values(self, arguments: Sequence[str]) -> dict[str, Any]:
-        """What was typed, by field."""
-        words = [typed(argument) for argument in arguments]
-        parsed, unknown = self.parse_known_intermixed_args(words)
+    def read(self, arguments: Sequence[str]) -> Given:
+        """What was typed."""
+        parsed, unknown = self.parse_known_intermixed_args(list(map(typed, arguments)))
         if unknown:
             flags = [option for action in self._actions for option in action.option_strings]
             nearest = did_you_mean(unknown[0].split("=")[0], flags)
             self.error(f"unknown argument {unknown[0]!r}{nearest}")
-        values: dict[str, Any] = {}
+        given = Given(settings={})
         for name, value in vars(parsed).items():
-            if name in self.nested:
-                values.setdefault(self.nested[name], {})[name] = value
-            else:
-                values[name] = value
-        return values
+            if name not in self.fields:
+                setattr(given, name, value)
+            elif group := self.fields[name]:
+                given.settings.setdefault(group, {})[name] = value
+            elif value not in (None, []):
+                given.settings[name] = value
+        return given
 
     def error(self, message: str) -> NoReturn:
         print_error(f"{self.prog}: {message} (try {self.prog} --help)")
         raise SystemExit(2)
 
 
-def _add(parser: Any, name: str, field: FieldInfo, aliases: dict[str, str]) -> None:
+def _add(parser: argparse._ActionsContainer, name: str, field: FieldInfo) -> None:
     flags = ["--" + name.rstrip("_").replace("_", "-")]
-    if name in aliases:
-        flags.insert(0, aliases[name])
+    if name == "output":
+        flags.insert(0, "-o")
     default = "" if field.default in (None, (), "", {}) else f" ({field.default})"
     text = ((field.description or "") + default).replace("%", "%%")
-    kinds = (field.annotation, *get_args(field.annotation))
+    inner = get_args(field.annotation)
+    kinds = (field.annotation, *inner)
+    kind = next(kind for kind in inner or kinds if kind is not type(None))
+    metavar = {int: "N", float: "X"}.get(kind, "PATH" if "Path" in str(kind) else "TEXT")
     if field.annotation is bool:
         parser.add_argument(*flags, action=argparse.BooleanOptionalAction, help=text)
     elif any(get_origin(kind) is dict for kind in kinds):
         parser.add_argument(*flags, type=json_object, metavar="JSON|FILE", help=text)
     elif field.annotation in (tuple[str, ...], tuple[int, ...]):
-        parser.add_argument(*flags, action="append", metavar=_metavar(field), help=text)
+        parser.add_argument(*flags, action="append", metavar=metavar, help=text)
     else:
         choices = "|".join(choice for choice in kinds if isinstance(choice, str))
-        parser.add_argument(*flags, metavar=choices or _metavar(field), help=text)
+        parser.add_argument(*flags, metavar=choices or metavar, help=text)
 
 
 def typed(text: str) -> str:
@@ -140,28 +194,3 @@ def json_object(value: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise XinyeError(f"the JSON: damaged ({error})") from None
     return data
-
-
-def _metavar(field: FieldInfo) -> str:
-    kinds = get_args(field.annotation) or (field.annotation,)
-    kind = next(kind for kind in kinds if kind is not type(None))
-    return {int: "N", float: "X"}.get(kind, "PATH" if "Path" in str(kind) else "TEXT")
-
-
-def run_group(
-    group: str,
-    verbs: Mapping[str, tuple[Callable[[list[str]], int], str]],
-    arguments: list[str],
-) -> int:
-    """Run one verb of a group, such as `train` of `xinye tokenizer train`; `verbs` maps it to its
-    function and summary."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        lines = "\n".join(f"  {verb:<10}{summary}" for verb, (_, summary) in verbs.items())
-        usage = f"usage: xinye {group} VERB …   (xinye {group} VERB --help shows its flags)"
-        print(f"{usage}\n\n{lines}")
-        return 0
-    verb, *rest = arguments
-    if verb not in verbs:
-        known = ", ".join(f"{group} {name}" for name in verbs)
-        raise XinyeError(f"unknown verb {verb!r}{did_you_mean(verb, verbs)}; there is: {known}")
-    return verbs[verb][0](rest)

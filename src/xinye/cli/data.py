@@ -1,31 +1,50 @@
-"""`xinye data check`, `xinye data show` and `xinye data collect`"""
+"""`xinye data check`, `xinye data show` and `xinye data collect`, and how they look."""
 
+import os
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
 
-from xinye.cli.arguments import Parser, run_group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from xinye.check.findings import Report
+from xinye.check.inspection import excerpt, plural
+from xinye.check.reading import FileSeen, Noted
+from xinye.cli.arguments import (
+    FIELD,
+    JSON,
+    SOME_FILES,
+    Given,
+    Parser,
+    flag,
+    switch,
+    task_flag,
+)
+from xinye.cli.output import answer, console, duration, print_result, print_table
+from xinye.collect.collect import Collected, check_output
+from xinye.collect.collect import collect as collect_documents
 from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import COLUMNS, FinetuneSettings
-from xinye.tasks.registry import TASKS, find_task
+from xinye.runs.folder import Figures
+from xinye.tasks.registry import find_task
 
-if TYPE_CHECKING:
-    from xinye.collect.collect import Collected
-
-SHOWN = 10  # skipped files
-
-
-def main(arguments: list[str]) -> int:
-    verbs = {
-        "check": (check, "what is in text files, and what is wrong with them"),
-        "show": (show, "records as a model will see them: each token, and what of it is trained"),
-        "collect": (collect, "documents from dumps, web pages, books, mail and feeds"),
-    }
-    return run_group("data", verbs, arguments)
+SKIPPED = 10  # files that are named
+FILES = 12  # more are grouped
+BAR = 32
+COUNTED = 12  # labels that are named
+SEEN, STRETCHES = 120, 40  # characters of a stretch, and stretches of a record, that are shown
+BAD = 5  # records that cannot be learned from
+FINDINGS = "findings, the most important first"
+NOTHING = "nothing wrong was found"
+COLUMN_FLAGS = [
+    flag(f"--{name.replace('_', '-')}", "TEXT", FinetuneSettings.model_fields[name].description)
+    for name in COLUMNS
+]
 
 
 def check(arguments: list[str]) -> int:
-    parser = Parser(
+    given = Parser(
         "data check",
         "What is in text files and what is wrong with them, by file and line; with --task, in "
         "files of its records.\n"
@@ -34,149 +53,115 @@ def check(arguments: list[str]) -> int:
         "xinye data check novels/ reviews.csv --field review\n"
         "  xinye data check reviews.csv --task classify --validation test.csv\n"
         "  xinye data check 对话.jsonl --task chat",
-    )
-    parser.add_argument("files", nargs="+", metavar="FILES", help="files, folders or globs of text")
-    parser.add_argument(
-        "--field", default=None, metavar="NAME", help="the column or key that holds the text"
-    )
-    parser.add_argument(
-        "--document-separator",
-        default=None,
-        metavar="TEXT",
-        help=r"what stands between documents of a text file: '\n\n'",
-    )
-    parser.add_argument(
-        "--task", default=None, metavar="|".join(TASKS), help="what they are records of"
-    )
-    parser.add_argument(
-        "--validation",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="records to judge on: are they learned from?",
-    )
-    add_columns(parser)
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
-    values = parser.values(arguments)
-    if values["task"] not in (None, "text"):
-        return check_task(values)
-    if odd := next((name for name in ("validation", *COLUMNS) if values[name]), None):
+        SOME_FILES,
+        FIELD,
+        flag(
+            "--document-separator", "TEXT", r"what stands between documents of a text file: '\n\n'"
+        ),
+        task_flag("what they are records of"),
+        flag(
+            "--validation",
+            "FILE",
+            "records to judge on: are they learned from?",
+            [],
+            action="append",
+        ),
+        *COLUMN_FLAGS,
+        JSON,
+    ).read(arguments)
+    if given.task is not None and not find_task(given.task).continues_text:
+        return check_task(given)
+    if odd := next((name for name in ("validation", *COLUMNS) if getattr(given, name)), None):
         raise XinyeError(
             f"--{odd.replace('_', '-')} has no effect on text; leave it out, or name a --task"
         )
 
     from xinye.check import check_data
-    from xinye.cli.data_check import show
-    from xinye.cli.output import console, print_json
 
     with console.status("reading …") as status:
         report = check_data.check(
-            values["files"], values["field"], values["document_separator"],
+            given.files,
+            given.field,
+            given.document_separator,
             lambda characters: status.update(f"{characters / 1e6:,.0f} million characters …"),
-        )  # fmt: skip
-    if values["json"]:
-        print_json(report.as_dict())
-    else:
-        show(report)
-    return 0
-
-
-def show(arguments: list[str]) -> int:
-    parser = Parser(
-        "data show",
-        "The first records as a model will see them: trained tokens of chat are green, labels "
-        "stand behind tokens.",
-        "xinye data show chats.jsonl --task chat --model runs/base",
-    )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="files of records")
-    parser.add_argument(
-        "--task", required=True, metavar="|".join(TASKS), help="what they are records of"
-    )
-    parser.add_argument(
-        "--model", default=None, metavar="MODEL", help="whose tokens (else characters)"
-    )
-    parser.add_argument("--count", type=int, default=3, metavar="N", help="records to show (3)")
-    add_columns(parser)
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
-    values = parser.values(arguments)
-    task, settings = values["task"], settings_of(values)
-
-    from rich.text import Text
-
-    from xinye.check.check_records import show_records
-    from xinye.cli.output import answer, print_json
-
-    report = show_records(settings, values["files"], values["model"], values["count"])
-    if values["json"]:
-        print_json(report)
-        return 0
-    for file in report["files"]:
-        answer.print(
-            f"{file['file']}: {file['records']:,} records, {file['format']}", soft_wrap=True
         )
-    for record in report["shown"]:
-        answer.print(
-            f"\n{record['place']}" + (f" → {record['label']}" if record["label"] else ""),
-            style="dim",
-        )
-        line = Text()
-        for text, mark in record["tokens"]:
-            line.append(
-                text,
-                style="bold green" if mark is True else "" if mark not in (None, "O") else "dim",
-            )
-            behind = f"/{mark} " if isinstance(mark, str) and mark != "O" else "|"
-            line.append(
-                f"*{behind}" if mark is True and not answer.is_terminal else behind,
-                style="bright_black",
-            )
-        answer.print(line)
-        if record["cut"]:
-            answer.print(f"({record['cut']:,} tokens were left out)", style="dim")
-    trained = ""
-    if find_task(task).writes:
-        trained = "trained: green; " if answer.is_terminal else "trained: with a * behind; "
-    answer.print(f"\n{trained}| stands between tokens")
-    return 0
+    return print_result(report, given.json, show_report)
 
 
-def check_task(values: dict[str, Any]) -> int:
-    settings = settings_of(values)
-    if values["field"] or values["document_separator"]:
+def check_task(given: Given) -> int:
+    settings = settings_of(given, given.validation)
+    if given.field or given.document_separator:
         raise XinyeError(
             "--field and --document-separator are for text; columns of records: --text-field, "
             "--label-field"
         )
 
     from xinye.check.check_records import check_records
-    from xinye.cli.data_check import show_records
-    from xinye.cli.output import console, print_json
 
     with console.status("reading …"):
         report = check_records(settings)
-    if values["json"]:
-        print_json(report)
-    else:
-        show_records(report)
-    return 0
+    return print_result(report, given.json, show_records)
 
 
-def add_columns(parser: Parser) -> None:
-    fields = FinetuneSettings.model_fields
-    for name in COLUMNS:
-        flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, default=None, metavar="TEXT", help=fields[name].description)
+def show(arguments: list[str]) -> int:
+    given = Parser(
+        "data show",
+        "The first records as a model will see them: trained tokens of chat are green, labels "
+        "stand behind tokens.",
+        "xinye data show chats.jsonl --task chat --model runs/base",
+        flag("files", "FILE", "files of records", nargs="+"),
+        task_flag("what they are records of", required=True),
+        flag("--model", "MODEL", "whose tokens (else characters)"),
+        flag("--count", "N", "records to show (3)", 3, type=int),
+        *COLUMN_FLAGS,
+        JSON,
+    ).read(arguments)
+    settings = settings_of(given)
+
+    from xinye.check import check_records
+
+    report = check_records.show_records(settings, given.files, given.model, given.count)
+    return print_result(report, given.json, show_tokens)
 
 
-def settings_of(values: dict[str, Any]) -> FinetuneSettings:
+def show_tokens(report: Figures) -> None:
+    """Records with a sign between their tokens."""
+    task = find_task(report["task"])
+    for file in report["files"]:
+        size = f"{file['records']:,} records, {file['format']}"
+        answer.print(f"{file['file']}: {size}", soft_wrap=True)
+    for record in report["shown"]:
+        label = f" → {record['label']}" if record["label"] else ""
+        answer.print(f"\n{record['place']}{label}", style="dim")
+        line = Text()
+        for text, mark in record["tokens"]:
+            style = "dim" if mark in (None, task.outside) else ""
+            behind = "|"
+            if mark is True:
+                style = "bold green"
+                behind = "|" if answer.is_terminal else "*|"
+            elif isinstance(mark, str) and mark != task.outside:
+                behind = f"/{mark} "
+            line.append(text, style=style).append(behind, style="bright_black")
+        answer.print(line)
+        if record["cut"]:
+            answer.print(f"({record['cut']:,} tokens were left out)", style="dim")
+    trained = ""
+    if task.writes:
+        trained = "trained: green; " if answer.is_terminal else "trained: with a * behind; "
+    answer.print(f"\n{trained}| stands between tokens")
+
+
+def settings_of(given: Given, validation: Sequence[str] = ()) -> FinetuneSettings:
     from xinye.tasks.task import task_settings
 
-    given = {name: values[name] for name in ("task", "validation", *COLUMNS) if values.get(name)}
-    return task_settings(given | {"data": values["files"]}, "data")
+    columns = {name: getattr(given, name) for name in COLUMNS if getattr(given, name)}
+    values = {"task": given.task, "data": given.files, "validation": validation}
+    return task_settings(values | columns, "data")
 
 
 def collect(arguments: list[str]) -> int:
-    parser = Parser(
+    given = Parser(
         "data collect",
         "Collect documents from MediaWiki dumps, HTML, EPUB, PDF, Markdown, mbox, RSS and Atom, "
         "and text, into JSON\n"
@@ -184,32 +169,18 @@ def collect(arguments: list[str]) -> int:
         "hub data set.",
         "xinye data collect zhwiki.xml.bz2 books/ pages/ -o corpus.jsonl\n"
         "  xinye data collect hub:wikimedia/wikipedia:20231101.zh --limit 10000 -o wikipedia.jsonl",
-    )
-    parser.add_argument(
-        "sources", nargs="+", metavar="SOURCE", help="files, folders, hub:OWNER/NAME[:CONFIG]"
-    )
-    parser.add_argument(
-        "-o", "--output", required=True, metavar="FILE", help="the file to write, FILE.jsonl"
-    )
-    parser.add_argument("--limit", type=int, metavar="N", help="stop after N documents")
-    parser.add_argument("--split", metavar="NAME", help="of hub data sets (train)")
-    parser.add_argument(
-        "--field", metavar="NAME", help="the column of hub data sets that holds the text"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE")
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
-    values = parser.values(arguments)
-    as_json = values.pop("json")
-    if values.get("limit", 1) < 1:
+        flag("sources", "SOURCE", "files, folders, hub:OWNER/NAME[:CONFIG]", nargs="+"),
+        flag("-o --output", "FILE", "the file to write, FILE.jsonl", required=True),
+        flag("--limit", "N", "stop after N documents", type=int),
+        flag("--split", "NAME", "of hub data sets (train)"),
+        flag("--field", "NAME", "the column of hub data sets that holds the text"),
+        switch("--overwrite", "replace FILE"),
+        JSON,
+    ).read(arguments)
+    if given.limit is not None and given.limit < 1:
         raise XinyeError("--limit: collect at least 1 document")
 
-    from rich.text import Text
-
-    from xinye.cli.output import console, print_json
-    from xinye.collect.collect import check_output
-    from xinye.collect.collect import collect as collect_documents
-
-    check_output(values["output"], values.pop("overwrite", False))
+    check_output(given.output, given.overwrite)
     with console.status("reading …") as status:
 
         def show(source: str, share: float, documents: int) -> None:
@@ -217,16 +188,16 @@ def collect(arguments: list[str]) -> int:
             line = f"{part}{documents:,} documents  {source}"
             status.update(Text(line, style="dim", overflow="ellipsis"))
 
-        result = collect_documents(**values, on_progress=show)
+        result = collect_documents(
+            given.sources, given.output, given.split, given.field, given.limit, show
+        )
 
     for line in lines_of(result):
         console.print(line, soft_wrap=True)
-    if as_json:
-        print_json(result.as_dict())
-    return 0
+    return print_result(result, given.json)
 
 
-def lines_of(result: "Collected") -> Iterator[str]:
+def lines_of(result: Collected) -> Iterator[str]:
     """What was collected, in words."""
 
     def counts(numbers: Counter[str]) -> str:
@@ -238,7 +209,161 @@ def lines_of(result: "Collected") -> Iterator[str]:
     for what, numbers in (("left out", result.dropped), ("files of other kinds", result.ignored)):
         if numbers:
             yield f"{what}: {counts(numbers)}"
-    for skip in result.skipped[:SHOWN]:
+    for skip in result.skipped[:SKIPPED]:
         yield f"skipped {skip['file']}: {skip['reason']}"
-    if len(result.skipped) > SHOWN:
-        yield f"skipped {len(result.skipped) - SHOWN:,} more files; --json lists them"
+    if len(result.skipped) > SKIPPED:
+        yield f"skipped {len(result.skipped) - SKIPPED:,} more files; --json lists them"
+
+
+# -- the report of a check -------------------------------------------------------------------------
+
+
+def section(title: str, *lines: str | Text | Padding) -> None:
+    """Print a heading, and lines under it."""
+    answer.print(Text(f"\n{title}", "bold"))
+    for line in lines:
+        answer.print(Padding(line, (0, 0, 0, 2)))
+
+
+def show_report(report: Report) -> None:
+    """Print what a check of text found."""
+    answer.print(
+        f"{plural(len(report.files), 'file')}, {report.bytes / 1e6:,.1f} MB: "
+        f"{plural(report.documents, 'document')}, {plural(report.characters, 'character')}\n"
+    )
+    show_files(report.files)
+    section("characters")
+    shares = {name: count / report.characters for name, count in report.scripts.items()}
+    show_bars(
+        [
+            (name, report.scripts[name], f"{share:.1%}" if share >= 0.001 else "<0.1%")
+            for name, share in list(shares.items())[:8]
+        ]
+    )
+    what, lengths = "document", report.document_characters
+    if lengths.count < 20:
+        what, lengths = "line", report.line_characters
+    section(f"{what}s by length in characters")
+    steps = [(f"{low:,}–{high:,}", low, count) for low, high, count in lengths.histogram]
+    show_bars([(name if low > 1 else "1", count, "") for name, low, count in steps])
+    ends = f"half have up to {lengths.median:,}, 99 % up to {lengths.p99:,}"
+    answer.print(Text(f"  {ends}, the longest {lengths.longest:,}", "dim"))
+    section(
+        "as a model would read it (⏎ is a line end)",
+        *(
+            Text(f"{place(noted)}  ", "dim").append(
+                (noted.text or "").replace("\n", "⏎"), "not dim"
+            )
+            for noted in report.preview
+        ),
+    )
+    section(FINDINGS if report.findings else NOTHING)
+    for number, found in enumerate(report.findings, 1):
+        table = Table.grid(padding=(0, 1, 0, 0))
+        said = Text(found.finding, "bold").append(f": {found.advice}", "not bold")
+        table.add_row(f"  {number}.", said)
+        for noted in found.places:
+            table.add_row("", Text(f"{place(noted)}  {noted.problem or ''}", "dim"))
+        answer.print(table)
+    if estimate := report.estimate:
+        tokens = int(float(f"{estimate.tokens:.3g}"))  # to three figures: 2,240,000
+        section(
+            "estimate",
+            f"about {tokens:,} tokens ({estimate.tokens_per_character} for each character, "
+            f"vocabulary {estimate.vocab_size:,}); training once through them takes --size "
+            f"{estimate.size} about {duration(estimate.seconds_per_epoch)} here",
+            Text(f"assumed: {estimate.assumption}", "dim"),
+        )
+    answer.print(f"\nnext: {report.command}", soft_wrap=True)
+
+
+def show_records(report: Figures) -> None:
+    """Print the report of `check.check_records.check_records`."""
+    parts = {file["part"] for file in report["files"]}
+    for file in report["files"]:
+        kind = f"{file['part']} " if len(parts) > 1 else ""
+        size = f"{file['records']:,} {kind}records, {file['format']}"
+        answer.print(f"{file['file']}: {size}", soft_wrap=True)
+    counts = [f"{name} {count:,}" for name, count in report["counts"].items()]
+    task = find_task(report["task"])
+    if counts:
+        more = " …" if len(counts) > COUNTED else ""
+        some = ", ".join(counts[:COUNTED]) + more
+        answer.print(f"{len(counts)} {task.counted}: {some}", soft_wrap=True)
+    trained = " (trained: what stands in ⟦ ⟧)" if task.writes else ""
+    section(f"as a model will see them{trained}", *map(seen, report["shown"]))
+    notes = [file["without_header"] for file in report["files"] if file["without_header"]]
+    notes += report["findings"]
+    if total := report["bad_total"]:
+        more = f"\n… {total - BAD:,} more" if total > BAD else ""
+        places = "\n".join(report["bad"][:BAD]) + more
+        refused = f"cannot be learned from; finetune refuses the file ({plural(total, 'place')}):"
+        section(FINDINGS, refused, Padding(places, (0, 0, 0, 2)), *notes)
+    else:
+        section(FINDINGS if notes else NOTHING, *notes)
+    answer.print(f"\nnext: {report['command']}", soft_wrap=True)
+
+
+def seen(record: Figures) -> Text:
+    """A record as a model sees it: what is trained in brackets, spans with their types."""
+    label = f" → {record['label']}" if record["label"] else ""
+    line = Text(f"{record['place']}{label}\n", "dim")
+    for text, mark in record["seen"][:STRETCHES]:
+        words = excerpt(text, SEEN)
+        if mark is True:
+            line.append(f"⟦{words}⟧", "not dim bold green")
+        elif mark:
+            line.append(f"[{words} {mark}]", "not dim bold green")
+        else:
+            line.append(words, "not dim")
+    if len(record["seen"]) > STRETCHES:
+        line.append(" …", "dim")
+    return line
+
+
+def place(noted: Noted) -> str:
+    return noted.file if noted.line is None else f"{noted.file}:{noted.line}"
+
+
+def show_files(files: list[FileSeen]) -> None:
+    """Print a line for each file, or for each kind of file where there are many."""
+    groups: dict[tuple[str, str], Counter[str]] = {}
+    together = ""
+    if len(files) > 1:
+        together = os.path.commonpath([os.path.dirname(file.file) for file in files])
+    for file in files:
+        name = os.path.relpath(file.file, together) if together else file.file
+        column = f"text in {excerpt(file.field, 20)!r}" if file.field else ""
+        about = (file.format, file.encoding, "+".join(file.line_ends), column)
+        kind = ", ".join(filter(None, about))
+        group = groups.setdefault((name if len(files) <= FILES else "", kind), Counter())
+        sizes = {"characters": file.characters, "bytes": file.bytes, "problems": file.problems}
+        group.update(files=1, documents=file.documents, **sizes)
+    rows = [
+        (
+            name or plural(sums["files"], "file"),
+            kind,
+            f"{sums['documents']:,}",
+            f"{sums['characters']:,}",
+            f"{sums['bytes'] / 1e6:,.1f}",
+            Text(f"{sums['problems']:,}", "red" if sums["problems"] else "dim"),
+        )
+        for (name, kind), sums in groups.items()
+    ]
+    columns = ("file", "format", "documents", "characters", "MB", "unreadable")
+    print_table(columns, rows, left=(0, 1))
+
+
+def show_bars(rows: list[tuple[str, int, str]]) -> None:
+    """Print the name, the count, a remark and a bar of each row."""
+    most = max((count for _, count, _ in rows), default=1)
+    cells = [
+        (
+            f"{name:>18}",
+            f"{count:>11,}",
+            Text(remark, "dim"),
+            Text("━" * round(BAR * count / most) or "╸" * (count > 0), "green"),
+        )
+        for name, count, remark in rows
+    ]
+    print_table(("", "", "", ""), cells, left=(3,))

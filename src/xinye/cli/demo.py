@@ -4,11 +4,12 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic as clock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from xinye.cli.arguments import Parser
-from xinye.cli.output import Display, console, locale_language, print_json
+from xinye.cli.arguments import JSON_AT_END, Given, Parser, flag
+from xinye.cli.output import Display, console, locale_language, print_result
 from xinye.errors import XinyeError
+from xinye.runs.folder import Figures
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.training.job import Run
@@ -53,49 +54,37 @@ WORDS = {
 
 def main(arguments: list[str]) -> int:
     began = clock()
-    parser = Parser(
+    given = Parser(
         "demo",
         "Train a small GPT from scratch for about a minute and read what it writes: on stories of "
         "a small world, whose rules\n"
         "are known, or on a text of your own. With --task: teach one to classify, tag or chat.",
         "xinye demo --language zh\n  xinye demo --task classify --language zh\n  xinye demo "
         "我的小说.txt --time 2min",
-    )
-    for flag, metavar, what in (
-        ("--language", "zh|en", "of stories and words (from the locale)"),
-        ("--task", "TASK", "show how a task is learned"),
-        ("--time", "TIME", "how long to train (45s to 2min, as the machine needs)"),
-    ):
-        parser.add_argument(flag, default=None, metavar=metavar, help=what)
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=None,
-        metavar="DIR",
-        help="the run's folder (runs/demo-…)",
-    )
-    parser.add_argument(
-        "file", nargs="*", default=[], metavar="FILE", help="your own text instead of the stories"
-    )
-    parser.add_switches(json="print one JSON object at the end")
-    values = parser.values(arguments)
-    language = values["language"] or locale_language()
-    files, time, output = values["file"], values["time"], values["output"]
+        flag("--language", "zh|en", "of stories and words (from the locale)"),
+        flag("--task", "TASK", "show how a task is learned"),
+        flag("--time", "TIME", "how long to train (45s to 2min, as the machine needs)"),
+        flag("-o --output", "DIR", "the run's folder (runs/demo-…)", type=Path),
+        flag("files", "FILE", "your own text instead of the stories", nargs="*"),
+        JSON_AT_END,
+    ).read(arguments)
+    language = given.language or locale_language()
     if language not in WORDS:
         raise XinyeError(f"--language {language!r} is neither zh nor en")
-    if values["task"]:
-        return show_task(values, language, output)
-    name = Path(files[0]).stem if files else language
-    words, folder = WORDS[language], output or Path("runs") / f"demo-{name}"
+    if given.task:
+        return demo_of_task(given, language)
+    words, files = WORDS[language], given.files
+    folder = given.output or Path("runs") / f"demo-{Path(files[0]).stem if files else language}"
 
     from xinye.demo.demo import Demo
 
     demo = Demo(tuple(files), language)
     with Display(show_plan=False) as display:
-        wanted = time or demo.suitable_time(display)
+        wanted = given.time or demo.suitable_time(display)
         console.print(words["own" if files else "begin"].format(time=wanted), style="bold")
-        run = demo.train(wanted, folder, display, output is None, began if time else None)
+        run = demo.train(
+            wanted, folder, display, given.output is None, began if given.time else None
+        )
     if run.interrupted:
         console.print(
             f"stopped after step {run.steps:,}; what it learned so far lies in {run.run}; "
@@ -106,17 +95,12 @@ def main(arguments: list[str]) -> int:
     result = asdict(run) | (show_text(run, words) if files else show_stories(run, words, language))
     del result["interrupted"]
     show_next_steps(result, words, language, bool(files))
-    if values["json"]:
-        print_json(result)
-    return 0
+    return print_result(result, given.json)
 
 
-def show_next_steps(
-    result: dict[str, Any], words: dict[str, str], language: str, own: bool
-) -> None:
+def show_next_steps(result: Figures, words: dict[str, str], language: str, own: bool) -> None:
     """Where the run lies, and what to type next."""
-    bits = result["validation"]["bits_per_byte"]
-    console.print(words["lies"].format(**result, bits=bits))
+    console.print(words["lies"].format(**result, bits=result["validation"]["bits_per_byte"]))
     prompt = {"zh": "小兔豆豆", "en": "Pip the mouse"}[language]
     if own:
         prompt = result["texts"][0].strip()[:4]
@@ -128,7 +112,7 @@ def show_next_steps(
     )
 
 
-def show_text(run: "Run", words: dict[str, str]) -> dict[str, Any]:
+def show_text(run: "Run", words: dict[str, str]) -> Figures:
     """Print what a model of one's own text writes; returns it for JSON."""
     from xinye.api import load
 
@@ -137,7 +121,7 @@ def show_text(run: "Run", words: dict[str, str]) -> dict[str, Any]:
     return {"texts": texts}
 
 
-def show_stories(run: "Run", words: dict[str, str], language: str) -> dict[str, Any]:
+def show_stories(run: "Run", words: dict[str, str], language: str) -> Figures:
     """Print some of a model's stories, and how many are good; returns both for JSON."""
     from xinye.demo.demo import STORIES, write_stories
 
@@ -150,7 +134,7 @@ def show_stories(run: "Run", words: dict[str, str], language: str) -> dict[str, 
     if faults := [fault for fault in written.faults if fault is not None]:
         console.print(words["fault"].format(fault=min(faults, key=len)), style="dim")
     if good < FEW:
-        console.print(few(words, run), style="yellow")
+        show_few(words, run)
     return {"texts": texts, "stories": {"told": CHECKED, "consistent_and_new": good}}
 
 
@@ -161,8 +145,8 @@ def show_written(texts: list[str], words: dict[str, str]) -> None:
     console.print()
 
 
-def few(words: dict[str, str], run: "Run") -> str:
-    """Why so few stories are good, and what to do."""
+def show_few(words: dict[str, str], run: "Run") -> None:
+    """Print why so few stories are good, and what to do."""
     from xinye.demo.demo import ENOUGH
     from xinye.machine import usable_cores
     from xinye.planning.doubts import short_time
@@ -171,17 +155,17 @@ def few(words: dict[str, str], run: "Run") -> str:
     each = run.seconds / max(1, run.steps)
     wanted = ENOUGH if run.steps < ENOUGH else 2 * run.steps
     longer = short_time(1.3 * each * wanted)
-    return words["few"].format(steps=run.steps, each=each, busy=busy, enough=ENOUGH, time=longer)
+    said = words["few"].format(steps=run.steps, each=each, busy=busy, enough=ENOUGH, time=longer)
+    console.print(said, style="yellow")
 
 
-def show_task(values: dict[str, Any], language: str, output: Path | None) -> int:
-    """The demo of a task."""
+def demo_of_task(given: Given, language: str) -> int:
     from xinye.cli.demo_tasks import main
     from xinye.demo.demo_tasks import exercise_of
 
-    exercise_of(values["task"])
-    if values["file"]:
+    exercise_of(given.task)
+    if given.files:
         raise XinyeError("FILE has no effect with --task; your own records: xinye finetune")
-    if values["time"]:
+    if given.time:
         raise XinyeError("--time has no effect with --task; its steps have their own times")
-    return main(values["task"], language, output, values["json"])
+    return main(given.task, language, given.output, given.json)

@@ -1,20 +1,21 @@
 """`xinye demo --task …`: the way from a file of records to a model that was measured, each step
-with its command."""
+with its command. Imported by `demo` once that is asked for: it brings torch."""
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from xinye.api import Model, load
+from xinye.cli.evaluate import show_measured
+from xinye.cli.output import Display, answer, console, print_result, write
+from xinye.demo import demo_tasks as recipe
+from xinye.demo.demo_tasks import Lesson, exercise_of, with_exercises
 from xinye.planning.command_line import command_line
+from xinye.runs.folder import Figures
 from xinye.tasks.registry import find_task
-
-if TYPE_CHECKING:
-    from xinye.api import Model
-    from xinye.demo.demo_tasks import Lesson
 
 WORDS: dict[str, dict[str, str]] = {
     "en": {
@@ -50,70 +51,66 @@ WORDS: dict[str, dict[str, str]] = {
 
 
 def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
-    from xinye.demo import demo_tasks as recipe
-
-    exercise = recipe.exercise_of(task)  # before all work
-
-    from xinye.api import load
-    from xinye.cli.output import Display, console, print_json
-    from xinye.cli.tasks import show_measured
-
     begin, words, ours = time.monotonic(), WORDS[language], output is None
-    said = find_task(task).words
+    exercise, said = exercise_of(task), find_task(task).words
     folder = output or Path("runs") / f"demo-{task}-{language}"
-    step = steps()
 
     console.print(getattr(exercise.begin, language), style="bold")
     lesson = recipe.prepare(task, language, folder, ours)
-    counts = {"training": len(lesson.training), "held_out": len(lesson.held_out)}
-    counts |= {"texts": lesson.texts, "times": recipe.TIMES_READ}
-    files = lesson.files
-    told = (words["records"] + getattr(exercise.asked, language)).format(**counts)
-    step(told, f"xinye data check {files['training']} --task {task} --validation {files['test']}")
+    counts = {
+        "training": len(lesson.training),
+        "held_out": len(lesson.held_out),
+        "texts": lesson.texts,
+        "times": recipe.TIMES_READ,
+    }
+    training, test = lesson.files["training"], lesson.files["test"]
+    show_step(
+        1,
+        (words["records"] + getattr(exercise.asked, language)).format(**counts),
+        f"xinye data check {training} --task {task} --validation {test}",
+    )
     for row in lesson.training[:3]:
         console.print(Text(f"  {exercise.line(row)}"), soft_wrap=not console.is_terminal)
 
-    typed = shlex.join(command_line("pretrain", recipe.base_settings(lesson)))
-    step(words["base"].format(**counts), typed)
+    pretraining = command_line("pretrain", recipe.base_settings(lesson))
+    show_step(2, words["base"].format(**counts), shlex.join(pretraining))
     with Display(show_plan=False) as display:
         base = recipe.pretrain_base(lesson, display, ours)
     if base.interrupted:
         return 128 + base.interrupted
-    typed = shlex.join(command_line("finetune", recipe.task_settings_of(lesson)))
-    step(words["teach"].format(**counts), typed)
+    teaching = command_line("finetune", recipe.task_settings_of(lesson))
+    show_step(3, words["teach"].format(**counts), shlex.join(teaching))
     with Display(show_plan=False, counted=said.unit) as display:
         run = recipe.teach(lesson, display, ours)
     if run.interrupted:
         return 128 + run.interrupted
     model = load(run.run)
-    told = words["judge"].format(**counts, baseline=getattr(exercise.baseline, language))
-    step(told, f"xinye evaluate {run.run} --data {files['test']}")
+    show_step(
+        4,
+        words["judge"].format(**counts, baseline=getattr(exercise.baseline, language)),
+        f"xinye evaluate {run.run} --data {test}",
+    )
     with Display() as display:
-        judged = model.evaluate_task(files["test"], observer=display)
+        judged = model.evaluate_task(test, observer=display)
     show_measured(said.figures, judged["measured"], judged["baseline"])
     result = {"task": task, "run": run.run, "base": base.run, **judged}
 
     command = said.command.replace("{folder}", run.run)
     if exercise.questions:
-        step(words["talk"], command)
+        show_step(5, words["talk"], command)
         result["messages"] = talk(model, lesson, exercise.questions[language])
     else:
-        step(words["use"], command.replace("…", exercise.text(lesson.new[0])))
+        show_step(5, words["use"], command.replace("…", exercise.text(lesson.new[0])))
         result["results"] = try_out(model, lesson, words["wrong"])
     seconds = time.monotonic() - begin
     console.print(f"\n{words['lies'].format(seconds=seconds, run=run.run)}\n")
     console.print(words["try"], style="bold")
-    for line in (command, *further(lesson)):
-        console.print(f"  {line}", soft_wrap=True)
-    if as_json:
-        print_json(result)
-    return 0
+    console.print("\n".join(f"  {line}" for line in (command, *further(lesson))), soft_wrap=True)
+    return print_result(result, as_json)
 
 
-def further(lesson: "Lesson") -> list[str]:
+def further(lesson: Lesson) -> list[str]:
     """Commands to try after the demo."""
-    from xinye.demo.demo_tasks import with_exercises
-
     data = f"--data {lesson.files['training']} --method lora -o {lesson.folder}/lora"
     later = next(name for name in reversed(with_exercises()) if name != lesson.task)
     other = {"zh": "en", "en": "zh"}[lesson.language]
@@ -124,25 +121,14 @@ def further(lesson: "Lesson") -> list[str]:
     ]
 
 
-def steps() -> Callable[[str, str], None]:
-    """Prints each step with its number and the command to type for it."""
-    from xinye.cli.output import console
-
-    numbers = iter(range(1, 6))
-
-    def step(what: str, command: str) -> None:
-        console.print(
-            f"\n{next(numbers)}/5  {what}", style="bold", soft_wrap=not console.is_terminal
-        )
-        console.print(f"     {command}\n", style="green", soft_wrap=True)
-
-    return step
+def show_step(number: int, what: str, command: str) -> None:
+    """Print a step with its number and the command to type for it."""
+    console.print(f"\n{number}/5  {what}", style="bold", soft_wrap=not console.is_terminal)
+    console.print(f"     {command}\n", style="green", soft_wrap=True)
 
 
-def talk(model: "Model", lesson: "Lesson", questions: Sequence[str]) -> list[dict[str, str]]:
+def talk(model: Model, lesson: Lesson, questions: Sequence[str]) -> list[dict[str, str]]:
     """Questions in one conversation with a model, and its answers; returns the messages."""
-    from xinye.cli.output import answer, write
-
     messages = lesson.new[0]["messages"][:1]
     for question in questions:
         answer.print(f">>> {question}", soft_wrap=True)
@@ -152,11 +138,8 @@ def talk(model: "Model", lesson: "Lesson", questions: Sequence[str]) -> list[dic
     return messages
 
 
-def try_out(model: "Model", lesson: "Lesson", wrong: str) -> list[dict[str, Any]]:
+def try_out(model: Model, lesson: Lesson, wrong: str) -> list[Figures]:
     """What a model says of texts that it has not seen, beside what was generated."""
-    from xinye.cli.output import console
-    from xinye.demo.demo_tasks import exercise_of
-
     exercise = exercise_of(lesson.task)
     assert exercise.answered is not None
     texts = [exercise.text(row) for row in lesson.new]

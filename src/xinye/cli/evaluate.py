@@ -1,132 +1,107 @@
-"""`xinye evaluate`"""
+"""`xinye evaluate` and the verbs of tasks, such as `xinye classify`; and how figures look."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xinye.cli.arguments import Parser
+from xinye.cli.arguments import ANY_MODEL, JSON, Fields, Parser, flag, read_stdin
+from xinye.cli.output import Display, answer, print_json, print_result, print_table
+from xinye.data.sources import read_lines
 from xinye.errors import XinyeError, checked
+from xinye.evaluation.plots import line_chart, save_chart
 from xinye.libraries import need
 from xinye.planning.job_settings import EvaluateSettings, ZeroShotSettings
+from xinye.runs.folder import Figures
+from xinye.runs.report import rank_table
+from xinye.runs.words import Figure
+from xinye.tasks.registry import TASKS, find_task
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
+if TYPE_CHECKING:  # it brings torch
     from xinye.jobs.evaluate import Evaluation
 
+SOURCES = {"validation": "text held back from training", "files": "files", "text": "text"}
 BASELINES = {
     "five_gram": "5-gram, Kneser-Ney",
     "xz_after_training_text": "xz -9e after the training text",
     "xz": "xz -9e",
     "gzip": "gzip -9",
 }
+PAIR = flag("--pair", "TEXT", "the second text, where the model judges pairs")
+CONFUSED = 12  # labels at most for which the table of confusions is shown
 
 
-def parser_of_evaluate() -> Parser:
-    parser = Parser(
+def evaluate(arguments: list[str]) -> int:
+    given = Parser(
         "evaluate",
         "How well a model predicts a text: perplexity and bits per byte, beside what counting and "
         "compressing make of the same text. Without FILES it is the part of a run's own text that "
         "was held back from training.\nWith --data: how well it does its task; one that has "
         "learned none is asked for the records' labels, or, with\na --task that writes, answers.",
         "xinye evaluate runs/novel",
-    )
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        help="a run, a Hugging Face folder, a GGUF file, or a downloaded model's name",
-    )
-    parser.add_argument(
-        "files", nargs="*", default=[], metavar="FILES", help="files, folders or globs of text"
-    )
-    parser.add_argument(
-        "--data", action="append", default=[], metavar="FILE", help="records of a task"
-    )
-    parser.add_argument(
-        "--task",
-        default=None,
-        metavar="TASK",
-        help="of a model that has learned none: what to judge it on",
-    )
-    parser.add_argument(
-        "--plot", type=Path, default=None, metavar="FILE.svg", help="draw --by-position as a chart"
-    )
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
-    parser.add_fields(EvaluateSettings, {})
-    parser.add_fields(ZeroShotSettings, {})
-    return parser
-
-
-def main(arguments: list[str]) -> int:
-    values = parser_of_evaluate().values(arguments)
-    names = ("model", "files", "data", "task", "plot", "json")
-    model_path, files, data, task, plot, as_json = (values.pop(name) for name in names)
-    asked = {name: values.pop(name) for name in ZeroShotSettings.model_fields if name in values}
+        ANY_MODEL,
+        flag("files", "FILES", "files, folders or globs of text", nargs="*"),
+        flag("--data", "FILE", "records of a task", [], action="append"),
+        flag("--task", "TASK", "of a model that has learned none: what to judge it on"),
+        flag("--plot", "FILE.svg", "draw --by-position as a chart", type=Path),
+        JSON,
+        Fields(EvaluateSettings),
+        Fields(ZeroShotSettings),
+    ).read(arguments)
+    values, names = given.settings, ZeroShotSettings.model_fields
+    asked = {name: values.pop(name) for name in names if name in values}
     checked(EvaluateSettings, values, "evaluate")
     checked(ZeroShotSettings, asked, "evaluate")
-    if plot and not values.get("by_position"):
+    if given.plot and not values.get("by_position"):
         raise XinyeError("--plot draws what --by-position measures; give both")
-    if plot:
+    if given.plot:
         need("--plot", "matplotlib")
 
     from xinye.api import load
-    from xinye.cli.output import Display, print_json
 
-    model = load(model_path, "float32")
-    if data or asked or task or model.learned_task:
+    model = load(given.model, "float32")
+    files = [*given.files, *given.data]
+    if given.data or asked or given.task or model.learned_task:
         with Display() as display:
-            judged = model.evaluate_task([*files, *data], task=task, observer=display, **asked)
-        if as_json:
-            print_json(judged)
-        else:
-            show_task(judged)
-        return 0
+            judged = model.evaluate_task(files, task=given.task, observer=display, **asked)
+        return print_result(judged, given.json, show_task)
     with Display() as display:
         evaluation = model.evaluate(files, observer=display, **values)
-    if not as_json:
+    if not given.json:
         show(evaluation, model.gpt.config.parameters)
-    if plot and evaluation.by_position:
-        from xinye.evaluation.plots import line_chart, save_chart
-
+    if given.plot and evaluation.by_position:
         contexts = [row["context"] for row in evaluation.by_position]
         bits = [row["bits_per_byte"] for row in evaluation.by_position]
-        chart = line_chart(
-            {evaluation.model: (contexts, bits)}, "tokens of context", "bits per byte", log_x=True
-        )
-        save_chart(chart, plot)
-    if as_json:
-        print_json(asdict(evaluation))
-    return 0
+        line = {evaluation.model: (contexts, bits)}
+        save_chart(line_chart(line, "tokens of context", "bits per byte", log_x=True), given.plot)
+    return print_result(evaluation, given.json)
 
 
 def show(evaluation: "Evaluation", parameters: int) -> None:
     """The model among its baselines, and what it means, on standard output."""
-    from xinye.cli.output import answer
-
     text = evaluation.text
-    source = {"validation": "text held back from training", "files": "files", "text": "text"}[
-        text["source"]
-    ]
     answer.print(
         f"{evaluation.model}: {parameters:,} parameters, context {evaluation.context:,}, stride "
-        f"{evaluation.stride:,}\n{source}: {text['documents']:,} "
+        f"{evaluation.stride:,}\n{SOURCES[text['source']]}: {text['documents']:,} "
         f"document{'s' * (text['documents'] != 1)}, {evaluation.bytes:,} bytes, "
         f"{evaluation.tokens:,} tokens\n",
         soft_wrap=True,
     )
-    rows = [(name, evaluation.baselines[key]) for key, name in BASELINES.items()]
-    figures = {
-        name: getattr(evaluation, name)
-        for name in ("bits_per_byte", "bits_per_character", "perplexity")
-    }
-    ranked = [(name, row) for name, row in [(evaluation.model, figures), *rows] if row]
-    table = new_table("", "bits per byte", "bits per character", "perplexity")
-    for name, row in sorted(ranked, key=lambda item: item[1]["bits_per_byte"]):
-        per_token = f"{row['perplexity']:,.2f}" if "perplexity" in row else ""
-        table.add_row(
-            name, f"{row['bits_per_byte']:.3f}", f"{row['bits_per_character']:.3f}", per_token
+    names = ("bits_per_byte", "bits_per_character", "perplexity")
+    ranked = {evaluation.model: {name: getattr(evaluation, name) for name in names}}
+    for key, name in BASELINES.items():
+        if baseline := evaluation.baselines[key]:
+            ranked[name] = baseline
+    rows = [
+        (
+            name,
+            f"{row['bits_per_byte']:.3f}",
+            f"{row['bits_per_character']:.3f}",
+            f"{row['perplexity']:,.2f}" if "perplexity" in row else "",
         )
-    answer.print(table)
+        for name, row in sorted(ranked.items(), key=lambda item: item[1]["bits_per_byte"])
+    ]
+    print_table(("", "bits per byte", "bits per character", "perplexity"), rows)
     answer.print(f"\n{meaning(evaluation)}", soft_wrap=True)
     if evaluation.by_position:
         show_by_position(evaluation.by_position)
@@ -136,12 +111,8 @@ def show(evaluation: "Evaluation", parameters: int) -> None:
         answer.print(f"note: {note}", soft_wrap=True)
 
 
-def show_task(judged: dict[str, Any]) -> None:
+def show_task(judged: Figures) -> None:
     """A model of a task beside its baseline, on standard output."""
-    from xinye.cli.output import answer
-    from xinye.cli.tasks import show_measured
-    from xinye.tasks.registry import find_task
-
     answer.print(
         f"{judged['model']}: {judged['records']:,} records of {', '.join(judged['files'])}",
         soft_wrap=True,
@@ -152,63 +123,45 @@ def show_task(judged: dict[str, Any]) -> None:
         answer.print(f"note: {note}", soft_wrap=True)
 
 
-def show_by_position(rows: list[dict[str, Any]]) -> None:
-    from xinye.cli.output import answer
-
-    table = new_table("tokens of context", "loss", "bits per byte", "gain")
-    before = None
-    for row in rows:
-        gain = "" if before is None else f"{before - row['bits_per_byte']:.3f}"
-        table.add_row(
-            f"{row['context']:,}", f"{row['loss']:.3f}", f"{row['bits_per_byte']:.3f}", gain
-        )
-        before = row["bits_per_byte"]
-    answer.print("", table, "", sep="\n")
-    *_, shorter, longest = rows
+def show_by_position(positions: list[Figures]) -> None:
+    gains = [
+        f"{before['bits_per_byte'] - row['bits_per_byte']:.3f}"
+        for before, row in pairwise(positions)
+    ]
+    rows = [
+        (f"{row['context']:,}", f"{row['loss']:.3f}", f"{row['bits_per_byte']:.3f}", gain)
+        for row, gain in zip(positions, ["", *gains], strict=True)
+    ]
+    answer.print()
+    print_table(("tokens of context", "loss", "bits per byte", "gain"), rows)
+    *_, shorter, longest = positions
     answer.print(
-        f"The same {longest['tokens']:,} tokens each time: from {shorter['context']:,} to "
-        f"{longest['context']:,} tokens of context gains "
-        f"{shorter['bits_per_byte'] - longest['bits_per_byte']:.3f} bits per byte.",
+        f"\nThe same {longest['tokens']:,} tokens each time: from {shorter['context']:,} to "
+        f"{longest['context']:,} tokens of context gains {gains[-1]} bits per byte.",
         soft_wrap=True,
     )
 
 
-def show_rope_scaling(rows: list[dict[str, Any]]) -> None:
-    from xinye.cli.output import answer
-
-    contexts = sorted({row["context"] for row in rows})
+def show_rope_scaling(scalings: list[Figures]) -> None:
+    contexts = sorted({row["context"] for row in scalings})
     by_name: dict[str, list[float]] = {}
-    for row in rows:
+    for row in scalings:
         name = "none" if row["rope_type"] == "none" else f"{row['rope_type']}:{row['factor']:g}"
         by_name.setdefault(name, []).append(row["bits_per_byte"])
-    table = new_table("RoPE scaling", *(f"context {context:,}" for context in contexts))
-    for name, bits in by_name.items():
-        table.add_row(name, *(f"{each:.3f}" for each in bits))
-    answer.print("", table, "", sep="\n")
+    rows = [(name, *(f"{each:.3f}" for each in bits)) for name, bits in by_name.items()]
+    answer.print()
+    print_table(("RoPE scaling", *(f"context {context:,}" for context in contexts)), rows)
     best = min(by_name, key=lambda name: by_name[name][-1])
     answer.print(
-        f"Bits per byte of the same {rows[0]['tokens']:,} tokens each time: "
+        f"\nBits per byte of the same {scalings[0]['tokens']:,} tokens each time: "
         f"{by_name['none'][0]:.3f} in the trained context of {contexts[0]:,}, and "
         f"{by_name[best][-1]:.3f} in {contexts[-1]:,} with {best}.",
         soft_wrap=True,
     )
 
 
-def new_table(*columns: str) -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", no_wrap=bool(number))
-    return table
-
-
 def meaning(evaluation: "Evaluation") -> str:
     """One sentence that says what the figure is worth."""
-    share = (
-        f"The model would store this text in {100 * evaluation.bits_per_byte / 8:.0f} % of its "
-        "bytes"
-    )
     against = []
     fair = "xz_after_training_text" if evaluation.baselines["xz_after_training_text"] else "xz"
     for name, words in (
@@ -223,4 +176,118 @@ def meaning(evaluation: "Evaluation") -> str:
     adapts = (
         "" if ratio < 1 else " (xz goes on learning from the text as it reads; the models do not)"
     )
-    return f"{share}{': ' if against else ''}{' and '.join(against)}{adapts}."
+    return (
+        f"The model would store this text in {100 * evaluation.bits_per_byte / 8:.0f} % of its "
+        f"bytes{': ' if against else ''}{' and '.join(against)}{adapts}."
+    )
+
+
+# -- the verbs of tasks ----------------------------------------------------------------------------
+
+
+def use(verb: str, arguments: list[str]) -> int:
+    """`xinye VERB`: what a model says of texts by a task that it has learned."""
+    entry = TASKS[verb]
+    given = Parser(
+        verb,
+        entry.more or entry.summary,
+        entry.example or f'xinye {verb} runs/model "…"',
+        flag("model", "MODEL", f"the folder of a run of xinye finetune --task {verb}"),
+        flag("text", "TEXT", "or a file of one text a line, or - for standard input"),
+        JSON,
+        *([PAIR] if entry.takes_pairs else []),
+        *([Fields(entry.question)] if entry.question else []),
+    ).read(arguments)
+    if entry.question:
+        checked(entry.question, given.settings, verb)
+    texts = read_texts(given.text)
+    inputs: list[Any] = texts
+    if entry.takes_pairs and given.pair is not None:
+        inputs = [(text, given.pair) for text in texts]
+
+    from xinye.api import load
+
+    loaded, task = load(given.model), find_task(verb)
+    with Display() as display:
+        results = loaded.use(verb, inputs, observer=display, **given.settings)
+    answers = list(zip(texts, results, strict=True))
+    if given.json:
+        print_json({"results": [{"text": text, **task.told(result)} for text, result in answers]})
+        return 0
+    for text, result in answers:
+        for line in task.lines(text, result, len(texts) == 1):
+            answer.print(line, soft_wrap=True)
+    return 0
+
+
+def read_texts(given: str) -> list[str]:
+    """The text itself, or the lines of a file or of standard input."""
+    if given == "-":
+        texts = [line for line in read_stdin().split("\n") if line.strip()]
+    elif len(given) < 1000 and "\n" not in given and Path(given).is_file():
+        texts = [line for _, line in read_lines(Path(given)) if line.strip()]
+    else:
+        texts = [given]
+    if not texts or not texts[0].strip():
+        raise XinyeError("the text is empty")
+    return texts
+
+
+# -- figures of a task -----------------------------------------------------------------------------
+
+
+def show_measured(
+    figures: Sequence[Figure],
+    measured: Figures,
+    baseline: Figures | None,
+    beside: Figures | None = None,
+) -> None:
+    """The model beside its baseline, or something else, the table by class, and which labels are
+    taken for which."""
+    others = {other["name"]: other for other in (baseline, beside) if other}
+    models = {"this model": measured} | others
+    known = [figure for figure in figures if all(figure.name in row for row in models.values())]
+    rows = [
+        [name, *(figure.written(row[figure.name]) for figure in known)]
+        for name, row in models.items()
+    ]
+    answer.print()
+    print_table(("", *(figure.short for figure in known)), rows)
+    answer.print()
+    if "table" in measured:
+        show_classes(measured, baseline)
+
+
+def show_classes(measured: Figures, baseline: Figures | None) -> None:
+    """The table by class, and which labels are taken for which."""
+    columns = ["precision", "recall", "f1-score"]
+    rows = [
+        [name, *(f"{row[column]:.3f}" for column in columns), f"{row['support']:,}"]
+        for name, row in measured["table"].items()
+    ]
+    columns.append("support")
+    if baseline:
+        columns.append("baseline f1")
+        for row in rows:
+            its = baseline["table"].get(row[0])
+            row.append(f"{its['f1-score']:.3f}" if its else "")
+    print_table(("", *columns), rows)
+    confusion = measured.get("confusion")
+    if confusion and len(confusion["labels"]) <= CONFUSED:
+        rows = [
+            [label, *(f"{count:,}" if count else "·" for count in counts)]
+            for label, counts in zip(confusion["labels"], confusion["counts"], strict=True)
+        ]
+        answer.print()
+        print_table(("right ↓  said →", *confusion["labels"]), rows)
+        answer.print()
+
+
+def show_ranks(ranks: dict[str, int]) -> None:
+    """Where AdaLoRA has kept its ranks: a row a layer, a column a matrix."""
+    names, layers = rank_table(ranks)
+    rows = [
+        [f"layer {layer}", *(str(row[name]) for name in names)] for layer, row in layers.items()
+    ]
+    answer.print()
+    print_table(("rank of each change", *names), rows)

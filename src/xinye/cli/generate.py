@@ -1,149 +1,302 @@
-"""`xinye generate`"""
+"""`xinye generate`, and `xinye chat`: on a terminal a conversation, elsewhere one answer."""
 
-from dataclasses import dataclass, fields
+import sys
+from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from xinye.cli.arguments import Parser, read_stdin
+from xinye.check.inspection import plural
+from xinye.cli.arguments import (
+    ANY_MODEL,
+    DTYPE,
+    JSON,
+    MODEL,
+    Fields,
+    Given,
+    Parser,
+    flag,
+    read_stdin,
+    typed,
+)
+from xinye.cli.output import Display, console, duration, prepare_writing, print_json, write
 from xinye.data.files import check_regular
-from xinye.errors import XinyeError, checked
-from xinye.generation.sampling import Sampling
+from xinye.errors import XinyeError, checked, did_you_mean
+from xinye.generation.sampling import ChatSampling, Sampling
+from xinye.runs.saved import never_taught_to_answer
+
+if TYPE_CHECKING:  # they bring torch
+    from xinye.api import Model
+    from xinye.generation.chat import Conversation
 
 MOST_TEXTS = 4096  # at once: all are held in memory
+COMMANDS = ("/reset", "/system", "/temperature", "/save", "/load", "/help", "/quit")
+HELP = """\
+/reset            begin anew (the system message stays)
+/system TEXT      what the model is told before all else; /system alone shows it
+/temperature X    0 always takes the likeliest token; higher is more varied
+/save FILE        write the conversation as JSON, in OpenAI's format
+/load FILE        go on with a saved one
+/help, /quit
+A line that ends in \\ goes on in the next; so does everything between \"\"\" and \"\"\".
+A message that begins with / wants a space before it. Ctrl-C stops an answer; Ctrl-D leaves."""
 
 
-@dataclass(frozen=True)
-class Given:
-    """What was typed, beside the sampling."""
-
-    model: str
-    prompt: str
-    prompts: str | None
-    output: str | None
-    n: int
-    dtype: str
-    speculation: str
-    json: bool
-
-
-def main(arguments: list[str]) -> int:
-    values = parser_of_generate().values(arguments)
-    given = Given(**{field.name: values.pop(field.name) for field in fields(Given)})
-    if not 1 <= given.n <= MOST_TEXTS:
-        raise XinyeError(f"-n {given.n}: from 1 to {MOST_TEXTS:,} texts are written at once")
-    checked(Sampling, values, "generate")
-    if (given.prompts is None) != (given.output is None):
-        raise XinyeError(
-            "--prompts FILE and -o FILE go together: what is written for one is put into the other"
-        )
-    if given.prompts is not None:
-        if given.prompt:
-            raise XinyeError("give a prompt, or a file of them with --prompts")
-        return write_file(given, values)
-    if "logprobs" in values and not given.json:
-        raise XinyeError("--logprobs are printed with --json only")
-    write_texts(given, values)
-    return 0
-
-
-def parser_of_generate() -> Parser:
-    parser = Parser(
+def generate(arguments: list[str]) -> int:
+    given = Parser(
         "generate",
         "Write text with a model. It goes on from the prompt; without one it begins a text of its "
         "own.",
         'xinye generate runs/novel "话说" --max-tokens 200 --temperature 0.8 --top-p 0.95 -n 3',
-    )
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        help="a run, a Hugging Face folder, a GGUF file, or a downloaded model's name",
-    )
-    parser.add_argument(
-        "prompt", nargs="?", default="", metavar="PROMPT", help="- reads it from standard input"
-    )
-    parser.add_argument(
-        "--prompts",
-        default=None,
-        metavar="FILE",
-        help='write for each line: {"prompt": "…"} or {"messages": […]}',
-    )
-    parser.add_argument(
-        "-o", "--output", default=None, metavar="FILE", help="where to, a line for each; resumes"
-    )
-    parser.add_argument("-n", type=int, default=1, metavar="N", help="write this many texts (1)")
-    parser.add_argument(
-        "--dtype",
-        default="auto",
-        metavar="auto|float32|bfloat16",
-        help="keep the weights in (auto)",
-    )
-    parser.add_argument(
-        "--speculation",
-        default="auto",
-        metavar="auto|off|MODEL",
-        help="guess next tokens from the text itself (auto), or by a small model with the same "
-        "tokenizer: same texts, sooner there",
-    )
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
-    parser.add_fields(Sampling, {})
-    return parser
+        ANY_MODEL,
+        flag("prompt", "PROMPT", "- reads it from standard input", "", nargs="?"),
+        flag(
+            "--prompts",
+            "FILE",
+            'write for each line: {"prompt": "…"} or {"messages": […]}',
+            type=Path,
+        ),
+        flag("-o --output", "FILE", "where to, a line for each; resumes"),
+        flag("-n", "N", "write this many texts (1)", 1, type=int),
+        DTYPE,
+        flag(
+            "--speculation",
+            "auto|off|MODEL",
+            "guess next tokens from the text itself (auto), or by a small model with the same "
+            "tokenizer: same texts, sooner there",
+            "auto",
+        ),
+        JSON,
+        Fields(Sampling),
+    ).read(arguments)
+    if not 1 <= given.n <= MOST_TEXTS:
+        raise XinyeError(f"-n {given.n}: from 1 to {MOST_TEXTS:,} texts are written at once")
+    checked(Sampling, given.settings, "generate")
+    if (given.prompts is None) != (given.output is None):
+        raise XinyeError(
+            "--prompts FILE and -o FILE go together: what is written for one is put into the other"
+        )
+    if given.prompts is None and "logprobs" in given.settings and not given.json:
+        raise XinyeError("--logprobs are printed with --json only")
+    if given.prompts is not None:
+        if given.prompt:
+            raise XinyeError("give a prompt, or a file of them with --prompts")
+        if not given.prompts.exists():
+            raise XinyeError(f"{given.prompts}: there is no such file")
+        check_regular(given.prompts)
 
-
-def write_texts(given: Given, sampling: dict[str, Any]) -> None:
-    """Write behind one prompt, and print the texts."""
     from xinye.api import load
-    from xinye.cli.output import prepare_writing, print_json, write
 
-    prompt = read_stdin().removesuffix("\n") if given.prompt == "-" else given.prompt
     model = load(given.model, given.dtype, given.speculation)
     prepare_writing()
+    return write_texts(model, given) if given.prompts is None else write_file(model, given)
+
+
+def write_texts(model: "Model", given: Given) -> int:
+    """Write behind one prompt, and print the texts."""
+    prompt = read_stdin().removesuffix("\n") if given.prompt == "-" else given.prompt
     if not given.json and given.n == 1:
-        write(chain([prompt], model.stream(prompt, **sampling)), exact=True)
-        return
-    texts = model.complete([prompt] * given.n, **sampling)
+        write(chain([prompt], model.stream(prompt, **given.settings)), exact=True)
+        return 0
+    texts = model.complete([prompt] * given.n, **given.settings)
     if not given.json:
         for number, text in enumerate(texts, start=1):
             write([f"--- {number} ---\n{prompt}{text.text}"], exact=True)
-        return
-    usage = {
-        "prompt_tokens": texts[0].prompt_tokens,
-        "completion_tokens": sum(text.completion_tokens for text in texts),
-    }
-    logprobs = {"logprobs": [text.logprobs for text in texts]} if "logprobs" in sampling else {}
-    print_json({
+        return 0
+    result = {
         "texts": [text.text for text in texts],
         "finish_reasons": [text.finish_reason for text in texts],
-        "usage": usage,
-        **logprobs,
-    })  # fmt: skip
+        "usage": {
+            "prompt_tokens": texts[0].prompt_tokens,
+            "completion_tokens": sum(text.completion_tokens for text in texts),
+        },
+    }
+    if "logprobs" in given.settings:
+        result["logprobs"] = [text.logprobs for text in texts]
+    print_json(result)
+    return 0
 
 
-def write_file(given: Given, sampling: dict[str, Any]) -> int:
+def write_file(model: "Model", given: Given) -> int:
     """Write for a file of prompts; the exit code is 1 where some could not be done."""
-    from xinye.api import load
-    from xinye.check.inspection import plural
-    from xinye.cli.output import Display, console, duration, prepare_writing, print_json
-
-    assert given.prompts is not None and given.output is not None
-    if not Path(given.prompts).exists():
-        raise XinyeError(f"{given.prompts}: there is no such file")
-    check_regular(Path(given.prompts))
-    model = load(given.model, given.dtype, given.speculation)
-    prepare_writing()
     with Display() as display:
         result = model.generate_file(
-            given.prompts, given.output, n=given.n, observer=display, **sampling
+            given.prompts, given.output, n=given.n, observer=display, **given.settings
         )
-    failed = len(result["errors"])
+    notes = {"done before": result["done_before"], "could not be done": len(result["errors"])}
     console.print(
         f"{plural(result['texts'], 'text')} with {plural(result['tokens'], 'token')} in "
         f"{duration(result['seconds'])} ({result['tokens_per_second']:,.0f} tokens/s), in "
         f"{given.output}"
-        + f"; {plural(result['done_before'], 'line')} done before" * bool(result["done_before"])
-        + f"; {plural(failed, 'line')} could not be done" * bool(failed),
+        + "".join(f"; {plural(count, 'line')} {what}" for what, count in notes.items() if count),
         soft_wrap=True,
     )
     if given.json:
         print_json(result)
     return 1 if result["errors"] else 0
+
+
+# -- chat ------------------------------------------------------------------------------------------
+
+
+def chat(arguments: list[str]) -> int:
+    given = Parser(
+        "chat",
+        "Talk with a model by its own chat template. Commands: /help. Where standard input is no "
+        "terminal, or with -p, it answers once.",
+        'xinye chat MODEL --system "Answer in one sentence." -p "为什么天是蓝的？"',
+        MODEL,
+        flag("-p --prompt", "TEXT", "answer this, and leave"),
+        flag("--system", "TEXT", "what the model is told before all else", ""),
+        JSON,
+        Fields(ChatSampling, without=("logprobs",)),
+    ).read(arguments)
+    sampling = checked(ChatSampling, given.settings, "chat")
+    question = given.prompt
+    if question is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        question = read_stdin()
+    if question is not None and not question.strip():
+        raise XinyeError("there is no question: give it with -p, or on standard input")
+    if question is None and given.json:
+        raise XinyeError(
+            "--json prints one answer: give the question with -p, or on standard input"
+        )
+
+    from xinye.api import load
+    from xinye.generation.chat import Conversation
+
+    path = given.model
+    model = load(path)
+    teach = f"teach it: xinye finetune {path} --task chat --data FILE -o RUN"
+    if model.tokenizer.chat_template is None:
+        raise XinyeError(
+            f"{path}: this model has no chat template; it goes on with text, "
+            f'xinye generate {path} "…"; or {teach}'
+        )
+    prepare_writing()
+    if never_taught_to_answer(Path(path)):
+        console.print(
+            f"{path} was never taught to answer, it goes on with text; {teach}",
+            style="dim",
+            soft_wrap=True,
+        )
+    conversation = Conversation(model.engine, sampling, given.system)
+    if question is None:
+        talk(conversation, f"{path}: {model.gpt.config.parameters:,} parameters")
+    else:
+        answer_once(conversation, question.strip(), given.json)
+    return 0
+
+
+def answer_once(conversation: "Conversation", question: str, as_json: bool) -> None:
+    pieces = conversation.answer(question)
+    if not as_json:
+        write(pieces)
+        return
+    message = {"role": "assistant", "content": "".join(pieces)}
+    reply = conversation.reply
+    assert reply is not None
+    print_json(
+        {
+            "message": message,
+            "finish_reason": reply.finish_reason,
+            "usage": {
+                "prompt_tokens": reply.prompt_tokens,
+                "completion_tokens": reply.completion_tokens,
+            },
+        }
+    )
+
+
+def talk(conversation: "Conversation", title: str) -> None:
+    """Read lines and answer them until the person leaves."""
+    with suppress(ImportError):
+        import readline  # noqa: F401  (from here on `input` edits lines, right for Chinese, too)
+    sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # `typed` decodes
+    console.print(
+        f"{title}, context {conversation.engine.context:,}; /help tells the commands, Ctrl-D "
+        "leaves",
+        style="dim",
+    )
+    stopped = warned = False  # whether Ctrl-C came last; whether the person knows what is forgotten
+    while True:
+        try:
+            line = typed(input(">>> "))
+            if line.startswith("/"):
+                if line.strip() == "/quit":
+                    return
+                command(conversation, line)
+            elif question := whole(line).strip():
+                answer(conversation, question)
+            stopped = False
+            if conversation.forgotten and not warned:
+                warned = True
+                console.print(
+                    "the context is full: the oldest messages are forgotten from now on",
+                    style="dim",
+                )
+        except (XinyeError, OSError) as error:
+            console.print(str(error), style="yellow", soft_wrap=True)
+        except (EOFError, KeyboardInterrupt) as end:
+            console.print()
+            if stopped or isinstance(end, EOFError):
+                return
+            stopped = True
+            console.print("Ctrl-C again leaves", style="dim")
+
+
+def whole(line: str) -> str:
+    """A message of several lines, of which this is the first."""
+    if not line.startswith('"""'):
+        while line.endswith("\\"):
+            line = line[:-1] + "\n" + typed(input("... "))
+        return line
+    text = line[3:]
+    while not text.rstrip().endswith('"""'):
+        text += "\n" + typed(input("... "))
+    return text.rstrip().removesuffix('"""')
+
+
+def answer(conversation: "Conversation", question: str) -> None:
+    with closing(conversation.answer(question)) as pieces:
+        write(pieces)
+    reply = conversation.reply
+    if reply and reply.finish_reason == "length":
+        console.print(
+            f"cut off after {reply.completion_tokens:,} tokens, by --max-tokens or the end of the "
+            "context",
+            style="dim",
+        )
+
+
+def command(conversation: "Conversation", line: str) -> None:
+    """Do what a line that begins with / asks for."""
+    from xinye.generation.chat import load_messages, save_messages
+
+    name, _, rest = (part.strip() for part in line.partition(" "))
+    if name in ("/save", "/load") and not rest:
+        raise XinyeError(f"{name}: name a file")
+    path = Path(rest).expanduser()
+    match name:
+        case "/reset":
+            conversation.reset()
+        case "/system":
+            conversation.system = rest or conversation.system
+            console.print(conversation.system or "there is no system message")
+        case "/temperature":
+            given = {"temperature": rest} if rest else {}
+            settings = conversation.sampling.model_dump() | given
+            conversation.sampling = checked(ChatSampling, settings, name)
+            console.print(f"temperature {conversation.sampling.temperature:g}")
+        case "/save":
+            save_messages(path, conversation.messages)
+            console.print(f"{len(conversation.messages)} messages are in {rest}")
+        case "/load":
+            conversation.messages = load_messages(path)
+            console.print(f"going on after {len(conversation.messages)} messages")
+        case "/help":
+            console.print(HELP)
+        case _:
+            raise XinyeError(
+                f"unknown command {name}{did_you_mean(name, COMMANDS)}; /help tells all"
+            )

@@ -1,41 +1,68 @@
 """`xinye VERB …`: finds the verb's file and runs it; nothing heavy is imported before."""
 
-import importlib
 import io
 import os
 import sys
 import time
 
 from xinye.errors import XinyeError, did_you_mean, print_error
-from xinye.tasks.registry import verbs_of_tasks
+from xinye.tasks.registry import found, verbs_of_tasks
 
-VERBS = {  # verb: (module, summary); the first ones are what a newcomer needs
-    "demo": ("xinye.cli.demo", "train a small GPT, watch it learn, read what it writes"),
-    "pretrain": ("xinye.cli.pretrain", "train a GPT of your own on your text"),
-    "generate": ("xinye.cli.generate", "write text with a model"),
-    "chat": ("xinye.cli.chat", "talk with a model that has a chat template"),
-    "serve": ("xinye.cli.serve", "models behind OpenAI's HTTP API, with a page to write and chat"),
-    "download": ("xinye.cli.download", "fetch a model from the Hugging Face hub"),
-    "finetune": ("xinye.cli.finetune", "teach a model a task from a file of records"),
-    "doctor": ("xinye.cli.doctor", "what this machine can do, and what that means here"),
-    "bench": ("xinye.cli.bench", "how fast a model writes here, alone and many texts at once"),
-    "data": ("xinye.cli.data", "check text before training; collect it from other formats"),
-    "tokenizer": ("xinye.cli.tokenizer", "train a tokenizer alone; compare tokenizers"),
-    "evaluate": ("xinye.cli.evaluate", "how well a model predicts a text, beside simpler means"),
+VERBS = {  # verb: (its function, summary); a group has none
+    "demo": ("xinye.cli.demo:main", "train a small GPT, watch it learn, read what it writes"),
+    "pretrain": ("xinye.cli.training:pretrain", "train a GPT of your own on your text"),
+    "generate": ("xinye.cli.generate:generate", "write text with a model"),
+    "chat": ("xinye.cli.generate:chat", "talk with a model that has a chat template"),
+    "serve": (
+        "xinye.cli.serve:main",
+        "models behind OpenAI's HTTP API, with a page to write and chat",
+    ),
+    "download": ("xinye.cli.models:download", "fetch a model from the Hugging Face hub"),
+    "finetune": ("xinye.cli.training:finetune", "teach a model a task from a file of records"),
+    "doctor": ("xinye.cli.machine:doctor", "what this machine can do, and what that means here"),
+    "bench": (
+        "xinye.cli.machine:bench",
+        "how fast a model writes here, alone and many texts at once",
+    ),
+    "data": ("", "check text before training; collect it from other formats"),
+    "tokenizer": ("", "train a tokenizer alone; compare tokenizers"),
+    "evaluate": (
+        "xinye.cli.evaluate:evaluate",
+        "how well a model predicts a text, beside simpler means",
+    ),
     "compare": (
-        "xinye.cli.compare",
+        "xinye.cli.studies:compare",
         "architectures side by side on the same text in the same time",
     ),
-    "distill": ("xinye.cli.distill", "a small model that learns from a larger one"),
-    "merge": ("xinye.cli.merge", "put an adapter into its base's weights: a plain model"),
-    "tune": ("xinye.cli.tune", "search for better settings than the plan's"),
-    "plan": ("xinye.cli.plan", "which size is best for a text in a given time"),
-    "export": ("xinye.cli.export", "a model for other tools: GGUF for llama.cpp and Ollama"),
-    "quantize": ("xinye.cli.quantize", "make a model smaller: GGUF with weights of 8 or 4 bits"),
-    "runs": ("xinye.cli.runs", "list, show, compare and clean runs"),
+    "distill": ("xinye.cli.studies:distill", "a small model that learns from a larger one"),
+    "merge": ("xinye.cli.models:merge", "put an adapter into its base's weights: a plain model"),
+    "tune": ("xinye.cli.studies:tune", "search for better settings than the plan's"),
+    "plan": ("xinye.cli.studies:plan", "which size is best for a text in a given time"),
+    "export": ("xinye.cli.models:export", "a model for other tools: GGUF for llama.cpp and Ollama"),
+    "quantize": (
+        "xinye.cli.models:quantize",
+        "make a model smaller: GGUF with weights of 8 or 4 bits",
+    ),
+    "runs": ("xinye.cli.runs:main", "list, show, compare and clean runs"),
 }
-GROUPS = ("data", "tokenizer", "runs")  # their verbs are two words
-FIRST = ("demo", "pretrain", "generate", "finetune", "serve")
+GROUPS = {  # groups of verbs, which are two words
+    "data": {
+        "check": ("xinye.cli.data:check", "what is in text files, and what is wrong with them"),
+        "show": (
+            "xinye.cli.data:show",
+            "records as a model will see them: each token, and what of it is trained",
+        ),
+        "collect": (
+            "xinye.cli.data:collect",
+            "documents from dumps, web pages, books, mail and feeds",
+        ),
+    },
+    "tokenizer": {
+        "train": ("xinye.cli.tokenizer:train", "learn a tokenizer from text"),
+        "eval": ("xinye.cli.tokenizer:evaluate", "what tokenizers make of a text, side by side"),
+    },
+}
+START_HERE = ("demo", "pretrain", "generate", "finetune", "serve")
 
 
 def help_text() -> str:
@@ -44,8 +71,7 @@ def help_text() -> str:
     def lines(verbs: dict[str, str]) -> str:
         return "\n".join(f"  {verb:<12}{summary}" for verb, summary in verbs.items())
 
-    first = {verb: summaries.pop(verb) for verb in FIRST}
-
+    first = {verb: summaries.pop(verb) for verb in START_HERE}
     return (
         "Xinye 新叶: from raw text to a GPT of your own\n\n"
         "usage: xinye VERB …   (xinye VERB --help shows its flags)\n\n"
@@ -54,6 +80,27 @@ def help_text() -> str:
         f"more:\n{lines(summaries)}\n\n"
         "every verb takes --json: one JSON object, last on standard output"
     )
+
+
+def run(verb: str, arguments: list[str]) -> int:
+    """Run a verb that is known, or one of a group."""
+    if verb not in VERBS:
+        from xinye.cli.evaluate import use
+
+        return use(verb, arguments)
+    if verb not in GROUPS:
+        return int(found(VERBS[verb][0])(arguments))
+    verbs = GROUPS[verb]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        lines = "\n".join(f"  {name:<10}{summary}" for name, (_, summary) in verbs.items())
+        usage = f"usage: xinye {verb} VERB …   (xinye {verb} VERB --help shows its flags)"
+        print(f"{usage}\n\n{lines}")
+        return 0
+    name, *rest = arguments
+    if name not in verbs:
+        known = ", ".join(f"{verb} {each}" for each in verbs)
+        raise XinyeError(f"unknown verb {name!r}{did_you_mean(name, verbs)}; there is: {known}")
+    return int(found(verbs[name][0])(rest))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -76,19 +123,16 @@ def main(arguments: list[str] | None = None) -> int:
         print_error(f"xinye: unknown verb {verb!r}{did_you_mean(verb, known)} (try xinye --help)")
         return 2
     try:
-        if verb not in VERBS:
-            from xinye.cli.tasks import use
-
-            return use(verb, rest)
-        return importlib.import_module(VERBS[verb][0]).main(rest)
+        return run(verb, rest)
     except XinyeError as error:
-        if os.environ.get("RANK", "0") != "0":
-            # the first of several processes tells; when it has, the launcher ends the others
+        from xinye.training.display import FIRST
+
+        if not FIRST:  # the first of several processes tells, then the launcher ends the others
             time.sleep(10)
             return error.exit_code
-        name = (
-            f"{verb} {rest[0]}" if rest and not rest[0].startswith("-") and verb in GROUPS else verb
-        )
+        name = verb
+        if verb in (*GROUPS, "runs") and rest and not rest[0].startswith("-"):
+            name = f"{verb} {rest[0]}"
         print_error(f"xinye {name}: {str(error).removeprefix(f'{verb}: ')}")
         return error.exit_code
     except BrokenPipeError:  # the reader, such as `head`, has left
@@ -97,10 +141,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print_error(f"xinye {verb}: interrupted")
         return 130
-    except (
-        OSError,
-        MemoryError,
-    ) as error:  # a full disk, a folder that is not ours: nothing a traceback explains
+    # a full disk, a folder that is not ours: nothing a traceback explains
+    except (OSError, MemoryError) as error:
         print_error(f"xinye {verb}: {' '.join(str(error).split())[:300] or 'out of memory'}")
         return 1
 

@@ -5,11 +5,13 @@ import locale
 import logging
 import os
 import sys
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import asdict
+from typing import Any, TypeVar
 
 from rich.table import Table
+from rich.text import Text
 
 from xinye.errors import SIGNS, readable
 from xinye.planning.units import duration
@@ -28,11 +30,13 @@ __all__ = [
     "locale_language",
     "print_findings",
     "print_json",
+    "print_result",
     "print_table",
     "write",
 ]
 
 _ESCAPES = {code: f"\\u{code:04x}" for code in SIGNS if code >= 0x7F}  # JSON escapes the others
+Result = TypeVar("Result")
 WIDEST = 1000  # characters of a table in a file or a pipe
 answer = Console()  # what was asked for: standard output
 
@@ -49,23 +53,41 @@ def write(pieces: Iterable[str], exact: bool = False) -> str:
     return "".join(written)
 
 
-def print_json(data: dict[str, Any]) -> None:
-    text = json.dumps(data, ensure_ascii=False).translate(_ESCAPES)
+def print_json(data: Any) -> None:
+    """Print a result, a dictionary or a dataclass, as one line of JSON."""
+    text = json.dumps(data, ensure_ascii=False, default=_as_dict).translate(_ESCAPES)
     print(text, flush=True)  # `serve` goes on after it
+
+
+def _as_dict(result: Any) -> dict[str, Any]:
+    return result.as_dict() if hasattr(result, "as_dict") else asdict(result)
+
+
+def print_result(
+    result: Result, as_json: bool, show: Callable[[Result], object] | None = None
+) -> int:
+    """Print the result of a verb for programs, or with `show` for people; returns the exit code of
+    a verb that is done."""
+    if as_json:
+        print_json(result)
+    elif show:
+        show(result)
+    return 0
 
 
 def print_table(
     columns: Sequence[str],
-    rows: Iterable[Sequence[str]],
+    rows: Iterable[Sequence[str | Text]],
     left: Container[int] = (0,),
     on: Console = answer,
+    gap: int = 2,
 ) -> None:
-    """Print rows under their columns, those that are not `left` right-aligned.
+    """Print rows under their columns, with a gap between, those that are not `left` right-aligned.
 
     A table is as wide as the terminal, or as it needs where there is none. Without names of columns
     it has no head.
     """
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=any(columns))
+    table = Table(box=None, padding=(0, gap, 0, 0), header_style="bold", show_header=any(columns))
     for number, name in enumerate(columns):
         table.add_column(name, justify="left" if number in left else "right", overflow="fold")
     for row in rows:

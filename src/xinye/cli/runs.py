@@ -7,8 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from xinye.checkpoints.folders import run_differences
-from xinye.cli.arguments import Parser
-from xinye.cli.output import answer, console, duration, locale_language, print_json, print_table
+from xinye.cli.arguments import JSON, JSON_AT_END, Parser, flag, switch
+from xinye.cli.output import (
+    answer,
+    console,
+    duration,
+    locale_language,
+    print_json,
+    print_result,
+    print_table,
+)
 from xinye.errors import XinyeError, did_you_mean
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.runs.card import write_card
@@ -18,33 +26,32 @@ from xinye.runs.diagnosis import diagnose
 from xinye.runs.report import texts, write_report
 from xinye.runs.saved import SavedRun, find_runs, read_run
 
-VERBS = ("show", "compare", "verify", "clean")
-JSON = "print one JSON object"
+FOLDERS = flag("folders", "DIR", "folders of runs, or runs (runs)", ["runs"], nargs="*")
 
 
 def main(arguments: list[str]) -> int:
-    verbs = {"show": show, "compare": compare, "verify": verify, "clean": clean}
-    if arguments and arguments[0] in verbs:
-        return verbs[arguments[0]](arguments[1:])
+    if arguments and arguments[0] in VERBS:
+        return VERBS[arguments[0]](arguments[1:])
     return list_runs(arguments)
 
 
 def list_runs(arguments: list[str]) -> int:
-    parser = Parser(
+    given = Parser(
         "runs",
         "List the runs in folders, newest first.",
         "xinye runs\n  xinye runs show runs/novel\n  xinye runs compare runs/novel runs/poems\n"
         "  xinye runs verify\n  xinye runs clean",
-    )
-    add_folders(parser)
-    values = parser.values(arguments)
+        FOLDERS,
+        JSON,
+    ).read(arguments)
 
-    runs = find(values["folders"])
-    if values["json"]:
+    runs = find(given.folders)
+    if given.json:
         print_json({"runs": [run.summary() for run in runs]})
     elif not runs:
-        where = ", ".join(values["folders"])
-        console.print(f"there are no runs in {where}; make one: xinye pretrain FILES…")
+        console.print(
+            f"there are no runs in {', '.join(given.folders)}; make one: xinye pretrain FILES…"
+        )
     else:
         rows = [
             (
@@ -52,7 +59,7 @@ def list_runs(arguments: list[str]) -> int:
                 run.what,
                 millions(run.parameters),
                 shorter(run.files),
-                "" if run.bits_per_byte is None else f"{run.bits_per_byte:.3f}",
+                bits(run.bits_per_byte),
                 state_of(run),
                 duration(run.seconds),
                 f"{run.started:%Y-%m-%d %H:%M}",
@@ -65,77 +72,72 @@ def list_runs(arguments: list[str]) -> int:
 
 
 def show(arguments: list[str]) -> int:
-    parser = Parser(
+    given = Parser(
         "runs show",
         "Tell what a run is and how it went, and write its report and model card anew from what "
         "lies in its folder.",
         "xinye runs show runs/novel",
-    )
-    parser.add_argument("run", metavar="RUN", help="the run's folder")
-    parser.add_switches(json=JSON)
-    values = parser.values(arguments)
+        flag("run", "RUN", "the run's folder", type=Path),
+        JSON,
+    ).read(arguments)
 
     from xinye.tasks.task import with_words
 
-    run = with_words(read_run(Path(values["run"])))
+    run = with_words(read_run(given.run))
     report = run.folder / "report.html"
     with damage_reported(run.folder):
         findings, written = diagnose(run), texts(run)
         if missing := write_report(run):
             console.print(f"the report has no charts: {missing}")
         write_card(run)
-    if values["json"]:
+    if given.json:
         said = [
             {"name": one.name, "says": one.says._asdict(), "advice": one.advice._asdict()}
             for one in findings
         ]
-        command = {"command": run.command(), "report": str(report)}
-        print_json({**run.summary(), "findings": said, "texts": written, **command})
+        more = {"texts": written, "command": run.command(), "report": str(report)}
+        print_json({**run.summary(), "findings": said, **more})
         return 0
     language = locale_language()
     print_table(("", ""), about(run), left=(0, 1))
     answer.print()
     for finding in findings:
-        answer.print(getattr(finding.says, language), soft_wrap=True)
-        if finding.advice.en:
-            answer.print(f"  {getattr(finding.advice, language)}", soft_wrap=True)
-    if written:
-        answer.print(f"\n{written[0].strip()}", soft_wrap=True)
-    answer.print(f"\nagain:  {run.command()}\nreport: {report}", soft_wrap=True)
+        advice = f"\n  {getattr(finding.advice, language)}" if finding.advice.en else ""
+        answer.print(f"{getattr(finding.says, language)}{advice}", soft_wrap=True)
+    text = f"\n{written[0].strip()}\n" if written else ""
+    answer.print(f"{text}\nagain:  {run.command()}\nreport: {report}", soft_wrap=True)
     return 0
 
 
 def compare(arguments: list[str]) -> int:
-    parser = Parser(
+    given = Parser(
         "runs compare",
         "Tell in what runs differ, and how they learned: bits per byte on validation text along "
         "the way.",
         "xinye runs compare runs/novel runs/poems --over seconds --plot curves.svg",
-    )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs' folders")
-    parser.add_argument(
-        "--over",
-        default="tokens",
-        choices=("steps", "tokens", "seconds"),
-        help="what the curves go over (tokens)",
-    )
-    parser.add_argument(
-        "--plot", type=Path, default=None, metavar="FILE", help="draw the curves into an SVG file"
-    )
-    parser.add_switches(json=JSON)
-    values = parser.values(arguments)
-    over, plot = values["over"], values["plot"]
-    if len(values["runs"]) < 2:
+        flag("runs", "RUN", "two or more runs' folders", nargs="+"),
+        flag(
+            "--over",
+            None,
+            "what the curves go over (tokens)",
+            "tokens",
+            choices=("steps", "tokens", "seconds"),
+        ),
+        flag("--plot", "FILE", "draw the curves into an SVG file", type=Path),
+        JSON,
+    ).read(arguments)
+    over, plot = given.over, given.plot
+    if len(given.runs) < 2:
         raise XinyeError("name two runs or more to compare")
-    if len(set(values["runs"])) < len(values["runs"]):
+    if len(set(given.runs)) < len(given.runs):
         raise XinyeError("a run is named twice")
     if plot and plot.suffix != ".svg":
         raise XinyeError(
             f"--plot {plot}: the chart is an SVG file; give it a name that ends in .svg"
         )
 
-    runs = [read_run(Path(name)) for name in values["runs"]]
-    with damage_reported(*values["runs"]):
+    runs = [read_run(Path(name)) for name in given.runs]
+    with damage_reported(*given.runs):
         differing, lines = differences(runs), curves(runs, over)
     if plot:
         save_chart(line_chart(lines, over, "bits per byte"), plot)
@@ -143,7 +145,7 @@ def compare(arguments: list[str]) -> int:
     damaged = [f"{run.folder} is damaged: {run.error}" for run in runs if run.state == "damaged"]
     for remark in [*damaged, *remarks(runs)]:
         console.print(f"note: {remark}", soft_wrap=True)
-    if values["json"]:
+    if given.json:
         points = {name: [list(point) for point in zip(*lines[name], strict=True)] for name in lines}
         summaries = [run.summary() for run in runs]
         print_json({"runs": summaries, "differences": differing, "over": over, "curves": points})
@@ -152,63 +154,62 @@ def compare(arguments: list[str]) -> int:
     rows = [(name, *(value_of(one) for one in ones)) for name, ones in differing.items()]
     print_table(("", *names), rows)
     if not plot:
-
-        def bits(name: str, point: float) -> str:
-            value = at(lines[name], point)
-            return "" if value is None else f"{value:.3f}"
-
         matching = matching_points(lines.values())
-        rows = [(f"{point:,.0f}", *(bits(name, point) for name in names)) for point in matching]
+        rows = [
+            (f"{point:,.0f}", *(bits(at(lines[name], point)) for name in names))
+            for point in matching
+        ]
         answer.print("\nbits per byte on validation text")
         print_table((over, *names), rows, left=())
     return 0
 
 
 def verify(arguments: list[str]) -> int:
-    parser = Parser(
+    given = Parser(
         "runs verify",
         "Check every saved file of runs and their checkpoints against the sizes and hashes that "
         "were noted when they were saved. Ends with 1 where one differs, and names it.",
         "xinye runs verify runs/novel",
-    )
-    add_folders(parser)
-    values = parser.values(arguments)
+        FOLDERS,
+        JSON,
+    ).read(arguments)
 
     problems = {}
-    for run in find(values["folders"]):
+    for run in find(given.folders):
         damage = [run.error] if run.state == "damaged" else []
         problems[str(run.folder)] = damage + run_differences(run.folder)
-    if values["json"]:
+    if given.json:
         print_json({"runs": [{"run": run, "problems": found} for run, found in problems.items()]})
     else:
         for name, found in problems.items():
             answer.print("\n".join(found) or f"{name}: as it was saved", soft_wrap=True)
     if not problems:
-        console.print(f"there are no runs in {', '.join(values['folders'])}")
+        console.print(f"there are no runs in {', '.join(given.folders)}")
     return 1 if any(problems.values()) else 0
 
 
 def clean(arguments: list[str]) -> int:
-    parser = Parser(
+    given = Parser(
         "runs clean",
         "Make room: delete what only going on needs from finished runs, and runs that ended before "
         "anything was saved. Models and reports of other runs stay. Shows what would go, and asks.",
         "xinye runs clean runs",
-    )
-    add_folders(parser, "print one JSON object at the end")
-    parser.add_switches(
-        interrupted="interrupted runs, too, that could still be resumed", yes="do not ask"
-    )
-    values = parser.values(arguments)
+        FOLDERS,
+        JSON_AT_END,
+        switch("--interrupted", "interrupted runs, too, that could still be resumed"),
+        switch("--yes", "do not ask"),
+    ).read(arguments)
 
-    proposed = proposals(find(values["folders"]), values["interrupted"])
+    proposed = proposals(find(given.folders), given.interrupted)
     if not proposed:
         console.print("there is nothing to clean")
-    elif not values["yes"]:
+    elif not given.yes:
         size = megabytes(sum(proposal.size for proposal in proposed))
         if not sys.stdin.isatty():
-            runs = f"{len(proposed)} run{'s' * (len(proposed) > 1)}"
-            raise XinyeError(f"{size} in {runs} could go; say --yes to delete without asking")
+            raise XinyeError(
+                f"{size} in {len(proposed)} run{'s' * (len(proposed) > 1)} could go; say --yes to "
+                "delete without asking"
+            )
         rows = [(str(one.run.folder), one.what, megabytes(one.size)) for one in proposed]
         print_table(("run", "to delete", "size"), rows, left=(0, 1))
         answer.print(f"Delete these {size}? [y/N] ", end="")
@@ -220,23 +221,10 @@ def clean(arguments: list[str]) -> int:
         folder = str(one.run.folder)
         console.print(f"deleted {one.what} of {folder}, {megabytes(one.size)}", soft_wrap=True)
         deleted.append({"run": folder, "what": one.what, "bytes": one.size})
-    if values["json"]:
-        print_json({"deleted": deleted})
-    return 0
+    return print_result({"deleted": deleted}, given.json)
 
 
 # -- what they share -------------------------------------------------------------------------------
-
-
-def add_folders(parser: Parser, json: str = JSON) -> None:
-    parser.add_argument(
-        "folders",
-        nargs="*",
-        default=["runs"],
-        metavar="DIR",
-        help="folders of runs, or runs (runs)",
-    )
-    parser.add_switches(json=json)
 
 
 def find(folders: Sequence[str]) -> list[SavedRun]:
@@ -293,6 +281,11 @@ def about(run: SavedRun) -> list[tuple[str, str]]:
     return rows
 
 
+def bits(value: float | None) -> str:
+    """Bits per byte, where they are known."""
+    return "" if value is None else f"{value:.3f}"
+
+
 def millions(number: int | None) -> str:
     if not number:
         return ""
@@ -320,3 +313,6 @@ def value_of(value: Any) -> str:
     if isinstance(value, int) or (isinstance(value, float) and value >= 1000):
         return f"{value:,.0f}"
     return f"{value:#.4g}" if isinstance(value, float) else str(value)
+
+
+VERBS = {"show": show, "compare": compare, "verify": verify, "clean": clean}

@@ -1,12 +1,24 @@
-"""What `xinye pretrain` and `xinye finetune` share: their options, and how a run ended."""
+"""`xinye pretrain` and `xinye finetune`, and how a run ended."""
 
 import os
+import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from xinye.cli.arguments import Parser
+from xinye.cli.arguments import (
+    BASE,
+    FILES,
+    JSON_AT_END,
+    Fields,
+    Given,
+    Parser,
+    flag,
+    switch,
+    task_flag,
+)
+from xinye.cli.evaluate import show_measured, show_ranks
 from xinye.cli.output import (
     FIRST,
     Brief,
@@ -15,125 +27,184 @@ from xinye.cli.output import (
     console,
     duration,
     exit_when_stopped,
-    print_json,
+    print_result,
     print_table,
 )
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, checked
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.planning.settings import PretrainSettings
+from xinye.planning.settings import PretrainSettings, read_config
+from xinye.runs.diagnosis import diagnose
+from xinye.runs.folder import Figures
+from xinye.runs.saved import read_run
+from xinye.runs.words import Figure
+from xinye.tasks.registry import TASKS, find_task
 
 if TYPE_CHECKING:  # it brings torch
-    from xinye.runs.words import Figure
     from xinye.training.job import Run
 
 Settings = PretrainSettings | FinetuneSettings
 
-
-@dataclass(frozen=True)
-class Options:
-    """What is typed about a run beside its settings."""
-
-    dry_run: bool = False
-    resume: bool = False
-    overwrite: bool = False
-    processes: int = 1
-    folds: int | None = None
-    json: bool = False
-
-
-def add_options(parser: Parser) -> None:
-    parser.add_switches(
-        resume="go on with the run in -o",
-        overwrite="replace the run in -o",
-        json="print one JSON object at the end",
-    )
-    parser.add_argument(
-        "--processes", type=int, metavar="N", help="train in this many processes on this machine"
-    )
-    parser.add_argument(
-        "--folds", type=int, metavar="K", help="cross-validation: a run for each of K parts"
-    )
+BUDGETS = ("time", "tokens", "epochs", "steps", "total_steps")
+NEEDED = {
+    "model": "name the model to begin with: a run's folder, or any Hugging Face folder",
+    "task": f"name the task: --task {', '.join(TASKS)}",
+    "data": "name the records to learn from: --data FILE",
+    "output": "name the run's folder: -o runs/…",
+}
+OPTIONS = (
+    switch("--resume", "go on with the run in -o"),
+    switch("--overwrite", "replace the run in -o"),
+    JSON_AT_END,
+    flag("--processes", "N", "train in this many processes on this machine", 1, type=int),
+    flag("--folds", "K", "cross-validation: a run for each of K parts", type=int),
+)
 
 
-def take_options(values: dict[str, Any]) -> Options:
-    """The options among what was typed; the settings stay in `values`."""
-    names = Options.__dataclass_fields__.keys() & values.keys()
-    options = Options(**{name: values.pop(name) for name in names})
-    if options.processes < 1:
-        raise XinyeError(f"--processes {options.processes}: give at least 1")
-    check_resume(options.resume, options.overwrite, values)
-    if options.processes > 1 and options.folds is not None:
+def pretrain(arguments: list[str]) -> int:
+    began = time.monotonic()
+    given = Parser(
+        "pretrain",
+        "Train a GPT on text, from scratch or going on with a model (--from). What is not given is "
+        "derived from the\ntext and this machine.",
+        "xinye pretrain novel.txt --size 5M --time 10min -o runs/novel\n"
+        "  xinye pretrain letters.txt --from runs/novel --time 5min -o runs/letters",
+        FILES,
+        flag("--config", "FILE", "settings from a YAML file; flags override them", type=Path),
+        switch("--dry-run", "print the plan and stop"),
+        *OPTIONS,
+        Fields(PretrainSettings, without=("files",)),
+    ).read(arguments)
+    check_options(given)
+    return train(pretrain_settings(given), given, arguments, began)
+
+
+def finetune(arguments: list[str]) -> int:
+    given = Parser(
+        "finetune",
+        "Teach a model a task from a file of records, and measure it beside a baseline: classical "
+        "means for classify\nand tag, the model that it began with for chat and text.",
+        "xinye finetune runs/novel --task classify --data reviews.csv -o runs/reviews",
+        BASE,
+        *OPTIONS,
+        task_flag("what to learn"),
+        Fields(FinetuneSettings, without=("model", "task")),
+    ).read(arguments)
+    check_options(given)
+    return train(finetune_settings(given), given, arguments)
+
+
+def pretrain_settings(given: Given) -> PretrainSettings:
+    """The settings from a file, if one is named, with what was typed above them."""
+    values = given.settings
+    if given.config:
+        below = read_config(given.config)
+        if any(budget in values for budget in BUDGETS):
+            below = {name: value for name, value in below.items() if name not in BUDGETS}
+        cleaning = below.get("cleaning", {}) | values.get("cleaning", {})
+        values = below | values | {"cleaning": cleaning}
+    if not values.get("files") and not given.resume:
+        raise XinyeError("name the text to train on: files, folders or globs")
+    return checked(PretrainSettings, values, "pretrain")
+
+
+def finetune_settings(given: Given) -> FinetuneSettings:
+    """What was typed, as settings; raises `XinyeError` for what is missing."""
+    from xinye.tasks.task import task_settings
+
+    for name, what in NEEDED.items():
+        if not given.resume and not given.settings.get(name):
+            raise XinyeError(what)
+    return task_settings(given.settings, "finetune")
+
+
+def check_options(given: Given) -> None:
+    """Raises `XinyeError` for options that do not go together."""
+    if given.processes < 1:
+        raise XinyeError(f"--processes {given.processes}: give at least 1")
+    check_resume(given)
+    if given.processes > 1 and given.folds is not None:
         raise XinyeError("--folds trains one run after the other: leave --processes out")
-    if options.dry_run and options.folds is not None:
+    if given.dry_run and given.folds is not None:
         raise XinyeError(
-            f"--dry-run shows the plan of one run: give --fold 1/{options.folds} instead of "
-            f"--folds {options.folds}"
+            f"--dry-run shows the plan of one run: give --fold 1/{given.folds} instead of "
+            f"--folds {given.folds}"
         )
-    return options
 
 
-def check_resume(resume: bool, overwrite: bool, values: dict[str, Any]) -> None:
-    if resume and overwrite:
+def check_resume(given: Given) -> None:
+    if given.resume and given.overwrite:
         raise XinyeError(
             "--resume goes on with a run and --overwrite replaces it: give one of them"
         )
-    if resume and "output" not in values:
+    if given.resume and "output" not in given.settings:
         raise XinyeError("--resume needs the run's folder: -o runs/…")
 
 
-def train(settings: Settings, options: Options, arguments: list[str], began: float) -> int:
+def train(
+    settings: Settings, given: Given, arguments: list[str], began: float | None = None
+) -> int:
     """Train, here, in several processes or in folds; returns the exit code."""
-    if options.folds is not None:
-        return cross_validate(settings, options, options.folds)
-    if options.processes > 1 and not options.dry_run and "RANK" not in os.environ:
-        from xinye.training.distributed import launch
+    if given.folds is not None:
+        return cross_validate(settings, given)
+    if given.processes > 1 and not given.dry_run:
+        # one of several that a launcher has started knows how many they are
+        started = os.environ.get("WORLD_SIZE")
+        if started is None:
+            from xinye.training.distributed import launch
 
-        return launch(options.processes, [settings.recipe, *arguments])
+            return launch(given.processes, [settings.recipe, *arguments])
+        if started != str(given.processes):
+            raise XinyeError(
+                f"--processes {given.processes}: WORLD_SIZE in the environment says {started}; "
+                "leave --processes out where a launcher starts them, else unset WORLD_SIZE"
+            )
 
-    from xinye.tasks.registry import find_task
-    from xinye.training.train import finetune, pretrain
+    from xinye.training import train as recipes
 
     if isinstance(settings, PretrainSettings):
         with Display() as display:
-            run = pretrain(
-                settings, display, options.overwrite, options.resume, options.dry_run, began
+            run = recipes.pretrain(
+                settings, display, given.overwrite, given.resume, given.dry_run, began
             )
     else:
         with Display(counted=find_task(settings.task).words.unit) as display:
-            run = finetune(settings, display, options.overwrite, options.resume)
+            run = recipes.finetune(settings, display, given.overwrite, given.resume)
     if run is None:
-        if options.json:
-            print_json({"dry_run": True, "plan": display.planned})
-        return 0
+        return print_result({"dry_run": True, "plan": display.planned}, given.json)
     if FIRST:
-        show_end(run, settings, options.json)
+        show_end(run, settings, given.json)
     return 128 + run.interrupted if run.interrupted else 0
 
 
 # -- how a run ended -------------------------------------------------------------------------------
 
 
+def of_records(settings: Settings) -> bool:
+    """Whether a task is learned from records; else it is text that is read."""
+    return isinstance(settings, FinetuneSettings) and not find_task(settings.task).continues_text
+
+
 def show_end(run: "Run", settings: Settings, as_json: bool) -> None:
     """Print how a run ended, what it came to, and how to use its model."""
-    of_a_task = isinstance(settings, FinetuneSettings) and settings.task != "text"
-    recipe = "finetune" if of_a_task else "pretrain"
+    of_a_task = of_records(settings)
+    result = asdict(run)
+    del result["interrupted"]
     if run.interrupted:
-        again = f"xinye {recipe} -o {run.run} --resume"
+        again = f"xinye {'finetune' if of_a_task else 'pretrain'} -o {run.run} --resume"
         console.print(f"stopped after step {run.steps:,}; go on with: {again}", soft_wrap=True)
-    elif run.stopped_early:
+        print_result(result, as_json and not of_a_task)
+        return
+    if run.stopped_early:
         console.print(
             f"stopped early after step {run.steps:,}: no evaluation since step {run.model_step:,} "
             f"was better; the model is that of step {run.model_step:,}",
             soft_wrap=True,
         )
-    result = asdict(run)
-    del result["interrupted"]
-    if of_a_task and not run.interrupted:
+    if of_a_task:
         result |= show_task(run, as_json)
-    elif not run.interrupted:
+    else:
         show_text(run)
-    if as_json and not (of_a_task and run.interrupted):
-        print_json(result)
+    print_result(result, as_json)
 
 
 def show_text(run: "Run") -> None:
@@ -154,13 +225,8 @@ def show_text(run: "Run") -> None:
     )
 
 
-def show_task(run: "Run", as_json: bool) -> dict[str, Any]:
+def show_task(run: "Run", as_json: bool) -> Figures:
     """Print what a task's run came to beside its baseline; returns what JSON tells of it."""
-    from xinye.cli.tasks import show_measured, show_ranks
-    from xinye.runs.diagnosis import diagnose
-    from xinye.runs.saved import read_run
-    from xinye.tasks.registry import find_task
-
     saved = read_run(Path(run.run))
     result, words = saved.result, find_task(saved.task).words
     if not as_json:
@@ -186,47 +252,43 @@ def show_task(run: "Run", as_json: bool) -> dict[str, Any]:
 # -- cross-validation ------------------------------------------------------------------------------
 
 
-def cross_validate(settings: Settings, options: Options, folds: int) -> int:
+def cross_validate(settings: Settings, given: Given) -> int:
     from xinye.studies import folds as study
-    from xinye.tasks.registry import find_task
 
-    of_a_task = isinstance(settings, FinetuneSettings)
-    figures: Sequence[Figure] = ()
-    if isinstance(settings, FinetuneSettings):
-        task = find_task(settings.task)
-        figures = task.words.figures
-        if not task.figures:
-            what = f"--task {task.verb} is pretraining"
-            raise XinyeError(f"{what}: xinye pretrain FILES --from MODEL --folds K")
+    task = find_task(settings.task) if isinstance(settings, FinetuneSettings) else None
+    if task and task.continues_text:
+        raise XinyeError(
+            f"--task {task.verb} is pretraining: xinye pretrain FILES --from MODEL --folds K"
+        )
 
-    def show_fold(fold: dict[str, Any]) -> None:
+    def show_fold(fold: Figures) -> None:
         steps = f"{fold['steps']:,} steps in {duration(fold['seconds'])}"
-        loss, bits = (fold["validation"].get(name, 0.0) for name in ("loss", "bits_per_byte"))
-        words = f"{steps}, validation loss {loss:.3f}, {bits:.3f} bits per byte"
-        if of_a_task:
-            words = f"{figures_of_fold(figures, fold)}, {steps}"
-        console.print(f"fold {fold['fold']} of {folds}: {words}", soft_wrap=True)
+        if task:
+            words = f"{figures_of_fold(task.words.figures, fold)}, {steps}"
+        else:
+            words = "{steps}, validation loss {loss:.3f}, {bits_per_byte:.3f} bits per byte".format(
+                steps=steps, **fold["validation"]
+            )
+        console.print(f"fold {fold['fold']} of {given.folds}: {words}", soft_wrap=True)
 
     stopped = "stopped; go on with the same -o and --folds, and --resume"
     with Brief() as display, exit_when_stopped(stopped):
         result = study.cross_validate(
-            settings, folds, display, show_fold, options.overwrite, options.resume
+            settings, given.folds, display, show_fold, given.overwrite, given.resume
         )
-    if not of_a_task:
+    if not task:
         bits = result["bits_per_byte"]
         console.print(
             f"\n{bits['mean']:.3f} ± {bits['standard_deviation']:.3f} bits per byte: mean and "
-            f"standard deviation of {folds} folds\nthe runs lie in {result['run']}",
+            f"standard deviation of {given.folds} folds\nthe runs lie in {result['run']}",
             soft_wrap=True,
         )
-    elif not options.json:
-        show_folds_of_a_task(figures, result)
-    if options.json:
-        print_json(result)
-    return 0
+    elif not given.json:
+        show_folds_of_a_task(task.words.figures, result)
+    return print_result(result, given.json)
 
 
-def figures_of_fold(known: Sequence["Figure"], fold: dict[str, Any]) -> str:
+def figures_of_fold(known: Sequence[Figure], fold: Figures) -> str:
     """The figures of a task in one fold, those of its baseline behind them."""
     figures, baseline = fold["validation"], fold.get("baseline")
     beside = []
@@ -238,7 +300,7 @@ def figures_of_fold(known: Sequence["Figure"], fold: dict[str, Any]) -> str:
     return ", ".join(beside)
 
 
-def show_folds_of_a_task(known: Sequence["Figure"], result: dict[str, Any]) -> None:
+def show_folds_of_a_task(known: Sequence[Figure], result: Figures) -> None:
     """The mean of every figure of the model, its baseline and the control, with its interval."""
     rows = {"this model": result["validation"]}
     for key in ("baseline", "control"):
@@ -247,18 +309,17 @@ def show_folds_of_a_task(known: Sequence["Figure"], result: dict[str, Any]) -> N
             rows |= {name: result[key], f"more than {name}": result[f"more_than_{key}"]}
     figures = [each for each in known if all(each.name in row for row in rows.values())]
 
-    def cell(spread: dict[str, float], figure: "Figure") -> str:
+    def cell(spread: dict[str, float], figure: Figure) -> str:
         return f"{figure.written(spread['mean'])} ± {figure.written(spread['interval'])}"
 
-    answer.print()
-    columns = ["", *(figure.short for figure in figures)]
     cells = [
         [title, *(cell(row[each.name], each) for each in figures)] for title, row in rows.items()
     ]
-    print_table(columns, cells)
     answer.print()
-    folds = len(result["folds"])
+    print_table(["", *(figure.short for figure in figures)], cells)
+    answer.print()
     console.print(
-        f"mean of {folds} folds, ± its 95 % interval\nthe runs lie in {result['run']}",
+        f"mean of {len(result['folds'])} folds, ± its 95 % interval\n"
+        f"the runs lie in {result['run']}",
         soft_wrap=True,
     )

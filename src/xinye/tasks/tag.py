@@ -54,6 +54,7 @@ class Tag(HeadTask):
     better = "span_f1"
     baseline_name = "most frequent tag of the surface form"
     counted = "types of spans"
+    outside = "O"
     words = TaskWords(
         figures=(
             Figure("span_f1", "span F1", Both("span F1", "片段 F1"), 1, percent=True),

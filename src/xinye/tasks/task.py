@@ -2,7 +2,7 @@
 
 A task is one class in one file and one line in `TASKS` (`registry.py`). From them follow `xinye
 finetune --task`, `data check` and `data show --task`, `evaluate` beside a baseline, `--folds`,
-`tune` and `demo --task`, the task's verb on the command line, `model.use(verb, …)` in Python, and
+`tune` and `demo --task`, the task's verb on the command line, `model.<verb>()` in Python, and
 the sections of report and model card: nothing outside this folder knows a task by its name. Most
 tasks begin from a middle class: `heads.HeadTask` where a network judges texts, and
 `writing.Writing` where it answers a text with a text.
@@ -90,6 +90,8 @@ class Task(Protocol):
     baseline_library: ClassVar[str] = ""  # the package that it needs
     baseline_is_base: ClassVar[bool] = False  # then the base is judged before the first step
     writes: ClassVar[bool] = False  # whether it is the language model that answers
+    continues_text: ClassVar[bool] = False  # more text instead of records: pretraining goes on
+    outside: ClassVar[str] = ""  # the mark of a token that belongs to nothing
     head: ClassVar[Kind | None] = None  # else the kind of its head
     # what tokens see, as planned where layers do not learn
     frozen_attention: ClassVar[str] = "both"

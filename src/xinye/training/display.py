@@ -27,7 +27,9 @@ if TYPE_CHECKING:  # both bring torch, which listing runs can do without
     from xinye.planning.plan import Plan
     from xinye.training.loop import Step
 
-FIRST = os.environ.get("RANK", "0") == "0"  # of several processes that train together, one talks
+# Of several processes that train together, one talks. A launcher tells each how many they are; a
+# rank without that is somebody else's.
+FIRST = "WORLD_SIZE" not in os.environ or os.environ.get("RANK", "0") == "0"
 
 
 class Console(rich.console.Console):

@@ -1,0 +1,241 @@
+"""`xinye bench` and `xinye doctor`: what this machine can do."""
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from xinye.cli.arguments import DTYPE, JSON, MODEL, Parser, flag, switch
+from xinye.cli.output import Display, answer, duration, prepare_writing, print_result, print_table
+from xinye.errors import XinyeError
+from xinye.libraries import install_command
+
+if TYPE_CHECKING:  # they bring torch
+    from xinye.jobs.bench import Benchmark
+    from xinye.jobs.doctor import Facts, Report, Speed
+
+
+def bench(arguments: list[str]) -> int:
+    given = Parser(
+        "bench",
+        "How fast a model writes on this machine, alone and several texts at once: tokens per "
+        "second, the wait for the first token and between tokens, and the share that is reached "
+        "of what the machine could do.",
+        "xinye bench runs/novel --concurrency 1,8,32 --prompt-tokens 128 --output-tokens 64",
+        MODEL,
+        flag("--concurrency", "N,N", "so many texts at once (1,8,32)", "1,8,32"),
+        flag("--prompt-tokens", "N", "of each prompt, at random (128)", 128, type=int),
+        flag("--output-tokens", "N", "that each text is given (64)", 64, type=int),
+        DTYPE,
+        JSON,
+    ).read(arguments)
+    counts = [part.strip() for part in given.concurrency.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= 1024 for part in counts):
+        raise XinyeError(
+            f"--concurrency {given.concurrency}: name numbers from 1 to 1024, such as 1,8,32"
+        )
+    for name in ("prompt_tokens", "output_tokens"):
+        if getattr(given, name) < 1:
+            raise XinyeError(f"--{name.replace('_', '-')}: at least 1")
+
+    from xinye.api import load
+    from xinye.jobs.bench import Bench
+
+    model = load(given.model, given.dtype)
+    prepare_writing()
+    benchmark = Bench(model.gpt, model.tokenizer, given.prompt_tokens, given.output_tokens)
+    with Display() as display:
+        result = benchmark.run(given.model, [int(part) for part in counts], display)
+    return print_result(result, given.json, show_benchmark)
+
+
+def show_benchmark(result: "Benchmark") -> None:
+    answer.print(
+        f"{result.model}: {result.parameters:,} parameters, {result.weight_bytes / 1e6:,.1f} MB, "
+        f"{result.dtype}; {result.threads} thread{'s' * (result.threads > 1)}; prompts of "
+        f"{result.prompt_tokens} tokens, {result.output_tokens} tokens written\n",
+        soft_wrap=True,
+    )
+    rows = [
+        (
+            str(row.concurrency),
+            f"{row.prompt_tokens_per_second:,.0f}",
+            f"{row.tokens_per_second:,.0f}",
+            f"{milliseconds(row.first_token_p50)} / {milliseconds(row.first_token_p99)}",
+            f"{milliseconds(row.between_tokens_p50)} / {milliseconds(row.between_tokens_p99)}",
+            "" if row.memory_share is None else f"{row.memory_share:.0%}",
+            "" if row.matrix_share is None else f"{row.matrix_share:.0%}",
+            f"{row.cache_tokens:,}",
+        )
+        for row in result.rows
+    ]
+    speeds = ("texts\nat once", "tokens/s\nread", "tokens/s\nwritten")
+    waits = ("first token\np50 / p99", "between\np50 / p99")
+    print_table((*speeds, *waits, "of\nmemory", "of\nmatrix", "cache,\ntokens"), rows, left=())
+    matrix = result.matrix_flops_per_second or 0
+    answer.print(
+        "\nof memory: weights and keys read while writing, of "
+        f"{result.memory_bytes_per_second / 1e9:,.1f} GB/s; of "
+        f"matrix: products while reading prompts, of {matrix / 1e9:,.0f} GFLOP/s (xinye doctor)",
+        soft_wrap=True,
+    )
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:,.0f} ms" if seconds < 10 else f"{seconds:,.1f} s"
+
+
+def doctor(arguments: list[str]) -> int:
+    given = Parser(
+        "doctor",
+        "What this machine can do, what will be chosen here and why, and what to do about each "
+        "shortcoming.",
+        "xinye doctor",
+        switch("--measure", "measure the speeds anew (seconds)"),
+        JSON,
+    ).read(arguments)
+
+    from xinye.jobs.doctor import examine
+
+    with Display() as display:
+        report = examine(given.measure, display)
+    return print_result(report, given.json, show_report)
+
+
+def show_report(report: "Report") -> None:
+    """The report in sections, 80 columns wide."""
+    section("Machine", machine_rows(report.machine, report.software))
+    section(
+        f"Speed, measured {report.speed.date} (anew: xinye doctor --measure)",
+        speed_rows(report.speed),
+    )
+    section("Software", software_rows(report.software))
+    extras = {extra["extra"]: extra for extra in report.extras}
+    missing = [name for name, extra in extras.items() if extra["missing"]]
+    section(
+        "Extras",
+        [
+            (name, "missing" if name in missing else "installed", extra["use"])
+            for name, extra in extras.items()
+        ],
+    )
+    section(
+        "Chosen by default",
+        [(each["name"], each["value"], each["reason"]) for each in report.defaults],
+    )
+    answer.print("Sizes: what ten minutes of training give here, estimated", style="bold")
+    show_sizes(report.sizes)
+    answer.print("\nWhat to do", style="bold")
+    advice = [(each["problem"], each["remedy"]) for each in report.advice]
+    if missing:
+        advice.append((f"for {', '.join(missing)}, where you need it", install_command(*missing)))
+    for problem, remedy in advice:
+        answer.print(f"  {problem}")
+        # a command stays whole, to be copied
+        answer.print(f"    → {remedy}", soft_wrap=True)
+    if not advice:
+        answer.print("  nothing: all is well")
+
+
+def section(title: str, rows: list[tuple[str, ...]]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True, min_width=12)
+    for row in rows:
+        table.add_row(f"  {row[0]}", *row[1:])
+    answer.print(title, style="bold")
+    answer.print(table)
+    answer.print()
+
+
+def gigabytes(size: float) -> str:
+    return f"{size / 1e9:,.1f} GB"
+
+
+def machine_rows(facts: "Facts", software: "Facts") -> list[tuple[str, ...]]:
+    cores = f"{facts['cores']}"
+    if facts["physical_cores"]:
+        cores += f" ({facts['physical_cores']} physical)"
+    if facts["usable_cores"] < facts["cores"]:
+        cores += f", {facts['usable_cores']} of them for this process"
+    if facts["core_quota"]:
+        cores += f", of which a container gives the time of {facts['core_quota']:g}"
+    memory = f"{gigabytes(facts['memory'])}, {gigabytes(facts['memory_free'])} free"
+    if facts["memory_limit"]:
+        memory += f"; a container allows {gigabytes(facts['memory_limit'])}"
+    threads = f"{facts['threads']} thread{'s' * (facts['threads'] != 1)}"
+    disk = f"{gigabytes(facts['disk_free'])} free here"
+    cache = f"{gigabytes(facts['cache_disk_free'])} at {facts['cache']}"
+    gpu = [("GPU", "none that torch sees")]
+    if facts["device"] == "mps":
+        gpu = [("GPU", "Apple's, in the same memory")]
+    if "gpu" in facts:
+        many = f"{facts['gpus']} × " if facts["gpus"] > 1 else ""
+        own = f"{gigabytes(facts['gpu_memory'])}, {gigabytes(facts['gpu_memory_free'])} free"
+        gpu = [("GPU", f"{many}{facts['gpu']}, capability {facts['gpu_capability']}"), ("", own)]
+    return [
+        ("processor", f"{facts['processor']}, {software['cpu_units']}"),
+        ("cores", f"{cores}; torch runs {threads}"),
+        ("memory", memory),
+        ("disk", f"{disk}, {cache}"),
+        *gpu,
+    ]
+
+
+def speed_rows(speed: "Speed") -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for dtype, rate in speed.matrix_flops_per_second.items():
+        beside = "matrix products"
+        if rate and rows:
+            beside = f"{rate / (speed.matrix_flops_per_second['float32'] or rate):.1f} × float32"
+        rows.append((dtype, f"{rate / 1e9:,.0f} GFLOP/s" if rate else "not here", beside))
+    read = "read"
+    if speed.threads > 1:
+        read += f"; {gigabytes(speed.memory_bytes_per_second_on_one_thread)}/s on one thread"
+    utilization = f"{speed.training_utilization:.0%}"
+    return [
+        *rows,
+        ("memory", f"{gigabytes(speed.memory_bytes_per_second)}/s", read),
+        ("", "", "it bounds how fast one text alone is written"),
+        ("training", utilization, "of the matrix speed, in a step of --size 5M"),
+    ]
+
+
+def software_rows(software: "Facts") -> list[tuple[str, ...]]:
+    libraries = {"MKL": software["mkl"], "oneDNN": software["onednn"]}
+    fast = ", ".join(name for name, there in libraries.items() if there)
+    rows: list[tuple[str, ...]] = [
+        ("xinye", f"{software['xinye']} on Python {software['python']}, {software['system']}"),
+        ("torch", f"{software['torch']} ({fast or 'no fast matrix library'})"),
+        ("others", f"tokenizers {software['tokenizers']}, numpy {software['numpy']}"),
+        ("C++ compiler", software["cpp_compiler"] or "none"),
+        ("generation", software["generation"]),
+    ]
+    if software["instruction_limit"]:
+        rows.append(("limited to", f"{software['instruction_limit']}, by the environment"))
+    rows.append(("terminal", software["output_encoding"].upper()))
+    if software["cuda"] or software["nvidia_driver"]:
+        driver = f"driver {software['nvidia_driver'] or 'none'}"
+        rows.append(("CUDA", f"{software['cuda'] or 'not in this torch'}, {driver}"))
+    return rows
+
+
+def show_sizes(sizes: "list[Facts]") -> None:
+    rows = []
+    for row in sizes:
+        name = f"  {row['size']}"
+        if not row["fits"]:
+            rows.append((name, *"–––––", "does not fit in memory"))
+            continue
+        days = 20 * row["parameters"] / max(1, row["tokens_per_second"]) / 86_400
+        rows.append(
+            (
+                name,
+                gigabytes(row["memory"]),
+                f"{row['tokens_per_second']:,}",
+                f"{row['tokens'] / 1e6:,.1f} M",
+                f"{row['tokens'] / row['parameters']:.2g}",
+                f"{days:,.0f} days" if days >= 2 else duration(86_400 * days),
+                "sensible" if row["sensible"] else "",
+            )
+        )
+    rates = ("\nmemory", "\ntokens/s", "tokens in\n10 min", "tokens\na weight")
+    print_table(("\n  --size", *rates, "time for 20\na weight", ""), rows, left=(0, 6))

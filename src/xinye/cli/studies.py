@@ -1,0 +1,285 @@
+"""`xinye compare`, `plan`, `distill` and `tune`: several trainings, one answer."""
+
+from typing import TYPE_CHECKING
+
+from xinye.cli.arguments import (
+    BASE,
+    FILES,
+    JSON_AT_END,
+    Fields,
+    Given,
+    Parser,
+    flag,
+    switch,
+    task_flag,
+)
+from xinye.cli.output import (
+    Brief,
+    Display,
+    console,
+    duration,
+    exit_when_stopped,
+    print_findings,
+    print_result,
+    print_table,
+)
+from xinye.cli.training import (
+    BUDGETS,
+    check_resume,
+    finetune_settings,
+    of_records,
+    pretrain_settings,
+)
+from xinye.errors import XinyeError
+from xinye.libraries import need
+from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.settings import PretrainSettings
+from xinye.runs.folder import Figures
+
+if TYPE_CHECKING:  # it brings torch
+    from xinye.studies.search_space import Search
+
+# flags of pretrain that `plan` derives itself
+DERIVED = ("from_", "tokens", "epochs", "steps", "layers", "width", "batch_size", "evaluations")
+
+
+def compare(arguments: list[str]) -> int:
+    given = Parser(
+        "compare",
+        "Train architectures on the same text for the same budget and compare them. Takes the "
+        "flags of pretrain, too.",
+        "xinye compare novel.txt --architectures modern,gpt2,lstm --size 1M --time 3min -o "
+        "runs/compare",
+        FILES,
+        flag("--architectures", "A,B", "(modern,gpt2,lstm)", "modern,gpt2,lstm"),
+        switch("--overwrite", "replace the comparison in -o"),
+        JSON_AT_END,
+        Fields(PretrainSettings, without=("files", "from_", "architecture")),
+    ).read(arguments)
+    if not any(name in given.settings for name in BUDGETS):
+        given.settings["time"] = "3min"
+    given.settings.setdefault("size", "1M")
+    settings = pretrain_settings(given)
+
+    from xinye.studies.compare import compare, explain
+
+    stopped = "interrupted; nothing was compared"
+    with Display(show_plan=False) as display, exit_when_stopped(stopped):
+        result = compare(settings, given.architectures.split(","), display, given.overwrite)
+    runs = result["runs"]
+    rows = [
+        (
+            run["architecture"],
+            f"{run['parameters']:,}",
+            f"{run['steps']:,}",
+            f"{run['tokens_per_second']:,.0f}",
+            duration(run["seconds"]),
+            f"{run['validation']['loss']:.3f}",
+            f"{run['validation']['bits_per_byte']:.3f}",
+        )
+        for run in runs
+    ]
+    columns = ("architecture", "parameters", "steps", "tokens/s", "time", "loss", "bits per byte")
+    print_table(columns, rows, on=console)
+    by_context = [
+        (f"{each[0]['context']:,}", *(f"{row['bits_per_byte']:.3f}" for row in each))
+        for each in zip(*(run["by_position"] for run in runs), strict=True)
+    ]
+    if by_context:
+        console.print(
+            "\nbits per byte of the same tokens, by how much is seen before them", style="bold"
+        )
+        names = [run["architecture"] for run in runs]
+        print_table(("tokens of context", *names), by_context, left=(), on=console)
+    print_findings(explain(runs), result["charts"])
+    return print_result(result, given.json)
+
+
+def plan(arguments: list[str]) -> int:
+    given = Parser(
+        "plan",
+        "Which size gives the lowest bits per byte in a time: two short runs of each, a tenth of "
+        "the time in all\n"
+        "(of little time a quarter), and a scaling law fitted to them. Takes the flags of "
+        "pretrain, too.",
+        "xinye plan novel.txt --size 1M,5M,15M --time 1h -o runs/plan",
+        FILES,
+        flag("--size", "A,B", "the sizes to compare (1M,5M,15M)", "1M,5M,15M"),
+        switch("--overwrite", "replace the plan in -o"),
+        JSON_AT_END,
+        Fields(PretrainSettings, without=("files", "size", *DERIVED)),
+    ).read(arguments)
+    sizes = given.settings["size"].split(",")
+    given.settings["size"] = sizes[0]
+    settings = pretrain_settings(given)
+    if settings.time is None:
+        raise XinyeError("name the time that there will be for training, such as --time 1h")
+
+    from xinye.studies.scaling import begin, conclude, explain, run_short
+    from xinye.studies.shared import config_command
+
+    with Brief() as display:
+        planning = begin(settings, sizes, display, given.overwrite)
+        cost = duration(planning.share * planning.seconds)
+        console.print(f"short runs of about {cost} in all, to foresee a run of {settings.time}")
+        with exit_when_stopped("interrupted; nothing was planned"):
+            for run in run_short(planning, display):
+                console.print(
+                    f"{run['size']:>6}  {run['tokens']:>11,} tokens in {run['steps']:,} steps of "
+                    f"{run['batch_size']}: {run['bits_per_byte']:.3f} bits per byte, "
+                    f"{duration(run['seconds'])}"
+                )
+    result = conclude(planning)
+    rows = [
+        (
+            size["size"],
+            *(f"{size[name]:,}" for name in ("parameters", "steps", "tokens")),
+            f"{size['epochs']:.1f}",
+            f"{size['bits_per_byte']:.3f}",
+            f"{size['low']:.3f}–{size['high']:.3f}",
+            f"{size['chance_of_best']:.0%}",
+        )
+        for size in result["sizes"]
+    ]
+    columns = ("size", "parameters", "steps", "tokens", "epochs", "bits per byte")
+    console.print(f"\nto be expected in {settings.time}", style="bold")
+    print_table((*columns, "90 % interval", "best"), rows, left=(), on=console)
+    print_findings(explain(result), result["charts"])
+    console.print(f"train it with: {config_command(result['config'], settings)}", soft_wrap=True)
+    return print_result(result, given.json)
+
+
+def distill(arguments: list[str]) -> int:
+    given = Parser(
+        "distill",
+        "Train a small model on text and on the predictions of a larger one, its teacher, whose "
+        "tokenizer it takes.\n"
+        "Compare it with the same model trained without a teacher for as long. Takes the flags of "
+        "pretrain, too.\n"
+        "Without the comparison: xinye pretrain FILES --teacher TEACHER.",
+        "xinye distill runs/novel novel.txt --size 1M --time 10min -o runs/small",
+        flag("teacher", "TEACHER", "a run, or any model's folder", nargs="?"),
+        FILES,
+        switch("--resume", "go on with what was begun in -o"),
+        switch("--overwrite", "replace the run in -o"),
+        JSON_AT_END,
+        Fields(PretrainSettings, without=("teacher", "files")),
+    ).read(arguments)
+    check_resume(given)
+    if "teacher" not in given.settings and not given.resume:
+        raise XinyeError("name the teacher, then the text: xinye distill runs/novel novel.txt")
+    if not given.resume and "from" not in given.settings:
+        given.settings.setdefault("size", "1M")
+    settings = pretrain_settings(given)
+
+    from xinye.studies.distill import distill, explain
+
+    stopped = "stopped; go on with: xinye distill --resume and the same -o"
+    with Display() as display, exit_when_stopped(stopped):
+        result = distill(settings, display, given.overwrite, given.resume)
+    rows = [
+        (
+            model["role"],
+            f"{model['parameters']:,}",
+            f"{model['bits_per_byte']:.3f}",
+            f"{model['tokens_per_second']:,.0f}",
+            f"{model['steps']:,}" if "steps" in model else "",
+            duration(model["seconds"]) if "steps" in model else "before",
+        )
+        for model in result["models"]
+    ]
+    columns = ("model", "parameters", "bits per byte", "tokens/s", "steps", "trained")
+    console.print()
+    print_table(columns, rows, on=console)
+    print_findings(explain(result["models"]))
+    return print_result(result, given.json)
+
+
+def tune(arguments: list[str]) -> int:
+    of_a_task = any(argument.partition("=")[0] == "--task" for argument in arguments)
+    of_task = (
+        BASE,
+        flag("--time", "TEXT", "start no trial after this long (30min)", "30min"),
+        task_flag("what to learn"),
+        Fields(FinetuneSettings, without=("model", "task", "evaluations")),
+    )
+    of_text = (FILES, Fields(PretrainSettings, without=("files", "evaluations")))
+    given = Parser(
+        "tune",
+        "Search for better settings than the plan's: rates, depth, batch, weight decay, dropout. "
+        "The same\n"
+        "command goes on where it stopped. Takes the flags of pretrain, too: --time is for the "
+        "whole study\n"
+        "(30min), --steps, --tokens and --epochs are for each trial; what is given is not "
+        "searched.\n"
+        "With --task it is fine-tuning that is tuned: method, rates, rank, epochs, dropout, masked "
+        "tokens,\n"
+        "attention; then it takes a model and the flags of finetune (xinye tune --task classify "
+        "--help).",
+        "xinye tune novel.txt --size 1M --trials 20 --time 30min -o runs/tune\n"
+        "  xinye tune runs/novel --task classify --data reviews.csv --time 30min -o "
+        "runs/tune-reviews",
+        flag("--trials", "N", "trainings in all (20)", 20, type=int),
+        switch("--overwrite", "replace the study in -o"),
+        JSON_AT_END,
+        *(of_task if of_a_task else of_text),
+    ).read(arguments)
+
+    need("tuning", "optuna")
+    from xinye.studies.tune import begin, conclude, explain, run_trials
+
+    with Brief() as display:
+        search = search_of(given, of_a_task)
+        tuning = begin(search, given.trials, display, given.overwrite)
+        console.print(
+            f"study in {search.output}: {given.trials} trials {search.words()}; trial 0 is the "
+            "plan's own settings",
+            soft_wrap=True,
+        )
+        with exit_when_stopped("stopped; the same command goes on"):
+            for trial in run_trials(tuning, display):
+                value = f"{trial[search.figure]:.3f}" if trial[search.figure] else "–"
+                console.print(
+                    f"{trial['trial']:>4}  {value:>6}  {trial['state']:<11} "
+                    f"{duration(trial['seconds']):>10}  {listed(trial['settings'])}",
+                    soft_wrap=True,
+                )
+            result = conclude(tuning, display)
+    console.print("\nthe best of them", style="bold")
+    for trial in result["top"]:
+        console.print(
+            f"{trial['trial']:>4}  {trial[search.figure]:>6.3f}  {listed(trial['settings'])}",
+            soft_wrap=True,
+        )
+    print_findings(explain(result), result["charts"])
+    console.print(f"train with them: {result['command']}", soft_wrap=True)
+    return print_result(result, given.json)
+
+
+def search_of(given: Given, of_a_task: bool) -> "Search":
+    """What is searched in pretraining, or for a task; that of more text is pretraining's."""
+    from xinye.studies.search_space import PretrainSearch, TaskSearch
+
+    if not of_a_task:
+        given.settings.setdefault("size", "1M")
+        return PretrainSearch(pretrain_settings(given))
+    given.settings.setdefault("output", f"runs/tune-{given.settings['task']}")
+    settings = finetune_settings(given)
+    if of_records(settings):
+        return TaskSearch(settings, given.time)
+    if settings.epochs is not None:
+        raise XinyeError(
+            f"--task {settings.task}: trials read as much as --time allows; leave --epochs out"
+        )
+    return PretrainSearch(settings.as_pretraining().model_copy(update={"time": given.time}))
+
+
+def listed(settings: Figures) -> str:
+    """Settings with their values, numbers to three digits."""
+    words = []
+    for name, value in settings.items():
+        if isinstance(value, float):
+            words.append(f"{name} {value:.3g}")
+        else:
+            words.append(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}")
+    return "  ".join(words)
