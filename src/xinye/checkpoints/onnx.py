@@ -7,7 +7,6 @@ In go `input_ids` (B, T), `attention_mask` (B, past + T), `position_ids` (B, T) 
 call, and `past` may be 0.
 """
 
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xinye.data.files import written_beside
 from xinye.model.gpt import GPT
 
 
@@ -91,6 +91,5 @@ def save_onnx(path: Path, model: GPT) -> None:
             output_names=["logits", *(f"present.{name}" for name in names)],
         )
     assert program is not None
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    program.save(beside, external_data=False)
-    beside.replace(path)
+    with written_beside(path) as beside:
+        program.save(beside, external_data=False)

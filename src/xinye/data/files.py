@@ -167,10 +167,14 @@ def _hidden(path: Path) -> bool:
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """Where to write a file: beside its place, which it takes when it is whole."""
+    """Where to write a file: beside its place, which it takes when it is whole. What fails leaves
+    nothing behind."""
     beside = path.with_name(f".{path.name}.new")
-    yield beside
-    beside.replace(path)
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, data: Any) -> None:

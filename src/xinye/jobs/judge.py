@@ -7,12 +7,12 @@ from typing import Any
 
 from xinye import machine
 from xinye.checkpoints.load import began_with, load_model
-from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
 from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.runs.folder import RunFolder
 from xinye.runs.saved import taught
 from xinye.tasks.examples import Examples
 from xinye.tasks.records import leaks
@@ -123,10 +123,11 @@ def figures_of(task: Task, model: Any, tokenizer: Tokenizer, records: Sequence[A
 
 def settings_of(folder: Path, task: Task) -> FinetuneSettings:
     """The settings of the run of a folder; what can be known without it, where there is none."""
-    path = folder / "training" / "settings.json"
-    if not path.is_file() or read_json(path).get("recipe") != FinetuneSettings.recipe:
+    run = RunFolder(folder)
+    about = run.about() if run.exists else {}
+    if about.get("recipe") != FinetuneSettings.recipe:
         return FinetuneSettings(task=task.verb)
-    return task_settings(read_json(path).get("settings", {}), str(path))
+    return task_settings(about.get("settings", {}), str(run.settings_file))
 
 
 def context_of(model: LanguageModel | Head) -> int:

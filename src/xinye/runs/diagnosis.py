@@ -7,12 +7,13 @@ the tests.
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from xinye.runs.saved import SavedRun
-from xinye.runs.words import Both, Figure, words_in
+from xinye.checkpoints.folders import CHECKPOINTS
+from xinye.runs.saved import Record, SavedRun
+from xinye.runs.words import Both, Figure
 
 FEWEST_STEPS = 50
 FEWEST_TOKENS = 4000  # of validation text: a loss of 4 ± 3 nats a token is known to about 1 % then
@@ -28,7 +29,7 @@ class Finding(NamedTuple):
 
 def diagnose(run: SavedRun) -> list[Finding]:
     """The findings about a run, problems first; one that shows no problem is said to be healthy."""
-    if run.recipe == "finetune":  # the other checks are of a language model's losses
+    if run.task:  # the other checks are of a language model's losses
         return [
             finding
             for check in (_rate_too_high, _beside_baseline, _beside_control)
@@ -107,9 +108,9 @@ def _rate_too_high(run: SavedRun) -> Finding | None:
     if says is None:
         return None
     halved = [
-        f"--{name.replace('_', '-')} {run.plan[name] / 2:.2g}"
+        f"--{name.replace('_', '-')} {rate / 2:.2g}"
         for name in ("matrix_learning_rate", "learning_rate")
-        if isinstance(run.plan.get(name), float)
+        if (rate := getattr(run.plan, name))
     ]
     half = " ".join(halved) or "--learning-rate"
     return Finding(
@@ -121,8 +122,8 @@ def _rate_too_high(run: SavedRun) -> Finding | None:
 
 def _beside_baseline(run: SavedRun) -> Finding | None:
     """Whether a model of a task was worth it."""
-    measured, baseline = run.result.get("measured"), run.result.get("baseline")
-    figure = words_in(run.about).deciding
+    measured, baseline = run.result.measured, run.result.baseline
+    figure = run.words.deciding
     if not measured or not baseline or figure is None or figure.name not in measured:
         return None
     words, ours, theirs = figure.short, measured[figure.name], baseline[figure.name]
@@ -151,8 +152,8 @@ def _beside_baseline(run: SavedRun) -> Finding | None:
 
 def _beside_control(run: SavedRun) -> Finding | None:
     """Whether augmentation was worth it."""
-    measured, control = run.result.get("measured") or {}, run.result.get("control")
-    decides = words_in(run.about).deciding
+    measured, control = run.result.measured or {}, run.result.control
+    decides = run.words.deciding
     figure = decides or Figure("loss", "loss")
     if not control or figure.name not in measured:
         return None
@@ -207,8 +208,9 @@ def _spikes(losses: np.ndarray) -> list[int]:
 
 def _nothing_learned(run: SavedRun) -> Finding | None:
     last = min(run.validations[-1]["loss"], training_loss(run)) if run.validations else math.nan
-    frequencies = _number(run.about.get("data"), "unigram_loss")
-    uniform = math.log(run.plan["vocabulary"]) if run.plan.get("vocabulary", 0) > 1 else math.inf
+    frequencies = run.about.data.unigram_loss or math.inf
+    vocabulary = run.plan.vocabulary or 0
+    uniform = math.log(vocabulary) if vocabulary > 1 else math.inf
     if not last > 0.97 * min(frequencies, uniform) or _rate_too_high(run):
         return None
     return Finding(
@@ -227,7 +229,7 @@ def _nothing_learned(run: SavedRun) -> Finding | None:
     )
 
 
-def _overfitted_from(run: SavedRun) -> dict[str, Any] | None:
+def _overfitted_from(run: SavedRun) -> Record | None:
     """The best validation of a run that got clearly worse since, while the training loss went on
     falling."""
     curve = run.curve
@@ -246,7 +248,7 @@ def _overfitted_from(run: SavedRun) -> dict[str, Any] | None:
 def best_checkpoint(run: SavedRun) -> Path | None:
     """The saved model of the step that a run overfits from, where it is kept."""
     best = _overfitted_from(run)
-    path = run.folder / "training" / "checkpoints" / f"step-{best['step']:08d}" if best else None
+    path = run.folder / CHECKPOINTS / f"step-{best['step']:08d}" if best else None
     return path if path in run.checkpoints else None
 
 
@@ -255,7 +257,7 @@ def _overfits(run: SavedRun) -> Finding | None:
     if best is None:
         return None
     step, before, now = best["step"], training_loss(run, best["step"]), training_loss(run)
-    dropout = min(0.5, _number(run.plan, "dropout", 0.0) + 0.1)
+    dropout = min(0.5, run.plan.dropout + 0.1)
     kept = best_checkpoint(run)
     return Finding(
         "overfits",
@@ -303,12 +305,8 @@ def _data_exhausted(run: SavedRun) -> Finding | None:
 
 
 def _validation_too_small(run: SavedRun) -> Finding | None:
-    tokens = (
-        int(_number(run.plan, "validation_tokens"))
-        if "validation_tokens" in run.plan
-        else FEWEST_TOKENS
-    )
-    if tokens >= FEWEST_TOKENS:
+    tokens = run.plan.validation_tokens
+    if tokens is None or tokens >= FEWEST_TOKENS:
         return None
     percent = 100 * 0.75 / math.sqrt(max(1, tokens))  # the standard error of a loss of 4 ± 3
     return Finding(
@@ -364,8 +362,3 @@ def _healthy(run: SavedRun) -> Finding:
         ),
         Both("", ""),
     )
-
-
-def _number(data: Any, name: str, otherwise: float = math.inf) -> float:
-    value = data.get(name) if isinstance(data, dict) else None
-    return float(value) if isinstance(value, int | float) else otherwise

@@ -21,7 +21,9 @@ from torch import Tensor, nn
 
 from xinye.checkpoints.adapters import save_adapter
 from xinye.checkpoints.folders import (
+    CHECKPOINTS,
     MANIFEST,
+    TRAINING,
     checkpoints,
     delete_folder,
     delete_leftovers,
@@ -61,7 +63,7 @@ class Store:
         The last two checkpoints stay, and those of the steps in `keep`; the others go when the new
         one is safe.
         """
-        run, folder = self.run, self.run / "training" / "checkpoints"
+        run, folder = self.run, self.run / CHECKPOINTS
         place = folder / f"step-{progress['step']:08d}"
         new = folder / f".{place.name}.new"
         try:
@@ -186,7 +188,7 @@ def publish(run: Path, checkpoint: Path) -> None:
     What the files should be is noted before they are put there, in `training/manifest.json`.
     """
     saved = {name: of for name, of in read_json(checkpoint / MANIFEST).items() if name not in OURS}
-    write_json(run / "training" / MANIFEST, saved)
+    write_json(run / TRAINING / MANIFEST, saved)
     for name in sorted(saved, key=lambda name: name.endswith(".safetensors")):
         with written_beside(run / name) as beside:
             shutil.copyfile(checkpoint / name, beside)

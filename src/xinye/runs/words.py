@@ -30,6 +30,7 @@ class Figure:
     digits: int = 3
     percent: bool = False
     reported: bool = True  # also in the report and the model card
+    lower_is_better: bool = False
 
     def written(self, value: float, space: str = "") -> str:
         """The value as it is read: 94.5%, or with a space 94.5 %."""
@@ -68,10 +69,10 @@ class TaskWords:
 _ADAPTER = TypeAdapter(TaskWords)
 
 
-def words_in(about: dict[str, Any]) -> TaskWords:
+def words_from(kept: Any) -> TaskWords:
     """The words that a run's `settings.json` keeps; those that hold for every task where it keeps
     none."""
     try:
-        return _ADAPTER.validate_python(about.get("words") or {})
+        return _ADAPTER.validate_python(kept or {})
     except ValidationError:  # of a damaged folder, or a later version
         return TaskWords()

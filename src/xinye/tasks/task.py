@@ -311,6 +311,6 @@ def check_settings(settings: FinetuneSettings) -> None:
 
 def with_words(run: SavedRun) -> SavedRun:
     """A run with the words of its task, which runs of earlier versions do not keep."""
-    if run.task in TASKS and not run.about.get("words"):
-        run.about["words"] = find_task(run.task).words
+    if run.task in TASKS and not run.about.words:
+        run.words = find_task(run.task).words
     return run
