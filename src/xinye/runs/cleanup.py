@@ -18,12 +18,11 @@ from xinye.checkpoints.folders import (
 from xinye.errors import XinyeError
 from xinye.runs.card import is_ours
 from xinye.runs.diagnosis import best_checkpoint
-from xinye.runs.folder import FILES as FILES_OF_TRAINING
-from xinye.runs.folder import TRACKERS
+from xinye.runs.folder import FILES, TRACKERS
 from xinye.runs.saved import SavedRun, is_run, read_run
 
-# What a run writes into its folder, beside `training/`.
-FILES = (
+# What a run writes into its folder, beside its card and `training/`.
+MODEL = (
     "config.json",
     "generation_config.json",
     "model.safetensors",
@@ -125,8 +124,8 @@ def written(folder: Path) -> Iterator[Path]:
     last."""
     card = folder / "README.md"
     yield from filter(is_deletable, checkpoints(folder))
-    files = [folder / name for name in FILES] + [card] * is_ours(card)
-    files += [folder / TRAINING / name for name in FILES_OF_TRAINING]
+    files = [folder / name for name in MODEL] + [card] * is_ours(card)
+    files += [folder / TRAINING / name for name in FILES]
     for path in files:
         # what a kill left
         unfinished = [path.with_name(f".{path.name}.{end}") for end in ("new", "old")]

@@ -19,6 +19,7 @@ from xinye.checkpoints.folders import MANIFEST, SETTINGS, TRAINING
 from xinye.data.files import open_regular, read_json, write_json, written_beside
 from xinye.errors import XinyeError
 
+Figures = dict[str, Any]  # what was measured, by name; some are tables
 TRACKERS = ("tensorboard", "wandb", "mlflow", "mlflow.db")
 # all that a run writes there, beside checkpoints; the settings, which make a folder a run, last
 FILES = (
@@ -54,15 +55,15 @@ class RunFolder:
 
     # -- what it was started with, what followed, what came of it ----------------------------------
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> Figures:
         """What it was started with."""
         return read_json(self.settings_file)
 
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> Figures:
         """The values of its plan."""
         return read_json(self.plan_file)["values"]
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> Figures:
         """What came of it; empty where it has not ended."""
         return read_json(self.result_file) if self.result_file.is_file() else {}
 
@@ -71,7 +72,7 @@ class RunFolder:
         """Whether it came to its end, and was not interrupted."""
         return not self.result().get("interrupted", True)
 
-    def start(self, about: dict[str, Any], plan: dict[str, Any]) -> None:
+    def start(self, about: Figures, plan: Figures) -> None:
         """Make it a run's folder."""
         self.training.mkdir(parents=True, exist_ok=True)
         write_json(self.settings_file, about)
@@ -83,7 +84,7 @@ class RunFolder:
         plan["values"] |= {"steps": totals[-1][1], "total_steps": [*totals]}
         write_json(self.plan_file, plan)
 
-    def conclude(self, result: dict[str, Any]) -> None:
+    def conclude(self, result: Figures) -> None:
         """Note what came of it; what was noted before stays."""
         write_json(self.result_file, result)
 

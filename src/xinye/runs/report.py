@@ -17,7 +17,7 @@ from xinye.errors import XinyeError
 from xinye.evaluation.plots import Line, line, line_chart
 from xinye.planning.plan import format_value
 from xinye.runs.diagnosis import diagnose
-from xinye.runs.saved import Record, SavedRun
+from xinye.runs.saved import SavedRun
 from xinye.runs.words import Both
 
 POINTS = 240  # of the training curve: each the mean of the steps it stands for
@@ -157,16 +157,12 @@ def curves(run: SavedRun) -> list[tuple[dict[str, Line], str, str]]:
     if figures := task_figures(run):
         found.append((figures, "step", "share"))
     elif len(curve) > 1 and "bits_per_byte" in curve[-1]:
-        by_time = {"validation": over_minutes(curve)}
+        rows = [{**each, "minutes": each["seconds"] / 60} for each in (*curve, run.validations[-1])]
+        by_time = {"validation": line(rows[:-1], "minutes", "bits_per_byte")}
         if run.validations[-1] is not curve[-1]:
-            by_time["all validation text"] = over_minutes(run.validations[-1:])
+            by_time["all validation text"] = line(rows[-1:], "minutes", "bits_per_byte")
         found.append((by_time, "minutes of training", "bits per byte"))
     return found
-
-
-def over_minutes(records: Sequence[Record]) -> Line:
-    seconds, bits = line(records, "seconds", "bits_per_byte")
-    return [each / 60 for each in seconds], bits
 
 
 def task_figures(run: SavedRun) -> dict[str, Line]:

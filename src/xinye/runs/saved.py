@@ -19,7 +19,7 @@ from xinye.checkpoints.folders import checkpoints
 from xinye.data.files import open_regular, read_json
 from xinye.errors import XinyeError, checked
 from xinye.planning.command_line import command_line
-from xinye.runs.folder import RunFolder
+from xinye.runs.folder import Figures, RunFolder
 from xinye.runs.words import TaskWords, words_from
 
 State = Literal["running", "finished", "interrupted", "failed", "damaged"]
@@ -30,7 +30,6 @@ State = Literal["running", "finished", "interrupted", "failed", "damaged"]
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Figure = Annotated[float, Field(ge=-(2**63), lt=2**63)]  # so a finite one
-Figures = dict[str, Any]
 AS_IT_IS = ConfigDict(strict=True, extra="allow")
 
 
@@ -54,7 +53,7 @@ class Part(BaseModel):
             damage.append(f"{path}: cannot be read ({error.strerror})")
         return cls()
 
-    def as_read(self) -> dict[str, Any]:
+    def as_read(self) -> Figures:
         """All of it, by name."""
         return self.model_dump(exclude_unset=True, by_alias=True)
 
@@ -293,7 +292,7 @@ class SavedRun:
             when = RunFolder(self.folder).settings_file.stat().st_mtime
         return datetime.fromtimestamp(when).astimezone()
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Figures:
         """The run for `--json`."""
         return {
             "run": str(self.folder),

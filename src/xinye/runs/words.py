@@ -38,6 +38,14 @@ class Figure:
             return f"{value:.{self.digits}f}"
         return f"{100 * value:.{self.digits}f}{space}%"
 
+    def gain(self, value: float, than: float) -> float:
+        """By how much a value is better than another; below zero where it is worse."""
+        return than - value if self.lower_is_better else value - than
+
+    def amount(self, gain: float) -> str:
+        """A difference of two values as it is read."""
+        return f"{100 * gain:.1f} points" if self.percent else f"{gain:.{self.digits}f}"
+
 
 @dataclass(frozen=True)
 class TaskWords:

@@ -8,21 +8,20 @@ from a recurrent state of fixed size.
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
-from xinye import machine
 from xinye.checkpoints.load import load_model
 from xinye.data.files import write_json
 from xinye.errors import XinyeError, checked, did_you_mean
-from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.perplexity import by_position
-from xinye.evaluation.plots import line_chart
+from xinye.evaluation.plots import line, line_chart
 from xinye.observer import Observer
 from xinye.planning.models import load_models
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
+from xinye.runs.folder import Figures
 from xinye.runs.saved import read_run
-from xinye.studies.shared import save_charts, train
+from xinye.studies.shared import judge, save_charts, train
 from xinye.tasks.text import prepare_text
 
 KNOWN = get_args(PretrainSettings.model_fields["architecture"].annotation)
@@ -33,7 +32,7 @@ def compare(
     architectures: Sequence[str],
     observer: Observer,
     overwrite: bool = False,
-) -> dict[str, Any]:
+) -> Figures:
     """Train and evaluate; the runs, `comparison.json` and the charts are in `settings.output`.
 
     Raises `KeyboardInterrupt` when it was stopped.
@@ -49,26 +48,22 @@ def compare(
             f"{output}: there is a comparison already; replace it with --overwrite, or choose "
             "another -o"
         )
-    trained: list[dict[str, Any]] = []
+    trained: list[Figures] = []
     for number, architecture in enumerate(architectures, start=1):
         observer.stage(f"{architecture} ({number} of {len(architectures)})")
         changes = {"architecture": architecture, "output": output / architecture}
-        run = asdict(train(settings.model_copy(update=changes), observer, overwrite))
-        del run["interrupted"]
-        trained.append({"architecture": architecture, **run})
-        if number == 1:  # the first one's tokenizer, for all
-            same = {"tokenizer": run["run"], "vocab_size": None}
-            settings = settings.model_copy(update=same)
+        run = train(settings.model_copy(update=changes), observer, overwrite)
+        trained.append({"architecture": architecture, **asdict(run)})
+        # the first one's tokenizer, for all
+        same = {"tokenizer": trained[0]["run"], "vocab_size": None}
+        settings = settings.model_copy(update=same)
     observer.stage("judging all on the same text")
-    text = prepare_text(settings, Draft(), Observer(), load_models(settings))
-    validation = text.validation
+    validation = prepare_text(settings, Draft(), Observer(), load_models(settings)).validation
     for row in trained:
+        del row["interrupted"]
         model, tokenizer = load_model(row["run"])
-        model = model.to(machine.device())
-        figures = evaluate(  # on all of it: runs look at parts
-            model, validation.in_order(8), tokenizer.token_lengths
-        )
-        row["validation"] = {name: round(figures[name], 5) for name in ("loss", "bits_per_byte")}
+        # on all of it: runs look at parts
+        row["validation"] = judge(model, tokenizer, validation.in_order(8))
         row["by_position"] = by_position(
             model, tokenizer, validation.tokens, validation.spans, validation.context
         )
@@ -93,13 +88,14 @@ def check(architectures: Sequence[str]) -> None:
         raise XinyeError("--architectures: name at least two, each once, such as modern,lstm")
 
 
-def charts(trained: list[dict[str, Any]]) -> dict[str, str]:
+def charts(trained: list[Figures]) -> dict[str, str]:
     """Bits per byte over the time of training, and over the context."""
     over_time, over_context = {}, {}
+    bits = "bits_per_byte"
     for run in trained:
         validations = read_run(Path(run["run"])).validations
-        over_time[run["architecture"]] = columns(validations, "seconds")
-        over_context[run["architecture"]] = columns(run["by_position"], "context")
+        over_time[run["architecture"]] = line(validations, "seconds", bits)
+        over_context[run["architecture"]] = line(run["by_position"], "context", bits)
     unit = "bits per byte"
     return {
         "loss.svg": line_chart(over_time, "seconds of training", unit),
@@ -107,37 +103,30 @@ def charts(trained: list[dict[str, Any]]) -> dict[str, str]:
     }
 
 
-def columns(rows: list[dict[str, Any]], x: str) -> tuple[list[float], list[float]]:
-    """The values of `x` and the bits per byte in rows."""
-    return [row[x] for row in rows], [row["bits_per_byte"] for row in rows]
-
-
-def explain(trained: list[dict[str, Any]]) -> list[str]:
+def explain(trained: list[Figures]) -> list[str]:
     """What the figures say, in sentences."""
-    ranked = sorted(trained, key=lambda run: run["validation"]["bits_per_byte"])
-    best, last = ranked[0], ranked[-1]
-    difference = last["validation"]["bits_per_byte"] - best["validation"]["bits_per_byte"]
-    by_speed = sorted(trained, key=lambda run: run["tokens_per_second"])
-    slowest, fastest = by_speed[0], by_speed[-1]
-    ratio = fastest["tokens_per_second"] / slowest["tokens_per_second"]
+    bits = {run["architecture"]: run["validation"]["bits_per_byte"] for run in trained}
+    speeds = {run["architecture"]: run["tokens_per_second"] for run in trained}
+    best, last = min(bits, key=bits.__getitem__), max(bits, key=bits.__getitem__)
+    slowest, fastest = min(speeds, key=speeds.__getitem__), max(speeds, key=speeds.__getitem__)
     sentences = [
-        f"{best['architecture']} predicts this text best: {difference:.3f} bits per byte ahead of "
-        f"{last['architecture']} after the same budget.",
-        f"{fastest['architecture']} reads {ratio:.1f} times as many tokens a second as "
-        f"{slowest['architecture']}.",
+        f"{best} predicts this text best: {bits[last] - bits[best]:.3f} bits per byte ahead of "
+        f"{last} after the same budget.",
+        f"{fastest} reads {speeds[fastest] / speeds[slowest]:.1f} times as many tokens a second as "
+        f"{slowest}.",
     ]
-    if not all(run["by_position"] for run in trained):
-        return sentences
-    gains = {}
+    gains = []
     for run in trained:
+        if not run["by_position"]:  # no document is long enough
+            return sentences
         shortest, *_, longest = run["by_position"]
-        gains[run["architecture"]] = shortest["bits_per_byte"] - longest["bits_per_byte"]
-    listed = ", ".join(f"{name} {gain:.3f}" for name, gain in gains.items())
+        gain = shortest["bits_per_byte"] - longest["bits_per_byte"]
+        gains.append(f"{run['architecture']} {gain:.3f}")
     sentences.append(
         f"A context of {longest['context']} tokens instead of {shortest['context']} gains, in bits "
-        f"per byte: {listed}."
+        f"per byte: {', '.join(gains)}."
     )
-    if "lstm" in gains:
+    if "lstm" in bits:
         sentences.append(
             "Attention can look at every earlier token; an LSTM has to have kept it in a state of "
             "fixed size."

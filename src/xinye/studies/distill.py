@@ -7,14 +7,11 @@ measure how fast they write.
 
 import time
 from pathlib import Path
-from typing import Any
 
-from xinye import machine
 from xinye.checkpoints.load import load_model
 from xinye.data.files import write_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
-from xinye.evaluation.bits_per_byte import evaluate
 from xinye.generation.generate import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel
@@ -22,16 +19,17 @@ from xinye.observer import Observer
 from xinye.planning.models import load_models
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
-from xinye.runs.folder import RunFolder
+from xinye.runs.folder import Figures, RunFolder
 from xinye.runs.resume import saved_settings
+from xinye.runs.saved import Result
 from xinye.runs.start import default_output
-from xinye.studies.shared import NO_BUDGET, finished_run, train
+from xinye.studies.shared import NO_BUDGET, finished_run, judge, train
 from xinye.tasks.text import prepare_text
 
 
 def distill(
     settings: PretrainSettings, observer: Observer, overwrite: bool = False, resume: bool = False
-) -> dict[str, Any]:
+) -> Figures:
     """Train and compare: the student is the run in `settings.output`, the other one is in its
     folder `without-teacher`, the figures are in `distillation.json`.
 
@@ -48,7 +46,7 @@ def distill(
     observer.stage("the same without its teacher, for as long")
     alone = finished_run(without_teacher(settings, output, student), observer)
     observer.stage("judging all three on the same text")
-    result = {"text": list(settings.files), "models": judge(settings, student, alone)}
+    result = {"text": list(settings.files), "models": models_of(settings, student, alone)}
     write_json(output / "distillation.json", result)
     return result
 
@@ -65,46 +63,45 @@ def begun(output: Path, asked: PretrainSettings) -> PretrainSettings:
     return checked(PretrainSettings, given | again, str(output))
 
 
-def without_teacher(
-    settings: PretrainSettings, output: Path, student: dict[str, Any]
-) -> PretrainSettings:
+def without_teacher(settings: PretrainSettings, output: Path, student: Result) -> PretrainSettings:
     """The same student alone, for as many seconds of training, validating and saving as it took
     with its teacher."""
-    spent = student["time_seconds"]
+    spent = student.time_seconds or {}
     outside = ("compiling the decoder", "training")  # no part of a budget, and counted by steps
     aside = sum(spent[name] for name in spent if name not in outside)
     without = {"teacher", "temperature", "alpha", *NO_BUDGET}
     values = settings.model_dump(exclude_unset=True, exclude=without)
-    values |= {"output": output / "without-teacher", "time": f"{student['seconds'] + aside:.2f}s"}
+    values |= {
+        "output": output / "without-teacher",
+        "time": f"{(student.seconds or 0.0) + aside:.2f}s",
+    }
     if not settings.from_:
         values["tokenizer"] = str(output)
     return checked(PretrainSettings, values, "distill")
 
 
-def judge(
-    settings: PretrainSettings, student: dict[str, Any], alone: dict[str, Any]
-) -> list[dict[str, Any]]:
+def models_of(settings: PretrainSettings, student: Result, alone: Result) -> list[Figures]:
     """The figures of all three, on the same windows of the text held back."""
     models = load_models(settings)
-    assert models.teacher is not None and models.tokenizer is not None
+    teacher, tokenizer = models.teacher, models.tokenizer
+    assert teacher is not None and tokenizer is not None
     validation = prepare_text(settings, Draft(), Observer(), models).validation
-    figures: list[dict[str, Any]] = []
-    for role, trained in {"teacher": None, "student": student, "student alone": alone}.items():
-        model = load_model(trained["run"])[0] if trained else models.teacher
-        model = model.to(machine.device())
-        judged = evaluate(model, validation.in_order(8), models.tokenizer.token_lengths)
+    rows: list[Figures] = []
+    for role, result in {"teacher": None, "student": student, "student alone": alone}.items():
+        trained = result.as_read() if result else {}
+        model = load_model(trained["run"])[0] if trained else teacher
+        judged = judge(model, tokenizer, validation.in_order(8))
         row = {
             "role": role,
             "run": settings.teacher,
             "parameters": model.config.parameters,
-            "bits_per_byte": round(judged["bits_per_byte"], 5),
-            "loss": round(judged["loss"], 5),
-            "tokens_per_second": round(writing_speed(model, models.tokenizer), 1),
+            "bits_per_byte": judged["bits_per_byte"],
+            "loss": judged["loss"],
+            "tokens_per_second": round(writing_speed(model, tokenizer), 1),
         }
-        if trained:
-            row |= {name: trained[name] for name in ("run", "steps", "tokens", "seconds")}
-        figures.append(row)
-    return figures
+        known = ("run", "steps", "tokens", "seconds")
+        rows.append(row | {name: trained[name] for name in known if trained})
+    return rows
 
 
 def writing_speed(model: LanguageModel, tokenizer: Tokenizer) -> float:
@@ -120,7 +117,7 @@ def writing_speed(model: LanguageModel, tokenizer: Tokenizer) -> float:
     return best
 
 
-def explain(models: list[dict[str, Any]]) -> list[str]:
+def explain(models: list[Figures]) -> list[str]:
     """What the figures say, in sentences."""
     teacher, student, alone = models
     gain = alone["bits_per_byte"] - student["bits_per_byte"]

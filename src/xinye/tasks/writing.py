@@ -47,10 +47,16 @@ ANSWERED = 32  # records whose answers are written to judge a model, all togethe
 LONGEST_ANSWER = 256  # tokens; one that has not ended by then did not end by itself
 WRITTEN = (  # the figures of whatever writes
     Figure(
-        "loss", "loss", Both("loss on answers (nats per token)", "回答的损失（每 token 的奈特）")
+        "loss",
+        "loss",
+        Both("loss on answers (nats per token)", "回答的损失（每 token 的奈特）"),
+        lower_is_better=True,
     ),
     Figure(
-        "bits_per_byte", "bits per byte", Both("bits per byte of the answers", "回答的每字节比特数")
+        "bits_per_byte",
+        "bits per byte",
+        Both("bits per byte of the answers", "回答的每字节比特数"),
+        lower_is_better=True,
     ),
     Figure(
         "ended", "ended", Both("answers that end by themselves", "自行结束的回答"), 0, percent=True
