@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
         values["time"] = "3min"
     settings = make_settings({"size": "1M", **values})
 
-    from xinye.studies.compare import compare, explain
+    from xinye.studies.compare import compare, explain_comparison
 
     stopped = "interrupted; nothing was compared"
     with Display(show_plan=False) as display, exit_when_stopped(stopped):
@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> int:
         console.print(head, style="bold")
         names = [run["architecture"] for run in runs]
         print_table(("tokens of context", *names), by_context, left=(), on=console)
-    print_findings(explain(runs), result["charts"])
+    print_findings(explain_comparison(runs), result["charts"])
     if as_json:
         print_json(result)
     return 0

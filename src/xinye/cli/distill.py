@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
         values.setdefault("size", "1M")
     settings = make_settings(values, resume)
 
-    from xinye.studies.distill import distill, explain
+    from xinye.studies.compare import distill, explain_distillation
 
     stopped = "stopped; go on with: xinye distill --resume and the same -o"
     with Display() as display, exit_when_stopped(stopped):
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
     columns = ("model", "parameters", "bits per byte", "tokens/s", "steps", "trained")
     console.print()
     print_table(columns, [row_of(model) for model in result["models"]], on=console)
-    print_findings(explain(result["models"]))
+    print_findings(explain_distillation(result["models"]))
     if as_json:
         print_json(result)
     return 0

@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
     for trial in result["top"]:
         line = f"{trial['trial']:>4}  {trial[search.figure]:>6.3f}  {listed(trial['settings'])}"
         console.print(line, soft_wrap=True)
-    print_findings(explain(result), result["charts"])
+    print_findings(explain(result, search.better), result["charts"])
     console.print(f"train with them: {result['command']}", soft_wrap=True)
     if as_json:
         print_json(result)

@@ -1,10 +1,15 @@
-"""Compare architectures: train each on the same text with the same tokenizer for the same budget.
+"""Train several models on the same text for the same budget, and compare them.
 
-Beside loss and speed it measures the loss by position: how well the same tokens are predicted when
-8, 16, 32 … tokens can be seen before them. There attention, which can look at each of them, parts
-from a recurrent state of fixed size.
+`compare` trains architectures with the same tokenizer. Beside loss and speed it measures the loss
+by position: how well the same tokens are predicted when 8, 16, 32 … tokens can be seen before them.
+There attention, which can look at each of them, parts from a recurrent state of fixed size.
+
+`distill` trains a student with its teacher, a larger model whose predictions it learns from; then
+the same network without, for as many seconds, those of the teacher's reading included. It evaluates
+all three on the text held back, and measures how fast they write.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,19 +17,28 @@ from typing import get_args
 
 from xinye.checkpoints.load import load_model
 from xinye.data.files import write_json
+from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked, did_you_mean
 from xinye.evaluation.perplexity import by_position
 from xinye.evaluation.plots import line, line_chart
+from xinye.generation.generate import generate, start
+from xinye.generation.sampling import Sampling
+from xinye.model.build import LanguageModel
 from xinye.observer import Observer
 from xinye.planning.models import load_models
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
-from xinye.runs.folder import Figures
-from xinye.runs.saved import read_run
-from xinye.studies.shared import judge, save_charts, train
+from xinye.runs.folder import Figures, RunFolder
+from xinye.runs.resume import saved_settings
+from xinye.runs.saved import Result, read_run
+from xinye.runs.start import default_output
+from xinye.studies.shared import NO_BUDGET, finished_run, judge, save_charts, train
 from xinye.tasks.text import prepare_text
 
 KNOWN = get_args(PretrainSettings.model_fields["architecture"].annotation)
+
+
+# -- architectures ---------------------------------------------------------------------------------
 
 
 def compare(
@@ -37,7 +51,7 @@ def compare(
 
     Raises `KeyboardInterrupt` when it was stopped.
     """
-    check(architectures)
+    check_names(architectures)
     given = {name: getattr(settings, name) for name in settings.model_fields_set}
     for architecture in architectures:  # mistakes in the last are reported before the first trains
         own = given | {"vocab_size": None, "architecture": architecture}
@@ -70,13 +84,13 @@ def compare(
     result = {
         "text": list(settings.files),
         "runs": trained,
-        "charts": save_charts(output, lambda: charts(trained)),
+        "charts": save_charts(output, lambda: charts_of(trained)),
     }
     write_json(output / "comparison.json", result)
     return result
 
 
-def check(architectures: Sequence[str]) -> None:
+def check_names(architectures: Sequence[str]) -> None:
     """Raises `XinyeError` for names that are not known, or given twice."""
     for architecture in architectures:
         if architecture not in KNOWN:
@@ -88,7 +102,7 @@ def check(architectures: Sequence[str]) -> None:
         raise XinyeError("--architectures: name at least two, each once, such as modern,lstm")
 
 
-def charts(trained: list[Figures]) -> dict[str, str]:
+def charts_of(trained: list[Figures]) -> dict[str, str]:
     """Bits per byte over the time of training, and over the context."""
     over_time, over_context = {}, {}
     bits = "bits_per_byte"
@@ -103,7 +117,7 @@ def charts(trained: list[Figures]) -> dict[str, str]:
     }
 
 
-def explain(trained: list[Figures]) -> list[str]:
+def explain_comparison(trained: list[Figures]) -> list[str]:
     """What the figures say, in sentences."""
     bits = {run["architecture"]: run["validation"]["bits_per_byte"] for run in trained}
     speeds = {run["architecture"]: run["tokens_per_second"] for run in trained}
@@ -131,4 +145,121 @@ def explain(trained: list[Figures]) -> list[str]:
             "Attention can look at every earlier token; an LSTM has to have kept it in a state of "
             "fixed size."
         )
+    return sentences
+
+
+# -- distillation ----------------------------------------------------------------------------------
+
+
+def distill(
+    settings: PretrainSettings, observer: Observer, overwrite: bool = False, resume: bool = False
+) -> Figures:
+    """Train and compare: the student is the run in `settings.output`, the other one is in its
+    folder `without-teacher`, the figures are in `distillation.json`.
+
+    Raises `KeyboardInterrupt` when it was stopped; then it goes on with `resume`.
+    """
+    output = settings.output or default_output(settings)
+    observer.stage("the student, with its teacher")
+    if resume:
+        settings = begun(output, settings)
+    else:
+        settings = settings.model_copy(update={"output": output})
+        train(settings, observer, overwrite)
+    student = finished_run(settings, observer)
+    observer.stage("the same without its teacher, for as long")
+    alone = finished_run(without_teacher(settings, output, student), observer)
+    observer.stage("judging all three on the same text")
+    result = {"text": list(settings.files), "models": models_of(settings, student, alone)}
+    write_json(output / "distillation.json", result)
+    return result
+
+
+def begun(output: Path, asked: PretrainSettings) -> PretrainSettings:
+    """The settings that a distillation was begun with; what is asked for may only say the same."""
+    run = RunFolder(output)
+    given = run.about().get("settings", {}) if run.exists else {}
+    if "teacher" not in given:
+        raise XinyeError(f"{output}: there is no distillation to resume")
+    saved_settings(output, asked)
+    asked_again = asked.model_dump(exclude_unset=True)
+    again = {name: value for name, value in asked_again.items() if value} | {"output": output}
+    return checked(PretrainSettings, given | again, str(output))
+
+
+def without_teacher(settings: PretrainSettings, output: Path, student: Result) -> PretrainSettings:
+    """The same student alone, for as many seconds of training, validating and saving as it took
+    with its teacher."""
+    spent = student.time_seconds or {}
+    outside = ("compiling the decoder", "training")  # no part of a budget, and counted by steps
+    aside = sum(spent[name] for name in spent if name not in outside)
+    without = {"teacher", "temperature", "alpha", *NO_BUDGET}
+    values = settings.model_dump(exclude_unset=True, exclude=without)
+    values |= {
+        "output": output / "without-teacher",
+        "time": f"{(student.seconds or 0.0) + aside:.2f}s",
+    }
+    if not settings.from_:
+        values["tokenizer"] = str(output)
+    return checked(PretrainSettings, values, "distill")
+
+
+def models_of(settings: PretrainSettings, student: Result, alone: Result) -> list[Figures]:
+    """The figures of all three, on the same windows of the text held back."""
+    models = load_models(settings)
+    teacher, tokenizer = models.teacher, models.tokenizer
+    assert teacher is not None and tokenizer is not None
+    validation = prepare_text(settings, Draft(), Observer(), models).validation
+    rows: list[Figures] = []
+    for role, result in {"teacher": None, "student": student, "student alone": alone}.items():
+        trained = result.as_read() if result else {}
+        model = load_model(trained["run"])[0] if trained else teacher
+        judged = judge(model, tokenizer, validation.in_order(8))
+        row = {
+            "role": role,
+            "run": settings.teacher,
+            "parameters": model.config.parameters,
+            "bits_per_byte": judged["bits_per_byte"],
+            "loss": judged["loss"],
+            "tokens_per_second": round(writing_speed(model, tokenizer), 1),
+        }
+        known = ("run", "steps", "tokens", "seconds")
+        rows.append(row | {name: trained[name] for name in known if trained})
+    return rows
+
+
+def writing_speed(model: LanguageModel, tokenizer: Tokenizer) -> float:
+    """Tokens per second when one text is written."""
+    best = 0.0
+    for _ in range(2):  # the first warms up
+        sampling = Sampling(max_tokens=64, seed=0)
+        sequence = start(tokenizer, "", model.config.max_position_embeddings, sampling)
+        begin = time.perf_counter()
+        for _ in generate(model, tokenizer, [sequence]):
+            pass
+        best = max(best, sequence.completion_tokens / (time.perf_counter() - begin))
+    return best
+
+
+def explain_distillation(models: list[Figures]) -> list[str]:
+    """What the figures say, in sentences."""
+    teacher, student, alone = models
+    gain = alone["bits_per_byte"] - student["bits_per_byte"]
+    lost = student["bits_per_byte"] - teacher["bits_per_byte"]
+    sentences = [
+        f"At equal time the teacher {'gains' if gain > 0 else 'costs'} {abs(gain):.3f} bits per "
+        f"byte; its reading leaves {student['steps']:,} steps where {alone['steps']:,} fit without "
+        "it."
+    ]
+    if gain <= 0:
+        sentences.append(
+            "A step with the teacher costs more than one without; where time is short, plain "
+            "training is better."
+        )
+    faster = student["tokens_per_second"] / teacher["tokens_per_second"]
+    sentences.append(
+        f"The student has 1/{teacher['parameters'] / student['parameters']:.1f} of its teacher's "
+        f"parameters, writes {faster:.1f} times as fast, and is {abs(lost):.3f} bits per byte "
+        f"{'behind' if lost > 0 else 'ahead'}."
+    )
     return sentences

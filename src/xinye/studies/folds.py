@@ -78,8 +78,8 @@ def cross_validate(
     for number in range(1, folds + 1):
         observer.stage(f"fold {number} of {folds}")
         own = {"fold": f"{number}/{folds}", "output": output / f"fold-{number}", **tokenizer}
-        result = finished_run(settings.model_copy(update=own), QuietObserver(observer))
-        figures.append({"fold": number, **figures_of(result)})
+        run = finished_run(settings.model_copy(update=own), QuietObserver(observer))
+        figures.append({"fold": number, **figures_of(run)})
         on_fold(figures[-1])
     spreads = summary(figures)
     result = {"run": str(output), "folds": figures}
@@ -100,13 +100,13 @@ def prepare(settings: Settings, folds: int, output: Path, observer: Observer) ->
     return settings.model_copy(update=changes)
 
 
-def figures_of(result: Result) -> Figures:
+def figures_of(run: Result) -> Figures:
     """The figures of one fold; of a task also those of its baseline and of the control."""
-    all_of_it = result.as_read()
-    figures = {name: all_of_it[name] for name in ("run", "steps", "seconds", "validation")}
+    result = run.as_read()
+    figures = {name: result[name] for name in ("run", "steps", "seconds", "validation")}
     known = ("name", *figures["validation"])
     for other in ("baseline", "control"):
-        if theirs := all_of_it.get(other):
+        if theirs := result.get(other):
             figures[other] = {name: theirs[name] for name in known if name in theirs}
     return figures
 

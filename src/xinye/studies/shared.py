@@ -36,7 +36,7 @@ from xinye.training.train import finetune, pretrain
 
 Settings = PretrainSettings | FinetuneSettings
 Values = dict[str, Any]  # settings, or what a plan chose, by name
-NO_BUDGET = {"time": None, "tokens": None, "epochs": None, "steps": None, "total_steps": ()}
+NO_BUDGET: Values = {"time": None, "tokens": None, "epochs": None, "steps": None, "total_steps": ()}
 
 
 class QuietObserver(Observer):
