@@ -16,6 +16,7 @@ from xinye.cli.main import main
 from xinye.libraries import install_command
 from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
+from xinye.runs.words import Figure
 from xinye.studies import search_space
 from xinye.studies.search_space import width_at_equal_cost
 from xinye.studies.tune import TrialObserver, explain
@@ -175,6 +176,12 @@ def test_the_gain_is_told_from_another_seed():
     )
     assert "The time was used up after 9 of 20 trials" in short[1] and "only a hint" in short[2]
     assert "Nothing beat" in explain({**told, "top": [trial(0, 2.6)], "again": {}})[0]
+    # a figure that is the better the larger it is, and no share
+    score = Figure("score", "score", digits=1)
+    larger = {**told, "top": [{"trial": 7, "score": 23.5}], "defaults": {"trial": 0, "score": 20.0}}
+    won = explain({**larger, "again": {"seed": 1, "defaults": 20.0, "best": 23.0}}, score)[0]
+    assert won.startswith("Tuning won 3.0 score over the plan's own settings (15.0%): 20.0 → 23.0")
+    assert "it looked like 3.5" in won
 
 
 @pytest.mark.parametrize(

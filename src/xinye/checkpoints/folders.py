@@ -117,7 +117,7 @@ def check_weights(folder: Path) -> None:
     saved: by their size, and by their content where that is fast. Of a folder without a manifest
     nothing is known."""
     manifest = next(
-        (path for path in (folder / TRAINING / MANIFEST, folder / MANIFEST) if path.is_file()),
+        (path for path in (folder / "training" / MANIFEST, folder / MANIFEST) if path.is_file()),
         None,
     )
     if manifest is None:

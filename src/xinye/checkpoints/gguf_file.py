@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xinye.data.files import written_beside
 from xinye.errors import XinyeError
 from xinye.model.quantization import BLOCKS
 
@@ -275,8 +274,9 @@ def write_gguf(path: Path, metadata: Metadata, tensors: Iterable[Outgoing]) -> N
             f"<{len(tensor.shape)}QIQ", *reversed(tensor.shape), _KINDS[tensor.kind], start
         )
         start += -(-tensor.size // ALIGNMENT) * ALIGNMENT
+    beside = path.with_name(f".{path.name}.new")
     try:
-        with written_beside(path) as beside, beside.open("wb") as file:
+        with beside.open("wb") as file:
             file.write(header + bytes(-len(header) % ALIGNMENT))
             for tensor in tensors:
                 blocks = tensor.make().contiguous()
@@ -284,8 +284,11 @@ def write_gguf(path: Path, metadata: Metadata, tensors: Iterable[Outgoing]) -> N
                 file.write(bytes(-blocks.numel() % ALIGNMENT))
             file.flush()
             os.fsync(file.fileno())
+        beside.replace(path)
     except OSError as error:
         raise XinyeError(f"{path}: cannot be written ({error.strerror})", exit_code=1) from error
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _text(text: str) -> bytes:

@@ -7,6 +7,7 @@ In go `input_ids` (B, T), `attention_mask` (B, past + T), `position_ids` (B, T) 
 call, and `past` may be 0.
 """
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xinye.data.files import written_beside
 from xinye.model.gpt import GPT
 
 
@@ -91,5 +91,6 @@ def save_onnx(path: Path, model: GPT) -> None:
             output_names=["logits", *(f"present.{name}" for name in names)],
         )
     assert program is not None
-    with written_beside(path) as beside:
-        program.save(beside, external_data=False)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    program.save(beside, external_data=False)
+    beside.replace(path)

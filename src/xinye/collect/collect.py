@@ -21,7 +21,7 @@ from xinye.data.extract import (
     read_documents,
     read_hub,
 )
-from xinye.data.files import expand, once, open_regular, written_beside
+from xinye.data.files import expand, once, open_regular
 from xinye.data.sources import SUFFIXES, Piece
 from xinye.errors import XinyeError
 from xinye.libraries import install_command, need
@@ -92,16 +92,21 @@ def collect(
         records = read_hub(name.removeprefix(HUB), split or "train", field)
         parts.append((name, 0, ((("hub", record), 0) for record in records), "hub"))
     output.parent.mkdir(parents=True, exist_ok=True)
-    with written_beside(output) as beside, beside.open("wb") as file:
-        found = _cleaned(_read(parts, result, on_progress), result.dropped)
-        for form, document in islice(found, limit):
-            record = {name: getattr(document, name) for name in ("text", "source", "title")}
-            line = json.dumps(record, ensure_ascii=False)
-            file.write(line.encode("utf-8", "ignore") + b"\n")
-            result.by_format[form] += 1
-            result.characters += len(document.text)
+    beside = output.with_name(f".{output.name}.new")
+    try:
+        with beside.open("wb") as file:
+            found = _cleaned(_read(parts, result, on_progress), result.dropped)
+            for form, document in islice(found, limit):
+                record = {name: getattr(document, name) for name in ("text", "source", "title")}
+                line = json.dumps(record, ensure_ascii=False)
+                file.write(line.encode("utf-8", "ignore") + b"\n")
+                result.by_format[form] += 1
+                result.characters += len(document.text)
         if not result.by_format:
             raise XinyeError(_nothing(sources, result.skipped))
+        beside.replace(output)
+    finally:
+        beside.unlink(missing_ok=True)
     result.documents = result.by_format.total()
     return result
 

@@ -167,8 +167,9 @@ def _hidden(path: Path) -> bool:
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """Where to write a file: beside its place, which it takes when it is whole. What fails leaves
-    nothing behind."""
+    """Where to write a file: beside its place, which it takes when it is whole. Where writing it
+    fails, nothing is left there.
+    """
     beside = path.with_name(f".{path.name}.new")
     try:
         yield beside

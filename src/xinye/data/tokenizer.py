@@ -25,7 +25,6 @@ import tokenizers
 from tokenizers import AddedToken, Encoding
 
 from xinye.data.chat import render
-from xinye.data.files import written_beside
 from xinye.data.tokenizer_files import (
     chat_template,
     control_tokens,
@@ -235,8 +234,9 @@ class Tokenizer:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in self.files().items():
-            with written_beside(folder / name) as beside:
-                beside.write_text(text, "utf-8")
+            beside = folder / f".{name}.new"
+            beside.write_text(text, "utf-8")
+            beside.replace(folder / name)
 
     # -- text and tokens ---------------------------------------------------------------------------
 

@@ -123,7 +123,6 @@ class Result(Part):
     tokens_per_second: Figure | None = None
     interrupted: int | bool = 0
     validation: Judged | None = None
-    before: Judged | None = None
     measured: Figures | None = None
     baseline: Figures | None = None
     control: Figures | None = None

@@ -32,7 +32,13 @@ from xinye.runs.folder import Figures, RunFolder
 from xinye.runs.resume import saved_settings
 from xinye.runs.saved import Result, read_run
 from xinye.runs.start import default_output
-from xinye.studies.shared import NO_BUDGET, finished_run, judge, save_charts, train
+from xinye.studies.shared import (
+    NO_BUDGET,
+    finished_run,
+    judge,
+    save_charts,
+    train,
+)
 from xinye.tasks.text import prepare_text
 
 KNOWN = get_args(PretrainSettings.model_fields["architecture"].annotation)
