@@ -211,9 +211,8 @@ class Model:
         one = isinstance(texts, str) or (isinstance(texts, tuple) and TASKS[verb].takes_pairs)
         inputs = [texts] if one else list(texts)
         if settings and TASKS[verb].asked_with and not isinstance(self.network, Head):
-            results = kind.use_untaught(
-                self.network, self.tokenizer, inputs, settings, observer or Observer()
-            )
+            judged = Judged(self.network, self.tokenizer, self.folder, observer or Observer())
+            results = TASKS[verb].untaught.use(judged, inputs, **settings)
         else:
             learned = self._learned(kind, settings)
             results = learned.use(

@@ -30,12 +30,21 @@ class Figure:
     digits: int = 3
     percent: bool = False
     reported: bool = True  # also in the report and the model card
+    lower_is_better: bool = False
 
     def written(self, value: float, space: str = "") -> str:
         """The value as it is read: 94.5%, or with a space 94.5 %."""
         if not self.percent:
             return f"{value:.{self.digits}f}"
         return f"{100 * value:.{self.digits}f}{space}%"
+
+    def gain(self, value: float, than: float) -> float:
+        """By how much a value is better than another; below zero where it is worse."""
+        return than - value if self.lower_is_better else value - than
+
+    def amount(self, gain: float) -> str:
+        """A difference of two values as it is read."""
+        return f"{100 * gain:.1f} points" if self.percent else f"{gain:.{self.digits}f}"
 
 
 @dataclass(frozen=True)
