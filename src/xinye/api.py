@@ -25,6 +25,7 @@ from xinye.jobs.write_prompts import write_prompts
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head, HeadConfig
 from xinye.observer import Observer
+from xinye.planning.finetune_settings import TASK
 from xinye.planning.job_settings import EvaluateSettings
 from xinye.planning.settings import PretrainSettings
 from xinye.tasks.registry import TASKS, find_task
@@ -358,7 +359,7 @@ def finetune(  # noqa: PLR0913 (the face of a verb: its names are its flags)
     output: str | Path,
     *,
     data: str | Path | Sequence[str | Path],
-    task: str = "classify",
+    task: str = TASK,
     validation: str | Path | Sequence[str | Path] = (),
     overwrite: bool = False,
     progress: bool = True,

@@ -110,7 +110,7 @@ def test_a_task_that_lacks_something_says_what():
     class Half(Task):
         verb = "half"
 
-    with pytest.raises(TypeError, match="baseline.*examples.*use"):
+    with pytest.raises(TypeError, match=r"baseline.*examples.*use"):
         Half.of([])
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from xinye.checkpoints.folders import checkpoints
 from xinye.errors import XinyeError
 from xinye.planning.command_line import command_line
+from xinye.planning.finetune_settings import TASK
 from xinye.runs.folder import (
     METRICS,
     PLAN,
@@ -60,12 +61,7 @@ class SavedRun:
     @property
     def task(self) -> str:
         """What it was taught; "" for a language model that goes on with text."""
-        return str(self.settings.get("task", "classify")) if self.recipe == "finetune" else ""
-
-    @property
-    def use(self) -> str:
-        """The command that uses it."""
-        return {"": "generate", "text": "generate"}.get(self.task, self.task)
+        return str(self.settings.get("task", TASK)) if self.recipe == "finetune" else ""
 
     @property
     def recipe(self) -> str:
@@ -172,12 +168,7 @@ class SavedRun:
         machine decided."""
         values = {"output": output, **self.settings}
         if self.recipe == "finetune":
-            # defaults are not saved
-            values = {
-                "output": output,
-                "task": "classify",
-                **self.settings,
-            }
+            values = {"output": output, "task": TASK, **self.settings}  # defaults are not saved
             return shlex.join(command_line("finetune", values))
         decided = ("steps", "dropout", "dtype", "compile", "micro_batch_size")
         values |= dict.fromkeys(("time", "tokens", "epochs", "total_steps"))  # the steps say it

@@ -26,6 +26,7 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import fingerprint as fingerprint_of_model
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count
+from xinye.runs.words import Figure
 from xinye.studies.shared import (
     NO_BUDGET,
     Settings,
@@ -55,8 +56,9 @@ class Start(NamedTuple):
 class PretrainSearch:
     """The search for settings of pretraining; `plan` holds the values of an unchanged trial."""
 
-    figure = "bits_per_byte"  # that trials are judged by, on validation
-    lower_is_better = True
+    figure = Figure(
+        "bits_per_byte", "bits per byte", lower_is_better=True
+    )  # that trials are judged by
 
     def __init__(self, settings: PretrainSettings) -> None:
         is_model = (file for file in settings.files if (Path(file) / "config.json").is_file())
@@ -160,7 +162,7 @@ class TaskSearch:
         self.settings = settings
         self.output = settings.output or Path("runs") / f"tune-{settings.task}"
         self.time: str | None = time
-        self.figure, self.lower_is_better = self.task.better, self.task.lower_is_better
+        self.figure = self.task.deciding()
         self.plan: dict[str, Any] = {}
 
     def terms(self) -> dict[str, Any]:
@@ -241,7 +243,7 @@ class TaskSearch:
         return {"command": shlex.join(command_line("finetune", values))}
 
     def words(self) -> str:
-        return f"judged by {self.figure.replace('_', ' ')} on validation"
+        return f"judged by {self.figure.name.replace('_', ' ')} on validation"
 
 
 Search = PretrainSearch | TaskSearch

@@ -27,6 +27,7 @@ from xinye.evaluation.plots import bar_chart, line_chart
 from xinye.observer import Evaluated, Observer
 from xinye.planning.units import parse_time
 from xinye.runs.cleanup import remove_run
+from xinye.runs.words import Figure
 from xinye.studies.search_space import Parameters, Search
 from xinye.studies.shared import QuietObserver, is_new, save_charts, train
 from xinye.training.loop import Step
@@ -51,14 +52,14 @@ class Tuning:
     def train(self, parameters: Parameters, folder: Path, seed: int, observer: Observer) -> float:
         """Train with a trial's parameters; returns the figure that trials are judged by."""
         settings = self.search.settings_of(parameters, folder, seed)
-        return train(settings, observer, overwrite=True).validation[self.search.figure]
+        return train(settings, observer, overwrite=True).validation[self.search.figure.name]
 
     def shown(self, trial: FrozenTrial) -> dict[str, Any]:
         """A trial as it is printed: `state` is finished, ended early or diverged."""
         return {
             "trial": trial.number,
             "state": trial.user_attrs["state"],
-            self.search.figure: trial.value,  # of one that ended early, the last there was
+            self.search.figure.name: trial.value,  # of one that ended early, the last there was
             "seconds": round(trial.duration.total_seconds(), 1) if trial.duration else None,
             "settings": self.search.chosen(trial.params),
         }
@@ -99,7 +100,7 @@ def make_study(
     search.output.mkdir(parents=True, exist_ok=True)
     if start.tokenizer:
         start.tokenizer.save(search.output / "tokenizer")
-    direction: Any = "minimize" if search.lower_is_better else "maximize"
+    direction: Any = "minimize" if search.figure.lower_is_better else "maximize"
     study = optuna.create_study(
         study_name="tune", storage=f"sqlite:///{search.output}/study.db", direction=direction
     )
@@ -176,7 +177,7 @@ def run_trials(tuning: Tuning, observer: Observer) -> Iterator[dict[str, Any]]:
         trial = study.ask()
         search.suggest(trial)
         folder = tuning.search.output / "trials" / f"{trial.number:03d}"
-        listening = TrialObserver(trial, search.figure, observer)
+        listening = TrialObserver(trial, search.figure.name, observer)
         try:
             value = tuning.train(trial.params, folder, seed, listening)
             trial.set_user_attr("state", "finished")
@@ -197,7 +198,7 @@ def conclude(tuning: Tuning, observer: Observer) -> dict[str, Any]:
     finished = sorted(
         study.get_trials(states=(TrialState.COMPLETE,)), key=lambda trial: trial.value or 0.0
     )
-    if not search.lower_is_better:
+    if not search.figure.lower_is_better:
         finished.reverse()
     if not finished:
         raise XinyeError(
@@ -214,8 +215,8 @@ def conclude(tuning: Tuning, observer: Observer) -> dict[str, Any]:
         "trials": len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))),
         "asked_for": tuning.trials,
         "finished": len(finished),
-        "figure": search.figure,
-        "lower_is_better": search.lower_is_better,
+        "figure": search.figure.name,
+        "lower_is_better": search.figure.lower_is_better,
         "top": [tuning.shown(trial) for trial in finished[:5]],
         "defaults": tuning.shown(defaults) if defaults else None,
         "again": {"seed": search.settings.seed + 1, **again},
@@ -257,18 +258,18 @@ def charts(tuning: Tuning, importance: dict[str, float]) -> dict[str, str]:
     finished = [t for t in tuning.study.trials if t.user_attrs.get("state") == "finished"]
     numbers = [trial.number for trial in finished]
     values = [float(trial.value or 0.0) for trial in finished]
-    best = min if tuning.search.lower_is_better else max
+    best = min if tuning.search.figure.lower_is_better else max
     so_far = [best(values[: count + 1]) for count in range(len(values))]
     series = {"finished trials": (numbers, values), "best so far": (numbers, so_far)}
     return {
         "importance.svg": bar_chart(importance, "share in being among the best quarter"),
-        "history.svg": line_chart(series, "trial", tuning.search.figure.replace("_", " ")),
+        "history.svg": line_chart(series, "trial", tuning.search.figure.name.replace("_", " ")),
     }
 
 
-def explain(result: dict[str, Any]) -> list[str]:
+def explain(result: dict[str, Any], figure: Figure) -> list[str]:
     """What the figures say, in sentences."""
-    sentences = explain_gain(result)
+    sentences = explain_gain(result, figure)
     if result["trials"] < result["asked_for"]:
         sentences.append(
             f"The time was used up after {result['trials']} of {result['asked_for']} trials: "
@@ -281,30 +282,18 @@ def explain(result: dict[str, Any]) -> list[str]:
     return sentences
 
 
-def explain_gain(result: dict[str, Any]) -> list[str]:
+def explain_gain(result: dict[str, Any], figure: Figure) -> list[str]:
     """How much better the best settings are than the plan's, measured with another seed."""
     best, defaults, again = result["top"][0], result["defaults"], result["again"]
-    figure = result.get("figure", "bits_per_byte")
-    name = figure.replace("_", " ")
-    lower = result.get("lower_is_better", True)
-
-    def shown(value: float) -> str:
-        return f"{value:.3f}" if lower else f"{value:.1%}"
-
-    def amount(value: float) -> str:
-        return f"{value:.3f}" if lower else f"{100 * value:.1f} points"
-
-    def better(this: float, than: float) -> float:
-        return than - this if lower else this - than
-
+    name = figure.name.replace("_", " ")
+    shown, amount = figure.written, figure.amount
     if defaults is None:
         return ["The plan's own settings diverged; there is nothing to measure the gain by."]
     if best["trial"] == defaults["trial"]:
-        return [f"Nothing beat the plan's own settings: {shown(best[figure])} {name}."]
-    gain = better(again["best"], again["defaults"])
-    in_study = (
-        f"In the study itself it looked like {amount(better(best[figure], defaults[figure]))}"
-    )
+        return [f"Nothing beat the plan's own settings: {shown(best[figure.name])} {name}."]
+    gain = figure.gain(again["best"], again["defaults"])
+    gain_there = figure.gain(best[figure.name], defaults[figure.name])
+    in_study = f"In the study itself it looked like {amount(gain_there)}"
     if gain <= 0:
         return [
             f"Tuning won nothing: trained once more with seed {again['seed']}, the plan's own "
@@ -312,14 +301,14 @@ def explain_gain(result: dict[str, Any]) -> list[str]:
             f"{shown(again['best'])}. {in_study} won."
         ]
     won = f"{amount(gain)} of {name} over the plan's own settings"
-    if lower:
+    if not figure.percent:
         share = gain / again["defaults"]
         won = f"{amount(gain)} {name} over the plan's own settings ({share:.1%})"
     sentences = [
         f"Tuning won {won}: {shown(again['defaults'])} → {shown(again['best'])}, both trained once "
         f"more with seed {again['seed']}. {in_study}."
     ]
-    noise = abs(again["defaults"] - defaults[figure])
+    noise = abs(again["defaults"] - defaults[figure.name])
     if gain < 2 * noise:
         sentences.append(
             f"Another seed alone moved the plan's settings by {amount(noise)}: this gain may be no "
