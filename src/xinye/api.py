@@ -25,6 +25,7 @@ from xinye.jobs.write_prompts import write_prompts
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head, HeadConfig
 from xinye.observer import Observer
+from xinye.planning.finetune_settings import TASK
 from xinye.planning.job_settings import EvaluateSettings
 from xinye.planning.settings import PretrainSettings
 from xinye.tasks.registry import TASKS, find_task
@@ -211,9 +212,8 @@ class Model:
         one = isinstance(texts, str) or (isinstance(texts, tuple) and TASKS[verb].takes_pairs)
         inputs = [texts] if one else list(texts)
         if settings and TASKS[verb].asked_with and not isinstance(self.network, Head):
-            results = kind.use_untaught(
-                self.network, self.tokenizer, inputs, settings, observer or Observer()
-            )
+            judged = Judged(self.network, self.tokenizer, self.folder, observer or Observer())
+            results = TASKS[verb].untaught.use(judged, inputs, **settings)
         else:
             learned = self._learned(kind, settings)
             results = learned.use(
@@ -359,7 +359,7 @@ def finetune(  # noqa: PLR0913 (the face of a verb: its names are its flags)
     output: str | Path,
     *,
     data: str | Path | Sequence[str | Path],
-    task: str = "classify",
+    task: str = TASK,
     validation: str | Path | Sequence[str | Path] = (),
     overwrite: bool = False,
     progress: bool = True,

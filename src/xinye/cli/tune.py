@@ -11,6 +11,7 @@ from xinye.planning.settings import PretrainSettings
 from xinye.tasks.registry import TASKS
 
 if TYPE_CHECKING:  # it brings torch
+    from xinye.runs.words import Figure
     from xinye.studies.search_space import Search
 
 
@@ -67,9 +68,10 @@ def main(arguments: list[str]) -> int:
             result = conclude(tuning, display)
     console.print("\nthe best of them", style="bold")
     for trial in result["top"]:
-        line = f"{trial['trial']:>4}  {trial[search.figure]:>6.3f}  {listed(trial['settings'])}"
+        value = search.figure.written(trial[search.figure.name])
+        line = f"{trial['trial']:>4}  {value:>6}  {listed(trial['settings'])}"
         console.print(line, soft_wrap=True)
-    print_findings(explain(result, search.better), result["charts"])
+    print_findings(explain(result, search.figure), result["charts"])
     console.print(f"train with them: {result['command']}", soft_wrap=True)
     if as_json:
         print_json(result)
@@ -100,9 +102,9 @@ def search_task(values: dict[str, Any]) -> "Search":
     return PretrainSearch(settings.as_pretraining().model_copy(update={"time": time}))
 
 
-def shown(trial: dict[str, Any], figure: str) -> str:
+def shown(trial: dict[str, Any], figure: "Figure") -> str:
     """A trial in a line: its figure, how it ended, how long it took, and its settings."""
-    value = f"{trial[figure]:.3f}" if trial[figure] else "–"
+    value = figure.written(trial[figure.name]) if trial[figure.name] else "–"
     return (
         f"{trial['trial']:>4}  {value:>6}  {trial['state']:<11} "
         f"{duration(trial['seconds']):>10}  {listed(trial['settings'])}"

@@ -51,7 +51,7 @@ def evaluate(
         refuse_settings(learned, folder, settings)
         return evaluate_learned(learned, judged, files)
     if TASKS[kind.verb].asked_with:
-        return kind.evaluate_untaught(judged, files, settings)
+        return TASKS[kind.verb].untaught.evaluate(judged, files, **settings)
     if settings:
         raise XinyeError(f"{', '.join(settings)}: no effect on the task {kind.verb}; leave it out")
     return evaluate_learned(
@@ -96,7 +96,7 @@ def evaluate_learned(task: Task, judged: Judged, files: Sequence[str]) -> Figure
             else:
                 observer.stage("learning the baseline")
             training, _ = split_records(settings, task, read_records(settings, settings.data))
-            notes += leaks(training, records, lambda record: record.whole)
+            notes += leaks(training, records)
             baseline = {"name": task.baseline_name, **task.baseline(training, records, before)}
         except XinyeError as error:
             notes.append(f"no baseline: {error}")

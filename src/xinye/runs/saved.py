@@ -19,6 +19,7 @@ from xinye.checkpoints.folders import checkpoints
 from xinye.data.files import open_regular, read_json
 from xinye.errors import XinyeError, checked
 from xinye.planning.command_line import command_line
+from xinye.planning.finetune_settings import TASK
 from xinye.runs.folder import Figures, RunFolder
 from xinye.runs.words import TaskWords, words_from
 
@@ -63,7 +64,7 @@ class Settings(Part):
 
     files: list[str] | None = None
     data: list[str] | None = None
-    task: str = "classify"
+    task: str = TASK
     architecture: str = "modern"
     from_: str = Field("", alias="from")
     model: str = ""

@@ -21,7 +21,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked, did_you_mean
 from xinye.evaluation.perplexity import by_position
 from xinye.evaluation.plots import line, line_chart
-from xinye.generation.generate import generate, start
+from xinye.generation.generate import finish, start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel
 from xinye.observer import Observer
@@ -241,8 +241,7 @@ def writing_speed(model: LanguageModel, tokenizer: Tokenizer) -> float:
         sampling = Sampling(max_tokens=64, seed=0)
         sequence = start(tokenizer, "", model.config.max_position_embeddings, sampling)
         begin = time.perf_counter()
-        for _ in generate(model, tokenizer, [sequence]):
-            pass
+        finish(model, tokenizer, [sequence])
         best = max(best, sequence.completion_tokens / (time.perf_counter() - begin))
     return best
 

@@ -50,8 +50,7 @@ class PretrainSearch:
     """The search for settings of pretraining; `plan` holds the values of an unchanged trial."""
 
     # that trials are judged by, on validation
-    better = Figure("bits_per_byte", "bits per byte", lower_is_better=True)
-    figure = better.name
+    figure = Figure("bits_per_byte", "bits per byte", lower_is_better=True)
     tokenizer: Tokenizer | None = None  # of all trials
     tokens: int | None = None  # that each trial reads
 
@@ -161,9 +160,7 @@ class TaskSearch:
         self.settings = settings
         self.output = settings.output or Path("runs") / f"tune-{settings.task}"
         self.time: str | None = time
-        self.figure = self.task.better
-        known = self.task.words.figures
-        self.better = next(figure for figure in known if figure.name == self.figure)
+        self.figure = self.task.deciding()
         self.plan: Values = {}
 
     def terms(self) -> Values:
@@ -243,7 +240,7 @@ class TaskSearch:
         return {"command": shlex.join(command_line("finetune", values))}
 
     def words(self) -> str:
-        return f"judged by {self.figure.replace('_', ' ')} on validation"
+        return f"judged by {self.figure.name.replace('_', ' ')} on validation"
 
 
 Search = PretrainSearch | TaskSearch

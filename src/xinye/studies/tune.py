@@ -53,14 +53,14 @@ class Tuning:
     def train(self, parameters: Values, folder: Path, seed: int, observer: Observer) -> float:
         """Train with a trial's parameters; returns the figure that trials are judged by."""
         settings = self.search.settings_of(parameters, folder, seed)
-        return train(settings, observer, overwrite=True).validation[self.search.figure]
+        return train(settings, observer, overwrite=True).validation[self.search.figure.name]
 
     def shown(self, trial: FrozenTrial) -> Figures:
         """A trial as it is printed: `state` is finished, ended early or diverged."""
         return {
             "trial": trial.number,
             "state": trial.user_attrs["state"],
-            self.search.figure: trial.value,  # of one that ended early, the last there was
+            self.search.figure.name: trial.value,  # of one that ended early, the last there was
             "seconds": round(trial.duration.total_seconds(), 1) if trial.duration else None,
             "settings": self.search.chosen(trial.params),
         }
@@ -100,7 +100,7 @@ def make_study(
     search.output.mkdir(parents=True, exist_ok=True)
     if search.tokenizer:
         search.tokenizer.save(search.output / "tokenizer")
-    direction: Any = "minimize" if search.better.lower_is_better else "maximize"
+    direction: Any = "minimize" if search.figure.lower_is_better else "maximize"
     study = optuna.create_study(
         study_name="tune", storage=f"sqlite:///{search.output}/study.db", direction=direction
     )
@@ -177,7 +177,7 @@ def run_trials(tuning: Tuning, observer: Observer) -> Iterator[Figures]:
         trial = study.ask()
         search.suggest(trial)
         folder = tuning.search.output / "trials" / f"{trial.number:03d}"
-        listening = TrialObserver(trial, search.figure, observer)
+        listening = TrialObserver(trial, search.figure.name, observer)
         try:
             value = tuning.train(trial.params, folder, seed, listening)
             trial.set_user_attr("state", "finished")
@@ -198,7 +198,7 @@ def conclude(tuning: Tuning, observer: Observer) -> Figures:
     finished = sorted(
         study.get_trials(states=(TrialState.COMPLETE,)),
         key=lambda trial: trial.value or 0.0,
-        reverse=not search.better.lower_is_better,
+        reverse=not search.figure.lower_is_better,
     )
     if not finished:
         raise XinyeError(
@@ -214,8 +214,8 @@ def conclude(tuning: Tuning, observer: Observer) -> Figures:
         "trials": len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))),
         "asked_for": tuning.trials,
         "finished": len(finished),
-        "figure": search.figure,
-        "lower_is_better": search.better.lower_is_better,
+        "figure": search.figure.name,
+        "lower_is_better": search.figure.lower_is_better,
         "top": [tuning.shown(trial) for trial in finished[:5]],
         "defaults": tuning.shown(defaults) if defaults else None,
         "again": {"seed": search.settings.seed + 1, **again},
@@ -257,19 +257,17 @@ def charts(tuning: Tuning, importance: dict[str, float]) -> dict[str, str]:
     finished = [t for t in tuning.study.trials if t.user_attrs.get("state") == "finished"]
     numbers = [trial.number for trial in finished]
     values = [float(trial.value or 0.0) for trial in finished]
-    best = min if tuning.search.better.lower_is_better else max
+    best = min if tuning.search.figure.lower_is_better else max
     so_far = [best(values[: count + 1]) for count in range(len(values))]
     series = {"finished trials": (numbers, values), "best so far": (numbers, so_far)}
     return {
         "importance.svg": bar_chart(importance, "share in being among the best quarter"),
-        "history.svg": line_chart(series, "trial", tuning.search.figure.replace("_", " ")),
+        "history.svg": line_chart(series, "trial", tuning.search.figure.name.replace("_", " ")),
     }
 
 
-def explain(result: Figures, figure: Figure | None = None) -> list[str]:
+def explain(result: Figures, figure: Figure) -> list[str]:
     """What the figures say, in sentences; `figure` is the one that trials were judged by."""
-    name = result.get("figure", "bits_per_byte")
-    figure = figure or Figure(name, name, lower_is_better=result.get("lower_is_better", True))
     sentences = explain_gain(result, figure)
     if result["trials"] < result["asked_for"]:
         sentences.append(
@@ -303,7 +301,7 @@ def explain_gain(result: Figures, figure: Figure) -> list[str]:
         ]
     won = f"{figure.amount(gain)} of {name} over the plan's own settings"
     if not figure.percent:
-        share = gain / abs(again["defaults"])
+        share = gain / again["defaults"]
         won = f"{figure.amount(gain)} {name} over the plan's own settings ({share:.1%})"
     sentences = [
         f"Tuning won {won}: {before} → {after}, both trained once more with seed {again['seed']}. "

@@ -8,14 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from xinye.data.records import Row
-from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
-from xinye.evaluation import classification
-from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
-from xinye.observer import Observer
 from xinye.planning.job_settings import ZeroShotSettings
-from xinye.tasks.classify import Classify, as_pairs
+from xinye.tasks.classify import Classify, as_pairs, pairs_of
 from xinye.tasks.classify_records import Record
 from xinye.tasks.likelihood import Likelihood, Pairs, prompt_for
 from xinye.tasks.records import leaks
@@ -30,7 +26,7 @@ class Asked:
     known: list[Record]
 
     @classmethod
-    def of(cls, given: dict[str, Any]) -> "Asked":
+    def of(cls, **given: Any) -> "Asked":
         """From plain values; `examples` are files of records, or texts (or pairs of them) with
         their labels."""
         examples = given.get("examples", ())
@@ -47,52 +43,35 @@ class Asked:
         return cls(settings, [*read(files, settings), *own])
 
 
-def classify(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    texts: Pairs,
-    given: dict[str, Any],
-    observer: Observer,
-) -> list[Row]:
+def use(judged: Judged, inputs: Sequence[Any], **given: Any) -> list[Row]:
     """`label`, `probability` and `probabilities` of each text or pair."""
-    asked = Asked.of(given)
+    asked = Asked.of(**given)
     labels = words_of(asked.settings, asked.known)
-    return [
-        {
-            "label": max(row, key=row.__getitem__),
-            "probability": max(row.values()),
-            "probabilities": row,
-        }
-        for row in judge(model, tokenizer, texts, labels, asked, observer)[0]
-    ]
+    rows, _ = judge(judged, as_pairs(inputs), labels, asked)
+    return [Classify(list(labels)).result(row) for row in rows]
 
 
-def evaluate(judged: Judged, files: Sequence[str], given: dict[str, Any]) -> Figures:
+def evaluate(judged: Judged, files: Sequence[str], **given: Any) -> Figures:
     """How right the model is on records, beside the most frequent label and, where there are
     examples, beside what the classical means learn from all of them."""
     observer, folder = judged.observer, judged.folder
     observer.stage("reading the records")
-    asked = Asked.of(given)
-    settings, known = asked.settings, asked.known
+    asked = Asked.of(**given)
+    known = asked.known
     try:
-        records = read(files, settings)
+        records = read(files, asked.settings)
     except XinyeError as error:
         raise XinyeError(
             f"{error} ({folder} has learned no task, so it is asked for labels; to let it answer: "
             f"--task chat; to teach it another: xinye finetune {folder} --task tag --data FILE -o "
             "RUN)"
         ) from None
-    labels = words_of(settings, known or records)
+    labels = words_of(asked.settings, known or records)
     task = Classify(list(labels))
     task.check(records)
-    texts = [(record.text, record.pair) for record in records]
-    rows, notes = judge(judged.model, judged.tokenizer, texts, labels, asked, observer)
-    right = [record.labels for record in records]
-
-    def measured(predicted: classification.Labels) -> Figures:
-        return classification.measure(right, predicted, task.labels, several=False)
-
+    rows, notes = judge(judged, pairs_of(records), labels, asked)
     frequent = Counter(record.labels for record in known or records).most_common(1)[0][0]
+    majority = task.compared(records, [frequent] * len(records))
     baseline = None
     if known and judged.with_baseline:
         observer.stage("learning the baseline")
@@ -101,36 +80,31 @@ def evaluate(judged: Judged, files: Sequence[str], given: dict[str, Any]) -> Fig
             baseline = {"name": f"{task.baseline_name}, of {len(known):,} records", **figures}
         except XinyeError as error:
             notes.append(f"no baseline: {error}")
-        notes += leaks(known, records, lambda record: record.whole)
+        notes += leaks(known, records)
     return {
         "model": str(folder),
         "task": task.verb,
         "files": list(files),
         "records": len(records),
-        "measured": measured([(max(row, key=row.__getitem__),) for row in rows]),
+        "measured": task.compared(records, [task.chosen(row) for row in rows]),
         "baseline": baseline,
-        "majority": {"name": f"always {frequent[0]!r}", **measured([frequent] * len(records))},
+        "majority": {"name": f"always {frequent[0]!r}", **majority},
         "notes": notes,
     }
 
 
 def judge(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    texts: Pairs,
-    labels: dict[str, str],
-    asked: Asked,
-    observer: Observer,
-) -> tuple[list[dict[str, float]], list[str]]:
+    judged: Judged, texts: Pairs, labels: dict[str, str], asked: Asked
+) -> tuple[list[list[float]], list[str]]:
     """The probability of each label of each text; and how it was asked, in sentences."""
-    if not isinstance(model, GPT):
+    if not isinstance(judged.model, GPT):
         raise XinyeError("an lstm cannot be asked for labels; take a modern, llama or gpt2 model")
     settings, known = asked.settings, asked.known
     Classify(list(labels)).check(known)
     prompt = settings.prompt.replace("\\n", "\n") if settings.prompt else prompt_for(texts)
     if "{pair}" not in prompt and any(pair for _, pair in texts):
         raise XinyeError(f"prompt {prompt!r}: no place for the second text of a pair, {{pair}}")
-    likelihood = Likelihood(model, tokenizer, labels, prompt)
+    likelihood = Likelihood(judged.model, judged.tokenizer, labels, prompt)
     examples = likelihood.choose(known, texts, settings.seed) if known else []
     notes = [f"not trained for this; asked with {prompt!r}"]
     if known:
@@ -140,11 +114,9 @@ def judge(
             "the labels are numbers, which say nothing: give them words, such as --labels "
             "1=positive,0=negative"
         )
-    observer.stage("; ".join(notes[1:]) or "judging")
-    rows = likelihood.probabilities(
-        texts, examples, observer.counting("judging", len(texts), "texts")
-    )
-    return [dict(zip(labels, row, strict=True)) for row in rows], notes
+    judged.observer.stage("; ".join(notes[1:]) or "judging")
+    progress = judged.observer.counting("judging", len(texts), "texts")
+    return likelihood.probabilities(texts, examples, progress), notes
 
 
 def read(files: Sequence[str], settings: ZeroShotSettings) -> list[Record]:

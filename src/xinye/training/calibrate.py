@@ -16,8 +16,7 @@ from xinye.evaluation.bits_per_byte import evaluate
 from xinye.model.build import Config, LanguageModel, build
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import duration
-from xinye.tasks.samples import LONGER, write_sample
-from xinye.tasks.text import TextData, validation_windows
+from xinye.tasks.text import LONGER, TextData, validation_windows, write_sample
 from xinye.training.clock import Costs
 from xinye.training.distributed import Processes
 from xinye.training.guards import SMALLER, out_of_memory

@@ -20,8 +20,13 @@ from xinye.planning.models import load_models
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.resume import check_teacher, check_text
-from xinye.tasks.samples import write_sample, write_texts
-from xinye.tasks.text import TextData, prepare_text, validation_windows
+from xinye.tasks.text import (
+    TextData,
+    prepare_text,
+    validation_windows,
+    write_sample,
+    write_texts,
+)
 from xinye.training import clock
 from xinye.training.calibrate import Speed, largest_micro_batch, measure_speed
 from xinye.training.clock import Clock
