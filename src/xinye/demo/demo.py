@@ -5,12 +5,12 @@ lost is what is found, who left is who returns) and new (none of those it was tr
 """
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from xinye.cache import cache_folder
 from xinye.checkpoints.load import load_model
-from xinye.data.files import written_beside
 from xinye.demo.stories import check, stories
 from xinye.errors import checked
 from xinye.generation.decoder import prepare_decoder
@@ -34,10 +34,12 @@ def story_file(language: str) -> Path:
     path = cache_folder() / "demo" / f"stories-{language}-{STORIES}.jsonl"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with written_beside(path) as beside:
-            made = stories(STORIES, language)
-            lines = (json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in made)
-            beside.write_text("".join(lines), "utf-8")
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        lines = (
+            json.dumps({"text": text}, ensure_ascii=False) for text in stories(STORIES, language)
+        )
+        beside.write_text("\n".join(lines) + "\n", "utf-8")
+        beside.replace(path)
     return path
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xinye.data.files import written_beside
 from xinye.errors import XinyeError, checked
 from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
@@ -55,9 +54,11 @@ def prepare(task: str, language: str, folder: Path, ours: bool) -> Lesson:
     lesson = Lesson(task, language, folder, training, held_out, new, len(texts))
     folder.mkdir(parents=True, exist_ok=True)
     for path, rows in zip(lesson.files.values(), (training, held_out, texts), strict=True):
-        with written_beside(path) as beside:
-            lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            beside.write_text("".join(lines), "utf-8")
+        beside = path.with_name(f".{path.name}")
+        beside.write_text(
+            "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8"
+        )
+        beside.replace(path)
     return lesson
 
 
