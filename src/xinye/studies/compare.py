@@ -14,8 +14,7 @@ from xinye import machine
 from xinye.checkpoints.load import load_model
 from xinye.data.files import write_json
 from xinye.errors import XinyeError, checked, did_you_mean
-from xinye.evaluation.bits_per_byte import evaluate
-from xinye.evaluation.perplexity import by_position
+from xinye.evaluation.perplexity import by_position, evaluate
 from xinye.evaluation.plots import line_chart
 from xinye.observer import Observer
 from xinye.planning.models import load_models

@@ -14,7 +14,7 @@ from xinye.checkpoints.load import load_model
 from xinye.data.files import write_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
-from xinye.evaluation.bits_per_byte import evaluate
+from xinye.evaluation.perplexity import evaluate
 from xinye.generation.generate import finish, start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel

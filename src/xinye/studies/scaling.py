@@ -17,7 +17,7 @@ from xinye.checkpoints.folders import discard_weights
 from xinye.checkpoints.load import load_model
 from xinye.data.files import write_json
 from xinye.errors import XinyeError
-from xinye.evaluation.bits_per_byte import evaluate
+from xinye.evaluation.perplexity import evaluate
 from xinye.evaluation.plots import line_chart
 from xinye.evaluation.scaling_law import NOISE, Law, Point, fit_law, import_least_squares
 from xinye.observer import Observer
