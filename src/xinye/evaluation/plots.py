@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from xinye.data.files import written_beside
 from xinye.libraries import need
 
 COLOURS = ("#2e8b57", "#c2571a", "#4a6fd0", "#b8457f", "#8a7a12", "#3a9aa8")
@@ -74,9 +75,8 @@ def grouped_bar_chart(groups: Mapping[str, Mapping[str, float]], x_label: str) -
 def save_chart(svg: str, path: Path) -> None:
     """Write a chart as a file of its own, readable on light and on dark ground."""
     style = "<style>@media (prefers-color-scheme: dark) { svg { color: #ddd } }</style>"
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(svg.replace(">", f">{style}", 1), "utf-8")
-    beside.replace(path)
+    with written_beside(path) as beside:
+        beside.write_text(svg.replace(">", f">{style}", 1), "utf-8")
 
 
 def _axes(size: tuple[float, float]) -> tuple[Any, Any]:
