@@ -14,7 +14,7 @@ from xinye.studies.folds import spread
 from xinye.tasks.classify import Classify
 from xinye.tasks.classify_records import Record
 from xinye.tasks.tag import Tag
-from xinye.tasks.tag_records import Record as Tagged
+from xinye.tasks.tag_spans import Record as Tagged
 
 WORDS = {"正面": ["很好吃", "不错", "味道好"], "负面": ["太慢", "难吃", "太差了"]}
 FAST = ("--method", "head", "--epochs", "1", "--dtype", "float32", "--evaluations", "1")

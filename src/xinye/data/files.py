@@ -178,6 +178,13 @@ def written_beside(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def write_json_lines(path: Path, rows: Iterable[Any]) -> None:
+    """Write a file of JSON lines: a reader finds the old one or the new."""
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    with written_beside(path) as beside:
+        beside.write_text("".join(lines), "utf-8")
+
+
 def write_json(path: Path, data: Any) -> None:
     """Write a JSON file: a reader finds the old one or the new."""
     with written_beside(path) as beside:

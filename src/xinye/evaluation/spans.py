@@ -5,9 +5,9 @@ borders and its type.
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from xinye.evaluation.scores import class_table, rounded
+from xinye.evaluation.classification import Figures, class_table, rounded
 
 
 class Span(NamedTuple):
@@ -18,11 +18,11 @@ class Span(NamedTuple):
     type: str
 
 
-def measure(right: Sequence[Iterable[Span]], found: Sequence[Iterable[Span]]) -> dict[str, Any]:
+def measure(right: Sequence[Iterable[Span]], found: Sequence[Iterable[Span]]) -> Figures:
     """`span_f1` (micro), `macro_f1`, and the `table`: precision, recall, f1-score and support of
     each type and their averages. Spans are those of each text.
     """
-    pairs = zip(map(set, right), map(set, found), strict=True)
+    pairs = list(zip(map(set, right), map(set, found), strict=True))
     table = class_table(pairs, lambda span: span.type)
     return {
         "span_f1": table["micro avg"]["f1-score"],

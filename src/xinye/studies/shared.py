@@ -15,7 +15,7 @@ from xinye.data.batches import Batch
 from xinye.data.files import written_beside
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
-from xinye.evaluation.bits_per_byte import evaluate
+from xinye.evaluation.perplexity import evaluate
 from xinye.evaluation.plots import save_chart
 from xinye.model.adapters import ParameterCount
 from xinye.model.build import LanguageModel

@@ -275,25 +275,24 @@ def _cut(encoding: Encoding, text: str, context: int, bos_id: int) -> Example:
     quarters); of a pair the end of the longer one."""
     ids, parts = encoding.ids, encoding.sequence_ids
     over = max(0, len(ids) - context)
-    if 1 not in parts:
-        head = context // 4 if over else len(ids)
-        places = [*range(head), *range(head + over, len(ids))]
-        own = [at for at in places if parts[at] is not None]
-        if not own:
-            return Example(ids or [bos_id], 0)
-        offsets = encoding.offsets  # a new list of all, each time
-        borders = sentence_borders(text, [offsets[at] for at in own], places.index(own[0]))
-        return Example([ids[at] for at in places], 0, over, borders)
-    if not over:
+    if 1 in parts:
+        left_out = _ends(parts, over)
+        return Example([token for at, token in enumerate(ids) if at not in left_out], 0, over)
+    head = context // 4 if over else len(ids)
+    places = [*range(head), *range(head + over, len(ids))]
+    own = [at for at in places if parts[at] is not None]
+    if not own:
         return Example(ids or [bos_id], 0)
-    sizes = [parts.count(0), parts.count(1)]
+    offsets = encoding.offsets  # a new list of all, each time
+    borders = sentence_borders(text, [offsets[at] for at in own], places.index(own[0]))
+    return Example([ids[at] for at in places], 0, over, borders)
+
+
+def _ends(parts: Sequence[int | None], over: int) -> set[int]:
+    """So many places at the ends of both texts, of the longer one first."""
+    places = [[at for at, part in enumerate(parts) if part == number] for number in (0, 1)]
+    left_out = set()
     for _ in range(over):
-        sizes[sizes[1] > sizes[0]] -= 1
-    seen = [0, 0]
-    kept = []
-    for token, part in zip(ids, parts, strict=True):
-        if part is not None:
-            seen[part] += 1
-        if part is None or seen[part] <= sizes[part]:
-            kept.append(token)
-    return Example(kept, 0, over)
+        longer = places[len(places[1]) > len(places[0])]
+        left_out.add(longer.pop())
+    return left_out

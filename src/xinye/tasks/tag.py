@@ -20,12 +20,14 @@ from xinye.tasks.examples import Example, Examples
 from xinye.tasks.exercises import notes
 from xinye.tasks.heads import LIMIT, LOSS, MACRO_F1, USE, HeadTask, altered
 from xinye.tasks.records import OnBad, nothing_to_learn, places
-from xinye.tasks.tag_records import Record, read_conll, span_record
 from xinye.tasks.tag_spans import (
+    Record,
     inside_spans,
     likeliest,
     marked,
     parts_of,
+    read_conll,
+    span_record,
     spans_of,
     targets_of,
     trimmed,

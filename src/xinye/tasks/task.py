@@ -21,6 +21,7 @@ from xinye.data.records import Row
 from xinye.data.sources import headerless, read_records
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
+from xinye.evaluation.classification import Figures
 from xinye.generation import sequence
 from xinye.generation.chat import Message
 from xinye.model.config import GPTConfig
@@ -34,8 +35,6 @@ from xinye.tasks.examples import Example, Examples, split
 from xinye.tasks.records import OnBad, refuse, refuse_line
 from xinye.tasks.registry import TASKS, find_task
 
-# what was measured, by name, as it goes into result.json; a `table` by class
-Figures = dict[str, Any]
 # of a token: trained or not, or its label; None where the label is that of the whole
 Mark = bool | str | None
 

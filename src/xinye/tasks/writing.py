@@ -96,11 +96,6 @@ class Record:
             number for number, message in enumerate(self.messages) if message["role"] == "assistant"
         ]
 
-    @property
-    def asked(self) -> list[Message]:
-        """What stands before the last answer."""
-        return list(self.messages[: self.answers[-1]])
-
 
 class Writing(Task):
     """A network that writes answers: the language model, without a head. A subclass says in
@@ -226,9 +221,7 @@ class Writing(Task):
         and their mean length in tokens (`answer_tokens`)."""
         step = max(1, len(records) // ANSWERED)
         asked = records[: step * ANSWERED : step]
-        replies = _answers(
-            model, tokenizer, [_asked(tokenizer, record, context) for record in asked], context
-        )
+        replies = _replies(model, tokenizer, asked, context)
         right = [record.contents[record.answers[-1]] for record in asked]
         exact = sum(reply.text.strip() == text for reply, text in zip(replies, right, strict=True))
         return {
@@ -245,9 +238,9 @@ class Writing(Task):
         return before or {}
 
     def sample(self, model: GPT, tokenizer: Tokenizer, record: Record, context: int) -> str:
-        reply = _answers(model, tokenizer, [_asked(tokenizer, record, context)], context)[0]
+        [reply] = _replies(model, tokenizer, [record], context)
         ending = "" if reply.finish_reason == "stop" else " (goes on)"
-        return f"{record.asked[-1]['content']} → {reply.text}{ending}"
+        return f"{record.contents[record.answers[-1] - 1]} → {reply.text}{ending}"
 
     # -- using what was learned --------------------------------------------------------------------
 
@@ -343,9 +336,12 @@ def _fitting(tokenizer: Tokenizer, record: Record, context: int) -> tuple[list[M
     return messages, whole - length
 
 
-def _asked(tokenizer: Tokenizer, record: Record, context: int) -> list[Message]:
-    """What a model is asked to judge it on a record."""
-    return _fitting(tokenizer, record, context)[0][:-1]
+def _replies(
+    model: GPT, tokenizer: Tokenizer, records: Sequence[Record], context: int
+) -> list[sequence.Sequence]:
+    """The likeliest answers to the last questions of records."""
+    asked = [_fitting(tokenizer, record, context)[0][:-1] for record in records]
+    return _answers(model, tokenizer, asked, context)
 
 
 def _answers(

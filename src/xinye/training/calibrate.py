@@ -12,7 +12,7 @@ from torch import nn
 from xinye import machine
 from xinye.data.batches import Batch, Windows
 from xinye.errors import XinyeError
-from xinye.evaluation.bits_per_byte import evaluate
+from xinye.evaluation.perplexity import evaluate
 from xinye.model.build import Config, LanguageModel, build
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import duration
