@@ -277,7 +277,7 @@ def about(run: SavedRun) -> list[tuple[str, str]]:
     """What a run is and how far it came, by name."""
     state = f"{run.state}: {run.error}" if run.error else run.state
     if run.state == "interrupted" and run.checkpoints:
-        state += f"; go on with: xinye {run.recipe} -o {run.folder} --resume"
+        state += f"; go on with: xinye {run.about.recipe} -o {run.folder} --resume"
     steps = run.plan.steps
     planned = f" of {steps:,}" if steps and steps != run.done else ""
     times = "" if run.epochs is None else f", the text {run.epochs:.1f} times"

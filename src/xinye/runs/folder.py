@@ -19,6 +19,7 @@ from xinye.checkpoints.folders import MANIFEST, SETTINGS, TRAINING
 from xinye.data.files import open_regular, read_json, write_json, written_beside
 from xinye.errors import XinyeError
 
+Values = dict[str, Any]  # settings, or what a plan chose, by name
 Figures = dict[str, Any]  # what was measured, by name; some are tables
 TRACKERS = ("tensorboard", "wandb", "mlflow", "mlflow.db")
 # all that a run writes there, beside checkpoints; the settings, which make a folder a run, last
@@ -55,11 +56,11 @@ class RunFolder:
 
     # -- what it was started with, what followed, what came of it ----------------------------------
 
-    def about(self) -> Figures:
+    def about(self) -> Values:
         """What it was started with."""
         return read_json(self.settings_file)
 
-    def plan(self) -> Figures:
+    def plan(self) -> Values:
         """The values of its plan."""
         return read_json(self.plan_file)["values"]
 
@@ -72,7 +73,7 @@ class RunFolder:
         """Whether it came to its end, and was not interrupted."""
         return not self.result().get("interrupted", True)
 
-    def start(self, about: Figures, plan: Figures) -> None:
+    def start(self, about: Values, plan: Values) -> None:
         """Make it a run's folder."""
         self.training.mkdir(parents=True, exist_ok=True)
         write_json(self.settings_file, about)

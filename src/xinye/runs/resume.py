@@ -11,7 +11,7 @@ from xinye.planning.command_line import flat
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import Models
 from xinye.planning.settings import PretrainSettings, inherited_settings
-from xinye.runs.folder import Figures, RunFolder
+from xinye.runs.folder import RunFolder, Values
 
 Settings = PretrainSettings | FinetuneSettings
 
@@ -26,7 +26,7 @@ class Data(Protocol):
     def fingerprint(self) -> str: ...
 
     @property
-    def facts(self) -> Figures: ...
+    def facts(self) -> Values: ...
 
 
 def saved_settings(output: Path, asked: PretrainSettings | None = None) -> PretrainSettings:
@@ -66,7 +66,7 @@ def saved_settings(output: Path, asked: PretrainSettings | None = None) -> Pretr
     return checked(PretrainSettings, values, damaged)
 
 
-def saved_finetune_values(output: Path, asked: FinetuneSettings, unused: Sequence[str]) -> Figures:
+def saved_finetune_values(output: Path, asked: FinetuneSettings, unused: Sequence[str]) -> Values:
     """Those of a fine-tuning, as plain values; `unused` are settings that its task does not
     take."""
     run = RunFolder(output)
@@ -85,8 +85,8 @@ def saved_finetune_values(output: Path, asked: FinetuneSettings, unused: Sequenc
 def check_same(
     output: Path,
     asked: Settings,
-    given: Figures,
-    plan: Figures,
+    given: Values,
+    plan: Values,
     tokenizer: Path | None = None,
 ) -> None:
     """Raises `XinyeError` where something is asked for that is not what a run was started with; it

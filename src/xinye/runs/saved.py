@@ -20,7 +20,7 @@ from xinye.data.files import open_regular, read_json
 from xinye.errors import XinyeError, checked
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import TASK
-from xinye.runs.folder import Figures, RunFolder
+from xinye.runs.folder import Figures, RunFolder, Values
 from xinye.runs.words import TaskWords, words_from
 
 State = Literal["running", "finished", "interrupted", "failed", "damaged"]
@@ -30,7 +30,7 @@ State = Literal["running", "finished", "interrupted", "failed", "damaged"]
 
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
-Figure = Annotated[float, Field(ge=-(2**63), lt=2**63)]  # so a finite one
+Finite = Annotated[float, Field(ge=-(2**63), lt=2**63)]
 AS_IT_IS = ConfigDict(strict=True, extra="allow")
 
 
@@ -54,7 +54,7 @@ class Part(BaseModel):
             damage.append(f"{path}: cannot be read ({error.strerror})")
         return cls()
 
-    def as_read(self) -> Figures:
+    def as_read(self) -> Values:
         """All of it, by name."""
         return self.model_dump(exclude_unset=True, by_alias=True)
 
@@ -74,14 +74,14 @@ class Settings(Part):
 class DataFacts(Part):
     """What is known of the data before training."""
 
-    unigram_loss: Figure | None = None  # of who knows only how frequent each token is
+    unigram_loss: Finite | None = None  # of who knows only how frequent each token is
     counts: dict[str, int] = {}  # of labels
 
 
 class About(Part):
     """`training/settings.json`"""
 
-    recipe: str = "pretrain"
+    recipe: str = "pretrain"  # what made the model: pretrain or finetune
     text: str = ""  # its fingerprint
     started: str = ""
     settings: Settings = Settings()
@@ -98,9 +98,9 @@ class PlanValues(Part):
     validation_tokens: Count | None = None
     answer_tokens: Count | None = None
     architecture: str | None = None
-    dropout: Figure = 0.0
-    learning_rate: Figure | None = None
-    matrix_learning_rate: Figure | None = None
+    dropout: Finite = 0.0
+    learning_rate: Finite | None = None
+    matrix_learning_rate: Finite | None = None
 
 
 class Plan(Part):
@@ -111,7 +111,7 @@ class Plan(Part):
 
 
 class Judged(Part):
-    bits_per_byte: Figure | None = None
+    bits_per_byte: Finite | None = None
 
 
 class Result(Part):
@@ -120,14 +120,14 @@ class Result(Part):
     parameters: Count | None = None
     steps: Count | None = None
     tokens: Count | None = None
-    seconds: Figure | None = None
-    tokens_per_second: Figure | None = None
+    seconds: Finite | None = None
+    tokens_per_second: Finite | None = None
     interrupted: int | bool = 0
     validation: Judged | None = None
     measured: Figures | None = None
     baseline: Figures | None = None
     control: Figures | None = None
-    time_seconds: dict[str, Figure] | None = None
+    time_seconds: dict[str, Finite] | None = None
     ranks: dict[str, Count] | None = None
     texts: list[str] | None = None
 
@@ -142,9 +142,9 @@ class Record(TypedDict):
     loss: NotRequired[float]
     gradient_norm: NotRequired[float]
     bits_per_byte: NotRequired[float]
-    seconds: NotRequired[Figure]
-    tokens: NotRequired[Figure]
-    bytes: NotRequired[Figure]
+    seconds: NotRequired[Finite]
+    tokens: NotRequired[Finite]
+    bytes: NotRequired[Finite]
     sample: NotRequired[str]
 
 
@@ -218,17 +218,12 @@ class SavedRun:
     @property
     def task(self) -> str:
         """What it was taught; "" for a language model that goes on with text."""
-        return self.settings.task if self.recipe == "finetune" else ""
-
-    @property
-    def recipe(self) -> str:
-        """What made it: pretrain or finetune."""
-        return self.about.recipe
+        return self.settings.task if self.about.recipe == "finetune" else ""
 
     @property
     def what(self) -> str:
         """In two words: pretrain modern, finetune tag."""
-        return f"{self.recipe} {self.task or self.architecture}"
+        return f"{self.about.recipe} {self.task or self.architecture}"
 
     @property
     def files(self) -> list[str]:
@@ -296,7 +291,7 @@ class SavedRun:
         """The run for `--json`."""
         return {
             "run": str(self.folder),
-            "recipe": self.recipe,
+            "recipe": self.about.recipe,
             "architecture": self.architecture,
             "parameters": self.parameters,
             "files": self.files,

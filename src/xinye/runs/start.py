@@ -14,7 +14,7 @@ from xinye.planning.models import Models
 from xinye.planning.plan import Plan
 from xinye.planning.settings import PretrainSettings, inherited_settings
 from xinye.runs.cleanup import INNER_RUNS, refuse_link, remove_run
-from xinye.runs.folder import Figures, RunFolder
+from xinye.runs.folder import RunFolder, Values
 from xinye.runs.resume import Data, Settings
 from xinye.runs.words import TaskWords
 
@@ -57,7 +57,7 @@ class Beginning:
     models: Models
     words: TaskWords | None = None  # of a task, for the report and the card
 
-    def about(self) -> Figures:
+    def about(self) -> Values:
         """`settings.json`"""
         settings = self.settings
         theirs: tuple[str, ...] = ()

@@ -39,7 +39,7 @@ from xinye.errors import XinyeError
 from xinye.model.adapters import adapter_state, attached
 from xinye.model.build import Network
 from xinye.model.heads import Head
-from xinye.runs.folder import Figures
+from xinye.runs.folder import Values
 
 STATE = "adapter_state.safetensors"
 OURS = ("optimizer.safetensors", STATE, "progress.json", MANIFEST)  # what is not the model's
@@ -56,7 +56,7 @@ class Store:
     optimizers: Sequence[torch.optim.Optimizer]
     base: str = ""  # what an adapter was attached to
 
-    def save(self, progress: Figures, keep: Collection[int] = ()) -> None:
+    def save(self, progress: Values, keep: Collection[int] = ()) -> None:
         """Save everything after a step: first the checkpoint to go on from, then the model for
         everyone to load.
 
@@ -86,7 +86,7 @@ class Store:
             problem = f"{run}: cannot save ({error}); what was saved before is still there"
             raise XinyeError(problem, exit_code=1) from error
 
-    def _write(self, folder: Path, progress: Figures) -> None:
+    def _write(self, folder: Path, progress: Values) -> None:
         """Write a checkpoint's files and see them onto the disk."""
         model = self.model
         if attached(model):
@@ -103,7 +103,7 @@ class Store:
         )
         _flush(*folder.iterdir(), folder)
 
-    def load(self, step: int | None = None) -> Figures:
+    def load(self, step: int | None = None) -> Values:
         """Put a checkpoint, by default the newest, into the model and its optimizers; returns its
         progress.
 

@@ -21,11 +21,10 @@ from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count, parse_time
 from xinye.runs.cleanup import remove_run
-from xinye.runs.folder import Figures
+from xinye.runs.folder import Figures, Values
 from xinye.studies.shared import (
     NO_BUDGET,
     QuietObserver,
-    Values,
     folder_for,
     is_new,
     judge,

@@ -26,11 +26,11 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import fingerprint as fingerprint_of_model
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count
+from xinye.runs.folder import Values
 from xinye.runs.words import Figure
 from xinye.studies.shared import (
     NO_BUDGET,
     Settings,
-    Values,
     config_command,
     folder_for,
     plan_once,

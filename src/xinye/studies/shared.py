@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -26,7 +25,7 @@ from xinye.planning.models import load_models
 from xinye.planning.plan import Draft, Plan
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.cleanup import refuse_link
-from xinye.runs.folder import RunFolder
+from xinye.runs.folder import RunFolder, Values
 from xinye.runs.saved import Result
 from xinye.tasks.text import TextData, prepare_text
 from xinye.training.job import Run
@@ -35,7 +34,6 @@ from xinye.training.record_job import plan_of
 from xinye.training.train import finetune, pretrain
 
 Settings = PretrainSettings | FinetuneSettings
-Values = dict[str, Any]  # settings, or what a plan chose, by name
 NO_BUDGET: Values = {"time": None, "tokens": None, "epochs": None, "steps": None, "total_steps": ()}
 
 

@@ -27,10 +27,10 @@ from xinye.evaluation.plots import bar_chart, line_chart
 from xinye.observer import Evaluated, Observer
 from xinye.planning.units import parse_time
 from xinye.runs.cleanup import remove_run
-from xinye.runs.folder import Figures
+from xinye.runs.folder import Figures, Values
 from xinye.runs.words import Figure
 from xinye.studies.search_space import Search
-from xinye.studies.shared import QuietObserver, Values, is_new, save_charts, train
+from xinye.studies.shared import QuietObserver, is_new, save_charts, train
 from xinye.training.loop import Step
 
 STARTUP = 5  # trials drawn at random and never ended early, before there is something to learn from
