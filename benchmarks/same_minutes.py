@@ -23,7 +23,7 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from xinye.checkpoints.huggingface import load_model, read_json
-from xinye.evaluation.bits_per_byte import evaluate
+from xinye.evaluation.perplexity import evaluate
 from xinye.observer import Observer
 from xinye.planning.plan import Draft
 from xinye.runs.resume import saved_settings

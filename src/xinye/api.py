@@ -25,6 +25,7 @@ from xinye.jobs.write_prompts import write_prompts
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head, HeadConfig
 from xinye.observer import Observer
+from xinye.planning.finetune_settings import TASK
 from xinye.planning.job_settings import EvaluateSettings
 from xinye.planning.settings import PretrainSettings
 from xinye.tasks.registry import TASKS, find_task, verbs_of_tasks
@@ -221,9 +222,8 @@ class Model:
         one = isinstance(texts, str) or (isinstance(texts, tuple) and TASKS[verb].takes_pairs)
         inputs = [texts] if one else list(texts)
         if settings and TASKS[verb].asked_with and not isinstance(self.network, Head):
-            results = kind.use_untaught(
-                self.network, self.tokenizer, inputs, settings, observer or Observer()
-            )
+            judged = Judged(self.network, self.tokenizer, self.folder, observer or Observer())
+            results = TASKS[verb].untaught.use(judged, inputs, **settings)
         else:
             learned = self._learned(kind, settings)
             context = judge.context_of(self.network)
@@ -350,7 +350,7 @@ def finetune(  # noqa: PLR0913 (the face of a verb: its names are its flags)
     output: str | Path,
     *,
     data: Files,
-    task: str = next(iter(TASKS)),
+    task: str = TASK,
     validation: Files = (),
     overwrite: bool = False,
     progress: bool = True,

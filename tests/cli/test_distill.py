@@ -8,7 +8,7 @@ import pytest
 
 from conftest import contents
 from xinye.checkpoints.huggingface import load_model
-from xinye.studies.distill import explain
+from xinye.studies.compare import explain_distillation
 
 STUDENT = (
     "--width",
@@ -86,7 +86,9 @@ def test_it_says_so_where_the_teacher_does_not_help():
             "tokens_per_second": 5.0,
         }
 
-    helps, costs = (explain([model(1.0), model(1.2, 50), model(other, 90)]) for other in (1.3, 1.1))
+    helps, costs = (
+        explain_distillation([model(1.0), model(1.2, 50), model(other, 90)]) for other in (1.3, 1.1)
+    )
     assert (
         "gains 0.100 bits per byte; its reading leaves 50 steps where 90 fit" in helps[0]
         and len(helps) == 2

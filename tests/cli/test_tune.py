@@ -16,8 +16,9 @@ from xinye.cli.main import main
 from xinye.libraries import install_command
 from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
+from xinye.runs.words import Figure
 from xinye.studies import search_space
-from xinye.studies.search_space import width_at_equal_cost
+from xinye.studies.search_space import PretrainSearch, width_at_equal_cost
 from xinye.studies.tune import TrialObserver, explain
 
 STUDY = ("zh.txt", "--steps", "4", *TINY, "-o", "study")
@@ -152,6 +153,9 @@ def test_depth_against_width_costs_the_same(layers):
     assert (width == 256) == (layers == 4)
 
 
+BITS = PretrainSearch.figure
+
+
 def test_the_gain_is_told_from_another_seed():
     def trial(number: int, bits: float) -> dict:
         return {"trial": number, "bits_per_byte": bits}
@@ -163,18 +167,25 @@ def test_the_gain_is_told_from_another_seed():
         "asked_for": 20,
         "finished": 20,
     }
-    solid = explain({**told, "again": {"seed": 1, "defaults": 2.61, "best": 2.55}})
+    solid = explain({**told, "again": {"seed": 1, "defaults": 2.61, "best": 2.55}}, BITS)
     assert solid == [
         "Tuning won 0.060 bits per byte over the plan's own settings (2.3%): 2.610 → 2.550, both "
         "trained once more with seed 1. In the study itself it looked like 0.100."
     ]
-    luck = explain({**told, "again": {"seed": 1, "defaults": 2.56, "best": 2.54}})
+    luck = explain({**told, "again": {"seed": 1, "defaults": 2.56, "best": 2.54}}, BITS)
     assert "no more than luck" in luck[1]
     short = explain(
-        {**told, "trials": 9, "finished": 8, "again": {"seed": 1, "defaults": 2.61, "best": 2.55}}
+        {**told, "trials": 9, "finished": 8, "again": {"seed": 1, "defaults": 2.61, "best": 2.55}},
+        BITS,
     )
     assert "The time was used up after 9 of 20 trials" in short[1] and "only a hint" in short[2]
-    assert "Nothing beat" in explain({**told, "top": [trial(0, 2.6)], "again": {}})[0]
+    errors = Figure("bits_per_byte", "errors", digits=1, percent=True, lower_is_better=True)
+    told |= {"top": [trial(7, 0.05)], "defaults": trial(0, 0.09)}
+    fewer = explain({**told, "again": {"seed": 1, "defaults": 0.08, "best": 0.05}}, errors)
+    assert (
+        fewer[0].startswith("Tuning won 3.0 points of bits per byte") and "8.0% → 5.0%" in fewer[0]
+    )
+    assert "Nothing beat" in explain({**told, "top": [trial(0, 2.6)], "again": {}}, BITS)[0]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from conftest import contents
+from xinye.data.files import written_beside
+
 KINDS = {"pipe": "this is a pipe", "socket": "this is a socket", "device": "this is a device"}
 
 
@@ -72,3 +75,11 @@ def test_a_model_is_not_read_from_them(xinye, odd, trained, workplace, name):
         assert outcome.code == 0
     else:
         assert name in outcome.complaint
+
+
+def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path):
+    (tmp_path / "chart.svg").write_text("old", "utf-8")
+    with pytest.raises(OSError, match="full"), written_beside(tmp_path / "chart.svg") as beside:
+        beside.write_text("half", "utf-8")
+        raise OSError("the disk is full")
+    assert contents(tmp_path) == {"chart.svg": b"old"}

@@ -8,7 +8,7 @@ import torch
 
 from xinye.data.batches import Batch, Windows
 from xinye.data.tokenizer import Tokenizer
-from xinye.evaluation.bits_per_byte import evaluate
+from xinye.evaluation.perplexity import evaluate
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 

@@ -10,9 +10,9 @@ import torch
 from xinye.data.batches import Windows
 from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation import perplexity as module
-from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.perplexity import (
     by_position,
+    evaluate,
     perplexity,
     same_targets,
     sliding_windows,

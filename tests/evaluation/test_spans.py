@@ -41,8 +41,8 @@ def test_nothing_found_is_zero():
 def test_surface_forms():
     texts = ["我在北京大学，北京很大", "北京人在北京", "The Ann met Annie"]
     spans = [[Span(2, 6, "ORG"), Span(7, 9, "LOC")], [Span(4, 6, "LOC")], [Span(4, 7, "PER")]]
-    forms = SurfaceForms(texts, spans)
+    forms = SurfaceForms(list(zip(texts, spans, strict=True)))
     assert forms.find("去北京大学看北京") == [Span(1, 5, "ORG"), Span(6, 8, "LOC")]
     assert forms.find("Annie and Ann") == [Span(10, 13, "PER")], "no part of a word"
-    once = SurfaceForms(["大大大", "大"], [[Span(0, 1, "X")], []])
+    once = SurfaceForms([("大大大", [Span(0, 1, "X")]), ("大", [])])
     assert once.find("大") == [], "most often it is none"

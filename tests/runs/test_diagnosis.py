@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from xinye.runs.diagnosis import Finding, diagnose
 from xinye.runs.saved import read_run
+from xinye.runs.words import Figure, TaskWords
 
 STEPS = 400
 AT = range(20, STEPS + 1, 20)
@@ -167,3 +169,19 @@ def test_what_is_missing_gives_no_finding(make_run, missing):
     if missing != "validations":
         (run / "training" / "plan.json").unlink()
     assert set(findings(run)) <= {"healthy", "still improving", "too short"}
+
+
+@pytest.mark.parametrize(
+    ("figure", "ours", "theirs", "says"),
+    [
+        (Figure("hits", "hits", digits=1, percent=True), 0.9, 0.8, "Better than its baseline: hits 90.0%, counting 80.0%."),
+        (Figure("errors", "errors", lower_is_better=True), 2.0, 3.0, "Better than its baseline: errors 2.000, counting 3.000."),
+        (Figure("errors", "errors", lower_is_better=True), 3.0, 2.0, "Worse than its baseline: errors 3.000, counting 2.000."),
+    ],
+)  # fmt: skip
+def test_a_figure_says_itself_what_is_better(make_run, figure, ours, theirs, says):
+    name = figure.name
+    words = asdict(TaskWords(figures=(figure,), decides=name))
+    measured = {"measured": {name: ours}, "baseline": {"name": "counting", name: theirs}}
+    run = make_run(about={"recipe": "finetune", "words": words}, result=measured)
+    assert [finding.says.en for finding in diagnose(read_run(run))] == [says]

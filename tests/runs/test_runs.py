@@ -24,12 +24,12 @@ def metrics(run, *records):
 
 def test_a_finished_run(trained):
     run = read_run(trained)
-    assert (run.state, run.done, run.planned) == ("finished", 6, 6)
+    assert (run.state, run.done, run.plan.steps) == ("finished", 6, 6)
     assert [record["step"] for record in run.validations] == [3, 6]
     assert run.summary()["architecture"] == "modern" and run.summary()["files"][0].endswith(
         "zh.txt"
     )
-    assert run.bits_per_byte == pytest.approx(run.result["validation"]["bits_per_byte"], abs=1e-5)
+    assert run.bits_per_byte == pytest.approx(run.result.validation.bits_per_byte, abs=1e-5)
     assert 0 < run.tokens <= 6 * 4 * 32 and run.started.tzinfo is not None
 
 

@@ -10,11 +10,11 @@ import pytest
 from scipy.stats import t
 
 from xinye.evaluation.spans import Span
-from xinye.studies.folds import STUDENT_T, spread
+from xinye.studies.folds import spread
 from xinye.tasks.classify import Classify
 from xinye.tasks.classify_records import Record
 from xinye.tasks.tag import Tag
-from xinye.tasks.tag_records import Record as Tagged
+from xinye.tasks.tag_spans import Record as Tagged
 
 WORDS = {"正面": ["很好吃", "不错", "味道好"], "负面": ["太慢", "难吃", "太差了"]}
 FAST = ("--method", "head", "--epochs", "1", "--dtype", "float32", "--evaluations", "1")
@@ -51,7 +51,6 @@ def test_folds_of_spans_have_as_many_of_each_type():
 
 
 def test_the_interval_is_students():
-    assert pytest.approx([t.ppf(0.975, count - 1) for count in range(2, 21)], abs=5e-4) == STUDENT_T
     values = [0.9, 0.92, 0.88]
     low, high = t.interval(0.95, 2, statistics.mean(values), statistics.stdev(values) / 3**0.5)
     assert spread(values)["interval"] == pytest.approx((high - low) / 2, abs=1e-4)

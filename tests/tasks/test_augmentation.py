@@ -11,7 +11,7 @@ from xinye.tasks.classify import Classify
 from xinye.tasks.classify_records import Record as Review
 from xinye.tasks.examples import UNCHANGED, Augmentation, Example, Examples
 from xinye.tasks.tag import Tag
-from xinye.tasks.tag_records import Record
+from xinye.tasks.tag_spans import Record
 
 TEXT = "很好吃！下次再来。He said: stop. It's 3.5 km… 真的吗？对"
 TOKENIZER = Tokenizer.train([TEXT + "你我他"], kind="char")

@@ -10,7 +10,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.tasks.classify import Classify
 from xinye.tasks.classify_records import Record
-from xinye.tasks.tokens import altered
+from xinye.tasks.heads import altered
 
 ROWS = [
     ("很好吃，下次再来", "正面"),

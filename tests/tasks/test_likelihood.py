@@ -9,7 +9,7 @@ import torch
 import xinye
 from xinye.errors import XinyeError
 from xinye.tasks.classify_records import Record
-from xinye.tasks.likelihood import BETWEEN, PROMPTS, Likelihood, prompt_for
+from xinye.tasks.zero_shot import BETWEEN, PROMPTS, Likelihood, prompt_for
 
 LABELS = {"好": "很高兴", "坏": "哭", "中": "很难说"}
 PROMPT = "{text}。{label}"

@@ -9,7 +9,8 @@ import pytest
 import xinye as package
 from server.tiny_server import serving
 from xinye import machine
-from xinye.tasks.registry import TASKS, Entry
+from xinye.tasks.registry import TASKS, Entry, find_task
+from xinye.tasks.task import Task
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -34,7 +35,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_all_else_follows(xinye, trained, here):
+def test_all_else_follows(xinye, trained, here, monkeypatch):
     assert (
         "  shout " in xinye("--help").out
         and "--task classify|tag|chat|text|shout" in xinye("finetune", "--help").out
@@ -59,10 +60,15 @@ def test_all_else_follows(xinye, trained, here):
         "--dtype",
         "float32",
     )
+    shout = find_task("shout")
+    monkeypatch.setattr(shout, "counts_name", "shouts")
+    monkeypatch.setattr(shout, "counts", staticmethod(lambda some: {"loud": len(some)}))
     told = xinye(*command, "--validation", "loud.jsonl", "-o", "run")
     assert told.code == 0, told.err
     assert 'use it: xinye shout run "…"' in told.err and "word for word" in told.out
     assert "an exclamation mark  " in told.out and "100%" in told.out
+    plan = json.loads(Path("run/training/plan.json").read_text("utf-8"))
+    assert plan["values"]["shouts"] == 1 and plan["reasons"]["shouts"] == "loud 6"
     card, report = (Path("run", name).read_text("utf-8") for name in ("README.md", "report.html"))
     assert 'xinye shout FOLDER "…"' in card and "Says a text again, louder." in card
     assert "answers right word for word" in report and "让它喊：" in report
@@ -72,8 +78,10 @@ def test_all_else_follows(xinye, trained, here):
         "name": "an exclamation mark",
         "exact": 1.0,
     }
+    asked_its_own_way(shout, monkeypatch)
     said = json.loads(xinye("shout", "run", "小兔", "--json").out)["results"]
     assert [list(each) for each in said] == [["text", "shout", "ended"]]
+    assert said[0]["shout"].startswith("大声说：小兔 → ")
     model = package.load("run")
     assert model.shout(["小兔", "小猫"])[0]["text"] == said[0]["shout"] and "shout" in dir(model)
     with pytest.raises(AttributeError, match="'shot'"):
@@ -84,6 +92,29 @@ def test_all_else_follows(xinye, trained, here):
     assert "has not learned to shout" in xinye("shout", trained, "小兔").complaint
     folds = xinye(*command, "-o", "folds", "--folds", "2")
     assert folds.code == 0 and "word for word" in folds.out and " ± " in folds.out
+
+
+def asked_its_own_way(task, monkeypatch):
+    """The task asks in words of its own, and its result says in which; whoever uses it."""
+    asked = []
+
+    def ask(cls, text):
+        asked.append(f"大声说：{text}")
+        return [{"role": "user", "content": asked[-1]}]
+
+    def answered(cls, reply):
+        return {"text": f"{asked[0]} → {reply.text}", "ended": False}
+
+    monkeypatch.setattr(task, "asked", classmethod(ask))
+    monkeypatch.setattr(task, "answered", classmethod(answered))
+
+
+def test_a_task_that_lacks_something_says_what():
+    class Half(Task):
+        verb = "half"
+
+    with pytest.raises(TypeError, match=r"baseline.*examples.*use"):
+        Half.of([])
 
 
 @pytest.mark.parametrize(

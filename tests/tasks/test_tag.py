@@ -12,8 +12,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.spans import Span
 from xinye.tasks.tag import Tag
-from xinye.tasks.tag_records import Record
-from xinye.tasks.tag_spans import likeliest, marked, parts_of, spans_of, targets_of
+from xinye.tasks.tag_spans import Record, likeliest, marked, parts_of, spans_of, targets_of
 
 TEXT = "沈知秋在云帆银行CSOL工作。"
 SPANS = (Span(0, 3, "name"), Span(4, 8, "company"), Span(8, 12, "game"))

@@ -63,7 +63,7 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         "counts": task.counts(training),
         "bad": bad[:LISTED],
         "bad_total": len(bad),
-        "findings": task.findings(training, validation),
+        "findings": [*task.findings(training, validation)],
         "shown": shown,
         "command": " ".join(map(quoted, command_line("finetune", given))),
     }

@@ -16,6 +16,10 @@ from typing import TypedDict
 from xinye.data.files import open_regular, read_json
 from xinye.errors import XinyeError
 
+# What lies in a run's folder beside the model; `runs/folder.py` reads and writes it.
+TRAINING = "training"
+SETTINGS = Path(TRAINING, "settings.json")
+CHECKPOINTS = Path(TRAINING, "checkpoints")
 MANIFEST = "manifest.json"
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
 # bytes: hashing them takes 0.1 s, a quarter second where a processor has no SHA
@@ -33,9 +37,7 @@ class Entry(TypedDict):
 
 def checkpoints(run: Path) -> list[Path]:
     """The folders of the checkpoints of a run, the newest last."""
-    return sorted(
-        path for path in _entries(run / "training" / "checkpoints") if _NAME.fullmatch(path.name)
-    )
+    return sorted(path for path in _entries(run / CHECKPOINTS) if _NAME.fullmatch(path.name))
 
 
 def step_of(checkpoint: Path) -> int:
@@ -76,7 +78,7 @@ def delete_folder(folder: Path) -> None:
 
 def delete_leftovers(run: Path) -> None:
     """Delete what a kill left half written, or half deleted."""
-    for path in _entries(run / "training" / "checkpoints"):
+    for path in _entries(run / CHECKPOINTS):
         if _LEFT_OVER.fullmatch(path.name) and not through_link(path, run):
             shutil.rmtree(path)
 
@@ -85,7 +87,7 @@ def discard_weights(run: Path) -> None:
     """Delete the model and the checkpoints of a run; its settings and figures stay."""
     for checkpoint in filter(is_deletable, checkpoints(run)):
         delete_folder(checkpoint)
-    for path in (*(run / name for name in WEIGHTS), run / "training" / MANIFEST):
+    for path in (*(run / name for name in WEIGHTS), run / TRAINING / MANIFEST):
         if path.is_file() and not through_link(path, run):
             path.unlink()
 
@@ -137,7 +139,7 @@ def run_differences(run: Path) -> list[str]:
     file first."""
     found: list[str] = []
     for folder in (run, *checkpoints(run)):
-        manifest = folder / "training" / MANIFEST if folder == run else folder / MANIFEST
+        manifest = folder / TRAINING / MANIFEST if folder == run else folder / MANIFEST
         if manifest.is_file():
             for name, saved in _entries_of(manifest, found).items():
                 problem = _difference(folder / name, saved)

@@ -7,7 +7,7 @@ import torch
 
 from xinye import machine
 from xinye.checkpoints.adapters import base_of, is_adapter, load_adapter
-from xinye.checkpoints.folders import check_weights
+from xinye.checkpoints.folders import SETTINGS, check_weights
 from xinye.checkpoints.gguf import load_gguf
 from xinye.checkpoints.heads import head_config, is_head, load_head
 from xinye.checkpoints.hub import find_downloaded, is_hub_name
@@ -74,7 +74,7 @@ def began_with(folder: Path) -> str:
     """What a fine-tuned model was made of, as its folder tells it; "MODEL" where it does not."""
     if is_adapter(folder):
         return base_of(folder)
-    path = folder / "training" / "settings.json"
+    path = folder / SETTINGS
     return str(
         (read_json(path) if path.is_file() else {}).get("settings", {}).get("model") or "MODEL"
     )

@@ -258,15 +258,16 @@ def state_of(run: SavedRun) -> str:
         return run.state
     if run.state == "damaged":
         return f"damaged: {run.error}"
-    return f"{run.state}, step {run.done:,} of {run.planned or 0:,}"
+    return f"{run.state}, step {run.done:,} of {run.plan.steps or 0:,}"
 
 
 def about(run: SavedRun) -> list[tuple[str, str]]:
     """What a run is and how far it came, by name."""
     state = f"{run.state}: {run.error}" if run.error else run.state
     if run.state == "interrupted" and run.checkpoints:
-        state += f"; go on with: xinye {run.recipe} -o {run.folder} --resume"
-    planned = f" of {run.planned:,}" if run.planned and run.planned != run.done else ""
+        state += f"; go on with: xinye {run.about.recipe} -o {run.folder} --resume"
+    steps = run.plan.steps
+    planned = f" of {steps:,}" if steps and steps != run.done else ""
     times = "" if run.epochs is None else f", the text {run.epochs:.1f} times"
     rows = [
         ("run", str(run.folder)),

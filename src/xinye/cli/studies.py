@@ -61,7 +61,7 @@ def compare(arguments: list[str]) -> int:
     given.settings.setdefault("size", "1M")
     settings = pretrain_settings(given)
 
-    from xinye.studies.compare import compare, explain
+    from xinye.studies.compare import compare, explain_comparison
 
     stopped = "interrupted; nothing was compared"
     with Display(show_plan=False) as display, exit_when_stopped(stopped):
@@ -91,7 +91,7 @@ def compare(arguments: list[str]) -> int:
         )
         names = [run["architecture"] for run in runs]
         print_table(("tokens of context", *names), by_context, left=(), on=console)
-    print_findings(explain(runs), result["charts"])
+    print_findings(explain_comparison(runs), result["charts"])
     return print_result(result, given.json)
 
 
@@ -172,7 +172,7 @@ def distill(arguments: list[str]) -> int:
         given.settings.setdefault("size", "1M")
     settings = pretrain_settings(given)
 
-    from xinye.studies.distill import distill, explain
+    from xinye.studies.compare import distill, explain_distillation
 
     stopped = "stopped; go on with: xinye distill --resume and the same -o"
     with Display() as display, exit_when_stopped(stopped):
@@ -191,7 +191,7 @@ def distill(arguments: list[str]) -> int:
     columns = ("model", "parameters", "bits per byte", "tokens/s", "steps", "trained")
     console.print()
     print_table(columns, rows, on=console)
-    print_findings(explain(result["models"]))
+    print_findings(explain_distillation(result["models"]))
     return print_result(result, given.json)
 
 
@@ -238,7 +238,8 @@ def tune(arguments: list[str]) -> int:
         )
         with exit_when_stopped("stopped; the same command goes on"):
             for trial in run_trials(tuning, display):
-                value = f"{trial[search.figure]:.3f}" if trial[search.figure] else "–"
+                figure = trial[search.figure.name]
+                value = search.figure.written(figure) if figure else "–"
                 console.print(
                     f"{trial['trial']:>4}  {value:>6}  {trial['state']:<11} "
                     f"{duration(trial['seconds']):>10}  {listed(trial['settings'])}",
@@ -247,11 +248,12 @@ def tune(arguments: list[str]) -> int:
             result = conclude(tuning, display)
     console.print("\nthe best of them", style="bold")
     for trial in result["top"]:
+        value = search.figure.written(trial[search.figure.name])
         console.print(
-            f"{trial['trial']:>4}  {trial[search.figure]:>6.3f}  {listed(trial['settings'])}",
+            f"{trial['trial']:>4}  {value:>6}  {listed(trial['settings'])}",
             soft_wrap=True,
         )
-    print_findings(explain(result), result["charts"])
+    print_findings(explain(result, search.figure), result["charts"])
     console.print(f"train with them: {result['command']}", soft_wrap=True)
     return print_result(result, given.json)
 

@@ -228,7 +228,7 @@ def show_text(run: "Run") -> None:
 def show_task(run: "Run", as_json: bool) -> Figures:
     """Print what a task's run came to beside its baseline; returns what JSON tells of it."""
     saved = read_run(Path(run.run))
-    result, words = saved.result, find_task(saved.task).words
+    result, words = saved.result.as_read(), find_task(saved.task).words
     if not as_json:
         show_measured(words.figures, result["measured"], result["baseline"], result.get("control"))
         missing = [each for each in result["findings"] if each.startswith("no baseline: ")]

@@ -167,10 +167,22 @@ def _hidden(path: Path) -> bool:
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """Where to write a file: beside its place, which it takes when it is whole."""
+    """Where to write a file: beside its place, which it takes when it is whole. Where writing it
+    fails, nothing is left there.
+    """
     beside = path.with_name(f".{path.name}.new")
-    yield beside
-    beside.replace(path)
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json_lines(path: Path, rows: Iterable[Any]) -> None:
+    """Write a file of JSON lines: a reader finds the old one or the new."""
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    with written_beside(path) as beside:
+        beside.write_text("".join(lines), "utf-8")
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -4,17 +4,17 @@ The rules of that world are known, so its stories can be checked: they are consi
 lost is what is found, who left is who returns) and new (none of those it was trained on), or not.
 """
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from xinye.cache import cache_folder
 from xinye.checkpoints.load import load_model
+from xinye.data.files import write_json_lines
 from xinye.demo.stories import check, stories
 from xinye.errors import checked
 from xinye.generation.decoder import prepare_decoder
-from xinye.generation.generate import generate, start
+from xinye.generation.generate import finish, start
 from xinye.generation.sampling import Sampling
 from xinye.machine import device
 from xinye.observer import Observer
@@ -34,11 +34,8 @@ def story_file(language: str) -> Path:
     path = cache_folder() / "demo" / f"stories-{language}-{STORIES}.jsonl"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        lines = (
-            json.dumps({"text": text}, ensure_ascii=False) for text in stories(STORIES, language)
-        )
-        beside.write_text("\n".join(lines) + "\n", "utf-8")
+        beside = path.with_name(f".{path.name}.{os.getpid()}")  # two demos may begin at once
+        write_json_lines(beside, ({"text": text} for text in stories(STORIES, language)))
         beside.replace(path)
     return path
 
@@ -104,10 +101,6 @@ def write_stories(run: Path, language: str, count: int) -> Stories:
     context = model.config.max_position_embeddings
     sampling = Sampling(max_tokens=context - 1, temperature=TEMPERATURE, seed=0)
     sequences = [start(tokenizer, "", context, sampling, number) for number in range(count)]
-    for _ in generate(model, tokenizer, sequences):
-        pass
-    texts = [sequence.text for sequence in sequences]
-    return Stories(
-        texts,
-        [check(text, language) or ("told before" if text in known else None) for text in texts],
-    )
+    texts = [sequence.text for sequence in finish(model, tokenizer, sequences)]
+    copied = {text: "told before" for text in texts if text in known}
+    return Stories(texts, [check(text, language) or copied.get(text) for text in texts])

@@ -9,8 +9,9 @@ something in words that are new.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from xinye.data.files import write_json_lines
+from xinye.data.records import Row
 from xinye.errors import XinyeError, checked
 from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
@@ -33,9 +34,9 @@ class Lesson:
     task: str
     language: str
     folder: Path
-    training: list[dict[str, Any]]
-    held_out: list[dict[str, Any]]
-    new: list[dict[str, Any]]
+    training: list[Row]
+    held_out: list[Row]
+    new: list[Row]
     texts: int
 
     @property
@@ -54,11 +55,7 @@ def prepare(task: str, language: str, folder: Path, ours: bool) -> Lesson:
     lesson = Lesson(task, language, folder, training, held_out, new, len(texts))
     folder.mkdir(parents=True, exist_ok=True)
     for path, rows in zip(lesson.files.values(), (training, held_out, texts), strict=True):
-        beside = path.with_name(f".{path.name}")
-        beside.write_text(
-            "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8"
-        )
-        beside.replace(path)
+        write_json_lines(path, rows)
     return lesson
 
 
@@ -75,14 +72,14 @@ def exercise_of(task: str) -> Exercise:
     return known[task]
 
 
-def parts(task: str, language: str) -> tuple[list[Any], list[Any], list[Any], list[dict[str, str]]]:
+def parts(task: str, language: str) -> tuple[list[Row], list[Row], list[Row], list[Row]]:
     """Records to learn from, to judge on and to try, and texts for the base: none twice, none of
     one in another."""
     exercise = exercise_of(task)
     rows = list({json.dumps(row): row for row in exercise.make(TEXTS, language)}.values())
     if exercise.kept:
-        known = [row for row in rows if not exercise.kept(row)]
         unseen = [row for row in rows if exercise.kept(row)]
+        known = [row for row in rows if not exercise.kept(row)]
     else:
         by_text = list({exercise.text(row): row for row in rows}.values())
         unseen, known = by_text[: HELD_OUT + 3], by_text[HELD_OUT + 3 :]
@@ -96,27 +93,27 @@ def pretrain_base(lesson: Lesson, observer: Observer, overwrite: bool) -> Run:
     return run
 
 
-def base_settings(lesson: Lesson) -> dict[str, Any]:
+def base_settings(lesson: Lesson) -> dict[str, object]:
     """Those of `xinye pretrain`."""
     exercise = exercise_of(lesson.task)
-    settings: dict[str, Any] = {"files": (str(lesson.files["texts"]),)}
-    if tokenizer := exercise.tokenizers.get(lesson.language):
-        settings["tokenizer"] = tokenizer
-    budget = {
+    tokenizer = exercise.tokenizers.get(lesson.language)
+    return {
+        "files": (str(lesson.files["texts"]),),
+        **({"tokenizer": tokenizer} if tokenizer else {}),
         "size": "1M",
         "epochs": TIMES_READ,
         "context": exercise.context,
         "evaluations": 4,
         "compile": "no",
+        "output": lesson.folder / "base",
     }
-    return settings | budget | {"output": lesson.folder / "base"}
 
 
 def teach(lesson: Lesson, observer: Observer, overwrite: bool) -> Run:
     return finetune(task_settings(task_settings_of(lesson), "demo"), observer, overwrite)
 
 
-def task_settings_of(lesson: Lesson) -> dict[str, Any]:
+def task_settings_of(lesson: Lesson) -> dict[str, object]:
     """Those of `xinye finetune`."""
     return {
         "model": str(lesson.folder / "base"),

@@ -1,24 +1,23 @@
-"""How right labels of texts are, and the classical baseline that learns them from the same
-records.
-"""
+"""How right labels of texts are, the table by class (of spans, too), and the classical baseline
+that learns labels from the same records."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from xinye.errors import XinyeError
-from xinye.evaluation.scores import class_table, rounded
 from xinye.evaluation.tokenizers import language
 from xinye.libraries import need
 
 Labels = Sequence[tuple[str, ...]]  # of each text; one each, or any number
+FIGURES = ("precision", "recall", "f1-score")
+Table = dict[str, dict[str, float]]
+Figures = dict[str, Any]  # by name, as they go into result.json; a `table` by class
 
 
-def measure(
-    right: Labels, predicted: Labels, labels: Sequence[str], several: bool
-) -> dict[str, Any]:
+def measure(right: Labels, predicted: Labels, labels: Sequence[str], several: bool) -> Figures:
     """`accuracy` (with several labels: of whole sets), `macro_f1`, the `table` by class and its
     averages, and the `confusion` of single labels (rows are what is right).
     """
@@ -26,7 +25,7 @@ def measure(
     seen: set[str] = set().union(*right, *predicted)
     names = [label for label in labels if several or label in seen]
     table = class_table(pairs, str, names)
-    result: dict[str, Any] = {
+    result: Figures = {
         "accuracy": sum(truth == guess for truth, guess in pairs) / len(right),
         "macro_f1": table["macro avg"]["f1-score"],
         "table": rounded(table),
@@ -36,6 +35,45 @@ def measure(
         counts = [[both[row, column] for column in names] for row in names]
         result["confusion"] = {"labels": names, "counts": counts}
     return result
+
+
+def class_table(
+    pairs: Sequence[tuple[set[Any], set[Any]]],
+    class_of: Callable[[Any], str],
+    names: Sequence[str] | None = None,
+) -> Table:
+    """A row of each class and of the averages (micro, macro, weighted by support), from what is
+    right and what was found in each text. The classes are those that occur, or these `names`.
+    """
+    correct = Counter(class_of(each) for right, found in pairs for each in right & found)
+    guessed = Counter(class_of(each) for _, found in pairs for each in found)
+    support = Counter(class_of(each) for right, _ in pairs for each in right)
+    names = sorted(support | guessed) if names is None else names
+    table = {name: _row(correct[name], guessed[name], support[name]) for name in names}
+    rows = list(table.values())
+    table["micro avg"] = _row(correct.total(), guessed.total(), support.total())
+    for name, weights in ("macro", [1] * len(rows)), ("weighted", [row["support"] for row in rows]):
+        means = {figure: _mean([row[figure] for row in rows], weights) for figure in FIGURES}
+        table[f"{name} avg"] = means | {"support": support.total()}
+    return table
+
+
+def rounded(table: Table) -> Table:
+    return {
+        name: {key: round(value, 5) for key, value in row.items()} for name, row in table.items()
+    }
+
+
+def _row(correct: int, guessed: int, support: int) -> dict[str, float]:
+    precision = correct / guessed if guessed else 0.0
+    recall = correct / support if support else 0.0
+    f1 = 2 * correct / (guessed + support) if guessed + support else 0.0
+    return {"precision": precision, "recall": recall, "f1-score": f1, "support": support}
+
+
+def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
+    weighted = (value * weight for value, weight in zip(values, weights, strict=True))
+    return sum(weighted) / (sum(weights) or 1)
 
 
 def tfidf_baseline(

@@ -8,7 +8,7 @@ text (GPT-2, Qwen), nothing predicts the first token of a window, and it is not 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,38 @@ import torch
 
 from xinye.data.batches import IGNORED, Batch
 from xinye.data.tokenizer import Tokenizer
-from xinye.evaluation.bits_per_byte import evaluate
 from xinye.model.build import LanguageModel
 
 LOGITS = 2**23  # computed at a time: 32 MiB in fp32
 TARGETS = 8192  # tokens that are scored again and again in contexts of different lengths
 SHORTEST = 8  # tokens of context
+
+
+@torch.no_grad()
+def evaluate(
+    model: LanguageModel, batches: Iterable[Batch], token_lengths: np.ndarray
+) -> dict[str, float]:
+    """Loss in nats per token, and bits per byte of text, which does not depend on the tokenizer.
+
+    `<eos>` counts as a token and has no bytes. Returns `loss`, `bits_per_byte`, `tokens`, `bytes`.
+    """
+    was_training = model.training
+    model.eval()
+    lengths = torch.from_numpy(token_lengths)
+    nats, tokens, size = 0.0, 0, 0
+    for batch in batches:
+        counted = batch.targets[batch.targets != IGNORED]
+        tokens += counted.numel()
+        size += int(lengths[counted].sum())
+        moved = batch.to(model.device)
+        nats += float(model.loss(moved.tokens, moved.targets, moved.positions, moved.documents))
+    model.train(was_training)
+    return {
+        "loss": nats / max(1, tokens),
+        "bits_per_byte": nats / math.log(2) / max(1, size),
+        "tokens": tokens,
+        "bytes": size,
+    }
 
 
 def sliding_windows(spans: np.ndarray, context: int, stride: int) -> np.ndarray:
@@ -126,7 +152,7 @@ def windows_of_context(runs: np.ndarray, context: int) -> np.ndarray:
 
 def by_position(
     model: LanguageModel, tokenizer: Tokenizer, tokens: np.ndarray, spans: np.ndarray, context: int
-) -> list[dict[str, Any]]:
+) -> list[dict[str, float]]:
     """What a longer context is worth: the loss of the same tokens when a model sees 8, 16, 32 … up
     to `context` tokens.
 

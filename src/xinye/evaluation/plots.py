@@ -9,20 +9,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from xinye.data.files import written_beside
 from xinye.libraries import need
 
 COLOURS = ("#2e8b57", "#c2571a", "#4a6fd0", "#b8457f", "#8a7a12", "#3a9aa8")
 _TEXT = "#010203"  # matplotlib knows no "currentColor"; this one is replaced by it
 _GRID = "#808182"
 
+Line = tuple[Sequence[float], Sequence[float]]  # where, and how high there
+
+
+def line(rows: Sequence[Mapping[str, Any]], x: str, y: str) -> Line:
+    """Two columns of rows, to draw."""
+    return [row[x] for row in rows], [row[y] for row in rows]
+
 
 def line_chart(
-    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    series: Mapping[str, Line],
     x_label: str,
     y_label: str,
     log_x: bool = False,
     size: tuple[float, float] = (7.0, 3.6),
-    points: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    points: Mapping[str, Line] | None = None,
 ) -> str:
     """Lines by name, each its x and y values, as SVG; `points` lie beside the line of their name,
     in its colour.
@@ -74,9 +82,8 @@ def grouped_bar_chart(groups: Mapping[str, Mapping[str, float]], x_label: str) -
 def save_chart(svg: str, path: Path) -> None:
     """Write a chart as a file of its own, readable on light and on dark ground."""
     style = "<style>@media (prefers-color-scheme: dark) { svg { color: #ddd } }</style>"
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(svg.replace(">", f">{style}", 1), "utf-8")
-    beside.replace(path)
+    with written_beside(path) as beside:
+        beside.write_text(svg.replace(">", f">{style}", 1), "utf-8")
 
 
 def _axes(size: tuple[float, float]) -> tuple[Any, Any]:

@@ -5,9 +5,9 @@ borders and its type.
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from xinye.evaluation.scores import class_table, rounded
+from xinye.evaluation.classification import Figures, class_table, rounded
 
 
 class Span(NamedTuple):
@@ -18,11 +18,11 @@ class Span(NamedTuple):
     type: str
 
 
-def measure(right: Sequence[Iterable[Span]], found: Sequence[Iterable[Span]]) -> dict[str, Any]:
+def measure(right: Sequence[Iterable[Span]], found: Sequence[Iterable[Span]]) -> Figures:
     """`span_f1` (micro), `macro_f1`, and the `table`: precision, recall, f1-score and support of
     each type and their averages. Spans are those of each text.
     """
-    pairs = zip(map(set, right), map(set, found), strict=True)
+    pairs = list(zip(map(set, right), map(set, found), strict=True))
     table = class_table(pairs, lambda span: span.type)
     return {
         "span_f1": table["micro avg"]["f1-score"],
@@ -36,27 +36,21 @@ class SurfaceForms:
     most often.
     """
 
-    def __init__(self, texts: Sequence[str], spans: Sequence[Iterable[Span]]) -> None:
-        forms = {
-            text[span.start : span.end]
-            for text, found in zip(texts, spans, strict=True)
-            for span in found
-        }
-        self.types: dict[str, str | None] = dict.fromkeys(forms)
+    def __init__(self, texts: Sequence[tuple[str, Sequence[Span]]]) -> None:
+        forms = {text[span.start : span.end] for text, spans in texts for span in spans}
+        # how often each was of each type, or in no span
+        self.counts: dict[str, Counter[str | None]] = {form: Counter() for form in forms}
         self.longest = max(map(len, forms), default=0)
         self.begins = {form[0] for form in forms}
-        counts: dict[str, Counter[str | None]] = {form: Counter() for form in forms}
-        for text, found in zip(texts, spans, strict=True):
-            known = {(span.start, span.end): span.type for span in found}
+        for text, spans in texts:
+            known = {(span.start, span.end): span.type for span in spans}
             for start, end in self._matches(text):
-                counts[text[start:end]][known.get((start, end))] += 1
-        self.types = {
-            form: count.most_common(1)[0][0] if count else None for form, count in counts.items()
-        }
+                self.counts[text[start:end]][known.get((start, end))] += 1
 
     def find(self, text: str) -> list[Span]:
-        found = [(start, end, self.types[text[start:end]]) for start, end in self._matches(text)]
-        return [Span(start, end, kind) for start, end, kind in found if kind is not None]
+        counts = [(span, self.counts[text[slice(*span)]]) for span in self._matches(text)]
+        found = [(span, count.most_common(1)[0][0]) for span, count in counts if count]
+        return [Span(*span, kind) for span, kind in found if kind is not None]
 
     def _matches(self, text: str) -> Iterable[tuple[int, int]]:
         """The known forms in a text from left to right, the longest first; never a part of a word
@@ -68,7 +62,7 @@ class SurfaceForms:
             if text[at] in self.begins and not _inside_word(text, at):
                 ends = range(min(len(text), at + self.longest), at, -1)
                 end = next(
-                    (e for e in ends if text[at:e] in self.types and not _inside_word(text, e)), at
+                    (e for e in ends if text[at:e] in self.counts and not _inside_word(text, e)), at
                 )
             if end > at:
                 yield at, end

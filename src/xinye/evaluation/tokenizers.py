@@ -70,7 +70,7 @@ def measure(backend: tokenizers.Tokenizer, texts: Sequence[str]) -> Figures:
     size: Counter[str | None] = Counter()
     tokens: Counter[str | None] = Counter()
     seen: set[int] = set()
-    split = lost = changed = touch_chinese = touch_word = 0
+    found = np.zeros(5, np.int64)
     for start in range(0, len(texts), BATCH):
         batch = texts[start : start + BATCH]
         encoded = backend.encode_batch(batch, add_special_tokens=False)
@@ -79,23 +79,19 @@ def measure(backend: tokenizers.Tokenizer, texts: Sequence[str]) -> Figures:
             size[kind := language(text)] += len(text.encode())
             tokens[kind] += len(item.ids)
             seen.update(item.ids)
-            changed += back != text
-            ids, spans = (
-                np.array(item.ids, np.int64),
-                np.array(item.offsets, np.int64).reshape(-1, 2),
+            ids = np.array(item.ids, np.int64)
+            spans = np.array(item.offsets, np.int64).reshape(-1, 2)
+            own = ids != space  # a space alone claims the character behind it, too
+            covered = _cover(spans[own], len(text))
+            known = _cover(spans[own & (ids != unknown)], len(text)) > 0
+            found += (
+                back != text,
+                ((covered > 1) & _where(r"[^\x00-\x7f]", text)).sum(),  # ASCII is one byte
+                (~known & ~_where(r"\s", text)).sum(),
+                _touching(spans[own], _where(_CHINESE.pattern, text)),
+                _touching(spans[own], _where(_LETTER.pattern, text)),
             )
-            # a space alone claims the character behind it, too
-            ids, spans = (
-                ids[ids != space],
-                spans[ids != space],
-            )
-            # ASCII is one byte
-            split += int(((_cover(spans, len(text)) > 1) & _where(r"[^\x00-\x7f]", text)).sum())
-            lost += int(
-                ((_cover(spans[ids != unknown], len(text)) == 0) & ~_where(r"\s", text)).sum()
-            )
-            touch_chinese += _touching(spans, _where(_CHINESE.pattern, text))
-            touch_word += _touching(spans, _where(_LETTER.pattern, text))
+    changed, split, lost, touch_chinese, touch_word = found.tolist()
     chinese, words = count_words(texts)
     characters = sum(map(len, texts))
     return Figures(

@@ -23,6 +23,13 @@ def start(
     return Sequence(tokens, len(tokens), sampling, number)
 
 
+def finish(model: LanguageModel, tokenizer: Tokenizer, sequences: list[Sequence]) -> list[Sequence]:
+    """Write all sequences to their ends, and return them."""
+    for _ in generate(model, tokenizer, sequences):
+        pass
+    return sequences
+
+
 def generate(
     model: LanguageModel, tokenizer: Tokenizer, sequences: Iterable[Sequence]
 ) -> Iterator[tuple[int, str]]:

@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from xinye.data.files import read_json
 from xinye.data.sources import find_files, fingerprint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
@@ -35,6 +34,7 @@ from xinye.planning.job_settings import EvaluateSettings
 from xinye.planning.models import Models
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
+from xinye.runs.folder import RunFolder
 from xinye.runs.resume import saved_settings
 from xinye.tasks.task import Judged
 from xinye.tasks.text import prepare_text, tokenize
@@ -227,15 +227,15 @@ def own_text(
     if settings.training_text:
         part, paths = text_of(settings.training_text, folder, tokenizer, settings, observer)
         return part, None, paths
-    saved = folder / "training" / "settings.json"
-    if not saved.is_file():
+    saved = RunFolder(folder)
+    if not saved.exists:
         notes.append("what it was trained on is not known here (no training/settings.json)")
         return None, None, []
     try:
         run = saved_settings(folder)
         paths = find_files(run.files)
         text = prepare_text(run, Draft(), observer, Models(tokenizer=tokenizer))
-        if text.fingerprint != read_json(saved).get("text", text.fingerprint):
+        if text.fingerprint != saved.about().get("text", text.fingerprint):
             raise XinyeError("it has changed since")
     except XinyeError as error:
         notes.append(f"what it was trained on is not at hand ({error})")

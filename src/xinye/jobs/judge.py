@@ -7,12 +7,12 @@ from typing import Any
 
 from xinye import machine
 from xinye.checkpoints.load import began_with, load_model
-from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
 from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.runs.folder import RunFolder
 from xinye.runs.saved import taught
 from xinye.tasks.examples import Examples
 from xinye.tasks.records import leaks
@@ -51,7 +51,7 @@ def evaluate(
         refuse_settings(learned, folder, settings)
         return evaluate_learned(learned, judged, files)
     if TASKS[kind.verb].asked_with:
-        return kind.evaluate_untaught(judged, files, settings)
+        return TASKS[kind.verb].untaught.evaluate(judged, files, **settings)
     if settings:
         raise XinyeError(f"{', '.join(settings)}: no effect on the task {kind.verb}; leave it out")
     return evaluate_learned(
@@ -96,7 +96,7 @@ def evaluate_learned(task: Task, judged: Judged, files: Sequence[str]) -> Figure
             else:
                 observer.stage("learning the baseline")
             training, _ = split_records(settings, task, read_records(settings, settings.data))
-            notes += leaks(training, records, lambda record: record.whole)
+            notes += leaks(training, records)
             baseline = {"name": task.baseline_name, **task.baseline(training, records, before)}
         except XinyeError as error:
             notes.append(f"no baseline: {error}")
@@ -123,10 +123,11 @@ def figures_of(task: Task, model: Any, tokenizer: Tokenizer, records: Sequence[A
 
 def settings_of(folder: Path, task: Task) -> FinetuneSettings:
     """The settings of the run of a folder; what can be known without it, where there is none."""
-    path = folder / "training" / "settings.json"
-    if not path.is_file() or read_json(path).get("recipe") != FinetuneSettings.recipe:
+    run = RunFolder(folder)
+    about = run.about() if run.exists else {}
+    if about.get("recipe") != FinetuneSettings.recipe:
         return FinetuneSettings(task=task.verb)
-    return task_settings(read_json(path).get("settings", {}), str(path))
+    return task_settings(about.get("settings", {}), str(run.settings_file))
 
 
 def context_of(model: LanguageModel | Head) -> int:

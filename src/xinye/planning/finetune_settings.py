@@ -19,6 +19,7 @@ AUGMENTATIONS = {  # the setting that says how much, and how much is usual
     "crop": ("crop_tokens", 0.3),
     "shuffle": ("shuffle_texts", 0.5),
 }
+TASK = "classify"  # that is learned where none is named
 COLUMNS = ("text_field", "label_field", "label_separator")  # how a task that has columns finds them
 
 
@@ -28,7 +29,7 @@ class FinetuneSettings(TrainingSettings):
     recipe: ClassVar[str] = "finetune"
 
     model: str = Field("", description="a run's folder, or any Hugging Face folder")
-    task: str = Field("classify", description="what to learn")
+    task: str = Field(TASK, description="what to learn")
     data: tuple[str, ...] = Field((), description="file of records; may be given several times")
     validation: tuple[str, ...] = Field(
         (), description="file of records to judge on (else a part of the data)"

@@ -4,7 +4,7 @@ A `Draft` is filled in while the data, the model and the machine are looked at; 
 becomes does not change, and after it nobody reads the settings again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -33,7 +33,8 @@ class Draft:
         asked = {name: getattr(settings, name, None) for name in _NAMES}
         given = {name: value for name, value in asked.items() if value is not None}
         known = {name: value for name, value in self.values.items() if name in _NAMES}
-        return Plan(**{**given, **known, "reasons": dict(self.reasons)})
+        counts = {name: self.values[name] for name in self.reasons.keys() - _NAMES}
+        return Plan(**{**given, **known, "counts": counts, "reasons": dict(self.reasons)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +51,7 @@ class Plan:
     # or the records of a task
     training_records: int | None = None
     validation_records: int | None = None
-    labels: int | None = None
-    roles: int | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)  # of labels, or what else a task counts
     answer_tokens: int | None = None  # those that are trained
     mask_tokens: float | None = None  # shares of the text that augmentation changes
     crop_tokens: float | None = None
@@ -112,7 +112,7 @@ class Plan:
     @property
     def values(self) -> dict[str, Any]:
         """What has a reason, by name: `plan.json` holds it."""
-        found = {name: getattr(self, name) for name in self.reasons}
+        found = {name: self._value(name) for name in self.reasons}
         if self.total_steps:
             found["total_steps"] = [[step, total] for step, total in self.total_steps]
         return found
@@ -122,15 +122,17 @@ class Plan:
         """Pairs (step, steps in all from there on); of a budget that is no time, one."""
         return self.total_steps or ((0, self.steps),)
 
+    def _value(self, name: str) -> Any:
+        return self.counts[name] if name in self.counts else getattr(self, name)
+
     def rows(self) -> Iterable[tuple[str, str, str]]:
         """Name, value as it is read, and reason."""
         return [
-            (name, format_value(getattr(self, name)), reason)
-            for name, reason in self.reasons.items()
+            (name, format_value(self._value(name)), reason) for name, reason in self.reasons.items()
         ]
 
 
-_NAMES = {each.name for each in fields(Plan)} - {"reasons"}
+_NAMES = {each.name for each in fields(Plan)} - {"reasons", "counts"}
 
 
 def format_value(value: Any) -> str:

@@ -6,16 +6,12 @@ this file. Names of files and labels and texts of the model stand in it as code,
 means nothing.
 """
 
-import os
 import re
 from pathlib import Path
-from typing import Any
 
 from xinye.runs.diagnosis import diagnose
-from xinye.runs.report import last_part, size, texts, value
+from xinye.runs.report import last_part, size, texts, value, write_page
 from xinye.runs.saved import SavedRun
-from xinye.runs.templates import template
-from xinye.runs.words import words_in
 
 MARK = "<!-- written by xinye; without this line it will not be written anew -->"
 # Control characters, and those that turn the direction of all that follows.
@@ -39,43 +35,25 @@ def write_card(run: SavedRun) -> bool:
     weights = next((file for name in WEIGHTS if (file := run.folder / name).is_file()), None)
     if weights is None or (path.exists() and not is_ours(path)):
         return False
-    known: dict[str, Any] = {
-        "run": run,
-        "mark": MARK,
-        "name": run.folder.absolute().name,
-        "languages": languages(run),
-        "weights": weights.stat().st_size,
-        "data": run.about.get("data") or {},
-        "machine": run.about.get("machine") or {},
-        "problems": [finding.says.en for finding in diagnose(run) if finding.advice.en],
-        "sample": next(iter(texts(run)), "").strip()[:600],
-    }
-    name = "card_task.md.jinja" if run.task else "card.md.jinja"
-    page = template(name, False, code, block, last_part, names_only, size, value).render(
-        **known, **(_of_task(run) if run.task else _of_text(run))
+    adapter = run.settings.method
+    write_page(
+        path,
+        "card_task.md.jinja" if run.task else "card.md.jinja",
+        escape=False,
+        filters=(code, block, last_part, names_only, size, value),
+        run=run,
+        mark=MARK,
+        name=run.folder.absolute().name,
+        languages=languages(run),
+        weights=weights.stat().st_size,
+        problems=[finding.says.en for finding in diagnose(run) if finding.advice.en],
+        sample=next(iter(texts(run)), "").strip()[:600],
+        known_as=LIBRARIES.get(run.architecture),
+        adapter=None if adapter in ("full", "head") else adapter,
+        labels=list(run.about.data.counts) if run.words.has_labels else [],
+        command=run.words.command.replace("{folder}", "FOLDER") or f"xinye {run.task} FOLDER",
     )
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(page, "utf-8", errors="replace")
-    beside.replace(path)
     return True
-
-
-def _of_text(run: SavedRun) -> dict[str, Any]:
-    return {"architecture": run.architecture, "known_as": LIBRARIES.get(run.architecture)}
-
-
-def _of_task(run: SavedRun) -> dict[str, Any]:
-    method, words = run.settings.get("method", "full"), words_in(run.about)
-    return {
-        "adapter": None if method in ("full", "head") else method,
-        "words": words,
-        "measured": run.result.get("measured") or {},
-        "baseline": run.result.get("baseline") or {},
-        "labels": list((run.about.get("data") or {}).get("counts") or {})
-        if words.has_labels
-        else [],
-        "command": words.command.replace("{folder}", "FOLDER") or f"xinye {run.task} FOLDER",
-    }
 
 
 def is_ours(path: Path) -> bool:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xinye.checkpoints.folders import (
-    MANIFEST,
+    CHECKPOINTS,
+    TRAINING,
     WEIGHTS,
     checkpoints,
     delete_folder,
@@ -17,10 +18,11 @@ from xinye.checkpoints.folders import (
 from xinye.errors import XinyeError
 from xinye.runs.card import is_ours
 from xinye.runs.diagnosis import best_checkpoint
+from xinye.runs.folder import FILES, TRACKERS
 from xinye.runs.saved import SavedRun, is_run, read_run
 
-# What a run writes into its folder, beside `training/`.
-FILES = (
+# What a run writes into its folder, beside its card and `training/`.
+MODEL = (
     "config.json",
     "generation_config.json",
     "model.safetensors",
@@ -32,25 +34,8 @@ FILES = (
     "chat_golden.json",
     "report.html",
 )
-# What it writes into `training/`, beside the checkpoints; the settings, which make a folder a run,
-# go last.
-TRACKERS = ("tensorboard", "wandb", "mlflow", "mlflow.db")
-TRAINING = (
-    "plan.json",
-    "metrics.jsonl",
-    "result.json",
-    "process.json",
-    MANIFEST,
-    *TRACKERS,
-    "settings.json",
-)
-
 # what some runs have beside: a run to compare with
-INNER_RUNS = (
-    "control",
-    "without-teacher",
-    "distillation.json",
-)
+INNER_RUNS = ("control", "without-teacher", "distillation.json")
 
 
 @dataclass(frozen=True)
@@ -79,16 +64,13 @@ def proposals(runs: Sequence[SavedRun], interrupted: bool) -> list[Proposal]:
         if run.state == "finished" and deletable:
             found.append(_proposal(run, "its checkpoints", deletable))
         elif run.state in ("interrupted", "failed"):
-            empty = not run.checkpoints and not any(
-                (run.folder / name).exists() for name in WEIGHTS
-            )
-            if empty or interrupted:
-                what = (
-                    "all of it: nothing was saved"
-                    if empty
-                    else f"all of it: {run.state} at step {run.done:,}"
-                )
-                found.append(_proposal(run, what, list(written(run.folder))))
+            weights = any((run.folder / name).exists() for name in WEIGHTS)
+            what = f"all of it: {run.state} at step {run.done:,}"
+            if not run.checkpoints and not weights:
+                what = "all of it: nothing was saved"
+            elif not interrupted:
+                continue
+            found.append(_proposal(run, what, list(written(run.folder))))
     return found
 
 
@@ -129,8 +111,7 @@ def remove_run(folder: Path, *more: str) -> None:
 def refuse_link(folder: Path) -> None:
     """Raises `XinyeError` where a folder, or one that its run writes into, is a link: what that
     leads to may not be the run's, and is not replaced."""
-    training = folder / "training"
-    for path in (folder, training, training / "checkpoints"):
+    for path in (folder, folder / TRAINING, folder / CHECKPOINTS):
         if path.is_symlink():
             raise XinyeError(
                 f"{path}: is a link to {path.readlink()}, and nothing behind a link is "
@@ -141,13 +122,10 @@ def refuse_link(folder: Path) -> None:
 def written(folder: Path) -> Iterator[Path]:
     """What a run wrote into its folder, as far as it is there and no link leads to it; its settings
     last."""
-    card, training = folder / "README.md", folder / "training"
+    card = folder / "README.md"
     yield from filter(is_deletable, checkpoints(folder))
-    files = (
-        [folder / name for name in FILES]
-        + [card] * is_ours(card)
-        + [training / name for name in TRAINING]
-    )
+    files = [folder / name for name in MODEL] + [card] * is_ours(card)
+    files += [folder / TRAINING / name for name in FILES]
     for path in files:
         # what a kill left
         unfinished = [path.with_name(f".{path.name}.{end}") for end in ("new", "old")]
@@ -165,7 +143,7 @@ def _delete(folder: Path, paths: Sequence[Path]) -> None:
         else:
             path.unlink()
     delete_leftovers(folder)
-    _delete_empty(folder / "training" / "checkpoints", folder / "training", folder)
+    _delete_empty(folder / CHECKPOINTS, folder / TRAINING, folder)
 
 
 def _delete_empty(*folders: Path) -> None:

@@ -6,29 +6,33 @@ from typing import Any, Literal
 
 import numpy as np
 
+from xinye.evaluation.plots import Line, line
 from xinye.runs.saved import SavedRun
-
-Line = tuple[list[float], list[float]]  # where, and how many bits per byte there
 
 
 def differences(runs: Sequence[SavedRun]) -> dict[str, list[Any]]:
     """Every setting, derived value and result that is not the same in all runs, with its value in
     each."""
-    values = [{**run.settings, **run.plan, **_results(run)} for run in runs]
-    names = [name for part in ("settings", "plan") for run in runs for name in getattr(run, part)]
-    each = {name: [one.get(name) for one in values] for name in (*names, *_results(runs[0]))}
+    settings = [run.settings.as_read() for run in runs]
+    plans = [run.plan.as_read() for run in runs]
+    results = [
+        {
+            "state": run.state,
+            "steps_taken": run.done,
+            "trained_tokens": run.tokens,
+            "seconds": round(run.seconds, 2),
+            "tokens_per_second": run.result.tokens_per_second,
+            "bits_per_byte": run.bits_per_byte,
+        }
+        for run in runs
+    ]
+    values = [
+        {**one, **plan, **result}
+        for one, plan, result in zip(settings, plans, results, strict=True)
+    ]
+    names = dict.fromkeys(name for part in (*settings, *plans, *results) for name in part)
+    each = {name: [one.get(name) for one in values] for name in names}
     return {name: ones for name, ones in each.items() if any(one != ones[0] for one in ones)}
-
-
-def _results(run: SavedRun) -> dict[str, Any]:
-    return {
-        "state": run.state,
-        "steps_taken": run.done,
-        "trained_tokens": run.tokens,
-        "seconds": round(run.seconds, 2),
-        "tokens_per_second": run.result.get("tokens_per_second"),
-        "bits_per_byte": run.bits_per_byte,
-    }
 
 
 def curves(
@@ -41,15 +45,11 @@ def curves(
 def _curve(run: SavedRun, over: str) -> Line:
     # a classifier has other figures
     points = [record for record in run.curve if "bits_per_byte" in record]
-    steps = [float(record["step"]) for record in points]
-    x = steps
-    if over == "seconds":
-        x = [record["seconds"] for record in points]
-    elif over == "tokens":
-        read = np.cumsum([record["tokens"] for record in run.steps]) if run.steps else np.zeros(1)
-        taken = [record["step"] for record in run.steps] or [0]
-        x = [float(number) for number in np.interp(steps, taken, read)]
-    return x, [record["bits_per_byte"] for record in points]
+    where, bits = line(points, "seconds" if over == "seconds" else "step", "bits_per_byte")
+    if over == "tokens" and run.steps:
+        taken, tokens = line(run.steps, "step", "tokens")
+        where = np.interp(where, taken, np.cumsum(tokens)).tolist()
+    return where, bits
 
 
 def at(line: Line, x: float) -> float | None:
@@ -72,7 +72,7 @@ def matching_points(lines: Iterable[Line]) -> list[float]:
 def remarks(runs: Sequence[SavedRun]) -> list[str]:
     """What makes the figures hard to compare."""
     said = []
-    if len({run.about.get("text", *run.files[:1]) for run in runs}) > 1:
+    if len({run.about.text or str(run.files[:1]) for run in runs}) > 1:
         said.append(
             "the runs have different texts, so they were judged on different validation text"
         )

@@ -5,16 +5,18 @@ the tests.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from xinye.checkpoints.folders import CHECKPOINTS
 from xinye.runs.saved import SavedRun
-from xinye.runs.words import Both, Figure, words_in
+from xinye.runs.words import NOTHING, Both, Figure
 
 FEWEST_STEPS = 50
+LOSS = Figure("loss", "loss", lower_is_better=True)  # decides where no other figure does
 FEWEST_TOKENS = 4000  # of validation text: a loss of 4 ± 3 nats a token is known to about 1 % then
 
 
@@ -23,25 +25,17 @@ class Finding(NamedTuple):
 
     name: str
     says: Both
-    advice: Both
+    advice: Both = NOTHING
 
 
 def diagnose(run: SavedRun) -> list[Finding]:
     """The findings about a run, problems first; one that shows no problem is said to be healthy."""
-    if run.recipe == "finetune":  # the other checks are of a language model's losses
-        return [
-            finding
-            for check in (_rate_too_high, _beside_baseline, _beside_control)
-            if (finding := check(run))
-        ]
+    if run.task:  # the other checks are of a language model's losses
+        return [*filter(None, (_rate_too_high(run), _beside_baseline(run), _beside_control(run)))]
     if run.state != "failed" and len(run.steps) < FEWEST_STEPS:
         return [_too_short(run)]
-    checks: tuple[Callable[[SavedRun], Finding | None], ...]
-    checks = (_rate_too_high, _nothing_learned, _overfits, _data_exhausted, _validation_too_small)
-    problems = [finding for check in checks if (finding := check(run))]
-    severe = {"rate too high", "nothing learned", "overfits"} & {
-        finding.name for finding in problems
-    }
+    severe = [*filter(None, (_rate_too_high(run), _nothing_learned(run), _overfits(run)))]
+    problems = [*severe, *filter(None, (_data_exhausted(run), _validation_too_small(run)))]
     improving = None if severe else _still_improving(run)
     return (problems or [_healthy(run)]) + ([improving] if improving else [])
 
@@ -70,46 +64,13 @@ def _too_short(run: SavedRun) -> Finding:
 
 
 def _rate_too_high(run: SavedRun) -> Finding | None:
-    losses = np.array([record["loss"] for record in run.steps])
-    refused = sum(not math.isfinite(record.get("gradient_norm", 0.0)) for record in run.steps)
-    finite = losses[np.isfinite(losses)]
-    says = None
-    if run.state == "failed" and (refused or len(finite) < len(losses)):
-        says = Both(
-            f"Diverged at step {run.done:,}: the loss left the numbers.",
-            f"第 {run.done:,} 步发散：损失不再是有限的数。",
-        )
-    elif refused >= 3:
-        says = Both(
-            f"{refused} steps were skipped, because their gradient was not finite.",
-            f"有 {refused} 步的梯度不是有限的数，被跳过。",
-        )
-    elif len(finite) >= FEWEST_STEPS:
-        pieces = np.array_split(finite, 20)
-        smooth = np.array([np.median(piece) for piece in pieces])
-        lowest, highest, end, begin = smooth.min(), smooth.max(), smooth[-1], finite[0]
-        if highest > 1.05 * begin:
-            says = Both(
-                f"The training loss climbed above where it began: {begin:.2f} → {highest:.2f}.",
-                f"训练损失升得比开始还高：{begin:.2f} → {highest:.2f}。",
-            )
-        elif end > 1.1 * lowest and end - lowest > 0.1:
-            step = sum(map(len, pieces[: int(smooth.argmin()) + 1]))
-            says = Both(
-                f"The training loss rose again from step {step:,}: {lowest:.2f} → {end:.2f}.",
-                f"训练损失从第 {step:,} 步起又升高：{lowest:.2f} → {end:.2f}。",
-            )
-        elif len(spikes := _spikes(finite)) >= 3:
-            says = Both(
-                f"The training loss jumps up {len(spikes)} times, first at step {spikes[0] + 1:,}.",
-                f"训练损失突然跳高 {len(spikes)} 次，第一次在第 {spikes[0] + 1:,} 步。",
-            )
+    says = _climbs(run)
     if says is None:
         return None
     halved = [
-        f"--{name.replace('_', '-')} {run.plan[name] / 2:.2g}"
+        f"--{name.replace('_', '-')} {rate / 2:.2g}"
         for name in ("matrix_learning_rate", "learning_rate")
-        if isinstance(run.plan.get(name), float)
+        if (rate := getattr(run.plan, name))
     ]
     half = " ".join(halved) or "--learning-rate"
     return Finding(
@@ -119,28 +80,60 @@ def _rate_too_high(run: SavedRun) -> Finding | None:
     )
 
 
+def _climbs(run: SavedRun) -> Both | None:
+    """How the training loss leaves its way down, if it does."""
+    losses = np.array([record["loss"] for record in run.steps])
+    refused = sum(not math.isfinite(record.get("gradient_norm", 0.0)) for record in run.steps)
+    finite = losses[np.isfinite(losses)]
+    if run.state == "failed" and (refused or len(finite) < len(losses)):
+        return Both(
+            f"Diverged at step {run.done:,}: the loss left the numbers.",
+            f"第 {run.done:,} 步发散：损失不再是有限的数。",
+        )
+    if refused >= 3:
+        return Both(
+            f"{refused} steps were skipped, because their gradient was not finite.",
+            f"有 {refused} 步的梯度不是有限的数，被跳过。",
+        )
+    if len(finite) < FEWEST_STEPS:
+        return None
+    pieces = np.array_split(finite, 20)
+    smooth = np.array([np.median(piece) for piece in pieces])
+    lowest, highest, end, begin = smooth.min(), smooth.max(), smooth[-1], finite[0]
+    if highest > 1.05 * begin:
+        return Both(
+            f"The training loss climbed above where it began: {begin:.2f} → {highest:.2f}.",
+            f"训练损失升得比开始还高：{begin:.2f} → {highest:.2f}。",
+        )
+    if end > 1.1 * lowest and end - lowest > 0.1:
+        step = sum(map(len, pieces[: int(smooth.argmin()) + 1]))
+        return Both(
+            f"The training loss rose again from step {step:,}: {lowest:.2f} → {end:.2f}.",
+            f"训练损失从第 {step:,} 步起又升高：{lowest:.2f} → {end:.2f}。",
+        )
+    spikes = _spikes(finite)
+    if len(spikes) < 3:
+        return None
+    return Both(
+        f"The training loss jumps up {len(spikes)} times, first at step {spikes[0] + 1:,}.",
+        f"训练损失突然跳高 {len(spikes)} 次，第一次在第 {spikes[0] + 1:,} 步。",
+    )
+
+
 def _beside_baseline(run: SavedRun) -> Finding | None:
     """Whether a model of a task was worth it."""
-    measured, baseline = run.result.get("measured"), run.result.get("baseline")
-    figure = words_in(run.about).deciding
-    if not measured or not baseline or figure is None or figure.name not in measured:
+    baseline = run.result.baseline or {}
+    figure = run.words.deciding
+    compared = _compared(run, figure, baseline) if figure else None
+    if not compared:
         return None
-    words, ours, theirs = figure.short, measured[figure.name], baseline[figure.name]
-    if ours >= theirs:
-        return Finding(
-            "healthy",
-            Both(
-                f"Better than its baseline: {words} {ours:.1%}, {baseline['name']} {theirs:.1%}.",
-                f"好过基线：{words} {ours:.1%}，{baseline['name']} {theirs:.1%}。",
-            ),
-            Both("", ""),
-        )
+    gain, (ours, theirs) = compared
+    en, zh = f"{ours}, {baseline['name']} {theirs}.", f"{ours}，{baseline['name']} {theirs}。"
+    if gain >= 0:
+        return Finding("healthy", Both(f"Better than its baseline: {en}", f"好过基线：{zh}"))
     return Finding(
         "below the baseline",
-        Both(
-            f"Below its baseline: {words} {ours:.1%}, {baseline['name']} {theirs:.1%}.",
-            f"不如基线：{words} {ours:.1%}，{baseline['name']} {theirs:.1%}。",
-        ),
+        Both(f"Worse than its baseline: {en}", f"不如基线：{zh}"),
         Both(
             "What helps most is a model pretrained longer, on text of the same kind; then more "
             "records, more --epochs.",
@@ -151,41 +144,48 @@ def _beside_baseline(run: SavedRun) -> Finding | None:
 
 def _beside_control(run: SavedRun) -> Finding | None:
     """Whether augmentation was worth it."""
-    measured, control = run.result.get("measured") or {}, run.result.get("control")
-    decides = words_in(run.about).deciding
-    figure = decides or Figure("loss", "loss")
-    if not control or figure.name not in measured:
+    control = run.result.control or {}
+    figure = run.words.deciding or LOSS
+    compared = _compared(run, figure, control)
+    if not compared:
         return None
-    words, kinds = figure.short, ", ".join(control["augment"])
-    gain = (control[figure.name] - measured[figure.name]) * (-1 if decides else 1)
-    ours, theirs = (figure.written(row[figure.name]) for row in (measured, control))
-    if gain > 0:
-        few = Both("", "")
-        # two standard errors of a half, at most
-        if decides and gain < 1 / math.sqrt(control["records"]):
-            few = Both(
-                f"With {control['records']:,} validation records this may be chance: see it again "
-                "with --folds 5.",
-                f"验证集只有 {control['records']:,} 条，可能只是偶然：用 --folds 5 再看。",
-            )
+    gain, (ours, theirs) = compared
+    kinds = ", ".join(control["augment"])
+    en, zh = f"on validation: {ours}, without it {theirs}.", f"：{ours}，不增强 {theirs}。"
+    if gain <= 0:
         return Finding(
-            "augmentation gained",
+            "augmentation gained nothing",
             Both(
-                f"Augmentation ({kinds}) gained on validation: {words} {ours}, without it "
-                f"{theirs}.",
-                f"数据增强（{kinds}）在验证集上有收益：{words} {ours}，不增强 {theirs}。",
+                f"Augmentation ({kinds}) gained nothing {en}",
+                f"数据增强（{kinds}）在验证集上没有收益{zh}",
             ),
-            few,
+            Both(
+                f"Take the run without it, {control['run']}.", f"用不增强的那次：{control['run']}。"
+            ),
         )
-    return Finding(
-        "augmentation gained nothing",
-        Both(
-            f"Augmentation ({kinds}) gained nothing on validation: {words} {ours}, without it "
-            f"{theirs}.",
-            f"数据增强（{kinds}）在验证集上没有收益：{words} {ours}，不增强 {theirs}。",
-        ),
-        Both(f"Take the run without it, {control['run']}.", f"用不增强的那次：{control['run']}。"),
-    )
+    few = NOTHING
+    # two standard errors of a half, at most
+    if figure.percent and gain < 1 / math.sqrt(control["records"]):
+        few = Both(
+            f"With {control['records']:,} validation records this may be chance: see it again "
+            "with --folds 5.",
+            f"验证集只有 {control['records']:,} 条，可能只是偶然：用 --folds 5 再看。",
+        )
+    gained = Both(f"Augmentation ({kinds}) gained {en}", f"数据增强（{kinds}）在验证集上有收益{zh}")
+    return Finding("augmentation gained", gained, few)
+
+
+def _compared(
+    run: SavedRun, figure: Figure, other: Mapping[str, Any]
+) -> tuple[float, tuple[str, str]] | None:
+    """By how much a run is better than something else, and both figures as they are read; None
+    where one of them lacks the figure."""
+    measured = run.result.measured or {}
+    if figure.name not in measured or figure.name not in other:
+        return None
+    ours, theirs = measured[figure.name], other[figure.name]
+    written = f"{figure.short} {figure.written(ours)}", figure.written(theirs)
+    return figure.gain(ours, theirs), written
 
 
 def _spikes(losses: np.ndarray) -> list[int]:
@@ -207,8 +207,9 @@ def _spikes(losses: np.ndarray) -> list[int]:
 
 def _nothing_learned(run: SavedRun) -> Finding | None:
     last = min(run.validations[-1]["loss"], training_loss(run)) if run.validations else math.nan
-    frequencies = _number(run.about.get("data"), "unigram_loss")
-    uniform = math.log(run.plan["vocabulary"]) if run.plan.get("vocabulary", 0) > 1 else math.inf
+    frequencies = run.about.data.unigram_loss or math.inf
+    vocabulary = run.plan.vocabulary or 0
+    uniform = math.log(vocabulary) if vocabulary > 1 else math.inf
     if not last > 0.97 * min(frequencies, uniform) or _rate_too_high(run):
         return None
     return Finding(
@@ -227,26 +228,23 @@ def _nothing_learned(run: SavedRun) -> Finding | None:
     )
 
 
-def _overfitted_from(run: SavedRun) -> dict[str, Any] | None:
-    """The best validation of a run that got clearly worse since, while the training loss went on
-    falling."""
-    curve = run.curve
-    losses = [record["loss"] for record in curve]
+def _overfitted_from(run: SavedRun) -> tuple[int, float] | None:
+    """Step and loss of the best validation of a run that got clearly worse since, while the
+    training loss went on falling."""
+    losses = [record["loss"] for record in run.curve]
     best = int(np.argmin(losses)) if losses else 0
     if len(losses) < 4 or best > len(losses) - 3:
         return None
+    step = run.curve[best]["step"]
     worse = min(losses[-2:]) > 1.015 * losses[best]
-    return (
-        curve[best]
-        if worse and training_loss(run) < 0.99 * training_loss(run, curve[best]["step"])
-        else None
-    )
+    learned = training_loss(run) < 0.99 * training_loss(run, step)
+    return (step, losses[best]) if worse and learned else None
 
 
 def best_checkpoint(run: SavedRun) -> Path | None:
     """The saved model of the step that a run overfits from, where it is kept."""
     best = _overfitted_from(run)
-    path = run.folder / "training" / "checkpoints" / f"step-{best['step']:08d}" if best else None
+    path = run.folder / CHECKPOINTS / f"step-{best[0]:08d}" if best else None
     return path if path in run.checkpoints else None
 
 
@@ -254,16 +252,17 @@ def _overfits(run: SavedRun) -> Finding | None:
     best = _overfitted_from(run)
     if best is None:
         return None
-    step, before, now = best["step"], training_loss(run, best["step"]), training_loss(run)
-    dropout = min(0.5, _number(run.plan, "dropout", 0.0) + 0.1)
+    step, loss = best
+    before, now = training_loss(run, step), training_loss(run)
+    dropout = min(0.5, run.plan.dropout + 0.1)
     kept = best_checkpoint(run)
     return Finding(
         "overfits",
         Both(
             f"Overfits from step {step:,} on: the loss on validation text has risen from "
-            f"{best['loss']:.2f} to {run.curve[-1]['loss']:.2f} since, while the training loss "
+            f"{loss:.2f} to {run.curve[-1]['loss']:.2f} since, while the training loss "
             f"fell from {before:.2f} to {now:.2f}.",
-            f"从第 {step:,} 步起过拟合：此后验证损失从 {best['loss']:.2f} 升到 "
+            f"从第 {step:,} 步起过拟合：此后验证损失从 {loss:.2f} 升到 "
             f"{run.curve[-1]['loss']:.2f}，而训练损失从 {before:.2f} 降到 {now:.2f}。",
         ),
         Both(
@@ -303,12 +302,8 @@ def _data_exhausted(run: SavedRun) -> Finding | None:
 
 
 def _validation_too_small(run: SavedRun) -> Finding | None:
-    tokens = (
-        int(_number(run.plan, "validation_tokens"))
-        if "validation_tokens" in run.plan
-        else FEWEST_TOKENS
-    )
-    if tokens >= FEWEST_TOKENS:
+    tokens = run.plan.validation_tokens
+    if tokens is None or tokens >= FEWEST_TOKENS:
         return None
     percent = 100 * 0.75 / math.sqrt(max(1, tokens))  # the standard error of a loss of 4 ± 3
     return Finding(
@@ -362,10 +357,4 @@ def _healthy(run: SavedRun) -> Finding:
             f"jumps{', on text it had not seen, too' * unseen}.",
             f"{'到目前为止' * so_far}健康：损失平稳下降{'，在没见过的文本上也是' * unseen}。",
         ),
-        Both("", ""),
     )
-
-
-def _number(data: Any, name: str, otherwise: float = math.inf) -> float:
-    value = data.get(name) if isinstance(data, dict) else None
-    return float(value) if isinstance(value, int | float) else otherwise

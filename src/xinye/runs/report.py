@@ -5,20 +5,20 @@ Its words and looks are in `report.html.jinja` beside this file.
 """
 
 import math
-import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from xinye.data.files import written_beside
 from xinye.errors import XinyeError
-from xinye.evaluation.plots import line_chart
+from xinye.evaluation.plots import Line, line, line_chart
+from xinye.planning.plan import format_value
 from xinye.runs.diagnosis import diagnose
 from xinye.runs.saved import SavedRun
-from xinye.runs.templates import template
-from xinye.runs.words import Both, words_in
+from xinye.runs.words import Both
 
 POINTS = 240  # of the training curve: each the mean of the steps it stands for
 CHART = (4.5, 2.6)  # inches: so small that its words can be read on a phone
@@ -52,38 +52,50 @@ def write_report(run: SavedRun) -> str:
     """Write `report.html` into the run's folder. Returns what to install for charts, where they
     could not be drawn."""
     charts, missing = draw(run)
-    page = template(
-        "report.html.jinja", True, count, duration, size, value, share, last_part
-    ).render(
+    seconds = run.result.time_seconds or {}
+    write_page(
+        run.folder / "report.html",
+        "report.html.jinja",
+        escape=True,
+        filters=(count, duration, size, value, share, last_part),
         run=run,
         name=run.folder.absolute().name,
         language=language(run),
         findings=diagnose(run),
         charts=charts,
         missing=missing,
-        ranks=rank_table(run.result["ranks"]) if run.result.get("ranks") else None,
+        ranks=rank_table(run.result.ranks) if run.result.ranks else None,
         texts=texts(run),
-        task=run.task,
-        words=words_in(run.about),
-        confusions=confusions(run.result.get("measured") or {}),
+        confusions=confusions(run.result.measured or {}),
         samples=[record for record in run.validations if record.get("sample")],
-        data=run.about.get("data") or {},
-        machine=run.about.get("machine") or {},
-        parts=parts(run),
+        parts=[(name, seconds[key]) for key, name in PARTS.items() if key in seconds],
     )
-    path = run.folder / "report.html"
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(page, "utf-8", errors="replace")
-    beside.replace(path)
     return missing
+
+
+def write_page(
+    path: Path, template: str, escape: bool, filters: Sequence[Callable[..., Any]], **known: Any
+) -> None:
+    """Write a file from a template and what it should know; it calls the filters by their names.
+    `escape` for HTML."""
+    from jinja2 import Environment, FileSystemLoader
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=escape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {each.__name__: each for each in filters}
+    page = environment.get_template(template).render(known)
+    with written_beside(path) as beside:
+        beside.write_text(page, "utf-8", errors="replace")
 
 
 def texts(run: SavedRun) -> list[str]:
     """What the model writes now: the texts of its end, or the newest sample."""
-    written = [str(text) for text in run.result.get("texts") or () if str(text).strip()]
-    samples = [
-        record["sample"] for record in run.validations if str(record.get("sample", "")).strip()
-    ]
+    written = [text for text in run.result.texts or () if text.strip()]
+    samples = [record["sample"] for record in run.validations if record.get("sample", "").strip()]
     return written if written and run.state == "finished" else samples[-1:]
 
 
@@ -91,12 +103,6 @@ def language(run: SavedRun) -> str:
     """The language that the page opens in: that of the text."""
     text = "".join(texts(run) or run.files)
     return "zh" if len(re.findall(r"[\u3400-\u9fff]", text)) > 0.2 * len(text) else "en"
-
-
-def parts(run: SavedRun) -> list[tuple[Both, float]]:
-    """Where the time went, with a name for each part."""
-    seconds = run.result.get("time_seconds") or {}
-    return [(name, float(seconds[key])) for key, name in PARTS.items() if key in seconds]
 
 
 def rank_table(ranks: dict[str, int]) -> tuple[list[str], dict[int, dict[str, int]]]:
@@ -132,66 +138,55 @@ def draw(run: SavedRun) -> tuple[list[str], str]:
     """The charts as SVG with their words in both languages, and what is missing for them."""
     if sum(math.isfinite(record["loss"]) for record in run.steps) < 10:
         return [], ""  # no curve yet
-    curve = run.curve
-    judged = [record["step"] for record in curve], [record["loss"] for record in curve]
-    series = {"training": means(run), **({"validation": judged} if curve else {})}
     try:
-        charts = [
-            line_chart(
-                series, "step", "loss (nats)" if run.task else "loss (nats per token)", size=CHART
-            )
-        ]
-        if figures := task_figures(run):
-            charts.append(line_chart(figures, "step", "share", size=CHART))
-        elif len(curve) > 1 and "bits_per_byte" in curve[-1]:
-            minutes = (
-                [record["seconds"] / 60 for record in curve],
-                [record["bits_per_byte"] for record in curve],
-            )
-            judged_by_time: dict[str, tuple[Sequence[float], Sequence[float]]] = {
-                "validation": minutes
-            }
-            last = run.validations[-1]
-            if last is not curve[-1]:
-                judged_by_time["all validation text"] = (
-                    [last["seconds"] / 60],
-                    [last["bits_per_byte"]],
-                )
-            charts.append(
-                line_chart(judged_by_time, "minutes of training", "bits per byte", size=CHART)
-            )
+        charts = [line_chart(lines, x, y, size=CHART) for lines, x, y in curves(run)]
     except XinyeError as error:
         return [], str(error)
-    figure = words_in(run.about).deciding
+    figure = run.words.deciding
     labels = LABELS | ({figure.says.en: figure.says.zh} if figure else {})
     return [_both_languages(chart, labels) for chart in charts], ""
 
 
-def task_figures(run: SavedRun) -> dict[str, tuple[Sequence[float], Sequence[float]]]:
+def curves(run: SavedRun) -> list[tuple[dict[str, Line], str, str]]:
+    """What is drawn: lines by name, and the labels of both axes."""
+    curve = run.curve
+    losses = {"training": means(run)}
+    if curve:
+        losses["validation"] = line(curve, "step", "loss")
+    found = [(losses, "step", "loss (nats)" if run.task else "loss (nats per token)")]
+    if figures := task_figures(run):
+        found.append((figures, "step", "share"))
+    elif len(curve) > 1 and "bits_per_byte" in curve[-1]:
+        rows = [{**each, "minutes": each["seconds"] / 60} for each in (*curve, run.validations[-1])]
+        by_time = {"validation": line(rows[:-1], "minutes", "bits_per_byte")}
+        if run.validations[-1] is not curve[-1]:
+            by_time["all validation text"] = line(rows[-1:], "minutes", "bits_per_byte")
+        found.append((by_time, "minutes of training", "bits per byte"))
+    return found
+
+
+def task_figures(run: SavedRun) -> dict[str, Line]:
     """How right the model was along the way, and the baseline as a level line; empty for what
     writes."""
-    curve, baseline = run.curve, run.result.get("baseline") or {}
-    figure = words_in(run.about).deciding
+    curve, baseline = run.curve, run.result.baseline or {}
+    figure = run.words.deciding
     if figure is None or len(curve) < 2 or figure.name not in curve[-1]:
         return {}
-    steps = [float(record["step"]) for record in curve]
-    series: dict[str, tuple[Sequence[float], Sequence[float]]] = {
-        figure.says.en: (steps, [record.get(figure.name, math.nan) for record in curve])
-    }
+    known = [{figure.name: math.nan, **record} for record in curve]
+    lines = {figure.says.en: line(known, "step", figure.name)}
     if figure.name in baseline:
-        series["baseline"] = [steps[0], steps[-1]], [baseline[figure.name]] * 2
-    return series
+        ends = [curve[0]["step"], curve[-1]["step"]]
+        lines["baseline"] = ends, [baseline[figure.name]] * 2
+    return lines
 
 
-def means(run: SavedRun) -> tuple[list[float], list[float]]:
+def means(run: SavedRun) -> Line:
     """Steps and training losses, thinned out to `POINTS` means."""
-    steps = np.array([record["step"] for record in run.steps], float)
-    losses = np.array([record["loss"] for record in run.steps])
-    steps, losses = steps[np.isfinite(losses)], losses[np.isfinite(losses)]
-    pieces = np.array_split(np.arange(len(steps)), min(POINTS, len(steps)))
-    return [float(steps[piece].mean()) for piece in pieces], [
-        float(losses[piece].mean()) for piece in pieces
-    ]
+    steps = [record for record in run.steps if math.isfinite(record["loss"])]
+    points = np.transpose(line(steps, "step", "loss"))
+    pieces = np.array_split(points, min(POINTS, len(steps)))
+    where, losses = np.transpose([piece.mean(axis=0) for piece in pieces]).tolist()
+    return where, losses
 
 
 def _both_languages(svg: str, labels: dict[str, str]) -> str:
@@ -264,9 +259,7 @@ def value(given: Any) -> str:
         return "?"
     if isinstance(given, bool):
         return "yes" if given else "no"
-    if isinstance(given, int):
-        return f"{given:,}"
-    return f"{given:.4g}" if isinstance(given, float) else str(given)
+    return format_value(given)
 
 
 def last_part(file: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from xinye.checkpoints.folders import checkpoints
 from xinye.data.tokenizer import Tokenizer
@@ -11,17 +11,12 @@ from xinye.planning.command_line import flat
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import Models
 from xinye.planning.settings import PretrainSettings, inherited_settings
-from xinye.runs.folder import RunFolder
+from xinye.runs.folder import RunFolder, Values
 
 Settings = PretrainSettings | FinetuneSettings
 
 FREE = ("micro_batch_size", "track", "keep_checkpoints")  # settings with no effect on the result
-# where text lies; whether it is the same is seen from itself
-PLACES = (
-    "files",
-    "data",
-    "validation",
-)
+PLACES = ("files", "data", "validation")  # whether what lies there is the same is seen from itself
 
 
 class Data(Protocol):
@@ -31,7 +26,7 @@ class Data(Protocol):
     def fingerprint(self) -> str: ...
 
     @property
-    def facts(self) -> dict[str, Any]: ...
+    def facts(self) -> Values: ...
 
 
 def saved_settings(output: Path, asked: PretrainSettings | None = None) -> PretrainSettings:
@@ -42,28 +37,25 @@ def saved_settings(output: Path, asked: PretrainSettings | None = None) -> Pretr
     damaged = f"{run.training}: settings.json or plan.json is damaged"
     try:
         given, plan = run.about()["settings"], run.plan()
-        derived = {
-            name: value for name, value in plan.items() if name in PretrainSettings.model_fields
+        # a kill may come after the first checkpoint, before its model is published
+        newest = next(reversed(checkpoints(output)), output)
+        tokenizer = output if (output / "tokenizer.json").is_file() else newest
+        values = given | {
+            name: plan[name] for name in plan if name in PretrainSettings.model_fields
         }
-        published = (
-            output / "tokenizer.json"
-        ).is_file()  # or a kill came after the first checkpoint, before that
-        tokenizer = output if published else next(reversed(checkpoints(output)), output)
-        derived |= {
+        values |= {
             "compile": "yes" if plan["compile"] else "no",
             "tokenizer": str(tokenizer),
             "output": output,
         }
         # steps and tokenizer say it
-        without = dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))
+        values |= dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))
         if "total_steps" in plan:
-            without["steps"] = None
-        # a budget in time, of which some is left
-        if "total_steps" in plan and "total_steps" not in given:
-            without["time"] = given.get("time", "10min")
-        values = given | derived | without
+            values["steps"] = None
+            if "total_steps" not in given:  # a budget in time, of which some is left
+                values["time"] = given.get("time", "10min")
         if "from" in given:  # what is saved stands for the model that the run began with
-            values["from"] = str(next(reversed(checkpoints(output)), output))
+            values["from"] = str(newest)
         for name in inherited_settings(given.get("from"), given.get("teacher")):
             values.pop(name, None)
     except (KeyError, TypeError, AttributeError, XinyeError) as error:
@@ -74,17 +66,17 @@ def saved_settings(output: Path, asked: PretrainSettings | None = None) -> Pretr
     return checked(PretrainSettings, values, damaged)
 
 
-def saved_finetune_values(
-    output: Path, asked: FinetuneSettings, unused: Sequence[str]
-) -> dict[str, Any]:
+def saved_finetune_values(output: Path, asked: FinetuneSettings, unused: Sequence[str]) -> Values:
     """Those of a fine-tuning, as plain values; `unused` are settings that its task does not
     take."""
     run = RunFolder(output)
     given, plan = run.about()["settings"], run.plan()
     check_same(output, asked, given, plan)
-    derived = {name: plan[name] for name in plan if name in FinetuneSettings.model_fields}
-    for name in unused:
-        derived.pop(name, None)
+    derived = {
+        name: plan[name]
+        for name in plan
+        if name in FinetuneSettings.model_fields and name not in unused
+    }
     new = {name: getattr(asked, name) for name in ("data", "validation", *FREE)}
     given_anew = {name: value for name, value in new.items() if value}
     return given | derived | {"output": output} | given_anew
@@ -92,9 +84,9 @@ def saved_finetune_values(
 
 def check_same(
     output: Path,
-    asked: PretrainSettings | FinetuneSettings,
-    given: dict[str, Any],
-    plan: dict[str, Any],
+    asked: Settings,
+    given: Values,
+    plan: Values,
     tokenizer: Path | None = None,
 ) -> None:
     """Raises `XinyeError` where something is asked for that is not what a run was started with; it
@@ -109,8 +101,10 @@ def check_same(
         same = value in (before, plan.get(name))
         if name == "compile":
             same = value in (given.get(name, "auto"), "yes" if plan["compile"] else "no")
-        if tokenizer and name == "tokenizer" and not same and Path(value).is_dir():
-            same = Tokenizer.load(value).fingerprint == Tokenizer.load(tokenizer).fingerprint
+        elif tokenizer and name == "tokenizer" and Path(value).is_dir():
+            same = (
+                same or Tokenizer.load(value).fingerprint == Tokenizer.load(tokenizer).fingerprint
+            )
         if not same:
             differences.append(f"{name} {before}, not {value}")
     if differences:
@@ -140,10 +134,8 @@ def check_text(output: Path, text: Data) -> None:
 
 def check_teacher(output: Path, models: Models) -> None:
     """Raises `XinyeError` where the teacher is not the one that a run was started with."""
-    if not models.teacher:
-        return
-    saved = RunFolder(output).about().get("models", {})
-    if saved.get("teacher", {}).get("fingerprint") != models.told["teacher"]["fingerprint"]:
+    saved = RunFolder(output).about().get("models", {}).get("teacher", {})
+    if models.teacher and saved.get("fingerprint") != models.told["teacher"]["fingerprint"]:
         raise XinyeError(
             f"{output}: its teacher has changed since the run began; put the old one back, or "
             "start anew in another folder"

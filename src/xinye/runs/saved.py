@@ -6,126 +6,266 @@ is left empty. What is damaged is left empty, too, and the run tells of it. Need
 
 import math
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, with_config
+from typing_extensions import TypedDict
 
 from xinye.checkpoints.folders import checkpoints
-from xinye.errors import XinyeError
+from xinye.data.files import open_regular, read_json
+from xinye.errors import XinyeError, checked
 from xinye.planning.command_line import command_line
-from xinye.runs.folder import (
-    METRICS,
-    PLAN,
-    PROCESS,
-    RESULT,
-    SETTINGS,
-    About,
-    Plan,
-    Result,
-    RunFolder,
-    read_metrics,
-    read_part,
-)
-from xinye.runs.words import words_in
+from xinye.planning.finetune_settings import TASK
+from xinye.runs.folder import Figures, RunFolder, Values
+from xinye.runs.words import TaskWords, words_from
 
 State = Literal["running", "finished", "interrupted", "failed", "damaged"]
 
 
+# -- what stands in its files ----------------------------------------------------------------------
+
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Finite = Annotated[float, Field(ge=-(2**63), lt=2**63)]
+AS_IT_IS = ConfigDict(strict=True, extra="allow")
+
+
+class Part(BaseModel):
+    """What is read of a file, or of a part of it, where it is there; whatever else stands in it is
+    kept as it is. False where nothing is there."""
+
+    model_config = AS_IT_IS
+
+    def __bool__(self) -> bool:
+        return bool(self.model_fields_set)
+
+    @classmethod
+    def read(cls, path: Path, damage: list[str]) -> Self:
+        """What stands in a JSON file; empty where it is missing, or damaged, which is noted."""
+        try:
+            return checked(cls, read_json(path) if path.exists() else {}, str(path))
+        except XinyeError as error:
+            damage.append(str(error))
+        except OSError as error:
+            damage.append(f"{path}: cannot be read ({error.strerror})")
+        return cls()
+
+    def as_read(self) -> Values:
+        """All of it, by name."""
+        return self.model_dump(exclude_unset=True, by_alias=True)
+
+
+class Settings(Part):
+    """What a person asked for; what they left alone is empty."""
+
+    files: list[str] | None = None
+    data: list[str] | None = None
+    task: str = TASK
+    architecture: str = "modern"
+    from_: str = Field("", alias="from")
+    model: str = ""
+    method: str = "full"
+
+
+class DataFacts(Part):
+    """What is known of the data before training."""
+
+    unigram_loss: Finite | None = None  # of who knows only how frequent each token is
+    counts: dict[str, int] = {}  # of labels
+
+
+class About(Part):
+    """`training/settings.json`"""
+
+    recipe: str = "pretrain"  # what made the model: pretrain or finetune
+    text: str = ""  # its fingerprint
+    started: str = ""
+    settings: Settings = Settings()
+    data: DataFacts = DataFacts()
+    machine: Part = Part()
+    words: Any = None
+
+
+class PlanValues(Part):
+    parameters: Count | None = None
+    steps: Count | None = None
+    vocabulary: Count | None = None
+    training_tokens: Count | None = None
+    validation_tokens: Count | None = None
+    answer_tokens: Count | None = None
+    architecture: str | None = None
+    dropout: Finite = 0.0
+    learning_rate: Finite | None = None
+    matrix_learning_rate: Finite | None = None
+
+
+class Plan(Part):
+    """`training/plan.json`"""
+
+    values: PlanValues = PlanValues()
+    reasons: dict[str, str] = {}
+
+
+class Judged(Part):
+    bits_per_byte: Finite | None = None
+
+
+class Result(Part):
+    """`training/result.json`; empty where the run has not ended."""
+
+    parameters: Count | None = None
+    steps: Count | None = None
+    tokens: Count | None = None
+    seconds: Finite | None = None
+    tokens_per_second: Finite | None = None
+    interrupted: int | bool = 0
+    validation: Judged | None = None
+    measured: Figures | None = None
+    baseline: Figures | None = None
+    control: Figures | None = None
+    time_seconds: dict[str, Finite] | None = None
+    ranks: dict[str, Count] | None = None
+    texts: list[str] | None = None
+
+
+@with_config(AS_IT_IS)
+class Record(TypedDict):
+    """A line of `training/metrics.jsonl`; a task has further figures in it. In a run that diverges
+    the loss may be infinite."""
+
+    kind: str
+    step: Count
+    loss: NotRequired[float]
+    gradient_norm: NotRequired[float]
+    bits_per_byte: NotRequired[float]
+    seconds: NotRequired[Finite]
+    tokens: NotRequired[Finite]
+    bytes: NotRequired[Finite]
+    sample: NotRequired[str]
+
+
+_RECORD = TypeAdapter(Record)
+# what a line of a kind, or of any other, cannot lack
+_NEEDED = {"refused": (), "step": ("loss", "seconds", "tokens"), "": ("loss", "seconds")}
+
+
+def read_metrics(path: Path, damage: list[str]) -> tuple[list[Record], list[Record]]:
+    """Steps and validations. A step that stands there again was taken again, and so was all behind
+    it."""
+    steps: list[Record] = []
+    validations: list[Record] = []
+    data = b""
+    try:
+        with open_regular(path) as file:
+            data = file.read()
+    except FileNotFoundError:
+        pass
+    except (OSError, XinyeError) as error:
+        damage.append(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})")
+    lines = data.splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = _RECORD.validate_json(line)
+            if missing := set(_NEEDED.get(record["kind"], _NEEDED[""])) - record.keys():
+                raise ValueError(f"{min(missing)} is missing")
+        except ValueError as error:
+            if number < len(lines) or data.endswith(b"\n"):  # else it was cut off by a kill
+                damage.append(
+                    f"{path}, line {number}: damaged ({' '.join(str(error).split())[:100]})"
+                )
+            continue
+        if record["kind"] == "refused":
+            continue
+        is_step = record["kind"] == "step"
+        for records in (validations, steps) if is_step else (validations,):
+            while records and records[-1]["step"] >= record["step"]:
+                records.pop()
+        (steps if is_step else validations).append(record)
+    return steps, validations
+
+
+# -- the run ---------------------------------------------------------------------------------------
+
+
 @dataclass
 class SavedRun:
-    """What a run's folder tells. `steps` and `validations` are records of metrics.jsonl, in order,
-    each step once."""
+    """What a run's folder tells. `steps` and `validations` are in order, each step once."""
 
     folder: Path
+    about: About = field(default_factory=About)
+    plan: PlanValues = field(default_factory=PlanValues)
+    reasons: dict[str, str] = field(default_factory=dict)
+    result: Result = field(default_factory=Result)
+    steps: list[Record] = field(default_factory=list)
+    validations: list[Record] = field(default_factory=list)
+    words: TaskWords = field(default_factory=TaskWords)
     state: State = "finished"
     error: str = ""  # what a failed run ended with, or what is damaged
-    about: dict[str, Any] = field(default_factory=dict)  # training/settings.json
-    plan: dict[str, Any] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
-    result: dict[str, Any] = field(default_factory=dict)
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    validations: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """What a person asked for; what they left alone is absent."""
-        return _object(self.about.get("settings"))
+    def settings(self) -> Settings:
+        return self.about.settings
 
     @property
     def architecture(self) -> str:
         """Of a model that was gone on with, the plan tells it."""
-        return self.plan.get("architecture") or self.settings.get("architecture", "modern")
+        return self.plan.architecture or self.settings.architecture
 
     @property
     def task(self) -> str:
         """What it was taught; "" for a language model that goes on with text."""
-        return str(self.settings.get("task", "classify")) if self.recipe == "finetune" else ""
-
-    @property
-    def use(self) -> str:
-        """The command that uses it."""
-        return {"": "generate", "text": "generate"}.get(self.task, self.task)
-
-    @property
-    def recipe(self) -> str:
-        """What made it: pretrain or finetune."""
-        return str(self.about.get("recipe", "pretrain"))
+        return self.settings.task if self.about.recipe == "finetune" else ""
 
     @property
     def what(self) -> str:
         """In two words: pretrain modern, finetune tag."""
-        if self.task:
-            return f"finetune {self.task}"
-        return f"{self.recipe} {self.architecture}"
+        return f"{self.about.recipe} {self.task or self.architecture}"
 
     @property
     def files(self) -> list[str]:
-        return [str(name) for name in self.settings.get("files") or self.settings.get("data") or ()]
+        return self.settings.files or self.settings.data or []
 
     @property
     def parameters(self) -> int | None:
-        return self.plan.get("parameters") or self.result.get("parameters")
+        return self.plan.parameters or self.result.parameters
 
     @property
     def done(self) -> int:
         """Steps taken."""
-        return self.steps[-1]["step"] if self.steps else int(self.result.get("steps") or 0)
-
-    @property
-    def planned(self) -> int | None:
-        """Steps to take."""
-        return self.plan.get("steps")
+        return self.steps[-1]["step"] if self.steps else self.result.steps or 0
 
     @property
     def seconds(self) -> float:
         """Time spent in steps."""
-        return float(self.result.get("seconds") or sum(record["seconds"] for record in self.steps))
+        return self.result.seconds or sum(record["seconds"] for record in self.steps)
 
     @property
     def tokens(self) -> int:
         """Tokens learned from, repeated ones as often as they were read."""
-        counts_tokens = words_in(self.about).unit == "tokens" or "answer_tokens" in self.plan
-        if self.task and not counts_tokens:  # its steps count labels
-            return int(self.result.get("tokens") or 0)
-        return int(sum(record["tokens"] for record in self.steps)) or int(
-            self.result.get("tokens") or 0
-        )
+        in_steps = int(sum(record["tokens"] for record in self.steps))
+        if self.task and self.words.unit != "tokens" and self.plan.answer_tokens is None:
+            in_steps = 0  # its steps count labels
+        return in_steps or self.result.tokens or 0
 
     @property
     def epochs(self) -> float | None:
         """How many times the text was read."""
-        once = self.plan.get("training_tokens")
+        once = self.plan.training_tokens
         return self.tokens / once if once else None
 
     @property
     def bits_per_byte(self) -> float | None:
         """At the end, or where it was judged last."""
-        last = self.validations[-1] if self.validations else _object(self.result.get("validation"))
-        return last.get("bits_per_byte")
+        if self.validations:
+            return self.validations[-1].get("bits_per_byte")
+        return self.result.validation.bits_per_byte if self.result.validation else None
 
     @property
-    def curve(self) -> list[dict[str, Any]]:
+    def curve(self) -> list[Record]:
         """The validations that judged the same text: during a run it is a part of what the end is
         judged on."""
         during = [record for record in self.validations if record["kind"] == "validation"]
@@ -139,21 +279,19 @@ class SavedRun:
 
     @property
     def started(self) -> datetime:
-        try:
-            return datetime.fromisoformat(self.about["started"]).astimezone()
-        except (KeyError, TypeError, ValueError, OverflowError):
-            pass
-        try:  # an older run: its settings were written when it began
-            return datetime.fromtimestamp(
-                (self.folder / "training" / SETTINGS).stat().st_mtime
-            ).astimezone()
-        except OSError:
-            return datetime.fromtimestamp(0).astimezone()
+        """When; of an older run, when its settings were written."""
+        with suppress(ValueError, OverflowError):
+            return datetime.fromisoformat(self.about.started).astimezone()
+        when = 0.0
+        with suppress(OSError):
+            when = RunFolder(self.folder).settings_file.stat().st_mtime
+        return datetime.fromtimestamp(when).astimezone()
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Figures:
+        """The run for `--json`."""
         return {
             "run": str(self.folder),
-            "recipe": self.recipe,
+            "recipe": self.about.recipe,
             "architecture": self.architecture,
             "parameters": self.parameters,
             "files": self.files,
@@ -161,7 +299,7 @@ class SavedRun:
             "state": self.state,
             "error": self.error,
             "steps": self.done,
-            "planned_steps": self.planned,
+            "planned_steps": self.plan.steps,
             "tokens": self.tokens,
             "seconds": round(self.seconds, 2),
             "started": self.started.isoformat(timespec="seconds"),
@@ -170,73 +308,63 @@ class SavedRun:
     def command(self, output: str = "runs/again") -> str:
         """The command line that gives this run again: its budget in steps, and spelled out what the
         machine decided."""
-        values = {"output": output, **self.settings}
-        if self.recipe == "finetune":
-            # defaults are not saved
-            values = {
-                "output": output,
-                "task": "classify",
-                **self.settings,
-            }
+        given = self.settings.as_read()
+        if self.task:
+            values = {"output": output, "task": self.task, **given}
             return shlex.join(command_line("finetune", values))
-        decided = ("steps", "dropout", "dtype", "compile", "micro_batch_size")
-        values |= dict.fromkeys(("time", "tokens", "epochs", "total_steps"))  # the steps say it
-        values |= {name: self.plan[name] for name in decided if name in self.plan}
-        if pairs := self.plan.get("total_steps"):
-            values |= {"steps": None, "total_steps": pairs}
-        if "compile" in self.plan:
-            values["compile"] = "yes" if self.plan["compile"] else "no"
+        plan = self.plan.as_read()
+        if plan.get("total_steps"):
+            plan["steps"] = None
+        if "compile" in plan:
+            plan["compile"] = "yes" if plan["compile"] else "no"
+        decided = ("steps", "total_steps", "dropout", "dtype", "compile", "micro_batch_size")
+        values = {"output": output, **given}
+        # the steps say it
+        values |= dict.fromkeys(("time", "tokens", "epochs", "total_steps"))
+        values |= {name: plan[name] for name in decided if name in plan}
         return shlex.join(command_line("pretrain", values))
-
-
-def is_run(folder: Path) -> bool:
-    return RunFolder(folder).exists
 
 
 def read_run(folder: Path) -> SavedRun:
     """The run in a folder, as far as it is there; raises `XinyeError` where there is none."""
     if not is_run(folder):
         raise XinyeError(f"{folder}: {'is not a run' if folder.exists() else 'no such folder'}")
-    training = folder / "training"
+    files = RunFolder(folder)
     damage: list[str] = []
-    plan = read_part(training / PLAN, Plan, damage)
-    steps, validations = read_metrics(training / METRICS, damage)
-    run = SavedRun(
-        folder,
-        about=read_part(training / SETTINGS, About, damage),
-        plan=_object(plan.get("values")),
-        reasons=_object(plan.get("reasons")),
-        result=read_part(training / RESULT, Result, damage),
-        steps=steps,
-        validations=validations,
-        error=str(read_part(training / PROCESS).get("error", "")),
-    )
-    last = run.steps[-1] if run.steps else {"loss": 0.0}
-    if RunFolder(folder).is_running():
-        run.state, run.error = "running", ""
+    plan = Plan.read(files.plan_file, damage)
+    steps, validations = read_metrics(files.metrics_file, damage)
+    about = About.read(files.settings_file, damage)
+    result = Result.read(files.result_file, damage)
+    words = words_from(about.words)
+    run = SavedRun(folder, about, plan.values, plan.reasons, result, steps, validations, words)
+    failure = str(Part.read(files.process_file, []).as_read().get("error", ""))
+    if files.is_running():
+        run.state = "running"
     elif damage:
         run.state, run.error = "damaged", damage[0]
-    elif run.error:
-        run.state = "failed"
-    elif run.result and not run.result.get("interrupted"):
+    elif failure:
+        run.state, run.error = "failed", failure
+    elif result and not result.interrupted:
         run.state = "finished"
     else:
-        run.state = "interrupted" if math.isfinite(last["loss"]) else "failed"
+        diverged = steps and not math.isfinite(steps[-1]["loss"])
+        run.state = "failed" if diverged else "interrupted"
     return run
 
 
-def never_taught_to_answer(folder: Path) -> bool:
-    """Whether a model is a run's that began from scratch, and only learned to go on with texts."""
-    about = read_part(folder / "training" / SETTINGS)
-    taught = about.get("recipe", "pretrain") != "pretrain" or "from" in _object(
-        about.get("settings")
-    )
-    return is_run(folder) and not taught
+def is_run(folder: Path) -> bool:
+    return RunFolder(folder).exists
 
 
 def taught(folder: Path) -> str:
     """The task that the model of a run was fine-tuned for; "" where it was for none."""
-    return SavedRun(folder, about=read_part(folder / "training" / SETTINGS)).task
+    return SavedRun(folder, About.read(RunFolder(folder).settings_file, [])).task
+
+
+def never_taught_to_answer(folder: Path) -> bool:
+    """Whether a model is a run's that began from scratch, and only learned to go on with texts."""
+    about = About.read(RunFolder(folder).settings_file, [])
+    return is_run(folder) and about.recipe == "pretrain" and not about.settings.from_
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -256,7 +384,3 @@ def _folders(folder: Path) -> list[Path]:
         )
     except PermissionError:
         return []
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -5,7 +5,6 @@ import shutil
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from xinye import machine
 from xinye.errors import XinyeError
@@ -15,14 +14,14 @@ from xinye.planning.models import Models
 from xinye.planning.plan import Plan
 from xinye.planning.settings import PretrainSettings, inherited_settings
 from xinye.runs.cleanup import INNER_RUNS, refuse_link, remove_run
-from xinye.runs.folder import RunFolder
+from xinye.runs.folder import RunFolder, Values
 from xinye.runs.resume import Data, Settings
 from xinye.runs.words import TaskWords
 
 FORMAT = 1
 
 
-def default_output(settings: PretrainSettings | FinetuneSettings) -> Path:
+def default_output(settings: Settings) -> Path:
     """`runs/` and the task, or the first file's name, with a number behind it where that exists."""
     if isinstance(settings, FinetuneSettings):
         return Path("runs") / settings.task
@@ -58,7 +57,7 @@ class Beginning:
     models: Models
     words: TaskWords | None = None  # of a task, for the report and the card
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> Values:
         """`settings.json`"""
         settings = self.settings
         theirs: tuple[str, ...] = ()

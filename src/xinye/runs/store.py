@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -21,7 +20,9 @@ from torch import Tensor, nn
 
 from xinye.checkpoints.adapters import save_adapter
 from xinye.checkpoints.folders import (
+    CHECKPOINTS,
     MANIFEST,
+    TRAINING,
     checkpoints,
     delete_folder,
     delete_leftovers,
@@ -38,6 +39,7 @@ from xinye.errors import XinyeError
 from xinye.model.adapters import adapter_state, attached
 from xinye.model.build import Network
 from xinye.model.heads import Head
+from xinye.runs.folder import Values
 
 STATE = "adapter_state.safetensors"
 OURS = ("optimizer.safetensors", STATE, "progress.json", MANIFEST)  # what is not the model's
@@ -54,14 +56,14 @@ class Store:
     optimizers: Sequence[torch.optim.Optimizer]
     base: str = ""  # what an adapter was attached to
 
-    def save(self, progress: dict[str, Any], keep: Collection[int] = ()) -> None:
+    def save(self, progress: Values, keep: Collection[int] = ()) -> None:
         """Save everything after a step: first the checkpoint to go on from, then the model for
         everyone to load.
 
         The last two checkpoints stay, and those of the steps in `keep`; the others go when the new
         one is safe.
         """
-        run, folder = self.run, self.run / "training" / "checkpoints"
+        run, folder = self.run, self.run / CHECKPOINTS
         place = folder / f"step-{progress['step']:08d}"
         new = folder / f".{place.name}.new"
         try:
@@ -84,7 +86,7 @@ class Store:
             problem = f"{run}: cannot save ({error}); what was saved before is still there"
             raise XinyeError(problem, exit_code=1) from error
 
-    def _write(self, folder: Path, progress: dict[str, Any]) -> None:
+    def _write(self, folder: Path, progress: Values) -> None:
         """Write a checkpoint's files and see them onto the disk."""
         model = self.model
         if attached(model):
@@ -101,7 +103,7 @@ class Store:
         )
         _flush(*folder.iterdir(), folder)
 
-    def load(self, step: int | None = None) -> dict[str, Any]:
+    def load(self, step: int | None = None) -> Values:
         """Put a checkpoint, by default the newest, into the model and its optimizers; returns its
         progress.
 
@@ -131,16 +133,14 @@ class Store:
             OSError,
             SafetensorError,
             RuntimeError,
-            KeyError,
+            LookupError,
             TypeError,
             ValueError,
             XinyeError,
         ) as error:
-            what = (
-                f"{error} is missing"
-                if isinstance(error, KeyError)
-                else " ".join(str(error).split())[:200]
-            )
+            what = " ".join(str(error).split())[:200]
+            if isinstance(error, KeyError):
+                what += " is missing"
             advice = "start anew with --overwrite"
             if len(found) > 1:
                 advice = (
@@ -186,7 +186,7 @@ def publish(run: Path, checkpoint: Path) -> None:
     What the files should be is noted before they are put there, in `training/manifest.json`.
     """
     saved = {name: of for name, of in read_json(checkpoint / MANIFEST).items() if name not in OURS}
-    write_json(run / "training" / MANIFEST, saved)
+    write_json(run / TRAINING / MANIFEST, saved)
     for name in sorted(saved, key=lambda name: name.endswith(".safetensors")):
         with written_beside(run / name) as beside:
             shutil.copyfile(checkpoint / name, beside)

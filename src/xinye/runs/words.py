@@ -30,12 +30,21 @@ class Figure:
     digits: int = 3
     percent: bool = False
     reported: bool = True  # also in the report and the model card
+    lower_is_better: bool = False
 
     def written(self, value: float, space: str = "") -> str:
         """The value as it is read: 94.5%, or with a space 94.5 %."""
         if not self.percent:
             return f"{value:.{self.digits}f}"
         return f"{100 * value:.{self.digits}f}{space}%"
+
+    def gain(self, value: float, than: float) -> float:
+        """By how much a value is better than another; below zero where it is worse."""
+        return than - value if self.lower_is_better else value - than
+
+    def amount(self, gain: float) -> str:
+        """A difference of two values as it is read."""
+        return f"{100 * gain:.1f} points" if self.percent else f"{gain:.{self.digits}f}"
 
 
 @dataclass(frozen=True)
@@ -68,10 +77,10 @@ class TaskWords:
 _ADAPTER = TypeAdapter(TaskWords)
 
 
-def words_in(about: dict[str, Any]) -> TaskWords:
+def words_from(kept: Any) -> TaskWords:
     """The words that a run's `settings.json` keeps; those that hold for every task where it keeps
     none."""
     try:
-        return _ADAPTER.validate_python(about.get("words") or {})
+        return _ADAPTER.validate_python(kept or {})
     except ValidationError:  # of a damaged folder, or a later version
         return TaskWords()

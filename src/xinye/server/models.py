@@ -3,11 +3,10 @@ worker."""
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from fastapi import Request
@@ -29,40 +28,16 @@ from xinye.runs.saved import never_taught_to_answer
 from xinye.server.errors import APIError, as_api_error
 from xinye.server.settings import ServeSettings
 from xinye.server.worker import EngineQueue, Worker
-from xinye.tasks.registry import TASKS, tasks
-
-
-@dataclass(frozen=True)
-class LearnedTask:
-    """`judge` gives a result for each of several texts, or of pairs of texts where the task takes
-    them. A task that writes has none: the model's engine answers the messages that a text becomes
-    by `prompt`."""
-
-    verb: str
-    takes_pairs: bool
-    judge: Callable[[list[Any]], list[Any]] | None
-    prompt: Callable[[str], list[Message]] = lambda text: [{"role": "user", "content": text}]
-
-
-def learned_task(model: Model) -> LearnedTask:
-    """The only place of the server that asks what a model's task is."""
-    untaught = next(task for task in tasks() if task.writes and task.judges_untaught)
-    task = model.task or untaught.of_network(model.network)
-    judge = None
-    if not task.writes:
-        judge = partial(task.use, model.network, model.tokenizer, context=context_of(model.network))
-    return LearnedTask(task.verb, TASKS[task.verb].takes_pairs, judge)
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """One model: `queue` leads to its engine where it writes, `learned` is the task that it was
-    trained for, and `tasks` is what can be asked of it, first what it is for."""
+    """One model: `queue` leads to its engine where it writes, and `tasks` is what can be asked of
+    it, first what it is for."""
 
     id: str
     model: Model
     queue: EngineQueue | None
-    learned: LearnedTask
     tasks: list[str]
     created: int
 
@@ -175,10 +150,7 @@ def load_models(
         _ = model.tokenizer.token_lengths  # computed now, not in the first request
         folder = _folder(path)
         created = int(folder.stat().st_mtime) if folder else 0
-        learned = learned_task(model)
-        models[identity] = ServedModel(
-            identity, model, queue, learned, tasks_of(model, learned), created
-        )
+        models[identity] = ServedModel(identity, model, queue, tasks_of(model), created)
     return models
 
 
@@ -216,11 +188,12 @@ def room_for_cache(paths: dict[str, str], dtype: str) -> int:
     return left // len(paths)
 
 
-def tasks_of(model: Model, learned: LearnedTask) -> list[str]:
+def tasks_of(model: Model) -> list[str]:
     """What can be asked of a model, first what it is for."""
+    learned = [model.task.verb] if model.task else []
     if model.learned_task:
-        return [learned.verb, "embed"]
-    chat = [] if model.tokenizer.chat_template is None else dict.fromkeys([learned.verb, "chat"])
+        return [*learned, "embed"]
+    chat = [] if model.tokenizer.chat_template is None else dict.fromkeys([*learned, "chat"])
     if never_taught_to_answer(model.folder):
         return ["generate", *chat, "embed"]
     return [*chat, "generate", "embed"]

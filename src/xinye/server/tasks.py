@@ -1,5 +1,6 @@
 """`/v1/tasks/{task}`: what a model was trained for, whichever task that is."""
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,7 +13,8 @@ from xinye.server.generation import check_choices, token_limit
 from xinye.server.models import ServedModel, find_model
 from xinye.server.schemas import TaskAnswer, TaskRequest
 from xinye.server.worker import Job
-from xinye.tasks.registry import TASKS
+from xinye.tasks.registry import TASKS, find_task
+from xinye.tasks.task import Task
 
 router = APIRouter(route_class=JSONRoute)
 BATCH = 8  # texts that are judged in one go
@@ -32,34 +34,33 @@ async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
     model = find_model(request, body.model, task)
     given = [body.input] if isinstance(body.input, str) else body.input
     texts = [text if isinstance(text, str) else tuple(text) for text in given]
-    if not model.learned.takes_pairs and not all(isinstance(text, str) for text in texts):
+    if not TASKS[task].takes_pairs and not all(isinstance(text, str) for text in texts):
         raise APIError(400, f"input: {task} takes texts, and no pairs of them", "input")
-    results = await (judge if model.learned.judge else write)(request, model, texts)
+    learned = find_task(task).of_network(model.model.network)
+    results = await (write if learned.writes else judge)(request, model, learned, texts)
     log_texts(request, body, map(str, results))
     return json_response(TaskAnswer(object="list", model=model.id, task=task, data=results))
 
 
-async def judge(request: Request, model: ServedModel, texts: list[Any]) -> list[Any]:
+async def judge(request: Request, model: ServedModel, task: Task, texts: list[Any]) -> list[Any]:
     """What the network says of each text, or pair of texts."""
-    assert model.learned.judge is not None
     state = request.app.state
     check_count(len(texts), state.settings.max_inputs, "input")
     for text in texts:
         model.check_length([text] if isinstance(text, str) else text, "input", CONTEXTS)
-    return await state.worker.work(request, texts, model.learned.judge, BATCH)
+    use = partial(task.use, model.model.network, model.tokenizer, context=model.context)
+    return await state.worker.work(request, texts, use, BATCH)
 
 
-async def write(request: Request, model: ServedModel, texts: list[Any]) -> list[Any]:
-    """The likeliest answer to each text, and whether it ended by itself."""
+async def write(request: Request, model: ServedModel, task: Task, texts: list[Any]) -> list[Any]:
+    """The likeliest answer to each text, as the task has it."""
     check_choices(request, len(texts), "input")
     sequences = []
     for text in texts:
-        tokens = await model.encode_messages(model.learned.prompt(text), "input")
+        tokens = await model.encode_messages(task.asked(text), "input")
         limit = token_limit(request, model, len(tokens), None, "input", "input")
         limit = min(limit, ChatSampling().max_tokens)
         sampling = ChatSampling(max_tokens=limit, temperature=0)
         sequences.append(TextSequence(tokens, len(tokens), sampling))
     await Job(request, model, sequences).finish()
-    return [
-        {"text": each.text.strip(), "ended": each.finish_reason == "stop"} for each in sequences
-    ]
+    return [task.answered(each) for each in sequences]

@@ -1,31 +1,50 @@
-"""Compare architectures: train each on the same text with the same tokenizer for the same budget.
+"""Train several models on the same text for the same budget, and compare them.
 
-Beside loss and speed it measures the loss by position: how well the same tokens are predicted when
-8, 16, 32 … tokens can be seen before them. There attention, which can look at each of them, parts
-from a recurrent state of fixed size.
+`compare` trains architectures with the same tokenizer. Beside loss and speed it measures the loss
+by position: how well the same tokens are predicted when 8, 16, 32 … tokens can be seen before them.
+There attention, which can look at each of them, parts from a recurrent state of fixed size.
+
+`distill` trains a student with its teacher, a larger model whose predictions it learns from; then
+the same network without, for as many seconds, those of the teacher's reading included. It evaluates
+all three on the text held back, and measures how fast they write.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
-from xinye import machine
 from xinye.checkpoints.load import load_model
 from xinye.data.files import write_json
+from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked, did_you_mean
-from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.perplexity import by_position
-from xinye.evaluation.plots import line_chart
+from xinye.evaluation.plots import line, line_chart
+from xinye.generation.generate import finish, start
+from xinye.generation.sampling import Sampling
+from xinye.model.build import LanguageModel
 from xinye.observer import Observer
 from xinye.planning.models import load_models
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
-from xinye.runs.saved import read_run
-from xinye.studies.shared import save_charts, train
+from xinye.runs.folder import Figures, RunFolder
+from xinye.runs.resume import saved_settings
+from xinye.runs.saved import Result, read_run
+from xinye.runs.start import default_output
+from xinye.studies.shared import (
+    NO_BUDGET,
+    finished_run,
+    judge,
+    save_charts,
+    train,
+)
 from xinye.tasks.text import prepare_text
 
 KNOWN = get_args(PretrainSettings.model_fields["architecture"].annotation)
+
+
+# -- architectures ---------------------------------------------------------------------------------
 
 
 def compare(
@@ -33,12 +52,12 @@ def compare(
     architectures: Sequence[str],
     observer: Observer,
     overwrite: bool = False,
-) -> dict[str, Any]:
+) -> Figures:
     """Train and evaluate; the runs, `comparison.json` and the charts are in `settings.output`.
 
     Raises `KeyboardInterrupt` when it was stopped.
     """
-    check(architectures)
+    check_names(architectures)
     given = {name: getattr(settings, name) for name in settings.model_fields_set}
     for architecture in architectures:  # mistakes in the last are reported before the first trains
         own = given | {"vocab_size": None, "architecture": architecture}
@@ -49,39 +68,35 @@ def compare(
             f"{output}: there is a comparison already; replace it with --overwrite, or choose "
             "another -o"
         )
-    trained: list[dict[str, Any]] = []
+    trained: list[Figures] = []
     for number, architecture in enumerate(architectures, start=1):
         observer.stage(f"{architecture} ({number} of {len(architectures)})")
         changes = {"architecture": architecture, "output": output / architecture}
-        run = asdict(train(settings.model_copy(update=changes), observer, overwrite))
-        del run["interrupted"]
-        trained.append({"architecture": architecture, **run})
-        if number == 1:  # the first one's tokenizer, for all
-            same = {"tokenizer": run["run"], "vocab_size": None}
-            settings = settings.model_copy(update=same)
+        run = train(settings.model_copy(update=changes), observer, overwrite)
+        trained.append({"architecture": architecture, **asdict(run)})
+        # the first one's tokenizer, for all
+        same = {"tokenizer": trained[0]["run"], "vocab_size": None}
+        settings = settings.model_copy(update=same)
     observer.stage("judging all on the same text")
-    text = prepare_text(settings, Draft(), Observer(), load_models(settings))
-    validation = text.validation
+    validation = prepare_text(settings, Draft(), Observer(), load_models(settings)).validation
     for row in trained:
+        del row["interrupted"]
         model, tokenizer = load_model(row["run"])
-        model = model.to(machine.device())
-        figures = evaluate(  # on all of it: runs look at parts
-            model, validation.in_order(8), tokenizer.token_lengths
-        )
-        row["validation"] = {name: round(figures[name], 5) for name in ("loss", "bits_per_byte")}
+        # on all of it: runs look at parts
+        row["validation"] = judge(model, tokenizer, validation.in_order(8))
         row["by_position"] = by_position(
             model, tokenizer, validation.tokens, validation.spans, validation.context
         )
     result = {
         "text": list(settings.files),
         "runs": trained,
-        "charts": save_charts(output, lambda: charts(trained)),
+        "charts": save_charts(output, lambda: charts_of(trained)),
     }
     write_json(output / "comparison.json", result)
     return result
 
 
-def check(architectures: Sequence[str]) -> None:
+def check_names(architectures: Sequence[str]) -> None:
     """Raises `XinyeError` for names that are not known, or given twice."""
     for architecture in architectures:
         if architecture not in KNOWN:
@@ -93,13 +108,14 @@ def check(architectures: Sequence[str]) -> None:
         raise XinyeError("--architectures: name at least two, each once, such as modern,lstm")
 
 
-def charts(trained: list[dict[str, Any]]) -> dict[str, str]:
+def charts_of(trained: list[Figures]) -> dict[str, str]:
     """Bits per byte over the time of training, and over the context."""
     over_time, over_context = {}, {}
+    bits = "bits_per_byte"
     for run in trained:
         validations = read_run(Path(run["run"])).validations
-        over_time[run["architecture"]] = columns(validations, "seconds")
-        over_context[run["architecture"]] = columns(run["by_position"], "context")
+        over_time[run["architecture"]] = line(validations, "seconds", bits)
+        over_context[run["architecture"]] = line(run["by_position"], "context", bits)
     unit = "bits per byte"
     return {
         "loss.svg": line_chart(over_time, "seconds of training", unit),
@@ -107,39 +123,148 @@ def charts(trained: list[dict[str, Any]]) -> dict[str, str]:
     }
 
 
-def columns(rows: list[dict[str, Any]], x: str) -> tuple[list[float], list[float]]:
-    """The values of `x` and the bits per byte in rows."""
-    return [row[x] for row in rows], [row["bits_per_byte"] for row in rows]
-
-
-def explain(trained: list[dict[str, Any]]) -> list[str]:
+def explain_comparison(trained: list[Figures]) -> list[str]:
     """What the figures say, in sentences."""
-    ranked = sorted(trained, key=lambda run: run["validation"]["bits_per_byte"])
-    best, last = ranked[0], ranked[-1]
-    difference = last["validation"]["bits_per_byte"] - best["validation"]["bits_per_byte"]
-    by_speed = sorted(trained, key=lambda run: run["tokens_per_second"])
-    slowest, fastest = by_speed[0], by_speed[-1]
-    ratio = fastest["tokens_per_second"] / slowest["tokens_per_second"]
+    bits = {run["architecture"]: run["validation"]["bits_per_byte"] for run in trained}
+    speeds = {run["architecture"]: run["tokens_per_second"] for run in trained}
+    best, last = min(bits, key=bits.__getitem__), max(bits, key=bits.__getitem__)
+    slowest, fastest = min(speeds, key=speeds.__getitem__), max(speeds, key=speeds.__getitem__)
     sentences = [
-        f"{best['architecture']} predicts this text best: {difference:.3f} bits per byte ahead of "
-        f"{last['architecture']} after the same budget.",
-        f"{fastest['architecture']} reads {ratio:.1f} times as many tokens a second as "
-        f"{slowest['architecture']}.",
+        f"{best} predicts this text best: {bits[last] - bits[best]:.3f} bits per byte ahead of "
+        f"{last} after the same budget.",
+        f"{fastest} reads {speeds[fastest] / speeds[slowest]:.1f} times as many tokens a second as "
+        f"{slowest}.",
     ]
-    if not all(run["by_position"] for run in trained):
-        return sentences
-    gains = {}
+    gains = []
     for run in trained:
+        if not run["by_position"]:  # no document is long enough
+            return sentences
         shortest, *_, longest = run["by_position"]
-        gains[run["architecture"]] = shortest["bits_per_byte"] - longest["bits_per_byte"]
-    listed = ", ".join(f"{name} {gain:.3f}" for name, gain in gains.items())
+        gain = shortest["bits_per_byte"] - longest["bits_per_byte"]
+        gains.append(f"{run['architecture']} {gain:.3f}")
     sentences.append(
         f"A context of {longest['context']} tokens instead of {shortest['context']} gains, in bits "
-        f"per byte: {listed}."
+        f"per byte: {', '.join(gains)}."
     )
-    if "lstm" in gains:
+    if "lstm" in bits:
         sentences.append(
             "Attention can look at every earlier token; an LSTM has to have kept it in a state of "
             "fixed size."
         )
+    return sentences
+
+
+# -- distillation ----------------------------------------------------------------------------------
+
+
+def distill(
+    settings: PretrainSettings, observer: Observer, overwrite: bool = False, resume: bool = False
+) -> Figures:
+    """Train and compare: the student is the run in `settings.output`, the other one is in its
+    folder `without-teacher`, the figures are in `distillation.json`.
+
+    Raises `KeyboardInterrupt` when it was stopped; then it goes on with `resume`.
+    """
+    output = settings.output or default_output(settings)
+    observer.stage("the student, with its teacher")
+    if resume:
+        settings = begun(output, settings)
+    else:
+        settings = settings.model_copy(update={"output": output})
+        train(settings, observer, overwrite)
+    student = finished_run(settings, observer)
+    observer.stage("the same without its teacher, for as long")
+    alone = finished_run(without_teacher(settings, output, student), observer)
+    observer.stage("judging all three on the same text")
+    result = {"text": list(settings.files), "models": models_of(settings, student, alone)}
+    write_json(output / "distillation.json", result)
+    return result
+
+
+def begun(output: Path, asked: PretrainSettings) -> PretrainSettings:
+    """The settings that a distillation was begun with; what is asked for may only say the same."""
+    run = RunFolder(output)
+    given = run.about().get("settings", {}) if run.exists else {}
+    if "teacher" not in given:
+        raise XinyeError(f"{output}: there is no distillation to resume")
+    saved_settings(output, asked)
+    asked_again = asked.model_dump(exclude_unset=True)
+    again = {name: value for name, value in asked_again.items() if value} | {"output": output}
+    return checked(PretrainSettings, given | again, str(output))
+
+
+def without_teacher(settings: PretrainSettings, output: Path, student: Result) -> PretrainSettings:
+    """The same student alone, for as many seconds of training, validating and saving as it took
+    with its teacher."""
+    spent = student.time_seconds or {}
+    outside = ("compiling the decoder", "training")  # no part of a budget, and counted by steps
+    aside = sum(spent[name] for name in spent if name not in outside)
+    without = {"teacher", "temperature", "alpha", *NO_BUDGET}
+    values = settings.model_dump(exclude_unset=True, exclude=without)
+    values |= {
+        "output": output / "without-teacher",
+        "time": f"{(student.seconds or 0.0) + aside:.2f}s",
+    }
+    if not settings.from_:
+        values["tokenizer"] = str(output)
+    return checked(PretrainSettings, values, "distill")
+
+
+def models_of(settings: PretrainSettings, student: Result, alone: Result) -> list[Figures]:
+    """The figures of all three, on the same windows of the text held back."""
+    models = load_models(settings)
+    teacher, tokenizer = models.teacher, models.tokenizer
+    assert teacher is not None and tokenizer is not None
+    validation = prepare_text(settings, Draft(), Observer(), models).validation
+    rows: list[Figures] = []
+    for role, result in {"teacher": None, "student": student, "student alone": alone}.items():
+        trained = result.as_read() if result else {}
+        model = load_model(trained["run"])[0] if trained else teacher
+        judged = judge(model, tokenizer, validation.in_order(8))
+        row = {
+            "role": role,
+            "run": settings.teacher,
+            "parameters": model.config.parameters,
+            "bits_per_byte": judged["bits_per_byte"],
+            "loss": judged["loss"],
+            "tokens_per_second": round(writing_speed(model, tokenizer), 1),
+        }
+        known = ("run", "steps", "tokens", "seconds")
+        rows.append(row | {name: trained[name] for name in known if trained})
+    return rows
+
+
+def writing_speed(model: LanguageModel, tokenizer: Tokenizer) -> float:
+    """Tokens per second when one text is written."""
+    best = 0.0
+    for _ in range(2):  # the first warms up
+        sampling = Sampling(max_tokens=64, seed=0)
+        sequence = start(tokenizer, "", model.config.max_position_embeddings, sampling)
+        begin = time.perf_counter()
+        finish(model, tokenizer, [sequence])
+        best = max(best, sequence.completion_tokens / (time.perf_counter() - begin))
+    return best
+
+
+def explain_distillation(models: list[Figures]) -> list[str]:
+    """What the figures say, in sentences."""
+    teacher, student, alone = models
+    gain = alone["bits_per_byte"] - student["bits_per_byte"]
+    lost = student["bits_per_byte"] - teacher["bits_per_byte"]
+    sentences = [
+        f"At equal time the teacher {'gains' if gain > 0 else 'costs'} {abs(gain):.3f} bits per "
+        f"byte; its reading leaves {student['steps']:,} steps where {alone['steps']:,} fit without "
+        "it."
+    ]
+    if gain <= 0:
+        sentences.append(
+            "A step with the teacher costs more than one without; where time is short, plain "
+            "training is better."
+        )
+    faster = student["tokens_per_second"] / teacher["tokens_per_second"]
+    sentences.append(
+        f"The student has 1/{teacher['parameters'] / student['parameters']:.1f} of its teacher's "
+        f"parameters, writes {faster:.1f} times as fast, and is {abs(lost):.3f} bits per byte "
+        f"{'behind' if lost > 0 else 'ahead'}."
+    )
     return sentences

@@ -11,13 +11,16 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+
+from scipy.special import stdtrit
 
 from xinye.data.files import read_json, write_json
 from xinye.errors import XinyeError, checked
 from xinye.observer import Observer
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.cleanup import remove_run
+from xinye.runs.folder import Figures
+from xinye.runs.saved import Result
 from xinye.runs.start import default_output
 from xinye.studies.shared import (
     NO_BUDGET,
@@ -31,20 +34,16 @@ from xinye.studies.shared import (
 from xinye.tasks.task import task_settings
 
 OF_FOLDS = ("fold-*", "tokenizer", "folds.json")  # what a cross-validation has in its folder
-STUDENT_T = (  # the 97.5 % point for 2 … 20 values
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
-    2.145, 2.131, 2.120, 2.110, 2.101, 2.093,
-)  # fmt: skip
 
 
 def cross_validate(
     settings: Settings,
     folds: int,
     observer: Observer,
-    on_fold: Callable[[dict[str, Any]], None],
+    on_fold: Callable[[Figures], None],
     overwrite: bool,
     resume: bool,
-) -> dict[str, Any]:
+) -> Figures:
     """Train and judge each fold in a folder of its own; the figures are saved to `folds.json`.
 
     The budget is that of each fold; in pretraining it is turned into steps once, for all. Raises
@@ -66,22 +65,21 @@ def cross_validate(
                 f"--resume goes on with the settings of the cross-validation: leave {min(odd)} out"
             )
         settings = saved(output, folds, type(settings))
-    else:
-        if not is_new(output, "folds.json", "cross-validation", overwrite):
-            raise XinyeError(
-                f"{output}: exists already; go on with it with --resume, or replace it with "
-                "--overwrite"
-            )
+    elif is_new(output, "folds.json", "cross-validation", overwrite):
         settings = prepare(settings, folds, output, observer)
         kept = settings.model_dump(mode="json", exclude_defaults=True, exclude={"output"})
         write_json(record, {"count": folds, "settings": kept})
+    else:
+        raise XinyeError(
+            f"{output}: exists already; go on with it with --resume, or replace it with --overwrite"
+        )
     tokenizer = saved_tokenizer(output) if (output / "tokenizer").is_dir() else {}
-    figures: list[dict[str, Any]] = []
+    figures: list[Figures] = []
     for number in range(1, folds + 1):
         observer.stage(f"fold {number} of {folds}")
         own = {"fold": f"{number}/{folds}", "output": output / f"fold-{number}", **tokenizer}
-        result = finished_run(settings.model_copy(update=own), QuietObserver(observer))
-        figures.append({"fold": number, **figures_of(result)})
+        run = finished_run(settings.model_copy(update=own), QuietObserver(observer))
+        figures.append({"fold": number, **figures_of(run)})
         on_fold(figures[-1])
     spreads = summary(figures)
     result = {"run": str(output), "folds": figures}
@@ -102,40 +100,44 @@ def prepare(settings: Settings, folds: int, output: Path, observer: Observer) ->
     return settings.model_copy(update=changes)
 
 
-def figures_of(result: dict[str, Any]) -> dict[str, Any]:
+def figures_of(run: Result) -> Figures:
     """The figures of one fold; of a task also those of its baseline and of the control."""
+    result = run.as_read()
     figures = {name: result[name] for name in ("run", "steps", "seconds", "validation")}
-    known = ("name", *result["validation"])
+    known = ("name", *figures["validation"])
     for other in ("baseline", "control"):
-        if result.get(other):
-            figures[other] = {name: result[other][name] for name in known if name in result[other]}
+        if theirs := result.get(other):
+            figures[other] = {name: theirs[name] for name in known if name in theirs}
     return figures
 
 
-def summary(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summary(folds: Sequence[Figures]) -> Figures:
     """The spread of every figure of the model, its baseline and the control, and of what the model
     has more than each of them, fold by fold."""
-    spreads: dict[str, Any] = {}
-    ours = [fold["validation"] for fold in figures]
-    for key in ("validation", "baseline", "control"):
-        if not all(key in fold for fold in figures):
-            continue
-        rows = [fold[key] for fold in figures]
-        names = [name for name in rows[0] if name != "name"]
-        spreads[key] = {name: spread([row[name] for row in rows]) for name in names}
-        if key != "validation":
-            spreads[key]["name"] = rows[0]["name"]
-            spreads[f"more_than_{key}"] = {
-                name: spread([our[name] - row[name] for our, row in zip(ours, rows, strict=True)])
-                for name in names
-            }
+    ours = [fold["validation"] for fold in folds]
+    spreads: Figures = {"validation": spreads_of(ours)}
+    for key in ("baseline", "control"):
+        if all(key in fold for fold in folds):
+            theirs = [fold[key] for fold in folds]
+            more = [
+                {name: our[name] - row[name] for name in row if name != "name"}
+                for our, row in zip(ours, theirs, strict=True)
+            ]
+            spreads[key] = {**spreads_of(theirs), "name": theirs[0]["name"]}
+            spreads[f"more_than_{key}"] = spreads_of(more)
     return spreads
+
+
+def spreads_of(rows: Sequence[Figures]) -> Figures:
+    """The spread of every column of rows that is a figure."""
+    names = [name for name in rows[0] if name != "name"]
+    return {name: spread([row[name] for row in rows]) for name in names}
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Mean, standard deviation, and half the width of the 95 % interval of the mean."""
     deviation, count = statistics.stdev(values), len(values)
-    interval = STUDENT_T[count - 2] * deviation / math.sqrt(count)
+    interval = float(stdtrit(count - 1, 0.975)) * deviation / math.sqrt(count)
     found = {"mean": statistics.mean(values), "standard_deviation": deviation, "interval": interval}
     return {name: round(value, 5) for name, value in found.items()}
 

@@ -8,27 +8,26 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from xinye import machine
 from xinye.checkpoints.folders import discard_weights
 from xinye.checkpoints.load import load_model
 from xinye.data.files import write_json
 from xinye.errors import XinyeError
-from xinye.evaluation.bits_per_byte import evaluate
 from xinye.evaluation.plots import line_chart
 from xinye.evaluation.scaling_law import NOISE, Law, Point, fit_law, import_least_squares
 from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count, parse_time
 from xinye.runs.cleanup import remove_run
+from xinye.runs.folder import Figures, Values
 from xinye.studies.shared import (
     NO_BUDGET,
     QuietObserver,
     folder_for,
     is_new,
+    judge,
     plan_once,
     save_charts,
     saved_tokenizer,
@@ -39,10 +38,8 @@ from xinye.tasks.text import TextData
 
 SHARE = 0.1  # of the time, for all the short runs
 # but of a time in which that is little a quarter, up to so many seconds
-SHARE_OF_LITTLE, LITTLE = (
-    0.25,
-    180.0,
-)
+SHARE_OF_LITTLE = 0.25
+LITTLE = 180.0
 HORIZONS = (1, 3)  # how long the short runs of a size are to each other
 WINDOWS = 256  # of validation text, the same for all runs of a size
 # beyond, the literature has little, and so small a text may be learned by heart
@@ -69,7 +66,7 @@ class Candidate:
     size: str
     settings: PretrainSettings
     text: TextData
-    values: dict[str, Any]  # of the plan of that run
+    values: Values  # of the plan of that run
     short: list[ShortRun] = field(default_factory=list)
 
     @property
@@ -137,7 +134,7 @@ def begin(
     return Planning(output, settings, parse_time(settings.time or ""), candidates)
 
 
-def run_short(planning: Planning, observer: Observer) -> Iterator[dict[str, Any]]:
+def run_short(planning: Planning, observer: Observer) -> Iterator[Figures]:
     """Train the short runs, and give the figures of each as it ends.
 
     They differ from the run that they stand for in nothing but steps and batch, so each is a whole
@@ -151,23 +148,26 @@ def run_short(planning: Planning, observer: Observer) -> Iterator[dict[str, Any]
             own |= {"compile": "no", "evaluations": 1, "output": folder}
             run = train(candidate.settings.model_copy(update=own), QuietObserver(observer))
             model, tokenizer = load_model(folder)
-            windows = candidate.text.validation.in_order(8, WINDOWS)
-            judged = evaluate(model.to(machine.device()), windows, tokenizer.token_lengths)
+            judged = judge(model, tokenizer, candidate.text.validation.in_order(8, WINDOWS))
             discard_weights(folder)
             bits = judged["bits_per_byte"]
             bytes_per_token = round(judged["loss"] / math.log(2) / bits, 4)
-            seconds = max(0.01, run.seconds)
-            short = ShortRun(run.tokens, seconds, round(bits, 5), bytes_per_token)
+            short = ShortRun(run.tokens, max(0.01, run.seconds), bits, bytes_per_token)
             candidate.short.append(short)
-            figures = asdict(short)
-            del figures["bytes_per_token"]
-            yield {"size": candidate.size, "steps": steps, "batch_size": batch, **figures}
+            yield {
+                "size": candidate.size,
+                "steps": steps,
+                "batch_size": batch,
+                "tokens": short.tokens,
+                "seconds": short.seconds,
+                "bits_per_byte": bits,
+            }
 
 
 # -- what is to be expected ------------------------------------------------------------------------
 
 
-def conclude(planning: Planning) -> dict[str, Any]:
+def conclude(planning: Planning) -> Figures:
     """Fit the law, say what each size would reach, and write `plan.json`, `plan.yaml`, a chart."""
     candidates, output = planning.candidates, planning.output
     points = [candidate.point(run.tokens) for candidate in candidates for run in candidate.short]
@@ -225,7 +225,7 @@ def charts(planning: Planning, fitted: Law) -> dict[str, str]:
     return {"plan.svg": line_chart(lines, *labels, log_x=True, points=measured)}
 
 
-def explain(result: dict[str, Any]) -> list[str]:
+def explain(result: Figures) -> list[str]:
     """What the figures say, in sentences."""
     sizes, best = result["sizes"], result["recommended"]
     chance = {size["size"]: size["chance_of_best"] for size in sizes}

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from optuna.trial import BaseTrial
 
@@ -26,6 +26,8 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import fingerprint as fingerprint_of_model
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count
+from xinye.runs.folder import Values
+from xinye.runs.words import Figure
 from xinye.studies.shared import (
     NO_BUDGET,
     Settings,
@@ -39,24 +41,18 @@ from xinye.tasks.registry import find_task
 from xinye.tasks.task import task_settings
 from xinye.training.record_job import base_of
 
-Parameters = dict[str, Any]  # that Optuna chose for a trial, by name
 EVALUATIONS = 6  # of a trial; from the second on it may end early
 RATES = ("matrix_learning_rate", "learning_rate")
 METHODS = ("full", "lora")  # of a task, where none is given
 
 
-class Start(NamedTuple):
-    """The parameters that stand for the plan's own settings, and the tokenizer for all trials."""
-
-    parameters: Parameters
-    tokenizer: Tokenizer | None = None
-
-
 class PretrainSearch:
     """The search for settings of pretraining; `plan` holds the values of an unchanged trial."""
 
-    figure = "bits_per_byte"  # that trials are judged by, on validation
-    lower_is_better = True
+    # that trials are judged by, on validation
+    figure = Figure("bits_per_byte", "bits per byte", lower_is_better=True)
+    tokenizer: Tokenizer | None = None  # of all trials
+    tokens: int | None = None  # that each trial reads
 
     def __init__(self, settings: PretrainSettings) -> None:
         is_model = (file for file in settings.files if (Path(file) / "config.json").is_file())
@@ -70,22 +66,21 @@ class PretrainSearch:
         self.settings = settings
         self.output = folder_for(settings, "tune")
         self.time = settings.time  # for the whole study
-        self.plan: dict[str, Any] = {}
-        self.tokens: int | None = None  # that each trial reads
+        self.plan: Values = {}
         self.of_trials = {  # no compiling, which every new shape would wait for
             "evaluations": EVALUATIONS,
             "compile": "yes" if settings.compile == "yes" else "no",
         }
 
-    def terms(self) -> dict[str, Any]:
+    def terms(self) -> Values:
         """What must be the same when a study goes on."""
         terms = self.settings.model_dump(
             mode="json", exclude_defaults=True, exclude={"files", "output", "time"}
         )
         return terms | {"text": fingerprint(find_files(self.settings.files))}
 
-    def measure(self, seconds: float | None, observer: Observer) -> Start:
-        """Plan a trial of so many seconds."""
+    def measure(self, seconds: float | None, observer: Observer) -> Values:
+        """Plan a trial of so many seconds; returns the parameters that stand for its settings."""
         budget = {"time": f"{seconds:.2f}s"} if seconds else {}
         planned = plan_once(self.settings.model_copy(update=budget | self.of_trials), observer)
         assert planned.text is not None
@@ -94,20 +89,23 @@ class PretrainSearch:
         sizes = batch_sizes(batch) if self.settings.batch_size is None else [batch]
         unit = max(sizes) * context  # whole steps for every batch size, so the same text for each
         self.tokens = unit * max(1, round(self.plan["steps"] * batch * context / unit))
-        return Start(self.plan, planned.text.tokenizer)
+        self.tokenizer = planned.text.tokenizer
+        return self.plan
 
     def suggest(self, trial: BaseTrial) -> None:
         """Ask a trial for each parameter that is searched; what was given is left out."""
         plan, floats = self.plan, trial.suggest_float
         layers = plan["layers"]
-        rates = [(name, plan[name]) for name in RATES if name in plan]
-        sizes = batch_sizes(plan["batch_size"])
         suggestions: dict[str, Callable[[str], Any]] = {
-            **{
-                name: partial(floats, low=rate / 4, high=4 * rate, log=True) for name, rate in rates
-            },
+            name: partial(floats, low=plan[name] / 4, high=4 * plan[name], log=True)
+            for name in RATES
+            if name in plan
+        }
+        suggestions |= {
             "layers": partial(trial.suggest_int, low=max(1, layers // 2), high=2 * layers),
-            "batch_size": partial(trial.suggest_categorical, choices=sizes),
+            "batch_size": partial(
+                trial.suggest_categorical, choices=batch_sizes(plan["batch_size"])
+            ),
             "weight_decay": partial(floats, low=0.01, high=1.0, log=True),
             "dropout": partial(floats, low=0.0, high=0.3, step=0.05),
         }
@@ -117,20 +115,21 @@ class PretrainSearch:
             if getattr(self.settings, name) is None:
                 suggest(name)
 
-    def chosen(self, parameters: Parameters) -> dict[str, Any]:
+    def chosen(self, parameters: Values) -> Values:
         """The settings that parameters stand for, by the names of the flags."""
         chosen = rounded(parameters)
         if "layers" in chosen:
             chosen["width"] = width_at_equal_cost(self.settings, self.plan, chosen["layers"])
         return chosen
 
-    def settings_of(self, parameters: Parameters, folder: Path, seed: int) -> Settings:
+    def settings_of(self, parameters: Values, folder: Path, seed: int) -> Settings:
         """All settings of a trial."""
-        changes = NO_BUDGET | {"tokens": str(self.tokens)} | saved_tokenizer(self.output)
-        changes |= self.of_trials | self.chosen(parameters) | {"output": folder, "seed": seed}
+        changes = NO_BUDGET | self.of_trials | saved_tokenizer(self.output)
+        changes |= self.chosen(parameters)
+        changes |= {"tokens": str(self.tokens), "output": folder, "seed": seed}
         return self.settings.model_copy(update=changes)
 
-    def leave(self, parameters: Parameters) -> dict[str, Any]:
+    def leave(self, parameters: Values) -> Values:
         """Write down the best settings; returns where, and the command that trains with them."""
         note = (
             "Found by xinye tune. `tokens` is what a trial read; a budget on the command line "
@@ -153,6 +152,7 @@ class PretrainSearch:
 class TaskSearch:
     """The search for settings of a task, alike; `plan` holds the values for each method."""
 
+    tokenizer: Tokenizer | None = None  # the base has it
     tokens: int | None = None  # the records decide
 
     def __init__(self, settings: FinetuneSettings, time: str) -> None:
@@ -160,10 +160,10 @@ class TaskSearch:
         self.settings = settings
         self.output = settings.output or Path("runs") / f"tune-{settings.task}"
         self.time: str | None = time
-        self.figure, self.lower_is_better = self.task.better, self.task.lower_is_better
-        self.plan: dict[str, Any] = {}
+        self.figure = self.task.deciding()
+        self.plan: Values = {}
 
-    def terms(self) -> dict[str, Any]:
+    def terms(self) -> Values:
         files = [Path(file) for file in (*self.settings.data, *self.settings.validation)]
         for file in files:
             check_file(file)
@@ -173,7 +173,7 @@ class TaskSearch:
         base = base_of(self.settings, None)[0]
         return terms | {"text": fingerprint(files), "base": fingerprint_of_model(base)}
 
-    def measure(self, seconds: float | None, observer: Observer) -> Start:
+    def measure(self, seconds: float | None, observer: Observer) -> Values:
         given = "method" in self.settings.model_fields_set or self.settings.optimizer == "muon"
         for method in [self.settings.method] if given else METHODS:
             own = self.settings.model_copy(update={"method": method})
@@ -181,7 +181,7 @@ class TaskSearch:
         method, plan = next(iter(self.plan.items()))
         usual = {"method": method, "rate": 1.0, "mask_tokens": 0.0, "r": 8}
         usual |= {name: plan[name] for name in ("dropout", "attention")}
-        return Start(usual | {"epochs": max(1, round(plan["epochs"]))})
+        return usual | {"epochs": max(1, round(plan["epochs"]))}
 
     def suggest(self, trial: BaseTrial) -> None:
         method, plan = next(iter(self.plan.items()))
@@ -209,25 +209,24 @@ class TaskSearch:
             if name not in given:
                 suggest()
 
-    def chosen(self, parameters: Parameters) -> dict[str, Any]:
+    def chosen(self, parameters: Values) -> Values:
         chosen = dict(parameters)
         plan = self.plan[chosen.get("method", self.settings.method)]
         if rate := chosen.pop("rate", None):
             chosen |= {name: rate * plan[name] for name in RATES if name in plan}
-        if "mask_tokens" in chosen:
-            if not chosen["mask_tokens"]:
-                del chosen["mask_tokens"]
-            else:
-                chosen["augment"] = "mask"
+        if chosen.get("mask_tokens"):
+            chosen["augment"] = "mask"
+        else:
+            chosen.pop("mask_tokens", None)
         return rounded(chosen)
 
-    def settings_of(self, parameters: Parameters, folder: Path, seed: int) -> FinetuneSettings:
+    def settings_of(self, parameters: Values, folder: Path, seed: int) -> FinetuneSettings:
         settings = self._with(parameters, output=folder, seed=seed, evaluations=EVALUATIONS)
         if settings.augment:  # a trial is compared with other trials
             return settings.model_copy(update={"control": False})
         return settings
 
-    def _with(self, parameters: Parameters, **more: Any) -> FinetuneSettings:
+    def _with(self, parameters: Values, **more: Any) -> FinetuneSettings:
         """The settings given, with those of a trial."""
         chosen = self.chosen(parameters)
         given = self.settings.model_dump(exclude_unset=True)
@@ -235,19 +234,19 @@ class TaskSearch:
             chosen["adapter"] = given.get("adapter", {}) | {"r": chosen.pop("r")}
         return task_settings(given | chosen | more, "tune")
 
-    def leave(self, parameters: Parameters) -> dict[str, Any]:
+    def leave(self, parameters: Values) -> Values:
         best = self._with(parameters, output=Path("runs/tuned"), seed=self.settings.seed)
         values = {"task": best.task} | best.model_dump(mode="json", exclude_defaults=True)
         return {"command": shlex.join(command_line("finetune", values))}
 
     def words(self) -> str:
-        return f"judged by {self.figure.replace('_', ' ')} on validation"
+        return f"judged by {self.figure.name.replace('_', ' ')} on validation"
 
 
 Search = PretrainSearch | TaskSearch
 
 
-def rounded(values: dict[str, Any]) -> dict[str, Any]:
+def rounded(values: Values) -> Values:
     """Values with numbers to four digits."""
     return {
         name: float(f"{value:.4g}") if isinstance(value, float) else value
@@ -260,7 +259,7 @@ def batch_sizes(planned: int) -> list[int]:
     return sorted({max(1, planned // 4), max(1, planned // 2), planned, 2 * planned})
 
 
-def width_at_equal_cost(settings: PretrainSettings, plan: dict[str, Any], layers: int) -> int:
+def width_at_equal_cost(settings: PretrainSettings, plan: Values, layers: int) -> int:
     """The width at which so many layers take as many operations per token as the plan's."""
     if layers == plan["layers"]:
         return plan["width"]

@@ -1,18 +1,23 @@
-"""What studies of several runs share: plan once, train, and leave files behind."""
+"""What studies of several runs share: plan once, train, judge alike, and leave files behind."""
 
 import shlex
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from xinye import machine
 from xinye.checkpoints.folders import checkpoints
-from xinye.errors import XinyeError
+from xinye.data.batches import Batch
+from xinye.data.files import written_beside
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError, checked
+from xinye.evaluation.perplexity import evaluate
 from xinye.evaluation.plots import save_chart
 from xinye.model.adapters import ParameterCount
+from xinye.model.build import LanguageModel
 from xinye.observer import Observer
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
@@ -20,7 +25,8 @@ from xinye.planning.models import load_models
 from xinye.planning.plan import Draft, Plan
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.cleanup import refuse_link
-from xinye.runs.folder import RunFolder
+from xinye.runs.folder import RunFolder, Values
+from xinye.runs.saved import Result
 from xinye.tasks.text import TextData, prepare_text
 from xinye.training.job import Run
 from xinye.training.loop import Step
@@ -28,7 +34,7 @@ from xinye.training.record_job import plan_of
 from xinye.training.train import finetune, pretrain
 
 Settings = PretrainSettings | FinetuneSettings
-NO_BUDGET = {"time": None, "tokens": None, "epochs": None, "steps": None, "total_steps": ()}
+NO_BUDGET: Values = {"time": None, "tokens": None, "epochs": None, "steps": None, "total_steps": ()}
 
 
 class QuietObserver(Observer):
@@ -36,7 +42,7 @@ class QuietObserver(Observer):
 
     def __init__(self, observer: Observer) -> None:
         self.observer = observer
-        self.values: dict[str, Any] = {}
+        self.values: Values = {}
 
     def plan(self, plan: Plan, trainable: Sequence[ParameterCount] = ()) -> None:
         self.values = plan.values
@@ -53,11 +59,11 @@ class QuietObserver(Observer):
 class Planned:
     """The values of a plan, a budget in time turned into steps; of pretraining also the text."""
 
-    values: dict[str, Any]
+    values: Values
     text: TextData | None = None
 
 
-def saved_tokenizer(folder: Path) -> dict[str, Any]:
+def saved_tokenizer(folder: Path) -> Values:
     """The settings of a run that takes the tokenizer which a study saved in a folder."""
     return {"tokenizer": str(folder / "tokenizer"), "vocab_size": None}
 
@@ -90,15 +96,21 @@ def train(
     return run
 
 
-def finished_run(settings: Settings, observer: Observer) -> dict[str, Any]:
-    """The `result.json` of the run in the settings' folder: trained, resumed or finished before."""
+def finished_run(settings: Settings, observer: Observer) -> Result:
+    """What the run in the settings' folder came to: trained, resumed or finished before."""
     assert settings.output is not None
     run = RunFolder(settings.output)
     with_control = isinstance(settings, FinetuneSettings) and settings.augment and settings.control
     if not run.ended or (with_control and "control" not in run.result()):
         begun = bool(checkpoints(settings.output))
         train(settings, observer, overwrite=not begun, resume=begun)
-    return run.result()
+    return checked(Result, run.result(), str(run.result_file))
+
+
+def judge(model: LanguageModel, tokenizer: Tokenizer, batches: Iterable[Batch]) -> dict[str, float]:
+    """`loss` and `bits_per_byte` of a model on text that was held back."""
+    figures = evaluate(model.to(machine.device()), batches, tokenizer.token_lengths)
+    return {name: round(figures[name], 5) for name in ("loss", "bits_per_byte")}
 
 
 # -- folders ---------------------------------------------------------------------------------------
@@ -122,16 +134,15 @@ def is_new(output: Path, record: str, job: str, overwrite: bool) -> bool:
     return overwrite
 
 
-def write_config(path: Path, settings: PretrainSettings, found: dict[str, Any], note: str) -> None:
+def write_config(path: Path, settings: PretrainSettings, found: Values, note: str) -> None:
     """A file for `--config`: the settings given, with what was found above them; its first line is
     its command."""
     without = {"files", "output", *NO_BUDGET}
     given = settings.model_dump(mode="json", exclude_defaults=True, exclude=without)
     given |= {} if settings.from_ else {"size": settings.size}
     values = yaml.safe_dump({**given, **found}, allow_unicode=True, sort_keys=False)
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(f"# {config_command(path, settings)}\n# {note}\n\n{values}", "utf-8")
-    beside.replace(path)
+    with written_beside(path) as beside:
+        beside.write_text(f"# {config_command(path, settings)}\n# {note}\n\n{values}", "utf-8")
 
 
 def config_command(path: Path | str, settings: PretrainSettings) -> str:

@@ -27,7 +27,9 @@ from xinye.evaluation.plots import bar_chart, line_chart
 from xinye.observer import Evaluated, Observer
 from xinye.planning.units import parse_time
 from xinye.runs.cleanup import remove_run
-from xinye.studies.search_space import Parameters, Search
+from xinye.runs.folder import Figures, Values
+from xinye.runs.words import Figure
+from xinye.studies.search_space import Search
 from xinye.studies.shared import QuietObserver, is_new, save_charts, train
 from xinye.training.loop import Step
 
@@ -48,17 +50,17 @@ class Tuning:
     trials: int
     seconds: float  # after which no trial starts
 
-    def train(self, parameters: Parameters, folder: Path, seed: int, observer: Observer) -> float:
+    def train(self, parameters: Values, folder: Path, seed: int, observer: Observer) -> float:
         """Train with a trial's parameters; returns the figure that trials are judged by."""
         settings = self.search.settings_of(parameters, folder, seed)
-        return train(settings, observer, overwrite=True).validation[self.search.figure]
+        return train(settings, observer, overwrite=True).validation[self.search.figure.name]
 
-    def shown(self, trial: FrozenTrial) -> dict[str, Any]:
+    def shown(self, trial: FrozenTrial) -> Figures:
         """A trial as it is printed: `state` is finished, ended early or diverged."""
         return {
             "trial": trial.number,
             "state": trial.user_attrs["state"],
-            self.search.figure: trial.value,  # of one that ended early, the last there was
+            self.search.figure.name: trial.value,  # of one that ended early, the last there was
             "seconds": round(trial.duration.total_seconds(), 1) if trial.duration else None,
             "settings": self.search.chosen(trial.params),
         }
@@ -87,19 +89,18 @@ def begin(search: Search, trials: int, observer: Observer, overwrite: bool = Fal
 
 
 def make_study(
-    search: Search, terms: dict[str, Any], seconds: float | None, observer: Observer
+    search: Search, terms: Values, seconds: float | None, observer: Observer
 ) -> optuna.Study:
     """A new study; its first trial will be the plan's own settings."""
-    start = search.measure(seconds, observer)
-    first = optuna.trial.FixedTrial(start.parameters)
+    first = optuna.trial.FixedTrial(search.measure(seconds, observer))
     search.suggest(first)
     if not first.params:
         raise XinyeError("nothing is left to search: every value was given; leave out some of them")
     remove_run(search.output, *OF_A_STUDY)  # what it was before, with --overwrite
     search.output.mkdir(parents=True, exist_ok=True)
-    if start.tokenizer:
-        start.tokenizer.save(search.output / "tokenizer")
-    direction: Any = "minimize" if search.lower_is_better else "maximize"
+    if search.tokenizer:
+        search.tokenizer.save(search.output / "tokenizer")
+    direction: Any = "minimize" if search.figure.lower_is_better else "maximize"
     study = optuna.create_study(
         study_name="tune", storage=f"sqlite:///{search.output}/study.db", direction=direction
     )
@@ -109,7 +110,7 @@ def make_study(
     return study
 
 
-def open_study(search: Search, terms: dict[str, Any]) -> optuna.Study:
+def open_study(search: Search, terms: Values) -> optuna.Study:
     """A study of the same settings; trials that a kill left running are taken again."""
     try:
         study = optuna.load_study(study_name="tune", storage=f"sqlite:///{search.output}/study.db")
@@ -161,7 +162,7 @@ class TrialObserver(QuietObserver):
             raise optuna.TrialPruned("ended early")
 
 
-def run_trials(tuning: Tuning, observer: Observer) -> Iterator[dict[str, Any]]:
+def run_trials(tuning: Tuning, observer: Observer) -> Iterator[Figures]:
     """Trials until there are as many as wanted or the time is used up, each as it is printed."""
     study, search = tuning.study, tuning.search
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=2)
@@ -176,7 +177,7 @@ def run_trials(tuning: Tuning, observer: Observer) -> Iterator[dict[str, Any]]:
         trial = study.ask()
         search.suggest(trial)
         folder = tuning.search.output / "trials" / f"{trial.number:03d}"
-        listening = TrialObserver(trial, search.figure, observer)
+        listening = TrialObserver(trial, search.figure.name, observer)
         try:
             value = tuning.train(trial.params, folder, seed, listening)
             trial.set_user_attr("state", "finished")
@@ -191,31 +192,30 @@ def run_trials(tuning: Tuning, observer: Observer) -> Iterator[dict[str, Any]]:
 # -- what came of it -------------------------------------------------------------------------------
 
 
-def conclude(tuning: Tuning, observer: Observer) -> dict[str, Any]:
+def conclude(tuning: Tuning, observer: Observer) -> Figures:
     """Train the best settings and the plan's with another seed; write `tuning.json` and charts."""
     study, search, output = tuning.study, tuning.search, tuning.search.output
     finished = sorted(
-        study.get_trials(states=(TrialState.COMPLETE,)), key=lambda trial: trial.value or 0.0
+        study.get_trials(states=(TrialState.COMPLETE,)),
+        key=lambda trial: trial.value or 0.0,
+        reverse=not search.figure.lower_is_better,
     )
-    if not search.lower_is_better:
-        finished.reverse()
     if not finished:
         raise XinyeError(
             f"{output}: no trial came to its end; give more --time, or other settings", exit_code=1
         )
     best = finished[0]
     defaults = next((trial for trial in finished if trial.user_attrs.get("defaults")), None)
-    again = {"best": train_again(tuning, best, "best", observer)}
-    if defaults:
-        again["defaults"] = train_again(tuning, defaults, "defaults", observer)
+    pair = {"best": best} | ({"defaults": defaults} if defaults else {})
+    again = {name: train_again(tuning, trial, name, observer) for name, trial in pair.items()}
     importance = importance_of(study)
     result = {
         "study": str(output),
         "trials": len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))),
         "asked_for": tuning.trials,
         "finished": len(finished),
-        "figure": search.figure,
-        "lower_is_better": search.lower_is_better,
+        "figure": search.figure.name,
+        "lower_is_better": search.figure.lower_is_better,
         "top": [tuning.shown(trial) for trial in finished[:5]],
         "defaults": tuning.shown(defaults) if defaults else None,
         "again": {"seed": search.settings.seed + 1, **again},
@@ -257,18 +257,18 @@ def charts(tuning: Tuning, importance: dict[str, float]) -> dict[str, str]:
     finished = [t for t in tuning.study.trials if t.user_attrs.get("state") == "finished"]
     numbers = [trial.number for trial in finished]
     values = [float(trial.value or 0.0) for trial in finished]
-    best = min if tuning.search.lower_is_better else max
+    best = min if tuning.search.figure.lower_is_better else max
     so_far = [best(values[: count + 1]) for count in range(len(values))]
     series = {"finished trials": (numbers, values), "best so far": (numbers, so_far)}
     return {
         "importance.svg": bar_chart(importance, "share in being among the best quarter"),
-        "history.svg": line_chart(series, "trial", tuning.search.figure.replace("_", " ")),
+        "history.svg": line_chart(series, "trial", tuning.search.figure.name.replace("_", " ")),
     }
 
 
-def explain(result: dict[str, Any]) -> list[str]:
-    """What the figures say, in sentences."""
-    sentences = explain_gain(result)
+def explain(result: Figures, figure: Figure) -> list[str]:
+    """What the figures say, in sentences; `figure` is the one that trials were judged by."""
+    sentences = explain_gain(result, figure)
     if result["trials"] < result["asked_for"]:
         sentences.append(
             f"The time was used up after {result['trials']} of {result['asked_for']} trials: "
@@ -281,48 +281,36 @@ def explain(result: dict[str, Any]) -> list[str]:
     return sentences
 
 
-def explain_gain(result: dict[str, Any]) -> list[str]:
+def explain_gain(result: Figures, figure: Figure) -> list[str]:
     """How much better the best settings are than the plan's, measured with another seed."""
     best, defaults, again = result["top"][0], result["defaults"], result["again"]
-    figure = result.get("figure", "bits_per_byte")
-    name = figure.replace("_", " ")
-    lower = result.get("lower_is_better", True)
-
-    def shown(value: float) -> str:
-        return f"{value:.3f}" if lower else f"{value:.1%}"
-
-    def amount(value: float) -> str:
-        return f"{value:.3f}" if lower else f"{100 * value:.1f} points"
-
-    def better(this: float, than: float) -> float:
-        return than - this if lower else this - than
-
+    name = figure.name.replace("_", " ")
     if defaults is None:
         return ["The plan's own settings diverged; there is nothing to measure the gain by."]
     if best["trial"] == defaults["trial"]:
-        return [f"Nothing beat the plan's own settings: {shown(best[figure])} {name}."]
-    gain = better(again["best"], again["defaults"])
-    in_study = (
-        f"In the study itself it looked like {amount(better(best[figure], defaults[figure]))}"
-    )
+        same = figure.written(best[figure.name])
+        return [f"Nothing beat the plan's own settings: {same} {name}."]
+    before, after = figure.written(again["defaults"]), figure.written(again["best"])
+    gain = figure.gain(again["best"], again["defaults"])
+    looked = figure.amount(figure.gain(best[figure.name], defaults[figure.name]))
+    in_study = f"In the study itself it looked like {looked}"
     if gain <= 0:
         return [
             f"Tuning won nothing: trained once more with seed {again['seed']}, the plan's own "
-            f"settings came to {shown(again['defaults'])} {name} and the best to "
-            f"{shown(again['best'])}. {in_study} won."
+            f"settings came to {before} {name} and the best to {after}. {in_study} won."
         ]
-    won = f"{amount(gain)} of {name} over the plan's own settings"
-    if lower:
+    won = f"{figure.amount(gain)} of {name} over the plan's own settings"
+    if not figure.percent:
         share = gain / again["defaults"]
-        won = f"{amount(gain)} {name} over the plan's own settings ({share:.1%})"
+        won = f"{figure.amount(gain)} {name} over the plan's own settings ({share:.1%})"
     sentences = [
-        f"Tuning won {won}: {shown(again['defaults'])} → {shown(again['best'])}, both trained once "
-        f"more with seed {again['seed']}. {in_study}."
+        f"Tuning won {won}: {before} → {after}, both trained once more with seed {again['seed']}. "
+        f"{in_study}."
     ]
-    noise = abs(again["defaults"] - defaults[figure])
+    noise = abs(again["defaults"] - defaults[figure.name])
     if gain < 2 * noise:
         sentences.append(
-            f"Another seed alone moved the plan's settings by {amount(noise)}: this gain may be no "
-            "more than luck."
+            f"Another seed alone moved the plan's settings by {figure.amount(noise)}: this gain "
+            "may be no more than luck."
         )
     return sentences

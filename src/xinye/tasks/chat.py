@@ -4,7 +4,6 @@ Records are messages as in OpenAI's API, ShareGPT's, Alpaca's, or a question and
 columns.
 """
 
-import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,19 +16,15 @@ from xinye.errors import XinyeError
 from xinye.generation.chat import Message
 from xinye.runs.words import Both, TaskWords
 from xinye.tasks.exercises import chats
-from xinye.tasks.records import OnBad
+from xinye.tasks.records import OnBad, expected, text_in, usual
 from xinye.tasks.task import Exercise
 from xinye.tasks.writing import WRITTEN, Record, Writing
 
 LISTS = ("messages", "conversations", "conversation", "dialog", "dialogue")
 ROLE_OF = {
-    "human": "user",
-    "usr": "user",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "bot": "assistant",
-}
-ROLE_OF |= {"model": "assistant", "observation": "tool"}
+    "human": "user", "usr": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant",
+    "model": "assistant", "observation": "tool",
+}  # fmt: skip
 QUESTIONS = ("prompt", "question", "query", "instruction", "ask", "input", "问题", "提问", "指令")
 ANSWERS = ("response", "answer", "completion", "output", "reply", "chosen", "回答", "答案", "回复")
 EXPECTED = (
@@ -95,74 +90,79 @@ class Chat(Writing):
 
     @classmethod
     def read_file(cls, path: Path, on_bad: OnBad, **columns: str | None) -> Iterator[Record]:
-        yield from _answered(path, list(super().read_file(path, on_bad)), on_bad)
+        """The records of a file that have something to train."""
+        silent = []
+        records = list(super().read_file(path, on_bad))
+        for record in records:
+            if any(record.contents[number] for number in record.answers):
+                yield record
+            else:
+                silent.append(record.place.rpartition(" ")[2])
+        if silent:
+            more = f" and {len(silent) - NAMED:,} more" if len(silent) > NAMED else ""
+            on_bad(
+                XinyeError(
+                    f"{path}, line{'s' * (len(silent) > 1)} {', '.join(silent[:NAMED])}{more}: no "
+                    "answer of the assistant, so that there is no token to train; of "
+                    f"{len(records):,} records leave {len(silent):,} out"
+                )
+            )
 
     @classmethod
     def record(cls, row: Any, place: str) -> Record:
-        return _record(row, place)
+        """A row in whichever format it is."""
+        if not isinstance(row, dict):
+            raise expected(place, EXPECTED, row)
+        field = usual(LISTS, row)
+        messages, kind = _listed(row, field, place) if field else _paired(row, place)
+        if row.get("system") and messages[0]["role"] != "system":
+            messages.insert(0, {"role": "system", "content": text_in(row, "system", place)})
+        return Record(tuple(messages), place, kind)
 
     @classmethod
     def counts(cls, records: Sequence[Record]) -> dict[str, int]:
-        return dict(
-            Counter(
-                message["role"] for record in records for message in record.messages
-            ).most_common()
-        )
+        """Messages by role, the most frequent first."""
+        roles = Counter(message["role"] for record in records for message in record.messages)
+        return dict(roles.most_common())
 
 
-def _record(row: Any, place: str) -> Record:
-    """A row in whichever format it is."""
-    if not isinstance(row, dict):
-        raise XinyeError(
-            f"{place}: expected {EXPECTED}; found {json.dumps(row, ensure_ascii=False)[:60]}"
-        )
-    field = next((name for name in LISTS if name in row), None)
-    if field:
-        messages = list(_messages(row[field], f"{place}, field {field!r}"))
-        sharegpt = any(isinstance(each, dict) and "from" in each for each in row[field])
-        kind = "ShareGPT" if sharegpt else "OpenAI messages"
-        # of preferences what was preferred
-        if "chosen" in row and messages[-1]["role"] != "assistant":
-            chosen = (
-                row["chosen"]
-                if isinstance(row["chosen"], dict)
-                else {"role": "assistant", "content": row["chosen"]}
-            )
-            messages += _messages([chosen], f"{place}, field 'chosen'")
-            kind += " and 'chosen'"
-    else:
-        question = next((name for name in QUESTIONS if name in row), None)
-        answer = next((name for name in ANSWERS if name in row and name != question), None)
-        if question is None or answer is None:
-            raise XinyeError(
-                f"{place}: expected {EXPECTED}; found the fields {', '.join(map(str, row))}"
-            )
-        parts = [
-            _text(row, name, place) for name in dict.fromkeys((question, "input")) if row.get(name)
-        ]
-        messages = [
-            {"role": "user", "content": "\n".join(part for part in parts if part.strip())},
-            {"role": "assistant", "content": _text(row, answer, place).strip()},
-        ]
-        kind = "Alpaca" if question == "instruction" else f"{question!r} and {answer!r}"
-    if row.get("system") and messages[:1] and messages[0]["role"] != "system":
-        messages.insert(0, {"role": "system", "content": _text(row, "system", place)})
-    return Record(tuple(messages), place, kind)
+def _listed(row: Row, field: str, place: str) -> tuple[list[Message], str]:
+    """The messages in a list, and what this format is called."""
+    messages = list(_messages(row[field], f"{place}, field {field!r}"))
+    sharegpt = any("from" in each for each in row[field])
+    kind = "ShareGPT" if sharegpt else "OpenAI messages"
+    if "chosen" not in row or messages[-1]["role"] == "assistant":
+        return messages, kind
+    chosen = row["chosen"]  # of preferences what was preferred
+    if not isinstance(chosen, dict):
+        chosen = {"role": "assistant", "content": chosen}
+    return [*messages, *_messages([chosen], f"{place}, field 'chosen'")], f"{kind} and 'chosen'"
+
+
+def _paired(row: Row, place: str) -> tuple[list[Message], str]:
+    """A question and its answer in columns of their own."""
+    question = usual(QUESTIONS, row)
+    answer = usual((name for name in ANSWERS if name != question), row)
+    if question is None or answer is None:
+        raise XinyeError(f"{place}: expected {EXPECTED}; found the fields {', '.join(row)}")
+    columns = [name for name in dict.fromkeys((question, "input")) if row.get(name)]
+    parts = [text_in(row, name, place) for name in columns]
+    asked = "\n".join(part for part in parts if part.strip())
+    messages: list[Message] = [
+        {"role": "user", "content": asked},
+        {"role": "assistant", "content": text_in(row, answer, place).strip()},
+    ]
+    kind = "Alpaca" if question == "instruction" else f"{question!r} and {answer!r}"
+    return messages, kind
 
 
 def _messages(rows: Any, place: str) -> Iterator[Message]:
     if not isinstance(rows, list) or not rows:
-        raise XinyeError(
-            f"{place}: expected a list of messages, found "
-            f"{json.dumps(rows, ensure_ascii=False)[:60]}"
-        )
+        raise expected(place, "a list of messages", rows)
     for number, row in enumerate(rows, start=1):
         here = f"{place}, message {number}"
         if not isinstance(row, dict):
-            raise XinyeError(
-                f"{here}: expected a role and a content, found "
-                f"{json.dumps(row, ensure_ascii=False)[:60]}"
-            )
+            raise expected(here, "a role and a content", row)
         given = str(row.get("role", row.get("from")))
         role = ROLE_OF.get(given, given)
         if role not in ROLES:
@@ -170,42 +170,9 @@ def _messages(rows: Any, place: str) -> Iterator[Message]:
                 f"{here}: expected a role, one of {', '.join((*ROLES, *ROLE_OF))}; found {given!r}"
             )
         name = "value" if "value" in row and "content" not in row else "content"
-        if isinstance(row.get(name), list):  # OpenAI's parts
-            row = {
-                name: "".join(
-                    str(part.get("text", "")) for part in row[name] if isinstance(part, dict)
-                )
-            }
-        text = _text(row, name, here)
+        content = row.get(name)
+        if isinstance(content, list):  # OpenAI's parts
+            parts = [part for part in content if isinstance(part, dict)]
+            content = "".join(str(part.get("text", "")) for part in parts)
+        text = text_in({name: content}, name, here)
         yield {"role": role, "content": text.strip() if role == "assistant" else text}
-
-
-def _text(row: Row, name: str, place: str) -> str:
-    value = row.get(name)
-    if not isinstance(value, str):
-        raise XinyeError(
-            f"{place}, field {name!r}: expected a text, found "
-            f"{json.dumps(value, ensure_ascii=False)[:60]}"
-        )
-    return value
-
-
-def _answered(path: Path, records: Sequence[Record], on_bad: OnBad) -> list[Record]:
-    """The records that have something to train."""
-    silent = [
-        record
-        for record in records
-        if not any(m["role"] == "assistant" and m["content"] for m in record.messages)
-    ]
-    if silent:
-        lines = ", ".join(record.place.rpartition(" ")[2] for record in silent[:NAMED])
-        more = f" and {len(silent) - NAMED:,} more" if len(silent) > NAMED else ""
-        on_bad(
-            XinyeError(
-                f"{path}, line{'s' * (len(silent) > 1)} {lines}{more}: no answer of the assistant, "
-                f"so that there is no token to train; of {len(records):,} records leave "
-                f"{len(silent):,} out"
-            )
-        )
-    gone = {record.place for record in silent}
-    return [record for record in records if record.place not in gone]

@@ -14,16 +14,14 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation import classification
 from xinye.model.heads import Head
-from xinye.observer import Observer
 from xinye.planning.finetune_settings import COLUMNS
 from xinye.runs.words import Both, TaskWords
-from xinye.tasks.classify_records import Record, named, read_labelled
-from xinye.tasks.examples import Example, Examples, sentence_borders, split
+from xinye.tasks.classify_records import Named, Record, read_labelled
+from xinye.tasks.examples import Example, Examples, sentence_borders
 from xinye.tasks.exercises import reviews
-from xinye.tasks.heads import ACCURACY, LIMIT, LOSS, MACRO_F1, USE, HeadTask
-from xinye.tasks.records import OnBad
-from xinye.tasks.task import Exercise, Figures, Judged
-from xinye.tasks.tokens import altered
+from xinye.tasks.heads import ACCURACY, LIMIT, LOSS, MACRO_F1, USE, HeadTask, altered
+from xinye.tasks.records import OnBad, nothing_to_learn
+from xinye.tasks.task import Exercise, Figures
 
 
 class Classify(HeadTask):
@@ -31,7 +29,6 @@ class Classify(HeadTask):
 
     verb = "classify"
     head = "sequence"
-    takes_pairs = True
     figures = ("loss", "accuracy", "macro_f1")
     better = "accuracy"
     baseline_name = "TF-IDF + logistic regression"
@@ -85,12 +82,11 @@ class Classify(HeadTask):
 
     @classmethod
     def read_file(cls, path: Path, on_bad: OnBad, **columns: str | None) -> Iterator[Record]:
-        return read_labelled(path, on_bad, *(columns.get(name) for name in COLUMNS))
+        return read_labelled(path, on_bad, Named(**columns))
 
     @classmethod
     def without_header(cls, path: Path, **columns: str | None) -> str:
-        chosen = named(columns.get("text_field"), columns.get("label_field"))
-        return headerless(path, chosen, tabbed=True)
+        return headerless(path, Named(**columns).columns, tabbed=True)
 
     @classmethod
     def labels_of(cls, record: Record) -> Sequence[str]:
@@ -101,10 +97,8 @@ class Classify(HeadTask):
         return frozenset(record.labels)
 
     @classmethod
-    def split(
-        cls, records: Sequence[Record], share: float, seed: int, fold: tuple[int, int] | None = None
-    ) -> tuple[list[Record], list[Record]]:
-        return split(records, share, seed, fold, label=lambda record: record.labels)
+    def stratum(cls, record: Record, folds: bool) -> tuple[str, ...]:
+        return record.labels
 
     @classmethod
     def clash(cls, count: int, share: float, one: Record, other: Record) -> str:
@@ -164,27 +158,20 @@ class Classify(HeadTask):
     ) -> list[Example]:
         for record in records:
             if not record.text.strip():
-                raise XinyeError(
-                    f"{record.place}: the text is empty, so that there is nothing to learn from"
-                )
+                raise nothing_to_learn(record.place, "the text is empty")
             if not self.several and not record.labels:
-                raise XinyeError(
-                    f"{record.place}: no label, so that there is nothing to learn from"
-                )
-        number = {label: index for index, label in enumerate(self.labels)}
-        encoded = self.encode(
-            tokenizer, [(record.text, record.pair) for record in records], context
-        )
-        targets: list[Any] = [
-            [float(label in record.labels) for label in self.labels]
-            if self.several
-            else number[record.labels[0]]
-            for record in records
-        ]
+                raise nothing_to_learn(record.place, "no label")
+        encoded = self.encode(tokenizer, pairs_of(records), context)
         return [
-            replace(example, targets=target)
-            for example, target in zip(encoded, targets, strict=True)
+            replace(example, targets=self.target(record))
+            for example, record in zip(encoded, records, strict=True)
         ]
+
+    def target(self, record: Record) -> int | list[float]:
+        """The number of its label; of several 0 or 1 for each."""
+        if self.several:
+            return [float(label in record.labels) for label in self.labels]
+        return self.labels.index(record.labels[0])
 
     # -- judging -----------------------------------------------------------------------------------
 
@@ -207,23 +194,15 @@ class Classify(HeadTask):
     def chosen(self, probabilities: Sequence[float]) -> tuple[str, ...]:
         """The likeliest label, or of several those above one half."""
         if self.several:
-            return tuple(
-                label for label, p in zip(self.labels, probabilities, strict=True) if p > 0.5
-            )
-        return (
-            self.labels[max(range(len(self.labels)), key=lambda number: probabilities[number])],
-        )
+            pairs = zip(self.labels, probabilities, strict=True)
+            return tuple(label for label, probability in pairs if probability > 0.5)
+        return (self.labels[probabilities.index(max(probabilities))],)
 
     def measure(
         self, model: Head, tokenizer: Tokenizer, records: Sequence[Record], context: int
     ) -> Figures:
-        rows = self.probabilities(
-            model, tokenizer, [(record.text, record.pair) for record in records], context
-        )
-        predicted = [self.chosen(row) for row in rows]
-        return classification.measure(
-            [record.labels for record in records], predicted, self.labels, self.several
-        )
+        rows = self.probabilities(model, tokenizer, pairs_of(records), context)
+        return self.compared(records, [self.chosen(row) for row in rows])
 
     def baseline(
         self, training: Sequence[Record], records: Sequence[Record], before: Figures | None = None
@@ -235,17 +214,18 @@ class Classify(HeadTask):
             self.labels,
             self.several,
         )
-        return classification.measure(
-            [record.labels for record in records], predicted, self.labels, self.several
-        )
+        return self.compared(records, predicted)
+
+    def compared(self, records: Sequence[Record], predicted: classification.Labels) -> Figures:
+        """The figures of labels that are said of records."""
+        right = [record.labels for record in records]
+        return classification.measure(right, predicted, self.labels, self.several)
 
     def sample(self, model: Head, tokenizer: Tokenizer, record: Record, context: int) -> str:
-        row = self.probabilities(model, tokenizer, [(record.text, record.pair)], context)[0]
+        row = self.probabilities(model, tokenizer, pairs_of([record]), context)[0]
         said = ", ".join(self.chosen(row)) or "(none)"
         right = ", ".join(record.labels) or "(none)"
-        text = record.whole
-        if len(text) > 60:
-            text = text[:59] + "…"
+        text = record.whole if len(record.whole) <= 60 else record.whole[:59] + "…"
         wrong = "" if said == right else f", right is {right}"
         return f"{text} → {said} ({max(row):.2f}){wrong}"
 
@@ -256,15 +236,17 @@ class Classify(HeadTask):
     ) -> list[Row]:
         """`label`, `probability` and `probabilities` of each text or pair; where there may be
         several, `labels`."""
-        results: list[Row] = []
-        for row in self.probabilities(model, tokenizer, as_pairs(inputs), context):
-            chosen = self.chosen(row)
-            probabilities = dict(zip(self.labels, row, strict=True))
-            result: Row = {"labels": list(chosen)}
-            if not self.several:
-                result = {"label": chosen[0], "probability": probabilities[chosen[0]]}
-            results.append(result | {"probabilities": probabilities})
-        return results
+        rows = self.probabilities(model, tokenizer, as_pairs(inputs), context)
+        return [self.result(row) for row in rows]
+
+    def result(self, row: Sequence[float]) -> Row:
+        """What is said of a text, from the probability of each label."""
+        chosen = self.chosen(row)
+        probabilities = dict(zip(self.labels, row, strict=True))
+        said: Row = {"labels": list(chosen)}
+        if not self.several:
+            said = {"label": chosen[0], "probability": max(row)}
+        return said | {"probabilities": probabilities}
 
     @classmethod
     def lines(cls, text: str, result: Row, alone: bool) -> list[str]:
@@ -277,26 +259,9 @@ class Classify(HeadTask):
         others.sort(key=lambda other: -other[1])
         return [said, *(f"  {label} {share:.1%}" for label, share in others[:10])]
 
-    @classmethod
-    def use_untaught(
-        cls,
-        model: Any,
-        tokenizer: Tokenizer,
-        inputs: Sequence[Any],
-        settings: dict[str, Any],
-        observer: Observer,
-    ) -> list[Row]:
-        from xinye.tasks import zero_shot
 
-        return zero_shot.classify(model, tokenizer, as_pairs(inputs), settings, observer)
-
-    @classmethod
-    def evaluate_untaught(
-        cls, judged: Judged, files: Sequence[str], settings: dict[str, Any]
-    ) -> Figures:
-        from xinye.tasks import zero_shot
-
-        return zero_shot.evaluate(judged, files, settings)
+def pairs_of(records: Sequence[Record]) -> list[tuple[str, str]]:
+    return [(record.text, record.pair) for record in records]
 
 
 def as_pairs(inputs: Sequence[Any]) -> list[tuple[str, str]]:
@@ -310,25 +275,24 @@ def _cut(encoding: Encoding, text: str, context: int, bos_id: int) -> Example:
     quarters); of a pair the end of the longer one."""
     ids, parts = encoding.ids, encoding.sequence_ids
     over = max(0, len(ids) - context)
-    if 1 not in parts:
-        head = context // 4 if over else len(ids)
-        places = [*range(head), *range(head + over, len(ids))]
-        own = [at for at in places if parts[at] is not None]
-        if not own:
-            return Example(ids or [bos_id], 0)
-        offsets = encoding.offsets  # a new list of all, each time
-        borders = sentence_borders(text, [offsets[at] for at in own], places.index(own[0]))
-        return Example([ids[at] for at in places], 0, over, borders)
-    if not over:
+    if 1 in parts:
+        left_out = _ends(parts, over)
+        return Example([token for at, token in enumerate(ids) if at not in left_out], 0, over)
+    head = context // 4 if over else len(ids)
+    places = [*range(head), *range(head + over, len(ids))]
+    own = [at for at in places if parts[at] is not None]
+    if not own:
         return Example(ids or [bos_id], 0)
-    sizes = [parts.count(0), parts.count(1)]
+    offsets = encoding.offsets  # a new list of all, each time
+    borders = sentence_borders(text, [offsets[at] for at in own], places.index(own[0]))
+    return Example([ids[at] for at in places], 0, over, borders)
+
+
+def _ends(parts: Sequence[int | None], over: int) -> set[int]:
+    """So many places at the ends of both texts, of the longer one first."""
+    places = [[at for at, part in enumerate(parts) if part == number] for number in (0, 1)]
+    left_out = set()
     for _ in range(over):
-        sizes[sizes[1] > sizes[0]] -= 1
-    seen = [0, 0]
-    kept = []
-    for token, part in zip(ids, parts, strict=True):
-        if part is not None:
-            seen[part] += 1
-        if part is None or seen[part] <= sizes[part]:
-            kept.append(token)
-    return Example(kept, 0, over)
+        longer = places[len(places[1]) > len(places[0])]
+        left_out.add(longer.pop())
+    return left_out

@@ -9,28 +9,17 @@ from typing import Any, NamedTuple
 from xinye.data.records import Row
 from xinye.data.sources import as_text, choose_field, read_records
 from xinye.errors import XinyeError, did_you_mean
-from xinye.tasks.records import OnBad, refuse_line
+from xinye.tasks.records import OnBad, refuse_line, usual
 
-LABEL_NAMES = [
-    "label",
-    "labels",
-    "category",
-    "class",
-    "target",
-    "intent",
-    "topic",
-    "sentiment",
-    "polarity",
-    "tag",
-]
-LABEL_NAMES += ["标签", "类别", "分类", "正负面", "情感", "极性", "意图"]
-PAIR_NAMES = [
-    ("sentence1", "sentence2"),
-    ("text1", "text2"),
-    ("text_a", "text_b"),
-    ("premise", "hypothesis"),
-]
-PAIR_NAMES += [("question1", "question2"), ("text", "text_pair"), ("句子1", "句子2")]
+LABEL_NAMES = (
+    "label", "labels", "category", "class", "target", "intent", "topic", "sentiment", "polarity",
+    "tag", "标签", "类别", "分类", "正负面", "情感", "极性", "意图",
+)  # fmt: skip
+PAIR_NAMES = (
+    ("sentence1", "sentence2"), ("text1", "text2"), ("text_a", "text_b"),
+    ("premise", "hypothesis"), ("question1", "question2"), ("text", "text_pair"),
+    ("句子1", "句子2"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,6 +38,19 @@ class Record:
         return f"{self.text}\n{self.pair}" if self.pair else self.text
 
 
+class Named(NamedTuple):
+    """The columns that a person named, of a text (or, with a comma between, a pair) and of the
+    label, and what stands between several labels."""
+
+    text_field: str | None = None
+    label_field: str | None = None
+    label_separator: str | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        return [name for given in self[:2] if given for name in given.split(",")]
+
+
 class Columns(NamedTuple):
     """Where things stand: one column of text or two, that of the label, and what parts several
     labels, if anything."""
@@ -59,26 +61,16 @@ class Columns(NamedTuple):
 
     @property
     def format(self) -> str:
-        text = (
-            f"pairs of texts in {self.texts[0]!r} and {self.texts[1]!r}"
-            if self.texts[1:]
-            else self.texts[0]
-        )
-        return f"{text if self.texts[1:] else f'text in {text!r}'}, label in {self.label!r}"
+        text = f"text in {self.texts[0]!r}"
+        if self.texts[1:]:
+            text = f"pairs of texts in {self.texts[0]!r} and {self.texts[1]!r}"
+        return f"{text}, label in {self.label!r}"
 
 
-def read_labelled(
-    path: Path,
-    on_bad: OnBad,
-    text_field: str | None,
-    label_field: str | None,
-    separator: str | None,
-) -> Iterator[Record]:
+def read_labelled(path: Path, on_bad: OnBad, named: Named) -> Iterator[Record]:
     """The records of a file. What cannot be one is given to `on_bad`, with file and line."""
     rows = []
-    for line, row in read_records(
-        path, refuse_line(on_bad), named(text_field, label_field), tabbed=True
-    ):
+    for line, row in read_records(path, refuse_line(on_bad), named.columns, tabbed=True):
         if isinstance(row, dict):
             rows.append((line, row))
         else:
@@ -86,26 +78,15 @@ def read_labelled(
             on_bad(XinyeError(f"{path}, line {line}: {what}, found {str(row)[:40]!r}"))
     if not rows:
         return
-    columns = find_columns(path, [row for _, row in rows], text_field, label_field, separator)
+    columns = find_columns(path, [row for _, row in rows], named)
     for line, row in rows:
         try:
-            yield _record(path, line, row, columns)
+            yield _record(f"{path}, line {line}", row, columns)
         except XinyeError as error:
             on_bad(error)
 
 
-def named(text_field: str | None, label_field: str | None) -> list[str]:
-    """The columns that a person named."""
-    return [name for given in (text_field, label_field) if given for name in given.split(",")]
-
-
-def find_columns(
-    path: Path,
-    rows: Sequence[Row],
-    text_field: str | None,
-    label_field: str | None,
-    separator: str | None,
-) -> Columns:
+def find_columns(path: Path, rows: Sequence[Row], named: Named) -> Columns:
     """The columns of texts and label: as given, by name, or by what stands in them."""
     columns = list(dict.fromkeys(column for row in rows[:1000] for column in row))
     if len(columns) == 1:
@@ -114,7 +95,7 @@ def find_columns(
             f"{path}, line 1: expected columns of a text and a label, in .txt and .tsv with a tab "
             f"between, found one: {found[:40]!r}"
         )
-    for given, flag in ((text_field, "--text-field"), (label_field, "--label-field")):
+    for given, flag in ((named.text_field, "--text-field"), (named.label_field, "--label-field")):
         for column in given.split(",") if given else ():
             if column not in columns:
                 near = did_you_mean(column, columns)
@@ -122,35 +103,34 @@ def find_columns(
                     f"{path}: no column {column!r} ({flag}); there are {', '.join(columns)}{near}"
                 )
     by_name = {column.strip().lower(): column for column in reversed(columns)}
-    label = label_field or next((by_name[name] for name in LABEL_NAMES if name in by_name), None)
-    if label is None:
-        label = _label_by_values(path, rows, columns)
-    if text_field:
-        texts = tuple(text_field.split(","))
+    label = named.label_field or by_name.get(usual(LABEL_NAMES, by_name) or "")
+    label = label or _label_by_values(path, rows, columns)
+    if named.text_field:
+        texts = tuple(named.text_field.split(","))
         if len(texts) > 2:
             raise XinyeError(
-                f"--text-field {text_field}: a text, or a pair of them, not {len(texts)}"
+                f"--text-field {named.text_field}: a text, or a pair of them, not {len(texts)}"
             )
+    elif pair := next((pair for pair in PAIR_NAMES if set(pair) <= by_name.keys()), None):
+        texts = (by_name[pair[0]], by_name[pair[1]])
     else:
-        pair = next((pair for pair in PAIR_NAMES if set(pair) <= by_name.keys()), None)
-        if pair:
-            texts = (by_name[pair[0]], by_name[pair[1]])
-        else:
-            same = (
-                {column for column in columns if len({str(row.get(column)) for row in rows}) == 1}
-                if rows[1:]
-                else ()
-            )
-            left_out = {label, *same}
-            others = [
-                {key: value for key, value in row.items() if key not in left_out}
-                for row in rows[:100]
-            ]
-            try:
-                texts = (choose_field(path, others),)
-            except XinyeError as error:
-                raise XinyeError(str(error).replace("--field", "--text-field")) from None
-    return Columns(texts, label, separator)
+        texts = (_text_by_values(path, rows, label),)
+    return Columns(texts, label, named.label_separator)
+
+
+def _text_by_values(path: Path, rows: Sequence[Row], label: str) -> str:
+    """The one other column that holds texts, and not the same one throughout."""
+    same = {
+        column
+        for column in rows[0]
+        if rows[1:] and len({str(row.get(column)) for row in rows}) == 1
+    }
+    left_out = {label, *same}
+    others = [{key: row[key] for key in row if key not in left_out} for row in rows[:100]]
+    try:
+        return choose_field(path, others)
+    except XinyeError as error:
+        raise XinyeError(str(error).replace("--field", "--text-field")) from None
 
 
 def _label_by_values(path: Path, rows: Sequence[Row], columns: list[str]) -> str:
@@ -174,34 +154,26 @@ def _like_labels(values: Sequence[Any]) -> bool:
     return 2 <= len(different) <= max(2, min(200, len(values) // 4))
 
 
-def _record(path: Path, line: int, row: Row, columns: Columns) -> Record:
+def _record(place: str, row: Row, columns: Columns) -> Record:
     texts: list[str] = []
     for column in columns.texts:
-        value = row.get(column)
-        text = as_text(value)  # of a list, such as keywords, its lines
+        text = as_text(row.get(column))  # of a list, such as keywords, its lines
         if text is None or not (text.strip() or texts):
-            found = "nothing" if text is not None else repr(str(value)[:40])
-            raise XinyeError(
-                f"{path}, line {line}, field {column!r}: expected a text, found {found}"
-            )
+            raise _unfit(place, column, "a text", row.get(column), text is not None)
         texts.append(text)
-    value = row.get(columns.label)
-    values = value if isinstance(value, list) else [value]
-    if columns.separator and isinstance(value, str):
-        values = [part for part in value.split(columns.separator) if part.strip()]
+    values = row.get(columns.label)
+    if columns.separator and isinstance(values, str):
+        values = [part for part in values.split(columns.separator) if part.strip()]
     labels = []
-    for each in values:
-        if (
-            isinstance(each, bool)
-            or not isinstance(each, str | int | float)
-            or str(each).strip() == ""
-        ):
-            found = "nothing" if each in (None, "") else repr(str(each)[:40])
-            raise XinyeError(
-                f"{path}, line {line}, field {columns.label!r}: expected a label, found {found}"
-            )
+    for each in values if isinstance(values, list) else [values]:
+        is_label = isinstance(each, str | int | float) and not isinstance(each, bool)
+        if not is_label or not str(each).strip():
+            raise _unfit(place, columns.label, "a label", each, each in (None, ""))
         labels.append(str(each).strip())
-    pair = texts[1] if len(texts) > 1 else ""
-    return Record(
-        texts[0], pair, tuple(dict.fromkeys(labels)), f"{path}, line {line}", columns.format
-    )
+    pair = "".join(texts[1:])
+    return Record(texts[0], pair, tuple(dict.fromkeys(labels)), place, columns.format)
+
+
+def _unfit(place: str, column: str, what: str, found: Any, nothing: bool) -> XinyeError:
+    shown = "nothing" if nothing else repr(str(found)[:40])
+    return XinyeError(f"{place}, field {column!r}: expected {what}, found {shown}")

@@ -162,19 +162,20 @@ def sentence_borders(text: str, offsets: Sequence[tuple[int, int]], first: int) 
 
 def batch(examples: Sequence[Example], pad_id: int) -> Labelled:
     """Examples side by side, padded behind."""
-    longest = max(len(example.tokens) for example in examples)
-    tokens = np.full((len(examples), longest), pad_id, np.int64)
-    for row, example in enumerate(examples):
-        tokens[row, : len(example.tokens)] = example.tokens
     lengths = torch.tensor([len(example.tokens) for example in examples])
-    if examples[0].of_tokens:
-        rows = np.full((len(examples), longest), IGNORED, np.int64)
-        for row, example in enumerate(examples):
-            rows[row, : len(example.tokens)] = example.targets
-        targets = torch.from_numpy(rows)
-    else:
-        targets = torch.tensor([example.targets for example in examples])
-    return Labelled(torch.from_numpy(tokens), lengths, targets)
+    targets: list[Any] = [example.targets for example in examples]
+    of_tokens = examples[0].of_tokens
+    return Labelled(
+        _padded([example.tokens for example in examples], pad_id),
+        lengths,
+        _padded(targets, IGNORED) if of_tokens else torch.tensor(targets),
+    )
+
+
+def _padded(rows: Sequence[list[int]], padding: int) -> torch.Tensor:
+    """Rows as one table of integers, filled up behind."""
+    longest = max(map(len, rows))
+    return torch.tensor([row + [padding] * (longest - len(row)) for row in rows])
 
 
 def split(

@@ -3,9 +3,11 @@ token."""
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from copy import copy
 from typing import Any, Self
 
+import tokenizers
 import torch
 from torch import Tensor
 
@@ -22,7 +24,7 @@ from xinye.tasks.task import Figures, Mark, Task
 NAMED = 8  # labels that an error names
 ACCURACY = Figure("accuracy", "accuracy", Both("accuracy", "准确率"), 1, percent=True)
 MACRO_F1 = Figure("macro_f1", "macro F1", Both("macro F1", "宏平均 F1"), 1, percent=True)
-LOSS = Figure("loss", "loss", reported=False)
+LOSS = Figure("loss", "loss", reported=False, lower_is_better=True)
 USE = Both(
     "To use it, on a text or on a file of one text a line, and to judge it on other records:",
     "使用它：可以给一段文字，也可以给每行一段的文件；用别的记录评判它：",
@@ -80,39 +82,34 @@ class HeadTask(Task):
         )
 
     @classmethod
-    def findings(cls, training: Sequence[Any], validation: Sequence[Any]) -> list[str]:
-        return list(cls._findings(training, validation))
-
-    @classmethod
-    def _findings(cls, training: Sequence[Any], validation: Sequence[Any]) -> Iterator[str]:
+    def findings(cls, training: Sequence[Any], validation: Sequence[Any]) -> Iterator[str]:
         counts = list(cls.counts(training).items())
         yield from spelled_alike(name for name, _ in counts)
         (most, many), (least, few) = counts[0], counts[-1]
         if many >= 5 * few:
             yield f"unbalanced: {many:,} {cls.words.support.en} of {most!r}, {few:,} of {least!r}"
         yield from cls.own_findings(training)
-        first: dict[str, Any] = {}
-        clashes = []
-        for record in training:
-            other = first.setdefault(record.whole, record)
-            if cls.answer_of(other) != cls.answer_of(record):
-                clashes.append((other, record))
+        first = {record.whole: record for record in reversed(training)}
+        clashes = [
+            (first[record.whole], record)
+            for record in training
+            if cls.answer_of(first[record.whole]) != cls.answer_of(record)
+        ]
         if clashes:
-            share = len(clashes) / len(training)
-            yield cls.clash(len(clashes), share, *clashes[0])
+            yield cls.clash(len(clashes), len(clashes) / len(training), *clashes[0])
         different = {(record.whole, cls.answer_of(record)) for record in training}
         repeated = len(training) - len(different) - len(clashes)
         if repeated > 0:
             yield f"{repeated:,} records stand there again"
-        yield from leaks(training, validation, lambda record: record.whole)
+        yield from leaks(training, validation)
         if unknown := cls.counts(validation).keys() - dict(counts).keys():
             names = ", ".join(sorted(unknown))
             yield f"{cls.kind}s of validation records that no training record has: {names}"
 
     @classmethod
-    def own_findings(cls, training: Sequence[Any]) -> Iterator[str]:
+    def own_findings(cls, training: Sequence[Any]) -> Iterable[str]:
         """What only this task can find wrong."""
-        yield from ()
+        return ()
 
     @classmethod
     def clash(cls, count: int, share: float, one: Any, other: Any) -> str:
@@ -145,7 +142,19 @@ class HeadTask(Task):
     @torch.no_grad()
     def losses(self, model: Head, tokenizer: Tokenizer, examples: Examples) -> Figures:
         """`loss` in nats for each judgement."""
-        device, nats, counted = next(model.parameters()).device, 0.0, 0
+        device = next(model.parameters()).device
+        nats, counted = 0.0, 0
         for _, batch in examples.in_order(32):
-            nats, counted = nats + float(model.loss(batch.to(device))), counted + batch.counted
+            nats += float(model.loss(batch.to(device)))
+            counted += batch.counted
         return {"loss": nats / max(1, counted)}
+
+
+def altered(tokenizer: Tokenizer) -> Tokenizer:
+    """A copy whose backend a task may change; it is saved with the run's own tokenizer."""
+    changed = copy(tokenizer)
+    for cached in ("fingerprint", "_template_backend"):
+        changed.__dict__.pop(cached, None)
+    changed.backend = tokenizers.Tokenizer.from_str(tokenizer.backend.to_str())
+    changed.backend.encode_special_tokens = True  # text is text; the files do not keep this
+    return changed

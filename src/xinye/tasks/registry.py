@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from xinye.errors import XinyeError
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from pydantic import BaseModel
 
     from xinye.tasks.task import Task
@@ -23,7 +25,15 @@ class Entry:
     more: str = ""  # the same at more length, for `xinye VERB --help`
     example: str = ""
     takes_pairs: bool = False  # whether a text may be a pair of them
-    asked_with: str = ""  # the settings that a model is asked with that has not learned it
+    # Of a task that a model can be asked which has not learned it: the settings for that, and the
+    # module that does it, by `use` and `evaluate`.
+    asked_with: str = ""
+    asked_by: str = ""
+
+    @property
+    def untaught(self) -> "ModuleType":
+        """This module."""
+        return import_module(self.asked_by)
 
     @property
     def question(self) -> "type[BaseModel] | None":
@@ -40,6 +50,7 @@ TASKS = {
         'xinye classify runs/novel "送得快，汤还是热的" --labels 正面,负面',
         takes_pairs=True,
         asked_with="xinye.planning.job_settings:ZeroShotSettings",
+        asked_by="xinye.tasks.zero_shot",
     ),
     "tag": Entry(
         "xinye.tasks.tag:Tag",
@@ -48,7 +59,7 @@ TASKS = {
         'xinye tag runs/model "沈知秋认为"',
     ),
     "chat": Entry("xinye.tasks.chat:Chat"),  # `xinye chat` is more than one answer
-    "text": Entry("xinye.tasks.more_text:MoreText"),
+    "text": Entry("xinye.tasks.text:MoreText"),
 }
 
 

@@ -1,6 +1,7 @@
 """The task `tag`: the spans of a text that are of some type, such as names of people and places."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,22 +16,23 @@ from xinye.evaluation import spans as spans_measure
 from xinye.evaluation.spans import Span, SurfaceForms
 from xinye.model.heads import IGNORED, Head
 from xinye.runs.words import Both, Figure, TaskWords
-from xinye.tasks.examples import Example, Examples, split
+from xinye.tasks.examples import Example, Examples
 from xinye.tasks.exercises import notes
-from xinye.tasks.heads import LIMIT, LOSS, MACRO_F1, USE, HeadTask
-from xinye.tasks.records import OnBad, places
-from xinye.tasks.tag_records import Record, read_conll, span_record
+from xinye.tasks.heads import LIMIT, LOSS, MACRO_F1, USE, HeadTask, altered
+from xinye.tasks.records import OnBad, nothing_to_learn, places
 from xinye.tasks.tag_spans import (
+    Record,
     inside_spans,
     likeliest,
     marked,
     parts_of,
+    read_conll,
+    span_record,
     spans_of,
     targets_of,
     trimmed,
 )
 from xinye.tasks.task import Exercise, Figures
-from xinye.tasks.tokens import altered
 
 # Each of these is encoded alone, so that a span can begin and end at it.
 BORDERS = r"\p{Han}|[\p{P}\p{S}]"
@@ -127,26 +129,17 @@ class Tag(HeadTask):
         return record.spans
 
     @classmethod
-    def split(
-        cls, records: Sequence[Record], share: float, seed: int, fold: tuple[int, int] | None = None
-    ) -> tuple[list[Record], list[Record]]:
-        """The records to learn from and those to judge on; equal texts stay together. Folds have as
-        much of each mixture of types; of a share, the many rare mixtures would have none."""
-
-        def types(record: Record) -> tuple[str, ...]:
-            return tuple(sorted({span.type for span in record.spans})) if fold else ()
-
-        return split(records, share, seed, fold, label=types)
+    def stratum(cls, record: Record, folds: bool) -> tuple[str, ...]:
+        """Folds have as much of each mixture of types; of a share, the many rare mixtures would
+        have none."""
+        return tuple(sorted({span.type for span in record.spans})) if folds else ()
 
     @classmethod
     def own_findings(cls, training: Sequence[Record]) -> Iterator[str]:
         crossing = [
             record
             for record in training
-            if any(
-                one.end > other.start
-                for one, other in zip(record.spans, record.spans[1:], strict=False)
-            )
+            if any(one.end > other.start for one, other in pairwise(record.spans))
         ]
         if crossing:
             what = f"{len(crossing):,} records have" if len(crossing) > 1 else "one record has"
@@ -177,24 +170,22 @@ class Tag(HeadTask):
         theirs: Tokenizer,
         training: Sequence[Record],
         validation: Sequence[Record],
-    ) -> list[str]:
-        findings = []
+    ) -> Iterator[str]:
         some = [record.text for record in training[:200]]
         apart, joined = (
             sum(len(each.encode(text)) for text in some) for each in (tokenizer, theirs)
         )
         if apart > APART * joined:
-            findings.append(
+            yield (
                 f"each Han character and mark is a token now, {apart / joined:.1f} times as many "
                 "as the base knew: one pretrained with --tokenizer char learns to tag much better"
             )
         missed, total = cls.out_of_reach(tokenizer, [*training, *validation])
         if missed:
-            findings.append(
+            yield (
                 f"{missed:,} of {total:,} spans have a border inside a token, so that they cannot "
                 f"be found"
             )
-        return findings
 
     def examples(
         self, tokenizer: Tokenizer, records: Sequence[Record], context: int
@@ -204,9 +195,7 @@ class Tag(HeadTask):
         for record in records:
             parts = parts_of(tokenizer, record.text, context)
             if not any(any(end > start for start, end in part.offsets) for part in parts):
-                raise XinyeError(
-                    f"{record.place}: the text is empty, so that there is nothing to learn from"
-                )
+                raise nothing_to_learn(record.place, "the text is empty")
             for part in parts:
                 targets = targets_of(part.offsets, record.spans, number)
                 inside = inside_spans(
@@ -219,13 +208,13 @@ class Tag(HeadTask):
     @staticmethod
     def out_of_reach(tokenizer: Tokenizer, records: Sequence[Record]) -> tuple[int, int]:
         """How many spans have a border inside a token, and how many there are."""
-        missed = total = 0
+        missed = 0
         for record in records:
             offsets = trimmed(record.text, tokenizer.encodings([record.text])[0].offsets)
-            starts, ends = {start for start, _ in offsets}, {end for _, end in offsets}
-            total += len(record.spans)
+            starts = {start for start, _ in offsets}
+            ends = {end for _, end in offsets}
             missed += sum(span.start not in starts or span.end not in ends for span in record.spans)
-        return missed, total
+        return missed, sum(len(record.spans) for record in records)
 
     # -- judging -----------------------------------------------------------------------------------
 
@@ -263,19 +252,15 @@ class Tag(HeadTask):
         self, model: Head, tokenizer: Tokenizer, records: Sequence[Record], context: int
     ) -> Figures:
         found = self.find(model, tokenizer, [record.text for record in records], context)
-        return spans_measure.measure(
-            [r.spans for r in records], [[span for span, _ in row] for row in found]
-        )
+        spans = [[span for span, _ in row] for row in found]
+        return spans_measure.measure([record.spans for record in records], spans)
 
     def baseline(
         self, training: Sequence[Record], records: Sequence[Record], before: Figures | None = None
     ) -> Figures:
-        forms = SurfaceForms(
-            [record.text for record in training], [record.spans for record in training]
-        )
-        return spans_measure.measure(
-            [r.spans for r in records], [forms.find(record.text) for record in records]
-        )
+        forms = SurfaceForms([(record.text, record.spans) for record in training])
+        spans = [forms.find(record.text) for record in records]
+        return spans_measure.measure([record.spans for record in records], spans)
 
     def sample(self, model: Head, tokenizer: Tokenizer, record: Record, context: int) -> str:
         found = [span for span, _ in self.find(model, tokenizer, [record.text], context)[0]]

@@ -1,25 +1,174 @@
-"""Spans of a text as tags of its tokens, and back. The tags are of IOB2: `B-` begins a span, `I-`
-goes on with it."""
+"""Spans of a text: as records have them, as tags of its tokens, and back.
 
+Records are CoNLL columns (a token and its tag a line, an empty line between sentences; IOB1, IOB2
+or BIOES), CLUENER's JSON lines, or JSON with spans. The tags of tokens are of IOB2: `B-` begins a
+span, `I-` goes on with it.
+"""
+
+import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
+from xinye.data.records import Row
+from xinye.data.sources import read_lines
 from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
 from xinye.evaluation.spans import Span
+from xinye.evaluation.tokenizers import language
 from xinye.model.heads import IGNORED
 from xinye.tasks.examples import SENTENCE_END, sentence_borders
+from xinye.tasks.records import OnBad, expected, nothing_to_learn, usual
+
+EXPECTED = (
+    'CoNLL lines ("token TAG"), CLUENER lines ({"text": …, "label": {type: {words: [[first, '
+    "last]]}}}) or spans "
+    '({"text": …, "spans": [{"start": 0, "end": 2, "label": type}]})'
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A text, its spans, where it stands ("train.json, line 17"), and the format that it was found
+    in."""
+
+    text: str
+    spans: tuple[Span, ...]
+    place: str
+    format: str = field(default="", compare=False)
+
+    @property
+    def whole(self) -> str:
+        return self.text
+
+
+class Tagged(NamedTuple):
+    """A line of a file of columns."""
+
+    token: str
+    tag: str
+    place: str = ""
+
+
+OUTSIDE = Tagged("", "O")  # between sentences
+
+
+def read_conll(path: Path, on_bad: OnBad) -> Iterator[Record]:
+    """The sentences of a file of columns: the first is the token, the last its tag."""
+    sentences: list[list[Tagged]] = [[]]
+    for number, line in read_lines(path):
+        parts = line.split()
+        place = f"{path}, line {number}"
+        if not parts:
+            sentences.append([])
+        elif len(parts) == 1 and parts[0] != "-DOCSTART-":
+            on_bad(XinyeError(f"{place}: expected a token and its tag, found {line[:40]!r}"))
+        elif parts[0] != "-DOCSTART-":
+            sentences[-1].append(Tagged(parts[0], parts[-1], place))
+    kind = f"CoNLL columns, {_scheme([row.tag for rows in sentences for row in (OUTSIDE, *rows)])}"
+    for rows in filter(None, sentences):
+        try:
+            yield _joined(rows, kind)
+        except XinyeError as error:
+            on_bad(error)
+
+
+def _scheme(tags: Sequence[str]) -> str:
+    """By what a span is said to begin and end."""
+    if any(tag[:2] in ("E-", "S-", "L-", "U-") for tag in tags):
+        return "BIOES"
+    inside = [(before, tag) for before, tag in pairwise(tags) if tag.startswith("I-")]
+    return "IOB2" if all(before[2:] == tag[2:] for before, tag in inside) else "IOB1"
+
+
+def _joined(rows: Sequence[Tagged], kind_of_file: str) -> Record:
+    """The text of tokens (Chinese ones without spaces between) and the spans of their tags, in
+    whichever scheme."""
+    between = "" if language("".join(row.token for row in rows)) == "chinese" else " "
+    spans: list[Span] = []
+    at, open_type = 0, ""
+    for token, tag, place in rows:
+        match = re.fullmatch(r"O|([BIESLUM])-(.+)", tag)
+        if not match:
+            raise XinyeError(f"{place}: expected a tag such as O, B-PER or I-PER, found {tag!r}")
+        prefix, kind = match.groups()
+        end = at + len(token)
+        if prefix and prefix in "IELM" and kind == open_type:
+            spans[-1] = spans[-1]._replace(end=end)
+        elif prefix:
+            spans.append(Span(at, end, kind))
+        open_type = kind if prefix and prefix not in "ESLU" else ""
+        at = end + len(between)
+    text = between.join(row.token for row in rows)
+    return Record(text, tuple(spans), rows[0].place, kind_of_file)
+
+
+def span_record(row: Any, place: str) -> Record:
+    """A row in whichever format it is."""
+    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+        raise expected(place, EXPECTED, row)
+    text = row["text"]
+    if not text.strip():
+        raise nothing_to_learn(f"{place}, field 'text'", "the text is empty")
+    field = usual(("label", "labels", "spans", "entities"), row)
+    if field is None:
+        raise XinyeError(f"{place}: expected a field 'label' or 'spans', found {', '.join(row)}")
+    cluener = isinstance(row[field], dict)
+    try:
+        spans = list(_cluener(text, row[field]) if cluener else _given(row[field]))
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        reason = str(error) if type(error) is ValueError else f"found {str(row[field])[:60]}"
+        raise XinyeError(f"{place}, field {field!r}: expected {EXPECTED}; {reason}") from None
+    for span in spans:
+        if not 0 <= span.start < span.end <= len(text):
+            raise XinyeError(
+                f"{place}, field {field!r}: expected a span within the text's {len(text)} "
+                f"characters, found {span.start}–{span.end}"
+            )
+    kind = "CLUENER" if cluener else f"spans in {field!r}"
+    return Record(text, tuple(sorted(set(spans))), place, kind)
+
+
+def _cluener(text: str, given: Row) -> Iterator[Span]:
+    """CLUENER's: type, words, and where they stand, the last character included."""
+    for kind, forms in given.items():
+        for words, found_at in forms.items():
+            for first, last in found_at:
+                found = text[first : last + 1]
+                if found != words:
+                    raise ValueError(
+                        f"found {words!r} said to stand at {first}–{last}, where {found!r} stands"
+                    )
+                yield Span(first, last + 1, kind)
+
+
+def _given(rows: Sequence[Any]) -> Iterator[Span]:
+    """Spans as objects, or as start, end and type; the end is the character behind."""
+    for row in rows:
+        if isinstance(row, dict):
+            start, end, kind = row["start"], row["end"], row.get("label", row.get("type"))
+        else:
+            start, end, kind = row
+        if not isinstance(start, int) or not isinstance(end, int) or not isinstance(kind, str):
+            raise ValueError(f"found {row}")
+        yield Span(start, end, kind)
+
+
+# -- spans and tags -------------------------------------------------------------------------------
 
 
 def marked(text: str, spans: Iterable[Span]) -> str:
     """A text with its spans in brackets: "[沈知秋 name]认为"."""
-    pieces, at = [], 0
+    shown, at = "", 0
     for span in sorted(spans):
-        pieces += [text[at : span.start], f"[{text[span.start : span.end]} {span.type}]"]
+        shown += f"{text[at : span.start]}[{text[span.start : span.end]} {span.type}]"
         at = span.end
-    return "".join([*pieces, text[at:]])
+    return shown + text[at:]
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ tasks begin from a middle class: `heads.HeadTask` where a network judges texts, 
 `writing.Writing` where it answers a text with a text.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
@@ -20,19 +21,20 @@ from xinye.data.records import Row
 from xinye.data.sources import headerless, read_records
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
+from xinye.evaluation.classification import Figures
+from xinye.generation import sequence
+from xinye.generation.chat import Message
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import Kind, Labelled
 from xinye.observer import Observer
 from xinye.planning.finetune_settings import AUGMENTATIONS, COLUMNS, FinetuneSettings
 from xinye.runs.saved import SavedRun
-from xinye.runs.words import NOTHING, Both, TaskWords
+from xinye.runs.words import NOTHING, Both, Figure, TaskWords
 from xinye.tasks.examples import Example, Examples, split
 from xinye.tasks.records import OnBad, refuse, refuse_line
 from xinye.tasks.registry import TASKS, find_task
 
-# what was measured, by name, as it goes into result.json; a `table` by class
-Figures = dict[str, Any]
 # of a token: trained or not, or its label; None where the label is that of the whole
 Mark = bool | str | None
 
@@ -71,8 +73,9 @@ class Judged:
     with_baseline: bool = True
 
 
-class Task(Protocol):
-    """What a model can be taught. What has a value or a body here may be left out of a task.
+class Task(ABC):
+    """What a model can be taught. A task gives what is abstract here, and the names that have no
+    value; the rest may be left out.
 
     Records are the task's own objects; each has its `text` as a `whole`, its `place` ("reviews.csv,
     line 17") and the `format` that it was found in. A class knows how to read them; an object, made
@@ -85,7 +88,6 @@ class Task(Protocol):
     words: ClassVar[TaskWords]  # for tables, report and card
     figures: ClassVar[tuple[str, ...]]  # those that a run is known by, `loss` first
     better: ClassVar[str]  # the one that says which checkpoint is the best
-    lower_is_better: ClassVar[bool] = False
     baseline_name: ClassVar[str]
     baseline_library: ClassVar[str] = ""  # the package that it needs
     baseline_is_base: ClassVar[bool] = False  # then the base is judged before the first step
@@ -107,6 +109,15 @@ class Task(Protocol):
     counts_name: ClassVar[str] = "labels"  # and in the plan
     kept_of: ClassVar[str] = "each label's"  # of what a share is kept to judge on
     cut: ClassVar[str] = "were cut"  # what happened to records that are too long
+
+    @classmethod
+    def deciding(cls) -> Figure:
+        """The figure that is named by `better`."""
+        return next(figure for figure in cls.words.figures if figure.name == cls.better)
+
+    @property
+    def lower_is_better(self) -> bool:
+        return self.deciding().lower_is_better
 
     # -- records -----------------------------------------------------------------------------------
 
@@ -153,7 +164,7 @@ class Task(Protocol):
         """Why the first line of a table was taken for a record; "" where it was not."""
         return headerless(path)
 
-    def check(self, records: Sequence[Any]) -> None:
+    def check(self, records: Sequence[Any]) -> None:  # noqa: B027, most judge any record
         """Raises `XinyeError` for a record that a model of this task cannot be judged on."""
 
     @classmethod
@@ -162,12 +173,17 @@ class Task(Protocol):
     ) -> tuple[list[Any], list[Any]]:
         """The records to learn from, and a share of them, or a fold, to judge on; equal texts stay
         together."""
-        return split(records, share, seed, fold)
+        return split(records, share, seed, fold, lambda record: cls.stratum(record, bool(fold)))
 
     @classmethod
-    def findings(cls, training: Sequence[Any], validation: Sequence[Any]) -> list[str]:
+    def stratum(cls, record: Any, folds: bool) -> Hashable:
+        """What both parts, or all `folds`, have the same share of, such as its label."""
+        return ""
+
+    @classmethod
+    def findings(cls, training: Sequence[Any], validation: Sequence[Any]) -> Iterable[str]:
         """What a person should know of the records, in sentences, the most important first."""
-        return []
+        return ()
 
     @classmethod
     def counts(cls, records: Sequence[Any]) -> dict[str, int]:
@@ -189,15 +205,17 @@ class Task(Protocol):
         theirs: Tokenizer,
         training: Sequence[Any],
         validation: Sequence[Any],
-    ) -> list[str]:
+    ) -> Iterable[str]:
         """What a person should know of the records as tokens; `theirs` is the tokenizer that the
         base had."""
-        return []
+        return ()
 
+    @abstractmethod
     def examples(self, tokenizer: Tokenizer, records: Sequence[Any], context: int) -> list[Example]:
         """What is learned from, each of at most `context` tokens. Raises `XinyeError` for a record
         with nothing to learn from."""
 
+    @abstractmethod
     def marks(
         self, tokenizer: Tokenizer, example: Example
     ) -> tuple[str | None, list[tuple[int, Mark]]]:
@@ -206,35 +224,52 @@ class Task(Protocol):
 
     # -- learning and judging ----------------------------------------------------------------------
 
+    @abstractmethod
     def network(self, backbone: GPTConfig, base: GPT) -> Any:
         """What learns: the base's layers, shaped as `backbone`."""
 
+    @abstractmethod
     def loss(self, model: Any, batch: Labelled) -> Tensor:
         """The sum of the losses in nats over a batch's targets that count."""
 
+    @abstractmethod
     def losses(self, model: Any, tokenizer: Tokenizer, examples: Examples) -> Figures:
         """`loss` in nats for each target, and what else follows from it."""
 
+    @abstractmethod
     def measure(
         self, model: Any, tokenizer: Tokenizer, records: Sequence[Any], context: int
     ) -> Figures:
         """The other figures, by name, and where there are classes a `table` of them."""
 
+    @abstractmethod
     def baseline(
         self, training: Sequence[Any], records: Sequence[Any], before: Figures | None
     ) -> Figures:
         """The same figures of simpler means that learn from `training`. `before` are those of the
         base, where the baseline is that. Raises `XinyeError` where there is no baseline."""
 
+    @abstractmethod
     def sample(self, model: Any, tokenizer: Tokenizer, record: Any, context: int) -> str:
         """What the model says of a record, in a line."""
 
     # -- using what was learned --------------------------------------------------------------------
 
+    @abstractmethod
     def use(
         self, model: Any, tokenizer: Tokenizer, inputs: Sequence[Any], context: int
     ) -> list[Any]:
         """What the model says of each text."""
+
+    @classmethod
+    def asked(cls, text: str) -> list[Message]:
+        """What the model of a task that writes is asked about a text, in training and in use."""
+        return [{"role": "user", "content": text}]
+
+    @classmethod
+    def answered(cls, reply: sequence.Sequence) -> Any:
+        """Its reply as a result."""
+        return {"text": reply.text.strip(), "ended": reply.finish_reason == "stop"}
 
     @classmethod
     def told(cls, result: Any) -> Row:
@@ -242,30 +277,13 @@ class Task(Protocol):
         return dict(result)
 
     @classmethod
+    @abstractmethod
     def lines(cls, text: str, result: Any, alone: bool) -> list[str]:
         """A result for the terminal; `alone` where it is the only one."""
 
     # -- without having learned it -----------------------------------------------------------------
 
     judges_untaught: ClassVar[bool] = False  # whether an untaught model can be judged by it
-
-    @classmethod
-    def use_untaught(
-        cls,
-        model: Any,
-        tokenizer: Tokenizer,
-        inputs: Sequence[Any],
-        settings: dict[str, Any],
-        observer: Observer,
-    ) -> list[Any]:
-        """What a language model that was not taught says of each text; for a task that is
-        `asked_with` settings in `TASKS`."""
-
-    @classmethod
-    def evaluate_untaught(
-        cls, judged: Judged, files: Sequence[str], settings: dict[str, Any]
-    ) -> dict[str, Any]:
-        """What `evaluate` tells of such a model; for the same tasks."""
 
     # -- settings ----------------------------------------------------------------------------------
 
@@ -313,6 +331,6 @@ def check_settings(settings: FinetuneSettings) -> None:
 
 def with_words(run: SavedRun) -> SavedRun:
     """A run with the words of its task, which runs of earlier versions do not keep."""
-    if run.task in TASKS and not run.about.get("words"):
-        run.about["words"] = find_task(run.task).words
+    if run.task in TASKS and not run.about.words:
+        run.words = find_task(run.task).words
     return run

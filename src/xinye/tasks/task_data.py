@@ -14,7 +14,6 @@ from xinye.observer import Observer
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
 from xinye.planning.units import parse_fold
-from xinye.runs.words import TaskWords
 from xinye.tasks.examples import Augmentation, Examples
 from xinye.tasks.records import OnBad, refuse
 from xinye.tasks.registry import find_task
@@ -33,11 +32,6 @@ class TaskData:
     validation_examples: Examples
     fingerprint: str  # of the files
     facts: dict[str, Any]  # what the report tells of them
-
-    @property
-    def words(self) -> TaskWords:
-        """What the run's folder keeps of the task."""
-        return self.task.words
 
     @property
     def mean_length(self) -> float:

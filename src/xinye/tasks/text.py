@@ -1,4 +1,5 @@
-"""From files to windows of tokens: what every job that learns from text does first."""
+"""The task `text`, more text, which is what pretraining does: from files to windows of tokens, and
+what a model writes while it learns."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,15 +15,43 @@ from xinye.data.corpus import Corpus, prepare, split
 from xinye.data.sources import Piece, find_files, fingerprint, read_pieces
 from xinye.data.tokenizer import Kind, Tokenizer
 from xinye.errors import XinyeError
+from xinye.generation.generate import finish, start
+from xinye.generation.sampling import Sampling
+from xinye.model.build import LanguageModel
 from xinye.observer import Observer
+from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import FROM_SCRATCH, Models
 from xinye.planning.plan import Draft
 from xinye.planning.pretraining import context_length
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.tokenizer import learn_tokenizer
 from xinye.planning.units import parse_count, parse_fold
+from xinye.runs.words import TaskWords
+from xinye.tasks.task import Task
 
 VALIDATION_TOKENS = 500_000  # at most; more does not change the figure
+LONGER = 2  # samples that the texts at the end, which are written together, take as long as
+
+
+class MoreText(Task):
+    """Going on with pretraining: it has no records, and its settings become those."""
+
+    verb = "text"
+    writes = True
+    continues_text = True
+    figures = ()  # pretraining has its own
+    words = TaskWords(unit="tokens", command='xinye generate {folder} "…"')
+    columns = ("text_field",)
+    unused_settings = ("attention", "augment", "validation")
+
+    @classmethod
+    def check_settings(cls, settings: FinetuneSettings) -> None:
+        super().check_settings(settings)
+        if settings.method != "full":
+            raise XinyeError(
+                f"the task text trains all weights; the method {settings.method} is for the other "
+                f"tasks"
+            )
 
 
 @dataclass
@@ -185,3 +214,23 @@ def validation_windows(validation: Windows, trained: int) -> tuple[int, int]:
     """
     during = min(len(validation), max(8, min(16_384 // validation.context, trained // 200)))
     return during, min(len(validation), max(during, trained // 10))
+
+
+def write_sample(model: LanguageModel, tokenizer: Tokenizer, prompt: str, seed: int) -> str:
+    """A short text from the model as it stands, the same whenever the same run is at this step."""
+    return write_texts(model, tokenizer, prompt, seed, 1, 60)[0]
+
+
+def write_texts(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str,
+    seed: int,
+    count: int = 3,
+    max_tokens: int = 100,
+) -> list[str]:
+    """Several longer texts, as of the finished model."""
+    context = model.config.max_position_embeddings
+    sampling = Sampling(max_tokens=max_tokens, temperature=0.7, seed=seed)
+    sequences = [start(tokenizer, prompt, context, sampling, number) for number in range(count)]
+    return [prompt + sequence.text for sequence in finish(model, tokenizer, sequences)]

@@ -21,14 +21,14 @@ from xinye.data.tokenizer import CHAT_TEMPLATE, MESSAGE_START, Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation import sequence
 from xinye.generation.chat import Message, shortened, start_answer
-from xinye.generation.generate import generate
+from xinye.generation.generate import finish
 from xinye.generation.sampling import ChatSampling
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Labelled
 from xinye.runs.words import Both, Figure
 from xinye.tasks.examples import Example, Examples
-from xinye.tasks.records import leaks, places
+from xinye.tasks.records import expected, leaks, places, text_in, usual
 from xinye.tasks.task import Figures, Mark, Task
 
 # For a base that has none, and no <|im_start|> either: only the token that ends its texts keeps
@@ -47,10 +47,16 @@ ANSWERED = 32  # records whose answers are written to judge a model, all togethe
 LONGEST_ANSWER = 256  # tokens; one that has not ended by then did not end by itself
 WRITTEN = (  # the figures of whatever writes
     Figure(
-        "loss", "loss", Both("loss on answers (nats per token)", "回答的损失（每 token 的奈特）")
+        "loss",
+        "loss",
+        Both("loss on answers (nats per token)", "回答的损失（每 token 的奈特）"),
+        lower_is_better=True,
     ),
     Figure(
-        "bits_per_byte", "bits per byte", Both("bits per byte of the answers", "回答的每字节比特数")
+        "bits_per_byte",
+        "bits per byte",
+        Both("bits per byte of the answers", "回答的每字节比特数"),
+        lower_is_better=True,
     ),
     Figure(
         "ended", "ended", Both("answers that end by themselves", "自行结束的回答"), 0, percent=True
@@ -90,11 +96,6 @@ class Record:
             number for number, message in enumerate(self.messages) if message["role"] == "assistant"
         ]
 
-    @property
-    def asked(self) -> list[Message]:
-        """What stands before the last answer."""
-        return list(self.messages[: self.answers[-1]])
-
 
 class Writing(Task):
     """A network that writes answers: the language model, without a head. A subclass says in
@@ -107,7 +108,6 @@ class Writing(Task):
     writes = True
     figures = ("loss", "bits_per_byte")
     better = "loss"
-    lower_is_better = True
     baseline_name = "the base model"
     baseline_is_base = True
     judges_untaught = True
@@ -122,41 +122,28 @@ class Writing(Task):
     def record(cls, row: Any, place: str) -> Record:
         """A text and what is to be written of it."""
         found = row if isinstance(row, dict) else {}
-        source = next((name for name in cls.sources if name in found), None)
-        target = next((name for name in cls.targets if name in found and name != source), None)
+        source = usual(cls.sources, found)
+        target = usual((name for name in cls.targets if name != source), found)
         if source is None or target is None:
             raise XinyeError(
                 f"{place}: expected the fields {cls.sources[0]!r} and {cls.targets[0]!r}; "
                 f"found {', '.join(map(str, found)) or repr(row)[:60]}"
             )
         for name in (source, target):
-            if not isinstance(found[name], str) or not found[name].strip():
-                raise XinyeError(
-                    f"{place}, field {name!r}: expected a text, found {str(found[name])[:60]!r}"
-                )
-        return Record(
-            (
-                {"role": "user", "content": found[source]},
-                {"role": "assistant", "content": found[target].strip()},
-            ),
-            place,
-            f"{source!r} and {target!r}",
-        )
+            if not text_in(found, name, place).strip():
+                raise expected(f"{place}, field {name!r}", "a text", found[name])
+        answer: Message = {"role": "assistant", "content": found[target].strip()}
+        messages = (*cls.asked(found[source]), answer)
+        return Record(messages, place, f"{source!r} and {target!r}")
 
     @classmethod
-    def findings(cls, training: Sequence[Record], validation: Sequence[Record]) -> list[str]:
-        return list(cls._findings(training, validation))
-
-    @classmethod
-    def _findings(cls, training: Sequence[Record], validation: Sequence[Record]) -> Iterator[str]:
-        seen: dict[tuple[str, ...], Record] = {}
-        again = [
-            record for record in training if seen.setdefault(record.contents, record) is not record
-        ]
+    def findings(cls, training: Sequence[Record], validation: Sequence[Record]) -> Iterator[str]:
+        first = {record.whole: record for record in reversed(training)}
+        again = [record for record in training if first[record.whole] is not record]
         if again:
-            first = places(again[0].place, seen[again[0].contents].place, " = ")
-            yield f"{len(again):,} of {len(training):,} records stand there again: first {first}"
-        yield from leaks(training, validation, lambda record: record.contents)
+            same = places(again[0].place, first[again[0].whole].place, " = ")
+            yield f"{len(again):,} of {len(training):,} records stand there again: first {same}"
+        yield from leaks(training, validation)
         silent = [
             record
             for record in training
@@ -234,9 +221,7 @@ class Writing(Task):
         and their mean length in tokens (`answer_tokens`)."""
         step = max(1, len(records) // ANSWERED)
         asked = records[: step * ANSWERED : step]
-        replies = _answers(
-            model, tokenizer, [_asked(tokenizer, record, context) for record in asked], context
-        )
+        replies = _replies(model, tokenizer, asked, context)
         right = [record.contents[record.answers[-1]] for record in asked]
         exact = sum(reply.text.strip() == text for reply, text in zip(replies, right, strict=True))
         return {
@@ -253,9 +238,9 @@ class Writing(Task):
         return before or {}
 
     def sample(self, model: GPT, tokenizer: Tokenizer, record: Record, context: int) -> str:
-        reply = _answers(model, tokenizer, [_asked(tokenizer, record, context)], context)[0]
+        [reply] = _replies(model, tokenizer, [record], context)
         ending = "" if reply.finish_reason == "stop" else " (goes on)"
-        return f"{record.asked[-1]['content']} → {reply.text}{ending}"
+        return f"{record.contents[record.answers[-1] - 1]} → {reply.text}{ending}"
 
     # -- using what was learned --------------------------------------------------------------------
 
@@ -263,12 +248,8 @@ class Writing(Task):
         self, model: GPT, tokenizer: Tokenizer, inputs: Sequence[str], context: int
     ) -> list[Row]:
         """The likeliest answer to each text, `text`, and whether it `ended` by itself."""
-        asked: list[list[Message]] = [[{"role": "user", "content": text}] for text in inputs]
-        replies = _answers(model, tokenizer, asked, context)
-        return [
-            {"text": reply.text.strip(), "ended": reply.finish_reason == "stop"}
-            for reply in replies
-        ]
+        replies = _answers(model, tokenizer, [self.asked(text) for text in inputs], context)
+        return [self.answered(reply) for reply in replies]
 
     @classmethod
     def told(cls, result: Row) -> Row:
@@ -355,9 +336,12 @@ def _fitting(tokenizer: Tokenizer, record: Record, context: int) -> tuple[list[M
     return messages, whole - length
 
 
-def _asked(tokenizer: Tokenizer, record: Record, context: int) -> list[Message]:
-    """What a model is asked to judge it on a record."""
-    return _fitting(tokenizer, record, context)[0][:-1]
+def _replies(
+    model: GPT, tokenizer: Tokenizer, records: Sequence[Record], context: int
+) -> list[sequence.Sequence]:
+    """The likeliest answers to the last questions of records."""
+    asked = [_fitting(tokenizer, record, context)[0][:-1] for record in records]
+    return _answers(model, tokenizer, asked, context)
 
 
 def _answers(
@@ -366,6 +350,4 @@ def _answers(
     """The likeliest answers to messages, written together."""
     sampling = ChatSampling(temperature=0, max_tokens=min(LONGEST_ANSWER, context // 2))
     started = [start_answer(tokenizer, messages, context, sampling)[0] for messages in asked]
-    for _ in generate(model, tokenizer, started):
-        pass
-    return started
+    return finish(model, tokenizer, started)

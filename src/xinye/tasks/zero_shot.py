@@ -1,25 +1,48 @@
-"""Classify without training: a language model says which label's words it finds likeliest, with
-examples or without."""
+"""Classify without training: how likely a language model finds the words of each label behind a
+text, with examples or without.
 
-from collections import Counter
-from collections.abc import Sequence
+That alone would favour words that are frequent anyway. So it is compared with the same behind an
+empty text, and what counts is how much likelier the text makes a label (calibration, Zhao et al.
+2021, arXiv:2102.09690; pointwise mutual information, Holtzman et al. 2021, arXiv:2104.08315).
+Examples stand before the text, in the same form; what they do to a label whatever the text is
+measured on their own texts, too, of each label as many.
+"""
+
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from xinye.data.records import Row
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
-from xinye.evaluation import classification
-from xinye.model.build import LanguageModel
-from xinye.model.gpt import GPT
-from xinye.observer import Observer
+from xinye.evaluation.tokenizers import language
+from xinye.model.gpt import GPT, KeyValueCache
 from xinye.planning.job_settings import ZeroShotSettings
-from xinye.tasks.classify import Classify, as_pairs
+from xinye.tasks.classify import Classify, as_pairs, pairs_of
 from xinye.tasks.classify_records import Record
-from xinye.tasks.likelihood import Likelihood, Pairs, prompt_for
 from xinye.tasks.records import leaks
 from xinye.tasks.task import Figures, Judged
+
+PROMPTS = {  # by language, and whether texts are pairs
+    ("chinese", False): "文本：{text}\n类别：{label}",
+    ("chinese", True): "第一句：{text}\n第二句：{pair}\n类别：{label}",
+    ("english", False): "Text: {text}\nLabel: {label}",
+    ("english", True): "First: {text}\nSecond: {pair}\nLabel: {label}",
+}
+BETWEEN = "\n\n"  # examples
+AT_ONCE = 512  # tokens read at once
+EXAMPLE_TOKENS = 2048  # at most: every text has to look at all of them
+CALIBRATING = 32  # examples at most
+LOGITS = 2**23  # computed at a time: 32 MiB in fp32
+
+Pairs = Sequence[tuple[str, str]]  # each with the second of its pair, or ""
 
 
 @dataclass(frozen=True)
@@ -30,7 +53,7 @@ class Asked:
     known: list[Record]
 
     @classmethod
-    def of(cls, given: dict[str, Any]) -> "Asked":
+    def of(cls, **given: Any) -> "Asked":
         """From plain values; `examples` are files of records, or texts (or pairs of them) with
         their labels."""
         examples = given.get("examples", ())
@@ -47,52 +70,35 @@ class Asked:
         return cls(settings, [*read(files, settings), *own])
 
 
-def classify(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    texts: Pairs,
-    given: dict[str, Any],
-    observer: Observer,
-) -> list[Row]:
+def use(judged: Judged, inputs: Sequence[Any], **given: Any) -> list[Row]:
     """`label`, `probability` and `probabilities` of each text or pair."""
-    asked = Asked.of(given)
+    asked = Asked.of(**given)
     labels = words_of(asked.settings, asked.known)
-    return [
-        {
-            "label": max(row, key=row.__getitem__),
-            "probability": max(row.values()),
-            "probabilities": row,
-        }
-        for row in judge(model, tokenizer, texts, labels, asked, observer)[0]
-    ]
+    rows, _ = judge(judged, as_pairs(inputs), labels, asked)
+    return [Classify(list(labels)).result(row) for row in rows]
 
 
-def evaluate(judged: Judged, files: Sequence[str], given: dict[str, Any]) -> Figures:
+def evaluate(judged: Judged, files: Sequence[str], **given: Any) -> Figures:
     """How right the model is on records, beside the most frequent label and, where there are
     examples, beside what the classical means learn from all of them."""
     observer, folder = judged.observer, judged.folder
     observer.stage("reading the records")
-    asked = Asked.of(given)
-    settings, known = asked.settings, asked.known
+    asked = Asked.of(**given)
+    known = asked.known
     try:
-        records = read(files, settings)
+        records = read(files, asked.settings)
     except XinyeError as error:
         raise XinyeError(
             f"{error} ({folder} has learned no task, so it is asked for labels; to let it answer: "
             f"--task chat; to teach it another: xinye finetune {folder} --task tag --data FILE -o "
             "RUN)"
         ) from None
-    labels = words_of(settings, known or records)
+    labels = words_of(asked.settings, known or records)
     task = Classify(list(labels))
     task.check(records)
-    texts = [(record.text, record.pair) for record in records]
-    rows, notes = judge(judged.model, judged.tokenizer, texts, labels, asked, observer)
-    right = [record.labels for record in records]
-
-    def measured(predicted: classification.Labels) -> Figures:
-        return classification.measure(right, predicted, task.labels, several=False)
-
+    rows, notes = judge(judged, pairs_of(records), labels, asked)
     frequent = Counter(record.labels for record in known or records).most_common(1)[0][0]
+    majority = task.compared(records, [frequent] * len(records))
     baseline = None
     if known and judged.with_baseline:
         observer.stage("learning the baseline")
@@ -101,36 +107,31 @@ def evaluate(judged: Judged, files: Sequence[str], given: dict[str, Any]) -> Fig
             baseline = {"name": f"{task.baseline_name}, of {len(known):,} records", **figures}
         except XinyeError as error:
             notes.append(f"no baseline: {error}")
-        notes += leaks(known, records, lambda record: record.whole)
+        notes += leaks(known, records)
     return {
         "model": str(folder),
         "task": task.verb,
         "files": list(files),
         "records": len(records),
-        "measured": measured([(max(row, key=row.__getitem__),) for row in rows]),
+        "measured": task.compared(records, [task.chosen(row) for row in rows]),
         "baseline": baseline,
-        "majority": {"name": f"always {frequent[0]!r}", **measured([frequent] * len(records))},
+        "majority": {"name": f"always {frequent[0]!r}", **majority},
         "notes": notes,
     }
 
 
 def judge(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    texts: Pairs,
-    labels: dict[str, str],
-    asked: Asked,
-    observer: Observer,
-) -> tuple[list[dict[str, float]], list[str]]:
+    judged: Judged, texts: Pairs, labels: dict[str, str], asked: Asked
+) -> tuple[list[list[float]], list[str]]:
     """The probability of each label of each text; and how it was asked, in sentences."""
-    if not isinstance(model, GPT):
+    if not isinstance(judged.model, GPT):
         raise XinyeError("an lstm cannot be asked for labels; take a modern, llama or gpt2 model")
     settings, known = asked.settings, asked.known
     Classify(list(labels)).check(known)
     prompt = settings.prompt.replace("\\n", "\n") if settings.prompt else prompt_for(texts)
     if "{pair}" not in prompt and any(pair for _, pair in texts):
         raise XinyeError(f"prompt {prompt!r}: no place for the second text of a pair, {{pair}}")
-    likelihood = Likelihood(model, tokenizer, labels, prompt)
+    likelihood = Likelihood(judged.model, judged.tokenizer, labels, prompt)
     examples = likelihood.choose(known, texts, settings.seed) if known else []
     notes = [f"not trained for this; asked with {prompt!r}"]
     if known:
@@ -140,11 +141,9 @@ def judge(
             "the labels are numbers, which say nothing: give them words, such as --labels "
             "1=positive,0=negative"
         )
-    observer.stage("; ".join(notes[1:]) or "judging")
-    rows = likelihood.probabilities(
-        texts, examples, observer.counting("judging", len(texts), "texts")
-    )
-    return [dict(zip(labels, row, strict=True)) for row in rows], notes
+    judged.observer.stage("; ".join(notes[1:]) or "judging")
+    progress = judged.observer.counting("judging", len(texts), "texts")
+    return likelihood.probabilities(texts, examples, progress), notes
 
 
 def read(files: Sequence[str], settings: ZeroShotSettings) -> list[Record]:
@@ -170,3 +169,206 @@ def words_of(settings: ZeroShotSettings, records: Sequence[Record]) -> dict[str,
     if len(labels) < 2 or len(labels) < len(parts) or len(set(labels.values())) < len(labels):
         raise XinyeError(f"labels {', '.join(given)!r}: give two or more different ones")
     return labels
+
+
+def prompt_for(texts: Pairs) -> str:
+    """The prompt where none is given."""
+    spoken = language("".join(text for text, _ in texts[:100]))
+    return PROMPTS["chinese" if spoken == "chinese" else "english", any(pair for _, pair in texts)]
+
+
+# -- the likelihood of labels ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Question:
+    """A text as tokens: up to where the labels differ, and what follows with each label."""
+
+    trunk: list[int]
+    branches: list[list[int]]
+
+    @property
+    def longest(self) -> int:
+        return len(self.trunk) + max(map(len, self.branches))
+
+    @property
+    def size(self) -> int:
+        return len(self.trunk) + sum(map(len, self.branches))
+
+
+class Likelihood:
+    """A language model as a judge of texts: `labels` are what it may answer, each with the words
+    that stand for it."""
+
+    def __init__(
+        self, model: GPT, tokenizer: Tokenizer, labels: Mapping[str, str], prompt: str
+    ) -> None:
+        """Raises `XinyeError` for a prompt without a place for text and label."""
+        for place in ("{text}", "{label}"):
+            if prompt.count(place) != 1:
+                raise XinyeError(f"prompt {prompt!r}: {place} must stand in it once")
+        self.model, self.tokenizer, self.labels, self.prompt = (
+            model,
+            tokenizer,
+            dict(labels),
+            prompt,
+        )
+        self.limit = model.config.max_position_embeddings - model.prefix_length
+        self.empty = self._question("", "")
+
+    def choose(self, examples: Sequence[Record], texts: Pairs, seed: int) -> list[Record]:
+        """As many examples as have room before the longest text (which may take half of it), from
+        each label in turn, drawn by the seed."""
+        generator = random.Random(seed)
+        by_label: defaultdict[str, list[Record]] = defaultdict(list)
+        for record in examples:
+            by_label[record.labels[0]].append(record)
+        sizes = {id(record): len(self._example(record)) for record in examples}
+        for label in sorted(by_label):
+            generator.shuffle(by_label[label])
+        room = self.limit - self.empty.longest - len(self.tokenizer.prefix)
+        lengths = (sum(map(len, self.tokenizer.encode_batch(pair))) for pair in texts)
+        longest = max(lengths, default=0)
+        room = min(room - min(longest, room // 2), EXAMPLE_TOKENS)
+        chosen: list[Record] = []
+        while by_label:
+            for label in generator.sample(sorted(by_label), len(by_label)):
+                record = next((r for r in by_label[label] if sizes[id(r)] <= room), None)
+                if record is None:
+                    return chosen
+                by_label[label].remove(record)
+                chosen.append(record)
+                room -= sizes[id(record)]
+                if not by_label[label]:
+                    del by_label[label]
+        return chosen
+
+    @torch.inference_mode()
+    def probabilities(
+        self,
+        texts: Pairs,
+        examples: Sequence[Record] = (),
+        on_progress: Callable[[int], None] = lambda texts: None,
+    ) -> list[list[float]]:
+        """The probability of each label, of each text (or pair), given examples that leave room for
+        the text."""
+        self.model.eval()
+        shots = [token for record in examples for token in self._example(record)]
+        *before, last = [*self.tokenizer.prefix, *shots] or [self.tokenizer.bos_id]
+        room = self.limit - len(before) - 1
+        neutral = [("", ""), *((record.text, record.pair) for record in examples[:CALIBRATING])]
+        questions = [self._question(text, pair, room) for text, pair in [*neutral, *texts]]
+        questions = [Question([last, *question.trunk], question.branches) for question in questions]
+        packs = list(_packs(questions))
+        most = len(before) + max(sum(question.size for question in pack) for pack in packs)
+        cache = KeyValueCache(
+            self.model.config, 1, most, self.model.compute_dtype, self.model.device
+        )
+        if before:
+            self.model.hidden(torch.tensor([before], device=self.model.device), cache=cache)
+        scores: list[Tensor] = []
+        for pack in packs:
+            cache.length = len(before)
+            scores += self._read(pack, cache)
+            on_progress(max(0, len(scores) - len(neutral)))
+        logs = torch.stack(scores).log_softmax(-1)
+        return (logs[len(neutral) :] - logs[: len(neutral)].mean(0)).softmax(-1).tolist()
+
+    def _read(self, pack: Sequence[Question], cache: KeyValueCache) -> list[Tensor]:
+        """The log-probability of each label's words, (labels,), of each question. All are read as
+        one row of tokens, in which a label's words see the cache, their own text and themselves: so
+        each text is read once."""
+        device, start = self.model.device, cache.length
+        tokens: list[int] = []
+        positions: list[int] = []
+        parts: list[tuple[int, int]] = []  # the question of each token, and its label or -1
+        sources: list[int] = []  # the token before each token of a label
+        targets: list[int] = []
+        for number, question in enumerate(pack):
+            begin = len(tokens)
+            stem = begin + len(question.trunk) - 1
+            for label, words in [(-1, question.trunk), *enumerate(question.branches)]:
+                at = 0 if label < 0 else len(question.trunk)
+                if label >= 0:
+                    sources += [stem, *range(len(tokens), len(tokens) + len(words) - 1)]
+                    targets += words
+                tokens += words
+                positions += range(start + at, start + at + len(words))
+                parts += [(number, label)] * len(words)
+        of, label_of = torch.tensor(parts, device=device).T
+        seen = (of[:, None] == of) & ((label_of == -1) | (label_of[:, None] == label_of))
+        mask = torch.nn.functional.pad(seen.tril(), (start, 0), value=True)
+        row, places = (torch.tensor([numbers], device=device) for numbers in (tokens, positions))
+        states = self.model.hidden(row, places, mask, cache)[
+            0, torch.tensor(sources, device=device)
+        ]
+        found = []
+        rows = max(1, LOGITS // self.model.config.vocab_size)
+        for some, right in zip(
+            states.split(rows), torch.tensor(targets, device=device).split(rows), strict=True
+        ):
+            logits = self.model.lm_head(some).float()
+            found.append(logits.gather(1, right[:, None])[:, 0] - logits.logsumexp(-1))
+        words_of = iter(
+            torch.cat(found).cpu().split([len(b) for question in pack for b in question.branches])
+        )
+        return [torch.stack([next(words_of).sum() for _ in question.branches]) for question in pack]
+
+    def _question(self, text: str, pair: str, room: int | None = None) -> Question:
+        """A text with every label behind it, in at most `room` tokens: of a longer one the middle
+        is left out."""
+        room = self.limit - 1 if room is None else room
+        sizes = [len(ids) for ids in self.tokenizer.encode_batch([text, pair])]
+        while True:
+            one, other = (
+                _cut(self.tokenizer, each, size)
+                for each, size in zip((text, pair), sizes, strict=True)
+            )
+            rows = self.tokenizer.encode_batch(
+                [self._filled(one, other, words) for words in self.labels.values()]
+            )
+            shortest = min(map(len, rows))
+            same = next(
+                (i for i in range(shortest) if len({row[i] for row in rows}) > 1), shortest - 1
+            )
+            question = Question(rows[0][:same], [row[same:] for row in rows])
+            over = question.longest - room
+            if over <= 0:
+                return question
+            if not any(sizes):
+                raise XinyeError(
+                    f"the labels and the prompt alone have more tokens than the {room:,} the "
+                    f"model can read"
+                )
+            larger = sizes[1] > sizes[0]
+            sizes[larger] = max(0, sizes[larger] - over)
+
+    def _example(self, record: Record) -> list[int]:
+        words = self.labels[record.labels[0]]
+        return self.tokenizer.encode(self._filled(record.text, record.pair, words) + BETWEEN)
+
+    def _filled(self, text: str, pair: str, words: str) -> str:
+        """The prompt with its places filled, all at once: what stands in a text is no place."""
+        values = {"{text}": text, "{pair}": pair, "{label}": words}
+        return re.sub(r"\{(text|pair|label)\}", lambda match: values[match[0]], self.prompt)
+
+
+def _packs(questions: Sequence[Question]) -> Iterator[list[Question]]:
+    """Questions that are read together."""
+    pack: list[Question] = []
+    for question in questions:
+        if pack and sum(other.size for other in pack) + question.size > AT_ONCE:
+            yield pack
+            pack = []
+        pack.append(question)
+    yield pack
+
+
+def _cut(tokenizer: Tokenizer, text: str, size: int) -> str:
+    """A text of about `size` tokens; of a longer one the middle goes, as in `classify`."""
+    offsets = tokenizer.encodings([text])[0].offsets
+    if len(offsets) <= size:
+        return text
+    head = size // 4
+    tail = offsets[len(offsets) - (size - head)][0] if size > head else len(text)
+    return text[: offsets[head][0]] + text[tail:]

@@ -12,12 +12,11 @@ from torch import nn
 from xinye import machine
 from xinye.data.batches import Batch, Windows
 from xinye.errors import XinyeError
-from xinye.evaluation.bits_per_byte import evaluate
+from xinye.evaluation.perplexity import evaluate
 from xinye.model.build import Config, LanguageModel, build
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import duration
-from xinye.tasks.samples import LONGER, write_sample
-from xinye.tasks.text import TextData, validation_windows
+from xinye.tasks.text import LONGER, TextData, validation_windows, write_sample
 from xinye.training.clock import Costs
 from xinye.training.distributed import Processes
 from xinye.training.guards import SMALLER, out_of_memory

@@ -10,7 +10,7 @@ from torch import nn
 from xinye import machine
 from xinye.data.batches import Batch, Windows
 from xinye.errors import XinyeError
-from xinye.evaluation.bits_per_byte import evaluate
+from xinye.evaluation.perplexity import evaluate
 from xinye.generation.generate import start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import Config, LanguageModel, build
@@ -20,8 +20,13 @@ from xinye.planning.models import load_models
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.resume import check_teacher, check_text
-from xinye.tasks.samples import write_sample, write_texts
-from xinye.tasks.text import TextData, prepare_text, validation_windows
+from xinye.tasks.text import (
+    TextData,
+    prepare_text,
+    validation_windows,
+    write_sample,
+    write_texts,
+)
 from xinye.training import clock
 from xinye.training.calibrate import Speed, largest_micro_batch, measure_speed
 from xinye.training.clock import Clock

@@ -18,7 +18,7 @@ from xinye.planning.settings import PretrainSettings
 from xinye.runs.folder import RunFolder
 from xinye.runs.resume import saved_settings
 from xinye.runs.start import Beginning, check_output, default_output, start_run
-from xinye.tasks.more_text import MoreText
+from xinye.tasks.registry import find_task
 from xinye.tasks.task import check_settings
 from xinye.training import clock
 from xinye.training.distributed import Processes, processes
@@ -72,7 +72,7 @@ def finetune(
     off. Where `torchrun` started several processes, all call this.
     """
     check_settings(settings)
-    if settings.task == MoreText.verb:
+    if find_task(settings.task).continues_text:
         run = pretrain(settings.as_pretraining(), observer, overwrite)
         assert run is not None
         return run
