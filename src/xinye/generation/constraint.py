@@ -18,7 +18,7 @@ from torch import Tensor
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.generation.sampling import Sampling
+from xinye.generation.sampling import Sampling, Schema
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
@@ -229,7 +229,7 @@ def _reason(message: str) -> str:
     return (found[1] if found else " ".join(lines[0].split()) or "too complex")[:200]
 
 
-def _objects(schema: Any) -> Iterator[dict[str, Any]]:
+def _objects(schema: Any) -> Iterator[Schema]:
     """A schema and all objects in it, wherever they stand."""
     if isinstance(schema, dict):
         yield schema
@@ -239,7 +239,7 @@ def _objects(schema: Any) -> Iterator[dict[str, Any]]:
         yield from _objects(value)
 
 
-def _joins(schema: dict[str, Any]) -> bool:
+def _joins(schema: Schema) -> bool:
     """Whether several schemas must hold for one value."""
     return "allOf" in schema or ("$ref" in schema and bool(schema.keys() - ANNOTATIONS))
 

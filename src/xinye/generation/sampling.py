@@ -12,6 +12,7 @@ from xinye.libraries import need
 Bias = Annotated[float, Field(ge=-100, le=100)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Schema = dict[str, Any]  # a JSON schema, as whoever asks wrote it
 
 
 class Sampling(BaseModel):
@@ -54,9 +55,7 @@ class Sampling(BaseModel):
         description="tell the log-probability of each token, and of this many likeliest ones",
     )
     seed: int | None = Field(None, ge=0, lt=2**63, description="the same seed gives the same texts")
-    json_schema: dict[str, Any] | None = Field(
-        None, description="write JSON that fulfils this schema"
-    )
+    json_schema: Schema | None = Field(None, description="write JSON that fulfils this schema")
     regex: str | None = Field(
         None, description="write what this regular expression matches as a whole"
     )

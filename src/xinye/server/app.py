@@ -11,9 +11,10 @@ from typing import Any
 from fastapi import FastAPI, Request, Security
 from fastapi.responses import HTMLResponse, Response
 from fastapi.security import HTTPBearer
+from prometheus_client import generate_latest
 
-from xinye.server import chat, completions, embeddings, errors, tasks
-from xinye.server.errors import APIError
+from xinye.server import completions, embeddings, tasks
+from xinye.server.errors import HANDLERS, APIError
 from xinye.server.guard import Guard
 from xinye.server.metrics import Metrics
 from xinye.server.models import ServedModel, find_model
@@ -51,14 +52,14 @@ def build_app(
             status: {"model": ErrorAnswer, "description": text} for status, text in ERRORS.items()
         },
         redirect_slashes=False,
+        exception_handlers=HANDLERS,
     )
     state, metrics = app.state, Metrics(models)
     state.models, state.settings, state.worker, state.metrics = models, settings, worker, metrics
-    errors.install(app)
     app.add_middleware(Guard, settings=settings, metrics=metrics)
     # The guard checks the key; this only says so in the document.
     bearer = [] if settings.api_key is None else [Security(HTTPBearer(auto_error=False))]
-    for part in (chat, completions, embeddings, tasks):
+    for part in (completions, embeddings, tasks):
         app.include_router(part.router, dependencies=bearer)
     _add_page(app)
     _add_state(app, bearer)
@@ -78,7 +79,9 @@ def _add_state(app: FastAPI, bearer: list[Any]) -> None:
     async def ready() -> Health:
         """The engines work."""
         if not state.worker.is_alive():
-            raise APIError(503, "the engines do not run", code="not_ready", retry_after=5)
+            raise APIError(
+                503, "the engines do not run", code="not_ready", headers={"Retry-After": "5"}
+            )
         return Health(status="ok")
 
     @app.get(
@@ -89,7 +92,10 @@ def _add_state(app: FastAPI, bearer: list[Any]) -> None:
     )
     async def figures() -> Response:
         """Figures for Prometheus."""
-        return Response(state.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(
+            generate_latest(state.metrics.registry),
+            media_type="text/plain; version=0.0.4; charset=utf-8",
+        )
 
     @app.get("/v1/models", dependencies=bearer)
     async def list_models() -> ModelList:

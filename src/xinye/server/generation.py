@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from xinye.errors import XinyeError, checked
 from xinye.generation.constraint import constraint_for
 from xinye.generation.sampling import Sampling
+from xinye.generation.sequence import Sequence
 from xinye.server.bodies import json_response, log_texts
 from xinye.server.errors import APIError, as_api_error, check_count
 from xinye.server.models import ServedModel
@@ -33,9 +34,11 @@ SAME = (*PENALTIES, "min_p", "min_tokens", "stop_token_ids", "regex", "choices")
 # -- from a request to sequences ---------------------------------------------------------------
 
 
-async def sampling_of(body: GenerationRequest, model: ServedModel, **more: Any) -> Sampling:
-    """How to sample. OpenAI's defaults hold, not those of `xinye generate`. `more` are the fields
-    of one route only."""
+async def begin_texts(
+    body: GenerationRequest, model: ServedModel, tokens: list[int], **more: Any
+) -> list[Sequence]:
+    """The texts that go on from these tokens, `n` of them. OpenAI's defaults of sampling hold, not
+    those of `xinye generate`. `more` are the fields of one route only."""
     if body.stream_options and body.stream_options.include_usage and not body.stream:
         raise APIError(400, "stream_options: only with stream", "stream_options")
     biases = {int(token): bias for token, bias in (body.logit_bias or {}).items()}
@@ -63,7 +66,7 @@ async def sampling_of(body: GenerationRequest, model: ServedModel, **more: Any) 
         if constraint:
             refusal.detail = refusal.detail.replace(constraint, param, 1)
         raise refusal from None
-    return sampling
+    return [Sequence([*tokens], len(tokens), sampling, number) for number in range(body.n or 1)]
 
 
 def token_limit(
@@ -112,14 +115,19 @@ class AnswerFormat(ABC):
 
 
 async def respond(
-    request: Request, body: GenerationRequest, job: Job, wording: AnswerFormat
+    request: Request,
+    body: GenerationRequest,
+    model: ServedModel,
+    sequences: list[Sequence],
+    wording: AnswerFormat,
 ) -> Response:
     """The answer once it is whole; with `stream` as server-sent events, as OpenAI writes them."""
+    job = Job(request, model, sequences)
     await job.first()
     head = {
         "id": f"{wording.id_prefix}-{secrets.token_hex(12)}",
         "created": int(time.time()),
-        "model": job.model.id,
+        "model": model.id,
     }
     if body.stream:
         return StreamingResponse(

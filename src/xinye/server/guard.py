@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from xinye.server.errors import APIError, as_api_error
+from xinye.server.errors import CLOSE, APIError, as_api_error
 from xinye.server.metrics import Metrics
 from xinye.server.settings import ServeSettings
 
@@ -73,7 +73,7 @@ class Guard:
             raise APIError(
                 400,
                 "Transfer-Encoding: not with Content-Length, nor in HTTP/1.0; send one",
-                close=True,
+                headers=CLOSE,
             )
 
     def _check(self, scope: Scope, headers: Headers) -> None:
@@ -94,7 +94,7 @@ class Guard:
                 503,
                 "the server answers too many requests at once; try again",
                 code="overloaded",
-                retry_after=1,
+                headers={"Retry-After": "1"},
             )
 
     def _check_origin(self, headers: Headers) -> None:
@@ -139,7 +139,7 @@ class Body:
             async with asyncio.timeout_at(self.end):
                 message = await self._receive()
         except TimeoutError:
-            raise APIError(408, "the body did not arrive in time", close=True) from None
+            raise APIError(408, "the body did not arrive in time", headers=CLOSE) from None
         self.size += len(message.get("body", b""))
         self.whole = not message.get("more_body", False)
         if max(self.size, self.declared) > self.limit:

@@ -1,57 +1,54 @@
 """Figures for Prometheus."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import Scope
 
 from xinye.server.models import ServedModel
+from xinye.server.worker import EngineQueue
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
-GAUGES = {
-    "running": "Texts being written.",
-    "waiting": "Texts that wait for a place.",
-    "cache_used_tokens": "Tokens whose keys and values are held for a text.",
-    "cache_total_tokens": "Tokens that the cache has room for.",
-}
+# of an engine, at the time when they are asked for
+GAUGES: tuple[tuple[str, str, Callable[[EngineQueue], float]], ...] = (
+    ("running", "Texts being written.", lambda queue: len(queue.engine.running)),
+    ("waiting", "Texts that wait for a place.", lambda queue: len(queue.engine.waiting)),
+    (
+        "cache_used_tokens",
+        "Tokens whose keys and values are held for a text.",
+        lambda queue: queue.engine.cache.used,
+    ),
+    (
+        "cache_total_tokens",
+        "Tokens that the cache has room for.",
+        lambda queue: queue.engine.cache.total,
+    ),
+)
 
 
 class Metrics:
     def __init__(self, models: Mapping[str, ServedModel]) -> None:
-        self.models = models
-        self.registry = registry = CollectorRegistry()
-        self.requests = Counter(
-            "xinye_requests", "Requests answered.", ["route", "status"], registry=registry
+        self.registry = CollectorRegistry()
+        counter = partial(Counter, registry=self.registry)
+        histogram = partial(Histogram, buckets=SECONDS, registry=self.registry)
+        self.requests = counter("xinye_requests", "Requests answered.", ["route", "status"])
+        self.seconds = histogram("xinye_request_seconds", "Seconds to a whole answer.", ["route"])
+        self.prompt_tokens = counter("xinye_prompt_tokens", "Tokens of prompts read.", ["model"])
+        self.completion_tokens = counter("xinye_completion_tokens", "Tokens written.", ["model"])
+        self.first = histogram(
+            "xinye_first_piece_seconds", "Seconds from a request to its first text.", ["model"]
         )
-        self.seconds = Histogram(
-            "xinye_request_seconds",
-            "Seconds to a whole answer.",
-            ["route"],
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self.prompt_tokens = Counter(
-            "xinye_prompt_tokens", "Tokens of prompts read.", ["model"], registry=registry
-        )
-        self.completion_tokens = Counter(
-            "xinye_completion_tokens", "Tokens written.", ["model"], registry=registry
-        )
-        self.first = Histogram(
-            "xinye_first_piece_seconds",
-            "Seconds from a request to its first text.",
-            ["model"],
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self.gauges = {
-            name: Gauge(f"xinye_{name}", text, ["model"], registry=registry)
-            for name, text in GAUGES.items()
-        }
+        queues = {model.id: model.queue for model in models.values() if model.queue}
+        for name, text, read in GAUGES:
+            gauge = Gauge(f"xinye_{name}", text, ["model"], registry=self.registry)
+            for identity, queue in queues.items():
+                gauge.labels(identity).set_function(partial(read, queue))
         Gauge(
             "xinye_start_time_seconds",
             "When the server started, in Unix time.",
-            registry=registry,
+            registry=self.registry,
         ).set(time.time())
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
@@ -59,18 +56,3 @@ class Metrics:
         route = getattr(scope.get("route"), "path", "other")  # never what the client typed
         self.requests.labels(route, status or 499).inc()
         self.seconds.labels(route).observe(seconds)
-
-    def text(self) -> bytes:
-        for model in self.models.values():
-            if model.queue is None:
-                continue
-            engine = model.queue.engine
-            values = (
-                len(engine.running),
-                len(engine.waiting),
-                engine.cache.used,
-                engine.cache.total,
-            )
-            for gauge, value in zip(self.gauges.values(), values, strict=True):
-                gauge.labels(model.id).set(value)
-        return generate_latest(self.registry)

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, model_validator
 
-from xinye.generation.sampling import Bias, Penalty, Share
-from xinye.server.fields import Body, unsupported
+from xinye.generation.sampling import Bias, Penalty, Schema, Share
+from xinye.server.bodies import Body, unsupported
 from xinye.server.settings import MOST_TEXTS
 
 Token = Annotated[int, Field(ge=0, lt=2**31)]
@@ -164,7 +164,7 @@ Messages = Annotated[list[Message], Field(min_length=1, max_length=4096, fail_fa
 class JSONSchema(Body):
     name: Annotated[str, StringConstraints(pattern="^[a-zA-Z0-9_-]{1,64}$")]
     description: str | None = None
-    schema_: dict[str, Any] = Field(alias="schema")
+    schema_: Schema = Field(alias="schema")
     strict: bool | None = Field(None, description="the schema always holds")
 
 

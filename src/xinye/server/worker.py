@@ -64,7 +64,7 @@ class Job:
                 429,
                 f"{queue.unfinished} texts run or wait already; try again",
                 code="rate_limit_exceeded",
-                retry_after=1,
+                headers={"Retry-After": "1"},
             )
         self.model, self.queue, self.sequences = model, queue, sequences
         self.worker, self.metrics = state.worker, state.metrics
