@@ -12,6 +12,7 @@ from xinye.libraries import need
 Bias = Annotated[float, Field(ge=-100, le=100)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 Share = Annotated[float, Field(ge=0, le=1)]
+CONSTRAINTS = ("json_schema", "regex", "choices")  # what a text must be; one of them at most
 Schema = dict[str, Any]  # a JSON schema, as whoever asks wrote it
 
 
@@ -73,9 +74,7 @@ class Sampling(BaseModel):
 
     @model_validator(mode="after")
     def _one_constraint(self) -> Self:
-        given = [
-            name for name in ("json_schema", "regex", "choices") if getattr(self, name) is not None
-        ]
+        given = [name for name in CONSTRAINTS if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)}: give one of them")
         if given and (self.stop or self.stop_token_ids):

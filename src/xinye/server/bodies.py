@@ -118,13 +118,12 @@ def known_fields(kind: type[BaseModel]) -> frozenset[str]:
     return frozenset(field.alias or name for name, field in kind.model_fields.items())
 
 
-def unsupported(names: str, **allowed: Any) -> Callable[[type[Kind]], type[Kind]]:
+def unsupported(names: str, **allowed: tuple[Any, ...]) -> Callable[[type[Kind]], type[Kind]]:
     """A decorator: the class gets fields that this server does not have, and where only what asks
-    for nothing passes: null, what is empty or false, and for those in `allowed` one value more, or
-    several in a tuple."""
-    fields: dict[str, Any] = dict.fromkeys(names.split(), (only(), None))
-    for name, values in allowed.items():
-        fields[name] = (only(*values) if isinstance(values, tuple) else only(values), None)
+    for nothing passes: null, what is empty or false, and for those in `allowed` these values,
+    too."""
+    values: dict[str, tuple[Any, ...]] = dict.fromkeys(names.split(), ()) | allowed
+    fields: Any = {name: (only(*passing), None) for name, passing in values.items()}
 
     def add(kind: type[Kind]) -> type[Kind]:
         name, module = kind.__name__, kind.__module__

@@ -3,6 +3,7 @@ client knows."""
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -74,7 +75,7 @@ async def on_error(_: Request, error: Exception) -> JSONResponse:
 
 
 # Every error of the app is answered in this form.
-HANDLERS = dict.fromkeys((HTTPException, XinyeError, RequestValidationError), on_error)
+HANDLERS: Any = dict.fromkeys((HTTPException, XinyeError, RequestValidationError), on_error)
 
 
 def of_validation(findings: Sequence[ErrorDetails]) -> APIError:

@@ -61,10 +61,10 @@ class StreamOptions(Body):
     "store metadata moderation prompt_cache_options ignore_eos use_beam_search",
     service_tier=("auto", "default"),
     prompt_cache_retention=("in_memory", "in-memory"),
-    length_penalty=1,
-    skip_special_tokens=True,
-    typical_p=1,
-    mirostat=0,
+    length_penalty=(1,),
+    skip_special_tokens=(True,),
+    typical_p=(1,),
+    mirostat=(0,),
 )
 class GenerationRequest(Request):
     """What both routes that generate texts share."""
@@ -177,12 +177,12 @@ class ResponseFormat(Body):
     "tools functions audio prediction web_search_options echo continue_final_message chat_template "
     "chat_template_kwargs documents",
     tool_choice=("none", "auto"),
-    parallel_tool_calls=True,
+    parallel_tool_calls=(True,),
     function_call=("none", "auto"),
-    modalities=["text"],
-    reasoning_effort="none",
-    verbosity="medium",
-    add_generation_prompt=True,
+    modalities=(["text"],),
+    reasoning_effort=("none",),
+    verbosity=("medium",),
+    add_generation_prompt=(True,),
 )
 class ChatRequest(GenerationRequest):
     messages: Messages
@@ -257,10 +257,8 @@ class PromptUsage(BaseModel):
     total_tokens: int
 
 
-class Usage(BaseModel):
-    prompt_tokens: int
+class Usage(PromptUsage):
     completion_tokens: int
-    total_tokens: int
 
 
 class Answer(BaseModel):
