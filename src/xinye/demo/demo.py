@@ -14,7 +14,7 @@ from xinye.checkpoints.load import load_model
 from xinye.demo.stories import check, stories
 from xinye.errors import checked
 from xinye.generation.decoder import prepare_decoder
-from xinye.generation.generate import generate, start
+from xinye.generation.engine import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.machine import device
 from xinye.observer import Observer

@@ -77,11 +77,8 @@ class Constraint:
         Before `min_tokens` none ends it, unless nothing else can come. Raises `XinyeError` where no
         token can.
         """
-        if self._allowed is None:
-            self._allowed = self._compute()
-        return self._allowed
-
-    def _compute(self) -> Tensor:
+        if self._allowed is not None:
+            return self._allowed
         bits = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)
         result = (bits[:, None] >> torch.arange(8)).bitwise_and(1).flatten()[: self._size].bool()
         if self._accepted < self._min_tokens:
@@ -91,6 +88,7 @@ class Constraint:
             raise XinyeError(
                 f"the constraint lets no text go on here: {_reason(self._matcher.get_error())}"
             )
+        self._allowed = result
         return result
 
     def accept(self, token: int) -> None:

@@ -11,6 +11,7 @@ worth it.
 """
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -117,7 +118,8 @@ class Speculation:
             return []
         tokens, guesses = sequence.window[record.drafted :], list[int]()
         for _ in range(count):
-            place: Any = _Place(record.drafted, sequence.blocks)
+            # all that a runner needs of a text
+            place: Any = SimpleNamespace(read=record.drafted, blocks=sequence.blocks)
             part = Part(place, tokens, wanted=1)
             guesses.append(
                 int(self.drafter.run([part])[0, : self.engine.tokenizer.vocab_size].argmax())
@@ -125,14 +127,6 @@ class Speculation:
             record.drafted += len(tokens)
             tokens = guesses[-1:]
         return guesses
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Of a text all that a runner needs."""
-
-    read: int
-    blocks: list[int]
 
 
 def speculate(

@@ -15,7 +15,7 @@ from xinye.data.files import write_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.bits_per_byte import evaluate
-from xinye.generation.generate import generate, start
+from xinye.generation.engine import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel
 from xinye.observer import Observer

@@ -1,7 +1,7 @@
 """What a model writes while it learns, and when it has."""
 
 from xinye.data.tokenizer import Tokenizer
-from xinye.generation.generate import generate, start
+from xinye.generation.engine import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel
 
