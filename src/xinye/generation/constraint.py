@@ -11,17 +11,15 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from torch import Tensor
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation.sampling import Sampling, Schema
-
-if TYPE_CHECKING:
-    from llguidance import LLMatcher, LLTokenizer
 
 LONGEST = 50_000  # characters of a schema, a regular expression, or all choices
 MOST_MULTIPLE = 10_000  # every remainder of such a division is a state of the grammar
@@ -41,14 +39,14 @@ ANNOTATIONS = {
 }
 # What a grammar may take: tenths of a second and some tens of megabytes; the library itself allows
 # seconds.
-LIMITS = {
-    "initial_lexer_fuel": 200_000,
-    "step_lexer_fuel": 100_000,
-    "step_max_items": 20_000,
-    "max_lexer_states": 20_000,
-    "max_grammar_size": 50_000,
-    "verbose_errors": False,
-}
+LIMITS = LLParserLimits(
+    initial_lexer_fuel=200_000,
+    step_lexer_fuel=100_000,
+    step_max_items=20_000,
+    max_lexer_states=20_000,
+    max_grammar_size=50_000,
+    verbose_errors=False,
+)
 # JSON as Python writes it. Free white space would let a small model write nothing else.
 JSON_STYLE: Any = {
     "whitespace_flexible": False,
@@ -61,7 +59,7 @@ JSON_STYLE: Any = {
 class Constraint:
     """Where one text stands in its grammar."""
 
-    def __init__(self, matcher: "LLMatcher", tokenizer: Tokenizer, sampling: Sampling) -> None:
+    def __init__(self, matcher: LLMatcher, tokenizer: Tokenizer, sampling: Sampling) -> None:
         self._matcher, self._size, self._min_tokens = (
             matcher,
             tokenizer.vocab_size,
@@ -141,37 +139,25 @@ def _grammar(sampling: Sampling) -> tuple[str, str] | None:
                     f"json_schema: at most {MOST_PATTERNS} patterns go with allOf, or with keys "
                     "beside $ref"
                 )
-            return "json_schema", _library().LLMatcher.grammar_from_json_schema(
-                text, overrides=JSON_STYLE
-            )
+            return "json_schema", LLMatcher.grammar_from_json_schema(text, overrides=JSON_STYLE)
         except (ValueError, TypeError, RecursionError) as error:
             raise XinyeError(
                 f"json_schema: not JSON, or nested too deeply ({_reason(str(error))})"
             ) from None
     if sampling.regex is not None:
         _check_length("regex", len(sampling.regex))
-        return "regex", _library().LLMatcher.grammar_from_regex(sampling.regex)
+        return "regex", LLMatcher.grammar_from_regex(sampling.regex)
     if sampling.choices is not None:
         _check_length("choices", sum(map(len, sampling.choices)))
         words = " | ".join(json.dumps(choice, ensure_ascii=False) for choice in sampling.choices)
-        return "choices", _library().LLMatcher.grammar_from_lark(f"start: {words}")
+        return "choices", LLMatcher.grammar_from_lark(f"start: {words}")
     return None
 
 
-def _library() -> Any:
-    """Imported where a text has a constraint; `Sampling` has checked that it is there."""
-    import llguidance
-
-    return llguidance
-
-
 @lru_cache(maxsize=16)
-def _compiled(tokenizer: Tokenizer, name: str, grammar: str) -> "LLMatcher":
+def _compiled(tokenizer: Tokenizer, name: str, grammar: str) -> LLMatcher:
     """A matcher at the beginning of this grammar, to be copied."""
-    library = _library()
-    matcher = library.LLMatcher(
-        _tokens(tokenizer), grammar, log_level=0, limits=library.LLParserLimits(**LIMITS)
-    )
+    matcher = LLMatcher(_tokens(tokenizer), grammar, log_level=0, limits=LIMITS)
     matcher.compute_bitmask()
     if matcher.is_error():
         raise XinyeError(f"{name}: {_reason(matcher.get_error())}")
@@ -179,10 +165,9 @@ def _compiled(tokenizer: Tokenizer, name: str, grammar: str) -> "LLMatcher":
 
 
 @lru_cache(maxsize=4)
-def _tokens(tokenizer: Tokenizer) -> "LLTokenizer":
-    return _library().LLTokenizer(
-        _Described(tokenizer), tokenizer.vocab_size, sorted(tokenizer.stop_ids)
-    )
+def _tokens(tokenizer: Tokenizer) -> LLTokenizer:
+    described: Any = _Described(tokenizer)
+    return LLTokenizer(described, tokenizer.vocab_size, sorted(tokenizer.stop_ids))
 
 
 class _Described:

@@ -7,8 +7,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from xinye.libraries import need
-
 Bias = Annotated[float, Field(ge=-100, le=100)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -81,8 +79,6 @@ class Sampling(BaseModel):
             raise ValueError(
                 f"stop: with {given[0]} a text ends where it is complete; nothing else may end it"
             )
-        for name in given:
-            need(name, "llguidance")
         return self
 
     @cached_property
