@@ -216,9 +216,8 @@ def _objects(schema: Any) -> Iterator[Schema]:
     """A schema and all objects in it, wherever they stand."""
     if isinstance(schema, dict):
         yield schema
-    for value in (
-        schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
-    ):
+        schema = [*schema.values()]
+    for value in schema if isinstance(schema, list) else ():
         yield from _objects(value)
 
 

@@ -77,13 +77,11 @@ class Speculation:
             FEW - 1,
             self._worth(record.likely),
         )
-        if room < 1:
-            guesses = []
-        elif self.drafter is None:
+        if self.drafter is None:
             guesses = _looked_up(record, sequence.tokens, room)
         else:
             guesses = self._drafted(record, sequence, room)
-        if room < 1 or not guesses:
+        if not guesses:
             record.likely += (HOPE - record.likely) * MEMORY / 10  # times change
         record.guessed, record.length = guesses, len(sequence.tokens)
         return guesses

@@ -3,7 +3,6 @@ chat template: from a request's fields to sequences, and from what is generated 
 
 import asyncio
 import json
-import math
 import secrets
 import time
 from abc import ABC, abstractmethod
@@ -180,10 +179,6 @@ def token_text(model: ServedModel, token: int) -> str:
         return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
 
 
-def finite(logprob: float) -> float:
-    return logprob if math.isfinite(logprob) else LEAST_LOGPROB
-
-
 # -- going on with texts ---------------------------------------------------------------------------
 
 
@@ -242,9 +237,12 @@ class CompletionWriting(Writing):
         lengths = [len(piece.decode("utf-8", "ignore")) for piece in pieces]
         return LegacyLogprobs(
             tokens=[token_text(self.model, token) for token, _, _ in logprobs],
-            token_logprobs=[finite(logprob) for _, logprob, _ in logprobs],
+            token_logprobs=[max(logprob, LEAST_LOGPROB) for _, logprob, _ in logprobs],
             top_logprobs=[
-                {token_text(self.model, other): finite(logprob) for other, logprob in others}
+                {
+                    token_text(self.model, other): max(logprob, LEAST_LOGPROB)
+                    for other, logprob in others
+                }
                 for _, _, others in logprobs
             ],
             text_offset=[*accumulate(lengths, initial=offset)],
@@ -333,6 +331,6 @@ class ChatWriting(Writing):
     def of_token(self, token: int, logprob: float) -> TopLogprob:
         return TopLogprob(
             token=token_text(self.model, token),
-            logprob=finite(logprob),
+            logprob=max(logprob, LEAST_LOGPROB),
             bytes=list(self.model.tokenizer.token_bytes[token]),
         )

@@ -121,14 +121,11 @@ def serve(
         worker.start()
         host, port = listener.getsockname()[:2]
         server = Server(build_app(models, settings, worker), settings)
-
-        def stop(*_: Any) -> None:
-            server.should_exit = True
-
         # While it runs, uvicorn hears the signals; at its end it raises them again, when they have
         # done their work.
         signals = {
-            number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)
+            number: signal.signal(number, server.handle_exit)
+            for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
             on_ready(models, f"http://{f'[{host}]' if ':' in host else host}:{port}")
