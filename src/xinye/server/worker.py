@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -262,11 +262,16 @@ class Worker(threading.Thread):
             results += await asyncio.wrap_future(result)
         return results
 
+    @property
+    def _busy(self) -> bool:
+        return self._ending or bool(self._works) or any(each.engine.busy for each in self.queues)
+
     def run(self) -> None:
         while not self._ending:
-            while call := self._next_call():
+            # Where there is nothing else to do, it waits for the next call.
+            while not (self._busy and self._calls.empty()):
                 try:
-                    call()
+                    self._calls.get()()
                 except Exception:
                     log.exception("the engine's thread failed at a request")
             if self._works:
@@ -282,12 +287,3 @@ class Worker(threading.Thread):
                 result.set_result(do())
             except Exception as error:
                 result.set_exception(error)
-
-    def _next_call(self) -> Callable[[], Any] | None:
-        """What is to be done before the next step. Waits for it where there is nothing else to
-        do."""
-        busy = self._ending or bool(self._works) or any(queue.engine.busy for queue in self.queues)
-        try:
-            return self._calls.get(block=not busy)
-        except Empty:
-            return None
