@@ -70,9 +70,8 @@ class Speculation:
         """How a text may go on: few tokens, or none where that is not worth a step's rows."""
         record = self._records.setdefault(sequence, _Record())
         self._learn(record, sequence.tokens)
-        written = sequence.sampling.max_tokens - sequence.completion_tokens
         room = min(
-            written - 1,
+            sequence.sampling.max_tokens - sequence.completion_tokens - 1,
             self.engine.context - len(sequence.window),
             FEW - 1,
             self._worth(record.likely),

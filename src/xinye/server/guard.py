@@ -56,7 +56,7 @@ class Guard:
             if scope["method"] == "OPTIONS" and asked_by_page:
                 return await Response(status_code=204, headers=PREFLIGHT)(scope, receive, answer)
             self._check(scope, headers)
-            body = Body(receive, headers, self.settings.max_body * 1_000_000)
+            body = LimitedBody(receive, headers, self.settings.max_body * 1_000_000)
             await self.app(scope, body.receive, answer)
         except Exception as error:
             refusal = as_api_error(error)  # which logs what is an error of ours
@@ -123,7 +123,7 @@ PREFLIGHT = {
 }
 
 
-class Body:
+class LimitedBody:
     """A request's body, as long as it is not too long and does not take too long."""
 
     def __init__(self, receive: Receive, headers: Headers, limit: int) -> None:

@@ -148,10 +148,9 @@ def listen(settings: ServeSettings) -> socket.socket:
         listener.bind(address)
         listener.listen(2048)
     except OSError as error:
-        reason = error.strerror or str(error)
         raise XinyeError(
-            f"cannot listen at {settings.host}, port {settings.port}: {reason}; choose another "
-            "with --port",
+            f"cannot listen at {settings.host}, port {settings.port}: {error.strerror or error}; "
+            "choose another with --port",
             1,
         ) from None
     return listener
