@@ -15,8 +15,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked, one_line
 from xinye.generation import sequence
 from xinye.generation.chat import Message, start_answer
-from xinye.generation.engine import Engine
-from xinye.generation.generate import start
+from xinye.generation.engine import Engine, start
 from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.generation.speculation import speculate
 from xinye.jobs import evaluate, judge

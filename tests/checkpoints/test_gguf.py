@@ -19,7 +19,7 @@ from xinye.checkpoints.gguf_file import read_gguf
 from xinye.checkpoints.gguf_tokenizer import from_metadata, to_metadata
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.generation.generate import generate, start
+from xinye.generation.engine import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.gpt import GPT

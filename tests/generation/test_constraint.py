@@ -15,8 +15,7 @@ from tokenizers import decoders, models, normalizers
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.generation.constraint import constraint_for
-from xinye.generation.engine import Engine
-from xinye.generation.generate import generate, start
+from xinye.generation.engine import Engine, generate, start
 from xinye.generation.sampling import Sampling
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT

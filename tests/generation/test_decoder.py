@@ -13,7 +13,7 @@ from xinye import machine
 from xinye.data.tokenizer import Tokenizer
 from xinye.generation import decoder
 from xinye.generation.decoder import Decoder, decoder_for
-from xinye.generation.generate import generate, start
+from xinye.generation.engine import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.gpt import GPT, Linear

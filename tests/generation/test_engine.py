@@ -11,8 +11,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation import decoder, runner
 from xinye.generation import sequence as texts
-from xinye.generation.engine import Engine
-from xinye.generation.generate import start
+from xinye.generation.engine import Engine, start
 from xinye.generation.sampling import Sampling
 from xinye.model.adapter_settings import AdapterSettings
 from xinye.model.adapters import attach

@@ -10,7 +10,7 @@ import torch
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation import sequence as texts
-from xinye.generation.generate import generate, start
+from xinye.generation.engine import generate, start
 from xinye.generation.sampling import Sampling
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT

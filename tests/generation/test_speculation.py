@@ -8,8 +8,7 @@ import torch
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.generation.engine import Engine
-from xinye.generation.generate import start
+from xinye.generation.engine import Engine, start
 from xinye.generation.sampling import Sampling
 from xinye.generation.sequence import Sequence
 from xinye.generation.speculation import Speculation, speculate

@@ -119,6 +119,10 @@ def test_the_nearest_field_is_told(server):
     told = error(server, "/v1/completions", PROMPT | {"max_token": 3}, 400)
     assert told["message"] == "max_token: there is no such field; did you mean 'max_tokens'?"
     assert told["code"] == "unknown_parameter"
+    message = {"role": "user", "contnet": "你好"}  # the fields of a message are other ones
+    told = error(server, "/v1/chat/completions", CHAT | {"messages": [message]}, 400)
+    assert told["message"].endswith("there is no such field; did you mean 'content'?")
+    assert told["param"] == "messages.0.contnet"
 
 
 @pytest.mark.parametrize(

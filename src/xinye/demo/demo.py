@@ -14,7 +14,7 @@ from xinye.data.files import write_json_lines
 from xinye.demo.stories import check, stories
 from xinye.errors import checked
 from xinye.generation.decoder import prepare_decoder
-from xinye.generation.generate import finish, start
+from xinye.generation.engine import finish, start
 from xinye.generation.sampling import Sampling
 from xinye.machine import device
 from xinye.observer import Observer

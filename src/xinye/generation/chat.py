@@ -24,12 +24,9 @@ def check_messages(messages: Any, where: str = "messages") -> list[Message]:
     if not isinstance(messages, list | tuple):
         raise XinyeError(f"{where}: there is no list of messages")
     for number, message in enumerate(messages, start=1):
-        role, content = (
-            (message.get("role"), message.get("content"))
-            if isinstance(message, dict)
-            else (None, None)
-        )
-        if role not in ROLES or not isinstance(content, str):
+        fields = message if isinstance(message, dict) else {}
+        content = fields.get("content")
+        if fields.get("role") not in ROLES or not isinstance(content, str):
             raise XinyeError(
                 f"{where}: message {number} must have a role ({', '.join(ROLES)}) and a content, "
                 f"a text"
@@ -148,11 +145,7 @@ class Conversation:
     @property
     def system(self) -> str:
         """The system message; empty for none."""
-        return (
-            self.messages[0]["content"]
-            if self.messages and self.messages[0]["role"] == "system"
-            else ""
-        )
+        return "".join(message["content"] for message in system_of(self.messages))
 
     @system.setter
     def system(self, text: str) -> None:
@@ -161,7 +154,7 @@ class Conversation:
 
     def reset(self) -> None:
         """Forget all but the system message."""
-        self.messages = self.messages[:1] if self.system else []
+        self.messages = system_of(self.messages)
 
     def answer(self, question: str) -> Generator[str, None, None]:
         """The answer as it is written. Once it is whole, or was closed half-way, it stands in the

@@ -11,17 +11,15 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from torch import Tensor
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.generation.sampling import Sampling
-
-if TYPE_CHECKING:
-    from llguidance import LLMatcher, LLTokenizer
+from xinye.generation.sampling import Sampling, Schema
 
 LONGEST = 50_000  # characters of a schema, a regular expression, or all choices
 MOST_MULTIPLE = 10_000  # every remainder of such a division is a state of the grammar
@@ -41,14 +39,14 @@ ANNOTATIONS = {
 }
 # What a grammar may take: tenths of a second and some tens of megabytes; the library itself allows
 # seconds.
-LIMITS = {
-    "initial_lexer_fuel": 200_000,
-    "step_lexer_fuel": 100_000,
-    "step_max_items": 20_000,
-    "max_lexer_states": 20_000,
-    "max_grammar_size": 50_000,
-    "verbose_errors": False,
-}
+LIMITS = LLParserLimits(
+    initial_lexer_fuel=200_000,
+    step_lexer_fuel=100_000,
+    step_max_items=20_000,
+    max_lexer_states=20_000,
+    max_grammar_size=50_000,
+    verbose_errors=False,
+)
 # JSON as Python writes it. Free white space would let a small model write nothing else.
 JSON_STYLE: Any = {
     "whitespace_flexible": False,
@@ -61,7 +59,7 @@ JSON_STYLE: Any = {
 class Constraint:
     """Where one text stands in its grammar."""
 
-    def __init__(self, matcher: "LLMatcher", tokenizer: Tokenizer, sampling: Sampling) -> None:
+    def __init__(self, matcher: LLMatcher, tokenizer: Tokenizer, sampling: Sampling) -> None:
         self._matcher, self._size, self._min_tokens = (
             matcher,
             tokenizer.vocab_size,
@@ -77,11 +75,8 @@ class Constraint:
         Before `min_tokens` none ends it, unless nothing else can come. Raises `XinyeError` where no
         token can.
         """
-        if self._allowed is None:
-            self._allowed = self._compute()
-        return self._allowed
-
-    def _compute(self) -> Tensor:
+        if self._allowed is not None:
+            return self._allowed
         bits = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)
         result = (bits[:, None] >> torch.arange(8)).bitwise_and(1).flatten()[: self._size].bool()
         if self._accepted < self._min_tokens:
@@ -91,6 +86,7 @@ class Constraint:
             raise XinyeError(
                 f"the constraint lets no text go on here: {_reason(self._matcher.get_error())}"
             )
+        self._allowed = result
         return result
 
     def accept(self, token: int) -> None:
@@ -143,37 +139,25 @@ def _grammar(sampling: Sampling) -> tuple[str, str] | None:
                     f"json_schema: at most {MOST_PATTERNS} patterns go with allOf, or with keys "
                     "beside $ref"
                 )
-            return "json_schema", _library().LLMatcher.grammar_from_json_schema(
-                text, overrides=JSON_STYLE
-            )
+            return "json_schema", LLMatcher.grammar_from_json_schema(text, overrides=JSON_STYLE)
         except (ValueError, TypeError, RecursionError) as error:
             raise XinyeError(
                 f"json_schema: not JSON, or nested too deeply ({_reason(str(error))})"
             ) from None
     if sampling.regex is not None:
         _check_length("regex", len(sampling.regex))
-        return "regex", _library().LLMatcher.grammar_from_regex(sampling.regex)
+        return "regex", LLMatcher.grammar_from_regex(sampling.regex)
     if sampling.choices is not None:
         _check_length("choices", sum(map(len, sampling.choices)))
         words = " | ".join(json.dumps(choice, ensure_ascii=False) for choice in sampling.choices)
-        return "choices", _library().LLMatcher.grammar_from_lark(f"start: {words}")
+        return "choices", LLMatcher.grammar_from_lark(f"start: {words}")
     return None
 
 
-def _library() -> Any:
-    """Imported where a text has a constraint; `Sampling` has checked that it is there."""
-    import llguidance
-
-    return llguidance
-
-
 @lru_cache(maxsize=16)
-def _compiled(tokenizer: Tokenizer, name: str, grammar: str) -> "LLMatcher":
+def _compiled(tokenizer: Tokenizer, name: str, grammar: str) -> LLMatcher:
     """A matcher at the beginning of this grammar, to be copied."""
-    library = _library()
-    matcher = library.LLMatcher(
-        _tokens(tokenizer), grammar, log_level=0, limits=library.LLParserLimits(**LIMITS)
-    )
+    matcher = LLMatcher(_tokens(tokenizer), grammar, log_level=0, limits=LIMITS)
     matcher.compute_bitmask()
     if matcher.is_error():
         raise XinyeError(f"{name}: {_reason(matcher.get_error())}")
@@ -181,10 +165,9 @@ def _compiled(tokenizer: Tokenizer, name: str, grammar: str) -> "LLMatcher":
 
 
 @lru_cache(maxsize=4)
-def _tokens(tokenizer: Tokenizer) -> "LLTokenizer":
-    return _library().LLTokenizer(
-        _Described(tokenizer), tokenizer.vocab_size, sorted(tokenizer.stop_ids)
-    )
+def _tokens(tokenizer: Tokenizer) -> LLTokenizer:
+    described: Any = _Described(tokenizer)
+    return LLTokenizer(described, tokenizer.vocab_size, sorted(tokenizer.stop_ids))
 
 
 class _Described:
@@ -229,17 +212,16 @@ def _reason(message: str) -> str:
     return (found[1] if found else " ".join(lines[0].split()) or "too complex")[:200]
 
 
-def _objects(schema: Any) -> Iterator[dict[str, Any]]:
+def _objects(schema: Any) -> Iterator[Schema]:
     """A schema and all objects in it, wherever they stand."""
     if isinstance(schema, dict):
         yield schema
-    for value in (
-        schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
-    ):
+        schema = [*schema.values()]
+    for value in schema if isinstance(schema, list) else ():
         yield from _objects(value)
 
 
-def _joins(schema: dict[str, Any]) -> bool:
+def _joins(schema: Schema) -> bool:
     """Whether several schemas must hold for one value."""
     return "allOf" in schema or ("$ref" in schema and bool(schema.keys() - ANNOTATIONS))
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from xinye import machine
 from xinye.cache import cache_folder
 from xinye.model.gpt import GPT, LayerNorm, Linear, RMSNorm, rotary_tables
 from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, columns
+from xinye.observer import Observer
 
 SOURCE = Path(__file__).with_name("decoder.cpp")
 FLAGS = ("-std=c++20", "-O3", "-march=native", "-shared", "-fPIC", "-pthread", "-w")
@@ -38,12 +39,6 @@ KINDS = {torch.float32: 0, torch.bfloat16: 1, "q8_0": 2, "q4_0": 3, "q4_1": 4}
 
 
 # -- building --------------------------------------------------------------------------------------
-
-
-class Stages(Protocol):
-    """Told what is going on."""
-
-    def stage(self, text: str) -> None: ...
 
 
 @cache
@@ -71,7 +66,7 @@ def describe() -> str:
     )
 
 
-def prepare_decoder(device: torch.device, observer: "Stages") -> float:
+def prepare_decoder(device: torch.device, observer: Observer) -> float:
     """Build the library where it is wanted and not built yet, and say so; returns the seconds that
     took, 0 if none."""
     compiler = machine.cpp_compiler()

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from xinye.libraries import need
-
 Bias = Annotated[float, Field(ge=-100, le=100)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 Share = Annotated[float, Field(ge=0, le=1)]
+CONSTRAINTS = ("json_schema", "regex", "choices")  # what a text must be; one of them at most
+Schema = dict[str, Any]  # a JSON schema, as whoever asks wrote it
 
 
 class Sampling(BaseModel):
@@ -54,9 +54,7 @@ class Sampling(BaseModel):
         description="tell the log-probability of each token, and of this many likeliest ones",
     )
     seed: int | None = Field(None, ge=0, lt=2**63, description="the same seed gives the same texts")
-    json_schema: dict[str, Any] | None = Field(
-        None, description="write JSON that fulfils this schema"
-    )
+    json_schema: Schema | None = Field(None, description="write JSON that fulfils this schema")
     regex: str | None = Field(
         None, description="write what this regular expression matches as a whole"
     )
@@ -74,17 +72,13 @@ class Sampling(BaseModel):
 
     @model_validator(mode="after")
     def _one_constraint(self) -> Self:
-        given = [
-            name for name in ("json_schema", "regex", "choices") if getattr(self, name) is not None
-        ]
+        given = [name for name in CONSTRAINTS if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)}: give one of them")
         if given and (self.stop or self.stop_token_ids):
             raise ValueError(
                 f"stop: with {given[0]} a text ends where it is complete; nothing else may end it"
             )
-        for name in given:
-            need(name, "llguidance")
         return self
 
     @cached_property

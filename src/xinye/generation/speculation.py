@@ -11,6 +11,7 @@ worth it.
 """
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -69,20 +70,17 @@ class Speculation:
         """How a text may go on: few tokens, or none where that is not worth a step's rows."""
         record = self._records.setdefault(sequence, _Record())
         self._learn(record, sequence.tokens)
-        written = sequence.sampling.max_tokens - sequence.completion_tokens
         room = min(
-            written - 1,
+            sequence.sampling.max_tokens - sequence.completion_tokens - 1,
             self.engine.context - len(sequence.window),
             FEW - 1,
             self._worth(record.likely),
         )
-        if room < 1:
-            guesses = []
-        elif self.drafter is None:
+        if self.drafter is None:
             guesses = _looked_up(record, sequence.tokens, room)
         else:
             guesses = self._drafted(record, sequence, room)
-        if room < 1 or not guesses:
+        if not guesses:
             record.likely += (HOPE - record.likely) * MEMORY / 10  # times change
         record.guessed, record.length = guesses, len(sequence.tokens)
         return guesses
@@ -117,7 +115,8 @@ class Speculation:
             return []
         tokens, guesses = sequence.window[record.drafted :], list[int]()
         for _ in range(count):
-            place: Any = _Place(record.drafted, sequence.blocks)
+            # all that a runner needs of a text
+            place: Any = SimpleNamespace(read=record.drafted, blocks=sequence.blocks)
             part = Part(place, tokens, wanted=1)
             guesses.append(
                 int(self.drafter.run([part])[0, : self.engine.tokenizer.vocab_size].argmax())
@@ -125,14 +124,6 @@ class Speculation:
             record.drafted += len(tokens)
             tokens = guesses[-1:]
         return guesses
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Of a text all that a runner needs."""
-
-    read: int
-    blocks: list[int]
 
 
 def speculate(

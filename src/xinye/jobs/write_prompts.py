@@ -16,8 +16,7 @@ from typing import Any
 from xinye.data.sources import read_records
 from xinye.errors import XinyeError, checked
 from xinye.generation.chat import start_answer
-from xinye.generation.engine import Engine
-from xinye.generation.generate import start
+from xinye.generation.engine import Engine, start
 from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.generation.sequence import Sequence
 from xinye.observer import Observer

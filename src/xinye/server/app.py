@@ -1,9 +1,11 @@
-"""The app: its routes, its guard, its page, and the document that describes it."""
+"""The app: its routes, its guard, its page, its figures, and the document that describes it."""
 
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,16 @@ from typing import Any
 from fastapi import FastAPI, Request, Security
 from fastapi.responses import HTMLResponse, Response
 from fastapi.security import HTTPBearer
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.types import Scope
 
-from xinye.server import chat, completions, embeddings, errors, tasks
-from xinye.server.errors import APIError
+from xinye.server import completions, embeddings, tasks
+from xinye.server.errors import HANDLERS, APIError
 from xinye.server.guard import Guard
-from xinye.server.metrics import Metrics
 from xinye.server.models import ServedModel, find_model
 from xinye.server.schemas import ErrorAnswer, Health, Model, ModelList
 from xinye.server.settings import ServeSettings
-from xinye.server.worker import Worker
+from xinye.server.worker import EngineQueue, Worker
 
 PAGE = Path(__file__).with_name("page.html")
 ERRORS: dict[int | str, str] = {
@@ -35,6 +38,22 @@ ERRORS: dict[int | str, str] = {
     "default": "Any other error",
 }
 PROMETHEUS = {"text/plain": {"schema": {"type": "string"}}}
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+# of an engine, at the time when they are asked for
+GAUGES: tuple[tuple[str, str, Callable[[EngineQueue], float]], ...] = (
+    ("running", "Texts being written.", lambda queue: len(queue.engine.running)),
+    ("waiting", "Texts that wait for a place.", lambda queue: len(queue.engine.waiting)),
+    (
+        "cache_used_tokens",
+        "Tokens whose keys and values are held for a text.",
+        lambda queue: queue.engine.cache.used,
+    ),
+    (
+        "cache_total_tokens",
+        "Tokens that the cache has room for.",
+        lambda queue: queue.engine.cache.total,
+    ),
+)
 
 
 def build_app(
@@ -51,14 +70,14 @@ def build_app(
             status: {"model": ErrorAnswer, "description": text} for status, text in ERRORS.items()
         },
         redirect_slashes=False,
+        exception_handlers=HANDLERS,
     )
     state, metrics = app.state, Metrics(models)
     state.models, state.settings, state.worker, state.metrics = models, settings, worker, metrics
-    errors.install(app)
-    app.add_middleware(Guard, settings=settings, metrics=metrics)
+    app.add_middleware(Guard, settings=settings, on_answer=metrics.answered)
     # The guard checks the key; this only says so in the document.
     bearer = [] if settings.api_key is None else [Security(HTTPBearer(auto_error=False))]
-    for part in (chat, completions, embeddings, tasks):
+    for part in (completions, embeddings, tasks):
         app.include_router(part.router, dependencies=bearer)
     _add_page(app)
     _add_state(app, bearer)
@@ -78,7 +97,9 @@ def _add_state(app: FastAPI, bearer: list[Any]) -> None:
     async def ready() -> Health:
         """The engines work."""
         if not state.worker.is_alive():
-            raise APIError(503, "the engines do not run", code="not_ready", retry_after=5)
+            raise APIError(
+                503, "the engines do not run", code="not_ready", headers={"Retry-After": "5"}
+            )
         return Health(status="ok")
 
     @app.get(
@@ -89,7 +110,10 @@ def _add_state(app: FastAPI, bearer: list[Any]) -> None:
     )
     async def figures() -> Response:
         """Figures for Prometheus."""
-        return Response(state.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(
+            generate_latest(state.metrics.registry),
+            media_type="text/plain; version=0.0.4; charset=utf-8",
+        )
 
     @app.get("/v1/models", dependencies=bearer)
     async def list_models() -> ModelList:
@@ -140,3 +164,36 @@ def _hashes(page: str, tag: str) -> str:
     parts = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.S)
     digests = (hashlib.sha256(part.encode()).digest() for part in parts)
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+
+
+# -- figures for Prometheus ----------------------------------------------------------------------
+
+
+class Metrics:
+    def __init__(self, models: Mapping[str, ServedModel]) -> None:
+        self.registry = CollectorRegistry()
+        counter = partial(Counter, registry=self.registry)
+        histogram = partial(Histogram, buckets=SECONDS, registry=self.registry)
+        self.requests = counter("xinye_requests", "Requests answered.", ["route", "status"])
+        self.seconds = histogram("xinye_request_seconds", "Seconds to a whole answer.", ["route"])
+        self.prompt_tokens = counter("xinye_prompt_tokens", "Tokens of prompts read.", ["model"])
+        self.completion_tokens = counter("xinye_completion_tokens", "Tokens written.", ["model"])
+        self.first = histogram(
+            "xinye_first_piece_seconds", "Seconds from a request to its first text.", ["model"]
+        )
+        queues = {model.id: model.queue for model in models.values() if model.queue}
+        for name, text, read in GAUGES:
+            gauge = Gauge(f"xinye_{name}", text, ["model"], registry=self.registry)
+            for identity, queue in queues.items():
+                gauge.labels(identity).set_function(partial(read, queue))
+        Gauge(
+            "xinye_start_time_seconds",
+            "When the server started, in Unix time.",
+            registry=self.registry,
+        ).set(time.time())
+
+    def answered(self, scope: Scope, status: int, seconds: float) -> None:
+        """A request has ended; `status` 0 means that the client had left."""
+        route = getattr(scope.get("route"), "path", "other")  # never what the client typed
+        self.requests.labels(route, status or 499).inc()
+        self.seconds.labels(route).observe(seconds)

@@ -1,5 +1,9 @@
 """From a request's body to JSON, in another thread and within limits, so that all others are
-answered meanwhile; and from an answer to its JSON."""
+answered meanwhile; how its fields are checked; and from an answer to its JSON.
+
+A field that is not there is refused by its name, and so is a value of another type ("3" is no
+number). A field that this server does not have may ask for nothing, as a client's own messages do.
+"""
 
 import asyncio
 import json
@@ -7,13 +11,22 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from functools import cache
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
-from pydantic_core import from_json
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PlainValidator,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError, from_json
 
+from xinye.errors import did_you_mean
 from xinye.server.errors import APIError
 
 log = logging.getLogger("xinye.server")
@@ -23,6 +36,9 @@ log = logging.getLogger("xinye.server")
 MOST_PARTS = 50_000
 # A string, also where its end is missing: so the search is linear.
 STRING = re.compile(rb'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+Kind = TypeVar("Kind", bound=BaseModel)
+
+# -- reading ---------------------------------------------------------------------------------------
 
 
 class JSONRequest(Request):
@@ -74,6 +90,62 @@ def _check_names(pairs: list[tuple[str, Any]]) -> None:
     for name, times in Counter(name for name, _ in pairs).items():
         if times > 1:
             raise ValueError(f"it has {name[:100]!r} twice in one object")
+
+
+# -- checking its fields ---------------------------------------------------------------------------
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown(cls, given: Any) -> Any:
+        """Of several unknown fields only the first is reported: to find all takes seconds, in which
+        nobody is answered."""
+        known = known_fields(cls)
+        for name in given if isinstance(given, dict) else ():
+            if name not in known:
+                about = {"field": name, "hint": did_you_mean(name[:100], known)}
+                raise PydanticCustomError("unknown", "there is no such field{hint}", about)
+        return given
+
+
+@cache
+def known_fields(kind: type[BaseModel]) -> frozenset[str]:
+    return frozenset(field.alias or name for name, field in kind.model_fields.items())
+
+
+def unsupported(names: str, **allowed: tuple[Any, ...]) -> Callable[[type[Kind]], type[Kind]]:
+    """A decorator: the class gets fields that this server does not have, and where only what asks
+    for nothing passes: null, what is empty or false, and for those in `allowed` these values,
+    too."""
+    values: dict[str, tuple[Any, ...]] = dict.fromkeys(names.split(), ()) | allowed
+    fields: Any = {name: (only(*passing), None) for name, passing in values.items()}
+
+    def add(kind: type[Kind]) -> type[Kind]:
+        name, module = kind.__name__, kind.__module__
+        return create_model(name, __base__=kind, __doc__=kind.__doc__, __module__=module, **fields)
+
+    return add
+
+
+def only(*values: Any) -> Any:
+    """The type of a field where nothing but null, what is empty or false, and these values pass."""
+    values = (None, False, "", [], {}, *values)
+    allowed = [(value, isinstance(value, bool)) for value in values]  # for True is equal to 1
+
+    def check(given: Any) -> None:
+        if (given, isinstance(given, bool)) not in allowed:
+            raise PydanticCustomError("unsupported", "not supported by this server")
+
+    about = WithJsonSchema({"enum": [*values], "description": "not supported"})
+    return Annotated[Any, PlainValidator(check), about]
+
+
+# -- answering -------------------------------------------------------------------------------------
 
 
 def json_response(answer: BaseModel) -> Response:

@@ -1,31 +1,185 @@
-"""`/v1/completions`: go on with texts."""
+"""`/v1/completions` goes on with texts, `/v1/chat/completions` answers messages by the model's own
+chat template: from a request's fields to sequences, and from what is generated to answers."""
 
+import asyncio
+import json
+import secrets
+import time
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from itertools import accumulate
+from typing import Any, ClassVar
 
 from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
+from pydantic import BaseModel
 
-from xinye.generation.sequence import LogProbability
-from xinye.generation.sequence import Sequence as TextSequence
-from xinye.server.bodies import JSONRoute
-from xinye.server.errors import APIError
-from xinye.server.generation import (
-    AnswerFormat,
-    check_choices,
-    finite,
-    respond,
-    sampling_of,
-    streams,
-    token_limit,
-    token_text,
+from xinye.errors import XinyeError, checked
+from xinye.generation.constraint import constraint_for
+from xinye.generation.sampling import CONSTRAINTS, Sampling, Schema
+from xinye.generation.sequence import LogProbability, Sequence
+from xinye.server.bodies import JSONRoute, json_response, log_texts
+from xinye.server.errors import APIError, as_api_error
+from xinye.server.models import ServedModel, check_choices, find_model, token_limit
+from xinye.server.schemas import (
+    Answer,
+    AnswerMessage,
+    ChatAnswer,
+    ChatChoice,
+    ChatChunk,
+    ChatChunkChoice,
+    ChatLogprobs,
+    ChatRequest,
+    Completion,
+    CompletionChoice,
+    CompletionRequest,
+    Delta,
+    GenerationRequest,
+    LegacyLogprobs,
+    TokenLogprob,
+    TopLogprob,
 )
-from xinye.server.models import ServedModel, find_model
-from xinye.server.schemas import Completion, CompletionChoice, CompletionRequest, LegacyLogprobs
 from xinye.server.worker import Job, Piece
 
 router = APIRouter(route_class=JSONRoute)
+LEAST_SHARE = 1e-30  # of the likeliest tokens: one
+LEAST_LOGPROB = -9999.0  # JSON has no infinity; OpenAI writes the same
+# fields that are the same in a request and in `Sampling`
+SAME = (
+    *("presence_penalty", "frequency_penalty", "repetition_penalty"),
+    *("min_p", "min_tokens", "stop_token_ids", "regex", "choices"),
+)
+
+# -- what both routes do ---------------------------------------------------------------------------
+
+
+@dataclass
+class Writing(ABC):
+    """One request for texts: what it asks of which model, and how its route words the answer."""
+
+    request: Request
+    body: GenerationRequest
+    model: ServedModel
+
+    id_prefix: ClassVar[str]
+    whole: ClassVar[type[Answer]]
+    chunk: ClassVar[type[Answer]]
+
+    @abstractmethod
+    def choice(self, text: Piece) -> BaseModel:
+        """A whole text."""
+
+    @abstractmethod
+    def parts(self, piece: Piece) -> Iterator[BaseModel]:
+        """A piece of a text in a stream."""
+
+    async def begin(self, tokens: list[int], **more: Any) -> list[Sequence]:
+        """The texts that go on from these tokens, `n` of them. OpenAI's defaults of sampling hold,
+        not those of `xinye generate`. `more` are the fields of one route only."""
+        body, model = self.body, self.model
+        if body.stream_options and body.stream_options.include_usage and not body.stream:
+            raise APIError(400, "stream_options: only with stream", "stream_options")
+        biases = {int(token): bias for token, bias in (body.logit_bias or {}).items()}
+        model.check_tokens(biases, "logit_bias")
+        model.check_tokens(body.stop_token_ids or (), "stop_token_ids")
+        stop = [body.stop] if isinstance(body.stop, str) else body.stop
+        given = {name: getattr(body, name) for name in SAME}
+        given |= {
+            "temperature": 1.0 if body.temperature is None else body.temperature,
+            "top_k": body.top_k if body.top_k and body.top_k > 0 else None,
+            "top_p": LEAST_SHARE if body.top_p == 0 else body.top_p,
+            "seed": None if body.seed is None or body.seed == -1 else body.seed % 2**63,
+            "stop": [*filter(None, stop or ())],
+            "logit_bias": biases,
+        }
+        given = {name: value for name, value in (given | more).items() if value is not None}
+        constraint = next((name for name in CONSTRAINTS if name in given), "")
+        param = "response_format" if constraint == "json_schema" else constraint
+        try:
+            sampling = checked(Sampling, given, "request")
+            if constraint:  # its grammar is built here, so that no other text waits for a large one
+                await asyncio.to_thread(constraint_for, model.tokenizer, sampling)
+        except XinyeError as error:
+            refusal = as_api_error(error, param or None)
+            if constraint:
+                refusal.detail = refusal.detail.replace(constraint, param, 1)
+            raise refusal from None
+        return [Sequence([*tokens], len(tokens), sampling, number) for number in range(body.n or 1)]
+
+    async def respond(self, sequences: list[Sequence]) -> Response:
+        """The answer once it is whole; with `stream` as server-sent events, as OpenAI writes
+        them."""
+        job = Job(self.request, self.model, sequences)
+        await job.first()
+        head = {
+            "id": f"{self.id_prefix}-{secrets.token_hex(12)}",
+            "created": int(time.time()),
+            "model": self.model.id,
+        }
+        if self.body.stream:
+            return StreamingResponse(
+                self._events(job, **head),
+                media_type="text/event-stream",
+                headers={"Cache-Control": "no-store"},
+            )
+        await job.finish()
+        self._log(job)
+        choices = [*map(self.choice, job.whole_texts())]
+        return json_response(_answer(self.whole, **head, choices=choices, usage=job.usage))
+
+    async def _events(self, job: Job, **head: Any) -> AsyncIterator[str]:
+        """Chunks, the last with the usage if that is asked for, then `[DONE]`. After an error
+        nothing more comes."""
+        options = self.body.stream_options
+        if options and options.include_usage:
+            head["usage"] = None
+        try:
+            with closing(job):
+                async for piece in job:
+                    for choice in self.parts(piece):
+                        yield _event(_answer(self.chunk, **head, choices=[choice]))
+            self._log(job)
+            if "usage" in head:
+                head["usage"] = job.usage
+                yield _event(_answer(self.chunk, **head, choices=[]))
+            yield "data: [DONE]\n\n"
+        except Exception as error:
+            yield f"data: {json.dumps(as_api_error(error).body())}\n\n"
+
+    def _log(self, job: Job) -> None:
+        log_texts(self.request, self.body, [each.text for each in job.sequences])
+
+
+def _answer(kind: type[Answer], **fields: Any) -> Answer:
+    return kind.model_validate({"object": kind.model_fields["object"].default, **fields})
+
+
+def _event(chunk: Answer) -> str:
+    return f"data: {chunk.model_dump_json(exclude_unset=True)}\n\n"
+
+
+def streams(chunk: type[BaseModel]) -> dict[int | str, Any]:
+    """For the OpenAPI document: an answer may also come as a stream of events, of this form."""
+    data = {"type": "string", "description": f"a {chunk.__name__} as JSON; of the last, [DONE]"}
+    schema = {"type": "object", "required": ["data"], "properties": {"data": data}}
+    return {200: {"content": {"text/event-stream": {"schema": schema}}}}
+
+
+def token_text(model: ServedModel, token: int) -> str:
+    """What a token stands for; a control token's own name; of part of a character its bytes, as
+    OpenAI writes them."""
+    data = model.tokenizer.token_bytes[token]
+    try:
+        return data.decode() if data else model.tokenizer.backend.id_to_token(token) or ""
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
+
+
+# -- going on with texts ---------------------------------------------------------------------------
 
 
 @router.post("/v1/completions", response_model=Completion, responses=streams(Completion))
@@ -40,26 +194,23 @@ async def complete(body: CompletionRequest, request: Request) -> Any:
     prompts = [body.prompt] if isinstance(body.prompt, str | None) else body.prompt
     prompts = [prompts] if isinstance(prompts[0], int) else prompts
     check_choices(request, len(prompts) * n, "n" if len(prompts) == 1 else "prompt")
-    sequences: list[TextSequence] = []
+    writing = CompletionWriting(request, body, model)
+    sequences = []
     for tokens in await model.encode(prompts, "prompt"):
         limit = token_limit(request, model, len(tokens), body.max_tokens or 16, "max_tokens")
-        sampling = await sampling_of(body, model, max_tokens=limit, logprobs=body.logprobs)
-        sequences += [TextSequence([*tokens], len(tokens), sampling, number) for number in range(n)]
-    with_prompt = sequences if body.echo else []
-    echoed = {
-        number: model.tokenizer.decode(each.tokens) for number, each in enumerate(with_prompt)
-    }
-    wording = CompletionFormat(model, echoed, body.logprobs is not None)
-    return await respond(request, body, Job(request, model, sequences), wording)
+        sequences += await writing.begin(tokens, max_tokens=limit, logprobs=body.logprobs)
+    if body.echo:
+        writing.echoed = {
+            number: model.tokenizer.decode(each.tokens) for number, each in enumerate(sequences)
+        }
+    return await writing.respond(sequences)
 
 
 @dataclass
-class CompletionFormat(AnswerFormat):
+class CompletionWriting(Writing):
     """Before each text comes its prompt, where it is to be echoed."""
 
-    model: ServedModel
-    echoed: dict[int, str]  # what was not sent yet
-    with_logprobs: bool
+    echoed: dict[int, str] = field(default_factory=dict)  # what was not sent yet
     offsets: Counter[int] = field(default_factory=Counter)  # characters of each text so far
 
     id_prefix = "cmpl"
@@ -79,20 +230,107 @@ class CompletionFormat(AnswerFormat):
     def parts(self, piece: Piece) -> Iterator[CompletionChoice]:
         yield self.choice(piece)
 
-    def logprobs(self, logprobs: Sequence[LogProbability], offset: int) -> LegacyLogprobs | None:
-        if not self.with_logprobs:
+    def logprobs(self, logprobs: tuple[LogProbability, ...], offset: int) -> LegacyLogprobs | None:
+        if not logprobs:
             return None
-        lengths = self.model.tokenizer.token_bytes
-        offsets = []
-        for token, _, _ in logprobs:
-            offsets.append(offset)
-            offset += len(lengths[token].decode("utf-8", "ignore"))
+        pieces = [self.model.tokenizer.token_bytes[token] for token, _, _ in logprobs[:-1]]
+        lengths = [len(piece.decode("utf-8", "ignore")) for piece in pieces]
         return LegacyLogprobs(
             tokens=[token_text(self.model, token) for token, _, _ in logprobs],
-            token_logprobs=[finite(logprob) for _, logprob, _ in logprobs],
+            token_logprobs=[max(logprob, LEAST_LOGPROB) for _, logprob, _ in logprobs],
             top_logprobs=[
-                {token_text(self.model, other): finite(logprob) for other, logprob in others}
+                {
+                    token_text(self.model, other): max(logprob, LEAST_LOGPROB)
+                    for other, logprob in others
+                }
                 for _, _, others in logprobs
             ],
-            text_offset=offsets,
+            text_offset=[*accumulate(lengths, initial=offset)],
+        )
+
+
+# -- answering messages ---------------------------------------------------------------------------
+
+
+@router.post("/v1/chat/completions", response_model=ChatAnswer, responses=streams(ChatChunk))
+async def chat(body: ChatRequest, request: Request) -> Any:
+    """Answer the last message. With `stream`, the answer comes as server-sent events."""
+    model = find_model(request, body.model, "chat")
+    check_choices(request, body.n or 1, "n")
+    if body.top_logprobs and not body.logprobs:
+        raise APIError(400, "top_logprobs: only with logprobs", "top_logprobs")
+    if body.max_tokens is not None and body.max_completion_tokens is not None:
+        raise APIError(
+            400, "max_tokens: the old name of max_completion_tokens; give one of them", "max_tokens"
+        )
+    param = "max_completion_tokens" if body.max_tokens is None else "max_tokens"
+    asked = body.max_completion_tokens or body.max_tokens
+    tokens = await model.encode_messages([message.plain for message in body.messages])
+    writing = ChatWriting(request, body, model)
+    sequences = await writing.begin(
+        tokens,
+        max_tokens=token_limit(request, model, len(tokens), asked, param, "messages"),
+        logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+        json_schema=asked_schema(body),
+    )
+    return await writing.respond(sequences)
+
+
+def asked_schema(body: ChatRequest) -> Schema | None:
+    """The JSON schema that `response_format` asks for."""
+    wanted = body.response_format
+    if wanted is None or wanted.type == "text":
+        return None
+    if (wanted.type == "json_schema") != (wanted.json_schema is not None):
+        place = "response_format.json_schema"
+        raise APIError(400, f"{place}: belongs to the type json_schema, and to no other", place)
+    return wanted.json_schema.schema_ if wanted.json_schema else {"type": "object"}
+
+
+@dataclass
+class ChatWriting(Writing):
+    """First the role of each choice, then its text, then why it ended."""
+
+    begun: set[int] = field(default_factory=set)  # the choices whose role was sent
+
+    id_prefix = "chatcmpl"
+    whole = ChatAnswer
+    chunk = ChatChunk
+
+    def choice(self, text: Piece) -> ChatChoice:
+        return ChatChoice(
+            index=text.number,
+            message=AnswerMessage(role="assistant", content=text.text, refusal=None),
+            logprobs=self.logprobs(text.logprobs),
+            finish_reason=text.finish_reason,
+        )
+
+    def parts(self, piece: Piece) -> Iterator[ChatChunkChoice]:
+        part = partial(ChatChunkChoice, index=piece.number, logprobs=None, finish_reason=None)
+        if piece.number not in self.begun:
+            self.begun.add(piece.number)
+            yield part(delta=Delta(role="assistant", content=""))
+        if piece.text or piece.logprobs:
+            logprobs = self.logprobs(piece.logprobs)
+            yield part(delta=Delta(content=piece.text), logprobs=logprobs)
+        if piece.finish_reason:
+            yield part(delta=Delta(), finish_reason=piece.finish_reason)
+
+    def logprobs(self, logprobs: tuple[LogProbability, ...]) -> ChatLogprobs | None:
+        if not logprobs:
+            return None
+        content = [
+            TokenLogprob(
+                **vars(self.of_token(token, logprob)),
+                top_logprobs=[self.of_token(*other) for other in others],
+            )
+            for token, logprob, others in logprobs
+        ]
+        return ChatLogprobs(content=content, refusal=None)
+
+    def of_token(self, token: int, logprob: float) -> TopLogprob:
+        return TopLogprob(
+            token=token_text(self.model, token),
+            logprob=max(logprob, LEAST_LOGPROB),
+            bytes=list(self.model.tokenizer.token_bytes[token]),
         )

@@ -5,6 +5,7 @@ import base64
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from fastapi import APIRouter, Request
 
@@ -66,15 +67,12 @@ async def embed(body: EmbeddingRequest, request: Request) -> Any:
     if longest > model.context:
         raise model.too_long(f"the input has {longest}: shorten it", "input")
     # what the model is used to see before a text does not count
-    prefixes = [len(model.tokenizer.prefix) * isinstance(text, str) for text in texts]
-    work = [*zip(rows, prefixes, strict=True)]
-    vectors = await state.worker.work(request, work, partial(means, model), 1)
+    before = len(model.tokenizer.prefix) if isinstance(texts[0], str) else 0
+    vectors = await state.worker.work(request, rows, partial(means, model, before), 1)
+    if body.encoding_format == "base64":
+        vectors = [base64.b64encode(np.array(row, "<f4").tobytes()).decode() for row in vectors]
     data = [
-        Embedding(
-            object="embedding",
-            index=index,
-            embedding=to_base64(vector) if body.encoding_format == "base64" else vector,
-        )
+        Embedding(object="embedding", index=index, embedding=vector)
         for index, vector in enumerate(vectors)
     ]
     count = sum(map(len, rows))
@@ -83,19 +81,11 @@ async def embed(body: EmbeddingRequest, request: Request) -> Any:
 
 
 @torch.inference_mode()
-def means(model: ServedModel, texts: list[tuple[list[int], int]]) -> list[list[float]]:
-    """The mean of the last layer's states, (C,), over each text's tokens, of which the first so
-    many do not count."""
+def means(model: ServedModel, before: int, texts: list[list[int]]) -> list[list[float]]:
+    """The mean of the last layer's states, (C,), over each text's tokens, of which so many before
+    it do not count."""
     network = model.model.network
     gpt = network.gpt if isinstance(network, Head) else network
     gpt.eval()
-    result = []
-    for tokens, before in texts:
-        states = gpt.hidden(torch.tensor([tokens], device=gpt.device))  # (1, T, C)
-        result.append(states[0, before:].float().mean(0).tolist())
-    return result
-
-
-def to_base64(vector: list[float]) -> str:
-    data = torch.tensor(vector, dtype=torch.float32).numpy().astype("<f4").tobytes()
-    return base64.b64encode(data).decode()
+    rows = [torch.tensor([tokens], device=gpt.device) for tokens in texts]
+    return [gpt.hidden(row)[0, before:].float().mean(0).tolist() for row in rows]

@@ -2,22 +2,26 @@
 client knows."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
-from xinye.errors import XinyeError, did_you_mean
+from xinye.errors import XinyeError
 
 log = logging.getLogger("xinye.server")
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+# of what pydantic finds, by the names that `Body` gives it; all else is an invalid value
+CODES = {"unknown": "unknown_parameter", "unsupported": "unsupported_parameter"}
+CLOSE = {"Connection": "close"}  # headers: the connection ends with the answer
 
 
 class APIError(HTTPException):
-    """A request that cannot be answered; `retry_after` is in seconds, `close` ends the connection
-    with it."""
+    """A request that cannot be answered."""
 
     def __init__(
         self,
@@ -25,12 +29,8 @@ class APIError(HTTPException):
         message: str,
         param: str | None = None,
         code: str | None = None,
-        retry_after: int | None = None,
-        close: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        if close:
-            headers["Connection"] = "close"
         super().__init__(status, message, headers)
         self.param, self.code = param, code
 
@@ -61,26 +61,28 @@ def as_api_error(error: Exception, param: str | None = None) -> APIError:
         return error
     if isinstance(error, XinyeError):
         return APIError(400 if error.exit_code == 2 else 500, str(error), param)
+    if isinstance(error, RequestValidationError):
+        return of_validation(error.errors())
     if isinstance(error, HTTPException):  # the framework's, such as of a route that is not there
         code = "not_found" if error.status_code == 404 else None
-        result = APIError(error.status_code, str(error.detail), code=code)
-        result.headers = error.headers
-        return result
+        return APIError(error.status_code, str(error.detail), None, code, error.headers)
     log.error("a request failed", exc_info=error)
     return APIError(500, "the server failed at this request", code="internal_error")
 
 
-def of_validation(findings: list[dict[str, Any]], known: list[str]) -> APIError:
-    """What pydantic has found, as an answer that names one field. `known` are the body's."""
+async def on_error(_: Request, error: Exception) -> JSONResponse:
+    return as_api_error(error).response()
+
+
+# Every error of the app is answered in this form.
+HANDLERS: Any = dict.fromkeys((HTTPException, XinyeError, RequestValidationError), on_error)
+
+
+def of_validation(findings: Sequence[ErrorDetails]) -> APIError:
+    """What pydantic has found, as an answer that names one field."""
     error = max(findings, key=_plainness)
     place = _place(error)
-    param = ".".join(place) or None
-    if error["type"] == "extra_forbidden":
-        message = f"{param}: there is no such field{did_you_mean(place[-1][:100], known)}"
-        return APIError(400, message, param, "unknown_parameter")
-    if error["type"] == "unsupported":
-        return APIError(400, f"{param}: {error['msg']}", param, "unsupported_parameter")
-    if param is None:
+    if not place:
         return APIError(
             400, "the request has no JSON object; send one, with Content-Type: application/json"
         )
@@ -88,36 +90,23 @@ def of_validation(findings: list[dict[str, Any]], known: list[str]) -> APIError:
     messages = dict.fromkeys(
         each["msg"].removeprefix("Value error, ") for each in (same if error in same else [error])
     )
-    return APIError(400, f"{param}: {', or '.join(messages)}", param, "invalid_value")
+    param = ".".join(place)
+    code = CODES.get(error["type"], "invalid_value")
+    return APIError(400, f"{param}: {', or '.join(messages)}", param, code)
 
 
-def _plainness(finding: dict[str, Any]) -> tuple[bool, bool, int]:
+def _plainness(finding: ErrorDetails) -> tuple[bool, bool, int]:
     """Of several findings, as where a field may be of several kinds, the greatest is reported: a
     field that is not there at all, then a value of the right type that is wrong, then what lies
     deepest."""
     kind = finding["type"]
-    no_field = kind in ("extra_forbidden", "unsupported")
-    return no_field, not kind.endswith(("_type", "literal_error")), len(_place(finding))
+    return kind in CODES, not kind.endswith(("_type", "literal_error")), len(_place(finding))
 
 
-def _place(finding: dict[str, Any]) -> list[str]:
+def _place(finding: ErrorDetails) -> list[str]:
     """Where in the body it is, without pydantic's names for the kinds that a field may be of."""
     kinds = ("function-", "constrained-", "list[", "nullable")
     parts = [str(part) for part in finding["loc"][1:]]
-    return [part for part in parts if part not in ("str", "[key]") and not part.startswith(kinds)]
-
-
-def install(app: FastAPI) -> None:
-    """Let every error of the app be answered in this form."""
-
-    @app.exception_handler(HTTPException)
-    @app.exception_handler(XinyeError)
-    async def on_error(_: Request, error: Exception) -> JSONResponse:
-        return as_api_error(error).response()
-
-    @app.exception_handler(RequestValidationError)
-    async def on_validation(request: Request, error: RequestValidationError) -> JSONResponse:
-        body = getattr(request.scope.get("route"), "body_field", None)
-        kind = getattr(getattr(body, "field_info", None), "annotation", None)
-        known = list(getattr(kind, "model_fields", ()))
-        return of_validation([*error.errors()], known).response()
+    parts = [part for part in parts if part not in ("str", "[key]") and not part.startswith(kinds)]
+    unknown = [finding["ctx"]["field"]] if finding["type"] == "unknown" else []
+    return parts + unknown

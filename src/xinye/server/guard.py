@@ -5,25 +5,28 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from xinye.server.errors import APIError, as_api_error
-from xinye.server.metrics import Metrics
+from xinye.server.errors import CLOSE, APIError, as_api_error
 from xinye.server.settings import ServeSettings
 
 OPEN = ("/", "/health")  # without a key: the page holds nothing, and asks for it
 BODY_SECONDS = 60  # to send a whole one
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+# told of each request that has ended: with which status (0: the client had left), and after how
+# many seconds
+OnAnswer = Callable[[Scope, int, float], None]
 
 
 class Guard:
-    def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
-        self.app, self.settings, self.metrics = app, settings, metrics
-        self.key = None if settings.api_key is None else _digest(settings.api_key)
+    def __init__(self, app: ASGIApp, settings: ServeSettings, on_answer: OnAnswer) -> None:
+        self.app, self.settings, self.on_answer = app, settings, on_answer
+        self.key = None if settings.api_key is None else _digest(f"Bearer {settings.api_key}")
         self.requests = 0  # being answered now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,7 +56,7 @@ class Guard:
             if scope["method"] == "OPTIONS" and asked_by_page:
                 return await Response(status_code=204, headers=PREFLIGHT)(scope, receive, answer)
             self._check(scope, headers)
-            body = Body(receive, headers, self.settings.max_body * 1_000_000)
+            body = LimitedBody(receive, headers, self.settings.max_body * 1_000_000)
             await self.app(scope, body.receive, answer)
         except Exception as error:
             refusal = as_api_error(error)  # which logs what is an error of ours
@@ -61,7 +64,7 @@ class Guard:
                 await refusal.response()(scope, receive, answer)
         finally:
             self.requests -= 1
-            self.metrics.answered(scope, status, time.monotonic() - began)
+            self.on_answer(scope, status, time.monotonic() - began)
 
     @staticmethod
     def _check_framing(scope: Scope, headers: Headers) -> None:
@@ -73,28 +76,27 @@ class Guard:
             raise APIError(
                 400,
                 "Transfer-Encoding: not with Content-Length, nor in HTTP/1.0; send one",
-                close=True,
+                headers=CLOSE,
             )
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         """Raises `APIError` where the request is not to be answered."""
         if self.key is None:
             self._check_origin(headers)
-        elif scope["path"] not in OPEN:
-            kind, _, given = headers.get("authorization", "").partition(" ")
-            right = hmac.compare_digest(_digest(given), self.key)
-            if not right or kind != "Bearer":
-                raise APIError(
-                    401,
-                    "the API key is missing or wrong: send it as Authorization: Bearer KEY",
-                    code="invalid_api_key",
-                )
+        elif scope["path"] not in OPEN and not hmac.compare_digest(
+            _digest(headers.get("authorization", "")), self.key
+        ):
+            raise APIError(
+                401,
+                "the API key is missing or wrong: send it as Authorization: Bearer KEY",
+                code="invalid_api_key",
+            )
         if self.requests > self.settings.max_requests and scope["path"] != "/health":
             raise APIError(
                 503,
                 "the server answers too many requests at once; try again",
                 code="overloaded",
-                retry_after=1,
+                headers={"Retry-After": "1"},
             )
 
     def _check_origin(self, headers: Headers) -> None:
@@ -121,7 +123,7 @@ PREFLIGHT = {
 }
 
 
-class Body:
+class LimitedBody:
     """A request's body, as long as it is not too long and does not take too long."""
 
     def __init__(self, receive: Receive, headers: Headers, limit: int) -> None:
@@ -139,7 +141,7 @@ class Body:
             async with asyncio.timeout_at(self.end):
                 message = await self._receive()
         except TimeoutError:
-            raise APIError(408, "the body did not arrive in time", close=True) from None
+            raise APIError(408, "the body did not arrive in time", headers=CLOSE) from None
         self.size += len(message.get("body", b""))
         self.whole = not message.get("more_body", False)
         if max(self.size, self.declared) > self.limit:

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 from fastapi import Request
@@ -25,7 +27,7 @@ from xinye.jobs.judge import context_of
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 from xinye.runs.saved import never_taught_to_answer
-from xinye.server.errors import APIError, as_api_error
+from xinye.server.errors import APIError, as_api_error, check_count
 from xinye.server.settings import ServeSettings
 from xinye.server.worker import EngineQueue, Worker
 
@@ -81,22 +83,18 @@ class ServedModel:
         if unknown := [token for token in tokens if token >= self.tokenizer.vocab_size]:
             raise APIError(400, f"{param}: the vocabulary has no token {unknown[0]}", param)
 
-    async def encode(self, texts: Sequence[str | list[int] | None], param: str) -> list[list[int]]:
-        """The tokens of texts, with what the model is used to see before one; tokens stay as they
-        are. None begins anew."""
-        for text in texts:
-            if isinstance(text, str):
-                self.check_length([text], param)
-            else:
-                self.check_tokens(text or (), param)
-        return await asyncio.to_thread(lambda: [*map(self._encode, texts)])
-
-    def _encode(self, text: str | list[int] | None) -> list[int]:
-        if isinstance(text, list):
-            return text
-        # As a batch, for `encode` lets no other thread of Python run meanwhile.
-        (tokens,) = self.tokenizer.encode_batch([text or ""])
-        return [*self.tokenizer.prefix, *tokens] or [self.tokenizer.bos_id]
+    async def encode(self, texts: Sequence[Any], param: str) -> list[list[int]]:
+        """The tokens of texts, with what the model is used to see before one; None begins anew.
+        Where all are lists of tokens already, these."""
+        if isinstance(texts[0], list):
+            self.check_tokens(chain.from_iterable(texts), param)
+            return [*texts]
+        words = [text or "" for text in texts]
+        for word in words:
+            self.check_length([word], param)
+        # As a batch, also of one, for `encode` lets no other thread of Python run meanwhile.
+        rows = await asyncio.to_thread(self.tokenizer.encode_batch, words)
+        return [[*self.tokenizer.prefix, *row] or [self.tokenizer.bos_id] for row in rows]
 
     async def encode_messages(self, messages: list[Message], param: str = "messages") -> list[int]:
         """Messages as tokens. The template is filled in by another process, so that nobody waits
@@ -124,6 +122,32 @@ def find_model(request: Request, name: str, task: str = "") -> ServedModel:
     return model
 
 
+def token_limit(
+    request: Request,
+    model: ServedModel,
+    prompt_tokens: int,
+    asked: int | None,
+    param: str,
+    prompt: str = "prompt",
+) -> int:
+    """How many tokens a text may get: what is asked for, or all that fit. No part of the prompt is
+    dropped to make room."""
+    limit = request.app.state.settings.max_tokens
+    check_count(asked or 1, limit, param, "tokens")
+    if prompt_tokens + (asked or 1) > model.context:
+        raise model.too_long(
+            f"the {prompt} takes {prompt_tokens}, and {asked or 1} are to be written: shorten the "
+            "one or the other",
+            param if prompt_tokens < model.context else prompt,
+        )
+    return asked or min(limit, model.context - prompt_tokens)
+
+
+def check_choices(request: Request, count: int, param: str) -> None:
+    limit = request.app.state.settings.max_choices
+    check_count(count, limit, param, "texts, prompts times n,")
+
+
 # -- loading -----------------------------------------------------------------------------------
 
 
@@ -148,8 +172,7 @@ def load_models(
             )
             worker.queues.append(queue)
         _ = model.tokenizer.token_lengths  # computed now, not in the first request
-        folder = _folder(path)
-        created = int(folder.stat().st_mtime) if folder else 0
+        created = int((_folder(path) or Path(path)).stat().st_mtime)
         models[identity] = ServedModel(identity, model, queue, tasks_of(model), created)
     return models
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, model_validator
 
-from xinye.generation.sampling import Bias, Penalty, Share
-from xinye.server.fields import Body, unsupported
+from xinye.generation.sampling import Bias, Penalty, Schema, Share
+from xinye.server.bodies import Body, unsupported
 from xinye.server.settings import MOST_TEXTS
 
 Token = Annotated[int, Field(ge=0, lt=2**31)]
@@ -61,10 +61,10 @@ class StreamOptions(Body):
     "store metadata moderation prompt_cache_options ignore_eos use_beam_search",
     service_tier=("auto", "default"),
     prompt_cache_retention=("in_memory", "in-memory"),
-    length_penalty=1,
-    skip_special_tokens=True,
-    typical_p=1,
-    mirostat=0,
+    length_penalty=(1,),
+    skip_special_tokens=(True,),
+    typical_p=(1,),
+    mirostat=(0,),
 )
 class GenerationRequest(Request):
     """What both routes that generate texts share."""
@@ -164,7 +164,7 @@ Messages = Annotated[list[Message], Field(min_length=1, max_length=4096, fail_fa
 class JSONSchema(Body):
     name: Annotated[str, StringConstraints(pattern="^[a-zA-Z0-9_-]{1,64}$")]
     description: str | None = None
-    schema_: dict[str, Any] = Field(alias="schema")
+    schema_: Schema = Field(alias="schema")
     strict: bool | None = Field(None, description="the schema always holds")
 
 
@@ -177,12 +177,12 @@ class ResponseFormat(Body):
     "tools functions audio prediction web_search_options echo continue_final_message chat_template "
     "chat_template_kwargs documents",
     tool_choice=("none", "auto"),
-    parallel_tool_calls=True,
+    parallel_tool_calls=(True,),
     function_call=("none", "auto"),
-    modalities=["text"],
-    reasoning_effort="none",
-    verbosity="medium",
-    add_generation_prompt=True,
+    modalities=(["text"],),
+    reasoning_effort=("none",),
+    verbosity=("medium",),
+    add_generation_prompt=(True,),
 )
 class ChatRequest(GenerationRequest):
     messages: Messages
@@ -257,10 +257,8 @@ class PromptUsage(BaseModel):
     total_tokens: int
 
 
-class Usage(BaseModel):
-    prompt_tokens: int
+class Usage(PromptUsage):
     completion_tokens: int
-    total_tokens: int
 
 
 class Answer(BaseModel):

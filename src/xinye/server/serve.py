@@ -1,23 +1,76 @@
-"""From models to a running server, and to its end."""
+"""From models to a running server, and to its end.
+
+HTTP is read as uvicorn and h11 read it, made stricter: what a proxy could read in another way, and
+what would keep the event loop from all others, is refused before it is a request.
+"""
 
 import asyncio
+import re
 import signal
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import h11
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from xinye.errors import XinyeError
 from xinye.server.app import build_app
 from xinye.server.errors import APIError
 from xinye.server.models import ServedModel, load_models
-from xinye.server.protocol import Protocol
 from xinye.server.settings import ServeSettings
 from xinye.server.worker import Worker
 
 LAST_SECONDS = 5  # after the grace time, for the last words to go out
+READ = 2**14  # bytes read at once: a quarter of a megabyte of chunks of one byte takes a second
+HEAD = 2**14  # bytes of a request's head
+MOST_CHUNKS = 20_000  # of a body
+# A line that goes on with the one before, or ends without a carriage return; or the head's end,
+# where neither was.
+FIRST_ODD_LINE = re.compile(rb"\n[ \t]|(?<!\r)\n|\r\n\r\n")
+
+
+# -- reading requests ----------------------------------------------------------------------------
+
+
+class Connection(h11.Connection):
+    chunks = 0  # of the body that is being read
+
+    def next_event(self) -> Any:
+        if self.their_state is h11.IDLE:
+            found = FIRST_ODD_LINE.search(self.trailing_data[0])
+            if found and found[0] != b"\r\n\r\n":
+                raise h11.RemoteProtocolError(
+                    "lines of a request end with CR and LF, and none goes on in the next one"
+                )
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self.chunks = 0
+        self.chunks += isinstance(event, h11.Data)
+        if self.chunks > MOST_CHUNKS:
+            raise h11.RemoteProtocolError("too many chunks")
+        return event
+
+
+class Protocol(H11Protocol):
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.conn = Connection(h11.SERVER, HEAD)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        transport.max_size = READ  # type: ignore[attr-defined]
+        super().connection_made(transport)
+
+    def send_400_response(self, msg: str) -> None:
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:  # it was answered before its body had come
+            self.transport.close()
+
+
+# -- serving -------------------------------------------------------------------------------------
 
 
 class Server(uvicorn.Server):
@@ -25,18 +78,19 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, settings: ServeSettings) -> None:
         self.app, self.grace = app, settings.grace
-        config = uvicorn.Config(
-            app,
-            lifespan="off",
-            ws="none",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            http=Protocol,
-            timeout_graceful_shutdown=settings.grace + LAST_SECONDS,
+        super().__init__(
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                ws="none",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
+                http=Protocol,
+                timeout_graceful_shutdown=settings.grace + LAST_SECONDS,
+            )
         )
-        super().__init__(config)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         end = asyncio.get_running_loop().call_later(self.grace, self._end_all)
@@ -44,13 +98,11 @@ class Server(uvicorn.Server):
         end.cancel()
 
     def _end_all(self) -> None:
+        why = "the server is being stopped"
+        error = APIError(503, why, code="shutting_down", headers={"Retry-After": "5"})
         for queue in self.app.state.worker.queues:
             for job in [*queue.jobs]:
-                job.fail(
-                    APIError(
-                        503, "the server is being stopped", code="shutting_down", retry_after=5
-                    )
-                )
+                job.fail(error)
 
 
 def serve(
@@ -63,21 +115,17 @@ def serve(
     Raises `XinyeError` where a model cannot be loaded, or the port is taken.
     """
     settings.check()
-    listener = listen(settings)
-    with listener:
+    with listen(settings) as listener:
         worker = Worker()
         models = load_models(names, settings, worker)
         worker.start()
         host, port = listener.getsockname()[:2]
         server = Server(build_app(models, settings, worker), settings)
-
-        def stop(*_: Any) -> None:
-            server.should_exit = True
-
         # While it runs, uvicorn hears the signals; at its end it raises them again, when they have
         # done their work.
         signals = {
-            number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)
+            number: signal.signal(number, server.handle_exit)
+            for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
             on_ready(models, f"http://{f'[{host}]' if ':' in host else host}:{port}")
@@ -100,10 +148,9 @@ def listen(settings: ServeSettings) -> socket.socket:
         listener.bind(address)
         listener.listen(2048)
     except OSError as error:
-        reason = error.strerror or str(error)
         raise XinyeError(
-            f"cannot listen at {settings.host}, port {settings.port}: {reason}; choose another "
-            "with --port",
+            f"cannot listen at {settings.host}, port {settings.port}: {error.strerror or error}; "
+            "choose another with --port",
             1,
         ) from None
     return listener

@@ -65,21 +65,17 @@ class ServeSettings(BaseModel):
         False, description="log what is asked and answered; without it no text is logged"
     )
 
-    @property
-    def local(self) -> bool:
-        """Whether only this machine can reach it."""
-        try:
-            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
     def check(self) -> None:
         """Raises `XinyeError` where it would be open to all."""
         if self.api_key is not None and not (
             self.api_key.isascii() and self.api_key.isprintable() and self.api_key
         ):
             raise XinyeError("the API key must be of printable ASCII characters")
-        if not self.local and self.api_key is None:
+        try:  # whether only this machine can reach it
+            local = self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            local = False
+        if not local and self.api_key is None:
             raise XinyeError(
                 f"{self.host} can be reached by others: give --api-key KEY, or set XINYE_API_KEY"
             )

@@ -9,8 +9,7 @@ from xinye.generation.sampling import ChatSampling
 from xinye.generation.sequence import Sequence as TextSequence
 from xinye.server.bodies import JSONRoute, json_response, log_texts
 from xinye.server.errors import APIError, check_count
-from xinye.server.generation import check_choices, token_limit
-from xinye.server.models import ServedModel, find_model
+from xinye.server.models import ServedModel, check_choices, find_model, token_limit
 from xinye.server.schemas import TaskAnswer, TaskRequest
 from xinye.server.worker import Job
 from xinye.tasks.registry import TASKS, find_task

@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,7 @@ class Job:
                 429,
                 f"{queue.unfinished} texts run or wait already; try again",
                 code="rate_limit_exceeded",
-                retry_after=1,
+                headers={"Retry-After": "1"},
             )
         self.model, self.queue, self.sequences = model, queue, sequences
         self.worker, self.metrics = state.worker, state.metrics
@@ -222,27 +222,13 @@ def _receive(pieces: list[Piece]) -> None:
         piece.job.receive(piece)
 
 
-@dataclass
-class Work:
-    """Something that takes longer, and what came of it."""
-
-    do: Callable[[], Any]
-    result: Future[Any] = field(default_factory=Future)
-
-    def run(self) -> None:
-        if self.result.set_running_or_notify_cancel():  # else whoever waited for it has left
-            try:
-                self.result.set_result(self.do())
-            except Exception as error:
-                self.result.set_exception(error)
-
-
 class Worker(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="xinye-engine", daemon=True)
         self.queues: list[EngineQueue] = []
         self._calls: SimpleQueue[Callable[[], Any]] = SimpleQueue()
-        self._works: deque[Work] = deque()
+        # what takes longer, each with the place for what comes of it
+        self._works: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._ending = False
 
     def stop(self) -> None:
@@ -270,29 +256,34 @@ class Worker(threading.Thread):
         for begin in range(0, len(inputs), batch):
             if await request.is_disconnected():
                 raise APIError(499, "the client has left")
-            work = Work(partial(do, inputs[begin : begin + batch]))
-            self.call(partial(self._works.append, work))
-            results += await asyncio.wrap_future(work.result)
+            result: Future[Any] = Future()
+            work = partial(do, inputs[begin : begin + batch])
+            self.call(partial(self._works.append, (work, result)))
+            results += await asyncio.wrap_future(result)
         return results
+
+    @property
+    def _busy(self) -> bool:
+        return self._ending or bool(self._works) or any(each.engine.busy for each in self.queues)
 
     def run(self) -> None:
         while not self._ending:
-            while call := self._next_call():
+            # Where there is nothing else to do, it waits for the next call.
+            while not (self._busy and self._calls.empty()):
                 try:
-                    call()
+                    self._calls.get()()
                 except Exception:
                     log.exception("the engine's thread failed at a request")
             if self._works:
-                self._works.popleft().run()
+                self._work(*self._works.popleft())
             for queue in self.queues:
                 if queue.engine.busy:
                     queue.step()
 
-    def _next_call(self) -> Callable[[], Any] | None:
-        """What is to be done before the next step. Waits for it where there is nothing else to
-        do."""
-        busy = self._ending or bool(self._works) or any(queue.engine.busy for queue in self.queues)
-        try:
-            return self._calls.get(block=not busy)
-        except Empty:
-            return None
+    @staticmethod
+    def _work(do: Callable[[], Any], result: Future[Any]) -> None:
+        if result.set_running_or_notify_cancel():  # else whoever waited for it has left
+            try:
+                result.set_result(do())
+            except Exception as error:
+                result.set_exception(error)

@@ -21,7 +21,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked, did_you_mean
 from xinye.evaluation.perplexity import by_position
 from xinye.evaluation.plots import line, line_chart
-from xinye.generation.generate import finish, start
+from xinye.generation.engine import finish, start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel
 from xinye.observer import Observer

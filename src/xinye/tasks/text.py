@@ -15,7 +15,7 @@ from xinye.data.corpus import Corpus, prepare, split
 from xinye.data.sources import Piece, find_files, fingerprint, read_pieces
 from xinye.data.tokenizer import Kind, Tokenizer
 from xinye.errors import XinyeError
-from xinye.generation.generate import finish, start
+from xinye.generation.engine import finish, start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel
 from xinye.observer import Observer

@@ -21,7 +21,7 @@ from xinye.data.tokenizer import CHAT_TEMPLATE, MESSAGE_START, Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation import sequence
 from xinye.generation.chat import Message, shortened, start_answer
-from xinye.generation.generate import finish
+from xinye.generation.engine import finish
 from xinye.generation.sampling import ChatSampling
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT

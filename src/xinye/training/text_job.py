@@ -11,7 +11,7 @@ from xinye import machine
 from xinye.data.batches import Batch, Windows
 from xinye.errors import XinyeError
 from xinye.evaluation.perplexity import evaluate
-from xinye.generation.generate import start
+from xinye.generation.engine import start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import Config, LanguageModel, build
 from xinye.planning import pretraining as rules
