@@ -120,10 +120,10 @@ def test_a_micro_batch_shrinks_to_fit(monkeypatch):
     ],
 )
 def test_budgets_become_steps(budget, steps):
-    values = {"batch_size": 4, "context": 32}
-    budgeted = planning.budgeted_steps(PretrainSettings(**budget), 100, values)
+    plan = Draft({"batch_size": 4, "context": 32})
+    budgeted = planning.budgeted_steps(plan, PretrainSettings(**budget), 100)
     assert budgeted is not None and budgeted[0] == steps
-    assert planning.budgeted_steps(PretrainSettings(time="10s"), 100, values) is None
+    assert planning.budgeted_steps(plan, PretrainSettings(time="10s"), 100) is None
 
 
 def test_the_context_is_no_longer_than_the_documents():

@@ -51,7 +51,11 @@ class RunFolder:
 
     def plan(self) -> dict[str, Any]:
         """The values of its plan."""
-        return read_json(self.training / PLAN)["values"]
+        values = read_json(self.training / PLAN).get("values")
+        if not isinstance(values, dict):
+            what = "damaged, it holds no values; start the run anew with --overwrite"
+            raise XinyeError(f"{self.training / PLAN}: {what}", exit_code=1)
+        return values
 
     def result(self) -> dict[str, Any]:
         """What came of it; empty where it has not ended."""

@@ -12,6 +12,7 @@ class MoreText(Task):
 
     verb = "text"
     writes = True
+    continues_text = True
     figures = ()  # pretraining has its own
     words = TaskWords(unit="tokens", command='xinye generate {folder} "…"')
     columns = ("text_field",)

@@ -90,6 +90,7 @@ class Task(Protocol):
     baseline_library: ClassVar[str] = ""  # the package that it needs
     baseline_is_base: ClassVar[bool] = False  # then the base is judged before the first step
     writes: ClassVar[bool] = False  # whether it is the language model that answers
+    continues_text: ClassVar[bool] = False  # learns from plain text, as pretraining does
     head: ClassVar[Kind | None] = None  # else the kind of its head
     # what tokens see, as planned where layers do not learn
     frozen_attention: ClassVar[str] = "both"
