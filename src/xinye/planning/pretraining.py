@@ -43,23 +43,29 @@ def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int
     layers."""
     size, recurrent = parse_count(settings.size, "size"), settings.architecture == "lstm"
     widths = range(64, 8192 + 1, 16 if recurrent else 64 if size < 30e6 else 128)
-    candidates: list[tuple[float, Config]] = []
-    for width in [settings.width] if settings.width else widths:
-        for layers in [settings.layers] if settings.layers else range(1, 97):
-            depth = layers / (2.0 if recurrent else max(2.0, width / 64))
-            if settings.layers or 0.5 <= depth <= 2:
-                config = network(settings, size, vocab_size, context, width, layers)
-                cost = abs(math.log(config.parameters / size)) + 0.1 * abs(math.log(depth))
-                candidates.append((cost, config))
+
+    def depth(width: int, layers: int) -> float:  # times the usual one
+        return layers / (2.0 if recurrent else max(2.0, width / 64))
+
+    candidates = [
+        network(settings, size, vocab_size, context, width, layers)
+        for width in ([settings.width] if settings.width else widths)
+        for layers in ([settings.layers] if settings.layers else range(1, 97))
+        if settings.layers or 0.5 <= depth(width, layers) <= 2
+    ]
     if not candidates:
         raise XinyeError(
             f"width {settings.width}: at most 96 layers are planned; give --layers, too"
         )
-    config = min(candidates, key=lambda candidate: candidate[0])[1]
-    nearest, usual = (
-        f"nearest to {settings.size}",
-        "two are usual" if recurrent else "about width / 64",
+    config = min(
+        candidates,
+        key=lambda each: (
+            abs(math.log(each.parameters / size))
+            + 0.1 * abs(math.log(depth(each.hidden_size, each.num_hidden_layers)))
+        ),
     )
+    nearest = f"nearest to {settings.size}"
+    usual = "two are usual" if recurrent else "about width / 64"
     plan.choose_each(
         settings,
         layers=(config.num_hidden_layers, f"{nearest}, {usual}"),
@@ -106,9 +112,8 @@ def network(
     tied = size < 30e6 or gpt2  # SGLang, for one, knows no other GPT-2
     if settings.architecture == "lstm":
         return LSTMConfig(vocab_size, width, layers, context, tied)
-    heads = settings.heads or max(1, width // 64)
-    if width % heads and not settings.heads:
-        heads = next(count for count in range(heads, 0, -1) if width % count == 0)
+    fitting = (count for count in range(max(1, width // 64), 0, -1) if width % count == 0)
+    heads = settings.heads or next(fitting)
     if width % heads:
         raise XinyeError(f"width {width} cannot be divided among {heads} heads; choose a multiple")
     halved = size >= 50e6 and heads % 2 == 0 and not gpt2

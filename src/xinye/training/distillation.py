@@ -6,7 +6,6 @@ Vinyals & Dean 2015, "Distilling the knowledge in a neural network", arXiv:1503.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -17,18 +16,13 @@ from xinye.model.build import LanguageModel
 from xinye.model.gpt import document_mask
 
 
-@dataclass(frozen=True)
-class Teaching:
-    """Whose predictions are followed, how far they are softened, and what share of the loss they
-    are."""
-
-    teacher: LanguageModel
-    temperature: float
-    alpha: float
-
-
 def distillation_loss(
-    student: LanguageModel, teaching: Teaching, label_smoothing: float = 0.0, compiled: bool = False
+    student: LanguageModel,
+    teacher: LanguageModel,
+    temperature: float,
+    alpha: float,
+    label_smoothing: float = 0.0,
+    compiled: bool = False,
 ) -> Callable[[Batch], Tensor]:
     """What a student makes smaller: alpha · T² · KL(teacher ‖ student) + (1 − alpha) ·
     cross-entropy.
@@ -37,16 +31,16 @@ def distillation_loss(
     softened by the temperature T; T² keeps its gradient as large as that of the second, whatever T
     is. The teacher stays as it is.
     """
-    teaching.teacher.eval().requires_grad_(False)
+    teacher.eval().requires_grad_(False)
 
     def both(batch: Batch) -> Tensor:
         inputs = batch.tokens, batch.positions, document_mask(batch.documents)
         with torch.no_grad():
-            taught = teaching.teacher(*inputs).flatten(0, 1).float()  # (B · T, V)
+            taught = teacher(*inputs).flatten(0, 1).float()  # (B · T, V)
         logits, targets = student(*inputs).flatten(0, 1).float(), batch.targets.flatten()
         hard = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
-        soft = divergence(logits, taught, teaching.temperature) * (targets != IGNORED)
-        return teaching.alpha * soft.sum() + (1 - teaching.alpha) * hard
+        soft = divergence(logits, taught, temperature) * (targets != IGNORED)
+        return alpha * soft.sum() + (1 - alpha) * hard
 
     return torch.compile(both) if compiled else both
 

@@ -24,7 +24,7 @@ from xinye.tasks.text import TextData, prepare_text, validation_windows
 from xinye.training import clock
 from xinye.training.calibrate import Speed, largest_micro_batch, measure_speed
 from xinye.training.clock import Clock
-from xinye.training.distillation import Teaching, distillation_loss
+from xinye.training.distillation import distillation_loss
 from xinye.training.guards import explain_memory
 from xinye.training.job import Figures, Job, LossSum
 
@@ -166,8 +166,8 @@ class TextJob(Job):
         loss = text_loss(model, smoothing, compiled)
         if teacher:
             teacher.to(self.device).compute_dtype = model.compute_dtype
-            softened = (self.draft.values[name] for name in ("temperature", "alpha"))
-            loss = distillation_loss(model, Teaching(teacher, *softened), smoothing, compiled)
+            temperature, alpha = (self.draft.values[name] for name in ("temperature", "alpha"))
+            loss = distillation_loss(model, teacher, temperature, alpha, smoothing, compiled)
         return LossSum(model, loss, self.device)
 
     # -- judging -----------------------------------------------------------------------------------
