@@ -160,9 +160,8 @@ class Session:
         )  # fmt: skip
         if self.clock:
             self.clock.pass_by()
-        for record in loop.take(
-            () if self.exhausted() else self.schedule.steps_from(self.before.step)
-        ):
+        steps = () if self.exhausted() else self.schedule.steps_from(self.before.step)
+        for record in loop.take(steps):
             self.after(record)
             if self.group.any(bool(self.interrupted()) or self.exhausted()):
                 break
