@@ -60,7 +60,7 @@ def run(names: list[str], steps: int) -> dict[str, float]:
                     working + time.process_time() - before,
                 )
         begin, before = time.perf_counter(), time.process_time()
-        trackers.__exit__(None, None, None)
+        trackers.ended(KeyboardInterrupt())
         noting, working = (
             noting + time.perf_counter() - begin,
             working + time.process_time() - before,

@@ -1,12 +1,13 @@
 """Who is told what happens in long work, and in a run."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from xinye.model.adapters import ParameterCount
     from xinye.planning.plan import Plan
+    from xinye.training.job import Run
     from xinye.training.loop import Step
 
 
@@ -19,12 +20,7 @@ class Evaluated:
     seconds: float  # spent in steps
     sample: str  # a text that shows what it can do
     figures: dict[str, float]
-    shown: tuple[str, ...] = field(default=("loss",))  # the figures that matter most
-
-    def as_record(self) -> dict[str, Any]:
-        """A line of metrics.jsonl."""
-        about = {"kind": self.kind, "step": self.step, "seconds": self.seconds}
-        return {**about, "sample": self.sample, **self.figures}
+    shown: tuple[str, ...] = ("loss",)  # the figures that matter most
 
 
 class Observer:
@@ -43,6 +39,7 @@ class Observer:
     def step(self, step: "Step", steps: int) -> None: ...
     def evaluated(self, evaluated: Evaluated) -> None: ...
     def refused(self, step: int, texts: "Sequence[str]") -> None: ...
+    def ended(self, outcome: "Run | BaseException") -> None: ...  # or the error it failed with
 
     def counting(self, what: str, total: int, unit: str) -> Callable[[int], None]:
         """A function that is told how much is done: "scoring … 10 of 20 tokens"."""

@@ -324,6 +324,16 @@ def test_a_full_disk_is_seen_before_anything_is_written(xinye, run_here, monkeyp
     assert contents(run_here) == before and not Path("other").exists()
 
 
+def test_all_checkpoints_need_their_room(xinye, workplace, monkeypatch):
+    planned = xinye("pretrain", "zh.txt", "--steps", "2", "--dry-run", "--json", *TINY)
+    free = 100 * json.loads(planned.out)["plan"]["parameters"]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: DISK(10**9, 10**9, free))
+    command = ("pretrain", "zh.txt", "-o", "run", "--steps", "2", *TINY)
+    outcome = xinye(*command, "--keep-checkpoints", "all")
+    assert outcome.code == 1 and "MB are free" in outcome.complaint
+    assert not Path("run").exists() and xinye(*command).code == 0
+
+
 def test_weights_that_leave_the_numbers_are_not_saved(xinye, workplace):
     rates = ["--learning-rate", "1e38", "--matrix-learning-rate", "1e38"]
     outcome = xinye("pretrain", "zh.txt", "-o", "run", "--steps", "3", *TINY, *rates)

@@ -19,7 +19,6 @@ from xinye.checkpoints.folders import checkpoints
 from xinye.data.batches import Windows
 from xinye.training import distributed
 from xinye.training.distributed import Processes
-from xinye.training.text_job import batches_of_step
 
 EXACT = (*TINY, "--optimizer", "adamw", "--evaluations", "2")
 
@@ -55,7 +54,7 @@ def test_they_see_the_samples_of_one(count):
     seen = [
         batch.tokens
         for rank in range(count)
-        for batch in batches_of_step(windows, 10, 3, Processes(rank, count), 3)
+        for batch in windows.micro_batches(*Processes(rank, count).share(3 * 10, 10), 3)
     ]
     assert torch.equal(torch.cat(seen), whole)
 

@@ -84,6 +84,11 @@ def test_a_size_that_the_vocabulary_alone_takes_is_refused():
         planning.shape(Draft(), PretrainSettings(size="1M"), 60_000, 64)
 
 
+def test_a_width_that_no_usual_depth_fits_asks_for_the_layers():
+    with pytest.raises(XinyeError, match="give --layers, too"):
+        planning.shape(Draft(), PretrainSettings(width=65_536), 300, 64)
+
+
 def test_what_does_not_fit_is_refused_with_the_arithmetic(monkeypatch):
     monkeypatch.setattr(machine, "memory_bytes", lambda device: 1_000_000_000)
     settings = PretrainSettings(size="125M", micro_batch_size=64)
@@ -120,10 +125,10 @@ def test_a_micro_batch_shrinks_to_fit(monkeypatch):
     ],
 )
 def test_budgets_become_steps(budget, steps):
-    values = {"batch_size": 4, "context": 32}
-    budgeted = planning.budgeted_steps(PretrainSettings(**budget), 100, values)
+    plan = Draft({"batch_size": 4, "context": 32})
+    budgeted = planning.budgeted_steps(plan, PretrainSettings(**budget), 100)
     assert budgeted is not None and budgeted[0] == steps
-    assert planning.budgeted_steps(PretrainSettings(time="10s"), 100, values) is None
+    assert planning.budgeted_steps(plan, PretrainSettings(time="10s"), 100) is None
 
 
 def test_the_context_is_no_longer_than_the_documents():

@@ -8,7 +8,7 @@ import torch
 from xinye.data.batches import IGNORED, Batch
 from xinye.model.build import build
 from xinye.model.config import GPTConfig, LSTMConfig
-from xinye.training.distillation import DistillationLossSum, Teaching, divergence
+from xinye.training.distillation import distillation_loss, divergence
 
 CPU = torch.device("cpu")
 
@@ -54,17 +54,14 @@ def test_columns_that_stand_for_no_token_are_left_out():
 @pytest.mark.parametrize("documents", [False, True])
 def test_only_text_is_plain_pretraining(documents):
     student, batch = gpt(0), a_batch(documents)
-    mixed = DistillationLossSum(student, Teaching(gpt(1, 64), 2.0, 0.0), False, CPU, 0.0)(batch)
+    mixed = distillation_loss(student, gpt(1, 64), 2.0, 0.0)(batch)
     plain = student.loss(batch.tokens, batch.targets, batch.positions, batch.documents)
     assert mixed.item() == pytest.approx(plain.item(), rel=1e-6)
 
 
 def test_teacher_and_text_share_the_loss_by_alpha():
     student, teacher, batch = gpt(0), gpt(1, 64), a_batch(True)
-    losses = [
-        DistillationLossSum(student, Teaching(teacher, 2.0, alpha), False, CPU, 0.0)(batch)
-        for alpha in (0.0, 0.3, 1.0)
-    ]
+    losses = [distillation_loss(student, teacher, 2.0, alpha)(batch) for alpha in (0.0, 0.3, 1.0)]
     assert losses[1].item() == pytest.approx(
         0.7 * losses[0].item() + 0.3 * losses[2].item(), rel=1e-5
     )
@@ -74,9 +71,7 @@ def test_only_the_student_gets_a_gradient():
     student, teacher = build(LSTMConfig(40, 16, 1, 16)), gpt(1)
     student.initialize(0)
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
-    DistillationLossSum(student, Teaching(teacher, 2.0, 0.5), False, CPU, 0.0)(
-        a_batch(True)
-    ).backward()
+    distillation_loss(student, teacher, 2.0, 0.5)(a_batch(True)).backward()
     assert all(parameter.grad is not None for parameter in student.parameters())
     assert (
         all(parameter.grad is None for parameter in teacher.parameters()) and not teacher.training

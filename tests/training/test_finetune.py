@@ -182,6 +182,27 @@ def test_resumed_bitwise(trained, records):
         finetune(FinetuneSettings(output=Path("part")), resume=True)
 
 
+@pytest.mark.parametrize(
+    "name, content, says",
+    [
+        (
+            "settings.json",
+            {"recipe": "finetune", "settings": {"task": "sing"}},
+            "task: Input should",
+        ),
+        ("settings.json", {"recipe": "finetune", "settings": {"method": "all"}}, "method: "),
+        ("settings.json", {"recipe": "finetune"}, "damaged"),
+        ("plan.json", {}, "damaged"),
+        ("plan.json", {"values": 3}, "damaged"),
+    ],
+)
+def test_a_damaged_run_is_not_resumed_and_the_file_is_named(trained, records, name, content, says):
+    path = Path(finetune(settings(trained, "run", epochs=1)).run) / "training" / name
+    path.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(XinyeError, match=f"^{path}: .*{says}"):
+        finetune(FinetuneSettings(output=Path("run")), resume=True)
+
+
 def test_augmentation_touches_training_texts_only(trained, records):
     _, tokenizer = load_model(trained)
     plain, changed = (

@@ -6,8 +6,13 @@ from torch import nn
 
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
-from xinye.training.muon import Muon, orthogonal
-from xinye.training.optimizers import Optimization, clip_gradients, make_optimizers
+from xinye.training.optimizers import (
+    Muon,
+    Optimization,
+    clip_gradients,
+    make_optimizers,
+    orthogonal,
+)
 
 MODELS = {
     "modern": GPTConfig("modern", 30, 16, 2, 2, 1, 8, 32, 16, attention_bias=True),

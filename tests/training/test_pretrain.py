@@ -189,6 +189,31 @@ def test_resumed_after_a_kill_bitwise(workplace):
     assert logs[0] == logs[1], "the steps taken twice are noted once"
 
 
+class Ends(Interrupting):
+    """Notes how its runs end."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__(after)
+        self.ends: list[Run | BaseException] = []
+
+    def ended(self, outcome: Run | BaseException) -> None:
+        self.ends.append(outcome)
+
+
+def test_an_observer_is_told_of_the_end_and_of_a_failure(workplace, monkeypatch):
+    observer = Ends(after=2)
+    stopped = pretrain(settings(workplace), observer)
+    assert observer.ends == [stopped] and stopped.interrupted
+
+    def fails(*arguments: object) -> dict[str, float]:
+        raise XinyeError("no figures")
+
+    monkeypatch.setattr(recipe, "evaluate", fails)
+    with pytest.raises(XinyeError):
+        pretrain(PretrainSettings(output=workplace / "run"), observer, resume=True)
+    assert [type(end) for end in observer.ends] == [Run, XinyeError]
+
+
 def test_the_best_checkpoint_stays(workplace, monkeypatch):
     worse_and_worse = iter([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
     figures = lambda *_: {"loss": 1.0, "bits_per_byte": next(worse_and_worse)}  # noqa: E731

@@ -20,6 +20,7 @@ from xinye.libraries import install_command
 from xinye.observer import Evaluated
 from xinye.planning.settings import TRACKERS, PretrainSettings
 from xinye.training import session
+from xinye.training.job import Run
 from xinye.training.loop import Step
 from xinye.training.trackers import Trackers, warn_of_missing
 from xinye.training.train import pretrain
@@ -32,12 +33,7 @@ CONFIG = {
     "prompt": "",
 }
 SAMPLE = "从前，小兔 <b>豆豆</b> 说：\n“你好！” & so on"
-RESULT = {
-    "run": "runs/a",
-    "steps": 4,
-    "validation": {"loss": 2.0, "bits_per_byte": 1.5},
-    "interrupted": False,
-}
+RESULT = Run("runs/a", 9000, 4, 400, 1.0, 400.0, 0.1, {"loss": 2.0, "bits_per_byte": 1.5})
 
 Figures = dict[str, dict[int, float]]  # by name and step
 
@@ -65,19 +61,16 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             "MLFLOW_EXPERIMENT_NAME",
         ):
             patch.delenv(name, raising=False)
-        with (
-            pytest.raises(KeyboardInterrupt),
-            Trackers(TRACKERS, run, CONFIG, 0, warnings.append) as trackers,
-        ):
-            for number in (1, 2, 3):
-                trackers.step(step(number, 10.0 - number), 4)
-            raise KeyboardInterrupt
-        with Trackers(TRACKERS, run, CONFIG, 2, warnings.append) as trackers:
-            trackers.step(step(3, 7.0), 4)
-            trackers.evaluated(validation(3))
-            trackers.step(step(4, float("nan")), 4)
-            trackers.refused(4, ["其文有误"])
-            trackers.result(RESULT)
+        trackers = Trackers(TRACKERS, run, CONFIG, 0, warnings.append)
+        for number in (1, 2, 3):
+            trackers.step(step(number, 10.0 - number), 4)
+        trackers.ended(KeyboardInterrupt())
+        trackers = Trackers(TRACKERS, run, CONFIG, 2, warnings.append)
+        trackers.step(step(3, 7.0), 4)
+        trackers.evaluated(validation(3))
+        trackers.step(step(4, float("nan")), 4)
+        trackers.refused(4, ["其文有误"])
+        trackers.ended(RESULT)
     assert warnings == []
     yield run
 
@@ -243,12 +236,13 @@ def test_one_that_fails_later_is_left_out_and_the_others_go_on(
 ) -> None:
     (tmp_path / "training").mkdir()
     warnings: list[str] = []
-    with Trackers(["tensorboard", "wandb"], tmp_path, CONFIG, 0, warnings.append) as trackers:
-        trackers.step(step(1, 9.0), 4)
-        with monkeypatch.context() as patch:
-            patch.setattr(SummaryWriter, "add_scalar", lambda *_: Path("/nowhere/at/all").touch())
-            trackers.evaluated(validation(2))
-        trackers.evaluated(validation(3))
+    trackers = Trackers(["tensorboard", "wandb"], tmp_path, CONFIG, 0, warnings.append)
+    trackers.step(step(1, 9.0), 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(SummaryWriter, "add_scalar", lambda *_: Path("/nowhere/at/all").touch())
+        trackers.evaluated(validation(2))
+    trackers.evaluated(validation(3))
+    trackers.ended(KeyboardInterrupt())
     assert len(warnings) == 1 and "--track tensorboard: [Errno 2]" in warnings[0]
     [path] = (tmp_path / "training" / "wandb").glob("offline-run-*/*.wandb")
     assert sum(record.HasField("history") for record in wandb_records(path)) == 3
@@ -257,9 +251,9 @@ def test_one_that_fails_later_is_left_out_and_the_others_go_on(
 def warnings_of(name: str, run: Path) -> list[str]:
     """What is warned of while a run is told."""
     warnings: list[str] = []
-    with Trackers([name], run, CONFIG, 0, warnings.append) as trackers:
-        trackers.step(step(1, 9.0), 4)
-        trackers.result(RESULT)
+    trackers = Trackers([name], run, CONFIG, 0, warnings.append)
+    trackers.step(step(1, 9.0), 4)
+    trackers.ended(RESULT)
     return warnings
 
 

@@ -149,7 +149,7 @@ def show_few(words: dict[str, str], run: "Run") -> None:
     """Print why so few stories are good, and what to do."""
     from xinye.demo.demo import ENOUGH
     from xinye.machine import usable_cores
-    from xinye.planning.doubts import short_time
+    from xinye.planning.pretraining import short_time
 
     busy = words["busy"] if os.getloadavg()[0] > 1.5 * usable_cores() else ""
     each = run.seconds / max(1, run.steps)

@@ -123,6 +123,13 @@ class Windows:
         epoch, number = self._locate(sample)
         return epoch + number / (len(self.epoch_windows(epoch)[1]) - 1)
 
+    def micro_batches(self, first: int, size: int, micro_batch_size: int) -> list[Batch]:
+        """Samples `first` … `first + size - 1` in batches of at most `micro_batch_size`."""
+        return [
+            self.batch(first + done, min(micro_batch_size, size - done))
+            for done in range(0, size, micro_batch_size)
+        ]
+
     def batch(self, first: int, size: int) -> Batch:
         """Samples `first` … `first + size - 1` of the endless sequence."""
         tokens = np.full((size, self.context), self.bos_id, np.int64)

@@ -114,10 +114,10 @@ def logarithms(points: Sequence[Point], repeats: float) -> np.ndarray:
     return np.log([size, effective(data, unique, repeats)])
 
 
-def fit_law(points: Sequence[Point], bits_per_byte: Sequence[float], seed: int = 0) -> Law:
-    """Fit the law to what runs reached; the same seed gives the same fits."""
+def fit_law(points: Sequence[Point], bits_per_byte: Sequence[float]) -> Law:
+    """Fit the law to what runs reached; the same runs give the same fits."""
     least_squares = import_least_squares()
-    measured, random = np.array(bits_per_byte), np.random.default_rng(seed)
+    measured, random = np.array(bits_per_byte), np.random.default_rng(0)
     sizes = sorted({point.parameters for point in points})
     mean, deviation = np.array([*PRIOR.values(), *[(0.0, OWN)] * len(sizes)]).T
     noise = NOISE * np.maximum(1.0, [(PLATEAU / point.readings) ** 2 for point in points])

@@ -30,7 +30,8 @@ from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count
 from xinye.training.calibrate import forward_and_backward
-from xinye.training.text_job import LossSum
+from xinye.training.job import LossSum
+from xinye.training.text_job import text_loss
 
 SIZES = ("1M", "5M", "15M", "50M", "125M")
 TIME, SECONDS = "10min", 600
@@ -231,7 +232,7 @@ def training_utilization(device: torch.device, matrix: dict[str, float | None]) 
     model = build(config).to(device)
     model.compute_dtype = getattr(torch, plan.values["dtype"])
     model.initialize(0)
-    loss_sum = LossSum(model, compiled=False, device=device, label_smoothing=0.0)
+    loss_sum = LossSum(model, text_loss(model), device)
     batch = Batch(tokens, tokens, None, None)
     per_second = tokens.numel() / min(forward_and_backward(loss_sum, batch) for _ in range(6))
     speed = matrix[plan.values["dtype"]]

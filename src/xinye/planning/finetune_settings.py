@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from xinye.errors import checked
 from xinye.model.adapter_settings import AdapterSettings, AdapterSizes, Method
-from xinye.planning.settings import PretrainSettings, TrainingSettings, split_names
+from xinye.planning.settings import PretrainSettings, TrainingSettings, refuse, split_names
 
 AUGMENTATIONS = {  # the setting that says how much, and how much is usual
     "mask": ("mask_tokens", 0.1),
@@ -114,28 +114,34 @@ class FinetuneSettings(TrainingSettings):
     @model_validator(mode="after")
     def _nothing_without_effect(self) -> "FinetuneSettings":
         self.adapter.check_for(self.method)
-        if self.optimizer == "muon" and self.method not in ("full", "head"):
-            raise ValueError(
+        adapted = self.method not in ("full", "head")
+        refuse(
+            (
+                self.optimizer == "muon" and adapted,
                 f"muon makes whole matrices orthogonal, which those of {self.method} are not; "
-                "choose adamw or sgd"
-            )
-        if self.matrix_learning_rate is not None and (
-            self.optimizer not in ("auto", "muon") or self.method not in ("full", "head")
-        ):
-            raise ValueError(
-                "matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon"
-            )
-        for kind, (name, _) in AUGMENTATIONS.items():
-            if getattr(self, name) is not None and kind not in self.augment:
-                raise ValueError(
-                    f"{name} has no effect without --augment {kind}; add that, or leave it out"
+                "choose adamw or sgd",
+            ),
+            (
+                self.matrix_learning_rate is not None
+                and (adapted or self.optimizer not in ("auto", "muon")),
+                "matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon",
+            ),
+            *(
+                (
+                    getattr(self, name) is not None and kind not in self.augment,
+                    f"{name} has no effect without --augment {kind}; add that, or leave it out",
                 )
-        if not (self.control or self.augment):
-            raise ValueError(
-                "control is the second run of one with augment; without that, leave it out"
-            )
-        if self.fold and self.validation:
-            raise ValueError("fold judges on a part of the data; leave validation out")
+                for kind, (name, _) in AUGMENTATIONS.items()
+            ),
+            (
+                not (self.control or self.augment),
+                "control is the second run of one with augment; without that, leave it out",
+            ),
+            (
+                self.fold and self.validation,
+                "fold judges on a part of the data; leave validation out",
+            ),
+        )
         return self
 
     def as_pretraining(self) -> PretrainSettings:

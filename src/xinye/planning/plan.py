@@ -4,7 +4,7 @@ A `Draft` is filled in while the data, the model and the machine are looked at; 
 becomes does not change, and after it nobody reads the settings again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -24,6 +24,12 @@ class Draft:
         self.reasons[name] = reason if given is None else "given"
         return self.values[name]
 
+    def choose_each(self, settings: TrainingSettings, **rows: tuple[Any, str]) -> None:
+        """The same for several names: what the settings give, or else (derived, reason)."""
+        for name, (derived, reason) in rows.items():
+            given = getattr(settings, name, None)
+            self.choose(name, None if given == "auto" else given, derived, reason)
+
     def note(self, name: str, value: Any, reason: str) -> Any:
         """Note and return what nobody can ask for."""
         return self.choose(name, None, value, reason)
@@ -32,7 +38,7 @@ class Draft:
         """The plan: what was found, and as it was asked for whatever needs no finding."""
         asked = {name: getattr(settings, name, None) for name in _NAMES}
         given = {name: value for name, value in asked.items() if value is not None}
-        known = {name: value for name, value in self.values.items() if name in _NAMES}
+        known = {name: self.values[name] for name in self.values.keys() & _NAMES}
         counts = {name: self.values[name] for name in self.reasons.keys() - _NAMES}
         return Plan(**{**given, **known, "counts": counts, "reasons": dict(self.reasons)})
 
@@ -74,9 +80,8 @@ class Plan:
     micro_batch_size: int  # those that are computed at once, by one process
     epochs: float | None = None
     steps: int
-    total_steps: tuple[
-        tuple[int, int], ...
-    ] = ()  # of a budget in time: (from this step on, so many in all)
+    # of a budget in time: (from this step on, so many in all)
+    total_steps: tuple[tuple[int, int], ...] = ()
     seconds: float | None = None  # a budget in time
     evaluations: int
     patience: int | None = None  # evaluations on end without a better one, before it stops
@@ -125,11 +130,10 @@ class Plan:
     def _value(self, name: str) -> Any:
         return self.counts[name] if name in self.counts else getattr(self, name)
 
-    def rows(self) -> Iterable[tuple[str, str, str]]:
+    def rows(self) -> Iterator[tuple[str, str, str]]:
         """Name, value as it is read, and reason."""
-        return [
-            (name, format_value(self._value(name)), reason) for name, reason in self.reasons.items()
-        ]
+        for name, reason in self.reasons.items():
+            yield name, format_value(self._value(name)), reason
 
 
 _NAMES = {each.name for each in fields(Plan)} - {"reasons", "counts"}

@@ -5,7 +5,6 @@ which.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,28 +13,29 @@ from xinye import machine
 from xinye.errors import XinyeError
 from xinye.model.build import Config
 from xinye.model.config import GPTConfig, LSTMConfig
+from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
-from xinye.planning.settings import PretrainSettings
+from xinye.planning.settings import PretrainSettings, TrainingSettings
 from xinye.planning.units import parse_count
 
 # the largest share of a budget in time for evaluations: on a slow machine there are fewer of them
 EVALUATING = 0.25
+SIZES = ("250k", "500k", "1M", "2M", "5M", "15M", "50M", "125M")  # that doubts propose
+FEW_STEPS = 60  # fewer do not learn to write
+MANY_TIMES = 50  # that a text is read: more than that, it is learned by heart
 
 
 def vocabulary_size(size: int, characters: int, chinese: bool) -> tuple[int, str]:
     """How many tokens a vocabulary should have for a model of `size` parameters and a text of so
     many characters."""
-    wanted = (
-        2 ** round(math.log2(size / 1000)) if size < 30e6 else 2 ** round(math.log2(30 * size**0.4))
-    )
+    wanted = 2 ** round(math.log2(30 * size**0.4))
+    if size < 30e6:
+        wanted = 2 ** round(math.log2(size / 1000))
     wanted = min(max(wanted, 1024), 65536) * (2 if chinese and size < 30e6 else 1)
     supported = max(512, characters // 200)
-    reason = f"for {size:,} parameters" + (" and Chinese text" if chinese else "")
-    return (
-        (wanted, reason)
-        if wanted <= supported
-        else (supported, f"{characters:,} characters support no more")
-    )
+    if wanted > supported:
+        return supported, f"{characters:,} characters support no more"
+    return wanted, f"for {size:,} parameters" + " and Chinese text" * chinese
 
 
 def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int) -> Config:
@@ -43,32 +43,44 @@ def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int
     layers."""
     size, recurrent = parse_count(settings.size, "size"), settings.architecture == "lstm"
     widths = range(64, 8192 + 1, 16 if recurrent else 64 if size < 30e6 else 128)
-    best: tuple[float, Config] | None = None
-    for width in [settings.width] if settings.width else widths:
-        for layers in [settings.layers] if settings.layers else range(1, 97):
-            depth = layers / (2.0 if recurrent else max(2.0, width / 64))
-            if not settings.layers and not 0.5 <= depth <= 2:
-                continue
-            config = network(settings, size, vocab_size, context, width, layers)
-            cost = abs(math.log(config.parameters / size)) + 0.1 * abs(math.log(depth))
-            if best is None or cost < best[0]:
-                best = cost, config
-    assert best is not None
-    config = best[1]
-    usual = "two are usual" if recurrent else "about width / 64"
-    plan.choose(
-        "layers", settings.layers, config.num_hidden_layers, f"nearest to {settings.size}, {usual}"
-    )
-    plan.choose("width", settings.width, config.hidden_size, f"nearest to {settings.size}")
-    if isinstance(config, GPTConfig):
-        plan.choose(
-            "heads", settings.heads, config.num_attention_heads, f"heads of {config.head_dim}"
+
+    def depth(width: int, layers: int) -> float:  # times the usual one
+        return layers / (2.0 if recurrent else max(2.0, width / 64))
+
+    candidates = [
+        network(settings, size, vocab_size, context, width, layers)
+        for width in ([settings.width] if settings.width else widths)
+        for layers in ([settings.layers] if settings.layers else range(1, 97))
+        if settings.layers or 0.5 <= depth(width, layers) <= 2
+    ]
+    if not candidates:
+        raise XinyeError(
+            f"width {settings.width}: at most 96 layers are planned; give --layers, too"
         )
-        halved = config.num_key_value_heads < config.num_attention_heads
-        reason = "halves the cache" if halved else "one for each head"
-        plan.choose("key_value_heads", settings.key_value_heads, config.num_key_value_heads, reason)
+    config = min(
+        candidates,
+        key=lambda each: (
+            abs(math.log(each.parameters / size))
+            + 0.1 * abs(math.log(depth(each.hidden_size, each.num_hidden_layers)))
+        ),
+    )
+    nearest = f"nearest to {settings.size}"
+    usual = "two are usual" if recurrent else "about width / 64"
+    plan.choose_each(
+        settings,
+        layers=(config.num_hidden_layers, f"{nearest}, {usual}"),
+        width=(config.hidden_size, nearest),
+    )
+    if isinstance(config, GPTConfig):
+        heads, key_value_heads = config.num_attention_heads, config.num_key_value_heads
+        cache = "halves the cache" if key_value_heads < heads else "one for each head"
+        plan.choose_each(
+            settings,
+            heads=(heads, f"heads of {config.head_dim}"),
+            key_value_heads=(key_value_heads, cache),
+        )
     reason = "embedding and head are one matrix" if config.tie_word_embeddings else "all weights"
-    plan.choose("parameters", None, config.parameters, reason)
+    plan.note("parameters", config.parameters, reason)
     if not settings.width and not settings.layers and not 0.5 < config.parameters / size < 2:
         raise XinyeError(
             f"size {settings.size}: with a vocabulary of {vocab_size:,} the nearest model has "
@@ -79,14 +91,16 @@ def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int
 
 def shape_of(plan: Draft, name: str, config: Config) -> None:
     """Note the shape of a model that is gone on with."""
-    reason = f"of {name}"
-    plan.choose("architecture", None, config.architecture, reason)
-    plan.choose("layers", None, config.num_hidden_layers, reason)
-    plan.choose("width", None, config.hidden_size, reason)
+    shape = {
+        "architecture": config.architecture,
+        "layers": config.num_hidden_layers,
+        "width": config.hidden_size,
+    }
     if isinstance(config, GPTConfig):
-        plan.choose("heads", None, config.num_attention_heads, reason)
-        plan.choose("key_value_heads", None, config.num_key_value_heads, reason)
-    plan.choose("parameters", None, config.parameters, reason)
+        heads = {"heads": config.num_attention_heads, "key_value_heads": config.num_key_value_heads}
+        shape |= heads
+    for each, value in (shape | {"parameters": config.parameters}).items():
+        plan.note(each, value, f"of {name}")
 
 
 def network(
@@ -94,31 +108,27 @@ def network(
 ) -> Config:
     """The network of a width and depth; in GPT-2 and below 30 M parameters embedding and head are
     one matrix."""
-    tied = size < 30e6 or settings.architecture == "gpt2"  # SGLang, for one, knows no other GPT-2
+    gpt2 = settings.architecture == "gpt2"
+    tied = size < 30e6 or gpt2  # SGLang, for one, knows no other GPT-2
     if settings.architecture == "lstm":
         return LSTMConfig(vocab_size, width, layers, context, tied)
-    heads = settings.heads or max(1, width // 64)
-    if width % heads and not settings.heads:
-        heads = next(count for count in range(heads, 0, -1) if width % count == 0)
+    fitting = (count for count in range(max(1, width // 64), 0, -1) if width % count == 0)
+    heads = settings.heads or next(fitting)
     if width % heads:
         raise XinyeError(f"width {width} cannot be divided among {heads} heads; choose a multiple")
-    grouped = (
-        heads // 2 if size >= 50e6 and heads % 2 == 0 and settings.architecture != "gpt2" else heads
-    )
+    halved = size >= 50e6 and heads % 2 == 0 and not gpt2
     return GPTConfig(
         architecture=settings.architecture,
         vocab_size=vocab_size,
         hidden_size=width,
         num_hidden_layers=layers,
         num_attention_heads=heads,
-        num_key_value_heads=settings.key_value_heads or grouped,
+        num_key_value_heads=settings.key_value_heads or (heads // 2 if halved else heads),
         head_dim=width // heads,
-        intermediate_size=4 * width
-        if settings.architecture == "gpt2"
-        else max(32, round(width * 8 / 3 / 32) * 32),
+        intermediate_size=4 * width if gpt2 else max(32, round(width * 8 / 3 / 32) * 32),
         max_position_embeddings=context,
         tie_word_embeddings=tied,
-        norm_eps=1e-5 if settings.architecture == "gpt2" else 1e-6,
+        norm_eps=1e-5 if gpt2 else 1e-6,
     )
 
 
@@ -131,16 +141,12 @@ def context_length(size: int, document_lengths: np.ndarray, tokens: int) -> tupl
     possible = 2 ** int(math.log2(max(16, tokens // 20)))
     if possible < min(usual, needed):
         return possible, "a twentieth of the text"
-    return (
-        (needed, "99 % of the documents fit")
-        if needed < usual
-        else (usual, f"usual for {size:,} parameters")
-    )
+    if needed < usual:
+        return needed, "99 % of the documents fit"
+    return usual, f"usual for {size:,} parameters"
 
 
 BLOCK_BYTES = 4 * 256  # scores and probabilities of one token with its window, bf16
-
-
 STATES = {"muon": 4, "adamw": 8, "sgd": 4}  # bytes of optimizer state for each weight
 
 
@@ -148,11 +154,8 @@ def check_size(settings: PretrainSettings, device: torch.device) -> None:
     """Refuse a size whose weights alone do not fit, before any text is read."""
     if settings.width or settings.layers or settings.from_:
         return  # the size is only a wish then, or not known yet
-    size, most, states = (
-        parse_count(settings.size, "size"),
-        machine.memory_bytes(device),
-        STATES[settings.optimizer],
-    )
+    size, states = parse_count(settings.size, "size"), STATES[settings.optimizer]
+    most = machine.memory_bytes(device)
     if size * (8 + states) > most:
         raise XinyeError(
             f"size {settings.size} does not fit: {size:,} parameters × (4 weight + 4 gradient + "
@@ -209,95 +212,66 @@ def batches(plan: Draft, settings: PretrainSettings, config: Config, device: tor
         )
 
 
-def rates(plan: Draft, settings: PretrainSettings, config: Config) -> None:
-    """Learning rates, decay and dropout."""
-    width = config.hidden_size
-    # found by search on the novels, docs/log.md
-    if settings.optimizer == "muon" and isinstance(config, LSTMConfig):
-        plan.choose(
-            "matrix_learning_rate",
-            settings.matrix_learning_rate,
-            0.08,
-            "four gates lie in each matrix",
-        )
-        plan.choose(
-            "learning_rate",
-            settings.learning_rate,
-            0.1 * (width / 128) ** -0.5,
-            "0.1 · √(128 / width)",
-        )
-    elif settings.optimizer == "muon":
-        plan.choose(
-            "matrix_learning_rate",
-            settings.matrix_learning_rate,
-            0.02,
-            "Muon's does not depend on the width",
-        )
-        plan.choose(
-            "learning_rate",
-            settings.learning_rate,
-            0.014 * (width / 128) ** -0.5,
-            "0.014 · √(128 / width)",
-        )
-    else:
-        usual = min(3e-3, 0.3 / width) if settings.optimizer == "adamw" else 0.1
-        plan.choose(
-            "learning_rate",
-            settings.learning_rate,
-            usual,
-            f"usual for {settings.optimizer} at this width",
-        )
+def rates(plan: Draft, settings: PretrainSettings | FinetuneSettings, config: Config) -> None:
+    """Learning rates, decay and dropout, found by search on the novels (docs/log.md)."""
+    wider, recurrent = (config.hidden_size / 128) ** -0.5, isinstance(config, LSTMConfig)
+    optimizer = plan.values.get("optimizer", settings.optimizer)
+    usual = 0.1 if optimizer == "sgd" else min(3e-3, 0.3 / config.hidden_size)
+    rows = {"learning_rate": (usual, f"usual for {optimizer} at this width")}
+    if optimizer == "muon" and recurrent:
+        rows = {
+            "matrix_learning_rate": (0.08, "four gates lie in each matrix"),
+            "learning_rate": (0.1 * wider, "0.1 · √(128 / width)"),
+        }
+    elif optimizer == "muon":
+        rows = {
+            "matrix_learning_rate": (0.02, "Muon's does not depend on the width"),
+            "learning_rate": (0.014 * wider, "0.014 · √(128 / width)"),
+        }
     # smaller ones learn best at the full rates, docs/log.md
-    if settings.from_ and config.parameters >= 30e6:
-        share = 0.1
-        for name in ("matrix_learning_rate", "learning_rate"):
-            if name in plan.values and getattr(settings, name) is None:
-                plan.values[name] *= share
-                plan.reasons[name] += f"; × {share:g}, for it has learned already"
-    plan.choose("weight_decay", settings.weight_decay, 0.1, "usual")
-    if settings.teacher:
-        plan.choose("temperature", settings.temperature, 2.0, "of the softened predictions")
-        plan.choose("alpha", settings.alpha, 0.5, "share of the teacher in the loss")
+    from_scratch = isinstance(settings, PretrainSettings) and not settings.from_
+    if not from_scratch and config.parameters >= 30e6:
+        rows = {
+            name: (0.1 * rate, f"{reason}; × 0.1, for it has learned already")
+            for name, (rate, reason) in rows.items()
+        }
+    plan.choose_each(settings, **rows, weight_decay=(0.1, "usual"))
+    if isinstance(settings, PretrainSettings) and settings.teacher:
+        plan.choose_each(
+            settings,
+            temperature=(2.0, "of the softened predictions"),
+            alpha=(0.5, "share of the teacher in the loss"),
+        )
 
 
 def schedule(plan: Draft, settings: PretrainSettings, steps: int, reason: str) -> None:
     """The number of steps and how the rate goes."""
     steps = plan.choose("steps", settings.steps, max(1, steps), reason)
-    share, usual = (
-        (20, "5 % of the steps, for the optimizers begin anew")
-        if settings.from_
-        else (50, "2 % of the steps")
-    )
+    share, usual = 50, "2 % of the steps"
+    if settings.from_:
+        share, usual = 20, "5 % of the steps, for the optimizers begin anew"
     plan.choose("warmup", settings.warmup, min(100, max(1, steps // share)), usual)
 
 
 def precision(
-    plan: Draft, settings: PretrainSettings, device: torch.device, fast: tuple[torch.dtype, str]
+    plan: Draft, settings: TrainingSettings, device: torch.device, fast: tuple[torch.dtype, str]
 ) -> None:
     """The dtype, of which `fast` is the fastest one here and why, and the device."""
-    dtype, reason = fast
-    given = None if settings.dtype == "auto" else settings.dtype
-    plan.choose("dtype", given, str(dtype).removeprefix("torch."), reason)
-    plan.choose("device", None, device.type, "the fastest there is")
+    dtype, reason = str(fast[0]).removeprefix("torch."), fast[1]
+    plan.choose_each(settings, dtype=(dtype, reason), device=(device.type, "the fastest there is"))
 
 
-def budgeted_steps(
-    settings: PretrainSettings, windows: int, values: dict[str, Any]
-) -> tuple[int, str] | None:
+def budgeted_steps(plan: Draft, settings: PretrainSettings, windows: int) -> tuple[int, str] | None:
     """The steps that the budget comes to, and why; None for a budget in time."""
-    per_step = values["batch_size"] * values["context"]
-    if settings.steps:
-        return settings.steps, "given"
-    if settings.total_steps:
-        return settings.total_steps[0][1], "given"
+    batch_size, context = plan.values["batch_size"], plan.values["context"]
+    if settings.steps or settings.total_steps:
+        return settings.steps or settings.total_steps[0][1], "given"
     if settings.tokens:
-        return max(
-            1, round(parse_count(settings.tokens, "tokens") / per_step)
-        ), f"{settings.tokens} tokens"
+        tokens = parse_count(settings.tokens, "tokens")
+        return max(1, round(tokens / (batch_size * context))), f"{settings.tokens} tokens"
     if settings.epochs:
-        return max(
-            1, round(settings.epochs * windows / values["batch_size"])
-        ), f"{settings.epochs:g} times the text"
+        steps = max(1, round(settings.epochs * windows / batch_size))
+        return steps, f"{settings.epochs:g} times the text"
     return None
 
 
@@ -313,16 +287,83 @@ def regularisation(
     for name in ("label_smoothing", "l1", "patience"):
         if getattr(settings, name):
             plan.choose(name, getattr(settings, name), None, "")
-    seconds = steps * step_seconds
-    compiler = values["device"] == "cuda" or machine.cpp_compiler()
     recurrent = values.get("architecture", settings.architecture) == "lstm"
-    worth = bool(compiler) and values["device"] != "mps" and seconds > 180 and not recurrent
-    reason = (
-        "the run is long enough to win back compiling"
-        if worth
-        else "compiling takes longer than it wins here"
-    )
-    if not compiler or recurrent:
-        reason = "PyTorch does not compile an LSTM" if recurrent else "no C++ compiler here"
+    worth, reason = False, "compiling takes longer than it wins here"
+    if recurrent:
+        reason = "PyTorch does not compile an LSTM"
+    elif values["device"] != "cuda" and not machine.cpp_compiler():
+        reason = "no C++ compiler here"
+    elif values["device"] != "mps" and steps * step_seconds > 180:
+        worth, reason = True, "the run is long enough to win back compiling"
     given = None if settings.compile == "auto" else settings.compile == "yes"
     plan.choose("compile", given, worth, reason)
+
+
+def doubts(
+    plan: Draft,
+    settings: PretrainSettings,
+    config: Config,
+    windows: int,
+    step_seconds: float,
+    device: torch.device,
+) -> list[str]:
+    """What a person would not want of a plan, and what to give instead. Of a time, a third more is
+    named than steps take, for what is evaluated."""
+    found, steps = [], plan.values["steps"]
+    if steps < FEW_STEPS and settings.steps is None and not settings.total_steps:
+        budget = next(
+            name
+            for name in ("tokens", "epochs", "time")
+            if getattr(settings, name) or name == "time"
+        )
+        advice = f"give more --{budget}"
+        if settings.seconds is not None:
+            advice = f"give --time {short_time(FEW_STEPS * step_seconds / (1 - EVALUATING))}"
+            smaller = smaller_size(plan, settings, config, settings.seconds / step_seconds, device)
+            advice += f", or --size {smaller}" if smaller else ""
+        found.append(
+            f"{steps} {'step is' if steps == 1 else 'steps are'} too few to learn much: {advice}"
+        )
+    times = steps * plan.values["batch_size"] / windows
+    if times > MANY_TIMES:
+        enough = max(1, round(steps * 10 / times))
+        budget = f"--steps {enough:,}"
+        if settings.seconds is not None:
+            budget = f"--time {short_time(enough * step_seconds / (1 - EVALUATING))}"
+        found.append(
+            f"the text is read {times:,.0f} times and learned by heart: give more text, or {budget}"
+        )
+    return found
+
+
+def short_time(seconds: float) -> str:
+    """A time as it is typed, rounded up."""
+    return f"{math.ceil(seconds)}s" if seconds < 90 else f"{math.ceil(seconds / 60)}min"
+
+
+def smaller_size(
+    plan: Draft, settings: PretrainSettings, config: Config, steps: float, device: torch.device
+) -> str | None:
+    """The largest size, below that of a plan of which so many steps fit, of which enough steps
+    would fit."""
+    if settings.width or settings.layers or settings.from_:
+        return None
+    context = plan.values["context"]
+    cost = plan.values["batch_size"] * config.flops_per_token(context)
+    for size in reversed(SIZES):
+        if parse_count(size, "size") >= parse_count(settings.size, "size"):
+            continue
+        other = Draft({"context": context, "training_tokens": plan.values["training_tokens"]})
+        try:
+            smaller = shape(
+                other, settings.model_copy(update={"size": size}), config.vocab_size, context
+            )
+            batches(other, settings, smaller, device)
+        except XinyeError:
+            continue
+        if (
+            steps * cost / (other.values["batch_size"] * smaller.flops_per_token(context))
+            >= FEW_STEPS
+        ):
+            return size
+    return None

@@ -4,12 +4,20 @@ YAML file.
 Everything left at `None` or `auto` is derived from the data and the machine by `plan.py`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from xinye.data.cleaning import Cleaning
 from xinye.data.files import read_text
@@ -19,6 +27,12 @@ from xinye.planning.units import parse_count, parse_fold, parse_time
 TRACKERS = ("tensorboard", "wandb", "mlflow")
 LARGEST_CONFIG = 256_000  # bytes
 DEEPEST_CONFIG = 20
+PARSERS: dict[str, Callable[[str], object]] = {  # of settings that are kept as they are typed
+    "size": partial(parse_count, what="number"),
+    "tokens": partial(parse_count, what="number"),
+    "time": parse_time,
+    "fold": parse_fold,
+}
 
 
 def inherited_settings(base: str | None, teacher: str | None) -> tuple[str, ...]:
@@ -41,6 +55,13 @@ def split_names(value: Any, known: Iterable[str], what: str) -> Any:
                 f"unknown {what} {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}"
             )
     return tuple(dict.fromkeys(names))
+
+
+def refuse(*rows: tuple[object, str]) -> None:
+    """Raises `ValueError` with the first message whose condition holds."""
+    for wrong, message in rows:
+        if wrong:
+            raise ValueError(message)
 
 
 class TrainingSettings(BaseModel):
@@ -87,12 +108,16 @@ class TrainingSettings(BaseModel):
     def _trackers(cls, value: Any) -> Any:
         return split_names(value, TRACKERS, "tracker")
 
-    @field_validator("fold")
+    @field_validator(*PARSERS, mode="before", check_fields=False)
     @classmethod
-    def _part_of_parts(cls, value: str | None) -> str | None:
-        if value is not None:
-            _as_value_error(parse_fold, value)
-        return value
+    def _parsed(cls, value: Any, field: ValidationInfo) -> Any:
+        typed = str(value) if type(value) is int else value  # as YAML and Python write numbers
+        if isinstance(typed, str):
+            try:
+                PARSERS[field.field_name or ""](typed)
+            except XinyeError as error:
+                raise ValueError(str(error)) from None
+        return typed
 
 
 class PretrainSettings(TrainingSettings):
@@ -192,36 +217,42 @@ class PretrainSettings(TrainingSettings):
             for name in ("time", "tokens", "epochs", "steps")
             if getattr(self, name) is not None
         ]
-        if self.total_steps and given not in ([], ["time"]):
-            raise ValueError(f"total_steps says how many steps there are; leave {given[0]} out")
-        if len(given) > 1:
-            raise ValueError(
-                f"give one of --time, --tokens, --epochs and --steps, not {' and '.join(given)}"
-            )
-        if self.vocab_size is not None and self.tokenizer not in ("bpe", "char"):
-            raise ValueError(
-                "vocab_size has no effect on a tokenizer that is not learned; leave it out"
-            )
-        if odd := self._given(*inherited_settings(self.from_, None)):
-            raise ValueError(f"{odd} is that of {self.from_}, which is gone on with; leave it out")
-        if odd := self._given(*inherited_settings(None, self.teacher)):
-            raise ValueError(
-                f"{odd} is that of the teacher {self.teacher}, followed token by token; leave it "
-                "out"
-            )
-        if self.teacher is None and (odd := self._given("temperature", "alpha")):
-            raise ValueError(f"{odd} has no effect without a teacher; leave it out")
-        heads = next(
-            (name for name in ("heads", "key_value_heads") if getattr(self, name) is not None), None
+        taken = self._given(*inherited_settings(self.from_, None))
+        followed = self._given(*inherited_settings(None, self.teacher))
+        softened = self._given("temperature", "alpha")
+        heads = self._given("heads", "key_value_heads")
+        refuse(
+            (
+                self.total_steps and given not in ([], ["time"]),
+                f"total_steps says how many steps there are; leave {''.join(given[:1])} out",
+            ),
+            (
+                len(given) > 1,
+                f"give one of --time, --tokens, --epochs and --steps, not {' and '.join(given)}",
+            ),
+            (
+                self.vocab_size is not None and self.tokenizer not in ("bpe", "char"),
+                "vocab_size has no effect on a tokenizer that is not learned; leave it out",
+            ),
+            (taken, f"{taken} is that of {self.from_}, which is gone on with; leave it out"),
+            (
+                followed,
+                f"{followed} is that of the teacher {self.teacher}, followed token by token; "
+                "leave it out",
+            ),
+            (
+                self.teacher is None and softened,
+                f"{softened} has no effect without a teacher; leave it out",
+            ),
+            (
+                self.architecture == "lstm" and heads,
+                f"{heads} has no effect on an lstm, which has no attention; leave it out",
+            ),
+            (
+                self.matrix_learning_rate is not None and self.optimizer != "muon",
+                "matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon",
+            ),
         )
-        if heads and self.architecture == "lstm":
-            raise ValueError(
-                f"{heads} has no effect on an lstm, which has no attention; leave it out"
-            )
-        if self.matrix_learning_rate is not None and self.optimizer != "muon":
-            raise ValueError(
-                "matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon"
-            )
         return self
 
     @property
@@ -234,23 +265,16 @@ class PretrainSettings(TrainingSettings):
 
     def _given(self, *names: str) -> str | None:
         """The first of the settings that was given."""
-        return next(
-            (
-                name
-                for name in names
-                if name in self.model_fields_set and getattr(self, name) is not None
-            ),
-            None,
-        )
+        given = (name for name in names if name in self.model_fields_set)
+        return next((name for name in given if getattr(self, name) is not None), None)
 
     @field_validator("tokenizer")
     @classmethod
     def _kind_or_folder(cls, value: str) -> str:
         kinds = ("bpe", "char", "bytes")
-        if value not in kinds and not Path(value).is_dir():
-            raise ValueError(
-                f"{value!r} is neither bpe, char or bytes nor a folder{did_you_mean(value, kinds)}"
-            )
+        near = did_you_mean(value, kinds)
+        odd = value not in kinds and not Path(value).is_dir()
+        refuse((odd, f"{value!r} is neither bpe, char or bytes nor a folder{near}"))
         return value
 
     @field_validator("compile", mode="before")
@@ -258,18 +282,6 @@ class PretrainSettings(TrainingSettings):
     def _words(cls, value: Any) -> Any:
         # YAML reads yes and no as truth values
         return ("no", "yes")[value] if isinstance(value, bool) else value
-
-    @field_validator("size", "tokens", mode="before")
-    @classmethod
-    def _numbers(cls, value: Any) -> Any:
-        return str(value) if type(value) is int else value  # as YAML and Python write them
-
-    @field_validator("size", "tokens")
-    @classmethod
-    def _counts(cls, value: str | None) -> str | None:
-        if value is not None:
-            _as_value_error(parse_count, value, "number")
-        return value
 
     @field_validator("total_steps", mode="before")
     @classmethod
@@ -285,34 +297,14 @@ class PretrainSettings(TrainingSettings):
     ) -> tuple[tuple[int, int], ...]:
         """Pairs of a step and the steps in all that were planned there, each later than the one
         before."""
-        steps = [step for step, _ in value]
-        in_order = (
-            steps[:1] == [0]
-            and steps == sorted(set(steps))
-            and all(step <= total for step, total in value)
-        )
-        before_the_end = all(
-            later < total for (_, total), later in zip(value, steps[1:], strict=False)
-        )
-        if value and not (in_order and before_the_end and value[0][1]):
-            raise ValueError(
-                "expected pairs of a step and the steps in all, from step 0 on, such as 0:189,4:160"
-            )
+        steps, ends = [step for step, _ in value], [total for _, total in value]
+        rising = steps[:1] == [0] and steps == sorted(set(steps))
+        enough = all(step <= total for step, total in value) and ends[:1] != [0]
+        later = all(step < total for total, step in zip(ends, steps[1:], strict=False))
+        example = "from step 0 on, such as 0:189,4:160"
+        wrong = value and not (rising and enough and later)
+        refuse((wrong, f"expected pairs of a step and the steps in all, {example}"))
         return value
-
-    @field_validator("time")
-    @classmethod
-    def _durations(cls, value: str | None) -> str | None:
-        if value is not None:
-            _as_value_error(parse_time, value)
-        return value
-
-
-def _as_value_error(parse: Any, *arguments: str) -> None:
-    try:
-        parse(*arguments)
-    except XinyeError as error:
-        raise ValueError(str(error)) from None
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -324,9 +316,8 @@ def read_config(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise XinyeError(f"{path}: there is no such file") from None
     except Exception as error:  # the library raises what it likes at odd values
-        raise XinyeError(
-            f"{path}: not a YAML file ({' '.join(str(error).split())[:200]})"
-        ) from None
+        reason = " ".join(str(error).split())[:200]
+        raise XinyeError(f"{path}: not a YAML file ({reason})") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise XinyeError(f"{path}: expected lines such as 'size: 5M'")
     checked(PretrainSettings, values, str(path))
@@ -340,15 +331,12 @@ class _PlainLoader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        where = f"line {self.peek_event().start_mark.line + 1}"
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError(
-                f"line {self.peek_event().start_mark.line + 1}: aliases (*name) are not read"
-            )
+            raise yaml.YAMLError(f"{where}: aliases (*name) are not read")
         self.depth += 1
         if self.depth > DEEPEST_CONFIG:
-            raise yaml.YAMLError(
-                f"line {self.peek_event().start_mark.line + 1}: more than {DEEPEST_CONFIG} deep"
-            )
+            raise yaml.YAMLError(f"{where}: more than {DEEPEST_CONFIG} deep")
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node

@@ -62,7 +62,11 @@ class RunFolder:
 
     def plan(self) -> Values:
         """The values of its plan."""
-        return read_json(self.plan_file)["values"]
+        values = read_json(self.plan_file).get("values")
+        if not isinstance(values, dict):
+            what = "damaged, it holds no values; start the run anew with --overwrite"
+            raise XinyeError(f"{self.plan_file}: {what}", exit_code=1)
+        return values
 
     def result(self) -> Figures:
         """What came of it; empty where it has not ended."""

@@ -78,13 +78,16 @@ class Beginning:
         return about | ({"words": asdict(self.words)} if self.words else {})
 
     def bytes_needed(self) -> int:
-        """Two checkpoints, the best one, and a new one beside them; of an adapter, only what is
-        trained."""
+        """The checkpoints that are kept, the best one, and a new one beside them; of an adapter,
+        only what is trained."""
         states = rules.STATES[self.plan.optimizer]
         saved = self.plan.parameters
         if isinstance(self.settings, FinetuneSettings) and self.settings.adapter_settings:
             saved = self.plan.trained_parameters or saved
-        return saved * (4 * (4 + states) + 2 * 4)
+        kept, most = self.plan.keep_checkpoints or 2, max(2, self.plan.evaluations)
+        if kept == "all" or kept > most:
+            kept = most
+        return saved * ((kept + 2) * (4 + states) + 2 * 4)
 
 
 def start_run(output: Path, beginning: Beginning, overwrite: bool) -> None:

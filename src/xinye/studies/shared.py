@@ -71,7 +71,7 @@ def saved_tokenizer(folder: Path) -> Values:
 def plan_once(settings: Settings, observer: Observer) -> Planned:
     """Plan a run and leave nothing behind: mistakes are reported before anything is made."""
     if isinstance(settings, FinetuneSettings):
-        return Planned(plan_of(settings, observer))
+        return Planned(plan_of(settings, observer).values)
     text = prepare_text(settings, Draft(), observer, load_models(settings))
     observer.stage("measuring the speed")
     observer = QuietObserver(observer)

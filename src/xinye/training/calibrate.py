@@ -2,7 +2,7 @@
 steps."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,10 @@ from xinye import machine
 from xinye.data.batches import Batch, Windows
 from xinye.errors import XinyeError
 from xinye.evaluation.perplexity import evaluate
-from xinye.model.build import Config, LanguageModel, build
+from xinye.model.build import LanguageModel
 from xinye.planning.settings import PretrainSettings
-from xinye.planning.units import duration
 from xinye.tasks.text import LONGER, TextData, validation_windows, write_sample
 from xinye.training.clock import Costs
-from xinye.training.distributed import Processes
 from xinye.training.guards import SMALLER, out_of_memory
 
 LONG = 5.0  # seconds: what takes longer is measured on a part of it
@@ -41,26 +39,12 @@ class Speed:
             last * self.window + (1 + LONGER) * self.sample,
         )
 
-    def words(
-        self, validation: Windows, steps: int, settings: PretrainSettings, values: dict[str, Any]
-    ) -> str:
-        """What so many steps take, with their evaluations; a budget in time is what it is."""
-        if settings.seconds is not None:
-            return f"about {self.step * 1000:,.0f} ms each, {duration(settings.seconds)} in all"
-        costs = self.costs(validation, steps * values["batch_size"])
-        aside = min(settings.evaluations, steps) * costs.evaluation + costs.ending
-        each = f"{costs.step * 1000:,.0f} ms each, {duration(aside)} to evaluate"
-        return f"{each}: {duration(steps * costs.step + aside)} in all"
-
-    def agreed(self, group: Processes) -> "Speed":
-        return Speed(*group.agreed([self.step, self.window, self.sample]))
-
 
 def measure_speed(
     model: LanguageModel,
     loss_sum: nn.Module,
     optimizers: list[torch.optim.Optimizer],
-    batches: list[Batch],
+    batches: Sequence[Any],
     text: TextData,
     settings: PretrainSettings,
 ) -> Speed:
@@ -68,7 +52,6 @@ def measure_speed(
 
     One window warms up. Where a micro-batch would take long by that, the window stands for it.
     """
-    model.initialize(settings.seed)
     one = text.training.batch(0, 1)
     forward_and_backward(loss_sum, one)
     per_window = forward_and_backward(loss_sum, one)
@@ -123,14 +106,11 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 
 def largest_micro_batch(
-    config: Config, dtype: str, windows: Windows, batch_size: int, where: torch.device
+    model: LanguageModel, windows: Windows, batch_size: int, where: torch.device
 ) -> int:
     """How many windows can be computed at once here: doubled for as long as forward and backward
     fit in nine tenths of the memory. On a CPU, where running out ends the process, twice as many
     must fit by what so many took."""
-    model = build(config).to(where)
-    model.compute_dtype = getattr(torch, dtype)
-    model.initialize(0)
     largest, micro = 0, 1
     while micro <= batch_size:
         free = 0.9 * machine.memory_bytes(where)
@@ -149,7 +129,6 @@ def largest_micro_batch(
             break
         micro = min(2 * micro, batch_size)
     if not largest:
-        raise XinyeError(
-            f"out of memory with one window of {windows.context:,} tokens; {SMALLER}", 1
-        )
+        what = f"out of memory with one window of {windows.context:,} tokens"
+        raise XinyeError(f"{what}; {SMALLER}", 1)
     return largest

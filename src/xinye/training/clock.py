@@ -1,4 +1,5 @@
-"""A budget in time: what is left of it, and how many more steps fit in."""
+"""Where the time of a job goes; and a budget in time: what is left of it, how many more steps fit
+in."""
 
 import time
 from collections import deque
@@ -6,6 +7,8 @@ from dataclasses import dataclass
 from statistics import mean, median
 
 from xinye.planning.pretraining import EVALUATING
+from xinye.planning.settings import PretrainSettings
+from xinye.planning.units import duration
 
 RECENT = 50  # steps whose mean says how long the next ones take
 ENDING = 0.1  # the largest share of a budget that is kept for its ending, or SOME seconds
@@ -20,6 +23,15 @@ class Costs:
     step: float
     evaluation: float
     ending: float
+
+    def words(self, steps: int, settings: PretrainSettings) -> str:
+        """What so many steps take, with their evaluations; a budget in time is what it is."""
+        each = f"{self.step * 1000:,.0f} ms each"
+        if settings.seconds is not None:
+            return f"about {each}, {duration(settings.seconds)} in all"
+        aside = min(settings.evaluations, steps) * self.evaluation + self.ending
+        total = duration(steps * self.step + aside)
+        return f"{each}, {duration(aside)} to evaluate: {total} in all"
 
 
 class Clock:
@@ -85,3 +97,17 @@ class Clock:
 def now() -> float:
     """Seconds of a clock that is never set back."""
     return time.monotonic()
+
+
+class Stopwatch:
+    """Seconds by name: what has passed since the last `lap`, or the beginning, counts for the name
+    given."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        self._last = now

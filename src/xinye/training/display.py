@@ -15,7 +15,7 @@ import rich.console
 from rich.live import Live
 from rich.protocol import rich_cast
 from rich.segment import Segment
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from xinye.errors import readable
@@ -135,38 +135,36 @@ class Display(Observer):
         self.losses, self.seconds, self.begin = [], [], time.monotonic()
         if not self.show_plan:
             return
-        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column(style="dim")
+        table = Table(
+            Column(style="bold", no_wrap=True), Column(justify="right", no_wrap=True),
+            Column(style="dim"), box=None, padding=(0, 2, 0, 0), show_header=False,
+        )  # fmt: skip
         for row in plan.rows():
             table.add_row(*row)
         console.print(table)
         if trainable:
-            self._show_trainable(trainable)
-
-    def _show_trainable(self, rows: "Sequence[ParameterCount]") -> None:
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        for column in ("", "trained", "of", ""):
-            table.add_column(column, justify="right" if column else "left", no_wrap=True)
-        for row in rows:
-            table.add_row(row.name, f"{row.trainable:,}", f"{row.total:,}", f"{row.share:.2%}")
-        console.print("", table, "")
+            table = Table(
+                Column(no_wrap=True),
+                *(Column(name, justify="right", no_wrap=True) for name in ("trained", "of")),
+                Column(no_wrap=True), box=None, padding=(0, 2, 0, 0),
+            )  # fmt: skip
+            for each in trainable:
+                counts = f"{each.trainable:,}", f"{each.total:,}", f"{each.share:.2%}"
+                table.add_row(each.name, *counts)
+            console.print("", table, "")
 
     def step(self, step: "Step", steps: int) -> None:
         self.losses = [*self.losses[-49:], step.loss]
         self.seconds = [*self.seconds[-49:], step.seconds]
         per_step = sum(self.seconds) / len(self.seconds)
         done = int(24 * step.step / steps)
-        line = Text()
-        line.append("━" * done, style="green")
-        line.append("━" * (24 - done), style="bright_black")
-        line.append(
+        bar = ("━" * done, "green"), ("━" * (24 - done), "bright_black")
+        words = (
             f" step {step.step:,}/{steps:,}  loss {sum(self.losses) / len(self.losses):.3f}  "
             f"{step.tokens / per_step:,.0f} {self.counted}/s  "
             f"{duration((steps - step.step) * per_step)} left"
         )
-        self.now(line)
+        self.now(Text.assemble(*bar, words))
 
     def evaluated(self, evaluated: Evaluated) -> None:
         figures = evaluated.figures
@@ -177,6 +175,11 @@ class Display(Observer):
         console.print(Text(f"{spent:>10}  {head}", style="cyan"))
         sample = " ".join(evaluated.sample.split())
         console.print(Text(sample, style="default"), soft_wrap=not console.is_terminal)
+
+    def ended(self, outcome: object) -> None:
+        """Its live line is of no use any more."""
+        self.live.update("")
+        self.line.clear()
 
 
 class Brief(Display):

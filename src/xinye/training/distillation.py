@@ -5,28 +5,25 @@ A prediction says more than the token that came: what else could have come, and 
 Vinyals & Dean 2015, "Distilling the knowledge in a neural network", arXiv:1503.02531).
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from xinye.data.batches import IGNORED, Batch
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import document_mask
 
 
-@dataclass(frozen=True)
-class Teaching:
-    """Whose predictions are followed, how far they are softened, and what share of the loss they
-    are."""
-
-    teacher: LanguageModel
-    temperature: float
-    alpha: float
-
-
-class DistillationLossSum(nn.Module):
+def distillation_loss(
+    student: LanguageModel,
+    teacher: LanguageModel,
+    temperature: float,
+    alpha: float,
+    label_smoothing: float = 0.0,
+    compiled: bool = False,
+) -> Callable[[Batch], Tensor]:
     """What a student makes smaller: alpha · T² · KL(teacher ‖ student) + (1 − alpha) ·
     cross-entropy.
 
@@ -34,37 +31,18 @@ class DistillationLossSum(nn.Module):
     softened by the temperature T; T² keeps its gradient as large as that of the second, whatever T
     is. The teacher stays as it is.
     """
+    teacher.eval().requires_grad_(False)
 
-    def __init__(
-        self,
-        student: LanguageModel,
-        teaching: Teaching,
-        compiled: bool,
-        device: torch.device,
-        label_smoothing: float,
-    ) -> None:
-        super().__init__()
-        self.student, self.teacher = (
-            student,
-            teaching.teacher.to(device).eval().requires_grad_(False),
-        )
-        self.teaching, self.device, self.label_smoothing = teaching, device, label_smoothing
-        self.loss = torch.compile(self.both) if compiled else self.both
-
-    def forward(self, batch: Batch) -> Tensor:
-        return self.loss(batch.to(self.device))
-
-    def both(self, batch: Batch) -> Tensor:
+    def both(batch: Batch) -> Tensor:
         inputs = batch.tokens, batch.positions, document_mask(batch.documents)
         with torch.no_grad():
-            taught = self.teacher(*inputs).flatten(0, 1).float()  # (B · T, V)
-        logits, targets = self.student(*inputs).flatten(0, 1).float(), batch.targets.flatten()
-        hard = F.cross_entropy(
-            logits, targets, reduction="sum", label_smoothing=self.label_smoothing
-        )
-        alpha = self.teaching.alpha
-        soft = divergence(logits, taught, self.teaching.temperature) * (targets != IGNORED)
+            taught = teacher(*inputs).flatten(0, 1).float()  # (B · T, V)
+        logits, targets = student(*inputs).flatten(0, 1).float(), batch.targets.flatten()
+        hard = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
+        soft = divergence(logits, taught, temperature) * (targets != IGNORED)
         return alpha * soft.sum() + (1 - alpha) * hard
+
+    return torch.compile(both) if compiled else both
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

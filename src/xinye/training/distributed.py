@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -84,11 +84,6 @@ class Processes:
 
 
 ALONE = Processes()
-
-
-def no_sync(loss_sum: object) -> AbstractContextManager[None]:
-    """Inside, gradients are added up without being exchanged."""
-    return loss_sum.no_sync() if isinstance(loss_sum, DistributedDataParallel) else nullcontext()
 
 
 @contextmanager

@@ -1,65 +1,143 @@
 """What a run is made for, and what it comes to."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from xinye import machine
+from xinye.data.batches import Windows
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.adapters import ParameterCount
-from xinye.model.build import LanguageModel
-from xinye.model.heads import Head
 from xinye.observer import Observer
-from xinye.planning.models import Models
-from xinye.planning.plan import Plan
+from xinye.planning.models import FROM_SCRATCH
+from xinye.planning.plan import Draft, Plan
 from xinye.runs.resume import Data
 from xinye.runs.words import TaskWords
-from xinye.training.clock import Clock
+from xinye.tasks.examples import Examples
+from xinye.training.clock import Clock, Stopwatch
 from xinye.training.distributed import Processes
 from xinye.training.loop import Counted
-from xinye.training.stopwatch import Stopwatch
+from xinye.training.optimizers import Optimization, make_optimizers
 
-Model = LanguageModel | Head
 Figures = dict[str, float]
 
 
-class Job(ABC):
-    """What a run is made for: its data and model, how it is judged, what it shows."""
+@dataclass
+class Start:
+    """How a run is begun: who takes part, where it lies, who is told; anew or not."""
 
-    plan: Plan
-    tokenizer: Tokenizer
-    data: Data
-    models: Models  # that it begins with
-    words: TaskWords | None  # of a task
-    table: Sequence[ParameterCount]  # of the trained weights, where not all are
-    base: str  # the model that an adapter was attached to, or ""
+    group: Processes
+    folder: Path
+    observer: Observer
+    began: float  # of the clock that a budget in time counts from
+    resume: bool = False  # from where it stands
+    overwrite: bool = False  # what another run wrote there
+    dry_run: bool = False  # only plan it
+    device: torch.device = field(default_factory=machine.device)
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+
+
+class LossSum(nn.Module):
+    """What is made smaller: a batch to the sum of the losses of its counted targets, in nats."""
+
+    def __init__(self, model: nn.Module, loss: Callable[[Any], Tensor], where: torch.device):
+        super().__init__()
+        self.model = model  # whose gradients several processes exchange
+        self.loss, self.where = loss, where
+
+    def forward(self, batch: Any) -> Tensor:
+        return self.loss(batch.to(self.where))
+
+
+class Job(ABC):
+    """What a run is made for: its data and model, how it is judged, what it shows.
+
+    `check`, `read`, `make_plan` and `build` are called once each, in this order.
+    """
+
+    base = ""  # the model that an adapter was attached to
+    models = FROM_SCRATCH  # that the run begins with
+    words: TaskWords | None = None  # of a task
+    table: Sequence[ParameterCount] = ()  # of the trained weights, where not all are
 
     figures: tuple[str, ...]  # what it is judged by, in the order in which it is told
     better: str  # which of them says what checkpoint is the best
     lower_is_better: bool
     judge_first: bool  # the figures of the end also before the first step
 
+    data: Data
+    samples: Windows | Examples  # to train on
+    tokenizer: Tokenizer
+    plan: Plan
     tokens_per_step: float
     tokens_per_target: float  # tokens read for each target that the loss counts
     flops_per_token: float  # floating-point operations to train on one
 
+    def __init__(self, settings: Any, begun: Start) -> None:
+        self.settings, self.begun, self.device = settings, begun, begun.device
+        self.draft = Draft()  # of the plan
+
+    # -- before the first step ---------------------------------------------------------------------
+
     @abstractmethod
-    def network(self) -> Model:
+    def check(self) -> None:
+        """Refuse what cannot be done, and warn of what is missing, before anything is read."""
+
+    @abstractmethod
+    def read(self) -> None:
+        """Read what is learned from, and the models to begin with."""
+
+    @abstractmethod
+    def make_plan(self) -> Plan:
+        """Every number of the run, with its reason."""
+
+    @abstractmethod
+    def build(self) -> Any:
         """The model with its first weights, where it computes."""
 
-    @abstractmethod
-    def loss_sum(self, model: Any) -> nn.Module:
-        """A batch to the sum of the losses of its counted targets, in nats."""
+    # -- training ----------------------------------------------------------------------------------
 
     @abstractmethod
+    def loss_sum(self, model: Any, compiled: bool) -> LossSum:
+        """A batch to the sum of the losses of its counted targets, in nats."""
+
+    def optimizers(self, model: Any) -> list[torch.optim.Optimizer]:
+        """Those that move a model's trainable weights, as drafted."""
+        values = self.draft.values
+        return make_optimizers(
+            model,
+            Optimization(
+                values.get("optimizer", self.settings.optimizer),
+                values["learning_rate"],
+                values.get("matrix_learning_rate", 0.0),
+                values["weight_decay"],
+                getattr(self.settings, "l1", 0.0),
+                model.compute_dtype,
+            ),
+        )
+
     def micro_batches(self, step: int) -> Sequence[Counted]:
-        """This process's part of the batch of a step."""
+        """This process's part of the batch of a step: of the samples `step × batch_size` and on."""
+        size, at_once = (self.draft.values[name] for name in ("batch_size", "micro_batch_size"))
+        return self.samples.micro_batches(*self.begun.group.share(step * size, size), at_once)
+
+    def check_shares(self) -> None:
+        """Raises `XinyeError` where a batch has nothing for some process."""
+        batch_size, count = self.draft.values["batch_size"], self.begun.group.count
+        if batch_size < count:
+            raise XinyeError(f"a batch of {batch_size} cannot be shared by {count} processes")
+
+    def clock(self, spent: float) -> Clock | None:
+        """Of a budget in time, of which so many seconds were spent before."""
+        return None
+
+    # -- judging -----------------------------------------------------------------------------------
 
     @abstractmethod
     def texts(self, step: int) -> Sequence[str]:
@@ -74,31 +152,8 @@ class Job(ABC):
         """A text that shows what the model can do after a step."""
 
     @abstractmethod
-    def results(self, model: Any, before: Figures | None) -> dict[str, Any]:
+    def results(self, model: Any, before: Figures | None) -> Mapping[str, object]:
         """What else `result.json` holds; `before` is what was judged first."""
-
-    @abstractmethod
-    def clock(self, spent: float) -> Clock | None:
-        """Of a budget in time, of which so many seconds were spent before."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """What is known when a run begins: who takes part, where it lies, who is told."""
-
-    group: Processes
-    folder: Path
-    observer: Observer
-    resume: bool
-    began: float  # of the clock that a budget in time counts from
-    device: torch.device = field(default_factory=machine.device)
-    stopwatch: Stopwatch = field(default_factory=Stopwatch)
-
-    def check_shares(self, batch_size: int) -> None:
-        """Raises `XinyeError` where a batch has nothing for some process."""
-        count = self.group.count
-        if batch_size < count:
-            raise XinyeError(f"a batch of {batch_size} cannot be shared by {count} processes")
 
 
 @dataclass(frozen=True)

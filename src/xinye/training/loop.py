@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from xinye.errors import XinyeError
-from xinye.training.distributed import ALONE, Processes, no_sync
+from xinye.training.clock import Stopwatch
+from xinye.training.distributed import ALONE, Processes
 from xinye.training.optimizers import clip_gradients, shrink
-from xinye.training.stopwatch import Stopwatch
 
 LossSum = Callable[[Any], Tensor]  # the sum of the losses of a batch's counted targets, in nats
 
@@ -78,7 +78,10 @@ class Loop:
         whose gradient is not finite changes nothing; its record says so by its norm.
         """
         for step in steps:
-            torch.manual_seed(self._seed_of(step))
+            # Dropout, too, depends on nothing but the step (and the process, or all would drop the
+            # same).
+            rank = self.processes.rank * 0x9E3779B97F4A7C15
+            torch.manual_seed((self.seed * 1_000_003 + step + rank) % 2**63)
             watch = Stopwatch()
             batches = self.micro_batches(step)
             counted = int(self.processes.total(sum(batch.counted for batch in batches)))
@@ -88,7 +91,12 @@ class Loop:
             loss = self._backward(batches, counted, watch)
             norm = clip_gradients(self.parameters, self.clip)
             factor = self.rate(step)
-            self._move(factor, math.isfinite(norm))
+            for optimizer in self.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = group["peak_lr"] * factor
+                if math.isfinite(norm):
+                    optimizer.step()
+                    shrink(optimizer)
             if math.isfinite(norm):
                 self.after_step(step + 1)
             for optimizer in self.optimizers:
@@ -97,16 +105,13 @@ class Loop:
             parts = {f"{name}_seconds": spent for name, spent in watch.seconds.items()}
             yield Step(step + 1, loss, norm, factor, counted, sum(parts.values()), **parts)
 
-    def _seed_of(self, step: int) -> int:
-        """Dropout, too, depends on nothing but the step (and the process, or all would drop the
-        same)."""
-        return (self.seed * 1_000_003 + step + self.processes.rank * 0x9E3779B97F4A7C15) % 2**63
-
     def _backward(self, batches: Sequence[Counted], counted: int, watch: Stopwatch) -> float:
         """Add up the gradients of all micro-batches; returns the mean loss over all processes."""
         count, total = self.processes.count, 0.0
         for number, batch in enumerate(batches, start=1):
-            with no_sync(self.loss_sum) if number < len(batches) else nullcontext():
+            # Several processes exchange the gradients of the last one alone, with all added up.
+            last = number == len(batches)
+            with nullcontext() if last else getattr(self.loss_sum, "no_sync", nullcontext)():
                 # the processes' gradients are averaged
                 loss = self.loss_sum(batch) / (counted / count)
                 watch.lap("forward")
@@ -114,12 +119,3 @@ class Loop:
             total += float(loss.detach()) / count
             watch.lap("backward")
         return self.processes.total(total)
-
-    def _move(self, factor: float, finite: bool) -> None:
-        """Set the learning rates and, where the gradient is finite, move the weights."""
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak_lr"] * factor
-            if finite:
-                optimizer.step()
-                shrink(optimizer)

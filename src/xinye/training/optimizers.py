@@ -1,25 +1,25 @@
-"""Which optimizer moves which weight."""
+"""Which optimizer moves which weight, and Muon."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xinye.training.muon import Muon
-
 Kind = Literal["muon", "adamw", "sgd"]
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic that Jordan et al. found
+ITERATIONS = 5
 
 
 @dataclass(frozen=True)
 class Optimization:
     """Which optimizer moves the weights, and how far.
 
-    `muon`: Muon for the layers' matrices (Jordan et al. 2024,
-    https://kellerjordan.github.io/posts/muon), each update orthogonal, so that
+    `muon`: Muon for the layers' matrices, each update orthogonal, so that
     `matrix_learning_rate` does not depend on the width; AdamW at `learning_rate` for embeddings,
     heads, norms and biases. `adamw` and `sgd` move everything at `learning_rate`. Decay is for
     matrices only, and so is `l1`, which `shrink` applies. `dtype` is the precision that Muon
@@ -41,13 +41,14 @@ def make_optimizers(model: nn.Module, plan: Optimization) -> list[torch.optim.Op
     embeddings: list[nn.Parameter] = []
     vectors: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
+        kind = matrices
+        if parameter.ndim < 2:
+            kind = vectors
+        # An adapter's two matrices make one change: orthogonal steps of each are not its own.
+        elif any(part in name for part in ("embed", "lm_head", "score", ".adapter.")):
+            kind = embeddings
         if parameter.requires_grad:
-            embedding = any(part in name for part in ("embed", "lm_head", "score"))
-            # two matrices make one change: orthogonal steps of each are not its own
-            adapter = ".adapter." in name
-            (
-                vectors if parameter.ndim < 2 else embeddings if embedding or adapter else matrices
-            ).append(parameter)
+            kind.append(parameter)
     optimizers: list[torch.optim.Optimizer] = []
     adamw = partial(torch.optim.AdamW, lr=rate, betas=(0.9, 0.95), fused=True)
     if plan.kind == "muon":
@@ -88,3 +89,58 @@ def shrink(optimizer: torch.optim.Optimizer) -> None:
 def clip_gradients(parameters: Iterable[Tensor], most: float) -> float:
     """Scale the gradients down to a global norm of at most `most`; returns the norm they had."""
     return float(torch.nn.utils.clip_grad_norm_(parameters, most, foreach=True))
+
+
+class Muon(torch.optim.Optimizer):
+    """Moves matrices by Nesterov momentum, orthogonalised, with decoupled weight decay (Jordan et
+    al. 2024, https://kellerjordan.github.io/posts/muon).
+
+    It does what `torch.optim.Muon` does, to the bit where `dtype` is bfloat16. That one always
+    iterates in bfloat16, which a processor without bf16 units multiplies several times as slowly as
+    float32.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
+        """`dtype` is the precision of the iteration; weights and momentum keep their own."""
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+        self.dtype = dtype
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Move every matrix that has a gradient."""
+        for group in self.param_groups:
+            rate, momentum = group["lr"], group["momentum"]
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if not state:
+                    state["momentum_buffer"] = torch.zeros_like(weight.grad)
+                buffer = state["momentum_buffer"].lerp_(weight.grad, 1 - momentum)
+                update = orthogonal(weight.grad.lerp(buffer, momentum), self.dtype)
+                rows, columns = weight.shape
+                weight.mul_(1 - rate * group["weight_decay"])
+                weight.add_(update, alpha=-rate * math.sqrt(max(1, rows / columns)))
+
+
+def orthogonal(matrix: Tensor, dtype: torch.dtype) -> Tensor:
+    """The matrix with all its singular values brought near 1 (about 0.7 to 1.2), by Newton-Schulz
+    iteration."""
+    a, b, c = COEFFICIENTS
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.to(dtype)
+    if tall:  # the smaller of the two Gram matrices is enough
+        x = x.T
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(ITERATIONS):
+        gram = x @ x.T
+        polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.addmm(x, polynomial, x, beta=a)
+    return x.T if tall else x

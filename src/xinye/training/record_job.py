@@ -1,13 +1,13 @@
 """A run on the records of a task: its plan, and what it asks of its model. Fine-tuning."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from xinye import machine
 from xinye.checkpoints.adapters import fingerprint
 from xinye.checkpoints.folders import checkpoints
 from xinye.checkpoints.heads import is_head, load_head
@@ -32,137 +32,120 @@ from xinye.model.quantization import unpack
 from xinye.observer import Observer
 from xinye.planning import finetuning as rules
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.planning.models import FROM_SCRATCH, Models
-from xinye.planning.plan import Draft
-from xinye.runs.folder import RunFolder
+from xinye.planning.models import Models
+from xinye.planning.plan import Plan
+from xinye.runs.folder import SETTINGS, RunFolder
 from xinye.runs.resume import saved_finetune_values
 from xinye.tasks.registry import find_task
-from xinye.tasks.task import Task, task_settings
+from xinye.tasks.task import task_settings
 from xinye.tasks.task_data import TaskData, prepare_data
-from xinye.training.job import Figures, Job, Start
-
-
-class LossSum(nn.Module):
-    """What is made smaller: a batch to the sum of the losses of its counted labels.
-
-    AdaLoRA's penalty gives its gradient, but is left out of the figure: that is the loss of the
-    labels alone.
-    """
-
-    def __init__(self, task: Task, model: Any, device: torch.device) -> None:
-        super().__init__()
-        self.task, self.model, self.device = task, model, device
-
-    def forward(self, batch: Labelled) -> Tensor:
-        penalty = extra_loss(self.model)
-        loss = self.task.loss(self.model, batch.to(self.device))
-        return loss + batch.counted * (penalty - penalty.detach())
+from xinye.training.distributed import ALONE
+from xinye.training.job import Figures, Job, LossSum, Start
 
 
 class RecordJob(Job):
     """Records to learn from, and a model that learns a task from them."""
 
+    settings: FinetuneSettings
     data: TaskData
 
-    @staticmethod
-    def check(settings: FinetuneSettings, begun: Start) -> None:
-        """Tell of missing packages before any work."""
-        check_libraries((*settings.data, *settings.validation))
-        library = find_task(settings.task).baseline_library
+    def check(self) -> None:
+        check_libraries((*self.settings.data, *self.settings.validation))
+        library = find_task(self.settings.task).baseline_library
         if library and not installed(library):
             missing = f"that needs {PACKAGES.get(library, library)} ({install_command()})"
-            begun.observer.warn(f"no baseline beside the model: {missing}; training goes on")
+            warn = self.begun.observer.warn
+            warn(f"no baseline beside the model: {missing}; training goes on")
 
-    def __init__(self, settings: FinetuneSettings, begun: Start) -> None:
-        """Load the base, read the records, plan, and put on the head or the adapter."""
-        self.group, self.device = begun.group, begun.device
-        adapter = settings.adapter_settings
+    def read(self) -> None:
+        """Load the base, and read the records."""
+        settings, begun, checkpoint = self.settings, self.begun, None
         self.base = settings.model
-        self.models = FROM_SCRATCH
-        if adapter:  # which is noise on any other base
-            self.models = Models(
-                told={"base": {"model": settings.model, "fingerprint": fingerprint(settings.model)}}
-            )
-            if begun.resume and self.models.told != RunFolder(begun.folder).about().get("models"):
-                changed = (
-                    f"its base, {settings.model}, has changed since the run began; put it back"
-                )
-                raise XinyeError(f"{begun.folder}: {changed}")
-        checkpoint = (
-            next(reversed(checkpoints(begun.folder)), begun.folder) if begun.resume else None
-        )
-        base, shape, tokenizer = base_of(settings, checkpoint)
-        draft, context = Draft(), rules.context_length(settings, shape)
-        self.data = prepare_data(settings, tokenizer, context, draft, begun.observer)
-        if begun.resume and self.data.fingerprint != RunFolder(begun.folder).about().get("text"):
+        if settings.adapter_settings:  # which is noise on any other base
+            known = {"model": settings.model, "fingerprint": fingerprint(settings.model)}
+            self.models = Models(told={"base": known})
+        if begun.resume:
+            checkpoint = next(reversed(checkpoints(begun.folder)), begun.folder)
+        self.gpt, self.shape, tokenizer = base_of(settings, checkpoint)
+        context = rules.context_length(settings, self.shape)
+        self.data = prepare_data(settings, tokenizer, context, self.draft, begun.observer)
+        if begun.resume:
+            about = RunFolder(begun.folder).about()
             changed = "its records have changed since the run began; start anew with --overwrite"
-            raise XinyeError(f"{begun.folder}: {changed}")
-        begun.stopwatch.lap("text")
-        self.task, self.tokenizer = self.data.task, self.data.tokenizer
-        rules.make_plan(draft, settings, records_of(self.data), shape, self.device)
-        begun.check_shares(draft.values["batch_size"])
-        self.model = self._built(draft, settings, base, shape)
+            if settings.adapter_settings and self.models.told != about.get("models"):
+                changed = f"its base, {self.base}, has changed since the run began; put it back"
+            elif self.data.fingerprint == about.get("text"):
+                changed = ""
+            if changed:
+                raise XinyeError(f"{begun.folder}: {changed}")
+        self.samples, self.tokenizer = self.data.examples, self.data.tokenizer
+        self.task = task = self.data.task
+        self.figures, self.better, self.words = task.figures, task.better, task.words
+        self.lower_is_better = task.lower_is_better
+        self.judge_first = task.baseline_is_base
+
+    def make_plan(self) -> Plan:
+        """Find the steps and rates; put on the head or the adapter, whose weights are counted."""
+        settings, draft, data = self.settings, self.draft, self.data
+        examples = data.examples.examples
+        longest = max(len(example.tokens) for example in examples)
+        facts = rules.Records(len(examples), longest, data.task.writes, data.task.frozen_attention)
+        rules.make_plan(draft, settings, facts, self.shape, self.device)
+        self.check_shares()
+        self.model = self._network()
+        del self.gpt  # of which the model has what it needs
         self.table = trainable_table(self.model)
         draft.note("parameters", self.table[-1].total, "all weights")
         draft.note("trained_parameters", self.table[-1].trainable, f"method {settings.method}")
         self.plan = draft.finished(settings)
-        self.last: dict[str, Any] = {}  # what was measured last, with its tables
-        self.figures, self.better = self.task.figures, self.task.better
-        self.lower_is_better, self.judge_first = (
-            self.task.lower_is_better,
-            self.task.baseline_is_base,
-        )
-        self.words = self.task.words
-        length = self.data.mean_length
-        targets = sum(batch.counted for _, batch in self.data.examples.in_order(256))
-        self.tokens_per_step = self.plan.batch_size * length
-        self.tokens_per_target = length * len(self.data.examples) / max(1, targets)
-        self.flops_per_token = flops_per_token(self.model, round(length))
+        self.measured: dict[str, Any] = {}  # last, with its tables
+        targets = sum(batch.counted for _, batch in data.examples.in_order(256))
+        self.tokens_per_step = self.plan.batch_size * data.mean_length
+        self.tokens_per_target = data.mean_length * len(examples) / max(1, targets)
+        self.flops_per_token = flops_per_token(self.model, round(data.mean_length))
+        return self.plan
 
-    def _built(self, draft: Draft, settings: FinetuneSettings, base: GPT, shape: GPTConfig) -> Any:
+    def build(self) -> Any:
+        return self.model
+
+    def _network(self) -> Any:
         """The base with what the task and the method put on it."""
-        values, adapter = draft.values, settings.adapter_settings
+        values, adapter = self.draft.values, self.settings.adapter_settings
         causal = values["attention"] == "causal"
-        model = self.task.network(replace(shape, dropout=values["dropout"], is_causal=causal), base)
-        if settings.method == "head" and isinstance(model, Head):
+        shape = replace(self.shape, dropout=values["dropout"], is_causal=causal)
+        model = self.task.network(shape, self.gpt)
+        if self.settings.method == "head" and isinstance(model, Head):
             model.freeze()
-        elif adapter:
-            scheduled = (
-                adapter.scheduled(values["steps"]) if adapter.method == "adalora" else adapter
-            )
-            attach(model, scheduled, settings.seed)
+        if adapter and adapter.method == "adalora":
+            adapter = adapter.scheduled(values["steps"])
+        if adapter:
+            attach(model, adapter, self.settings.seed)
         model.to(self.device)
         model.compute_dtype = getattr(torch, values["dtype"])
         return model
 
-    def network(self) -> Any:
-        return self.model
+    def loss_sum(self, model: Any, compiled: bool) -> LossSum:
+        """Of the labels. AdaLoRA's penalty gives its gradient, but is left out of the figure."""
 
-    def loss_sum(self, model: Any) -> nn.Module:
-        return LossSum(self.task, model, self.device)
+        def loss(batch: Labelled) -> Tensor:
+            penalty = extra_loss(model)
+            return self.task.loss(model, batch) + batch.counted * (penalty - penalty.detach())
 
-    def micro_batches(self, step: int) -> list[Labelled]:
-        """Samples `step × batch_size` and on, of those this process's share."""
-        first, size = self.group.share(step * self.plan.batch_size, self.plan.batch_size)
-        return self.data.examples.micro_batches(first, size, self.plan.micro_batch_size)
-
-    def clock(self, spent: float) -> None:
-        """No budget of a task is in time."""
+        return LossSum(model, loss, self.device)
 
     # -- judging -----------------------------------------------------------------------------------
 
     @torch.no_grad()
     def validate(self, model: Any, last: bool) -> Figures:
         model.eval()
-        data, writes = self.data, self.task.writes
-        self.last.update(self.task.losses(model, data.tokenizer, data.validation_examples))
-        if last or not writes:  # to write answers takes its time
-            self.last.update(
-                self.task.measure(model, data.tokenizer, data.validation, self.plan.context)
-            )
+        data, task = self.data, self.task
+        self.measured |= task.losses(model, data.tokenizer, data.validation_examples)
+        if last or not task.writes:  # to write answers takes its time
+            context = self.plan.context
+            self.measured |= task.measure(model, data.tokenizer, data.validation, context)
         model.train()
-        shown = {name for name in self.last if name in self.figures or (last and writes)}
-        return {name: value for name, value in self.last.items() if name in shown}
+        shown = self.measured if last and task.writes else self.figures
+        return {name: value for name, value in self.measured.items() if name in shown}
 
     def sample(self, model: Any, step: int) -> str:
         record = self.data.validation[step % len(self.data.validation)]
@@ -175,42 +158,31 @@ class RecordJob(Job):
         numbers = examples.numbers((step - 1) * size, size)
         return [self.tokenizer.decode(examples.examples[number].tokens) for _, number in numbers]
 
-    def results(self, model: Any, before: Figures | None) -> dict[str, Any]:
+    def results(self, model: Any, before: Figures | None) -> Mapping[str, object]:
         findings, baseline = list(self.data.facts["findings"]), None
         try:
             figures = self.task.baseline(self.data.training, self.data.validation, before)
             baseline = {"name": self.task.baseline_name, **figures}
         except XinyeError as error:  # the model is trained, and none the worse without it
             findings.append(f"no baseline: {error}")
-        found: dict[str, Any] = {
+        trainable = [row._asdict() for row in trainable_table(model)]
+        found = {
             "task": self.task.verb,
-            "measured": dict(self.last),
+            "measured": dict(self.measured),
             "baseline": baseline,
-        }
-        found |= {
             "findings": findings,
-            "trainable": [row._asdict() for row in trainable_table(model)],
+            "trainable": trainable,
         }
-        if "adalora" in {row["name"] for row in found["trainable"]}:
+        if any(row["name"] == "adalora" for row in trainable):
             found["ranks"] = ranks_of(model)
         return found
 
 
-def records_of(data: TaskData) -> rules.Records:
-    """What the rules of the plan ask of them."""
-    examples = data.examples.examples
-    longest = max(len(example.tokens) for example in examples)
-    frozen = data.task.frozen_attention
-    return rules.Records(len(examples), longest, data.task.writes, frozen)
-
-
-def plan_of(settings: FinetuneSettings, observer: Observer) -> dict[str, Any]:
+def plan_of(settings: FinetuneSettings, observer: Observer) -> Plan:
     """What a run would be planned to be; nothing is left behind."""
-    _, shape, tokenizer = base_of(settings, None)
-    draft, context = Draft(), rules.context_length(settings, shape)
-    data = prepare_data(settings, tokenizer, context, draft, observer)
-    rules.make_plan(draft, settings, records_of(data), shape, machine.device())
-    return draft.values
+    job = RecordJob(settings, Start(ALONE, Path(), observer, began=0.0))
+    job.read()
+    return job.make_plan()
 
 
 def base_of(
@@ -221,11 +193,7 @@ def base_of(
     Where its own weights are to be trained, or saved, quantized ones are unpacked; beside an
     adapter only small models.
     """
-    if (
-        checkpoint is not None
-        and not settings.adapter_settings
-        and (checkpoint / "config.json").is_file()
-    ):
+    if checkpoint and not settings.adapter_settings and (checkpoint / "config.json").is_file():
         saved = load_head(checkpoint) if is_head(checkpoint) else load_weights(checkpoint)
         gpt = saved.gpt if isinstance(saved, Head) else saved
         assert isinstance(gpt, GPT)
@@ -248,10 +216,14 @@ def base_of(
 def saved_settings_of_task(folder: Path, asked: FinetuneSettings) -> FinetuneSettings:
     """The settings that a fine-tuning was started with; what is `asked` for may say the same."""
     run = RunFolder(folder)
-    about = run.about()
+    about, where = run.about(), run.training / SETTINGS
     if about.get("recipe") != FinetuneSettings.recipe:
         other = f"go on with it by xinye pretrain -o {folder} --resume"
         raise XinyeError(f"{folder}: not a fine-tuning; {other}")
-    task = find_task(about["settings"].get("task", FinetuneSettings().task))
-    values = saved_finetune_values(folder, asked, task.unused_settings)
-    return task_settings(values, str(run.training))
+    try:
+        task = find_task(about["settings"].get("task", FinetuneSettings().task))
+    except XinyeError as error:
+        raise XinyeError(f"{where}: {error}") from None
+    except (KeyError, TypeError, AttributeError):
+        raise XinyeError(f"{where}: damaged, it holds no settings", exit_code=1) from None
+    return task_settings(saved_finetune_values(folder, asked, task.unused_settings), str(where))

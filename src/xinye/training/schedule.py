@@ -92,12 +92,12 @@ class Schedule:
 
         All processes ask at the same steps, and take the first one's answer.
         """
-        if (
-            self.clock is None
-            or not self.clock.knows
-            or done >= self.steps
-            or not self._planning_due(done)
-        ):
+        if self.clock is None or not self.clock.knows or done >= self.steps:
+            return False
+        # At each hundredth of the run and, since the first plan is the least sure, after 2, 4, 8 …
+        # steps.
+        doubled = done & (done - 1) == 0 and done > 1
+        if not doubled and self._parts(done, PARTS) == self._parts(done - 1, PARTS):
             return False
         to_come = self.evaluations - 1 - self._parts(done, self.evaluations)
         [left] = processes.agreed([self.clock.steps_left(to_come)])
@@ -106,12 +106,6 @@ class Schedule:
             return False
         self.totals.append((done, total))
         return True
-
-    def _planning_due(self, done: int) -> bool:
-        """At each hundredth of the run and, since the first plan is the least sure, after 2, 4, 8 …
-        steps."""
-        doubled = done & (done - 1) == 0 and done > 1
-        return doubled or self._parts(done, PARTS) > self._parts(done - 1, PARTS)
 
     def _parts(self, done: int, parts: int) -> int:
         return int(self.share(done) * parts + ROUNDING)

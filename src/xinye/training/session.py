@@ -3,8 +3,7 @@ report."""
 
 import json
 import math
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -26,7 +25,6 @@ from xinye.tasks.task import with_words
 from xinye.training.guards import explain_memory, interruptible
 from xinye.training.job import Figures, Job, Run, Start
 from xinye.training.loop import Loop, Step
-from xinye.training.optimizers import Optimization, make_optimizers
 from xinye.training.schedule import Schedule
 from xinye.training.trackers import Trackers
 
@@ -52,16 +50,20 @@ class MetricsFile(Observer):
         self.file = file
 
     def step(self, step: Step, steps: int) -> None:
-        self._write({"kind": "step", **asdict(step)})
+        self._write("step", asdict(step))
 
     def evaluated(self, evaluated: Evaluated) -> None:
-        self._write(evaluated.as_record())
+        about = {name: getattr(evaluated, name) for name in ("step", "seconds", "sample")}
+        self._write(evaluated.kind, about | evaluated.figures)
 
     def refused(self, step: int, texts: Sequence[str]) -> None:
-        self._write({"kind": "refused", "step": step, "texts": [*texts]})
+        self._write("refused", {"step": step, "texts": [*texts]})
 
-    def _write(self, record: dict[str, Any]) -> None:
-        self.file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    def ended(self, outcome: Run | BaseException) -> None:
+        self.file.close()
+
+    def _write(self, kind: str, record: Mapping[str, object]) -> None:
+        self.file.write(json.dumps({"kind": kind, **record}, ensure_ascii=False) + "\n")
         self.file.flush()
 
 
@@ -69,98 +71,97 @@ class Session:
     """A run's model, optimizers, schedule, progress and observers, from its first step to its
     report."""
 
-    def __init__(self, begun: Start, job: Job) -> None:
+    def __init__(self, begun: Start, job: Job, model: Any) -> None:
         self.group, self.folder, self.job, self.plan = begun.group, begun.folder, job, job.plan
-        self.observer, self.stopwatch = begun.observer, begun.stopwatch
+        self.stopwatch, self.observer = begun.stopwatch, begun.observer
         self.files = RunFolder(begun.folder)
-        self.model = job.network()
-        self.optimizers = make_optimizers(
-            self.model,
-            Optimization(
-                self.plan.optimizer,
-                self.plan.learning_rate,
-                self.plan.matrix_learning_rate or 0.0,
-                self.plan.weight_decay,
-                self.plan.l1,
-                self.model.compute_dtype,
-            ),
-        )
-        self.store = Store(self.folder, self.model, job.tokenizer, self.optimizers, job.base)
-        self.loss_sum = self.group.together(job.loss_sum(self.model))
+        self.model, self.optimizers = model, job.optimizers(model)
+        self.store = Store(self.folder, model, job.tokenizer, self.optimizers, job.base)
+        self.loss_sum = self.group.together(job.loss_sum(model, self.plan.compile))
         self.progress = Progress()
-        self.first_step = 0
+        self.before = Progress()  # where this process began
         self.totals = self.plan.totals
         self.tokens = 0  # counted in this process's life
-        self.trained_before = 0.0  # seconds
         self.refused = 0  # steps on end whose gradient was not finite
-        self.results: dict[str, Any] = {}
+        self.results: Mapping[str, object] = {}
         self.judged: Figures = {}
-        dtype = getattr(torch, self.plan.dtype)
-        self.speed = (machine.matrix_speed(machine.device(), dtype) or math.inf) * self.group.count
+        speed = machine.matrix_speed(machine.device(), getattr(torch, self.plan.dtype))
+        self.speed = (speed or math.inf) * self.group.count
 
     def resume(self) -> None:
         """Go on where the last checkpoint stands."""
         with self.group.main_process_first():
             saved = self.store.load()
-        self.progress = Progress(
-            saved["step"], saved["seconds"], saved.get("best") or {}, saved.get("before")
-        )
-        self.first_step, self.trained_before = self.progress.step, self.progress.seconds
+        step, best = saved["step"], saved.get("best") or {}
+        self.progress = Progress(step, saved["seconds"], best, saved.get("before"))
+        self.before = replace(self.progress)
         if self.plan.seconds is not None:  # the clock plans the rest
-            self.totals = tuple(pair for pair in self.totals if pair[0] <= self.first_step)
+            self.totals = tuple(pair for pair in self.totals if pair[0] <= step)
         if self.group.first:
-            self.files.forget_metrics(self.first_step)
+            self.files.forget_metrics(step)
             if self.plan.seconds is not None:
                 self.files.note_totals(self.totals)
 
     def run(self) -> Run:
         """Train, and write down what came of it."""
+        plan = self.plan
+        self.clock = self.job.clock(self.before.seconds)
         self.schedule = Schedule(
-            self.totals,
-            self.plan.warmup,
-            self.plan.schedule,
-            self.plan.decay,
-            self.plan.evaluations,
+            self.totals, plan.warmup, plan.schedule, plan.decay, plan.evaluations, self.clock
         )
-        self.schedule.clock = self.clock = self.job.clock(self.trained_before)
         self.stopwatch.lap("planning")
         first = self.group.first
-        track = self.plan.track if first else ()
-        described: dict[str, Any] = {}  # what the trackers tell of the run
-        if track:
-            self.observer.stage(f"opening {', '.join(track)}")
-            planned = {
-                name: value for name, value in asdict(self.plan).items() if value is not None
-            }
-            del planned["reasons"]
-            described = planned | self.files.about()["settings"] | self.plan.values
+        outcome: Run | BaseException
         try:
-            with (
-                self.files.in_use() if first else nullcontext(),
-                Trackers(
-                    track, self.folder, described, self.first_step, self.observer.warn
-                ) as self.trackers,
-                explain_memory(self.plan.micro_batch_size, self.plan.context),
-                interruptible(self.observer.stage) as self.interrupted,
-                self.files.open_metrics() if first else open(os.devnull, "w") as metrics,
-            ):
-                self.observers = (MetricsFile(metrics), self.trackers, self.observer)
-                self.take_steps()
-                return self.concluded()
+            with self.files.in_use() if first else nullcontext():
+                self.observers = (*self.recorders(), self.observer) if first else (self.observer,)
+                try:
+                    with (
+                        explain_memory(plan.micro_batch_size, plan.context),
+                        interruptible(self.observer.stage) as self.interrupted,
+                    ):
+                        self.take_steps()
+                        outcome = run = self.concluded()
+                except BaseException as error:
+                    outcome = error
+                    raise
+                finally:
+                    for observer in self.observers:
+                        observer.ended(outcome)
+            return run
         finally:
             if first:
                 write_pages(self.folder, self.observer)
+
+    def recorders(self) -> tuple[MetricsFile, Trackers]:
+        """Those that write down what happens; a tracker is told the whole plan, too."""
+        metrics, track = MetricsFile(self.files.open_metrics()), self.plan.track
+        planned = {name: value for name, value in asdict(self.plan).items() if value is not None}
+        del planned["reasons"]
+        described = planned | self.files.about()["settings"] | self.plan.values
+        if track:
+            self.observer.stage(f"opening {', '.join(track)}")
+        warn = self.observer.warn
+        return metrics, Trackers(track, self.folder, described, self.before.step, warn)
 
     # -- the steps ---------------------------------------------------------------------------------
 
     def take_steps(self) -> None:
         """All steps; validate, write a sample and save at even shares of the run and at its end."""
         self.model.train()
-        if self.job.judge_first and self.group.first and not self.first_step:
+        if self.job.judge_first and self.group.first and not self.before.step:
             self.observer.stage("judging the model as it is")
             self.progress.before = self.judge("before", last=True)
             self.stopwatch.lap("validation")
-        for record in self.records():
+        trained = [each for each in self.model.parameters() if each.requires_grad]
+        loop = Loop(
+            self.loss_sum, trained, self.optimizers, self.job.micro_batches, self.schedule.rate,
+            self.plan.clip, self.plan.seed, self.group, self.follow,
+        )  # fmt: skip
+        if self.clock:
+            self.clock.pass_by()
+        steps = () if self.exhausted() else self.schedule.steps_from(self.before.step)
+        for record in loop.take(steps):
             self.after(record)
             if self.group.any(bool(self.interrupted()) or self.exhausted()):
                 break
@@ -175,18 +176,6 @@ class Session:
             self.judged = self.judge("result", last=True)
             self.results = self.job.results(self.model, self.progress.before)
             self.stopwatch.lap("samples")
-
-    def records(self) -> Iterator[Step]:
-        """One for each step, as it is taken."""
-        trained = [each for each in self.model.parameters() if each.requires_grad]
-        steps = () if self.exhausted() else self.schedule.steps_from(self.first_step)
-        loop = Loop(
-            self.loss_sum, trained, self.optimizers, self.job.micro_batches, self.schedule.rate,
-            self.plan.clip, self.plan.seed, self.group, self.follow,
-        )  # fmt: skip
-        if self.clock:
-            self.clock.pass_by()
-        return loop.take(steps)
 
     def after(self, record: Step) -> None:
         """What a step is followed by."""
@@ -224,9 +213,8 @@ class Session:
             self.refused = 0
             return
         self.refused += 1
-        texts = self.job.texts(record.step)
         for observer in self.observers:
-            observer.refused(record.step, texts)
+            observer.refused(record.step, self.job.texts(record.step))
         if self.refused == REFUSED:
             what = f"the gradient was not finite in {self.refused} steps on end"
             raise XinyeError(f"{self.folder}: {what}; {ADVICE}", 1)
@@ -234,35 +222,30 @@ class Session:
     # -- evaluations -------------------------------------------------------------------------------
 
     def evaluate(self) -> None:
-        """Judge the model on the way, and save it."""
+        """Judge the model on the way, note whether it is the best, and save it."""
         self.check_finite()
         self.judged = self.judge("validation", last=False)
-        self.note_best(self.judged[self.job.better])
+        figure, best, name = self.judged[self.job.better], self.progress.best, self.job.better
+        sign = 1 if self.job.lower_is_better else -1
+        if not best or sign * (figure - best[name]) < 0:
+            self.progress.best = {"step": self.progress.step, name: figure, "worse_since": 0}
+        else:
+            best["worse_since"] = best.get("worse_since", 0) + 1
         self.save()
         if self.clock:
             self.clock.evaluated()
 
     def judge(self, kind: Literal["before", "validation", "result"], last: bool) -> Figures:
         """The figures of the model as it is, noted and shown with a sample."""
-        step = self.progress.step
-        figures = self.job.validate(self.model, last)
+        progress, job = self.progress, self.job
+        figures = job.validate(self.model, last)
         self.stopwatch.lap("validation")
-        sample = self.job.sample(self.model, step)
-        spent, shown = self.progress.seconds, self.job.figures
-        evaluated = Evaluated(kind, step, spent, sample, figures, shown)
+        sample = job.sample(self.model, progress.step)
+        evaluated = Evaluated(kind, progress.step, progress.seconds, sample, figures, job.figures)
         for observer in self.observers:
             observer.evaluated(evaluated)
         self.stopwatch.lap("samples")
         return figures
-
-    def note_best(self, figure: float) -> None:
-        """Remember the best evaluation, and how many followed that were no better."""
-        best, name = self.progress.best, self.job.better
-        sign = 1 if self.job.lower_is_better else -1
-        if not best or sign * (figure - best[name]) < 0:
-            self.progress.best = {"step": self.progress.step, name: figure, "worse_since": 0}
-        else:
-            best["worse_since"] = best.get("worse_since", 0) + 1
 
     def exhausted(self) -> bool:
         """Whether patience is at its end."""
@@ -271,11 +254,8 @@ class Session:
 
     def check_finite(self) -> None:
         if not all(bool(torch.isfinite(each).all()) for each in self.model.parameters()):
-            step = self.progress.step
-            raise XinyeError(
-                f"{self.folder}: at step {step} the weights are no longer finite; {ADVICE}",
-                exit_code=1,
-            )
+            what = f"at step {self.progress.step} the weights are no longer finite"
+            raise XinyeError(f"{self.folder}: {what}; {ADVICE}", exit_code=1)
 
     def save(self) -> None:
         wanted = self.plan.keep_checkpoints or 2
@@ -291,7 +271,7 @@ class Session:
     def concluded(self) -> Run:
         """What came of it, as `result.json` holds it."""
         job, progress = self.job, self.progress
-        spent = progress.seconds - self.trained_before
+        spent = progress.seconds - self.before.seconds
         per_second = self.tokens * job.tokens_per_target / max(1e-9, spent)
         run = Run(
             run=str(self.folder),
@@ -307,17 +287,15 @@ class Session:
             model_step=progress.best["step"] if self.exhausted() else progress.step,
             before=rounded(progress.before, job.figures) if progress.before else None,
         )
-        self.trackers.result(asdict(run))
         if self.group.first:
+            times = {name: round(spent, 3) for name, spent in self.stopwatch.seconds.items()}
             measured = {
-                "time_seconds": {
-                    name: round(spent, 3) for name, spent in self.stopwatch.seconds.items()
-                },
-                "first_step": self.first_step,
+                "time_seconds": times,
+                "first_step": self.before.step,
                 "matrix_flops_per_second": round(self.speed) if math.isfinite(self.speed) else None,
                 "peak_memory_bytes": machine.peak_memory_bytes(machine.device()),
             }
-            self.files.conclude(asdict(run) | measured | self.results)
+            self.files.conclude({**asdict(run), **measured, **self.results})
         return run
 
 

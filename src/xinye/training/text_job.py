@@ -1,23 +1,22 @@
 """A run on text: its plan, and what it asks of its model. Pretraining, from scratch or going on."""
 
 import math
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, replace
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from xinye import machine
-from xinye.data.batches import Batch, Windows
+from xinye.data.batches import Batch
 from xinye.errors import XinyeError
 from xinye.evaluation.perplexity import evaluate
 from xinye.generation.engine import start
 from xinye.generation.sampling import Sampling
-from xinye.model.build import Config, LanguageModel, build
+from xinye.model.build import LanguageModel, build
 from xinye.planning import pretraining as rules
-from xinye.planning.doubts import doubts
 from xinye.planning.models import load_models
-from xinye.planning.plan import Draft
+from xinye.planning.plan import Plan
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.resume import check_teacher, check_text
 from xinye.tasks.text import (
@@ -30,197 +29,151 @@ from xinye.tasks.text import (
 from xinye.training import clock
 from xinye.training.calibrate import Speed, largest_micro_batch, measure_speed
 from xinye.training.clock import Clock
-from xinye.training.distillation import DistillationLossSum, Teaching
-from xinye.training.distributed import Processes
+from xinye.training.distillation import distillation_loss
 from xinye.training.guards import explain_memory
-from xinye.training.job import Figures, Job, Start
-from xinye.training.optimizers import Optimization, make_optimizers
+from xinye.training.job import Figures, Job, LossSum
 
 # steps at least: what was measured may be wrong, and the clock tells after two of them
 FIRST_PLAN = 8
 
 
-class LossSum(nn.Module):
-    """What is made smaller: a batch to the sum of the losses of its counted targets."""
-
-    def __init__(
-        self, model: LanguageModel, compiled: bool, device: torch.device, label_smoothing: float
-    ) -> None:
-        super().__init__()
-        self.model = model
-        self.loss = torch.compile(model.loss) if compiled else model.loss
-        self.device, self.label_smoothing = device, label_smoothing
-
-    def forward(self, batch: Batch) -> torch.Tensor:
-        batch = batch.to(self.device)
-        return self.loss(
-            batch.tokens, batch.targets, batch.positions, batch.documents, self.label_smoothing
-        )
-
-
 class TextJob(Job):
     """Text to learn from, and a model to be made, or to go on with."""
 
+    settings: PretrainSettings
     data: TextData
+    speed: Speed  # as measured
     figures = ("loss", "bits_per_byte")
     better = "bits_per_byte"
     lower_is_better = True
     tokens_per_target = 1.0
-    base = ""
-    words = None
 
-    table = ()  # all weights are trained
-
-    @staticmethod
-    def check(settings: PretrainSettings, begun: Start) -> None:
-        """Refuse what cannot be done before any text is read."""
-        if begun.resume:
-            return settings.cleaning.check_libraries()
-        if settings.time and settings.total_steps:
-            raise XinyeError("total_steps is what a time came to: leave out one of them")
-        rules.check_size(settings, begun.device)
+    def check(self) -> None:
+        settings = self.settings
+        if not self.begun.resume:
+            if settings.time and settings.total_steps:
+                raise XinyeError("total_steps is what a time came to: leave out one of them")
+            rules.check_size(settings, self.device)
         settings.cleaning.check_libraries()
 
-    def __init__(self, settings: PretrainSettings, begun: Start) -> None:
-        """Read the text, learn or take its tokenizer, measure the speed, and plan."""
-        self.group, self.device, self.began = begun.group, begun.device, begun.began
-        draft = Draft()
+    def read(self) -> None:
+        """Read the text, and learn its tokenizer, or take that of the models."""
+        begun, settings = self.begun, self.settings
         self.models = load_models(settings)
         with begun.group.main_process_first():  # the others find the prepared text in the cache
-            self.data = prepare_text(settings, draft, begun.observer, self.models)
+            self.data = prepare_text(settings, self.draft, begun.observer, self.models)
         if begun.resume:
             check_text(begun.folder, self.data)
             check_teacher(begun.folder, self.models)
-        begun.stopwatch.lap("text")
-        self.tokenizer = self.data.tokenizer
+        self.tokenizer, self.samples = self.data.tokenizer, self.data.training
         # A prompt that is too long is told of now.
         start(self.tokenizer, settings.prompt, self.data.training.context, Sampling())
-        self.config = self._network_of(draft, settings)
-        rules.batches(draft, settings, self.config, self.device)
-        rules.rates(draft, settings, self.config)
-        rules.precision(draft, settings, self.device, fast_dtype(self.device, self.group))
-        begun.check_shares(draft.values["batch_size"])
-        if settings.micro_batch_size == "auto":
-            begun.observer.stage("trying how many windows fit in memory")
-            self._try_micro_batches(draft)
-        begun.observer.stage("measuring the speed")
-        with explain_memory(draft.values["micro_batch_size"], draft.values["context"]):
-            self.speed = self._measure(draft, settings).agreed(self.group)
-        self._plan_steps(draft, settings, begun)
-        if self.group.count > 1:
-            draft.note("processes", self.group.count, "started together; no effect on the result")
-        self.plan = draft.finished(settings)
-        self.config = replace(self.config, dropout=self.plan.dropout)
-        self.judge_first = settings.from_ is not None
-        self.tokens_per_step = self.plan.batch_size * self.plan.context
-        self.flops_per_token = self.config.flops_per_token(self.plan.context)
-        validation = self.data.validation
-        self.windows = validation_windows(validation, self.plan.totals[0][1] * self.plan.batch_size)
 
     # -- the plan ----------------------------------------------------------------------------------
 
-    def _network_of(self, draft: Draft, settings: PretrainSettings) -> Config:
+    def make_plan(self) -> Plan:
+        """Find the shape, the rates and, by measuring the speed, how many steps there are."""
+        settings, draft, data = self.settings, self.draft, self.data
+        group, say = self.begun.group, self.begun.observer.stage
         if self.models.base:
-            rules.shape_of(draft, settings.from_ or "", self.models.base.config)
-            return self.models.base.config
-        return rules.shape(draft, settings, self.tokenizer.vocab_size, self.data.training.context)
+            self.config = self.models.base.config
+            rules.shape_of(draft, settings.from_ or "", self.config)
+        else:
+            context = data.training.context
+            self.config = rules.shape(draft, settings, self.tokenizer.vocab_size, context)
+        rules.batches(draft, settings, self.config, self.device)
+        rules.rates(draft, settings, self.config)
+        # Of several processes the first one's dtype is taken, for each measures.
+        dtype, reason = machine.fast_dtype(self.device)
+        [bfloat16] = group.agreed([dtype == torch.bfloat16])
+        dtype = torch.bfloat16 if bfloat16 else torch.float32
+        rules.precision(draft, settings, self.device, (dtype, reason))
+        self.check_shares()
+        if settings.micro_batch_size == "auto":
+            say("trying how many windows fit in memory")
+            share = math.ceil(draft.values["batch_size"] / group.count)
+            fits = largest_micro_batch(self._network(), data.training, share, self.device)
+            [agreed] = group.agreed([fits])
+            draft.note("micro_batch_size", int(agreed), "the most that fits, tried")
+        say("measuring the speed")
+        with explain_memory(draft.values["micro_batch_size"], draft.values["context"]):
+            self.speed = Speed(*group.agreed(astuple(self._measure())))
+        self._plan_steps()
+        if group.count > 1:
+            draft.note("processes", group.count, "started together; no effect on the result")
+        self.plan = plan = draft.finished(settings)
+        self.config = replace(self.config, dropout=plan.dropout)
+        self.judge_first = settings.from_ is not None
+        self.tokens_per_step = plan.batch_size * plan.context
+        self.flops_per_token = self.config.flops_per_token(plan.context)
+        self.windows = validation_windows(data.validation, plan.totals[0][1] * plan.batch_size)
+        return plan
 
-    def _try_micro_batches(self, draft: Draft) -> None:
-        share = math.ceil(draft.values["batch_size"] / self.group.count)
-        dtype = draft.values["dtype"]
-        fits = largest_micro_batch(self.config, dtype, self.data.training, share, self.device)
-        [agreed] = self.group.agreed([fits])
-        draft.note("micro_batch_size", int(agreed), "the most that fits, tried")
-
-    def _measure(self, draft: Draft, settings: PretrainSettings) -> Speed:
+    def _measure(self) -> Speed:
         """What a step and an evaluation take here, of a model that is thrown away, and not
         compiled."""
-        values = draft.values
-        model = build(self.config).to(self.device)
-        model.compute_dtype = getattr(torch, values["dtype"])
-        rates = Optimization(
-            settings.optimizer,
-            values["learning_rate"],
-            values.get("matrix_learning_rate", 0.0),
-            values["weight_decay"],
-            settings.l1,
-            model.compute_dtype,
-        )
-        optimizers = make_optimizers(model, rates)
-        softened = values.get("temperature"), values.get("alpha")
-        loss_sum = self._loss_sum(model, softened, False, settings.label_smoothing)
-        sizes = values["batch_size"], values["micro_batch_size"]
-        batches = batches_of_step(self.data.training, *sizes, self.group, 0)
-        return measure_speed(model, loss_sum, optimizers, batches, self.data, settings)
+        model = self._network()
+        loss_sum, optimizers = self.loss_sum(model, compiled=False), self.optimizers(model)
+        batches = self.micro_batches(0)
+        return measure_speed(model, loss_sum, optimizers, batches, self.data, self.settings)
 
-    def _plan_steps(self, draft: Draft, settings: PretrainSettings, begun: Start) -> None:
+    def _plan_steps(self) -> None:
         """How many steps the budget comes to, and what follows from that."""
-        values, windows, least = draft.values, len(self.data.training), 1
-        budget = rules.budgeted_steps(settings, windows, values)
+        settings, draft, windows, least = self.settings, self.draft, len(self.data.training), 1
+        budget = rules.budgeted_steps(draft, settings, windows)
         if budget is None:
-            assert settings.seconds is not None
-            counting = self._clock(settings.seconds, values["batch_size"])
+            counting = self.clock(spent=0.0)
+            assert counting is not None
             left = [counting.steps_left(settings.evaluations - 1), counting.left() > 0]
-            fit, in_time = self.group.agreed(left)
+            fit, in_time = self.begun.group.agreed(left)
             budget = max(1, int(fit)), "what fits, planned anew as the run goes"
             least = FIRST_PLAN if in_time else 1
         steps, reason = budget
         rules.schedule(draft, settings, steps, reason)
         rules.regularisation(draft, settings, windows, steps, self.speed.step)
         if settings.total_steps:
-            values["steps"] = settings.total_steps[-1][1]
+            draft.values["steps"] = settings.total_steps[-1][1]
         elif settings.seconds is not None:
-            values["total_steps"] = ((0, max(least, steps)),)
-        if not begun.resume:
-            draft.reasons["steps"] += (
-                f"; {self.speed.words(self.data.validation, steps, settings, values)}"
-            )
-            found = doubts(draft, settings, self.config, windows, self.speed.step, self.device)
-            for doubt in found:
-                begun.observer.warn(doubt)
-
-    def _clock(self, seconds: float, batch_size: int) -> Clock:
-        trained = (self.began + seconds - clock.now()) / self.speed.step * batch_size
-        return Clock(seconds, self.began, self.speed.costs(self.data.validation, round(trained)))
+            draft.values["total_steps"] = ((0, max(least, steps)),)
+        if not self.begun.resume:
+            trained = steps * draft.values["batch_size"]
+            costs = self.speed.costs(self.data.validation, trained)
+            draft.reasons["steps"] += f"; {costs.words(steps, settings)}"
+            seconds = self.speed.step
+            for doubt in rules.doubts(draft, settings, self.config, windows, seconds, self.device):
+                self.begun.observer.warn(doubt)
 
     def clock(self, spent: float) -> Clock | None:
-        if self.plan.seconds is None:
+        if self.settings.seconds is None:
             return None
-        return self._clock(self.plan.seconds - spent, self.plan.batch_size)
+        seconds, began = self.settings.seconds - spent, self.begun.began
+        steps = (began + seconds - clock.now()) / self.speed.step
+        trained = round(steps * self.draft.values["batch_size"])
+        return Clock(seconds, began, self.speed.costs(self.data.validation, trained))
 
     # -- the model ---------------------------------------------------------------------------------
 
-    def network(self) -> LanguageModel:
-        model = build(self.config).to(self.device)
-        model.compute_dtype = getattr(torch, self.plan.dtype)
+    def build(self) -> LanguageModel:
+        model = self._network()
         if self.models.base:
             model.load_state_dict(self.models.base.state_dict())
-        else:
-            model.initialize(self.plan.seed)
         return model
 
-    def loss_sum(self, model: LanguageModel) -> nn.Module:
-        softened = self.plan.temperature, self.plan.alpha
-        return self._loss_sum(model, softened, self.plan.compile, self.plan.label_smoothing)
+    def _network(self) -> LanguageModel:
+        """A new model of the shape that is planned."""
+        model = build(self.config).to(self.device)
+        model.compute_dtype = getattr(torch, self.draft.values["dtype"])
+        model.initialize(self.settings.seed)
+        return model
 
-    def _loss_sum(
-        self,
-        model: LanguageModel,
-        softened: tuple[Any, Any],
-        compiled: bool,
-        label_smoothing: float,
-    ) -> nn.Module:
-        teacher = self.models.teacher
-        if not teacher:
-            return LossSum(model, compiled, self.device, label_smoothing)
-        teacher.compute_dtype = model.compute_dtype
-        return DistillationLossSum(
-            model, Teaching(teacher, *softened), compiled, self.device, label_smoothing
-        )
-
-    def micro_batches(self, step: int) -> list[Batch]:
-        sizes = self.plan.batch_size, self.plan.micro_batch_size
-        return batches_of_step(self.data.training, *sizes, self.group, step)
+    def loss_sum(self, model: LanguageModel, compiled: bool) -> LossSum:
+        teacher, smoothing = self.models.teacher, self.settings.label_smoothing
+        loss = text_loss(model, smoothing, compiled)
+        if teacher:
+            teacher.to(self.device).compute_dtype = model.compute_dtype
+            temperature, alpha = (self.draft.values[name] for name in ("temperature", "alpha"))
+            loss = distillation_loss(model, teacher, temperature, alpha, smoothing, compiled)
+        return LossSum(model, loss, self.device)
 
     # -- judging -----------------------------------------------------------------------------------
 
@@ -236,25 +189,15 @@ class TextJob(Job):
         rows = self.data.training.batch((step - 1) * size, size).tokens.tolist()
         return [self.tokenizer.decode(row) for row in rows]
 
-    def results(self, model: LanguageModel, before: Figures | None) -> dict[str, Any]:
+    def results(self, model: LanguageModel, before: Figures | None) -> Mapping[str, object]:
         return {"texts": write_texts(model, self.tokenizer, self.plan.prompt, self.plan.seed)}
 
 
-def batches_of_step(
-    windows: Windows, batch_size: int, micro_batch_size: int, group: Processes, step: int
-) -> list[Batch]:
-    """The micro-batches of a step: windows `step × batch_size` and on, of those this process's
-    share."""
-    first, size = group.share(step * batch_size, batch_size)
-    return [
-        windows.batch(first + done, min(micro_batch_size, size - done))
-        for done in range(0, size, micro_batch_size)
-    ]
-
-
-def fast_dtype(device: torch.device, group: Processes) -> tuple[torch.dtype, str]:
-    """The fastest precision here, and why; of several processes the first one's, for each
-    measures."""
-    dtype, reason = machine.fast_dtype(device)
-    [bfloat16] = group.agreed([dtype == torch.bfloat16])
-    return (torch.bfloat16 if bfloat16 else torch.float32), reason
+def text_loss(
+    model: LanguageModel, label_smoothing: float = 0.0, compiled: bool = False
+) -> Callable[[Batch], Tensor]:
+    """A batch to the sum of its targets' losses."""
+    loss = torch.compile(model.loss) if compiled else model.loss
+    return lambda batch: loss(
+        batch.tokens, batch.targets, batch.positions, batch.documents, label_smoothing
+    )

@@ -9,25 +9,27 @@ import html
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 from xinye.libraries import install_command, installed
 from xinye.observer import Evaluated, Observer
+from xinye.training.job import Run
 from xinye.training.loop import Step
 
 SECONDS = 10  # between tellings: many steps at once cost less than each alone
 Point = tuple[int, float, dict[str, float]]  # step, time since the epoch, figures by name
+Config = Mapping[str, object]  # what a run was started with and planned to be, by name
 Status = Literal["FINISHED", "FAILED", "KILLED"]  # in MLflow's words
 
 
 class TensorBoard:
     """Event files in `training/tensorboard`; `tensorboard --logdir runs` shows all runs."""
 
-    def __init__(self, run: Path, config: dict[str, Any], first_step: int) -> None:
+    def __init__(self, run: Path, config: Config, first_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
 
@@ -62,7 +64,7 @@ class WandB:
     A resumed run keeps its id; `wandb sync runs/…/training/wandb/offline-run-*` sends its parts.
     """
 
-    def __init__(self, run: Path, config: dict[str, Any], first_step: int) -> None:
+    def __init__(self, run: Path, config: Config, first_step: int) -> None:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # which is its telemetry
         import wandb
 
@@ -75,7 +77,7 @@ class WandB:
             id=remembered.read_text("utf-8") if first_step and remembered.exists() else None,
             resume="allow",
             mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type]
-            config=None if first_step else config,
+            config=None if first_step else dict(config),
             settings=wandb.Settings(silent=True, console="off"),
         )
         remembered.parent.mkdir(exist_ok=True)
@@ -102,7 +104,7 @@ class MLflow:
     A resumed run goes on in the same run of MLflow's, where steps that are taken again stand twice.
     """
 
-    def __init__(self, run: Path, config: dict[str, Any], first_step: int) -> None:
+    def __init__(self, run: Path, config: Config, first_step: int) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         # not four minutes where there is no server
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -145,21 +147,16 @@ class MLflow:
         self.client.set_terminated(self.id, status)
 
 
-CLASSES: dict[str, type[TensorBoard] | type[WandB] | type[MLflow]] = {
-    "tensorboard": TensorBoard,
-    "wandb": WandB,
-    "mlflow": MLflow,
-}
+Tracker = TensorBoard | WandB | MLflow
+CLASSES: dict[str, type[Tracker]] = {"tensorboard": TensorBoard, "wandb": WandB, "mlflow": MLflow}
 
 
 def warn_of_missing(names: Sequence[str], warn: Callable[[str], None]) -> None:
     """A warning for each tracker whose package is not installed; `Trackers` leaves those out."""
     for name in names:
         if not installed(name):
-            warn(
-                f"--track {name}: it needs {name}: {install_command(name)}; training goes on "
-                "without it"
-            )
+            needed = f"it needs {name}: {install_command(name)}"
+            warn(f"--track {name}: {needed}; training goes on without it")
 
 
 class Trackers(Observer):
@@ -169,13 +166,12 @@ class Trackers(Observer):
         self,
         names: Sequence[str],
         run: Path,
-        config: dict[str, Any],
+        config: Config,
         first_step: int,
         warn: Callable[[str], None],
     ) -> None:
         self.complain = warn
-        self.status: Status = "FINISHED"
-        self.trackers: dict[str, TensorBoard | WandB | MLflow] = {}
+        self.trackers: dict[str, Tracker] = {}
         self.points: list[Point] = []  # not yet told
         self.told = time.time()
         for name in filter(installed, names):
@@ -183,59 +179,45 @@ class Trackers(Observer):
                 self.trackers[name] = CLASSES[name](run, config, first_step)
 
     def step(self, step: Step, steps: int) -> None:
-        names = ("loss", "gradient_norm", "rate_factor")
-        figures = {f"training/{name}": getattr(step, name) for name in names}
-        figures["training/tokens_per_second"] = step.tokens / step.seconds
-        self._add(step.step, figures)
-
-    def evaluated(self, evaluated: Evaluated) -> None:
-        known = evaluated.figures.items()
-        figures = {
-            f"validation/{name}": value
-            for name, value in known
-            if name not in ("tokens", "bytes") and type(value) in (int, float)
-        }
-        self._add(evaluated.step, figures, at_once=True)
-        for name, tracker in list(self.trackers.items()):
-            with self._or_without(name):
-                tracker.write(evaluated.sample, evaluated.step)
-
-    def _add(self, step: int, figures: dict[str, float], at_once: bool = False) -> None:
-        if not self.trackers:
-            return
-        self.points.append((step, time.time(), figures))
-        if at_once or time.time() > self.told + SECONDS:
+        values = {name: getattr(step, name) for name in ("loss", "gradient_norm", "rate_factor")}
+        self._add("training", step.step, values | {"tokens_per_second": step.tokens / step.seconds})
+        if time.time() > self.told + SECONDS:
             self._tell()
 
-    def result(self, result: dict[str, Any]) -> None:
-        """Tell of the figures that a run ends with."""
-        self.status = "KILLED" if result["interrupted"] else "FINISHED"
-        values = {**result, **result["validation"]}
-        del values["interrupted"]
-        figures = {
-            f"result/{name}": value for name, value in values.items() if type(value) in (int, float)
-        }
-        self.points.append((result["steps"], time.time(), figures))
-
-    def __enter__(self) -> "Trackers":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def evaluated(self, evaluated: Evaluated) -> None:
+        counts = ("tokens", "bytes")
+        values = {name: each for name, each in evaluated.figures.items() if name not in counts}
+        self._add("validation", evaluated.step, values)
         self._tell()
-        for name, tracker in list(self.trackers.items()):
-            with self._or_without(name):
-                tracker.finish("FAILED" if error else self.status)
+        self._each(lambda tracker: tracker.write(evaluated.sample, evaluated.step))
+
+    def ended(self, outcome: Run | BaseException) -> None:
+        """Tell of the figures that a run ends with, and let go."""
+        status: Status = "FAILED"
+        if isinstance(outcome, Run):
+            status = "KILLED" if outcome.interrupted else "FINISHED"
+            values = {**asdict(outcome), **outcome.validation}
+            del values["interrupted"]
+            self._add("result", outcome.steps, values)
+        self._tell()
+        self._each(lambda tracker: tracker.finish(status))
+
+    def _add(self, kind: str, step: int, values: Mapping[str, object]) -> None:
+        figures = {
+            f"{kind}/{name}": value
+            for name, value in values.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        self.points.append((step, time.time(), figures))
 
     def _tell(self) -> None:
+        points, self.points, self.told = self.points, [], time.time()
+        self._each(lambda tracker: tracker.log(points))
+
+    def _each(self, tell: Callable[[Tracker], None]) -> None:
         for name, tracker in list(self.trackers.items()):
             with self._or_without(name):
-                tracker.log(self.points)
-        self.points, self.told = [], time.time()
+                tell(tracker)
 
     @contextmanager
     def _or_without(self, name: str) -> Iterator[None]:

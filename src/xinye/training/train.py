@@ -5,9 +5,7 @@ Read what there is to learn; plan every number; make the model, or take the one 
 the steps, judging and saving on the way; judge at the end; write it all down.
 """
 
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 from xinye.checkpoints.folders import checkpoints
 from xinye.errors import XinyeError
@@ -16,29 +14,18 @@ from xinye.observer import Observer
 from xinye.planning.finetune_settings import AUGMENTATIONS, FinetuneSettings
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.folder import RunFolder
-from xinye.runs.resume import saved_settings
+from xinye.runs.resume import Settings, saved_settings
 from xinye.runs.start import Beginning, check_output, default_output, start_run
 from xinye.tasks.registry import find_task
 from xinye.tasks.task import check_settings
 from xinye.training import clock
-from xinye.training.distributed import Processes, processes
+from xinye.training.distributed import processes
 from xinye.training.guards import repeatable
-from xinye.training.job import Run, Start
+from xinye.training.job import Job, Run, Start
 from xinye.training.record_job import RecordJob, saved_settings_of_task
 from xinye.training.session import Session, write_pages
 from xinye.training.text_job import TextJob
 from xinye.training.trackers import warn_of_missing
-
-Settings = PretrainSettings | FinetuneSettings
-
-
-@dataclass(frozen=True)
-class Order:
-    """How a run is begun: anew, over another one, from where it stands, or only planned."""
-
-    overwrite: bool = False
-    resume: bool = False
-    dry_run: bool = False
 
 
 def pretrain(
@@ -56,8 +43,9 @@ def pretrain(
     """
     began = clock.now() if began is None else began
     with processes() as group, repeatable():
+        folder = settings.output or default_output(settings)
         talking = observer if observer and group.first else Observer()
-        return train(group, settings, Order(overwrite, resume, dry_run), talking, began)
+        return train(settings, Start(group, folder, talking, began, resume, overwrite, dry_run))
 
 
 def finetune(
@@ -77,53 +65,51 @@ def finetune(
         assert run is not None
         return run
     with processes() as group, repeatable():
+        folder = settings.output or default_output(settings)
         talking = observer if observer and group.first else Observer()
-        run = train(group, settings, Order(overwrite, resume), talking, clock.now())
+        begun = Start(group, folder, talking, clock.now(), resume, overwrite)
+        run = train(settings, begun)
         assert run is not None
-        settings = saved_settings_of_task(Path(run.run), FinetuneSettings())
+        settings = saved_settings_of_task(folder, FinetuneSettings())
         if settings.augment and settings.control and not run.interrupted:
-            run = beside_control(group, settings, run, talking)
+            run = beside_control(settings, begun, run)
         return run
 
 
-def train(
-    group: Processes, settings: Settings, order: Order, observer: Observer, began: float
-) -> Run | None:
+def train(settings: Settings, begun: Start) -> Run | None:
     """The job, top to bottom. Only the first process writes files and validates; all take the
     steps."""
-    folder = settings.output or default_output(settings)
-    settings = open_folder(group, folder, settings, order)
-    begun = Start(group, folder, observer, order.resume, began)
-    warn_of_missing(settings.track, observer.warn)
-    job_class = TextJob if isinstance(settings, PretrainSettings) else RecordJob
-    job_class.check(settings, begun)  # type: ignore[arg-type]
-    with group.main_process_first():
-        compiling = prepare_decoder(begun.device, observer)
-    if compiling:
-        begun = replace(begun, began=began + compiling)
-        begun.stopwatch.lap("compiling the decoder")
+    settings = open_folder(settings, begun)
+    warn_of_missing(settings.track, begun.observer.warn)
+    job: Job = (TextJob if isinstance(settings, PretrainSettings) else RecordJob)(settings, begun)
+    job.check()
+    compile_decoder(begun)
 
-    job = job_class(settings, begun)  # type: ignore[arg-type]
-    observer.plan(job.plan, job.table)
-    if order.dry_run:
+    job.read()
+    begun.stopwatch.lap("text")
+    plan = job.make_plan()
+    begun.observer.plan(plan, job.table)
+    if begun.dry_run:
         return None
-    session = Session(begun, job)
-    if order.resume:
+
+    session = Session(begun, job, job.build())
+    if begun.resume:
         session.resume()
-    elif group.first:
-        start_run(
-            folder, Beginning(settings, job.plan, job.data, job.models, job.words), order.overwrite
-        )
+    elif begun.group.first:
+        beginning = Beginning(settings, plan, job.data, job.models, job.words)
+        start_run(begun.folder, beginning, begun.overwrite)
     return session.run()
 
 
-def open_folder(group: Processes, folder: Path, settings: Settings, order: Order) -> Settings:
+def open_folder(settings: Settings, begun: Start) -> Settings:
     """The settings to train with; refuses a folder that is in use, or holds something else."""
-    if group.first and not order.dry_run and RunFolder(folder).is_running():
-        raise XinyeError(f"{folder}: this run is going on; wait for its end, or stop it first")
-    if not order.resume:
-        if group.first and not order.dry_run:
-            check_output(folder, order.overwrite)
+    folder = begun.folder
+    if begun.group.first and not begun.dry_run:
+        if RunFolder(folder).is_running():
+            raise XinyeError(f"{folder}: this run is going on; wait for its end, or stop it first")
+        if not begun.resume:
+            check_output(folder, begun.overwrite)
+    if not begun.resume:
         return settings
     if not RunFolder(folder).exists:
         raise XinyeError(f"{folder}: there is no run to resume")
@@ -132,37 +118,39 @@ def open_folder(group: Processes, folder: Path, settings: Settings, order: Order
     return saved_settings_of_task(folder, settings)
 
 
-def beside_control(
-    group: Processes, settings: FinetuneSettings, run: Run, observer: Observer
-) -> Run:
+def compile_decoder(begun: Start) -> None:
+    """Make ready what writes the samples; that takes no part of a budget in time."""
+    with begun.group.main_process_first():
+        compiling = prepare_decoder(begun.device, begun.observer)
+    if compiling:
+        begun.began += compiling
+        begun.stopwatch.lap("compiling the decoder")
+
+
+def beside_control(settings: FinetuneSettings, begun: Start, run: Run) -> Run:
     """Train once more without augmentation, all else the same, and note in the run what that comes
     to."""
-    files, control = RunFolder(Path(run.run)), RunFolder(Path(run.run) / "control")
+    group, observer = begun.group, begun.observer
+    files, control = RunFolder(begun.folder), RunFolder(begun.folder / "control")
     if not control.ended:
         observer.stage(f"the same without augmentation, to see what it is worth: {control}")
         sizes = {name: None for name, _ in AUGMENTATIONS.values()}
         without = settings.model_copy(update={"augment": (), **sizes, "output": control.path})
-        begun = bool(checkpoints(control.path))
-        order = Order(overwrite=not begun, resume=begun)
-        trained = train(group, without, order, observer, clock.now())
+        resume = bool(checkpoints(control.path))
+        start = Start(group, control.path, observer, clock.now(), resume, overwrite=not resume)
+        trained = train(without, start)
         assert trained is not None
         if trained.interrupted:
             return replace(run, interrupted=trained.interrupted)
     if group.first:
-        files.conclude(files.result() | {"control": control_figures(settings, files, control)})
+        measured = control.result()["measured"].items()
+        about = {
+            "name": "without augmentation",
+            "run": str(control),
+            "augment": settings.augment,
+            "records": files.plan()["validation_records"],
+        }
+        figures = {name: value for name, value in measured if isinstance(value, float)}
+        files.conclude(files.result() | {"control": about | figures})
         write_pages(files.path, observer)
     return run
-
-
-def control_figures(
-    settings: FinetuneSettings, files: RunFolder, control: RunFolder
-) -> dict[str, Any]:
-    """What `result.json` tells of the run without augmentation."""
-    measured = control.result()["measured"].items()
-    about = {
-        "name": "without augmentation",
-        "run": str(control),
-        "augment": settings.augment,
-        "records": files.plan()["validation_records"],
-    }
-    return about | {name: value for name, value in measured if isinstance(value, float)}
