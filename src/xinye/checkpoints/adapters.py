@@ -11,13 +11,12 @@ import json
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from xinye.checkpoints.heads import save_head_config
+from xinye.checkpoints.families import Json, to_config_json
 from xinye.checkpoints.hub import find_downloaded
 from xinye.checkpoints.huggingface import write_tensors
 from xinye.checkpoints.layout import check_finite, check_shapes, their_name
@@ -115,7 +114,7 @@ def save_adapter(
     if tokenizer is not None:
         tokenizer.save(folder)
         if isinstance(model, Head):
-            save_head_config(folder, model.config, tokenizer)
+            write_json(folder / "config.json", to_config_json(model.config, tokenizer))
     place = os.path.relpath(base, seen_from or folder) if Path(base).exists() else str(base)
     write_json(folder / CONFIG, _to_config(model, settings) | {"base_model_name_or_path": place})
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(model).items()}
@@ -216,7 +215,7 @@ def _sha256(path: Path, size: int, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _to_config(model: Network, settings: AdapterSettings) -> dict[str, Any]:
+def _to_config(model: Network, settings: AdapterSettings) -> Json:
     """The content of `adapter_config.json`, but for the base's place."""
     if settings.method == "adalora":
         settings = settings.scheduled(settings.total_step or 1)
@@ -277,7 +276,7 @@ def _rank_pattern(
     return pattern
 
 
-def from_config(data: dict[str, Any], where: str = CONFIG) -> AdapterSettings:
+def from_config(data: Json, where: str = CONFIG) -> AdapterSettings:
     """The settings in an `adapter_config.json`; what this package cannot compute exactly is refused
     by name."""
     peft_type = data.get("peft_type")

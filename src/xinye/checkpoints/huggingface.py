@@ -17,11 +17,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from xinye.checkpoints.families import from_config_json, to_config_json, token_ids
+from xinye.checkpoints.families import Json, read_config, to_config_json, token_ids
 from xinye.checkpoints.layout import (
     check_finite,
     check_shapes,
     from_tensors,
+    their_name,
     to_tensors,
 )
 from xinye.data.files import check_regular, read_json, write_json, written_beside
@@ -44,18 +45,19 @@ PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 # -- out -------------------------------------------------------------------------------------------
 
 
-def save_model(folder: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
-    """Write a model's folder. Each file is written beside and renamed, the weights last."""
+def save_model(folder: Path, model: Network, tokenizer: Tokenizer) -> None:
+    """Write a model's folder, also of one with a head. Each file is written beside and renamed, the
+    weights last."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder)
-    generation: dict[str, Any] = {
-        name: value for name, value in token_ids(tokenizer).items() if value is not None
-    }
-    if others := sorted(tokenizer.stop_ids - {tokenizer.eos_id}):
-        generation["eos_token_id"] = [tokenizer.eos_id, *others]
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     write_json(folder / "config.json", to_config_json(model.config, tokenizer) | {"dtype": dtype})
-    write_json(folder / "generation_config.json", generation)
+    if not isinstance(model, Head):
+        ids = token_ids(tokenizer)
+        generation: Json = {name: value for name, value in ids.items() if value is not None}
+        if others := sorted(tokenizer.stop_ids - {tokenizer.eos_id}):
+            generation["eos_token_id"] = [tokenizer.eos_id, *others]
+        write_json(folder / "generation_config.json", generation)
     write_tensors(folder / "model.safetensors", to_tensors(model))
 
 
@@ -87,6 +89,7 @@ def load_model(
         raise XinyeError(f"{folder}: not a model's folder (no config.json)")
     tokenizer = Tokenizer.load(folder)
     model = load_weights(folder, dtype)
+    assert not isinstance(model, Head)
     check_vocabulary(tokenizer, model.config, folder)
     return model, tokenizer
 
@@ -100,30 +103,27 @@ def check_vocabulary(tokenizer: Tokenizer, config: Config, where: Path) -> None:
         )
 
 
-def load_weights(folder: Path, dtype: torch.dtype = torch.float32) -> LanguageModel:
-    """The model of a folder, on the CPU."""
-    config_path = folder / "config.json"
-    data = read_json(config_path)
-    config = from_config_json(data, str(config_path))
-    if data.get("is_causal") is False:
-        raise XinyeError(
-            f"{config_path}: is_causal = False: this model sees what it would have to predict"
-        )
+def load_weights(folder: Path, dtype: torch.dtype = torch.float32) -> Network:
+    """The network of a folder, with its head, if any, on the CPU."""
+    config = read_config(folder)
     tensors = read_tensors(folder, config, dtype)
-    if config.tie_word_embeddings and (head := tensors.pop("lm_head.weight", None)) is not None:
-        embedding = (
-            "transformer.wte.weight"
-            if config.architecture == "gpt2"
-            else "model.embed_tokens.weight"
-        )
-        if not torch.equal(head, tensors[embedding]):
-            where = folder / "model.safetensors"
-            raise XinyeError(
-                f"{where}: tensor lm_head.weight is not {embedding}, which it is tied to by "
-                "config.json"
-            )
     with torch.device("meta"):
-        model = build(config)
+        model = _network(config)
+    if isinstance(model, Head):
+        model.load_state_dict(from_tensors(tensors, model), assign=True)
+        return model.requires_grad_()
+    if read_json(folder / "config.json").get("is_causal") is False:
+        raise XinyeError(
+            f"{folder / 'config.json'}: is_causal = False: this model sees what it would have to "
+            "predict"
+        )
+    if model.config.tie_word_embeddings and "lm_head.weight" in tensors:
+        embedding = their_name("model.embed_tokens.weight", model)
+        if not torch.equal(tensors.pop("lm_head.weight"), tensors[embedding]):
+            raise XinyeError(
+                f"{folder / 'model.safetensors'}: tensor lm_head.weight is not {embedding}, which "
+                "it is tied to by config.json"
+            )
     model.load_state_dict(from_tensors(tensors, model), strict=False, assign=True)
     model.tie()
     return model.requires_grad_()
@@ -228,9 +228,8 @@ def _check_names(path: Path, config: Config | HeadConfig, found: dict[str, Any])
         )
     try:
         with torch.device("meta"):
-            one = {
-                name: tuple(tensor.shape) for name, tensor in to_tensors(_one_layer(config)).items()
-            }
+            network = _network(config, num_hidden_layers=1)
+            one = {name: tuple(tensor.shape) for name, tensor in to_tensors(network).items()}
     except (RuntimeError, OverflowError, TypeError) as error:
         raise XinyeError(
             f"{path}: its config.json has sizes that are out of range ({error})"
@@ -245,10 +244,11 @@ def _check_names(path: Path, config: Config | HeadConfig, found: dict[str, Any])
     check_shapes(found, wanted, f"{path}: ")
 
 
-def _one_layer(config: Config | HeadConfig) -> Network:
+def _network(config: Config | HeadConfig, **changed: Any) -> Network:
+    """The network of a config, its weights not yet set."""
     if isinstance(config, HeadConfig):
-        return Head(replace(config, backbone=replace(config.backbone, num_hidden_layers=1)))
-    return build(replace(config, num_hidden_layers=1))
+        return Head(replace(config, backbone=replace(config.backbone, **changed)))
+    return build(replace(config, **changed))
 
 
 def _check_memory(path: Path, config: Config | HeadConfig, dtype: torch.dtype) -> None:

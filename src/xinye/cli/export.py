@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     values = parser.values(arguments)
 
     from xinye.cli.output import console, print_json
-    from xinye.jobs.export import export
+    from xinye.jobs.convert import export
 
     result = export(values["model"], values["to"], values["output"], values["quantize"])
     file, kind = Path(result.file), f" in {result.quantize}" if result.to == "gguf" else ""

@@ -1,5 +1,6 @@
 """`xinye merge`"""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from xinye.cli.arguments import Parser
@@ -26,16 +27,16 @@ def main(arguments: list[str]) -> int:
     values = parser.values(arguments)
 
     from xinye.cli.output import console, print_json
-    from xinye.jobs.merge import merge
+    from xinye.jobs.convert import merge
 
     merged = merge(Path(values["run"]), Path(values["output"]), values["overwrite"])
     if values["json"]:
-        print_json(merged)
+        print_json(asdict(merged))
     else:
         console.print(
-            f"{merged['method']} of {merged['matrices']} matrices, ranks {merged['lowest_rank']} "
-            f"to {merged['highest_rank']}, merged into {merged['base']}",
+            f"{merged.method} of {merged.matrices} matrices, ranks {merged.lowest_rank} "
+            f"to {merged.highest_rank}, merged into {merged.base}",
             soft_wrap=True,
         )
-        console.print(f"saved: {merged['output']}", soft_wrap=True)
+        console.print(f"saved: {merged.output}", soft_wrap=True)
     return 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from xinye.cli.arguments import Parser
 
 if TYPE_CHECKING:
-    from xinye.jobs.quantize import Quantized
+    from xinye.jobs.convert import Quantized
 
 
 def main(arguments: list[str]) -> int:
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     values = parser.values(arguments)
 
     from xinye.cli.output import Display, print_json
-    from xinye.jobs.quantize import quantize
+    from xinye.jobs.convert import quantize
 
     with Display() as display:
         result = quantize(values["model"], values["to"], values["output"], values["files"], display)

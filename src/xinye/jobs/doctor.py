@@ -9,7 +9,7 @@ import platform
 import re
 import shutil
 import sys
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -191,12 +191,7 @@ def version(package: str) -> str | None:
 
 def measured(device: torch.device, anew: bool, observer: Observer) -> Speed:
     """The speeds of this machine: from the cache, or measured and put there."""
-    names = [field.name for field in fields(Speed)]
-    return Speed(
-        **machine.remembered(
-            "speed", names, device, lambda: asdict(measure(device, observer, anew)), anew
-        )
-    )
+    return machine.remembered("speed", Speed, device, lambda: measure(device, observer, anew), anew)
 
 
 def measure(device: torch.device, observer: Observer, anew: bool) -> Speed:

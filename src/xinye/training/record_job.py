@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from xinye import machine
 from xinye.checkpoints.adapters import fingerprint
 from xinye.checkpoints.folders import checkpoints
-from xinye.checkpoints.heads import is_head, load_head
 from xinye.checkpoints.huggingface import load_weights
 from xinye.checkpoints.load import is_small, load_model
 from xinye.data.sources import check_libraries
@@ -226,7 +225,7 @@ def base_of(
         and not settings.adapter_settings
         and (checkpoint / "config.json").is_file()
     ):
-        saved = load_head(checkpoint) if is_head(checkpoint) else load_weights(checkpoint)
+        saved = load_weights(checkpoint)
         gpt = saved.gpt if isinstance(saved, Head) else saved
         assert isinstance(gpt, GPT)
         config = saved.config.backbone if isinstance(saved, Head) else gpt.config
