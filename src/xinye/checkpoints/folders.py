@@ -60,8 +60,7 @@ def is_deletable(checkpoint: Path) -> bool:
 
 def through_link(path: Path, folder: Path) -> bool:
     """Whether a path within a folder is a symbolic link, or leads through one."""
-    within = path.relative_to(folder).parts
-    return any(folder.joinpath(*within[: depth + 1]).is_symlink() for depth in range(len(within)))
+    return any(each.is_symlink() for each in (path, *path.parents) if folder in each.parents)
 
 
 def delete_folder(folder: Path) -> None:
@@ -114,17 +113,14 @@ def check_weights(folder: Path) -> None:
     """Raises `XinyeError` where the weights of a run, or of a checkpoint, are not those that were
     saved: by their size, and by their content where that is fast. Of a folder without a manifest
     nothing is known."""
-    manifest = next(
-        (path for path in (folder / "training" / MANIFEST, folder / MANIFEST) if path.is_file()),
-        None,
-    )
-    if manifest is None:
-        return
-    for name, saved in _entries_of(manifest, []).items():
-        if name not in WEIGHTS or not (folder / name).is_file():
+    own = folder / "training" / MANIFEST
+    manifest = own if own.is_file() else folder / MANIFEST
+    saved = _entries_of(manifest, []) if manifest.is_file() else {}
+    for name in saved.keys() & set(WEIGHTS):
+        if not (folder / name).is_file():
             continue
-        small = saved["bytes"] <= HASHED_WHEN_LOADED
-        problem = _difference(folder / name, saved, with_content=small)
+        small = saved[name]["bytes"] <= HASHED_WHEN_LOADED
+        problem = _difference(folder / name, saved[name], with_content=small)
         if problem and not _published_before(folder, name):
             raise XinyeError(
                 f"{folder / name}: damaged or cut short ({problem}); xinye runs verify tells which "

@@ -22,10 +22,9 @@ from xinye.checkpoints.gguf_config import (
 )
 from xinye.checkpoints.gguf_file import Outgoing, Stored, read_gguf, write_gguf
 from xinye.checkpoints.huggingface import check_vocabulary
-from xinye.checkpoints.layout import check_shapes, names_in_file, renamed
+from xinye.checkpoints.layout import check_memory, check_shapes, names_in_file, renamed
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, did_you_mean
-from xinye.machine import memory_bytes
 from xinye.model.build import LanguageModel
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
@@ -78,11 +77,11 @@ def _layout(model: GPT) -> tuple[dict[str, list[str]], dict[str, tuple[int, ...]
     """Our names by those in a file, and the shapes that the tensors have there."""
     names = _GPT2_NAMES if model.config.architecture == "gpt2" else _NAMES
     layout = names_in_file(model, lambda name: renamed(name, names))
-    state = model.state_dict()
-    shapes = {}
-    for theirs, ours in layout.items():
-        rows, *others = state[ours[0]].shape
-        shapes[theirs] = (rows * len(ours), *others)
+    sizes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    shapes = {
+        theirs: (sizes[ours[0]][0] * len(ours), *sizes[ours[0]][1:])
+        for theirs, ours in layout.items()
+    }
     return layout, shapes
 
 
@@ -157,18 +156,8 @@ def _fill(
 
 def _check_memory(tensors: dict[str, Stored], dtype: torch.dtype) -> None:
     """Only what is not mapped takes memory: floats, and quantized matrices that are rearranged."""
-    needed = sum(
-        stored.data.numel() // BLOCKS[stored.kind][1] * dtype.itemsize
-        if stored.kind in FLOATS
-        else stored.data.numel()
-        for stored in tensors.values()
-        if stored.kind not in COMPUTED
-    )
-    free = memory_bytes(torch.device("cpu"))
-    if needed > free:
-        raise XinyeError(
-            f"takes {needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free"
-        )
+    sizes = {kind: dtype.itemsize / BLOCKS[kind][1] for kind in FLOATS} | dict.fromkeys(COMPUTED, 0)
+    check_memory(sum(each.data.numel() * sizes.get(each.kind, 1) for each in tensors.values()))
 
 
 def _turned_heads(name: str, config: GPTConfig) -> int:

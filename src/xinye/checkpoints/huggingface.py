@@ -6,7 +6,6 @@ before anything of their size is made or read, and what would change the arithme
 computed here is refused by name.
 """
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 from xinye.checkpoints.families import Json, read_config, to_config_json, token_ids
 from xinye.checkpoints.layout import (
     check_finite,
+    check_memory,
     check_shapes,
     from_tensors,
     their_name,
@@ -28,7 +28,6 @@ from xinye.checkpoints.layout import (
 from xinye.data.files import check_regular, read_json, write_json, written_beside
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.machine import memory_bytes
 from xinye.model.build import Config, LanguageModel, Network, build
 from xinye.model.heads import Head, HeadConfig
 
@@ -38,6 +37,7 @@ _BUFFERS = (
     ".attn.masked_bias",
     ".rotary_emb.inv_freq",
 )
+_BACKBONES = {"wte.weight": "transformer.", "embed_tokens.weight": "model."}
 _DTYPES = ("F32", "F16", "BF16")
 PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 
@@ -80,15 +80,9 @@ def load_model(
     damaged.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise XinyeError(
-            f"{folder}: there is no such folder; give the folder of a run or of a Hugging Face "
-            "model"
-        )
     if not (folder / "config.json").is_file():
         raise XinyeError(f"{folder}: not a model's folder (no config.json)")
-    tokenizer = Tokenizer.load(folder)
-    model = load_weights(folder, dtype)
+    tokenizer, model = Tokenizer.load(folder), load_weights(folder, dtype)
     assert not isinstance(model, Head)
     check_vocabulary(tokenizer, model.config, folder)
     return model, tokenizer
@@ -142,17 +136,21 @@ def read_tensors(
             holders = {name: file for file in files for name in file.keys()}  # noqa: SIM118
             if len(holders) < sum(len(file.keys()) for file in files):
                 raise XinyeError(f"{path}: a tensor stands in several of its files")
+            # files of a backbone alone leave the first part of the names out
+            start = next((first for name, first in _BACKBONES.items() if name in holders), "")
             slices = {
-                _full_name(name, holders): file.get_slice(name) for name, file in holders.items()
+                start + name: file.get_slice(name)
+                for name, file in holders.items()
+                if not name.endswith(_BUFFERS)
             }
-            slices = {name: part for name, part in slices.items() if not name.endswith(_BUFFERS)}
             _check_names(path, config, {name: part.get_shape() for name, part in slices.items()})
-            _check_memory(path, config, dtype)
+            kind = str(dtype).removeprefix("torch.")
+            check_memory(config.parameters * dtype.itemsize, f"{path}: ", f" in {kind}")
             for name, part in slices.items():
                 if part.get_dtype() not in _DTYPES:
-                    known = ", ".join(_DTYPES)
                     raise XinyeError(
-                        f"{path}: tensor {name} is of type {part.get_dtype()}; known are {known}"
+                        f"{path}: tensor {name} is of type {part.get_dtype()}; known are "
+                        f"{', '.join(_DTYPES)}"
                     )
                 tensors[name] = part[:].to(dtype)
                 check_finite(tensors[name], name, path)
@@ -173,8 +171,7 @@ def _shards(folder: Path) -> tuple[Path, list[Path]]:
         if absent := [shard for shard in shards if not shard.is_file()]:
             raise XinyeError(f"{absent[0]}: there is no such file; {index.name} names it")
         return index, shards
-    pickled = sorted(item.name for item in folder.iterdir() if item.suffix in PICKLED)
-    if pickled:
+    if pickled := sorted(item.name for item in folder.iterdir() if item.suffix in PICKLED):
         raise XinyeError(refusal_of_pickle(folder / pickled[0], folder))
     raise XinyeError(f"{path}: there is no such file")
 
@@ -202,18 +199,6 @@ def refusal_of_pickle(path: Path, folder: Path) -> str:
         'python -c "from transformers import AutoModelForCausalLM as Model; '
         f'Model.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"'
     )
-
-
-def _full_name(name: str, names: Mapping[str, Any]) -> str:
-    """A tensor's name in a whole model; files of a backbone alone leave its first part out."""
-    first = (
-        "transformer."
-        if "wte.weight" in names
-        else "model."
-        if "embed_tokens.weight" in names
-        else ""
-    )
-    return first + name
 
 
 def _check_names(path: Path, config: Config | HeadConfig, found: dict[str, Any]) -> None:
@@ -249,13 +234,3 @@ def _network(config: Config | HeadConfig, **changed: Any) -> Network:
     if isinstance(config, HeadConfig):
         return Head(replace(config, backbone=replace(config.backbone, **changed)))
     return build(replace(config, **changed))
-
-
-def _check_memory(path: Path, config: Config | HeadConfig, dtype: torch.dtype) -> None:
-    needed, free = config.parameters * dtype.itemsize, memory_bytes(torch.device("cpu"))
-    if needed > free:
-        kind = str(dtype).removeprefix("torch.")
-        raise XinyeError(
-            f"{path}: takes {needed / 1e9:,.1f} GB in {kind}, and {free / 1e9:,.1f} GB of memory "
-            "are free"
-        )

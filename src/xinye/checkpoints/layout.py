@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from xinye.errors import XinyeError
+from xinye.machine import memory_bytes
 from xinye.model.build import Network
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.heads import Head, HeadConfig
@@ -125,3 +126,13 @@ def check_shapes(
 def check_finite(tensor: Tensor, name: str, where: Path) -> None:
     if not bool(torch.isfinite(tensor).all()):
         raise XinyeError(f"{where}: tensor {name} holds NaN or infinity")
+
+
+def check_memory(needed: float, where: str = "", dtype: str = "") -> None:
+    """Raises `XinyeError` where so many bytes of weights are more than there is room for."""
+    free = memory_bytes(torch.device("cpu"))
+    if needed > free:
+        raise XinyeError(
+            f"{where}takes {needed / 1e9:,.1f} GB{dtype}, and {free / 1e9:,.1f} GB of memory are "
+            "free"
+        )

@@ -169,8 +169,11 @@ def _hidden(path: Path) -> bool:
 def written_beside(path: Path) -> Iterator[Path]:
     """Where to write a file: beside its place, which it takes when it is whole."""
     beside = path.with_name(f".{path.name}.new")
-    yield beside
-    beside.replace(path)
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -132,27 +132,30 @@ class Bench:
                 steps += 1
                 writing += now - before
         firsts = [each[0] - begin for each in times.values()]
-        gaps = [after - before for each in times.values() for before, after in pairwise(each)] or [
-            0.0
-        ]
+        gaps = [after - before for each in times.values() for before, after in pairwise(each)]
+        first_low, first_high = np.quantile(firsts, (0.5, 0.99)).tolist()
+        gap_low, gap_high = np.quantile(gaps or [0.0], (0.5, 0.99)).tolist()
         last = max(firsts)
         while_reading = sum(
             sum(moment <= begin + last for moment in each) for each in times.values()
         )
         flops = speed.matrix_flops_per_second.get(self.dtype)
-        read = steps * (
-            weight_bytes(model) + count * cache_bytes(model, prompt_tokens + output_tokens // 2)
-        )
+        read = weight_bytes(model)  # of it, in a step
+        if isinstance(model, GPT):
+            per_token = model.config.cache_bytes_per_token(model.compute_dtype.itemsize)
+            read += count * (prompt_tokens + output_tokens // 2) * per_token
         return Timing(
             concurrency=count,
             seconds=now - begin,
             prompt_tokens_per_second=count * prompt_tokens / last,
             tokens_per_second=(count * output_tokens - while_reading) / writing if writing else 0.0,
-            first_token_p50=float(np.quantile(firsts, 0.5)),
-            first_token_p99=float(np.quantile(firsts, 0.99)),
-            between_tokens_p50=float(np.quantile(gaps, 0.5)),
-            between_tokens_p99=float(np.quantile(gaps, 0.99)),
-            memory_share=read / writing / speed.memory_bytes_per_second if writing else None,
+            first_token_p50=first_low,
+            first_token_p99=first_high,
+            between_tokens_p50=gap_low,
+            between_tokens_p99=gap_high,
+            memory_share=steps * read / writing / speed.memory_bytes_per_second
+            if writing
+            else None,
             matrix_share=2 * model.config.matrix_parameters * count * prompt_tokens / last / flops
             if flops
             else None,
@@ -169,12 +172,3 @@ def weight_bytes(model: LanguageModel) -> int:
         return sum(each.nbytes for each in (*module.parameters(), *module.buffers()))
 
     return size(model) - (0 if model.config.tie_word_embeddings else size(model.model.embed_tokens))
-
-
-def cache_bytes(model: LanguageModel, length: int) -> int:
-    """What a step reads of the keys and values of a text."""
-    return (
-        length * model.config.cache_bytes_per_token(model.compute_dtype.itemsize)
-        if isinstance(model, GPT)
-        else 0
-    )

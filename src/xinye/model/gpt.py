@@ -92,8 +92,7 @@ class KeyValueCache:
     def __init__(
         self, config: GPTConfig, batch: int, capacity: int, dtype: torch.dtype, device: torch.device
     ) -> None:
-        dynamic = config.rope_scaling is not None and config.rope_scaling.rope_type == "dynamic"
-        if dynamic and capacity > config.max_position_embeddings:
+        if config.dynamic and capacity > config.max_position_embeddings:
             raise XinyeError(
                 "dynamic RoPE scaling turns all keys anew with each length, so that none can be "
                 f"kept beyond {config.max_position_embeddings} tokens; linear and yarn can"

@@ -117,10 +117,6 @@ class Head(nn.Module):
             nn.init.zeros_(parameter)
         return model
 
-    def freeze(self) -> None:
-        """Leave everything but the head as it is."""
-        self.gpt.requires_grad_(False)
-
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Logits in float32: (B, L) of the texts, or (B, T, L) of their tokens; tokens (B, T),
         lengths (B,)."""

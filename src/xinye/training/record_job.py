@@ -124,7 +124,7 @@ class RecordJob(Job):
         causal = values["attention"] == "causal"
         model = self.task.network(replace(shape, dropout=values["dropout"], is_causal=causal), base)
         if settings.method == "head" and isinstance(model, Head):
-            model.freeze()
+            model.gpt.requires_grad_(False)
         elif adapter:
             scheduled = (
                 adapter.scheduled(values["steps"]) if adapter.method == "adalora" else adapter
