@@ -94,10 +94,9 @@ def usable_cores() -> int:
 def physical_cores() -> int | None:
     """Cores of the whole machine, None where that cannot be told: two logical ones may share one's
     arithmetic."""
-    blocks = read_text(PROC / "cpuinfo").split("\n\n")
     places = [
         [line for line in block.splitlines() if line.startswith(("physical id", "core id"))]
-        for block in blocks
+        for block in read_text(PROC / "cpuinfo").split("\n\n")
     ]
     known = {tuple(place) for place in places if len(place) == 2}
     return len(known) or int(_sysctl("hw.physicalcpu") or 0) or None
@@ -300,8 +299,9 @@ def matrix_speed(where: torch.device, dtype: torch.dtype, anew: bool = False) ->
             return small if small <= 2e10 else matrix_flops_per_second(where, dtype, seconds=0.2)
         return None
 
-    name = f"matrix-{str(dtype).removeprefix('torch.')}"
-    return remembered(name, float | None, where, measure, anew)
+    return remembered(
+        f"matrix-{str(dtype).removeprefix('torch.')}", float | None, where, measure, anew
+    )
 
 
 def matrix_flops_per_second(

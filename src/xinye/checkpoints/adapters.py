@@ -125,8 +125,11 @@ def load_adapter(folder: Path, model: Network, base: str | Path | None = None) -
             f"{read_json(folder / CONFIG).get('base_model_name_or_path')} with weights "
             f"{made_for[:12]}…, not for {base} with {fingerprint(base)[:12]}…"
         )
-    ranks = _ranks(model, tensors, path)
-    attach(model, settings, ranks=ranks if settings.method in ("lora", "adalora") else None)
+    attach(
+        model,
+        settings,
+        ranks=_ranks(model, tensors, path) if settings.method in ("lora", "adalora") else None,
+    )
     wanted = {name: tensor.shape for name, tensor in _tensors(model).items()}
     check_shapes(
         {name: tensor.shape for name, tensor in tensors.items()}, wanted, f"{path}: ", CONFIG

@@ -192,11 +192,10 @@ def to_config_json(config: Config | HeadConfig, tokenizer: Tokenizer | None = No
 def token_ids(tokenizer: Tokenizer | None) -> dict[str, int | None]:
     """The tokens with a role, as `config.json` names them; None for one that the tokenizer has
     not."""
-    names = {"bos_token": "bos_id", "eos_token": "eos_id", "pad_token": "pad_id"}
     known = tokenizer.names if tokenizer else {}
     return {
-        f"{name}_id": getattr(tokenizer, of) if name in known else None
-        for name, of in names.items()
+        f"{role}_token_id": getattr(tokenizer, f"{role}_id") if f"{role}_token" in known else None
+        for role in ("bos", "eos", "pad")
     }
 
 
@@ -225,16 +224,22 @@ def read_config(folder: Path) -> Config | HeadConfig:
         labels = [str(data["id2label"][str(number)]) for number in range(len(data["id2label"]))]
     except (KeyError, TypeError):
         raise XinyeError(f"{where}: id2label must name the labels 0, 1, 2 …") from None
-    backbone = replace(config, is_causal=data.get("is_causal", True) is not False)
-    return HeadConfig(backbone, kind, tuple(labels), data.get("problem_type") == _SEVERAL)
+    return HeadConfig(
+        replace(config, is_causal=data.get("is_causal", True) is not False),
+        kind,
+        tuple(labels),
+        data.get("problem_type") == _SEVERAL,
+    )
 
 
 def from_config_json(data: Json, where: str = "config.json") -> Config:
     """The shape that a `config.json` describes, without a head."""
     model_type = data.get("model_type")
     if model_type not in FAMILIES:
-        known = ", ".join(name for name in FAMILIES if name != "xinye_lstm")
-        raise XinyeError(f"{where}: model_type {model_type!r} is not known here; known are {known}")
+        raise XinyeError(
+            f"{where}: model_type {model_type!r} is not known here; known are "
+            f"{', '.join(name for name in FAMILIES if name != 'xinye_lstm')}"
+        )
     for key, allowed in {"quantization_config": (None,), **FAMILIES[model_type].known}.items():
         if data.get(key, allowed[0]) not in allowed:
             raise XinyeError(
@@ -282,7 +287,6 @@ def _checked(key: str, value: Any, kind: Any) -> Any:
 
 
 def _with_positions(config: GPTConfig, data: Json, where: str) -> GPTConfig:
-    """The network with the context and the rotary positions that a config tells of."""
     rope = data.get("rope_parameters") or data.get("rope_scaling") or {}
     theta = float(data.get("rope_theta") or rope.get("rope_theta") or 10_000.0)
     if not 1 < theta < math.inf:
@@ -298,8 +302,12 @@ def _with_positions(config: GPTConfig, data: Json, where: str) -> GPTConfig:
             raise ValueError(f"sliding_window = {window!r}")
         # within it, attention is that of every other model
         context = min(context, window or context)
-    scaling = _from_rope_json(rope, data, where)
-    return replace(config, max_position_embeddings=context, rope_theta=theta, rope_scaling=scaling)
+    return replace(
+        config,
+        max_position_embeddings=context,
+        rope_theta=theta,
+        rope_scaling=_from_rope_json(rope, data, where),
+    )
 
 
 def _from_rope_json(rope: Json, data: Json, where: str) -> RopeScaling | None:
@@ -307,9 +315,9 @@ def _from_rope_json(rope: Json, data: Json, where: str) -> RopeScaling | None:
     refused."""
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind not in ("default", *_ROPE_FIELDS) or rope.get("partial_rotary_factor", 1.0) != 1.0:
-        known = ", ".join(("default", *_ROPE_FIELDS))
         raise XinyeError(
-            f"{where}: rotary positions of type {kind!r} are not supported (known are {known})"
+            f"{where}: rotary positions of type {kind!r} are not supported (known are default, "
+            f"{', '.join(_ROPE_FIELDS)})"
         )
     values = {
         name: value

@@ -34,7 +34,7 @@ class Entry(TypedDict):
 def checkpoints(run: Path) -> list[Path]:
     """The folders of the checkpoints of a run, the newest last."""
     return sorted(
-        path for path in _entries(run / "training" / "checkpoints") if _NAME.fullmatch(path.name)
+        path for path in (run / "training" / "checkpoints").glob("*") if _NAME.fullmatch(path.name)
     )
 
 
@@ -48,8 +48,7 @@ def step_of(checkpoint: Path) -> int:
 def is_deletable(checkpoint: Path) -> bool:
     """Whether a checkpoint holds nothing but what its manifest tells of, and no link leads to
     it."""
-    run = checkpoint.parents[2]
-    if not _NAME.fullmatch(checkpoint.name) or through_link(checkpoint, run):
+    if not _NAME.fullmatch(checkpoint.name) or through_link(checkpoint, checkpoint.parents[2]):
         return False
     try:
         names = {MANIFEST, *read_json(checkpoint / MANIFEST)}
@@ -75,7 +74,7 @@ def delete_folder(folder: Path) -> None:
 
 def delete_leftovers(run: Path) -> None:
     """Delete what a kill left half written, or half deleted."""
-    for path in _entries(run / "training" / "checkpoints"):
+    for path in (run / "training" / "checkpoints").glob("*"):
         if _LEFT_OVER.fullmatch(path.name) and not through_link(path, run):
             shutil.rmtree(path)
 
@@ -119,8 +118,9 @@ def check_weights(folder: Path) -> None:
     for name in saved.keys() & set(WEIGHTS):
         if not (folder / name).is_file():
             continue
-        small = saved[name]["bytes"] <= HASHED_WHEN_LOADED
-        problem = _difference(folder / name, saved[name], with_content=small)
+        problem = _difference(
+            folder / name, saved[name], with_content=(saved[name]["bytes"] <= HASHED_WHEN_LOADED)
+        )
         if problem and not _published_before(folder, name):
             raise XinyeError(
                 f"{folder / name}: damaged or cut short ({problem}); xinye runs verify tells which "
@@ -157,7 +157,6 @@ def _entries_of(manifest: Path, found: list[str]) -> dict[str, Entry]:
 
 
 def _saved(manifest: Path) -> dict[str, Entry]:
-    """What a manifest has of each file, by its name."""
     files = read_json(manifest)
     for name, saved in files.items():
         entry = saved if isinstance(saved, dict) else {}
@@ -191,10 +190,3 @@ def _published_before(run: Path, name: str) -> bool:
         if saved and not _difference(run / name, saved):
             return True
     return False
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:  # there is none, or it may not be read
-        return []

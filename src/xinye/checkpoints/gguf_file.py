@@ -150,8 +150,10 @@ class _Header:
                 f"general.alignment is {_short(alignment)}; it must be a power of two of at least 8"
             )
         described = [self.tensor(alignment) for _ in range(tensor_count)]
-        data = whole[-(-self.at // alignment) * alignment :]
-        return metadata, _mapped(sorted(described, key=lambda each: each[3]), data)
+        return metadata, _mapped(
+            sorted(described, key=lambda each: each[3]),
+            whole[-(-self.at // alignment) * alignment :],
+        )
 
     def room(self, count: int, size: int, what: str) -> None:
         if count * size > len(self.content) - self.at:

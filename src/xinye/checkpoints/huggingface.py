@@ -53,8 +53,9 @@ def save_model(folder: Path, model: Network, tokenizer: Tokenizer) -> None:
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     write_json(folder / "config.json", to_config_json(model.config, tokenizer) | {"dtype": dtype})
     if not isinstance(model, Head):
-        ids = token_ids(tokenizer)
-        generation: Json = {name: value for name, value in ids.items() if value is not None}
+        generation: Json = {
+            name: value for name, value in token_ids(tokenizer).items() if value is not None
+        }
         if others := sorted(tokenizer.stop_ids - {tokenizer.eos_id}):
             generation["eos_token_id"] = [tokenizer.eos_id, *others]
         write_json(folder / "generation_config.json", generation)
@@ -213,8 +214,10 @@ def _check_names(path: Path, config: Config | HeadConfig, found: dict[str, Any])
         )
     try:
         with torch.device("meta"):
-            network = _network(config, num_hidden_layers=1)
-            one = {name: tuple(tensor.shape) for name, tensor in to_tensors(network).items()}
+            one = {
+                name: tuple(tensor.shape)
+                for name, tensor in to_tensors(_network(config, num_hidden_layers=1)).items()
+            }
     except (RuntimeError, OverflowError, TypeError) as error:
         raise XinyeError(
             f"{path}: its config.json has sizes that are out of range ({error})"

@@ -16,7 +16,7 @@ from xinye.checkpoints.gguf import load_gguf, save_gguf
 from xinye.checkpoints.huggingface import save_model
 from xinye.checkpoints.load import load_adapted, load_model
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, refuse_first
 from xinye.evaluation.perplexity import perplexity, sliding_windows
 from xinye.jobs.evaluate import Part, own_text, text_of, window
 from xinye.libraries import need
@@ -166,10 +166,11 @@ def _target(source: Path, output: str | Path | None, to: Format, kind: str) -> t
     folder, the model itself, or a file of another kind."""
     name = source.absolute().name.removesuffix(".gguf")
     path = Path(output or (f"{name}.onnx" if to == "onnx" else f"{name}-{kind}.gguf"))
-    if path.is_dir():
-        raise XinyeError(f"{path}: is a folder; name a file with -o")
-    if path.exists() and source.exists() and path.samefile(source):
-        raise XinyeError(f"{path}: is the model itself; name a file with -o")
+    same = path.exists() and source.exists() and path.samefile(source)
+    refuse_first(
+        (path.is_dir(), f"{path}: is a folder; name a file with -o"),
+        (same, f"{path}: is the model itself; name a file with -o"),
+    )
     if path.exists():
         with path.open("rb") as file:
             if not file.read(8).startswith(MAGIC[to]):
@@ -185,16 +186,19 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
     Raises `XinyeError` where there is no adapter, it cannot be merged, or something else is in
     `output`.
     """
-    if not is_adapter(run):
-        raise XinyeError(
+    free = not output.exists() or (output.is_dir() and (overwrite or not any(output.iterdir())))
+    refuse_first(
+        (
+            not is_adapter(run),
             f"{run}: there is no adapter here (no {CONFIG}), so it is whole as it is; xinye "
-            "finetune --method lora makes one"
-        )
-    if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not overwrite)):
-        raise XinyeError(
+            "finetune --method lora makes one",
+        ),
+        (
+            not free,
             f"{output}: exists; choose another folder with -o, or replace its model with "
-            "--overwrite"
-        )
+            "--overwrite",
+        ),
+    )
     base = base_of(run)
     if output.exists() and output.resolve() in (run.resolve(), Path(base).resolve()):
         raise XinyeError(

@@ -91,8 +91,9 @@ def examine(measure_anew: bool, observer: Observer) -> Report:
         {"name": name, "value": values[name], "reason": default.reasons[name]}
         for name in ("device", "dtype", "compile")
     ]
-    advice = advise(facts, speed, software, sizes)
-    return Report(facts, speed, software, extras, defaults, sizes, advice)
+    return Report(
+        facts, speed, software, extras, defaults, sizes, advise(facts, speed, software, sizes)
+    )
 
 
 # -- what there is ---------------------------------------------------------------------------------

@@ -117,8 +117,12 @@ def figures_of(task: Task, model: Any, tokenizer: Tokenizer, records: Sequence[A
     measured = task.measure(model, tokenizer, records, context)
     if not task.writes:
         return measured
-    examples = Examples(task.examples(tokenizer, records, context), tokenizer.pad_id)
-    return task.losses(model, tokenizer, examples) | measured
+    return (
+        task.losses(
+            model, tokenizer, Examples(task.examples(tokenizer, records, context), tokenizer.pad_id)
+        )
+        | measured
+    )
 
 
 def settings_of(folder: Path, task: Task) -> FinetuneSettings:

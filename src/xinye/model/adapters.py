@@ -106,7 +106,6 @@ def sites(model: nn.Module) -> dict[str, tuple[nn.Module, list[str]]]:
 
 
 def _chosen(model: nn.Module, settings: AdapterSettings) -> list[str]:
-    """The sites that the settings mean."""
     found = sites(model)
     known = list(dict.fromkeys(site.rsplit(".", 1)[1] for site in found))
     wanted = (

@@ -37,8 +37,7 @@ class HeadConfig(Shape):
     @property
     def parameters(self) -> int:
         """All weights."""
-        tied = replace(self.backbone, tie_word_embeddings=True)
-        return tied.parameters + self.head_parameters
+        return replace(self.backbone, tie_word_embeddings=True).parameters + self.head_parameters
 
     @property
     def matrix_parameters(self) -> int:
