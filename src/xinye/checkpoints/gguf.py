@@ -221,8 +221,8 @@ def save_gguf(
             Outgoing(theirs, shape, written, partial(_blocks, model, names, heads, written))
         )
     if config.rope_scaling is not None and config.rope_scaling.rope_type == "llama3":
-        shape = (config.head_dim // 2,)
-        tensors.append(Outgoing(FREQUENCIES, shape, "f32", partial(frequency_divisors, config)))
+        divisors = partial(frequency_divisors, config)
+        tensors.append(Outgoing(FREQUENCIES, (config.head_dim // 2,), "f32", divisors))
     write_gguf(path, values, tensors)
     return sorted(tensor.name for tensor in tensors if tensor.kind == "f16" and kind != "f16")
 

@@ -10,6 +10,7 @@ import platform
 import re
 import shutil
 import sys
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
 from importlib import metadata
@@ -161,18 +162,20 @@ def describe_extras() -> list[Facts]:
         about = metadata.metadata("xinye")
     except metadata.PackageNotFoundError:  # run from a checkout
         return []
-    needs = [
-        re.match(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]", line)
-        for line in about.get_all("Requires-Dist") or []
+    packages: dict[str, list[str]] = defaultdict(list)
+    for line in about.get_all("Requires-Dist") or []:
+        if need := re.match(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]", line):
+            packages[need[2]].append(need[1])
+    return [
+        {
+            "extra": extra,
+            "use": PURPOSES.get(extra, ", ".join(needed)),
+            "packages": needed,
+            "missing": [package for package in needed if not version(package)],
+        }
+        for extra, needed in packages.items()
+        if extra not in ("all", "dev")
     ]
-    extras = []
-    for extra in about.get_all("Provides-Extra") or []:
-        packages = [need[1] for need in needs if need and need[2] == extra]
-        if extra not in ("all", "dev"):
-            missing = [package for package in packages if not version(package)]
-            use = PURPOSES.get(extra, ", ".join(packages))
-            extras.append({"extra": extra, "use": use, "packages": packages, "missing": missing})
-    return extras
 
 
 def version(package: str) -> str | None:

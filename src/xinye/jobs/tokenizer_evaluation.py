@@ -112,13 +112,10 @@ def verdict(figures: dict[str, Figures], characters: int) -> str:
 
 def chart(comparison: Comparison) -> str:
     """Bytes per token of each tokenizer, in Chinese and in English apart, as SVG."""
-    parts = {
-        name: f"bytes_per_token_{name.lower()}"
-        for name in ("Chinese", "English")
-        if any(
-            getattr(each, f"bytes_per_token_{name.lower()}") for each in comparison.figures.values()
-        )
-    } or {"all": "bytes_per_token"}
+    keys = {part: f"bytes_per_token_{part.lower()}" for part in ("Chinese", "English")}
+    every = comparison.figures.values()
+    parts = {part: key for part, key in keys.items() if any(getattr(each, key) for each in every)}
+    parts = parts or {"all": "bytes_per_token"}
     groups = {
         f"{name} ({each.vocab_size:,})": {
             part: getattr(each, key) or 0.0 for part, key in parts.items()
