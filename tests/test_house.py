@@ -9,7 +9,6 @@ FILE, FUNCTION, PARAMETERS = 400, 60, 6  # lines, lines, without self
 EXCEPTIONS = {  # with the reason
     "api.py": "the whole Python face stands on one page, docstrings first",
     "api.py finetune": "its parameters are the flags of the verb",
-    "jobs/write_prompts.py write_prompts": "one loop feeds the engine and takes its texts",
 }
 
 

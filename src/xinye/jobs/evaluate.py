@@ -119,8 +119,7 @@ def evaluate(
     Raises `XinyeError` for whatever a person can put right. A baseline that cannot be had is left
     out with a note.
     """
-    model, tokenizer = judged.model, judged.tokenizer
-    folder, observer = judged.folder, judged.observer
+    model, tokenizer, observer = judged.model, judged.tokenizer, judged.observer
     settings = settings or EvaluateSettings()
     refuse_first(
         (files and texts, "evaluate: give files or text, not both"),
@@ -129,26 +128,7 @@ def evaluate(
     context, stride = window(model, settings)
     scalings = parse_scalings(model, settings.rope_scaling)
     notes: list[str] = []
-    training, validation, training_files = own_text(folder, tokenizer, settings, observer, notes)
-    about: Figures = {}
-    if texts:
-        part, about["source"] = encoded(tokenizer, texts), "text"
-    elif files:
-        part, paths = text_of(files, folder, tokenizer, settings, observer)
-        about |= {"source": "files", "files": [str(path) for path in paths]}
-        notes += [
-            f"{path}: was in the training text, which flatters the model"
-            for path in overlap(paths, training_files)
-        ]
-    elif validation is not None:
-        part = validation
-        about |= {"source": "validation", "files": [str(path) for path in training_files]}
-    else:
-        reason = notes[0] if notes else "--training-text does not tell what was held back of it"
-        raise XinyeError(
-            f"{folder}: {reason}; name a text to judge it on: xinye evaluate {folder} FILES"
-        )
-
+    part, training, about = text_to_judge(judged, files, texts, settings, notes)
     if settings.tokens is not None:
         part = part.first(settings.tokens)
     observer.stage("scoring the text")
@@ -168,7 +148,7 @@ def evaluate(
         )
     extended = extend(model, tokenizer, part, scalings, observer, notes) if scalings else []
     return Evaluation(
-        model=str(folder), text=about, **figures, context=context, stride=stride,
+        model=str(judged.folder), text=about, **figures, context=context, stride=stride,
         baselines=baselines, by_position=positions, rope_scaling=extended, notes=notes,
     )  # fmt: skip
 
@@ -192,6 +172,33 @@ def window(model: LanguageModel, settings: EvaluateSettings) -> tuple[int, int]:
         ),
     )
     return context, stride
+
+
+def text_to_judge(
+    judged: Judged,
+    files: Sequence[str | Path],
+    texts: Sequence[str],
+    settings: EvaluateSettings,
+    notes: list[str],
+) -> tuple[Part, Part | None, Figures]:
+    """The text, what the model was trained on, if that is at hand, and what is told of the text."""
+    folder, tokenizer, observer = judged.folder, judged.tokenizer, judged.observer
+    training, validation, training_files = own_text(folder, tokenizer, settings, observer, notes)
+    if texts:
+        return encoded(tokenizer, texts), training, {"source": "text"}
+    if files:
+        part, paths = text_of(files, folder, tokenizer, settings, observer)
+        notes += [
+            f"{path}: was in the training text, which flatters the model"
+            for path in overlap(paths, training_files)
+        ]
+        return part, training, {"source": "files", "files": [*map(str, paths)]}
+    if validation is not None:
+        return validation, training, {"source": "validation", "files": [*map(str, training_files)]}
+    reason = notes[0] if notes else "--training-text does not tell what was held back of it"
+    raise XinyeError(
+        f"{folder}: {reason}; name a text to judge it on: xinye evaluate {folder} FILES"
+    )
 
 
 def text_of(

@@ -54,12 +54,7 @@ class Job:
 
 
 def write_prompts(
-    engine: Engine,
-    prompts: Path,
-    output: Path,
-    n: int,
-    sampling: Row,
-    observer: Observer,
+    engine: Engine, prompts: Path, output: Path, n: int, sampling: Row, observer: Observer
 ) -> Row:
     """Write `n` texts for each line of a file of prompts, and tell how it went.
 
@@ -77,7 +72,8 @@ def write_prompts(
         observer.warn(f"{path}:{line}: {problem}")
 
     total = sum(1 for _ in read_records(prompts, lambda *_: None))
-    done, counts = finished(output), Counter[str]()
+    done = finished(output)
+    counts = Counter(done=0, done_before=0, texts=0, tokens=0)
 
     def jobs() -> Iterator[Job]:
         for line, record in read_records(prompts, bad):
@@ -111,10 +107,7 @@ def write_prompts(
                 f"{counts['tokens'] / (time.monotonic() - began):,.0f} tokens/s"
             )
     seconds = time.monotonic() - began
-    return {
-        "output": str(output),
-        "lines": total,
-        **{name: counts[name] for name in ("done", "done_before", "texts", "tokens")},
+    return {"output": str(output), "lines": total, **counts} | {
         "seconds": round(seconds, 2),
         "tokens_per_second": round(counts["tokens"] / seconds, 1),
         "errors": errors,
