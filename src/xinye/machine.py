@@ -121,7 +121,6 @@ def _cpu_facts() -> dict[str, str]:
 
 
 def _sysctl(name: str) -> str:
-    """A fact of macOS, empty elsewhere."""
     if platform.system() != "Darwin":
         return ""
     return subprocess.run(

@@ -199,7 +199,6 @@ def _sha256(path: Path, size: int, changed: int) -> str:
 
 
 def _to_config(model: Network, settings: AdapterSettings) -> Json:
-    """The content of `adapter_config.json`, but for the base's place."""
     if settings.method == "adalora":
         settings = settings.scheduled(settings.total_step or 1)
     result = {

@@ -88,16 +88,13 @@ def _layout(model: GPT) -> tuple[dict[str, list[str]], dict[str, tuple[int, ...]
 # -- in --------------------------------------------------------------------------------------------
 
 
-def load_gguf(
-    path: str | Path, dtype: torch.dtype = torch.float32
-) -> tuple[LanguageModel, Tokenizer]:
+def load_gguf(path: Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel, Tokenizer]:
     """The model and tokenizer of a file, on the CPU.
 
     Tensors of 16 or 32 bits become `dtype`; quantized matrices stay quantized
     (`quantization.computable` says which kinds are rounded). Raises `XinyeError` where the file is
     none, damaged, or of a kind that is not known here.
     """
-    path = Path(path)
     metadata, tensors = read_gguf(path)
     try:
         if metadata.get("split.count", 0) not in (0, 1):
@@ -171,7 +168,7 @@ def _turned_heads(name: str, config: GPTConfig) -> int:
 
 
 def save_gguf(
-    path: str | Path,
+    path: Path,
     model: LanguageModel,
     tokenizer: Tokenizer,
     kind: str = "f32",
@@ -185,7 +182,6 @@ def save_gguf(
     names of those. `metadata` are further texts, such as `general.license`. One tensor at a time is
     in memory. Raises `XinyeError` for what the format, or llama.cpp, has no place for.
     """
-    path = Path(path)
     if kind not in KINDS:
         raise XinyeError(
             f"unknown kind of weights {kind!r}{did_you_mean(kind, KINDS)}; there are "

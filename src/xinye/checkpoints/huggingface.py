@@ -6,6 +6,7 @@ before anything of their size is made or read, and what would change the arithme
 computed here is refused by name.
 """
 
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -202,7 +203,9 @@ def refusal_of_pickle(path: Path, folder: Path) -> str:
     )
 
 
-def _check_names(path: Path, config: Config | HeadConfig, found: dict[str, Any]) -> None:
+def _check_names(
+    path: Path, config: Config | HeadConfig, found: Mapping[str, Sequence[int]]
+) -> None:
     """Compare a file's tensors with its config. Only one layer is built, so that no number costs
     more than the file."""
     shape = config.backbone if isinstance(config, HeadConfig) else config
@@ -233,7 +236,6 @@ def _check_names(path: Path, config: Config | HeadConfig, found: dict[str, Any])
 
 
 def _network(config: Config | HeadConfig, **changed: Any) -> Network:
-    """The network of a config, its weights not yet set."""
     if isinstance(config, HeadConfig):
         return Head(replace(config, backbone=replace(config.backbone, **changed)))
     return build(replace(config, **changed))

@@ -109,16 +109,15 @@ def export(model: str, to: Format, output: Path | None = None, quantize: str = "
 def quantize(
     model: str | Path,
     kind: Literal["q8_0", "q4_0"],
-    output: str | Path | None = None,
-    files: Sequence[str] = (),
-    observer: Observer | None = None,
+    output: Path | None,
+    files: Sequence[str],
+    observer: Observer,
 ) -> Quantized:
     """Write a model as GGUF, without `output` into this folder under the model's name, and measure
     it on the files, or on what its run held back from training.
 
     Raises `XinyeError` for whatever a person can put right, before anything is written.
     """
-    observer = observer or Observer()
     source = Path(model)
     name, path = _target(source, output, "gguf", kind)
     if not path.absolute().parent.is_dir():
@@ -161,7 +160,7 @@ def measure(
     return perplexity(network.to(machine.device()), tokenizer, some.tokens, windows, progress)
 
 
-def _target(source: Path, output: str | Path | None, to: Format, kind: str) -> tuple[str, Path]:
+def _target(source: Path, output: Path | None, to: Format, kind: str) -> tuple[str, Path]:
     """A model's name, and the file to write it to. Raises `XinyeError` where that would replace a
     folder, the model itself, or a file of another kind."""
     name = source.absolute().name.removesuffix(".gguf")

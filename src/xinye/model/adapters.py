@@ -30,7 +30,11 @@ from xinye.model.gpt import GPT, KeyValueCache, Layer
 from xinye.model.heads import Head
 from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, columns
 
-KINDS = {"lora": LoRA, "adalora": AdaLoRA}
+KINDS: dict[str, type[LoRA] | type[Bottleneck]] = {
+    "lora": LoRA,
+    "adalora": AdaLoRA,
+    "adapter": Bottleneck,
+}
 QKV = ("q_proj", "k_proj", "v_proj")
 UNMERGED = {
     None: "this model has no adapter",
@@ -66,11 +70,7 @@ def attach(
         layers = [getattr(holder, name) for name in names]
         inputs, outputs = layers[0].in_features, sum(layer.out_features for layer in layers)
         rank = (ranks or {}).get(site, settings.rank)
-        adapter: LoRA | Bottleneck
-        if settings.method == "adapter":
-            adapter = Bottleneck(site, settings, outputs)
-        else:
-            adapter = KINDS[settings.method](site, settings, inputs, outputs, rank)
+        adapter = KINDS[settings.method](site, settings, inputs, outputs, rank)
         if ranks is None:
             adapter.initialize(generator)
         adapter.to(next(gpt.model.norm.parameters()).device).train(model.training)

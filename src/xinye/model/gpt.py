@@ -195,11 +195,9 @@ class MLP(nn.Module):
 def document_mask(documents: Tensor | None) -> Tensor | None:
     """Which token may look at which, (B, 1, T, T), where `documents` (B, T) numbers those of each
     row."""
-    return (
-        None
-        if documents is None
-        else (documents[:, :, None] == documents[:, None, :]).tril()[:, None]
-    )
+    if documents is None:
+        return None
+    return (documents[:, :, None] == documents[:, None, :]).tril()[:, None]
 
 
 class Layer(nn.Module):
@@ -327,14 +325,10 @@ class GPT(TokenModel):
                 weight.fill_(1.0 if name.endswith("weight") else 0.0)
             elif name.endswith("bias") or "o_proj" in name or "down_proj" in name:
                 weight.zero_()
-            elif "embed" in name or "lm_head" in name:
-                weight.copy_(torch.empty(weight.shape).normal_(0.0, 0.02, generator=generator))
             else:
-                weight.copy_(
-                    torch.empty(weight.shape).normal_(
-                        0.0, weight.shape[1] ** -0.5, generator=generator
-                    )
-                )
+                table = "embed" in name or "lm_head" in name
+                deviation = 0.02 if table else weight.shape[1] ** -0.5
+                weight.copy_(torch.empty(weight.shape).normal_(0.0, deviation, generator=generator))
 
     def new_cache(self, batch: int, capacity: int | None = None) -> KeyValueCache:
         """An empty cache for `batch` sequences of `capacity` tokens each, as long as the context
