@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from xinye import machine
-from xinye.checkpoints.heads import is_head
+from xinye.checkpoints.families import is_head
 from xinye.checkpoints.load import began_with, load_judge, load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked, one_line

@@ -64,6 +64,14 @@ class XinyeError(Exception):
         self.exit_code = exit_code
 
 
+def refuse_first(*problems: tuple[object, str]) -> None:
+    """Raise `XinyeError` for the first of several problems that is there: whether it is, and what
+    it is."""
+    for there, problem in problems:
+        if there:
+            raise XinyeError(problem)
+
+
 Checked = TypeVar("Checked", bound=BaseModel)
 
 

@@ -9,14 +9,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from pydantic import TypeAdapter
 
 from xinye.cache import cache_folder
 
@@ -60,14 +61,10 @@ def processor() -> str:
     """The processor's name; many virtual machines tell only its maker, so family and model are
     named too."""
     facts = _cpu_facts()
-    if "model name" in facts:
-        number = (
-            f" (family {facts['cpu family']}, model {facts['model']})"
-            if "cpu family" in facts
-            else ""
-        )
-        return facts["model name"] + number
-    return _sysctl("machdep.cpu.brand_string") or platform.processor() or platform.machine()
+    if facts.keys() >= {"model name", "cpu family", "model"}:
+        return f"{facts['model name']} (family {facts['cpu family']}, model {facts['model']})"
+    named = facts.get("model name") or _sysctl("machdep.cpu.brand_string")
+    return named or platform.processor() or platform.machine()
 
 
 def instruction_sets() -> str:
@@ -97,10 +94,9 @@ def usable_cores() -> int:
 def physical_cores() -> int | None:
     """Cores of the whole machine, None where that cannot be told: two logical ones may share one's
     arithmetic."""
-    blocks = read_text(PROC / "cpuinfo").split("\n\n")
     places = [
         [line for line in block.splitlines() if line.startswith(("physical id", "core id"))]
-        for block in blocks
+        for block in read_text(PROC / "cpuinfo").split("\n\n")
     ]
     known = {tuple(place) for place in places if len(place) == 2}
     return len(known) or int(_sysctl("hw.physicalcpu") or 0) or None
@@ -108,16 +104,8 @@ def physical_cores() -> int | None:
 
 def core_quota() -> float | None:
     """How many cores' worth of time a container gives this process, None for no limit."""
-    quotas = []
-    for group in _control_groups("cpu"):
-        words = read_text(group / "cpu.max").split()
-        words = words or [
-            read_text(group / "cpu.cfs_quota_us").strip(),
-            read_text(group / "cpu.cfs_period_us").strip(),
-        ]
-        if all(word.isdigit() for word in words):  # else "max" or "-1"
-            quotas.append(int(words[0]) / int(words[1]))
-    return min(quotas, default=None)
+    groups = _control_groups("cpu", ["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"])
+    return min((quota / period for _, quota, period in groups), default=None)
 
 
 def cpp_compiler() -> str | None:
@@ -133,7 +121,6 @@ def _cpu_facts() -> dict[str, str]:
 
 
 def _sysctl(name: str) -> str:
-    """A fact of macOS, empty elsewhere."""
     if platform.system() != "Darwin":
         return ""
     return subprocess.run(
@@ -149,29 +136,36 @@ def read_text(path: Path) -> str:
         return ""
 
 
-def _control_groups(controller: str) -> Iterator[Path]:
-    """The folders of the control groups (Linux's, version 1 and 2) that this process is in, its own
-    first."""
+def _control_groups(controller: str, *versions: list[str]) -> Iterator[tuple[Path, int, int]]:
+    """The folder of each control group (Linux's, version 2 and 1) that this process is in, its own
+    first, and two numbers from its files of these names; none where one is "max", or -1."""
     for line in read_text(PROC / "self" / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers or controller in controllers.split(","):
             base = CONTROL_GROUPS / controller if controllers else CONTROL_GROUPS
-            group = base / path.lstrip("/")
-            yield from [each for each in (group, *group.parents) if each.is_relative_to(base)]
+            own = base / path.lstrip("/")
+            for group in (each for each in (own, *own.parents) if each.is_relative_to(base)):
+                for names in versions:
+                    words = " ".join(read_text(group / name) for name in names).split()
+                    if len(words) == 2 and all(word.isdigit() for word in words):
+                        yield group, int(words[0]), int(words[1])
 
 
 # -- what was measured -----------------------------------------------------------------------------
 
 
+Measured = TypeVar("Measured")
+
+
 def remembered(
     what: str,
-    names: Collection[str],
+    kind: Any,
     where: torch.device,
-    measure: Callable[[], dict[str, Any]],
+    measure: Callable[[], Measured],
     anew: bool = False,
-) -> dict[str, Any]:
-    """What was measured of this machine, under these names: read from the cache, or measured now
-    and put there."""
+) -> Measured:
+    """What was measured of this machine, of this type: read from the cache, or measured now and put
+    there."""
     identity = {
         "processor": processor(),
         "instruction_sets": instruction_sets(),
@@ -183,18 +177,17 @@ def remembered(
         "torch": torch.__version__,
     }
     name = hashlib.blake2b(json.dumps(identity).encode(), digest_size=8).hexdigest()
-    path = cache_folder() / "machines" / f"{what}-{name}.json"
+    path, content = cache_folder() / "machines" / f"{what}-{name}.json", TypeAdapter(kind)
     if not anew:
         # there is none, or it is damaged
-        with suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            found = json.loads(path.read_text("utf-8"))["measured"]
-            if found.keys() == set(names):
-                return found
+        with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+            return content.validate_python(json.loads(path.read_text("utf-8"))["measured"])
     found = measure()
+    kept = {"identity": identity, "measured": content.dump_python(found)}
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(OSError):  # a cache that cannot be written is measured again
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps({"identity": identity, "measured": found}), "utf-8")
+        beside.write_text(json.dumps(kept), "utf-8")
         beside.replace(path)
     return found
 
@@ -239,12 +232,9 @@ def memory_bytes(where: torch.device) -> int:
     leave."""
     if where.type == "cuda":
         return torch.cuda.mem_get_info(where)[0]
-    return min(
-        [
-            _memory_facts().get("MemAvailable", total_memory()),
-            *(free for _, free in _memory_groups()),
-        ]
-    )
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", read_text(PROC / "meminfo"), re.MULTILINE)
+    system = int(found[1]) * 1024 if found else total_memory()
+    return min([system, *(free for _, free in _memory_groups())])
 
 
 def total_memory() -> int:
@@ -257,26 +247,18 @@ def memory_limit() -> int | None:
     return min((limit for limit, _ in _memory_groups()), default=None)
 
 
-def _memory_facts() -> dict[str, int]:
-    """/proc/meminfo in bytes; nothing where there is none."""
-    lines = [line.split() for line in read_text(PROC / "meminfo").splitlines()]
-    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if len(words) > 1}
-
-
 def _memory_groups() -> Iterator[tuple[int, int]]:
     """Limit and what is left of it, in bytes, of each control group that has a limit; cached files
     can give way."""
-    for group in _control_groups("memory"):
-        limit = (
-            read_text(group / "memory.max") or read_text(group / "memory.limit_in_bytes")
-        ).strip()
-        used = (
-            read_text(group / "memory.current") or read_text(group / "memory.usage_in_bytes")
-        ).strip()
-        if limit.isdigit() and used.isdigit() and int(limit) < total_memory():
+    versions = (
+        ["memory.max", "memory.current"],
+        ["memory.limit_in_bytes", "memory.usage_in_bytes"],
+    )
+    for group, limit, used in _control_groups("memory", *versions):
+        if limit < total_memory():
             facts = dict(line.split() for line in read_text(group / "memory.stat").splitlines())
             cached = int(facts.get("total_inactive_file", facts.get("inactive_file", 0)))
-            yield int(limit), max(0, int(limit) - int(used) + cached)
+            yield limit, max(0, limit - used + cached)
 
 
 # -- speed -----------------------------------------------------------------------------------------
@@ -289,7 +271,7 @@ def bf16_ratio(where: torch.device) -> float:
     work.
     """
 
-    def measure() -> dict[str, Any]:
+    def measure() -> float:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         best: dict[torch.dtype, float] = {torch.float32: 0.0, torch.bfloat16: 0.0}
@@ -298,31 +280,27 @@ def bf16_ratio(where: torch.device) -> float:
                 for dtype in best:
                     best[dtype] = max(best[dtype], matrix_flops_per_second(where, dtype, 512, 0.05))
         except RuntimeError:  # this processor cannot multiply bf16
-            return {"bf16_ratio": 0.0}
+            return 0.0
         finally:
             torch.set_num_threads(threads)
-        return {"bf16_ratio": best[torch.bfloat16] / best[torch.float32]}
+        return best[torch.bfloat16] / best[torch.float32]
 
-    return remembered("dtype", ["bf16_ratio"], where, measure)["bf16_ratio"]
+    return remembered("dtype", float, where, measure)
 
 
 def matrix_speed(where: torch.device, dtype: torch.dtype, anew: bool = False) -> float | None:
     """Operations per second in a large product, or in a small one where that would take seconds;
     None where the device cannot multiply this dtype. Measured once for each machine."""
 
-    def measure() -> dict[str, Any]:
-        try:
+    def measure() -> float | None:
+        with suppress(RuntimeError, TypeError):
             small = matrix_flops_per_second(where, dtype, 256, 0.02)
-            return {
-                "matrix_speed": matrix_flops_per_second(where, dtype, seconds=0.2)
-                if small > 2e10
-                else small
-            }
-        except (RuntimeError, TypeError):
-            return {"matrix_speed": None}
+            return small if small <= 2e10 else matrix_flops_per_second(where, dtype, seconds=0.2)
+        return None
 
-    name = f"matrix-{str(dtype).removeprefix('torch.')}"
-    return remembered(name, ["matrix_speed"], where, measure, anew)["matrix_speed"]
+    return remembered(
+        f"matrix-{str(dtype).removeprefix('torch.')}", float | None, where, measure, anew
+    )
 
 
 def matrix_flops_per_second(

@@ -227,7 +227,7 @@ def test_a_pickled_model_is_refused_with_a_way_that_works(tmp_path):
 
 def test_more_memory_than_there_is_is_said_before_anything_is_read(tmp_path, monkeypatch):
     save(random_model(FAMILIES["llama"]), tmp_path)
-    monkeypatch.setattr("xinye.checkpoints.huggingface.memory_bytes", lambda where: 1000)
+    monkeypatch.setattr("xinye.checkpoints.layout.memory_bytes", lambda where: 1000)
     with pytest.raises(XinyeError, match=r"GB in float32, and 0\.0 GB of memory are free"):
         load_weights(tmp_path)
 

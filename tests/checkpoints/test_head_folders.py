@@ -10,7 +10,8 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from xinye.checkpoints.heads import is_head, load_head, save_head
+from xinye.checkpoints.families import is_head
+from xinye.checkpoints.huggingface import load_weights, save_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.config import GPTConfig
@@ -46,12 +47,12 @@ def scores(found: list[dict[str, Any]]) -> dict[str, Any]:
 @pytest.mark.parametrize("name", SHAPES)
 def test_classification_pipeline(tmp_path, name, causal):
     task = Classify(("负", "中", "正"), False)
-    save_head(
+    save_model(
         tmp_path,
         random_head(replace(SHAPES[name], is_causal=causal), "sequence", task.labels),
         TOKENIZER,
     )
-    model = load_head(tmp_path)
+    model = load_weights(tmp_path)
     assert (
         is_head(tmp_path)
         and model.config.labels == task.labels
@@ -69,8 +70,8 @@ def test_classification_pipeline(tmp_path, name, causal):
 
 def test_several_labels_and_pairs_in_the_pipeline(tmp_path):
     task = Classify(("快", "好"), True)
-    save_head(tmp_path, random_head(SHAPE, "sequence", task.labels, several=True), TOKENIZER)
-    model = load_head(tmp_path)
+    save_model(tmp_path, random_head(SHAPE, "sequence", task.labels, several=True), TOKENIZER)
+    model = load_weights(tmp_path)
     ours = task.probabilities(model, TOKENIZER, [(TEXTS[0], TEXTS[1])], 64)[0]
     theirs = transformers.pipeline("text-classification", str(tmp_path), top_k=None, device="cpu")
     found = theirs({"text": TEXTS[0], "text_pair": TEXTS[1]})
@@ -84,12 +85,14 @@ def test_several_labels_and_pairs_in_the_pipeline(tmp_path):
 def test_tagging_pipeline(tmp_path, name):
     task, tokenizer = Tag(("O", "B-PER", "I-PER")), Tag.tokenizer(TOKENIZER)
     shape = replace(SHAPES[name], is_causal=False)
-    save_head(tmp_path, random_head(shape, "token", task.labels), tokenizer)
+    save_model(tmp_path, random_head(shape, "token", task.labels), tokenizer)
     tokens = torch.tensor(
         [Tokenizer.load(tmp_path).backend.encode(TEXTS[0], add_special_tokens=True).ids]
     )
     # without <bos>
-    ours = load_head(tmp_path)(tokens, torch.tensor([tokens.shape[1]])).softmax(-1)[0, 1:].max(-1)
+    ours = (
+        load_weights(tmp_path)(tokens, torch.tensor([tokens.shape[1]])).softmax(-1)[0, 1:].max(-1)
+    )
     theirs = transformers.pipeline(
         "token-classification", str(tmp_path), ignore_labels=[], device="cpu"
     )(TEXTS[0])
@@ -98,7 +101,7 @@ def test_tagging_pipeline(tmp_path, name):
 
 
 def test_damaged_folders_are_refused(tmp_path):
-    save_head(tmp_path, random_head(SHAPE, "sequence", ("a", "b")), TOKENIZER)
+    save_model(tmp_path, random_head(SHAPE, "sequence", ("a", "b")), TOKENIZER)
     path, config = tmp_path / "model.safetensors", tmp_path / "config.json"
     tensors = load_file(path)
     for change, says in [
@@ -108,19 +111,19 @@ def test_damaged_folders_are_refused(tmp_path):
     ]:
         save_file({**tensors, **change}, path)
         with pytest.raises(XinyeError, match=says):
-            load_head(tmp_path)
-    save_head(tmp_path, random_head(SHAPE, "sequence", ("a", "b")), TOKENIZER)
+            load_weights(tmp_path)
+    save_model(tmp_path, random_head(SHAPE, "sequence", ("a", "b")), TOKENIZER)
     told = json.loads(config.read_text("utf-8"))
     # nothing of that size is built
     config.write_text(json.dumps(told | {"num_hidden_layers": 10**12}), "utf-8")
     with pytest.raises(XinyeError, match="tensors cannot be 1000000000000 layers"):
-        load_head(tmp_path)
+        load_weights(tmp_path)
     config.write_text(json.dumps(told), "utf-8")
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(XinyeError, match="damaged or cut short"):
-        load_head(tmp_path)
+        load_weights(tmp_path)
     config.write_text(
         json.dumps(json.loads(config.read_text("utf-8")) | {"id2label": {"1": "a"}}), "utf-8"
     )
     with pytest.raises(XinyeError, match="id2label must name the labels"):
-        load_head(tmp_path)
+        load_weights(tmp_path)

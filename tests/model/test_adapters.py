@@ -346,7 +346,7 @@ def test_flops_are_those_that_pytorch_counts(method: str, least: float) -> None:
     config = GPTConfig("modern", V, 128, 6, 4, 2, 32, 256, 256, is_causal=False)
     model = Head.over(GPT(config), HeadConfig(config, "token", tuple("abcdefgh")))
     if method == "head":
-        model.freeze()
+        model.gpt.requires_grad_(False)
     elif method != "full":
         attach(model, METHODS[method])
     batch = Labelled(

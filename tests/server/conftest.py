@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from server.tiny_server import SHAPE, TOKENIZER, Running, serving
-from xinye.checkpoints.heads import save_head
 from xinye.checkpoints.huggingface import save_model
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head, HeadConfig
@@ -31,7 +30,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     ):
         head = Head.over(model, HeadConfig(SHAPE, kind, labels))
         head.score.weight.data.normal_(generator=torch.Generator().manual_seed(2))
-        save_head(root / name, head, TOKENIZER if kind == "sequence" else Tag.tokenizer(TOKENIZER))
+        save_model(root / name, head, TOKENIZER if kind == "sequence" else Tag.tokenizer(TOKENIZER))
     return [str(root / name) for name in ("tiny", "reviews", "names")]
 
 

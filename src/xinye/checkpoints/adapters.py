@@ -11,13 +11,11 @@ import json
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from xinye.checkpoints.heads import save_head_config
+from xinye.checkpoints.families import Json, to_config_json
 from xinye.checkpoints.hub import find_downloaded
 from xinye.checkpoints.huggingface import write_tensors
 from xinye.checkpoints.layout import check_finite, check_shapes, their_name
@@ -25,7 +23,7 @@ from xinye.data.files import check_regular, read_json, write_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.model.adapter_layers import AdaLoRA, Bottleneck, LoRA, Prefix
-from xinye.model.adapter_settings import AdapterSettings
+from xinye.model.adapter_settings import FIELDS, AdapterSettings, Method
 from xinye.model.adapters import HEADS, adapters, attach, attached, sites
 from xinye.model.build import Network
 from xinye.model.heads import Head
@@ -33,31 +31,13 @@ from xinye.model.heads import Head
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _FINGERPRINT = "base_sha256"
 _PREFIX = "base_model.model."
-_TYPES = {
+_TYPES: dict[Method, str] = {
     "lora": "LORA",
     "adalora": "ADALORA",
     "prefix": "PREFIX_TUNING",
     "adapter": "XINYE_BOTTLENECK",
 }
 _TASKS = {"sequence": "SEQ_CLS", "token": "TOKEN_CLS"}
-_FIELDS = {  # of our settings, by method: those that a file has
-    "lora": ("lora_alpha", "lora_dropout", "use_rslora", "r"),
-    "adalora": (
-        "lora_alpha",
-        "lora_dropout",
-        "init_r",
-        "target_r",
-        "tinit",
-        "tfinal",
-        "deltaT",
-        "beta1",
-        "beta2",
-        "orth_reg_weight",
-        "total_step",
-    ),
-    "prefix": ("num_virtual_tokens",),
-    "adapter": ("bottleneck_size",),
-}
 # Fields that the tensors' names and shapes, or the base, say already, and that change nothing
 # otherwise.
 _IMPLIED = {
@@ -115,7 +95,7 @@ def save_adapter(
     if tokenizer is not None:
         tokenizer.save(folder)
         if isinstance(model, Head):
-            save_head_config(folder, model.config, tokenizer)
+            write_json(folder / "config.json", to_config_json(model.config, tokenizer))
     place = os.path.relpath(base, seen_from or folder) if Path(base).exists() else str(base)
     write_json(folder / CONFIG, _to_config(model, settings) | {"base_model_name_or_path": place})
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(model).items()}
@@ -145,16 +125,18 @@ def load_adapter(folder: Path, model: Network, base: str | Path | None = None) -
             f"{read_json(folder / CONFIG).get('base_model_name_or_path')} with weights "
             f"{made_for[:12]}…, not for {base} with {fingerprint(base)[:12]}…"
         )
-    ranks = _ranks(model, tensors, path)
-    attach(model, settings, ranks=ranks if settings.method in ("lora", "adalora") else None)
+    attach(
+        model,
+        settings,
+        ranks=_ranks(model, tensors, path) if settings.method in ("lora", "adalora") else None,
+    )
     wanted = {name: tensor.shape for name, tensor in _tensors(model).items()}
     check_shapes(
         {name: tensor.shape for name, tensor in tensors.items()}, wanted, f"{path}: ", CONFIG
     )
-    with torch.no_grad():
-        for name, parameter in _parameters(model).items():
-            check_finite(tensors[name], name, path)
-            parameter.copy_(tensors[name])
+    for name, parameter in _parameters(model).items():
+        check_finite(tensors[name], name, path)
+        parameter.data.copy_(tensors[name])
 
 
 def _ranks(model: Network, tensors: dict[str, Tensor], path: Path) -> dict[str, int]:
@@ -216,15 +198,14 @@ def _sha256(path: Path, size: int, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _to_config(model: Network, settings: AdapterSettings) -> dict[str, Any]:
-    """The content of `adapter_config.json`, but for the base's place."""
+def _to_config(model: Network, settings: AdapterSettings) -> Json:
     if settings.method == "adalora":
         settings = settings.scheduled(settings.total_step or 1)
     result = {
         "peft_type": _TYPES[settings.method],
         "task_type": _TASKS.get(getattr(model.config, "kind", ""), "CAUSAL_LM"),
         "inference_mode": True,
-        **{name: getattr(settings, name) for name in _FIELDS[settings.method]},
+        **{name: getattr(settings, name) for name in _fields(settings.method)},
     }
     if settings.method == "adapter":
         return result
@@ -277,7 +258,7 @@ def _rank_pattern(
     return pattern
 
 
-def from_config(data: dict[str, Any], where: str = CONFIG) -> AdapterSettings:
+def from_config(data: Json, where: str = CONFIG) -> AdapterSettings:
     """The settings in an `adapter_config.json`; what this package cannot compute exactly is refused
     by name."""
     peft_type = data.get("peft_type")
@@ -287,30 +268,28 @@ def from_config(data: dict[str, Any], where: str = CONFIG) -> AdapterSettings:
             f"{where}: peft_type {peft_type!r} is not known here; known are "
             f"{', '.join(_TYPES.values())}"
         )
+    known = _IMPLIED.union(_fields(method))
     for name, value in data.items():
-        if name in _COMPUTED:
-            known = value in _COMPUTED[name]
-        else:
-            known = name in _FIELDS[method] or name in _IMPLIED or not value
-        if not known:
+        if value and name not in known and value not in _COMPUTED.get(name, ()):
             raise XinyeError(f"{where}: {name} = {json.dumps(value)} is not computed here")
     if odd := set(data.get("modules_to_save") or ()) - set(HEADS):
         raise XinyeError(
             f"{where}: modules_to_save has {min(odd)!r}; of whole modules only a new head is "
             "known here"
         )
-    values = {name: data[name] for name in _FIELDS[method] if name in data}
+    values = {name: data[name] for name in _fields(method) if name in data}
     return checked(AdapterSettings, {"method": method, **values}, where)
+
+
+def _fields(method: Method) -> list[str]:
+    """Of our settings those that a file of this method has; its matrices are told by `_targets`."""
+    return [name for name in FIELDS[method] if name != "target_modules"]
 
 
 def _ending(site: str) -> str:
     """What names a matrix in every layer: `q_proj`, or of GPT-2 `attn.c_attn`, for both its parts
     have a `c_proj`."""
-    return (
-        ".".join(site.split(".")[-2:])
-        if site.startswith("transformer.")
-        else site.rsplit(".", 1)[1]
-    )
+    return ".".join(site.split(".")[-2 if site.startswith("transformer.") else -1 :])
 
 
 def _heads(model: Network) -> dict[str, nn.Parameter]:

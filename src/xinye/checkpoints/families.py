@@ -1,5 +1,5 @@
 """The families of models that are read and written, and a network's shape as Hugging Face's
-`config.json` of each.
+`config.json` of each, with a head also its labels.
 
 `modern` is saved as Qwen3, `llama` as Llama or Qwen2, `gpt2` as GPT-2. A Mistral is a Llama, and is
 read within its sliding window only, where it is exactly that. `lstm` is of a model type that only
@@ -9,13 +9,18 @@ this package knows. What is not computed here exactly is refused by name.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
+from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.build import Config
 from xinye.model.config import Architecture, GPTConfig, LSTMConfig
+from xinye.model.heads import HeadConfig, Kind
 from xinye.model.rope import RopeScaling
+
+Json = dict[str, Any]  # what a JSON file holds
 
 _SHARED = (
     "vocab_size",
@@ -136,10 +141,25 @@ _ROPE_FIELDS = {
     "llama3": ("factor", _ORIGINAL, "low_freq_factor", "high_freq_factor"),
 }
 _ROPE_COMMON = ("rope_type", "type", "rope_theta", "partial_rotary_factor")
+# What the names of classes with a head end with, as `transformers.pipeline` runs them.
+_HEADS: dict[Kind, str] = {
+    "sequence": "ForSequenceClassification",
+    "token": "ForTokenClassification",
+}
+_SEVERAL = "multi_label_classification"
 
 
-def to_config_json(config: Config, tokenizer: Tokenizer | None = None) -> dict[str, Any]:
+def to_config_json(config: Config | HeadConfig, tokenizer: Tokenizer | None = None) -> Json:
     """The content of `config.json`."""
+    if isinstance(config, HeadConfig):
+        data = to_config_json(config.backbone, tokenizer) | {
+            "architectures": [FAMILIES[family_of(config.backbone)].stem + _HEADS[config.kind]],
+            "id2label": {str(number): label for number, label in enumerate(config.labels)},
+            "label2id": {label: number for number, label in enumerate(config.labels)},
+        }
+        if config.kind == "sequence":
+            data["problem_type"] = _SEVERAL if config.several else "single_label_classification"
+        return data
     model_type = family_of(config)
     family = FAMILIES[model_type]
     result = {
@@ -160,7 +180,9 @@ def to_config_json(config: Config, tokenizer: Tokenizer | None = None) -> dict[s
         return result | dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), config.dropout)
     scaling = {"rope_type": "default"}
     if config.rope_scaling is not None:
-        scaling = _to_rope_json(config.rope_scaling)
+        values = vars(config.rope_scaling)
+        named = ("rope_type", *_ROPE_FIELDS[config.rope_scaling.rope_type])
+        scaling = {name: values[name] for name in named if values[name] is not None}
         result["rope_scaling"] = scaling  # transformers 4, llama.cpp, vLLM
     result["rope_theta"] = config.rope_theta  # transformers 4, llama.cpp, vLLM
     # transformers 5
@@ -170,20 +192,54 @@ def to_config_json(config: Config, tokenizer: Tokenizer | None = None) -> dict[s
 def token_ids(tokenizer: Tokenizer | None) -> dict[str, int | None]:
     """The tokens with a role, as `config.json` names them; None for one that the tokenizer has
     not."""
-    names = {"bos_token": "bos_id", "eos_token": "eos_id", "pad_token": "pad_id"}
     known = tokenizer.names if tokenizer else {}
     return {
-        f"{name}_id": getattr(tokenizer, of) if name in known else None
-        for name, of in names.items()
+        f"{role}_token_id": getattr(tokenizer, f"{role}_id") if f"{role}_token" in known else None
+        for role in ("bos", "eos", "pad")
     }
 
 
-def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config:
-    """The shape that a `config.json` describes."""
+def is_head(folder: Path) -> bool:
+    """Whether a folder holds a network with a head."""
+    path = folder / "config.json"
+    return path.is_file() and _kind_of_head(read_json(path)) is not None
+
+
+def _kind_of_head(data: Json) -> Kind | None:
+    named = data.get("architectures")
+    name = str(named[0]) if isinstance(named, list) and named else ""
+    return next((kind for kind, ending in _HEADS.items() if name.endswith(ending)), None)
+
+
+def read_config(folder: Path) -> Config | HeadConfig:
+    """The shape that the `config.json` of a folder describes, and the labels of a head."""
+    where = f"{folder}/config.json"
+    data = read_json(folder / "config.json")
+    kind, config = _kind_of_head(data), from_config_json(data, where)
+    if kind is None:
+        return config
+    if not isinstance(config, GPTConfig):
+        raise XinyeError(f"{folder}: it has no head that judges texts or tokens")
+    try:
+        labels = [str(data["id2label"][str(number)]) for number in range(len(data["id2label"]))]
+    except (KeyError, TypeError):
+        raise XinyeError(f"{where}: id2label must name the labels 0, 1, 2 …") from None
+    return HeadConfig(
+        replace(config, is_causal=data.get("is_causal", True) is not False),
+        kind,
+        tuple(labels),
+        data.get("problem_type") == _SEVERAL,
+    )
+
+
+def from_config_json(data: Json, where: str = "config.json") -> Config:
+    """The shape that a `config.json` describes, without a head."""
     model_type = data.get("model_type")
     if model_type not in FAMILIES:
-        known = ", ".join(name for name in FAMILIES if name != "xinye_lstm")
-        raise XinyeError(f"{where}: model_type {model_type!r} is not known here; known are {known}")
+        raise XinyeError(
+            f"{where}: model_type {model_type!r} is not known here; known are "
+            f"{', '.join(name for name in FAMILIES if name != 'xinye_lstm')}"
+        )
     for key, allowed in {"quantization_config": (None,), **FAMILIES[model_type].known}.items():
         if data.get(key, allowed[0]) not in allowed:
             raise XinyeError(
@@ -201,10 +257,10 @@ def from_config_json(data: dict[str, Any], where: str = "config.json") -> Config
         raise XinyeError(f"{where}: a value is not what it should be ({error})") from None
 
 
-def _values(data: dict[str, Any], family: Family) -> dict[str, Any]:
+def _values(data: Json, family: Family) -> Json:
     """The fields of a config, by name. Raises `KeyError` or `ValueError` for what is missing or
     cannot be."""
-    values: dict[str, Any] = {"architecture": family.architecture, **family.fixed}
+    values: Json = {"architecture": family.architecture, **family.fixed}
     for name, key in family.keys.items():
         value = data[key] if key in data or name not in family.defaults else family.defaults[name]
         if value is not None or name not in family.defaults:
@@ -230,8 +286,7 @@ def _checked(key: str, value: Any, kind: Any) -> Any:
     return value
 
 
-def _with_positions(config: GPTConfig, data: dict[str, Any], where: str) -> GPTConfig:
-    """The network with the context and the rotary positions that a config tells of."""
+def _with_positions(config: GPTConfig, data: Json, where: str) -> GPTConfig:
     rope = data.get("rope_parameters") or data.get("rope_scaling") or {}
     theta = float(data.get("rope_theta") or rope.get("rope_theta") or 10_000.0)
     if not 1 < theta < math.inf:
@@ -247,25 +302,22 @@ def _with_positions(config: GPTConfig, data: dict[str, Any], where: str) -> GPTC
             raise ValueError(f"sliding_window = {window!r}")
         # within it, attention is that of every other model
         context = min(context, window or context)
-    scaling = _from_rope_json(rope, data, where)
-    return replace(config, max_position_embeddings=context, rope_theta=theta, rope_scaling=scaling)
+    return replace(
+        config,
+        max_position_embeddings=context,
+        rope_theta=theta,
+        rope_scaling=_from_rope_json(rope, data, where),
+    )
 
 
-def _to_rope_json(scaling: RopeScaling) -> dict[str, Any]:
-    values = {
-        name: getattr(scaling, name) for name in ("rope_type", *_ROPE_FIELDS[scaling.rope_type])
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _from_rope_json(rope: dict[str, Any], data: dict[str, Any], where: str) -> RopeScaling | None:
+def _from_rope_json(rope: Json, data: Json, where: str) -> RopeScaling | None:
     """The RoPE scaling that a config names, if any; a type or field that is not known here is
     refused."""
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind not in ("default", *_ROPE_FIELDS) or rope.get("partial_rotary_factor", 1.0) != 1.0:
-        known = ", ".join(("default", *_ROPE_FIELDS))
         raise XinyeError(
-            f"{where}: rotary positions of type {kind!r} are not supported (known are {known})"
+            f"{where}: rotary positions of type {kind!r} are not supported (known are default, "
+            f"{', '.join(_ROPE_FIELDS)})"
         )
     values = {
         name: value

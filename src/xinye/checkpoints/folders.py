@@ -37,7 +37,7 @@ class Entry(TypedDict):
 
 def checkpoints(run: Path) -> list[Path]:
     """The folders of the checkpoints of a run, the newest last."""
-    return sorted(path for path in _entries(run / CHECKPOINTS) if _NAME.fullmatch(path.name))
+    return sorted(path for path in (run / CHECKPOINTS).glob("*") if _NAME.fullmatch(path.name))
 
 
 def step_of(checkpoint: Path) -> int:
@@ -50,8 +50,7 @@ def step_of(checkpoint: Path) -> int:
 def is_deletable(checkpoint: Path) -> bool:
     """Whether a checkpoint holds nothing but what its manifest tells of, and no link leads to
     it."""
-    run = checkpoint.parents[2]
-    if not _NAME.fullmatch(checkpoint.name) or through_link(checkpoint, run):
+    if not _NAME.fullmatch(checkpoint.name) or through_link(checkpoint, checkpoint.parents[2]):
         return False
     try:
         names = {MANIFEST, *read_json(checkpoint / MANIFEST)}
@@ -62,8 +61,7 @@ def is_deletable(checkpoint: Path) -> bool:
 
 def through_link(path: Path, folder: Path) -> bool:
     """Whether a path within a folder is a symbolic link, or leads through one."""
-    within = path.relative_to(folder).parts
-    return any(folder.joinpath(*within[: depth + 1]).is_symlink() for depth in range(len(within)))
+    return any(each.is_symlink() for each in (path, *path.parents) if folder in each.parents)
 
 
 def delete_folder(folder: Path) -> None:
@@ -78,7 +76,7 @@ def delete_folder(folder: Path) -> None:
 
 def delete_leftovers(run: Path) -> None:
     """Delete what a kill left half written, or half deleted."""
-    for path in _entries(run / CHECKPOINTS):
+    for path in (run / CHECKPOINTS).glob("*"):
         if _LEFT_OVER.fullmatch(path.name) and not through_link(path, run):
             shutil.rmtree(path)
 
@@ -116,17 +114,15 @@ def check_weights(folder: Path) -> None:
     """Raises `XinyeError` where the weights of a run, or of a checkpoint, are not those that were
     saved: by their size, and by their content where that is fast. Of a folder without a manifest
     nothing is known."""
-    manifest = next(
-        (path for path in (folder / "training" / MANIFEST, folder / MANIFEST) if path.is_file()),
-        None,
-    )
-    if manifest is None:
-        return
-    for name, saved in _entries_of(manifest, []).items():
-        if name not in WEIGHTS or not (folder / name).is_file():
+    own = folder / "training" / MANIFEST
+    manifest = own if own.is_file() else folder / MANIFEST
+    saved = _entries_of(manifest, []) if manifest.is_file() else {}
+    for name in saved.keys() & set(WEIGHTS):
+        if not (folder / name).is_file():
             continue
-        small = saved["bytes"] <= HASHED_WHEN_LOADED
-        problem = _difference(folder / name, saved, with_content=small)
+        problem = _difference(
+            folder / name, saved[name], with_content=(saved[name]["bytes"] <= HASHED_WHEN_LOADED)
+        )
         if problem and not _published_before(folder, name):
             raise XinyeError(
                 f"{folder / name}: damaged or cut short ({problem}); xinye runs verify tells which "
@@ -163,7 +159,6 @@ def _entries_of(manifest: Path, found: list[str]) -> dict[str, Entry]:
 
 
 def _saved(manifest: Path) -> dict[str, Entry]:
-    """What a manifest has of each file, by its name."""
     files = read_json(manifest)
     for name, saved in files.items():
         entry = saved if isinstance(saved, dict) else {}
@@ -197,10 +192,3 @@ def _published_before(run: Path, name: str) -> bool:
         if saved and not _difference(run / name, saved):
             return True
     return False
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:  # there is none, or it may not be read
-        return []

@@ -22,10 +22,9 @@ from xinye.checkpoints.gguf_config import (
 )
 from xinye.checkpoints.gguf_file import Outgoing, Stored, read_gguf, write_gguf
 from xinye.checkpoints.huggingface import check_vocabulary
-from xinye.checkpoints.layout import check_shapes, names_in_file, renamed
+from xinye.checkpoints.layout import check_memory, check_shapes, names_in_file, renamed
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, did_you_mean
-from xinye.machine import memory_bytes
 from xinye.model.build import LanguageModel
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
@@ -78,27 +77,24 @@ def _layout(model: GPT) -> tuple[dict[str, list[str]], dict[str, tuple[int, ...]
     """Our names by those in a file, and the shapes that the tensors have there."""
     names = _GPT2_NAMES if model.config.architecture == "gpt2" else _NAMES
     layout = names_in_file(model, lambda name: renamed(name, names))
-    state = model.state_dict()
-    shapes = {}
-    for theirs, ours in layout.items():
-        rows, *others = state[ours[0]].shape
-        shapes[theirs] = (rows * len(ours), *others)
+    sizes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    shapes = {
+        theirs: (sizes[ours[0]][0] * len(ours), *sizes[ours[0]][1:])
+        for theirs, ours in layout.items()
+    }
     return layout, shapes
 
 
 # -- in --------------------------------------------------------------------------------------------
 
 
-def load_gguf(
-    path: str | Path, dtype: torch.dtype = torch.float32
-) -> tuple[LanguageModel, Tokenizer]:
+def load_gguf(path: Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel, Tokenizer]:
     """The model and tokenizer of a file, on the CPU.
 
     Tensors of 16 or 32 bits become `dtype`; quantized matrices stay quantized
     (`quantization.computable` says which kinds are rounded). Raises `XinyeError` where the file is
     none, damaged, or of a kind that is not known here.
     """
-    path = Path(path)
     metadata, tensors = read_gguf(path)
     try:
         if metadata.get("split.count", 0) not in (0, 1):
@@ -157,18 +153,8 @@ def _fill(
 
 def _check_memory(tensors: dict[str, Stored], dtype: torch.dtype) -> None:
     """Only what is not mapped takes memory: floats, and quantized matrices that are rearranged."""
-    needed = sum(
-        stored.data.numel() // BLOCKS[stored.kind][1] * dtype.itemsize
-        if stored.kind in FLOATS
-        else stored.data.numel()
-        for stored in tensors.values()
-        if stored.kind not in COMPUTED
-    )
-    free = memory_bytes(torch.device("cpu"))
-    if needed > free:
-        raise XinyeError(
-            f"takes {needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free"
-        )
+    sizes = {kind: dtype.itemsize / BLOCKS[kind][1] for kind in FLOATS} | dict.fromkeys(COMPUTED, 0)
+    check_memory(sum(each.data.numel() * sizes.get(each.kind, 1) for each in tensors.values()))
 
 
 def _turned_heads(name: str, config: GPTConfig) -> int:
@@ -182,7 +168,7 @@ def _turned_heads(name: str, config: GPTConfig) -> int:
 
 
 def save_gguf(
-    path: str | Path,
+    path: Path,
     model: LanguageModel,
     tokenizer: Tokenizer,
     kind: str = "f32",
@@ -196,7 +182,6 @@ def save_gguf(
     names of those. `metadata` are further texts, such as `general.license`. One tensor at a time is
     in memory. Raises `XinyeError` for what the format, or llama.cpp, has no place for.
     """
-    path = Path(path)
     if kind not in KINDS:
         raise XinyeError(
             f"unknown kind of weights {kind!r}{did_you_mean(kind, KINDS)}; there are "
@@ -232,8 +217,8 @@ def save_gguf(
             Outgoing(theirs, shape, written, partial(_blocks, model, names, heads, written))
         )
     if config.rope_scaling is not None and config.rope_scaling.rope_type == "llama3":
-        shape = (config.head_dim // 2,)
-        tensors.append(Outgoing(FREQUENCIES, shape, "f32", partial(frequency_divisors, config)))
+        divisors = partial(frequency_divisors, config)
+        tensors.append(Outgoing(FREQUENCIES, (config.head_dim // 2,), "f32", divisors))
     write_gguf(path, values, tensors)
     return sorted(tensor.name for tensor in tensors if tensor.kind == "f16" and kind != "f16")
 

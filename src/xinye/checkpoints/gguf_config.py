@@ -41,31 +41,27 @@ class _Described:
     def __init__(self, metadata: Metadata) -> None:
         self.metadata, self.architecture = metadata, str(metadata.get("general.architecture"))
         if self.architecture not in _ARCHITECTURES:
-            known = ", ".join(_ARCHITECTURES)
             raise XinyeError(
-                f"the architecture {self.architecture[:40]!r} is not known here; known are {known}"
+                f"the architecture {self.architecture[:40]!r} is not known here; known are "
+                f"{', '.join(_ARCHITECTURES)}"
             )
 
     def get(self, name: str, kind: type = int, default: Any = None) -> Any:
         return value_of(self.metadata, f"{self.architecture}.{name}", kind, default)
 
-    def refuse(self, name: str, allowed: Any) -> None:
+    def refuse(self, allowed: Metadata) -> None:
         """Raises `XinyeError` where a value is there and is not the allowed one."""
-        value = self.get(name, type(allowed), allowed)
-        if value != allowed:
-            raise XinyeError(f"{self.architecture}.{name} = {value} is not supported here")
+        for name, only in allowed.items():
+            value = self.get(name, type(only), only)
+            if value != only:
+                raise XinyeError(f"{self.architecture}.{name} = {value} is not supported here")
 
 
 def from_metadata(metadata: Metadata, tensors: dict[str, Stored]) -> GPTConfig:
     """The network's shape; the largest sizes are those of tensors, so that a lie allocates
     nothing."""
     described = _Described(metadata)
-    for name, allowed in (
-        ("expert_count", 0),
-        ("attention.causal", True),
-        ("use_parallel_residual", True),
-    ):
-        described.refuse(name, allowed)
+    described.refuse({"expert_count": 0, "attention.causal": True, "use_parallel_residual": True})
     embedding = tensors.get("token_embd.weight")
     if embedding is None or len(embedding.shape) != 2:
         raise XinyeError("there is no tensor token_embd.weight of two dimensions")
@@ -83,10 +79,10 @@ def from_metadata(metadata: Metadata, tensors: dict[str, Stored]) -> GPTConfig:
     if heads * head_dim >= 2**31:
         raise XinyeError(f"{heads:,} heads of {head_dim:,} elements do not fit its tensors")
     biased = "blk.0.attn_q.bias" in tensors
-    rotary = described.architecture != "gpt2"
-    if rotary:
+    keys = _GPT2_KEYS
+    if described.architecture != "gpt2":
+        keys = _ROTARY_KEYS
         values |= _positions(described, head_dim, tensors.get(FREQUENCIES))
-    norm_key = (_ROTARY_KEYS if rotary else _GPT2_KEYS)["norm_eps"]
     return GPTConfig(
         **values,
         architecture=FAMILIES[described.architecture].architecture,  # type: ignore[arg-type]
@@ -97,14 +93,12 @@ def from_metadata(metadata: Metadata, tensors: dict[str, Stored]) -> GPTConfig:
         attention_bias=biased,
         attention_output_bias="blk.0.attn_output.bias" in tensors or not biased,
         mlp_bias="blk.0.ffn_up.bias" in tensors,
-        norm_eps=described.get(norm_key, float),
+        norm_eps=described.get(keys["norm_eps"], float),
     )
 
 
 def _positions(described: _Described, head_dim: int, frequencies: Stored | None) -> Metadata:
-    """The fields of rotary positions."""
-    described.refuse("attention.value_length", head_dim)
-    described.refuse("rope.dimension_count", head_dim)
+    described.refuse({"attention.value_length": head_dim, "rope.dimension_count": head_dim})
     if 0 < described.get("attention.sliding_window", default=0) < described.get("context_length"):
         raise XinyeError(
             f"{described.architecture}.attention.sliding_window: such attention is not supported "
@@ -115,22 +109,22 @@ def _positions(described: _Described, head_dim: int, frequencies: Stored | None)
         raise XinyeError(f"{described.architecture}.rope.freq_base is {theta}, which cannot be")
     return {
         "rope_theta": theta,
-        "rope_scaling": _rope_scaling(described.get, theta, head_dim, frequencies),
+        "rope_scaling": _rope_scaling(described, theta, head_dim, frequencies),
     }
 
 
 def _rope_scaling(
-    get: Any, theta: float, head_dim: int, frequencies: Stored | None
+    described: _Described, theta: float, head_dim: int, frequencies: Stored | None
 ) -> RopeScaling | None:
-    """The scaling that metadata tell of by `get`, or that is worked into a tensor."""
+    """The scaling that metadata tell of, or that is worked into a tensor."""
+    get = described.get
     kind = get("rope.scaling.type", str, "none")
     if kind not in ("none", "linear", "yarn"):
         raise XinyeError(
             f"RoPE scaling of type {kind[:40]!r} is not supported here (none, linear and yarn are)"
         )
-    for name in ("attn_factor", "yarn_log_multiplier", "yarn_ext_factor", "yarn_attn_factor"):
-        if get(f"rope.scaling.{name}", float, 1.0) != 1.0:
-            raise XinyeError(f"rope.scaling.{name} is not supported here")
+    unscaled = ("attn_factor", "yarn_log_multiplier", "yarn_ext_factor", "yarn_attn_factor")
+    described.refuse({f"rope.scaling.{name}": 1.0 for name in unscaled})
     if frequencies is not None:
         if kind != "none":
             raise XinyeError(f"{FREQUENCIES} and RoPE scaling of type {kind!r} do not go together")
@@ -142,10 +136,13 @@ def _rope_scaling(
     factor = get("rope.scaling.factor", float)
     if kind == "linear":
         return RopeScaling("linear", factor)
-    fast = get("rope.scaling.yarn_beta_fast", float, 32.0)
-    slow = get("rope.scaling.yarn_beta_slow", float, 1.0)
-    original = get("rope.scaling.original_context_length", int, int(get("context_length") / factor))
-    return RopeScaling("yarn", factor, original, beta_fast=fast, beta_slow=slow)
+    return RopeScaling(
+        "yarn",
+        factor,
+        get("rope.scaling.original_context_length", int, int(get("context_length") / factor)),
+        beta_fast=get("rope.scaling.yarn_beta_fast", float, 32.0),
+        beta_slow=get("rope.scaling.yarn_beta_slow", float, 1.0),
+    )
 
 
 def _llama3_scaling(divisors: Tensor, theta: float, head_dim: int) -> RopeScaling | None:
@@ -223,8 +220,11 @@ def frequency_divisors(config: GPTConfig) -> Tensor:
     """What Llama 3's scaling divides each pair's frequency by, as a row of blocks."""
     assert config.rope_scaling is not None
     frequencies = config.rope_theta ** (-torch.arange(0, config.head_dim, 2) / config.head_dim)
-    original = config.max_position_embeddings
     scaled, _ = scaled_frequencies(
-        config.rope_scaling, config.rope_theta, config.head_dim, original, torch.zeros(1)
+        config.rope_scaling,
+        config.rope_theta,
+        config.head_dim,
+        config.max_position_embeddings,
+        torch.zeros(1),
     )
     return quantize((frequencies / scaled)[None], "f32")

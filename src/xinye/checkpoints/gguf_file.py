@@ -23,7 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xinye.errors import XinyeError
+from xinye.data.files import written_beside
+from xinye.errors import XinyeError, refuse_first
 from xinye.model.quantization import BLOCKS
 
 # by type
@@ -40,7 +41,8 @@ _NUMBERS = {
     11: "q",
     12: "d",
 }
-_UINT32, _INT32, _FLOAT32, _BOOL, _TEXT, _ARRAY = 4, 5, 6, 7, 8, 9
+_SIZES = {kind: struct.calcsize(f"<{code}") for kind, code in _NUMBERS.items()}
+_UINT32, _INT32, _FLOAT32, _BOOL, _TEXT, _ARRAY, _UINT64 = 4, 5, 6, 7, 8, 9, 10
 _KINDS = {
     "f32": 0,
     "f16": 1,
@@ -52,6 +54,7 @@ _KINDS = {
     "q6_K": 14,
     "bf16": 30,
 }
+_READ = {number: kind for kind, number in _KINDS.items()}
 _UNREAD = {
     7: "q5_1",
     9: "q8_1",
@@ -94,155 +97,158 @@ class Stored:
 def read_gguf(path: Path) -> tuple[Metadata, dict[str, Stored]]:
     """Metadata and tensors of a file; raises `XinyeError` for whatever it is not."""
     try:
-        size = path.stat().st_size
         with path.open("rb") as file:
-            if file.read(4) != b"GGUF":
-                raise XinyeError(f"{path}: not a GGUF file")
+            refuse_first((file.read(4) != b"GGUF", "not a GGUF file"))
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        with content:
+            whole = torch.from_file(str(path), size=len(content), dtype=torch.uint8)
+            return _Header(content).read(whole)
     except OSError as error:
         raise XinyeError(f"{path}: cannot be read ({error.strerror})") from None
-    with content:
-        return _Header(path, content).read(
-            torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)
-        )
+    except XinyeError as error:
+        raise XinyeError(f"{path}: {error}") from None
 
 
 def value_of(metadata: Metadata, key: str, kind: type, default: Any = None) -> Any:
     """A value of a file. Raises `XinyeError` where it is missing and has no default, or cannot be
     what it should be."""
     value = metadata.get(key, default)
-    if value is None:
-        raise XinyeError(f"{key} is missing")
-    if type(value) is not kind:
-        raise XinyeError(f"{key} is {str(value)[:40]!r}; it must be of type {kind.__name__}")
-    if isinstance(value, int | float) and not 0 <= value < 2**31:
-        raise XinyeError(f"{key} is {value}, which cannot be")
+    shown = str(value)[:40]
+    refuse_first(
+        (value is None, f"{key} is missing"),
+        (type(value) is not kind, f"{key} is {shown!r}; it must be of type {kind.__name__}"),
+        (
+            isinstance(value, int | float) and not 0 <= value < 2**31,
+            f"{key} is {shown}, which cannot be",
+        ),
+    )
     return value
 
 
 class _Header:
     """Reads a file's beginning value by value, never beyond its end."""
 
-    def __init__(self, path: Path, content: mmap.mmap) -> None:
-        self.path, self.content, self.at = path, content, 4
-
-    def refuse(self, what: str) -> XinyeError:
-        return XinyeError(f"{self.path}: {what}")
+    def __init__(self, content: mmap.mmap) -> None:
+        self.content, self.at = content, 4
 
     def read(self, whole: Tensor) -> tuple[Metadata, dict[str, Stored]]:
         version = self.number(_UINT32)
         if version not in (2, 3):
-            raise self.refuse(f"GGUF version {version} is not known here (2 and 3 are)")
-        tensor_count, value_count = self.number(10), self.number(10)
+            raise XinyeError(f"GGUF version {version} is not known here (2 and 3 are)")
+        tensor_count, value_count = self.numbers(_UINT64, 2)
         self.room(tensor_count, 24, "tensors")
         self.room(value_count, 13, "values")
         metadata: Metadata = {}
         for _ in range(value_count):
             key = self.text()
             if key in metadata:
-                raise self.refuse(f"damaged ({_short(key)} is there twice)")
-            metadata[key] = self.value(self.number(_UINT32), key)
+                raise XinyeError(f"damaged ({_short(key)} is there twice)")
+            metadata[key] = self.value(key)
         alignment = metadata.get("general.alignment", ALIGNMENT)
         if type(alignment) is not int or not 8 <= alignment <= 2**16 or alignment & (alignment - 1):
-            raise self.refuse(
+            raise XinyeError(
                 f"general.alignment is {_short(alignment)}; it must be a power of two of at least 8"
             )
         described = [self.tensor(alignment) for _ in range(tensor_count)]
-        return metadata, self.mapped(described, whole[-(-self.at // alignment) * alignment :])
+        return metadata, _mapped(
+            sorted(described, key=lambda each: each[3]),
+            whole[-(-self.at // alignment) * alignment :],
+        )
 
     def room(self, count: int, size: int, what: str) -> None:
         if count * size > len(self.content) - self.at:
-            raise self.refuse(
+            raise XinyeError(
                 f"damaged or cut short ({count:,} {what} cannot be in so small a file)"
             )
 
+    def numbers(self, kind: int, count: int) -> tuple[Any, ...]:
+        size = count * _SIZES[kind]
+        self.room(size, 1, "bytes of numbers")
+        self.at += size
+        code = f"<{count}{_NUMBERS[kind]}"
+        return struct.unpack_from(code, self.content, self.at - size)
+
     def number(self, kind: int) -> Any:
-        code = "<" + _NUMBERS[kind]
-        self.room(1, struct.calcsize(code), "values")
-        (value,) = struct.unpack_from(code, self.content, self.at)
-        self.at += struct.calcsize(code)
-        # 1e-05, not 9.999999747378752e-06
-        return float(str(np.float32(value))) if kind == _FLOAT32 else value
+        return self.numbers(kind, 1)[0]
 
     def text(self) -> str:
-        length = self.number(10)
+        length = self.number(_UINT64)
         self.room(length, 1, "bytes of text")
         self.at += length
         try:
             return self.content[self.at - length : self.at].decode("utf-8")
         except UnicodeDecodeError:
-            raise self.refuse("damaged (a text in it is not UTF-8)") from None
+            raise XinyeError("damaged (a text in it is not UTF-8)") from None
 
-    def value(self, kind: int, key: str) -> Any:
-        if kind == _TEXT:
-            return self.text()
-        if kind in _NUMBERS:
-            return self.number(kind)
-        if kind != _ARRAY:
-            raise self.refuse(f"damaged ({_short(key)} is of type {kind}, which is not known)")
-        kind, count = self.number(_UINT32), self.number(10)
+    def value(self, key: str) -> Any:
+        kind = self.number(_UINT32)
+        if kind == _ARRAY:
+            kind, count = self.number(_UINT32), self.number(_UINT64)
+            return self.values(kind, count, f"{_short(key)} is an array")
+        (value,) = self.values(kind, 1, f"{_short(key)} is")
+        # 1e-05, not 9.999999747378752e-06
+        return float(str(np.float32(value))) if kind == _FLOAT32 else value
+
+    def values(self, kind: int, count: int, what: str) -> list[Any]:
         if kind == _TEXT:
             self.room(count, 8, "texts")
             return [self.text() for _ in range(count)]
         if kind not in _NUMBERS:
-            raise self.refuse(
-                f"damaged ({_short(key)} is an array of type {kind}, which is not known)"
-            )
-        numbers = np.dtype("<" + _NUMBERS[kind])
-        self.room(count, numbers.itemsize, "numbers")
-        self.at += count * numbers.itemsize
-        return np.frombuffer(
-            self.content[self.at - count * numbers.itemsize : self.at], numbers
-        ).tolist()
+            raise XinyeError(f"damaged ({what} of type {kind}, which is not known)")
+        return list(self.numbers(kind, count))
 
     def tensor(self, alignment: int) -> tuple[str, tuple[int, ...], str, int]:
         """Name, shape, kind, and where the data begin behind the header."""
         name, dimensions = self.text(), self.number(_UINT32)
         if not 1 <= dimensions <= 4:
-            raise self.refuse(f"damaged (tensor {_short(name)} has {dimensions} dimensions)")
-        shape = tuple(self.number(10) for _ in range(dimensions))[::-1]
-        code, start = self.number(_UINT32), self.number(10)
-        kind = next((kind for kind, number in _KINDS.items() if number == code), None)
-        if kind is None:
-            unread = _UNREAD.get(code, f"number {code}")
-            raise self.refuse(
-                f"tensor {_short(name)} is of kind {unread}; those read here are "
-                f"{', '.join(_KINDS)}"
+            raise XinyeError(f"damaged (tensor {_short(name)} has {dimensions} dimensions)")
+        shape = self.numbers(_UINT64, dimensions)[::-1]
+        code, start = self.number(_UINT32), self.number(_UINT64)
+        if code not in _READ:
+            raise XinyeError(
+                f"tensor {_short(name)} is of kind {_UNREAD.get(code, f'number {code}')}; those "
+                f"read here are {', '.join(_KINDS)}"
             )
-        if min(shape) < 1 or shape[-1] % BLOCKS[kind][0]:
-            raise self.refuse(
-                f"damaged (tensor {_short(name)} has shape {list(shape)}, which {kind} cannot have)"
-            )
-        if start % alignment:
-            raise self.refuse(
-                f"damaged (tensor {_short(name)} begins at {start}, not a multiple of {alignment})"
-            )
+        kind = _READ[code]
+        refuse_first(
+            (
+                min(shape) < 1 or shape[-1] % BLOCKS[kind][0],
+                f"damaged (tensor {_short(name)} has shape {[*shape]}, which {kind} cannot have)",
+            ),
+            (
+                start % alignment,
+                f"damaged (tensor {_short(name)} begins at {start}, not a multiple of {alignment})",
+            ),
+        )
         return name, shape, kind, start
 
-    def mapped(
-        self, described: list[tuple[str, tuple[int, ...], str, int]], data: Tensor
-    ) -> dict[str, Stored]:
-        """The tensors as views of the data; they may not reach beyond it, nor into each other."""
-        tensors: dict[str, Stored] = {}
-        reached, before = 0, ""
-        for name, shape, kind, start in sorted(described, key=lambda each: each[3]):
-            values, size = BLOCKS[kind]
-            row, rows = shape[-1] // values * size, math.prod(shape[:-1])
-            end = start + rows * row
-            if end > len(data):
-                raise self.refuse(
-                    f"damaged or cut short (tensor {_short(name)} ends {end - len(data):,} bytes "
-                    "beyond)"
-                )
-            if start < reached:
-                raise self.refuse(
-                    f"damaged (tensors {_short(before)} and {_short(name)} lie over each other)"
-                )
-            if name in tensors:
-                raise self.refuse(f"damaged (tensor {_short(name)} is there twice)")
-            tensors[name] = Stored(shape, kind, data[start:end].view(rows, row))
-            reached, before = end, name
-        return tensors
+
+def _mapped(
+    described: list[tuple[str, tuple[int, ...], str, int]], data: Tensor
+) -> dict[str, Stored]:
+    """The tensors, in order, as views of the data; they may not reach beyond it, nor into each
+    other."""
+    tensors: dict[str, Stored] = {}
+    reached, before = 0, ""
+    for name, shape, kind, start in described:
+        values, size = BLOCKS[kind]
+        row, rows = shape[-1] // values * size, math.prod(shape[:-1])
+        end = start + rows * row
+        refuse_first(
+            (
+                end > len(data),
+                f"damaged or cut short (tensor {_short(name)} ends {end - len(data):,} bytes "
+                "beyond)",
+            ),
+            (
+                start < reached,
+                f"damaged (tensors {_short(before)} and {_short(name)} lie over each other)",
+            ),
+            (name in tensors, f"damaged (tensor {_short(name)} is there twice)"),
+        )
+        tensors[name] = Stored(shape, kind, data[start:end].view(rows, row))
+        reached, before = end, name
+    return tensors
 
 
 @dataclass(frozen=True)
@@ -265,18 +271,15 @@ def write_gguf(path: Path, metadata: Metadata, tensors: Iterable[Outgoing]) -> N
     """Write a file beside and rename it; one tensor at a time is in memory."""
     tensors = list(tensors)
     header = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata)))
-    for key, value in metadata.items():
-        header += _text(key) + _value(value)
+    header += b"".join(_text(key) + _value(value) for key, value in metadata.items())
     start = 0
     for tensor in tensors:
-        header += _text(tensor.name) + struct.pack("<I", len(tensor.shape))
-        header += struct.pack(
-            f"<{len(tensor.shape)}QIQ", *reversed(tensor.shape), _KINDS[tensor.kind], start
-        )
+        dimensions, kind = len(tensor.shape), _KINDS[tensor.kind]
+        about = struct.pack(f"<I{dimensions}QIQ", dimensions, *reversed(tensor.shape), kind, start)
+        header += _text(tensor.name) + about
         start += -(-tensor.size // ALIGNMENT) * ALIGNMENT
-    beside = path.with_name(f".{path.name}.new")
     try:
-        with beside.open("wb") as file:
+        with written_beside(path) as beside, beside.open("wb") as file:
             file.write(header + bytes(-len(header) % ALIGNMENT))
             for tensor in tensors:
                 blocks = tensor.make().contiguous()
@@ -284,11 +287,8 @@ def write_gguf(path: Path, metadata: Metadata, tensors: Iterable[Outgoing]) -> N
                 file.write(bytes(-blocks.numel() % ALIGNMENT))
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
     except OSError as error:
         raise XinyeError(f"{path}: cannot be written ({error.strerror})", exit_code=1) from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _text(text: str) -> bytes:

@@ -14,7 +14,7 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 
 from xinye.checkpoints.gguf_file import Metadata, value_of
 from xinye.data.tokenizer import PRE_SPLIT, Tokenizer
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, refuse_first
 
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _LLAMA3 = PRE_SPLIT.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
@@ -58,10 +58,11 @@ def from_metadata(metadata: Metadata) -> Tokenizer:
     model = value_of(metadata, _PREFIX + "model", str)
     tokens = _texts(metadata, "tokens")
     types = metadata.get(_PREFIX + "token_type", [_NORMAL] * len(tokens))
-    if not isinstance(types, list) or len(types) != len(tokens):
-        raise XinyeError("tokenizer.ggml.token_type has not one value for each token")
-    if len(set(tokens)) < len(tokens):
-        raise XinyeError("tokenizer.ggml.tokens: a token is there twice")
+    matched = isinstance(types, list) and len(types) == len(tokens)
+    refuse_first(
+        (not matched, "tokenizer.ggml.token_type has not one value for each token"),
+        (len(set(tokens)) < len(tokens), "tokenizer.ggml.tokens: a token is there twice"),
+    )
     vocabulary = {token: index for index, token in enumerate(tokens) if types[index] != _UNUSED}
     if model == "gpt2":
         pre = value_of(metadata, _PREFIX + "pre", str, "default")
@@ -102,8 +103,12 @@ def from_metadata(metadata: Metadata) -> Tokenizer:
             single=[bos, "$A"], special_tokens=[(bos, ids["bos_token_id"])]
         )
     template = metadata.get("tokenizer.chat_template")
-    stop_ids = [ids[name] for name in _TURN_ENDS if name in ids]
-    return Tokenizer(backend, template if isinstance(template, str) else None, names, stop_ids)
+    return Tokenizer(
+        backend,
+        template if isinstance(template, str) else None,
+        names,
+        [ids[name] for name in _TURN_ENDS if name in ids],
+    )
 
 
 def _byte_level(
@@ -178,8 +183,7 @@ def to_metadata(tokenizer: Tokenizer, vocab_size: int) -> Metadata:
     saved = json.loads(tokenizer.backend.to_str())
     model = saved["model"]
     splits = _splits(saved["pre_tokenizer"])
-    known = (name for name, value in PRE_SPLITS.items() if value == splits)
-    pre = next(known, None)
+    pre = next((name for name, value in PRE_SPLITS.items() if value == splits), None)
     normalizer = saved["normalizer"] or {"type": None}
     if (
         model["type"] != "BPE"
@@ -209,10 +213,7 @@ def to_metadata(tokenizer: Tokenizer, vocab_size: int) -> Metadata:
         "add_bos_token": tokenizer.prefix == (tokenizer.bos_id,),
         "add_eos_token": False,
     }
-    for name, index in zip(
-        _TURN_ENDS, sorted(tokenizer.stop_ids - {tokenizer.eos_id}), strict=False
-    ):
-        metadata[name] = index
+    metadata |= zip(_TURN_ENDS, sorted(tokenizer.stop_ids - {tokenizer.eos_id}), strict=False)
     template = (
         {}
         if tokenizer.chat_template is None

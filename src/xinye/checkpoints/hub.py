@@ -10,18 +10,16 @@ def is_hub_name(name: str) -> bool:
     return re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name, re.ASCII) is not None
 
 
-def find_downloaded(name: str) -> Path | None:
+def find_downloaded(name: str, file: str = "config.json") -> Path | None:
     """The folder of a hub name in the hub's cache, where `xinye download` or another tool has put
-    it."""
+    this file of it."""
     if not is_hub_name(name):
         return None
     # the client takes a moment; few models are named so
-    from huggingface_hub import (
-        try_to_load_from_cache,
-    )
+    from huggingface_hub import try_to_load_from_cache
 
     try:
-        config = try_to_load_from_cache(name, "config.json")
+        found = try_to_load_from_cache(name, file)
     except ValueError:  # longer than the hub's names are
         return None
-    return Path(config).parent if isinstance(config, str) else None
+    return Path(found).parent if isinstance(found, str) else None

@@ -6,7 +6,7 @@ before anything of their size is made or read, and what would change the arithme
 computed here is refused by name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,17 +17,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from xinye.checkpoints.families import from_config_json, to_config_json, token_ids
+from xinye.checkpoints.families import Json, read_config, to_config_json, token_ids
 from xinye.checkpoints.layout import (
     check_finite,
+    check_memory,
     check_shapes,
     from_tensors,
+    their_name,
     to_tensors,
 )
 from xinye.data.files import check_regular, read_json, write_json, written_beside
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.machine import memory_bytes
 from xinye.model.build import Config, LanguageModel, Network, build
 from xinye.model.heads import Head, HeadConfig
 
@@ -37,6 +38,7 @@ _BUFFERS = (
     ".attn.masked_bias",
     ".rotary_emb.inv_freq",
 )
+_BACKBONES = {"wte.weight": "transformer.", "embed_tokens.weight": "model."}
 _DTYPES = ("F32", "F16", "BF16")
 PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 
@@ -44,18 +46,20 @@ PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 # -- out -------------------------------------------------------------------------------------------
 
 
-def save_model(folder: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
-    """Write a model's folder. Each file is written beside and renamed, the weights last."""
+def save_model(folder: Path, model: Network, tokenizer: Tokenizer) -> None:
+    """Write a model's folder, also of one with a head. Each file is written beside and renamed, the
+    weights last."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder)
-    generation: dict[str, Any] = {
-        name: value for name, value in token_ids(tokenizer).items() if value is not None
-    }
-    if others := sorted(tokenizer.stop_ids - {tokenizer.eos_id}):
-        generation["eos_token_id"] = [tokenizer.eos_id, *others]
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     write_json(folder / "config.json", to_config_json(model.config, tokenizer) | {"dtype": dtype})
-    write_json(folder / "generation_config.json", generation)
+    if not isinstance(model, Head):
+        generation: Json = {
+            name: value for name, value in token_ids(tokenizer).items() if value is not None
+        }
+        if others := sorted(tokenizer.stop_ids - {tokenizer.eos_id}):
+            generation["eos_token_id"] = [tokenizer.eos_id, *others]
+        write_json(folder / "generation_config.json", generation)
     write_tensors(folder / "model.safetensors", to_tensors(model))
 
 
@@ -78,15 +82,10 @@ def load_model(
     damaged.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise XinyeError(
-            f"{folder}: there is no such folder; give the folder of a run or of a Hugging Face "
-            "model"
-        )
     if not (folder / "config.json").is_file():
         raise XinyeError(f"{folder}: not a model's folder (no config.json)")
-    tokenizer = Tokenizer.load(folder)
-    model = load_weights(folder, dtype)
+    tokenizer, model = Tokenizer.load(folder), load_weights(folder, dtype)
+    assert not isinstance(model, Head)
     check_vocabulary(tokenizer, model.config, folder)
     return model, tokenizer
 
@@ -100,30 +99,27 @@ def check_vocabulary(tokenizer: Tokenizer, config: Config, where: Path) -> None:
         )
 
 
-def load_weights(folder: Path, dtype: torch.dtype = torch.float32) -> LanguageModel:
-    """The model of a folder, on the CPU."""
-    config_path = folder / "config.json"
-    data = read_json(config_path)
-    config = from_config_json(data, str(config_path))
-    if data.get("is_causal") is False:
-        raise XinyeError(
-            f"{config_path}: is_causal = False: this model sees what it would have to predict"
-        )
+def load_weights(folder: Path, dtype: torch.dtype = torch.float32) -> Network:
+    """The network of a folder, with its head, if any, on the CPU."""
+    config = read_config(folder)
     tensors = read_tensors(folder, config, dtype)
-    if config.tie_word_embeddings and (head := tensors.pop("lm_head.weight", None)) is not None:
-        embedding = (
-            "transformer.wte.weight"
-            if config.architecture == "gpt2"
-            else "model.embed_tokens.weight"
-        )
-        if not torch.equal(head, tensors[embedding]):
-            where = folder / "model.safetensors"
-            raise XinyeError(
-                f"{where}: tensor lm_head.weight is not {embedding}, which it is tied to by "
-                "config.json"
-            )
     with torch.device("meta"):
-        model = build(config)
+        model = _network(config)
+    if isinstance(model, Head):
+        model.load_state_dict(from_tensors(tensors, model), assign=True)
+        return model.requires_grad_()
+    if read_json(folder / "config.json").get("is_causal") is False:
+        raise XinyeError(
+            f"{folder / 'config.json'}: is_causal = False: this model sees what it would have to "
+            "predict"
+        )
+    if model.config.tie_word_embeddings and "lm_head.weight" in tensors:
+        embedding = their_name("model.embed_tokens.weight", model)
+        if not torch.equal(tensors.pop("lm_head.weight"), tensors[embedding]):
+            raise XinyeError(
+                f"{folder / 'model.safetensors'}: tensor lm_head.weight is not {embedding}, which "
+                "it is tied to by config.json"
+            )
     model.load_state_dict(from_tensors(tensors, model), strict=False, assign=True)
     model.tie()
     return model.requires_grad_()
@@ -142,17 +138,21 @@ def read_tensors(
             holders = {name: file for file in files for name in file.keys()}  # noqa: SIM118
             if len(holders) < sum(len(file.keys()) for file in files):
                 raise XinyeError(f"{path}: a tensor stands in several of its files")
+            # files of a backbone alone leave the first part of the names out
+            start = next((first for name, first in _BACKBONES.items() if name in holders), "")
             slices = {
-                _full_name(name, holders): file.get_slice(name) for name, file in holders.items()
+                start + name: file.get_slice(name)
+                for name, file in holders.items()
+                if not name.endswith(_BUFFERS)
             }
-            slices = {name: part for name, part in slices.items() if not name.endswith(_BUFFERS)}
             _check_names(path, config, {name: part.get_shape() for name, part in slices.items()})
-            _check_memory(path, config, dtype)
+            kind = str(dtype).removeprefix("torch.")
+            check_memory(config.parameters * dtype.itemsize, f"{path}: ", f" in {kind}")
             for name, part in slices.items():
                 if part.get_dtype() not in _DTYPES:
-                    known = ", ".join(_DTYPES)
                     raise XinyeError(
-                        f"{path}: tensor {name} is of type {part.get_dtype()}; known are {known}"
+                        f"{path}: tensor {name} is of type {part.get_dtype()}; known are "
+                        f"{', '.join(_DTYPES)}"
                     )
                 tensors[name] = part[:].to(dtype)
                 check_finite(tensors[name], name, path)
@@ -173,8 +173,7 @@ def _shards(folder: Path) -> tuple[Path, list[Path]]:
         if absent := [shard for shard in shards if not shard.is_file()]:
             raise XinyeError(f"{absent[0]}: there is no such file; {index.name} names it")
         return index, shards
-    pickled = sorted(item.name for item in folder.iterdir() if item.suffix in PICKLED)
-    if pickled:
+    if pickled := sorted(item.name for item in folder.iterdir() if item.suffix in PICKLED):
         raise XinyeError(refusal_of_pickle(folder / pickled[0], folder))
     raise XinyeError(f"{path}: there is no such file")
 
@@ -204,19 +203,9 @@ def refusal_of_pickle(path: Path, folder: Path) -> str:
     )
 
 
-def _full_name(name: str, names: Mapping[str, Any]) -> str:
-    """A tensor's name in a whole model; files of a backbone alone leave its first part out."""
-    first = (
-        "transformer."
-        if "wte.weight" in names
-        else "model."
-        if "embed_tokens.weight" in names
-        else ""
-    )
-    return first + name
-
-
-def _check_names(path: Path, config: Config | HeadConfig, found: dict[str, Any]) -> None:
+def _check_names(
+    path: Path, config: Config | HeadConfig, found: Mapping[str, Sequence[int]]
+) -> None:
     """Compare a file's tensors with its config. Only one layer is built, so that no number costs
     more than the file."""
     shape = config.backbone if isinstance(config, HeadConfig) else config
@@ -229,7 +218,8 @@ def _check_names(path: Path, config: Config | HeadConfig, found: dict[str, Any])
     try:
         with torch.device("meta"):
             one = {
-                name: tuple(tensor.shape) for name, tensor in to_tensors(_one_layer(config)).items()
+                name: tuple(tensor.shape)
+                for name, tensor in to_tensors(_network(config, num_hidden_layers=1)).items()
             }
     except (RuntimeError, OverflowError, TypeError) as error:
         raise XinyeError(
@@ -245,17 +235,7 @@ def _check_names(path: Path, config: Config | HeadConfig, found: dict[str, Any])
     check_shapes(found, wanted, f"{path}: ")
 
 
-def _one_layer(config: Config | HeadConfig) -> Network:
+def _network(config: Config | HeadConfig, **changed: Any) -> Network:
     if isinstance(config, HeadConfig):
-        return Head(replace(config, backbone=replace(config.backbone, num_hidden_layers=1)))
-    return build(replace(config, num_hidden_layers=1))
-
-
-def _check_memory(path: Path, config: Config | HeadConfig, dtype: torch.dtype) -> None:
-    needed, free = config.parameters * dtype.itemsize, memory_bytes(torch.device("cpu"))
-    if needed > free:
-        kind = str(dtype).removeprefix("torch.")
-        raise XinyeError(
-            f"{path}: takes {needed / 1e9:,.1f} GB in {kind}, and {free / 1e9:,.1f} GB of memory "
-            "are free"
-        )
+        return Head(replace(config, backbone=replace(config.backbone, **changed)))
+    return build(replace(config, **changed))

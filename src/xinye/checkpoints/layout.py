@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from xinye.errors import XinyeError
+from xinye.machine import memory_bytes
 from xinye.model.build import Network
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.heads import Head, HeadConfig
@@ -77,10 +78,10 @@ def _lies_transposed(theirs: str, model: Network) -> bool:
 def to_tensors(model: Network) -> dict[str, Tensor]:
     """The weights under Hugging Face's names and in its layout, on the CPU, a tied head left
     out."""
-    state, tensors = model.state_dict(), {}
+    state = {name: x if x.is_meta else x.cpu() for name, x in model.state_dict().items()}
+    tensors = {}
     for theirs, ours in _layout(model).items():
-        parts = [state[name] if state[name].is_meta else state[name].cpu() for name in ours]
-        tensor = torch.cat(parts) if len(parts) > 1 else parts[0]
+        tensor = torch.cat([state[name] for name in ours]) if len(ours) > 1 else state[ours[0]]
         tensors[theirs] = (tensor.T if _lies_transposed(theirs, model) else tensor).contiguous()
     return tensors
 
@@ -90,8 +91,7 @@ def from_tensors(tensors: Mapping[str, Tensor], model: Network) -> dict[str, Ten
     state: dict[str, Tensor] = {}
     for theirs, ours in _layout(model).items():
         tensor = tensors[theirs].T if _lies_transposed(theirs, model) else tensors[theirs]
-        parts = tensor.chunk(len(ours)) if len(ours) > 1 else [tensor]
-        state |= zip(ours, parts, strict=True)
+        state |= zip(ours, tensor.chunk(len(ours)), strict=True)
     if shape_of(model).architecture != "gpt2":
         return state
     return {name: tensor.contiguous().clone() for name, tensor in state.items()}
@@ -125,3 +125,13 @@ def check_shapes(
 def check_finite(tensor: Tensor, name: str, where: Path) -> None:
     if not bool(torch.isfinite(tensor).all()):
         raise XinyeError(f"{where}: tensor {name} holds NaN or infinity")
+
+
+def check_memory(needed: float, where: str = "", dtype: str = "") -> None:
+    """Raises `XinyeError` where so many bytes of weights are more than there is room for."""
+    free = memory_bytes(torch.device("cpu"))
+    if needed > free:
+        raise XinyeError(
+            f"{where}takes {needed / 1e9:,.1f} GB{dtype}, and {free / 1e9:,.1f} GB of memory are "
+            "free"
+        )

@@ -7,11 +7,11 @@ import torch
 
 from xinye import machine
 from xinye.checkpoints.adapters import base_of, is_adapter, load_adapter
+from xinye.checkpoints.families import is_head, read_config
 from xinye.checkpoints.folders import SETTINGS, check_weights
 from xinye.checkpoints.gguf import load_gguf
-from xinye.checkpoints.heads import head_config, is_head, load_head
 from xinye.checkpoints.hub import find_downloaded, is_hub_name
-from xinye.checkpoints.huggingface import PICKLED, refusal_of_pickle
+from xinye.checkpoints.huggingface import PICKLED, load_weights, refusal_of_pickle
 from xinye.checkpoints.huggingface import load_model as load_folder
 from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
@@ -19,7 +19,7 @@ from xinye.errors import XinyeError
 from xinye.model.adapters import attached, merge
 from xinye.model.build import LanguageModel, Network
 from xinye.model.gpt import GPT
-from xinye.model.heads import Head
+from xinye.model.heads import Head, HeadConfig
 from xinye.model.quantization import unpack
 
 
@@ -32,6 +32,8 @@ def load_model(
     known here.
     """
     folder = Path(path)
+    if not folder.exists():
+        folder = find_downloaded(str(path)) or folder
     if is_head(folder):
         raise XinyeError(
             f"{folder}: this model has learned to judge texts, not to write; take the one it began "
@@ -40,7 +42,6 @@ def load_model(
     if is_adapter(folder):
         model, tokenizer = load_adapted(folder, dtype)
         assert not isinstance(model, Head)
-        _merge_plain(model)
         return model, tokenizer
     if folder.is_dir():
         check_weights(folder)
@@ -50,24 +51,12 @@ def load_model(
     if folder.is_file():
         if folder.suffix in PICKLED:
             raise XinyeError(refusal_of_pickle(folder, folder.parent))
-        hint = (
-            f"; give the folder it lies in, {folder.parent}"
-            if folder.suffix == ".safetensors"
-            else ""
-        )
+        hint = f"; give the folder it lies in, {folder.parent}" * (folder.suffix == ".safetensors")
         raise XinyeError(f"{folder}: not a model's folder, nor a GGUF file{hint}")
-    cached = find_downloaded(str(path))
-    if cached is not None:
-        return load_folder(cached, dtype)
-    hint = (
-        f", and no model of that name was downloaded: xinye download {path}"
-        if is_hub_name(str(path))
-        else ""
-    )
-    raise XinyeError(
-        f"{path}: there is no such "
-        f"folder{hint or '; give that of a run or of a Hugging Face model'}"
-    )
+    hint = "; give that of a run or of a Hugging Face model"
+    if is_hub_name(str(path)):
+        hint = f", and no model of that name was downloaded: xinye download {path}"
+    raise XinyeError(f"{path}: there is no such folder{hint}")
 
 
 def began_with(folder: Path) -> str:
@@ -83,12 +72,12 @@ def began_with(folder: Path) -> str:
 def load_judge(folder: Path) -> tuple[Head, Tokenizer]:
     """The network with a head of a folder, whole or as an adapter, in fp32, or quantized; its
     tokenizer."""
-    if not is_adapter(folder):
+    if is_adapter(folder):
+        model, tokenizer = load_adapted(folder)
+    else:
         check_weights(folder)
-        return load_head(folder), Tokenizer.load(folder)
-    model, tokenizer = load_adapted(folder)
+        model, tokenizer = load_weights(folder), Tokenizer.load(folder)
     assert isinstance(model, Head)
-    _merge_plain(model)
     return model, tokenizer
 
 
@@ -96,8 +85,11 @@ def load_adapted(
     folder: Path, dtype: torch.dtype = torch.float32, plain: bool = False
 ) -> tuple[Network, Tokenizer]:
     """The model of an adapter's folder: its base, with the head that the folder names, if any, and
-    the adapter. A quantized base is unpacked where it is small, or `plain` weights are asked
-    for."""
+    the adapter, merged where it can be, so that nothing is slower than the base alone.
+
+    A quantized base is unpacked where it is small. With `plain` it always is, and the adapter stays
+    beside it.
+    """
     check_weights(folder)
     base = base_of(folder)
     model: Network
@@ -105,11 +97,16 @@ def load_adapted(
     if plain or is_small(model, dtype):
         unpack(model, dtype)
     if is_head(folder):
-        assert isinstance(model, GPT)
-        model = Head.over(model, head_config(folder))
+        config = read_config(folder)
+        assert isinstance(model, GPT) and isinstance(config, HeadConfig)
+        model = Head.over(model, config)
     load_adapter(folder, model, base)
     if (folder / "tokenizer.json").is_file():
         tokenizer = Tokenizer.load(folder)
+    settings = attached(model)
+    quantized = any(hasattr(module, "blocks") for module in model.modules())
+    if settings and settings.method in ("lora", "adalora") and not plain and not quantized:
+        merge(model)
     return model, tokenizer
 
 
@@ -119,14 +116,3 @@ def is_small(model: LanguageModel, dtype: torch.dtype = torch.float32) -> bool:
     return 8 * model.config.parameters * dtype.itemsize <= (
         machine.memory_limit() or machine.total_memory()
     )
-
-
-def _merge_plain(model: Network) -> None:
-    """Merge LoRA and AdaLoRA where the base's weights are plain, so that nothing is slower than the
-    base alone."""
-    settings, quantized = (
-        attached(model),
-        any(hasattr(module, "blocks") for module in model.modules()),
-    )
-    if settings is not None and settings.method in ("lora", "adalora") and not quantized:
-        merge(model)

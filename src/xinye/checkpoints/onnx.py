@@ -7,7 +7,6 @@ In go `input_ids` (B, T), `attention_mask` (B, past + T), `position_ids` (B, T) 
 call, and `past` may be 0.
 """
 
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xinye.data.files import written_beside
 from xinye.model.gpt import GPT
 
 
@@ -56,32 +56,20 @@ class Graph(nn.Module):
 
 def save_onnx(path: Path, model: GPT) -> None:
     """Write a model, in float32; its file is written beside and renamed."""
-    config = model.config
+    config, free = model.config, torch.export.Dim.DYNAMIC
     names = [
         f"{layer}.{part}" for layer in range(config.num_hidden_layers) for part in ("key", "value")
     ]
-    past = [torch.zeros(2, config.num_key_value_heads, 5, config.head_dim) for _ in names]
-    example = (
-        torch.zeros(2, 3, dtype=torch.long),
-        torch.ones(2, 8, dtype=torch.long),
-        torch.zeros(2, 3).long(),
-        past,
-    )
-    free = torch.export.Dim.DYNAMIC
-    shapes = (
-        {0: free, 1: free},
-        {0: free, 1: free},
-        {0: free, 1: free},
-        [{0: free, 2: free} for _ in names],
-    )
+    past = torch.zeros(2, config.num_key_value_heads, 5, config.head_dim)
+    tokens, seen = torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 8, dtype=torch.long)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # torch's exporter warns of itself
         program = torch.onnx.export(
             Graph(model).eval(),
-            example,
+            (tokens, seen, tokens, [past.clone() for _ in names]),
             dynamo=True,
             verbose=False,
-            dynamic_shapes=shapes,
+            dynamic_shapes=(*[{0: free, 1: free}] * 3, [{0: free, 2: free}] * len(names)),
             input_names=[
                 "input_ids",
                 "attention_mask",
@@ -91,6 +79,5 @@ def save_onnx(path: Path, model: GPT) -> None:
             output_names=["logits", *(f"present.{name}" for name in names)],
         )
     assert program is not None
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    program.save(beside, external_data=False)
-    beside.replace(path)
+    with written_beside(path) as beside:
+        program.save(beside, external_data=False)

@@ -8,7 +8,7 @@ from xinye.cli.output import Display, answer, console, print_result, print_table
 from xinye.observer import Observer
 
 if TYPE_CHECKING:  # it brings torch
-    from xinye.jobs.quantize import Quantized
+    from xinye.jobs.convert import Quantized
 
 OUTPUT = flag("-o --output", "FILE", "the file (./NAME-KIND.gguf)", type=Path)
 
@@ -60,7 +60,7 @@ def export(arguments: list[str]) -> int:
         JSON,
     ).read(arguments)
 
-    from xinye.jobs.export import export
+    from xinye.jobs.convert import export
 
     result = export(given.model, given.to, given.output, given.quantize)
     file = Path(result.file)
@@ -108,7 +108,7 @@ def quantize(arguments: list[str]) -> int:
         JSON,
     ).read(arguments)
 
-    from xinye.jobs.quantize import quantize
+    from xinye.jobs.convert import quantize
 
     with Display() as display:
         result = quantize(given.model, given.to, given.output, given.files, display)
@@ -151,14 +151,14 @@ def merge(arguments: list[str]) -> int:
         JSON,
     ).read(arguments)
 
-    from xinye.jobs.merge import merge
+    from xinye.jobs.convert import merge
 
     merged = merge(given.run, given.output, given.overwrite)
     if not given.json:
         console.print(
-            f"{merged['method']} of {merged['matrices']} matrices, ranks {merged['lowest_rank']} "
-            f"to {merged['highest_rank']}, merged into {merged['base']}\n"
-            f"saved: {merged['output']}",
+            f"{merged.method} of {merged.matrices} matrices, ranks {merged.lowest_rank} "
+            f"to {merged.highest_rank}, merged into {merged.base}\n"
+            f"saved: {merged.output}",
             soft_wrap=True,
         )
     return print_result(merged, given.json)

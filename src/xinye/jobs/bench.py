@@ -100,59 +100,56 @@ class Bench:
             rows=rows,
         )
 
-    def sequences(self, count: int, random: np.random.Generator) -> list[Sequence]:
-        sampling = Sampling(temperature=0, max_tokens=self.output_tokens)
-        prompts = random.integers(
-            self.tokenizer.vocab_size, size=(count, self.prompt_tokens)
-        ).tolist()
-        return [Sequence(prompt, self.prompt_tokens, sampling) for prompt in prompts]
-
     def row(self, count: int, random: np.random.Generator, speed: Speed) -> Timing:
         """So many texts, all asked for at the same moment."""
         model, prompt_tokens, output_tokens = self.model, self.prompt_tokens, self.output_tokens
         engine = Engine(model, self.tokenizer, max_running=count)
-        sequences = self.sequences(count, random)
-        for sequence in sequences:
+        sampling = Sampling(temperature=0, max_tokens=output_tokens)
+        prompts = random.integers(self.tokenizer.vocab_size, size=(count, prompt_tokens)).tolist()
+        times: dict[Sequence, list[float]] = {
+            Sequence(prompt, prompt_tokens, sampling): [] for prompt in prompts
+        }
+        for sequence in times:
             engine.add(sequence)
             sequence.ends = frozenset()
-        begin = time.perf_counter()
-        times: dict[Sequence, list[float]] = {sequence: [] for sequence in sequences}
-        most = steps = 0  # steps that only write
-        writing = 0.0  # seconds of these
+        begin = now = time.perf_counter()
+        most, writing = 0, []  # seconds of the steps that only write
         while engine.busy:
-            reading = any(not times[sequence] for sequence in sequences)
+            reading = not all(times.values())
             before = time.perf_counter()
             most = max(most, engine.cache.used)
             engine.step()
             now = time.perf_counter()
-            for sequence in sequences:
-                if sequence.completion_tokens > len(times[sequence]):
-                    times[sequence].append(now)
+            for sequence, moments in times.items():
+                if sequence.completion_tokens > len(moments):
+                    moments.append(now)
             if not reading:
-                steps += 1
-                writing += now - before
+                writing.append(now - before)
         firsts = [each[0] - begin for each in times.values()]
-        gaps = [after - before for each in times.values() for before, after in pairwise(each)] or [
-            0.0
-        ]
+        gaps = [after - before for each in times.values() for before, after in pairwise(each)]
+        first_low, first_high = np.quantile(firsts, (0.5, 0.99)).tolist()
+        gap_low, gap_high = np.quantile(gaps or [0.0], (0.5, 0.99)).tolist()
         last = max(firsts)
-        while_reading = sum(
-            sum(moment <= begin + last for moment in each) for each in times.values()
-        )
+        while_reading = sum(moment <= begin + last for each in times.values() for moment in each)
         flops = speed.matrix_flops_per_second.get(self.dtype)
-        read = steps * (
-            weight_bytes(model) + count * cache_bytes(model, prompt_tokens + output_tokens // 2)
-        )
+        read = weight_bytes(model)  # of it, in a step
+        if isinstance(model, GPT):
+            per_token = model.config.cache_bytes_per_token(model.compute_dtype.itemsize)
+            read += count * (prompt_tokens + output_tokens // 2) * per_token
         return Timing(
             concurrency=count,
             seconds=now - begin,
             prompt_tokens_per_second=count * prompt_tokens / last,
-            tokens_per_second=(count * output_tokens - while_reading) / writing if writing else 0.0,
-            first_token_p50=float(np.quantile(firsts, 0.5)),
-            first_token_p99=float(np.quantile(firsts, 0.99)),
-            between_tokens_p50=float(np.quantile(gaps, 0.5)),
-            between_tokens_p99=float(np.quantile(gaps, 0.99)),
-            memory_share=read / writing / speed.memory_bytes_per_second if writing else None,
+            tokens_per_second=(count * output_tokens - while_reading) / sum(writing)
+            if writing
+            else 0.0,
+            first_token_p50=first_low,
+            first_token_p99=first_high,
+            between_tokens_p50=gap_low,
+            between_tokens_p99=gap_high,
+            memory_share=len(writing) * read / sum(writing) / speed.memory_bytes_per_second
+            if writing
+            else None,
             matrix_share=2 * model.config.matrix_parameters * count * prompt_tokens / last / flops
             if flops
             else None,
@@ -169,12 +166,3 @@ def weight_bytes(model: LanguageModel) -> int:
         return sum(each.nbytes for each in (*module.parameters(), *module.buffers()))
 
     return size(model) - (0 if model.config.tie_word_embeddings else size(model.model.embed_tokens))
-
-
-def cache_bytes(model: LanguageModel, length: int) -> int:
-    """What a step reads of the keys and values of a text."""
-    return (
-        length * model.config.cache_bytes_per_token(model.compute_dtype.itemsize)
-        if isinstance(model, GPT)
-        else 0
-    )

@@ -4,12 +4,14 @@ Facts are read; speeds are measured once, in a few seconds, and kept in the cach
 machine's identity.
 """
 
+import math
 import os
 import platform
 import re
 import shutil
 import sys
-from dataclasses import asdict, dataclass, fields
+from collections import defaultdict
+from dataclasses import dataclass
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -86,13 +88,9 @@ def examine(measure_anew: bool, observer: Observer) -> Report:
     facts, software, extras = describe_machine(device), describe_software(), describe_extras()
     speed = measured(device, measure_anew, observer)
     sizes, default = plan_sizes(device, speed)
-    words = {True: "yes", False: "no"}
+    values = default.values | {"compile": "yes" if default.values["compile"] else "no"}
     defaults = [
-        {
-            "name": name,
-            "value": words.get(default.values[name], default.values[name]),
-            "reason": default.reasons[name],
-        }
+        {"name": name, "value": values[name], "reason": default.reasons[name]}
         for name in ("device", "dtype", "compile")
     ]
     return Report(
@@ -125,13 +123,13 @@ def describe_machine(device: torch.device) -> Facts:
     }
     if device.type == "cuda":
         gpu = torch.cuda.get_device_properties(device)
-        facts["gpus"] = torch.cuda.device_count()
         facts |= {
+            "gpus": torch.cuda.device_count(),
             "gpu": gpu.name,
             "gpu_capability": f"{gpu.major}.{gpu.minor}",
             "gpu_memory": gpu.total_memory,
+            "gpu_memory_free": machine.memory_bytes(device),
         }
-        facts["gpu_memory_free"] = machine.memory_bytes(device)
     return facts
 
 
@@ -165,18 +163,20 @@ def describe_extras() -> list[Facts]:
         about = metadata.metadata("xinye")
     except metadata.PackageNotFoundError:  # run from a checkout
         return []
-    needs = [
-        re.match(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]", line)
-        for line in about.get_all("Requires-Dist") or []
+    packages: dict[str, list[str]] = defaultdict(list)
+    for line in about.get_all("Requires-Dist") or []:
+        if need := re.match(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]", line):
+            packages[need[2]].append(need[1])
+    return [
+        {
+            "extra": extra,
+            "use": PURPOSES.get(extra, ", ".join(needed)),
+            "packages": needed,
+            "missing": [package for package in needed if not version(package)],
+        }
+        for extra, needed in packages.items()
+        if extra not in ("all", "dev")
     ]
-    extras = []
-    for extra in about.get_all("Provides-Extra") or []:
-        packages = [need[1] for need in needs if need and need[2] == extra]
-        if extra not in ("all", "dev"):
-            missing = [package for package in packages if not version(package)]
-            use = PURPOSES.get(extra, ", ".join(packages))
-            extras.append({"extra": extra, "use": use, "packages": packages, "missing": missing})
-    return extras
 
 
 def version(package: str) -> str | None:
@@ -192,12 +192,7 @@ def version(package: str) -> str | None:
 
 def measured(device: torch.device, anew: bool, observer: Observer) -> Speed:
     """The speeds of this machine: from the cache, or measured and put there."""
-    names = [field.name for field in fields(Speed)]
-    return Speed(
-        **machine.remembered(
-            "speed", names, device, lambda: asdict(measure(device, observer, anew)), anew
-        )
-    )
+    return machine.remembered("speed", Speed, device, lambda: measure(device, observer, anew), anew)
 
 
 def measure(device: torch.device, observer: Observer, anew: bool) -> Speed:
@@ -207,17 +202,15 @@ def measure(device: torch.device, observer: Observer, anew: bool) -> Speed:
     names = ["float32", "bfloat16"] + ["float16"] * (device.type != "cpu")
     matrix = {name: machine.matrix_speed(device, getattr(torch, name), anew) for name in names}
     observer.stage("measuring memory")
-    threads, memory = torch.get_num_threads(), machine.read_bytes_per_second(device)
-    alone = memory
+    threads = torch.get_num_threads()
+    alone = memory = machine.read_bytes_per_second(device)
     if device.type == "cpu" and threads > 1:
         torch.set_num_threads(1)
         alone = machine.read_bytes_per_second(device)
         torch.set_num_threads(threads)
     observer.stage("measuring a training step")
-    utilization = training_utilization(device, matrix)
-    return Speed(
-        matrix, memory, alone, utilization, threads, round(load, 1), date.today().isoformat()
-    )
+    share, today = training_utilization(device, matrix), date.today().isoformat()
+    return Speed(matrix, memory, alone, share, threads, round(load, 1), today)
 
 
 def training_utilization(device: torch.device, matrix: dict[str, float | None]) -> float:
@@ -225,22 +218,17 @@ def training_utilization(device: torch.device, matrix: dict[str, float | None]) 
     best of some."""
     plan = Draft()
     config = plan_size(plan, PretrainSettings(), device)
-    windows = max(1, (2048 if device.type == "cpu" else 65_536) // config.max_position_embeddings)
-    tokens = torch.randint(
-        config.vocab_size, (windows, config.max_position_embeddings), device=device
-    )
+    context = config.max_position_embeddings
+    windows = max(1, (2048 if device.type == "cpu" else 65_536) // context)
+    tokens = torch.randint(config.vocab_size, (windows, context), device=device)
     model = build(config).to(device)
     model.compute_dtype = getattr(torch, plan.values["dtype"])
     model.initialize(0)
     loss_sum = LossSum(model, text_loss(model), device)
     batch = Batch(tokens, tokens, None, None)
-    per_second = tokens.numel() / min(forward_and_backward(loss_sum, batch) for _ in range(6))
-    speed = matrix[plan.values["dtype"]]
-    return (
-        per_second * config.flops_per_token(config.max_position_embeddings) / speed
-        if speed
-        else 0.0
-    )
+    seconds = min(forward_and_backward(loss_sum, batch) for _ in range(6))
+    flops = tokens.numel() * config.flops_per_token(context) / seconds
+    return flops / (matrix[plan.values["dtype"]] or math.inf)
 
 
 # -- what follows ----------------------------------------------------------------------------------
@@ -274,11 +262,9 @@ def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[Facts], Draft]:
         context, values = config.max_position_embeddings, plan.values
         matrix = speed.matrix_flops_per_second[values["dtype"]] or 0.0
         rate = matrix * speed.training_utilization / config.flops_per_token(context)
-        windows = MUCH // context
         step_seconds = values["batch_size"] * context / rate
-        planning.regularisation(
-            plan, settings, windows, max(1, round(SECONDS / step_seconds)), step_seconds
-        )
+        steps = max(1, round(SECONDS / step_seconds))
+        planning.regularisation(plan, settings, MUCH // context, steps, step_seconds)
         plans[size] = plan
         rows.append({
             "size": size,

@@ -53,9 +53,8 @@ def download(name: str, observer: Observer) -> Downloaded:
         files = _fetch(name, observer)
     except XinyeError:
         raise
-    except (
-        Exception
-    ) as error:  # those of the client and of what it uses; they have no base of their own
+    # those of the client and of what it uses; they have no base of their own
+    except Exception as error:
         raise _refusal(name, error) from error
     size = sum(file.stat().st_size for file in files)
     return Downloaded(name, str(files[0].parent), len(files), size)
@@ -71,12 +70,11 @@ def _fetch(name: str, observer: Observer) -> list[Path]:
         raise XinyeError(f"{name}: not a model that is known here (no config.json)")
     config = Path(hf_hub_download(name, "config.json"))
     from_config_json(read_json(config), f"{name}: config.json")
-    if WEIGHTS in there:
-        weights = [WEIGHTS]
-    elif INDEX in there:
-        weights = [INDEX, *index_files(Path(hf_hub_download(name, INDEX)))]
-    else:
+    if not there & {WEIGHTS, INDEX}:
         raise XinyeError(f"{name}: has no {WEIGHTS}; what is pickled is not downloaded")
+    weights = [WEIGHTS]
+    if WEIGHTS not in there:
+        weights = [INDEX, *index_files(Path(hf_hub_download(name, INDEX)))]
     wanted = [*(file for file in BESIDE if file in there), *weights]
     files = [config]
     for number, file in enumerate(wanted, start=2):
@@ -96,11 +94,9 @@ def _refusal(name: str, error: Exception) -> XinyeError:
         "(HF_TOKEN)",
         errors.OfflineModeIsEnabled: "HF_HUB_OFFLINE is set, so that nothing can be downloaded",
     }
-    for kind, problem in known.items():
-        if isinstance(error, kind):
-            return XinyeError(f"{name}: {problem}")
+    if problem := next((known[kind] for kind in known if isinstance(error, kind)), ""):
+        return XinyeError(f"{name}: {problem}")
     line = next(iter(str(error).splitlines()), type(error).__name__)[:200]
-    if isinstance(error, errors.EntryNotFoundError):
-        return XinyeError(f"{name}: cannot be downloaded ({line})", exit_code=1)
-    problem = f"cannot be downloaded ({line}); what has come stays, and the same command goes on"
-    return XinyeError(f"{name}: {problem}", exit_code=1)
+    again = "; what has come stays, and the same command goes on"
+    again *= not isinstance(error, errors.EntryNotFoundError)
+    return XinyeError(f"{name}: cannot be downloaded ({line}){again}", exit_code=1)

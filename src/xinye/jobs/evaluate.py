@@ -9,13 +9,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from xinye.data.sources import find_files, fingerprint
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, refuse_first
 from xinye.evaluation.compressors import gzip_bits, xz_bits
 from xinye.evaluation.ngram import NGram
 from xinye.evaluation.perplexity import (
@@ -27,7 +27,6 @@ from xinye.evaluation.perplexity import (
 )
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
-from xinye.model.lstm import LSTM
 from xinye.model.rope import RopeType
 from xinye.observer import Observer
 from xinye.planning.job_settings import EvaluateSettings
@@ -36,7 +35,7 @@ from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.folder import RunFolder
 from xinye.runs.resume import saved_settings
-from xinye.tasks.task import Judged
+from xinye.tasks.task import Figures, Judged
 from xinye.tasks.text import prepare_text, tokenize
 
 # the 5-gram model learns from at most so many: 2 GB of memory, half a minute
@@ -52,7 +51,7 @@ class Evaluation:
     why."""
 
     model: str
-    text: dict[str, Any]
+    text: Figures
     loss: float
     perplexity: float
     bits_per_byte: float
@@ -62,8 +61,8 @@ class Evaluation:
     context: int
     stride: int
     baselines: dict[str, dict[str, float] | None]
-    by_position: list[dict[str, Any]]
-    rope_scaling: list[dict[str, Any]]
+    by_position: list[Figures]
+    rope_scaling: list[Figures]
     notes: list[str] = field(default_factory=list)
 
 
@@ -120,36 +119,16 @@ def evaluate(
     Raises `XinyeError` for whatever a person can put right. A baseline that cannot be had is left
     out with a note.
     """
-    model, tokenizer = judged.model, judged.tokenizer
-    folder, observer = judged.folder, judged.observer
+    model, tokenizer, observer = judged.model, judged.tokenizer, judged.observer
     settings = settings or EvaluateSettings()
-    if files and texts:
-        raise XinyeError("evaluate: give files or text, not both")
-    if texts and not any(texts):
-        raise XinyeError("evaluate: the text is empty")
+    refuse_first(
+        (files and texts, "evaluate: give files or text, not both"),
+        (texts and not any(texts), "evaluate: the text is empty"),
+    )
     context, stride = window(model, settings)
     scalings = parse_scalings(model, settings.rope_scaling)
     notes: list[str] = []
-    training, validation, training_files = own_text(folder, tokenizer, settings, observer, notes)
-    about: dict[str, Any] = {}
-    if texts:
-        part, about["source"] = encoded(tokenizer, texts), "text"
-    elif files:
-        part, paths = text_of(files, folder, tokenizer, settings, observer)
-        about |= {"source": "files", "files": [str(path) for path in paths]}
-        notes += [
-            f"{path}: was in the training text, which flatters the model"
-            for path in overlap(paths, training_files)
-        ]
-    elif validation is not None:
-        part = validation
-        about |= {"source": "validation", "files": [str(path) for path in training_files]}
-    else:
-        reason = notes[0] if notes else "--training-text does not tell what was held back of it"
-        raise XinyeError(
-            f"{folder}: {reason}; name a text to judge it on: xinye evaluate {folder} FILES"
-        )
-
+    part, training, about = text_to_judge(judged, files, texts, settings, notes)
     if settings.tokens is not None:
         part = part.first(settings.tokens)
     observer.stage("scoring the text")
@@ -157,28 +136,21 @@ def evaluate(
     figures = perplexity(
         model, tokenizer, part.tokens, windows, observer.counting("scoring", len(part), "tokens")
     )
-    about |= {"documents": len(part.spans), "characters": figures["characters"]}
     baselines = compare(part, training, tokenizer, figures, observer, notes)
-    del figures["characters"]
-    positions = positions_of(judged, part, context, notes) if settings.by_position else []
-    extended = extend(model, tokenizer, part, scalings, observer, notes) if scalings else []
-    return Evaluation(
-        model=str(folder), text=about, **figures, context=context, stride=stride,
-        baselines=baselines, by_position=positions, rope_scaling=extended, notes=notes,
-    )  # fmt: skip
-
-
-def positions_of(
-    judged: Judged, part: Part, context: int, notes: list[str]
-) -> list[dict[str, Any]]:
-    """The figures of the same tokens by the length of the context before them."""
-    judged.observer.stage("scoring by the length of the context")
-    rows = by_position(judged.model, judged.tokenizer, part.tokens, part.spans, context)
-    if not rows:
+    about |= {"documents": len(part.spans), "characters": figures.pop("characters")}
+    positions: list[Figures] = []
+    if settings.by_position:
+        observer.stage("scoring by the length of the context")
+        positions = by_position(model, tokenizer, part.tokens, part.spans, context)
+    if settings.by_position and not positions:
         notes.append(
             "by position: the documents are too short to tell what a longer context is worth"
         )
-    return rows
+    extended = extend(model, tokenizer, part, scalings, observer, notes) if scalings else []
+    return Evaluation(
+        model=str(judged.folder), text=about, **figures, context=context, stride=stride,
+        baselines=baselines, by_position=positions, rope_scaling=extended, notes=notes,
+    )  # fmt: skip
 
 
 # -- what to judge on ------------------------------------------------------------------------------
@@ -188,16 +160,45 @@ def window(model: LanguageModel, settings: EvaluateSettings) -> tuple[int, int]:
     """Context and stride, given or derived."""
     own = model.config.max_position_embeddings
     context = settings.context or own
-    if context > own and model.config.architecture == "gpt2":
-        raise XinyeError(
-            f"context {context:,}: this model has learned positions, and only {own:,} of them"
-        )
     stride = settings.stride or max(1, context // 2)
-    if stride > context:
-        raise XinyeError(
-            f"stride {stride:,} is longer than the context, {context:,}: it would leave tokens out"
-        )
+    refuse_first(
+        (
+            context > own and model.config.architecture == "gpt2",
+            f"context {context:,}: this model has learned positions, and only {own:,} of them",
+        ),
+        (
+            stride > context,
+            f"stride {stride:,} is longer than the context, {context:,}: it would leave tokens out",
+        ),
+    )
     return context, stride
+
+
+def text_to_judge(
+    judged: Judged,
+    files: Sequence[str | Path],
+    texts: Sequence[str],
+    settings: EvaluateSettings,
+    notes: list[str],
+) -> tuple[Part, Part | None, Figures]:
+    """The text, what the model was trained on, if that is at hand, and what is told of the text."""
+    folder, tokenizer, observer = judged.folder, judged.tokenizer, judged.observer
+    training, validation, training_files = own_text(folder, tokenizer, settings, observer, notes)
+    if texts:
+        return encoded(tokenizer, texts), training, {"source": "text"}
+    if files:
+        part, paths = text_of(files, folder, tokenizer, settings, observer)
+        notes += [
+            f"{path}: was in the training text, which flatters the model"
+            for path in overlap(paths, training_files)
+        ]
+        return part, training, {"source": "files", "files": [*map(str, paths)]}
+    if validation is not None:
+        return validation, training, {"source": "validation", "files": [*map(str, training_files)]}
+    reason = notes[0] if notes else "--training-text does not tell what was held back of it"
+    raise XinyeError(
+        f"{folder}: {reason}; name a text to judge it on: xinye evaluate {folder} FILES"
+    )
 
 
 def text_of(
@@ -260,23 +261,19 @@ def reading_settings(folder: Path, settings: EvaluateSettings) -> PretrainSettin
 
 def encoded(tokenizer: Tokenizer, texts: Sequence[str]) -> Part:
     documents = [[*tokenizer.encode(text), tokenizer.eos_id] for text in texts]
-    ends = np.cumsum([len(document) for document in documents])
-    return Part(
-        np.concatenate(documents), np.stack((np.concatenate(([0], ends[:-1])), ends), axis=1)
-    )
+    bounds = np.cumsum([0, *map(len, documents)])
+    return Part(np.concatenate(documents), np.stack((bounds[:-1], bounds[1:]), axis=1))
 
 
 def overlap(files: Sequence[Path], training_files: Sequence[Path]) -> list[Path]:
     """The files that hold the same bytes as one of the training files."""
-    known: dict[int, list[Path]] = {}
-    for path in training_files:
-        known.setdefault(path.stat().st_size, []).append(path)
+    sizes = {path: path.stat().st_size for path in training_files}
     return [
         path
         for path in files
         if any(
-            fingerprint([other]) == fingerprint([path])
-            for other in known.get(path.stat().st_size, ())
+            size == path.stat().st_size and fingerprint([other]) == fingerprint([path])
+            for other, size in sizes.items()
         )
     ]
 
@@ -288,7 +285,7 @@ def compare(
     part: Part,
     training: Part | None,
     tokenizer: Tokenizer,
-    figures: dict[str, Any],
+    figures: Figures,
     observer: Observer,
     notes: list[str],
 ) -> dict[str, dict[str, float] | None]:
@@ -344,22 +341,19 @@ def parse_scalings(
     model: LanguageModel, given: Sequence[str]
 ) -> list[tuple[str, float, LanguageModel]]:
     """Each RoPE scaling's type, factor and the model under it, the unscaled one first."""
-    names = list(
-        dict.fromkeys(
-            name for each in given for name in (ALL_SCALINGS if each == "all" else (each,))
-        )
-    )
-    if names and isinstance(model, LSTM):
+    if not given:
+        return []
+    if not isinstance(model, GPT):
         raise XinyeError(
             "RoPE scaling: an lstm has no positions; it reads texts of any length as it stands"
         )
     scaled: list[tuple[str, float, LanguageModel]] = [("none", 1.0, model)]
-    for name in names:
+    for name in dict.fromkeys(",".join(given).replace("all", ",".join(ALL_SCALINGS)).split(",")):
         rope_type, factor = name.split(":")
-        twin = copy.copy(cast(GPT, model))  # the same weights
+        twin = copy.copy(model)  # the same weights
         twin.config = twin.config.extended(cast(RopeType, rope_type), float(factor))
         scaled.append((rope_type, float(factor), twin))
-    return scaled if names else []
+    return scaled
 
 
 def extend(
@@ -369,7 +363,7 @@ def extend(
     scalings: Sequence[tuple[str, float, LanguageModel]],
     observer: Observer,
     notes: list[str],
-) -> list[dict[str, Any]]:
+) -> list[Figures]:
     """The loss of the same tokens at 1, 2, 4 … times the trained context, up to the largest factor,
     under each scaling.
 

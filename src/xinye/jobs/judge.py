@@ -59,7 +59,7 @@ def evaluate(
     )
 
 
-def refuse_settings(learned: Task, folder: Path, settings: dict[str, Any]) -> None:
+def refuse_settings(learned: Task, folder: Path, settings: Figures) -> None:
     """Raises `XinyeError` where a model is asked what only one that has learned nothing is
     asked."""
     if settings:
@@ -81,34 +81,34 @@ def evaluate_learned(task: Task, judged: Judged, files: Sequence[str]) -> Figure
     records = read_records(settings, files)
     task.check(records)
     observer.stage("judging")
-    measured = figures_of(task, judged.model, tokenizer, records)
-    notes: list[str] = []
-    baseline = None
-    if judged.with_baseline:
-        try:
-            if not settings.data:
-                raise XinyeError("what the model learned from is not known here")
-            before = None
-            if task.baseline_is_base:
-                observer.stage("judging the base model")
-                base = load_model(settings.model)[0].to(machine.device())
-                before = figures_of(task, base, tokenizer, records)
-            else:
-                observer.stage("learning the baseline")
-            training, _ = split_records(settings, task, read_records(settings, settings.data))
-            notes += leaks(training, records)
-            baseline = {"name": task.baseline_name, **task.baseline(training, records, before)}
-        except XinyeError as error:
-            notes.append(f"no baseline: {error}")
-    return {
+    found: Figures = {
         "model": str(judged.folder),
         "task": task.verb,
         "files": list(files),
         "records": len(records),
-        "measured": measured,
-        "baseline": baseline,
-        "notes": notes,
+        "measured": figures_of(task, judged.model, tokenizer, records),
+        "baseline": None,
+        "notes": [],
     }
+    if not judged.with_baseline:
+        return found
+    try:
+        if not settings.data:
+            raise XinyeError("what the model learned from is not known here")
+        before = None
+        if task.baseline_is_base:
+            observer.stage("judging the base model")
+            base = load_model(settings.model)[0].to(machine.device())
+            before = figures_of(task, base, tokenizer, records)
+        else:
+            observer.stage("learning the baseline")
+        training, _ = split_records(settings, task, read_records(settings, settings.data))
+        found["notes"] += leaks(training, records)
+        baseline = task.baseline(training, records, before)
+        found["baseline"] = {"name": task.baseline_name, **baseline}
+    except XinyeError as error:
+        found["notes"].append(f"no baseline: {error}")
+    return found
 
 
 def figures_of(task: Task, model: Any, tokenizer: Tokenizer, records: Sequence[Any]) -> Figures:
@@ -117,8 +117,12 @@ def figures_of(task: Task, model: Any, tokenizer: Tokenizer, records: Sequence[A
     measured = task.measure(model, tokenizer, records, context)
     if not task.writes:
         return measured
-    examples = Examples(task.examples(tokenizer, records, context), tokenizer.pad_id)
-    return task.losses(model, tokenizer, examples) | measured
+    return (
+        task.losses(
+            model, tokenizer, Examples(task.examples(tokenizer, records, context), tokenizer.pad_id)
+        )
+        | measured
+    )
 
 
 def settings_of(folder: Path, task: Task) -> FinetuneSettings:

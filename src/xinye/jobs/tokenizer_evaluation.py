@@ -9,10 +9,11 @@ from typing import Any
 
 import tokenizers
 
+from xinye.checkpoints.hub import find_downloaded
 from xinye.data.cleaning import Cleaning, clean
 from xinye.data.sources import find_files, read_pieces
 from xinye.data.tokenizer import panic_told, read_backend, read_gpt2, sample_texts
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, refuse_first
 from xinye.evaluation.plots import grouped_bar_chart
 from xinye.evaluation.tokenizers import Figures, count_words, measure
 from xinye.observer import Observer
@@ -45,10 +46,10 @@ def compare_tokenizers(
 ) -> Comparison:
     """Measure each tokenizer among the arguments on the text of the other ones."""
     backends, patterns = find_tokenizers(arguments)
-    if not backends:
-        raise XinyeError("name at least one tokenizer: a folder with tokenizer.json, or that file")
-    if not patterns:
-        raise XinyeError("name the text to compare on: files, folders or globs")
+    refuse_first(
+        (not backends, "name at least one tokenizer: a folder with tokenizer.json, or that file"),
+        (not patterns, "name the text to compare on: files, folders or globs"),
+    )
     paths = find_files(patterns)
     observer.stage("reading the text")
     pieces = clean(read_pieces(paths, field), Cleaning())
@@ -60,8 +61,7 @@ def compare_tokenizers(
         observer.stage(f"measuring {name}")
         with panic_told():
             measured[name] = measure(backend, texts)
-    best_first = sorted(measured, key=lambda name: -measured[name].bytes_per_token)
-    figures = {name: measured[name] for name in best_first}
+    figures = dict(sorted(measured.items(), key=lambda item: -item[1].bytes_per_token))
     chinese, words = count_words(texts)
     text = {
         "files": len(paths),
@@ -112,9 +112,9 @@ def verdict(figures: dict[str, Figures], characters: int) -> str:
 
 def chart(comparison: Comparison) -> str:
     """Bytes per token of each tokenizer, in Chinese and in English apart, as SVG."""
-    parts = {"Chinese": "bytes_per_token_chinese", "English": "bytes_per_token_english"}
+    keys = {part: f"bytes_per_token_{part.lower()}" for part in ("Chinese", "English")}
     every = comparison.figures.values()
-    parts = {part: key for part, key in parts.items() if any(getattr(each, key) for each in every)}
+    parts = {part: key for part, key in keys.items() if any(getattr(each, key) for each in every)}
     parts = parts or {"all": "bytes_per_token"}
     groups = {
         f"{name} ({each.vocab_size:,})": {
@@ -140,9 +140,8 @@ def find_tokenizers(arguments: Sequence[str]) -> tuple[dict[str, tokenizers.Toke
             patterns.append(argument)
             continue
         path = Path(argument).expanduser().resolve()
-        short = (
-            path.parent.name if path.name == "tokenizer.json" else path.name.removesuffix(".json")
-        )
+        named = path.parent if path.name == "tokenizer.json" else path
+        short = named.name.removesuffix(".json")
         found[argument if short in found else short] = backend
     return found, patterns
 
@@ -153,14 +152,11 @@ def open_tokenizer(argument: str) -> tokenizers.Tokenizer | None:
     """
     path = Path(argument).expanduser()
     if path.is_file():
-        return (
-            read_backend(path, GROWTH)
-            if path.suffix == ".json" and b'"added_tokens"' in _head(path)
-            else None
-        )
+        with path.open("rb") as file:
+            known = path.suffix == ".json" and b'"added_tokens"' in file.read(4096)
+        return read_backend(path, GROWTH) if known else None
     if not path.is_dir():
-        cached = _cached(argument)
-        return read_backend(cached, GROWTH) if cached else None
+        path = find_downloaded(argument, "tokenizer.json") or path
     if (path / "tokenizer.json").is_file():
         return read_backend(path / "tokenizer.json", GROWTH)
     for vocabulary, merges in (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")):
@@ -172,19 +168,3 @@ def open_tokenizer(argument: str) -> tokenizers.Tokenizer | None:
             "tokenizer.model"
         )
     return None
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(4096)
-
-
-def _cached(name: str) -> Path | None:
-    """The file of a hub name where it was downloaded before; nothing is downloaded here."""
-    from huggingface_hub import try_to_load_from_cache
-
-    try:
-        path = try_to_load_from_cache(name, "tokenizer.json")
-    except ValueError:  # it is no hub name
-        return None
-    return Path(path) if isinstance(path, str) else None

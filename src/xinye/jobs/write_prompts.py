@@ -8,11 +8,13 @@ Each line of the output stands for one of the input, in the order in which they 
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xinye.data.records import Row
 from xinye.data.sources import read_records
 from xinye.errors import XinyeError, checked
 from xinye.generation.chat import start_answer
@@ -31,32 +33,28 @@ class Job:
     request: str
     sequences: list[Sequence]
 
-    def record(self) -> dict[str, Any]:
-        first, tokens = (
-            self.sequences[0],
-            sum(sequence.completion_tokens for sequence in self.sequences),
-        )
-        asked = {"id": self.id} if self.id is not None else {}
-        logprobs = [sequence.logprobs for sequence in self.sequences]
-        return {
+    def record(self) -> Row:
+        """What is told of it in the output."""
+        tokens = sum(sequence.completion_tokens for sequence in self.sequences)
+        record: Row = {
             "line": self.line,
             "request": self.request,
-            **asked,
+            **({} if self.id is None else {"id": self.id}),
             "texts": [sequence.text for sequence in self.sequences],
             "finish_reasons": [sequence.finish_reason for sequence in self.sequences],
-            "usage": {"prompt_tokens": first.prompt_tokens, "completion_tokens": tokens},
-            **({} if first.sampling.logprobs is None else {"logprobs": logprobs}),
+            "usage": {
+                "prompt_tokens": self.sequences[0].prompt_tokens,
+                "completion_tokens": tokens,
+            },
         }
+        if self.sequences[0].sampling.logprobs is not None:
+            record["logprobs"] = [sequence.logprobs for sequence in self.sequences]
+        return record
 
 
 def write_prompts(
-    engine: Engine,
-    prompts: Path,
-    output: Path,
-    n: int,
-    sampling: dict[str, Any],
-    observer: Observer,
-) -> dict[str, Any]:
+    engine: Engine, prompts: Path, output: Path, n: int, sampling: Row, observer: Observer
+) -> Row:
     """Write `n` texts for each line of a file of prompts, and tell how it went.
 
     A line is `{"prompt": …}` or `{"messages": […]}`, with an `id`, an `n` and sampling fields of
@@ -66,17 +64,17 @@ def write_prompts(
     """
     if prompts.resolve() == output.resolve():
         raise XinyeError(f"{output}: these are the prompts; choose another name for the texts")
-    errors: list[dict[str, Any]] = []
+    errors: list[Row] = []
 
     def bad(path: Path, line: int, problem: str) -> None:
         errors.append({"line": line, "error": problem})
         observer.warn(f"{path}:{line}: {problem}")
 
     total = sum(1 for _ in read_records(prompts, lambda *_: None))
-    done, kept = finished(output), 0
+    done = finished(output)
+    counts = Counter(done=0, done_before=0, texts=0, tokens=0)
 
     def jobs() -> Iterator[Job]:
-        nonlocal kept
         for line, record in read_records(prompts, bad):
             try:
                 job = begin(engine, line, record, n, sampling)
@@ -87,78 +85,76 @@ def write_prompts(
                 raise XinyeError(
                     f"{output}: for line {line} something else was asked; choose another name"
                 )
-            if line in done:
-                kept += 1
-            else:
+            if line not in done:
                 yield job
+            counts["done_before"] += line in done
 
-    coming, running = jobs(), dict[Sequence, Job]()
-    texts = tokens = lines = 0
     began = time.monotonic()
     with output.open("a", encoding="utf-8") as file:
-        try:
-            while True:
-                while len(engine.waiting) < engine.scheduler.max_running and (
-                    job := next(coming, None)
-                ):
-                    running |= dict.fromkeys(job.sequences, job)
-                    for sequence in job.sequences:
-                        engine.add(sequence)
-                if not engine.busy:
-                    break
-                for sequence, _ in engine.step():
-                    job = running.get(sequence)
-                    if job is None or not all(each.ended for each in job.sequences):
-                        continue
-                    for each in job.sequences:
-                        running.pop(each)
-                    if error := next((each.error for each in job.sequences if each.error), None):
-                        bad(prompts, job.line, str(error))
-                        continue
-                    record = job.record()
-                    file.write(json.dumps(record, ensure_ascii=False) + "\n")
-                    file.flush()
-                    lines, texts = lines + 1, texts + len(job.sequences)
-                    tokens += record["usage"]["completion_tokens"]
-                    observer.progress(
-                        f"writing … {kept + lines:,} of {total:,} lines, "
-                        f"{tokens / (time.monotonic() - began):,.0f} tokens/s"
-                    )
-        finally:
-            for sequence in running:
-                engine.cancel(sequence)
+        for job in written(engine, jobs()):
+            if error := next((each.error for each in job.sequences if each.error), None):
+                bad(prompts, job.line, str(error))
+                continue
+            record = job.record()
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.flush()
+            counts.update(
+                done=1, texts=len(job.sequences), tokens=record["usage"]["completion_tokens"]
+            )
+            observer.progress(
+                f"writing … {counts['done_before'] + counts['done']:,} of {total:,} lines, "
+                f"{counts['tokens'] / (time.monotonic() - began):,.0f} tokens/s"
+            )
     seconds = time.monotonic() - began
-    return {
-        "output": str(output), "lines": total, "done": lines, "done_before": kept, "texts": texts,
-        "tokens": tokens,
-        "seconds": round(seconds, 2), "tokens_per_second": round(tokens / seconds, 1),
+    return {"output": str(output), "lines": total, **counts} | {
+        "seconds": round(seconds, 2),
+        "tokens_per_second": round(counts["tokens"] / seconds, 1),
         "errors": errors,
-    }  # fmt: skip
+    }
 
 
-def begin(engine: Engine, line: int, record: Any, n: int, sampling: dict[str, Any]) -> Job:
+def written(engine: Engine, coming: Iterator[Job]) -> Iterator[Job]:
+    """Each job when its last text is written; the engine never waits for the next one."""
+    running: dict[Sequence, Job] = {}
+    try:
+        while True:
+            while len(engine.waiting) < engine.scheduler.max_running and (
+                job := next(coming, None)
+            ):
+                running |= dict.fromkeys(job.sequences, job)
+                for sequence in job.sequences:
+                    engine.add(sequence)
+            if not engine.busy:
+                return
+            for sequence, _ in engine.step():
+                job = running.get(sequence)
+                if job and all(each.ended for each in job.sequences):
+                    running = {each: other for each, other in running.items() if other is not job}
+                    yield job
+    finally:
+        for sequence in running:
+            engine.cancel(sequence)
+
+
+def begin(engine: Engine, line: int, record: Any, n: int, sampling: Row) -> Job:
     """The sequences of one line; raises `XinyeError` where it is none, or can never run."""
     if not isinstance(record, dict) or ("prompt" in record) == ("messages" in record):
         raise XinyeError('expected {"prompt": "…"} or {"messages": […]}')
-    own = {
-        key: value for key, value in record.items() if key not in ("id", "prompt", "messages", "n")
-    }
+    own = {key: record[key] for key in record.keys() - {"id", "prompt", "messages", "n"}}
     count = record.get("n", n)
     if not isinstance(count, int) or count < 1:
         raise XinyeError(f"n is {json.dumps(count)}; it must be a whole number, at least 1")
-    settings = checked(
-        ChatSampling if "messages" in record else Sampling, sampling | own, "sampling"
-    )
+    if not isinstance(record.get("prompt", ""), str):
+        raise XinyeError("the prompt must be a text")
+    kind = ChatSampling if "messages" in record else Sampling
+    settings = checked(kind, sampling | own, "sampling")
     sequences = []
     for number in range(count):
+        asking = (engine.context, settings, number)
         if "messages" in record:
-            sequence, _ = start_answer(
-                engine.tokenizer, record["messages"], engine.context, settings, number
-            )
-        elif isinstance(record["prompt"], str):
-            sequence = start(engine.tokenizer, record["prompt"], engine.context, settings, number)
+            sequence, _ = start_answer(engine.tokenizer, record["messages"], *asking)
         else:
-            raise XinyeError("the prompt must be a text")
+            sequence = start(engine.tokenizer, record["prompt"], *asking)
         engine.check(sequence)
         sequences.append(sequence)
     asked = [record.get("prompt", record.get("messages")), count, settings.model_dump(mode="json")]

@@ -96,11 +96,13 @@ class Bottleneck(nn.Module):
     """y + U·gelu(D·y + d) + u behind a layer's output y. U and u start at zero, so that at first
     nothing changes."""
 
-    def __init__(self, site: str, settings: AdapterSettings, width: int) -> None:
+    def __init__(
+        self, site: str, settings: AdapterSettings, inputs: int, outputs: int, rank: int
+    ) -> None:
         super().__init__()
         self.site, self.settings = site, settings
-        self.down = Linear(width, settings.bottleneck_size)
-        self.up = Linear(settings.bottleneck_size, width)
+        self.down = Linear(outputs, settings.bottleneck_size)
+        self.up = Linear(settings.bottleneck_size, outputs)
 
     def initialize(self, generator: torch.Generator) -> None:
         nn.init.normal_(self.down.weight, 0.0, self.down.in_features**-0.5, generator=generator)

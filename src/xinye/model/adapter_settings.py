@@ -9,7 +9,7 @@ from xinye.errors import XinyeError
 
 Method = Literal["lora", "adalora", "prefix", "adapter"]
 _LOW_RANK = ("target_modules", "lora_alpha", "lora_dropout")
-_FIELDS: dict[str, tuple[str, ...]] = {  # what each method reads
+FIELDS: dict[str, tuple[str, ...]] = {  # what each method reads
     "lora": (*_LOW_RANK, "r", "use_rslora"),
     "adalora": (
         *_LOW_RANK,
@@ -21,6 +21,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {  # what each method reads
         "beta1",
         "beta2",
         "orth_reg_weight",
+        "total_step",
     ),
     "prefix": ("num_virtual_tokens",),
     "adapter": ("bottleneck_size",),
@@ -66,14 +67,9 @@ class AdapterSizes(BaseModel):
 
     def check_for(self, method: str) -> None:
         """Raises `ValueError` for a size that has no effect on a method, or that it cannot have."""
-        for name in sorted(
-            self.model_fields_set - {"method", "total_step", *_FIELDS.get(method, ())}
-        ):
-            reads = (
-                f"it reads {', '.join(_FIELDS[method])}"
-                if method in _FIELDS
-                else "it adds no adapter"
-            )
+        read = [name for name in FIELDS.get(method, ()) if name in AdapterSizes.model_fields]
+        reads = f"it reads {', '.join(read)}" if read else "it adds no adapter"
+        for name in sorted(self.model_fields_set.difference(read, ("method", "total_step"))):
             raise ValueError(f"{name} has no effect on {method}; {reads}")
         if method == "adalora" and self.target_r > self.init_r:
             raise ValueError(
@@ -93,6 +89,11 @@ class AdapterSettings(AdapterSizes):
     def _one_method(self) -> "AdapterSettings":
         self.check_for(self.method)
         return self
+
+    @property
+    def rank(self) -> int:
+        """Of each matrix's change at the start."""
+        return self.r if self.method == "lora" else self.init_r
 
     def scheduled(self, total_steps: int) -> "AdapterSettings":
         """With the schedule of AdaLoRA filled in; raises `XinyeError` where no step is left for

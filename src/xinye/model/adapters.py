@@ -23,13 +23,24 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from xinye.errors import XinyeError, did_you_mean
+from xinye.errors import XinyeError, did_you_mean, refuse_first
 from xinye.model.adapter_layers import AdaLoRA, Adapted, Bottleneck, LoRA, Prefix
 from xinye.model.adapter_settings import AdapterSettings
 from xinye.model.gpt import GPT, KeyValueCache, Layer
 from xinye.model.heads import Head
 from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, columns
 
+KINDS: dict[str, type[LoRA] | type[Bottleneck]] = {
+    "lora": LoRA,
+    "adalora": AdaLoRA,
+    "adapter": Bottleneck,
+}
+QKV = ("q_proj", "k_proj", "v_proj")
+UNMERGED = {
+    None: "this model has no adapter",
+    "prefix": "a prefix is keys and values before all others, which no weight can hold",
+    "adapter": "a bottleneck is a layer of its own with a bend in it, not a change of weights",
+}
 HEADS = ("score", "classifier")  # what new heads are called; they are trained beside any adapter
 
 
@@ -57,26 +68,16 @@ def attach(
     for site in _chosen(model, settings) if ranks is None else ranks:
         holder, names = places[site]
         layers = [getattr(holder, name) for name in names]
-        inputs, outputs = layers[0].in_features, [layer.out_features for layer in layers]
-        if settings.method == "adapter":
-            adapter: LoRA | Bottleneck = Bottleneck(site, settings, sum(outputs))
-        else:
-            rank = (
-                ranks[site]
-                if ranks is not None
-                else settings.r
-                if settings.method == "lora"
-                else settings.init_r
-            )
-            kind = LoRA if settings.method == "lora" else AdaLoRA
-            adapter = kind(site, settings, inputs, sum(outputs), rank)
+        inputs, outputs = layers[0].in_features, sum(layer.out_features for layer in layers)
+        rank = (ranks or {}).get(site, settings.rank)
+        adapter = KINDS[settings.method](site, settings, inputs, outputs, rank)
         if ranks is None:
             adapter.initialize(generator)
         adapter.to(next(gpt.model.norm.parameters()).device).train(model.training)
         end = 0
-        for name, layer, width in zip(names, layers, outputs, strict=True):
-            setattr(holder, name, Adapted(layer, adapter, slice(end, end + width)))
-            end += width
+        for name, layer in zip(names, layers, strict=True):
+            start, end = end, end + layer.out_features
+            setattr(holder, name, Adapted(layer, adapter, slice(start, end)))
 
 
 def _gpt(model: nn.Module) -> GPT:
@@ -93,23 +94,18 @@ def sites(model: nn.Module) -> dict[str, tuple[nn.Module, list[str]]]:
     it."""
     found: dict[str, tuple[nn.Module, list[str]]] = {}
     gpt = _gpt(model)
+    fused = dict.fromkeys(QKV, "c_attn") if gpt.config.architecture == "gpt2" else {}
     for number, layer in enumerate(gpt.model.layers):
         for part in ("self_attn", "mlp"):
             holder = getattr(layer, part)
             for name, child in holder.named_children():
                 if isinstance(child, Adapted) or hasattr(child, "in_features"):
-                    fused = gpt.config.architecture == "gpt2" and name in (
-                        "q_proj",
-                        "k_proj",
-                        "v_proj",
-                    )
-                    site = f"model.layers.{number}.{part}.{'c_attn' if fused else name}"
+                    site = f"model.layers.{number}.{part}.{fused.get(name, name)}"
                     found.setdefault(site, (holder, []))[1].append(name)
     return found
 
 
 def _chosen(model: nn.Module, settings: AdapterSettings) -> list[str]:
-    """The sites that the settings mean."""
     found = sites(model)
     known = list(dict.fromkeys(site.rsplit(".", 1)[1] for site in found))
     wanted = (
@@ -119,7 +115,7 @@ def _chosen(model: nn.Module, settings: AdapterSettings) -> list[str]:
     )
     for name in wanted:
         if name not in known:
-            fused = name in ("q_proj", "k_proj", "v_proj") and "c_attn" in known
+            fused = name in QKV and "c_attn" in known
             hint = "; GPT-2's are one matrix: c_attn" if fused else did_you_mean(name, known)
             raise XinyeError(
                 f"target_modules: this model has no {name!r}{hint} (there are {', '.join(known)})"
@@ -132,16 +128,18 @@ def _attach_prefix(gpt: GPT, settings: AdapterSettings, generator: torch.Generat
     """Begin with the keys and values of random tokens: from free random numbers it learns badly (Li
     & Liang)."""
     length, config = settings.num_virtual_tokens, gpt.config
-    if config.rope_scaling is not None and config.rope_scaling.rope_type == "dynamic":
-        raise XinyeError(
+    context = config.max_position_embeddings
+    refuse_first(
+        (
+            config.dynamic,
             "prefix: dynamic RoPE scaling turns all keys anew with each length, and a prefix has "
-            "no place"
-        )
-    if length >= config.max_position_embeddings:
-        raise XinyeError(
-            f"prefix: num_virtual_tokens is {length}; this model reads "
-            f"{config.max_position_embeddings} tokens in all"
-        )
+            "no place",
+        ),
+        (
+            length >= context,
+            f"prefix: num_virtual_tokens is {length}; this model reads {context} tokens in all",
+        ),
+    )
     training, device = gpt.training, next(gpt.model.norm.parameters()).device
     cache = KeyValueCache(config, 1, length, gpt.compute_dtype, device)
     tokens = torch.randint(config.vocab_size, (1, length), generator=generator)
@@ -155,7 +153,7 @@ def _attach_prefix(gpt: GPT, settings: AdapterSettings, generator: torch.Generat
         assert isinstance(layer, Layer)
         layer.self_attn.prefix = prefix
     gpt.prefix_length = length
-    gpt.config = replace(config, max_position_embeddings=config.max_position_embeddings - length)
+    gpt.config = replace(config, max_position_embeddings=context - length)
 
 
 def adapters(model: nn.Module) -> list[LoRA | Bottleneck | Prefix]:
@@ -177,16 +175,8 @@ def merge(model: nn.Module) -> None:
     Raises `XinyeError` where the adapter is no change of weights, or the weights are quantized.
     """
     settings = attached(model)
-    if settings is None:
-        raise XinyeError("merge: this model has no adapter")
-    if settings.method == "prefix":
-        raise XinyeError(
-            "merge: a prefix is keys and values before all others, which no weight can hold"
-        )
-    if settings.method == "adapter":
-        raise XinyeError(
-            "merge: a bottleneck is a layer of its own with a bend in it, not a change of weights"
-        )
+    if reason := UNMERGED.get(settings.method if settings else None):
+        raise XinyeError(f"merge: {reason}")
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, Adapted) and isinstance(child.adapter, LoRA):

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, refuse_first
 from xinye.model.rope import RopeScaling, RopeType
 
 Architecture = Literal["modern", "llama", "gpt2"]
@@ -24,7 +24,7 @@ Architecture = Literal["modern", "llama", "gpt2"]
 class Shape(ABC):
     """What all networks' shapes have: sizes of at least 1, and what they cost."""
 
-    def check_sizes(self) -> None:
+    def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]
             if field.type is int and getattr(self, field.name) < 1:
                 raise XinyeError(
@@ -72,34 +72,39 @@ class GPTConfig(Shape):
         if self.architecture == "gpt2":
             object.__setattr__(self, "attention_bias", True)
             object.__setattr__(self, "mlp_bias", True)
-        self.check_sizes()
-        if self.num_attention_heads % self.num_key_value_heads:
-            raise XinyeError(
-                f"model shape: {self.num_attention_heads} attention heads cannot share "
-                f"{self.num_key_value_heads} key-value heads; the first must be a multiple of the "
-                "second"
-            )
-        if self.rotary and self.head_dim % 2:
-            raise XinyeError(
-                f"model shape: head_dim is {self.head_dim}; rotary positions need an even number"
-            )
-        if not self.rotary and self.rope_scaling is not None:
-            raise XinyeError(
+        super().__post_init__()
+        heads, shared = self.num_attention_heads, self.num_key_value_heads
+        plain = heads == shared and heads * self.head_dim == self.hidden_size
+        refuse_first(
+            (
+                heads % shared,
+                f"model shape: {heads} attention heads cannot share {shared} key-value heads; the "
+                "first must be a multiple of the second",
+            ),
+            (
+                self.rotary and self.head_dim % 2,
+                f"model shape: head_dim is {self.head_dim}; rotary positions need an even number",
+            ),
+            (
+                not self.rotary and self.rope_scaling is not None,
                 f"RoPE scaling: {self.architecture} has learned positions, which end with its "
-                "context"
-            )
-        if self.architecture == "gpt2" and (
-            self.num_attention_heads * self.head_dim != self.hidden_size
-            or self.num_key_value_heads != self.num_attention_heads
-        ):
-            raise XinyeError(
+                "context",
+            ),
+            (
+                self.architecture == "gpt2" and not plain,
                 "model shape: gpt2 needs hidden_size = heads × head_dim and as many key-value "
-                "heads as heads"
-            )
+                "heads as heads",
+            ),
+        )
 
     @property
     def rotary(self) -> bool:
         return self.architecture != "gpt2"
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether all keys turn anew with each length that is read."""
+        return self.rope_scaling is not None and self.rope_scaling.rope_type == "dynamic"
 
     def extended(self, rope_type: RopeType, factor: float) -> "GPTConfig":
         """The same network and weights for `factor` times the context, by RoPE scaling.
@@ -112,20 +117,17 @@ class GPTConfig(Shape):
                 f"({self.rope_scaling.rope_type})"
             )
         context = self.max_position_embeddings
-        if rope_type == "dynamic":  # lengths are measured by the context, so it stays
-            return replace(self, rope_scaling=RopeScaling(rope_type, factor))
-        original = None if rope_type == "linear" else context
+        original = context if rope_type in ("yarn", "llama3") else None
         scaling = RopeScaling(rope_type, factor, original)
-        return replace(self, max_position_embeddings=int(context * factor), rope_scaling=scaling)
+        if rope_type != "dynamic":  # its lengths are measured by the context, which stays
+            context = int(context * factor)
+        return replace(self, max_position_embeddings=context, rope_scaling=scaling)
 
     @property
     def layer_parameters(self) -> int:
         """Weights of the layers' matrices."""
-        queries, keys = (
-            self.num_attention_heads * self.head_dim,
-            self.num_key_value_heads * self.head_dim,
-        )
-        attention = self.hidden_size * (2 * queries + 2 * keys)
+        heads = 2 * self.num_attention_heads + 2 * self.num_key_value_heads
+        attention = self.hidden_size * heads * self.head_dim
         mlp = self.hidden_size * self.intermediate_size * (3 if self.rotary else 2)
         return self.num_hidden_layers * (attention + mlp)
 
@@ -182,9 +184,6 @@ class LSTMConfig(Shape):
     dropout: float = 0.0
     architecture: Literal["lstm"] = "lstm"
 
-    def __post_init__(self) -> None:
-        self.check_sizes()
-
     @property
     def matrix_parameters(self) -> int:
         """Weights that every token is multiplied by: four gates from input and state in each layer,
@@ -201,7 +200,3 @@ class LSTMConfig(Shape):
         """Floating-point operations to compute one token: two per matrix weight, however long the
         context is."""
         return 2 * self.matrix_parameters
-
-    def flops_per_token(self, context: int) -> float:
-        """Floating-point operations to train on one token: forward, and twice that backward."""
-        return 3 * self.forward_flops_per_token(context)

@@ -92,8 +92,7 @@ class KeyValueCache:
     def __init__(
         self, config: GPTConfig, batch: int, capacity: int, dtype: torch.dtype, device: torch.device
     ) -> None:
-        dynamic = config.rope_scaling is not None and config.rope_scaling.rope_type == "dynamic"
-        if dynamic and capacity > config.max_position_embeddings:
+        if config.dynamic and capacity > config.max_position_embeddings:
             raise XinyeError(
                 "dynamic RoPE scaling turns all keys anew with each length, so that none can be "
                 f"kept beyond {config.max_position_embeddings} tokens; linear and yarn can"
@@ -196,11 +195,9 @@ class MLP(nn.Module):
 def document_mask(documents: Tensor | None) -> Tensor | None:
     """Which token may look at which, (B, 1, T, T), where `documents` (B, T) numbers those of each
     row."""
-    return (
-        None
-        if documents is None
-        else (documents[:, :, None] == documents[:, None, :]).tril()[:, None]
-    )
+    if documents is None:
+        return None
+    return (documents[:, :, None] == documents[:, None, :]).tril()[:, None]
 
 
 class Layer(nn.Module):
@@ -328,14 +325,10 @@ class GPT(TokenModel):
                 weight.fill_(1.0 if name.endswith("weight") else 0.0)
             elif name.endswith("bias") or "o_proj" in name or "down_proj" in name:
                 weight.zero_()
-            elif "embed" in name or "lm_head" in name:
-                weight.copy_(torch.empty(weight.shape).normal_(0.0, 0.02, generator=generator))
             else:
-                weight.copy_(
-                    torch.empty(weight.shape).normal_(
-                        0.0, weight.shape[1] ** -0.5, generator=generator
-                    )
-                )
+                table = "embed" in name or "lm_head" in name
+                deviation = 0.02 if table else weight.shape[1] ** -0.5
+                weight.copy_(torch.empty(weight.shape).normal_(0.0, deviation, generator=generator))
 
     def new_cache(self, batch: int, capacity: int | None = None) -> KeyValueCache:
         """An empty cache for `batch` sequences of `capacity` tokens each, as long as the context

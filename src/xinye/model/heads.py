@@ -37,8 +37,7 @@ class HeadConfig(Shape):
     @property
     def parameters(self) -> int:
         """All weights."""
-        tied = replace(self.backbone, tie_word_embeddings=True)
-        return tied.parameters + self.head_parameters
+        return replace(self.backbone, tie_word_embeddings=True).parameters + self.head_parameters
 
     @property
     def matrix_parameters(self) -> int:
@@ -116,10 +115,6 @@ class Head(nn.Module):
         for parameter in model.score.parameters():
             nn.init.zeros_(parameter)
         return model
-
-    def freeze(self) -> None:
-        """Leave everything but the head as it is."""
-        self.gpt.requires_grad_(False)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Logits in float32: (B, L) of the texts, or (B, T, L) of their tokens; tokens (B, T),

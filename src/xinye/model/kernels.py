@@ -34,11 +34,8 @@ def attention(
     )
     if mask is None:
         mask = torch.ones(length, length, dtype=torch.bool, device=queries.device).tril()
-        bias = torch.zeros_like(mask, dtype=queries.dtype).masked_fill_(~mask, float("-inf"))
-        bias = bias.expand(batch * heads, length, length)
-    else:
-        bias = torch.zeros_like(mask, dtype=queries.dtype).masked_fill_(~mask, float("-inf"))
-        bias = bias.expand(batch, heads, length, length).reshape(batch * heads, length, length)
+    bias = torch.zeros_like(mask, dtype=queries.dtype).masked_fill_(~mask, float("-inf"))
+    bias = bias.expand(batch, heads, length, length).reshape(batch * heads, length, length)
     outputs = []
     for start in range(0, length, BLOCK):
         end = min(start + BLOCK, length)

@@ -91,7 +91,8 @@ def dequantize(blocks: Tensor, kind: str) -> Tensor:
         low = _nibbles(block[..., :128].unflatten(-1, (2, 64))).unflatten(-1, (4, 32))
         high = block[..., 128:192].unflatten(-1, (2, 1, 32)) >> _shifts(block, 0, 2, 4, 6)
         integers = (low | (high & 3) << 4).view(torch.int8) - 32
-        x = integers.flatten(-3).unflatten(-1, (16, 16)) * _scales_of_q6_k(block)
+        scales = block[..., 192:208].view(torch.int8) * _halves(block, 208)
+        x = integers.flatten(-3).unflatten(-1, (16, 16)) * scales[..., None]
     return x.flatten(1)
 
 
@@ -114,14 +115,10 @@ def computable(blocks: Tensor, kind: str) -> tuple[Tensor, str]:
         return torch.cat((block[..., :2], _q5_0_integers(block).view(torch.uint8)), dim=-1).flatten(
             1
         ), "q8_0"
-    parts = []
-    for some in block.split(rows):
-        scales, minima, integers = _q4_k_parts(some)
-        parts.append(
-            torch.cat((_half_bytes(scales), _half_bytes(-minima), _pack(integers)), dim=-1).flatten(
-                1
-            )
-        )
+    parts = [
+        torch.cat((_half_bytes(scales), _half_bytes(-minima), _pack(integers)), dim=-1).flatten(1)
+        for scales, minima, integers in map(_q4_k_parts, block.split(rows))
+    ]
     return torch.cat(parts), "q4_1"
 
 
@@ -175,12 +172,11 @@ def swap_in(model: TokenModel, matrices: Mapping[str, tuple[Tensor, str]]) -> No
     blocks and their kind."""
     for name, (blocks, kind) in matrices.items():
         layer = model.get_submodule(name)
-        quantized: nn.Module
         if isinstance(layer, nn.Embedding):
-            quantized = QuantizedEmbedding(blocks, kind)
+            model.set_submodule(name, QuantizedEmbedding(blocks, kind))
         else:
-            quantized = QuantizedLinear(blocks, kind, layer.bias)  # type: ignore[arg-type]
-        model.set_submodule(name, quantized)
+            linear = QuantizedLinear(blocks, kind, layer.bias)  # type: ignore[arg-type]
+            model.set_submodule(name, linear)
 
 
 def unpack(model: TokenModel, dtype: torch.dtype = torch.float32) -> None:
@@ -252,7 +248,3 @@ def _q4_k_parts(block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         -1, (2, 32)
     )  # (rows, blocks, 4, 2, 32)
     return scales.flatten(1)[..., None], minima.flatten(1)[..., None], integers.flatten(1, 3)
-
-
-def _scales_of_q6_k(block: Tensor) -> Tensor:
-    return (block[..., 192:208].view(torch.int8) * _halves(block, 208))[..., None]

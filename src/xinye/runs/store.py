@@ -31,14 +31,12 @@ from xinye.checkpoints.folders import (
     is_deletable,
     step_of,
 )
-from xinye.checkpoints.heads import load_head, save_head
 from xinye.checkpoints.huggingface import load_weights, save_model
 from xinye.data.files import read_json, write_json, written_beside
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.adapters import adapter_state, attached
 from xinye.model.build import Network
-from xinye.model.heads import Head
 from xinye.runs.folder import Values
 
 STATE = "adapter_state.safetensors"
@@ -92,8 +90,6 @@ class Store:
         if attached(model):
             save_adapter(folder, model, self.base, self.tokenizer, seen_from=self.run)
             save_file(_adapter_tensors(model), folder / STATE)
-        elif isinstance(model, Head):
-            save_head(folder, model, self.tokenizer)
         else:
             save_model(folder, model, self.tokenizer)
         save_file(_optimizer_tensors(self.optimizers), folder / "optimizer.safetensors")
@@ -124,8 +120,7 @@ class Store:
                 if model.load_state_dict(load_file(folder / STATE), strict=False).unexpected_keys:
                     raise ValueError("the adapter does not belong to this model")
             else:
-                saved = load_head(folder) if isinstance(model, Head) else load_weights(folder)
-                model.load_state_dict(saved.state_dict())
+                model.load_state_dict(load_weights(folder).state_dict())
             _restore(self.optimizers, load_file(folder / "optimizer.safetensors"))
             progress = read_json(folder / "progress.json")
             return progress | {"step": int(progress["step"]), "seconds": float(progress["seconds"])}

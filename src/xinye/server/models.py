@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from xinye import machine
 from xinye.api import Model, load
 from xinye.checkpoints.adapters import base_of, is_adapter
-from xinye.checkpoints.heads import is_head
+from xinye.checkpoints.families import is_head
 from xinye.checkpoints.hub import find_downloaded
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError

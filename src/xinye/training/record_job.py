@@ -10,7 +10,6 @@ from torch import Tensor
 
 from xinye.checkpoints.adapters import fingerprint
 from xinye.checkpoints.folders import checkpoints
-from xinye.checkpoints.heads import is_head, load_head
 from xinye.checkpoints.huggingface import load_weights
 from xinye.checkpoints.load import is_small, load_model
 from xinye.data.sources import check_libraries
@@ -115,7 +114,7 @@ class RecordJob(Job):
         shape = replace(self.shape, dropout=values["dropout"], is_causal=causal)
         model = self.task.network(shape, self.gpt)
         if self.settings.method == "head" and isinstance(model, Head):
-            model.freeze()
+            model.gpt.requires_grad_(False)
         if adapter and adapter.method == "adalora":
             adapter = adapter.scheduled(values["steps"])
         if adapter:
@@ -194,7 +193,7 @@ def base_of(
     adapter only small models.
     """
     if checkpoint and not settings.adapter_settings and (checkpoint / "config.json").is_file():
-        saved = load_head(checkpoint) if is_head(checkpoint) else load_weights(checkpoint)
+        saved = load_weights(checkpoint)
         gpt = saved.gpt if isinstance(saved, Head) else saved
         assert isinstance(gpt, GPT)
         config = saved.config.backbone if isinstance(saved, Head) else gpt.config

@@ -1,0 +1,215 @@
+"""A model in another form: exported as one file for other tools, quantized, or merged with its
+adapter. Nothing is written before all is checked.
+
+What quantizing costs is measured with the file that was written, on text that the model was not
+trained on: the bits per byte of the same tokens before and after.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from xinye import machine
+from xinye.checkpoints.adapters import CONFIG, base_of, is_adapter
+from xinye.checkpoints.gguf import load_gguf, save_gguf
+from xinye.checkpoints.huggingface import save_model
+from xinye.checkpoints.load import load_adapted, load_model
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError, refuse_first
+from xinye.evaluation.perplexity import perplexity, sliding_windows
+from xinye.jobs.evaluate import Part, own_text, text_of, window
+from xinye.libraries import need
+from xinye.model.adapters import attached, ranks_of
+from xinye.model.adapters import merge as merge_weights
+from xinye.model.build import LanguageModel
+from xinye.model.gpt import GPT
+from xinye.observer import Observer
+from xinye.planning.job_settings import EvaluateSettings
+from xinye.tasks.task import Figures
+
+Format = Literal["gguf", "onnx"]
+MAGIC = {"gguf": b"GGUF", "onnx": b"\x08"}  # what such files begin with
+# of the text, at most; the difference of two figures for the same tokens needs no more
+TOKENS = 65_536
+
+
+@dataclass(frozen=True)
+class Export:
+    """A model's file, how large it is, and the matrices that stand as f16: no block divides their
+    rows."""
+
+    file: str
+    to: Format
+    quantize: str
+    parameters: int
+    bytes: int
+    kept_as_f16: list[str]
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A quantized model's file and its cost; the figures are None where there was no text to
+    measure on."""
+
+    model: str
+    file: str
+    kind: str
+    bytes_before: int
+    bytes: int
+    kept_as_f16: list[str]  # matrices whose rows 32 does not divide
+    tokens: int | None = None
+    bits_per_byte_before: float | None = None
+    bits_per_byte: float | None = None
+    loss_percent: float | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A plain model's folder, and the adapter that its weights hold now."""
+
+    output: str
+    base: str
+    method: str
+    matrices: int
+    lowest_rank: int
+    highest_rank: int
+
+
+def export(model: str, to: Format, output: Path | None = None, quantize: str = "f32") -> Export:
+    """Write a model as one file, without `output` into this folder under the model's name.
+
+    Float32 by default: nothing is lost, and llama-quantize makes all else of it. Raises
+    `XinyeError` for what is no GPT, and where the file would replace one of another kind.
+    """
+    if to == "onnx" and quantize != "f32":
+        raise XinyeError(
+            f"--quantize {quantize} is for GGUF; an ONNX file is quantized by ONNX Runtime's own "
+            "tools"
+        )
+    if to == "onnx":
+        # torch's exporter is built on both
+        need("an ONNX file", "onnx", "onnxscript", extra="onnx")
+    name, path = _target(Path(model), output, to, quantize)
+    network, tokenizer = load_model(model)
+    if not isinstance(network, GPT):
+        raise XinyeError(f"{model}: an LSTM cannot be exported; other tools do not know this one")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept: list[str] = []
+    if to == "gguf":
+        kept = save_gguf(path, network, tokenizer, quantize, {"general.name": name})
+    else:
+        from xinye.checkpoints.onnx import save_onnx
+
+        save_onnx(path, network)
+    return Export(str(path), to, quantize, network.config.parameters, path.stat().st_size, kept)
+
+
+def quantize(
+    model: str | Path,
+    kind: Literal["q8_0", "q4_0"],
+    output: Path | None,
+    files: Sequence[str],
+    observer: Observer,
+) -> Quantized:
+    """Write a model as GGUF, without `output` into this folder under the model's name, and measure
+    it on the files, or on what its run held back from training.
+
+    Raises `XinyeError` for whatever a person can put right, before anything is written.
+    """
+    source = Path(model)
+    name, path = _target(source, output, "gguf", kind)
+    if not path.absolute().parent.is_dir():
+        raise XinyeError(f"{path.parent}: there is no such folder")
+    observer.stage("reading the model")
+    network, tokenizer = load_model(model)
+    notes: list[str] = []
+    part: Part | None
+    if files:
+        part, _ = text_of(files, source, tokenizer, EvaluateSettings(), observer)
+    else:
+        _, part, _ = own_text(source, tokenizer, EvaluateSettings(), observer, notes)
+    before = part and measure(network, tokenizer, part, observer)
+    observer.stage(f"writing {path}")
+    kept = save_gguf(path, network, tokenizer, kind, {"general.name": name})
+    del network  # so that there is one model in memory
+    weights = source.glob("*.safetensors") if source.is_dir() else [source]
+    size = sum(file.stat().st_size for file in weights if file.is_file())
+    result = Quantized(str(model), str(path), kind, size, path.stat().st_size, kept, notes=notes)
+    if not part or not before:
+        return result
+    after = measure(load_gguf(path)[0], tokenizer, part, observer)
+    return replace(
+        result,
+        tokens=after["tokens"],
+        bits_per_byte_before=before["bits_per_byte"],
+        bits_per_byte=after["bits_per_byte"],
+        loss_percent=100 * (after["bits_per_byte"] / before["bits_per_byte"] - 1),
+    )
+
+
+def measure(
+    network: LanguageModel, tokenizer: Tokenizer, part: Part, observer: Observer
+) -> Figures:
+    """The figures of at most `TOKENS` tokens of a text, an equal share of each document."""
+    observer.stage("scoring the text")
+    some = part.at_most(TOKENS)
+    windows = sliding_windows(some.spans, *window(network, EvaluateSettings()))
+    progress = observer.counting("scoring", len(some), "tokens")
+    return perplexity(network.to(machine.device()), tokenizer, some.tokens, windows, progress)
+
+
+def _target(source: Path, output: Path | None, to: Format, kind: str) -> tuple[str, Path]:
+    """A model's name, and the file to write it to. Raises `XinyeError` where that would replace a
+    folder, the model itself, or a file of another kind."""
+    name = source.absolute().name.removesuffix(".gguf")
+    path = Path(output or (f"{name}.onnx" if to == "onnx" else f"{name}-{kind}.gguf"))
+    same = path.exists() and source.exists() and path.samefile(source)
+    refuse_first(
+        (path.is_dir(), f"{path}: is a folder; name a file with -o"),
+        (same, f"{path}: is the model itself; name a file with -o"),
+    )
+    if path.exists():
+        with path.open("rb") as file:
+            if not file.read(8).startswith(MAGIC[to]):
+                raise XinyeError(
+                    f"{path}: exists and is no {to.upper()} file; name another with -o"
+                )
+    return name, path
+
+
+def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
+    """Write the model of an adapter's folder, its LoRA or AdaLoRA in the weights, to `output`.
+
+    Raises `XinyeError` where there is no adapter, it cannot be merged, or something else is in
+    `output`.
+    """
+    free = not output.exists() or (output.is_dir() and (overwrite or not any(output.iterdir())))
+    refuse_first(
+        (
+            not is_adapter(run),
+            f"{run}: there is no adapter here (no {CONFIG}), so it is whole as it is; xinye "
+            "finetune --method lora makes one",
+        ),
+        (
+            not free,
+            f"{output}: exists; choose another folder with -o, or replace its model with "
+            "--overwrite",
+        ),
+    )
+    base = base_of(run)
+    if output.exists() and output.resolve() in (run.resolve(), Path(base).resolve()):
+        raise XinyeError(
+            f"{output}: the adapter and its base stay as they are; choose another folder with -o"
+        )
+    model, tokenizer = load_adapted(run, plain=True)
+    ranks, settings = ranks_of(model), attached(model)
+    merge_weights(model)
+    assert settings is not None
+    try:
+        save_model(output, model, tokenizer)
+    except OSError as error:
+        raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error
+    lowest, highest = min(ranks.values()), max(ranks.values())
+    return Merged(str(output), base, settings.method, len(ranks), lowest, highest)
