@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from xinye.collect.collect import Collected
 
 SHOWN = 10  # skipped files
+COUNTED = ("by_format", "ignored")  # of what was collected, the most frequent first
 
 
 def main(arguments: list[str]) -> int:
@@ -222,7 +223,9 @@ def collect(arguments: list[str]) -> int:
     for line in lines_of(result):
         console.print(line, soft_wrap=True)
     if as_json:
-        print_json(result.as_dict())
+        by_count = {name: dict(getattr(result, name).most_common()) for name in COUNTED}
+        skipped = [vars(skip) for skip in result.skipped]
+        print_json(vars(result) | by_count | {"skipped": skipped})
     return 0
 
 
@@ -239,6 +242,6 @@ def lines_of(result: "Collected") -> Iterator[str]:
         if numbers:
             yield f"{what}: {counts(numbers)}"
     for skip in result.skipped[:SHOWN]:
-        yield f"skipped {skip['file']}: {skip['reason']}"
+        yield f"skipped {skip.file}: {skip.reason}"
     if len(result.skipped) > SHOWN:
         yield f"skipped {len(result.skipped) - SHOWN:,} more files; --json lists them"
