@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from xinye.check.findings import Estimate, Report
+from xinye.check.check_data import Estimate, Report
 from xinye.check.inspection import excerpt, plural
 from xinye.check.reading import FileSeen, Noted
 from xinye.cli.output import answer, duration
