@@ -60,7 +60,7 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         "bad_total": len(bad),
         "findings": task.findings(training, validation),
         "shown": [
-            {"place": place, "label": label, "seen": list(stretches(tokenizer, marked))}
+            {"place": place, "label": label, "seen": stretches(tokenizer, marked)}
             for place, _, label, marked in marked_examples(
                 task, tokenizer, training[:SHOWN], CONTEXT
             )
@@ -120,33 +120,29 @@ def characters(records: Sequence[Any]) -> Tokenizer:
     return Tokenizer.train([record.whole for record in records[:LEARNED_FROM]], kind="char")
 
 
-def stretches(
-    tokenizer: Tokenizer, marked: Sequence[tuple[int, Mark]]
-) -> Iterator[tuple[str, Mark]]:
+def stretches(tokenizer: Tokenizer, marked: Sequence[tuple[int, Mark]]) -> list[tuple[str, Mark]]:
     """The tokens as text, those of one mark together; of a span its type. Special tokens stand
     alone."""
-    tokens: list[int] = []
-    open_kind: Mark = None
-
-    def closed() -> Iterator[tuple[str, Mark]]:
-        if tokens:
-            yield tokenizer.decode(tokens) or text_of(tokenizer, tokens[0]), open_kind
-
     marks = [mark for _, mark in marked]
     for at in reversed(range(len(marks) - 1)):  # a space inside a span stands for nothing by itself
         following = marks[at + 1]
         if marks[at] is None and isinstance(following, str) and following.startswith("I-"):
             marks[at] = following
+    groups: list[tuple[list[int], Mark]] = [([], None)]
     for (token, _), mark in zip(marked, marks, strict=True):
+        tokens, open_kind = groups[-1]
         kind = (None if mark == "O" else mark[2:]) if isinstance(mark, str) else mark
         special = not tokenizer.decode([token]) or (
             len(tokens) == 1 and not tokenizer.decode(tokens)
         )
         if special or kind != open_kind or (isinstance(mark, str) and mark.startswith("B-")):
-            yield from closed()
-            tokens, open_kind = [], kind
-        tokens.append(token)
-    yield from closed()
+            groups.append(([], kind))
+        groups[-1][0].append(token)
+    return [
+        (tokenizer.decode(tokens) or text_of(tokenizer, tokens[0]), kind)
+        for tokens, kind in groups
+        if tokens
+    ]
 
 
 def text_of(tokenizer: Tokenizer, token: int) -> str:

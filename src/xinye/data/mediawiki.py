@@ -41,11 +41,14 @@ def articles(file: BinaryIO) -> Iterator[tuple[str, str, str]]:
     """
     from lxml import etree
 
-    tags = [f"{{*}}{name}" for name in ("revision", "page")]
     wikitext = ""
     try:
         for _, element in etree.iterparse(
-            file, tag=tags, resolve_entities=False, no_network=True, huge_tree=False
+            file,
+            tag=["{*}revision", "{*}page"],
+            resolve_entities=False,
+            no_network=True,
+            huge_tree=False,
         ):
             if etree.QName(element).localname == "revision":
                 wikitext = element.findtext("{*}text") or ""
@@ -71,9 +74,8 @@ def plain_text(wikitext: str) -> str:
     import mwparserfromhell
     from mwparserfromhell.nodes import Heading
 
-    changes = ((_NOTES, ""), (_SWITCH, ""), (_LIST_MARK, "- "), (_VARIANTS, _one_script))
-    for pattern, replacement in changes:
-        wikitext = pattern.sub(replacement, wikitext)
+    wikitext = _LIST_MARK.sub("- ", _SWITCH.sub("", _NOTES.sub("", wikitext)))
+    wikitext = _VARIANTS.sub(_one_script, wikitext)
     sections: list[tuple[int, str, list[str]]] = [(0, "", [])]  # level, heading, text
     for node in mwparserfromhell.parse(wikitext, skip_style_tags=True).nodes:
         if isinstance(node, Heading):
