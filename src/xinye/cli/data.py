@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from xinye.cli.arguments import Parser, run_group
 from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import COLUMNS, FinetuneSettings
-from xinye.tasks.registry import TASKS, find_task
+from xinye.tasks.registry import TASKS
 
 if TYPE_CHECKING:
     from xinye.collect.collect import Collected
@@ -100,44 +100,17 @@ def show(arguments: list[str]) -> int:
     add_columns(parser)
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object")
     values = parser.values(arguments)
-    task, settings = values["task"], settings_of(values)
-
-    from rich.text import Text
+    settings = settings_of(values)
 
     from xinye.check.check_records import show_records
-    from xinye.cli.output import answer, print_json
+    from xinye.cli.data_check import show_tokens
+    from xinye.cli.output import print_json
 
     report = show_records(settings, values["files"], values["model"], values["count"])
     if values["json"]:
         print_json(report)
-        return 0
-    for file in report["files"]:
-        answer.print(
-            f"{file['file']}: {file['records']:,} records, {file['format']}", soft_wrap=True
-        )
-    for record in report["shown"]:
-        answer.print(
-            f"\n{record['place']}" + (f" → {record['label']}" if record["label"] else ""),
-            style="dim",
-        )
-        line = Text()
-        for text, mark in record["tokens"]:
-            line.append(
-                text,
-                style="bold green" if mark is True else "" if mark not in (None, "O") else "dim",
-            )
-            behind = f"/{mark} " if isinstance(mark, str) and mark != "O" else "|"
-            line.append(
-                f"*{behind}" if mark is True and not answer.is_terminal else behind,
-                style="bright_black",
-            )
-        answer.print(line)
-        if record["cut"]:
-            answer.print(f"({record['cut']:,} tokens were left out)", style="dim")
-    trained = ""
-    if find_task(task).writes:
-        trained = "trained: green; " if answer.is_terminal else "trained: with a * behind; "
-    answer.print(f"\n{trained}| stands between tokens")
+    else:
+        show_tokens(report)
     return 0
 
 
