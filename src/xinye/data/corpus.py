@@ -182,8 +182,7 @@ def split(
         first, last = starts + lengths * (part - 1) // parts, starts + lengths * part // parts
         outside = (np.concatenate((starts, last)), np.concatenate((first, ends)))
         spans = np.stack(outside, axis=1)
-        held_out = np.stack((first, last), axis=1)
-        return spans[spans[:, 0] < spans[:, 1]], held_out[first < last]
+        return spans[spans[:, 0] < spans[:, 1]], np.stack((first, last), axis=1)[first < last]
     wanted = min(most, round(fraction * int(lengths.sum())))
     if many:
         order = np.argsort(shuffled, kind="stable")

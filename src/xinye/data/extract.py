@@ -28,7 +28,8 @@ from xinye.data.files import open_regular
 from xinye.data.html import all_text, decode_page, main_text
 from xinye.data.mediawiki import articles, plain_text
 from xinye.data.pdf import pdf_text
-from xinye.data.sources import Piece, as_text, choose_field, read_pieces
+from xinye.data.records import HEAD_RECORDS, as_text, choose_field
+from xinye.data.sources import Piece, read_pieces
 from xinye.errors import XinyeError
 
 FORMATS = {
@@ -48,7 +49,6 @@ LIBRARIES = {  # that a format is read with
 XML_ROOTS = {"mediawiki": "mediawiki", "rss": "feed", "feed": "feed", "RDF": "feed", "html": "html"}
 LARGEST_PAGE = 64 << 20  # bytes of one page, feed, mail or chapter, unpacked
 LARGEST_BOOK = 256 << 20
-HEAD_RECORDS = 100  # of a hub data set, looked at to find the column of text
 
 _ROOT = re.compile(rb"<(?:\w+:)?([A-Za-z]\w*)")
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*(?:\n|\Z)", re.DOTALL)

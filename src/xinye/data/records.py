@@ -73,8 +73,7 @@ def read_records(
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a plain-text file with their numbers, without their ends."""
     with open_text(path) as file:
-        for number, line in enumerate(file, 1):
-            yield number, line.removesuffix("\n")
+        yield from enumerate((line.removesuffix("\n") for line in file), 1)
 
 
 # -- the column of text ----------------------------------------------------------------------------
@@ -339,8 +338,7 @@ def _json_records(path: Path, on_bad: OnBad) -> Records:
             else:
                 yield line, record
         if in_array and not first:
-            problem = "the file ends inside its array; fetch it again"
-            on_bad(path, json_text.line, problem)
+            on_bad(path, json_text.line, "the file ends inside its array; fetch it again")
         elif (json_text.text[json_text.position + 1 :] + file.read(BLOCK_BYTES)).strip():
             problem = "more follows the array; name a file of lines .jsonl"
             on_bad(path, json_text.line, problem)
@@ -370,8 +368,9 @@ def parquet_records(path: Path, field: str | None) -> Records:
                     number += 1
                     yield number, record
     except UnicodeDecodeError as error:
-        where = f"{path}, record {number + 1} or behind it"
-        raise XinyeError(f"{where}: a text is not UTF-8 ({error.reason})") from None
+        raise XinyeError(
+            f"{path}, record {number + 1} or behind it: a text is not UTF-8 ({error.reason})"
+        ) from None
     except (pyarrow.ArrowException, OSError) as error:
         problem = str(error).splitlines()[0]
         raise XinyeError(f"{path}: not a whole Parquet file ({problem})") from None
