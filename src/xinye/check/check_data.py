@@ -174,7 +174,9 @@ def check(
             seen.documents.quantile(0.99),
         ),
     )
-    report.findings = findings(report, seen)
+    found = (*damage(report, seen), *repetition(report), *uncleaned(report))
+    # The most important first.
+    report.findings = [replace(each, places=each.places[:EXAMPLES]) for each in found]
     given = ["--field", field] if field else []
     given += ["--document-separator", document_separator] if document_separator else []
     report.command = command(files, given + flags(report))
@@ -242,12 +244,6 @@ def estimate(
 
 
 # -- in words --------------------------------------------------------------------------------------
-
-
-def findings(report: Report, seen: Reading) -> list[Finding]:
-    """What a person should know, the most important first."""
-    found = [*damage(report, seen), *repetition(report), *uncleaned(report)]
-    return [replace(each, places=each.places[:EXAMPLES]) for each in found]
 
 
 def damage(report: Report, seen: Reading) -> Iterator[Finding]:

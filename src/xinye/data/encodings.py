@@ -84,7 +84,7 @@ def open_text(path: Path) -> TextIO:
 
 def with_newlines(text: str) -> str:
     """The text with "\n" as its only line end."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def detect_encoding(path: Path) -> str:

@@ -53,16 +53,16 @@ LARGEST_BOOK = 256 << 20
 _ROOT = re.compile(rb"<(?:\w+:)?([A-Za-z]\w*)")
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*(?:\n|\Z)", re.DOTALL)
 _FRONT_TITLE = re.compile(r"(?m)^title\s*[:=]\s*[\"']?(.*?)[\"']?\s*$")
-_REST_OF_MAIL = re.compile(  # a signature, a mailing list's footer, the whole mail that is answered
-    r"(?m)^(--[ ]?$|_{20,}\s*$"
-    r"|-{3,} ?(Original Message|原始邮件|原始郵件|Forwarded message|转发邮件)).*",
-    re.DOTALL,
-)
-_ATTRIBUTION = re.compile(
-    r"(?m)^[^>\n].{0,200}?(?:wrote|writes|写道|寫道|说道)\s*[:：]\s*\n(?=\s*>)"
-)
 _POSTMARK = re.compile(rb"From .*\d\d:\d\d")
-_QUOTED = re.compile(r"(?m)^>(?!From ).*\n?")
+_UNREAD_IN_MAIL = (  # who is quoted; what is; a signature, a footer, the mail that is answered
+    re.compile(r"(?m)^[^>\n].{0,200}?(?:wrote|writes|写道|寫道|说道)\s*[:：]\s*\n(?=\s*>)"),
+    re.compile(r"(?m)^>(?!From ).*\n?"),
+    re.compile(
+        r"(?m)^(--[ ]?$|_{20,}\s*$"
+        r"|-{3,} ?(Original Message|原始邮件|原始郵件|Forwarded message|转发邮件)).*",
+        re.DOTALL,
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,7 +295,7 @@ def _mail(lines: list[bytes]) -> tuple[str, str]:
             texts.setdefault(kind, all_text(text) if kind == "text/html" else text)
     plain = texts.get("text/plain", "")
     body = with_newlines(plain if plain.strip() else texts.get("text/html", ""))
-    for unread in (_ATTRIBUTION, _QUOTED, _REST_OF_MAIL):
+    for unread in _UNREAD_IN_MAIL:
         body = unread.sub("", body)
     subject = "".join(
         word if isinstance(word, str) else decode(word, charset)

@@ -21,8 +21,9 @@ SHOWN = {"lang": (1,), "nowrap": (0,), "tsl": (3, 2), "le": (2, 0), "link": (2, 
 # Of a phrase in several, the first of these is taken.
 SCRIPTS = ("zh-hans", "zh-cn", "zh", "zh-hant", "zh-tw")
 _VARIANTS = re.compile(r"-\{([^{}]*)\}-")
-_NOTES = re.compile(r"(?is)<ref\b[^<>]*/>|<ref\b[^<>]*>.*?</ref\s*>|<!--.*?-->")
-_SWITCH = re.compile(r"__[^\W\d_]+__")  # __NOTOC__, __无目录__
+_UNREAD = re.compile(  # notes, comments, and switches: __NOTOC__, __无目录__
+    r"(?is)<ref\b[^<>]*/>|<ref\b[^<>]*>.*?</ref\s*>|<!--.*?-->|__[^\W\d_]+__"
+)
 _REDIRECT = re.compile(r"\s*#(redirect|重定向)", re.IGNORECASE)
 _LIST_MARK = re.compile(r"(?m)^[*#]+[ \t]*")
 _NO_ITEM = re.compile(r"(?m)^- *$\n?")
@@ -74,7 +75,7 @@ def plain_text(wikitext: str) -> str:
     import mwparserfromhell
     from mwparserfromhell.nodes import Heading
 
-    wikitext = _LIST_MARK.sub("- ", _SWITCH.sub("", _NOTES.sub("", wikitext)))
+    wikitext = _LIST_MARK.sub("- ", _UNREAD.sub("", wikitext))
     wikitext = _VARIANTS.sub(_one_script, wikitext)
     sections: list[tuple[int, str, list[str]]] = [(0, "", [])]  # level, heading, text
     for node in mwparserfromhell.parse(wikitext, skip_style_tags=True).nodes:
