@@ -106,7 +106,7 @@ class Report:
     problems: list[Noted]
     problems_total: int
     preview: list[Noted]
-    estimate: Estimate | None
+    estimate: Estimate | None = None
     findings: list[Finding] = field(default_factory=list)
     command: str = ""  # to type next
 
@@ -143,7 +143,6 @@ def check(
         raise XinyeError(
             f"{', '.join(files)}: there is no text that can be read in these files{reason}"
         )
-    script = scripts(seen.counts)
     copies, copied, top = seen.copies.result(EXAMPLES)
     examples = [replace(seen.where(place), times=times) for place, times in top]
     report = Report(
@@ -151,7 +150,7 @@ def check(
         bytes=sum(file.bytes for file in seen.files),
         documents=seen.documents.counts.total() + seen.empty,
         characters=characters,
-        scripts=script,
+        scripts=scripts(seen.counts),
         chinese=chinese_scripts(seen.counts),
         document_characters=seen.documents.summary(),
         line_characters=seen.lines.summary(),
@@ -166,14 +165,8 @@ def check(
         problems=problems,
         problems_total=sum(kind.count for kind in kinds),
         preview=seen.preview(),
-        estimate=estimate(
-            sample,
-            max(0, characters - copied - script.get("control characters", 0)),
-            max(0, seen.documents.counts.total() - copies),
-            script.get("Chinese", 0) > 0.3 * characters,
-            seen.documents.quantile(0.99),
-        ),
     )
+    report.estimate = estimate(sample, report)
     found = (*damage(report, seen), *repetition(report), *uncleaned(report))
     # The most important first.
     report.findings = [replace(each, places=each.places[:EXAMPLES]) for each in found]
@@ -194,14 +187,14 @@ def near_duplicates(seen: Reading) -> Repeated:
     return Repeated(len(found), found[:EXAMPLES], looked_at=len(seen.near.kept))
 
 
-def estimate(
-    sample: list[str], characters: int, documents: int, chinese: bool, longest: int
-) -> Estimate | None:
+def estimate(sample: list[str], report: Report) -> Estimate | None:
     """Tokens and time of one epoch for what `pretrain` would do by itself; None for too little
     text.
 
     The tokenizer is learned on three quarters of the sample and counted on the fourth.
     """
+    controls = report.scripts.get("control characters", 0)
+    characters = max(0, report.characters - (report.duplicates.characters or 0) - controls)
     pieces = (Piece(part, "") for part in sample)
     texts = [piece.text for piece in clean(pieces, Cleaning(duplicates=False))]
     if len(texts) < 20:
@@ -213,13 +206,16 @@ def estimate(
         return None
     settings = PretrainSettings()
     size = parse_count(settings.size, "size")
+    chinese = report.scripts.get("Chinese", 0) > 0.3 * report.characters
     wanted, _ = planning.vocabulary_size(size, characters, chinese)
     learned = (text for index, text in enumerate(texts) if index % 4 != 3)
     tokenizer = Tokenizer.train(learned, vocab_size=wanted, exact=False)
     per_character = sum(map(len, tokenizer.encode_batch(held_out))) / sum(map(len, held_out))
-    tokens = round(characters * per_character) + documents
+    documents = report.documents - report.empty_documents - report.duplicates.documents
+    tokens = round(characters * per_character) + max(0, documents)
     training = tokens - min(VALIDATION_TOKENS, round(settings.validation * tokens))
-    context, _ = planning.context_length(size, np.array([longest * per_character]), training)
+    longest = np.array([report.document_characters.p99 * per_character])
+    context, _ = planning.context_length(size, longest, training)
     config = planning.shape(Draft(), settings, wanted, context)
     device = machine.device()
     dtype, _ = machine.fast_dtype(device)
