@@ -13,7 +13,6 @@ from xinye.check.inspection import (
     CODE_POINTS,
     Lengths,
     chinese_scripts,
-    code_points,
     excerpt,
     masked,
     mojibake,
@@ -21,6 +20,7 @@ from xinye.check.inspection import (
     printable,
     scripts,
 )
+from xinye.data.duplicates import code_points
 from xinye.demo.stories import stories
 
 CHINESE = "春天来了，新的叶子在树上长出来。我们都很高兴！"

@@ -19,11 +19,6 @@ CODE_POINTS = 0x110000
 STEPS = 12  # at most, in a histogram; each doubles, or quadruples …, the one before
 
 
-def code_points(text: str) -> np.ndarray:
-    """The characters of a text as numbers, (N,)."""
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-
-
 # -- characters ------------------------------------------------------------------------------------
 
 _NAMES = {"CJK": "Chinese", "IDEOGRAPHIC": "Chinese", "HIRAGANA": "kana", "KATAKANA": "kana"} | {
@@ -127,6 +122,7 @@ def mojibake(text: str, codes: np.ndarray, counts: np.ndarray) -> Iterator[Passa
     `meaning`, as far as that can be told ("" where the characters are lost). `codes` and `counts`
     are the text's code points.
 
+    >>> from xinye.data.duplicates import code_points
     >>> codes = code_points("ä½\\xa0å¥½")
     >>> counts = np.bincount(codes, minlength=CODE_POINTS)
     >>> [found.meaning for found in mojibake("ä½\\xa0å¥½", codes, counts)]

@@ -19,7 +19,6 @@ from xinye.check.inspection import (
     CODE_POINTS,
     PERSONAL_KINDS,
     Lengths,
-    code_points,
     excerpt,
     masked,
     mojibake,
@@ -27,7 +26,7 @@ from xinye.check.inspection import (
     printable,
 )
 from xinye.data.cleaning import Cleaning, clean
-from xinye.data.duplicates import Copies, NearSample
+from xinye.data.duplicates import Copies, NearSample, code_points
 from xinye.data.files import suffix_of
 from xinye.data.sources import PLAIN_SUFFIXES, Piece, detect_encoding, line_ends, read_pieces
 from xinye.errors import XinyeError

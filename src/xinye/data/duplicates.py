@@ -51,8 +51,7 @@ class NearlySeen:
         self.kept: list[np.ndarray] = []
 
     def before(self, text: str) -> bool:
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        shingles = np.unique(shingle_hashes(codes) >> np.uint64(32)).tolist()
+        shingles = np.unique(shingle_hashes(code_points(text)) >> np.uint64(32)).tolist()
         if not shingles:
             return False
         sketch = self.empty.copy()
@@ -67,6 +66,11 @@ class NearlySeen:
         self.index.insert(len(self.kept), sketch, check_duplication=False)
         self.kept.append(values)
         return False
+
+
+def code_points(text: str) -> np.ndarray:
+    """The characters of a text as numbers, (N,)."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
 def shingle_hashes(codes: np.ndarray) -> np.ndarray:
