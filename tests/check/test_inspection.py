@@ -13,7 +13,6 @@ from xinye.check.inspection import (
     CODE_POINTS,
     Lengths,
     chinese_scripts,
-    code_points,
     excerpt,
     masked,
     mojibake,
@@ -21,6 +20,7 @@ from xinye.check.inspection import (
     printable,
     scripts,
 )
+from xinye.data.duplicates import code_points
 from xinye.demo.stories import stories
 
 CHINESE = "春天来了，新的叶子在树上长出来。我们都很高兴！"
@@ -191,7 +191,7 @@ def test_quantiles(values: list[int], share: float) -> None:
     summary = lengths.summary()
     assert (summary.shortest, summary.longest) == (min(values), max(values))
     assert summary.mean == pytest.approx(sum(values) / len(values), abs=0.06)
-    rows = lengths.rows()
+    rows = lengths.summary().histogram
     assert sum(count for _, _, count in rows) == len(values) and len(rows) <= 12
     assert rows[0][0] <= min(values) and max(values) <= rows[-1][1]
 

@@ -40,7 +40,7 @@ def made(documents: list[list[str]], part: int, batch: int) -> Corpus:
         patch.multiple(corpus_module, PART=part, BATCH=batch),
     ):
         corpus = prepare(lambda: pieces_of(documents), TOKENIZER, {})
-        return Corpus(np.array(corpus.tokens), corpus.documents, corpus.about)
+        return Corpus(np.array(corpus.tokens), corpus.documents, corpus.characters)
 
 
 def pieces_of(documents: list[list[str]]) -> Iterator[Piece]:
@@ -75,10 +75,8 @@ def test_no_text_is_lost_where_lines_are_longer_than_a_part(
 ) -> None:
     corpus = made([[text] for text in documents], part, batch=15)
     assert [TOKENIZER.decode(document) for document in each_document(corpus)] == documents
-    assert corpus.about == {
-        "tokens": len(corpus.tokens), "documents": len(documents), "characters": sum(map(len, documents)),
-        "dtype": "uint16",
-    }  # fmt: skip
+    assert corpus.characters == sum(map(len, documents))
+    assert corpus.tokens.dtype == np.uint16
 
 
 @pytest.fixture
@@ -155,7 +153,7 @@ LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=60)
 
 def corpus_of(lengths: list[int]) -> Corpus:
     documents = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    return Corpus(np.arange(documents[-1]), documents, {})
+    return Corpus(np.arange(documents[-1]), documents, 0)
 
 
 @settings(deadline=None)

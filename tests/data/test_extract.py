@@ -79,7 +79,7 @@ def test_articles_of_a_dump(tmp_path, suffix, pack):
     assert chinese == Document(
         "新叶\n\n新叶是树木在春天里长出的叶子（leaf）。\n\n结构\n\n- 叶片\n- 叶柄",
         f"{path}:7",
-        "新叶",
+        title="新叶",
     )
     assert english.title == "Leaf"
     assert english.text == (

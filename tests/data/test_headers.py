@@ -2,6 +2,7 @@
 
 import pytest
 
+from xinye.data.records import find_column
 from xinye.data.sources import find_files, headerless, read_pieces
 
 
@@ -41,3 +42,17 @@ def test_text_of_a_table_without_a_header(tmp_path):
         "太慢，难吃",
     ]
     assert [piece.text for piece in read_pieces([path], field="送得快，汤热")] == ["太慢，难吃"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [
+        (["id", "Content", "text"], "text"),  # what is usual first counts first
+        (["id", " Review "], " Review "),
+        (["TEXT", "text"], "TEXT"),
+        (["1", "2"], None),
+        ([], None),
+    ],
+)
+def test_the_column_of_a_usual_name(columns, found):
+    assert find_column(columns, ["text", "content", "review"]) == found

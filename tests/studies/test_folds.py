@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("no_measuring")
 
 def corpus_of(lengths: list[int]) -> Corpus:
     borders = np.concatenate(([0], np.cumsum(lengths)))
-    return Corpus(np.zeros(borders[-1], np.uint16), borders, {})
+    return Corpus(np.zeros(borders[-1], np.uint16), borders, 0)
 
 
 def tokens_of(spans: np.ndarray) -> list[int]:

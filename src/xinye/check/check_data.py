@@ -5,27 +5,25 @@ training would cost.
 import glob
 import re
 import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from xinye import machine
-from xinye.check.findings import (
-    NEAR,
-    SHORT,
-    Estimate,
-    Repeated,
-    Report,
-    findings,
-    flags,
+from xinye.check.inspection import (
+    PERSONAL_KINDS,
+    LengthSummary,
+    chinese_scripts,
+    excerpt,
+    plural,
+    scripts,
 )
-from xinye.check.inspection import chinese_scripts, scripts
-from xinye.check.reading import EXAMPLES, Reading
+from xinye.check.reading import EXAMPLES, LONG_LINE, FileSeen, Found, Noted, Reading
 from xinye.data.cleaning import Cleaning, clean
 from xinye.data.duplicates import NearlySeen
-from xinye.data.sources import Piece, find_files
+from xinye.data.sources import Piece, find_files, headerless
 from xinye.data.tokenizer import Tokenizer, sample_texts
 from xinye.errors import XinyeError
 from xinye.planning import pretraining as planning
@@ -34,11 +32,92 @@ from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count
 from xinye.tasks.text import VALIDATION_TOKENS
 
+NEAR = 0.8  # similarity of near duplicates
+SHORT = 8  # characters; documents shorter than this teach little
 # Of text for the estimate of the tokens: learning takes 250 bytes of memory for each.
 SAMPLE_BYTES = 1_200_000
 # Share of the matrix speed that a 5M model reached in training: benchmarks/README.md, "Same
 # minutes"
 REACHED = 0.4
+# In JSON only where there is something.
+_OPTIONAL = {"times", "masked", "problem", "text", "characters", "sampled", "looked_at", "note"}
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Documents that are copies of earlier ones, or nearly, and the first places.
+
+    Copies are estimated from a share of the documents where that is `sampled`. Near duplicates are
+    looked for in some documents; `note`: why in none.
+    """
+
+    documents: int
+    examples: list[Noted]
+    characters: int | None = None
+    sampled: float | None = None
+    looked_at: int | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Tokens, and the time of one epoch, for what `pretrain` would do by itself."""
+
+    tokens: int
+    tokens_per_character: float
+    vocab_size: int
+    size: str
+    parameters: int
+    training_tokens: int
+    tokens_per_second: int
+    seconds_per_epoch: float
+    assumption: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    finding: str
+    advice: str
+    places: list[Noted] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """What is in text files and what is wrong with them. `problems` are the first of each kind that
+    is bad by file and line: unreadable files and records, text decoded wrongly, endless lines.
+    """
+
+    files: list[FileSeen]
+    bytes: int
+    documents: int
+    characters: int
+    scripts: dict[str, int]
+    chinese: dict[str, int]
+    document_characters: LengthSummary
+    line_characters: LengthSummary
+    empty_documents: int
+    short_documents: int
+    duplicates: Repeated
+    near_duplicates: Repeated
+    mojibake: Found
+    long_lines: Found
+    personal_data: dict[str, Found]
+    separators: dict[str, int]
+    problems: list[Noted]
+    problems_total: int
+    preview: list[Noted]
+    estimate: Estimate | None = None
+    findings: list[Finding] = field(default_factory=list)
+    command: str = ""  # to type next
+
+    def as_dict(self) -> dict[str, object]:
+        """What `xinye data check --json` prints."""
+        return asdict(
+            self,
+            dict_factory=lambda pairs: {
+                name: value for name, value in pairs if value is not None or name not in _OPTIONAL
+            },
+        )
 
 
 def check(
@@ -61,21 +140,17 @@ def check(
     problems = [noted for kind in kinds for noted in kind.examples]
     if not characters:
         reason = f": {problems[0].problem}" if problems else ""
-        empty = "there is no text that can be read in these files"
-        raise XinyeError(f"{', '.join(files)}: {empty}{reason}")
-    script = scripts(seen.counts)
+        raise XinyeError(
+            f"{', '.join(files)}: there is no text that can be read in these files{reason}"
+        )
     copies, copied, top = seen.copies.result(EXAMPLES)
     examples = [replace(seen.where(place), times=times) for place, times in top]
-    documents = max(0, seen.documents.counts.total() - copies)
-    trained = max(0, characters - copied - script.get("control characters", 0))
-    chinese = script.get("Chinese", 0) > 0.3 * characters
-    personal = {kind: found.first() for kind, found in seen.personal.items() if found.count}
     report = Report(
         files=seen.files,
         bytes=sum(file.bytes for file in seen.files),
         documents=seen.documents.counts.total() + seen.empty,
         characters=characters,
-        scripts=script,
+        scripts=scripts(seen.counts),
         chinese=chinese_scripts(seen.counts),
         document_characters=seen.documents.summary(),
         line_characters=seen.lines.summary(),
@@ -85,14 +160,16 @@ def check(
         near_duplicates=near_duplicates(seen),
         mojibake=seen.mojibake.first(),
         long_lines=seen.long_lines.first(),
-        personal_data=personal,
+        personal_data={kind: found.first() for kind, found in seen.personal.items() if found.count},
         separators=dict(+seen.separators),
         problems=problems,
         problems_total=sum(kind.count for kind in kinds),
         preview=seen.preview(),
-        estimate=estimate(sample, trained, documents, chinese, seen.documents.quantile(0.99)),
     )
-    report.findings = findings(report, seen)
+    report.estimate = estimate(sample, report)
+    found = (*damage(report, seen), *repetition(report), *uncleaned(report))
+    # The most important first.
+    report.findings = [replace(each, places=each.places[:EXAMPLES]) for each in found]
     given = ["--field", field] if field else []
     given += ["--document-separator", document_separator] if document_separator else []
     report.command = command(files, given + flags(report))
@@ -105,23 +182,21 @@ def near_duplicates(seen: Reading) -> Repeated:
         Cleaning(near_duplicates=NEAR).check_libraries()
     except XinyeError as error:  # a package that is not installed
         return Repeated(0, [], looked_at=0, note=str(error))
-    near, kept = NearlySeen(NEAR), seen.near.kept
-    found = [seen.where(place) for text, (_, place) in kept.items() if near.before(text)]
-    return Repeated(len(found), found[:EXAMPLES], looked_at=len(kept))
+    near = NearlySeen(NEAR)
+    found = [seen.where(place) for text, (_, place) in seen.near.kept.items() if near.before(text)]
+    return Repeated(len(found), found[:EXAMPLES], looked_at=len(seen.near.kept))
 
 
-def estimate(
-    sample: list[str], characters: int, documents: int, chinese: bool, longest: int
-) -> Estimate | None:
+def estimate(sample: list[str], report: Report) -> Estimate | None:
     """Tokens and time of one epoch for what `pretrain` would do by itself; None for too little
     text.
 
     The tokenizer is learned on three quarters of the sample and counted on the fourth.
     """
-    texts = [
-        piece.text
-        for piece in clean((Piece(part, "") for part in sample), Cleaning(duplicates=False))
-    ]
+    controls = report.scripts.get("control characters", 0)
+    characters = max(0, report.characters - (report.duplicates.characters or 0) - controls)
+    pieces = (Piece(part, "") for part in sample)
+    texts = [piece.text for piece in clean(pieces, Cleaning(duplicates=False))]
     if len(texts) < 20:
         whole = "".join(texts)
         quarter = -(-len(whole) // 4)
@@ -131,24 +206,22 @@ def estimate(
         return None
     settings = PretrainSettings()
     size = parse_count(settings.size, "size")
+    chinese = report.scripts.get("Chinese", 0) > 0.3 * report.characters
     wanted, _ = planning.vocabulary_size(size, characters, chinese)
-    learned = [text for index, text in enumerate(texts) if index % 4 != 3]
+    learned = (text for index, text in enumerate(texts) if index % 4 != 3)
     tokenizer = Tokenizer.train(learned, vocab_size=wanted, exact=False)
     per_character = sum(map(len, tokenizer.encode_batch(held_out))) / sum(map(len, held_out))
-    tokens = round(characters * per_character) + documents
+    documents = report.documents - report.empty_documents - report.duplicates.documents
+    tokens = round(characters * per_character) + max(0, documents)
     training = tokens - min(VALIDATION_TOKENS, round(settings.validation * tokens))
-    context, _ = planning.context_length(size, np.array([longest * per_character]), training)
+    longest = np.array([report.document_characters.p99 * per_character])
+    context, _ = planning.context_length(size, longest, training)
     config = planning.shape(Draft(), settings, wanted, context)
     device = machine.device()
     dtype, _ = machine.fast_dtype(device)
     speed = machine.matrix_flops_per_second(device, dtype)
     per_second = speed * REACHED / config.flops_per_token(context)
     kind = str(dtype).removeprefix("torch.")
-    assumption = (
-        f"{REACHED:.0%} of the {speed / 1e9:,.0f} GFLOP/s that a {kind} matrix product reaches "
-        f"on this {device.type} now, the share that training on a CPU reached; "
-        "tokens counted with a tokenizer of a sample"
-    )
     return Estimate(
         tokens=tokens,
         tokens_per_character=round(per_character, 3),
@@ -158,22 +231,143 @@ def estimate(
         training_tokens=training,
         tokens_per_second=round(per_second),
         seconds_per_epoch=round(training / per_second, 1),
-        assumption=assumption,
+        assumption=(
+            f"{REACHED:.0%} of the {speed / 1e9:,.0f} GFLOP/s that a {kind} matrix product reaches "
+            f"on this {device.type} now, the share that training on a CPU reached; "
+            "tokens counted with a tokenizer of a sample"
+        ),
     )
+
+
+# -- in words --------------------------------------------------------------------------------------
+
+
+def damage(report: Report, seen: Reading) -> Iterator[Finding]:
+    """What is wrong in the files, and what no model should learn."""
+    kinds = ((seen.bad_files, "file"), (seen.bad_records, "record"))
+    if bad := " and ".join(plural(kind.count, what) for kind, what in kinds if kind.count):
+        yield Finding(
+            f"{bad} cannot be read",
+            "repair or leave out: pretrain stops there",
+            seen.bad_files.examples + seen.bad_records.examples,
+        )
+    columns = {file.file: file.field for file in report.files if file.field}
+    numbered = [name for name, column in columns.items() if column.isdecimal()]
+    reasons = [Noted(name, 1, problem=headerless(Path(name))) for name in numbered]
+    if places := [place for place in reasons if place.problem]:
+        yield Finding(
+            "the first line is a record, and columns have numbers",
+            "if it names them, give a name with --field",
+            places,
+        )
+    if odd := {name: column for name, column in columns.items() if len(column) > 30}:
+        yield Finding(
+            "the first line is read as the names of the columns, but looks like text",
+            "write names there",
+            [Noted(name, 1, problem=excerpt(column, 30)) for name, column in odd.items()],
+        )
+    if count := report.mojibake.count:
+        yield Finding(
+            f"{plural(count, 'passage')} decoded wrongly",
+            "fetch the text again in its own encoding, or leave it out",
+            report.mojibake.examples,
+        )
+    if personal := {PERSONAL_KINDS[kind]: found for kind, found in report.personal_data.items()}:
+        counts = ", ".join(plural(found.count, kind) for kind, found in personal.items())
+        yield Finding(
+            f"personal data: {counts}",
+            "a model can repeat it word for word; remove what is not public",
+            [
+                replace(found.examples[rank], problem=f"{found.examples[rank].masked} ({kind})")
+                for rank in range(EXAMPLES)
+                for kind, found in personal.items()
+                if rank < len(found.examples)
+            ],
+        )
+    if report.separators:
+        mark, count = separator(report)
+        yield Finding(
+            f"{mark} stands {count:,} times in plain text",
+            f"it parts documents: --document-separator '{mark}'",
+        )
+
+
+def repetition(report: Report) -> Iterator[Finding]:
+    """What stands there more than once."""
+    copies, near = report.duplicates, report.near_duplicates
+    if count := copies.documents:
+        about = "" if copies.sampled == 1 else "about "
+        share = f"{count / max(1, report.documents):.1%}"
+        yield Finding(
+            f"{about}{count:,} documents ({share}) are copies of earlier ones",
+            "pretrain drops them by itself (--no-duplicates keeps them)",
+            [replace(place, problem=f"{place.times:,} times") for place in copies.examples],
+        )
+    if count := near.documents:
+        yield Finding(
+            f"{count:,} of {near.looked_at:,} different documents looked at are nearly copies of "
+            "others",
+            f"--near-duplicates {NEAR} drops them",
+            near.examples,
+        )
+
+
+def uncleaned(report: Report) -> Iterator[Finding]:
+    """What cleaning can change, or does by itself."""
+    if count := report.long_lines.count:
+        yield Finding(
+            f"{plural(count, 'line')} of more than {LONG_LINE:,} characters",
+            "look whether that is text",
+            report.long_lines.examples,
+        )
+    if target := one_script(report):
+        share = report.chinese["traditional"] / sum(report.chinese.values())
+        yield Finding(
+            f"simplified and traditional Chinese side by side ({share:.0%} traditional)",
+            f"--chinese {target} unites them",
+        )
+    if (count := report.short_documents) > 0.05 * max(1, report.documents):
+        yield Finding(
+            f"{count:,} documents have fewer than {SHORT} characters",
+            f"--minimum-characters {SHORT} drops them",
+        )
+    if count := report.scripts.get("control characters", 0):
+        yield Finding(plural(count, "control character"), "pretrain removes them by itself")
+    if count := report.empty_documents:
+        yield Finding(f"{count:,} documents hold only white space", "pretrain drops them by itself")
+    if note := report.near_duplicates.note:
+        yield Finding("near duplicates were not looked for", note)
+
+
+def flags(report: Report) -> list[str]:
+    """What to give to `pretrain` for such text."""
+    near, target = report.near_duplicates, one_script(report)
+    found = ["--document-separator", separator(report)[0]] if report.separators else []
+    found += (
+        ["--near-duplicates", str(NEAR)] if near.documents > 0.01 * (near.looked_at or 0) else []
+    )
+    return found + (["--chinese", target] if target else [])
+
+
+def separator(report: Report) -> tuple[str, int]:
+    """The most frequent mark between documents in plain text, and how often it stands there."""
+    return max(report.separators.items(), key=lambda item: item[1])
+
+
+def one_script(report: Report) -> str:
+    """The Chinese script that most of a mixed text is in, "" where it is not mixed."""
+    both = report.chinese
+    mixed = min(both.values()) > max(100, 0.02 * sum(both.values()))
+    return max(both, key=lambda script: both[script]) if mixed else ""
 
 
 def command(files: Sequence[str], flags: Sequence[str]) -> str:
     """The line to type next; many files of one folder as a glob where that names just these."""
     names = [str(file) for file in files]
-    folders = {Path(name).parent for name in names}
-    pattern = (
-        f"{folders.pop()}/*{Path(names[0]).suffix}" if len(names) > 3 and len(folders) == 1 else ""
-    )
-    given = (
-        pattern
-        if pattern and len(glob.glob(pattern)) == len(names)
-        else " ".join(map(quoted, names))
-    )
+    given = " ".join(map(quoted, names))
+    if len(names) > 3 and len({Path(name).parent for name in names}) == 1:
+        pattern = f"{Path(names[0]).parent}/*{Path(names[0]).suffix}"
+        given = pattern if len(glob.glob(pattern)) == len(names) else given
     return " ".join(["xinye pretrain", given, *map(quoted, flags), "--size 5M --time 10min"])
 
 

@@ -15,7 +15,7 @@ from xinye.errors import XinyeError
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import COLUMNS, FinetuneSettings
 from xinye.tasks.registry import find_task
-from xinye.tasks.task import Mark
+from xinye.tasks.task import Mark, Task
 from xinye.tasks.task_data import format_of, read_records, without_header
 
 SHOWN = 3  # records
@@ -30,31 +30,26 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
     what a model sees, in stretches of (text, mark). Raises `XinyeError` where no record can be
     read."""
     bad: list[str] = []
-    files, parts = [], []
-    for names, part in ((settings.data, "training"), (settings.validation, "validation")):
-        records: list[Any] = []
+    files = []
+    training: list[Any] = []
+    validation: list[Any] = []
+    for part, names, records in (
+        ("training", settings.data, training),
+        ("validation", settings.validation, validation),
+    ):
         for name in names:
             before = len(bad)
             try:
                 found = read_records(settings, [name], on_bad=lambda error: bad.append(str(error)))
             except XinyeError as error:  # not one record: what the first lacks says more
                 raise XinyeError(bad[before] if bad[before:] else str(error)) from None
-            told = {"file": name, "part": part, "records": len(found), "format": format_of(found)}
-            files.append(told | {"without_header": without_header(settings, Path(name))})
+            header = {"part": part, "without_header": without_header(settings, Path(name))}
+            files.append(described(name, found) | header)
             records += found
-        parts.append(records)
-    training, validation = parts
     if not training:
         raise XinyeError(bad[0])
     task = find_task(settings.task).of(training)
     tokenizer = task.tokenizer(characters(training))
-    shown = []
-    for record in training[:SHOWN]:
-        for example in task.examples(tokenizer, [record], CONTEXT):
-            label, marked = task.marks(tokenizer, example)
-            shown.append(
-                {"place": record.place, "label": label, "seen": list(stretches(tokenizer, marked))}
-            )
     given = {name: getattr(settings, name) for name in ("data", *COLUMNS, "validation")}
     given = {"model": "MODEL", "task": settings.task, **given, "output": "RUN"}
     return {
@@ -63,8 +58,13 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         "counts": task.counts(training),
         "bad": bad[:LISTED],
         "bad_total": len(bad),
-        "findings": [*task.findings(training, validation)],
-        "shown": shown,
+        "findings": task.findings(training, validation),
+        "shown": [
+            {"place": place, "label": label, "seen": stretches(tokenizer, marked)}
+            for place, _, label, marked in marked_examples(
+                task, tokenizer, training[:SHOWN], CONTEXT
+            )
+        ],
         "command": " ".join(map(quoted, command_line("finetune", given))),
     }
 
@@ -77,29 +77,42 @@ def show_records(
     by_file = {file: read_records(settings, [file]) for file in files}
     records = [record for found in by_file.values() for record in found]
     task = find_task(settings.task).of(records)
-    context = CONTEXT
     if model:
         network, tokenizer = load_model(model)
         context = network.config.max_position_embeddings
     else:
         tokenizer = characters(records)
+        context = CONTEXT
     tokenizer = task.tokenizer(tokenizer)
-    shown = []
-    for record in records[:count]:
-        for example in task.examples(tokenizer, [record], context):
-            label, marked = task.marks(tokenizer, example)
-            tokens = [(text_of(tokenizer, token), mark) for token, mark in marked]
-            shown.append(
-                {"place": record.place, "cut": example.cut, "label": label, "tokens": tokens}
-            )
     return {
         "task": settings.task,
-        "files": [
-            {"file": name, "format": format_of(found), "records": len(found)}
-            for name, found in by_file.items()
+        "files": [described(name, found) for name, found in by_file.items()],
+        "shown": [
+            {
+                "place": place,
+                "cut": cut,
+                "label": label,
+                "tokens": [(text_of(tokenizer, token), mark) for token, mark in marked],
+            }
+            for place, cut, label, marked in marked_examples(
+                task, tokenizer, records[:count], context
+            )
         ],
-        "shown": shown,
     }
+
+
+def described(name: str, records: Sequence[Any]) -> dict[str, Any]:
+    return {"file": name, "records": len(records), "format": format_of(records)}
+
+
+def marked_examples(
+    task: Task, tokenizer: Tokenizer, records: Sequence[Any], context: int
+) -> Iterator[tuple[str, int, str | None, Sequence[tuple[int, Mark]]]]:
+    """What is made of records: the place of each, how many tokens were cut, its label, and its
+    tokens with their marks."""
+    for record in records:
+        for example in task.examples(tokenizer, [record], context):
+            yield record.place, example.cut, *task.marks(tokenizer, example)
 
 
 def characters(records: Sequence[Any]) -> Tokenizer:
@@ -107,33 +120,29 @@ def characters(records: Sequence[Any]) -> Tokenizer:
     return Tokenizer.train([record.whole for record in records[:LEARNED_FROM]], kind="char")
 
 
-def stretches(
-    tokenizer: Tokenizer, marked: Sequence[tuple[int, Mark]]
-) -> Iterator[tuple[str, Mark]]:
+def stretches(tokenizer: Tokenizer, marked: Sequence[tuple[int, Mark]]) -> list[tuple[str, Mark]]:
     """The tokens as text, those of one mark together; of a span its type. Special tokens stand
     alone."""
-    tokens: list[int] = []
-    open_kind: Mark = None
-
-    def closed() -> Iterator[tuple[str, Mark]]:
-        if tokens:
-            yield tokenizer.decode(tokens) or text_of(tokenizer, tokens[0]), open_kind
-
     marks = [mark for _, mark in marked]
     for at in reversed(range(len(marks) - 1)):  # a space inside a span stands for nothing by itself
         following = marks[at + 1]
         if marks[at] is None and isinstance(following, str) and following.startswith("I-"):
             marks[at] = following
+    groups: list[tuple[list[int], Mark]] = [([], None)]
     for (token, _), mark in zip(marked, marks, strict=True):
+        tokens, open_kind = groups[-1]
         kind = (None if mark == "O" else mark[2:]) if isinstance(mark, str) else mark
         special = not tokenizer.decode([token]) or (
             len(tokens) == 1 and not tokenizer.decode(tokens)
         )
         if special or kind != open_kind or (isinstance(mark, str) and mark.startswith("B-")):
-            yield from closed()
-            tokens, open_kind = [], kind
-        tokens.append(token)
-    yield from closed()
+            groups.append(([], kind))
+        groups[-1][0].append(token)
+    return [
+        (tokenizer.decode(tokens) or text_of(tokenizer, tokens[0]), kind)
+        for tokens, kind in groups
+        if tokens
+    ]
 
 
 def text_of(tokenizer: Tokenizer, token: int) -> str:

@@ -16,29 +16,18 @@ import numpy as np
 from xinye.data.encodings import COMMON_CHINESE
 
 CODE_POINTS = 0x110000
-
-
-def code_points(text: str) -> np.ndarray:
-    """The characters of a text as numbers, (N,)."""
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+STEPS = 12  # at most, in a histogram; each doubles, or quadruples …, the one before
 
 
 # -- characters ------------------------------------------------------------------------------------
 
-SCRIPTS = (
-    "LATIN",
-    "CYRILLIC",
-    "GREEK",
-    "HANGUL",
-    "ARABIC",
-    "HEBREW",
-    "DEVANAGARI",
-    "THAI",
-    "TIBETAN",
-    "MONGOLIAN",
-)
-_NAMES = {"CJK": "Chinese", "IDEOGRAPHIC": "Chinese", "HIRAGANA": "kana", "KATAKANA": "kana"}
-_NAMES |= {name: name.capitalize() for name in SCRIPTS}
+_NAMES = {"CJK": "Chinese", "IDEOGRAPHIC": "Chinese", "HIRAGANA": "kana", "KATAKANA": "kana"} | {
+    script.upper(): script
+    for script in (
+        "Latin", "Cyrillic", "Greek", "Hangul", "Arabic", "Hebrew", "Devanagari", "Thai", "Tibetan",
+        "Mongolian",
+    )
+}  # fmt: skip
 _KINDS = {
     "N": "digits",
     "P": "punctuation",
@@ -66,13 +55,8 @@ def scripts(counts: np.ndarray) -> dict[str, int]:
         character = chr(code)
         category = unicodedata.category(character)[0]
         if category in "LM":
-            words = (
-                unicodedata.name(character, "?")
-                .removeprefix("FULLWIDTH ")
-                .removeprefix("HALFWIDTH ")
-                .split()
-            )
-            kind = _NAMES.get(words[0], "other letters")
+            name = re.sub("^(FULL|HALF)WIDTH ", "", unicodedata.name(character, "?"))
+            kind = _NAMES.get(name.split()[0], "other letters")
         else:
             kind = "white space" if character in "\t\n\r" else _KINDS[category]
         totals[kind] += int(counts[code])
@@ -83,10 +67,9 @@ def chinese_scripts(counts: np.ndarray) -> dict[str, int]:
     """How often the frequent characters that only simplified or only traditional Chinese has
     occur.
     """
-    both = {"simplified": SIMPLIFIED, "traditional": TRADITIONAL}
     return {
-        name: int(counts[[ord(character) for character in characters]].sum())
-        for name, characters in both.items()
+        name: int(counts[list(map(ord, characters))].sum())
+        for name, characters in (("simplified", SIMPLIFIED), ("traditional", TRADITIONAL))
     }
 
 
@@ -94,8 +77,7 @@ def chinese_scripts(counts: np.ndarray) -> dict[str, int]:
 
 _BYTE_OF = {
     bytes([byte]).decode("cp1252", "ignore") or chr(byte): byte for byte in range(0x80, 0xA0)
-}
-_BYTE_OF |= {chr(byte): byte for byte in range(0x80, 0x100)}
+} | {chr(byte): byte for byte in range(0x80, 0x100)}
 _LATIN_RUN = re.compile(f"[{re.escape(''.join(_BYTE_OF))}]{{2,}}")
 # UTF-8 as one byte a character. Two sequences in a row, or one that no language writes: "é »" is
 # French, "â€™" nothing.
@@ -140,6 +122,7 @@ def mojibake(text: str, codes: np.ndarray, counts: np.ndarray) -> Iterator[Passa
     `meaning`, as far as that can be told ("" where the characters are lost). `codes` and `counts`
     are the text's code points.
 
+    >>> from xinye.data.duplicates import code_points
     >>> codes = code_points("ä½\\xa0å¥½")
     >>> counts = np.bincount(codes, minlength=CODE_POINTS)
     >>> [found.meaning for found in mojibake("ä½\\xa0å¥½", codes, counts)]
@@ -257,9 +240,7 @@ def _personal_spans(text: str) -> Iterator[tuple[int, int, str]]:
         at = text.find("@", at + 1)
     for run in _DIGITS.finditer(text):
         for found in _PERSONAL.finditer(text, max(0, run.start() - 1), run.end() + 1):
-            kind = str(found.lastgroup)
-            if kind == "gap":
-                kind = "mobile"
+            kind = str(found.lastgroup).replace("gap", "mobile")
             if _valid(kind, re.sub("[^0-9X]", "", found[0].upper())):
                 yield found.start(), found.end(), kind
 
@@ -318,21 +299,12 @@ class Lengths:
         """How many are shorter than this."""
         return sum(count for each, count in self.counts.items() if each < length)
 
-    def rows(self, most: int = 12) -> list[tuple[int, int, int]]:
-        """From, to and how many, in at most so many steps that each double, or quadruple …, the one
-        before.
-        """
+    def summary(self) -> LengthSummary:
         octaves: Counter[int] = Counter()
         for length, count in self.counts.items():
             octaves[length.bit_length() - 1] += count
         first, last = min(octaves, default=0), max(octaves, default=-1)
-        step = -(-(last + 1 - first) // most)
-        return [
-            (2**i, 2 ** (i + step) - 1, sum(octaves[octave] for octave in range(i, i + step)))
-            for i in range(first, last + 1, step or 1)
-        ]
-
-    def summary(self) -> LengthSummary:
+        step = -(-(last + 1 - first) // STEPS)
         total = sum(length * count for length, count in self.counts.items())
         return LengthSummary(
             count=self.counts.total(),
@@ -342,7 +314,10 @@ class Lengths:
             p90=self.quantile(0.9),
             p99=self.quantile(0.99),
             longest=max(self.counts, default=0),
-            histogram=self.rows(),
+            histogram=[
+                (2**i, 2 ** (i + step) - 1, sum(octaves[octave] for octave in range(i, i + step)))
+                for i in range(first, last + 1, step or 1)
+            ],
         )
 
 

@@ -19,7 +19,6 @@ from xinye.check.inspection import (
     CODE_POINTS,
     PERSONAL_KINDS,
     Lengths,
-    code_points,
     excerpt,
     masked,
     mojibake,
@@ -27,7 +26,7 @@ from xinye.check.inspection import (
     printable,
 )
 from xinye.data.cleaning import Cleaning, clean
-from xinye.data.duplicates import Copies, NearSample
+from xinye.data.duplicates import Copies, NearSample, code_points
 from xinye.data.files import suffix_of
 from xinye.data.sources import PLAIN_SUFFIXES, Piece, detect_encoding, line_ends, read_pieces
 from xinye.errors import XinyeError
@@ -147,10 +146,7 @@ class Reading:
         above = 0  # line ends before this piece
         length = 0  # of this document
         only: Part | None = None  # this document, where it is one piece
-
-        def on_field(name: str) -> None:
-            seen.field = name
-
+        on_field = partial(setattr, seen, "field")
         for piece in read_pieces([path], self.field, self.separator, self.bad, on_field):
             line = 1
             if not plain or self.separator:
@@ -217,18 +213,15 @@ class Reading:
 
         self.look_at_lines(codes, where)
         for passage in mojibake(text, codes, counts):
-            shown = printable(excerpt(passage.shown, 20))
-            meaning = printable(excerpt(passage.meaning, 20))
+            shown, meaning = (excerpt(each, 20) for each in (passage.shown, passage.meaning))
             then = f" should read {meaning}" if meaning else ", its characters are lost"
-            problem = f"decoded wrongly: {shown}{then}"
+            problem = printable(f"decoded wrongly: {shown}{then}")
             self.mojibake.add(partial(where, passage.start), problem)
         for passage in personal_data(text):
-            found = self.personal[passage.meaning]
-            found.add(partial(where, passage.start), masked=passage.shown)
-        near = [index for index, part in enumerate(parts) if part.short]
-        chosen = [parts[index] for index in near]
-        places = [part.place for part in chosen]
-        self.near.add(codes, starts[near], [part.text for part in chosen], places)
+            self.personal[passage.meaning].add(partial(where, passage.start), masked=passage.shown)
+        short = [part for part in parts if part.short]
+        begin = starts[[part.short for part in parts]]
+        self.near.add(codes, begin, [part.text for part in short], [part.place for part in short])
         self.characters += self.size
         self.on_progress(self.characters)
         self.lengths, self.size = [], 0
@@ -252,8 +245,7 @@ class Reading:
         there are several; personal data masked.
         """
         ranks = [file[rank] for rank in range(3) for file in self.beginnings if rank < len(file)]
-        cleaned = clean(ranks[:3], Cleaning(duplicates=False))
         return [
             replace(self.where(int(piece.source)), text=excerpt(masked(piece.text), PREVIEW))
-            for piece in cleaned
+            for piece in clean(ranks[:3], Cleaning(duplicates=False))
         ]

@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from xinye.check.findings import Report
+from xinye.check.check_data import Report
 from xinye.check.inspection import excerpt, plural
 from xinye.check.reading import FileSeen, Noted
 from xinye.cli.arguments import (
@@ -21,7 +21,7 @@ from xinye.cli.arguments import (
     switch,
     task_flag,
 )
-from xinye.cli.output import answer, console, duration, print_result, print_table
+from xinye.cli.output import answer, console, duration, print_json, print_result, print_table
 from xinye.collect.collect import Collected, check_output
 from xinye.collect.collect import collect as collect_documents
 from xinye.errors import XinyeError
@@ -30,6 +30,7 @@ from xinye.runs.folder import Figures
 from xinye.tasks.registry import find_task
 
 SKIPPED = 10  # files that are named
+COUNTERS = ("by_format", "ignored")  # of what was collected, the most frequent first
 FILES = 12  # more are grouped
 BAR = 32
 COUNTED = 12  # labels that are named
@@ -194,7 +195,11 @@ def collect(arguments: list[str]) -> int:
 
     for line in lines_of(result):
         console.print(line, soft_wrap=True)
-    return print_result(result, given.json)
+    if given.json:
+        by_count = {name: dict(getattr(result, name).most_common()) for name in COUNTERS}
+        skipped = [vars(skip) for skip in result.skipped]
+        print_json(vars(result) | by_count | {"skipped": skipped})
+    return 0
 
 
 def lines_of(result: Collected) -> Iterator[str]:
@@ -210,7 +215,7 @@ def lines_of(result: Collected) -> Iterator[str]:
         if numbers:
             yield f"{what}: {counts(numbers)}"
     for skip in result.skipped[:SKIPPED]:
-        yield f"skipped {skip['file']}: {skip['reason']}"
+        yield f"skipped {skip.file}: {skip.reason}"
     if len(result.skipped) > SKIPPED:
         yield f"skipped {len(result.skipped) - SKIPPED:,} more files; --json lists them"
 

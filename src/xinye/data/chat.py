@@ -26,7 +26,7 @@ class _Worker:
         self.process: subprocess.Popen[str] | None = None
         self.started_by = 0
 
-    def ask(self, request: dict[str, Any]) -> dict[str, str]:
+    def ask(self, request: Mapping[str, object]) -> dict[str, str]:
         with self.lock:
             process = self._running()
             assert process.stdin and process.stdout
@@ -40,34 +40,27 @@ class _Worker:
                 line = ""
             finally:
                 limit.cancel()
-            if not line.endswith("\n"):  # it was ended
-                process.kill()
-                process.wait()
-                return {"error": f"it takes more than {SECONDS} seconds, or too much memory"}
-            return json.loads(line)
+            if line.endswith("\n"):
+                return json.loads(line)
+            process.kill()  # it was ended
+            process.wait()
+            return {"error": f"it takes more than {SECONDS} seconds, or too much memory"}
 
     def _running(self) -> "subprocess.Popen[str]":
-        if (
-            self.process is None
-            or self.process.poll() is not None
-            or self.started_by != os.getpid()
-        ):
-            path = Path(__file__).with_name("chat_worker.py")
-            self.process = subprocess.Popen(
-                # -P: the modules beside that file have names of standard ones
-                [
-                    sys.executable,
-                    "-P",
-                    str(path),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                encoding="utf-8",
-            )
-            self.started_by = os.getpid()  # a fork of this process must have its own
-            assert self.process.stdout
-            self.process.stdout.readline()  # it is ready: from now on time counts
+        # A fork of this process must have a worker of its own.
+        if self.process and self.process.poll() is None and self.started_by == os.getpid():
+            return self.process
+        self.started_by = os.getpid()
+        self.process = subprocess.Popen(
+            # -P: the modules beside that file have names of standard ones
+            [sys.executable, "-P", str(Path(__file__).with_name("chat_worker.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+        )
+        assert self.process.stdout
+        self.process.stdout.readline()  # it is ready: from now on time counts
         return self.process
 
 
@@ -88,12 +81,16 @@ def render(
     `plain` are added tokens that text may hold. Raises `XinyeError` for a template that fails, or
     takes too long.
     """
-    request = {
-        "template": template,
-        "messages": [dict(message) for message in messages],
-        "variables": dict(variables),
-    }
-    answer = _worker.ask(request | {"control": list(control), "plain": list(plain), "mark": mark})
+    answer = _worker.ask(
+        {
+            "template": template,
+            "messages": [dict(message) for message in messages],
+            "variables": dict(variables),
+            "control": control,
+            "plain": plain,
+            "mark": mark,
+        }
+    )
     if "error" in answer:
         raise XinyeError(f"the model's chat template cannot be filled in: {answer['error']}")
     return answer["text"]

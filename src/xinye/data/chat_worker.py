@@ -9,6 +9,7 @@ Nothing of the package is imported here.
 import json
 import re
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
@@ -58,10 +59,6 @@ def raise_exception(message: str) -> None:
     raise TemplateError(message)
 
 
-def strftime_now(form: str) -> str:
-    return datetime.now().strftime(form)
-
-
 def tojson(
     value: Any,
     ensure_ascii: bool = False,
@@ -86,7 +83,7 @@ def compiled(source: str) -> tuple[Template, list[str]]:
     environment.filters["tojson"] = tojson
     environment.globals |= {
         "raise_exception": raise_exception,
-        "strftime_now": strftime_now,
+        "strftime_now": lambda form: datetime.now().strftime(form),
         "namespace": PlainNamespace,
     }
     constants = [
@@ -132,7 +129,7 @@ def marked(value: Any, pattern: re.Pattern[str], mark: str) -> Any:
     return value
 
 
-def fill_in(request: dict[str, Any]) -> str:
+def fill_in(request: Mapping[str, Any]) -> str:
     template, constants = compiled(request["template"])
     messages = request["messages"]
     if request["control"]:

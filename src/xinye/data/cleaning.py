@@ -10,20 +10,25 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import chain, pairwise
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from xinye.data.duplicates import NearlySeen, Seen
+from xinye.data.encodings import with_newlines
 from xinye.data.sources import Piece
 from xinye.libraries import need
 
 # Category Cc but \n and \t, U+FEFF, U+FFFE, lone surrogates. Matching the good characters is
 # several times faster than searching for a bad one.
 _GOOD = re.compile(r"[\t\n -~\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\uffff\U00010000-\U0010ffff]*+")
-_BAD = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe]+")
+_BAD = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe]")
+
+# A document in a form of its own stays that.
+AnyPiece = TypeVar("AnyPiece", bound=Piece)
 
 
 class Cleaning(BaseModel):
@@ -65,8 +70,8 @@ class Cleaning(BaseModel):
 
 
 def clean(
-    pieces: Iterable[Piece], settings: Cleaning, dropped: Counter[str] | None = None
-) -> Iterator[Piece]:
+    pieces: Iterable[AnyPiece], settings: Cleaning, dropped: Counter[str] | None = None
+) -> Iterator[AnyPiece]:
     """The pieces, cleaned, without the documents that the settings drop or that nothing is left of.
 
     `dropped` counts documents by reason ("empty", "short", "duplicate", "near duplicate") and the
@@ -86,28 +91,24 @@ def clean(
     dropped = Counter() if dropped is None else dropped
     rewrite, reasons = _rewriting(settings), _reasons(settings)
     starts = True
-    with_end: Iterable[Piece | None] = chain(pieces, [None])
+    with_end: Iterable[AnyPiece | None] = chain(pieces, [None])
     for piece, following in pairwise(with_end):
         assert piece is not None
-        text = piece.text
-        if "\r" in text:
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        text = with_newlines(piece.text)
         if not _GOOD.fullmatch(text):
-            length = len(text)
-            text = _BAD.sub("", text)
-            dropped["control characters"] += length - len(text)
+            text, removed = _BAD.subn("", text)
+            dropped["control characters"] += removed
         for step in rewrite:
             text = step(text)
         starts = starts or piece.first  # where the first piece is dropped, the next one starts
-        whole = piece.first and (following is None or following.first)
         reason = None if text else "empty"
-        if whole and text:
+        if text and piece.first and (following is None or following.first):  # a whole document
             reason = next((name for name, applies in reasons.items() if applies(text)), None)
         if reason:
             dropped[reason] += 1
             continue
         if text is not piece.text or starts != piece.first:
-            piece = Piece(text, piece.source, starts)
+            piece = replace(piece, text=text, first=starts)
         yield piece
         starts = False
 

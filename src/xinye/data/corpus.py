@@ -10,16 +10,16 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from xinye.cache import cache_folder
+from xinye.data.files import write_json
 from xinye.data.mixing import mix
 from xinye.data.sources import Piece
 from xinye.data.tokenizer import Tokenizer
@@ -33,12 +33,12 @@ BATCH = 2_000_000  # characters encoded at a time
 @dataclass(frozen=True)
 class Corpus:
     """Tokens (N,) and documents (M + 1,): document i is `tokens[documents[i]:documents[i + 1]]`,
-    its `<eos>` last.
+    its `<eos>` last. Together they have so many `characters`.
     """
 
     tokens: np.ndarray
     documents: np.ndarray
-    about: dict[str, Any]
+    characters: int
 
     @classmethod
     def open(cls, folder: Path) -> "Corpus":
@@ -46,13 +46,14 @@ class Corpus:
         tokens = np.memmap(
             folder / "tokens.bin", dtype=about["dtype"], mode="r", shape=(about["tokens"],)
         )
-        return cls(tokens, np.load(folder / "documents.npy", allow_pickle=False), about)
+        documents = np.load(folder / "documents.npy", allow_pickle=False)
+        return cls(tokens, documents, about["characters"])
 
 
 def prepare(
     pieces: Callable[[], Iterable[Piece]],
     tokenizer: Tokenizer,
-    key: dict[str, Any],
+    key: Mapping[str, object],
     on_progress: Callable[[int], None] = lambda characters: None,
 ) -> Corpus:
     """The corpus of these pieces: opened when it was made before (`key` names the content), else
@@ -62,34 +63,33 @@ def prepare(
         {**key, "tokenizer": tokenizer.fingerprint, "layout": 1}, sort_keys=True, default=str
     )
     folder = cache_folder() / "corpora" / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
+    if corpus := _opened(folder):
+        return corpus
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    beside.mkdir(parents=True, exist_ok=True)
     try:
-        return Corpus.open(folder)
-    except (OSError, ValueError, KeyError):  # not made yet, or damaged
-        beside = folder.with_name(f".{folder.name}.{os.getpid()}")
-        beside.mkdir(parents=True, exist_ok=True)
-        try:
-            _write(beside, pieces(), tokenizer, on_progress)
-            _put_in_place(beside, folder)
-        except OSError as error:
-            raise XinyeError(
-                f"{beside.parent}: cannot write the prepared text ({error.strerror}); make room "
-                "there, or name another folder in the variable XINYE_CACHE",
-                exit_code=1,
-            ) from error
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+        _write(beside, pieces(), tokenizer, on_progress)
+        # Where another process was first, that one's stays, for it may be open.
+        if not _opened(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            beside.rename(folder)
+    except OSError as error:
+        raise XinyeError(
+            f"{beside.parent}: cannot write the prepared text ({error.strerror}); make room "
+            "there, or name another folder in the variable XINYE_CACHE",
+            exit_code=1,
+        ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
     return Corpus.open(folder)
 
 
-def _put_in_place(beside: Path, folder: Path) -> None:
-    """Rename a finished corpus; where another process was first, that one's stays, for it may be
-    open.
-    """
+def _opened(folder: Path) -> Corpus | None:
+    """The corpus in a folder; None where it is not made yet, or damaged."""
     try:
-        Corpus.open(folder)
+        return Corpus.open(folder)
     except (OSError, ValueError, KeyError):
-        shutil.rmtree(folder, ignore_errors=True)
-        beside.rename(folder)
+        return None
 
 
 def _write(
@@ -120,13 +120,8 @@ def _write(
             on_progress(characters)
         count = write([tokenizer.eos_id] if starts else [])
     np.save(folder / "documents.npy", np.array([*starts, count], np.int64))
-    about = {
-        "tokens": count,
-        "documents": len(starts),
-        "characters": characters,
-        "dtype": dtype.name,
-    }
-    (folder / "corpus.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+    about = {"tokens": count, "documents": len(starts), "characters": characters}
+    write_json(folder / "corpus.json", about | {"dtype": dtype.name})
 
 
 def _batches(pieces: Iterable[Piece]) -> Iterator[list[tuple[str, bool]]]:
@@ -135,16 +130,16 @@ def _batches(pieces: Iterable[Piece]) -> Iterator[list[tuple[str, bool]]]:
     size = 0
     for piece in pieces:
         start = 0
-        while start < len(piece.text) or (piece.first and start == 0):
+        first = piece.first
+        while first or start < len(piece.text):
             end = _cut(piece.text, start)
-            batch.append((piece.text[start:end], piece.first and start == 0))
+            batch.append((piece.text[start:end], first))
             size += end - start
             start = end
+            first = False
             if size >= BATCH:
                 yield batch
                 batch, size = [], 0
-            if not piece.text:
-                break
     if batch:
         yield batch
 
@@ -187,8 +182,7 @@ def split(
         first, last = starts + lengths * (part - 1) // parts, starts + lengths * part // parts
         outside = (np.concatenate((starts, last)), np.concatenate((first, ends)))
         spans = np.stack(outside, axis=1)
-        held_out = np.stack((first, last), axis=1)
-        return spans[spans[:, 0] < spans[:, 1]], held_out[first < last]
+        return spans[spans[:, 0] < spans[:, 1]], np.stack((first, last), axis=1)[first < last]
     wanted = min(most, round(fraction * int(lengths.sum())))
     if many:
         order = np.argsort(shuffled, kind="stable")

@@ -51,20 +51,26 @@ class NearlySeen:
         self.kept: list[np.ndarray] = []
 
     def before(self, text: str) -> bool:
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        shingles = np.unique(shingle_hashes(codes) >> np.uint64(32)).tolist()
+        shingles = np.unique(shingle_hashes(code_points(text)) >> np.uint64(32)).tolist()
         if not shingles:
             return False
         sketch = self.empty.copy()
         for start in range(0, len(shingles), 4096):  # each takes 1 kB while it is sketched
             sketch.update_batch(shingles[start : start + 4096])
         values = sketch.hashvalues.astype(np.uint32)
-        candidates = self.index.query(sketch)
-        if any(np.mean(values == self.kept[each]) >= self.threshold for each in candidates):
+        if any(
+            np.mean(values == self.kept[each]) >= self.threshold
+            for each in self.index.query(sketch)
+        ):
             return True
         self.index.insert(len(self.kept), sketch, check_duplication=False)
         self.kept.append(values)
         return False
+
+
+def code_points(text: str) -> np.ndarray:
+    """The characters of a text as numbers, (N,)."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
 def shingle_hashes(codes: np.ndarray) -> np.ndarray:
@@ -110,8 +116,11 @@ class Copies:
         places = np.frombuffer(self.places, np.uint64)[first]
         lengths = np.frombuffer(self.lengths, np.uint32)
         copied = int(lengths.sum()) - int(lengths[first].sum())
-        top = [index for index in np.lexsort((places, -times))[:most] if times[index] > 1]
-        examples = [(int(places[index]), int(times[index])) for index in top]
+        examples = [
+            (int(places[index]), int(times[index]))
+            for index in np.lexsort((places, -times))[:most]
+            if times[index] > 1
+        ]
         scale = self.mask + 1
         return (len(digests) - len(first)) * scale, copied * scale, examples
 
@@ -132,15 +141,14 @@ class NearSample:
         self, codes: np.ndarray, starts: np.ndarray, texts: Sequence[str], places: Sequence[int]
     ) -> None:
         """Documents that begin at `starts` in `codes`, the code points of all."""
-        hashes = shingle_hashes(codes)
         lengths = np.array([len(text) for text in texts], np.int64)
         long = np.flatnonzero(lengths >= SHINGLE)
         if not len(long):
             return
+        hashes = np.append(shingle_hashes(codes), np.uint64(2**64 - 1))
         ends = starts[long] + lengths[long] - SHINGLE + 1
         borders = np.stack((starts[long], ends), axis=1).ravel()
-        smallest = np.minimum.reduceat(np.append(hashes, np.uint64(2**64 - 1)), borders)[::2]
-        keys = mix(smallest)
+        keys = mix(np.minimum.reduceat(hashes, borders)[::2])
         for index in np.flatnonzero((keys & np.uint64(self.mask)) == 0).tolist():
             text = texts[long[index]]
             self.characters += len(text) * (text not in self.kept)

@@ -82,6 +82,11 @@ def open_text(path: Path) -> TextIO:
     return io.TextIOWrapper(open_bytes(path), encoding)  # universal newlines
 
 
+def with_newlines(text: str) -> str:
+    """The text with "\n" as its only line end."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
 def detect_encoding(path: Path) -> str:
     """The Python name of the encoding in which the whole file (decompressed) reads without one
     misfit.
@@ -108,8 +113,9 @@ def detect_encoding(path: Path) -> str:
         return encoding or "utf-8"
     offset, value = misfit
     if not encoding and value == 0:
-        binary = "this is a binary file, not text; leave it out"
-        raise XinyeError(f"{path}: a zero byte at offset {offset}: {binary}")
+        raise XinyeError(
+            f"{path}: a zero byte at offset {offset}: this is a binary file, not text; leave it out"
+        )
     place = f"{path}: byte 0x{value:02X} at offset {offset} is not"
     if encoding:
         name = encoding.removesuffix("-sig").upper()
@@ -195,9 +201,9 @@ def _older_encoding(sample: bytes, misfit: int) -> str | None:
     is no UTF-8.
     """
     as_unicode = _not_ascii(sample, "utf-8", "replace")
-    proper = _not_ascii(sample[:misfit], "utf-8")
     # Damaged UTF-8 is none: another reading would turn all its good characters to rubbish.
-    if len(proper) > 3 or as_unicode.count("�") < len(as_unicode) / 2:
+    proper = len(_not_ascii(sample[:misfit], "utf-8")) > 3
+    if proper or as_unicode.count("�") < len(as_unicode) / 2:
         return None
     shares = {}
     for encoding in ("big5hkscs", "gb18030"):
@@ -207,16 +213,13 @@ def _older_encoding(sample: bytes, misfit: int) -> str | None:
     if shares[best] > 0.1:
         return best
     if len(text) < 50 and 2 * len(text) == len(text.encode("gb2312", "ignore")):
-        return (
-            "gb18030"  # a title or a name may hold no common character; then all must be of GB2312
-        )
-    marks = len(re.findall(rb"[\x80-\xff]", sample))
-    # Western text; charset-normalizer takes its accents for one language or another
-    if marks < len(sample) / 4:
+        # A title or a name may hold no common character; then all must be of GB2312.
+        return "gb18030"
+    # Western text; charset-normalizer takes its accents for one language or another.
+    if len(re.findall(rb"[\x80-\xff]", sample)) < len(sample) / 4:
         text = sample.decode("cp1252", "replace")
-        return (
-            "cp1252" if all(_WESTERN.fullmatch(run) for run in _NOT_ASCII.findall(text)) else None
-        )
+        western = all(_WESTERN.fullmatch(run) for run in _NOT_ASCII.findall(text))
+        return "cp1252" if western else None
     from charset_normalizer import from_bytes
 
     guess = from_bytes(sample).best()
@@ -231,9 +234,8 @@ def _first_misfit(path: Path, encoding: str) -> tuple[int, int] | None:
     """Offset and value of the first byte that does not belong in text of this encoding, over the
     whole file.
     """
-    decoder = codecs.getincrementaldecoder(
-        encoding.removesuffix("-sig")
-    )()  # with it, offsets would leave out the mark
+    # With "-sig" the offsets would leave out the mark.
+    decoder = codecs.getincrementaldecoder(encoding.removesuffix("-sig"))()
     zeros_belong = encoding.startswith(("utf-16", "utf-32"))
     offset = 0
     for block in chain(_blocks(path), [b""]):

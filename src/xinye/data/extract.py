@@ -14,7 +14,7 @@ import posixpath
 import re
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from email import message_from_bytes
 from email.header import decode_header
 from functools import partial
@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import unquote
 
-from xinye.data.encodings import decode
+from xinye.data.encodings import decode, with_newlines
 from xinye.data.files import open_regular
 from xinye.data.html import all_text, decode_page, main_text
 from xinye.data.mediawiki import articles, plain_text
 from xinye.data.pdf import pdf_text
-from xinye.data.sources import as_text, choose_field, read_pieces
+from xinye.data.records import HEAD_RECORDS, as_text, choose_field
+from xinye.data.sources import Piece, read_pieces
 from xinye.errors import XinyeError
 
 FORMATS = {
@@ -48,47 +49,46 @@ LIBRARIES = {  # that a format is read with
 XML_ROOTS = {"mediawiki": "mediawiki", "rss": "feed", "feed": "feed", "RDF": "feed", "html": "html"}
 LARGEST_PAGE = 64 << 20  # bytes of one page, feed, mail or chapter, unpacked
 LARGEST_BOOK = 256 << 20
-HEAD_RECORDS = 100  # of a hub data set, looked at to find the column of text
 
 _ROOT = re.compile(rb"<(?:\w+:)?([A-Za-z]\w*)")
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*(?:\n|\Z)", re.DOTALL)
 _FRONT_TITLE = re.compile(r"(?m)^title\s*[:=]\s*[\"']?(.*?)[\"']?\s*$")
-_REST_OF_MAIL = re.compile(  # a signature, a mailing list's footer, the whole mail that is answered
-    r"(?m)^(--[ ]?$|_{20,}\s*$"
-    r"|-{3,} ?(Original Message|原始邮件|原始郵件|Forwarded message|转发邮件)).*",
-    re.DOTALL,
-)
-_ATTRIBUTION = re.compile(
-    r"(?m)^[^>\n].{0,200}?(?:wrote|writes|写道|寫道|说道)\s*[:：]\s*\n(?=\s*>)"
-)
 _POSTMARK = re.compile(rb"From .*\d\d:\d\d")
-_QUOTED = re.compile(r"(?m)^>(?!From ).*\n?")
+_UNREAD_IN_MAIL = (  # who is quoted; what is; a signature, a footer, the mail that is answered
+    re.compile(r"(?m)^[^>\n].{0,200}?(?:wrote|writes|写道|寫道|说道)\s*[:：]\s*\n(?=\s*>)"),
+    re.compile(r"(?m)^>(?!From ).*\n?"),
+    re.compile(
+        r"(?m)^(--[ ]?$|_{20,}\s*$"
+        r"|-{3,} ?(Original Message|原始邮件|原始郵件|Forwarded message|转发邮件)).*",
+        re.DOTALL,
+    ),
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document(Piece):
     """One text. `source` is its file, with ":number" where that holds several; the title is the
     first line, too.
 
     One that cannot be read among others has a `problem` instead of a text.
     """
 
-    text: str
-    source: str
     title: str = ""
     problem: str = ""
+    format: str = field(default="", compare=False)  # of its file
 
 
-def named_format(path: Path) -> str | None:
-    """The format that a file's name tells; "xml" can be several."""
-    return FORMATS.get(Path(path.name.lower().removesuffix(".gz").removesuffix(".bz2")).suffix)
+def named_format(path: Path) -> str:
+    """The format that a file's name tells, "" where it tells none; "xml" can be several."""
+    name = path.name.lower().removesuffix(".gz").removesuffix(".bz2")
+    return FORMATS.get(Path(name).suffix, "")
 
 
 def find_format(path: Path) -> str:
     """The format of a file by its name, of XML by its root element. Raises XinyeError for XML of
     another kind.
     """
-    form = named_format(path) or ""
+    form = named_format(path)
     if form not in ("xml", "feed"):
         return form
     with open_regular(path) as raw:
@@ -99,11 +99,11 @@ def find_format(path: Path) -> str:
         )
     root = _ROOT.search(head)
     name = root[1].decode() if root else ""
-    if name not in XML_ROOTS:
-        raise XinyeError(
-            f"XML of another kind (root element {name!r}): neither a MediaWiki dump nor a feed"
-        )
-    return XML_ROOTS[name]
+    if name in XML_ROOTS:
+        return XML_ROOTS[name]
+    raise XinyeError(
+        f"XML of another kind (root element {name!r}): neither a MediaWiki dump nor a feed"
+    )
 
 
 def unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
@@ -132,9 +132,11 @@ def read_documents(path: Path, form: str, raw: BinaryIO) -> Iterator[Document]:
     elif form == "pdf":
         title, text = pdf_text(file)
         # that title is often another document's; the pages show their own
-        yield Document(text, source, title)
+        yield Document(text, source, title=title)
+    elif form == "html":
+        yield _titled(*main_text(decode_page(_read_whole(file))), source)
     else:
-        read = {"html": _page, "markdown": _markdown, "epub": _book}[form]
+        read = _markdown if form == "markdown" else _book
         yield _titled(*read(file), source)
 
 
@@ -158,7 +160,8 @@ def read_hub(name: str, split: str, field: str | None) -> Iterator[Document]:
                 f"record {number}: --field {field!r} holds no text; there are: {', '.join(record)}"
             )
         title = record.get("title")
-        yield _titled(title if isinstance(title, str) else "", text, f"hub:{name}:{number}")
+        title = title if isinstance(title, str) else ""
+        yield replace(_titled(title, text, f"hub:{name}:{number}"), format="hub")
 
 
 def _one_of_many(source: str, read: Callable[..., tuple[str, str]], *content: Any) -> Document:
@@ -177,7 +180,7 @@ def _titled(title: str, text: str, source: str) -> Document:
     first = " ".join(text.partition("\n")[0].split())
     if title and text and not (first.startswith(title) and len(first) < 2 * len(title)):
         text = f"{title}\n\n{text}"
-    return Document(text, source, title)
+    return Document(text, source, title=title)
 
 
 def _read_whole(file: Any) -> bytes:
@@ -190,33 +193,29 @@ def _read_whole(file: Any) -> bytes:
 
 
 def _plain(path: Path) -> str:
-    parts, size = [], 0
+    parts: list[str] = []
     for piece in read_pieces([path]):
         parts.append(piece.text)
-        size += len(piece.text)
-        if size > LARGEST_BOOK:
+        if sum(map(len, parts)) > LARGEST_BOOK:
             raise XinyeError(
                 f"larger than {LARGEST_BOOK >> 20} M characters; train on it as it is, or split it"
             )
     return "".join(parts)
 
 
-def _page(file: BinaryIO) -> tuple[str, str]:
-    return main_text(decode_page(_read_whole(file)))
-
-
 def _markdown(file: BinaryIO) -> tuple[str, str]:
     from markdown_it import MarkdownIt
 
-    text = decode(_read_whole(file)).lstrip("\ufeff").replace("\r\n", "\n")
-    front = _FRONT_MATTER.match(text)
-    title = _FRONT_TITLE.search(front[2]) if front else None
-    text = text[front.end() :] if front else text
-    plain = all_text(
-        MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text)
-    ).strip()
-    heading = plain.partition("\n")[0] if text.lstrip().startswith("# ") else ""
-    return title[1] if title else heading, plain
+    text = with_newlines(decode(_read_whole(file)).lstrip("\ufeff"))
+    title = None
+    if front := _FRONT_MATTER.match(text):
+        title = _FRONT_TITLE.search(front[2])
+        text = text[front.end() :]
+    html = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text)
+    plain = all_text(html).strip()
+    if title:
+        return title[1], plain
+    return plain.partition("\n")[0] if text.lstrip().startswith("# ") else "", plain
 
 
 def _book(file: BinaryIO) -> tuple[str, str]:
@@ -243,19 +242,16 @@ def _book(file: BinaryIO) -> tuple[str, str]:
                 item = items.get(reference.get("idref"))
                 if item is None or "nav" in (item.get("properties") or "").split():
                     continue
-                name = posixpath.normpath(
-                    posixpath.join(posixpath.dirname(package), unquote(item.get("href")))
-                )
-                data = read(name)
+                name = posixpath.join(posixpath.dirname(package), unquote(item.get("href")))
+                data = read(posixpath.normpath(name))
                 size += len(data)
                 if size > LARGEST_BOOK:
                     raise XinyeError(
                         f"larger than {LARGEST_BOOK >> 20} MB unpacked, too large for a book"
                     )
                 parts.append(all_text(decode_page(data)))
-            return opf.findtext(
-                "{*}metadata/{http://purl.org/dc/elements/1.1/}title"
-            ) or "", "\n\n".join(parts)
+            title = opf.findtext("{*}metadata/{http://purl.org/dc/elements/1.1/}title")
+            return title or "", "\n\n".join(parts)
     except (
         zipfile.BadZipFile,
         KeyError,
@@ -297,31 +293,25 @@ def _mail(lines: list[bytes]) -> tuple[str, str]:
         if kind in ("text/plain", "text/html") and part.get_content_disposition() != "attachment":
             text = decode(cast(bytes, part.get_payload(decode=True)), part.get_content_charset())
             texts.setdefault(kind, all_text(text) if kind == "text/html" else text)
-    body = texts.get("text/plain", "")
-    body = (body if body.strip() else texts.get("text/html", "")).replace("\r\n", "\n")
-    body = _REST_OF_MAIL.sub("", _QUOTED.sub("", _ATTRIBUTION.sub("", body))).replace(
-        "\n>From ", "\nFrom "
+    plain = texts.get("text/plain", "")
+    body = with_newlines(plain if plain.strip() else texts.get("text/html", ""))
+    for unread in _UNREAD_IN_MAIL:
+        body = unread.sub("", body)
+    subject = "".join(
+        word if isinstance(word, str) else decode(word, charset)
+        for word, charset in decode_header(mail.get("subject", ""))
     )
-    words = decode_header(mail.get("subject", ""))
-    return "".join(
-        word if isinstance(word, str) else decode(word, charset) for word, charset in words
-    ), body
+    return subject, body.replace("\n>From ", "\nFrom ")
 
 
 def _entries(file: BinaryIO, source: str) -> Iterator[Document]:
     """Title and text of each entry of an RSS or Atom feed."""
     import feedparser
 
-    data = _read_whole(file)
-    feed = feedparser.parse(data)
+    feed = feedparser.parse(_read_whole(file))
     if feed.bozo and not feed.entries:
         raise XinyeError(f"not a whole feed ({' '.join(str(feed.bozo_exception).split())[:100]})")
     for number, entry in enumerate(feed.entries, 1):
-        contents = [content.value for content in entry.get("content", [])] or [
-            entry.get("summary", "")
-        ]
-        yield _titled(
-            all_text(entry.get("title", "")),
-            "\n\n".join(map(all_text, contents)),
-            f"{source}:{number}",
-        )
+        contents = [content.value for content in entry.get("content", [])]
+        text = "\n\n".join(map(all_text, contents or [entry.get("summary", "")]))
+        yield _titled(all_text(entry.get("title", "")), text, f"{source}:{number}")

@@ -34,11 +34,10 @@ def open_regular(path: Path) -> BufferedReader:
 
 def check_regular(path: Path) -> None:
     mode = os.stat(path).st_mode
-    if stat.S_ISREG(mode):
-        return
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-    kind = kinds.get(stat.S_IFMT(mode), "a device")
-    raise XinyeError(f"{path}: this is {kind}; only files are read")
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+        kind = kinds.get(stat.S_IFMT(mode), "a device")
+        raise XinyeError(f"{path}: this is {kind}; only files are read")
 
 
 def check_file(path: Path) -> None:
@@ -114,7 +113,11 @@ def expand(path: Path) -> list[Path]:
     Raises XinyeError for a name that stands for nothing.
     """
     if path.is_dir():
-        files = [each for each in path.rglob("*") if not _hidden(each.relative_to(path))]
+        files = [
+            each
+            for each in path.rglob("*")
+            if not any(part.startswith(".") for part in each.relative_to(path).parts)
+        ]
     elif glob.has_magic(str(path)) and not path.is_file():
         files = [Path(each) for each in glob.glob(str(path), recursive=True)]
     else:
@@ -142,9 +145,8 @@ def fingerprint(files: Sequence[Path]) -> str:
     """A hash of the files' bytes, in order: the same text in files of other names has the same
     fingerprint.
     """
-    return hashlib.blake2b(
-        b"".join(_digest(Path(path)) for path in files), digest_size=16
-    ).hexdigest()
+    digests = b"".join(_digest(Path(path)) for path in files)
+    return hashlib.blake2b(digests, digest_size=16).hexdigest()
 
 
 def suffix_of(path: Path) -> str:
@@ -159,10 +161,6 @@ def _digest(path: Path) -> bytes:
             return hashlib.file_digest(file, "blake2b").digest()
     except OSError as error:
         raise XinyeError(f"{path}: {error.strerror or error}") from None
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 @contextmanager

@@ -21,8 +21,9 @@ SHOWN = {"lang": (1,), "nowrap": (0,), "tsl": (3, 2), "le": (2, 0), "link": (2, 
 # Of a phrase in several, the first of these is taken.
 SCRIPTS = ("zh-hans", "zh-cn", "zh", "zh-hant", "zh-tw")
 _VARIANTS = re.compile(r"-\{([^{}]*)\}-")
-_NOTES = re.compile(r"(?is)<ref\b[^<>]*/>|<ref\b[^<>]*>.*?</ref\s*>|<!--.*?-->")
-_SWITCH = re.compile(r"__[^\W\d_]+__")  # __NOTOC__, __无目录__
+_UNREAD = re.compile(  # notes, comments, and switches: __NOTOC__, __无目录__
+    r"(?is)<ref\b[^<>]*/>|<ref\b[^<>]*>.*?</ref\s*>|<!--.*?-->|__[^\W\d_]+__"
+)
 _REDIRECT = re.compile(r"\s*#(redirect|重定向)", re.IGNORECASE)
 _LIST_MARK = re.compile(r"(?m)^[*#]+[ \t]*")
 _NO_ITEM = re.compile(r"(?m)^- *$\n?")
@@ -41,11 +42,14 @@ def articles(file: BinaryIO) -> Iterator[tuple[str, str, str]]:
     """
     from lxml import etree
 
-    tags = [f"{{*}}{name}" for name in ("revision", "page")]
     wikitext = ""
     try:
         for _, element in etree.iterparse(
-            file, tag=tags, resolve_entities=False, no_network=True, huge_tree=False
+            file,
+            tag=["{*}revision", "{*}page"],
+            resolve_entities=False,
+            no_network=True,
+            huge_tree=False,
         ):
             if etree.QName(element).localname == "revision":
                 wikitext = element.findtext("{*}text") or ""
@@ -71,9 +75,8 @@ def plain_text(wikitext: str) -> str:
     import mwparserfromhell
     from mwparserfromhell.nodes import Heading
 
-    changes = ((_NOTES, ""), (_SWITCH, ""), (_LIST_MARK, "- "), (_VARIANTS, _one_script))
-    for pattern, replacement in changes:
-        wikitext = pattern.sub(replacement, wikitext)
+    wikitext = _LIST_MARK.sub("- ", _UNREAD.sub("", wikitext))
+    wikitext = _VARIANTS.sub(_one_script, wikitext)
     sections: list[tuple[int, str, list[str]]] = [(0, "", [])]  # level, heading, text
     for node in mwparserfromhell.parse(wikitext, skip_style_tags=True).nodes:
         if isinstance(node, Heading):

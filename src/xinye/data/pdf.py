@@ -48,15 +48,13 @@ def without_margins(pages: list[list[str]]) -> list[list[str]]:
     """
     pages = [[line.strip() for line in page if line.strip()] for page in pages]
     seen = Counter(_NUMBER.sub("#", page[end]) for page in pages if page for end in {0, -1})
-    kept = []
     for page in pages:
         for end in (0, -1):
             if page and (
                 seen[_NUMBER.sub("#", page[end])] > 2 or re.fullmatch(r"\W*\d+\W*", page[end])
             ):
                 del page[end]
-        kept.append(page)
-    return kept
+    return pages
 
 
 def paragraphs(lines: list[str]) -> str:

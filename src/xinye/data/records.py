@@ -9,9 +9,10 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -31,6 +32,7 @@ Row = dict[str, Any]  # a record as it stands in a file: any JSON object
 HEAD_RECORDS = 100  # records looked at to find the column of text
 HEAD_ROWS = 1000  # rows looked at to see whether the first is a header
 LONGEST_NAME = 64  # characters of a column's name
+LONGEST_CELL = 1 << 26  # characters; without a limit an open quote takes the rest of the file
 FIELD_NAMES = (
     "text", "content", "paragraphs", "body", "story", "review", "document", "article", "sentence",
     "正文", "内容", "文本", "段落", "文章", "评论",
@@ -71,8 +73,7 @@ def read_records(
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a plain-text file with their numbers, without their ends."""
     with open_text(path) as file:
-        for number, line in enumerate(file, 1):
-            yield number, line.removesuffix("\n")
+        yield from enumerate((line.removesuffix("\n") for line in file), 1)
 
 
 # -- the column of text ----------------------------------------------------------------------------
@@ -87,14 +88,24 @@ def as_text(value: object) -> str | None:
     return None
 
 
+def find_column(columns: Iterable[str], usual: Iterable[str]) -> str | None:
+    """The column that has one of these `usual` names, in whatever case and with whatever spaces
+    around it; None where none has. The names that come first are looked for first.
+
+    >>> find_column(["id", " Review "], ["text", "review"])
+    ' Review '
+    """
+    by_name = {str(column).strip().lower(): column for column in reversed([*columns])}
+    return next((by_name[name] for name in usual if name in by_name), None)
+
+
 def choose_field(path: Path, rows: Sequence[Row]) -> str:
     """The column of text: by name, or the only one that holds words, or the one that holds at least
     twice as many.
     """
     columns = list(dict.fromkeys(chain.from_iterable(rows)))
-    by_name = {str(column).strip().lower(): column for column in reversed(columns)}
-    if name := next((name for name in FIELD_NAMES if name in by_name), None):
-        return by_name[name]
+    if (name := find_column(columns, FIELD_NAMES)) is not None:
+        return name
     lengths: Counter[str] = Counter()
     nested = set()
     for column, value in ((column, row.get(column)) for column in columns for row in rows):
@@ -122,11 +133,16 @@ def headerless(path: Path, named: Sequence[str] = (), tabbed: bool = False) -> s
     numbers it is none. Else it is a record where a cell of it is a number, stands in its column
     again, or is too long for a name.
     """
+    if not _is_table(path, tabbed):
+        return ""
+    with open_text(path) as file:
+        return _headerless(_row_reader(path, file)(file), named)
+
+
+def _headerless(table: Iterator[list[str]], named: Sequence[str]) -> str:
     rows: list[list[str]] = []
-    if _is_table(path, tabbed):
-        with open_text(path) as file, suppress(csv.Error):  # up to a row that is damaged
-            for row in filter(None, islice(csv.reader(file, **_dialect(path)), HEAD_ROWS)):
-                rows.append(row)
+    with suppress(csv.Error):  # up to a row that is damaged
+        rows.extend(filter(None, islice(table, HEAD_ROWS)))
     if not rows or set(named) & set(rows[0]):
         return ""
     first, *others = rows
@@ -147,30 +163,32 @@ def _is_table(path: Path, tabbed: bool) -> bool:
     return suffix in (".csv", ".tsv") or (tabbed and suffix in PLAIN_SUFFIXES)
 
 
-def _dialect(path: Path) -> dict[str, Any]:
-    """How the rows of a table are written, for `csv.reader`. With tabs programs disagree whether
-    quotes mean anything, and the file itself tells. Strict: a stray quote would swallow the rows
-    after it in silence.
+def _row_reader(path: Path, file: TextIO) -> Callable[[Iterable[str]], Any]:
+    """`csv.reader` for the rows of this table. With tabs programs disagree whether quotes mean
+    anything, and the file itself tells. Strict: a stray quote would swallow the rows after it in
+    silence.
     """
+    csv.field_size_limit(LONGEST_CELL)
     if suffix_of(path) == ".csv":
-        return {"delimiter": ",", "strict": True}
-    quoted = {"delimiter": "\t", "strict": True}
-    with open_text(path) as file, suppress(csv.Error):
-        if len({len(row) for row in csv.reader(file, delimiter="\t", strict=True) if row}) == 1:
-            return quoted
-    return quoted | {"quoting": csv.QUOTE_NONE}
+        return partial(csv.reader, strict=True)
+    quoted = partial(csv.reader, delimiter="\t", strict=True)
+    try:
+        even = len({len(row) for row in quoted(file) if row}) == 1
+    except csv.Error:
+        even = False
+    file.seek(0)
+    return quoted if even else partial(quoted, quoting=csv.QUOTE_NONE)
 
 
 def _table_records(path: Path, on_bad: OnBad, named: Sequence[str]) -> Records:
     """The rows of a table as dictionaries. Behind a quote that is never closed it goes on at the
     next line.
     """
-    # characters; without a limit an open quote takes the rest of the file
-    csv.field_size_limit(1 << 26)
-    dialect = _dialect(path)
-    numbered = headerless(path, named, tabbed=True)
     with open_text(path) as file:
-        rows = csv.reader(file, **dialect)
+        read_rows = _row_reader(path, file)
+        numbered = _headerless(read_rows(file), named)
+        file.seek(0)
+        rows = read_rows(file)
         header: list[str] = []
         skipped = 0  # lines before those that `rows` has counted
         line = 1  # that the row begins in
@@ -182,7 +200,7 @@ def _table_records(path: Path, on_bad: OnBad, named: Sequence[str]) -> Records:
                 on_bad(path, line, f"not a valid row ({error})")
                 if re.search("unexpected end|field limit", str(error)):
                     file.seek(0)
-                    rows = csv.reader(islice(file, line, None), **dialect)
+                    rows = read_rows(islice(file, line, None))
                     skipped = line
             if row is None:
                 return
@@ -192,11 +210,14 @@ def _table_records(path: Path, on_bad: OnBad, named: Sequence[str]) -> Records:
             if row and len(row) == len(header):
                 yield line, dict(zip(header, row, strict=True))
             elif row:
-                what = f"{len(row)} column{'s' * (len(row) != 1)}"
-                first = "first" if numbered else "header"
-                advice = "quote text that holds the delimiter"
-                advice = advice if dialect["delimiter"] == "," else "a tab parts them"
-                on_bad(path, line, f"{what}, the {first} line has {len(header)}; {advice}")
+                comma = suffix_of(path) == ".csv"
+                on_bad(
+                    path,
+                    line,
+                    f"{len(row)} column{'s' * (len(row) != 1)}, the "
+                    f"{'first' if numbered else 'header'} line has {len(header)}; "
+                    f"{'quote text that holds the delimiter' if comma else 'a tab parts them'}",
+                )
             line = skipped + rows.line_num + 1
 
 
@@ -223,14 +244,15 @@ def _json_lines(path: Path, on_bad: OnBad) -> Records:
 
 @dataclass
 class _JsonText:
-    """A JSON file, of which a stretch is held: `position` is in it, and `line` is that of the
-    position.
+    """A JSON file, of which a stretch is held: `position` is in it, `line` is that of the position,
+    and `indent` stands before the last value that began a line.
     """
 
     file: TextIO
     text: str = ""
     position: int = 0
     line: int = 1
+    indent: str = ""
 
     def go(self, to: int) -> None:
         self.line += self.text.count("\n", self.position, to)
@@ -243,6 +265,20 @@ class _JsonText:
             self.text = self.text[self.position :] + more
             self.position = 0
         return bool(more)
+
+    def next(self) -> str:
+        """Go on to the next value; its first character, or "" at the end of the file."""
+        gap = ""
+        while not (found := _VALUE.search(self.text, self.position)):
+            gap += self.text[self.position :]
+            self.go(len(self.text))
+            if not self.read_on():
+                return ""
+        gap += self.text[self.position : found.start()]
+        if "\n" in gap:
+            self.indent = gap.rpartition("\n")[2]
+        self.go(found.start())
+        return found[0]
 
     def record(self) -> tuple[Any, str]:
         """The value at the position, which then is behind it, and why it is no Unicode text, ""
@@ -285,44 +321,27 @@ def _json_records(path: Path, on_bad: OnBad) -> Records:
     """
     with open_text(path) as file:
         json_text = _JsonText(file)
-        in_array: bool | None = None
-        gap = indent = ""
-        while True:
-            found = _VALUE.search(json_text.text, json_text.position)
-            begin = found.start() if found else len(json_text.text)
-            gap += json_text.text[json_text.position : begin]
-            json_text.go(begin)
-            if not found:
-                if json_text.read_on():
-                    continue
-                if in_array:
-                    problem = "the file ends inside its array; fetch it again"
-                    on_bad(path, json_text.line, problem)
-                return
-            if "\n" in gap:
-                indent = gap.rpartition("\n")[2]
-            if in_array is None:
-                in_array = found[0] == "["
-                json_text.position += in_array
-                continue
-            if in_array and found[0] == "]":
-                if (json_text.text[begin + 1 :] + file.read(BLOCK_BYTES)).strip():
-                    problem = "more follows the array; name a file of lines .jsonl"
-                    on_bad(path, json_text.line, problem)
-                return
-            gap = ""
+        in_array = json_text.next() == "["
+        json_text.position += in_array
+        while (first := json_text.next()) and not (in_array and first == "]"):
             line = json_text.line
             try:
                 record, problem = json_text.record()
             except (ValueError, RecursionError) as error:
                 on_bad(path, json_text.line, f"not valid JSON ({getattr(error, 'msg', error)})")
-                if json_text.find(f"\n{indent}{found[0] if found[0] in '{[' else '{'}"):
-                    continue
-                return
+                begin = first if first in "{[" else "{"
+                if not json_text.find(f"\n{json_text.indent}{begin}"):
+                    return
+                continue
             if problem:
                 on_bad(path, line, f"{problem}; mend it, or delete it")
             else:
                 yield line, record
+        if in_array and not first:
+            on_bad(path, json_text.line, "the file ends inside its array; fetch it again")
+        elif (json_text.text[json_text.position + 1 :] + file.read(BLOCK_BYTES)).strip():
+            problem = "more follows the array; name a file of lines .jsonl"
+            on_bad(path, json_text.line, problem)
 
 
 # -- Parquet ---------------------------------------------------------------------------------------
@@ -349,8 +368,9 @@ def parquet_records(path: Path, field: str | None) -> Records:
                     number += 1
                     yield number, record
     except UnicodeDecodeError as error:
-        where = f"{path}, record {number + 1} or behind it"
-        raise XinyeError(f"{where}: a text is not UTF-8 ({error.reason})") from None
+        raise XinyeError(
+            f"{path}, record {number + 1} or behind it: a text is not UTF-8 ({error.reason})"
+        ) from None
     except (pyarrow.ArrowException, OSError) as error:
         problem = str(error).splitlines()[0]
         raise XinyeError(f"{path}: not a whole Parquet file ({problem})") from None

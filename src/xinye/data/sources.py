@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
-from xinye.data.encodings import decode, detect_encoding, line_ends, open_text
+from xinye.data.encodings import decode, detect_encoding, line_ends, open_text, with_newlines
 from xinye.data.files import (
     PLAIN_SUFFIXES,
     SUFFIXES,
@@ -84,8 +84,9 @@ def read_pieces(
     """
     separator = (document_separator or "").replace("\\n", "\n").replace("\\t", "\t")
     if document_separator == "":
-        advice = "leave it out, or give for example '\\n\\n'"
-        raise XinyeError(f"the document separator is empty; {advice}")
+        raise XinyeError(
+            "the document separator is empty; leave it out, or give for example '\\n\\n'"
+        )
     for path in map(Path, files):
         suffix = suffix_of(path)
         if suffix in PLAIN_SUFFIXES:
@@ -134,30 +135,20 @@ def _record_pieces(
     if rows and field:
         on_field(field)
     for line, record in chain(head, records):
-        source = f"{path.name}:{line}"
         if isinstance(record, dict):
             field = field or choose_field(path, [record])
             if field not in record:
-                on_bad(
-                    path,
-                    line,
-                    f"no field {field!r} (--field) in this record; {_hint(field, record)}",
-                )
+                names = list(map(str, record))
+                near = difflib.get_close_matches(field, names, n=3, cutoff=0.5)
+                there = f"it has: {', '.join(names)}"
+                hint = f"did you mean {' or '.join(near)}?" if near else there
+                on_bad(path, line, f"no field {field!r} (--field) in this record; {hint}")
                 continue
             record = record[field]
         text = as_text(record)
         if text is None:
             where = f"field {field!r}" if field else "the record"
-            problem = f"{where} is not text but {str(record)[:40]!r}"
-            on_bad(path, line, f"{problem}; name another --field")
+            shown = f"{str(record)[:40]!r}"
+            on_bad(path, line, f"{where} is not text but {shown}; name another --field")
         elif text:
-            if "\r" in text:
-                text = text.replace("\r\n", "\n").replace("\r", "\n")
-            yield Piece(text, source)
-
-
-def _hint(field: str, record: dict[str, object]) -> str:
-    near = difflib.get_close_matches(field, map(str, record), n=3, cutoff=0.5)
-    if near:
-        return f"did you mean {' or '.join(near)}?"
-    return f"it has: {', '.join(map(str, record))}"
+            yield Piece(with_newlines(text), f"{path.name}:{line}")

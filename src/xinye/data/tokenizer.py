@@ -22,13 +22,16 @@ from typing import Any
 
 import numpy as np
 import tokenizers
-from tokenizers import AddedToken, Encoding
+from tokenizers import Encoding
 
 from xinye.data.chat import render
+from xinye.data.files import written_beside
 from xinye.data.tokenizer_files import (
+    Json,
     chat_template,
     control_tokens,
     find_backend,
+    make_special,
     panic_told,
     read_backend,
     read_gpt2,
@@ -93,11 +96,13 @@ class Tokenizer:
         self.backend = backend
         self.chat_template = chat_template
         self.names = dict(names or {"pad_token": PAD, "bos_token": BOS, "eos_token": EOS})
+        # The `messages` of a chat, and the `ids` that a model learned them as.
+        self.golden: Json | None = None
         backend.encode_special_tokens = True  # text is text, also when it reads "<eos>"
         backend.no_truncation()  # other tools save their settings of these with the tokenizer
         backend.no_padding()
-        found = {name: backend.token_to_id(token) for name, token in self.names.items()}
-        ids = {name: index for name, index in found.items() if index is not None}
+        vocabulary = backend.get_vocab()
+        ids = {name: vocabulary[token] for name, token in self.names.items() if token in vocabulary}
         if names is None and len(set(ids.values())) != 3:
             raise XinyeError(
                 f"tokenizer.json: the tokens {PAD}, {BOS} and {EOS} must be there, with ids of "
@@ -108,17 +113,10 @@ class Tokenizer:
                 "tokenizer.json: it has no token that ends a text (eos_token in "
                 "tokenizer_config.json)"
             )
-        known = backend.get_added_tokens_decoder()
-        if plain := [
-            name for name, index in ids.items() if index not in known or not known[index].special
-        ]:
-            backend.add_special_tokens(
-                [AddedToken(self.names[name], normalized=False) for name in plain]
-            )
+        make_special(backend, self.names.values())
         self.eos_id = ids["eos_token"]
         self.bos_id = ids.get("bos_token", self.eos_id)
         self.pad_id = ids.get("pad_token", self.eos_id)
-        vocabulary = backend.get_vocab()
         self.vocab_size = 1 + max(vocabulary.values())
         if self.vocab_size > 2 * len(vocabulary):
             raise XinyeError(
@@ -130,9 +128,6 @@ class Tokenizer:
         if MESSAGE_END in (chat_template or "") and MESSAGE_END in vocabulary:
             ends.append(vocabulary[MESSAGE_END])
         self.stop_ids = frozenset(ends)
-        self.golden: dict[str, Any] | None = (
-            None  # `messages` and the `ids` that a model learned them as
-        )
         self._byte_level = stands_for_bytes(backend)
         front = backend.encode("a", add_special_tokens=True)
         self.prefix = tuple(front.ids[: (*front.special_tokens_mask, 0).index(0)])
@@ -166,31 +161,23 @@ class Tokenizer:
     @classmethod
     def load(cls, folder: str | Path) -> "Tokenizer":
         """Read a folder's `tokenizer.json`, or GPT-2's two files, and what lies beside it: the
-        control tokens' names and the chat template.
+        control tokens' names and the chat template. Raises `XinyeError`, too, where the model
+        learned other tokens for a conversation than it would be given now.
         """
         folder = Path(folder)
         config = read_object(folder / "tokenizer_config.json")
         template = chat_template(folder, config)
         with refused(folder / "tokenizer.json"):
             backend = find_backend(folder, str(config.get("tokenizer_class")))
-            names, stop_ids = control_tokens(folder, config, backend)
-            tokenizer = cls(backend, template, names, stop_ids)
-            tokenizer.golden = read_object(folder / GOLDEN) or None
-        tokenizer._check_golden(folder)
-        return tokenizer
-
-    def _check_golden(self, folder: Path) -> None:
-        """Raises `XinyeError` where the model learned other tokens for a conversation than it would
-        be given now.
-        """
-        if self.golden and self.encode_chat(self.golden.get("messages") or []) != self.golden.get(
-            "ids"
-        ):
+            tokenizer = cls(backend, template, *control_tokens(folder, config, backend))
+            tokenizer.golden = golden = read_object(folder / GOLDEN) or None
+        if golden and tokenizer.encode_chat(golden.get("messages") or []) != golden.get("ids"):
             raise XinyeError(
                 f"{folder}: its chat template or tokenizer is not what it was trained with: "
                 f"{GOLDEN} has a conversation and its tokens, and now it gives others; put the old "
                 "files back"
             )
+        return tokenizer
 
     def with_template(self, template: str) -> "Tokenizer":
         """The same tokenizer with another chat template."""
@@ -201,11 +188,8 @@ class Tokenizer:
         """The files of a saved tokenizer, by name: what Hugging Face's `AutoTokenizer` loads as it
         stands.
         """
-        special = {
-            index: t.content
-            for index, t in self.backend.get_added_tokens_decoder().items()
-            if t.special
-        }
+        added = sorted(self.backend.get_added_tokens_decoder().items())
+        special = [token.content for _, token in added if token.special]
         config = {
             # Without it transformers rebuilds a pre-split of its own.
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -213,7 +197,7 @@ class Tokenizer:
             "add_bos_token": self.prefix == (self.bos_id,),
             "add_eos_token": False,
             "additional_special_tokens": [
-                token for _, token in sorted(special.items()) if token not in self.names.values()
+                token for token in special if token not in self.names.values()
             ],
             "clean_up_tokenization_spaces": False,
         }
@@ -223,9 +207,9 @@ class Tokenizer:
         }
         if self.golden:
             files[GOLDEN] = json.dumps(self.golden, indent=2, ensure_ascii=False) + "\n"
-        return files | (
-            {} if self.chat_template is None else {"chat_template.jinja": self.chat_template}
-        )
+        if self.chat_template is not None:
+            files["chat_template.jinja"] = self.chat_template
+        return files
 
     def save(self, folder: str | Path) -> None:
         """Write the tokenizer's files into a folder, made if need be; each appears whole or not at
@@ -234,9 +218,8 @@ class Tokenizer:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in self.files().items():
-            beside = folder / f".{name}.new"
-            beside.write_text(text, "utf-8")
-            beside.replace(folder / name)
+            with written_beside(folder / name) as beside:
+                beside.write_text(text, "utf-8")
 
     # -- text and tokens ---------------------------------------------------------------------------
 
@@ -314,12 +297,11 @@ class Tokenizer:
             if character not in str(self.chat_template)
         )
         data = json.loads(self.backend.to_str())
-        added = data["added_tokens"]
         data["added_tokens"] = [
-            each for each in added if not each["special"] or len(each["content"]) > 1
+            token | {"normalized": token["normalized"] and not token["special"]}
+            for token in data["added_tokens"]
+            if not token["special"] or len(token["content"]) > 1
         ]
-        for token in data["added_tokens"]:
-            token["normalized"] &= not token["special"]
         unmark = {"type": "Replace", "pattern": {"String": mark}, "content": ""}
         before = [data["normalizer"]] if data["normalizer"] else []
         data["normalizer"] = {"type": "Sequence", "normalizers": [unmark, *before]}

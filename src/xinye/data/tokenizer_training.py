@@ -31,16 +31,10 @@ SAMPLE_BYTES = 6_000_000
 SAMPLE_PART = 5_000  # characters taken or left together
 
 
-def _characters_of_bytes() -> list[str]:
-    """The printable character that stands for each byte in a byte-level vocabulary (GPT-2's
-    table).
-    """
-    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    others = count(256)
-    return [chr(byte if byte in printable else next(others)) for byte in range(256)]
-
-
-CHARACTERS = _characters_of_bytes()
+# The printable character that stands for each byte in a byte-level vocabulary (GPT-2's table).
+_PRINTABLE = {*range(33, 127), *range(161, 173), *range(174, 256)}
+_OTHERS = count(256)
+CHARACTERS = [chr(byte if byte in _PRINTABLE else next(_OTHERS)) for byte in range(256)]
 
 
 def learn(
@@ -50,46 +44,49 @@ def learn(
     It is ignored by `bytes`; `char` without it takes every character.
     """
     if kind not in get_args(Kind):
-        known = ", ".join(get_args(Kind))
-        raise XinyeError(f"unknown kind of tokenizer {kind!r}; choose one of {known}")
+        raise XinyeError(
+            f"unknown kind of tokenizer {kind!r}; choose one of {', '.join(get_args(Kind))}"
+        )
     smallest = len(CONTROL_TOKENS) + 256
     if kind != "bytes" and vocab_size is not None and vocab_size < smallest:
-        taken = f"the 256 bytes and control tokens take {smallest}"
-        raise XinyeError(f"vocabulary of {vocab_size} is too small: {taken}")
+        raise XinyeError(
+            f"vocabulary of {vocab_size} is too small: the 256 bytes and control tokens take "
+            f"{smallest}"
+        )
     if kind == "bpe":
-        return _learn_bpe(texts, vocab_size or 8192, show_progress)
+        backend = _completed(models.BPE())
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size or 8192,
+            min_frequency=2,
+            special_tokens=[AddedToken(token, special=True) for token in CONTROL_TOKENS],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            # In bytes: sixteen Chinese characters. Without it a repeated clause becomes one token.
+            max_token_length=48,
+            show_progress=show_progress,
+        )
+        backend.train_from_iterator(texts, trainer)
+        return backend
     merges = [] if kind == "bytes" else _character_merges(texts, vocab_size)
-    symbols = [*CHARACTERS, *(a + b for a, b in merges)]
-    vocabulary = {token: index for index, token in enumerate((*CONTROL_TOKENS, *symbols))}
+    tokens = (*CONTROL_TOKENS, *CHARACTERS, *(a + b for a, b in merges))
+    vocabulary = {token: index for index, token in enumerate(tokens)}
     return _completed(models.BPE(vocab=vocabulary, merges=merges))
-
-
-def _learn_bpe(texts: Iterable[str], vocab_size: int, show_progress: bool) -> tokenizers.Tokenizer:
-    backend = _completed(models.BPE())
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        min_frequency=2,
-        special_tokens=[AddedToken(token, special=True) for token in CONTROL_TOKENS],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        # In bytes: sixteen Chinese characters. Without it a repeated clause becomes one token.
-        max_token_length=48,
-        show_progress=show_progress,
-    )
-    backend.train_from_iterator(texts, trainer)
-    return backend
 
 
 def _completed(model: models.BPE) -> tokenizers.Tokenizer:
     """A model with its pre-split, decoder, control tokens and leading `<bos>`."""
     backend = tokenizers.Tokenizer(model)
-    split = pre_tokenizers.Split(Regex(PRE_SPLIT), "isolated")
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    backend.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PRE_SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens([AddedToken(token, special=True) for token in CONTROL_TOKENS])
-    bos = backend.token_to_id(BOS)
     backend.post_processor = processors.TemplateProcessing(
-        single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B", special_tokens=[(BOS, bos)]
+        single=f"{BOS} $A",
+        pair=f"{BOS} $A {BOS} $B",
+        special_tokens=[(BOS, backend.token_to_id(BOS))],
     )
     return backend
 

@@ -107,7 +107,7 @@ def prepare_text(
     facts = {
         "files": len(files),
         "bytes": total,
-        "characters": corpus.about["characters"],
+        "characters": corpus.characters,
         "documents": len(lengths),
         "unigram_loss": round(unigram_loss(corpus.tokens, held_out), 4),
     }
