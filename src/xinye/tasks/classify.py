@@ -89,14 +89,6 @@ class Classify(HeadTask):
         return headerless(path, Named(**columns).columns, tabbed=True)
 
     @classmethod
-    def labels_of(cls, record: Record) -> Sequence[str]:
-        return record.labels
-
-    @classmethod
-    def answer_of(cls, record: Record) -> frozenset[str]:
-        return frozenset(record.labels)
-
-    @classmethod
     def stratum(cls, record: Record, folds: bool) -> tuple[str, ...]:
         return record.labels
 

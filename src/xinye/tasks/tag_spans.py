@@ -46,6 +46,14 @@ class Record:
     def whole(self) -> str:
         return self.text
 
+    @property
+    def labels(self) -> list[str]:
+        return [span.type for span in self.spans]
+
+    @property
+    def answer(self) -> tuple[Span, ...]:
+        return self.spans
+
 
 class Tagged(NamedTuple):
     """A line of a file of columns."""
