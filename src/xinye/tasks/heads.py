@@ -16,8 +16,7 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Head, HeadConfig, Labelled
 from xinye.runs.words import Both, Figure
-from xinye.tasks.examples import Example, Examples
-from xinye.tasks.records import leaks, places, spelled_alike
+from xinye.tasks.records import Example, Examples, leaks, places, spelled_alike
 from xinye.tasks.task import Figures, Mark, Task
 
 NAMED = 8  # labels that an error names

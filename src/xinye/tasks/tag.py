@@ -16,10 +16,9 @@ from xinye.evaluation import spans as spans_measure
 from xinye.evaluation.spans import Span, SurfaceForms
 from xinye.model.heads import IGNORED, Head
 from xinye.runs.words import Both, Figure, TaskWords
-from xinye.tasks.examples import Example, Examples
 from xinye.tasks.exercises import notes
 from xinye.tasks.heads import LIMIT, LOSS, MACRO_F1, USE, HeadTask, altered
-from xinye.tasks.records import OnBad, nothing_to_learn, places
+from xinye.tasks.records import Example, Examples, OnBad, nothing_to_learn, places
 from xinye.tasks.tag_spans import (
     Record,
     inside_spans,

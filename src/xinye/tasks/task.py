@@ -31,8 +31,7 @@ from xinye.observer import Observer
 from xinye.planning.finetune_settings import AUGMENTATIONS, COLUMNS, FinetuneSettings
 from xinye.runs.saved import SavedRun
 from xinye.runs.words import NOTHING, Both, Figure, TaskWords
-from xinye.tasks.examples import Example, Examples, split
-from xinye.tasks.records import OnBad, refuse, refuse_line
+from xinye.tasks.records import Example, Examples, OnBad, refuse, refuse_line, split
 from xinye.tasks.registry import TASKS, find_task
 
 # of a token: trained or not, or its label; None where the label is that of the whole
