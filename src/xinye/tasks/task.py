@@ -86,7 +86,7 @@ class Task(ABC):
     verb: ClassVar[str]  # its name, and its command
     words: ClassVar[TaskWords]  # for tables, report and card
     figures: ClassVar[tuple[str, ...]]  # those that a run is known by, `loss` first
-    better: ClassVar[str]  # the one that says which checkpoint is the best
+    better: ClassVar[str]  # the one that says which checkpoint is the best; it stands in `words`
     baseline_name: ClassVar[str]
     baseline_library: ClassVar[str] = ""  # the package that it needs
     baseline_is_base: ClassVar[bool] = False  # then the base is judged before the first step
