@@ -9,7 +9,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation.spans import Span
 from xinye.tasks.classify import Classify
 from xinye.tasks.classify_records import Record as Review
-from xinye.tasks.examples import UNCHANGED, Augmentation, Example, Examples
+from xinye.tasks.records import UNCHANGED, Augmentation, Example, Examples
 from xinye.tasks.tag import Tag
 from xinye.tasks.tag_spans import Record
 

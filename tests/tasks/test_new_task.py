@@ -78,7 +78,7 @@ def test_all_else_follows(xinye, trained, here, monkeypatch):
         "name": "an exclamation mark",
         "exact": 1.0,
     }
-    asked_its_own_way(shout, monkeypatch)
+    asked = asked_its_own_way(shout, monkeypatch)
     said = json.loads(xinye("shout", "run", "小兔", "--json").out)["results"]
     assert [list(each) for each in said] == [["text", "shout", "ended"]]
     assert said[0]["shout"].startswith("大声说：小兔 → ")
@@ -89,13 +89,14 @@ def test_all_else_follows(xinye, trained, here, monkeypatch):
     with serving(["run"]) as server:
         answer = server.http.post("/v1/tasks/shout", json={"model": "run", "input": ["小兔"]})
         assert answer.json()["data"][0]["text"] == said[0]["shout"], answer.text
+    assert asked == [f"大声说：{text}" for text in ("小兔", "小兔", "小猫", "小兔")]
     assert "has not learned to shout" in xinye("shout", trained, "小兔").complaint
     folds = xinye(*command, "-o", "folds", "--folds", "2")
     assert folds.code == 0 and "word for word" in folds.out and " ± " in folds.out
 
 
 def asked_its_own_way(task, monkeypatch):
-    """The task asks in words of its own, and its result says in which; whoever uses it."""
+    """The task asks in words of its own, and its result says in which; returns what was asked."""
     asked = []
 
     def ask(cls, text):
@@ -107,6 +108,7 @@ def asked_its_own_way(task, monkeypatch):
 
     monkeypatch.setattr(task, "asked", classmethod(ask))
     monkeypatch.setattr(task, "answered", classmethod(answered))
+    return asked
 
 
 def test_a_task_that_lacks_something_says_what():

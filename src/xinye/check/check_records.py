@@ -58,7 +58,7 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         "counts": task.counts(training),
         "bad": bad[:LISTED],
         "bad_total": len(bad),
-        "findings": task.findings(training, validation),
+        "findings": [*task.findings(training, validation)],
         "shown": [
             {"place": place, "label": label, "seen": stretches(tokenizer, marked)}
             for place, _, label, marked in marked_examples(

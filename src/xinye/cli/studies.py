@@ -35,6 +35,7 @@ from xinye.libraries import need
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.folder import Figures
+from xinye.runs.words import Figure
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.studies.search_space import Search
@@ -238,24 +239,22 @@ def tune(arguments: list[str]) -> int:
         )
         with exit_when_stopped("stopped; the same command goes on"):
             for trial in run_trials(tuning, display):
-                figure = trial[search.figure.name]
-                value = search.figure.written(figure) if figure else "–"
-                console.print(
-                    f"{trial['trial']:>4}  {value:>6}  {trial['state']:<11} "
-                    f"{duration(trial['seconds']):>10}  {listed(trial['settings'])}",
-                    soft_wrap=True,
-                )
+                spent = f"{trial['state']:<11} {duration(trial['seconds']):>10}  "
+                show_trial(trial, search.figure, spent)
             result = conclude(tuning, display)
     console.print("\nthe best of them", style="bold")
     for trial in result["top"]:
-        value = search.figure.written(trial[search.figure.name])
-        console.print(
-            f"{trial['trial']:>4}  {value:>6}  {listed(trial['settings'])}",
-            soft_wrap=True,
-        )
+        show_trial(trial, search.figure)
     print_findings(explain(result, search.figure), result["charts"])
     console.print(f"train with them: {result['command']}", soft_wrap=True)
     return print_result(result, given.json)
+
+
+def show_trial(trial: Figures, figure: Figure, spent: str = "") -> None:
+    """A line: which one, how good, perhaps how long it took, and what was tried."""
+    value = figure.written(trial[figure.name]) if trial[figure.name] else "–"
+    line = f"{trial['trial']:>4}  {value:>6}  {spent}{listed(trial['settings'])}"
+    console.print(line, soft_wrap=True)
 
 
 def search_of(given: Given, of_a_task: bool) -> "Search":

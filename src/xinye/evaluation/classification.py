@@ -5,8 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from xinye.errors import XinyeError
 from xinye.evaluation.tokenizers import language
 from xinye.libraries import need
@@ -94,6 +92,7 @@ def tfidf_baseline(
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MultiLabelBinarizer
 
     chinese = language("".join(texts[:1000])) == "chinese"
     pieces = {"analyzer": "char", "ngram_range": (1, 3)} if chinese else {"ngram_range": (1, 2)}
@@ -101,15 +100,10 @@ def tfidf_baseline(
     regression = LogisticRegression(C=10, max_iter=1000)
     try:
         if several:
+            each = MultiLabelBinarizer(classes=labels)
             model = make_pipeline(features, OneVsRestClassifier(regression))
-            model.fit(
-                texts, np.array([[label in found for label in labels] for found in right], int)
-            )
-            guessed = model.predict(questions)
-            return [
-                tuple(label for label, yes in zip(labels, row, strict=True) if yes)
-                for row in guessed
-            ]
+            model.fit(texts, each.fit_transform(right))
+            return each.inverse_transform(model.predict(questions))
         model = make_pipeline(features, regression)
         model.fit(texts, [found[0] for found in right])
         return [(str(label),) for label in model.predict(questions)]

@@ -17,10 +17,9 @@ from xinye.model.heads import Head
 from xinye.planning.finetune_settings import COLUMNS
 from xinye.runs.words import Both, TaskWords
 from xinye.tasks.classify_records import Named, Record, read_labelled
-from xinye.tasks.examples import Example, Examples, sentence_borders
 from xinye.tasks.exercises import reviews
 from xinye.tasks.heads import ACCURACY, LIMIT, LOSS, MACRO_F1, USE, HeadTask, altered
-from xinye.tasks.records import OnBad, nothing_to_learn
+from xinye.tasks.records import Example, Examples, OnBad, nothing_to_learn, sentence_borders
 from xinye.tasks.task import Exercise, Figures
 
 
@@ -87,14 +86,6 @@ class Classify(HeadTask):
     @classmethod
     def without_header(cls, path: Path, **columns: str | None) -> str:
         return headerless(path, Named(**columns).columns, tabbed=True)
-
-    @classmethod
-    def labels_of(cls, record: Record) -> Sequence[str]:
-        return record.labels
-
-    @classmethod
-    def answer_of(cls, record: Record) -> frozenset[str]:
-        return frozenset(record.labels)
 
     @classmethod
     def stratum(cls, record: Record, folds: bool) -> tuple[str, ...]:

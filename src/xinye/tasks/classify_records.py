@@ -37,6 +37,10 @@ class Record:
     def whole(self) -> str:
         return f"{self.text}\n{self.pair}" if self.pair else self.text
 
+    @property
+    def answer(self) -> frozenset[str]:
+        return frozenset(self.labels)
+
 
 class Named(NamedTuple):
     """The columns that a person named, of a text (or, with a comma between, a pair) and of the
@@ -135,23 +139,17 @@ def _text_by_values(path: Path, rows: Sequence[Row], label: str) -> str:
 
 def _label_by_values(path: Path, rows: Sequence[Row], columns: list[str]) -> str:
     """The one column whose values look like labels."""
-    few = [column for column in columns if _like_labels([row.get(column) for row in rows])]
+    most = max(2, min(200, len(rows) // 4))
+    different = {column: len({str(row.get(column)) for row in rows}) for column in columns}
+    few = [column for column in columns if 2 <= different[column] <= most]
     if not few and columns == ["1", "2"]:  # a table of texts and labels without a header
-        one, other = (len({row[column] for row in rows}) for column in columns)
-        if one != other:
-            few = [columns[other < one]]
+        few = [column for column in columns if different[column] < max(different.values())]
     if len(few) != 1:
         raise XinyeError(
             f"{path}: which column is the label? Name it with --label-field; there are: "
             f"{', '.join(columns)}"
         )
     return few[0]
-
-
-def _like_labels(values: Sequence[Any]) -> bool:
-    """Whether a column's values are few different ones."""
-    different = {str(value) for value in values}
-    return 2 <= len(different) <= max(2, min(200, len(values) // 4))
 
 
 def _record(place: str, row: Row, columns: Columns) -> Record:

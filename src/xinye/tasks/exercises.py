@@ -19,6 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from xinye.data.records import Row
+
 _TYPES = {"person": "person", "person2": "person", "place": "place", "company": "company"}
 
 
@@ -38,8 +40,12 @@ def reviews(count: int, language: str, seed: int = 0) -> list[dict[str, str]]:
     for number in range(count):
         own, other = ("good", "bad") if number % 2 == 0 else ("bad", "good")
         first, second, third = chance.sample(range(len(words[own])), 3)
-        slots = {"a": words[own][first], "b": words[own][second], "other": words[other][third]}
-        slots["item"] = chance.choice(words["item"])
+        slots = {
+            "a": words[own][first],
+            "b": words[own][second],
+            "other": words[other][third],
+            "item": chance.choice(words["item"]),
+        }
         slots = {name: _chosen(text, chance) for name, text in slots.items()}
         slots |= {name.capitalize(): text[:1].upper() + text[1:] for name, text in slots.items()}
         wording = _chosen(chance.choice(words[chance.choice(["one", "turn"])]), chance)
@@ -49,7 +55,7 @@ def reviews(count: int, language: str, seed: int = 0) -> list[dict[str, str]]:
     return records
 
 
-def notes(count: int, language: str, seed: int = 0) -> list[dict[str, Any]]:
+def notes(count: int, language: str, seed: int = 0) -> list[Row]:
     """Notes with names in them: `text`, and `spans` (`start`, `end` in characters, `type` person,
     place or company)."""
     words, chance = _words(language)["notes"], random.Random(f"notes {language} {seed}")
@@ -61,7 +67,8 @@ def notes(count: int, language: str, seed: int = 0) -> list[dict[str, Any]]:
         if language == "zh":
             people = [f"{name}{chance.choice(words['given'])}" for name in family]
         names = {
-            **dict(zip(("person", "person2"), people, strict=True)),
+            "person": people[0],
+            "person2": people[1],
             "place": chance.choice(words["town"]) + chance.choice(words["kind"]),
             "company": chance.choice(words["house"]) + space + chance.choice(words["sort"]),
         }

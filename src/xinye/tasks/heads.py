@@ -1,9 +1,8 @@
 """The middle class of tasks that judge: layers under a new head, for whole texts or for each
 token."""
 
-from abc import abstractmethod
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from typing import Any, Self
 
@@ -17,8 +16,7 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Head, HeadConfig, Labelled
 from xinye.runs.words import Both, Figure
-from xinye.tasks.examples import Example, Examples
-from xinye.tasks.records import leaks, places, spelled_alike
+from xinye.tasks.records import Example, Examples, leaks, places, spelled_alike
 from xinye.tasks.task import Figures, Mark, Task
 
 NAMED = 8  # labels that an error names
@@ -36,7 +34,8 @@ LIMIT = (
 
 
 class HeadTask(Task):
-    """A task of labels. A subclass says which labels a record has, and how they become targets."""
+    """A task of labels. Its records have `labels`, each as often as it is there, and an `answer`,
+    what a model should say; a subclass says how they become targets."""
 
     kind = "label"  # what one of them is called
 
@@ -54,19 +53,9 @@ class HeadTask(Task):
 
     # -- records -----------------------------------------------------------------------------------
 
-    @classmethod
-    @abstractmethod
-    def labels_of(cls, record: Any) -> Sequence[str]:
-        """Each label of a record, as often as it is there."""
-
-    @classmethod
-    @abstractmethod
-    def answer_of(cls, record: Any) -> Hashable:
-        """What a model should say of the record."""
-
     def check(self, records: Sequence[Any]) -> None:
         for record in records:
-            for label in self.labels_of(record):
+            for label in record.labels:
                 if label not in self.known:
                     more = " …" if len(self.known) > NAMED else ""
                     raise XinyeError(
@@ -77,9 +66,7 @@ class HeadTask(Task):
     @classmethod
     def counts(cls, records: Sequence[Any]) -> dict[str, int]:
         """Labels, the most frequent first."""
-        return dict(
-            Counter(label for record in records for label in cls.labels_of(record)).most_common()
-        )
+        return dict(Counter(label for record in records for label in record.labels).most_common())
 
     @classmethod
     def findings(cls, training: Sequence[Any], validation: Sequence[Any]) -> Iterator[str]:
@@ -88,16 +75,15 @@ class HeadTask(Task):
         (most, many), (least, few) = counts[0], counts[-1]
         if many >= 5 * few:
             yield f"unbalanced: {many:,} {cls.words.support.en} of {most!r}, {few:,} of {least!r}"
-        yield from cls.own_findings(training)
         first = {record.whole: record for record in reversed(training)}
         clashes = [
             (first[record.whole], record)
             for record in training
-            if cls.answer_of(first[record.whole]) != cls.answer_of(record)
+            if first[record.whole].answer != record.answer
         ]
         if clashes:
             yield cls.clash(len(clashes), len(clashes) / len(training), *clashes[0])
-        different = {(record.whole, cls.answer_of(record)) for record in training}
+        different = {(record.whole, record.answer) for record in training}
         repeated = len(training) - len(different) - len(clashes)
         if repeated > 0:
             yield f"{repeated:,} records stand there again"
@@ -105,11 +91,6 @@ class HeadTask(Task):
         if unknown := cls.counts(validation).keys() - dict(counts).keys():
             names = ", ".join(sorted(unknown))
             yield f"{cls.kind}s of validation records that no training record has: {names}"
-
-    @classmethod
-    def own_findings(cls, training: Sequence[Any]) -> Iterable[str]:
-        """What only this task can find wrong."""
-        return ()
 
     @classmethod
     def clash(cls, count: int, share: float, one: Any, other: Any) -> str:

@@ -1,16 +1,28 @@
-"""What reading records has in common: what becomes of a bad one, and what people are told of names
-and places."""
+"""Records: how they are read, what people are told of them, and how they become tokens and targets,
+in batches that are a pure function of the step."""
 
 import json
+import random
 import re
 import unicodedata
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from xinye.data.batches import permute
+from xinye.data.mixing import mix
 from xinye.data.records import Row
 from xinye.errors import XinyeError
+from xinye.model.heads import IGNORED, Labelled
+
+SENTENCE_END = re.compile(r"(?:[。！？!?…\n]|\.(?=\s|$))+[”’」』）)\"']*")
 
 OnBad = Callable[[XinyeError], None]
 
@@ -78,3 +90,199 @@ def leaks(training: Sequence[Any], validation: Sequence[Any]) -> Iterator[str]:
             f"{len(inside):,} of {len(validation):,} validation records are in the training data, "
             f"too, which flatters the model: first {first}"
         )
+
+
+def split(
+    records: Sequence[Any],
+    share: float,
+    seed: int,
+    fold: tuple[int, int] | None = None,
+    label: Callable[[Any], Hashable] = lambda record: "",
+) -> tuple[list[Any], list[Any]]:
+    """The records to learn from and those to judge on: a share of each label's, or part i of k. The
+    seed says which; equal texts stay together."""
+    by_label: defaultdict[Any, dict[str, list[int]]] = defaultdict(dict)
+    label_of: dict[str, Hashable] = {}
+    for number, record in enumerate(records):
+        its = label_of.setdefault(record.whole, label(record))
+        by_label[its].setdefault(record.whole, []).append(number)
+    judged: set[int] = set()
+    generator, dealt = random.Random(seed), 0
+    for its in sorted(by_label):
+        texts = list(by_label[its].values())
+        generator.shuffle(texts)
+        if fold:  # dealt out in turn, each label going on where the one before ended
+            chosen = texts[(fold[0] - 1 - dealt) % fold[1] :: fold[1]]
+            dealt += len(texts)
+        else:
+            chosen = texts[: round(share * len(texts))]
+        judged.update(chain(*chosen))
+    if not judged or len(judged) == len(records):
+        raise XinyeError(
+            f"{len(records)} records are too few to keep a part of them to judge on; name a file "
+            f"with --validation"
+        )
+    return [r for i, r in enumerate(records) if i not in judged], [
+        records[i] for i in sorted(judged)
+    ]
+
+
+# -- tokens and targets ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Example:
+    """A record, or a part of a long one, as a network reads it. `targets` is the number of its
+    label, 0 or 1 for each label, or the number of each token's label; `cut` counts the tokens that
+    were left out. `sentences` are the tokens that its text and each further sentence begin at, and
+    the end of the last one; without them it stays in order and whole. Nothing is torn off before
+    the tokens `inside`."""
+
+    tokens: list[int]
+    targets: int | list[float] | list[int]
+    cut: int = 0
+    sentences: tuple[int, ...] = ()
+    inside: frozenset[int] = frozenset()
+
+    @property
+    def of_tokens(self) -> bool:
+        """Whether each token has a target of its own."""
+        return isinstance(self.targets, list) and not isinstance(self.targets[0], float)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a text is changed, anew each time it is learned from: the share of its tokens that are
+    blotted out, the largest share that is left out at its ends, and the share of texts whose
+    sentences change places."""
+
+    mask_tokens: float = 0.0
+    crop_tokens: float = 0.0
+    shuffle_texts: float = 0.0
+
+
+UNCHANGED = Augmentation()
+
+
+class Examples:
+    """Examples to learn from: in another order in every epoch, and each batch known from its step
+    alone."""
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        pad_id: int,
+        seed: int = 0,
+        augmentation: Augmentation = UNCHANGED,
+    ) -> None:
+        self.examples, self.pad_id, self.seed, self.augmentation = (
+            examples,
+            pad_id,
+            seed,
+            augmentation,
+        )
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def numbers(self, first: int, size: int) -> list[tuple[int, int]]:
+        """Samples `first` … `first + size - 1` of the endless sequence, as (sample, its example),
+        short ones first."""
+        count = len(self)
+        found = [
+            (i, permute(i % count, count, self.seed * 1_000_003 + i // count))
+            for i in range(first, first + size)
+        ]
+        return sorted(found, key=lambda pair: (len(self.examples[pair[1]].tokens), pair))
+
+    def micro_batches(self, first: int, size: int, micro_batch_size: int) -> list[Labelled]:
+        """The same samples in batches, for training: those of like length together."""
+        numbers = self.numbers(first, size)
+        return [
+            batch(
+                [self.augmented(*pair) for pair in numbers[at : at + micro_batch_size]], self.pad_id
+            )
+            for at in range(0, size, micro_batch_size)
+        ]
+
+    def in_order(self, size: int) -> Iterator[tuple[list[int], Labelled]]:
+        """All examples once, short ones first, in batches with their numbers."""
+        order = sorted(range(len(self)), key=lambda number: len(self.examples[number].tokens))
+        for at in range(0, len(order), size):
+            yield (
+                order[at : at + size],
+                batch([self.examples[number] for number in order[at : at + size]], self.pad_id),
+            )
+
+    def augmented(self, sample: int, number: int) -> Example:
+        """An example as it is learned from as that sample, which alone (and the seed) decides what
+        changes."""
+        if self.augmentation == UNCHANGED:
+            return self.examples[number]
+        example = self.examples[number]
+        places = self._places(example, random.Random(f"{self.seed} {sample}"))
+        masked = self._masked(sample, len(places))
+        tokens = [
+            self.pad_id if blot else example.tokens[at]
+            for at, blot in zip(places, masked, strict=True)
+        ]
+        targets: Any = example.targets
+        return Example(tokens, [targets[at] for at in places] if example.of_tokens else targets)
+
+    def _places(self, example: Example, generator: random.Random) -> list[int]:
+        """Which of its tokens are read, in which order: those before and behind the text stay."""
+        if not example.sentences:
+            return list(range(len(example.tokens)))
+        sentences = [range(*borders) for borders in pairwise(example.sentences)]
+        if generator.random() < self.augmentation.shuffle_texts:
+            generator.shuffle(sentences)
+        text = list(chain(*sentences))
+        left_out = int(generator.random() * (self.augmentation.crop_tokens * len(text) + 1))
+        begin = generator.randint(0, left_out)
+        end = len(text) - (left_out - begin)
+        while 0 < begin < end and text[begin] in example.inside:
+            begin += 1
+        while begin < end < len(text) and text[end] in example.inside:
+            end -= 1
+        text = text[begin:end] or text
+        return [
+            *range(example.sentences[0]),
+            *text,
+            *range(example.sentences[-1], len(example.tokens)),
+        ]
+
+    def _masked(self, sample: int, length: int) -> np.ndarray:
+        """Which tokens of a sample are blotted out, but never its first or last, (T,)."""
+        key = mix(np.array(self.seed * 1_000_003 + sample, np.uint64))
+        drawn = mix(np.arange(length, dtype=np.uint64) + key)
+        masked = drawn < np.uint64(self.augmentation.mask_tokens * 2**64)
+        masked[[0, -1]] = False
+        return masked
+
+
+def sentence_borders(text: str, offsets: Sequence[tuple[int, int]], first: int) -> tuple[int, ...]:
+    """The tokens that sentences begin at, and the end of the last one; the text's tokens stand at
+    `offsets` in it, and the first of them has the number `first`."""
+    ends = [match.end() for match in SENTENCE_END.finditer(text)]
+    # sentences that end before a token
+    passed = [bisect_right(ends, start) for start, _ in offsets]
+    begins = [at for at in range(1, len(offsets)) if passed[at] > passed[at - 1]]
+    return tuple(first + at for at in (0, *begins, len(offsets)))
+
+
+def batch(examples: Sequence[Example], pad_id: int) -> Labelled:
+    """Examples side by side, padded behind."""
+    lengths = torch.tensor([len(example.tokens) for example in examples])
+    targets: list[Any] = [example.targets for example in examples]
+    of_tokens = examples[0].of_tokens
+    return Labelled(
+        _padded([example.tokens for example in examples], pad_id),
+        lengths,
+        _padded(targets, IGNORED) if of_tokens else torch.tensor(targets),
+    )
+
+
+def _padded(rows: Sequence[list[int]], padding: int) -> torch.Tensor:
+    """Rows as one table of integers, filled up behind."""
+    longest = max(map(len, rows))
+    return torch.tensor([row + [padding] * (longest - len(row)) for row in rows])

@@ -16,10 +16,9 @@ from xinye.evaluation import spans as spans_measure
 from xinye.evaluation.spans import Span, SurfaceForms
 from xinye.model.heads import IGNORED, Head
 from xinye.runs.words import Both, Figure, TaskWords
-from xinye.tasks.examples import Example, Examples
 from xinye.tasks.exercises import notes
 from xinye.tasks.heads import LIMIT, LOSS, MACRO_F1, USE, HeadTask, altered
-from xinye.tasks.records import OnBad, nothing_to_learn, places
+from xinye.tasks.records import Example, Examples, OnBad, nothing_to_learn, places
 from xinye.tasks.tag_spans import (
     Record,
     inside_spans,
@@ -37,13 +36,6 @@ from xinye.tasks.task import Exercise, Figures
 # Each of these is encoded alone, so that a span can begin and end at it.
 BORDERS = r"\p{Han}|[\p{P}\p{S}]"
 APART = 1.2  # so many times more tokens than the base had are told of
-
-
-def row_line(row: Row) -> str:
-    """A row of the exercise in a line."""
-    return marked(
-        row["text"], [Span(each["start"], each["end"], each["type"]) for each in row["spans"]]
-    )
 
 
 class Tag(HeadTask):
@@ -84,7 +76,7 @@ class Tag(HeadTask):
             "一个 GPT 要学会在茶铺的便条里找出人名、地名和店名。",
         ),
         baseline=Both("the most frequent tag of the same words", "字面相同的词最常见的标签"),
-        line=row_line,
+        line=lambda row: marked(row["text"], span_record(row, "").spans),
         answered=lambda row, result: ({**row, "spans": result}, ""),
         training=150,
         epochs=16,
@@ -121,21 +113,14 @@ class Tag(HeadTask):
         return ""  # columns of CoNLL have none
 
     @classmethod
-    def labels_of(cls, record: Record) -> Sequence[str]:
-        return [span.type for span in record.spans]
-
-    @classmethod
-    def answer_of(cls, record: Record) -> tuple[Span, ...]:
-        return record.spans
-
-    @classmethod
     def stratum(cls, record: Record, folds: bool) -> tuple[str, ...]:
         """Folds have as much of each mixture of types; of a share, the many rare mixtures would
         have none."""
         return tuple(sorted({span.type for span in record.spans})) if folds else ()
 
     @classmethod
-    def own_findings(cls, training: Sequence[Record]) -> Iterator[str]:
+    def findings(cls, training: Sequence[Record], validation: Sequence[Record]) -> Iterator[str]:
+        yield from super().findings(training, validation)
         crossing = [
             record
             for record in training

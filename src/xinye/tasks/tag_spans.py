@@ -22,8 +22,14 @@ from xinye.errors import XinyeError
 from xinye.evaluation.spans import Span
 from xinye.evaluation.tokenizers import language
 from xinye.model.heads import IGNORED
-from xinye.tasks.examples import SENTENCE_END, sentence_borders
-from xinye.tasks.records import OnBad, expected, nothing_to_learn, usual
+from xinye.tasks.records import (
+    SENTENCE_END,
+    OnBad,
+    expected,
+    nothing_to_learn,
+    sentence_borders,
+    usual,
+)
 
 EXPECTED = (
     'CoNLL lines ("token TAG"), CLUENER lines ({"text": …, "label": {type: {words: [[first, '
@@ -45,6 +51,14 @@ class Record:
     @property
     def whole(self) -> str:
         return self.text
+
+    @property
+    def labels(self) -> list[str]:
+        return [span.type for span in self.spans]
+
+    @property
+    def answer(self) -> tuple[Span, ...]:
+        return self.spans
 
 
 class Tagged(NamedTuple):

@@ -31,8 +31,7 @@ from xinye.observer import Observer
 from xinye.planning.finetune_settings import AUGMENTATIONS, COLUMNS, FinetuneSettings
 from xinye.runs.saved import SavedRun
 from xinye.runs.words import NOTHING, Both, Figure, TaskWords
-from xinye.tasks.examples import Example, Examples, split
-from xinye.tasks.records import OnBad, refuse, refuse_line
+from xinye.tasks.records import Example, Examples, OnBad, refuse, refuse_line, split
 from xinye.tasks.registry import TASKS, find_task
 
 # of a token: trained or not, or its label; None where the label is that of the whole
@@ -87,7 +86,7 @@ class Task(ABC):
     verb: ClassVar[str]  # its name, and its command
     words: ClassVar[TaskWords]  # for tables, report and card
     figures: ClassVar[tuple[str, ...]]  # those that a run is known by, `loss` first
-    better: ClassVar[str]  # the one that says which checkpoint is the best
+    better: ClassVar[str]  # the one that says which checkpoint is the best; it stands in `words`
     baseline_name: ClassVar[str]
     baseline_library: ClassVar[str] = ""  # the package that it needs
     baseline_is_base: ClassVar[bool] = False  # then the base is judged before the first step

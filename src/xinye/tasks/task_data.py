@@ -14,8 +14,7 @@ from xinye.observer import Observer
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
 from xinye.planning.units import parse_fold
-from xinye.tasks.examples import Augmentation, Examples
-from xinye.tasks.records import OnBad, refuse
+from xinye.tasks.records import Augmentation, Examples, OnBad, refuse
 from xinye.tasks.registry import find_task
 from xinye.tasks.task import Task
 

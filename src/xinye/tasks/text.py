@@ -1,7 +1,7 @@
 """The task `text`, more text, which is what pretraining does: from files to windows of tokens, and
 what a model writes while it learns."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -74,13 +74,7 @@ def prepare_text(
     total = sum(path.stat().st_size for path in files)
     observer.stage(f"reading {len(files)} file{'s' * (len(files) != 1)}, {total / 1e6:,.1f} MB")
 
-    size, tokenizer = size_of(settings, models), models.tokenizer
-    if tokenizer is None:
-        tokenizer = get_tokenizer(settings, plan, partial(pieces, files, settings), size, observer)
-    else:
-        plan.choose(
-            "vocabulary", None, tokenizer.vocab_size, f"of {settings.from_ or settings.teacher}"
-        )
+    tokenizer = get_tokenizer(settings, plan, files, models, observer)
     corpus, content = tokenize(files, settings, tokenizer, observer)
     fold = parse_fold(settings.fold) if settings.fold else None
     spans, held_out = split(corpus, settings.validation, VALIDATION_TOKENS, fold=fold)
@@ -190,20 +184,22 @@ def unigram_loss(tokens: np.ndarray, spans: np.ndarray) -> float:
 def get_tokenizer(
     settings: PretrainSettings,
     plan: Draft,
-    pieces: Callable[[], Iterator[Piece]],
-    size: int,
+    files: Sequence[Path],
+    models: Models,
     observer: Observer,
 ) -> Tokenizer:
-    """The tokenizer named by its folder, or one learned from the text."""
-    if settings.tokenizer not in get_args(Kind):
+    """That of the models, or named by its folder, or one learned from the text."""
+    tokenizer, given = models.tokenizer, None
+    reason = f"of {settings.from_ or settings.teacher}"
+    if tokenizer is None and settings.tokenizer not in get_args(Kind):
         tokenizer = Tokenizer.load(settings.tokenizer)
-        plan.choose("vocabulary", None, tokenizer.vocab_size, f"of {settings.tokenizer}")
-        return tokenizer
-    observer.stage("learning the tokenizer")
-    tokenizer, reason = learn_tokenizer(
-        (piece.text for piece in pieces()), settings.tokenizer, settings.vocab_size, size
-    )
-    plan.choose("vocabulary", settings.vocab_size, tokenizer.vocab_size, reason)
+        reason = f"of {settings.tokenizer}"
+    elif tokenizer is None:
+        observer.stage("learning the tokenizer")
+        texts = (piece.text for piece in pieces(files, settings))
+        given, size = settings.vocab_size, size_of(settings, models)
+        tokenizer, reason = learn_tokenizer(texts, settings.tokenizer, given, size)
+    plan.choose("vocabulary", given, tokenizer.vocab_size, reason)
     return tokenizer
 
 

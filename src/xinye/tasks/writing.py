@@ -27,8 +27,7 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Labelled
 from xinye.runs.words import Both, Figure
-from xinye.tasks.examples import Example, Examples
-from xinye.tasks.records import expected, leaks, places, text_in, usual
+from xinye.tasks.records import Example, Examples, expected, leaks, places, text_in, usual
 from xinye.tasks.task import Figures, Mark, Task
 
 # For a base that has none, and no <|im_start|> either: only the token that ends its texts keeps

@@ -233,12 +233,12 @@ class Likelihood:
         chosen: list[Record] = []
         while by_label:
             for label in generator.sample(sorted(by_label), len(by_label)):
-                record = next((r for r in by_label[label] if sizes[id(r)] <= room), None)
-                if record is None:
+                fitting = next((r for r in by_label[label] if sizes[id(r)] <= room), None)
+                if fitting is None:
                     return chosen
-                by_label[label].remove(record)
-                chosen.append(record)
-                room -= sizes[id(record)]
+                by_label[label].remove(fitting)
+                chosen.append(fitting)
+                room -= sizes[id(fitting)]
                 if not by_label[label]:
                     del by_label[label]
         return chosen

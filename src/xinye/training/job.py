@@ -19,7 +19,7 @@ from xinye.planning.models import FROM_SCRATCH
 from xinye.planning.plan import Draft, Plan
 from xinye.runs.resume import Data
 from xinye.runs.words import TaskWords
-from xinye.tasks.examples import Examples
+from xinye.tasks.records import Examples
 from xinye.training.clock import Clock, Stopwatch
 from xinye.training.distributed import Processes
 from xinye.training.loop import Counted
