@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
-# Of several processes that share the tests each computes with one thread: it says so before PyTorch starts its own.
+# Of several processes that share the tests each computes with one thread, which must be said before PyTorch starts
+# its own; and a terminal's size that was only guessed would be taken for the width of every table.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.pop("COLUMNS", None)
+    os.environ.pop("LINES", None)
 
 from xinye import machine
 from xinye.cli.main import main

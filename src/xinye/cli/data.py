@@ -3,12 +3,12 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from xinye.check.check_data import Report
 from xinye.check.inspection import excerpt, plural
 from xinye.check.reading import FileSeen, Noted
 from xinye.cli.arguments import (
@@ -28,6 +28,9 @@ from xinye.errors import XinyeError
 from xinye.planning.finetune_settings import COLUMNS, FinetuneSettings
 from xinye.runs.folder import Figures
 from xinye.tasks.registry import find_task
+
+if TYPE_CHECKING:  # it brings torch
+    from xinye.check.check_data import Report
 
 SKIPPED = 10  # files that are named
 COUNTERS = ("by_format", "ignored")  # of what was collected, the most frequent first
@@ -230,7 +233,7 @@ def section(title: str, *lines: str | Text | Padding) -> None:
         answer.print(Padding(line, (0, 0, 0, 2)))
 
 
-def show_report(report: Report) -> None:
+def show_report(report: "Report") -> None:
     """Print what a check of text found."""
     answer.print(
         f"{plural(len(report.files), 'file')}, {report.bytes / 1e6:,.1f} MB: "

@@ -33,7 +33,7 @@ from xinye.planning import finetuning as rules
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import Models
 from xinye.planning.plan import Plan
-from xinye.runs.folder import SETTINGS, RunFolder
+from xinye.runs.folder import RunFolder
 from xinye.runs.resume import saved_finetune_values
 from xinye.tasks.registry import find_task
 from xinye.tasks.task import task_settings
@@ -215,7 +215,7 @@ def base_of(
 def saved_settings_of_task(folder: Path, asked: FinetuneSettings) -> FinetuneSettings:
     """The settings that a fine-tuning was started with; what is `asked` for may say the same."""
     run = RunFolder(folder)
-    about, where = run.about(), run.training / SETTINGS
+    about, where = run.about(), run.settings_file
     if about.get("recipe") != FinetuneSettings.recipe:
         other = f"go on with it by xinye pretrain -o {folder} --resume"
         raise XinyeError(f"{folder}: not a fine-tuning; {other}")
