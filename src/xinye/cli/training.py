@@ -192,7 +192,7 @@ def show_end(run: "Run", settings: Settings, as_json: bool) -> None:
     if run.interrupted:
         again = f"xinye {'finetune' if of_a_task else 'pretrain'} -o {run.run} --resume"
         console.print(f"stopped after step {run.steps:,}; go on with: {again}", soft_wrap=True)
-        print_result(result, as_json and not of_a_task)
+        print_result(result | {"interrupted": run.interrupted}, as_json)
         return
     if run.stopped_early:
         console.print(

@@ -29,6 +29,7 @@ from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 from xinye.model.rope import RopeType
 from xinye.observer import Observer
+from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.job_settings import EvaluateSettings
 from xinye.planning.models import Models
 from xinye.planning.plan import Draft
@@ -231,6 +232,9 @@ def own_text(
     saved = RunFolder(folder)
     if not saved.exists:
         notes.append("what it was trained on is not known here (no training/settings.json)")
+        return None, None, []
+    if saved.about().get("recipe") == FinetuneSettings.recipe:
+        notes.append("it was taught from records; what its base read is not known here")
         return None, None, []
     try:
         run = saved_settings(folder)

@@ -13,10 +13,9 @@ import numpy as np
 
 from xinye.checkpoints.folders import CHECKPOINTS
 from xinye.runs.saved import SavedRun
-from xinye.runs.words import NOTHING, Both, Figure
+from xinye.runs.words import LOSS, NOTHING, Both, Figure
 
 FEWEST_STEPS = 50
-LOSS = Figure("loss", "loss", lower_is_better=True)  # decides where no other figure does
 FEWEST_TOKENS = 4000  # of validation text: a loss of 4 ± 3 nats a token is known to about 1 % then
 
 
@@ -123,8 +122,9 @@ def _climbs(run: SavedRun) -> Both | None:
 def _beside_baseline(run: SavedRun) -> Finding | None:
     """Whether a model of a task was worth it."""
     baseline = run.result.baseline or {}
-    figure = run.words.deciding
-    compared = _compared(run, figure, baseline) if figure else None
+    figures = (run.words.deciding, LOSS, *run.words.figures)
+    comparisons = (_compared(run, figure, baseline) for figure in figures if figure)
+    compared = next(filter(None, comparisons), None)
     if not compared:
         return None
     gain, (ours, theirs) = compared

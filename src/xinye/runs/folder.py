@@ -102,10 +102,11 @@ class RunFolder:
         """Drop what was noted after the checkpoint that a run goes on from: those steps are taken
         again."""
         path = self.metrics_file
-        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+        lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
         with written_beside(path) as beside, beside.open("w", encoding="utf-8") as file:
             for line in lines:
-                with suppress(ValueError):  # a kill may have cut the last one short
+                # a kill may have cut the last one short, or a disk have damaged any
+                with suppress(ValueError, TypeError, KeyError, RecursionError):
                     record = json.loads(line)
                     if record["step"] <= step and record["kind"] != "result":
                         file.write(line + "\n")
@@ -121,19 +122,27 @@ class RunFolder:
         deceive.
         """
         process = {"pid": os.getpid(), "host": socket.gethostname()}
-        with self.process_file.open("w", encoding="utf-8") as file:
-            # a file system without locks: nobody knows that the run is going on; so be it
-            with suppress(OSError):
+        with self.process_file.open("a", encoding="utf-8") as file:
+            try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise self.in_other_hands() from None
+            except OSError:
+                pass  # a file system without locks: nobody knows that the run is going on
+            file.truncate(0)
             file.write(json.dumps(process) + "\n")
             file.flush()
             try:
                 yield
             except XinyeError as error:
-                file.seek(0)
+                file.truncate(0)
                 file.write(json.dumps({**process, "error": str(error)}, ensure_ascii=False) + "\n")
                 raise
             self.process_file.unlink()
+
+    def in_other_hands(self) -> XinyeError:
+        what = "this run is going on; wait for its end, or stop it first"
+        return XinyeError(f"{self.path}: {what}")
 
     def is_running(self) -> bool:
         """Whether some process is training this run now."""

@@ -61,6 +61,8 @@ def saved_settings(output: Path, asked: PretrainSettings | None = None) -> Pretr
     except (KeyError, TypeError, AttributeError, XinyeError) as error:
         raise XinyeError(f"{damaged} ({error})", exit_code=1) from None
     if asked is not None:
+        if not (tokenizer / "tokenizer.json").is_file():  # it was killed before the first
+            raise XinyeError(f"{output}: no checkpoint to go on from; start anew with --overwrite")
         check_same(output, asked, given, plan, tokenizer)
         values |= {name: getattr(asked, name) for name in ("files", *FREE) if getattr(asked, name)}
     return checked(PretrainSettings, values, damaged)

@@ -124,6 +124,7 @@ class Result(Part):
     tokens_per_second: Finite | None = None
     interrupted: int | bool = 0
     validation: Judged | None = None
+    before: Judged | None = None  # of the model that the run began with
     measured: Figures | None = None
     baseline: Figures | None = None
     control: Figures | None = None

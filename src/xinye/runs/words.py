@@ -47,6 +47,9 @@ class Figure:
         return f"{100 * gain:.1f} points" if self.percent else f"{gain:.{self.digits}f}"
 
 
+LOSS = Figure("loss", "loss", reported=False, lower_is_better=True)
+
+
 @dataclass(frozen=True)
 class TaskWords:
     """What a run's folder keeps of its task. `{folder}` in the lines of code is where the model

@@ -198,8 +198,9 @@ def conclude(tuning: Tuning, observer: Observer) -> Figures:
     finished = sorted(
         study.get_trials(states=(TrialState.COMPLETE,)),
         key=lambda trial: trial.value or 0.0,
-        reverse=not search.figure.lower_is_better,
     )
+    if not search.figure.lower_is_better:
+        finished.reverse()
     if not finished:
         raise XinyeError(
             f"{output}: no trial came to its end; give more --time, or other settings", exit_code=1

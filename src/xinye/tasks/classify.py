@@ -15,10 +15,10 @@ from xinye.errors import XinyeError
 from xinye.evaluation import classification
 from xinye.model.heads import Head
 from xinye.planning.finetune_settings import COLUMNS
-from xinye.runs.words import Both, TaskWords
+from xinye.runs.words import LOSS, Both, TaskWords
 from xinye.tasks.classify_records import Named, Record, read_labelled
 from xinye.tasks.exercises import reviews
-from xinye.tasks.heads import ACCURACY, LIMIT, LOSS, MACRO_F1, USE, HeadTask, altered
+from xinye.tasks.heads import ACCURACY, LIMIT, MACRO_F1, USE, HeadTask, altered
 from xinye.tasks.records import Example, Examples, OnBad, nothing_to_learn, sentence_borders
 from xinye.tasks.task import Exercise, Figures
 

@@ -22,7 +22,6 @@ from xinye.tasks.task import Figures, Mark, Task
 NAMED = 8  # labels that an error names
 ACCURACY = Figure("accuracy", "accuracy", Both("accuracy", "准确率"), 1, percent=True)
 MACRO_F1 = Figure("macro_f1", "macro F1", Both("macro F1", "宏平均 F1"), 1, percent=True)
-LOSS = Figure("loss", "loss", reported=False, lower_is_better=True)
 USE = Both(
     "To use it, on a text or on a file of one text a line, and to judge it on other records:",
     "使用它：可以给一段文字，也可以给每行一段的文件；用别的记录评判它：",

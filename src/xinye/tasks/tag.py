@@ -15,9 +15,9 @@ from xinye.errors import XinyeError
 from xinye.evaluation import spans as spans_measure
 from xinye.evaluation.spans import Span, SurfaceForms
 from xinye.model.heads import IGNORED, Head
-from xinye.runs.words import Both, Figure, TaskWords
+from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.exercises import notes
-from xinye.tasks.heads import LIMIT, LOSS, MACRO_F1, USE, HeadTask, altered
+from xinye.tasks.heads import LIMIT, MACRO_F1, USE, HeadTask, altered
 from xinye.tasks.records import Example, Examples, OnBad, nothing_to_learn, places
 from xinye.tasks.tag_spans import (
     Record,

@@ -30,7 +30,7 @@ from xinye.model.heads import Kind, Labelled
 from xinye.observer import Observer
 from xinye.planning.finetune_settings import AUGMENTATIONS, COLUMNS, FinetuneSettings
 from xinye.runs.saved import SavedRun
-from xinye.runs.words import NOTHING, Both, Figure, TaskWords
+from xinye.runs.words import LOSS, NOTHING, Both, Figure, TaskWords
 from xinye.tasks.records import Example, Examples, OnBad, refuse, refuse_line, split
 from xinye.tasks.registry import TASKS, find_task
 
@@ -111,8 +111,10 @@ class Task(ABC):
 
     @classmethod
     def deciding(cls) -> Figure:
-        """The figure that is named by `better`."""
-        return next(figure for figure in cls.words.figures if figure.name == cls.better)
+        """The figure that is named by `better`; larger is better where `words` do not tell of
+        it."""
+        known = (*cls.words.figures, LOSS, Figure(cls.better, cls.better))
+        return next(figure for figure in known if figure.name == cls.better)
 
     @property
     def lower_is_better(self) -> bool:

@@ -222,7 +222,8 @@ class Writing(Task):
         asked = records[: step * ANSWERED : step]
         replies = _replies(model, tokenizer, asked, context)
         right = [record.contents[record.answers[-1]] for record in asked]
-        exact = sum(reply.text.strip() == text for reply, text in zip(replies, right, strict=True))
+        given = [self.answered(reply)["text"] for reply in replies]
+        exact = sum(text == answer for text, answer in zip(given, right, strict=True))
         return {
             "ended": sum(reply.finish_reason == "stop" for reply in replies) / len(replies),
             "exact": exact / len(replies),
@@ -239,7 +240,7 @@ class Writing(Task):
     def sample(self, model: GPT, tokenizer: Tokenizer, record: Record, context: int) -> str:
         [reply] = _replies(model, tokenizer, [record], context)
         ending = "" if reply.finish_reason == "stop" else " (goes on)"
-        return f"{record.contents[record.answers[-1] - 1]} → {reply.text}{ending}"
+        return f"{record.contents[record.answers[-1] - 1]} → {self.answered(reply)['text']}{ending}"
 
     # -- using what was learned --------------------------------------------------------------------
 

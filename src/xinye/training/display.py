@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # both bring torch, which listing runs can do without
 
 # Of several processes that train together, one talks. A launcher tells each how many they are; a
 # rank without that is somebody else's.
-FIRST = "WORLD_SIZE" not in os.environ or os.environ.get("RANK", "0") == "0"
+FIRST = "MASTER_ADDR" not in os.environ or os.environ.get("RANK", "0") == "0"
 
 
 class Console(rich.console.Console):
@@ -168,9 +168,9 @@ class Display(Observer):
 
     def evaluated(self, evaluated: Evaluated) -> None:
         figures = evaluated.figures
-        others = [name for name in evaluated.shown if name != "loss"]
-        told = ", ".join(f"{figures[name]:.3f} {name.replace('_', ' ')}" for name in others)
-        head = f"step {evaluated.step:,}, validation loss {figures['loss']:.3f}, {told}"
+        others = [name for name in evaluated.shown if name != "loss" and name in figures]
+        told = "".join(f", {figures[name]:.3f} {name.replace('_', ' ')}" for name in others)
+        head = f"step {evaluated.step:,}, validation loss {figures['loss']:.3f}{told}"
         spent = duration(time.monotonic() - self.begin)
         console.print(Text(f"{spent:>10}  {head}", style="cyan"))
         sample = " ".join(evaluated.sample.split())

@@ -23,6 +23,8 @@ import torch.distributed.nn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from xinye.errors import XinyeError
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -93,6 +95,7 @@ def processes() -> Iterator[Processes]:
         yield ALONE
         return
     cuda = torch.cuda.is_available()
+    check_environment(cuda)
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     # the first may have text to read
@@ -102,6 +105,19 @@ def processes() -> Iterator[Processes]:
         yield Processes(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
+
+
+def check_environment(cuda: bool) -> None:
+    """Refuses variables of `torchrun` that do not fit together: some clusters set a few of them."""
+    count, rank = (os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK"))
+    names = ("MASTER_ADDR", "MASTER_PORT", *(("LOCAL_RANK",) if cuda else ()))
+    fits = count.isdecimal() and rank.isdecimal() and int(rank) < int(count)
+    if not fits or not all(os.environ.get(name) for name in names):
+        raise XinyeError(
+            f"WORLD_SIZE={count} and RANK={rank} say that this is one of several processes, but "
+            f"without all of RANK, {', '.join(names)} they cannot find each other: start them by "
+            "torchrun, or by --processes N, or unset WORLD_SIZE and RANK"
+        )
 
 
 def let_go(groups: list[object]) -> None:

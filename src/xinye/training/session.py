@@ -4,7 +4,7 @@ report."""
 import json
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -126,8 +126,9 @@ class Session:
                     outcome = error
                     raise
                 finally:
-                    for observer in self.observers:
-                        observer.ended(outcome)
+                    with ExitStack() as all_of_them:  # also where the disk is full for the first
+                        for observer in reversed(self.observers):
+                            all_of_them.callback(observer.ended, outcome)
             return run
         finally:
             if first:
@@ -137,7 +138,7 @@ class Session:
         """Those that write down what happens; a tracker is told the whole plan, too."""
         metrics, track = MetricsFile(self.files.open_metrics()), self.plan.track
         planned = {name: value for name, value in asdict(self.plan).items() if value is not None}
-        del planned["reasons"]
+        del planned["reasons"], planned["counts"]
         described = planned | self.files.about()["settings"] | self.plan.values
         if track:
             self.observer.stage(f"opening {', '.join(track)}")

@@ -61,7 +61,7 @@ def finetune(
     """
     check_settings(settings)
     if find_task(settings.task).continues_text:
-        run = pretrain(settings.as_pretraining(), observer, overwrite)
+        run = pretrain(settings.as_pretraining(), observer, overwrite, resume)
         assert run is not None
         return run
     with processes() as group, repeatable():
@@ -96,6 +96,7 @@ def train(settings: Settings, begun: Start) -> Run | None:
     if begun.resume:
         session.resume()
     elif begun.group.first:
+        check_free(begun)  # another may have begun there meanwhile
         beginning = Beginning(settings, plan, job.data, job.models, job.words)
         start_run(begun.folder, beginning, begun.overwrite)
     return session.run()
@@ -105,10 +106,7 @@ def open_folder(settings: Settings, begun: Start) -> Settings:
     """The settings to train with; refuses a folder that is in use, or holds something else."""
     folder = begun.folder
     if begun.group.first and not begun.dry_run:
-        if RunFolder(folder).is_running():
-            raise XinyeError(f"{folder}: this run is going on; wait for its end, or stop it first")
-        if not begun.resume:
-            check_output(folder, begun.overwrite)
+        check_free(begun)
     if not begun.resume:
         return settings
     if not RunFolder(folder).exists:
@@ -116,6 +114,15 @@ def open_folder(settings: Settings, begun: Start) -> Settings:
     if isinstance(settings, PretrainSettings):
         return saved_settings(folder, settings)
     return saved_settings_of_task(folder, settings)
+
+
+def check_free(begun: Start) -> None:
+    """Refuses a folder that is in use, or where something is that nobody said to overwrite."""
+    files = RunFolder(begun.folder)
+    if files.is_running():
+        raise files.in_other_hands()
+    if not begun.resume:
+        check_output(begun.folder, begun.overwrite)
 
 
 def compile_decoder(begun: Start) -> None:
