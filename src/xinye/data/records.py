@@ -1,5 +1,4 @@
-"""Records out of tables, JSON and Parquet, each with its line, in bounded memory; and which column
-holds the text.
+"""Records out of tables and JSON, each with its line, in bounded memory.
 
 A record that cannot be read is given to `on_bad` (file, line, what is wrong), and reading goes on
 behind it.
@@ -8,12 +7,11 @@ behind it.
 import csv
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,22 +19,15 @@ from xinye.data.encodings import BLOCK_BYTES, open_text
 from xinye.data.files import (
     ACCEPTED,
     PLAIN_SUFFIXES,
-    check_libraries,
-    check_regular,
     suffix_of,
 )
 from xinye.errors import XinyeError, not_unicode
 
 Row = dict[str, Any]  # a record as it stands in a file: any JSON object
 
-HEAD_RECORDS = 100  # records looked at to find the column of text
 HEAD_ROWS = 1000  # rows looked at to see whether the first is a header
 LONGEST_NAME = 64  # characters of a column's name
 LONGEST_CELL = 1 << 26  # characters; without a limit an open quote takes the rest of the file
-FIELD_NAMES = (
-    "text", "content", "paragraphs", "body", "story", "review", "document", "article", "sentence",
-    "正文", "内容", "文本", "段落", "文章", "评论",
-)  # fmt: skip
 _VALUE = re.compile(r"[^\s,]")  # the first character of a value of JSON
 # how JSON writes half of a character; mostly the other follows
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
@@ -74,53 +65,6 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a plain-text file with their numbers, without their ends."""
     with open_text(path) as file:
         yield from enumerate((line.removesuffix("\n") for line in file), 1)
-
-
-# -- the column of text ----------------------------------------------------------------------------
-
-
-def as_text(value: object) -> str | None:
-    """A text, or a list of lines, as one text; None for what is neither."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    if isinstance(value, list) and all(isinstance(line, str) for line in value):
-        return "\n".join(value)
-    return None
-
-
-def find_column(columns: Iterable[str], usual: Iterable[str]) -> str | None:
-    """The column that has one of these `usual` names, in whatever case and with whatever spaces
-    around it; None where none has. The names that come first are looked for first.
-
-    >>> find_column(["id", " Review "], ["text", "review"])
-    ' Review '
-    """
-    by_name = {str(column).strip().lower(): column for column in reversed([*columns])}
-    return next((by_name[name] for name in usual if name in by_name), None)
-
-
-def choose_field(path: Path, rows: Sequence[Row]) -> str:
-    """The column of text: by name, or the only one that holds words, or the one that holds at least
-    twice as many.
-    """
-    columns = list(dict.fromkeys(chain.from_iterable(rows)))
-    if (name := find_column(columns, FIELD_NAMES)) is not None:
-        return name
-    lengths: Counter[str] = Counter()
-    nested = set()
-    for column, value in ((column, row.get(column)) for column in columns for row in rows):
-        text = as_text(value)
-        inner = value[0] if text is None and isinstance(value, list) else value
-        if text and re.search(r"[^\W\d_]", text):
-            lengths[column] += len(text)
-        elif text is None and isinstance(inner, dict | list):
-            nested.add(column)  # conversations and the like: their id beside them is not the text
-            lengths[column] += len(str(value))
-    best, second, *_ = [*lengths.most_common(2), ("", 0), ("", 0)]
-    if best[1] and best[0] not in nested and best[1] >= 2 * second[1]:
-        return best[0]
-    there = ", ".join(map(str, columns))
-    raise XinyeError(f"{path}: which column is the text? Name it with --field; there are: {there}")
 
 
 # -- tables ----------------------------------------------------------------------------------------
@@ -342,35 +286,3 @@ def _json_records(path: Path, on_bad: OnBad) -> Records:
         elif (json_text.text[json_text.position + 1 :] + file.read(BLOCK_BYTES)).strip():
             problem = "more follows the array; name a file of lines .jsonl"
             on_bad(path, json_text.line, problem)
-
-
-# -- Parquet ---------------------------------------------------------------------------------------
-
-
-def parquet_records(path: Path, field: str | None) -> Records:
-    """The rows of a Parquet file with their numbers; where it is known, only the column of the text
-    is read.
-    """
-    check_libraries([path])
-    import pyarrow
-    import pyarrow.parquet
-
-    number = 0
-    check_regular(path)
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            if field is None and file.metadata.num_rows:
-                field = choose_field(path, next(file.iter_batches(HEAD_RECORDS)).to_pylist())
-            # A name that is not there goes on to the error that lists the others.
-            columns = [field] if field in file.schema_arrow.names else None
-            for batch in file.iter_batches(1024, columns=columns):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield number, record
-    except UnicodeDecodeError as error:
-        raise XinyeError(
-            f"{path}, record {number + 1} or behind it: a text is not UTF-8 ({error.reason})"
-        ) from None
-    except (pyarrow.ArrowException, OSError) as error:
-        problem = str(error).splitlines()[0]
-        raise XinyeError(f"{path}: not a whole Parquet file ({problem})") from None

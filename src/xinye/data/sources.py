@@ -2,7 +2,7 @@
 
 Plain text, JSON, CSV, TSV and Parquet, in whatever encoding Chinese and English files really come
 in. This is the front of the reading: other rooms import from here what `files.py` (which files),
-`encodings.py` (bytes to text) and `records.py` (tables and JSON) do.
+`encodings.py` (bytes to text), `records.py` (tables and JSON) and `columns.py` (which column) do.
 """
 
 import difflib
@@ -13,6 +13,7 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
+from xinye.data.columns import HEAD_RECORDS, as_text, choose_field
 from xinye.data.encodings import decode, detect_encoding, line_ends, open_text, with_newlines
 from xinye.data.files import (
     PLAIN_SUFFIXES,
@@ -22,14 +23,11 @@ from xinye.data.files import (
     fingerprint,
     suffix_of,
 )
+from xinye.data.parquet import parquet_records
 from xinye.data.records import (
-    HEAD_RECORDS,
     OnBad,
     Records,
-    as_text,
-    choose_field,
     headerless,
-    parquet_records,
     read_lines,
     read_records,
     refuse,
