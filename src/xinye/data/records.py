@@ -7,6 +7,7 @@ behind it.
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,11 +22,14 @@ from xinye.data.files import (
     PLAIN_SUFFIXES,
     suffix_of,
 )
+from xinye.data.notes import Notes, without_unseen
 from xinye.errors import XinyeError, not_unicode
 
 Row = dict[str, Any]  # a record as it stands in a file: any JSON object
 
 HEAD_ROWS = 1000  # rows looked at to see whether the first is a header
+DELIMITER_LINES = 100  # lines looked at to see what stands between the columns
+DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}  # that are tried, the usual one first
 LONGEST_NAME = 64  # characters of a column's name
 LONGEST_CELL = 1 << 26  # characters; without a limit an open quote takes the rest of the file
 _VALUE = re.compile(r"[^\s,]")  # the first character of a value of JSON
@@ -33,7 +37,18 @@ _VALUE = re.compile(r"[^\s,]")  # the first character of a value of JSON
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*%?")
 
-_decode = json.JSONDecoder().raw_decode
+
+def _object(pairs: list[tuple[str, Any]]) -> Row:
+    """An object of JSON. Raises `ValueError` where a key has two values: one would vanish."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        for name, value in pairs:
+            if row[name] != value:
+                raise ValueError(f"the key {name!r} has two values")
+    return row
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_object)
 
 OnBad = Callable[[Path, int, str], None]
 Records = Iterator[tuple[int, Any]]  # each with its line, in Parquet its number
@@ -45,14 +60,19 @@ def refuse(path: Path, line: int, problem: str) -> None:
 
 
 def read_records(
-    path: Path, on_bad: OnBad = refuse, named: Sequence[str] = (), tabbed: bool = False
+    path: Path,
+    on_bad: OnBad = refuse,
+    named: Sequence[str] = (),
+    tabbed: bool = False,
+    notes: Notes | None = None,
 ) -> Records:
     """The records of a table or a JSON file: rows are dictionaries by the header's names, or where
     there is none (see `headerless`) by "1", "2" … With `tabbed` plain text is read as a table, too.
+    In `notes` stands what was left out, or read otherwise than the file's name says.
     """
     suffix = suffix_of(path)
     if _is_table(path, tabbed):
-        return _table_records(path, on_bad, named)
+        return _table_records(path, on_bad, named, notes or Notes())
     if suffix == ".json":
         return _json_records(path, on_bad)
     if suffix in (".jsonl", ".ndjson"):
@@ -80,7 +100,7 @@ def headerless(path: Path, named: Sequence[str] = (), tabbed: bool = False) -> s
     if not _is_table(path, tabbed):
         return ""
     with open_text(path) as file:
-        return _headerless(_row_reader(path, file)(file), named)
+        return _headerless(_row_reader(path, _delimiter(path, file), file)(file), named)
 
 
 def _headerless(table: Iterator[list[str]], named: Sequence[str]) -> str:
@@ -89,7 +109,8 @@ def _headerless(table: Iterator[list[str]], named: Sequence[str]) -> str:
         rows.extend(filter(None, islice(table, HEAD_ROWS)))
     if not rows or set(named) & set(rows[0]):
         return ""
-    first, *others = rows
+    first = rows[0]
+    others = [row for row in rows if _names(row) != _names(first)]  # without the header again
     if named and all(name.isdecimal() and 0 < int(name) <= len(first) for name in named):
         return "its columns are named by number"
     for number, cell in enumerate(first):
@@ -107,14 +128,52 @@ def _is_table(path: Path, tabbed: bool) -> bool:
     return suffix in (".csv", ".tsv") or (tabbed and suffix in PLAIN_SUFFIXES)
 
 
-def _row_reader(path: Path, file: TextIO) -> Callable[[Iterable[str]], Any]:
+def _names(row: Sequence[str]) -> list[str]:
+    """A row's cells as names of columns are compared: files that were joined begin with a BOM."""
+    return [without_unseen(cell).casefold() for cell in row]
+
+
+def _check_header(path: Path, line: int, header: Sequence[str]) -> None:
+    """Raises `XinyeError` where two columns have one name: the first would vanish."""
+    for name, count in Counter(map(without_unseen, header)).items():
+        if name and count > 1:
+            raise XinyeError(
+                f"{path}, line {line}: {count} columns are called {name!r}; give each its own name"
+            )
+
+
+def _delimiter(path: Path, file: TextIO) -> str:
+    """What stands between the columns: what is usual for the file's name, except where its first
+    line is then one column, and something else parts all rows into the same number of columns.
+    """
+    csv.field_size_limit(LONGEST_CELL)
+    usual, *others = list(DELIMITERS.get(suffix_of(path), "\t"))
+    lines = list(islice(file, DELIMITER_LINES))
+    file.seek(0)
+    if _widths(lines[:1], usual) - {1}:
+        return usual
+    for delimiter in others:
+        widths = _widths(lines, delimiter)
+        if len(lines) > 1 and len(widths) == 1 and widths != {1}:
+            return delimiter
+    return usual
+
+
+def _widths(lines: Sequence[str], delimiter: str) -> set[int]:
+    """How many columns the rows of some lines have."""
+    try:
+        return {len(row) for row in csv.reader(lines, delimiter=delimiter) if row}
+    except csv.Error:
+        return set()
+
+
+def _row_reader(path: Path, delimiter: str, file: TextIO) -> Callable[[Iterable[str]], Any]:
     """`csv.reader` for the rows of this table. With tabs programs disagree whether quotes mean
     anything, and the file itself tells. Strict: a stray quote would swallow the rows after it in
     silence.
     """
-    csv.field_size_limit(LONGEST_CELL)
-    if suffix_of(path) == ".csv":
-        return partial(csv.reader, strict=True)
+    if delimiter != "\t":
+        return partial(csv.reader, delimiter=delimiter, strict=True)
     quoted = partial(csv.reader, delimiter="\t", strict=True)
     try:
         even = len({len(row) for row in quoted(file) if row}) == 1
@@ -124,12 +183,15 @@ def _row_reader(path: Path, file: TextIO) -> Callable[[Iterable[str]], Any]:
     return quoted if even else partial(quoted, quoting=csv.QUOTE_NONE)
 
 
-def _table_records(path: Path, on_bad: OnBad, named: Sequence[str]) -> Records:
+def _table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes) -> Records:
     """The rows of a table as dictionaries. Behind a quote that is never closed it goes on at the
     next line.
     """
     with open_text(path) as file:
-        read_rows = _row_reader(path, file)
+        delimiter = _delimiter(path, file)
+        if delimiter not in DELIMITERS.get(suffix_of(path), "\t")[0]:
+            notes.add(str(path), f"the columns are parted by {delimiter!r}, unlike the file's name")
+        read_rows = _row_reader(path, delimiter, file)
         numbered = _headerless(read_rows(file), named)
         file.seek(0)
         rows = read_rows(file)
@@ -148,21 +210,32 @@ def _table_records(path: Path, on_bad: OnBad, named: Sequence[str]) -> Records:
                     skipped = line
             if row is None:
                 return
-            if row and not header:
-                header = [str(number) for number in range(1, len(row) + 1)] if numbered else row
-                row = row if numbered else []
-            if row and len(row) == len(header):
-                yield line, dict(zip(header, row, strict=True))
+            if row and not header and numbered:
+                header = [str(number) for number in range(1, len(row) + 1)]
+            elif row and not header:
+                _check_header(path, line, row)
+                header, row = row, []
+            if row and not numbered and _names(row) == _names(header):
+                notes.add(f"{path}, line {line}", "the header stands again, and is left out")
+            elif row and (problem := _problem(path, row, header, bool(numbered))):
+                on_bad(path, line, problem)
             elif row:
-                comma = suffix_of(path) == ".csv"
-                on_bad(
-                    path,
-                    line,
-                    f"{len(row)} column{'s' * (len(row) != 1)}, the "
-                    f"{'first' if numbered else 'header'} line has {len(header)}; "
-                    f"{'quote text that holds the delimiter' if comma else 'a tab parts them'}",
-                )
+                yield line, dict(zip(header, row, strict=True))
             line = skipped + rows.line_num + 1
+
+
+def _problem(path: Path, row: Sequence[str], header: Sequence[str], numbered: bool) -> str:
+    """Why a row is no record; "" where it is one."""
+    if len(row) != len(header):
+        comma = suffix_of(path) == ".csv"
+        return (
+            f"{len(row)} column{'s' * (len(row) != 1)}, the "
+            f"{'first' if numbered else 'header'} line has {len(header)}; "
+            f"{'quote text that holds the delimiter' if comma else 'a tab parts them'}"
+        )
+    if not numbered and sorted(_names(row)) == sorted(_names(header)):
+        return "the header again, with its columns in another order; split the file here"
+    return ""
 
 
 # -- JSON ------------------------------------------------------------------------------------------
@@ -174,11 +247,12 @@ def _json_lines(path: Path, on_bad: OnBad) -> Records:
             if line.isspace():
                 continue
             try:
-                record = json.loads(line)
+                record = _decoder.decode(line)
             except (ValueError, RecursionError) as error:
                 problem = str(getattr(error, "msg", error)).removesuffix(" at")
-                column = getattr(error, "colno", 1)
-                on_bad(path, number, f"not valid JSON ({problem} at column {column})")
+                column = getattr(error, "colno", None)
+                where = f" at column {column}" if column else ""
+                on_bad(path, number, f"not valid JSON ({problem}{where})")
                 continue
             if _HALF.search(line) and (reason := not_unicode(record)):
                 on_bad(path, number, f"{reason}; mend it, or delete it")
@@ -232,7 +306,7 @@ class _JsonText:
         """
         while True:
             try:
-                value, end = _decode(self.text, self.position)
+                value, end = _decoder.raw_decode(self.text, self.position)
             except (ValueError, RecursionError) as error:
                 at = max(self.position, getattr(error, "pos", 0))
                 # Perhaps the block ended inside the record: read as much again as stands here, and

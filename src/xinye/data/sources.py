@@ -23,6 +23,7 @@ from xinye.data.files import (
     fingerprint,
     suffix_of,
 )
+from xinye.data.notes import Notes
 from xinye.data.parquet import parquet_records
 from xinye.data.records import (
     OnBad,
@@ -63,6 +64,7 @@ def read_pieces(
     document_separator: str | None = None,
     on_bad: OnBad = refuse,
     on_field: Callable[[str], None] = lambda field: None,
+    notes: Notes | None = None,
 ) -> Iterator[Piece]:
     r"""The documents in the files, in order, with "\n" as the only line end.
 
@@ -76,7 +78,7 @@ def read_pieces(
     Raises XinyeError, when it gets there, for whatever cannot be read exactly, with file and line
     or byte. With `on_bad` a bad record is given to it instead (file, line, what is wrong), and
     reading goes on behind it; files that are bad as a whole still raise. `on_field` is told the
-    column that is taken for the text.
+    column that is taken for the text; in `notes` stands what was left out or reread.
 
     >>> [piece.text for piece in read_pieces([Path("reviews.csv")], "评论")]  # doctest: +SKIP
     """
@@ -93,7 +95,7 @@ def read_pieces(
         if suffix == ".parquet":
             records = parquet_records(path, field)
         else:
-            records = read_records(path, on_bad, [field] if field else [])
+            records = read_records(path, on_bad, [field] if field else [], notes=notes)
         yield from _record_pieces(path, records, field, on_bad, on_field)
 
 
