@@ -20,7 +20,7 @@ from xinye.errors import XinyeError
 from xinye.generation.chat import Message
 from xinye.runs.words import Both, TaskWords
 from xinye.tasks.exercises import chats
-from xinye.tasks.records import OnBad, expected, note_unread, text_in, usual
+from xinye.tasks.records import OnBad, expected, note_missing, note_unread, text_in, usual
 from xinye.tasks.task import Exercise
 from xinye.tasks.writing import WRITTEN, Record, Writing
 
@@ -184,6 +184,8 @@ class Reader:
         ]
         kind = "Alpaca" if question == "instruction" else f"{question!r} and {answer!r}"
         added = [name for name in (context, *EARLIER) if name and row.get(name)]
+        for message in messages:
+            note_missing("text", message["content"], self.place, self.notes)
         return messages, kind + "".join(f" with {name!r}" for name in added)
 
     def text(self, row: Row, name: str) -> str:

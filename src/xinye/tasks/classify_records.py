@@ -15,7 +15,7 @@ from xinye.data.notes import Notes, without_unseen
 from xinye.data.records import Row
 from xinye.data.sources import as_text, choose_field, read_records
 from xinye.errors import XinyeError, did_you_mean
-from xinye.tasks.records import OnBad, refuse_line, rejected, usual
+from xinye.tasks.records import OnBad, note_missing, refuse_line, rejected, usual
 
 LABEL_NAMES = (
     "label", "labels", "category", "class", "target", "intent", "topic", "sentiment", "polarity",
@@ -27,7 +27,6 @@ PAIR_NAMES = (
     ("句子1", "句子2"),
 )  # fmt: skip
 NO_LABEL = ("nan", "<na>", "#n/a")  # what programs write where there is none
-MISSING = (*NO_LABEL, "null", "none", "n/a")  # what may be a word, too
 
 Placed = tuple[str, Row]  # a row with its place
 
@@ -201,8 +200,7 @@ def _record(place: str, row: Row, columns: Columns, notes: Notes) -> Record:
         if text is None or not (text.strip() or texts):
             raise _unfit(place, column, "a text", row.get(column), text is not None)
         texts.append(text)
-        if text.strip().casefold() in MISSING:
-            notes.add(place, f"the text is {text.strip()!r}, which looks like a missing value")
+        note_missing("text", text, place, notes)
     values = row.get(columns.label)
     given = values if isinstance(values, list) else [values]
     labels = [_label(place, columns.label, each, notes) for each in given]
@@ -236,8 +234,7 @@ def _label(place: str, column: str, given: Any, notes: Notes) -> str:
     if whole := re.fullmatch(r"([+-]?\d+)\.0+", label):
         notes.add(place, f"the label {label!r} is read as {whole[1]!r}")
         label = whole[1]
-    if label.casefold() in MISSING:
-        notes.add(place, f"the label {label!r} looks like a missing value, and is a class here")
+    note_missing("label", label, place, notes)
     return label
 
 

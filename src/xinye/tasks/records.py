@@ -30,6 +30,7 @@ ABOUT = (  # names of fields that say where a record is from, and not what is in
     "tag", "tags", "url", "date", "time", "task", "dataset", "split", "name", "domain", "model",
     "metadata", "meta", "来源", "类别", "编号", "科室",
 )  # fmt: skip
+MISSING = ("nan", "<na>", "#n/a", "null", "none", "n/a")
 
 OnBad = Callable[[XinyeError], None]
 
@@ -71,6 +72,12 @@ def text_in(row: Row, name: str, place: str) -> str:
 def rejected(row: Row) -> bool:
     """Whether the annotator of a record refused or passed over it, as Prodigy's files say."""
     return row.get("answer") in ("reject", "ignore")
+
+
+def note_missing(what: str, text: str, place: str, notes: Notes) -> None:
+    """Note a text or a label that is a word which programs write where there is none."""
+    if text.strip().casefold() in MISSING:
+        notes.add(place, f"the {what} is {text.strip()!r}, which looks like a missing value")
 
 
 def note_unread(row: Row, read: Collection[str], place: str, notes: Notes) -> None:
