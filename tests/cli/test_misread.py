@@ -148,6 +148,7 @@ def test_finetune_and_evaluate_report_it_too(xinye, trained, workplace):
     rows = [f"{row['text']},{row['label']}" for row in reviews(20, "zh")]
     Path("a.csv").write_text("\n".join(["text,label", *rows, "text,label"]), "utf-8")
     says = "the header stands again, and is left out (a.csv, line 22)"
-    ran = xinye("finetune", trained, "--data", "a.csv", "--epochs", "1", "-o", "run", "--json")
+    given = ("--task", "classify", "--data", "a.csv")
+    ran = xinye("finetune", trained, *given, "--epochs", 1, "-o", "run", "--json")
     assert ran.code == 0 and says in " ".join(ran.err.split())
     assert says in json.loads(xinye("evaluate", "run", "--data", "a.csv", "--json").out)["notes"]
