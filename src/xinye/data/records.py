@@ -110,7 +110,8 @@ def _headerless(table: Iterator[list[str]], named: Sequence[str]) -> str:
     if not rows or set(named) & set(rows[0]):
         return ""
     first = rows[0]
-    others = [row for row in rows if _names(row) != _names(first)]  # without the header again
+    # without the header again
+    others = [row for row in rows if not _like(row, first) or _names(row) != _names(first)]
     if named and all(name.isdecimal() and 0 < int(name) <= len(first) for name in named):
         return "its columns are named by number"
     for number, cell in enumerate(first):
@@ -215,27 +216,35 @@ def _table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes
             elif row and not header:
                 _check_header(path, line, row)
                 header, row = row, []
-            if row and not numbered and _names(row) == _names(header):
+            again = _names(row) if row and not numbered and _like(row, header) else []
+            if again and again == _names(header):
                 notes.add(f"{path}, line {line}", "the header stands again, and is left out")
-            elif row and (problem := _problem(path, row, header, bool(numbered))):
+            elif again and sorted(again) == sorted(_names(header)):
+                problem = "the header again, with its columns in another order; split the file here"
+                on_bad(path, line, problem)
+            elif row and (problem := _uneven(path, row, header, bool(numbered))):
                 on_bad(path, line, problem)
             elif row:
                 yield line, dict(zip(header, row, strict=True))
             line = skipped + rows.line_num + 1
 
 
-def _problem(path: Path, row: Sequence[str], header: Sequence[str], numbered: bool) -> str:
-    """Why a row is no record; "" where it is one."""
-    if len(row) != len(header):
-        comma = suffix_of(path) == ".csv"
-        return (
-            f"{len(row)} column{'s' * (len(row) != 1)}, the "
-            f"{'first' if numbered else 'header'} line has {len(header)}; "
-            f"{'quote text that holds the delimiter' if comma else 'a tab parts them'}"
-        )
-    if not numbered and sorted(_names(row)) == sorted(_names(header)):
-        return "the header again, with its columns in another order; split the file here"
-    return ""
+def _like(row: Sequence[str], header: Sequence[str]) -> bool:
+    """Whether a row could be the header: told by its lengths, for texts take long to compare."""
+    longest = max(map(len, header)) + 2  # a BOM and a space
+    return len(row) == len(header) and all(len(cell) <= longest for cell in row)
+
+
+def _uneven(path: Path, row: Sequence[str], header: Sequence[str], numbered: bool) -> str:
+    """Why a row has too few or too many columns; "" where it has as many as the others."""
+    if len(row) == len(header):
+        return ""
+    comma = suffix_of(path) == ".csv"
+    return (
+        f"{len(row)} column{'s' * (len(row) != 1)}, the "
+        f"{'first' if numbered else 'header'} line has {len(header)}; "
+        f"{'quote text that holds the delimiter' if comma else 'a tab parts them'}"
+    )
 
 
 # -- JSON ------------------------------------------------------------------------------------------
