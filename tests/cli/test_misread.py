@@ -85,6 +85,7 @@ def test_a_new_document_is_a_new_sentence(xinye, workplace):
          "安来了。\n天黑了。\n谁来了？|⟦安⟧", ""),
         ({"messages": [*TALK, TALK[0], TALK[1] | {"weight": 0}, TALK[0], TALK[1] | {"weight": 1}]},
          "在吗|⟦在的⟧|在吗|在的|在吗|⟦在的⟧", "an answer of 'weight' 0 is read, and not trained (a.jsonl, line 1)"),
+        ({"messages": [*TALK], "chosen": "不在"}, "在吗|⟦在的⟧", "the field 'chosen' is not read"),
         ({"prompt": "在吗", "response": "nan"}, "在吗|⟦nan⟧", "the text is 'nan', which looks like a missing value"),
         ({"messages": [TALK[0], TALK[1] | {"tool_calls": [{"id": "1"}]}]}, "在吗|⟦在的⟧",
          "the field 'tool_calls' is not read"),
@@ -112,7 +113,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "a.png"}}
 @pytest.mark.parametrize(
     ("task", "name", "content", "says"),
     [
-        ("classify", "a.csv", CSV + "坏,NaN\n", "line 4, field 'label': expected a label, found 'NaN'"),
+        ("classify", "a.csv", "text,label\n好,1\n坏,NaN\n", "line 3, field 'label': expected a label, found 'NaN'"),
         ("classify", "a.jsonl", '{"text": "好", "label": NaN}', "expected a label, found 'nan'"),
         ("classify", "a.jsonl", labelled("a", "b", "\u200b"), "line 3, field 'label': expected a label, found nothing"),
         ("classify", "a.csv", CSV + "label,review\n好,很快\n", "line 4: the header again, with its columns in another"),

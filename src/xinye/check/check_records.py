@@ -50,7 +50,10 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
             records += found
     if not training:
         raise XinyeError(bad[0])
-    task = find_task(settings.task).of(training)
+    try:
+        task = find_task(settings.task).of(training)
+    except XinyeError as error:  # perhaps for what could not be read
+        raise XinyeError(f"{error}; {bad[0]}" if bad else str(error)) from None
     tokenizer = task.tokenizer(characters(training))
     given = {name: getattr(settings, name) for name in ("data", *COLUMNS, "validation")}
     given = {"model": "MODEL", "task": settings.task, **given, "output": "RUN"}

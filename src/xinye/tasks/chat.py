@@ -151,12 +151,13 @@ class Reader:
 
     def listed(self, row: Row, field: str) -> tuple[list[Message], str]:
         """The messages in a list, and what this format is called."""
-        self.fields = [field, "chosen", "rejected"]
+        self.fields = [field, "rejected"]
         messages = self.messages(row, field)
         sharegpt = any("from" in each for each in row[field])
         kind = "ShareGPT" if sharegpt else "OpenAI messages"
         if "chosen" not in row or messages[-1]["role"] == "assistant":
             return messages, kind
+        self.fields.append("chosen")
         chosen = row["chosen"]  # of preferences what was preferred
         if not isinstance(chosen, dict):
             chosen = {"role": "assistant", "content": chosen}
