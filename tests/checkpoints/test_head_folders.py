@@ -127,3 +127,16 @@ def test_damaged_folders_are_refused(tmp_path):
     )
     with pytest.raises(XinyeError, match="id2label must name the labels"):
         load_weights(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"id2label": {"0": "LABEL_0"}}, {"problem_type": "regression"}],
+    ids=["one output", "regression"],
+)
+def test_a_head_that_gives_a_number_is_no_classifier(tmp_path, change):
+    save_model(tmp_path, random_head(SHAPE, "sequence", ("a", "b")), TOKENIZER)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text("utf-8")) | change), "utf-8")
+    with pytest.raises(XinyeError, match="gives a number"):
+        load_weights(tmp_path)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from xinye.data.records import find_column
+from xinye.data.columns import find_column
 from xinye.data.sources import find_files, headerless, read_pieces
 
 

@@ -251,6 +251,8 @@ def damage(report: Report, seen: Reading) -> Iterator[Finding]:
             "repair or leave out: pretrain stops there",
             seen.bad_files.examples + seen.bad_records.examples,
         )
+    for said in seen.notes.sentences():
+        yield Finding(said, "look whether that is right")
     columns = {file.file: file.field for file in report.files if file.field}
     numbered = [name for name, column in columns.items() if column.isdecimal()]
     reasons = [Noted(name, 1, problem=headerless(Path(name))) for name in numbered]

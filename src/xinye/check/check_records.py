@@ -10,6 +10,7 @@ from typing import Any
 
 from xinye.check.check_data import quoted
 from xinye.checkpoints.load import load_model
+from xinye.data.notes import Notes
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.planning.command_line import command_line
@@ -30,6 +31,7 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
     what a model sees, in stretches of (text, mark). Raises `XinyeError` where no record can be
     read."""
     bad: list[str] = []
+    notes = Notes()
     files = []
     training: list[Any] = []
     validation: list[Any] = []
@@ -40,7 +42,7 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         for name in names:
             before = len(bad)
             try:
-                found = read_records(settings, [name], on_bad=lambda error: bad.append(str(error)))
+                found = read_records(settings, [name], lambda error: bad.append(str(error)), notes)
             except XinyeError as error:  # not one record: what the first lacks says more
                 raise XinyeError(bad[before] if bad[before:] else str(error)) from None
             header = {"part": part, "without_header": without_header(settings, Path(name))}
@@ -48,7 +50,10 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
             records += found
     if not training:
         raise XinyeError(bad[0])
-    task = find_task(settings.task).of(training)
+    try:
+        task = find_task(settings.task).of(training)
+    except XinyeError as error:  # perhaps for what could not be read
+        raise XinyeError(f"{error}; {bad[0]}" if bad else str(error)) from None
     tokenizer = task.tokenizer(characters(training))
     given = {name: getattr(settings, name) for name in ("data", *COLUMNS, "validation")}
     given = {"model": "MODEL", "task": settings.task, **given, "output": "RUN"}
@@ -58,7 +63,7 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         "counts": task.counts(training),
         "bad": bad[:LISTED],
         "bad_total": len(bad),
-        "findings": [*task.findings(training, validation)],
+        "findings": [*notes.sentences(), *task.findings(training, validation)],
         "shown": [
             {"place": place, "label": label, "seen": stretches(tokenizer, marked)}
             for place, _, label, marked in marked_examples(

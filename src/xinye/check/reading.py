@@ -28,6 +28,7 @@ from xinye.check.inspection import (
 from xinye.data.cleaning import Cleaning, clean
 from xinye.data.duplicates import Copies, NearSample, code_points
 from xinye.data.files import suffix_of
+from xinye.data.notes import Notes
 from xinye.data.sources import PLAIN_SUFFIXES, Piece, detect_encoding, line_ends, read_pieces
 from xinye.errors import XinyeError
 
@@ -105,6 +106,7 @@ class Reading:
         self.paths, self.field, self.separator = paths, field, separator
         self.on_progress = on_progress
         self.files: list[FileSeen] = []
+        self.notes = Notes()
         self.counts = np.zeros(CODE_POINTS, np.int64)
         self.documents, self.lines = Lengths(), Lengths()
         self.empty = self.characters = 0
@@ -147,7 +149,8 @@ class Reading:
         length = 0  # of this document
         only: Part | None = None  # this document, where it is one piece
         on_field = partial(setattr, seen, "field")
-        for piece in read_pieces([path], self.field, self.separator, self.bad, on_field):
+        given = [path], self.field, self.separator, self.bad
+        for piece in read_pieces(*given, on_field, self.notes):
             line = 1
             if not plain or self.separator:
                 line = int(piece.source.rpartition(":")[2])

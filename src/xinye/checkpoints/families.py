@@ -224,6 +224,13 @@ def read_config(folder: Path) -> Config | HeadConfig:
         labels = [str(data["id2label"][str(number)]) for number in range(len(data["id2label"]))]
     except (KeyError, TypeError):
         raise XinyeError(f"{where}: id2label must name the labels 0, 1, 2 …") from None
+    problem = data.get("problem_type")
+    alone = len(labels) == 1 and problem != _SEVERAL
+    if kind == "sequence" and (problem == "regression" or alone):
+        raise XinyeError(
+            f"{folder}: its head gives a number (regression, as of a reward model), and no label; "
+            "take a model with two or more labels"
+        )
     return HeadConfig(
         replace(config, is_causal=data.get("is_causal", True) is not False),
         kind,

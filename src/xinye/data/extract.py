@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import unquote
 
+from xinye.data.columns import HEAD_RECORDS, as_text, choose_field
 from xinye.data.encodings import decode, with_newlines
 from xinye.data.files import open_regular
 from xinye.data.html import all_text, decode_page, main_text
 from xinye.data.mediawiki import articles, plain_text
 from xinye.data.pdf import pdf_text
-from xinye.data.records import HEAD_RECORDS, as_text, choose_field
 from xinye.data.sources import Piece, read_pieces
 from xinye.errors import XinyeError
 

@@ -1,5 +1,4 @@
-"""Records out of tables, JSON and Parquet, each with its line, in bounded memory; and which column
-holds the text.
+"""Records out of tables and JSON, each with its line, in bounded memory.
 
 A record that cannot be read is given to `on_bad` (file, line, what is wrong), and reading goes on
 behind it.
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,28 +20,35 @@ from xinye.data.encodings import BLOCK_BYTES, open_text
 from xinye.data.files import (
     ACCEPTED,
     PLAIN_SUFFIXES,
-    check_libraries,
-    check_regular,
     suffix_of,
 )
+from xinye.data.notes import Notes, without_unseen
 from xinye.errors import XinyeError, not_unicode
 
 Row = dict[str, Any]  # a record as it stands in a file: any JSON object
 
-HEAD_RECORDS = 100  # records looked at to find the column of text
 HEAD_ROWS = 1000  # rows looked at to see whether the first is a header
+DELIMITER_LINES = 100  # lines looked at to see what stands between the columns
+DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}  # that are tried, the usual one first
 LONGEST_NAME = 64  # characters of a column's name
 LONGEST_CELL = 1 << 26  # characters; without a limit an open quote takes the rest of the file
-FIELD_NAMES = (
-    "text", "content", "paragraphs", "body", "story", "review", "document", "article", "sentence",
-    "正文", "内容", "文本", "段落", "文章", "评论",
-)  # fmt: skip
 _VALUE = re.compile(r"[^\s,]")  # the first character of a value of JSON
 # how JSON writes half of a character; mostly the other follows
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*%?")
 
-_decode = json.JSONDecoder().raw_decode
+
+def _object(pairs: list[tuple[str, Any]]) -> Row:
+    """An object of JSON. Raises `ValueError` where a key has two values: one would vanish."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        for name, value in pairs:
+            if row[name] != value:
+                raise ValueError(f"the key {name!r} has two values")
+    return row
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_object)
 
 OnBad = Callable[[Path, int, str], None]
 Records = Iterator[tuple[int, Any]]  # each with its line, in Parquet its number
@@ -54,14 +60,19 @@ def refuse(path: Path, line: int, problem: str) -> None:
 
 
 def read_records(
-    path: Path, on_bad: OnBad = refuse, named: Sequence[str] = (), tabbed: bool = False
+    path: Path,
+    on_bad: OnBad = refuse,
+    named: Sequence[str] = (),
+    tabbed: bool = False,
+    notes: Notes | None = None,
 ) -> Records:
     """The records of a table or a JSON file: rows are dictionaries by the header's names, or where
     there is none (see `headerless`) by "1", "2" … With `tabbed` plain text is read as a table, too.
+    In `notes` stands what was left out, or read otherwise than the file's name says.
     """
     suffix = suffix_of(path)
     if _is_table(path, tabbed):
-        return _table_records(path, on_bad, named)
+        return _table_records(path, on_bad, named, notes or Notes())
     if suffix == ".json":
         return _json_records(path, on_bad)
     if suffix in (".jsonl", ".ndjson"):
@@ -74,53 +85,6 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a plain-text file with their numbers, without their ends."""
     with open_text(path) as file:
         yield from enumerate((line.removesuffix("\n") for line in file), 1)
-
-
-# -- the column of text ----------------------------------------------------------------------------
-
-
-def as_text(value: object) -> str | None:
-    """A text, or a list of lines, as one text; None for what is neither."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    if isinstance(value, list) and all(isinstance(line, str) for line in value):
-        return "\n".join(value)
-    return None
-
-
-def find_column(columns: Iterable[str], usual: Iterable[str]) -> str | None:
-    """The column that has one of these `usual` names, in whatever case and with whatever spaces
-    around it; None where none has. The names that come first are looked for first.
-
-    >>> find_column(["id", " Review "], ["text", "review"])
-    ' Review '
-    """
-    by_name = {str(column).strip().lower(): column for column in reversed([*columns])}
-    return next((by_name[name] for name in usual if name in by_name), None)
-
-
-def choose_field(path: Path, rows: Sequence[Row]) -> str:
-    """The column of text: by name, or the only one that holds words, or the one that holds at least
-    twice as many.
-    """
-    columns = list(dict.fromkeys(chain.from_iterable(rows)))
-    if (name := find_column(columns, FIELD_NAMES)) is not None:
-        return name
-    lengths: Counter[str] = Counter()
-    nested = set()
-    for column, value in ((column, row.get(column)) for column in columns for row in rows):
-        text = as_text(value)
-        inner = value[0] if text is None and isinstance(value, list) else value
-        if text and re.search(r"[^\W\d_]", text):
-            lengths[column] += len(text)
-        elif text is None and isinstance(inner, dict | list):
-            nested.add(column)  # conversations and the like: their id beside them is not the text
-            lengths[column] += len(str(value))
-    best, second, *_ = [*lengths.most_common(2), ("", 0), ("", 0)]
-    if best[1] and best[0] not in nested and best[1] >= 2 * second[1]:
-        return best[0]
-    there = ", ".join(map(str, columns))
-    raise XinyeError(f"{path}: which column is the text? Name it with --field; there are: {there}")
 
 
 # -- tables ----------------------------------------------------------------------------------------
@@ -136,7 +100,7 @@ def headerless(path: Path, named: Sequence[str] = (), tabbed: bool = False) -> s
     if not _is_table(path, tabbed):
         return ""
     with open_text(path) as file:
-        return _headerless(_row_reader(path, file)(file), named)
+        return _headerless(_row_reader(path, _delimiter(path, file), file)(file), named)
 
 
 def _headerless(table: Iterator[list[str]], named: Sequence[str]) -> str:
@@ -145,7 +109,9 @@ def _headerless(table: Iterator[list[str]], named: Sequence[str]) -> str:
         rows.extend(filter(None, islice(table, HEAD_ROWS)))
     if not rows or set(named) & set(rows[0]):
         return ""
-    first, *others = rows
+    first = rows[0]
+    # without the header again
+    others = [row for row in rows if not _like(row, first) or _names(row) != _names(first)]
     if named and all(name.isdecimal() and 0 < int(name) <= len(first) for name in named):
         return "its columns are named by number"
     for number, cell in enumerate(first):
@@ -163,14 +129,52 @@ def _is_table(path: Path, tabbed: bool) -> bool:
     return suffix in (".csv", ".tsv") or (tabbed and suffix in PLAIN_SUFFIXES)
 
 
-def _row_reader(path: Path, file: TextIO) -> Callable[[Iterable[str]], Any]:
+def _names(row: Sequence[str]) -> list[str]:
+    """A row's cells as names of columns are compared: files that were joined begin with a BOM."""
+    return [without_unseen(cell).casefold() for cell in row]
+
+
+def _check_header(path: Path, line: int, header: Sequence[str]) -> None:
+    """Raises `XinyeError` where two columns have one name: the first would vanish."""
+    for name, count in Counter(map(without_unseen, header)).items():
+        if name and count > 1:
+            raise XinyeError(
+                f"{path}, line {line}: {count} columns are called {name!r}; give each its own name"
+            )
+
+
+def _delimiter(path: Path, file: TextIO) -> str:
+    """What stands between the columns: what is usual for the file's name, except where its first
+    line is then one column, and something else parts all rows into the same number of columns.
+    """
+    csv.field_size_limit(LONGEST_CELL)
+    usual, *others = list(DELIMITERS.get(suffix_of(path), "\t"))
+    lines = list(islice(file, DELIMITER_LINES))
+    file.seek(0)
+    if _widths(lines[:1], usual) - {1}:
+        return usual
+    for delimiter in others:
+        widths = _widths(lines, delimiter)
+        if len(lines) > 1 and len(widths) == 1 and widths != {1}:
+            return delimiter
+    return usual
+
+
+def _widths(lines: Sequence[str], delimiter: str) -> set[int]:
+    """How many columns the rows of some lines have."""
+    try:
+        return {len(row) for row in csv.reader(lines, delimiter=delimiter) if row}
+    except csv.Error:
+        return set()
+
+
+def _row_reader(path: Path, delimiter: str, file: TextIO) -> Callable[[Iterable[str]], Any]:
     """`csv.reader` for the rows of this table. With tabs programs disagree whether quotes mean
     anything, and the file itself tells. Strict: a stray quote would swallow the rows after it in
     silence.
     """
-    csv.field_size_limit(LONGEST_CELL)
-    if suffix_of(path) == ".csv":
-        return partial(csv.reader, strict=True)
+    if delimiter != "\t":
+        return partial(csv.reader, delimiter=delimiter, strict=True)
     quoted = partial(csv.reader, delimiter="\t", strict=True)
     try:
         even = len({len(row) for row in quoted(file) if row}) == 1
@@ -180,12 +184,15 @@ def _row_reader(path: Path, file: TextIO) -> Callable[[Iterable[str]], Any]:
     return quoted if even else partial(quoted, quoting=csv.QUOTE_NONE)
 
 
-def _table_records(path: Path, on_bad: OnBad, named: Sequence[str]) -> Records:
+def _table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes) -> Records:
     """The rows of a table as dictionaries. Behind a quote that is never closed it goes on at the
     next line.
     """
     with open_text(path) as file:
-        read_rows = _row_reader(path, file)
+        delimiter = _delimiter(path, file)
+        if delimiter not in DELIMITERS.get(suffix_of(path), "\t")[0]:
+            notes.add(str(path), f"the columns are parted by {delimiter!r}, unlike the file's name")
+        read_rows = _row_reader(path, delimiter, file)
         numbered = _headerless(read_rows(file), named)
         file.seek(0)
         rows = read_rows(file)
@@ -204,21 +211,40 @@ def _table_records(path: Path, on_bad: OnBad, named: Sequence[str]) -> Records:
                     skipped = line
             if row is None:
                 return
-            if row and not header:
-                header = [str(number) for number in range(1, len(row) + 1)] if numbered else row
-                row = row if numbered else []
-            if row and len(row) == len(header):
-                yield line, dict(zip(header, row, strict=True))
+            if row and not header and numbered:
+                header = [str(number) for number in range(1, len(row) + 1)]
+            elif row and not header:
+                _check_header(path, line, row)
+                header, row = row, []
+            again = _names(row) if row and not numbered and _like(row, header) else []
+            if again and again == _names(header):
+                notes.add(f"{path}, line {line}", "the header stands again, and is left out")
+            elif again and sorted(again) == sorted(_names(header)):
+                problem = "the header again, with its columns in another order; split the file here"
+                on_bad(path, line, problem)
+            elif row and (problem := _uneven(path, row, header, bool(numbered))):
+                on_bad(path, line, problem)
             elif row:
-                comma = suffix_of(path) == ".csv"
-                on_bad(
-                    path,
-                    line,
-                    f"{len(row)} column{'s' * (len(row) != 1)}, the "
-                    f"{'first' if numbered else 'header'} line has {len(header)}; "
-                    f"{'quote text that holds the delimiter' if comma else 'a tab parts them'}",
-                )
+                yield line, dict(zip(header, row, strict=True))
             line = skipped + rows.line_num + 1
+
+
+def _like(row: Sequence[str], header: Sequence[str]) -> bool:
+    """Whether a row could be the header: told by its lengths, for texts take long to compare."""
+    longest = max(map(len, header)) + 2  # a BOM and a space
+    return len(row) == len(header) and all(len(cell) <= longest for cell in row)
+
+
+def _uneven(path: Path, row: Sequence[str], header: Sequence[str], numbered: bool) -> str:
+    """Why a row has too few or too many columns; "" where it has as many as the others."""
+    if len(row) == len(header):
+        return ""
+    comma = suffix_of(path) == ".csv"
+    return (
+        f"{len(row)} column{'s' * (len(row) != 1)}, the "
+        f"{'first' if numbered else 'header'} line has {len(header)}; "
+        f"{'quote text that holds the delimiter' if comma else 'a tab parts them'}"
+    )
 
 
 # -- JSON ------------------------------------------------------------------------------------------
@@ -230,11 +256,12 @@ def _json_lines(path: Path, on_bad: OnBad) -> Records:
             if line.isspace():
                 continue
             try:
-                record = json.loads(line)
+                record = _decoder.decode(line)
             except (ValueError, RecursionError) as error:
                 problem = str(getattr(error, "msg", error)).removesuffix(" at")
-                column = getattr(error, "colno", 1)
-                on_bad(path, number, f"not valid JSON ({problem} at column {column})")
+                column = getattr(error, "colno", None)
+                where = f" at column {column}" if column else ""
+                on_bad(path, number, f"not valid JSON ({problem}{where})")
                 continue
             if _HALF.search(line) and (reason := not_unicode(record)):
                 on_bad(path, number, f"{reason}; mend it, or delete it")
@@ -288,7 +315,7 @@ class _JsonText:
         """
         while True:
             try:
-                value, end = _decode(self.text, self.position)
+                value, end = _decoder.raw_decode(self.text, self.position)
             except (ValueError, RecursionError) as error:
                 at = max(self.position, getattr(error, "pos", 0))
                 # Perhaps the block ended inside the record: read as much again as stands here, and
@@ -342,35 +369,3 @@ def _json_records(path: Path, on_bad: OnBad) -> Records:
         elif (json_text.text[json_text.position + 1 :] + file.read(BLOCK_BYTES)).strip():
             problem = "more follows the array; name a file of lines .jsonl"
             on_bad(path, json_text.line, problem)
-
-
-# -- Parquet ---------------------------------------------------------------------------------------
-
-
-def parquet_records(path: Path, field: str | None) -> Records:
-    """The rows of a Parquet file with their numbers; where it is known, only the column of the text
-    is read.
-    """
-    check_libraries([path])
-    import pyarrow
-    import pyarrow.parquet
-
-    number = 0
-    check_regular(path)
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            if field is None and file.metadata.num_rows:
-                field = choose_field(path, next(file.iter_batches(HEAD_RECORDS)).to_pylist())
-            # A name that is not there goes on to the error that lists the others.
-            columns = [field] if field in file.schema_arrow.names else None
-            for batch in file.iter_batches(1024, columns=columns):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield number, record
-    except UnicodeDecodeError as error:
-        raise XinyeError(
-            f"{path}, record {number + 1} or behind it: a text is not UTF-8 ({error.reason})"
-        ) from None
-    except (pyarrow.ArrowException, OSError) as error:
-        problem = str(error).splitlines()[0]
-        raise XinyeError(f"{path}: not a whole Parquet file ({problem})") from None

@@ -2,7 +2,7 @@
 
 Plain text, JSON, CSV, TSV and Parquet, in whatever encoding Chinese and English files really come
 in. This is the front of the reading: other rooms import from here what `files.py` (which files),
-`encodings.py` (bytes to text) and `records.py` (tables and JSON) do.
+`encodings.py` (bytes to text), `records.py` (tables and JSON) and `columns.py` (which column) do.
 """
 
 import difflib
@@ -13,6 +13,7 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
+from xinye.data.columns import HEAD_RECORDS, as_text, choose_field
 from xinye.data.encodings import decode, detect_encoding, line_ends, open_text, with_newlines
 from xinye.data.files import (
     PLAIN_SUFFIXES,
@@ -22,14 +23,12 @@ from xinye.data.files import (
     fingerprint,
     suffix_of,
 )
+from xinye.data.notes import Notes
+from xinye.data.parquet import parquet_records
 from xinye.data.records import (
-    HEAD_RECORDS,
     OnBad,
     Records,
-    as_text,
-    choose_field,
     headerless,
-    parquet_records,
     read_lines,
     read_records,
     refuse,
@@ -65,6 +64,7 @@ def read_pieces(
     document_separator: str | None = None,
     on_bad: OnBad = refuse,
     on_field: Callable[[str], None] = lambda field: None,
+    notes: Notes | None = None,
 ) -> Iterator[Piece]:
     r"""The documents in the files, in order, with "\n" as the only line end.
 
@@ -78,7 +78,7 @@ def read_pieces(
     Raises XinyeError, when it gets there, for whatever cannot be read exactly, with file and line
     or byte. With `on_bad` a bad record is given to it instead (file, line, what is wrong), and
     reading goes on behind it; files that are bad as a whole still raise. `on_field` is told the
-    column that is taken for the text.
+    column that is taken for the text; in `notes` stands what was left out or reread.
 
     >>> [piece.text for piece in read_pieces([Path("reviews.csv")], "评论")]  # doctest: +SKIP
     """
@@ -95,7 +95,7 @@ def read_pieces(
         if suffix == ".parquet":
             records = parquet_records(path, field)
         else:
-            records = read_records(path, on_bad, [field] if field else [])
+            records = read_records(path, on_bad, [field] if field else [], notes=notes)
         yield from _record_pieces(path, records, field, on_bad, on_field)
 
 

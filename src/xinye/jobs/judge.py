@@ -7,6 +7,7 @@ from typing import Any
 
 from xinye import machine
 from xinye.checkpoints.load import began_with, load_model
+from xinye.data.notes import Notes
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.build import LanguageModel
@@ -77,7 +78,8 @@ def evaluate_learned(task: Task, judged: Judged, files: Sequence[str]) -> Figure
     observer, tokenizer = judged.observer, judged.tokenizer
     settings = settings_of(judged.folder, task)
     observer.stage("reading the records")
-    records = read_records(settings, files)
+    notes = Notes()
+    records = read_records(settings, files, notes=notes)
     task.check(records)
     observer.stage("judging")
     found: Figures = {
@@ -87,7 +89,7 @@ def evaluate_learned(task: Task, judged: Judged, files: Sequence[str]) -> Figure
         "records": len(records),
         "measured": figures_of(task, judged.model, tokenizer, records),
         "baseline": None,
-        "notes": [],
+        "notes": notes.sentences(),
     }
     if not judged.with_baseline:
         return found

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from tokenizers import Encoding, processors
 
+from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.sources import headerless
 from xinye.data.tokenizer import Tokenizer
@@ -80,8 +81,10 @@ class Classify(HeadTask):
     # -- records -----------------------------------------------------------------------------------
 
     @classmethod
-    def read_file(cls, path: Path, on_bad: OnBad, **columns: str | None) -> Iterator[Record]:
-        return read_labelled(path, on_bad, Named(**columns))
+    def read_file(
+        cls, path: Path, on_bad: OnBad, notes: Notes, **columns: str | None
+    ) -> Iterator[Record]:
+        return read_labelled(path, on_bad, Named(**columns), notes)
 
     @classmethod
     def without_header(cls, path: Path, **columns: str | None) -> str:

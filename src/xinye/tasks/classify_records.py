@@ -1,15 +1,21 @@
 """Records of texts with labels: rows or objects with a column of the text, or two of a pair, and
 one of the label, or lines of a text file with a tab between. A table needs no header."""
 
+import json
+import math
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from xinye.data.notes import Notes, without_unseen
 from xinye.data.records import Row
 from xinye.data.sources import as_text, choose_field, read_records
 from xinye.errors import XinyeError, did_you_mean
-from xinye.tasks.records import OnBad, refuse_line, usual
+from xinye.tasks.records import OnBad, note_missing, refuse_line, rejected, usual
 
 LABEL_NAMES = (
     "label", "labels", "category", "class", "target", "intent", "topic", "sentiment", "polarity",
@@ -20,6 +26,9 @@ PAIR_NAMES = (
     ("premise", "hypothesis"), ("question1", "question2"), ("text", "text_pair"),
     ("句子1", "句子2"),
 )  # fmt: skip
+NO_LABEL = ("nan", "<na>", "#n/a")  # what programs write where there is none
+
+Placed = tuple[str, Row]  # a row with its place
 
 
 @dataclass(frozen=True)
@@ -71,10 +80,12 @@ class Columns(NamedTuple):
         return f"{text}, label in {self.label!r}"
 
 
-def read_labelled(path: Path, on_bad: OnBad, named: Named) -> Iterator[Record]:
-    """The records of a file. What cannot be one is given to `on_bad`, with file and line."""
+def read_labelled(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Record]:
+    """The records of a file. What cannot be one is given to `on_bad`, with file and line; in
+    `notes` stands what was left out or reread."""
     rows = []
-    for line, row in read_records(path, refuse_line(on_bad), named.columns, tabbed=True):
+    bad_line = refuse_line(on_bad)
+    for line, row in read_records(path, bad_line, named.columns, tabbed=True, notes=notes):
         if isinstance(row, dict):
             rows.append((line, row))
         else:
@@ -83,11 +94,41 @@ def read_labelled(path: Path, on_bad: OnBad, named: Named) -> Iterator[Record]:
     if not rows:
         return
     columns = find_columns(path, [row for _, row in rows], named)
-    for line, row in rows:
+    given = [(f"{path}, line {line}", row) for line, row in rows]
+    for place, row in _with_names(_kept(given, columns, notes), columns, notes):
         try:
-            yield _record(f"{path}, line {line}", row, columns)
+            yield _record(place, row, columns, notes)
         except XinyeError as error:
             on_bad(error)
+
+
+def _kept(rows: Sequence[Placed], columns: Columns, notes: Notes) -> Iterator[Placed]:
+    """The rows, without those that an annotator refused; labels that a text lists are a list."""
+    for place, row in rows:
+        if "answer" not in (columns.label, *columns.texts) and rejected(row):
+            notes.add(place, f"the annotator's answer is {row['answer']!r}: left out")
+            continue
+        label = row.get(columns.label)
+        if isinstance(label, str):
+            label = _listed(label, columns.separator, place, notes)
+        yield place, row | {columns.label: label}
+
+
+def _with_names(rows: Iterator[Placed], columns: Columns, notes: Notes) -> Iterator[Placed]:
+    """The rows; where all labels are 0 or 1 for each class, in lists of one length, those at 1 have
+    their numbers as labels. Taken for names, all records would have the same two."""
+    all_rows = list(rows)
+    labels = [row[columns.label] for _, row in all_rows]
+    lists = [label for label in labels if isinstance(label, list)]
+    lengths = {len(label) for label in lists}
+    flags = all(type(each) in (bool, int, float) and each in (0, 1) for each in chain(*lists))
+    if len(lists) < len(labels) or len(lengths) != 1 or lengths <= {0, 1} or not flags:
+        yield from all_rows
+        return
+    for place, row in all_rows:
+        notes.add(place, "the label is 0 or 1 for each class: read as the numbers of the classes")
+        numbers = [number for number, flag in enumerate(row[columns.label]) if flag]
+        yield place, row | {columns.label: numbers}
 
 
 def find_columns(path: Path, rows: Sequence[Row], named: Named) -> Columns:
@@ -152,24 +193,49 @@ def _label_by_values(path: Path, rows: Sequence[Row], columns: list[str]) -> str
     return few[0]
 
 
-def _record(place: str, row: Row, columns: Columns) -> Record:
+def _record(place: str, row: Row, columns: Columns, notes: Notes) -> Record:
     texts: list[str] = []
     for column in columns.texts:
         text = as_text(row.get(column))  # of a list, such as keywords, its lines
         if text is None or not (text.strip() or texts):
             raise _unfit(place, column, "a text", row.get(column), text is not None)
         texts.append(text)
+        note_missing("text", text, place, notes)
     values = row.get(columns.label)
-    if columns.separator and isinstance(values, str):
-        values = [part for part in values.split(columns.separator) if part.strip()]
-    labels = []
-    for each in values if isinstance(values, list) else [values]:
-        is_label = isinstance(each, str | int | float) and not isinstance(each, bool)
-        if not is_label or not str(each).strip():
-            raise _unfit(place, columns.label, "a label", each, each in (None, ""))
-        labels.append(str(each).strip())
+    given = values if isinstance(values, list) else [values]
+    labels = [_label(place, columns.label, each, notes) for each in given]
     pair = "".join(texts[1:])
     return Record(texts[0], pair, tuple(dict.fromkeys(labels)), place, columns.format)
+
+
+def _listed(value: str, separator: str | None, place: str, notes: Notes) -> Any:
+    """The labels in one text: parted by what was named, or a list that a program wrote as text."""
+    if separator:
+        return [part for part in value.split(separator) if part.strip()]
+    if re.fullmatch(r"\s*\[.*\]\s*", value, re.DOTALL):
+        with suppress(ValueError, RecursionError):
+            labels = json.loads(value.replace("'", '"'))
+            notes.add(place, "the label is a list written as a text: read as several labels")
+            return labels
+    return value
+
+
+def _label(place: str, column: str, given: Any, notes: Notes) -> str:
+    """A label as it is compared: of all ways to write it the same."""
+    infinite = isinstance(given, float) and not math.isfinite(given)
+    if not isinstance(given, str | int | float) or isinstance(given, bool) or infinite:
+        raise _unfit(place, column, "a label", given, given is None)
+    written = str(given).strip()
+    label = without_unseen(written)
+    if not label or label.casefold() in NO_LABEL:
+        raise _unfit(place, column, "a label", given, not label)
+    if label != written:
+        notes.add(place, f"the label {label!r} loses characters that cannot be seen")
+    if whole := re.fullmatch(r"([+-]?\d+)\.0+", label):
+        notes.add(place, f"the label {label!r} is read as {whole[1]!r}")
+        label = whole[1]
+    note_missing("label", label, place, notes)
+    return label
 
 
 def _unfit(place: str, column: str, what: str, found: Any, nothing: bool) -> XinyeError:

@@ -18,11 +18,19 @@ import torch
 
 from xinye.data.batches import permute
 from xinye.data.mixing import mix
+from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.errors import XinyeError
 from xinye.model.heads import IGNORED, Labelled
 
 SENTENCE_END = re.compile(r"(?:[。！？!?…\n]|\.(?=\s|$))+[”’」』）)\"']*")
+
+ABOUT = (  # names of fields that say where a record is from, and not what is in it
+    "id", "_id", "uuid", "source", "category", "department", "topic", "lang", "language", "type",
+    "tag", "tags", "url", "date", "time", "task", "dataset", "split", "name", "domain", "model",
+    "metadata", "meta", "来源", "类别", "编号", "科室",
+)  # fmt: skip
+MISSING = ("nan", "<na>", "#n/a", "null", "none", "n/a")
 
 OnBad = Callable[[XinyeError], None]
 
@@ -59,6 +67,26 @@ def text_in(row: Row, name: str, place: str) -> str:
     if not isinstance(row.get(name), str):
         raise expected(f"{place}, field {name!r}", "a text", row.get(name))
     return row[name]
+
+
+def rejected(row: Row) -> bool:
+    """Whether the annotator of a record refused or passed over it, as Prodigy's files say."""
+    return row.get("answer") in ("reject", "ignore")
+
+
+def note_missing(what: str, text: str, place: str, notes: Notes) -> None:
+    """Note a text or a label that is a word which programs write where there is none."""
+    if text.strip().casefold() in MISSING:
+        notes.add(place, f"the {what} is {text.strip()!r}, which looks like a missing value")
+
+
+def note_unread(row: Row, read: Collection[str], place: str, notes: Notes) -> None:
+    """Note the fields with words that are no part of what is learned. What only says where a
+    record is from is not noted."""
+    for name, value in row.items():
+        words = isinstance(value, str | list | dict) and value
+        if words and name not in read and name not in ABOUT:
+            notes.add(place, f"the field {name!r} is not read")
 
 
 def spelled_alike(names: Iterable[str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from tokenizers import Regex, pre_tokenizers
 
+from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.sources import read_lines
 from xinye.data.tokenizer import Tokenizer
@@ -76,7 +77,7 @@ class Tag(HeadTask):
             "一个 GPT 要学会在茶铺的便条里找出人名、地名和店名。",
         ),
         baseline=Both("the most frequent tag of the same words", "字面相同的词最常见的标签"),
-        line=lambda row: marked(row["text"], span_record(row, "").spans),
+        line=lambda row: marked(row["text"], _spans(row)),
         answered=lambda row, result: ({**row, "spans": result}, ""),
         training=150,
         epochs=16,
@@ -100,13 +101,17 @@ class Tag(HeadTask):
     # -- records -----------------------------------------------------------------------------------
 
     @classmethod
-    def read_file(cls, path: Path, on_bad: OnBad, **columns: str | None) -> Iterator[Record]:
+    def read_file(
+        cls, path: Path, on_bad: OnBad, notes: Notes, **columns: str | None
+    ) -> Iterator[Record]:
         first = next((line.strip()[0] for _, line in read_lines(path) if line.strip()), "")
-        return super().read_file(path, on_bad) if first in ("{", "[") else read_conll(path, on_bad)
+        if first in ("{", "["):
+            return super().read_file(path, on_bad, notes)
+        return read_conll(path, on_bad, notes)
 
     @classmethod
-    def record(cls, row: Any, place: str) -> Record:
-        return span_record(row, place)
+    def record(cls, row: Any, place: str, notes: Notes) -> Record | None:
+        return span_record(row, place, notes)
 
     @classmethod
     def without_header(cls, path: Path, **columns: str | None) -> str:
@@ -280,3 +285,8 @@ class Tag(HeadTask):
             for span in result
         ] or ["(nothing)"]
         return found if alone else [text, *(f"  {line}" for line in found)]
+
+
+def _spans(row: Row) -> list[Span]:
+    """The spans of a row of the exercise, or of one that a model tagged."""
+    return [Span(span["start"], span["end"], span["type"]) for span in row["spans"]]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from xinye.data.notes import Notes, without_unseen
 from xinye.data.records import Row
 from xinye.data.sources import read_lines
 from xinye.data.tokenizer import Tokenizer
@@ -27,6 +28,7 @@ from xinye.tasks.records import (
     OnBad,
     expected,
     nothing_to_learn,
+    rejected,
     sentence_borders,
     usual,
 )
@@ -72,24 +74,38 @@ class Tagged(NamedTuple):
 OUTSIDE = Tagged("", "O")  # between sentences
 
 
-def read_conll(path: Path, on_bad: OnBad) -> Iterator[Record]:
+def read_conll(path: Path, on_bad: OnBad, notes: Notes) -> Iterator[Record]:
     """The sentences of a file of columns: the first is the token, the last its tag."""
     sentences: list[list[Tagged]] = [[]]
+    columns = 0  # of the first line; where those are two, a third word would be lost
     for number, line in read_lines(path):
-        parts = line.split()
         place = f"{path}, line {number}"
-        if not parts:
+        parts = _columns(line, place, notes)
+        if not parts or parts[0] == "-DOCSTART-":
             sentences.append([])
-        elif len(parts) == 1 and parts[0] != "-DOCSTART-":
-            on_bad(XinyeError(f"{place}: expected a token and its tag, found {line[:40]!r}"))
-        elif parts[0] != "-DOCSTART-":
-            sentences[-1].append(Tagged(parts[0], parts[-1], place))
+        elif len(parts) == 1 or (columns == 2 and len(parts) > 2):
+            advice = "; where a token has spaces, put a tab before its tag" if parts[1:] else ""
+            what = f"expected a token and its tag, found {line[:40]!r}{advice}"
+            on_bad(XinyeError(f"{place}: {what}"))
+        else:
+            columns = columns or len(parts)
+            sentences[-1].append(Tagged(parts[0], without_unseen(parts[-1]), place))
     kind = f"CoNLL columns, {_scheme([row.tag for rows in sentences for row in (OUTSIDE, *rows)])}"
     for rows in filter(None, sentences):
         try:
             yield _joined(rows, kind)
         except XinyeError as error:
             on_bad(error)
+
+
+def _columns(line: str, place: str, notes: Notes) -> list[str]:
+    """A line's columns, with tabs between where there are any: then a token may have spaces."""
+    if "\t" not in line.strip():
+        return line.split()
+    columns = [column.strip() for column in line.strip().split("\t")]
+    if " " in columns[0]:
+        notes.add(place, "a token has several words before its tab, which stay together")
+    return columns
 
 
 def _scheme(tags: Sequence[str]) -> str:
@@ -122,8 +138,8 @@ def _joined(rows: Sequence[Tagged], kind_of_file: str) -> Record:
     return Record(text, tuple(spans), rows[0].place, kind_of_file)
 
 
-def span_record(row: Any, place: str) -> Record:
-    """A row in whichever format it is."""
+def span_record(row: Any, place: str, notes: Notes) -> Record | None:
+    """A row in whichever format it is; None for one that its annotator refused."""
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         raise expected(place, EXPECTED, row)
     text = row["text"]
@@ -132,6 +148,9 @@ def span_record(row: Any, place: str) -> Record:
     field = usual(("label", "labels", "spans", "entities"), row)
     if field is None:
         raise XinyeError(f"{place}: expected a field 'label' or 'spans', found {', '.join(row)}")
+    if rejected(row):
+        notes.add(place, f"the annotator's answer is {row['answer']!r}: left out")
+        return None
     cluener = isinstance(row[field], dict)
     try:
         spans = list(_cluener(text, row[field]) if cluener else _given(row[field]))
@@ -139,11 +158,18 @@ def span_record(row: Any, place: str) -> Record:
         reason = str(error) if type(error) is ValueError else f"found {str(row[field])[:60]}"
         raise XinyeError(f"{place}, field {field!r}: expected {EXPECTED}; {reason}") from None
     for span in spans:
+        if not span.type:
+            raise XinyeError(
+                f"{place}, field {field!r}: the span {span.start}–{span.end} has no label; name "
+                "its type, or delete it"
+            )
         if not 0 <= span.start < span.end <= len(text):
             raise XinyeError(
                 f"{place}, field {field!r}: expected a span within the text's {len(text)} "
                 f"characters, found {span.start}–{span.end}"
             )
+    if len(set(spans)) < len(spans):
+        notes.add(place, "a span stands there twice, and is learned once")
     kind = "CLUENER" if cluener else f"spans in {field!r}"
     return Record(text, tuple(sorted(set(spans))), place, kind)
 
@@ -158,7 +184,7 @@ def _cluener(text: str, given: Row) -> Iterator[Span]:
                     raise ValueError(
                         f"found {words!r} said to stand at {first}–{last}, where {found!r} stands"
                     )
-                yield Span(first, last + 1, kind)
+                yield Span(first, last + 1, without_unseen(kind))
 
 
 def _given(rows: Sequence[Any]) -> Iterator[Span]:
@@ -170,7 +196,7 @@ def _given(rows: Sequence[Any]) -> Iterator[Span]:
             start, end, kind = row
         if not isinstance(start, int) or not isinstance(end, int) or not isinstance(kind, str):
             raise ValueError(f"found {row}")
-        yield Span(start, end, kind)
+        yield Span(start, end, without_unseen(kind))
 
 
 # -- spans and tags -------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from xinye.data.files import check_file
+from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.sources import headerless, read_records
 from xinye.data.tokenizer import Tokenizer
@@ -133,31 +134,44 @@ class Task(ABC):
         return cls()
 
     @classmethod
-    def read(cls, files: Sequence[str], on_bad: OnBad = refuse, **columns: str | None) -> list[Any]:
+    def read(
+        cls,
+        files: Sequence[str],
+        on_bad: OnBad = refuse,
+        notes: Notes | None = None,
+        **columns: str | None,
+    ) -> list[Any]:
         """The records of files. What cannot be one is given to `on_bad`, with file, line and
-        field."""
+        field; in `notes` stands what was left out or reread."""
+        notes = notes or Notes()
         records: list[Any] = []
         for path in map(Path, files):
             check_file(path)
-            found = list(cls.read_file(path, on_bad, **columns))
+            found = list(cls.read_file(path, on_bad, notes, **columns))
             if not found:
                 raise XinyeError(f"{path}: no records in it")
             records += found
         return records
 
     @classmethod
-    def read_file(cls, path: Path, on_bad: OnBad, **columns: str | None) -> Iterator[Any]:
+    def read_file(
+        cls, path: Path, on_bad: OnBad, notes: Notes, **columns: str | None
+    ) -> Iterator[Any]:
         """Those of one file, of whatever kind it is."""
-        for line, row in read_records(path, refuse_line(on_bad)):
+        for line, row in read_records(path, refuse_line(on_bad), notes=notes):
             try:
-                yield cls.record(row, f"{path}, line {line}")
+                record = cls.record(row, f"{path}, line {line}", notes)
             except XinyeError as error:
                 on_bad(error)
+            else:
+                if record is not None:
+                    yield record
 
     @classmethod
-    def record(cls, row: Any, place: str) -> Any:
+    def record(cls, row: Any, place: str, notes: Notes) -> Any:
         """The record in a row of a file: of a table or JSON an object. Raises `XinyeError` where it
-        is none. A task that reads whole files otherwise needs none."""
+        is none; None where it is left out, which `notes` tell. A task that reads whole files
+        otherwise needs none."""
         raise XinyeError(f"{place}: {cls.verb} does not read rows")
 
     @classmethod

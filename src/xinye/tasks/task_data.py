@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from xinye.data.notes import Notes
 from xinye.data.sources import fingerprint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
@@ -43,14 +44,15 @@ def prepare_data(
 ) -> TaskData:
     """Read, split, check and tokenize."""
     observer.stage("reading the records")
-    records = read_records(settings, settings.data)
+    notes = Notes()
+    records = read_records(settings, settings.data, notes=notes)
     task = find_task(settings.task).of(records)
     training, validation = split_records(settings, task, records)
     if settings.validation:
-        validation = read_records(settings, settings.validation)
+        validation = read_records(settings, settings.validation, notes=notes)
     task.check(validation)
     findings = [said for file in settings.data if (said := without_header(settings, Path(file)))]
-    findings += task.findings(training, validation)
+    findings += [*notes.sentences(), *task.findings(training, validation)]
     observer.stage("tokenizing")
     theirs, tokenizer = tokenizer, task.tokenizer(tokenizer)
     learned, judged = (task.examples(tokenizer, part, context) for part in (training, validation))
@@ -137,10 +139,13 @@ def split_records(
 
 
 def read_records(
-    settings: FinetuneSettings, files: Sequence[str], on_bad: OnBad = refuse
+    settings: FinetuneSettings,
+    files: Sequence[str],
+    on_bad: OnBad = refuse,
+    notes: Notes | None = None,
 ) -> list[Any]:
     """The records of files, as the task has them."""
-    return find_task(settings.task).read(files, on_bad, **columns_of(settings))
+    return find_task(settings.task).read(files, on_bad, notes, **columns_of(settings))
 
 
 def columns_of(settings: FinetuneSettings) -> dict[str, str | None]:

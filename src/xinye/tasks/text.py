@@ -12,6 +12,7 @@ import numpy as np
 from xinye.data.batches import Windows
 from xinye.data.cleaning import clean
 from xinye.data.corpus import Corpus, prepare, split
+from xinye.data.notes import Notes
 from xinye.data.sources import Piece, find_files, fingerprint, read_pieces
 from xinye.data.tokenizer import Kind, Tokenizer
 from xinye.errors import XinyeError
@@ -138,12 +139,13 @@ def size_of(settings: PretrainSettings, models: Models) -> int:
     return parse_count(settings.size, "size")
 
 
-def pieces(files: Sequence[Path], settings: PretrainSettings) -> Iterator[Piece]:
+def pieces(
+    files: Sequence[Path], settings: PretrainSettings, notes: Notes | None = None
+) -> Iterator[Piece]:
     """The cleaned text of files; raises `XinyeError` where there is none."""
     found = False
-    for piece in clean(
-        read_pieces(files, settings.field, settings.document_separator), settings.cleaning
-    ):
+    field, separator = settings.field, settings.document_separator
+    for piece in clean(read_pieces(files, field, separator, notes=notes), settings.cleaning):
         found = True
         yield piece
     if not found:
@@ -165,7 +167,11 @@ def tokenize(
     def prepared(characters: int) -> None:
         observer.progress(f"tokenizing … {characters / 1e6:,.1f} M characters")
 
-    return prepare(partial(pieces, files, settings), tokenizer, key, prepared), key["files"]
+    notes = Notes()
+    corpus = prepare(partial(pieces, files, settings, notes), tokenizer, key, prepared)
+    for said in notes.sentences():
+        observer.warn(f"the data: {said}")
+    return corpus, key["files"]
 
 
 def unigram_loss(tokens: np.ndarray, spans: np.ndarray) -> float:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.tokenizer import CHAT_TEMPLATE, MESSAGE_START, Tokenizer
 from xinye.errors import XinyeError
@@ -27,7 +28,16 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Labelled
 from xinye.runs.words import Both, Figure
-from xinye.tasks.records import Example, Examples, expected, leaks, places, text_in, usual
+from xinye.tasks.records import (
+    Example,
+    Examples,
+    expected,
+    leaks,
+    note_unread,
+    places,
+    text_in,
+    usual,
+)
 from xinye.tasks.task import Figures, Mark, Task
 
 # For a base that has none, and no <|im_start|> either: only the token that ends its texts keeps
@@ -71,6 +81,11 @@ WRITTEN = (  # the figures of whatever writes
 )
 
 
+def is_trained(message: Message) -> bool:
+    """Whether it is an answer to learn: one of `weight` 0 is only read."""
+    return message["role"] == "assistant" and message.get("weight") != "0"
+
+
 @dataclass(frozen=True)
 class Record:
     """A conversation, where it stands ("chats.jsonl, line 17"), and the format that it was found
@@ -90,10 +105,8 @@ class Record:
 
     @property
     def answers(self) -> list[int]:
-        """The numbers of the assistant's messages."""
-        return [
-            number for number, message in enumerate(self.messages) if message["role"] == "assistant"
-        ]
+        """The numbers of the assistant's messages that are trained."""
+        return [number for number, message in enumerate(self.messages) if is_trained(message)]
 
 
 class Writing(Task):
@@ -118,7 +131,7 @@ class Writing(Task):
     # -- records -----------------------------------------------------------------------------------
 
     @classmethod
-    def record(cls, row: Any, place: str) -> Record:
+    def record(cls, row: Any, place: str, notes: Notes) -> Record:
         """A text and what is to be written of it."""
         found = row if isinstance(row, dict) else {}
         source = usual(cls.sources, found)
@@ -133,6 +146,7 @@ class Writing(Task):
                 raise expected(f"{place}, field {name!r}", "a text", found[name])
         answer: Message = {"role": "assistant", "content": found[target].strip()}
         messages = (*cls.asked(found[source]), answer)
+        note_unread(found, (source, target), place, notes)
         return Record(messages, place, f"{source!r} and {target!r}")
 
     @classmethod
@@ -290,7 +304,7 @@ def _spans(
     """
     found: list[tuple[list[int], int]] = []
     for number, message in enumerate(messages):
-        if message["role"] != "assistant":
+        if not is_trained(message):
             continue
         before = _encode(tokenizer, messages[:number], place, True)
         tokens = _encode(tokenizer, messages[: number + 1], place)

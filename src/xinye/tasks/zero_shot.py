@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
@@ -84,9 +85,9 @@ def evaluate(judged: Judged, files: Sequence[str], **given: Any) -> Figures:
     observer, folder = judged.observer, judged.folder
     observer.stage("reading the records")
     asked = Asked.of(**given)
-    known = asked.known
+    known, data_notes = asked.known, Notes()
     try:
-        records = read(files, asked.settings)
+        records = read(files, asked.settings, data_notes)
     except XinyeError as error:
         raise XinyeError(
             f"{error} ({folder} has learned no task, so it is asked for labels; to let it answer: "
@@ -97,6 +98,7 @@ def evaluate(judged: Judged, files: Sequence[str], **given: Any) -> Figures:
     task = Classify(list(labels))
     task.check(records)
     rows, notes = judge(judged, pairs_of(records), labels, asked)
+    notes += data_notes.sentences()
     frequent = Counter(record.labels for record in known or records).most_common(1)[0][0]
     majority = task.compared(records, [frequent] * len(records))
     baseline = None
@@ -146,9 +148,12 @@ def judge(
     return likelihood.probabilities(texts, examples, progress), notes
 
 
-def read(files: Sequence[str], settings: ZeroShotSettings) -> list[Record]:
+def read(
+    files: Sequence[str], settings: ZeroShotSettings, notes: Notes | None = None
+) -> list[Record]:
     """The records of files, each with one label."""
-    records = Classify.read(files, text_field=settings.text_field, label_field=settings.label_field)
+    text, label = settings.text_field, settings.label_field
+    records = Classify.read(files, notes=notes, text_field=text, label_field=label)
     odd = next((record for record in records if len(record.labels) != 1), None)
     if odd:
         raise XinyeError(f"{odd.place}: {len(odd.labels)} labels; without training a text has one")

@@ -1,0 +1,43 @@
+"""What reading drops, merges or reads otherwise than it stands there: counted, with the first
+places."""
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+FIRST = 3  # places that are named
+
+# Characters that cannot be seen: zero-width spaces, soft hyphens, marks of direction. Those that
+# join emoji or letters stay.
+_UNSEEN = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+
+
+@dataclass
+class Notes:
+    """Each kind of change as a sentence, how often it happened, and where first."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    places: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, place: str, what: str) -> None:
+        """Note a change at a place, such as "reviews.csv, line 17"."""
+        self.counts[what] += 1
+        if len(self.places[what]) < FIRST:
+            self.places[what].append(place)
+
+    def sentences(self) -> list[str]:
+        """`the header stands again and is left out (2 times, first a.csv, line 3, line 9)`."""
+        return [self._sentence(what) for what in self.counts]
+
+    def _sentence(self, what: str) -> str:
+        first, *others = self.places[what]
+        file = first.rpartition(", line ")[0]
+        where = ", ".join([first, *(place.removeprefix(f"{file}, ") for place in others)])
+        if self.counts[what] == 1:
+            return f"{what} ({where})"
+        return f"{what} ({self.counts[what]:,} times, first {where})"
+
+
+def without_unseen(text: str) -> str:
+    """A name, such as a label, without spaces around it and characters that cannot be seen."""
+    return _UNSEEN.sub("", text).strip()
