@@ -195,6 +195,15 @@ def test_a_rank_alone_does_not_silence(workplace, monkeypatch):
     assert err.startswith("xinye pretrain: name the text to train on")
 
 
+@pytest.mark.parametrize("rank, count", [("1", "2"), ("0", "0"), ("x", "2"), ("", "2")])
+def test_half_of_a_cluster_is_refused(xinye, workplace, monkeypatch, rank, count):
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", count)
+    told = xinye("pretrain", "zh.txt", "-o", "run", "--steps", 2)
+    assert told.code == 2
+    assert f"WORLD_SIZE={count} and RANK={rank} say" in told.complaint
+
+
 def test_a_batch_too_small_to_share(workplace):
     process = start(
         workplace,

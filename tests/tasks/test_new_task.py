@@ -56,7 +56,7 @@ def test_all_else_follows(xinye, trained, here, monkeypatch):
         "--data",
         "loud.jsonl",
         "--epochs",
-        "1",
+        "2",  # so that it is judged on the way, too
         "--dtype",
         "float32",
     )
@@ -69,6 +69,8 @@ def test_all_else_follows(xinye, trained, here, monkeypatch):
     assert "an exclamation mark  " in told.out and "100%" in told.out
     plan = json.loads(Path("run/training/plan.json").read_text("utf-8"))
     assert plan["values"]["shouts"] == 1 and plan["reasons"]["shouts"] == "loud 6"
+    said = xinye("runs", "show", "run", "--json").out
+    assert "Worse than its baseline" in said or "Better than its baseline" in said
     card, report = (Path("run", name).read_text("utf-8") for name in ("README.md", "report.html"))
     assert 'xinye shout FOLDER "…"' in card and "Says a text again, louder." in card
     assert "answers right word for word" in report and "让它喊：" in report
