@@ -13,10 +13,17 @@ from xinye.planning.settings import TrainingSettings
 
 @dataclass
 class Draft:
-    """The values of a run by name, and the reason for each, while they are still being found."""
+    """The values of a run by name, and the reason for each, while they are still being found. What
+    is not found is as the `settings` ask for it; so it is read like the plan."""
 
     values: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    settings: TrainingSettings | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _NAMES:
+            return self.values.get(name, getattr(self.settings, name, None))
+        raise AttributeError(name)
 
     def choose(self, name: str, given: Any, derived: Any, reason: str) -> Any:
         """Note and return the given value, or else the derived one."""

@@ -81,7 +81,12 @@ class Job(ABC):
 
     def __init__(self, settings: Any, begun: Start) -> None:
         self.settings, self.begun, self.device = settings, begun, begun.device
-        self.draft = Draft()  # of the plan
+        self.draft = Draft(settings=settings)  # of the plan
+
+    @property
+    def numbers(self) -> Plan | Draft:
+        """What the run is made with: the plan, or what is drafted of it while it is made."""
+        return self.__dict__.get("plan", self.draft)
 
     # -- before the first step ---------------------------------------------------------------------
 
@@ -109,27 +114,28 @@ class Job(ABC):
 
     def optimizers(self, model: Any) -> list[torch.optim.Optimizer]:
         """Those that move a model's trainable weights, as drafted."""
-        values = self.draft.values
+        numbers = self.numbers
         return make_optimizers(
             model,
             Optimization(
-                values.get("optimizer", self.settings.optimizer),
-                values["learning_rate"],
-                values.get("matrix_learning_rate", 0.0),
-                values["weight_decay"],
-                getattr(self.settings, "l1", 0.0),
+                numbers.optimizer,
+                numbers.learning_rate,
+                numbers.matrix_learning_rate or 0.0,
+                numbers.weight_decay,
+                numbers.l1 or 0.0,
                 model.compute_dtype,
             ),
         )
 
     def micro_batches(self, step: int) -> Sequence[Counted]:
         """This process's part of the batch of a step: of the samples `step × batch_size` and on."""
-        size, at_once = (self.draft.values[name] for name in ("batch_size", "micro_batch_size"))
-        return self.samples.micro_batches(*self.begun.group.share(step * size, size), at_once)
+        size = self.numbers.batch_size
+        share = self.begun.group.share(step * size, size)
+        return self.samples.micro_batches(*share, self.numbers.micro_batch_size)
 
     def check_shares(self) -> None:
         """Raises `XinyeError` where a batch has nothing for some process."""
-        batch_size, count = self.draft.values["batch_size"], self.begun.group.count
+        batch_size, count = self.numbers.batch_size, self.begun.group.count
         if batch_size < count:
             raise XinyeError(f"a batch of {batch_size} cannot be shared by {count} processes")
 

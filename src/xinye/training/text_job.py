@@ -144,11 +144,11 @@ class TextJob(Job):
                 self.begun.observer.warn(doubt)
 
     def clock(self, spent: float) -> Clock | None:
-        if self.settings.seconds is None:
+        if self.numbers.seconds is None:
             return None
-        seconds, began = self.settings.seconds - spent, self.begun.began
+        seconds, began = self.numbers.seconds - spent, self.begun.began
         steps = (began + seconds - clock.now()) / self.speed.step
-        trained = round(steps * self.draft.values["batch_size"])
+        trained = round(steps * self.numbers.batch_size)
         return Clock(seconds, began, self.speed.costs(self.data.validation, trained))
 
     # -- the model ---------------------------------------------------------------------------------
@@ -162,17 +162,19 @@ class TextJob(Job):
     def _network(self) -> LanguageModel:
         """A new model of the shape that is planned."""
         model = build(self.config).to(self.device)
-        model.compute_dtype = getattr(torch, self.draft.values["dtype"])
-        model.initialize(self.settings.seed)
+        model.compute_dtype = getattr(torch, self.numbers.dtype)
+        model.initialize(self.numbers.seed)
         return model
 
     def loss_sum(self, model: LanguageModel, compiled: bool) -> LossSum:
-        teacher, smoothing = self.models.teacher, self.settings.label_smoothing
-        loss = text_loss(model, smoothing, compiled)
-        if teacher:
-            teacher.to(self.device).compute_dtype = model.compute_dtype
-            temperature, alpha = (self.draft.values[name] for name in ("temperature", "alpha"))
-            loss = distillation_loss(model, teacher, temperature, alpha, smoothing, compiled)
+        teacher, numbers = self.models.teacher, self.numbers
+        if not teacher:
+            return LossSum(model, text_loss(model, numbers.label_smoothing, compiled), self.device)
+        assert numbers.temperature is not None and numbers.alpha is not None
+        teacher.to(self.device).compute_dtype = model.compute_dtype
+        loss = distillation_loss(
+            model, teacher, numbers.temperature, numbers.alpha, numbers.label_smoothing, compiled
+        )
         return LossSum(model, loss, self.device)
 
     # -- judging -----------------------------------------------------------------------------------
