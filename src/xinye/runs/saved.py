@@ -362,9 +362,17 @@ def taught(folder: Path) -> str:
 
 
 def never_taught_to_answer(folder: Path) -> bool:
-    """Whether a model is a run's that began from scratch, and only learned to go on with texts."""
+    """Whether a model is a run's that began from scratch, and only learned to go on with texts.
+
+    So it is, too, where it went on with more texts in a later run, and the first is still there."""
+    if not is_run(folder):
+        return False
     about = About.read(RunFolder(folder).settings_file, [])
-    return is_run(folder) and about.recipe == "pretrain" and not about.settings.from_
+    settings = about.settings
+    if about.recipe != "pretrain" and settings.task != "text":
+        return False
+    base = settings.from_ or settings.model
+    return never_taught_to_answer(Path(base)) if base else about.recipe == "pretrain"
 
 
 def find_runs(folder: Path) -> list[Path]:
