@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NotRequired, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from xinye.checkpoints.folders import checkpoints
+from xinye.checkpoints.folders import checkpoints, near_run
 from xinye.data.files import open_regular, read_json
 from xinye.errors import XinyeError, checked
 from xinye.planning.command_line import command_line
@@ -328,7 +328,9 @@ class SavedRun:
 def read_run(folder: Path) -> SavedRun:
     """The run in a folder, as far as it is there; raises `XinyeError` where there is none."""
     if not is_run(folder):
-        raise XinyeError(f"{folder}: {'is not a run' if folder.exists() else 'no such folder'}")
+        if folder.exists():
+            raise XinyeError(f"{folder}: is not a run")
+        raise XinyeError(f"{folder}: no such folder{near_run(folder)}")
     files = RunFolder(folder)
     damage: list[str] = []
     plan = Plan.read(files.plan_file, damage)
