@@ -20,11 +20,11 @@ from typing import Any, NamedTuple, NoReturn, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from xinye.cli.output import console, show_log
 from xinye.data.files import read_json
 from xinye.data.sources import decode
 from xinye.errors import XinyeError, did_you_mean, not_unicode, print_error
 from xinye.tasks.registry import TASKS
-from xinye.training.display import console
 
 
 class Flag(NamedTuple):
@@ -190,8 +190,7 @@ class Parser(argparse.ArgumentParser):
         if parsed.quiet:
             console.quiet = True
         if parsed.verbose:
-            logging.basicConfig()
-            logging.getLogger("xinye").setLevel(logging.DEBUG)
+            show_log(logging.DEBUG)
         given = Given(settings={})
         for name, value in vars(parsed).items():
             if name not in self.fields:

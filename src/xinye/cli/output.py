@@ -33,6 +33,7 @@ __all__ = [
     "print_json",
     "print_result",
     "print_table",
+    "show_log",
     "write",
 ]
 
@@ -129,6 +130,15 @@ class LogFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return readable(super().format(record))
+
+
+def show_log(level: int) -> None:
+    """Print our log from this level on, and warnings of other libraries, on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    log = logging.getLogger("xinye")
+    log.setLevel(min(level, log.level or level))
 
 
 def prepare_writing() -> None:
