@@ -12,7 +12,7 @@ from xinye import machine
 from xinye.checkpoints.families import is_head
 from xinye.checkpoints.load import began_with, load_judge, load_model
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked, one_line
+from xinye.errors import XinyeError, checked, one_line, quoted
 from xinye.generation import sequence
 from xinye.generation.chat import Message, start_answer
 from xinye.generation.engine import Engine, start
@@ -192,7 +192,8 @@ class Model:
         if not paths and not texts and self.task and self.task.writes:
             raise XinyeError(
                 f"{self.folder}: name {self.task.records_name} to judge it on: xinye evaluate "
-                f"{self.folder} --data FILE; or a text: xinye evaluate {self.folder} FILE"
+                f"{quoted(self.folder)} --data FILE; or a text: xinye evaluate "
+                f"{quoted(self.folder)} FILE"
             )
         judged = Judged(self.gpt, self.tokenizer, self.folder, observer or Observer())
         return evaluate.evaluate(judged, paths, texts, checked_settings)
@@ -256,8 +257,8 @@ class Model:
         files = _names(data)
         if not files:
             raise XinyeError(
-                f"{self.folder}: name records to judge it on: xinye evaluate {self.folder} --data "
-                "FILE"
+                f"{self.folder}: name records to judge it on: xinye evaluate "
+                f"{quoted(self.folder)} --data FILE"
             )
         judged = Judged(self.network, self.tokenizer, self.folder, observer or Observer(), baseline)
         return judge.evaluate(judged, files, task, **settings)

@@ -1,8 +1,10 @@
-"""The one error a person can cause: it says what is wrong, where, and what to do. And what text is
-safe to show."""
+"""The one error a person can cause: it says what is wrong, where, and what to do. And how messages
+show texts, counts and words of a command."""
 
 import difflib
 import json
+import re
+import shlex
 import sys
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -22,6 +24,9 @@ SIGNS |= dict.fromkeys(
 SIGNS |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
 
+NEAR = 0.65  # from 0 to 1: `support` and `export` are 0.62 alike
+
+
 def readable(text: str) -> str:
     """Text from anywhere for the terminal: what is no text is shown by a sign, and does nothing."""
     return text.translate(SIGNS)
@@ -30,6 +35,18 @@ def readable(text: str) -> str:
 def one_line(text: str) -> str:
     """The same in one line."""
     return " ".join(readable(text).splitlines())
+
+
+def plural(count: int, what: str) -> str:
+    """`1 record`, `2,000 records`."""
+    return f"{count:,} {what}" + ("" if count == 1 else "es" if what.endswith("s") else "s")
+
+
+def quoted(word: object) -> str:
+    """A word of a command that a message shows; unlike `shlex.quote` it leaves Chinese names as
+    they are."""
+    text = str(word)
+    return text if re.fullmatch(r"[\w@%+=:,./-]+", text) else shlex.quote(text)
 
 
 def print_error(message: str) -> None:
@@ -98,5 +115,5 @@ def checked(kind: type[Checked], values: dict[str, Any], where: str) -> Checked:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'size'?` where a known word is near, else nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=NEAR)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -104,7 +104,7 @@ def test_a_conversation_in_a_terminal(model, tmp_path):
     terminal.until("新叶")
     terminal.until(">>> ")
     terminal.type(f"/save {saved}\r")
-    terminal.until("7 messages are in")
+    terminal.until("7 messages saved to")
     terminal.type("/temprature 0\r")
     terminal.until("did you mean '/temperature'?")
     terminal.type("/temperature -1\r")
@@ -122,6 +122,14 @@ def test_a_conversation_in_a_terminal(model, tmp_path):
     assert [message["role"] for message in messages] == ["system"] + ["user", "assistant"] * 3
     assert [message["content"] for message in messages[:3]] == ["简短。", "你好", ANSWER]
     assert [messages[3]["content"], messages[5]["content"]] == ["one\ntwo", "第一行\n/quit"]
+
+
+@pytest.mark.parametrize("word", ["/exit", "/bye"])
+def test_words_that_leave_a_conversation(model, word):
+    terminal = Terminal("chat", model)
+    terminal.until(">>> ")
+    terminal.type(f"{word}\r")
+    assert terminal.code() == 0
 
 
 def test_ctrl_c_stops_the_answer_and_then_leaves(tmp_path):

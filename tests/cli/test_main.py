@@ -109,3 +109,70 @@ def test_failures_without_a_traceback(xinye, monkeypatch, failure, code, says):
     monkeypatch.setitem(entrance.VERBS, "generate", ("failing_verb:main", ""))
     outcome = xinye("generate")
     assert outcome.code == code and says in outcome.complaint
+
+
+@pytest.mark.parametrize(
+    "typed, meant",
+    [
+        (["sft"], ["finetune"]),
+        (["ls"], ["runs"]),
+        (["list"], ["runs"]),
+        (["rm"], ["runs", "clean"]),
+        (["webui"], ["serve"]),
+        (["help", "tokenizer", "train"], ["tokenizer", "train"]),
+        (["-q", "help", "sft"], ["finetune"]),
+    ],
+)
+def test_words_of_other_tools_lead_to_the_verb(xinye, typed, meant):
+    assert xinye(*typed, "--help").out == xinye(*meant, "--help").out != ""
+
+
+def test_a_guess_is_made_only_where_it_is_near(xinye):
+    assert "did you mean" not in xinye("support").complaint
+    assert xinye("-V").out == xinye("--version").out
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize("verb", [["--help"], ["pretrain", "--help"], ["help", "serve"]])
+def test_help_fits_the_terminal(xinye, monkeypatch, columns, verb):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    help_text = xinye(*verb).out.split("example:")[0]
+    lines = [line for line in help_text.splitlines() if not line.startswith("usage:")]
+    assert max(map(len, lines)) <= min(columns, 100)
+
+
+def test_help_has_groups_and_metavars(xinye):
+    text = xinye("pretrain", "--help").out
+    titles = ("data:", "model:", "how long:", "optimization:", "machine:", "output:")
+    places = [text.index(f"\n\n{title}\n") for title in titles]
+    assert places == sorted(places)
+    for flag in ("--from MODEL", "--time DURATION", "-o DIR", "--layers N", "--clip X"):
+        assert flag in text
+    assert "how runs differ" in xinye("runs", "--help").out
+    assert "XINYE_API_KEY" in xinye("--help").out
+
+
+def test_quiet_and_verbose(xinye, workplace, monkeypatch, caplog):
+    from xinye.cli.output import console
+
+    monkeypatch.setattr(console, "quiet", False)  # and so again after the test
+    assert xinye("runs").err != ""
+    outcome = xinye("-q", "runs")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert "no such folder" in xinye("-q", "runs", "show", "runs/none").complaint
+    with caplog.at_level("INFO", "xinye"):  # the level that --verbose sets ends with the test
+        caplog.handler.setLevel("DEBUG")
+        xinye("runs", "show", "runs/none")
+        assert caplog.records == []
+        xinye("runs", "show", "runs/none", "-v")
+        assert caplog.records[0].exc_info
+
+
+def test_a_run_that_is_missing_is_not_one_to_download(xinye, workplace):
+    assert "there are no runs in runs" in xinye("generate", "runs/reviews", "x").complaint
+    (workplace / "runs" / "review s" / "training").mkdir(parents=True)
+    (workplace / "runs" / "novel" / "training").mkdir(parents=True)
+    said = xinye("generate", "runs/reviews", "x").complaint
+    assert "did you mean 'runs/review s'?" in said and "download" not in said
+    assert "see: xinye runs runs" in xinye("runs", "show", "runs/zzz").complaint
+    assert "xinye download gpt2" in xinye("generate", "gpt2", "x").complaint

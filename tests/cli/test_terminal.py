@@ -4,6 +4,7 @@ import codecs
 import json
 import os
 import pty
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -32,7 +33,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Command:
 
     assert output.answer  # imported by now: made while COLUMNS is set, it would keep that width
 
-    def run(*arguments: object) -> Outcome:
+    def run(*arguments: object, columns: int = 300) -> Outcome:
         master, slave = pty.openpty()
         shown: list[bytes] = []
 
@@ -48,7 +49,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Command:
         with monkeypatch.context() as patch, open(slave, "w", encoding="utf-8") as file:
             patch.setattr(sys, "stdout", file)
             patch.setattr(sys, "stderr", file)
-            patch.setenv("COLUMNS", "300")
+            patch.setenv("COLUMNS", str(columns))
             try:
                 code = main([str(argument) for argument in arguments])
             except SystemExit as end:
@@ -165,3 +166,19 @@ def test_an_error_is_one_harmless_line_in_python_too():
     with pytest.raises(XinyeError) as caught:
         package.load(f"{EVIL}\nb")
     assert safe(str(caught.value)) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("columns, left_out", [(200, 0), (80, 3), (60, 5)])
+def test_a_list_of_runs_breaks_neither_names_nor_dates(
+    terminal, make_run, monkeypatch, tmp_path, columns, left_out
+):
+    monkeypatch.chdir(tmp_path)
+    names = ("runs/hongloumeng-5M", "runs/reviews-classify")
+    for name in names:
+        make_run(name, losses=[5.0], validations=[(1, 4.5)], finished=False)
+    shown = terminal("runs", columns=columns).out
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert max(map(len, lines)) <= columns
+    assert len(lines[0].split()) == 8 - left_out
+    for name in names:
+        assert any(re.search(rf"{name} .*\d{{4}}-\d\d-\d\d \d\d:\d\d", line) for line in lines)

@@ -10,7 +10,7 @@ import pytest
 from xinye.cli.main import main
 from xinye.errors import XinyeError
 from xinye.runs.folder import RunFolder
-from xinye.runs.saved import find_runs, read_run
+from xinye.runs.saved import find_runs, never_taught_to_answer, read_run
 
 STEP = {"kind": "step", "loss": 5.0, "gradient_norm": 1.0, "tokens": 64, "seconds": 0.5}
 
@@ -139,3 +139,19 @@ def test_tokens_of_a_run_that_keeps_no_words_of_its_task(make_run):
     chat = make_run("chat", [5.0, 4.0], plan={"answer_tokens": 9}, about=about, finished=False)
     labels = make_run("labels", [5.0, 4.0], about=about, finished=False)
     assert (read_run(chat).tokens, read_run(labels).tokens) == (128, 0)
+
+
+def test_what_went_on_with_more_texts_was_not_taught_to_answer(make_run):
+    base = make_run("base")
+    more = make_run("more", settings={"from": str(base)})
+    texts = {"recipe": "finetune", "settings": {"task": "text", "model": str(more)}}
+    chat = {"recipe": "finetune", "settings": {"task": "chat", "model": str(base)}}
+    runs = {
+        base: True,
+        more: True,
+        make_run("texts", about=texts): True,
+        make_run("chat", about=chat): False,
+        make_run("after", settings={"from": str(base.parent / "chat")}): False,
+        make_run("other", settings={"from": "Qwen/Qwen3-0.6B"}): False,
+    }
+    assert {run: never_taught_to_answer(run) for run in runs} == runs

@@ -6,6 +6,7 @@ import json
 import httpx
 import openai
 import pytest
+import torch
 
 from server.tiny_server import TOKENIZER, serving
 
@@ -127,6 +128,55 @@ def test_echo_puts_the_prompt_before_the_text(server):
     assert server.openai.completions.create(**asked, echo=True).choices[0].text == "新叶" + plain
     stream = server.openai.completions.create(**asked, echo=True, stream=True)
     assert "".join(chunk.choices[0].text for chunk in stream) == "新叶" + plain
+
+
+def test_echo_scores_the_prompt_too(server):
+    """As what judges models by this route reads it: the first token of a prompt has none."""
+    first, second = TOKENIZER.encode("新叶"), TOKENIZER.encode("The leaf")
+    asked = {"model": "tiny", "echo": True, "logprobs": 1, "temperature": 0}
+
+    def choices(prompt, **more):
+        return server.openai.completions.create(prompt=prompt, **asked | more).choices
+
+    alone = choices("新叶", max_tokens=0)[0]
+    assert alone.text == "新叶" and alone.finish_reason == "length"
+    assert alone.logprobs.tokens == ["新", "叶"] and alone.logprobs.text_offset == [0, 1]
+    assert alone.logprobs.token_logprobs[0] is alone.logprobs.top_logprobs[0] is None
+    both = choices([first, second], max_tokens=0, n=2)
+    assert [each.text for each in both] == ["新叶", "新叶", "The leaf", "The leaf"]
+    shorter = both[0].logprobs
+    assert shorter.token_logprobs == pytest.approx(
+        choices([first], max_tokens=0)[0].logprobs.token_logprobs
+    )
+    # What was written is scored as it was when it was written.
+    leaf = TOKENIZER.encode("叶")[0]
+    forced = {"max_tokens": 5, "logit_bias": {str(leaf): 100}}
+    written = choices([second], **forced)[0].logprobs
+    again = choices([second + [leaf] * 5], max_tokens=1)[0].logprobs
+    assert again.text_offset[:-1] == written.text_offset
+    assert again.token_logprobs[1:-1] == pytest.approx(written.token_logprobs[1:], abs=1e-4)
+    assert len(again.tokens) == len(second) + 6
+    pairs = [*zip(again.token_logprobs, again.top_logprobs, strict=True)][1:]
+    assert all(len(top) == 1 and score <= max(top.values()) for score, top in pairs)
+    assert pairs[-1][0] == max(pairs[-1][1].values())  # written greedily
+    streamed = [*server.openai.completions.create(prompt=[second], stream=True, **asked, **forced)]
+    parts = [chunk.choices[0].logprobs for chunk in streamed if chunk.choices[0].logprobs]
+    assert [token for part in parts for token in part.tokens] == written.tokens
+    assert [offset for part in parts for offset in part.text_offset] == written.text_offset
+
+
+def test_the_score_of_a_prompt_is_the_models_own(server):
+    """Also of the first token, where a client sends what stands before it."""
+    model = server.app.state.models["tiny"].model
+    tokens = [*TOKENIZER.prefix, *TOKENIZER.encode("一片新叶")]
+    logs = model.gpt(torch.tensor([tokens])).detach()[0].float().log_softmax(-1)
+    expected = [float(logs[at, token]) for at, token in enumerate(tokens[1:])]
+    answer = server.openai.completions.create(
+        model="tiny", prompt=tokens, max_tokens=0, echo=True, logprobs=0
+    )
+    assert answer.usage.completion_tokens == 0 and answer.usage.prompt_tokens == len(tokens)
+    logprobs = answer.choices[0].logprobs
+    assert logprobs.token_logprobs[1:] == pytest.approx(expected, abs=1e-4)
 
 
 def test_log_probabilities_of_chat(server):
@@ -255,3 +305,16 @@ def test_every_answer_has_an_id(server):
     assert isinstance(json.loads(answers[1].text)["error"], dict) and isinstance(
         answers[0], httpx.Response
     )
+
+
+def test_head_and_a_trailing_slash(server):
+    for path in ("/", "/health", "/v1/models", "/v1/models/tiny"):
+        whole = server.http.get(path)
+        head = server.http.head(path)
+        assert head.status_code == whole.status_code == 200 and head.content == b""
+        assert head.headers["content-length"] == whole.headers["content-length"]
+        assert server.http.get(path.rstrip("/") + "/").content == whole.content
+    assert server.http.head("/v1/completions").status_code == 405
+    assert server.http.head("/v1/models/none").status_code == 404
+    asked = {"model": "tiny", "prompt": "新", "max_tokens": 1}
+    assert server.http.post("/v1/completions/", json=asked).status_code == 200

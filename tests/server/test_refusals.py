@@ -95,7 +95,7 @@ def error(server, path, body, status):
         ("/v1/completions", PROMPT | {"logit_bias": {"99999": 1}}, "logit_bias"),
         ("/v1/completions", PROMPT | {"logit_bias": {"1e9": 1}}, "logit_bias.1e9"),
         ("/v1/completions", PROMPT | {"logit_bias": {"新": 1}}, "logit_bias.新"),
-        ("/v1/completions", PROMPT | {"echo": True, "logprobs": 1}, "logprobs"),
+        ("/v1/completions", PROMPT | {"max_tokens": 0}, "max_tokens"),
         ("/v1/completions", {"model": "tiny", "prompt": []}, "prompt"),
         ("/v1/completions", {"model": "tiny", "prompt": [99999]}, "prompt"),
         ("/v1/completions", {"model": "reviews", "prompt": "新"}, "model"),

@@ -3,8 +3,6 @@ training would cost.
 """
 
 import glob
-import re
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,7 +15,6 @@ from xinye.check.inspection import (
     LengthSummary,
     chinese_scripts,
     excerpt,
-    plural,
     scripts,
 )
 from xinye.check.reading import EXAMPLES, LONG_LINE, FileSeen, Found, Noted, Reading
@@ -25,7 +22,7 @@ from xinye.data.cleaning import Cleaning, clean
 from xinye.data.duplicates import NearlySeen
 from xinye.data.sources import Piece, find_files, headerless
 from xinye.data.tokenizer import Tokenizer, sample_texts
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural, quoted
 from xinye.planning import pretraining as planning
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
@@ -371,8 +368,3 @@ def command(files: Sequence[str], flags: Sequence[str]) -> str:
         pattern = f"{Path(names[0]).parent}/*{Path(names[0]).suffix}"
         given = pattern if len(glob.glob(pattern)) == len(names) else given
     return " ".join(["xinye pretrain", given, *map(quoted, flags), "--size 5M --time 10min"])
-
-
-def quoted(word: str) -> str:
-    """A word for a shell; unlike `shlex.quote` it leaves Chinese names as they are."""
-    return word if re.fullmatch(r"[\w@%+=:,./-]+", word) else shlex.quote(word)

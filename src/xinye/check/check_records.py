@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from xinye.check.check_data import quoted
 from xinye.checkpoints.load import load_model
 from xinye.data.notes import Notes
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, quoted
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import COLUMNS, FinetuneSettings
 from xinye.tasks.registry import find_task

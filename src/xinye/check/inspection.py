@@ -332,10 +332,6 @@ def printable(text: str) -> str:
     )
 
 
-def plural(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("" if count == 1 else "es" if what.endswith("s") else "s")
-
-
 def excerpt(text: str, most: int) -> str:
     """The first `most` characters or a few fewer: no letter loses its accents, no emoji its
     parts.

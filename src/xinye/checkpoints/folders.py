@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from xinye.data.files import open_regular, read_json
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, did_you_mean, quoted
 
 # What lies in a run's folder beside the model; `runs/folder.py` reads and writes it.
 TRAINING = "training"
@@ -33,6 +33,18 @@ class Entry(TypedDict):
 
     bytes: int
     sha256: str
+
+
+def near_run(missing: Path) -> str:
+    """What to do where a run's folder is not there: the run of a name like it, or those beside it;
+    "" where the name is none of a run."""
+    beside = missing.parent
+    if beside == Path() or not (beside.is_dir() or beside == Path("runs")):
+        return ""
+    names = [str(run) for run in sorted(beside.glob("*")) if (run / TRAINING).is_dir()]
+    if not names:
+        return f"; there are no runs in {beside}"
+    return did_you_mean(str(missing), names) or f"; see: xinye runs {quoted(beside)}"
 
 
 def checkpoints(run: Path) -> list[Path]:

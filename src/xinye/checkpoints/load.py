@@ -8,7 +8,7 @@ import torch
 from xinye import machine
 from xinye.checkpoints.adapters import base_of, is_adapter, load_adapter
 from xinye.checkpoints.families import is_head, read_config
-from xinye.checkpoints.folders import SETTINGS, check_weights
+from xinye.checkpoints.folders import SETTINGS, check_weights, near_run
 from xinye.checkpoints.gguf import load_gguf
 from xinye.checkpoints.hub import find_downloaded, is_hub_name
 from xinye.checkpoints.huggingface import PICKLED, load_weights, refusal_of_pickle
@@ -54,7 +54,9 @@ def load_model(
         hint = f"; give the folder it lies in, {folder.parent}" * (folder.suffix == ".safetensors")
         raise XinyeError(f"{folder}: not a model's folder, nor a GGUF file{hint}")
     hint = "; give that of a run or of a Hugging Face model"
-    if is_hub_name(str(path)):
+    if near := near_run(folder):
+        hint = near
+    elif is_hub_name(str(path)):
         hint = f", and no model of that name was downloaded: xinye download {path}"
     raise XinyeError(f"{path}: there is no such folder{hint}")
 

@@ -8,16 +8,19 @@ Unicode.
 
 import argparse
 import json
+import logging
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from xinye.cli.output import console, show_log
 from xinye.data.files import read_json
 from xinye.data.sources import decode
 from xinye.errors import XinyeError, did_you_mean, not_unicode, print_error
@@ -49,6 +52,40 @@ class Fields(NamedTuple):
     settings: type[BaseModel]
     without: Sequence[str] = ()
 
+
+# what a field holds, where that is no number
+METAVARS = {
+    "allow_origin": "ORIGIN",
+    "api_key": "KEY",
+    "augment": "KINDS",
+    "data": "FILE",
+    "document_separator": "SEPARATOR",
+    "dtype": "DTYPE",
+    "field": "NAME",
+    "fold": "I/K",
+    "from_": "MODEL",
+    "host": "ADDRESS",
+    "keep_checkpoints": "N|all",
+    "label_field": "NAME",
+    "label_separator": "SEPARATOR",
+    "micro_batch_size": "N|auto",
+    "model": "MODEL",
+    "output": "DIR",
+    "size": "SIZE",
+    "target_modules": "NAME",
+    "teacher": "MODEL",
+    "text_field": "NAME",
+    "time": "DURATION",
+    "tokenizer": "KIND|DIR",
+    "tokens": "COUNT",
+    "total_steps": "STEPS",
+    "track": "NAMES",
+    "validation": "FILE",
+}
+COMMON = {  # what every verb has
+    "-v --verbose": "log more, and where an error came from",
+    "-q --quiet": "print results and errors only",
+}
 
 # -- rows that stand in the tables of several verbs ------------------------------------------------
 
@@ -82,6 +119,25 @@ class Given(argparse.Namespace):
     config: Path | None = None
 
 
+def help_width() -> int:
+    """Characters in a line of help: those of the terminal, but no more than are read with ease."""
+    return max(40, min(shutil.get_terminal_size((100, 24)).columns, 100))
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=help_width())
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Paragraphs are wrapped; those with an indented line, such as examples, stay as they
+        are."""
+        parts = text.split("\n\n")
+        return "\n\n".join(
+            part if "\n  " in part else textwrap.fill(" ".join(part.split()), width)
+            for part in parts
+        )
+
+
 class Parser(argparse.ArgumentParser):
     """The table of a verb's flags. Exits with 2 and one line that names the nearest known flag."""
 
@@ -90,12 +146,12 @@ class Parser(argparse.ArgumentParser):
             prog=f"xinye {verb}",
             description=summary,
             epilog=f"example:\n  {example}",
-            formatter_class=partial(
-                argparse.RawDescriptionHelpFormatter, max_help_position=30, width=100
-            ),
+            formatter_class=HelpFormatter,
             allow_abbrev=False,
             argument_default=argparse.SUPPRESS,
         )
+        for names, what in COMMON.items():
+            self.add_argument(*names.split(), action="store_true", default=False, help=what)
         # the settings' fields, and the group that each belongs to
         self.fields: dict[str, str | None] = {}
         for row in rows:
@@ -107,17 +163,22 @@ class Parser(argparse.ArgumentParser):
     def _add_fields(self, settings: type[BaseModel], without: Sequence[str]) -> None:
         """First those that only these settings have; a field that holds settings is a group."""
         own = settings.__annotations__
+        titles = getattr(settings, "groups", {})
+        groups = {title: self.add_argument_group(title) for title in titles}
+        group_of = {
+            name: groups[title] for title, names in titles.items() for name in names.split()
+        }
         for name, field in sorted(
             settings.model_fields.items(), key=lambda item: item[0] not in own
         ):
             self.fields[name.rstrip("_")] = None
             if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-                group = self.add_argument_group(name)
+                inner_group = self.add_argument_group(name)
                 for inner, inner_field in field.annotation.model_fields.items():
                     self.fields[inner] = name
-                    _add(group, inner, inner_field)
+                    _add(inner_group, inner, inner_field)
             elif name not in without:
-                _add(self, name, field)
+                _add(group_of.get(name, self), name, field)
 
     def read(self, arguments: Sequence[str]) -> Given:
         """What was typed."""
@@ -126,6 +187,10 @@ class Parser(argparse.ArgumentParser):
             flags = [option for action in self._actions for option in action.option_strings]
             nearest = did_you_mean(unknown[0].split("=")[0], flags)
             self.error(f"unknown argument {unknown[0]!r}{nearest}")
+        if parsed.quiet:
+            console.quiet = True
+        if parsed.verbose:
+            show_log(logging.DEBUG)
         given = Given(settings={})
         for name, value in vars(parsed).items():
             if name not in self.fields:
@@ -150,7 +215,9 @@ def _add(parser: argparse._ActionsContainer, name: str, field: FieldInfo) -> Non
     inner = get_args(field.annotation)
     kinds = (field.annotation, *inner)
     kind = next(kind for kind in inner or kinds if kind is not type(None))
-    metavar = {int: "N", float: "X"}.get(kind, "PATH" if "Path" in str(kind) else "TEXT")
+    kind = getattr(kind, "__origin__", kind)  # of an annotated one: the bare kind
+    bare = METAVARS.get(name, "PATH" if "Path" in str(kind) else "TEXT")
+    metavar = bare if "|" in bare else {int: "N", float: "X"}.get(kind, bare)
     if field.annotation is bool:
         parser.add_argument(*flags, action=argparse.BooleanOptionalAction, help=text)
     elif any(get_origin(kind) is dict for kind in kinds):

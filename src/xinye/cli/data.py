@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from xinye.check.inspection import excerpt, plural
+from xinye.check.inspection import excerpt
 from xinye.check.reading import FileSeen, Noted
 from xinye.cli.arguments import (
     FIELD,
@@ -24,7 +24,7 @@ from xinye.cli.arguments import (
 from xinye.cli.output import answer, console, duration, print_json, print_result, print_table
 from xinye.collect.collect import Collected, check_output
 from xinye.collect.collect import collect as collect_documents
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.planning.finetune_settings import COLUMNS, FinetuneSettings
 from xinye.runs.folder import Figures
 from xinye.tasks.registry import find_task
@@ -60,7 +60,9 @@ def check(arguments: list[str]) -> int:
         SOME_FILES,
         FIELD,
         flag(
-            "--document-separator", "TEXT", r"what stands between documents of a text file: '\n\n'"
+            "--document-separator",
+            "SEPARATOR",
+            r"what stands between documents of a text file: '\n\n'",
         ),
         task_flag("what they are records of"),
         flag(
@@ -132,7 +134,7 @@ def show_tokens(report: Figures) -> None:
     """Records with a sign between their tokens."""
     task = find_task(report["task"])
     for file in report["files"]:
-        size = f"{file['records']:,} records, {file['format']}"
+        size = f"{plural(file['records'], 'record')}, {file['format']}"
         answer.print(f"{file['file']}: {size}", soft_wrap=True)
     for record in report["shown"]:
         label = f" → {record['label']}" if record["label"] else ""

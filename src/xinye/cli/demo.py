@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import JSON_AT_END, Given, Parser, flag
 from xinye.cli.output import Display, console, locale_language, print_result
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, quoted
 from xinye.runs.folder import Figures
 
 if TYPE_CHECKING:  # it brings torch
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
         "我的小说.txt --time 2min",
         flag("--language", "zh|en", "of stories and words (from the locale)"),
         flag("--task", "TASK", "show how a task is learned"),
-        flag("--time", "TIME", "how long to train (45s to 2min, as the machine needs)"),
+        flag("--time", "DURATION", "how long to train (45s to 2min, as the machine needs)"),
         flag("-o --output", "DIR", "the run's folder (runs/demo-…)", type=Path),
         flag("files", "FILE", "your own text instead of the stories", nargs="*"),
         JSON_AT_END,
@@ -88,7 +88,7 @@ def main(arguments: list[str]) -> int:
     if run.interrupted:
         console.print(
             f"stopped after step {run.steps:,}; what it learned so far lies in {run.run}; "
-            f"go on with: xinye pretrain -o {run.run} --resume",
+            f"go on with: xinye pretrain -o {quoted(run.run)} --resume",
             soft_wrap=True,
         )
         return 130
@@ -106,7 +106,7 @@ def show_next_steps(result: Figures, words: dict[str, str], language: str, own: 
         prompt = result["texts"][0].strip()[:4]
     console.print(f"\n{words['try']}", style="bold")
     console.print(
-        f'  xinye generate {result["run"]} "{prompt}" -n 3\n'
+        f'  xinye generate {quoted(result["run"])} "{prompt}" -n 3\n'
         f"  xinye demo --language {'en' if language == 'zh' else 'zh'}\n"
         "  xinye pretrain YOUR.txt --size 5M --time 10min -o runs/mine"
     )

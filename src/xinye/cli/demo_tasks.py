@@ -13,6 +13,7 @@ from xinye.cli.evaluate import show_measured
 from xinye.cli.output import Display, answer, console, print_result, write
 from xinye.demo import demo_tasks as recipe
 from xinye.demo.demo_tasks import Lesson, exercise_of, with_exercises
+from xinye.errors import quoted
 from xinye.planning.command_line import command_line
 from xinye.runs.folder import Figures
 from xinye.tasks.registry import find_task
@@ -67,7 +68,7 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     show_step(
         1,
         (words["records"] + getattr(exercise.asked, language)).format(**counts),
-        f"xinye data check {training} --task {task} --validation {test}",
+        f"xinye data check {quoted(training)} --task {task} --validation {quoted(test)}",
     )
     for row in lesson.training[:3]:
         console.print(Text(f"  {exercise.line(row)}"), soft_wrap=not console.is_terminal)
@@ -88,14 +89,14 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     show_step(
         4,
         words["judge"].format(**counts, baseline=getattr(exercise.baseline, language)),
-        f"xinye evaluate {run.run} --data {test}",
+        f"xinye evaluate {quoted(run.run)} --data {quoted(test)}",
     )
     with Display() as display:
         judged = model.evaluate_task(test, observer=display)
     show_measured(said.figures, judged["measured"], judged["baseline"])
     result = {"task": task, "run": run.run, "base": base.run, **judged}
 
-    command = said.command.replace("{folder}", run.run)
+    command = said.command.replace("{folder}", quoted(run.run))
     if exercise.questions:
         show_step(5, words["talk"], command)
         result["messages"] = talk(model, lesson, exercise.questions[language])
@@ -111,11 +112,14 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
 
 def further(lesson: Lesson) -> list[str]:
     """Commands to try after the demo."""
-    data = f"--data {lesson.files['training']} --method lora -o {lesson.folder}/lora"
+    training, base, lora = map(
+        quoted, (lesson.files["training"], f"{lesson.folder}/base", f"{lesson.folder}/lora")
+    )
+    data = f"--data {training} --method lora -o {lora}"
     later = next(name for name in reversed(with_exercises()) if name != lesson.task)
     other = {"zh": "en", "en": "zh"}[lesson.language]
     return [
-        f"xinye finetune {lesson.folder}/base --task {lesson.task} {data}",
+        f"xinye finetune {base} --task {lesson.task} {data}",
         f"xinye demo --task {later} --language {lesson.language}",
         f"xinye demo --task {lesson.task} --language {other}",
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xinye.cli.arguments import ANY_MODEL, JSON, Fields, Parser, flag, read_stdin
 from xinye.cli.output import Display, answer, print_json, print_result, print_table
 from xinye.data.sources import read_lines
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError, checked, plural
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.libraries import need
 from xinye.planning.job_settings import EvaluateSettings, ZeroShotSettings
@@ -114,7 +114,7 @@ def show(evaluation: "Evaluation", parameters: int) -> None:
 def show_task(judged: Figures) -> None:
     """A model of a task beside its baseline, on standard output."""
     answer.print(
-        f"{judged['model']}: {judged['records']:,} records of {', '.join(judged['files'])}",
+        f"{judged['model']}: {plural(judged['records'], 'record')} of {', '.join(judged['files'])}",
         soft_wrap=True,
     )
     figures = find_task(judged["task"]).words.figures

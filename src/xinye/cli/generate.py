@@ -6,7 +6,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xinye.check.inspection import plural
 from xinye.cli.arguments import (
     ANY_MODEL,
     DTYPE,
@@ -21,7 +20,7 @@ from xinye.cli.arguments import (
 )
 from xinye.cli.output import Display, console, duration, prepare_writing, print_json, write
 from xinye.data.files import check_regular
-from xinye.errors import XinyeError, checked, did_you_mean
+from xinye.errors import XinyeError, checked, did_you_mean, plural, quoted
 from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.runs.saved import never_taught_to_answer
 
@@ -30,14 +29,15 @@ if TYPE_CHECKING:  # they bring torch
     from xinye.generation.chat import Conversation
 
 MOST_TEXTS = 4096  # at once: all are held in memory
-COMMANDS = ("/reset", "/system", "/temperature", "/save", "/load", "/help", "/quit")
+LEAVING = ("/quit", "/exit", "/bye")
+COMMANDS = ("/reset", "/system", "/temperature", "/save", "/load", "/help", *LEAVING)
 HELP = """\
 /reset            begin anew (the system message stays)
 /system TEXT      what the model is told before all else; /system alone shows it
 /temperature X    0 always takes the likeliest token; higher is more varied
 /save FILE        write the conversation as JSON, in OpenAI's format
 /load FILE        go on with a saved one
-/help, /quit
+/help, /quit (/exit and /bye do the same)
 A line that ends in \\ goes on in the next; so does everything between \"\"\" and \"\"\".
 A message that begins with / wants a space before it. Ctrl-C stops an answer; Ctrl-D leaves."""
 
@@ -167,11 +167,11 @@ def chat(arguments: list[str]) -> int:
 
     path = given.model
     model = load(path)
-    teach = f"teach it: xinye finetune {path} --task chat --data FILE -o RUN"
+    teach = f"teach it: xinye finetune {quoted(path)} --task chat --data FILE -o RUN"
     if model.tokenizer.chat_template is None:
         raise XinyeError(
             f"{path}: this model has no chat template; it goes on with text, "
-            f'xinye generate {path} "…"; or {teach}'
+            f'xinye generate {quoted(path)} "…"; or {teach}'
         )
     prepare_writing()
     if never_taught_to_answer(Path(path)):
@@ -223,7 +223,7 @@ def talk(conversation: "Conversation", title: str) -> None:
         try:
             line = typed(input(">>> "))
             if line.startswith("/"):
-                if line.strip() == "/quit":
+                if line.strip() in LEAVING:
                     return
                 command(conversation, line)
             elif question := whole(line).strip():
@@ -290,10 +290,10 @@ def command(conversation: "Conversation", line: str) -> None:
             console.print(f"temperature {conversation.sampling.temperature:g}")
         case "/save":
             save_messages(path, conversation.messages)
-            console.print(f"{len(conversation.messages)} messages are in {rest}")
+            console.print(f"{plural(len(conversation.messages), 'message')} saved to {rest}")
         case "/load":
             conversation.messages = load_messages(path)
-            console.print(f"going on after {len(conversation.messages)} messages")
+            console.print(f"going on after {plural(len(conversation.messages), 'message')}")
         case "/help":
             console.print(HELP)
         case _:

@@ -1,13 +1,19 @@
 """`xinye VERB …`: finds the verb's file and runs it; nothing heavy is imported before."""
 
 import io
+import logging
 import os
+import shutil
 import sys
+import textwrap
 import time
+from collections.abc import Mapping
+from functools import partial
 
 from xinye.errors import XinyeError, did_you_mean, print_error
 from xinye.tasks.registry import found, verbs_of_tasks
 
+log = logging.getLogger("xinye")
 VERBS = {  # verb: (its function, summary); a group has none
     "demo": ("xinye.cli.demo:main", "train a small GPT, watch it learn, read what it writes"),
     "pretrain": ("xinye.cli.training:pretrain", "train a GPT of your own on your text"),
@@ -63,22 +69,46 @@ GROUPS = {  # groups of verbs, which are two words
     },
 }
 START_HERE = ("demo", "pretrain", "generate", "finetune", "serve")
+ALIASES = {  # words that other tools use, and what they are here
+    "sft": ["finetune"],
+    "fine-tune": ["finetune"],
+    "train": ["pretrain"],
+    "list": ["runs"],
+    "ls": ["runs"],
+    "rm": ["runs", "clean"],
+    "webui": ["serve"],
+}
+ENVIRONMENT = {  # docs/install.md has all
+    "XINYE_API_KEY": "the key that serve asks for",
+    "XINYE_CACHE": "where prepared text is kept (~/.cache/xinye)",
+    "HF_HOME": "where downloaded models are kept (~/.cache/huggingface)",
+    "CUDA_VISIBLE_DEVICES": "the GPUs to use; empty: none",
+    "OMP_NUM_THREADS": "threads that compute (all cores)",
+    "LANG": "zh…: reports and the demo are in Chinese",
+}
+
+
+def rows(summaries: Mapping[str, str], indent: int) -> str:
+    """Words and what they mean, a line each, or more where the terminal is narrow."""
+    columns = min(shutil.get_terminal_size((100, 24)).columns, 100)
+    width = max(indent + 20, columns)
+    lines = (f"  {word}".ljust(indent) + summary for word, summary in summaries.items())
+    return "\n".join(textwrap.fill(line, width, subsequent_indent=" " * indent) for line in lines)
 
 
 def help_text() -> str:
     summaries = {verb: summary for verb, (_, summary) in VERBS.items()}
-
-    def lines(verbs: dict[str, str]) -> str:
-        return "\n".join(f"  {verb:<12}{summary}" for verb, summary in verbs.items())
-
+    lines = partial(rows, indent=14)
     first = {verb: summaries.pop(verb) for verb in START_HERE}
     return (
         "Xinye 新叶: from raw text to a GPT of your own\n\n"
-        "usage: xinye VERB …   (xinye VERB --help shows its flags)\n\n"
+        "usage: xinye VERB …   (xinye VERB --help, or xinye help VERB, shows its flags)\n\n"
         f"start here:\n{lines(first)}\n\n"
         f"what a model was fine-tuned for:\n{lines(verbs_of_tasks())}\n\n"
         f"more:\n{lines(summaries)}\n\n"
-        "every verb takes --json: one JSON object, last on standard output"
+        f"environment variables:\n{rows(ENVIRONMENT, indent=24)}\n\n"
+        "every verb takes --json: one JSON object, last on standard output\n"
+        "-V, --version   -v, --verbose: log more   -q, --quiet: results and errors only"
     )
 
 
@@ -92,7 +122,7 @@ def run(verb: str, arguments: list[str]) -> int:
         return int(found(VERBS[verb][0])(arguments))
     verbs = GROUPS[verb]
     if not arguments or arguments[0] in ("-h", "--help"):
-        lines = "\n".join(f"  {name:<10}{summary}" for name, (_, summary) in verbs.items())
+        lines = rows({name: summary for name, (_, summary) in verbs.items()}, indent=12)
         usage = f"usage: xinye {verb} VERB …   (xinye {verb} VERB --help shows its flags)"
         print(f"{usage}\n\n{lines}")
         return 0
@@ -103,16 +133,31 @@ def run(verb: str, arguments: list[str]) -> int:
     return int(found(verbs[name][0])(rest))
 
 
+def in_order(arguments: list[str]) -> list[str]:
+    """The verb first, as it is called here; what stood before it goes behind it."""
+    arguments = [*arguments]
+    early = []
+    while arguments and arguments[0] in ("-v", "--verbose", "-q", "--quiet"):
+        early.append(arguments.pop(0))
+    if arguments[:1] == ["help"] and len(arguments) > 1:
+        arguments = [*arguments[1:], "--help"]
+    if arguments and arguments[0] in ALIASES:
+        arguments[:1] = ALIASES[arguments[0]]
+    words = 2 if arguments and arguments[0] in (*GROUPS, "runs") else 1
+    return arguments[:words] + early + arguments[words:]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code: 0 done, 1 failed, 2 wrong use, 128 + a signal."""
     arguments = sys.argv[1:] if arguments is None else arguments
     # what its encoding lacks is escaped, as on standard error
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    arguments = in_order(arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(help_text())
         return 0
-    if arguments[0] == "--version":
+    if arguments[0] in ("-V", "--version", "version"):
         from importlib.metadata import version
 
         print(version("xinye"))
@@ -125,6 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return run(verb, rest)
     except XinyeError as error:
+        log.debug("where the error came from", exc_info=True)  # with --verbose
         from xinye.training.display import FIRST
 
         if not FIRST:  # the first of several processes tells, then the launcher ends the others
@@ -143,6 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     # a full disk, a folder that is not ours: nothing a traceback explains
     except (OSError, MemoryError) as error:
+        log.debug("where the error came from", exc_info=True)
         print_error(f"xinye {verb}: {' '.join(str(error).split())[:300] or 'out of memory'}")
         return 1
 

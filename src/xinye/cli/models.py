@@ -146,8 +146,8 @@ def merge(arguments: list[str]) -> int:
         "as fast as the base. The adapter and the base stay as they are.",
         "xinye merge runs/reviews -o models/reviews",
         flag("run", "RUN", "the adapter's folder, of this package or of peft", type=Path),
-        flag("-o --output", "FOLDER", "the folder to write", type=Path, required=True),
-        switch("--overwrite", "replace FOLDER's model"),
+        flag("-o --output", "DIR", "the folder to write", type=Path, required=True),
+        switch("--overwrite", "replace the model in DIR"),
         JSON,
     ).read(arguments)
 

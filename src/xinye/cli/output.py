@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -32,12 +33,14 @@ __all__ = [
     "print_json",
     "print_result",
     "print_table",
+    "show_log",
     "write",
 ]
 
 _ESCAPES = {code: f"\\u{code:04x}" for code in SIGNS if code >= 0x7F}  # JSON escapes the others
 Result = TypeVar("Result")
 WIDEST = 1000  # characters of a table in a file or a pipe
+NARROWEST = 12  # characters of a column whose cells may be broken
 answer = Console()  # what was asked for: standard output
 
 
@@ -81,17 +84,24 @@ def print_table(
     left: Container[int] = (0,),
     on: Console = answer,
     gap: int = 2,
+    spare: Sequence[int] | None = None,
 ) -> None:
     """Print rows under their columns, with a gap between, those that are not `left` right-aligned.
 
-    A table is as wide as the terminal, or as it needs where there is none. Without names of columns
-    it has no head.
+    A table is as wide as the terminal, or as it needs where there is none. Where columns are
+    `spare`, no cell but of the last column is broken: on a narrow terminal they are left out
+    instead, one after the other. Without names of columns it has no head.
     """
+    rows, shown = [*rows], [*range(len(columns))]
+    if spare is not None:
+        shown = fitting([columns, *rows], spare, on.width if on.is_terminal else WIDEST, gap)
     table = Table(box=None, padding=(0, gap, 0, 0), header_style="bold", show_header=any(columns))
-    for number, name in enumerate(columns):
-        table.add_column(name, justify="left" if number in left else "right", overflow="fold")
+    for number in shown:
+        justify: Literal["left", "right"] = "left" if number in left else "right"
+        whole = spare is not None and number != shown[-1]
+        table.add_column(columns[number], justify=justify, overflow="fold", no_wrap=whole)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(row[number] for number in shown))
     if not on.is_terminal:
         options = on.options.update_width(WIDEST)
         table.width = on.measure(table, options=options).maximum
@@ -101,11 +111,34 @@ def print_table(
         print(line.rstrip(), file=on.file)
 
 
+def fitting(
+    rows: Sequence[Sequence[str | Text]], spare: Sequence[int], width: int, gap: int
+) -> list[int]:
+    """The columns, by number, that so many characters have room for: all, or without some of the
+    spare ones, the first of which goes first."""
+    wide = [max(cell_len(str(cell)) for cell in column) + gap for column in zip(*rows, strict=True)]
+    wide[-1] = min(wide[-1], NARROWEST + gap)
+    shown = [*range(len(wide))]
+    for number in spare:
+        if sum(wide[each] for each in shown) > width:
+            shown.remove(number)
+    return shown
+
+
 class LogFormatter(logging.Formatter):
     """Log lines, which may quote what a stranger sent."""
 
     def format(self, record: logging.LogRecord) -> str:
         return readable(super().format(record))
+
+
+def show_log(level: int) -> None:
+    """Print our log from this level on, and warnings of other libraries, on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    log = logging.getLogger("xinye")
+    log.setLevel(min(level, log.level or level))
 
 
 def prepare_writing() -> None:

@@ -17,7 +17,7 @@ from xinye.cli.output import (
     print_result,
     print_table,
 )
-from xinye.errors import XinyeError, did_you_mean
+from xinye.errors import XinyeError, did_you_mean, plural, quoted
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.runs.card import write_card
 from xinye.runs.cleanup import proposals, remove
@@ -31,14 +31,17 @@ FOLDERS = flag("folders", "DIR", "folders of runs, or runs (runs)", ["runs"], na
 
 def main(arguments: list[str]) -> int:
     if arguments and arguments[0] in VERBS:
-        return VERBS[arguments[0]](arguments[1:])
+        verb, _ = VERBS[arguments[0]]
+        return verb(arguments[1:])
     return list_runs(arguments)
 
 
 def list_runs(arguments: list[str]) -> int:
     given = Parser(
         "runs",
-        "List the runs in folders, newest first.",
+        "List the runs in folders, newest first.\n\n"
+        "verbs (xinye runs VERB --help shows its flags):\n"
+        + "\n".join(f"  {name:<10}{what}" for name, (_, what) in VERBS.items()),
         "xinye runs\n  xinye runs show runs/novel\n  xinye runs compare runs/novel runs/poems\n"
         "  xinye runs verify\n  xinye runs clean",
         FOLDERS,
@@ -60,14 +63,14 @@ def list_runs(arguments: list[str]) -> int:
                 millions(run.parameters),
                 shorter(run.files),
                 bits(run.bits_per_byte),
-                state_of(run),
                 duration(run.seconds),
                 f"{run.started:%Y-%m-%d %H:%M}",
+                state_of(run),
             )
             for run in runs
         ]
-        columns = ("run", "what", "size", "text", "bits/byte", "state", "trained", "begun")
-        print_table(columns, rows, left=(0, 1, 3, 5, 7))
+        columns = ("run", "what", "size", "text", "bits/byte", "trained", "begun", "state")
+        print_table(columns, rows, left=(0, 1, 3, 6, 7), spare=(3, 2, 1, 5, 4))
     return 0
 
 
@@ -207,7 +210,7 @@ def clean(arguments: list[str]) -> int:
         size = megabytes(sum(proposal.size for proposal in proposed))
         if not sys.stdin.isatty():
             raise XinyeError(
-                f"{size} in {len(proposed)} run{'s' * (len(proposed) > 1)} could go; say --yes to "
+                f"{size} in {plural(len(proposed), 'run')} could go; say --yes to "
                 "delete without asking"
             )
         rows = [(str(one.run.folder), one.what, megabytes(one.size)) for one in proposed]
@@ -265,7 +268,7 @@ def about(run: SavedRun) -> list[tuple[str, str]]:
     """What a run is and how far it came, by name."""
     state = f"{run.state}: {run.error}" if run.error else run.state
     if run.state == "interrupted" and run.checkpoints:
-        state += f"; go on with: xinye {run.about.recipe} -o {run.folder} --resume"
+        state += f"; go on with: xinye {run.about.recipe} -o {quoted(run.folder)} --resume"
     steps = run.plan.steps
     planned = f" of {steps:,}" if steps and steps != run.done else ""
     times = "" if run.epochs is None else f", the text {run.epochs:.1f} times"
@@ -316,4 +319,9 @@ def value_of(value: Any) -> str:
     return f"{value:#.4g}" if isinstance(value, float) else str(value)
 
 
-VERBS = {"show": show, "compare": compare, "verify": verify, "clean": clean}
+VERBS = {
+    "show": (show, "what a run is and how it went; writes its report anew"),
+    "compare": (compare, "how runs differ, and how each learned"),
+    "verify": (verify, "whether files are as they were saved"),
+    "clean": (clean, "delete what nothing needs any more; asks first"),
+}

@@ -4,7 +4,7 @@ import logging
 import os
 
 from xinye.cli.arguments import Fields, Parser, flag, switch
-from xinye.cli.output import LogFormatter, console, print_json
+from xinye.cli.output import console, print_json, show_log
 from xinye.errors import checked
 from xinye.libraries import need
 from xinye.server.settings import ServeSettings
@@ -33,10 +33,7 @@ def main(arguments: list[str]) -> int:
     from xinye.server.models import ServedModel
     from xinye.server.serve import serve
 
-    handler = logging.StreamHandler()
-    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("xinye").setLevel(logging.INFO)
+    show_log(logging.INFO)
 
     def ready(models: dict[str, ServedModel], address: str) -> None:
         for identity, served in models.items():

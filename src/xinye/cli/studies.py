@@ -200,7 +200,7 @@ def tune(arguments: list[str]) -> int:
     of_a_task = any(argument.partition("=")[0] == "--task" for argument in arguments)
     of_task = (
         BASE,
-        flag("--time", "TEXT", "start no trial after this long (30min)", "30min"),
+        flag("--time", "DURATION", "start no trial after this long (30min)", "30min"),
         task_flag("what to learn"),
         Fields(FinetuneSettings, without=("model", "task", "evaluations")),
     )

@@ -30,7 +30,7 @@ from xinye.cli.output import (
     print_result,
     print_table,
 )
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError, checked, quoted
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import PretrainSettings, read_config
 from xinye.runs.diagnosis import diagnose
@@ -190,7 +190,7 @@ def show_end(run: "Run", settings: Settings, as_json: bool) -> None:
     result = asdict(run)
     del result["interrupted"]
     if run.interrupted:
-        again = f"xinye {'finetune' if of_a_task else 'pretrain'} -o {run.run} --resume"
+        again = f"xinye {'finetune' if of_a_task else 'pretrain'} -o {quoted(run.run)} --resume"
         console.print(f"stopped after step {run.steps:,}; go on with: {again}", soft_wrap=True)
         print_result(result | {"interrupted": run.interrupted}, as_json)
         return
@@ -220,7 +220,7 @@ def show_text(run: "Run") -> None:
         f"\n{run.parameters:,} parameters, {run.tokens:,} tokens in {duration(run.seconds)}: "
         f"{bits:.3f} bits per byte{gained}\n"
         f"the run lies in {run.run}, its report in {run.run}/report.html; "
-        f'write with it: xinye generate {run.run} "…"',
+        f'write with it: xinye generate {quoted(run.run)} "…"',
         soft_wrap=True,
     )
 
@@ -242,7 +242,7 @@ def show_task(run: "Run", as_json: bool) -> Figures:
     console.print(
         f"\n{run.parameters:,} parameters, {run.steps:,} steps in {duration(run.seconds)}\n"
         f"the run lies in {run.run}, its report in {run.run}/report.html; "
-        f"use it: {words.command.replace('{folder}', run.run)}",
+        f"use it: {words.command.replace('{folder}', quoted(run.run))}",
         soft_wrap=True,
     )
     names = ("task", "measured", "baseline", "control", "findings", "trainable", "ranks")

@@ -2,8 +2,9 @@
 torch."""
 
 import re
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -18,6 +19,12 @@ class Sampling(BaseModel):
     """How the next token is chosen and when a text ends."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    groups: ClassVar[Mapping[str, str]] = {  # under which titles help shows the settings
+        "length and end": "max_tokens min_tokens stop stop_token_ids",
+        "choice of tokens": "temperature top_k top_p min_p seed repetition_penalty "
+        "presence_penalty frequency_penalty logit_bias",
+        "form of the text": "json_schema regex choices",
+    }
 
     max_tokens: int = Field(200, ge=1, description="at most this many new tokens")
     min_tokens: int = Field(

@@ -15,7 +15,7 @@ import numpy as np
 
 from xinye.data.sources import find_files, fingerprint
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, refuse_first
+from xinye.errors import XinyeError, quoted, refuse_first
 from xinye.evaluation.compressors import gzip_bits, xz_bits
 from xinye.evaluation.ngram import NGram
 from xinye.evaluation.perplexity import (
@@ -198,7 +198,7 @@ def text_to_judge(
         return validation, training, {"source": "validation", "files": [*map(str, training_files)]}
     reason = notes[0] if notes else "--training-text does not tell what was held back of it"
     raise XinyeError(
-        f"{folder}: {reason}; name a text to judge it on: xinye evaluate {folder} FILES"
+        f"{folder}: {reason}; name a text to judge it on: xinye evaluate {quoted(folder)} FILES"
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from xinye import machine
+from xinye.errors import plural
 from xinye.model.config import GPTConfig
 from xinye.planning import pretraining
 from xinye.planning.finetune_settings import FinetuneSettings
@@ -75,7 +76,7 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
         settings,
         batch_size=(batch_size, "usual for fine-tuning"),
         micro_batch_size=(min(batch_size, at_once), reason),
-        epochs=(epochs, f"for {count:,} records"),
+        epochs=(epochs, f"for {plural(count, 'record')}"),
         steps=(total, f"{epochs:g} times the records"),
         warmup=(min(100, max(1, total // 20)), "5 % of the steps"),
     )

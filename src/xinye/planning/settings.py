@@ -4,7 +4,7 @@ YAML file.
 Everything left at `None` or `auto` is derived from the data and the machine by `plan.py`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -68,6 +68,19 @@ class TrainingSettings(BaseModel):
     """What every training has in common."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    groups: ClassVar[Mapping[str, str]] = {  # under which titles help shows the settings
+        "data": "data validation validation_share fold field text_field label_field "
+        "label_separator document_separator data_license tokenizer vocab_size",
+        "model": "from_ size architecture context layers width heads key_value_heads method "
+        "attention dropout",
+        "how long": "time tokens epochs steps total_steps patience evaluations",
+        "optimization": "optimizer learning_rate matrix_learning_rate schedule warmup decay "
+        "weight_decay l1 label_smoothing clip batch_size seed",
+        "distillation": "teacher temperature alpha",
+        "augmentation": "augment control mask_tokens crop_tokens shuffle_texts",
+        "machine": "dtype compile micro_batch_size",
+        "output": "output keep_checkpoints prompt track",
+    }
 
     seed: int = Field(0, ge=0, le=2**31, description="the same seed gives the same run")
     epochs: float | None = Field(None, gt=0, le=1e6, description="read the data this many times")

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NotRequired, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from xinye.checkpoints.folders import checkpoints
+from xinye.checkpoints.folders import checkpoints, near_run
 from xinye.data.files import open_regular, read_json
 from xinye.errors import XinyeError, checked
 from xinye.planning.command_line import command_line
@@ -329,7 +329,9 @@ class SavedRun:
 def read_run(folder: Path) -> SavedRun:
     """The run in a folder, as far as it is there; raises `XinyeError` where there is none."""
     if not is_run(folder):
-        raise XinyeError(f"{folder}: {'is not a run' if folder.exists() else 'no such folder'}")
+        if folder.exists():
+            raise XinyeError(f"{folder}: is not a run")
+        raise XinyeError(f"{folder}: no such folder{near_run(folder)}")
     files = RunFolder(folder)
     damage: list[str] = []
     plan = Plan.read(files.plan_file, damage)
@@ -363,9 +365,17 @@ def taught(folder: Path) -> str:
 
 
 def never_taught_to_answer(folder: Path) -> bool:
-    """Whether a model is a run's that began from scratch, and only learned to go on with texts."""
+    """Whether a model is a run's that began from scratch, and only learned to go on with texts.
+
+    So it is, too, where it went on with more texts in a later run, and the first is still there."""
+    if not is_run(folder):
+        return False
     about = About.read(RunFolder(folder).settings_file, [])
-    return is_run(folder) and about.recipe == "pretrain" and not about.settings.from_
+    settings = about.settings
+    if about.recipe != "pretrain" and settings.task != "text":
+        return False
+    base = settings.from_ or settings.model
+    return never_taught_to_answer(Path(base)) if base else about.recipe == "pretrain"
 
 
 def find_runs(folder: Path) -> list[Path]:

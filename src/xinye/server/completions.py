@@ -2,6 +2,7 @@
 chat template: from a request's fields to sequences, and from what is generated to answers."""
 
 import asyncio
+import codecs
 import json
 import secrets
 import time
@@ -11,7 +12,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import accumulate
 from typing import Any, ClassVar
 
 from fastapi import APIRouter, Request
@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from xinye.errors import XinyeError, checked
 from xinye.generation.constraint import constraint_for
+from xinye.generation.prompt_logprobs import prompt_log_probabilities
 from xinye.generation.sampling import CONSTRAINTS, Sampling, Schema
 from xinye.generation.sequence import LogProbability, Sequence
 from xinye.server.bodies import JSONRoute, json_response, log_texts
@@ -46,6 +47,9 @@ from xinye.server.schemas import (
 from xinye.server.worker import Job, Piece
 
 router = APIRouter(route_class=JSONRoute)
+SCORED_AT_ONCE = 8  # prompts whose tokens are scored in one go
+# a token of a prompt or of a text, with its log-probability and the likeliest; the first has none
+Scored = tuple[int, float | None, list[tuple[int, float]] | None]
 LEAST_SHARE = 1e-30  # of the likeliest tokens: one
 LEAST_LOGPROB = -9999.0  # JSON has no infinity; OpenAI writes the same
 # fields that are the same in a request and in `Sampling`
@@ -187,8 +191,8 @@ async def complete(body: CompletionRequest, request: Request) -> Any:
     """Go on with a prompt, or with several. With `stream`, the answer comes as server-sent
     events."""
     model, n = find_model(request, body.model, "generate"), body.n or 1
-    if body.echo and body.logprobs is not None:
-        raise APIError(400, "logprobs: not together with echo: prompts have none here", "logprobs")
+    if body.max_tokens == 0 and not body.echo:
+        raise APIError(400, "max_tokens: 0 only with echo: nothing would come back", "max_tokens")
     if body.best_of not in (None, n):
         raise APIError(400, "best_of: only what n is: all texts are in the answer", "best_of")
     prompts = [body.prompt] if isinstance(body.prompt, str | None) else body.prompt
@@ -196,13 +200,17 @@ async def complete(body: CompletionRequest, request: Request) -> Any:
     check_choices(request, len(prompts) * n, "n" if len(prompts) == 1 else "prompt")
     writing = CompletionWriting(request, body, model)
     sequences = []
-    for tokens in await model.encode(prompts, "prompt"):
-        limit = token_limit(request, model, len(tokens), body.max_tokens or 16, "max_tokens")
-        sequences += await writing.begin(tokens, max_tokens=limit, logprobs=body.logprobs)
+    asked = 16 if body.max_tokens is None else body.max_tokens
+    encoded = await model.encode(prompts, "prompt")
+    for tokens in encoded:
+        limit = token_limit(request, model, len(tokens), asked, "max_tokens")
+        sequences += await writing.begin(tokens, max_tokens=limit or 1, logprobs=body.logprobs)
+    if asked == 0:
+        for each in sequences:
+            each.finish_reason = "length"
     if body.echo:
-        writing.echoed = {
-            number: model.tokenizer.decode(each.tokens) for number, each in enumerate(sequences)
-        }
+        prefix = [] if isinstance(prompts[0], list) else model.tokenizer.prefix
+        await writing.echo(encoded, len(prefix))
     return await writing.respond(sequences)
 
 
@@ -210,43 +218,71 @@ async def complete(body: CompletionRequest, request: Request) -> Any:
 class CompletionWriting(Writing):
     """Before each text comes its prompt, where it is to be echoed."""
 
-    echoed: dict[int, str] = field(default_factory=dict)  # what was not sent yet
+    body: CompletionRequest
+    # What was not sent yet of each text's prompt: itself, and the log-probabilities of its tokens.
+    echoed: dict[int, str] = field(default_factory=dict)
+    scored: dict[int, list[Scored]] = field(default_factory=dict)
     offsets: Counter[int] = field(default_factory=Counter)  # characters of each text so far
 
     id_prefix = "cmpl"
     whole = Completion
     chunk = Completion
 
+    async def echo(self, prompts: list[list[int]], prefix: int) -> None:
+        """Let each prompt come before its texts. Of a prompt that came as text, the `prefix` tokens
+        that were put before it are not the client's, and are not listed."""
+        n, tokenizer = self.body.n or 1, self.model.tokenizer
+        texts = [text for tokens in prompts for text in [tokenizer.decode(tokens)] * n]
+        self.echoed = dict(enumerate(texts))
+        if self.body.logprobs is None:
+            return
+        score = partial(
+            prompt_log_probabilities,
+            self.model.model.gpt,
+            tokenizer.vocab_size,
+            self.body.logprobs,
+        )
+        worker = self.request.app.state.worker
+        found = await worker.work(self.request, prompts, score, SCORED_AT_ONCE)
+        for prompt, (tokens, scores) in enumerate(zip(prompts, found, strict=True)):
+            first: list[Scored] = [(token, None, None) for token in tokens[prefix : prefix + 1]]
+            for number in range(prompt * n, prompt * n + n):
+                self.scored[number] = first + scores[prefix:]
+
     def choice(self, text: Piece) -> CompletionChoice:
         offset = self.offsets[text.number]
-        self.offsets[text.number] += len(text.text)
+        whole = self.echoed.pop(text.number, "") + text.text
+        scored = [*self.scored.pop(text.number, []), *text.logprobs]
+        self.offsets[text.number] += len(whole)
         return CompletionChoice(
             index=text.number,
-            text=self.echoed.pop(text.number, "") + text.text,
-            logprobs=self.logprobs(text.logprobs, offset),
+            text=whole,
+            logprobs=self.logprobs(scored, offset),
             finish_reason=text.finish_reason,
         )
 
     def parts(self, piece: Piece) -> Iterator[CompletionChoice]:
         yield self.choice(piece)
 
-    def logprobs(self, logprobs: tuple[LogProbability, ...], offset: int) -> LegacyLogprobs | None:
-        if not logprobs:
+    def logprobs(self, scored: list[Scored], offset: int) -> LegacyLogprobs | None:
+        if not scored:
             return None
-        pieces = [self.model.tokenizer.token_bytes[token] for token, _, _ in logprobs[:-1]]
-        lengths = [len(piece.decode("utf-8", "ignore")) for piece in pieces]
-        return LegacyLogprobs(
-            tokens=[token_text(self.model, token) for token, _, _ in logprobs],
-            token_logprobs=[max(logprob, LEAST_LOGPROB) for _, logprob, _ in logprobs],
-            top_logprobs=[
-                {
-                    token_text(self.model, other): max(logprob, LEAST_LOGPROB)
-                    for other, logprob in others
-                }
-                for _, _, others in logprobs
-            ],
-            text_offset=[*accumulate(lengths, initial=offset)],
-        )
+        answer = LegacyLogprobs(tokens=[], token_logprobs=[], top_logprobs=[], text_offset=[])
+        # A character that has several tokens counts with its last.
+        characters = codecs.getincrementaldecoder("utf-8")("replace")
+        for token, logprob, others in scored:
+            answer.tokens.append(token_text(self.model, token))
+            answer.text_offset.append(offset)
+            offset += len(characters.decode(self.model.tokenizer.token_bytes[token]))
+            if logprob is None or others is None:
+                answer.token_logprobs.append(None)
+                answer.top_logprobs.append(None)
+                continue
+            answer.token_logprobs.append(max(logprob, LEAST_LOGPROB))
+            answer.top_logprobs.append(
+                {token_text(self.model, one): max(log, LEAST_LOGPROB) for one, log in others}
+            )
+        return answer
 
 
 # -- answering messages ---------------------------------------------------------------------------

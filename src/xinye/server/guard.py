@@ -33,6 +33,9 @@ class Guard:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         began, status = time.monotonic(), 0
+        scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        if scope["method"] == "HEAD":  # what GET has; the body is left out where it is sent
+            scope["method"] = "GET"
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         asked_by_page = origin in self.settings.allow_origin

@@ -118,7 +118,10 @@ def find_model(request: Request, name: str, task: str = "") -> ServedModel:
         )
     if task and task not in model.tasks:
         can = ", ".join(model.tasks)
-        raise APIError(400, f"{model.id}: this model can {can}, not {task}", "model")
+        teach = ""
+        if task == "chat" and "generate" in model.tasks:
+            teach = "; it was never taught to answer: see xinye finetune --task chat"
+        raise APIError(400, f"{model.id}: this model can {can}, not {task}{teach}", "model")
     return model
 
 
@@ -133,14 +136,15 @@ def token_limit(
     """How many tokens a text may get: what is asked for, or all that fit. No part of the prompt is
     dropped to make room."""
     limit = request.app.state.settings.max_tokens
-    check_count(asked or 1, limit, param, "tokens")
-    if prompt_tokens + (asked or 1) > model.context:
+    least = 1 if asked is None else asked
+    check_count(least, limit, param, "tokens")
+    if prompt_tokens + least > model.context:
         raise model.too_long(
-            f"the {prompt} takes {prompt_tokens}, and {asked or 1} are to be written: shorten the "
+            f"the {prompt} takes {prompt_tokens}, and {least} are to be written: shorten the "
             "one or the other",
             param if prompt_tokens < model.context else prompt,
         )
-    return asked or min(limit, model.context - prompt_tokens)
+    return min(limit, model.context - prompt_tokens) if asked is None else asked
 
 
 def check_choices(request: Request, count: int, param: str) -> None:
@@ -216,10 +220,10 @@ def tasks_of(model: Model) -> list[str]:
     learned = [model.task.verb] if model.task else []
     if model.learned_task:
         return [*learned, "embed"]
-    chat = [] if model.tokenizer.chat_template is None else dict.fromkeys([*learned, "chat"])
-    if never_taught_to_answer(model.folder):
-        return ["generate", *chat, "embed"]
-    return [*chat, "generate", "embed"]
+    # Each run's tokenizer has a chat template, also where no text had the form of a chat.
+    if model.tokenizer.chat_template is None or never_taught_to_answer(model.folder):
+        return ["generate", "embed"]
+    return [*dict.fromkeys([*learned, "chat"]), "generate", "embed"]
 
 
 def cache_tokens(

@@ -111,12 +111,16 @@ class CompletionRequest(GenerationRequest):
         None,
         description="a text or tokens, or several; without it, or empty, the model begins a text",
     )
-    max_tokens: Count | None = Field(None, description="new tokens at most (16)")
+    max_tokens: int | None = Field(
+        None, ge=0, le=2**31, description="new tokens at most (16); 0 with echo only"
+    )
     logprobs: int | None = Field(
         None, ge=0, le=20, description="log-probabilities of each token, and of so many others"
     )
     echo: bool | None = Field(
-        None, description="the prompt comes before the text; not with logprobs"
+        None,
+        description="the prompt comes before the text, and with logprobs those of its tokens; "
+        "the first has none",
     )
     best_of: Count | None = Field(None, description="only what n is")
 
@@ -325,8 +329,8 @@ class ChatChunk(Answer):
 
 class LegacyLogprobs(BaseModel):
     tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
+    token_logprobs: list[float | None] = Field(description="null for the first token of a prompt")
+    top_logprobs: list[dict[str, float] | None]
     text_offset: list[int]
 
 

@@ -2,6 +2,8 @@
 for."""
 
 import ipaddress
+from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +16,11 @@ class ServeSettings(BaseModel):
     """One flag of `xinye serve` each."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    groups: ClassVar[Mapping[str, str]] = {  # under which titles help shows the settings
+        "access": "host port api_key allow_origin",
+        "limits": "max_running max_waiting max_requests max_tokens max_choices max_inputs max_body "
+        "cache_tokens grace",
+    }
 
     host: str = Field(
         "127.0.0.1", description="listen here; any but this machine's own address needs an API key"

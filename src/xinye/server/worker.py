@@ -178,6 +178,9 @@ class EngineQueue:
 
     def add(self, job: Job) -> None:
         for number, sequence in enumerate(job.sequences):
+            if sequence.ended:  # nothing was to be written
+                deliver([job.piece(number, "")])
+                continue
             try:
                 self.engine.add(sequence)
                 self.owners[sequence] = job, number

@@ -18,7 +18,7 @@ from optuna.trial import BaseTrial
 from xinye.data.files import check_file
 from xinye.data.sources import find_files, fingerprint
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, quoted
 from xinye.observer import Observer
 from xinye.planning import pretraining as planning
 from xinye.planning.command_line import command_line
@@ -58,8 +58,9 @@ class PretrainSearch:
         is_model = (file for file in settings.files if (Path(file) / "config.json").is_file())
         if model := next(is_model, None):
             raise XinyeError(
-                f"{model}: is a model, not text; tune what it learns by xinye tune {model} --task "
-                f"classify --data FILE, or by xinye tune TEXT --from {model}"
+                f"{model}: is a model, not text; tune what it learns by xinye tune "
+                f"{quoted(model)} --task classify --data FILE, or by xinye tune TEXT --from "
+                f"{quoted(model)}"
             )
         if not any(getattr(settings, budget) for budget in NO_BUDGET):
             settings = settings.model_copy(update={"time": "30min"})

@@ -14,7 +14,7 @@ from xinye.checkpoints.huggingface import load_weights
 from xinye.checkpoints.load import is_small, load_model
 from xinye.data.sources import check_libraries
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, quoted
 from xinye.libraries import PACKAGES, install_command, installed
 from xinye.model.adapters import (
     attach,
@@ -217,7 +217,7 @@ def saved_settings_of_task(folder: Path, asked: FinetuneSettings) -> FinetuneSet
     run = RunFolder(folder)
     about, where = run.about(), run.settings_file
     if about.get("recipe") != FinetuneSettings.recipe:
-        other = f"go on with it by xinye pretrain -o {folder} --resume"
+        other = f"go on with it by xinye pretrain -o {quoted(folder)} --resume"
         raise XinyeError(f"{folder}: not a fine-tuning; {other}")
     try:
         task = find_task(about["settings"].get("task", FinetuneSettings().task))
