@@ -51,7 +51,7 @@ SCORED_AT_ONCE = 8  # prompts whose tokens are scored in one go
 # a token of a prompt or of a text, with its log-probability and the likeliest; the first has none
 Scored = tuple[int, float | None, list[tuple[int, float]] | None]
 LEAST_SHARE = 1e-30  # of the likeliest tokens: one
-LEAST_LOGPROB = -9999.0  # JSON has no infinity; OpenAI writes the same
+LEAST_LOGPROB = -9999.0  # JSON has no infinity, nor NaN; OpenAI writes the same
 # fields that are the same in a request and in `Sampling`
 SAME = (
     *("presence_penalty", "frequency_penalty", "repetition_penalty"),
@@ -265,7 +265,7 @@ class CompletionWriting(Writing):
         yield self.choice(piece)
 
     def logprobs(self, scored: list[Scored], offset: int) -> LegacyLogprobs | None:
-        if not scored:
+        if self.body.logprobs is None:
             return None
         answer = LegacyLogprobs(tokens=[], token_logprobs=[], top_logprobs=[], text_offset=[])
         # A character that has several tokens counts with its last.
@@ -278,9 +278,9 @@ class CompletionWriting(Writing):
                 answer.token_logprobs.append(None)
                 answer.top_logprobs.append(None)
                 continue
-            answer.token_logprobs.append(max(logprob, LEAST_LOGPROB))
+            answer.token_logprobs.append(max(LEAST_LOGPROB, logprob))
             answer.top_logprobs.append(
-                {token_text(self.model, one): max(log, LEAST_LOGPROB) for one, log in others}
+                {token_text(self.model, one): max(LEAST_LOGPROB, log) for one, log in others}
             )
         return answer
 
@@ -347,13 +347,13 @@ class ChatWriting(Writing):
             self.begun.add(piece.number)
             yield part(delta=Delta(role="assistant", content=""))
         if piece.text or piece.logprobs:
-            logprobs = self.logprobs(piece.logprobs)
+            logprobs = self.logprobs(piece.logprobs) if piece.logprobs else None
             yield part(delta=Delta(content=piece.text), logprobs=logprobs)
         if piece.finish_reason:
             yield part(delta=Delta(), finish_reason=piece.finish_reason)
 
     def logprobs(self, logprobs: tuple[LogProbability, ...]) -> ChatLogprobs | None:
-        if not logprobs:
+        if not self.body.logprobs:
             return None
         content = [
             TokenLogprob(
@@ -367,6 +367,6 @@ class ChatWriting(Writing):
     def of_token(self, token: int, logprob: float) -> TopLogprob:
         return TopLogprob(
             token=token_text(self.model, token),
-            logprob=max(logprob, LEAST_LOGPROB),
+            logprob=max(LEAST_LOGPROB, logprob),
             bytes=list(self.model.tokenizer.token_bytes[token]),
         )
