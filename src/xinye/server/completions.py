@@ -327,6 +327,7 @@ def asked_schema(body: ChatRequest) -> Schema | None:
 class ChatWriting(Writing):
     """First the role of each choice, then its text, then why it ended."""
 
+    body: ChatRequest
     begun: set[int] = field(default_factory=set)  # the choices whose role was sent
 
     id_prefix = "chatcmpl"
