@@ -82,7 +82,7 @@ def finetune(arguments: list[str]) -> int:
     given = Parser(
         "finetune",
         "Teach a model a task from a file of records, and measure it beside a baseline: classical "
-        "means for classify\nand tag, the model that it began with for chat and text.",
+        "means,\nor the model that it began with.",
         "xinye finetune runs/novel --task classify --data reviews.csv -o runs/reviews",
         BASE,
         *OPTIONS,

@@ -32,7 +32,6 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 
 Progress = Callable[[str, float, int], None]
 # A source: its name, bytes, documents with the bytes read by then, and the extra that it needs.
-# A source: its name, bytes, documents with the bytes read by then, and the extra that it needs.
 Source = tuple[str, int, Iterator[tuple[Document, int]], str]
 
 

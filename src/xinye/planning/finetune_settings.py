@@ -1,7 +1,7 @@
 """What a person can set about fine-tuning: the same names on the command line and in Python.
 
 Everything left at `None` or `auto` is derived from the data, the model and the machine by
-`finetune.py`. What a task makes of them is checked where tasks are known, by
+`finetuning.py`. What a task makes of them is checked where tasks are known, by
 `tasks.task.task_settings`.
 """
 
