@@ -203,7 +203,7 @@ def test_json_is_the_last_line(xinye, workplace):
     assert list(result) == RESULT_KEYS and set(result["validation"]) == {"loss", "bits_per_byte"}
     assert (result["run"], result["steps"], result["tokens"]) == ("my [run]", 2, 2 * 4 * 32)
     assert outcome.out.count("\n") == 1
-    assert "xinye generate my [run]" in outcome.err
+    assert "xinye generate 'my [run]'" in outcome.err
 
 
 def test_a_tracker_that_fails_is_a_warning(xinye, workplace, monkeypatch):
