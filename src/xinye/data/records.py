@@ -17,7 +17,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from xinye.data.encodings import BLOCK_BYTES, open_text
+from xinye.data.encodings import open_text
 from xinye.data.files import (
     ACCEPTED,
     PLAIN_SUFFIXES,
@@ -32,11 +32,17 @@ Row = dict[str, Any]  # a record as it stands in a file: any JSON object
 HEAD_RECORDS = 100  # records looked at to find the column of text
 HEAD_ROWS = 1000  # rows looked at to see whether the first is a header
 LONGEST_NAME = 64  # characters of a column's name
+JSON_BLOCK = 1 << 16  # characters; for each error the decoder counts the lines of its block
+MOST_OPEN_QUOTES = 100  # each has the rest of the file read once more
 LONGEST_CELL = 1 << 26  # characters; without a limit an open quote takes the rest of the file
 FIELD_NAMES = (
     "text", "content", "paragraphs", "body", "story", "review", "document", "article", "sentence",
     "正文", "内容", "文本", "段落", "文章", "评论",
 )  # fmt: skip
+_QUOTES = (
+    f"more than {MOST_OPEN_QUOTES} quotes are never closed; the rest is not read. "
+    'Write a quote within a cell as ""'
+)
 _VALUE = re.compile(r"[^\s,]")  # the first character of a value of JSON
 # how JSON writes half of a character; mostly the other follows
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
@@ -190,6 +196,7 @@ def _table_records(path: Path, on_bad: OnBad, named: Sequence[str]) -> Records:
         file.seek(0)
         rows = read_rows(file)
         header: list[str] = []
+        open_quotes = 0
         skipped = 0  # lines before those that `rows` has counted
         line = 1  # that the row begins in
         while True:
@@ -199,6 +206,10 @@ def _table_records(path: Path, on_bad: OnBad, named: Sequence[str]) -> Records:
                 row = []
                 on_bad(path, line, f"not a valid row ({error})")
                 if re.search("unexpected end|field limit", str(error)):
+                    open_quotes += 1
+                    if open_quotes > MOST_OPEN_QUOTES:
+                        on_bad(path, line, _QUOTES)
+                        return
                     file.seek(0)
                     rows = read_rows(islice(file, line, None))
                     skipped = line
@@ -210,15 +221,18 @@ def _table_records(path: Path, on_bad: OnBad, named: Sequence[str]) -> Records:
             if row and len(row) == len(header):
                 yield line, dict(zip(header, row, strict=True))
             elif row:
-                comma = suffix_of(path) == ".csv"
-                on_bad(
-                    path,
-                    line,
-                    f"{len(row)} column{'s' * (len(row) != 1)}, the "
-                    f"{'first' if numbered else 'header'} line has {len(header)}; "
-                    f"{'quote text that holds the delimiter' if comma else 'a tab parts them'}",
-                )
+                on_bad(path, line, _uneven(path, len(row), len(header), bool(numbered)))
             line = skipped + rows.line_num + 1
+
+
+def _uneven(path: Path, columns: int, expected: int, numbered: bool) -> str:
+    """What is wrong with a row of more or fewer columns."""
+    comma = suffix_of(path) == ".csv"
+    return (
+        f"{columns} column{'s' * (columns != 1)}, the "
+        f"{'first' if numbered else 'header'} line has {expected}; "
+        f"{'quote text that holds the delimiter' if comma else 'a tab parts them'}"
+    )
 
 
 # -- JSON ------------------------------------------------------------------------------------------
@@ -260,7 +274,7 @@ class _JsonText:
 
     def read_on(self, size: int = 0) -> bool:
         """Let go what lies before the position and read more; False at the end of the file."""
-        more = self.file.read(max(BLOCK_BYTES, size))
+        more = self.file.read(max(JSON_BLOCK, size))
         if more:
             self.text = self.text[self.position :] + more
             self.position = 0
@@ -339,7 +353,7 @@ def _json_records(path: Path, on_bad: OnBad) -> Records:
                 yield line, record
         if in_array and not first:
             on_bad(path, json_text.line, "the file ends inside its array; fetch it again")
-        elif (json_text.text[json_text.position + 1 :] + file.read(BLOCK_BYTES)).strip():
+        elif (json_text.text[json_text.position + 1 :] + file.read(JSON_BLOCK)).strip():
             problem = "more follows the array; name a file of lines .jsonl"
             on_bad(path, json_text.line, problem)
 
