@@ -271,8 +271,8 @@ def test_formats_of_records(
     expected = [row["内容"] for row in ROWS if row["内容"]]
     assert texts(path) == expected
     assert all(piece.first and piece.source.startswith(name + ":") for piece in read_pieces([path]))
-    for module in (encodings, records):
-        monkeypatch.setattr(module, "BLOCK_BYTES", 7)  # records broken off by every block
+    for module, size in ((encodings, "BLOCK_BYTES"), (records, "JSON_BLOCK")):
+        monkeypatch.setattr(module, size, 7)  # records broken off by every block
     assert texts(path) == expected
 
 
@@ -391,8 +391,8 @@ def test_reading_goes_on_behind_bad_records(
     lines: list[int],
     block: int,
 ) -> None:
-    for module in (encodings, records):
-        monkeypatch.setattr(module, "BLOCK_BYTES", block)
+    for module, size in ((encodings, "BLOCK_BYTES"), (records, "JSON_BLOCK")):
+        monkeypatch.setattr(module, size, block)
     path = write(tmp_path / name, content)
     kept, problems = bad(path)
     assert (kept, [line for line, _ in problems]) == (list(good), lines)

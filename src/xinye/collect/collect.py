@@ -27,7 +27,6 @@ from xinye.libraries import install_command, need
 
 HUB = "hub:"
 READABLE = f"readable: {' '.join(FORMATS)}, each also with .gz, and all but .txt with .bz2"
-_TRAILING_SPACE = re.compile(r"[^\S\n]+(?=\n|\Z)")
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 Progress = Callable[[str, float, int], None]
@@ -141,8 +140,9 @@ def find_sources(names: Sequence[str], ignored: Counter[str]) -> list[Path]:
 
 def tidied(document: Document) -> Document:
     """One kind of line end, no spaces at line ends, at most one blank line in a row."""
-    text = _TRAILING_SPACE.sub("", with_newlines(document.text))
-    return replace(document, text=_BLANK_LINES.sub("\n\n", text).strip("\n"))
+    lines = with_newlines(document.text).split("\n")
+    text = _BLANK_LINES.sub("\n\n", "\n".join(line.rstrip() for line in lines))
+    return replace(document, text=text.strip("\n"))
 
 
 def _nothing(sources: Sequence[str], skipped: list[Skipped]) -> str:

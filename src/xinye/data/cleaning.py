@@ -11,7 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import chain, pairwise
 from typing import Literal, TypeVar
 
@@ -117,12 +117,35 @@ def _rewriting(settings: Cleaning) -> list[Callable[[str], str]]:
     """What changes the characters of a text, in order."""
     steps: list[Callable[[str], str]] = []
     if settings.unicode != "keep":
-        steps.append(partial(unicodedata.normalize, settings.unicode))
+        steps.append(partial(normalize, settings.unicode))
     if settings.chinese != "keep":
         import opencc
 
         steps.append(opencc.OpenCC("t2s" if settings.chinese == "simplified" else "s2t").convert)
     return steps
+
+
+def normalize(form: Literal["NFC", "NFKC"], text: str) -> str:
+    """What `unicodedata.normalize` gives, which puts stacked accents in order by comparing each
+    with all before it: long stacks are given to it in order."""
+    return unicodedata.normalize(form, _stacks().sub(_in_order, text))
+
+
+@cache
+def _stacks() -> re.Pattern[str]:
+    """More accents on a letter than any language writes."""
+    characters = map(chr, range(0x110000))
+    accents = "".join(
+        character
+        for character in characters
+        if unicodedata.combining(unicodedata.normalize("NFD", character)[0])
+    )
+    return re.compile(f"[{re.escape(accents)}]{{31,}}")
+
+
+def _in_order(stack: re.Match[str]) -> str:
+    accents = chain.from_iterable(unicodedata.normalize("NFD", each) for each in stack[0])
+    return "".join(sorted(accents, key=unicodedata.combining))
 
 
 def _reasons(settings: Cleaning) -> dict[str, Callable[[str], bool]]:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes
 from email.header import decode_header
+from email.message import Message
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -49,17 +50,19 @@ LIBRARIES = {  # that a format is read with
 XML_ROOTS = {"mediawiki": "mediawiki", "rss": "feed", "feed": "feed", "RDF": "feed", "html": "html"}
 LARGEST_PAGE = 64 << 20  # bytes of one page, feed, mail or chapter, unpacked
 LARGEST_BOOK = 256 << 20
+DEEPEST_MAIL = 50  # parts within parts; every line is compared with the borders of all around it
+LONGEST_SUBJECT = 10_000  # characters
 
 _ROOT = re.compile(rb"<(?:\w+:)?([A-Za-z]\w*)")
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*(?:\n|\Z)", re.DOTALL)
-_FRONT_TITLE = re.compile(r"(?m)^title\s*[:=]\s*[\"']?(.*?)[\"']?\s*$")
+_FRONT_TITLE = re.compile(r"(?m)^title[ \t]*[:=](.*)$")
 _POSTMARK = re.compile(rb"From .*\d\d:\d\d")
 _UNREAD_IN_MAIL = (  # who is quoted; what is; a signature, a footer, the mail that is answered
-    re.compile(r"(?m)^[^>\n].{0,200}?(?:wrote|writes|写道|寫道|说道)\s*[:：]\s*\n(?=\s*>)"),
+    re.compile(r"(?m)^[^>\n].{0,200}?(?:wrote|writes|写道|寫道|说道)\s*+[:：](?=\s*+>)\s*\n"),
     re.compile(r"(?m)^>(?!From ).*\n?"),
     re.compile(
-        r"(?m)^(--[ ]?$|_{20,}\s*$"
-        r"|-{3,} ?(Original Message|原始邮件|原始郵件|Forwarded message|转发邮件)).*",
+        r"(?m)^(--[ ]?$|_{20,}+[^\S\n]*+$"
+        r"|-{3,}+ ?(Original Message|原始邮件|原始郵件|Forwarded message|转发邮件)).*",
         re.DOTALL,
     ),
 )
@@ -214,7 +217,7 @@ def _markdown(file: BinaryIO) -> tuple[str, str]:
     html = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text)
     plain = all_text(html).strip()
     if title:
-        return title[1], plain
+        return title[1].strip().strip("\"'"), plain
     return plain.partition("\n")[0] if text.lstrip().startswith("# ") else "", plain
 
 
@@ -284,9 +287,21 @@ def _split_mails(file: BinaryIO) -> Iterator[list[bytes]]:
         yield lines
 
 
+class _MailPart(Message):
+    """A mail or a part of one, which knows how many parts are around it."""
+
+    depth = 0
+
+    def attach(self, payload: Any) -> None:
+        payload.depth = self.depth + 1
+        if payload.depth > DEEPEST_MAIL:
+            raise XinyeError(f"its parts lie within each other more than {DEEPEST_MAIL} deep")
+        super().attach(payload)
+
+
 def _mail(lines: list[bytes]) -> tuple[str, str]:
     """Subject of a mail and what its sender wrote, without what is quoted and signed."""
-    mail = message_from_bytes(b"".join(lines[1:]))
+    mail = message_from_bytes(b"".join(lines[1:]), _MailPart)
     texts: dict[str, str] = {}
     for part in mail.walk():
         kind = part.get_content_type()
@@ -297,9 +312,12 @@ def _mail(lines: list[bytes]) -> tuple[str, str]:
     body = with_newlines(plain if plain.strip() else texts.get("text/html", ""))
     for unread in _UNREAD_IN_MAIL:
         body = unread.sub("", body)
+    subject = mail.get("subject", "")
+    if len(str(subject)) > LONGEST_SUBJECT:
+        raise XinyeError(f"its subject is longer than {LONGEST_SUBJECT:,} characters")
     subject = "".join(
         word if isinstance(word, str) else decode(word, charset)
-        for word, charset in decode_header(mail.get("subject", ""))
+        for word, charset in decode_header(subject)
     )
     return subject, body.replace("\n>From ", "\nFrom ")
 

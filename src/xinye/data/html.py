@@ -24,6 +24,7 @@ _SPACES = re.compile(r"[ \t\r\n\f\xa0]+")
 _INDENT = re.compile(rf"(?m)^[^\S\n]+(?={WIDE})")  # of Chinese, which is never code
 _NOTHING = re.compile(r"(?m)^(?:\|[ \t|]*|[ \t]*-[ \t]*)\n")  # rows and items
 _SITE = re.compile(r"(?:\s*[_|｜]+|\s[-–—]+\s|[-–—]+(?=\S+[网站報报]$))[^_|｜]+$")
+LONGEST_SITE = 100  # characters of a site's name at the end of a title
 _DECLARED = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 
@@ -94,7 +95,7 @@ def _title(root: Any) -> str:
         " ".join("".join(heading.itertext()).split()) for heading in root.iter("h1", "h2", "h3")
     ]
     found = max((heading for heading in headings if title.startswith(heading)), key=len, default="")
-    site = _SITE.search(title)
+    site = _SITE.search(title, max(0, len(title) - LONGEST_SITE))
     return found or (title[: site.start()] if site and len(site[0]) < site.start() else title)
 
 

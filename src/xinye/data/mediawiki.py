@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from xinye.data.wikitext_marks import without_open_marks
 from xinye.errors import XinyeError
 
 HIDDEN_LINKS = frozenset(
@@ -21,9 +22,10 @@ SHOWN = {"lang": (1,), "nowrap": (0,), "tsl": (3, 2), "le": (2, 0), "link": (2, 
 # Of a phrase in several, the first of these is taken.
 SCRIPTS = ("zh-hans", "zh-cn", "zh", "zh-hant", "zh-tw")
 _VARIANTS = re.compile(r"-\{([^{}]*)\}-")
-_UNREAD = re.compile(  # notes, comments, and switches: __NOTOC__, __无目录__
-    r"(?is)<ref\b[^<>]*/>|<ref\b[^<>]*>.*?</ref\s*>|<!--.*?-->|__[^\W\d_]+__"
-)
+_COMMENT = re.compile("<!--"), re.compile("-->")
+_NOTE = re.compile(r"(?i)<ref\b[^<>]*+(?<!/)>"), re.compile(r"(?i)</ref\s*+>")
+# notes that stand elsewhere, and switches: __NOTOC__, __无目录__
+_UNREAD = re.compile(r"(?i)<ref\b[^<>]*+(?<=/)>|__[^\W\d_]++__")
 _REDIRECT = re.compile(r"\s*#(redirect|重定向)", re.IGNORECASE)
 _LIST_MARK = re.compile(r"(?m)^[*#]+[ \t]*")
 _NO_ITEM = re.compile(r"(?m)^- *$\n?")
@@ -75,8 +77,9 @@ def plain_text(wikitext: str) -> str:
     import mwparserfromhell
     from mwparserfromhell.nodes import Heading
 
-    wikitext = _LIST_MARK.sub("- ", _UNREAD.sub("", wikitext))
-    wikitext = _VARIANTS.sub(_one_script, wikitext)
+    wikitext = _UNREAD.sub("", _without(*_NOTE, _without(*_COMMENT, wikitext)))
+    wikitext = _VARIANTS.sub(_one_script, _LIST_MARK.sub("- ", wikitext))
+    wikitext = without_open_marks(wikitext)
     sections: list[tuple[int, str, list[str]]] = [(0, "", [])]  # level, heading, text
     for node in mwparserfromhell.parse(wikitext, skip_style_tags=True).nodes:
         if isinstance(node, Heading):
@@ -91,6 +94,15 @@ def plain_text(wikitext: str) -> str:
             kept += [text, heading] if text else [heading]
             below = level
     return "\n\n".join(part for part in reversed(kept) if part)
+
+
+def _without(begin: re.Pattern[str], end: re.Pattern[str], text: str) -> str:
+    """The text without what stands between a begin and the next end; one that never ends stays."""
+    kept, at = [], 0
+    while (opened := begin.search(text, at)) and (closed := end.search(text, opened.end())):
+        kept.append(text[at : opened.start()])
+        at = closed.end()
+    return "".join([*kept, text[at:]])
 
 
 def _text(nodes: list[Any]) -> str:

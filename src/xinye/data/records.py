@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from xinye.data.encodings import BLOCK_BYTES, open_text
+from xinye.data.encodings import open_text
 from xinye.data.files import (
     ACCEPTED,
     PLAIN_SUFFIXES,
@@ -31,7 +31,13 @@ HEAD_ROWS = 1000  # rows looked at to see whether the first is a header
 DELIMITER_LINES = 100  # lines looked at to see what stands between the columns
 DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}  # that are tried, the usual one first
 LONGEST_NAME = 64  # characters of a column's name
+JSON_BLOCK = 1 << 16  # characters; for each error the decoder counts the lines of its block
+MOST_OPEN_QUOTES = 100  # each has the rest of the file read once more
 LONGEST_CELL = 1 << 26  # characters; without a limit an open quote takes the rest of the file
+_QUOTES = (
+    f"more than {MOST_OPEN_QUOTES} quotes are never closed; the rest is not read. "
+    'Write a quote within a cell as ""'
+)
 _VALUE = re.compile(r"[^\s,]")  # the first character of a value of JSON
 # how JSON writes half of a character; mostly the other follows
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
@@ -197,6 +203,7 @@ def _table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes
         file.seek(0)
         rows = read_rows(file)
         header: list[str] = []
+        open_quotes = 0
         skipped = 0  # lines before those that `rows` has counted
         line = 1  # that the row begins in
         while True:
@@ -206,6 +213,10 @@ def _table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes
                 row = []
                 on_bad(path, line, f"not a valid row ({error})")
                 if re.search("unexpected end|field limit", str(error)):
+                    open_quotes += 1
+                    if open_quotes > MOST_OPEN_QUOTES:
+                        on_bad(path, line, _QUOTES)
+                        return
                     file.seek(0)
                     rows = read_rows(islice(file, line, None))
                     skipped = line
@@ -287,7 +298,7 @@ class _JsonText:
 
     def read_on(self, size: int = 0) -> bool:
         """Let go what lies before the position and read more; False at the end of the file."""
-        more = self.file.read(max(BLOCK_BYTES, size))
+        more = self.file.read(max(JSON_BLOCK, size))
         if more:
             self.text = self.text[self.position :] + more
             self.position = 0
@@ -366,6 +377,6 @@ def _json_records(path: Path, on_bad: OnBad) -> Records:
                 yield line, record
         if in_array and not first:
             on_bad(path, json_text.line, "the file ends inside its array; fetch it again")
-        elif (json_text.text[json_text.position + 1 :] + file.read(BLOCK_BYTES)).strip():
+        elif (json_text.text[json_text.position + 1 :] + file.read(JSON_BLOCK)).strip():
             problem = "more follows the array; name a file of lines .jsonl"
             on_bad(path, json_text.line, problem)

@@ -20,7 +20,14 @@ from xinye.runs.words import LOSS, Both, TaskWords
 from xinye.tasks.classify_records import Named, Record, read_labelled
 from xinye.tasks.exercises import reviews
 from xinye.tasks.heads import ACCURACY, LIMIT, MACRO_F1, USE, HeadTask, altered
-from xinye.tasks.records import Example, Examples, OnBad, nothing_to_learn, sentence_borders
+from xinye.tasks.records import (
+    Example,
+    Examples,
+    OnBad,
+    nothing_to_learn,
+    sentence_borders,
+    sentence_ends,
+)
 from xinye.tasks.task import Exercise, Figures
 
 
@@ -278,7 +285,8 @@ def _cut(encoding: Encoding, text: str, context: int, bos_id: int) -> Example:
     if not own:
         return Example(ids or [bos_id], 0)
     offsets = encoding.offsets  # a new list of all, each time
-    borders = sentence_borders(text, [offsets[at] for at in own], places.index(own[0]))
+    own_offsets = [offsets[at] for at in own]
+    borders = sentence_borders(sentence_ends(text), own_offsets, places.index(own[0]))
     return Example([ids[at] for at in places], 0, over, borders)
 
 

@@ -288,10 +288,17 @@ class Examples:
         return masked
 
 
-def sentence_borders(text: str, offsets: Sequence[tuple[int, int]], first: int) -> tuple[int, ...]:
-    """The tokens that sentences begin at, and the end of the last one; the text's tokens stand at
-    `offsets` in it, and the first of them has the number `first`."""
-    ends = [match.end() for match in SENTENCE_END.finditer(text)]
+def sentence_ends(text: str) -> list[int]:
+    """Where the sentences of a text end."""
+    return [match.end() for match in SENTENCE_END.finditer(text)]
+
+
+def sentence_borders(
+    ends: Sequence[int], offsets: Sequence[tuple[int, int]], first: int
+) -> tuple[int, ...]:
+    """The tokens that sentences begin at, and the end of the last one, in a text whose sentences
+    have these `ends`; its tokens stand at `offsets`, and the first of them has the number
+    `first`."""
     # sentences that end before a token
     passed = [bisect_right(ends, start) for start, _ in offsets]
     begins = [at for at in range(1, len(offsets)) if passed[at] > passed[at - 1]]

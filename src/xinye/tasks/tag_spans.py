@@ -24,12 +24,12 @@ from xinye.evaluation.spans import Span
 from xinye.evaluation.tokenizers import language
 from xinye.model.heads import IGNORED
 from xinye.tasks.records import (
-    SENTENCE_END,
     OnBad,
     expected,
     nothing_to_learn,
     rejected,
     sentence_borders,
+    sentence_ends,
     usual,
 )
 
@@ -225,30 +225,31 @@ def parts_of(tokenizer: Tokenizer, text: str, context: int) -> list[Part]:
     """A text in parts of at most `context` tokens, cut behind a sentence where there is one;
     nothing is left out."""
     [encoding] = tokenizer.encodings([text], special_tokens=True)
+    all_ids, all_offsets = encoding.ids, encoding.offsets  # a new list of all, each time
     inside = [i for i, part in enumerate(encoding.sequence_ids) if part is not None]
     if not inside:
-        return [Part(encoding.ids or [tokenizer.bos_id], [(0, 0)] * max(1, len(encoding.ids)))]
-    before, behind = encoding.ids[: inside[0]], encoding.ids[inside[-1] + 1 :]
-    ids = [encoding.ids[i] for i in inside]
-    raw = [encoding.offsets[i] for i in inside]
+        return [Part(all_ids or [tokenizer.bos_id], [(0, 0)] * max(1, len(all_ids)))]
+    before, behind = all_ids[: inside[0]], all_ids[inside[-1] + 1 :]
+    ids = [all_ids[i] for i in inside]
+    raw = [all_offsets[i] for i in inside]
     offsets, room = trimmed(text, raw), context - len(before) - len(behind)
-    sentence_ends = [match.end() for match in SENTENCE_END.finditer(text)]
+    ends_of_sentences = sentence_ends(text)
     parts, at = [], 0
     while at < len(ids):
         end = min(len(ids), at + room)
         if end < len(ids):
-            latest = bisect_right(sentence_ends, raw[end - 1][1]) - 1
+            latest = bisect_right(ends_of_sentences, raw[end - 1][1]) - 1
             ends = [
                 i
                 for i in range(end, at + room // 4, -1)
-                if latest >= 0 and raw[i - 1][1] <= sentence_ends[latest]
+                if latest >= 0 and raw[i - 1][1] <= ends_of_sentences[latest]
             ]
             while end > at + 1 and not ends and raw[end][0] < raw[end - 1][1]:
                 end -= 1  # not between the bytes of a character
             end = ends[0] if ends else end
         none = [(0, 0)]
         own = none * len(before) + offsets[at:end] + none * len(behind)
-        borders = sentence_borders(text, raw[at:end], len(before))
+        borders = sentence_borders(ends_of_sentences, raw[at:end], len(before))
         parts.append(Part(before + ids[at:end] + behind, own, borders))
         at = end
     return parts
@@ -337,7 +338,8 @@ def spans_of(
             found[-1][1].append(probability)
         elif tag.startswith("I-") and kind == open_type:
             last, values = found[-1]
-            found[-1] = Span(last.start, end, kind), [*values, probability]
+            values.append(probability)
+            found[-1] = Span(last.start, end, kind), values
         elif tag != "O":
             found.append((Span(start, end, kind), [probability]))
             open_type = kind

@@ -1,0 +1,194 @@
+"""What reads a stranger's text takes eight times as long for eight times as much, whatever is in it.
+
+Only processor time shows what goes on inside a regular expression or a parser in C. A shape that takes
+quadratic time would take 64 times as long: the border lies at three times the linear growth, and what
+is over before a busy machine could disturb it counts as linear.
+"""
+
+import json
+import time
+import unicodedata
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from xinye.collect.collect import tidied
+from xinye.data.cleaning import Cleaning, clean, normalize
+from xinye.data.extract import Document, find_format, read_documents
+from xinye.data.mediawiki import plain_text
+from xinye.data.notes import Notes
+from xinye.data.sources import Piece, read_pieces
+from xinye.data.tokenizer import Tokenizer
+from xinye.data.wikitext_marks import without_open_marks
+from xinye.errors import XinyeError
+from xinye.tasks.tag_spans import parts_of, read_conll, spans_of
+
+GROWTH = 8
+ALLOWED = 3 * GROWTH
+UNSEEN = 0.2  # seconds
+
+Shape = Callable[[int], str]  # a text from a size
+
+
+def fastest(read: Callable[[str], object], text: str) -> float:
+    """Seconds of processor time, the least of up to three tries: the first that is short will do."""
+    times: list[float] = []
+    while len(times) < 3 and (not times or min(times) > UNSEEN):
+        start = time.process_time()
+        read(text)
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def assert_linear(read: Callable[[str], object], shape: Shape, size: int) -> None:
+    before = fastest(read, shape(size))
+    after = fastest(read, shape(GROWTH * size))
+    assert after < ALLOWED * before + UNSEEN, f"{before:.3f} s, then {after:.3f} s"
+
+
+def cases(shapes: dict[str, Shape]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("shape", shapes.values(), ids=[ascii(name) for name in shapes])
+
+
+def repeated(*parts: str) -> dict[str, Shape]:
+    return {part: (lambda size, part=part: part * size) for part in parts}
+
+
+def read_file(path: Path) -> Callable[[str], object]:
+    """Read a text as a file of this name; that it is refused is as good."""
+
+    def read(text: str) -> None:
+        path.write_text(text, "utf-8")
+        with suppress(XinyeError), path.open("rb") as raw:
+            if path.suffix in (".csv", ".json"):
+                list(read_pieces([path], "text", on_bad=lambda *problem: None))
+            else:
+                list(read_documents(path, find_format(path), raw))
+
+    return read
+
+
+@cases(
+    repeated("{|", "{{a|", "{{{a|", "{{{a|b}}", "<ref>", "<ref ", "<div>", "<a b='", "<!--", "</ref ")
+    | repeated("[http://a ", "[[File:a|", "[[a]", "<math>", "{{a|[[b|", '<span style="a', "\n{|\n|[[a|")
+    | repeated("-{zh:", "( ", "__a", "\n== a ==\nb", "{{a|b}}", "<div>{{a|</div>}}", "{{a|[[b|}}]]")
+    | {"nested": lambda size: "{{a|" * size + "}}" * size, "spaces": lambda size: "(" + " " * size}
+)  # fmt: skip
+def test_wikitext(shape):
+    assert_linear(plain_text, shape, 500)
+
+
+def test_open_marks_lose_nothing():
+    text = "{{a|b}} [[c]] <div>d</div> {{{e}} [[f]"
+    assert without_open_marks(text) == text
+    many = "<div> [[ " * 60 + text
+    assert without_open_marks(many).startswith("&#60;div> &#91;&#91; ")
+    assert without_open_marks(many).endswith("<div>d</div> &#123;{{e}} &#91;[f]")
+    assert plain_text("[[春|" * 60) == "[[春|" * 60
+
+
+@cases({
+    "spaces": lambda size: " " * size + "x", "lines": lambda size: " \n" * size,
+    "tabs": lambda size: "a" + "\t\xa0" * size + "b",
+})  # fmt: skip
+def test_line_ends(shape):
+    assert_linear(lambda text: tidied(Document(text, "")), shape, 20_000)
+
+
+def mail(head: str, body: str) -> str:
+    return f"From a Thu Jan  1 00:00:00 2026\n{head}\n{body}"
+
+
+@cases({
+    "quoted": lambda size: mail("", "a wrote:" + "\n" * size + "x"),
+    "quoted, spaces": lambda size: mail("", "a wrote:\n" + " \n" * size),
+    "signed": lambda size: mail("", "_" * size + " " * size + "x"),
+    "words": lambda size: mail("Subject: " + "=?utf-8?q?a?= " * size + "\n", "x"),
+    "nested": lambda size: mail("Content-Type: multipart/mixed; boundary=b\n",
+                                "--b\nContent-Type: multipart/mixed; boundary=b\n\n" * size),
+    "parts": lambda size: mail("Content-Type: multipart/mixed; boundary=b\n", "--b\n\nhi\n" * size),
+})  # fmt: skip
+def test_mail(shape, tmp_path):
+    assert_linear(read_file(tmp_path / "a.mbox"), shape, 4000)
+
+
+def test_mail_has_limits_that_are_named(tmp_path):
+    path = tmp_path / "a.mbox"
+    part = "Content-Type: message/rfc822\n\n"
+    path.write_text(mail(part * 60, "x") + "\n\n" + mail("Subject: " + "a" * 20_000 + "\n", "x"))
+    with path.open("rb") as raw:
+        nested, long = read_documents(path, "mbox", raw)
+    assert "more than 50 deep" in nested.problem
+    assert "10,000 characters" in long.problem
+
+
+@cases({
+    "title": lambda size: "---\ntitle: a" + " " * size + "b\n---\n",
+    "marks": lambda size: "[a](" * size, "stars": lambda size: "**a " * size,
+    "ticks": lambda size: "`a``" * size, "comments": lambda size: "<!--" * size,
+})  # fmt: skip
+def test_markdown(shape, tmp_path):
+    assert_linear(read_file(tmp_path / "a.md"), shape, 2000)
+
+
+@cases({
+    "title": lambda size: "<title>" + "-" * size + "a</title><p>b",
+    "titles": lambda size: "<title>" + "a - " * size + "|</title><p>b",
+    "lists": lambda size: "<ul><li><a>x" * size, "spaces": lambda size: "<p>春" + " \n" * size,
+    "tags": lambda size: "<div>" * size, "quotes": lambda size: '<a href="' * size,
+})  # fmt: skip
+def test_pages(shape, tmp_path):
+    assert_linear(read_file(tmp_path / "a.html"), shape, 1000)
+
+
+@cases({
+    "open quotes": lambda size: "a,b\n" + 'x","\n' * size,
+    "quotes": lambda size: "a,b\n" + 'a,"b\n' * size,
+    "columns": lambda size: ",".join(map(str, range(size))) + "\n" + "b," * (size - 1) + "c\n",
+})  # fmt: skip
+def test_tables(shape, tmp_path):
+    assert_linear(read_file(tmp_path / "a.csv"), shape, 2000)
+
+
+@cases(
+    repeated('{"a":[\n', "{\n", '{"a":"\n', " ", ",", '"\\')
+    | {"bad": lambda size: "[\n" + ' {"a":1]\n' * size}
+)
+def test_json(shape, tmp_path):
+    assert_linear(read_file(tmp_path / "a.json"), shape, 1500)
+
+
+def test_too_many_open_quotes_are_named(xinye, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,b\n" + "text here,1\n" * 30 + 'x","\n' * 200)
+    report = json.loads(xinye("data", "check", path, "--json").out)
+    assert any("more than 100 quotes" in noted["problem"] for noted in report["problems"])
+
+
+ACCENTS = repeated("\u0301\u0323", "か\u3099", "\u0f73", "\u0344\u0323")
+
+
+@cases(ACCENTS | {"one letter": lambda size: "e" + "\u0301" * size + "\u0323" * size})
+@pytest.mark.parametrize("form", ["NFC", "NFKC"])
+def test_stacked_accents(shape, form):
+    assert normalize(form, shape(100)) == unicodedata.normalize(form, shape(100))
+    settings = Cleaning(unicode=form)
+    assert_linear(lambda text: list(clean([Piece(text, "")], settings)), shape, 4000)
+
+
+def test_columns_without_an_empty_line(tmp_path):
+    path = tmp_path / "a.conll"
+    tokenizer = Tokenizer.train(["新叶 new leaf"], kind="bytes")
+
+    def read(text: str) -> None:
+        path.write_text(text, "utf-8")
+        [record] = read_conll(path, lambda error: None, Notes())
+        for part in parts_of(tokenizer, record.text, 128):
+            spans_of(part.offsets, [("I-A", 0.5)] * len(part.offsets))
+
+    assert_linear(read, lambda size: "叶。 I-A\n" * size, 1000)
+    offsets = [(at, at + 1) for at in range(100_000)]
+    assert_linear(lambda text: spans_of(offsets[: len(text)], [("I-A", 0.5)] * len(text)),
+                  lambda size: "a" * size, 4000)  # fmt: skip
