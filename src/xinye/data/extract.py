@@ -313,7 +313,7 @@ def _mail(lines: list[bytes]) -> tuple[str, str]:
     for unread in _UNREAD_IN_MAIL:
         body = unread.sub("", body)
     subject = mail.get("subject", "")
-    if len(str(subject)) > LONGEST_SUBJECT:
+    if len(str(subject)) > LONGEST_SUBJECT:  # of raw bytes it is a `Header`
         raise XinyeError(f"its subject is longer than {LONGEST_SUBJECT:,} characters")
     subject = "".join(
         word if isinstance(word, str) else decode(word, charset)
