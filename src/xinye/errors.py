@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -81,12 +81,14 @@ class XinyeError(Exception):
         self.exit_code = exit_code
 
 
-def refuse_first(*problems: tuple[object, str]) -> None:
-    """Raise `XinyeError` for the first of several problems that is there: whether it is, and what
-    it is."""
+def refuse_first(
+    *problems: tuple[object, str], error: Callable[[str], Exception] = XinyeError
+) -> None:
+    """Raise an error for the first of several problems that is there: whether it is, and what it
+    is."""
     for there, problem in problems:
         if there:
-            raise XinyeError(problem)
+            raise error(problem)
 
 
 Checked = TypeVar("Checked", bound=BaseModel)

@@ -31,7 +31,7 @@ from xinye.cli.output import (
     print_table,
 )
 from xinye.errors import XinyeError, checked, quoted
-from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.finetune_settings import FinetuneSettings, Settings
 from xinye.planning.settings import PretrainSettings, read_config
 from xinye.runs.diagnosis import diagnose
 from xinye.runs.folder import Figures
@@ -42,7 +42,6 @@ from xinye.tasks.registry import TASKS, find_task
 if TYPE_CHECKING:  # it brings torch
     from xinye.training.job import Run
 
-Settings = PretrainSettings | FinetuneSettings
 
 BUDGETS = ("time", "tokens", "epochs", "steps", "total_steps")
 NEEDED = {

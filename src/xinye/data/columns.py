@@ -25,6 +25,12 @@ def as_text(value: object) -> str | None:
     return None
 
 
+def by_usual_name(columns: Iterable[str]) -> dict[str, str]:
+    """The columns by their names in lower case and without spaces around them; of those with one
+    name the first."""
+    return {str(column).strip().lower(): column for column in reversed([*columns])}
+
+
 def find_column(columns: Iterable[str], usual: Iterable[str]) -> str | None:
     """The column that has one of these `usual` names, in whatever case and with whatever spaces
     around it; None where none has. The names that come first are looked for first.
@@ -32,7 +38,7 @@ def find_column(columns: Iterable[str], usual: Iterable[str]) -> str | None:
     >>> find_column(["id", " Review "], ["text", "review"])
     ' Review '
     """
-    by_name = {str(column).strip().lower(): column for column in reversed([*columns])}
+    by_name = by_usual_name(columns)
     return next((by_name[name] for name in usual if name in by_name), None)
 
 

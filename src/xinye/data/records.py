@@ -117,7 +117,8 @@ def _headerless(table: Iterator[list[str]], named: Sequence[str]) -> str:
         return ""
     first = rows[0]
     # without the header again
-    others = [row for row in rows if not _like(row, first) or _names(row) != _names(first)]
+    header = _Header(first)
+    others = [row for row in rows if header.names_in(row) != header.names]
     if named and all(name.isdecimal() and 0 < int(name) <= len(first) for name in named):
         return "its columns are named by number"
     for number, cell in enumerate(first):
@@ -138,6 +139,20 @@ def _is_table(path: Path, tabbed: bool) -> bool:
 def _names(row: Sequence[str]) -> list[str]:
     """A row's cells as names of columns are compared: files that were joined begin with a BOM."""
     return [without_unseen(cell).casefold() for cell in row]
+
+
+class _Header:
+    """The names of a header, to find it again further down."""
+
+    def __init__(self, cells: Sequence[str]) -> None:
+        self.names = _names(cells)
+        self.longest = max(map(len, cells)) + 2  # characters of a cell, with a BOM and a space
+
+    def names_in(self, row: Sequence[str]) -> list[str]:
+        """The names in a row that could be the header; texts, which take long to compare, have
+        none."""
+        alike = len(row) == len(self.names) and max(map(len, row)) <= self.longest
+        return _names(row) if alike else []
 
 
 def _check_header(path: Path, line: int, header: Sequence[str]) -> None:
@@ -203,6 +218,7 @@ def _table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes
         file.seek(0)
         rows = read_rows(file)
         header: list[str] = []
+        written: _Header | None = None  # where it stands in the file
         open_quotes = 0
         skipped = 0  # lines before those that `rows` has counted
         line = 1  # that the row begins in
@@ -227,10 +243,11 @@ def _table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes
             elif row and not header:
                 _check_header(path, line, row)
                 header, row = row, []
-            again = _names(row) if row and not numbered and _like(row, header) else []
-            if again and again == _names(header):
+                written = _Header(header)
+            again = written.names_in(row) if written else []
+            if written and again == written.names:
                 notes.add(f"{path}, line {line}", "the header stands again, and is left out")
-            elif again and sorted(again) == sorted(_names(header)):
+            elif written and sorted(again) == sorted(written.names):
                 problem = "the header again, with its columns in another order; split the file here"
                 on_bad(path, line, problem)
             elif row and (problem := _uneven(path, row, header, bool(numbered))):
@@ -238,12 +255,6 @@ def _table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes
             elif row:
                 yield line, dict(zip(header, row, strict=True))
             line = skipped + rows.line_num + 1
-
-
-def _like(row: Sequence[str], header: Sequence[str]) -> bool:
-    """Whether a row could be the header: told by its lengths, for texts take long to compare."""
-    longest = max(map(len, header)) + 2  # a BOM and a space
-    return len(row) == len(header) and all(len(cell) <= longest for cell in row)
 
 
 def _uneven(path: Path, row: Sequence[str], header: Sequence[str], numbered: bool) -> str:

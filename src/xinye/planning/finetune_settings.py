@@ -160,3 +160,6 @@ class FinetuneSettings(TrainingSettings):
             "validation": self.validation_share,
         }
         return checked(PretrainSettings, values | theirs, "finetune")
+
+
+Settings = PretrainSettings | FinetuneSettings  # of any training

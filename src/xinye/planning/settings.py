@@ -21,7 +21,7 @@ from pydantic import (
 
 from xinye.data.cleaning import Cleaning
 from xinye.data.files import read_text
-from xinye.errors import XinyeError, checked, did_you_mean
+from xinye.errors import XinyeError, checked, did_you_mean, refuse_first
 from xinye.planning.units import parse_count, parse_fold, parse_time
 
 TRACKERS = ("tensorboard", "wandb", "mlflow")
@@ -57,11 +57,7 @@ def split_names(value: Any, known: Iterable[str], what: str) -> Any:
     return tuple(dict.fromkeys(names))
 
 
-def refuse(*rows: tuple[object, str]) -> None:
-    """Raises `ValueError` with the first message whose condition holds."""
-    for wrong, message in rows:
-        if wrong:
-            raise ValueError(message)
+refuse = partial(refuse_first, error=ValueError)  # pydantic adds the field to a `ValueError`
 
 
 class TrainingSettings(BaseModel):

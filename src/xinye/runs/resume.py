@@ -8,12 +8,10 @@ from xinye.checkpoints.folders import checkpoints
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.planning.command_line import flat
-from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.finetune_settings import FinetuneSettings, Settings
 from xinye.planning.models import Models
 from xinye.planning.settings import PretrainSettings, inherited_settings
 from xinye.runs.folder import RunFolder, Values
-
-Settings = PretrainSettings | FinetuneSettings
 
 FREE = ("micro_batch_size", "track", "keep_checkpoints")  # settings with no effect on the result
 PLACES = ("files", "data", "validation")  # whether what lies there is the same is seen from itself

@@ -9,13 +9,13 @@ from pathlib import Path
 from xinye import machine
 from xinye.errors import XinyeError
 from xinye.planning import pretraining as rules
-from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.finetune_settings import FinetuneSettings, Settings
 from xinye.planning.models import Models
 from xinye.planning.plan import Plan
 from xinye.planning.settings import PretrainSettings, inherited_settings
 from xinye.runs.cleanup import INNER_RUNS, refuse_link, remove_run
 from xinye.runs.folder import RunFolder, Values
-from xinye.runs.resume import Data, Settings
+from xinye.runs.resume import Data
 from xinye.runs.words import TaskWords
 
 FORMAT = 1

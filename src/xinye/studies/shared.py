@@ -20,7 +20,7 @@ from xinye.model.adapters import ParameterCount
 from xinye.model.build import LanguageModel
 from xinye.observer import Observer
 from xinye.planning.command_line import command_line
-from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.finetune_settings import FinetuneSettings, Settings
 from xinye.planning.models import load_models
 from xinye.planning.plan import Draft, Plan
 from xinye.planning.settings import PretrainSettings
@@ -33,7 +33,6 @@ from xinye.training.loop import Step
 from xinye.training.record_job import plan_of
 from xinye.training.train import finetune, pretrain
 
-Settings = PretrainSettings | FinetuneSettings
 NO_BUDGET: Values = {"time": None, "tokens": None, "epochs": None, "steps": None, "total_steps": ()}
 
 
@@ -71,7 +70,7 @@ def saved_tokenizer(folder: Path) -> Values:
 def plan_once(settings: Settings, observer: Observer) -> Planned:
     """Plan a run and leave nothing behind: mistakes are reported before anything is made."""
     if isinstance(settings, FinetuneSettings):
-        return Planned(plan_of(settings, observer).values)
+        return Planned(plan_of(settings, observer))
     text = prepare_text(settings, Draft(), observer, load_models(settings))
     observer.stage("measuring the speed")
     observer = QuietObserver(observer)

@@ -11,11 +11,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from xinye.data.columns import by_usual_name, find_column
 from xinye.data.notes import Notes, without_unseen
 from xinye.data.records import Row
 from xinye.data.sources import as_text, choose_field, read_records
 from xinye.errors import XinyeError, did_you_mean
-from xinye.tasks.records import OnBad, note_missing, refuse_line, rejected, usual
+from xinye.tasks.records import OnBad, note_missing, refuse_line, rejected
 
 LABEL_NAMES = (
     "label", "labels", "category", "class", "target", "intent", "topic", "sentiment", "polarity",
@@ -147,8 +148,8 @@ def find_columns(path: Path, rows: Sequence[Row], named: Named) -> Columns:
                 raise XinyeError(
                     f"{path}: no column {column!r} ({flag}); there are {', '.join(columns)}{near}"
                 )
-    by_name = {column.strip().lower(): column for column in reversed(columns)}
-    label = named.label_field or by_name.get(usual(LABEL_NAMES, by_name) or "")
+    by_name = by_usual_name(columns)
+    label = named.label_field or find_column(columns, LABEL_NAMES)
     label = label or _label_by_values(path, rows, columns)
     if named.text_field:
         texts = tuple(named.text_field.split(","))

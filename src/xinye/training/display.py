@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # both bring torch, which listing runs can do without
 
 # Of several processes that train together, one talks. A launcher tells each how many they are; a
 # rank without that is somebody else's.
-FIRST = "MASTER_ADDR" not in os.environ or os.environ.get("RANK", "0") == "0"
+FIRST = not {"WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys() or os.environ.get("RANK", "0") == "0"
 
 
 class Console(rich.console.Console):

@@ -83,13 +83,18 @@ class RecordJob(Job):
         self.lower_is_better = task.lower_is_better
         self.judge_first = task.baseline_is_base
 
-    def make_plan(self) -> Plan:
-        """Find the steps and rates; put on the head or the adapter, whose weights are counted."""
-        settings, draft, data = self.settings, self.draft, self.data
+    def choose_numbers(self) -> None:
+        """Find the steps and rates, for which no network is needed."""
+        data, task = self.data, self.task
         examples = data.examples.examples
         longest = max(len(example.tokens) for example in examples)
-        facts = rules.Records(len(examples), longest, data.task.writes, data.task.frozen_attention)
-        rules.make_plan(draft, settings, facts, self.shape, self.device)
+        facts = rules.Records(len(examples), longest, task.writes, task.frozen_attention)
+        rules.make_plan(self.draft, self.settings, facts, self.shape, self.device)
+
+    def make_plan(self) -> Plan:
+        """The numbers; put on the head or the adapter, whose weights are counted."""
+        settings, draft, data = self.settings, self.draft, self.data
+        self.choose_numbers()
         self.check_shares()
         self.model = self._network()
         del self.gpt  # of which the model has what it needs
@@ -100,7 +105,7 @@ class RecordJob(Job):
         self.measured: dict[str, Any] = {}  # last, with its tables
         targets = sum(batch.counted for _, batch in data.examples.in_order(256))
         self.tokens_per_step = self.plan.batch_size * data.mean_length
-        self.tokens_per_target = data.mean_length * len(examples) / max(1, targets)
+        self.tokens_per_target = data.mean_length * len(data.examples) / max(1, targets)
         self.flops_per_token = flops_per_token(self.model, round(data.mean_length))
         return self.plan
 
@@ -177,11 +182,12 @@ class RecordJob(Job):
         return found
 
 
-def plan_of(settings: FinetuneSettings, observer: Observer) -> Plan:
-    """What a run would be planned to be; nothing is left behind."""
+def plan_of(settings: FinetuneSettings, observer: Observer) -> dict[str, Any]:
+    """The values that a run would be planned with; nothing is left behind."""
     job = RecordJob(settings, Start(ALONE, Path(), observer, began=0.0))
     job.read()
-    return job.make_plan()
+    job.choose_numbers()
+    return job.draft.values
 
 
 def base_of(

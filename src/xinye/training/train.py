@@ -11,10 +11,10 @@ from xinye.checkpoints.folders import checkpoints
 from xinye.errors import XinyeError
 from xinye.generation.decoder import prepare_decoder
 from xinye.observer import Observer
-from xinye.planning.finetune_settings import AUGMENTATIONS, FinetuneSettings
+from xinye.planning.finetune_settings import AUGMENTATIONS, FinetuneSettings, Settings
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.folder import RunFolder
-from xinye.runs.resume import Settings, saved_settings
+from xinye.runs.resume import saved_settings
 from xinye.runs.start import Beginning, check_output, default_output, start_run
 from xinye.tasks.registry import find_task
 from xinye.tasks.task import check_settings
