@@ -2,7 +2,7 @@
 
 Plain text, JSON, CSV, TSV and Parquet, in whatever encoding Chinese and English files really come
 in. This is the front of the reading: other rooms import from here what `files.py` (which files),
-`encodings.py` (bytes to text), `records.py` (tables and JSON) and `columns.py` (which column) do.
+`encodings.py` (bytes to text), `tables.py`, `records.py` (JSON) and `columns.py` (which column) do.
 """
 
 import difflib
@@ -16,6 +16,7 @@ from pathlib import Path
 from xinye.data.columns import HEAD_RECORDS, as_text, choose_field
 from xinye.data.encodings import decode, detect_encoding, line_ends, open_text, with_newlines
 from xinye.data.files import (
+    ACCEPTED,
     PLAIN_SUFFIXES,
     SUFFIXES,
     check_libraries,
@@ -25,14 +26,8 @@ from xinye.data.files import (
 )
 from xinye.data.notes import Notes
 from xinye.data.parquet import parquet_records
-from xinye.data.records import (
-    OnBad,
-    Records,
-    headerless,
-    read_lines,
-    read_records,
-    refuse,
-)
+from xinye.data.records import OnBad, Records, json_lines, json_records, refuse
+from xinye.data.tables import headerless, is_table, table_records
 from xinye.errors import XinyeError
 
 __all__ = [
@@ -56,6 +51,34 @@ class Piece:
     text: str
     source: str
     first: bool = True  # it starts a document
+
+
+def read_records(
+    path: Path,
+    on_bad: OnBad = refuse,
+    named: Sequence[str] = (),
+    tabbed: bool = False,
+    notes: Notes | None = None,
+) -> Records:
+    """The records of a table or a JSON file: rows are dictionaries by the header's names, or where
+    there is none (see `headerless`) by "1", "2" … With `tabbed` plain text is read as a table, too.
+    In `notes` stands what was left out, or read otherwise than the file's name says.
+    """
+    suffix = suffix_of(path)
+    if is_table(path, tabbed):
+        return table_records(path, on_bad, named, notes or Notes())
+    if suffix == ".json":
+        return json_records(path, on_bad)
+    if suffix in (".jsonl", ".ndjson"):
+        return json_lines(path, on_bad)
+    archive = "unpack it first; " if suffix in (".zip", ".rar", ".7z", ".tar") else ""
+    raise XinyeError(f"{path}: {archive}files of this kind cannot be read; {ACCEPTED}")
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a plain-text file with their numbers, without their ends."""
+    with open_text(path) as file:
+        yield from enumerate((line.removesuffix("\n") for line in file), 1)
 
 
 def read_pieces(
