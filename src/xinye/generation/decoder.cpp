@@ -87,6 +87,22 @@ template <class Vector> inline Vector read(const void* from) {
 inline Floats load(const float* from) { return read<Floats>(from); }
 inline Floats load(const bf16* from) { return bits<Floats>(__builtin_convertvector(read<Shorts>(from), Integers) << 16); }
 inline void store(float* to, Floats values) { std::memcpy(to, &values, sizeof values); }
+
+// a × b + c, rounded once. Compilers may make two roundings of it in one place and one in another, each for its own
+// processor; then a text among others would not be computed as alone. So they are told to make none (-ffp-contract=off),
+// and what is to be one is written so.
+inline Floats multiply_add(Floats a, Floats b, Floats c) {
+#if defined(__AVX512F__)
+    return bits<Floats>(_mm512_fmadd_ps(bits<__m512>(a), bits<__m512>(b), bits<__m512>(c)));
+#elif defined(__FMA__)
+    struct Halves { __m256 of[2]; };
+    auto x = bits<Halves>(a), y = bits<Halves>(b), z = bits<Halves>(c);
+    return bits<Floats>(Halves{_mm256_fmadd_ps(x.of[0], y.of[0], z.of[0]), _mm256_fmadd_ps(x.of[1], y.of[1], z.of[1])});
+#else
+    return a * b + c;
+#endif
+}
+
 inline float number(float value) { return value; }
 inline float number(bf16 value) { return bits<float>(uint32_t(value) << 16); }
 inline bf16 rounded(float value) {  // to the nearest bf16, ties to even
@@ -138,7 +154,8 @@ inline Floats exponential(Floats x) {  // 2^n e^r with |r| < 0.35, and e^r by it
     x = x > 88.0f ? Floats{} + 88.0f : x;
     Floats n = x * 1.44269504f + 12582912.0f - 12582912.0f;  // a sum that leaves no bits for fractions rounds
     Floats r = x - n * 0.693359375f + n * 2.12194440e-4f, series = Floats{} + 1.0f / 5040;
-    for (float factor : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) series = series * r + factor;
+    for (float factor : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f})
+        series = multiply_add(series, r, Floats{} + factor);
     return series * bits<Floats>((__builtin_convertvector(n, Integers) + 127) << 23);
 }
 
@@ -170,7 +187,7 @@ inline void products(const Weight* weights, int64_t columns, const float* inputs
         for (int r = 0; r < ROWS; r++) {
             prefetch(weights + at * ROWS + r * LANES);
             Floats weight = load(weights + r * columns + at);
-            for (int b = 0; b < BATCH; b++) totals[r][b] += weight * input[b];
+            for (int b = 0; b < BATCH; b++) totals[r][b] = multiply_add(weight, input[b], totals[r][b]);
         }
     }
     sum_each<ROWS * BATCH>(totals[0], sums[0]);
@@ -490,7 +507,8 @@ void attend(const float* query, Pages<Stored> keys, Pages<Stored> values, int64_
         Floats sums[WIDTH] = {};
         values.each_of(total_count, [&](const Stored* page, int64_t first, int64_t count) {
             for (int64_t s = 0; s < count; s++)
-                for (int i = 0; i < WIDTH; i++) sums[i] += scores[first + s] * load(page + s * size + at + i * LANES);
+                for (int i = 0; i < WIDTH; i++)
+                    sums[i] = multiply_add(Floats{} + scores[first + s], load(page + s * size + at + i * LANES), sums[i]);
         });
         for (int i = 0; i < WIDTH; i++) store(out + at + i * LANES, sums[i] / total);
     }

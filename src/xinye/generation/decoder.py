@@ -28,7 +28,9 @@ from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, column
 from xinye.observer import Observer
 
 SOURCE = Path(__file__).with_name("decoder.cpp")
-FLAGS = ("-std=c++20", "-O3", "-march=native", "-shared", "-fPIC", "-pthread", "-w")
+FLAGS = (
+    "-std=c++20", "-O3", "-march=native", "-ffp-contract=off", "-shared", "-fPIC", "-pthread", "-w",
+)  # fmt: skip
 # by `machine.instruction_limit`
 WITHOUT = {
     "avx2": ("-mno-avx512f",),
