@@ -294,8 +294,11 @@ def matrix_speed(where: torch.device, dtype: torch.dtype, anew: bool = False) ->
 
     def measure() -> float | None:
         with suppress(RuntimeError, TypeError):
-            small = matrix_flops_per_second(where, dtype, 256, 0.02)
-            return small if small <= 2e10 else matrix_flops_per_second(where, dtype, seconds=0.2)
+            if where.type == "cpu":
+                small = matrix_flops_per_second(where, dtype, 256, 0.02)
+                if small <= 2e10:
+                    return small
+            return matrix_flops_per_second(where, dtype, seconds=0.2)
         return None
 
     return remembered(
@@ -319,13 +322,21 @@ def read_bytes_per_second(where: torch.device) -> float:
     return numbers.nbytes / _best_seconds(numbers.sum, where, SECONDS)
 
 
+def finish(where: torch.device) -> None:
+    """Wait until a device has done what it was given: a GPU works on while Python goes on."""
+    if where.type != "cpu":
+        getattr(torch, where.type).synchronize()
+
+
 def _best_seconds(work: Callable[[], object], where: torch.device, seconds: float) -> float:
+    if where.type != "cpu":
+        work()  # loads the libraries
+        finish(where)
     best, begin = float("inf"), time.perf_counter()
     while True:
         start = time.perf_counter()
         work()
-        if where.type != "cpu":
-            getattr(torch, where.type).synchronize()
+        finish(where)
         best = min(best, time.perf_counter() - start)
         if time.perf_counter() > begin + seconds:
             return best
