@@ -231,7 +231,7 @@ def test_clean_leaves_a_run_that_is_going_on(xinye, make_run):
 
 DAMAGE = {
     "deep": b"[" * 100_000,
-    "deep value": b'{"values": ' + b'{"a":' * 5000 + b"1" + b"}" * 5001,
+    "deep value": b'{"values": ' + b'{"a":' * 200_000 + b"1" + b"}" * 200_001,
     "text for a number": b'{"values": {"steps": "many", "parameters": "5M"}, "steps": "x", "step": "x", "settings": 1}',
     "infinite": b'{"values": {"steps": 1e999}, "steps": 1e999, "kind": "step", "step": 1e999, "started": 1e999}',
     "huge": b'{"values": {"parameters": 1'

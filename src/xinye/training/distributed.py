@@ -97,7 +97,9 @@ def processes() -> Iterator[Processes]:
     cuda = torch.cuda.is_available()
     check_environment(cuda)
     if cuda:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        local_rank = int(os.environ["LOCAL_RANK"])
+        check_gpus(local_rank + 1)
+        torch.cuda.set_device(local_rank)
     # the first may have text to read
     dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(hours=2))
     atexit.register(let_go, [dist.group.WORLD])
@@ -120,6 +122,17 @@ def check_environment(cuda: bool) -> None:
         )
 
 
+def check_gpus(count: int) -> None:
+    """Refuses more processes than there are GPUs here, where there are any: each trains on its
+    own."""
+    gpus = torch.cuda.device_count()
+    if 0 < gpus < count:
+        raise XinyeError(
+            f"{count} processes need {count} GPUs, and here {'is' if gpus == 1 else 'are'} {gpus}; "
+            f"start {gpus}, or hide the GPUs by CUDA_VISIBLE_DEVICES= to train on the processor"
+        )
+
+
 def let_go(groups: list[object]) -> None:
     """Let a group's threads end, after all that used it and before the interpreter does.
 
@@ -138,6 +151,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
     PyTorch's elastic launcher starts them, and ends all when one fails. A signal that asks to stop
     is handed on; they have 30 seconds to save.
     """
+    check_gpus(count)
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
