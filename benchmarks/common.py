@@ -14,11 +14,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from xinye.machine import device, finish
+
 
 def machine(*packages: str) -> dict[str, Any]:
     """Processor, cores, load, the versions of Python and of these packages, and the day."""
     return {
         "processor": _processor(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
@@ -71,6 +76,7 @@ def per_second(step: Callable[[], object], steps: int, amount: int) -> float:
     start = time.perf_counter()
     for _ in range(steps):
         step()
+    finish(device())
     return steps * amount / (time.perf_counter() - start)
 
 

@@ -6,7 +6,7 @@ process.
 A step is forward, backward, clipping, the optimizer and zeroing the gradients. `of_matrix_speed`
 counts the model's matrix products only, over the speed of one large product here in the same dtype.
 The peer has its best: eager and compiled, with fused AdamW. A cell that would take this machine too
-long is left out, and the report says so.
+long is left out, and the report says so. Where there is a GPU, it is measured, on larger shapes.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import transformers
 from common import in_turn, machine, per_second, progress, ratio, report
 
 from xinye.data.batches import Batch
-from xinye.machine import matrix_flops_per_second
+from xinye.machine import device, matrix_flops_per_second
 from xinye.model.config import Architecture, GPTConfig
 from xinye.model.gpt import GPT
 from xinye.training.loop import Loop
@@ -41,6 +41,7 @@ class Shape(NamedTuple):
 
 
 SHAPES = [Shape(6, 384, 256, 16, 65, steps=2), Shape(12, 768, 512, 4, 50304, steps=1)]
+GPU_SHAPES = [Shape(12, 768, 1024, 32, 50304, steps=10), Shape(24, 1024, 1024, 16, 50304, steps=10)]
 
 
 def make_model(shape: Shape, architecture: Architecture, dtype: torch.dtype) -> GPT:
@@ -50,7 +51,7 @@ def make_model(shape: Shape, architecture: Architecture, dtype: torch.dtype) -> 
     model = GPT(
         GPTConfig(architecture, *sizes, norm_eps=1e-5 if architecture == "gpt2" else 1e-6)
     ).train()
-    model.initialize(0)
+    model.to(device()).initialize(0)
     model.compute_dtype = dtype
     return model
 
@@ -81,12 +82,14 @@ def peer_step(
         n_head=shape.width // 64, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False,
         bos_token_id=None, eos_token_id=None,
     )  # fmt: skip
-    model = transformers.GPT2LMHeadModel(config).train()
+    model = transformers.GPT2LMHeadModel(config).train().to(tokens.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     forward = torch.compile(model) if compiled else model
 
     def step() -> None:
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        with torch.autocast(
+            tokens.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16
+        ):
             loss = forward(tokens, labels=tokens).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -98,7 +101,7 @@ def peer_step(
 
 def measure(shape: Shape, dtype: torch.dtype, limit: float) -> dict[str, Any]:
     about = {"dtype": str(dtype).removeprefix("torch."), **shape._asdict()}
-    tokens = torch.randint(shape.vocabulary, (shape.batch, shape.context))
+    tokens = torch.randint(shape.vocabulary, (shape.batch, shape.context), device=device())
     gpt2, modern = make_model(shape, "gpt2", dtype), make_model(shape, "modern", dtype)
     seconds = 2 * tokens.numel() * gpt2.config.flops_per_token(shape.context) / limit
     if seconds > LONGEST:
@@ -150,8 +153,9 @@ def main() -> None:
     torch.manual_seed(0)
     facts, cells = machine("torch", "transformers"), []
     dtypes = [torch.bfloat16] if options.quick else [torch.float32, torch.bfloat16]
-    limits = {dtype: matrix_flops_per_second(torch.device("cpu"), dtype) for dtype in dtypes}
-    for shape in SHAPES[:1] if options.quick else SHAPES:
+    limits = {dtype: matrix_flops_per_second(device(), dtype) for dtype in dtypes}
+    shapes = SHAPES if device().type == "cpu" else GPU_SHAPES
+    for shape in shapes[:1] if options.quick else shapes:
         for dtype in dtypes:
             progress(f"{shape.layers} × {shape.width}, {dtype}")
             cells.append(measure(shape, dtype, limits[dtype]))
