@@ -19,8 +19,13 @@ from xinye.errors import XinyeError
 from xinye.libraries import need
 
 PLAIN_SUFFIXES = (".txt", ".md", ".text", ".raw")
-SUFFIXES = (*PLAIN_SUFFIXES, ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-ACCEPTED = f"accepted: {' '.join(SUFFIXES)}, each but .parquet also with .gz"
+SPREADSHEETS = (".xlsx", ".xlsm")
+BINARY_SUFFIXES = (".parquet", *SPREADSHEETS)  # that are no text, and compressed by themselves
+SUFFIXES = (*PLAIN_SUFFIXES, ".jsonl", ".ndjson", ".json", ".csv", ".tsv", *BINARY_SUFFIXES)
+ACCEPTED = (
+    f"accepted: {' '.join(SUFFIXES)}, each but {' '.join(BINARY_SUFFIXES)} also with .gz"
+)
+OTHER_SPREADSHEETS = (".xls", ".xlsb", ".ods", ".et", ".numbers")
 LARGEST_JSON = 1 << 28  # bytes; the largest tokenizer.json known has 33 million
 
 
@@ -91,7 +96,7 @@ def find_files(patterns: Sequence[str | Path]) -> list[Path]:
     for pattern in patterns:
         path = Path(pattern).expanduser()
         if path.is_file() and suffix_of(path) not in SUFFIXES:
-            raise XinyeError(f"{path}: files of this kind cannot be read; {ACCEPTED}")
+            raise of_no_kind(path)
         files = [each for each in expand(path) if suffix_of(each) in SUFFIXES]
         if not files:
             raise XinyeError(f"{path}: no text files there; {ACCEPTED}")
@@ -104,6 +109,17 @@ def find_files(patterns: Sequence[str | Path]) -> list[Path]:
         contents.setdefault(_digest(path) if sizes[size] > 1 else size, path)
     check_libraries(contents.values())
     return list(contents.values())
+
+
+def of_no_kind(path: Path) -> XinyeError:
+    """The error for a file that is not read, with what to do."""
+    if suffix_of(path) in OTHER_SPREADSHEETS:
+        return XinyeError(
+            f"{path}: spreadsheets of this kind are not read; save it as .xlsx in Excel, WPS or "
+            "LibreOffice"
+        )
+    archive = "unpack it first; " if suffix_of(path) in (".zip", ".rar", ".7z", ".tar") else ""
+    return XinyeError(f"{path}: {archive}files of this kind cannot be read; {ACCEPTED}")
 
 
 def expand(path: Path) -> list[Path]:
@@ -139,6 +155,8 @@ def check_libraries(files: Iterable[str | Path]) -> None:
     for path in map(Path, files):
         if suffix_of(path) == ".parquet":
             need(f"{path}: a Parquet file", "pyarrow")
+        elif suffix_of(path) in SPREADSHEETS:
+            need(f"{path}: a spreadsheet", "openpyxl")
 
 
 def fingerprint(files: Sequence[Path]) -> str:
@@ -150,9 +168,10 @@ def fingerprint(files: Sequence[Path]) -> str:
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix that tells the format: ".jsonl" for "a.jsonl.gz"; parquet compresses by itself."""
+    """The suffix that tells the format: ".jsonl" for "a.jsonl.gz"; not where the format compresses
+    by itself."""
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
-    return "" if suffix == ".parquet" and path.suffix.lower() == ".gz" else suffix
+    return "" if suffix in BINARY_SUFFIXES and path.suffix.lower() == ".gz" else suffix
 
 
 def _digest(path: Path) -> bytes:
