@@ -22,9 +22,7 @@ PLAIN_SUFFIXES = (".txt", ".md", ".text", ".raw")
 SPREADSHEETS = (".xlsx", ".xlsm")
 BINARY_SUFFIXES = (".parquet", *SPREADSHEETS)  # that are no text, and compressed by themselves
 SUFFIXES = (*PLAIN_SUFFIXES, ".jsonl", ".ndjson", ".json", ".csv", ".tsv", *BINARY_SUFFIXES)
-ACCEPTED = (
-    f"accepted: {' '.join(SUFFIXES)}, each but {' '.join(BINARY_SUFFIXES)} also with .gz"
-)
+ACCEPTED = f"accepted: {' '.join(SUFFIXES)}, each but {' '.join(BINARY_SUFFIXES)} also with .gz"
 OTHER_SPREADSHEETS = (".xls", ".xlsb", ".ods", ".et", ".numbers")
 LARGEST_JSON = 1 << 28  # bytes; the largest tokenizer.json known has 33 million
 
@@ -96,7 +94,8 @@ def find_files(patterns: Sequence[str | Path]) -> list[Path]:
     for pattern in patterns:
         path = Path(pattern).expanduser()
         if path.is_file() and suffix_of(path) not in SUFFIXES:
-            raise of_no_kind(path)
+            advice = f"{how_to_save(path)}files of this kind cannot be read"
+            raise XinyeError(f"{path}: {advice}; {ACCEPTED}")
         files = [each for each in expand(path) if suffix_of(each) in SUFFIXES]
         if not files:
             raise XinyeError(f"{path}: no text files there; {ACCEPTED}")
@@ -111,15 +110,10 @@ def find_files(patterns: Sequence[str | Path]) -> list[Path]:
     return list(contents.values())
 
 
-def of_no_kind(path: Path) -> XinyeError:
-    """The error for a file that is not read, with what to do."""
-    if suffix_of(path) in OTHER_SPREADSHEETS:
-        return XinyeError(
-            f"{path}: spreadsheets of this kind are not read; save it as .xlsx in Excel, WPS or "
-            "LibreOffice"
-        )
-    archive = "unpack it first; " if suffix_of(path) in (".zip", ".rar", ".7z", ".tar") else ""
-    return XinyeError(f"{path}: {archive}files of this kind cannot be read; {ACCEPTED}")
+def how_to_save(path: Path) -> str:
+    """What to do with a spreadsheet of a kind that is not read; "" for any other file."""
+    other = suffix_of(path) in OTHER_SPREADSHEETS
+    return "save it as .xlsx in Excel, WPS or LibreOffice; " if other else ""
 
 
 def expand(path: Path) -> list[Path]:

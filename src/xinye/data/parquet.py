@@ -8,9 +8,9 @@ from xinye.data.records import Records
 from xinye.errors import XinyeError
 
 
-def parquet_records(path: Path, text_only: bool = False, field: str | None = None) -> Records:
-    """The rows of a Parquet file with their numbers; with `text_only` only the column of the text
-    is read, where it is known or found.
+def parquet_records(path: Path, field: str | None) -> Records:
+    """The rows of a Parquet file with their numbers; where it is known, only the column of the text
+    is read.
     """
     check_libraries([path])
     import pyarrow
@@ -20,7 +20,7 @@ def parquet_records(path: Path, text_only: bool = False, field: str | None = Non
     check_regular(path)
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            if text_only and field is None and file.metadata.num_rows:
+            if field is None and file.metadata.num_rows:
                 field = choose_field(path, next(file.iter_batches(HEAD_RECORDS)).to_pylist())
             # A name that is not there goes on to the error that lists the others.
             columns = [field] if field in file.schema_arrow.names else None

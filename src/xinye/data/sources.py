@@ -1,9 +1,8 @@
 """Files in, text out: reads documents from the files a person names, in bounded memory.
 
-Plain text, JSON, CSV, TSV, XLSX and Parquet, in whatever encoding Chinese and English files really
-come in. This is the front of the reading: other rooms import from here what `files.py` (which
-files), `encodings.py` (bytes to text), `tables.py`, `records.py` (JSON) and `columns.py` (which
-column) do.
+Plain text, JSON, CSV, TSV, XLSX and Parquet, in whatever encoding Chinese and English files come
+in. This is the front of the reading: other rooms import from here what `files.py` (which files),
+`encodings.py` (bytes to text), `tables.py`, `records.py` (JSON) and `columns.py` (which column) do.
 """
 
 import difflib
@@ -17,12 +16,13 @@ from pathlib import Path
 from xinye.data.columns import HEAD_RECORDS, as_text, choose_field
 from xinye.data.encodings import decode, detect_encoding, line_ends, open_text, with_newlines
 from xinye.data.files import (
+    ACCEPTED,
     PLAIN_SUFFIXES,
     SUFFIXES,
     check_libraries,
     find_files,
     fingerprint,
-    of_no_kind,
+    how_to_save,
     suffix_of,
 )
 from xinye.data.notes import Notes
@@ -72,9 +72,10 @@ def read_records(
         return json_records(path, on_bad)
     if suffix in (".jsonl", ".ndjson"):
         return json_lines(path, on_bad)
-    if suffix == ".parquet":
-        return parquet_records(path)
-    raise of_no_kind(path)
+    archive = "unpack it first; " if suffix in (".zip", ".rar", ".7z", ".tar") else ""
+    raise XinyeError(
+        f"{path}: {archive}{how_to_save(path)}files of this kind cannot be read; {ACCEPTED}"
+    )
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -118,7 +119,7 @@ def read_pieces(
             yield from _plain_pieces(path, separator)
             continue
         if suffix == ".parquet":
-            records = parquet_records(path, text_only=True, field=field)
+            records = parquet_records(path, field)
         else:
             records = read_records(path, on_bad, [field] if field else [], notes=notes)
         yield from _record_pieces(path, records, field, on_bad, on_field)

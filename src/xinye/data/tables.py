@@ -46,7 +46,7 @@ def headerless(path: Path, named: Sequence[str] = (), tabbed: bool = False) -> s
 
 def _headerless(head: Iterable[TableRow], named: Sequence[str]) -> str:
     whole = takewhile(lambda row: not row[2], head)  # up to a row that is damaged
-    rows = [cells for _, cells, _ in whole if cells]
+    rows = [cells for _, cells, _ in whole]
     if not rows or set(named) & set(rows[0]):
         return ""
     first = rows[0]
@@ -162,8 +162,8 @@ def _row_reader(delimiter: str, lines: Iterable[str]) -> Callable[[Iterable[str]
 
 
 def _rows(path: Path, notes: Notes) -> Iterator[TableRow]:
-    """The rows of a table of any kind, the header's, too. Of text it goes on at the next line
-    behind a quote that is never closed.
+    """The rows of a table of any kind, the header's, too, without those whose cells are all empty.
+    Of text it goes on at the next line behind a quote that is never closed.
     """
     if suffix_of(path) in SPREADSHEETS:
         yield from sheet_rows(path, notes)
@@ -193,11 +193,12 @@ def _rows(path: Path, notes: Notes) -> Iterator[TableRow]:
                 continue
             if row is None:
                 return
-            yield line, row, ""
+            if any(cell.strip() for cell in row):
+                yield line, row, ""
 
 
 def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes) -> Records:
-    """The rows of a table as dictionaries. Those without a filled cell are left out."""
+    """The rows of a table as dictionaries."""
     rows = _rows(path, notes)
     head = list(islice(rows, HEAD_ROWS))
     numbered = bool(_headerless(head, named))
@@ -206,8 +207,6 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
     for line, row, problem in chain(head, rows):
         if problem:
             on_bad(path, line, problem)
-            continue
-        if not any(cell.strip() for cell in row):
             continue
         if not header and not numbered:
             header = _without_empty_end(row, 1)
