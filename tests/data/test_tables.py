@@ -45,6 +45,12 @@ def test_a_comma_in_a_text_without_a_header_parts_nothing(tmp_path):
     ]
 
 
+def test_columns_without_a_name_are_kept(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(",,text\n1,a,so\n", "utf-8")
+    assert rows(path) == [{"column 1": "1", "column 2": "a", "text": "so"}]
+
+
 def spreadsheet(path, *lines):
     book = openpyxl.Workbook()
     for line in lines:

@@ -211,7 +211,10 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
         if not header and not numbered:
             header = _without_empty_end(row, 1)
             _check_header(path, line, header)
-            written = _Header(header)
+            written = _Header(header)  # as it would stand again
+            for number, name in enumerate(header):
+                if not name.strip():  # of several without a name all but one would vanish
+                    header[number] = f"column {number + 1}"
             continue
         header = header or [str(number) for number in range(1, len(row) + 1)]
         row = _without_empty_end(row, len(header))

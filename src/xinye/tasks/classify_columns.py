@@ -91,7 +91,7 @@ def find_columns(path: Path, rows: Sequence[Row], named: Named, notes: Notes) ->
         labels = (_label_by_values(path, rows, columns),)
     texts = texts or _texts(path, rows, labels or flags)
     if flags:
-        _check_flags(path, flags, [column for column in others if column not in texts])
+        _check_flags(path, rows, flags, [column for column in others if column not in texts])
         notes.add(str(path), f"the columns {_listed(flags)} are 0 or 1: each is read as a label")
     found = Columns(texts, labels or flags, named.label_separator)
     never = [name for name in found.labels if not any(flag_of(row.get(name)) for row in rows)]
@@ -160,9 +160,18 @@ def _flag_columns(rows: Sequence[Row], columns: Sequence[str]) -> tuple[str, ...
     return tuple(flags) if len(both) > 1 else ()
 
 
-def _check_flags(path: Path, flags: Sequence[str], others: Sequence[str]) -> None:
-    """Raises `XinyeError` where a column that is neither 0 or 1 nor the text might be the label."""
-    unknown = [name for name in others if name not in flags and name.strip().lower() not in ABOUT]
+def _check_flags(
+    path: Path, rows: Sequence[Row], flags: Sequence[str], others: Sequence[str]
+) -> None:
+    """Raises `XinyeError` where a column that is neither 0 or 1 nor the text might be the label:
+    not one that says where a record is from, or that has another value in each."""
+    unknown = [
+        name
+        for name in others
+        if name not in flags
+        and name.strip().lower() not in ABOUT
+        and len({str(row.get(name)) for row in rows}) < len(rows)
+    ]
     if unknown:
         raise XinyeError(
             f"{path}: which columns are the labels? Name one with --label-field, or all that are "
