@@ -43,18 +43,18 @@ def sheet_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
     over several rows stands in each of them; in `notes` stands that, and which sheets are not read.
     """
     need(f"{path}: a spreadsheet", "openpyxl")
-    with open_regular(path) as file:
-        if file.peek(4)[:4] == _OLD:
-            raise XinyeError(f"{path}: an old .xls, or one with a password; {SAVE_ANEW}")
-        try:
+    try:
+        with open_regular(path) as file:
+            if file.peek(4)[:4] == _OLD:
+                raise XinyeError(f"{path}: an old .xls, or one with a password; {SAVE_ANEW}")
             yield from _rows(path, file, notes)
-        except XinyeError:
-            raise
-        except Exception as error:  # the library raises what it likes at damaged files
-            problem = str(error).partition("\n")[0][:200] or type(error).__name__
-            raise XinyeError(
-                f"{path}: not a whole .xlsx file ({problem}); {SAVE_ANEW} again"
-            ) from None
+    except XinyeError:
+        raise
+    except OSError as error:
+        raise XinyeError(f"{path}: {error.strerror or error}") from None
+    except Exception as error:  # the library raises what it likes at damaged files
+        problem = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise XinyeError(f"{path}: not a whole .xlsx file ({problem}); {SAVE_ANEW} again") from None
 
 
 def _rows(path: Path, file: BinaryIO, notes: Notes) -> Iterator[TableRow]:
