@@ -11,7 +11,9 @@ import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from zipfile import ZipFile
 
+import openpyxl
 import pytest
 
 from xinye.collect.collect import tidied
@@ -146,6 +148,8 @@ def test_pages(shape, tmp_path):
 @cases({
     "open quotes": lambda size: "a,b\n" + 'x","\n' * size,
     "quotes": lambda size: "a,b\n" + 'a,"b\n' * size,
+    "empty": lambda size: "a,b\n" + ",,\n" * size, "wide": lambda size: "a\n" + "," * size,
+    "semicolons": lambda size: "a;b\n" + "a,;b\n" * size,
     "columns": lambda size: ",".join(map(str, range(size))) + "\n" + "b," * (size - 1) + "c\n",
 })  # fmt: skip
 def test_tables(shape, tmp_path):
@@ -157,6 +161,38 @@ def test_tables(shape, tmp_path):
 )
 def test_json(shape, tmp_path):
     assert_linear(read_file(tmp_path / "a.json"), shape, 1500)
+
+
+@cases({
+    "rows": lambda size: sheet("".join(f'<row r="{at}"><c r="A{at}"><v>1</v></c></row>'
+                                       for at in range(1, size))),
+    "gaps": lambda size: sheet("".join(f'<row r="{at * 100}"><c r="B{at * 100}"><f>A1</f></c></row>'
+                                       for at in range(1, size))),
+    "merged": lambda size: sheet('<row r="1"><c r="A1"><v>1</v></c></row>' * size,
+                                 '<mergeCell ref="A1:Z1000000"/>' * size),
+    "nested": lambda size: sheet("<row>" * size + "</row>" * size),
+    "columns": lambda size: sheet("<row>" + "<c><v>1</v></c>" * size + "</row>"),
+})  # fmt: skip
+def test_spreadsheets(shape, tmp_path):
+    path = tmp_path / "a.xlsx"
+    openpyxl.Workbook().save(path)
+    with ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+
+    def read(text: str) -> None:
+        with ZipFile(path, "w") as archive:
+            for name, content in parts.items():
+                archive.writestr(name, text if "worksheets/" in name else content)
+        with suppress(XinyeError):
+            list(read_pieces([path], "1", on_bad=lambda *problem: None))
+
+    assert_linear(read, shape, 500)
+
+
+def sheet(rows: str, merged: str = "") -> str:
+    name = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    data = f"<sheetData>{rows}</sheetData><mergeCells>{merged}</mergeCells>"
+    return f'<worksheet xmlns="{name}">{data}</worksheet>'
 
 
 def test_too_many_open_quotes_are_named(xinye, tmp_path):

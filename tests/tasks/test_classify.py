@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tokenizers import processors
 
+from xinye.data.notes import Notes
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.tasks.classify import Classify
@@ -106,6 +107,65 @@ def test_pairs_numbers_and_several_labels(tmp_path):
         read(tmp_path / "d.jsonl", json.dumps(row), text_field="keyword,abst")[0].whole
         == "茶\n水\n泡茶"
     )
+
+
+FLAGGED = (
+    "id,comment,toxic,insult,threat\n7,much too slow,1,0,0\n8,much too cold,1,1,0\n9,good,0,0,0\n"
+)
+
+
+def test_several_columns_of_0_and_1_are_labels(tmp_path):
+    path, notes = tmp_path / "a.csv", Notes()
+    path.write_text(FLAGGED)
+    records = Classify.read([str(path)], notes=notes)
+    assert [(r.text, r.labels) for r in records] == [
+        ("much too slow", ("toxic",)),
+        ("much too cold", ("toxic", "insult")),
+        ("good", ()),
+    ]
+    said = " ".join(notes.sentences())
+    assert "'toxic', 'insult', 'threat' are 0 or 1" in said
+    assert "no record has the labels 'threat'" in said
+    asked = read(path, FLAGGED.replace("id", "mood"), label_field="toxic,insult")
+    assert asked[1].labels == ("toxic", "insult")
+    for content, says in [
+        (
+            FLAGGED.replace("id", "mood").replace("9,", "8,"),
+            "--label-field toxic,insult,threat; there are also 'mood'",
+        ),
+        (FLAGGED.replace("good,0", "good,-1"), "which column is the label"),
+    ]:
+        with pytest.raises(XinyeError, match=says):
+            read(path, content)
+    with pytest.raises(XinyeError, match=r"line 4, field 'toxic': expected 0 or 1, found '-1'"):
+        read(path, FLAGGED.replace("good,0", "good,-1"), label_field="toxic,insult")
+
+
+@pytest.mark.parametrize(
+    "name", ["label", "Rating", "stars", "Sentiment", "评分", "类别", "分类", "等级"]
+)
+def test_usual_names_of_labels(tmp_path, name):
+    rows = "".join(f"{number},some {number} words,{number}\n" for number in range(9))
+    [first, *_] = read(tmp_path / "a.csv", f"number,text,{name}\n{rows}")
+    assert first.format == f"text in 'text', label in {name!r}"
+
+
+def test_reviews_beside_their_rating_are_texts(tmp_path):
+    rows = [("很好吃，下次还会再来", "5"), ("太慢了，再也不会来了", "1")]
+    records = read(tmp_path / "a.csv", csv(rows, "评价,评分"))
+    assert [(r.text, *r.labels) for r in records] == rows
+
+
+def test_of_two_columns_that_may_be_the_label_one_must_be_named(tmp_path):
+    content = "text,rating,sentiment\nvery good,5,good\nvery bad,1,bad\n"
+    with pytest.raises(XinyeError, match=r"'sentiment' or 'rating'\? Name it with --label-field"):
+        read(tmp_path / "a.csv", content)
+    assert read(tmp_path / "a.csv", content, label_field="rating")[0].labels == ("5",)
+
+
+def test_true_and_false_are_labels(tmp_path):
+    rows = '{"text": "good", "label": true}\n{"text": "bad", "label": false}'
+    assert [r.labels for r in read(tmp_path / "a.jsonl", rows)] == [("true",), ("false",)]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from xinye.check.inspection import (
 )
 from xinye.data.cleaning import Cleaning, clean
 from xinye.data.duplicates import Copies, NearSample, code_points
-from xinye.data.files import suffix_of
+from xinye.data.files import BINARY_SUFFIXES, suffix_of
 from xinye.data.notes import Notes
 from xinye.data.sources import PLAIN_SUFFIXES, Piece, detect_encoding, line_ends, read_pieces
 from xinye.errors import XinyeError
@@ -130,7 +130,7 @@ class Reading:
             self.files.append(seen)
             self.beginnings.append([])
             try:
-                if suffix != ".parquet":
+                if suffix not in BINARY_SUFFIXES:
                     seen.encoding = detect_encoding(path)
                     seen.line_ends = dict(line_ends(path, seen.encoding))
                 for piece in self.pieces(number, path, seen):

@@ -19,8 +19,11 @@ from xinye.errors import XinyeError
 from xinye.libraries import need
 
 PLAIN_SUFFIXES = (".txt", ".md", ".text", ".raw")
-SUFFIXES = (*PLAIN_SUFFIXES, ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-ACCEPTED = f"accepted: {' '.join(SUFFIXES)}, each but .parquet also with .gz"
+SPREADSHEETS = (".xlsx", ".xlsm")
+BINARY_SUFFIXES = (".parquet", *SPREADSHEETS)  # that are no text, and compressed by themselves
+SUFFIXES = (*PLAIN_SUFFIXES, ".jsonl", ".ndjson", ".json", ".csv", ".tsv", *BINARY_SUFFIXES)
+ACCEPTED = f"accepted: {' '.join(SUFFIXES)}, each but {' '.join(BINARY_SUFFIXES)} also with .gz"
+OTHER_SPREADSHEETS = (".xls", ".xlsb", ".ods", ".et", ".numbers")
 LARGEST_JSON = 1 << 28  # bytes; the largest tokenizer.json known has 33 million
 
 
@@ -91,7 +94,8 @@ def find_files(patterns: Sequence[str | Path]) -> list[Path]:
     for pattern in patterns:
         path = Path(pattern).expanduser()
         if path.is_file() and suffix_of(path) not in SUFFIXES:
-            raise XinyeError(f"{path}: files of this kind cannot be read; {ACCEPTED}")
+            advice = f"{how_to_save(path)}files of this kind cannot be read"
+            raise XinyeError(f"{path}: {advice}; {ACCEPTED}")
         files = [each for each in expand(path) if suffix_of(each) in SUFFIXES]
         if not files:
             raise XinyeError(f"{path}: no text files there; {ACCEPTED}")
@@ -104,6 +108,12 @@ def find_files(patterns: Sequence[str | Path]) -> list[Path]:
         contents.setdefault(_digest(path) if sizes[size] > 1 else size, path)
     check_libraries(contents.values())
     return list(contents.values())
+
+
+def how_to_save(path: Path) -> str:
+    """What to do with a spreadsheet of a kind that is not read; "" for any other file."""
+    other = suffix_of(path) in OTHER_SPREADSHEETS
+    return "save it as .xlsx in Excel, WPS or LibreOffice; " if other else ""
 
 
 def expand(path: Path) -> list[Path]:
@@ -139,6 +149,8 @@ def check_libraries(files: Iterable[str | Path]) -> None:
     for path in map(Path, files):
         if suffix_of(path) == ".parquet":
             need(f"{path}: a Parquet file", "pyarrow")
+        elif suffix_of(path) in SPREADSHEETS:
+            need(f"{path}: a spreadsheet", "openpyxl")
 
 
 def fingerprint(files: Sequence[Path]) -> str:
@@ -150,9 +162,10 @@ def fingerprint(files: Sequence[Path]) -> str:
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix that tells the format: ".jsonl" for "a.jsonl.gz"; parquet compresses by itself."""
+    """The suffix that tells the format: ".jsonl" for "a.jsonl.gz"; not where the format compresses
+    by itself."""
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
-    return "" if suffix == ".parquet" and path.suffix.lower() == ".gz" else suffix
+    return "" if suffix in BINARY_SUFFIXES and path.suffix.lower() == ".gz" else suffix
 
 
 def _digest(path: Path) -> bytes:

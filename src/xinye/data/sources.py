@@ -1,6 +1,6 @@
 """Files in, text out: reads documents from the files a person names, in bounded memory.
 
-Plain text, JSON, CSV, TSV and Parquet, in whatever encoding Chinese and English files really come
+Plain text, JSON, CSV, TSV, XLSX and Parquet, in whatever encoding Chinese and English files come
 in. This is the front of the reading: other rooms import from here what `files.py` (which files),
 `encodings.py` (bytes to text), `tables.py`, `records.py` (JSON) and `columns.py` (which column) do.
 """
@@ -22,6 +22,7 @@ from xinye.data.files import (
     check_libraries,
     find_files,
     fingerprint,
+    how_to_save,
     suffix_of,
 )
 from xinye.data.notes import Notes
@@ -72,7 +73,9 @@ def read_records(
     if suffix in (".jsonl", ".ndjson"):
         return json_lines(path, on_bad)
     archive = "unpack it first; " if suffix in (".zip", ".rar", ".7z", ".tar") else ""
-    raise XinyeError(f"{path}: {archive}files of this kind cannot be read; {ACCEPTED}")
+    raise XinyeError(
+        f"{path}: {archive}{how_to_save(path)}files of this kind cannot be read; {ACCEPTED}"
+    )
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

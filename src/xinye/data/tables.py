@@ -1,19 +1,21 @@
-"""Tables: the rows of .csv and .tsv files as records, each with its line, in bounded memory."""
+"""Tables: the rows of .csv, .tsv and .xlsx files as records, each with its line, in bounded
+memory."""
 
 import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Any, TextIO
 
 from xinye.data.encodings import open_text
-from xinye.data.files import PLAIN_SUFFIXES, suffix_of
+from xinye.data.files import PLAIN_SUFFIXES, SPREADSHEETS, suffix_of
 from xinye.data.notes import Notes, without_unseen
 from xinye.data.records import OnBad, Records
+from xinye.data.spreadsheets import TableRow, sheet_rows
 from xinye.errors import XinyeError
 
 HEAD_ROWS = 1000  # rows looked at to see whether the first is a header
@@ -27,6 +29,7 @@ _QUOTES = (
     'Write a quote within a cell as ""'
 )
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*%?")
+_SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # a first line by which Excel is told
 
 
 def headerless(path: Path, named: Sequence[str] = (), tabbed: bool = False) -> str:
@@ -38,14 +41,12 @@ def headerless(path: Path, named: Sequence[str] = (), tabbed: bool = False) -> s
     """
     if not is_table(path, tabbed):
         return ""
-    with open_text(path) as file:
-        return _headerless(_row_reader(path, _delimiter(path, file), file)(file), named)
+    return _headerless(islice(_rows(path, Notes()), HEAD_ROWS), named)
 
 
-def _headerless(table: Iterator[list[str]], named: Sequence[str]) -> str:
-    rows: list[list[str]] = []
-    with suppress(csv.Error):  # up to a row that is damaged
-        rows.extend(filter(None, islice(table, HEAD_ROWS)))
+def _headerless(head: Iterable[TableRow], named: Sequence[str]) -> str:
+    whole = takewhile(lambda row: not row[2], head)  # up to a row that is damaged
+    rows = [cells for _, cells, _ in whole]
     if not rows or set(named) & set(rows[0]):
         return ""
     first = rows[0]
@@ -66,7 +67,8 @@ def _headerless(table: Iterator[list[str]], named: Sequence[str]) -> str:
 
 def is_table(path: Path, tabbed: bool) -> bool:
     suffix = suffix_of(path)
-    return suffix in (".csv", ".tsv") or (tabbed and suffix in PLAIN_SUFFIXES)
+    plain = tabbed and suffix in PLAIN_SUFFIXES
+    return suffix in DELIMITERS or suffix in SPREADSHEETS or plain
 
 
 def _names(row: Sequence[str]) -> list[str]:
@@ -97,32 +99,54 @@ def _check_header(path: Path, line: int, header: Sequence[str]) -> None:
             )
 
 
-def _delimiter(path: Path, file: TextIO) -> str:
-    """What stands between the columns: what is usual for the file's name, except where its first
-    line is then one column, and something else parts all rows into the same number of columns.
-    """
+@dataclass(frozen=True)
+class _Form:
+    """How the text of a table is written: what stands between the columns, what reads the rows, and
+    how many lines stand before them."""
+
+    delimiter: str
+    rows: Callable[[Iterable[str]], Any]
+    above: int = 0
+
+
+def _form(path: Path, file: TextIO) -> _Form:
+    """The form of a table, the file's beginning included."""
     csv.field_size_limit(LONGEST_CELL)
-    usual, *others = list(DELIMITERS.get(suffix_of(path), "\t"))
-    lines = list(islice(file, DELIMITER_LINES))
+    said = _SEP.fullmatch(file.readline(len("'sep=;' \n")))
+    if said:
+        above, delimiter = 1, said[1]
+    else:
+        file.seek(0)
+        above, delimiter = 0, _delimiter(path, list(islice(file, DELIMITER_LINES)))
     file.seek(0)
-    if _widths(lines[:1], usual) - {1}:
-        return usual
-    for delimiter in others:
+    form = _Form(delimiter, _row_reader(delimiter, islice(file, above, None)), above)
+    file.seek(0)
+    return form
+
+
+def _delimiter(path: Path, lines: Sequence[str]) -> str:
+    """What stands between the columns: what parts all of the first rows into the same number of
+    columns, the usual one for the file's name first; where nothing does, the usual one.
+    """
+    usual, *others = list(DELIMITERS.get(suffix_of(path), "\t"))
+    for delimiter in (usual, *others):
         widths = _widths(lines, delimiter)
-        if len(lines) > 1 and len(widths) == 1 and widths != {1}:
+        if len(widths) == 1 and widths != {1} and (len(lines) > 1 or delimiter == usual):
             return delimiter
     return usual
 
 
 def _widths(lines: Sequence[str], delimiter: str) -> set[int]:
-    """How many columns the rows of some lines have."""
+    """How many columns the rows of some lines have. The last may be cut off within its quotes."""
     try:
-        return {len(row) for row in csv.reader(lines, delimiter=delimiter) if row}
+        rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
     except csv.Error:
         return set()
+    cut_off = len(lines) == DELIMITER_LINES and len(rows) > 1
+    return {len(row) for row in (rows[:-1] if cut_off else rows)}
 
 
-def _row_reader(path: Path, delimiter: str, file: TextIO) -> Callable[[Iterable[str]], Any]:
+def _row_reader(delimiter: str, lines: Iterable[str]) -> Callable[[Iterable[str]], Any]:
     """`csv.reader` for the rows of this table. With tabs programs disagree whether quotes mean
     anything, and the file itself tells. Strict: a stray quote would swallow the rows after it in
     silence.
@@ -131,72 +155,100 @@ def _row_reader(path: Path, delimiter: str, file: TextIO) -> Callable[[Iterable[
         return partial(csv.reader, delimiter=delimiter, strict=True)
     quoted = partial(csv.reader, delimiter="\t", strict=True)
     try:
-        even = len({len(row) for row in quoted(file) if row}) == 1
+        even = len({len(row) for row in quoted(lines) if row}) == 1
     except csv.Error:
         even = False
-    file.seek(0)
     return quoted if even else partial(quoted, quoting=csv.QUOTE_NONE)
 
 
-def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes) -> Records:
-    """The rows of a table as dictionaries. Behind a quote that is never closed it goes on at the
-    next line.
+def _rows(path: Path, notes: Notes) -> Iterator[TableRow]:
+    """The rows of a table of any kind, the header's, too, without those whose cells are all empty.
+    Of text it goes on at the next line behind a quote that is never closed.
     """
+    if suffix_of(path) in SPREADSHEETS:
+        yield from sheet_rows(path, notes)
+        return
     with open_text(path) as file:
-        delimiter = _delimiter(path, file)
-        if delimiter not in DELIMITERS.get(suffix_of(path), "\t")[0]:
-            notes.add(str(path), f"the columns are parted by {delimiter!r}, unlike the file's name")
-        read_rows = _row_reader(path, delimiter, file)
-        numbered = _headerless(read_rows(file), named)
-        file.seek(0)
-        rows = read_rows(file)
-        header: list[str] = []
-        written: _Header | None = None  # where it stands in the file
+        form = _form(path, file)
+        if form.delimiter not in DELIMITERS.get(suffix_of(path), "\t")[0]:
+            between = f"the columns are parted by {form.delimiter!r}, unlike the file's name"
+            notes.add(str(path), between)
+        skipped = form.above  # lines before those that `rows` has counted
+        rows = form.rows(islice(file, skipped, None))
         open_quotes = 0
-        skipped = 0  # lines before those that `rows` has counted
-        line = 1  # that the row begins in
         while True:
+            line = skipped + rows.line_num + 1  # that the row begins in
             try:
                 row = next(rows, None)
             except csv.Error as error:
-                row = []
-                on_bad(path, line, f"not a valid row ({error})")
+                yield line, [], f"not a valid row ({error})"
                 if re.search("unexpected end|field limit", str(error)):
                     open_quotes += 1
                     if open_quotes > MOST_OPEN_QUOTES:
-                        on_bad(path, line, _QUOTES)
+                        yield line, [], _QUOTES
                         return
                     file.seek(0)
-                    rows = read_rows(islice(file, line, None))
+                    rows = form.rows(islice(file, line, None))
                     skipped = line
+                continue
             if row is None:
                 return
-            if row and not header and numbered:
-                header = [str(number) for number in range(1, len(row) + 1)]
-            elif row and not header:
-                _check_header(path, line, row)
-                header, row = row, []
-                written = _Header(header)
-            again = written.names_in(row) if written else []
-            if written and again == written.names:
-                notes.add(f"{path}, line {line}", "the header stands again, and is left out")
-            elif written and sorted(again) == sorted(written.names):
-                problem = "the header again, with its columns in another order; split the file here"
-                on_bad(path, line, problem)
-            elif row and (problem := _uneven(path, row, header, bool(numbered))):
-                on_bad(path, line, problem)
-            elif row:
-                yield line, dict(zip(header, row, strict=True))
-            line = skipped + rows.line_num + 1
+            if any(cell.strip() for cell in row):
+                yield line, row, ""
+
+
+def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes) -> Records:
+    """The rows of a table as dictionaries."""
+    rows = _rows(path, notes)
+    head = list(islice(rows, HEAD_ROWS))
+    numbered = bool(_headerless(head, named))
+    header: list[str] = []
+    written: _Header | None = None  # where it stands in the file
+    for line, row, problem in chain(head, rows):
+        if problem:
+            on_bad(path, line, problem)
+            continue
+        if not header and not numbered:
+            header = _without_empty_end(row, 1)
+            _check_header(path, line, header)
+            written = _Header(header)  # as it would stand again
+            for number, name in enumerate(header):
+                if not name.strip():  # of several without a name all but one would vanish
+                    header[number] = f"column {number + 1}"
+            continue
+        header = header or [str(number) for number in range(1, len(row) + 1)]
+        row = _without_empty_end(row, len(header))
+        if suffix_of(path) in SPREADSHEETS:  # which do not store empty cells
+            row += [""] * (len(header) - len(row))
+        again = written.names_in(row) if written else []
+        if written and again == written.names:
+            notes.add(f"{path}, line {line}", "the header stands again, and is left out")
+        elif written and sorted(again) == sorted(written.names):
+            problem = "the header again, with its columns in another order; split the file here"
+            on_bad(path, line, problem)
+        elif problem := _uneven(path, row, header, numbered):
+            on_bad(path, line, problem)
+        else:
+            yield line, dict(zip(header, row, strict=True))
+
+
+def _without_empty_end(row: list[str], shortest: int) -> list[str]:
+    """A row without the empty cells at its end, where it has more than `shortest`."""
+    while len(row) > shortest and not row[-1].strip():
+        row.pop()
+    return row
 
 
 def _uneven(path: Path, row: Sequence[str], header: Sequence[str], numbered: bool) -> str:
     """Why a row has too few or too many columns; "" where it has as many as the others."""
     if len(row) == len(header):
         return ""
-    comma = suffix_of(path) == ".csv"
+    advice = "a tab parts them"
+    if suffix_of(path) == ".csv":
+        advice = "quote text that holds the delimiter"
+    elif suffix_of(path) in SPREADSHEETS:
+        advice = "give each column a name, or empty its cells"
     return (
         f"{len(row)} column{'s' * (len(row) != 1)}, the "
-        f"{'first' if numbered else 'header'} line has {len(header)}; "
-        f"{'quote text that holds the delimiter' if comma else 'a tab parts them'}"
+        f"{'first' if numbered else 'header'} line has {len(header)}; {advice}"
     )

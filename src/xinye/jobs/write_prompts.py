@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.sources import read_records
 from xinye.errors import XinyeError, checked
@@ -70,7 +71,7 @@ def write_prompts(
         errors.append({"line": line, "error": problem})
         observer.warn(f"{path}:{line}: {problem}")
 
-    total = sum(1 for _ in read_records(prompts, lambda *_: None))
+    total = count_prompts(prompts, observer)
     done = finished(output)
     counts = Counter(done=0, done_before=0, texts=0, tokens=0)
 
@@ -111,6 +112,15 @@ def write_prompts(
         "tokens_per_second": round(counts["tokens"] / seconds, 1),
         "errors": errors,
     }
+
+
+def count_prompts(prompts: Path, observer: Observer) -> int:
+    """How many prompts a file has. What is left out of it, such as further sheets, is told."""
+    notes = Notes()
+    total = sum(1 for _ in read_records(prompts, lambda *_: None, notes=notes))
+    for said in notes.sentences():
+        observer.warn(said)
+    return total
 
 
 def written(engine: Engine, coming: Iterator[Job]) -> Iterator[Job]:

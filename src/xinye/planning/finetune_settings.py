@@ -50,7 +50,9 @@ class FinetuneSettings(TrainingSettings):
     text_field: str | None = Field(
         None, description="column of the text; two with a comma between are a pair"
     )
-    label_field: str | None = Field(None, description="column of the label")
+    label_field: str | None = Field(
+        None, description="column of the label; several with a comma between hold 0 or 1"
+    )
     label_separator: str | None = Field(
         None, description="what stands between several labels of one text, such as |"
     )

@@ -17,7 +17,8 @@ from xinye.evaluation import classification
 from xinye.model.heads import Head
 from xinye.planning.finetune_settings import COLUMNS
 from xinye.runs.words import LOSS, Both, TaskWords
-from xinye.tasks.classify_records import Named, Record, read_labelled
+from xinye.tasks.classify_columns import Named
+from xinye.tasks.classify_records import Record, read_labelled
 from xinye.tasks.exercises import reviews
 from xinye.tasks.heads import ACCURACY, LIMIT, MACRO_F1, USE, HeadTask, altered
 from xinye.tasks.records import (

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from xinye.data.batches import permute
+from xinye.data.columns import find_column
 from xinye.data.mixing import mix
 from xinye.data.notes import Notes
 from xinye.data.records import Row
@@ -46,8 +47,8 @@ def refuse_line(on_bad: OnBad) -> Callable[[Path, int, str], None]:
 
 
 def usual(names: Iterable[str], row: Collection[str]) -> str | None:
-    """The first of the usual names of a column that a row has."""
-    return next((name for name in names if name in row), None)
+    """The column of a row that has the first of these usual names; None where it has none."""
+    return find_column(row, names)
 
 
 def expected(place: str, what: str, found: Any) -> XinyeError:

@@ -1,0 +1,215 @@
+"""Which columns of a table, or fields of objects, hold a text and its label: as a person named
+them, by their usual names, or by what stands in them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from xinye.data.columns import by_usual_name, choose_field, find_column
+from xinye.data.notes import Notes
+from xinye.data.records import Row
+from xinye.errors import XinyeError, did_you_mean
+from xinye.tasks.records import ABOUT
+
+LABEL_NAMES = ("label", "labels", "gold_label", "标签")  # the first that is there is it
+# Of these one is it; where a table has several, a person must say which.
+PERHAPS_LABELS = (
+    "category", "class", "target", "intent", "topic", "sentiment", "polarity", "emotion", "tag",
+    "rating", "ratings", "star", "stars", "score", "类别", "分类", "正负面", "情感", "情绪", "极性",
+    "意图", "评价", "评分", "打分", "星级", "等级",
+)  # fmt: skip
+PAIR_NAMES = (
+    ("sentence1", "sentence2"), ("text1", "text2"), ("text_a", "text_b"),
+    ("premise", "hypothesis"), ("question1", "question2"), ("text", "text_pair"),
+    ("句子1", "句子2"),
+)  # fmt: skip
+FLAGS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+SHORTEST_TEXT = 8  # characters, on average, of a column that may hold texts instead of labels
+SHOWN = 6  # columns that are named in a line
+
+
+class Named(NamedTuple):
+    """The columns that a person named, of a text (or, with a comma between, a pair) and of the
+    label (or of several that are 0 or 1), and what stands between several labels."""
+
+    text_field: str | None = None
+    label_field: str | None = None
+    label_separator: str | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        return [name for given in self[:2] if given for name in given.split(",")]
+
+
+class Columns(NamedTuple):
+    """Where things stand: one column of text or two, that of the label or several that are 0 or 1,
+    and what parts several labels, if anything."""
+
+    texts: tuple[str, ...]
+    labels: tuple[str, ...]
+    separator: str | None
+
+    @property
+    def label(self) -> str:
+        return self.labels[0]
+
+    @property
+    def flags(self) -> bool:
+        """Whether each of several columns is a label, and says whether a text has it."""
+        return len(self.labels) > 1
+
+    @property
+    def format(self) -> str:
+        text = f"text in {self.texts[0]!r}"
+        if self.texts[1:]:
+            text = f"pairs of texts in {self.texts[0]!r} and {self.texts[1]!r}"
+        if self.flags:
+            return f"{text}, 0 or 1 for each label in {_listed(self.labels)}"
+        return f"{text}, label in {self.label!r}"
+
+
+def find_columns(path: Path, rows: Sequence[Row], named: Named, notes: Notes) -> Columns:
+    """The columns of texts and label: as given, by name, or by what stands in them."""
+    columns = list(dict.fromkeys(column for row in rows[:1000] for column in row))
+    if len(columns) == 1:
+        found = columns[0] if columns != ["1"] else rows[0]["1"]
+        raise XinyeError(
+            f"{path}, line 1: expected columns of a text and a label, in .txt and .tsv with a tab "
+            f"between, found one: {found[:40]!r}"
+        )
+    texts = _named(path, named.text_field, "--text-field", columns)
+    if len(texts) > 2:
+        raise XinyeError(
+            f"--text-field {named.text_field}: a text, or a pair of them, not {len(texts)}"
+        )
+    labels = _named(path, named.label_field, "--label-field", columns)
+    others = [column for column in columns if column not in texts]
+    if not labels and (label := _label_by_name(path, rows, others)):
+        labels = (label,)
+    flags = () if labels else _flag_columns(rows, others)
+    if not labels and not flags:
+        labels = (_label_by_values(path, rows, columns),)
+    texts = texts or _texts(path, rows, labels or flags)
+    if flags:
+        _check_flags(path, rows, flags, [column for column in others if column not in texts])
+        notes.add(str(path), f"the columns {_listed(flags)} are 0 or 1: each is read as a label")
+    found = Columns(texts, labels or flags, named.label_separator)
+    never = [name for name in found.labels if not any(flag_of(row.get(name)) for row in rows)]
+    if found.flags and never:
+        notes.add(str(path), f"no record has the labels {_listed(never)}: they are not learned")
+    return found
+
+
+def flag_of(value: object) -> bool | None:
+    """What a cell of a column of 0 and 1 says; None where it is neither."""
+    return FLAGS.get(str(value).strip().casefold())
+
+
+def _named(path: Path, given: str | None, flag: str, columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns that a flag names, a comma between them."""
+    if not given or given in columns:
+        return (given,) if given else ()
+    names = tuple(given.split(","))
+    for name in names:
+        if name not in columns:
+            near = did_you_mean(name, columns)
+            raise XinyeError(
+                f"{path}: no column {name!r} ({flag}); there are {', '.join(columns)}{near}"
+            )
+    return names
+
+
+def _listed(columns: Sequence[str]) -> str:
+    more = f" and {len(columns) - SHOWN} more" if len(columns) > SHOWN else ""
+    return ", ".join(map(repr, columns[:SHOWN])) + more
+
+
+def _label_by_name(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> str | None:
+    """The column whose name says that it is the label; None where there is none."""
+    if label := find_column(columns, LABEL_NAMES):
+        return label
+    by_name = by_usual_name(columns)
+    found = [by_name[name] for name in PERHAPS_LABELS if name in by_name]
+    found = [column for column in found if not _holds_texts(rows, column)]
+    if len(found) > 1:
+        raise XinyeError(
+            f"{path}: which column is the label, {' or '.join(map(repr, found))}? Name it with "
+            "--label-field"
+        )
+    return found[0] if found else None
+
+
+def _holds_texts(rows: Sequence[Row], column: str) -> bool:
+    """Whether a column's values are too many and too long for labels, as of 评价 in reviews."""
+    values = [str(row.get(column)) for row in rows]
+    many = len(set(values)) > min(_most_labels(rows), len(rows) - 1)
+    return many and sum(map(len, values)) >= SHORTEST_TEXT * len(values)
+
+
+def _most_labels(rows: Sequence[Row]) -> int:
+    """How many different labels so many records may have."""
+    return max(2, min(200, len(rows) // 4))
+
+
+def _flag_columns(rows: Sequence[Row], columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns that are 0 or 1 throughout, where two of them or more are both."""
+    flags = [
+        column for column in columns if all(flag_of(row.get(column)) is not None for row in rows)
+    ]
+    both = [column for column in flags if len({str(row[column]) for row in rows}) > 1]
+    return tuple(flags) if len(both) > 1 else ()
+
+
+def _check_flags(
+    path: Path, rows: Sequence[Row], flags: Sequence[str], others: Sequence[str]
+) -> None:
+    """Raises `XinyeError` where a column that is neither 0 or 1 nor the text might be the label:
+    not one that says where a record is from, or that has another value in each."""
+    unknown = [
+        name
+        for name in others
+        if name not in flags
+        and name.strip().lower() not in ABOUT
+        and len({str(row.get(name)) for row in rows}) < len(rows)
+    ]
+    if unknown:
+        raise XinyeError(
+            f"{path}: which columns are the labels? Name one with --label-field, or all that are "
+            f"0 or 1: --label-field {','.join(flags)}; there are also {_listed(unknown)}"
+        )
+
+
+def _texts(path: Path, rows: Sequence[Row], labels: Sequence[str]) -> tuple[str, ...]:
+    """A pair of columns by its names, or the one other column that holds texts, and not the same
+    one throughout."""
+    by_name = by_usual_name(column for column in rows[0])
+    for one, other in PAIR_NAMES:
+        if {one, other} <= by_name.keys():
+            return by_name[one], by_name[other]
+    same = {
+        column
+        for column in rows[0]
+        if rows[1:] and len({str(row.get(column)) for row in rows}) == 1
+    }
+    left_out = {*labels, *same}
+    others = [{key: row[key] for key in row if key not in left_out} for row in rows[:100]]
+    try:
+        return (choose_field(path, others),)
+    except XinyeError as error:
+        raise XinyeError(str(error).replace("--field", "--text-field")) from None
+
+
+def _label_by_values(path: Path, rows: Sequence[Row], columns: list[str]) -> str:
+    """The one column whose values look like labels."""
+    most = _most_labels(rows)
+    different = {column: len({str(row.get(column)) for row in rows}) for column in columns}
+    few = [column for column in columns if 2 <= different[column] <= most]
+    if not few and columns == ["1", "2"]:  # a table of texts and labels without a header
+        fewer = min(max(different.values()), 1 + max(2, len(rows) // 2))
+        few = [column for column in columns if different[column] < fewer]
+    if len(few) != 1:
+        raise XinyeError(
+            f"{path}: which column is the label? Name it with --label-field; there are: "
+            f"{', '.join(columns)}"
+        )
+    return few[0]

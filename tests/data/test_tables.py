@@ -1,0 +1,141 @@
+"""Tables of all kinds: what parts their columns, and spreadsheets as people really have them."""
+
+from datetime import datetime
+from zipfile import ZipFile
+
+import openpyxl
+import pytest
+
+from xinye.data import spreadsheets
+from xinye.data.notes import Notes
+from xinye.data.sources import find_files, read_pieces, read_records
+from xinye.errors import XinyeError
+
+
+def rows(path, **named):
+    return [row for _, row in read_records(path, **named)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "text;label\ngood, cheap;1\nbad, dear;0\n"),
+        ("a.csv", "text|label\ngood, cheap|1\nbad, dear|0\n"),
+        ("a.csv", "text\tlabel\ngood, cheap\t1\nbad, dear\t0\n"),
+        ("a.tsv", 'text,label\n"good, cheap",1\n"bad, dear",0\n'),
+        ("a.csv", '\ufeffsep=;\r\n"text";"label"\r\ngood, cheap;1\r\nbad, dear;0\r\n'),
+        ("a.csv", 'text,label,,\n"good, cheap",1,,\n,,,\n"bad, dear",0,,\n,,,\n'),
+    ],
+)
+def test_what_parts_the_columns(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_text(content, "utf-8", newline="")
+    assert rows(path) == [
+        {"text": "good, cheap", "label": "1"},
+        {"text": "bad, dear", "label": "0"},
+    ]
+
+
+def test_a_comma_in_a_text_without_a_header_parts_nothing(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("fast, hot;1\nslow, cold, dear;0\n", "utf-8")
+    assert rows(path) == [
+        {"1": "fast, hot", "2": "1"},
+        {"1": "slow, cold, dear", "2": "0"},
+    ]
+
+
+def test_columns_without_a_name_are_kept(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(",,text\n1,a,so\n", "utf-8")
+    assert rows(path) == [{"column 1": "1", "column 2": "a", "text": "so"}]
+
+
+def spreadsheet(path, *lines):
+    book = openpyxl.Workbook()
+    for line in lines:
+        book.active.append(line)
+    book.save(path)
+    return path
+
+
+def test_a_spreadsheet(tmp_path):
+    path, notes = tmp_path / "a.xlsx", Notes()
+    book = openpyxl.Workbook()  # its first sheet stays empty
+    sheet = book.create_sheet("评论")
+    sheet.append(["2026 年的评论"])
+    sheet.merge_cells("A1:C1")
+    sheet.append(["text", "label", "on", "share"])
+    sheet.append(["很好_x000D_\n真的", 1.0, datetime(2026, 5, 1), 0.1 + 0.2])
+    sheet.append(["太慢", None, datetime(2026, 5, 1, 12, 30)])
+    sheet.merge_cells("B3:B4")
+    sheet.append(["=A1", True])
+    sheet.append([])
+    sheet.append(["还行", True])
+    sheet["F20"].font = openpyxl.styles.Font(bold=True)  # which is no data
+    book.create_sheet("more").append(["x"])
+    book.create_sheet("hidden").append(["x"])
+    book["hidden"].sheet_state = "hidden"
+    book.save(path)
+
+    bad = []
+    records = list(read_records(path, lambda *problem: bad.append(problem), notes=notes))
+    assert records == [
+        (3, {"text": "很好\n真的", "label": "1", "on": "2026-05-01", "share": "0.3"}),
+        (4, {"text": "太慢", "label": "1", "on": "2026-05-01 12:30:00", "share": ""}),
+        (7, {"text": "还行", "label": "true", "on": "", "share": ""}),
+    ]
+    [(_, line, problem)] = bad
+    assert line == 5 and "A5 holds a formula without its value" in problem
+    said = " ".join(notes.sentences())
+    assert "of 2 sheets only the first, '评论', is read; save 'more'" in said
+    assert "the title '2026 年的评论' above the table is left out" in said
+    assert "merged over several rows" in said and "line 4" in said
+
+
+def test_a_spreadsheet_is_text_to_learn_from(tmp_path, xinye):
+    path = spreadsheet(tmp_path / "a.xlsx", ["id", "内容"], [1, "很快"], [2, "太慢"])
+    assert [piece.text for piece in read_pieces(find_files([path]))] == ["很快", "太慢"]
+    assert "2 documents" in xinye("data", "check", path).out
+
+
+def test_every_task_reads_spreadsheets(tmp_path, xinye):
+    asked = spreadsheet(tmp_path / "a.xlsx", ["Prompt", "response"], ["open?", "yes"])
+    told = xinye("data", "check", asked, "--task", "chat")
+    assert told.code == 0 and "1 record" in told.out, told.err
+    rated = spreadsheet(
+        tmp_path / "b.xlsx", ["评价", "评分"], ["汤很热，送得也快", 5], ["太慢了，汤也凉了", 1]
+    )
+    assert "label in '评分'" in xinye("data", "check", rated, "--task", "classify").out
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.xls", b"\xd0\xcf\x11\xe0", r"save it as \.xlsx in Excel, WPS"),
+        ("a.ods", b"PK\x03\x04", r"save it as \.xlsx in Excel, WPS"),
+        ("a.xlsx", b"\xd0\xcf\x11\xe0", r"an old \.xls, or one with a password; save it"),
+        ("a.xlsx", b"PK\x03\x04 damaged", r"not a whole \.xlsx file"),
+        ("a.xlsx", b"a,b\n1,2\n", r"not a whole \.xlsx file"),
+    ],
+)
+def test_other_spreadsheets_are_refused_with_what_to_do(tmp_path, name, content, says):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(XinyeError, match=says):
+        rows(find_files([path])[0])
+
+
+def test_bombs(tmp_path, monkeypatch):
+    path = tmp_path / "a.xlsx"
+    spreadsheet(path, ["text"], ["a"])
+    with ZipFile(path, "a") as archive:
+        archive.writestr("xl/media/large.xml", b" " * 200_000)
+    monkeypatch.setattr(spreadsheets, "LARGEST_PART", 100_000)
+    with pytest.raises(XinyeError, match=r"large\.xml in it has .* save it as CSV"):
+        rows(path)
+    book = openpyxl.Workbook()
+    book.active["XFD1"] = book.active["A1048576"] = "far"
+    book.save(path)
+    with pytest.raises(XinyeError, match=r"line 1: 16,384 columns, and at most 1,000"):
+        rows(path)
