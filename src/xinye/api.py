@@ -226,6 +226,7 @@ class Model:
             results = TASKS[verb].untaught.use(judged, inputs, **settings)
         else:
             learned = self._learned(kind, settings)
+            judge.check_inputs(self.folder, inputs)
             context = judge.context_of(self.network)
             results = learned.use(self.network, self.tokenizer, inputs, context)
         return results[0] if one else results
@@ -252,7 +253,8 @@ class Model:
         run's own records.
 
         A model that has learned no task is asked for the records' labels, or those of the settings,
-        as in `classify`; or with `task="chat"` it answers, by its own chat template.
+        as in `classify`; or with `task="chat"` it answers, by its own chat template. Settings may
+        say how the files are read, too: `text_field`, `label_field`, `offsets` …
         """
         files = _names(data)
         if not files:

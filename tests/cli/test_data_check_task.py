@@ -111,8 +111,8 @@ def test_a_table_without_a_header_is_told_of(xinye, workplace):
             "--validation has no effect on text",
         ),
         (
-            ["a.jsonl", "--task", "tag", "--label-field", "x"],
-            "label_field has no effect on the task tag",
+            ["a.jsonl", "--task", "tag", "--label-separator", "x"],
+            "label_separator has no effect on the task tag",
         ),
         (["a.jsonl", "--task", "classify", "--field", "text"], "columns of records: --text-field"),
     ],

@@ -23,7 +23,8 @@ from xinye.data.sources import Piece, read_pieces
 from xinye.data.tokenizer import Tokenizer
 from xinye.data.wikitext_marks import without_open_marks
 from xinye.errors import XinyeError
-from xinye.tasks.tag_spans import parts_of, read_conll, spans_of
+from xinye.tasks.conll import read_conll
+from xinye.tasks.tag_spans import segments_of, spans_of
 
 GROWTH = 8
 ALLOWED = 3 * GROWTH
@@ -184,7 +185,7 @@ def test_columns_without_an_empty_line(tmp_path):
     def read(text: str) -> None:
         path.write_text(text, "utf-8")
         [record] = read_conll(path, lambda error: None, Notes())
-        for part in parts_of(tokenizer, record.text, 128):
+        for part in segments_of(tokenizer, record.text, 128):
             spans_of(part.offsets, [("I-A", 0.5)] * len(part.offsets))
 
     assert_linear(read, lambda size: "叶。 I-A\n" * size, 1000)
