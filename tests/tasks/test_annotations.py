@@ -172,12 +172,27 @@ def test_tokens_with_tags_of_hugging_face(tmp_path):
         ("EU NNP B-NP B-ORG\nacts VBZ B-VP O", "EU acts", [(0, 2)]),
         ("[ O\nAnn B-P\n] O", "[ Ann ]", [(2, 5)]),
         ("沈 B_P\n知 I_P", "沈知", [(0, 2)]),
+        ("Token\tTag\nAnn\tB-P", "Ann", [(0, 3)]),
     ],
-    ids=["comment", "CoNLL-U", "mark", "space", "tab", "columns", "bracket", "underscore"],
+    ids=["comment", "CoNLL-U", "mark", "space", "tab", "columns", "bracket", "underscore", "header"],
 )  # fmt: skip
 def test_columns(lines, text, spans):
     [record], _ = read(Tag, lines, "a.conll")
     assert (record.text, [(span.start, span.end) for span in record.spans]) == (text, spans)
+
+
+@pytest.mark.parametrize("numbers", ["1 1 2", "1  2"])
+def test_a_table_of_tokens(numbers):
+    rows = zip(numbers.split(" "), ["Word", "Berg,", "runs"], ["B-P", "I-P", "O"], strict=True)
+    lines = [f'{number},"{token}",NN,{tag}' for number, token, tag in rows]
+    table = "\n".join(["Sentence #,Word,POS,Tag", *lines])
+    records, _ = read(Tag, table, "a.csv")
+    assert [record.text for record in records] == ["Word Berg,", "runs"]
+    assert records[0].spans == (Span(0, 10, "P"),) and records[1].place == "a.csv, line 4"
+    with pytest.raises(XinyeError, match=r"such as Word and Tag, found id, gist; .*--text-field"):
+        read(Tag, "id,gist\n1,2", "a.csv")
+    with pytest.raises(XinyeError, match="no column says where a sentence begins; call it"):
+        read(Tag, "word,tag\na,O", "a.csv")
 
 
 def test_columns_by_number_and_what_is_told_of_them():

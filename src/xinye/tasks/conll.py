@@ -3,7 +3,7 @@ between sentences.
 
 Tags are of IOB1, IOB2 or BIOES (BMES, BILOU). The token stands in the first column, or behind the
 number that CoNLL-U gives it, and the tag in the last column that holds tags. A comment begins with
-"#".
+"#". A table in CSV has a column more, which says where a sentence begins.
 """
 
 import re
@@ -13,15 +13,20 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from xinye.data.columns import find_column
 from xinye.data.notes import Notes, without_unseen
-from xinye.data.sources import read_lines
+from xinye.data.sources import read_lines, read_records
 from xinye.errors import XinyeError
 from xinye.evaluation.spans import Span
 from xinye.evaluation.tokenizers import language
-from xinye.tasks.records import OnBad
+from xinye.tasks.records import OnBad, refuse_line
 from xinye.tasks.tag_spans import TaggedText, tidy_spans
 
 TAG = re.compile(r"O|([BIESLUM])[-_](.+)")
+TOKEN_NAMES = ("word", "token", "words", "tokens", "字", "词")  # of a table's columns
+TAG_NAMES = ("tag", "ner_tag", "ner", "tags", "ner_tags", "label", "标签")
+SENTENCE = "sentence #"
+SENTENCE_NAMES = (SENTENCE, "sentence_id", "sentence", "sent_id", "句子")
 HEAD_LINES = 1000  # lines looked at to see how many columns there are
 NEARLY_ALL = 0.9  # of what must be tags, for a few may be mistyped
 _NUMBER = re.compile(r"\d+([-.]\d+)?")  # of a token in CoNLL-U; 1-2 and 1.1 are no tokens
@@ -43,6 +48,7 @@ class Line(NamedTuple):
     place: str = ""
 
 
+Sentences = list[list[TaggedToken]]
 OUTSIDE = TaggedToken("", "O")  # between sentences
 BORDER = Line([])
 
@@ -58,6 +64,9 @@ def read_conll(
     numbers, from 1."""
     lines = list(_lines(path, on_bad, notes))
     filled = [line for line in lines if line.cells]
+    if filled and _is_header(filled[0].cells):
+        notes.add(filled[0].place, "the first line is a header: left out")
+        lines.remove(filled.pop(0))
     if not filled:
         return
     width = len(filled[0].cells)
@@ -69,7 +78,7 @@ def read_conll(
     tag_column = _column(path, "--label-field", tag_field, width)
     if tag_column is None:
         tag_column = _tag_column(filled, token_column, notes)
-    sentences: list[list[TaggedToken]] = [[]]
+    sentences: Sentences = [[]]
     for cells, place in lines:
         if not cells:
             sentences.append([])
@@ -83,10 +92,51 @@ def read_conll(
             elif " " in token:
                 notes.add(place, "a token has several words before its tab, which stay together")
             sentences[-1].append(TaggedToken(token, without_unseen(cells[tag_column]), place))
-    kind = f"CoNLL columns, {_scheme([row.tag for rows in sentences for row in (OUTSIDE, *rows)])}"
+    yield from _records(sentences, "CoNLL columns", on_bad, notes)
+
+
+def read_table(
+    path: Path,
+    on_bad: OnBad,
+    notes: Notes,
+    token_field: str | None = None,
+    tag_field: str | None = None,
+) -> Iterator[TaggedText]:
+    """The sentences of a table with a token and its tag a row, and a column that says where a
+    sentence begins: by its number in each row, or in the first alone."""
+    usual = (*TOKEN_NAMES, *TAG_NAMES, *SENTENCE_NAMES)
+    headers = [*usual, *map(str.capitalize, usual)]
+    rows = list(read_records(path, refuse_line(on_bad), headers, notes=notes))
+    columns = list(rows[0][1]) if rows else []
+    token_column = token_field or find_column(columns, TOKEN_NAMES)
+    tag_column = tag_field or find_column(columns, TAG_NAMES)
+    sentence_column = find_column(columns, SENTENCE_NAMES)
+    if token_column not in columns or tag_column not in columns:
+        raise XinyeError(
+            f"{path}, line 1: expected a token and its tag in columns such as Word and Tag, found "
+            f"{', '.join(columns)}; name them: --text-field, --label-field"
+        )
+    if sentence_column is None:
+        raise XinyeError(
+            f"{path}, line 1: no column says where a sentence begins; call it {SENTENCE}"
+        )
+    sentences: Sentences = [[]]
+    number = ""
+    for line, row in rows:
+        if row[sentence_column].strip() not in ("", number):
+            number = row[sentence_column].strip()
+            sentences.append([])
+        token, tag = row[token_column] or " ", without_unseen(row[tag_column])
+        sentences[-1].append(TaggedToken(token, tag, f"{path}, line {line}"))
+    yield from _records(sentences, "a table of tokens", on_bad, notes)
+
+
+def _records(sentences: Sentences, kind: str, on_bad: OnBad, notes: Notes) -> Iterator[TaggedText]:
+    """Each sentence that has tokens as a record."""
+    scheme = _scheme([row.tag for rows in sentences for row in (OUTSIDE, *rows)])
     for rows in filter(None, sentences):
         try:
-            yield joined(rows, rows[0].place, kind, notes)
+            yield joined(rows, rows[0].place, f"{kind}, {scheme}", notes)
         except XinyeError as error:
             on_bad(error)
 
@@ -115,6 +165,12 @@ def _lines(path: Path, on_bad: OnBad, notes: Notes) -> Iterator[Line]:
                 on_bad(XinyeError(f"{place}: {what}"))
                 continue
             yield Line(cells, place)
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    """Whether these are names of columns: those of the token and of the tag."""
+    names = {cell.casefold() for cell in cells}
+    return not names.isdisjoint(TOKEN_NAMES) and not names.isdisjoint(TAG_NAMES)
 
 
 def _cells(line: str) -> list[str]:

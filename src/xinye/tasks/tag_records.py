@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from xinye.data.columns import FIELD_NAMES, find_column
-from xinye.data.files import read_json
+from xinye.data.files import read_json, suffix_of
 from xinye.data.notes import Notes, without_unseen
 from xinye.data.records import Row
 from xinye.data.sources import read_lines, read_records
 from xinye.errors import XinyeError, did_you_mean
 from xinye.evaluation.spans import Span
 from xinye.tasks.annotations import LABEL_STUDIO, annotated
-from xinye.tasks.conll import TAG, TaggedToken, joined, read_conll
+from xinye.tasks.conll import TAG, TaggedToken, joined, read_conll, read_table
 from xinye.tasks.records import (
     OnBad,
     expected,
@@ -78,7 +78,8 @@ def read_tagged(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterat
     `notes` stands what was left out or reread."""
     first = next((line for _, line in read_lines(path) if line.strip()), "")
     if not is_json(first):
-        yield from read_conll(path, on_bad, notes, named.text_field, named.label_field)
+        read_columns = read_table if suffix_of(path) == ".csv" else read_conll
+        yield from read_columns(path, on_bad, notes, named.text_field, named.label_field)
         return
     reader = Reader(named, TagNames(path, named.tag_names), notes)
     for line, found in read_records(path, refuse_line(on_bad), notes=notes):
