@@ -118,6 +118,12 @@ def evaluate_learned(
     return found
 
 
+def use(task: Task, judged: Judged, inputs: Sequence[Any]) -> list[Any]:
+    """What a model says of each text, or pair of texts, by the task that it has learned."""
+    check_inputs(judged.folder, inputs)
+    return task.use(judged.model, judged.tokenizer, inputs, context_of(judged.model))
+
+
 def check_inputs(folder: Path, inputs: Sequence[Any]) -> None:
     """Raises `XinyeError` for a pair of texts where a run's model learned single ones."""
     pair = any(not isinstance(text, str) and text[1] for text in inputs)
