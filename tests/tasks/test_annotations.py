@@ -59,7 +59,7 @@ SPANS = {
     "Label Studio, JSON-MIN": {"id": 1, "text": TEXT, "annotation_id": 2, "lead_time": 1.5, "label": [
         region(2, 5, "PER")["value"], region(7, 9, "LOC")["value"],
     ]},
-    "Prodigy": {"text": TEXT, "answer": "accept", "tokens": [{"text": "😀", "start": 0, "end": 1}],
+    "Prodigy": {"text": TEXT, "answer": "accept", "label": "news", "tokens": [{"text": "😀", "start": 0, "end": 1}],
                 "spans": [{"start": 2, "end": 5, "label": "PER"}, {"start": 7, "end": 9, "label": "LOC"}]},
     "spaCy's pairs": [TEXT, {"entities": [[2, 5, "PER"], [7, 9, "LOC"]]}],
     "pairs in one object": {"classes": ["PER"], "annotations": [
@@ -119,7 +119,8 @@ def test_fields_by_name():
     with pytest.raises(XinyeError, match=r"no field 'gits' \(--text-field\).*mean 'gist'"):
         read(Tag, [row], text_field="gits")
     with pytest.raises(XinyeError, match="expected a field 'text', or --text-field and its name"):
-        read(Tag, [row])
+        read(Tag, [row | {"id": "a"}])
+    assert read(Tag, [row], label_field="gold")[0][0].spans == (PER,), "the only text"
 
 
 @pytest.mark.parametrize(

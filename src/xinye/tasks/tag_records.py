@@ -226,12 +226,16 @@ class Reader:
     # -- a text with spans -------------------------------------------------------------------------
 
     def _text_field(self, row: Row, place: str) -> str:
+        """The field of the text: as named, by a usual name, or the only one that is a text."""
         given = self.named.text_field
         field = given or find_column(row, ("text", "data", *FIELD_NAMES))
         if given and given not in row:
             near = did_you_mean(given, row)
             there = f"there are {', '.join(row)}{near}"
             raise XinyeError(f"{place}: no field {given!r} (--text-field); {there}")
+        texts = [name for name in row if isinstance(row[name], str)]
+        if field is None and len(texts) == 1:
+            return texts[0]
         if field is None:
             what = "a field 'text', or --text-field and its name"
             raise XinyeError(f"{place}: expected {what}; found {', '.join(row) or 'none'}")
@@ -246,7 +250,8 @@ class Reader:
             return [given]
         if tool == LABEL_STUDIO:
             return [field for field in row if not given and _are_spans(row[field])]
-        field = None if given else usual(SPAN_NAMES, row)
+        lists = [name for name in row if isinstance(row[name], list | dict)]
+        field = None if given else usual(SPAN_NAMES, lists) or usual(SPAN_NAMES, row)
         if field is None:
             what = "a field 'label' or 'spans'"
             if given:
