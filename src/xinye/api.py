@@ -221,13 +221,11 @@ class Model:
         kind = find_task(verb)
         one = isinstance(texts, str) or (isinstance(texts, tuple) and TASKS[verb].takes_pairs)
         inputs = [texts] if one else list(texts)
+        judged = Judged(self.network, self.tokenizer, self.folder, observer or Observer())
         if settings and TASKS[verb].asked_with and not isinstance(self.network, Head):
-            judged = Judged(self.network, self.tokenizer, self.folder, observer or Observer())
             results = TASKS[verb].untaught.use(judged, inputs, **settings)
         else:
-            learned = self._learned(kind, settings)
-            context = judge.context_of(self.network)
-            results = learned.use(self.network, self.tokenizer, inputs, context)
+            results = judge.use(self._learned(kind, settings), judged, inputs)
         return results[0] if one else results
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
@@ -252,7 +250,8 @@ class Model:
         run's own records.
 
         A model that has learned no task is asked for the records' labels, or those of the settings,
-        as in `classify`; or with `task="chat"` it answers, by its own chat template.
+        as in `classify`; or with `task="chat"` it answers, by its own chat template. Settings name
+        columns, too.
         """
         files = _names(data)
         if not files:

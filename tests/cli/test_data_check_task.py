@@ -90,6 +90,13 @@ def test_validation_records_inside_the_training_data(xinye, workplace):
     assert "types of validation records that no training record has: cat" in outcome.out
 
 
+def test_records_that_stand_there_again_are_named(xinye, workplace):
+    rows = reviews(30, "en")
+    lines("a.jsonl", [*rows, rows[4], rows[2]])
+    outcome = xinye("data", "check", "a.jsonl", "--task", "classify")
+    assert "2 records stand there again: first a.jsonl, line 31 = line 5" in outcome.out
+
+
 def test_a_table_without_a_header_is_told_of(xinye, workplace):
     Path("a.txt").write_text("体验十大创新\t8\n港股缩量回调\t2\n新股\t2\n", "utf-8")
     outcome = xinye("data", "check", "a.txt", "--task", "classify")
@@ -111,8 +118,8 @@ def test_a_table_without_a_header_is_told_of(xinye, workplace):
             "--validation has no effect on text",
         ),
         (
-            ["a.jsonl", "--task", "tag", "--label-field", "x"],
-            "label_field has no effect on the task tag",
+            ["a.jsonl", "--task", "tag", "--label-separator", "x"],
+            "label_separator has no effect on the task tag",
         ),
         (["a.jsonl", "--task", "classify", "--field", "text"], "columns of records: --text-field"),
     ],

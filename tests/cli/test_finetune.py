@@ -50,6 +50,12 @@ def test_from_a_csv_to_a_classifier(xinye, trained, reviews):
     assert [result["text"] for result in results] == ["好吃", "难吃"]
     assert sum(results[0]["probabilities"].values()) == pytest.approx(1)
     assert "--task tag --data FILE" in xinye("tag", "run", "好吃").complaint
+    pair = xinye("classify", "run", "好吃", "--pair", "难吃")
+    assert pair.code == 2 and "learned single texts, and cannot judge a pair" in pair.complaint
+    (reviews / "other.csv").write_text("body,mood\n好吃,正面\n难吃,负面\n", "utf-8")
+    columns = ("--text-field", "body", "--label-field", "mood")
+    other = xinye("evaluate", "run", "--data", "other.csv", *columns, "--json")
+    assert other.code == 0 and json.loads(other.out)["records"] == 2, other.err
     listed = json.loads(xinye("runs", "run", "--json").out)
     assert listed["runs"][0]["recipe"] == "finetune"
 
@@ -117,8 +123,8 @@ def test_chat_asks_for_no_scikit_learn(xinye, trained, reviews, monkeypatch):
         (["--data", "reviews.csv", "-o", "run"], "name the task"),
         (["--task", "tag", "--data", "reviews.csv", "-o", "run"], "expected a token and its tag"),
         (
-            ["--task", "tag", "--data", "reviews.csv", "-o", "run", "--label-field", "label"],
-            "label_field has no effect",
+            ["--task", "tag", "--data", "reviews.csv", "-o", "run", "--label-separator", ";"],
+            "label_separator has no effect",
         ),
         (
             ["--task", "classify", "--data", "reviews.csv", "-o", "run", "--resume"],

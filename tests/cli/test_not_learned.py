@@ -107,7 +107,7 @@ def models(tmp_path_factory, trained) -> Path:
         ),
         (
             "evaluate tag --data classify.jsonl",
-            "classify.jsonl, line 1, field 'label': expected CoNLL lines",
+            "classify.jsonl, line 1, field 'label': expected spans such as",
         ),
         ("merge base -o new", "whole as it is; xinye finetune --method lora makes one"),
         ("merge classify -o new", "whole as it is; xinye finetune --method lora makes one"),

@@ -25,7 +25,9 @@ from xinye.data.sources import Piece, read_pieces
 from xinye.data.tokenizer import Tokenizer
 from xinye.data.wikitext_marks import without_open_marks
 from xinye.errors import XinyeError
-from xinye.tasks.tag_spans import parts_of, read_conll, spans_of
+from xinye.tasks.conll import read_conll
+from xinye.tasks.tag import Tag
+from xinye.tasks.tag_spans import segments_of, spans_of
 
 GROWTH = 8
 ALLOWED = 3 * GROWTH
@@ -220,10 +222,26 @@ def test_columns_without_an_empty_line(tmp_path):
     def read(text: str) -> None:
         path.write_text(text, "utf-8")
         [record] = read_conll(path, lambda error: None, Notes())
-        for part in parts_of(tokenizer, record.text, 128):
+        for part in segments_of(tokenizer, record.text, 128):
             spans_of(part.offsets, [("I-A", 0.5)] * len(part.offsets))
 
     assert_linear(read, lambda size: "叶。 I-A\n" * size, 1000)
     offsets = [(at, at + 1) for at in range(100_000)]
     assert_linear(lambda text: spans_of(offsets[: len(text)], [("I-A", 0.5)] * len(text)),
                   lambda size: "a" * size, 4000)  # fmt: skip
+
+
+@cases({
+    "spans": lambda size: json.dumps({"text": "叶" * size, "spans": [[3 * at, 3 * at + 3, "A"] for at in range(size)]}),
+    "tokens": lambda size: json.dumps({"tokens": ["叶"] * size, "tags": ["I-A"] * size}),
+    "comments": lambda size: "叶 B-A\n" + "# a\n" * size,
+    "results": lambda size: json.dumps({"data": {"text": "叶"}, "annotations": [{"result": [{"type": "a"}] * size}]}),
+})  # fmt: skip
+def test_annotations(shape, tmp_path):
+    path = tmp_path / "a.jsonl"
+
+    def read(text: str) -> None:
+        path.write_text(text, "utf-8")
+        Tag.read([str(path)], offsets="bytes")
+
+    assert_linear(read, shape, 2000)

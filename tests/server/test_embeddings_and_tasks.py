@@ -1,12 +1,14 @@
 """Tokens, embeddings, tasks, and the server's own state."""
 
 import base64
+import json
+import shutil
 
 import numpy as np
 import pytest
 
 import xinye
-from server.tiny_server import TOKENIZER
+from server.tiny_server import TOKENIZER, serving
 
 
 def test_embeddings_are_the_mean_of_the_last_layer(server, folders):
@@ -73,6 +75,19 @@ def test_tasks_are_those_of_the_library(server, folders):
     assert [[each["text"] for each in row] for row in tagged["data"]] == [
         [each["text"] for each in xinye.load(folders[2]).tag(texts[0])]
     ]
+
+
+def test_a_pair_is_refused_by_a_model_of_single_texts(folders, tmp_path):
+    folder = shutil.copytree(folders[1], tmp_path / "single")
+    (folder / "training").mkdir()
+    about = {"recipe": "finetune", "settings": {"task": "classify"}, "data": {"pairs": False}}
+    (folder / "training" / "settings.json").write_text(json.dumps(about))
+    asked = {"model": "single", "input": ["好", ["好", "坏"]]}
+    with serving([str(folder)]) as server:
+        answer = server.http.post("/v1/tasks/classify", json=asked)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, "input")
+    assert "learned single texts" in error["message"]
 
 
 def test_a_task_that_writes_is_answered_by_the_engine(server):

@@ -12,9 +12,9 @@ from scipy.stats import t
 from xinye.evaluation.spans import Span
 from xinye.studies.folds import spread
 from xinye.tasks.classify import Classify
-from xinye.tasks.classify_records import Record
+from xinye.tasks.classify_records import LabelledText
 from xinye.tasks.tag import Tag
-from xinye.tasks.tag_spans import Record as Tagged
+from xinye.tasks.tag_spans import TaggedText
 
 WORDS = {"正面": ["很好吃", "不错", "味道好"], "负面": ["太慢", "难吃", "太差了"]}
 FAST = ("--method", "head", "--epochs", "1", "--dtype", "float32", "--evaluations", "1")
@@ -26,7 +26,8 @@ pytestmark = pytest.mark.usefixtures("no_measuring")
 @pytest.mark.parametrize("folds", [2, 5])
 def test_every_record_is_judged_once_each_label_in_every_fold_and_equal_texts_together(folds):
     records = [
-        Record(f"文{i % 60}", "", ("正" if i % 60 < 40 else "负",), str(i)) for i in range(120)
+        LabelledText(f"文{i % 60}", "", ("正" if i % 60 < 40 else "负",), str(i))
+        for i in range(120)
     ]
     judged = []
     for part in range(1, folds + 1):
@@ -42,7 +43,7 @@ def test_every_record_is_judged_once_each_label_in_every_fold_and_equal_texts_to
 
 def test_folds_of_spans_have_as_many_of_each_type():
     records = [
-        Tagged(f"文{i}字", (Span(0, 1, "甲" if i % 4 else "乙"),), str(i)) for i in range(40)
+        TaggedText(f"文{i}字", (Span(0, 1, "甲" if i % 4 else "乙"),), str(i)) for i in range(40)
     ]
     kept = [Tag.split(records, 0.1, 0, (part, 5))[1] for part in range(1, 6)]
     assert [Counter(record.spans[0].type for record in part) for part in kept] == [

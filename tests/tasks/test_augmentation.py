@@ -8,15 +8,15 @@ import pytest
 from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation.spans import Span
 from xinye.tasks.classify import Classify
-from xinye.tasks.classify_records import Record as Review
+from xinye.tasks.classify_records import LabelledText
 from xinye.tasks.records import UNCHANGED, Augmentation, Example, Examples
 from xinye.tasks.tag import Tag
-from xinye.tasks.tag_spans import Record
+from xinye.tasks.tag_spans import TaggedText
 
 TEXT = "很好吃！下次再来。He said: stop. It's 3.5 km… 真的吗？对"
 TOKENIZER = Tokenizer.train([TEXT + "你我他"], kind="char")
 TASK = Classify(["a", "b"], several=False)
-REVIEW = Review(TEXT, "", ("a",), "")
+REVIEW = LabelledText(TEXT, "", ("a",), "")
 CHANGES = {
     "mask": Augmentation(mask_tokens=0.5),
     "crop": Augmentation(crop_tokens=0.5),
@@ -25,7 +25,9 @@ CHANGES = {
 }
 
 
-def examples(record: Review = REVIEW, how: Augmentation = UNCHANGED, seed: int = 0) -> Examples:
+def examples(
+    record: LabelledText = REVIEW, how: Augmentation = UNCHANGED, seed: int = 0
+) -> Examples:
     return Examples(TASK.examples(TOKENIZER, [record], 64), TOKENIZER.pad_id, seed, how)
 
 
@@ -79,7 +81,7 @@ def test_what_each_kind_does():
 
 
 def test_a_pair_keeps_its_order():
-    pair = examples(Review("你。我。", "他。", ("a",), ""), Augmentation(0.0, 0.5, 1.0))
+    pair = examples(LabelledText("你。我。", "他。", ("a",), ""), Augmentation(0.0, 0.5, 1.0))
     assert {tuple(pair.augmented(sample, 0).tokens) for sample in range(9)} == {
         tuple(pair.examples[0].tokens)
     }
@@ -88,7 +90,7 @@ def test_a_pair_keeps_its_order():
 def test_spans_move_whole_and_with_their_tags():
     text = "He said: stop. 很好吃！下次 再来。真的吗？"
     spans = {"said: stop": "x", "好吃": "y", "下次 再来": "x", "真的": "y"}
-    record = Record(
+    record = TaggedText(
         text,
         tuple(Span(text.index(w), text.index(w) + len(w), kind) for w, kind in spans.items()),
         "",

@@ -10,7 +10,7 @@ from xinye.data.notes import Notes
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.tasks.classify import Classify
-from xinye.tasks.classify_records import Record
+from xinye.tasks.classify_records import LabelledText
 from xinye.tasks.heads import altered
 
 ROWS = [
@@ -26,7 +26,7 @@ def csv(rows: list[tuple[str, str]], header: str = "review,label") -> str:
     return "\n".join([header, *(f"{text},{label}" for text, label in rows)]) + "\n"
 
 
-def read(path: Path, content: str | bytes, **columns: str) -> list[Record]:
+def read(path: Path, content: str | bytes, **columns: str) -> list[LabelledText]:
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return Classify.read([str(path)], **columns)
 
@@ -100,7 +100,7 @@ def test_pairs_numbers_and_several_labels(tmp_path):
         "快",
         "好",
     )
-    numbers = Classify.of([Record("a", "", (str(n),), "") for n in (10, 9, 2)])
+    numbers = Classify.of([LabelledText("a", "", (str(n),), "") for n in (10, 9, 2)])
     assert numbers.labels == ("2", "9", "10")
     row = {"keyword": ["茶", "水"], "abst": "泡茶", "label": 1}
     assert (
@@ -193,7 +193,8 @@ def test_a_column_by_a_wrong_name(tmp_path):
 
 def test_the_split_keeps_the_shares_and_equal_texts_together():
     records = [
-        Record(f"文{i % 90}", "", ("正" if i % 90 < 60 else "负",), str(i)) for i in range(180)
+        LabelledText(f"文{i % 90}", "", ("正" if i % 90 < 60 else "负",), str(i))
+        for i in range(180)
     ]
     training, kept = Classify.split(records, 0.1, seed=1)
     assert Classify(["正", "负"], False).counts(kept) == {"正": 12, "负": 6}
@@ -208,14 +209,14 @@ def test_the_split_keeps_the_shares_and_equal_texts_together():
 
 
 def test_findings():
-    training = [Record(f"文{i}", "", ("正面",), f"train, line {i}") for i in range(20)]
+    training = [LabelledText(f"文{i}", "", ("正面",), f"train, line {i}") for i in range(20)]
     training += [
-        Record("文0", "", ("负面",), "train, line 21"),
-        Record("x", "", ("Good",), ""),
-        Record("y", "", ("good",), ""),
-        Record("z", "", ("Ｇｏｏ d",), ""),
+        LabelledText("文0", "", ("负面",), "train, line 21"),
+        LabelledText("x", "", ("Good",), ""),
+        LabelledText("y", "", ("good",), ""),
+        LabelledText("z", "", ("Ｇｏｏ d",), ""),
     ]
-    told = Classify.findings(training, [Record("文3", "", ("中",), "test, line 7")])
+    told = Classify.findings(training, [LabelledText("文3", "", ("中",), "test, line 7")])
     assert any("'Good', 'good', 'Ｇｏｏ d'" in finding for finding in told)
     assert any("unbalanced: 20 records of '正面'" in finding for finding in told)
     assert any(
@@ -242,10 +243,12 @@ def test_long_texts_lose_their_middle_and_pairs_the_longer_end():
 def test_a_record_with_nothing_to_learn_from_is_named():
     with pytest.raises(XinyeError, match=r"x\.csv, line 3: the text is empty"):
         Classify(["a", "b"], False).examples(
-            TOKENIZER, [Record(" ", "", ("a",), "x.csv, line 3")], 8
+            TOKENIZER, [LabelledText(" ", "", ("a",), "x.csv, line 3")], 8
         )
     with pytest.raises(XinyeError, match=r"line 9: the label 'goood' .*did you mean 'good'"):
-        Classify(["bad", "good"], False).check([Record("好", "", ("goood",), "x.csv, line 9")])
+        Classify(["bad", "good"], False).check(
+            [LabelledText("好", "", ("goood",), "x.csv, line 9")]
+        )
 
 
 @pytest.mark.parametrize("pad", ["<pad>", "<eos>"])

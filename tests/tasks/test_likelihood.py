@@ -8,7 +8,7 @@ import torch
 
 import xinye
 from xinye.errors import XinyeError
-from xinye.tasks.classify_records import Record
+from xinye.tasks.classify_records import LabelledText
 from xinye.tasks.zero_shot import BETWEEN, PROMPTS, Likelihood, prompt_for
 
 LABELS = {"好": "很高兴", "坏": "哭", "中": "很难说"}
@@ -25,7 +25,7 @@ def likelihood(model, labels=LABELS, prompt=PROMPT) -> Likelihood:
     return Likelihood(model.gpt, model.tokenizer, labels, prompt)
 
 
-def alone(model, examples: list[Record], text: str) -> torch.Tensor:
+def alone(model, examples: list[LabelledText], text: str) -> torch.Tensor:
     """The log-probability of all that follows the examples, with each label, up to what all labels
     share."""
     encode, scores = model.tokenizer.encode, []
@@ -45,7 +45,9 @@ def alone(model, examples: list[Record], text: str) -> torch.Tensor:
 @torch.no_grad()
 @pytest.mark.parametrize("shots", [0, 2])
 def test_as_if_each_label_were_scored_alone(model, shots):
-    examples = [Record("小兔", "", ("好",), ""), Record("小猫", "", ("坏",), "")][:shots]
+    examples = [LabelledText("小兔", "", ("好",), ""), LabelledText("小猫", "", ("坏",), "")][
+        :shots
+    ]
     texts = ["小兔笑了", "tea", "小猫走了"]
     found = likelihood(model).probabilities([(text, "") for text in texts], examples)
     neutral = torch.stack(
@@ -59,7 +61,7 @@ def test_as_if_each_label_were_scored_alone(model, shots):
 def test_examples_are_even_by_label_and_fit(model):
     task = likelihood(model)
     records = [
-        Record("兔" * (i % 3 + 1), "", (("好", "坏", "坏", "坏", "中")[i % 5],), str(i))
+        LabelledText("兔" * (i % 3 + 1), "", (("好", "坏", "坏", "坏", "中")[i % 5],), str(i))
         for i in range(50)
     ]
     chosen = task.choose(records, [("小猫", "")], seed=0)

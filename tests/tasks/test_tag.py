@@ -12,7 +12,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.spans import Span
 from xinye.tasks.tag import Tag
-from xinye.tasks.tag_spans import Record, likeliest, marked, parts_of, spans_of, targets_of
+from xinye.tasks.tag_spans import TaggedText, likeliest, marked, segments_of, spans_of, targets_of
 
 TEXT = "沈知秋在云帆银行CSOL工作。"
 SPANS = (Span(0, 3, "name"), Span(4, 8, "company"), Span(8, 12, "game"))
@@ -21,7 +21,7 @@ TOKENIZER = Tag.tokenizer(
 )
 
 
-def read(path: Path, content: str) -> list[Record]:
+def read(path: Path, content: str) -> list[TaggedText]:
     path.write_text(content, "utf-8")
     return Tag.read([str(path)])
 
@@ -43,7 +43,7 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_json(tmp_path, name):
     assert read(tmp_path / name, json.dumps(FILES[name])) == [
-        Record(TEXT, SPANS, f"{tmp_path / name}, line 1")
+        TaggedText(TEXT, SPANS, f"{tmp_path / name}, line 1")
     ]
 
 
@@ -89,7 +89,7 @@ def test_neighbours_and_single_tokens(tmp_path):
             '{"text": "叶", "spans": [[0, 2, "N"]]}',
             "expected a span within the text's 1 characters, found 0–2",
         ),
-        ('{"text": "叶", "spans": [[0, "N"]]}', "field 'spans': expected CoNLL lines"),
+        ('{"text": "叶", "spans": [[0, "N"]]}', "field 'spans': expected spans such as"),
         ('{"text": " ", "spans": []}', "field 'text': the text is empty"),
         ("\n", "no records"),
     ],
@@ -105,16 +105,16 @@ def test_tags_say_the_spans_again(context):
         TEXT * 3,
         [Span(s.start + at, s.end + at, s.type) for at in (0, 15, 30) for s in SPANS],
     )
-    task = Tag.of([Record(text, tuple(spans), "")])
+    task = Tag.of([TaggedText(text, tuple(spans), "")])
     number = {label: index for index, label in enumerate(task.labels)}
     found = []
-    for part in parts_of(TOKENIZER, text, context):
-        assert len(part.tokens) <= context
+    for segment in segments_of(TOKENIZER, text, context):
+        assert len(segment.tokens) <= context
         tags = [
             task.labels[index] if index >= 0 else "O"
-            for index in targets_of(part.offsets, spans, number)
+            for index in targets_of(segment.offsets, spans, number)
         ]
-        found += [span for span, _ in spans_of(part.offsets, [(tag, 1.0) for tag in tags])]
+        found += [span for span, _ in spans_of(segment.offsets, [(tag, 1.0) for tag in tags])]
     assert found == spans, "a long text is cut behind a sentence"
 
 
@@ -126,13 +126,13 @@ def test_every_han_character_is_a_token_also_in_transformers(tmp_path):
     assert all(
         end - start == 1 for start, end in read.offset_mapping[1:] if not TEXT[start:end].isascii()
     )
-    assert Tag.out_of_reach(TOKENIZER, [Record(TEXT, SPANS, "")]) == (0, 3)
+    assert Tag.out_of_reach(TOKENIZER, [TaggedText(TEXT, SPANS, "")]) == (0, 3)
 
 
 def test_spaces_belong_to_no_span():
     text = "The Mad Punk"
-    part = parts_of(TOKENIZER, text, 64)[0]
-    assert all(text[start:end] == text[start:end].strip() for start, end in part.offsets)
+    segment = segments_of(TOKENIZER, text, 64)[0]
+    assert all(text[start:end] == text[start:end].strip() for start, end in segment.offsets)
 
 
 @pytest.mark.parametrize(

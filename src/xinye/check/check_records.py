@@ -12,8 +12,9 @@ from xinye.checkpoints.load import load_model
 from xinye.data.notes import Notes
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, quoted
+from xinye.planning.column_settings import COLUMNS
 from xinye.planning.command_line import command_line
-from xinye.planning.finetune_settings import COLUMNS, FinetuneSettings
+from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.tasks.registry import find_task
 from xinye.tasks.task import Mark, Task
 from xinye.tasks.task_data import format_of, read_records, without_header

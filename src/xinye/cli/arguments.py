@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, get_args, get_origin
 
@@ -50,7 +50,7 @@ class Fields(NamedTuple):
     """A flag for each field of settings, but for those that `without` names."""
 
     settings: type[BaseModel]
-    without: Sequence[str] = ()
+    without: Collection[str] = ()
 
 
 # what a field holds, where that is no number
@@ -70,8 +70,10 @@ METAVARS = {
     "label_separator": "SEPARATOR",
     "micro_batch_size": "N|auto",
     "model": "MODEL",
+    "offsets": "characters|bytes|utf-16",
     "output": "DIR",
     "size": "SIZE",
+    "tag_names": "NAMES",
     "target_modules": "NAME",
     "teacher": "MODEL",
     "text_field": "NAME",
@@ -160,7 +162,7 @@ class Parser(argparse.ArgumentParser):
             else:
                 self._add_fields(*row)
 
-    def _add_fields(self, settings: type[BaseModel], without: Sequence[str]) -> None:
+    def _add_fields(self, settings: type[BaseModel], without: Collection[str]) -> None:
         """First those that only these settings have; a field that holds settings is a group."""
         own = settings.__annotations__
         titles = getattr(settings, "groups", {})

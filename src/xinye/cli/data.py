@@ -15,6 +15,7 @@ from xinye.cli.arguments import (
     FIELD,
     JSON,
     SOME_FILES,
+    Fields,
     Given,
     Parser,
     flag,
@@ -25,7 +26,8 @@ from xinye.cli.output import answer, console, duration, print_json, print_result
 from xinye.collect.collect import Collected, check_output
 from xinye.collect.collect import collect as collect_documents
 from xinye.errors import XinyeError, plural
-from xinye.planning.finetune_settings import COLUMNS, FinetuneSettings
+from xinye.planning.column_settings import ColumnSettings
+from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.folder import Figures
 from xinye.tasks.registry import find_task
 
@@ -41,10 +43,6 @@ SEEN, STRETCHES = 120, 40  # characters of a stretch, and stretches of a record,
 BAD = 5  # records that cannot be learned from
 FINDINGS = "findings, the most important first"
 NOTHING = "nothing wrong was found"
-COLUMN_FLAGS = [
-    flag(f"--{name.replace('_', '-')}", "TEXT", FinetuneSettings.model_fields[name].description)
-    for name in COLUMNS
-]
 
 
 def check(arguments: list[str]) -> int:
@@ -72,12 +70,13 @@ def check(arguments: list[str]) -> int:
             [],
             action="append",
         ),
-        *COLUMN_FLAGS,
+        Fields(ColumnSettings),
         JSON,
     ).read(arguments)
     if given.task is not None and not find_task(given.task).continues_text:
         return check_task(given)
-    if odd := next((name for name in ("validation", *COLUMNS) if getattr(given, name)), None):
+    named = [*(["validation"] if given.validation else []), *given.settings]
+    if odd := next(iter(named), None):
         raise XinyeError(
             f"--{odd.replace('_', '-')} has no effect on text; leave it out, or name a --task"
         )
@@ -119,7 +118,7 @@ def show(arguments: list[str]) -> int:
         task_flag("what they are records of", required=True),
         flag("--model", "MODEL", "whose tokens (else characters)"),
         flag("--count", "N", "records to show (3)", 3, type=int),
-        *COLUMN_FLAGS,
+        Fields(ColumnSettings),
         JSON,
     ).read(arguments)
     settings = settings_of(given)
@@ -161,9 +160,8 @@ def show_tokens(report: Figures) -> None:
 def settings_of(given: Given, validation: Sequence[str] = ()) -> FinetuneSettings:
     from xinye.tasks.task import task_settings
 
-    columns = {name: getattr(given, name) for name in COLUMNS if getattr(given, name)}
     values = {"task": given.task, "data": given.files, "validation": validation}
-    return task_settings(values | columns, "data")
+    return task_settings(values | given.settings, "data")
 
 
 def collect(arguments: list[str]) -> int:

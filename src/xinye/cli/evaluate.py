@@ -11,6 +11,7 @@ from xinye.data.sources import read_lines
 from xinye.errors import XinyeError, checked, plural
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.libraries import need
+from xinye.planning.column_settings import ColumnSettings, TextColumns
 from xinye.planning.job_settings import EvaluateSettings, ZeroShotSettings
 from xinye.runs.folder import Figures
 from xinye.runs.report import rank_table
@@ -47,11 +48,15 @@ def evaluate(arguments: list[str]) -> int:
         JSON,
         Fields(EvaluateSettings),
         Fields(ZeroShotSettings),
+        Fields(ColumnSettings, TextColumns.model_fields),
     ).read(arguments)
-    values, names = given.settings, ZeroShotSettings.model_fields
-    asked = {name: values.pop(name) for name in names if name in values}
+    values = given.settings
+    asked: dict[str, Any] = {}
+    for kind in (ZeroShotSettings, ColumnSettings):
+        named = {name: values.pop(name) for name in kind.model_fields if name in values}
+        checked(kind, named, "evaluate")
+        asked |= named
     checked(EvaluateSettings, values, "evaluate")
-    checked(ZeroShotSettings, asked, "evaluate")
     if given.plot and not values.get("by_position"):
         raise XinyeError("--plot draws what --by-position measures; give both")
     if given.plot:

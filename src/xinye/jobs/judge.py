@@ -12,9 +12,10 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
+from xinye.planning.column_settings import COLUMNS
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.folder import RunFolder
-from xinye.runs.saved import taught
+from xinye.runs.saved import About, taught
 from xinye.tasks.records import Examples, leaks
 from xinye.tasks.registry import TASKS, find_task, tasks
 from xinye.tasks.task import Figures, Judged, Task, task_settings
@@ -37,7 +38,8 @@ def evaluate(
     judged: Judged, files: Sequence[str], task: str | None = None, **settings: Any
 ) -> Figures:
     """How right a model is on records of the task it has learned, beside the task's baseline. One
-    that has learned none is asked with the settings, or answers, as the task wants it."""
+    that has learned none is asked with the settings, or answers, as the task wants it. Columns
+    of the files may be among the settings."""
     folder, learned = judged.folder, learned_task(judged.model, judged.folder)
     possible = (
         [learned.verb] if learned else [kind.verb for kind in tasks() if kind.judges_untaught]
@@ -47,16 +49,16 @@ def evaluate(
             f"{folder}: it cannot be judged on the task {task!r}, only on {' or '.join(possible)}"
         )
     kind = find_task(task or possible[0])
+    if not learned and TASKS[kind.verb].asked_with:
+        return TASKS[kind.verb].untaught.evaluate(judged, files, **settings)
+    columns = {name: settings.pop(name) for name in COLUMNS if name in settings}
     if learned:
         refuse_settings(learned, folder, settings)
-        return evaluate_learned(learned, judged, files)
-    if TASKS[kind.verb].asked_with:
-        return TASKS[kind.verb].untaught.evaluate(judged, files, **settings)
+        return evaluate_learned(learned, judged, files, columns)
     if settings:
         raise XinyeError(f"{', '.join(settings)}: no effect on the task {kind.verb}; leave it out")
-    return evaluate_learned(
-        kind.of_network(judged.model), replace(judged, with_baseline=False), files
-    )
+    untaught = kind.of_network(judged.model)
+    return evaluate_learned(untaught, replace(judged, with_baseline=False), files, columns)
 
 
 def refuse_settings(learned: Task, folder: Path, settings: Figures) -> None:
@@ -69,9 +71,12 @@ def refuse_settings(learned: Task, folder: Path, settings: Figures) -> None:
         )
 
 
-def evaluate_learned(task: Task, judged: Judged, files: Sequence[str]) -> Figures:
+def evaluate_learned(
+    task: Task, judged: Judged, files: Sequence[str], columns: dict[str, Any]
+) -> Figures:
     """How right a model is on records of its task, beside the baseline that learns from the run's
-    own records, or is the model that the run began with.
+    own records, or is the model that the run began with. The records are found by the run's own
+    columns, except for those that are given.
 
     Where these are not at hand any more the baseline is None and a note says why.
     """
@@ -79,7 +84,8 @@ def evaluate_learned(task: Task, judged: Judged, files: Sequence[str]) -> Figure
     settings = settings_of(judged.folder, task)
     observer.stage("reading the records")
     notes = Notes()
-    records = read_records(settings, files, notes=notes)
+    reading = task_settings(settings.model_dump(exclude_unset=True) | columns, "evaluate")
+    records = read_records(reading, files, notes=notes)
     task.check(records)
     observer.stage("judging")
     found: Figures = {
@@ -110,6 +116,22 @@ def evaluate_learned(task: Task, judged: Judged, files: Sequence[str]) -> Figure
     except XinyeError as error:
         found["notes"].append(f"no baseline: {error}")
     return found
+
+
+def use(task: Task, judged: Judged, inputs: Sequence[Any]) -> list[Any]:
+    """What a model says of each text, or pair of texts, by the task that it has learned."""
+    check_inputs(judged.folder, inputs)
+    return task.use(judged.model, judged.tokenizer, inputs, context_of(judged.model))
+
+
+def check_inputs(folder: Path, inputs: Sequence[Any]) -> None:
+    """Raises `XinyeError` for a pair of texts where a run's model learned single ones."""
+    pair = any(not isinstance(text, str) and text[1] for text in inputs)
+    if pair and About.read(RunFolder(folder).settings_file, []).data.pairs is False:
+        raise XinyeError(
+            f"{folder}: this model learned single texts, and cannot judge a pair of them; give one "
+            "text, or join the two"
+        )
 
 
 def figures_of(task: Task, model: Any, tokenizer: Tokenizer, records: Sequence[Any]) -> Figures:

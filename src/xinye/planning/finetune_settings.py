@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from xinye.errors import checked
 from xinye.model.adapter_settings import AdapterSettings, AdapterSizes, Method
+from xinye.planning.column_settings import ColumnSettings
 from xinye.planning.settings import PretrainSettings, TrainingSettings, refuse, split_names
 
 AUGMENTATIONS = {  # the setting that says how much, and how much is usual
@@ -20,10 +21,9 @@ AUGMENTATIONS = {  # the setting that says how much, and how much is usual
     "shuffle": ("shuffle_texts", 0.5),
 }
 TASK = "classify"  # that is learned where none is named
-COLUMNS = ("text_field", "label_field", "label_separator")  # how a task that has columns finds them
 
 
-class FinetuneSettings(TrainingSettings):
+class FinetuneSettings(TrainingSettings, ColumnSettings):
     """Teach a model a task from records of it."""
 
     recipe: ClassVar[str] = "finetune"
@@ -46,16 +46,6 @@ class FinetuneSettings(TrainingSettings):
         description="what a token sees: what stands before it, or the text in both directions",
     )
     output: Path | None = Field(None, description="the run's folder")
-
-    text_field: str | None = Field(
-        None, description="column of the text; two with a comma between are a pair"
-    )
-    label_field: str | None = Field(
-        None, description="column of the label; several with a comma between hold 0 or 1"
-    )
-    label_separator: str | None = Field(
-        None, description="what stands between several labels of one text, such as |"
-    )
 
     augment: tuple[str, ...] = Field(
         (),

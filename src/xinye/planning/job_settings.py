@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from xinye.planning.column_settings import TextColumns
+
 
 class EvaluateSettings(BaseModel):
     """How well a model predicts a text."""
@@ -55,7 +57,7 @@ class EvaluateSettings(BaseModel):
         return value
 
 
-class ZeroShotSettings(BaseModel):
+class ZeroShotSettings(TextColumns):
     """Classify by a language model that was not trained for it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -73,10 +75,6 @@ class ZeroShotSettings(BaseModel):
     prompt: str | None = Field(
         None, description="how to ask, with places for {text}, {label} and, of pairs, {pair}"
     )
-    text_field: str | None = Field(
-        None, description="column of the text; two with a comma between are a pair"
-    )
-    label_field: str | None = Field(None, description="column of the label")
     seed: int = Field(0, ge=0, le=2**31, description="which examples are taken, and in which order")
 
     @field_validator("labels", mode="before")

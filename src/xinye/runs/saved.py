@@ -76,6 +76,7 @@ class DataFacts(Part):
 
     unigram_loss: Finite | None = None  # of who knows only how frequent each token is
     counts: dict[str, int] = {}  # of labels
+    pairs: bool | None = None  # whether a classifier learned pairs of texts; None where unknown
 
 
 class About(Part):

@@ -5,10 +5,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from xinye.errors import XinyeError
 from xinye.generation.sampling import ChatSampling
 from xinye.generation.sequence import Sequence as TextSequence
+from xinye.jobs.judge import check_inputs
 from xinye.server.bodies import JSONRoute, json_response, log_texts
-from xinye.server.errors import APIError, check_count
+from xinye.server.errors import APIError, as_api_error, check_count
 from xinye.server.models import ServedModel, check_choices, find_model, token_limit
 from xinye.server.schemas import TaskAnswer, TaskRequest
 from xinye.server.worker import Job
@@ -45,6 +47,10 @@ async def judge(request: Request, model: ServedModel, task: Task, texts: list[An
     """What the network says of each text, or pair of texts."""
     state = request.app.state
     check_count(len(texts), state.settings.max_inputs, "input")
+    try:
+        check_inputs(model.model.folder, texts)
+    except XinyeError as error:
+        raise as_api_error(error, "input") from None
     for text in texts:
         model.check_length([text] if isinstance(text, str) else text, "input", CONTEXTS)
     use = partial(task.use, model.model.network, model.tokenizer, context=model.context)

@@ -15,10 +15,9 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation import classification
 from xinye.model.heads import Head
-from xinye.planning.finetune_settings import COLUMNS
 from xinye.runs.words import LOSS, Both, TaskWords
 from xinye.tasks.classify_columns import Named
-from xinye.tasks.classify_records import Record, read_labelled
+from xinye.tasks.classify_records import LabelledText, read_labelled
 from xinye.tasks.exercises import reviews
 from xinye.tasks.heads import ACCURACY, LIMIT, MACRO_F1, USE, HeadTask, altered
 from xinye.tasks.records import (
@@ -42,7 +41,7 @@ class Classify(HeadTask):
     baseline_name = "TF-IDF + logistic regression"
     baseline_library = "sklearn"
     frozen_attention = "causal"
-    columns = COLUMNS
+    columns = ("text_field", "label_field", "label_separator")
     judges_untaught = True
     words = TaskWords(
         figures=(ACCURACY, MACRO_F1, LOSS),
@@ -74,7 +73,7 @@ class Classify(HeadTask):
     )
 
     @classmethod
-    def of(cls, records: Sequence[Record]) -> "Classify":
+    def of(cls, records: Sequence[LabelledText]) -> "Classify":
         """The task that records are of. Raises `XinyeError` where they have fewer than two
         labels."""
         found = {label for record in records for label in record.labels}
@@ -91,7 +90,7 @@ class Classify(HeadTask):
     @classmethod
     def read_file(
         cls, path: Path, on_bad: OnBad, notes: Notes, **columns: str | None
-    ) -> Iterator[Record]:
+    ) -> Iterator[LabelledText]:
         return read_labelled(path, on_bad, Named(**columns), notes)
 
     @classmethod
@@ -99,11 +98,15 @@ class Classify(HeadTask):
         return headerless(path, Named(**columns).columns, tabbed=True)
 
     @classmethod
-    def stratum(cls, record: Record, folds: bool) -> tuple[str, ...]:
+    def facts(cls, records: Sequence[LabelledText]) -> dict[str, Any]:
+        return {"pairs": any(record.pair for record in records)}
+
+    @classmethod
+    def stratum(cls, record: LabelledText, folds: bool) -> tuple[str, ...]:
         return record.labels
 
     @classmethod
-    def clash(cls, count: int, share: float, one: Record, other: Record) -> str:
+    def clash(cls, count: int, share: float, one: LabelledText, other: LabelledText) -> str:
         said = " and then ".join(", ".join(record.labels) for record in (one, other))
         column = (
             "; does another column belong to it? --text-field ONE,OTHER" if share > 0.05 else ""
@@ -156,7 +159,7 @@ class Classify(HeadTask):
         ]
 
     def examples(
-        self, tokenizer: Tokenizer, records: Sequence[Record], context: int
+        self, tokenizer: Tokenizer, records: Sequence[LabelledText], context: int
     ) -> list[Example]:
         for record in records:
             if not record.text.strip():
@@ -169,7 +172,7 @@ class Classify(HeadTask):
             for example, record in zip(encoded, records, strict=True)
         ]
 
-    def target(self, record: Record) -> int | list[float]:
+    def target(self, record: LabelledText) -> int | list[float]:
         """The number of its label; of several 0 or 1 for each."""
         if self.several:
             return [float(label in record.labels) for label in self.labels]
@@ -201,13 +204,16 @@ class Classify(HeadTask):
         return (self.labels[probabilities.index(max(probabilities))],)
 
     def measure(
-        self, model: Head, tokenizer: Tokenizer, records: Sequence[Record], context: int
+        self, model: Head, tokenizer: Tokenizer, records: Sequence[LabelledText], context: int
     ) -> Figures:
         rows = self.probabilities(model, tokenizer, pairs_of(records), context)
         return self.compared(records, [self.chosen(row) for row in rows])
 
     def baseline(
-        self, training: Sequence[Record], records: Sequence[Record], before: Figures | None = None
+        self,
+        training: Sequence[LabelledText],
+        records: Sequence[LabelledText],
+        before: Figures | None = None,
     ) -> Figures:
         predicted = classification.tfidf_baseline(
             [record.whole for record in training],
@@ -218,12 +224,14 @@ class Classify(HeadTask):
         )
         return self.compared(records, predicted)
 
-    def compared(self, records: Sequence[Record], predicted: classification.Labels) -> Figures:
+    def compared(
+        self, records: Sequence[LabelledText], predicted: classification.Labels
+    ) -> Figures:
         """The figures of labels that are said of records."""
         right = [record.labels for record in records]
         return classification.measure(right, predicted, self.labels, self.several)
 
-    def sample(self, model: Head, tokenizer: Tokenizer, record: Record, context: int) -> str:
+    def sample(self, model: Head, tokenizer: Tokenizer, record: LabelledText, context: int) -> str:
         row = self.probabilities(model, tokenizer, pairs_of([record]), context)[0]
         said = ", ".join(self.chosen(row)) or "(none)"
         right = ", ".join(record.labels) or "(none)"
@@ -262,7 +270,7 @@ class Classify(HeadTask):
         return [said, *(f"  {label} {share:.1%}" for label, share in others[:10])]
 
 
-def pairs_of(records: Sequence[Record]) -> list[tuple[str, str]]:
+def pairs_of(records: Sequence[LabelledText]) -> list[tuple[str, str]]:
     return [(record.text, record.pair) for record in records]
 
 

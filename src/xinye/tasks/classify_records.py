@@ -16,6 +16,7 @@ from xinye.data.notes import Notes, without_unseen
 from xinye.data.records import Row
 from xinye.data.sources import as_text, read_records
 from xinye.errors import XinyeError
+from xinye.tasks.annotations import Annotated, annotated
 from xinye.tasks.classify_columns import Columns, Named, find_columns, flag_of
 from xinye.tasks.records import OnBad, note_missing, refuse_line, rejected
 
@@ -25,7 +26,7 @@ Placed = tuple[str, Row]  # a row with its place
 
 
 @dataclass(frozen=True)
-class Record:
+class LabelledText:
     """A text, the second of a pair or "", what is right, where it stands ("reviews.csv, line 17"),
     and how it was found there."""
 
@@ -44,27 +45,45 @@ class Record:
         return frozenset(self.labels)
 
 
-def read_labelled(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Record]:
+def read_labelled(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[LabelledText]:
     """The records of a file. What cannot be one is given to `on_bad`, with file and line; in
     `notes` stands what was left out or reread."""
-    rows = []
+    rows: list[Placed] = []
+    choices: set[str] = set()
     bad_line = refuse_line(on_bad)
-    for line, row in read_records(path, bad_line, named.columns, tabbed=True, notes=notes):
-        if isinstance(row, dict):
-            rows.append((line, row))
-        else:
-            what = "expected an object with a text and a label"
-            on_bad(XinyeError(f"{path}, line {line}: {what}, found {str(row)[:40]!r}"))
+    for line, found in read_records(path, bad_line, named.columns, tabbed=True, notes=notes):
+        place = f"{path}, line {line}"
+        try:
+            read = _annotated(found, place, notes)
+        except XinyeError as error:
+            on_bad(error)
+            continue
+        if read:
+            rows.append((place, read.row))
+            choices |= read.choices or set()
     if not rows:
         return
+    if len(choices) == 1 and not named.label_field:  # what annotators chose, and nothing else
+        named = named._replace(label_field=choices.pop())
     columns = find_columns(path, [row for _, row in rows], named, notes)
-    given = [(f"{path}, line {line}", row) for line, row in rows]
-    kept = _kept(given, columns, notes)
+    kept = _kept(rows, columns, notes)
     for place, row in kept if columns.flags else _with_names(kept, columns, notes):
         try:
             yield _record(place, row, columns, notes)
         except XinyeError as error:
             on_bad(error)
+
+
+def _annotated(found: Any, place: str, notes: Notes) -> Annotated | None:
+    """A row as a plain row, whichever tool wrote it; None for one without a choice."""
+    if not isinstance(found, dict):
+        what = "expected an object with a text and a label"
+        raise XinyeError(f"{place}: {what}, found {str(found)[:40]!r}")
+    read = annotated(found, place, notes)
+    if read and read.choices == frozenset():
+        notes.add(place, "nothing was chosen for the text: left out")
+        return None
+    return read
 
 
 def _kept(rows: Sequence[Placed], columns: Columns, notes: Notes) -> Iterator[Placed]:
@@ -96,7 +115,7 @@ def _with_names(rows: Iterator[Placed], columns: Columns, notes: Notes) -> Itera
         yield place, row | {columns.label: numbers}
 
 
-def _record(place: str, row: Row, columns: Columns, notes: Notes) -> Record:
+def _record(place: str, row: Row, columns: Columns, notes: Notes) -> LabelledText:
     texts: list[str] = []
     for column in columns.texts:
         text = as_text(row.get(column))  # of a list, such as keywords, its lines
@@ -109,9 +128,11 @@ def _record(place: str, row: Row, columns: Columns, notes: Notes) -> Record:
     else:
         values = row.get(columns.label)
         given = values if isinstance(values, list) else [values]
+        if not given:
+            notes.add(place, "no label in the list: learned as a text that has none of the labels")
         labels = [_label(place, columns.label, each, notes) for each in given]
     pair = "".join(texts[1:])
-    return Record(texts[0], pair, tuple(dict.fromkeys(labels)), place, columns.format)
+    return LabelledText(texts[0], pair, tuple(dict.fromkeys(labels)), place, columns.format)
 
 
 def _flag(place: str, column: str, row: Row) -> bool:

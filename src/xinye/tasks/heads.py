@@ -16,7 +16,7 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Head, HeadConfig, Labelled
 from xinye.runs.words import Both, Figure
-from xinye.tasks.records import Example, Examples, leaks, places, spelled_alike
+from xinye.tasks.records import Example, Examples, leaks, places, repeated, spelled_alike
 from xinye.tasks.task import Figures, Mark, Task
 
 NAMED = 8  # labels that an error names
@@ -82,10 +82,7 @@ class HeadTask(Task):
         ]
         if clashes:
             yield cls.clash(len(clashes), len(clashes) / len(training), *clashes[0])
-        different = {(record.whole, record.answer) for record in training}
-        repeated = len(training) - len(different) - len(clashes)
-        if repeated > 0:
-            yield f"{repeated:,} records stand there again"
+        yield from repeated(training)
         yield from leaks(training, validation)
         if unknown := cls.counts(validation).keys() - dict(counts).keys():
             names = ", ".join(sorted(unknown))

@@ -109,6 +109,20 @@ def places(one: str, other: str, between: str = " and ") -> str:
     )
 
 
+def repeated(training: Sequence[Any]) -> Iterator[str]:
+    """A finding: records that stand in the training data again, with the same answer."""
+    first: dict[Hashable, Any] = {}
+    again = []
+    for record in training:
+        before = first.setdefault((record.whole, record.answer), record)
+        if before is not record:
+            again.append((record, before))
+    if again:
+        record, before = again[0]
+        what = "one record stands" if len(again) == 1 else f"{len(again):,} records stand"
+        yield f"{what} there again: first {places(record.place, before.place, ' = ')}"
+
+
 def leaks(training: Sequence[Any], validation: Sequence[Any]) -> Iterator[str]:
     """A finding: records to judge on that are learned from, too."""
     seen = {record.whole: record for record in reversed(training)}

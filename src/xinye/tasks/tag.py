@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from tokenizers import Regex, pre_tokenizers
 
 from xinye.data.notes import Notes
 from xinye.data.records import Row
-from xinye.data.sources import read_lines
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation import spans as spans_measure
@@ -20,14 +19,13 @@ from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.exercises import notes
 from xinye.tasks.heads import LIMIT, MACRO_F1, USE, HeadTask, altered
 from xinye.tasks.records import Example, Examples, OnBad, nothing_to_learn, places
+from xinye.tasks.tag_records import Named, read_tagged
 from xinye.tasks.tag_spans import (
-    Record,
+    TaggedText,
     inside_spans,
     likeliest,
     marked,
-    parts_of,
-    read_conll,
-    span_record,
+    segments_of,
     spans_of,
     targets_of,
     trimmed,
@@ -50,6 +48,7 @@ class Tag(HeadTask):
     baseline_name = "most frequent tag of the surface form"
     counted = "types of spans"
     outside = "O"
+    columns = ("text_field", "label_field", "tag_names", "offsets")
     words = TaskWords(
         figures=(
             Figure("span_f1", "span F1", Both("span F1", "片段 F1"), 1, percent=True),
@@ -85,7 +84,7 @@ class Tag(HeadTask):
     )
 
     @classmethod
-    def of(cls, records: Sequence[Record]) -> Self:
+    def of(cls, records: Sequence[TaggedText]) -> Self:
         """The task that records are of. Raises `XinyeError` where there is no span in them."""
         types = sorted({span.type for record in records for span in record.spans})
         if not types:
@@ -103,28 +102,23 @@ class Tag(HeadTask):
     @classmethod
     def read_file(
         cls, path: Path, on_bad: OnBad, notes: Notes, **columns: str | None
-    ) -> Iterator[Record]:
-        first = next((line.strip()[0] for _, line in read_lines(path) if line.strip()), "")
-        if first in ("{", "["):
-            return super().read_file(path, on_bad, notes)
-        return read_conll(path, on_bad, notes)
-
-    @classmethod
-    def record(cls, row: Any, place: str, notes: Notes) -> Record | None:
-        return span_record(row, place, notes)
+    ) -> Iterator[TaggedText]:
+        return read_tagged(path, on_bad, Named(**columns), notes)
 
     @classmethod
     def without_header(cls, path: Path, **columns: str | None) -> str:
         return ""  # columns of CoNLL have none
 
     @classmethod
-    def stratum(cls, record: Record, folds: bool) -> tuple[str, ...]:
+    def stratum(cls, record: TaggedText, folds: bool) -> tuple[str, ...]:
         """Folds have as much of each mixture of types; of a share, the many rare mixtures would
         have none."""
         return tuple(sorted({span.type for span in record.spans})) if folds else ()
 
     @classmethod
-    def findings(cls, training: Sequence[Record], validation: Sequence[Record]) -> Iterator[str]:
+    def findings(
+        cls, training: Sequence[TaggedText], validation: Sequence[TaggedText]
+    ) -> Iterator[str]:
         yield from super().findings(training, validation)
         crossing = [
             record
@@ -136,7 +130,7 @@ class Tag(HeadTask):
             yield f"{what} spans that overlap, of which one is learned: first {crossing[0].place}"
 
     @classmethod
-    def clash(cls, count: int, share: float, one: Record, other: Record) -> str:
+    def clash(cls, count: int, share: float, one: TaggedText, other: TaggedText) -> str:
         what = f"{count:,} texts stand" if count > 1 else "one text stands"
         return f"{what} there with two different taggings: first {places(one.place, other.place)}"
 
@@ -158,8 +152,8 @@ class Tag(HeadTask):
         cls,
         tokenizer: Tokenizer,
         theirs: Tokenizer,
-        training: Sequence[Record],
-        validation: Sequence[Record],
+        training: Sequence[TaggedText],
+        validation: Sequence[TaggedText],
     ) -> Iterator[str]:
         some = [record.text for record in training[:200]]
         apart, joined = (
@@ -178,25 +172,27 @@ class Tag(HeadTask):
             )
 
     def examples(
-        self, tokenizer: Tokenizer, records: Sequence[Record], context: int
+        self, tokenizer: Tokenizer, records: Sequence[TaggedText], context: int
     ) -> list[Example]:
         number = {label: index for index, label in enumerate(self.labels)}
         examples = []
         for record in records:
-            parts = parts_of(tokenizer, record.text, context)
-            if not any(any(end > start for start, end in part.offsets) for part in parts):
+            segments = segments_of(tokenizer, record.text, context)
+            if not any(any(end > start for start, end in each.offsets) for each in segments):
                 raise nothing_to_learn(record.place, "the text is empty")
-            for part in parts:
-                targets = targets_of(part.offsets, record.spans, number)
+            for segment in segments:
+                targets = targets_of(segment.offsets, record.spans, number)
                 inside = inside_spans(
                     [self.labels[target] if target != IGNORED else "" for target in targets]
                 )
-                sentences = tuple(at for at in part.sentences if at not in inside)
-                examples.append(Example(part.tokens, targets, sentences=sentences, inside=inside))
+                sentences = tuple(at for at in segment.sentences if at not in inside)
+                examples.append(
+                    Example(segment.tokens, targets, sentences=sentences, inside=inside)
+                )
         return examples
 
     @staticmethod
-    def out_of_reach(tokenizer: Tokenizer, records: Sequence[Record]) -> tuple[int, int]:
+    def out_of_reach(tokenizer: Tokenizer, records: Sequence[TaggedText]) -> tuple[int, int]:
         """How many spans have a border inside a token, and how many there are."""
         missed = 0
         for record in records:
@@ -215,14 +211,14 @@ class Tag(HeadTask):
         """The spans of each text, with their probability: the mean of that of their tokens."""
         model.eval()
         device = next(model.parameters()).device
-        parts = [
-            (number, part)
+        segments = [
+            (number, segment)
             for number, text in enumerate(texts)
-            for part in parts_of(tokenizer, text, context)
+            for segment in segments_of(tokenizer, text, context)
         ]
-        tagged: list[list[tuple[str, float]]] = [[] for _ in parts]
+        tagged: list[list[tuple[str, float]]] = [[] for _ in segments]
         examples = Examples(
-            [Example(part.tokens, [IGNORED] * len(part.tokens)) for _, part in parts],
+            [Example(each.tokens, [IGNORED] * len(each.tokens)) for _, each in segments],
             tokenizer.pad_id,
         )
         for numbers, batch in examples.in_order(32):
@@ -230,29 +226,32 @@ class Tag(HeadTask):
             which = likeliest(rows, batch.lengths, self.labels)
             sure = rows.gather(-1, which[..., None]).squeeze(-1).exp()
             for row, number in enumerate(numbers):
-                length = len(parts[number][1].tokens)
+                length = len(segments[number][1].tokens)
                 names = [self.labels[index] for index in which[row, :length].tolist()]
                 tagged[number] = list(zip(names, sure[row, :length].tolist(), strict=True))
         found: list[list[tuple[Span, float]]] = [[] for _ in texts]
-        for (number, part), tags in zip(parts, tagged, strict=True):
-            found[number] += spans_of(part.offsets, tags)
+        for (number, segment), tags in zip(segments, tagged, strict=True):
+            found[number] += spans_of(segment.offsets, tags)
         return found
 
     def measure(
-        self, model: Head, tokenizer: Tokenizer, records: Sequence[Record], context: int
+        self, model: Head, tokenizer: Tokenizer, records: Sequence[TaggedText], context: int
     ) -> Figures:
         found = self.find(model, tokenizer, [record.text for record in records], context)
         spans = [[span for span, _ in row] for row in found]
         return spans_measure.measure([record.spans for record in records], spans)
 
     def baseline(
-        self, training: Sequence[Record], records: Sequence[Record], before: Figures | None = None
+        self,
+        training: Sequence[TaggedText],
+        records: Sequence[TaggedText],
+        before: Figures | None = None,
     ) -> Figures:
         forms = SurfaceForms([(record.text, record.spans) for record in training])
         spans = [forms.find(record.text) for record in records]
         return spans_measure.measure([record.spans for record in records], spans)
 
-    def sample(self, model: Head, tokenizer: Tokenizer, record: Record, context: int) -> str:
+    def sample(self, model: Head, tokenizer: Tokenizer, record: TaggedText, context: int) -> str:
         found = [span for span, _ in self.find(model, tokenizer, [record.text], context)[0]]
         return marked(record.text, found)
 

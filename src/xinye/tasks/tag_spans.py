@@ -1,47 +1,23 @@
-"""Spans of a text: as records have them, as tags of its tokens, and back.
+"""Spans of a text, as tags of its tokens, and back.
 
-Records are CoNLL columns (a token and its tag a line, an empty line between sentences; IOB1, IOB2
-or BIOES), CLUENER's JSON lines, or JSON with spans. The tags of tokens are of IOB2: `B-` begins a
-span, `I-` goes on with it.
+The tags of tokens are of IOB2: `B-` begins a span, `I-` goes on with it.
 """
 
-import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 
-from xinye.data.notes import Notes, without_unseen
-from xinye.data.records import Row
-from xinye.data.sources import read_lines
+from xinye.data.notes import Notes
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError
 from xinye.evaluation.spans import Span
-from xinye.evaluation.tokenizers import language
 from xinye.model.heads import IGNORED
-from xinye.tasks.records import (
-    OnBad,
-    expected,
-    nothing_to_learn,
-    rejected,
-    sentence_borders,
-    sentence_ends,
-    usual,
-)
-
-EXPECTED = (
-    'CoNLL lines ("token TAG"), CLUENER lines ({"text": …, "label": {type: {words: [[first, '
-    "last]]}}}) or spans "
-    '({"text": …, "spans": [{"start": 0, "end": 2, "label": type}]})'
-)
+from xinye.tasks.records import sentence_borders, sentence_ends
 
 
 @dataclass(frozen=True)
-class Record:
+class TaggedText:
     """A text, its spans, where it stands ("train.json, line 17"), and the format that it was found
     in."""
 
@@ -63,143 +39,22 @@ class Record:
         return self.spans
 
 
-class Tagged(NamedTuple):
-    """A line of a file of columns."""
-
-    token: str
-    tag: str
-    place: str = ""
-
-
-OUTSIDE = Tagged("", "O")  # between sentences
-
-
-def read_conll(path: Path, on_bad: OnBad, notes: Notes) -> Iterator[Record]:
-    """The sentences of a file of columns: the first is the token, the last its tag."""
-    sentences: list[list[Tagged]] = [[]]
-    columns = 0  # of the first line; where those are two, a third word would be lost
-    for number, line in read_lines(path):
-        place = f"{path}, line {number}"
-        parts = _columns(line, place, notes)
-        if not parts or parts[0] == "-DOCSTART-":
-            sentences.append([])
-        elif len(parts) == 1 or (columns == 2 and len(parts) > 2):
-            advice = "; where a token has spaces, put a tab before its tag" if parts[1:] else ""
-            what = f"expected a token and its tag, found {line[:40]!r}{advice}"
-            on_bad(XinyeError(f"{place}: {what}"))
-        else:
-            columns = columns or len(parts)
-            sentences[-1].append(Tagged(parts[0], without_unseen(parts[-1]), place))
-    kind = f"CoNLL columns, {_scheme([row.tag for rows in sentences for row in (OUTSIDE, *rows)])}"
-    for rows in filter(None, sentences):
-        try:
-            yield _joined(rows, kind)
-        except XinyeError as error:
-            on_bad(error)
-
-
-def _columns(line: str, place: str, notes: Notes) -> list[str]:
-    """A line's columns, with tabs between where there are any: then a token may have spaces."""
-    if "\t" not in line.strip():
-        return line.split()
-    columns = [column.strip() for column in line.strip().split("\t")]
-    if " " in columns[0]:
-        notes.add(place, "a token has several words before its tab, which stay together")
-    return columns
-
-
-def _scheme(tags: Sequence[str]) -> str:
-    """By what a span is said to begin and end."""
-    if any(tag[:2] in ("E-", "S-", "L-", "U-") for tag in tags):
-        return "BIOES"
-    inside = [(before, tag) for before, tag in pairwise(tags) if tag.startswith("I-")]
-    return "IOB2" if all(before[2:] == tag[2:] for before, tag in inside) else "IOB1"
-
-
-def _joined(rows: Sequence[Tagged], kind_of_file: str) -> Record:
-    """The text of tokens (Chinese ones without spaces between) and the spans of their tags, in
-    whichever scheme."""
-    between = "" if language("".join(row.token for row in rows)) == "chinese" else " "
-    spans: list[Span] = []
-    at, open_type = 0, ""
-    for token, tag, place in rows:
-        match = re.fullmatch(r"O|([BIESLUM])-(.+)", tag)
-        if not match:
-            raise XinyeError(f"{place}: expected a tag such as O, B-PER or I-PER, found {tag!r}")
-        prefix, kind = match.groups()
-        end = at + len(token)
-        if prefix and prefix in "IELM" and kind == open_type:
-            spans[-1] = spans[-1]._replace(end=end)
-        elif prefix:
-            spans.append(Span(at, end, kind))
-        open_type = kind if prefix and prefix not in "ESLU" else ""
-        at = end + len(between)
-    text = between.join(row.token for row in rows)
-    return Record(text, tuple(spans), rows[0].place, kind_of_file)
-
-
-def span_record(row: Any, place: str, notes: Notes) -> Record | None:
-    """A row in whichever format it is; None for one that its annotator refused."""
-    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-        raise expected(place, EXPECTED, row)
-    text = row["text"]
-    if not text.strip():
-        raise nothing_to_learn(f"{place}, field 'text'", "the text is empty")
-    field = usual(("label", "labels", "spans", "entities"), row)
-    if field is None:
-        raise XinyeError(f"{place}: expected a field 'label' or 'spans', found {', '.join(row)}")
-    if rejected(row):
-        notes.add(place, f"the annotator's answer is {row['answer']!r}: left out")
-        return None
-    cluener = isinstance(row[field], dict)
-    try:
-        spans = list(_cluener(text, row[field]) if cluener else _given(row[field]))
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        reason = str(error) if type(error) is ValueError else f"found {str(row[field])[:60]}"
-        raise XinyeError(f"{place}, field {field!r}: expected {EXPECTED}; {reason}") from None
+def tidy_spans(text: str, spans: Iterable[Span], place: str, notes: Notes) -> tuple[Span, ...]:
+    """Spans in order, each once, without the spaces at their ends: no token ends in a space."""
+    kept = []
     for span in spans:
-        if not span.type:
-            raise XinyeError(
-                f"{place}, field {field!r}: the span {span.start}–{span.end} has no label; name "
-                "its type, or delete it"
-            )
-        if not 0 <= span.start < span.end <= len(text):
-            raise XinyeError(
-                f"{place}, field {field!r}: expected a span within the text's {len(text)} "
-                f"characters, found {span.start}–{span.end}"
-            )
-    if len(set(spans)) < len(spans):
+        words = text[span.start : span.end]
+        start = span.end - len(words.lstrip())
+        end = span.start + len(words.rstrip())
+        if start >= end:
+            notes.add(place, "a span holds nothing but spaces: left out")
+            continue
+        if end - start < len(words):
+            notes.add(place, "a span begins or ends with spaces, which are left out of it")
+        kept.append(Span(start, end, span.type))
+    if len(set(kept)) < len(kept):
         notes.add(place, "a span stands there twice, and is learned once")
-    kind = "CLUENER" if cluener else f"spans in {field!r}"
-    return Record(text, tuple(sorted(set(spans))), place, kind)
-
-
-def _cluener(text: str, given: Row) -> Iterator[Span]:
-    """CLUENER's: type, words, and where they stand, the last character included."""
-    for kind, forms in given.items():
-        for words, found_at in forms.items():
-            for first, last in found_at:
-                found = text[first : last + 1]
-                if found != words:
-                    raise ValueError(
-                        f"found {words!r} said to stand at {first}–{last}, where {found!r} stands"
-                    )
-                yield Span(first, last + 1, without_unseen(kind))
-
-
-def _given(rows: Sequence[Any]) -> Iterator[Span]:
-    """Spans as objects, or as start, end and type; the end is the character behind."""
-    for row in rows:
-        if isinstance(row, dict):
-            start, end, kind = row["start"], row["end"], row.get("label", row.get("type"))
-        else:
-            start, end, kind = row
-        if not isinstance(start, int) or not isinstance(end, int) or not isinstance(kind, str):
-            raise ValueError(f"found {row}")
-        yield Span(start, end, without_unseen(kind))
-
-
-# -- spans and tags -------------------------------------------------------------------------------
+    return tuple(sorted(set(kept)))
 
 
 def marked(text: str, spans: Iterable[Span]) -> str:
@@ -212,7 +67,7 @@ def marked(text: str, spans: Iterable[Span]) -> str:
 
 
 @dataclass(frozen=True)
-class Part:
+class Segment:
     """A text, or a part of a long one, as tokens; offsets are in the whole text, (0, 0) for tokens
     that stand for nothing in it, `sentences` is as an example has it."""
 
@@ -221,20 +76,20 @@ class Part:
     sentences: tuple[int, ...] = ()
 
 
-def parts_of(tokenizer: Tokenizer, text: str, context: int) -> list[Part]:
-    """A text in parts of at most `context` tokens, cut behind a sentence where there is one;
+def segments_of(tokenizer: Tokenizer, text: str, context: int) -> list[Segment]:
+    """A text in segments of at most `context` tokens, cut behind a sentence where there is one;
     nothing is left out."""
     [encoding] = tokenizer.encodings([text], special_tokens=True)
     all_ids, all_offsets = encoding.ids, encoding.offsets  # a new list of all, each time
     inside = [i for i, part in enumerate(encoding.sequence_ids) if part is not None]
     if not inside:
-        return [Part(all_ids or [tokenizer.bos_id], [(0, 0)] * max(1, len(all_ids)))]
+        return [Segment(all_ids or [tokenizer.bos_id], [(0, 0)] * max(1, len(all_ids)))]
     before, behind = all_ids[: inside[0]], all_ids[inside[-1] + 1 :]
     ids = [all_ids[i] for i in inside]
     raw = [all_offsets[i] for i in inside]
     offsets, room = trimmed(text, raw), context - len(before) - len(behind)
     ends_of_sentences = sentence_ends(text)
-    parts, at = [], 0
+    segments, at = [], 0
     while at < len(ids):
         end = min(len(ids), at + room)
         if end < len(ids):
@@ -250,9 +105,9 @@ def parts_of(tokenizer: Tokenizer, text: str, context: int) -> list[Part]:
         none = [(0, 0)]
         own = none * len(before) + offsets[at:end] + none * len(behind)
         borders = sentence_borders(ends_of_sentences, raw[at:end], len(before))
-        parts.append(Part(before + ids[at:end] + behind, own, borders))
+        segments.append(Segment(before + ids[at:end] + behind, own, borders))
         at = end
-    return parts
+    return segments
 
 
 def trimmed(text: str, offsets: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -29,7 +29,8 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import Kind, Labelled
 from xinye.observer import Observer
-from xinye.planning.finetune_settings import AUGMENTATIONS, COLUMNS, FinetuneSettings
+from xinye.planning.column_settings import COLUMNS
+from xinye.planning.finetune_settings import AUGMENTATIONS, FinetuneSettings
 from xinye.runs.saved import SavedRun
 from xinye.runs.words import LOSS, NOTHING, Both, Figure, TaskWords
 from xinye.tasks.records import Example, Examples, OnBad, refuse, refuse_line, split
@@ -204,6 +205,11 @@ class Task(ABC):
     def counts(cls, records: Sequence[Any]) -> dict[str, int]:
         """How often each label, or whatever else is `counted`, is there, the most frequent
         first."""
+        return {}
+
+    @classmethod
+    def facts(cls, records: Sequence[Any]) -> dict[str, Any]:
+        """What a run keeps of its records, for those who use its model."""
         return {}
 
     # -- tokens ------------------------------------------------------------------------------------

@@ -89,6 +89,7 @@ def prepare_data(
         "documents": len(training) + len(validation),
         "counts": counts,
         "findings": findings,
+        **task.facts(training),
     }
     for finding in findings:
         observer.warn(f"the data: {finding}")

@@ -27,7 +27,7 @@ from xinye.evaluation.tokenizers import language
 from xinye.model.gpt import GPT, KeyValueCache
 from xinye.planning.job_settings import ZeroShotSettings
 from xinye.tasks.classify import Classify, as_pairs, pairs_of
-from xinye.tasks.classify_records import Record
+from xinye.tasks.classify_records import LabelledText
 from xinye.tasks.records import leaks
 from xinye.tasks.task import Figures, Judged
 
@@ -51,7 +51,7 @@ class Asked:
     """How a model is asked: the settings, and the records that it is shown."""
 
     settings: ZeroShotSettings
-    known: list[Record]
+    known: list[LabelledText]
 
     @classmethod
     def of(cls, **given: Any) -> "Asked":
@@ -65,7 +65,7 @@ class Asked:
         shown = [each for each in examples if not isinstance(each, str | Path)]
         pairs = as_pairs([text for text, _ in shown])
         own = [
-            Record(*pair, (str(label),), f"example {number}")
+            LabelledText(*pair, (str(label),), f"example {number}")
             for number, (pair, (_, label)) in enumerate(zip(pairs, shown, strict=True), start=1)
         ]
         return cls(settings, [*read(files, settings), *own])
@@ -150,7 +150,7 @@ def judge(
 
 def read(
     files: Sequence[str], settings: ZeroShotSettings, notes: Notes | None = None
-) -> list[Record]:
+) -> list[LabelledText]:
     """The records of files, each with one label."""
     text, label = settings.text_field, settings.label_field
     records = Classify.read(files, notes=notes, text_field=text, label_field=label)
@@ -160,7 +160,7 @@ def read(
     return records
 
 
-def words_of(settings: ZeroShotSettings, records: Sequence[Record]) -> dict[str, str]:
+def words_of(settings: ZeroShotSettings, records: Sequence[LabelledText]) -> dict[str, str]:
     """The words that stand for each label: as given ("1=好评"), or the label's own."""
     if not settings.labels and not records:
         raise XinyeError(
@@ -221,11 +221,13 @@ class Likelihood:
         self.limit = model.config.max_position_embeddings - model.prefix_length
         self.empty = self._question("", "")
 
-    def choose(self, examples: Sequence[Record], texts: Pairs, seed: int) -> list[Record]:
+    def choose(
+        self, examples: Sequence[LabelledText], texts: Pairs, seed: int
+    ) -> list[LabelledText]:
         """As many examples as have room before the longest text (which may take half of it), from
         each label in turn, drawn by the seed."""
         generator = random.Random(seed)
-        by_label: defaultdict[str, list[Record]] = defaultdict(list)
+        by_label: defaultdict[str, list[LabelledText]] = defaultdict(list)
         for record in examples:
             by_label[record.labels[0]].append(record)
         sizes = {id(record): len(self._example(record)) for record in examples}
@@ -235,7 +237,7 @@ class Likelihood:
         lengths = (sum(map(len, self.tokenizer.encode_batch(pair))) for pair in texts)
         longest = max(lengths, default=0)
         room = min(room - min(longest, room // 2), EXAMPLE_TOKENS)
-        chosen: list[Record] = []
+        chosen: list[LabelledText] = []
         while by_label:
             for label in generator.sample(sorted(by_label), len(by_label)):
                 fitting = next((r for r in by_label[label] if sizes[id(r)] <= room), None)
@@ -252,7 +254,7 @@ class Likelihood:
     def probabilities(
         self,
         texts: Pairs,
-        examples: Sequence[Record] = (),
+        examples: Sequence[LabelledText] = (),
         on_progress: Callable[[int], None] = lambda texts: None,
     ) -> list[list[float]]:
         """The probability of each label, of each text (or pair), given examples that leave room for
@@ -348,7 +350,7 @@ class Likelihood:
             larger = sizes[1] > sizes[0]
             sizes[larger] = max(0, sizes[larger] - over)
 
-    def _example(self, record: Record) -> list[int]:
+    def _example(self, record: LabelledText) -> list[int]:
         words = self.labels[record.labels[0]]
         return self.tokenizer.encode(self._filled(record.text, record.pair, words) + BETWEEN)
 

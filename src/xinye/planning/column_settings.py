@@ -1,0 +1,36 @@
+"""How records are found in their files: the same flags in `finetune`, `evaluate` and `data`."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TextColumns(BaseModel):
+    """Which columns hold the texts and their labels."""
+
+    text_field: str | None = Field(
+        None, description="column of the text; two with a comma between are a pair"
+    )
+    label_field: str | None = Field(
+        None, description="column of the label; several with a comma between hold 0 or 1"
+    )
+
+
+class ColumnSettings(TextColumns):
+    """All that a task may need to know of a file to read its records; a task says which of them it
+    reads by."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label_separator: str | None = Field(
+        None, description="what stands between several labels of one text, such as |"
+    )
+    tag_names: str | None = Field(
+        None, description="what the numbers of tags stand for, from 0: O,B-PER,I-PER"
+    )
+    offsets: Literal["characters", "bytes", "utf-16"] | None = Field(
+        None, description="what the borders of spans count (characters)"
+    )
+
+
+COLUMNS = tuple(ColumnSettings.model_fields)

@@ -1,0 +1,369 @@
+"""Records of texts with spans: CoNLL's columns, or JSON in which spans stand beside a text, or tags
+beside tokens."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from xinye.data.columns import FIELD_NAMES, find_column
+from xinye.data.files import read_json, suffix_of
+from xinye.data.notes import Notes, without_unseen
+from xinye.data.records import Row
+from xinye.data.sources import read_lines, read_records
+from xinye.errors import XinyeError, did_you_mean
+from xinye.evaluation.spans import Span
+from xinye.tasks.annotations import LABEL_STUDIO, annotated
+from xinye.tasks.conll import TAG, TaggedToken, joined, read_conll, read_table
+from xinye.tasks.records import (
+    OnBad,
+    expected,
+    nothing_to_learn,
+    refuse_line,
+    rejected,
+    text_in,
+    usual,
+)
+from xinye.tasks.tag_spans import TaggedText, tidy_spans
+
+SPANS = 'spans such as {"start": 0, "end": 2, "label": "name"} or [0, 2, "name"]'
+TOKEN_NAMES = ("tokens", "words", "text")
+TAG_NAMES = ("ner_tags", "tags", "ner", "labels", "label")
+SPAN_NAMES = ("label", "labels", "spans", "entities", "ents", "annotations")
+START = ("start", "start_offset", "start_idx")
+END = ("end", "end_offset", "end_idx")
+TYPE = ("label", "labels", "type", "tag", "entity_group", "entity")
+WORDS = ("text", "entity")
+UNITS = {  # what offsets may count, and how many of it a character has
+    "characters": lambda character: 1,
+    "bytes": lambda character: len(character.encode()),
+    "utf-16": lambda character: 1 + (character > "\uffff"),
+}
+Borders = range | dict[int, int]  # offsets in a unit, with their characters
+FEATURES = ("dataset_info.json", "dataset_infos.json")  # of Hugging Face's data sets
+
+
+class Named(NamedTuple):
+    """What a person said of the file: the fields of text and spans, or the columns of tokens and
+    tags; the names of numbered tags; what offsets count."""
+
+    text_field: str | None = None
+    label_field: str | None = None
+    tag_names: str | None = None
+    offsets: str | None = None
+
+    @property
+    def unit(self) -> str:
+        return self.offsets or "characters"
+
+
+class Given(NamedTuple):
+    """A span as a file has it: borders in whatever unit, and the words that stand there, or ""."""
+
+    start: int
+    end: int
+    type: str
+    words: str = ""
+    last_included: bool = False  # whether the file names the last character, not the one behind
+
+    @property
+    def where(self) -> str:
+        return f"{self.start}–{self.end - self.last_included}"
+
+
+def read_tagged(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[TaggedText]:
+    """The records of a file. What cannot be one is given to `on_bad`, with file and line; in
+    `notes` stands what was left out or reread."""
+    first = next((line for _, line in read_lines(path) if line.strip()), "")
+    if not is_json(first):
+        read_columns = read_table if suffix_of(path) == ".csv" else read_conll
+        yield from read_columns(path, on_bad, notes, named.text_field, named.label_field)
+        return
+    reader = Reader(named, TagNames(path, named.tag_names), notes)
+    for line, found in read_records(path, refuse_line(on_bad), notes=notes):
+        for place, row in rows_of(found, f"{path}, line {line}"):
+            try:
+                record = reader.record(row, place)
+            except XinyeError as error:
+                on_bad(error)
+            else:
+                if record is not None:
+                    yield record
+
+
+def is_json(line: str) -> bool:
+    """Whether a file with this first line is JSON, and not a token such as [ with its tag."""
+    return line.strip()[:1] in ("{", "[") and not TAG.fullmatch(line.split()[-1])
+
+
+def rows_of(found: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """The rows of a value in a file; spaCy's training data are pairs of a text and what is in it,
+    which some tools put into one object."""
+    pairs = found.get("annotations") if isinstance(found, dict) and "classes" in found else None
+    if not isinstance(pairs, list):
+        pairs = [found]
+    for number, pair in enumerate(pairs, 1):
+        if pair is None and pair is not found:  # a text that was passed over
+            continue
+        where = f"{place}, annotation {number}" if len(pairs) > 1 else place
+        is_pair = isinstance(pair, list) and len(pair) == 2 and isinstance(pair[1], dict)
+        yield where, {"text": pair[0], **pair[1]} if is_pair else pair
+
+
+@dataclass
+class TagNames:
+    """What the numbers of tags stand for: as given, or as the data set's own file says that lies
+    beside the records."""
+
+    path: Path
+    given: str | None
+
+    @cached_property
+    def features(self) -> Row:
+        """The names by column."""
+        found: Row = {}
+        for file in (self.path.parent / name for name in FEATURES):
+            for info in _infos(file):
+                for column, feature in info.get("features", {}).items():
+                    while isinstance(feature, dict) and "names" not in feature:
+                        feature = feature.get("feature")
+                    if isinstance(feature, dict):
+                        found[column] = feature["names"]
+        return found
+
+    def of(self, column: str, tags: Sequence[int], place: str) -> list[str]:
+        """The names of numbers. Raises `XinyeError` where there are none."""
+        names = self.given.split(",") if self.given else self.features.get(column)
+        where = f"{place}, field {column!r}"
+        if names is None:
+            raise XinyeError(
+                f"{where}: the tags are numbers; say what they stand for, from 0: --tag-names "
+                f"O,B-PER,I-PER …, or put the data set's {FEATURES[0]} beside the file"
+            )
+        if odd := next((tag for tag in tags if not 0 <= tag < len(names)), None):
+            raise XinyeError(f"{where}: the tag {odd} has no name; there are {len(names)} names")
+        return [names[tag].strip() for tag in tags]
+
+
+def _infos(file: Path) -> list[Row]:
+    """What a file says of a data set, or of each of its configurations."""
+    if not file.is_file():
+        return []
+    info = read_json(file)
+    return [info] if "features" in info else [each for each in info.values() if each]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Rows of one file in, records out."""
+
+    named: Named
+    names: TagNames
+    notes: Notes
+
+    def record(self, found: Any, place: str) -> TaggedText | None:
+        """A row in whichever format it is; None for one that nobody annotated, or that its
+        annotator refused."""
+        if not isinstance(found, dict):
+            raise expected(place, "an object with a text and its spans", found)
+        if rejected(found):
+            self.notes.add(place, f"the annotator's answer is {found['answer']!r}: left out")
+            return None
+        read = annotated(found, place, self.notes)
+        if read is None:
+            return None
+        row = read.row
+        if named := self._tokens_and_tags(row):
+            return self._of_tokens(row, *named, place)
+        text_field = self._text_field(row, place)
+        text = row[text_field]
+        if not text.strip():
+            raise nothing_to_learn(f"{place}, field {text_field!r}", "the text is empty")
+        if row.get("relations"):
+            self.notes.add(place, "relations between spans are not read")
+        spans: list[Span] = []
+        fields = self._span_fields(row, read.tool, place)
+        for field in fields:
+            spans += self._spans(text, row[field], f"{place}, field {field!r}")
+        kind = f"spans in {fields[0]!r}" if fields else read.tool
+        if read.tool == LABEL_STUDIO:
+            kind = read.tool
+        elif fields and isinstance(row[fields[0]], dict):
+            kind = "CLUENER"
+        if text_field != "text":
+            kind += f", text in {text_field!r}"
+        return TaggedText(text, tidy_spans(text, spans, place, self.notes), place, kind)
+
+    # -- tokens with tags --------------------------------------------------------------------------
+
+    def _tokens_and_tags(self, row: Row) -> tuple[str, str] | None:
+        """The fields of tokens and of their tags; None where there are none."""
+        tokens = self.named.text_field or usual(TOKEN_NAMES, row)
+        tags = self.named.label_field or usual(TAG_NAMES, row)
+        if not tokens or not tags or not _is_list(row.get(tokens), str):
+            return None
+        return (tokens, tags) if _is_list(row.get(tags), str, int) else None
+
+    def _of_tokens(self, row: Row, tokens: str, tags: str, place: str) -> TaggedText:
+        if not row[tokens]:
+            raise nothing_to_learn(f"{place}, field {tokens!r}", "no tokens")
+        if len(row[tokens]) != len(row[tags]):
+            counts = f"{len(row[tokens])} tokens and {len(row[tags])} tags"
+            raise XinyeError(
+                f"{place}, field {tags!r}: expected a tag for each token, found {counts}"
+            )
+        of_tokens = row[tags]
+        if _is_list(of_tokens, int):
+            of_tokens = self.names.of(tags, of_tokens, place)
+        rows = [
+            TaggedToken(token or " ", without_unseen(str(tag)), f"{place}, field {tags!r}")
+            for token, tag in zip(row[tokens], of_tokens, strict=True)
+        ]
+        return joined(rows, place, f"tokens in {tokens!r}, tags in {tags!r}", self.notes)
+
+    # -- a text with spans -------------------------------------------------------------------------
+
+    def _text_field(self, row: Row, place: str) -> str:
+        """The field of the text: as named, by a usual name, or the only one that is a text."""
+        given = self.named.text_field
+        field = given or find_column(row, ("text", "data", *FIELD_NAMES))
+        if given and given not in row:
+            near = did_you_mean(given, row)
+            there = f"there are {', '.join(row)}{near}"
+            raise XinyeError(f"{place}: no field {given!r} (--text-field); {there}")
+        texts = [name for name in row if isinstance(row[name], str)]
+        if field is None and len(texts) == 1:
+            return texts[0]
+        if field is None:
+            what = "a field 'text', or --text-field and its name"
+            raise XinyeError(f"{place}: expected {what}; found {', '.join(row) or 'none'}")
+        text_in(row, field, place)
+        return field
+
+    def _span_fields(self, row: Row, tool: str, place: str) -> list[str]:
+        """The fields of spans: as named, or by the usual names; of Label Studio all that hold
+        spans, which may be none."""
+        given = self.named.label_field
+        if given and given in row:
+            return [given]
+        if tool == LABEL_STUDIO:
+            return [field for field in row if not given and _are_spans(row[field])]
+        lists = [name for name in row if isinstance(row[name], list | dict)]
+        field = None if given else usual(SPAN_NAMES, lists) or usual(SPAN_NAMES, row)
+        if field is None:
+            what = "a field 'label' or 'spans'"
+            if given:
+                what = f"a field {given!r} (--label-field)"
+            raise XinyeError(f"{place}: expected {what}, found {', '.join(row)}")
+        return [field]
+
+    def _spans(self, text: str, given: Any, place: str) -> Iterator[Span]:
+        """The spans in a field, by characters."""
+        try:
+            rows = list(_cluener(given) if isinstance(given, dict) else _given(given))
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            reason = str(error) if type(error) is ValueError else f"found {str(given)[:60]}"
+            raise XinyeError(f"{place}: expected {SPANS}; {reason}") from None
+        borders = borders_of(text, self.named.unit)
+        for row in rows:
+            if not row.type:
+                raise XinyeError(
+                    f"{place}: the span {row.where} has no label; name its type, or delete it"
+                )
+            yield self._checked(text, borders, row, place)
+
+    def _checked(self, text: str, borders: Borders, given: Given, place: str) -> Span:
+        """A span by characters, where its words stand, if it names them. Raises `XinyeError` for
+        one that is not within the text, or ends within a character."""
+        unit = self.named.unit
+        size = next(reversed(borders))
+        if not 0 <= given.start < given.end <= size:
+            raise XinyeError(
+                f"{place}: expected a span within the text's {size} {unit}, found {given.where}"
+                f"{better_unit(text, given, unit)}"
+            )
+        if odd := [border for border in (given.start, given.end) if border not in borders]:
+            raise XinyeError(
+                f"{place}: the span {given.where} has a border within a character, at {odd[0]}; "
+                f"do its offsets count {unit}? --offsets says what"
+            )
+        start, end = borders[given.start], borders[given.end]
+        if same(text[start:end], given.words):
+            return Span(start, end, given.type)
+        if same(text[start : end + 1], given.words):
+            what = "the end of a span is its last character, as its words say, not the one behind"
+            self.notes.add(place.partition(", field")[0], what)
+            return Span(start, end + 1, given.type)
+        raise XinyeError(
+            f"{place}: expected spans with their words, found {given.words!r} said to stand at "
+            f"{given.where}, where {text[start:end]!r} stands{better_unit(text, given, unit)}"
+        )
+
+
+def same(words: str, given: str) -> bool:
+    """Whether these are the words that a span names, if it does; tools change spaces and ends of
+    lines."""
+    return not given or "".join(words.split()) == "".join(given.replace("\\n", "").split())
+
+
+def borders_of(text: str, unit: str) -> Borders:
+    """The characters that can be borders in a text, by their offsets in a unit."""
+    if unit == "characters":
+        return range(len(text) + 1)
+    offsets = accumulate(map(UNITS[unit], text), initial=0)
+    return {offset: number for number, offset in enumerate(offsets)}
+
+
+def better_unit(text: str, given: Given, unit: str) -> str:
+    """A hint at the unit by which a span's words stand where it says."""
+    if not given.words:
+        return f"; where offsets do not count {unit}, say what: --offsets"
+    for other in UNITS:
+        borders = borders_of(text, other)
+        fits = given.start in borders and given.end in borders
+        if fits and same(text[borders[given.start] : borders[given.end]], given.words):
+            return f"; its offsets count {other}: --offsets {other}"
+    return ""
+
+
+def _cluener(given: Row) -> Iterator[Given]:
+    """CLUENER's: type, words, and where they stand, the last character included."""
+    for kind, forms in given.items():
+        for words, found_at in forms.items():
+            for first, last in found_at:
+                yield Given(first, last + 1, without_unseen(kind), words, last_included=True)
+
+
+def _given(rows: Iterable[Any]) -> Iterator[Given]:
+    """Spans as objects, or as start, end and type; the end is the character behind."""
+    for row in rows:
+        words = ""
+        if isinstance(row, dict):
+            kind_field = usual(TYPE, row) or ""
+            start, end, kind = row[usual(START, row)], row[usual(END, row)], row.get(kind_field)
+            words = next((row[name] for name in WORDS if name in row and name != kind_field), "")
+        else:
+            start, end, kind = row
+        for each in kind if isinstance(kind, list) else [kind]:
+            if type(each) is int:
+                raise ValueError(f"the type {each} is a number: export the names of types")
+            numbers = type(start) is int and type(end) is int
+            if not numbers or not isinstance(each, str) or not isinstance(words, str):
+                raise ValueError(f"found {row}")
+            yield Given(start, end, without_unseen(each), words)
+
+
+def _is_list(value: Any, *kinds: type) -> bool:
+    """Whether it is a list of values of one of these kinds."""
+    return isinstance(value, list) and any(
+        all(isinstance(each, kind) for each in value) for kind in kinds
+    )
+
+
+def _are_spans(value: Any) -> bool:
+    """Whether it is a list of objects with borders."""
+    return isinstance(value, list) and all(
+        isinstance(each, dict) and "start" in each and "end" in each for each in value
+    )
