@@ -24,6 +24,7 @@ from xinye.cli.output import console, show_log
 from xinye.data.files import read_json
 from xinye.data.sources import decode
 from xinye.errors import XinyeError, did_you_mean, not_unicode, print_error
+from xinye.planning.finetune_settings import COLUMNS, FinetuneSettings
 from xinye.tasks.registry import TASKS
 
 
@@ -55,6 +56,7 @@ class Fields(NamedTuple):
 
 # what a field holds, where that is no number
 METAVARS = {
+    "answer_field": "NAME",
     "allow_origin": "ORIGIN",
     "api_key": "KEY",
     "augment": "KINDS",
@@ -71,6 +73,7 @@ METAVARS = {
     "micro_batch_size": "N|auto",
     "model": "MODEL",
     "output": "DIR",
+    "prompt_field": "NAME",
     "size": "SIZE",
     "target_modules": "NAME",
     "teacher": "MODEL",
@@ -100,6 +103,15 @@ FILES = flag("files", "FILES", "files, folders or globs of text", nargs="*")
 SOME_FILES = flag("files", "FILES", "files, folders or globs of text", nargs="+")
 FIELD = flag("--field", "NAME", "the column or key that holds the text")
 DTYPE = flag("--dtype", "auto|float32|bfloat16", "keep the weights in (auto)", "auto")
+
+
+def column_flags(names: Sequence[str] = COLUMNS) -> list[Flag]:
+    """The flags that name the columns of records."""
+    fields = FinetuneSettings.model_fields
+    return [
+        flag(f"--{name.replace('_', '-')}", METAVARS[name], fields[name].description)
+        for name in names
+    ]
 
 
 def task_flag(what: str, **options: Any) -> Flag:

@@ -17,6 +17,7 @@ from xinye.cli.arguments import (
     SOME_FILES,
     Given,
     Parser,
+    column_flags,
     flag,
     switch,
     task_flag,
@@ -41,10 +42,6 @@ SEEN, STRETCHES = 120, 40  # characters of a stretch, and stretches of a record,
 BAD = 5  # records that cannot be learned from
 FINDINGS = "findings, the most important first"
 NOTHING = "nothing wrong was found"
-COLUMN_FLAGS = [
-    flag(f"--{name.replace('_', '-')}", "TEXT", FinetuneSettings.model_fields[name].description)
-    for name in COLUMNS
-]
 
 
 def check(arguments: list[str]) -> int:
@@ -72,7 +69,7 @@ def check(arguments: list[str]) -> int:
             [],
             action="append",
         ),
-        *COLUMN_FLAGS,
+        *column_flags(),
         JSON,
     ).read(arguments)
     if given.task is not None and not find_task(given.task).continues_text:
@@ -98,8 +95,8 @@ def check_task(given: Given) -> int:
     settings = settings_of(given, given.validation)
     if given.field or given.document_separator:
         raise XinyeError(
-            "--field and --document-separator are for text; columns of records: --text-field, "
-            "--label-field"
+            "--field and --document-separator are for text; columns of records: "
+            + ", ".join(f"--{name.replace('_', '-')}" for name in COLUMNS)
         )
 
     from xinye.check.check_records import check_records
@@ -119,7 +116,7 @@ def show(arguments: list[str]) -> int:
         task_flag("what they are records of", required=True),
         flag("--model", "MODEL", "whose tokens (else characters)"),
         flag("--count", "N", "records to show (3)", 3, type=int),
-        *COLUMN_FLAGS,
+        *column_flags(),
         JSON,
     ).read(arguments)
     settings = settings_of(given)

@@ -5,7 +5,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xinye.cli.arguments import ANY_MODEL, JSON, Fields, Parser, flag, read_stdin
+from xinye.cli.arguments import (
+    ANY_MODEL,
+    JSON,
+    Fields,
+    Parser,
+    column_flags,
+    flag,
+    read_stdin,
+)
 from xinye.cli.output import Display, answer, print_json, print_result, print_table
 from xinye.data.sources import read_lines
 from xinye.errors import XinyeError, checked, plural
@@ -28,6 +36,7 @@ BASELINES = {
     "gzip": "gzip -9",
 }
 PAIR = flag("--pair", "TEXT", "the second text, where the model judges pairs")
+WRITTEN_COLUMNS = ("prompt_field", "answer_field")  # of records of a task that writes
 CONFUSED = 12  # labels at most for which the table of confusions is shown
 
 
@@ -47,11 +56,13 @@ def evaluate(arguments: list[str]) -> int:
         JSON,
         Fields(EvaluateSettings),
         Fields(ZeroShotSettings),
+        *column_flags(WRITTEN_COLUMNS),
     ).read(arguments)
     values, names = given.settings, ZeroShotSettings.model_fields
     asked = {name: values.pop(name) for name in names if name in values}
     checked(EvaluateSettings, values, "evaluate")
     checked(ZeroShotSettings, asked, "evaluate")
+    asked |= {name: value for name in WRITTEN_COLUMNS if (value := getattr(given, name))}
     if given.plot and not values.get("by_position"):
         raise XinyeError("--plot draws what --by-position measures; give both")
     if given.plot:

@@ -47,15 +47,16 @@ def evaluate(
             f"{folder}: it cannot be judged on the task {task!r}, only on {' or '.join(possible)}"
         )
     kind = find_task(task or possible[0])
+    if not learned and TASKS[kind.verb].asked_with:
+        return TASKS[kind.verb].untaught.evaluate(judged, files, **settings)
+    columns = {name: settings.pop(name) for name in kind.columns if name in settings}
     if learned:
         refuse_settings(learned, folder, settings)
-        return evaluate_learned(learned, judged, files)
-    if TASKS[kind.verb].asked_with:
-        return TASKS[kind.verb].untaught.evaluate(judged, files, **settings)
+        return evaluate_learned(learned, judged, files, columns)
     if settings:
         raise XinyeError(f"{', '.join(settings)}: no effect on the task {kind.verb}; leave it out")
     return evaluate_learned(
-        kind.of_network(judged.model), replace(judged, with_baseline=False), files
+        kind.of_network(judged.model), replace(judged, with_baseline=False), files, columns
     )
 
 
@@ -69,9 +70,12 @@ def refuse_settings(learned: Task, folder: Path, settings: Figures) -> None:
         )
 
 
-def evaluate_learned(task: Task, judged: Judged, files: Sequence[str]) -> Figures:
+def evaluate_learned(
+    task: Task, judged: Judged, files: Sequence[str], columns: dict[str, str]
+) -> Figures:
     """How right a model is on records of its task, beside the baseline that learns from the run's
-    own records, or is the model that the run began with.
+    own records, or is the model that the run began with. Where the files have their records in
+    other `columns`, these are named.
 
     Where these are not at hand any more the baseline is None and a note says why.
     """
@@ -79,7 +83,7 @@ def evaluate_learned(task: Task, judged: Judged, files: Sequence[str]) -> Figure
     settings = settings_of(judged.folder, task)
     observer.stage("reading the records")
     notes = Notes()
-    records = read_records(settings, files, notes=notes)
+    records = read_records(settings.model_copy(update=columns), files, notes=notes)
     task.check(records)
     observer.stage("judging")
     found: Figures = {

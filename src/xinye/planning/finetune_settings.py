@@ -20,7 +20,9 @@ AUGMENTATIONS = {  # the setting that says how much, and how much is usual
     "shuffle": ("shuffle_texts", 0.5),
 }
 TASK = "classify"  # that is learned where none is named
-COLUMNS = ("text_field", "label_field", "label_separator")  # how a task that has columns finds them
+COLUMNS = (  # how a task that has columns finds them
+    "text_field", "label_field", "label_separator", "prompt_field", "answer_field",
+)  # fmt: skip
 
 
 class FinetuneSettings(TrainingSettings):
@@ -54,6 +56,10 @@ class FinetuneSettings(TrainingSettings):
     label_separator: str | None = Field(
         None, description="what stands between several labels of one text, such as |"
     )
+    prompt_field: str | None = Field(
+        None, description="column of what is asked, where a model learns to write"
+    )
+    answer_field: str | None = Field(None, description="column of what shall be written")
 
     augment: tuple[str, ...] = Field(
         (),

@@ -15,7 +15,6 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation import classification
 from xinye.model.heads import Head
-from xinye.planning.finetune_settings import COLUMNS
 from xinye.runs.words import LOSS, Both, TaskWords
 from xinye.tasks.classify_records import Named, Record, read_labelled
 from xinye.tasks.exercises import reviews
@@ -41,7 +40,7 @@ class Classify(HeadTask):
     baseline_name = "TF-IDF + logistic regression"
     baseline_library = "sklearn"
     frozen_attention = "causal"
-    columns = COLUMNS
+    columns = ("text_field", "label_field", "label_separator")
     judges_untaught = True
     words = TaskWords(
         figures=(ACCURACY, MACRO_F1, LOSS),
