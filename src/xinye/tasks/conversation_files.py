@@ -50,7 +50,7 @@ def read_conversations(path: Path, on_bad: OnBad, named: Named, notes: Notes) ->
     if first is None:
         return
     rows = chain([first], rows)
-    if isinstance(first[1], dict) and [*first[1]] == [*NUMBERED] and not named.columns:
+    if not named.columns and _is_numbered(first[1]):
         what = "no header: the first column is read as the question, the second as the answer"
         notes.add(str(path), what)
         named = NUMBERED
@@ -101,6 +101,12 @@ def _columns(path: Path, named: Named) -> list[str]:
     """The columns that are named, or the two of a table without a header, by number."""
     unnamed = without_header(path, named) == NO_HEADER
     return NUMBERED.columns if unnamed else named.columns
+
+
+def _is_numbered(row: Any) -> bool:
+    """Whether a row is one of two columns of a table without a header."""
+    cells = row.values() if isinstance(row, dict) and [*row] == [*NUMBERED] else []
+    return bool(cells) and all(isinstance(cell, str) for cell in cells)
 
 
 def _is_tabbed(path: Path) -> bool:
