@@ -23,6 +23,7 @@ from xinye.data.sources import Piece, read_pieces
 from xinye.data.tokenizer import Tokenizer
 from xinye.data.wikitext_marks import without_open_marks
 from xinye.errors import XinyeError
+from xinye.tasks.chat import Chat
 from xinye.tasks.tag_spans import parts_of, read_conll, spans_of
 
 GROWTH = 8
@@ -191,3 +192,22 @@ def test_columns_without_an_empty_line(tmp_path):
     offsets = [(at, at + 1) for at in range(100_000)]
     assert_linear(lambda text: spans_of(offsets[: len(text)], [("I-A", 0.5)] * len(text)),
                   lambda size: "a" * size, 4000)  # fmt: skip
+
+
+@cases({
+    "one speaker.txt": lambda size: "User: a\n" * size,
+    "one message.txt": lambda size: "User: a\nBot: b\n" + "c\n\n" * size,
+    "marks.txt": lambda size: "User: a\n" + "#" * size + "\n" + " " * size + "b\n" + "-" * size + "c",
+    "rows.csv": lambda size: "id,role,content,time\n" + "1,user,a,2\n1,bot,b,1\n" * size,
+    "preference.jsonl": lambda size: json.dumps({"chosen": "\n\nHuman: a\n\nAssistant: b" * size}),
+    "guanaco.jsonl": lambda size: json.dumps({"text": "### Human: a### Assistant: b\n\n" * size}),
+})  # fmt: skip
+def test_conversations(shape, tmp_path, request):
+    path = tmp_path / request.node.callspec.id.strip("'")
+
+    def read(text: str) -> None:
+        path.write_text(text, "utf-8")
+        with suppress(XinyeError):
+            Chat.read([str(path)], on_bad=lambda problem: None)
+
+    assert_linear(read, shape, 2000)

@@ -13,6 +13,7 @@ from xinye.data.files import PLAIN_SUFFIXES, suffix_of
 from xinye.data.notes import Notes
 from xinye.data.records import Records, Row
 from xinye.data.sources import headerless, read_lines, read_records
+from xinye.data.tables import is_table
 from xinye.errors import XinyeError
 from xinye.tasks.conversations import CONTENT_NAMES, LISTS, PAIRS, ROLE_NAMES, Reader
 from xinye.tasks.records import OnBad, note_unread, refuse_line
@@ -35,7 +36,7 @@ PARENTS = ("parent_id", "parent_message_id", "parent")
 NUMBERED = Named("1", "2")  # the columns of a table without a header
 NO_HEADER = "none of its words names a question or an answer"
 # a time that can be compared: years first, or hours
-_TIME = re.compile(r"\d{4}\D|\d{1,2}:\d\d")
+_TIME = re.compile(r"\d{4}\D|\d{8}\D|\d{1,2}:\d\d")
 _NUMBERS = re.compile(r"(?<=:\d\d)\.\d+|\d+")
 
 
@@ -88,7 +89,7 @@ def without_header(path: Path, named: Named) -> str:
     if suffix_of(path) in PLAIN_SUFFIXES and not _is_tabbed(path):
         return ""
     reason = headerless(path, named.columns, tabbed=True)
-    if reason or named.columns or suffix_of(path) not in (*PLAIN_SUFFIXES, ".csv", ".tsv"):
+    if reason or named.columns or not is_table(path, tabbed=True):
         return reason
     _, row = next(read_records(path, lambda *_: None, tabbed=True), (0, {}))
     names = (*(name for pair in PAIRS for some in pair for name in some), *LISTS, *ROLE_NAMES)

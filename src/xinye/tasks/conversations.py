@@ -19,12 +19,14 @@ LISTS = (
     "messages", "conversations", "conversation", "dialog", "dialogue", "turns", "utterances", "log",
     "contents", "对话", "会话",
 )  # fmt: skip
+TEXTS = ("data", "content")  # that may hold turns as a list of texts
+REJECTED = ("rejected", "rejected_response", "response_rejected", "rejected_messages")
 QUESTIONS = (
     "prompt", "question", "query", "instruction", "ask", "input", "q", "问题", "提问", "指令", "问",
 )  # fmt: skip
 ANSWERS = (
-    "response", "answer", "completion", "output", "reply", "chosen", "target", "a", "回答", "答案",
-    "回复", "答",
+    "response", "answer", "completion", "output", "reply", "chosen", "target", "a",
+    "response_chosen", "chosen_response", "回答", "答案", "回复", "答",
 )  # fmt: skip
 PAIRS = (  # names that say what they are only together
     (QUESTIONS, ANSWERS),
@@ -102,24 +104,20 @@ class Reader:
 
     def formatted(self, row: Row) -> tuple[list[Message], str]:
         """The messages in whichever format they are."""
-        field = None
-        if not self.named.columns:
-            field = (
-                find_column((name for name in row if isinstance(row[name], list)), LISTS)
-                or find_column((name for name in row if _are_texts(row[name])), ("data",))
-                or find_column((name for name in row if _may_be_said(row[name])), LISTS)
-            )
-        if field and isinstance(row[field], list):
+        field = find_column((name for name in row if isinstance(row[name], list)), LISTS)
+        if field and not self.named.columns:
             return self.listed(row, field)
         for questions, answers in PAIRS:
             question, answer = self.named.find(row, questions, answers)
             if question and answer:
                 return self.paired(row, question, answer)
+        field = find_column((name for name in row if _may_be_said(row[name])), LISTS)
+        field = field or find_column((name for name in row if _are_texts(row[name])), TEXTS)
         if field:
             return self.listed(row, field)
         chosen = find_column(row, ("chosen",))
         if chosen:
-            self.fields = [chosen, "rejected"]
+            self.fields = [chosen, *REJECTED]
             return self.said(row, chosen), "preferences"
         text = find_column(row, ("text", "文本"))
         if text and isinstance(row[text], str):
@@ -137,7 +135,7 @@ class Reader:
 
     def listed(self, row: Row, field: str) -> tuple[list[Message], str]:
         """The messages in a list."""
-        self.fields = [field, "rejected"]
+        self.fields = [field, *REJECTED]
         messages = self.said(row, field)
         kind = _kind(row[field])
         if kind not in KINDS:
@@ -155,7 +153,7 @@ class Reader:
         asked, replied = self.conversation(row, question), self.conversation(row, answer)
         earlier = [name for name in EARLIER if row.get(name)]
         messages = [turn for name in earlier for turn in self.earlier(row, name)]
-        self.fields = [answer, "rejected", *EARLIER]
+        self.fields = [answer, *REJECTED, *EARLIER]
         context = None
         if replied and replied[0]["role"] != "assistant":  # it holds the question, too
             contents = {message["content"].strip() for message in replied}
@@ -290,8 +288,11 @@ class Reader:
         for questions, answers in PAIRS:
             question, answer = UNNAMED.find(row, questions, answers)
             if question and answer:
-                note_unread(row, (question, answer), self.place, self.notes)
-                return _in_turn({"content": row[name]} for name in (question, answer))
+                system = find_column((name for name in row if row[name]), SYSTEMS)
+                read = (question, answer, system or question)
+                note_unread(row, read, self.place, self.notes)
+                turns = _in_turn({"content": row[name]} for name in (question, answer))
+                return [{"role": "system", "content": row[system]}, *turns] if system else turns
         return None
 
     def message(self, row: Row, role: str, here: str) -> Message:

@@ -13,8 +13,8 @@ from xinye.errors import XinyeError
 
 WORDS = {  # that stand for a role, in lower case
     "user": "user human usr customer client visitor prompter patient 用户 客户 顾客 买家 患者 病人",
-    "assistant": "assistant gpt chatgpt bot chatbot model ai agent support doctor function_call "
-    "tool_call tool_calls 助手 助理 客服 坐席 卖家 商家 医生 机器人",
+    "assistant": "assistant gpt chatgpt bot chatbot model ai agent operator support doctor "
+    "function_call tool_call tool_calls 助手 助理 客服 坐席 顾问 卖家 商家 店家 医生 机器人",
     "system": "system sys developer 系统",
     "tool": "tool function observation function_response tool_response ipython 工具",
 }
@@ -34,6 +34,7 @@ def _roles(words: dict[str, str]) -> dict[str, str]:
 ROLE_OF = _roles(WORDS)
 _OF_LETTERS = _roles(LETTERS)
 _PREFERENCE = re.compile(r"\n\n(Human|Assistant):(?: |\n|$)")  # as in HH-RLHF
+_PERHAPS = re.compile(r"\s*\w{1,12} ?[:：](?!//)")  # a speaker whose word is not known
 _BETWEEN = re.compile(r"\s*|\s*[-=*_]{3,}\s*")  # a line between two conversations
 
 
@@ -64,11 +65,11 @@ def roles_of(words: Sequence[str], here: str, place: str, notes: Notes) -> list[
     roles = [ROLE_OF[key] for key in keys]
     behind_user = roles[roles.index("user") :] if "user" in roles else []
     answers = "assistant" not in roles and "system" in behind_user
-    for key in {key for key in keys if ROLE_OF[key] == "system"}:
+    for key in dict.fromkeys(key for key in keys if ROLE_OF[key] == "system"):
         if answers or key == "sys":
             meant = "assistant" if answers else "system"
             notes.add(place, f"the role {key!r} is read as {meant!r}")
-    for key in set(keys) & set(CALLS):
+    for key in dict.fromkeys(key for key in keys if key in CALLS):
         notes.add(place, f"messages of {key!r} are learned as answers, as they stand")
     return ["assistant" if answers and role == "system" else role for role in roles]
 
@@ -130,7 +131,10 @@ def speeches(lines: Iterable[tuple[int, str]], path: str, notes: Notes) -> list[
                 f"question and its answer with a tab between; found {line.strip()[:40]!r}"
             )
         else:
-            if apart:
+            if _PERHAPS.match(line):
+                what = "a line begins with a word and a colon, and is part of the message before"
+                notes.add(f"{path}, line {number}", what)
+            elif apart:
                 what = "a line without a speaker goes on with the message before the empty line"
                 notes.add(f"{path}, line {number}", what)
             found[-1][-1].lines += ["", line] if apart else [line]
