@@ -12,7 +12,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
-from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.finetune_settings import COLUMNS, FinetuneSettings
 from xinye.runs.folder import RunFolder
 from xinye.runs.saved import taught
 from xinye.tasks.records import Examples, leaks
@@ -47,6 +47,8 @@ def evaluate(
             f"{folder}: it cannot be judged on the task {task!r}, only on {' or '.join(possible)}"
         )
     kind = find_task(task or possible[0])
+    if odd := [name for name in COLUMNS if name in settings and name not in kind.columns]:
+        raise XinyeError(f"{odd[0]} has no effect on the task {kind.verb}; name another --task")
     if not learned and TASKS[kind.verb].asked_with:
         return TASKS[kind.verb].untaught.evaluate(judged, files, **settings)
     columns = {name: settings.pop(name) for name in kind.columns if name in settings}
