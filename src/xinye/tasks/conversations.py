@@ -169,6 +169,8 @@ class Reader:
             self.fields += used
             parts = [self.text(row, name) for name in used if row.get(name)]
             text = "\n".join(part for part in parts if part.strip())
+            if not text:
+                self.notes.add(self.place, f"the {question!r} of an answer is empty")
             asked = [{"role": "user", "content": text}]
         if replied is None:
             text = text_in(row, answer, self.place).strip()
@@ -190,7 +192,8 @@ class Reader:
             if not found[-1]["content"] and name != "chosen":  # "… Assistant:" asks for the answer
                 found = found[:-1]
             return self.messages(found, f"{self.place}, field {name!r}")
-        return self.said(row, name) if isinstance(value, list | dict) else None
+        rows = value if isinstance(value, list) else [value]
+        return self.said(row, name) if all(isinstance(each, dict) for each in rows) else None
 
     def said(self, row: Row, name: str) -> list[Message]:
         """The messages in a field: a list of them, one, or a text."""
@@ -238,17 +241,20 @@ class Reader:
         if name:
             self.fields.append(name)
             parts.append(text_in(row, name, self.place))
-        tools = row.get("tools")
+        field = find_column(row, ("tools", "functions")) or "tools"
+        tools = row.get(field)
         if isinstance(tools, str):
             with suppress(ValueError, RecursionError):
                 tools = json.loads(tools)
         if tools and isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools):
-            self.fields.append("tools")
-            self.notes.add(self.place, "'tools' are read as text of the system message: <tools>…")
+            self.fields.append(field)
+            self.notes.add(
+                self.place, f"{field!r} are read as text of the system message: <tools>…"
+            )
             lines = [json.dumps(tool, ensure_ascii=False) for tool in tools]
             parts.append("\n".join(["<tools>", *lines, "</tools>"]))
         elif tools == []:
-            self.fields.append("tools")
+            self.fields.append(field)
         return "\n\n".join(parts)
 
     # -- messages ----------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ LETTERS = {  # that begin lines of a text, but are no roles of a message
     "user": "q question 问 问题 提问",
     "assistant": "a answer 答 答案 回答",
 }
+_TIME = r"(?P<time>[\[(（]?\d[\d:./年月日T -]{3,22}[\])）]? *)"  # before a speaker
 CALLS = ("function_call", "tool_call", "tool_calls")  # roles of what an assistant asks of a tool
 # words that also begin a line of what somebody says: "Model: X100"
 NO_SPEAKERS = (*CALLS, "model", "support", *WORDS["tool"].split())
@@ -39,13 +40,12 @@ _BETWEEN = re.compile(r"\s*|\s*[-=*_]{3,}\s*")  # a line between two conversatio
 
 
 def _line_of(words: Iterable[str]) -> re.Pattern[str]:
-    """A line that begins with one of these words and a colon, with marks of Markdown or without,
-    or with a number behind the word."""
+    """A line that begins with one of these words and a colon, perhaps with the time before, marks
+    of Markdown around, or a number behind the word."""
     names = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
-    return re.compile(
-        rf"\s*(?:#+ *|\*\*)?({names}) ?\d*(?:\*\*)? ?[:：](?:\*\*)? ?(.*)",
-        re.IGNORECASE | re.DOTALL,
-    )
+    speaker = rf"(?:#+ *|\*\*)?(?P<word>{names}) ?\d*(?:\*\*)? ?[:：](?:\*\*)?"
+    line = rf"\s*{_TIME}?{speaker} ?(?P<text>.*)"
+    return re.compile(line, re.IGNORECASE | re.DOTALL)
 
 
 _SPEAKERS = _line_of(word for word in ROLE_OF if word not in NO_SPEAKERS)
@@ -119,12 +119,14 @@ def speeches(lines: Iterable[tuple[int, str]], path: str, notes: Notes) -> list[
         if not found and _QUESTIONS_AND_ANSWERS.match(line):
             pattern = _QUESTIONS_AND_ANSWERS
         speaker = pattern.match(line)
-        if speaker and not apart and ROLE_OF.get(speaker[1].casefold()) == "system":
+        if speaker and not apart and ROLE_OF.get(speaker["word"].casefold()) == "system":
             speaker = None  # it begins a conversation, or is a word like others
         if speaker and apart:
             found.append([])
         if speaker:
-            found[-1].append(Speech(speaker[1], number, [speaker[2]]))
+            found[-1].append(Speech(speaker["word"], number, [speaker["text"]]))
+            if speaker["time"]:
+                notes.add(f"{path}, line {number}", "the time before a speaker is left out")
         elif not found:
             raise XinyeError(
                 f"{path}, line {number}: expected who speaks, such as '客户：' or 'User:', or a "
