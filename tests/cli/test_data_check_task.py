@@ -111,7 +111,7 @@ def test_a_table_without_a_header_is_told_of(xinye, workplace):
         (["missing.csv", "--task", "classify"], "missing.csv: no such file"),
         (["zh.txt", "--task", "classify"], "expected columns of a text and a label"),
         (["zh.txt", "--task", "tag"], "zh.txt, line 1: expected a token and its tag"),
-        (["zh.txt", "--task", "chat"], "files of this kind cannot be read"),
+        (["zh.txt", "--task", "chat"], "zh.txt, line 1: expected who speaks, such as '客户：'"),
         (["a.jsonl", "--task", "chat"], "a.jsonl, line 1: expected messages"),
         (
             ["zh.txt", "--task", "text", "--validation", "en.txt"],

@@ -44,6 +44,13 @@ def test_from_a_csv_to_a_classifier(xinye, trained, reviews):
     assert (
         shown.code == 0 and "macro F1" in shown.out and "TF-IDF + logistic regression" in shown.out
     )
+    table = (reviews / "reviews.csv").read_text("utf-8")
+    (reviews / "other.csv").write_text(table.replace("id,review,label", "id,x,y"), "utf-8")
+    named = ["--text-field", "x", "--label-field", "y"]
+    other = xinye("evaluate", "run", "--data", "other.csv", *named)
+    assert other.code == 0 and other.out.splitlines()[1:5] == shown.out.splitlines()[1:5]
+    unused = xinye("evaluate", "run", "--data", "other.csv", "--prompt-field", "x").complaint
+    assert "prompt_field has no effect on the task classify" in unused
     assert "正面" in xinye("classify", "run", "好吃").out
     (reviews / "lines.txt").write_text("好吃\n难吃\n", "utf-8")
     results = json.loads(xinye("classify", "run", "lines.txt", "--json").out)["results"]

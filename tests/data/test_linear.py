@@ -25,6 +25,7 @@ from xinye.data.sources import Piece, read_pieces
 from xinye.data.tokenizer import Tokenizer
 from xinye.data.wikitext_marks import without_open_marks
 from xinye.errors import XinyeError
+from xinye.tasks.chat import Chat
 from xinye.tasks.conll import read_conll
 from xinye.tasks.tag import Tag
 from xinye.tasks.tag_spans import segments_of, spans_of
@@ -243,5 +244,24 @@ def test_annotations(shape, tmp_path):
     def read(text: str) -> None:
         path.write_text(text, "utf-8")
         Tag.read([str(path)], offsets="bytes")
+
+    assert_linear(read, shape, 2000)
+
+
+@cases({
+    "one speaker.txt": lambda size: "User: a\n" * size,
+    "one message.txt": lambda size: "User: a\nBot: b\n" + "c\n\n" * size,
+    "marks.txt": lambda size: "User: a\n" + "#" * size + "\n" + " " * size + "b\n" + "-" * size + "c",
+    "rows.csv": lambda size: "id,role,content,time\n" + "1,user,a,2\n1,bot,b,1\n" * size,
+    "preference.jsonl": lambda size: json.dumps({"chosen": "\n\nHuman: a\n\nAssistant: b" * size}),
+    "guanaco.jsonl": lambda size: json.dumps({"text": "### Human: a### Assistant: b\n\n" * size}),
+})  # fmt: skip
+def test_conversations(shape, tmp_path, request):
+    path = tmp_path / request.node.callspec.id.strip("'")
+
+    def read(text: str) -> None:
+        path.write_text(text, "utf-8")
+        with suppress(XinyeError):
+            Chat.read([str(path)], on_bad=lambda problem: None)
 
     assert_linear(read, shape, 2000)

@@ -88,6 +88,15 @@ def test_eight_conversations_are_learned_by_heart(xinye, base):
                 )
     shown = xinye("evaluate", run, "--data", data)
     assert shown.code == 0 and "the base model" in shown.out and "ended" in shown.out
+    faq = base.parent / "faq.csv"
+    faq.write_text("标题,答复\n你好,你好\n", "utf-8")
+    named = ["--data", faq, "--prompt-field", "标题", "--answer-field", "答复", "--json"]
+    for model_and_task in ([run], [base, "--task", "chat"]):
+        assert json.loads(xinye("evaluate", *model_and_task, *named).out)["records"] == 1
+    assert (
+        "no field 'x' (--prompt-field)"
+        in xinye("evaluate", run, "--data", faq, "--prompt-field", "x").complaint
+    )
     assert "chat_golden.json" in {path.name for path in run.iterdir()}
     answered = json.loads(xinye("chat", run, "-p", "你好", "--json").out)
     assert answered["finish_reason"] == "stop"

@@ -55,6 +55,7 @@ class Fields(NamedTuple):
 
 # what a field holds, where that is no number
 METAVARS = {
+    "answer_field": "NAME",
     "allow_origin": "ORIGIN",
     "api_key": "KEY",
     "augment": "KINDS",
@@ -72,6 +73,7 @@ METAVARS = {
     "model": "MODEL",
     "offsets": "characters|bytes|utf-16",
     "output": "DIR",
+    "prompt_field": "NAME",
     "size": "SIZE",
     "tag_names": "NAMES",
     "target_modules": "NAME",

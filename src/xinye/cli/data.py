@@ -26,7 +26,7 @@ from xinye.cli.output import answer, console, duration, print_json, print_result
 from xinye.collect.collect import Collected, check_output
 from xinye.collect.collect import collect as collect_documents
 from xinye.errors import XinyeError, plural
-from xinye.planning.column_settings import ColumnSettings
+from xinye.planning.column_settings import COLUMNS, ColumnSettings
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.folder import Figures
 from xinye.tasks.registry import find_task
@@ -97,8 +97,8 @@ def check_task(given: Given) -> int:
     settings = settings_of(given, given.validation)
     if given.field or given.document_separator:
         raise XinyeError(
-            "--field and --document-separator are for text; columns of records: --text-field, "
-            "--label-field"
+            "--field and --document-separator are for text; columns of records: "
+            + ", ".join(f"--{name.replace('_', '-')}" for name in COLUMNS)
         )
 
     from xinye.check.check_records import check_records

@@ -5,7 +5,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xinye.cli.arguments import ANY_MODEL, JSON, Fields, Parser, flag, read_stdin
+from xinye.cli.arguments import (
+    ANY_MODEL,
+    JSON,
+    Fields,
+    Parser,
+    flag,
+    read_stdin,
+)
 from xinye.cli.output import Display, answer, print_json, print_result, print_table
 from xinye.data.sources import read_lines
 from xinye.errors import XinyeError, checked, plural

@@ -49,9 +49,11 @@ def evaluate(
             f"{folder}: it cannot be judged on the task {task!r}, only on {' or '.join(possible)}"
         )
     kind = find_task(task or possible[0])
+    if odd := [name for name in COLUMNS if name in settings and name not in kind.columns]:
+        raise XinyeError(f"{odd[0]} has no effect on the task {kind.verb}; name another --task")
     if not learned and TASKS[kind.verb].asked_with:
         return TASKS[kind.verb].untaught.evaluate(judged, files, **settings)
-    columns = {name: settings.pop(name) for name in COLUMNS if name in settings}
+    columns = {name: settings.pop(name) for name in kind.columns if name in settings}
     if learned:
         refuse_settings(learned, folder, settings)
         return evaluate_learned(learned, judged, files, columns)

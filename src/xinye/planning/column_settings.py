@@ -25,6 +25,10 @@ class ColumnSettings(TextColumns):
     label_separator: str | None = Field(
         None, description="what stands between several labels of one text, such as |"
     )
+    prompt_field: str | None = Field(
+        None, description="column of what is asked, where a model learns to write"
+    )
+    answer_field: str | None = Field(None, description="column of what shall be written")
     tag_names: str | None = Field(
         None, description="what the numbers of tags stand for, from 0: O,B-PER,I-PER"
     )

@@ -51,6 +51,21 @@ def usual(names: Iterable[str], row: Collection[str]) -> str | None:
     return find_column(row, names)
 
 
+def each_record(
+    rows: Iterable[tuple[str, Any]], read: Callable[[Any, str], Any], on_bad: OnBad
+) -> Iterator[Any]:
+    """What is read of rows, each with its place. What cannot be read is given to `on_bad`; nothing
+    comes of a row that is left out."""
+    for place, row in rows:
+        try:
+            record = read(row, place)
+        except XinyeError as error:
+            on_bad(error)
+        else:
+            if record is not None:
+                yield record
+
+
 def expected(place: str, what: str, found: Any) -> XinyeError:
     """The error for something else than what is expected."""
     return XinyeError(

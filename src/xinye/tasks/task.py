@@ -11,6 +11,7 @@ tasks begin from a middle class: `heads.HeadTask` where a network judges texts, 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -33,7 +34,7 @@ from xinye.planning.column_settings import COLUMNS
 from xinye.planning.finetune_settings import AUGMENTATIONS, FinetuneSettings
 from xinye.runs.saved import SavedRun
 from xinye.runs.words import LOSS, NOTHING, Both, Figure, TaskWords
-from xinye.tasks.records import Example, Examples, OnBad, refuse, refuse_line, split
+from xinye.tasks.records import Example, Examples, OnBad, each_record, refuse, refuse_line, split
 from xinye.tasks.registry import TASKS, find_task
 
 # of a token: trained or not, or its label; None where the label is that of the whole
@@ -159,26 +160,23 @@ class Task(ABC):
         cls, path: Path, on_bad: OnBad, notes: Notes, **columns: str | None
     ) -> Iterator[Any]:
         """Those of one file, of whatever kind it is."""
-        for line, row in read_records(path, refuse_line(on_bad), notes=notes):
-            try:
-                record = cls.record(row, f"{path}, line {line}", notes)
-            except XinyeError as error:
-                on_bad(error)
-            else:
-                if record is not None:
-                    yield record
+        named = [name for name in columns.values() if name]
+        rows = read_records(path, refuse_line(on_bad), named, notes=notes)
+        placed = ((f"{path}, line {line}", row) for line, row in rows)
+        read: Callable[..., Any] = partial(cls.record, notes=notes)
+        return each_record(placed, partial(read, **columns), on_bad)
 
     @classmethod
     def record(cls, row: Any, place: str, notes: Notes) -> Any:
-        """The record in a row of a file: of a table or JSON an object. Raises `XinyeError` where it
-        is none; None where it is left out, which `notes` tell. A task that reads whole files
-        otherwise needs none."""
+        """The record in a row of a file: of a table or JSON an object. A task that has `columns`
+        is given those, too. Raises `XinyeError` where it is none; None where it is left out, which
+        `notes` tell. A task that reads whole files otherwise needs none."""
         raise XinyeError(f"{place}: {cls.verb} does not read rows")
 
     @classmethod
     def without_header(cls, path: Path, **columns: str | None) -> str:
         """Why the first line of a table was taken for a record; "" where it was not."""
-        return headerless(path)
+        return headerless(path, [name for name in columns.values() if name])
 
     def check(self, records: Sequence[Any]) -> None:  # noqa: B027, most judge any record
         """Raises `XinyeError` for a record that a model of this task cannot be judged on."""

@@ -161,8 +161,10 @@ def format_of(records: Sequence[Any]) -> str:
 
 def without_header(settings: FinetuneSettings, path: Path) -> str:
     """That, and why, the first line of a table was taken for a record; "" where it was not."""
-    reason = find_task(settings.task).without_header(path, **columns_of(settings))
+    task = find_task(settings.task)
+    reason = task.without_header(path, **columns_of(settings))
     if not reason:
         return ""
-    advice = "if it is a header, name columns by its words: --text-field, --label-field"
+    flags = ", ".join(f"--{name.replace('_', '-')}" for name in task.columns[:2])
+    advice = f"if it is a header, name columns by its words: {flags}" if flags else "add a header"
     return f"{path}: the first line is a record, for {reason}, and columns have numbers; {advice}"

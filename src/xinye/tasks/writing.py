@@ -8,7 +8,6 @@ turn: the text and what is made of it.
 
 from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
 from functools import partial
 from math import log
 from typing import Any
@@ -36,9 +35,9 @@ from xinye.tasks.records import (
     note_unread,
     places,
     text_in,
-    usual,
 )
 from xinye.tasks.task import Figures, Mark, Task
+from xinye.tasks.writing_records import Named, Record, is_trained
 
 # For a base that has none, and no <|im_start|> either: only the token that ends its texts keeps
 # messages apart.
@@ -81,34 +80,6 @@ WRITTEN = (  # the figures of whatever writes
 )
 
 
-def is_trained(message: Message) -> bool:
-    """Whether it is an answer to learn: one of `weight` 0 is only read."""
-    return message["role"] == "assistant" and message.get("weight") != "0"
-
-
-@dataclass(frozen=True)
-class Record:
-    """A conversation, where it stands ("chats.jsonl, line 17"), and the format that it was found
-    in."""
-
-    messages: tuple[Message, ...]
-    place: str
-    format: str
-
-    @property
-    def whole(self) -> str:
-        return "\n".join(self.contents)
-
-    @property
-    def contents(self) -> tuple[str, ...]:
-        return tuple(message["content"] for message in self.messages)
-
-    @property
-    def answers(self) -> list[int]:
-        """The numbers of the assistant's messages that are trained."""
-        return [number for number, message in enumerate(self.messages) if is_trained(message)]
-
-
 class Writing(Task):
     """A network that writes answers: the language model, without a head. A subclass says in
     `sources` and `targets` which columns hold a text and what is to be written of it, by all their
@@ -123,6 +94,7 @@ class Writing(Task):
     baseline_name = "the base model"
     baseline_is_base = True
     judges_untaught = True
+    columns = ("prompt_field", "answer_field")
     unused_settings = ("attention",)
     augmentations = ("mask",)
     kept_of = "them"
@@ -131,15 +103,17 @@ class Writing(Task):
     # -- records -----------------------------------------------------------------------------------
 
     @classmethod
-    def record(cls, row: Any, place: str, notes: Notes) -> Record:
+    def record(cls, row: Any, place: str, notes: Notes, **columns: str | None) -> Record:
         """A text and what is to be written of it."""
         found = row if isinstance(row, dict) else {}
-        source = usual(cls.sources, found)
-        target = usual((name for name in cls.targets if name != source), found)
+        named = Named(**columns)
+        named.check(found, place)
+        source, target = named.find(found, cls.sources, cls.targets)
         if source is None or target is None:
             raise XinyeError(
                 f"{place}: expected the fields {cls.sources[0]!r} and {cls.targets[0]!r}; "
-                f"found {', '.join(map(str, found)) or repr(row)[:60]}"
+                f"found {', '.join(map(str, found)) or repr(row)[:60]}. Columns of other names: "
+                "--prompt-field, --answer-field"
             )
         for name in (source, target):
             if not text_in(found, name, place).strip():
@@ -182,6 +156,29 @@ class Writing(Task):
         if "strftime_now" not in (changed.chat_template or ""):
             changed.golden = {"messages": GOLDEN, "ids": changed.encode_chat(GOLDEN)}
         return changed
+
+    @classmethod
+    def token_findings(
+        cls,
+        tokenizer: Tokenizer,
+        theirs: Tokenizer,
+        training: Sequence[Record],
+        validation: Sequence[Record],
+    ) -> Iterator[str]:
+        """Roles whose messages the chat template leaves out: said twice, they change nothing."""
+        seen: set[str] = set()
+        for record in training:
+            for number, message in enumerate(record.messages):
+                if message["role"] in seen or not message["content"].strip():
+                    continue
+                seen.add(message["role"])
+                twice = {**message, "content": message["content"] * 2}
+                others = [*record.messages[:number], twice, *record.messages[number + 1 :]]
+                if tokenizer.encode_chat(others) == tokenizer.encode_chat(record.messages):
+                    yield (
+                        f"the model's chat template leaves out messages of the role "
+                        f"{message['role']!r}: first {record.place}"
+                    )
 
     def examples(
         self, tokenizer: Tokenizer, records: Sequence[Record], context: int

@@ -1,0 +1,259 @@
+"""The conversations of a file, in which one is a row, or many rows with a message each, or lines of
+those who speak, or stands in a dictionary of all."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from xinye.data.columns import find_column
+from xinye.data.files import PLAIN_SUFFIXES, suffix_of
+from xinye.data.notes import Notes
+from xinye.data.records import Records, Row
+from xinye.data.sources import headerless, read_lines, read_records
+from xinye.data.tables import is_table
+from xinye.errors import XinyeError
+from xinye.tasks.conversations import CONTENT_NAMES, LISTS, PAIRS, ROLE_NAMES, Reader
+from xinye.tasks.records import OnBad, note_unread, refuse_line
+from xinye.tasks.roles import answered, begins_with_speaker, joined, speeches
+from xinye.tasks.writing_records import UNNAMED, Named, Record
+
+IDS = (  # of the conversation that a message belongs to
+    "conversation_id", "conversationid", "conv_id", "convid", "conversation", "dialogue_id",
+    "dialog_id", "dialogueid", "dialogid", "dialogue", "dialog", "session_id", "sessionid",
+    "session", "chat_id", "chatid", "thread_id", "thread", "ticket_id", "ticket", "case_id",
+    "call_id", "message_tree_id", "会话id", "会话编号", "会话", "对话id", "对话编号", "对话",
+    "工单号", "工单", "id", "编号",
+)  # fmt: skip
+TIMES = (
+    "time", "timestamp", "created_at", "create_time", "createtime", "sent_at", "ts", "datetime",
+    "date", "turn", "turn_id", "turn_index", "message_index", "index", "order", "seq", "时间",
+    "发送时间", "创建时间", "日期", "序号", "轮次",
+)  # fmt: skip
+PARENTS = ("parent_id", "parent_message_id", "parent")
+NUMBERED = Named("1", "2")  # the columns of a table without a header
+NO_HEADER = "none of its words names a question or an answer"
+# a time that can be compared: years first, or hours
+_TIME = re.compile(r"\d{4}\D|\d{8}\D|\d{1,2}:\d\d")
+_NUMBERS = re.compile(r"(?<=:\d\d)\.\d+|\d+")
+
+
+def read_conversations(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Record]:
+    """The conversations of a file. What cannot be one is given to `on_bad`, with file and line; in
+    `notes` stands what was left out or reread."""
+    if suffix_of(path) in PLAIN_SUFFIXES and not _is_tabbed(path):
+        yield from spoken(path, on_bad, notes)
+        return
+    rows = read_records(path, refuse_line(on_bad), _columns(path, named), tabbed=True, notes=notes)
+    first = next(rows, None)
+    if first is None:
+        return
+    rows = chain([first], rows)
+    if not named.columns and _is_numbered(first[1]):
+        what = "no header: the first column is read as the question, the second as the answer"
+        notes.add(str(path), what)
+        named = NUMBERED
+    if columns := MessageColumns.of(first, path, named):
+        yield from collected(path, rows, columns, on_bad, notes)
+        return
+    for place, row in placed(path, rows):
+        try:
+            found = Reader(place, notes, named).read(row)
+        except XinyeError as error:
+            on_bad(error)
+        else:
+            if found:
+                yield Record(tuple(found[0]), place, found[1])
+
+
+def placed(path: Path, rows: Records) -> Iterator[tuple[str, Any]]:
+    """Each row with its place; of a dictionary of conversations, such as CrossWOZ's, each."""
+    for line, row in rows:
+        place = f"{path}, line {line}"
+        each = row.values() if isinstance(row, dict) else []
+        if each and all(isinstance(one, dict) and find_column(one, LISTS) for one in each):
+            for name, conversation in row.items():
+                yield f"{place}, {name!r}", conversation
+        else:
+            yield place, row
+
+
+# -- tables without a header -----------------------------------------------------------------------
+
+
+def without_header(path: Path, named: Named) -> str:
+    """Why the first line of a table is a record; "" where it is its header, or there is no table.
+    Of two columns neither of which has a usual name, the first is the question."""
+    if suffix_of(path) in PLAIN_SUFFIXES and not _is_tabbed(path):
+        return ""
+    reason = headerless(path, named.columns, tabbed=True)
+    if reason or named.columns or not is_table(path, tabbed=True):
+        return reason
+    _, row = next(read_records(path, lambda *_: None, tabbed=True), (0, {}))
+    names = (*(name for pair in PAIRS for some in pair for name in some), *LISTS, *ROLE_NAMES)
+    if len(row) == 2 and not find_column(row, (*names, *CONTENT_NAMES, "chosen")):
+        return NO_HEADER
+    return ""
+
+
+def _columns(path: Path, named: Named) -> list[str]:
+    """The columns that are named, or the two of a table without a header, by number."""
+    unnamed = without_header(path, named) == NO_HEADER
+    return NUMBERED.columns if unnamed else named.columns
+
+
+def _is_numbered(row: Any) -> bool:
+    """Whether a row is one of two columns of a table without a header."""
+    cells = row.values() if isinstance(row, dict) and [*row] == [*NUMBERED] else []
+    return bool(cells) and all(isinstance(cell, str) for cell in cells)
+
+
+def _is_tabbed(path: Path) -> bool:
+    """Whether a text is a table: its first line has a tab, and nobody speaks in it."""
+    first = next((line for _, line in read_lines(path) if line.strip()), "")
+    return "\t" in first and not begins_with_speaker(first)
+
+
+# -- a message in each row -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MessageColumns:
+    """The columns of a table of messages; `time` and `parent` may be missing."""
+
+    conversation: str
+    role: str
+    content: str
+    time: str | None
+    parent: str | None
+
+    @classmethod
+    def of(cls, first: tuple[int, Any], path: Path, named: Named) -> "MessageColumns | None":
+        """Those of a file, from its first row; None where that is no message."""
+        line, row = first
+        if not isinstance(row, dict) or named.columns:
+            return None
+        role = find_column(row, ROLE_NAMES)
+        content = find_column((name for name in row if name != role), CONTENT_NAMES)
+        lists = any(isinstance(value, list) for value in row.values())
+        paired = any(all(UNNAMED.find(row, *names)) for names in PAIRS)
+        if role is None or content is None or lists or paired:
+            return None
+        others = [name for name in row if name not in (role, content)]
+        conversation = find_column(others, IDS)
+        if conversation is None:
+            raise XinyeError(
+                f"{path}, line {line}: a message in each row, and no column says of which "
+                "conversation; add one, such as conversation_id or 会话"
+            )
+        others.remove(conversation)
+        return cls(
+            conversation, role, content, find_column(others, TIMES), find_column(others, PARENTS)
+        )
+
+    @property
+    def format(self) -> str:
+        by = f", by {self.time!r}" if self.time else ""
+        return f"a message in each row, joined by {self.conversation!r}{by}"
+
+
+@dataclass
+class _Conversation:
+    """The messages of one conversation as they come, with their times and what they answer."""
+
+    place: str
+    messages: list[Row] = field(default_factory=list)
+    times: list[str] = field(default_factory=list)
+    parents: list[str] = field(default_factory=list)
+
+    def sort(self, column: str | None, notes: Notes) -> None:
+        """Put the messages in the order of their times."""
+        if column is None:
+            return
+        keys = [_time(time) for time in self.times]
+        if None in keys or len({type(key) for key in keys}) > 1:
+            notes.add(self.place, f"{column!r} has no times to sort by: in the order of the file")
+            return
+        order = sorted(range(len(keys)), key=keys.__getitem__)  # type: ignore[arg-type]
+        if order != list(range(len(keys))):
+            notes.add(self.place, f"the messages are sorted by {column!r}")
+            self.messages = [self.messages[number] for number in order]
+
+
+def collected(
+    path: Path, rows: Records, columns: MessageColumns, on_bad: OnBad, notes: Notes
+) -> Iterator[Record]:
+    """The conversations whose messages stand in rows of their own, one among the other."""
+    found: dict[str, _Conversation] = {}
+    for line, row in rows:
+        place = f"{path}, line {line}"
+        lacks = [
+            name
+            for name in (columns.conversation, columns.role, columns.content)
+            if not isinstance(row, dict) or row.get(name) in (None, "")
+        ]
+        if lacks:
+            on_bad(XinyeError(f"{place}, field {lacks[0]!r}: there is nothing in it"))
+            continue
+        name = str(row[columns.conversation])
+        conversation = found.setdefault(name, _Conversation(place))
+        message = {"role": str(row[columns.role]).strip(), "content": row[columns.content]}
+        conversation.messages.append(message)
+        conversation.times.append(str(row.get(columns.time)).strip())
+        if columns.parent and row.get(columns.parent):
+            conversation.parents.append(str(row[columns.parent]))
+        read = (columns.conversation, columns.role, columns.content, columns.time, columns.parent)
+        note_unread(row, [name for name in read if name], place, notes)
+    if len(found) > 1 and all(len(each.messages) == 1 for each in found.values()):
+        raise XinyeError(
+            f"{path}: a message in each row, and {columns.conversation!r} is another in each, so "
+            "that none belongs to another; name the column of the conversation conversation_id"
+        )
+    for conversation in found.values():
+        try:
+            yield _together(conversation, columns, notes)
+        except XinyeError as error:
+            on_bad(error)
+
+
+def _together(conversation: _Conversation, columns: MessageColumns, notes: Notes) -> Record:
+    place = conversation.place
+    if len(set(conversation.parents)) < len(conversation.parents):
+        raise XinyeError(
+            f"{place}, field {columns.parent!r}: several messages answer the same one; write a "
+            "conversation for each path of the tree"
+        )
+    conversation.sort(columns.time, notes)
+    messages = Reader(place, notes).messages(conversation.messages, place)
+    return Record(tuple(joined(messages, place, notes)), place, columns.format)
+
+
+def _time(text: str) -> float | tuple[float, ...] | None:
+    """A time that can be compared with others of its kind: a number, or what begins with a year or
+    with hours."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    if not _TIME.match(text) or re.search("[ap]m|[上下]午", text, re.IGNORECASE):
+        return None
+    return tuple(map(float, _NUMBERS.findall(text)))
+
+
+# -- lines of those who speak ----------------------------------------------------------------------
+
+
+def spoken(path: Path, on_bad: OnBad, notes: Notes) -> Iterator[Record]:
+    """The conversations of a text in which each line begins with who speaks."""
+    conversations = answered(speeches(read_lines(path), str(path), notes), str(path), notes)
+    for conversation in conversations:
+        place = f"{path}, line {conversation[0].line}"
+        rows = [speech.message for speech in conversation]
+        try:
+            messages = Reader(place, notes).messages(rows, place)
+        except XinyeError as error:
+            on_bad(error)
+        else:
+            yield Record(tuple(joined(messages, place, notes)), place, "lines of speakers")

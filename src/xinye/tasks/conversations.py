@@ -1,0 +1,376 @@
+"""A conversation in one row of a file, in whatever format: a list of messages, a question and its
+answer in columns of their own, or a preference, of which what was preferred is learned."""
+
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from xinye.data.columns import as_text, find_column
+from xinye.data.notes import Notes
+from xinye.data.records import Row
+from xinye.errors import XinyeError
+from xinye.generation.chat import Message
+from xinye.tasks.records import expected, note_missing, note_unread, text_in
+from xinye.tasks.roles import messages_in, preference, roles_of
+from xinye.tasks.writing_records import UNNAMED, Named
+
+LISTS = (
+    "messages", "conversations", "conversation", "dialog", "dialogue", "turns", "utterances", "log",
+    "contents", "对话", "会话",
+)  # fmt: skip
+TEXTS = ("data", "content")  # that may hold turns as a list of texts
+REJECTED = ("rejected", "rejected_response", "response_rejected", "rejected_messages")
+QUESTIONS = (
+    "prompt", "question", "query", "instruction", "ask", "input", "q", "问题", "提问", "指令", "问",
+)  # fmt: skip
+ANSWERS = (
+    "response", "answer", "completion", "output", "reply", "chosen", "target", "a",
+    "response_chosen", "chosen_response", "回答", "答案", "回复", "答",
+)  # fmt: skip
+PAIRS = (  # names that say what they are only together
+    (QUESTIONS, ANSWERS),
+    (
+        ("user", "human", "customer", "用户", "客户", "顾客", "买家", "患者", "病人"),
+        (
+            "assistant",
+            "bot",
+            "gpt",
+            "agent",
+            "ai",
+            "助手",
+            "客服",
+            "机器人",
+            "卖家",
+            "商家",
+            "医生",
+        ),
+    ),
+    (("source",), ("target",)),
+)
+SYSTEMS = ("system", "system_prompt", "system_message", "系统", "系统提示")
+CONTEXTS = ("context", "passage", "background", "上下文", "背景", "材料")  # of an answer
+EARLIER = ("history", "历史")  # what was said before a question
+ROLE_NAMES = (
+    "role", "from", "speaker", "sender", "author", "sender_type", "角色", "说话人", "发言人",
+    "发送者", "发送人", "身份",
+)  # fmt: skip
+CONTENT_NAMES = (
+    "content", "value", "text", "utterance", "message", "msg", "body", "parts", "内容", "消息",
+    "消息内容", "文本", "话语",
+)  # fmt: skip
+WEIGHTS = ("weight", "train", "loss")  # that say whether an answer is trained
+UNWANTED = ("label", "kto_tag")  # false of an answer that is a bad example
+MEDIA = ("images", "image", "videos", "video", "audios", "audio")
+NO_MEDIA = "only text can be learned; leave the record out, or write in words what it shows"
+EXPECTED = (
+    'messages ({"messages": [{"role": "user", "content": …}, …]}), ShareGPT ({"conversations": '
+    '[{"from": "human", "value": …}, …]}), Alpaca ({"instruction": …, "input": …, "output": …}), '
+    'or a prompt and its response ({"prompt": …, "response": …})'
+)
+KINDS = ("ShareGPT", "OpenAI messages")
+IN_TURN = "messages without a speaker are read as the user's and the assistant's in turn"
+
+
+class Reader:
+    """What is made of one row, which stands at `place`; `fields` are those of it that were read."""
+
+    def __init__(self, place: str, notes: Notes, named: Named = UNNAMED) -> None:
+        self.place, self.notes, self.named = place, notes, named
+        self.fields: list[str] = []
+
+    def read(self, row: Any) -> tuple[list[Message], str] | None:
+        """The messages, and what this format is called; None where the row is left out."""
+        if isinstance(row, list):
+            return self.messages(row, self.place), f"lists, {_kind(row)}"
+        if not isinstance(row, dict):
+            raise expected(self.place, EXPECTED, row)
+        self.named.check(row, self.place)
+        for name in MEDIA:
+            if row.get(name):
+                raise XinyeError(f"{self.place}, field {name!r}: {NO_MEDIA}")
+        for name in UNWANTED:
+            if row.get(name) is False:
+                self.notes.add(self.place, f"{name!r} is false: left out, a bad answer")
+                return None
+        messages, kind = self.formatted(row)
+        system = self.system(row)
+        if system and messages[0]["role"] == "system":
+            messages[0] = {"role": "system", "content": f"{messages[0]['content']}\n\n{system}"}
+        elif system:
+            messages.insert(0, {"role": "system", "content": system})
+        note_unread(row, self.fields, self.place, self.notes)
+        return messages, kind
+
+    def formatted(self, row: Row) -> tuple[list[Message], str]:
+        """The messages in whichever format they are."""
+        field = find_column((name for name in row if isinstance(row[name], list)), LISTS)
+        if field and not self.named.columns:
+            return self.listed(row, field)
+        for questions, answers in PAIRS:
+            question, answer = self.named.find(row, questions, answers)
+            if question and answer:
+                return self.paired(row, question, answer)
+        field = find_column((name for name in row if _may_be_said(row[name])), LISTS)
+        field = field or find_column((name for name in row if _are_texts(row[name])), TEXTS)
+        if field:
+            return self.listed(row, field)
+        chosen = find_column(row, ("chosen",))
+        if chosen:
+            self.fields = [chosen, *REJECTED]
+            return self.said(row, chosen), "preferences"
+        text = find_column(row, ("text", "文本"))
+        if text and isinstance(row[text], str):
+            found = messages_in(row[text], self.place, self.notes)
+            if found:
+                self.fields = [text]
+                return self.messages(found, self.place), f"speakers in {text!r}"
+        found_fields = ", ".join(map(str, row))
+        raise XinyeError(
+            f"{self.place}: expected {EXPECTED}; found the fields {found_fields}. Columns of other "
+            "names: --prompt-field, --answer-field"
+        )
+
+    # -- formats -----------------------------------------------------------------------------------
+
+    def listed(self, row: Row, field: str) -> tuple[list[Message], str]:
+        """The messages in a list."""
+        self.fields = [field, *REJECTED]
+        messages = self.said(row, field)
+        kind = _kind(row[field])
+        if kind not in KINDS:
+            kind += f" in {field!r}"
+        if "chosen" not in row or messages[-1]["role"] == "assistant":
+            if row.get("chosen") == row[field]:
+                self.fields.append("chosen")
+            return messages, kind
+        self.fields.append("chosen")
+        return [*messages, *self.said(row, "chosen")], f"{kind} and 'chosen'"
+
+    def paired(self, row: Row, question: str, answer: str) -> tuple[list[Message], str]:
+        """A question and its answer in columns of their own, with what was said before, and what
+        the answer is to be found in, where there is any."""
+        asked, replied = self.conversation(row, question), self.conversation(row, answer)
+        earlier = [name for name in EARLIER if row.get(name)]
+        messages = [turn for name in earlier for turn in self.earlier(row, name)]
+        self.fields = [answer, *REJECTED, *EARLIER]
+        context = None
+        if replied and replied[0]["role"] != "assistant":  # it holds the question, too
+            contents = {message["content"].strip() for message in replied}
+            if asked or str(row[question]).strip() in contents:
+                self.fields.append(question)
+            asked = []
+        elif asked:
+            self.fields.append(question)
+        else:
+            context = find_column((name for name in row if row[name]), CONTEXTS)
+            more = find_column((name for name in row if name != answer), ("input",))
+            used = [name for name in dict.fromkeys((context, question, more)) if name]
+            self.fields += used
+            parts = [self.text(row, name) for name in used if row.get(name)]
+            text = "\n".join(part for part in parts if part.strip())
+            if not text:
+                self.notes.add(self.place, f"the {question!r} of an answer is empty")
+            asked = [{"role": "user", "content": text}]
+        if replied is None:
+            text = text_in(row, answer, self.place).strip()
+            replied = [{"role": "assistant", "content": text}]
+        messages += [*asked, *replied]
+        for message in messages:
+            note_missing("text", message["content"], self.place, self.notes)
+        kind = "Alpaca" if question == "instruction" else f"{question!r} and {answer!r}"
+        added = [name for name in (context, *earlier) if name]
+        return messages, kind + "".join(f" with {name!r}" for name in added)
+
+    def conversation(self, row: Row, name: str) -> list[Message] | None:
+        """The messages in a column of preferences, or None where it is a text."""
+        value = row[name]
+        if isinstance(value, str):
+            found = preference(value)
+            if not found:
+                return None
+            if not found[-1]["content"] and name != "chosen":  # "… Assistant:" asks for the answer
+                found = found[:-1]
+            return self.messages(found, f"{self.place}, field {name!r}")
+        rows = value if isinstance(value, list) else [value]
+        return self.said(row, name) if all(isinstance(each, dict) for each in rows) else None
+
+    def said(self, row: Row, name: str) -> list[Message]:
+        """The messages in a field: a list of them, one, or a text."""
+        value, place = row[name], f"{self.place}, field {name!r}"
+        if isinstance(value, str) and value.lstrip().startswith("["):  # in a table
+            with suppress(ValueError, RecursionError):
+                value = json.loads(value)
+        if isinstance(value, str):
+            found = None if name == "chosen" else messages_in(value, place, self.notes)
+            value = found or preference(value) or value
+        if name == "chosen" and not isinstance(value, dict | list):
+            value = {"role": "assistant", "content": value}
+        if name == "chosen" and isinstance(value, dict):
+            value = [value]
+        return self.messages(value, place)
+
+    def text(self, row: Row, name: str) -> str:
+        """The text in a field; of a context its passages, too."""
+        passages = as_text(row[name]) if name.strip().lower() in CONTEXTS else None
+        return passages or text_in(row, name, self.place)
+
+    def earlier(self, row: Row, name: str) -> list[Message]:
+        """The turns before a question: messages, or pairs of a question and its answer."""
+        turns = row[name]
+        if isinstance(turns, str):  # in a table
+            with suppress(ValueError, RecursionError):
+                turns = json.loads(turns)
+        if turns and isinstance(turns, list) and all(isinstance(turn, dict) for turn in turns):
+            return self.messages(turns, f"{self.place}, field {name!r}")
+        pairs = turns if isinstance(turns, list) else [None]
+        messages: list[Message] = []
+        for number, pair in enumerate(pairs, start=1):
+            here = f"{self.place}, field {name!r}, turn {number}"
+            if not isinstance(pair, list) or [type(text) for text in pair] != [str, str]:
+                raise expected(here, "a question and its answer", pair or turns)
+            messages.append({"role": "user", "content": pair[0]})
+            messages.append({"role": "assistant", "content": pair[1].strip()})
+        return messages
+
+    def system(self, row: Row) -> str:
+        """What stands before the conversation: a system message, and the tools that may be
+        called."""
+        name = find_column((name for name in row if row[name]), SYSTEMS)
+        parts = []
+        if name:
+            self.fields.append(name)
+            parts.append(text_in(row, name, self.place))
+        field = find_column(row, ("tools", "functions")) or "tools"
+        tools = row.get(field)
+        if isinstance(tools, str):
+            with suppress(ValueError, RecursionError):
+                tools = json.loads(tools)
+        if tools and isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools):
+            self.fields.append(field)
+            self.notes.add(
+                self.place, f"{field!r} are read as text of the system message: <tools>…"
+            )
+            lines = [json.dumps(tool, ensure_ascii=False) for tool in tools]
+            parts.append("\n".join(["<tools>", *lines, "</tools>"]))
+        elif tools == []:
+            self.fields.append(field)
+        return "\n\n".join(parts)
+
+    # -- messages ----------------------------------------------------------------------------------
+
+    def messages(self, rows: Any, place: str) -> list[Message]:
+        """The messages in a list: each with its speaker, questions with their answers, or in
+        turn."""
+        if not isinstance(rows, list) or not rows:
+            raise expected(place, "a list of messages", rows)
+        turns = self.turns(rows, place)
+        columns = [find_column(turn, ROLE_NAMES) for turn in turns]
+        words = [str(turn.get(name or "role")) for turn, name in zip(turns, columns, strict=True)]
+        roles = roles_of(words, place, self.place, self.notes)
+        return [
+            self.message(turn, role, f"{place}, message {number}")
+            for number, (turn, role) in enumerate(zip(turns, roles, strict=True), start=1)
+        ]
+
+    def turns(self, rows: Sequence[Any], place: str) -> list[Row]:
+        """The messages of a list, as objects with a role."""
+        if len(rows) > 1 and all(isinstance(row, str) for row in rows):
+            self.notes.add(self.place, IN_TURN)
+            return _in_turn({"content": row} for row in rows)
+        for number, row in enumerate(rows, start=1):
+            if not isinstance(row, dict):
+                raise expected(f"{place}, message {number}", "a role and a content", row)
+        if any(find_column(row, ROLE_NAMES) for row in rows):
+            return list(rows)
+        if len(rows) > 1 and all(find_column(row, CONTENT_NAMES) for row in rows):
+            self.notes.add(self.place, IN_TURN)
+            return _in_turn(rows)
+        pairs = [pair for row in rows if (pair := self.pair(row))]
+        return [turn for pair in pairs for turn in pair] if len(pairs) == len(rows) else list(rows)
+
+    def pair(self, row: Row) -> list[Row] | None:
+        """The question and the answer in one turn, if these are in it."""
+        for questions, answers in PAIRS:
+            question, answer = UNNAMED.find(row, questions, answers)
+            if question and answer:
+                system = find_column((name for name in row if row[name]), SYSTEMS)
+                read = (question, answer, system or question)
+                note_unread(row, read, self.place, self.notes)
+                turns = _in_turn({"content": row[name]} for name in (question, answer))
+                return [{"role": "system", "content": row[system]}, *turns] if system else turns
+        return None
+
+    def message(self, row: Row, role: str, here: str) -> Message:
+        name = find_column(row, CONTENT_NAMES) or "content"
+        called = {field: _calls(row.get(field)) for field in ("tool_calls", "function_call")}
+        calls = {field: text for field, text in called.items() if text}
+        content = row.get(name)
+        if isinstance(content, list):
+            content = "".join(_text_of_part(part, here) for part in content)
+        if calls:
+            self.notes.add(self.place, "calls of tools are learned as text, in <tool_call>")
+            content = "\n".join(filter(None, [content, *calls.values()]))
+        text = text_in({name: content}, name, here)
+        weight = find_column(row, WEIGHTS)
+        speaker = find_column(row, ROLE_NAMES)
+        read = [name, speaker or "role", *WEIGHTS, *calls, "tool_call_id"]
+        note_unread(row, read, self.place, self.notes)
+        if weight and row[weight] is not None and row[weight] not in (0, 1):
+            raise XinyeError(
+                f"{here}, field {weight!r}: expected 0 (not trained) or 1, found {row[weight]!r}"
+            )
+        message = {"role": role, "content": text.strip() if role == "assistant" else text}
+        if role == "assistant" and weight and row[weight] == 0:
+            self.notes.add(self.place, f"an answer of {weight!r} 0 is read, and not trained")
+            message["weight"] = "0"
+        return message
+
+
+def _in_turn(rows: Iterable[Row]) -> list[Row]:
+    """Messages as said by the user and the assistant in turn."""
+    return [{"role": ("user", "assistant")[at % 2], **row} for at, row in enumerate(rows)]
+
+
+def _may_be_said(value: Any) -> bool:
+    """Whether it can be a conversation, and not its id or the number of its turns."""
+    return not isinstance(value, int | float)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _kind(rows: Any) -> str:
+    """What a list of messages is called."""
+    if not isinstance(rows, list):
+        return "messages"
+    if all(isinstance(each, dict) and find_column(each, ROLE_NAMES) for each in rows):
+        return "ShareGPT" if any("from" in each for each in rows) else "OpenAI messages"
+    return "turns"
+
+
+def _calls(given: Any) -> str:
+    """Calls of tools as text, as Hermes and Qwen write them; "" where there are none."""
+    texts = []
+    for call in given if isinstance(given, list) else [given]:
+        function = call.get("function", call) if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            return ""
+        arguments = function.get("arguments", {})
+        if isinstance(arguments, str):
+            with suppress(ValueError, RecursionError):
+                arguments = json.loads(arguments)
+        said = json.dumps({"name": function["name"], "arguments": arguments}, ensure_ascii=False)
+        texts.append(f"<tool_call>\n{said}\n</tool_call>")
+    return "\n".join(texts)
+
+
+def _text_of_part(part: Any, here: str) -> str:
+    """The text of a part of a content, as OpenAI's API has them. What is no text is refused: the
+    answer would be trained without what it is about."""
+    text = part.get("text") if isinstance(part, dict) else part
+    if isinstance(text, str):
+        return text
+    kind = part.get("type", part) if isinstance(part, dict) else part
+    raise XinyeError(f"{here}: a part of the type {str(kind)[:40]!r}: {NO_MEDIA}")

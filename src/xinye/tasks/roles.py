@@ -1,0 +1,183 @@
+"""Who speaks in a conversation: the words for it, and texts whose lines begin with them."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+
+from xinye.data.notes import Notes
+from xinye.data.records import Row
+from xinye.data.tokenizer import ROLES
+from xinye.errors import XinyeError
+
+WORDS = {  # that stand for a role, in lower case
+    "user": "user human usr customer client visitor prompter patient 用户 客户 顾客 买家 患者 病人",
+    "assistant": "assistant gpt chatgpt bot chatbot model ai agent operator support doctor "
+    "function_call tool_call tool_calls 助手 助理 客服 坐席 顾问 卖家 商家 店家 医生 机器人",
+    "system": "system sys developer 系统",
+    "tool": "tool function observation function_response tool_response ipython 工具",
+}
+LETTERS = {  # that begin lines of a text, but are no roles of a message
+    "user": "q question 问 问题 提问",
+    "assistant": "a answer 答 答案 回答",
+}
+_TIME = r"(?P<time>[\[(（]?\d[\d:./年月日T -]{3,22}[\])）]? *)"  # before a speaker
+CALLS = ("function_call", "tool_call", "tool_calls")  # roles of what an assistant asks of a tool
+# words that also begin a line of what somebody says: "Model: X100"
+NO_SPEAKERS = (*CALLS, "model", "support", *WORDS["tool"].split())
+
+
+def _roles(words: dict[str, str]) -> dict[str, str]:
+    return {word: role for role, some in words.items() for word in some.split()}
+
+
+ROLE_OF = _roles(WORDS)
+_OF_LETTERS = _roles(LETTERS)
+_PREFERENCE = re.compile(r"\n\n(Human|Assistant):(?: |\n|$)")  # as in HH-RLHF
+_PERHAPS = re.compile(r"\s*\w{1,12} ?[:：](?!//)")  # a speaker whose word is not known
+_BETWEEN = re.compile(r"\s*|\s*[-=*_]{3,}\s*")  # a line between two conversations
+
+
+def _line_of(words: Iterable[str]) -> re.Pattern[str]:
+    """A line that begins with one of these words and a colon, perhaps with the time before, marks
+    of Markdown around, or a number behind the word."""
+    names = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+    speaker = rf"(?:#+ *|\*\*)?(?P<word>{names}) ?\d*(?:\*\*)? ?[:：](?:\*\*)?"
+    line = rf"\s*{_TIME}?{speaker} ?(?P<text>.*)"
+    return re.compile(line, re.IGNORECASE | re.DOTALL)
+
+
+_SPEAKERS = _line_of(word for word in ROLE_OF if word not in NO_SPEAKERS)
+_QUESTIONS_AND_ANSWERS = _line_of(_OF_LETTERS)
+
+
+def roles_of(words: Sequence[str], here: str, place: str, notes: Notes) -> list[str]:
+    """The role that each word stands for, `sys` by the conversation: it is the one who answers
+    where nobody else does. Raises `XinyeError` for an unknown word."""
+    keys = [re.sub(r"[\s-]+", "_", word.strip().casefold()) for word in words]
+    for number, (word, key) in enumerate(zip(words, keys, strict=True), start=1):
+        if key not in ROLE_OF:
+            raise XinyeError(
+                f"{here}, message {number}: expected a role, one of {', '.join(ROLES)} or what is "
+                f"usual for it (human, gpt, 客户, 客服 …); found {word!r}"
+            )
+    roles = [ROLE_OF[key] for key in keys]
+    behind_user = roles[roles.index("user") :] if "user" in roles else []
+    answers = "assistant" not in roles and "system" in behind_user
+    for key in dict.fromkeys(key for key in keys if ROLE_OF[key] == "system"):
+        if answers or key == "sys":
+            meant = "assistant" if answers else "system"
+            notes.add(place, f"the role {key!r} is read as {meant!r}")
+    for key in dict.fromkeys(key for key in keys if key in CALLS):
+        notes.add(place, f"messages of {key!r} are learned as answers, as they stand")
+    return ["assistant" if answers and role == "system" else role for role in roles]
+
+
+def joined(messages: Sequence[Row], place: str, notes: Notes) -> list[Row]:
+    """The messages of a log, in which one who speaks again goes on with what he said."""
+    found: list[Row] = []
+    for role, of_one in groupby(messages, itemgetter("role")):
+        contents = [message["content"] for message in of_one]
+        if len(contents) > 1:
+            notes.add(place, "messages of one speaker behind each other are joined by a line's end")
+        found.append({"role": role, "content": "\n".join(contents)})
+    return found
+
+
+# -- texts -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Speech:
+    """What somebody says in a text, and the line it begins in."""
+
+    word: str
+    line: int
+    lines: list[str]
+
+    @property
+    def message(self) -> Row:
+        role = _OF_LETTERS.get(self.word.casefold(), self.word)
+        return {"role": role, "content": "\n".join(self.lines).strip()}
+
+
+def begins_with_speaker(line: str) -> bool:
+    return bool(_SPEAKERS.match(line) or _QUESTIONS_AND_ANSWERS.match(line))
+
+
+def speeches(lines: Iterable[tuple[int, str]], path: str, notes: Notes) -> list[list[Speech]]:
+    """What is said in the lines of a text, in conversations with an empty line between. The first
+    line says by which words speakers are known. Raises `XinyeError` where it has none."""
+    found: list[list[Speech]] = []
+    pattern = _SPEAKERS
+    apart = True
+    for number, line in lines:
+        if _BETWEEN.fullmatch(line):
+            apart = True
+            continue
+        if not found and _QUESTIONS_AND_ANSWERS.match(line):
+            pattern = _QUESTIONS_AND_ANSWERS
+        speaker = pattern.match(line)
+        if speaker and not apart and ROLE_OF.get(speaker["word"].casefold()) == "system":
+            speaker = None  # it begins a conversation, or is a word like others
+        if speaker and apart:
+            found.append([])
+        if speaker:
+            found[-1].append(Speech(speaker["word"], number, [speaker["text"]]))
+            if speaker["time"]:
+                notes.add(f"{path}, line {number}", "the time before a speaker is left out")
+        elif not found:
+            raise XinyeError(
+                f"{path}, line {number}: expected who speaks, such as '客户：' or 'User:', or a "
+                f"question and its answer with a tab between; found {line.strip()[:40]!r}"
+            )
+        else:
+            if _PERHAPS.match(line):
+                what = "a line begins with a word and a colon, and is part of the message before"
+                notes.add(f"{path}, line {number}", what)
+            elif apart:
+                what = "a line without a speaker goes on with the message before the empty line"
+                notes.add(f"{path}, line {number}", what)
+            found[-1][-1].lines += ["", line] if apart else [line]
+        apart = False
+    return found
+
+
+def answered(conversations: list[list[Speech]], path: str, notes: Notes) -> list[list[Speech]]:
+    """The conversations; where an empty line stands behind every message, each question with its
+    answer."""
+    if len(conversations) < 2 or any(len(each) > 1 for each in conversations):
+        return conversations
+    notes.add(path, "an empty line stands behind each message: a question and its answer are one")
+    found: list[list[Speech]] = []
+    asks = False
+    for [speech] in conversations:
+        asked = asks
+        asks = ROLE_OF.get(speech.message["role"].casefold()) == "user"
+        if not found or (asks and not asked):
+            found.append([])
+        found[-1].append(speech)
+    return found
+
+
+def preference(text: str) -> list[Row] | None:
+    """The messages in a text of HH-RLHF, "\\n\\nHuman: …\\n\\nAssistant: …"; None in another."""
+    if not _PREFERENCE.match(text):
+        return None
+    parts = _PREFERENCE.split(text)[1:]
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    return [{"role": word, "content": content.strip()} for word, content in pairs]
+
+
+def messages_in(text: str, place: str, notes: Notes) -> list[Row] | None:
+    """The messages in a text, each behind its speaker; None where it is no conversation."""
+    if found := preference(text):
+        return found
+    text = re.sub(r"(?<!^)### (?=(?:Human|Assistant):)", "\n### ", text)  # as in Guanaco
+    lines = text.lstrip().split("\n")
+    if not begins_with_speaker(lines[0]):
+        return None
+    said = [speech for each in speeches(enumerate(lines, 1), place, notes) for speech in each]
+    messages = joined([speech.message for speech in said], place, notes)
+    return messages if len(messages) > 1 else None

@@ -1,0 +1,72 @@
+"""Records of what a model writes: conversations, and the columns of a prompt and its answer."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from xinye.data.columns import find_column
+from xinye.data.records import Row
+from xinye.errors import XinyeError, did_you_mean
+from xinye.generation.chat import Message
+
+
+def is_trained(message: Message) -> bool:
+    """Whether it is an answer to learn: one of `weight` 0 is only read."""
+    return message["role"] == "assistant" and message.get("weight") != "0"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A conversation, where it stands ("chats.jsonl, line 17"), and the format that it was found
+    in."""
+
+    messages: tuple[Message, ...]
+    place: str
+    format: str
+
+    @property
+    def whole(self) -> str:
+        return "\n".join(self.contents)
+
+    @property
+    def contents(self) -> tuple[str, ...]:
+        return tuple(message["content"] for message in self.messages)
+
+    @property
+    def answers(self) -> list[int]:
+        """The numbers of the assistant's messages that are trained."""
+        return [number for number, message in enumerate(self.messages) if is_trained(message)]
+
+
+class Named(NamedTuple):
+    """The columns that a person named: of what is answered, and of the answer."""
+
+    prompt_field: str | None = None
+    answer_field: str | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        return [name for name in self if name]
+
+    def check(self, row: Row, place: str) -> None:
+        """Raises `XinyeError` where a row lacks a column that was named."""
+        for name, setting in zip(self, self._fields, strict=True):
+            if name and name not in row:
+                flag = f"--{setting.replace('_', '-')}"
+                there = ", ".join(map(str, row))
+                near = did_you_mean(name, [*map(str, row)])
+                raise XinyeError(f"{place}: no field {name!r} ({flag}); there are {there}{near}")
+
+    def find(
+        self, row: Iterable[str], prompts: Iterable[str], answers: Iterable[str]
+    ) -> tuple[str | None, str | None]:
+        """The columns of a prompt and its answer: as named, or by these usual names."""
+        others = [column for column in row if column != self.answer_field]
+        prompt = self.prompt_field or find_column(others, prompts)
+        answer = self.answer_field
+        if not answer:
+            answer = find_column((column for column in row if column != prompt), answers)
+        return prompt, answer
+
+
+UNNAMED = Named()

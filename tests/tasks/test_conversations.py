@@ -1,0 +1,193 @@
+"""Conversations in the formats that people bring: each message keeps its speaker and its place, and
+what was read otherwise than it looks is told."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from xinye.data.notes import Notes
+from xinye.errors import XinyeError
+from xinye.tasks.chat import Chat
+
+ASK, REPLY = {"role": "user", "content": "在吗"}, {"role": "assistant", "content": "在的"}
+CALL = {"type": "function", "function": {"name": "price", "arguments": '{"tea": "白茶"}'}}
+
+
+def read(name, content, **columns):
+    """The conversations of a file, each as "u 在吗 | a 在的", and what is told of them."""
+    if not isinstance(content, str):
+        content = "\n".join(json.dumps(row, ensure_ascii=False) for row in content)
+    Path(name).write_text(content, "utf-8")
+    notes = Notes()
+    records = Chat.read([name], notes=notes, **columns)
+    said = [
+        " | ".join(f"{message['role'][0]} {message['content']}" for message in record.messages)
+        for record in records
+    ]
+    return said, " ".join(notes.sentences())
+
+
+@pytest.mark.parametrize(
+    "header", ["问,答", "客户,客服", "问题,答案", "Q,A", " Question ,ANSWER", "user,assistant", "source,target"]
+)  # fmt: skip
+def test_a_table_of_questions_and_answers(workplace, header):
+    assert read("a.csv", f"{header}\n在吗,在的\n") == (["u 在吗 | a 在的"], "")
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.txt"])
+def test_a_table_without_a_header(workplace, name):
+    between = "," if name == "a.csv" else "\t"
+    said, notes = read(name, f"在吗{between}在的\n白茶呢{between}九十\n")
+    assert said == ["u 在吗 | a 在的", "u 白茶呢 | a 九十"]
+    assert "no header: the first column is read as the question" in notes
+
+
+def test_columns_that_are_named(xinye, workplace):
+    content = "标题,答复,answer\n在吗,在的,x\n"
+    named = {"prompt_field": "标题", "answer_field": "答复"}
+    assert read("a.csv", content, **named)[0] == ["u 在吗 | a 在的"]
+    assert read("a.csv", content, prompt_field="标题")[0] == ["u 在吗 | a x"]
+    flags = ["--prompt-field", "标题", "--answer-field", "答复"]
+    report = json.loads(xinye("data", "check", "a.csv", "--task", "chat", *flags, "--json").out)
+    assert " ".join(flags) in report["command"] and report["counts"] == {"user": 1, "assistant": 1}
+    outcome = xinye("data", "show", "a.csv", "--task", "chat", "--prompt-field", "问")
+    assert outcome.code == 2 and "line 2: no field '问' (--prompt-field)" in outcome.complaint
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "noted"),
+    [
+        ("会话,角色,内容\n1,顾客,在吗\n2,客服,您好\n1,客服,在的\n2,客户,白茶呢\n2,客服,九十\n",
+         ["u 在吗 | a 在的", "a 您好 | u 白茶呢 | a 九十"], ""),
+        ("session_id,sender,message,created_at\nx,Agent,在的,2026/1/5 10:00\nx, USER ,在吗,2026/1/5 9:59\n",
+         ["u 在吗 | a 在的"], "the messages are sorted by 'created_at' (a.csv, line 2)"),
+        ("id,role,content,time\n1,user,在吗,09:05 pm\n1,bot,在的,10:01 am\n",
+         ["u 在吗 | a 在的"], "'time' has no times to sort by"),
+        ("id,role,content\n1,user,在吗\n1,user,有人吗\n1,bot,在的\n",
+         ["u 在吗\n有人吗 | a 在的"], "messages of one speaker behind each other are joined"),
+    ],
+)  # fmt: skip
+def test_a_message_in_each_row(workplace, content, said, noted):
+    found, notes = read("a.csv", content)
+    assert found == said and noted in notes and bool(noted) == bool(notes)
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "noted"),
+    [
+        ("客户：在吗\n客服：在的\n请说\n客户: 好\n客服：嗯\n\n用户：hi\n助手：hello\n",
+         ["u 在吗 | a 在的\n请说 | u 好 | a 嗯", "u hi | a hello"], ""),
+        ("Human: hi\nAI: yes\nSystem: Windows\n---\n**User:** a\n**Assistant:** b\n",
+         ["u hi | a yes\nSystem: Windows", "u a | a b"], "a line begins with a word and a colon, and is part of"),
+        ("问：一\n答：1\n问题：二\n答案：2", ["u 一 | a 1 | u 二 | a 2"], ""),
+        ("Q1: one\nA1: 1\n\nstill\nUser: x\n", ["u one | a 1\n\nstill\nUser: x"], "goes on with the message before"),
+        ("[10:00] 客户：在吗\n2026-05-01 10:01:02 客服：在的\n", ["u 在吗 | a 在的"], "the time before a speaker is left out"),
+        ("User: a\n\nAssistant: b\n\nUser: c\n\nAssistant: d\n", ["u a | a b", "u c | a d"],
+         "an empty line stands behind each message"),
+    ],
+)  # fmt: skip
+def test_lines_of_speakers(workplace, content, said, noted):
+    found, notes = read("a.txt", content)
+    assert found == said and noted in notes and bool(noted) == bool(notes)
+
+
+def test_a_dictionary_of_conversations(workplace):
+    talk = {"messages": [{"role": "usr", "content": "在吗"}, {"role": "sys", "content": "在的"}]}
+    Path("a.json").write_text(json.dumps({"391": talk, "392": talk}, indent=1))
+    notes = Notes()
+    records = Chat.read(["a.json"], notes=notes)
+    assert [record.place for record in records] == [
+        "a.json, line 1, '391'",
+        "a.json, line 1, '392'",
+    ]
+    assert [message["role"] for message in records[1].messages] == ["user", "assistant"]
+    assert "the role 'sys' is read as 'assistant' (2 times" in notes.sentences()[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "said", "noted"),
+    [
+        ({"messages": [{"role": "sys", "content": "短"}, ASK, REPLY]}, "s 短 | u 在吗 | a 在的", "'sys' is read as 'system'"),
+        ({"messages": [{"role": " User", "content": "在吗"}, {"role": "Assistant", "content": "在的"}]}, "u 在吗 | a 在的", ""),
+        ({"turns": [{"speaker": "USER", "utterance": "在吗"}, {"speaker": "SYSTEM", "utterance": "在的"}]},
+         "u 在吗 | a 在的", "'system' is read as 'assistant'"),
+        ([ASK, REPLY], "u 在吗 | a 在的", ""),
+        (["在吗", "在的"], "u 在吗 | a 在的", "in turn"),
+        ({"dialog": ["在吗", "在的", "好"], "act": [1, 2, 3]}, "u 在吗 | a 在的 | u 好", "in turn"),
+        ({"messages": [{"message": "在吗"}, {"message": "在的"}]}, "u 在吗 | a 在的", "in turn"),
+        ({"conversations": [{"user": "在吗", "assistant": "在的"}]}, "u 在吗 | a 在的", ""),
+        ({"conversation": [{"system": "短", "input": "在吗", "output": "在的"}]}, "s 短 | u 在吗 | a 在的", ""),
+        ({"id": "1", "data": ["在吗", "在的"]}, "u 在吗 | a 在的", "in turn"),
+        ({"conversation": "User: 在吗\nAssistant: 在的"}, "u 在吗 | a 在的", ""),
+        ({"text": "### Human: 在吗### Assistant: 在的"}, "u 在吗 | a 在的", ""),
+        ({"contents": [{"role": "user", "parts": [{"text": "在吗"}]}, {"role": "model", "parts": [{"text": "在的"}]}]},
+         "u 在吗 | a 在的", ""),
+        ({"prompt": [ASK], "chosen": [REPLY], "rejected": [REPLY]}, "u 在吗 | a 在的", ""),
+        ({"prompt": "在吗", "chosen": [ASK, REPLY], "rejected": [ASK, REPLY]}, "u 在吗 | a 在的", ""),
+        ({"chosen": [ASK, REPLY], "rejected": [ASK, REPLY]}, "u 在吗 | a 在的", ""),
+        ({"chosen": "\n\nHuman: 在吗\n\nAssistant: 在的\n\n请说", "rejected": "x"}, "u 在吗 | a 在的\n\n请说", ""),
+        ({"prompt": "\n\nHuman: 在吗\n\nAssistant:", "response": "在的"}, "u 在吗 | a 在的", ""),
+        ({"q": "在吗", "a": "在的"}, "u 在吗 | a 在的", ""),
+        ({"question": None, "answer": "在的"}, "u  | a 在的", "the 'question' of an answer is empty"),
+        ({"input": "在吗", "target": "在的"}, "u 在吗 | a 在的", ""),
+        ({"instruction": "在吗", "input": "有茶吗", "output": "在的", "system": "短", "tools": '[{"name": "price"}]',
+          "history": [["你好", "您好"]]},
+         's 短\n\n<tools>\n{"name": "price"}\n</tools> | u 你好 | a 您好 | u 在吗\n有茶吗 | a 在的', "'tools' are read as text"),
+        ({"messages": [ASK, {"role": "assistant", "content": None, "tool_calls": [CALL]}, {"role": "tool", "content": "90"}]},
+         'u 在吗 | a <tool_call>\n{"name": "price", "arguments": {"tea": "白茶"}}\n</tool_call> | t 90', "learned as text"),
+        ({"conversations": [{"from": "human", "value": "在吗"}, {"from": "function_call", "value": "{}"},
+                            {"from": "observation", "value": "1"}, {"from": "gpt", "value": "在的"}]},
+         "u 在吗 | a {} | t 1 | a 在的", "messages of 'function_call' are learned as answers"),
+    ],
+)  # fmt: skip
+def test_a_conversation_in_a_row(workplace, row, said, noted):
+    found, notes = read("a.jsonl", [row])
+    assert found == [said] and noted in notes
+
+
+def test_a_bad_answer_is_left_out(workplace):
+    good = {"prompt": "在吗", "completion": "在的", "label": True}
+    said, notes = read("a.jsonl", [good, good | {"completion": "走开", "label": False}])
+    assert (
+        said == ["u 在吗 | a 在的"]
+        and "'label' is false: left out, a bad answer (a.jsonl, line 2)" in notes
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.jsonl", [ASK, REPLY], "line 1: a message in each row, and no column says of which conversation"),
+        ("a.jsonl", [ASK | {"id": 1}, REPLY | {"id": 2}], "'id' is another in each"),
+        ("a.jsonl", [{"id": 1, "parent_id": None, **ASK}, {"id": 1, "parent_id": "1", **REPLY}, {"id": 1, "parent_id": "1", **REPLY}],
+         "field 'parent_id': several messages answer the same one"),
+        ("a.csv", "标题,答复,备注\n在吗,在的,x\n", "found the fields 标题, 答复, 备注. Columns of other names: --prompt-field"),
+        ("a.csv", "id,role,content\n1,user,在吗\n1,,在的\n", "line 3, field 'role': there is nothing in it"),
+        ("a.jsonl", [{"data": [{"question": "在吗", "answer": "在的"}]}], "line 1: expected messages"),
+        ("a.txt", "在吗\n客服：在的\n", "line 1: expected who speaks, such as '客户：'"),
+        ("a.txt", "客户：在吗\n\n客户：有人吗\n客服：在的\n", "line 1: no answer of the assistant"),
+    ],
+)  # fmt: skip
+def test_what_could_mean_two_things_is_refused(workplace, name, content, says):
+    with pytest.raises(XinyeError) as error:
+        read(name, content)
+    assert says in str(error.value)
+
+
+def test_a_template_that_leaves_out_a_role_is_told_of(workplace):
+    from xinye.data.tokenizer import Tokenizer
+
+    tool = {"role": "tool", "content": "九十"}
+    Path("a.jsonl").write_text(json.dumps({"messages": [ASK, REPLY, tool, REPLY]}), "utf-8")
+    records = Chat.read(["a.jsonl"])
+    tokenizer = Tokenizer.train(["在吗的九十 userassistanttool\n"], kind="char")
+    assert list(Chat.token_findings(tokenizer, tokenizer, records, [])) == []
+    deaf = str(tokenizer.chat_template).replace(
+        "messages %}", "messages if message.role != 'tool' %}"
+    )
+    [finding] = Chat.token_findings(tokenizer.with_template(deaf), tokenizer, records, [])
+    assert (
+        finding
+        == "the model's chat template leaves out messages of the role 'tool': first a.jsonl, line 1"
+    )
