@@ -178,7 +178,7 @@ def test_resumed_bitwise(trained, records):
     for name in ("model.safetensors", "training/checkpoints/step-00000016/optimizer.safetensors"):
         assert Path("whole", name).read_bytes() == Path("part", name).read_bytes()
     shutil.copyfile("spans.jsonl", "labels.jsonl")
-    with pytest.raises(XinyeError, match="its records have changed"):
+    with pytest.raises(XinyeError):
         finetune(FinetuneSettings(output=Path("part"), steps=20), resume=True)
 
 

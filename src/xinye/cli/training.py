@@ -50,7 +50,7 @@ NEEDED = {
     "output": "name the run's folder: -o runs/…",
 }
 OPTIONS = (
-    switch("--resume", "go on with the run in -o"),
+    switch("--resume", "go on with the run in -o; with more --steps (or --epochs …) for longer"),
     switch("--overwrite", "replace the run in -o"),
     JSON_AT_END,
     flag("--processes", "N", "train in this many processes on this machine", 1, type=int),

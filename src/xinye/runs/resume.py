@@ -145,7 +145,7 @@ def extension(output: Path, asked: Settings) -> Extension | None:
         "total_steps": plan.get("total_steps") or [[0, plan.get("steps")]],
         "budget": wanted,
         "command": shlex.join(command),
-        "validation": run.result().get("validation"),
+        "validation": run.result().get("validation") if run.ended else None,
     }
     return checked(Extension, noted, f"{run.plan_file}: damaged")
 

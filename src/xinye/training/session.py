@@ -73,7 +73,8 @@ class Session:
 
     def __init__(self, begun: Start, job: Job, model: Any) -> None:
         self.group, self.folder, self.job, self.plan = begun.group, begun.folder, job, job.plan
-        self.stopwatch, self.observer, self.longer = begun.stopwatch, begun.observer, begun.longer
+        self.stopwatch, self.observer = begun.stopwatch, begun.observer
+        self.longer, self.extended = begun.longer, begun.extended
         self.files = RunFolder(begun.folder)
         self.model, self.optimizers = model, job.optimizers(model)
         self.store = Store(self.folder, model, job.tokenizer, self.optimizers, job.base)
@@ -93,7 +94,7 @@ class Session:
         with self.group.main_process_first():
             saved = self.store.load()
         step, best = saved["step"], saved.get("best") or {}
-        if self.longer and best:
+        if best and any(step == each.step for each in self.extended):
             best["worse_since"] = 0  # who asks for more steps has patience again
         self.progress = Progress(step, saved["seconds"], best, saved.get("before"))
         self.before = replace(self.progress)
