@@ -330,7 +330,8 @@ def pretrain(
     `time="10min"`, `tokens="20M"`, `epochs=3`, `steps=500`, and all that is otherwise derived;
     `from_="runs/novel"` goes on training that model, `teacher="runs/large"` learns from that one's
     predictions, too. Without `output` the run lies in `runs/` under the first file's name; `resume`
-    goes on with the run that lies there. Raises `XinyeError` for whatever a person can put right.
+    goes on with the run that lies there, for longer where a longer budget is given. Raises
+    `XinyeError` for whatever a person can put right.
 
     >>> run = xinye.pretrain("novel.txt", size="1M", time="2min")  # doctest: +SKIP
     >>> run.validation["bits_per_byte"]  # doctest: +SKIP

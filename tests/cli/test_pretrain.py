@@ -347,9 +347,9 @@ def test_weights_that_leave_the_numbers_are_not_saved(xinye, workplace):
         ([], "--resume needs the run's folder"),
         (["-o", "missing"], "missing: there is no run to resume"),
         (
-            ["-o", "run", "--steps", "9"],
-            "started with steps 6, not 9. Going on, only micro_batch_size, track, keep_checkpoints "
-            "may",
+            ["-o", "run", "--seed", "9"],
+            "started with seed 0, not 9. Going on, only how long it is, and micro_batch_size, "
+            "track, keep_checkpoints may be others",
         ),
         (
             ["-o", "run", "--width", "32", "--no-duplicates"],
@@ -384,23 +384,27 @@ def test_the_command_that_began_a_run_goes_on_with_it(xinye, workplace):
 
 
 @pytest.mark.parametrize(
-    "name, content, code",
+    "name, content",
     [
-        ("settings.json", b"{}", 1),
-        ("settings.json", b'{"settings": {"layer": 3}}', 2),
-        ("plan.json", b"{", 1),
-        ("plan.json", b"{}", 1),
-        ("checkpoints/step-00000006/progress.json", b"{}", 1),
-        ("checkpoints/step-00000006/progress.json", b"", 1),
-        ("checkpoints/step-00000006/model.safetensors", b"\0" * 60, 1),
-        ("checkpoints/step-00000006/optimizer.safetensors", b"", 1),
+        ("settings.json", b"{}"),
+        ("settings.json", b'{"settings": {"layer": 3}}'),
+        ("plan.json", b"{"),
+        ("plan.json", b"{}"),
+        ("plan.json", b'{"values": {}}'),
+        ("plan.json", b'{"values": {"compile": false, "steps": "x"}}'),
+        ("plan.json", b'{"values": {"compile": false, "steps": 6}, "extended": [{"step": 3}]}'),
+        ("checkpoints/step-00000006/progress.json", b"{}"),
+        ("checkpoints/step-00000006/progress.json", b""),
+        ("checkpoints/step-00000006/model.safetensors", b"\0" * 60),
+        ("checkpoints/step-00000006/optimizer.safetensors", b""),
     ],
 )
-def test_a_damaged_checkpoint_is_refused_and_kept(xinye, run_here, name, content, code):
+def test_a_damaged_file_is_named_and_kept(xinye, run_here, name, content):
     (run_here / "training" / name).write_bytes(content)
     before = contents(run_here)
-    outcome = xinye("pretrain", "-o", "run", "--resume")
-    assert outcome.code == code and "run/training" in outcome.complaint
+    outcome = xinye("pretrain", "-o", "run", "--resume", "--steps", "9")
+    where = f"run/training/{name}" if name.endswith(".json") else "run/training/checkpoints/step-"
+    assert outcome.code == 2 and where in outcome.complaint
     assert contents(run_here) == before
 
 
@@ -408,7 +412,7 @@ def test_text_that_changed_is_not_resumed_on(xinye, workplace):
     assert xinye("pretrain", "zh.txt", "-o", "run", "--steps", "2", *TINY).code == 0
     with open("zh.txt", "a", encoding="utf-8") as file:
         file.write("又来了一只小狐狸。")
-    outcome = xinye("pretrain", "-o", "run", "--resume")
+    outcome = xinye("pretrain", "-o", "run", "--resume", "--steps", "4")
     says = (
         r"its text has changed since the run began \(bytes [\d,]+ before, [\d,]+ now; characters "
         r"[\d,]+ before, "
@@ -423,7 +427,7 @@ def test_a_run_folder_that_became_read_only(xinye, unprivileged):
     for folder in folders:
         folder.chmod(0o500)
     outcomes = [
-        xinye("pretrain", "-o", "run", "--resume"),
+        xinye("pretrain", "-o", "run", "--resume", "--steps", "4"),
         xinye("pretrain", "zh.txt", "-o", "run/2", "--steps", "2"),
     ]
     for folder in folders:
@@ -434,7 +438,7 @@ def test_a_run_folder_that_became_read_only(xinye, unprivileged):
         for outcome in outcomes
     )
     assert contents(Path("run")) == before
-    assert xinye("pretrain", "-o", "run", "--resume").code == 0
+    assert xinye("pretrain", "-o", "run", "--resume", "--steps", "4").code == 0
 
 
 def test_interrupted_by_a_key_and_resumed(workplace):

@@ -110,6 +110,21 @@ def test_two_learn_what_one_learns_and_one_goes_on_where_two_were_stopped(xinye,
     assert_same(workplace / "one", workplace / "two")
 
 
+def test_two_go_on_longer_together(xinye, workplace):
+    """With a constant rate, as if one had taken all steps."""
+    constant = (*EXACT, "--decay", "0.001", "--warmup", "1", "--dropout", "0")
+    for run, steps in (("one", "8"), ("two", "4")):
+        assert xinye("pretrain", "zh.txt", "-o", run, "--steps", steps, *constant).code == 0
+    process = start(workplace, "-o", "two", "--resume", "--steps", "8", "--processes", "2")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and err.count("goes on from step 4 to 8") == 1, err
+    assert_same(workplace / "one", workplace / "two")
+    process = start(workplace, "-o", "two", "--resume", "--processes", "2", "--json")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and err.count("already finished, with 8 steps") == 1, err
+    assert json.loads(out)["steps"] == 8
+
+
 def test_muon_on_two_processes_that_torchrun_started_learns_what_it_learns_on_one(xinye, workplace):
     arguments = ("pretrain", "zh.txt", "--steps", "10", *TINY)
     assert xinye(*arguments, "-o", "one").code == 0

@@ -295,7 +295,7 @@ def test_nested_values_of_another_kind_are_one_line(xinye, make_run):
         path.read_text("utf-8").replace('"format"', '"recipe": "finetune", "format"'), "utf-8"
     )
     outcome = xinye("runs", "show", run)
-    assert outcome.code == 1 and "is not what it should be" in outcome.complaint
+    assert outcome.code == 2 and "is not what it should be" in outcome.complaint
 
 
 def test_clean_never_follows_a_link(xinye, workplace, trained):

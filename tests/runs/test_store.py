@@ -224,7 +224,7 @@ def refused(run: Path) -> str:
     with pytest.raises(XinyeError) as error:
         store_of(run).load()
     assert (
-        error.value.exit_code == 1 and "\n" not in str(error.value) and str(run) in str(error.value)
+        error.value.exit_code == 2 and "\n" not in str(error.value) and str(run) in str(error.value)
     )
     return str(error.value)
 

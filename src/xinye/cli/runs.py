@@ -251,7 +251,7 @@ def damage_reported(*folders: str | Path) -> Iterator[None]:
         what = " ".join(f"{type(error).__name__} {error}".split())[:200]
         names = " or ".join(map(str, folders))
         raise XinyeError(
-            f"{names}: damaged: a value in training/ is not what it should be ({what})", 1
+            f"{names}: damaged: a value in training/ is not what it should be ({what})"
         ) from error
 
 
@@ -280,6 +280,8 @@ def about(run: SavedRun) -> list[tuple[str, str]]:
         ("steps", f"{run.done:,}{planned}, {run.tokens:,} tokens{times}"),
         ("trained", f"{duration(run.seconds)}, begun {run.started:%Y-%m-%d %H:%M}"),
     ]
+    for each in run.extended:
+        rows.append(("extended", f"from step {each.step:,}: {each.command}"))
     if run.bits_per_byte is not None:
         rows.append(("bits per byte", f"{run.bits_per_byte:.3f} on validation text"))
     return rows

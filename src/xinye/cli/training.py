@@ -32,7 +32,7 @@ from xinye.cli.output import (
 )
 from xinye.errors import XinyeError, checked, quoted
 from xinye.planning.finetune_settings import FinetuneSettings, Settings
-from xinye.planning.settings import PretrainSettings, read_config
+from xinye.planning.settings import BUDGETS, PretrainSettings, read_config
 from xinye.runs.diagnosis import diagnose
 from xinye.runs.folder import Figures
 from xinye.runs.saved import read_run
@@ -43,7 +43,6 @@ if TYPE_CHECKING:  # it brings torch
     from xinye.training.job import Run
 
 
-BUDGETS = ("time", "tokens", "epochs", "steps", "total_steps")
 NEEDED = {
     "model": "name the model to begin with: a run's folder, or any Hugging Face folder",
     "task": f"name the task: --task {', '.join(TASKS)}",
@@ -51,7 +50,7 @@ NEEDED = {
     "output": "name the run's folder: -o runs/…",
 }
 OPTIONS = (
-    switch("--resume", "go on with the run in -o"),
+    switch("--resume", "go on with the run in -o; with more --steps (or --epochs …) for longer"),
     switch("--overwrite", "replace the run in -o"),
     JSON_AT_END,
     flag("--processes", "N", "train in this many processes on this machine", 1, type=int),

@@ -130,6 +130,10 @@ class FinetuneSettings(TrainingSettings, ColumnSettings):
                 "control is the second run of one with augment; without that, leave it out",
             ),
             (
+                self.epochs is not None and self.steps is not None,
+                "give one of --epochs and --steps",
+            ),
+            (
                 self.fold and self.validation,
                 "fold judges on a part of the data; leave validation out",
             ),
@@ -146,12 +150,15 @@ class FinetuneSettings(TrainingSettings, ColumnSettings):
         if values.get("optimizer") == "auto":
             del values["optimizer"]
         theirs = {
-            "files": self.data,
-            "from": self.model,
-            "field": self.text_field,
-            "validation": self.validation_share,
+            "files": "data",
+            "from": "model",
+            "field": "text_field",
+            "validation": "validation_share",
         }
-        return checked(PretrainSettings, values | theirs, "finetune")
+        for name, ours in theirs.items():
+            if getattr(self, ours) and ours in self.model_fields_set:
+                values[name] = getattr(self, ours)
+        return checked(PretrainSettings, values, "finetune")
 
 
 Settings = PretrainSettings | FinetuneSettings  # of any training

@@ -68,6 +68,10 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
     batch_size = settings.batch_size or min(32, count)
     epochs = settings.epochs or round(min(20.0, max(4.0, 4 * (10_000 / count) ** 0.5)))
     total = max(1, round(epochs * count / batch_size))
+    often = f"for {plural(count, 'record')}"
+    if settings.steps:
+        total, often = settings.steps, "what the steps come to"
+        epochs = round(total * batch_size / count, 2)
     at_once, reason = max(1, 65_536 // records.longest), "fast, and fits in memory"
     if device.type == "cpu":  # where padding costs more than small matrices do
         at_once = max(1, min(8, 8192 // records.longest))
@@ -76,7 +80,7 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
         settings,
         batch_size=(batch_size, "usual for fine-tuning"),
         micro_batch_size=(min(batch_size, at_once), reason),
-        epochs=(epochs, f"for {plural(count, 'record')}"),
+        epochs=(epochs, often),
         steps=(total, f"{epochs:g} times the records"),
         warmup=(min(100, max(1, total // 20)), "5 % of the steps"),
     )

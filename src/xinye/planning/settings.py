@@ -25,6 +25,7 @@ from xinye.errors import XinyeError, checked, did_you_mean, refuse_first
 from xinye.planning.units import parse_count, parse_fold, parse_time
 
 TRACKERS = ("tensorboard", "wandb", "mlflow")
+BUDGETS = ("time", "tokens", "epochs", "steps", "total_steps")  # settings that say how long
 LARGEST_CONFIG = 256_000  # bytes
 DEEPEST_CONFIG = 20
 PARSERS: dict[str, Callable[[str], object]] = {  # of settings that are kept as they are typed
@@ -81,6 +82,7 @@ class TrainingSettings(BaseModel):
 
     seed: int = Field(0, ge=0, le=2**31, description="the same seed gives the same run")
     epochs: float | None = Field(None, gt=0, le=1e6, description="read the data this many times")
+    steps: int | None = Field(None, ge=1, description="take this many optimizer steps")
     fold: str | None = Field(
         None, description="keep part i of k for validation instead, such as 2/5"
     )
@@ -159,7 +161,6 @@ class PretrainSettings(TrainingSettings):
         None, description="train for about this long, such as 10min or 1h30min"
     )
     tokens: str | None = Field(None, description="train on this many tokens, such as 20M")
-    steps: int | None = Field(None, ge=1, description="take this many optimizer steps")
     total_steps: tuple[tuple[int, int], ...] = Field(
         (),
         description="what a time came to in an earlier run, as its plan.json has it: 0:189,4:160",

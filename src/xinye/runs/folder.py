@@ -10,14 +10,16 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from pydantic import BaseModel, ConfigDict
+
 from xinye.checkpoints.folders import MANIFEST, SETTINGS, TRAINING
 from xinye.data.files import open_regular, read_json, write_json, written_beside
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, checked
 
 Values = dict[str, Any]  # settings, or what a plan chose, by name
 Figures = dict[str, Any]  # what was measured, by name; some are tables
@@ -28,6 +30,19 @@ FILES = (
     *TRACKERS,
     SETTINGS.name,
 )
+
+
+class Extension(BaseModel):
+    """What the plan notes of a run that was told to go on longer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step: int  # where it went on from
+    seconds: float  # spent in steps by then
+    total_steps: tuple[tuple[int, int], ...]  # (from this step on, so many in all), as it was
+    budget: Values  # that was asked for, such as {"steps": 60}
+    command: str
+    validation: Figures | None = None  # of the model that it was finished with
 
 
 class RunFolder:
@@ -65,8 +80,15 @@ class RunFolder:
         values = read_json(self.plan_file).get("values")
         if not isinstance(values, dict):
             what = "damaged, it holds no values; start the run anew with --overwrite"
-            raise XinyeError(f"{self.plan_file}: {what}", exit_code=1)
+            raise XinyeError(f"{self.plan_file}: {what}")
         return values
+
+    def extensions(self) -> list[Extension]:
+        """Each time that it was told to go on longer, the latest last."""
+        saved = read_json(self.plan_file).get("extended", [])
+        if not isinstance(saved, list) or not all(isinstance(each, dict) for each in saved):
+            raise XinyeError(f"{self.plan_file}: damaged (extended)")
+        return [checked(Extension, each, f"{self.plan_file}: damaged: extended") for each in saved]
 
     def result(self) -> Figures:
         """What came of it; empty where it has not ended."""
@@ -87,6 +109,19 @@ class RunFolder:
         """Note in the plan how many steps are planned now."""
         plan = read_json(self.plan_file)
         plan["values"] |= {"steps": totals[-1][1], "total_steps": [*totals]}
+        write_json(self.plan_file, plan)
+
+    def extend(self, extension: Extension, values: Values, reasons: Mapping[str, str]) -> None:
+        """Note a longer plan; what came of the shorter one is no end any more."""
+        self.result_file.unlink(missing_ok=True)
+        plan = read_json(self.plan_file)
+        for name in ("steps", "epochs", "total_steps"):
+            for noted, now in (("values", values), ("reasons", reasons)):
+                if name in now:
+                    plan[noted][name] = now[name]
+                else:
+                    plan[noted].pop(name, None)
+        plan["extended"] = [*plan.get("extended", []), extension.model_dump(mode="json")]
         write_json(self.plan_file, plan)
 
     def conclude(self, result: Figures) -> None:

@@ -1,19 +1,22 @@
 """Going on with a run: its settings as they were, and whether all else is still what it was."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from xinye.checkpoints.folders import checkpoints
+from xinye.checkpoints.folders import checkpoints, step_of
+from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked
-from xinye.planning.command_line import flat
+from xinye.errors import XinyeError, checked, quoted
+from xinye.planning.command_line import command_line, flat
 from xinye.planning.finetune_settings import FinetuneSettings, Settings
 from xinye.planning.models import Models
-from xinye.planning.settings import PretrainSettings, inherited_settings
-from xinye.runs.folder import RunFolder, Values
+from xinye.planning.settings import BUDGETS, PretrainSettings, inherited_settings
+from xinye.runs.folder import Extension, RunFolder, Values
 
 FREE = ("micro_batch_size", "track", "keep_checkpoints")  # settings with no effect on the result
+NO_BUDGET: Values = {**dict.fromkeys(BUDGETS), "total_steps": ()}
 PLACES = ("files", "data", "validation")  # whether what lies there is the same is seen from itself
 
 
@@ -27,46 +30,49 @@ class Data(Protocol):
     def facts(self) -> Values: ...
 
 
-def saved_settings(output: Path, asked: PretrainSettings | None = None) -> PretrainSettings:
-    """Those of a pretraining."""
+def saved_settings(
+    output: Path, asked: PretrainSettings | None = None, longer: Extension | None = None
+) -> PretrainSettings:
+    """Those of a pretraining; of one that goes on longer, with its new budget."""
     run = RunFolder(output)
     if not run.exists:
         raise XinyeError(f"{output}: there is no run to resume")
-    damaged = f"{run.training}: settings.json or plan.json is damaged"
+    given = saved_values(run, PretrainSettings)
+    # a kill may come after the first checkpoint, before its model is published
+    newest = next(reversed(checkpoints(output)), output)
+    tokenizer = output if (output / "tokenizer.json").is_file() else newest
+    plan = run.plan()
+    values = given | {name: plan[name] for name in plan if name in PretrainSettings.model_fields}
     try:
-        given, plan = run.about()["settings"], run.plan()
-        # a kill may come after the first checkpoint, before its model is published
-        newest = next(reversed(checkpoints(output)), output)
-        tokenizer = output if (output / "tokenizer.json").is_file() else newest
-        values = given | {
-            name: plan[name] for name in plan if name in PretrainSettings.model_fields
-        }
+        length = longer.budget if longer else length_of(plan, budget_of(run, given))
         values |= {
+            **NO_BUDGET,
+            **length,
+            "vocab_size": None,  # the tokenizer says it
             "compile": "yes" if plan["compile"] else "no",
             "tokenizer": str(tokenizer),
             "output": output,
         }
-        # steps and tokenizer say it
-        values |= dict.fromkeys(("time", "tokens", "epochs", "vocab_size"))
-        if "total_steps" in plan:
-            values["steps"] = None
-            if "total_steps" not in given:  # a budget in time, of which some is left
-                values["time"] = given.get("time", "10min")
-        if "from" in given:  # what is saved stands for the model that the run began with
-            values["from"] = str(newest)
-        for name in inherited_settings(given.get("from"), given.get("teacher")):
-            values.pop(name, None)
-    except (KeyError, TypeError, AttributeError, XinyeError) as error:
-        raise XinyeError(f"{damaged} ({error})", exit_code=1) from None
+    except KeyError as error:
+        raise XinyeError(f"{run.plan_file}: damaged ({error} is missing)") from None
+    if "from" in given:  # what is saved stands for the model that the run began with
+        values["from"] = str(newest)
+    for name in inherited_settings(given.get("from"), given.get("teacher")):
+        values.pop(name, None)
     if asked is not None:
         if not (tokenizer / "tokenizer.json").is_file():  # it was killed before the first
-            raise XinyeError(f"{output}: no checkpoint to go on from; start anew with --overwrite")
+            raise no_checkpoint(run)
         check_same(output, asked, given, plan, tokenizer)
         values |= {name: getattr(asked, name) for name in ("files", *FREE) if getattr(asked, name)}
-    return checked(PretrainSettings, values, damaged)
+    return checked(PretrainSettings, values, f"{run.plan_file}: damaged")
 
 
-def saved_finetune_values(output: Path, asked: FinetuneSettings, unused: Sequence[str]) -> Values:
+def saved_finetune_values(
+    output: Path,
+    asked: FinetuneSettings,
+    unused: Sequence[str],
+    longer: Extension | None = None,
+) -> Values:
     """Those of a fine-tuning, as plain values; `unused` are settings that its task does not
     take."""
     run = RunFolder(output)
@@ -77,9 +83,79 @@ def saved_finetune_values(output: Path, asked: FinetuneSettings, unused: Sequenc
         for name in plan
         if name in FinetuneSettings.model_fields and name not in unused
     }
+    budget = longer.budget if longer else {"steps": plan.get("steps")}
     new = {name: getattr(asked, name) for name in ("data", "validation", *FREE)}
     given_anew = {name: value for name, value in new.items() if value}
-    return given | derived | {"output": output} | given_anew
+    length = {"epochs": None, "steps": None, **budget}
+    return given | derived | length | {"output": output} | given_anew
+
+
+def saved_values(run: RunFolder, kind: type[Settings]) -> Values:
+    """The settings that a run was started with, as its file has them; raises `XinyeError` where
+    they are none of this kind."""
+    about = run.about()
+    given, recipe = about.get("settings"), about.get("recipe", PretrainSettings.recipe)
+    if recipe in ("pretrain", "finetune") and recipe != kind.recipe:
+        go_on = f"go on with it by xinye {recipe} -o {quoted(run)} --resume"
+        raise XinyeError(f"{run}: not made by {kind.recipe}; {go_on}")
+    where = f"{run.settings_file}: damaged"
+    if not isinstance(given, dict):
+        raise XinyeError(f"{where}, it holds no settings")
+    # a tokenizer's folder may be gone: the run has its own
+    checked(kind, {name: given[name] for name in given if name != "tokenizer"}, where)
+    return given
+
+
+def budget_of(run: RunFolder, given: Values) -> Values:
+    """How long a run was to be, as it was asked for last; of a fine-tuning it may be empty."""
+    extended = run.extensions()
+    asked = {name: given[name] for name in BUDGETS if given.get(name)}
+    usual = {"time": "10min"} if "total_steps" in run.plan() else {}
+    return extended[-1].budget if extended else asked or usual
+
+
+def length_of(plan: Values, budget: Values) -> Values:
+    """The settings that give a pretraining its length again: its steps or, of a budget in time, of
+    which some is left, what that came to until now."""
+    if "total_steps" not in plan:
+        return {"steps": plan["steps"]}
+    time = {"time": budget["time"]} if "time" in budget else {}
+    return {"total_steps": plan["total_steps"], **time}
+
+
+def extension(output: Path, asked: Settings) -> Extension | None:
+    """What is noted of a run where it is asked for with another length than it was planned; None
+    where it is to be as long."""
+    run = RunFolder(output)
+    plan, budget = run.plan(), budget_of(run, saved_values(run, type(asked)))
+    typed = asked.model_dump(mode="json", include={*BUDGETS}, exclude_unset=True)
+    wanted = {name: value for name, value in typed.items() if value}
+    if all(value in (budget.get(name), plan.get(name)) for name, value in wanted.items()):
+        return None
+    newest = next(reversed(checkpoints(output)), None)
+    if newest is None:
+        raise no_checkpoint(run)
+    seconds = read_json(newest / "progress.json").get("seconds")
+    if not isinstance(seconds, int | float):
+        raise XinyeError(f"{newest / 'progress.json'}: damaged (seconds)")
+    command = command_line(asked.recipe, {"output": str(output), "resume": True, **wanted})
+    noted = {
+        "step": step_of(newest),
+        "seconds": seconds,
+        "total_steps": plan.get("total_steps") or [[0, plan.get("steps")]],
+        "budget": wanted,
+        "command": shlex.join(command),
+        "validation": run.result().get("validation") if run.ended else None,
+    }
+    return checked(Extension, noted, f"{run.plan_file}: damaged")
+
+
+def no_checkpoint(run: RunFolder) -> XinyeError:
+    """Why a run cannot go on, and what to do."""
+    advice = "start anew with --overwrite"
+    if run.ended:
+        advice = f"they were deleted; {advice}, or begin another run with its model"
+    return XinyeError(f"{run}: no checkpoint to go on from; {advice}")
 
 
 def check_same(
@@ -91,9 +167,8 @@ def check_same(
 ) -> None:
     """Raises `XinyeError` where something is asked for that is not what a run was started with; it
     names all of it."""
-    wanted = flat(
-        asked.model_dump(mode="json", exclude_unset=True, exclude={*PLACES, "output", *FREE})
-    )
+    without = {*PLACES, "output", *FREE, *BUDGETS}
+    wanted = flat(asked.model_dump(mode="json", exclude_unset=True, exclude=without))
     given, defaults = flat(given), flat(type(asked)().model_dump(mode="json"))
     differences = []
     for name, value in wanted.items():
@@ -109,8 +184,9 @@ def check_same(
             differences.append(f"{name} {before}, not {value}")
     if differences:
         raise XinyeError(
-            f"{output}: this run was started with {'; '.join(differences)}. Going on, only "
-            f"{', '.join(FREE)} may be others; leave the rest out, or start anew in another folder"
+            f"{output}: this run was started with {'; '.join(differences)}. Going on, only how "
+            f"long it is, and {', '.join(FREE)} may be others; leave the rest out, or start anew "
+            "in another folder"
         )
 
 

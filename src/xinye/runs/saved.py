@@ -5,7 +5,6 @@ is left empty. What is damaged is left empty, too, and the run tells of it. Need
 """
 
 import math
-import shlex
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,9 +17,9 @@ from typing_extensions import TypedDict
 from xinye.checkpoints.folders import checkpoints, near_run
 from xinye.data.files import open_regular, read_json
 from xinye.errors import XinyeError, checked
-from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import TASK
-from xinye.runs.folder import Figures, RunFolder, Values
+from xinye.runs.again import command_again
+from xinye.runs.folder import Extension, Figures, RunFolder, Values
 from xinye.runs.words import TaskWords, words_from
 
 State = Literal["running", "finished", "interrupted", "failed", "damaged"]
@@ -109,6 +108,7 @@ class Plan(Part):
 
     values: PlanValues = PlanValues()
     reasons: dict[str, str] = {}
+    extended: list[Extension] = []
 
 
 class Judged(Part):
@@ -207,6 +207,7 @@ class SavedRun:
     words: TaskWords = field(default_factory=TaskWords)
     state: State = "finished"
     error: str = ""  # what a failed run ended with, or what is damaged
+    extended: list[Extension] = field(default_factory=list)  # each time that it was, in order
 
     @property
     def settings(self) -> Settings:
@@ -308,23 +309,12 @@ class SavedRun:
         }
 
     def command(self, output: str = "runs/again") -> str:
-        """The command line that gives this run again: its budget in steps, and spelled out what the
-        machine decided."""
+        """The command line that gives this run again."""
         given = self.settings.as_read()
         if self.task:
-            values = {"output": output, "task": self.task, **given}
-            return shlex.join(command_line("finetune", values))
-        plan = self.plan.as_read()
-        if plan.get("total_steps"):
-            plan["steps"] = None
-        if "compile" in plan:
-            plan["compile"] = "yes" if plan["compile"] else "no"
-        decided = ("steps", "total_steps", "dropout", "dtype", "compile", "micro_batch_size")
-        values = {"output": output, **given}
-        # the steps say it
-        values |= dict.fromkeys(("time", "tokens", "epochs", "total_steps"))
-        values |= {name: plan[name] for name in decided if name in plan}
-        return shlex.join(command_line("pretrain", values))
+            given = {"task": self.task, **given}
+        recipe = "finetune" if self.task else "pretrain"
+        return command_again(recipe, given, self.plan.as_read(), self.extended, output)
 
 
 def read_run(folder: Path) -> SavedRun:
@@ -341,6 +331,7 @@ def read_run(folder: Path) -> SavedRun:
     result = Result.read(files.result_file, damage)
     words = words_from(about.words)
     run = SavedRun(folder, about, plan.values, plan.reasons, result, steps, validations, words)
+    run.extended = plan.extended
     failure = str(Part.read(files.process_file, []).as_read().get("error", ""))
     if files.is_running():
         run.state = "running"

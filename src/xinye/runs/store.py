@@ -141,7 +141,7 @@ class Store:
                 advice = (
                     f"delete this folder, and --resume goes on from step {step_of(found[-2]):,}"
                 )
-            raise XinyeError(f"{folder}: damaged ({what}); {advice}", exit_code=1) from None
+            raise XinyeError(f"{folder}: damaged ({what}); {advice}") from None
 
     def go_back(self, step: int) -> None:
         """Load the checkpoint of an earlier step, and make its model the run's."""

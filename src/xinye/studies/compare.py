@@ -29,7 +29,7 @@ from xinye.planning.models import load_models
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.folder import Figures, RunFolder
-from xinye.runs.resume import saved_settings
+from xinye.runs.resume import extension, saved_settings
 from xinye.runs.saved import Result, read_run
 from xinye.runs.start import default_output
 from xinye.studies.shared import (
@@ -187,6 +187,10 @@ def begun(output: Path, asked: PretrainSettings) -> PretrainSettings:
     given = run.about().get("settings", {}) if run.exists else {}
     if "teacher" not in given:
         raise XinyeError(f"{output}: there is no distillation to resume")
+    if extension(output, asked):
+        raise XinyeError(
+            f"{output}: a distillation stays as long as it was begun; leave its length out"
+        )
     saved_settings(output, asked)
     asked_again = asked.model_dump(exclude_unset=True)
     again = {name: value for name, value in asked_again.items() if value} | {"output": output}

@@ -151,9 +151,7 @@ def saved(output: Path, folds: int, kind: type[Settings]) -> Settings:
         begun = read_json(path)
         count, values = int(begun["count"]), {**begun["settings"], "output": output}
     except (KeyError, TypeError, ValueError, XinyeError) as error:
-        raise XinyeError(
-            f"{path}: damaged ({error}); start anew with --overwrite", exit_code=1
-        ) from None
+        raise XinyeError(f"{path}: damaged ({error}); start anew with --overwrite") from None
     if count != folds:
         raise XinyeError(f"{output}: was begun with --folds {count}; go on with that")
     if kind is FinetuneSettings:

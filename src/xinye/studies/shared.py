@@ -26,14 +26,13 @@ from xinye.planning.plan import Draft, Plan
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.cleanup import refuse_link
 from xinye.runs.folder import RunFolder, Values
+from xinye.runs.resume import NO_BUDGET
 from xinye.runs.saved import Result
 from xinye.tasks.text import TextData, prepare_text
 from xinye.training.job import Run
 from xinye.training.loop import Step
 from xinye.training.record_job import plan_of
 from xinye.training.train import finetune, pretrain
-
-NO_BUDGET: Values = {"time": None, "tokens": None, "epochs": None, "steps": None, "total_steps": ()}
 
 
 class QuietObserver(Observer):

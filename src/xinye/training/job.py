@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from xinye import machine
 from xinye.data.batches import Windows
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.model.adapters import ParameterCount
 from xinye.observer import Observer
+from xinye.planning.command_line import command_line
 from xinye.planning.models import FROM_SCRATCH
 from xinye.planning.plan import Draft, Plan
+from xinye.runs.folder import Extension
 from xinye.runs.resume import Data
 from xinye.runs.words import TaskWords
 from xinye.tasks.records import Examples
@@ -39,6 +41,8 @@ class Start:
     resume: bool = False  # from where it stands
     overwrite: bool = False  # what another run wrote there
     dry_run: bool = False  # only plan it
+    longer: Extension | None = None  # than it was planned
+    extended: tuple[Extension, ...] = ()  # each time that it was, this one included
     device: torch.device = field(default_factory=machine.device)
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
@@ -87,6 +91,27 @@ class Job(ABC):
     def numbers(self) -> Plan | Draft:
         """What the run is made with: the plan, or what is drafted of it while it is made."""
         return self.__dict__.get("plan", self.draft)
+
+    @property
+    def first_steps(self) -> int:
+        """How many steps were planned at first. What is judged on, and AdaLoRA's ranks, follow
+        that in a run that is extended, too."""
+        planned = self.numbers.total_steps or ((0, self.numbers.steps),)
+        for first in self.begun.extended[:1]:
+            planned = first.total_steps
+        return planned[0][1]
+
+    def check_longer(self) -> None:
+        """Raises `XinyeError` where a run is to go on for longer, and is as long already."""
+        longer, steps = self.begun.longer, self.numbers.steps
+        if longer and steps <= longer.step:
+            asked = " ".join(command_line("", longer.budget)[2:])
+            raise XinyeError(
+                f"{self.begun.folder}: {plural(longer.step, 'step')} are done already, and {asked} "
+                f"is {steps:,} in all; give more, or leave it out"
+            )
+        if longer:
+            self.draft.reasons["steps"] += f"; {longer.step:,} are done"
 
     # -- before the first step ---------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from xinye.checkpoints.huggingface import load_weights
 from xinye.checkpoints.load import is_small, load_model
 from xinye.data.sources import check_libraries
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, quoted
+from xinye.errors import XinyeError
 from xinye.libraries import PACKAGES, install_command, installed
 from xinye.model.adapters import (
     attach,
@@ -33,8 +33,8 @@ from xinye.planning import finetuning as rules
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import Models
 from xinye.planning.plan import Plan
-from xinye.runs.folder import RunFolder
-from xinye.runs.resume import saved_finetune_values
+from xinye.runs.folder import Extension, RunFolder
+from xinye.runs.resume import saved_finetune_values, saved_values
 from xinye.tasks.registry import find_task
 from xinye.tasks.task import task_settings
 from xinye.tasks.task_data import TaskData, prepare_data
@@ -95,6 +95,7 @@ class RecordJob(Job):
         """The numbers; put on the head or the adapter, whose weights are counted."""
         settings, draft, data = self.settings, self.draft, self.data
         self.choose_numbers()
+        self.check_longer()
         self.check_shares()
         self.model = self._network()
         del self.gpt  # of which the model has what it needs
@@ -121,7 +122,7 @@ class RecordJob(Job):
         if self.settings.method == "head" and isinstance(model, Head):
             model.gpt.requires_grad_(False)
         if adapter and adapter.method == "adalora":
-            adapter = adapter.scheduled(values["steps"])
+            adapter = adapter.scheduled(self.first_steps)
         if adapter:
             attach(model, adapter, self.settings.seed)
         model.to(self.device)
@@ -218,17 +219,12 @@ def base_of(
     return model, model.config, tokenizer
 
 
-def saved_settings_of_task(folder: Path, asked: FinetuneSettings) -> FinetuneSettings:
+def saved_settings_of_task(
+    folder: Path, asked: FinetuneSettings, longer: Extension | None = None
+) -> FinetuneSettings:
     """The settings that a fine-tuning was started with; what is `asked` for may say the same."""
     run = RunFolder(folder)
-    about, where = run.about(), run.settings_file
-    if about.get("recipe") != FinetuneSettings.recipe:
-        other = f"go on with it by xinye pretrain -o {quoted(folder)} --resume"
-        raise XinyeError(f"{folder}: not a fine-tuning; {other}")
-    try:
-        task = find_task(about["settings"].get("task", FinetuneSettings().task))
-    except XinyeError as error:
-        raise XinyeError(f"{where}: {error}") from None
-    except (KeyError, TypeError, AttributeError):
-        raise XinyeError(f"{where}: damaged, it holds no settings", exit_code=1) from None
-    return task_settings(saved_finetune_values(folder, asked, task.unused_settings), str(where))
+    given = saved_values(run, FinetuneSettings)
+    task = find_task(task_settings(given, str(run.settings_file)).task)
+    values = saved_finetune_values(folder, asked, task.unused_settings, longer)
+    return task_settings(values, f"{run.plan_file}: damaged")

@@ -13,11 +13,11 @@ import torch
 
 from xinye import machine
 from xinye.checkpoints.folders import checkpoints, step_of
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.model.adapters import after_step
 from xinye.observer import Evaluated, Observer
 from xinye.runs.card import write_card
-from xinye.runs.folder import RunFolder
+from xinye.runs.folder import Extension, RunFolder
 from xinye.runs.report import write_report
 from xinye.runs.saved import read_run
 from xinye.runs.store import Store
@@ -74,6 +74,7 @@ class Session:
     def __init__(self, begun: Start, job: Job, model: Any) -> None:
         self.group, self.folder, self.job, self.plan = begun.group, begun.folder, job, job.plan
         self.stopwatch, self.observer = begun.stopwatch, begun.observer
+        self.longer, self.extended = begun.longer, begun.extended
         self.files = RunFolder(begun.folder)
         self.model, self.optimizers = model, job.optimizers(model)
         self.store = Store(self.folder, model, job.tokenizer, self.optimizers, job.base)
@@ -93,13 +94,17 @@ class Session:
         with self.group.main_process_first():
             saved = self.store.load()
         step, best = saved["step"], saved.get("best") or {}
+        if best and any(step == each.step for each in self.extended):
+            best["worse_since"] = 0  # who asks for more steps has patience again
         self.progress = Progress(step, saved["seconds"], best, saved.get("before"))
         self.before = replace(self.progress)
         if self.plan.seconds is not None:  # the clock plans the rest
             self.totals = tuple(pair for pair in self.totals if pair[0] <= step)
         if self.group.first:
             self.files.forget_metrics(step)
-            if self.plan.seconds is not None:
+            if self.longer:
+                self.files.extend(self.longer, self.plan.values, self.plan.reasons)
+            elif self.plan.seconds is not None:
                 self.files.note_totals(self.totals)
 
     def run(self) -> Run:
@@ -109,6 +114,8 @@ class Session:
         self.schedule = Schedule(
             self.totals, plan.warmup, plan.schedule, plan.decay, plan.evaluations, self.clock
         )
+        if self.longer:
+            self.observer.warn(self.told_longer(self.longer))
         self.stopwatch.lap("planning")
         first = self.group.first
         outcome: Run | BaseException
@@ -133,6 +140,18 @@ class Session:
         finally:
             if first:
                 write_pages(self.folder, self.observer)
+
+    def told_longer(self, longer: Extension) -> str:
+        """What the learning rate does, where a run goes on longer."""
+        plan, step = self.plan, self.progress.step
+        shorter = Schedule(longer.total_steps, plan.warmup, plan.schedule, plan.decay)
+        was = shorter.rate(max(0, step - 1))
+        now, last = self.schedule.rate(step), self.schedule.rate(self.schedule.steps - 1)
+        return (
+            f"{self.folder}: goes on from step {step:,} to {self.schedule.steps:,}, now by the "
+            f"{plan.schedule} schedule of {plural(self.schedule.steps, 'step')}: the learning rate "
+            f"was {was:.0%} of its peak, goes on at {now:.0%} and ends at {last:.0%}"
+        )
 
     def recorders(self) -> tuple[MetricsFile, Trackers]:
         """Those that write down what happens; a tracker is told the whole plan, too."""
@@ -202,10 +221,10 @@ class Session:
             self.evaluate()
 
     def follow(self, step: int) -> None:
-        """AdaLoRA's allocator follows the share of the run that is done, in steps of the first
-        plan."""
-        planned = self.totals[0][1]
-        after_step(self.model, round(self.schedule.share(step) * planned), planned)
+        """AdaLoRA's allocator follows the steps of the first plan, and has ended where a run goes
+        on longer."""
+        planned = self.job.first_steps
+        after_step(self.model, min(step, planned), planned)
 
     def check_gradient(self, record: Step) -> None:
         """Keep the text of a step whose gradient is not finite, for a person to look at; give up

@@ -99,6 +99,7 @@ class TextJob(Job):
         with explain_memory(draft.values["micro_batch_size"], draft.values["context"]):
             self.speed = Speed(*group.agreed(astuple(self._measure())))
         self._plan_steps()
+        self.check_longer()
         if group.count > 1:
             draft.note("processes", group.count, "started together; no effect on the result")
         self.plan = plan = draft.finished(settings)
@@ -106,7 +107,7 @@ class TextJob(Job):
         self.judge_first = settings.from_ is not None
         self.tokens_per_step = plan.batch_size * plan.context
         self.flops_per_token = self.config.flops_per_token(plan.context)
-        self.windows = validation_windows(data.validation, plan.totals[0][1] * plan.batch_size)
+        self.windows = validation_windows(data.validation, self.first_steps * plan.batch_size)
         return plan
 
     def _measure(self) -> Speed:
@@ -121,13 +122,16 @@ class TextJob(Job):
         """How many steps the budget comes to, and what follows from that."""
         settings, draft, windows, least = self.settings, self.draft, len(self.data.training), 1
         budget = rules.budgeted_steps(draft, settings, windows)
+        longer = self.begun.longer
         if budget is None:
-            counting = self.clock(spent=0.0)
+            done, spent = (longer.step, longer.seconds) if longer else (0, 0.0)
+            counting = self.clock(spent)
             assert counting is not None
             left = [counting.steps_left(settings.evaluations - 1), counting.left() > 0]
             fit, in_time = self.begun.group.agreed(left)
-            budget = max(1, int(fit)), "what fits, planned anew as the run goes"
-            least = FIRST_PLAN if in_time else 1
+            more = max(1, int(fit)) if in_time or not longer else 0
+            budget = done + more, "what fits, planned anew as the run goes"
+            least = done + (FIRST_PLAN if in_time else more)
         steps, reason = budget
         rules.schedule(draft, settings, steps, reason)
         rules.regularisation(draft, settings, windows, steps, self.speed.step)

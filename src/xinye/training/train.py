@@ -7,14 +7,16 @@ the steps, judging and saving on the way; judge at the end; write it all down.
 
 from dataclasses import replace
 
+from pydantic import TypeAdapter, ValidationError
+
 from xinye.checkpoints.folders import checkpoints
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.generation.decoder import prepare_decoder
 from xinye.observer import Observer
 from xinye.planning.finetune_settings import AUGMENTATIONS, FinetuneSettings, Settings
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.folder import RunFolder
-from xinye.runs.resume import saved_settings
+from xinye.runs.resume import extension, saved_settings
 from xinye.runs.start import Beginning, check_output, default_output, start_run
 from xinye.tasks.registry import find_task
 from xinye.tasks.task import check_settings
@@ -71,7 +73,8 @@ def finetune(
         run = train(settings, begun)
         assert run is not None
         settings = saved_settings_of_task(folder, FinetuneSettings())
-        if settings.augment and settings.control and not run.interrupted:
+        compared = "control" in RunFolder(folder).result()
+        if settings.augment and settings.control and not run.interrupted and not compared:
             run = beside_control(settings, begun, run)
         return run
 
@@ -80,6 +83,8 @@ def train(settings: Settings, begun: Start) -> Run | None:
     """The job, top to bottom. Only the first process writes files and validates; all take the
     steps."""
     settings = open_folder(settings, begun)
+    if begun.resume and not begun.longer and not begun.dry_run and RunFolder(begun.folder).ended:
+        return finished_before(begun)
     warn_of_missing(settings.track, begun.observer.warn)
     job: Job = (TextJob if isinstance(settings, PretrainSettings) else RecordJob)(settings, begun)
     job.check()
@@ -111,9 +116,26 @@ def open_folder(settings: Settings, begun: Start) -> Settings:
         return settings
     if not RunFolder(folder).exists:
         raise XinyeError(f"{folder}: there is no run to resume")
+    begun.longer = extension(folder, settings)
+    begun.extended = (*RunFolder(folder).extensions(), *([begun.longer] if begun.longer else ()))
     if isinstance(settings, PretrainSettings):
-        return saved_settings(folder, settings)
-    return saved_settings_of_task(folder, settings)
+        return saved_settings(folder, settings, begun.longer)
+    return saved_settings_of_task(folder, settings, begun.longer)
+
+
+def finished_before(begun: Start) -> Run:
+    """A run that has nothing left to do, as its folder tells of it."""
+    result = RunFolder(begun.folder).result() | {"run": str(begun.folder)}
+    try:
+        run = TypeAdapter(Run).validate_python(result)
+    except ValidationError as error:
+        where, what = RunFolder(begun.folder).result_file, error.errors()[0]
+        raise XinyeError(f"{where}: damaged ({what['loc'][0]}: {what['msg']})") from None
+    begun.observer.warn(
+        f"{run.run}: already finished, with {plural(run.steps, 'step')}; --steps N with a larger N "
+        "goes on longer"
+    )
+    return run
 
 
 def check_free(begun: Start) -> None:
@@ -139,16 +161,15 @@ def beside_control(settings: FinetuneSettings, begun: Start, run: Run) -> Run:
     to."""
     group, observer = begun.group, begun.observer
     files, control = RunFolder(begun.folder), RunFolder(begun.folder / "control")
-    if not control.ended:
-        observer.stage(f"the same without augmentation, to see what it is worth: {control}")
-        sizes = {name: None for name, _ in AUGMENTATIONS.values()}
-        without = settings.model_copy(update={"augment": (), **sizes, "output": control.path})
-        resume = bool(checkpoints(control.path))
-        start = Start(group, control.path, observer, clock.now(), resume, overwrite=not resume)
-        trained = train(without, start)
-        assert trained is not None
-        if trained.interrupted:
-            return replace(run, interrupted=trained.interrupted)
+    observer.stage(f"the same without augmentation, to see what it is worth: {control}")
+    sizes = {name: None for name, _ in AUGMENTATIONS.values()}
+    without = settings.model_copy(update={"augment": (), **sizes, "output": control.path})
+    resume = bool(checkpoints(control.path))  # it may be extended, as the run was
+    start = Start(group, control.path, observer, clock.now(), resume, overwrite=not resume)
+    trained = train(without, start)
+    assert trained is not None
+    if trained.interrupted:
+        return replace(run, interrupted=trained.interrupted)
     if group.first:
         measured = control.result()["measured"].items()
         about = {
