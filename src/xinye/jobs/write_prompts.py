@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xinye.data.records import Row
+from xinye.data.files import one_file
+from xinye.data.records import Row, place_of
 from xinye.data.sources import read_records
 from xinye.errors import XinyeError, checked
 from xinye.generation.chat import start_answer
@@ -68,8 +69,9 @@ def write_prompts(
 
     def bad(path: Path, line: int, problem: str) -> None:
         errors.append({"line": line, "error": problem})
-        observer.warn(f"{path}:{line}: {problem}")
+        observer.warn(f"{place_of(path, line)}: {problem}")
 
+    prompts = one_file(prompts)
     total = sum(1 for _ in read_records(prompts, lambda *_: None))
     done = finished(output)
     counts = Counter(done=0, done_before=0, texts=0, tokens=0)

@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from xinye.planning.settings import BAD_BYTES_HELP, BadBytes
+
 
 class EvaluateSettings(BaseModel):
     """How well a model predicts a text."""
@@ -34,6 +36,7 @@ class EvaluateSettings(BaseModel):
     document_separator: str | None = Field(
         None, description=r"what stands between the documents of a text file: '\n\n'"
     )
+    bad_bytes: BadBytes = Field("refuse", description=BAD_BYTES_HELP)
     training_text: tuple[str, ...] = Field(
         (),
         description=(

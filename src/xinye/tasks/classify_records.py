@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from xinye.data.columns import by_usual_name, find_column
 from xinye.data.notes import Notes, without_unseen
-from xinye.data.records import Row
+from xinye.data.records import Row, place_of
 from xinye.data.sources import as_text, choose_field, read_records
 from xinye.errors import XinyeError, did_you_mean
 from xinye.tasks.records import OnBad, note_missing, refuse_line, rejected
@@ -91,11 +91,11 @@ def read_labelled(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iter
             rows.append((line, row))
         else:
             what = "expected an object with a text and a label"
-            on_bad(XinyeError(f"{path}, line {line}: {what}, found {str(row)[:40]!r}"))
+            on_bad(XinyeError(f"{place_of(path, line)}: {what}, found {str(row)[:40]!r}"))
     if not rows:
         return
     columns = find_columns(path, [row for _, row in rows], named)
-    given = [(f"{path}, line {line}", row) for line, row in rows]
+    given = [(place_of(path, line), row) for line, row in rows]
     for place, row in _with_names(_kept(given, columns, notes), columns, notes):
         try:
             yield _record(place, row, columns, notes)

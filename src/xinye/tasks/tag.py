@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from tokenizers import Regex, pre_tokenizers
 
+from xinye.data.files import SUFFIXES, suffix_of
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.sources import read_lines
@@ -100,10 +101,14 @@ class Tag(HeadTask):
 
     # -- records -----------------------------------------------------------------------------------
 
+    suffixes = (*SUFFIXES, ".conll", ".conllu", ".bio", ".bmes", ".bioes", ".iob", ".iob2")
+
     @classmethod
     def read_file(
         cls, path: Path, on_bad: OnBad, notes: Notes, **columns: str | None
     ) -> Iterator[Record]:
+        if suffix_of(path) == ".parquet":
+            return super().read_file(path, on_bad, notes)
         first = next((line.strip()[0] for _, line in read_lines(path) if line.strip()), "")
         if first in ("{", "["):
             return super().read_file(path, on_bad, notes)
