@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 TEXT = "春天来了，新的叶子在树上长出来。\n".encode() * 50
-ROWS = b"review,label\n" + "好吃的面,好评\n难吃的面,差评\n".encode() * 40
+ROWS = "".join(f"第{n}碗面,{'好' if n % 2 else '差'}评\n" for n in range(80))
+ROWS = f"review,label\n{ROWS}".encode()
 
 
 @pytest.fixture
