@@ -65,7 +65,7 @@ def test_all_that_is_bad_is_listed_by_file_and_line(xinye, workplace):
         ("c.json", 3),
     ]  # fmt: skip
     assert found["problems_total"] == 8
-    assert "byte 0xFF at offset 120 is not UTF-8" in found["problems"][0]["problem"]
+    assert "byte 0xFF at offset 120 (line 1) is not UTF-8" in found["problems"][0]["problem"]
     assert "this is a PDF document" in found["problems"][1]["problem"]
     assert [each["documents"] for each in found["files"]] == [2, 3, 2, 0, 0, 1]
     assert found["findings"][0]["finding"] == "2 files and 6 records cannot be read"

@@ -85,7 +85,7 @@ def test_a_bad_line_is_told_by_its_number_and_the_others_are_done(xinye, trained
             "81 tokens; this model reads at most 32", "message 1 must have a role", "no token 999999"]  # fmt: skip
     for error, expected in zip(errors, says, strict=True):
         assert expected in error["error"]
-        assert f":{error['line']}: " in outcome.err
+        assert f", line {error['line']}: " in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_bad_line_is_told_by_its_number_and_the_others_are_done(xinye, trained
         (["--prompts", "PROMPTS"], "go together"),
         (["-o", "out.jsonl"], "go together"),
         (["小兔", "--prompts", "PROMPTS", "-o", "out.jsonl"], "give a prompt, or a file"),
-        (["--prompts", "missing.jsonl", "-o", "out.jsonl"], "missing.jsonl: there is no such file"),
+        (["--prompts", "missing.jsonl", "-o", "out.jsonl"], "missing.jsonl: no such file"),
         (["--prompts", "PROMPTS", "-o", "PROMPTS"], "these are the prompts"),
         (["--prompts", "PROMPTS", "-o", "mine.txt"], "exists and holds no texts of prompts"),
     ],

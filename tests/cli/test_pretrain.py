@@ -65,14 +65,20 @@ BAD_INPUT = {
     "empty file": (["empty.txt"], "empty.txt: there is no text"),
     "white space only": (["blank.txt"], "blank.txt: there is no text"),
     "empty folder": (["nothing"], "nothing: no text files there; accepted: .txt"),
-    "folder without text": (["pictures"], "pictures: no text files there; accepted: .txt"),
+    "folder without text": (
+        ["pictures"],
+        "pictures: no text files there (skipped: 1 .png); accepted: .txt",
+    ),
     "kind of file": (
         ["paper.docx"],
         "paper.docx: files of this kind cannot be read; accepted: .txt",
     ),
     "zero bytes": (["zeros.txt"], "zeros.txt: a zero byte at offset 9: this is a binary file"),
     "picture": (["picture.txt"], "picture.txt: this is a PNG image"),
-    "undecodable bytes": (["damaged.txt"], "damaged.txt: byte 0xFF at offset 1200 is not UTF-8"),
+    "undecodable bytes": (
+        ["damaged.txt"],
+        "damaged.txt: byte 0xFF at offset 1200 (line 1) is not UTF-8",
+    ),
     "bad JSON": (["cut.jsonl"], "cut.jsonl, line 2: not valid JSON"),
     "too short to split": (["short.txt"], "short.txt: 3 tokens are too few to train on"),
     "name too long": (["leaf " * 100], "ile name too long"),

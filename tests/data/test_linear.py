@@ -8,12 +8,15 @@ is over before a busy machine could disturb it counts as linear.
 import json
 import time
 import unicodedata
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from zipfile import ZipFile
 
 import openpyxl
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from xinye.collect.collect import tidied
@@ -21,7 +24,7 @@ from xinye.data.cleaning import Cleaning, clean, normalize
 from xinye.data.extract import Document, find_format, read_documents
 from xinye.data.mediawiki import plain_text
 from xinye.data.notes import Notes
-from xinye.data.sources import Piece, read_pieces
+from xinye.data.sources import Piece, find_files, read_pieces, read_records
 from xinye.data.tokenizer import Tokenizer
 from xinye.data.wikitext_marks import without_open_marks
 from xinye.errors import XinyeError
@@ -67,7 +70,7 @@ def read_file(path: Path) -> Callable[[str], object]:
     def read(text: str) -> None:
         path.write_text(text, "utf-8")
         with suppress(XinyeError), path.open("rb") as raw:
-            if path.suffix in (".csv", ".json"):
+            if path.suffix in (".csv", ".json", ".jsonl"):
                 list(read_pieces([path], "text", on_bad=lambda *problem: None))
             else:
                 list(read_documents(path, find_format(path), raw))
@@ -203,6 +206,98 @@ def test_too_many_open_quotes_are_named(xinye, tmp_path):
     path.write_text("text,b\n" + "text here,1\n" * 30 + 'x","\n' * 200)
     report = json.loads(xinye("data", "check", path, "--json").out)
     assert any("more than 100 quotes" in noted["problem"] for noted in report["problems"])
+
+
+@cases({
+    "array": lambda size: "[" + ",".join(['{"text":"a"}'] * size) + "]",
+    "lists": lambda size: '[{"text":"a"}]\n' * size,
+    "nested": lambda size: "[" * size + "]" * size,
+})  # fmt: skip
+def test_lists_in_json_lines(shape, tmp_path):
+    assert_linear(read_file(tmp_path / "a.jsonl"), shape, 2000)
+
+
+@cases({
+    "entries": lambda size: "<item><title>a</title><description>b</description></item>" * size,
+    "elements": lambda size: "<item>" * size, "marks": lambda size: "<![CDATA[" * size,
+    "markup": lambda size: "<item><description>" + "&lt;div&gt;" * size + "</description></item>",
+    "attributes": lambda size: "<item " + "a='b' " * size + "/>",
+})  # fmt: skip
+@pytest.mark.parametrize(
+    "root", ["rss version='2.0'><channel", "feed xmlns='http://www.w3.org/2005/Atom'"]
+)
+def test_feeds(shape, root, tmp_path):
+    entry = "entry" if root.startswith("feed") else "item"
+    assert_linear(
+        read_file(tmp_path / "a.xml"),
+        lambda size: f"<{root}>" + shape(size).replace("item", entry),
+        300,
+    )
+
+
+def read_packed(path: Path, pack: Callable[[str], dict[str, str]]) -> Callable[[str], object]:
+    """Read a text in an archive of this name, in which `pack` puts it; that it is refused is as
+    good."""
+
+    def read(text: str) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in pack(text).items():
+                archive.writestr(name, content)
+        with suppress(XinyeError), path.open("rb") as raw:
+            if path.suffix == ".epub":
+                list(read_documents(path, "epub", raw))
+            else:
+                list(read_pieces(find_files([path]), on_bad=lambda *problem: None))
+
+    return read
+
+
+CONTAINER = '<container><rootfile full-path="a.opf"/></container>'
+
+
+@cases({
+    "chapters": lambda size: '<item id="a" href="a.html"/>@' + '<itemref idref="a"/>' * size,
+    "items": lambda size: '<item id="a" href="a.html"/>' * size + '@<itemref idref="a"/>',
+})  # fmt: skip
+def test_books(shape, tmp_path):
+    def pack(text: str) -> dict[str, str]:
+        items, _, spine = text.partition("@")
+        package = f"<package><manifest>{items}</manifest><spine>{spine}</spine></package>"
+        return {"META-INF/container.xml": CONTAINER, "a.opf": package, "a.html": "<p>春"}
+
+    assert_linear(read_packed(tmp_path / "a.epub", pack), shape, 200)
+
+
+@cases({
+    "members": lambda size: "a" * size,
+    "folders": lambda size: "/" * size + "b",
+    "text": lambda size: "a" * 50 + "春\n" * 100 * size,
+    "quotes": lambda size: "a" * 20 + '"b,\n' * size,
+})  # fmt: skip
+def test_archives(shape, tmp_path):
+    def pack(text: str) -> dict[str, str]:
+        if not text.strip("a"):
+            return {f"{number}.txt": str(number) for number in range(len(text))}
+        return {f"a{'/a' * text.count('/')}.csv": f"text,n\n{text}"}
+
+    assert_linear(read_packed(tmp_path / "a.zip", pack), shape, 100)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_parquet(inside, tmp_path):
+    path = tmp_path / "a.parquet"
+
+    def write(size: int) -> Path:
+        pyarrow.parquet.write_table(
+            pyarrow.table({"text": ["春"] * size, "n": range(size)}), path, row_group_size=20
+        )
+        if not inside:
+            return path
+        with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(path, "a.parquet")
+        return tmp_path / "a.zip" / "a.parquet"
+
+    assert_linear(lambda text: list(read_records(write(len(text)))), lambda size: "a" * size, 2000)
 
 
 ACCENTS = repeated("\u0301\u0323", "か\u3099", "\u0f73", "\u0344\u0323")

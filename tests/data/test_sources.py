@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xinye.data import encodings, records, sources
+from xinye.data.notes import Notes
+from xinye.data.records import place_of
 from xinye.data.sources import (
     Piece,
     detect_encoding,
@@ -25,6 +27,7 @@ from xinye.data.sources import (
 from xinye.errors import XinyeError
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
+LINE_END = "\n"
 ENGLISH = "A new leaf grows.\n"
 CHINESE = "春天来了，新的叶子在树上长出来。\n"
 TRADITIONAL = "春天來了，新的葉子在樹上長出來。\n"
@@ -118,24 +121,25 @@ def test_a_broken_byte_is_named_with_its_exact_offset(
         before.encode() + b"\x81 and " + CHINESE.encode() + ENGLISH.encode(),
     )
     assert error(path) == (
-        f"{path}: byte 0x81 at offset {len(before.encode())} is not UTF-8, and no other encoding "
-        "fits;"
-        " convert the file to UTF-8"
+        f"{path}: byte 0x81 at offset {len(before.encode())} (line {before.count(LINE_END) + 1}) is "
+        "not UTF-8, and no other encoding fits; convert the file to UTF-8, or go on with "
+        "--bad-bytes replace, which puts � there"
     )
 
 
 def test_a_broken_character_between_blocks_and_after_a_mark(tmp_path: Path) -> None:
     padding = b"a" * (encodings.BLOCK_BYTES - 1)
     path = write(tmp_path / "a.txt", padding + "叶".encode()[:2] + b"a")
-    assert f"byte 0xE5 at offset {len(padding)} is not UTF-8" in error(path)
+    assert f"byte 0xE5 at offset {len(padding)} (line 1) is not UTF-8" in error(path)
     path = write(tmp_path / "b.txt", codecs.BOM_UTF8 + "叶".encode() + b"\xff")
-    assert "byte 0xFF at offset 6 is not UTF-8, as the file begins" in error(path)
+    assert "byte 0xFF at offset 6 (line 1) is not UTF-8, as the file begins" in error(path)
     path = write(tmp_path / "c.txt", CHINESE.encode("utf-16") + b"a")
-    assert f"at offset {len(CHINESE.encode('utf-16'))} is not UTF-16" in error(path)
+    assert f"at offset {len(CHINESE.encode('utf-16'))} (line 2) is not UTF-16" in error(path)
     content = (CHINESE * 50).encode("gb18030")
     path = write(tmp_path / "d.txt", content + b"\xff" + content)
-    assert f"and byte 0xFF at offset {len(content)} is not gb18030, which it looks like" in error(
-        path
+    assert (
+        f"byte 0xFF at offset {len(content)} (line 51) is not gb18030, which it looks like"
+        in error(path)
     )
 
 
@@ -285,6 +289,35 @@ def test_sources_name_the_line(tmp_path: Path) -> None:
     assert [piece.source for piece in read_pieces([array])] == ["a.json:2", "a.json:5"]
 
 
+ROW = '{"text": "春", "n": 1}'
+MESSAGES = '[{"role": "user", "content": "春"}]'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "places", "noted"),
+    [
+        ("a.jsonl", f"[{ROW},{ROW}]", ["record 1", "record 2"], "an array"),
+        ("a.jsonl", f"[\n{ROW},\n{ROW}\n]", ["line 2", "line 3"], "an array"),
+        ("a.jsonl", f"{MESSAGES}\n{MESSAGES}\n", ["line 1", "line 2"], ""),
+        ("a.jsonl", MESSAGES, ["line 1"], ""),
+        ("a.jsonl", '["春", "秋"]', ["line 1"], ""),
+        ("a.json", f"{MESSAGES}\n{MESSAGES}\n", ["line 1", "line 2"], "one value after"),
+        ("a.json", f"{ROW}\n{ROW}\n", ["line 1", "line 2"], "one value after"),
+        ("a.json", f"[{ROW}, {ROW}]", ["record 1", "record 2"], ""),
+        ("a.json", f"[\n  {ROW},\n  {ROW}\n]", ["line 2", "line 3"], ""),
+        ("a.json", ROW, ["line 1"], ""),
+    ],
+)
+def test_json_is_read_as_it_is_whatever_its_name(
+    tmp_path: Path, name: str, content: str, places: list[str], noted: str
+) -> None:
+    path = write(tmp_path / name, content)
+    notes = Notes()
+    rows = list(sources.read_records(path, notes=notes))
+    assert [place_of(path, line) for line, _ in rows] == [f"{path}, {place}" for place in places]
+    assert noted in "".join(notes.sentences()) and bool(noted) == bool(notes.sentences())
+
+
 def test_parquet(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     import pyarrow
@@ -328,10 +361,10 @@ def test_the_column_of_text_is_found(tmp_path: Path, record: dict[str, object], 
     ("name", "content", "message"),
     [
         ("a.jsonl", '{"text": "a"}\n{"text": "b"', "line 2: not valid JSON (Expecting ',' delimiter at column 13)"),
-        ("a.json", '[{"text": "a"},\n{"text": b}]', "a.json, line 2: not valid JSON (Expecting value"),
-        ("a.json", '[{"text": "a"},\n{"text": "b"', "a.json, line 2: not valid JSON"),
-        ("a.json", '[{"text": "a"},\n', "a.json, line 2: the file ends inside its array"),
-        ("a.json", '["a"]\n["b"]', "a.json, line 1: more follows the array; name a file of lines .jsonl"),
+        ("a.json", '[{"text": "a"},\n{"text": b}]', "a.json, record 2: not valid JSON (Expecting value"),
+        ("a.json", '[{"text": "a"},\n{"text": "b"', "a.json, record 2: not valid JSON"),
+        ("a.json", '[{"text": "a"},\n', "a.json, record 2: the file ends inside its array"),
+        ("a.json", '[\n"a"]\n["b"]', "a.json, line 2: more follows the array"),
         ("a.jsonl", '{"ask": "问题 one", "answer": "回答 two"}', "Name it with --field; there are: ask, answer"),
         ("a.jsonl", '{"id": "x", "talk": [{"from": "a", "value": "b"}]}', "Name it with --field; there are: id, talk"),
         ("a.jsonl", '{"text": "a"}\n{"title": "b"}', "line 2: no field 'text' (--field) in this record; it has: title"),
@@ -339,7 +372,7 @@ def test_the_column_of_text_is_found(tmp_path: Path, record: dict[str, object], 
         ("a.jsonl", "5", "a.jsonl, line 1: the record is not text but '5'"),
         ("a.csv", "text,label\na,1\nb,c,2\n", "a.csv, line 3: 3 columns, the header line has 2"),
         ("a.csv", 'text,label\na,1\n"b,2\nc,3\n', "a.csv, line 3: not a valid row (unexpected end of data)"),
-        ("a.docx", "x", "a.docx: files of this kind cannot be read; accepted: .txt .md .text .raw .jsonl"),
+        ("a.docx", "x", "a.docx: files of this kind cannot be read; accepted: .jsonl .ndjson .json .csv"),
     ],
 )  # fmt: skip
 def test_errors_say_where(tmp_path: Path, name: str, content: str, message: str) -> None:
@@ -378,7 +411,7 @@ def bad(path: Path, **options: str) -> tuple[list[str], list[tuple[int, str]]]:
         ("a.json", '{"text": "a"}\n{"text: "x"}\n{"text": "b"}\n', "ab", [2]),
         ("a.json", '[{"text": "a"},\n{"text": "b"},\n{"text": "x', "ab", [3]),
         ("a.json", '["a",\n', "a", [2]),
-        ("a.json", '["a"]\n["b"]', "a", [1]),
+        ("a.json", '[\n"a"]\n["b"]', "a", [2]),
     ],
 )
 @pytest.mark.parametrize("block", [7, 1 << 20])
@@ -398,7 +431,7 @@ def test_reading_goes_on_behind_bad_records(
     assert (kept, [line for line, _ in problems]) == (list(good), lines)
     line, problem = problems[0]
     # what is raised where nobody asks for them
-    assert error(path) == f"{path}, line {line}: {problem}"
+    assert error(path) == f"{place_of(path, line)}: {problem}"
 
 
 def test_a_whole_file_that_is_bad_still_raises(tmp_path: Path) -> None:
@@ -492,7 +525,7 @@ def test_find_files(tmp_path: Path) -> None:
         "nowhere": "nowhere: no such file or folder",
         "empty": "empty: no text files there; accepted: .txt",
         "*.text": "*.text: no text files there; accepted: .txt",
-        "*.py": "*.py: no text files there; accepted: .txt",
+        "*.py": "*.py: no text files there (skipped: 1 .py); accepted: .txt",
         "f.py": "f.py: files of this kind cannot be read; accepted: .txt",
     }.items():
         with pytest.raises(XinyeError) as caught:

@@ -91,8 +91,8 @@ def test_what_label_studio_says_of_no_use_is_counted():
     )
     assert [record.spans for record in records] == [(PER,), (), (LOC,)]
     for said in (
-        "results of the kind 'relation' are not read (a.json, line 1)",
-        "an annotation was cancelled: left out (a.json, line 1)",
+        "results of the kind 'relation' are not read (a.json, record 1)",
+        "an annotation was cancelled: left out (a.json, record 4)",
         "no annotation of the text: left out (2 times",
         "several annotations of one text: that marked as ground truth is read",
     ):
@@ -105,7 +105,7 @@ def test_offsets_in_other_units(unit):
     [record], _ = read(Tag, [{"text": TEXT, "spans": [[start, end, "PER"]]}], offsets=unit)
     assert record.spans == (PER,)
     with pytest.raises(
-        XinyeError, match=r"line 1, field 'spans': the span 1–8 has a border within"
+        XinyeError, match=r"record 1, field 'spans': the span 1–8 has a border within"
     ):
         read(Tag, [{"text": TEXT, "spans": [[1, 8, "PER"]]}], offsets=unit)
     with pytest.raises(XinyeError, match=f"its offsets count {unit}: --offsets {unit}"):
@@ -147,7 +147,7 @@ def test_tokens_with_tags_of_hugging_face(tmp_path):
     assert read(Tag, [named])[0][0].spans == (Span(0, 7, "PER"),)
     assert read(Tag, [numbers], tag_names=",".join(names))[0][0].spans == (Span(0, 7, "PER"),)
     with pytest.raises(
-        XinyeError, match=r"line 1, field 'ner_tags': the tags are numbers; .*--tag-"
+        XinyeError, match=r"record 1, field 'ner_tags': the tags are numbers; .*--tag-"
     ):
         read(Tag, [numbers])
     with pytest.raises(XinyeError, match="the tag 2 has no name; there are 2 names"):
@@ -235,6 +235,6 @@ def test_texts_without_a_label():
     several = by_label_studio(choice("坏", "好"), text="丁")
     records, notes = read(Classify, [by_label_studio(choice("好")), by_label_studio(), several])
     assert [record.labels for record in records] == [("好",), ("坏", "好")]
-    assert "nothing was chosen for the text: left out (a.json, line 1)" in notes
+    assert "nothing was chosen for the text: left out (a.json, record 2)" in notes
     rows = LABELS["doccano"] + [{"id": 3, "text": "丙", "label": []}]
     assert "learned as a text that has none of the labels (a.json" in read(Classify, rows)[1]

@@ -20,12 +20,14 @@ from xinye.check.inspection import (
 from xinye.check.reading import EXAMPLES, LONG_LINE, FileSeen, Found, Noted, Reading
 from xinye.data.cleaning import Cleaning, clean
 from xinye.data.duplicates import NearlySeen
+from xinye.data.encodings import bad_bytes as replaced
+from xinye.data.notes import Notes
 from xinye.data.sources import Piece, find_files, headerless
 from xinye.data.tokenizer import Tokenizer, sample_texts
 from xinye.errors import XinyeError, plural, quoted
 from xinye.planning import pretraining as planning
 from xinye.planning.plan import Draft
-from xinye.planning.settings import PretrainSettings
+from xinye.planning.settings import BadBytes, PretrainSettings
 from xinye.planning.units import parse_count
 from xinye.tasks.text import VALIDATION_TOKENS
 
@@ -122,6 +124,7 @@ def check(
     field: str | None = None,
     document_separator: str | None = None,
     on_progress: Callable[[int], None] = lambda characters: None,
+    bad_bytes: BadBytes = "refuse",
 ) -> Report:
     """What is in the files, `findings` in words, an `estimate` of training, and in `problems` what
     is bad by file and line, of each kind the first thousand; `problems_total` counts all.
@@ -131,12 +134,16 @@ def check(
     >>> check(["reviews.csv"], field="review").problems  # doctest: +SKIP
     [Noted(file='reviews.csv', line=17, …, problem='3 columns, the header line has 2; …')]
     """
-    seen = Reading(find_files(files), field, document_separator, on_progress)
-    sample, characters = sample_texts(seen.texts(), SAMPLE_BYTES)
+    notes = Notes()
+    seen = Reading(find_files(files, notes), field, document_separator, on_progress, notes)
+    with replaced(bad_bytes, seen.notes):
+        sample, characters = sample_texts(seen.texts(), SAMPLE_BYTES)
     kinds = (seen.bad_files, seen.bad_records, seen.mojibake, seen.long_lines)
     problems = [noted for kind in kinds for noted in kind.examples]
     if not characters:
-        reason = f": {problems[0].problem}" if problems else ""
+        first = problems[0] if problems else None
+        inside = f"{first.file}: " if first and first.file not in files else ""
+        reason = f": {inside}{first.problem}" if first else ""
         raise XinyeError(
             f"{', '.join(files)}: there is no text that can be read in these files{reason}"
         )
@@ -169,6 +176,7 @@ def check(
     report.findings = [replace(each, places=each.places[:EXAMPLES]) for each in found]
     given = ["--field", field] if field else []
     given += ["--document-separator", document_separator] if document_separator else []
+    given += ["--bad-bytes", bad_bytes] if bad_bytes != "refuse" else []
     report.command = command(files, given + flags(report))
     return report
 

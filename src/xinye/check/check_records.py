@@ -17,7 +17,7 @@ from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.tasks.registry import find_task
 from xinye.tasks.task import Mark, Task
-from xinye.tasks.task_data import format_of, read_records, without_header
+from xinye.tasks.task_data import data_files, format_of, read_records, without_header
 
 SHOWN = 3  # records
 LISTED = 1000  # bad records
@@ -39,7 +39,7 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         ("training", settings.data, training),
         ("validation", settings.validation, validation),
     ):
-        for name in names:
+        for name in map(str, data_files(settings, names, notes)):
             before = len(bad)
             try:
                 found = read_records(settings, [name], lambda error: bad.append(str(error)), notes)
@@ -56,6 +56,8 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         raise XinyeError(f"{error}; {bad[0]}" if bad else str(error)) from None
     tokenizer = task.tokenizer(characters(training))
     given = {name: getattr(settings, name) for name in ("data", *COLUMNS, "validation")}
+    if settings.bad_bytes != "refuse":
+        given["bad_bytes"] = settings.bad_bytes
     given = {"model": "MODEL", "task": settings.task, **given, "output": "RUN"}
     return {
         "task": settings.task,
@@ -79,7 +81,8 @@ def show_records(
 ) -> dict[str, Any]:
     """`files` (format and records of each), and of the first records in `shown` the `tokens`, as
     (text, mark), with the `label` of the whole. Without a model every character is a token."""
-    by_file = {file: read_records(settings, [file]) for file in files}
+    paths = map(str, data_files(settings, files))
+    by_file = {file: read_records(settings, [file]) for file in paths}
     records = [record for found in by_file.values() for record in found]
     task = find_task(settings.task).of(records)
     if model:

@@ -27,7 +27,7 @@ from xinye.check.inspection import (
 )
 from xinye.data.cleaning import Cleaning, clean
 from xinye.data.duplicates import Copies, NearSample, code_points
-from xinye.data.files import BINARY_SUFFIXES, suffix_of
+from xinye.data.files import BINARY_SUFFIXES, file_size, suffix_of
 from xinye.data.notes import Notes
 from xinye.data.sources import PLAIN_SUFFIXES, Piece, detect_encoding, line_ends, read_pieces
 from xinye.errors import XinyeError
@@ -102,11 +102,12 @@ class Reading:
         field: str | None,
         separator: str | None,
         on_progress: Callable[[int], None],
+        notes: Notes,
     ) -> None:
         self.paths, self.field, self.separator = paths, field, separator
         self.on_progress = on_progress
         self.files: list[FileSeen] = []
-        self.notes = Notes()
+        self.notes = notes
         self.counts = np.zeros(CODE_POINTS, np.int64)
         self.documents, self.lines = Lengths(), Lengths()
         self.empty = self.characters = 0
@@ -125,7 +126,7 @@ class Reading:
         """The text of all files, piece by piece, each looked at in passing."""
         for number, path in enumerate(self.paths):
             suffix = suffix_of(path)
-            seen = FileSeen(str(path), suffix[1:], path.stat().st_size, None, {}, self.field)
+            seen = FileSeen(str(path), suffix[1:], file_size(path), None, {}, self.field)
             problems = self.bad_files.count + self.bad_records.count
             self.files.append(seen)
             self.beginnings.append([])

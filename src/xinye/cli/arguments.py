@@ -24,6 +24,7 @@ from xinye.cli.output import console, show_log
 from xinye.data.files import read_json
 from xinye.data.sources import decode
 from xinye.errors import XinyeError, did_you_mean, not_unicode, print_error
+from xinye.planning.settings import BAD_BYTES_HELP
 from xinye.tasks.registry import TASKS
 
 
@@ -103,6 +104,9 @@ ANY_MODEL = flag(
 FILES = flag("files", "FILES", "files, folders or globs of text", nargs="*")
 SOME_FILES = flag("files", "FILES", "files, folders or globs of text", nargs="+")
 FIELD = flag("--field", "NAME", "the column or key that holds the text")
+BAD_BYTES = flag(
+    "--bad-bytes", "refuse|replace", BAD_BYTES_HELP, "refuse", choices=("refuse", "replace")
+)
 DTYPE = flag("--dtype", "auto|float32|bfloat16", "keep the weights in (auto)", "auto")
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from xinye.check.inspection import excerpt
 from xinye.check.reading import FileSeen, Noted
 from xinye.cli.arguments import (
+    BAD_BYTES,
     FIELD,
     JSON,
     SOME_FILES,
@@ -22,7 +23,15 @@ from xinye.cli.arguments import (
     switch,
     task_flag,
 )
-from xinye.cli.output import answer, console, duration, print_json, print_result, print_table
+from xinye.cli.output import (
+    answer,
+    bad_bytes_told,
+    console,
+    duration,
+    print_json,
+    print_result,
+    print_table,
+)
 from xinye.collect.collect import Collected, check_output
 from xinye.collect.collect import collect as collect_documents
 from xinye.errors import XinyeError, plural
@@ -71,6 +80,7 @@ def check(arguments: list[str]) -> int:
             action="append",
         ),
         Fields(ColumnSettings),
+        BAD_BYTES,
         JSON,
     ).read(arguments)
     if given.task is not None and not find_task(given.task).continues_text:
@@ -89,6 +99,7 @@ def check(arguments: list[str]) -> int:
             given.field,
             given.document_separator,
             lambda characters: status.update(f"{characters / 1e6:,.0f} million characters …"),
+            given.bad_bytes,
         )
     return print_result(report, given.json, show_report)
 
@@ -119,6 +130,7 @@ def show(arguments: list[str]) -> int:
         flag("--model", "MODEL", "whose tokens (else characters)"),
         flag("--count", "N", "records to show (3)", 3, type=int),
         Fields(ColumnSettings),
+        BAD_BYTES,
         JSON,
     ).read(arguments)
     settings = settings_of(given)
@@ -160,7 +172,12 @@ def show_tokens(report: Figures) -> None:
 def settings_of(given: Given, validation: Sequence[str] = ()) -> FinetuneSettings:
     from xinye.tasks.task import task_settings
 
-    values = {"task": given.task, "data": given.files, "validation": validation}
+    values = {
+        "task": given.task,
+        "data": given.files,
+        "validation": validation,
+        "bad_bytes": given.bad_bytes,
+    }
     return task_settings(values | given.settings, "data")
 
 
@@ -178,6 +195,7 @@ def collect(arguments: list[str]) -> int:
         flag("--limit", "N", "stop after N documents", type=int),
         flag("--split", "NAME", "of hub data sets (train)"),
         flag("--field", "NAME", "the column of hub data sets that holds the text"),
+        BAD_BYTES,
         switch("--overwrite", "replace FILE"),
         JSON,
     ).read(arguments)
@@ -192,9 +210,10 @@ def collect(arguments: list[str]) -> int:
             line = f"{part}{documents:,} documents  {source}"
             status.update(Text(line, style="dim", overflow="ellipsis"))
 
-        result = collect_documents(
-            given.sources, given.output, given.split, given.field, given.limit, show
-        )
+        with bad_bytes_told(given.bad_bytes):
+            result = collect_documents(
+                given.sources, given.output, given.split, given.field, given.limit, show
+            )
 
     for line in lines_of(result):
         console.print(line, soft_wrap=True)

@@ -14,6 +14,8 @@ from xinye.cli.arguments import (
     read_stdin,
 )
 from xinye.cli.output import Display, answer, print_json, print_result, print_table
+from xinye.data.encodings import bad_bytes
+from xinye.data.notes import Notes
 from xinye.data.sources import read_lines
 from xinye.errors import XinyeError, checked, plural
 from xinye.evaluation.plots import line_chart, save_chart
@@ -74,8 +76,10 @@ def evaluate(arguments: list[str]) -> int:
     model = load(given.model, "float32")
     files = [*given.files, *given.data]
     if given.data or asked or given.task or model.learned_task:
-        with Display() as display:
+        notes = Notes()
+        with Display() as display, bad_bytes(values.get("bad_bytes", "refuse"), notes):
             judged = model.evaluate_task(files, task=given.task, observer=display, **asked)
+        judged["notes"] += notes.sentences()
         return print_result(judged, given.json, show_task)
     with Display() as display:
         evaluation = model.evaluate(files, observer=display, **values)

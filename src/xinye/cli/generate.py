@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import (
     ANY_MODEL,
+    BAD_BYTES,
     DTYPE,
     JSON,
     MODEL,
@@ -18,8 +19,16 @@ from xinye.cli.arguments import (
     read_stdin,
     typed,
 )
-from xinye.cli.output import Display, console, duration, prepare_writing, print_json, write
-from xinye.data.files import check_regular
+from xinye.cli.output import (
+    Display,
+    bad_bytes_told,
+    console,
+    duration,
+    prepare_writing,
+    print_json,
+    write,
+)
+from xinye.data.files import one_file
 from xinye.errors import XinyeError, checked, did_you_mean, plural, quoted
 from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.runs.saved import never_taught_to_answer
@@ -56,6 +65,7 @@ def generate(arguments: list[str]) -> int:
             'write for each line: {"prompt": "…"} or {"messages": […]}',
             type=Path,
         ),
+        BAD_BYTES,
         flag("-o --output", "FILE", "where to, a line for each; resumes"),
         flag("-n", "N", "write this many texts (1)", 1, type=int),
         DTYPE,
@@ -81,9 +91,7 @@ def generate(arguments: list[str]) -> int:
     if given.prompts is not None:
         if given.prompt:
             raise XinyeError("give a prompt, or a file of them with --prompts")
-        if not given.prompts.exists():
-            raise XinyeError(f"{given.prompts}: there is no such file")
-        check_regular(given.prompts)
+        one_file(given.prompts)
 
     from xinye.api import load
 
@@ -119,7 +127,7 @@ def write_texts(model: "Model", given: Given) -> int:
 
 def write_file(model: "Model", given: Given) -> int:
     """Write for a file of prompts; the exit code is 1 where some could not be done."""
-    with Display() as display:
+    with Display() as display, bad_bytes_told(given.bad_bytes):
         result = model.generate_file(
             given.prompts, given.output, n=given.n, observer=display, **given.settings
         )

@@ -14,6 +14,8 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from xinye.data.encodings import bad_bytes
+from xinye.data.notes import Notes
 from xinye.errors import SIGNS, readable
 from xinye.planning.units import duration
 from xinye.training.display import FIRST, Brief, Console, Display, console
@@ -25,6 +27,7 @@ __all__ = [
     "Display",
     "LogFormatter",
     "answer",
+    "bad_bytes_told",
     "console",
     "duration",
     "exit_when_stopped",
@@ -54,6 +57,17 @@ def write(pieces: Iterable[str], exact: bool = False) -> str:
         print(piece if exact else readable(piece), end="", flush=True)
     print()
     return "".join(written)
+
+
+@contextmanager
+def bad_bytes_told(what: str) -> Iterator[None]:
+    """Until the end bytes that fit no encoding are replaced, where `what` is "replace"; where that
+    happened is printed behind it."""
+    notes = Notes()
+    with bad_bytes(what, notes):
+        yield
+    for said in notes.sentences():
+        console.print(f"the data: {said}", soft_wrap=True)
 
 
 def print_json(data: Any) -> None:

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xinye.cli.arguments import FIELD, JSON, SOME_FILES, Parser, flag, switch
-from xinye.cli.output import Display, answer, console, print_result, print_table
+from xinye.cli.arguments import BAD_BYTES, FIELD, JSON, SOME_FILES, Parser, flag, switch
+from xinye.cli.output import Display, answer, bad_bytes_told, console, print_result, print_table
 from xinye.errors import XinyeError
 from xinye.evaluation.plots import save_chart
 from xinye.libraries import need
@@ -36,6 +36,7 @@ def evaluate(arguments: list[str]) -> int:
             nargs="+",
         ),
         FIELD,
+        BAD_BYTES,
         flag("--plot", "FILE.svg", "bytes per token as a chart", type=Path),
         JSON,
     ).read(arguments)
@@ -48,7 +49,7 @@ def evaluate(arguments: list[str]) -> int:
 
     from xinye.jobs.tokenizer_evaluation import chart, compare_tokenizers
 
-    with Display() as display:
+    with Display() as display, bad_bytes_told(given.bad_bytes):
         comparison = compare_tokenizers(given.paths, given.field, display)
     if plot:
         save_chart(chart(comparison), plot)
@@ -110,6 +111,7 @@ def train(arguments: list[str]) -> int:
         flag("--kind", "bpe|char|bytes", "byte pairs, characters or bytes (bpe)", "bpe"),
         flag("--vocab-size", "N|auto", "tokens in the vocabulary (auto)", "auto"),
         FIELD,
+        BAD_BYTES,
         switch("--overwrite", "replace the tokenizer in DIR"),
         JSON,
     ).read(arguments)
@@ -120,9 +122,10 @@ def train(arguments: list[str]) -> int:
 
     vocab_size = None if given.vocab_size == "auto" else int(given.vocab_size)
     check_output(given.output, given.overwrite)
-    result = train_tokenizer(
-        given.files, given.output, given.kind, vocab_size, given.field, sys.stderr.isatty()
-    )
+    with bad_bytes_told(given.bad_bytes):
+        result = train_tokenizer(
+            given.files, given.output, given.kind, vocab_size, given.field, sys.stderr.isatty()
+        )
     console.print(
         f"{result['vocab_size']:,} tokens; on the text {result['tokens_per_character']} tokens per "
         f"character, {result['bytes_per_token']} bytes per token; saved in {given.output}",

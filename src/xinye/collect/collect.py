@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+from xinye.data.archives import ZIP, how_to_unpack
 from xinye.data.cleaning import Cleaning, clean
 from xinye.data.encodings import with_newlines
 from xinye.data.extract import (
@@ -21,12 +22,22 @@ from xinye.data.extract import (
     read_documents,
     read_hub,
 )
-from xinye.data.files import SUFFIXES, expand, once, open_regular, suffix_of, written_beside
+from xinye.data.files import (
+    SUFFIXES,
+    expand,
+    file_size,
+    once,
+    open_regular,
+    suffix_of,
+    written_beside,
+)
 from xinye.errors import XinyeError
 from xinye.libraries import install_command, need
 
 HUB = "hub:"
-READABLE = f"readable: {' '.join(FORMATS)}, each also with .gz, and all but .txt with .bz2"
+READABLE = (
+    f"readable: {' '.join(FORMATS)}, each also with .gz, all but .txt with .bz2, and all in a .zip"
+)
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 Progress = Callable[[str, float, int], None]
@@ -85,7 +96,7 @@ def collect(
         need(f"reading {form}", *LIBRARIES.get(form, ()))
     if hub:
         need("reading the hub", "datasets", extra="hub")
-    parts: list[Source] = [(str(path), path.stat().st_size, _from_file(path), "") for path in files]
+    parts: list[Source] = [(str(path), file_size(path), _from_file(path), "") for path in files]
     for name in hub:
         records = read_hub(name.removeprefix(HUB), split or "train", field)
         parts.append((name, 0, ((record, 0) for record in records), "hub"))
@@ -125,13 +136,13 @@ def find_sources(names: Sequence[str], ignored: Counter[str]) -> list[Path]:
     """
     found: list[Path] = []
     for path in (Path(name).expanduser() for name in names):
-        if path.is_file() and not named_format(path):
-            hint = READABLE
+        if path.is_file() and not named_format(path) and suffix_of(path) != ZIP:
+            hint = f"{how_to_unpack(path)}{READABLE}"
             if suffix_of(path) in SUFFIXES:
                 hint = "its records are documents already, to check and train on as they are"
             raise XinyeError(f"{path}: nothing is collected from files of this kind; {hint}")
         for file in expand(path):
-            if named_format(file):
+            if named_format(file) or suffix_of(file) == ZIP:  # one that cannot be opened
                 found.append(file)
             else:
                 ignored[file.suffix.lower() or file.name] += 1

@@ -12,13 +12,16 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
-from xinye.data.files import check_regular
+from xinye.data.archives import archive_of
+from xinye.data.files import check_regular, open_regular
+from xinye.data.notes import Notes
 from xinye.errors import XinyeError
 
 BLOCK_BYTES = 1 << 20
@@ -57,9 +60,28 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _WESTERN = re.compile("[À-ÖØ-öø-ÿ‘’‚“”„–—…•€™©®°£«»§·½¼¡¿\xa0]+")
 
 
+# Set while bad bytes are replaced: where that is noted, and of which files it has been. It is no
+# argument because whatever reads a text, however deep, must read the same one.
+_replacing: ContextVar[tuple[Notes, set[Path]] | None] = ContextVar("replacing", default=None)
+
+
+@contextmanager
+def bad_bytes(what: str, notes: Notes) -> Iterator[None]:
+    """Until the end bytes that fit no encoding are replaced by �, which `notes` tell, where `what`
+    is "replace"; with "refuse" nothing changes: a file of such bytes is refused."""
+    token = _replacing.set((notes, set()) if what == "replace" else _replacing.get())
+    try:
+        yield
+    finally:
+        _replacing.reset(token)
+
+
 def open_bytes(path: Path) -> BinaryIO:
+    """A file's bytes, decompressed."""
+    if path.suffix.lower() != ".gz":
+        return open_regular(path)
     check_regular(path)
-    return cast(BinaryIO, gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb"))
+    return cast(BinaryIO, gzip.open(open_regular(path) if archive_of(path) else path))
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
@@ -78,8 +100,13 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def open_text(path: Path) -> TextIO:
-    encoding = detect_encoding(path)
-    return io.TextIOWrapper(open_bytes(path), encoding)  # universal newlines
+    return open_as(path, detect_encoding(path))
+
+
+def open_as(path: Path, encoding: str, newline: str | None = None) -> TextIO:
+    """The text of a file whose encoding was detected; without `newline` all line ends are one."""
+    errors = "replace" if _replacing.get() else "strict"
+    return io.TextIOWrapper(open_bytes(path), encoding, errors, newline)
 
 
 def with_newlines(text: str) -> str:
@@ -116,21 +143,61 @@ def detect_encoding(path: Path) -> str:
         raise XinyeError(
             f"{path}: a zero byte at offset {offset}: this is a binary file, not text; leave it out"
         )
-    place = f"{path}: byte 0x{value:02X} at offset {offset} is not"
     if encoding:
         name = encoding.removesuffix("-sig").upper()
-        raise XinyeError(f"{place} {name}, as the file begins; convert it to UTF-8")
+        return _damaged(path, encoding, misfit, f"{name}, as the file begins")
     with open_bytes(path) as file:
         start = file.seek(max(0, offset - SAMPLE_BYTES))
         older = _older_encoding(file.read(offset + SAMPLE_BYTES - start), offset - start)
-    problem = "no other encoding fits"
-    if older:
-        misfit = _first_misfit(path, older)
-        if not misfit:
-            return older
-        offset, value = misfit
-        problem = f"byte 0x{value:02X} at offset {offset} is not {older}, which it looks like"
-    raise XinyeError(f"{place} UTF-8, and {problem}; convert the file to UTF-8")
+    if not older:
+        return _damaged(path, "utf-8", misfit, "UTF-8, and no other encoding fits")
+    misfit = _first_misfit(path, older)
+    if misfit:
+        return _damaged(path, older, misfit, f"{older}, which it looks like")
+    return older
+
+
+def _damaged(path: Path, encoding: str, misfit: tuple[int, int], what: str) -> str:
+    """The encoding of a file, noted, where its bad bytes are replaced. Else raises `XinyeError`."""
+    offset, value = misfit
+    line = _line_of(path, encoding, offset)
+    problem = f"{path}: byte 0x{value:02X} at offset {offset} (line {line}) is not {what}"
+    replacing = _replacing.get()
+    if not replacing:
+        raise XinyeError(
+            f"{problem}; convert the file to UTF-8, or go on with --bad-bytes replace, which puts "
+            "� there"
+        )
+    notes, files = replacing
+    if path in files:
+        return encoding
+    if not encoding.startswith(("utf-16", "utf-32")) and any(0 in block for block in _blocks(path)):
+        raise XinyeError(f"{problem}, and there are zero bytes: a binary file; leave it out")
+    files.add(path)
+    count = _replaced(path, encoding, "replace") - _replaced(path, encoding, "ignore")
+    bad = "a bad byte" if count == 1 else f"{count:,} bad bytes"
+    notes.add(f"{path}, line {line}", f"{bad} became �, the first at offset {offset}")
+    return encoding
+
+
+def _line_of(path: Path, encoding: str, offset: int) -> int:
+    """The line in which a byte stands."""
+    decoder = codecs.getincrementaldecoder(encoding)("ignore")
+    lines = io.IncrementalNewlineDecoder(decoder, translate=True)
+    count = 1
+    for block in _blocks(path):
+        count += lines.decode(block[:offset]).count("\n")
+        offset -= len(block)
+        if offset <= 0:
+            break
+    return count
+
+
+def _replaced(path: Path, encoding: str, errors: str) -> int:
+    """How many � there are in a file, read so."""
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    blocks = chain(_blocks(path), [b""])
+    return sum(decoder.decode(block, not block).count("\ufffd") for block in blocks)
 
 
 def decode(raw: bytes, declared: str | None = None, what: str = "its text") -> str:
@@ -167,7 +234,7 @@ def decode(raw: bytes, declared: str | None = None, what: str = "its text") -> s
 def line_ends(path: Path, encoding: str) -> Counter[str]:
     """How often lines end with "CRLF", "LF" and "CR"."""
     counts: Counter[str] = Counter()
-    with io.TextIOWrapper(open_bytes(path), encoding, newline="") as file:
+    with open_as(path, encoding, newline="") as file:
         for block in iter(partial(file.read, BLOCK_BYTES), ""):
             while block[-1] == "\r" and (more := file.read(1)):
                 block += more

@@ -15,14 +15,24 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from xinye.data.archives import (
+    ZIP,
+    archive_of,
+    how_to_unpack,
+    is_archive,
+    member_size,
+    members,
+    open_member,
+)
+from xinye.data.notes import Notes
 from xinye.errors import XinyeError
 from xinye.libraries import need
 
 PLAIN_SUFFIXES = (".txt", ".md", ".text", ".raw")
 SPREADSHEETS = (".xlsx", ".xlsm")
 BINARY_SUFFIXES = (".parquet", *SPREADSHEETS)  # that are no text, and compressed by themselves
-SUFFIXES = (*PLAIN_SUFFIXES, ".jsonl", ".ndjson", ".json", ".csv", ".tsv", *BINARY_SUFFIXES)
-ACCEPTED = f"accepted: {' '.join(SUFFIXES)}, each but {' '.join(BINARY_SUFFIXES)} also with .gz"
+RECORD_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", *BINARY_SUFFIXES)
+SUFFIXES = (*PLAIN_SUFFIXES, *RECORD_SUFFIXES)
 OTHER_SPREADSHEETS = (".xls", ".xlsb", ".ods", ".et", ".numbers")
 LARGEST_JSON = 1 << 28  # bytes; the largest tokenizer.json known has 33 million
 
@@ -31,11 +41,24 @@ def open_regular(path: Path) -> BufferedReader:
     """A file's bytes. Raises `OSError` as `open` does, and `XinyeError` for what is no regular
     file: a pipe would be waited for, and a device can go on for ever.
     """
+    if archive := archive_of(path):
+        return open_member(archive, path)
     check_regular(path)
+    if is_archive(path):
+        members(path)  # says what is wrong with it, where something is
     return path.open("rb")
 
 
+def file_size(path: Path) -> int:
+    """Bytes of a file, or of a member of an archive, unpacked."""
+    archive = archive_of(path)
+    return member_size(archive, path) if archive else path.stat().st_size
+
+
 def check_regular(path: Path) -> None:
+    if archive := archive_of(path):
+        member_size(archive, path)
+        return
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
@@ -81,11 +104,12 @@ def read_json(path: Path, problem: str = "damaged") -> dict[str, Any]:
     return data
 
 
-def find_files(patterns: Sequence[str | Path]) -> list[Path]:
-    """The text files that names, folders (searched through) and globs stand for: sorted within
-    each, none twice.
+def find_files(patterns: Sequence[str | Path], notes: Notes | None = None) -> list[Path]:
+    """The text files that names, folders (searched through), archives and globs stand for: sorted
+    within each, none twice.
 
-    Of files with the same bytes only the first is kept; hidden files are skipped.
+    Of files with the same bytes only the first is kept; hidden files are skipped. In `notes` stand
+    the archives that are passed over.
     Raises XinyeError for a pattern that stands for no file, or for one that cannot be read here.
 
     >>> find_files(["novels/", "corpus/**/*.jsonl.gz", "诗.txt"])  # doctest: +SKIP
@@ -93,21 +117,87 @@ def find_files(patterns: Sequence[str | Path]) -> list[Path]:
     found: list[Path] = []
     for pattern in patterns:
         path = Path(pattern).expanduser()
-        if path.is_file() and suffix_of(path) not in SUFFIXES:
-            advice = f"{how_to_save(path)}files of this kind cannot be read"
-            raise XinyeError(f"{path}: {advice}; {ACCEPTED}")
-        files = [each for each in expand(path) if suffix_of(each) in SUFFIXES]
-        if not files:
-            raise XinyeError(f"{path}: no text files there; {ACCEPTED}")
-        found += files
-    found = once(found)
-    sizes = Counter(path.stat().st_size for path in found)
-    contents: dict[object, Path] = {}
-    for path in found:
-        size = path.stat().st_size
-        contents.setdefault(_digest(path) if sizes[size] > 1 else size, path)
-    check_libraries(contents.values())
-    return list(contents.values())
+        if path.is_file() and suffix_of(path) not in (*SUFFIXES, ZIP):
+            raise not_readable(path, SUFFIXES)
+        files = expand(path)
+        # An archive that cannot be opened stays: whoever reads it is told why.
+        readable = [each for each in files if suffix_of(each) in (*SUFFIXES, ZIP)]
+        if not readable:
+            raise nothing_readable(path, files, "text files", SUFFIXES)
+        _note_archives(files, notes or Notes())
+        found += readable
+    found = different(once(found))
+    check_libraries(found)
+    return found
+
+
+def find_records(name: str | Path, suffixes: Sequence[str], notes: Notes) -> list[Path]:
+    """The files of records that a name stands for: a file stands for itself, whatever its suffix;
+    of a folder, an archive or a glob those with these suffixes, the same bytes once.
+
+    Text beside tables and JSON, such as a README, is passed over, which `notes` tell.
+    """
+    path = Path(name).expanduser()
+    if not (path.is_dir() or is_archive(path) or is_pattern(path)) and not archive_of(path):
+        check_file(path)
+        return [path]
+    files = expand(path)
+    if files == [path]:
+        return files
+    found = [each for each in files if suffix_of(each) in (*suffixes, ZIP)]
+    records = [each for each in found if suffix_of(each) not in PLAIN_SUFFIXES]
+    if records:
+        for each in set(found) - set(records):
+            notes.add(str(each), "text beside files of records is not read; name it, if it is one")
+    if not found:
+        raise nothing_readable(path, files, "files of records", suffixes)
+    _note_archives(files, notes)
+    return different(once(records or found))
+
+
+def _note_archives(files: Sequence[Path], notes: Notes) -> None:
+    for path in filter(how_to_unpack, files):
+        notes.add(str(path), f"archives of the kind {path.suffix} are passed over; unpack them")
+
+
+def one_file(name: Path) -> Path:
+    """The file that a name stands for: itself, or the only one in an archive or a folder. Raises
+    `XinyeError` where there are several, whose records would have the same numbers."""
+    found = find_records(name, RECORD_SUFFIXES, Notes())
+    if len(found) > 1:
+        raise XinyeError(f"{name}: {len(found)} files are in it; name one, such as {found[0]}")
+    if suffix_of(found[0]) not in (*RECORD_SUFFIXES, ZIP):
+        raise not_readable(found[0], RECORD_SUFFIXES)
+    return found[0]
+
+
+def accepted(suffixes: Sequence[str]) -> str:
+    """Which files can be read, for messages."""
+    return (
+        f"accepted: {' '.join(suffixes)}, each but {' '.join(BINARY_SUFFIXES)} also with "
+        ".gz, and all in a .zip"
+    )
+
+
+def not_readable(path: Path, suffixes: Sequence[str]) -> XinyeError:
+    """The error for a file of another kind."""
+    advice = f"{how_to_unpack(path)}{how_to_save(path)}files of this kind cannot be read"
+    return XinyeError(f"{path}: {advice}; {accepted(suffixes)}")
+
+
+def nothing_readable(
+    path: Path, files: Sequence[Path], what: str, suffixes: Sequence[str]
+) -> XinyeError:
+    """The error for a folder or an archive in which no file is of a kind that can be read."""
+    kinds = Counter(each.suffix.lower() or each.name for each in files)
+    skipped = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(6))
+    skipped = f" (skipped: {skipped}{' …' if len(kinds) > 6 else ''})" if skipped else ""
+    archive = next((each for each in files if how_to_unpack(each)), None)
+    advice = f"{archive}: {how_to_unpack(archive)}" if archive else ""
+    collect = ""
+    if skipped and suffixes == SUFFIXES:
+        collect = "; xinye data collect makes text of PDF, EPUB, HTML and others"
+    return XinyeError(f"{path}: no {what} there{skipped}; {advice}{accepted(suffixes)}{collect}")
 
 
 def how_to_save(path: Path) -> str:
@@ -117,23 +207,51 @@ def how_to_save(path: Path) -> str:
 
 
 def expand(path: Path) -> list[Path]:
-    """The files that a name, a folder or a glob stands for, sorted; of a folder those that are not
-    hidden.
+    """The files that a name, a folder, an archive or a glob stands for, sorted; of folders and
+    archives those that are not hidden. An archive that cannot be read stands for itself.
 
     Raises XinyeError for a name that stands for nothing.
     """
+    if archive := archive_of(path):
+        inside = [each for each in members(archive) if path in (each, *each.parents)]
+        if not inside:
+            raise XinyeError(f"{path}: no such file or folder in the archive")
+        return inside
     if path.is_dir():
         files = [
             each
             for each in path.rglob("*")
             if not any(part.startswith(".") for part in each.relative_to(path).parts)
         ]
-    elif glob.has_magic(str(path)) and not path.is_file():
+    elif is_pattern(path):
         files = [Path(each) for each in glob.glob(str(path), recursive=True)]
     else:
         check_file(path)
         files = [path]
-    return sorted(each for each in files if each.is_file())
+    return [each for file in sorted(files) if file.is_file() for each in _with_members(file)]
+
+
+def is_pattern(path: Path) -> bool:
+    return glob.has_magic(str(path)) and not path.exists()
+
+
+def _with_members(file: Path) -> list[Path]:
+    if not is_archive(file):
+        return [file]
+    try:
+        return members(file)
+    except XinyeError:
+        return [file]
+
+
+def different(files: Sequence[Path]) -> list[Path]:
+    """The first of all files that have the same bytes."""
+    sizes = Counter(map(file_size, files))
+    contents: dict[object, Path] = {}
+    for path in files:
+        size = file_size(path)
+        contents.setdefault(_digest_or_name(path) if sizes[size] > 1 else size, path)
+    return list(contents.values())
 
 
 def once(files: Iterable[Path]) -> list[Path]:
@@ -166,6 +284,13 @@ def suffix_of(path: Path) -> str:
     by itself."""
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     return "" if suffix in BINARY_SUFFIXES and path.suffix.lower() == ".gz" else suffix
+
+
+def _digest_or_name(path: Path) -> bytes | Path:
+    try:
+        return _digest(path)
+    except XinyeError:  # whoever reads it is told
+        return path
 
 
 def _digest(path: Path) -> bytes:

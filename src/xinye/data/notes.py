@@ -31,7 +31,7 @@ class Notes:
 
     def _sentence(self, what: str) -> str:
         first, *others = self.places[what]
-        file = first.rpartition(", line ")[0]
+        file = first.rpartition(", ")[0]  # before "line 17", or "record 17"
         where = ", ".join([first, *(place.removeprefix(f"{file}, ") for place in others)])
         if self.counts[what] == 1:
             return f"{what} ({where})"

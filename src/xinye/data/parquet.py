@@ -1,33 +1,38 @@
 """Records out of Parquet files."""
 
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO
 
+from xinye.data.archives import archive_of
 from xinye.data.columns import HEAD_RECORDS, choose_field
-from xinye.data.files import check_libraries, check_regular
-from xinye.data.records import Records
+from xinye.data.files import check_libraries, check_regular, open_regular
+from xinye.data.records import RecordNumber, Records
 from xinye.errors import XinyeError
 
 
-def parquet_records(path: Path, field: str | None) -> Records:
-    """The rows of a Parquet file with their numbers; where it is known, only the column of the text
-    is read.
-    """
+def parquet_records(path: Path, columns: Sequence[str] | None = None) -> Records:
+    """The rows of a Parquet file with their numbers: all columns, or those of these names that are
+    there; with no names the one that holds the text."""
     check_libraries([path])
     import pyarrow
     import pyarrow.parquet
 
     number = 0
-    check_regular(path)
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            if field is None and file.metadata.num_rows:
-                field = choose_field(path, next(file.iter_batches(HEAD_RECORDS)).to_pylist())
-            # A name that is not there goes on to the error that lists the others.
-            columns = [field] if field in file.schema_arrow.names else None
-            for batch in file.iter_batches(1024, columns=columns):
+        with _opened(path) as source, pyarrow.parquet.ParquetFile(source) as file:
+            if columns == [] and file.metadata.num_rows:
+                head = next(file.iter_batches(HEAD_RECORDS)).to_pylist()
+                columns = [choose_field(path, head)]
+            # Names that are not there go on to the error that lists the others.
+            known = [name for name in columns or () if name in file.schema_arrow.names] or None
+            for batch in file.iter_batches(1024, columns=known):
                 for record in batch.to_pylist():
                     number += 1
-                    yield number, record
+                    yield RecordNumber(number), record
     except UnicodeDecodeError as error:
         raise XinyeError(
             f"{path}, record {number + 1} or behind it: a text is not UTF-8 ({error.reason})"
@@ -35,3 +40,17 @@ def parquet_records(path: Path, field: str | None) -> Records:
     except (pyarrow.ArrowException, OSError) as error:
         problem = str(error).splitlines()[0]
         raise XinyeError(f"{path}: not a whole Parquet file ({problem})") from None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Path | BinaryIO]:
+    """What pyarrow can go about in: the file; of one in an archive a copy without a name, which is
+    gone as soon as it is closed."""
+    if not archive_of(path):
+        check_regular(path)
+        yield path
+        return
+    with open_regular(path) as file, TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy)
+        copy.seek(0)
+        yield copy

@@ -1,4 +1,4 @@
-"""Records of JSON files, each with its line, in bounded memory.
+"""Records of JSON files, each with its line or its number, in bounded memory.
 
 A record that cannot be read is given to `on_bad` (file, line, what is wrong), and reading goes on
 behind it.
@@ -7,16 +7,21 @@ behind it.
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from xinye.data.encodings import open_text
+from xinye.data.notes import Notes
 from xinye.errors import XinyeError, not_unicode
 
 Row = dict[str, Any]  # a record as it stands in a file: any JSON object
 
 JSON_BLOCK = 1 << 16  # characters; for each error the decoder counts the lines of its block
+LONGEST_LINE = 1 << 24  # characters of a list that is read to see what it is
+_OF_A_MESSAGE = {"role", "content", "from", "value", "name", "weight"}
+_SEVERAL = "no array of JSON, but one value after the other: read as that"
 _VALUE = re.compile(r"[^\s,]")  # the first character of a value of JSON
 # how JSON writes half of a character; mostly the other follows
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
@@ -35,31 +40,81 @@ def _object(pairs: list[tuple[str, Any]]) -> Row:
 _decoder = json.JSONDecoder(object_pairs_hook=_object)
 
 OnBad = Callable[[Path, int, str], None]
-Records = Iterator[tuple[int, Any]]  # each with its line, in Parquet its number
+Records = Iterator[tuple[int, Any]]  # each with its line, or with a `RecordNumber`
+
+
+class RecordNumber(int):
+    """The number of a record where lines do not tell records apart: in Parquet, and in an array of
+    JSON that is one line."""
+
+
+def place_of(path: Path, number: int) -> str:
+    """Where a record stands: "a.jsonl, line 17", or "a.parquet, record 17"."""
+    return f"{path}, {'record' if isinstance(number, RecordNumber) else 'line'} {number}"
 
 
 def refuse(path: Path, line: int, problem: str) -> None:
     """What becomes of a bad record where the caller does not say otherwise."""
-    raise XinyeError(f"{path}, line {line}: {problem}") from None
+    raise XinyeError(f"{place_of(path, line)}: {problem}") from None
 
 
-def json_lines(path: Path, on_bad: OnBad) -> Records:
+def json_lines(path: Path, on_bad: OnBad, notes: Notes) -> Records:
+    """The records of a file of JSON lines; of one that is an array those that are in it."""
     with open_text(path) as file:
-        for number, line in enumerate(file, 1):
-            if line.isspace():
-                continue
-            try:
-                record = _decoder.decode(line)
-            except (ValueError, RecursionError) as error:
-                problem = str(getattr(error, "msg", error)).removesuffix(" at")
-                column = getattr(error, "colno", None)
-                where = f" at column {column}" if column else ""
-                on_bad(path, number, f"not valid JSON ({problem}{where})")
-                continue
-            if _HALF.search(line) and (reason := not_unicode(record)):
-                on_bad(path, number, f"{reason}; mend it, or delete it")
-            else:
-                yield number, record
+        if _begins_as(file) == "array":
+            notes.add(str(path), "JSON lines by its name, but an array of JSON: read as that")
+            yield from _values(path, file, on_bad, notes)
+        else:
+            yield from _lines(path, file, on_bad)
+
+
+def json_records(path: Path, on_bad: OnBad, notes: Notes) -> Records:
+    """The records of a .json file: an array, or one value after the other."""
+    with open_text(path) as file:
+        if _begins_as(file) == "lists":
+            notes.add(str(path), _SEVERAL)
+            yield from _lines(path, file, on_bad)
+        else:
+            yield from _values(path, file, on_bad, notes)
+
+
+def _begins_as(file: TextIO) -> str:
+    """Of a file that begins with a list: whether that is an "array" of records, or one of several
+    "lists", one in each line, or the only "list", of texts or messages; "" where it begins
+    otherwise."""
+    long_lines = iter(lambda: file.readline(LONGEST_LINE), "")
+    lines = (line.strip() for line in long_lines if not line.isspace())
+    first = next(lines, "")
+    form = "array" if first.startswith("[") else ""
+    if form:
+        with suppress(ValueError, RecursionError):
+            values = _decoder.decode(first)
+            if next(lines, ""):
+                form = "lists"
+            elif not all(
+                isinstance(value, dict) and value.keys() - _OF_A_MESSAGE for value in values
+            ):
+                form = "list"
+    file.seek(0)
+    return form
+
+
+def _lines(path: Path, file: TextIO, on_bad: OnBad) -> Records:
+    for number, line in enumerate(file, 1):
+        if line.isspace():
+            continue
+        try:
+            record = _decoder.decode(line)
+        except (ValueError, RecursionError) as error:
+            problem = str(getattr(error, "msg", error)).removesuffix(" at")
+            column = getattr(error, "colno", None)
+            where = f" at column {column}" if column else ""
+            on_bad(path, number, f"not valid JSON ({problem}{where})")
+            continue
+        if _HALF.search(line) and (reason := not_unicode(record)):
+            on_bad(path, number, f"{reason}; mend it, or delete it")
+        else:
+            yield number, record
 
 
 @dataclass
@@ -132,33 +187,43 @@ class _JsonText:
         return True
 
 
-def json_records(path: Path, on_bad: OnBad) -> Records:
-    """The records of a .json file, an array or one after the other, each decoded as soon as it has
-    been read.
+def _values(path: Path, file: TextIO, on_bad: OnBad, notes: Notes) -> Records:
+    """The values of an array, or one after the other. Where the first stands in the line that
+    opens the array they are counted, else they have their lines.
 
-    Behind a bad record it goes on at the next line that begins as that record did, indented like
-    it.
+    Behind a bad one it goes on at the next line that begins as that one did, indented like it.
     """
-    with open_text(path) as file:
-        json_text = _JsonText(file)
-        in_array = json_text.next() == "["
-        json_text.position += in_array
-        while (first := json_text.next()) and not (in_array and first == "]"):
-            line = json_text.line
-            try:
-                record, problem = json_text.record()
-            except (ValueError, RecursionError) as error:
-                on_bad(path, json_text.line, f"not valid JSON ({getattr(error, 'msg', error)})")
-                begin = first if first in "{[" else "{"
-                if not json_text.find(f"\n{json_text.indent}{begin}"):
-                    return
-                continue
-            if problem:
-                on_bad(path, line, f"{problem}; mend it, or delete it")
-            else:
-                yield line, record
-        if in_array and not first:
-            on_bad(path, json_text.line, "the file ends inside its array; fetch it again")
-        elif (json_text.text[json_text.position + 1 :] + file.read(JSON_BLOCK)).strip():
-            problem = "more follows the array; name a file of lines .jsonl"
-            on_bad(path, json_text.line, problem)
+    json_text = _JsonText(file)
+    in_array = json_text.next() == "["
+    opened = json_text.line
+    json_text.position += in_array
+    number = 0
+    while (first := json_text.next()) and not (in_array and first == "]"):
+        number += 1
+        if number == 1:
+            counted = in_array and json_text.line == opened
+        line = RecordNumber(number) if counted else json_text.line
+        if number == 2 and not in_array:
+            notes.add(str(path), _SEVERAL)
+        try:
+            record, problem = json_text.record()
+        except (ValueError, RecursionError) as error:
+            line = line if counted else json_text.line
+            on_bad(path, line, f"not valid JSON ({getattr(error, 'msg', error)})")
+            begin = first if first in "{[" else "{"
+            if not json_text.find(f"\n{json_text.indent}{begin}"):
+                return
+            continue
+        if problem:
+            on_bad(path, line, f"{problem}; mend it, or delete it")
+        else:
+            yield line, record
+    if in_array and not first:
+        line = RecordNumber(number + 1) if number and counted else json_text.line
+        on_bad(path, line, "the file ends inside its array; fetch it again")
+    elif (json_text.text[json_text.position + 1 :] + file.read(JSON_BLOCK)).strip():
+        on_bad(
+            path,
+            json_text.line,
+            "more follows the array; delete that, or write an array a line",
+        )

@@ -13,16 +13,18 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
+from xinye.data.archives import ZIP
 from xinye.data.columns import HEAD_RECORDS, as_text, choose_field
 from xinye.data.encodings import decode, detect_encoding, line_ends, open_text, with_newlines
 from xinye.data.files import (
-    ACCEPTED,
     PLAIN_SUFFIXES,
+    RECORD_SUFFIXES,
     SUFFIXES,
     check_libraries,
     find_files,
     fingerprint,
-    how_to_save,
+    not_readable,
+    open_regular,
     suffix_of,
 )
 from xinye.data.notes import Notes
@@ -66,16 +68,18 @@ def read_records(
     In `notes` stands what was left out, or read otherwise than the file's name says.
     """
     suffix = suffix_of(path)
+    notes = notes or Notes()
     if is_table(path, tabbed):
-        return table_records(path, on_bad, named, notes or Notes())
+        return table_records(path, on_bad, named, notes)
     if suffix == ".json":
-        return json_records(path, on_bad)
+        return json_records(path, on_bad, notes)
     if suffix in (".jsonl", ".ndjson"):
-        return json_lines(path, on_bad)
-    archive = "unpack it first; " if suffix in (".zip", ".rar", ".7z", ".tar") else ""
-    raise XinyeError(
-        f"{path}: {archive}{how_to_save(path)}files of this kind cannot be read; {ACCEPTED}"
-    )
+        return json_lines(path, on_bad, notes)
+    if suffix == ".parquet":
+        return parquet_records(path)
+    if suffix == ZIP:
+        open_regular(path).close()  # raises what is wrong with it
+    raise not_readable(path, (*(PLAIN_SUFFIXES if tabbed else ()), *RECORD_SUFFIXES))
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -119,7 +123,7 @@ def read_pieces(
             yield from _plain_pieces(path, separator)
             continue
         if suffix == ".parquet":
-            records = parquet_records(path, field)
+            records = parquet_records(path, [field] if field else [])
         else:
             records = read_records(path, on_bad, [field] if field else [], notes=notes)
         yield from _record_pieces(path, records, field, on_bad, on_field)

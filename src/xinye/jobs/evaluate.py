@@ -13,6 +13,7 @@ from typing import cast
 
 import numpy as np
 
+from xinye.data.files import file_size
 from xinye.data.sources import find_files, fingerprint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, quoted, refuse_first
@@ -259,7 +260,10 @@ def reading_settings(folder: Path, settings: EvaluateSettings) -> PretrainSettin
     except XinyeError:
         cleaning = PretrainSettings().cleaning
     return PretrainSettings(
-        field=settings.field, document_separator=settings.document_separator, cleaning=cleaning
+        field=settings.field,
+        document_separator=settings.document_separator,
+        bad_bytes=settings.bad_bytes,
+        cleaning=cleaning,
     )
 
 
@@ -271,12 +275,12 @@ def encoded(tokenizer: Tokenizer, texts: Sequence[str]) -> Part:
 
 def overlap(files: Sequence[Path], training_files: Sequence[Path]) -> list[Path]:
     """The files that hold the same bytes as one of the training files."""
-    sizes = {path: path.stat().st_size for path in training_files}
+    sizes = {path: file_size(path) for path in training_files}
     return [
         path
         for path in files
         if any(
-            size == path.stat().st_size and fingerprint([other]) == fingerprint([path])
+            size == file_size(path) and fingerprint([other]) == fingerprint([path])
             for other, size in sizes.items()
         )
     ]

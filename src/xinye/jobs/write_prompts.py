@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xinye.data.files import one_file
 from xinye.data.notes import Notes
-from xinye.data.records import Row
+from xinye.data.records import Row, place_of
 from xinye.data.sources import read_records
 from xinye.errors import XinyeError, checked
 from xinye.generation.chat import start_answer
@@ -69,8 +70,9 @@ def write_prompts(
 
     def bad(path: Path, line: int, problem: str) -> None:
         errors.append({"line": line, "error": problem})
-        observer.warn(f"{path}:{line}: {problem}")
+        observer.warn(f"{place_of(path, line)}: {problem}")
 
+    prompts = one_file(prompts)
     total = count_prompts(prompts, observer)
     done = finished(output)
     counts = Counter(done=0, done_before=0, texts=0, tokens=0)

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from xinye.planning.column_settings import TextColumns
+from xinye.planning.settings import BAD_BYTES_HELP, BadBytes
 
 
 class EvaluateSettings(BaseModel):
@@ -36,6 +37,7 @@ class EvaluateSettings(BaseModel):
     document_separator: str | None = Field(
         None, description=r"what stands between the documents of a text file: '\n\n'"
     )
+    bad_bytes: BadBytes = Field("refuse", description=BAD_BYTES_HELP)
     training_text: tuple[str, ...] = Field(
         (),
         description=(

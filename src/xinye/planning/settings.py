@@ -26,6 +26,10 @@ from xinye.planning.units import parse_count, parse_fold, parse_time
 
 TRACKERS = ("tensorboard", "wandb", "mlflow")
 BUDGETS = ("time", "tokens", "epochs", "steps", "total_steps")  # settings that say how long
+BadBytes = Literal["refuse", "replace"]
+BAD_BYTES_HELP = (
+    "bytes that fit no encoding: refuse the file, or replace them by � and report how many"
+)
 LARGEST_CONFIG = 256_000  # bytes
 DEEPEST_CONFIG = 20
 PARSERS: dict[str, Callable[[str], object]] = {  # of settings that are kept as they are typed
@@ -68,7 +72,7 @@ class TrainingSettings(BaseModel):
     groups: ClassVar[Mapping[str, str]] = {  # under which titles help shows the settings
         "data": "data validation validation_share fold field text_field label_field "
         "label_separator prompt_field answer_field tag_names offsets document_separator "
-        "data_license tokenizer vocab_size",
+        "bad_bytes data_license tokenizer vocab_size",
         "model": "from_ size architecture context layers width heads key_value_heads method "
         "attention dropout",
         "how long": "time tokens epochs steps total_steps patience evaluations",
@@ -86,6 +90,7 @@ class TrainingSettings(BaseModel):
     fold: str | None = Field(
         None, description="keep part i of k for validation instead, such as 2/5"
     )
+    bad_bytes: BadBytes = Field("refuse", description=BAD_BYTES_HELP)
     learning_rate: float | None = Field(None, gt=0, description="of AdamW or SGD")
     matrix_learning_rate: float | None = Field(None, gt=0, description="of Muon")
     schedule: Literal["wsd", "cosine"] = Field(

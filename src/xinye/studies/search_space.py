@@ -15,7 +15,6 @@ from typing import Any
 
 from optuna.trial import BaseTrial
 
-from xinye.data.files import check_file
 from xinye.data.sources import find_files, fingerprint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, quoted
@@ -39,6 +38,7 @@ from xinye.studies.shared import (
 )
 from xinye.tasks.registry import find_task
 from xinye.tasks.task import task_settings
+from xinye.tasks.task_data import data_files
 from xinye.training.record_job import base_of
 
 EVALUATIONS = 6  # of a trial; from the second on it may end early
@@ -165,9 +165,7 @@ class TaskSearch:
         self.plan: Values = {}
 
     def terms(self) -> Values:
-        files = [Path(file) for file in (*self.settings.data, *self.settings.validation)]
-        for file in files:
-            check_file(file)
+        files = data_files(self.settings, (*self.settings.data, *self.settings.validation))
         terms = self.settings.model_dump(
             mode="json", exclude_unset=True, exclude={"data", "validation", "output"}
         )

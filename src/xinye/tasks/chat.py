@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.errors import XinyeError
@@ -35,6 +36,7 @@ class Chat(Writing):
 
     verb = "chat"
     records_name = "conversations"
+    suffixes = SUFFIXES  # in .txt as lines of those who speak
     counted = "messages by role"
     counts_name = "roles"
     words = TaskWords(

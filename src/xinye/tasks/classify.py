@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from tokenizers import Encoding, processors
 
+from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.sources import headerless
@@ -86,6 +87,8 @@ class Classify(HeadTask):
         return cls(sorted(found, key=lambda label: (int(label) if numeric else 0, label)), several)
 
     # -- records -----------------------------------------------------------------------------------
+
+    suffixes = SUFFIXES  # in .txt with a tab between text and label
 
     @classmethod
     def read_file(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from xinye.data.notes import Notes, without_unseen
-from xinye.data.records import Row
+from xinye.data.records import Row, place_of
 from xinye.data.sources import as_text, read_records
 from xinye.errors import XinyeError
 from xinye.tasks.annotations import Annotated, annotated
@@ -52,7 +52,7 @@ def read_labelled(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iter
     choices: set[str] = set()
     bad_line = refuse_line(on_bad)
     for line, found in read_records(path, bad_line, named.columns, tabbed=True, notes=notes):
-        place = f"{path}, line {line}"
+        place = place_of(path, line)
         try:
             read = _annotated(found, place, notes)
         except XinyeError as error:

@@ -11,7 +11,7 @@ from typing import Any
 from xinye.data.columns import find_column
 from xinye.data.files import PLAIN_SUFFIXES, suffix_of
 from xinye.data.notes import Notes
-from xinye.data.records import Records, Row
+from xinye.data.records import Records, Row, place_of
 from xinye.data.sources import headerless, read_lines, read_records
 from xinye.data.tables import is_table
 from xinye.errors import XinyeError
@@ -71,7 +71,7 @@ def read_conversations(path: Path, on_bad: OnBad, named: Named, notes: Notes) ->
 def placed(path: Path, rows: Records) -> Iterator[tuple[str, Any]]:
     """Each row with its place; of a dictionary of conversations, such as CrossWOZ's, each."""
     for line, row in rows:
-        place = f"{path}, line {line}"
+        place = place_of(path, line)
         each = row.values() if isinstance(row, dict) else []
         if each and all(isinstance(one, dict) and find_column(one, LISTS) for one in each):
             for name, conversation in row.items():
@@ -145,7 +145,7 @@ class MessageColumns:
         conversation = find_column(others, IDS)
         if conversation is None:
             raise XinyeError(
-                f"{path}, line {line}: a message in each row, and no column says of which "
+                f"{place_of(path, line)}: a message in each row, and no column says of which "
                 "conversation; add one, such as conversation_id or 会话"
             )
         others.remove(conversation)
@@ -188,7 +188,7 @@ def collected(
     """The conversations whose messages stand in rows of their own, one among the other."""
     found: dict[str, _Conversation] = {}
     for line, row in rows:
-        place = f"{path}, line {line}"
+        place = place_of(path, line)
         lacks = [
             name
             for name in (columns.conversation, columns.role, columns.content)
@@ -249,7 +249,7 @@ def spoken(path: Path, on_bad: OnBad, notes: Notes) -> Iterator[Record]:
     """The conversations of a text in which each line begins with who speaks."""
     conversations = answered(speeches(read_lines(path), str(path), notes), str(path), notes)
     for conversation in conversations:
-        place = f"{path}, line {conversation[0].line}"
+        place = place_of(path, conversation[0].line)
         rows = [speech.message for speech in conversation]
         try:
             messages = Reader(place, notes).messages(rows, place)

@@ -20,7 +20,7 @@ from xinye.data.batches import permute
 from xinye.data.columns import find_column
 from xinye.data.mixing import mix
 from xinye.data.notes import Notes
-from xinye.data.records import Row
+from xinye.data.records import Row, place_of
 from xinye.errors import XinyeError
 from xinye.model.heads import IGNORED, Labelled
 
@@ -43,7 +43,7 @@ def refuse(error: XinyeError) -> None:
 
 def refuse_line(on_bad: OnBad) -> Callable[[Path, int, str], None]:
     """The same for what is not even a record."""
-    return lambda path, line, problem: on_bad(XinyeError(f"{path}, line {line}: {problem}"))
+    return lambda path, line, problem: on_bad(XinyeError(f"{place_of(path, line)}: {problem}"))
 
 
 def usual(names: Iterable[str], row: Collection[str]) -> str | None:
@@ -118,10 +118,8 @@ def spelled_alike(names: Iterable[str]) -> Iterator[str]:
 
 def places(one: str, other: str, between: str = " and ") -> str:
     """Two places, the file named once where it is the same."""
-    file, found, line = other.rpartition(", line ")
-    return (
-        f"{one}{between}{f'line {line}' if found and one.startswith(f'{file}, line ') else other}"
-    )
+    file, _, line = other.rpartition(", ")  # "line 17", or "record 17"
+    return f"{one}{between}{line if one.rpartition(', ')[0] == file else other}"
 
 
 def repeated(training: Sequence[Any]) -> Iterator[str]:

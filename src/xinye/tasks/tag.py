@@ -8,6 +8,7 @@ from typing import Self
 import torch
 from tokenizers import Regex, pre_tokenizers
 
+from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.tokenizer import Tokenizer
@@ -98,6 +99,8 @@ class Tag(HeadTask):
         return sorted({label[2:] for label in self.labels if label != "O"})
 
     # -- records -----------------------------------------------------------------------------------
+
+    suffixes = (*SUFFIXES, ".conll", ".conllu", ".bio", ".bmes", ".bioes", ".iob", ".iob2")
 
     @classmethod
     def read_file(

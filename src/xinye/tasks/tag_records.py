@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from xinye.data.columns import FIELD_NAMES, find_column
-from xinye.data.files import read_json, suffix_of
+from xinye.data.files import BINARY_SUFFIXES, read_json, suffix_of
 from xinye.data.notes import Notes, without_unseen
-from xinye.data.records import Row
+from xinye.data.records import Row, place_of
 from xinye.data.sources import read_lines, read_records
 from xinye.errors import XinyeError, did_you_mean
 from xinye.evaluation.spans import Span
@@ -76,14 +76,14 @@ class Given(NamedTuple):
 def read_tagged(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[TaggedText]:
     """The records of a file. What cannot be one is given to `on_bad`, with file and line; in
     `notes` stands what was left out or reread."""
-    first = next((line for _, line in read_lines(path) if line.strip()), "")
-    if not is_json(first):
-        read_columns = read_table if suffix_of(path) == ".csv" else read_conll
+    suffix = suffix_of(path)
+    if suffix not in BINARY_SUFFIXES and not is_json(first_line(path)):
+        read_columns = read_table if suffix == ".csv" else read_conll
         yield from read_columns(path, on_bad, notes, named.text_field, named.label_field)
         return
     reader = Reader(named, TagNames(path, named.tag_names), notes)
     for line, found in read_records(path, refuse_line(on_bad), notes=notes):
-        for place, row in rows_of(found, f"{path}, line {line}"):
+        for place, row in rows_of(found, place_of(path, line)):
             try:
                 record = reader.record(row, place)
             except XinyeError as error:
@@ -91,6 +91,11 @@ def read_tagged(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterat
             else:
                 if record is not None:
                     yield record
+
+
+def first_line(path: Path) -> str:
+    """The first line that is not empty, or ""."""
+    return next((line for _, line in read_lines(path) if line.strip()), "")
 
 
 def is_json(line: str) -> bool:

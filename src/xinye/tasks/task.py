@@ -17,9 +17,9 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from xinye.data.files import check_file
+from xinye.data.files import RECORD_SUFFIXES, find_records
 from xinye.data.notes import Notes
-from xinye.data.records import Row
+from xinye.data.records import Row, place_of
 from xinye.data.sources import headerless, read_records
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
@@ -106,6 +106,7 @@ class Task(ABC):
     unused_settings: ClassVar[tuple[str, ...]] = ()  # further settings that have no effect on it
     augmentations: ClassVar[tuple[str, ...]] = tuple(AUGMENTATIONS)  # that leave its records right
 
+    suffixes: ClassVar[tuple[str, ...]] = RECORD_SUFFIXES  # of the files of its records
     records_name: ClassVar[str] = "records"
     counted: ClassVar[str] = "labels"  # what `counts` counts, for `data check`
     counts_name: ClassVar[str] = "labels"  # and in the plan
@@ -147,13 +148,18 @@ class Task(ABC):
         field; in `notes` stands what was left out or reread."""
         notes = notes or Notes()
         records: list[Any] = []
-        for path in map(Path, files):
-            check_file(path)
+        for path in cls.find_files(files, notes):
             found = list(cls.read_file(path, on_bad, notes, **columns))
             if not found:
                 raise XinyeError(f"{path}: no records in it")
             records += found
         return records
+
+    @classmethod
+    def find_files(cls, names: Iterable[str], notes: Notes | None = None) -> list[Path]:
+        """The files of records that names, folders, archives and globs stand for."""
+        notes = notes or Notes()
+        return [path for name in names for path in find_records(name, cls.suffixes, notes)]
 
     @classmethod
     def read_file(
@@ -162,7 +168,7 @@ class Task(ABC):
         """Those of one file, of whatever kind it is."""
         named = [name for name in columns.values() if name]
         rows = read_records(path, refuse_line(on_bad), named, notes=notes)
-        placed = ((f"{path}, line {line}", row) for line, row in rows)
+        placed = ((place_of(path, line), row) for line, row in rows)
         read: Callable[..., Any] = partial(cls.record, notes=notes)
         return each_record(placed, partial(read, **columns), on_bad)
 

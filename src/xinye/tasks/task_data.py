@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from xinye.data.encodings import bad_bytes
+from xinye.data.files import file_size
 from xinye.data.notes import Notes
 from xinye.data.sources import fingerprint
 from xinye.data.tokenizer import Tokenizer
@@ -51,7 +53,9 @@ def prepare_data(
     if settings.validation:
         validation = read_records(settings, settings.validation, notes=notes)
     task.check(validation)
-    findings = [said for file in settings.data if (said := without_header(settings, Path(file)))]
+    files = [*data_files(settings, settings.data), *data_files(settings, settings.validation)]
+    headers = (without_header(settings, path) for path in data_files(settings, settings.data))
+    findings = [said for said in headers if said]
     findings += [*notes.sentences(), *task.findings(training, validation)]
     observer.stage("tokenizing")
     theirs, tokenizer = tokenizer, task.tokenizer(tokenizer)
@@ -81,10 +85,9 @@ def prepare_data(
     }
     for name, usual in settings.shares.items():
         plan.choose(name, None, usual, reasons[name])
-    files = [Path(file) for file in (*settings.data, *settings.validation)]
     facts = {
         "files": len(files),
-        "bytes": sum(path.stat().st_size for path in files),
+        "bytes": sum(map(file_size, files)),
         "characters": sum(len(record.whole) for record in (*training, *validation)),
         "documents": len(training) + len(validation),
         "counts": counts,
@@ -146,7 +149,16 @@ def read_records(
     notes: Notes | None = None,
 ) -> list[Any]:
     """The records of files, as the task has them."""
-    return find_task(settings.task).read(files, on_bad, notes, **columns_of(settings))
+    notes = notes or Notes()
+    with bad_bytes(settings.bad_bytes, notes):
+        return find_task(settings.task).read(files, on_bad, notes, **columns_of(settings))
+
+
+def data_files(
+    settings: FinetuneSettings, names: Sequence[str], notes: Notes | None = None
+) -> list[Path]:
+    """The files of records that names stand for; in `notes` stands what was passed over."""
+    return find_task(settings.task).find_files(names, notes)
 
 
 def columns_of(settings: FinetuneSettings) -> dict[str, str | None]:
@@ -162,7 +174,8 @@ def format_of(records: Sequence[Any]) -> str:
 def without_header(settings: FinetuneSettings, path: Path) -> str:
     """That, and why, the first line of a table was taken for a record; "" where it was not."""
     task = find_task(settings.task)
-    reason = task.without_header(path, **columns_of(settings))
+    with bad_bytes(settings.bad_bytes, Notes()):
+        reason = task.without_header(path, **columns_of(settings))
     if not reason:
         return ""
     flags = ", ".join(f"--{name.replace('_', '-')}" for name in task.columns[:2])

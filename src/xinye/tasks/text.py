@@ -12,6 +12,8 @@ import numpy as np
 from xinye.data.batches import Windows
 from xinye.data.cleaning import clean
 from xinye.data.corpus import Corpus, prepare, split
+from xinye.data.encodings import bad_bytes
+from xinye.data.files import file_size
 from xinye.data.notes import Notes
 from xinye.data.sources import Piece, find_files, fingerprint, read_pieces
 from xinye.data.tokenizer import Kind, Tokenizer
@@ -71,8 +73,11 @@ def prepare_text(
 ) -> TextData:
     """Read, clean, learn the tokenizer (or take that of the models), tokenize, split and cut into
     windows."""
-    files = find_files(settings.files)
-    total = sum(path.stat().st_size for path in files)
+    passed_over = Notes()
+    files = find_files(settings.files, passed_over)
+    for said in passed_over.sentences():
+        observer.warn(f"the data: {said}")
+    total = sum(map(file_size, files))
     observer.stage(f"reading {len(files)} file{'s' * (len(files) != 1)}, {total / 1e6:,.1f} MB")
 
     tokenizer = get_tokenizer(settings, plan, files, models, observer)
@@ -145,9 +150,11 @@ def pieces(
     """The cleaned text of files; raises `XinyeError` where there is none."""
     found = False
     field, separator = settings.field, settings.document_separator
-    for piece in clean(read_pieces(files, field, separator, notes=notes), settings.cleaning):
-        found = True
-        yield piece
+    notes = notes or Notes()
+    with bad_bytes(settings.bad_bytes, notes):
+        for piece in clean(read_pieces(files, field, separator, notes=notes), settings.cleaning):
+            found = True
+            yield piece
     if not found:
         raise XinyeError(f"{', '.join(map(str, files))}: there is no text in these files")
 
@@ -163,6 +170,8 @@ def tokenize(
         "separator": settings.document_separator,
         "cleaning": settings.cleaning.model_dump(),
     }
+    if settings.bad_bytes == "replace":
+        key["bad_bytes"] = "replace"
 
     def prepared(characters: int) -> None:
         observer.progress(f"tokenizing … {characters / 1e6:,.1f} M characters")

@@ -37,7 +37,7 @@ from xinye.runs.folder import Extension, RunFolder
 from xinye.runs.resume import saved_finetune_values, saved_values
 from xinye.tasks.registry import find_task
 from xinye.tasks.task import task_settings
-from xinye.tasks.task_data import TaskData, prepare_data
+from xinye.tasks.task_data import TaskData, data_files, prepare_data
 from xinye.training.distributed import ALONE
 from xinye.training.job import Figures, Job, LossSum, Start
 
@@ -49,7 +49,8 @@ class RecordJob(Job):
     data: TaskData
 
     def check(self) -> None:
-        check_libraries((*self.settings.data, *self.settings.validation))
+        names = (*self.settings.data, *self.settings.validation)
+        check_libraries(data_files(self.settings, names))
         library = find_task(self.settings.task).baseline_library
         if library and not installed(library):
             missing = f"that needs {PACKAGES.get(library, library)} ({install_command()})"
