@@ -145,7 +145,7 @@ def merge(arguments: list[str]) -> int:
         "with the same logits,\n"
         "as fast as the base. The adapter and the base stay as they are.",
         "xinye merge runs/reviews -o models/reviews",
-        flag("run", "RUN", "the adapter's folder, of this package or of peft", type=Path),
+        flag("run", "MODEL", "the adapter's folder, of this package or of peft", type=Path),
         flag("-o --output", "DIR", "the folder to write", type=Path, required=True),
         switch("--overwrite", "replace the model in DIR"),
         JSON,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from xinye import machine
-from xinye.checkpoints.adapters import CONFIG, base_of, is_adapter
+from xinye.checkpoints.bases import CONFIG, find_base, is_adapter
 from xinye.checkpoints.gguf import load_gguf, save_gguf
 from xinye.checkpoints.huggingface import save_model
 from xinye.checkpoints.load import load_adapted, load_model
@@ -198,7 +198,7 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
             "--overwrite",
         ),
     )
-    base = base_of(run)
+    base = find_base(run)
     if output.exists() and output.resolve() in (run.resolve(), Path(base).resolve()):
         raise XinyeError(
             f"{output}: the adapter and its base stay as they are; choose another folder with -o"

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from xinye import machine
 from xinye.api import Model, load
-from xinye.checkpoints.adapters import base_of, is_adapter
+from xinye.checkpoints.bases import base_of, is_adapter
 from xinye.checkpoints.families import is_head
 from xinye.checkpoints.hub import find_downloaded
 from xinye.data.tokenizer import Tokenizer
