@@ -2,6 +2,8 @@
 
 import json
 
+from xinye.checkpoints.load import load_model
+
 
 def test_a_run_becomes_a_small_file_that_generates_and_costs_little(xinye, trained, workplace):
     outcome = xinye("quantize", trained, "--to", "q8_0", "-o", "叶.gguf", "--json")
@@ -24,6 +26,7 @@ def test_without_a_text_only_the_sizes_are_told(xinye, trained, workplace):
     )
     outcome = xinye("quantize", "leaf.gguf", "en.txt", "--to", "q4_0")
     assert "q4_0 costs" in outcome.out
+    assert load_model("leaf.gguf")[1].chat_template is None  # its run only went on with texts
 
 
 def test_wrong_use_is_one_line_and_loses_nothing(xinye, trained, workplace):

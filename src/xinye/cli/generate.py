@@ -22,7 +22,7 @@ from xinye.cli.output import Display, console, duration, prepare_writing, print_
 from xinye.data.files import check_regular
 from xinye.errors import XinyeError, checked, did_you_mean, plural, quoted
 from xinye.generation.sampling import ChatSampling, Sampling
-from xinye.runs.saved import never_taught_to_answer
+from xinye.runs.taught import never_taught_to_answer
 
 if TYPE_CHECKING:  # they bring torch
     from xinye.api import Model

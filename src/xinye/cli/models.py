@@ -85,6 +85,8 @@ def export(arguments: list[str]) -> int:
                 f"K-quants:  llama-quantize {file} {file.stem}-Q4_K_M.gguf Q4_K_M   (llama.cpp's "
                 "own tool)"
             )
+    for note in result.notes:
+        console.print(f"note: {note}", soft_wrap=True)
     return print_result(result, given.json)
 
 
@@ -130,7 +132,7 @@ def show_quantized(result: "Quantized") -> None:
             f"{result.tokens:,} tokens.",
             soft_wrap=True,
         )
-    notes = [f"{note}; name a text to measure the cost on" for note in result.notes]
+    notes = [*result.notes]
     if result.kept_as_f16:
         count = len(result.kept_as_f16)
         notes.insert(0, f"{count} matrices are f16, since 32 does not divide their rows")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from xinye import machine
+from xinye.checkpoints import gguf_tokenizer
 from xinye.checkpoints.bases import CONFIG, find_base, is_adapter
 from xinye.checkpoints.gguf import load_gguf, save_gguf
 from xinye.checkpoints.huggingface import save_model
@@ -26,6 +27,7 @@ from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 from xinye.observer import Observer
 from xinye.planning.job_settings import EvaluateSettings
+from xinye.runs.taught import can_chat
 from xinye.tasks.task import Figures
 
 Format = Literal["gguf", "onnx"]
@@ -45,6 +47,7 @@ class Export:
     parameters: int
     bytes: int
     kept_as_f16: list[str]
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -97,13 +100,27 @@ def export(model: str, to: Format, output: Path | None = None, quantize: str = "
         raise XinyeError(f"{model}: an LSTM cannot be exported; other tools do not know this one")
     path.parent.mkdir(parents=True, exist_ok=True)
     kept: list[str] = []
+    notes: list[str] = []
     if to == "gguf":
+        tokenizer = as_it_talks(model, tokenizer)
         kept = save_gguf(path, network, tokenizer, quantize, {"general.name": name})
+        notes = gguf_tokenizer.notes(tokenizer)
     else:
         from xinye.checkpoints.onnx import save_onnx
 
         save_onnx(path, network)
-    return Export(str(path), to, quantize, network.config.parameters, path.stat().st_size, kept)
+    size = path.stat().st_size
+    return Export(str(path), to, quantize, network.config.parameters, size, kept, notes)
+
+
+def as_it_talks(model: str | Path, tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer without its chat template, where the model cannot chat: llama.cpp would think
+    that it can."""
+    return (
+        tokenizer
+        if can_chat(Path(model), tokenizer.chat_template)
+        else tokenizer.with_template(None)
+    )
 
 
 def quantize(
@@ -132,7 +149,9 @@ def quantize(
         _, part, _ = own_text(source, tokenizer, EvaluateSettings(), observer, notes)
     before = part and measure(network, tokenizer, part, observer)
     observer.stage(f"writing {path}")
-    kept = save_gguf(path, network, tokenizer, kind, {"general.name": name})
+    notes = [f"{note}; name a text to measure the cost on" for note in notes]
+    notes += gguf_tokenizer.notes(tokenizer)
+    kept = save_gguf(path, network, as_it_talks(source, tokenizer), kind, {"general.name": name})
     del network  # so that there is one model in memory
     weights = source.glob("*.safetensors") if source.is_dir() else [source]
     size = sum(file.stat().st_size for file in weights if file.is_file())
