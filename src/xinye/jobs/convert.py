@@ -12,7 +12,7 @@ from typing import Literal
 
 from xinye import machine
 from xinye.checkpoints import gguf_tokenizer
-from xinye.checkpoints.bases import CONFIG, find_base, is_adapter
+from xinye.checkpoints.bases import CONFIG, find_base, is_adapter, place_of
 from xinye.checkpoints.gguf import load_gguf, save_gguf
 from xinye.checkpoints.huggingface import save_model
 from xinye.checkpoints.load import load_adapted, load_model
@@ -27,8 +27,10 @@ from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 from xinye.observer import Observer
 from xinye.planning.job_settings import EvaluateSettings
+from xinye.runs.card import write_card
+from xinye.runs.saved import is_run, read_run
 from xinye.runs.taught import can_chat
-from xinye.tasks.task import Figures
+from xinye.tasks.task import Figures, with_words
 
 Format = Literal["gguf", "onnx"]
 MAGIC = {"gguf": b"GGUF", "onnx": b"\x08"}  # what such files begin with
@@ -153,9 +155,8 @@ def quantize(
     notes += gguf_tokenizer.notes(tokenizer)
     kept = save_gguf(path, network, as_it_talks(source, tokenizer), kind, {"general.name": name})
     del network  # so that there is one model in memory
-    weights = source.glob("*.safetensors") if source.is_dir() else [source]
-    size = sum(file.stat().st_size for file in weights if file.is_file())
-    result = Quantized(str(model), str(path), kind, size, path.stat().st_size, kept, notes=notes)
+    before_bytes, after_bytes = bytes_of(source), path.stat().st_size
+    result = Quantized(str(model), str(path), kind, before_bytes, after_bytes, kept, notes=notes)
     if not part or not before:
         return result
     after = measure(load_gguf(path)[0], tokenizer, part, observer)
@@ -166,6 +167,14 @@ def quantize(
         bits_per_byte=after["bits_per_byte"],
         loss_percent=100 * (after["bits_per_byte"] / before["bits_per_byte"] - 1),
     )
+
+
+def bytes_of(model: Path) -> int:
+    """What a model's weights take on disk, with an adapter also those of its base."""
+    folder = place_of(model)
+    weights = folder.glob("*.safetensors") if folder.is_dir() else [folder]
+    size = sum(file.stat().st_size for file in weights if file.is_file())
+    return size + (bytes_of(Path(find_base(folder))) if is_adapter(folder) else 0)
 
 
 def measure(
@@ -228,6 +237,8 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
     assert settings is not None
     try:
         save_model(output, model, tokenizer)
+        if is_run(run):
+            write_card(with_words(read_run(run)), output)
     except OSError as error:
         raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error
     lowest, highest = min(ranks.values()), max(ranks.values())
