@@ -178,6 +178,8 @@ def test_gpt2s_adapter_of_peft_computes_the_same(base: Any, tmp_path: Path) -> N
     [
         ("use_dora", True, "lacks tensor base_model.model.model.layers.0.mlp.down_proj.lora_mag"),
         ("lora_bias", True, "lora_bias = true is not computed here"),
+        ("alpha_pattern", ["q_proj"], "is not what it must be"),
+        ("modules_to_save", "lm_head", "is not what it must be"),
         ("alpha_pattern", {"(.+)+x": 3}, "which is too complex to be read safely"),
         ("alpha_pattern", {"q_proj(": 3}, "no pattern"),
         ("alpha_pattern", {"q_proj": "3"}, "alpha_pattern has '3' for 'q_proj'"),
@@ -219,7 +221,8 @@ def test_on_another_base_it_is_refused(method: str, base: Any, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "damage", ["cut short", "without a tensor", "of another shape", "not a number"]
+    "damage",
+    ["cut short", "without a tensor", "of another shape", "not a number", "no matrix", "integers"],
 )
 def test_damaged_weights_are_one_clear_line(damage: str, base: Any, tmp_path: Path) -> None:
     folder = base("modern")
@@ -230,11 +233,11 @@ def test_damaged_weights_are_one_clear_line(damage: str, base: Any, tmp_path: Pa
     if damage == "without a tensor":
         del tensors[name]
     else:
-        tensors[name] = (
-            tensors[name][1:].clone()
-            if damage == "of another shape"
-            else tensors[name] * float("nan")
-        )
+        tensors[name] = {
+            "of another shape": tensors[name][1:].clone(),
+            "no matrix": torch.tensor(1.0),
+            "integers": tensors[name].int(),
+        }.get(damage, tensors[name] * float("nan"))
     save_file(tensors, path)
     if damage == "cut short":
         path.write_bytes(path.read_bytes()[:-9])

@@ -78,6 +78,12 @@ def read_adapter(path: Path) -> AdapterFile:
     whole: dict[str, Tensor] = {}
     for name, tensor in stored.items():
         check_finite(tensor, name, path)
+        matrix = _CHANGES.search(name) is not None and "magnitude" not in name
+        if not tensor.is_floating_point() or tensor.ndim not in ((2,) if matrix else (1, 2)):
+            raise XinyeError(
+                f"{path}: tensor {name[:100]} is of type {tensor.dtype} and shape "
+                f"{[*tensor.shape]}, which no weight of an adapter has"
+            )
         plain = _IN_TRAINING.sub("", name).removeprefix("module.")
         if _CHANGES.search(plain):
             learned |= [_as_of_matrix(plain, tensor)]

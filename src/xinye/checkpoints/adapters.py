@@ -232,6 +232,11 @@ def from_config(data: Json, where: str = CONFIG) -> AdapterSettings:
             f"{where}: peft_type {peft_type!r} is not known here; known are "
             f"{', '.join(_TYPES.values())}"
         )
+    for name, kind in (("alpha_pattern", dict), ("modules_to_save", list)):
+        if not isinstance(data.get(name) or kind(), kind):
+            raise XinyeError(
+                f"{where}: {name} = {json.dumps(data[name])[:50]} is not what it must be"
+            )
     known = _IMPLIED.union(_fields(method))
     if method == "lora":
         known.add("alpha_pattern")
