@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from xinye import machine
-from xinye.checkpoints.families import is_head
-from xinye.checkpoints.load import began_with, load_judge, load_model
+from xinye.checkpoints.bases import based_on
+from xinye.checkpoints.load import began_with, load_any
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked, one_line, quoted
 from xinye.generation import sequence
@@ -279,32 +279,33 @@ class Model:
         )
 
 
-def load(model: str | Path, dtype: str = "auto", speculation: str | Path = "auto") -> Model:
+def load(
+    model: str | Path,
+    dtype: str = "auto",
+    speculation: str | Path = "auto",
+    base: str | Path | None = None,
+) -> Model:
     """The model of a run's folder, of any that Hugging Face tools wrote for GPT-2, Llama, Mistral,
     Qwen2 or Qwen3, of a GGUF file, or of a hub name that `xinye download` has fetched.
+    `base` is where the base of an adapter lies, if it was moved.
 
     Its weights are kept, and computed with, in `dtype`: float32, or bfloat16, which takes half the
     memory and writes almost twice as fast; "auto" is bfloat16 where the hardware multiplies it.
     What is quantized stays so.
-
     `speculation` says how next tokens are guessed, which changes the speed and not the texts:
     "auto" looks them up in the text where that is faster, "off" never, and a small model with the
     same tokenizer guesses itself.
-
     Raises `XinyeError` where there is no such model, or it is damaged or of another kind.
     """
-    dtypes = {
-        "auto": machine.fast_dtype(machine.device())[0],
-        "float32": torch.float32,
-        "bfloat16": torch.bfloat16,
-    }
+    dtypes = {"auto": machine.fast_dtype(machine.device())[0]}
+    dtypes |= {"float32": torch.float32, "bfloat16": torch.bfloat16}
     if dtype not in dtypes:
         raise XinyeError(f"dtype = {dtype!r}: known are {', '.join(dtypes)}")
-    if is_head(Path(model)):
-        return Model(*load_judge(Path(model)), Path(model))
-    gpt, tokenizer = load_model(model, dtypes[dtype])
-    gpt.compute_dtype = dtypes[dtype]
-    loaded = Model(gpt, tokenizer, Path(model))
+    with based_on(base):
+        network, tokenizer = load_any(model, dtypes[dtype])
+    loaded = Model(network, tokenizer, Path(model))
+    if not loaded.learned_task:
+        network.compute_dtype = dtypes[dtype]
     loaded.speculates = speculation != "off"
     if speculation not in ("auto", "off"):
         loaded.draft = load(speculation, dtype, "off")

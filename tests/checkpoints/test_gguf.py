@@ -1,12 +1,14 @@
 """GGUF files written here load in transformers and llama.cpp, and theirs here; a damaged one is one
 clear line."""
 
+import itertools
 import json
 import os
 import random
 import shutil
 import struct
 import subprocess
+from collections import Counter
 
 import gguf
 import numpy as np
@@ -17,6 +19,7 @@ import transformers
 from xinye.checkpoints.gguf import load_gguf, save_gguf
 from xinye.checkpoints.gguf_file import read_gguf
 from xinye.checkpoints.gguf_tokenizer import from_metadata, to_metadata
+from xinye.checkpoints.huggingface import save_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation.engine import generate, start
@@ -235,8 +238,128 @@ def test_sentencepiece_joins_by_scores_and_falls_back_on_bytes():
     assert names == ["▁leaf", "▁新叶", "<0xC3>", "<0xA9>"]
     assert tokenizer.prefix == (1,) and tokenizer.stop_ids == {2}
     assert tokenizer.decode(tokenizer.encode("leaf 新叶é")).strip() == "leaf 新叶é"
-    with pytest.raises(XinyeError, match="has no name for"):
-        to_metadata(tokenizer, tokenizer.vocab_size)
+    again = from_metadata(to_metadata(tokenizer, tokenizer.vocab_size))
+    assert [again.encode(text) for text in TEXTS] == [tokenizer.encode(text) for text in TEXTS]
+
+
+def llama_2_tokenizer(folder, prepends=True, **changes):
+    """A folder with a tokenizer as Llama 2 has it: pieces that SentencePiece would learn, joined in
+    the order of their scores, and all bytes."""
+    counts = Counter(
+        f"▁{word}"[start:end]
+        for word in " ".join(TEXTS + ["leaf leaves new newer 新叶 新芽"] * 3).split()
+        for start in range(len(word) + 1)
+        for end in range(start + 2, min(start + 5, len(word) + 1) + 1)
+    )
+    letters = sorted({letter for piece in counts for letter in piece} - {"平"})
+    pieces = [piece for piece, count in counts.most_common(300) if count > 1 and "平" not in piece]
+    tokens = [
+        "<unk>",
+        "<s>",
+        "</s>",
+        *(f"<0x{byte:02X}>" for byte in range(256)),
+        *pieces,
+        *letters,
+    ]
+    ids = {token: index for index, token in enumerate(tokens)}
+    merges = [
+        (piece[:cut], piece[cut:])
+        for piece in pieces
+        for cut in range(1, len(piece))
+        if piece[:cut] in ids and piece[cut:] in ids
+    ]
+    model = {"type": "BPE", "vocab": ids, "merges": merges, "unk_token": "<unk>", "fuse_unk": True,
+             "byte_fallback": True, "dropout": None, **changes}  # fmt: skip
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+    normalizer = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, replace]}
+    metaspace = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False}
+    bytes_to_text = [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+                     {"type": "ByteFallback"}, {"type": "Fuse"},
+                     {"type": "Strip", "content": " ", "start": 1, "stop": 0}]  # fmt: skip
+    special = {
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": True,
+    }
+    saved = {
+        "version": "1.0", "truncation": None, "padding": None, "model": model,
+        "added_tokens": [{"id": ids[token], "content": token, **special} for token in tokens[:3]],
+        "normalizer": normalizer if prepends else None,
+        "pre_tokenizer": None if prepends else metaspace,
+        "post_processor": None,
+        "decoder": {"type": "Sequence", "decoders": bytes_to_text},
+    }  # fmt: skip
+    folder.mkdir(exist_ok=True)
+    (folder / "tokenizer.json").write_text(json.dumps(saved), "utf-8")
+    names = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(names), "utf-8")
+    return Tokenizer.load(folder)
+
+
+def as_llama_cpp_splits(values, text):
+    """What llama.cpp's `llm_tokenizer_spm` does: of all neighbours that are a token together it
+    joins those with the best score, the leftmost first."""
+    ids = {token: index for index, token in enumerate(values["tokenizer.ggml.tokens"])}
+    scores = values["tokenizer.ggml.scores"]
+    space = " " * values["tokenizer.ggml.add_space_prefix"]
+    symbols = list((space + text).replace(" ", "▁"))
+    while True:
+        pairs = [
+            (-scores[ids[left + right]], index)
+            for index, (left, right) in enumerate(itertools.pairwise(symbols))
+            if left + right in ids
+        ]
+        if not pairs:
+            break
+        index = min(pairs)[1]
+        symbols[index : index + 2] = [symbols[index] + symbols[index + 1]]
+    bytes_of = lambda symbol: [ids[f"<0x{byte:02X}>"] for byte in symbol.encode()]  # noqa: E731
+    return [i for symbol in symbols for i in ([ids[symbol]] if symbol in ids else bytes_of(symbol))]
+
+
+@pytest.mark.parametrize("prepends", [True, False], ids=["Llama 2", "transformers 5"])
+def test_a_tokenizer_of_llama_2_is_written_and_splits_alike(prepends, tmp_path, xinye):
+    tokenizer = llama_2_tokenizer(tmp_path / "base", prepends)
+    values = to_metadata(tokenizer, tokenizer.vocab_size + 2)
+    types = values["tokenizer.ggml.token_type"]
+    assert values["tokenizer.ggml.model"] == "llama" and types[:3] == [2, 3, 3]
+    assert types[3:259] == [6] * 256 and types[-3:] == [1, 5, 5]
+    again = from_metadata(values)
+    texts = [*TEXTS, "leaf  new 平", "newleaves, newer叶"]
+    for text in texts if prepends else map(str.strip, texts):
+        assert as_llama_cpp_splits(values, text) == tokenizer.encode(text) == again.encode(text)
+        assert again.decode(again.encode(text)) == text
+    # the whole model, as a person has it
+    config = GPTConfig("llama", tokenizer.vocab_size, 32, 1, 2, 2, 16, 40, 64)
+    save_model(tmp_path / "base", random_model(config), tokenizer)
+    outcome = xinye("export", tmp_path / "base", "--to", "gguf", "-o", tmp_path / "model.gguf")
+    assert outcome.code == 0, outcome.err
+    assert ("behind every control token" in outcome.err) != prepends
+    asked = ("leaf", "--temperature", 0, "--max-tokens", 6, "--dtype", "float32")
+    written = [xinye("generate", tmp_path / name, *asked).out for name in ("base", "model.gguf")]
+    assert written[0] == written[1] != ""
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path, gguf_file="model.gguf")
+    assert theirs.encode("newer leaves", add_special_tokens=False) == tokenizer.encode(
+        "newer leaves"
+    )
+
+
+def test_a_tokenizer_that_scores_cannot_describe_is_refused(tmp_path):
+    whole = llama_2_tokenizer(tmp_path)
+    merges = json.loads(whole.backend.to_str())["model"]["merges"]
+    joined = ["".join(merge) for merge in merges]
+    one = next(index for index in range(len(merges)) if joined[index] == joined[index + 1])
+    apart = [*merges[:one], *merges[one + 1 :], merges[one]]  # of two ways to the same token
+    for change, says in (
+        ({"merges": merges[1:]}, "in an order that SentencePiece's scores cannot say"),
+        ({"merges": apart}, "in an order that"),
+        ({"ignore_merges": True}, "changes or splits text otherwise"),
+    ):
+        other = llama_2_tokenizer(tmp_path, **change)
+        with pytest.raises(XinyeError, match=says):
+            to_metadata(other, other.vocab_size)
 
 
 # -- damage ----------------------------------------------------------------------------------------

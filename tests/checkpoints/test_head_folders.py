@@ -3,6 +3,7 @@ refused."""
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,4 +140,84 @@ def test_a_head_that_gives_a_number_is_no_classifier(tmp_path, change):
     config = tmp_path / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text("utf-8")) | change), "utf-8")
     with pytest.raises(XinyeError, match="gives a number"):
+        load_weights(tmp_path)
+
+
+# -- as transformers and training scripts write them -----------------------------------------------
+
+
+def stock(folder: Path, kind: str, **more: Any) -> Any:
+    """A folder that transformers wrote, and its model."""
+    config = transformers.LlamaConfig(
+        vocab_size=TOKENIZER.vocab_size, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=48, max_position_embeddings=64, pad_token_id=TOKENIZER.pad_id,
+        bos_token_id=TOKENIZER.bos_id, eos_token_id=TOKENIZER.eos_id, **more,
+    )  # fmt: skip
+    torch.manual_seed(2)
+    model = getattr(transformers, f"AutoModelFor{kind}").from_config(config).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.2)
+    model.save_pretrained(folder, max_shard_size="20KB")
+    TOKENIZER.save(folder)
+    return model
+
+
+def same_logits(folder: Path, model: Any) -> bool:
+    tokens = torch.randint(5, TOKENIZER.vocab_size, (2, 9))
+    ours = load_weights(folder)
+    arguments = (tokens, torch.tensor([9, 9])) if isinstance(ours, Head) else (tokens,)
+    expected = model(input_ids=tokens).logits
+    return float((ours(*arguments) - expected).abs().max()) <= 1e-5 * float(expected.abs().max())
+
+
+@pytest.mark.parametrize(
+    "kind, verb", [("SequenceClassification", "classify"), ("TokenClassification", "tag")]
+)
+def test_shards_without_names_of_labels_and_with_buffers(xinye, tmp_path, kind, verb):
+    model = stock(tmp_path, kind, num_labels=2)
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
+    assert "id2label" not in json.loads((tmp_path / "config.json").read_text())
+    index = tmp_path / "model.safetensors.index.json"
+    told = json.loads(index.read_text())
+    buffers = {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)}
+    buffers |= {"model.embeddings.position_ids": torch.arange(9)[None]}
+    save_file(buffers, tmp_path / "more.safetensors")
+    told["weight_map"] |= dict.fromkeys(buffers, "more.safetensors")
+    index.write_text(json.dumps(told))
+    assert same_logits(tmp_path, model)
+    assert load_weights(tmp_path).config.labels == ("LABEL_0", "LABEL_1")
+    outcome = xinye(verb, tmp_path, "很好吃", "--json")
+    assert outcome.code == 0, outcome.err
+    index.unlink()
+    assert "it says what is in model-00001" in xinye(verb, tmp_path, "很好吃").complaint
+
+
+@pytest.mark.parametrize("kind", ["CausalLM", "SequenceClassification"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        lambda name: f"_orig_mod.{name}",
+        lambda name: f"module._orig_mod.{name}",
+        lambda name: f"model.{name}",
+        lambda name: name.replace("layers.1.", "layers.1._orig_mod."),
+    ],
+    ids=["compiled", "in several processes", "in a module", "compiled layers"],
+)
+def test_what_training_puts_before_the_names_is_taken_away(tmp_path, kind, names):
+    model = stock(tmp_path, kind)
+    tensors = {names(name): tensor.contiguous() for name, tensor in model.state_dict().items()}
+    for path in tmp_path.glob("model*"):
+        path.unlink()
+    save_file(tensors, tmp_path / "model.safetensors")
+    assert same_logits(tmp_path, model)
+    strange = {f"student.{name}": tensor for name, tensor in model.state_dict().items()}
+    save_file(strange, tmp_path / "model.safetensors")
+    with pytest.raises(XinyeError, match=r"has student\.model\.embed_tokens.* save the model that"):
+        load_weights(tmp_path)
+    twice = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    save_file(
+        twice | {f"_orig_mod.{name}": t + 1 for name, t in twice.items()},
+        tmp_path / "model.safetensors",
+    )
+    with pytest.raises(XinyeError, match="twice, under two names"):
         load_weights(tmp_path)

@@ -1,6 +1,8 @@
 """`xinye export`: files that other tools read, and that hold the same model."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,16 +32,27 @@ def test_gguf_holds_the_same_model(xinye, trained, tmp_path, monkeypatch):
     (model, tokenizer), (again, read) = load_model(trained), load_model("run-f32.gguf")
     for text in ("小兔豆豆，今天 3 只！", "The hare's 12 leaves\n"):
         assert tokenizer.encode(text) == read.encode(text)
-    messages = [{"role": "user", "content": "你好"}]
-    assert (
-        tokenizer.encode_chat(messages) == read.encode_chat(messages)
-        and read.stop_ids == tokenizer.stop_ids
-    )
+    assert read.stop_ids == tokenizer.stop_ids
+    # a model that only goes on with texts is not offered as one to chat with
+    assert tokenizer.chat_template is not None and read.chat_template is None
     tokens = torch.tensor([tokenizer.encode("小兔豆豆")])
     assert torch.allclose(model(tokens), again(tokens), atol=1e-5)
     assert xinye("generate", "run-f32.gguf", "小兔", "--temperature", 0, "--max-tokens", 8).out == (
         xinye("generate", trained, "小兔", "--temperature", 0, "--max-tokens", 8).out
     )
+
+
+def test_a_model_that_may_chat_keeps_its_template(xinye, trained, tmp_path):
+    """A folder that is no run, such as one of another tool: nobody knows that it cannot."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for path in filter(Path.is_file, trained.iterdir()):
+        shutil.copy(path, folder)
+    messages = [{"role": "user", "content": "你好"}]
+    expected = load_model(folder)[1].encode_chat(messages)
+    for verb in (("export", folder, "--to", "gguf"), ("quantize", folder)):
+        assert xinye(*verb, "-o", tmp_path / "chat.gguf").code == 0
+        assert load_model(tmp_path / "chat.gguf")[1].encode_chat(messages) == expected
 
 
 def test_quantized_is_smaller_and_a_gguf_can_be_written_again(xinye, trained, tmp_path):

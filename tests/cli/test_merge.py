@@ -79,3 +79,20 @@ def test_a_run_without_an_adapter_and_a_folder_in_use_are_refused(
         in xinye("merge", tmp_path / "adapter", "-o", trained, "--overwrite").complaint
     )
     assert contents(trained) == before
+
+
+def test_a_merged_run_has_the_card_of_its_run_and_a_persons_stays(
+    xinye: Command, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{text}{number},{text}" for number in range(10) for text in ("好", "差")]
+    (tmp_path / "reviews.csv").write_text("\n".join(["review,label", *lines]), "utf-8")
+    taught = ("--task", "classify", "--data", "reviews.csv", "--epochs", 1, "--method", "lora")
+    assert xinye("finetune", trained, *taught, "-o", "run").code == 0
+    assert xinye("merge", "run", "-o", "merged").code == 0
+    card = (tmp_path / "merged" / "README.md").read_text("utf-8")
+    assert "merged into the weights of the base" in card and "library_name: transformers" in card
+    assert "accuracy" in card and "its base must lie" not in card
+    (tmp_path / "merged" / "README.md").write_text("mine", "utf-8")
+    assert xinye("merge", "run", "-o", "merged", "--overwrite").code == 0
+    assert (tmp_path / "merged" / "README.md").read_text("utf-8") == "mine"

@@ -10,7 +10,8 @@ import pytest
 from xinye.cli.main import main
 from xinye.errors import XinyeError
 from xinye.runs.folder import RunFolder
-from xinye.runs.saved import find_runs, never_taught_to_answer, read_run
+from xinye.runs.saved import find_runs, read_run
+from xinye.runs.taught import never_taught_to_answer
 
 STEP = {"kind": "step", "loss": 5.0, "gradient_norm": 1.0, "tokens": 64, "seconds": 0.5}
 

@@ -161,3 +161,18 @@ def test_the_likeliest_tags_that_may_follow_each_other(labels):
 
 def test_marked():
     assert marked("沈知秋在家", [Span(0, 3, "name")]) == "[沈知秋 name]在家"
+
+
+@pytest.mark.parametrize(
+    "tags, expected",
+    [
+        ("B-PER M-PER E-PER S-LOC", [Span(0, 3, "PER"), Span(3, 4, "LOC")]),
+        ("B-PER L-PER U-LOC U-LOC", [Span(0, 2, "PER"), Span(2, 3, "LOC"), Span(3, 4, "LOC")]),
+        ("LABEL_1 LABEL_1 O LABEL_2", [Span(0, 2, "LABEL_1"), Span(3, 4, "LABEL_2")]),
+    ],
+    ids=["BMES", "BILOU", "without parts"],
+)
+def test_tags_of_other_tools_models(tags, expected):
+    said = [(tag, 1.0) for tag in tags.split()]
+    assert [span for span, _ in spans_of([(at, at + 1) for at in range(4)], said)] == expected
+    assert set(Tag(("O", *tags.split())).known) == {span.type for span in expected}

@@ -12,32 +12,36 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from xinye.checkpoints.families import Json, to_config_json
-from xinye.checkpoints.hub import find_downloaded
+from xinye.checkpoints.adapter_tensors import (
+    FINGERPRINT,
+    PREFIX,
+    changes_in,
+    check_patterns,
+    put_whole,
+    read_adapter,
+)
+from xinye.checkpoints.bases import CONFIG, place_of
+from xinye.checkpoints.families import ADAPTER_TASKS, Json, is_head, to_config_json
 from xinye.checkpoints.huggingface import write_tensors
-from xinye.checkpoints.layout import check_finite, check_shapes, their_name
-from xinye.data.files import check_regular, read_json, write_json
+from xinye.checkpoints.layout import check_shapes, their_name
+from xinye.data.files import read_json, write_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.model.adapter_layers import AdaLoRA, Bottleneck, LoRA, Prefix
 from xinye.model.adapter_settings import FIELDS, AdapterSettings, Method
 from xinye.model.adapters import HEADS, adapters, attach, attached, sites
 from xinye.model.build import Network
-from xinye.model.heads import Head
+from xinye.model.heads import Head, HeadConfig
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_FINGERPRINT = "base_sha256"
-_PREFIX = "base_model.model."
+WEIGHTS = "adapter_model.safetensors"
 _TYPES: dict[Method, str] = {
     "lora": "LORA",
     "adalora": "ADALORA",
     "prefix": "PREFIX_TUNING",
     "adapter": "XINYE_BOTTLENECK",
 }
-_TASKS = {"sequence": "SEQ_CLS", "token": "TOKEN_CLS"}
 # Fields that the tensors' names and shapes, or the base, say already, and that change nothing
 # otherwise.
 _IMPLIED = {
@@ -53,6 +57,7 @@ _IMPLIED = {
     "layers_to_transform",
     "layers_pattern",
     "rank_pattern",
+    "use_dora",
     "fan_in_fan_out",
     "modules_to_save",
     "r",
@@ -69,9 +74,10 @@ _IMPLIED = {
 }
 # others change the base, or more
 _COMPUTED = {
-    "bias": ("none",),
-    "init_lora_weights": (True, False, "gaussian"),
+    "bias": ("none", "all", "lora_only"),
+    "init_lora_weights": (True, False, "gaussian", "eva", "mica", "orthogonal"),
 }
+_PEFTS = {"lora_alpha": 8}  # what missing fields mean to peft, where that is not our default
 
 
 def save_adapter(
@@ -99,79 +105,36 @@ def save_adapter(
     place = os.path.relpath(base, seen_from or folder) if Path(base).exists() else str(base)
     write_json(folder / CONFIG, _to_config(model, settings) | {"base_model_name_or_path": place})
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(model).items()}
-    write_tensors(folder / WEIGHTS, tensors, {_FINGERPRINT: fingerprint(base)})
+    write_tensors(folder / WEIGHTS, tensors, {FINGERPRINT: fingerprint(base)})
 
 
 def load_adapter(folder: Path, model: Network, base: str | Path | None = None) -> None:
-    """Attach the adapter of a folder to a model, in place. `base` is where the model was loaded
-    from.
+    """Attach the adapter of a folder to a model, in place, and put the whole weights that it holds
+    in the place of the model's. `base` is where the model was loaded from.
 
     Raises `XinyeError` where it was made for another base, computes what is not known here, or is
     damaged.
     """
-    path = folder / WEIGHTS
-    settings = from_config(read_json(folder / CONFIG), str(folder / CONFIG))
-    try:
-        check_regular(path)
-        with safe_open(path, framework="pt") as file:
-            made_for = (file.metadata() or {}).get(_FINGERPRINT)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        hint = "; pickled weights are not read" if (folder / "adapter_model.bin").is_file() else ""
-        raise XinyeError(f"{path}: missing, damaged or cut short ({error}){hint}") from None
-    if base is not None and made_for is not None and fingerprint(base) != made_for:
+    config, where = read_json(folder / CONFIG), str(folder / CONFIG)
+    settings = from_config(config, where)
+    file = read_adapter(folder / WEIGHTS)
+    if base is not None and file.base is not None and fingerprint(base) != file.base:
         raise XinyeError(
-            f"{folder}: this adapter was made for "
-            f"{read_json(folder / CONFIG).get('base_model_name_or_path')} with weights "
-            f"{made_for[:12]}…, not for {base} with {fingerprint(base)[:12]}…"
+            f"{folder}: this adapter was made for {config.get('base_model_name_or_path')} with "
+            f"weights {file.base[:12]}…, not for {base} with {fingerprint(base)[:12]}…"
         )
-    attach(
-        model,
-        settings,
-        ranks=_ranks(model, tensors, path) if settings.method in ("lora", "adalora") else None,
-    )
-    wanted = {name: tensor.shape for name, tensor in _tensors(model).items()}
-    check_shapes(
-        {name: tensor.shape for name, tensor in tensors.items()}, wanted, f"{path}: ", CONFIG
-    )
-    for name, parameter in _parameters(model).items():
-        check_finite(tensors[name], name, path)
-        parameter.data.copy_(tensors[name])
-
-
-def _ranks(model: Network, tensors: dict[str, Tensor], path: Path) -> dict[str, int]:
-    """The rank of each matrix's change in a file, by site."""
-    ours = {their_name(site, model): site for site in sites(model)}
-    ranks = {}
-    for name, tensor in tensors.items():
-        site, _, matrix = name.removeprefix(_PREFIX).removesuffix(".weight").rpartition(".")
-        if matrix == "lora_A":
-            if site not in ours:
-                raise XinyeError(
-                    f"{path}: tensor {name} is for a matrix that this model has not, or cannot "
-                    "adapt"
-                )
-            ranks[ours[site]] = len(tensor)
-    return ranks
-
-
-def is_adapter(folder: Path) -> bool:
-    return (folder / CONFIG).is_file()
-
-
-def base_of(folder: Path) -> str:
-    """Where the base of an adapter lies: a path seen from the adapter's folder, or from here, or a
-    hub name."""
-    name = read_json(folder / CONFIG).get("base_model_name_or_path")
-    if not isinstance(name, str) or not name:
-        raise XinyeError(
-            f"{folder / CONFIG}: base_model_name_or_path is missing; it says where the base lies"
-        )
-    return (
-        os.path.relpath(folder / name)
-        if not os.path.isabs(name) and (folder / name).exists()
-        else name
-    )
+    lacking = _heads(model).keys() - file.whole.keys()
+    has_head = base is not None and is_head(place_of(base))
+    if lacking and not has_head:
+        raise XinyeError(f"{file.path}: lacks tensor {min(lacking)}; it does not fit its {CONFIG}")
+    put_whole(file, model, config.get("modules_to_save") or [])
+    low_rank = settings.method in ("lora", "adalora")
+    attach(model, settings, changes=changes_in(file, model, config) if low_rank else None)
+    wanted = {name: tensor.shape for name, tensor in _changes(model).items()}
+    found = {name: tensor.shape for name, tensor in file.learned.items()}
+    check_shapes(found, wanted, f"{file.path}: ", CONFIG)
+    for name, parameter in _changes(model).items():
+        parameter.data.copy_(file.learned[name])
 
 
 def fingerprint(base: str | Path) -> str:
@@ -180,9 +143,7 @@ def fingerprint(base: str | Path) -> str:
 
     `base` is a folder, a file, or a hub name. Raises `XinyeError` where no weights lie there.
     """
-    place = Path(base)
-    if not place.exists():
-        place = find_downloaded(str(base)) or place
+    place = place_of(base)
     files = sorted(place.glob("model*.safetensors")) if place.is_dir() else [place]
     if not files or not all(file.is_file() for file in files):
         raise XinyeError(
@@ -201,9 +162,12 @@ def _sha256(path: Path, size: int, changed: int) -> str:
 def _to_config(model: Network, settings: AdapterSettings) -> Json:
     if settings.method == "adalora":
         settings = settings.scheduled(settings.total_step or 1)
+    task = "CAUSAL_LM"
+    if isinstance(model.config, HeadConfig):
+        task = ADAPTER_TASKS[model.config.kind]
     result = {
         "peft_type": _TYPES[settings.method],
-        "task_type": _TASKS.get(getattr(model.config, "kind", ""), "CAUSAL_LM"),
+        "task_type": task,
         "inference_mode": True,
         **{name: getattr(settings, name) for name in _fields(settings.method)},
     }
@@ -268,16 +232,26 @@ def from_config(data: Json, where: str = CONFIG) -> AdapterSettings:
             f"{where}: peft_type {peft_type!r} is not known here; known are "
             f"{', '.join(_TYPES.values())}"
         )
+    for name, kind in (("alpha_pattern", dict), ("modules_to_save", list)):
+        if not isinstance(data.get(name) or kind(), kind):
+            raise XinyeError(
+                f"{where}: {name} = {json.dumps(data[name])[:50]} is not what it must be"
+            )
     known = _IMPLIED.union(_fields(method))
+    if method == "lora":
+        known.add("alpha_pattern")
+        check_patterns(data.get("alpha_pattern") or {}, where)
     for name, value in data.items():
         if value and name not in known and value not in _COMPUTED.get(name, ()):
-            raise XinyeError(f"{where}: {name} = {json.dumps(value)} is not computed here")
-    if odd := set(data.get("modules_to_save") or ()) - set(HEADS):
-        raise XinyeError(
-            f"{where}: modules_to_save has {min(odd)!r}; of whole modules only a new head is "
-            "known here"
-        )
-    values = {name: data[name] for name in _fields(method) if name in data}
+            hint = ""
+            if name == "init_lora_weights":
+                hint = (
+                    ": it changed the base, too; peft's save_pretrained takes that back with "
+                    "path_initial_model_for_weight_conversion"
+                )
+            raise XinyeError(f"{where}: {name} = {json.dumps(value)} is not computed here{hint}")
+    fields = _fields(method)
+    values = {name: value for name, value in (_PEFTS | data).items() if name in fields}
     return checked(AdapterSettings, {"method": method, **values}, where)
 
 
@@ -305,15 +279,21 @@ def _parameters(model: Network) -> dict[str, nn.Parameter]:
     """What was learned, by its name in the file."""
     settings = attached(model)
     # peft wraps these once
-    base = "base_model." if settings is not None and settings.method == "prefix" else _PREFIX
-    found = {base + name: parameter for name, parameter in _heads(model).items()}
+    base = "base_model." if settings is not None and settings.method == "prefix" else PREFIX
+    heads = {base + name: parameter for name, parameter in _heads(model).items()}
+    return heads | _changes(model)
+
+
+def _changes(model: Network) -> dict[str, nn.Parameter]:
+    """The weights of the adapters alone, by their names in the file."""
+    found: dict[str, nn.Parameter] = {}
     for module in adapters(model):
         if isinstance(module, Prefix):
             found["prompt_embeddings"] = module.prompt_embeddings
             continue
         ending = "" if isinstance(module, Bottleneck | AdaLoRA) else ".weight"
         for name, parameter in module.named_parameters():
-            found[f"{_PREFIX}{their_name(module.site, model)}.{name}{ending}"] = parameter
+            found[f"{PREFIX}{their_name(module.site, model)}.{name}{ending}"] = parameter
     return found
 
 
@@ -322,7 +302,7 @@ def _tensors(model: Network) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = dict(_parameters(model))
     for module in adapters(model):
         if isinstance(module, AdaLoRA):
-            kept, site = module.kept(), _PREFIX + their_name(module.site, model)
+            kept, site = module.kept(), PREFIX + their_name(module.site, model)
             tensors[f"{site}.lora_A"] = module.lora_A[kept]
             tensors[f"{site}.lora_E"] = module.lora_E[kept]
             tensors[f"{site}.lora_B"] = module.lora_B[:, kept]

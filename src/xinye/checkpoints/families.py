@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from xinye.checkpoints.bases import CONFIG, base_of, is_adapter, place_of
 from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
@@ -146,6 +147,7 @@ _HEADS: dict[Kind, str] = {
     "sequence": "ForSequenceClassification",
     "token": "ForTokenClassification",
 }
+ADAPTER_TASKS: dict[Kind, str] = {"sequence": "SEQ_CLS", "token": "TOKEN_CLS"}
 _SEVERAL = "multi_label_classification"
 
 
@@ -200,9 +202,21 @@ def token_ids(tokenizer: Tokenizer | None) -> dict[str, int | None]:
 
 
 def is_head(folder: Path) -> bool:
-    """Whether a folder holds a network with a head."""
+    """Whether a folder holds a network with a head, or an adapter of one: that has its own
+    `config.json`, or says what it is for, or changes a network with a head."""
     path = folder / "config.json"
-    return path.is_file() and _kind_of_head(read_json(path)) is not None
+    if path.is_file() and _kind_of_head(read_json(path)) is not None:
+        return True
+    if not is_adapter(folder):
+        return False
+    base = place_of(base_of(folder))
+    return adapter_kind(folder) is not None or (not is_adapter(base) and is_head(base))
+
+
+def adapter_kind(folder: Path) -> Kind | None:
+    """The head that an adapter's folder says it is for, by what `peft` calls the task."""
+    task = read_json(folder / CONFIG).get("task_type")
+    return next((kind for kind, name in ADAPTER_TASKS.items() if name == task), None)
 
 
 def _kind_of_head(data: Json) -> Kind | None:
@@ -220,23 +234,30 @@ def read_config(folder: Path) -> Config | HeadConfig:
         return config
     if not isinstance(config, GPTConfig):
         raise XinyeError(f"{folder}: it has no head that judges texts or tokens")
+    # transformers leaves out the names that it gives itself, where there are two
+    names = data.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
     try:
-        labels = [str(data["id2label"][str(number)]) for number in range(len(data["id2label"]))]
+        labels = [str(names[str(number)]) for number in range(len(names))]
     except (KeyError, TypeError):
         raise XinyeError(f"{where}: id2label must name the labels 0, 1, 2 …") from None
     problem = data.get("problem_type")
-    alone = len(labels) == 1 and problem != _SEVERAL
+    check_judges(folder, kind, len(labels), problem)
+    return HeadConfig(
+        replace(config, is_causal=data.get("is_causal", True) is not False),
+        kind,
+        tuple(labels),
+        problem == _SEVERAL,
+    )
+
+
+def check_judges(folder: Path, kind: Kind, labels: int, problem: str | None = None) -> None:
+    """Raises `XinyeError` where a head gives a number instead of a label."""
+    alone = labels == 1 and problem != _SEVERAL
     if kind == "sequence" and (problem == "regression" or alone):
         raise XinyeError(
             f"{folder}: its head gives a number (regression, as of a reward model), and no label; "
             "take a model with two or more labels"
         )
-    return HeadConfig(
-        replace(config, is_causal=data.get("is_causal", True) is not False),
-        kind,
-        tuple(labels),
-        data.get("problem_type") == _SEVERAL,
-    )
 
 
 def from_config_json(data: Json, where: str = "config.json") -> Config:

@@ -7,6 +7,7 @@ the place of merges. Both become tokenizers of the `tokenizers` library with the
 """
 
 import json
+import re
 from typing import Any
 
 import tokenizers
@@ -179,34 +180,21 @@ def _sentencepiece(
 
 def to_metadata(tokenizer: Tokenizer, vocab_size: int) -> Metadata:
     """What a file says of a tokenizer; tokens up to the model's `vocab_size` that it has not are
-    written as unused."""
+    written as unused. Raises `XinyeError` where llama.cpp would split text otherwise."""
     saved = json.loads(tokenizer.backend.to_str())
-    model = saved["model"]
-    splits = _splits(saved["pre_tokenizer"])
-    pre = next((name for name, value in PRE_SPLITS.items() if value == splits), None)
-    normalizer = saved["normalizer"] or {"type": None}
-    if (
-        model["type"] != "BPE"
-        or pre is None
-        or normalizer["type"]
-        not in (None, "NFC")  # llama.cpp normalises nothing; text is NFC nearly always
-        or bool(model.get("ignore_merges")) != (splits[0] in _WHOLE_WORDS)
-    ):
-        raise XinyeError("GGUF: this tokenizer splits text in a way that llama.cpp has no name for")
     tokens, types = [f"[PAD{index}]" for index in range(vocab_size)], [_UNUSED] * vocab_size
     added = tokenizer.backend.get_added_tokens_decoder()
     for token, index in tokenizer.backend.get_vocab().items():
         tokens[index], types[index] = token, _NORMAL
         if index in added:
             types[index] = _CONTROL if added[index].special else _USER_DEFINED
-    metadata = {
-        "model": "gpt2",
-        "pre": pre,
+    if saved["model"].get("byte_fallback"):
+        metadata = _sentencepiece_metadata(saved, tokens, types)
+    else:
+        metadata = _byte_level_metadata(saved)
+    metadata |= {
         "tokens": tokens,
         "token_type": types,
-        "merges": [
-            merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]
-        ],
         "bos_token_id": tokenizer.bos_id,
         "eos_token_id": tokenizer.eos_id,
         "padding_token_id": tokenizer.pad_id,
@@ -220,6 +208,108 @@ def to_metadata(tokenizer: Tokenizer, vocab_size: int) -> Metadata:
         else {"tokenizer.chat_template": tokenizer.chat_template}
     )
     return {_PREFIX + name: value for name, value in metadata.items()} | template
+
+
+def _byte_level_metadata(saved: dict[str, Any]) -> Metadata:
+    """What a file says of byte-level BPE alone."""
+    model = saved["model"]
+    splits = _splits(saved["pre_tokenizer"])
+    pre = next((name for name, value in PRE_SPLITS.items() if value == splits), None)
+    normalizer = saved["normalizer"] or {"type": None}
+    if (
+        model["type"] != "BPE"
+        or pre is None
+        or normalizer["type"]
+        not in (None, "NFC")  # llama.cpp normalises nothing; text is NFC nearly always
+        or bool(model.get("ignore_merges")) != (splits[0] in _WHOLE_WORDS)
+    ):
+        raise XinyeError("GGUF: this tokenizer splits text in a way that llama.cpp has no name for")
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
+    return {"model": "gpt2", "pre": pre, "merges": merges}
+
+
+def _sentencepiece_metadata(saved: dict[str, Any], tokens: list[str], types: list[int]) -> Metadata:
+    """What a file says of SentencePiece's BPE alone; marks its bytes and its unknown token among
+    the `types`."""
+    model = saved["model"]
+    prefixes = _space_prefixes(saved)
+    if prefixes is None or model.get("ignore_merges") or model.get("dropout"):
+        raise XinyeError(
+            "GGUF: this tokenizer falls back on bytes, as SentencePiece does, but changes or "
+            "splits text otherwise, and llama.cpp has no name for that"
+        )
+    metadata: Metadata = {"model": "llama", "pre": "default"}
+    for index, token in enumerate(tokens):
+        if re.fullmatch("<0x[0-9A-F]{2}>", token):
+            types[index] = _BYTE
+        elif token == model.get("unk_token"):
+            types[index] = _UNKNOWN
+            metadata["unknown_token_id"] = index
+    pieces = {token for token, kind in zip(tokens, types, strict=True) if kind == _NORMAL}
+    scores = _scores([tuple(merge) for merge in model["merges"]], pieces)
+    return metadata | {
+        "scores": [scores.get(token, 0.0) for token in tokens],
+        "add_space_prefix": bool(prefixes),
+    }
+
+
+def _space_prefixes(saved: dict[str, Any]) -> str | None:
+    """Where spaces become `▁` and nothing else happens: where one is put before a text. "always",
+    as llama.cpp does it; "first", unless one is there already; "" nowhere. None: other things
+    happen."""
+    normalizer, splitter = saved["normalizer"], saved["pre_tokenizer"]
+    if splitter is None and normalizer is not None:
+        parts = normalizer.get("normalizers", [normalizer])
+        replaced = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+        if parts == [replaced]:
+            return ""
+        return "always" if parts == [{"type": "Prepend", "prepend": "▁"}, replaced] else None
+    metaspace = (splitter or {}).get("type") == "Metaspace" and splitter["replacement"] == "▁"
+    if normalizer is not None or not metaspace or splitter["split"]:
+        return None
+    return "" if splitter["prepend_scheme"] == "never" else "first"
+
+
+def _scores(merges: list[tuple[str, ...]], pieces: set[str]) -> dict[str, float]:
+    """SentencePiece's scores from merges: the token that is joined first has the best.
+
+    llama.cpp joins any two neighbours that are a token together, so there must be a merge for each
+    way to cut a token in two. Raises `XinyeError` where there is not, or the merges are in no order
+    of tokens.
+    """
+    scores: dict[str, float] = {}
+    last = ""
+    for left, right in merges:
+        joined = left + right
+        if joined != last and joined in scores:
+            raise _no_scores(joined)
+        scores.setdefault(joined, -float(len(scores)))
+        last = joined
+    known = set(merges)
+    for piece in pieces:
+        for cut in range(1, len(piece)):
+            parts = piece[:cut], piece[cut:]
+            if parts not in known and all(len(part) == 1 or part in pieces for part in parts):
+                raise _no_scores(piece)
+    return scores
+
+
+def _no_scores(token: str) -> XinyeError:
+    return XinyeError(
+        f"GGUF: this tokenizer joins {token!r} in an order that SentencePiece's scores cannot say, "
+        "so llama.cpp would split text otherwise"
+    )
+
+
+def notes(tokenizer: Tokenizer) -> list[str]:
+    """Where llama.cpp splits text otherwise than this tokenizer, though nearly always alike."""
+    saved = json.loads(tokenizer.backend.to_str())
+    if saved["model"].get("byte_fallback") and _space_prefixes(saved) == "first":
+        return [
+            "llama.cpp puts a space before every text and behind every control token, this "
+            "tokenizer only before a text that begins with none"
+        ]
+    return []
 
 
 def _splits(pre_tokenizer: dict[str, Any] | None) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ before anything of their size is made or read, and what would change the arithme
 computed here is refused by name.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from xinye.checkpoints.families import Json, read_config, to_config_json, token_ids
 from xinye.checkpoints.layout import (
+    WRAPPERS,
     check_finite,
     check_memory,
     check_shapes,
@@ -32,13 +34,18 @@ from xinye.errors import XinyeError
 from xinye.model.build import Config, LanguageModel, Network, build
 from xinye.model.heads import Head, HeadConfig
 
-# in old files; derived, not learned
+# in old files, and in those of training scripts; derived, not learned
 _BUFFERS = (
     ".attn.bias",
     ".attn.masked_bias",
     ".rotary_emb.inv_freq",
+    ".rotary_emb.original_inv_freq",
+    ".rotary_emb.cos_cached",
+    ".rotary_emb.sin_cached",
+    ".position_ids",
 )
 _BACKBONES = {"wte.weight": "transformer.", "embed_tokens.weight": "model."}
+_OUTER = re.compile(r"(?:module\.|model\.)*")  # names of what a training script has around a model
 _DTYPES = ("F32", "F16", "BF16")
 PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 
@@ -138,12 +145,11 @@ def read_tensors(
             holders = {name: file for file in files for name in file.keys()}  # noqa: SIM118
             if len(holders) < sum(len(file.keys()) for file in files):
                 raise XinyeError(f"{path}: a tensor stands in several of its files")
-            # files of a backbone alone leave the first part of the names out
-            start = next((first for name, first in _BACKBONES.items() if name in holders), "")
+            plain = _plain_names(path, holders)
             slices = {
-                start + name: file.get_slice(name)
+                plain[name]: file.get_slice(name)
                 for name, file in holders.items()
-                if not name.endswith(_BUFFERS)
+                if not f".{name}".endswith(_BUFFERS)
             }
             _check_names(path, config, {name: part.get_shape() for name, part in slices.items()})
             kind = str(dtype).removeprefix("torch.")
@@ -161,6 +167,28 @@ def read_tensors(
     return tensors
 
 
+def _plain_names(path: Path, stored: Iterable[str]) -> dict[str, str]:
+    """Hugging Face's name of each tensor in a file: without what compiling, several processes or a
+    training script put before it, and with the first part, which files of a backbone alone leave
+    out."""
+    names = {name: WRAPPERS.sub("", name) for name in stored}
+    table = next((name for name in names.values() if name.endswith(tuple(_BACKBONES))), "")
+    ending = next((name for name in _BACKBONES if table.endswith(name)), "")
+    if ending:
+        first, before = _BACKBONES[ending], table.removesuffix(ending)
+        outer = before.removesuffix(first)
+        if not _OUTER.fullmatch(outer):
+            raise XinyeError(
+                f"{path}: has {table[:100]}, where {first}{ending} belongs; save the model that "
+                f"{outer[:50]!r} stands for"
+            )
+        start = "" if before.endswith(first) else first
+        names = {name: start + plain.removeprefix(outer) for name, plain in names.items()}
+    if len(set(names.values())) < len(names):
+        raise XinyeError(f"{path}: a tensor stands there twice, under two names")
+    return names
+
+
 def _shards(folder: Path) -> tuple[Path, list[Path]]:
     """What holds the weights, by the name to complain about, and its files: one, or several that an
     index names."""
@@ -173,6 +201,8 @@ def _shards(folder: Path) -> tuple[Path, list[Path]]:
         if absent := [shard for shard in shards if not shard.is_file()]:
             raise XinyeError(f"{absent[0]}: there is no such file; {index.name} names it")
         return index, shards
+    if shards := sorted(folder.glob("model-*-of-*.safetensors")):
+        raise XinyeError(f"{index}: there is no such file, and it says what is in {shards[0].name}")
     if pickled := sorted(item.name for item in folder.iterdir() if item.suffix in PICKLED):
         raise XinyeError(refusal_of_pickle(folder / pickled[0], folder))
     raise XinyeError(f"{path}: there is no such file")

@@ -5,6 +5,7 @@ tensors share.
 lie transposed; its head for tokens has a name of its own.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,10 @@ _GPT2_NAMES = {
     "mlp.down_proj": "mlp.c_proj",
 }
 _GPT2_MATRICES = ("attn.c_attn.weight", "c_proj.weight", "mlp.c_fc.weight")  # stored as (in, out)
+
+
+# what compiling and sharding put into the names of weights
+WRAPPERS = re.compile(r"_orig_mod\.|_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.")
 
 
 def renamed(name: str, names: Mapping[str, str]) -> str:
@@ -95,6 +100,28 @@ def from_tensors(tensors: Mapping[str, Tensor], model: Network) -> dict[str, Ten
     if shape_of(model).architecture != "gpt2":
         return state
     return {name: tensor.contiguous().clone() for name, tensor in state.items()}
+
+
+def file_shapes(model: Network) -> dict[str, tuple[int, ...]]:
+    """The shapes of a model's weights in Hugging Face's layout, by the names there."""
+    sizes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    shapes = {}
+    for theirs, ours in _layout(model).items():
+        first, *others = sizes[ours[0]]
+        shape = (first + sum(sizes[name][0] for name in ours[1:]), *others)
+        shapes[theirs] = shape[::-1] if _lies_transposed(theirs, model) else shape
+    return shapes
+
+
+def put_tensors(tensors: Mapping[str, Tensor], model: Network) -> None:
+    """Copy Hugging Face's tensors, some or all of a model's, into its weights."""
+    layout = _layout(model)
+    for theirs, tensor in tensors.items():
+        names = layout[theirs]
+        rows = tensor.T if _lies_transposed(theirs, model) else tensor
+        sizes = [len(model.get_parameter(name)) for name in names]
+        for name, part in zip(names, rows.split(sizes), strict=True):
+            model.get_parameter(name).data.copy_(part)
 
 
 # -- files of tensors ------------------------------------------------------------------------------

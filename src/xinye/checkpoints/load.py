@@ -1,18 +1,27 @@
 """A model by what a person calls it: a folder (its own or an adapter's), a GGUF file, or a
 downloaded hub name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from xinye import machine
-from xinye.checkpoints.adapters import base_of, is_adapter, load_adapter
-from xinye.checkpoints.families import is_head, read_config
+from xinye.checkpoints.adapter_tensors import read_adapter
+from xinye.checkpoints.adapters import WEIGHTS, load_adapter
+from xinye.checkpoints.bases import base_of, find_base, is_adapter, place_of
+from xinye.checkpoints.families import adapter_kind, check_judges, is_head, read_config
 from xinye.checkpoints.folders import SETTINGS, check_weights, near_run
 from xinye.checkpoints.gguf import load_gguf
-from xinye.checkpoints.hub import find_downloaded, is_hub_name
-from xinye.checkpoints.huggingface import PICKLED, load_weights, refusal_of_pickle
+from xinye.checkpoints.hub import is_hub_name
+from xinye.checkpoints.huggingface import (
+    PICKLED,
+    check_vocabulary,
+    load_weights,
+    refusal_of_pickle,
+)
 from xinye.checkpoints.huggingface import load_model as load_folder
+from xinye.checkpoints.layout import shape_of
 from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
@@ -31,9 +40,7 @@ def load_model(
     Raises `XinyeError` where there is none of that name, or it is damaged, or of a kind that is not
     known here.
     """
-    folder = Path(path)
-    if not folder.exists():
-        folder = find_downloaded(str(path)) or folder
+    folder = place_of(path)
     if is_head(folder):
         raise XinyeError(
             f"{folder}: this model has learned to judge texts, not to write; take the one it began "
@@ -83,6 +90,12 @@ def load_judge(folder: Path) -> tuple[Head, Tokenizer]:
     return model, tokenizer
 
 
+def load_any(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[Network, Tokenizer]:
+    """A model that writes, or one that judges, which is kept in fp32."""
+    folder = place_of(path)
+    return load_judge(folder) if is_head(folder) else load_model(path, dtype)
+
+
 def load_adapted(
     folder: Path, dtype: torch.dtype = torch.float32, plain: bool = False
 ) -> tuple[Network, Tokenizer]:
@@ -93,18 +106,17 @@ def load_adapted(
     beside it.
     """
     check_weights(folder)
-    base = base_of(folder)
+    base = find_base(folder)
     model: Network
-    model, tokenizer = load_model(base, dtype)
+    model, tokenizer = load_any(base, dtype)
     if plain or is_small(model, dtype):
-        unpack(model, dtype)
+        unpack(model.gpt if isinstance(model, Head) else model, dtype)
     if is_head(folder):
-        config = read_config(folder)
-        assert isinstance(model, GPT) and isinstance(config, HeadConfig)
-        model = Head.over(model, config)
+        model = _with_head(folder, model)
     load_adapter(folder, model, base)
     if (folder / "tokenizer.json").is_file():
         tokenizer = Tokenizer.load(folder)
+    check_vocabulary(tokenizer, shape_of(model), folder)
     settings = attached(model)
     quantized = any(hasattr(module, "blocks") for module in model.modules())
     if settings and settings.method in ("lora", "adalora") and not plain and not quantized:
@@ -112,7 +124,34 @@ def load_adapted(
     return model, tokenizer
 
 
-def is_small(model: LanguageModel, dtype: torch.dtype = torch.float32) -> bool:
+def _with_head(folder: Path, base: Network) -> Head:
+    """The network that an adapter with a head is for: the layers of its base under that head.
+
+    Its labels are those that the folder names; else those of the base, if these are as many; else
+    they have no names.
+    """
+    told = read_config(folder) if (folder / "config.json").is_file() else None
+    old = base if isinstance(base, Head) else None
+    gpt = old.gpt if old else base
+    if not isinstance(gpt, GPT):
+        raise XinyeError(f"{folder}: its base has no layers that a head can be put on")
+    if isinstance(told, HeadConfig):
+        config = told
+    else:
+        count = read_adapter(folder / WEIGHTS).rows("score.weight", "classifier.weight")
+        if old and count in (None, len(old.config.labels)):
+            return old
+        kind = adapter_kind(folder) or (old.config.kind if old else "sequence")
+        check_judges(folder, kind, count or 0)
+        config = HeadConfig(gpt.config, kind, tuple(f"LABEL_{n}" for n in range(count or 0)))
+    backbone = replace(gpt.config, is_causal=config.backbone.is_causal)
+    model = Head.over(gpt, replace(config, backbone=backbone))
+    if old and old.score.weight.shape == model.score.weight.shape:
+        model.score.load_state_dict(old.score.state_dict())
+    return model
+
+
+def is_small(model: Network, dtype: torch.dtype = torch.float32) -> bool:
     """Whether all weights together take at most an eighth of the machine's memory: quantized ones
     beside an adapter are then better unpacked once than for each product."""
     return 8 * model.config.parameters * dtype.itemsize <= (

@@ -20,10 +20,11 @@ from typing import Any, NamedTuple, NoReturn, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from xinye.checkpoints.bases import is_adapter, place_of, set_base
 from xinye.cli.output import console, show_log
 from xinye.data.files import read_json
 from xinye.data.sources import decode
-from xinye.errors import XinyeError, did_you_mean, not_unicode, print_error
+from xinye.errors import XinyeError, did_you_mean, not_unicode, print_error, refuse_first
 from xinye.planning.settings import BAD_BYTES_HELP
 from xinye.tasks.registry import TASKS
 
@@ -87,6 +88,7 @@ METAVARS = {
     "track": "NAMES",
     "validation": "FILE",
 }
+BASE_HELP = "where the model lies that the adapter MODEL changes, if it was moved"
 COMMON = {  # what every verb has
     "-v --verbose": "log more, and where an error came from",
     "-q --quiet": "print results and errors only",
@@ -167,6 +169,9 @@ class Parser(argparse.ArgumentParser):
                 self.add_argument(*row.names, **row.options)
             else:
                 self._add_fields(*row)
+        self.models = [action.dest for action in self._actions if action.metavar == "MODEL"]
+        if self.models:
+            self.add_argument("--base", metavar="DIR", help=BASE_HELP)
 
     def _add_fields(self, settings: type[BaseModel], without: Collection[str]) -> None:
         """First those that only these settings have; a field that holds settings is a group."""
@@ -199,6 +204,7 @@ class Parser(argparse.ArgumentParser):
             console.quiet = True
         if parsed.verbose:
             show_log(logging.DEBUG)
+        self._set_base(vars(parsed))
         given = Given(settings={})
         for name, value in vars(parsed).items():
             if name not in self.fields:
@@ -208,6 +214,24 @@ class Parser(argparse.ArgumentParser):
             elif value not in (None, []):
                 given.settings[name] = value
         return given
+
+    def _set_base(self, parsed: dict[str, Any]) -> None:
+        """Say where the base of the adapters among the models lies, if that was typed."""
+        base = parsed.pop("base", None)
+        if base is None:
+            return
+        set_base(base)
+        values = [parsed.get(name) for name in self.models]
+        names = [name for value in values for name in (value if type(value) is list else [value])]
+        # `NAME=MODEL` names a model for a server
+        places = [part for name in names if name for part in (str(name), str(name).split("=")[-1])]
+        refuse_first(
+            (not place_of(base).exists(), f"--base {base}: not there"),
+            (
+                not any(is_adapter(Path(place)) for place in places),
+                f"--base {base}: says where the base of an adapter lies, and no model here is one",
+            ),
+        )
 
     def error(self, message: str) -> NoReturn:
         print_error(f"{self.prog}: {message} (try {self.prog} --help)")

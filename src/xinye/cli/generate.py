@@ -31,7 +31,7 @@ from xinye.cli.output import (
 from xinye.data.files import one_file
 from xinye.errors import XinyeError, checked, did_you_mean, plural, quoted
 from xinye.generation.sampling import ChatSampling, Sampling
-from xinye.runs.saved import never_taught_to_answer
+from xinye.runs.taught import never_taught_to_answer
 
 if TYPE_CHECKING:  # they bring torch
     from xinye.api import Model

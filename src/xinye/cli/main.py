@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
+from xinye.checkpoints.bases import based_on
 from xinye.errors import XinyeError, did_you_mean, print_error
 from xinye.tasks.registry import found, verbs_of_tasks
 
@@ -168,7 +169,8 @@ def main(arguments: list[str] | None = None) -> int:
         print_error(f"xinye: unknown verb {verb!r}{did_you_mean(verb, known)} (try xinye --help)")
         return 2
     try:
-        return run(verb, rest)
+        with based_on(None):  # what --base says holds for one command
+            return run(verb, rest)
     except XinyeError as error:
         log.debug("where the error came from", exc_info=True)  # with --verbose
         from xinye.training.display import FIRST

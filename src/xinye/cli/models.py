@@ -85,6 +85,8 @@ def export(arguments: list[str]) -> int:
                 f"K-quants:  llama-quantize {file} {file.stem}-Q4_K_M.gguf Q4_K_M   (llama.cpp's "
                 "own tool)"
             )
+    for note in result.notes:
+        console.print(f"note: {note}", soft_wrap=True)
     return print_result(result, given.json)
 
 
@@ -130,7 +132,7 @@ def show_quantized(result: "Quantized") -> None:
             f"{result.tokens:,} tokens.",
             soft_wrap=True,
         )
-    notes = [f"{note}; name a text to measure the cost on" for note in result.notes]
+    notes = [*result.notes]
     if result.kept_as_f16:
         count = len(result.kept_as_f16)
         notes.insert(0, f"{count} matrices are f16, since 32 does not divide their rows")
@@ -145,7 +147,7 @@ def merge(arguments: list[str]) -> int:
         "with the same logits,\n"
         "as fast as the base. The adapter and the base stay as they are.",
         "xinye merge runs/reviews -o models/reviews",
-        flag("run", "RUN", "the adapter's folder, of this package or of peft", type=Path),
+        flag("run", "MODEL", "the adapter's folder, of this package or of peft", type=Path),
         flag("-o --output", "DIR", "the folder to write", type=Path, required=True),
         switch("--overwrite", "replace the model in DIR"),
         JSON,

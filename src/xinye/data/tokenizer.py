@@ -179,8 +179,8 @@ class Tokenizer:
             )
         return tokenizer
 
-    def with_template(self, template: str) -> "Tokenizer":
-        """The same tokenizer with another chat template."""
+    def with_template(self, template: str | None) -> "Tokenizer":
+        """The same tokenizer with another chat template, or none."""
         backend = tokenizers.Tokenizer.from_str(self.backend.to_str())
         return Tokenizer(backend, template, self.names, self.stop_ids)
 

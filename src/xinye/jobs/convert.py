@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from xinye import machine
-from xinye.checkpoints.adapters import CONFIG, base_of, is_adapter
+from xinye.checkpoints import gguf_tokenizer
+from xinye.checkpoints.bases import CONFIG, find_base, is_adapter, place_of
 from xinye.checkpoints.gguf import load_gguf, save_gguf
 from xinye.checkpoints.huggingface import save_model
 from xinye.checkpoints.load import load_adapted, load_model
@@ -26,7 +27,10 @@ from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 from xinye.observer import Observer
 from xinye.planning.job_settings import EvaluateSettings
-from xinye.tasks.task import Figures
+from xinye.runs.card import write_card
+from xinye.runs.saved import is_run, read_run
+from xinye.runs.taught import can_chat
+from xinye.tasks.task import Figures, with_words
 
 Format = Literal["gguf", "onnx"]
 MAGIC = {"gguf": b"GGUF", "onnx": b"\x08"}  # what such files begin with
@@ -45,6 +49,7 @@ class Export:
     parameters: int
     bytes: int
     kept_as_f16: list[str]
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -97,13 +102,27 @@ def export(model: str, to: Format, output: Path | None = None, quantize: str = "
         raise XinyeError(f"{model}: an LSTM cannot be exported; other tools do not know this one")
     path.parent.mkdir(parents=True, exist_ok=True)
     kept: list[str] = []
+    notes: list[str] = []
     if to == "gguf":
+        tokenizer = as_it_talks(model, tokenizer)
         kept = save_gguf(path, network, tokenizer, quantize, {"general.name": name})
+        notes = gguf_tokenizer.notes(tokenizer)
     else:
         from xinye.checkpoints.onnx import save_onnx
 
         save_onnx(path, network)
-    return Export(str(path), to, quantize, network.config.parameters, path.stat().st_size, kept)
+    size = path.stat().st_size
+    return Export(str(path), to, quantize, network.config.parameters, size, kept, notes)
+
+
+def as_it_talks(model: str | Path, tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer without its chat template, where the model cannot chat: llama.cpp would think
+    that it can."""
+    return (
+        tokenizer
+        if can_chat(Path(model), tokenizer.chat_template)
+        else tokenizer.with_template(None)
+    )
 
 
 def quantize(
@@ -132,11 +151,12 @@ def quantize(
         _, part, _ = own_text(source, tokenizer, EvaluateSettings(), observer, notes)
     before = part and measure(network, tokenizer, part, observer)
     observer.stage(f"writing {path}")
-    kept = save_gguf(path, network, tokenizer, kind, {"general.name": name})
+    notes = [f"{note}; name a text to measure the cost on" for note in notes]
+    notes += gguf_tokenizer.notes(tokenizer)
+    kept = save_gguf(path, network, as_it_talks(source, tokenizer), kind, {"general.name": name})
     del network  # so that there is one model in memory
-    weights = source.glob("*.safetensors") if source.is_dir() else [source]
-    size = sum(file.stat().st_size for file in weights if file.is_file())
-    result = Quantized(str(model), str(path), kind, size, path.stat().st_size, kept, notes=notes)
+    before_bytes, after_bytes = bytes_of(source), path.stat().st_size
+    result = Quantized(str(model), str(path), kind, before_bytes, after_bytes, kept, notes=notes)
     if not part or not before:
         return result
     after = measure(load_gguf(path)[0], tokenizer, part, observer)
@@ -147,6 +167,14 @@ def quantize(
         bits_per_byte=after["bits_per_byte"],
         loss_percent=100 * (after["bits_per_byte"] / before["bits_per_byte"] - 1),
     )
+
+
+def bytes_of(model: Path) -> int:
+    """What a model's weights take on disk, with an adapter also those of its base."""
+    folder = place_of(model)
+    weights = folder.glob("*.safetensors") if folder.is_dir() else [folder]
+    size = sum(file.stat().st_size for file in weights if file.is_file())
+    return size + (bytes_of(Path(find_base(folder))) if is_adapter(folder) else 0)
 
 
 def measure(
@@ -198,7 +226,7 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
             "--overwrite",
         ),
     )
-    base = base_of(run)
+    base = find_base(run)
     if output.exists() and output.resolve() in (run.resolve(), Path(base).resolve()):
         raise XinyeError(
             f"{output}: the adapter and its base stay as they are; choose another folder with -o"
@@ -209,6 +237,8 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
     assert settings is not None
     try:
         save_model(output, model, tokenizer)
+        if is_run(run):
+            write_card(with_words(read_run(run)), output)
     except OSError as error:
         raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error
     lowest, highest = min(ranks.values()), max(ranks.values())

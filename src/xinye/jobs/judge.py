@@ -15,7 +15,8 @@ from xinye.model.heads import Head
 from xinye.planning.column_settings import COLUMNS
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.folder import RunFolder
-from xinye.runs.saved import About, taught
+from xinye.runs.saved import About
+from xinye.runs.taught import taught
 from xinye.tasks.records import Examples, leaks
 from xinye.tasks.registry import TASKS, find_task, tasks
 from xinye.tasks.task import Figures, Judged, Task, task_settings

@@ -1,6 +1,9 @@
 """The layers that adapters are made of: what each adds to a frozen network (`adapters.py` puts them
 there)."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,9 +12,26 @@ from xinye.model.adapter_settings import AdapterSettings
 from xinye.model.gpt import Linear
 
 
+@dataclass(frozen=True)
+class Change:
+    """The change of one matrix as a file has it: its rank, its alpha, where that is its own, and
+    whether it has `magnitudes` (DoRA)."""
+
+    rank: int
+    alpha: float | None = None
+    magnitudes: bool = False
+
+
 class LoRA(nn.Module):
     """The change of one matrix; `site` is its name. Where several layers share it, each has some
-    `rows` of B."""
+    `rows` of B.
+
+    With magnitudes it is that of DoRA (arXiv:2402.09353): each row of the changed matrix gets a
+    learned length.
+    """
+
+    lora_magnitude_vector: nn.Parameter | None
+    length_over = 1  # the dimension of the weight over which lengths are measured
 
     def __init__(
         self, site: str, settings: AdapterSettings, inputs: int, outputs: int, rank: int
@@ -20,7 +40,20 @@ class LoRA(nn.Module):
         self.site, self.settings = site, settings
         self.lora_A = nn.Parameter(torch.empty(rank, inputs))
         self.lora_B = nn.Parameter(torch.zeros(outputs, rank))
-        self.scaling = settings.lora_alpha / (rank**0.5 if settings.use_rslora else max(rank, 1))
+        self.register_parameter("lora_magnitude_vector", None)
+        self.scale(settings.lora_alpha)
+
+    def scale(self, alpha: float) -> None:
+        rank = len(self.lora_A)
+        self.scaling = alpha / (rank**0.5 if self.settings.use_rslora else max(rank, 1))
+
+    def fit(self, change: Change) -> None:
+        """Have the scale and the weights that a file has."""
+        if change.alpha is not None:
+            self.scale(change.alpha)
+        if change.magnitudes:
+            size = (self.lora_A.shape[1], len(self.lora_B))[self.length_over]
+            self.lora_magnitude_vector = nn.Parameter(torch.ones(size))
 
     def initialize(self, generator: torch.Generator) -> None:
         bound = self.lora_A.shape[1] ** -0.5
@@ -34,6 +67,15 @@ class LoRA(nn.Module):
         """What is added to the weight, (rows, inputs)."""
         return self.lora_B[rows] @ self.down() * self.scaling
 
+    def changed(self, weight: Tensor, rows: slice) -> Tensor:
+        """The weight with the change in it, in float32."""
+        weight = weight.float() + self.delta(rows)
+        if self.lora_magnitude_vector is None:
+            return weight
+        lengths = weight.norm(dim=self.length_over, keepdim=True)
+        wanted = self.lora_magnitude_vector.unsqueeze(self.length_over)
+        return weight * (wanted[rows] if self.length_over else wanted) / lengths
+
     def forward(self, x: Tensor, y: Tensor, rows: slice) -> Tensor:
         x = F.dropout(x, self.settings.lora_dropout, self.training)
         return (
@@ -41,6 +83,12 @@ class LoRA(nn.Module):
             + F.linear(F.linear(x, self.down().to(x.dtype)), self.lora_B[rows].to(x.dtype))
             * self.scaling
         )
+
+
+class EmbeddingLoRA(LoRA):
+    """The change of an embedding's table. DoRA's lengths are those of its columns."""
+
+    length_over = 0
 
 
 class AdaLoRA(LoRA):
@@ -142,4 +190,11 @@ class Adapted(nn.Module):
         self.base_layer, self.adapter, self.rows = base_layer, adapter, rows
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.adapter(x, self.base_layer(x), self.rows)
+        adapter: LoRA | Bottleneck = self.adapter
+        layer: Any = self.base_layer  # of several kinds
+        if isinstance(adapter, EmbeddingLoRA):
+            return F.embedding(x, adapter.changed(layer.weight, self.rows))
+        if isinstance(adapter, LoRA) and adapter.lora_magnitude_vector is not None:
+            weight = adapter.changed(layer.weight, self.rows).to(x.dtype)
+            return F.linear(x, weight, None if layer.bias is None else layer.bias.to(x.dtype))
+        return adapter(x, layer(x), self.rows)

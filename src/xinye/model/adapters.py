@@ -24,7 +24,15 @@ import torch
 from torch import Tensor, nn
 
 from xinye.errors import XinyeError, did_you_mean, refuse_first
-from xinye.model.adapter_layers import AdaLoRA, Adapted, Bottleneck, LoRA, Prefix
+from xinye.model.adapter_layers import (
+    AdaLoRA,
+    Adapted,
+    Bottleneck,
+    Change,
+    EmbeddingLoRA,
+    LoRA,
+    Prefix,
+)
 from xinye.model.adapter_settings import AdapterSettings
 from xinye.model.gpt import GPT, KeyValueCache, Layer
 from xinye.model.heads import Head
@@ -48,11 +56,11 @@ def attach(
     model: nn.Module,
     settings: AdapterSettings,
     seed: int = 0,
-    ranks: Mapping[str, int] | None = None,
+    changes: Mapping[str, Change] | None = None,
 ) -> None:
     """Freeze a model (but for a new head) and put an adapter to it, in place.
 
-    `ranks` are those of an adapter that is to be loaded, by site. Raises `XinyeError` for a model
+    `changes` are those of an adapter that is to be loaded, by site. Raises `XinyeError` for a model
     that cannot have it.
     """
     gpt = _gpt(model)
@@ -64,20 +72,54 @@ def attach(
     if settings.method == "prefix":
         _attach_prefix(gpt, settings, generator)
         return
+    if changes is not None:
+        _attach_changes(model, settings, changes)
+        return
     places = sites(model)
-    for site in _chosen(model, settings) if ranks is None else ranks:
-        holder, names = places[site]
-        layers = [getattr(holder, name) for name in names]
-        inputs, outputs = layers[0].in_features, sum(layer.out_features for layer in layers)
-        rank = (ranks or {}).get(site, settings.rank)
-        adapter = KINDS[settings.method](site, settings, inputs, outputs, rank)
-        if ranks is None:
-            adapter.initialize(generator)
+    for site in _chosen(model, settings):
+        adapter = _put(places[site], site, settings, settings.rank)
+        adapter.initialize(generator)
         adapter.to(next(gpt.model.norm.parameters()).device).train(model.training)
-        end = 0
-        for name, layer in zip(names, layers, strict=True):
-            start, end = end, end + layer.out_features
-            setattr(holder, name, Adapted(layer, adapter, slice(start, end)))
+
+
+def _attach_changes(
+    model: nn.Module, settings: AdapterSettings, changes: Mapping[str, Change]
+) -> None:
+    gpt, places = _gpt(model), sites(model) | outer_sites(model)
+    for site, change in changes.items():
+        holder, names = places[site]
+        special = change.magnitudes or site not in sites(model)
+        if special and not hasattr(getattr(holder, names[0]), "weight"):
+            raise XinyeError(
+                f"the adapter changes {site} in a way that wants weights that are not quantized; "
+                "take the base that was not (--base DIR)"
+            )
+        if site in ("model.embed_tokens", "lm_head"):
+            gpt.untie()
+        adapter = _put(places[site], site, settings, change.rank)
+        if isinstance(adapter, LoRA):
+            adapter.fit(change)
+        adapter.to(next(gpt.model.norm.parameters()).device).train(model.training)
+
+
+def _put(
+    place: tuple[nn.Module, list[str]], site: str, settings: AdapterSettings, rank: int
+) -> LoRA | Bottleneck:
+    """A new adapter beside the layers of a site."""
+    holder, names = place
+    layers = [getattr(holder, name) for name in names]
+    adapter: LoRA | Bottleneck
+    if isinstance(layers[0], nn.Embedding):
+        sizes = [layer.num_embeddings for layer in layers]
+        adapter = EmbeddingLoRA(site, settings, layers[0].embedding_dim, sum(sizes), rank)
+    else:
+        sizes = [layer.out_features for layer in layers]
+        adapter = KINDS[settings.method](site, settings, layers[0].in_features, sum(sizes), rank)
+    end = 0
+    for name, layer, size in zip(names, layers, sizes, strict=True):
+        start, end = end, end + size
+        setattr(holder, name, Adapted(layer, adapter, slice(start, end)))
+    return adapter
 
 
 def _gpt(model: nn.Module) -> GPT:
@@ -103,6 +145,20 @@ def sites(model: nn.Module) -> dict[str, tuple[nn.Module, list[str]]]:
                     site = f"model.layers.{number}.{part}.{fused.get(name, name)}"
                     found.setdefault(site, (holder, []))[1].append(name)
     return found
+
+
+def outer_sites(model: nn.Module) -> dict[str, tuple[nn.Module, list[str]]]:
+    """The same outside of the layers, where no adapter is put here, but others have put some:
+    embeddings and heads."""
+    gpt = _gpt(model)
+    found: dict[str, tuple[nn.Module, list[str]]] = {
+        "model.embed_tokens": (gpt.model, ["embed_tokens"])
+    }
+    if hasattr(gpt.model, "embed_positions"):
+        found["model.embed_positions"] = gpt.model, ["embed_positions"]
+    if isinstance(model, Head):
+        return found | {"score": (model, ["score"])}
+    return found | {"lm_head": (gpt, ["lm_head"])}
 
 
 def _chosen(model: nn.Module, settings: AdapterSettings) -> list[str]:
@@ -185,7 +241,7 @@ def merge(model: nn.Module) -> None:
                     raise XinyeError(
                         "merge: the base is quantized; merge into the weights it was quantized from"
                     )
-                weight.copy_(weight.float() + child.adapter.delta(child.rows))
+                weight.copy_(child.adapter.changed(weight, child.rows))
                 setattr(parent, name, child.base_layer)
     model.requires_grad_()
 

@@ -9,6 +9,7 @@ is the same code with fp32 weights, gradients and optimizer state (mixed precisi
 al. 2018, arXiv:1710.03740).
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -256,6 +257,12 @@ class TokenModel(nn.Module):
         were replaced)."""
         if self.config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight  # type: ignore[union-attr, assignment]
+
+    def untie(self) -> None:
+        """Let embedding and head be two matrices from here on, with the same values."""
+        if self.config.tie_word_embeddings:
+            self.config = replace(self.config, tie_word_embeddings=False)
+            self.lm_head.weight = nn.Parameter(self.lm_head.weight.detach().clone())
 
     @property
     def device(self) -> torch.device:

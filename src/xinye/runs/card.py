@@ -25,14 +25,15 @@ LIBRARIES = {
 }
 
 
-def write_card(run: SavedRun) -> bool:
-    """Write `README.md` into the folder of a model; one that a person wrote or changed stays as it
-    is.
+def write_card(run: SavedRun, merged: Path | None = None) -> bool:
+    """Write `README.md` into the folder of a model, or into that where the adapter of a run was
+    `merged` with its base; one that a person wrote or changed stays as it is.
 
     Returns whether it was written.
     """
-    path = run.folder / "README.md"
-    weights = next((file for name in WEIGHTS if (file := run.folder / name).is_file()), None)
+    folder = merged or run.folder
+    path = folder / "README.md"
+    weights = next((file for name in WEIGHTS if (file := folder / name).is_file()), None)
     if weights is None or (path.exists() and not is_ours(path)):
         return False
     adapter = run.settings.method
@@ -43,13 +44,14 @@ def write_card(run: SavedRun) -> bool:
         filters=(code, block, last_part, names_only, size, value),
         run=run,
         mark=MARK,
-        name=run.folder.absolute().name,
+        name=folder.absolute().name,
         languages=languages(run),
         weights=weights.stat().st_size,
         problems=[finding.says.en for finding in diagnose(run) if finding.advice.en],
         sample=next(iter(texts(run)), "").strip()[:600],
         known_as=LIBRARIES.get(run.architecture),
-        adapter=None if adapter in ("full", "head") else adapter,
+        adapter=None if merged or adapter in ("full", "head") else adapter,
+        merged=merged is not None,
         labels=list(run.about.data.counts) if run.words.has_labels else [],
         command=run.words.command.replace("{folder}", "FOLDER") or f"xinye {run.task} FOLDER",
     )

@@ -351,25 +351,6 @@ def is_run(folder: Path) -> bool:
     return RunFolder(folder).exists
 
 
-def taught(folder: Path) -> str:
-    """The task that the model of a run was fine-tuned for; "" where it was for none."""
-    return SavedRun(folder, About.read(RunFolder(folder).settings_file, [])).task
-
-
-def never_taught_to_answer(folder: Path) -> bool:
-    """Whether a model is a run's that began from scratch, and only learned to go on with texts.
-
-    So it is, too, where it went on with more texts in a later run, and the first is still there."""
-    if not is_run(folder):
-        return False
-    about = About.read(RunFolder(folder).settings_file, [])
-    settings = about.settings
-    if about.recipe != "pretrain" and settings.task != "text":
-        return False
-    base = settings.from_ or settings.model
-    return never_taught_to_answer(Path(base)) if base else about.recipe == "pretrain"
-
-
 def find_runs(folder: Path) -> list[Path]:
     """The runs in a folder: itself, those in it, and those one folder further down."""
     if is_run(folder):

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from xinye import machine
 from xinye.api import Model, load
-from xinye.checkpoints.adapters import base_of, is_adapter
+from xinye.checkpoints.bases import base_of, is_adapter
 from xinye.checkpoints.families import is_head
 from xinye.checkpoints.hub import find_downloaded
 from xinye.data.tokenizer import Tokenizer
@@ -26,7 +26,7 @@ from xinye.generation.engine import Engine, affordable_tokens
 from xinye.jobs.judge import context_of
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
-from xinye.runs.saved import never_taught_to_answer
+from xinye.runs.taught import can_chat
 from xinye.server.errors import APIError, as_api_error, check_count
 from xinye.server.settings import ServeSettings
 from xinye.server.worker import EngineQueue, Worker
@@ -220,8 +220,7 @@ def tasks_of(model: Model) -> list[str]:
     learned = [model.task.verb] if model.task else []
     if model.learned_task:
         return [*learned, "embed"]
-    # Each run's tokenizer has a chat template, also where no text had the form of a chat.
-    if model.tokenizer.chat_template is None or never_taught_to_answer(model.folder):
+    if not can_chat(model.folder, model.tokenizer.chat_template):
         return ["generate", "embed"]
     return [*dict.fromkeys([*learned, "chat"]), "generate", "embed"]
 

@@ -30,6 +30,7 @@ from xinye.tasks.tag_spans import (
     spans_of,
     targets_of,
     trimmed,
+    type_of,
 )
 from xinye.tasks.task import Exercise, Figures
 
@@ -96,7 +97,7 @@ class Tag(HeadTask):
 
     @property
     def known(self) -> Sequence[str]:
-        return sorted({label[2:] for label in self.labels if label != "O"})
+        return sorted({type_of(label)[0] for label in self.labels if label != "O"})
 
     # -- records -----------------------------------------------------------------------------------
 

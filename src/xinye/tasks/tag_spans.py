@@ -176,6 +176,16 @@ def likeliest(scores: torch.Tensor, lengths: torch.Tensor, labels: Sequence[str]
     return torch.stack(path[::-1], 1)
 
 
+def type_of(tag: str) -> tuple[str, bool]:
+    """The type that a tag names, and whether it may go on with a span: also one of BMES, BIOES or
+    BILOU, as models of other tools have them. One without such a part, `PER` or `LABEL_1`, is a
+    type that goes on, as transformers reads it."""
+    part, dash, kind = tag.partition("-")
+    if not dash or part not in tuple("BISUMEL"):
+        return tag, True
+    return kind, part in tuple("IMEL")
+
+
 def spans_of(
     offsets: Sequence[tuple[int, int]], tags: Sequence[tuple[str, float]]
 ) -> list[tuple[Span, float]]:
@@ -185,13 +195,13 @@ def spans_of(
     for (start, end), (tag, probability) in zip(offsets, tags, strict=True):
         if start == end:
             continue
-        kind = tag[2:]
+        kind, goes_on = type_of(tag)
         again = bool(found) and found[-1][0].end > start  # a further byte of the same character
         if tag == "O" and not again:
             open_type = ""
         elif again and open_type:
             found[-1][1].append(probability)
-        elif tag.startswith("I-") and kind == open_type:
+        elif goes_on and kind == open_type:
             last, values = found[-1]
             values.append(probability)
             found[-1] = Span(last.start, end, kind), values

@@ -1,0 +1,235 @@
+"""The tensors in an adapter's file: changes of matrices, and whole weights that take the place of
+the base's.
+
+`peft` saves whole weights for `modules_to_save`, for biases that were trained, and of embeddings
+that it changes, or that have got more rows for new tokens.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from xinye.checkpoints.bases import CONFIG
+from xinye.checkpoints.families import Json
+from xinye.checkpoints.layout import (
+    WRAPPERS,
+    check_finite,
+    check_shapes,
+    file_shapes,
+    put_tensors,
+    their_name,
+)
+from xinye.data.files import check_regular
+from xinye.errors import XinyeError
+from xinye.model.adapter_layers import Change
+from xinye.model.adapters import HEADS, outer_sites, sites
+from xinye.model.build import Network
+from xinye.model.gpt import GPT
+from xinye.model.heads import Head
+
+FINGERPRINT = "base_sha256"  # in the file's header
+PREFIX = "base_model.model."
+# what the saved state of a model in training has, and peft's own files have not
+_IN_TRAINING = re.compile(rf"{WRAPPERS.pattern}|\.modules_to_save(?=\.)|\.default(?=\.|$)")
+_CHANGES = re.compile(r"\.lora_(?:[ABE]|embedding_[AB]|magnitude_vector)(?:\.weight)?$")
+_BOTTLENECK = (".down.weight", ".down.bias", ".up.weight", ".up.bias")
+_VOCABULARY = ("model.embed_tokens.weight", "lm_head.weight")
+_LONGEST_PATTERN = 200  # characters
+
+
+@dataclass(frozen=True)
+class AdapterFile:
+    """What an adapter's file holds: `learned` weights of adapters by their name there, and `whole`
+    weights by Hugging Face's names in the base. `base` is the fingerprint of the base, if it is
+    told."""
+
+    path: Path
+    learned: dict[str, Tensor]
+    whole: dict[str, Tensor]
+    base: str | None
+
+    def rows(self, *names: str) -> int | None:
+        """How many rows a matrix of the base has by this file, under one of its names."""
+        for name in names:
+            for tensors, its in ((self.whole, name), (self.learned, f"{PREFIX}{name}")):
+                stem = its.removesuffix(".weight")
+                for each in (its, f"{stem}.lora_B.weight"):
+                    if each in tensors:
+                        return len(tensors[each])
+        return None
+
+
+def read_adapter(path: Path) -> AdapterFile:
+    """The tensors of a file, all of them finite."""
+    try:
+        check_regular(path)
+        with safe_open(path, framework="pt") as file:
+            base = (file.metadata() or {}).get(FINGERPRINT)
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        pickled = path.with_suffix(".bin").is_file()
+        hint = "; pickled weights are not read" if pickled else ""
+        raise XinyeError(f"{path}: missing, damaged or cut short ({error}){hint}") from None
+    learned: dict[str, Tensor] = {}
+    whole: dict[str, Tensor] = {}
+    for name, tensor in stored.items():
+        check_finite(tensor, name, path)
+        matrix = _CHANGES.search(name) is not None and "magnitude" not in name
+        if not tensor.is_floating_point() or tensor.ndim not in ((2,) if matrix else (1, 2)):
+            raise XinyeError(
+                f"{path}: tensor {name[:100]} is of type {tensor.dtype} and shape "
+                f"{[*tensor.shape]}, which no weight of an adapter has"
+            )
+        plain = _IN_TRAINING.sub("", name).removeprefix("module.")
+        if _CHANGES.search(plain):
+            learned |= [_as_of_matrix(plain, tensor)]
+        elif plain.endswith(_BOTTLENECK) or not plain.startswith("base_model."):
+            learned[plain] = tensor
+        else:  # around a model with a prefix peft has one part less
+            its = plain.removeprefix(PREFIX).removeprefix("base_model.")
+            whole[its.replace(".base_layer.", ".")] = tensor
+    if len(learned) + len(whole) < len(stored):
+        raise XinyeError(f"{path}: a tensor stands there twice, under two names")
+    return AdapterFile(path, learned, whole, base)
+
+
+def _as_of_matrix(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+    """A tensor of a change, with its name. That of an embedding's table lies transposed: it becomes
+    one like all others."""
+    place, _, part = name.removesuffix(".weight").rpartition(".")
+    if part == "lora_embedding_A":
+        return f"{place}.lora_B.weight", tensor.T
+    if part == "lora_embedding_B":
+        return f"{place}.lora_A.weight", tensor.T
+    return (f"{name}.weight" if part == "lora_magnitude_vector" else name), tensor.contiguous()
+
+
+# -- what changes a matrix -------------------------------------------------------------------------
+
+
+def changes_in(file: AdapterFile, model: Network, config: Json) -> dict[str, Change]:
+    """The change of each matrix in a file, by site."""
+    ours = {their_name(site, model): site for site in sites(model) | outer_sites(model)}
+    alphas = config.get("alpha_pattern") or {}
+    changes = {}
+    for name, tensor in file.learned.items():
+        place, _, part = name.removesuffix(".weight").rpartition(".")
+        if part != "lora_A":
+            continue
+        place = place.removeprefix(PREFIX)
+        if place not in ours:
+            raise XinyeError(
+                f"{file.path}: tensor {name} is for a matrix that this model has not, or cannot "
+                "adapt"
+            )
+        if not len(tensor) and config.get("peft_type") == "LORA":
+            raise XinyeError(
+                f"{file.path}: tensor {name} is empty; weights that are spread over several "
+                "processes (ZeRO-3, FSDP) must be gathered before they are saved"
+            )
+        dora = bool(config.get("use_dora"))
+        changes[ours[place]] = Change(len(tensor), _matching(alphas, place), dora)
+    return changes
+
+
+def check_patterns(patterns: Json, where: str) -> None:
+    """Raises `XinyeError` where one of `alpha_pattern` is no regular expression, or one that could
+    take for ever: two repetitions can, one within the other."""
+    for pattern, alpha in patterns.items():
+        try:
+            re.compile(pattern)
+        except (re.error, RecursionError, OverflowError):
+            raise XinyeError(f"{where}: alpha_pattern has {pattern[:50]!r}, no pattern") from None
+        if len(pattern) > _LONGEST_PATTERN or len(re.findall(r"[*+?{]", pattern)) > 1:
+            raise XinyeError(
+                f"{where}: alpha_pattern has {pattern[:50]!r}, which is too complex to be read "
+                "safely; name the matrices"
+            )
+        if type(alpha) not in (int, float) or not alpha > 0:
+            raise XinyeError(f"{where}: alpha_pattern has {alpha!r} for {pattern[:50]!r}")
+
+
+def _matching(patterns: Json, place: str) -> float | None:
+    """The value of the first pattern that names a matrix, as peft reads them: the whole name, or
+    the end of it."""
+    for pattern, value in patterns.items():
+        if re.match(rf"(.*\.)?({pattern})$", place):
+            return float(value)
+    return None
+
+
+# -- whole weights ---------------------------------------------------------------------------------
+
+
+def put_whole(file: AdapterFile, model: Network, saved_modules: list[str]) -> None:
+    """Let the whole weights of a file take the place of the model's, in place.
+
+    Embedding and head that were one matrix become two where they were saved as two. New rows of
+    both, for new tokens, make the vocabulary larger.
+    """
+    for module in saved_modules:
+        # peft notes both names for a head, and a model has one
+        if module not in HEADS and not any(module in name.split(".") for name in file.whole):
+            raise XinyeError(
+                f"{file.path}: holds no {module}, which {CONFIG} has in modules_to_save"
+            )
+    if not file.whole:
+        return
+    quantized = any(hasattr(module, "blocks") for module in model.modules())
+    other = sorted(name for name in file.whole if not name.startswith(HEADS))
+    if quantized and other:
+        raise XinyeError(
+            f"{file.path}: tensor {other[0]} takes the place of the base's, which is quantized; "
+            "take the base that was not (--base DIR)"
+        )
+    tensors = dict(file.whole)
+    table, head = (their_name(name, model) for name in _VOCABULARY)
+    gpt = model.gpt if isinstance(model, Head) else model
+    if isinstance(model, GPT) and model.config.tie_word_embeddings:
+        ends = {name.split(".")[-1] for name in saved_modules}
+        apart = ends & {table.split(".")[-2], "lm_head"} or (
+            head in tensors and not torch.equal(tensors[head], tensors.get(table, tensors[head]))
+        )
+        if apart:
+            model.untie()
+        else:
+            tensors = {(table if name == head else name): t for name, t in tensors.items()}
+    assert isinstance(gpt, GPT)
+    if table in tensors and len(tensors[table]) != gpt.config.vocab_size:
+        _resize(model, gpt, len(tensors[table]), head in tensors)
+    shapes = file_shapes(model)
+    if odd := sorted(tensors.keys() - shapes.keys()):
+        raise XinyeError(
+            f"{file.path}: has an unknown tensor {odd[0][:100]}; it does not fit its base"
+        )
+    check_shapes(
+        {name: tensor.shape for name, tensor in tensors.items()},
+        {name: shapes[name] for name in tensors},
+        f"{file.path}: ",
+    )
+    put_tensors(tensors, model)
+
+
+def _resize(model: Network, gpt: GPT, rows: int, with_head: bool) -> None:
+    """Give a model room for so many tokens; what stands there then is put there next."""
+    config = replace(gpt.config, vocab_size=rows)
+    table = gpt.model.embed_tokens
+    table.weight = nn.Parameter(table.weight.new_zeros(rows, config.hidden_size))
+    table.num_embeddings = rows
+    gpt.config = config
+    if isinstance(model, Head):
+        model.config = replace(
+            model.config, backbone=replace(model.config.backbone, vocab_size=rows)
+        )
+    elif config.tie_word_embeddings or with_head:
+        gpt.lm_head.weight = nn.Parameter(torch.zeros_like(table.weight))
+        gpt.lm_head.out_features = rows
+        gpt.tie()
+    else:
+        raise XinyeError(
+            f"the adapter's embedding has {rows} rows, and it holds no head of so many"
+        )

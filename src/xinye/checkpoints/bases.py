@@ -1,0 +1,77 @@
+"""Where the base of an adapter lies: the model that it changes. Needs no torch.
+
+An adapter's folder names its base by a path or a hub name. Where the base was moved, `based_on` (on
+the command line `--base`) says where it lies now.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from os import path
+from pathlib import Path
+
+from xinye.checkpoints.hub import find_downloaded, is_hub_name
+from xinye.data.files import read_json
+from xinye.errors import XinyeError
+
+CONFIG = "adapter_config.json"
+_moved_to: ContextVar[str] = ContextVar("_moved_to", default="")
+
+
+def is_adapter(folder: Path) -> bool:
+    return (folder / CONFIG).is_file()
+
+
+def set_base(place: str | Path) -> None:
+    """From here on the base of every adapter lies in this place."""
+    _moved_to.set(str(place))
+
+
+@contextmanager
+def based_on(place: str | Path | None) -> Iterator[None]:
+    """The same within a `with`, at the end of which what held before holds again; None changes
+    nothing."""
+    token = _moved_to.set(str(place or _moved_to.get()))
+    try:
+        yield
+    finally:
+        _moved_to.reset(token)
+
+
+def base_of(folder: Path) -> str:
+    """Where the base of an adapter lies: a path seen from the adapter's folder, or from here, or a
+    hub name. Whether it is there is for `find_base` to say."""
+    if _moved_to.get():
+        return _moved_to.get()
+    name = read_json(folder / CONFIG).get("base_model_name_or_path")
+    if not isinstance(name, str) or not name:
+        raise XinyeError(
+            f"{folder / CONFIG}: base_model_name_or_path is missing; say where its base lies: "
+            "--base DIR"
+        )
+    beside = folder / name
+    return path.relpath(beside) if not path.isabs(name) and beside.exists() else name
+
+
+def place_of(model: str | Path) -> Path:
+    """Where a model lies, by its path or its name on the hub; as it is called, where it is not
+    there."""
+    return Path(model) if Path(model).exists() else find_downloaded(str(model)) or Path(model)
+
+
+def find_base(folder: Path) -> str:
+    """The base of an adapter, which is there. Raises `XinyeError`, with the names of both, where it
+    is not, or is an adapter, too."""
+    base = base_of(folder)
+    if not place_of(base).exists():
+        fetch = f" (or xinye download {base})" if is_hub_name(base) else ""
+        raise XinyeError(
+            f"{folder}: this adapter changes the model {base}, which is not there{fetch}; if it "
+            "was moved, say where it lies: --base DIR"
+        )
+    if is_adapter(Path(base)):
+        raise XinyeError(
+            f"{folder}: its base, {base}, is an adapter, too; merge that one first (xinye merge) "
+            "and give what comes out: --base DIR"
+        )
+    return base
