@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 from xinye.checkpoints.folders import checkpoints, near_run
 from xinye.data.files import open_regular, read_json
 from xinye.errors import XinyeError, checked
+from xinye.evaluation.yardstick import Yardstick
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import TASK
 from xinye.runs.folder import Figures, RunFolder, Values
@@ -76,6 +77,7 @@ class DataFacts(Part):
 
     unigram_loss: Finite | None = None  # of who knows only how frequent each token is
     counts: dict[str, int] = {}  # of labels
+    yardstick: Yardstick | None = None
 
 
 class About(Part):
