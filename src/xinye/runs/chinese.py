@@ -1,8 +1,8 @@
 """What a run's folder keeps in English, in Chinese: reasons of its plan, findings about its data,
 names of baselines. For the report and the model card.
 
-A phrase stands for all that differ from it only where it has `{}`; what has no phrase here stays
-as it is, for it may be a name of the user's. `tests/runs/test_chinese.py` sees that none is missing.
+A phrase stands for all that differ from it only where it has `{}`. What has no phrase here stays as
+it is, for it may be a name of the user's; the tests see that none is missing.
 """
 
 import re
@@ -117,9 +117,8 @@ PHRASES = {
     "one text stands there with two different taggings: first {}": "一段文本有两种不同的标注：{}",
     "{} records stand there again": "{} 条样本重复",
     "{} of {} records stand there again: first {}": "{1} 条样本中有 {0} 条重复：最早的是 {2}",
-    "{} of {} validation records are in the training data, too, which flatters the model: first {}": (
-        "{1} 条验证样本中有 {0} 条也在训练数据里，结果会偏高：最早的是 {2}"
-    ),
+    "{} of {} validation records are in the training data, too, which flatters the model: "
+    "first {}": ("{1} 条验证样本中有 {0} 条也在训练数据里，结果会偏高：最早的是 {2}"),
     "{}s of validation records that no training record has: {}": (
         "验证样本中有训练样本没有的标签：{1}"
     ),
@@ -144,7 +143,9 @@ PHRASES = {
         "{} 条训练样本超过 {} 个 token，被截断"
     ),
     "{} training records are longer than {} tokens and lost their oldest turns, and where that "
-    "was not enough, words": "{} 条训练样本超过 {} 个 token，去掉了最早的几轮，还不够的再去掉一些字",
+    "was not enough, words": (
+        "{} 条训练样本超过 {} 个 token，去掉了最早的几轮，还不够的再去掉一些字"
+    ),
     "no baseline: {}": "没有基线：{}",
     "the text is {}, which looks like a missing value": "文本是 {}，像是缺失值",
     "the label is {}, which looks like a missing value": "标签是 {}，像是缺失值",

@@ -209,11 +209,17 @@ def _beside_counting(run: SavedRun) -> Finding | None:
     if bits < five_gram:
         return Finding(
             "better than counting",
-            Both(f"Predicts unseen text better than counting does: {en}", f"预测没见过的文本，胜过 5-gram 统计：{zh}"),
+            Both(
+                f"Predicts unseen text better than counting does: {en}",
+                f"预测没见过的文本，胜过 5-gram 统计：{zh}",
+            ),
         )
     return Finding(
         "worse than counting",
-        Both(f"Does not predict unseen text better than counting does yet: {en}", f"预测没见过的文本，还不如 5-gram 统计：{zh}"),
+        Both(
+            f"Does not predict unseen text better than counting does yet: {en}",
+            f"预测没见过的文本，还不如 5-gram 统计：{zh}",
+        ),
         Both(
             "Train longer; the 5-gram model counts in less than a second.",
             "训练久一些：5-gram 模型只要一秒就统计完了。",

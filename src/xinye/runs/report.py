@@ -6,7 +6,7 @@ Its words and looks are in `report.html.jinja` beside this file.
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -180,10 +180,12 @@ def draw(run: SavedRun) -> tuple[list[str], str]:
 def best_step(run: SavedRun) -> int | None:
     """The step of the best validation, of several."""
     figure = run.words.deciding or LOSS
-    judged = [record for record in run.curve if math.isfinite(record.get(figure.name, math.nan))]
+    curve: Sequence[Mapping[str, Any]] = run.curve
+    judged = [record for record in curve if math.isfinite(record.get(figure.name, math.nan))]
     if len(judged) < 2:
         return None
-    return max(judged, key=lambda record: figure.gain(record[figure.name], 0.0))["step"]
+    best = max(judged, key=lambda record: figure.gain(record[figure.name], 0.0))
+    return int(best["step"])
 
 
 def curves(run: SavedRun) -> list[Chart]:
