@@ -147,6 +147,7 @@ PHRASES = {
         "{} 条训练样本超过 {} 个 token，去掉了最早的几轮，还不够的再去掉一些字"
     ),
     "no baseline: {}": "没有基线：{}",
+    "a chart needs {}: {}": "画图需要 {}：{}",
     "the text is {}, which looks like a missing value": "文本是 {}，像是缺失值",
     "the label is {}, which looks like a missing value": "标签是 {}，像是缺失值",
     "the field {} is not read": "字段 {} 没有读",
