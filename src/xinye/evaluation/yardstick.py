@@ -86,8 +86,7 @@ class Yardstick:
 
 
 def yardstick(training: Part, validation: Part, tokenizer: "Tokenizer") -> Yardstick:
-    """Measured on samples, which are shares of every span; so that it is quick, and needs no
-    model."""
+    """Measured on samples, so that it is quick; the validation has some bytes of text."""
     compressed = validation.at_most_bytes(COMPRESSED, tokenizer).decoded(tokenizer)
     counted, predicted = training.at_most(COUNTED), validation.at_most(PREDICTED)
     return Yardstick(
@@ -104,4 +103,4 @@ def five_gram_loss(training: Part, judged: Part, tokenizer: "Tokenizer") -> tupl
     byte."""
     model = NGram(training.tokens, training.spans, tokenizer.vocab_size, tokenizer.bos_id)
     loss = -float(model.log_probabilities(judged.tokens, judged.spans).mean())
-    return loss, loss / math.log(2) * len(judged) / judged.size(tokenizer)
+    return loss, loss / math.log(2) * len(judged) / max(1, judged.size(tokenizer))
