@@ -156,3 +156,12 @@ def test_what_went_on_with_more_texts_was_not_taught_to_answer(make_run):
         make_run("other", settings={"from": "Qwen/Qwen3-0.6B"}): False,
     }
     assert {run: never_taught_to_answer(run) for run in runs} == runs
+
+
+def test_a_setting_that_was_left_alone_is_compared_by_its_usual_value(make_run, xinye):
+    runs = [
+        make_run(name, about={"recipe": "finetune"}, settings=asked)
+        for name, asked in (("labels", {}), ("chats", {"task": "chat"}))
+    ]
+    outcome = xinye("runs", "compare", *runs, "--json")
+    assert json.loads(outcome.out)["differences"]["task"] == ["classify", "chat"]

@@ -10,6 +10,7 @@ from xinye.cli.arguments import JSON_AT_END, Given, Parser, flag
 from xinye.cli.output import Display, console, locale_language, print_result
 from xinye.errors import XinyeError, quoted
 from xinye.runs.folder import Figures
+from xinye.runs.saved import read_run
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.training.job import Run
@@ -30,7 +31,7 @@ WORDS = {
         "was{busy}; {enough} suffice. Try: xinye demo --time {time}",
         "busy": ", and other programs were at work: end them, if you can",
         "lies": "{parameters:,} parameters, {seconds:.0f} s of training, {bits:.3f} bits per byte "
-        "of text it had not seen. The run lies in {run}",
+        "of text it had not seen ({yardstick}). The run lies in {run}",
         "try": "What to try next:",
     },
     "zh": {
@@ -45,7 +46,7 @@ WORDS = {
         "{enough} 步就够了。试试：xinye demo --language zh --time {time}",
         "busy": "，而且别的程序也在占用处理器：能关就先关掉",
         "lies": "{parameters:,} 个参数，训练 {seconds:.0f} 秒；"
-        "没读过的文字，每字节 {bits:.3f} 比特。"
+        "没读过的文字，每字节 {bits:.3f} 比特（{yardstick}）。"
         "运行结果在 {run}",
         "try": "接下来可以试：",
     },
@@ -100,7 +101,9 @@ def main(arguments: list[str]) -> int:
 
 def show_next_steps(result: Figures, words: dict[str, str], language: str, own: bool) -> None:
     """Where the run lies, and what to type next."""
-    console.print(words["lies"].format(**result, bits=result["validation"]["bits_per_byte"]))
+    bits = result["validation"]["bits_per_byte"]
+    yardstick = read_run(Path(result["run"])).about.data.yardstick
+    console.print(words["lies"].format(**result, bits=bits, yardstick=yardstick))
     prompt = {"zh": "小兔豆豆", "en": "Pip the mouse"}[language]
     if own:
         prompt = result["texts"][0].strip()[:4]

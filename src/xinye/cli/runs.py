@@ -283,7 +283,9 @@ def about(run: SavedRun) -> list[tuple[str, str]]:
     for each in run.extended:
         rows.append(("extended", f"from step {each.step:,}: {each.command}"))
     if run.bits_per_byte is not None:
-        rows.append(("bits per byte", f"{run.bits_per_byte:.3f} on validation text"))
+        yardstick = run.about.data.yardstick
+        beside = f"; {yardstick}" if yardstick else ""
+        rows.append(("bits per byte", f"{run.bits_per_byte:.3f} on validation text{beside}"))
     return rows
 
 

@@ -214,9 +214,11 @@ def show_text(run: "Run") -> None:
         if bits >= before:
             better = f"{bits - before:.3f} worse: try a lower --learning-rate, or fewer steps"
         gained = f", {before:.3f} before ({better})"
+    saved = read_run(Path(run.run))
+    beside = f" ({saved.about.data.yardstick})" if saved.about.data.yardstick else ""
     console.print(
-        f"\n{run.parameters:,} parameters, {run.tokens:,} tokens in {duration(run.seconds)}: "
-        f"{bits:.3f} bits per byte{gained}\n"
+        f"\n{run.parameters:,} parameters, {saved.tokens:,} tokens in {duration(run.seconds)}: "
+        f"{bits:.3f} bits per byte{beside}{gained}\n"
         f"the run lies in {run.run}, its report in {run.run}/report.html; "
         f'write with it: xinye generate {quoted(run.run)} "…"',
         soft_wrap=True,

@@ -6,6 +6,7 @@ import io
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,23 @@ def line(rows: Sequence[Mapping[str, Any]], x: str, y: str) -> Line:
     return [row[x] for row in rows], [row[y] for row in rows]
 
 
+@dataclass(frozen=True)
+class Look:
+    """How a line chart is drawn, where not as usual."""
+
+    size: tuple[float, float] = (7.0, 3.6)  # inches
+    colours: Mapping[str, str] = field(default_factory=dict)  # of lines, by name
+    levels: Mapping[str, float] = field(default_factory=dict)  # lines that are level, by name
+    reach: float | None = None  # where the x axis, which begins at 0, ends
+    marked: tuple[float, str] | None = None  # a place on the x axis, and its name
+
+
 def line_chart(
     series: Mapping[str, Line],
     x_label: str,
     y_label: str,
     log_x: bool = False,
-    size: tuple[float, float] = (7.0, 3.6),
+    look: Look | None = None,
     points: Mapping[str, Line] | None = None,
 ) -> str:
     """Lines by name, each its x and y values, as SVG; `points` lie beside the line of their name,
@@ -37,25 +49,37 @@ def line_chart(
 
     Raises `XinyeError` where matplotlib is not installed.
     """
-    figure, axes = _axes(size)
-    for (name, (x, y)), colour in zip(series.items(), COLOURS * len(series), strict=False):
-        axes.plot(
-            x,
-            y,
-            label=name,
-            color=colour,
-            linewidth=1.6,
-            marker="o" if len(x) < 25 else None,
-            markersize=3,
-        )
+    look = look or Look()
+    figure, axes = _axes(look.size)
+    for (name, (x, y)), usual in zip(series.items(), COLOURS * len(series), strict=False):
+        colour = look.colours.get(name, usual)
+        width, marker = 1.6, "o" if len(x) < 25 else ""
+        if len(x) == 1:  # no line
+            width, marker = 0, "s"
+        axes.plot(x, y, label=name, color=colour, linewidth=width, marker=marker, markersize=3)
         if points and name in points:
             axes.plot(*points[name], "o", color=colour, markersize=5)
+    for (name, height), dashes in zip(look.levels.items(), ("--", ":"), strict=False):
+        colour = look.colours.get(name, _GRID)
+        axes.axhline(height, label=name, color=colour, linewidth=1.4, linestyle=dashes)
     if log_x:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:,.0f}")
+    if look.reach is not None:
+        axes.set_xlim(0, 1.02 * look.reach)  # the last point whole
+    if look.marked:
+        _mark(axes, *look.marked)
     axes.set_ylabel(y_label)
     axes.grid(color=_GRID, alpha=0.25, linewidth=0.6)
-    return _svg(figure, axes, x_label, legend=len(series) > 1)
+    return _svg(figure, axes, x_label, legend=len(series) + len(look.levels) > 1)
+
+
+def _mark(axes: Any, x: float, name: str) -> None:
+    """An upright line with its name above it, on the side where there is room."""
+    axes.axvline(x, color=_TEXT, linewidth=1, linestyle=(0, (1, 2)))
+    side = "right" if x > sum(axes.get_xlim()) / 2 else "left"
+    place = (x, 1.02)
+    axes.annotate(name, place, xycoords=("data", "axes fraction"), ha=side, color=_TEXT)
 
 
 def bar_chart(values: Mapping[str, float], x_label: str) -> str:

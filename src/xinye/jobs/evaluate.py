@@ -18,7 +18,6 @@ from xinye.data.sources import find_files, fingerprint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, quoted, refuse_first
 from xinye.evaluation.compressors import gzip_bits, xz_bits
-from xinye.evaluation.ngram import NGram
 from xinye.evaluation.perplexity import (
     by_position,
     perplexity,
@@ -26,6 +25,7 @@ from xinye.evaluation.perplexity import (
     sliding_windows,
     windows_of_context,
 )
+from xinye.evaluation.yardstick import Part, five_gram_loss
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 from xinye.model.rope import RopeType
@@ -66,47 +66,6 @@ class Evaluation:
     by_position: list[Figures]
     rope_scaling: list[Figures]
     notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some spans (n, 2) of a tokenized text."""
-
-    tokens: np.ndarray
-    spans: np.ndarray
-
-    def __len__(self) -> int:
-        return int((self.spans[:, 1] - self.spans[:, 0]).sum())
-
-    def at_most(self, tokens: int) -> "Part":
-        """The same share of each span, from its end, so that it is not more than `tokens` in
-        all."""
-        if len(self) <= tokens:
-            return self
-        starts, ends = self.spans.T
-        return Part(
-            self.tokens, np.stack((ends - (ends - starts) * tokens // len(self), ends), axis=1)
-        )
-
-    def first(self, tokens: int) -> "Part":
-        """The first so many tokens."""
-        lengths = self.spans[:, 1] - self.spans[:, 0]
-        kept = np.clip(tokens - (np.cumsum(lengths) - lengths), 0, lengths)
-        spans = np.stack((self.spans[:, 0], self.spans[:, 0] + kept), axis=1)
-        return Part(self.tokens, spans[kept > 0])
-
-    def at_most_bytes(self, size: int, tokenizer: Tokenizer) -> "Part":
-        """The same, by about how many bytes it stands for."""
-        total = sum(
-            int(tokenizer.token_lengths[self.tokens[start:end]].sum()) for start, end in self.spans
-        )
-        return self if total <= size else self.at_most(len(self) * size // total)
-
-    def decoded(self, tokenizer: Tokenizer) -> bytes:
-        table = tokenizer.token_bytes
-        return b"".join(
-            table[token] for start, end in self.spans for token in self.tokens[start:end].tolist()
-        )
 
 
 def evaluate(
@@ -336,9 +295,7 @@ def compare(
     counted = training.at_most(NGRAM_TOKENS)
     if len(counted) < len(training):
         notes.append(f"5-gram: learned from {len(counted):,} of {len(training):,} training tokens")
-    model = NGram(counted.tokens, counted.spans, tokenizer.vocab_size, tokenizer.bos_id)
-    loss = -float(model.log_probabilities(part.tokens, part.spans).mean())
-    bits = loss / math.log(2) * figures["tokens"] / figures["bytes"]
+    loss, bits = five_gram_loss(counted, part, tokenizer)
     baselines["five_gram"] = of(
         bits, loss=loss, perplexity=math.exp(loss), training_tokens=len(counted)
     )

@@ -2,13 +2,14 @@
 stands.
 
 Its words are in `card.md.jinja`, and of a model that learned a task in `card_task.md.jinja`, beside
-this file. Names of files and labels and texts of the model stand in it as code, where Markdown
-means nothing.
+this file; where a model writes Chinese, `card_zh.md.jinja` stands before them. Names of files and
+labels and texts of the model stand in it as code, where Markdown means nothing.
 """
 
 import re
 from pathlib import Path
 
+from xinye.runs.chinese import chinese
 from xinye.runs.diagnosis import diagnose
 from xinye.runs.report import last_part, size, texts, value, write_page
 from xinye.runs.saved import SavedRun
@@ -37,17 +38,19 @@ def write_card(run: SavedRun, merged: Path | None = None) -> bool:
     if weights is None or (path.exists() and not is_ours(path)):
         return False
     adapter = run.settings.method
+    problems = [finding.says for finding in diagnose(run) if finding.advice.en]
     write_page(
         path,
         "card_task.md.jinja" if run.task else "card.md.jinja",
         escape=False,
-        filters=(code, block, last_part, names_only, size, value),
+        filters=(code, block, chinese, last_part, names_only, size, value),
         run=run,
         mark=MARK,
         name=folder.absolute().name,
         languages=languages(run),
         weights=weights.stat().st_size,
-        problems=[finding.says.en for finding in diagnose(run) if finding.advice.en],
+        problems=[problem.en for problem in problems],
+        problems_zh=[problem.zh for problem in problems],
         sample=next(iter(texts(run)), "").strip()[:600],
         known_as=LIBRARIES.get(run.architecture),
         adapter=None if merged or adapter in ("full", "head") else adapter,

@@ -1,19 +1,23 @@
 """Runs side by side: in what they differ, and their curves."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from xinye.evaluation.plots import Line, line
+from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.settings import PretrainSettings
+from xinye.runs.folder import Values
 from xinye.runs.saved import SavedRun
 
 
 def differences(runs: Sequence[SavedRun]) -> dict[str, list[Any]]:
     """Every setting, derived value and result that is not the same in all runs, with its value in
     each."""
-    settings = [run.settings.as_read() for run in runs]
+    asked = {name for run in runs for name in run.settings.as_read()}
+    settings = [usual(run, asked) | run.settings.as_read() for run in runs]
     plans = [run.plan.as_read() for run in runs]
     results = [
         {
@@ -33,6 +37,14 @@ def differences(runs: Sequence[SavedRun]) -> dict[str, list[Any]]:
     names = dict.fromkeys(name for part in (*settings, *plans, *results) for name in part)
     each = {name: [one.get(name) for one in values] for name in names}
     return {name: ones for name, ones in each.items() if any(one != ones[0] for one in ones)}
+
+
+def usual(run: SavedRun, names: Collection[str]) -> Values:
+    """The settings of these names as they are where nobody asks for anything: a run's folder does
+    not keep those."""
+    kind = FinetuneSettings if run.about.recipe == FinetuneSettings.recipe else PretrainSettings
+    fields = {each.alias or name: each.default for name, each in kind.model_fields.items()}
+    return {name: fields[name] for name in names if fields.get(name)}
 
 
 def curves(

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xinye.checkpoints.folders import CHECKPOINTS
+from xinye.runs.chinese import chinese
 from xinye.runs.saved import SavedRun
 from xinye.runs.words import LOSS, NOTHING, Both, Figure
 
@@ -26,6 +27,11 @@ class Finding(NamedTuple):
     says: Both
     advice: Both = NOTHING
 
+    @property
+    def good(self) -> bool:
+        """Whether nothing needs to be mended."""
+        return not self.advice.en or self.name == "still improving"
+
 
 def diagnose(run: SavedRun) -> list[Finding]:
     """The findings about a run, problems first; one that shows no problem is said to be healthy."""
@@ -36,7 +42,8 @@ def diagnose(run: SavedRun) -> list[Finding]:
     severe = [*filter(None, (_rate_too_high(run), _nothing_learned(run), _overfits(run)))]
     problems = [*severe, *filter(None, (_data_exhausted(run), _validation_too_small(run)))]
     improving = None if severe else _still_improving(run)
-    return (problems or [_healthy(run)]) + ([improving] if improving else [])
+    rest = filter(None, (_beside_counting(run), improving))
+    return [*(problems or [_healthy(run)]), *rest]
 
 
 def training_loss(run: SavedRun, step: int | None = None) -> float:
@@ -128,7 +135,8 @@ def _beside_baseline(run: SavedRun) -> Finding | None:
     if not compared:
         return None
     gain, (ours, theirs) = compared
-    en, zh = f"{ours}, {baseline['name']} {theirs}.", f"{ours}，{baseline['name']} {theirs}。"
+    name = baseline["name"]
+    en, zh = f"{ours.en}, {name} {theirs}.", f"{ours.zh}，{chinese(name)} {theirs}。"
     if gain >= 0:
         return Finding("healthy", Both(f"Better than its baseline: {en}", f"好过基线：{zh}"))
     return Finding(
@@ -151,7 +159,8 @@ def _beside_control(run: SavedRun) -> Finding | None:
         return None
     gain, (ours, theirs) = compared
     kinds = ", ".join(control["augment"])
-    en, zh = f"on validation: {ours}, without it {theirs}.", f"：{ours}，不增强 {theirs}。"
+    en = f"on validation: {ours.en}, without it {theirs}."
+    zh = f"：{ours.zh}，不增强 {theirs}。"
     if gain <= 0:
         return Finding(
             "augmentation gained nothing",
@@ -177,15 +186,45 @@ def _beside_control(run: SavedRun) -> Finding | None:
 
 def _compared(
     run: SavedRun, figure: Figure, other: Mapping[str, Any]
-) -> tuple[float, tuple[str, str]] | None:
-    """By how much a run is better than something else, and both figures as they are read; None
-    where one of them lacks the figure."""
+) -> tuple[float, tuple[Both, str]] | None:
+    """By how much a run is better than something else, and both figures as they are read, the
+    first with its name; None where one of them lacks the figure."""
     measured = run.result.measured or {}
     if figure.name not in measured or figure.name not in other:
         return None
     ours, theirs = measured[figure.name], other[figure.name]
-    written = f"{figure.short} {figure.written(ours)}", figure.written(theirs)
-    return figure.gain(ours, theirs), written
+    value = figure.written(ours)
+    named = Both(f"{figure.short} {value}", f"{figure.says.zh or figure.short} {value}")
+    return figure.gain(ours, theirs), (named, figure.written(theirs))
+
+
+def _beside_counting(run: SavedRun) -> Finding | None:
+    """What the figure is worth, beside what needs no network."""
+    bits, yardstick = run.bits_per_byte, run.about.data.yardstick
+    if bits is None or yardstick is None:
+        return None
+    gzip, five_gram = yardstick.gzip, yardstick.five_gram
+    en = f"{bits:.3f} bits per byte; gzip needs {gzip:.3f}, a 5-gram model {five_gram:.3f}."
+    zh = f"每字节 {bits:.3f} 比特，gzip 需要 {gzip:.3f}，5-gram {five_gram:.3f}。"
+    if bits < five_gram:
+        return Finding(
+            "better than counting",
+            Both(
+                f"Predicts unseen text better than counting does: {en}",
+                f"预测没见过的文本，胜过 5-gram 统计：{zh}",
+            ),
+        )
+    return Finding(
+        "worse than counting",
+        Both(
+            f"Does not predict unseen text better than counting does yet: {en}",
+            f"预测没见过的文本，还不如 5-gram 统计：{zh}",
+        ),
+        Both(
+            "Train longer; the 5-gram model counts in less than a second.",
+            "训练久一些：5-gram 模型只要一秒就统计完了。",
+        ),
+    )
 
 
 def _spikes(losses: np.ndarray) -> list[int]:

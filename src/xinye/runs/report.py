@@ -6,7 +6,8 @@ Its words and looks are in `report.html.jinja` beside this file.
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,25 @@ import numpy as np
 
 from xinye.data.files import written_beside
 from xinye.errors import XinyeError
-from xinye.evaluation.plots import Line, line, line_chart
+from xinye.evaluation.plots import Line, Look, line, line_chart
 from xinye.planning.plan import format_value
+from xinye.runs.chinese import SETTINGS, chinese
 from xinye.runs.diagnosis import diagnose
 from xinye.runs.saved import SavedRun
-from xinye.runs.words import Both
+from xinye.runs.words import LOSS, Both
 
 POINTS = 240  # of the training curve: each the mean of the steps it stands for
-CHART = (4.5, 2.6)  # inches: so small that its words can be read on a phone
+CHART = (4.5, 2.8)  # inches: so small that its words can be read on a phone
+
+# A colour means one thing on the whole page; the page says which it is, by light and by dark.
+# matplotlib knows no such names: these stand for them while it draws.
+INKS = {"training": "#a1a1a1", "validation": "#a2a2a2", "beside": "#a3a3a3"}
 
 LABELS = {  # of the charts
     "training": "训练",
     "validation": "验证",
     "step": "步",
-    "loss (nats per token)": "损失（每词元的奈特）",
-    "minutes of training": "训练分钟数",
+    "loss (nats per token)": "损失（每 token 的奈特）",
     "bits per byte": "每字节比特数",
     "all validation text": "全部验证文本",
     "loss (nats)": "损失（奈特）",
@@ -57,12 +62,13 @@ def write_report(run: SavedRun) -> str:
         run.folder / "report.html",
         "report.html.jinja",
         escape=True,
-        filters=(count, duration, size, value, share, last_part),
+        filters=(count, duration, size, value, share, last_part, chinese, unbroken),
         run=run,
         name=run.folder.absolute().name,
         language=language(run),
         findings=diagnose(run),
         charts=charts,
+        settings_zh=SETTINGS,
         missing=missing,
         ranks=rank_table(run.result.ranks) if run.result.ranks else None,
         texts=texts(run),
@@ -134,50 +140,83 @@ def confusions(measured: dict[str, Any]) -> list[tuple[str, str, int]]:
 # -- charts ----------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Chart:
+    """Lines over the steps, by name, and level ones to compare with."""
+
+    height: str  # what the lines show
+    lines: dict[str, Line]
+    levels: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def colours(self) -> dict[str, str]:
+        seen = dict.fromkeys(self.lines, INKS["validation"])
+        beside = dict.fromkeys(self.levels, INKS["beside"])
+        return seen | {"training": INKS["training"]} | beside
+
+
 def draw(run: SavedRun) -> tuple[list[str], str]:
     """The charts as SVG with their words in both languages, and what is missing for them."""
     if sum(math.isfinite(record["loss"]) for record in run.steps) < 10:
         return [], ""  # no curve yet
+    labels = dict(LABELS)
+    if figure := run.words.deciding:
+        labels[figure.says.en] = figure.says.zh
+    marked = None
+    if step := best_step(run):
+        best = Both(f"best: step {step:,}", f"最好：第 {step:,} 步")
+        marked = step, best.en
+        labels[best.en] = best.zh
     try:
-        charts = [line_chart(lines, x, y, size=CHART) for lines, x, y in curves(run)]
+        drawn = []
+        for chart in curves(run):
+            look = Look(CHART, chart.colours, chart.levels, run.done, marked)
+            drawn.append(line_chart(chart.lines, "step", chart.height, look=look))
     except XinyeError as error:
         return [], str(error)
-    figure = run.words.deciding
-    labels = LABELS | ({figure.says.en: figure.says.zh} if figure else {})
-    return [_both_languages(chart, labels) for chart in charts], ""
+    return [_on_the_page(chart, labels) for chart in drawn], ""
 
 
-def curves(run: SavedRun) -> list[tuple[dict[str, Line], str, str]]:
-    """What is drawn: lines by name, and the labels of both axes."""
+def best_step(run: SavedRun) -> int | None:
+    """The step of the best validation, of several."""
+    figure = run.words.deciding or LOSS
+    curve: Sequence[Mapping[str, Any]] = run.curve
+    judged = [record for record in curve if math.isfinite(record.get(figure.name, math.nan))]
+    if len(judged) < 2:
+        return None
+    best = max(judged, key=lambda record: figure.gain(record[figure.name], 0.0))
+    return int(best["step"])
+
+
+def curves(run: SavedRun) -> list[Chart]:
+    """What is drawn: losses, and how good the model was beside what it is compared with."""
     curve = run.curve
     losses = {"training": means(run)}
     if curve:
         losses["validation"] = line(curve, "step", "loss")
-    found = [(losses, "step", "loss (nats)" if run.task else "loss (nats per token)")]
+    found = [Chart("loss (nats)" if run.task else "loss (nats per token)", losses)]
     if figures := task_figures(run):
-        found.append((figures, "step", "share"))
+        found.append(figures)
     elif len(curve) > 1 and "bits_per_byte" in curve[-1]:
-        rows = [{**each, "minutes": each["seconds"] / 60} for each in (*curve, run.validations[-1])]
-        by_time = {"validation": line(rows[:-1], "minutes", "bits_per_byte")}
+        bits = {"validation": line(curve, "step", "bits_per_byte")}
         if run.validations[-1] is not curve[-1]:
-            by_time["all validation text"] = line(rows[-1:], "minutes", "bits_per_byte")
-        found.append((by_time, "minutes of training", "bits per byte"))
+            bits["all validation text"] = line(run.validations[-1:], "step", "bits_per_byte")
+        yardstick = None if run.task else run.about.data.yardstick
+        levels = {"gzip": yardstick.gzip, "5-gram": yardstick.five_gram} if yardstick else {}
+        found.append(Chart("bits per byte", bits, levels))
     return found
 
 
-def task_figures(run: SavedRun) -> dict[str, Line]:
-    """How right the model was along the way, and the baseline as a level line; empty for what
-    writes."""
+def task_figures(run: SavedRun) -> Chart | None:
+    """How right the model was along the way, beside the baseline; None for what writes."""
     curve, baseline = run.curve, run.result.baseline or {}
     figure = run.words.deciding
     if figure is None or len(curve) < 2 or figure.name not in curve[-1]:
-        return {}
+        return None
     known = [{figure.name: math.nan, **record} for record in curve]
-    lines = {figure.says.en: line(known, "step", figure.name)}
-    if figure.name in baseline:
-        ends = [curve[0]["step"], curve[-1]["step"]]
-        lines["baseline"] = ends, [baseline[figure.name]] * 2
-    return lines
+    levels = {"baseline": baseline[figure.name]} if figure.name in baseline else {}
+    height = "share" if figure.percent else figure.says.en
+    return Chart(height, {figure.says.en: line(known, "step", figure.name)}, levels)
 
 
 def means(run: SavedRun) -> Line:
@@ -189,11 +228,13 @@ def means(run: SavedRun) -> Line:
     return where, losses
 
 
-def _both_languages(svg: str, labels: dict[str, str]) -> str:
-    """A chart for inside the page: as wide as there is room, no name of its own, and each label
-    twice."""
+def _on_the_page(svg: str, labels: dict[str, str]) -> str:
+    """A chart for inside the page: as wide as there is room, no name of its own, the page's
+    colours, and each label twice."""
     svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r"<svg \1>", svg, count=1)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    for name, colour in INKS.items():
+        svg = svg.replace(colour, f"var(--{name})")
     for en, zh in labels.items():
         svg = svg.replace(
             f">{en}<", f'><tspan class="en">{en}</tspan><tspan class="zh">{zh}</tspan><'
@@ -243,6 +284,18 @@ def duration(seconds: float) -> Both:
             f"{whole // 3600} 小时 {whole % 3600 // 60} 分",
         )
     return Both(en.replace(" ", "\N{NO-BREAK SPACE}"), zh.replace(" ", "\N{NO-BREAK SPACE}"))
+
+
+# Between a number and its unit, also where it stands in a sentence.
+_BEFORE_UNIT = re.compile(
+    r"(?<=\d) (?=%|[\u3400-\u9fff]|(?:[kMG]?B|GFLOP/s|ms|s|min|h|million|billion|bits|steps|tokens"
+    r"|records|times)\b)|(?<=[\u3400-\u9fff]) (?=\d)"
+)
+
+
+def unbroken(text: str) -> str:
+    """A text whose numbers stay beside their units at a line's end."""
+    return _BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", text)
 
 
 def size(number: float) -> str:

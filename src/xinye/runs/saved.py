@@ -17,6 +17,7 @@ from typing_extensions import TypedDict
 from xinye.checkpoints.folders import checkpoints, near_run
 from xinye.data.files import open_regular, read_json
 from xinye.errors import XinyeError, checked
+from xinye.evaluation.yardstick import Yardstick
 from xinye.planning.finetune_settings import TASK
 from xinye.runs.again import command_again
 from xinye.runs.folder import Extension, Figures, RunFolder, Values
@@ -76,6 +77,7 @@ class DataFacts(Part):
     unigram_loss: Finite | None = None  # of who knows only how frequent each token is
     counts: dict[str, int] = {}  # of labels
     pairs: bool | None = None  # whether a classifier learned pairs of texts; None where unknown
+    yardstick: Yardstick | None = None
 
 
 class About(Part):

@@ -54,6 +54,7 @@ class Beginning:
     settings: Settings
     plan: Plan
     data: Data
+    facts: Values  # of the data
     models: Models
     words: TaskWords | None = None  # of a task, for the report and the card
 
@@ -72,7 +73,7 @@ class Beginning:
                 mode="json", exclude_defaults=True, exclude={"output", *theirs}
             ),
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "data": self.data.facts,
+            "data": self.facts,
             "machine": machine.description(machine.device()),
         }
         return about | ({"words": asdict(self.words)} if self.words else {})

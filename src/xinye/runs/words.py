@@ -47,7 +47,7 @@ class Figure:
         return f"{100 * gain:.1f} points" if self.percent else f"{gain:.{self.digits}f}"
 
 
-LOSS = Figure("loss", "loss", reported=False, lower_is_better=True)
+LOSS = Figure("loss", "loss", Both("loss", "损失"), reported=False, lower_is_better=True)
 
 
 @dataclass(frozen=True)

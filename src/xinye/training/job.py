@@ -18,7 +18,7 @@ from xinye.observer import Observer
 from xinye.planning.command_line import command_line
 from xinye.planning.models import FROM_SCRATCH
 from xinye.planning.plan import Draft, Plan
-from xinye.runs.folder import Extension
+from xinye.runs.folder import Extension, Values
 from xinye.runs.resume import Data
 from xinye.runs.words import TaskWords
 from xinye.tasks.records import Examples
@@ -130,6 +130,10 @@ class Job(ABC):
     @abstractmethod
     def build(self) -> Any:
         """The model with its first weights, where it computes."""
+
+    def facts(self) -> Values:
+        """What the run's folder notes of the data, for the report."""
+        return self.data.facts
 
     # -- training ----------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import astuple, replace
+from dataclasses import asdict, astuple, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from xinye import machine
 from xinye.data.batches import Batch
 from xinye.errors import XinyeError
 from xinye.evaluation.perplexity import evaluate
+from xinye.evaluation.yardstick import Part, yardstick
 from xinye.generation.engine import start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel, build
@@ -18,6 +19,7 @@ from xinye.planning import pretraining as rules
 from xinye.planning.models import load_models
 from xinye.planning.plan import Plan
 from xinye.planning.settings import PretrainSettings
+from xinye.runs.folder import Values
 from xinye.runs.resume import check_teacher, check_text
 from xinye.tasks.text import (
     TextData,
@@ -154,6 +156,17 @@ class TextJob(Job):
         steps = (began + seconds - clock.now()) / self.speed.step
         trained = round(steps * self.numbers.batch_size)
         return Clock(seconds, began, self.speed.costs(self.data.validation, trained))
+
+    def facts(self) -> Values:
+        """With a yardstick beside bits per byte, which is measured now: so it is a part of a budget
+        in time, and a run that is interrupted has it, too."""
+        data = self.data
+        training, held_out = (
+            Part(windows.tokens, windows.spans) for windows in (data.training, data.validation)
+        )
+        if not held_out.size(data.tokenizer):
+            return data.facts
+        return data.facts | {"yardstick": asdict(yardstick(training, held_out, data.tokenizer))}
 
     # -- the model ---------------------------------------------------------------------------------
 

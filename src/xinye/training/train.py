@@ -102,7 +102,7 @@ def train(settings: Settings, begun: Start) -> Run | None:
         session.resume()
     elif begun.group.first:
         check_free(begun)  # another may have begun there meanwhile
-        beginning = Beginning(settings, plan, job.data, job.models, job.words)
+        beginning = Beginning(settings, plan, job.data, job.facts(), job.models, job.words)
         start_run(begun.folder, beginning, begun.overwrite)
     return session.run()
 

@@ -1,0 +1,99 @@
+"""The Chinese of what a run's folder keeps in English."""
+
+from pathlib import Path
+
+import pytest
+
+from xinye.data.files import write_json_lines
+from xinye.observer import Observer
+from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.settings import PretrainSettings
+from xinye.runs.chinese import PHRASES, SETTINGS, chinese
+from xinye.tasks.registry import tasks
+from xinye.training.distributed import ALONE
+from xinye.training.job import Start
+from xinye.training.record_job import RecordJob
+from xinye.training.train import pretrain
+
+
+class Planned(Observer):
+    def plan(self, plan, table=()):
+        self.chosen = plan
+
+
+PRETRAINING = [
+    {"steps": 9},
+    {"time": "20s", "tokenizer": "bytes"},
+    {"tokens": "20k", "tokenizer": "char", "architecture": "lstm"},
+    {"epochs": 5, "architecture": "gpt2", "optimizer": "adamw"},
+    {"steps": 9, "optimizer": "sgd", "micro_batch_size": "auto", "fold": "1/2"},
+]
+FINETUNING = [
+    {"task": "classify", "augment": ("mask", "crop", "shuffle")},
+    {"task": "classify", "method": "lora"},
+    {"task": "chat"},
+    {"task": "chat", "method": "adalora", "optimizer": "sgd"},
+    {"task": "classify", "method": "head", "fold": "1/3"},
+]
+
+
+def check(reasons):
+    for name, reason in reasons.items():
+        assert name in SETTINGS or name == "dropout"
+        for clause in reason.split("; "):
+            names = any(name in clause for name in ("r.jsonl", "good", "assistant"))
+            assert names or chinese(clause) != clause, clause
+
+
+@pytest.mark.parametrize("asked", PRETRAINING)
+def test_every_reason_of_a_pretraining_has_its_chinese(workplace, no_measuring, asked):
+    observer = Planned()
+    settings = PretrainSettings(files=("zh.txt",), **({"size": "250k"} | asked))
+    pretrain(settings, observer, dry_run=True)
+    check(observer.chosen.reasons)
+
+
+@pytest.mark.parametrize("asked", FINETUNING)
+def test_every_reason_of_a_finetuning_has_its_chinese(workplace, trained, no_measuring, asked):
+    rows = [
+        {"text": f"{number}. One. Two.", "label": label, "prompt": f"{number}?", "answer": label}
+        for number in range(30)
+        for label in ("good", "bad")
+    ]
+    write_json_lines(Path("r.jsonl"), rows)
+    settings = FinetuneSettings(model=str(trained), data=("r.jsonl",), **asked)
+    job = RecordJob(settings, Start(ALONE, Path("run"), Observer(), began=0.0))
+    job.read()
+    check(job.make_plan().reasons)
+
+
+def test_what_tasks_say_of_themselves_has_its_chinese():
+    for task in tasks():
+        said = [task.words.does, task.words.limit, task.verb, getattr(task, "baseline_name", "")]
+        for sentence in filter(None, said):
+            assert task.verb == "text" or chinese(sentence) != sentence, sentence
+
+
+def test_findings_keep_their_numbers_and_places():
+    for english, translated in {
+        "the header stands again, and is left out (2 times, first a.csv, line 3, line 9)": (
+            "表头重复出现，已略去（2 次，最早在 a.csv 第 3、9 行）"
+        ),
+        "unbalanced: 90 records of 'good', 9 of 'bad'": "不平衡：'good' 有 90 条，'bad' 只有 9 条",
+        "3 of 20 validation records are in the training data, too, which flatters the model: "
+        "first v.csv, line 2 = r.csv, line 7": (
+            "20 条验证样本中有 3 条也在训练数据里，结果会偏高：最早的是 v.csv 第 2 行 = r.csv 第 7 行"
+        ),
+        "what fits, planned anew as the run goes; about 188 ms each, 9 min 25 s in all": (
+            "时间允许的步数，训练中随时重新推算；每步约 188 毫秒，一共 9 分 25 秒"
+        ),
+        "a sentence that nobody knows": "a sentence that nobody knows",
+    }.items():
+        assert chinese(english) == translated
+
+
+def test_phrases_have_the_gaps_that_their_chinese_fills():
+    for phrase, translated in PHRASES.items():
+        gaps = phrase.count("{}")
+        chinese(phrase.format(*range(gaps)))  # raises where it asks for more
+        assert "{" not in translated.format(*range(gaps))
