@@ -82,9 +82,9 @@ def show(evaluation: "Evaluation", parameters: int) -> None:
     text = evaluation.text
     answer.print(
         f"{evaluation.model}: {parameters:,} parameters, context {evaluation.context:,}, stride "
-        f"{evaluation.stride:,}\n{SOURCES[text['source']]}: {text['documents']:,} "
-        f"document{'s' * (text['documents'] != 1)}, {evaluation.bytes:,} bytes, "
-        f"{evaluation.tokens:,} tokens\n",
+        f"{evaluation.stride:,}\n{SOURCES[text['source']]}: "
+        f"{plural(text['documents'], 'document')}, {plural(evaluation.bytes, 'byte')}, "
+        f"{plural(evaluation.tokens, 'token')}\n",
         soft_wrap=True,
     )
     names = ("bits_per_byte", "bits_per_character", "perplexity")

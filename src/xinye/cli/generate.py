@@ -263,8 +263,8 @@ def answer(conversation: "Conversation", question: str) -> None:
     reply = conversation.reply
     if reply and reply.finish_reason == "length":
         console.print(
-            f"cut off after {reply.completion_tokens:,} tokens, by --max-tokens or the end of the "
-            "context",
+            f"cut off after {plural(reply.completion_tokens, 'token')}, by --max-tokens or the "
+            "end of the context",
             style="dim",
         )
 

@@ -171,7 +171,7 @@ def main(arguments: list[str] | None = None) -> int:
         return run(verb, rest)
     except XinyeError as error:
         log.debug("where the error came from", exc_info=True)  # with --verbose
-        from xinye.training.display import FIRST
+        from xinye.console import FIRST
 
         if not FIRST:  # the first of several processes tells, then the launcher ends the others
             time.sleep(10)

@@ -81,9 +81,9 @@ def show(comparison: "Comparison") -> None:
     heads = ("vocab\nsize", "bytes/\ntoken", "\nzh", "\nen", "tokens/\nzh char", "tokens/\nen word")
     print_table(("\ntokenizer", *heads, "\nsplit", "vocab\nused", "\nMB/s"), rows, gap=1)
     answer.print(
-        "zh, en: in the Chinese and in the English texts; split: characters whose bytes\nlie in "
+        "zh, en: in the Chinese and in the English texts; split: characters whose bytes lie in "
         "several tokens; "
-        "MB/s: encoding on one thread. A tokenizer learned from\nthis very text looks better here "
+        "MB/s: encoding on one thread. A tokenizer learned from this very text looks better here "
         "than on new text.",
         style="dim",
     )

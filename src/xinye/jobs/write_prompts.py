@@ -16,7 +16,7 @@ from typing import Any
 
 from xinye.data.records import Row
 from xinye.data.sources import read_records
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError, checked, plural
 from xinye.generation.chat import start_answer
 from xinye.generation.engine import Engine, start
 from xinye.generation.sampling import ChatSampling, Sampling
@@ -102,7 +102,8 @@ def write_prompts(
                 done=1, texts=len(job.sequences), tokens=record["usage"]["completion_tokens"]
             )
             observer.progress(
-                f"writing … {counts['done_before'] + counts['done']:,} of {total:,} lines, "
+                f"writing … {counts['done_before'] + counts['done']:,} of "
+                f"{plural(total, 'line')}, "
                 f"{counts['tokens'] / (time.monotonic() - began):,.0f} tokens/s"
             )
     seconds = time.monotonic() - began

@@ -20,7 +20,7 @@ from xinye.data.batches import permute
 from xinye.data.mixing import mix
 from xinye.data.notes import Notes
 from xinye.data.records import Row
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.model.heads import IGNORED, Labelled
 
 SENTENCE_END = re.compile(r"(?:[。！？!?…\n]|\.(?=\s|$))+[”’」』）)\"']*")
@@ -114,9 +114,10 @@ def leaks(training: Sequence[Any], validation: Sequence[Any]) -> Iterator[str]:
     inside = [record for record in validation if record.whole in seen]
     if inside:
         first = places(inside[0].place, seen[inside[0].whole].place, " = ")
+        of = f"of {plural(len(validation), 'validation record')}"
         yield (
-            f"{len(inside):,} of {len(validation):,} validation records are in the training data, "
-            f"too, which flatters the model: first {first}"
+            f"{plural(len(inside), f'{of} is', f'{of} are')} in the training data, too, which "
+            f"flatters the model: first {first}"
         )
 
 
@@ -147,8 +148,8 @@ def split(
         judged.update(chain(*chosen))
     if not judged or len(judged) == len(records):
         raise XinyeError(
-            f"{len(records)} records are too few to keep a part of them to judge on; name a file "
-            f"with --validation"
+            f"{plural(len(records), 'record is', 'records are')} too few to keep a part of them to "
+            "judge on; name a file with --validation"
         )
     return [r for i, r in enumerate(records) if i not in judged], [
         records[i] for i in sorted(judged)

@@ -15,7 +15,7 @@ from xinye.data.corpus import Corpus, prepare, split
 from xinye.data.notes import Notes
 from xinye.data.sources import Piece, find_files, fingerprint, read_pieces
 from xinye.data.tokenizer import Kind, Tokenizer
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.generation.engine import finish, start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel
@@ -73,7 +73,7 @@ def prepare_text(
     windows."""
     files = find_files(settings.files)
     total = sum(path.stat().st_size for path in files)
-    observer.stage(f"reading {len(files)} file{'s' * (len(files) != 1)}, {total / 1e6:,.1f} MB")
+    observer.stage(f"reading {plural(len(files), 'file')}, {total / 1e6:,.1f} MB")
 
     tokenizer = get_tokenizer(settings, plan, files, models, observer)
     corpus, content = tokenize(files, settings, tokenizer, observer)
@@ -84,9 +84,10 @@ def prepare_text(
     training_tokens = int((spans[:, 1] - spans[:, 0]).sum())
     validation_tokens = int((held_out[:, 1] - held_out[:, 0]).sum())
     if training_tokens < 64 or validation_tokens < 8:
+        found = plural(int(lengths.sum()), "token is", "tokens are")
         raise XinyeError(
-            f"{', '.join(settings.files)}: {int(lengths.sum())} tokens are too few to train on "
-            "and to hold some back for validation; give at least a few hundred characters"
+            f"{', '.join(settings.files)}: {found} too few to train on and to hold some back for "
+            "validation; give at least a few hundred characters"
         )
     plan.choose("training_tokens", None, training_tokens, "once through the text")
     by_document = len(lengths) >= 20

@@ -22,7 +22,7 @@ from torch import Tensor
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError, checked, plural
 from xinye.evaluation.tokenizers import language
 from xinye.model.gpt import GPT, KeyValueCache
 from xinye.planning.job_settings import ZeroShotSettings
@@ -137,7 +137,9 @@ def judge(
     examples = likelihood.choose(known, texts, settings.seed) if known else []
     notes = [f"not trained for this; asked with {prompt!r}"]
     if known:
-        notes.append(f"{len(examples):,} of {len(known):,} examples stand before each text")
+        of = f"of {plural(len(known), 'example')}"
+        few = plural(len(examples), f"{of} stands", f"{of} stand")
+        notes.append(f"{few} before each text")
     if all(words.isdecimal() for words in labels.values()):
         notes.append(
             "the labels are numbers, which say nothing: give them words, such as --labels "
