@@ -7,7 +7,6 @@ import re
 import pytest
 import torch
 
-from cli.test_terminal import terminal  # noqa: F401 a fixture
 from xinye import machine
 from xinye.jobs import doctor
 from xinye.libraries import install_command
