@@ -12,7 +12,7 @@ from xinye import machine
 from xinye.checkpoints.families import is_head
 from xinye.checkpoints.load import began_with, load_judge, load_model
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked, one_line, quoted
+from xinye.errors import XinyeError, checked, did_you_mean, one_line, quoted
 from xinye.generation import sequence
 from xinye.generation.chat import Message, start_answer
 from xinye.generation.engine import Engine, start
@@ -300,7 +300,8 @@ def load(model: str | Path, dtype: str = "auto", speculation: str | Path = "auto
         "bfloat16": torch.bfloat16,
     }
     if dtype not in dtypes:
-        raise XinyeError(f"dtype = {dtype!r}: known are {', '.join(dtypes)}")
+        near = did_you_mean(dtype, dtypes)
+        raise XinyeError(f"dtype = {dtype!r}: known are {', '.join(dtypes)}{near}")
     if is_head(Path(model)):
         return Model(*load_judge(Path(model)), Path(model))
     gpt, tokenizer = load_model(model, dtypes[dtype])

@@ -113,6 +113,8 @@ def checked(kind: type[Checked], values: dict[str, Any], where: str) -> Checked:
                 f"{where}: unknown key {path[-1]!r}{did_you_mean(path[-1], kind.model_fields)}"
             ) from None
         message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "literal_error":
+            message += did_you_mean(str(first["input"]), re.findall("'(.*?)'", message))
         raise XinyeError(f"{where}: {'.'.join(path) + ': ' if path else ''}{message}") from None
 
 

@@ -24,7 +24,9 @@ def test_a_plan_is_in_groups_and_ends_with_its_time(xinye, terminal, workplace, 
 
 
 def test_a_pipe_gets_whole_lines_at_any_width(xinye, trained, workplace, monkeypatch, no_measuring):
-    rows = [f"这家店的第{at}道菜很好，{'真的很好吃，' * 9}下次再来,{'好坏'[at % 2]}" for at in range(4)]
+    rows = [
+        f"这家店的第{at}道菜很好，{'真的很好吃，' * 9}下次再来,{'好坏'[at % 2]}" for at in range(4)
+    ]
     (workplace / "r.csv").write_text("\n".join(["text,label", *rows, ",好"]), "utf-8")
     commands = [
         PLAN,
@@ -42,3 +44,18 @@ def test_a_pipe_gets_whole_lines_at_any_width(xinye, trained, workplace, monkeyp
         said = [re.sub(r"[\d.,]+", "0", line) for line in (whole.out + whole.err).splitlines()]
         again = [re.sub(r"[\d.,]+", "0", line) for line in (narrow.out + narrow.err).splitlines()]
         assert len(said) == len(again) > 3 and all(line == line.rstrip() for line in again), command
+
+
+def test_what_was_noted_of_a_text_is_told_from_the_cache_too(xinye, workplace, no_measuring):
+    (workplace / "a.csv").write_text("text\n" + "小鸟飞过山。\n" * 90 + "text\n小鸟。\n", "utf-8")
+    told = []
+    for _ in range(2):
+        outcome = xinye("pretrain", "a.csv", "--steps", "2", "--dry-run", "--no-duplicates", *TINY)
+        told.append([line for line in outcome.err.splitlines() if line.startswith("the data: ")])
+    assert told[0] and told[0] == told[1]
+
+
+def test_data_show_tells_what_was_read_otherwise(xinye, workplace):
+    (workplace / "a.csv").write_text("text,label\n好,1\ntext,label\n坏,0\n", "utf-8")
+    shown = xinye("data", "show", "a.csv", "--task", "classify")
+    assert shown.code == 0 and "note: " in shown.out and "line 3" in shown.out

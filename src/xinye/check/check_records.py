@@ -76,9 +76,11 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
 def show_records(
     settings: FinetuneSettings, files: Sequence[str], model: str | None = None, count: int = 3
 ) -> dict[str, Any]:
-    """`files` (format and records of each), and of the first records in `shown` the `tokens`, as
+    """`files` (format and records of each), `notes` on what was read otherwise than it stands
+    there, and of the first records in `shown` the `tokens`, as
     (text, mark), with the `label` of the whole. Without a model every character is a token."""
-    by_file = {file: read_records(settings, [file]) for file in files}
+    notes = Notes()
+    by_file = {file: read_records(settings, [file], notes=notes) for file in files}
     records = [record for found in by_file.values() for record in found]
     task = find_task(settings.task).of(records)
     if model:
@@ -102,6 +104,7 @@ def show_records(
                 task, tokenizer, records[:count], context
             )
         ],
+        "notes": notes.sentences(),
     }
 
 

@@ -13,7 +13,7 @@ from xinye.checkpoints.gguf import load_gguf
 from xinye.checkpoints.hub import find_downloaded, is_hub_name
 from xinye.checkpoints.huggingface import PICKLED, load_weights, refusal_of_pickle
 from xinye.checkpoints.huggingface import load_model as load_folder
-from xinye.data.files import read_json
+from xinye.data.files import SUFFIXES, read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.adapters import attached, merge
@@ -56,7 +56,7 @@ def load_model(
     hint = "; give that of a run or of a Hugging Face model"
     if near := near_run(folder):
         hint = near
-    elif is_hub_name(str(path)):
+    elif is_hub_name(str(path)) and Path(path).suffix not in SUFFIXES:
         hint = f", and no model of that name was downloaded: xinye download {path}"
     raise XinyeError(f"{path}: there is no such folder{hint}")
 

@@ -154,6 +154,8 @@ def show_tokens(report: Figures) -> None:
     if task.writes:
         trained = "trained: green; " if answer.is_terminal else "trained: with a * behind; "
     answer.print(f"\n{trained}| stands between tokens")
+    for note in report["notes"]:
+        answer.print(f"note: {note}", soft_wrap=True)
 
 
 def settings_of(given: Given, validation: Sequence[str] = ()) -> FinetuneSettings:

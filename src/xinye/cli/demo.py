@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import JSON_AT_END, Given, Parser, flag
 from xinye.cli.output import Display, console, locale_language, print_result
-from xinye.errors import XinyeError, quoted
+from xinye.errors import XinyeError, did_you_mean, quoted
 from xinye.runs.folder import Figures
 
 if TYPE_CHECKING:  # it brings torch
@@ -70,7 +70,9 @@ def main(arguments: list[str]) -> int:
     ).read(arguments)
     language = given.language or locale_language()
     if language not in WORDS:
-        raise XinyeError(f"--language {language!r} is neither zh nor en")
+        raise XinyeError(
+            f"--language {language!r} is neither zh nor en{did_you_mean(language, WORDS)}"
+        )
     if given.task:
         return demo_of_task(given, language)
     words, files = WORDS[language], given.files

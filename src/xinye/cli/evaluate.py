@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from xinye.cli.arguments import ANY_MODEL, JSON, Fields, Parser, flag, read_stdin
 from xinye.cli.output import Display, answer, print_json, print_result, print_table
+from xinye.data.files import SUFFIXES, suffix_of
 from xinye.data.sources import read_lines
-from xinye.errors import XinyeError, checked, plural
+from xinye.errors import XinyeError, checked, plural, quoted
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.libraries import need
 from xinye.planning.job_settings import EvaluateSettings, ZeroShotSettings
@@ -188,12 +189,13 @@ def meaning(evaluation: "Evaluation") -> str:
 def use(verb: str, arguments: list[str]) -> int:
     """`xinye VERB`: what a model says of texts by a task that it has learned."""
     entry = TASKS[verb]
+    example = entry.example or f'xinye {verb} runs/model "…"'
     given = Parser(
         verb,
         entry.more or entry.summary,
-        entry.example or f'xinye {verb} runs/model "…"',
+        f"{example}\n  cat texts.txt | xinye {verb} {example.split()[2]} -",
         flag("model", "MODEL", f"the folder of a run of xinye finetune --task {verb}"),
-        flag("text", "TEXT", "or a file of one text a line, or - for standard input"),
+        flag("text", "TEXT", "a text, a file of one text a line, or - for a pipe of those"),
         JSON,
         *([PAIR] if entry.takes_pairs else []),
         *([Fields(entry.question)] if entry.question else []),
@@ -227,6 +229,11 @@ def read_texts(given: str) -> list[str]:
     elif len(given) < 1000 and "\n" not in given and Path(given).is_file():
         texts = [line for _, line in read_lines(Path(given)) if line.strip()]
     else:
+        if suffix_of(Path(given)) in SUFFIXES and len(given.split()) == 1:
+            raise XinyeError(
+                f"{given}: there is no such file; to judge these very words, give them by a pipe: "
+                f"echo {quoted(given)} | xinye …"
+            )
         texts = [given]
     if not texts or not texts[0].strip():
         raise XinyeError("the text is empty")

@@ -12,6 +12,7 @@ from typing import Literal
 
 from xinye import machine
 from xinye.checkpoints.adapters import CONFIG, base_of, is_adapter
+from xinye.checkpoints.folders import near_run
 from xinye.checkpoints.gguf import load_gguf, save_gguf
 from xinye.checkpoints.huggingface import save_model
 from xinye.checkpoints.load import load_adapted, load_model
@@ -187,6 +188,7 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
     """
     free = not output.exists() or (output.is_dir() and (overwrite or not any(output.iterdir())))
     refuse_first(
+        (not run.exists(), f"{run}: there is no such folder{near_run(run)}"),
         (
             not is_adapter(run),
             f"{run}: there is no adapter here (no {CONFIG}), so it is whole as it is; xinye "

@@ -169,8 +169,8 @@ def tokenize(
         observer.progress(f"tokenizing … {characters / 1e6:,.1f} M characters")
 
     notes = Notes()
-    corpus = prepare(partial(pieces, files, settings, notes), tokenizer, key, prepared)
-    for said in notes.sentences():
+    corpus = prepare(partial(pieces, files, settings, notes), tokenizer, key, prepared, notes)
+    for said in corpus.notes:
         observer.warn(f"the data: {said}")
     return corpus, key["files"]
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xinye.data.files import check_file
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.tokenizer import Tokenizer
@@ -86,6 +87,8 @@ def evaluate(judged: Judged, files: Sequence[str], **given: Any) -> Figures:
     observer.stage("reading the records")
     asked = Asked.of(**given)
     known, data_notes = asked.known, Notes()
+    for file in files:
+        check_file(Path(file))
     try:
         records = read(files, asked.settings, data_notes)
     except XinyeError as error:
