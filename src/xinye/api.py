@@ -69,7 +69,7 @@ class Model:
             verb = self.task.verb
             raise XinyeError(
                 f"{self.folder}: this model learned to {verb}, not to write: xinye {verb} "
-                f"{self.folder} …; the one it began with writes: {began_with(self.folder)}"
+                f"{quoted(self.folder)} …; the one it began with writes: {began_with(self.folder)}"
             )
         return self.network
 
@@ -276,7 +276,7 @@ class Model:
         ask = f"; or ask {it} as it is, with --labels a,b" if TASKS[kind.verb].asked_with else ""
         raise XinyeError(
             f"{self.folder}: this model has not learned to {kind.verb}; teach {it}: xinye finetune "
-            f"{base} --task {kind.verb} --data FILE -o RUN{ask}"
+            f"{quoted(base)} --task {kind.verb} --data FILE -o RUN{ask}"
         )
 
 

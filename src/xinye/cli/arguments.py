@@ -62,6 +62,7 @@ METAVARS = {
     "data": "FILE",
     "document_separator": "SEPARATOR",
     "dtype": "DTYPE",
+    "examples": "FILE",
     "field": "NAME",
     "fold": "I/K",
     "from_": "MODEL",
@@ -81,6 +82,7 @@ METAVARS = {
     "tokens": "COUNT",
     "total_steps": "STEPS",
     "track": "NAMES",
+    "training_text": "FILE",
     "validation": "FILE",
 }
 COMMON = {  # what every verb has

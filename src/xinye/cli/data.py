@@ -12,6 +12,7 @@ from xinye.check.reading import FileSeen, Noted
 from xinye.cli.arguments import (
     FIELD,
     JSON,
+    METAVARS,
     SOME_FILES,
     Given,
     Parser,
@@ -40,7 +41,11 @@ BAD = 5  # records that cannot be learned from
 FINDINGS = "findings, the most important first"
 NOTHING = "nothing wrong was found"
 COLUMN_FLAGS = [
-    flag(f"--{name.replace('_', '-')}", "TEXT", FinetuneSettings.model_fields[name].description)
+    flag(
+        f"--{name.replace('_', '-')}",
+        METAVARS.get(name, "TEXT"),
+        FinetuneSettings.model_fields[name].description,
+    )
     for name in COLUMNS
 ]
 
@@ -113,7 +118,7 @@ def show(arguments: list[str]) -> int:
         "The first records as a model will see them: trained tokens of chat are green, labels "
         "stand behind tokens.",
         "xinye data show chats.jsonl --task chat --model runs/base",
-        flag("files", "FILE", "files of records", nargs="+"),
+        flag("files", "FILES", "files of records", nargs="+"),
         task_flag("what they are records of", required=True),
         flag("--model", "MODEL", "whose tokens (else characters)"),
         flag("--count", "N", "records to show (3)", 3, type=int),

@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> int:
         flag("--task", "TASK", "show how a task is learned"),
         flag("--time", "DURATION", "how long to train (45s to 2min, as the machine needs)"),
         flag("-o --output", "DIR", "the run's folder (runs/demo-…)", type=Path),
-        flag("files", "FILE", "your own text instead of the stories", nargs="*"),
+        flag("files", "FILES", "your own text instead of the stories", nargs="*"),
         JSON_AT_END,
     ).read(arguments)
     language = given.language or locale_language()

@@ -44,7 +44,7 @@ def evaluate(arguments: list[str]) -> int:
         flag("files", "FILES", "files, folders or globs of text", nargs="*"),
         flag("--data", "FILE", "records of a task", [], action="append"),
         flag("--task", "TASK", "of a model that has learned none: what to judge it on"),
-        flag("--plot", "FILE.svg", "draw --by-position as a chart", type=Path),
+        flag("--plot", "FILE", "draw --by-position as a chart, an SVG", type=Path),
         JSON,
         Fields(EvaluateSettings),
         Fields(ZeroShotSettings),

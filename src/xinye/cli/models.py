@@ -74,18 +74,20 @@ def export(arguments: list[str]) -> int:
             f"{plural(len(result.kept_as_f16), 'matrix is', 'matrices are')} f16: "
             f"{result.quantize} wants rows of a multiple of 32"
         )
+    path = quoted(file)
+    name = quoted(file.stem)
     if result.to == "gguf":
         console.print(
-            f'llama.cpp: llama-completion -m {file} -p "…" -n 200   (chat models: llama-cli -m '
-            f"{file})\n"
+            f'llama.cpp: llama-completion -m {path} -p "…" -n 200   (chat models: llama-cli -m '
+            f"{path})\n"
             f'Ollama:    a file Modelfile with the line "FROM ./{file.name}", then ollama create '
-            f"{file.stem}; ollama run {file.stem}",
+            f"{name}; ollama run {name}",
             soft_wrap=True,
         )
         if result.quantize in ("f32", "bf16", "f16"):
             console.print(
-                f"K-quants:  llama-quantize {file} {file.stem}-Q4_K_M.gguf Q4_K_M   (llama.cpp's "
-                "own tool)"
+                f"K-quants:  llama-quantize {path} {quoted(f'{file.stem}-Q4_K_M.gguf')} Q4_K_M   "
+                "(llama.cpp's own tool)"
             )
     return print_result(result, given.json)
 
@@ -147,7 +149,7 @@ def merge(arguments: list[str]) -> int:
         "with the same logits,\n"
         "as fast as the base. The adapter and the base stay as they are.",
         "xinye merge runs/reviews -o models/reviews",
-        flag("run", "RUN", "the adapter's folder, of this package or of peft", type=Path),
+        flag("run", "MODEL", "the adapter's folder, of this package or of peft", type=Path),
         flag("-o --output", "DIR", "the folder to write", type=Path, required=True),
         switch("--overwrite", "replace the model in DIR"),
         JSON,

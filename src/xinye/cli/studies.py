@@ -157,9 +157,9 @@ def distill(arguments: list[str]) -> int:
         "tokenizer it takes.\n"
         "Compare it with the same model trained without a teacher for as long. Takes the flags of "
         "pretrain, too.\n"
-        "Without the comparison: xinye pretrain FILES --teacher TEACHER.",
+        "Without the comparison: xinye pretrain FILES --teacher MODEL.",
         "xinye distill runs/novel novel.txt --size 1M --time 10min -o runs/small",
-        flag("teacher", "TEACHER", "a run, or any model's folder", nargs="?"),
+        flag("teacher", "MODEL", "a run, or any model's folder", nargs="?"),
         FILES,
         switch("--resume", "go on with what was begun in -o"),
         switch("--overwrite", "replace the run in -o"),

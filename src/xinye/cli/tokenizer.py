@@ -36,7 +36,7 @@ def evaluate(arguments: list[str]) -> int:
             nargs="+",
         ),
         FIELD,
-        flag("--plot", "FILE.svg", "bytes per token as a chart", type=Path),
+        flag("--plot", "FILE", "bytes per token as a chart, an SVG", type=Path),
         JSON,
     ).read(arguments)
     if plot := given.plot:

@@ -23,7 +23,7 @@ from xinye.data.files import check_file
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked, plural
+from xinye.errors import XinyeError, checked, plural, quoted
 from xinye.evaluation.tokenizers import language
 from xinye.model.gpt import GPT, KeyValueCache
 from xinye.planning.job_settings import ZeroShotSettings
@@ -94,8 +94,8 @@ def evaluate(judged: Judged, files: Sequence[str], **given: Any) -> Figures:
     except XinyeError as error:
         raise XinyeError(
             f"{error} ({folder} has learned no task, so it is asked for labels; to let it answer: "
-            f"--task chat; to teach it another: xinye finetune {folder} --task tag --data FILE -o "
-            "RUN)"
+            f"--task chat; to teach it another: xinye finetune {quoted(folder)} --task tag "
+            "--data FILE -o RUN)"
         ) from None
     labels = words_of(asked.settings, known or records)
     task = Classify(list(labels))
