@@ -128,9 +128,9 @@ def _write(
             on_progress(characters)
         count = write([tokenizer.eos_id] if starts else [])
     np.save(folder / "documents.npy", np.array([*starts, count], np.int64))
-    about = {"tokens": count, "documents": len(starts), "characters": characters}
-    about |= {"dtype": dtype.name, "notes": notes.sentences()}
-    write_json(folder / "corpus.json", about)
+    counts = {"tokens": count, "documents": len(starts), "characters": characters}
+    about = {"dtype": dtype.name, "notes": notes.sentences()}
+    write_json(folder / "corpus.json", counts | about)
 
 
 def _batches(pieces: Iterable[Piece]) -> Iterator[list[tuple[str, bool]]]:

@@ -71,7 +71,7 @@ class Protocol(H11Protocol):
             head = h11.Response(
                 status_code=400, headers=response.raw_headers, reason=b"Bad Request"
             )
-            for event in (head, h11.Data(data=response.body), h11.EndOfMessage()):
+            for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         # else it was answered before its body had come
         self.transport.close()
