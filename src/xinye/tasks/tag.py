@@ -173,8 +173,9 @@ class Tag(HeadTask):
         missed, total = cls.out_of_reach(tokenizer, [*training, *validation])
         if missed:
             of = f"of {plural(total, 'span')}"
-            lost = plural(missed, f"{of} has", f"{of} have")
-            yield f"{lost} a border inside a token, and cannot be found"
+            one = f"{of} has a border inside a token, so that it cannot be found"
+            several = f"{of} have a border inside a token, so that they cannot be found"
+            yield plural(missed, one, several)
 
     def examples(
         self, tokenizer: Tokenizer, records: Sequence[Record], context: int
