@@ -1,9 +1,13 @@
 """What tests share: text of the story world, a runner for the command line, and one tiny trained
 run."""
 
+import codecs
 import json
 import os
+import pty
+import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +27,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 from xinye import machine
 from xinye.cli.main import main
+from xinye.console import answer
 from xinye.demo.stories import stories
 
 # A network that trains in milliseconds. Float32 and no compiling: the same on every machine.
@@ -83,6 +88,41 @@ def xinye(capsys: pytest.CaptureFixture[str]) -> Command:
             code = int(end.code or 0)
         captured = capsys.readouterr()
         return Outcome(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs a command in this process, its two outputs a pseudo-terminal; returns all that was shown
+    as `out`."""
+
+    assert answer  # imported by now: made while COLUMNS is set, it would keep that width
+
+    def run(*arguments: object, columns: int = 300) -> Outcome:
+        master, slave = pty.openpty()
+        shown: list[bytes] = []
+
+        def read() -> None:
+            try:
+                while block := os.read(master, 65536):
+                    shown.append(block)
+            except OSError:  # the other end is closed
+                pass
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        with monkeypatch.context() as patch, open(slave, "w", encoding="utf-8") as file:
+            patch.setattr(sys, "stdout", file)
+            patch.setattr(sys, "stderr", file)
+            patch.setenv("COLUMNS", str(columns))
+            try:
+                code = main([str(argument) for argument in arguments])
+            except SystemExit as end:
+                code = int(end.code or 0)
+        reader.join()
+        os.close(master)
+        return Outcome(code, codecs.decode(b"".join(shown), "utf-8").replace("\r\n", "\n"), "")
 
     return run
 

@@ -11,6 +11,7 @@ import torch
 
 import xinye as package
 from xinye import XinyeError, machine
+from xinye.console import Console
 from xinye.model.heads import Head, HeadConfig
 from xinye.observer import Observer
 from xinye.training import display
@@ -154,7 +155,7 @@ def test_a_notebook_without_widgets_shows_a_line_and_the_rest(workplace, monkeyp
     cell = Cell()
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(display=cell))
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=cell.display))
-    monkeypatch.setattr(display, "console", display.Console(force_jupyter=True))
+    monkeypatch.setattr(display, "console", Console(force_jupyter=True))
     monkeypatch.setattr(
         "rich.jupyter.display", lambda segments, text: cell.outputs.append({"text/plain": text})
     )

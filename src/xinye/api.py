@@ -12,7 +12,7 @@ from xinye import machine
 from xinye.checkpoints.bases import based_on
 from xinye.checkpoints.load import began_with, load_any
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked, one_line, quoted
+from xinye.errors import XinyeError, checked, did_you_mean, one_line, quoted
 from xinye.generation import sequence
 from xinye.generation.chat import Message, start_answer
 from xinye.generation.engine import Engine, start
@@ -69,7 +69,7 @@ class Model:
             verb = self.task.verb
             raise XinyeError(
                 f"{self.folder}: this model learned to {verb}, not to write: xinye {verb} "
-                f"{self.folder} …; the one it began with writes: {began_with(self.folder)}"
+                f"{quoted(self.folder)} …; the one it began with writes: {began_with(self.folder)}"
             )
         return self.network
 
@@ -275,7 +275,7 @@ class Model:
         ask = f"; or ask {it} as it is, with --labels a,b" if TASKS[kind.verb].asked_with else ""
         raise XinyeError(
             f"{self.folder}: this model has not learned to {kind.verb}; teach {it}: xinye finetune "
-            f"{base} --task {kind.verb} --data FILE -o RUN{ask}"
+            f"{quoted(base)} --task {kind.verb} --data FILE -o RUN{ask}"
         )
 
 
@@ -295,12 +295,12 @@ def load(
     `speculation` says how next tokens are guessed, which changes the speed and not the texts:
     "auto" looks them up in the text where that is faster, "off" never, and a small model with the
     same tokenizer guesses itself.
-    Raises `XinyeError` where there is no such model, or it is damaged or of another kind.
-    """
+    Raises `XinyeError` where there is no such model, or it is damaged or of another kind."""
     dtypes = {"auto": machine.fast_dtype(machine.device())[0]}
     dtypes |= {"float32": torch.float32, "bfloat16": torch.bfloat16}
     if dtype not in dtypes:
-        raise XinyeError(f"dtype = {dtype!r}: known are {', '.join(dtypes)}")
+        known = f"{', '.join(dtypes)}{did_you_mean(dtype, dtypes)}"
+        raise XinyeError(f"dtype = {dtype!r}: known are {known}")
     with based_on(base):
         network, tokenizer = load_any(model, dtypes[dtype])
     loaded = Model(network, tokenizer, Path(model))

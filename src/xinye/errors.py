@@ -37,9 +37,10 @@ def one_line(text: str) -> str:
     return " ".join(readable(text).splitlines())
 
 
-def plural(count: int, what: str) -> str:
-    """`1 record`, `2,000 records`."""
-    return f"{count:,} {what}" + ("" if count == 1 else "es" if what.endswith("s") else "s")
+def plural(count: int, what: str, several: str = "") -> str:
+    """`1 record`, `2,000 records`; with what `several` are called where an s does not do."""
+    several = several or what + ("es" if what.endswith("s") else "s")
+    return f"{count:,} {what if count == 1 else several}"
 
 
 def quoted(word: object) -> str:
@@ -112,6 +113,8 @@ def checked(kind: type[Checked], values: dict[str, Any], where: str) -> Checked:
                 f"{where}: unknown key {path[-1]!r}{did_you_mean(path[-1], kind.model_fields)}"
             ) from None
         message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "literal_error":
+            message += did_you_mean(str(first["input"]), re.findall("'(.*?)'", message))
         raise XinyeError(f"{where}: {'.'.join(path) + ': ' if path else ''}{message}") from None
 
 

@@ -86,7 +86,7 @@ def test_validation_records_inside_the_training_data(xinye, workplace):
     lines("b.jsonl", [rows[4], *notes(3, "en", seed=5), {"text": "Ann", "spans": [[0, 3, "cat"]]}])
     outcome = xinye("data", "check", "a.jsonl", "--task", "tag", "--validation", "b.jsonl")
     assert "b.jsonl: 5 validation records" in outcome.out
-    assert "1 of 5 validation records are in the training data" in outcome.out
+    assert "1 of 5 validation records is in the training data" in outcome.out
     assert "types of validation records that no training record has: cat" in outcome.out
 
 

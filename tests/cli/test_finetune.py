@@ -1,9 +1,14 @@
 """`xinye finetune`, then evaluate, then the task's verb."""
 
 import json
+import shlex
+import shutil
 import sys
+from contextlib import contextmanager
 
 import pytest
+
+from xinye.training import session
 
 ROWS = [("很好吃", "正面"), ("不错，好", "正面"), ("太慢", "负面"), ("难吃，太差", "负面")] * 10
 
@@ -65,6 +70,40 @@ def test_from_a_csv_to_a_classifier(xinye, trained, reviews):
     assert other.code == 0 and json.loads(other.out)["records"] == 2, other.err
     listed = json.loads(xinye("runs", "run", "--json").out)
     assert listed["runs"][0]["recipe"] == "finetune"
+
+
+def test_an_interrupted_fine_tuning_tells_so_in_json(xinye, trained, reviews, monkeypatch):
+    @contextmanager
+    def stopped(say):
+        yield lambda: 15
+
+    monkeypatch.setattr(session, "interruptible", stopped)
+    outcome = xinye(
+        "finetune",
+        trained,
+        "--task",
+        "classify",
+        "--data",
+        "reviews.csv",
+        "--epochs",
+        "2",
+        "-o",
+        "run",
+        "--json",
+    )
+    result = json.loads(outcome.out)
+    assert outcome.code == 128 + 15 and result["interrupted"] == 15 and result["steps"] == 1
+    assert "go on with: xinye finetune -o run --resume" in outcome.err
+
+
+@pytest.mark.parametrize("name", ["新 叶", "a'b"])
+def test_suggested_commands_quote_their_paths(xinye, trained, reviews, name):
+    run = shutil.copytree(trained, name)
+    quoted = shlex.quote(str(run))
+    asked = xinye("tag", run, "x").complaint
+    judged = xinye("evaluate", run, "--task", "classify", "--data", "empty.csv").complaint
+    assert f"xinye finetune {quoted} --task tag" in asked
+    assert "empty.csv: no such file" in judged and "finetune" not in judged
 
 
 def test_without_scikit_learn_there_is_no_baseline_and_all_else(

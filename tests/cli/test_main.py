@@ -176,3 +176,36 @@ def test_a_run_that_is_missing_is_not_one_to_download(xinye, workplace):
     assert "did you mean 'runs/review s'?" in said and "download" not in said
     assert "see: xinye runs runs" in xinye("runs", "show", "runs/zzz").complaint
     assert "xinye download gpt2" in xinye("generate", "gpt2", "x").complaint
+
+
+@pytest.mark.parametrize(
+    "command, says",
+    [
+        ("demo --task classfy", "choose one of classify, tag, chat; did you mean 'classify'?"),
+        ("demo --language zhh", "neither zh nor en; did you mean 'zh'?"),
+        ("pretrain zh.txt --optimizer moun", "'adamw' or 'sgd'; did you mean 'muon'?"),
+        ("finetune a --task clasify --data b -o c", "did you mean 'classify'?"),
+        ("export a --to ggfu", "'ggfu': choose one of gguf, onnx; did you mean 'gguf'?"),
+        ("tokenizer train zh.txt -o mine --kind bp", "did you mean 'bpe'?"),
+        # a mistyped flag comes before what seems to be missing then
+        ("generate --promts x", "unknown argument '--promts'; did you mean '--prompts'?"),
+        ("data nope.txt", "xinye data: unknown verb 'nope.txt'; there is"),
+        ("merge nope -o m", "nope: there is no such folder"),
+    ],
+)
+def test_a_wrong_word_leads_to_the_right_one(xinye, workplace, command, says):
+    outcome = xinye(*command.split())
+    assert outcome.code == 2 and says in outcome.complaint
+
+
+def test_a_file_that_is_not_there_is_no_text_and_no_name_of_the_hub(xinye, trained, workplace):
+    missing = xinye("generate", "nope.txt")
+    assert missing.code == 2 and "download" not in missing.complaint
+    text = xinye("classify", trained, "nope.txt")
+    assert text.code == 2 and "nope.txt: there is no such file" in text.complaint
+
+
+def test_help_says_that_a_minus_reads_a_pipe(xinye):
+    for verb in ("classify", "tag", "chat", "generate"):
+        help_text = xinye(verb, "--help").out
+        assert "a pipe" in " ".join(help_text.split()), verb

@@ -64,7 +64,7 @@ def test_half_of_a_character_is_named_by_file_and_line(xinye, records, trained, 
     outcome = xinye(*(str(trained) if word == "RUN" else word for word in command.split()))
     assert outcome.code == 2 and "Traceback" not in outcome.err and not Path("new").exists()
     line = outcome.err.splitlines()[-1]
-    where = "line 1" if ".json " in f"{command} " else "line 5"
+    where = "record 5" if ".json " in f"{command} " else "line 5"
     assert f"{where}: not valid Unicode text: \\ud" in line and "half of a character" in line
 
 

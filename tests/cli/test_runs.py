@@ -103,7 +103,7 @@ def test_no_runs_yet(xinye, workplace):
         (["--jsno"], "did you mean '--json'?"),
         (["show", "missing"], "missing: no such folder"),
         (["show", "."], ".: is not a run"),
-        (["show"], "RUN"),
+        (["show"], "DIR"),
         (["compare", "run"], "two runs or more"),
         (["compare", "run", "run"], "named twice"),
         (["compare", "run", "."], ".: is not a run"),

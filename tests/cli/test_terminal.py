@@ -1,12 +1,7 @@
 """Nothing that data, a model or a file name holds drives the terminal: it is shown by signs."""
 
-import codecs
 import json
-import os
-import pty
 import re
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,48 +12,11 @@ from cli.test_chat import ANSWER, speaker
 from conftest import Command, Outcome
 from training.test_finetune import FAST, TEXTS
 from xinye import machine
-from xinye.cli import output
-from xinye.cli.main import main
 from xinye.errors import XinyeError
 
 # A title, colours by an 8-bit control character, text backwards, a deletion, and rich's markup.
 EVIL = "a\x1b]0;b\x07\x9b31m\u202ec\x7f[red][bold]"
 SHOWN = "a␛]0;b␇�31m�c�[red][bold]"
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs a command in this process, its two outputs a pseudo-terminal; returns all that was shown
-    as `out`."""
-
-    assert output.answer  # imported by now: made while COLUMNS is set, it would keep that width
-
-    def run(*arguments: object, columns: int = 300) -> Outcome:
-        master, slave = pty.openpty()
-        shown: list[bytes] = []
-
-        def read() -> None:
-            try:
-                while block := os.read(master, 65536):
-                    shown.append(block)
-            except OSError:  # the other end is closed
-                pass
-
-        reader = threading.Thread(target=read)
-        reader.start()
-        with monkeypatch.context() as patch, open(slave, "w", encoding="utf-8") as file:
-            patch.setattr(sys, "stdout", file)
-            patch.setattr(sys, "stderr", file)
-            patch.setenv("COLUMNS", str(columns))
-            try:
-                code = main([str(argument) for argument in arguments])
-            except SystemExit as end:
-                code = int(end.code or 0)
-        reader.join()
-        os.close(master)
-        return Outcome(code, codecs.decode(b"".join(shown), "utf-8").replace("\r\n", "\n"), "")
-
-    return run
 
 
 def safe(text: str) -> bool:

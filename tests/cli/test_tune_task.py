@@ -11,6 +11,7 @@ import pytest
 from xinye.cli.arguments import Fields, Parser, flag
 from xinye.errors import checked
 from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.studies import tune
 from xinye.studies.search_space import TaskSearch
 
 ROWS = [("很好吃", "正面"), ("不错，好", "正面"), ("太慢", "负面"), ("难吃，太差", "负面")] * 8
@@ -78,6 +79,14 @@ def test_a_study_of_a_task(xinye, study):
         and again.err.count("  finished  ") + again.err.count("ended early") == 1
     )
     assert "begun with other settings (seed" in xinye(*study, "--seed", "7").complaint
+
+
+def test_of_equal_trials_the_later_one_is_the_best(xinye, study, monkeypatch):
+    """The plan's own settings, which come first, are no finding."""
+    monkeypatch.setattr(tune.Tuning, "train", lambda *_: 0.5)
+    outcome = xinye(*study, "--trials", "3", "--json")
+    told = json.loads(outcome.out)
+    assert [trial["trial"] for trial in told["top"]] == [2, 1, 0]
 
 
 def searched(settings: FinetuneSettings, plan: dict, trial: dict) -> set[str]:

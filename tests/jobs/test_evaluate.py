@@ -11,11 +11,16 @@ from xinye.tasks.task import Judged
 
 
 def test_a_share_is_the_end_of_each_document():
-    part = Part(np.arange(100), np.array([[0, 10], [20, 60], [60, 60]]))
-    assert len(part) == 50
-    assert part.at_most(50) is part
-    assert part.at_most(25).spans.tolist() == [[5, 10], [40, 60], [60, 60]]
+    part = Part(np.arange(1000), np.array([[0, 100], [200, 600], [600, 600]]))
+    assert len(part) == 500
+    assert part.at_most(500) is part
+    assert part.at_most(250).spans.tolist() == [[50, 100], [400, 600], [600, 600]]
     assert len(part.at_most(3)) <= 3
+
+
+def test_a_share_of_many_short_documents_is_some_of_them():
+    part = Part(np.arange(1000), np.array([[at, at + 5] for at in range(0, 1000, 5)]))
+    assert part.at_most(100).spans.tolist() == [[at, at + 5] for at in range(0, 1000, 50)]
 
 
 def test_what_was_cut_is_told(trained, monkeypatch):

@@ -8,7 +8,7 @@ import torch
 from xinye import machine
 from xinye.errors import XinyeError
 from xinye.planning import pretraining as planning
-from xinye.planning.plan import Draft
+from xinye.planning.plan import GROUPS, Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count
 
@@ -52,7 +52,10 @@ def test_every_value_has_its_reason():
     assert plan.reasons["learning_rate"] == "given" and plan.values["learning_rate"] == 0.01
     assert plan.reasons["steps"] == "given"
     finished = plan.finished(settings)
-    assert [name for name, _, _ in finished.rows()] == list(plan.values) == list(finished.values)
+    table = [(group, name) for group in GROUPS for name, _, _ in finished.rows(group)]
+    assert {name for _, name in table} == set(plan.values) == set(finished.values)
+    assert table[:1] == [("model", "layers")] and table[-1] == ("machine", "compile")
+    assert ("optimization", "steps") in table
     assert finished.values == plan.values and finished.seed == settings.seed
     needed = {
         "layers",

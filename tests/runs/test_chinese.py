@@ -84,9 +84,10 @@ def test_findings_keep_their_numbers_and_places():
         "first v.csv, line 2 = r.csv, line 7": (
             "20 条验证样本中有 3 条也在训练数据里，结果会偏高：最早的是 v.csv 第 2 行 = r.csv 第 7 行"
         ),
-        "what fits, planned anew as the run goes; about 188 ms each, 9 min 25 s in all": (
-            "时间允许的步数，训练中随时重新推算；每步约 188 毫秒，一共 9 分 25 秒"
+        "1 record has spans that overlap, of which one is learned: first a.json, record 3": (
+            "1 条样本的片段有重叠，只学其中一个：最早的是 a.json 第 3 条"
         ),
+        "188 ms a step, and 9 min 25 s to evaluate": "每步 188 毫秒，另有评估 9 分 25 秒",
         "a sentence that nobody knows": "a sentence that nobody knows",
     }.items():
         assert chinese(english) == translated

@@ -1,6 +1,7 @@
 """Requests that a proxy could read in another way than the server: none of them lets a second one
 through."""
 
+import json
 import socket
 from contextlib import suppress
 
@@ -70,3 +71,22 @@ def test_what_would_keep_the_event_loop_busy_ends_the_connection(server):
     )
     assert 200 not in statuses(server, HEAD + b"a:\r\n" * 20_000 + LENGTH + b"\r\n" + BODY)
     assert statuses(server, SECOND) == [200]
+
+
+def test_what_is_no_request_is_refused_in_the_form_of_the_others(server):
+    """Also where it is refused before it is a request."""
+    address = server.http.base_url.netloc.decode().split(":")
+    with socket.create_connection(address, timeout=20) as client:
+        client.sendall(HEAD + b"Content-Length: -5\r\n\r\n" + BODY)
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b" 400 " in head and b"application/json" in head
+    error = json.loads(body)["error"]
+    assert error["code"] == "invalid_http" and "Content-Length" in error["message"]
+
+
+def test_a_body_that_is_called_compressed_is_refused(server):
+    encoding = b"Content-Encoding: gzip\r\n"
+    assert statuses(server, HEAD + encoding + LENGTH + b"\r\n" + BODY + SECOND) == [415, 200]
+    plain = encoding.replace(b"gzip", b"identity")
+    assert statuses(server, HEAD + plain + LENGTH + b"\r\n" + BODY + SECOND) == [200, 200]

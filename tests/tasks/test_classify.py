@@ -225,7 +225,7 @@ def test_findings():
         for f in told
     )
     assert any(
-        "1 of 1 validation records are in the training data" in f
+        "1 of 1 validation record is in the training data" in f
         and "test, line 7 = train, line 3" in f
         for f in told
     )

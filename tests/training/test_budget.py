@@ -126,13 +126,13 @@ def test_compiling_the_decoder_is_no_part_of_the_time(
 class Listening(Observer):
     def __init__(self) -> None:
         self.warnings: list[str] = []
-        self.reason = ""
+        self.total_seconds = 0.0
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
 
     def plan(self, plan: Any, trainable: Any = ()) -> None:
-        self.reason = plan.reasons["steps"]
+        self.total_seconds = plan.total_seconds
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_budget_without_sense_is_warned_of_before_training(
     told = Listening()
     pretrain(settings(workplace, **{"steps": None, **changes}), told, dry_run=True)
     assert bool(told.warnings) == bool(says) and (says is None or says in told.warnings[0])
-    assert " in all" in told.reason
+    assert told.total_seconds > 0
 
 
 def test_a_smaller_size_is_named_where_one_would_do(

@@ -294,7 +294,7 @@ def damage(report: Report, seen: Reading) -> Iterator[Finding]:
     if report.separators:
         mark, count = separator(report)
         yield Finding(
-            f"{mark} stands {count:,} times in plain text",
+            f"{mark} stands {plural(count, 'time')} in plain text",
             f"it parts documents: --document-separator '{mark}'",
         )
 
@@ -305,15 +305,17 @@ def repetition(report: Report) -> Iterator[Finding]:
     if count := copies.documents:
         about = "" if copies.sampled == 1 else "about "
         share = f"{count / max(1, report.documents):.1%}"
+        one = f"document ({share}) is a copy of an earlier one"
+        several = f"documents ({share}) are copies of earlier ones"
         yield Finding(
-            f"{about}{count:,} documents ({share}) are copies of earlier ones",
+            about + plural(count, one, several),
             "pretrain drops them by itself (--no-duplicates keeps them)",
             [replace(place, problem=f"{place.times:,} times") for place in copies.examples],
         )
     if count := near.documents:
+        of = f"of {near.looked_at:,} different documents looked at"
         yield Finding(
-            f"{count:,} of {near.looked_at:,} different documents looked at are nearly copies of "
-            "others",
+            f"{plural(count, f'{of} is', f'{of} are')} nearly copies of others",
             f"--near-duplicates {NEAR} drops them",
             near.examples,
         )
@@ -335,13 +337,14 @@ def uncleaned(report: Report) -> Iterator[Finding]:
         )
     if (count := report.short_documents) > 0.05 * max(1, report.documents):
         yield Finding(
-            f"{count:,} documents have fewer than {SHORT} characters",
+            f"{plural(count, 'document has', 'documents have')} fewer than {SHORT} characters",
             f"--minimum-characters {SHORT} drops them",
         )
     if count := report.scripts.get("control characters", 0):
         yield Finding(plural(count, "control character"), "pretrain removes them by itself")
     if count := report.empty_documents:
-        yield Finding(f"{count:,} documents hold only white space", "pretrain drops them by itself")
+        what = plural(count, "document holds", "documents hold")
+        yield Finding(f"{what} only white space", "pretrain drops them by itself")
     if note := report.near_duplicates.note:
         yield Finding("near duplicates were not looked for", note)
 

@@ -79,10 +79,12 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
 def show_records(
     settings: FinetuneSettings, files: Sequence[str], model: str | None = None, count: int = 3
 ) -> dict[str, Any]:
-    """`files` (format and records of each), and of the first records in `shown` the `tokens`, as
+    """`files` (format and records of each), `notes` on what was read otherwise than it stands
+    there, and of the first records in `shown` the `tokens`, as
     (text, mark), with the `label` of the whole. Without a model every character is a token."""
+    notes = Notes()
     paths = map(str, data_files(settings, files))
-    by_file = {file: read_records(settings, [file]) for file in paths}
+    by_file = {file: read_records(settings, [file], notes=notes) for file in paths}
     records = [record for found in by_file.values() for record in found]
     task = find_task(settings.task).of(records)
     if model:
@@ -106,6 +108,7 @@ def show_records(
                 task, tokenizer, records[:count], context
             )
         ],
+        "notes": notes.sentences(),
     }
 
 

@@ -22,7 +22,7 @@ from xinye.checkpoints.huggingface import (
 )
 from xinye.checkpoints.huggingface import load_model as load_folder
 from xinye.checkpoints.layout import shape_of
-from xinye.data.files import read_json
+from xinye.data.files import SUFFIXES, read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.adapters import attached, merge
@@ -63,7 +63,7 @@ def load_model(
     hint = "; give that of a run or of a Hugging Face model"
     if near := near_run(folder):
         hint = near
-    elif is_hub_name(str(path)):
+    elif is_hub_name(str(path)) and Path(path).suffix not in SUFFIXES:
         hint = f", and no model of that name was downloaded: xinye download {path}"
     raise XinyeError(f"{path}: there is no such folder{hint}")
 

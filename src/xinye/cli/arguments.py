@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -64,6 +65,7 @@ METAVARS = {
     "data": "FILE",
     "document_separator": "SEPARATOR",
     "dtype": "DTYPE",
+    "examples": "FILE",
     "field": "NAME",
     "fold": "I/K",
     "from_": "MODEL",
@@ -86,6 +88,7 @@ METAVARS = {
     "tokens": "COUNT",
     "total_steps": "STEPS",
     "track": "NAMES",
+    "training_text": "FILE",
     "validation": "FILE",
 }
 BASE_HELP = "where the model lies that the adapter MODEL changes, if it was moved"
@@ -195,11 +198,12 @@ class Parser(argparse.ArgumentParser):
 
     def read(self, arguments: Sequence[str]) -> Given:
         """What was typed."""
-        parsed, unknown = self.parse_known_intermixed_args(list(map(typed, arguments)))
-        if unknown:
-            flags = [option for action in self._actions for option in action.option_strings]
-            nearest = did_you_mean(unknown[0].split("=")[0], flags)
-            self.error(f"unknown argument {unknown[0]!r}{nearest}")
+        arguments = list(map(typed, arguments))
+        # before what is missing, for a flag that was mistyped is often just that
+        before = arguments[: arguments.index("--")] if "--" in arguments else arguments
+        self._refuse_unknown([word for word in before if re.fullmatch(r"--[\w-]+(=.*)?", word)])
+        parsed, unknown = self.parse_known_intermixed_args(arguments)
+        self._refuse_unknown(unknown)
         if parsed.quiet:
             console.quiet = True
         if parsed.verbose:
@@ -232,6 +236,19 @@ class Parser(argparse.ArgumentParser):
                 f"--base {base}: says where the base of an adapter lies, and no model here is one",
             ),
         )
+
+    def _refuse_unknown(self, words: Sequence[str]) -> None:
+        flags = self._option_string_actions
+        for word in words:
+            flag = word.split("=")[0]
+            if flag not in flags:
+                self.error(f"unknown argument {word!r}{did_you_mean(flag, flags)}")
+
+    def _check_value(self, action: argparse.Action, value: str) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = [str(choice) for choice in action.choices]
+            what = f"{value!r}: choose one of {', '.join(known)}{did_you_mean(value, known)}"
+            raise argparse.ArgumentError(action, what)
 
     def error(self, message: str) -> NoReturn:
         print_error(f"{self.prog}: {message} (try {self.prog} --help)")

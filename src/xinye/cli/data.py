@@ -5,8 +5,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from xinye.check.inspection import excerpt
@@ -125,7 +123,7 @@ def show(arguments: list[str]) -> int:
         "The first records as a model will see them: trained tokens of chat are green, labels "
         "stand behind tokens.",
         "xinye data show chats.jsonl --task chat --model runs/base",
-        flag("files", "FILE", "files of records", nargs="+"),
+        flag("files", "FILES", "files of records", nargs="+"),
         task_flag("what they are records of", required=True),
         flag("--model", "MODEL", "whose tokens (else characters)"),
         flag("--count", "N", "records to show (3)", 3, type=int),
@@ -162,11 +160,13 @@ def show_tokens(report: Figures) -> None:
             line.append(text, style=style).append(behind, style="bright_black")
         answer.print(line)
         if record["cut"]:
-            answer.print(f"({record['cut']:,} tokens were left out)", style="dim")
+            answer.print(f"({plural(record['cut'], 'token')} left out)", style="dim")
     trained = ""
     if task.writes:
         trained = "trained: green; " if answer.is_terminal else "trained: with a * behind; "
     answer.print(f"\n{trained}| stands between tokens")
+    for note in report["notes"]:
+        answer.print(f"note: {note}", soft_wrap=True)
 
 
 def settings_of(given: Given, validation: Sequence[str] = ()) -> FinetuneSettings:
@@ -207,7 +207,7 @@ def collect(arguments: list[str]) -> int:
 
         def show(source: str, share: float, documents: int) -> None:
             part = f"{share:4.0%}  " if share else ""
-            line = f"{part}{documents:,} documents  {source}"
+            line = f"{part}{plural(documents, 'document')}  {source}"
             status.update(Text(line, style="dim", overflow="ellipsis"))
 
         with bad_bytes_told(given.bad_bytes):
@@ -230,8 +230,9 @@ def lines_of(result: Collected) -> Iterator[str]:
     def counts(numbers: Counter[str]) -> str:
         return ", ".join(f"{number:,} {name}" for name, number in numbers.most_common())
 
-    documents = f"{result.documents:,} document{'s' * (result.documents != 1)}"
-    about = f"{documents} ({counts(result.by_format)}), {result.characters:,} characters"
+    documents = plural(result.documents, "document")
+    characters = plural(result.characters, "character")
+    about = f"{documents} ({counts(result.by_format)}), {characters}"
     yield f"{about}, in {result.output}"
     for what, numbers in (("left out", result.dropped), ("files of other kinds", result.ignored)):
         if numbers:
@@ -239,17 +240,17 @@ def lines_of(result: Collected) -> Iterator[str]:
     for skip in result.skipped[:SKIPPED]:
         yield f"skipped {skip.file}: {skip.reason}"
     if len(result.skipped) > SKIPPED:
-        yield f"skipped {len(result.skipped) - SKIPPED:,} more files; --json lists them"
+        yield f"skipped {plural(len(result.skipped) - SKIPPED, 'more file')}; --json lists them"
 
 
 # -- the report of a check -------------------------------------------------------------------------
 
 
-def section(title: str, *lines: str | Text | Padding) -> None:
+def section(title: str, *lines: str | Text) -> None:
     """Print a heading, and lines under it."""
     answer.print(Text(f"\n{title}", "bold"))
-    for line in lines:
-        answer.print(Padding(line, (0, 0, 0, 2)))
+    if lines:
+        print_table(("", ""), [("", line) for line in lines], left=(0, 1))
 
 
 def show_report(report: "Report") -> None:
@@ -286,12 +287,10 @@ def show_report(report: "Report") -> None:
     )
     section(FINDINGS if report.findings else NOTHING)
     for number, found in enumerate(report.findings, 1):
-        table = Table.grid(padding=(0, 1, 0, 0))
         said = Text(found.finding, "bold").append(f": {found.advice}", "not bold")
-        table.add_row(f"  {number}.", said)
-        for noted in found.places:
-            table.add_row("", Text(f"{place(noted)}  {noted.problem or ''}", "dim"))
-        answer.print(table)
+        places = (Text(f"{place(noted)}  {noted.problem or ''}", "dim") for noted in found.places)
+        rows = [(f"  {number}.", said), *(("", place) for place in places)]
+        print_table(("", ""), rows, left=(0, 1), gap=1)
     if estimate := report.estimate:
         tokens = int(float(f"{estimate.tokens:.3g}"))  # to three figures: 2,240,000
         section(
@@ -309,7 +308,7 @@ def show_records(report: Figures) -> None:
     parts = {file["part"] for file in report["files"]}
     for file in report["files"]:
         kind = f"{file['part']} " if len(parts) > 1 else ""
-        size = f"{file['records']:,} {kind}records, {file['format']}"
+        size = f"{plural(file['records'], f'{kind}record')}, {file['format']}"
         answer.print(f"{file['file']}: {size}", soft_wrap=True)
     counts = [f"{name} {count:,}" for name, count in report["counts"].items()]
     task = find_task(report["task"])
@@ -322,10 +321,10 @@ def show_records(report: Figures) -> None:
     notes = [file["without_header"] for file in report["files"] if file["without_header"]]
     notes += report["findings"]
     if total := report["bad_total"]:
-        more = f"\n… {total - BAD:,} more" if total > BAD else ""
-        places = "\n".join(report["bad"][:BAD]) + more
+        more = f"\n  … {total - BAD:,} more" if total > BAD else ""
+        places = "\n".join(f"  {place}" for place in report["bad"][:BAD]) + more
         refused = f"cannot be learned from; finetune refuses the file ({plural(total, 'place')}):"
-        section(FINDINGS, refused, Padding(places, (0, 0, 0, 2)), *notes)
+        section(FINDINGS, refused, places, *notes)
     else:
         section(FINDINGS if notes else NOTHING, *notes)
     answer.print(f"\nnext: {report['command']}", soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import JSON_AT_END, Given, Parser, flag
 from xinye.cli.output import Display, console, locale_language, print_result
-from xinye.errors import XinyeError, quoted
+from xinye.errors import XinyeError, did_you_mean, quoted
 from xinye.runs.folder import Figures
 from xinye.runs.saved import read_run
 
@@ -66,12 +66,14 @@ def main(arguments: list[str]) -> int:
         flag("--task", "TASK", "show how a task is learned"),
         flag("--time", "DURATION", "how long to train (45s to 2min, as the machine needs)"),
         flag("-o --output", "DIR", "the run's folder (runs/demo-…)", type=Path),
-        flag("files", "FILE", "your own text instead of the stories", nargs="*"),
+        flag("files", "FILES", "your own text instead of the stories", nargs="*"),
         JSON_AT_END,
     ).read(arguments)
     language = given.language or locale_language()
     if language not in WORDS:
-        raise XinyeError(f"--language {language!r} is neither zh nor en")
+        raise XinyeError(
+            f"--language {language!r} is neither zh nor en{did_you_mean(language, WORDS)}"
+        )
     if given.task:
         return demo_of_task(given, language)
     words, files = WORDS[language], given.files

@@ -71,7 +71,7 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
         f"xinye data check {quoted(training)} --task {task} --validation {quoted(test)}",
     )
     for row in lesson.training[:3]:
-        console.print(Text(f"  {exercise.line(row)}"), soft_wrap=not console.is_terminal)
+        console.print(Text(f"  {exercise.line(row)}"))
 
     pretraining = command_line("pretrain", recipe.base_settings(lesson))
     show_step(2, words["base"].format(**counts), shlex.join(pretraining))
@@ -127,7 +127,7 @@ def further(lesson: Lesson) -> list[str]:
 
 def show_step(number: int, what: str, command: str) -> None:
     """Print a step with its number and the command to type for it."""
-    console.print(f"\n{number}/5  {what}", style="bold", soft_wrap=not console.is_terminal)
+    console.print(f"\n{number}/5  {what}", style="bold")
     console.print(f"     {command}\n", style="green", soft_wrap=True)
 
 

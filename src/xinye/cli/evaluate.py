@@ -15,9 +15,10 @@ from xinye.cli.arguments import (
 )
 from xinye.cli.output import Display, answer, print_json, print_result, print_table
 from xinye.data.encodings import bad_bytes
+from xinye.data.files import SUFFIXES, suffix_of
 from xinye.data.notes import Notes
 from xinye.data.sources import read_lines
-from xinye.errors import XinyeError, checked, plural
+from xinye.errors import XinyeError, checked, plural, quoted
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.libraries import need
 from xinye.planning.column_settings import ColumnSettings, TextColumns
@@ -53,7 +54,7 @@ def evaluate(arguments: list[str]) -> int:
         flag("files", "FILES", "files, folders or globs of text", nargs="*"),
         flag("--data", "FILE", "records of a task", [], action="append"),
         flag("--task", "TASK", "of a model that has learned none: what to judge it on"),
-        flag("--plot", "FILE.svg", "draw --by-position as a chart", type=Path),
+        flag("--plot", "FILE", "draw --by-position as a chart, an SVG", type=Path),
         JSON,
         Fields(EvaluateSettings),
         Fields(ZeroShotSettings),
@@ -98,9 +99,9 @@ def show(evaluation: "Evaluation", parameters: int) -> None:
     text = evaluation.text
     answer.print(
         f"{evaluation.model}: {parameters:,} parameters, context {evaluation.context:,}, stride "
-        f"{evaluation.stride:,}\n{SOURCES[text['source']]}: {text['documents']:,} "
-        f"document{'s' * (text['documents'] != 1)}, {evaluation.bytes:,} bytes, "
-        f"{evaluation.tokens:,} tokens\n",
+        f"{evaluation.stride:,}\n{SOURCES[text['source']]}: "
+        f"{plural(text['documents'], 'document')}, {plural(evaluation.bytes, 'byte')}, "
+        f"{plural(evaluation.tokens, 'token')}\n",
         soft_wrap=True,
     )
     names = ("bits_per_byte", "bits_per_character", "perplexity")
@@ -204,12 +205,13 @@ def meaning(evaluation: "Evaluation") -> str:
 def use(verb: str, arguments: list[str]) -> int:
     """`xinye VERB`: what a model says of texts by a task that it has learned."""
     entry = TASKS[verb]
+    example = entry.example or f'xinye {verb} runs/model "…"'
     given = Parser(
         verb,
         entry.more or entry.summary,
-        entry.example or f'xinye {verb} runs/model "…"',
+        f"{example}\n  cat texts.txt | xinye {verb} {example.split()[2]} -",
         flag("model", "MODEL", f"the folder of a run of xinye finetune --task {verb}"),
-        flag("text", "TEXT", "or a file of one text a line, or - for standard input"),
+        flag("text", "TEXT", "a text, a file of one text a line, or - for a pipe of those"),
         JSON,
         *([PAIR] if entry.takes_pairs else []),
         *([Fields(entry.question)] if entry.question else []),
@@ -243,6 +245,11 @@ def read_texts(given: str) -> list[str]:
     elif len(given) < 1000 and "\n" not in given and Path(given).is_file():
         texts = [line for _, line in read_lines(Path(given)) if line.strip()]
     else:
+        if suffix_of(Path(given)) in SUFFIXES and len(given.split()) == 1:
+            raise XinyeError(
+                f"{given}: there is no such file; to judge these very words, give them by a pipe: "
+                f"echo {quoted(given)} | xinye …"
+            )
         texts = [given]
     if not texts or not texts[0].strip():
         raise XinyeError("the text is empty")

@@ -58,7 +58,7 @@ def generate(arguments: list[str]) -> int:
         "own.",
         'xinye generate runs/novel "话说" --max-tokens 200 --temperature 0.8 --top-p 0.95 -n 3',
         ANY_MODEL,
-        flag("prompt", "PROMPT", "- reads it from standard input", "", nargs="?"),
+        flag("prompt", "PROMPT", "how the text begins; - reads it from a pipe", "", nargs="?"),
         flag(
             "--prompts",
             "FILE",
@@ -152,16 +152,18 @@ def chat(arguments: list[str]) -> int:
         "chat",
         "Talk with a model by its own chat template. Commands: /help. Where standard input is no "
         "terminal, or with -p, it answers once.",
-        'xinye chat MODEL --system "Answer in one sentence." -p "为什么天是蓝的？"',
+        'xinye chat MODEL --system "Answer in one sentence." -p "为什么天是蓝的？"\n'
+        "  cat question.txt | xinye chat MODEL -p -",
         MODEL,
-        flag("-p --prompt", "TEXT", "answer this, and leave"),
+        flag("-p --prompt", "TEXT", "answer this, or what - reads from a pipe, and leave"),
         flag("--system", "TEXT", "what the model is told before all else", ""),
         JSON,
         Fields(ChatSampling, without=("logprobs",)),
     ).read(arguments)
     sampling = checked(ChatSampling, given.settings, "chat")
     question = given.prompt
-    if question is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    piped = question is None and not (sys.stdin.isatty() and sys.stdout.isatty())
+    if piped or question == "-":
         question = read_stdin()
     if question is not None and not question.strip():
         raise XinyeError("there is no question: give it with -p, or on standard input")
@@ -271,8 +273,8 @@ def answer(conversation: "Conversation", question: str) -> None:
     reply = conversation.reply
     if reply and reply.finish_reason == "length":
         console.print(
-            f"cut off after {reply.completion_tokens:,} tokens, by --max-tokens or the end of the "
-            "context",
+            f"cut off after {plural(reply.completion_tokens, 'token')}, by --max-tokens or the "
+            "end of the context",
             style="dim",
         )
 

@@ -2,11 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from xinye.cli.arguments import DTYPE, JSON, MODEL, Parser, flag, switch
 from xinye.cli.output import Display, answer, duration, prepare_writing, print_result, print_table
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.libraries import install_command
 
 if TYPE_CHECKING:  # they bring torch
@@ -51,8 +49,9 @@ def bench(arguments: list[str]) -> int:
 def show_benchmark(result: "Benchmark") -> None:
     answer.print(
         f"{result.model}: {result.parameters:,} parameters, {result.weight_bytes / 1e6:,.1f} MB, "
-        f"{result.dtype}; {result.threads} thread{'s' * (result.threads > 1)}; prompts of "
-        f"{result.prompt_tokens} tokens, {result.output_tokens} tokens written\n",
+        f"{result.dtype}; {plural(result.threads, 'thread')}; prompts of "
+        f"{plural(result.prompt_tokens, 'token')}, "
+        f"{plural(result.output_tokens, 'token')} written\n",
         soft_wrap=True,
     )
     rows = [
@@ -137,12 +136,11 @@ def show_report(report: "Report") -> None:
 
 
 def section(title: str, rows: list[tuple[str, ...]]) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(no_wrap=True, min_width=12)
-    for row in rows:
-        table.add_row(f"  {row[0]}", *row[1:])
+    """Rows of a name, a value and, where any has it, what the value means."""
+    columns = [""] * max(map(len, rows))
+    named = [(f"  {name}".ljust(12), *values) for name, *values in rows]
     answer.print(title, style="bold")
-    answer.print(table)
+    print_table(columns, named, left=range(len(columns)))
     answer.print()
 
 
@@ -161,7 +159,7 @@ def machine_rows(facts: "Facts", software: "Facts") -> list[tuple[str, ...]]:
     memory = f"{gigabytes(facts['memory'])}, {gigabytes(facts['memory_free'])} free"
     if facts["memory_limit"]:
         memory += f"; a container allows {gigabytes(facts['memory_limit'])}"
-    threads = f"{facts['threads']} thread{'s' * (facts['threads'] != 1)}"
+    threads = plural(facts["threads"], "thread")
     disk = f"{gigabytes(facts['disk_free'])} free here"
     cache = f"{gigabytes(facts['cache_disk_free'])} at {facts['cache']}"
     gpu = [("GPU", "none that torch sees")]

@@ -69,6 +69,7 @@ GROUPS = {  # groups of verbs, which are two words
         "eval": ("xinye.cli.tokenizer:evaluate", "what tokenizers make of a text, side by side"),
     },
 }
+SECOND_WORDS = {**GROUPS, "runs": ("show", "compare", "verify", "clean")}
 START_HERE = ("demo", "pretrain", "generate", "finetune", "serve")
 ALIASES = {  # words that other tools use, and what they are here
     "sft": ["finetune"],
@@ -144,7 +145,7 @@ def in_order(arguments: list[str]) -> list[str]:
         arguments = [*arguments[1:], "--help"]
     if arguments and arguments[0] in ALIASES:
         arguments[:1] = ALIASES[arguments[0]]
-    words = 2 if arguments and arguments[0] in (*GROUPS, "runs") else 1
+    words = 2 if arguments and arguments[0] in SECOND_WORDS else 1
     return arguments[:words] + early + arguments[words:]
 
 
@@ -173,13 +174,13 @@ def main(arguments: list[str] | None = None) -> int:
             return run(verb, rest)
     except XinyeError as error:
         log.debug("where the error came from", exc_info=True)  # with --verbose
-        from xinye.training.display import FIRST
+        from xinye.console import FIRST
 
         if not FIRST:  # the first of several processes tells, then the launcher ends the others
             time.sleep(10)
             return error.exit_code
         name = verb
-        if verb in (*GROUPS, "runs") and rest and not rest[0].startswith("-"):
+        if rest and rest[0] in SECOND_WORDS.get(verb, ()):
             name = f"{verb} {rest[0]}"
         print_error(f"xinye {name}: {str(error).removeprefix(f'{verb}: ')}")
         return error.exit_code

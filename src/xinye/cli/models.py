@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import JSON, MODEL, Parser, flag, switch
 from xinye.cli.output import Display, answer, console, print_result, print_table
+from xinye.errors import plural, quoted
 from xinye.observer import Observer
 
 if TYPE_CHECKING:  # it brings torch
@@ -33,8 +34,9 @@ def download(arguments: list[str]) -> int:
     downloaded = download(given.model, Observer() if console.is_terminal else Display())
     if not given.json:
         console.print(
-            f"{downloaded.model}: {downloaded.files} files, {downloaded.bytes / 1e6:,.1f} MB in "
-            f"{downloaded.folder}\nnow: xinye generate {downloaded.model} …",
+            f"{downloaded.model}: {plural(downloaded.files, 'file')}, "
+            f"{downloaded.bytes / 1e6:,.1f} MB in {downloaded.folder}\n"
+            f"now: xinye generate {quoted(downloaded.model)} …",
             soft_wrap=True,
         )
     return print_result(downloaded, given.json)
@@ -69,21 +71,23 @@ def export(arguments: list[str]) -> int:
     console.print(f"{file}: {size}{kind}", soft_wrap=True)
     if result.kept_as_f16:
         console.print(
-            f"{len(result.kept_as_f16)} matrices are f16: {result.quantize} wants rows of a "
-            "multiple of 32"
+            f"{plural(len(result.kept_as_f16), 'matrix is', 'matrices are')} f16: "
+            f"{result.quantize} wants rows of a multiple of 32"
         )
+    path = quoted(file)
+    name = quoted(file.stem)
     if result.to == "gguf":
         console.print(
-            f'llama.cpp: llama-completion -m {file} -p "…" -n 200   (chat models: llama-cli -m '
-            f"{file})\n"
+            f'llama.cpp: llama-completion -m {path} -p "…" -n 200   (chat models: llama-cli -m '
+            f"{path})\n"
             f'Ollama:    a file Modelfile with the line "FROM ./{file.name}", then ollama create '
-            f"{file.stem}; ollama run {file.stem}",
+            f"{name}; ollama run {name}",
             soft_wrap=True,
         )
         if result.quantize in ("f32", "bf16", "f16"):
             console.print(
-                f"K-quants:  llama-quantize {file} {file.stem}-Q4_K_M.gguf Q4_K_M   (llama.cpp's "
-                "own tool)"
+                f"K-quants:  llama-quantize {path} {quoted(f'{file.stem}-Q4_K_M.gguf')} Q4_K_M   "
+                "(llama.cpp's own tool)"
             )
     for note in result.notes:
         console.print(f"note: {note}", soft_wrap=True)

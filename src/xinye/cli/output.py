@@ -5,20 +5,17 @@ import locale
 import logging
 import os
 import sys
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from rich.cells import cell_len
-from rich.table import Table
-from rich.text import Text
-
+from xinye.console import FIRST, Console, answer, console, print_table
 from xinye.data.encodings import bad_bytes
 from xinye.data.notes import Notes
 from xinye.errors import SIGNS, readable
 from xinye.planning.units import duration
-from xinye.training.display import FIRST, Brief, Console, Display, console
+from xinye.training.display import Brief, Display
 
 __all__ = [
     "FIRST",
@@ -42,9 +39,6 @@ __all__ = [
 
 _ESCAPES = {code: f"\\u{code:04x}" for code in SIGNS if code >= 0x7F}  # JSON escapes the others
 Result = TypeVar("Result")
-WIDEST = 1000  # characters of a table in a file or a pipe
-NARROWEST = 12  # characters of a column whose cells may be broken
-answer = Console()  # what was asked for: standard output
 
 
 def write(pieces: Iterable[str], exact: bool = False) -> str:
@@ -92,53 +86,6 @@ def print_result(
     return 0
 
 
-def print_table(
-    columns: Sequence[str],
-    rows: Iterable[Sequence[str | Text]],
-    left: Container[int] = (0,),
-    on: Console = answer,
-    gap: int = 2,
-    spare: Sequence[int] | None = None,
-) -> None:
-    """Print rows under their columns, with a gap between, those that are not `left` right-aligned.
-
-    A table is as wide as the terminal, or as it needs where there is none. Where columns are
-    `spare`, no cell but of the last column is broken: on a narrow terminal they are left out
-    instead, one after the other. Without names of columns it has no head.
-    """
-    rows, shown = [*rows], [*range(len(columns))]
-    if spare is not None:
-        shown = fitting([columns, *rows], spare, on.width if on.is_terminal else WIDEST, gap)
-    table = Table(box=None, padding=(0, gap, 0, 0), header_style="bold", show_header=any(columns))
-    for number in shown:
-        justify: Literal["left", "right"] = "left" if number in left else "right"
-        whole = spare is not None and number != shown[-1]
-        table.add_column(columns[number], justify=justify, overflow="fold", no_wrap=whole)
-    for row in rows:
-        table.add_row(*(row[number] for number in shown))
-    if not on.is_terminal:
-        options = on.options.update_width(WIDEST)
-        table.width = on.measure(table, options=options).maximum
-    with on.capture() as captured:
-        on.print(table, crop=False)
-    for line in captured.get().splitlines():
-        print(line.rstrip(), file=on.file)
-
-
-def fitting(
-    rows: Sequence[Sequence[str | Text]], spare: Sequence[int], width: int, gap: int
-) -> list[int]:
-    """The columns, by number, that so many characters have room for: all, or without some of the
-    spare ones, the first of which goes first."""
-    wide = [max(cell_len(str(cell)) for cell in column) + gap for column in zip(*rows, strict=True)]
-    wide[-1] = min(wide[-1], NARROWEST + gap)
-    shown = [*range(len(wide))]
-    for number in spare:
-        if sum(wide[each] for each in shown) > width:
-            shown.remove(number)
-    return shown
-
-
 class LogFormatter(logging.Formatter):
     """Log lines, which may quote what a stranger sent."""
 
@@ -168,7 +115,7 @@ def print_findings(sentences: Iterable[str], charts: Iterable[str] = ()) -> None
     """What figures say, in sentences behind an empty line, and where their charts lie."""
     console.print()
     for sentence in sentences:
-        console.print(sentence, soft_wrap=not console.is_terminal)
+        console.print(sentence)
     for chart in charts:
         console.print(f"chart: {chart}", soft_wrap=True)
 

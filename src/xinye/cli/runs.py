@@ -80,7 +80,7 @@ def show(arguments: list[str]) -> int:
         "Tell what a run is and how it went, and write its report and model card anew from what "
         "lies in its folder.",
         "xinye runs show runs/novel",
-        flag("run", "RUN", "the run's folder", type=Path),
+        flag("run", "DIR", "the run's folder", type=Path),
         JSON,
     ).read(arguments)
 
@@ -118,7 +118,7 @@ def compare(arguments: list[str]) -> int:
         "Tell in what runs differ, and how they learned: bits per byte on validation text along "
         "the way.",
         "xinye runs compare runs/novel runs/poems --over seconds --plot curves.svg",
-        flag("runs", "RUN", "two or more runs' folders", nargs="+"),
+        flag("runs", "DIR", "two or more runs' folders", nargs="+"),
         flag(
             "--over",
             None,

@@ -30,7 +30,7 @@ from xinye.cli.training import (
     of_records,
     pretrain_settings,
 )
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.libraries import need
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import PretrainSettings
@@ -126,9 +126,9 @@ def plan(arguments: list[str]) -> int:
         with exit_when_stopped("interrupted; nothing was planned"):
             for run in run_short(planning, display):
                 console.print(
-                    f"{run['size']:>6}  {run['tokens']:>11,} tokens in {run['steps']:,} steps of "
-                    f"{run['batch_size']}: {run['bits_per_byte']:.3f} bits per byte, "
-                    f"{duration(run['seconds'])}"
+                    f"{run['size']:>6}  {run['tokens']:>11,} tokens in "
+                    f"{plural(run['steps'], 'step')} of {run['batch_size']}: "
+                    f"{run['bits_per_byte']:.3f} bits per byte, {duration(run['seconds'])}"
                 )
     result = conclude(planning)
     rows = [
@@ -157,9 +157,9 @@ def distill(arguments: list[str]) -> int:
         "tokenizer it takes.\n"
         "Compare it with the same model trained without a teacher for as long. Takes the flags of "
         "pretrain, too.\n"
-        "Without the comparison: xinye pretrain FILES --teacher TEACHER.",
+        "Without the comparison: xinye pretrain FILES --teacher MODEL.",
         "xinye distill runs/novel novel.txt --size 1M --time 10min -o runs/small",
-        flag("teacher", "TEACHER", "a run, or any model's folder", nargs="?"),
+        flag("teacher", "MODEL", "a run, or any model's folder", nargs="?"),
         FILES,
         switch("--resume", "go on with what was begun in -o"),
         switch("--overwrite", "replace the run in -o"),
@@ -233,8 +233,8 @@ def tune(arguments: list[str]) -> int:
         search = search_of(given, of_a_task)
         tuning = begin(search, given.trials, display, given.overwrite)
         console.print(
-            f"study in {search.output}: {given.trials} trials {search.words()}; trial 0 is the "
-            "plan's own settings",
+            f"study in {search.output}: {plural(given.trials, 'trial')} {search.words()}; "
+            "trial 0 is the plan's own settings",
             soft_wrap=True,
         )
         with exit_when_stopped("stopped; the same command goes on"):

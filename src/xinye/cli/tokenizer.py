@@ -37,7 +37,7 @@ def evaluate(arguments: list[str]) -> int:
         ),
         FIELD,
         BAD_BYTES,
-        flag("--plot", "FILE.svg", "bytes per token as a chart", type=Path),
+        flag("--plot", "FILE", "bytes per token as a chart, an SVG", type=Path),
         JSON,
     ).read(arguments)
     if plot := given.plot:
@@ -82,9 +82,9 @@ def show(comparison: "Comparison") -> None:
     heads = ("vocab\nsize", "bytes/\ntoken", "\nzh", "\nen", "tokens/\nzh char", "tokens/\nen word")
     print_table(("\ntokenizer", *heads, "\nsplit", "vocab\nused", "\nMB/s"), rows, gap=1)
     answer.print(
-        "zh, en: in the Chinese and in the English texts; split: characters whose bytes\nlie in "
+        "zh, en: in the Chinese and in the English texts; split: characters whose bytes lie in "
         "several tokens; "
-        "MB/s: encoding on one thread. A tokenizer learned from\nthis very text looks better here "
+        "MB/s: encoding on one thread. A tokenizer learned from this very text looks better here "
         "than on new text.",
         style="dim",
     )

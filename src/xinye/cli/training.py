@@ -30,7 +30,7 @@ from xinye.cli.output import (
     print_result,
     print_table,
 )
-from xinye.errors import XinyeError, checked, quoted
+from xinye.errors import XinyeError, checked, plural, quoted
 from xinye.planning.finetune_settings import FinetuneSettings, Settings
 from xinye.planning.settings import BUDGETS, PretrainSettings, read_config
 from xinye.runs.diagnosis import diagnose
@@ -240,7 +240,7 @@ def show_task(run: "Run", as_json: bool) -> Figures:
     for finding in found[:1]:
         console.print(f"\n{finding.says.en} {finding.advice.en}".rstrip(), soft_wrap=True)
     console.print(
-        f"\n{run.parameters:,} parameters, {run.steps:,} steps in {duration(run.seconds)}\n"
+        f"\n{run.parameters:,} parameters, {plural(run.steps, 'step')} in {duration(run.seconds)}\n"
         f"the run lies in {run.run}, its report in {run.run}/report.html; "
         f"use it: {words.command.replace('{folder}', quoted(run.run))}",
         soft_wrap=True,
@@ -262,7 +262,7 @@ def cross_validate(settings: Settings, given: Given) -> int:
         )
 
     def show_fold(fold: Figures) -> None:
-        steps = f"{fold['steps']:,} steps in {duration(fold['seconds'])}"
+        steps = f"{plural(fold['steps'], 'step')} in {duration(fold['seconds'])}"
         if task:
             words = f"{figures_of_fold(task.words.figures, fold)}, {steps}"
         else:

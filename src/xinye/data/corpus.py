@@ -21,6 +21,7 @@ import numpy as np
 from xinye.cache import cache_folder
 from xinye.data.files import write_json
 from xinye.data.mixing import mix
+from xinye.data.notes import Notes
 from xinye.data.sources import Piece
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
@@ -33,12 +34,14 @@ BATCH = 2_000_000  # characters encoded at a time
 @dataclass(frozen=True)
 class Corpus:
     """Tokens (N,) and documents (M + 1,): document i is `tokens[documents[i]:documents[i + 1]]`,
-    its `<eos>` last. Together they have so many `characters`.
+    its `<eos>` last. Together they have so many `characters`. `notes` tell what reading dropped or
+    changed.
     """
 
     tokens: np.ndarray
     documents: np.ndarray
     characters: int
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, folder: Path) -> "Corpus":
@@ -47,7 +50,7 @@ class Corpus:
             folder / "tokens.bin", dtype=about["dtype"], mode="r", shape=(about["tokens"],)
         )
         documents = np.load(folder / "documents.npy", allow_pickle=False)
-        return cls(tokens, documents, about["characters"])
+        return cls(tokens, documents, about["characters"], tuple(about["notes"]))
 
 
 def prepare(
@@ -55,12 +58,13 @@ def prepare(
     tokenizer: Tokenizer,
     key: Mapping[str, object],
     on_progress: Callable[[int], None] = lambda characters: None,
+    notes: Notes | None = None,
 ) -> Corpus:
     """The corpus of these pieces: opened when it was made before (`key` names the content), else
-    made.
+    made. What reading the pieces adds to `notes` is kept with it.
     """
     name = json.dumps(
-        {**key, "tokenizer": tokenizer.fingerprint, "layout": 1}, sort_keys=True, default=str
+        {**key, "tokenizer": tokenizer.fingerprint, "layout": 2}, sort_keys=True, default=str
     )
     folder = cache_folder() / "corpora" / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
     if corpus := _opened(folder):
@@ -68,7 +72,7 @@ def prepare(
     beside = folder.with_name(f".{folder.name}.{os.getpid()}")
     beside.mkdir(parents=True, exist_ok=True)
     try:
-        _write(beside, pieces(), tokenizer, on_progress)
+        _write(beside, pieces(), tokenizer, on_progress, notes or Notes())
         # Where another process was first, that one's stays, for it may be open.
         if not _opened(folder):
             shutil.rmtree(folder, ignore_errors=True)
@@ -93,7 +97,11 @@ def _opened(folder: Path) -> Corpus | None:
 
 
 def _write(
-    folder: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, on_progress: Callable[[int], None]
+    folder: Path,
+    pieces: Iterable[Piece],
+    tokenizer: Tokenizer,
+    on_progress: Callable[[int], None],
+    notes: Notes,
 ) -> None:
     dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
     starts: list[int] = []
@@ -120,8 +128,9 @@ def _write(
             on_progress(characters)
         count = write([tokenizer.eos_id] if starts else [])
     np.save(folder / "documents.npy", np.array([*starts, count], np.int64))
-    about = {"tokens": count, "documents": len(starts), "characters": characters}
-    write_json(folder / "corpus.json", about | {"dtype": dtype.name})
+    counts = {"tokens": count, "documents": len(starts), "characters": characters}
+    about = {"dtype": dtype.name, "notes": notes.sentences()}
+    write_json(folder / "corpus.json", counts | about)
 
 
 def _batches(pieces: Iterable[Piece]) -> Iterator[list[tuple[str, bool]]]:

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, processors, trainers
 
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, did_you_mean
 
 Kind = Literal["bpe", "char", "bytes"]
 CONTROL_TOKENS = ("<pad>", "<bos>", "<eos>", "<|im_start|>", "<|im_end|>")
@@ -46,6 +46,7 @@ def learn(
     if kind not in get_args(Kind):
         raise XinyeError(
             f"unknown kind of tokenizer {kind!r}; choose one of {', '.join(get_args(Kind))}"
+            + did_you_mean(kind, get_args(Kind))
         )
     smallest = len(CONTROL_TOKENS) + 256
     if kind != "bytes" and vocab_size is not None and vocab_size < smallest:

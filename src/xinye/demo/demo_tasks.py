@@ -12,7 +12,7 @@ from pathlib import Path
 
 from xinye.data.files import write_json_lines
 from xinye.data.records import Row
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError, checked, did_you_mean
 from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.saved import is_run
@@ -68,7 +68,8 @@ def exercise_of(task: str) -> Exercise:
     """What a task has to show. Raises `XinyeError` where there is nothing."""
     known = with_exercises()
     if task not in known:
-        raise XinyeError(f"--task {task!r}: choose one of {', '.join(known)}")
+        near = did_you_mean(task, known)
+        raise XinyeError(f"--task {task!r}: choose one of {', '.join(known)}{near}")
     return known[task]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.generation.engine import Engine
 from xinye.generation.sampling import Sampling
 from xinye.generation.sequence import Sequence
@@ -85,7 +85,7 @@ class Bench:
         )
         rows = []
         for count in concurrency:
-            observer.stage(f"writing {count} text{'s' * (count > 1)} at once")
+            observer.stage(f"writing {plural(count, 'text')} at once")
             rows.append(self.row(count, random, speed))
         return Benchmark(
             model=name,

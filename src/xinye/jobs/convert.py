@@ -13,6 +13,7 @@ from typing import Literal
 from xinye import machine
 from xinye.checkpoints import gguf_tokenizer
 from xinye.checkpoints.bases import CONFIG, find_base, is_adapter, place_of
+from xinye.checkpoints.folders import near_run
 from xinye.checkpoints.gguf import load_gguf, save_gguf
 from xinye.checkpoints.huggingface import save_model
 from xinye.checkpoints.load import load_adapted, load_model
@@ -215,6 +216,7 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
     """
     free = not output.exists() or (output.is_dir() and (overwrite or not any(output.iterdir())))
     refuse_first(
+        (not run.exists(), f"{run}: there is no such folder{near_run(run)}"),
         (
             not is_adapter(run),
             f"{run}: there is no adapter here (no {CONFIG}), so it is whole as it is; xinye "

@@ -18,7 +18,7 @@ from xinye.data.files import one_file
 from xinye.data.notes import Notes
 from xinye.data.records import Row, place_of
 from xinye.data.sources import read_records
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError, checked, plural
 from xinye.generation.chat import start_answer
 from xinye.generation.engine import Engine, start
 from xinye.generation.sampling import ChatSampling, Sampling
@@ -101,13 +101,11 @@ def write_prompts(
             record = job.record()
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
             file.flush()
-            counts.update(
-                done=1, texts=len(job.sequences), tokens=record["usage"]["completion_tokens"]
-            )
-            observer.progress(
-                f"writing … {counts['done_before'] + counts['done']:,} of {total:,} lines, "
-                f"{counts['tokens'] / (time.monotonic() - began):,.0f} tokens/s"
-            )
+            tokens = record["usage"]["completion_tokens"]
+            counts.update(done=1, texts=len(job.sequences), tokens=tokens)
+            speed = counts["tokens"] / (time.monotonic() - began)
+            written_now = f"{counts['done_before'] + counts['done']:,} of {plural(total, 'line')}"
+            observer.progress(f"writing … {written_now}, {speed:,.0f} tokens/s")
     seconds = time.monotonic() - began
     return {"output": str(output), "lines": total, **counts} | {
         "seconds": round(seconds, 2),

@@ -43,7 +43,7 @@ def make_plan(
 ) -> None:
     """Every number of the run, with its reason."""
     read = context_length(settings, shape)
-    plan.note("context", read, f"the longest record has {records.longest:,} tokens")
+    plan.note("context", read, f"the longest record has {plural(records.longest, 'token')}")
     steps(plan, settings, records, device)
     rates(plan, settings, records, shape)
     share, reason = 0.1, "records are read several times"

@@ -9,6 +9,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from xinye.planning.settings import TrainingSettings
+from xinye.planning.units import duration
+
+# The parts of its table, and the first field of each. What only a task counts is of the data.
+GROUPS = {"data": "documents", "model": "architecture", "optimization": "batch_size"}
+GROUPS |= {"machine": "micro_batch_size", "": "total_seconds"}
 
 
 @dataclass
@@ -84,7 +89,6 @@ class Plan:
 
     # the steps
     batch_size: int  # samples of a step
-    micro_batch_size: int  # those that are computed at once, by one process
     epochs: float | None = None
     steps: int
     # of a budget in time: (from this step on, so many in all)
@@ -109,6 +113,7 @@ class Plan:
     alpha: float | None = None  # share of the teacher in the loss
 
     # how it is computed
+    micro_batch_size: int  # samples that are computed at once, by one process
     dtype: str
     device: str
     compile: bool = False
@@ -119,12 +124,14 @@ class Plan:
     prompt: str = ""
     track: tuple[str, ...] = ()
 
+    total_seconds: float | None = None  # that it is expected to take
     reasons: dict[str, str]
 
     @property
     def values(self) -> dict[str, Any]:
-        """What has a reason, by name: `plan.json` holds it."""
-        found = {name: self._value(name) for name in self.reasons}
+        """What has a reason, by name: `plan.json` holds it. How long it takes is left out, for no
+        two runs foresee the same."""
+        found = {name: self._value(name) for name in self.reasons if name != "total_seconds"}
         if self.total_steps:
             found["total_steps"] = [[step, total] for step, total in self.total_steps]
         return found
@@ -137,13 +144,31 @@ class Plan:
     def _value(self, name: str) -> Any:
         return self.counts[name] if name in self.counts else getattr(self, name)
 
-    def rows(self) -> Iterator[tuple[str, str, str]]:
-        """Name, value as it is read, and reason."""
+    def rows(self, group: str) -> Iterator[tuple[str, str, str]]:
+        """Name, value as it is read, and reason, of one of the `GROUPS`."""
         for name, reason in self.reasons.items():
-            yield name, format_value(self._value(name)), reason
+            if _GROUP_OF.get(name, "data") != group:
+                continue
+            if name == "total_seconds":
+                yield "total_time", duration(self._value(name)), reason
+            else:
+                yield name, format_value(self._value(name)), reason
 
 
 _NAMES = {each.name for each in fields(Plan)} - {"reasons", "counts"}
+
+
+def _group_of() -> dict[str, str]:
+    """The group of each field: its first field and those that follow."""
+    begins = {first: group for group, first in GROUPS.items()}
+    found, group = {}, ""
+    for each in fields(Plan):
+        group = begins.get(each.name, group)
+        found[each.name] = group
+    return found
+
+
+_GROUP_OF = _group_of()
 
 
 def format_value(value: Any) -> str:

@@ -57,8 +57,8 @@ PHRASES = {
     "5 % of the steps, for the optimizers begin anew": "总步数的 5 %，因为优化器从头开始",
     "the fastest there is": "这里最快的设备",
     "what fits, planned anew as the run goes": "时间允许的步数，训练中随时重新推算",
-    "about {} ms each, {} in all": "每步约 {} 毫秒，一共 {}",
-    "{} ms each, {} to evaluate: {} in all": "每步 {} 毫秒，评估 {}：一共 {}",
+    "a step takes about {} ms": "每步约 {} 毫秒",
+    "{} ms a step, and {} to evaluate": "每步 {} 毫秒，另有评估 {}",
     "{} tokens": "{} 个 token",
     "{} times the text": "全文读 {} 遍",
     "the text is read about {} times": "全文约读 {} 遍",
@@ -107,15 +107,13 @@ PHRASES = {
     "unbalanced: {} records of {}, {} of {}": "不平衡：{1} 有 {0} 条，{3} 只有 {2} 条",
     "unbalanced: {} spans of {}, {} of {}": "不平衡：{1} 有 {0} 个片段，{3} 只有 {2} 个",
     "{} texts have two different {}s: first {}": "{0} 段文本有两个不同的标签：最早的是 {2}",
-    "one text has two different {}s: first {}": "一段文本有两个不同的标签：{1}",
     "does another column belong to it? --text-field ONE,OTHER": (
         "是不是还有一列属于文本？--text-field 一列,另一列"
     ),
     "{} texts stand there with two different taggings: first {}": (
         "{} 段文本有两种不同的标注：最早的是 {}"
     ),
-    "one text stands there with two different taggings: first {}": "一段文本有两种不同的标注：{}",
-    "{} records stand there again": "{} 条样本重复",
+    "{} records stand there again: first {}": "{} 条样本重复：最早的是 {}",
     "{} of {} records stand there again: first {}": "{1} 条样本中有 {0} 条重复：最早的是 {2}",
     "{} of {} validation records are in the training data, too, which flatters the model: "
     "first {}": ("{1} 条验证样本中有 {0} 条也在训练数据里，结果会偏高：最早的是 {2}"),
@@ -124,9 +122,6 @@ PHRASES = {
     ),
     "{} records have spans that overlap, of which one is learned: first {}": (
         "{} 条样本的片段有重叠，只学其中一个：最早的是 {}"
-    ),
-    "one record has spans that overlap, of which one is learned: first {}": (
-        "一条样本的片段有重叠，只学其中一个：{}"
     ),
     "{} records have an empty answer, too, which is learned as it is: first {}": (
         "{} 条样本有空的回答，照样学了：最早的是 {}"
@@ -139,11 +134,11 @@ PHRASES = {
     "{} of {} spans have a border inside a token, so that they cannot be found": (
         "{1} 个片段中有 {0} 个的边界落在 token 中间，找不出来"
     ),
-    "{} training records are longer than {} tokens and were cut": (
+    "{} training records are longer than {} tokens: cut": (
         "{} 条训练样本超过 {} 个 token，被截断"
     ),
-    "{} training records are longer than {} tokens and lost their oldest turns, and where that "
-    "was not enough, words": (
+    "{} training records are longer than {} tokens: without the oldest turns, and where that is "
+    "not enough, without some words": (
         "{} 条训练样本超过 {} 个 token，去掉了最早的几轮，还不够的再去掉一些字"
     ),
     "no baseline: {}": "没有基线：{}",
@@ -196,6 +191,10 @@ PHRASES = {
     "all": "全部",
 }
 
+ONE = {  # how a word is written where there is one of something
+    "records": "record", "texts": "text", "spans": "span", "tokens": "token", "steps": "step",
+    "have": "has", "stand": "stands", "are": "is", "they": "it",
+}  # fmt: skip
 SETTINGS = {
     "documents": "文档",
     "vocabulary": "词表大小",
@@ -223,6 +222,7 @@ SETTINGS = {
     "epochs": "轮次（epoch）",
     "steps": "步数",
     "seconds": "秒数",
+    "total_seconds": "一共（秒）",
     "evaluations": "评估次数",
     "patience": "早停的耐心",
     "seed": "种子",
@@ -252,7 +252,7 @@ def chinese(text: str) -> str:
     if counted:
         what, times, first = counted.groups()
         return f"{chinese(what)}（{times} 次，最早在 {_place(first)}）"
-    once = re.fullmatch(r"(.*) \(([^()]*, line [\d,]+)\)", text)
+    once = re.fullmatch(r"(.*) \(([^()]*, (?:line|record) [\d,]+)\)", text)
     if once:
         return f"{chinese(once[1])}（{_place(once[2])}）"
     return "；".join(_clause(clause) for clause in text.split("; "))
@@ -269,20 +269,25 @@ def _clause(clause: str) -> str:
 
 @cache
 def _patterns() -> list[tuple[re.Pattern[str], str]]:
-    """Those phrases that have gaps, the ones with the most words first."""
+    """Those phrases that have gaps, the ones with the most words first. They stand for one as for
+    several: "1 record has" is found by "{} records have"."""
     gapped = [phrase for phrase in PHRASES if "{}" in phrase]
     gapped.sort(key=len, reverse=True)
-    return [
-        (re.compile("(.+?)".join(map(re.escape, phrase.split("{}"))), re.DOTALL), PHRASES[phrase])
-        for phrase in gapped
-    ]
+    found = []
+    for phrase in gapped:
+        pattern = "(.+?)".join(map(re.escape, phrase.split("{}")))
+        for word, alone in ONE.items():
+            pattern = re.sub(rf"\b{word}\b", f"(?:{word}|{alone})", pattern)
+        found.append((re.compile(pattern, re.DOTALL), PHRASES[phrase]))
+    return found
 
 
 def _place(text: str) -> str:
     """The same with where something stands, such as `reviews.csv, line 17 and line 3`, and with
     units of time."""
-    text = re.sub(r"(?<=\d)(?:, | and )line ", "、", text)
-    text = re.sub(r"(?:, )?\bline ([\d,、]*\d)", r" 第 \1 行", text)
+    for place, said in {"line": "行", "record": "条"}.items():
+        text = re.sub(rf"(?<=\d)(?:, | and ){place} ", "、", text)
+        text = re.sub(rf"(?:, )?\b{place} ([\d,、]*\d)", rf" 第 \1 {said}", text)
     for unit, said in UNITS.items():
         text = re.sub(rf"(?<=\d) {unit}\b", f" {said}", text)
     return text

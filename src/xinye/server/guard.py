@@ -59,6 +59,7 @@ class Guard:
             if scope["method"] == "OPTIONS" and asked_by_page:
                 return await Response(status_code=204, headers=PREFLIGHT)(scope, receive, answer)
             self._check(scope, headers)
+            self._check_encoding(headers)
             body = LimitedBody(receive, headers, self.settings.max_body * 1_000_000)
             await self.app(scope, body.receive, answer)
         except Exception as error:
@@ -80,6 +81,19 @@ class Guard:
                 400,
                 "Transfer-Encoding: not with Content-Length, nor in HTTP/1.0; send one",
                 headers=CLOSE,
+            )
+
+    @staticmethod
+    def _check_encoding(headers: Headers) -> None:
+        """Raises `APIError` for a body that its sender calls compressed: unpacked it could be of
+        any size."""
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            raise APIError(
+                415,
+                f"Content-Encoding {encoding[:40]!r}: bodies are read here as they are; send it "
+                "uncompressed, without that header",
+                code="unsupported_encoding",
             )
 
     def _check(self, scope: Scope, headers: Headers) -> None:

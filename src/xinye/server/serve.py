@@ -18,7 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from xinye.errors import XinyeError
 from xinye.server.app import build_app
-from xinye.server.errors import APIError
+from xinye.server.errors import CLOSE, APIError
 from xinye.server.models import ServedModel, load_models
 from xinye.server.settings import ServeSettings
 from xinye.server.worker import Worker
@@ -27,6 +27,7 @@ LAST_SECONDS = 5  # after the grace time, for the last words to go out
 READ = 2**14  # bytes read at once: a quarter of a megabyte of chunks of one byte takes a second
 HEAD = 2**14  # bytes of a request's head
 MOST_CHUNKS = 20_000  # of a body
+LOOK_AT = "Look at its first line and its headers, such as Content-Length."
 # A line that goes on with the one before, or ends without a carriage return; or the head's end,
 # where neither was.
 FIRST_ODD_LINE = re.compile(rb"\n[ \t]|(?<!\r)\n|\r\n\r\n")
@@ -65,9 +66,15 @@ class Protocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response(msg)
-        else:  # it was answered before its body had come
-            self.transport.close()
+            refusal = APIError(400, f"{msg} {LOOK_AT}", code="invalid_http", headers=CLOSE)
+            response = refusal.response()
+            head = h11.Response(
+                status_code=400, headers=response.raw_headers, reason=b"Bad Request"
+            )
+            for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        # else it was answered before its body had come
+        self.transport.close()
 
 
 # -- serving -------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
 
+from xinye.errors import plural
 from xinye.generation.engine import Engine
 from xinye.generation.sequence import LogProbability, Sequence
 from xinye.server.errors import APIError
@@ -62,7 +63,8 @@ class Job:
         if queue.unfinished + len(sequences) > places:
             raise APIError(
                 429,
-                f"{queue.unfinished} texts run or wait already; try again",
+                f"{plural(queue.unfinished, 'text runs or waits', 'texts run or wait')} already; "
+                "try again",
                 code="rate_limit_exceeded",
                 headers={"Retry-After": "1"},
             )

@@ -18,7 +18,7 @@ from typing import get_args
 from xinye.checkpoints.load import load_model
 from xinye.data.files import write_json
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked, did_you_mean
+from xinye.errors import XinyeError, checked, did_you_mean, plural
 from xinye.evaluation.perplexity import by_position
 from xinye.evaluation.plots import line, line_chart
 from xinye.generation.engine import finish, start
@@ -257,8 +257,8 @@ def explain_distillation(models: list[Figures]) -> list[str]:
     lost = student["bits_per_byte"] - teacher["bits_per_byte"]
     sentences = [
         f"At equal time the teacher {'gains' if gain > 0 else 'costs'} {abs(gain):.3f} bits per "
-        f"byte; its reading leaves {student['steps']:,} steps where {alone['steps']:,} fit without "
-        "it."
+        f"byte; its reading leaves {plural(student['steps'], 'step')} where {alone['steps']:,} fit "
+        "without it."
     ]
     if gain <= 0:
         sentences.append(

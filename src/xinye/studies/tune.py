@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from xinye.checkpoints.folders import discard_weights
 from xinye.data.files import write_json
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.evaluation.plots import bar_chart, line_chart
 from xinye.observer import Evaluated, Observer
 from xinye.planning.units import parse_time
@@ -272,12 +272,12 @@ def explain(result: Figures, figure: Figure) -> list[str]:
     sentences = explain_gain(result, figure)
     if result["trials"] < result["asked_for"]:
         sentences.append(
-            f"The time was used up after {result['trials']} of {result['asked_for']} trials: "
-            "the same command with more --time goes on."
+            f"The time was used up after {result['trials']} of "
+            f"{plural(result['asked_for'], 'trial')}: the same command with more --time goes on."
         )
     if result["finished"] < 10:
         sentences.append(
-            f"Of {result['finished']} finished trials the importances are only a hint."
+            f"Of {plural(result['finished'], 'finished trial')} the importances are only a hint."
         )
     return sentences
 

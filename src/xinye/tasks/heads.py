@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, did_you_mean
+from xinye.errors import XinyeError, did_you_mean, plural
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Head, HeadConfig, Labelled
@@ -91,7 +91,7 @@ class HeadTask(Task):
     @classmethod
     def clash(cls, count: int, share: float, one: Any, other: Any) -> str:
         """The finding of texts that have different labels, of which the first are two."""
-        many = f"{count:,} texts have" if count > 1 else "one text has"
+        many = plural(count, "text has", "texts have")
         return f"{many} two different {cls.kind}s: first {places(one.place, other.place)}"
 
     # -- learning and judging ----------------------------------------------------------------------

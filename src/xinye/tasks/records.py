@@ -21,7 +21,7 @@ from xinye.data.columns import find_column
 from xinye.data.mixing import mix
 from xinye.data.notes import Notes
 from xinye.data.records import Row, place_of
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.model.heads import IGNORED, Labelled
 
 SENTENCE_END = re.compile(r"(?:[。！？!?…\n]|\.(?=\s|$))+[”’」』）)\"']*")
@@ -132,7 +132,7 @@ def repeated(training: Sequence[Any]) -> Iterator[str]:
             again.append((record, before))
     if again:
         record, before = again[0]
-        what = "one record stands" if len(again) == 1 else f"{len(again):,} records stand"
+        what = plural(len(again), "record stands", "records stand")
         yield f"{what} there again: first {places(record.place, before.place, ' = ')}"
 
 
@@ -142,9 +142,10 @@ def leaks(training: Sequence[Any], validation: Sequence[Any]) -> Iterator[str]:
     inside = [record for record in validation if record.whole in seen]
     if inside:
         first = places(inside[0].place, seen[inside[0].whole].place, " = ")
+        of = f"of {plural(len(validation), 'validation record')}"
         yield (
-            f"{len(inside):,} of {len(validation):,} validation records are in the training data, "
-            f"too, which flatters the model: first {first}"
+            f"{plural(len(inside), f'{of} is', f'{of} are')} in the training data, too, which "
+            f"flatters the model: first {first}"
         )
 
 
@@ -175,8 +176,8 @@ def split(
         judged.update(chain(*chosen))
     if not judged or len(judged) == len(records):
         raise XinyeError(
-            f"{len(records)} records are too few to keep a part of them to judge on; name a file "
-            f"with --validation"
+            f"{plural(len(records), 'record is', 'records are')} too few to keep a part of them to "
+            "judge on; name a file with --validation"
         )
     return [r for i, r in enumerate(records) if i not in judged], [
         records[i] for i in sorted(judged)

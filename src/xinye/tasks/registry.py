@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, did_you_mean
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -73,7 +73,8 @@ def find_task(name: str) -> "type[Task]":
     """The task of that name. Raises `XinyeError` where there is none."""
     if name not in TASKS:
         *names, last = map(repr, TASKS)
-        raise XinyeError(f"task: Input should be {', '.join(names)} or {last}")
+        near = did_you_mean(name, TASKS)
+        raise XinyeError(f"task: Input should be {', '.join(names)} or {last}{near}")
     return found(TASKS[name].where)
 
 

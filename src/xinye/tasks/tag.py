@@ -12,7 +12,7 @@ from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.evaluation import spans as spans_measure
 from xinye.evaluation.spans import Span, SurfaceForms
 from xinye.model.heads import IGNORED, Head
@@ -130,12 +130,12 @@ class Tag(HeadTask):
             if any(one.end > other.start for one, other in pairwise(record.spans))
         ]
         if crossing:
-            what = f"{len(crossing):,} records have" if len(crossing) > 1 else "one record has"
+            what = plural(len(crossing), "record has", "records have")
             yield f"{what} spans that overlap, of which one is learned: first {crossing[0].place}"
 
     @classmethod
     def clash(cls, count: int, share: float, one: TaggedText, other: TaggedText) -> str:
-        what = f"{count:,} texts stand" if count > 1 else "one text stands"
+        what = plural(count, "text stands", "texts stand")
         return f"{what} there with two different taggings: first {places(one.place, other.place)}"
 
     # -- tokens ------------------------------------------------------------------------------------
@@ -170,10 +170,10 @@ class Tag(HeadTask):
             )
         missed, total = cls.out_of_reach(tokenizer, [*training, *validation])
         if missed:
-            yield (
-                f"{missed:,} of {total:,} spans have a border inside a token, so that they cannot "
-                f"be found"
-            )
+            of = f"of {plural(total, 'span')}"
+            one = f"{of} has a border inside a token, so that it cannot be found"
+            several = f"{of} have a border inside a token, so that they cannot be found"
+            yield plural(missed, one, several)
 
     def examples(
         self, tokenizer: Tokenizer, records: Sequence[TaggedText], context: int

@@ -111,7 +111,7 @@ class Task(ABC):
     counted: ClassVar[str] = "labels"  # what `counts` counts, for `data check`
     counts_name: ClassVar[str] = "labels"  # and in the plan
     kept_of: ClassVar[str] = "each label's"  # of what a share is kept to judge on
-    cut: ClassVar[str] = "were cut"  # what happened to records that are too long
+    cut: ClassVar[str] = "cut"  # what happened to records that are too long
 
     @classmethod
     def deciding(cls) -> Figure:

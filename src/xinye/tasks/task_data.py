@@ -12,7 +12,7 @@ from xinye.data.files import file_size
 from xinye.data.notes import Notes
 from xinye.data.sources import fingerprint
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.observer import Observer
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
@@ -64,7 +64,8 @@ def prepare_data(
     cut = sum(example.cut > 0 for example in learned)
     if cut:
         findings.append(
-            f"{cut:,} training records are longer than {context:,} tokens and {task.cut}"
+            f"{plural(cut, 'training record is', 'training records are')} longer than "
+            f"{plural(context, 'token')}: {task.cut}"
         )
     sentences = [len(example.sentences) - 1 for example in learned]
     check_augmentation(settings, sentences)

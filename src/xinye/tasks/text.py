@@ -17,7 +17,7 @@ from xinye.data.files import file_size
 from xinye.data.notes import Notes
 from xinye.data.sources import Piece, find_files, fingerprint, read_pieces
 from xinye.data.tokenizer import Kind, Tokenizer
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.generation.engine import finish, start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel
@@ -78,7 +78,7 @@ def prepare_text(
     for said in passed_over.sentences():
         observer.warn(f"the data: {said}")
     total = sum(map(file_size, files))
-    observer.stage(f"reading {len(files)} file{'s' * (len(files) != 1)}, {total / 1e6:,.1f} MB")
+    observer.stage(f"reading {plural(len(files), 'file')}, {total / 1e6:,.1f} MB")
 
     tokenizer = get_tokenizer(settings, plan, files, models, observer)
     corpus, content = tokenize(files, settings, tokenizer, observer)
@@ -89,9 +89,10 @@ def prepare_text(
     training_tokens = int((spans[:, 1] - spans[:, 0]).sum())
     validation_tokens = int((held_out[:, 1] - held_out[:, 0]).sum())
     if training_tokens < 64 or validation_tokens < 8:
+        found = plural(int(lengths.sum()), "token is", "tokens are")
         raise XinyeError(
-            f"{', '.join(settings.files)}: {int(lengths.sum())} tokens are too few to train on "
-            "and to hold some back for validation; give at least a few hundred characters"
+            f"{', '.join(settings.files)}: {found} too few to train on and to hold some back for "
+            "validation; give at least a few hundred characters"
         )
     plan.choose("training_tokens", None, training_tokens, "once through the text")
     by_document = len(lengths) >= 20
@@ -177,8 +178,8 @@ def tokenize(
         observer.progress(f"tokenizing … {characters / 1e6:,.1f} M characters")
 
     notes = Notes()
-    corpus = prepare(partial(pieces, files, settings, notes), tokenizer, key, prepared)
-    for said in notes.sentences():
+    corpus = prepare(partial(pieces, files, settings, notes), tokenizer, key, prepared, notes)
+    for said in corpus.notes:
         observer.warn(f"the data: {said}")
     return corpus, key["files"]
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.tokenizer import CHAT_TEMPLATE, MESSAGE_START, Tokenizer
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.generation import sequence
 from xinye.generation.chat import Message, shortened, start_answer
 from xinye.generation.engine import finish
@@ -98,7 +98,7 @@ class Writing(Task):
     unused_settings = ("attention",)
     augmentations = ("mask",)
     kept_of = "them"
-    cut = "lost their oldest turns, and where that was not enough, words"
+    cut = "without the oldest turns, and where that is not enough, without some words"
 
     # -- records -----------------------------------------------------------------------------------
 
@@ -129,7 +129,8 @@ class Writing(Task):
         again = [record for record in training if first[record.whole] is not record]
         if again:
             same = places(again[0].place, first[again[0].whole].place, " = ")
-            yield f"{len(again):,} of {len(training):,} records stand there again: first {same}"
+            of = f"of {len(training):,} records"
+            yield f"{plural(len(again), f'{of} stands', f'{of} stand')} there again: first {same}"
         yield from leaks(training, validation)
         silent = [
             record
@@ -138,8 +139,8 @@ class Writing(Task):
         ]
         if silent:
             yield (
-                f"{len(silent):,} records have an empty answer, too, which is learned as it is: "
-                f"first {silent[0].place}"
+                f"{plural(len(silent), 'record has', 'records have')} an empty answer, too, which "
+                f"is learned as it is: first {silent[0].place}"
             )
 
     # -- tokens ------------------------------------------------------------------------------------

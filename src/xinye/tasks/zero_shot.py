@@ -19,10 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xinye.data.files import check_file
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError, checked, plural, quoted
 from xinye.evaluation.tokenizers import language
 from xinye.model.gpt import GPT, KeyValueCache
 from xinye.planning.job_settings import ZeroShotSettings
@@ -86,13 +87,15 @@ def evaluate(judged: Judged, files: Sequence[str], **given: Any) -> Figures:
     observer.stage("reading the records")
     asked = Asked.of(**given)
     known, data_notes = asked.known, Notes()
+    for file in files:
+        check_file(Path(file))
     try:
         records = read(files, asked.settings, data_notes)
     except XinyeError as error:
         raise XinyeError(
             f"{error} ({folder} has learned no task, so it is asked for labels; to let it answer: "
-            f"--task chat; to teach it another: xinye finetune {folder} --task tag --data FILE -o "
-            "RUN)"
+            f"--task chat; to teach it another: xinye finetune {quoted(folder)} --task tag "
+            "--data FILE -o RUN)"
         ) from None
     labels = words_of(asked.settings, known or records)
     task = Classify(list(labels))
@@ -137,7 +140,9 @@ def judge(
     examples = likelihood.choose(known, texts, settings.seed) if known else []
     notes = [f"not trained for this; asked with {prompt!r}"]
     if known:
-        notes.append(f"{len(examples):,} of {len(known):,} examples stand before each text")
+        of = f"of {plural(len(known), 'example')}"
+        few = plural(len(examples), f"{of} stands", f"{of} stand")
+        notes.append(f"{few} before each text")
     if all(words.isdecimal() for words in labels.values()):
         notes.append(
             "the labels are numbers, which say nothing: give them words, such as --labels "

@@ -24,14 +24,14 @@ class Costs:
     evaluation: float
     ending: float
 
-    def words(self, steps: int, settings: PretrainSettings) -> str:
-        """What so many steps take, with their evaluations; a budget in time is what it is."""
-        each = f"{self.step * 1000:,.0f} ms each"
+    def total(self, steps: int, settings: PretrainSettings) -> tuple[float, str]:
+        """The seconds that so many steps take with their evaluations, and why; a budget in time is
+        what it is."""
+        each = f"{self.step * 1000:,.0f} ms"
         if settings.seconds is not None:
-            return f"about {each}, {duration(settings.seconds)} in all"
+            return settings.seconds, f"given; a step takes about {each}"
         aside = min(settings.evaluations, steps) * self.evaluation + self.ending
-        total = duration(steps * self.step + aside)
-        return f"{each}, {duration(aside)} to evaluate: {total} in all"
+        return steps * self.step + aside, f"{each} a step, and {duration(aside)} to evaluate"
 
 
 class Clock:

@@ -1,60 +1,25 @@
 """What a person sees of long work: on a terminal and in a notebook a live line, elsewhere a few
 plain ones. All on standard error.
-
-Whatever is printed through here cannot drive the terminal, be it from data, a model or a file's
-name.
 """
 
-import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import rich.console
 from rich.live import Live
-from rich.protocol import rich_cast
-from rich.segment import Segment
-from rich.table import Column, Table
 from rich.text import Text
 
+from xinye.console import console, print_table
 from xinye.errors import readable
 from xinye.observer import Evaluated, Observer
+from xinye.planning.plan import GROUPS
 from xinye.planning.units import duration
 
 if TYPE_CHECKING:  # both bring torch, which listing runs can do without
     from xinye.model.adapters import ParameterCount
     from xinye.planning.plan import Plan
     from xinye.training.loop import Step
-
-# Of several processes that train together, one talks. A launcher tells each how many they are; a
-# rank without that is somebody else's.
-FIRST = not {"WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys() or os.environ.get("RANK", "0") == "0"
-
-
-class Console(rich.console.Console):
-    """Prints what it is given: no text is taken for markup, and what would drive the terminal is
-    shown by a sign."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(highlight=False, markup=False, emoji=False, **options)
-
-    def render_str(self, text: str, *arguments: Any, **options: Any) -> Text:
-        return super().render_str(readable(text), *arguments, **options)
-
-    def render(
-        self,
-        renderable: rich.console.RenderableType,
-        options: rich.console.ConsoleOptions | None = None,
-    ) -> Iterable[Segment]:
-        renderable = rich_cast(renderable)
-        if isinstance(renderable, Text):
-            renderable = renderable.copy()
-            renderable.plain = readable(renderable.plain)
-        return super().render(renderable, options)
-
-
-console = Console(stderr=True, quiet=not FIRST)
 
 
 class NotebookLine:
@@ -135,23 +100,22 @@ class Display(Observer):
         self.losses, self.seconds, self.begin = [], [], time.monotonic()
         if not self.show_plan:
             return
-        table = Table(
-            Column(style="bold", no_wrap=True), Column(justify="right", no_wrap=True),
-            Column(style="dim"), box=None, padding=(0, 2, 0, 0), show_header=False,
-        )  # fmt: skip
-        for row in plan.rows():
-            table.add_row(*row)
-        console.print(table)
+        rows: list[Sequence[str | Text]] = []
+        for group in GROUPS:
+            known = [
+                (f"  {name}", value, Text(why, "dim")) for name, value, why in plan.rows(group)
+            ]
+            if known:
+                rows += [(Text(group, "bold"), "", ""), *known]
+        print_table(("", "", ""), rows, left=(0, 2), on=console)
         if trainable:
-            table = Table(
-                Column(no_wrap=True),
-                *(Column(name, justify="right", no_wrap=True) for name in ("trained", "of")),
-                Column(no_wrap=True), box=None, padding=(0, 2, 0, 0),
-            )  # fmt: skip
-            for each in trainable:
-                counts = f"{each.trainable:,}", f"{each.total:,}", f"{each.share:.2%}"
-                table.add_row(each.name, *counts)
-            console.print("", table, "")
+            counts = [
+                (each.name, f"{each.trainable:,}", f"{each.total:,}", f"{each.share:.2%}")
+                for each in trainable
+            ]
+            console.print()
+            print_table(("", "trained", "of", ""), counts, left=(0, 3), on=console)
+            console.print()
 
     def step(self, step: "Step", steps: int) -> None:
         self.losses = [*self.losses[-49:], step.loss]
@@ -174,7 +138,7 @@ class Display(Observer):
         spent = duration(time.monotonic() - self.begin)
         console.print(Text(f"{spent:>10}  {head}", style="cyan"))
         sample = " ".join(evaluated.sample.split())
-        console.print(Text(sample, style="default"), soft_wrap=not console.is_terminal)
+        console.print(Text(sample, style="default"))
 
     def ended(self, outcome: object) -> None:
         """Its live line is of no use any more."""

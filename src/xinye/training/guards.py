@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from xinye import machine
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 
 SMALLER = "choose a smaller --size or --context"
 
@@ -62,8 +62,8 @@ def explain_memory(micro_batch_size: int, context: int) -> Iterator[None]:
         if not out_of_memory(error):
             raise
         what = (
-            f"out of memory with {micro_batch_size} windows, {micro_batch_size * context:,} "
-            "tokens, at once"
+            f"out of memory with {plural(micro_batch_size, 'window')}, "
+            f"{plural(micro_batch_size * context, 'token')}, at once"
         )
         advice = (
             f"take half of them, --micro-batch-size {micro_batch_size // 2}, also with --resume"

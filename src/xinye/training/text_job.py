@@ -144,7 +144,7 @@ class TextJob(Job):
         if not self.begun.resume:
             trained = steps * draft.values["batch_size"]
             costs = self.speed.costs(self.data.validation, trained)
-            draft.reasons["steps"] += f"; {costs.words(steps, settings)}"
+            draft.note("total_seconds", *costs.total(steps, settings))
             seconds = self.speed.step
             for doubt in rules.doubts(draft, settings, self.config, windows, seconds, self.device):
                 self.begun.observer.warn(doubt)
