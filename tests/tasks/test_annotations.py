@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 
 from xinye.data.notes import Notes
@@ -238,3 +239,45 @@ def test_texts_without_a_label():
     assert "nothing was chosen for the text: left out (a.json, record 2)" in notes
     rows = LABELS["doccano"] + [{"id": 3, "text": "丙", "label": []}]
     assert "learned as a text that has none of the labels (a.json" in read(Classify, rows)[1]
+
+
+HEADERS = {
+    "a sentence's number in each row": (
+        "Sentence #\tWord\tTag\nSentence: 1\tRain\tO\n\tin\tO\n\tYork\tB-LOC\nSentence: 2\tSun\tO\n",
+        ["Rain in York", "Sun"],
+    ),
+    "parts of speech between": (
+        "POS word tag\nNN Rain O\nIN in O\nNNP York B-LOC\n",
+        ["Rain in York"],
+    ),
+    "the tag first": ("tag\tword\nO\tRain\nO\tin\nB-LOC\tYork\n", ["Rain in York"]),
+}
+
+
+@pytest.mark.parametrize("text, texts", HEADERS.values(), ids=HEADERS)
+def test_a_header_of_columns_says_which_is_which(tmp_path, text, texts):
+    path = tmp_path / "a.tsv"
+    path.write_text(text, "utf-8")
+    records = Tag.read([str(path)])
+    assert [record.text for record in records] == texts
+    assert [span.type for record in records for span in record.spans] == ["LOC"]
+
+
+def test_tokens_are_joined_as_the_file_is_written(tmp_path):
+    path = tmp_path / "a.conll"
+    path.write_text("公 O\n司 O\n在 O\n北 B-LOC\n京 I-LOC\n\nA B-ORG\nP I-ORG\nP I-ORG\n", "utf-8")
+    assert [record.text for record in Tag.read([str(path)])] == ["公司在北京", "APP"]
+
+
+def test_a_spreadsheet_has_a_token_a_row(tmp_path):
+    book = openpyxl.Workbook()
+    for row in (
+        ["Sentence #", "Word", "Tag"],
+        [1, "Rain", "O"],
+        [1, "York", "B-LOC"],
+        [2, "Sun", "O"],
+    ):
+        book.active.append(row)
+    book.save(tmp_path / "a.xlsx")
+    records = Tag.read([str(tmp_path / "a.xlsx")])
+    assert [record.text for record in records] == ["Rain York", "Sun"]

@@ -134,9 +134,7 @@ PHRASES = {
     "{} of {} spans have a border inside a token, so that they cannot be found": (
         "{1} 个片段中有 {0} 个的边界落在 token 中间，找不出来"
     ),
-    "{} training records are longer than {} tokens: cut": (
-        "{} 条训练样本超过 {} 个 token，被截断"
-    ),
+    "{} training records are longer than {} tokens: cut": ("{} 条训练样本超过 {} 个 token，被截断"),
     "{} training records are longer than {} tokens: without the oldest turns, and where that is "
     "not enough, without some words": (
         "{} 条训练样本超过 {} 个 token，去掉了最早的几轮，还不够的再去掉一些字"

@@ -12,7 +12,7 @@ from xinye.errors import XinyeError, checked, quoted
 from xinye.planning.command_line import command_line, flat
 from xinye.planning.finetune_settings import FinetuneSettings, Settings
 from xinye.planning.models import Models
-from xinye.planning.settings import BUDGETS, PretrainSettings, inherited_settings
+from xinye.planning.settings import BUDGETS, PARSERS, PretrainSettings, inherited_settings
 from xinye.runs.folder import Extension, RunFolder, Values
 
 FREE = ("micro_batch_size", "track", "keep_checkpoints")  # settings with no effect on the result
@@ -123,6 +123,12 @@ def length_of(plan: Values, budget: Values) -> Values:
     return {"total_steps": plan["total_steps"], **time}
 
 
+def _same(name: str, value: object, budget: Values) -> bool:
+    """Whether a budget is the one that was asked for, however each is written: 1M and 1000000."""
+    parse = PARSERS.get(name, str)
+    return name in budget and parse(str(value)) == parse(str(budget[name]))
+
+
 def extension(output: Path, asked: Settings) -> Extension | None:
     """What is noted of a run where it is asked for with another length than it was planned; None
     where it is to be as long."""
@@ -130,7 +136,7 @@ def extension(output: Path, asked: Settings) -> Extension | None:
     plan, budget = run.plan(), budget_of(run, saved_values(run, type(asked)))
     typed = asked.model_dump(mode="json", include={*BUDGETS}, exclude_unset=True)
     wanted = {name: value for name, value in typed.items() if value}
-    if all(value in (budget.get(name), plan.get(name)) for name, value in wanted.items()):
+    if all(_same(name, value, budget) or value == plan.get(name) for name, value in wanted.items()):
         return None
     newest = next(reversed(checkpoints(output)), None)
     if newest is None:

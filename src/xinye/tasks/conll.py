@@ -64,22 +64,33 @@ def read_conll(
     numbers, from 1."""
     lines = list(_lines(path, on_bad, notes))
     filled = [line for line in lines if line.cells]
+    header: list[str] = []
     if filled and _is_header(filled[0].cells):
-        notes.add(filled[0].place, "the first line is a header: left out")
+        header = filled[0].cells
+        notes.add(filled[0].place, f"the first line is a header: {', '.join(header)}")
         lines.remove(filled.pop(0))
     if not filled:
         return
     width = len(filled[0].cells)
-    numbered = width > 2 and filled[0].cells[0] in ("0", "1", "1-2")
+    numbered = not header and width > 2 and filled[0].cells[0] in ("0", "1", "1-2")
     numbered = numbered and all(_NUMBER.fullmatch(line.cells[0]) for line in filled)
-    token_column = _column(path, "--text-field", token_field, width)
+    token_column = _column(path, "--text-field", token_field, width, header)
+    if token_column is None:
+        token_column = _named(header, TOKEN_NAMES)
     if token_column is None:
         token_column = int(numbered)
-    tag_column = _column(path, "--label-field", tag_field, width)
+    tag_column = _column(path, "--label-field", tag_field, width, header)
+    if tag_column is None:
+        tag_column = _named(header, TAG_NAMES)
     if tag_column is None:
         tag_column = _tag_column(filled, token_column, notes)
+    sentence_column = _named(header, SENTENCE_NAMES)
+    sentence = ""
     sentences: Sentences = [[]]
     for cells, place in lines:
+        if cells and sentence_column is not None and cells[sentence_column] not in ("", sentence):
+            sentence = cells[sentence_column]
+            sentences.append([])
         if not cells:
             sentences.append([])
         elif numbered and not cells[0].isdecimal():
@@ -134,9 +145,11 @@ def read_table(
 def _records(sentences: Sentences, kind: str, on_bad: OnBad, notes: Notes) -> Iterator[TaggedText]:
     """Each sentence that has tokens as a record."""
     scheme = _scheme([row.tag for rows in sentences for row in (OUTSIDE, *rows)])
+    tokens = [row.token for rows in sentences for row in rows]
+    between = between_tokens(tokens)  # the same in the whole file: a sentence can be one number
     for rows in filter(None, sentences):
         try:
-            yield joined(rows, rows[0].place, f"{kind}, {scheme}", notes)
+            yield joined(rows, rows[0].place, f"{kind}, {scheme}", notes, between)
         except XinyeError as error:
             on_bad(error)
 
@@ -169,8 +182,7 @@ def _lines(path: Path, on_bad: OnBad, notes: Notes) -> Iterator[Line]:
 
 def _is_header(cells: Sequence[str]) -> bool:
     """Whether these are names of columns: those of the token and of the tag."""
-    names = {cell.casefold() for cell in cells}
-    return not names.isdisjoint(TOKEN_NAMES) and not names.isdisjoint(TAG_NAMES)
+    return bool(find_column(cells, TOKEN_NAMES) and find_column(cells, TAG_NAMES))
 
 
 def _cells(line: str) -> list[str]:
@@ -187,10 +199,20 @@ def _is_comment(line: str, tabbed: bool, width: int) -> bool:
     return len(cells) != width or not any(TAG.fullmatch(cell.strip()) for cell in cells[1:])
 
 
-def _column(path: Path, flag: str, given: str | None, width: int) -> int | None:
-    """The column that a person named by its number, from 0."""
+def _named(header: Sequence[str], names: Sequence[str]) -> int | None:
+    """The column, from 0, that the header calls by one of these names."""
+    name = find_column(header, names)
+    return None if name is None else header.index(name)
+
+
+def _column(
+    path: Path, flag: str, given: str | None, width: int, header: Sequence[str]
+) -> int | None:
+    """The column that a person named, by a name of the header or by its number, from 0."""
     if given is None:
         return None
+    if given in header:
+        return header.index(given)
     if not given.isdecimal() or not 0 < int(given) <= width:
         raise XinyeError(
             f"{path}: {flag} {given}: columns without a header have numbers, here 1 to {width}"
@@ -222,10 +244,15 @@ def _scheme(tags: Sequence[str]) -> str:
     return "IOB2" if all(before[2:] == tag[2:] for before, tag in inside) else "IOB1"
 
 
-def joined(rows: Sequence[TaggedToken], place: str, kind: str, notes: Notes) -> TaggedText:
-    """The text of tokens (Chinese ones without spaces between) and the spans of their tags, in
-    whichever scheme."""
-    between = "" if language("".join(row.token for row in rows)) == "chinese" else " "
+def between_tokens(tokens: Sequence[str]) -> str:
+    """What stands between the tokens of a text: nothing where it is Chinese."""
+    return "" if language("".join(tokens)) == "chinese" else " "
+
+
+def joined(
+    rows: Sequence[TaggedToken], place: str, kind: str, notes: Notes, between: str
+) -> TaggedText:
+    """The text of tokens and the spans of their tags, in whichever scheme."""
     spans: list[Span] = []
     at, open_type = 0, ""
     for token, tag, where in rows:

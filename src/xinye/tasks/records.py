@@ -101,7 +101,7 @@ def note_unread(row: Row, read: Collection[str], place: str, notes: Notes) -> No
     record is from is not noted."""
     for name, value in row.items():
         words = isinstance(value, str | list | dict) and value
-        if words and name not in read and name not in ABOUT:
+        if words and name not in read and name.strip().lower() not in ABOUT:
             notes.add(place, f"the field {name!r} is not read")
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from xinye.data.columns import FIELD_NAMES, find_column
-from xinye.data.files import BINARY_SUFFIXES, read_json, suffix_of
+from xinye.data.files import SPREADSHEETS, read_json, suffix_of
 from xinye.data.notes import Notes, without_unseen
 from xinye.data.records import Row, place_of
 from xinye.data.sources import read_lines, read_records
 from xinye.errors import XinyeError, did_you_mean
 from xinye.evaluation.spans import Span
 from xinye.tasks.annotations import LABEL_STUDIO, annotated
-from xinye.tasks.conll import TAG, TaggedToken, joined, read_conll, read_table
+from xinye.tasks.conll import TAG, TaggedToken, between_tokens, joined, read_conll, read_table
 from xinye.tasks.records import (
     OnBad,
     expected,
@@ -77,8 +77,8 @@ def read_tagged(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterat
     """The records of a file. What cannot be one is given to `on_bad`, with file and line; in
     `notes` stands what was left out or reread."""
     suffix = suffix_of(path)
-    if suffix not in BINARY_SUFFIXES and not is_json(first_line(path)):
-        read_columns = read_table if suffix == ".csv" else read_conll
+    if suffix in SPREADSHEETS or (suffix != ".parquet" and not is_json(first_line(path))):
+        read_columns = read_table if suffix in (".csv", *SPREADSHEETS) else read_conll
         yield from read_columns(path, on_bad, notes, named.text_field, named.label_field)
         return
     reader = Reader(named, TagNames(path, named.tag_names), notes)
@@ -226,7 +226,8 @@ class Reader:
             TaggedToken(token or " ", without_unseen(str(tag)), f"{place}, field {tags!r}")
             for token, tag in zip(row[tokens], of_tokens, strict=True)
         ]
-        return joined(rows, place, f"tokens in {tokens!r}, tags in {tags!r}", self.notes)
+        between = between_tokens(row[tokens])
+        return joined(rows, place, f"tokens in {tokens!r}, tags in {tags!r}", self.notes, between)
 
     # -- a text with spans -------------------------------------------------------------------------
 
