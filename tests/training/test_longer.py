@@ -108,6 +108,13 @@ def test_a_finished_run_says_so_and_stays(xinye, trained, asked):
     assert json.loads(told.out)["validation"] == result["validation"]
 
 
+def test_the_same_budget_in_other_words_is_the_same(xinye, workplace):
+    pretrain(settings(workplace, steps=None, tokens="512"))
+    before = contents(workplace / "run")
+    told = xinye("pretrain", "-o", "run", "--resume", "--tokens", "0.512k")
+    assert told.code == 0 and "already finished" in told.err and contents(Path("run")) == before
+
+
 @pytest.mark.parametrize(
     ("asked", "comes_to"),
     [
