@@ -186,6 +186,20 @@ def test_a_bad_answer_is_left_out(workplace):
     )
 
 
+@pytest.mark.parametrize("label", [0, "False", "false", "0"])
+def test_a_bad_answer_of_a_table_is_left_out(workplace, label):
+    good = {"prompt": "在吗", "completion": "在的", "label": 1}
+    said, notes = read("a.jsonl", [good, good | {"completion": "走开", "label": label}])
+    assert said == ["u 在吗 | a 在的"] and "'label' is false: left out" in notes
+    said, notes = read("a.csv", f"prompt,completion,label\n在吗,在的,True\n在吗,走开,{label}\n")
+    assert said == ["u 在吗 | a 在的"] and "'label' is false: left out" in notes
+
+
+def test_what_stands_behind_the_last_answer_is_told_of(workplace):
+    _, notes = read("a.jsonl", [{"messages": [ASK, REPLY, ASK]}, {"messages": [ASK, REPLY]}])
+    assert notes == "what stands behind the last answer is left out (a.jsonl, line 1)"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [

@@ -84,6 +84,8 @@ class Chat(Writing):
         records = list(read_conversations(path, on_bad, Named(**columns), notes))
         for record in records:
             if any(record.contents[number] for number in record.answers):
+                if record.answers[-1] + 1 < len(record.messages):
+                    notes.add(record.place, "what stands behind the last answer is left out")
                 yield record
             else:
                 silent.append(record.place.removeprefix(f"{path}, line "))
