@@ -21,7 +21,7 @@ def lines(name, rows):
     [
         ("classify", reviews, "text in 'text', label in 'label'", "2 labels: "),
         ("tag", notes, "spans in 'spans'", "3 types of spans: "),
-        ("chat", chats, "OpenAI messages", "3 messages by role: "),
+        ("chat", chats, "OpenAI messages", "3 roles of messages: "),
     ],
 )
 def test_what_was_understood(xinye, workplace, language, task, make, kind, what):

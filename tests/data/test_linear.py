@@ -349,6 +349,8 @@ def test_annotations(shape, tmp_path):
     "marks.txt": lambda size: "User: a\n" + "#" * size + "\n" + " " * size + "b\n" + "-" * size + "c",
     "rows.csv": lambda size: "id,role,content,time\n" + "1,user,a,2\n1,bot,b,1\n" * size,
     "preference.jsonl": lambda size: json.dumps({"chosen": "\n\nHuman: a\n\nAssistant: b" * size}),
+    "no answers.jsonl": lambda size: json.dumps({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": ""}] * size}),
+    "turns.jsonl": lambda size: json.dumps({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}] * size}),
     "guanaco.jsonl": lambda size: json.dumps({"text": "### Human: a### Assistant: b\n\n" * size}),
 })  # fmt: skip
 def test_conversations(shape, tmp_path, request):
@@ -357,6 +359,7 @@ def test_conversations(shape, tmp_path, request):
     def read(text: str) -> None:
         path.write_text(text, "utf-8")
         with suppress(XinyeError):
-            Chat.read([str(path)], on_bad=lambda problem: None)
+            records = Chat.read([str(path)], on_bad=lambda problem: None)
+            list(Chat.findings(records, []))
 
     assert_linear(read, shape, 2000)

@@ -63,7 +63,7 @@ def test_columns_that_are_named(xinye, workplace):
         ("session_id,sender,message,created_at\nx,Agent,在的,2026/1/5 10:00\nx, USER ,在吗,2026/1/5 9:59\n",
          ["u 在吗 | a 在的"], "the messages are sorted by 'created_at' (a.csv, line 2)"),
         ("id,role,content,time\n1,user,在吗,09:05 pm\n1,bot,在的,10:01 am\n",
-         ["u 在吗 | a 在的"], "'time' has no times to sort by"),
+         ["u 在吗 | a 在的"], "the times are not compared: the messages stay in the order of the file, for 'time' is '09:05 pm'"),
         ("id,role,content\n1,user,在吗\n1,user,有人吗\n1,bot,在的\n",
          ["u 在吗\n有人吗 | a 在的"], "messages of one speaker behind each other are joined"),
     ],
@@ -71,6 +71,37 @@ def test_columns_that_are_named(xinye, workplace):
 def test_a_message_in_each_row(workplace, content, said, noted):
     found, notes = read("a.csv", content)
     assert found == said and noted in notes and bool(noted) == bool(notes)
+
+
+@pytest.mark.parametrize(
+    ("header", "times", "compared"),
+    [
+        ("date,time", ["2026-05-01,23:59", "2026-05-02,0:01"], True),
+        ("日期,时间", ["2026年5月9日,9:59", "2026年5月10日,09:00:01"], True),
+        ("time", ["2026-05-01T09:00:00+08:00", "2026-05-01T01:00:05.123456789Z"], True),
+        ("turn", ["9", "10"], True),
+        ("ts", ["1777630000.1", "1777630000.25"], True),
+        ("time", ["11:00 a.m.", "01:00 p.m."], False),
+        ("time", ["23:59", "00:01"], False),
+        ("time", ["09:00 30/04/2026", "08:00 01/05/2026"], False),
+        ("turn", ["1.9", "1.10"], False),
+        ("time", ["2026-05-01 09:00", "2026-05-01T01:00:05Z"], False),
+        ("time", ["3", "nan"], False),
+        ("ts", ["1777630000", "1777630000000"], False),
+    ],
+)  # fmt: skip
+def test_messages_are_sorted_only_by_times_that_are_sure(workplace, header, times, compared):
+    rows = [f"1,user,在吗,{times[0]}", f"1,bot,在的,{times[1]}"]
+    said, notes = read("a.csv", "\n".join([f"id,role,content,{header}", *rows]))
+    assert said == ["u 在吗 | a 在的"]
+    assert ("the times are not compared" in notes) != compared
+    said, notes = read("a.csv", "\n".join([f"id,role,content,{header}", *rows[::-1]]))
+    assert (said == ["u 在吗 | a 在的"]) == ("the messages are sorted by" in notes) == compared
+
+
+def test_an_id_as_a_number_and_as_a_fraction_is_the_same(workplace):
+    said, notes = read("a.jsonl", [ASK | {"id": 1}, REPLY | {"id": 1.0}])
+    assert said == ["u 在吗 | a 在的"] and "'id' '1.0' is read as '1' (a.jsonl, line 2)" in notes
 
 
 @pytest.mark.parametrize(
@@ -153,6 +184,20 @@ def test_a_bad_answer_is_left_out(workplace):
         said == ["u 在吗 | a 在的"]
         and "'label' is false: left out, a bad answer (a.jsonl, line 2)" in notes
     )
+
+
+@pytest.mark.parametrize("label", [0, "False", "false", "0"])
+def test_a_bad_answer_of_a_table_is_left_out(workplace, label):
+    good = {"prompt": "在吗", "completion": "在的", "label": 1}
+    said, notes = read("a.jsonl", [good, good | {"completion": "走开", "label": label}])
+    assert said == ["u 在吗 | a 在的"] and "'label' is false: left out" in notes
+    said, notes = read("a.csv", f"prompt,completion,label\n在吗,在的,True\n在吗,走开,{label}\n")
+    assert said == ["u 在吗 | a 在的"] and "'label' is false: left out" in notes
+
+
+def test_what_stands_behind_the_last_answer_is_told_of(workplace):
+    _, notes = read("a.jsonl", [{"messages": [ASK, REPLY, ASK]}, {"messages": [ASK, REPLY]}])
+    assert notes == "what stands behind the last answer is left out (a.jsonl, line 1)"
 
 
 @pytest.mark.parametrize(

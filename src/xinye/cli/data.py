@@ -315,7 +315,7 @@ def show_records(report: Figures) -> None:
     if counts:
         more = " …" if len(counts) > COUNTED else ""
         some = ", ".join(counts[:COUNTED]) + more
-        answer.print(f"{len(counts)} {task.counted}: {some}", soft_wrap=True)
+        answer.print(f"{plural(len(counts), *task.counted)}: {some}", soft_wrap=True)
     trained = " (trained: what stands in ⟦ ⟧)" if task.writes else ""
     section(f"as a model will see them{trained}", *map(seen, report["shown"]))
     notes = [file["without_header"] for file in report["files"] if file["without_header"]]

@@ -18,7 +18,7 @@ from xinye.tasks.exercises import chats
 from xinye.tasks.records import OnBad
 from xinye.tasks.task import Exercise
 from xinye.tasks.writing import WRITTEN, Writing
-from xinye.tasks.writing_records import Named, Record
+from xinye.tasks.writing_records import Named, Record, is_trained
 
 NAMED = 8  # lines of records without an answer that an error names
 # the share of the ways to ask that no conversation of the exercise's training has
@@ -37,7 +37,7 @@ class Chat(Writing):
     verb = "chat"
     records_name = "conversations"
     suffixes = SUFFIXES  # in .txt as lines of those who speak
-    counted = "messages by role"
+    counted = ("role of messages", "roles of messages")
     counts_name = "roles"
     words = TaskWords(
         figures=WRITTEN,
@@ -83,7 +83,9 @@ class Chat(Writing):
         silent = []
         records = list(read_conversations(path, on_bad, Named(**columns), notes))
         for record in records:
-            if any(record.contents[number] for number in record.answers):
+            if any(message["content"] for message in record.messages if is_trained(message)):
+                if not is_trained(record.messages[-1]):
+                    notes.add(record.place, "what stands behind the last answer is left out")
                 yield record
             else:
                 silent.append(record.place.removeprefix(f"{path}, line "))

@@ -2,9 +2,9 @@
 those who speak, or stands in a dictionary of all."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from xinye.data.sources import headerless, read_lines, read_records
 from xinye.data.tables import is_table
 from xinye.errors import XinyeError
 from xinye.tasks.conversations import CONTENT_NAMES, LISTS, PAIRS, ROLE_NAMES, Reader
+from xinye.tasks.message_times import DAYS, comparable
 from xinye.tasks.records import OnBad, note_unread, refuse_line
 from xinye.tasks.roles import answered, begins_with_speaker, joined, speeches
 from xinye.tasks.writing_records import UNNAMED, Named, Record
@@ -29,15 +30,12 @@ IDS = (  # of the conversation that a message belongs to
 )  # fmt: skip
 TIMES = (
     "time", "timestamp", "created_at", "create_time", "createtime", "sent_at", "ts", "datetime",
-    "date", "turn", "turn_id", "turn_index", "message_index", "index", "order", "seq", "时间",
-    "发送时间", "创建时间", "日期", "序号", "轮次",
+    "turn", "turn_id", "turn_index", "message_index", "index", "order", "seq", "时间", "发送时间",
+    "创建时间", "序号", "轮次", *DAYS,
 )  # fmt: skip
 PARENTS = ("parent_id", "parent_message_id", "parent")
 NUMBERED = Named("1", "2")  # the columns of a table without a header
 NO_HEADER = "none of its words names a question or an answer"
-# a time that can be compared: years first, or hours
-_TIME = re.compile(r"\d{4}\D|\d{8}\D|\d{1,2}:\d\d")
-_NUMBERS = re.compile(r"(?<=:\d\d)\.\d+|\d+")
 
 
 def read_conversations(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Record]:
@@ -121,12 +119,14 @@ def _is_tabbed(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class MessageColumns:
-    """The columns of a table of messages; `time` and `parent` may be missing."""
+    """The columns of a table of messages; `time`, the `day` of a time,
+    and `parent` may be missing."""
 
     conversation: str
     role: str
     content: str
     time: str | None
+    day: str | None
     parent: str | None
 
     @classmethod
@@ -149,9 +149,9 @@ class MessageColumns:
                 "conversation; add one, such as conversation_id or 会话"
             )
         others.remove(conversation)
-        return cls(
-            conversation, role, content, find_column(others, TIMES), find_column(others, PARENTS)
-        )
+        time = find_column(others, TIMES)
+        day = find_column((name for name in others if name != time), DAYS)
+        return cls(conversation, role, content, time, day, find_column(others, PARENTS))
 
     @property
     def format(self) -> str:
@@ -164,22 +164,11 @@ class _Conversation:
     """The messages of one conversation as they come, with their times and what they answer."""
 
     place: str
+    id: str
     messages: list[Row] = field(default_factory=list)
     times: list[str] = field(default_factory=list)
+    days: list[str] = field(default_factory=list)
     parents: list[str] = field(default_factory=list)
-
-    def sort(self, column: str | None, notes: Notes) -> None:
-        """Put the messages in the order of their times."""
-        if column is None:
-            return
-        keys = [_time(time) for time in self.times]
-        if None in keys or len({type(key) for key in keys}) > 1:
-            notes.add(self.place, f"{column!r} has no times to sort by: in the order of the file")
-            return
-        order = sorted(range(len(keys)), key=keys.__getitem__)  # type: ignore[arg-type]
-        if order != list(range(len(keys))):
-            notes.add(self.place, f"the messages are sorted by {column!r}")
-            self.messages = [self.messages[number] for number in order]
 
 
 def collected(
@@ -198,24 +187,60 @@ def collected(
             on_bad(XinyeError(f"{place}, field {lacks[0]!r}: there is nothing in it"))
             continue
         name = str(row[columns.conversation])
-        conversation = found.setdefault(name, _Conversation(place))
+        whole = re.sub(r"^(\d+)\.0$", r"\1", name)  # as pandas writes the numbers of a gappy column
+        conversation = found.setdefault(whole, _Conversation(place, name))
+        if conversation.id != name:
+            what = f"{columns.conversation!r} {name!r} is read as {conversation.id!r}"
+            notes.add(place, what)
         message = {"role": str(row[columns.role]).strip(), "content": row[columns.content]}
         conversation.messages.append(message)
-        conversation.times.append(str(row.get(columns.time)).strip())
+        conversation.times.append(_cell(row, columns.time))
+        conversation.days.append(_cell(row, columns.day))
         if columns.parent and row.get(columns.parent):
             conversation.parents.append(str(row[columns.parent]))
-        read = (columns.conversation, columns.role, columns.content, columns.time, columns.parent)
-        note_unread(row, [name for name in read if name], place, notes)
+        note_unread(row, [name for name in astuple(columns) if name], place, notes)
     if len(found) > 1 and all(len(each.messages) == 1 for each in found.values()):
         raise XinyeError(
             f"{path}: a message in each row, and {columns.conversation!r} is another in each, so "
             "that none belongs to another; name the column of the conversation conversation_id"
         )
+    _sort([*found.values()], columns, path, notes)
     for conversation in found.values():
         try:
             yield _together(conversation, columns, notes)
         except XinyeError as error:
             on_bad(error)
+
+
+def _cell(row: Row, column: str | None) -> str:
+    return str(row.get(column)).strip() if column else ""
+
+
+def _sort(
+    conversations: Sequence[_Conversation], columns: MessageColumns, path: Path, notes: Notes
+) -> None:
+    """Put the messages of each conversation in the order of their times, where these can be
+    compared."""
+    if columns.time is None:
+        return
+    texts = [text for conversation in conversations for text in conversation.times]
+    days = [day for conversation in conversations for day in conversation.days]
+    times = comparable(texts, days)
+    if isinstance(times, str):
+        notes.add(
+            str(path),
+            f"the times are not compared: the messages stay in the order of the file, for "
+            f"{columns.time!r} is {times[:40]!r}, which is no date (year first), date and time, or "
+            "whole number, as all must be in the same way",
+        )
+        return
+    rest = iter(times)
+    for conversation in conversations:
+        own = list(islice(rest, len(conversation.messages)))
+        order = sorted(range(len(own)), key=own.__getitem__)
+        if order != list(range(len(own))):
+            notes.add(conversation.place, f"the messages are sorted by {columns.time!r}")
+            conversation.messages = [conversation.messages[number] for number in order]
 
 
 def _together(conversation: _Conversation, columns: MessageColumns, notes: Notes) -> Record:
@@ -225,21 +250,8 @@ def _together(conversation: _Conversation, columns: MessageColumns, notes: Notes
             f"{place}, field {columns.parent!r}: several messages answer the same one; write a "
             "conversation for each path of the tree"
         )
-    conversation.sort(columns.time, notes)
     messages = Reader(place, notes).messages(conversation.messages, place)
     return Record(tuple(joined(messages, place, notes)), place, columns.format)
-
-
-def _time(text: str) -> float | tuple[float, ...] | None:
-    """A time that can be compared with others of its kind: a number, or what begins with a year or
-    with hours."""
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    if not _TIME.match(text) or re.search("[ap]m|[上下]午", text, re.IGNORECASE):
-        return None
-    return tuple(map(float, _NUMBERS.findall(text)))
 
 
 # -- lines of those who speak ----------------------------------------------------------------------

@@ -90,7 +90,7 @@ class Reader:
             if row.get(name):
                 raise XinyeError(f"{self.place}, field {name!r}: {NO_MEDIA}")
         for name in UNWANTED:
-            if row.get(name) is False:
+            if _is_false(row.get(name), row):
                 self.notes.add(self.place, f"{name!r} is false: left out, a bad answer")
                 return None
         messages, kind = self.formatted(row)
@@ -325,6 +325,12 @@ class Reader:
             self.notes.add(self.place, f"an answer of {weight!r} 0 is read, and not trained")
             message["weight"] = "0"
         return message
+
+
+def _is_false(value: Any, row: Row) -> bool:
+    """Whether a mark says that an answer is bad; 0 does where prompts and completions have it."""
+    text = str(value).strip().lower()
+    return text == "false" or (text in ("0", "0.0") and {"prompt", "completion"} <= row.keys())
 
 
 def _in_turn(rows: Iterable[Row]) -> list[Row]:

@@ -48,7 +48,7 @@ class Tag(HeadTask):
     figures = ("loss", "span_f1")
     better = "span_f1"
     baseline_name = "most frequent tag of the surface form"
-    counted = "types of spans"
+    counted = ("type of spans", "types of spans")
     outside = "O"
     columns = ("text_field", "label_field", "tag_names", "offsets")
     words = TaskWords(

@@ -108,7 +108,8 @@ class Task(ABC):
 
     suffixes: ClassVar[tuple[str, ...]] = RECORD_SUFFIXES  # of the files of its records
     records_name: ClassVar[str] = "records"
-    counted: ClassVar[str] = "labels"  # what `counts` counts, for `data check`
+    # what `counts` counts, one and several, for `data check`
+    counted: ClassVar[tuple[str, str]] = ("label", "labels")
     counts_name: ClassVar[str] = "labels"  # and in the plan
     kept_of: ClassVar[str] = "each label's"  # of what a share is kept to judge on
     cut: ClassVar[str] = "cut"  # what happened to records that are too long

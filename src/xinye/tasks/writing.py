@@ -135,7 +135,7 @@ class Writing(Task):
         silent = [
             record
             for record in training
-            if not all(record.contents[number] for number in record.answers)
+            if not all(message["content"] for message in record.messages if is_trained(message))
         ]
         if silent:
             yield (
