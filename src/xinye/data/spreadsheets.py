@@ -92,7 +92,9 @@ def _sheet(path: Path, sheets: list[Any], notes: Notes) -> Any:
             filled.append(sheet)
         if sum(len(list(filter(str.strip, cells))) > 1 for cells in head) > 1:
             tables.append(sheet)
-    chosen = next(iter(tables or filled), None)
+    if not filled:
+        return None
+    chosen = (tables or filled)[0]
     if len(filled) > 1:
         others = ", ".join(repr(sheet.title) for sheet in filled if sheet is not chosen)
         reason = "the first table" if tables else "the first with any rows"
