@@ -88,7 +88,7 @@ def test_a_spreadsheet(tmp_path):
     [(_, line, problem)] = bad
     assert line == 5 and "A5 holds a formula without its value" in problem
     said = " ".join(notes.sentences())
-    assert "of 2 sheets only the first, '评论', is read; save 'more'" in said
+    assert "of 2 sheets only '评论', the first table, is read; save 'more'" in said
     assert "the title '2026 年的评论' above the table is left out" in said
     assert "merged over several rows" in said and "line 4" in said
 
@@ -139,3 +139,59 @@ def test_bombs(tmp_path, monkeypatch):
     book.save(path)
     with pytest.raises(XinyeError, match=r"line 1: 16,384 columns, and at most 1,000"):
         rows(path)
+
+
+def test_a_cover_stands_before_the_table(tmp_path, xinye):
+    path = tmp_path / "a.xlsx"
+    book = openpyxl.Workbook()
+    book.active.title = "说明"
+    book.active.append(["本表为评论"])
+    only_cover = book.create_sheet("更多说明")
+    only_cover.append(["同上"])
+    book.save(path)
+    for task in ([], ["--task", "classify"]):
+        assert "'更多说明'" in xinye("data", "check", path, *task).err
+    sheet = book.create_sheet("数据")
+    for line in (["评论内容", "满意度"], ["很快", "好"], ["太慢", "差"]):
+        sheet.append(line)
+    book.save(path)
+    told = xinye("data", "check", path, "--task", "classify")
+    assert "text in '评论内容', label in '满意度'" in told.out, told.err
+    assert "of 3 sheets only '数据', the first table, is read" in told.out
+    assert "2 documents" in xinye("data", "check", path).out
+
+
+TITLED = [["2026 年评论"], ["导出：系统"], ["text", "label"], ["good", "a"], ["bad", "b"]]
+
+
+@pytest.mark.parametrize("form", ["a.xlsx", "a.csv", "padded.csv"])
+def test_a_title_above_the_table_is_left_out(tmp_path, form):
+    path, notes = tmp_path / form, Notes()
+    if form == "a.xlsx":
+        spreadsheet(path, *TITLED)
+    else:
+        padding = "," * (form == "padded.csv")
+        lines = [",".join(line) + padding * (len(line) == 1) for line in TITLED]
+        path.write_text("\n".join(lines), "utf-8")
+    records = list(read_records(path, notes=notes))
+    assert records == [(4, {"text": "good", "label": "a"}), (5, {"text": "bad", "label": "b"})]
+    assert "the title '2026 年评论' above the table is left out" in notes.counts
+
+
+@pytest.mark.parametrize(
+    "content", ["text\ngood,cheap\nbad,dear\n", "Words\ngood, cheap\nbad, dear\n"]
+)
+def test_a_header_of_one_column_is_no_title(tmp_path, content):
+    path = tmp_path / "a.csv"
+    path.write_text(content, "utf-8")
+    with pytest.raises(XinyeError, match=r"line 2: 2 columns, the header line has 1; .*line 1: '"):
+        rows(path)
+
+
+def test_a_header_in_two_rows_is_told(tmp_path, xinye):
+    path = spreadsheet(
+        tmp_path / "a.xlsx", ["甲", None, "乙"], ["号", "写的", "好坏"], [1, "很快", "好"]
+    )
+    told = xinye("data", "check", path, "--task", "classify")
+    assert told.code == 2 and "(line 1: '甲', '', '乙') have no name" in told.err, told.err
+    assert "delete the rows above it" in told.err

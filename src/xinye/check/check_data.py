@@ -144,9 +144,9 @@ def check(
         first = problems[0] if problems else None
         inside = f"{first.file}: " if first and first.file not in files else ""
         reason = f": {inside}{first.problem}" if first else ""
-        raise XinyeError(
-            f"{', '.join(files)}: there is no text that can be read in these files{reason}"
-        )
+        reason += "".join(map(notes.of_file, seen.paths))
+        what = "there is no text that can be read in these files"
+        raise XinyeError(f"{', '.join(files)}: {what}{reason}")
     copies, copied, top = seen.copies.result(EXAMPLES)
     examples = [replace(seen.where(place), times=times) for place, times in top]
     report = Report(

@@ -325,9 +325,10 @@ def show_records(report: Figures) -> None:
         places = "\n".join(f"  {place}" for place in report["bad"][:BAD]) + more
         refused = f"cannot be learned from; finetune refuses the file ({plural(total, 'place')}):"
         section(FINDINGS, refused, places, *notes)
+        answer.print("\nnext: mend or delete these lines, and check again")
     else:
         section(FINDINGS if notes else NOTHING, *notes)
-    answer.print(f"\nnext: {report['command']}", soft_wrap=True)
+        answer.print(f"\nnext: {report['command']}", soft_wrap=True)
 
 
 def seen(record: Figures) -> Text:

@@ -12,8 +12,10 @@ from xinye.errors import XinyeError
 HEAD_RECORDS = 100  # records looked at to find the column of text
 FIELD_NAMES = (
     "text", "content", "paragraphs", "body", "story", "review", "document", "article", "sentence",
-    "正文", "内容", "文本", "段落", "文章", "评论",
+    "正文", "内容", "文本", "段落", "文章", "评论", "留言",
 )  # fmt: skip
+# How names of columns of text end in Chinese, as 评论内容 and 客户留言 do.
+ENDINGS = ("正文", "内容", "文本", "原文", "评论", "留言", "评语", "描述")
 
 
 def as_text(value: object) -> str | None:
@@ -49,6 +51,9 @@ def choose_field(path: Path, rows: Sequence[Row]) -> str:
     columns = list(dict.fromkeys(chain.from_iterable(rows)))
     if (name := find_column(columns, FIELD_NAMES)) is not None:
         return name
+    ending = [name for name in columns if str(name).strip().endswith(ENDINGS)]
+    if len(ending) == 1 and all(isinstance(row.get(ending[0], ""), str) for row in rows):
+        return ending[0]
     lengths: Counter[str] = Counter()
     nested = set()
     for column, value in ((column, row.get(column)) for column in columns for row in rows):

@@ -4,6 +4,7 @@ places."""
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 
 FIRST = 3  # places that are named
 
@@ -28,6 +29,11 @@ class Notes:
     def sentences(self) -> list[str]:
         """`the header stands again and is left out (2 times, first a.csv, line 3, line 9)`."""
         return [self._sentence(what) for what in self.counts]
+
+    def of_file(self, path: Path) -> str:
+        """What was noted of a file as a whole, to end an error with; "" where nothing was."""
+        noted = [what for what in self.counts if str(path) in self.places[what]]
+        return "".join(f"; {what}" for what in noted)
 
     def _sentence(self, what: str) -> str:
         first, *others = self.places[what]

@@ -1,4 +1,4 @@
-"""The rows of a spreadsheet (.xlsx), as texts, in bounded memory: of its first sheet that has any.
+"""The rows of a spreadsheet (.xlsx), as texts, in bounded memory: of the first sheet with a table.
 
 A stranger's file may be a bomb: its parts are measured before they are unpacked, and rows are
 streamed.
@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, time
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 from xml.etree.ElementTree import iterparse
@@ -22,6 +23,7 @@ from xinye.libraries import need
 LARGEST_PART = 1 << 29  # bytes of a sheet, or of all texts, unpacked
 MOST_ROWS = 1 << 20  # as many as Excel can have
 MOST_COLUMNS = 1000
+HEAD_ROWS = 100  # rows of a sheet looked at to see whether it is a table
 SAVE_ANEW = "save it as .xlsx in Excel, WPS or LibreOffice"
 _OLD = b"\xd0\xcf\x11\xe0"  # how an .xls begins, and a workbook with a password
 _RETURN = re.compile("_x000D_\n?")  # how Excel writes the line ends of Windows
@@ -69,20 +71,39 @@ def _rows(path: Path, file: BinaryIO, notes: Notes) -> Iterator[TableRow]:
                     f"most {LARGEST_PART / 1e6:,.0f} are read; save it as CSV"
                 )
         book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
-        visible = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
-        sheets = [sheet for sheet in visible if any(cells for _, cells in _cells(path, sheet))]
-        if not sheets:
+        sheet = _sheet(path, book.worksheets, notes)
+        if sheet is None:
             return
-        if len(sheets) > 1:
-            others = ", ".join(repr(sheet.title) for sheet in sheets[1:])
-            notes.add(
-                str(path),
-                f"of {len(sheets)} sheets only the first, {sheets[0].title!r}, is read; save "
-                f"{others} as files of their own",
-            )
-        with archive.open(sheets[0]._worksheet_path) as xml:  # there is no other way to it
+        with archive.open(sheet._worksheet_path) as xml:  # there is no other way to it
             marks = _marks(xml)
-        yield from _with_marks(path, _cells(path, sheets[0]), marks, notes)
+        yield from _with_marks(path, _cells(path, sheet), marks, notes)
+
+
+def _sheet(path: Path, sheets: list[Any], notes: Notes) -> Any:
+    """The first visible sheet that is a table, for a cover or an explanation may stand before it;
+    where none is one the first that has any rows. None where none has."""
+    filled: list[Any] = []
+    tables: list[Any] = []
+    for sheet in sheets:
+        if sheet.sheet_state != "visible":
+            continue
+        head = list(islice((cells for _, cells in _cells(path, sheet) if cells), HEAD_ROWS))
+        if head:
+            filled.append(sheet)
+        if sum(len(list(filter(str.strip, cells))) > 1 for cells in head) > 1:
+            tables.append(sheet)
+    if not filled:
+        return None
+    chosen = (tables or filled)[0]
+    if len(filled) > 1:
+        others = ", ".join(repr(sheet.title) for sheet in filled if sheet is not chosen)
+        reason = "the first table" if tables else "the first with any rows"
+        notes.add(
+            str(path),
+            f"of {len(filled)} sheets only {chosen.title!r}, {reason}, is read; save {others} as "
+            "files of their own",
+        )
+    return chosen
 
 
 def _cells(path: Path, sheet: Any) -> Iterator[tuple[int, list[str]]]:

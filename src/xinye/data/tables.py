@@ -11,17 +11,20 @@ from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Any, TextIO
 
+from xinye.data.columns import FIELD_NAMES
 from xinye.data.encodings import open_text
 from xinye.data.files import PLAIN_SUFFIXES, SPREADSHEETS, suffix_of
 from xinye.data.notes import Notes, without_unseen
 from xinye.data.records import OnBad, Records
 from xinye.data.spreadsheets import TableRow, sheet_rows
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 
 HEAD_ROWS = 1000  # rows looked at to see whether the first is a header
 DELIMITER_LINES = 100  # lines looked at to see what stands between the columns
 DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}  # that are tried, the usual one first
+MOST_TITLES = 5  # rows above a table that may be its title
 LONGEST_NAME = 64  # characters of a column's name
+SHOWN_NAMES = 6  # names of a header that are told
 MOST_OPEN_QUOTES = 100  # each has the rest of the file read once more
 LONGEST_CELL = 1 << 26  # characters; without a limit an open quote takes the rest of the file
 _QUOTES = (
@@ -41,7 +44,33 @@ def headerless(path: Path, named: Sequence[str] = (), tabbed: bool = False) -> s
     """
     if not is_table(path, tabbed):
         return ""
-    return _headerless(islice(_rows(path, Notes()), HEAD_ROWS), named)
+    head = list(islice(_rows(path, Notes()), HEAD_ROWS))
+    return _headerless(head[_titles(path, head, named) :], named)
+
+
+def _titles(path: Path, head: Sequence[TableRow], named: Sequence[str]) -> int:
+    """How many rows above a table are its title: only their first cell is filled, a header of
+    several stands below, and rows as wide as that. A header of one column is none, nor is one whose
+    texts hold the delimiter."""
+    rows = [cells for _, cells, problem in head if not problem]
+    filled = [sum(bool(cell.strip()) for cell in row) for row in rows[: MOST_TITLES + 1]]
+    count = next((number for number, cells in enumerate(filled) if cells > 1), 0)
+    if not count or any(problem for _, _, problem in head[: count + 1]):
+        return 0
+    header, *others = rows[count:]
+    above = [row[0].strip() for row in rows[:count]]
+    if not all(above) or {*FIELD_NAMES, *named} & {title.lower() for title in above}:
+        return 0
+    even = all(len(row) == len(header) for row in others)
+    bare = any(len(row) < len(header) for row in rows[:count])
+    if suffix_of(path) not in SPREADSHEETS and (
+        not even or (bare and any(cell.startswith(" ") for cell in header))
+    ):
+        return 0
+    wide = sum(sum(map(bool, row)) > 1 for row in others)
+    if not others or 2 * wide < len(others) or _headerless(head[count:], named):
+        return 0
+    return count
 
 
 def _headerless(head: Iterable[TableRow], named: Sequence[str]) -> str:
@@ -201,8 +230,14 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
     """The rows of a table as dictionaries."""
     rows = _rows(path, notes)
     head = list(islice(rows, HEAD_ROWS))
+    titles = _titles(path, head, named)
+    for line, row, _ in head[:titles]:
+        title = "".join(row).strip()[:40]
+        notes.add(f"{path}, line {line}", f"the title {title!r} above the table is left out")
+    head = head[titles:]
     numbered = bool(_headerless(head, named))
     header: list[str] = []
+    place = ""  # of the header, and its names
     written: _Header | None = None  # where it stands in the file
     for line, row, problem in chain(head, rows):
         if problem:
@@ -212,6 +247,10 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
             header = _without_empty_end(row, 1)
             _check_header(path, line, header)
             written = _Header(header)  # as it would stand again
+            place = f"line {line}: {_shown(header)}"
+            if not all(name.strip() for name in header[1:]):  # a first one counts rows
+                advice = "if the header stands further down, delete the rows above it"
+                notes.add(str(path), f"columns of the header ({place}) have no name; {advice}")
             for number, name in enumerate(header):
                 if not name.strip():  # of several without a name all but one would vanish
                     header[number] = f"column {number + 1}"
@@ -226,7 +265,7 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
         elif written and sorted(again) == sorted(written.names):
             problem = "the header again, with its columns in another order; split the file here"
             on_bad(path, line, problem)
-        elif problem := _uneven(path, row, header, numbered):
+        elif problem := _uneven(path, row, header, place):
             on_bad(path, line, problem)
         else:
             yield line, dict(zip(header, row, strict=True))
@@ -239,7 +278,13 @@ def _without_empty_end(row: list[str], shortest: int) -> list[str]:
     return row
 
 
-def _uneven(path: Path, row: Sequence[str], header: Sequence[str], numbered: bool) -> str:
+def _shown(header: Sequence[str]) -> str:
+    """The cells of a header, to be recognised."""
+    more = ", …" if len(header) > SHOWN_NAMES else ""
+    return ", ".join(repr(name[:20]) for name in header[:SHOWN_NAMES]) + more
+
+
+def _uneven(path: Path, row: Sequence[str], header: Sequence[str], place: str) -> str:
     """Why a row has too few or too many columns; "" where it has as many as the others."""
     if len(row) == len(header):
         return ""
@@ -248,7 +293,7 @@ def _uneven(path: Path, row: Sequence[str], header: Sequence[str], numbered: boo
         advice = "quote text that holds the delimiter"
     elif suffix_of(path) in SPREADSHEETS:
         advice = "give each column a name, or empty its cells"
-    return (
-        f"{len(row)} column{'s' * (len(row) != 1)}, the "
-        f"{'first' if numbered else 'header'} line has {len(header)}; {advice}"
-    )
+    if place and len(header) < len(row):
+        advice += f". Read as the header is {place}; delete the rows above the true one"
+    first = "header" if place else "first"
+    return f"{plural(len(row), 'column')}, the {first} line has {len(header)}; {advice}"

@@ -16,7 +16,10 @@ LABEL_NAMES = ("label", "labels", "gold_label", "标签")  # the first that is t
 PERHAPS_LABELS = (
     "category", "class", "target", "intent", "topic", "sentiment", "polarity", "emotion", "tag",
     "rating", "ratings", "star", "stars", "score", "类别", "分类", "正负面", "情感", "情绪", "极性",
-    "意图", "评价", "评分", "打分", "星级", "等级",
+    "意图", "评价", "评分", "打分", "星级", "等级", "评级", "满意度", "满意程度", "是否满意",
+    "情感倾向", "情感极性", "情感分类", "情感类别", "情感标签", "倾向", "倾向性", "态度",
+    "类目", "一级分类", "二级分类", "一级类目", "二级类目", "一级标签", "二级标签", "问题分类",
+    "问题类型", "问题类别", "投诉类型", "投诉类别", "工单类型", "工单分类", "新闻类别", "新闻分类",
 )  # fmt: skip
 PAIR_NAMES = (
     ("sentence1", "sentence2"), ("text1", "text2"), ("text_a", "text_b"),

@@ -150,9 +150,12 @@ class Task(ABC):
         notes = notes or Notes()
         records: list[Any] = []
         for path in cls.find_files(files, notes):
-            found = list(cls.read_file(path, on_bad, notes, **columns))
+            try:
+                found = list(cls.read_file(path, on_bad, notes, **columns))
+            except XinyeError as error:  # perhaps for another sheet or header was meant
+                raise XinyeError(f"{error}{notes.of_file(path)}") from None
             if not found:
-                raise XinyeError(f"{path}: no records in it")
+                raise XinyeError(f"{path}: no records in it{notes.of_file(path)}")
             records += found
         return records
 
