@@ -149,9 +149,15 @@ class Task(ABC):
         notes = notes or Notes()
         records: list[Any] = []
         for path in cls.find_files(files, notes):
-            found = list(cls.read_file(path, on_bad, notes, **columns))
+            wrong: list[XinyeError] = []
+
+            def tell(error: XinyeError, wrong: list[XinyeError] = wrong) -> None:
+                wrong.append(error)
+                on_bad(error)
+
+            found = list(cls.read_file(path, tell, notes, **columns))
             if not found:
-                raise XinyeError(f"{path}: no records in it")
+                raise wrong[0] if wrong else XinyeError(f"{path}: no records in it")
             records += found
         return records
 
