@@ -124,7 +124,7 @@ def roles_of(
         if role is None:
             raise XinyeError(
                 f"{here}, message {number}: expected a role, one of {', '.join(ROLES)} or what is "
-                f"usual for it (human, gpt, 客户, 客服 …); found {word!r}; or name those who answer: "
+                f"usual for it (human, gpt, 客户, 客服 …); found {word!r}; or say who answers: "
                 "--assistant-name"
             )
         if key not in ROLE_OF and word in words[: number - 1]:
