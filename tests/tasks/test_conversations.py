@@ -236,3 +236,37 @@ def test_a_template_that_leaves_out_a_role_is_told_of(workplace):
         finding
         == "the model's chat template leaves out messages of the role 'tool': first a.jsonl, line 1"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said", "noted"),
+    [
+        ("a.txt", "客户：在吗\n客服小李: 在的\n客服电话：1\n", ["u 在吗 | a 在的\n客服电话：1"], "'客服小李' is read as 'assistant'"),
+        ("a.txt", "Customer 7: hi\nAgent Kim: yes\n", ["u hi | a yes"], "'Agent Kim' is read as"),
+        ("a.txt", "坐席001：您好\n客户-王：在吗\n", ["a 您好 | u 在吗"], "'客户-王' is read as 'user'"),
+        ("a.csv", "会话,发送人,内容\n1,买家,在吗\n1,客服小李,在的\n", ["u 在吗 | a 在的"], "'客服小李' is read as"),
+    ],
+)  # fmt: skip
+def test_a_name_beside_the_role(workplace, name, content, said, noted):
+    found, notes = read(name, content)
+    assert found == said and noted in notes
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", "客户：在吗\n小李：在的\n客户：好\n小李：嗯\n"),
+        ("b.txt", "小李：您好\n张三：在吗\n小李：在的\n张三：好\n"),
+        ("a.csv", "会话,发送人,内容\n1,张三,在吗\n1,小李,在的\n1,小李,请说\n"),
+    ],
+)
+def test_who_answers_is_said_by_name(workplace, name, content):
+    with pytest.raises(XinyeError, match=r"'小李' \(2\).*--assistant-name"):
+        read(name, content)
+    found, _ = read(name, content, assistant_name="小李")
+    assert "u 在吗 | a 在的" in found[0]
+
+
+def test_nothing_is_lost_where_no_record_is_left(xinye, workplace):
+    Path("a.txt").write_text("客户：在吗\n小李：在的\n", "utf-8")
+    assert "who is '小李' (1)?" in xinye("data", "check", "a.txt", "--task", "chat").complaint

@@ -59,6 +59,7 @@ class Fields(NamedTuple):
 # what a field holds, where that is no number
 METAVARS = {
     "answer_field": "NAME",
+    "assistant_name": "NAMES",
     "allow_origin": "ORIGIN",
     "api_key": "KEY",
     "augment": "KINDS",

@@ -29,6 +29,9 @@ class ColumnSettings(TextColumns):
         None, description="column of what is asked, where a model learns to write"
     )
     answer_field: str | None = Field(None, description="column of what shall be written")
+    assistant_name: str | None = Field(
+        None, description="who answers in conversations, by name: 小李,小王; others are users"
+    )
     tag_names: str | None = Field(
         None, description="what the numbers of tags stand for, from 0: O,B-PER,I-PER"
     )

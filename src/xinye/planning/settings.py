@@ -71,8 +71,8 @@ class TrainingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
     groups: ClassVar[Mapping[str, str]] = {  # under which titles help shows the settings
         "data": "data validation validation_share fold field text_field label_field "
-        "label_separator prompt_field answer_field tag_names offsets document_separator "
-        "bad_bytes data_license tokenizer vocab_size",
+        "label_separator prompt_field answer_field assistant_name tag_names offsets "
+        "document_separator bad_bytes data_license tokenizer vocab_size",
         "model": "from_ size architecture context layers width heads key_value_heads method "
         "attention dropout",
         "how long": "time tokens epochs steps total_steps patience evaluations",

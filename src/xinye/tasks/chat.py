@@ -37,6 +37,7 @@ class Chat(Writing):
     verb = "chat"
     records_name = "conversations"
     suffixes = SUFFIXES  # in .txt as lines of those who speak
+    columns = (*Writing.columns, "assistant_name")
     counted = ("role of messages", "roles of messages")
     counts_name = "roles"
     words = TaskWords(

@@ -2,6 +2,7 @@
 those who speak, or stands in a dictionary of all."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from itertools import chain, islice
@@ -18,7 +19,16 @@ from xinye.errors import XinyeError
 from xinye.tasks.conversations import CONTENT_NAMES, LISTS, PAIRS, ROLE_NAMES, Reader
 from xinye.tasks.message_times import DAYS, comparable
 from xinye.tasks.records import OnBad, note_unread, refuse_line
-from xinye.tasks.roles import answered, begins_with_speaker, joined, speeches
+from xinye.tasks.roles import (
+    Speech,
+    answered,
+    begins_with_speaker,
+    joined,
+    perhaps_speakers,
+    speeches,
+    unknown,
+    who_are,
+)
 from xinye.tasks.writing_records import UNNAMED, Named, Record
 
 IDS = (  # of the conversation that a message belongs to
@@ -42,7 +52,7 @@ def read_conversations(path: Path, on_bad: OnBad, named: Named, notes: Notes) ->
     """The conversations of a file. What cannot be one is given to `on_bad`, with file and line; in
     `notes` stands what was left out or reread."""
     if suffix_of(path) in PLAIN_SUFFIXES and not _is_tabbed(path):
-        yield from spoken(path, on_bad, notes)
+        yield from spoken(path, on_bad, named, notes)
         return
     rows = read_records(path, refuse_line(on_bad), _columns(path, named), tabbed=True, notes=notes)
     first = next(rows, None)
@@ -54,7 +64,7 @@ def read_conversations(path: Path, on_bad: OnBad, named: Named, notes: Notes) ->
         notes.add(str(path), what)
         named = NUMBERED
     if columns := MessageColumns.of(first, path, named):
-        yield from collected(path, rows, columns, on_bad, notes)
+        yield from collected((path, rows), columns, named, on_bad, notes)
         return
     for place, row in placed(path, rows):
         try:
@@ -104,7 +114,7 @@ def _columns(path: Path, named: Named) -> list[str]:
 
 def _is_numbered(row: Any) -> bool:
     """Whether a row is one of two columns of a table without a header."""
-    cells = row.values() if isinstance(row, dict) and [*row] == [*NUMBERED] else []
+    cells = row.values() if isinstance(row, dict) and [*row] == NUMBERED.columns else []
     return bool(cells) and all(isinstance(cell, str) for cell in cells)
 
 
@@ -172,9 +182,14 @@ class _Conversation:
 
 
 def collected(
-    path: Path, rows: Records, columns: MessageColumns, on_bad: OnBad, notes: Notes
+    file: tuple[Path, Records],
+    columns: MessageColumns,
+    named: Named,
+    on_bad: OnBad,
+    notes: Notes,
 ) -> Iterator[Record]:
     """The conversations whose messages stand in rows of their own, one among the other."""
+    path, rows = file
     found: dict[str, _Conversation] = {}
     for line, row in rows:
         place = place_of(path, line)
@@ -205,9 +220,13 @@ def collected(
             "that none belongs to another; name the column of the conversation conversation_id"
         )
     _sort([*found.values()], columns, path, notes)
+    said_by = [message["role"] for each in found.values() for message in each.messages]
+    strangers = unknown(said_by, named.assistants)
     for conversation in found.values():
         try:
-            yield _together(conversation, columns, notes)
+            if any(message["role"] in strangers for message in conversation.messages):
+                raise XinyeError(f"{conversation.place}: {who_are(strangers)}")
+            yield _together(conversation, columns, named, notes)
         except XinyeError as error:
             on_bad(error)
 
@@ -243,29 +262,44 @@ def _sort(
             conversation.messages = [conversation.messages[number] for number in order]
 
 
-def _together(conversation: _Conversation, columns: MessageColumns, notes: Notes) -> Record:
+def _together(
+    conversation: _Conversation, columns: MessageColumns, named: Named, notes: Notes
+) -> Record:
     place = conversation.place
     if len(set(conversation.parents)) < len(conversation.parents):
         raise XinyeError(
             f"{place}, field {columns.parent!r}: several messages answer the same one; write a "
             "conversation for each path of the tree"
         )
-    messages = Reader(place, notes).messages(conversation.messages, place)
+    messages = Reader(place, notes, named).messages(conversation.messages, place)
     return Record(tuple(joined(messages, place, notes)), place, columns.format)
 
 
 # -- lines of those who speak ----------------------------------------------------------------------
 
 
-def spoken(path: Path, on_bad: OnBad, notes: Notes) -> Iterator[Record]:
+def spoken(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Record]:
     """The conversations of a text in which each line begins with who speaks."""
-    conversations = answered(speeches(read_lines(path), str(path), notes), str(path), notes)
+    said = speeches(read_lines(path), str(path), notes, named.assistants)
+    conversations = answered(said, str(path), notes)
+    strangers = perhaps_speakers(line for each in conversations for line in _more_lines(each))
     for conversation in conversations:
         place = place_of(path, conversation[0].line)
         rows = [speech.message for speech in conversation]
+        here = perhaps_speakers(_more_lines(conversation))
         try:
-            messages = Reader(place, notes).messages(rows, place)
+            messages = Reader(place, notes, named).messages(rows, place)
+            one_sided = not {"user", "assistant"} <= {message["role"] for message in messages}
+            who = {name: strangers[name] for name in here if one_sided or strangers[name] > 1}
+            if who:
+                advice = "Indent a line that is said by nobody else"
+                raise XinyeError(f"{place}: {who_are(Counter(who))}. {advice}")
         except XinyeError as error:
             on_bad(error)
         else:
             yield Record(tuple(joined(messages, place, notes)), place, "lines of speakers")
+
+
+def _more_lines(conversation: list[Speech]) -> Iterator[str]:
+    """The lines that go on with a message."""
+    return (line for speech in conversation for line in speech.lines[1:])

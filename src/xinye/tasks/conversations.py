@@ -267,7 +267,7 @@ class Reader:
         turns = self.turns(rows, place)
         columns = [find_column(turn, ROLE_NAMES) for turn in turns]
         words = [str(turn.get(name or "role")) for turn, name in zip(turns, columns, strict=True)]
-        roles = roles_of(words, place, self.place, self.notes)
+        roles = roles_of(words, place, self.place, self.notes, self.named.assistants)
         return [
             self.message(turn, role, f"{place}, message {number}")
             for number, (turn, role) in enumerate(zip(turns, roles, strict=True), start=1)

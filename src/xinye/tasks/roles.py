@@ -1,6 +1,7 @@
 """Who speaks in a conversation: the words for it, and texts whose lines begin with them."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,7 +15,8 @@ from xinye.errors import XinyeError
 WORDS = {  # that stand for a role, in lower case
     "user": "user human usr customer client visitor prompter patient 用户 客户 顾客 买家 患者 病人",
     "assistant": "assistant gpt chatgpt bot chatbot model ai agent operator support doctor "
-    "function_call tool_call tool_calls 助手 助理 客服 坐席 顾问 卖家 商家 店家 医生 机器人",
+    "function_call tool_call tool_calls 助手 助理 客服 坐席 顾问 卖家 商家 店家 医生 机器人 "
+    "customer_service customer_support customer_care 客户经理 客户服务 客户代表",
     "system": "system sys developer 系统",
     "tool": "tool function observation function_response tool_response ipython 工具",
 }
@@ -36,6 +38,16 @@ ROLE_OF = _roles(WORDS)
 _OF_LETTERS = _roles(LETTERS)
 _PREFERENCE = re.compile(r"\n\n(Human|Assistant):(?: |\n|$)")  # as in HH-RLHF
 _PERHAPS = re.compile(r"\s*\w{1,12} ?[:：](?!//)")  # a speaker whose word is not known
+_SAID_BY = re.compile(  # somebody with a name, at the beginning of a line that is not indented
+    rf"{_TIME}?(?P<word>[^\W\d][\w.#()（）-]{{0,11}}(?: [A-Z\d]\w{{0,11}}){{0,3}}) ?[:：](?!//) ?"
+    r"(?P<text>.*)",
+    re.DOTALL,
+)
+# "客服电话: …" and other lines that a speaker says
+_NO_NAME = re.compile(
+    "电话|热线|邮箱|地址|微信|姓名|名$|编号|号码|账号|时间|评价|反馈|需求|协议|手册|您好|你好|联系|需要|"
+    "注意|备注|提示|型号|价格|金额|步骤|方法|原因|note|tip|warning|example|step|manual|hours|phone|email"
+)
 _BETWEEN = re.compile(r"\s*|\s*[-=*_]{3,}\s*")  # a line between two conversations
 
 
@@ -52,20 +64,77 @@ _SPEAKERS = _line_of(word for word in ROLE_OF if word not in NO_SPEAKERS)
 _QUESTIONS_AND_ANSWERS = _line_of(_OF_LETTERS)
 
 
-def roles_of(words: Sequence[str], here: str, place: str, notes: Notes) -> list[str]:
+def _key(word: str) -> str:
+    return re.sub(r"[\s-]+", "_", word.strip().casefold())
+
+
+def _beside_names() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What begins, and what ends, with the word of a user or an assistant and names one of them."""
+    few = ("ai", "usr", "model", *CALLS)
+    words = [word for word, role in ROLE_OF.items() if role in ("user", "assistant")]
+    words = sorted((word for word in words if word not in few), key=len, reverse=True)
+    first = "|".join(word + "(?![a-z])" * word.isascii() for word in words)
+    last = "|".join("(?<![a-z])" * word.isascii() + word for word in words)
+    return re.compile(rf"[(（\[]?(?P<word>{first}).{{1,24}}"), re.compile(
+        rf".{{1,24}}?(?P<word>{last})[)）\]]?"
+    )
+
+
+_BEGINS, _ENDS = _beside_names()
+
+
+def _role_word(word: str) -> str | None:
+    """The word of a role beside a name, as in "客服小李" or "Agent Kim"; None where there is none,
+    or where there are two that say different things."""
+    key = _key(word)
+    if _NO_NAME.search(key):
+        return None
+    found = [match["word"] for each in (_BEGINS, _ENDS) if (match := each.fullmatch(key))]
+    return found[0] if len({ROLE_OF[one] for one in found}) == 1 else None
+
+
+def _role(word: str, assistants: Sequence[str]) -> str | None:
+    """The role of a speaker; where a person said who are `assistants`, the others are users."""
+    if _key(word) in map(_key, assistants):
+        return "assistant"
+    beside = _role_word(word)
+    role = ROLE_OF.get(_key(word)) or (beside and ROLE_OF[beside])
+    return role or ("user" if assistants else None)
+
+
+def unknown(words: Iterable[str], assistants: Sequence[str]) -> Counter[str]:
+    """Speakers whose role nothing says, with how often they speak."""
+    return Counter(word for word in words if _role(word, assistants) is None)
+
+
+def who_are(speakers: Counter[str]) -> str:
+    """The question who speakers are, and how to answer it."""
+    some = ", ".join(f"{name!r} ({count:,})" for name, count in speakers.most_common(6))
+    return f"who is {some}? Name those who answer: --assistant-name A,B; the others are users"
+
+
+def roles_of(
+    words: Sequence[str], here: str, place: str, notes: Notes, assistants: Sequence[str] = ()
+) -> list[str]:
     """The role that each word stands for, `sys` by the conversation: it is the one who answers
     where nobody else does. Raises `XinyeError` for an unknown word."""
-    keys = [re.sub(r"[\s-]+", "_", word.strip().casefold()) for word in words]
-    for number, (word, key) in enumerate(zip(words, keys, strict=True), start=1):
-        if key not in ROLE_OF:
+    keys = [_key(word) for word in words]
+    found = [_role(word, assistants) for word in words]
+    for number, (word, key, role) in enumerate(zip(words, keys, found, strict=True), start=1):
+        if role is None:
             raise XinyeError(
                 f"{here}, message {number}: expected a role, one of {', '.join(ROLES)} or what is "
-                f"usual for it (human, gpt, 客户, 客服 …); found {word!r}"
+                f"usual for it (human, gpt, 客户, 客服 …); found {word!r}; or say who answers: "
+                "--assistant-name"
             )
-    roles = [ROLE_OF[key] for key in keys]
+        if key not in ROLE_OF and word in words[: number - 1]:
+            continue
+        if key not in ROLE_OF:
+            notes.add(place, f"the speaker {word.strip()!r} is read as {role!r}")
+    roles = [role for role in found if role]
     behind_user = roles[roles.index("user") :] if "user" in roles else []
     answers = "assistant" not in roles and "system" in behind_user
-    for key in dict.fromkeys(key for key in keys if ROLE_OF[key] == "system"):
+    for key in dict.fromkeys(key for key in keys if ROLE_OF.get(key) == "system"):
         if answers or key == "sys":
             meant = "assistant" if answers else "system"
             notes.add(place, f"the role {key!r} is read as {meant!r}")
@@ -103,14 +172,54 @@ class Speech:
 
 
 def begins_with_speaker(line: str) -> bool:
+    named = _SAID_BY.match(line)
+    if named and _role_word(named["word"]):
+        return True
     return bool(_SPEAKERS.match(line) or _QUESTIONS_AND_ANSWERS.match(line))
 
 
-def speeches(lines: Iterable[tuple[int, str]], path: str, notes: Notes) -> list[list[Speech]]:
+class _Speakers:
+    """Who speaks in the lines of a text: those with the word of a role, or a name beside it. Where
+    the word also stands alone, one with a name may be what is said: "客服网点：…"."""
+
+    def __init__(self, lines: Iterable[str], assistants: Sequence[str]) -> None:
+        known = [match["word"].casefold() for line in lines if (match := _SPEAKERS.match(line))]
+        self.alone = set(known)
+        self.assistants = [_key(name) for name in assistants]
+        self.others_ask = bool(assistants) and "user" not in [ROLE_OF[word] for word in known]
+
+    def match(self, line: str) -> re.Match[str] | None:
+        known = _SPEAKERS.match(line)
+        if known:
+            return known
+        named = _SAID_BY.match(line)
+        if named is None:
+            return None
+        beside = _role_word(named["word"])
+        speaks = (beside and beside not in self.alone) or _key(named["word"]) in self.assistants
+        asks = self.others_ask and not _NO_NAME.search(_key(named["word"]))
+        return named if speaks or asks else None
+
+
+def perhaps_speakers(lines: Iterable[str]) -> Counter[str]:
+    """The names at the beginning of lines that may be those of speakers, with their counts."""
+    words = [match["word"] for line in lines if (match := _SAID_BY.match(line))]
+    return Counter(
+        word
+        for word in words
+        if not _NO_NAME.search(_key(word)) and _key(word) not in (*ROLE_OF, *_OF_LETTERS)
+    )
+
+
+def speeches(
+    lines: Iterable[tuple[int, str]], path: str, notes: Notes, assistants: Sequence[str] = ()
+) -> list[list[Speech]]:
     """What is said in the lines of a text, in conversations with an empty line between. The first
     line says by which words speakers are known. Raises `XinyeError` where it has none."""
+    lines = list(lines)
+    speakers = _Speakers((line for _, line in lines), assistants)
     found: list[list[Speech]] = []
-    pattern = _SPEAKERS
+    pattern: _Speakers | re.Pattern[str] = speakers
     apart = True
     for number, line in lines:
         if _BETWEEN.fullmatch(line):
@@ -128,6 +237,10 @@ def speeches(lines: Iterable[tuple[int, str]], path: str, notes: Notes) -> list[
             if speaker["time"]:
                 notes.add(f"{path}, line {number}", "the time before a speaker is left out")
         elif not found:
+            names = perhaps_speakers(line for _, line in lines)
+            again = Counter({name: count for name, count in names.items() if count > 1})
+            if again and _SAID_BY.match(line):
+                raise XinyeError(f"{path}, line {number}: {who_are(again)}")
             raise XinyeError(
                 f"{path}, line {number}: expected who speaks, such as '客户：' or 'User:', or a "
                 f"question and its answer with a tab between; found {line.strip()[:40]!r}"

@@ -150,12 +150,22 @@ class Task(ABC):
         notes = notes or Notes()
         records: list[Any] = []
         for path in cls.find_files(files, notes):
+            wrong: list[XinyeError] = []
+
+            def tell(error: XinyeError, wrong: list[XinyeError] = wrong) -> None:
+                wrong.append(error)
+                on_bad(error)
+
             try:
-                found = list(cls.read_file(path, on_bad, notes, **columns))
+                found = list(cls.read_file(path, tell, notes, **columns))
             except XinyeError as error:  # perhaps for another sheet or header was meant
                 raise XinyeError(f"{error}{notes.of_file(path)}") from None
             if not found:
-                raise XinyeError(f"{path}: no records in it{notes.of_file(path)}")
+                raise (
+                    wrong[0]
+                    if wrong
+                    else XinyeError(f"{path}: no records in it{notes.of_file(path)}")
+                )
             records += found
         return records
 

@@ -1,5 +1,6 @@
 """Records of what a model writes: conversations, and the columns of a prompt and its answer."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -39,18 +40,25 @@ class Record:
 
 
 class Named(NamedTuple):
-    """The columns that a person named: of what is answered, and of the answer."""
+    """The columns that a person named, of what is answered and of the answer; and the names of
+    those who answer, with commas between."""
 
     prompt_field: str | None = None
     answer_field: str | None = None
+    assistant_name: str | None = None
 
     @property
     def columns(self) -> list[str]:
-        return [name for name in self if name]
+        return [name for name in self[:2] if name]
+
+    @property
+    def assistants(self) -> list[str]:
+        names = re.split("[,，]", self.assistant_name or "")
+        return [name.strip() for name in names if name.strip()]
 
     def check(self, row: Row, place: str) -> None:
         """Raises `XinyeError` where a row lacks a column that was named."""
-        for name, setting in zip(self, self._fields, strict=True):
+        for name, setting in zip(self[:2], self._fields, strict=False):
             if name and name not in row:
                 flag = f"--{setting.replace('_', '-')}"
                 there = ", ".join(map(str, row))
