@@ -185,3 +185,22 @@ def test_a_figure_says_itself_what_is_better(make_run, figure, ours, theirs, say
     measured = {"measured": {name: ours}, "baseline": {"name": "counting", name: theirs}}
     run = make_run(about={"recipe": "finetune", "words": words}, result=measured)
     assert [finding.says.en for finding in diagnose(read_run(run))] == [says]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "records", "says", "zh"),
+    [
+        (0.5, 0.5, 4, "Equal to its baseline to within chance on 4 records: hits", "与基线持平（4 条样本"),
+        (0.8, 0.7, 10, "Equal to its baseline to within chance on 10 records: hits", "与基线持平（10 条"),
+        (0.8, 0.7, 1000, "Better than its baseline: hits", "好过基线：hits"),
+        (0.7, 0.8, 1000, "Worse than its baseline: hits", "不如基线：hits"),
+        (0.5, 0.5, None, "Equal to its baseline as far as it is written: hits", "与基线持平"),
+    ],
+)  # fmt: skip
+def test_a_difference_within_chance_is_none(make_run, ours, theirs, records, says, zh):
+    words = asdict(TaskWords(figures=(Figure("hits", "hits", percent=True),), decides="hits"))
+    result = {"measured": {"hits": ours}, "baseline": {"name": "counting", "hits": theirs}}
+    plan = {"validation_records": records} if records else {}
+    about = {"recipe": "finetune", "words": words}
+    [found] = diagnose(read_run(make_run(about=about, result=result, plan=plan)))
+    assert found.says.en.startswith(says) and found.says.zh.startswith(zh)

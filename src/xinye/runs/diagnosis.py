@@ -5,45 +5,31 @@ the tests.
 """
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from xinye.checkpoints.folders import CHECKPOINTS
-from xinye.runs.chinese import chinese
+from xinye.runs.beside import Finding, beside_baseline, beside_control
 from xinye.runs.saved import SavedRun
-from xinye.runs.words import LOSS, NOTHING, Both, Figure
+from xinye.runs.words import Both
 
 FEWEST_STEPS = 50
 FEWEST_TOKENS = 4000  # of validation text: a loss of 4 ± 3 nats a token is known to about 1 % then
 
 
-class Finding(NamedTuple):
-    """Something the numbers say, and what to do about it."""
-
-    name: str
-    says: Both
-    advice: Both = NOTHING
-
-    @property
-    def good(self) -> bool:
-        """Whether nothing needs to be mended."""
-        return not self.advice.en or self.name == "still improving"
-
-
 def diagnose(run: SavedRun) -> list[Finding]:
     """The findings about a run, problems first; one that shows no problem is said to be healthy."""
     if run.task:  # the other checks are of a language model's losses
-        return [*filter(None, (_rate_too_high(run), _beside_baseline(run), _beside_control(run)))]
+        return [*filter(None, (_rate_too_high(run), beside_baseline(run), beside_control(run)))]
     if run.state != "failed" and len(run.steps) < FEWEST_STEPS:
         return [_too_short(run)]
     severe = [*filter(None, (_rate_too_high(run), _nothing_learned(run), _overfits(run)))]
     problems = [*severe, *filter(None, (_data_exhausted(run), _validation_too_small(run)))]
     improving = None if severe else _still_improving(run)
     rest = filter(None, (_beside_counting(run), improving))
-    return [*(problems or [_healthy(run)]), *rest]
+    found = [*(problems or [_healthy(run)]), *rest]
+    return sorted(found, key=lambda finding: finding.good)  # bad news first
 
 
 def training_loss(run: SavedRun, step: int | None = None) -> float:
@@ -126,78 +112,6 @@ def _climbs(run: SavedRun) -> Both | None:
     )
 
 
-def _beside_baseline(run: SavedRun) -> Finding | None:
-    """Whether a model of a task was worth it."""
-    baseline = run.result.baseline or {}
-    figures = (run.words.deciding, LOSS, *run.words.figures)
-    comparisons = (_compared(run, figure, baseline) for figure in figures if figure)
-    compared = next(filter(None, comparisons), None)
-    if not compared:
-        return None
-    gain, (ours, theirs) = compared
-    name = baseline["name"]
-    en, zh = f"{ours.en}, {name} {theirs}.", f"{ours.zh}，{chinese(name)} {theirs}。"
-    if gain >= 0:
-        return Finding("healthy", Both(f"Better than its baseline: {en}", f"好过基线：{zh}"))
-    return Finding(
-        "below the baseline",
-        Both(f"Worse than its baseline: {en}", f"不如基线：{zh}"),
-        Both(
-            "What helps most is a model pretrained longer, on text of the same kind; then more "
-            "records, more --epochs.",
-            "最有用的是用同类文本把模型预训练得更久，其次是更多记录、更多 --epochs。",
-        ),
-    )
-
-
-def _beside_control(run: SavedRun) -> Finding | None:
-    """Whether augmentation was worth it."""
-    control = run.result.control or {}
-    figure = run.words.deciding or LOSS
-    compared = _compared(run, figure, control)
-    if not compared:
-        return None
-    gain, (ours, theirs) = compared
-    kinds = ", ".join(control["augment"])
-    en = f"on validation: {ours.en}, without it {theirs}."
-    zh = f"：{ours.zh}，不增强 {theirs}。"
-    if gain <= 0:
-        return Finding(
-            "augmentation gained nothing",
-            Both(
-                f"Augmentation ({kinds}) gained nothing {en}",
-                f"数据增强（{kinds}）在验证集上没有收益{zh}",
-            ),
-            Both(
-                f"Take the run without it, {control['run']}.", f"用不增强的那次：{control['run']}。"
-            ),
-        )
-    few = NOTHING
-    # two standard errors of a half, at most
-    if figure.percent and gain < 1 / math.sqrt(control["records"]):
-        few = Both(
-            f"With {control['records']:,} validation records this may be chance: see it again "
-            "with --folds 5.",
-            f"验证集只有 {control['records']:,} 条，可能只是偶然：用 --folds 5 再看。",
-        )
-    gained = Both(f"Augmentation ({kinds}) gained {en}", f"数据增强（{kinds}）在验证集上有收益{zh}")
-    return Finding("augmentation gained", gained, few)
-
-
-def _compared(
-    run: SavedRun, figure: Figure, other: Mapping[str, Any]
-) -> tuple[float, tuple[Both, str]] | None:
-    """By how much a run is better than something else, and both figures as they are read, the
-    first with its name; None where one of them lacks the figure."""
-    measured = run.result.measured or {}
-    if figure.name not in measured or figure.name not in other:
-        return None
-    ours, theirs = measured[figure.name], other[figure.name]
-    value = figure.written(ours)
-    named = Both(f"{figure.short} {value}", f"{figure.says.zh or figure.short} {value}")
-    return figure.gain(ours, theirs), (named, figure.written(theirs))
-
-
 def _beside_counting(run: SavedRun) -> Finding | None:
     """What the figure is worth, beside what needs no network."""
     bits, yardstick = run.bits_per_byte, run.about.data.yardstick
@@ -256,7 +170,7 @@ def _nothing_learned(run: SavedRun) -> Finding | None:
         Both(
             f"Next to nothing learned: a loss of {last:.2f}, where knowing only how frequent each "
             f"token is gives {min(frequencies, uniform):.2f}.",
-            f"几乎什么都没学到：损失 {last:.2f}，而只知道每个词元有多常见就能达到 "
+            f"几乎什么都没学到：损失 {last:.2f}，而只知道每个token有多常见就能达到 "
             f"{min(frequencies, uniform):.2f}。",
         ),
         Both(
@@ -350,7 +264,7 @@ def _validation_too_small(run: SavedRun) -> Finding | None:
         Both(
             f"The validation text is small, {tokens:,} tokens: differences below about "
             f"{2 * percent:.0f} % between runs say nothing.",
-            f"验证文本太小，只有 {tokens:,} 个词元：两次运行相差不到大约 {2 * percent:.0f} % "
+            f"验证文本太小，只有 {tokens:,} 个token：两次运行相差不到大约 {2 * percent:.0f} % "
             "说明不了什么。",
         ),
         Both("Give it more text, or --validation 0.2.", "多给些文本，或 --validation 0.2。"),

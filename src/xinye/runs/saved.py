@@ -98,6 +98,7 @@ class PlanValues(Part):
     vocabulary: Count | None = None
     training_tokens: Count | None = None
     validation_tokens: Count | None = None
+    validation_records: Count | None = None
     answer_tokens: Count | None = None
     architecture: str | None = None
     dropout: Finite = 0.0

@@ -1,6 +1,7 @@
 """What a task is called and how its figures are written. A task says it, a run's folder keeps it,
 and the report and the model card print it: so they need to know no task."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -41,6 +42,14 @@ class Figure:
     def gain(self, value: float, than: float) -> float:
         """By how much a value is better than another; below zero where it is worse."""
         return than - value if self.lower_is_better else value - than
+
+    def chance(self, one: float, other: float, records: int) -> float:
+        """The difference that chance alone makes of two values on so many records, in 95 of 100
+        cases: that of two shares. Nothing is known of what is no share."""
+        if not self.percent:
+            return 0.0
+        shares = [min(1.0, max(0.0, value)) for value in (one, other)]
+        return 1.96 * math.sqrt(sum(share * (1 - share) for share in shares) / records)
 
     def amount(self, gain: float) -> str:
         """A difference of two values as it is read."""
