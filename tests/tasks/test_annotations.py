@@ -1,15 +1,19 @@
 """What annotation tools export: read as it was meant, and what is left out is counted."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from xinye.data.notes import Notes
 from xinye.errors import XinyeError
 from xinye.evaluation.spans import Span
+from xinye.tasks.chat import Chat
 from xinye.tasks.classify import Classify
 from xinye.tasks.tag import Tag
 
@@ -281,3 +285,63 @@ def test_a_spreadsheet_has_a_token_a_row(tmp_path):
     book.save(tmp_path / "a.xlsx")
     records = Tag.read([str(tmp_path / "a.xlsx")])
     assert [record.text for record in records] == ["Rain York", "Sun"]
+
+
+# -- what is no record -----------------------------------------------------------------------------
+
+
+def test_a_choice_that_is_a_text_is_one_label():
+    one = by_label_studio(choice())
+    one["annotations"][0]["result"][0]["value"]["choices"] = "good"
+    [record], _ = read(Classify, [one], label_field="mood")
+    assert record.labels == ("good",)
+
+
+@pytest.mark.parametrize("border", [[0.0, 2], ["0", 2], [0, None], [0, True]])
+def test_borders_of_cluener_are_whole_numbers(border):
+    with pytest.raises(XinyeError, match="record 1, field 'label': expected spans"):
+        read(Tag, [{"text": "Ann", "label": {"PER": {"Ann": [border]}}}])
+
+
+@pytest.mark.parametrize(
+    ("features", "problem"),
+    [
+        ({"tags": {"feature": {"names": []}}}, "tag 0 has no name"),
+        ({"tags": {"feature": {"names": {"0": "O"}}}}, "a list of the tags' names"),
+        ({"tags": {"names": ["O", 1]}}, "a list of the tags' names"),
+        ([{"name": "tags"}], "expected features"),
+        (None, "expected features"),
+    ],
+)
+def test_names_of_tags_that_are_damaged(features, problem):
+    Path("dataset_info.json").write_text(json.dumps({"features": features}))
+    with pytest.raises(XinyeError, match=problem):
+        read(Tag, [{"tokens": ["a"], "tags": [0]}])
+
+
+KEYS = (
+    "text", "label", "labels", "spans", "entities", "tokens", "tags", "data", "annotations",
+    "result", "value", "type", "from_name", "choices", "start", "end", "start_offset", "accept",
+    "options", "answer", "relations", "annotation_id", "lead_time", "classes", "messages", "role",
+    "content", "conversations", "from", "prompt", "chosen", "rejected", "history", "instruction",
+    "input", "output", "tool_calls", "weight", "was_cancelled", "ground_truth",
+)  # fmt: skip
+SCALARS = st.sampled_from([None, True, 0, 1, -1, 2.5, "", "PER", "user", "labels", "choices"])
+SHAPES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("task", [Tag, Classify, Chat])
+def test_json_of_any_shape_is_read_or_refused(task):
+    @settings(max_examples=60, deadline=None, database=None)
+    @given(st.lists(st.dictionaries(st.sampled_from(KEYS), SHAPES, max_size=4), min_size=1))
+    def refused_in_one_line(rows):
+        with suppress(XinyeError):
+            read(task, rows)
+
+    refused_in_one_line()

@@ -87,7 +87,8 @@ def _results(annotation: Row, place: str, notes: Notes) -> tuple[Row, frozenset[
         if "start" in value and kind in value:
             found.setdefault(name, []).append(value | {"labels": value[kind]})
         elif kind == "choices" and "start" not in value:
-            found.setdefault(name, []).extend(value[kind])
+            chosen = value[kind] if isinstance(value[kind], list) else [value[kind]]
+            found.setdefault(name, []).extend(chosen)
             choices.add(name)
         else:
             notes.add(place, f"results of the kind {kind!r} are not read")

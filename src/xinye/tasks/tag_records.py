@@ -1,6 +1,7 @@
 """Records of texts with spans: CoNLL's columns, or JSON in which spans stand beside a text, or tags
 beside tokens."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -130,12 +131,14 @@ class TagNames:
         """The names by column."""
         found: Row = {}
         for file in (self.path.parent / name for name in FEATURES):
-            for info in _infos(file):
-                for column, feature in info.get("features", {}).items():
-                    while isinstance(feature, dict) and "names" not in feature:
-                        feature = feature.get("feature")
-                    if isinstance(feature, dict):
-                        found[column] = feature["names"]
+            try:
+                for info in _infos(file):
+                    found |= _names_by_column(info.get("features", {}))
+            except (AttributeError, TypeError):
+                raise XinyeError(
+                    f"{file}: expected features as Hugging Face writes them; mend or remove it, "
+                    "or name the tags with --tag-names"
+                ) from None
         return found
 
     def of(self, column: str, tags: Sequence[int], place: str) -> list[str]:
@@ -147,9 +150,26 @@ class TagNames:
                 f"{where}: the tags are numbers; say what they stand for, from 0: --tag-names "
                 f"O,B-PER,I-PER …, or put the data set's {FEATURES[0]} beside the file"
             )
-        if odd := next((tag for tag in tags if not 0 <= tag < len(names)), None):
-            raise XinyeError(f"{where}: the tag {odd} has no name; there are {len(names)} names")
+        if not _is_list(names, str):
+            found = json.dumps(names, ensure_ascii=False)[:60]
+            raise XinyeError(
+                f"{where}: expected a list of the tags' names beside the file, found {found}; "
+                "mend it, or use --tag-names"
+            )
+        if odd := [tag for tag in tags if not 0 <= tag < len(names)]:
+            raise XinyeError(f"{where}: the tag {odd[0]} has no name; there are {len(names)} names")
         return [names[tag].strip() for tag in tags]
+
+
+def _names_by_column(features: Row) -> Row:
+    """The names of the columns that have some."""
+    found: Row = {}
+    for column, feature in features.items():
+        while isinstance(feature, dict) and "names" not in feature:
+            feature = feature.get("feature")
+        if isinstance(feature, dict):
+            found[column] = feature["names"]
+    return found
 
 
 def _infos(file: Path) -> list[Row]:
@@ -339,6 +359,7 @@ def _cluener(given: Row) -> Iterator[Given]:
     for kind, forms in given.items():
         for words, found_at in forms.items():
             for first, last in found_at:
+                _check_types(first, last, kind, words, {words: [first, last]})
                 yield Given(first, last + 1, without_unseen(kind), words, last_included=True)
 
 
@@ -355,10 +376,15 @@ def _given(rows: Iterable[Any]) -> Iterator[Given]:
         for each in kind if isinstance(kind, list) else [kind]:
             if type(each) is int:
                 raise ValueError(f"the type {each} is a number: export the names of types")
-            numbers = type(start) is int and type(end) is int
-            if not numbers or not isinstance(each, str) or not isinstance(words, str):
-                raise ValueError(f"found {row}")
+            _check_types(start, end, each, words, row)
             yield Given(start, end, without_unseen(each), words)
+
+
+def _check_types(start: Any, end: Any, kind: Any, words: Any, found: Any) -> None:
+    """Raises `ValueError` where borders are no whole numbers, or type and words are no texts."""
+    numbers = type(start) is int and type(end) is int
+    if not numbers or not isinstance(kind, str) or not isinstance(words, str):
+        raise ValueError(f"found {str(found)[:60]}")
 
 
 def _is_list(value: Any, *kinds: type) -> bool:

@@ -94,7 +94,7 @@ class Writing(Task):
     baseline_name = "the base model"
     baseline_is_base = True
     judges_untaught = True
-    columns: ClassVar[tuple[str, ...]] = ("prompt_field", "answer_field")
+    columns: tuple[str, ...] = ("prompt_field", "answer_field")
     unused_settings = ("attention",)
     augmentations = ("mask",)
     kept_of = "them"
