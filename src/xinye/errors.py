@@ -1,7 +1,6 @@
 """The one error a person can cause: it says what is wrong, where, and what to do. And how messages
 show texts, counts and words of a command."""
 
-import difflib
 import json
 import re
 import shlex
@@ -10,6 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+
+from xinye.guesses import nearest
 
 # Characters that would drive a terminal instead of being read: control characters, and those that
 # turn the direction of text. Half a character ("\ud800") cannot be printed at all.
@@ -22,9 +23,6 @@ SIGNS |= dict.fromkeys(
     (*range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"
 )
 SIGNS |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
-
-
-NEAR = 0.65  # from 0 to 1: `support` and `export` are 0.62 alike
 
 
 def readable(text: str) -> str:
@@ -120,5 +118,5 @@ def checked(kind: type[Checked], values: dict[str, Any], where: str) -> Checked:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'size'?` where a known word is near, else nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=NEAR)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest(word, known)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""

@@ -25,7 +25,8 @@ from xinye.checkpoints.bases import is_adapter, place_of, set_base
 from xinye.cli.output import console, show_log
 from xinye.data.files import read_json
 from xinye.data.sources import decode
-from xinye.errors import XinyeError, did_you_mean, not_unicode, print_error, refuse_first
+from xinye.errors import XinyeError, did_you_mean, not_unicode, print_error, quoted, refuse_first
+from xinye.guesses import nearest
 from xinye.planning.settings import BAD_BYTES_HELP
 from xinye.tasks.registry import TASKS
 
@@ -204,7 +205,9 @@ class Parser(argparse.ArgumentParser):
         before = arguments[: arguments.index("--")] if "--" in arguments else arguments
         self._refuse_unknown([word for word in before if re.fullmatch(r"--[\w-]+(=.*)?", word)])
         parsed, unknown = self.parse_known_intermixed_args(arguments)
-        self._refuse_unknown(unknown)
+        self._refuse_unknown(
+            [word for word in unknown if not self._add_value(word, arguments, parsed)]
+        )
         if parsed.quiet:
             console.quiet = True
         if parsed.verbose:
@@ -243,7 +246,33 @@ class Parser(argparse.ArgumentParser):
         for word in words:
             flag = word.split("=")[0]
             if flag not in flags:
-                self.error(f"unknown argument {word!r}{did_you_mean(flag, flags)}")
+                self.error(f"unknown argument {word!r}{self._meant(flag)}")
+
+    def _meant(self, flag: str) -> str:
+        """What a flag that is unknown may have meant."""
+        flags = self._option_string_actions
+        if not flag.startswith("-"):
+            return f"; if it is a file: --data {quoted(flag)}" if "--data" in flags else ""
+        if near := did_you_mean(flag, flags):
+            return near
+        for action in self._get_positional_actions():
+            if nearest(flag, [action.dest]):
+                return f"; name it without a flag: {self.prog} {action.metavar}"
+        if flag == "--dry-run" and "--steps" in flags:
+            return "; for a short try: --steps 1"
+        return ""
+
+    def _add_value(self, word: str, arguments: list[str], parsed: argparse.Namespace) -> bool:
+        """Whether a word is one more value of the flag before it, as in `--data a.csv b.csv`,
+        where such a flag may be given again: then it is added."""
+        flags = self._option_string_actions
+        before = [each.split("=")[0] for each in arguments[: arguments.index(word)]]
+        named = [each for each in before if each.startswith("-")]
+        action = flags.get(named[-1]) if named else None
+        several = isinstance(action, argparse._AppendAction) and not word.startswith("-")
+        if several:
+            getattr(parsed, action.dest).append(self._get_value(action, word))
+        return several
 
     def _check_value(self, action: argparse.Action, value: str) -> None:
         if action.choices is not None and value not in action.choices:

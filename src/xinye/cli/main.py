@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from functools import partial
 
 from xinye.checkpoints.bases import based_on
-from xinye.errors import XinyeError, did_you_mean, print_error
+from xinye.cli.verbs import ALIASES, verb_meant
+from xinye.errors import XinyeError, print_error
 from xinye.tasks.registry import found, verbs_of_tasks
 
 log = logging.getLogger("xinye")
@@ -71,15 +72,6 @@ GROUPS = {  # groups of verbs, which are two words
 }
 SECOND_WORDS = {**GROUPS, "runs": ("show", "compare", "verify", "clean")}
 START_HERE = ("demo", "pretrain", "generate", "finetune", "serve")
-ALIASES = {  # words that other tools use, and what they are here
-    "sft": ["finetune"],
-    "fine-tune": ["finetune"],
-    "train": ["pretrain"],
-    "list": ["runs"],
-    "ls": ["runs"],
-    "rm": ["runs", "clean"],
-    "webui": ["serve"],
-}
 ENVIRONMENT = {  # docs/install.md has all
     "XINYE_API_KEY": "the key that serve asks for",
     "XINYE_CACHE": "where prepared text is kept (~/.cache/xinye)",
@@ -131,7 +123,7 @@ def run(verb: str, arguments: list[str]) -> int:
     name, *rest = arguments
     if name not in verbs:
         known = ", ".join(f"{verb} {each}" for each in verbs)
-        raise XinyeError(f"unknown verb {name!r}{did_you_mean(name, verbs)}; there is: {known}")
+        raise XinyeError(f"unknown verb {name!r}{verb_meant(name, verbs, verb)}; there is: {known}")
     return int(found(verbs[name][0])(rest))
 
 
@@ -167,7 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
     verb, *rest = arguments
     known = [*VERBS, *verbs_of_tasks()]
     if verb not in known:
-        print_error(f"xinye: unknown verb {verb!r}{did_you_mean(verb, known)} (try xinye --help)")
+        print_error(f"xinye: unknown verb {verb!r}{verb_meant(verb, known)} (try xinye --help)")
         return 2
     try:
         with based_on(None):  # what --base says holds for one command

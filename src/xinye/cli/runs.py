@@ -17,7 +17,8 @@ from xinye.cli.output import (
     print_result,
     print_table,
 )
-from xinye.errors import XinyeError, did_you_mean, plural, quoted
+from xinye.cli.verbs import verb_meant
+from xinye.errors import XinyeError, plural, quoted
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.runs.card import write_card
 from xinye.runs.cleanup import proposals, remove
@@ -238,7 +239,7 @@ def find(folders: Sequence[str]) -> list[SavedRun]:
         if Path(name).is_dir():
             found = {run.resolve(): run for run in find_runs(Path(name))} | found
         elif folders != ["runs"]:
-            raise XinyeError(f"{name}: no such folder{did_you_mean(name, VERBS)}")
+            raise XinyeError(f"{name}: no such folder{verb_meant(name, VERBS, 'runs')}")
     return sorted(map(read_run, found.values()), key=lambda run: run.started, reverse=True)
 
 

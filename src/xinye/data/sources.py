@@ -5,7 +5,6 @@ in. This is the front of the reading: other rooms import from here what `files.p
 `encodings.py` (bytes to text), `tables.py`, `records.py` (JSON) and `columns.py` (which column) do.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from xinye.data.parquet import parquet_records
 from xinye.data.records import OnBad, Records, json_lines, json_records, refuse
 from xinye.data.tables import headerless, is_table, table_records
 from xinye.errors import XinyeError
+from xinye.guesses import nearest
 
 __all__ = [
     "PLAIN_SUFFIXES", "SUFFIXES", "OnBad", "Piece", "as_text", "check_libraries", "choose_field",
@@ -169,7 +169,7 @@ def _record_pieces(
             field = field or choose_field(path, [record])
             if field not in record:
                 names = list(map(str, record))
-                near = difflib.get_close_matches(field, names, n=3, cutoff=0.5)
+                near = nearest(field, names)
                 there = f"it has: {', '.join(names)}"
                 hint = f"did you mean {' or '.join(near)}?" if near else there
                 on_bad(path, line, f"no field {field!r} (--field) in this record; {hint}")

@@ -1,0 +1,63 @@
+"""Words that are no verb here, and the commands that do what they say: a few are run; the others
+get a hint, for a word alone does not tell which command is wanted."""
+
+from collections.abc import Iterable
+
+from xinye.guesses import nearest
+
+_WORDS = {
+    ("demo",): "example hello quickstart 演示 示例 体验",
+    ("demo", "serve"): "start run launch 启动 开始",
+    ("pretrain",): "pretraining scratch 预训练",
+    ("pretrain", "finetune"): "training learn fit 训练 学习",
+    ("finetune",): "adapt dpo ft instruct lora peft tuning 微调 精调 对齐",
+    ("generate",): "complete completion infer inference sample write 生成 推理 推断 写作 续写 补全",
+    ("generate", "classify", "tag"): "predict prediction 预测",
+    ("classify",): "classification label labels 分类",
+    ("tag",): "entities ner tagging 标注 实体",
+    ("chat",): "cli dialog interactive repl talk 对话 聊天",
+    ("serve",): "api deploy server serving ui web 服务 部署 网页 界面",
+    ("evaluate",): "assess perplexity ppl score test validate 评估 评测 评价 测试 验证",
+    ("compare", "runs compare"): "比较 对比",
+    ("export",): "convert gguf onnx save 导出 转换 保存",
+    ("quantize",): "quant 量化",
+    ("merge",): "合并",
+    ("distill",): "distillation 蒸馏",
+    ("tune",): "hpo optimize search sweep 调参 调优 搜索",
+    ("plan",): "规划 计划",
+    ("bench",): "perf speed 测速 基准",
+    ("doctor",): "devices diagnose env info system 诊断 检测 环境",
+    ("download",): "fetch get pull 下载 拉取",
+    ("runs",): "experiments history logs models ps status 列表 历史 训练记录 模型",
+    ("runs show",): "report show view 查看 报告 显示",
+    ("runs clean",): "clean delete prune remove uninstall 删除 清理",
+    ("data check",): "check dataset inspect lint 检查 数据",
+    ("data collect",): "collect crawl extract prepare preprocess 收集 采集 预处理",
+    ("tokenizer train",): "bpe vocab 分词 分词器 词表",
+}
+ALIASES = {  # words that other tools use, and what they are here
+    "sft": ["finetune"],
+    "fine-tune": ["finetune"],
+    "train": ["pretrain"],
+    "list": ["runs"],
+    "ls": ["runs"],
+    "rm": ["runs", "clean"],
+    "webui": ["serve"],
+}
+COMMANDS = {word: commands for commands, words in _WORDS.items() for word in words.split()}
+COMMANDS |= {word: (" ".join(words),) for word, words in ALIASES.items()}
+
+
+def verb_meant(word: str, verbs: Iterable[str], group: str = "") -> str:
+    """`; did you mean 'runs clean'?`: what a word may have meant that is no verb, or nothing; in a
+    group of verbs only what is of that group."""
+    commands = {
+        each: meant
+        for each, meant in COMMANDS.items()
+        if all(f"{one} ".startswith(f"{group} ".lstrip()) for one in meant)
+    }
+    # a verb that is near comes before a word of the table that is
+    meant = commands.get(word) or nearest(word, verbs)
+    if not meant and (near := nearest(word, commands)):
+        meant = commands[near[0]]
+    return f"; did you mean {' or '.join(map(repr, meant))}?" if meant else ""
