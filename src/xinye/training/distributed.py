@@ -7,8 +7,8 @@ has an effect.
 
 import atexit
 import gc
-import logging
 import inspect
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
