@@ -82,7 +82,7 @@ def json_records(path: Path, on_bad: OnBad, notes: Notes) -> Records:
 
 def _conversation_or_records(values: Records) -> Records:
     """The values of an array; where all are messages the one conversation that they are."""
-    messages = []
+    messages: list[tuple[int, Any]] = []
     for line, value in values:
         if not _is_message(value):
             yield from messages
