@@ -63,7 +63,7 @@ def json_lines(path: Path, on_bad: OnBad, notes: Notes) -> Records:
     with open_text(path) as file:
         if _begins_as(file) == "array":
             notes.add(str(path), "JSON lines by its name, but an array of JSON: read as that")
-            yield from _values(path, file, on_bad, notes)
+            yield from _conversation_or_records(_values(path, file, on_bad, notes))
         else:
             yield from _lines(path, file, on_bad)
 
@@ -71,11 +71,33 @@ def json_lines(path: Path, on_bad: OnBad, notes: Notes) -> Records:
 def json_records(path: Path, on_bad: OnBad, notes: Notes) -> Records:
     """The records of a .json file: an array, or one value after the other."""
     with open_text(path) as file:
-        if _begins_as(file) == "lists":
+        form = _begins_as(file)
+        if form == "lists":
             notes.add(str(path), _SEVERAL)
             yield from _lines(path, file, on_bad)
         else:
-            yield from _values(path, file, on_bad, notes)
+            values = _values(path, file, on_bad, notes)
+            yield from _conversation_or_records(values) if form else values
+
+
+def _conversation_or_records(values: Records) -> Records:
+    """The values of an array; where all are messages the one conversation that they are."""
+    messages: list[tuple[int, Any]] = []
+    for line, value in values:
+        if not _is_message(value):
+            yield from messages
+            yield line, value
+            yield from values
+            return
+        messages.append((line, value))
+    if messages:
+        yield messages[0][0], [message for _, message in messages]
+
+
+def _is_message(value: Any) -> bool:
+    if not isinstance(value, dict) or value.keys() - _OF_A_MESSAGE:
+        return False
+    return {"role", "content"} <= value.keys() or {"from", "value"} <= value.keys()
 
 
 def _begins_as(file: TextIO) -> str:

@@ -26,6 +26,7 @@ from xinye.data.files import (
     open_regular,
     suffix_of,
 )
+from xinye.data.json_tables import table_or_records
 from xinye.data.notes import Notes
 from xinye.data.parquet import parquet_records
 from xinye.data.records import OnBad, Records, json_lines, json_records, refuse
@@ -72,7 +73,7 @@ def read_records(
     if is_table(path, tabbed):
         return table_records(path, on_bad, named, notes)
     if suffix == ".json":
-        return json_records(path, on_bad, notes)
+        return table_or_records(path, json_records(path, on_bad, notes), on_bad, notes)
     if suffix in (".jsonl", ".ndjson"):
         return json_lines(path, on_bad, notes)
     if suffix == ".parquet":

@@ -7,6 +7,7 @@ has an effect.
 
 import atexit
 import gc
+import inspect
 import logging
 import os
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -57,12 +59,14 @@ class Processes:
 
     def together(self, loss_sum: nn.Module) -> nn.Module:
         """A module whose gradients are the mean over all processes."""
+        if self.count == 1:
+            return loss_sum
         # What is no parameter is the same in all: quantized weights, and what AdaLoRA notes.
-        return (
-            loss_sum
-            if self.count == 1
-            else DistributedDataParallel(loss_sum, broadcast_buffers=False)
-        )
+        parameters = inspect.signature(DistributedDataParallel).parameters
+        names = ("forward_sync_buffers", "broadcast_buffers")  # of PyTorch 2.13, and before
+        name = next(name for name in names if name in parameters)
+        settings: dict[str, Any] = {name: False}
+        return DistributedDataParallel(loss_sum, **settings)
 
     @contextmanager
     def main_process_first(self) -> Iterator[None]:

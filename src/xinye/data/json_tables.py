@@ -1,0 +1,95 @@
+"""Tables in one JSON object, as pandas and Hugging Face's datasets write them: their rows."""
+
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from xinye.data.notes import Notes
+from xinye.data.records import OnBad, RecordNumber, Records, Row
+
+NOTE = "one object that holds a table, column by column: read as its rows"
+_OF_A_MESSAGE = {"role", "content", "from", "value"}
+_TOKENS = {"tokens", "words", "chars"}  # of one sentence, with a tag for each
+
+
+def table_or_records(path: Path, values: Records, on_bad: OnBad, notes: Notes) -> Records:
+    """The values of a file; where the only one is an object that holds a table its rows."""
+    head = list(islice(values, 2))
+    rows = None
+    if len(head) == 1:
+        try:
+            rows = _rows_of(head[0][1])
+        except ValueError as error:
+            on_bad(path, head[0][0], str(error))
+            return
+    if rows is None:
+        yield from chain(head, values)
+        return
+    notes.add(str(path), NOTE)
+    for number, row in enumerate(rows, 1):
+        yield RecordNumber(number), row
+
+
+def _rows_of(value: Any) -> list[Row] | None:
+    """The rows of a table in one object; None where it is a record.
+
+    Known are a list or an object of values for each column, an object of rows by their numbers,
+    and pandas' `orient="split"` and `orient="table"`. Raises `ValueError` where columns have
+    different lengths.
+    """
+    if not isinstance(value, dict) or not value:
+        return None
+    columns, data = value.get("columns"), value.get("data")
+    if isinstance(columns, list) and isinstance(data, list):
+        return _split(columns, data)
+    if isinstance(value.get("schema"), dict) and isinstance(data, list):
+        return data
+    if len(value) > 1 and all(isinstance(cells, list) for cells in value.values()):
+        return None if _is_record(value) else _by_column(value)
+    if all(isinstance(cells, dict) for cells in value.values()):
+        return _by_number(value)
+    return None
+
+
+def _is_record(value: dict[str, list[Any]]) -> bool:
+    """Whether lists are those of one record: messages, or the words of a sentence."""
+    columns = value.values()
+    if max(map(len, columns)) < 2:
+        return True
+    messages = any(
+        isinstance(cell, dict) and len(_OF_A_MESSAGE & cell.keys()) > 1
+        for cells in columns
+        for cell in cells[:1]
+    )
+    words = any(isinstance(cell, str) for name in _TOKENS for cell in value.get(name, [])[:1])
+    return messages or words
+
+
+def _by_column(value: dict[str, list[Any]]) -> list[Row]:
+    lengths = {name: len(cells) for name, cells in value.items()}
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{name!r} {length}" for name, length in [*lengths.items()][:5])
+        raise ValueError(
+            f"a list for each column, but of different lengths ({shown}); make them one length, or "
+            "write one object for each record"
+        )
+    return [dict(zip(value, cells, strict=True)) for cells in zip(*value.values(), strict=True)]
+
+
+def _split(columns: list[Any], data: list[Any]) -> list[Row]:
+    names = list(map(str, columns))
+    for number, cells in enumerate(data, 1):
+        if not isinstance(cells, list) or len(cells) != len(names):
+            raise ValueError(f"row {number} of 'data' has not the {len(names)} 'columns'")
+    return [dict(zip(names, cells, strict=True)) for cells in data]
+
+
+def _by_number(value: dict[str, Row]) -> list[Row] | None:
+    """Those of columns whose cells are numbered, or of rows that are."""
+    rows = [*value.values()]
+    numbers = rows[0].keys()
+    if not all(row.keys() == numbers for row in rows) or not numbers:
+        return None
+    if all(number.isdecimal() for number in numbers):
+        return [{name: cells[number] for name, cells in value.items()} for number in numbers]
+    return rows if all(number.isdecimal() for number in value) else None
