@@ -25,6 +25,9 @@ SIGNS |= dict.fromkeys(
 SIGNS |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
 
+LONG_WORD = 400  # characters; a longer one in a message is cut
+
+
 def readable(text: str) -> str:
     """Text from anywhere for the terminal: what is no text is shown by a sign, and does nothing."""
     return text.translate(SIGNS)
@@ -33,6 +36,11 @@ def readable(text: str) -> str:
 def one_line(text: str) -> str:
     """The same in one line."""
     return " ".join(readable(text).splitlines())
+
+
+def shortened(line: str) -> str:
+    """The same with the rest of endless words, such as names of files, left out."""
+    return re.sub(rf"(\S{{{LONG_WORD // 2}}})\S{{{LONG_WORD},}}", r"\1…", line)
 
 
 def plural(count: int, what: str, several: str = "") -> str:
@@ -76,7 +84,7 @@ class XinyeError(Exception):
     """
 
     def __init__(self, message: str, exit_code: int = 2) -> None:
-        super().__init__(one_line(message))
+        super().__init__(shortened(one_line(message)))
         self.exit_code = exit_code
 
 

@@ -120,7 +120,7 @@ def test_the_same_budget_in_other_words_is_the_same(xinye, workplace):
     [
         ({"steps": 5}, "--steps 5 is 5 in all"),
         ({"tokens": "300"}, "--tokens 300 is 2 in all"),
-        ({"time": "0.001s"}, "--time 0.001s is 6 in all"),
+        ({"time": "0.001s"}, "--time 0.001s adds none to them"),
     ],
 )
 def test_what_is_done_already_is_refused(workplace, asked, comes_to):

@@ -25,7 +25,7 @@ from xinye.checkpoints.adapter_tensors import (
 from xinye.checkpoints.bases import CONFIG, place_of
 from xinye.checkpoints.families import ADAPTER_TASKS, Json, is_head, to_config_json
 from xinye.checkpoints.huggingface import write_tensors
-from xinye.checkpoints.layout import check_shapes, their_name
+from xinye.checkpoints.layout import check_numbers, check_shapes, their_name
 from xinye.data.files import read_json, write_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
@@ -232,6 +232,7 @@ def from_config(data: Json, where: str = CONFIG) -> AdapterSettings:
             f"{where}: peft_type {peft_type!r} is not known here; known are "
             f"{', '.join(_TYPES.values())}"
         )
+    check_numbers(data, where)
     for name, kind in (("alpha_pattern", dict), ("modules_to_save", list)):
         if not isinstance(data.get(name) or kind(), kind):
             raise XinyeError(

@@ -269,10 +269,10 @@ class Parser(argparse.ArgumentParser):
         before = [each.split("=")[0] for each in arguments[: arguments.index(word)]]
         named = [each for each in before if each.startswith("-")]
         action = flags.get(named[-1]) if named else None
-        several = isinstance(action, argparse._AppendAction) and not word.startswith("-")
-        if several:
-            getattr(parsed, action.dest).append(self._get_value(action, word))
-        return several
+        if word.startswith("-") or not isinstance(action, argparse._AppendAction):
+            return False
+        getattr(parsed, action.dest).append(self._get_value(action, word))
+        return True
 
     def _check_value(self, action: argparse.Action, value: str) -> None:
         if action.choices is not None and value not in action.choices:

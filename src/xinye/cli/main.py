@@ -1,5 +1,6 @@
 """`xinye VERB …`: finds the verb's file and runs it; nothing heavy is imported before."""
 
+import errno
 import io
 import logging
 import os
@@ -185,6 +186,9 @@ def main(arguments: list[str] | None = None) -> int:
     # a full disk, a folder that is not ours: nothing a traceback explains
     except (OSError, MemoryError) as error:
         log.debug("where the error came from", exc_info=True)
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            print_error(f"xinye {verb}: {str(error.filename)[:60]}…: too long for a file's name")
+            return 2
         print_error(f"xinye {verb}: {' '.join(str(error).split())[:300] or 'out of memory'}")
         return 1
 

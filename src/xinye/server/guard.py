@@ -148,12 +148,14 @@ class LimitedBody:
         self.size = 0
         self.whole = False
         length = headers.get("content-length", "0")
-        self.declared = int(length) if length.isdecimal() and len(length) < 20 else 0
+        digits = length.lstrip("0")[:20]  # more than any limit; an int of thousands is refused
+        self.declared = int(digits) if digits.isdecimal() else 0
         self.end = asyncio.get_running_loop().time() + BODY_SECONDS
 
     async def receive(self) -> Message:
         if self.whole:
             return await self._receive()
+        self._check_size()  # at once: the rest might never come
         try:
             async with asyncio.timeout_at(self.end):
                 message = await self._receive()
@@ -161,11 +163,14 @@ class LimitedBody:
             raise APIError(408, "the body did not arrive in time", headers=CLOSE) from None
         self.size += len(message.get("body", b""))
         self.whole = not message.get("more_body", False)
+        self._check_size()
+        return message
+
+    def _check_size(self) -> None:
         if max(self.size, self.declared) > self.limit:
             raise APIError(
                 413, f"the body is larger than {self.limit / 1e6:g} MB", code="body_too_large"
             )
-        return message
 
 
 def _digest(key: str) -> bytes:

@@ -74,6 +74,8 @@ class Protocol(H11Protocol):
             for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         # else it was answered before its body had come
+        if self.cycle:  # the app may have the head already: it must not answer, too
+            self.cycle.disconnected = True
         self.transport.close()
 
 

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes
@@ -37,7 +38,7 @@ class Chat(Writing):
     verb = "chat"
     records_name = "conversations"
     suffixes = SUFFIXES  # in .txt as lines of those who speak
-    columns = (*Writing.columns, "assistant_name")
+    columns: ClassVar[tuple[str, ...]] = (*Writing.columns, "assistant_name")
     counted = ("role of messages", "roles of messages")
     counts_name = "roles"
     words = TaskWords(

@@ -28,6 +28,7 @@ PAIR_NAMES = (
 )  # fmt: skip
 FLAGS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 SHORTEST_TEXT = 8  # characters, on average, of a column that may hold texts instead of labels
+MOST_LEVELS = 10  # different whole numbers of a column that may be a label
 SHOWN = 6  # columns that are named in a line
 
 
@@ -210,9 +211,18 @@ def _label_by_values(path: Path, rows: Sequence[Row], columns: list[str]) -> str
     if not few and columns == ["1", "2"]:  # a table of texts and labels without a header
         fewer = min(max(different.values()), 1 + max(2, len(rows) // 2))
         few = [column for column in columns if different[column] < fewer]
+    if len(few) == 1 and _are_levels(rows, few[0]):
+        few += [name for name in columns if name not in few and _are_levels(rows, name)]
     if len(few) != 1:
         raise XinyeError(
             f"{path}: which column is the label? Name it with --label-field; there are: "
             f"{', '.join(columns)}"
         )
     return few[0]
+
+
+def _are_levels(rows: Sequence[Row], column: str) -> bool:
+    """Whether a column has a few small whole numbers, as labels may be: 0, 1 and 2."""
+    values = {str(row.get(column)).strip() for row in rows}
+    few = 2 <= len(values) <= min(MOST_LEVELS, len(rows) - 1)
+    return few and all(value.isdecimal() and len(value) <= 2 for value in values)

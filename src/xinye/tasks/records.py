@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from xinye.data.batches import permute
-from xinye.data.columns import find_column
 from xinye.data.mixing import mix
 from xinye.data.notes import Notes
 from xinye.data.records import Row, place_of
@@ -44,11 +43,6 @@ def refuse(error: XinyeError) -> None:
 def refuse_line(on_bad: OnBad) -> Callable[[Path, int, str], None]:
     """The same for what is not even a record."""
     return lambda path, line, problem: on_bad(XinyeError(f"{place_of(path, line)}: {problem}"))
-
-
-def usual(names: Iterable[str], row: Collection[str]) -> str | None:
-    """The column of a row that has the first of these usual names; None where it has none."""
-    return find_column(row, names)
 
 
 def each_record(

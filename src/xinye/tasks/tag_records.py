@@ -25,7 +25,6 @@ from xinye.tasks.records import (
     refuse_line,
     rejected,
     text_in,
-    usual,
 )
 from xinye.tasks.tag_spans import TaggedText, tidy_spans
 
@@ -225,8 +224,8 @@ class Reader:
 
     def _tokens_and_tags(self, row: Row) -> tuple[str, str] | None:
         """The fields of tokens and of their tags; None where there are none."""
-        tokens = self.named.text_field or usual(TOKEN_NAMES, row)
-        tags = self.named.label_field or usual(TAG_NAMES, row)
+        tokens = self.named.text_field or find_column(row, TOKEN_NAMES)
+        tags = self.named.label_field or find_column(row, TAG_NAMES)
         if not tokens or not tags or not _is_list(row.get(tokens), str):
             return None
         return (tokens, tags) if _is_list(row.get(tags), str, int) else None
@@ -277,7 +276,7 @@ class Reader:
         if tool == LABEL_STUDIO:
             return [field for field in row if not given and _are_spans(row[field])]
         lists = [name for name in row if isinstance(row[name], list | dict)]
-        field = None if given else usual(SPAN_NAMES, lists) or usual(SPAN_NAMES, row)
+        field = None if given else find_column(lists, SPAN_NAMES) or find_column(row, SPAN_NAMES)
         if field is None:
             what = "a field 'label' or 'spans'"
             if given:
@@ -368,8 +367,9 @@ def _given(rows: Iterable[Any]) -> Iterator[Given]:
     for row in rows:
         words = ""
         if isinstance(row, dict):
-            kind_field = usual(TYPE, row) or ""
-            start, end, kind = row[usual(START, row)], row[usual(END, row)], row.get(kind_field)
+            kind_field = find_column(row, TYPE)
+            start, end = (row[find_column(row, names)] for names in (START, END))
+            kind = row.get(kind_field)
             words = next((row[name] for name in WORDS if name in row and name != kind_field), "")
         else:
             start, end, kind = row
@@ -377,7 +377,7 @@ def _given(rows: Iterable[Any]) -> Iterator[Given]:
             if type(each) is int:
                 raise ValueError(f"the type {each} is a number: export the names of types")
             _check_types(start, end, each, words, row)
-            yield Given(start, end, without_unseen(each), words)
+            yield Given(start, end, without_unseen(str(each)), words)
 
 
 def _check_types(start: Any, end: Any, kind: Any, words: Any, found: Any) -> None:

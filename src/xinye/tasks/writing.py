@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from functools import partial
 from math import log
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -94,7 +94,7 @@ class Writing(Task):
     baseline_name = "the base model"
     baseline_is_base = True
     judges_untaught = True
-    columns: tuple[str, ...] = ("prompt_field", "answer_field")
+    columns: ClassVar[tuple[str, ...]] = ("prompt_field", "answer_field")
     unused_settings = ("attention",)
     augmentations = ("mask",)
     kept_of = "them"

@@ -106,9 +106,10 @@ class Job(ABC):
         longer, steps = self.begun.longer, self.numbers.steps
         if longer and steps <= longer.step:
             asked = " ".join(command_line("", longer.budget)[2:])
+            comes_to = f"is {steps:,} in all" if steps < longer.step else "adds none to them"
             raise XinyeError(
                 f"{self.begun.folder}: {plural(longer.step, 'step')} are done already, and {asked} "
-                f"is {steps:,} in all; give more, or leave it out"
+                f"{comes_to}; give more, or leave it out"
             )
         if longer:
             self.draft.reasons["steps"] += f"; {longer.step:,} are done"
