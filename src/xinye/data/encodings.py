@@ -285,10 +285,7 @@ def _older_encoding(sample: bytes, misfit: int) -> str | None:
     # Western text; charset-normalizer takes its accents for one language or another.
     if len(re.findall(rb"[\x80-\xff]", sample)) < len(sample) / 4:
         text = sample.decode("cp1252", "replace")
-        runs = _NOT_ASCII.findall(text)
-        # One or two odd bytes are damage, unless they are letters within words, or signs.
-        few = len(runs) < 3 and re.search(r"(?<![^\W\d_])[À-ÖØ-öø-ÿ]+(?![^\W\d_])", text)
-        western = not few and all(_WESTERN.fullmatch(run) for run in runs)
+        western = all(_WESTERN.fullmatch(run) for run in _NOT_ASCII.findall(text))
         return "cp1252" if western else None
     from charset_normalizer import from_bytes
 
