@@ -283,7 +283,8 @@ def test_an_error_in_the_middle_of_a_stream_is_the_clients_exception(server):
         for _ in stream:
             pass
     assert "secret" not in str(caught.value) and caught.value.code == "internal_error"
-    assert server.openai.completions.create(model="tiny", prompt="新", max_tokens=2).choices[0].text
+    again = server.openai.completions.create(model="tiny", prompt="新", max_tokens=2)
+    assert again.choices[0].finish_reason in ("stop", "length")
 
 
 @pytest.mark.parametrize("asked", [{}, {"stream": True}])

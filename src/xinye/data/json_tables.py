@@ -1,5 +1,6 @@
 """Tables in one JSON object, as pandas and Hugging Face's datasets write them: their rows."""
 
+from collections.abc import Iterable
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,13 @@ def _is_record(value: dict[str, list[Any]]) -> bool:
         for cell in cells[:1]
     )
     words = any(isinstance(cell, str) for name in _TOKENS for cell in value.get(name, [])[:1])
-    return messages or words
+    uneven = len(set(map(len, columns))) > 1
+    return messages or words or (uneven and any(map(_is_nested, columns)))
+
+
+def _is_nested(cells: Iterable[Any]) -> bool:
+    """Whether some cells are no plain values, as those of tables are."""
+    return any(isinstance(cell, dict | list) for cell in cells)
 
 
 def _by_column(value: dict[str, list[Any]]) -> list[Row]:
@@ -92,4 +99,5 @@ def _by_number(value: dict[str, Row]) -> list[Row] | None:
         return None
     if all(number.isdecimal() for number in numbers):
         return [{name: cells[number] for name, cells in value.items()} for number in numbers]
-    return rows if all(number.isdecimal() for number in value) else None
+    plain = not any(_is_nested(row.values()) for row in rows)
+    return rows if plain and all(number.isdecimal() for number in value) else None

@@ -11,6 +11,8 @@ from functools import cache
 PHRASES = {
     # -- reasons -----------------------------------------------------------------------------------
     "given": "用户指定",
+    "what the steps come to": "由步数算出",
+    "{} are done": "已完成 {} 步",
     "usual": "常用值",
     "in the files, after cleaning": "清洗之后，文件里的文档数",
     "once through the text": "全文读一遍的 token 数",
@@ -101,7 +103,6 @@ PHRASES = {
     "part {} of them, by the seed": "其中的第 {} 份，由种子决定",
     "{} of each label's, by the seed": "每个标签的 {}，由种子决定",
     "{} of them, by the seed": "其中的 {}，由种子决定",
-    "of {}": "来自 {}",
     # -- findings about the data -------------------------------------------------------------------
     "labels that look like one spelled in {} ways: {}": "看起来是同一个标签的 {} 种写法：{}",
     "unbalanced: {} records of {}, {} of {}": "不平衡：{1} 有 {0} 条，{3} 只有 {2} 条",
@@ -113,6 +114,7 @@ PHRASES = {
     "{} texts stand there with two different taggings: first {}": (
         "{} 段文本有两种不同的标注：最早的是 {}"
     ),
+    "{} records stand there again": "{} 条样本重复",
     "{} records stand there again: first {}": "{} 条样本重复：最早的是 {}",
     "{} of {} records stand there again: first {}": "{1} 条样本中有 {0} 条重复：最早的是 {2}",
     "{} of {} validation records are in the training data, too, which flatters the model: "
@@ -250,7 +252,7 @@ def chinese(text: str) -> str:
     if counted:
         what, times, first = counted.groups()
         return f"{chinese(what)}（{times} 次，最早在 {_place(first)}）"
-    once = re.fullmatch(r"(.*) \(([^()]*, (?:line|record) [\d,]+)\)", text)
+    once = re.fullmatch(r"(.*) \(([^()]*(?:\.\w{2,7}|, (?:line|record) [\d,]+))\)", text)
     if once:
         return f"{chinese(once[1])}（{_place(once[2])}）"
     return "；".join(_clause(clause) for clause in text.split("; "))
@@ -259,6 +261,8 @@ def chinese(text: str) -> str:
 def _clause(clause: str) -> str:
     if clause in PHRASES:
         return PHRASES[clause]
+    if base := re.fullmatch(r"of (\S+)", clause):  # where a setting is from
+        return f"来自 {base[1]}"
     for pattern, phrase in _patterns():
         if found := pattern.fullmatch(clause):
             return _place(phrase.format(*found.groups()))

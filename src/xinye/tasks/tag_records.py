@@ -20,6 +20,7 @@ from xinye.tasks.annotations import LABEL_STUDIO, annotated
 from xinye.tasks.conll import TAG, TaggedToken, between_tokens, joined, read_conll, read_table
 from xinye.tasks.records import (
     OnBad,
+    each_record,
     expected,
     nothing_to_learn,
     refuse_line,
@@ -82,15 +83,9 @@ def read_tagged(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterat
         yield from read_columns(path, on_bad, notes, named.text_field, named.label_field)
         return
     reader = Reader(named, TagNames(path, named.tag_names), notes)
-    for line, found in read_records(path, refuse_line(on_bad), notes=notes):
-        for place, row in rows_of(found, place_of(path, line)):
-            try:
-                record = reader.record(row, place)
-            except XinyeError as error:
-                on_bad(error)
-            else:
-                if record is not None:
-                    yield record
+    values = read_records(path, refuse_line(on_bad), notes=notes)
+    rows = (row for line, found in values for row in rows_of(found, place_of(path, line)))
+    yield from each_record(rows, reader.record, on_bad)
 
 
 def first_line(path: Path) -> str:
