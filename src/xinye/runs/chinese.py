@@ -2,7 +2,8 @@
 names of baselines. For the report and the model card.
 
 A phrase stands for all that differ from it only where it has `{}`. What has no phrase here stays as
-it is, for it may be a name of the user's; the tests see that none is missing.
+it is, for it may be a name of the user's; the tests see that no reason of a plan is missing. Not
+every note of the readers is here yet.
 """
 
 import re

@@ -18,7 +18,7 @@ from xinye.data.sources import as_text, read_records
 from xinye.errors import XinyeError
 from xinye.tasks.annotations import Annotated, annotated
 from xinye.tasks.classify_columns import Columns, Named, find_columns, flag_of
-from xinye.tasks.records import OnBad, note_missing, refuse_line, rejected
+from xinye.tasks.records import OnBad, each_record, note_missing, refuse_line, rejected
 
 NO_LABEL = ("nan", "<na>", "#n/a")  # what programs write where there is none
 
@@ -67,11 +67,10 @@ def read_labelled(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iter
         named = named._replace(label_field=choices.pop())
     columns = find_columns(path, [row for _, row in rows], named, notes)
     kept = _kept(rows, columns, notes)
-    for place, row in kept if columns.flags else _with_names(kept, columns, notes):
-        try:
-            yield _record(place, row, columns, notes)
-        except XinyeError as error:
-            on_bad(error)
+    named_rows = kept if columns.flags else _with_names(kept, columns, notes)
+    yield from each_record(
+        named_rows, lambda row, place: _record(place, row, columns, notes), on_bad
+    )
 
 
 def _annotated(found: Any, place: str, notes: Notes) -> Annotated | None:

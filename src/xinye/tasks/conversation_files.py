@@ -18,7 +18,7 @@ from xinye.data.tables import is_table
 from xinye.errors import XinyeError
 from xinye.tasks.conversations import CONTENT_NAMES, LISTS, PAIRS, ROLE_NAMES, Reader
 from xinye.tasks.message_times import DAYS, comparable
-from xinye.tasks.records import OnBad, note_unread, refuse_line
+from xinye.tasks.records import OnBad, each_record, note_unread, refuse_line
 from xinye.tasks.roles import (
     Speech,
     answered,
@@ -66,14 +66,12 @@ def read_conversations(path: Path, on_bad: OnBad, named: Named, notes: Notes) ->
     if columns := MessageColumns.of(first, path, named):
         yield from collected((path, rows), columns, named, on_bad, notes)
         return
-    for place, row in placed(path, rows):
-        try:
-            found = Reader(place, notes, named).read(row)
-        except XinyeError as error:
-            on_bad(error)
-        else:
-            if found:
-                yield Record(tuple(found[0]), place, found[1])
+
+    def conversation(row: Any, place: str) -> Record | None:
+        found = Reader(place, notes, named).read(row)
+        return Record(tuple(found[0]), place, found[1]) if found else None
+
+    yield from each_record(placed(path, rows), conversation, on_bad)
 
 
 def placed(path: Path, rows: Records) -> Iterator[tuple[str, Any]]:
