@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xinye.errors import readable
+from xinye.language import shown, shown_word
 
 ENDLESS = 10**9  # characters of a line where nothing sets an end to it
 NARROWEST = 12  # characters of a column whose cells may be broken
@@ -41,7 +42,7 @@ class Console(rich.console.Console):
         self._width, self._height = new_size
 
     def render_str(self, text: str, *arguments: Any, **options: Any) -> Text:
-        return super().render_str(readable(text), *arguments, **options)
+        return super().render_str(shown(readable(text)), *arguments, **options)
 
     def render(
         self,
@@ -51,7 +52,9 @@ class Console(rich.console.Console):
         renderable = rich_cast(renderable)
         if isinstance(renderable, Text):
             renderable = renderable.copy()
-            renderable.plain = readable(renderable.plain)
+            plain = readable(renderable.plain)
+            # where parts have styles of their own, their words are translated before
+            renderable.plain = plain if renderable.spans else shown(plain)
         return super().render(renderable, options)
 
 
@@ -72,16 +75,18 @@ def print_table(
     Where columns are `spare`, no cell but of the last column is broken: on a narrow terminal they
     are left out instead, one after the other. Without names of columns it has no head.
     """
-    rows, shown = [*rows], [*range(len(columns))]
+    columns = [shown_word(shown(column)) for column in columns]
+    rows = [[shown(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    kept = [*range(len(columns))]
     if spare is not None:
-        shown = fitting([columns, *rows], spare, on.width, gap)
+        kept = fitting([columns, *rows], spare, on.width, gap)
     table = Table(box=None, padding=(0, gap, 0, 0), header_style="bold", show_header=any(columns))
-    for number in shown:
+    for number in kept:
         justify: Literal["left", "right"] = "left" if number in left else "right"
-        whole = spare is not None and number != shown[-1]
+        whole = spare is not None and number != kept[-1]
         table.add_column(columns[number], justify=justify, overflow="fold", no_wrap=whole)
     for row in rows:
-        table.add_row(*(row[number] for number in shown))
+        table.add_row(*(row[number] for number in kept))
     if on.is_terminal or on.is_jupyter:  # where a live line may stand below
         on.print(table, crop=False)
         return

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from xinye.guesses import nearest
+from xinye.language import shown
 
 # Characters that would drive a terminal instead of being read: control characters, and those that
 # turn the direction of text. Half a character ("\ud800") cannot be printed at all.
@@ -58,7 +59,7 @@ def quoted(word: object) -> str:
 
 def print_error(message: str) -> None:
     """Say in one line why a command ended."""
-    print(one_line(message), file=sys.stderr)
+    print(shown(one_line(message)), file=sys.stderr)
 
 
 def not_unicode(value: Any) -> str:

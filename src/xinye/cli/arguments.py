@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import sys
-import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, get_args, get_origin
@@ -27,6 +26,7 @@ from xinye.data.files import read_json
 from xinye.data.sources import decode
 from xinye.errors import XinyeError, did_you_mean, not_unicode, print_error, quoted, refuse_first
 from xinye.guesses import nearest
+from xinye.language import shown, shown_word, wrapped
 from xinye.planning.settings import BAD_BYTES_HELP
 from xinye.tasks.registry import TASKS
 
@@ -148,9 +148,18 @@ class HelpFormatter(argparse.HelpFormatter):
         are."""
         parts = text.split("\n\n")
         return "\n\n".join(
-            part if "\n  " in part else textwrap.fill(" ".join(part.split()), width)
+            shown(part) if "\n  " in part else wrapped(shown(" ".join(part.split())), width)
             for part in parts
         )
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return wrapped(shown(text), width).split("\n")
+
+    def start_section(self, heading: str | None) -> None:
+        super().start_section(heading and shown_word(shown(heading)))
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(usage, actions, groups, prefix or shown_word("usage") + ": ")
 
 
 class Parser(argparse.ArgumentParser):

@@ -7,8 +7,9 @@ from time import monotonic as clock
 from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import JSON_AT_END, Given, Parser, flag
-from xinye.cli.output import Display, console, locale_language, print_result
+from xinye.cli.output import Display, console, print_result
 from xinye.errors import XinyeError, did_you_mean, quoted
+from xinye.language import screen_language
 from xinye.runs.folder import Figures
 from xinye.runs.saved import read_run
 
@@ -69,7 +70,7 @@ def main(arguments: list[str]) -> int:
         flag("files", "FILES", "your own text instead of the stories", nargs="*"),
         JSON_AT_END,
     ).read(arguments)
-    language = given.language or locale_language()
+    language = given.language or screen_language()
     if language not in WORDS:
         raise XinyeError(
             f"--language {language!r} is neither zh nor en{did_you_mean(language, WORDS)}"

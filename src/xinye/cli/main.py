@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 import sys
-import textwrap
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -14,6 +13,7 @@ from functools import partial
 from xinye.checkpoints.bases import based_on
 from xinye.cli.verbs import ALIASES, verb_meant
 from xinye.errors import XinyeError, print_error
+from xinye.language import shown, wrapped
 from xinye.tasks.registry import found, verbs_of_tasks
 
 log = logging.getLogger("xinye")
@@ -86,25 +86,28 @@ ENVIRONMENT = {  # docs/install.md has all
 def rows(summaries: Mapping[str, str], indent: int) -> str:
     """Words and what they mean, a line each, or more where the terminal is narrow."""
     columns = min(shutil.get_terminal_size((100, 24)).columns, 100)
-    width = max(indent + 20, columns)
-    lines = (f"  {word}".ljust(indent) + summary for word, summary in summaries.items())
-    return "\n".join(textwrap.fill(line, width, subsequent_indent=" " * indent) for line in lines)
+    width = max(indent + 20, columns) - indent
+    return "\n".join(
+        f"  {word}".ljust(indent) + wrapped(shown(summary), width).replace("\n", "\n" + " " * indent)
+        for word, summary in summaries.items()
+    )
 
 
 def help_text() -> str:
     summaries = {verb: summary for verb, (_, summary) in VERBS.items()}
     lines = partial(rows, indent=14)
     first = {verb: summaries.pop(verb) for verb in START_HERE}
-    return (
-        "Xinye 新叶: from raw text to a GPT of your own\n\n"
-        "usage: xinye VERB …   (xinye VERB --help, or xinye help VERB, shows its flags)\n\n"
-        f"start here:\n{lines(first)}\n\n"
-        f"what a model was fine-tuned for:\n{lines(verbs_of_tasks())}\n\n"
-        f"more:\n{lines(summaries)}\n\n"
-        f"environment variables:\n{rows(ENVIRONMENT, indent=24)}\n\n"
-        "every verb takes --json: one JSON object, last on standard output\n"
-        "-V, --version   -v, --verbose: log more   -q, --quiet: results and errors only"
+    parts = (
+        ("Xinye 新叶: from raw text to a GPT of your own", ""),
+        ("usage: xinye VERB …   (xinye VERB --help, or xinye help VERB, shows its flags)", ""),
+        ("start here:", lines(first)),
+        ("what a model was fine-tuned for:", lines(verbs_of_tasks())),
+        ("other verbs:", lines(summaries)),
+        ("environment variables:", rows(ENVIRONMENT, indent=24)),
+        ("every verb takes --json: one JSON object, last on standard output", ""),
+        ("-V, --version   -v, --verbose: log more   -q, --quiet: results and errors only", ""),
     )
+    return "\n\n".join(f"{shown(title)}\n{text}".strip() for title, text in parts)
 
 
 def run(verb: str, arguments: list[str]) -> int:
@@ -119,7 +122,7 @@ def run(verb: str, arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         lines = rows({name: summary for name, (_, summary) in verbs.items()}, indent=12)
         usage = f"usage: xinye {verb} VERB …   (xinye {verb} VERB --help shows its flags)"
-        print(f"{usage}\n\n{lines}")
+        print(f"{shown(usage)}\n\n{lines}")
         return 0
     name, *rest = arguments
     if name not in verbs:

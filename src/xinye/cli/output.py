@@ -1,9 +1,7 @@
 """All that verbs print: answers here; what is seen of long work is in `training/display.py`."""
 
 import json
-import locale
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -28,7 +26,6 @@ __all__ = [
     "console",
     "duration",
     "exit_when_stopped",
-    "locale_language",
     "print_findings",
     "print_json",
     "print_result",
@@ -130,8 +127,3 @@ def exit_when_stopped(message: str) -> Iterator[None]:
         raise SystemExit(130) from None
 
 
-def locale_language() -> str:
-    """`zh` where the environment's language is Chinese, else `en`."""
-    names = [os.environ.get(name, "") for name in ("LC_ALL", "LC_MESSAGES", "LANG")]
-    name = next((name for name in names if name), "") or (locale.getlocale()[0] or "")
-    return "zh" if name.lower().startswith(("zh", "chinese")) else "en"

@@ -12,7 +12,6 @@ from xinye.cli.output import (
     answer,
     console,
     duration,
-    locale_language,
     print_json,
     print_result,
     print_table,
@@ -20,6 +19,7 @@ from xinye.cli.output import (
 from xinye.cli.verbs import verb_meant
 from xinye.errors import XinyeError, plural, quoted
 from xinye.evaluation.plots import line_chart, save_chart
+from xinye.language import screen_language
 from xinye.runs.card import write_card
 from xinye.runs.cleanup import proposals, remove
 from xinye.runs.comparison import at, curves, differences, matching_points, remarks
@@ -102,7 +102,7 @@ def show(arguments: list[str]) -> int:
         more = {"texts": written, "command": run.command(), "report": str(report)}
         print_json({**run.summary(), "findings": said, **more})
         return 0
-    language = locale_language()
+    language = screen_language()
     print_table(("", ""), about(run), left=(0, 1))
     answer.print()
     for finding in findings:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from xinye.console import console, print_table
 from xinye.errors import readable
+from xinye.language import shown, shown_word
 from xinye.observer import Evaluated, Observer
 from xinye.planning.plan import GROUPS
 from xinye.planning.units import duration
@@ -106,7 +107,7 @@ class Display(Observer):
                 (f"  {name}", value, Text(why, "dim")) for name, value, why in plan.rows(group)
             ]
             if known:
-                rows += [(Text(group, "bold"), "", ""), *known]
+                rows += [(Text(shown_word(group), "bold"), "", ""), *known]
         print_table(("", "", ""), rows, left=(0, 2), on=console)
         if trainable:
             counts = [
@@ -128,7 +129,7 @@ class Display(Observer):
             f"{step.tokens / per_step:,.0f} {self.counted}/s  "
             f"{duration((steps - step.step) * per_step)} left"
         )
-        self.now(Text.assemble(*bar, words))
+        self.now(Text.assemble(*bar, shown(words)))
 
     def evaluated(self, evaluated: Evaluated) -> None:
         figures = evaluated.figures

@@ -1,0 +1,159 @@
+"""The language of the screen. Messages are English in the code, and Chinese where they are printed
+if the locale is Chinese. JSON, logs and a server's answers do not pass through here.
+
+The Chinese stands in `locale/zh/LC_MESSAGES/xinye.po`, a catalogue of GNU gettext. A message of it
+may have gaps: `{path}, line {number}: the label is empty`. A text is looked up by the words around
+the gaps; what fills them is translated in the same way. So the code needs no marks, and what a run
+has saved in English can be shown in both languages.
+"""
+
+import locale
+import os
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+from unicodedata import east_asian_width
+
+CATALOGUE = Path(__file__).parent / "locale" / "zh" / "LC_MESSAGES" / "xinye.po"
+DEEPEST = 6  # gaps within gaps
+PLACES = {"line": "行", "record": "条", "row": "行"}
+UNITS = {"s": "秒", "min": "分", "h": "小时"}
+_GAP = re.compile(r"\{(\w*)\}")
+# what stays together in a line: a word, or a Han character, with the marks and the space behind it
+_BREAKABLE = re.compile(r"(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)[，。：；！？、）》”…]*\s?")
+_PLACE = re.compile(r"(?P<file>.*?)(?:, )?(?P<kind>line|record|row) (?P<numbers>\d[\d,]*(?:(?:, | and )(?P=kind) \d[\d,]*)*)")
+_BRACKETED = re.compile(r"(.+) \(([^()]*)\)", re.DOTALL)
+_TIME = re.compile(r"\d[\d,.]* (?:s|min|h)(?: \d+ (?:s|min))?")
+
+
+class Message(NamedTuple):
+    """A message that has gaps: the texts around them, and its Chinese with their numbers."""
+
+    around: Sequence[str]
+    chinese: str
+
+    def gaps(self, text: str) -> list[str] | None:
+        """What fills the gaps if a text is this message: the shortest possible, from the left."""
+        first, *others, last = self.around
+        if not (text.startswith(first) and text.endswith(last)):
+            return None
+        begin, end = len(first), len(text) - len(last)
+        filled = []
+        for part in others:
+            found = text.find(part, begin, end)
+            if found < 0:
+                return None
+            filled.append(text[begin:found])
+            begin = found + len(part)
+        return [*filled, text[begin:end]] if begin <= end else None
+
+    def filled(self, gaps: Sequence[str]) -> str:
+        return _GAP.sub(lambda found: gaps[int(found[1])], self.chinese)
+
+
+def screen_language() -> str:
+    """`zh` or `en`: what XINYE_LANGUAGE says, else the locale."""
+    names = ("XINYE_LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+    name = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    name = name or locale.getlocale()[0] or ""
+    return "zh" if name.lower().startswith(("zh", "chinese")) else "en"
+
+
+def shown(text: str) -> str:
+    """A message in the language of the screen."""
+    return chinese(text) if screen_language() == "zh" else text
+
+
+def shown_word(word: str) -> str:
+    """A single word, such as a title of a table's column. Only where it is surely ours: `shown`
+    leaves single words as they are, for they may be names."""
+    return _messages()[0].get(word, word) if screen_language() == "zh" else word
+
+
+def chinese(text: str) -> str:
+    """A message in Chinese, or each of its lines; what is no message stays as it is."""
+    whole = _translated(text, DEEPEST)
+    return whole if whole != text else "\n".join(_translated(line, DEEPEST) for line in text.split("\n"))
+
+
+def _translated(text: str, depth: int) -> str:
+    bare = text.strip()
+    if " " not in bare or not depth:
+        return text
+    said = _looked_up(bare, depth)
+    return text if said is None else text.replace(bare, said, 1)
+
+
+def _looked_up(text: str, depth: int) -> str | None:
+    whole, gapped = _messages()
+    if text in whole:
+        return whole[text]
+    if _TIME.fullmatch(text):
+        return re.sub("[a-z]+", lambda unit: UNITS[unit[0]], text)
+    if place := _PLACE.fullmatch(text):
+        numbers = re.sub(f"(?:, | and ){place['kind']} ", "、", place["numbers"])
+        return f"{place['file']} 第 {numbers} {PLACES[place['kind']]}".strip()
+    for message in gapped:
+        if (gaps := message.gaps(text)) is not None:
+            return message.filled([_translated(gap, depth - 1) for gap in gaps])
+    if text.endswith(" …"):
+        return f"{_translated(text[:-2], depth - 1)} …"
+    if found := _BRACKETED.fullmatch(text):
+        before = _translated(found[1], depth - 1)
+        return None if before == found[1] else f"{before}（{_translated(found[2], depth - 1)}）"
+    for mark, said in (("; ", "；"), (": ", "：")):
+        parts = text.split(mark)
+        translated = [_translated(part, depth - 1) for part in parts]
+        if len(parts) > 1 and translated != parts:
+            return said.join(translated)
+    return None
+
+
+def wrapped(text: str, width: int, indent: str = "") -> str:
+    """A text in lines of so many columns, of which a Han character takes two and may end a line;
+    `indent` stands before all lines but the first."""
+    lines, room = [""], width
+    for word in _BREAKABLE.findall(" ".join(text.split())):
+        columns = sum(1 + (east_asian_width(letter) in "WF") for letter in word.rstrip())
+        if columns > room:
+            lines.append(indent)
+            room = width - len(indent)
+        lines[-1] += word
+        room -= columns + len(word) - len(word.rstrip())
+    return "\n".join(map(str.rstrip, lines))
+
+
+@cache
+def _messages() -> tuple[dict[str, str], list[Message]]:
+    """Those without gaps, and those with gaps; the ones that say most come first."""
+    from babel.messages.pofile import read_po
+
+    whole, gapped = {}, []
+    with CATALOGUE.open("rb") as file:
+        entries = [entry for entry in read_po(file, locale="zh") if entry.id and any(entry.string)]
+    for entry in entries:
+        ids = entry.id if isinstance(entry.id, tuple) else (entry.id,)
+        said = entry.string[0] if isinstance(entry.string, tuple) else entry.string
+        for english in ids:
+            around, names = _GAP.split(english)[::2], _GAP.findall(english)
+            if names:
+                gapped.append(Message(around, _numbered(said, names)))
+            else:
+                whole[english] = said
+    gapped.sort(key=lambda message: sum(map(len, message.around)), reverse=True)
+    return whole, gapped
+
+
+def _numbered(said: str, names: Sequence[str]) -> str:
+    """Chinese whose gaps have numbers in place of names. A name that fills several gaps stands for
+    them in their order."""
+    left = [*enumerate(names)]
+
+    def number(found: re.Match[str]) -> str:
+        place, name = next(each for each in left if each[1] == found[1])
+        left.remove((place, name))
+        return f"{{{place}}}"
+
+    return _GAP.sub(number, said)

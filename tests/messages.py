@@ -1,0 +1,164 @@
+"""The messages of the code, and their Chinese: `python tests/messages.py` brings the catalogue up
+to date, and lists what it does not translate yet.
+
+A message is a text of two words and more that is no docstring, pattern or log line. The gaps of an
+f-string keep the names of what fills them: `{path}, line {number}: the label is empty`.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import read_po, write_po
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "xinye"
+CATALOGUE = SOURCE / "locale" / "zh" / "LC_MESSAGES" / "xinye.po"
+# What programs read stays English; the demo tells its stories in both languages itself.
+ENGLISH = ("server/", "demo/", "locale/", "guesses.py", "runs/chinese.py")
+# What argparse and pydantic say, and words that stand in no call of `WORDS`.
+OTHERS = (
+    "usage",
+    "options",
+    "positional arguments",
+    "show this help message and exit",
+    "the following arguments are required: {names}",
+    "argument {names}: {message}",
+    "expected one argument",
+    "expected at least one argument",
+    "Input should be {what}",
+    "data",
+    "model",
+    "optimization",
+    "machine",
+)
+# Calls whose first argument is a word, or holds words, that are shown alone.
+WORDS = {"print_table", "shown_word"}
+# Calls whose texts nobody reads as sentences.
+SILENT = {"compile", "match", "fullmatch", "search", "sub", "split", "findall", "finditer", "Both"}
+SILENT |= {"debug", "info", "exception", "getLogger", "TypeVar", "environ", "execute", "Record"}
+_WORDS = re.compile(r"[A-Za-z]{2,}[^\w\n]* [^\w\n]*(?:[a-z]|[A-Z]+\b)|[a-z]{2} .*[a-z]{2}")
+
+
+def messages() -> Iterator[tuple[str, str | tuple[str, str]]]:
+    """Each message with where it stands; what `plural` counts in one and in several."""
+    yield from (("argparse", message) for message in OTHERS)
+    for path in sorted(SOURCE.rglob("*.py")):
+        name = path.relative_to(SOURCE).as_posix()
+        if not name.startswith(ENGLISH):
+            for line, message in _of(ast.parse(path.read_text("utf-8"))):
+                yield f"{name}:{line}", message
+
+
+def _of(node: ast.AST) -> Iterator[tuple[int, str | tuple[str, str]]]:
+    if isinstance(node, ast.Call):
+        name = _name(node.func)
+        if name == "plural":
+            yield from _counted(node)
+        if name in SILENT or name == "plural":
+            return
+        if name in WORDS and node.args:
+            yield from ((node.lineno, word) for word in _texts(node.args[0]))
+    if isinstance(node, (ast.Constant, ast.JoinedStr, ast.BinOp)) and (parts := _parts(node)):
+        for variant in product(*parts):
+            text = _merged(variant)
+            if _WORDS.search(re.sub(r"\{\w*\}", "0", text)):
+                yield node.lineno, text
+        inner = (each for each in ast.walk(node) if isinstance(each, ast.FormattedValue))
+        for value in inner:
+            yield from _of(value.value)
+        return
+    for child in ast.iter_child_nodes(node):
+        if not _documents(node, child) and not isinstance(node, ast.Assert):
+            yield from _of(child)
+
+
+def _documents(node: ast.AST, child: ast.AST) -> bool:
+    """Whether a child is a text that stands alone: a docstring."""
+    return isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)
+
+
+def _texts(node: ast.AST) -> Iterator[str]:
+    """The words in a tuple or list of titles."""
+    for each in getattr(node, "elts", [node]):
+        if isinstance(each, ast.Constant) and each.value:
+            yield each.value
+
+
+def _parts(node: ast.AST) -> list[list[str]]:
+    """What each part of a text may be; nothing where it is none."""
+    if isinstance(node, ast.Constant):
+        return [[node.value]] if isinstance(node.value, str) else []
+    if isinstance(node, ast.JoinedStr):
+        return [each for value in node.values for each in _parts(value)]
+    if isinstance(node, ast.FormattedValue):
+        arms = node.value
+        if isinstance(arms, ast.IfExp) and all(map(_is_text, (arms.body, arms.orelse))):
+            return [[arms.body.value, arms.orelse.value]]
+        return _gap(node.value)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        left, right = _parts(node.left), _parts(node.right)
+        if left or right:
+            return [*(left or _gap(node.left)), *(right or _gap(node.right))]
+    return []
+
+
+def _gap(node: ast.AST) -> list[list[str]]:
+    return [["{" + _name(node) + "}"]]
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _merged(parts: tuple[str, ...]) -> str:
+    """The parts in one, where gaps side by side are one gap."""
+    return re.sub(r"(\{\w*\})(?:\{\w*\})+", r"\1", "".join(parts))
+
+
+def _name(node: ast.AST) -> str:
+    """What fills a gap, in a word."""
+    if isinstance(node, ast.Name):
+        return node.id.strip("_")
+    if isinstance(node, ast.Attribute):
+        return node.attr.strip("_")
+    if isinstance(node, (ast.Call, ast.Subscript)):
+        return _name(node.func if isinstance(node, ast.Call) else node.value)
+    return ""
+
+
+def _counted(call: ast.Call) -> Iterator[tuple[int, tuple[str, str]]]:
+    words = [each.value for each in call.args[1:] if isinstance(each, ast.Constant)]
+    if words:
+        one = words[0]
+        several = words[1] if len(words) > 1 else one + ("es" if one.endswith("s") else "s")
+        yield call.lineno, ("{count} " + one, "{count} " + several)
+
+
+def update() -> Catalog:
+    """The catalogue with the messages that there are now, written anew."""
+    old = Catalog(locale="zh")
+    if CATALOGUE.is_file():
+        with CATALOGUE.open("rb") as file:
+            old = read_po(file, locale="zh")
+    new = Catalog(locale="zh", project="xinye", charset="utf-8", fuzzy=False)
+    for place, message in messages():
+        path = place.rpartition(":")[0]
+        known = old.get(message if isinstance(message, str) else message[0])
+        new.add(message, known.string if known else "", locations=[(path, 0)])
+    CATALOGUE.parent.mkdir(parents=True, exist_ok=True)
+    with CATALOGUE.open("wb") as file:
+        write_po(file, new, width=100, sort_by_file=True, include_lineno=False)
+    return new
+
+
+if __name__ == "__main__":
+    missing = [each for each in update() if each.id and not any(each.string)]
+    for each in missing:
+        print(f"{each.locations[0][0]}\t{each.id}")
+    print(f"{len(missing)} messages are not translated yet: {CATALOGUE.relative_to(ROOT)}")
+    sys.exit(bool(missing))
