@@ -18,12 +18,16 @@ from unicodedata import east_asian_width
 
 CATALOGUE = Path(__file__).parent / "locale" / "zh" / "LC_MESSAGES" / "xinye.po"
 DEEPEST = 6  # gaps within gaps
+LONGEST = 3000  # characters of a message
 PLACES = {"line": "行", "record": "条", "row": "行"}
 UNITS = {"s": "秒", "min": "分", "h": "小时"}
 _GAP = re.compile(r"\{(\w*)\}")
 # what stays together in a line: a word, or a Han character, with the marks and the space behind it
 _BREAKABLE = re.compile(r"(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)[，。：；！？、）》”…]*\s?")
-_PLACE = re.compile(r"(?P<file>.*?)(?:, )?(?P<kind>line|record|row) (?P<numbers>\d[\d,]*(?:(?:, | and )(?P=kind) \d[\d,]*)*)")
+_PLACE = re.compile(
+    r"(?P<file>.*?)(?:, )?(?P<kind>line|record|row) "
+    r"(?P<numbers>\d[\d,]*(?:(?:, | and )(?P=kind) \d[\d,]*)*)"
+)
 _BRACKETED = re.compile(r"(.+) \(([^()]*)\)", re.DOTALL)
 _TIME = re.compile(r"\d[\d,.]* (?:s|min|h)(?: \d+ (?:s|min))?")
 
@@ -75,12 +79,14 @@ def shown_word(word: str) -> str:
 def chinese(text: str) -> str:
     """A message in Chinese, or each of its lines; what is no message stays as it is."""
     whole = _translated(text, DEEPEST)
-    return whole if whole != text else "\n".join(_translated(line, DEEPEST) for line in text.split("\n"))
+    if whole != text:
+        return whole
+    return "\n".join(_translated(line, DEEPEST) for line in text.split("\n"))
 
 
 def _translated(text: str, depth: int) -> str:
     bare = text.strip()
-    if " " not in bare or not depth:
+    if " " not in bare or not depth or len(bare) > LONGEST:
         return text
     said = _looked_up(bare, depth)
     return text if said is None else text.replace(bare, said, 1)
@@ -130,16 +136,18 @@ def _messages() -> tuple[dict[str, str], list[Message]]:
     """Those without gaps, and those with gaps; the ones that say most come first."""
     from babel.messages.pofile import read_po
 
-    whole, gapped = {}, []
+    whole: dict[str, str] = {}
+    gapped: list[Message] = []
     with CATALOGUE.open("rb") as file:
-        entries = [entry for entry in read_po(file, locale="zh") if entry.id and any(entry.string)]
-    for entry in entries:
-        ids = entry.id if isinstance(entry.id, tuple) else (entry.id,)
-        said = entry.string[0] if isinstance(entry.string, tuple) else entry.string
-        for english in ids:
-            around, names = _GAP.split(english)[::2], _GAP.findall(english)
-            if names:
-                gapped.append(Message(around, _numbered(said, names)))
+        entries = [(entry.id, entry.string) for entry in read_po(file, locale="zh")]
+    for ids, strings in entries:
+        # what is counted has a form for one and a form for several, which are one in Chinese
+        said = strings if isinstance(strings, str) else (strings or [""])[0]
+        for english in (ids,) if isinstance(ids, str) else ids:
+            if not english or not said:
+                continue
+            if names := _GAP.findall(english):
+                gapped.append(Message(_GAP.split(english)[::2], _numbered(said, names)))
             else:
                 whole[english] = said
     gapped.sort(key=lambda message: sum(map(len, message.around)), reverse=True)

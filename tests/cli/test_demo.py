@@ -82,7 +82,7 @@ def test_writing_the_stories_is_no_part_of_the_time(monkeypatch, tmp_path):
 )
 def test_the_language_comes_from_the_locale(monkeypatch, name, language):
     monkeypatch.setenv("LC_ALL", name)
-    assert verb.locale_language() == language
+    assert verb.screen_language() == language
 
 
 @pytest.mark.parametrize(("task", "language"), [("classify", "en"), ("tag", "zh"), ("chat", "zh")])

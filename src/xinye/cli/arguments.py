@@ -158,9 +158,6 @@ class HelpFormatter(argparse.HelpFormatter):
     def start_section(self, heading: str | None) -> None:
         super().start_section(heading and shown_word(shown(heading)))
 
-    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
-        super().add_usage(usage, actions, groups, prefix or shown_word("usage") + ": ")
-
 
 class Parser(argparse.ArgumentParser):
     """The table of a verb's flags. Exits with 2 and one line that names the nearest known flag."""
@@ -206,6 +203,9 @@ class Parser(argparse.ArgumentParser):
                     _add(inner_group, inner, inner_field)
             elif name not in without:
                 _add(group_of.get(name, self), name, field)
+
+    def format_help(self) -> str:
+        return re.sub("^usage: ", f"{shown_word('usage')}: ", super().format_help())
 
     def read(self, arguments: Sequence[str]) -> Given:
         """What was typed."""

@@ -79,7 +79,7 @@ ENVIRONMENT = {  # docs/install.md has all
     "HF_HOME": "where downloaded models are kept (~/.cache/huggingface)",
     "CUDA_VISIBLE_DEVICES": "the GPUs to use; empty: none",
     "OMP_NUM_THREADS": "threads that compute (all cores)",
-    "LANG": "zh…: reports and the demo are in Chinese",
+    "XINYE_LANGUAGE": "zh or en: the language of messages (from the locale)",
 }
 
 
@@ -87,8 +87,9 @@ def rows(summaries: Mapping[str, str], indent: int) -> str:
     """Words and what they mean, a line each, or more where the terminal is narrow."""
     columns = min(shutil.get_terminal_size((100, 24)).columns, 100)
     width = max(indent + 20, columns) - indent
+    behind = "\n" + " " * indent
     return "\n".join(
-        f"  {word}".ljust(indent) + wrapped(shown(summary), width).replace("\n", "\n" + " " * indent)
+        f"  {word}".ljust(indent) + wrapped(shown(summary), width).replace("\n", behind)
         for word, summary in summaries.items()
     )
 
@@ -112,6 +113,14 @@ def help_text() -> str:
 
 def run(verb: str, arguments: list[str]) -> int:
     """Run a verb that is known, or one of a group."""
+    if verb == "help":
+        print(help_text())
+        return 0
+    if verb == "version":
+        from importlib.metadata import version
+
+        print(version("xinye"))
+        return 0
     if verb not in VERBS:
         from xinye.cli.evaluate import use
 
@@ -151,17 +160,9 @@ def main(arguments: list[str] | None = None) -> int:
     # what its encoding lacks is escaped, as on standard error
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    arguments = in_order(arguments)
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(help_text())
-        return 0
-    if arguments[0] in ("-V", "--version", "version"):
-        from importlib.metadata import version
-
-        print(version("xinye"))
-        return 0
-    verb, *rest = arguments
-    known = [*VERBS, *verbs_of_tasks()]
+    verb, *rest = in_order(arguments) or ["help"]
+    known = ["help", "version", *VERBS, *verbs_of_tasks()]
+    verb = {"-h": "help", "--help": "help", "-V": "version", "--version": "version"}.get(verb, verb)
     if verb not in known:
         print_error(f"xinye: unknown verb {verb!r}{verb_meant(verb, known)} (try xinye --help)")
         return 2

@@ -125,5 +125,3 @@ def exit_when_stopped(message: str) -> Iterator[None]:
     except KeyboardInterrupt:
         console.print(message)
         raise SystemExit(130) from None
-
-

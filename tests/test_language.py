@@ -1,0 +1,71 @@
+"""Messages in Chinese: looked up with what fills their gaps, and none without its translation."""
+
+import re
+import string
+
+import pytest
+from babel.messages.pofile import read_po
+from hypothesis import given
+from hypothesis import strategies as st
+
+import messages
+from xinye import language
+
+
+def catalogue():
+    with messages.CATALOGUE.open("rb") as file:
+        return {entry.id: entry.string for entry in read_po(file, locale="zh") if entry.id}
+
+
+def test_every_message_of_the_code_has_its_chinese_and_nothing_else_does():
+    there, wanted = catalogue(), {message for _, message in messages.messages()}
+    assert {*there} == wanted, "python tests/messages.py brings the catalogue up to date"
+    missing = [english for english, said in there.items() if not any(said)]
+    assert not missing
+
+
+def test_chinese_has_no_gaps_but_those_of_its_english():
+    gaps = re.compile(r"\{(\w*)\}")
+    for english, said in catalogue().items():
+        ids = english if isinstance(english, tuple) else (english,)
+        said = said if isinstance(said, str) else said[0]
+        assert {*gaps.findall(said)} <= {*gaps.findall(ids[0])}, english
+
+
+@pytest.fixture
+def chinese_screen(monkeypatch):
+    monkeypatch.setenv("XINYE_LANGUAGE", "zh")
+
+
+@pytest.mark.parametrize(
+    "variables, expected",
+    [
+        ({"LANG": "zh_CN.UTF-8"}, "zh"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "en_GB.UTF-8"}, "en"),
+        ({"LANG": "zh_CN.UTF-8", "XINYE_LANGUAGE": "en"}, "en"),
+        ({"LC_ALL": "C", "XINYE_LANGUAGE": "zh"}, "zh"),
+    ],
+)
+def test_the_language_is_what_the_variable_or_else_the_locale_says(
+    monkeypatch, variables, expected
+):
+    for name in ("XINYE_LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert language.screen_language() == expected
+
+
+@given(st.text(max_size=300))
+def test_any_text_can_be_shown(text):
+    assert isinstance(language.chinese(text), str)
+
+
+@given(st.text(string.ascii_letters + " ", min_size=1, max_size=200), st.integers(20, 80))
+def test_wrapped_lines_fit_and_lose_nothing(text, width):
+    text = text.replace("a", "新叶，")
+    lines = language.wrapped(text, width).split("\n")
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    for line in lines:
+        columns = sum(1 + (ord(letter) > 0x2E80) for letter in line)
+        assert columns <= width or " " not in line
