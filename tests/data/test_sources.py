@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xinye.data import encodings, records, sources
-from xinye.data.notes import Notes
-from xinye.data.records import place_of
+from xinye.data.notes import Notes, place_of
 from xinye.data.sources import (
     Piece,
     detect_encoding,

@@ -21,7 +21,7 @@ from typing import BinaryIO, TextIO, cast
 
 from xinye.data.archives import archive_of
 from xinye.data.files import check_regular, open_regular
-from xinye.data.notes import Notes
+from xinye.data.notes import Notes, place_of
 from xinye.errors import XinyeError
 
 BLOCK_BYTES = 1 << 20
@@ -176,7 +176,7 @@ def _damaged(path: Path, encoding: str, misfit: tuple[int, int], what: str) -> s
     files.add(path)
     count = _replaced(path, encoding, "replace") - _replaced(path, encoding, "ignore")
     bad = "a bad byte" if count == 1 else f"{count:,} bad bytes"
-    notes.add(f"{path}, line {line}", f"{bad} became �, the first at offset {offset}")
+    notes.add(place_of(path, line), f"{bad} became �, the first at offset {offset}")
     return encoding
 
 

@@ -16,7 +16,7 @@ from xml.etree.ElementTree import iterparse
 from zipfile import ZipFile
 
 from xinye.data.files import open_regular
-from xinye.data.notes import Notes
+from xinye.data.notes import Notes, place_of
 from xinye.errors import XinyeError
 from xinye.libraries import need
 
@@ -117,8 +117,8 @@ def _cells(path: Path, sheet: Any) -> Iterator[tuple[int, list[str]]]:
             cells.pop()
         if len(cells) > MOST_COLUMNS:
             raise XinyeError(
-                f"{path}, line {number}: {len(cells):,} columns, and at most {MOST_COLUMNS:,} are "
-                "read; leave out what is no data"
+                f"{place_of(path, number)}: {len(cells):,} columns, and at most {MOST_COLUMNS:,} "
+                "are read; leave out what is no data"
             )
         yield number, cells
 
@@ -149,7 +149,7 @@ def _with_marks(
     begun = False
     going_on: dict[int, tuple[int, str]] = {}  # of a column: its last row, and what stands there
     for number, cells in rows:
-        place = f"{path}, line {number}"
+        place = place_of(path, number)
         for column, (last, text) in list(going_on.items()):
             if last < number:
                 del going_on[column]

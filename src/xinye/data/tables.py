@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from xinye.data.columns import FIELD_NAMES
 from xinye.data.encodings import open_text
 from xinye.data.files import PLAIN_SUFFIXES, SPREADSHEETS, suffix_of
-from xinye.data.notes import Notes, without_unseen
+from xinye.data.notes import Notes, place_of, without_unseen
 from xinye.data.records import OnBad, Records
 from xinye.data.spreadsheets import TableRow, sheet_rows
 from xinye.errors import XinyeError, plural
@@ -123,8 +123,9 @@ def _check_header(path: Path, line: int, header: Sequence[str]) -> None:
     """Raises `XinyeError` where two columns have one name: the first would vanish."""
     for name, count in Counter(map(without_unseen, header)).items():
         if name and count > 1:
+            advice = "give each its own name"
             raise XinyeError(
-                f"{path}, line {line}: {count} columns are called {name!r}; give each its own name"
+                f"{place_of(path, line)}: {count} columns are called {name!r}; {advice}"
             )
 
 
@@ -233,7 +234,7 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
     titles = _titles(path, head, named)
     for line, row, _ in head[:titles]:
         title = "".join(row).strip()[:40]
-        notes.add(f"{path}, line {line}", f"the title {title!r} above the table is left out")
+        notes.add(place_of(path, line), f"the title {title!r} above the table is left out")
     head = head[titles:]
     numbered = bool(_headerless(head, named))
     header: list[str] = []
@@ -261,7 +262,7 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
             row += [""] * (len(header) - len(row))
         again = written.names_in(row) if written else []
         if written and again == written.names:
-            notes.add(f"{path}, line {line}", "the header stands again, and is left out")
+            notes.add(place_of(path, line), "the header stands again, and is left out")
         elif written and sorted(again) == sorted(written.names):
             problem = "the header again, with its columns in another order; split the file here"
             on_bad(path, line, problem)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from xinye.data.files import SUFFIXES
-from xinye.data.notes import Notes
+from xinye.data.notes import Notes, places_in
 from xinye.data.records import Row
 from xinye.errors import XinyeError
 from xinye.runs.words import Both, TaskWords
@@ -90,14 +90,13 @@ class Chat(Writing):
                     notes.add(record.place, "what stands behind the last answer is left out")
                 yield record
             else:
-                silent.append(record.place.removeprefix(f"{path}, line "))
+                silent.append(record.place)
         if silent:
             more = f" and {len(silent) - NAMED:,} more" if len(silent) > NAMED else ""
             on_bad(
                 XinyeError(
-                    f"{path}, line{'s' * (len(silent) > 1)} {', '.join(silent[:NAMED])}{more}: no "
-                    "answer of the assistant, so that there is no token to train; of "
-                    f"{len(records):,} records leave {len(silent):,} out"
+                    f"{places_in(silent[:NAMED])}{more}: no answer of the assistant, so that there "
+                    f"is no token to train; of {len(records):,} records leave {len(silent):,} out"
                 )
             )
 

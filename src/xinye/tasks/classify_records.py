@@ -12,8 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from xinye.data.notes import Notes, without_unseen
-from xinye.data.records import Row, place_of
+from xinye.data.notes import Notes, place_of, without_unseen
+from xinye.data.records import Row
 from xinye.data.sources import as_text, read_records
 from xinye.errors import XinyeError
 from xinye.tasks.annotations import Annotated, annotated

@@ -11,12 +11,13 @@ from typing import Any
 
 from xinye.data.columns import find_column
 from xinye.data.files import PLAIN_SUFFIXES, suffix_of
-from xinye.data.notes import Notes
-from xinye.data.records import Records, Row, place_of
+from xinye.data.notes import Notes, place_of
+from xinye.data.records import Records, Row
 from xinye.data.sources import headerless, read_lines, read_records
 from xinye.data.tables import is_table
 from xinye.errors import XinyeError
-from xinye.tasks.conversations import CONTENT_NAMES, LISTS, PAIRS, ROLE_NAMES, Reader
+from xinye.tasks.chat_columns import CONTENT_NAMES, LISTS, PAIRS, ROLE_NAMES, by_words
+from xinye.tasks.conversations import Reader
 from xinye.tasks.message_times import DAYS, comparable
 from xinye.tasks.records import OnBad, each_record, note_unread, refuse_line
 from xinye.tasks.roles import (
@@ -99,9 +100,9 @@ def without_header(path: Path, named: Named) -> str:
         return reason
     _, row = next(read_records(path, lambda *_: None, tabbed=True), (0, {}))
     names = (*(name for pair in PAIRS for some in pair for name in some), *LISTS, *ROLE_NAMES)
-    if len(row) == 2 and not find_column(row, (*names, *CONTENT_NAMES, "chosen")):
-        return NO_HEADER
-    return ""
+    if len(row) != 2 or find_column(row, (*names, *CONTENT_NAMES, "chosen")) or all(by_words(row)):
+        return ""
+    return NO_HEADER
 
 
 def _columns(path: Path, named: Named) -> list[str]:

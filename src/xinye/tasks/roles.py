@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-from xinye.data.notes import Notes
+from xinye.data.notes import Notes, place_of
 from xinye.data.records import Row
 from xinye.data.tokenizer import ROLES
 from xinye.errors import XinyeError
@@ -235,23 +235,23 @@ def speeches(
         if speaker:
             found[-1].append(Speech(speaker["word"], number, [speaker["text"]]))
             if speaker["time"]:
-                notes.add(f"{path}, line {number}", "the time before a speaker is left out")
+                notes.add(place_of(path, number), "the time before a speaker is left out")
         elif not found:
             names = perhaps_speakers(line for _, line in lines)
             again = Counter({name: count for name, count in names.items() if count > 1})
             if again and _SAID_BY.match(line):
-                raise XinyeError(f"{path}, line {number}: {who_are(again)}")
+                raise XinyeError(f"{place_of(path, number)}: {who_are(again)}")
             raise XinyeError(
-                f"{path}, line {number}: expected who speaks, such as '客户：' or 'User:', or a "
+                f"{place_of(path, number)}: expected who speaks, such as '客户：' or 'User:', or a "
                 f"question and its answer with a tab between; found {line.strip()[:40]!r}"
             )
         else:
             if _PERHAPS.match(line):
                 what = "a line begins with a word and a colon, and is part of the message before"
-                notes.add(f"{path}, line {number}", what)
+                notes.add(place_of(path, number), what)
             elif apart:
                 what = "a line without a speaker goes on with the message before the empty line"
-                notes.add(f"{path}, line {number}", what)
+                notes.add(place_of(path, number), what)
             found[-1][-1].lines += ["", line] if apart else [line]
         apart = False
     return found

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from xinye.data.columns import FIELD_NAMES, find_column
 from xinye.data.files import SPREADSHEETS, read_json, suffix_of
-from xinye.data.notes import Notes, without_unseen
-from xinye.data.records import Row, place_of
+from xinye.data.notes import Notes, place_of, without_unseen
+from xinye.data.records import Row
 from xinye.data.sources import read_lines, read_records
 from xinye.errors import XinyeError, did_you_mean
 from xinye.evaluation.spans import Span

@@ -18,8 +18,8 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from xinye.data.files import RECORD_SUFFIXES, find_records
-from xinye.data.notes import Notes
-from xinye.data.records import Row, place_of
+from xinye.data.notes import Notes, place_of
+from xinye.data.records import Row
 from xinye.data.sources import headerless, read_records
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
