@@ -2,6 +2,7 @@
 what was read otherwise than it looks is told."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,34 @@ def test_an_id_as_a_number_and_as_a_fraction_is_the_same(workplace):
 def test_lines_of_speakers(workplace, content, said, noted):
     found, notes = read("a.txt", content)
     assert found == said and noted in notes and bool(noted) == bool(notes)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_of_a_folder_all_that_is_not_read_is_told(workplace, packed):
+    files = {
+        "faq.csv": "问,答\n在吗,在的\n",
+        "calls.txt": "客户：能退吗\n客服：能\n",
+        "MORE.TXT": "Q: a\nA: b\n",
+        "README.md": "# 客服记录\n",
+        "notes.txt": "三月的记录\n",
+        "old.log": "客户：好\n客服：嗯\n",
+    }
+    Path("desk").mkdir()
+    for name, content in files.items():
+        Path("desk", name).write_text(content, "utf-8")
+    if packed:
+        shutil.make_archive("desk", "zip", "desk")
+    notes = Notes()
+    records = Chat.read(["desk.zip" if packed else "desk"], notes=notes)
+    assert [record.messages[0]["content"] for record in records] == ["a", "能退吗", "在吗"]
+    kind, text = notes.sentences()
+    assert "files of the kind .log are not read (desk" in kind
+    assert text.startswith("text beside files of records is not read") and "(2 times" in text
+    Path("desk/faq.csv").unlink()
+    with pytest.raises(XinyeError, match=r"notes.txt, line 1: expected who speaks"):
+        Chat.read(["desk"], notes=notes)
+    Path("desk/notes.txt").unlink()
+    assert len(Chat.read(["desk"])) == 2  # without the README
 
 
 def test_a_dictionary_of_conversations(workplace):

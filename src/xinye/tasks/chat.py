@@ -14,7 +14,7 @@ from xinye.data.notes import Notes, places_in
 from xinye.data.records import Row
 from xinye.errors import XinyeError
 from xinye.runs.words import Both, TaskWords
-from xinye.tasks.conversation_files import read_conversations, without_header
+from xinye.tasks.conversation_files import is_conversation, read_conversations, without_header
 from xinye.tasks.exercises import chats
 from xinye.tasks.records import OnBad
 from xinye.tasks.task import Exercise
@@ -99,6 +99,10 @@ class Chat(Writing):
                     f"is no token to train; of {len(records):,} records leave {len(silent):,} out"
                 )
             )
+
+    @classmethod
+    def is_record(cls, text: Path) -> bool:
+        return is_conversation(text)
 
     @classmethod
     def without_header(cls, path: Path, **columns: str | None) -> str:

@@ -119,8 +119,21 @@ def _is_numbered(row: Any) -> bool:
 
 def _is_tabbed(path: Path) -> bool:
     """Whether a text is a table: its first line has a tab, and nobody speaks in it."""
-    first = next((line for _, line in read_lines(path) if line.strip()), "")
+    first = _first_line(path)
     return "\t" in first and not begins_with_speaker(first)
+
+
+def is_conversation(text: Path) -> bool:
+    """Whether a text begins as a conversation does: with who speaks, or as a table."""
+    try:
+        first = _first_line(text)
+    except XinyeError:  # it cannot be decoded
+        return False
+    return "\t" in first or begins_with_speaker(first)
+
+
+def _first_line(path: Path) -> str:
+    return next((line for _, line in read_lines(path) if line.strip()), "")
 
 
 # -- a message in each row -------------------------------------------------------------------------

@@ -173,7 +173,13 @@ class Task(ABC):
     def find_files(cls, names: Iterable[str], notes: Notes | None = None) -> list[Path]:
         """The files of records that names, folders, archives and globs stand for."""
         notes = notes or Notes()
-        return [path for name in names for path in find_records(name, cls.suffixes, notes)]
+        found = (find_records(name, cls.suffixes, notes, cls.is_record) for name in names)
+        return [path for files in found for path in files]
+
+    @classmethod
+    def is_record(cls, text: Path) -> bool:
+        """Whether a text beside tables and JSON holds records, and is no README."""
+        return False
 
     @classmethod
     def read_file(
