@@ -49,8 +49,8 @@ def evaluate(arguments: list[str]) -> int:
         "How well a model predicts a text: perplexity and bits per byte, beside what counting and "
         "compressing make of the same text. Without FILES it is the part of a run's own text that "
         "was held back from training.\nWith --data, or FILES of the records of its task: how well "
-        "it does that; one that has learned none is asked for the records' labels, or, with a --task that "
-        "writes, answers.",
+        "it does that; one that has learned none is asked for the records' labels, or, with a "
+        "--task that writes, answers.",
         "xinye evaluate runs/novel",
         ANY_MODEL,
         flag("files", "FILES", "files, folders or globs of text", nargs="*"),

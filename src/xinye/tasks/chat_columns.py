@@ -11,7 +11,7 @@ from xinye.tasks.writing_records import UNNAMED, Named
 
 LISTS = (
     "messages", "conversations", "conversation", "dialog", "dialogue", "turns", "utterances", "log",
-    "contents", "对话", "会话",
+    "contents", "chat_messages", "对话", "会话",
 )  # fmt: skip
 QUESTIONS = (
     "prompt", "question", "query", "instruction", "ask", "input", "q", "问题", "提问", "指令", "问",
@@ -35,12 +35,13 @@ SYSTEMS = ("system", "system_prompt", "system_message", "系统", "系统提示"
 CONTEXTS = ("context", "passage", "background", "上下文", "背景", "材料")  # of an answer
 EARLIER = ("history", "历史")  # what was said before a question
 ROLE_NAMES = (
-    "role", "from", "speaker", "sender", "author", "sender_type", "角色", "说话人", "发言人",
-    "发送者", "发送人", "身份",
+    "role", "is_sender", "issender", "author_role", "sender_role", "sender_type", "author_type",
+    "from", "speaker", "sender", "author", "角色", "说话人", "发言人", "发送者", "发送人", "发送方",
+    "消息来源", "身份",
 )  # fmt: skip
 CONTENT_NAMES = (
     "content", "value", "text", "utterance", "message", "msg", "body", "parts", "内容", "消息",
-    "消息内容", "文本", "话语",
+    "消息内容", "聊天内容", "文本", "话语", "strcontent",
 )  # fmt: skip
 
 # -- words within a name ---------------------------------------------------------------------------

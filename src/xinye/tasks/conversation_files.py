@@ -36,13 +36,21 @@ IDS = (  # of the conversation that a message belongs to
     "conversation_id", "conversationid", "conv_id", "convid", "conversation", "dialogue_id",
     "dialog_id", "dialogueid", "dialogid", "dialogue", "dialog", "session_id", "sessionid",
     "session", "chat_id", "chatid", "thread_id", "thread", "ticket_id", "ticket", "case_id",
-    "call_id", "message_tree_id", "会话id", "会话编号", "会话", "对话id", "对话编号", "对话",
-    "工单号", "工单", "id", "编号",
+    "call_id", "message_tree_id", "room_name", "strtalker", "talkerid", "会话id", "会话编号",
+    "会话", "对话id", "对话编号", "对话", "工单号", "工单编号", "工单", "id", "编号",
 )  # fmt: skip
 TIMES = (
     "time", "timestamp", "created_at", "create_time", "createtime", "sent_at", "ts", "datetime",
-    "turn", "turn_id", "turn_index", "message_index", "index", "order", "seq", "时间", "发送时间",
-    "创建时间", "序号", "轮次", *DAYS,
+    "strtime", "turn", "turn_id", "turn_index", "message_index", "index", "order", "seq", "时间",
+    "发送时间", "创建时间", "序号", "轮次", *DAYS,
+)  # fmt: skip
+SENT = ("is_sender", "issender")  # of WeChat: 1 where the owner of the account speaks
+SENDERS = {"0": "user", "1": "assistant"}
+PUBLIC = ("public",)  # false of what a customer does not see
+MESSAGE_KINDS = ("type_name", "msg_type", "message_type", "type", "消息类型")
+NO_TEXTS = (
+    "image", "picture", "voice", "audio", "video", "file", "sticker", "location", "system", "图片",
+    "语音", "视频", "文件", "表情", "动画表情", "位置", "系统消息", "系统通知",
 )  # fmt: skip
 PARENTS = ("parent_id", "parent_message_id", "parent")
 NUMBERED = Named("1", "2")  # the columns of a table without a header
@@ -219,13 +227,21 @@ def collected(
         if conversation.id != name:
             what = f"{columns.conversation!r} {name!r} is read as {conversation.id!r}"
             notes.add(place, what)
-        message = {"role": str(row[columns.role]).strip(), "content": row[columns.content]}
+        if left_out := unseen(row, columns.role):
+            notes.add(place, left_out)
+            continue
+        role = str(row[columns.role]).strip()
+        if columns.role.lower() in SENT:
+            notes.add(place, f"{columns.role!r} {role} is read as {SENDERS.get(role, role)!r}")
+            role = SENDERS.get(role, role)
+        message = {"role": role, "content": row[columns.content]}
         conversation.messages.append(message)
         conversation.times.append(_cell(row, columns.time))
         conversation.days.append(_cell(row, columns.day))
         if columns.parent and row.get(columns.parent):
             conversation.parents.append(str(row[columns.parent]))
-        note_unread(row, [name for name in astuple(columns) if name], place, notes)
+        used = (*astuple(columns), find_column(row, PUBLIC), find_column(row, MESSAGE_KINDS))
+        note_unread(row, [name for name in used if name], place, notes)
     if len(found) > 1 and all(len(each.messages) == 1 for each in found.values()):
         raise XinyeError(
             f"{path}: a message in each row, and {columns.conversation!r} is another in each, so "
@@ -241,6 +257,20 @@ def collected(
             yield _together(conversation, columns, named, notes)
         except XinyeError as error:
             on_bad(error)
+
+
+def unseen(row: Row, role: str) -> str:
+    """Why a row of a log is no message of the conversation: an internal note, a picture or a
+    system's message; "" where it is one."""
+    public = find_column(row, PUBLIC)
+    if public and str(row[public]).lower() == "false":
+        return f"messages of {public!r} false are left out, notes that the customer does not see"
+    kind = find_column(row, MESSAGE_KINDS)
+    value = str(row[kind]).strip().lower() if kind else ""
+    numbered = role.lower() in SENT and value.isdecimal() and value != "1"  # WeChat's 1 is a text
+    if kind and (numbered or value in NO_TEXTS):
+        return f"messages of {kind!r} {value!r} are left out, which are no texts"
+    return ""
 
 
 def _cell(row: Row, column: str | None) -> str:

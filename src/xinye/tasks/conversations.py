@@ -22,8 +22,9 @@ from xinye.tasks.chat_columns import (
     by_words,
     which_columns,
 )
+from xinye.tasks.conversation_exports import exported
 from xinye.tasks.records import expected, note_missing, note_unread, text_in
-from xinye.tasks.roles import messages_in, preference, roles_of
+from xinye.tasks.roles import joined, messages_in, preference, roles_of
 from xinye.tasks.writing_records import UNNAMED, Named
 
 TEXTS = ("data", "content")  # that may hold turns as a list of texts
@@ -76,6 +77,11 @@ class Reader:
         field = find_column((name for name in row if isinstance(row[name], list)), LISTS)
         if field and not self.named.columns:
             return self.listed(row, field)
+        if found := exported(row, self.place, self.notes):
+            self.fields = list(row)
+            said, kind = found
+            messages = self.messages(said, self.place)
+            return joined(messages, self.place, self.notes), kind
         for questions, answers in PAIRS:
             question, answer = self.named.find(row, questions, answers)
             if question and answer:
@@ -90,10 +96,10 @@ class Reader:
             return self.said(row, chosen), "preferences"
         text = find_column(row, ("text", "文本"))
         if text and isinstance(row[text], str):
-            found = messages_in(row[text], self.place, self.notes)
-            if found:
+            spoken = messages_in(row[text], self.place, self.notes)
+            if spoken:
                 self.fields = [text]
-                return self.messages(found, self.place), f"speakers in {text!r}"
+                return self.messages(spoken, self.place), f"speakers in {text!r}"
         question, answer = by_words(row, self.named)
         if question and answer:
             read = f"by words within their names {question!r} is read as the question, and "

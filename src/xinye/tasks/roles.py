@@ -13,7 +13,8 @@ from xinye.data.tokenizer import ROLES
 from xinye.errors import XinyeError
 
 WORDS = {  # that stand for a role, in lower case
-    "user": "user human usr customer client visitor prompter patient 用户 客户 顾客 买家 患者 病人",
+    "user": "user human usr customer client visitor prompter patient end_user requester guest "
+    "用户 客户 顾客 买家 患者 病人 访客",
     "assistant": "assistant gpt chatgpt bot chatbot model ai agent operator support doctor "
     "function_call tool_call tool_calls 助手 助理 客服 坐席 顾问 卖家 商家 店家 医生 机器人 "
     "customer_service customer_support customer_care 客户经理 客户服务 客户代表",
@@ -24,7 +25,8 @@ LETTERS = {  # that begin lines of a text, but are no roles of a message
     "user": "q question 问 问题 提问",
     "assistant": "a answer 答 答案 回答",
 }
-_TIME = r"(?P<time>[\[(（]?\d[\d:./年月日T -]{3,22}[\])）]? *)"  # before a speaker
+# before a speaker; as WhatsApp writes it, too
+_TIME = r"(?P<time>[\[(（]?\d[\d:./,年月日T\u202f -]{3,22}(?:[AaPp]\.?[Mm]\.?)?[\])）]?(?: *- )? *)"
 CALLS = ("function_call", "tool_call", "tool_calls")  # roles of what an assistant asks of a tool
 # words that also begin a line of what somebody says: "Model: X100"
 NO_SPEAKERS = (*CALLS, "model", "support", *WORDS["tool"].split())
