@@ -3,7 +3,7 @@ those who speak, or stands in a dictionary of all."""
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -30,6 +30,7 @@ from xinye.tasks.roles import (
     unknown,
     who_are,
 )
+from xinye.tasks.timed_logs import begins_with_time, timed_speeches
 from xinye.tasks.writing_records import UNNAMED, Named, Record
 
 IDS = (  # of the conversation that a message belongs to
@@ -137,11 +138,16 @@ def is_conversation(text: Path) -> bool:
         first = _first_line(text)
     except XinyeError:  # it cannot be decoded
         return False
-    return "\t" in first or begins_with_speaker(first)
+    return "\t" in first or begins_with_speaker(first) or begins_with_time(first)
 
 
 def _first_line(path: Path) -> str:
-    return next((line for _, line in read_lines(path) if line.strip()), "")
+    return _first_of(read_lines(path))
+
+
+def _first_of(lines: Iterable[tuple[int, str]]) -> str:
+    """The first line that is not empty."""
+    return next((line for _, line in lines if line.strip()), "")
 
 
 # -- a message in each row -------------------------------------------------------------------------
@@ -322,7 +328,17 @@ def _together(
 
 def spoken(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Record]:
     """The conversations of a text in which each line begins with who speaks."""
-    said = speeches(read_lines(path), str(path), notes, named.assistants)
+    lines = list(read_lines(path))
+    if not begins_with_speaker(_first_of(lines)) and (
+        log := timed_speeches(lines, str(path), notes)
+    ):
+        if strangers := unknown((speech.word for speech in log), named.assistants):
+            raise XinyeError(f"{place_of(path, log[0].line)}: {who_are(strangers)}")
+        place = place_of(path, log[0].line)
+        messages = Reader(place, notes, named).messages([speech.message for speech in log], place)
+        yield Record(tuple(joined(messages, place, notes)), place, "a log of times and speakers")
+        return
+    said = speeches(lines, str(path), notes, named.assistants)
     conversations = answered(said, str(path), notes)
     strangers = perhaps_speakers(line for each in conversations for line in _more_lines(each))
     for conversation in conversations:
