@@ -83,6 +83,18 @@ def test_what_only_looks_like_one_is_refused_in_a_line(workplace, odd):
         read("a.jsonl", [odd])
 
 
+@pytest.mark.parametrize("name", ["通话内容", "聊天记录", "Transcript"])
+def test_a_conversation_in_a_cell(workplace, name):
+    said, _ = read(
+        "a.csv", f'编号,{name}\n1,"客户：在吗\n客服：在的"\n2,"客户：白茶呢\n客服：九十"\n'
+    )
+    assert said == ["u 在吗 | a 在的", "u 白茶呢 | a 九十"]
+    named = f'编号,{name}\n1,"张三：在吗\n小李：在的"\n'
+    assert read("b.csv", named, assistant_name="小李")[0] == ["u 在吗 | a 在的"]
+    with pytest.raises(XinyeError, match=r"by name: --assistant-name"):
+        read("b.csv", named)
+
+
 @pytest.mark.parametrize(
     ("content", "noted"),
     [

@@ -11,7 +11,8 @@ from xinye.tasks.writing_records import UNNAMED, Named
 
 LISTS = (
     "messages", "conversations", "conversation", "dialog", "dialogue", "turns", "utterances", "log",
-    "contents", "chat_messages", "对话", "会话",
+    "contents", "chat_messages", "transcript", "chat_transcript", "对话", "会话", "对话内容",
+    "会话内容", "聊天记录", "通话内容", "通话文本", "转写文本",
 )  # fmt: skip
 QUESTIONS = (
     "prompt", "question", "query", "instruction", "ask", "input", "q", "问题", "提问", "指令", "问",
@@ -41,7 +42,7 @@ ROLE_NAMES = (
 )  # fmt: skip
 CONTENT_NAMES = (
     "content", "value", "text", "utterance", "message", "msg", "body", "parts", "内容", "消息",
-    "消息内容", "聊天内容", "文本", "话语", "strcontent",
+    "消息内容", "聊天内容", "对话内容", "会话内容", "文本", "话语", "strcontent",
 )  # fmt: skip
 
 # -- words within a name ---------------------------------------------------------------------------

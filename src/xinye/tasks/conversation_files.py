@@ -329,15 +329,11 @@ def _together(
 def spoken(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Record]:
     """The conversations of a text in which each line begins with who speaks."""
     lines = list(read_lines(path))
-    if not begins_with_speaker(_first_of(lines)) and (
-        log := timed_speeches(lines, str(path), notes)
-    ):
-        if strangers := unknown((speech.word for speech in log), named.assistants):
-            raise XinyeError(f"{place_of(path, log[0].line)}: {who_are(strangers)}")
-        place = place_of(path, log[0].line)
-        messages = Reader(place, notes, named).messages([speech.message for speech in log], place)
-        yield Record(tuple(joined(messages, place, notes)), place, "a log of times and speakers")
-        return
+    if not begins_with_speaker(_first_of(lines)):
+        log = timed_speeches(lines, str(path), notes)
+        if log:
+            yield _logged(log, path, named, notes)
+            return
     said = speeches(lines, str(path), notes, named.assistants)
     conversations = answered(said, str(path), notes)
     strangers = perhaps_speakers(line for each in conversations for line in _more_lines(each))
@@ -356,6 +352,16 @@ def spoken(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Re
             on_bad(error)
         else:
             yield Record(tuple(joined(messages, place, notes)), place, "lines of speakers")
+
+
+def _logged(log: list[Speech], path: Path, named: Named, notes: Notes) -> Record:
+    """The one conversation of a log with times."""
+    place = place_of(path, log[0].line)
+    strangers = unknown((speech.word for speech in log), named.assistants)
+    if strangers:
+        raise XinyeError(f"{place}: {who_are(strangers)}")
+    messages = Reader(place, notes, named).messages([speech.message for speech in log], place)
+    return Record(tuple(joined(messages, place, notes)), place, "a log of times and speakers")
 
 
 def _more_lines(conversation: list[Speech]) -> Iterator[str]:

@@ -96,7 +96,7 @@ class Reader:
             return self.said(row, chosen), "preferences"
         text = find_column(row, ("text", "文本"))
         if text and isinstance(row[text], str):
-            spoken = messages_in(row[text], self.place, self.notes)
+            spoken = self.spoken(row[text], self.place)
             if spoken:
                 self.fields = [text]
                 return self.messages(spoken, self.place), f"speakers in {text!r}"
@@ -181,13 +181,20 @@ class Reader:
             with suppress(ValueError, RecursionError):
                 value = json.loads(value)
         if isinstance(value, str):
-            found = None if name == "chosen" else messages_in(value, place, self.notes)
+            found = (
+                None
+                if name == "chosen"
+                else messages_in(value, place, self.notes, self.named.assistants)
+            )
             value = found or preference(value) or value
         if name == "chosen" and not isinstance(value, dict | list):
             value = {"role": "assistant", "content": value}
         if name == "chosen" and isinstance(value, dict):
             value = [value]
         return self.messages(value, place)
+
+    def spoken(self, text: str, place: str) -> list[Row] | None:
+        return messages_in(text, place, self.notes, self.named.assistants)
 
     def text(self, row: Row, name: str) -> str:
         """The text in a field; of a context its passages, too."""
@@ -241,6 +248,9 @@ class Reader:
     def messages(self, rows: Any, place: str) -> list[Message]:
         """The messages in a list: each with its speaker, questions with their answers, or in
         turn."""
+        if isinstance(rows, str):
+            what = "a list of messages, or lines of those who speak (by name: --assistant-name)"
+            raise expected(place, what, rows)
         if not isinstance(rows, list) or not rows:
             raise expected(place, "a list of messages", rows)
         turns = self.turns(rows, place)

@@ -285,14 +285,17 @@ def preference(text: str) -> list[Row] | None:
     return [{"role": word, "content": content.strip()} for word, content in pairs]
 
 
-def messages_in(text: str, place: str, notes: Notes) -> list[Row] | None:
+def messages_in(
+    text: str, place: str, notes: Notes, assistants: Sequence[str] = ()
+) -> list[Row] | None:
     """The messages in a text, each behind its speaker; None where it is no conversation."""
     if found := preference(text):
         return found
     text = re.sub(r"(?<!^)### (?=(?:Human|Assistant):)", "\n### ", text)  # as in Guanaco
     lines = text.lstrip().split("\n")
-    if not begins_with_speaker(lines[0]):
+    if not begins_with_speaker(lines[0]) and not (assistants and _SAID_BY.match(lines[0])):
         return None
-    said = [speech for each in speeches(enumerate(lines, 1), place, notes) for speech in each]
+    conversations = speeches(enumerate(lines, 1), place, notes, assistants)
+    said = [speech for each in conversations for speech in each]
     messages = joined([speech.message for speech in said], place, notes)
     return messages if len(messages) > 1 else None
