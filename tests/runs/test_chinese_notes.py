@@ -46,9 +46,8 @@ def texts_of(node: ast.expr, known: dict[str, list[ast.expr]]) -> list[str]:
         ones, *several = (texts_of(each, known) for each in node.args[1:])
         many = several[0] if several else [f"{one}s" for one in ones]
         return [f"1 {one}" for one in ones] + [f"{GAP} {some}" for some in many]
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        if node.func.attr == "join" and isinstance(node.func.value, ast.Constant):
-            return [GAP + str(node.func.value.value) + GAP]
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("'.join"):
+        return [f"{GAP}{ast.literal_eval(node.func.value)}{GAP}"]
     return WORDS.get(ast.unparse(node), [GAP])
 
 
@@ -68,9 +67,9 @@ def noted(function: ast.FunctionDef) -> Iterator[ast.expr]:
             adds = node.func.attr == "add" and len(node.args) == 2
             if adds or ast.unparse(node.func) == "findings.append":
                 yield node.args[-1]
-        elif isinstance(node, ast.Yield) and yields and node.value:
-            yield node.value
-        elif isinstance(node, ast.Return) and function.name in FINDING and node.value:
+        finds = isinstance(node, ast.Yield) and yields
+        finds = finds or (isinstance(node, ast.Return) and function.name in FINDING)
+        if finds and node.value:
             yield node.value
 
 
