@@ -83,7 +83,8 @@ def beside_control(run: SavedRun) -> Finding | None:
                 f"数据增强（{kinds}）在验证集上没有收益{zh}",
             ),
             Both(
-                f"Take the run without it, {control['run']}.", f"请用未增强的那次训练：{control['run']}。"
+                f"Take the run without it, {control['run']}.",
+                f"请用未增强的那次训练：{control['run']}。",
             ),
         )
     few = NOTHING

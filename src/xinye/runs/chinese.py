@@ -220,7 +220,7 @@ def error_in_chinese(error: str) -> str:
 
 def sample_in_chinese(text: str) -> str:
     """What a model said of a record, with the words of ours behind it in Chinese."""
-    text = re.sub(r", right is (.*)\Z", r"，正确的是 \1", text)
+    text = re.sub(r", right is (.*)\Z", r"，正确答案：\1", text)
     return re.sub(r" \(goes on\)\Z", "（未说完）", text).replace("(none)", "（无）")
 
 

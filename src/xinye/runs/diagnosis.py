@@ -46,8 +46,8 @@ def _too_short(run: SavedRun) -> Finding:
     return Finding(
         "too short",
         Both(
-            f"Too short to judge: {plural(run.done, 'step says', 'steps say')} nothing about how the "
-            "run would go on.",
+            f"Too short to judge: {plural(run.done, 'step says', 'steps say')} nothing about how "
+            "the run would go on.",
             f"训练太短，无法判断：只有 {run.done:,} 步，看不出后面会怎样。",
         ),
         Both(
@@ -225,8 +225,8 @@ def _overfits(run: SavedRun) -> Finding | None:
             + f"More text helps most. With this text: end there (--steps {step}), or a smaller "
             f"--size, or --dropout {dropout:.1f}.",
             (f"那一步的模型已保留：{kept}。" if kept else "")
-            + f"最有效的是增加文本。文本不变的话：训练到那一步为止（--steps {step}），或用更小的 --size，"
-            f"或 --dropout {dropout:.1f}。",
+            + f"最有效的是增加文本。文本不变的话：训练到那一步为止（--steps {step}），"
+            f"或用更小的 --size，或 --dropout {dropout:.1f}。",
         ),
     )
 

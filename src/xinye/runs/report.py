@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from xinye.data.files import written_beside
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.evaluation.plots import Line, Look, line, line_chart
 from xinye.planning.plan import format_value
 from xinye.runs.chinese import SETTINGS, chinese, error_in_chinese, sample_in_chinese
@@ -315,6 +315,11 @@ def value(given: Any) -> str:
     return format_value(given)
 
 
+def number_of(number: Any, what: str) -> str:
+    """1 file, 2 files; ? files where a damaged run does not tell."""
+    return plural(number, what) if isinstance(number, int) else f"{value(number)} {what}s"
+
+
 def last_part(file: str) -> str:
     return Path(file).name or file
 
@@ -323,5 +328,5 @@ def share(part: float, whole: float) -> str:
     return f"{100 * part / whole:.0f} %" if whole else "0 %"
 
 
-IN_WORDS = (count, duration, size, value, share, last_part, unbroken)
+IN_WORDS = (count, duration, size, value, share, last_part, unbroken, number_of)
 IN_CHINESE = (chinese, error_in_chinese, sample_in_chinese)
