@@ -115,7 +115,8 @@ PHRASES = {
     "the base model": "基座模型",
     "without augmentation": "不做数据增强",
     "Tells which of {} labels a text has.": "判断一段文本属于 {} 个标签中的哪一个。",
-    "Finds spans of {} types in a text.": "找出文本中 {} 类实体。",
+    "Finds spans in a text (types: {}).": "找出文本中的 {} 类实体。",
+    "Finds spans of {} types in a text.": "找出文本中的 {} 类实体。",  # as older runs keep it
     "Answers in conversations like those it learned from.": "像训练用的对话那样回答。",
     "Does what its records show.": "按训练样本的样子完成任务。",
     "It always answers with one of its labels, also where none fits": (
@@ -140,7 +141,7 @@ PHRASES = {
 ONE = {  # how a word is written where there is one of something
     "records": "record", "texts": "text", "spans": "span", "tokens": "token", "steps": "step",
     "have": "has", "stand": "stands", "are": "is", "they": "it",
-    "windows": "window", "labels": "label",
+    "windows": "window", "labels": "label", "layers": "layer",
 }  # fmt: skip
 SETTINGS = {
     "documents": "文档",

@@ -60,7 +60,7 @@ class Tag(HeadTask):
         decides="span_f1",
         unit="labels",
         support=Both("spans", "实体数"),
-        does="Finds spans of {labels} types in a text.",
+        does="Finds spans in a text (types: {labels}).",
         limit=LIMIT,
         pipeline="token-classification",
         use=USE,
