@@ -141,7 +141,7 @@ PHRASES = {
 ONE = {  # how a word is written where there is one of something
     "records": "record", "texts": "text", "spans": "span", "tokens": "token", "steps": "step",
     "have": "has", "stand": "stands", "are": "is", "they": "it",
-    "windows": "window", "labels": "label", "layers": "layer",
+    "windows": "window", "labels": "label", "layers": "layer", "bytes": "byte",
 }  # fmt: skip
 SETTINGS = {
     "documents": "文档",
@@ -203,11 +203,13 @@ class _Gap(str):
 
 def chinese(text: str) -> str:
     """A sentence of a run's folder in Chinese, clause by clause."""
+    if text in PHRASES:
+        return PHRASES[text]
     what, where = _without_place(text)
     counted = re.fullmatch(r"([\d,]+) times, first (.*)", where)
     if counted:
         return f"{chinese(what)}（{counted[1]} 次，最早在 {_place(counted[2])}）"
-    if re.search(r"\.\w{2,7}$|, (?:line|record) [\d,]+$", where):
+    if "/" in where or re.search(r"\.\w{2,7}$|, (?:line|record|column) [A-Z\d,]+$", where):
         return f"{chinese(what)}（{_place(where)}）"
     return "；".join(_clause(clause) for clause in text.split("; "))
 
@@ -268,6 +270,7 @@ def _place(text: str) -> str:
     for place, said in {"line": "行", "record": "条"}.items():
         text = re.sub(rf"(?<=\d)(?:, | and ){place} ", "、", text)
         text = re.sub(rf"(?:, | )?\b{place} ([\d,、]*\d)", rf" 第 \1 {said}", text)
+    text = re.sub(r", column ([A-Z]+)\b", r" \1 列", text)
     text = re.sub(r"(?<=\d) and (?=\d)", "、", text)
     for unit, said in UNITS.items():
         text = re.sub(rf"(?<=\d) {unit}\b", f" {said}", text)

@@ -10,10 +10,20 @@ NOTES = {
     "{} bad bytes became �, the first at offset {}": (
         "{} 个无法解码的字节换成了 �，第一个的偏移量为 {}"
     ),
+    "read as {}: a bad byte became �, the first at offset {}": (
+        "按 {} 读取：1 个无法解码的字节换成了 �，偏移量为 {}"
+    ),
+    "read as {}: {} bad bytes became �, the first at offset {}": (
+        "按 {} 读取：{} 个无法解码的字节换成了 �，第一个的偏移量为 {}"
+    ),
+    "read as {}, a guess: {} bytes are not ASCII": (
+        "按 {} 读取，这只是推测：有 {} 个字节不是 ASCII 字符"
+    ),
     "text beside files of records is not read": "与数据文件放在一起的纯文本文件没有读",
     "name it, if it is one": "如果它也是数据，请单独写出它的路径",
     "archives of the kind {} are passed over": "跳过了 {} 压缩包",
     "unpack them": "请先解压",
+    "files of the kind {} are not read": "不读取 {} 类文件",
     "one object that holds a table, column by column: read as its rows": (
         "整个文件是一个按列存放的表格对象：按行读取"
     ),
@@ -27,6 +37,16 @@ NOTES = {
     "of {} sheets only {}, the first with any rows, is read": "{} 个工作表中只读第一个非空的 {}",
     "save {} as files of their own": "其余的 {} 请另存为单独的文件",
     "save {} as a file of its own": "另一个 {} 请另存为单独的文件",
+    "--sheet NAME reads another: {}": "要读其他工作表，用 --sheet 指定：{}",
+    "--sheet has no effect: the file is no workbook": "--sheet 不起作用：这个文件不是工作簿",
+    "the sheet {} is hidden in the workbook, and read": "工作表 {} 在工作簿中是隐藏的，照样读取",
+    "the row is hidden in the workbook, perhaps filtered: read": (
+        "有的行在工作簿中是隐藏的，可能被筛选掉了：照样读取"
+    ),
+    "the column is hidden in the workbook: read": "有的列在工作簿中是隐藏的：照样读取",
+    "the cell holds the error {} of a spreadsheet: read as empty": (
+        "单元格里是电子表格的错误值 {}：当作空单元格"
+    ),
     "a cell that is merged over several rows stands in each of them": (
         "跨多行的合并单元格，每一行都填入它的值"
     ),
@@ -76,6 +96,10 @@ NOTES = {
     "the label {} loses characters that cannot be seen": "标签 {} 去掉了不可见字符",
     "the label {} is read as {}": "标签 {} 读作 {}",
     "labels that look like one spelled in {} ways: {}": "看起来是同一个标签的 {} 种写法：{}",
+    "{} records have labels such as {}, whose parts are labels, too": (
+        "{} 条样本的标签形如 {}，拆开后的各部分也是标签"
+    ),
+    "if a text has several: --label-separator {}": "一段文本有几个标签时，用 --label-separator {}",
     "unbalanced: {} records of {}, {} of {}": "不平衡：{1} 有 {0} 条，{3} 只有 {2} 条",
     "unbalanced: {} spans of {}, {} of {}": "不平衡：{1} 有 {0} 个实体，{3} 只有 {2} 个",
     "{} texts have two different {}s: first {} ({} and then {})": (
@@ -123,6 +147,9 @@ NOTES = {
     "no header: the first column is read as the question, the second as the answer": (
         "没有表头：第一列读作问题，第二列读作回答"
     ),
+    "by words within their names {} is read as the question, and {} as the answer": (
+        "根据列名中的词，{} 读作问题，{} 读作回答"
+    ),
     "{} {} is read as {}": "{} 的值 {} 读作 {}",
     "the times are not compared: the messages stay in the order of the file, for {} is {}, "
     "which is no date (year first), date and time, or whole number, as all must be in the "
@@ -148,6 +175,15 @@ NOTES = {
     "messages of one speaker behind each other are joined by a line's end": (
         "同一说话人的连续消息合并成一条，中间换行"
     ),
+    "a line with a time and without a speaker is left out": "略去了有时间而没有说话人的行",
+    "a line above the first message is left out": "略去了第一条消息上方的行",
+    "of several versions of a conversation the one shown last is read": (
+        "一段对话有几个版本：读取最后显示的那个"
+    ),
+    "messages without a text, such as calls of tools, are left out": (
+        "略去了没有文字的消息，例如工具调用"
+    ),
+    "notes that the customer does not see are left out": "略去了客户看不到的备注",
     "the time before a speaker is left out": "略去了说话人前面的时间",
     "a line begins with a word and a colon, and is part of the message before": (
         "有的行以词语加冒号开头，算作上一条消息的一部分"
@@ -165,6 +201,7 @@ NOTES = {
         "{} 条样本含有空的回答，照样会学：最早的是 {}"
     ),
     # -- records of every task ---------------------------------------------------------------------
+    "{} bad records are left out: {}": "略去了 {} 条无效样本，程序的原文是：{}",
     "{} records stand there again: first {}": "{} 条样本重复：最早的是 {}",
     "{} of {} records stand there again: first {}": "{1} 条样本中有 {0} 条重复：最早的是 {2}",
     "{} of {} validation records are in the training data, too, which flatters the model: "
