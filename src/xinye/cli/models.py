@@ -138,8 +138,8 @@ def show_quantized(result: "Quantized") -> None:
         )
     notes = [*result.notes]
     if result.kept_as_f16:
-        count = len(result.kept_as_f16)
-        notes.insert(0, f"{count} matrices are f16, since 32 does not divide their rows")
+        are = plural(len(result.kept_as_f16), "matrix is", "matrices are")
+        notes.insert(0, f"{are} f16, since 32 does not divide the rows")
     for note in notes:
         answer.print(f"note: {note}", soft_wrap=True)
 

@@ -50,7 +50,10 @@ def make_plan(
     if settings.method != "full":
         share, reason = 0.0, "layers that do not learn cannot get used to it"
     elif shape.num_hidden_layers > DEEP:
-        share, reason = 0.0, f"of {shape.num_hidden_layers} layers it would drown the text"
+        share, reason = (
+            0.0,
+            f"of {plural(shape.num_hidden_layers, 'layer')} it would drown the text",
+        )
     plan.choose_each(settings, dropout=(share, reason))
     sees = ("both", "nothing is written, so that every token may see all others")
     if settings.method != "full" and records.frozen_attention == "causal":

@@ -46,7 +46,7 @@ class Chat(Writing):
         unit="tokens",
         has_labels=False,
         does="Answers in conversations like those it learned from.",
-        use=Both("To talk with it:", "和它对话："),
+        use=Both("To talk with it:", "与模型对话："),
         command="xinye chat {folder}",
         python='print(model.chat([{"role": "user", "content": "…"}]))',
         transformers=(
