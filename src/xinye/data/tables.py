@@ -31,6 +31,11 @@ _QUOTES = (
     f"more than {MOST_OPEN_QUOTES} quotes are never closed; the rest is not read. "
     'Write a quote within a cell as ""'
 )
+# what a spreadsheet shows where a formula failed, in files of other kinds, too
+ERRORS = {
+    "#BLOCKED!", "#BUSY!", "#CALC!", "#CONNECT!", "#DIV/0!", "#FIELD!", "#GETTING_DATA", "#N/A",
+    "#NAME?", "#NULL!", "#NUM!", "#REF!", "#SPILL!", "#UNKNOWN!", "#VALUE!",
+}  # fmt: skip
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*%?")
 _SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # a first line by which Excel is told
 
@@ -191,8 +196,21 @@ def _row_reader(delimiter: str, lines: Iterable[str]) -> Callable[[Iterable[str]
 
 
 def _rows(path: Path, notes: Notes) -> Iterator[TableRow]:
-    """The rows of a table of any kind, the header's, too, without those whose cells are all empty.
-    Of text it goes on at the next line behind a quote that is never closed.
+    """The rows of a table of any kind, the header's, too, without those whose cells are all empty,
+    as cells with an error are."""
+    for line, cells, problem in _stored_rows(path, notes):
+        for number, cell in enumerate(cells):
+            if cell[:1] == "#" and cell.strip() in ERRORS:
+                what = f"the cell holds the error {cell.strip()} of a spreadsheet: read as empty"
+                notes.add(f"{path}, line {line}", what)
+                cells[number] = ""
+        if problem or any(cell.strip() for cell in cells):
+            yield line, cells, problem
+
+
+def _stored_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
+    """The rows as they are stored, some of them empty. Of text it goes on at the next line behind a
+    quote that is never closed.
     """
     if suffix_of(path) in SPREADSHEETS:
         yield from sheet_rows(path, notes)
@@ -222,8 +240,7 @@ def _rows(path: Path, notes: Notes) -> Iterator[TableRow]:
                 continue
             if row is None:
                 return
-            if any(cell.strip() for cell in row):
-                yield line, row, ""
+            yield line, row, ""
 
 
 def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes) -> Records:
