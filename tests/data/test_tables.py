@@ -236,11 +236,14 @@ def test_a_cover_stands_before_the_table(tmp_path, xinye):
 TITLED = [["2026 年评论"], ["导出：系统"], ["text", "label"], ["good", "a"], ["bad", "b"]]
 
 
-@pytest.mark.parametrize("form", ["a.xlsx", "a.csv", "padded.csv"])
+@pytest.mark.parametrize("form", ["a.xlsx", "a.csv", "padded.csv", ";", "\t"])
 def test_a_title_above_the_table_is_left_out(tmp_path, form):
-    path, notes = tmp_path / form, Notes()
+    path, notes = tmp_path / (form if "." in form else "b.csv"), Notes()
     if form == "a.xlsx":
         spreadsheet(path, *TITLED)
+    elif form in ";\t":
+        lines = ['"' + f'"{form}"'.join(line) + '"' for line in TITLED]
+        path.write_text("\n".join(lines), "utf-8")
     else:
         padding = "," * (form == "padded.csv")
         lines = [",".join(line) + padding * (len(line) == 1) for line in TITLED]

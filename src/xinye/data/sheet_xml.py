@@ -135,7 +135,7 @@ def sheet_xml_rows(xml: IO[bytes], hidden_columns: set[int]) -> Iterator[SheetRo
             return
 
 
-def merged_cells(xml: IO) -> Iterator[str]:
+def merged_cells(xml: IO[bytes]) -> Iterator[str]:
     """What is merged in a sheet, such as "A1:C3", which stands behind its rows."""
     found: list[str] = []
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import ZipFile
 
-from xinye.data.files import open_regular
+from xinye.data.files import SPREADSHEETS, open_regular, suffix_of
 from xinye.data.notes import Notes
 from xinye.data.sheet_xml import (
     MOST_ROWS,
@@ -49,13 +49,19 @@ _named: ContextVar[str | None] = ContextVar("sheet", default=None)
 
 @contextmanager
 def sheet_named(name: str | None) -> Iterator[None]:
-    """Until the end the sheet of this name is read of every workbook; without a name nothing
-    changes."""
-    token = _named.set(name or _named.get())
+    """Until the end the sheet of this name is read of every workbook; without a name the first that
+    is a table."""
+    token = _named.set(name)
     try:
         yield
     finally:
         _named.reset(token)
+
+
+def note_no_workbook(path: Path, notes: Notes) -> None:
+    """Note of a file of another kind that it has no sheets, where one was named."""
+    if _named.get() and suffix_of(path) not in SPREADSHEETS:
+        notes.add(str(path), "--sheet has no effect: the file is no workbook")
 
 
 @dataclass(frozen=True)

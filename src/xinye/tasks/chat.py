@@ -12,8 +12,8 @@ from typing import ClassVar
 from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes
 from xinye.data.records import Row
-from xinye.errors import XinyeError
 from xinye.runs.words import Both, TaskWords
+from xinye.tasks.bad_records import BadRecords
 from xinye.tasks.conversation_files import read_conversations, without_header
 from xinye.tasks.exercises import chats
 from xinye.tasks.records import OnBad
@@ -94,10 +94,11 @@ class Chat(Writing):
         if silent:
             more = f" and {len(silent) - NAMED:,} more" if len(silent) > NAMED else ""
             on_bad(
-                XinyeError(
+                BadRecords(
                     f"{path}, line{'s' * (len(silent) > 1)} {', '.join(silent[:NAMED])}{more}: no "
                     "answer of the assistant, so that there is no token to train; of "
-                    f"{len(records):,} records leave {len(silent):,} out"
+                    f"{len(records):,} records leave {len(silent):,} out",
+                    len(silent),
                 )
             )
 
