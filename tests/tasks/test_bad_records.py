@@ -6,6 +6,8 @@ import json
 import openpyxl
 import pytest
 
+from xinye.runs.chinese import chinese
+
 
 @pytest.fixture
 def book(tmp_path, monkeypatch):
@@ -71,3 +73,30 @@ def test_more_bad_records_than_good_ones(xinye, tmp_path):
     done = xinye("data", "check", path, "--task", "classify", *SKIP)
     assert done.code == 2 and "2 of 3 records are bad, more than half" in done.complaint
     assert "line 3, field 'label'" in done.complaint
+
+
+@pytest.mark.parametrize(
+    ("labels", "hint"),
+    [
+        (("fast#good", "fast", "good#slow", "slow"), "--label-separator '#'"),
+        (("fast, good", "fast", "good, slow", "slow"), "--label-separator ,"),
+        (("Paris, France", "Lyon, France", "Rome", "Rome"), ""),
+        (("C#", "C", "F#", "F"), ""),
+    ],
+)
+def test_labels_that_were_joined(xinye, tmp_path, labels, hint):
+    path = tmp_path / "a.jsonl"
+    rows = [{"text": f"place {n} is fine", "label": labels[n % 4]} for n in range(12)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    report = json.loads(xinye("data", "check", path, "--task", "classify", "--json").out)
+    said = " ".join(report["findings"])
+    assert ("whose parts are labels, too" in said) == bool(hint) and hint in said
+
+
+def test_the_notes_in_chinese():
+    assert chinese("the column is hidden in the workbook: read (a.xlsx, column B)") == (
+        "该列在工作簿中被隐藏：照样读了（a.xlsx B 列）"
+    )
+    assert chinese("read as Windows-1252, a guess: 1 byte is not ASCII (a.csv, line 3)") == (
+        "猜测为 Windows-1252：1 个字节不是 ASCII（a.csv 第 3 行）"
+    )

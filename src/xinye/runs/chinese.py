@@ -163,6 +163,36 @@ PHRASES = {
     "a span stands there twice, and is learned once": "有的片段出现两次，只学一次",
     "the columns are parted by {}, unlike the file's name": "列由 {} 分隔，与文件名不符",
     "the header stands again, and is left out": "表头重复出现，已略去",
+    "{} records have labels such as {}, whose parts are labels, too": (
+        "{} 条样本的标签形如 {}，拆开的各部分也是标签"
+    ),
+    "if a text has several: --label-separator {}": "如果一段文本有几个标签：--label-separator {}",
+    "the cell holds the error {} of a spreadsheet: read as empty": (
+        "单元格里是表格软件的错误值 {}：按空单元格读"
+    ),
+    "the row is hidden in the workbook, perhaps filtered: read": (
+        "该行在工作簿中被隐藏（可能被筛选掉）：照样读了"
+    ),
+    "the column is hidden in the workbook: read": "该列在工作簿中被隐藏：照样读了",
+    "the sheet {} is hidden in the workbook, and read": "工作表 {} 在工作簿中被隐藏，照样读了",
+    "of {} sheets only {}, the first table, is read": "{} 个工作表中只读了第一个表格 {}",
+    "of {} sheets only {}, the first with any rows, is read": (
+        "{} 个工作表中只读了第一个有内容的 {}"
+    ),
+    "--sheet NAME reads another: {}": "用 --sheet 名称 读另一个：{}",
+    "--sheet has no effect: the file is no workbook": "--sheet 不起作用：该文件不是工作簿",
+    "the title {} above the table is left out": "表格上方的标题 {} 已略去",
+    "a cell that is merged over several rows stands in each of them": (
+        "跨行合并的单元格，其内容写入每一行"
+    ),
+    "{} bad records are left out: {}": "略去 {} 条坏样本：{}",
+    "read as {}: {} bad bytes became �, the first at offset {}": (
+        "按 {} 读取：{} 处坏字节变成 �，第一处在偏移 {}"
+    ),
+    "read as {}: a bad byte became �, the first at offset {}": (
+        "按 {} 读取：1 处坏字节变成 �，在偏移 {}"
+    ),
+    "read as {}, a guess: {} bytes are not ASCII": "猜测为 {}：{} 个字节不是 ASCII",
     # -- baselines, and what a model does ----------------------------------------------------------
     "TF-IDF + logistic regression": "TF-IDF + 逻辑回归",
     "TF-IDF + logistic regression, of {} records": "{} 条样本上的 TF-IDF + 逻辑回归",
@@ -193,8 +223,8 @@ PHRASES = {
 }
 
 ONE = {  # how a word is written where there is one of something
-    "records": "record", "texts": "text", "spans": "span", "tokens": "token", "steps": "step",
-    "have": "has", "stand": "stands", "are": "is", "they": "it",
+    "bytes": "byte", "records": "record", "texts": "text", "spans": "span", "tokens": "token",
+    "steps": "step", "have": "has", "stand": "stands", "are": "is", "they": "it",
 }  # fmt: skip
 SETTINGS = {
     "documents": "文档",
@@ -253,7 +283,7 @@ def chinese(text: str) -> str:
     if counted:
         what, times, first = counted.groups()
         return f"{chinese(what)}（{times} 次，最早在 {_place(first)}）"
-    once = re.fullmatch(r"(.*) \(([^()]*(?:\.\w{2,7}|, (?:line|record) [\d,]+))\)", text)
+    once = re.fullmatch(r"(.*) \(([^()]*(?:\.\w{2,7}|, (?:line|record|column) [A-Z\d,]+))\)", text)
     if once:
         return f"{chinese(once[1])}（{_place(once[2])}）"
     return "；".join(_clause(clause) for clause in text.split("; "))
@@ -291,6 +321,7 @@ def _place(text: str) -> str:
     for place, said in {"line": "行", "record": "条"}.items():
         text = re.sub(rf"(?<=\d)(?:, | and ){place} ", "、", text)
         text = re.sub(rf"(?:, )?\b{place} ([\d,、]*\d)", rf" 第 \1 {said}", text)
+    text = re.sub(r", column ([A-Z]+)\b", r" \1 列", text)
     for unit, said in UNITS.items():
         text = re.sub(rf"(?<=\d) {unit}\b", f" {said}", text)
     return text
