@@ -137,7 +137,7 @@ def test_a_broken_character_between_blocks_and_after_a_mark(tmp_path: Path) -> N
     content = (CHINESE * 50).encode("gb18030")
     path = write(tmp_path / "d.txt", content + b"\xff" + content)
     assert (
-        f"byte 0xFF at offset {len(content)} (line 51) is not gb18030, which it looks like"
+        f"byte 0xFF at offset {len(content)} (line 51) is not GB18030, which it looks like"
         in error(path)
     )
 

@@ -80,6 +80,7 @@ METAVARS = {
     "offsets": "characters|bytes|utf-16",
     "output": "DIR",
     "prompt_field": "NAME",
+    "sheet": "NAME",
     "size": "SIZE",
     "tag_names": "NAMES",
     "target_modules": "NAME",

@@ -21,7 +21,7 @@ from xinye.data.sources import read_lines
 from xinye.errors import XinyeError, checked, plural, quoted
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.libraries import need
-from xinye.planning.column_settings import ColumnSettings, TextColumns
+from xinye.planning.column_settings import RecordSettings, TextColumns
 from xinye.planning.job_settings import EvaluateSettings, ZeroShotSettings
 from xinye.runs.folder import Figures
 from xinye.runs.report import rank_table
@@ -60,11 +60,11 @@ def evaluate(arguments: list[str]) -> int:
         JSON,
         Fields(EvaluateSettings),
         Fields(ZeroShotSettings),
-        Fields(ColumnSettings, TextColumns.model_fields),
+        Fields(RecordSettings, TextColumns.model_fields),
     ).read(arguments)
     values = given.settings
     asked: dict[str, Any] = {}
-    for kind in (ZeroShotSettings, ColumnSettings):
+    for kind in (ZeroShotSettings, RecordSettings):
         named = {name: values.pop(name) for name in kind.model_fields if name in values}
         checked(kind, named, "evaluate")
         asked |= named

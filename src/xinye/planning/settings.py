@@ -72,7 +72,7 @@ class TrainingSettings(BaseModel):
     groups: ClassVar[Mapping[str, str]] = {  # under which titles help shows the settings
         "data": "data validation validation_share fold field text_field label_field "
         "label_separator prompt_field answer_field assistant_name tag_names offsets "
-        "document_separator bad_bytes data_license tokenizer vocab_size",
+        "document_separator sheet bad_records bad_bytes data_license tokenizer vocab_size",
         "model": "from_ size architecture context layers width heads key_value_heads method "
         "attention dropout",
         "how long": "time tokens epochs steps total_steps patience evaluations",

@@ -12,8 +12,9 @@ from typing import ClassVar
 from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes, places_in
 from xinye.data.records import Row
-from xinye.errors import XinyeError
+from xinye.errors import plural
 from xinye.runs.words import Both, TaskWords
+from xinye.tasks.bad_records import BadRecords
 from xinye.tasks.conversation_files import is_conversation, read_conversations, without_header
 from xinye.tasks.exercises import chats
 from xinye.tasks.records import OnBad
@@ -94,9 +95,11 @@ class Chat(Writing):
         if silent:
             more = f" and {len(silent) - NAMED:,} more" if len(silent) > NAMED else ""
             on_bad(
-                XinyeError(
+                BadRecords(
                     f"{places_in(silent[:NAMED])}{more}: no answer of the assistant, so that there "
-                    f"is no token to train; of {len(records):,} records leave {len(silent):,} out"
+                    f"is no token to train; of {plural(len(records), 'record')} leave "
+                    f"{len(silent):,} out",
+                    len(silent),
                 )
             )
 
