@@ -295,8 +295,8 @@ def check_numbers(data: Json, where: str) -> None:
             json.dumps(json.loads(json.dumps(value), parse_int=float), allow_nan=False)
         except (ValueError, RecursionError):
             raise XinyeError(
-                f"{where}: {name} is not what it should be: a number in it is infinite or NaN; mend "
-                "the file"
+                f"{where}: {name} is not what it should be: a number in it is infinite or NaN; "
+                "mend the file"
             ) from None
 
 
