@@ -50,13 +50,17 @@ def base_of(folder: Path) -> str:
             "--base DIR"
         )
     beside = folder / name
-    return path.relpath(beside) if not path.isabs(name) and beside.exists() else name
+    return path.relpath(beside) if not path.isabs(name) and path.exists(beside) else name
 
 
 def place_of(model: str | Path) -> Path:
     """Where a model lies, by its path or its name on the hub; as it is called, where it is not
-    there."""
-    return Path(model) if Path(model).exists() else find_downloaded(str(model)) or Path(model)
+    there. Raises `XinyeError` for what cannot be a path."""
+    try:
+        there = Path(model).exists()
+    except OSError as error:
+        raise XinyeError(f"{model}: there is no such model ({error.strerror})") from None
+    return Path(model) if there else find_downloaded(str(model)) or Path(model)
 
 
 def find_base(folder: Path) -> str:

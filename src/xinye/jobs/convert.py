@@ -218,6 +218,10 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
     refuse_first(
         (not run.exists(), f"{run}: there is no such folder{near_run(run)}"),
         (
+            not is_adapter(run) and not (run / "config.json").is_file(),
+            f"{run}: not an adapter's folder (no {CONFIG})",
+        ),
+        (
             not is_adapter(run),
             f"{run}: there is no adapter here (no {CONFIG}), so it is whole as it is; xinye "
             "finetune --method lora makes one",

@@ -92,6 +92,7 @@ def _refusal(name: str, error: Exception) -> XinyeError:
         "your token",
         errors.RepositoryNotFoundError: "the hub has no such model, or shows it only to some "
         "(HF_TOKEN)",
+        errors.HFValidationError: "not a name on the hub, such as owner/model",
         errors.OfflineModeIsEnabled: "HF_HUB_OFFLINE is set, so that nothing can be downloaded",
     }
     if problem := next((known[kind] for kind in known if isinstance(error, kind)), ""):

@@ -331,6 +331,8 @@ def read_config(path: Path) -> dict[str, Any]:
         raise
     except FileNotFoundError:
         raise XinyeError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise XinyeError(f"{path}: cannot be read ({error.strerror})") from None
     except Exception as error:  # the library raises what it likes at odd values
         reason = " ".join(str(error).split())[:200]
         raise XinyeError(f"{path}: not a YAML file ({reason})") from None
