@@ -22,6 +22,7 @@ from xinye.training import text_job as recipe
 from xinye.training.job import Run
 from xinye.training.train import finetune, pretrain
 
+pytestmark = pytest.mark.usefixtures("no_measuring")
 CONSTANT = {"decay": 0.001, "warmup": 1, "dropout": 0.1}  # no step is in the decay
 
 
@@ -59,13 +60,20 @@ def test_at_a_constant_rate_it_is_the_longer_run_to_the_bit(workplace, optimizer
 
 
 def test_log_and_plan_have_no_seam(workplace):
-    first = run_of(workplace, "run", steps=6, evaluations=3)
+    run_of(workplace, "whole", steps=12, **CONSTANT)
+    first = run_of(workplace, "run", steps=6, **CONSTANT)
     longer(workplace / "run", steps=12)
     log = lines(workplace / "run")
     assert [line["step"] for line in log if line["kind"] == "step"] == [*range(1, 13)]
-    assert [line["step"] for line in log if line["kind"] == "result"] == [12]
-    curve = read_run(workplace / "run").curve
-    assert [point["step"] for point in curve if point["kind"] == "validation"] == [2, 4, 8]
+    judged = [(line["kind"], line["step"]) for line in log if line["kind"] != "step"]
+    assert judged == [("validation", 3), ("validation", 6), ("result", 12)]
+    [whole] = [line for line in lines(workplace / "whole") if line["kind"] == "validation"]
+    [there] = [line for line in log if line["kind"] == "validation" and line["step"] == 6]
+    assert there | {"seconds": 0} == whole | {"seconds": 0}  # where the run had ended
+    saved = read_run(workplace / "run")
+    spent = sum(line["seconds"] for line in log if line["kind"] == "step")
+    assert saved.seconds == pytest.approx(spent, abs=0.01)
+    assert saved.tokens == read_run(workplace / "whole").tokens
     plan = plan_of(workplace / "run")
     assert plan["values"]["steps"] == 12 and plan["reasons"]["steps"] == "given; 6 are done"
     [noted] = plan["extended"]
