@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from conftest import contents
 from training.test_finetune import records as records  # a fixture
@@ -205,6 +207,23 @@ def test_the_control_goes_on_longer_too(trained, records):
     finetune(FinetuneSettings(output=Path("run"), steps=6), resume=True)
     assert checkpoints(Path("run/control"))[-1].name == "step-00000006"
     assert "control" in json.loads(Path("run/training/result.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("method", ["full", "adalora"])
+def test_the_commands_of_a_fine_tuning_make_it_again(xinye, trained, records, method):
+    few = {"epochs": None, "steps": 6, "batch_size": 4, "evaluations": 1, "method": method}
+    finetune(task_settings(trained, "run", **few), Interrupting(after=2))
+    finetune(FinetuneSettings(output=Path("run"), steps=8), resume=True)
+    command = read_run(Path("run")).command("again")
+    assert "--total-steps 0:6,2:2" in command
+    for each in command.split(" && "):
+        outcome = xinye(*shlex.split(each)[1:])
+        assert outcome.code == 0, outcome.err
+    name = "adapter_model.safetensors" if method == "adalora" else "model.safetensors"
+    weights, same = (load_file(Path(run, name)) for run in ("run", "again"))
+    assert all(torch.equal(weights[each], same[each]) for each in weights | same)
+    again = finetune(FinetuneSettings(output=Path("again")), resume=True)
+    assert again.steps == 8  # it has ended
 
 
 def test_the_command_of_a_fine_tuning_names_what_was_derived(trained, records):
