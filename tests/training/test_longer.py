@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import xinye as package
 from conftest import contents
 from training.test_finetune import records as records  # a fixture
 from training.test_finetune import settings as task_settings
@@ -192,7 +193,10 @@ def test_a_fine_tuning_is_the_longer_one_to_the_bit(trained, records):
     for name in ("model.safetensors", "training/checkpoints/step-00000008/optimizer.safetensors"):
         assert Path("whole", name).read_bytes() == Path("run", name).read_bytes()
     assert plan_of(Path("run"))["values"]["epochs"] == 4.0
-    assert finetune(FinetuneSettings(output=Path("run"), epochs=6), resume=True).steps == 12
+    package.finetune(output="run", epochs=6, resume=True, progress=False)
+    assert read_run(Path("run")).done == 12
+    with pytest.raises(XinyeError, match="name the model to begin with"):
+        package.finetune(output="run", epochs=6)
 
 
 def test_the_ranks_of_adalora_stay_where_they_are(trained, records):
