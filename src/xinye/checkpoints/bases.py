@@ -54,9 +54,12 @@ def base_of(folder: Path) -> str:
 
 
 def place_of(model: str | Path) -> Path:
-    """Where a model lies, by its path or its name on the hub; as it is called, where it is not
-    there."""
-    return Path(model) if Path(model).exists() else find_downloaded(str(model)) or Path(model)
+    """Where a model, or an adapter, lies, by its path or its name on the hub; as it is called,
+    where it is not there."""
+    if Path(model).exists():
+        return Path(model)
+    found = find_downloaded(str(model)) or find_downloaded(str(model), CONFIG)
+    return found or Path(model)
 
 
 def find_base(folder: Path) -> str:
@@ -69,7 +72,7 @@ def find_base(folder: Path) -> str:
             f"{folder}: this adapter changes the model {base}, which is not there{fetch}; if it "
             "was moved, say where it lies: --base DIR"
         )
-    if is_adapter(Path(base)):
+    if is_adapter(place_of(base)):
         raise XinyeError(
             f"{folder}: its base, {base}, is an adapter, too; merge that one first (xinye merge) "
             "and give what comes out: --base DIR"
