@@ -69,9 +69,9 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
     epochs = settings.epochs or round(min(20.0, max(4.0, 4 * (10_000 / count) ** 0.5)))
     total = max(1, round(epochs * count / batch_size))
     often = f"for {plural(count, 'record')}"
-    ends = total
+    ends = settings.steps or total
     if settings.steps or settings.total_steps:
-        planned = settings.total_steps or ((0, settings.steps),)
+        planned = settings.total_steps or ((0, ends),)
         total, ends = planned[0][1], planned[-1][1]
         epochs = round(ends * batch_size / count, 2)
         often = "what the steps come to"
