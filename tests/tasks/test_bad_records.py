@@ -95,7 +95,7 @@ def test_labels_that_were_joined(xinye, tmp_path, labels, hint):
 
 def test_the_notes_in_chinese():
     assert chinese("the column is hidden in the workbook: read (a.xlsx, column B)") == (
-        "该列在工作簿中被隐藏：照样读了（a.xlsx B 列）"
+        "有的列在工作簿中是隐藏的：照样读取（a.xlsx B 列）"
     )
     assert chinese("read as Windows-1252, a guess: 1 byte is not ASCII (a.csv, line 3)") == (
         "猜测为 Windows-1252：1 个字节不是 ASCII（a.csv 第 3 行）"

@@ -54,13 +54,16 @@ def base_of(folder: Path) -> str:
 
 
 def place_of(model: str | Path) -> Path:
-    """Where a model lies, by its path or its name on the hub; as it is called, where it is not
-    there. Raises `XinyeError` for what cannot be a path."""
+    """Where a model, or an adapter, lies, by its path or its name on the hub; as it is called,
+    where it is not there. Raises `XinyeError` for what cannot be a path."""
     try:
         there = Path(model).exists()
     except OSError as error:
         raise XinyeError(f"{model}: there is no such model ({error.strerror})") from None
-    return Path(model) if there else find_downloaded(str(model)) or Path(model)
+    if there:
+        return Path(model)
+    found = find_downloaded(str(model)) or find_downloaded(str(model), CONFIG)
+    return found or Path(model)
 
 
 def find_base(folder: Path) -> str:
@@ -73,7 +76,7 @@ def find_base(folder: Path) -> str:
             f"{folder}: this adapter changes the model {base}, which is not there{fetch}; if it "
             "was moved, say where it lies: --base DIR"
         )
-    if is_adapter(Path(base)):
+    if is_adapter(place_of(base)):
         raise XinyeError(
             f"{folder}: its base, {base}, is an adapter, too; merge that one first (xinye merge) "
             "and give what comes out: --base DIR"

@@ -237,7 +237,7 @@ class Parser(argparse.ArgumentParser):
         refuse_first(
             (not place_of(base).exists(), f"--base {base}: not there"),
             (
-                not any(is_adapter(Path(place)) for place in places),
+                not any(is_adapter(place_of(place)) for place in places),
                 f"--base {base}: says where the base of an adapter lies, and no model here is one",
             ),
         )

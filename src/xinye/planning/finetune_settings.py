@@ -130,8 +130,8 @@ class FinetuneSettings(TrainingSettings, RecordSettings):
                 "control is the second run of one with augment; without that, leave it out",
             ),
             (
-                self.epochs is not None and self.steps is not None,
-                "give one of --epochs and --steps",
+                sum(map(bool, (self.epochs, self.steps, self.total_steps))) > 1,
+                "give one of --epochs, --steps and --total-steps",
             ),
             (
                 self.fold and self.validation,

@@ -8,8 +8,9 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from xinye.runs.chinese import SETTINGS, chinese, error_in_chinese, sample_in_ch
 from xinye.runs.diagnosis import diagnose
 from xinye.runs.saved import SavedRun
 from xinye.runs.words import LOSS, Both
+
+if TYPE_CHECKING:  # only a report needs it
+    from jinja2 import Environment
 
 POINTS = 240  # of the training curve: each the mean of the steps it stands for
 CHART = (4.5, 2.8)  # inches: so small that its words can be read on a phone
@@ -84,6 +88,14 @@ def write_page(
 ) -> None:
     """Write a file from a template and what it should know; it calls the filters by their names.
     `escape` for HTML."""
+    page = _environment(escape, tuple(filters)).get_template(template).render(known)
+    with written_beside(path) as beside:
+        beside.write_text(page, "utf-8", errors="replace")
+
+
+@cache  # to compile a template takes longer than to fill it in
+def _environment(escape: bool, filters: tuple[Callable[..., Any], ...]) -> "Environment":
+    """What makes pages of the templates beside this file."""
     from jinja2 import Environment, FileSystemLoader
 
     environment = Environment(
@@ -93,9 +105,7 @@ def write_page(
         lstrip_blocks=True,
     )
     environment.filters |= {each.__name__: each for each in filters}
-    page = environment.get_template(template).render(known)
-    with written_beside(path) as beside:
-        beside.write_text(page, "utf-8", errors="replace")
+    return environment
 
 
 def texts(run: SavedRun) -> list[str]:

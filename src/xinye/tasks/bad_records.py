@@ -47,7 +47,7 @@ class Refused:
         self.errors.append(error)
         if _skipping.get():
             return
-        if self.on_bad is refuse:
+        if self.on_bad is refuse and "--" not in str(error):  # another flag may read it rightly
             error = XinyeError(f"{error}. Or leave such records out: --bad-records skip")
         self.on_bad(error)
 
