@@ -98,5 +98,5 @@ def test_the_notes_in_chinese():
         "有的列在工作簿中是隐藏的：照样读取（a.xlsx B 列）"
     )
     assert chinese("read as Windows-1252, a guess: 1 byte is not ASCII (a.csv, line 3)") == (
-        "猜测为 Windows-1252：1 个字节不是 ASCII（a.csv 第 3 行）"
+        "按 Windows-1252 读取，这只是推测：有 1 个字节不是 ASCII 字符（a.csv 第 3 行）"
     )
