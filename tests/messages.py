@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "xinye"
 CATALOGUE = SOURCE / "locale" / "zh" / "LC_MESSAGES" / "xinye.po"
 # What programs read stays English; the demo tells its stories in both languages itself.
-ENGLISH = ("server/", "demo/", "locale/", "guesses.py", "runs/chinese.py")
+ENGLISH = ("server/", "demo/", "locale/", "guesses.py", "runs/chinese.py", "runs/chinese_notes.py")
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.
 OTHERS = (
     "usage",

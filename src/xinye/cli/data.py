@@ -33,7 +33,7 @@ from xinye.cli.output import (
 from xinye.collect.collect import Collected, check_output
 from xinye.collect.collect import collect as collect_documents
 from xinye.errors import XinyeError, plural
-from xinye.planning.column_settings import COLUMNS, ColumnSettings
+from xinye.planning.column_settings import COLUMNS, RecordSettings
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.folder import Figures
 from xinye.tasks.registry import find_task
@@ -77,7 +77,7 @@ def check(arguments: list[str]) -> int:
             [],
             action="append",
         ),
-        Fields(ColumnSettings),
+        Fields(RecordSettings),
         BAD_BYTES,
         JSON,
     ).read(arguments)
@@ -127,7 +127,7 @@ def show(arguments: list[str]) -> int:
         task_flag("what they are records of", required=True),
         flag("--model", "MODEL", "whose tokens (else characters)"),
         flag("--count", "N", "records to show (3)", 3, type=int),
-        Fields(ColumnSettings),
+        Fields(RecordSettings),
         BAD_BYTES,
         JSON,
     ).read(arguments)
@@ -325,7 +325,7 @@ def show_records(report: Figures) -> None:
         places = "\n".join(f"  {place}" for place in report["bad"][:BAD]) + more
         refused = f"cannot be learned from; finetune refuses the file ({plural(total, 'place')}):"
         section(FINDINGS, refused, places, *notes)
-        answer.print("\nnext: mend or delete these lines, and check again")
+        answer.print("\nnext: mend or delete these lines, and check again; or --bad-records skip")
     else:
         section(FINDINGS if notes else NOTHING, *notes)
         answer.print(f"\nnext: {report['command']}", soft_wrap=True)

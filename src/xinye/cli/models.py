@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xinye.checkpoints.bases import find_base, is_adapter
 from xinye.cli.arguments import JSON, MODEL, Parser, flag, switch
 from xinye.cli.output import Display, answer, console, print_result, print_table
-from xinye.errors import plural, quoted
+from xinye.errors import XinyeError, plural, quoted
 from xinye.observer import Observer
+from xinye.runs.saved import is_run
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.jobs.convert import Quantized
@@ -39,6 +41,11 @@ def download(arguments: list[str]) -> int:
             f"now: xinye generate {quoted(downloaded.model)} …",
             soft_wrap=True,
         )
+    if is_adapter(Path(downloaded.folder)):
+        try:
+            find_base(Path(downloaded.folder))
+        except XinyeError as error:
+            console.print(f"note: {error}", soft_wrap=True)
     return print_result(downloaded, given.json)
 
 
@@ -138,8 +145,8 @@ def show_quantized(result: "Quantized") -> None:
         )
     notes = [*result.notes]
     if result.kept_as_f16:
-        count = len(result.kept_as_f16)
-        notes.insert(0, f"{count} matrices are f16, since 32 does not divide their rows")
+        are = plural(len(result.kept_as_f16), "matrix is", "matrices are")
+        notes.insert(0, f"{are} f16, since 32 does not divide the rows")
     for note in notes:
         answer.print(f"note: {note}", soft_wrap=True)
 
@@ -167,4 +174,8 @@ def merge(arguments: list[str]) -> int:
             f"saved: {merged.output}",
             soft_wrap=True,
         )
+        if not is_run(given.run):
+            console.print(
+                "note: no model card is written: how this adapter was trained is not known here"
+            )
     return print_result(merged, given.json)

@@ -202,7 +202,7 @@ def tune(arguments: list[str]) -> int:
         BASE,
         flag("--time", "DURATION", "start no trial after this long (30min)", "30min"),
         task_flag("what to learn"),
-        Fields(FinetuneSettings, without=("model", "task", "evaluations", "steps")),
+        Fields(FinetuneSettings, without=("model", "task", "evaluations", "steps", "total_steps")),
     )
     of_text = (FILES, Fields(PretrainSettings, without=("files", "evaluations")))
     given = Parser(

@@ -41,3 +41,19 @@ class ColumnSettings(TextColumns):
 
 
 COLUMNS = tuple(ColumnSettings.model_fields)
+
+
+class RecordSettings(ColumnSettings):
+    """What every task can be told of its files, besides the columns."""
+
+    sheet: str | None = Field(
+        None, description="the sheet of workbooks, by name (the first that is a table)"
+    )
+    bad_records: Literal["refuse", "skip"] = Field(
+        "refuse",
+        description="records that cannot be learned from: refuse the file, or leave them out and "
+        "report how many",
+    )
+
+
+BESIDE_COLUMNS = tuple(name for name in RecordSettings.model_fields if name not in COLUMNS)
