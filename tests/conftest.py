@@ -25,6 +25,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # What is expected was computed on a processor; test_gpu.py alone asks a GPU.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
+# Messages are English here, whatever the locale; tests of the Chinese ask for it.
+os.environ["XINYE_LANGUAGE"] = "en"
+
 from xinye import machine
 from xinye.cli.main import main
 from xinye.console import answer

@@ -44,6 +44,8 @@ def chinese_screen(monkeypatch):
         ({"LANG": "zh_CN.UTF-8", "LC_ALL": "en_GB.UTF-8"}, "en"),
         ({"LANG": "zh_CN.UTF-8", "XINYE_LANGUAGE": "en"}, "en"),
         ({"LC_ALL": "C", "XINYE_LANGUAGE": "zh"}, "zh"),
+        ({"LC_ALL": "C"}, "en"),
+        ({"LC_ALL": "de_DE"}, "en"),
     ],
 )
 def test_the_language_is_what_the_variable_or_else_the_locale_says(

@@ -77,14 +77,6 @@ def test_writing_the_stories_is_no_part_of_the_time(monkeypatch, tmp_path):
     assert began == [125.0]
 
 
-@pytest.mark.parametrize(
-    "name, language", [("zh_CN.UTF-8", "zh"), ("en_GB.UTF-8", "en"), ("C", "en"), ("de_DE", "en")]
-)
-def test_the_language_comes_from_the_locale(monkeypatch, name, language):
-    monkeypatch.setenv("LC_ALL", name)
-    assert verb.screen_language() == language
-
-
 @pytest.mark.parametrize(("task", "language"), [("classify", "en"), ("tag", "zh"), ("chat", "zh")])
 def test_a_task_in_miniature(xinye, workplace, monkeypatch, task, language):
     for name, value in {"TEXTS": 300, "HELD_OUT": 4, "TIMES_READ": 0.1}.items():

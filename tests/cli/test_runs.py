@@ -130,7 +130,7 @@ def test_help_names_the_verbs(xinye):
 def test_show_tells_of_a_run_and_writes_its_report(xinye, workplace, trained, monkeypatch):
     run = Path(shutil.copytree(trained, workplace / "run"))
     (run / "report.html").unlink()
-    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    monkeypatch.setenv("XINYE_LANGUAGE", "zh")
     out = xinye("runs", "show", run).out
     for words in (
         "finished",
