@@ -101,7 +101,7 @@ def test_a_table_without_a_header_is_told_of(xinye, workplace):
     Path("a.txt").write_text("体验十大创新\t8\n港股缩量回调\t2\n新股\t2\n", "utf-8")
     outcome = xinye("data", "check", "a.txt", "--task", "classify")
     assert "a.txt: 3 records, text in '1', label in '2'" in outcome.out
-    assert "the first line is a record, for '8' in it is a number" in outcome.out
+    assert "the first line is a record, for its cell '8' is a number" in outcome.out
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def labelled(*labels):
         ("a.csv", 'text,label\n好,"[1, 0]"\n坏,"[0, 1]"\n', {"0": 1, "1": 1}, "0 or 1 for each class"),
         ("a.csv", "text,label\n好,\"['快', 'good']\"\n坏,快\n", {"快": 2, "good": 1}, "a list written as a text"),
         ("a.csv", CSV + "\ufeffReview,label\n好,好\n", {"好": 2, "差": 1},
-         "the header stands again, and is left out (a.csv, line 4)"),
+         "the header appears again, and is left out (a.csv, line 4)"),
         ("a.csv", "text,label\n好,1\n坏,0\nso so,1.0\n", {"1": 2, "0": 1}, "'1.0' is read as '1' (a.csv, line 4)"),
         ("a.jsonl", labelled(1, 1.0, 0), {"1": 2, "0": 1}, "'1.0' is read as '1' (a.jsonl, line 2)"),
         ("a.jsonl", labelled("好评", "差评", "好评\u200b", "\ufeff好评"), {"好评": 3, "差评": 1},
@@ -41,8 +41,8 @@ def labelled(*labels):
         ("a.csv", "text,label\nnan,1\ngood,0\n", {"1": 1, "0": 1}, "the text is 'nan', which looks like"),
         ("a.jsonl", [*labelled("a", "b"), {"text": "no", "label": "b", "answer": "reject"}], {"a": 1, "b": 1},
          "the annotator's answer is 'reject': left out (a.jsonl, line 3)"),
-        ("a.csv", "text;label\n很好，快,真的;1\nbad;0\n", {"1": 1, "0": 1}, "the columns are parted by ';'"),
-        ("a.tsv", "text,label\n好,1\nbad,0\n", {"1": 1, "0": 1}, "the columns are parted by ','"),
+        ("a.csv", "text;label\n很好，快,真的;1\nbad;0\n", {"1": 1, "0": 1}, "the columns are separated by ';'"),
+        ("a.tsv", "text,label\n好,1\nbad,0\n", {"1": 1, "0": 1}, "the columns are separated by ','"),
     ],
 )  # fmt: skip
 def test_labels(xinye, workplace, name, content, counts, says):
@@ -116,7 +116,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "a.png"}}
         ("classify", "a.csv", "text,label\n好,1\n坏,NaN\n", "line 3, field 'label': expected a label, found 'NaN'"),
         ("classify", "a.jsonl", '{"text": "好", "label": NaN}', "expected a label, found 'nan'"),
         ("classify", "a.jsonl", labelled("a", "b", "\u200b"), "line 3, field 'label': expected a label, found nothing"),
-        ("classify", "a.csv", CSV + "label,review\n好,很快\n", "line 4: the header again, with its columns in another"),
+        ("classify", "a.csv", CSV + "label,review\n好,很快\n", "line 4: the header appears again with its columns in another"),
         ("classify", "a.csv", "text,label,text\n好,1,坏\n", "line 1: 2 columns are called 'text'; give each its own"),
         ("classify", "a.jsonl", '{"text": "a", "label": 1, "label": 0}', "line 1: not valid JSON (the key 'label' has"),
         ("tag", "a.jsonl", [{"text": "叶", "spans": [[0, 1, ""]]}], "the span 0–1 has no label"),
@@ -141,14 +141,14 @@ def test_text_of_a_table_is_not_trained_with_its_labels(xinye, workplace):
     report = json.loads(xinye("data", "check", "a.csv", "--json").out)
     assert [shown["text"] for shown in report["preview"]] == ["很好，快", "bad"]
     findings = [finding["finding"] for finding in report["findings"]]
-    assert any("parted by ';'" in finding for finding in findings)
-    assert any("the header stands again, and is left out (a.csv, line 3)" in f for f in findings)
+    assert any("separated by ';'" in finding for finding in findings)
+    assert any("the header appears again, and is left out (a.csv, line 3)" in f for f in findings)
 
 
 def test_finetune_and_evaluate_report_it_too(xinye, trained, workplace):
     rows = [f"{row['text']},{row['label']}" for row in reviews(20, "zh")]
     Path("a.csv").write_text("\n".join(["text,label", *rows, "text,label"]), "utf-8")
-    says = "the header stands again, and is left out (a.csv, line 22)"
+    says = "the header appears again, and is left out (a.csv, line 22)"
     given = ("--task", "classify", "--data", "a.csv")
     ran = xinye("finetune", trained, *given, "--epochs", 1, "-o", "run", "--json")
     assert ran.code == 0 and says in " ".join(ran.err.split())

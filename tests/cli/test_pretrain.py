@@ -73,7 +73,10 @@ BAD_INPUT = {
         ["paper.docx"],
         "paper.docx: files of this kind cannot be read; accepted: .txt",
     ),
-    "zero bytes": (["zeros.txt"], "zeros.txt: a zero byte at offset 9: this is a binary file"),
+    "zero bytes": (
+        ["zeros.txt"],
+        "zeros.txt: this is a binary file, not text (zero byte at offset 9)",
+    ),
     "picture": (["picture.txt"], "picture.txt: this is a PNG image"),
     "undecodable bytes": (
         ["damaged.txt"],

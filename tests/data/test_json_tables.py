@@ -49,7 +49,7 @@ def test_a_record_stays_one(tmp_path, record):
 def test_columns_of_different_lengths_are_refused(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps(COLUMNS | {"label": ["a"]}))
-    with pytest.raises(XinyeError, match="of different lengths"):
+    with pytest.raises(XinyeError, match="have different lengths"):
         [*read_records(path)]
 
 

@@ -115,7 +115,7 @@ def test_data_exhausted_after_many_times_through_the_text(make_run):
 @pytest.mark.parametrize(
     "losses, says",
     [
-        ([*falling(200), *np.linspace(4, 9, 200)], "climbed above where it began"),
+        ([*falling(200), *np.linspace(4, 9, 200)], "rose above its first value"),
         (
             [loss + 3 * (at % 80 in (5, 6, 7)) for at, loss in enumerate(falling())],
             "jumps up 4 times, first at step 86",
@@ -190,11 +190,11 @@ def test_a_figure_says_itself_what_is_better(make_run, figure, ours, theirs, say
 @pytest.mark.parametrize(
     ("ours", "theirs", "records", "says", "zh"),
     [
-        (0.5, 0.5, 4, "Equal to its baseline to within chance on 4 records: hits", "与基线持平（4 条样本"),
-        (0.8, 0.7, 10, "Equal to its baseline to within chance on 10 records: hits", "与基线持平（10 条"),
+        (0.5, 0.5, 4, "Equal to its baseline within chance on 4 records: hits", "与基线持平（4 条样本"),
+        (0.8, 0.7, 10, "Equal to its baseline within chance on 10 records: hits", "与基线持平（10 条"),
         (0.8, 0.7, 1000, "Better than its baseline: hits", "好过基线：hits"),
         (0.7, 0.8, 1000, "Worse than its baseline: hits", "不如基线：hits"),
-        (0.5, 0.5, None, "Equal to its baseline as far as it is written: hits", "与基线持平"),
+        (0.5, 0.5, None, "Equal to its baseline in the digits shown: hits", "与基线持平"),
     ],
 )  # fmt: skip
 def test_a_difference_within_chance_is_none(make_run, ours, theirs, records, says, zh):

@@ -64,7 +64,7 @@ def test_a_file_without_sheets(xinye, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("text,label\ngood place,a\nbad place,b\n")
     done = xinye("data", "check", path, "--task", "classify", "--sheet", "x")
-    assert "--sheet has no effect: the file is no workbook" in done.out
+    assert "--sheet has no effect: the file is not a workbook" in done.out
 
 
 def test_more_bad_records_than_good_ones(xinye, tmp_path):
@@ -94,7 +94,7 @@ def test_labels_that_were_joined(xinye, tmp_path, labels, hint):
 
 
 def test_the_notes_in_chinese():
-    assert chinese("the column is hidden in the workbook: read (a.xlsx, column B)") == (
+    assert chinese("the column is hidden in the workbook, but is read (a.xlsx, column B)") == (
         "有的列在工作簿中是隐藏的：照样读取（a.xlsx B 列）"
     )
     assert chinese("read as Windows-1252, a guess: 1 byte is not ASCII (a.csv, line 3)") == (

@@ -175,7 +175,7 @@ def test_true_and_false_are_labels(tmp_path):
         ("a.jsonl", '{"text": "好", "label": 1}\n{"text": 3, "label": 1}', r"line 2, field 'text': expected a text"),
         ("a.csv", "text,label\n好,\n", r"line 2, field 'label': expected a label, found nothing"),
         ("a.csv", "text,label\n ,1\n", r"line 2, field 'text': expected a text, found nothing"),
-        ("a.txt", "好\t正\n没有标签\n", r"line 2: 1 column, the header line has 2; a tab parts them"),
+        ("a.txt", "好\t正\n没有标签\n", r"line 2: 1 column, the header line has 2; columns are separated by tabs"),
         ("a.txt", "没有标签\n也没有\n", r"line 1: expected columns of a text and a label.* found one: '没有标签'"),
         ("a.jsonl", '["好", "a"]', r"line 1: expected an object with a text and a label"),
         ("a.csv", "text,kind,shop\n" + "好,a,b\n坏,b,a\n" * 4, "which column is the label"),

@@ -174,7 +174,7 @@ def test_of_a_folder_all_that_is_not_read_is_told(workplace, packed):
     assert [record.messages[0]["content"] for record in records] == ["a", "能退吗", "在吗"]
     kind, text = notes.sentences()
     assert "files of the kind .log are not read (desk" in kind
-    assert text.startswith("text beside files of records is not read") and "(2 times" in text
+    assert text.startswith("a text file beside files of records is not read") and "(2 times" in text
     Path("desk/faq.csv").unlink()
     with pytest.raises(XinyeError, match=r"notes.txt, line 1: expected who speaks"):
         Chat.read(["desk"], notes=notes)

@@ -218,9 +218,10 @@ class Reading:
         self.look_at_lines(codes, where)
         for passage in mojibake(text, codes, counts):
             shown, meaning = (excerpt(each, 20) for each in (passage.shown, passage.meaning))
-            then = f" should read {meaning}" if meaning else ", its characters are lost"
-            problem = printable(f"decoded wrongly: {shown}{then}")
-            self.mojibake.add(partial(where, passage.start), problem)
+            problem = f"decoded wrongly: {shown}, its characters are lost"
+            if meaning:
+                problem = f"decoded wrongly: {shown} should read {meaning}"
+            self.mojibake.add(partial(where, passage.start), printable(problem))
         for passage in personal_data(text):
             self.personal[passage.meaning].add(partial(where, passage.start), masked=passage.shown)
         short = [part for part in parts if part.short]
@@ -241,7 +242,7 @@ class Reading:
             if (endless or self.endless) and where(offset) == self.endless:
                 continue
             self.endless = where(offset) if endless else None
-            problem = f"a line of {length:,} characters{' or more' * endless}"
+            problem = f"a line of {length:,} characters{' or more' if endless else ''}"
             self.long_lines.add(partial(where, offset), problem)
 
     def preview(self) -> list[Noted]:

@@ -44,7 +44,7 @@ class _Worker:
                 return json.loads(line)
             process.kill()  # it was ended
             process.wait()
-            return {"error": f"it takes more than {SECONDS} seconds, or too much memory"}
+            return {"error": f"it takes more than {SECONDS} seconds or too much memory"}
 
     def _running(self) -> "subprocess.Popen[str]":
         # A fork of this process must have a worker of its own.
@@ -92,5 +92,5 @@ def render(
         }
     )
     if "error" in answer:
-        raise XinyeError(f"the model's chat template cannot be filled in: {answer['error']}")
+        raise XinyeError(f"the model's chat template fails: {answer['error']}")
     return answer["text"]

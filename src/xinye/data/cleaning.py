@@ -36,14 +36,12 @@ class Cleaning(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    duplicates: bool = Field(
-        True, description="Drop documents that stand there word for word already."
-    )
+    duplicates: bool = Field(True, description="Drop exact copies of earlier documents.")
     unicode: Literal["keep", "NFC", "NFKC"] = Field(
         "keep",
         description=(
-            "Unicode normal form: NFC composes accents; NFKC also turns full-width forms, ， too, "
-            "to ASCII."
+            "Unicode normal form: NFC composes accents; NFKC also turns full-width characters such "
+            "as ， into ASCII."
         ),
     )
     near_duplicates: float | None = Field(
@@ -51,7 +49,8 @@ class Cleaning(BaseModel):
         gt=0,
         le=1,
         description=(
-            "Drop documents about this similar (Jaccard, 5 characters) to an earlier one: 0.8."
+            "Drop documents at least this similar to an earlier one, such as 0.8 (Jaccard index of "
+            "runs of 5 characters)."
         ),
     )
     minimum_characters: int = Field(

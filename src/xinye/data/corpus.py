@@ -79,8 +79,8 @@ def prepare(
             beside.rename(folder)
     except OSError as error:
         raise XinyeError(
-            f"{beside.parent}: cannot write the prepared text ({error.strerror}); make room "
-            "there, or name another folder in the variable XINYE_CACHE",
+            f"{beside.parent}: cannot write the prepared text ({error.strerror}); free some disk "
+            "space there, or set XINYE_CACHE to another folder",
             exit_code=1,
         ) from error
     finally:

@@ -44,7 +44,7 @@ class Notes:
             self.places[what].append(place)
 
     def sentences(self) -> list[str]:
-        """`the header stands again and is left out (2 times, first a.csv, line 3, line 9)`."""
+        """`the header appears again, and is left out (2 times, first a.csv, line 3, line 9)`."""
         return [self._sentence(what) for what in self.counts]
 
     def of_file(self, path: Path) -> str:

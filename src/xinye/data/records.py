@@ -21,7 +21,8 @@ Row = dict[str, Any]  # a record as it stands in a file: any JSON object
 JSON_BLOCK = 1 << 16  # characters; for each error the decoder counts the lines of its block
 LONGEST_LINE = 1 << 24  # characters of a list that is read to see what it is
 _OF_A_MESSAGE = {"role", "content", "from", "value", "name", "weight"}
-_SEVERAL = "no array of JSON, but one value after the other: read as that"
+_SEVERAL = "the file holds JSON values one after the other, no array: each is read as a record"
+_ARRAY = "the file is named JSON Lines, but holds a JSON array: each item is read as a record"
 _VALUE = re.compile(r"[^\s,]")  # the first character of a value of JSON
 # how JSON writes half of a character; mostly the other follows
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
@@ -52,7 +53,7 @@ def json_lines(path: Path, on_bad: OnBad, notes: Notes) -> Records:
     """The records of a file of JSON lines; of one that is an array those that are in it."""
     with open_text(path) as file:
         if _begins_as(file) == "array":
-            notes.add(str(path), "JSON lines by its name, but an array of JSON: read as that")
+            notes.add(str(path), _ARRAY)
             yield from _conversation_or_records(_values(path, file, on_bad, notes))
         else:
             yield from _lines(path, file, on_bad)
@@ -124,7 +125,7 @@ def _lines(path: Path, file: TextIO, on_bad: OnBad) -> Records:
             on_bad(path, number, f"not valid JSON ({problem}{where})")
             continue
         if _HALF.search(line) and (reason := not_unicode(record)):
-            on_bad(path, number, f"{reason}; mend it, or delete it")
+            on_bad(path, number, f"{reason}; correct it or delete it")
         else:
             yield number, record
 
@@ -227,15 +228,15 @@ def _values(path: Path, file: TextIO, on_bad: OnBad, notes: Notes) -> Records:
                 return
             continue
         if problem:
-            on_bad(path, line, f"{problem}; mend it, or delete it")
+            on_bad(path, line, f"{problem}; correct it or delete it")
         else:
             yield line, record
     if in_array and not first:
         line = RecordNumber(number + 1) if number and counted else json_text.line
-        on_bad(path, line, "the file ends inside its array; fetch it again")
+        on_bad(path, line, "the file ends inside its array; download it again")
     elif (json_text.text[json_text.position + 1 :] + file.read(JSON_BLOCK)).strip():
         on_bad(
             path,
             json_text.line,
-            "more follows the array; delete that, or write an array a line",
+            "there is more after the array; delete it, or write one array per line",
         )

@@ -78,7 +78,7 @@ class _Parser:
     def _begin_row(self, attributes: dict[str, str]) -> None:
         number = int(float(attributes["r"])) if "r" in attributes else self._number + 1
         if number <= self._number:
-            raise ValueError(f"row {number} stands behind row {self._number}")
+            raise ValueError(f"row {number} comes after row {self._number}")
         if number > MOST_ROWS:
             raise TooManyRows
         self._number = number

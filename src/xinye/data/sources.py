@@ -116,7 +116,7 @@ def read_pieces(
     separator = (document_separator or "").replace("\\n", "\n").replace("\\t", "\t")
     if document_separator == "":
         raise XinyeError(
-            "the document separator is empty; leave it out, or give for example '\\n\\n'"
+            "the document separator is empty; leave it out, or give one such as '\\n\\n'"
         )
     for path in map(Path, files):
         suffix = suffix_of(path)
@@ -178,8 +178,10 @@ def _record_pieces(
             record = record[field]
         text = as_text(record)
         if text is None:
-            where = f"field {field!r}" if field else "the record"
             shown = f"{str(record)[:40]!r}"
-            on_bad(path, line, f"{where} is not text but {shown}; name another --field")
+            problem = f"the record is not text but {shown}"
+            if field:
+                problem = f"field {field!r} is not text but {shown}; name another --field"
+            on_bad(path, line, problem)
         elif text:
             yield Piece(with_newlines(text), f"{path.name}:{line}")

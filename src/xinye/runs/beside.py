@@ -47,7 +47,7 @@ def beside_baseline(run: SavedRun) -> Finding | None:
         return Finding("healthy", Both(f"Better than its baseline: {en}", f"好过基线：{zh}"))
     spans = run.words.deciding and run.words.deciding.name == "span_f1"
     if spans and (run.result.measured or {})["span_f1"] == 0:
-        says = Both(f"Found no span that is right: {en}", f"没有找对任何实体：{zh}")
+        says = Both(f"Found no correct entity: {en}", f"没有找对任何实体：{zh}")
     elif compared.chance.en:
         says = compared.chance
         says = Both(f"Equal to its baseline{says.en}: {en}", f"与基线持平{says.zh}：{zh}")
@@ -57,7 +57,7 @@ def beside_baseline(run: SavedRun) -> Finding | None:
         "level with the baseline" if compared.chance.en else "below the baseline",
         says,
         Both(
-            "What helps most is a model pretrained longer, on text of the same kind; then more "
+            "A base model pretrained longer on similar text helps most; then more "
             "records, more --epochs.",
             "最有效的是用同类文本延长基座模型的预训练，其次是增加样本、增加 --epochs。",
         ),
@@ -79,11 +79,11 @@ def beside_control(run: SavedRun) -> Finding | None:
         return Finding(
             "augmentation gained nothing",
             Both(
-                f"Augmentation ({kinds}) gained nothing {en}",
+                f"Augmentation ({kinds}) did not help {en}",
                 f"数据增强（{kinds}）在验证集上没有收益{zh}",
             ),
             Both(
-                f"Take the run without it, {control['run']}.",
+                f"Use the run without it, {control['run']}.",
                 f"请用未增强的那次训练：{control['run']}。",
             ),
         )
@@ -91,11 +91,11 @@ def beside_control(run: SavedRun) -> Finding | None:
     # two standard errors of a half, at most
     if figure.percent and gain < 1 / math.sqrt(control["records"]):
         few = Both(
-            f"With {control['records']:,} validation records this may be chance: see it again "
+            f"With {control['records']:,} validation records this may be chance: check it again "
             "with --folds 5.",
             f"验证集只有 {control['records']:,} 条，可能只是偶然：请用 --folds 5 复核。",
         )
-    gained = Both(f"Augmentation ({kinds}) gained {en}", f"数据增强（{kinds}）在验证集上有收益{zh}")
+    gained = Both(f"Augmentation ({kinds}) helped {en}", f"数据增强（{kinds}）在验证集上有收益{zh}")
     return Finding("augmentation gained", gained, few)
 
 
@@ -112,7 +112,7 @@ def _compared(run: SavedRun, figure: Figure, other: Mapping[str, Any]) -> Compar
     chance = NOTHING
     if records and abs(gain) <= figure.chance(ours, theirs, records):
         many = plural(records, "record")
-        chance = Both(f" to within chance on {many}", f"（{records:,} 条样本上的差别在偶然范围内）")
+        chance = Both(f" within chance on {many}", f"（{records:,} 条样本上的差别在偶然范围内）")
     elif value == figure.written(theirs):
-        chance = Both(" as far as it is written", "（显示的各位数字相同）")
+        chance = Both(" in the digits shown", "（显示的各位数字相同）")
     return Compared(gain, named, figure.written(theirs), chance)

@@ -6,31 +6,31 @@ with `{}` where it differs. A gap that holds words of ours is `{:zh}` in the Chi
 
 NOTES = {
     # -- files and tables --------------------------------------------------------------------------
-    "a bad byte became �, the first at offset {}": "1 个无法解码的字节换成了 �，偏移量为 {}",
-    "{} bad bytes became �, the first at offset {}": (
+    "1 bad byte replaced by �, the first at offset {}": "1 个无法解码的字节换成了 �，偏移量为 {}",
+    "{} bad bytes replaced by �, the first at offset {}": (
         "{} 个无法解码的字节换成了 �，第一个的偏移量为 {}"
     ),
-    "read as {}: a bad byte became �, the first at offset {}": (
+    "read as {}: 1 bad byte replaced by �, the first at offset {}": (
         "按 {} 读取：1 个无法解码的字节换成了 �，偏移量为 {}"
     ),
-    "read as {}: {} bad bytes became �, the first at offset {}": (
+    "read as {}: {} bad bytes replaced by �, the first at offset {}": (
         "按 {} 读取：{} 个无法解码的字节换成了 �，第一个的偏移量为 {}"
     ),
     "read as {}, a guess: {} bytes are not ASCII": (
         "按 {} 读取，这只是推测：有 {} 个字节不是 ASCII 字符"
     ),
-    "text beside files of records is not read": "与数据文件放在一起的纯文本文件没有读",
-    "name it, if it is one": "如果它也是数据，请单独写出它的路径",
-    "archives of the kind {} are passed over": "跳过了 {} 压缩包",
+    "a text file beside files of records is not read": "与数据文件放在一起的纯文本文件没有读",
+    "name it if it holds records": "如果它也是数据，请单独写出它的路径",
+    "archives of the kind {} are skipped": "跳过了 {} 压缩包",
     "unpack them": "请先解压",
     "files of the kind {} are not read": "不读取 {} 类文件",
-    "one object that holds a table, column by column: read as its rows": (
+    "the file is one JSON object that holds a table: its rows are read": (
         "整个文件是一个按列存放的表格对象：按行读取"
     ),
-    "JSON lines by its name, but an array of JSON: read as that": (
+    "the file is named JSON Lines, but holds a JSON array: each item is read as a record": (
         "扩展名是 JSON Lines，内容却是一个 JSON 数组：按数组读取"
     ),
-    "no array of JSON, but one value after the other: read as that": (
+    "the file holds JSON values one after the other, no array: each is read as a record": (
         "内容不是 JSON 数组，而是一个接一个的 JSON 值：逐个读取"
     ),
     "of {} sheets only {}, the first table, is read": "{} 个工作表中只读第一个表格 {}",
@@ -38,32 +38,32 @@ NOTES = {
     "save {} as files of their own": "其余的 {} 请另存为单独的文件",
     "save {} as a file of its own": "另一个 {} 请另存为单独的文件",
     "--sheet NAME reads another: {}": "要读其他工作表，用 --sheet 指定：{}",
-    "--sheet has no effect: the file is no workbook": "--sheet 不起作用：这个文件不是工作簿",
-    "the sheet {} is hidden in the workbook, and read": "工作表 {} 在工作簿中是隐藏的，照样读取",
-    "the row is hidden in the workbook, perhaps filtered: read": (
+    "--sheet has no effect: the file is not a workbook": "--sheet 不起作用：这个文件不是工作簿",
+    "the sheet {} is hidden in the workbook, but is read": "工作表 {} 在工作簿中是隐藏的，照样读取",
+    "the row is hidden in the workbook, perhaps by a filter, but is read": (
         "有的行在工作簿中是隐藏的，可能被筛选掉了：照样读取"
     ),
-    "the column is hidden in the workbook: read": "有的列在工作簿中是隐藏的：照样读取",
+    "the column is hidden in the workbook, but is read": "有的列在工作簿中是隐藏的：照样读取",
     "the cell holds the error {} of a spreadsheet: read as empty": (
         "单元格里是电子表格的错误值 {}：当作空单元格"
     ),
-    "a cell that is merged over several rows stands in each of them": (
+    "a cell that is merged over several rows is read in each of them": (
         "跨多行的合并单元格，每一行都填入它的值"
     ),
     "the title {} above the table is left out": "略去了表格上方的标题 {}",
-    "the columns are parted by {}, unlike the file's name": "列由 {} 分隔，与扩展名不符",
-    "the header stands again, and is left out": "表头重复出现，已略去",
-    "columns of the header ({}) have no name": "表头（{}）中有的列没有名字",
-    "if the header stands further down, delete the rows above it": (
-        "如果表头在下面，请删去它上面的行"
+    "the columns are separated by {}, although the file's name says otherwise": (
+        "列由 {} 分隔，与扩展名不符"
     ),
+    "the header appears again, and is left out": "表头重复出现，已略去",
+    "columns of the header ({}) have no name": "表头（{}）中有的列没有名字",
+    "if the header is further down, delete the rows above it": ("如果表头在下面，请删去它上面的行"),
     "{}: the first line is a record, for {}, and columns have numbers": (
         "{}：第一行当作数据（{:zh}），各列用序号表示"
     ),
     "its columns are named by number": "列是按序号指定的",
-    "{} in it is a number": "其中的 {} 是数字",
-    "{} stands in its column again": "{} 在同一列里又出现了",
-    "{} is a text": "{} 是正文",
+    "its cell {} is a number": "其中的 {} 是数字",
+    "its cell {} appears again in the same column": "{} 在同一列里又出现了",
+    "its cell {} is a sentence": "{} 是正文",
     "none of its words names a question or an answer": "其中没有表示问题或回答的列名",
     "if it is a header, name columns by its words: {}": "如果它是表头，请用其中的列名指定：{}",
     "add a header": "请加上表头",
