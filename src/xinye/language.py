@@ -28,7 +28,7 @@ _PLACE = re.compile(
     r"(?P<file>.*?)(?:, )?(?P<kind>line|record|row) "
     r"(?P<numbers>\d[\d,]*(?:(?:, | and )(?P=kind) \d[\d,]*)*)"
 )
-_BRACKETED = re.compile(r"(.+) \(([^()]*)\)", re.DOTALL)
+_BRACKETED = re.compile(r"(.+) \(((?:[^()]|\([^()]*\))*)\)", re.DOTALL)
 _TIME = re.compile(r"\d[\d,.]* (?:s|min|h)(?: \d+ (?:s|min))?")
 
 
@@ -93,27 +93,35 @@ def _translated(text: str, depth: int) -> str:
 
 
 def _looked_up(text: str, depth: int) -> str | None:
-    whole, gapped = _messages()
-    if text in whole:
-        return whole[text]
+    if (said := _matched(text, depth)) is not None:
+        return said
     if _TIME.fullmatch(text):
         return re.sub("[a-z]+", lambda unit: UNITS[unit[0]], text)
     if place := _PLACE.fullmatch(text):
         numbers = re.sub(f"(?:, | and ){place['kind']} ", "、", place["numbers"])
         return f"{place['file']} 第 {numbers} {PLACES[place['kind']]}".strip()
+    if text.endswith(" …"):
+        return f"{_translated(text[:-2], depth - 1)} …"
+    where, _, what = text.partition(": ")
+    if (said := _matched(what, depth)) is not None:
+        return f"{_translated(where, depth - 1)}：{said}"
+    if found := _BRACKETED.fullmatch(text):
+        before, inside = (_translated(part, depth - 1) for part in found.groups())
+        return None if (before, inside) == found.groups() else f"{before}（{inside}）"
+    mark, wide = ("; ", "；") if "; " in text else (": ", "：")
+    first, _, rest = text.partition(mark)
+    translated = _translated(first, depth - 1), _translated(rest, depth)
+    return wide.join(translated) if rest and translated != (first, rest) else None
+
+
+def _matched(text: str, depth: int) -> str | None:
+    """The Chinese of a text that is a message as a whole."""
+    whole, gapped = _messages()
+    if text in whole:
+        return whole[text]
     for message in gapped:
         if (gaps := message.gaps(text)) is not None:
             return message.filled([_translated(gap, depth - 1) for gap in gaps])
-    if text.endswith(" …"):
-        return f"{_translated(text[:-2], depth - 1)} …"
-    if found := _BRACKETED.fullmatch(text):
-        before = _translated(found[1], depth - 1)
-        return None if before == found[1] else f"{before}（{_translated(found[2], depth - 1)}）"
-    for mark, said in (("; ", "；"), (": ", "：")):
-        parts = text.split(mark)
-        translated = [_translated(part, depth - 1) for part in parts]
-        if len(parts) > 1 and translated != parts:
-            return said.join(translated)
     return None
 
 

@@ -141,7 +141,7 @@ def encrypted(archive):
     [
         (
             lambda archive: archive.writestr("a.txt", "0" * 11_000_000),
-            "a.zip/a.txt: 11 MB are compressed",
+            "a.zip/a.txt: its 11 MB are compressed",
         ),
         (lambda archive: archive.writestr("b.zip", "x"), "a.zip/b.zip: this is an archive within"),
         (

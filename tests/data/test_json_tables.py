@@ -27,7 +27,7 @@ def test_its_rows_are_read_and_noted(tmp_path, table):
     path.write_text(json.dumps(table))
     notes = Notes()
     assert [row for _, row in read_records(path, notes=notes)] == ROWS
-    assert "read as its rows" in notes.sentences()[0]
+    assert "its rows are read" in notes.sentences()[0]
     assert [piece.text for piece in read_pieces([path])] == ["t 0", "t 1"]
 
 

@@ -121,8 +121,8 @@ def test_a_broken_byte_is_named_with_its_exact_offset(
     )
     assert error(path) == (
         f"{path}: byte 0x81 at offset {len(before.encode())} (line {before.count(LINE_END) + 1}) is "
-        "not UTF-8, and no other encoding fits; convert the file to UTF-8, or go on with "
-        "--bad-bytes replace, which puts � there"
+        "not UTF-8, and no other encoding fits; convert the file to UTF-8, or use "
+        "--bad-bytes replace to read such bytes as �"
     )
 
 
@@ -148,7 +148,7 @@ def test_a_broken_character_between_blocks_and_after_a_mark(tmp_path: Path) -> N
         (b"PK\x03\x04rest", "this is a zip archive, or a Word, Excel or EPUB file, not text"),
         (b"%PDF-1.7", "this is a PDF document, not text"),
         (b"\x89PNG\r\n", "this is a PNG image"),
-        (b"\x7fELF\x02", "this is a program"),
+        (b"\x7fELF\x02", "this is an executable program"),
         (bytes(range(256)) * 10, "this is a binary file, not text (zero byte at offset 0)"),
         (
             ENGLISH.encode() * 100_000 + b"\0",
@@ -297,13 +297,13 @@ MESSAGES = '[{"role": "user", "content": "春"}]'
 @pytest.mark.parametrize(
     ("name", "content", "places", "noted"),
     [
-        ("a.jsonl", f"[{ROW},{ROW}]", ["record 1", "record 2"], "an array"),
-        ("a.jsonl", f"[\n{ROW},\n{ROW}\n]", ["line 2", "line 3"], "an array"),
+        ("a.jsonl", f"[{ROW},{ROW}]", ["record 1", "record 2"], "a JSON array"),
+        ("a.jsonl", f"[\n{ROW},\n{ROW}\n]", ["line 2", "line 3"], "a JSON array"),
         ("a.jsonl", f"{MESSAGES}\n{MESSAGES}\n", ["line 1", "line 2"], ""),
         ("a.jsonl", MESSAGES, ["line 1"], ""),
         ("a.jsonl", '["春", "秋"]', ["line 1"], ""),
-        ("a.json", f"{MESSAGES}\n{MESSAGES}\n", ["line 1", "line 2"], "one value after"),
-        ("a.json", f"{ROW}\n{ROW}\n", ["line 1", "line 2"], "one value after"),
+        ("a.json", f"{MESSAGES}\n{MESSAGES}\n", ["line 1", "line 2"], "one after the other"),
+        ("a.json", f"{ROW}\n{ROW}\n", ["line 1", "line 2"], "one after the other"),
         ("a.json", f"[{ROW}, {ROW}]", ["record 1", "record 2"], ""),
         ("a.json", f"[\n  {ROW},\n  {ROW}\n]", ["line 2", "line 3"], ""),
         ("a.json", ROW, ["line 1"], ""),

@@ -107,7 +107,8 @@ def test_data_exhausted_after_many_times_through_the_text(make_run):
     validations = [(step, max(4.0, 6.1 - step / 80)) for step in AT]
     exhausted = findings(make_run("much", losses, validations, plan={"training_tokens": 64 * 50}))
     assert (
-        list(exhausted) == ["data exhausted"] and "8.0 times" in exhausted["data exhausted"].says.en
+        list(exhausted) == ["data exhausted"]
+        and "8.0 epochs" in exhausted["data exhausted"].says.en
     )
     assert "data exhausted" not in findings(make_run("once", losses, validations))
 

@@ -57,7 +57,7 @@ def test_the_sheet_that_is_named(xinye, book):
     assert any("--sheet NAME reads another: 'judged'" in said for said in told), told
     wrong = xinye(*command, "--sheet", "juged")
     assert wrong.code == 2
-    assert "there are 'cover', 'learned', 'judged'; did you mean 'judged'?" in wrong.complaint
+    assert "its sheets are 'cover', 'learned', 'judged'; did you mean 'judged'?" in wrong.complaint
 
 
 def test_a_file_without_sheets(xinye, tmp_path):

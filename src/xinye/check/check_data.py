@@ -252,11 +252,10 @@ def damage(report: Report, seen: Reading) -> Iterator[Finding]:
     files = plural(seen.bad_files.count, "file")
     records = plural(seen.bad_records.count, "record")
     if seen.bad_files.count or seen.bad_records.count:
-        bad = f"{files if seen.bad_files.count else records} cannot be read"
-        if seen.bad_files.count and seen.bad_records.count:
-            bad = f"{files} and {records} cannot be read"
+        some = files if seen.bad_files.count else records
+        both = seen.bad_files.count and seen.bad_records.count
         yield Finding(
-            bad,
+            f"{files} and {records} cannot be read" if both else f"{some} cannot be read",
             "repair or remove them: pretrain stops at the first",
             seen.bad_files.examples + seen.bad_records.examples,
         )

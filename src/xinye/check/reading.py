@@ -242,7 +242,9 @@ class Reading:
             if (endless or self.endless) and where(offset) == self.endless:
                 continue
             self.endless = where(offset) if endless else None
-            problem = f"a line of {length:,} characters{' or more' if endless else ''}"
+            problem = f"a line of {length:,} characters"
+            if endless:
+                problem = f"a line of {length:,} characters or more"
             self.long_lines.add(partial(where, offset), problem)
 
     def preview(self) -> list[Noted]:

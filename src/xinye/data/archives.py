@@ -188,7 +188,7 @@ def _problem(path: Path, member: ZipInfo) -> str:
         packed = member.compress_size / 1e6
         size = member.file_size / 1e6
         return (
-            f"{size:,.0f} MB are compressed into {packed:,.2f} MB, more than {RATIO} to 1, as in a "
-            f"zip bomb; if you trust the file, {_UNPACK}"
+            f"its {size:,.0f} MB are compressed into {packed:,.2f} MB, more than {RATIO} to 1, as "
+            f"in a zip bomb; if you trust the file, {_UNPACK}"
         )
     return ""

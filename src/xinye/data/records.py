@@ -120,9 +120,10 @@ def _lines(path: Path, file: TextIO, on_bad: OnBad) -> Records:
             record = _decoder.decode(line)
         except (ValueError, RecursionError) as error:
             problem = str(getattr(error, "msg", error)).removesuffix(" at")
-            column = getattr(error, "colno", None)
-            where = f" at column {column}" if column else ""
-            on_bad(path, number, f"not valid JSON ({problem}{where})")
+            said = f"not valid JSON ({problem})"
+            if column := getattr(error, "colno", None):
+                said = f"not valid JSON ({problem} at column {column})"
+            on_bad(path, number, said)
             continue
         if _HALF.search(line) and (reason := not_unicode(record)):
             on_bad(path, number, f"{reason}; correct it or delete it")

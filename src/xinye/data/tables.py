@@ -327,6 +327,9 @@ def _uneven(path: Path, row: Sequence[str], header: Sequence[str], place: str) -
     elif suffix_of(path) in SPREADSHEETS:
         advice = "give every column a name, or clear its cells"
     if place and len(header) < len(row):
-        advice += f"; the header is read from {place}: if it is another, delete the rows above that"
+        header_read = (
+            f"the header is read from {place}; if it is further down, delete the rows above"
+        )
+        advice = f"{advice}; {header_read}"
     columns = plural(len(row), "column")
     return f"{columns}, the {'header' if place else 'first'} line has {len(header)}; {advice}"
