@@ -109,9 +109,15 @@ def _looked_up(text: str, depth: int) -> str | None:
         before, inside = (_translated(part, depth - 1) for part in found.groups())
         return None if (before, inside) == found.groups() else f"{before}（{inside}）"
     mark, wide = ("; ", "；") if "; " in text else (": ", "：")
-    first, _, rest = text.partition(mark)
-    translated = _translated(first, depth - 1), _translated(rest, depth)
-    return wide.join(translated) if rest and translated != (first, rest) else None
+    parts = text.split(mark)
+    translated = []
+    for number, part in enumerate(parts):
+        # a message may have the mark, too, so that what is left is looked up as a whole first
+        rest = _matched(mark.join(parts[number:]), depth) if number else None
+        translated.append(_translated(part, depth - 1) if rest is None else rest)
+        if rest is not None:
+            break
+    return wide.join(translated) if len(parts) > 1 and translated != parts else None
 
 
 def _matched(text: str, depth: int) -> str | None:
