@@ -304,7 +304,7 @@ def damage(report: Report, seen: Reading) -> Iterator[Finding]:
 
 
 def repetition(report: Report) -> Iterator[Finding]:
-    """What stands there more than once."""
+    """The findings about exact and near duplicates."""
     copies, near = report.duplicates, report.near_duplicates
     if count := copies.documents:
         share = f"{count / max(1, report.documents):.1%}"
@@ -365,7 +365,7 @@ def flags(report: Report) -> list[str]:
 
 
 def separator(report: Report) -> tuple[str, int]:
-    """The most frequent mark between documents in plain text, and how often it stands there."""
+    """The most frequent mark between documents in plain text, and how often it occurs."""
     return max(report.separators.items(), key=lambda item: item[1])
 
 

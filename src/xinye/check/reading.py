@@ -1,4 +1,4 @@
-"""Read text files once, in bounded memory, going on behind whatever is bad, and note what is in
+"""Read text files once, in bounded memory, continuing after whatever is bad, and note what is in
 them.
 
 The text is looked at about a million characters at a time. A place is a number: that of the file,
@@ -42,7 +42,7 @@ SEPARATORS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
 
 @dataclass(frozen=True)
 class Noted:
-    """A place, and what there is to say of it."""
+    """A place in a file, and what was found there."""
 
     file: str
     line: int | None
@@ -180,8 +180,8 @@ class Reading:
         self.end(length, only)
 
     def end(self, length: int, only: Part | None) -> None:
-        """Note a document: its length, and, where it is one piece, whether it stood there
-        before.
+        """Note a document: its length, and, where it is one piece, whether it is a
+        copy.
         """
         if only and only.text.isspace():
             self.empty += 1

@@ -1,7 +1,7 @@
 """Zip archives: their members are read as files, named `reviews.zip/part1.csv`.
 
-A member is a stream out of the archive, so nothing is ever unpacked on the disk. What would do harm
-is refused, in one line, when the archive or the member is opened.
+Members are streamed out of the archive, so nothing is ever unpacked on the disk. A harmful archive
+or member is refused in one line when it is opened.
 """
 
 import io
@@ -61,7 +61,7 @@ def open_member(archive: Path, path: Path) -> io.BufferedReader:
     file, member = _find(archive, path)
     if problem := _problem(path, member):
         raise XinyeError(f"{path}: {problem}")
-    with _damage_told(path):
+    with _damage_reported(path):
         return io.BufferedReader(_Member(path, file.open(member)), 1 << 16)
 
 
@@ -78,7 +78,7 @@ def how_to_unpack(path: Path) -> str:
 
 
 class _Member(io.RawIOBase):
-    """A member as an open file, whose damage is told by its name."""
+    """A member as an open file. An error about damage in it names the member."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self.path = path
@@ -91,13 +91,13 @@ class _Member(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        with _damage_told(self.path):
+        with _damage_reported(self.path):
             data = self.file.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        with _damage_told(self.path):
+        with _damage_reported(self.path):
             return self.file.seek(offset, whence)
 
     def tell(self) -> int:
@@ -109,7 +109,7 @@ class _Member(io.RawIOBase):
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
+def _damage_reported(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -130,7 +130,7 @@ def _opened(archive: Path) -> tuple[ZipFile, dict[str, ZipInfo]]:
 
 @lru_cache(maxsize=8)  # else each member would read the names of all again
 def _directory(archive: Path, changed: int, size: int) -> tuple[ZipFile, dict[str, ZipInfo]]:
-    with _damage_told(archive):
+    with _damage_reported(archive):
         file = ZipFile(archive)
     if sum(member.file_size for member in file.infolist()) > LARGEST:
         raise XinyeError(f"{archive}: it is larger than {LARGEST >> 30} GB unpacked; {_UNPACK}")

@@ -1,7 +1,7 @@
 """Token ids of a whole corpus in one memory-mapped file, made once and kept by content.
 
 A corpus is a folder: `tokens.bin` (every document's tokens and its `<eos>`, one after the other),
-`documents.npy` (where each document starts, and the end) and `corpus.json`. It lies in the cache
+`documents.npy` (where each document starts, and the end) and `corpus.json`. It is kept in the cache
 under a name made from the files' content, the tokenizer and the cleaning, so the same text is never
 tokenized twice and a changed one is never mistaken for it.
 """

@@ -27,8 +27,8 @@ from xinye.errors import XinyeError, plural
 
 BLOCK_BYTES = 1 << 20
 ASCII = bytes(range(128))
-FEW_BYTES = 10  # an encoding that is guessed from fewer is told
-NAMES = {"cp1252": "Windows-1252", "big5hkscs": "Big5"}  # how encodings are told of
+FEW_BYTES = 10  # an encoding that is guessed from fewer is noted
+NAMES = {"cp1252": "Windows-1252", "big5hkscs": "Big5"}  # how messages call encodings
 # of Chinese encodings: the older one that everyday characters are in, and their last first byte
 USUAL = {"gb18030": ("gb2312", 0xD7), "big5hkscs": ("big5", 0xC6)}
 # on either side of the first byte that is not UTF-8: there the encoding is found out
@@ -68,8 +68,8 @@ _WESTERN = re.compile("[À-ÖØ-öø-ÿ‘’‚“”„–—…•€™©®�
 
 @dataclass(frozen=True)
 class _Reading:
-    """How files are read for now: whether bad bytes are replaced, where that and doubtful guesses
-    are noted, and of which files they have been."""
+    """How files are read at present: whether bad bytes are replaced, the notes that report this and
+    doubtful guesses, and the files for which that is done."""
 
     replaces: bool
     notes: Notes
@@ -82,9 +82,9 @@ _reading: ContextVar[_Reading | None] = ContextVar("reading", default=None)
 
 @contextmanager
 def bad_bytes(what: str, notes: Notes) -> Iterator[None]:
-    """Until the end bytes that fit no encoding are replaced by �, which `notes` tell, where `what`
-    is "replace"; with "refuse" a file of such bytes is refused, unless a reading around this one
-    replaces them."""
+    """Within this context, bytes that fit no encoding are replaced by � and reported in `notes` if
+    `what` is "replace". With "refuse" a file that holds such bytes is refused, unless a context
+    around this one replaces them."""
     reading = _reading.get()
     if what == "replace" or not reading:
         reading = _Reading(what == "replace", notes)
@@ -226,7 +226,7 @@ def _damaged(path: Path, encoding: str, misfit: tuple[int, int], what: str) -> s
 
 
 def _line_of(path: Path, encoding: str, offset: int) -> int:
-    """The line in which a byte stands."""
+    """The number of the line that holds a byte."""
     decoder = codecs.getincrementaldecoder(encoding)("ignore")
     lines = io.IncrementalNewlineDecoder(decoder, translate=True)
     count = 1
@@ -289,7 +289,7 @@ def line_ends(path: Path, encoding: str) -> Counter[str]:
 
 
 def _marked(head: bytes) -> str | None:
-    """The encoding that a byte order mark tells."""
+    """The encoding that a byte order mark names."""
     return next((name for mark, name in BYTE_ORDER_MARKS.items() if head.startswith(mark)), None)
 
 
@@ -298,7 +298,7 @@ def _wide_encoding(sample: bytes) -> str | None:
     everyday Chinese.
     """
     for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
-        # Half a character does not make it binary: that is told where it stands.
+        # Half a character does not make it binary: it is reported later, with its place.
         text = codecs.getincrementaldecoder(encoding)("replace").decode(sample)
         usual = len(re.findall(r"[\t\n\r -~]", text)) + len(COMMON_CHINESE.findall(text))
         if usual > len(text) / 10 and len(_WRITTEN.findall(text)) > len(text) * 0.9:

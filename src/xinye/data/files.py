@@ -111,8 +111,8 @@ def find_files(patterns: Sequence[str | Path], notes: Notes | None = None) -> li
     """The text files that names, folders (searched through), archives and globs stand for: sorted
     within each, none twice.
 
-    Of files with the same bytes only the first is kept; hidden files are skipped. In `notes` stand
-    the archives that are passed over.
+    Of files with the same bytes only the first is kept; hidden files are skipped. `notes`
+    report the archives that are skipped.
     Raises XinyeError for a pattern that stands for no file, or for one that cannot be read here.
 
     >>> find_files(["novels/", "corpus/**/*.jsonl.gz", "诗.txt"])  # doctest: +SKIP
@@ -123,7 +123,7 @@ def find_files(patterns: Sequence[str | Path], notes: Notes | None = None) -> li
         if path.is_file() and suffix_of(path) not in (*SUFFIXES, ZIP):
             raise not_readable(path, SUFFIXES)
         files = expand(path)
-        # An archive that cannot be opened stays: whoever reads it is told why.
+        # An archive that cannot be opened stays: reading it says what is wrong.
         readable = [each for each in files if suffix_of(each) in (*SUFFIXES, ZIP)]
         if not readable:
             raise nothing_readable(path, files, "text files", SUFFIXES)
@@ -143,8 +143,8 @@ def find_records(
     """The files of records that a name stands for: a file stands for itself, whatever its suffix;
     of a folder, an archive or a glob those with these suffixes, the same bytes once.
 
-    Text beside tables and JSON, such as a README, is passed over unless it `is_record`. What is
-    passed over stands in `notes`.
+    Text beside tables and JSON, such as a README, is skipped unless it `is_record`. `notes` report
+    what is skipped.
     """
     path = Path(name).expanduser()
     if not (path.is_dir() or is_archive(path) or is_pattern(path)) and not archive_of(path):
@@ -314,7 +314,7 @@ def suffix_of(path: Path) -> str:
 def _digest_or_name(path: Path) -> bytes | Path:
     try:
         return _digest(path)
-    except XinyeError:  # whoever reads it is told
+    except XinyeError:  # reading it says what is wrong
         return path
 
 

@@ -16,7 +16,7 @@ from xinye.data.encodings import open_text
 from xinye.data.notes import Notes, RecordNumber, place_of
 from xinye.errors import XinyeError, not_unicode
 
-Row = dict[str, Any]  # a record as it stands in a file: any JSON object
+Row = dict[str, Any]  # a record of a file: any JSON object
 
 JSON_BLOCK = 1 << 16  # characters; for each error the decoder counts the lines of its block
 LONGEST_LINE = 1 << 24  # characters of a list that is read to see what it is
@@ -45,7 +45,7 @@ Records = Iterator[tuple[int, Any]]  # each with its line, or with a `RecordNumb
 
 
 def refuse(path: Path, line: int, problem: str) -> None:
-    """What becomes of a bad record where the caller does not say otherwise."""
+    """Raise `XinyeError` for a bad record: the default where a caller gives no `on_bad`."""
     raise XinyeError(f"{place_of(path, line)}: {problem}") from None
 
 
@@ -180,7 +180,7 @@ class _JsonText:
                 value, end = _decoder.raw_decode(self.text, self.position)
             except (ValueError, RecursionError) as error:
                 at = max(self.position, getattr(error, "pos", 0))
-                # Perhaps the block ended inside the record: read as much again as stands here, and
+                # Perhaps the block ended inside the record: read as much again, and
                 # try anew.
                 cut_off = at > len(self.text) - 16 or str(error).startswith("Unterminated")
                 if cut_off and self.read_on(len(self.text) - self.position):

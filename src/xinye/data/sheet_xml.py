@@ -136,7 +136,7 @@ def sheet_xml_rows(xml: IO[bytes], hidden_columns: set[int]) -> Iterator[SheetRo
 
 
 def merged_cells(xml: IO[bytes]) -> Iterator[str]:
-    """What is merged in a sheet, such as "A1:C3", which stands behind its rows."""
+    """The merged ranges of a sheet, such as "A1:C3", which follow its rows."""
     found: list[str] = []
 
     def start(name: str, attributes: dict[str, str]) -> None:

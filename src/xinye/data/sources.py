@@ -66,7 +66,7 @@ def read_records(
 ) -> Records:
     """The records of a table or a JSON file: rows are dictionaries by the header's names, or where
     there is none (see `headerless`) by "1", "2" … With `tabbed` plain text is read as a table, too.
-    In `notes` stands what was left out, or read otherwise than the file's name says.
+    `notes` report what was left out, or read otherwise than the file's name says.
     """
     suffix = suffix_of(path)
     notes = notes or Notes()
@@ -108,8 +108,8 @@ def read_pieces(
 
     Raises XinyeError, when it gets there, for whatever cannot be read exactly, with file and line
     or byte. With `on_bad` a bad record is given to it instead (file, line, what is wrong), and
-    reading goes on behind it; files that are bad as a whole still raise. `on_field` is told the
-    column that is taken for the text; in `notes` stands what was left out or reread.
+    reading goes on behind it; files that are bad as a whole still raise. `on_field` is called
+    with the column that is taken for the text; `notes` report what was left out or changed.
 
     >>> [piece.text for piece in read_pieces([Path("reviews.csv")], "评论")]  # doctest: +SKIP
     """

@@ -49,8 +49,8 @@ _named: ContextVar[str | None] = ContextVar("sheet", default=None)
 
 @contextmanager
 def sheet_named(name: str | None) -> Iterator[None]:
-    """Until the end the sheet of this name is read of every workbook; without a name the first that
-    is a table."""
+    """Within this context, the sheet of this name is read from every workbook; without a name the
+    first sheet that is a table."""
     token = _named.set(name)
     try:
         yield
@@ -103,8 +103,8 @@ class _Book:
 
 
 def sheet_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
-    """The rows that are not empty, without the empty cells behind their last. A cell that is merged
-    over several rows stands in each of them; in `notes` stands that, and which sheets are not read.
+    """The rows that are not empty, without empty cells at their ends. A cell that is merged over
+    several rows is read in each of them; `notes` report this, and the sheets that are not read.
     """
     need(f"{path}: an Excel file", "openpyxl")
     try:
@@ -259,7 +259,7 @@ def _with_merged(
 ) -> Iterator[TableRow]:
     """The rows, with what is merged in each of its rows, and without a title above the table."""
     begun = False
-    going_on: dict[int, tuple[int, str]] = {}  # of a column: its last row, and what stands there
+    going_on: dict[int, tuple[int, str]] = {}  # of a column: its last row and its text
     for number, cells, problem in rows:
         place = place_of(path, number)
         for column, (last, text) in list(going_on.items()):

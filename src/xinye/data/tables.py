@@ -20,11 +20,11 @@ from xinye.data.spreadsheets import TableRow, sheet_rows
 from xinye.errors import XinyeError, plural
 
 HEAD_ROWS = 1000  # rows looked at to see whether the first is a header
-DELIMITER_LINES = 100  # lines looked at to see what stands between the columns
+DELIMITER_LINES = 100  # lines looked at to find the delimiter
 DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}  # that are tried, the usual one first
 MOST_TITLES = 5  # rows above a table that may be its title
 LONGEST_NAME = 64  # characters of a column's name
-SHOWN_NAMES = 6  # names of a header that are told
+SHOWN_NAMES = 6  # names of a header that are printed
 MOST_OPEN_QUOTES = 100  # each has the rest of the file read once more
 LONGEST_CELL = 1 << 26  # characters; without a limit an open quote takes the rest of the file
 _QUOTES = (
@@ -37,15 +37,15 @@ ERRORS = {
     "#NAME?", "#NULL!", "#NUM!", "#REF!", "#SPILL!", "#UNKNOWN!", "#VALUE!",
 }  # fmt: skip
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*%?")
-_SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # a first line by which Excel is told
+_SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # a first line that tells Excel the delimiter
 
 
 def headerless(path: Path, named: Sequence[str] = (), tabbed: bool = False) -> str:
     """Why the first line of a table is a record, and not its header; "" where it is one.
 
     Columns that a person has `named` decide: by words of the first line it is a header, by their
-    numbers it is none. Else it is a record where a cell of it is a number, stands in its column
-    again, or is too long for a name.
+    numbers it is none. Else it is a record where a cell of it is a number, appears again in
+    its column, or is too long for a name.
     """
     if not is_table(path, tabbed):
         return ""
@@ -136,8 +136,8 @@ def _check_header(path: Path, line: int, header: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class _Form:
-    """How the text of a table is written: what stands between the columns, what reads the rows, and
-    how many lines stand before them."""
+    """How a table is written as text: its delimiter, what reads its rows, and how many lines are
+    above them."""
 
     delimiter: str
     rows: Callable[[Iterable[str]], Any]
@@ -160,9 +160,9 @@ def _form(path: Path, file: TextIO) -> _Form:
 
 
 def _delimiter(path: Path, lines: Sequence[str]) -> str:
-    """What stands between the columns: what parts all of the first rows into the same number of
-    columns, the usual one for the file's name first; where nothing does, what parts those below a
-    title so; else the usual one.
+    """The delimiter: one that splits all of the first rows into the same number of columns, where
+    the usual one for the file's name is tried first; if none does, one that does so below a title;
+    else the usual one.
     """
     usual, *others = list(DELIMITERS.get(suffix_of(path), "\t"))
     titled = ""
@@ -266,7 +266,7 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
     numbered = bool(_headerless(head, named))
     header: list[str] = []
     place = ""  # of the header, and its names
-    written: _Header | None = None  # where it stands in the file
+    written: _Header | None = None  # as it is written in the file
     for line, row, problem in chain(head, rows):
         if problem:
             on_bad(path, line, problem)

@@ -32,7 +32,7 @@ from xinye.data.tokenizer_files import (
     control_tokens,
     find_backend,
     make_special,
-    panic_told,
+    panic_reported,
     read_backend,
     read_gpt2,
     read_object,
@@ -56,7 +56,7 @@ from xinye.errors import XinyeError, not_unicode
 
 __all__ = [
     "CHAT_TEMPLATE", "CONTROL_TOKENS", "MESSAGE_END", "MESSAGE_START", "PRE_SPLIT", "ROLES", "Kind",
-    "Tokenizer", "panic_told", "read_backend", "read_gpt2", "sample_texts",
+    "Tokenizer", "panic_reported", "read_backend", "read_gpt2", "sample_texts",
 ]  # fmt: skip
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -238,7 +238,7 @@ class Tokenizer:
     def _encoded(encode: Callable[..., Any], texts: Any, special_tokens: bool = False) -> Any:
         """What the backend makes of texts. Raises `XinyeError` for what is none."""
         try:
-            with panic_told():
+            with panic_reported():
                 return encode(texts, add_special_tokens=special_tokens)
         except TypeError:
             raise XinyeError(

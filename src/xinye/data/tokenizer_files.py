@@ -1,8 +1,8 @@
-"""Tokenizers from files: `tokenizer.json`, or GPT-2's two files, and what lies beside it.
+"""Tokenizers from files: `tokenizer.json`, or GPT-2's two files, and the files beside it.
 
-That may be another model's: its control tokens have other names, told in other files, and the files
-are not trusted. A few lines of a `tokenizer.json` can make a text longer than any memory, so its
-growth is measured first.
+They may belong to another model: then control tokens have other names, given in other files, and
+the files are not trusted. A few lines of a `tokenizer.json` can make a text longer than any memory,
+so its growth is measured first.
 """
 
 import base64
@@ -47,7 +47,7 @@ def read_object(path: Path) -> Json:
 
 
 @contextmanager
-def panic_told() -> Iterator[None]:
+def panic_reported() -> Iterator[None]:
     """What the library's Rust panics with inside is no `Exception`; here it becomes one line."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""How a model of a task stands beside its baseline, and beside itself without augmentation."""
+"""Findings that compare a task's model with its baseline, and with a run without augmentation."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What the numbers of a run say about it, in words, and what to try. Rather silent than wrong.
+"""Findings about a run from its figures, and what to try. A doubtful finding is left out.
 
 The thresholds hold for healthy runs on Chinese and English text of 1 to 5 million parameters; see
 the tests.
@@ -77,7 +77,7 @@ def _rate_too_high(run: SavedRun) -> Finding | None:
 
 
 def _climbs(run: SavedRun) -> Both | None:
-    """How the training loss leaves its way down, if it does."""
+    """How the training loss stops falling and climbs or jumps; None if it does not."""
     losses = np.array([record["loss"] for record in run.steps])
     refused = sum(not math.isfinite(record.get("gradient_norm", 0.0)) for record in run.steps)
     finite = losses[np.isfinite(losses)]
@@ -117,7 +117,7 @@ def _climbs(run: SavedRun) -> Both | None:
 
 
 def _beside_counting(run: SavedRun) -> Finding | None:
-    """What the figure is worth, beside what needs no network."""
+    """The bits per byte compared with gzip and a 5-gram model, which need no network."""
     bits, yardstick = run.bits_per_byte, run.about.data.yardstick
     if bits is None or yardstick is None:
         return None
@@ -146,8 +146,8 @@ def _beside_counting(run: SavedRun) -> Finding | None:
 
 
 def _spikes(losses: np.ndarray) -> list[int]:
-    """Where the loss stands far above the thirty steps before, twice on end; after the first tenth
-    of the steps."""
+    """The steps at which the loss is far above that of the thirty steps before, twice in a row;
+    only after the first tenth of the steps."""
     width = -(-len(losses) // 20_000)  # steps of a very long run are taken together
     losses = losses[: len(losses) // width * width].reshape(-1, width).mean(axis=1)
     before = np.lib.stride_tricks.sliding_window_view(losses, 30)[:-2]
