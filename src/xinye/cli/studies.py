@@ -201,7 +201,7 @@ def tune(arguments: list[str]) -> int:
     of_task = (
         BASE,
         flag("--time", "DURATION", "start no trial after this long (30min)", "30min"),
-        task_flag("what to learn"),
+        task_flag("the task to learn"),
         Fields(FinetuneSettings, without=("model", "task", "evaluations", "steps")),
     )
     of_text = (FILES, Fields(PretrainSettings, without=("files", "evaluations")))

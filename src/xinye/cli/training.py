@@ -84,7 +84,7 @@ def finetune(arguments: list[str]) -> int:
         "xinye finetune runs/novel --task classify --data reviews.csv -o runs/reviews",
         BASE,
         *OPTIONS,
-        task_flag("what to learn"),
+        task_flag("the task to learn"),
         Fields(FinetuneSettings, without=("model", "task")),
     ).read(arguments)
     check_options(given)
