@@ -43,7 +43,7 @@ OTHERS = (
 # Calls whose first argument is a word, or holds words, that are shown alone.
 WORDS = {"print_table", "shown_word"}
 # Tables whose values are names; what they are named by is shown alone.
-TABLES = {"groups", "_WORDS"}
+TABLES = {"groups", "MEANT"}
 # Where a call has the words of a command, by the places of its arguments.
 COMMANDS = {"Parser": (0, 2)}
 # Calls whose texts nobody reads as sentences.

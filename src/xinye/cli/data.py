@@ -68,7 +68,7 @@ def check(arguments: list[str]) -> int:
         flag(
             "--document-separator",
             "SEPARATOR",
-            r"what stands between documents of a text file: '\n\n'",
+            r"separator of the documents in a text file: '\n\n'",
         ),
         task_flag("the task of the records"),
         flag(
@@ -106,9 +106,9 @@ def check(arguments: list[str]) -> int:
 def check_task(given: Given) -> int:
     settings = settings_of(given, given.validation)
     if given.field or given.document_separator:
+        columns = ", ".join(f"--{name.replace('_', '-')}" for name in COLUMNS)
         raise XinyeError(
-            "--field and --document-separator are for text; columns of records: "
-            + ", ".join(f"--{name.replace('_', '-')}" for name in COLUMNS)
+            f"--field and --document-separator are for text; for records, give {columns}"
         )
 
     from xinye.check.check_records import check_records
@@ -337,7 +337,7 @@ def show_records(report: Figures) -> None:
             f"finetune refuses the file, since records are not usable ({plural(total, 'place')}):"
         )
         section(FINDINGS, refused, places, *notes)
-        answer.print("\nnext: mend or delete these lines, and check again")
+        answer.print("\nnext: correct or delete these lines, then check again")
     else:
         section(FINDINGS if notes else NOTHING, *notes)
         answer.print(f"\nnext: {report['command']}", soft_wrap=True)

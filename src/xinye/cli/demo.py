@@ -74,7 +74,7 @@ def show_next_steps(result: Figures, words: dict[str, str], language: str, own: 
     bits = result["validation"]["bits_per_byte"]
     yardstick = read_run(Path(result["run"])).about.data.yardstick
     console.print(words["lies"].format(**result, bits=bits, yardstick=yardstick))
-    prompt = {"zh": "小兔豆豆", "en": "Pip the mouse"}[language]
+    prompt = words["prompt"]
     if own:
         prompt = result["texts"][0].strip()[:4]
     console.print(f"\n{words['try']}", style="bold")

@@ -40,15 +40,19 @@ if TYPE_CHECKING:  # they bring torch
 MOST_TEXTS = 4096  # at once: all are held in memory
 LEAVING = ("/quit", "/exit", "/bye")
 COMMANDS = ("/reset", "/system", "/temperature", "/save", "/load", "/help", *LEAVING)
-HELP = """\
-/reset            begin anew (the system message stays)
-/system TEXT      what the model is told before all else; /system alone shows it
-/temperature X    0 always takes the likeliest token; higher is more varied
-/save FILE        write the conversation as JSON, in OpenAI's format
-/load FILE        go on with a saved one
-/help, /quit (/exit and /bye do the same)
-A line that ends in \\ goes on in the next; so does everything between \"\"\" and \"\"\".
-A message that begins with / wants a space before it. Ctrl-C stops an answer; Ctrl-D leaves."""
+HELP = (
+    "/reset            start again (the system message stays)",
+    "/system TEXT      set the system message; /system alone shows it",
+    "/temperature X    0 always takes the most likely token; higher values are more varied",
+    "/save FILE        save the conversation as JSON, in OpenAI's format",
+    "/load FILE        load a saved conversation and continue it",
+    "/help             show this list",
+    "/quit             leave (also /exit and /bye)",
+    'A line that ends in \\ continues in the next one; text between """ and """ can have several '
+    "lines.",
+    "To send a message that begins with /, put a space before it. Ctrl-C stops an answer; Ctrl-D "
+    "leaves.",
+)
 
 
 def generate(arguments: list[str]) -> int:
@@ -129,17 +133,16 @@ def write_file(model: "Model", given: Given) -> int:
         result = model.generate_file(
             given.prompts, given.output, n=given.n, observer=display, **given.settings
         )
-    notes = {
-        "done before": result["done_before"],
-        "failed and can be retried": len(result["errors"]),
-    }
-    console.print(
-        f"wrote {plural(result['texts'], 'text')} with "
-        f"{plural(result['tokens'], 'token')} in {duration(result['seconds'])} ("
-        f"{result['tokens_per_second']:,.0f} tokens/s), saved to {given.output}"
-        + "".join(f"; {plural(count, 'line')} {what}" for what, count in notes.items() if count),
-        soft_wrap=True,
+    said = (
+        f"wrote {plural(result['texts'], 'text')} with {plural(result['tokens'], 'token')} in "
+        f"{duration(result['seconds'])} ({result['tokens_per_second']:,.0f} tokens/s), saved to "
+        f"{given.output}"
     )
+    if done := result["done_before"]:
+        said += f"; {plural(done, 'prompt was done before', 'prompts were done before')}"
+    if failed := len(result["errors"]):
+        said += f"; {plural(failed, 'prompt failed', 'prompts failed')}"
+    console.print(said, soft_wrap=True)
     if given.json:
         print_json(result)
     return 1 if result["errors"] else 0
@@ -312,7 +315,7 @@ def command(conversation: "Conversation", line: str) -> None:
                 "; the conversation continues there"
             )
         case "/help":
-            console.print(HELP)
+            console.print("\n".join(HELP))
         case _:
             raise XinyeError(
                 f"unknown command {name}{did_you_mean(name, COMMANDS)}; /help lists all commands"

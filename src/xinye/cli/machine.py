@@ -72,9 +72,10 @@ def show_benchmark(result: "Benchmark") -> None:
     print_table((*speeds, *waits, "of\nmemory", "of\nmatrix", "cache,\ntokens"), rows, left=())
     matrix = result.matrix_flops_per_second or 0
     answer.print(
-        "\nof memory: weights and keys read while writing, of "
-        f"{result.memory_bytes_per_second / 1e9:,.1f} GB/s; of "
-        f"matrix: products while reading prompts, of {matrix / 1e9:,.0f} GFLOP/s (xinye doctor)",
+        "\nof memory: bandwidth used for weights and KV cache while writing, as a "
+        f"share of {result.memory_bytes_per_second / 1e9:,.1f} GB/s; of matrix: "
+        "speed of the products while reading prompts, as a share of "
+        f"{matrix / 1e9:,.0f} GFLOP/s (xinye doctor)",
         soft_wrap=True,
     )
 

@@ -7,7 +7,8 @@ DEMO: dict[str, dict[str, str]] = {
         "own": "A GPT that knows nothing will read your text for about {time}. Watch it learn.",
         "now": "What it writes now:",
         "known": "{good} of {count} of its stories are consistent and new: the lost thing is "
-        "the one that is found, the one who left returns, and none of them was in the {stories:,} it read.",
+        "the one that is found, the one who left returns, and none of them was in the "
+        "{stories:,} it read.",
         "fault": "An example of its mistakes: {fault}",
         "few": "That is few. The time was enough for {steps:,} steps of {each:.2f} s{busy}; "
         "{enough} steps suffice. Try: xinye demo --time {time}",
@@ -15,6 +16,7 @@ DEMO: dict[str, dict[str, str]] = {
         "lies": "{parameters:,} parameters, {seconds:.0f} s of training, {bits:.3f} bits per byte "
         "of text it had not seen ({yardstick}). Saved to {run}",
         "try": "What to try next:",
+        "prompt": "Pip the mouse",
     },
     "zh": {
         "begin": "一个什么都不会的 GPT，马上要读一个小小世界里的短故事，大约 {time}。看它怎样学会"
@@ -31,6 +33,7 @@ DEMO: dict[str, dict[str, str]] = {
         "没读过的文字，每字节 {bits:.3f} 比特（{yardstick}）。"
         "训练目录：{run}",
         "try": "接下来可以试：",
+        "prompt": "小兔豆豆",
     },
 }
 

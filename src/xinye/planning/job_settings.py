@@ -38,7 +38,7 @@ class EvaluateSettings(BaseModel):
     )
     field: str | None = Field(None, description="the column or key that holds the text")
     document_separator: str | None = Field(
-        None, description=r"what stands between the documents of a text file: '\n\n'"
+        None, description=r"separator of the documents in a text file: '\n\n'"
     )
     bad_bytes: BadBytes = Field("refuse", description=BAD_BYTES_HELP)
     training_text: tuple[str, ...] = Field(

@@ -192,7 +192,7 @@ class PretrainSettings(TrainingSettings):
 
     field: str | None = Field(None, description="the column or key that holds the text")
     document_separator: str | None = Field(
-        None, description=r"what stands between the documents of a text file: '\n\n'"
+        None, description=r"separator of the documents in a text file: '\n\n'"
     )
     cleaning: Cleaning = Cleaning()
     validation: float = Field(

@@ -89,5 +89,5 @@ class ServeSettings(BaseModel):
             )
         if "*" in self.allow_origin:
             raise XinyeError(
-                "--allow-origin *: name each origin that may ask, such as https://example.org"
+                "--allow-origin *: give each allowed origin, such as https://example.org"
             )
