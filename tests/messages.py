@@ -26,22 +26,33 @@ OTHERS = (
     "usage",
     "options",
     "positional arguments",
+    "example:\n  {example}",
     "show this help message and exit",
     "the following arguments are required: {names}",
     "argument {names}: {message}",
     "expected one argument",
     "expected at least one argument",
     "Input should be {what}",
-    "data",
-    "model",
-    "optimization",
-    "machine",
+    "a valid integer, unable to parse string as an integer",
+    "a valid number, unable to parse string as a number",
+    "greater than {limit}",
+    "greater than or equal to {limit}",
+    "less than {limit}",
+    "less than or equal to {limit}",
+    "cleaning",
+    "adapter",
+    "finished",
+    "interrupted",
+    "damaged",
     "xinye {verb}: {message}",
     "note: {note}",
     "chart: {chart}",
+    "next: {command}",
 )
 # Calls whose first argument is a word, or holds words, that are shown alone.
-WORDS = {"print_table", "shown_word"}
+WORDS = {"print_table", "shown_word", "section"}
+# Variables that hold the titles of a table.
+TITLES = {"columns", "heads"}
 # Tables whose values are names; what they are named by is shown alone.
 TABLES = {"groups", "MEANT"}
 # Where a call has the words of a command, by the places of its arguments.
@@ -75,7 +86,11 @@ def _of(node: ast.AST) -> Iterator[tuple[int, str | tuple[str, str]]]:
             return
         if name in WORDS and node.args:
             yield from ((node.lineno, word) for word in _texts(node.args[0]))
-    if isinstance(node, (ast.Assign, ast.AnnAssign)) and _name(_target(node)) in TABLES:
+    assigned = _name(_target(node)) if isinstance(node, (ast.Assign, ast.AnnAssign)) else ""
+    if assigned in TITLES and node.value:
+        yield from ((node.lineno, title) for title in _texts(node.value))
+        return
+    if assigned in TABLES:
         titles = [key for key in getattr(node.value, "keys", []) if isinstance(key, ast.Constant)]
         yield from ((title.lineno, title.value) for title in titles)
         return

@@ -221,7 +221,7 @@ def test_the_compiled_step_is_not_used_beside_a_prefix(trained):
             {"method": "lora", "adapter": {"bottleneck_size": 3}},
             "bottleneck_size has no effect on lora; it reads",
         ),
-        ({"adapter": {"r": 3}}, "r has no effect on full; it adds no adapter"),
+        ({"adapter": {"r": 3}}, "r has no effect on full; it trains no adapter"),
         ({"method": "adalora", "adapter": {"target_r": 20}}, "ranks only go"),
         ({"method": "lora", "optimizer": "muon"}, "choose adamw or sgd"),
         ({"method": "prefix", "matrix_learning_rate": 0.1}, "matrix_learning_rate is Muon's"),

@@ -33,7 +33,7 @@ from xinye.cli.output import (
 from xinye.collect.collect import Collected, check_output
 from xinye.collect.collect import collect as collect_documents
 from xinye.errors import XinyeError, plural
-from xinye.language import shown
+from xinye.language import shown, shown_word
 from xinye.planning.column_settings import COLUMNS, ColumnSettings
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.folder import Figures
@@ -250,7 +250,7 @@ def lines_of(result: Collected) -> Iterator[str]:
 
 def section(title: str, *lines: str | Text) -> None:
     """Print a heading, and lines under it."""
-    answer.print(f"\n{title}", style="bold")
+    answer.print(f"\n{shown_word(shown(title))}", style="bold")
     if lines:
         print_table(("", ""), [("", line) for line in lines], left=(0, 1))
 
@@ -258,7 +258,7 @@ def section(title: str, *lines: str | Text) -> None:
 def show_report(report: "Report") -> None:
     """Print what a check of text found."""
     answer.print(
-        f"{plural(len(report.files), 'file')}, {report.bytes / 1e6:,.1f} MB: "
+        f"checked {plural(len(report.files), 'file')}, {report.bytes / 1e6:,.1f} MB: "
         f"{plural(report.documents, 'document')}, {plural(report.characters, 'character')}\n"
     )
     show_files(report.files)
@@ -306,7 +306,7 @@ def show_report(report: "Report") -> None:
             f"character, vocabulary {estimate.vocab_size:,}); one epoch with "
             f"--size {estimate.size} takes about "
             f"{duration(estimate.seconds_per_epoch)} here",
-            Text(shown(f"assumed: {estimate.assumption}"), "dim"),
+            Text(shown(f"the estimate assumes {estimate.assumption}"), "dim"),
         )
     answer.print(f"\nnext: {report.command}", soft_wrap=True)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from xinye.cli.arguments import DTYPE, JSON, MODEL, Parser, flag, switch
 from xinye.cli.output import Display, answer, duration, prepare_writing, print_result, print_table
 from xinye.errors import XinyeError, plural
+from xinye.language import shown, shown_word
 from xinye.libraries import install_command
 
 if TYPE_CHECKING:  # they bring torch
@@ -139,8 +140,8 @@ def show_report(report: "Report") -> None:
 def section(title: str, rows: list[tuple[str, ...]]) -> None:
     """Rows of a name, a value and, where any has it, what the value means."""
     columns = [""] * max(map(len, rows))
-    named = [(f"  {name}".ljust(12), *values) for name, *values in rows]
-    answer.print(title, style="bold")
+    named = [(f"  {shown_word(name)}".ljust(12), *values) for name, *values in rows]
+    answer.print(shown_word(shown(title)), style="bold")
     print_table(columns, named, left=range(len(columns)))
     answer.print()
 

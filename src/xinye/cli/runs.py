@@ -19,7 +19,7 @@ from xinye.cli.output import (
 from xinye.cli.verbs import verb_meant
 from xinye.errors import XinyeError, plural, quoted
 from xinye.evaluation.plots import line_chart, save_chart
-from xinye.language import screen_language, shown
+from xinye.language import screen_language, shown, shown_word
 from xinye.runs.card import write_card
 from xinye.runs.cleanup import proposals, remove
 from xinye.runs.comparison import at, curves, differences, matching_points, remarks
@@ -103,7 +103,7 @@ def show(arguments: list[str]) -> int:
         print_json({**run.summary(), "findings": said, **more})
         return 0
     language = screen_language()
-    print_table(("", ""), about(run), left=(0, 1))
+    print_table(("", ""), [(shown_word(name), what) for name, what in about(run)], left=(0, 1))
     answer.print()
     for finding in findings:
         advice = f"\n  {getattr(finding.advice, language)}" if finding.advice.en else ""
@@ -259,15 +259,17 @@ def damage_reported(*folders: str | Path) -> Iterator[None]:
 def state_of(run: SavedRun) -> str:
     """How a run is, in a few words."""
     if run.state == "finished":
-        return run.state
+        return shown_word(run.state)
     if run.state == "damaged":
         return f"damaged: {run.error}"
-    return f"{run.state}, step {run.done:,} of {run.plan.steps or 0:,}"
+    return f"{shown_word(run.state)}, step {run.done:,} of {run.plan.steps or 0:,}"
 
 
 def about(run: SavedRun) -> list[tuple[str, str]]:
     """What a run is and how far it came, by name."""
-    state = f"{run.state}: {run.error}" if run.error else run.state
+    state = shown_word(run.state)
+    if run.error:
+        state += f": {run.error}"
     if run.state == "interrupted" and run.checkpoints:
         state += f"; resume with: xinye {run.about.recipe} -o {quoted(run.folder)} --resume"
     steps = run.plan.steps
