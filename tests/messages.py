@@ -20,7 +20,7 @@ SOURCE = ROOT / "src" / "xinye"
 CATALOGUE = SOURCE / "locale" / "zh" / "LC_MESSAGES" / "xinye.po"
 # What programs read stays English; the demo tells its stories in both languages itself.
 HELP = "server/settings.py"  # but this is shown as help
-ENGLISH = ("server/", "demo/", "locale/", "guesses.py", "runs/chinese.py")
+ENGLISH = ("server/", "demo/", "locale/", "guesses.py", "runs/chinese.py", "runs/chinese_notes.py")
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.
 OTHERS = (
     "usage",
@@ -104,8 +104,13 @@ def _of(node: ast.AST) -> Iterator[tuple[int, str | tuple[str, str]]]:
         for value in inner:
             yield from _of(value.value)
         return
-    commands = COMMANDS.get(_name(node.func), ()) if isinstance(node, ast.Call) else ()
-    silent = [node.args[place] for place in commands if isinstance(node, ast.Call)]
+    silent: list[ast.AST] = []
+    if isinstance(node, ast.Call):
+        silent = [
+            each
+            for place in COMMANDS.get(_name(node.func), ())
+            for each in node.args[place : place + 1]
+        ]
     for child in ast.iter_child_nodes(node):
         if child not in silent and not _documents(node, child) and not isinstance(node, ast.Assert):
             yield from _of(child)

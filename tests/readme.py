@@ -4,6 +4,7 @@ importable."""
 import re
 from pathlib import Path
 
+from xinye.data.files import write_json_lines
 from xinye.demo.stories import stories
 
 ROOT = Path(__file__).parents[1]
@@ -47,13 +48,21 @@ def shown(name: str, inline: bool = True) -> list[tuple[str, str]]:
 
 def make_world(folder: Path) -> None:
     """The files that the READMEs name, with stories in them."""
-    for name in ("novels/one.txt", "novels/two.txt", "novel.txt", "notes.txt", "shakespeare.txt"):
+    for name in ("novels/one.txt", "novels/two.txt", "novel.txt"):
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("\n".join(stories(60, "zh", seed=len(name))), "utf-8")
     rows = [f'{number % 2},"{story}"' for number, story in enumerate(stories(60, "zh", seed=1))]
     (folder / "reviews.csv").write_text("\n".join(["label,review", *rows]), "utf-8")
-    (folder / "prompts.jsonl").write_text('{"prompt": "话说"}\n', "utf-8")
+    questions = [
+        {"prompt": f"{story[:6]}？", "response": story} for story in stories(60, "zh", seed=2)
+    ]
+    named = [
+        {"text": f"{name}来了", "label": {"name": {name: [[0, 2]]}}}
+        for name in ("沈知秋", "林小满") * 20
+    ]
+    write_json_lines(folder / "chats.jsonl", questions)
+    write_json_lines(folder / "train.json", named)
 
 
 def shortened(words: list[str]) -> list[str]:

@@ -24,7 +24,6 @@ from xinye.jobs.write_prompts import write_prompts
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head, HeadConfig
 from xinye.observer import Observer
-from xinye.planning.finetune_settings import TASK
 from xinye.planning.job_settings import EvaluateSettings
 from xinye.planning.settings import PretrainSettings
 from xinye.tasks.registry import TASKS, find_task, verbs_of_tasks
@@ -347,40 +346,41 @@ def pretrain(
 
 
 def finetune(  # noqa: PLR0913 (the face of a verb: its names are its flags)
-    model: "str | Path | Model",
-    output: str | Path,
+    model: "str | Path | Model" = "",
+    output: str | Path | None = None,
     *,
-    data: Files,
-    task: str = TASK,
+    data: Files = (),
+    task: str = "",
     validation: Files = (),
     overwrite: bool = False,
+    resume: bool = False,
     progress: bool = True,
     observer: Observer | None = None,
     **settings: Any,
 ) -> Model:
-    """Teach a model a task from files of records; returns the model that has learned it.
+    """Teach a model a task, `classify` if none is named, from files of records; returns the model
+    that has learned it. What it was measured to be stands in `training/result.json` of its run.
 
-    Progress is shown as in `pretrain`.
+    `settings` are those of `xinye finetune --help` by the same names. Progress is shown as in
+    `pretrain`, and `resume` goes on as there with the run in `output`, which knows the rest. Raises
+    `XinyeError` for whatever a person can put right.
 
-    `settings` are those of `xinye finetune --help` by the same names. What it was measured to be
-    stands in `training/result.json` in the run's folder. Raises `XinyeError` for whatever a person
-    can put right.
-
-    >>> data = "reviews.csv"
-    >>> reviews = xinye.finetune("runs/novel", "runs/reviews", data=data)  # doctest: +SKIP
-    >>> reviews.classify("送得快，汤还是热的")["label"]  # doctest: +SKIP
+    >>> reviews = xinye.finetune("runs/novel", "runs/it", data="reviews.csv")  # doctest: +SKIP
+    >>> reviews = xinye.finetune(output="runs/it", resume=True, epochs=8)  # doctest: +SKIP
     """
     values = {
-        **settings,
         "model": str(model.folder if isinstance(model, Model) else model),
         "output": output,
         "task": task,
         "data": _names(data),
         "validation": _names(validation),
     }
-    checked_settings = task_settings(values, "finetune")
-    with _watched(observer, progress, find_task(task).words.unit) as watching:
-        run = train.finetune(checked_settings, watching, overwrite)
+    given = settings | {name: value for name, value in values.items() if value}
+    if not resume and not {"model", "data"} <= given.keys():
+        raise XinyeError("finetune: name the model to begin with, and the records: data=FILE")
+    checked_settings = task_settings(given, "finetune")
+    with _watched(observer, progress, find_task(checked_settings.task).words.unit) as watching:
+        run = train.finetune(checked_settings, watching, overwrite, resume)
     return load(run.run)
 
 

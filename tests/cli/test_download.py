@@ -11,6 +11,11 @@ from threading import Thread
 
 import pytest
 
+from xinye.checkpoints.adapters import save_adapter
+from xinye.checkpoints.load import load_model
+from xinye.model.adapter_settings import AdapterSettings
+from xinye.model.adapters import attach
+
 COMMIT = "a" * 40
 
 
@@ -116,6 +121,28 @@ def test_what_cannot_be_used_is_not_downloaded(name, change, message, xinye, hub
     outcome = xinye("download", name)
     assert outcome.code == 2 and message in outcome.complaint
     assert {*asked} <= {"config.json"}
+
+
+def test_an_adapter_comes_alone_and_names_its_base(xinye, hub, trained):
+    folder, asked = hub
+    model, tokenizer = load_model(trained)
+    attach(model, AdapterSettings(method="lora"))
+    adapter = folder.with_name("adapter")
+    save_adapter(adapter, model, trained, tokenizer)
+    config = json.loads((adapter / "adapter_config.json").read_text("utf-8"))
+    config["base_model_name_or_path"] = "maker/model"
+    (adapter / "adapter_config.json").write_text(json.dumps(config), "utf-8")
+    outcome = xinye("download", "maker/adapter")
+    assert outcome.code == 0 and "xinye download maker/model" in outcome.err
+    assert {*asked} == {path.name for path in adapter.iterdir()} - {"README.md"}
+    asked_for = ("generate", "maker/adapter", "小兔", "--temperature", 0)
+    assert "xinye download maker/model" in xinye(*asked_for).complaint
+    assert xinye("download", "maker/model").code == 0
+    assert "note:" not in xinye("download", "maker/adapter").err
+    assert xinye(*asked_for).out == xinye("generate", trained, *asked_for[2:]).out != ""
+    assert xinye(*asked_for, "--base", trained).code == 0
+    (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
+    assert "what is pickled" in xinye("download", "maker/adapter").complaint
 
 
 def test_offline_is_said(xinye, hub, monkeypatch):

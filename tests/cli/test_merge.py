@@ -43,6 +43,7 @@ def test_a_merged_model_is_a_plain_folder_with_the_same_logits(
     assert outcome.code == 0
     report = json.loads(outcome.out)
     assert (report["method"], report["matrices"]) == (method, 7)
+    assert not (tmp_path / "合并" / "README.md").exists()  # nothing is known of who trained it
     merged, _ = load_model(tmp_path / "合并")
     assert torch.allclose(
         merged(TOKENS), model(TOKENS), rtol=0, atol=1e-5 * float(model(TOKENS).abs().max())

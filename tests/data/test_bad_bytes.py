@@ -33,10 +33,12 @@ GOING_ON = [
 def test_refused_or_replaced(xinye, trained, files, command):
     command = [trained if word == "{model}" else word for word in command]
     place = f"{len(TEXT)} (line 51)"
-    noted = f"2 bad bytes became �, the first at offset {len(TEXT)} (a.txt, line 51)"
+    noted = f"read as UTF-8: 2 bad bytes became �, the first at offset {len(TEXT)} (a.txt, line 51)"
     if "a.csv" in command:
         place = f"{len(ROWS)} (line 82)"
-        noted = f"a bad byte became �, the first at offset {len(ROWS)} (a.csv, line 82)"
+        noted = (
+            f"read as UTF-8: a bad byte became �, the first at offset {len(ROWS)} (a.csv, line 82)"
+        )
     refused = xinye(*command)
     assert refused.code == 2
     assert f"at offset {place} is not UTF-8" in refused.complaint
@@ -61,3 +63,39 @@ def test_what_was_replaced_is_never_taken_for_what_was_not(xinye, files):
 def test_one_command_goes_on_with_the_next(xinye, files):
     report = xinye("data", "check", "a.txt", "--bad-bytes", "replace", "--json").out
     assert json.loads(report)["command"].startswith("xinye pretrain a.txt --bad-bytes replace")
+
+
+CHINESE = ROWS.decode()
+DAMAGED = {
+    "GB18030": CHINESE.encode("gb18030"),
+    "Big5": CHINESE.replace("面", "麵").replace("评", "評").encode("big5"),
+    "Windows-1252": "".join(f"Le café {n} est très bon,{n % 2}\n" for n in range(80)).encode(
+        "cp1252"
+    ),
+    "UTF-16-LE": CHINESE.encode("utf-16-le"),
+    "UTF-8": CHINESE.encode(),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_bad_byte_leaves_the_encoding_as_it_is(xinye, files, name):
+    wide = name.startswith("UTF-16")
+    text = DAMAGED[name]
+    at = text.index("\n".encode("utf-16-le" if wide else "utf-8"), len(text) // 2)
+    bad = {"UTF-16-LE": b"\0\xd8", "Windows-1252": b"\x81"}.get(name, b"\xff")
+    Path("c.csv").write_bytes(text[:at] + bad + text[at:])
+    command = ("data", "check", "c.csv", "--task", "classify")
+    refused = xinye(*command)
+    assert refused.code == 2 and "--bad-bytes replace" in refused.complaint
+    done = xinye(*command, "--bad-bytes", "replace", "--json")
+    assert done.code == 0, done.err
+    note = f"read as {name}: a bad byte became �, the first at offset {at} (c.csv, line "
+    assert any(said.startswith(note) for said in json.loads(done.out)["findings"])
+
+
+def test_an_encoding_that_a_byte_decides_is_told(xinye, files):
+    rows = "".join(f"Place {n} is fine,{n % 2}\n" for n in range(80)).encode()
+    Path("c.csv").write_bytes(rows.replace(b"7 is", b"7\xff is", 1))
+    done = xinye("data", "check", "c.csv", "--task", "classify")
+    note = "read as Windows-1252, a guess: 1 byte is not ASCII (c.csv, line 8)"
+    assert note in " ".join(done.out.split())

@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xinye.data import encodings, records, sources
-from xinye.data.notes import Notes
-from xinye.data.records import place_of
+from xinye.data.notes import Notes, place_of
 from xinye.data.sources import (
     Piece,
     detect_encoding,
@@ -138,7 +137,7 @@ def test_a_broken_character_between_blocks_and_after_a_mark(tmp_path: Path) -> N
     content = (CHINESE * 50).encode("gb18030")
     path = write(tmp_path / "d.txt", content + b"\xff" + content)
     assert (
-        f"byte 0xFF at offset {len(content)} (line 51) is not gb18030, which it looks like"
+        f"byte 0xFF at offset {len(content)} (line 51) is not GB18030, which it looks like"
         in error(path)
     )
 

@@ -88,7 +88,8 @@ def test_a_spreadsheet(tmp_path):
     [(_, line, problem)] = bad
     assert line == 5 and "A5 holds a formula without its value" in problem
     said = " ".join(notes.sentences())
-    assert "of 2 sheets only '评论', the first table, is read; save 'more'" in said
+    assert "of 3 sheets only '评论', the first table, is read; --sheet NAME reads another" in said
+    assert "'more', 'hidden' (hidden)" in said
     assert "the title '2026 年的评论' above the table is left out" in said
     assert "merged over several rows" in said and "line 4" in said
 
@@ -141,6 +142,77 @@ def test_bombs(tmp_path, monkeypatch):
         rows(path)
 
 
+def with_sheet(path, rows, before=""):
+    """A workbook whose first sheet is this XML."""
+    openpyxl.Workbook().save(path)
+    with ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    space = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    with ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            xml = f'<worksheet xmlns="{space}">{before}<sheetData>{rows}</sheetData></worksheet>'
+            archive.writestr(name, xml if "worksheets/" in name else content)
+    return path
+
+
+def cell(text, kind="str"):
+    return f'<c t="{kind}"><v>{text}</v></c>'
+
+
+HEAD = f"<row>{cell('text')}{cell('label')}</row>"
+
+
+def test_errors_are_empty_cells_and_what_is_hidden_is_told(tmp_path):
+    lines = [
+        f"<row>{cell('good')}{cell('#REF!', 'e')}</row>",
+        f'<row r="7" hidden="1">{cell("bad")}{cell("#DIV/0!", "e")}</row>',
+        f'<row r="1048576">{cell("#N/A", "e")}</row>',
+    ]
+    columns = '<cols><col min="2" max="16384" hidden="1"/></cols>'
+    path, notes = with_sheet(tmp_path / "a.xlsx", HEAD + "".join(lines), columns), Notes()
+    assert list(read_records(path, notes=notes)) == [
+        (2, {"text": "good", "label": ""}),
+        (7, {"text": "bad", "label": ""}),
+    ]
+    assert notes.sentences() == [
+        f"the cell holds the error #REF! of a spreadsheet: read as empty ({path}, line 2)",
+        f"the row is hidden in the workbook, perhaps filtered: read ({path}, line 7)",
+        f"the cell holds the error #DIV/0! of a spreadsheet: read as empty ({path}, line 7)",
+        f"the cell holds the error #N/A of a spreadsheet: read as empty ({path}, line 1048576)",
+        f"the column is hidden in the workbook: read ({path}, column B)",
+    ]
+
+
+def test_errors_of_a_spreadsheet_in_csv(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\ngood,#REF!\n#1 place,a\n")
+    expected = [{"text": "good", "label": ""}, {"text": "#1 place", "label": "a"}]
+    assert rows(tmp_path / "a.csv") == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (f"<row>{cell(-1, 's')}</row>", "line 2: it names text -1 of the workbook, which has"),
+        (f"<row>{cell(5, 's')}</row>", "line 2: it names text 5 of the workbook, which has"),
+        ("<row/>" * (1 << 20), "more than 1,048,576 rows in 'Sheet'"),
+        ('<row r="1"/>', "row 1 stands behind row 1"),
+    ],
+)
+def test_damaged_sheets(tmp_path, lines, says):
+    with pytest.raises(XinyeError, match=says):
+        rows(with_sheet(tmp_path / "a.xlsx", HEAD + lines))
+
+
+def test_the_only_sheet_is_hidden(tmp_path):
+    path, notes = spreadsheet(tmp_path / "a.xlsx", ["text", "label"], ["good", "a"]), Notes()
+    book = openpyxl.load_workbook(path)
+    book.create_sheet("empty")
+    book["Sheet"].sheet_state = "hidden"
+    book.save(path)
+    assert list(read_records(path, notes=notes)) == [(2, {"text": "good", "label": "a"})]
+    assert "the sheet 'Sheet' is hidden in the workbook" in notes.sentences()[0]
+
+
 def test_a_cover_stands_before_the_table(tmp_path, xinye):
     path = tmp_path / "a.xlsx"
     book = openpyxl.Workbook()
@@ -164,11 +236,14 @@ def test_a_cover_stands_before_the_table(tmp_path, xinye):
 TITLED = [["2026 年评论"], ["导出：系统"], ["text", "label"], ["good", "a"], ["bad", "b"]]
 
 
-@pytest.mark.parametrize("form", ["a.xlsx", "a.csv", "padded.csv"])
+@pytest.mark.parametrize("form", ["a.xlsx", "a.csv", "padded.csv", ";", "\t"])
 def test_a_title_above_the_table_is_left_out(tmp_path, form):
-    path, notes = tmp_path / form, Notes()
+    path, notes = tmp_path / (form if "." in form else "b.csv"), Notes()
     if form == "a.xlsx":
         spreadsheet(path, *TITLED)
+    elif form in ";\t":
+        lines = ['"' + f'"{form}"'.join(line) + '"' for line in TITLED]
+        path.write_text("\n".join(lines), "utf-8")
     else:
         padding = "," * (form == "padded.csv")
         lines = [",".join(line) + padding * (len(line) == 1) for line in TITLED]

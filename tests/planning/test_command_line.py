@@ -28,3 +28,7 @@ def test_settings_come_back_from_their_command_line(settings, positional):
     parser = Parser(settings.recipe, "", "", named, Fields(type(settings), (positional,)))
     assert words[:2] == ["xinye", settings.recipe]
     assert checked(type(settings), parser.read(words[2:]).settings, "test") == settings
+
+
+def test_a_file_whose_name_begins_like_a_flag_stays_a_file():
+    assert command_line("pretrain", {"files": ["-a.txt"]}) == ["xinye", "pretrain", "./-a.txt"]

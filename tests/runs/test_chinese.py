@@ -8,7 +8,7 @@ from xinye.data.files import write_json_lines
 from xinye.observer import Observer
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import PretrainSettings
-from xinye.runs.chinese import PHRASES, SETTINGS, chinese
+from xinye.runs.chinese import PHRASES, SETTINGS, chinese, error_in_chinese
 from xinye.tasks.registry import tasks
 from xinye.training.distributed import ALONE
 from xinye.training.job import Start
@@ -85,9 +85,22 @@ def test_findings_keep_their_numbers_and_places():
             "20 条验证样本中有 3 条也在训练数据里，结果会偏高：最早的是 v.csv 第 2 行 = r.csv 第 7 行"
         ),
         "1 record has spans that overlap, of which one is learned: first a.json, record 3": (
-            "1 条样本的片段有重叠，只学其中一个：最早的是 a.json 第 3 条"
+            "1 条样本的实体有重叠，只学其中一个：最早的是 a.json 第 3 条"
         ),
         "188 ms a step, and 9 min 25 s to evaluate": "每步 188 毫秒，另有评估 9 分 25 秒",
+        "the text is 'nan', which looks like a missing value (reviews (1).csv, line 4)": (
+            "文本是 'nan'，像是缺失值（reviews (1).csv 第 4 行）"
+        ),
+        "3 records stand there again: first r.csv, line 103 = line 38": (
+            "3 条样本重复：最早的是 r.csv 第 103 行 = 第 38 行"
+        ),
+        "a.csv: the first line is a record, for '5' in it is a number, and columns have numbers; "
+        "add a header": "a.csv：第一行当作数据（其中的 '5' 是数字），各列用序号表示；请加上表头",
+        "columns 2 and 3 hold tags: the last is read; --label-field names another (t.conll, "
+        "line 1)": "第 2、3 列都是标签：读取最后一列；可用 --label-field 指定另一列（t.conll 第 1 行）",
+        "the column is hidden in the workbook: read (t.xlsx, column AB)": (
+            "有的列在工作簿中是隐藏的：照样读取（t.xlsx AB 列）"
+        ),
         "a sentence that nobody knows": "a sentence that nobody knows",
     }.items():
         assert chinese(english) == translated
@@ -97,4 +110,14 @@ def test_phrases_have_the_gaps_that_their_chinese_fills():
     for phrase, translated in PHRASES.items():
         gaps = phrase.count("{}")
         chinese(phrase.format(*range(gaps)))  # raises where it asks for more
-        assert "{" not in translated.format(*range(gaps))
+        assert "{" not in translated.replace("{:zh}", "{}").format(*range(gaps))
+
+
+def test_an_error_is_translated_whole_or_not_at_all():
+    error = (
+        "run: at step 7 the weights are no longer finite; start anew with --overwrite and a lower"
+    )
+    assert error_in_chinese(error) == ""
+    assert error_in_chinese(f"{error} --learning-rate") == (
+        "run：第 7 步时权重不再是有限的数；请用 --overwrite 从头训练，并调低 --learning-rate"
+    )

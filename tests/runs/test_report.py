@@ -107,10 +107,10 @@ def test_the_page_tells_everything(run):
         assert words in page.text["en"], words
     for words in (
         "每字节比特数",
-        "它现在这样写",
-        "健康",
-        "验证数据",
-        "读入和分词",
+        "模型现在写出的文字",
+        "训练正常",
+        "验证集",
+        "读取和分词",
         "40 %",
         "500 MB",
         "107 万个参数",
@@ -295,7 +295,8 @@ def test_numbers_stay_beside_their_units(run):
 
 def test_in_the_chinese_view_nothing_is_english(make_run):
     baseline = {"name": "TF-IDF + logistic regression", "accuracy": 0.95}
-    found = ["3 records stand there again", "the header stands again, and is left out (a, line 3)"]
+    repeated = "3 records stand there again: first a, line 4 = line 2"
+    found = [repeated, "the header stands again, and is left out (a, line 3)"]
     folder = taught(make_run, "classify", measured=MEASURED, baseline=baseline, findings=found)
     html, page = page_of(folder)
     page_without_names = Page(re.sub("<code>.*?</code>", "", html))

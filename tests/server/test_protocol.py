@@ -90,3 +90,59 @@ def test_a_body_that_is_called_compressed_is_refused(server):
     assert statuses(server, HEAD + encoding + LENGTH + b"\r\n" + BODY + SECOND) == [415, 200]
     plain = encoding.replace(b"gzip", b"identity")
     assert statuses(server, HEAD + plain + LENGTH + b"\r\n" + BODY + SECOND) == [200, 200]
+
+
+def connected(server):
+    return socket.create_connection(server.http.base_url.netloc.decode().split(":"), timeout=5)
+
+
+def answer_from(client):
+    """One answer that is an error, whose body ends with a brace."""
+    answer = b""
+    while not answer.endswith(b"}"):
+        piece = client.recv(65536)
+        assert piece, answer
+        answer += piece
+    return answer
+
+
+@pytest.mark.parametrize("zeros", [b"", b"0" * 8])
+def test_a_body_that_is_declared_too_large_is_refused_before_it_comes(server, zeros):
+    """Who waited for it would wait until it is too late. The next request is answered."""
+    size = 3_000_000
+    with connected(server) as client:
+        client.sendall(HEAD + b"Content-Length: " + zeros + b"%d\r\n\r\n" % size)
+        answer = answer_from(client)
+        assert b" 413 " in answer.split(b"\r\n")[0] and b"body_too_large" in answer
+        client.sendall(b" " * size + SECOND)
+        assert b" 200 " in client.recv(65536).split(b"\r\n")[0]
+
+
+def test_a_body_in_chunks_is_refused_when_it_is_too_large(server):
+    piece = b" " * 500_000
+    chunk = b"%x\r\n%s\r\n" % (len(piece), piece)
+    body = chunk * 5 + b"0\r\n\r\n"
+    assert statuses(server, HEAD + CHUNKED + b"\r\n" + body + SECOND) == [413, 200]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [b"Content-Length: -1\r\n", b"Content-Length: 1_0\r\n", b"Content-Length: \r\n",
+     b"Content-Length: 1, 2\r\n", b"Content-Length: 9\r\nContent-Length: 8\r\n", b"Content-Length: 0x9\r\n"],
+)  # fmt: skip
+def test_after_a_refusal_the_connection_ends_and_the_server_goes_on(server, headers):
+    with connected(server) as client:
+        client.sendall(HEAD + headers + b"\r\n")
+        answer = answer_from(client)
+        assert b" 400 " in answer.split(b"\r\n")[0] and b"connection: close" in answer.lower()
+        assert client.recv(1) == b""
+    assert statuses(server, SECOND) == [200]
+
+
+def test_a_request_without_a_length_has_no_body(server):
+    assert statuses(server, HEAD + b"\r\n" + SECOND) == [400, 200]
+
+
+def test_what_follows_a_refused_request_is_not_read(server):
+    refused = HEAD + b"Content-Length: -1\r\n\r\n"
+    assert statuses(server, refused + SECOND + SECOND) == [400]

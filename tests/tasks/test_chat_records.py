@@ -65,7 +65,10 @@ def test_all_records_without_an_answer_are_named(tmp_path):
     )
     records = Chat.read([str(tmp_path / "chats.jsonl")], told.append)
     assert [record.place.rpartition(" ")[2] for record in records] == ["2"]
-    assert "chats.jsonl, lines 1, 3: no answer of the assistant" in str(told[0])
+    assert "chats.jsonl, line 1, line 3: no answer of the assistant" in str(told[0])
+    (tmp_path / "a.json").write_text(json.dumps([silent, good, silent]), "utf-8")
+    Chat.read([str(tmp_path / "a.json")], told.append)
+    assert "a.json, record 1, record 3: no answer of the assistant" in str(told[1])
 
 
 @pytest.mark.parametrize("template", [None, LLAMA])

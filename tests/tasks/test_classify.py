@@ -126,7 +126,7 @@ def test_several_columns_of_0_and_1_are_labels(tmp_path):
     ]
     said = " ".join(notes.sentences())
     assert "'toxic', 'insult', 'threat' are 0 or 1" in said
-    assert "no record has the labels 'threat'" in said
+    assert "no record has the label 'threat': it is not learned" in said
     asked = read(path, FLAGGED.replace("id", "mood"), label_field="toxic,insult")
     assert asked[1].labels == ("toxic", "insult")
     for content, says in [

@@ -2,6 +2,7 @@
 what was read otherwise than it looks is told."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,36 @@ def read(name, content, **columns):
 )  # fmt: skip
 def test_a_table_of_questions_and_answers(workplace, header):
     assert read("a.csv", f"{header}\n在吗,在的\n") == (["u 在吗 | a 在的"], "")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["用户问题,客服回答", "问题描述,标准答复", "customer question,agent answer", "user_message,bot_reply",
+     "userQuery,botResponse", "客户留言,回复内容", "题目,问题答案"],
+)  # fmt: skip
+def test_columns_are_found_by_words_within_their_names(workplace, header):
+    question, answer = header.split(",")
+    said, notes = read("a.csv", f"{header}\n在吗,在的\n")
+    assert said == ["u 在吗 | a 在的"]
+    assert f"{question!r} is read as the question, and {answer!r} as the answer" in notes
+    wider = f"问题类型,{header},回复时间\n售前,在吗,在的,9:00\n"
+    assert read("b.csv", wider)[0] == said
+
+
+@pytest.mark.parametrize(
+    ("content", "there"),
+    [
+        (
+            "用户问题,补充问题,客服回答\n在吗,急,在的\n",
+            "There are 用户问题, 补充问题, 客服回答; name two",
+        ),
+        ("my col,n,other col\nhi,1,yes\n", "--prompt-field 'my col' --answer-field 'other col'"),
+    ],
+)
+def test_columns_that_may_be_several_are_asked_for_in_a_short_line(workplace, content, there):
+    with pytest.raises(XinyeError) as error:
+        read("a.csv", content)
+    assert there in str(error.value) and len(str(error.value)) < 200
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.txt"])
@@ -123,6 +154,34 @@ def test_lines_of_speakers(workplace, content, said, noted):
     assert found == said and noted in notes and bool(noted) == bool(notes)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_of_a_folder_all_that_is_not_read_is_told(workplace, packed):
+    files = {
+        "faq.csv": "问,答\n在吗,在的\n",
+        "calls.txt": "客户：能退吗\n客服：能\n",
+        "MORE.TXT": "Q: a\nA: b\n",
+        "README.md": "# 客服记录\n",
+        "notes.txt": "三月的记录\n",
+        "old.log": "客户：好\n客服：嗯\n",
+    }
+    Path("desk").mkdir()
+    for name, content in files.items():
+        Path("desk", name).write_text(content, "utf-8")
+    if packed:
+        shutil.make_archive("desk", "zip", "desk")
+    notes = Notes()
+    records = Chat.read(["desk.zip" if packed else "desk"], notes=notes)
+    assert [record.messages[0]["content"] for record in records] == ["a", "能退吗", "在吗"]
+    kind, text = notes.sentences()
+    assert "files of the kind .log are not read (desk" in kind
+    assert text.startswith("text beside files of records is not read") and "(2 times" in text
+    Path("desk/faq.csv").unlink()
+    with pytest.raises(XinyeError, match=r"notes.txt, line 1: expected who speaks"):
+        Chat.read(["desk"], notes=notes)
+    Path("desk/notes.txt").unlink()
+    assert len(Chat.read(["desk"])) == 2  # without the README
+
+
 def test_a_dictionary_of_conversations(workplace):
     talk = {"messages": [{"role": "usr", "content": "在吗"}, {"role": "sys", "content": "在的"}]}
     Path("a.json").write_text(json.dumps({"391": talk, "392": talk}, indent=1))
@@ -207,7 +266,7 @@ def test_what_stands_behind_the_last_answer_is_told_of(workplace):
         ("a.jsonl", [ASK | {"id": 1}, REPLY | {"id": 2}], "'id' is another in each"),
         ("a.jsonl", [{"id": 1, "parent_id": None, **ASK}, {"id": 1, "parent_id": "1", **REPLY}, {"id": 1, "parent_id": "1", **REPLY}],
          "field 'parent_id': several messages answer the same one"),
-        ("a.csv", "标题,答复,备注\n在吗,在的,x\n", "found the fields 标题, 答复, 备注. Columns of other names: --prompt-field"),
+        ("a.csv", "标题,答复,备注\n在吗,在的,x\n", "There are 标题, 答复, 备注; name two, such as --prompt-field 标题 --answer-field 答复"),
         ("a.csv", "id,role,content\n1,user,在吗\n1,,在的\n", "line 3, field 'role': there is nothing in it"),
         ("a.jsonl", [{"data": [{"question": "在吗", "answer": "在的"}]}], "line 1: expected messages"),
         ("a.txt", "在吗\n客服：在的\n", "line 1: expected who speaks, such as '客户：'"),

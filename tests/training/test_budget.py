@@ -12,12 +12,14 @@ import torch
 from training.test_pretrain import Interrupting, settings
 from xinye.checkpoints.folders import checkpoints
 from xinye.errors import XinyeError
-from xinye.observer import Observer
+from xinye.observer import Evaluated, Observer
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.saved import read_run
+from xinye.tasks.text import LONGER
 from xinye.training import clock, train
 from xinye.training import text_job as recipe
 from xinye.training.clock import Clock, Costs
+from xinye.training.loop import Step
 from xinye.training.train import pretrain
 
 
@@ -206,3 +208,32 @@ def test_a_run_keeps_its_dtype_when_it_is_resumed(
     monkeypatch.setattr(recipe.machine, "fast_dtype", lambda where: (torch.float32, "fast"))
     pretrain(PretrainSettings(output=workplace / "run"), resume=True)
     assert plan_of(workplace / "run")["dtype"] == "bfloat16"
+
+
+class Slowing(Observer):
+    """Moves the clock on by what each thing takes, on a machine that gets busy half-way: from then
+    on all takes three times as long."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, speed: recipe.Speed, budget: float) -> None:
+        self.now, self.busy_at, self.speed = 0.0, budget / 2, speed
+        monkeypatch.setattr(clock, "now", lambda: self.now)
+        monkeypatch.setattr(recipe, "measure_speed", lambda *arguments: speed)
+        # what compiling takes, once on a machine, is added to the budget
+        monkeypatch.setattr(train, "prepare_decoder", lambda device, observer: 0.0)
+
+    def took(self, seconds: float) -> None:
+        self.now += seconds if self.now < self.busy_at else 3 * seconds
+
+    def step(self, step: Step, steps: int) -> None:
+        self.took(self.speed.step)
+
+    def evaluated(self, evaluated: Evaluated) -> None:
+        texts = 1 + LONGER * (evaluated.kind == "result")
+        self.took(20 * self.speed.window + texts * self.speed.sample)
+
+
+@pytest.mark.parametrize("step", [0.05, 0.5, 2.0])
+def test_a_machine_that_gets_busy_makes_a_run_shorter_not_later(workplace, monkeypatch, step):
+    slowing = Slowing(monkeypatch, recipe.Speed(step, 0.005, 0.05), budget=15)
+    run = pretrain(settings(workplace, steps=None, time="15s", evaluations=20), slowing)
+    assert run is not None and 12 < slowing.now <= 15 + 3 * step

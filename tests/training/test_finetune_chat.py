@@ -42,6 +42,22 @@ def base(tmp_path_factory) -> Path:
     return folder / "base"
 
 
+def test_a_model_that_chats_is_judged_on_files_of_conversations(xinye, base):
+    data, run = base.parent / "chats.jsonl", base.parent / "chatty"
+    package.finetune(base, run, data=data, validation=data, task="chat", steps=1, **FAST)
+    table, text, news = (base.parent / name for name in ("问答.csv", "talk.txt", "news.jsonl"))
+    table.write_text("用户问题,客服回答\n在吗,在的\n", "utf-8")
+    text.write_text("客户：在吗\n客服：在的\n", "utf-8")
+    news.write_text('{"text": "在吗，在的。"}\n', "utf-8")
+    for file in (table, text):
+        told = json.loads(xinye("evaluate", run, file, "--json").out.splitlines()[-1])
+        assert told["task"] == "chat" and told["records"] == 1
+    assert "if it is text, name its column: --field" in xinye("evaluate", run, news).complaint
+    for arguments in ((news, "--field", "text"), (base.parent / "text.txt", "--tokens", 99)):
+        told = json.loads(xinye("evaluate", run, *arguments, "--json").out.splitlines()[-1])
+        assert told["text"]["source"] == "files"
+
+
 def test_eight_conversations_are_learned_by_heart(xinye, base):
     data, run = base.parent / "chats.jsonl", base.parent / "run"
     ran = xinye(

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+import xinye as package
 from conftest import contents
 from training.test_finetune import records as records  # a fixture
 from training.test_finetune import settings as task_settings
@@ -22,6 +25,7 @@ from xinye.training import text_job as recipe
 from xinye.training.job import Run
 from xinye.training.train import finetune, pretrain
 
+pytestmark = pytest.mark.usefixtures("no_measuring")
 CONSTANT = {"decay": 0.001, "warmup": 1, "dropout": 0.1}  # no step is in the decay
 
 
@@ -59,13 +63,20 @@ def test_at_a_constant_rate_it_is_the_longer_run_to_the_bit(workplace, optimizer
 
 
 def test_log_and_plan_have_no_seam(workplace):
-    first = run_of(workplace, "run", steps=6, evaluations=3)
+    run_of(workplace, "whole", steps=12, **CONSTANT)
+    first = run_of(workplace, "run", steps=6, **CONSTANT)
     longer(workplace / "run", steps=12)
     log = lines(workplace / "run")
     assert [line["step"] for line in log if line["kind"] == "step"] == [*range(1, 13)]
-    assert [line["step"] for line in log if line["kind"] == "result"] == [12]
-    curve = read_run(workplace / "run").curve
-    assert [point["step"] for point in curve if point["kind"] == "validation"] == [2, 4, 8]
+    judged = [(line["kind"], line["step"]) for line in log if line["kind"] != "step"]
+    assert judged == [("validation", 3), ("validation", 6), ("result", 12)]
+    [whole] = [line for line in lines(workplace / "whole") if line["kind"] == "validation"]
+    [there] = [line for line in log if line["kind"] == "validation" and line["step"] == 6]
+    assert there | {"seconds": 0} == whole | {"seconds": 0}  # where the run had ended
+    saved = read_run(workplace / "run")
+    spent = sum(line["seconds"] for line in log if line["kind"] == "step")
+    assert saved.seconds == pytest.approx(spent, abs=0.01)
+    assert saved.tokens == read_run(workplace / "whole").tokens
     plan = plan_of(workplace / "run")
     assert plan["values"]["steps"] == 12 and plan["reasons"]["steps"] == "given; 6 are done"
     [noted] = plan["extended"]
@@ -182,7 +193,10 @@ def test_a_fine_tuning_is_the_longer_one_to_the_bit(trained, records):
     for name in ("model.safetensors", "training/checkpoints/step-00000008/optimizer.safetensors"):
         assert Path("whole", name).read_bytes() == Path("run", name).read_bytes()
     assert plan_of(Path("run"))["values"]["epochs"] == 4.0
-    assert finetune(FinetuneSettings(output=Path("run"), epochs=6), resume=True).steps == 12
+    package.finetune(output="run", epochs=6, resume=True, progress=False)
+    assert read_run(Path("run")).done == 12
+    with pytest.raises(XinyeError, match="name the model to begin with"):
+        package.finetune(output="run", epochs=6)
 
 
 def test_the_ranks_of_adalora_stay_where_they_are(trained, records):
@@ -197,6 +211,23 @@ def test_the_control_goes_on_longer_too(trained, records):
     finetune(FinetuneSettings(output=Path("run"), steps=6), resume=True)
     assert checkpoints(Path("run/control"))[-1].name == "step-00000006"
     assert "control" in json.loads(Path("run/training/result.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("method", ["full", "adalora"])
+def test_the_commands_of_a_fine_tuning_make_it_again(xinye, trained, records, method):
+    few = {"epochs": None, "steps": 6, "batch_size": 4, "evaluations": 1, "method": method}
+    finetune(task_settings(trained, "run", **few), Interrupting(after=2))
+    finetune(FinetuneSettings(output=Path("run"), steps=8), resume=True)
+    command = read_run(Path("run")).command("again")
+    assert "--total-steps 0:6,2:2" in command
+    for each in command.split(" && "):
+        outcome = xinye(*shlex.split(each)[1:])
+        assert outcome.code == 0, outcome.err
+    name = "adapter_model.safetensors" if method == "adalora" else "model.safetensors"
+    weights, same = (load_file(Path(run, name)) for run in ("run", "again"))
+    assert all(torch.equal(weights[each], same[each]) for each in weights | same)
+    again = finetune(FinetuneSettings(output=Path("again")), resume=True)
+    assert again.steps == 8  # it has ended
 
 
 def test_the_command_of_a_fine_tuning_names_what_was_derived(trained, records):

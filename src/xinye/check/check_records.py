@@ -56,8 +56,9 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         raise XinyeError(f"{error}; {bad[0]}" if bad else str(error)) from None
     tokenizer = task.tokenizer(characters(training))
     given = {name: getattr(settings, name) for name in ("data", *COLUMNS, "validation")}
-    if settings.bad_bytes != "refuse":
-        given["bad_bytes"] = settings.bad_bytes
+    for name in ("sheet", "bad_records", "bad_bytes"):
+        if getattr(settings, name) not in (None, "refuse"):
+            given[name] = getattr(settings, name)
     given = {"model": "MODEL", "task": settings.task, **given, "output": "RUN"}
     return {
         "task": settings.task,

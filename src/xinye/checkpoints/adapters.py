@@ -23,9 +23,15 @@ from xinye.checkpoints.adapter_tensors import (
     read_adapter,
 )
 from xinye.checkpoints.bases import CONFIG, place_of
-from xinye.checkpoints.families import ADAPTER_TASKS, Json, is_head, to_config_json
+from xinye.checkpoints.families import (
+    ADAPTER_TASKS,
+    Json,
+    check_numbers,
+    is_head,
+    to_config_json,
+)
 from xinye.checkpoints.huggingface import write_tensors
-from xinye.checkpoints.layout import check_numbers, check_shapes, their_name
+from xinye.checkpoints.layout import check_shapes, their_name
 from xinye.data.files import read_json, write_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
@@ -128,6 +134,10 @@ def load_adapter(folder: Path, model: Network, base: str | Path | None = None) -
     if lacking and not has_head:
         raise XinyeError(f"{file.path}: lacks tensor {min(lacking)}; it does not fit its {CONFIG}")
     put_whole(file, model, config.get("modules_to_save") or [])
+    sizes = {"prefix": settings.num_virtual_tokens, "adapter": settings.bottleneck_size}
+    rows = sizes.get(settings.method, 0)
+    if rows > max((len(tensor) for tensor in file.learned.values() if tensor.dim()), default=0):
+        raise XinyeError(f"{file.path}: no tensor has {rows} rows; it does not fit its {CONFIG}")
     low_rank = settings.method in ("lora", "adalora")
     attach(model, settings, changes=changes_in(file, model, config) if low_rank else None)
     wanted = {name: tensor.shape for name, tensor in _changes(model).items()}

@@ -50,13 +50,20 @@ def base_of(folder: Path) -> str:
             "--base DIR"
         )
     beside = folder / name
-    return path.relpath(beside) if not path.isabs(name) and beside.exists() else name
+    return path.relpath(beside) if not path.isabs(name) and path.exists(beside) else name
 
 
 def place_of(model: str | Path) -> Path:
-    """Where a model lies, by its path or its name on the hub; as it is called, where it is not
-    there."""
-    return Path(model) if Path(model).exists() else find_downloaded(str(model)) or Path(model)
+    """Where a model, or an adapter, lies, by its path or its name on the hub; as it is called,
+    where it is not there. Raises `XinyeError` for what cannot be a path."""
+    try:
+        there = Path(model).exists()
+    except OSError as error:
+        raise XinyeError(f"{model}: there is no such model ({error.strerror})") from None
+    if there:
+        return Path(model)
+    found = find_downloaded(str(model)) or find_downloaded(str(model), CONFIG)
+    return found or Path(model)
 
 
 def find_base(folder: Path) -> str:
@@ -69,7 +76,7 @@ def find_base(folder: Path) -> str:
             f"{folder}: this adapter changes the model {base}, which is not there{fetch}; if it "
             "was moved, say where it lies: --base DIR"
         )
-    if is_adapter(Path(base)):
+    if is_adapter(place_of(base)):
         raise XinyeError(
             f"{folder}: its base, {base}, is an adapter, too; merge that one first (xinye merge) "
             "and give what comes out: --base DIR"

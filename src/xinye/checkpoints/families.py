@@ -6,6 +6,7 @@ read within its sliding window only, where it is exactly that. `lstm` is of a mo
 this package knows. What is not computed here exactly is refused by name.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -262,8 +263,9 @@ def check_judges(folder: Path, kind: Kind, labels: int, problem: str | None = No
 
 def from_config_json(data: Json, where: str = "config.json") -> Config:
     """The shape that a `config.json` describes, without a head."""
+    check_numbers(data, where)
     model_type = data.get("model_type")
-    if model_type not in FAMILIES:
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise XinyeError(
             f"{where}: model_type {model_type!r} is not known here; known are "
             f"{', '.join(name for name in FAMILIES if name != 'xinye_lstm')}"
@@ -283,6 +285,19 @@ def from_config_json(data: Json, where: str = "config.json") -> Config:
         raise XinyeError(f"{where}: the key {error} is missing") from None
     except (TypeError, ValueError, ZeroDivisionError, AttributeError, OverflowError) as error:
         raise XinyeError(f"{where}: a value is not what it should be ({error})") from None
+
+
+def check_numbers(data: Json, where: str) -> None:
+    """Raises `XinyeError` for a setting with a number that is not finite: all results would be NaN,
+    or the work would never end."""
+    for name, value in data.items():
+        try:  # whole numbers, too, may be larger than any float
+            json.dumps(json.loads(json.dumps(value), parse_int=float), allow_nan=False)
+        except (ValueError, RecursionError):
+            raise XinyeError(
+                f"{where}: {name} is not what it should be: a number in it is infinite or NaN; "
+                "mend the file"
+            ) from None
 
 
 def _values(data: Json, family: Family) -> Json:

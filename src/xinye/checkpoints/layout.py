@@ -5,12 +5,10 @@ tensors share.
 lie transposed; its head for tokens has a name of its own.
 """
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -164,15 +162,3 @@ def check_memory(needed: float, where: str = "", dtype: str = "") -> None:
             f"{where}takes {needed / 1e9:,.1f} GB{dtype}, and {free / 1e9:,.1f} GB of memory are "
             "free"
         )
-
-
-def check_numbers(data: dict[str, Any], where: str) -> None:
-    """Raises `XinyeError` for a setting with a number that is not finite: all results would be NaN,
-    or the work would never end."""
-    for name, value in data.items():
-        try:
-            json.dumps(value, allow_nan=False)
-        except ValueError:
-            raise XinyeError(
-                f"{where}: {name} has a number that is infinite or NaN; mend the file"
-            ) from None

@@ -80,6 +80,7 @@ METAVARS = {
     "offsets": "characters|bytes|utf-16",
     "output": "DIR",
     "prompt_field": "NAME",
+    "sheet": "NAME",
     "size": "SIZE",
     "tag_names": "NAMES",
     "target_modules": "NAME",
@@ -245,7 +246,7 @@ class Parser(argparse.ArgumentParser):
         refuse_first(
             (not place_of(base).exists(), f"--base {base}: there is no such folder"),
             (
-                not any(is_adapter(Path(place)) for place in places),
+                not any(is_adapter(place_of(place)) for place in places),
                 f"--base {base}: no model here is an adapter; leave --base out",
             ),
         )

@@ -1,8 +1,8 @@
-"""`xinye data check`, `xinye data show` and `xinye data collect`, and how they look."""
+"""`xinye data check` and `xinye data show`, and how they look."""
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -18,23 +18,18 @@ from xinye.cli.arguments import (
     Given,
     Parser,
     flag,
-    switch,
     task_flag,
 )
 from xinye.cli.output import (
     answer,
-    bad_bytes_told,
     console,
     duration,
-    print_json,
     print_result,
     print_table,
 )
-from xinye.collect.collect import Collected, check_output
-from xinye.collect.collect import collect as collect_documents
 from xinye.errors import XinyeError, plural
 from xinye.language import shown, shown_word
-from xinye.planning.column_settings import COLUMNS, ColumnSettings
+from xinye.planning.column_settings import COLUMNS, RecordSettings
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.folder import Figures
 from xinye.tasks.registry import find_task
@@ -42,8 +37,6 @@ from xinye.tasks.registry import find_task
 if TYPE_CHECKING:  # it brings torch
     from xinye.check.check_data import Report
 
-SKIPPED = 10  # files that are named
-COUNTERS = ("by_format", "ignored")  # of what was collected, the most frequent first
 FILES = 12  # more are grouped
 BAR = 32
 COUNTED = 12  # labels that are named
@@ -78,7 +71,7 @@ def check(arguments: list[str]) -> int:
             [],
             action="append",
         ),
-        Fields(ColumnSettings),
+        Fields(RecordSettings),
         BAD_BYTES,
         JSON,
     ).read(arguments)
@@ -128,7 +121,7 @@ def show(arguments: list[str]) -> int:
         task_flag("the task of the records", required=True),
         flag("--model", "MODEL", "model whose tokenizer splits the text (otherwise characters)"),
         flag("--count", "N", "number of records to show (3)", 3, type=int),
-        Fields(ColumnSettings),
+        Fields(RecordSettings),
         BAD_BYTES,
         JSON,
     ).read(arguments)
@@ -182,67 +175,6 @@ def settings_of(given: Given, validation: Sequence[str] = ()) -> FinetuneSetting
         "bad_bytes": given.bad_bytes,
     }
     return task_settings(values | given.settings, "data")
-
-
-def collect(arguments: list[str]) -> int:
-    given = Parser(
-        "data collect",
-        "Collect documents from MediaWiki dumps, HTML, EPUB, PDF, Markdown, mbox, "
-        "RSS, Atom and text into a JSON Lines file to train on: main text only, "
-        "cleaned, without duplicates. Only hub data sets are downloaded.",
-        "xinye data collect zhwiki.xml.bz2 books/ pages/ -o corpus.jsonl\n"
-        "  xinye data collect hub:wikimedia/wikipedia:20231101.zh --limit 10000 -o wikipedia.jsonl",
-        flag("sources", "SOURCE", "files, folders, hub:OWNER/NAME[:CONFIG]", nargs="+"),
-        flag("-o --output", "FILE", "the file to write, FILE.jsonl", required=True),
-        flag("--limit", "N", "stop after N documents", type=int),
-        flag("--split", "NAME", "split of hub data sets (train)"),
-        flag("--field", "NAME", "the column of hub data sets that holds the text"),
-        BAD_BYTES,
-        switch("--overwrite", "replace FILE"),
-        JSON,
-    ).read(arguments)
-    if given.limit is not None and given.limit < 1:
-        raise XinyeError("--limit: give at least 1")
-
-    check_output(given.output, given.overwrite)
-    with console.status("reading …") as status:
-
-        def show(source: str, share: float, documents: int) -> None:
-            part = f"{share:4.0%}  " if share else ""
-            line = f"{part}{plural(documents, 'document')}  {source}"
-            status.update(Text(shown(line), style="dim", overflow="ellipsis"))
-
-        with bad_bytes_told(given.bad_bytes):
-            result = collect_documents(
-                given.sources, given.output, given.split, given.field, given.limit, show
-            )
-
-    for line in lines_of(result):
-        console.print(line, soft_wrap=True)
-    if given.json:
-        by_count = {name: dict(getattr(result, name).most_common()) for name in COUNTERS}
-        skipped = [vars(skip) for skip in result.skipped]
-        print_json(vars(result) | by_count | {"skipped": skipped})
-    return 0
-
-
-def lines_of(result: Collected) -> Iterator[str]:
-    """What was collected, in words."""
-
-    def counts(numbers: Counter[str]) -> str:
-        return ", ".join(f"{number:,} {name}" for name, number in numbers.most_common())
-
-    documents = plural(result.documents, "document")
-    characters = plural(result.characters, "character")
-    about = f"{documents} ({counts(result.by_format)}), {characters}"
-    yield f"{about}, in {result.output}"
-    for what, numbers in (("left out", result.dropped), ("other files ignored", result.ignored)):
-        if numbers:
-            yield f"{what}: {counts(numbers)}"
-    for skip in result.skipped[:SKIPPED]:
-        yield f"skipped {skip.file}: {skip.reason}"
-    if len(result.skipped) > SKIPPED:
-        yield f"skipped {plural(len(result.skipped) - SKIPPED, 'more file')}; --json lists them"
 
 
 # -- the report of a check -------------------------------------------------------------------------
@@ -337,7 +269,10 @@ def show_records(report: Figures) -> None:
             f"finetune refuses the file, since records are not usable ({plural(total, 'place')}):"
         )
         section(FINDINGS, refused, places, *notes)
-        answer.print("\nnext: correct or delete these lines, then check again")
+        answer.print(
+            "\nnext: correct or delete these lines, then check again; or "
+            "skip them with --bad-records skip"
+        )
     else:
         section(FINDINGS if notes else NOTHING, *notes)
         answer.print(f"\nnext: {report['command']}", soft_wrap=True)

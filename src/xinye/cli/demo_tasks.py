@@ -84,11 +84,10 @@ def further(lesson: Lesson) -> list[str]:
     training, base, lora = map(
         quoted, (lesson.files["training"], f"{lesson.folder}/base", f"{lesson.folder}/lora")
     )
-    data = f"--data {training} --method lora -o {lora}"
     later = next(name for name in reversed(with_exercises()) if name != lesson.task)
     other = {"zh": "en", "en": "zh"}[lesson.language]
     return [
-        f"xinye finetune {base} --task {lesson.task} {data}",
+        f"xinye finetune {base} --task {lesson.task} --data {training} --method lora -o {lora}",
         f"xinye demo --task {later} --language {lesson.language}",
         f"xinye demo --task {lesson.task} --language {other}",
     ]

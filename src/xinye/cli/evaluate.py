@@ -15,13 +15,13 @@ from xinye.cli.arguments import (
 )
 from xinye.cli.output import Display, answer, print_json, print_result, print_table
 from xinye.data.encodings import bad_bytes
-from xinye.data.files import SUFFIXES, suffix_of
+from xinye.data.files import PLAIN_SUFFIXES, SUFFIXES, suffix_of
 from xinye.data.notes import Notes
 from xinye.data.sources import read_lines
 from xinye.errors import XinyeError, checked, plural, quoted
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.libraries import need
-from xinye.planning.column_settings import ColumnSettings, TextColumns
+from xinye.planning.column_settings import RecordSettings, TextColumns
 from xinye.planning.job_settings import EvaluateSettings, ZeroShotSettings
 from xinye.runs.folder import Figures
 from xinye.runs.report import rank_table
@@ -29,6 +29,7 @@ from xinye.runs.words import Figure
 from xinye.tasks.registry import TASKS, find_task
 
 if TYPE_CHECKING:  # it brings torch
+    from xinye.api import Model
     from xinye.jobs.evaluate import Evaluation
 
 SOURCES = {"validation": "text held out from training", "files": "files", "text": "text"}
@@ -47,9 +48,10 @@ def evaluate(arguments: list[str]) -> int:
         "evaluate",
         "Measure how well a model predicts a text: perplexity and bits per byte, "
         "next to an n-gram model and compressors. Without FILES, it uses the text "
-        "that the run held out from training. With --data, it measures the model "
-        "on its task; a model without a task is asked for the records' labels, or "
-        "for answers if --task is one that writes.",
+        "that the run held out from training. With --data, or FILES with records "
+        "of its task, it measures the model on that task; a model without a task "
+        "is asked for the records' labels, or for answers if --task is one that "
+        "writes.",
         "xinye evaluate runs/novel",
         ANY_MODEL,
         flag("files", "FILES", "files, folders or globs of text", nargs="*"),
@@ -59,11 +61,11 @@ def evaluate(arguments: list[str]) -> int:
         JSON,
         Fields(EvaluateSettings),
         Fields(ZeroShotSettings),
-        Fields(ColumnSettings, TextColumns.model_fields),
+        Fields(RecordSettings, TextColumns.model_fields),
     ).read(arguments)
     values = given.settings
     asked: dict[str, Any] = {}
-    for kind in (ZeroShotSettings, ColumnSettings):
+    for kind in (ZeroShotSettings, RecordSettings):
         named = {name: values.pop(name) for name in kind.model_fields if name in values}
         checked(kind, named, "evaluate")
         asked |= named
@@ -77,10 +79,15 @@ def evaluate(arguments: list[str]) -> int:
 
     model = load(given.model, "float32")
     files = [*given.files, *given.data]
-    if given.data or asked or given.task or model.learned_task:
+    of_records = given.data or asked or given.task or model.learned_task
+    if of_records or holds_records(model, files, values):
         notes = Notes()
         with Display() as display, bad_bytes(values.get("bad_bytes", "refuse"), notes):
-            judged = model.evaluate_task(files, task=given.task, observer=display, **asked)
+            try:
+                judged = model.evaluate_task(files, task=given.task, observer=display, **asked)
+            except XinyeError as error:
+                hint = "" if of_records else "; if it is text, give its column: --field NAME"
+                raise XinyeError(f"{error}{hint}", error.exit_code) from None
         judged["notes"] += notes.sentences()
         return print_result(judged, given.json, show_task)
     with Display() as display:
@@ -93,6 +100,16 @@ def evaluate(arguments: list[str]) -> int:
         line = {evaluation.model: (contexts, bits)}
         save_chart(line_chart(line, "tokens of context", "bits per byte", log_x=True), given.plot)
     return print_result(evaluation, given.json)
+
+
+def holds_records(model: "Model", files: Sequence[str], values: dict[str, Any]) -> bool:
+    """Whether files hold records of the task that a model which writes has learned, and not text.
+    What only text is judged by, such as --field, says that it is text."""
+    task = model.task
+    if task is None or task.continues_text or values.keys() - {"bad_bytes"}:
+        return False
+    found = task.find_files(files)
+    return any(suffix_of(path) not in PLAIN_SUFFIXES or task.is_record(path) for path in found)
 
 
 def show(evaluation: "Evaluation", parameters: int) -> None:

@@ -65,7 +65,7 @@ GROUPS = {  # groups of verbs, which are two words
             ("show records as the model reads them: each token, and which ones it trains on"),
         ),
         "collect": (
-            "xinye.cli.data:collect",
+            "xinye.cli.collect:collect",
             "collect documents from dumps, web pages, books, mail and feeds",
         ),
     },
@@ -171,6 +171,8 @@ def main(arguments: list[str] | None = None) -> int:
     if verb not in known:
         print_error(f"xinye: unknown verb {verb!r}{verb_meant(verb, known)} (try xinye --help)")
         return 2
+    second = rest and rest[0] in SECOND_WORDS.get(verb, ())
+    name = f"{verb} {rest[0]}" if second else verb
     try:
         with based_on(None):  # what --base says holds for one command
             return run(verb, rest)
@@ -181,24 +183,21 @@ def main(arguments: list[str] | None = None) -> int:
         if not FIRST:  # the first of several processes tells, then the launcher ends the others
             time.sleep(10)
             return error.exit_code
-        name = verb
-        if rest and rest[0] in SECOND_WORDS.get(verb, ()):
-            name = f"{verb} {rest[0]}"
         print_error(f"xinye {name}: {str(error).removeprefix(f'{verb}: ')}")
         return error.exit_code
     except BrokenPipeError:  # the reader, such as `head`, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print_error(f"xinye {verb}: interrupted")
+        print_error(f"xinye {name}: interrupted")
         return 130
     # a full disk, a folder that is not ours: nothing a traceback explains
     except (OSError, MemoryError) as error:
         log.debug("where the error came from", exc_info=True)
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-            print_error(f"xinye {verb}: {str(error.filename)[:60]}…: the file name is too long")
+            print_error(f"xinye {name}: {str(error.filename)[:60]}…: the file name is too long")
             return 2
-        print_error(f"xinye {verb}: {' '.join(str(error).split())[:300] or 'out of memory'}")
+        print_error(f"xinye {name}: {' '.join(str(error).split())[:300] or 'out of memory'}")
         return 1
 
 

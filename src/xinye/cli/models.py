@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xinye.checkpoints.bases import find_base, is_adapter
 from xinye.cli.arguments import JSON, MODEL, Parser, flag, switch
 from xinye.cli.output import Display, answer, console, print_result, print_table
-from xinye.errors import plural, quoted
+from xinye.errors import XinyeError, plural, quoted
 from xinye.observer import Observer
+from xinye.runs.saved import is_run
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.jobs.convert import Quantized
@@ -40,6 +42,11 @@ def download(arguments: list[str]) -> int:
             f"generate {quoted(downloaded.model)} …",
             soft_wrap=True,
         )
+    if is_adapter(Path(downloaded.folder)):
+        try:
+            find_base(Path(downloaded.folder))
+        except XinyeError as error:
+            console.print(f"note: {error}", soft_wrap=True)
     return print_result(downloaded, given.json)
 
 
@@ -139,8 +146,8 @@ def show_quantized(result: "Quantized") -> None:
         )
     notes = [*result.notes]
     if result.kept_as_f16:
-        count = len(result.kept_as_f16)
-        notes.insert(0, f"{count} matrices stay f16, since their rows are not a multiple of 32")
+        are = plural(len(result.kept_as_f16), "matrix stays", "matrices stay")
+        notes.insert(0, f"{are} f16, since their rows are not a multiple of 32")
     for note in notes:
         answer.print(f"note: {note}", soft_wrap=True)
 
@@ -168,4 +175,9 @@ def merge(arguments: list[str]) -> int:
             f"\nsaved to {merged.output}",
             soft_wrap=True,
         )
+        if not is_run(given.run):
+            console.print(
+                "note: Xinye writes no model card, since it does not know how "
+                "this adapter was trained"
+            )
     return print_result(merged, given.json)

@@ -204,7 +204,7 @@ def tune(arguments: list[str]) -> int:
         BASE,
         flag("--time", "DURATION", "stop starting trials after this time (30min)", "30min"),
         task_flag("the task to learn"),
-        Fields(FinetuneSettings, without=("model", "task", "evaluations", "steps")),
+        Fields(FinetuneSettings, without=("model", "task", "evaluations", "steps", "total_steps")),
     )
     of_text = (FILES, Fields(PretrainSettings, without=("files", "evaluations")))
     given = Parser(

@@ -31,7 +31,7 @@ from xinye.data.files import (
     suffix_of,
     written_beside,
 )
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.libraries import install_command, need
 
 HUB = "hub:"
@@ -194,8 +194,7 @@ def _read(sources: list[Source], result: Collected, on_progress: Progress) -> It
             raise
         except Exception as error:  # parsers raise what they like; each costs that file alone
             reason = (str(error) or type(error).__name__).removeprefix(f"{name}: ")
-            kept = (
-                f" (the {count - start:,} documents before that are kept)" if count > start else ""
-            )
+            earlier = plural(count - start, "document before that is", "documents before that are")
+            kept = f" ({earlier} kept)" if count > start else ""
             result.skip(name, reason, kept)
         before += size

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -21,10 +22,15 @@ from typing import BinaryIO, TextIO, cast
 
 from xinye.data.archives import archive_of
 from xinye.data.files import check_regular, open_regular
-from xinye.data.notes import Notes
-from xinye.errors import XinyeError
+from xinye.data.notes import Notes, place_of
+from xinye.errors import XinyeError, plural
 
 BLOCK_BYTES = 1 << 20
+ASCII = bytes(range(128))
+FEW_BYTES = 10  # an encoding that is guessed from fewer is told
+NAMES = {"cp1252": "Windows-1252", "big5hkscs": "Big5"}  # how encodings are told of
+# of Chinese encodings: the older one that everyday characters are in, and their last first byte
+USUAL = {"gb18030": ("gb2312", 0xD7), "big5hkscs": ("big5", 0xC6)}
 # on either side of the first byte that is not UTF-8: there the encoding is found out
 SAMPLE_BYTES = 32768
 BYTE_ORDER_MARKS = {  # the longest first: UTF-32-LE begins like UTF-16-LE
@@ -60,20 +66,38 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _WESTERN = re.compile("[À-ÖØ-öø-ÿ‘’‚“”„–—…•€™©®°£«»§·½¼¡¿\xa0]+")
 
 
-# Set while bad bytes are replaced: where that is noted, and of which files it has been. It is no
-# argument because whatever reads a text, however deep, must read the same one.
-_replacing: ContextVar[tuple[Notes, set[Path]] | None] = ContextVar("replacing", default=None)
+@dataclass(frozen=True)
+class _Reading:
+    """How files are read for now: whether bad bytes are replaced, where that and doubtful guesses
+    are noted, and of which files they have been."""
+
+    replaces: bool
+    notes: Notes
+    noted: set[Path] = field(default_factory=set)
+
+
+# It is no argument because whatever reads a text, however deep, must read the same one.
+_reading: ContextVar[_Reading | None] = ContextVar("reading", default=None)
 
 
 @contextmanager
 def bad_bytes(what: str, notes: Notes) -> Iterator[None]:
     """Until the end bytes that fit no encoding are replaced by �, which `notes` tell, where `what`
-    is "replace"; with "refuse" nothing changes: a file of such bytes is refused."""
-    token = _replacing.set((notes, set()) if what == "replace" else _replacing.get())
+    is "replace"; with "refuse" a file of such bytes is refused, unless a reading around this one
+    replaces them."""
+    reading = _reading.get()
+    if what == "replace" or not reading:
+        reading = _Reading(what == "replace", notes)
+    token = _reading.set(reading)
     try:
         yield
     finally:
-        _replacing.reset(token)
+        _reading.reset(token)
+
+
+def _replaces() -> bool:
+    reading = _reading.get()
+    return reading is not None and reading.replaces
 
 
 def open_bytes(path: Path) -> BinaryIO:
@@ -105,7 +129,7 @@ def open_text(path: Path) -> TextIO:
 
 def open_as(path: Path, encoding: str, newline: str | None = None) -> TextIO:
     """The text of a file whose encoding was detected; without `newline` all line ends are one."""
-    errors = "replace" if _replacing.get() else "strict"
+    errors = "replace" if _replaces() else "strict"
     return io.TextIOWrapper(open_bytes(path), encoding, errors, newline)
 
 
@@ -144,17 +168,36 @@ def detect_encoding(path: Path) -> str:
             f"{path}: a zero byte at offset {offset}: this is a binary file, not text; leave it out"
         )
     if encoding:
-        name = encoding.removesuffix("-sig").upper()
-        return _damaged(path, encoding, misfit, f"{name}, as the file begins")
+        return _damaged(path, encoding, misfit, f"{_name(encoding)}, as the file begins")
     with open_bytes(path) as file:
         start = file.seek(max(0, offset - SAMPLE_BYTES))
-        older = _older_encoding(file.read(offset + SAMPLE_BYTES - start), offset - start)
+        sample = file.read(offset + SAMPLE_BYTES - start)
+    older = _older_encoding(sample, offset - start, _replaces())
     if not older:
         return _damaged(path, "utf-8", misfit, "UTF-8, and no other encoding fits")
-    misfit = _first_misfit(path, older)
+    first, misfit = misfit, _first_misfit(path, older)
     if misfit:
-        return _damaged(path, older, misfit, f"{older}, which it looks like")
+        return _damaged(path, older, misfit, f"{_name(older)}, which it looks like")
+    _note_doubt(path, older, first[0])
     return older
+
+
+def _name(encoding: str) -> str:
+    return NAMES.get(encoding, encoding.removesuffix("-sig").upper())
+
+
+def _note_doubt(path: Path, encoding: str, first: int) -> None:
+    """Note an encoding that was guessed from a few bytes, the first of them at this offset, for
+    they may be damage instead; or that may be guessed because bad bytes are replaced."""
+    reading = _reading.get()
+    if not reading or path in reading.noted:
+        return
+    count = sum(len(block.translate(None, ASCII)) for block in _blocks(path))
+    if count < FEW_BYTES or reading.replaces:
+        reading.noted.add(path)
+        are = plural(count, "byte is", "bytes are")
+        place = place_of(path, _line_of(path, encoding, first))
+        reading.notes.add(place, f"read as {_name(encoding)}, a guess: {are} not ASCII")
 
 
 def _damaged(path: Path, encoding: str, misfit: tuple[int, int], what: str) -> str:
@@ -162,21 +205,21 @@ def _damaged(path: Path, encoding: str, misfit: tuple[int, int], what: str) -> s
     offset, value = misfit
     line = _line_of(path, encoding, offset)
     problem = f"{path}: byte 0x{value:02X} at offset {offset} (line {line}) is not {what}"
-    replacing = _replacing.get()
-    if not replacing:
+    reading = _reading.get()
+    if not reading or not reading.replaces:
         raise XinyeError(
             f"{problem}; convert the file to UTF-8, or go on with --bad-bytes replace, which puts "
             "� there"
         )
-    notes, files = replacing
-    if path in files:
+    if path in reading.noted:
         return encoding
     if not encoding.startswith(("utf-16", "utf-32")) and any(0 in block for block in _blocks(path)):
         raise XinyeError(f"{problem}, and there are zero bytes: a binary file; leave it out")
-    files.add(path)
+    reading.noted.add(path)
     count = _replaced(path, encoding, "replace") - _replaced(path, encoding, "ignore")
     bad = "a bad byte" if count == 1 else f"{count:,} bad bytes"
-    notes.add(f"{path}, line {line}", f"{bad} became �, the first at offset {offset}")
+    note = f"read as {_name(encoding)}: {bad} became �, the first at offset {offset}"
+    reading.notes.add(place_of(path, line), note)
     return encoding
 
 
@@ -253,19 +296,17 @@ def _wide_encoding(sample: bytes) -> str | None:
     everyday Chinese.
     """
     for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
-        try:
-            text = codecs.getincrementaldecoder(encoding)().decode(sample)
-        except UnicodeDecodeError:
-            continue
+        # Half a character does not make it binary: that is told where it stands.
+        text = codecs.getincrementaldecoder(encoding)("replace").decode(sample)
         usual = len(re.findall(r"[\t\n\r -~]", text)) + len(COMMON_CHINESE.findall(text))
         if usual > len(text) / 10 and len(_WRITTEN.findall(text)) > len(text) * 0.9:
             return encoding
     return None
 
 
-def _older_encoding(sample: bytes, misfit: int) -> str | None:
+def _older_encoding(sample: bytes, misfit: int, replaces: bool = False) -> str | None:
     """The encoding other than Unicode of a sample of text, as far as that is sure; at `misfit` it
-    is no UTF-8.
+    is no UTF-8. Where bad bytes are replaced others than those must look like text.
     """
     as_unicode = _not_ascii(sample, "utf-8", "replace")
     # Damaged UTF-8 is none: another reading would turn all its good characters to rubbish.
@@ -283,14 +324,30 @@ def _older_encoding(sample: bytes, misfit: int) -> str | None:
         # A title or a name may hold no common character; then all must be of GB2312.
         return "gb18030"
     # Western text; charset-normalizer takes its accents for one language or another.
-    if len(re.findall(rb"[\x80-\xff]", sample)) < len(sample) / 4:
-        text = sample.decode("cp1252", "replace")
-        western = all(_WESTERN.fullmatch(run) for run in _NOT_ASCII.findall(text))
-        return "cp1252" if western else None
+    few = len(re.findall(rb"[\x80-\xff]", sample)) < len(sample) / 4
+    text = sample.decode("cp1252", "ignore" if replaces else "replace")
+    if few and all(_WESTERN.fullmatch(run) for run in _NOT_ASCII.findall(text)):
+        return "cp1252"
+    if replaces:
+        shares = {encoding: _share_of_usual(sample, encoding) for encoding in USUAL}
+        best = max(shares, key=lambda encoding: shares[encoding])
+        if shares[best] > 0.9:
+            return best
+    if few:
+        return None
     from charset_normalizer import from_bytes
 
     guess = from_bytes(sample).best()
     return guess.encoding if guess and guess.coherence > 0 else None
+
+
+def _share_of_usual(sample: bytes, encoding: str) -> float:
+    """Which part of a sample's characters, read so, are those that this encoding begins with: signs
+    and the 3,755, or 5,401, characters of everyday Chinese."""
+    text = _not_ascii(sample, encoding) or "?"
+    name, last = USUAL[encoding]
+    pairs = text.encode(name, "ignore")
+    return sum(first <= last for first in pairs[::2]) / len(text)
 
 
 def _not_ascii(sample: bytes, encoding: str, errors: str = "ignore") -> str:

@@ -9,7 +9,7 @@ import json
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -34,6 +34,7 @@ BINARY_SUFFIXES = (".parquet", *SPREADSHEETS)  # that are no text, and compresse
 RECORD_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", *BINARY_SUFFIXES)
 SUFFIXES = (*PLAIN_SUFFIXES, *RECORD_SUFFIXES)
 OTHER_SPREADSHEETS = (".xls", ".xlsb", ".ods", ".et", ".numbers")
+_ABOUT_FILES = ("readme", "license", "licence", "changelog")  # that tell of others
 LARGEST_JSON = 1 << 28  # bytes; the largest tokenizer.json known has 33 million
 
 
@@ -124,18 +125,24 @@ def find_files(patterns: Sequence[str | Path], notes: Notes | None = None) -> li
         readable = [each for each in files if suffix_of(each) in (*SUFFIXES, ZIP)]
         if not readable:
             raise nothing_readable(path, files, "text files", SUFFIXES)
-        _note_archives(files, notes or Notes())
+        _note_other_kinds(files, readable, notes or Notes())
         found += readable
     found = different(once(found))
     check_libraries(found)
     return found
 
 
-def find_records(name: str | Path, suffixes: Sequence[str], notes: Notes) -> list[Path]:
+def find_records(
+    name: str | Path,
+    suffixes: Sequence[str],
+    notes: Notes,
+    is_record: Callable[[Path], bool] = lambda text: False,
+) -> list[Path]:
     """The files of records that a name stands for: a file stands for itself, whatever its suffix;
     of a folder, an archive or a glob those with these suffixes, the same bytes once.
 
-    Text beside tables and JSON, such as a README, is passed over, which `notes` tell.
+    Text beside tables and JSON, such as a README, is passed over unless it `is_record`. What is
+    passed over stands in `notes`.
     """
     path = Path(name).expanduser()
     if not (path.is_dir() or is_archive(path) or is_pattern(path)) and not archive_of(path):
@@ -145,19 +152,29 @@ def find_records(name: str | Path, suffixes: Sequence[str], notes: Notes) -> lis
     if files == [path]:
         return files
     found = [each for each in files if suffix_of(each) in (*suffixes, ZIP)]
-    records = [each for each in found if suffix_of(each) not in PLAIN_SUFFIXES]
-    if records:
-        for each in set(found) - set(records):
-            notes.add(str(each), "text beside files of records is not read; name it, if it is one")
     if not found:
         raise nothing_readable(path, files, "files of records", suffixes)
-    _note_archives(files, notes)
-    return different(once(records or found))
+    _note_other_kinds(files, found, notes)
+    plain = [each for each in found if suffix_of(each) in PLAIN_SUFFIXES]
+    if len(plain) == len(found):
+        plain = [each for each in found if each.stem.lower() in _ABOUT_FILES]
+    texts = [each for each in plain if not is_record(each)]
+    if len(texts) < len(found):
+        for each in texts:
+            what = "text beside files of records is not read; name it, if it is one"
+            notes.add(str(each), what)
+            found.remove(each)
+    return different(once(found))
 
 
-def _note_archives(files: Sequence[Path], notes: Notes) -> None:
-    for path in filter(how_to_unpack, files):
-        notes.add(str(path), f"archives of the kind {path.suffix} are passed over; unpack them")
+def _note_other_kinds(files: Iterable[Path], read: Iterable[Path], notes: Notes) -> None:
+    """Note the files that are not among those that are read."""
+    for path in sorted({*files} - {*read}):
+        if how_to_unpack(path):
+            what = f"archives of the kind {path.suffix} are passed over; unpack them"
+        else:
+            what = f"files of the kind {path.suffix or path.name} are not read"
+        notes.add(str(path), what)
 
 
 def one_file(name: Path) -> Path:

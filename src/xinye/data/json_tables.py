@@ -5,8 +5,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from xinye.data.notes import Notes
-from xinye.data.records import OnBad, RecordNumber, Records, Row
+from xinye.data.notes import Notes, RecordNumber
+from xinye.data.records import OnBad, Records, Row
 
 NOTE = "one object that holds a table, column by column: read as its rows"
 _OF_A_MESSAGE = {"role", "content", "from", "value"}

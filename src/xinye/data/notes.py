@@ -1,8 +1,9 @@
-"""What reading drops, merges or reads otherwise than it stands there: counted, with the first
-places."""
+"""Where something stands in a file; and what reading drops, merges or reads otherwise than it
+stands there: counted, with the first places."""
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,22 @@ FIRST = 3  # places that are named
 # Characters that cannot be seen: zero-width spaces, soft hyphens, marks of direction. Those that
 # join emoji or letters stay.
 _UNSEEN = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+
+
+class RecordNumber(int):
+    """The number of a record where lines do not tell records apart: in Parquet, and in an array of
+    JSON that is one line."""
+
+
+def place_of(path: str | Path, number: int) -> str:
+    """Where a record stands: "a.jsonl, line 17", or "a.parquet, record 17"."""
+    return f"{path}, {'record' if isinstance(number, RecordNumber) else 'line'} {number}"
+
+
+def places_in(places: Sequence[str]) -> str:
+    """Some places, each file named once where it is that of the first: "a.csv, line 3, line 9"."""
+    file = places[0].rpartition(", ")[0]  # before "line 17", or "record 17"
+    return ", ".join([places[0], *(place.removeprefix(f"{file}, ") for place in places[1:])])
 
 
 @dataclass
@@ -36,9 +53,7 @@ class Notes:
         return "".join(f"; {what}" for what in noted)
 
     def _sentence(self, what: str) -> str:
-        first, *others = self.places[what]
-        file = first.rpartition(", ")[0]  # before "line 17", or "record 17"
-        where = ", ".join([first, *(place.removeprefix(f"{file}, ") for place in others)])
+        where = places_in(self.places[what])
         if self.counts[what] == 1:
             return f"{what} ({where})"
         return f"{what} ({self.counts[what]:,} times, first {where})"

@@ -10,7 +10,8 @@ from typing import BinaryIO
 from xinye.data.archives import archive_of
 from xinye.data.columns import HEAD_RECORDS, choose_field
 from xinye.data.files import check_libraries, check_regular, open_regular
-from xinye.data.records import RecordNumber, Records
+from xinye.data.notes import RecordNumber
+from xinye.data.records import Records
 from xinye.errors import XinyeError
 
 

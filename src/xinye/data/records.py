@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from xinye.data.encodings import open_text
-from xinye.data.notes import Notes
+from xinye.data.notes import Notes, RecordNumber, place_of
 from xinye.errors import XinyeError, not_unicode
 
 Row = dict[str, Any]  # a record as it stands in a file: any JSON object
@@ -41,16 +41,6 @@ _decoder = json.JSONDecoder(object_pairs_hook=_object)
 
 OnBad = Callable[[Path, int, str], None]
 Records = Iterator[tuple[int, Any]]  # each with its line, or with a `RecordNumber`
-
-
-class RecordNumber(int):
-    """The number of a record where lines do not tell records apart: in Parquet, and in an array of
-    JSON that is one line."""
-
-
-def place_of(path: Path, number: int) -> str:
-    """Where a record stands: "a.jsonl, line 17", or "a.parquet, record 17"."""
-    return f"{path}, {'record' if isinstance(number, RecordNumber) else 'line'} {number}"
 
 
 def refuse(path: Path, line: int, problem: str) -> None:

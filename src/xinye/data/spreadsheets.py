@@ -1,4 +1,5 @@
-"""The rows of a spreadsheet (.xlsx), as texts, in bounded memory: of the first sheet with a table.
+"""The rows of a spreadsheet (.xlsx), as texts, in bounded memory: of the first sheet with a table,
+or of the one that is named.
 
 A stranger's file may be a bomb: its parts are measured before they are unpacked, and rows are
 streamed.
@@ -6,38 +7,99 @@ streamed.
 
 import re
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import datetime, time
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
-from xml.etree.ElementTree import iterparse
 from zipfile import ZipFile
 
-from xinye.data.files import open_regular
-from xinye.data.notes import Notes
-from xinye.errors import XinyeError
+from xinye.data.files import SPREADSHEETS, open_regular, suffix_of
+from xinye.data.notes import Notes, place_of
+from xinye.data.sheet_xml import (
+    MOST_ROWS,
+    Cell,
+    SheetRow,
+    TooManyRows,
+    merged_cells,
+    sheet_xml_rows,
+)
+from xinye.errors import XinyeError, did_you_mean, plural
 from xinye.libraries import need
 
 LARGEST_PART = 1 << 29  # bytes of a sheet, or of all texts, unpacked
-MOST_ROWS = 1 << 20  # as many as Excel can have
 MOST_COLUMNS = 1000
 HEAD_ROWS = 100  # rows of a sheet looked at to see whether it is a table
 SAVE_ANEW = "save it as .xlsx in Excel, WPS or LibreOffice"
 _OLD = b"\xd0\xcf\x11\xe0"  # how an .xls begins, and a workbook with a password
 _RETURN = re.compile("_x000D_\n?")  # how Excel writes the line ends of Windows
 
+# by the first row: first column, last column and last row of what is merged
+Merged = dict[int, list[tuple[int, int, int]]]
 TableRow = tuple[int, list[str], str]  # its line, its cells, and why it cannot be read, or ""
 
 
-@dataclass
-class _Marks:
-    """What a sheet holds beside values: which cells are merged, by their first row, as first
-    column, last column and last row; and a cell of each row with a formula, but no value."""
+# The sheet that a person named. It is no argument because whatever reads a table, however deep,
+# must read the same.
+_named: ContextVar[str | None] = ContextVar("sheet", default=None)
 
-    merged: dict[int, list[tuple[int, int, int]]] = field(default_factory=dict)
-    unvalued: dict[int, str] = field(default_factory=dict)
+
+@contextmanager
+def sheet_named(name: str | None) -> Iterator[None]:
+    """Until the end the sheet of this name is read of every workbook; without a name the first that
+    is a table."""
+    token = _named.set(name)
+    try:
+        yield
+    finally:
+        _named.reset(token)
+
+
+def note_no_workbook(path: Path, notes: Notes) -> None:
+    """Note of a file of another kind that it has no sheets, where one was named."""
+    if _named.get() and suffix_of(path) not in SPREADSHEETS:
+        notes.add(str(path), "--sheet has no effect: the file is no workbook")
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """A sheet of a workbook, and where in the archive it is."""
+
+    title: str
+    hidden: bool
+    part: str
+
+    @property
+    def shown(self) -> str:
+        return f"{self.title!r} (hidden)" if self.hidden else repr(self.title)
+
+
+@dataclass(frozen=True)
+class _Book:
+    """A workbook that is open. Of its texts cells have the number; numbers in these styles are
+    dates, or of these lengths of time."""
+
+    path: Path
+    archive: ZipFile
+    sheets: list[_Sheet]
+    texts: Sequence[str]
+    dates: Container[int]
+    times: Container[int]
+    epoch: datetime
+
+    def date(self, cell: Cell) -> Any:
+        """The date or time in a cell; as Excel shows it where there was none."""
+        from openpyxl.utils.datetime import from_excel, from_ISO8601
+
+        if cell.kind == "d":
+            return from_ISO8601(cell.value)
+        try:
+            return from_excel(float(cell.value), self.epoch, timedelta=cell.style in self.times)
+        except (OverflowError, ValueError):
+            return "#VALUE!"
 
 
 def sheet_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
@@ -60,7 +122,7 @@ def sheet_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
 
 
 def _rows(path: Path, file: BinaryIO, notes: Notes) -> Iterator[TableRow]:
-    import openpyxl
+    from openpyxl.utils.cell import range_boundaries
 
     warnings.filterwarnings("ignore", module="openpyxl")  # on styles, and what else is not read
     with ZipFile(file) as archive:
@@ -70,86 +132,130 @@ def _rows(path: Path, file: BinaryIO, notes: Notes) -> Iterator[TableRow]:
                     f"{path}: {part.filename} in it has {part.file_size / 1e6:,.0f} MB, and at "
                     f"most {LARGEST_PART / 1e6:,.0f} are read; save it as CSV"
                 )
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
-        sheet = _sheet(path, book.worksheets, notes)
+        book = _open(path, file, archive)
+        sheet = _sheet(book, notes)
         if sheet is None:
             return
-        with archive.open(sheet._worksheet_path) as xml:  # there is no other way to it
-            marks = _marks(xml)
-        yield from _with_marks(path, _cells(path, sheet), marks, notes)
+        merged: Merged = {}
+        with archive.open(sheet.part) as xml:
+            for reference in merged_cells(xml):
+                first_column, row, last_column, last_row = range_boundaries(reference)
+                merged.setdefault(row, []).append((first_column, last_column, last_row))
+        yield from _with_merged(path, _cells(book, sheet, notes), merged, notes)
 
 
-def _sheet(path: Path, sheets: list[Any], notes: Notes) -> Any:
-    """The first visible sheet that is a table, for a cover or an explanation may stand before it;
-    where none is one the first that has any rows. None where none has."""
-    filled: list[Any] = []
-    tables: list[Any] = []
-    for sheet in sheets:
-        if sheet.sheet_state != "visible":
-            continue
-        head = list(islice((cells for _, cells in _cells(path, sheet) if cells), HEAD_ROWS))
+def _open(path: Path, file: BinaryIO, archive: ZipFile) -> _Book:
+    """A workbook as `openpyxl.load_workbook` opens it, but without a look at each of its sheets,
+    which takes long where they are long."""
+    from openpyxl.reader.excel import ExcelReader
+    from openpyxl.styles.stylesheet import apply_stylesheet
+
+    reader = ExcelReader(file, read_only=True, data_only=True, keep_links=False)
+    reader.read_manifest()
+    reader.read_strings()
+    reader.read_workbook()
+    apply_stylesheet(reader.archive, reader.wb)
+    sheets = [
+        _Sheet(sheet.name, sheet.state != "visible", related.target)
+        for sheet, related in reader.parser.find_sheets()
+        if related.target in reader.valid_files and "worksheet" in related.Type
+    ]
+    book = reader.wb
+    dates, times = book._date_formats, book._timedelta_formats  # there is no other way to them
+    return _Book(path, archive, sheets, reader.shared_strings, dates, times, book.epoch)
+
+
+def _sheet(book: _Book, notes: Notes) -> _Sheet | None:
+    """The sheet that was named; else the first visible one that is a table, for a cover or an
+    explanation may stand before it, or where none is one the first that has any rows. None where
+    none has."""
+    if name := _named.get():
+        for sheet in book.sheets:
+            if sheet.title.strip() == name.strip():
+                return sheet
+        there = ", ".join(sheet.shown for sheet in book.sheets)
+        near = did_you_mean(name, [sheet.title for sheet in book.sheets])
+        raise XinyeError(f"{book.path}: no sheet {name!r} (--sheet); there are {there}{near}")
+    filled: list[_Sheet] = []
+    tables: list[_Sheet] = []
+    for sheet in sorted(book.sheets, key=lambda sheet: sheet.hidden):
+        rows = (cells for _, cells, _ in _cells(book, sheet, Notes()) if cells)
+        head = list(islice(rows, HEAD_ROWS))
         if head:
             filled.append(sheet)
         if sum(len(list(filter(str.strip, cells))) > 1 for cells in head) > 1:
             tables.append(sheet)
     if not filled:
         return None
-    chosen = (tables or filled)[0]
+    visible = [sheet for sheet in filled if not sheet.hidden]
+    chosen = next((each for each in tables if not each.hidden or not visible), filled[0])
     if len(filled) > 1:
-        others = ", ".join(repr(sheet.title) for sheet in filled if sheet is not chosen)
-        reason = "the first table" if tables else "the first with any rows"
+        others = ", ".join(sheet.shown for sheet in filled if sheet is not chosen)
+        reason = "the first table" if chosen in tables else "the first with any rows"
         notes.add(
-            str(path),
-            f"of {len(filled)} sheets only {chosen.title!r}, {reason}, is read; save {others} as "
-            "files of their own",
+            str(book.path),
+            f"of {len(filled)} sheets only {chosen.shown}, {reason}, is read; --sheet NAME reads "
+            f"another: {others}",
         )
+    elif chosen.hidden:
+        notes.add(str(book.path), f"the sheet {chosen.title!r} is hidden in the workbook, and read")
     return chosen
 
 
-def _cells(path: Path, sheet: Any) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a sheet, counted from 1, without the empty cells behind the last."""
-    sheet.reset_dimensions()  # what a file says of its size may be wrong
-    for number, values in enumerate(sheet.iter_rows(values_only=True), start=1):
-        if number > MOST_ROWS:
-            raise XinyeError(f"{path}: more than {MOST_ROWS:,} rows; no .xlsx can have so many")
-        cells = [_text(value) for value in values]
-        while cells and not cells[-1].strip():
-            cells.pop()
-        if len(cells) > MOST_COLUMNS:
+def _cells(book: _Book, sheet: _Sheet, notes: Notes) -> Iterator[TableRow]:
+    """The rows of a sheet that hold anything, without the empty cells behind the last, and what is
+    wrong with each."""
+    hidden: set[int] = set()
+    found: set[int] = set()  # columns that hold anything
+    with book.archive.open(sheet.part) as xml:
+        try:
+            for row in sheet_xml_rows(xml, hidden):
+                place = place_of(book.path, row.number)
+                texts = {cell.column: _text(book, cell, place) for cell in row.cells}
+                columns = [column for column, text in texts.items() if text.strip()]
+                _check_width(place, max(columns, default=0))
+                found.update(columns)
+                if columns and row.hidden:
+                    notes.add(place, "the row is hidden in the workbook, perhaps filtered: read")
+                cells = [texts.get(at, "") for at in range(1, max(columns, default=0) + 1)]
+                problem = _unvalued(row)
+                if cells or problem:
+                    yield row.number, cells, problem
+        except TooManyRows:
             raise XinyeError(
-                f"{path}, line {number}: {len(cells):,} columns, and at most {MOST_COLUMNS:,} are "
-                "read; leave out what is no data"
-            )
-        yield number, cells
+                f"{book.path}: more than {MOST_ROWS:,} rows in {sheet.title!r}; no .xlsx can have "
+                "so many"
+            ) from None
+    for column in sorted(found & hidden):
+        place = f"{book.path}, column {_letters(column)}"
+        notes.add(place, "the column is hidden in the workbook: read")
 
 
-def _marks(xml: Any) -> _Marks:
-    from openpyxl.utils.cell import coordinate_to_tuple, range_boundaries
-
-    marks = _Marks()
-    for _, element in iterparse(xml):
-        kind = element.tag.rpartition("}")[2]
-        if kind == "mergeCell":
-            first_column, row, last_column, last_row = range_boundaries(element.get("ref"))
-            marks.merged.setdefault(row, []).append((first_column, last_column, last_row))
-        elif kind == "c":
-            within = {child.tag.rpartition("}")[2]: child.text for child in element}
-            stored = within.get("v") or element.get("t") == "str"  # a text may be empty
-            if "f" in within and not stored and (cell := element.get("r")):
-                marks.unvalued.setdefault(coordinate_to_tuple(cell)[0], cell)
-        if kind in ("c", "row"):
-            element.clear()
-    return marks
+def _check_width(place: str, width: int) -> None:
+    if width > MOST_COLUMNS:
+        raise XinyeError(
+            f"{place}: {width:,} columns, and at most {MOST_COLUMNS:,} are read; leave out what is "
+            "no data"
+        )
 
 
-def _with_marks(
-    path: Path, rows: Iterator[tuple[int, list[str]]], marks: _Marks, notes: Notes
+def _unvalued(row: SheetRow) -> str:
+    """That a cell of a row has a formula, but no value; "" where none has."""
+    for cell in row.cells:
+        if cell.formula and not cell.value and cell.kind != "str":  # a text may be empty
+            name = cell.name or "a cell"
+            return f"{name} holds a formula without its value; {SAVE_ANEW}"
+    return ""
+
+
+def _with_merged(
+    path: Path, rows: Iterator[TableRow], merged: Merged, notes: Notes
 ) -> Iterator[TableRow]:
     """The rows, with what is merged in each of its rows, and without a title above the table."""
     begun = False
     going_on: dict[int, tuple[int, str]] = {}  # of a column: its last row, and what stands there
-    for number, cells in rows:
-        place = f"{path}, line {number}"
+    for number, cells, problem in rows:
+        place = place_of(path, number)
         for column, (last, text) in list(going_on.items()):
             if last < number:
                 del going_on[column]
@@ -157,29 +263,50 @@ def _with_marks(
                 cells += [""] * (column + 1 - len(cells))
                 cells[column] = text
                 notes.add(place, "a cell that is merged over several rows stands in each of them")
-        merged = marks.merged.get(number, [])
-        for first, _, last in merged:
+        ranges = merged.get(number, [])
+        for first, _, last in ranges:
             if last > number and first <= len(cells) and cells[first - 1]:
                 going_on[first - 1] = last, cells[first - 1]
-        wide = any(last > first for first, last, _ in merged)
+        wide = any(last > first for first, last, _ in ranges)
         if not begun and wide and sum(map(bool, cells)) == 1:
             notes.add(place, f"the title {''.join(cells)[:40]!r} above the table is left out")
             going_on.clear()
-        elif number in marks.unvalued:
-            begun = True
-            problem = f"{marks.unvalued[number]} holds a formula without its value; {SAVE_ANEW}"
-            yield number, [], problem
-        elif cells:
-            begun = True
-            yield number, cells, ""
+            continue
+        begun = True
+        yield number, [] if problem else cells, problem
 
 
-def _text(value: Any) -> str:
+def _text(book: _Book, cell: Cell, place: str) -> str:
+    """A cell's text. Raises `XinyeError` for one that the workbook does not have."""
+    stored = cell.value
+    if cell.kind == "s" and stored:
+        number = int(stored)
+        if not 0 <= number < len(book.texts):
+            where = f"{place}, cell {cell.name}" if cell.name else place
+            raise XinyeError(
+                f"{where}: it names text {number} of the workbook, which has "
+                f"{plural(len(book.texts), 'text')}: the file is damaged; {SAVE_ANEW} again"
+            )
+        return _shown(book.texts[number])
+    if not stored or cell.kind in ("str", "inlineStr", "e"):
+        return _shown(stored)
+    if cell.kind == "b":
+        return str(bool(int(stored))).lower()
+    if cell.kind == "d" or cell.style in book.dates:
+        return _shown(book.date(cell))
+    return _shown(float(stored) if re.search("[.eE]", stored) else int(stored))
+
+
+def _letters(column: int) -> str:
+    from openpyxl.utils.cell import get_column_letter
+
+    return str(get_column_letter(column))
+
+
+def _shown(value: Any) -> str:
     """A cell as a spreadsheet program shows it, where no format is given."""
     if value is None:
         return ""
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, float):
         return f"{value:.15g}"
     if isinstance(value, datetime):

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice, takewhile
+from itertools import chain, dropwhile, islice, takewhile
 from pathlib import Path
 from typing import Any, TextIO
 
 from xinye.data.columns import FIELD_NAMES
 from xinye.data.encodings import open_text
 from xinye.data.files import PLAIN_SUFFIXES, SPREADSHEETS, suffix_of
-from xinye.data.notes import Notes, without_unseen
+from xinye.data.notes import Notes, place_of, without_unseen
 from xinye.data.records import OnBad, Records
 from xinye.data.spreadsheets import TableRow, sheet_rows
 from xinye.errors import XinyeError, plural
@@ -31,6 +31,11 @@ _QUOTES = (
     f"more than {MOST_OPEN_QUOTES} quotes are never closed; the rest is not read. "
     'Write a quote within a cell as ""'
 )
+# what a spreadsheet shows where a formula failed, in files of other kinds, too
+ERRORS = {
+    "#BLOCKED!", "#BUSY!", "#CALC!", "#CONNECT!", "#DIV/0!", "#FIELD!", "#GETTING_DATA", "#N/A",
+    "#NAME?", "#NULL!", "#NUM!", "#REF!", "#SPILL!", "#UNKNOWN!", "#VALUE!",
+}  # fmt: skip
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*%?")
 _SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # a first line by which Excel is told
 
@@ -123,8 +128,9 @@ def _check_header(path: Path, line: int, header: Sequence[str]) -> None:
     """Raises `XinyeError` where two columns have one name: the first would vanish."""
     for name, count in Counter(map(without_unseen, header)).items():
         if name and count > 1:
+            advice = "give each its own name"
             raise XinyeError(
-                f"{path}, line {line}: {count} columns are called {name!r}; give each its own name"
+                f"{place_of(path, line)}: {count} columns are called {name!r}; {advice}"
             )
 
 
@@ -155,24 +161,30 @@ def _form(path: Path, file: TextIO) -> _Form:
 
 def _delimiter(path: Path, lines: Sequence[str]) -> str:
     """What stands between the columns: what parts all of the first rows into the same number of
-    columns, the usual one for the file's name first; where nothing does, the usual one.
+    columns, the usual one for the file's name first; where nothing does, what parts those below a
+    title so; else the usual one.
     """
     usual, *others = list(DELIMITERS.get(suffix_of(path), "\t"))
+    titled = ""
     for delimiter in (usual, *others):
-        widths = _widths(lines, delimiter)
+        rows = _parted(lines, delimiter)
+        widths = {len(row) for row in rows}
         if len(widths) == 1 and widths != {1} and (len(lines) > 1 or delimiter == usual):
             return delimiter
-    return usual
+        head = [(number, row, "") for number, row in enumerate(rows, 1)]
+        if not titled and _titles(path, head, ()):
+            titled = delimiter
+    return titled or usual
 
 
-def _widths(lines: Sequence[str], delimiter: str) -> set[int]:
-    """How many columns the rows of some lines have. The last may be cut off within its quotes."""
+def _parted(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    """The rows of some lines. The last may be cut off within its quotes."""
     try:
         rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
     except csv.Error:
-        return set()
+        return []
     cut_off = len(lines) == DELIMITER_LINES and len(rows) > 1
-    return {len(row) for row in (rows[:-1] if cut_off else rows)}
+    return rows[:-1] if cut_off else rows
 
 
 def _row_reader(delimiter: str, lines: Iterable[str]) -> Callable[[Iterable[str]], Any]:
@@ -184,15 +196,29 @@ def _row_reader(delimiter: str, lines: Iterable[str]) -> Callable[[Iterable[str]
         return partial(csv.reader, delimiter=delimiter, strict=True)
     quoted = partial(csv.reader, delimiter="\t", strict=True)
     try:
-        even = len({len(row) for row in quoted(lines) if row}) == 1
+        widths = [len(row) for row in quoted(lines) if row]
+        even = len(set(dropwhile(lambda width: width == 1, widths))) <= 1  # below a title
     except csv.Error:
         even = False
     return quoted if even else partial(quoted, quoting=csv.QUOTE_NONE)
 
 
 def _rows(path: Path, notes: Notes) -> Iterator[TableRow]:
-    """The rows of a table of any kind, the header's, too, without those whose cells are all empty.
-    Of text it goes on at the next line behind a quote that is never closed.
+    """The rows of a table of any kind, the header's, too, without those whose cells are all empty,
+    as cells with an error are."""
+    for line, cells, problem in _stored_rows(path, notes):
+        for number, cell in enumerate(cells):
+            if cell[:1] == "#" and cell.strip() in ERRORS:
+                what = f"the cell holds the error {cell.strip()} of a spreadsheet: read as empty"
+                notes.add(place_of(path, line), what)
+                cells[number] = ""
+        if problem or any(cell.strip() for cell in cells):
+            yield line, cells, problem
+
+
+def _stored_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
+    """The rows as they are stored, some of them empty. Of text it goes on at the next line behind a
+    quote that is never closed.
     """
     if suffix_of(path) in SPREADSHEETS:
         yield from sheet_rows(path, notes)
@@ -222,8 +248,7 @@ def _rows(path: Path, notes: Notes) -> Iterator[TableRow]:
                 continue
             if row is None:
                 return
-            if any(cell.strip() for cell in row):
-                yield line, row, ""
+            yield line, row, ""
 
 
 def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes) -> Records:
@@ -233,7 +258,7 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
     titles = _titles(path, head, named)
     for line, row, _ in head[:titles]:
         title = "".join(row).strip()[:40]
-        notes.add(f"{path}, line {line}", f"the title {title!r} above the table is left out")
+        notes.add(place_of(path, line), f"the title {title!r} above the table is left out")
     head = head[titles:]
     numbered = bool(_headerless(head, named))
     header: list[str] = []
@@ -261,7 +286,7 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
             row += [""] * (len(header) - len(row))
         again = written.names_in(row) if written else []
         if written and again == written.names:
-            notes.add(f"{path}, line {line}", "the header stands again, and is left out")
+            notes.add(place_of(path, line), "the header stands again, and is left out")
         elif written and sorted(again) == sorted(written.names):
             problem = "the header again, with its columns in another order; split the file here"
             on_bad(path, line, problem)

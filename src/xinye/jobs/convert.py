@@ -214,9 +214,14 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
     Raises `XinyeError` where there is no adapter, it cannot be merged, or something else is in
     `output`.
     """
+    run = place_of(run)
     free = not output.exists() or (output.is_dir() and (overwrite or not any(output.iterdir())))
     refuse_first(
         (not run.exists(), f"{run}: there is no such folder{near_run(run)}"),
+        (
+            not is_adapter(run) and not (run / "config.json").is_file(),
+            f"{run}: not an adapter's folder (no {CONFIG})",
+        ),
         (
             not is_adapter(run),
             f"{run}: there is no adapter here (no {CONFIG}), so it is whole as it is; xinye "
@@ -239,7 +244,7 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
     assert settings is not None
     try:
         save_model(output, model, tokenizer)
-        if is_run(run):
+        if is_run(run):  # of an adapter that was made elsewhere there is nothing to tell
             write_card(with_words(read_run(run)), output)
     except OSError as error:
         raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error

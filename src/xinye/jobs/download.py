@@ -9,6 +9,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from xinye.checkpoints import adapters
+from xinye.checkpoints.bases import CONFIG
 from xinye.checkpoints.families import from_config_json
 from xinye.checkpoints.hub import is_hub_name
 from xinye.checkpoints.huggingface import index_files
@@ -61,21 +63,27 @@ def download(name: str, observer: Observer) -> Downloaded:
 
 
 def _fetch(name: str, observer: Observer) -> list[Path]:
-    """Where the files lie then, `config.json` first."""
+    """Where the files lie then, the config first; of an adapter its own files, without its base."""
     from huggingface_hub import HfApi, hf_hub_download
 
     observer.stage(f"looking at {name}")
     there = {file.rfilename for file in HfApi().model_info(name).siblings or ()}
-    if "config.json" not in there:
+    adapter = CONFIG in there and not there & {WEIGHTS, INDEX}
+    first, only = "config.json", WEIGHTS
+    if adapter:
+        first, only = CONFIG, adapters.WEIGHTS
+    if first not in there:
         raise XinyeError(f"{name}: not a model that is known here (no config.json)")
-    config = Path(hf_hub_download(name, "config.json"))
-    from_config_json(read_json(config), f"{name}: config.json")
-    if not there & {WEIGHTS, INDEX}:
-        raise XinyeError(f"{name}: has no {WEIGHTS}; what is pickled is not downloaded")
-    weights = [WEIGHTS]
-    if WEIGHTS not in there:
+    config = Path(hf_hub_download(name, first))
+    check = adapters.from_config if adapter else from_config_json
+    check(read_json(config), f"{name}: {first}")
+    weights = [only]
+    if only not in there and INDEX in there:
         weights = [INDEX, *index_files(Path(hf_hub_download(name, INDEX)))]
-    wanted = [*(file for file in BESIDE if file in there), *weights]
+    elif only not in there:
+        raise XinyeError(f"{name}: has no {only}; what is pickled is not downloaded")
+    beside = ("config.json", *BESIDE) if adapter else BESIDE
+    wanted = [*(file for file in beside if file in there), *weights]
     files = [config]
     for number, file in enumerate(wanted, start=2):
         observer.stage(f"{file} ({number} of {len(wanted) + 1})")
@@ -92,6 +100,7 @@ def _refusal(name: str, error: Exception) -> XinyeError:
         "your token",
         errors.RepositoryNotFoundError: "the hub has no such model, or shows it only to some "
         "(HF_TOKEN)",
+        errors.HFValidationError: "not a name on the hub, such as owner/model",
         errors.OfflineModeIsEnabled: "HF_HUB_OFFLINE is set, so that nothing can be downloaded",
     }
     if problem := next((known[kind] for kind in known if isinstance(error, kind)), ""):

@@ -8,15 +8,17 @@ from typing import Any
 from xinye import machine
 from xinye.checkpoints.load import began_with, load_model
 from xinye.data.notes import Notes
+from xinye.data.spreadsheets import sheet_named
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
-from xinye.planning.column_settings import COLUMNS
+from xinye.planning.column_settings import BESIDE_COLUMNS, COLUMNS
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.folder import RunFolder
 from xinye.runs.saved import About
 from xinye.runs.taught import taught
+from xinye.tasks.bad_records import bad_records
 from xinye.tasks.records import Examples, leaks
 from xinye.tasks.registry import TASKS, find_task, tasks
 from xinye.tasks.task import Figures, Judged, Task, task_settings
@@ -53,8 +55,11 @@ def evaluate(
     if odd := [name for name in COLUMNS if name in settings and name not in kind.columns]:
         raise XinyeError(f"{odd[0]} has no effect on the task {kind.verb}; name another --task")
     if not learned and TASKS[kind.verb].asked_with:
-        return TASKS[kind.verb].untaught.evaluate(judged, files, **settings)
-    columns = {name: settings.pop(name) for name in kind.columns if name in settings}
+        beside = {name: settings.pop(name, None) for name in BESIDE_COLUMNS}
+        with sheet_named(beside["sheet"]), bad_records(beside["bad_records"] or "refuse"):
+            return TASKS[kind.verb].untaught.evaluate(judged, files, **settings)
+    named = (*kind.columns, *BESIDE_COLUMNS)
+    columns = {name: settings.pop(name) for name in named if name in settings}
     if learned:
         refuse_settings(learned, folder, settings)
         return evaluate_learned(learned, judged, files, columns)
@@ -87,7 +92,9 @@ def evaluate_learned(
     settings = settings_of(judged.folder, task)
     observer.stage("reading the records")
     notes = Notes()
-    reading = task_settings(settings.model_dump(exclude_unset=True) | columns, "evaluate")
+    reading = task_settings(
+        settings.model_dump(exclude_unset=True) | {"sheet": None} | columns, "evaluate"
+    )
     records = read_records(reading, files, notes=notes)
     task.check(records)
     observer.stage("judging")

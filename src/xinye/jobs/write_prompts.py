@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from xinye.data.files import one_file
-from xinye.data.notes import Notes
-from xinye.data.records import Row, place_of
+from xinye.data.notes import Notes, place_of
+from xinye.data.records import Row
 from xinye.data.sources import read_records
 from xinye.errors import XinyeError, checked, plural
 from xinye.generation.chat import start_answer

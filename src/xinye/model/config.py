@@ -19,6 +19,7 @@ from xinye.errors import XinyeError, refuse_first
 from xinye.model.rope import RopeScaling, RopeType
 
 Architecture = Literal["modern", "llama", "gpt2"]
+LONGEST_CONTEXT = 2**25  # tokens, three times that of any model: a larger number is a mistake
 
 
 class Shape(ABC):
@@ -76,6 +77,11 @@ class GPTConfig(Shape):
         heads, shared = self.num_attention_heads, self.num_key_value_heads
         plain = heads == shared and heads * self.head_dim == self.hidden_size
         refuse_first(
+            (
+                self.max_position_embeddings > LONGEST_CONTEXT,
+                f"model shape: max_position_embeddings is {self.max_position_embeddings}; it must "
+                f"be at most {LONGEST_CONTEXT}",
+            ),
             (
                 heads % shared,
                 f"model shape: {heads} attention heads cannot share {shared} key-value heads; the "

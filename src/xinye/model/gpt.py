@@ -106,8 +106,14 @@ class KeyValueCache:
             capacity,
             config.head_dim,
         )
-        # memory is taken as it is filled
-        self.tensors = torch.empty(shape, dtype=dtype, device=device)
+        try:  # memory is taken as it is filled
+            self.tensors = torch.empty(shape, dtype=dtype, device=device)
+        except RuntimeError:
+            needed = batch * capacity * config.cache_bytes_per_token(dtype.itemsize) / 1e9
+            raise XinyeError(
+                f"{needed:,.1f} GB to keep {batch * capacity:,} tokens are more than there is room "
+                "for; a smaller max_position_embeddings in config.json takes less"
+            ) from None
         self.length = 0
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

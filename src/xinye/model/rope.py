@@ -43,6 +43,23 @@ class RopeScaling:
     def __post_init__(self) -> None:
         if not 1 <= self.factor < math.inf:
             raise XinyeError(f"RoPE scaling: factor is {self.factor}; it must be at least 1")
+        original = self.original_max_position_embeddings
+        if original is not None and not 1 <= original < 2**40:
+            raise XinyeError(
+                f"RoPE scaling: the original context is {original}; it must be a count"
+            )
+        positive = {
+            name: getattr(self, name)
+            for name in ("attention_factor", "beta_fast", "beta_slow", "low_freq_factor")
+        }
+        for name, value in positive.items():
+            if value is not None and not 0 < value < math.inf:
+                raise XinyeError(f"RoPE scaling: {name} is {value}; it must be more than 0")
+        if not self.low_freq_factor < self.high_freq_factor < math.inf:
+            raise XinyeError(
+                f"RoPE scaling: high_freq_factor is {self.high_freq_factor}; it must be more than "
+                f"low_freq_factor, {self.low_freq_factor}"
+            )
 
 
 def scaled_frequencies(

@@ -44,3 +44,19 @@ class ColumnSettings(TextColumns):
 
 
 COLUMNS = tuple(ColumnSettings.model_fields)
+
+
+class RecordSettings(ColumnSettings):
+    """What every task can be told of its files, besides the columns."""
+
+    sheet: str | None = Field(
+        None, description=("name of the sheet in a workbook (the first one that is a table)")
+    )
+    bad_records: Literal["refuse", "skip"] = Field(
+        "refuse",
+        description="records that cannot be used for training: refuse the file, "
+        "or skip them and report how many",
+    )
+
+
+BESIDE_COLUMNS = tuple(name for name in RecordSettings.model_fields if name not in COLUMNS)

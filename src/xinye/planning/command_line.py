@@ -13,7 +13,7 @@ def command_line(verb: str, settings: Mapping[str, Any]) -> list[str]:
     for name, value in flat(settings).items():
         flag = "--" + name.rstrip("_").replace("_", "-")
         if name in POSITIONAL:
-            words += _texts(value)
+            words += [f"./{text}" if text.startswith("-") else text for text in _texts(value)]
         elif isinstance(value, bool):
             flags.append(flag if value else f"--no-{flag[2:]}")
         else:

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from xinye.errors import checked
 from xinye.model.adapter_settings import AdapterSettings, AdapterSizes, Method
-from xinye.planning.column_settings import ColumnSettings
+from xinye.planning.column_settings import RecordSettings
 from xinye.planning.settings import PretrainSettings, TrainingSettings, refuse, split_names
 
 AUGMENTATIONS = {  # the setting that says how much, and how much is usual
@@ -23,7 +23,7 @@ AUGMENTATIONS = {  # the setting that says how much, and how much is usual
 TASK = "classify"  # that is learned where none is named
 
 
-class FinetuneSettings(TrainingSettings, ColumnSettings):
+class FinetuneSettings(TrainingSettings, RecordSettings):
     """Teach a model a task from records of it."""
 
     recipe: ClassVar[str] = "finetune"
@@ -141,8 +141,8 @@ class FinetuneSettings(TrainingSettings, ColumnSettings):
                 "control has an effect only with augment; leave it out",
             ),
             (
-                self.epochs is not None and self.steps is not None,
-                "give only one of --epochs and --steps",
+                sum(map(bool, (self.epochs, self.steps, self.total_steps))) > 1,
+                "give only one of --epochs, --steps and --total-steps",
             ),
             (
                 self.fold and self.validation,

@@ -50,7 +50,10 @@ def make_plan(
     if settings.method != "full":
         share, reason = 0.0, "layers that do not learn cannot get used to it"
     elif shape.num_hidden_layers > DEEP:
-        share, reason = 0.0, f"of {shape.num_hidden_layers} layers it would drown the text"
+        share, reason = (
+            0.0,
+            f"of {plural(shape.num_hidden_layers, 'layer')} it would drown the text",
+        )
     plan.choose_each(settings, dropout=(share, reason))
     sees = ("both", "nothing is written, so that every token may see all others")
     if settings.method != "full" and records.frozen_attention == "causal":
@@ -69,9 +72,12 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
     epochs = settings.epochs or round(min(20.0, max(4.0, 4 * (10_000 / count) ** 0.5)))
     total = max(1, round(epochs * count / batch_size))
     often = f"for {plural(count, 'record')}"
-    if settings.steps:
-        total, often = settings.steps, "what the steps come to"
-        epochs = round(total * batch_size / count, 2)
+    ends = settings.steps or total
+    if settings.steps or settings.total_steps:
+        planned = settings.total_steps or ((0, ends),)
+        total, ends = planned[0][1], planned[-1][1]
+        epochs = round(ends * batch_size / count, 2)
+        often = "what the steps come to"
     at_once, reason = max(1, 65_536 // records.longest), "fast, and fits in memory"
     if device.type == "cpu":  # where padding costs more than small matrices do
         at_once = max(1, min(8, 8192 // records.longest))
@@ -81,7 +87,7 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
         batch_size=(batch_size, "usual for fine-tuning"),
         micro_batch_size=(min(batch_size, at_once), reason),
         epochs=(epochs, often),
-        steps=(total, f"{epochs:g} times the records"),
+        steps=(ends, f"{epochs:g} times the records"),
         warmup=(min(100, max(1, total // 20)), "5 % of the steps"),
     )
 

@@ -71,7 +71,7 @@ class TrainingSettings(BaseModel):
     groups: ClassVar[Mapping[str, str]] = {  # under which titles help shows the settings
         "data": "data validation validation_share fold field text_field label_field "
         "label_separator prompt_field answer_field assistant_name tag_names offsets "
-        "document_separator bad_bytes data_license tokenizer vocab_size",
+        "document_separator sheet bad_records bad_bytes data_license tokenizer vocab_size",
         "model": "from_ size architecture context layers width heads key_value_heads method "
         "attention dropout",
         "training length": "time tokens epochs steps total_steps patience evaluations",
@@ -88,6 +88,10 @@ class TrainingSettings(BaseModel):
         None, gt=0, le=1e6, description="train on the data this many times"
     )
     steps: int | None = Field(None, ge=1, description="take this many optimizer steps")
+    total_steps: tuple[tuple[int, int], ...] = Field(
+        (),
+        description="planned steps of an earlier run, copied from its plan.json: 0:189,4:160",
+    )
     fold: str | None = Field(None, description="use part i of k for validation, such as 2/5")
     bad_bytes: BadBytes = Field("refuse", description=BAD_BYTES_HELP)
     learning_rate: float | None = Field(None, gt=0, description="learning rate of AdamW or SGD")
@@ -137,6 +141,29 @@ class TrainingSettings(BaseModel):
                 raise ValueError(str(error)) from None
         return typed
 
+    @field_validator("total_steps", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = [pair.split(":") for pair in value.split(",")]
+        return value
+
+    @field_validator("total_steps")
+    @classmethod
+    def _from_the_first_step_on(
+        cls, value: tuple[tuple[int, int], ...]
+    ) -> tuple[tuple[int, int], ...]:
+        """Pairs of a step and the steps in all that were planned there, each later than the one
+        before."""
+        steps, ends = [step for step, _ in value], [total for _, total in value]
+        rising = steps[:1] == [0] and steps == sorted(set(steps))
+        enough = all(step <= total for step, total in value) and ends[:1] != [0]
+        later = all(step < total for total, step in zip(ends, steps[1:], strict=False))
+        example = "starting at step 0, such as 0:189,4:160"
+        wrong = value and not (rising and enough and later)
+        refuse((wrong, (f"expected pairs of a step and the total number of steps, {example}")))
+        return value
+
 
 class PretrainSettings(TrainingSettings):
     """Train a GPT on text, from scratch or going on with a model. Python reserves the word `from`:
@@ -169,13 +196,6 @@ class PretrainSettings(TrainingSettings):
         None, description="train for about this long, such as 10min or 1h30min"
     )
     tokens: str | None = Field(None, description="train on this many tokens, such as 20M")
-    total_steps: tuple[tuple[int, int], ...] = Field(
-        (),
-        description=(
-            "steps that a time budget gave in an earlier run, copied from "
-            "its plan.json: 0:189,4:160"
-        ),
-    )
     architecture: Literal["modern", "llama", "gpt2", "lstm"] = Field(
         "modern",
         description=(
@@ -323,29 +343,6 @@ class PretrainSettings(TrainingSettings):
         # YAML reads yes and no as truth values
         return ("no", "yes")[value] if isinstance(value, bool) else value
 
-    @field_validator("total_steps", mode="before")
-    @classmethod
-    def _pairs(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = [pair.split(":") for pair in value.split(",")]
-        return value
-
-    @field_validator("total_steps")
-    @classmethod
-    def _from_the_first_step_on(
-        cls, value: tuple[tuple[int, int], ...]
-    ) -> tuple[tuple[int, int], ...]:
-        """Pairs of a step and the steps in all that were planned there, each later than the one
-        before."""
-        steps, ends = [step for step, _ in value], [total for _, total in value]
-        rising = steps[:1] == [0] and steps == sorted(set(steps))
-        enough = all(step <= total for step, total in value) and ends[:1] != [0]
-        later = all(step < total for total, step in zip(ends, steps[1:], strict=False))
-        example = "starting at step 0, such as 0:189,4:160"
-        wrong = value and not (rising and enough and later)
-        refuse((wrong, f"expected pairs of a step and the total number of steps, {example}"))
-        return value
-
 
 def read_config(path: Path) -> dict[str, Any]:
     """The keys of a YAML file of settings."""
@@ -355,6 +352,8 @@ def read_config(path: Path) -> dict[str, Any]:
         raise
     except FileNotFoundError:
         raise XinyeError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise XinyeError(f"{path}: cannot be read ({error.strerror})") from None
     except Exception as error:  # the library raises what it likes at odd values
         reason = " ".join(str(error).split())[:200]
         raise XinyeError(f"{path}: not a YAML file ({reason})") from None

@@ -47,7 +47,7 @@ def beside_baseline(run: SavedRun) -> Finding | None:
         return Finding("healthy", Both(f"Better than its baseline: {en}", f"好过基线：{zh}"))
     spans = run.words.deciding and run.words.deciding.name == "span_f1"
     if spans and (run.result.measured or {})["span_f1"] == 0:
-        says = Both(f"Found no span that is right: {en}", f"没有找对任何片段：{zh}")
+        says = Both(f"Found no span that is right: {en}", f"没有找对任何实体：{zh}")
     elif compared.chance.en:
         says = compared.chance
         says = Both(f"Equal to its baseline{says.en}: {en}", f"与基线持平{says.zh}：{zh}")
@@ -59,7 +59,7 @@ def beside_baseline(run: SavedRun) -> Finding | None:
         Both(
             "What helps most is a model pretrained longer, on text of the same kind; then more "
             "records, more --epochs.",
-            "最有用的是用同类文本把模型预训练得更久，其次是更多样本、更多 --epochs。",
+            "最有效的是用同类文本延长基座模型的预训练，其次是增加样本、增加 --epochs。",
         ),
     )
 
@@ -74,7 +74,7 @@ def beside_control(run: SavedRun) -> Finding | None:
     gain, ours, theirs, _ = compared
     kinds = ", ".join(control["augment"])
     en = f"on validation: {ours.en}, without it {theirs}."
-    zh = f"：{ours.zh}，不增强 {theirs}。"
+    zh = f"：{ours.zh}，未增强 {theirs}。"
     if gain <= 0:
         return Finding(
             "augmentation gained nothing",
@@ -83,7 +83,8 @@ def beside_control(run: SavedRun) -> Finding | None:
                 f"数据增强（{kinds}）在验证集上没有收益{zh}",
             ),
             Both(
-                f"Take the run without it, {control['run']}.", f"用不增强的那次：{control['run']}。"
+                f"Take the run without it, {control['run']}.",
+                f"请用未增强的那次训练：{control['run']}。",
             ),
         )
     few = NOTHING
@@ -92,7 +93,7 @@ def beside_control(run: SavedRun) -> Finding | None:
         few = Both(
             f"With {control['records']:,} validation records this may be chance: see it again "
             "with --folds 5.",
-            f"验证集只有 {control['records']:,} 条，可能只是偶然：用 --folds 5 再看。",
+            f"验证集只有 {control['records']:,} 条，可能只是偶然：请用 --folds 5 复核。",
         )
     gained = Both(f"Augmentation ({kinds}) gained {en}", f"数据增强（{kinds}）在验证集上有收益{zh}")
     return Finding("augmentation gained", gained, few)
@@ -113,5 +114,5 @@ def _compared(run: SavedRun, figure: Figure, other: Mapping[str, Any]) -> Compar
         many = plural(records, "record")
         chance = Both(f" to within chance on {many}", f"（{records:,} 条样本上的差别在偶然范围内）")
     elif value == figure.written(theirs):
-        chance = Both(" as far as it is written", "（写出的各位相同）")
+        chance = Both(" as far as it is written", "（显示的各位数字相同）")
     return Compared(gain, named, figure.written(theirs), chance)

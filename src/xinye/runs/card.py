@@ -9,9 +9,8 @@ labels and texts of the model stand in it as code, where Markdown means nothing.
 import re
 from pathlib import Path
 
-from xinye.runs.chinese import chinese
 from xinye.runs.diagnosis import diagnose
-from xinye.runs.report import last_part, size, texts, value, write_page
+from xinye.runs.report import IN_CHINESE, IN_WORDS, texts, write_page
 from xinye.runs.saved import SavedRun
 
 MARK = "<!-- written by xinye; without this line it will not be written anew -->"
@@ -43,7 +42,7 @@ def write_card(run: SavedRun, merged: Path | None = None) -> bool:
         path,
         "card_task.md.jinja" if run.task else "card.md.jinja",
         escape=False,
-        filters=(code, block, chinese, last_part, names_only, size, value),
+        filters=(code, block, names_only, *IN_WORDS, *IN_CHINESE),
         run=run,
         mark=MARK,
         name=folder.absolute().name,

@@ -1,22 +1,26 @@
 """What a run's folder keeps in English, in Chinese: reasons of its plan, findings about its data,
 names of baselines. For the report and the model card.
 
-A phrase stands for all that differ from it only where it has `{}`. What has no phrase here stays as
-it is, for it may be a name of the user's; the tests see that no reason of a plan is missing. Not
-every note of the readers is here yet.
+A phrase stands for all that differ from it only where it has `{}`. What has no phrase here or in
+`chinese_notes.py` stays as it is, for it may be a name of the user's; the tests see that no reason
+of a plan and no note of the data is missing.
 """
 
 import re
 from functools import cache
 
+from xinye.runs.chinese_notes import ERRORS, NOTES
+
 PHRASES = {
+    **NOTES,
+    **ERRORS,
     # -- reasons -----------------------------------------------------------------------------------
     "given": "用户指定",
     "what the steps come to": "由步数算出",
     "{} are done": "已完成 {} 步",
     "usual": "常用值",
     "in the files, after cleaning": "清洗之后，文件里的文档数",
-    "once through the text": "全文读一遍的 token 数",
+    "once through the text": "一个轮次的 token 数",
     "the end of each document": "每个文档的末尾",
     "a block of each document": "每个文档中的一段",
     "whole documents": "整篇文档",
@@ -44,7 +48,7 @@ PHRASES = {
     "{} tokens a step suit its size, or are a 64th of the text": (
         "每步 {} 个 token，适合模型大小，或为全文的六十四分之一"
     ),
-    "fast, and fits in memory": "速度快，内存放得下",
+    "fast, and fits in memory": "速度快，内存够用",
     "the most that fits, tried": "试出来的上限",
     "usual for {} at this width": "{} 在这个宽度下的常用值",
     "usual for {}": "{} 的常用值",
@@ -52,9 +56,9 @@ PHRASES = {
     "0.1 · √(128 / width)": "0.1 · √(128 / 宽度)",
     "0.014 · √(128 / width)": "0.014 · √(128 / 宽度)",
     "Muon's does not depend on the width": "Muon 的学习率与宽度无关",
-    "× 0.1, for it has learned already": "乘以 0.1，因为模型已经学过",
+    "× 0.1, for it has learned already": "乘以 0.1，因为模型已经训练过",
     "of the softened predictions": "用来软化预测",
-    "share of the teacher in the loss": "教师在损失中所占的份额",
+    "share of the teacher in the loss": "教师在损失中的占比",
     "2 % of the steps": "总步数的 2 %",
     "5 % of the steps": "总步数的 5 %",
     "5 % of the steps, for the optimizers begin anew": "总步数的 5 %，因为优化器从头开始",
@@ -63,8 +67,8 @@ PHRASES = {
     "a step takes about {} ms": "每步约 {} 毫秒",
     "{} ms a step, and {} to evaluate": "每步 {} 毫秒，另有评估 {}",
     "{} tokens": "{} 个 token",
-    "{} times the text": "全文读 {} 遍",
-    "the text is read about {} times": "全文约读 {} 遍",
+    "{} times the text": "{} 个轮次",
+    "the text is read about {} times": "约 {} 个轮次",
     "compiling takes longer than it wins here": "编译花的时间比省下的多",
     "PyTorch does not compile an LSTM": "PyTorch 不编译 LSTM",
     "no C++ compiler here": "这里没有 C++ 编译器",
@@ -75,94 +79,35 @@ PHRASES = {
     "bf16 is multiplied {} times as fast as fp32 here": "这里 bf16 乘法的速度是 fp32 的 {} 倍",
     "bf16 is not reliable on this device": "bf16 在这个设备上不可靠",
     "the longest record has {} tokens": "最长的样本有 {} 个 token",
-    "records are read several times": "样本会读好几遍",
+    "records are read several times": "样本会训练好几个轮次",
     "layers that do not learn cannot get used to it": "不训练的层适应不了它",
     "of {} layers it would drown the text": "{} 层的模型里，它会淹没文本",
     "nothing is written, so that every token may see all others": (
-        "不用生成文字，所以每个 token 都可以看到其他 token"
+        "不用生成文字，每个 token 可以看到所有 token"
     ),
-    "layers that do not learn go on as they were taught": "不训练的层保持原来的看法",
-    "each token is written after those before it": "每个 token 都接着前面的写",
-    "texts of like length together are padded least": "长度相近的放在一起，填充最少",
+    "layers that do not learn go on as they were taught": "不训练的层保持原来的注意力方向",
+    "each token is written after those before it": "逐个生成，只能看到前面的 token",
+    "texts of like length together are padded least": "长度相近的样本放在一起，填充最少",
     "usual for fine-tuning": "微调的常用值",
     "for {} records": "适合 {} 条样本",
     "for {} record": "适合 {} 条样本",
-    "{} times the records": "全部样本读 {} 遍",
+    "{} times the records": "{} 个轮次",
     "Muon for matrices, AdamW for the rest": "矩阵用 Muon，其余用 AdamW",
-    "few weights are trained": "训练的权重不多",
+    "few weights are trained": "训练的权重少",
     "few records": "样本少",
     "a fifth of pretraining's": "预训练的五分之一",
     "found by trial": "试验得出",
     "for {} on layers {} wide": "适合宽度为 {1} 的层上的 {0}",
-    "method {}": "方法为 {}",
-    "they alone are trained: {} of all": "只训练它们：占全部的 {}",
-    "of every training text, blotted out anew each time": "每条训练文本中每次随机遮住的比例",
-    "of every training text at most, left out at its ends": "每条训练文本两端最多去掉的比例",
-    "of training texts": "训练文本中的比例",
-    "{} have several sentences": "{} 条有几个句子",
+    "method {}": "微调方法为 {}",
+    "they alone are trained: {} of all": "只有它们计入损失：占全部的 {}",
+    "of every training text, blotted out anew each time": "每条训练文本中每次随机遮蔽的比例",
+    "of every training text at most, left out at its ends": "每条训练文本两端最多裁掉的比例",
+    "of training texts": "训练文本中被打乱的比例",
+    "{} have several sentences": "其中 {} 条不止一句",
     "part {} of each label's, by the seed": "每个标签的第 {} 份，由种子决定",
     "part {} of them, by the seed": "其中的第 {} 份，由种子决定",
     "{} of each label's, by the seed": "每个标签的 {}，由种子决定",
     "{} of them, by the seed": "其中的 {}，由种子决定",
-    # -- findings about the data -------------------------------------------------------------------
-    "labels that look like one spelled in {} ways: {}": "看起来是同一个标签的 {} 种写法：{}",
-    "unbalanced: {} records of {}, {} of {}": "不平衡：{1} 有 {0} 条，{3} 只有 {2} 条",
-    "unbalanced: {} spans of {}, {} of {}": "不平衡：{1} 有 {0} 个片段，{3} 只有 {2} 个",
-    "{} texts have two different {}s: first {}": "{0} 段文本有两个不同的标签：最早的是 {2}",
-    "does another column belong to it? --text-field ONE,OTHER": (
-        "是不是还有一列属于文本？--text-field 一列,另一列"
-    ),
-    "{} texts stand there with two different taggings: first {}": (
-        "{} 段文本有两种不同的标注：最早的是 {}"
-    ),
-    "{} records stand there again": "{} 条样本重复",
-    "{} records stand there again: first {}": "{} 条样本重复：最早的是 {}",
-    "{} of {} records stand there again: first {}": "{1} 条样本中有 {0} 条重复：最早的是 {2}",
-    "{} of {} validation records are in the training data, too, which flatters the model: "
-    "first {}": ("{1} 条验证样本中有 {0} 条也在训练数据里，结果会偏高：最早的是 {2}"),
-    "{}s of validation records that no training record has: {}": (
-        "验证样本中有训练样本没有的标签：{1}"
-    ),
-    "{} records have spans that overlap, of which one is learned: first {}": (
-        "{} 条样本的片段有重叠，只学其中一个：最早的是 {}"
-    ),
-    "{} records have an empty answer, too, which is learned as it is: first {}": (
-        "{} 条样本有空的回答，照样学了：最早的是 {}"
-    ),
-    "each Han character and mark is a token now, {} times as many as the base knew: "
-    "one pretrained with --tokenizer char learns to tag much better": (
-        "现在每个汉字和标点是一个 token，是基座模型的 {} 倍：用 --tokenizer char "
-        "预训练的基座模型学标注会好得多"
-    ),
-    "{} of {} spans have a border inside a token, so that they cannot be found": (
-        "{1} 个片段中有 {0} 个的边界落在 token 中间，找不出来"
-    ),
-    "{} training records are longer than {} tokens: cut": ("{} 条训练样本超过 {} 个 token，被截断"),
-    "{} training records are longer than {} tokens: without the oldest turns, and where that is "
-    "not enough, without some words": (
-        "{} 条训练样本超过 {} 个 token，去掉了最早的几轮，还不够的再去掉一些字"
-    ),
-    "no baseline: {}": "没有基线：{}",
-    "a chart needs {}: {}": "画图需要 {}：{}",
-    "the text is {}, which looks like a missing value": "文本是 {}，像是缺失值",
-    "the label is {}, which looks like a missing value": "标签是 {}，像是缺失值",
-    "the field {} is not read": "字段 {} 没有读",
-    "an answer of {} 0 is read, and not trained": "{} 为 0 的回答只读不训练",
-    "the annotator's answer is {}: left out": "标注者的答复是 {}：已略去",
-    "the label is 0 or 1 for each class: read as the numbers of the classes": (
-        "每个类别标 0 或 1：读作类别的编号"
-    ),
-    "the label is a list written as a text: read as several labels": (
-        "标签是写成文本的列表：读作几个标签"
-    ),
-    "the label {} loses characters that cannot be seen": "标签 {} 去掉了看不见的字符",
-    "the label {} is read as {}": "标签 {} 读作 {}",
-    "a token has several words before its tab, which stay together": (
-        "有的 token 在制表符前有几个词，仍算一个"
-    ),
-    "a span stands there twice, and is learned once": "有的片段出现两次，只学一次",
-    "the columns are parted by {}, unlike the file's name": "列由 {} 分隔，与文件名不符",
-    "the header stands again, and is left out": "表头重复出现，已略去",
     # -- baselines, and what a model does ----------------------------------------------------------
     "TF-IDF + logistic regression": "TF-IDF + 逻辑回归",
     "TF-IDF + logistic regression, of {} records": "{} 条样本上的 TF-IDF + 逻辑回归",
@@ -170,9 +115,10 @@ PHRASES = {
     "the base model": "基座模型",
     "without augmentation": "不做数据增强",
     "Tells which of {} labels a text has.": "判断一段文本属于 {} 个标签中的哪一个。",
-    "Finds spans of {} types in a text.": "找出文本中 {} 种类型的片段。",
+    "Finds spans in a text (types: {}).": "找出文本中的 {} 类实体。",
+    "Finds spans of {} types in a text.": "找出文本中的 {} 类实体。",  # as older runs keep it
     "Answers in conversations like those it learned from.": "像训练用的对话那样回答。",
-    "Does what its records show.": "照样本所示的去做。",
+    "Does what its records show.": "按训练样本的样子完成任务。",
     "It always answers with one of its labels, also where none fits": (
         "它总会给出一个标签，哪怕没有一个合适"
     ),
@@ -195,6 +141,7 @@ PHRASES = {
 ONE = {  # how a word is written where there is one of something
     "records": "record", "texts": "text", "spans": "span", "tokens": "token", "steps": "step",
     "have": "has", "stand": "stands", "are": "is", "they": "it",
+    "windows": "window", "labels": "label", "layers": "layer", "bytes": "byte",
 }  # fmt: skip
 SETTINGS = {
     "documents": "文档",
@@ -206,16 +153,16 @@ SETTINGS = {
     "labels": "标签",
     "roles": "角色",
     "answer_tokens": "回答的 token 数",
-    "mask_tokens": "遮住的比例",
-    "crop_tokens": "裁掉的比例",
-    "shuffle_texts": "打乱句子的比例",
+    "mask_tokens": "遮蔽比例",
+    "crop_tokens": "裁剪比例",
+    "shuffle_texts": "句子打乱比例",
     "architecture": "结构",
     "layers": "层数",
     "width": "宽度",
     "heads": "注意力头",
     "key_value_heads": "键值头",
     "parameters": "参数",
-    "trained_parameters": "训练的参数",
+    "trained_parameters": "可训练参数",
     "context": "上下文长度",
     "attention": "注意力方向",
     "batch_size": "批次大小",
@@ -223,21 +170,21 @@ SETTINGS = {
     "epochs": "轮次（epoch）",
     "steps": "步数",
     "seconds": "秒数",
-    "total_seconds": "一共（秒）",
+    "total_seconds": "总时长（秒）",
     "evaluations": "评估次数",
-    "patience": "早停的耐心",
+    "patience": "早停耐心值",
     "seed": "种子",
     "optimizer": "优化器",
     "learning_rate": "学习率",
     "matrix_learning_rate": "矩阵的学习率",
     "schedule": "学习率调度",
     "warmup": "预热步数",
-    "decay": "衰减的份额",
+    "decay": "衰减占比",
     "weight_decay": "权重衰减",
     "label_smoothing": "标签平滑",
     "clip": "梯度裁剪",
     "temperature": "温度",
-    "alpha": "教师的份额",
+    "alpha": "教师占比",
     "dtype": "数据类型",
     "device": "设备",
     "compile": "编译",
@@ -247,16 +194,48 @@ SETTINGS = {
 UNITS = {"s": "秒", "min": "分", "h": "小时"}
 
 
+class _Gap(str):
+    """What stands in a gap of a phrase; as `{:zh}` it is translated, too."""
+
+    def __format__(self, form: str) -> str:
+        return chinese(self) if form == "zh" else str(self)
+
+
 def chinese(text: str) -> str:
     """A sentence of a run's folder in Chinese, clause by clause."""
-    counted = re.fullmatch(r"(.*) \(([\d,]+) times, first (.*)\)", text)
+    if text in PHRASES:
+        return PHRASES[text]
+    what, where = _without_place(text)
+    counted = re.fullmatch(r"([\d,]+) times, first (.*)", where)
     if counted:
-        what, times, first = counted.groups()
-        return f"{chinese(what)}（{times} 次，最早在 {_place(first)}）"
-    once = re.fullmatch(r"(.*) \(([^()]*(?:\.\w{2,7}|, (?:line|record) [\d,]+))\)", text)
-    if once:
-        return f"{chinese(once[1])}（{_place(once[2])}）"
+        return f"{chinese(what)}（{counted[1]} 次，最早在 {_place(counted[2])}）"
+    if "/" in where or re.search(r"\.\w{2,7}$|, (?:line|record|column) [A-Z\d,]+$", where):
+        return f"{chinese(what)}（{_place(where)}）"
     return "；".join(_clause(clause) for clause in text.split("; "))
+
+
+def error_in_chinese(error: str) -> str:
+    """What a run failed with in Chinese; "" where a part of it has no phrase, for half a
+    translation explains nothing."""
+    clauses = error.split("; ")
+    return chinese(error) if all(_clause(clause) != clause for clause in clauses) else ""
+
+
+def sample_in_chinese(text: str) -> str:
+    """What a model said of a record, with the words of ours behind it in Chinese."""
+    text = re.sub(r", right is (.*)\Z", r"，正确答案：\1", text)
+    return re.sub(r" \(goes on\)\Z", "（未说完）", text).replace("(none)", "（无）")
+
+
+def _without_place(text: str) -> tuple[str, str]:
+    """A sentence, and what stands in the parentheses at its end, which may hold others: "a (1).csv"
+    is how browsers save a second copy."""
+    depth = 0
+    for at in range(len(text) - 1, 0, -1):
+        depth += (text[at] == ")") - (text[at] == "(")
+        if not depth:
+            return (text[:at].rstrip(), text[at + 1 : -1]) if text[at] == "(" else (text, "")
+    return text, ""
 
 
 def _clause(clause: str) -> str:
@@ -266,7 +245,7 @@ def _clause(clause: str) -> str:
         return f"来自 {base[1]}"
     for pattern, phrase in _patterns():
         if found := pattern.fullmatch(clause):
-            return _place(phrase.format(*found.groups()))
+            return _place(phrase.format(*map(_Gap, found.groups())))
     return clause
 
 
@@ -275,7 +254,7 @@ def _patterns() -> list[tuple[re.Pattern[str], str]]:
     """Those phrases that have gaps, the ones with the most words first. They stand for one as for
     several: "1 record has" is found by "{} records have"."""
     gapped = [phrase for phrase in PHRASES if "{}" in phrase]
-    gapped.sort(key=len, reverse=True)
+    gapped.sort(key=lambda phrase: len(phrase.replace("{}", "")), reverse=True)
     found = []
     for phrase in gapped:
         pattern = "(.+?)".join(map(re.escape, phrase.split("{}")))
@@ -290,7 +269,9 @@ def _place(text: str) -> str:
     units of time."""
     for place, said in {"line": "行", "record": "条"}.items():
         text = re.sub(rf"(?<=\d)(?:, | and ){place} ", "、", text)
-        text = re.sub(rf"(?:, )?\b{place} ([\d,、]*\d)", rf" 第 \1 {said}", text)
+        text = re.sub(rf"(?:, | )?\b{place} ([\d,、]*\d)", rf" 第 \1 {said}", text)
+    text = re.sub(r", column ([A-Z]+)\b", r" \1 列", text)
+    text = re.sub(r"(?<=\d) and (?=\d)", "、", text)
     for unit, said in UNITS.items():
         text = re.sub(rf"(?<=\d) {unit}\b", f" {said}", text)
     return text

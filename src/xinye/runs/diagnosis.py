@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from xinye.checkpoints.folders import CHECKPOINTS
+from xinye.errors import plural
 from xinye.runs.beside import Finding, beside_baseline, beside_control
 from xinye.runs.saved import SavedRun
 from xinye.runs.words import Both
@@ -45,8 +46,9 @@ def _too_short(run: SavedRun) -> Finding:
     return Finding(
         "too short",
         Both(
-            f"Too short to judge: {run.done:,} steps say nothing about how the run would go on.",
-            f"太短，无法判断：只有 {run.done:,} 步，看不出会怎样发展。",
+            f"Too short to judge: {plural(run.done, 'step says', 'steps say')} nothing about how "
+            "the run would go on.",
+            f"训练太短，无法判断：只有 {run.done:,} 步，看不出后面会怎样。",
         ),
         Both(
             "Give it more: --time 10min, or --steps 500.",
@@ -80,12 +82,12 @@ def _climbs(run: SavedRun) -> Both | None:
     if run.state == "failed" and (refused or len(finite) < len(losses)):
         return Both(
             f"Diverged at step {run.done:,}: the loss left the numbers.",
-            f"第 {run.done:,} 步发散：损失不再是有限的数。",
+            f"训练在第 {run.done:,} 步发散：损失不再是有限的数。",
         )
     if refused >= 3:
         return Both(
             f"{refused} steps were skipped, because their gradient was not finite.",
-            f"有 {refused} 步的梯度不是有限的数，被跳过。",
+            f"有 {refused} 步的梯度不是有限的数，已跳过。",
         )
     if len(finite) < FEWEST_STEPS:
         return None
@@ -95,7 +97,7 @@ def _climbs(run: SavedRun) -> Both | None:
     if highest > 1.05 * begin:
         return Both(
             f"The training loss climbed above where it began: {begin:.2f} → {highest:.2f}.",
-            f"训练损失升得比开始还高：{begin:.2f} → {highest:.2f}。",
+            f"训练损失升到了比开始时还高：{begin:.2f} → {highest:.2f}。",
         )
     if end > 1.1 * lowest and end - lowest > 0.1:
         step = sum(map(len, pieces[: int(smooth.argmin()) + 1]))
@@ -125,18 +127,18 @@ def _beside_counting(run: SavedRun) -> Finding | None:
             "better than counting",
             Both(
                 f"Predicts unseen text better than counting does: {en}",
-                f"预测没见过的文本，胜过 5-gram 统计：{zh}",
+                f"对没见过的文本，预测得比 5-gram 统计好：{zh}",
             ),
         )
     return Finding(
         "worse than counting",
         Both(
             f"Does not predict unseen text better than counting does yet: {en}",
-            f"预测没见过的文本，还不如 5-gram 统计：{zh}",
+            f"对没见过的文本，预测得还不如 5-gram 统计：{zh}",
         ),
         Both(
             "Train longer; the 5-gram model counts in less than a second.",
-            "训练久一些：5-gram 模型只要一秒就统计完了。",
+            "训练久一些；5-gram 模型统计一遍还不到一秒。",
         ),
     )
 
@@ -170,13 +172,13 @@ def _nothing_learned(run: SavedRun) -> Finding | None:
         Both(
             f"Next to nothing learned: a loss of {last:.2f}, where knowing only how frequent each "
             f"token is gives {min(frequencies, uniform):.2f}.",
-            f"几乎什么都没学到：损失 {last:.2f}，而只知道每个token有多常见就能达到 "
+            f"几乎什么都没学到：损失 {last:.2f}，而只凭每个 token 的频率就能达到 "
             f"{min(frequencies, uniform):.2f}。",
         ),
         Both(
             "Train longer; if that does not help, look at the text (xinye data check) and at the "
             "learning rate.",
-            "训练久一些；如果没有用，检查文本（xinye data check）和学习率。",
+            "训练久一些；如果没有用，请检查文本（xinye data check）和学习率。",
         ),
     )
 
@@ -222,9 +224,9 @@ def _overfits(run: SavedRun) -> Finding | None:
             (f"The model of that step is kept: {kept}. " if kept else "")
             + f"More text helps most. With this text: end there (--steps {step}), or a smaller "
             f"--size, or --dropout {dropout:.1f}.",
-            (f"那一步的模型还在：{kept}。" if kept else "")
-            + f"最有用的是更多文本。文本不变的话：到那里为止（--steps {step}），或更小的 --size，"
-            f"或 --dropout {dropout:.1f}。",
+            (f"那一步的模型已保留：{kept}。" if kept else "")
+            + f"最有效的是增加文本。文本不变的话：训练到那一步为止（--steps {step}），"
+            f"或用更小的 --size，或 --dropout {dropout:.1f}。",
         ),
     )
 
@@ -243,13 +245,13 @@ def _data_exhausted(run: SavedRun) -> Finding | None:
             f"The text is used up: it was read {epochs:.1f} times, and the loss on validation text "
             f"is {gaps[1]:.2f} above that on training text ({gaps[0]:.2f} at step "
             f"{first['step']:,}).",
-            f"文本快用尽了：已经读了 {epochs:.1f} 遍，验证损失比训练损失高 {gaps[1]:.2f}"
+            f"文本已接近用尽：已训练 {epochs:.1f} 个轮次，验证损失比训练损失高 {gaps[1]:.2f}"
             f"（第 {first['step']:,} 步时高 {gaps[0]:.2f}）。",
         ),
         Both(
             "More text helps now; more time helps little. A larger --size would learn the text by "
             "heart sooner.",
-            "现在有用的是更多文本；更多时间用处不大。更大的 --size 只会更快把文本背下来。",
+            "现在有效的是增加文本，延长时间用处不大。更大的 --size 只会更快把文本背下来。",
         ),
     )
 
@@ -264,10 +266,10 @@ def _validation_too_small(run: SavedRun) -> Finding | None:
         Both(
             f"The validation text is small, {tokens:,} tokens: differences below about "
             f"{2 * percent:.0f} % between runs say nothing.",
-            f"验证文本太小，只有 {tokens:,} 个token：两次运行相差不到大约 {2 * percent:.0f} % "
-            "说明不了什么。",
+            f"验证文本太少，只有 {tokens:,} 个 token：两次训练相差不到 {2 * percent:.0f} % 左右时，"
+            "分不出好坏。",
         ),
-        Both("Give it more text, or --validation 0.2.", "多给些文本，或 --validation 0.2。"),
+        Both("Give it more text, or --validation 0.2.", "请增加文本，或用 --validation 0.2。"),
     )
 
 
@@ -284,18 +286,18 @@ def _still_improving(run: SavedRun) -> Finding | None:
     says = Both(
         f"Still improving at the end: the second half of the steps brought {gained:.3f} bits per "
         "byte.",
-        f"到最后还在进步：后一半步数使每字节少了 {gained:.3f} 比特。",
+        f"训练结束时仍在进步：后一半步数使每字节减少了 {gained:.3f} 比特。",
     )
     if 2 * (run.epochs or 0.0) > 4:
         advice = Both(
             f"More steps help, more text helps more: it was read {run.epochs:.1f} times.",
-            f"多训练有用，更多文本更有用：现有的已经读了 {run.epochs:.1f} 遍。",
+            f"延长训练有用，增加文本更有用：现有文本已训练 {run.epochs:.1f} 个轮次。",
         )
     else:
         advice = Both(
             f"Twice the steps (--steps {2 * run.done}) may bring up to that much again, likely "
             "less.",
-            f"步数加倍（--steps {2 * run.done}）最多可能再少这么多，多半要少些。",
+            f"步数加倍（--steps {2 * run.done}）最多可能再减少这么多，通常会少一些。",
         )
     return Finding("still improving", says, advice)
 
@@ -308,6 +310,6 @@ def _healthy(run: SavedRun) -> Finding:
         Both(
             f"Healthy{' so far' * so_far}: the loss fell without "
             f"jumps{', on text it had not seen, too' * unseen}.",
-            f"{'到目前为止' * so_far}健康：损失平稳下降{'，在没见过的文本上也是' * unseen}。",
+            f"{'到目前为止' * so_far}训练正常：损失平稳下降{'，在没见过的文本上也是' * unseen}。",
         ),
     )

@@ -115,7 +115,7 @@ class RunFolder:
         """Note a longer plan; what came of the shorter one is no end any more."""
         self.result_file.unlink(missing_ok=True)
         plan = read_json(self.plan_file)
-        for name in ("steps", "epochs", "total_steps"):
+        for name in ("steps", "epochs", "total_steps", "total_seconds"):
             for noted, now in (("values", values), ("reasons", reasons)):
                 if name in now:
                     plan[noted][name] = now[name]

@@ -8,19 +8,23 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xinye.data.files import written_beside
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.evaluation.plots import Line, Look, line, line_chart
 from xinye.planning.plan import format_value
-from xinye.runs.chinese import SETTINGS, chinese
+from xinye.runs.chinese import SETTINGS, chinese, error_in_chinese, sample_in_chinese
 from xinye.runs.diagnosis import diagnose
 from xinye.runs.saved import SavedRun
 from xinye.runs.words import LOSS, Both
+
+if TYPE_CHECKING:  # only a report needs it
+    from jinja2 import Environment
 
 POINTS = 240  # of the training curve: each the mean of the steps it stands for
 CHART = (4.5, 2.8)  # inches: so small that its words can be read on a phone
@@ -44,11 +48,11 @@ CONFUSED = 12  # labels at most for which the table of confusions is shown whole
 MISTAKES = 15  # of more labels the most frequent confusions
 
 PARTS = {  # of the time, by their names in result.json
-    "text": Both("reading and tokenizing", "读入和分词"),
-    "planning": Both("planning and calibrating", "推导设置、测速"),
+    "text": Both("reading and tokenizing", "读取和分词"),
+    "planning": Both("planning and calibrating", "推算设置、测速"),
     "training": Both("training steps", "训练"),
     "validation": Both("validating", "验证"),
-    "samples": Both("writing samples", "写样本"),
+    "samples": Both("writing samples", "生成样例"),
     "saving": Both("saving", "保存"),
 }
 
@@ -62,7 +66,7 @@ def write_report(run: SavedRun) -> str:
         run.folder / "report.html",
         "report.html.jinja",
         escape=True,
-        filters=(count, duration, size, value, share, last_part, chinese, unbroken),
+        filters=(*IN_WORDS, *IN_CHINESE),
         run=run,
         name=run.folder.absolute().name,
         language=language(run),
@@ -84,6 +88,14 @@ def write_page(
 ) -> None:
     """Write a file from a template and what it should know; it calls the filters by their names.
     `escape` for HTML."""
+    page = _environment(escape, tuple(filters)).get_template(template).render(known)
+    with written_beside(path) as beside:
+        beside.write_text(page, "utf-8", errors="replace")
+
+
+@cache  # to compile a template takes longer than to fill it in
+def _environment(escape: bool, filters: tuple[Callable[..., Any], ...]) -> "Environment":
+    """What makes pages of the templates beside this file."""
     from jinja2 import Environment, FileSystemLoader
 
     environment = Environment(
@@ -93,9 +105,7 @@ def write_page(
         lstrip_blocks=True,
     )
     environment.filters |= {each.__name__: each for each in filters}
-    page = environment.get_template(template).render(known)
-    with written_beside(path) as beside:
-        beside.write_text(page, "utf-8", errors="replace")
+    return environment
 
 
 def texts(run: SavedRun) -> list[str]:
@@ -315,9 +325,18 @@ def value(given: Any) -> str:
     return format_value(given)
 
 
+def number_of(number: Any, what: str) -> str:
+    """1 file, 2 files; ? files where a damaged run does not tell."""
+    return plural(number, what) if isinstance(number, int) else f"{value(number)} {what}s"
+
+
 def last_part(file: str) -> str:
     return Path(file).name or file
 
 
 def share(part: float, whole: float) -> str:
     return f"{100 * part / whole:.0f} %" if whole else "0 %"
+
+
+IN_WORDS = (count, duration, size, value, share, last_part, unbroken, number_of)
+IN_CHINESE = (chinese, error_in_chinese, sample_in_chinese)

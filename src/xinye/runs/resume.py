@@ -83,10 +83,10 @@ def saved_finetune_values(
         for name in plan
         if name in FinetuneSettings.model_fields and name not in unused
     }
-    budget = longer.budget if longer else {"steps": plan.get("steps")}
+    budget = longer.budget if longer else length_of(plan, {})
     new = {name: getattr(asked, name) for name in ("data", "validation", *FREE)}
     given_anew = {name: value for name, value in new.items() if value}
-    length = {"epochs": None, "steps": None, **budget}
+    length = {"epochs": None, "steps": None, "total_steps": (), **budget}
     return given | derived | length | {"output": output} | given_anew
 
 
@@ -115,10 +115,10 @@ def budget_of(run: RunFolder, given: Values) -> Values:
 
 
 def length_of(plan: Values, budget: Values) -> Values:
-    """The settings that give a pretraining its length again: its steps or, of a budget in time, of
+    """The settings that give a run its length again: its steps or, of a budget in time, of
     which some is left, what that came to until now."""
     if "total_steps" not in plan:
-        return {"steps": plan["steps"]}
+        return {"steps": plan.get("steps")}
     time = {"time": budget["time"]} if "time" in budget else {}
     return {"total_steps": plan["total_steps"], **time}
 

@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 
 from xinye.checkpoints.folders import checkpoints, near_run
 from xinye.data.files import open_regular, read_json
+from xinye.data.notes import place_of
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.yardstick import Yardstick
 from xinye.planning.finetune_settings import TASK
@@ -180,7 +181,7 @@ def read_metrics(path: Path, damage: list[str]) -> tuple[list[Record], list[Reco
         except ValueError as error:
             if number < len(lines) or data.endswith(b"\n"):  # else it was cut off by a kill
                 damage.append(
-                    f"{path}, line {number}: damaged ({' '.join(str(error).split())[:100]})"
+                    f"{place_of(path, number)}: damaged ({' '.join(str(error).split())[:100]})"
                 )
             continue
         if record["kind"] == "refused":

@@ -17,7 +17,7 @@ class Both(NamedTuple):
 
 NOTHING = Both("", "")
 RECORDS = Both("records", "样本数")
-TO_USE = Both("To use it:", "使用它：")
+TO_USE = Both("To use it:", "使用模型：")
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ from safetensors import SafetensorError, safe_open
 
 from xinye import machine
 from xinye.api import Model, load
-from xinye.checkpoints.bases import base_of, is_adapter
+from xinye.checkpoints.bases import base_of, is_adapter, place_of
 from xinye.checkpoints.families import is_head
-from xinye.checkpoints.hub import find_downloaded
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation.chat import Message
@@ -267,7 +266,8 @@ def memory_need(path: str, bytes_per_weight: int) -> int:
 
 
 def _folder(path: str) -> Path | None:
-    return Path(path) if Path(path).exists() else find_downloaded(path)
+    place = place_of(path)
+    return place if place.exists() else None
 
 
 def _weights(file: Path) -> int:

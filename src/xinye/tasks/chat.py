@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from xinye.data.files import SUFFIXES
-from xinye.data.notes import Notes
+from xinye.data.notes import Notes, places_in
 from xinye.data.records import Row
-from xinye.errors import XinyeError
+from xinye.errors import plural
 from xinye.runs.words import Both, TaskWords
-from xinye.tasks.conversation_files import read_conversations, without_header
+from xinye.tasks.bad_records import BadRecords
+from xinye.tasks.conversation_files import is_conversation, read_conversations, without_header
 from xinye.tasks.exercises import chats
 from xinye.tasks.records import OnBad
 from xinye.tasks.task import Exercise
@@ -46,7 +47,7 @@ class Chat(Writing):
         unit="tokens",
         has_labels=False,
         does="Answers in conversations like those it learned from.",
-        use=Both("To talk with it:", "和它对话："),
+        use=Both("To talk with it:", "与模型对话："),
         command="xinye chat {folder}",
         python='print(model.chat([{"role": "user", "content": "…"}]))',
         transformers=(
@@ -90,16 +91,21 @@ class Chat(Writing):
                     notes.add(record.place, "what stands behind the last answer is left out")
                 yield record
             else:
-                silent.append(record.place.removeprefix(f"{path}, line "))
+                silent.append(record.place)
         if silent:
             more = f" and {len(silent) - NAMED:,} more" if len(silent) > NAMED else ""
             on_bad(
-                XinyeError(
-                    f"{path}, line{'s' * (len(silent) > 1)} {', '.join(silent[:NAMED])}{more}: no "
-                    "answer of the assistant, so that there is no token to train; of "
-                    f"{len(records):,} records leave {len(silent):,} out"
+                BadRecords(
+                    f"{places_in(silent[:NAMED])}{more}: no answer of the assistant, so that there "
+                    f"is no token to train; of {plural(len(records), 'record')} leave "
+                    f"{len(silent):,} out",
+                    len(silent),
                 )
             )
+
+    @classmethod
+    def is_record(cls, text: Path) -> bool:
+        return is_conversation(text)
 
     @classmethod
     def without_header(cls, path: Path, **columns: str | None) -> str:

@@ -18,7 +18,7 @@ from xinye.evaluation import classification
 from xinye.model.heads import Head
 from xinye.runs.words import LOSS, Both, TaskWords
 from xinye.tasks.classify_columns import Named
-from xinye.tasks.classify_records import LabelledText, read_labelled
+from xinye.tasks.classify_records import LabelledText, joined_labels, read_labelled
 from xinye.tasks.exercises import reviews
 from xinye.tasks.heads import ACCURACY, LIMIT, MACRO_F1, USE, HeadTask, altered
 from xinye.tasks.records import (
@@ -103,6 +103,13 @@ class Classify(HeadTask):
     @classmethod
     def facts(cls, records: Sequence[LabelledText]) -> dict[str, Any]:
         return {"pairs": any(record.pair for record in records)}
+
+    @classmethod
+    def findings(
+        cls, training: Sequence[LabelledText], validation: Sequence[LabelledText]
+    ) -> Iterator[str]:
+        yield from joined_labels(cls.counts(training))
+        yield from super().findings(training, validation)
 
     @classmethod
     def stratum(cls, record: LabelledText, folds: bool) -> tuple[str, ...]:

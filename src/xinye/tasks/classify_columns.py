@@ -100,7 +100,10 @@ def find_columns(path: Path, rows: Sequence[Row], named: Named, notes: Notes) ->
     found = Columns(texts, labels or flags, named.label_separator)
     never = [name for name in found.labels if not any(flag_of(row.get(name)) for row in rows)]
     if found.flags and never:
-        notes.add(str(path), f"no record has the labels {_listed(never)}: they are not learned")
+        what = f"no record has the labels {_listed(never)}: they are not learned"
+        if len(never) == 1:
+            what = f"no record has the label {_listed(never)}: it is not learned"
+        notes.add(str(path), what)
     return found
 
 

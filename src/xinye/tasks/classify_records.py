@@ -5,21 +5,23 @@ no header."""
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from xinye.data.notes import Notes, without_unseen
-from xinye.data.records import Row, place_of
+from xinye.data.notes import Notes, place_of, without_unseen
+from xinye.data.records import Row
 from xinye.data.sources import as_text, read_records
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, quoted
 from xinye.tasks.annotations import Annotated, annotated
 from xinye.tasks.classify_columns import Columns, Named, find_columns, flag_of
 from xinye.tasks.records import OnBad, each_record, note_missing, refuse_line, rejected
 
+SEPARATORS = "#|;,；，、"  # that may stand between several labels
 NO_LABEL = ("nan", "<na>", "#n/a")  # what programs write where there is none
 
 Placed = tuple[str, Row]  # a row with its place
@@ -153,6 +155,25 @@ def _listed(value: str, separator: str | None, place: str, notes: Notes) -> Any:
             notes.add(place, "the label is a list written as a text: read as several labels")
             return labels
     return value
+
+
+def joined_labels(labels: Mapping[str, int]) -> Iterator[str]:
+    """A finding: labels, each with the number of its records, that look like several written as
+    one, as doccano's CSV has them, for their parts stand in other labels, too."""
+    for separator in SEPARATORS:
+        parts = {
+            label: [part.strip() for part in label.split(separator) if part.strip()]
+            for label in labels
+        }
+        times = Counter(chain(*map(set, parts.values())))
+        joined = [label for label in labels if len(parts[label]) > 1]
+        known = [label for label in joined if all(times[part] > 1 for part in parts[label])]
+        count = sum(labels[label] for label in known)
+        if count > 1 and 2 * len(known) > len(joined):
+            yield (
+                f"{count:,} records have labels such as {known[0]!r}, whose parts are labels, too; "
+                f"if a text has several: --label-separator {quoted(separator)}"
+            )
 
 
 def _label(place: str, column: str, given: Any, notes: Notes) -> str:

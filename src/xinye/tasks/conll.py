@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xinye.data.columns import find_column
-from xinye.data.notes import Notes, without_unseen
+from xinye.data.notes import Notes, place_of, without_unseen
 from xinye.data.sources import read_lines, read_records
 from xinye.errors import XinyeError
 from xinye.evaluation.spans import Span
@@ -138,7 +138,7 @@ def read_table(
             number = row[sentence_column].strip()
             sentences.append([])
         token, tag = row[token_column] or " ", without_unseen(row[tag_column])
-        sentences[-1].append(TaggedToken(token, tag, f"{path}, line {line}"))
+        sentences[-1].append(TaggedToken(token, tag, place_of(path, line)))
     yield from _records(sentences, "a table of tokens", on_bad, notes)
 
 
@@ -163,7 +163,7 @@ def _lines(path: Path, on_bad: OnBad, notes: Notes) -> Iterator[Line]:
     widths = Counter(len(_cells(line)) for line in head)
     width = widths.most_common(1)[0][0] if widths else 0
     for number, line in read_lines(path):
-        place = f"{path}, line {number}"
+        place = place_of(path, number)
         cells = _cells(line)
         if width and line.startswith("#") and _is_comment(line, tabbed, width):
             notes.add(place, "a comment, a line that begins with #, is left out")

@@ -3,7 +3,7 @@ those who speak, or stands in a dictionary of all."""
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -11,12 +11,13 @@ from typing import Any
 
 from xinye.data.columns import find_column
 from xinye.data.files import PLAIN_SUFFIXES, suffix_of
-from xinye.data.notes import Notes
-from xinye.data.records import Records, Row, place_of
+from xinye.data.notes import Notes, place_of
+from xinye.data.records import Records, Row
 from xinye.data.sources import headerless, read_lines, read_records
 from xinye.data.tables import is_table
 from xinye.errors import XinyeError
-from xinye.tasks.conversations import CONTENT_NAMES, LISTS, PAIRS, ROLE_NAMES, Reader
+from xinye.tasks.chat_columns import CONTENT_NAMES, LISTS, PAIRS, ROLE_NAMES, by_words
+from xinye.tasks.conversations import Reader
 from xinye.tasks.message_times import DAYS, comparable
 from xinye.tasks.records import OnBad, each_record, note_unread, refuse_line
 from xinye.tasks.roles import (
@@ -29,19 +30,28 @@ from xinye.tasks.roles import (
     unknown,
     who_are,
 )
+from xinye.tasks.timed_logs import begins_with_time, timed_speeches
 from xinye.tasks.writing_records import UNNAMED, Named, Record
 
 IDS = (  # of the conversation that a message belongs to
     "conversation_id", "conversationid", "conv_id", "convid", "conversation", "dialogue_id",
     "dialog_id", "dialogueid", "dialogid", "dialogue", "dialog", "session_id", "sessionid",
     "session", "chat_id", "chatid", "thread_id", "thread", "ticket_id", "ticket", "case_id",
-    "call_id", "message_tree_id", "会话id", "会话编号", "会话", "对话id", "对话编号", "对话",
-    "工单号", "工单", "id", "编号",
+    "call_id", "message_tree_id", "room_name", "strtalker", "talkerid", "会话id", "会话编号",
+    "会话", "对话id", "对话编号", "对话", "工单号", "工单编号", "工单", "id", "编号",
 )  # fmt: skip
 TIMES = (
     "time", "timestamp", "created_at", "create_time", "createtime", "sent_at", "ts", "datetime",
-    "turn", "turn_id", "turn_index", "message_index", "index", "order", "seq", "时间", "发送时间",
-    "创建时间", "序号", "轮次", *DAYS,
+    "strtime", "turn", "turn_id", "turn_index", "message_index", "index", "order", "seq", "时间",
+    "发送时间", "创建时间", "序号", "轮次", *DAYS,
+)  # fmt: skip
+SENT = ("is_sender", "issender")  # of WeChat: 1 where the owner of the account speaks
+SENDERS = {"0": "user", "1": "assistant"}
+PUBLIC = ("public",)  # false of what a customer does not see
+MESSAGE_KINDS = ("type_name", "msg_type", "message_type", "type", "消息类型")
+NO_TEXTS = (
+    "image", "picture", "voice", "audio", "video", "file", "sticker", "location", "system", "图片",
+    "语音", "视频", "文件", "表情", "动画表情", "位置", "系统消息", "系统通知",
 )  # fmt: skip
 PARENTS = ("parent_id", "parent_message_id", "parent")
 NUMBERED = Named("1", "2")  # the columns of a table without a header
@@ -99,9 +109,9 @@ def without_header(path: Path, named: Named) -> str:
         return reason
     _, row = next(read_records(path, lambda *_: None, tabbed=True), (0, {}))
     names = (*(name for pair in PAIRS for some in pair for name in some), *LISTS, *ROLE_NAMES)
-    if len(row) == 2 and not find_column(row, (*names, *CONTENT_NAMES, "chosen")):
-        return NO_HEADER
-    return ""
+    if len(row) != 2 or find_column(row, (*names, *CONTENT_NAMES, "chosen")) or all(by_words(row)):
+        return ""
+    return NO_HEADER
 
 
 def _columns(path: Path, named: Named) -> list[str]:
@@ -118,8 +128,26 @@ def _is_numbered(row: Any) -> bool:
 
 def _is_tabbed(path: Path) -> bool:
     """Whether a text is a table: its first line has a tab, and nobody speaks in it."""
-    first = next((line for _, line in read_lines(path) if line.strip()), "")
+    first = _first_line(path)
     return "\t" in first and not begins_with_speaker(first)
+
+
+def is_conversation(text: Path) -> bool:
+    """Whether a text begins as a conversation does: with who speaks, or as a table."""
+    try:
+        first = _first_line(text)
+    except XinyeError:  # it cannot be decoded
+        return False
+    return "\t" in first or begins_with_speaker(first) or begins_with_time(first)
+
+
+def _first_line(path: Path) -> str:
+    return _first_of(read_lines(path))
+
+
+def _first_of(lines: Iterable[tuple[int, str]]) -> str:
+    """The first line that is not empty."""
+    return next((line for _, line in lines if line.strip()), "")
 
 
 # -- a message in each row -------------------------------------------------------------------------
@@ -205,13 +233,21 @@ def collected(
         if conversation.id != name:
             what = f"{columns.conversation!r} {name!r} is read as {conversation.id!r}"
             notes.add(place, what)
-        message = {"role": str(row[columns.role]).strip(), "content": row[columns.content]}
+        if left_out := unseen(row, columns.role):
+            notes.add(place, left_out)
+            continue
+        role = str(row[columns.role]).strip()
+        if columns.role.lower() in SENT:
+            notes.add(place, f"{columns.role!r} {role} is read as {SENDERS.get(role, role)!r}")
+            role = SENDERS.get(role, role)
+        message = {"role": role, "content": row[columns.content]}
         conversation.messages.append(message)
         conversation.times.append(_cell(row, columns.time))
         conversation.days.append(_cell(row, columns.day))
         if columns.parent and row.get(columns.parent):
             conversation.parents.append(str(row[columns.parent]))
-        note_unread(row, [name for name in astuple(columns) if name], place, notes)
+        used = (*astuple(columns), find_column(row, PUBLIC), find_column(row, MESSAGE_KINDS))
+        note_unread(row, [name for name in used if name], place, notes)
     if len(found) > 1 and all(len(each.messages) == 1 for each in found.values()):
         raise XinyeError(
             f"{path}: a message in each row, and {columns.conversation!r} is another in each, so "
@@ -227,6 +263,20 @@ def collected(
             yield _together(conversation, columns, named, notes)
         except XinyeError as error:
             on_bad(error)
+
+
+def unseen(row: Row, role: str) -> str:
+    """Why a row of a log is no message of the conversation: an internal note, a picture or a
+    system's message; "" where it is one."""
+    public = find_column(row, PUBLIC)
+    if public and str(row[public]).lower() == "false":
+        return f"messages of {public!r} false are left out, notes that the customer does not see"
+    kind = find_column(row, MESSAGE_KINDS)
+    value = str(row[kind]).strip().lower() if kind else ""
+    numbered = role.lower() in SENT and value.isdecimal() and value != "1"  # WeChat's 1 is a text
+    if kind and (numbered or value in NO_TEXTS):
+        return f"messages of {kind!r} {value!r} are left out, which are no texts"
+    return ""
 
 
 def _cell(row: Row, column: str | None) -> str:
@@ -278,7 +328,13 @@ def _together(
 
 def spoken(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Record]:
     """The conversations of a text in which each line begins with who speaks."""
-    said = speeches(read_lines(path), str(path), notes, named.assistants)
+    lines = list(read_lines(path))
+    if not begins_with_speaker(_first_of(lines)):
+        log = timed_speeches(lines, str(path), notes)
+        if log:
+            yield _logged(log, path, named, notes)
+            return
+    said = speeches(lines, str(path), notes, named.assistants)
     conversations = answered(said, str(path), notes)
     strangers = perhaps_speakers(line for each in conversations for line in _more_lines(each))
     for conversation in conversations:
@@ -296,6 +352,16 @@ def spoken(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Re
             on_bad(error)
         else:
             yield Record(tuple(joined(messages, place, notes)), place, "lines of speakers")
+
+
+def _logged(log: list[Speech], path: Path, named: Named, notes: Notes) -> Record:
+    """The one conversation of a log with times."""
+    place = place_of(path, log[0].line)
+    strangers = unknown((speech.word for speech in log), named.assistants)
+    if strangers:
+        raise XinyeError(f"{place}: {who_are(strangers)}")
+    messages = Reader(place, notes, named).messages([speech.message for speech in log], place)
+    return Record(tuple(joined(messages, place, notes)), place, "a log of times and speakers")
 
 
 def _more_lines(conversation: list[Speech]) -> Iterator[str]:

@@ -11,54 +11,24 @@ from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.errors import XinyeError
 from xinye.generation.chat import Message
+from xinye.tasks.chat_columns import (
+    CONTENT_NAMES,
+    CONTEXTS,
+    EARLIER,
+    LISTS,
+    PAIRS,
+    ROLE_NAMES,
+    SYSTEMS,
+    by_words,
+    which_columns,
+)
+from xinye.tasks.conversation_exports import exported
 from xinye.tasks.records import expected, note_missing, note_unread, text_in
-from xinye.tasks.roles import messages_in, preference, roles_of
+from xinye.tasks.roles import joined, messages_in, preference, roles_of
 from xinye.tasks.writing_records import UNNAMED, Named
 
-LISTS = (
-    "messages", "conversations", "conversation", "dialog", "dialogue", "turns", "utterances", "log",
-    "contents", "对话", "会话",
-)  # fmt: skip
 TEXTS = ("data", "content")  # that may hold turns as a list of texts
 REJECTED = ("rejected", "rejected_response", "response_rejected", "rejected_messages")
-QUESTIONS = (
-    "prompt", "question", "query", "instruction", "ask", "input", "q", "问题", "提问", "指令", "问",
-)  # fmt: skip
-ANSWERS = (
-    "response", "answer", "completion", "output", "reply", "chosen", "target", "a",
-    "response_chosen", "chosen_response", "回答", "答案", "回复", "答",
-)  # fmt: skip
-PAIRS = (  # names that say what they are only together
-    (QUESTIONS, ANSWERS),
-    (
-        ("user", "human", "customer", "用户", "客户", "顾客", "买家", "患者", "病人"),
-        (
-            "assistant",
-            "bot",
-            "gpt",
-            "agent",
-            "ai",
-            "助手",
-            "客服",
-            "机器人",
-            "卖家",
-            "商家",
-            "医生",
-        ),
-    ),
-    (("source",), ("target",)),
-)
-SYSTEMS = ("system", "system_prompt", "system_message", "系统", "系统提示")
-CONTEXTS = ("context", "passage", "background", "上下文", "背景", "材料")  # of an answer
-EARLIER = ("history", "历史")  # what was said before a question
-ROLE_NAMES = (
-    "role", "from", "speaker", "sender", "author", "sender_type", "角色", "说话人", "发言人",
-    "发送者", "发送人", "身份",
-)  # fmt: skip
-CONTENT_NAMES = (
-    "content", "value", "text", "utterance", "message", "msg", "body", "parts", "内容", "消息",
-    "消息内容", "文本", "话语",
-)  # fmt: skip
 WEIGHTS = ("weight", "train", "loss")  # that say whether an answer is trained
 UNWANTED = ("label", "kto_tag")  # false of an answer that is a bad example
 MEDIA = ("images", "image", "videos", "video", "audios", "audio")
@@ -107,6 +77,11 @@ class Reader:
         field = find_column((name for name in row if isinstance(row[name], list)), LISTS)
         if field and not self.named.columns:
             return self.listed(row, field)
+        if found := exported(row, self.place, self.notes):
+            self.fields = list(row)
+            said, kind = found
+            messages = self.messages(said, self.place)
+            return joined(messages, self.place, self.notes), kind
         for questions, answers in PAIRS:
             question, answer = self.named.find(row, questions, answers)
             if question and answer:
@@ -121,15 +96,19 @@ class Reader:
             return self.said(row, chosen), "preferences"
         text = find_column(row, ("text", "文本"))
         if text and isinstance(row[text], str):
-            found = messages_in(row[text], self.place, self.notes)
-            if found:
+            spoken = self.spoken(row[text], self.place)
+            if spoken:
                 self.fields = [text]
-                return self.messages(found, self.place), f"speakers in {text!r}"
+                return self.messages(spoken, self.place), f"speakers in {text!r}"
+        question, answer = by_words(row, self.named)
+        if question and answer:
+            read = f"by words within their names {question!r} is read as the question, and "
+            self.notes.add(self.place, f"{read}{answer!r} as the answer")
+            return self.paired(row, question, answer)
+        if problem := which_columns(row):
+            raise XinyeError(f"{self.place}: {problem}")
         found_fields = ", ".join(map(str, row))
-        raise XinyeError(
-            f"{self.place}: expected {EXPECTED}; found the fields {found_fields}. Columns of other "
-            "names: --prompt-field, --answer-field"
-        )
+        raise XinyeError(f"{self.place}: expected {EXPECTED}; found the fields {found_fields}")
 
     # -- formats -----------------------------------------------------------------------------------
 
@@ -202,13 +181,20 @@ class Reader:
             with suppress(ValueError, RecursionError):
                 value = json.loads(value)
         if isinstance(value, str):
-            found = None if name == "chosen" else messages_in(value, place, self.notes)
+            found = (
+                None
+                if name == "chosen"
+                else messages_in(value, place, self.notes, self.named.assistants)
+            )
             value = found or preference(value) or value
         if name == "chosen" and not isinstance(value, dict | list):
             value = {"role": "assistant", "content": value}
         if name == "chosen" and isinstance(value, dict):
             value = [value]
         return self.messages(value, place)
+
+    def spoken(self, text: str, place: str) -> list[Row] | None:
+        return messages_in(text, place, self.notes, self.named.assistants)
 
     def text(self, row: Row, name: str) -> str:
         """The text in a field; of a context its passages, too."""
@@ -262,6 +248,9 @@ class Reader:
     def messages(self, rows: Any, place: str) -> list[Message]:
         """The messages in a list: each with its speaker, questions with their answers, or in
         turn."""
+        if isinstance(rows, str):
+            what = "a list of messages, or lines of those who speak (by name: --assistant-name)"
+            raise expected(place, what, rows)
         if not isinstance(rows, list) or not rows:
             raise expected(place, "a list of messages", rows)
         turns = self.turns(rows, place)

@@ -24,7 +24,7 @@ ACCURACY = Figure("accuracy", "accuracy", Both("accuracy", "准确率"), 1, perc
 MACRO_F1 = Figure("macro_f1", "macro F1", Both("macro F1", "宏平均 F1"), 1, percent=True)
 USE = Both(
     "To use it, on a text or on a file of one text a line, and to judge it on other records:",
-    "使用它：可以给一段文字，也可以给每行一段的文件；用别的记录评判它：",
+    "使用模型：可以输入一段文字，也可以输入每行一段的文件；在其他样本上评估：",
 )
 LIMIT = (
     "It always answers with one of its labels, also where none fits; "

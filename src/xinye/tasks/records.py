@@ -18,8 +18,8 @@ import torch
 
 from xinye.data.batches import permute
 from xinye.data.mixing import mix
-from xinye.data.notes import Notes
-from xinye.data.records import Row, place_of
+from xinye.data.notes import Notes, place_of
+from xinye.data.records import Row
 from xinye.errors import XinyeError, plural
 from xinye.model.heads import IGNORED, Labelled
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-from xinye.data.notes import Notes
+from xinye.data.notes import Notes, place_of
 from xinye.data.records import Row
 from xinye.data.tokenizer import ROLES
 from xinye.errors import XinyeError
 
 WORDS = {  # that stand for a role, in lower case
-    "user": "user human usr customer client visitor prompter patient 用户 客户 顾客 买家 患者 病人",
+    "user": "user human usr customer client visitor prompter patient end_user requester guest "
+    "用户 客户 顾客 买家 患者 病人 访客",
     "assistant": "assistant gpt chatgpt bot chatbot model ai agent operator support doctor "
     "function_call tool_call tool_calls 助手 助理 客服 坐席 顾问 卖家 商家 店家 医生 机器人 "
     "customer_service customer_support customer_care 客户经理 客户服务 客户代表",
@@ -24,7 +25,8 @@ LETTERS = {  # that begin lines of a text, but are no roles of a message
     "user": "q question 问 问题 提问",
     "assistant": "a answer 答 答案 回答",
 }
-_TIME = r"(?P<time>[\[(（]?\d[\d:./年月日T -]{3,22}[\])）]? *)"  # before a speaker
+# before a speaker; as WhatsApp writes it, too
+_TIME = r"(?P<time>[\[(（]?\d[\d:./,年月日T\u202f -]{3,22}(?:[AaPp]\.?[Mm]\.?)?[\])）]?(?: *- )? *)"
 CALLS = ("function_call", "tool_call", "tool_calls")  # roles of what an assistant asks of a tool
 # words that also begin a line of what somebody says: "Model: X100"
 NO_SPEAKERS = (*CALLS, "model", "support", *WORDS["tool"].split())
@@ -235,23 +237,23 @@ def speeches(
         if speaker:
             found[-1].append(Speech(speaker["word"], number, [speaker["text"]]))
             if speaker["time"]:
-                notes.add(f"{path}, line {number}", "the time before a speaker is left out")
+                notes.add(place_of(path, number), "the time before a speaker is left out")
         elif not found:
             names = perhaps_speakers(line for _, line in lines)
             again = Counter({name: count for name, count in names.items() if count > 1})
             if again and _SAID_BY.match(line):
-                raise XinyeError(f"{path}, line {number}: {who_are(again)}")
+                raise XinyeError(f"{place_of(path, number)}: {who_are(again)}")
             raise XinyeError(
-                f"{path}, line {number}: expected who speaks, such as '客户：' or 'User:', or a "
+                f"{place_of(path, number)}: expected who speaks, such as '客户：' or 'User:', or a "
                 f"question and its answer with a tab between; found {line.strip()[:40]!r}"
             )
         else:
             if _PERHAPS.match(line):
                 what = "a line begins with a word and a colon, and is part of the message before"
-                notes.add(f"{path}, line {number}", what)
+                notes.add(place_of(path, number), what)
             elif apart:
                 what = "a line without a speaker goes on with the message before the empty line"
-                notes.add(f"{path}, line {number}", what)
+                notes.add(place_of(path, number), what)
             found[-1][-1].lines += ["", line] if apart else [line]
         apart = False
     return found
@@ -283,14 +285,17 @@ def preference(text: str) -> list[Row] | None:
     return [{"role": word, "content": content.strip()} for word, content in pairs]
 
 
-def messages_in(text: str, place: str, notes: Notes) -> list[Row] | None:
+def messages_in(
+    text: str, place: str, notes: Notes, assistants: Sequence[str] = ()
+) -> list[Row] | None:
     """The messages in a text, each behind its speaker; None where it is no conversation."""
     if found := preference(text):
         return found
     text = re.sub(r"(?<!^)### (?=(?:Human|Assistant):)", "\n### ", text)  # as in Guanaco
     lines = text.lstrip().split("\n")
-    if not begins_with_speaker(lines[0]):
+    if not begins_with_speaker(lines[0]) and not (assistants and _SAID_BY.match(lines[0])):
         return None
-    said = [speech for each in speeches(enumerate(lines, 1), place, notes) for speech in each]
+    conversations = speeches(enumerate(lines, 1), place, notes, assistants)
+    said = [speech for each in conversations for speech in each]
     messages = joined([speech.message for speech in said], place, notes)
     return messages if len(messages) > 1 else None

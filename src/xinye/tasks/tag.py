@@ -53,14 +53,14 @@ class Tag(HeadTask):
     columns = ("text_field", "label_field", "tag_names", "offsets")
     words = TaskWords(
         figures=(
-            Figure("span_f1", "span F1", Both("span F1", "片段 F1"), 1, percent=True),
+            Figure("span_f1", "span F1", Both("span F1", "实体 F1"), 1, percent=True),
             MACRO_F1,
             LOSS,
         ),
         decides="span_f1",
         unit="labels",
-        support=Both("spans", "片段数"),
-        does="Finds spans of {labels} types in a text.",
+        support=Both("spans", "实体数"),
+        does="Finds spans in a text (types: {labels}).",
         limit=LIMIT,
         pipeline="token-classification",
         use=USE,

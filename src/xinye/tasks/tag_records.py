@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from xinye.data.columns import FIELD_NAMES, find_column
 from xinye.data.files import SPREADSHEETS, read_json, suffix_of
-from xinye.data.notes import Notes, without_unseen
-from xinye.data.records import Row, place_of
+from xinye.data.notes import Notes, place_of, without_unseen
+from xinye.data.records import Row
 from xinye.data.sources import read_lines, read_records
-from xinye.errors import XinyeError, did_you_mean
+from xinye.errors import XinyeError, did_you_mean, plural
 from xinye.evaluation.spans import Span
 from xinye.tasks.annotations import LABEL_STUDIO, annotated
 from xinye.tasks.conll import TAG, TaggedToken, between_tokens, joined, read_conll, read_table
@@ -151,7 +151,8 @@ class TagNames:
                 "mend it, or use --tag-names"
             )
         if odd := [tag for tag in tags if not 0 <= tag < len(names)]:
-            raise XinyeError(f"{where}: the tag {odd[0]} has no name; there are {len(names)} names")
+            there = plural(len(names), "name is", "names are")
+            raise XinyeError(f"{where}: the tag {odd[0]} has no name; {there} there")
         return [names[tag].strip() for tag in tags]
 
 
@@ -229,7 +230,7 @@ class Reader:
         if not row[tokens]:
             raise nothing_to_learn(f"{place}, field {tokens!r}", "no tokens")
         if len(row[tokens]) != len(row[tags]):
-            counts = f"{len(row[tokens])} tokens and {len(row[tags])} tags"
+            counts = f"{plural(len(row[tokens]), 'token')} and {plural(len(row[tags]), 'tag')}"
             raise XinyeError(
                 f"{place}, field {tags!r}: expected a tag for each token, found {counts}"
             )

@@ -18,9 +18,10 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from xinye.data.files import RECORD_SUFFIXES, find_records
-from xinye.data.notes import Notes
-from xinye.data.records import Row, place_of
+from xinye.data.notes import Notes, place_of
+from xinye.data.records import Row
 from xinye.data.sources import headerless, read_records
+from xinye.data.spreadsheets import note_no_workbook
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked
 from xinye.evaluation.classification import Figures
@@ -34,6 +35,7 @@ from xinye.planning.column_settings import COLUMNS
 from xinye.planning.finetune_settings import AUGMENTATIONS, FinetuneSettings
 from xinye.runs.saved import SavedRun
 from xinye.runs.words import LOSS, NOTHING, Both, Figure, TaskWords
+from xinye.tasks.bad_records import Refused
 from xinye.tasks.records import Example, Examples, OnBad, each_record, refuse, refuse_line, split
 from xinye.tasks.registry import TASKS, find_task
 
@@ -150,22 +152,16 @@ class Task(ABC):
         notes = notes or Notes()
         records: list[Any] = []
         for path in cls.find_files(files, notes):
-            wrong: list[XinyeError] = []
-
-            def tell(error: XinyeError, wrong: list[XinyeError] = wrong) -> None:
-                wrong.append(error)
-                on_bad(error)
-
+            note_no_workbook(path, notes)
+            refused = Refused(path, on_bad)
             try:
-                found = list(cls.read_file(path, tell, notes, **columns))
+                found = list(cls.read_file(path, refused.add, notes, **columns))
             except XinyeError as error:  # perhaps for another sheet or header was meant
                 raise XinyeError(f"{error}{notes.of_file(path)}") from None
             if not found:
-                raise (
-                    wrong[0]
-                    if wrong
-                    else XinyeError(f"{path}: no records in it{notes.of_file(path)}")
-                )
+                nothing = XinyeError(f"{path}: no records in it{notes.of_file(path)}")
+                raise next(iter(refused.errors), nothing)
+            refused.check(len(found), notes)
             records += found
         return records
 
@@ -173,7 +169,13 @@ class Task(ABC):
     def find_files(cls, names: Iterable[str], notes: Notes | None = None) -> list[Path]:
         """The files of records that names, folders, archives and globs stand for."""
         notes = notes or Notes()
-        return [path for name in names for path in find_records(name, cls.suffixes, notes)]
+        found = (find_records(name, cls.suffixes, notes, cls.is_record) for name in names)
+        return [path for files in found for path in files]
+
+    @classmethod
+    def is_record(cls, text: Path) -> bool:
+        """Whether a text beside tables and JSON holds records, and is no README."""
+        return False
 
     @classmethod
     def read_file(

@@ -1,6 +1,7 @@
 """From files of records to examples: what every job that learns a task does first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from xinye.data.encodings import bad_bytes
 from xinye.data.files import file_size
 from xinye.data.notes import Notes
 from xinye.data.sources import fingerprint
+from xinye.data.spreadsheets import sheet_named
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, plural
 from xinye.observer import Observer
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
 from xinye.planning.units import parse_fold
+from xinye.tasks.bad_records import bad_records
 from xinye.tasks.records import Augmentation, Examples, OnBad, refuse
 from xinye.tasks.registry import find_task
 from xinye.tasks.task import Task
@@ -143,6 +146,18 @@ def split_records(
     return task.split(records, settings.validation_share, settings.seed, fold)
 
 
+@contextmanager
+def reading(settings: FinetuneSettings, notes: Notes) -> Iterator[None]:
+    """Until the end files are read as the settings say beside the columns; in `notes` stands what
+    is replaced."""
+    with (
+        bad_bytes(settings.bad_bytes, notes),
+        sheet_named(settings.sheet),
+        bad_records(settings.bad_records),
+    ):
+        yield
+
+
 def read_records(
     settings: FinetuneSettings,
     files: Sequence[str],
@@ -151,7 +166,7 @@ def read_records(
 ) -> list[Any]:
     """The records of files, as the task has them."""
     notes = notes or Notes()
-    with bad_bytes(settings.bad_bytes, notes):
+    with reading(settings, notes):
         return find_task(settings.task).read(files, on_bad, notes, **columns_of(settings))
 
 
@@ -175,7 +190,7 @@ def format_of(records: Sequence[Any]) -> str:
 def without_header(settings: FinetuneSettings, path: Path) -> str:
     """That, and why, the first line of a table was taken for a record; "" where it was not."""
     task = find_task(settings.task)
-    with bad_bytes(settings.bad_bytes, Notes()):
+    with reading(settings, Notes()):
         reason = task.without_header(path, **columns_of(settings))
     if not reason:
         return ""

@@ -109,7 +109,8 @@ def evaluate(judged: Judged, files: Sequence[str], **given: Any) -> Figures:
         observer.stage("learning the baseline")
         try:
             figures = task.baseline(known, records)
-            baseline = {"name": f"{task.baseline_name}, of {len(known):,} records", **figures}
+            name = f"{task.baseline_name}, of {plural(len(known), 'record')}"
+            baseline = {"name": name, **figures}
         except XinyeError as error:
             notes.append(f"no baseline: {error}")
         notes += leaks(known, records)

@@ -180,6 +180,8 @@ class Session:
         )  # fmt: skip
         if self.clock:
             self.clock.pass_by()
+        if self.group.first:
+            self.evaluate_former_end()
         steps = () if self.exhausted() else self.schedule.steps_from(self.before.step)
         for record in loop.take(steps):
             self.after(record)
@@ -254,6 +256,16 @@ class Session:
         self.save()
         if self.clock:
             self.clock.evaluated()
+
+    def evaluate_former_end(self) -> None:
+        """Where a run goes on beyond its end, that is a point of its curve like any other, judged
+        on the same text; and does not count against its patience."""
+        step = self.progress.step
+        ended = any(step == each.step and each.validation for each in self.extended)
+        judged = [record["step"] for record in read_run(self.folder).validations]
+        if ended and step not in judged:
+            self.evaluate()
+            self.progress.best["worse_since"] = 0
 
     def judge(self, kind: Literal["before", "validation", "result"], last: bool) -> Figures:
         """The figures of the model as it is, noted and shown with a sample."""

@@ -1,0 +1,150 @@
+"""Which columns of a file hold what of a conversation: by their usual names, and questions and
+answers by words within their names."""
+
+import re
+from collections.abc import Callable, Sequence
+
+from xinye.data.columns import find_column
+from xinye.data.records import Row
+from xinye.errors import quoted
+from xinye.tasks.writing_records import UNNAMED, Named
+
+LISTS = (
+    "messages", "conversations", "conversation", "dialog", "dialogue", "turns", "utterances", "log",
+    "contents", "chat_messages", "transcript", "chat_transcript", "对话", "会话", "对话内容",
+    "会话内容", "聊天记录", "通话内容", "通话文本", "转写文本",
+)  # fmt: skip
+QUESTIONS = (
+    "prompt", "question", "query", "instruction", "ask", "input", "q", "问题", "提问", "指令", "问",
+)  # fmt: skip
+ANSWERS = (
+    "response", "answer", "completion", "output", "reply", "chosen", "target", "a",
+    "response_chosen", "chosen_response", "回答", "答案", "回复", "答",
+)  # fmt: skip
+PAIRS = (  # names that say what they are only together
+    (QUESTIONS, ANSWERS),
+    (
+        ("user", "human", "customer", "用户", "客户", "顾客", "买家", "患者", "病人"),
+        (
+            "assistant", "bot", "gpt", "agent", "ai", "助手", "客服", "机器人", "卖家", "商家",
+            "医生",
+        ),
+    ),
+    (("source",), ("target",)),
+)  # fmt: skip
+SYSTEMS = ("system", "system_prompt", "system_message", "系统", "系统提示")
+CONTEXTS = ("context", "passage", "background", "上下文", "背景", "材料")  # of an answer
+EARLIER = ("history", "历史")  # what was said before a question
+ROLE_NAMES = (
+    "role", "is_sender", "issender", "author_role", "sender_role", "sender_type", "author_type",
+    "from", "speaker", "sender", "author", "角色", "说话人", "发言人", "发送者", "发送人", "发送方",
+    "消息来源", "身份",
+)  # fmt: skip
+CONTENT_NAMES = (
+    "content", "value", "text", "utterance", "message", "msg", "body", "parts", "内容", "消息",
+    "消息内容", "聊天内容", "对话内容", "会话内容", "文本", "话语", "strcontent",
+)  # fmt: skip
+
+# -- words within a name ---------------------------------------------------------------------------
+
+_ASKED = (
+    "question", "query", "prompt", "instruction", "inquiry", "enquiry", "input", "问题", "提问",
+    "咨询", "询问", "疑问", "诉求", "指令", "题目", "题干",
+)  # fmt: skip
+_ANSWERED = (
+    "answer", "response", "reply", "completion", "output", "resolution", "solution", "回答", "答案",
+    "回复", "答复", "解答", "应答", "处理结果", "处理意见", "处理方案", "解决方案", "解决办法",
+)  # fmt: skip
+_SAID = (  # beside the word of one who speaks: user_message, 客户留言
+    "message", "msg", "text", "content", "utterance", "消息", "内容", "留言", "发言", "话术",
+)  # fmt: skip
+# how names of columns end that only tell of a question or an answer
+_ABOUT = (
+    "id", "ids", "type", "time", "date", "count", "number", "no", "name", "status", "score", "rate",
+    "rating", "category", "language", "url", "source", "by", "at", "level", "label", "tag",
+)  # fmt: skip
+_ENDINGS = (
+    "类型", "类别", "分类", "编号", "编码", "号", "时间", "日期", "时长", "状态", "人", "员", "者",
+    "姓名", "名称", "昵称", "电话", "数", "数量", "评分", "来源", "渠道", "部门", "方式", "等级",
+    "级别", "标签", "率", "图片",
+)  # fmt: skip
+_MOST_WORDS = 4  # and characters of a name; a text that holds such a word is longer
+_LONGEST = 32
+_WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[\u4e00-\u9fff]+")
+_OF_A_TEXT = re.compile("[，。？！：；、?!,;:]")
+_MOST_SHOWN = 12  # columns in a message
+
+
+def by_words(row: Row, named: Named = UNNAMED) -> tuple[str | None, str | None]:
+    """The columns of a question and its answer, by words within their names; None for a side for
+    which there is not exactly one.
+
+    >>> by_words({"用户问题": "在吗", "客服回答": "在的", "回复时间": "9:00"})
+    ('用户问题', '客服回答')
+    """
+    texts = [name for name in row if isinstance(row[name], str | None)]
+    columns = [name for name in texts if name not in named.columns]
+    question = named.prompt_field or _only(columns, QUESTIONS, _is_asked, _is_said_by(PAIRS[1][0]))
+    answer = named.answer_field or _only(columns, ANSWERS, _is_answer, _is_said_by(PAIRS[1][1]))
+    return question, answer
+
+
+def _only(
+    columns: Sequence[str], usual: Sequence[str], *tests: Callable[[str], bool]
+) -> str | None:
+    """The column of a usual name; else the only one that passes the first test that any passes."""
+    found = find_column(columns, usual)
+    if found:
+        return found
+    passing = ([name for name in columns if test(name)] for test in tests)
+    some = next(filter(None, passing), [])
+    return some[0] if len(some) == 1 else None
+
+
+def _is_asked(name: str) -> bool:
+    return _last(name, _ASKED) > _last(name, _ANSWERED)
+
+
+def _is_answer(name: str) -> bool:
+    return _last(name, _ANSWERED) > _last(name, _ASKED)
+
+
+def _is_said_by(speakers: Sequence[str]) -> Callable[[str], bool]:
+    return lambda name: _last(name, speakers) >= 0 and _last(name, _SAID) >= 0
+
+
+def _last(name: str, known: Sequence[str]) -> int:
+    """Where the last of some words stands in a name, as 问题答案 is an answer; -1 where none does,
+    or the name is a text, or that of an id, a time and the like."""
+    words = _words(name)
+    if not 0 < len(words) <= _MOST_WORDS or len(name) > _LONGEST or _OF_A_TEXT.search(name):
+        return -1
+    if words[-1] in _ABOUT or words[-1].endswith(_ENDINGS):
+        return -1
+    joined = "".join(words)
+    found = [joined.rfind(word) for word in known if word in words or not word.isascii()]
+    return max(found, default=-1)
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name: customerQuestion, "Customer question" and customer_question have two."""
+    return [word.lower() for word in _WORD.findall(name)]
+
+
+def which_columns(row: Row) -> str:
+    """The question which columns of a table are the question and the answer, with its longest texts
+    as an example; "" where the row is none of a table."""
+    texts = [name for name in row if isinstance(row[name], str)]
+    if len(texts) < 2 or any(isinstance(value, list | dict) for value in row.values()):
+        return ""
+    question, answer = by_words(row)
+    rest = [name for name in texts if name not in (question, answer)]
+    longest = sorted(rest, key=lambda name: len(row[name]), reverse=True)
+    missing = sorted(longest[: (question is None) + (answer is None)], key=texts.index)
+    question = question or missing.pop(0)
+    answer = answer or missing.pop(0)
+    there = ", ".join(map(str, [*row][:_MOST_SHOWN])) + " …" * (len(row) > _MOST_SHOWN)
+    return (
+        f"which column is the question, and which its answer? There are {there}; name two, such as "
+        f"--prompt-field {quoted(question)} --answer-field {quoted(answer)}"
+    )
