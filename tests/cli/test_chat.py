@@ -114,7 +114,7 @@ def test_a_conversation_in_a_terminal(model, tmp_path):
     terminal.type(f"/load {tmp_path / 'nowhere.json'}\r")
     terminal.until("there is no such file")
     terminal.type(f"/load {saved}\r")
-    terminal.until("going on after 7 messages")
+    terminal.until("loaded 7 messages")
     terminal.until(">>> ")
     terminal.type("\x04")
     assert terminal.code() == 0

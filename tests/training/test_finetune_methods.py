@@ -222,7 +222,7 @@ def test_the_compiled_step_is_not_used_beside_a_prefix(trained):
             "bottleneck_size has no effect on lora; it reads",
         ),
         ({"adapter": {"r": 3}}, "r has no effect on full; it trains no adapter"),
-        ({"method": "adalora", "adapter": {"target_r": 20}}, "ranks only go"),
+        ({"method": "adalora", "adapter": {"target_r": 20}}, "ranks only shrink"),
         ({"method": "lora", "optimizer": "muon"}, "choose adamw or sgd"),
         ({"method": "prefix", "matrix_learning_rate": 0.1}, "matrix_learning_rate is Muon's"),
     ],

@@ -38,8 +38,8 @@ def main(arguments: list[str]) -> int:
 
 
 def list_runs(arguments: list[str]) -> int:
-    rows = [f"  {name:<10}{shown(what)}" for name, (_, what) in VERBS.items()]
-    verbs = "\n".join(("verbs (xinye runs VERB --help shows its flags):", *rows))
+    lines = [f"  {name:<10}{shown(what)}" for name, (_, what) in VERBS.items()]
+    verbs = "\n".join(("verbs (xinye runs VERB --help shows its flags):", *lines))
     given = Parser(
         "runs",
         "\n\n".join(("List the runs in folders, newest first.", verbs)),
