@@ -107,7 +107,7 @@ def checked(kind: type[Checked], values: dict[str, Any], where: str) -> Checked:
     key."""
     for key, value in values.items():
         if reason := not_unicode(value):
-            raise XinyeError(f"{where}: {key}: {reason}; mend the text, or rename the file")
+            raise XinyeError(f"{where}: {key}: {reason}; correct the text, or rename the file")
     try:
         return kind(**values)
     except ValidationError as error:

@@ -37,6 +37,7 @@ class Message(NamedTuple):
 
     around: Sequence[str]
     chinese: str
+    counted: bool = False  # whether the gap is a number
 
     def gaps(self, text: str) -> list[str] | None:
         """What fills the gaps if a text is this message: the shortest possible, from the left."""
@@ -51,7 +52,9 @@ class Message(NamedTuple):
                 return None
             filled.append(text[begin:found])
             begin = found + len(part)
-        return [*filled, text[begin:end]] if begin <= end else None
+        filled.append(text[begin:end])
+        counts = not self.counted or re.fullmatch(r"\d[\d,.]*", filled[0])
+        return filled if begin <= end and counts else None
 
     def filled(self, gaps: Sequence[str]) -> str:
         return _GAP.sub(lambda found: gaps[int(found[1])], self.chinese)
@@ -144,10 +147,12 @@ def _messages() -> tuple[dict[str, str], list[Message]]:
         # what is counted has a form for one and a form for several, which are one in Chinese
         said = strings if isinstance(strings, str) else (strings or [""])[0]
         for english in (ids,) if isinstance(ids, str) else ids:
+            english, said = english.strip(), said.strip()
             if not english or not said:
                 continue
             if names := _GAP.findall(english):
-                gapped.append(Message(_GAP.split(english)[::2], _numbered(said, names)))
+                around, counted = _GAP.split(english)[::2], isinstance(ids, tuple)
+                gapped.append(Message(around, _numbered(said, names), counted))
             else:
                 whole[english] = said
     gapped.sort(key=lambda message: sum(map(len, message.around)), reverse=True)

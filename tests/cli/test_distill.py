@@ -65,7 +65,7 @@ def test_all_three_are_compared(xinye, teacher):
         ([], "name the teacher, then the text"),
         (["large"], "name the text to train on"),
         (["nowhere", "zh.txt"], "nowhere: there is no such folder"),
-        (["large", "zh.txt", "--tokenizer", "bpe"], "tokenizer is that of the teacher large"),
+        (["large", "zh.txt", "--tokenizer", "bpe"], "tokenizer is taken from the teacher large"),
         (["large", "zh.txt", "--alfa", "0.5"], "did you mean '--alpha'?"),
         (["-o", "large", "--resume"], "large: there is no distillation to resume"),
     ],

@@ -93,7 +93,7 @@ def test_an_interrupted_fine_tuning_tells_so_in_json(xinye, trained, reviews, mo
     )
     result = json.loads(outcome.out)
     assert outcome.code == 128 + 15 and result["interrupted"] == 15 and result["steps"] == 1
-    assert "go on with: xinye finetune -o run --resume" in outcome.err
+    assert "resume with: xinye finetune -o run --resume" in outcome.err
 
 
 @pytest.mark.parametrize("name", ["新 叶", "a'b"])
@@ -164,7 +164,7 @@ def test_chat_asks_for_no_scikit_learn(xinye, trained, reviews, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--task", "classify", "-o", "run"], "name the records to learn from: --data FILE"),
+        (["--task", "classify", "-o", "run"], "give the records to train on: --data FILE"),
         (["--task", "classify", "--data", "missing.csv", "-o", "run"], "missing.csv: no such file"),
         (["--data", "reviews.csv", "-o", "run"], "name the task"),
         (["--task", "tag", "--data", "reviews.csv", "-o", "run"], "expected a token and its tag"),

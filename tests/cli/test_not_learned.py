@@ -59,11 +59,11 @@ def models(tmp_path_factory, trained) -> Path:
     [
         (
             "classify base 好",
-            "teach it: xinye finetune base --task classify --data FILE -o RUN; or ask it as it is",
+            "fine-tune it: xinye finetune base --task classify --data FILE -o RUN; or ask it as it is",
         ),
         (
             "classify chat 好",
-            "teach it: xinye finetune chat --task classify --data FILE -o RUN; or ask it as it is",
+            "fine-tune it: xinye finetune chat --task classify --data FILE -o RUN; or ask it as it is",
         ),
         ("classify tag 好", "teach the one it began with: xinye finetune base --task classify"),
         (
@@ -72,7 +72,7 @@ def models(tmp_path_factory, trained) -> Path:
         ),
         (
             "tag base 好",
-            "not learned to tag; teach it: xinye finetune base --task tag --data FILE -o RUN",
+            "not learned to tag; fine-tune it: xinye finetune base --task tag --data FILE -o RUN",
         ),
         ("tag classify 好", "teach the one it began with: xinye finetune base --task tag"),
         (

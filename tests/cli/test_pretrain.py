@@ -256,7 +256,7 @@ def test_a_run_stopped_early_says_so(xinye, workplace, monkeypatch):
     result = json.loads(outcome.out)
     assert (result["stopped_early"], result["steps"], result["model_step"]) == (True, 2, 1)
     says = (
-        "stopped early after step 2: no evaluation since step 1 was better; the model is that of "
+        "stopped early after step 2: no evaluation since step 1 was better; the saved model is that of "
         "step 1"
     )
     assert says in outcome.err and "patience" in outcome.err and "label_smoothing" in outcome.err
@@ -468,7 +468,7 @@ def test_interrupted_by_a_key_and_resumed(workplace):
     assert process.returncode == 130, err
     done = json.loads(out.splitlines()[-1])["steps"]
     assert (
-        f"stopped after step {done:,}; go on with: xinye pretrain -o run --resume"
+        f"stopped after step {done:,}; resume with: xinye pretrain -o run --resume"
         in err.splitlines()[-1]
     )
     assert checkpoints(workplace / "run")[-1].name == f"step-{done:08d}"

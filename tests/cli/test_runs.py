@@ -111,7 +111,7 @@ def test_no_runs_yet(xinye, workplace):
         (["compare", "run", "other", "--plot", "curves.png"], ".svg"),
         (["clean", "missing"], "missing: no such folder"),
         (["verify", "missing"], "missing: no such folder"),
-        (["clean", "run"], "MB in 1 run could go; say --yes"),
+        (["clean", "run"], "MB in 1 run can be deleted; give --yes"),
     ],
 )
 def test_wrong_use_is_one_line_and_changes_nothing(xinye, workplace, trained, arguments, says):
@@ -344,7 +344,7 @@ def test_clean_leaves_what_no_run_wrote(xinye, make_run):
 def test_verify_names_what_differs(xinye, workplace, trained):
     run = Path(shutil.copytree(trained, workplace / "runs" / "novel"))
     outcome = xinye("runs", "verify")
-    assert (outcome.code, outcome.out) == (0, "runs/novel: as it was saved\n")
+    assert (outcome.code, outcome.out) == (0, "runs/novel: all files are unchanged\n")
     newest = Path("runs/novel/training/checkpoints/step-00000006")
     flip(run / "tokenizer.json")
     flip(newest / "optimizer.safetensors")

@@ -105,7 +105,7 @@ def test_the_same_command_goes_on(study, xinye):
     result = json.loads(outcome.out)
     assert result["trials"] == 3 and result["defaults"] == before["defaults"]
     assert len([line for line in outcome.err.splitlines() if "  finished  " in line]) == 1
-    assert "the best of them" in outcome.err and "plan's own settings" in outcome.err
+    assert "the best trials" in outcome.err and "plan's own settings" in outcome.err
 
 
 def test_a_trial_that_was_killed_is_taken_again(study, xinye, monkeypatch):

@@ -293,7 +293,10 @@ def test_the_table_counts_what_is_trained() -> None:
     [
         ({"method": "prefix", "r": 4}, "r has no effect on prefix; it reads num_virtual_tokens"),
         ({"method": "lora", "init_r": 4}, "init_r has no effect on lora"),
-        ({"method": "adalora", "init_r": 4, "target_r": 5}, "target_r is 5, more than init_r, 4"),
+        (
+            {"method": "adalora", "init_r": 4, "target_r": 5},
+            "target_r (5) is larger than init_r (4)",
+        ),
         ({"rank": 4}, "unknown key 'rank'"),
     ],
 )

@@ -147,11 +147,11 @@ def test_a_head_of_its_own_stays_so(base):
 @pytest.mark.parametrize(
     "flags, says",
     [
-        (["--from", "base", "--size", "5M"], "size is that of base, which is gone on with"),
-        (["--from", "base", "--heads", "2"], "heads is that of base"),
-        (["--from", "base", "--tokenizer", "char"], "tokenizer is that of base"),
-        (["--from", "base", "--architecture", "modern"], "architecture is that of base"),
-        (["--from", "base", "--vocab-size", "300"], "vocab_size is that of base"),
+        (["--from", "base", "--size", "5M"], "size is taken from base, the model to continue"),
+        (["--from", "base", "--heads", "2"], "heads is taken from base"),
+        (["--from", "base", "--tokenizer", "char"], "tokenizer is taken from base"),
+        (["--from", "base", "--architecture", "modern"], "architecture is taken from base"),
+        (["--from", "base", "--vocab-size", "300"], "vocab_size is taken from base"),
         (
             ["--from", "base", "--context", "64"],
             "context 64 is longer than the 32 tokens that base can see",
@@ -160,7 +160,7 @@ def test_a_head_of_its_own_stays_so(base):
         (["--from", "zh.txt"], "zh.txt"),
         (
             ["--teacher", "base", "--tokenizer", "bytes"],
-            "tokenizer is that of the teacher base, followed token by token",
+            "tokenizer is taken from the teacher base, whose tokens the student predicts",
         ),
         (
             ["--teacher", "base", "--context", "64"],
