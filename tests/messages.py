@@ -40,6 +40,7 @@ OTHERS = (
 WORDS = {"print_table", "shown_word"}
 # Calls whose texts nobody reads as sentences.
 SILENT = {"compile", "match", "fullmatch", "search", "sub", "split", "findall", "finditer", "Both"}
+SILENT |= {"filterwarnings"}
 SILENT |= {"debug", "info", "exception", "getLogger", "TypeVar", "environ", "execute", "Record"}
 _WORDS = re.compile(r"[A-Za-z]{2,}[^\w\n]* [^\w\n]*(?:[a-z]|[A-Z]+\b)|[a-z]{2} .*[a-z]{2}")
 
@@ -66,11 +67,17 @@ def _of(node: ast.AST) -> Iterator[tuple[int, str | tuple[str, str]]]:
     if isinstance(node, (ast.Constant, ast.JoinedStr, ast.BinOp)) and (parts := _parts(node)):
         for variant in product(*parts):
             text = _merged(variant)
-            if _WORDS.search(re.sub(r"\{\w*\}", "0", text)):
+            if _WORDS.search(re.sub(r"\{\w*\}", "0", text)) and not text.startswith(("<", "><")):
                 yield node.lineno, text
         inner = (each for each in ast.walk(node) if isinstance(each, ast.FormattedValue))
         for value in inner:
-            yield from _of(value.value)
+            if len(_parts(value)[0]) == 1:  # else its arms stand in the text above
+                yield from _of(value.value)
+        return
+    if isinstance(node, ast.Compare):
+        return
+    if isinstance(node, ast.Subscript):  # its key is no message
+        yield from _of(node.value)
         return
     for child in ast.iter_child_nodes(node):
         if not _documents(node, child) and not isinstance(node, ast.Assert):
