@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "xinye"
 CATALOGUE = SOURCE / "locale" / "zh" / "LC_MESSAGES" / "xinye.po"
 # What programs read stays English; the demo tells its stories in both languages itself.
-ENGLISH = ("server/", "demo/", "locale/", "guesses.py", "runs/chinese.py")
+ENGLISH = ("demo/", "locale/", "guesses.py", "runs/chinese.py", "server/app", "server/bodies")
+ENGLISH += ("server/completions", "server/errors", "server/guard", "server/schemas", "server/tasks")
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.
 OTHERS = (
     "usage",
@@ -35,12 +36,14 @@ OTHERS = (
     "model",
     "optimization",
     "machine",
+    "access",
+    "limits",
 )
 # Calls whose first argument is a word, or holds words, that are shown alone.
 WORDS = {"print_table", "shown_word"}
 # Calls whose texts nobody reads as sentences.
 SILENT = {"compile", "match", "fullmatch", "search", "sub", "split", "findall", "finditer", "Both"}
-SILENT |= {"filterwarnings"}
+SILENT |= {"filterwarnings", "APIError", "too_long", "check_count", "RemoteProtocolError"}
 SILENT |= {"debug", "info", "exception", "getLogger", "TypeVar", "environ", "execute", "Record"}
 _WORDS = re.compile(r"[A-Za-z]{2,}[^\w\n]* [^\w\n]*(?:[a-z]|[A-Z]+\b)|[a-z]{2} .*[a-z]{2}")
 

@@ -156,10 +156,10 @@ def test_what_the_format_has_no_place_for_is_refused_and_nothing_is_written(tmp_
         (
             GPT(GPTConfig("modern", V, 32, 1, 2, 2, 16, 40, 16, attention_bias=True)),
             "f32",
-            "without these biases",
+            "does not support these biases",
         ),
         (large, "f16", "up_proj.weight holds .* too large for f16"),
-        (large, "q8", "unknown kind of weights 'q8'"),
+        (large, "q8", "unknown weight format 'q8'"),
     ):
         with pytest.raises(XinyeError, match=message):
             save_gguf(path, model, TOKENIZER, kind)

@@ -356,8 +356,8 @@ def test_verify_names_what_differs(xinye, workplace, trained):
         for problem in json.loads(outcome.out)["runs"][0]["problems"]
     ] == [
         "runs/novel/tokenizer.json: the content of tokenizer.json has changed since it was saved",
-        f"{newest}/optimizer.safetensors: the content of optimizer.safetensors is not what was "
-        "saved",
+        f"{newest}/optimizer.safetensors: the content of optimizer.safetensors has changed since "
+        "it was saved",
         f"{newest}/progress.json: progress.json is missing",
     ]
     assert xinye("runs", "verify").code == 1

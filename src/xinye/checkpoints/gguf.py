@@ -186,8 +186,8 @@ def save_gguf(
     """
     if kind not in KINDS:
         raise XinyeError(
-            f"unknown weight format {kind!r}{did_you_mean(kind, KINDS)}; choose one of "
-            f"{', '.join(KINDS)}"
+            f"unknown weight format {kind!r}; choose one of {', '.join(KINDS)}"
+            f"{did_you_mean(kind, KINDS)}"
         )
     if not isinstance(model, GPT):
         raise XinyeError(
