@@ -222,7 +222,7 @@ def put_whole(file: AdapterFile, model: Network, saved_modules: list[str]) -> No
 
 
 def _resize(model: Network, gpt: GPT, rows: int, with_head: bool) -> None:
-    """Give a model room for so many tokens; what stands there then is put there next."""
+    """Change the vocabulary of a model to `rows` tokens; the caller fills in the weights."""
     config = replace(gpt.config, vocab_size=rows)
     table = gpt.model.embed_tokens
     table.weight = nn.Parameter(table.weight.new_zeros(rows, config.hidden_size))

@@ -157,7 +157,7 @@ def check_finite(tensor: Tensor, name: str, where: Path) -> None:
 
 
 def check_memory(needed: float, dtype: torch.dtype, where: str = "") -> None:
-    """Raises `XinyeError` where so many bytes of weights are more than there is room for."""
+    """Raises `XinyeError` where `needed` bytes of weights do not fit in free memory."""
     free = memory_bytes(torch.device("cpu"))
     if needed > free:
         raise XinyeError(

@@ -34,11 +34,11 @@ FILES = (
 
 
 class Extension(BaseModel):
-    """What the plan notes of a run that was told to go on longer."""
+    """What the plan notes about a run that was extended."""
 
     model_config = ConfigDict(frozen=True)
 
-    step: int  # where it went on from
+    step: int  # of the checkpoint that it was resumed from
     seconds: float  # spent in steps by then
     total_steps: tuple[tuple[int, int], ...]  # (from this step on, so many in all), as it was
     budget: Values  # that was asked for, such as {"steps": 60}
@@ -86,7 +86,7 @@ class RunFolder:
         return values
 
     def extensions(self) -> list[Extension]:
-        """Each time that it was told to go on longer, the latest last."""
+        """Each extension of the run, the latest last."""
         saved = read_json(self.plan_file).get("extended", [])
         if not isinstance(saved, list) or not all(isinstance(each, dict) for each in saved):
             raise XinyeError(f"{self.plan_file}: damaged (extended is not a list of objects)")

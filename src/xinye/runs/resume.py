@@ -1,4 +1,4 @@
-"""Going on with a run: its settings as they were, and whether all else is still what it was."""
+"""Resuming a run: its saved settings, and the checks that its text and models are unchanged."""
 
 import shlex
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from xinye.runs.folder import DAMAGED, Extension, RunFolder, Values
 
 FREE = ("micro_batch_size", "track", "keep_checkpoints")  # settings with no effect on the result
 NO_BUDGET: Values = {**dict.fromkeys(BUDGETS), "total_steps": ()}
-PLACES = ("files", "data", "validation")  # whether what lies there is the same is seen from itself
+PLACES = ("files", "data", "validation")  # their content is compared, not the path
 
 
 class Data(Protocol):
