@@ -112,7 +112,7 @@ def test_what_it_refuses_to_begin_with(xinye, folders, tmp_path, monkeypatch):
     outcome = xinye("serve", folders[0], "--port", 0, "--cache-tokens", 10**12)
     assert (
         outcome.code == 1
-        and "tiny: keys and values for 1,000,000,000,000 tokens take" in outcome.complaint
+        and "tiny: the KV cache for 1,000,000,000,000 tokens takes" in outcome.complaint
     )
     assert memory_need(folders[0], 2) * 2 == memory_need(folders[0], 4)
     assert memory_need(folders[1], 2) == memory_need(folders[1], 4)  # what judges is kept in fp32
