@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "xinye"
 CATALOGUE = SOURCE / "locale" / "zh" / "LC_MESSAGES" / "xinye.po"
 # What programs read stays English; the demo tells its stories in both languages itself.
-HELP = "server/settings.py"  # but this is shown as help
-ENGLISH = ("server/", "demo/", "locale/", "guesses.py", "runs/chinese.py", "runs/chinese_notes.py")
+ENGLISH = ("demo/", "locale/", "guesses.py", "runs/chinese.py", "runs/chinese_notes.py")
+ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
+ENGLISH += ("server/schemas", "server/tasks")
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.
 OTHERS = (
     "usage",
@@ -48,6 +49,12 @@ OTHERS = (
     "note: {note}",
     "chart: {chart}",
     "next: {command}",
+    "data",
+    "model",
+    "optimization",
+    "machine",
+    "access",
+    "limits",
 )
 # Calls whose first argument is a word, or holds words, that are shown alone.
 WORDS = {"print_table", "shown_word", "section"}
@@ -59,6 +66,7 @@ TABLES = {"groups", "MEANT"}
 COMMANDS = {"Parser": (0, 2)}
 # Calls whose texts nobody reads as sentences.
 SILENT = {"compile", "match", "fullmatch", "search", "sub", "split", "findall", "finditer", "Both"}
+SILENT |= {"filterwarnings", "APIError", "too_long", "check_count", "RemoteProtocolError"}
 SILENT |= {"debug", "info", "exception", "getLogger", "TypeVar", "environ", "execute", "Record"}
 # A command to type, or the style of a printed text.
 _NO_WORDS = re.compile(
@@ -72,7 +80,7 @@ def messages() -> Iterator[tuple[str, str | tuple[str, str]]]:
     yield from (("argparse", message) for message in OTHERS)
     for path in sorted(SOURCE.rglob("*.py")):
         name = path.relative_to(SOURCE).as_posix()
-        if name == HELP or not name.startswith(ENGLISH):
+        if not name.startswith(ENGLISH):
             for line, message in _of(ast.parse(path.read_text("utf-8"))):
                 yield f"{name}:{line}", message
 
@@ -98,11 +106,18 @@ def _of(node: ast.AST) -> Iterator[tuple[int, str | tuple[str, str]]]:
         for variant in product(*parts):
             text = _merged(variant)
             read = re.sub(r"\{\w*\}", "0", text)
-            if _WORDS.search(read) and not _NO_WORDS.fullmatch(read):
+            markup = text.startswith(("<", "><"))
+            if _WORDS.search(read) and not _NO_WORDS.fullmatch(read) and not markup:
                 yield node.lineno, text
         inner = (each for each in ast.walk(node) if isinstance(each, ast.FormattedValue))
         for value in inner:
-            yield from _of(value.value)
+            if len(_parts(value)[0]) == 1:  # else its arms stand in the text above
+                yield from _of(value.value)
+        return
+    if isinstance(node, ast.Compare):
+        return
+    if isinstance(node, ast.Subscript):  # its key is no message
+        yield from _of(node.value)
         return
     silent: list[ast.AST] = []
     if isinstance(node, ast.Call):

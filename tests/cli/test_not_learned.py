@@ -113,14 +113,17 @@ def models(tmp_path_factory, trained) -> Path:
         ("merge classify -o new", "whole as it is; xinye finetune --method lora makes one"),
         (
             "export classify --to gguf -o new",
-            "judge texts, not to write; take the one it began with, base",
+            "cannot generate it; use the model that it was fine-tuned from, base",
         ),
-        ("quantize tag -o new", "judge texts, not to write; take the one it began with, base"),
+        (
+            "quantize tag -o new",
+            "cannot generate it; use the model that it was fine-tuned from, base",
+        ),
         (
             "finetune classify --task tag --data tag.jsonl -o new",
-            "take the one it began with, base",
+            "use the model that it was fine-tuned from, base",
         ),
-        ("pretrain text.txt --from tag -o new", "take the one it began with, base"),
+        ("pretrain text.txt --from tag -o new", "use the model that it was fine-tuned from, base"),
         (
             "tune base",
             "is a model, not text; tune what it learns by xinye tune base --task classify --data "
@@ -128,7 +131,7 @@ def models(tmp_path_factory, trained) -> Path:
         ),
         (
             "tune tag --task classify --data classify.jsonl -o new",
-            "take the one it began with, base",
+            "use the model that it was fine-tuned from, base",
         ),
     ],
 )

@@ -354,12 +354,12 @@ def test_weights_that_leave_the_numbers_are_not_saved(xinye, workplace):
         (["-o", "missing"], "missing: there is no run to resume"),
         (
             ["-o", "run", "--seed", "9"],
-            "started with seed 0, not 9. Going on, only how long it is, and micro_batch_size, "
-            "track, keep_checkpoints may be others",
+            "differ from the saved run: seed was 0, now 9. A resumed run can change only its length "
+            "and micro_batch_size, track, keep_checkpoints; leave the others out",
         ),
         (
             ["-o", "run", "--width", "32", "--no-duplicates"],
-            "width 64, not 32; duplicates True, not False",
+            "width was 64, now 32; duplicates was True, now False",
         ),
         (["-o", "run", "--overwrite"], "--overwrite"),
     ],
@@ -420,8 +420,8 @@ def test_text_that_changed_is_not_resumed_on(xinye, workplace):
         file.write("又来了一只小狐狸。")
     outcome = xinye("pretrain", "-o", "run", "--resume", "--steps", "4")
     says = (
-        r"its text has changed since the run began \(bytes [\d,]+ before, [\d,]+ now; characters "
-        r"[\d,]+ before, "
+        r"the text has changed since the run was started \([\d,]+ bytes at the start, [\d,]+ bytes now; "
+        r"[\d,]+ characters at the start, "
     )
     assert outcome.code == 2 and re.search(says, outcome.complaint)
 

@@ -355,9 +355,9 @@ def test_verify_names_what_differs(xinye, workplace, trained):
         problem.removeprefix(f"{workplace}/")
         for problem in json.loads(outcome.out)["runs"][0]["problems"]
     ] == [
-        "runs/novel/tokenizer.json: the content of tokenizer.json is not what was saved",
-        f"{newest}/optimizer.safetensors: the content of optimizer.safetensors is not what was "
-        "saved",
+        "runs/novel/tokenizer.json: the content of tokenizer.json has changed since it was saved",
+        f"{newest}/optimizer.safetensors: the content of optimizer.safetensors has changed since "
+        "it was saved",
         f"{newest}/progress.json: progress.json is missing",
     ]
     assert xinye("runs", "verify").code == 1
@@ -372,7 +372,7 @@ def test_a_flipped_bit_in_the_weights_is_noticed(xinye, workplace, trained):
     outcome = xinye("generate", run, "从前")
     assert (
         outcome.code == 2
-        and "the content of model.safetensors is not what was saved" in outcome.complaint
+        and "the content of model.safetensors has changed since it was saved" in outcome.complaint
     )
     (run / "training" / "manifest.json").unlink()
     assert xinye("generate", run, "从前", "--max-tokens", "1").code == 0, "as the complaint advises"

@@ -234,7 +234,7 @@ def test_what_has_no_effect_is_refused(changes, says):
 
 def test_an_adapter_needs_a_whole_model(trained, records):  # noqa: F811
     finetune(settings(trained, "run", method="lora", epochs=1))
-    with pytest.raises(XinyeError, match="learned to judge texts"):
+    with pytest.raises(XinyeError, match="classifies text and cannot generate it"):
         finetune(settings(Path("run"), "again", epochs=1))
 
 

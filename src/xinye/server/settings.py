@@ -23,54 +23,52 @@ class ServeSettings(BaseModel):
     }
 
     host: str = Field(
-        "127.0.0.1",
-        description="address to listen on; any other than this machine's own needs an API key",
+        "127.0.0.1", description="address to listen on; any but this machine's own needs an API key"
     )
-    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes any free port")
     api_key: str | None = Field(
         None,
-        description=(
-            "require this key from clients; if others can see your "
-            "processes, set XINYE_API_KEY instead"
-        ),
+        description="require this key; if others can see your processes, set XINYE_API_KEY instead",
     )
     allow_origin: tuple[str, ...] = Field(
         (),
         description=(
-            "allow requests from web pages of this origin, such as "
-            "https://example.org (can be given several times)"
+            "allow web pages of this origin, such as https://example.org (may be given several "
+            "times)"
         ),
     )
-    dtype: str = Field("auto", description="number format of the weights: float32 or bfloat16")
-    max_running: int = Field(32, ge=1, description="most texts that each model writes at once")
+    dtype: str = Field("auto", description="keep the weights in float32 or bfloat16")
+    max_running: int = Field(
+        32, ge=1, description="generate at most this many texts at once with each model"
+    )
     max_waiting: int = Field(
-        128, ge=0, description="most texts that wait; further ones are refused (429)"
+        128, ge=0, description="let at most this many texts wait; refuse more (429)"
     )
     max_requests: int = Field(
-        512, ge=1, description="most requests that are answered at once (503)"
+        512, ge=1, description="handle at most this many requests at once (503)"
     )
-    max_tokens: int = Field(4096, ge=1, description="most new tokens for each text of a request")
+    max_tokens: int = Field(4096, ge=1, description="at most this many new tokens for each text")
     max_choices: int = Field(
         32,
         ge=1,
         le=MOST_TEXTS,
-        description="most texts that a request can have written: prompts times n",
+        description="at most this many texts for each request: prompts times n",
     )
     max_inputs: int = Field(
         2048,
         ge=1,
         le=MOST_TEXTS,
-        description="most texts that a request can have embedded or judged",
+        description="at most this many texts to embed or classify for each request",
     )
-    max_body: int = Field(2, ge=1, description="largest size of a request in MB (413)")
-    cache_tokens: int | None = Field(None, ge=1, description="tokens in the KV cache of each model")
+    max_body: int = Field(2, ge=1, description="at most this many MB for each request (413)")
+    cache_tokens: int | None = Field(
+        None, ge=1, description="size of the KV cache of each model, in tokens"
+    )
     grace: int = Field(
-        30,
-        ge=0,
-        description="after SIGTERM or Ctrl-C, allow running requests this many seconds to finish",
+        30, ge=0, description="seconds to finish running texts after SIGTERM or Ctrl-C"
     )
     log_texts: bool = Field(
-        False, description="log the texts of requests and answers; without it no text is logged"
+        False, description="log requests and answers; otherwise no text is logged"
     )
 
     def check(self) -> None:
@@ -78,16 +76,16 @@ class ServeSettings(BaseModel):
         if self.api_key is not None and not (
             self.api_key.isascii() and self.api_key.isprintable() and self.api_key
         ):
-            raise XinyeError("the API key can hold printable ASCII characters only")
+            raise XinyeError("the API key must consist of printable ASCII characters")
         try:  # whether only this machine can reach it
             local = self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             local = False
         if not local and self.api_key is None:
             raise XinyeError(
-                f"other machines can reach {self.host}: give --api-key KEY, or set XINYE_API_KEY"
+                f"{self.host} can be reached by others; give --api-key KEY, or set XINYE_API_KEY"
             )
         if "*" in self.allow_origin:
             raise XinyeError(
-                "--allow-origin *: give each allowed origin, such as https://example.org"
+                "--allow-origin *: name each allowed origin, such as https://example.org"
             )
