@@ -35,12 +35,17 @@ OTHERS = (
     "model",
     "optimization",
     "machine",
+    *("given", "usual"),
+    *("embeddings", "norms", "attention", "feed-forward", "head", "all"),
+    *("bits per byte", "accuracy", "macro f1", "span f1"),
 )
 # Calls whose first argument is a word, or holds words, that are shown alone.
 WORDS = {"print_table", "shown_word"}
 # Calls whose texts nobody reads as sentences.
 SILENT = {"compile", "match", "fullmatch", "search", "sub", "split", "findall", "finditer", "Both"}
 SILENT |= {"debug", "info", "exception", "getLogger", "TypeVar", "environ", "execute", "Record"}
+# Names of settings, and HTML.
+_NAMES = re.compile(r"(?=.*_)[a-z0-9_]+(?: [a-z0-9_]+)*|<meta .*")
 _WORDS = re.compile(r"[A-Za-z]{2,}[^\w\n]* [^\w\n]*(?:[a-z]|[A-Z]+\b)|[a-z]{2} .*[a-z]{2}")
 
 
@@ -51,7 +56,8 @@ def messages() -> Iterator[tuple[str, str | tuple[str, str]]]:
         name = path.relative_to(SOURCE).as_posix()
         if not name.startswith(ENGLISH):
             for line, message in _of(ast.parse(path.read_text("utf-8"))):
-                yield f"{name}:{line}", message
+                if not isinstance(message, str) or not _NAMES.fullmatch(message):
+                    yield f"{name}:{line}", message
 
 
 def _of(node: ast.AST) -> Iterator[tuple[int, str | tuple[str, str]]]:
@@ -63,6 +69,8 @@ def _of(node: ast.AST) -> Iterator[tuple[int, str | tuple[str, str]]]:
             return
         if name in WORDS and node.args:
             yield from ((node.lineno, word) for word in _texts(node.args[0]))
+    if isinstance(node, ast.arg):  # whose type may be in quotes
+        return
     if isinstance(node, (ast.Constant, ast.JoinedStr, ast.BinOp)) and (parts := _parts(node)):
         for variant in product(*parts):
             text = _merged(variant)

@@ -74,17 +74,17 @@ class Sampling(BaseModel):
         if isinstance(value, str):
             value = [part.strip() for part in re.split("[,，]", value)]
         if isinstance(value, list | tuple) and (not value or "" in value):
-            raise ValueError("name at least one, and none that is empty")
+            raise ValueError("give at least one choice, and no empty one")
         return value
 
     @model_validator(mode="after")
     def _one_constraint(self) -> Self:
         given = [name for name in CONSTRAINTS if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)}: give one of them")
+            raise ValueError(f"{' and '.join(given)}: give only one of them")
         if given and (self.stop or self.stop_token_ids):
             raise ValueError(
-                f"stop: with {given[0]} a text ends where it is complete; nothing else may end it"
+                f"stop: with {given[0]} a text ends when it is complete; leave stop settings out"
             )
         return self
 

@@ -67,11 +67,11 @@ def _fetch(name: str, observer: Observer) -> list[Path]:
     observer.stage(f"looking at {name}")
     there = {file.rfilename for file in HfApi().model_info(name).siblings or ()}
     if "config.json" not in there:
-        raise XinyeError(f"{name}: not a model that is known here (no config.json)")
+        raise XinyeError(f"{name}: this is not a model that Xinye reads (no config.json)")
     config = Path(hf_hub_download(name, "config.json"))
     from_config_json(read_json(config), f"{name}: config.json")
     if not there & {WEIGHTS, INDEX}:
-        raise XinyeError(f"{name}: has no {WEIGHTS}; what is pickled is not downloaded")
+        raise XinyeError(f"{name}: it has no {WEIGHTS}; Xinye does not download pickled weights")
     weights = [WEIGHTS]
     if WEIGHTS not in there:
         weights = [INDEX, *index_files(Path(hf_hub_download(name, INDEX)))]
@@ -88,15 +88,16 @@ def _refusal(name: str, error: Exception) -> XinyeError:
     from huggingface_hub import errors
 
     known = {  # a gated repository is also one that is not found
-        errors.GatedRepoError: "its terms must be accepted on its page, and HF_TOKEN must hold "
+        errors.GatedRepoError: "accept its terms on its page on the hub, and set HF_TOKEN to "
         "your token",
-        errors.RepositoryNotFoundError: "the hub has no such model, or shows it only to some "
-        "(HF_TOKEN)",
-        errors.OfflineModeIsEnabled: "HF_HUB_OFFLINE is set, so that nothing can be downloaded",
+        errors.RepositoryNotFoundError: "the hub has no such model, or it is private and needs "
+        "HF_TOKEN",
+        errors.OfflineModeIsEnabled: "HF_HUB_OFFLINE is set, so nothing can be downloaded",
     }
     if problem := next((known[kind] for kind in known if isinstance(error, kind)), ""):
         return XinyeError(f"{name}: {problem}")
     line = next(iter(str(error).splitlines()), type(error).__name__)[:200]
-    again = "; what has come stays, and the same command goes on"
-    again *= not isinstance(error, errors.EntryNotFoundError)
-    return XinyeError(f"{name}: cannot be downloaded ({line}){again}", exit_code=1)
+    problem = f"{name}: the download failed ({line})"
+    if not isinstance(error, errors.EntryNotFoundError):
+        problem += "; finished files are kept, and the same command continues"
+    return XinyeError(problem, exit_code=1)

@@ -9,10 +9,10 @@ class TextColumns(BaseModel):
     """Which columns hold the texts and their labels."""
 
     text_field: str | None = Field(
-        None, description="column of the text; two with a comma between are a pair"
+        None, description="column of the text; two columns A,B make a pair of texts"
     )
     label_field: str | None = Field(
-        None, description="column of the label; several with a comma between hold 0 or 1"
+        None, description="column of the label; several columns A,B,C hold 0 or 1"
     )
 
 
@@ -23,20 +23,22 @@ class ColumnSettings(TextColumns):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     label_separator: str | None = Field(
-        None, description="what stands between several labels of one text, such as |"
+        None, description="separator between several labels of one text, such as |"
     )
     prompt_field: str | None = Field(
-        None, description="column of what is asked, where a model learns to write"
+        None, description="column of the prompt, for a task that writes"
     )
-    answer_field: str | None = Field(None, description="column of what shall be written")
+    answer_field: str | None = Field(
+        None, description="column of the answer, for a task that writes"
+    )
     assistant_name: str | None = Field(
         None, description="who answers in conversations, by name: 小李,小王; others are users"
     )
     tag_names: str | None = Field(
-        None, description="what the numbers of tags stand for, from 0: O,B-PER,I-PER"
+        None, description="names of the tags that are numbers, from 0: O,B-PER,I-PER"
     )
     offsets: Literal["characters", "bytes", "utf-16"] | None = Field(
-        None, description="what the borders of spans count (characters)"
+        None, description="unit in which the borders of spans are counted (characters)"
     )
 
 

@@ -104,14 +104,20 @@ class Display(Observer):
         rows: list[Sequence[str | Text]] = []
         for group in GROUPS:
             known = [
-                (f"  {name}", value, Text(why, "dim")) for name, value, why in plan.rows(group)
+                (f"  {name}", value, Text(shown_word(shown(why)), "dim"))
+                for name, value, why in plan.rows(group)
             ]
             if known:
                 rows += [(Text(shown_word(group), "bold"), "", ""), *known]
         print_table(("", "", ""), rows, left=(0, 2), on=console)
         if trainable:
             counts = [
-                (each.name, f"{each.trainable:,}", f"{each.total:,}", f"{each.share:.2%}")
+                (
+                    shown_word(each.name),
+                    f"{each.trainable:,}",
+                    f"{each.total:,}",
+                    f"{each.share:.2%}",
+                )
                 for each in trainable
             ]
             console.print()
@@ -134,9 +140,11 @@ class Display(Observer):
     def evaluated(self, evaluated: Evaluated) -> None:
         figures = evaluated.figures
         others = [name for name in evaluated.shown if name != "loss" and name in figures]
-        told = "".join(f", {figures[name]:.3f} {name.replace('_', ' ')}" for name in others)
-        head = f"step {evaluated.step:,}, validation loss {figures['loss']:.3f}{told}"
-        spent = duration(time.monotonic() - self.begin)
+        told = "".join(
+            f", {figures[name]:.3f} {shown_word(name.replace('_', ' '))}" for name in others
+        )
+        head = shown(f"step {evaluated.step:,}, validation loss {figures['loss']:.3f}") + told
+        spent = shown(duration(time.monotonic() - self.begin))
         console.print(Text(f"{spent:>10}  {head}", style="cyan"))
         sample = " ".join(evaluated.sample.split())
         console.print(Text(sample, style="default"))
