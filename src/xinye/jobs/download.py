@@ -98,6 +98,7 @@ def _refusal(name: str, error: Exception) -> XinyeError:
         return XinyeError(f"{name}: {problem}")
     line = next(iter(str(error).splitlines()), type(error).__name__)[:200]
     problem = f"{name}: the download failed ({line})"
+    kept = "finished files are kept, and the same command continues"
     if not isinstance(error, errors.EntryNotFoundError):
-        problem += "; finished files are kept, and the same command continues"
+        problem = f"{problem}; {kept}"
     return XinyeError(problem, exit_code=1)

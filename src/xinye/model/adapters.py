@@ -172,8 +172,8 @@ def _chosen(model: nn.Module, settings: AdapterSettings) -> list[str]:
     for name in wanted:
         if name not in known:
             fused = name in QKV and "c_attn" in known
-            gpt2 = "; in GPT-2 these three are one matrix, c_attn"
-            hint = gpt2 if fused else did_you_mean(name, known)
+            gpt2 = "in GPT-2 these three are one matrix, c_attn"
+            hint = f"; {gpt2}" if fused else did_you_mean(name, known)
             raise XinyeError(
                 f"target_modules: this model has no {name!r}; it has {', '.join(known)}{hint}"
             )

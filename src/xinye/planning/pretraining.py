@@ -324,16 +324,18 @@ def doubts(
         )
         advice = f"give more --{budget}"
         if settings.seconds is not None:
-            advice = f"give --time {short_time(FEW_STEPS * step_seconds / (1 - EVALUATING))}"
+            enough = short_time(FEW_STEPS * step_seconds / (1 - EVALUATING))
+            advice = f"give --time {enough}"
             smaller = smaller_size(plan, settings, config, settings.seconds / step_seconds, device)
-            advice += f", or --size {smaller}" if smaller else ""
+            if smaller:
+                advice = f"give --time {enough}, or --size {smaller}"
         found.append(f"the plan has only {plural(steps, 'step')}, too few to learn much: {advice}")
     times = steps * plan.values["batch_size"] / windows
     if times > MANY_TIMES:
-        enough = max(1, round(steps * 10 / times))
-        budget = f"--steps {enough:,}"
+        fewer = max(1, round(steps * 10 / times))
+        budget = f"--steps {fewer:,}"
         if settings.seconds is not None:
-            budget = f"--time {short_time(enough * step_seconds / (1 - EVALUATING))}"
+            budget = f"--time {short_time(fewer * step_seconds / (1 - EVALUATING))}"
         found.append(
             f"the model reads the text {times:,.0f} times and learns it by heart: give more text, "
             f"or {budget}"

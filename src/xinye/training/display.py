@@ -131,11 +131,11 @@ class Display(Observer):
         done = int(24 * step.step / steps)
         bar = ("━" * done, "green"), ("━" * (24 - done), "bright_black")
         words = (
-            f" step {step.step:,}/{steps:,}  loss {sum(self.losses) / len(self.losses):.3f}  "
+            f"step {step.step:,}/{steps:,}  loss {sum(self.losses) / len(self.losses):.3f}  "
             f"{step.tokens / per_step:,.0f} {self.counted}/s  "
             f"{duration((steps - step.step) * per_step)} left"
         )
-        self.now(Text.assemble(*bar, shown(words)))
+        self.now(Text.assemble(*bar, " ", shown(words)))
 
     def evaluated(self, evaluated: Evaluated) -> None:
         figures = evaluated.figures
