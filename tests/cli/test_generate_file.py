@@ -82,7 +82,7 @@ def test_a_bad_line_is_told_by_its_number_and_the_others_are_done(xinye, trained
     assert outcome.code == 1 and sorted(results(out)) == [1, 10]
     assert [error["line"] for error in errors] == [*range(2, 10)]
     says = ["not valid JSON", '{"prompt": "…"}', "must be a text", "did you mean 'temperature'", "n is 0",
-            "81 tokens; this model reads at most 32", "message 1 must have a role", "no token 999999"]  # fmt: skip
+            "81 tokens; this model reads at most 32", "message 1 needs a role", "no token 999999"]  # fmt: skip
     for error, expected in zip(errors, says, strict=True):
         assert expected in error["error"]
         assert f", line {error['line']}: " in outcome.err

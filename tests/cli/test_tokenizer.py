@@ -53,7 +53,7 @@ def test_the_same_text_gives_the_same_tokenizer(xinye, workplace):
             "a vocabulary of 99999 is more than this text supports",
         ),
         (["zh.txt", "-o", "mine", "--vocab-sise", "300"], "did you mean '--vocab-size'?"),
-        (["zh.txt", "-o", "en.txt"], "en.txt: exists and is not a folder"),
+        (["zh.txt", "-o", "en.txt"], "en.txt: this exists and is not a folder"),
     ],
 )
 def test_wrong_use_is_one_line(xinye, workplace, arguments, says):

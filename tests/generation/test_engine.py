@@ -279,7 +279,9 @@ def test_what_can_never_run_is_refused() -> None:
     engine = Engine(random_model(MODERN), TOKENIZER, cache_tokens=64)
     with pytest.raises(XinyeError, match="the prompt has 71 tokens; this model reads at most 64"):
         engine.add(begin("a" * 70))
-    with pytest.raises(XinyeError, match=f"there is no token {V}; this model's are 0 to {V - 1}"):
+    with pytest.raises(
+        XinyeError, match=f"there is no token {V}; this model has tokens 0 to {V - 1}"
+    ):
         engine.add(begin("a", logit_bias={V: 1.0}))
     with pytest.raises(XinyeError, match="there is no token -1"):
         engine.add(begin("a", stop_token_ids=(-1,)))

@@ -53,8 +53,8 @@ def test_at_a_constant_rate_it_is_the_longer_run_to_the_bit(workplace, optimizer
     assert same_weights(workplace / "whole", workplace / "run")
     assert (run.steps, run.tokens, run.validation) == (6, whole.tokens, whole.validation)
     assert told.told == [
-        f"{workplace / 'run'}: goes on from step 4 to 6, now by the wsd schedule of 6 steps: the "
-        "learning rate was 100% of its peak, goes on at 100% and ends at 100%"
+        f"{workplace / 'run'}: training continues from step 4 to 6, now with the wsd schedule of 6 "
+        "steps: the learning rate was 100% of its peak, is 100% now and ends at 100%"
     ]
 
 
@@ -103,7 +103,10 @@ def test_a_finished_run_says_so_and_stays(xinye, trained, asked):
     before = contents(trained)
     told = xinye("pretrain", "-o", trained, "--resume", "--json", *asked)
     assert told.code == 0 and contents(trained) == before
-    assert "already finished, with 6 steps; --steps N with a larger N goes on longer" in told.err
+    assert (
+        "the run has finished already, with 6 steps; --steps N with a larger N extends it"
+        in told.err
+    )
     result = json.loads((trained / "training" / "result.json").read_text("utf-8"))
     assert json.loads(told.out)["validation"] == result["validation"]
 
@@ -120,7 +123,7 @@ def test_the_same_budget_in_other_words_is_the_same(xinye, workplace):
     [
         ({"steps": 5}, "--steps 5 is 5 in all"),
         ({"tokens": "300"}, "--tokens 300 is 2 in all"),
-        ({"time": "0.001s"}, "--time 0.001s adds none to them"),
+        ({"time": "0.001s"}, "--time 0.001s adds no more steps"),
     ],
 )
 def test_what_is_done_already_is_refused(workplace, asked, comes_to):

@@ -303,7 +303,7 @@ def explain_gain(result: Figures, figure: Figure) -> list[str]:
         ]
     share = "" if figure.percent else f" ({gain / again['defaults']:.1%})"
     sentences = [
-        f"Tuning gained {figure.amount(gain)} of {name} over the plan's own settings{share}: "
+        f"Tuning improves {name} by {figure.amount(gain)} over the plan's own settings{share}: "
         f"{before} → {after}, both trained once more with seed {again['seed']}. In the study "
         f"the gain was {looked}."
     ]
