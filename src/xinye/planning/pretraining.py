@@ -235,10 +235,8 @@ def rates(plan: Draft, settings: PretrainSettings | FinetuneSettings, config: Co
     # smaller ones learn best at the full rates, docs/log.md
     from_scratch = isinstance(settings, PretrainSettings) and not settings.from_
     if not from_scratch and config.parameters >= 30e6:
-        rows = {
-            name: (0.1 * rate, f"{reason}; × 0.1, because the model is trained already")
-            for name, (rate, reason) in rows.items()
-        }
+        already = "× 0.1, because the model is trained already"
+        rows = {name: (0.1 * rate, f"{reason}; {already}") for name, (rate, reason) in rows.items()}
     plan.choose_each(settings, **rows, weight_decay=(0.1, "usual"))
     if isinstance(settings, PretrainSettings) and settings.teacher:
         plan.choose_each(

@@ -232,7 +232,7 @@ def explain(result: Figures) -> list[str]:
     others = [
         f"{size} ({chance[size]:.0%})" for size in chance if size != best and chance[size] >= 0.1
     ]
-    possible = f"{', '.join(others)} cannot be ruled out"
+    possible = f"not ruled out: {', '.join(others)}"
     not_ruled_out = f"; {possible}" if others else ""
     reach = max(size["tokens"] / size["short_runs"][-1]["tokens"] for size in sizes)
     sentences = [

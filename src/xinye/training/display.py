@@ -12,7 +12,7 @@ from rich.text import Text
 
 from xinye.console import console, print_table
 from xinye.errors import readable
-from xinye.language import shown, shown_word
+from xinye.language import screen_language, shown, shown_word
 from xinye.observer import Evaluated, Observer
 from xinye.planning.plan import GROUPS
 from xinye.planning.units import duration
@@ -104,7 +104,7 @@ class Display(Observer):
         rows: list[Sequence[str | Text]] = []
         for group in GROUPS:
             known = [
-                (f"  {name}", value, Text(shown_word(shown(why)), "dim"))
+                (f"  {name}", value, Text(shown_reason(why), "dim"))
                 for name, value, why in plan.rows(group)
             ]
             if known:
@@ -140,10 +140,10 @@ class Display(Observer):
     def evaluated(self, evaluated: Evaluated) -> None:
         figures = evaluated.figures
         others = [name for name in evaluated.shown if name != "loss" and name in figures]
-        told = "".join(
-            f", {figures[name]:.3f} {shown_word(name.replace('_', ' '))}" for name in others
-        )
-        head = shown(f"step {evaluated.step:,}, validation loss {figures['loss']:.3f}") + told
+        head = shown(f"step {evaluated.step:,}, validation loss {figures['loss']:.3f}")
+        comma = "，" if screen_language() == "zh" else ", "
+        for name in others:
+            head += f"{comma}{shown_word(name.replace('_', ' '))} {figures[name]:.3f}"
         spent = shown(duration(time.monotonic() - self.begin))
         console.print(Text(f"{spent:>10}  {head}", style="cyan"))
         sample = " ".join(evaluated.sample.split())
@@ -171,3 +171,8 @@ class Brief(Display):
         self.now(Text(f"{text} …", style="dim"))
 
     def evaluated(self, evaluated: Evaluated) -> None: ...
+
+
+def shown_reason(why: str) -> str:
+    """The reason for a number of the plan: clauses, each of which may be a single word."""
+    return shown("; ".join(map(shown_word, why.split("; "))))

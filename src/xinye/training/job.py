@@ -113,7 +113,7 @@ class Job(ABC):
                 f"{less if steps < longer.step else none}; give more, or leave it out"
             )
         if longer:
-            done = f"{longer.step:,} of them are done already"
+            done = f"steps done already: {longer.step:,}"
             self.draft.reasons["steps"] += f"; {done}"
 
     # -- before the first step ---------------------------------------------------------------------

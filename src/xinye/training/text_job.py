@@ -103,7 +103,7 @@ class TextJob(Job):
         self._plan_steps()
         self.check_longer()
         if group.count > 1:
-            draft.note("processes", group.count, "started together; no effect on the result")
+            draft.note("processes", group.count, "started together, without effect on the result")
         self.plan = plan = draft.finished(settings)
         self.config = replace(self.config, dropout=plan.dropout)
         self.judge_first = settings.from_ is not None
