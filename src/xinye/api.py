@@ -270,16 +270,14 @@ class Model:
             judge.refuse_settings(learned, self.folder, settings)
         if learned and learned.verb == kind.verb:
             return learned
-        base = str(self.folder)
-        if isinstance(self.network, Head):  # which cannot learn another task
-            base = began_with(self.folder)
+        # a head cannot learn another task
+        taught = isinstance(self.network, Head)
+        base = began_with(self.folder) if taught else str(self.folder)
         command = f"xinye finetune {quoted(base)} --task {kind.verb} --data FILE -o RUN"
-        untrained = f"or use {base} without training, with --labels a,b"
-        ask = f"; {untrained}" if TASKS[kind.verb].asked_with else ""
-        raise XinyeError(
-            f"{self.folder}: this model was not trained to {kind.verb}; fine-tune {base}: "
-            f"{command}{ask}"
-        )
+        ask = f"or use {base} without training, with --labels a,b"
+        ask = f"; {ask}" if TASKS[kind.verb].asked_with else ""
+        problem = f"this model was not trained to {kind.verb}; fine-tune {base}: {command}"
+        raise XinyeError(f"{self.folder}: {problem}{ask}")
 
 
 def load(

@@ -95,7 +95,7 @@ def test_a_bad_line_is_told_by_its_number_and_the_others_are_done(xinye, trained
         (["-o", "out.jsonl"], "go together"),
         (["小兔", "--prompts", "PROMPTS", "-o", "out.jsonl"], "give a prompt, or a file"),
         (["--prompts", "missing.jsonl", "-o", "out.jsonl"], "missing.jsonl: no such file"),
-        (["--prompts", "PROMPTS", "-o", "PROMPTS"], "these are the prompts"),
+        (["--prompts", "PROMPTS", "-o", "PROMPTS"], "this is the file of prompts"),
         (["--prompts", "PROMPTS", "-o", "mine.txt"], "exists and holds no texts of prompts"),
     ],
 )
@@ -114,4 +114,6 @@ def test_other_settings_want_another_file(xinye, trained, prompts, tmp_path):
     xinye("generate", trained, "--prompts", prompts, "-o", out, "--max-tokens", 2)
     before = out.read_bytes()
     outcome = xinye("generate", trained, "--prompts", prompts, "-o", out, "--max-tokens", 3)
-    assert "for line 1 something else was asked" in outcome.complaint and out.read_bytes() == before
+    assert (
+        "line 1 was written with another prompt" in outcome.complaint and out.read_bytes() == before
+    )

@@ -194,8 +194,8 @@ def test_the_gain_is_told_from_another_seed():
     [
         ([*STUDY, "--trials", "1"], "--trials 1: give at least 2"),
         ([*STUDY, "--trails", "9"], "did you mean '--trials'?"),
-        ([*STUDY, "--seed", "7"], "begun with other settings (seed: None there, 7 now)"),
-        (["other.txt", *STUDY[1:]], "begun with other settings (text)"),
+        ([*STUDY, "--seed", "7"], "begun with other settings (seed was None and is 7 now)"),
+        (["other.txt", *STUDY[1:]], "begun with other settings (the text has changed)"),
         (["zh.txt", "--steps", "4", "-o", "."], "exists and is not a study"),
         (["none.txt", *STUDY[1:], "--overwrite"], "none.txt"),
         (
@@ -233,4 +233,7 @@ def test_a_damaged_study_is_one_line(study, xinye):
 
 def test_without_optuna_it_says_what_to_install(study, xinye, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "optuna", None)
-    assert f"tuning needs optuna: {install_command()}" in xinye("tune", *STUDY).complaint
+    assert (
+        f"tuning needs optuna; to install it: {install_command()}"
+        in xinye("tune", *STUDY).complaint
+    )

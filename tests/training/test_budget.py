@@ -141,7 +141,7 @@ class Listening(Observer):
         (
             {"time": "60s", "size": "15M", "layers": None, "width": None},
             (5.9, 0.1, 0.1),
-            "are too few to learn much: give --time ",
+            "too few to learn much: give --time ",
         ),
         (
             {"tokens": "1k"},

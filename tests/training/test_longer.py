@@ -67,7 +67,9 @@ def test_log_and_plan_have_no_seam(workplace):
     curve = read_run(workplace / "run").curve
     assert [point["step"] for point in curve if point["kind"] == "validation"] == [2, 4, 8]
     plan = plan_of(workplace / "run")
-    assert plan["values"]["steps"] == 12 and plan["reasons"]["steps"] == "given; 6 are done"
+    assert (
+        plan["values"]["steps"] == 12 and plan["reasons"]["steps"] == "given; steps done already: 6"
+    )
     [noted] = plan["extended"]
     assert noted["command"] == f"xinye pretrain -o {workplace / 'run'} --resume --steps 12"
     assert (noted["step"], noted["validation"]) == (6, first.validation)
@@ -115,14 +117,14 @@ def test_the_same_budget_in_other_words_is_the_same(xinye, workplace):
     pretrain(settings(workplace, steps=None, tokens="512"))
     before = contents(workplace / "run")
     told = xinye("pretrain", "-o", "run", "--resume", "--tokens", "0.512k")
-    assert told.code == 0 and "already finished" in told.err and contents(Path("run")) == before
+    assert told.code == 0 and "finished already" in told.err and contents(Path("run")) == before
 
 
 @pytest.mark.parametrize(
     ("asked", "comes_to"),
     [
-        ({"steps": 5}, "--steps 5 is 5 in all"),
-        ({"tokens": "300"}, "--tokens 300 is 2 in all"),
+        ({"steps": 5}, "--steps 5 is only 5 in all"),
+        ({"tokens": "300"}, "--tokens 300 is only 2 in all"),
         ({"time": "0.001s"}, "--time 0.001s adds no more steps"),
     ],
 )
