@@ -270,8 +270,7 @@ class Model:
             judge.refuse_settings(learned, self.folder, settings)
         if learned and learned.verb == kind.verb:
             return learned
-        # a head cannot learn another task
-        taught = isinstance(self.network, Head)
+        taught = isinstance(self.network, Head)  # which cannot learn another task
         base = began_with(self.folder) if taught else str(self.folder)
         command = f"xinye finetune {quoted(base)} --task {kind.verb} --data FILE -o RUN"
         ask = f"or use {base} without training, with --labels a,b"

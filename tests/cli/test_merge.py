@@ -76,7 +76,7 @@ def test_a_run_without_an_adapter_and_a_folder_in_use_are_refused(
     before = contents(trained)
     assert "--overwrite" in xinye("merge", tmp_path / "adapter", "-o", trained).complaint
     assert (
-        "choose another folder"
+        "which merging keeps; choose another"
         in xinye("merge", tmp_path / "adapter", "-o", trained, "--overwrite").complaint
     )
     assert contents(trained) == before
