@@ -88,8 +88,7 @@ def write_prompts(
                 continue
             if done.get(line, job.request) != job.request:
                 raise XinyeError(
-                    f"{output}: line {line} was written with another prompt or other settings; "
-                    "choose another name"
+                    f"{output}: line {line} was written with another prompt; choose another name"
                 )
             if line not in done:
                 yield job
@@ -108,9 +107,8 @@ def write_prompts(
             counts.update(done=1, texts=len(job.sequences), tokens=tokens)
             speed = counts["tokens"] / (time.monotonic() - began)
             ready = counts["done_before"] + counts["done"]
-            observer.progress(
-                f"writing … {ready:,} of {plural(total, 'line')}, {speed:,.0f} tokens/s"
-            )
+            lines = plural(total, "line")
+            observer.progress(f"writing … {ready:,} of {lines}, {speed:,.0f} tokens/s")
     seconds = time.monotonic() - began
     return {"output": str(output), "lines": total, **counts} | {
         "seconds": round(seconds, 2),
