@@ -106,8 +106,7 @@ def write_prompts(
             tokens = record["usage"]["completion_tokens"]
             counts.update(done=1, texts=len(job.sequences), tokens=tokens)
             speed = counts["tokens"] / (time.monotonic() - began)
-            ready = counts["done_before"] + counts["done"]
-            lines = plural(total, "line")
+            ready, lines = counts["done_before"] + counts["done"], plural(total, "line")
             observer.progress(f"writing … {ready:,} of {lines}, {speed:,.0f} tokens/s")
     seconds = time.monotonic() - began
     return {"output": str(output), "lines": total, **counts} | {
