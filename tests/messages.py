@@ -55,6 +55,9 @@ OTHERS = (
     "machine",
     "access",
     "limits",
+    *("given", "usual"),
+    *("embeddings", "norms", "attention", "feed-forward", "head", "all"),
+    *("bits per byte", "accuracy", "macro f1", "span f1"),
 )
 # Calls whose first argument is a word, or holds words, that are shown alone.
 WORDS = {"print_table", "shown_word", "section"}
@@ -68,9 +71,10 @@ COMMANDS = {"Parser": (0, 2)}
 SILENT = {"compile", "match", "fullmatch", "search", "sub", "split", "findall", "finditer", "Both"}
 SILENT |= {"filterwarnings", "APIError", "too_long", "check_count", "RemoteProtocolError"}
 SILENT |= {"debug", "info", "exception", "getLogger", "TypeVar", "environ", "execute", "Record"}
-# A command to type, or the style of a printed text.
+# A command to type, the style of a printed text, names of settings, HTML.
 _NO_WORDS = re.compile(
     r"(?:\n? *xinye [a-z0][\w-]*(?: .*)?)+|(?:\b(?:not|bold|dim|red|green|yellow|magenta)\b ?)+"
+    r"|(?=.*_)[a-z0-9_]+(?: [a-z0-9_]+)*|<meta .*"
 )
 _WORDS = re.compile(r"[A-Za-z]{2,}[^\w\n]* [^\w\n]*(?:[a-z]|[A-Z]+\b)|[a-z]{2} .*[a-z]{2}")
 
@@ -82,7 +86,8 @@ def messages() -> Iterator[tuple[str, str | tuple[str, str]]]:
         name = path.relative_to(SOURCE).as_posix()
         if not name.startswith(ENGLISH):
             for line, message in _of(ast.parse(path.read_text("utf-8"))):
-                yield f"{name}:{line}", message
+                if not isinstance(message, str) or not _NAMES.fullmatch(message):
+                    yield f"{name}:{line}", message
 
 
 def _of(node: ast.AST) -> Iterator[tuple[int, str | tuple[str, str]]]:
@@ -94,6 +99,8 @@ def _of(node: ast.AST) -> Iterator[tuple[int, str | tuple[str, str]]]:
             return
         if name in WORDS and node.args:
             yield from ((node.lineno, word) for word in _texts(node.args[0]))
+    if isinstance(node, ast.arg):  # whose type may be in quotes
+        return
     assigned = _name(_target(node)) if isinstance(node, (ast.Assign, ast.AnnAssign)) else ""
     if assigned in TITLES and node.value:
         yield from ((node.lineno, title) for title in _texts(node.value))

@@ -33,11 +33,12 @@ _TIME = re.compile(r"\d[\d,.]* (?:s|min|h)(?: \d+ (?:s|min))?")
 
 
 class Message(NamedTuple):
-    """A message that has gaps: the texts around them, and its Chinese with their numbers."""
+    """A message that has gaps: the texts around them, its Chinese with their numbers, and which of
+    them are a `{count}`, so that only a number fills them."""
 
     around: Sequence[str]
     chinese: str
-    counted: bool = False  # whether the gap is a number
+    counts: Sequence[int] = ()
 
     def gaps(self, text: str) -> list[str] | None:
         """What fills the gaps if a text is this message: the shortest possible, from the left."""
@@ -53,8 +54,8 @@ class Message(NamedTuple):
             filled.append(text[begin:found])
             begin = found + len(part)
         filled.append(text[begin:end])
-        counts = not self.counted or re.fullmatch(r"\d[\d,.]*", filled[0])
-        return filled if begin <= end and counts else None
+        numbers = all(filled[place].replace(",", "").isdecimal() for place in self.counts)
+        return filled if begin <= end and numbers else None
 
     def filled(self, gaps: Sequence[str]) -> str:
         return _GAP.sub(lambda found: gaps[int(found[1])], self.chinese)
@@ -151,8 +152,9 @@ def _messages() -> tuple[dict[str, str], list[Message]]:
             if not english or not said:
                 continue
             if names := _GAP.findall(english):
-                around, counted = _GAP.split(english)[::2], isinstance(ids, tuple)
-                gapped.append(Message(around, _numbered(said, names), counted))
+                counts = [place for place, name in enumerate(names) if name == "count"]
+                around = _GAP.split(english)[::2]
+                gapped.append(Message(around, _numbered(said, names), counts))
             else:
                 whole[english] = said
     gapped.sort(key=lambda message: sum(map(len, message.around)), reverse=True)

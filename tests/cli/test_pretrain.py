@@ -230,7 +230,7 @@ def test_a_tracker_that_fails_is_a_warning(xinye, workplace, monkeypatch):
     assert outcome.code == 0
     warnings = [line for line in outcome.err.splitlines() if line.startswith("--track")]
     assert warnings == [
-        f"--track mlflow: it needs mlflow: {install_command('mlflow')}; training goes on without it"
+        f"--track mlflow: it needs mlflow, to install with {install_command('mlflow')}; training continues without it"
     ]
     # before all work
     assert outcome.err.index("--track mlflow") < outcome.err.index("reading 1 file")

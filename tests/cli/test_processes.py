@@ -117,7 +117,7 @@ def test_two_go_on_longer_together(xinye, workplace):
         assert xinye("pretrain", "zh.txt", "-o", run, "--steps", steps, *constant).code == 0
     process = start(workplace, "-o", "two", "--resume", "--steps", "8", "--processes", "2")
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 0 and err.count("goes on from step 4 to 8") == 1, err
+    assert process.returncode == 0 and err.count("training continues from step 4 to 8") == 1, err
     assert_same(workplace / "one", workplace / "two")
     process = start(workplace, "-o", "two", "--resume", "--processes", "2", "--json")
     out, err = process.communicate(timeout=60)

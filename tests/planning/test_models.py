@@ -166,7 +166,10 @@ def test_a_head_of_its_own_stays_so(base):
             ["--teacher", "base", "--context", "64"],
             "context 64 is longer than the 32 tokens that base can see",
         ),
-        (["--teacher", "base", "--from", "other"], "its tokenizer is not that of base"),
+        (
+            ["--teacher", "base", "--from", "other"],
+            "its tokenizer differs from that of its teacher, base",
+        ),
         (["--teacher", "base", "--alpha", "2"], "alpha"),
         (["--temperature", "2"], "temperature has no effect without a teacher"),
     ],
@@ -200,7 +203,7 @@ def test_the_command_tells_before_and_after(xinye, base):
     assert f"{after:.3f} bits per byte (gzip " in outcome.err
     assert f"), {before:.3f} before ({before - after:.3f} better)" in outcome.err
     reasons = json.loads(Path("more/training/plan.json").read_text("utf-8"))["reasons"]
-    assert reasons["width"] == "of base" and "the optimizers begin anew" in reasons["warmup"]
+    assert reasons["width"] == "as in base" and "the optimizers start fresh" in reasons["warmup"]
     assert "gone on with from base" in Path("more/report.html").read_text("utf-8")
     again = xinye("runs", "show", "more").out
     assert "--from base" in again
