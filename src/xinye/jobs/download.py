@@ -81,7 +81,7 @@ def _fetch(name: str, observer: Observer) -> list[Path]:
     if only not in there and INDEX in there:
         weights = [INDEX, *index_files(Path(hf_hub_download(name, INDEX)))]
     elif only not in there:
-        raise XinyeError(f"{name}: has no {only}; what is pickled is not downloaded")
+        raise XinyeError(f"{name}: it has no {only}; Xinye does not download pickled weights")
     beside = ("config.json", *BESIDE) if adapter else BESIDE
     wanted = [*(file for file in beside if file in there), *weights]
     files = [config]
