@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "xinye"
 CATALOGUE = SOURCE / "locale" / "zh" / "LC_MESSAGES" / "xinye.po"
 # What programs read stays English; the demo tells its stories in both languages itself.
-ENGLISH = ("demo/", "locale/", "guesses.py", "runs/chinese.py", "runs/chinese_notes.py")
+ENGLISH = ("demo/", "locale/", "guesses.py", "runs/chinese.py")
 ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
 ENGLISH += ("server/schemas", "server/tasks")
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.
@@ -53,6 +53,9 @@ OTHERS = (
     "model",
     "optimization",
     "machine",
+    "{what}, part {fold}",
+    "0.1 · √(128 / width)",
+    "0.014 · √(128 / width)",
     "access",
     "limits",
     *("given", "usual"),

@@ -28,7 +28,6 @@ _PLACE = re.compile(
     r"(?P<file>.*?)(?:, )?(?P<kind>line|record|row) "
     r"(?P<numbers>\d[\d,]*(?:(?:, | and )(?P=kind) \d[\d,]*)*)"
 )
-_BRACKETED = re.compile(r"(.+) \(([^()]*)\)", re.DOTALL)
 _TIME = re.compile(r"\d[\d,.]* (?:s|min|h)(?: \d+ (?:s|min))?")
 
 
@@ -71,7 +70,7 @@ def screen_language() -> str:
 
 def shown(text: str) -> str:
     """A message in the language of the screen."""
-    return chinese(text) if screen_language() == "zh" else text
+    return _in_lines(text) if screen_language() == "zh" else text
 
 
 def shown_word(word: str) -> str:
@@ -80,8 +79,22 @@ def shown_word(word: str) -> str:
     return _messages()[0].get(word, word) if screen_language() == "zh" else word
 
 
+def shown_reason(reason: str) -> str:
+    """The reason for a number of a plan: clauses, each of which may be a single word."""
+    return chinese(reason) if screen_language() == "zh" else reason
+
+
 def chinese(text: str) -> str:
-    """A message in Chinese, or each of its lines; what is no message stays as it is."""
+    """What a run's folder keeps in English, in Chinese: clauses, each of which may be a single
+    word. What is no message of ours, such as a name, stays as it is."""
+    words = _messages()[0]
+    clauses = text.split("; ")
+    known = [clause if " " in clause else words.get(clause, clause) for clause in clauses]
+    said = _in_lines("; ".join(known))
+    return said if known == clauses else said.replace("; ", "；")
+
+
+def _in_lines(text: str) -> str:
     whole = _translated(text, DEEPEST)
     if whole != text:
         return whole
@@ -110,15 +123,26 @@ def _looked_up(text: str, depth: int) -> str | None:
             return message.filled([_translated(gap, depth - 1) for gap in gaps])
     if text.endswith(" …"):
         return f"{_translated(text[:-2], depth - 1)} …"
-    if found := _BRACKETED.fullmatch(text):
-        before = _translated(found[1], depth - 1)
-        return None if before == found[1] else f"{before}（{_translated(found[2], depth - 1)}）"
+    before, within = _with_bracket(text)
+    if within and (said := _translated(before, depth - 1)) != before:
+        return f"{said}（{_translated(within, depth - 1)}）"
     for mark, said in (("; ", "；"), (": ", "：")):
         parts = text.split(mark)
         translated = [_translated(part, depth - 1) for part in parts]
         if len(parts) > 1 and translated != parts:
             return said.join(translated)
     return None
+
+
+def _with_bracket(text: str) -> tuple[str, str]:
+    """A text, and what stands in the brackets at its end, which may hold others: "a (1).csv" is how
+    browsers save a second copy."""
+    depth = 0
+    for at in range(len(text) - 1, 0, -1):
+        depth += (text[at] == ")") - (text[at] == "(")
+        if not depth:
+            return (text[:at].rstrip(), text[at + 1 : -1]) if text[at] == "(" else (text, "")
+    return text, ""
 
 
 def wrapped(text: str, width: int, indent: str = "") -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from xinye.errors import plural
-from xinye.runs.chinese import chinese
+from xinye.language import chinese
 from xinye.runs.saved import SavedRun
 from xinye.runs.words import LOSS, NOTHING, Both, Figure
 

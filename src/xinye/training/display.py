@@ -12,7 +12,7 @@ from rich.text import Text
 
 from xinye.console import console, print_table
 from xinye.errors import readable
-from xinye.language import screen_language, shown, shown_word
+from xinye.language import shown, shown_reason, shown_word
 from xinye.observer import Evaluated, Observer
 from xinye.planning.plan import GROUPS
 from xinye.planning.units import duration
@@ -171,8 +171,3 @@ class Brief(Display):
         self.now(Text(f"{text} …", style="dim"))
 
     def evaluated(self, evaluated: Evaluated) -> None: ...
-
-
-def shown_reason(why: str) -> str:
-    """The reason for a number of the plan: clauses, each of which may be a single word."""
-    return shown("; ".join(map(shown_word, why.split("; "))))
