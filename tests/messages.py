@@ -19,28 +19,66 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "xinye"
 CATALOGUE = SOURCE / "locale" / "zh" / "LC_MESSAGES" / "xinye.po"
 # What programs read stays English; the demo tells its stories in both languages itself.
-ENGLISH = ("server/", "demo/", "locale/", "guesses.py", "runs/chinese.py", "runs/chinese_notes.py")
+ENGLISH = ("demo/", "locale/", "guesses.py", "runs/chinese.py")
+ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
+ENGLISH += ("server/schemas", "server/tasks")
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.
 OTHERS = (
     "usage",
     "options",
     "positional arguments",
+    "example:\n  {example}",
     "show this help message and exit",
     "the following arguments are required: {names}",
     "argument {names}: {message}",
     "expected one argument",
     "expected at least one argument",
     "Input should be {what}",
+    "a valid integer, unable to parse string as an integer",
+    "a valid number, unable to parse string as a number",
+    "greater than {limit}",
+    "greater than or equal to {limit}",
+    "less than {limit}",
+    "less than or equal to {limit}",
+    "cleaning",
+    "adapter",
+    "finished",
+    "interrupted",
+    "damaged",
+    "xinye {verb}: {message}",
+    "note: {note}",
+    "chart: {chart}",
+    "next: {command}",
     "data",
     "model",
     "optimization",
     "machine",
+    "{what}, part {fold}",
+    "0.1 · √(128 / width)",
+    "0.014 · √(128 / width)",
+    "access",
+    "limits",
+    *("given", "usual"),
+    *("embeddings", "norms", "attention", "feed-forward", "head", "all"),
+    *("bits per byte", "accuracy", "macro f1", "span f1"),
 )
 # Calls whose first argument is a word, or holds words, that are shown alone.
-WORDS = {"print_table", "shown_word"}
+WORDS = {"print_table", "shown_word", "section"}
+# Variables that hold the titles of a table.
+TITLES = {"columns", "heads"}
+# Tables whose values are names; what they are named by is shown alone.
+TABLES = {"groups", "MEANT"}
+# Where a call has the words of a command, by the places of its arguments.
+COMMANDS = {"Parser": (0, 2)}
 # Calls whose texts nobody reads as sentences.
 SILENT = {"compile", "match", "fullmatch", "search", "sub", "split", "findall", "finditer", "Both"}
+SILENT |= {"filterwarnings", "APIError", "too_long", "check_count", "RemoteProtocolError"}
 SILENT |= {"debug", "info", "exception", "getLogger", "TypeVar", "environ", "execute", "Record"}
+# A command to type, the style of a printed text, names of settings, HTML.
+_NO_WORDS = re.compile(
+    r"(?:\n? *xinye [a-z0][\w-]*(?: .*)?)+|(?:\b(?:not|bold|dim|red|green|yellow|magenta)\b ?)+"
+    r"|(?=.*_)[a-z0-9_]+(?: [a-z0-9_]+)*|<meta .*"
+)
 _WORDS = re.compile(r"[A-Za-z]{2,}[^\w\n]* [^\w\n]*(?:[a-z]|[A-Z]+\b)|[a-z]{2} .*[a-z]{2}")
 
 
@@ -63,18 +101,47 @@ def _of(node: ast.AST) -> Iterator[tuple[int, str | tuple[str, str]]]:
             return
         if name in WORDS and node.args:
             yield from ((node.lineno, word) for word in _texts(node.args[0]))
+    if isinstance(node, ast.arg):  # whose type may be in quotes
+        return
+    assigned = _name(_target(node)) if isinstance(node, (ast.Assign, ast.AnnAssign)) else ""
+    if assigned in TITLES and node.value:
+        yield from ((node.lineno, title) for title in _texts(node.value))
+        return
+    if assigned in TABLES:
+        titles = [key for key in getattr(node.value, "keys", []) if isinstance(key, ast.Constant)]
+        yield from ((title.lineno, title.value) for title in titles)
+        return
     if isinstance(node, (ast.Constant, ast.JoinedStr, ast.BinOp)) and (parts := _parts(node)):
         for variant in product(*parts):
             text = _merged(variant)
-            if _WORDS.search(re.sub(r"\{\w*\}", "0", text)):
+            read = re.sub(r"\{\w*\}", "0", text)
+            markup = text.startswith(("<", "><"))
+            if _WORDS.search(read) and not _NO_WORDS.fullmatch(read) and not markup:
                 yield node.lineno, text
         inner = (each for each in ast.walk(node) if isinstance(each, ast.FormattedValue))
         for value in inner:
-            yield from _of(value.value)
+            if len(_parts(value)[0]) == 1:  # else its arms stand in the text above
+                yield from _of(value.value)
         return
+    if isinstance(node, ast.Compare):
+        return
+    if isinstance(node, ast.Subscript):  # its key is no message
+        yield from _of(node.value)
+        return
+    silent: list[ast.AST] = []
+    if isinstance(node, ast.Call):
+        silent = [
+            each
+            for place in COMMANDS.get(_name(node.func), ())
+            for each in node.args[place : place + 1]
+        ]
     for child in ast.iter_child_nodes(node):
-        if not _documents(node, child) and not isinstance(node, ast.Assert):
+        if child not in silent and not _documents(node, child) and not isinstance(node, ast.Assert):
             yield from _of(child)
+
+
+def _target(node: ast.Assign | ast.AnnAssign) -> ast.AST:
+    return node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
 
 
 def _documents(node: ast.AST, child: ast.AST) -> bool:

@@ -78,7 +78,9 @@ def test_weights_are_kept_in_the_dtype_that_is_asked_for(trained, monkeypatch):
         assert {weight.dtype for weight in model.gpt.parameters()} == {kept}
         bits[dtype] = model.evaluate(text="从前有一片新叶。" * 50).bits_per_byte
     assert bits["auto"] == bits["bfloat16"] == pytest.approx(bits["float32"], rel=1e-3)
-    with pytest.raises(XinyeError, match="dtype = 'int8': known are auto, float32, bfloat16"):
+    with pytest.raises(
+        XinyeError, match="dtype is 'int8'; it must be one of auto, float32, bfloat16"
+    ):
         package.load(trained, "int8")
 
 

@@ -45,7 +45,10 @@ def test_the_command_is_right_for_a_checkout_and_for_a_package(
     command = command.format(project)
     with pytest.raises(XinyeError) as missing:
         libraries.need("leaves", "no_such_module", extra=extra)
-    assert str(missing.value) == f"leaves needs no_such_module: {command.replace('pip', pip, 1)}"
+    assert (
+        str(missing.value)
+        == f"leaves needs no_such_module; to install it: {command.replace('pip', pip, 1)}"
+    )
     (bin_folder / "pip").touch(mode=0o755)  # the shell finds that pip first: its name is enough
     monkeypatch.setenv("PATH", str(bin_folder))
     assert libraries.install_command(extra) == command

@@ -67,8 +67,9 @@ class Model:
             assert self.task is not None
             verb = self.task.verb
             raise XinyeError(
-                f"{self.folder}: this model learned to {verb}, not to write: xinye {verb} "
-                f"{quoted(self.folder)} …; the one it began with writes: {began_with(self.folder)}"
+                f"{self.folder}: this model was trained to {verb}, not to write. Use it: "
+                f"xinye {verb} {quoted(self.folder)} …; the model it was trained from can write: "
+                f"{began_with(self.folder)}"
             )
         return self.network
 
@@ -190,7 +191,7 @@ class Model:
         checked_settings = checked(EvaluateSettings, settings, "evaluate")
         if not paths and not texts and self.task and self.task.writes:
             raise XinyeError(
-                f"{self.folder}: name {self.task.records_name} to judge it on: xinye evaluate "
+                f"{self.folder}: give {self.task.records_name} to evaluate it on: xinye evaluate "
                 f"{quoted(self.folder)} --data FILE; or a text: xinye evaluate "
                 f"{quoted(self.folder)} FILE"
             )
@@ -255,7 +256,7 @@ class Model:
         files = _names(data)
         if not files:
             raise XinyeError(
-                f"{self.folder}: name records to judge it on: xinye evaluate "
+                f"{self.folder}: give records to evaluate it on: xinye evaluate "
                 f"{quoted(self.folder)} --data FILE"
             )
         judged = Judged(self.network, self.tokenizer, self.folder, observer or Observer(), baseline)
@@ -268,14 +269,13 @@ class Model:
             judge.refuse_settings(learned, self.folder, settings)
         if learned and learned.verb == kind.verb:
             return learned
-        base, it = str(self.folder), "it"
-        if isinstance(self.network, Head):  # which cannot learn another task
-            base, it = began_with(self.folder), "the one it began with"
-        ask = f"; or ask {it} as it is, with --labels a,b" if TASKS[kind.verb].asked_with else ""
-        raise XinyeError(
-            f"{self.folder}: this model has not learned to {kind.verb}; teach {it}: xinye finetune "
-            f"{quoted(base)} --task {kind.verb} --data FILE -o RUN{ask}"
-        )
+        taught = isinstance(self.network, Head)  # which cannot learn another task
+        base = began_with(self.folder) if taught else str(self.folder)
+        command = f"xinye finetune {quoted(base)} --task {kind.verb} --data FILE -o RUN"
+        ask = f"or use {base} without training, with --labels a,b"
+        ask = f"; {ask}" if TASKS[kind.verb].asked_with else ""
+        problem = f"this model was not trained to {kind.verb}; fine-tune {base}: {command}"
+        raise XinyeError(f"{self.folder}: {problem}{ask}")
 
 
 def load(
@@ -299,7 +299,7 @@ def load(
     dtypes |= {"float32": torch.float32, "bfloat16": torch.bfloat16}
     if dtype not in dtypes:
         known = f"{', '.join(dtypes)}{did_you_mean(dtype, dtypes)}"
-        raise XinyeError(f"dtype = {dtype!r}: known are {known}")
+        raise XinyeError(f"dtype is {dtype!r}; it must be one of {known}")
     with based_on(base):
         network, tokenizer = load_any(model, dtypes[dtype])
     loaded = Model(network, tokenizer, Path(model))

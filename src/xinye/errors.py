@@ -107,7 +107,7 @@ def checked(kind: type[Checked], values: dict[str, Any], where: str) -> Checked:
     key."""
     for key, value in values.items():
         if reason := not_unicode(value):
-            raise XinyeError(f"{where}: {key}: {reason}; mend the text, or rename the file")
+            raise XinyeError(f"{where}: {key}: {reason}; correct the text, or rename the file")
     try:
         return kind(**values)
     except ValidationError as error:
@@ -119,7 +119,7 @@ def checked(kind: type[Checked], values: dict[str, Any], where: str) -> Checked:
             raise XinyeError(
                 f"{where}: unknown key {path[-1]!r}{did_you_mean(path[-1], kind.model_fields)}"
             ) from None
-        message = first["msg"].removeprefix("Value error, ")
+        message = re.sub("^Value error, ", "", first["msg"])
         if first["type"] == "literal_error":
             message += did_you_mean(str(first["input"]), re.findall("'(.*?)'", message))
         raise XinyeError(f"{where}: {'.'.join(path) + ': ' if path else ''}{message}") from None
@@ -128,4 +128,5 @@ def checked(kind: type[Checked], values: dict[str, Any], where: str) -> Checked:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'size'?` where a known word is near, else nothing."""
     near = nearest(word, known)
-    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    meant = f"did you mean {' or '.join(map(repr, near))}?"
+    return f"; {meant}" if near else ""

@@ -28,15 +28,16 @@ _PLACE = re.compile(
     r"(?P<file>.*?)(?:, )?(?P<kind>line|record|row) "
     r"(?P<numbers>\d[\d,]*(?:(?:, | and )(?P=kind) \d[\d,]*)*)"
 )
-_BRACKETED = re.compile(r"(.+) \(((?:[^()]|\([^()]*\))*)\)", re.DOTALL)
 _TIME = re.compile(r"\d[\d,.]* (?:s|min|h)(?: \d+ (?:s|min))?")
 
 
 class Message(NamedTuple):
-    """A message that has gaps: the texts around them, and its Chinese with their numbers."""
+    """A message that has gaps: the texts around them, its Chinese with their numbers, and which of
+    them are a `{count}`, so that only a number fills them."""
 
     around: Sequence[str]
     chinese: str
+    counts: Sequence[int] = ()
 
     def gaps(self, text: str) -> list[str] | None:
         """What fills the gaps if a text is this message: the shortest possible, from the left."""
@@ -51,7 +52,9 @@ class Message(NamedTuple):
                 return None
             filled.append(text[begin:found])
             begin = found + len(part)
-        return [*filled, text[begin:end]] if begin <= end else None
+        filled.append(text[begin:end])
+        numbers = all(filled[place].replace(",", "").isdecimal() for place in self.counts)
+        return filled if begin <= end and numbers else None
 
     def filled(self, gaps: Sequence[str]) -> str:
         return _GAP.sub(lambda found: gaps[int(found[1])], self.chinese)
@@ -67,7 +70,7 @@ def screen_language() -> str:
 
 def shown(text: str) -> str:
     """A message in the language of the screen."""
-    return chinese(text) if screen_language() == "zh" else text
+    return _in_lines(text) if screen_language() == "zh" else text
 
 
 def shown_word(word: str) -> str:
@@ -76,8 +79,22 @@ def shown_word(word: str) -> str:
     return _messages()[0].get(word, word) if screen_language() == "zh" else word
 
 
+def shown_reason(reason: str) -> str:
+    """The reason for a number of a plan: clauses, each of which may be a single word."""
+    return chinese(reason) if screen_language() == "zh" else reason
+
+
 def chinese(text: str) -> str:
-    """A message in Chinese, or each of its lines; what is no message stays as it is."""
+    """What a run's folder keeps in English, in Chinese: clauses, each of which may be a single
+    word. What is no message of ours, such as a name, stays as it is."""
+    words = _messages()[0]
+    clauses = text.split("; ")
+    known = [clause if " " in clause else words.get(clause, clause) for clause in clauses]
+    said = _in_lines("; ".join(known))
+    return said if known == clauses else said.replace("; ", "；")
+
+
+def _in_lines(text: str) -> str:
     whole = _translated(text, DEEPEST)
     if whole != text:
         return whole
@@ -105,9 +122,10 @@ def _looked_up(text: str, depth: int) -> str | None:
     where, _, what = text.partition(": ")
     if (said := _matched(what, depth)) is not None:
         return f"{_translated(where, depth - 1)}：{said}"
-    if found := _BRACKETED.fullmatch(text):
-        before, inside = (_translated(part, depth - 1) for part in found.groups())
-        return None if (before, inside) == found.groups() else f"{before}（{inside}）"
+    before, within = _with_bracket(text)
+    said_before, said_within = _translated(before, depth - 1), _translated(within, depth - 1)
+    if within and (said_before, said_within) != (before, within):
+        return f"{said_before}（{said_within}）"
     mark, wide = ("; ", "；") if "; " in text else (": ", "：")
     parts = text.split(mark)
     translated = []
@@ -129,6 +147,17 @@ def _matched(text: str, depth: int) -> str | None:
         if (gaps := message.gaps(text)) is not None:
             return message.filled([_translated(gap, depth - 1) for gap in gaps])
     return None
+
+
+def _with_bracket(text: str) -> tuple[str, str]:
+    """A text, and what stands in the brackets at its end, which may hold others: "a (1).csv" is how
+    browsers save a second copy."""
+    depth = 0
+    for at in range(len(text) - 1, 0, -1):
+        depth += (text[at] == ")") - (text[at] == "(")
+        if not depth:
+            return (text[:at].rstrip(), text[at + 1 : -1]) if text[at] == "(" else (text, "")
+    return text, ""
 
 
 def wrapped(text: str, width: int, indent: str = "") -> str:
@@ -158,10 +187,13 @@ def _messages() -> tuple[dict[str, str], list[Message]]:
         # what is counted has a form for one and a form for several, which are one in Chinese
         said = strings if isinstance(strings, str) else (strings or [""])[0]
         for english in (ids,) if isinstance(ids, str) else ids:
+            english, said = english.strip(), said.strip()
             if not english or not said:
                 continue
             if names := _GAP.findall(english):
-                gapped.append(Message(_GAP.split(english)[::2], _numbered(said, names)))
+                counts = [place for place, name in enumerate(names) if name == "count"]
+                around = _GAP.split(english)[::2]
+                gapped.append(Message(around, _numbered(said, names), counts))
             else:
                 whole[english] = said
     gapped.sort(key=lambda message: sum(map(len, message.around)), reverse=True)

@@ -31,7 +31,9 @@ def need(what: str, *modules: str, extra: str = "") -> None:
     """
     missing = [PACKAGES.get(module, module) for module in modules if not installed(module)]
     if missing:
-        raise XinyeError(f"{what} needs {', '.join(missing)}: {install_command(extra)}")
+        raise XinyeError(
+            f"{what} needs {', '.join(missing)}; to install it: {install_command(extra)}"
+        )
 
 
 def install_command(*extras: str) -> str:

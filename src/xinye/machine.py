@@ -45,12 +45,12 @@ def fast_dtype(where: torch.device) -> tuple[torch.dtype, str]:
     fp32."""
     if where.type == "cuda":
         if torch.cuda.get_device_capability(where) >= (8, 0):
-            return torch.bfloat16, "this GPU multiplies bf16"
+            return torch.bfloat16, "this GPU computes in bf16"
         return torch.float32, "this GPU has no bf16 units"
     if where.type == "cpu":
         ratio = bf16_ratio(where)
         dtype = torch.bfloat16 if ratio > NEAR_TIE else torch.float32
-        return dtype, f"bf16 is multiplied {ratio:.2g} times as fast as fp32 here"
+        return dtype, f"this processor multiplies bf16 {ratio:.2g} times as fast as fp32"
     return torch.float32, "bf16 is not reliable on this device"
 
 
@@ -61,9 +61,9 @@ def processor() -> str:
     """The processor's name; many virtual machines tell only its maker, so family and model are
     named too."""
     facts = _cpu_facts()
-    if facts.keys() >= {"model name", "cpu family", "model"}:
-        return f"{facts['model name']} (family {facts['cpu family']}, model {facts['model']})"
-    named = facts.get("model name") or _sysctl("machdep.cpu.brand_string")
+    if facts.keys() >= {"model_name", "cpu_family", "model"}:
+        return f"{facts['model_name']} (family {facts['cpu_family']}, model {facts['model']})"
+    named = facts.get("model_name") or _sysctl("machdep.cpu.brand_string")
     return named or platform.processor() or platform.machine()
 
 
@@ -95,7 +95,7 @@ def physical_cores() -> int | None:
     """Cores of the whole machine, None where that cannot be told: two logical ones may share one's
     arithmetic."""
     places = [
-        [line for line in block.splitlines() if line.startswith(("physical id", "core id"))]
+        [line for line in block.splitlines() if re.match("physical id|core id", line)]
         for block in read_text(PROC / "cpuinfo").split("\n\n")
     ]
     known = {tuple(place) for place in places if len(place) == 2}
@@ -115,9 +115,11 @@ def cpp_compiler() -> str | None:
 
 @cache
 def _cpu_facts() -> dict[str, str]:
-    """What /proc/cpuinfo says of the first core; nothing where there is none."""
+    """What /proc/cpuinfo says of the first core, `model name` under `model_name`; nothing where
+    there is no such file."""
     lines = read_text(PROC / "cpuinfo").split("\n\n")[0].splitlines()
-    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    facts = (line.partition(":") for line in lines)
+    return {key.strip().replace(" ", "_"): value.strip() for key, _, value in facts}
 
 
 def _sysctl(name: str) -> str:

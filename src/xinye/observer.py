@@ -42,5 +42,5 @@ class Observer:
     def ended(self, outcome: "Run | BaseException") -> None: ...  # or the error it failed with
 
     def counting(self, what: str, total: int, unit: str) -> Callable[[int], None]:
-        """A function that is told how much is done: "scoring … 10 of 20 tokens"."""
-        return lambda done: self.progress(f"{what} … {done:,} of {total:,} {unit}")
+        """A function that is told how much is done: "scoring … 10 of 20 tokens done"."""
+        return lambda done: self.progress(f"{what} … {done:,} of {total:,} {unit} done")

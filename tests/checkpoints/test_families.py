@@ -157,11 +157,11 @@ def test_a_tie_that_is_not_told_is_the_familys_own(tmp_path):
         ),
         ({"is_causal": False}, "is_causal"),
         ({"sliding_window": "wide", "model_type": "mistral"}, "sliding_window = 'wide'"),
-        ({"num_hidden_layers": 10**12}, "tensors cannot be 1000000000000 layers"),
-        ({"num_hidden_layers": 10**400}, "not what it should be"),
+        ({"num_hidden_layers": 10**12}, "tensors are too few for 1000000000000 layers"),
+        ({"num_hidden_layers": 10**400}, "a value is invalid"),
         ({"hidden_size": 10**11}, "has shape|out of range"),
         ({"vocab_size": 200}, "has shape"),
-        ({"head_dim": -2}, "not what it should be"),
+        ({"head_dim": -2}, "a value is invalid"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -180,7 +180,10 @@ def test_bad_tensors_are_named(tmp_path):
     tensors = load_file(tmp_path / "model.safetensors")
     name = "model.layers.1.mlp.up_proj.weight"
     for changed, message in [
-        ({name: tensors[name].int()}, "is of type I32; known are F32, F16, BF16"),
+        (
+            {name: tensors[name].int()},
+            "has type I32, which is not supported; Xinye reads F32, F16, BF16",
+        ),
         ({name: tensors[name] * float("inf")}, "holds NaN or infinity"),
         ({"model.odd": torch.ones(2)}, r"has an unknown tensor model\.odd"),
     ]:
@@ -189,15 +192,17 @@ def test_bad_tensors_are_named(tmp_path):
             load_weights(tmp_path)
     change(tmp_path, {"tie_word_embeddings": True})
     save_file(tensors, tmp_path / "model.safetensors")
-    with pytest.raises(XinyeError, match=r"lm_head\.weight is not model\.embed_tokens\.weight"):
+    with pytest.raises(
+        XinyeError, match=r"lm_head\.weight differs from model\.embed_tokens\.weight"
+    ):
         load_weights(tmp_path)
 
 
 @pytest.mark.parametrize(
     "files, message",
     [
-        ({"a": "../model.safetensors"}, "not the name of a safetensors file beside it"),
-        ({"a": "/etc/passwd"}, "not the name of a safetensors file beside it"),
+        ({"a": "../model.safetensors"}, "not the name of a safetensors file in this folder"),
+        ({"a": "/etc/passwd"}, "not the name of a safetensors file in this folder"),
         ({"a": "absent.safetensors"}, r"absent\.safetensors: there is no such file"),
         ({"a": 3}, "no weight_map"),
         ([], "no weight_map"),
@@ -217,7 +222,9 @@ def test_a_pickled_model_is_refused_with_a_way_that_works(tmp_path):
     save(theirs, tmp_path)
     (tmp_path / "model.safetensors").unlink()
     torch.save(theirs.state_dict(), tmp_path / "pytorch_model.bin")
-    with pytest.raises(XinyeError, match=r"pytorch_model\.bin: pickled") as caught:
+    with pytest.raises(
+        XinyeError, match=r"pytorch_model\.bin: Xinye does not read pickled"
+    ) as caught:
         load_weights(tmp_path)
     program = str(caught.value).partition('python -c "')[2].removesuffix('"')
     exec(compile(program, "advice", "exec"), {})
@@ -228,7 +235,7 @@ def test_a_pickled_model_is_refused_with_a_way_that_works(tmp_path):
 def test_more_memory_than_there_is_is_said_before_anything_is_read(tmp_path, monkeypatch):
     save(random_model(FAMILIES["llama"]), tmp_path)
     monkeypatch.setattr("xinye.checkpoints.layout.memory_bytes", lambda where: 1000)
-    with pytest.raises(XinyeError, match=r"GB in float32, and 0\.0 GB of memory are free"):
+    with pytest.raises(XinyeError, match=r"GB in float32, but only 0\.0 GB of memory are free"):
         load_weights(tmp_path)
 
 

@@ -151,15 +151,15 @@ def test_what_the_format_has_no_place_for_is_refused_and_nothing_is_written(tmp_
     large = random_model(GPTConfig("llama", V, 64, 1, 2, 2, 16, 40, 16))
     large.model.layers[0].mlp.up_proj.weight.data[0, 0] = 1e6
     for model, kind, message in (
-        (LSTM(LSTMConfig(V, 32, 1, 16)), "f32", "lstm cannot be written as GGUF"),
-        (GPT(dynamic), "f32", r"no such RoPE scaling \(dynamic\)"),
+        (LSTM(LSTMConfig(V, 32, 1, 16)), "f32", "LSTM cannot be written as GGUF"),
+        (GPT(dynamic), "f32", r"does not support this RoPE scaling \(dynamic\)"),
         (
             GPT(GPTConfig("modern", V, 32, 1, 2, 2, 16, 40, 16, attention_bias=True)),
             "f32",
-            "without these biases",
+            "does not support these biases",
         ),
         (large, "f16", "up_proj.weight holds .* too large for f16"),
-        (large, "q8", "unknown kind of weights 'q8'"),
+        (large, "q8", "unknown weight format 'q8'"),
     ):
         with pytest.raises(XinyeError, match=message):
             save_gguf(path, model, TOKENIZER, kind)
@@ -336,7 +336,7 @@ def test_a_tokenizer_of_llama_2_is_written_and_splits_alike(prepends, tmp_path, 
     save_model(tmp_path / "base", random_model(config), tokenizer)
     outcome = xinye("export", tmp_path / "base", "--to", "gguf", "-o", tmp_path / "model.gguf")
     assert outcome.code == 0, outcome.err
-    assert ("behind every control token" in outcome.err) != prepends
+    assert ("after every control token" in outcome.err) != prepends
     asked = ("leaf", "--temperature", 0, "--max-tokens", 6, "--dtype", "float32")
     written = [xinye("generate", tmp_path / name, *asked).out for name in ("base", "model.gguf")]
     assert written[0] == written[1] != ""
@@ -353,9 +353,9 @@ def test_a_tokenizer_that_scores_cannot_describe_is_refused(tmp_path):
     one = next(index for index in range(len(merges)) if joined[index] == joined[index + 1])
     apart = [*merges[:one], *merges[one + 1 :], merges[one]]  # of two ways to the same token
     for change, says in (
-        ({"merges": merges[1:]}, "in an order that SentencePiece's scores cannot say"),
+        ({"merges": merges[1:]}, "in an order that SentencePiece's scores cannot express"),
         ({"merges": apart}, "in an order that"),
-        ({"ignore_merges": True}, "changes or splits text otherwise"),
+        ({"ignore_merges": True}, "normalizes or splits text"),
     ):
         other = llama_2_tokenizer(tmp_path, **change)
         with pytest.raises(XinyeError, match=says):
@@ -380,18 +380,18 @@ def number_behind(data: bytes, name: str, offset: int, code: str, value: float) 
 
 DAMAGE = {
     "not a GGUF file": lambda data: b"GGML" + data[4:],
-    "version 1 is not known": lambda data: data[:4] + struct.pack("<I", 1) + data[8:],
-    "tensors cannot be in so small a file": lambda data: (
+    "version 1 is not supported": lambda data: data[:4] + struct.pack("<I", 1) + data[8:],
+    "announces more than the file holds": lambda data: (
         data[:8] + struct.pack("<Q", 2**62) + data[16:]
     ),
-    "values cannot be in so small a file": lambda data: (
-        data[:16] + struct.pack("<Q", 2**40) + data[24:]
-    ),
-    "texts cannot be in so small": lambda data: number_behind(
+    "the header announces more": lambda data: data[:16] + struct.pack("<Q", 2**40) + data[24:],
+    "header announces more than": lambda data: number_behind(
         data, "tokenizer.ggml.tokens", 8, "Q", 2**60
     ),
-    "is an array of type 9": lambda data: number_behind(data, "tokenizer.ggml.tokens", 4, "I", 9),
-    "llama.block_count' is of type 77": lambda data: number_behind(
+    "tokenizer.ggml.tokens' has the unknown type 9": lambda data: number_behind(
+        data, "tokenizer.ggml.tokens", 4, "I", 9
+    ),
+    "llama.block_count' has the unknown type 77": lambda data: number_behind(
         data, "llama.block_count", 0, "I", 77
     ),
     "4,000,000,000 layers|block_count is 4000000000": lambda data: number_behind(
@@ -403,25 +403,29 @@ DAMAGE = {
     "lacks tensor blk.1": lambda data: number_behind(data, "llama.block_count", 4, "I", 2),
     "has shape .* not": lambda data: number_behind(data, "llama.feed_forward_length", 4, "I", 64),
     "must be of type int": lambda data: number_behind(data, "llama.context_length", 0, "I", 6),
-    "architecture 'mamba' is not known here; known are qwen3, llama": lambda data: data.replace(
+    "architecture 'mamba' is not supported; Xinye reads qwen3, llama": lambda data: data.replace(
         b"architecture\x08\0\0\0\x05\0\0\0\0\0\0\0llama",
         b"architecture\x08\0\0\0\x05\0\0\0\0\0\0\0mamba",
     ),
-    "pre-tokenizer 'qwen9' is not known here; known are gpt-2": lambda data: data.replace(
+    "pre-tokenizer 'qwen9' is not supported; Xinye reads gpt-2": lambda data: data.replace(
         b"qwen2", b"qwen9"
     ),
     "has 9 dimensions": lambda data: number_behind(data, "blk.0.attn_q.weight", 0, "I", 9),
-    "cannot have": lambda data: number_behind(data, "blk.0.attn_q.weight", 4, "Q", 31),
-    "bytes beyond": lambda data: number_behind(data, "blk.0.attn_q.weight", 12, "Q", 2**62),
-    "is of kind q5_K": lambda data: number_behind(data, "blk.0.attn_q.weight", 20, "I", 13),
-    "lie over each other": lambda data: number_behind(data, "blk.0.attn_q.weight", 24, "Q", 0),
+    "impossible for": lambda data: number_behind(data, "blk.0.attn_q.weight", 4, "Q", 31),
+    "bytes after the end of the file": lambda data: number_behind(
+        data, "blk.0.attn_q.weight", 12, "Q", 2**62
+    ),
+    "has type q5_K, which is not supported": lambda data: number_behind(
+        data, "blk.0.attn_q.weight", 20, "I", 13
+    ),
+    "overlap": lambda data: number_behind(data, "blk.0.attn_q.weight", 24, "Q", 0),
     "not a multiple of 32": lambda data: number_behind(data, "blk.0.attn_q.weight", 24, "Q", 8),
     "bos_token_id is 999": lambda data: number_behind(
         data, "tokenizer.ggml.bos_token_id", 4, "I", 999
     ),
-    "not UTF-8": lambda data: data.replace(b"qwen2", b"qwen\xff"),
+    "not valid UTF-8": lambda data: data.replace(b"qwen2", b"qwen\xff"),
     "cut short": lambda data: data[:-64],
-    "cut short|cannot be in so small": lambda data: data[:3000],
+    "damaged or cut short": lambda data: data[:3000],
     "holds NaN or infinity": lambda data: data[:-32] + b"\xff" * 32,
 }
 

@@ -179,22 +179,22 @@ def damage(folder, what):
         ("json", "damaged"),
         (
             {"model_type": "mamba"},
-            "'mamba' is not known here; known are qwen3, qwen2, llama, mistral, gpt2",
+            "'mamba' is not supported; Xinye reads qwen3, qwen2, llama, mistral, gpt2",
         ),
         ({"hidden_size": 96}, "has shape"),
         ({"num_hidden_layers": 4}, "lacks tensor model.layers.3"),
         ({"num_hidden_layers": 2}, "has an unknown tensor model.layers.2"),
-        ({"num_attention_heads": "four"}, "not what it should be"),
-        ({"rope_parameters": {"rope_type": "longrope"}}, "'longrope' are not supported"),
+        ({"num_attention_heads": "four"}, "a value is invalid"),
+        ({"rope_parameters": {"rope_type": "longrope"}}, "'longrope' is not supported"),
         ({"rope_parameters": {"rope_type": "yarn"}}, "the key 'factor' is missing"),
         (
             {"rope_parameters": {"rope_type": "yarn", "factor": 0.5}},
             "factor is 0.5; it must be at least 1",
         ),
-        ({"rope_parameters": {"rope_type": "yarn", "factor": "four"}}, "not what it should be"),
+        ({"rope_parameters": {"rope_type": "yarn", "factor": "four"}}, "a value is invalid"),
         (
             {"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "mscale": 1.0}},
-            "the field 'mscale' of 'yarn'",
+            "the field 'mscale' of RoPE of type 'yarn'",
         ),
     ],
 )

@@ -9,11 +9,11 @@ from xinye.errors import XinyeError
 @pytest.mark.parametrize(
     "name, content, message",
     [
-        ("missing/model", None, "and no model of that name was downloaded: xinye download missing/model"),
-        ("runs/a/b", None, "there is no such folder; give that of a run"),
-        ("model.pt", b"", r"model\.pt: pickled"),
-        ("model.safetensors", b"", "not a model's folder, nor a GGUF file; give the folder it lies in"),
-        ("novel.txt", b"", "not a model's folder, nor a GGUF file$"),
+        ("missing/model", None, "download it first: xinye download missing/model"),
+        ("runs/a/b", None, "there is no such folder; give the folder of a run"),
+        ("model.pt", b"", r"model\.pt: Xinye does not read pickled"),
+        ("model.safetensors", b"", "neither a model's folder nor a GGUF file; give the folder of the file"),
+        ("novel.txt", b"", "neither a model's folder nor a GGUF file$"),
     ],
 )  # fmt: skip
 def test_what_is_no_model_is_told_in_one_line(name, content, message, tmp_path, monkeypatch):

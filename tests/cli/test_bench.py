@@ -55,7 +55,7 @@ def test_the_table_names_its_units(xinye: Callable, trained: Path) -> None:
     (["--concurrency", "0"], "--concurrency 0: name numbers from 1 to 1024"),
     (["--concurrency", "1,多"], "--concurrency 1,多: name numbers"),
     (["--output-tokens", "0"], "--output-tokens: at least 1"),
-    (["--prompt-tokens", "30"], "30 tokens of prompt and 64 of output are more than the context of 32"),
+    (["--prompt-tokens", "30"], "30 prompt tokens and 64 output tokens are more than the context of 32"),
 ])  # fmt: skip
 def test_what_cannot_be_measured_is_one_line(
     xinye: Callable, trained: Path, flags: list[str], complaint: str

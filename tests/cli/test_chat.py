@@ -114,7 +114,7 @@ def test_a_conversation_in_a_terminal(model, tmp_path):
     terminal.type(f"/load {tmp_path / 'nowhere.json'}\r")
     terminal.until("there is no such file")
     terminal.type(f"/load {saved}\r")
-    terminal.until("going on after 7 messages")
+    terminal.until("loaded 7 messages")
     terminal.until(">>> ")
     terminal.type("\x04")
     assert terminal.code() == 0
@@ -139,7 +139,7 @@ def test_ctrl_c_stops_the_answer_and_then_leaves(tmp_path):
     terminal.type("说\r")
     terminal.until("无穷无穷")
     terminal.type("\x03")
-    terminal.until("Ctrl-C again leaves")
+    terminal.until("press Ctrl-C again to leave")
     terminal.until(">>> ")
     terminal.type(f"/save {tmp_path / 'part.json'}\r")
     terminal.until("2 messages")

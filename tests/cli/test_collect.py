@@ -85,13 +85,13 @@ def test_the_limit_ends_the_reading(xinye, workplace, sources):
     "arguments, says",
     [
         (["missing", "-o", "a.jsonl"], "missing: no such file or folder"),
-        (["sources/photo.jpg", "-o", "a.jsonl"], "files of this kind; readable: .txt"),
+        (["sources/photo.jpg", "-o", "a.jsonl"], "files of this kind; Xinye reads .txt"),
         (["old.jsonl", "-o", "a.jsonl"], "documents already"),
         (
             ["sources/cut.epub", "-o", "a.jsonl"],
-            "sources/cut.epub: skipped, not a complete EPUB file",
+            "sources/cut.epub was skipped (not a complete EPUB file",
         ),
-        (["sources/empty.md", "-o", "a.jsonl"], "sources/empty.md: no document there"),
+        (["sources/empty.md", "-o", "a.jsonl"], "sources/empty.md: no documents found"),
         (["zh.txt", "-o", "a.txt"], "name it a.jsonl"),
         (["zh.txt", "-o", "old.jsonl"], "--overwrite"),
         (["sources/scan.pdf", "-o", "old.jsonl", "--overwrite"], "no document is left"),

@@ -107,8 +107,8 @@ def test_a_model_comes_once_and_then_goes_by_its_name(xinye, hub, trained):
     [
         ("maker/other", None, "the hub has no such model"),
         ("maker/../model", None, "is not a name on the hub"),
-        ("maker/model", {"model_type": "mamba"}, "model_type 'mamba' is not known here"),
-        ("maker/model", "pickled", "has no model.safetensors; what is pickled is not downloaded"),
+        ("maker/model", {"model_type": "mamba"}, "model_type 'mamba' is not supported"),
+        ("maker/model", "pickled", "it has no model.safetensors; Xinye does not download pickled"),
     ],
     ids=["unknown", "no name", "unknown architecture", "pickled"],
 )

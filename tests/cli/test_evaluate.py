@@ -120,7 +120,7 @@ def test_documents_apart(xinye, trained, text):
 def test_a_file_it_was_trained_on_is_told_of(xinye, trained, tmp_path):
     copy = shutil.copy(trained.parent / "zh.txt", tmp_path / "又一个.txt")
     assert result(xinye("evaluate", trained, copy, "--json"))["notes"] == [
-        f"{copy}: was in the training text, which flatters the model"
+        f"{copy}: this file was in the training text, which makes the model look better"
     ]
 
 
@@ -135,7 +135,7 @@ def test_where_the_training_text_is_gone_the_rest_is_measured(xinye, trained, te
     )
     assert found["baselines"]["gzip"] and "gone.txt: no such file" in found["notes"][0]
     outcome = xinye("evaluate", run)
-    assert outcome.code == 2 and "name a text to judge it on" in outcome.complaint
+    assert outcome.code == 2 and "give a text to evaluate it on" in outcome.complaint
 
 
 def test_a_model_from_elsewhere_takes_its_training_text(xinye, trained, text, tmp_path):
@@ -158,7 +158,10 @@ def test_a_model_from_elsewhere_takes_its_training_text(xinye, trained, text, tm
         (["RUN", "--context", "many"], "context"),
         (["RUN", "--rope-scaling", "yarn"], "'yarn' is not one of linear:2, dynamic:2, yarn:4"),
         (["RUN", "--rope-scaling", "yarn:0.5"], "factor is 0.5; it must be at least 1"),
-        (["RUN", "--training-text", "zh.txt"], "--training-text does not tell what was held back"),
+        (
+            ["RUN", "--training-text", "zh.txt"],
+            "--training-text does not say which part was held back",
+        ),
         (["RUN", "--plot", "chart.svg"], "--by-position"),
         (["RUN", "--by-positon"], "did you mean '--by-position'?"),
     ],
@@ -198,6 +201,6 @@ def test_learned_positions_end_with_the_context(xinye, workplace):
     assert xinye("pretrain", "zh.txt", "-o", "run", *tiny, *options).code == 0
     assert xinye("evaluate", "run", "--context", 32).code == 0
     beyond = xinye("evaluate", "run", "--context", 33)
-    assert beyond.code == 2 and "learned positions, and only 32 of them" in beyond.complaint
+    assert beyond.code == 2 and "learned positions for only 32 tokens" in beyond.complaint
     scaled = xinye("evaluate", "run", "--rope-scaling", "linear:2")
     assert scaled.code == 2 and "gpt2 has learned positions" in scaled.complaint

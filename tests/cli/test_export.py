@@ -70,8 +70,11 @@ def test_quantized_is_smaller_and_a_gguf_can_be_written_again(xinye, trained, tm
         (["RUN"], "--to"),
         (["RUN", "--to", "gguff"], "gguff"),
         (["RUN", "--to", "gguf", "--quantize", "q5"], "q5"),
-        (["RUN", "--to", "onnx", "--quantize", "q8_0"], "is for GGUF"),
-        (["RUN", "--to", "gguf", "-o", "mine.gguf"], "mine.gguf: exists and is no GGUF file"),
+        (["RUN", "--to", "onnx", "--quantize", "q8_0"], "works for GGUF only"),
+        (
+            ["RUN", "--to", "gguf", "-o", "mine.gguf"],
+            "mine.gguf: the file exists and is no GGUF file",
+        ),
         (["RUN", "--to", "gguf", "-o", "."], "is a folder"),
         (["model.gguf", "--to", "gguf", "-o", "model.gguf"], "is the model itself"),
         (["nowhere", "--to", "gguf"], "nowhere"),

@@ -63,7 +63,7 @@ def test_from_a_csv_to_a_classifier(xinye, trained, reviews):
     assert sum(results[0]["probabilities"].values()) == pytest.approx(1)
     assert "--task tag --data FILE" in xinye("tag", "run", "好吃").complaint
     pair = xinye("classify", "run", "好吃", "--pair", "难吃")
-    assert pair.code == 2 and "learned single texts, and cannot judge a pair" in pair.complaint
+    assert pair.code == 2 and "trained on single texts and cannot judge a pair" in pair.complaint
     (reviews / "other.csv").write_text("body,mood\n好吃,正面\n难吃,负面\n", "utf-8")
     columns = ("--text-field", "body", "--label-field", "mood")
     other = xinye("evaluate", "run", "--data", "other.csv", *columns, "--json")
@@ -93,7 +93,7 @@ def test_an_interrupted_fine_tuning_tells_so_in_json(xinye, trained, reviews, mo
     )
     result = json.loads(outcome.out)
     assert outcome.code == 128 + 15 and result["interrupted"] == 15 and result["steps"] == 1
-    assert "go on with: xinye finetune -o run --resume" in outcome.err
+    assert "resume with: xinye finetune -o run --resume" in outcome.err
 
 
 @pytest.mark.parametrize("name", ["新 叶", "a'b"])
@@ -164,7 +164,7 @@ def test_chat_asks_for_no_scikit_learn(xinye, trained, reviews, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--task", "classify", "-o", "run"], "name the records to learn from: --data FILE"),
+        (["--task", "classify", "-o", "run"], "give the records to train on: --data FILE"),
         (["--task", "classify", "--data", "missing.csv", "-o", "run"], "missing.csv: no such file"),
         (["--data", "reviews.csv", "-o", "run"], "name the task"),
         (["--task", "tag", "--data", "reviews.csv", "-o", "run"], "expected a token and its tag"),

@@ -82,7 +82,7 @@ def test_a_bad_line_is_told_by_its_number_and_the_others_are_done(xinye, trained
     assert outcome.code == 1 and sorted(results(out)) == [1, 10]
     assert [error["line"] for error in errors] == [*range(2, 10)]
     says = ["not valid JSON", '{"prompt": "…"}', "must be a text", "did you mean 'temperature'", "n is 0",
-            "81 tokens; this model reads at most 32", "message 1 must have a role", "no token 999999"]  # fmt: skip
+            "81 tokens; this model reads at most 32", "message 1 needs a role", "no token 999999"]  # fmt: skip
     for error, expected in zip(errors, says, strict=True):
         assert expected in error["error"]
         assert f", line {error['line']}: " in outcome.err
@@ -95,7 +95,7 @@ def test_a_bad_line_is_told_by_its_number_and_the_others_are_done(xinye, trained
         (["-o", "out.jsonl"], "go together"),
         (["小兔", "--prompts", "PROMPTS", "-o", "out.jsonl"], "give a prompt, or a file"),
         (["--prompts", "missing.jsonl", "-o", "out.jsonl"], "missing.jsonl: no such file"),
-        (["--prompts", "PROMPTS", "-o", "PROMPTS"], "these are the prompts"),
+        (["--prompts", "PROMPTS", "-o", "PROMPTS"], "this is the file of prompts"),
         (["--prompts", "PROMPTS", "-o", "mine.txt"], "exists and holds no texts of prompts"),
     ],
 )
@@ -114,4 +114,6 @@ def test_other_settings_want_another_file(xinye, trained, prompts, tmp_path):
     xinye("generate", trained, "--prompts", prompts, "-o", out, "--max-tokens", 2)
     before = out.read_bytes()
     outcome = xinye("generate", trained, "--prompts", prompts, "-o", out, "--max-tokens", 3)
-    assert "for line 1 something else was asked" in outcome.complaint and out.read_bytes() == before
+    assert (
+        "line 1 was written with another prompt" in outcome.complaint and out.read_bytes() == before
+    )

@@ -191,7 +191,7 @@ def test_a_run_that_is_missing_is_not_one_to_download(xinye, workplace):
         ("finetune a --lr 0.1", "'--lr'; did you mean '--learning-rate'? (try"),
         ("finetune a --time 25s", "'--time'; did you mean '--epochs' or '--steps'? (try"),
         ("finetune a --Learning_Rate=1", "did you mean '--learning-rate'?"),
-        ("finetune a --model_name_or_path b", "name it without a flag: xinye finetune MODEL"),
+        ("finetune a --model_name_or_path b", "give it without a flag: xinye finetune MODEL"),
         ("pretrain a --n_ctx 256", "did you mean '--context'?"),
         ("generate a --max-length 9", "did you mean '--max-tokens'?"),
         ("merge a --bad", "unknown argument '--bad' (try"),

@@ -55,7 +55,8 @@ def test_a_merged_model_is_a_plain_folder_with_the_same_logits(
 
 
 @pytest.mark.parametrize(
-    ("method", "reason"), [("prefix", "no weight can hold"), ("adapter", "a layer of its own")]
+    ("method", "reason"),
+    [("prefix", "no weight can hold"), ("adapter", "a nonlinear layer of its own")],
 )
 def test_what_cannot_be_merged_says_why(
     method, reason, make_adapter, xinye: Command, tmp_path: Path
@@ -71,12 +72,12 @@ def test_a_run_without_an_adapter_and_a_folder_in_use_are_refused(
 ) -> None:
     make_adapter("lora")
     assert (
-        "there is no adapter here" in xinye("merge", trained, "-o", tmp_path / "merged").complaint
+        "this folder has no adapter" in xinye("merge", trained, "-o", tmp_path / "merged").complaint
     )
     before = contents(trained)
     assert "--overwrite" in xinye("merge", tmp_path / "adapter", "-o", trained).complaint
     assert (
-        "choose another folder"
+        "which merging keeps; choose another"
         in xinye("merge", tmp_path / "adapter", "-o", trained, "--overwrite").complaint
     )
     assert contents(trained) == before

@@ -59,35 +59,41 @@ def models(tmp_path_factory, trained) -> Path:
     [
         (
             "classify base 好",
-            "teach it: xinye finetune base --task classify --data FILE -o RUN; or ask it as it is",
+            "base: xinye finetune base --task classify --data FILE -o RUN; or use base without",
         ),
         (
             "classify chat 好",
-            "teach it: xinye finetune chat --task classify --data FILE -o RUN; or ask it as it is",
+            "chat: xinye finetune chat --task classify --data FILE -o RUN; or use chat without",
         ),
-        ("classify tag 好", "teach the one it began with: xinye finetune base --task classify"),
+        ("classify tag 好", "fine-tune base: xinye finetune base --task classify"),
         (
             "classify tag 好 --labels a,b",
-            "has learned to tag, and labels would have no effect on it; ask the one it",
+            "was trained to tag, so labels would have no effect; use the model it was trained from",
         ),
         (
             "tag base 好",
-            "not learned to tag; teach it: xinye finetune base --task tag --data FILE -o RUN",
+            "not trained to tag; fine-tune base: xinye finetune base --task tag --data FILE -o RUN",
         ),
-        ("tag classify 好", "teach the one it began with: xinye finetune base --task tag"),
+        ("tag classify 好", "fine-tune base: xinye finetune base --task tag"),
         (
             "generate classify 好",
-            "to classify, not to write: xinye classify classify …; the one it began with writes: b",
+            "not to write. Use it: xinye classify classify …; the model it was trained from can write: b",
         ),
         (
             "generate tag 好",
-            "learned to tag, not to write: xinye tag tag …; the one it began with writes: base",
+            "to tag, not to write. Use it: xinye tag tag …; the model it was trained from can write",
         ),
-        ("chat classify -p 好", "learned to classify, not to write: xinye classify classify …"),
-        ("evaluate classify", "name records to judge it on: xinye evaluate classify --data FILE"),
+        (
+            "chat classify -p 好",
+            "trained to classify, not to write. Use it: xinye classify classify …",
+        ),
+        (
+            "evaluate classify",
+            "give records to evaluate it on: xinye evaluate classify --data FILE",
+        ),
         (
             "evaluate chat",
-            "name conversations to judge it on: xinye evaluate chat --data FILE; or a text",
+            "give conversations to evaluate it on: xinye evaluate chat --data FILE; or a text",
         ),
         (
             "evaluate base --data tag.jsonl",
@@ -95,40 +101,43 @@ def models(tmp_path_factory, trained) -> Path:
         ),
         (
             "evaluate base --data chat.jsonl --task tag",
-            "be judged on the task 'tag', only on classify or chat",
+            "be evaluated on the task 'tag', only on classify or chat",
         ),
         (
             "evaluate base --data chat.jsonl --task chat --labels a,b",
-            "labels: no effect on the task chat",
+            "labels: this has no effect on the task chat",
         ),
         (
             "evaluate classify --data chat.jsonl --task chat",
-            "be judged on the task 'chat', only on classify",
+            "be evaluated on the task 'chat', only on classify",
         ),
         (
             "evaluate tag --data classify.jsonl",
             "classify.jsonl, line 1, field 'label': expected spans such as",
         ),
-        ("merge base -o new", "whole as it is; xinye finetune --method lora makes one"),
-        ("merge classify -o new", "whole as it is; xinye finetune --method lora makes one"),
+        ("merge base -o new", "nothing to merge; xinye finetune --method lora trains one"),
+        ("merge classify -o new", "nothing to merge; xinye finetune --method lora trains one"),
         (
             "export classify --to gguf -o new",
-            "judge texts, not to write; take the one it began with, base",
+            "cannot generate it; use the model that it was fine-tuned from, base",
         ),
-        ("quantize tag -o new", "judge texts, not to write; take the one it began with, base"),
+        (
+            "quantize tag -o new",
+            "cannot generate it; use the model that it was fine-tuned from, base",
+        ),
         (
             "finetune classify --task tag --data tag.jsonl -o new",
-            "take the one it began with, base",
+            "use the model that it was fine-tuned from, base",
         ),
-        ("pretrain text.txt --from tag -o new", "take the one it began with, base"),
+        ("pretrain text.txt --from tag -o new", "use the model that it was fine-tuned from, base"),
         (
             "tune base",
-            "is a model, not text; tune what it learns by xinye tune base --task classify --data "
-            "FILE",
+            "is a model, not text. Tune its fine-tuning with xinye tune base --task classify "
+            "--data FILE",
         ),
         (
             "tune tag --task classify --data classify.jsonl -o new",
-            "take the one it began with, base",
+            "use the model that it was fine-tuned from, base",
         ),
     ],
 )

@@ -112,11 +112,11 @@ def test_text_read_too_often_is_told():
     assert (
         "in 80% of the fits; not ruled out: 2M (20%)" in sentences[0] and "40 times" in sentences[1]
     )
-    assert "(1M 40 times)" in sentences[2]
+    assert "(1M 40 ×)" in sentences[2]
     slow = explain(
         {"recommended": "1M", "sizes": [size, {**other, "tokens": 400}], "time_seconds": 80.0}
     )
-    assert "2M took its short run 2.0 times as fast" in slow[2]
+    assert "The short run of 2M was 2.0 times as fast" in slow[2]
 
 
 @pytest.mark.parametrize(

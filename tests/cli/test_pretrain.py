@@ -233,7 +233,7 @@ def test_a_tracker_that_fails_is_a_warning(xinye, workplace, monkeypatch):
     assert outcome.code == 0
     warnings = [line for line in outcome.err.splitlines() if line.startswith("--track")]
     assert warnings == [
-        f"--track mlflow: it needs mlflow: {install_command('mlflow')}; training goes on without it"
+        f"--track mlflow: it needs mlflow, to install with {install_command('mlflow')}; training continues without it"
     ]
     # before all work
     assert outcome.err.index("--track mlflow") < outcome.err.index("reading 1 file")
@@ -259,7 +259,7 @@ def test_a_run_stopped_early_says_so(xinye, workplace, monkeypatch):
     result = json.loads(outcome.out)
     assert (result["stopped_early"], result["steps"], result["model_step"]) == (True, 2, 1)
     says = (
-        "stopped early after step 2: no evaluation since step 1 was better; the model is that of "
+        "stopped early after step 2: no evaluation since step 1 was better; the saved model is that of "
         "step 1"
     )
     assert says in outcome.err and "patience" in outcome.err and "label_smoothing" in outcome.err
@@ -357,12 +357,12 @@ def test_weights_that_leave_the_numbers_are_not_saved(xinye, workplace):
         (["-o", "missing"], "missing: there is no run to resume"),
         (
             ["-o", "run", "--seed", "9"],
-            "started with seed 0, not 9. Going on, only how long it is, and micro_batch_size, "
-            "track, keep_checkpoints may be others",
+            "differ from the saved run: seed was 0, now 9. A resumed run can change only its length "
+            "and micro_batch_size, track, keep_checkpoints; leave the others out",
         ),
         (
             ["-o", "run", "--width", "32", "--no-duplicates"],
-            "width 64, not 32; duplicates True, not False",
+            "width was 64, now 32; duplicates was True, now False",
         ),
         (["-o", "run", "--overwrite"], "--overwrite"),
     ],
@@ -423,8 +423,8 @@ def test_text_that_changed_is_not_resumed_on(xinye, workplace):
         file.write("又来了一只小狐狸。")
     outcome = xinye("pretrain", "-o", "run", "--resume", "--steps", "4")
     says = (
-        r"its text has changed since the run began \(bytes [\d,]+ before, [\d,]+ now; characters "
-        r"[\d,]+ before, "
+        r"the text has changed since the run was started \([\d,]+ bytes at the start, [\d,]+ bytes now; "
+        r"[\d,]+ characters at the start, "
     )
     assert outcome.code == 2 and re.search(says, outcome.complaint)
 
@@ -471,7 +471,7 @@ def test_interrupted_by_a_key_and_resumed(workplace):
     assert process.returncode == 130, err
     done = json.loads(out.splitlines()[-1])["steps"]
     assert (
-        f"stopped after step {done:,}; go on with: xinye pretrain -o run --resume"
+        f"stopped after step {done:,}; resume with: xinye pretrain -o run --resume"
         in err.splitlines()[-1]
     )
     assert checkpoints(workplace / "run")[-1].name == f"step-{done:08d}"

@@ -103,7 +103,7 @@ def test_two_learn_what_one_learns_and_one_goes_on_where_two_were_stopped(xinye,
         assert process.returncode == 143, err
         done = int(checkpoints(workplace / "two")[-1].name.removeprefix("step-"))
         assert (
-            f"stopped after step {done}; go on with" in err
+            f"stopped after step {done}; resume with" in err
             and json.loads(out.splitlines()[-1])["steps"] == done
         )
         assert xinye("pretrain", "-o", "two", "--resume").code == 0
@@ -117,7 +117,7 @@ def test_two_go_on_longer_together(xinye, workplace):
         assert xinye("pretrain", "zh.txt", "-o", run, "--steps", steps, *constant).code == 0
     process = start(workplace, "-o", "two", "--resume", "--steps", "8", "--processes", "2")
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 0 and err.count("goes on from step 4 to 8") == 1, err
+    assert process.returncode == 0 and err.count("training continues from step 4 to 8") == 1, err
     assert_same(workplace / "one", workplace / "two")
     process = start(workplace, "-o", "two", "--resume", "--processes", "2", "--json")
     out, err = process.communicate(timeout=60)
@@ -205,7 +205,7 @@ def test_only_a_launcher_takes_the_place_of_processes(xinye, workplace, monkeypa
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert xinye(*command).code == 42
     monkeypatch.setenv("WORLD_SIZE", "1")
-    assert "--processes 2: WORLD_SIZE in the environment says 1" in xinye(*command).complaint
+    assert "--processes 2: the environment variable WORLD_SIZE is 1" in xinye(*command).complaint
 
 
 def test_a_rank_alone_does_not_silence(workplace, monkeypatch):

@@ -111,7 +111,7 @@ def test_no_runs_yet(xinye, workplace):
         (["compare", "run", "other", "--plot", "curves.png"], ".svg"),
         (["clean", "missing"], "missing: no such folder"),
         (["verify", "missing"], "missing: no such folder"),
-        (["clean", "run"], "MB in 1 run could go; say --yes"),
+        (["clean", "run"], "MB in 1 run can be deleted; give --yes"),
     ],
 )
 def test_wrong_use_is_one_line_and_changes_nothing(xinye, workplace, trained, arguments, says):
@@ -344,7 +344,7 @@ def test_clean_leaves_what_no_run_wrote(xinye, make_run):
 def test_verify_names_what_differs(xinye, workplace, trained):
     run = Path(shutil.copytree(trained, workplace / "runs" / "novel"))
     outcome = xinye("runs", "verify")
-    assert (outcome.code, outcome.out) == (0, "runs/novel: as it was saved\n")
+    assert (outcome.code, outcome.out) == (0, "runs/novel: all files are unchanged\n")
     newest = Path("runs/novel/training/checkpoints/step-00000006")
     flip(run / "tokenizer.json")
     flip(newest / "optimizer.safetensors")
@@ -355,9 +355,9 @@ def test_verify_names_what_differs(xinye, workplace, trained):
         problem.removeprefix(f"{workplace}/")
         for problem in json.loads(outcome.out)["runs"][0]["problems"]
     ] == [
-        "runs/novel/tokenizer.json: the content of tokenizer.json is not what was saved",
-        f"{newest}/optimizer.safetensors: the content of optimizer.safetensors is not what was "
-        "saved",
+        "runs/novel/tokenizer.json: the content of tokenizer.json has changed since it was saved",
+        f"{newest}/optimizer.safetensors: the content of optimizer.safetensors has changed since "
+        "it was saved",
         f"{newest}/progress.json: progress.json is missing",
     ]
     assert xinye("runs", "verify").code == 1
@@ -372,7 +372,7 @@ def test_a_flipped_bit_in_the_weights_is_noticed(xinye, workplace, trained):
     outcome = xinye("generate", run, "从前")
     assert (
         outcome.code == 2
-        and "the content of model.safetensors is not what was saved" in outcome.complaint
+        and "the content of model.safetensors has changed since it was saved" in outcome.complaint
     )
     (run / "training" / "manifest.json").unlink()
     assert xinye("generate", run, "从前", "--max-tokens", "1").code == 0, "as the complaint advises"

@@ -53,7 +53,7 @@ def test_the_same_text_gives_the_same_tokenizer(xinye, workplace):
             "a vocabulary of 99999 is more than this text supports",
         ),
         (["zh.txt", "-o", "mine", "--vocab-sise", "300"], "did you mean '--vocab-size'?"),
-        (["zh.txt", "-o", "en.txt"], "en.txt: exists and is not a folder"),
+        (["zh.txt", "-o", "en.txt"], "en.txt: this exists and is not a folder"),
     ],
 )
 def test_wrong_use_is_one_line(xinye, workplace, arguments, says):
@@ -128,7 +128,7 @@ def test_tokenizers_side_by_side(xinye, compared):
     assert words["characters_unknown"] > 0.8 and words["texts_changed"] == 1
     # not words, which knows next to nothing
     assert result["verdict"].startswith("gpt2 needs the fewest tokens")
-    assert "In the Chinese part ours is better" in result["verdict"]
+    assert "For the Chinese texts ours is better" in result["verdict"]
     svg = Path("chart.svg").read_text("utf-8")
     assert svg.startswith("<svg") and "gpt2 (600)" in svg and "Chinese" in svg
 
@@ -169,14 +169,14 @@ def test_a_hub_name_that_is_cached(xinye, compared, monkeypatch, tmp_path):
     "arguments, says",
     [
         (["zh.txt"], "name at least one tokenizer"),
-        (["ours"], "name the text"),
+        (["ours"], "give the text"),
         ([], "DIR|FILES"),
         (["ours", "missing.txt"], "missing.txt: no such file"),
         (["maker/model", "ours", "zh.txt"], "maker/model: no such file"),
         (["小说", "ours", "zh.txt"], "小说: no such file"),
         (["ours", "empty.txt"], "empty.txt: there is no text"),
         (["damaged", "zh.txt"], "tokenizer.json: not a tokenizer"),
-        (["pieces", "zh.txt"], "pieces: no tokenizer.json there"),
+        (["pieces", "zh.txt"], "pieces: there is no tokenizer.json"),
         (["odd", "zh.txt"], "not a byte-level vocabulary"),
         (["ours", "zh.txt", "--plot", "chart.png"], "let its name end in .svg"),
         (["ours", "zh.txt", "--plot", "none/chart.svg"], "there is no folder none"),

@@ -105,7 +105,7 @@ def test_the_same_command_goes_on(study, xinye):
     result = json.loads(outcome.out)
     assert result["trials"] == 3 and result["defaults"] == before["defaults"]
     assert len([line for line in outcome.err.splitlines() if "  finished  " in line]) == 1
-    assert "the best of them" in outcome.err and "plan's own settings" in outcome.err
+    assert "the best trials" in outcome.err and "plan's own settings" in outcome.err
 
 
 def test_a_trial_that_was_killed_is_taken_again(study, xinye, monkeypatch):
@@ -169,11 +169,11 @@ def test_the_gain_is_told_from_another_seed():
     }
     solid = explain({**told, "again": {"seed": 1, "defaults": 2.61, "best": 2.55}}, BITS)
     assert solid == [
-        "Tuning won 0.060 bits per byte over the plan's own settings (2.3%): 2.610 → 2.550, both "
-        "trained once more with seed 1. In the study itself it looked like 0.100."
+        "Tuning improves bits per byte by 0.060 over the plan's own settings (2.3%): 2.610 → "
+        "2.550, both trained once more with seed 1. In the study the gain was 0.100."
     ]
     luck = explain({**told, "again": {"seed": 1, "defaults": 2.56, "best": 2.54}}, BITS)
-    assert "no more than luck" in luck[1]
+    assert "this gain may be chance" in luck[1]
     short = explain(
         {**told, "trials": 9, "finished": 8, "again": {"seed": 1, "defaults": 2.61, "best": 2.55}},
         BITS,
@@ -183,7 +183,8 @@ def test_the_gain_is_told_from_another_seed():
     told |= {"top": [trial(7, 0.05)], "defaults": trial(0, 0.09)}
     fewer = explain({**told, "again": {"seed": 1, "defaults": 0.08, "best": 0.05}}, errors)
     assert (
-        fewer[0].startswith("Tuning won 3.0 points of bits per byte") and "8.0% → 5.0%" in fewer[0]
+        fewer[0].startswith("Tuning improves bits per byte by 3.0 points")
+        and "8.0% → 5.0%" in fewer[0]
     )
     assert "Nothing beat" in explain({**told, "top": [trial(0, 2.6)], "again": {}}, BITS)[0]
 
@@ -193,8 +194,8 @@ def test_the_gain_is_told_from_another_seed():
     [
         ([*STUDY, "--trials", "1"], "--trials 1: give at least 2"),
         ([*STUDY, "--trails", "9"], "did you mean '--trials'?"),
-        ([*STUDY, "--seed", "7"], "begun with other settings (seed: None there, 7 now)"),
-        (["other.txt", *STUDY[1:]], "begun with other settings (text)"),
+        ([*STUDY, "--seed", "7"], "begun with other settings (seed was None and is 7 now)"),
+        (["other.txt", *STUDY[1:]], "begun with other settings (the text has changed)"),
         (["zh.txt", "--steps", "4", "-o", "."], "exists and is not a study"),
         (["none.txt", *STUDY[1:], "--overwrite"], "none.txt"),
         (
@@ -232,4 +233,7 @@ def test_a_damaged_study_is_one_line(study, xinye):
 
 def test_without_optuna_it_says_what_to_install(study, xinye, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "optuna", None)
-    assert f"tuning needs optuna: {install_command()}" in xinye("tune", *STUDY).complaint
+    assert (
+        f"tuning needs optuna; to install it: {install_command()}"
+        in xinye("tune", *STUDY).complaint
+    )

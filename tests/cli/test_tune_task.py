@@ -72,7 +72,9 @@ def test_a_study_of_a_task(xinye, study):
     )
     assert best.learning_rate == told["top"][0]["settings"]["learning_rate"]
     assert {path.parent.name for path in Path("study").glob("*/*model.safetensors")} == {"best"}
-    assert "accuracy" in outcome.err and "train with them: xinye finetune" in outcome.err
+    assert (
+        "accuracy" in outcome.err and "train with the best settings: xinye finetune" in outcome.err
+    )
     again = xinye(*study, "--trials", "3", "--json")
     assert (
         json.loads(again.out)["trials"] == 3

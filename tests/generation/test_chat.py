@@ -88,10 +88,10 @@ def test_messages_are_saved_and_read_again(tmp_path):
     "content, says",
     [
         ("{", "damaged"),
-        ('{"messages": "你好"}', "there is no list of messages"),
-        ('{"messages": [{"role": "user", "content": "a"}, "b"]}', "message 2 must have a role"),
-        ('{"messages": [{"role": "robot", "content": "a"}]}', "message 1 must have a role"),
-        ('{"messages": [{"role": "user", "content": ["a"]}]}', "message 1 must have a role"),
+        ('{"messages": "你好"}', "this is not a list of messages"),
+        ('{"messages": [{"role": "user", "content": "a"}, "b"]}', "message 2 needs a role"),
+        ('{"messages": [{"role": "robot", "content": "a"}]}', "message 1 needs a role"),
+        ('{"messages": [{"role": "user", "content": ["a"]}]}', "message 1 needs a role"),
         ('{"messages": [{"role": "user", "content": "\\ud800"}]}', "not valid Unicode"),
     ],
 )

@@ -266,10 +266,10 @@ BAD = {
     "json_schema: Resource 'file": {"json_schema": {"$ref": "file:///etc/passwd"}},
     "json_schema: ": {"json_schema": {"$ref": "#"}},
     "json_schema: not JSON": {"json_schema": {"minimum": float("nan")}},
-    "regex and choices: give one": {"regex": "a", "choices": "a"},
+    "regex and choices: give only one": {"regex": "a", "choices": "a"},
     "stop: with regex": {"regex": "a", "stop": ("a",)},
     "stop: with choices": {"choices": "a", "stop_token_ids": (7,)},
-    "choices: name at least one": {"choices": ()},
+    "choices: give at least one choice": {"choices": ()},
 }
 
 
@@ -323,12 +323,12 @@ def test_one_text_whose_constraint_fails_leaves_the_others_alone(
     engine.add(good)
 
     def fail() -> None:
-        raise XinyeError("the constraint lets no text go on here")
+        raise XinyeError("no token satisfies the constraint here")
 
     monkeypatch.setattr(bad.constraint, "allowed", fail)
     while engine.busy:
         engine.step()
-    assert "lets no text go on" in str(bad.error) and (good.text, good.error) == (
+    assert "no token satisfies" in str(bad.error) and (good.text, good.error) == (
         "叶叶叶叶叶b",
         None,
     )

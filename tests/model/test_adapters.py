@@ -219,7 +219,8 @@ def test_merged_it_is_a_plain_model_with_the_same_logits(architecture: str, meth
 
 
 @pytest.mark.parametrize(
-    ("method", "reason"), [("prefix", "no weight can hold"), ("adapter", "a layer of its own")]
+    ("method", "reason"),
+    [("prefix", "no weight can hold"), ("adapter", "a nonlinear layer of its own")],
 )
 def test_what_is_no_change_of_weights_is_not_merged(method: str, reason: str) -> None:
     with pytest.raises(XinyeError, match=reason):
@@ -293,7 +294,10 @@ def test_the_table_counts_what_is_trained() -> None:
     [
         ({"method": "prefix", "r": 4}, "r has no effect on prefix; it reads num_virtual_tokens"),
         ({"method": "lora", "init_r": 4}, "init_r has no effect on lora"),
-        ({"method": "adalora", "init_r": 4, "target_r": 5}, "target_r is 5, more than init_r, 4"),
+        (
+            {"method": "adalora", "init_r": 4, "target_r": 5},
+            "target_r (5) is larger than init_r (4)",
+        ),
         ({"rank": 4}, "unknown key 'rank'"),
     ],
 )
@@ -306,12 +310,12 @@ def test_settings_without_effect_are_refused(values: dict[str, object], complain
 @pytest.mark.parametrize(
     ("architecture", "settings", "complaint"),
     [
-        ("modern", {"target_modules": ("q_porj",)}, "no 'q_porj'; did you mean 'q_proj'?"),
-        ("gpt2", {"target_modules": ("v_proj",)}, "no 'v_proj'; GPT-2's are one matrix: c_attn"),
+        ("modern", {"target_modules": ("q_porj",)}, "no 'q_porj'; it has q_proj"),
+        ("gpt2", {"target_modules": ("v_proj",)}, "in GPT-2 these three are one matrix, c_attn"),
         (
             "modern",
             {"method": "prefix", "num_virtual_tokens": 64},
-            "this model reads 64 tokens in all",
+            "it must be below the context of 64",
         ),
     ],
 )
@@ -326,7 +330,7 @@ def test_what_a_model_cannot_have_is_refused(
 def test_a_second_adapter_and_an_lstm_are_refused() -> None:
     with pytest.raises(XinyeError, match="has an adapter already"):
         attach(adapted("modern", "lora"), METHODS["prefix"])
-    with pytest.raises(XinyeError, match="adapters are for a GPT"):
+    with pytest.raises(XinyeError, match="adapters work with a GPT only"):
         attach(LSTM(LSTMConfig(V, 8, 1, 16)), METHODS["lora"])
 
 

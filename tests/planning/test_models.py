@@ -147,11 +147,11 @@ def test_a_head_of_its_own_stays_so(base):
 @pytest.mark.parametrize(
     "flags, says",
     [
-        (["--from", "base", "--size", "5M"], "size is that of base, which is gone on with"),
-        (["--from", "base", "--heads", "2"], "heads is that of base"),
-        (["--from", "base", "--tokenizer", "char"], "tokenizer is that of base"),
-        (["--from", "base", "--architecture", "modern"], "architecture is that of base"),
-        (["--from", "base", "--vocab-size", "300"], "vocab_size is that of base"),
+        (["--from", "base", "--size", "5M"], "size is taken from base, the model to continue"),
+        (["--from", "base", "--heads", "2"], "heads is taken from base"),
+        (["--from", "base", "--tokenizer", "char"], "tokenizer is taken from base"),
+        (["--from", "base", "--architecture", "modern"], "architecture is taken from base"),
+        (["--from", "base", "--vocab-size", "300"], "vocab_size is taken from base"),
         (
             ["--from", "base", "--context", "64"],
             "context 64 is longer than the 32 tokens that base can see",
@@ -160,13 +160,16 @@ def test_a_head_of_its_own_stays_so(base):
         (["--from", "zh.txt"], "zh.txt"),
         (
             ["--teacher", "base", "--tokenizer", "bytes"],
-            "tokenizer is that of the teacher base, followed token by token",
+            "tokenizer is taken from the teacher base, whose tokens the student predicts",
         ),
         (
             ["--teacher", "base", "--context", "64"],
             "context 64 is longer than the 32 tokens that base can see",
         ),
-        (["--teacher", "base", "--from", "other"], "its tokenizer is not that of base"),
+        (
+            ["--teacher", "base", "--from", "other"],
+            "its tokenizer differs from that of its teacher, base",
+        ),
         (["--teacher", "base", "--alpha", "2"], "alpha"),
         (["--temperature", "2"], "temperature has no effect without a teacher"),
     ],
@@ -200,7 +203,7 @@ def test_the_command_tells_before_and_after(xinye, base):
     assert f"{after:.3f} bits per byte (gzip " in outcome.err
     assert f"), {before:.3f} before ({before - after:.3f} better)" in outcome.err
     reasons = json.loads(Path("more/training/plan.json").read_text("utf-8"))["reasons"]
-    assert reasons["width"] == "of base" and "the optimizers begin anew" in reasons["warmup"]
+    assert reasons["width"] == "as in base" and "the optimizers start fresh" in reasons["warmup"]
     assert "gone on with from base" in Path("more/report.html").read_text("utf-8")
     again = xinye("runs", "show", "more").out
     assert "--from base" in again

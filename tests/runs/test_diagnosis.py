@@ -195,7 +195,7 @@ def test_a_figure_says_itself_what_is_better(make_run, figure, ours, theirs, say
         (0.8, 0.7, 10, "Equal to its baseline within chance on 10 records: hits", "与基线持平（10 条"),
         (0.8, 0.7, 1000, "Better than its baseline: hits", "好过基线：hits"),
         (0.7, 0.8, 1000, "Worse than its baseline: hits", "不如基线：hits"),
-        (0.5, 0.5, None, "Equal to its baseline in the digits shown: hits", "与基线持平"),
+        (0.5, 0.5, None, "Equal to its baseline in all printed digits: hits", "与基线持平"),
     ],
 )  # fmt: skip
 def test_a_difference_within_chance_is_none(make_run, ours, theirs, records, says, zh):

@@ -14,7 +14,10 @@ def test_two_do_not_train_in_one_folder(tmp_path):
     with run.in_use():
         before = run.process_file.read_text("utf-8")
         assert run.is_running()
-        with pytest.raises(XinyeError, match="this run is going on"), RunFolder(tmp_path).in_use():
+        with (
+            pytest.raises(XinyeError, match="this run is still training"),
+            RunFolder(tmp_path).in_use(),
+        ):
             pass
         assert run.process_file.read_text("utf-8") == before
     assert not run.is_running()

@@ -214,7 +214,7 @@ def test_space_is_checked_before_anything_is_written(tmp_path, monkeypatch):
     before = contents(tmp_path)
     monkeypatch.setattr(store.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(
-        XinyeError, match=r"a checkpoint needs 0\.\d MB, and 0\.0 MB are free"
+        XinyeError, match=r"a checkpoint needs 0\.\d MB, but only 0\.0 MB are free"
     ) as error:
         Store(tmp_path, model, TOKENIZER, optimizers).save({"step": 3, "seconds": 2.0})
     assert error.value.exit_code == 1 and contents(tmp_path) == before
@@ -253,7 +253,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_offered(tmp_path, na
     complaint = refused(tmp_path)
     assert (
         "step-00000002: damaged" in complaint
-        and "delete this folder, and --resume goes on from step 1" in complaint
+        and "delete this folder to resume from step 1" in complaint
     )
     shutil.rmtree(path.parent)
     assert store_of(tmp_path).load()["step"] == 1
@@ -296,5 +296,5 @@ def test_optimizer_state_that_does_not_fit_is_refused(tmp_path, change):
 
 
 def test_no_checkpoint_at_all(tmp_path):
-    with pytest.raises(XinyeError, match="no checkpoint to go on from"):
+    with pytest.raises(XinyeError, match="no checkpoint to resume from"):
         store_of(tmp_path).load()

@@ -141,7 +141,7 @@ def test_what_runs_after_the_grace_time_is_told_so(folders, gate):
             pieces = iter(stream)
             next(pieces)
             server.server.should_exit = True
-            with pytest.raises(openai.APIError, match="the server is being stopped"):
+            with pytest.raises(openai.APIError, match="the server is shutting down"):
                 for _ in pieces:
                     pass
         gate.open()

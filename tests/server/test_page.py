@@ -122,7 +122,7 @@ def test_it_speaks_the_browsers_language_and_can_be_stopped(folders, tmp_path):
         page.until("document.querySelector('article footer span').textContent === '已停止'")
         engine.step = step
         page.run("document.querySelector('#language').click()")
-        assert page.run("document.querySelector('#send').textContent") == "Go on"
+        assert page.run("document.querySelector('#send').textContent") == "Continue"
 
 
 def test_it_asks_for_the_key(folders, tmp_path):

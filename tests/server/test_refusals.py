@@ -215,7 +215,7 @@ def test_patterns_that_all_must_hold_are_few(server):
         told = error(server, "/v1/chat/completions", CHAT | {"response_format": wanted}, 400)
         assert (
             told["message"]
-            == "response_format: at most 12 patterns go with allOf, or with keys beside $ref"
+            == "response_format: a schema with allOf, or with keys beside $ref, may have at most 12 patterns"
         )
 
 

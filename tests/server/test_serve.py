@@ -81,8 +81,8 @@ def test_a_port_in_use(xinye, folders):
         outcome = xinye("serve", folders[0], "--port", port)
     assert outcome.code == 1
     assert outcome.complaint == (
-        f"xinye serve: cannot listen at 127.0.0.1, port {port}: Address already in use; choose "
-        "another with --port"
+        f"xinye serve: cannot listen on 127.0.0.1, port {port}: Address already in use; choose "
+        "another port with --port"
     )
 
 
@@ -91,12 +91,12 @@ def test_what_it_refuses_to_begin_with(xinye, folders, tmp_path, monkeypatch):
     outcome = xinye("serve", folders[0], "--host", "0.0.0.0", "--port", 0)
     assert (
         outcome.code == 2
-        and "0.0.0.0 can be reached by others: give --api-key KEY" in outcome.complaint
+        and "0.0.0.0 can be reached by others; give --api-key KEY" in outcome.complaint
     )
     outcome = xinye("serve", folders[0], folders[0], "--port", 0)
     assert (
         outcome.code == 2
-        and "two models are called tiny: name one of them otherwise" in outcome.complaint
+        and "two models are called tiny; give one of them another name" in outcome.complaint
     )
     shutil.copytree(folders[0], tmp_path / "damaged")
     (tmp_path / "damaged" / "model.safetensors").write_bytes(b"leaf")
@@ -112,7 +112,7 @@ def test_what_it_refuses_to_begin_with(xinye, folders, tmp_path, monkeypatch):
     outcome = xinye("serve", folders[0], "--port", 0, "--cache-tokens", 10**12)
     assert (
         outcome.code == 1
-        and "tiny: keys and values for 1,000,000,000,000 tokens take" in outcome.complaint
+        and "tiny: the KV cache for 1,000,000,000,000 tokens takes" in outcome.complaint
     )
     assert memory_need(folders[0], 2) * 2 == memory_need(folders[0], 4)
     assert memory_need(folders[1], 2) == memory_need(folders[1], 4)  # what judges is kept in fp32

@@ -104,7 +104,7 @@ def test_resuming_takes_only_what_is_missing(validated, xinye, monkeypatch):
         (["zh.txt", "--folds", "3", "--fold", "1/3"], "give one of the two"),
         (["zh.txt", "--fold", "4/3"], "'4/3' is not one part of 2 to 20, such as 2/5"),
         (["zh.txt", "--folds", "3", "--dry-run"], "give --fold 1/3 instead"),
-        (["zh.txt", "--folds", "3", "-o", "run"], "go on with it with --resume"),
+        (["zh.txt", "--folds", "3", "-o", "run"], "continue it with --resume"),
         (["zh.txt", "--folds", "3", "-o", "."], "exists and is not a cross-validation"),
         (["--folds", "3", "--resume", "-o", "other"], "there is no cross-validation to resume"),
         (["--folds", "4", "--resume", "-o", "run"], "was begun with --folds 3"),

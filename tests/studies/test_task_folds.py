@@ -97,7 +97,10 @@ def test_cross_validation_of_a_task(xinye, trained, reviews):
         plan["values"]["validation_records"] == 8
         and "part 2/3" in plan["reasons"]["validation_records"]
     )
-    assert "is there" in xinye(*command).complaint or "exists already" in xinye(*command).complaint
+    assert (
+        "is there" in xinye(*command).complaint
+        or "cross-validation already" in xinye(*command).complaint
+    )
     Path("run/fold-3/training/result.json").unlink()  # as if it had been stopped
     again = xinye("finetune", "-o", "run", "--folds", "3", "--resume")
     assert again.code == 0 and "fold 3 of 3: accuracy" in again.err

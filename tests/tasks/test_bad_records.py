@@ -6,7 +6,7 @@ import json
 import openpyxl
 import pytest
 
-from xinye.runs.chinese import chinese
+from xinye.language import chinese
 
 
 @pytest.fixture

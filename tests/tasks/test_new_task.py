@@ -92,7 +92,7 @@ def test_all_else_follows(xinye, trained, here, monkeypatch):
         answer = server.http.post("/v1/tasks/shout", json={"model": "run", "input": ["小兔"]})
         assert answer.json()["data"][0]["text"] == said[0]["shout"], answer.text
     assert asked == [f"大声说：{text}" for text in ("小兔", "小兔", "小猫", "小兔")]
-    assert "has not learned to shout" in xinye("shout", trained, "小兔").complaint
+    assert "was not trained to shout" in xinye("shout", trained, "小兔").complaint
     folds = xinye(*command, "-o", "folds", "--folds", "2")
     assert folds.code == 0 and "word for word" in folds.out and " ± " in folds.out
 

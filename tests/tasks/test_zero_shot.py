@@ -106,6 +106,6 @@ def test_in_python(trained, records):
 def test_a_model_that_learned_its_labels_has_no_use_for_others(xinye, trained, records):
     package.finetune(trained, "run", data="train.jsonl", validation="test.jsonl", epochs=1)
     assert (
-        "labels would have no effect on it"
+        "labels would have no effect"
         in xinye("classify", "run", "好吃", "--labels", "a,b").complaint
     )

@@ -96,7 +96,7 @@ def test_a_list_of_plans_is_gone_on_with_as_it_is(workplace: Path) -> None:
 
 
 def test_a_time_and_a_list_of_plans_are_too_much(workplace: Path) -> None:
-    with pytest.raises(XinyeError, match="leave out one of them"):
+    with pytest.raises(XinyeError, match="give only one of the two"):
         pretrain(settings(workplace, steps=None, time="10s", total_steps="0:9"))
 
 
@@ -143,22 +143,22 @@ class Listening(Observer):
         (
             {"time": "60s", "size": "15M", "layers": None, "width": None},
             (5.9, 0.1, 0.1),
-            "are too few to learn much: give --time ",
+            "too few to learn much: give --time ",
         ),
         (
             {"tokens": "1k"},
             (0.001, 0.001, 0.001),
-            "8 steps are too few to learn much: give more --tokens",
+            "the plan has only 8 steps, too few to learn much: give more --tokens",
         ),
         (
             {"time": "10min"},
             (0.01, 0.001, 0.001),
-            "times and learned by heart: give more text, or --time ",
+            "times and learns it by heart: give more text, or --time ",
         ),
         (
             {"steps": 100_000},
             (0.01, 0.001, 0.001),
-            "times and learned by heart: give more text, or --steps ",
+            "times and learns it by heart: give more text, or --steps ",
         ),
         ({"epochs": 20}, (0.01, 0.001, 0.001), None),
     ],

@@ -221,8 +221,8 @@ def test_the_compiled_step_is_not_used_beside_a_prefix(trained):
             {"method": "lora", "adapter": {"bottleneck_size": 3}},
             "bottleneck_size has no effect on lora; it reads",
         ),
-        ({"adapter": {"r": 3}}, "r has no effect on full; it adds no adapter"),
-        ({"method": "adalora", "adapter": {"target_r": 20}}, "ranks only go"),
+        ({"adapter": {"r": 3}}, "r has no effect on full; it trains no adapter"),
+        ({"method": "adalora", "adapter": {"target_r": 20}}, "ranks only shrink"),
         ({"method": "lora", "optimizer": "muon"}, "choose adamw or sgd"),
         ({"method": "prefix", "matrix_learning_rate": 0.1}, "matrix_learning_rate is Muon's"),
     ],
@@ -234,7 +234,7 @@ def test_what_has_no_effect_is_refused(changes, says):
 
 def test_an_adapter_needs_a_whole_model(trained, records):  # noqa: F811
     finetune(settings(trained, "run", method="lora", epochs=1))
-    with pytest.raises(XinyeError, match="learned to judge texts"):
+    with pytest.raises(XinyeError, match="classifies text and cannot generate it"):
         finetune(settings(Path("run"), "again", epochs=1))
 
 

@@ -57,8 +57,8 @@ def test_at_a_constant_rate_it_is_the_longer_run_to_the_bit(workplace, optimizer
     assert same_weights(workplace / "whole", workplace / "run")
     assert (run.steps, run.tokens, run.validation) == (6, whole.tokens, whole.validation)
     assert told.told == [
-        f"{workplace / 'run'}: goes on from step 4 to 6, now by the wsd schedule of 6 steps: the "
-        "learning rate was 100% of its peak, goes on at 100% and ends at 100%"
+        f"{workplace / 'run'}: training continues from step 4 to 6, now with the wsd schedule of 6 "
+        "steps: the learning rate was 100% of its peak, is 100% now and ends at 100%"
     ]
 
 
@@ -78,7 +78,9 @@ def test_log_and_plan_have_no_seam(workplace):
     assert saved.seconds == pytest.approx(spent, abs=0.01)
     assert saved.tokens == read_run(workplace / "whole").tokens
     plan = plan_of(workplace / "run")
-    assert plan["values"]["steps"] == 12 and plan["reasons"]["steps"] == "given; 6 are done"
+    assert (
+        plan["values"]["steps"] == 12 and plan["reasons"]["steps"] == "given; steps done already: 6"
+    )
     [noted] = plan["extended"]
     assert noted["command"] == f"xinye pretrain -o {workplace / 'run'} --resume --steps 12"
     assert (noted["step"], noted["validation"]) == (6, first.validation)
@@ -114,7 +116,10 @@ def test_a_finished_run_says_so_and_stays(xinye, trained, asked):
     before = contents(trained)
     told = xinye("pretrain", "-o", trained, "--resume", "--json", *asked)
     assert told.code == 0 and contents(trained) == before
-    assert "already finished, with 6 steps; --steps N with a larger N goes on longer" in told.err
+    assert (
+        "the run has finished already, with 6 steps; --steps N with a larger N extends it"
+        in told.err
+    )
     result = json.loads((trained / "training" / "result.json").read_text("utf-8"))
     assert json.loads(told.out)["validation"] == result["validation"]
 
@@ -123,15 +128,15 @@ def test_the_same_budget_in_other_words_is_the_same(xinye, workplace):
     pretrain(settings(workplace, steps=None, tokens="512"))
     before = contents(workplace / "run")
     told = xinye("pretrain", "-o", "run", "--resume", "--tokens", "0.512k")
-    assert told.code == 0 and "already finished" in told.err and contents(Path("run")) == before
+    assert told.code == 0 and "finished already" in told.err and contents(Path("run")) == before
 
 
 @pytest.mark.parametrize(
     ("asked", "comes_to"),
     [
-        ({"steps": 5}, "--steps 5 is 5 in all"),
-        ({"tokens": "300"}, "--tokens 300 is 2 in all"),
-        ({"time": "0.001s"}, "--time 0.001s adds none to them"),
+        ({"steps": 5}, "--steps 5 is only 5 in all"),
+        ({"tokens": "300"}, "--tokens 300 is only 2 in all"),
+        ({"time": "0.001s"}, "--time 0.001s adds no more steps"),
     ],
 )
 def test_what_is_done_already_is_refused(workplace, asked, comes_to):
@@ -145,7 +150,7 @@ def test_what_is_done_already_is_refused(workplace, asked, comes_to):
 def test_a_run_without_checkpoints_cannot_go_on(xinye, workplace):
     run_of(workplace)
     assert xinye("runs", "clean", workplace, "--yes").code == 0
-    with pytest.raises(XinyeError, match="no checkpoint to go on from; they were deleted"):
+    with pytest.raises(XinyeError, match="its checkpoints were deleted"):
         longer(workplace / "run", steps=9)
 
 

@@ -169,7 +169,7 @@ def test_out_of_memory_is_answered_with_what_fits(workplace, monkeypatch, error)
 
     monkeypatch.setattr(session.Loop, "take", full)
     with pytest.raises(
-        XinyeError, match=r"with 4 windows, 128 tokens, at once; .*--micro-batch-size 2"
+        XinyeError, match=r"with 4 windows at once .128 tokens.; .*--micro-batch-size 2"
     ) as told:
         run_of(workplace)
     assert told.value.exit_code == 1

@@ -191,7 +191,7 @@ def test_one_that_is_not_installed_is_one_warning(
     warnings: list[str] = []
     warn_of_missing([name], warnings.append)
     assert warnings == [
-        f"--track {name}: it needs {name}: {install_command(name)}; training goes on without it"
+        f"--track {name}: it needs {name}, to install with {install_command(name)}; training continues without it"
     ]
     (tmp_path / "training").mkdir()
     assert warnings_of(name, tmp_path) == []  # it was said before
@@ -226,7 +226,7 @@ def test_one_that_cannot_be_reached_is_one_warning(
         monkeypatch.setenv(variable, value)
     [warning] = warnings_of(name, tmp_path)
     assert warning.startswith(f"--track {name}: ") and warning.endswith(
-        "; training goes on without it"
+        "; training continues without it"
     )
     assert "\n" not in warning
 

@@ -72,8 +72,10 @@ def read_adapter(path: Path) -> AdapterFile:
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         pickled = path.with_suffix(".bin").is_file()
-        hint = "; pickled weights are not read" if pickled else ""
-        raise XinyeError(f"{path}: missing, damaged or cut short ({error}){hint}") from None
+        hint = "; Xinye does not read pickled weights: save them as safetensors" if pickled else ""
+        raise XinyeError(
+            f"{path}: the file is missing, damaged or cut short ({error}){hint}"
+        ) from None
     learned: dict[str, Tensor] = {}
     whole: dict[str, Tensor] = {}
     for name, tensor in stored.items():
@@ -81,8 +83,8 @@ def read_adapter(path: Path) -> AdapterFile:
         matrix = _CHANGES.search(name) is not None and "magnitude" not in name
         if not tensor.is_floating_point() or tensor.ndim not in ((2,) if matrix else (1, 2)):
             raise XinyeError(
-                f"{path}: tensor {name[:100]} is of type {tensor.dtype} and shape "
-                f"{[*tensor.shape]}, which no weight of an adapter has"
+                f"{path}: tensor {name[:100]} has type {tensor.dtype} and shape "
+                f"{[*tensor.shape]}, which no weight of an adapter can have"
             )
         plain = _IN_TRAINING.sub("", name).removeprefix("module.")
         if _CHANGES.search(plain):
@@ -93,7 +95,7 @@ def read_adapter(path: Path) -> AdapterFile:
             its = plain.removeprefix(PREFIX).removeprefix("base_model.")
             whole[its.replace(".base_layer.", ".")] = tensor
     if len(learned) + len(whole) < len(stored):
-        raise XinyeError(f"{path}: a tensor stands there twice, under two names")
+        raise XinyeError(f"{path}: the file holds the same tensor under two names")
     return AdapterFile(path, learned, whole, base)
 
 
@@ -123,13 +125,13 @@ def changes_in(file: AdapterFile, model: Network, config: Json) -> dict[str, Cha
         place = place.removeprefix(PREFIX)
         if place not in ours:
             raise XinyeError(
-                f"{file.path}: tensor {name} is for a matrix that this model has not, or cannot "
-                "adapt"
+                f"{file.path}: tensor {name} changes a matrix that this model does not have or "
+                "cannot adapt"
             )
         if not len(tensor) and config.get("peft_type") == "LORA":
             raise XinyeError(
-                f"{file.path}: tensor {name} is empty; weights that are spread over several "
-                "processes (ZeRO-3, FSDP) must be gathered before they are saved"
+                f"{file.path}: tensor {name} is empty; gather weights that are sharded over "
+                "several processes (ZeRO-3, FSDP) before you save them"
             )
         dora = bool(config.get("use_dora"))
         changes[ours[place]] = Change(len(tensor), _matching(alphas, place), dora)
@@ -143,14 +145,18 @@ def check_patterns(patterns: Json, where: str) -> None:
         try:
             re.compile(pattern)
         except (re.error, RecursionError, OverflowError):
-            raise XinyeError(f"{where}: alpha_pattern has {pattern[:50]!r}, no pattern") from None
+            raise XinyeError(
+                f"{where}: alpha_pattern: {pattern[:50]!r} is not a valid regular expression"
+            ) from None
         if len(pattern) > _LONGEST_PATTERN or len(re.findall(r"[*+?{]", pattern)) > 1:
             raise XinyeError(
-                f"{where}: alpha_pattern has {pattern[:50]!r}, which is too complex to be read "
-                "safely; name the matrices"
+                f"{where}: alpha_pattern: {pattern[:50]!r} is too complex to match safely; write "
+                "the names of the matrices instead"
             )
         if type(alpha) not in (int, float) or not alpha > 0:
-            raise XinyeError(f"{where}: alpha_pattern has {alpha!r} for {pattern[:50]!r}")
+            raise XinyeError(
+                f"{where}: alpha_pattern: {alpha!r} for {pattern[:50]!r} must be a positive number"
+            )
 
 
 def _matching(patterns: Json, place: str) -> float | None:
@@ -175,7 +181,8 @@ def put_whole(file: AdapterFile, model: Network, saved_modules: list[str]) -> No
         # peft notes both names for a head, and a model has one
         if module not in HEADS and not any(module in name.split(".") for name in file.whole):
             raise XinyeError(
-                f"{file.path}: holds no {module}, which {CONFIG} has in modules_to_save"
+                f"{file.path}: the weights of {module} are missing, but {CONFIG} lists it in "
+                "modules_to_save"
             )
     if not file.whole:
         return
@@ -183,8 +190,8 @@ def put_whole(file: AdapterFile, model: Network, saved_modules: list[str]) -> No
     other = sorted(name for name in file.whole if not name.startswith(HEADS))
     if quantized and other:
         raise XinyeError(
-            f"{file.path}: tensor {other[0]} takes the place of the base's, which is quantized; "
-            "take the base that was not (--base DIR)"
+            f"{file.path}: tensor {other[0]} replaces a tensor of the base model, which is "
+            "quantized; give the base model before quantization with --base DIR"
         )
     tensors = dict(file.whole)
     table, head = (their_name(name, model) for name in _VOCABULARY)
@@ -204,7 +211,7 @@ def put_whole(file: AdapterFile, model: Network, saved_modules: list[str]) -> No
     shapes = file_shapes(model)
     if odd := sorted(tensors.keys() - shapes.keys()):
         raise XinyeError(
-            f"{file.path}: has an unknown tensor {odd[0][:100]}; it does not fit its base"
+            f"{file.path}: has an unknown tensor {odd[0][:100]}; it does not fit its base model"
         )
     check_shapes(
         {name: tensor.shape for name, tensor in tensors.items()},
@@ -215,7 +222,7 @@ def put_whole(file: AdapterFile, model: Network, saved_modules: list[str]) -> No
 
 
 def _resize(model: Network, gpt: GPT, rows: int, with_head: bool) -> None:
-    """Give a model room for so many tokens; what stands there then is put there next."""
+    """Change the vocabulary of a model to `rows` tokens; the caller fills in the weights."""
     config = replace(gpt.config, vocab_size=rows)
     table = gpt.model.embed_tokens
     table.weight = nn.Parameter(table.weight.new_zeros(rows, config.hidden_size))
@@ -231,5 +238,6 @@ def _resize(model: Network, gpt: GPT, rows: int, with_head: bool) -> None:
         gpt.tie()
     else:
         raise XinyeError(
-            f"the adapter's embedding has {rows} rows, and it holds no head of so many"
+            f"the adapter's embedding has {rows} rows, but the adapter has no output head with as "
+            "many"
         )

@@ -126,8 +126,9 @@ def load_adapter(folder: Path, model: Network, base: str | Path | None = None) -
     file = read_adapter(folder / WEIGHTS)
     if base is not None and file.base is not None and fingerprint(base) != file.base:
         raise XinyeError(
-            f"{folder}: this adapter was made for {config.get('base_model_name_or_path')} with "
-            f"weights {file.base[:12]}…, not for {base} with {fingerprint(base)[:12]}…"
+            f"{folder}: this adapter was made for {config.get('base_model_name_or_path')} "
+            f"(weights {file.base[:12]}…), not for {base} (weights {fingerprint(base)[:12]}…); "
+            "give the right base model with --base DIR"
         )
     lacking = _heads(model).keys() - file.whole.keys()
     has_head = base is not None and is_head(place_of(base))
@@ -157,7 +158,8 @@ def fingerprint(base: str | Path) -> str:
     files = sorted(place.glob("model*.safetensors")) if place.is_dir() else [place]
     if not files or not all(file.is_file() for file in files):
         raise XinyeError(
-            f"{base}: no weights of its own lie there; an adapter needs a whole model (xinye merge)"
+            f"{base}: there are no model weights; an adapter needs a complete base model (xinye "
+            "merge makes one of an adapter)"
         )
     hashes = [_sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
@@ -239,14 +241,15 @@ def from_config(data: Json, where: str = CONFIG) -> AdapterSettings:
     method = next((method for method, kind in _TYPES.items() if kind == peft_type), None)
     if method is None:
         raise XinyeError(
-            f"{where}: peft_type {peft_type!r} is not known here; known are "
+            f"{where}: peft_type {peft_type!r} is not supported; Xinye reads "
             f"{', '.join(_TYPES.values())}"
         )
     check_numbers(data, where)
     for name, kind in (("alpha_pattern", dict), ("modules_to_save", list)):
         if not isinstance(data.get(name) or kind(), kind):
             raise XinyeError(
-                f"{where}: {name} = {json.dumps(data[name])[:50]} is not what it must be"
+                f"{where}: {name} = {json.dumps(data[name])[:50]} must be "
+                f"{'an object' if kind is dict else 'a list'}"
             )
     known = _IMPLIED.union(_fields(method))
     if method == "lora":
@@ -257,10 +260,10 @@ def from_config(data: Json, where: str = CONFIG) -> AdapterSettings:
             hint = ""
             if name == "init_lora_weights":
                 hint = (
-                    ": it changed the base, too; peft's save_pretrained takes that back with "
-                    "path_initial_model_for_weight_conversion"
+                    "; it also changes the base model: save the adapter with the option "
+                    "path_initial_model_for_weight_conversion of peft's save_pretrained"
                 )
-            raise XinyeError(f"{where}: {name} = {json.dumps(value)} is not computed here{hint}")
+            raise XinyeError(f"{where}: {name} = {json.dumps(value)} is not supported{hint}")
     fields = _fields(method)
     values = {name: value for name, value in (_PEFTS | data).items() if name in fields}
     return checked(AdapterSettings, {"method": method, **values}, where)

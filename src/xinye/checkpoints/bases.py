@@ -46,8 +46,8 @@ def base_of(folder: Path) -> str:
     name = read_json(folder / CONFIG).get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
         raise XinyeError(
-            f"{folder / CONFIG}: base_model_name_or_path is missing; say where its base lies: "
-            "--base DIR"
+            f"{folder / CONFIG}: base_model_name_or_path is missing; give the adapter's base model "
+            "with --base DIR"
         )
     beside = folder / name
     return path.relpath(beside) if not path.isabs(name) and path.exists(beside) else name
@@ -71,14 +71,13 @@ def find_base(folder: Path) -> str:
     is not, or is an adapter, too."""
     base = base_of(folder)
     if not place_of(base).exists():
-        fetch = f" (or xinye download {base})" if is_hub_name(base) else ""
-        raise XinyeError(
-            f"{folder}: this adapter changes the model {base}, which is not there{fetch}; if it "
-            "was moved, say where it lies: --base DIR"
-        )
+        advice = "give its folder with --base DIR"
+        if is_hub_name(base):
+            advice = f"download it with xinye download {base}, or give its folder with --base DIR"
+        raise XinyeError(f"{folder}: the adapter's base model {base} does not exist; {advice}")
     if is_adapter(place_of(base)):
         raise XinyeError(
-            f"{folder}: its base, {base}, is an adapter, too; merge that one first (xinye merge) "
-            "and give what comes out: --base DIR"
+            f"{folder}: its base model {base} is an adapter, too; merge that one first with xinye "
+            "merge, and give the result with --base DIR"
         )
     return base

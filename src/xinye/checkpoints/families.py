@@ -234,7 +234,7 @@ def read_config(folder: Path) -> Config | HeadConfig:
     if kind is None:
         return config
     if not isinstance(config, GPTConfig):
-        raise XinyeError(f"{folder}: it has no head that judges texts or tokens")
+        raise XinyeError(f"{folder}: an LSTM cannot have a classification head")
     # transformers leaves out the names that it gives itself, where there are two
     names = data.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
     try:
@@ -256,8 +256,8 @@ def check_judges(folder: Path, kind: Kind, labels: int, problem: str | None = No
     alone = labels == 1 and problem != _SEVERAL
     if kind == "sequence" and (problem == "regression" or alone):
         raise XinyeError(
-            f"{folder}: its head gives a number (regression, as of a reward model), and no label; "
-            "take a model with two or more labels"
+            f"{folder}: its head predicts a number (regression, as in a reward model), not a "
+            "label; use a model with two or more labels"
         )
 
 
@@ -267,7 +267,7 @@ def from_config_json(data: Json, where: str = "config.json") -> Config:
     model_type = data.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise XinyeError(
-            f"{where}: model_type {model_type!r} is not known here; known are "
+            f"{where}: model_type {model_type!r} is not supported; Xinye reads "
             f"{', '.join(name for name in FAMILIES if name != 'xinye_lstm')}"
         )
     for key, allowed in {"quantization_config": (None,), **FAMILIES[model_type].known}.items():
@@ -284,7 +284,7 @@ def from_config_json(data: Json, where: str = "config.json") -> Config:
     except KeyError as error:
         raise XinyeError(f"{where}: the key {error} is missing") from None
     except (TypeError, ValueError, ZeroDivisionError, AttributeError, OverflowError) as error:
-        raise XinyeError(f"{where}: a value is not what it should be ({error})") from None
+        raise XinyeError(f"{where}: a value is invalid ({error})") from None
 
 
 def check_numbers(data: Json, where: str) -> None:
@@ -295,8 +295,7 @@ def check_numbers(data: Json, where: str) -> None:
             json.dumps(json.loads(json.dumps(value), parse_int=float), allow_nan=False)
         except (ValueError, RecursionError):
             raise XinyeError(
-                f"{where}: {name} is not what it should be: a number in it is infinite or NaN; "
-                "mend the file"
+                f"{where}: {name} holds an infinite number or NaN; correct the file"
             ) from None
 
 
@@ -357,11 +356,13 @@ def _from_rope_json(rope: Json, data: Json, where: str) -> RopeScaling | None:
     """The RoPE scaling that a config names, if any; a type or field that is not known here is
     refused."""
     kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind not in ("default", *_ROPE_FIELDS) or rope.get("partial_rotary_factor", 1.0) != 1.0:
+    if kind not in ("default", *_ROPE_FIELDS):
         raise XinyeError(
-            f"{where}: rotary positions of type {kind!r} are not supported (known are default, "
-            f"{', '.join(_ROPE_FIELDS)})"
+            f"{where}: RoPE of type {kind!r} is not supported; Xinye reads default, "
+            f"{', '.join(_ROPE_FIELDS)}"
         )
+    if (part := rope.get("partial_rotary_factor", 1.0)) != 1.0:
+        raise XinyeError(f"{where}: partial_rotary_factor = {part!r} is not supported (only 1.0)")
     values = {
         name: value
         for name, value in rope.items()
@@ -369,7 +370,7 @@ def _from_rope_json(rope: Json, data: Json, where: str) -> RopeScaling | None:
     }
     if odd := values.keys() - set(_ROPE_FIELDS.get(kind, ())):
         raise XinyeError(
-            f"{where}: the field {min(odd)!r} of {kind!r} rotary positions is not supported"
+            f"{where}: the field {min(odd)!r} of RoPE of type {kind!r} is not supported"
         )
     if kind == "default":
         return None

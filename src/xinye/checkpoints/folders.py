@@ -44,7 +44,7 @@ def near_run(missing: Path) -> str:
     names = [str(run) for run in sorted(beside.glob("*")) if (run / TRAINING).is_dir()]
     if not names:
         return f"; there are no runs in {beside}"
-    return did_you_mean(str(missing), names) or f"; see: xinye runs {quoted(beside)}"
+    return did_you_mean(str(missing), names) or f"; list the runs with xinye runs {quoted(beside)}"
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -137,8 +137,8 @@ def check_weights(folder: Path) -> None:
         )
         if problem and not _published_before(folder, name):
             raise XinyeError(
-                f"{folder / name}: damaged or cut short ({problem}); xinye runs verify tells which "
-                f"checkpoint is whole; if you changed it yourself, delete {manifest}"
+                f"{folder / name}: damaged or cut short ({problem}); find an intact checkpoint "
+                f"with xinye runs verify, or delete {manifest} if you changed the file yourself"
             )
 
 
@@ -154,11 +154,9 @@ def run_differences(run: Path) -> list[str]:
                 if problem and not (folder == run and _published_before(run, name)):
                     found.append(f"{folder / name}: {problem}")
         elif folder != run:
-            found.append(f"{manifest}: missing")
+            found.append(f"{manifest}: the file is missing")
         elif (run / WEIGHTS[0]).exists() or (run / WEIGHTS[1]).exists():
-            found.append(
-                f"{manifest}: missing; whether the model is as it was saved cannot be told"
-            )
+            found.append(f"{manifest}: the file is missing, so the model cannot be verified")
     return found
 
 
@@ -176,7 +174,7 @@ def _saved(manifest: Path) -> dict[str, Entry]:
         entry = saved if isinstance(saved, dict) else {}
         kinds = type(entry.get("bytes")), type(entry.get("sha256"))
         if Path(name).name != name or kinds != (int, str):
-            raise XinyeError(f"{manifest}: damaged (what it says of {name[:50]!r})")
+            raise XinyeError(f"{manifest}: damaged (the entry for {name[:50]!r} is invalid)")
     return files
 
 
@@ -184,13 +182,13 @@ def _difference(path: Path, saved: Entry, with_content: bool = True) -> str:
     """In what a file differs from what was saved; "" where it does not."""
     try:
         if path.stat().st_size != saved["bytes"]:
-            return f"the size of {path.name} is not what was saved"
+            return f"the size of {path.name} has changed since it was saved"
         if with_content and fingerprint(path) != saved:
-            return f"the content of {path.name} is not what was saved"
+            return f"the content of {path.name} has changed since it was saved"
     except FileNotFoundError:
         return f"{path.name} is missing"
     except OSError as error:
-        return f"{path.name} cannot be read, {error.strerror}"
+        return f"{path.name} cannot be read ({error.strerror})"
     except XinyeError as error:
         return str(error)
     return ""

@@ -99,7 +99,8 @@ def load_gguf(path: Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageM
     try:
         if metadata.get("split.count", 0) not in (0, 1):
             raise XinyeError(
-                "one part of several; join them with llama.cpp's llama-gguf-split --merge"
+                "the file is one part of several; join them with llama.cpp's llama-gguf-split "
+                "--merge"
             )
         config = from_metadata(metadata, tensors)
         shuffled = metadata["general.architecture"] == "llama"
@@ -154,7 +155,8 @@ def _fill(
 def _check_memory(tensors: dict[str, Stored], dtype: torch.dtype) -> None:
     """Only what is not mapped takes memory: floats, and quantized matrices that are rearranged."""
     sizes = {kind: dtype.itemsize / BLOCKS[kind][1] for kind in FLOATS} | dict.fromkeys(COMPUTED, 0)
-    check_memory(sum(each.data.numel() * sizes.get(each.kind, 1) for each in tensors.values()))
+    needed = sum(each.data.numel() * sizes.get(each.kind, 1) for each in tensors.values())
+    check_memory(needed, dtype)
 
 
 def _turned_heads(name: str, config: GPTConfig) -> int:
@@ -184,12 +186,12 @@ def save_gguf(
     """
     if kind not in KINDS:
         raise XinyeError(
-            f"unknown kind of weights {kind!r}{did_you_mean(kind, KINDS)}; there are "
-            f"{', '.join(KINDS)}"
+            f"unknown weight format {kind!r}; choose one of {', '.join(KINDS)}"
+            f"{did_you_mean(kind, KINDS)}"
         )
     if not isinstance(model, GPT):
         raise XinyeError(
-            "an lstm cannot be written as GGUF: llama.cpp and its kin have no such architecture"
+            "an LSTM cannot be written as GGUF: llama.cpp does not support this architecture"
         )
     config = model.config
     values = to_metadata(config) | {

@@ -42,7 +42,7 @@ class _Described:
         self.metadata, self.architecture = metadata, str(metadata.get("general.architecture"))
         if self.architecture not in _ARCHITECTURES:
             raise XinyeError(
-                f"the architecture {self.architecture[:40]!r} is not known here; known are "
+                f"the architecture {self.architecture[:40]!r} is not supported; Xinye reads "
                 f"{', '.join(_ARCHITECTURES)}"
             )
 
@@ -54,7 +54,7 @@ class _Described:
         for name, only in allowed.items():
             value = self.get(name, type(only), only)
             if value != only:
-                raise XinyeError(f"{self.architecture}.{name} = {value} is not supported here")
+                raise XinyeError(f"{self.architecture}.{name} = {value} is not supported")
 
 
 def from_metadata(metadata: Metadata, tensors: dict[str, Stored]) -> GPTConfig:
@@ -64,7 +64,7 @@ def from_metadata(metadata: Metadata, tensors: dict[str, Stored]) -> GPTConfig:
     described.refuse({"expert_count": 0, "attention.causal": True, "use_parallel_residual": True})
     embedding = tensors.get("token_embd.weight")
     if embedding is None or len(embedding.shape) != 2:
-        raise XinyeError("there is no tensor token_embd.weight of two dimensions")
+        raise XinyeError("the file has no two-dimensional tensor token_embd.weight")
     values = {name: described.get(key) for name, key in _KEYS.items()}
     layers, width, heads = (
         values["num_hidden_layers"],
@@ -73,11 +73,12 @@ def from_metadata(metadata: Metadata, tensors: dict[str, Stored]) -> GPTConfig:
     )
     if layers > len(tensors) or width != embedding.shape[1] or not heads:
         raise XinyeError(
-            f"{layers:,} layers of {heads} heads and {width:,} elements do not fit its tensors"
+            f"{layers:,} layers of {heads} heads and {width:,} elements do not fit the file's "
+            "tensors"
         )
     head_dim = described.get("attention.key_length", default=width // heads)
     if heads * head_dim >= 2**31:
-        raise XinyeError(f"{heads:,} heads of {head_dim:,} elements do not fit its tensors")
+        raise XinyeError(f"{heads:,} heads of {head_dim:,} elements do not fit the file's tensors")
     biased = "blk.0.attn_q.bias" in tensors
     keys = _GPT2_KEYS
     if described.architecture != "gpt2":
@@ -101,12 +102,14 @@ def _positions(described: _Described, head_dim: int, frequencies: Stored | None)
     described.refuse({"attention.value_length": head_dim, "rope.dimension_count": head_dim})
     if 0 < described.get("attention.sliding_window", default=0) < described.get("context_length"):
         raise XinyeError(
-            f"{described.architecture}.attention.sliding_window: such attention is not supported "
-            "here"
+            f"{described.architecture}.attention.sliding_window: sliding-window attention is not "
+            "supported"
         )
     theta = described.get("rope.freq_base", float, 10_000.0)
     if not theta > 1:
-        raise XinyeError(f"{described.architecture}.rope.freq_base is {theta}, which cannot be")
+        raise XinyeError(
+            f"{described.architecture}.rope.freq_base is {theta}; it must be greater than 1"
+        )
     return {
         "rope_theta": theta,
         "rope_scaling": _rope_scaling(described, theta, head_dim, frequencies),
@@ -121,13 +124,13 @@ def _rope_scaling(
     kind = get("rope.scaling.type", str, "none")
     if kind not in ("none", "linear", "yarn"):
         raise XinyeError(
-            f"RoPE scaling of type {kind[:40]!r} is not supported here (none, linear and yarn are)"
+            f"RoPE scaling of type {kind[:40]!r} is not supported; Xinye reads none, linear, yarn"
         )
     unscaled = ("attn_factor", "yarn_log_multiplier", "yarn_ext_factor", "yarn_attn_factor")
     described.refuse({f"rope.scaling.{name}": 1.0 for name in unscaled})
     if frequencies is not None:
         if kind != "none":
-            raise XinyeError(f"{FREQUENCIES} and RoPE scaling of type {kind!r} do not go together")
+            raise XinyeError(f"{FREQUENCIES} cannot be combined with RoPE scaling of type {kind!r}")
         return _llama3_scaling(
             dequantize(frequencies.data, frequencies.kind).flatten(), theta, head_dim
         )
@@ -157,7 +160,7 @@ def _llama3_scaling(divisors: Tensor, theta: float, head_dim: int) -> RopeScalin
         return None
     frequencies = theta ** (-torch.arange(0, head_dim, 2) / head_dim)
     if divisors.shape != frequencies.shape or not 1 < factor < math.inf:
-        raise XinyeError(f"{FREQUENCIES} does not fit the heads")
+        raise XinyeError(f"{FREQUENCIES} does not fit the size of the attention heads")
     kept = 1 - (1 - 1 / divisors) / (1 - 1 / factor)
     ramp = torch.nonzero((kept > 1e-3) & (kept < 1 - 1e-3)).flatten()
     width, original = 3.0, 8192
@@ -176,7 +179,8 @@ def _llama3_scaling(divisors: Tensor, theta: float, head_dim: int) -> RopeScalin
     again = frequencies / scaled_frequencies(scaling, theta, head_dim, original, torch.zeros(1))[0]
     if not torch.allclose(again, divisors, rtol=1e-3):
         raise XinyeError(
-            f"{FREQUENCIES} is not Llama 3's RoPE scaling; others are not supported here"
+            f"{FREQUENCIES} is not Llama 3's RoPE scaling, the only one that Xinye reads from a "
+            "tensor"
         )
     return scaling
 
@@ -185,7 +189,7 @@ def to_metadata(config: GPTConfig) -> Metadata:
     """What a file says of a network's shape; refuses what llama.cpp does not compute."""
     architecture = family_of(config)
     if {"qwen3": config.attention_bias, "qwen2": config.mlp_bias}.get(architecture):
-        raise XinyeError(f"GGUF: llama.cpp computes {architecture} without these biases")
+        raise XinyeError(f"GGUF: llama.cpp does not support these biases in {architecture}")
     keys = _ROTARY_KEYS if config.rotary else _GPT2_KEYS
     values = {key: getattr(config, name) for name, key in keys.items()} | {
         "vocab_size": config.vocab_size
@@ -199,11 +203,13 @@ def to_metadata(config: GPTConfig) -> Metadata:
     if scaling is not None and scaling.rope_type == "llama3":
         if architecture != "llama":
             raise XinyeError(
-                f"GGUF: llama.cpp computes {architecture} without Llama 3's RoPE scaling"
+                f"GGUF: llama.cpp does not support Llama 3's RoPE scaling in {architecture}"
             )
     elif scaling is not None:
         if scaling.rope_type == "dynamic" or scaling.attention_factor is not None:
-            raise XinyeError(f"GGUF: llama.cpp has no such RoPE scaling ({scaling.rope_type})")
+            raise XinyeError(
+                f"GGUF: llama.cpp does not support this RoPE scaling ({scaling.rope_type})"
+            )
         values |= {"rope.scaling.type": scaling.rope_type, "rope.scaling.factor": scaling.factor}
         if scaling.rope_type == "yarn":
             values |= {

@@ -119,7 +119,7 @@ def value_of(metadata: Metadata, key: str, kind: type, default: Any = None) -> A
         (type(value) is not kind, f"{key} is {shown!r}; it must be of type {kind.__name__}"),
         (
             isinstance(value, int | float) and not 0 <= value < 2**31,
-            f"{key} is {shown}, which cannot be",
+            f"{key} is {shown}, which is out of range",
         ),
     )
     return value
@@ -134,15 +134,17 @@ class _Header:
     def read(self, whole: Tensor) -> tuple[Metadata, dict[str, Stored]]:
         version = self.number(_UINT32)
         if version not in (2, 3):
-            raise XinyeError(f"GGUF version {version} is not known here (2 and 3 are)")
+            raise XinyeError(
+                f"GGUF version {version} is not supported; Xinye reads versions 2 and 3"
+            )
         tensor_count, value_count = self.numbers(_UINT64, 2)
-        self.room(tensor_count, 24, "tensors")
-        self.room(value_count, 13, "values")
+        self.room(tensor_count, 24)
+        self.room(value_count, 13)
         metadata: Metadata = {}
         for _ in range(value_count):
             key = self.text()
             if key in metadata:
-                raise XinyeError(f"damaged ({_short(key)} is there twice)")
+                raise XinyeError(f"damaged ({_short(key)} occurs twice)")
             metadata[key] = self.value(key)
         alignment = metadata.get("general.alignment", ALIGNMENT)
         if type(alignment) is not int or not 8 <= alignment <= 2**16 or alignment & (alignment - 1):
@@ -155,15 +157,14 @@ class _Header:
             whole[-(-self.at // alignment) * alignment :],
         )
 
-    def room(self, count: int, size: int, what: str) -> None:
+    def room(self, count: int, size: int) -> None:
+        """Refuse a count of things, each of at least `size` bytes, that the file cannot hold."""
         if count * size > len(self.content) - self.at:
-            raise XinyeError(
-                f"damaged or cut short ({count:,} {what} cannot be in so small a file)"
-            )
+            raise XinyeError("damaged or cut short (the header announces more than the file holds)")
 
     def numbers(self, kind: int, count: int) -> tuple[Any, ...]:
         size = count * _SIZES[kind]
-        self.room(size, 1, "bytes of numbers")
+        self.room(size, 1)
         self.at += size
         code = f"<{count}{_NUMBERS[kind]}"
         return struct.unpack_from(code, self.content, self.at - size)
@@ -173,28 +174,28 @@ class _Header:
 
     def text(self) -> str:
         length = self.number(_UINT64)
-        self.room(length, 1, "bytes of text")
+        self.room(length, 1)
         self.at += length
         try:
             return self.content[self.at - length : self.at].decode("utf-8")
         except UnicodeDecodeError:
-            raise XinyeError("damaged (a text in it is not UTF-8)") from None
+            raise XinyeError("damaged (a text is not valid UTF-8)") from None
 
     def value(self, key: str) -> Any:
         kind = self.number(_UINT32)
         if kind == _ARRAY:
             kind, count = self.number(_UINT32), self.number(_UINT64)
-            return self.values(kind, count, f"{_short(key)} is an array")
-        (value,) = self.values(kind, 1, f"{_short(key)} is")
+            return self.values(kind, count, key)
+        (value,) = self.values(kind, 1, key)
         # 1e-05, not 9.999999747378752e-06
         return float(str(np.float32(value))) if kind == _FLOAT32 else value
 
-    def values(self, kind: int, count: int, what: str) -> list[Any]:
+    def values(self, kind: int, count: int, key: str) -> list[Any]:
         if kind == _TEXT:
-            self.room(count, 8, "texts")
+            self.room(count, 8)
             return [self.text() for _ in range(count)]
         if kind not in _NUMBERS:
-            raise XinyeError(f"damaged ({what} of type {kind}, which is not known)")
+            raise XinyeError(f"damaged ({_short(key)} has the unknown type {kind})")
         return list(self.numbers(kind, count))
 
     def tensor(self, alignment: int) -> tuple[str, tuple[int, ...], str, int]:
@@ -206,14 +207,14 @@ class _Header:
         code, start = self.number(_UINT32), self.number(_UINT64)
         if code not in _READ:
             raise XinyeError(
-                f"tensor {_short(name)} is of kind {_UNREAD.get(code, f'number {code}')}; those "
-                f"read here are {', '.join(_KINDS)}"
+                f"tensor {_short(name)} has type {_UNREAD.get(code, code)}, which is not "
+                f"supported; Xinye reads {', '.join(_KINDS)}"
             )
         kind = _READ[code]
         refuse_first(
             (
                 min(shape) < 1 or shape[-1] % BLOCKS[kind][0],
-                f"damaged (tensor {_short(name)} has shape {[*shape]}, which {kind} cannot have)",
+                f"damaged (tensor {_short(name)} has shape {[*shape]}, impossible for {kind})",
             ),
             (
                 start % alignment,
@@ -238,13 +239,13 @@ def _mapped(
             (
                 end > len(data),
                 f"damaged or cut short (tensor {_short(name)} ends {end - len(data):,} bytes "
-                "beyond)",
+                "after the end of the file)",
             ),
             (
                 start < reached,
-                f"damaged (tensors {_short(before)} and {_short(name)} lie over each other)",
+                f"damaged (tensors {_short(before)} and {_short(name)} overlap)",
             ),
-            (name in tensors, f"damaged (tensor {_short(name)} is there twice)"),
+            (name in tensors, f"damaged (tensor {_short(name)} occurs twice)"),
         )
         tensors[name] = Stored(shape, kind, data[start:end].view(rows, row))
         reached, before = end, name

@@ -55,21 +55,21 @@ def from_metadata(metadata: Metadata) -> Tokenizer:
     """The tokenizer that a file's metadata describe; raises `XinyeError` without the file's
     name."""
     if _PREFIX + "model" not in metadata:
-        raise XinyeError(f"{_PREFIX}model is missing: there is no tokenizer in it")
+        raise XinyeError(f"{_PREFIX}model is missing: the file holds no tokenizer")
     model = value_of(metadata, _PREFIX + "model", str)
     tokens = _texts(metadata, "tokens")
     types = metadata.get(_PREFIX + "token_type", [_NORMAL] * len(tokens))
     matched = isinstance(types, list) and len(types) == len(tokens)
     refuse_first(
-        (not matched, "tokenizer.ggml.token_type has not one value for each token"),
-        (len(set(tokens)) < len(tokens), "tokenizer.ggml.tokens: a token is there twice"),
+        (not matched, "tokenizer.ggml.token_type does not have one value for each token"),
+        (len(set(tokens)) < len(tokens), "tokenizer.ggml.tokens: a token occurs twice"),
     )
     vocabulary = {token: index for index, token in enumerate(tokens) if types[index] != _UNUSED}
     if model == "gpt2":
         pre = value_of(metadata, _PREFIX + "pre", str, "default")
         if pre not in PRE_SPLITS:
             raise XinyeError(
-                f"the pre-tokenizer {pre[:40]!r} is not known here; known are "
+                f"the pre-tokenizer {pre[:40]!r} is not supported; Xinye reads "
                 f"{', '.join(PRE_SPLITS)}"
             )
         backend = _byte_level(vocabulary, _texts(metadata, "merges"), PRE_SPLITS[pre])
@@ -79,7 +79,7 @@ def from_metadata(metadata: Metadata) -> Tokenizer:
         opens = True
     else:
         raise XinyeError(
-            f"the tokenizer model {model[:40]!r} is not known here; known are gpt2 and llama"
+            f"the tokenizer model {model[:40]!r} is not supported; Xinye reads gpt2 and llama"
         )
     by_kind = {
         kind: [token for token, its in zip(tokens, types, strict=True) if its == kind]
@@ -93,11 +93,13 @@ def from_metadata(metadata: Metadata) -> Tokenizer:
     for name, index in ids.items():
         if index >= len(tokens):
             raise XinyeError(
-                f"tokenizer.ggml.{name} is {index}, and there are {len(tokens):,} tokens"
+                f"tokenizer.ggml.{name} is {index}, but there are only {len(tokens):,} tokens"
             )
     names = {ours: tokens[ids[theirs]] for theirs, ours in _NAMES.items() if theirs in ids}
     if "eos_token" not in names:
-        raise XinyeError("tokenizer.ggml.eos_token_id is missing: without it no text would end")
+        raise XinyeError(
+            "tokenizer.ggml.eos_token_id is missing: without it, generated text never ends"
+        )
     if value_of(metadata, _PREFIX + "add_bos_token", bool, opens) and "bos_token" in names:
         bos = names["bos_token"]
         backend.post_processor = processors.TemplateProcessing(
@@ -145,7 +147,7 @@ def _sentencepiece(
         or len(scores) != len(types)
         or not isinstance(scores[0], int | float)
     ):
-        raise XinyeError("tokenizer.ggml.scores has not one value for each token")
+        raise XinyeError("tokenizer.ggml.scores does not have one value for each token")
     pieces = {
         token: index
         for token, index in vocabulary.items()
@@ -223,7 +225,9 @@ def _byte_level_metadata(saved: dict[str, Any]) -> Metadata:
         not in (None, "NFC")  # llama.cpp normalises nothing; text is NFC nearly always
         or bool(model.get("ignore_merges")) != (splits[0] in _WHOLE_WORDS)
     ):
-        raise XinyeError("GGUF: this tokenizer splits text in a way that llama.cpp has no name for")
+        raise XinyeError(
+            "GGUF: this tokenizer splits text in a way that llama.cpp does not support"
+        )
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
     return {"model": "gpt2", "pre": pre, "merges": merges}
 
@@ -235,8 +239,8 @@ def _sentencepiece_metadata(saved: dict[str, Any], tokens: list[str], types: lis
     prefixes = _space_prefixes(saved)
     if prefixes is None or model.get("ignore_merges") or model.get("dropout"):
         raise XinyeError(
-            "GGUF: this tokenizer falls back on bytes, as SentencePiece does, but changes or "
-            "splits text otherwise, and llama.cpp has no name for that"
+            "GGUF: this tokenizer uses byte fallback like SentencePiece, but normalizes or splits "
+            "text in a way that llama.cpp does not support"
         )
     metadata: Metadata = {"model": "llama", "pre": "default"}
     for index, token in enumerate(tokens):
@@ -296,8 +300,8 @@ def _scores(merges: list[tuple[str, ...]], pieces: set[str]) -> dict[str, float]
 
 def _no_scores(token: str) -> XinyeError:
     return XinyeError(
-        f"GGUF: this tokenizer joins {token!r} in an order that SentencePiece's scores cannot say, "
-        "so llama.cpp would split text otherwise"
+        f"GGUF: this tokenizer merges {token!r} in an order that SentencePiece's scores cannot "
+        "express, so llama.cpp would split text differently"
     )
 
 
@@ -306,8 +310,8 @@ def notes(tokenizer: Tokenizer) -> list[str]:
     saved = json.loads(tokenizer.backend.to_str())
     if saved["model"].get("byte_fallback") and _space_prefixes(saved) == "first":
         return [
-            "llama.cpp puts a space before every text and behind every control token, this "
-            "tokenizer only before a text that begins with none"
+            "llama.cpp adds a space before every text and after every control token; this "
+            "tokenizer adds one only before a text that does not begin with a space"
         ]
     return []
 

@@ -117,15 +117,15 @@ def load_weights(folder: Path, dtype: torch.dtype = torch.float32) -> Network:
         return model.requires_grad_()
     if read_json(folder / "config.json").get("is_causal") is False:
         raise XinyeError(
-            f"{folder / 'config.json'}: is_causal = False: this model sees what it would have to "
-            "predict"
+            f"{folder / 'config.json'}: is_causal = False: the model attends to later tokens, so "
+            "it cannot generate text"
         )
     if model.config.tie_word_embeddings and "lm_head.weight" in tensors:
         embedding = their_name("model.embed_tokens.weight", model)
         if not torch.equal(tensors.pop("lm_head.weight"), tensors[embedding]):
             raise XinyeError(
-                f"{folder / 'model.safetensors'}: tensor lm_head.weight is not {embedding}, which "
-                "it is tied to by config.json"
+                f"{folder / 'model.safetensors'}: tensor lm_head.weight differs from {embedding}, "
+                "although config.json ties them"
             )
     model.load_state_dict(from_tensors(tensors, model), strict=False, assign=True)
     model.tie()
@@ -144,7 +144,7 @@ def read_tensors(
             files = [stack.enter_context(safe_open(shard, framework="pt")) for shard in shards]
             holders = {name: file for file in files for name in file.keys()}  # noqa: SIM118
             if len(holders) < sum(len(file.keys()) for file in files):
-                raise XinyeError(f"{path}: a tensor stands in several of its files")
+                raise XinyeError(f"{path}: several of its files hold the same tensor")
             plain = _plain_names(path, holders)
             slices = {
                 plain[name]: file.get_slice(name)
@@ -152,13 +152,12 @@ def read_tensors(
                 if not f".{name}".endswith(_BUFFERS)
             }
             _check_names(path, config, {name: part.get_shape() for name, part in slices.items()})
-            kind = str(dtype).removeprefix("torch.")
-            check_memory(config.parameters * dtype.itemsize, f"{path}: ", f" in {kind}")
+            check_memory(config.parameters * dtype.itemsize, dtype, f"{path}: ")
             for name, part in slices.items():
                 if part.get_dtype() not in _DTYPES:
                     raise XinyeError(
-                        f"{path}: tensor {name} is of type {part.get_dtype()}; known are "
-                        f"{', '.join(_DTYPES)}"
+                        f"{path}: tensor {name} has type {part.get_dtype()}, which is not "
+                        f"supported; Xinye reads {', '.join(_DTYPES)}"
                     )
                 tensors[name] = part[:].to(dtype)
                 check_finite(tensors[name], name, path)
@@ -179,13 +178,13 @@ def _plain_names(path: Path, stored: Iterable[str]) -> dict[str, str]:
         outer = before.removesuffix(first)
         if not _OUTER.fullmatch(outer):
             raise XinyeError(
-                f"{path}: has {table[:100]}, where {first}{ending} belongs; save the model that "
-                f"{outer[:50]!r} stands for"
+                f"{path}: found tensor {table[:100]} instead of {first}{ending}; save only the "
+                f"model that is inside {outer[:50]!r}"
             )
         start = "" if before.endswith(first) else first
         names = {name: start + plain.removeprefix(outer) for name, plain in names.items()}
     if len(set(names.values())) < len(names):
-        raise XinyeError(f"{path}: a tensor stands there twice, under two names")
+        raise XinyeError(f"{path}: the file holds the same tensor under two names")
     return names
 
 
@@ -199,10 +198,10 @@ def _shards(folder: Path) -> tuple[Path, list[Path]]:
     if index.is_file():
         shards = [folder / name for name in index_files(index)]
         if absent := [shard for shard in shards if not shard.is_file()]:
-            raise XinyeError(f"{absent[0]}: there is no such file; {index.name} names it")
+            raise XinyeError(f"{absent[0]}: there is no such file, but {index.name} lists it")
         return index, shards
     if shards := sorted(folder.glob("model-*-of-*.safetensors")):
-        raise XinyeError(f"{index}: there is no such file, and it says what is in {shards[0].name}")
+        raise XinyeError(f"{index}: there is no such file; {shards[0].name} needs it as its index")
     if pickled := sorted(item.name for item in folder.iterdir() if item.suffix in PICKLED):
         raise XinyeError(refusal_of_pickle(folder / pickled[0], folder))
     raise XinyeError(f"{path}: there is no such file")
@@ -219,15 +218,17 @@ def index_files(index: Path) -> list[str]:
         raise XinyeError(f"{index}: damaged (no weight_map)")
     for name in names.values():
         if Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
-            raise XinyeError(f"{index}: {name!r} is not the name of a safetensors file beside it")
+            raise XinyeError(
+                f"{index}: {name!r} is not the name of a safetensors file in this folder"
+            )
     return sorted(set(names.values()))
 
 
 def refusal_of_pickle(path: Path, folder: Path) -> str:
     """Why a pickled file is not read, and the command that makes safetensors of it."""
     return (
-        f"{path}: pickled, and to read that is to run what it holds; if you trust it, "
-        "transformers writes it anew: "
+        f"{path}: Xinye does not read pickled weights, because reading them runs code in the "
+        "file; if you trust it, convert it to safetensors: "
         'python -c "from transformers import AutoModelForCausalLM as Model; '
         f'Model.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"'
     )
@@ -242,8 +243,8 @@ def _check_names(
     layers = shape.num_hidden_layers
     if layers > len(found):
         raise XinyeError(
-            f"{path}: {len(found)} tensors cannot be {layers} layers; it does not fit its "
-            "config.json"
+            f"{path}: {len(found)} tensors are too few for {layers} layers; the file does not fit "
+            "its config.json"
         )
     try:
         with torch.device("meta"):

@@ -135,15 +135,15 @@ def check_shapes(
 ) -> None:
     """Raises `XinyeError` where a file's tensors are not those, or not of the shapes, that its
     config asks for."""
-    for kind, odd in (
-        ("lacks", wanted.keys() - found.keys()),
-        ("has an unknown", found.keys() - wanted.keys()),
-    ):
-        if odd:
-            more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
-            raise XinyeError(
-                f"{where}{kind} tensor {min(odd)[:100]}{more}; it does not fit its {of}"
-            )
+    lacking = wanted.keys() - found.keys()
+    if odd := lacking or found.keys() - wanted.keys():
+        name = min(odd)[:100]
+        if len(odd) > 1:
+            name = f"{name} and {len(odd) - 1:,} others"
+        raise XinyeError(
+            f"{where}{'lacks' if lacking else 'has an unknown'} tensor {name}; it does not fit its "
+            f"{of}"
+        )
     for name, shape in wanted.items():
         if tuple(found[name]) != tuple(shape):
             raise XinyeError(f"{where}tensor {name} has shape {[*found[name]]}, not {[*shape]}")
@@ -154,11 +154,11 @@ def check_finite(tensor: Tensor, name: str, where: Path) -> None:
         raise XinyeError(f"{where}: tensor {name} holds NaN or infinity")
 
 
-def check_memory(needed: float, where: str = "", dtype: str = "") -> None:
-    """Raises `XinyeError` where so many bytes of weights are more than there is room for."""
+def check_memory(needed: float, dtype: torch.dtype, where: str = "") -> None:
+    """Raises `XinyeError` where `needed` bytes of weights do not fit in free memory."""
     free = memory_bytes(torch.device("cpu"))
     if needed > free:
         raise XinyeError(
-            f"{where}takes {needed / 1e9:,.1f} GB{dtype}, and {free / 1e9:,.1f} GB of memory are "
-            "free"
+            f"{where}the weights take {needed / 1e9:,.1f} GB in {str(dtype)[6:]}, but only "
+            f"{free / 1e9:,.1f} GB of memory are free"
         )

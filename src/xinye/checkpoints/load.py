@@ -43,8 +43,8 @@ def load_model(
     folder = place_of(path)
     if is_head(folder):
         raise XinyeError(
-            f"{folder}: this model has learned to judge texts, not to write; take the one it began "
-            f"with, {began_with(folder)}"
+            f"{folder}: this model classifies text and cannot generate it; use the model that it "
+            f"was fine-tuned from, {began_with(folder)}"
         )
     if is_adapter(folder):
         model, tokenizer = load_adapted(folder, dtype)
@@ -58,13 +58,13 @@ def load_model(
     if folder.is_file():
         if folder.suffix in PICKLED:
             raise XinyeError(refusal_of_pickle(folder, folder.parent))
-        hint = f"; give the folder it lies in, {folder.parent}" * (folder.suffix == ".safetensors")
-        raise XinyeError(f"{folder}: not a model's folder, nor a GGUF file{hint}")
-    hint = "; give that of a run or of a Hugging Face model"
+        hint = f"; give the folder of the file, {folder.parent}" * (folder.suffix == ".safetensors")
+        raise XinyeError(f"{folder}: neither a model's folder nor a GGUF file{hint}")
+    hint = "; give the folder of a run or of a Hugging Face model"
     if near := near_run(folder):
         hint = near
     elif is_hub_name(str(path)) and Path(path).suffix not in SUFFIXES:
-        hint = f", and no model of that name was downloaded: xinye download {path}"
+        hint = f"; if it is a model of the hub, download it first: xinye download {path}"
     raise XinyeError(f"{path}: there is no such folder{hint}")
 
 
@@ -134,7 +134,9 @@ def _with_head(folder: Path, base: Network) -> Head:
     old = base if isinstance(base, Head) else None
     gpt = old.gpt if old else base
     if not isinstance(gpt, GPT):
-        raise XinyeError(f"{folder}: its base has no layers that a head can be put on")
+        raise XinyeError(
+            f"{folder}: its base model is an LSTM, which cannot have a classification head"
+        )
     if isinstance(told, HeadConfig):
         config = told
     else:

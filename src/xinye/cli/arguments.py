@@ -94,7 +94,7 @@ METAVARS = {
     "training_text": "FILE",
     "validation": "FILE",
 }
-BASE_HELP = "where the model lies that the adapter MODEL changes, if it was moved"
+BASE_HELP = "folder of the base model of the adapter MODEL, if it was moved"
 COMMON = {  # what every verb has
     "-v --verbose": "log more, and where an error came from",
     "-q --quiet": "print results and errors only",
@@ -115,7 +115,7 @@ FIELD = flag("--field", "NAME", "the column or key that holds the text")
 BAD_BYTES = flag(
     "--bad-bytes", "refuse|replace", BAD_BYTES_HELP, "refuse", choices=("refuse", "replace")
 )
-DTYPE = flag("--dtype", "auto|float32|bfloat16", "keep the weights in (auto)", "auto")
+DTYPE = flag("--dtype", "auto|float32|bfloat16", "number format of the weights (auto)", "auto")
 
 
 def task_flag(what: str, **options: Any) -> Flag:
@@ -244,10 +244,10 @@ class Parser(argparse.ArgumentParser):
         # `NAME=MODEL` names a model for a server
         places = [part for name in names if name for part in (str(name), str(name).split("=")[-1])]
         refuse_first(
-            (not place_of(base).exists(), f"--base {base}: not there"),
+            (not place_of(base).exists(), f"--base {base}: there is no such folder"),
             (
                 not any(is_adapter(place_of(place)) for place in places),
-                f"--base {base}: says where the base of an adapter lies, and no model here is one",
+                f"--base {base}: no model here is an adapter; leave --base out",
             ),
         )
 
@@ -267,9 +267,9 @@ class Parser(argparse.ArgumentParser):
             return near
         for action in self._get_positional_actions():
             if nearest(flag, [action.dest]):
-                return f"; name it without a flag: {self.prog} {action.metavar}"
+                return f"; give it without a flag: {self.prog} {action.metavar}"
         if flag == "--dry-run" and "--steps" in flags:
-            return "; for a short try: --steps 1"
+            return "; for a short test: --steps 1"
         return ""
 
     def _add_value(self, word: str, arguments: list[str], parsed: argparse.Namespace) -> bool:
@@ -348,5 +348,5 @@ def json_object(value: str) -> dict[str, Any]:
     try:
         data = json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise XinyeError(f"the JSON: damaged ({error})") from None
+        raise XinyeError(f"the JSON object is not valid ({error})") from None
     return data

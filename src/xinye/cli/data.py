@@ -1,8 +1,8 @@
-"""`xinye data check`, `xinye data show` and `xinye data collect`, and how they look."""
+"""`xinye data check` and `xinye data show`, and how they look."""
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -18,21 +18,17 @@ from xinye.cli.arguments import (
     Given,
     Parser,
     flag,
-    switch,
     task_flag,
 )
 from xinye.cli.output import (
     answer,
-    bad_bytes_told,
     console,
     duration,
-    print_json,
     print_result,
     print_table,
 )
-from xinye.collect.collect import Collected, check_output
-from xinye.collect.collect import collect as collect_documents
 from xinye.errors import XinyeError, plural
+from xinye.language import shown, shown_word
 from xinye.planning.column_settings import COLUMNS, RecordSettings
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.folder import Figures
@@ -41,24 +37,22 @@ from xinye.tasks.registry import find_task
 if TYPE_CHECKING:  # it brings torch
     from xinye.check.check_data import Report
 
-SKIPPED = 10  # files that are named
-COUNTERS = ("by_format", "ignored")  # of what was collected, the most frequent first
 FILES = 12  # more are grouped
 BAR = 32
 COUNTED = 12  # labels that are named
 SEEN, STRETCHES = 120, 40  # characters of a stretch, and stretches of a record, that are shown
 BAD = 5  # records that cannot be learned from
 FINDINGS = "findings, the most important first"
-NOTHING = "nothing wrong was found"
+NOTHING = "no problems found"
 
 
 def check(arguments: list[str]) -> int:
     given = Parser(
         "data check",
-        "What is in text files and what is wrong with them, by file and line; with --task, in "
-        "files of its records.\n"
-        "Changes nothing; the exit code is 0 also where problems were found, and 2 where nothing "
-        "can be read.",
+        "Check text files and report their contents and problems, by file and "
+        "line; with --task, check a task's files of records. It changes nothing. "
+        "The exit code is 0 even if there are problems, and 2 if nothing can be "
+        "read.",
         "xinye data check novels/ reviews.csv --field review\n"
         "  xinye data check reviews.csv --task classify --validation test.csv\n"
         "  xinye data check 对话.jsonl --task chat",
@@ -67,13 +61,13 @@ def check(arguments: list[str]) -> int:
         flag(
             "--document-separator",
             "SEPARATOR",
-            r"what stands between documents of a text file: '\n\n'",
+            r"separator of the documents in a text file: '\n\n'",
         ),
-        task_flag("what they are records of"),
+        task_flag("the task of the records"),
         flag(
             "--validation",
             "FILE",
-            "records to judge on: are they learned from?",
+            "evaluation records: check whether the training files contain them",
             [],
             action="append",
         ),
@@ -86,7 +80,7 @@ def check(arguments: list[str]) -> int:
     named = [*(["validation"] if given.validation else []), *given.settings]
     if odd := next(iter(named), None):
         raise XinyeError(
-            f"--{odd.replace('_', '-')} has no effect on text; leave it out, or name a --task"
+            f"--{odd.replace('_', '-')} has no effect on text; leave it out, or give a --task"
         )
 
     from xinye.check import check_data
@@ -105,9 +99,9 @@ def check(arguments: list[str]) -> int:
 def check_task(given: Given) -> int:
     settings = settings_of(given, given.validation)
     if given.field or given.document_separator:
+        columns = ", ".join(f"--{name.replace('_', '-')}" for name in COLUMNS)
         raise XinyeError(
-            "--field and --document-separator are for text; columns of records: "
-            + ", ".join(f"--{name.replace('_', '-')}" for name in COLUMNS)
+            f"--field and --document-separator are for text; for records, give {columns}"
         )
 
     from xinye.check.check_records import check_records
@@ -120,13 +114,13 @@ def check_task(given: Given) -> int:
 def show(arguments: list[str]) -> int:
     given = Parser(
         "data show",
-        "The first records as a model will see them: trained tokens of chat are green, labels "
-        "stand behind tokens.",
+        "Show the first records as the model reads them: trained tokens are "
+        "green, and labels follow their tokens.",
         "xinye data show chats.jsonl --task chat --model runs/base",
         flag("files", "FILES", "files of records", nargs="+"),
-        task_flag("what they are records of", required=True),
-        flag("--model", "MODEL", "whose tokens (else characters)"),
-        flag("--count", "N", "records to show (3)", 3, type=int),
+        task_flag("the task of the records", required=True),
+        flag("--model", "MODEL", "model whose tokenizer splits the text (otherwise characters)"),
+        flag("--count", "N", "number of records to show (3)", 3, type=int),
         Fields(RecordSettings),
         BAD_BYTES,
         JSON,
@@ -147,7 +141,7 @@ def show_tokens(report: Figures) -> None:
         answer.print(f"{file['file']}: {size}", soft_wrap=True)
     for record in report["shown"]:
         label = f" → {record['label']}" if record["label"] else ""
-        answer.print(f"\n{record['place']}{label}", style="dim")
+        answer.print(f"\n{shown(record['place'])}{label}", style="dim")
         line = Text()
         for text, mark in record["tokens"]:
             style = "dim" if mark in (None, task.outside) else ""
@@ -162,9 +156,11 @@ def show_tokens(report: Figures) -> None:
         if record["cut"]:
             answer.print(f"({plural(record['cut'], 'token')} left out)", style="dim")
     trained = ""
-    if task.writes:
-        trained = "trained: green; " if answer.is_terminal else "trained: with a * behind; "
-    answer.print(f"\n{trained}| stands between tokens")
+    if task.writes and answer.is_terminal:
+        trained = "trained tokens are green; "
+    elif task.writes:
+        trained = "trained tokens end with *; "
+    answer.print(f"\n{shown(trained)}{shown('| separates tokens')}")
     for note in report["notes"]:
         answer.print(f"note: {note}", soft_wrap=True)
 
@@ -181,74 +177,12 @@ def settings_of(given: Given, validation: Sequence[str] = ()) -> FinetuneSetting
     return task_settings(values | given.settings, "data")
 
 
-def collect(arguments: list[str]) -> int:
-    given = Parser(
-        "data collect",
-        "Collect documents from MediaWiki dumps, HTML, EPUB, PDF, Markdown, mbox, RSS and Atom, "
-        "and text, into JSON\n"
-        "lines to train on: main text only, clean, each document once. Nothing is fetched but a "
-        "hub data set.",
-        "xinye data collect zhwiki.xml.bz2 books/ pages/ -o corpus.jsonl\n"
-        "  xinye data collect hub:wikimedia/wikipedia:20231101.zh --limit 10000 -o wikipedia.jsonl",
-        flag("sources", "SOURCE", "files, folders, hub:OWNER/NAME[:CONFIG]", nargs="+"),
-        flag("-o --output", "FILE", "the file to write, FILE.jsonl", required=True),
-        flag("--limit", "N", "stop after N documents", type=int),
-        flag("--split", "NAME", "of hub data sets (train)"),
-        flag("--field", "NAME", "the column of hub data sets that holds the text"),
-        BAD_BYTES,
-        switch("--overwrite", "replace FILE"),
-        JSON,
-    ).read(arguments)
-    if given.limit is not None and given.limit < 1:
-        raise XinyeError("--limit: collect at least 1 document")
-
-    check_output(given.output, given.overwrite)
-    with console.status("reading …") as status:
-
-        def show(source: str, share: float, documents: int) -> None:
-            part = f"{share:4.0%}  " if share else ""
-            line = f"{part}{plural(documents, 'document')}  {source}"
-            status.update(Text(line, style="dim", overflow="ellipsis"))
-
-        with bad_bytes_told(given.bad_bytes):
-            result = collect_documents(
-                given.sources, given.output, given.split, given.field, given.limit, show
-            )
-
-    for line in lines_of(result):
-        console.print(line, soft_wrap=True)
-    if given.json:
-        by_count = {name: dict(getattr(result, name).most_common()) for name in COUNTERS}
-        skipped = [vars(skip) for skip in result.skipped]
-        print_json(vars(result) | by_count | {"skipped": skipped})
-    return 0
-
-
-def lines_of(result: Collected) -> Iterator[str]:
-    """What was collected, in words."""
-
-    def counts(numbers: Counter[str]) -> str:
-        return ", ".join(f"{number:,} {name}" for name, number in numbers.most_common())
-
-    documents = plural(result.documents, "document")
-    characters = plural(result.characters, "character")
-    about = f"{documents} ({counts(result.by_format)}), {characters}"
-    yield f"{about}, in {result.output}"
-    for what, numbers in (("left out", result.dropped), ("files of other kinds", result.ignored)):
-        if numbers:
-            yield f"{what}: {counts(numbers)}"
-    for skip in result.skipped[:SKIPPED]:
-        yield f"skipped {skip.file}: {skip.reason}"
-    if len(result.skipped) > SKIPPED:
-        yield f"skipped {plural(len(result.skipped) - SKIPPED, 'more file')}; --json lists them"
-
-
 # -- the report of a check -------------------------------------------------------------------------
 
 
 def section(title: str, *lines: str | Text) -> None:
     """Print a heading, and lines under it."""
-    answer.print(Text(f"\n{title}", "bold"))
+    answer.print(f"\n{shown_word(shown(title))}", style="bold")
     if lines:
         print_table(("", ""), [("", line) for line in lines], left=(0, 1))
 
@@ -256,7 +190,7 @@ def section(title: str, *lines: str | Text) -> None:
 def show_report(report: "Report") -> None:
     """Print what a check of text found."""
     answer.print(
-        f"{plural(len(report.files), 'file')}, {report.bytes / 1e6:,.1f} MB: "
+        f"checked {plural(len(report.files), 'file')}, {report.bytes / 1e6:,.1f} MB: "
         f"{plural(report.documents, 'document')}, {plural(report.characters, 'character')}\n"
     )
     show_files(report.files)
@@ -268,16 +202,19 @@ def show_report(report: "Report") -> None:
             for name, share in list(shares.items())[:8]
         ]
     )
-    what, lengths = "document", report.document_characters
+    title, lengths = "length of documents in characters", report.document_characters
     if lengths.count < 20:
-        what, lengths = "line", report.line_characters
-    section(f"{what}s by length in characters")
+        title, lengths = "length of lines in characters", report.line_characters
+    section(title)
     steps = [(f"{low:,}–{high:,}", low, count) for low, high, count in lengths.histogram]
     show_bars([(name if low > 1 else "1", count, "") for name, low, count in steps])
-    ends = f"half have up to {lengths.median:,}, 99 % up to {lengths.p99:,}"
-    answer.print(Text(f"  {ends}, the longest {lengths.longest:,}", "dim"))
+    answer.print(
+        f"  half have up to {lengths.median:,}, 99 % up to {lengths.p99:,}, "
+        f"the longest has {lengths.longest:,}",
+        style="dim",
+    )
     section(
-        "as a model would read it (⏎ is a line end)",
+        "as a model reads it (⏎ is a line end)",
         *(
             Text(f"{place(noted)}  ", "dim").append(
                 (noted.text or "").replace("\n", "⏎"), "not dim"
@@ -287,18 +224,21 @@ def show_report(report: "Report") -> None:
     )
     section(FINDINGS if report.findings else NOTHING)
     for number, found in enumerate(report.findings, 1):
-        said = Text(found.finding, "bold").append(f": {found.advice}", "not bold")
-        places = (Text(f"{place(noted)}  {noted.problem or ''}", "dim") for noted in found.places)
+        said = Text(shown(found.finding), "bold").append(f": {shown(found.advice)}", "not bold")
+        places = (
+            Text(f"{place(noted)}  {shown(noted.problem or '')}", "dim") for noted in found.places
+        )
         rows = [(f"  {number}.", said), *(("", place) for place in places)]
         print_table(("", ""), rows, left=(0, 1), gap=1)
     if estimate := report.estimate:
         tokens = int(float(f"{estimate.tokens:.3g}"))  # to three figures: 2,240,000
         section(
             "estimate",
-            f"about {tokens:,} tokens ({estimate.tokens_per_character} for each character, "
-            f"vocabulary {estimate.vocab_size:,}); training once through them takes --size "
-            f"{estimate.size} about {duration(estimate.seconds_per_epoch)} here",
-            Text(f"assumed: {estimate.assumption}", "dim"),
+            f"about {tokens:,} tokens ({estimate.tokens_per_character} per "
+            f"character, vocabulary {estimate.vocab_size:,}); one epoch with "
+            f"--size {estimate.size} takes about "
+            f"{duration(estimate.seconds_per_epoch)} here",
+            Text(shown(f"the estimate assumes {estimate.assumption}"), "dim"),
         )
     answer.print(f"\nnext: {report.command}", soft_wrap=True)
 
@@ -307,8 +247,8 @@ def show_records(report: Figures) -> None:
     """Print the report of `check.check_records.check_records`."""
     parts = {file["part"] for file in report["files"]}
     for file in report["files"]:
-        kind = f"{file['part']} " if len(parts) > 1 else ""
-        size = f"{plural(file['records'], f'{kind}record')}, {file['format']}"
+        kind = f", {file['part']}" if len(parts) > 1 else ""
+        size = f"{plural(file['records'], 'record')}{kind}, {file['format']}"
         answer.print(f"{file['file']}: {size}", soft_wrap=True)
     counts = [f"{name} {count:,}" for name, count in report["counts"].items()]
     task = find_task(report["task"])
@@ -316,16 +256,23 @@ def show_records(report: Figures) -> None:
         more = " …" if len(counts) > COUNTED else ""
         some = ", ".join(counts[:COUNTED]) + more
         answer.print(f"{plural(len(counts), *task.counted)}: {some}", soft_wrap=True)
-    trained = " (trained: what stands in ⟦ ⟧)" if task.writes else ""
-    section(f"as a model will see them{trained}", *map(seen, report["shown"]))
+    title = "as the model reads them"
+    if task.writes:
+        title = "as the model reads them (it trains on the text in ⟦ ⟧)"
+    section(title, *map(seen, report["shown"]))
     notes = [file["without_header"] for file in report["files"] if file["without_header"]]
     notes += report["findings"]
     if total := report["bad_total"]:
         more = f"\n  … {total - BAD:,} more" if total > BAD else ""
         places = "\n".join(f"  {place}" for place in report["bad"][:BAD]) + more
-        refused = f"cannot be learned from; finetune refuses the file ({plural(total, 'place')}):"
+        refused = (
+            f"finetune refuses the file, since records are not usable ({plural(total, 'place')}):"
+        )
         section(FINDINGS, refused, places, *notes)
-        answer.print("\nnext: mend or delete these lines, and check again; or --bad-records skip")
+        answer.print(
+            "\nnext: correct or delete these lines, then check again; or "
+            "skip them with --bad-records skip"
+        )
     else:
         section(FINDINGS if notes else NOTHING, *notes)
         answer.print(f"\nnext: {report['command']}", soft_wrap=True)
@@ -334,7 +281,7 @@ def show_records(report: Figures) -> None:
 def seen(record: Figures) -> Text:
     """A record as a model sees it: what is trained in brackets, spans with their types."""
     label = f" → {record['label']}" if record["label"] else ""
-    line = Text(f"{record['place']}{label}\n", "dim")
+    line = Text(f"{shown(record['place'])}{label}\n", "dim")
     for text, mark in record["seen"][:STRETCHES]:
         words = excerpt(text, SEEN)
         if mark is True:
@@ -360,7 +307,7 @@ def show_files(files: list[FileSeen]) -> None:
         together = os.path.commonpath([os.path.dirname(file.file) for file in files])
     for file in files:
         name = os.path.relpath(file.file, together) if together else file.file
-        column = f"text in {excerpt(file.field, 20)!r}" if file.field else ""
+        column = f"text column {excerpt(file.field, 20)!r}" if file.field else ""
         about = (file.format, file.encoding, "+".join(file.line_ends), column)
         kind = ", ".join(filter(None, about))
         group = groups.setdefault((name if len(files) <= FILES else "", kind), Counter())

@@ -13,42 +13,11 @@ from xinye.cli.evaluate import show_measured
 from xinye.cli.output import Display, answer, console, print_result, write
 from xinye.demo import demo_tasks as recipe
 from xinye.demo.demo_tasks import Lesson, exercise_of, with_exercises
+from xinye.demo.words import TASKS as WORDS
 from xinye.errors import quoted
 from xinye.planning.command_line import command_line
 from xinye.runs.folder import Figures
 from xinye.tasks.registry import find_task
-
-WORDS: dict[str, dict[str, str]] = {
-    "en": {
-        "records": "{training:,} records to learn from and {held_out:,} to judge on, made by a "
-        "generator: a world so small that a small model can learn it in a minute. None "
-        "is in both files.",
-        "base": "A base first reads {texts:,} texts of the shop, {times} times and without "
-        "labels; the {held_out:,} are not among them.",
-        "teach": "It learns the task from the {training:,} records, of which a tenth is kept to "
-        "judge it on the way.",
-        "judge": "It is judged on the {held_out:,} records that were kept away, beside {baseline}.",
-        "use": "What it says of three new texts:",
-        "talk": "Three questions in one conversation; the last two go on from the one before:",
-        "wrong": "   (generated as {right})",
-        "lies": "{seconds:.0f} s in all. The model lies in {run}, its report in {run}/report.html",
-        "try": "What to try next:",
-    },
-    "zh": {
-        "records": "{training:,} 条样本用来学，{held_out:,} 条用来评判，都由程序生成：世界很小，"
-        "小模型一分钟就能学会。"
-        "两个文件里没有相同的样本。",
-        "base": "先让一个基座模型读茶铺的 {texts:,} 段文字，没有标签，读 {times} 遍；那 "
-        "{held_out:,} 条不在其中。",
-        "teach": "它从 {training:,} 条样本学这个任务，留出十分之一，一路上评判自己。",
-        "judge": "用没见过的 {held_out:,} 条来评判，旁边是{baseline}。",
-        "use": "三段新文字，它这样看：",
-        "talk": "一次对话里的三个问题，后两个要接着前面的话：",
-        "wrong": "   （生成时是{right}）",
-        "lies": "一共 {seconds:.0f} 秒。模型在 {run}，报告在 {run}/report.html",
-        "try": "接下来可以试：",
-    },
-}
 
 
 def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
@@ -115,11 +84,10 @@ def further(lesson: Lesson) -> list[str]:
     training, base, lora = map(
         quoted, (lesson.files["training"], f"{lesson.folder}/base", f"{lesson.folder}/lora")
     )
-    data = f"--data {training} --method lora -o {lora}"
     later = next(name for name in reversed(with_exercises()) if name != lesson.task)
     other = {"zh": "en", "en": "zh"}[lesson.language]
     return [
-        f"xinye finetune {base} --task {lesson.task} {data}",
+        f"xinye finetune {base} --task {lesson.task} --data {training} --method lora -o {lora}",
         f"xinye demo --task {later} --language {lesson.language}",
         f"xinye demo --task {lesson.task} --language {other}",
     ]

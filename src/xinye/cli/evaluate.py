@@ -32,31 +32,32 @@ if TYPE_CHECKING:  # it brings torch
     from xinye.api import Model
     from xinye.jobs.evaluate import Evaluation
 
-SOURCES = {"validation": "text held back from training", "files": "files", "text": "text"}
+SOURCES = {"validation": "text held out from training", "files": "files", "text": "text"}
 BASELINES = {
     "five_gram": "5-gram, Kneser-Ney",
     "xz_after_training_text": "xz -9e after the training text",
     "xz": "xz -9e",
     "gzip": "gzip -9",
 }
-PAIR = flag("--pair", "TEXT", "the second text, where the model judges pairs")
+PAIR = flag("--pair", "TEXT", "the second text, for a model of text pairs")
 CONFUSED = 12  # labels at most for which the table of confusions is shown
 
 
 def evaluate(arguments: list[str]) -> int:
     given = Parser(
         "evaluate",
-        "How well a model predicts a text: perplexity and bits per byte, beside what counting and "
-        "compressing make of the same text. Without FILES it is the part of a run's own text that "
-        "was held back from training.\nWith --data, or FILES of the records of its task: how well "
-        "it does that; one that has learned none is asked for the records' labels, or, with a "
-        "--task that writes, answers.",
+        "Measure how well a model predicts a text: perplexity and bits per byte, "
+        "next to an n-gram model and compressors. Without FILES, it uses the text "
+        "that the run held out from training. With --data, or FILES with records "
+        "of its task, it measures the model on that task; a model without a task "
+        "is asked for the records' labels, or for answers if --task is one that "
+        "writes.",
         "xinye evaluate runs/novel",
         ANY_MODEL,
         flag("files", "FILES", "files, folders or globs of text", nargs="*"),
         flag("--data", "FILE", "records of a task", [], action="append"),
-        flag("--task", "TASK", "of a model that has learned none: what to judge it on"),
-        flag("--plot", "FILE", "draw --by-position as a chart, an SVG", type=Path),
+        flag("--task", "TASK", "the task to evaluate, for a model that has learned none"),
+        flag("--plot", "FILE", "draw --by-position as an SVG chart", type=Path),
         JSON,
         Fields(EvaluateSettings),
         Fields(ZeroShotSettings),
@@ -70,7 +71,7 @@ def evaluate(arguments: list[str]) -> int:
         asked |= named
     checked(EvaluateSettings, values, "evaluate")
     if given.plot and not values.get("by_position"):
-        raise XinyeError("--plot draws what --by-position measures; give both")
+        raise XinyeError("--plot draws the figures of --by-position; give both")
     if given.plot:
         need("--plot", "matplotlib")
 
@@ -85,7 +86,7 @@ def evaluate(arguments: list[str]) -> int:
             try:
                 judged = model.evaluate_task(files, task=given.task, observer=display, **asked)
             except XinyeError as error:
-                hint = "" if of_records else "; if it is text, name its column: --field NAME"
+                hint = "" if of_records else "; if it is text, give its column: --field NAME"
                 raise XinyeError(f"{error}{hint}", error.exit_code) from None
         judged["notes"] += notes.sentences()
         return print_result(judged, given.json, show_task)
@@ -208,7 +209,7 @@ def meaning(evaluation: "Evaluation") -> str:
                 f"{100 * abs(1 - ratio):.0f} % {'less' if ratio < 1 else 'more'} than {words}"
             )
     adapts = (
-        "" if ratio < 1 else " (xz goes on learning from the text as it reads; the models do not)"
+        "" if ratio < 1 else ("(xz also learns from this text while it reads; the models do not)")
     )
     return (
         f"The model would store this text in {100 * evaluation.bits_per_byte / 8:.0f} % of its "
@@ -228,7 +229,7 @@ def use(verb: str, arguments: list[str]) -> int:
         entry.more or entry.summary,
         f"{example}\n  cat texts.txt | xinye {verb} {example.split()[2]} -",
         flag("model", "MODEL", f"the folder of a run of xinye finetune --task {verb}"),
-        flag("text", "TEXT", "a text, a file of one text a line, or - for a pipe of those"),
+        flag("text", "TEXT", "a text, a file with one text a line, or - to read lines from a pipe"),
         JSON,
         *([PAIR] if entry.takes_pairs else []),
         *([Fields(entry.question)] if entry.question else []),
@@ -264,8 +265,8 @@ def read_texts(given: str) -> list[str]:
     else:
         if suffix_of(Path(given)) in SUFFIXES and len(given.split()) == 1:
             raise XinyeError(
-                f"{given}: there is no such file; to judge these very words, give them by a pipe: "
-                f"echo {quoted(given)} | xinye …"
+                f"{given}: there is no such file; if this is the text itself, pipe "
+                f"it: echo {quoted(given)} | xinye …"
             )
         texts = [given]
     if not texts or not texts[0].strip():
@@ -319,7 +320,7 @@ def show_classes(measured: Figures, baseline: Figures | None) -> None:
             for label, counts in zip(confusion["labels"], confusion["counts"], strict=True)
         ]
         answer.print()
-        print_table(("right ↓  said →", *confusion["labels"]), rows)
+        print_table(("right ↓  predicted →", *confusion["labels"]), rows)
         answer.print()
 
 
@@ -330,4 +331,4 @@ def show_ranks(ranks: dict[str, int]) -> None:
         [f"layer {layer}", *(str(row[name]) for name in names)] for layer, row in layers.items()
     ]
     answer.print()
-    print_table(("rank of each change", *names), rows)
+    print_table(("rank of each matrix", *names), rows)

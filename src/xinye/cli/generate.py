@@ -40,57 +40,59 @@ if TYPE_CHECKING:  # they bring torch
 MOST_TEXTS = 4096  # at once: all are held in memory
 LEAVING = ("/quit", "/exit", "/bye")
 COMMANDS = ("/reset", "/system", "/temperature", "/save", "/load", "/help", *LEAVING)
-HELP = """\
-/reset            begin anew (the system message stays)
-/system TEXT      what the model is told before all else; /system alone shows it
-/temperature X    0 always takes the likeliest token; higher is more varied
-/save FILE        write the conversation as JSON, in OpenAI's format
-/load FILE        go on with a saved one
-/help, /quit (/exit and /bye do the same)
-A line that ends in \\ goes on in the next; so does everything between \"\"\" and \"\"\".
-A message that begins with / wants a space before it. Ctrl-C stops an answer; Ctrl-D leaves."""
+HELP = (
+    "/reset            start again (the system message stays)",
+    "/system TEXT      set the system message; /system alone shows it",
+    "/temperature X    0 always takes the most likely token; higher values are more varied",
+    "/save FILE        save the conversation as JSON, in OpenAI's format",
+    "/load FILE        load a saved conversation and continue it",
+    "/help             show this list",
+    "/quit             leave (also /exit and /bye)",
+    'A line that ends in \\ continues in the next one; text between """ and """ can have several '
+    "lines.",
+    "To send a message that begins with /, put a space before it. Ctrl-C stops an answer; Ctrl-D "
+    "leaves.",
+)
 
 
 def generate(arguments: list[str]) -> int:
     given = Parser(
         "generate",
-        "Write text with a model. It goes on from the prompt; without one it begins a text of its "
-        "own.",
+        "Write text with a model. It continues the prompt; without one it starts a new text.",
         'xinye generate runs/novel "话说" --max-tokens 200 --temperature 0.8 --top-p 0.95 -n 3',
         ANY_MODEL,
-        flag("prompt", "PROMPT", "how the text begins; - reads it from a pipe", "", nargs="?"),
+        flag("prompt", "PROMPT", "beginning of the text; - reads it from a pipe", "", nargs="?"),
         flag(
             "--prompts",
             "FILE",
-            'write for each line: {"prompt": "…"} or {"messages": […]}',
+            'file with a prompt in each line: {"prompt": "…"} or {"messages": […]}',
             type=Path,
         ),
         BAD_BYTES,
-        flag("-o --output", "FILE", "where to, a line for each; resumes"),
-        flag("-n", "N", "write this many texts (1)", 1, type=int),
+        flag("-o --output", "FILE", "file for the results, a line for each; a second call resumes"),
+        flag("-n", "N", "number of texts to write (1)", 1, type=int),
         DTYPE,
         flag(
             "--speculation",
             "auto|off|MODEL",
-            "guess next tokens from the text itself (auto), or by a small model with the same "
-            "tokenizer: same texts, sooner there",
+            "speculative decoding: guess tokens from the text itself (auto), or "
+            "with a small model that has the same tokenizer; the texts stay the "
+            "same",
             "auto",
         ),
         JSON,
         Fields(Sampling),
     ).read(arguments)
     if not 1 <= given.n <= MOST_TEXTS:
-        raise XinyeError(f"-n {given.n}: from 1 to {MOST_TEXTS:,} texts are written at once")
+        raise XinyeError(f"-n {given.n}: give a number from 1 to {MOST_TEXTS:,}")
     checked(Sampling, given.settings, "generate")
     if (given.prompts is None) != (given.output is None):
-        raise XinyeError(
-            "--prompts FILE and -o FILE go together: what is written for one is put into the other"
-        )
+        raise XinyeError("--prompts FILE and -o FILE go together; give both")
     if given.prompts is None and "logprobs" in given.settings and not given.json:
-        raise XinyeError("--logprobs are printed with --json only")
+        raise XinyeError("--logprobs needs --json, which prints them")
     if given.prompts is not None:
         if given.prompt:
-            raise XinyeError("give a prompt, or a file of them with --prompts")
+            raise XinyeError("give either a prompt or a file of prompts with --prompts, not both")
         one_file(given.prompts)
 
     from xinye.api import load
@@ -131,14 +133,16 @@ def write_file(model: "Model", given: Given) -> int:
         result = model.generate_file(
             given.prompts, given.output, n=given.n, observer=display, **given.settings
         )
-    notes = {"done before": result["done_before"], "could not be done": len(result["errors"])}
-    console.print(
-        f"{plural(result['texts'], 'text')} with {plural(result['tokens'], 'token')} in "
-        f"{duration(result['seconds'])} ({result['tokens_per_second']:,.0f} tokens/s), in "
+    said = (
+        f"wrote {plural(result['texts'], 'text')} with {plural(result['tokens'], 'token')} in "
+        f"{duration(result['seconds'])} ({result['tokens_per_second']:,.0f} tokens/s), saved to "
         f"{given.output}"
-        + "".join(f"; {plural(count, 'line')} {what}" for what, count in notes.items() if count),
-        soft_wrap=True,
     )
+    if done := result["done_before"]:
+        said += f"; {plural(done, 'prompt was done before', 'prompts were done before')}"
+    if failed := len(result["errors"]):
+        said += f"; {plural(failed, 'prompt failed', 'prompts failed')}"
+    console.print(said, soft_wrap=True)
     if given.json:
         print_json(result)
     return 1 if result["errors"] else 0
@@ -150,13 +154,13 @@ def write_file(model: "Model", given: Given) -> int:
 def chat(arguments: list[str]) -> int:
     given = Parser(
         "chat",
-        "Talk with a model by its own chat template. Commands: /help. Where standard input is no "
-        "terminal, or with -p, it answers once.",
+        "Chat with a model in its own chat template; /help lists the commands. "
+        "With -p, or if standard input is not a terminal, it answers once.",
         'xinye chat MODEL --system "Answer in one sentence." -p "为什么天是蓝的？"\n'
         "  cat question.txt | xinye chat MODEL -p -",
         MODEL,
-        flag("-p --prompt", "TEXT", "answer this, or what - reads from a pipe, and leave"),
-        flag("--system", "TEXT", "what the model is told before all else", ""),
+        flag("-p --prompt", "TEXT", "answer this and exit; - reads it from a pipe"),
+        flag("--system", "TEXT", "the system message", ""),
         JSON,
         Fields(ChatSampling, without=("logprobs",)),
     ).read(arguments)
@@ -166,7 +170,7 @@ def chat(arguments: list[str]) -> int:
     if piped or question == "-":
         question = read_stdin()
     if question is not None and not question.strip():
-        raise XinyeError("there is no question: give it with -p, or on standard input")
+        raise XinyeError("the question is empty: give it with -p, or on standard input")
     if question is None and given.json:
         raise XinyeError(
             "--json prints one answer: give the question with -p, or on standard input"
@@ -177,16 +181,16 @@ def chat(arguments: list[str]) -> int:
 
     path = given.model
     model = load(path)
-    teach = f"teach it: xinye finetune {quoted(path)} --task chat --data FILE -o RUN"
+    teach = f"fine-tune it: xinye finetune {quoted(path)} --task chat --data FILE -o RUN"
     if model.tokenizer.chat_template is None:
         raise XinyeError(
-            f"{path}: this model has no chat template; it goes on with text, "
+            f"{path}: this model has no chat template; continue a text with it: "
             f'xinye generate {quoted(path)} "…"; or {teach}'
         )
     prepare_writing()
     if never_taught_to_answer(Path(path)):
         console.print(
-            f"{path} was never taught to answer, it goes on with text; {teach}",
+            f"{path} is not fine-tuned to answer, it only continues text; {teach}",
             style="dim",
             soft_wrap=True,
         )
@@ -224,8 +228,8 @@ def talk(conversation: "Conversation", title: str) -> None:
         import readline  # noqa: F401  (from here on `input` edits lines, right for Chinese, too)
     sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # `typed` decodes
     console.print(
-        f"{title}, context {conversation.engine.context:,}; /help tells the commands, Ctrl-D "
-        "leaves",
+        f"{title}, context {conversation.engine.context:,}; /help lists the "
+        "commands, Ctrl-D leaves",
         style="dim",
     )
     stopped = warned = False  # whether Ctrl-C came last; whether the person knows what is forgotten
@@ -242,7 +246,10 @@ def talk(conversation: "Conversation", title: str) -> None:
             if conversation.forgotten and not warned:
                 warned = True
                 console.print(
-                    "the context is full: the oldest messages are forgotten from now on",
+                    (
+                        "the context is full: from now on the model no longer sees "
+                        "the oldest messages"
+                    ),
                     style="dim",
                 )
         except (XinyeError, OSError) as error:
@@ -252,7 +259,7 @@ def talk(conversation: "Conversation", title: str) -> None:
             if stopped or isinstance(end, EOFError):
                 return
             stopped = True
-            console.print("Ctrl-C again leaves", style="dim")
+            console.print("press Ctrl-C again to leave", style="dim")
 
 
 def whole(line: str) -> str:
@@ -273,8 +280,8 @@ def answer(conversation: "Conversation", question: str) -> None:
     reply = conversation.reply
     if reply and reply.finish_reason == "length":
         console.print(
-            f"cut off after {plural(reply.completion_tokens, 'token')}, by --max-tokens or the "
-            "end of the context",
+            f"cut off after {plural(reply.completion_tokens, 'token')}: "
+            "--max-tokens or the context is used up",
             style="dim",
         )
 
@@ -285,7 +292,7 @@ def command(conversation: "Conversation", line: str) -> None:
 
     name, _, rest = (part.strip() for part in line.partition(" "))
     if name in ("/save", "/load") and not rest:
-        raise XinyeError(f"{name}: name a file")
+        raise XinyeError(f"{name}: give a file name after the command")
     path = Path(rest).expanduser()
     match name:
         case "/reset":
@@ -303,10 +310,13 @@ def command(conversation: "Conversation", line: str) -> None:
             console.print(f"{plural(len(conversation.messages), 'message')} saved to {rest}")
         case "/load":
             conversation.messages = load_messages(path)
-            console.print(f"going on after {plural(len(conversation.messages), 'message')}")
+            console.print(
+                f"loaded {plural(len(conversation.messages), 'message')}"
+                "; the conversation continues there"
+            )
         case "/help":
-            console.print(HELP)
+            console.print("\n".join(HELP))
         case _:
             raise XinyeError(
-                f"unknown command {name}{did_you_mean(name, COMMANDS)}; /help tells all"
+                f"unknown command {name}{did_you_mean(name, COMMANDS)}; /help lists all commands"
             )

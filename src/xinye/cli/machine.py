@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from xinye.cli.arguments import DTYPE, JSON, MODEL, Parser, flag, switch
 from xinye.cli.output import Display, answer, duration, prepare_writing, print_result, print_table
 from xinye.errors import XinyeError, plural
+from xinye.language import shown, shown_word
 from xinye.libraries import install_command
 
 if TYPE_CHECKING:  # they bring torch
@@ -15,25 +16,25 @@ if TYPE_CHECKING:  # they bring torch
 def bench(arguments: list[str]) -> int:
     given = Parser(
         "bench",
-        "How fast a model writes on this machine, alone and several texts at once: tokens per "
-        "second, the wait for the first token and between tokens, and the share that is reached "
-        "of what the machine could do.",
+        "Measure how fast a model writes on this machine, one text and several at "
+        "once: tokens per second, the wait for the first token and between "
+        "tokens, and the share of the machine's speed that it reaches.",
         "xinye bench runs/novel --concurrency 1,8,32 --prompt-tokens 128 --output-tokens 64",
         MODEL,
-        flag("--concurrency", "N,N", "so many texts at once (1,8,32)", "1,8,32"),
-        flag("--prompt-tokens", "N", "of each prompt, at random (128)", 128, type=int),
-        flag("--output-tokens", "N", "that each text is given (64)", 64, type=int),
+        flag("--concurrency", "N,N", "numbers of texts to write at once (1,8,32)", "1,8,32"),
+        flag("--prompt-tokens", "N", "length of each random prompt (128)", 128, type=int),
+        flag("--output-tokens", "N", "tokens to write for each text (64)", 64, type=int),
         DTYPE,
         JSON,
     ).read(arguments)
     counts = [part.strip() for part in given.concurrency.split(",")]
     if not all(part.isdecimal() and 1 <= int(part) <= 1024 for part in counts):
         raise XinyeError(
-            f"--concurrency {given.concurrency}: name numbers from 1 to 1024, such as 1,8,32"
+            f"--concurrency {given.concurrency}: give numbers from 1 to 1024, such as 1,8,32"
         )
     for name in ("prompt_tokens", "output_tokens"):
         if getattr(given, name) < 1:
-            raise XinyeError(f"--{name.replace('_', '-')}: at least 1")
+            raise XinyeError(f"--{name.replace('_', '-')}: give at least 1")
 
     from xinye.api import load
     from xinye.jobs.bench import Bench
@@ -72,9 +73,10 @@ def show_benchmark(result: "Benchmark") -> None:
     print_table((*speeds, *waits, "of\nmemory", "of\nmatrix", "cache,\ntokens"), rows, left=())
     matrix = result.matrix_flops_per_second or 0
     answer.print(
-        "\nof memory: weights and keys read while writing, of "
-        f"{result.memory_bytes_per_second / 1e9:,.1f} GB/s; of "
-        f"matrix: products while reading prompts, of {matrix / 1e9:,.0f} GFLOP/s (xinye doctor)",
+        "\nof memory: bandwidth used for weights and KV cache while writing, as a "
+        f"share of {result.memory_bytes_per_second / 1e9:,.1f} GB/s; of matrix: "
+        "speed of the products while reading prompts, as a share of "
+        f"{matrix / 1e9:,.0f} GFLOP/s (xinye doctor)",
         soft_wrap=True,
     )
 
@@ -86,10 +88,10 @@ def milliseconds(seconds: float) -> str:
 def doctor(arguments: list[str]) -> int:
     given = Parser(
         "doctor",
-        "What this machine can do, what will be chosen here and why, and what to do about each "
-        "shortcoming.",
+        "Show what this machine can do, which defaults Xinye chooses here and "
+        "why, and how to fix each problem.",
         "xinye doctor",
-        switch("--measure", "measure the speeds anew (seconds)"),
+        switch("--measure", "measure the speeds again (takes seconds)"),
         JSON,
     ).read(arguments)
 
@@ -104,7 +106,7 @@ def show_report(report: "Report") -> None:
     """The report in sections, 80 columns wide."""
     section("Machine", machine_rows(report.machine, report.software))
     section(
-        f"Speed, measured {report.speed.date} (anew: xinye doctor --measure)",
+        f"Speed, measured {report.speed.date} (again: xinye doctor --measure)",
         speed_rows(report.speed),
     )
     section("Software", software_rows(report.software))
@@ -121,25 +123,25 @@ def show_report(report: "Report") -> None:
         "Chosen by default",
         [(each["name"], each["value"], each["reason"]) for each in report.defaults],
     )
-    answer.print("Sizes: what ten minutes of training give here, estimated", style="bold")
+    answer.print("Sizes: an estimate of ten minutes of training here", style="bold")
     show_sizes(report.sizes)
     answer.print("\nWhat to do", style="bold")
     advice = [(each["problem"], each["remedy"]) for each in report.advice]
     if missing:
-        advice.append((f"for {', '.join(missing)}, where you need it", install_command(*missing)))
+        advice.append((f"if you need {', '.join(missing)}", install_command(*missing)))
     for problem, remedy in advice:
         answer.print(f"  {problem}")
         # a command stays whole, to be copied
         answer.print(f"    → {remedy}", soft_wrap=True)
     if not advice:
-        answer.print("  nothing: all is well")
+        answer.print("nothing to do")
 
 
 def section(title: str, rows: list[tuple[str, ...]]) -> None:
     """Rows of a name, a value and, where any has it, what the value means."""
     columns = [""] * max(map(len, rows))
-    named = [(f"  {name}".ljust(12), *values) for name, *values in rows]
-    answer.print(title, style="bold")
+    named = [(f"  {shown_word(name)}".ljust(12), *values) for name, *values in rows]
+    answer.print(shown_word(shown(title)), style="bold")
     print_table(columns, named, left=range(len(columns)))
     answer.print()
 
@@ -155,23 +157,23 @@ def machine_rows(facts: "Facts", software: "Facts") -> list[tuple[str, ...]]:
     if facts["usable_cores"] < facts["cores"]:
         cores += f", {facts['usable_cores']} of them for this process"
     if facts["core_quota"]:
-        cores += f", of which a container gives the time of {facts['core_quota']:g}"
+        cores += f", and a container limits it to {facts['core_quota']:g}"
     memory = f"{gigabytes(facts['memory'])}, {gigabytes(facts['memory_free'])} free"
     if facts["memory_limit"]:
         memory += f"; a container allows {gigabytes(facts['memory_limit'])}"
     threads = plural(facts["threads"], "thread")
     disk = f"{gigabytes(facts['disk_free'])} free here"
     cache = f"{gigabytes(facts['cache_disk_free'])} at {facts['cache']}"
-    gpu = [("GPU", "none that torch sees")]
+    gpu = [("GPU", "torch finds none")]
     if facts["device"] == "mps":
-        gpu = [("GPU", "Apple's, in the same memory")]
+        gpu = [("GPU", "Apple's, which shares the memory")]
     if "gpu" in facts:
         many = f"{facts['gpus']} × " if facts["gpus"] > 1 else ""
         own = f"{gigabytes(facts['gpu_memory'])}, {gigabytes(facts['gpu_memory_free'])} free"
         gpu = [("GPU", f"{many}{facts['gpu']}, capability {facts['gpu_capability']}"), ("", own)]
     return [
         ("processor", f"{facts['processor']}, {software['cpu_units']}"),
-        ("cores", f"{cores}; torch runs {threads}"),
+        ("cores", f"{cores}; torch uses {threads}"),
         ("memory", memory),
         ("disk", f"{disk}, {cache}"),
         *gpu,
@@ -184,7 +186,7 @@ def speed_rows(speed: "Speed") -> list[tuple[str, ...]]:
         beside = "matrix products"
         if rate and rows:
             beside = f"{rate / (speed.matrix_flops_per_second['float32'] or rate):.1f} × float32"
-        rows.append((dtype, f"{rate / 1e9:,.0f} GFLOP/s" if rate else "not here", beside))
+        rows.append((dtype, f"{rate / 1e9:,.0f} GFLOP/s" if rate else "not available", beside))
     read = "read"
     if speed.threads > 1:
         read += f"; {gigabytes(speed.memory_bytes_per_second_on_one_thread)}/s on one thread"
@@ -192,7 +194,7 @@ def speed_rows(speed: "Speed") -> list[tuple[str, ...]]:
     return [
         *rows,
         ("memory", f"{gigabytes(speed.memory_bytes_per_second)}/s", read),
-        ("", "", "it bounds how fast one text alone is written"),
+        ("", "", "limits how fast a single text is written"),
         ("training", utilization, "of the matrix speed, in a step of --size 5M"),
     ]
 
@@ -208,7 +210,7 @@ def software_rows(software: "Facts") -> list[tuple[str, ...]]:
         ("generation", software["generation"]),
     ]
     if software["instruction_limit"]:
-        rows.append(("limited to", f"{software['instruction_limit']}, by the environment"))
+        rows.append(("limited to", (f"{software['instruction_limit']}, set by the environment")))
     rows.append(("terminal", software["output_encoding"].upper()))
     if software["cuda"] or software["nvidia_driver"]:
         driver = f"driver {software['nvidia_driver'] or 'none'}"

@@ -21,33 +21,36 @@ VERBS = {  # verb: (its function, summary); a group has none
     "demo": ("xinye.cli.demo:main", "train a small GPT, watch it learn, read what it writes"),
     "pretrain": ("xinye.cli.training:pretrain", "train a GPT of your own on your text"),
     "generate": ("xinye.cli.generate:generate", "write text with a model"),
-    "chat": ("xinye.cli.generate:chat", "talk with a model that has a chat template"),
+    "chat": ("xinye.cli.generate:chat", "chat with a model that has a chat template"),
     "serve": (
         "xinye.cli.serve:main",
-        "models behind OpenAI's HTTP API, with a page to write and chat",
+        "serve models over OpenAI's HTTP API, with a web page to write and chat",
     ),
-    "download": ("xinye.cli.models:download", "fetch a model from the Hugging Face hub"),
-    "finetune": ("xinye.cli.training:finetune", "teach a model a task from a file of records"),
-    "doctor": ("xinye.cli.machine:doctor", "what this machine can do, and what that means here"),
+    "download": ("xinye.cli.models:download", "download a model from the Hugging Face hub"),
+    "finetune": ("xinye.cli.training:finetune", "fine-tune a model on a task's records"),
+    "doctor": ("xinye.cli.machine:doctor", "show what this machine can do, and how to improve it"),
     "bench": (
         "xinye.cli.machine:bench",
-        "how fast a model writes here, alone and many texts at once",
+        "measure how fast a model writes, one text and many at once",
     ),
     "data": ("", "check text before training; collect it from other formats"),
-    "tokenizer": ("", "train a tokenizer alone; compare tokenizers"),
+    "tokenizer": ("", "train a tokenizer; compare tokenizers"),
     "evaluate": (
         "xinye.cli.evaluate:evaluate",
-        "how well a model predicts a text, beside simpler means",
+        "evaluate how well a model predicts a text, next to baselines",
     ),
     "compare": (
         "xinye.cli.studies:compare",
-        "architectures side by side on the same text in the same time",
+        "compare architectures on the same text with the same budget",
     ),
-    "distill": ("xinye.cli.studies:distill", "a small model that learns from a larger one"),
-    "merge": ("xinye.cli.models:merge", "put an adapter into its base's weights: a plain model"),
-    "tune": ("xinye.cli.studies:tune", "search for better settings than the plan's"),
-    "plan": ("xinye.cli.studies:plan", "which size is best for a text in a given time"),
-    "export": ("xinye.cli.models:export", "a model for other tools: GGUF for llama.cpp and Ollama"),
+    "distill": ("xinye.cli.studies:distill", "train a small model on a larger one's predictions"),
+    "merge": ("xinye.cli.models:merge", "merge an adapter into the weights of its base model"),
+    "tune": ("xinye.cli.studies:tune", ("search for better settings than the default plan's")),
+    "plan": ("xinye.cli.studies:plan", ("find the best model size for a text and a time budget")),
+    "export": (
+        "xinye.cli.models:export",
+        ("export a model for other tools: GGUF for llama.cpp and Ollama"),
+    ),
     "quantize": (
         "xinye.cli.models:quantize",
         "make a model smaller: GGUF with weights of 8 or 4 bits",
@@ -56,29 +59,29 @@ VERBS = {  # verb: (its function, summary); a group has none
 }
 GROUPS = {  # groups of verbs, which are two words
     "data": {
-        "check": ("xinye.cli.data:check", "what is in text files, and what is wrong with them"),
+        "check": ("xinye.cli.data:check", "report the contents and problems of text files"),
         "show": (
             "xinye.cli.data:show",
-            "records as a model will see them: each token, and what of it is trained",
+            ("show records as the model reads them: each token, and which ones it trains on"),
         ),
         "collect": (
-            "xinye.cli.data:collect",
-            "documents from dumps, web pages, books, mail and feeds",
+            "xinye.cli.collect:collect",
+            "collect documents from dumps, web pages, books, mail and feeds",
         ),
     },
     "tokenizer": {
-        "train": ("xinye.cli.tokenizer:train", "learn a tokenizer from text"),
-        "eval": ("xinye.cli.tokenizer:evaluate", "what tokenizers make of a text, side by side"),
+        "train": ("xinye.cli.tokenizer:train", "train a tokenizer on text"),
+        "eval": ("xinye.cli.tokenizer:evaluate", "compare tokenizers on a text"),
     },
 }
 SECOND_WORDS = {**GROUPS, "runs": ("show", "compare", "verify", "clean")}
 START_HERE = ("demo", "pretrain", "generate", "finetune", "serve")
 ENVIRONMENT = {  # docs/install.md has all
-    "XINYE_API_KEY": "the key that serve asks for",
-    "XINYE_CACHE": "where prepared text is kept (~/.cache/xinye)",
-    "HF_HOME": "where downloaded models are kept (~/.cache/huggingface)",
+    "XINYE_API_KEY": "the API key that serve requires",
+    "XINYE_CACHE": "folder of the prepared text (~/.cache/xinye)",
+    "HF_HOME": "folder of the downloaded models (~/.cache/huggingface)",
     "CUDA_VISIBLE_DEVICES": "the GPUs to use; empty: none",
-    "OMP_NUM_THREADS": "threads that compute (all cores)",
+    "OMP_NUM_THREADS": "number of computing threads (all cores)",
     "XINYE_LANGUAGE": "zh or en: the language of messages (from the locale)",
 }
 
@@ -102,10 +105,10 @@ def help_text() -> str:
         ("Xinye 新叶: from raw text to a GPT of your own", ""),
         ("usage: xinye VERB …   (xinye VERB --help, or xinye help VERB, shows its flags)", ""),
         ("start here:", lines(first)),
-        ("what a model was fine-tuned for:", lines(verbs_of_tasks())),
+        ("to use a fine-tuned model:", lines(verbs_of_tasks())),
         ("other verbs:", lines(summaries)),
         ("environment variables:", rows(ENVIRONMENT, indent=24)),
-        ("every verb takes --json: one JSON object, last on standard output", ""),
+        (("every verb takes --json and then prints one JSON object, last on standard output"), ""),
         ("-V, --version   -v, --verbose: log more   -q, --quiet: results and errors only", ""),
     )
     return "\n\n".join(f"{shown(title)}\n{text}".strip() for title, text in parts)
@@ -136,7 +139,9 @@ def run(verb: str, arguments: list[str]) -> int:
     name, *rest = arguments
     if name not in verbs:
         known = ", ".join(f"{verb} {each}" for each in verbs)
-        raise XinyeError(f"unknown verb {name!r}{verb_meant(name, verbs, verb)}; there is: {known}")
+        raise XinyeError(
+            f"unknown verb {name!r}{verb_meant(name, verbs, verb)}; choose from {known}"
+        )
     return int(found(verbs[name][0])(rest))
 
 
@@ -190,7 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, MemoryError) as error:
         log.debug("where the error came from", exc_info=True)
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-            print_error(f"xinye {name}: {str(error.filename)[:60]}…: too long for a file's name")
+            print_error(f"xinye {name}: {str(error.filename)[:60]}…: the file name is too long")
             return 2
         print_error(f"xinye {name}: {' '.join(str(error).split())[:300] or 'out of memory'}")
         return 1

@@ -13,14 +13,15 @@ from xinye.runs.saved import is_run
 if TYPE_CHECKING:  # it brings torch
     from xinye.jobs.convert import Quantized
 
-OUTPUT = flag("-o --output", "FILE", "the file (./NAME-KIND.gguf)", type=Path)
+OUTPUT = flag("-o --output", "FILE", "file to write (./NAME-KIND.gguf)", type=Path)
 
 
 def download(arguments: list[str]) -> int:
     given = Parser(
         "download",
-        "Fetch a model from the Hugging Face hub, to use it by its name from then on, without "
-        "network. HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE are honoured.",
+        "Download a model from the Hugging Face hub. Afterwards its name works "
+        "without network. HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE have "
+        "their usual effect.",
         "xinye download Qwen/Qwen2.5-0.5B",
         flag("model", "NAME", "its name on the hub, such as owner/model"),
         JSON,
@@ -37,8 +38,8 @@ def download(arguments: list[str]) -> int:
     if not given.json:
         console.print(
             f"{downloaded.model}: {plural(downloaded.files, 'file')}, "
-            f"{downloaded.bytes / 1e6:,.1f} MB in {downloaded.folder}\n"
-            f"now: xinye generate {quoted(downloaded.model)} …",
+            f"{downloaded.bytes / 1e6:,.1f} MB in {downloaded.folder}\nnext: xinye "
+            f"generate {quoted(downloaded.model)} …",
             soft_wrap=True,
         )
     if is_adapter(Path(downloaded.folder)):
@@ -52,16 +53,16 @@ def download(arguments: list[str]) -> int:
 def export(arguments: list[str]) -> int:
     given = Parser(
         "export",
-        "Write a model as one file for other tools: GGUF for llama.cpp, Ollama and LM Studio, "
-        "ONNX for ONNX Runtime. "
-        "Hugging Face tools, vLLM and SGLang load a run's folder as it stands.",
+        "Write a model as one file for other tools: GGUF for llama.cpp, Ollama "
+        "and LM Studio, ONNX for ONNX Runtime. Hugging Face tools, vLLM and "
+        "SGLang load a run's folder without export.",
         "xinye export runs/novel --to gguf --quantize q8_0 -o novel.gguf",
         MODEL,
-        flag("--to", None, "the kind of file", choices=("gguf", "onnx"), required=True),
+        flag("--to", None, "file format", choices=("gguf", "onnx"), required=True),
         flag(
             "--quantize",
             None,
-            "what the weights of a GGUF are kept as (f32: nothing is lost)",
+            "number format of a GGUF's weights (f32: without loss)",
             "f32",
             choices=("f32", "bf16", "f16", "q8_0", "q4_0"),
         ),
@@ -78,17 +79,17 @@ def export(arguments: list[str]) -> int:
     console.print(f"{file}: {size}{kind}", soft_wrap=True)
     if result.kept_as_f16:
         console.print(
-            f"{plural(len(result.kept_as_f16), 'matrix is', 'matrices are')} f16: "
-            f"{result.quantize} wants rows of a multiple of 32"
+            f"{plural(len(result.kept_as_f16), 'matrix stays', 'matrices stay')} "
+            f"f16, since {result.quantize} needs rows of a multiple of 32"
         )
     path = quoted(file)
     name = quoted(file.stem)
     if result.to == "gguf":
         console.print(
-            f'llama.cpp: llama-completion -m {path} -p "…" -n 200   (chat models: llama-cli -m '
-            f"{path})\n"
-            f'Ollama:    a file Modelfile with the line "FROM ./{file.name}", then ollama create '
-            f"{name}; ollama run {name}",
+            f'llama.cpp: llama-completion -m {path} -p "…" -n 200   (chat '
+            f"models: llama-cli -m {path})\nOllama:    write a file Modelfile with "
+            f'the line "FROM ./{file.name}", then ollama create {name}; ollama '
+            f"run {name}",
             soft_wrap=True,
         )
         if result.quantize in ("f32", "bf16", "f16"):
@@ -104,16 +105,16 @@ def export(arguments: list[str]) -> int:
 def quantize(arguments: list[str]) -> int:
     given = Parser(
         "quantize",
-        "Make a model smaller: write it as GGUF with weights of 8 or 4 bits, which Xinye and "
-        "llama.cpp run as they are, and measure what that costs, on FILES or on what the run held "
-        "back from training.",
+        "Make a model smaller: write it as GGUF with weights of 8 or 4 bits, "
+        "which Xinye and llama.cpp run directly. Then measure the loss of "
+        "quality, on FILES or on the text that the run held out from training.",
         "xinye quantize runs/novel --to q8_0 -o novel-q8_0.gguf",
         MODEL,
-        flag("files", "FILES", "text to measure the cost on", nargs="*"),
+        flag("files", "FILES", "text to measure the loss of quality on", nargs="*"),
         flag(
             "--to",
             None,
-            "(q8_0) 8 or 4 bits a weight, and a half for scales",
+            "8 or 4 bits for each weight, and half a bit for scales (q8_0)",
             "q8_0",
             choices=("q8_0", "q4_0"),
         ),
@@ -139,14 +140,14 @@ def show_quantized(result: "Quantized") -> None:
     print_table(("", "MB", "bits per byte"), rows)
     if result.loss_percent is not None:
         answer.print(
-            f"\n{result.kind} costs {result.loss_percent:.2f} % in bits per byte, on "
-            f"{result.tokens:,} tokens.",
+            f"\n{result.kind} raises the bits per byte by {result.loss_percent:.2f}"
+            f" %, on {result.tokens:,} tokens.",
             soft_wrap=True,
         )
     notes = [*result.notes]
     if result.kept_as_f16:
-        are = plural(len(result.kept_as_f16), "matrix is", "matrices are")
-        notes.insert(0, f"{are} f16, since 32 does not divide the rows")
+        are = plural(len(result.kept_as_f16), "matrix stays", "matrices stay")
+        notes.insert(0, f"{are} f16, since their rows are not a multiple of 32")
     for note in notes:
         answer.print(f"note: {note}", soft_wrap=True)
 
@@ -154,12 +155,12 @@ def show_quantized(result: "Quantized") -> None:
 def merge(arguments: list[str]) -> int:
     given = Parser(
         "merge",
-        "Put an adapter, LoRA or AdaLoRA, into the weights of its base: a plain model's folder "
-        "with the same logits,\n"
-        "as fast as the base. The adapter and the base stay as they are.",
+        "Merge a LoRA or AdaLoRA adapter into the weights of its base model. The "
+        "result is a plain model's folder with the same logits, as fast as the "
+        "base. The adapter and the base do not change.",
         "xinye merge runs/reviews -o models/reviews",
-        flag("run", "MODEL", "the adapter's folder, of this package or of peft", type=Path),
-        flag("-o --output", "DIR", "the folder to write", type=Path, required=True),
+        flag("run", "MODEL", "the adapter's folder, from Xinye or peft", type=Path),
+        flag("-o --output", "DIR", "folder to write", type=Path, required=True),
         switch("--overwrite", "replace the model in DIR"),
         JSON,
     ).read(arguments)
@@ -169,13 +170,14 @@ def merge(arguments: list[str]) -> int:
     merged = merge(given.run, given.output, given.overwrite)
     if not given.json:
         console.print(
-            f"{merged.method} of {merged.matrices} matrices, ranks {merged.lowest_rank} "
-            f"to {merged.highest_rank}, merged into {merged.base}\n"
-            f"saved: {merged.output}",
+            f"merged {merged.method} of {merged.matrices} matrices, ranks "
+            f"{merged.lowest_rank} to {merged.highest_rank}, into {merged.base}"
+            f"\nsaved to {merged.output}",
             soft_wrap=True,
         )
         if not is_run(given.run):
             console.print(
-                "note: no model card is written: how this adapter was trained is not known here"
+                "note: Xinye writes no model card, since it does not know how "
+                "this adapter was trained"
             )
     return print_result(merged, given.json)

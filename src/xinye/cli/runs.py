@@ -19,7 +19,7 @@ from xinye.cli.output import (
 from xinye.cli.verbs import verb_meant
 from xinye.errors import XinyeError, plural, quoted
 from xinye.evaluation.plots import line_chart, save_chart
-from xinye.language import screen_language
+from xinye.language import screen_language, shown, shown_word
 from xinye.runs.card import write_card
 from xinye.runs.cleanup import proposals, remove
 from xinye.runs.comparison import at, curves, differences, matching_points, remarks
@@ -27,7 +27,7 @@ from xinye.runs.diagnosis import diagnose
 from xinye.runs.report import texts, write_report
 from xinye.runs.saved import SavedRun, find_runs, read_run
 
-FOLDERS = flag("folders", "DIR", "folders of runs, or runs (runs)", ["runs"], nargs="*")
+FOLDERS = flag("folders", "DIR", "folders of runs, or single runs (runs)", ["runs"], nargs="*")
 
 
 def main(arguments: list[str]) -> int:
@@ -38,11 +38,11 @@ def main(arguments: list[str]) -> int:
 
 
 def list_runs(arguments: list[str]) -> int:
+    lines = [f"  {name:<10}{shown(what)}" for name, (_, what) in VERBS.items()]
+    verbs = "\n".join(("verbs (xinye runs VERB --help shows its flags):", *lines))
     given = Parser(
         "runs",
-        "List the runs in folders, newest first.\n\n"
-        "verbs (xinye runs VERB --help shows its flags):\n"
-        + "\n".join(f"  {name:<10}{what}" for name, (_, what) in VERBS.items()),
+        "\n\n".join(("List the runs in folders, newest first.", verbs)),
         "xinye runs\n  xinye runs show runs/novel\n  xinye runs compare runs/novel runs/poems\n"
         "  xinye runs verify\n  xinye runs clean",
         FOLDERS,
@@ -54,7 +54,7 @@ def list_runs(arguments: list[str]) -> int:
         print_json({"runs": [run.summary() for run in runs]})
     elif not runs:
         console.print(
-            f"there are no runs in {', '.join(given.folders)}; make one: xinye pretrain FILES…"
+            f"there are no runs in {', '.join(given.folders)}; start one: xinye pretrain FILES…"
         )
     else:
         rows = [
@@ -78,8 +78,8 @@ def list_runs(arguments: list[str]) -> int:
 def show(arguments: list[str]) -> int:
     given = Parser(
         "runs show",
-        "Tell what a run is and how it went, and write its report and model card anew from what "
-        "lies in its folder.",
+        "Show what a run is and how it went, and write its report and model card "
+        "again from the files in its folder.",
         "xinye runs show runs/novel",
         flag("run", "DIR", "the run's folder", type=Path),
         JSON,
@@ -103,7 +103,7 @@ def show(arguments: list[str]) -> int:
         print_json({**run.summary(), "findings": said, **more})
         return 0
     language = screen_language()
-    print_table(("", ""), about(run), left=(0, 1))
+    print_table(("", ""), [(shown_word(name), what) for name, what in about(run)], left=(0, 1))
     answer.print()
     for finding in findings:
         advice = f"\n  {getattr(finding.advice, language)}" if finding.advice.en else ""
@@ -116,25 +116,24 @@ def show(arguments: list[str]) -> int:
 def compare(arguments: list[str]) -> int:
     given = Parser(
         "runs compare",
-        "Tell in what runs differ, and how they learned: bits per byte on validation text along "
-        "the way.",
+        "Compare runs: the settings that differ, and the validation bits per byte during training.",
         "xinye runs compare runs/novel runs/poems --over seconds --plot curves.svg",
-        flag("runs", "DIR", "two or more runs' folders", nargs="+"),
+        flag("runs", "DIR", "folders of two or more runs", nargs="+"),
         flag(
             "--over",
             None,
-            "what the curves go over (tokens)",
+            "horizontal axis of the curves (tokens)",
             "tokens",
             choices=("steps", "tokens", "seconds"),
         ),
-        flag("--plot", "FILE", "draw the curves into an SVG file", type=Path),
+        flag("--plot", "FILE", "draw the curves as an SVG chart", type=Path),
         JSON,
     ).read(arguments)
     over, plot = given.over, given.plot
     if len(given.runs) < 2:
-        raise XinyeError("name two runs or more to compare")
+        raise XinyeError("give two or more runs to compare")
     if len(set(given.runs)) < len(given.runs):
-        raise XinyeError("a run is named twice")
+        raise XinyeError("a run is given twice; give each once")
     if plot and plot.suffix != ".svg":
         raise XinyeError(
             f"--plot {plot}: the chart is an SVG file; give it a name that ends in .svg"
@@ -145,7 +144,7 @@ def compare(arguments: list[str]) -> int:
         differing, lines = differences(runs), curves(runs, over)
     if plot:
         save_chart(line_chart(lines, over, "bits per byte"), plot)
-        console.print(f"curves in {plot}")
+        console.print(f"saved the curves to {plot}")
     damaged = [f"{run.folder} is damaged: {run.error}" for run in runs if run.state == "damaged"]
     for remark in [*damaged, *remarks(runs)]:
         console.print(f"note: {remark}", soft_wrap=True)
@@ -171,8 +170,9 @@ def compare(arguments: list[str]) -> int:
 def verify(arguments: list[str]) -> int:
     given = Parser(
         "runs verify",
-        "Check every saved file of runs and their checkpoints against the sizes and hashes that "
-        "were noted when they were saved. Ends with 1 where one differs, and names it.",
+        "Check every saved file of runs and their checkpoints against its "
+        "recorded size and hash. If a file differs, the command prints its name "
+        "and ends with exit code 1.",
         "xinye runs verify runs/novel",
         FOLDERS,
         JSON,
@@ -186,7 +186,7 @@ def verify(arguments: list[str]) -> int:
         print_json({"runs": [{"run": run, "problems": found} for run, found in problems.items()]})
     else:
         for name, found in problems.items():
-            answer.print("\n".join(found) or f"{name}: as it was saved", soft_wrap=True)
+            answer.print("\n".join(found) or f"{name}: all files are unchanged", soft_wrap=True)
     if not problems:
         console.print(f"there are no runs in {', '.join(given.folders)}")
     return 1 if any(problems.values()) else 0
@@ -195,13 +195,15 @@ def verify(arguments: list[str]) -> int:
 def clean(arguments: list[str]) -> int:
     given = Parser(
         "runs clean",
-        "Make room: delete what only going on needs from finished runs, and runs that ended before "
-        "anything was saved. Models and reports of other runs stay. Shows what would go, and asks.",
+        "Free disk space: delete the checkpoints that finished runs only need to "
+        "be extended, and runs that ended before anything was saved. Models and "
+        "reports of other runs stay. The command lists what it will delete, and "
+        "asks first.",
         "xinye runs clean runs",
         FOLDERS,
         JSON_AT_END,
-        switch("--interrupted", "interrupted runs, too, that could still be resumed"),
-        switch("--yes", "do not ask"),
+        switch("--interrupted", "also delete interrupted runs that can still be resumed"),
+        switch("--yes", "delete without asking"),
     ).read(arguments)
 
     proposed = proposals(find(given.folders), given.interrupted)
@@ -211,8 +213,8 @@ def clean(arguments: list[str]) -> int:
         size = megabytes(sum(proposal.size for proposal in proposed))
         if not sys.stdin.isatty():
             raise XinyeError(
-                f"{size} in {plural(len(proposed), 'run')} could go; say --yes to "
-                "delete without asking"
+                f"{size} in {plural(len(proposed), 'run')} can be deleted; give "
+                "--yes to delete without asking"
             )
         rows = [(str(one.run.folder), one.what, megabytes(one.size)) for one in proposed]
         print_table(("run", "to delete", "size"), rows, left=(0, 1))
@@ -251,34 +253,36 @@ def damage_reported(*folders: str | Path) -> Iterator[None]:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         what = " ".join(f"{type(error).__name__} {error}".split())[:200]
         names = " or ".join(map(str, folders))
-        raise XinyeError(
-            f"{names}: damaged: a value in training/ is not what it should be ({what})"
-        ) from error
+        raise XinyeError(f"{names}: damaged: a value in training/ is not valid ({what})") from error
 
 
 def state_of(run: SavedRun) -> str:
     """How a run is, in a few words."""
     if run.state == "finished":
-        return run.state
+        return shown_word(run.state)
     if run.state == "damaged":
         return f"damaged: {run.error}"
-    return f"{run.state}, step {run.done:,} of {run.plan.steps or 0:,}"
+    return f"{shown_word(run.state)}, step {run.done:,} of {run.plan.steps or 0:,}"
 
 
 def about(run: SavedRun) -> list[tuple[str, str]]:
     """What a run is and how far it came, by name."""
-    state = f"{run.state}: {run.error}" if run.error else run.state
+    state = shown_word(run.state)
+    if run.error:
+        state += f": {run.error}"
     if run.state == "interrupted" and run.checkpoints:
-        state += f"; go on with: xinye {run.about.recipe} -o {quoted(run.folder)} --resume"
+        state += f"; resume with: xinye {run.about.recipe} -o {quoted(run.folder)} --resume"
     steps = run.plan.steps
-    planned = f" of {steps:,}" if steps and steps != run.done else ""
-    times = "" if run.epochs is None else f", the text {run.epochs:.1f} times"
+    done = f"{run.done:,}"
+    if steps and steps != run.done:
+        done = f"step {run.done:,} of {steps:,}"
+    epochs = "" if run.epochs is None else f", {run.epochs:.1f} epochs"
     rows = [
         ("run", str(run.folder)),
         ("state", state),
         ("what", f"{run.what}, {millions(run.parameters)} parameters"),
         ("text", ", ".join(run.files)),
-        ("steps", f"{run.done:,}{planned}, {run.tokens:,} tokens{times}"),
+        ("steps", f"{done}, {run.tokens:,} tokens{epochs}"),
         ("trained", f"{duration(run.seconds)}, begun {run.started:%Y-%m-%d %H:%M}"),
     ]
     for each in run.extended:
@@ -325,8 +329,8 @@ def value_of(value: Any) -> str:
 
 
 VERBS = {
-    "show": (show, "what a run is and how it went; writes its report anew"),
-    "compare": (compare, "how runs differ, and how each learned"),
-    "verify": (verify, "whether files are as they were saved"),
-    "clean": (clean, "delete what nothing needs any more; asks first"),
+    "show": (show, "show what a run is and how it went; write its report again"),
+    "compare": (compare, "compare the settings of runs and how they learned"),
+    "verify": (verify, "check that the saved files are unchanged"),
+    "clean": (clean, "delete files that are no longer needed; asks first"),
 }

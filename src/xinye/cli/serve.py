@@ -13,8 +13,8 @@ from xinye.server.settings import ServeSettings
 def main(arguments: list[str]) -> int:
     given = Parser(
         "serve",
-        "Serve models by OpenAI's HTTP API, with a page to write and chat at its address. It "
-        "answers to this machine only, unless --host says otherwise.",
+        "Serve models over OpenAI's HTTP API, with a web page to write and chat. "
+        "Only this machine can reach it, unless --host gives another address.",
         "xinye serve runs/novel runs/reviews --port 8000",
         flag(
             "models",
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
             "a run, a Hugging Face folder, a GGUF file; or NAME=MODEL to name it",
             nargs="+",
         ),
-        switch("--json", "print one JSON object once it is ready"),
+        switch("--json", "print one JSON object when the server is ready"),
         Fields(ServeSettings),
     ).read(arguments)
     key = {"api_key": os.environ.get("XINYE_API_KEY") or None}
@@ -40,11 +40,14 @@ def main(arguments: list[str]) -> int:
             parameters = served.model.network.config.parameters
             tasks = ", ".join(served.tasks)
             console.print(
-                f"{identity}: {parameters:,} parameters, context {served.context:,}; can {tasks}",
+                (
+                    f"{identity}: {parameters:,} parameters, context {served.context:,}"
+                    f"; tasks: {tasks}"
+                ),
                 soft_wrap=True,
             )
         console.print(
-            f"ready at {address} (OpenAI's API: {address}/v1); Ctrl-C ends it", soft_wrap=True
+            f"ready at {address} (OpenAI's API: {address}/v1); Ctrl-C stops it", soft_wrap=True
         )
         if given.json:
             print_json({"url": address, "models": [*models]})

@@ -47,8 +47,8 @@ DERIVED = ("from_", "tokens", "epochs", "steps", "layers", "width", "batch_size"
 def compare(arguments: list[str]) -> int:
     given = Parser(
         "compare",
-        "Train architectures on the same text for the same budget and compare them. Takes the "
-        "flags of pretrain, too.",
+        "Train several architectures on the same text with the same budget and "
+        "compare them. Also takes the flags of pretrain.",
         "xinye compare novel.txt --architectures modern,gpt2,lstm --size 1M --time 3min -o "
         "runs/compare",
         FILES,
@@ -88,7 +88,7 @@ def compare(arguments: list[str]) -> int:
     ]
     if by_context:
         console.print(
-            "\nbits per byte of the same tokens, by how much is seen before them", style="bold"
+            "\nbits per byte of the same tokens, by the length of context before them", style="bold"
         )
         names = [run["architecture"] for run in runs]
         print_table(("tokens of context", *names), by_context, left=(), on=console)
@@ -99,10 +99,10 @@ def compare(arguments: list[str]) -> int:
 def plan(arguments: list[str]) -> int:
     given = Parser(
         "plan",
-        "Which size gives the lowest bits per byte in a time: two short runs of each, a tenth of "
-        "the time in all\n"
-        "(of little time a quarter), and a scaling law fitted to them. Takes the flags of "
-        "pretrain, too.",
+        "Find the size with the lowest bits per byte in a time: train two short "
+        "runs of each size and fit a scaling law to them. The short runs take a "
+        "tenth of the time (a quarter if the time is short). Also takes the flags "
+        "of pretrain.",
         "xinye plan novel.txt --size 1M,5M,15M --time 1h -o runs/plan",
         FILES,
         flag("--size", "A,B", "the sizes to compare (1M,5M,15M)", "1M,5M,15M"),
@@ -114,7 +114,7 @@ def plan(arguments: list[str]) -> int:
     given.settings["size"] = sizes[0]
     settings = pretrain_settings(given)
     if settings.time is None:
-        raise XinyeError("name the time that there will be for training, such as --time 1h")
+        raise XinyeError("give the time for training, such as --time 1h")
 
     from xinye.studies.scaling import begin, conclude, explain, run_short
     from xinye.studies.shared import config_command
@@ -122,7 +122,7 @@ def plan(arguments: list[str]) -> int:
     with Brief() as display:
         planning = begin(settings, sizes, display, given.overwrite)
         cost = duration(planning.share * planning.seconds)
-        console.print(f"short runs of about {cost} in all, to foresee a run of {settings.time}")
+        console.print(f"short runs of about {cost} in total, to predict a run of {settings.time}")
         with exit_when_stopped("interrupted; nothing was planned"):
             for run in run_short(planning, display):
                 console.print(
@@ -143,39 +143,41 @@ def plan(arguments: list[str]) -> int:
         for size in result["sizes"]
     ]
     columns = ("size", "parameters", "steps", "tokens", "epochs", "bits per byte")
-    console.print(f"\nto be expected in {settings.time}", style="bold")
+    console.print(f"\npredicted for a run of {settings.time}", style="bold")
     print_table((*columns, "90 % interval", "best"), rows, left=(), on=console)
     print_findings(explain(result), result["charts"])
-    console.print(f"train it with: {config_command(result['config'], settings)}", soft_wrap=True)
+    console.print(
+        f"train the best size: {config_command(result['config'], settings)}", soft_wrap=True
+    )
     return print_result(result, given.json)
 
 
 def distill(arguments: list[str]) -> int:
     given = Parser(
         "distill",
-        "Train a small model on text and on the predictions of a larger one, its teacher, whose "
-        "tokenizer it takes.\n"
-        "Compare it with the same model trained without a teacher for as long. Takes the flags of "
-        "pretrain, too.\n"
-        "Without the comparison: xinye pretrain FILES --teacher MODEL.",
+        "Train a small model on text and on the predictions of a larger one, its "
+        "teacher, whose tokenizer it takes. Compare it with the same model "
+        "trained without a teacher for the same time. Also takes the flags of "
+        "pretrain. To distill without the comparison: xinye pretrain FILES "
+        "--teacher MODEL.",
         "xinye distill runs/novel novel.txt --size 1M --time 10min -o runs/small",
         flag("teacher", "MODEL", "a run, or any model's folder", nargs="?"),
         FILES,
-        switch("--resume", "go on with what was begun in -o"),
+        switch("--resume", "resume the distillation in -o"),
         switch("--overwrite", "replace the run in -o"),
         JSON_AT_END,
         Fields(PretrainSettings, without=("teacher", "files")),
     ).read(arguments)
     check_resume(given)
     if "teacher" not in given.settings and not given.resume:
-        raise XinyeError("name the teacher, then the text: xinye distill runs/novel novel.txt")
+        raise XinyeError("give the teacher, then the text: xinye distill runs/novel novel.txt")
     if not given.resume and "from" not in given.settings:
         given.settings.setdefault("size", "1M")
     settings = pretrain_settings(given)
 
     from xinye.studies.compare import distill, explain_distillation
 
-    stopped = "stopped; go on with: xinye distill --resume and the same -o"
+    stopped = "stopped; resume with: xinye distill --resume and the same -o"
     with Display() as display, exit_when_stopped(stopped):
         result = distill(settings, display, given.overwrite, given.resume)
     rows = [
@@ -200,27 +202,25 @@ def tune(arguments: list[str]) -> int:
     of_a_task = any(argument.partition("=")[0] == "--task" for argument in arguments)
     of_task = (
         BASE,
-        flag("--time", "DURATION", "start no trial after this long (30min)", "30min"),
-        task_flag("what to learn"),
+        flag("--time", "DURATION", "stop starting trials after this time (30min)", "30min"),
+        task_flag("the task to learn"),
         Fields(FinetuneSettings, without=("model", "task", "evaluations", "steps", "total_steps")),
     )
     of_text = (FILES, Fields(PretrainSettings, without=("files", "evaluations")))
     given = Parser(
         "tune",
-        "Search for better settings than the plan's: rates, depth, batch, weight decay, dropout. "
-        "The same\n"
-        "command goes on where it stopped. Takes the flags of pretrain, too: --time is for the "
-        "whole study\n"
-        "(30min), --steps, --tokens and --epochs are for each trial; what is given is not "
-        "searched.\n"
-        "With --task it is fine-tuning that is tuned: method, rates, rank, epochs, dropout, masked "
-        "tokens,\n"
-        "attention; then it takes a model and the flags of finetune (xinye tune --task classify "
-        "--help).",
+        "Search for better settings than the default plan's: learning rates, "
+        "depth, batch size, weight decay, dropout. The same command resumes a "
+        "stopped study. Also takes the flags of pretrain: --time limits the whole "
+        "study (30min), --steps, --tokens and --epochs limit each trial; settings "
+        "that you give are not searched. With --task, it tunes fine-tuning: "
+        "method, learning rates, rank, epochs, dropout, masked tokens, attention; "
+        "then it takes a model and the flags of finetune (xinye tune --task "
+        "classify --help).",
         "xinye tune novel.txt --size 1M --trials 20 --time 30min -o runs/tune\n"
         "  xinye tune runs/novel --task classify --data reviews.csv --time 30min -o "
         "runs/tune-reviews",
-        flag("--trials", "N", "trainings in all (20)", 20, type=int),
+        flag("--trials", "N", "total number of trials (20)", 20, type=int),
         switch("--overwrite", "replace the study in -o"),
         JSON_AT_END,
         *(of_task if of_a_task else of_text),
@@ -233,20 +233,20 @@ def tune(arguments: list[str]) -> int:
         search = search_of(given, of_a_task)
         tuning = begin(search, given.trials, display, given.overwrite)
         console.print(
-            f"study in {search.output}: {plural(given.trials, 'trial')} {search.words()}; "
-            "trial 0 is the plan's own settings",
+            f"study in {search.output}: {plural(given.trials, 'trial')} "
+            f"{search.words()}; trial 0 uses the default settings",
             soft_wrap=True,
         )
-        with exit_when_stopped("stopped; the same command goes on"):
+        with exit_when_stopped("stopped; the same command resumes it"):
             for trial in run_trials(tuning, display):
                 spent = f"{trial['state']:<11} {duration(trial['seconds']):>10}  "
                 show_trial(trial, search.figure, spent)
             result = conclude(tuning, display)
-    console.print("\nthe best of them", style="bold")
+    console.print("\nthe best trials", style="bold")
     for trial in result["top"]:
         show_trial(trial, search.figure)
     print_findings(explain(result, search.figure), result["charts"])
-    console.print(f"train with them: {result['command']}", soft_wrap=True)
+    console.print(f"train with the best settings: {result['command']}", soft_wrap=True)
     return print_result(result, given.json)
 
 
@@ -270,7 +270,7 @@ def search_of(given: Given, of_a_task: bool) -> "Search":
         return TaskSearch(settings, given.time)
     if settings.epochs is not None:
         raise XinyeError(
-            f"--task {settings.task}: trials read as much as --time allows; leave --epochs out"
+            f"--task {settings.task}: --time limits how much each trial reads; leave --epochs out"
         )
     return PretrainSearch(settings.as_pretraining().model_copy(update={"time": given.time}))
 

@@ -25,24 +25,26 @@ RATES = (
 def evaluate(arguments: list[str]) -> int:
     given = Parser(
         "tokenizer eval",
-        "What tokenizers make of a text, side by side: trained here, or any tokenizer.json, such "
-        "as GPT-2's or Qwen's.",
+        "Compare tokenizers on a text: those trained here, or any tokenizer.json, "
+        "such as GPT-2's or Qwen's.",
         "xinye tokenizer eval tokenizers/novels gpt2/ novels/ shakespeare.txt --plot "
         "tokenizers.svg",
         flag(
             "paths",
             "DIR|FILES",
-            "folders with tokenizer.json (or a hub name that is cached), and text",
+            "folders with tokenizer.json (or the hub name of a downloaded one), and text",
             nargs="+",
         ),
         FIELD,
         BAD_BYTES,
-        flag("--plot", "FILE", "bytes per token as a chart, an SVG", type=Path),
+        flag("--plot", "FILE", "draw the bytes per token as an SVG chart", type=Path),
         JSON,
     ).read(arguments)
     if plot := given.plot:
         if plot.suffix != ".svg":
-            raise XinyeError(f"--plot {plot}: charts are written as SVG; let its name end in .svg")
+            raise XinyeError(
+                f"--plot {plot}: the chart is an SVG file; give it a name that ends in .svg"
+            )
         need("--plot", "matplotlib")
         if not plot.absolute().parent.is_dir():
             raise XinyeError(f"--plot {plot}: there is no folder {plot.parent}")
@@ -61,9 +63,9 @@ def show(comparison: "Comparison") -> None:
     text = comparison.text
     share = text["evaluated_characters"] / text["characters"]
     answer.print(
-        f"{text['evaluated_bytes'] / 1e6:.1f} MB of text, {share:.0%} of it: "
-        f"{text['chinese_characters']:,} Chinese characters, {text['english_words']:,} English "
-        "words\n"
+        f"evaluated {text['evaluated_bytes'] / 1e6:.1f} MB of text ({share:.0%}): "
+        f"{text['chinese_characters']:,} Chinese characters, "
+        f"{text['english_words']:,} English words\n"
     )
     rows = [
         (
@@ -82,21 +84,21 @@ def show(comparison: "Comparison") -> None:
     heads = ("vocab\nsize", "bytes/\ntoken", "\nzh", "\nen", "tokens/\nzh char", "tokens/\nen word")
     print_table(("\ntokenizer", *heads, "\nsplit", "vocab\nused", "\nMB/s"), rows, gap=1)
     answer.print(
-        "zh, en: in the Chinese and in the English texts; split: characters whose bytes lie in "
-        "several tokens; "
-        "MB/s: encoding on one thread. A tokenizer learned from this very text looks better here "
-        "than on new text.",
+        "zh, en: in the Chinese and in the English texts; split: characters whose "
+        "bytes are in several tokens; MB/s: encoding on one thread. A tokenizer "
+        "trained on this very text looks better here than on new text.",
         style="dim",
     )
     for name, each in comparison.figures.items():
         if each.characters_unknown:
             answer.print(
-                f"\n{name} does not know {each.characters_unknown:.2%} of the characters: its "
-                "figures flatter."
+                f"\n{name} does not know {each.characters_unknown:.2%} of the "
+                "characters, so its figures look too good."
             )
         if each.texts_changed:
             answer.print(
-                f"\n{name} gives {each.texts_changed:.1%} of the texts back changed, when decoded."
+                f"\n{name} changes {each.texts_changed:.1%} of the texts when it "
+                "encodes and decodes them."
             )
     answer.print(f"\n{comparison.verdict}")
 
@@ -104,12 +106,13 @@ def show(comparison: "Comparison") -> None:
 def train(arguments: list[str]) -> int:
     given = Parser(
         "tokenizer train",
-        "Learn a tokenizer from text: a folder that Hugging Face's AutoTokenizer loads.",
+        "Train a tokenizer on text and save it as a folder that Hugging Face's "
+        "AutoTokenizer loads.",
         "xinye tokenizer train novels/ -o tokenizers/novels --vocab-size 8192",
         SOME_FILES,
-        flag("-o --output", "DIR", "the folder to write", required=True),
+        flag("-o --output", "DIR", "folder to write", required=True),
         flag("--kind", "bpe|char|bytes", "byte pairs, characters or bytes (bpe)", "bpe"),
-        flag("--vocab-size", "N|auto", "tokens in the vocabulary (auto)", "auto"),
+        flag("--vocab-size", "N|auto", "vocabulary size in tokens (auto)", "auto"),
         FIELD,
         BAD_BYTES,
         switch("--overwrite", "replace the tokenizer in DIR"),
@@ -127,8 +130,9 @@ def train(arguments: list[str]) -> int:
             given.files, given.output, given.kind, vocab_size, given.field, sys.stderr.isatty()
         )
     console.print(
-        f"{result['vocab_size']:,} tokens; on the text {result['tokens_per_character']} tokens per "
-        f"character, {result['bytes_per_token']} bytes per token; saved in {given.output}",
+        f"vocabulary of {result['vocab_size']:,} tokens; on the text "
+        f"{result['tokens_per_character']} tokens per character, "
+        f"{result['bytes_per_token']} bytes per token; saved to {given.output}",
         soft_wrap=True,
     )
     return print_result(result, given.json)

@@ -44,17 +44,17 @@ if TYPE_CHECKING:  # it brings torch
 
 
 NEEDED = {
-    "model": "name the model to begin with: a run's folder, or any Hugging Face folder",
-    "task": f"name the task: --task {', '.join(TASKS)}",
-    "data": "name the records to learn from: --data FILE",
-    "output": "name the run's folder: -o runs/…",
+    "model": "give the model to start from: a run's folder, or any Hugging Face folder",
+    "task": f"give the task: --task {', '.join(TASKS)}",
+    "data": "give the records to train on: --data FILE",
+    "output": "give the run's folder: -o runs/…",
 }
 OPTIONS = (
-    switch("--resume", "go on with the run in -o; with more --steps (or --epochs …) for longer"),
+    switch("--resume", "resume the run in -o; with more --steps (or --epochs …), extend it"),
     switch("--overwrite", "replace the run in -o"),
     JSON_AT_END,
     flag("--processes", "N", "train in this many processes on this machine", 1, type=int),
-    flag("--folds", "K", "cross-validation: a run for each of K parts", type=int),
+    flag("--folds", "K", "cross-validation with K folds: one run for each", type=int),
 )
 
 
@@ -62,8 +62,8 @@ def pretrain(arguments: list[str]) -> int:
     began = time.monotonic()
     given = Parser(
         "pretrain",
-        "Train a GPT on text, from scratch or going on with a model (--from). What is not given is "
-        "derived from the\ntext and this machine.",
+        "Train a GPT on text, from scratch or continuing from a model (--from). "
+        "Settings that you leave out are derived from the text and this machine.",
         "xinye pretrain novel.txt --size 5M --time 10min -o runs/novel\n"
         "  xinye pretrain letters.txt --from runs/novel --time 5min -o runs/letters",
         FILES,
@@ -79,12 +79,12 @@ def pretrain(arguments: list[str]) -> int:
 def finetune(arguments: list[str]) -> int:
     given = Parser(
         "finetune",
-        "Teach a model a task from a file of records, and measure it beside a baseline: classical "
-        "means,\nor the model that it began with.",
+        "Fine-tune a model on the records of a task, and print its figures next "
+        "to a baseline: a classical method, or the model before fine-tuning.",
         "xinye finetune runs/novel --task classify --data reviews.csv -o runs/reviews",
         BASE,
         *OPTIONS,
-        task_flag("what to learn"),
+        task_flag("the task to learn"),
         Fields(FinetuneSettings, without=("model", "task")),
     ).read(arguments)
     check_options(given)
@@ -101,7 +101,7 @@ def pretrain_settings(given: Given) -> PretrainSettings:
         cleaning = below.get("cleaning", {}) | values.get("cleaning", {})
         values = below | values | {"cleaning": cleaning}
     if not values.get("files") and not given.resume:
-        raise XinyeError("name the text to train on: files, folders or globs")
+        raise XinyeError("give the text to train on: files, folders or globs")
     return checked(PretrainSettings, values, "pretrain")
 
 
@@ -121,7 +121,7 @@ def check_options(given: Given) -> None:
         raise XinyeError(f"--processes {given.processes}: give at least 1")
     check_resume(given)
     if given.processes > 1 and given.folds is not None:
-        raise XinyeError("--folds trains one run after the other: leave --processes out")
+        raise XinyeError("--folds trains its runs one after the other; leave --processes out")
     if given.dry_run and given.folds is not None:
         raise XinyeError(
             f"--dry-run shows the plan of one run: give --fold 1/{given.folds} instead of "
@@ -132,7 +132,7 @@ def check_options(given: Given) -> None:
 def check_resume(given: Given) -> None:
     if given.resume and given.overwrite:
         raise XinyeError(
-            "--resume goes on with a run and --overwrite replaces it: give one of them"
+            "--resume continues the run and --overwrite replaces it: give only one of them"
         )
     if given.resume and "output" not in given.settings:
         raise XinyeError("--resume needs the run's folder: -o runs/…")
@@ -153,8 +153,9 @@ def train(
             return launch(given.processes, [settings.recipe, *arguments])
         if started != str(given.processes):
             raise XinyeError(
-                f"--processes {given.processes}: WORLD_SIZE in the environment says {started}; "
-                "leave --processes out where a launcher starts them, else unset WORLD_SIZE"
+                f"--processes {given.processes}: the environment variable "
+                f"WORLD_SIZE is {started}; leave --processes out if a launcher "
+                "starts the processes, otherwise unset WORLD_SIZE"
             )
 
     from xinye.training import train as recipes
@@ -189,13 +190,14 @@ def show_end(run: "Run", settings: Settings, as_json: bool) -> None:
     del result["interrupted"]
     if run.interrupted:
         again = f"xinye {'finetune' if of_a_task else 'pretrain'} -o {quoted(run.run)} --resume"
-        console.print(f"stopped after step {run.steps:,}; go on with: {again}", soft_wrap=True)
+        console.print(f"stopped after step {run.steps:,}; resume with: {again}", soft_wrap=True)
         print_result(result | {"interrupted": run.interrupted}, as_json)
         return
     if run.stopped_early:
         console.print(
-            f"stopped early after step {run.steps:,}: no evaluation since step {run.model_step:,} "
-            f"was better; the model is that of step {run.model_step:,}",
+            f"stopped early after step {run.steps:,}: no evaluation since step "
+            f"{run.model_step:,} was better; the saved model is that of step "
+            f"{run.model_step:,}",
             soft_wrap=True,
         )
     if of_a_task:
@@ -217,10 +219,10 @@ def show_text(run: "Run") -> None:
     saved = read_run(Path(run.run))
     beside = f" ({saved.about.data.yardstick})" if saved.about.data.yardstick else ""
     console.print(
-        f"\n{run.parameters:,} parameters, {saved.tokens:,} tokens in {duration(run.seconds)}: "
-        f"{bits:.3f} bits per byte{beside}{gained}\n"
-        f"the run lies in {run.run}, its report in {run.run}/report.html; "
-        f'write with it: xinye generate {quoted(run.run)} "…"',
+        f"\n{run.parameters:,} parameters, {saved.tokens:,} tokens in "
+        f"{duration(run.seconds)}: {bits:.3f} bits per byte{beside}{gained}\nsaved "
+        f"to {run.run}, with its report in {run.run}/report.html; write with it: "
+        f'xinye generate {quoted(run.run)} "…"',
         soft_wrap=True,
     )
 
@@ -240,9 +242,10 @@ def show_task(run: "Run", as_json: bool) -> Figures:
     for finding in found[:1]:
         console.print(f"\n{finding.says.en} {finding.advice.en}".rstrip(), soft_wrap=True)
     console.print(
-        f"\n{run.parameters:,} parameters, {plural(run.steps, 'step')} in {duration(run.seconds)}\n"
-        f"the run lies in {run.run}, its report in {run.run}/report.html; "
-        f"use it: {words.command.replace('{folder}', quoted(run.run))}",
+        f"\n{run.parameters:,} parameters, {plural(run.steps, 'step')} in "
+        f"{duration(run.seconds)}\nsaved to {run.run}, with its report in {run.run}"
+        "/report.html; use it: "
+        f"{words.command.replace('{folder}', quoted(run.run))}",
         soft_wrap=True,
     )
     names = ("task", "measured", "baseline", "control", "findings", "trainable", "ranks")
@@ -258,7 +261,7 @@ def cross_validate(settings: Settings, given: Given) -> int:
     task = find_task(settings.task) if isinstance(settings, FinetuneSettings) else None
     if task and task.continues_text:
         raise XinyeError(
-            f"--task {task.verb} is pretraining: xinye pretrain FILES --from MODEL --folds K"
+            f"--task {task.verb} is pretraining; use: xinye pretrain FILES --from MODEL --folds K"
         )
 
     def show_fold(fold: Figures) -> None:
@@ -266,12 +269,12 @@ def cross_validate(settings: Settings, given: Given) -> int:
         if task:
             words = f"{figures_of_fold(task.words.figures, fold)}, {steps}"
         else:
-            words = "{steps}, validation loss {loss:.3f}, {bits_per_byte:.3f} bits per byte".format(
-                steps=steps, **fold["validation"]
-            )
+            loss = f"{fold['validation']['loss']:.3f}"
+            bits_per_byte = f"{fold['validation']['bits_per_byte']:.3f}"
+            words = f"{steps}, validation loss {loss}, {bits_per_byte} bits per byte"
         console.print(f"fold {fold['fold']} of {given.folds}: {words}", soft_wrap=True)
 
-    stopped = "stopped; go on with the same -o and --folds, and --resume"
+    stopped = "stopped; resume with the same -o and --folds, and --resume"
     with Brief() as display, exit_when_stopped(stopped):
         result = study.cross_validate(
             settings, given.folds, display, show_fold, given.overwrite, given.resume
@@ -279,8 +282,9 @@ def cross_validate(settings: Settings, given: Given) -> int:
     if not task:
         bits = result["bits_per_byte"]
         console.print(
-            f"\n{bits['mean']:.3f} ± {bits['standard_deviation']:.3f} bits per byte: mean and "
-            f"standard deviation of {given.folds} folds\nthe runs lie in {result['run']}",
+            f"\n{bits['mean']:.3f} ± {bits['standard_deviation']:.3f} bits per "
+            f"byte: mean and standard deviation of {given.folds} folds\nsaved to "
+            f"{result['run']}",
             soft_wrap=True,
         )
     elif not given.json:
@@ -306,7 +310,7 @@ def show_folds_of_a_task(known: Sequence[Figure], result: Figures) -> None:
     for key in ("baseline", "control"):
         if key in result:
             name = result[key]["name"]
-            rows |= {name: result[key], f"more than {name}": result[f"more_than_{key}"]}
+            rows |= {name: result[key], f"difference to {name}": result[f"more_than_{key}"]}
     figures = [each for each in known if all(each.name in row for row in rows.values())]
 
     def cell(spread: dict[str, float], figure: Figure) -> str:
@@ -319,7 +323,6 @@ def show_folds_of_a_task(known: Sequence[Figure], result: Figures) -> None:
     print_table(["", *(figure.short for figure in figures)], cells)
     answer.print()
     console.print(
-        f"mean of {len(result['folds'])} folds, ± its 95 % interval\n"
-        f"the runs lie in {result['run']}",
+        f"mean of {len(result['folds'])} folds, ± its 95 % interval\nsaved to {result['run']}",
         soft_wrap=True,
     )

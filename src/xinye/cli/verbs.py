@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from xinye.guesses import nearest
 
-_WORDS = {
+_MEANT = {
     ("demo",): "example hello quickstart 演示 示例 体验",
     ("demo", "serve"): "start run launch 启动 开始",
     ("pretrain",): "pretraining scratch 预训练",
@@ -44,7 +44,7 @@ ALIASES = {  # words that other tools use, and what they are here
     "rm": ["runs", "clean"],
     "webui": ["serve"],
 }
-COMMANDS = {word: commands for commands, words in _WORDS.items() for word in words.split()}
+COMMANDS = {word: commands for commands, words in _MEANT.items() for word in words.split()}
 COMMANDS |= {word: (" ".join(words),) for word, words in ALIASES.items()}
 
 

@@ -36,7 +36,8 @@ from xinye.libraries import install_command, need
 
 HUB = "hub:"
 READABLE = (
-    f"readable: {' '.join(FORMATS)}, each also with .gz, all but .txt with .bz2, and all in a .zip"
+    f"Xinye reads {' '.join(FORMATS)}, each also as .gz, all but .txt also as .bz2, and any of "
+    "them in a .zip"
 )
 _BLANK_LINES = re.compile(r"\n{3,}")
 
@@ -65,8 +66,12 @@ class Collected:
     skipped: list[Skipped] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
 
-    def skip(self, source: str, reason: str, kept: str = "") -> None:
-        self.skipped.append(Skipped(source, " ".join(reason.split())[:300] + kept))
+    def skip(self, source: str, reason: str, kept: int = 0) -> None:
+        """Note why a source was skipped, of which this many documents were read before."""
+        reason = " ".join(reason.split())[:300]
+        if kept:
+            reason = f"{reason}; Xinye keeps {plural(kept, 'document')} from before that"
+        self.skipped.append(Skipped(source, reason))
 
 
 def collect(
@@ -89,7 +94,7 @@ def collect(
     output = Path(output)
     hub = [source for source in sources if source.startswith(HUB)]
     if (split or field) and not hub:
-        raise XinyeError("--split and --field are for hub data sets, and there is no hub:NAME")
+        raise XinyeError("--split and --field need a data set of the hub: give hub:NAME")
     result = Collected(str(output))
     files = find_sources([source for source in sources if source not in hub], result.ignored)
     for form in sorted(set(map(named_format, files))):
@@ -120,7 +125,7 @@ def check_output(output: str, overwrite: bool) -> None:
     """Raises XinyeError where the documents cannot be written, or would replace others."""
     path = Path(output)
     if path.suffix != ".jsonl":
-        raise XinyeError(f"{path}: JSON lines are written; name it {path.stem}.jsonl")
+        raise XinyeError(f"{path}: the output is a file of JSON lines; name it {path.stem}.jsonl")
     if path.is_dir() or (path.exists() and not overwrite):
         raise XinyeError(
             f"{path}: exists already; replace it with --overwrite, or choose another with -o"
@@ -139,8 +144,8 @@ def find_sources(names: Sequence[str], ignored: Counter[str]) -> list[Path]:
         if path.is_file() and not named_format(path) and suffix_of(path) != ZIP:
             hint = f"{how_to_unpack(path)}{READABLE}"
             if suffix_of(path) in SUFFIXES:
-                hint = "its records are documents already, to check and train on as they are"
-            raise XinyeError(f"{path}: nothing is collected from files of this kind; {hint}")
+                hint = "its records are documents already: check them and train on them as they are"
+            raise XinyeError(f"{path}: collect does not read files of this kind; {hint}")
         for file in expand(path):
             if named_format(file) or suffix_of(file) == ZIP:  # one that cannot be opened
                 found.append(file)
@@ -159,10 +164,12 @@ def tidied(document: Document) -> Document:
 def _nothing(sources: Sequence[str], skipped: list[Skipped]) -> str:
     """Why there is no document."""
     if not skipped:
-        return f"{', '.join(sources)}: no document there; {READABLE}"
-    first = f"{skipped[0].file}: skipped, {skipped[0].reason}"
-    more = f"; so were {len(skipped) - 1:,} more" if len(skipped) > 1 else ""
-    return f"{first}{more}; no document is left"
+        return f"{', '.join(sources)}: no documents found; {READABLE}"
+    file, reason = skipped[0].file, skipped[0].reason
+    if len(skipped) > 1:
+        others = len(skipped) - 1
+        return f"{file} was skipped ({reason}), and so were {others:,} others; no document is left"
+    return f"{file} was skipped ({reason}); no document is left"
 
 
 def _from_file(path: Path) -> Iterator[tuple[Document, int]]:
@@ -194,7 +201,5 @@ def _read(sources: list[Source], result: Collected, on_progress: Progress) -> It
             raise
         except Exception as error:  # parsers raise what they like; each costs that file alone
             reason = (str(error) or type(error).__name__).removeprefix(f"{name}: ")
-            earlier = plural(count - start, "document before that is", "documents before that are")
-            kept = f" ({earlier} kept)" if count > start else ""
-            result.skip(name, reason, kept)
+            result.skip(name, reason, count - start)
         before += size

@@ -36,12 +36,12 @@ class Cleaning(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    duplicates: bool = Field(True, description="Drop exact copies of earlier documents.")
+    duplicates: bool = Field(True, description="drop documents that repeat an earlier one exactly")
     unicode: Literal["keep", "NFC", "NFKC"] = Field(
         "keep",
         description=(
-            "Unicode normal form: NFC composes accents; NFKC also turns full-width characters such "
-            "as ， into ASCII."
+            "Unicode normal form: NFC composes accents; NFKC also turns "
+            "full-width forms such as ， into ASCII"
         ),
     )
     near_duplicates: float | None = Field(
@@ -49,15 +49,15 @@ class Cleaning(BaseModel):
         gt=0,
         le=1,
         description=(
-            "Drop documents at least this similar to an earlier one, such as 0.8 (Jaccard index of "
-            "runs of 5 characters)."
+            "drop documents about this similar to an earlier one (Jaccard of 5 "
+            "characters), such as 0.8"
         ),
     )
     minimum_characters: int = Field(
-        0, ge=0, description="Drop documents with fewer characters than this."
+        0, ge=0, description="drop documents with fewer characters than this"
     )
     chinese: Literal["keep", "simplified", "traditional"] = Field(
-        "keep", description="Write all Chinese in simplified or in traditional characters."
+        "keep", description="convert all Chinese to simplified or traditional characters"
     )
 
     def check_libraries(self) -> None:

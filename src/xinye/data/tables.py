@@ -331,5 +331,5 @@ def _uneven(path: Path, row: Sequence[str], header: Sequence[str], place: str) -
             f"the header is read from {place}; if it is further down, delete the rows above"
         )
         advice = f"{advice}; {header_read}"
-    columns = plural(len(row), "column")
-    return f"{columns}, the {'header' if place else 'first'} line has {len(header)}; {advice}"
+    width = plural(len(row), "column")
+    return f"{width}, the {'header' if place else 'first'} line has {len(header)}; {advice}"

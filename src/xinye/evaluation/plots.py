@@ -79,7 +79,7 @@ def _mark(axes: Any, x: float, name: str) -> None:
     axes.axvline(x, color=_TEXT, linewidth=1, linestyle=(0, (1, 2)))
     side = "right" if x > sum(axes.get_xlim()) / 2 else "left"
     place = (x, 1.02)
-    axes.annotate(name, place, xycoords=("data", "axes fraction"), ha=side, color=_TEXT)
+    axes.annotate(name, place, xycoords=axes.get_xaxis_transform(), ha=side, color=_TEXT)
 
 
 def bar_chart(values: Mapping[str, float], x_label: str) -> str:

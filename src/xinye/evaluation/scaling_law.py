@@ -28,10 +28,10 @@ FITS = 100
 # 0.6 bits per byte; far from E the slope is that of Kaplan et al. (2020, arXiv:2001.08361), who
 # fitted without it: 0.1.
 PRIOR = {
-    "log E": (math.log(0.65), 0.4),
-    "log A": (math.log(0.6), 1.0),
+    "log_e": (math.log(0.65), 0.4),
+    "log_a": (math.log(0.6), 1.0),
     "alpha": (0.34, 0.07),
-    "log B": (math.log(0.6), 1.0),
+    "log_b": (math.log(0.6), 1.0),
     "beta": (0.23, 0.1),
 }
 OWN = 0.2  # standard deviation of the logarithm of a size's own factor of B

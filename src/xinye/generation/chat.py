@@ -22,14 +22,14 @@ def check_messages(messages: Any, where: str = "messages") -> list[Message]:
     """The messages, where they are messages; else a `XinyeError` that names the first that is
     not."""
     if not isinstance(messages, list | tuple):
-        raise XinyeError(f"{where}: there is no list of messages")
+        raise XinyeError(f"{where}: this is not a list of messages")
     for number, message in enumerate(messages, start=1):
         fields = message if isinstance(message, dict) else {}
         content = fields.get("content")
         if fields.get("role") not in ROLES or not isinstance(content, str):
             raise XinyeError(
-                f"{where}: message {number} must have a role ({', '.join(ROLES)}) and a content, "
-                f"a text"
+                f"{where}: message {number} needs a role ({', '.join(ROLES)}) and a text as its "
+                "content"
             )
         if reason := not_unicode(content):
             raise XinyeError(f"{where}: the content of message {number} is {reason}")
@@ -42,7 +42,9 @@ def save_messages(path: Path, messages: Iterable[Message]) -> None:
         try:
             load_messages(path)
         except XinyeError:
-            raise XinyeError(f"{path}: exists and holds no messages; choose another name") from None
+            raise XinyeError(
+                f"{path}: the file exists and holds no messages; choose another name"
+            ) from None
     write_json(path, {"messages": list(messages)})
 
 
@@ -65,15 +67,14 @@ def start_answer(
     """
     messages = check_messages(messages)
     if not messages:
-        raise XinyeError("messages: there is none to answer")
+        raise XinyeError("messages: the list is empty, so there is no question to answer")
     room = min(sampling.max_tokens, context // 2)
     kept = newest_turns(messages, lambda some: len(tokenizer.encode_chat(some)) + room <= context)
     tokens = tokenizer.encode_chat(kept)
     if len(tokens) >= context:
         raise XinyeError(
-            f"the question has {len(tokens)} tokens with all that belongs to it; this model reads "
-            f"at most {context}: "
-            "shorten it"
+            f"the question has {len(tokens)} tokens, the system message included; this model "
+            f"reads at most {context}: shorten it"
         )
     left = sampling.model_copy(
         update={"max_tokens": min(sampling.max_tokens, context - len(tokens))}

@@ -84,7 +84,7 @@ class Constraint:
             result = longer if bool(longer.any()) else result
         if not bool(result.any()):
             raise XinyeError(
-                f"the constraint lets no text go on here: {_reason(self._matcher.get_error())}"
+                f"no token satisfies the constraint here: {_reason(self._matcher.get_error())}"
             )
         self._allowed = result
         return result
@@ -136,8 +136,8 @@ def _grammar(sampling: Sampling) -> tuple[str, str] | None:
             ]
             if len(patterns) > MOST_PATTERNS and any(map(_joins, _objects(sampling.json_schema))):
                 raise XinyeError(
-                    f"json_schema: at most {MOST_PATTERNS} patterns go with allOf, or with keys "
-                    "beside $ref"
+                    "json_schema: a schema with allOf, or with keys beside $ref, may have at most "
+                    f"{MOST_PATTERNS} patterns"
                 )
             return "json_schema", LLMatcher.grammar_from_json_schema(text, overrides=JSON_STYLE)
         except (ValueError, TypeError, RecursionError) as error:
@@ -198,7 +198,7 @@ class _Described:
 
 def _check_length(name: str, length: int) -> None:
     if length > LONGEST:
-        raise XinyeError(f"{name}: {length:,} characters are too many; at most {LONGEST:,}")
+        raise XinyeError(f"{name}: {length:,} characters are too many; at most {LONGEST:,} fit")
 
 
 def _reason(message: str) -> str:

@@ -71,7 +71,9 @@ class Engine:
         sampling, size = sequence.sampling, self.tokenizer.vocab_size
         for token in (*sampling.logit_bias, *sampling.stop_token_ids):
             if not 0 <= token < size:
-                raise XinyeError(f"there is no token {token}; this model's are 0 to {size - 1}")
+                raise XinyeError(
+                    f"there is no token {token}; this model has tokens 0 to {size - 1}"
+                )
         if len(sequence.window) > self.context:
             raise XinyeError(
                 f"the prompt has {len(sequence.window)} tokens; this model reads at most "
@@ -136,7 +138,7 @@ class Engine:
         for sequence, finite in zip(sequences, logits.amax(-1).isfinite().tolist(), strict=True):
             if not finite:
                 damaged = (
-                    "the model computes what is no number: its weights or its config are damaged"
+                    "the output of the model is not finite: its weights or its config are damaged"
                 )
                 sequence.error = XinyeError(damaged, exit_code=1)
             elif sequence.constraint is not None:

@@ -21,49 +21,62 @@ class Sampling(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     groups: ClassVar[Mapping[str, str]] = {  # under which titles help shows the settings
         "length and end": "max_tokens min_tokens stop stop_token_ids",
-        "choice of tokens": "temperature top_k top_p min_p seed repetition_penalty "
+        "sampling": "temperature top_k top_p min_p seed repetition_penalty "
         "presence_penalty frequency_penalty logit_bias",
-        "form of the text": "json_schema regex choices",
+        "format of the text": "json_schema regex choices",
     }
 
-    max_tokens: int = Field(200, ge=1, description="at most this many new tokens")
+    max_tokens: int = Field(200, ge=1, description="largest number of new tokens")
     min_tokens: int = Field(
-        0, ge=0, description="no token ends the text before this many; a stop string does"
+        0,
+        ge=0,
+        description=(
+            "smallest number of new tokens before a token can "
+            "end the text; a stop string still ends it"
+        ),
     )
     temperature: float = Field(
-        0.8, ge=0, description="0 always takes the likeliest token; higher is more varied"
+        0.8,
+        ge=0,
+        description="0 always takes the most likely token; higher values are more varied",
     )
-    top_k: int | None = Field(None, ge=1, description="choose among the k likeliest tokens")
+    top_k: int | None = Field(None, ge=1, description="sample among the k most likely tokens")
     top_p: float | None = Field(
-        None, gt=0, le=1, description="choose among the likeliest tokens that reach this share"
+        None,
+        gt=0,
+        le=1,
+        description="sample among the most likely tokens whose probabilities add up to this",
     )
     min_p: Share | None = Field(
-        None, description="drop tokens less likely than this share of the likeliest"
+        None,
+        description=(
+            "drop tokens less likely than this share of the most likely one's probability"
+        ),
     )
     repetition_penalty: float = Field(
-        1.0, gt=0, description="above 1, tokens that stand in the text become less likely"
+        1.0, gt=0, description="above 1, tokens that the text already has become less likely"
     )
     presence_penalty: Penalty = Field(
-        0.0, description="above 0, tokens that were written already become less likely (OpenAI's)"
+        0.0, description="above 0, tokens already written become less likely (as in OpenAI's API)"
     )
     frequency_penalty: Penalty = Field(
-        0.0, description="the same for each time that a token was written"
+        0.0, description="the same, for each time that a token was written"
     )
     logit_bias: dict[int, Bias] = Field(
-        {}, description="what is added to the logits of these tokens, by number"
+        {}, description="numbers to add to the logits of tokens, by token id"
     )
-    stop: tuple[str, ...] = Field((), description="end before any of these strings")
-    stop_token_ids: tuple[int, ...] = Field((), description="end at any of these tokens")
+    stop: tuple[str, ...] = Field((), description="stop before any of these strings")
+    stop_token_ids: tuple[int, ...] = Field((), description="stop at any of these tokens")
     logprobs: int | None = Field(
         None,
         ge=0,
         le=20,
-        description="tell the log-probability of each token, and of this many likeliest ones",
+        description="print the log-probability of each token and of this many most likely ones",
     )
     seed: int | None = Field(None, ge=0, lt=2**63, description="the same seed gives the same texts")
-    json_schema: Schema | None = Field(None, description="write JSON that fulfils this schema")
+    json_schema: Schema | None = Field(None, description="write JSON that follows this schema")
     regex: str | None = Field(
-        None, description="write what this regular expression matches as a whole"
+        None, description="write a text that this regular expression matches as a whole"
     )
     choices: tuple[str, ...] | None = Field(None, description="write one of these: a,b,c")
 
@@ -74,17 +87,17 @@ class Sampling(BaseModel):
         if isinstance(value, str):
             value = [part.strip() for part in re.split("[,，]", value)]
         if isinstance(value, list | tuple) and (not value or "" in value):
-            raise ValueError("name at least one, and none that is empty")
+            raise ValueError("give at least one, and none that is empty")
         return value
 
     @model_validator(mode="after")
     def _one_constraint(self) -> Self:
         given = [name for name in CONSTRAINTS if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)}: give one of them")
+            raise ValueError(f"give only one of {' and '.join(given)}")
         if given and (self.stop or self.stop_token_ids):
             raise ValueError(
-                f"stop: with {given[0]} a text ends where it is complete; nothing else may end it"
+                f"stop: with {given[0]} the text ends when it is complete; leave stop out"
             )
         return self
 
@@ -103,4 +116,4 @@ class Sampling(BaseModel):
 class ChatSampling(Sampling):
     """The same for an answer, which usually ends by itself."""
 
-    max_tokens: int = Field(1000, ge=1, description="an answer has at most this many tokens")
+    max_tokens: int = Field(1000, ge=1, description="largest number of tokens in an answer")

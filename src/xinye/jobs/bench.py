@@ -66,8 +66,8 @@ class Bench:
         context = self.model.config.max_position_embeddings
         if self.prompt_tokens + self.output_tokens > context:
             raise XinyeError(
-                f"{self.prompt_tokens} tokens of prompt and {self.output_tokens} of output are "
-                f"more than the context of {context}: give smaller --prompt-tokens or "
+                f"{self.prompt_tokens} prompt tokens and {self.output_tokens} output tokens are "
+                f"more than the context of {context}; give smaller --prompt-tokens or "
                 "--output-tokens"
             )
 

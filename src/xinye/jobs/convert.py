@@ -91,8 +91,8 @@ def export(model: str, to: Format, output: Path | None = None, quantize: str = "
     """
     if to == "onnx" and quantize != "f32":
         raise XinyeError(
-            f"--quantize {quantize} is for GGUF; an ONNX file is quantized by ONNX Runtime's own "
-            "tools"
+            f"--quantize {quantize} works for GGUF only; ONNX Runtime's own tools quantize an "
+            "ONNX file"
         )
     if to == "onnx":
         # torch's exporter is built on both
@@ -100,7 +100,7 @@ def export(model: str, to: Format, output: Path | None = None, quantize: str = "
     name, path = _target(Path(model), output, to, quantize)
     network, tokenizer = load_model(model)
     if not isinstance(network, GPT):
-        raise XinyeError(f"{model}: an LSTM cannot be exported; other tools do not know this one")
+        raise XinyeError(f"{model}: an LSTM cannot be exported; other tools do not read its format")
     path.parent.mkdir(parents=True, exist_ok=True)
     kept: list[str] = []
     notes: list[str] = []
@@ -152,7 +152,7 @@ def quantize(
         _, part, _ = own_text(source, tokenizer, EvaluateSettings(), observer, notes)
     before = part and measure(network, tokenizer, part, observer)
     observer.stage(f"writing {path}")
-    notes = [f"{note}; name a text to measure the cost on" for note in notes]
+    notes = [f"{note}; give a text to measure the cost on" for note in notes]
     notes += gguf_tokenizer.notes(tokenizer)
     kept = save_gguf(path, network, as_it_talks(source, tokenizer), kind, {"general.name": name})
     del network  # so that there is one model in memory
@@ -185,7 +185,7 @@ def measure(
     observer.stage("scoring the text")
     some = part.at_most(TOKENS)
     windows = sliding_windows(some.spans, *window(network, EvaluateSettings()))
-    progress = observer.counting("scoring", len(some), "tokens")
+    progress = observer.counting("scoring the text", len(some), "tokens")
     return perplexity(network.to(machine.device()), tokenizer, some.tokens, windows, progress)
 
 
@@ -196,14 +196,14 @@ def _target(source: Path, output: Path | None, to: Format, kind: str) -> tuple[s
     path = Path(output or (f"{name}.onnx" if to == "onnx" else f"{name}-{kind}.gguf"))
     same = path.exists() and source.exists() and path.samefile(source)
     refuse_first(
-        (path.is_dir(), f"{path}: is a folder; name a file with -o"),
-        (same, f"{path}: is the model itself; name a file with -o"),
+        (path.is_dir(), f"{path}: this is a folder; name a file with -o"),
+        (same, f"{path}: this is the model itself; name a file with -o"),
     )
     if path.exists():
         with path.open("rb") as file:
             if not file.read(8).startswith(MAGIC[to]):
                 raise XinyeError(
-                    f"{path}: exists and is no {to.upper()} file; name another with -o"
+                    f"{path}: the file exists and is no {to.upper()} file; name another with -o"
                 )
     return name, path
 
@@ -224,19 +224,20 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
         ),
         (
             not is_adapter(run),
-            f"{run}: there is no adapter here (no {CONFIG}), so it is whole as it is; xinye "
-            "finetune --method lora makes one",
+            f"{run}: this folder has no adapter (no {CONFIG}), so there is nothing to merge; "
+            "xinye finetune --method lora trains one",
         ),
         (
             not free,
-            f"{output}: exists; choose another folder with -o, or replace its model with "
+            f"{output}: the folder exists; choose another with -o, or replace its model with "
             "--overwrite",
         ),
     )
     base = find_base(run)
     if output.exists() and output.resolve() in (run.resolve(), Path(base).resolve()):
         raise XinyeError(
-            f"{output}: the adapter and its base stay as they are; choose another folder with -o"
+            f"{output}: this folder holds the adapter or its base, which merging keeps; choose "
+            "another with -o"
         )
     model, tokenizer = load_adapted(run, plain=True)
     ranks, settings = ranks_of(model), attached(model)

@@ -48,7 +48,7 @@ PURPOSES = {
 }
 INSTALL_COMPILER = {
     "Darwin": "xcode-select --install",
-    "Linux": "apt install g++ (or your system's way)",
+    "Linux": "apt install g++ (or your system's package manager)",
 }
 Facts = dict[str, Any]  # by name, as --json shows them
 
@@ -279,7 +279,7 @@ def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[Facts], Draft]:
         })  # fmt: skip
     if not plans:
         raise XinyeError(
-            "there is not enough free memory here for the smallest model; end other programs",
+            "there is not enough free memory here for the smallest model; close other programs",
             exit_code=1,
         )
     return rows, plans.get(PretrainSettings().size) or next(iter(plans.values()))
@@ -296,9 +296,9 @@ def doubts_of_processor(facts: Facts, speed: Speed, software: Facts) -> list[Dou
     return [
         (
             speed.load > 0.4 * usable,
-            f"other work was going on while this was measured (load {speed.load} on {usable} "
+            f"other programs were running during the measurement (load {speed.load} on {usable} "
             "cores)",
-            "measure again when it is over: xinye doctor --measure",
+            "measure again when the machine is idle: xinye doctor --measure",
         ),
         (
             on_cpu and software["nvidia_driver"],
@@ -308,8 +308,8 @@ def doubts_of_processor(facts: Facts, speed: Speed, software: Facts) -> list[Dou
         ),
         (
             threads > allowed,
-            f"torch runs {threads} threads, but this process may use {allowed} of the cores: they "
-            "wait for each other",
+            f"torch runs {threads} threads, but this process may use only {allowed} of the cores, "
+            "so the threads wait for each other",
             f"export OMP_NUM_THREADS={allowed}",
         ),
         (
@@ -319,13 +319,12 @@ def doubts_of_processor(facts: Facts, speed: Speed, software: Facts) -> list[Dou
         ),
         (
             on_cpu and not (software["mkl"] or software["onednn"]),
-            "this torch has neither MKL nor oneDNN, the fast matrix products",
-            "pip install torch from PyPI",
+            "this torch has neither MKL nor oneDNN, so matrix products are slow",
+            "install torch from PyPI: pip install torch",
         ),
         (
             on_cpu and not software["cpp_compiler"],
-            "there is no C++ compiler, so that long runs cannot be compiled and are slower by a "
-            "third",
+            "there is no C++ compiler, so long runs cannot be compiled and are slower by a third",
             INSTALL_COMPILER.get(platform.system(), "install g++ or clang++"),
         ),
     ]
@@ -336,26 +335,30 @@ def advise(facts: Facts, speed: Speed, software: Facts, sizes: list[Facts]) -> l
     doubtful."""
     default = next(row for row in sizes if row["size"] == PretrainSettings().size)
     better = [row["size"] for row in sizes if row.get("sensible")]
-    too_slow = "reads fewer tokens in ten minutes than it has weights"
+    too_slow = f"the default --size {default['size']} does not fit in memory"
+    if default["fits"]:
+        too_slow = (
+            f"the default --size {default['size']} reads fewer tokens in ten minutes than it has "
+            "weights"
+        )
     here, cache, encoding = str(Path.cwd()), facts["cache"], software["output_encoding"]
-    elsewhere = "name another folder in the variable XINYE_CACHE"
+    elsewhere = "set the variable XINYE_CACHE to another folder"
     found = [
         *doubts_of_processor(facts, speed, software),
         (
             not default.get("sensible"),
-            f"--size {default['size']}, the default, "
-            f"{too_slow if default['fits'] else 'does not fit'}",
+            too_slow,
             f"give --size {better[-1]}" if better else "give a longer --time and --size 1M",
         ),
         (
             facts["disk_free"] < LITTLE_DISK,
             f"only {facts['disk_free'] / 1e9:.1f} GB are free for {here}",
-            f"make room, or {elsewhere}" if here == cache else "make room",
+            f"free some space, or {elsewhere}" if here == cache else "free some space",
         ),
         (
             facts["cache_disk_free"] < LITTLE_DISK,
             f"only {facts['cache_disk_free'] / 1e9:.1f} GB are free for {cache}",
-            f"make room, or {elsewhere}",
+            f"free some space, or {elsewhere}",
         ),
         (not facts["cache_writable"], f"the cache {cache} cannot be written", elsewhere),
         (

@@ -73,7 +73,7 @@ def _fetch(name: str, observer: Observer) -> list[Path]:
     if adapter:
         first, only = CONFIG, adapters.WEIGHTS
     if first not in there:
-        raise XinyeError(f"{name}: not a model that is known here (no config.json)")
+        raise XinyeError(f"{name}: this is not a model that Xinye reads (no config.json)")
     config = Path(hf_hub_download(name, first))
     check = adapters.from_config if adapter else from_config_json
     check(read_json(config), f"{name}: {first}")
@@ -81,7 +81,7 @@ def _fetch(name: str, observer: Observer) -> list[Path]:
     if only not in there and INDEX in there:
         weights = [INDEX, *index_files(Path(hf_hub_download(name, INDEX)))]
     elif only not in there:
-        raise XinyeError(f"{name}: has no {only}; what is pickled is not downloaded")
+        raise XinyeError(f"{name}: it has no {only}; Xinye does not download pickled weights")
     beside = ("config.json", *BESIDE) if adapter else BESIDE
     wanted = [*(file for file in beside if file in there), *weights]
     files = [config]
@@ -96,16 +96,18 @@ def _refusal(name: str, error: Exception) -> XinyeError:
     from huggingface_hub import errors
 
     known = {  # a gated repository is also one that is not found
-        errors.GatedRepoError: "its terms must be accepted on its page, and HF_TOKEN must hold "
+        errors.GatedRepoError: "accept its terms on its page on the hub, and set HF_TOKEN to "
         "your token",
-        errors.RepositoryNotFoundError: "the hub has no such model, or shows it only to some "
-        "(HF_TOKEN)",
+        errors.RepositoryNotFoundError: "the hub has no such model, or it is private and needs "
+        "HF_TOKEN",
         errors.HFValidationError: "not a name on the hub, such as owner/model",
-        errors.OfflineModeIsEnabled: "HF_HUB_OFFLINE is set, so that nothing can be downloaded",
+        errors.OfflineModeIsEnabled: "HF_HUB_OFFLINE is set, so nothing can be downloaded",
     }
     if problem := next((known[kind] for kind in known if isinstance(error, kind)), ""):
         return XinyeError(f"{name}: {problem}")
     line = next(iter(str(error).splitlines()), type(error).__name__)[:200]
-    again = "; what has come stays, and the same command goes on"
-    again *= not isinstance(error, errors.EntryNotFoundError)
-    return XinyeError(f"{name}: cannot be downloaded ({line}){again}", exit_code=1)
+    problem = f"{name}: the download failed ({line})"
+    kept = "finished files are kept, and the same command continues"
+    if not isinstance(error, errors.EntryNotFoundError):
+        problem = f"{problem}; {kept}"
+    return XinyeError(problem, exit_code=1)

@@ -95,7 +95,11 @@ def evaluate(
     observer.stage("scoring the text")
     windows = sliding_windows(part.spans, context, stride)
     figures = perplexity(
-        model, tokenizer, part.tokens, windows, observer.counting("scoring", len(part), "tokens")
+        model,
+        tokenizer,
+        part.tokens,
+        windows,
+        observer.counting("scoring the text", len(part), "tokens"),
     )
     baselines = compare(part, training, tokenizer, figures, observer, notes)
     about |= {"documents": len(part.spans), "characters": figures.pop("characters")}
@@ -105,7 +109,7 @@ def evaluate(
         positions = by_position(model, tokenizer, part.tokens, part.spans, context)
     if settings.by_position and not positions:
         notes.append(
-            "by position: the documents are too short to tell what a longer context is worth"
+            "by position: the documents are too short to measure what a longer context gains"
         )
     extended = extend(model, tokenizer, part, scalings, observer, notes) if scalings else []
     return Evaluation(
@@ -125,7 +129,7 @@ def window(model: LanguageModel, settings: EvaluateSettings) -> tuple[int, int]:
     refuse_first(
         (
             context > own and model.config.architecture == "gpt2",
-            f"context {context:,}: this model has learned positions, and only {own:,} of them",
+            f"context {context:,}: this model has learned positions for only {own:,} tokens",
         ),
         (
             stride > context,
@@ -150,15 +154,15 @@ def text_to_judge(
     if files:
         part, paths = text_of(files, folder, tokenizer, settings, observer)
         notes += [
-            f"{path}: was in the training text, which flatters the model"
+            f"{path}: this file was in the training text, which makes the model look better"
             for path in overlap(paths, training_files)
         ]
         return part, training, {"source": "files", "files": [*map(str, paths)]}
     if validation is not None:
         return validation, training, {"source": "validation", "files": [*map(str, training_files)]}
-    reason = notes[0] if notes else "--training-text does not tell what was held back of it"
+    reason = notes[0] if notes else "--training-text does not say which part was held back"
     raise XinyeError(
-        f"{folder}: {reason}; name a text to judge it on: xinye evaluate {quoted(folder)} FILES"
+        f"{folder}: {reason}; give a text to evaluate it on: xinye evaluate {quoted(folder)} FILES"
     )
 
 
@@ -191,19 +195,19 @@ def own_text(
         return part, None, paths
     saved = RunFolder(folder)
     if not saved.exists:
-        notes.append("what it was trained on is not known here (no training/settings.json)")
+        notes.append("the training text is not known (no training/settings.json)")
         return None, None, []
     if saved.about().get("recipe") == FinetuneSettings.recipe:
-        notes.append("it was taught from records; what its base read is not known here")
+        notes.append("it was fine-tuned on records; the training text of its base is not known")
         return None, None, []
     try:
         run = saved_settings(folder)
         paths = find_files(run.files)
         text = prepare_text(run, Draft(), observer, Models(tokenizer=tokenizer))
         if text.fingerprint != saved.about().get("text", text.fingerprint):
-            raise XinyeError("it has changed since")
+            raise XinyeError("the text has changed since")
     except XinyeError as error:
-        notes.append(f"what it was trained on is not at hand ({error})")
+        notes.append(f"the training text is not available ({error})")
         return None, None, []
     return (
         Part(text.training.tokens, text.training.spans),
@@ -279,16 +283,15 @@ def compare(
     baselines["gzip"], baselines["xz"] = of(gzip_bits(text)), of(xz_bits(text))
     if training is None:
         notes.append(
-            "xz after the training text and the 5-gram model are left out; --training-text FILES "
-            "brings them"
+            "xz after the training text and the 5-gram model are left out, because they need that "
+            "text; give it with --training-text FILES"
         )
         return baselines
     last = training.at_most_bytes(COMPRESSED_BYTES, tokenizer)
     before = last.decoded(tokenizer)
     if len(last) < len(training):
         notes.append(
-            f"xz after the training text: after the ends of the documents, {len(before):,} bytes "
-            "of it"
+            f"xz after the training text: it reads the ends of the documents, {len(before):,} bytes"
         )
     baselines["xz_after_training_text"] = of(xz_bits(text, before))
     observer.stage("counting for the 5-gram model")
@@ -310,7 +313,7 @@ def parse_scalings(
         return []
     if not isinstance(model, GPT):
         raise XinyeError(
-            "RoPE scaling: an lstm has no positions; it reads texts of any length as it stands"
+            "RoPE scaling: an lstm has no positions; it reads texts of any length without it"
         )
     scaled: list[tuple[str, float, LanguageModel]] = [("none", 1.0, model)]
     for name in dict.fromkeys(",".join(given).replace("all", ",".join(ALL_SCALINGS)).split(",")):

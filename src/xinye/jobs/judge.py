@@ -49,11 +49,12 @@ def evaluate(
     )
     if task not in (None, *possible):
         raise XinyeError(
-            f"{folder}: it cannot be judged on the task {task!r}, only on {' or '.join(possible)}"
+            f"{folder}: this model cannot be evaluated on the task {task!r}, only on "
+            f"{' or '.join(possible)}"
         )
     kind = find_task(task or possible[0])
     if odd := [name for name in COLUMNS if name in settings and name not in kind.columns]:
-        raise XinyeError(f"{odd[0]} has no effect on the task {kind.verb}; name another --task")
+        raise XinyeError(f"{odd[0]} has no effect on the task {kind.verb}; choose another --task")
     if not learned and TASKS[kind.verb].asked_with:
         beside = {name: settings.pop(name, None) for name in BESIDE_COLUMNS}
         with sheet_named(beside["sheet"]), bad_records(beside["bad_records"] or "refuse"):
@@ -64,7 +65,9 @@ def evaluate(
         refuse_settings(learned, folder, settings)
         return evaluate_learned(learned, judged, files, columns)
     if settings:
-        raise XinyeError(f"{', '.join(settings)}: no effect on the task {kind.verb}; leave it out")
+        raise XinyeError(
+            f"{', '.join(settings)}: this has no effect on the task {kind.verb}; leave it out"
+        )
     untaught = kind.of_network(judged.model)
     return evaluate_learned(untaught, replace(judged, with_baseline=False), files, columns)
 
@@ -74,8 +77,8 @@ def refuse_settings(learned: Task, folder: Path, settings: Figures) -> None:
     asked."""
     if settings:
         raise XinyeError(
-            f"{folder}: this model has learned to {learned.verb}, and {', '.join(settings)} would "
-            f"have no effect on it; ask the one it began with, {began_with(folder)}"
+            f"{folder}: this model was trained to {learned.verb}, so {', '.join(settings)} would "
+            f"have no effect; use the model it was trained from: {began_with(folder)}"
         )
 
 
@@ -97,7 +100,7 @@ def evaluate_learned(
     )
     records = read_records(reading, files, notes=notes)
     task.check(records)
-    observer.stage("judging")
+    observer.stage("evaluating the model")
     found: Figures = {
         "model": str(judged.folder),
         "task": task.verb,
@@ -111,14 +114,14 @@ def evaluate_learned(
         return found
     try:
         if not settings.data:
-            raise XinyeError("what the model learned from is not known here")
+            raise XinyeError("the training records of the model are not known")
         before = None
         if task.baseline_is_base:
-            observer.stage("judging the base model")
+            observer.stage("evaluating the base model")
             base = load_model(settings.model)[0].to(machine.device())
             before = figures_of(task, base, tokenizer, records)
         else:
-            observer.stage("learning the baseline")
+            observer.stage("training the baseline")
         training, _ = split_records(settings, task, read_records(settings, settings.data))
         found["notes"] += leaks(training, records)
         baseline = task.baseline(training, records, before)
@@ -139,7 +142,7 @@ def check_inputs(folder: Path, inputs: Sequence[Any]) -> None:
     pair = any(not isinstance(text, str) and text[1] for text in inputs)
     if pair and About.read(RunFolder(folder).settings_file, []).data.pairs is False:
         raise XinyeError(
-            f"{folder}: this model learned single texts, and cannot judge a pair of them; give one "
+            f"{folder}: this model was trained on single texts and cannot judge a pair; give one "
             "text, or join the two"
         )
 

@@ -48,7 +48,7 @@ def compare_tokenizers(
     backends, patterns = find_tokenizers(arguments)
     refuse_first(
         (not backends, "name at least one tokenizer: a folder with tokenizer.json, or that file"),
-        (not patterns, "name the text to compare on: files, folders or globs"),
+        (not patterns, "give the text to compare on: files, folders or globs"),
     )
     paths = find_files(patterns)
     observer.stage("reading the text")
@@ -80,7 +80,7 @@ def verdict(figures: dict[str, Figures], characters: int) -> str:
     """
     whole = {name: each for name, each in figures.items() if each.texts_changed <= CHANGED}
     if not whole:
-        return "None of these gives the text back as it was: a model could not learn to write it."
+        return "None of these tokenizers gives the text back as it was; no model can learn from it."
     best, *others = whole
     mine = whole[best]
     if not others:
@@ -89,25 +89,26 @@ def verdict(figures: dict[str, Figures], characters: int) -> str:
             f"{CONTEXT} tokens holds about {CONTEXT * characters / mine.tokens:,.0f} characters."
         )
     second, last = whole[others[0]], whole[others[-1]]
-    said = (
-        f"{best} needs the fewest tokens for this text: beside {others[-1]}, the same context "
-        f"holds {last.tokens / mine.tokens:.2f} times as much of it, and writing it takes "
+    sentences = [
+        f"{best} needs the fewest tokens for this text: compared with {others[-1]}, the same "
+        f"context holds {last.tokens / mine.tokens:.2f} times as much text, and writing it takes "
         f"{mine.tokens / last.tokens:.0%} of the steps."
-    )
+    ]
     for part in ("chinese", "english"):
         rates = {
             name: getattr(each, f"bytes_per_token_{part}") or 0 for name, each in whole.items()
         }
         first = max(rates, key=lambda name: rates[name])
         if rates[first] > rates[best]:
-            said += f" In the {part.title()} part {first} is better."
+            texts = "Chinese" if part == "chinese" else "English"
+            sentences.append(f"For the {texts} texts {first} is better.")
     if mine.vocab_size > second.vocab_size:
-        said += (
-            f" {best} has the larger vocabulary, {mine.vocab_size:,} against {second.vocab_size:,} "
-            f"of {others[0]}, and every entry costs as many weights as the model is wide: weigh "
-            "the two together."
+        sentences.append(
+            f"{best} has the larger vocabulary, {mine.vocab_size:,} entries against "
+            f"{second.vocab_size:,} of {others[0]}; each entry costs as many weights as the model "
+            "is wide, so a small model may do better with the smaller one."
         )
-    return said
+    return "\n".join(sentences)
 
 
 def chart(comparison: Comparison) -> str:
@@ -122,7 +123,7 @@ def chart(comparison: Comparison) -> str:
         }
         for name, each in comparison.figures.items()
     }
-    return grouped_bar_chart(groups, "bytes per token (in brackets the vocabulary)")
+    return grouped_bar_chart(groups, "bytes per token (vocabulary size in brackets)")
 
 
 # -- finding the tokenizers ------------------------------------------------------------------------
@@ -164,7 +165,7 @@ def open_tokenizer(argument: str) -> tokenizers.Tokenizer | None:
             return read_gpt2(path / vocabulary, path / merges)
     if (path / "tokenizer.model").is_file():
         raise XinyeError(
-            f"{path}: no tokenizer.json there; AutoTokenizer's save_pretrained writes one of "
+            f"{path}: there is no tokenizer.json; AutoTokenizer's save_pretrained writes one from "
             "tokenizer.model"
         )
     return None

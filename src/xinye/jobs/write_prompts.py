@@ -65,7 +65,9 @@ def write_prompts(
     output holds something else.
     """
     if prompts.resolve() == output.resolve():
-        raise XinyeError(f"{output}: these are the prompts; choose another name for the texts")
+        raise XinyeError(
+            f"{output}: this is the file of prompts; choose another name for the texts"
+        )
     errors: list[Row] = []
 
     def bad(path: Path, line: int, problem: str) -> None:
@@ -86,7 +88,7 @@ def write_prompts(
                 continue
             if done.get(line, job.request) != job.request:
                 raise XinyeError(
-                    f"{output}: for line {line} something else was asked; choose another name"
+                    f"{output}: line {line} was written with another prompt; choose another name"
                 )
             if line not in done:
                 yield job
@@ -104,8 +106,8 @@ def write_prompts(
             tokens = record["usage"]["completion_tokens"]
             counts.update(done=1, texts=len(job.sequences), tokens=tokens)
             speed = counts["tokens"] / (time.monotonic() - began)
-            written_now = f"{counts['done_before'] + counts['done']:,} of {plural(total, 'line')}"
-            observer.progress(f"writing … {written_now}, {speed:,.0f} tokens/s")
+            ready, lines = counts["done_before"] + counts["done"], plural(total, "line")
+            observer.progress(f"writing … {ready:,} of {lines}, {speed:,.0f} tokens/s")
     seconds = time.monotonic() - began
     return {"output": str(output), "lines": total, **counts} | {
         "seconds": round(seconds, 2),
@@ -188,6 +190,6 @@ def finished(output: Path) -> dict[int, str]:
                 done[int(record["line"])] = str(record["request"])
             except (ValueError, TypeError, KeyError):
                 raise XinyeError(
-                    f"{output}: exists and holds no texts of prompts; choose another name"
+                    f"{output}: the file exists and holds no texts of prompts; choose another name"
                 ) from None
     return done

@@ -33,47 +33,50 @@ class AdapterSizes(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    r: int = Field(8, ge=1, description="lora: rank")
+    r: int = Field(8, ge=1, description="lora: rank of the change")
     lora_alpha: int | float = Field(
         16, gt=0, description="lora, adalora: the change is scaled by this / rank"
     )
     lora_dropout: float = Field(
-        0.0, ge=0, lt=1, description="lora, adalora: dropout before the change"
+        0.0, ge=0, lt=1, description="lora, adalora: dropout on the input of the change"
     )
     use_rslora: bool = Field(
         False, description="lora: scale by lora_alpha / √rank (arXiv:2312.03732)"
     )
     target_modules: tuple[str, ...] = Field(
-        (), description="lora, adalora: only these matrices, such as q_proj"
+        (), description="lora, adalora: adapt only these matrices, such as q_proj"
     )
     init_r: int = Field(12, ge=1, description="adalora: rank of each matrix at the start")
     target_r: int = Field(8, ge=1, description="adalora: mean rank at the end")
     tinit: int | None = Field(
-        None, ge=0, description="adalora: steps before ranks go (a tenth of all)"
+        None, ge=0, description="adalora: steps before ranks are pruned (a tenth of all)"
     )
     tfinal: int | None = Field(
-        None, ge=0, description="adalora: steps after the last rank went (three tenths)"
+        None, ge=0, description="adalora: steps after the last rank is pruned (three tenths)"
     )
-    deltaT: int = Field(1, ge=1, description="adalora: steps from one allocation to the next")
+    deltaT: int = Field(1, ge=1, description="adalora: steps between two allocations of ranks")
     beta1: float = Field(0.85, gt=0, lt=1, description="adalora: smoothing of the importance")
-    beta2: float = Field(0.85, gt=0, lt=1, description="adalora: smoothing of its uncertainty")
+    beta2: float = Field(
+        0.85, gt=0, lt=1, description="adalora: smoothing of the importance's uncertainty"
+    )
     orth_reg_weight: float = Field(
-        0.5, ge=0, description="adalora: how much A and B are held orthogonal"
+        0.5, ge=0, description="adalora: weight of the penalty that keeps A and B orthogonal"
     )
     num_virtual_tokens: int = Field(
-        20, ge=1, description="prefix: keys and values before each layer's"
+        20, ge=1, description="prefix: keys and values put before those of each layer"
     )
     bottleneck_size: int = Field(64, ge=1, description="adapter: width of the bottleneck")
 
     def check_for(self, method: str) -> None:
         """Raises `ValueError` for a size that has no effect on a method, or that it cannot have."""
         read = [name for name in FIELDS.get(method, ()) if name in AdapterSizes.model_fields]
-        reads = f"it reads {', '.join(read)}" if read else "it adds no adapter"
+        reads = f"it uses {', '.join(read)}" if read else "it trains no adapter"
         for name in sorted(self.model_fields_set.difference(read, ("method", "total_step"))):
             raise ValueError(f"{name} has no effect on {method}; {reads}")
         if method == "adalora" and self.target_r > self.init_r:
             raise ValueError(
-                f"target_r is {self.target_r}, more than init_r, {self.init_r}; ranks only go"
+                f"target_r ({self.target_r}) is larger than init_r ({self.init_r}"
+                "), but ranks only shrink; lower target_r"
             )
 
 
@@ -82,7 +85,7 @@ class AdapterSettings(AdapterSizes):
 
     method: Method = Field("lora", description="how to fine-tune")
     total_step: int | None = Field(
-        None, ge=1, description="adalora: steps of the training; filled in by it"
+        None, ge=1, description="adalora: total steps of the training, filled in when it starts"
     )
 
     @model_validator(mode="after")
@@ -104,7 +107,7 @@ class AdapterSettings(AdapterSizes):
         tfinal = total_steps * 3 // 10 if self.tfinal is None else self.tfinal
         if tinit >= total_steps - tfinal:
             raise XinyeError(
-                f"adalora: tinit {tinit} and tfinal {tfinal} leave none of {total_steps} steps "
-                "for ranks to go"
+                f"adalora: tinit {tinit} and tfinal {tfinal} leave none of the "
+                f"{total_steps} steps to prune ranks; lower them"
             )
         return self.model_copy(update={"tinit": tinit, "tfinal": tfinal, "total_step": total_steps})

@@ -46,8 +46,8 @@ KINDS: dict[str, type[LoRA] | type[Bottleneck]] = {
 QKV = ("q_proj", "k_proj", "v_proj")
 UNMERGED = {
     None: "this model has no adapter",
-    "prefix": "a prefix is keys and values before all others, which no weight can hold",
-    "adapter": "a bottleneck is a layer of its own with a bend in it, not a change of weights",
+    "prefix": "a prefix adds keys and values of its own, which no weight can hold",
+    "adapter": "a bottleneck is a nonlinear layer of its own, which no weight can hold",
 }
 HEADS = ("score", "classifier")  # what new heads are called; they are trained beside any adapter
 
@@ -91,8 +91,8 @@ def _attach_changes(
         special = change.magnitudes or site not in sites(model)
         if special and not hasattr(getattr(holder, names[0]), "weight"):
             raise XinyeError(
-                f"the adapter changes {site} in a way that wants weights that are not quantized; "
-                "take the base that was not (--base DIR)"
+                f"the adapter's change of {site} needs weights that are not quantized; give the "
+                "base that is not quantized with --base DIR"
             )
         if site in ("model.embed_tokens", "lm_head"):
             gpt.untie()
@@ -127,7 +127,7 @@ def _gpt(model: nn.Module) -> GPT:
         if isinstance(module, GPT):
             return module
     raise XinyeError(
-        "adapters are for a GPT; this model has none (an LSTM is small enough to train whole)"
+        "adapters work with a GPT only (an LSTM is small enough to train all its weights)"
     )
 
 
@@ -172,9 +172,10 @@ def _chosen(model: nn.Module, settings: AdapterSettings) -> list[str]:
     for name in wanted:
         if name not in known:
             fused = name in QKV and "c_attn" in known
-            hint = "; GPT-2's are one matrix: c_attn" if fused else did_you_mean(name, known)
+            gpt2 = "in GPT-2 these three are one matrix, c_attn"
+            hint = f"; {gpt2}" if fused else did_you_mean(name, known)
             raise XinyeError(
-                f"target_modules: this model has no {name!r}{hint} (there are {', '.join(known)})"
+                f"target_modules: this model has no {name!r}; it has {', '.join(known)}{hint}"
             )
     return [site for site in found if site.rsplit(".", 1)[1] in wanted]
 
@@ -188,12 +189,12 @@ def _attach_prefix(gpt: GPT, settings: AdapterSettings, generator: torch.Generat
     refuse_first(
         (
             config.dynamic,
-            "prefix: dynamic RoPE scaling turns all keys anew with each length, and a prefix has "
-            "no place",
+            "prefix: this model has dynamic RoPE scaling, which rotates all keys again at each "
+            "length; a prefix does not work with it",
         ),
         (
             length >= context,
-            f"prefix: num_virtual_tokens is {length}; this model reads {context} tokens in all",
+            f"prefix: num_virtual_tokens is {length}; it must be below the context of {context}",
         ),
     )
     training, device = gpt.training, next(gpt.model.norm.parameters()).device
@@ -239,7 +240,7 @@ def merge(model: nn.Module) -> None:
                 weight = getattr(child.base_layer, "weight", None)
                 if weight is None:
                     raise XinyeError(
-                        "merge: the base is quantized; merge into the weights it was quantized from"
+                        "merge: the base is quantized; merge into the base that is not quantized"
                     )
                 weight.copy_(child.adapter.changed(weight, child.rows))
                 setattr(parent, name, child.base_layer)

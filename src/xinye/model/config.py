@@ -93,8 +93,7 @@ class GPTConfig(Shape):
             ),
             (
                 not self.rotary and self.rope_scaling is not None,
-                f"RoPE scaling: {self.architecture} has learned positions, which end with its "
-                "context",
+                f"RoPE scaling: {self.architecture} has learned positions, which cannot be scaled",
             ),
             (
                 self.architecture == "gpt2" and not plain,
@@ -119,7 +118,7 @@ class GPTConfig(Shape):
         """
         if self.rope_scaling is not None:
             raise XinyeError(
-                "RoPE scaling: this model's positions are scaled already "
+                "RoPE scaling: the positions of this model are scaled already "
                 f"({self.rope_scaling.rope_type})"
             )
         context = self.max_position_embeddings

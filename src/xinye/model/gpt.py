@@ -95,8 +95,8 @@ class KeyValueCache:
     ) -> None:
         if config.dynamic and capacity > config.max_position_embeddings:
             raise XinyeError(
-                "dynamic RoPE scaling turns all keys anew with each length, so that none can be "
-                f"kept beyond {config.max_position_embeddings} tokens; linear and yarn can"
+                "dynamic RoPE scaling rotates all keys again at each length, so the cache cannot "
+                f"hold more than {config.max_position_embeddings} tokens; use linear or yarn"
             )
         shape = (
             config.num_hidden_layers,

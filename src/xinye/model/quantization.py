@@ -64,9 +64,7 @@ def quantize(tensor: Tensor, kind: str) -> Tensor:
             _pack((x * _inverse(scale) + 8.5).to(torch.uint8).clamp(max=15)),
         ]
     else:
-        raise XinyeError(
-            f"quantizing to {kind} is not done here; llama.cpp's llama-quantize does it"
-        )
+        raise XinyeError(f"Xinye does not quantize to {kind}; llama.cpp's llama-quantize does")
     return torch.cat(parts, dim=-1).flatten(1)
 
 

@@ -9,10 +9,10 @@ class TextColumns(BaseModel):
     """Which columns hold the texts and their labels."""
 
     text_field: str | None = Field(
-        None, description="column of the text; two with a comma between are a pair"
+        None, description="column of the text; two with a comma for pairs of texts"
     )
     label_field: str | None = Field(
-        None, description="column of the label; several with a comma between hold 0 or 1"
+        None, description="column of the label; several with commas if each holds 0 or 1"
     )
 
 
@@ -23,20 +23,23 @@ class ColumnSettings(TextColumns):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     label_separator: str | None = Field(
-        None, description="what stands between several labels of one text, such as |"
+        None, description="separator of several labels of one text, such as |"
     )
     prompt_field: str | None = Field(
-        None, description="column of what is asked, where a model learns to write"
+        None, description="column of the prompt, for a model that learns to write"
     )
-    answer_field: str | None = Field(None, description="column of what shall be written")
+    answer_field: str | None = Field(
+        None, description="column of the answer that the model shall write"
+    )
     assistant_name: str | None = Field(
-        None, description="who answers in conversations, by name: 小李,小王; others are users"
+        None,
+        description="names of those who answer in conversations: 小李,小王; others are users",
     )
     tag_names: str | None = Field(
-        None, description="what the numbers of tags stand for, from 0: O,B-PER,I-PER"
+        None, description="names of the numbered tags, from 0: O,B-PER,I-PER"
     )
     offsets: Literal["characters", "bytes", "utf-16"] | None = Field(
-        None, description="what the borders of spans count (characters)"
+        None, description="unit of the spans' offsets (characters)"
     )
 
 
@@ -47,12 +50,12 @@ class RecordSettings(ColumnSettings):
     """What every task can be told of its files, besides the columns."""
 
     sheet: str | None = Field(
-        None, description="the sheet of workbooks, by name (the first that is a table)"
+        None, description=("name of the sheet in a workbook (the first one that is a table)")
     )
     bad_records: Literal["refuse", "skip"] = Field(
         "refuse",
-        description="records that cannot be learned from: refuse the file, or leave them out and "
-        "report how many",
+        description="records that cannot be used for training: refuse the file, "
+        "or skip them and report how many",
     )
 
 

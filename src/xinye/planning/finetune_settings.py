@@ -29,59 +29,68 @@ class FinetuneSettings(TrainingSettings, RecordSettings):
     recipe: ClassVar[str] = "finetune"
 
     model: str = Field("", description="a run's folder, or any Hugging Face folder")
-    task: str = Field(TASK, description="what to learn")
-    data: tuple[str, ...] = Field((), description="file of records; may be given several times")
+    task: str = Field(TASK, description="the task to learn")
+    data: tuple[str, ...] = Field((), description="file of records; can be given several times")
     validation: tuple[str, ...] = Field(
-        (), description="file of records to judge on (else a part of the data)"
+        (), description="file of records to evaluate on (otherwise a part of the data)"
     )
     validation_share: float = Field(
-        0.1, gt=0, lt=0.5, description="part of the data kept to judge on"
+        0.1, gt=0, lt=0.5, description="share of the data held out for evaluation"
     )
     method: Literal["full", "head", Method] = Field(
         "full",
-        description="train all weights, only the new head, or it and an adapter of this kind",
+        description=(
+            "train all weights (full), only the new head, or the head and an adapter of this kind"
+        ),
     )
     attention: Literal["auto", "causal", "both"] = Field(
         "auto",
-        description="what a token sees: what stands before it, or the text in both directions",
+        description=(
+            "what a token attends to: only the tokens before it (causal), or both directions"
+        ),
     )
     output: Path | None = Field(None, description="the run's folder")
 
     augment: tuple[str, ...] = Field(
         (),
-        description="change training texts anew each time they are read: mask, crop, shuffle "
-        "(sentences), several with commas between; what that was worth is told by a "
-        "second run without it",
+        description="change the training texts in every epoch: mask, crop, "
+        "shuffle (sentences); separate several with commas; a second "
+        "run without it measures the gain",
     )
-    control: bool = Field(True, description="of a run with augment, do that second run")
+    control: bool = Field(True, description="with augment, also train the second run without it")
     mask_tokens: float | None = Field(
-        None, gt=0, lt=1, description="augment mask: share of tokens blotted out (0.1)"
+        None, gt=0, lt=1, description="augment mask: share of tokens that are masked (0.1)"
     )
     crop_tokens: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="augment crop: largest share of a text that is left out at its ends (0.3)",
+        description="augment crop: largest share of a text to cut off at its ends (0.3)",
     )
     shuffle_texts: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="augment shuffle: share of texts whose sentences change places (0.5)",
+        description="augment shuffle: share of texts whose sentences are shuffled (0.5)",
     )
 
-    context: int | None = Field(None, ge=8, le=65536, description="tokens of a record at most")
+    context: int | None = Field(
+        None, ge=8, le=65536, description="largest number of tokens in a record"
+    )
     batch_size: int | None = Field(None, ge=1, description="records per optimizer step")
     micro_batch_size: int | None = Field(
-        None, ge=1, description="records computed at once; no effect on the result"
+        None, ge=1, description="records computed at once; the result stays the same"
     )
     optimizer: Literal["auto", "muon", "adamw", "sgd"] = Field(
-        "auto", description="muon: Muon for matrices, AdamW for the rest; for adapters adamw"
+        "auto", description="muon: Muon for matrices, AdamW for the rest; adapters use adamw"
     )
     decay: float = Field(
-        1.0, gt=0, le=1, description="share of the steps over which wsd goes down to zero"
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the steps in which wsd decays the learning rate to zero",
     )
-    evaluations: int = Field(4, ge=1, description="how often to validate and save during the run")
+    evaluations: int = Field(4, ge=1, description="how many times the run evaluates and saves")
 
     adapter: AdapterSizes = AdapterSizes()
 
@@ -110,13 +119,15 @@ class FinetuneSettings(TrainingSettings, RecordSettings):
         refuse(
             (
                 self.optimizer == "muon" and adapted,
-                f"muon makes whole matrices orthogonal, which those of {self.method} are not; "
-                "choose adamw or sgd",
+                f"muon is for full matrices, and {self.method} trains others; choose adamw or sgd",
             ),
             (
                 self.matrix_learning_rate is not None
                 and (adapted or self.optimizer not in ("auto", "muon")),
-                "matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon",
+                (
+                    "matrix_learning_rate is for Muon only; leave it out, or choose "
+                    "the optimizer muon"
+                ),
             ),
             *(
                 (
@@ -127,15 +138,15 @@ class FinetuneSettings(TrainingSettings, RecordSettings):
             ),
             (
                 not (self.control or self.augment),
-                "control is the second run of one with augment; without that, leave it out",
+                "control has an effect only with augment; leave it out",
             ),
             (
                 sum(map(bool, (self.epochs, self.steps, self.total_steps))) > 1,
-                "give one of --epochs, --steps and --total-steps",
+                "give only one of --epochs, --steps and --total-steps",
             ),
             (
                 self.fold and self.validation,
-                "fold judges on a part of the data; leave validation out",
+                "fold already evaluates on a part of the data; leave validation out",
             ),
         )
         return self

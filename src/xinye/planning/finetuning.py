@@ -48,18 +48,16 @@ def make_plan(
     rates(plan, settings, records, shape)
     share, reason = 0.1, "records are read several times"
     if settings.method != "full":
-        share, reason = 0.0, "layers that do not learn cannot get used to it"
+        share, reason = 0.0, "frozen layers cannot adapt to it"
     elif shape.num_hidden_layers > DEEP:
-        share, reason = (
-            0.0,
-            f"of {plural(shape.num_hidden_layers, 'layer')} it would drown the text",
-        )
+        layers = plural(shape.num_hidden_layers, "layer")
+        share, reason = 0.0, f"with {layers} it would hide the text"
     plan.choose_each(settings, dropout=(share, reason))
-    sees = ("both", "nothing is written, so that every token may see all others")
+    sees = ("both", "the model writes nothing, so every token may see all others")
     if settings.method != "full" and records.frozen_attention == "causal":
-        sees = ("causal", "layers that do not learn go on as they were taught")
+        sees = ("causal", "frozen layers keep the attention they were trained with")
     if records.writes:
-        plan.note("attention", "causal", "each token is written after those before it")
+        plan.note("attention", "causal", "the model writes each token from those before it")
     else:
         plan.choose_each(settings, attention=sees)
     pretraining.precision(plan, settings, device, machine.fast_dtype(device))
@@ -77,17 +75,17 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
         planned = settings.total_steps or ((0, ends),)
         total, ends = planned[0][1], planned[-1][1]
         epochs = round(ends * batch_size / count, 2)
-        often = "what the steps come to"
+        often = "follows from the steps"
     at_once, reason = max(1, 65_536 // records.longest), "fast, and fits in memory"
     if device.type == "cpu":  # where padding costs more than small matrices do
         at_once = max(1, min(8, 8192 // records.longest))
-        reason = "texts of like length together are padded least"
+        reason = "texts of similar length need little padding"
     plan.choose_each(
         settings,
         batch_size=(batch_size, "usual for fine-tuning"),
         micro_batch_size=(min(batch_size, at_once), reason),
         epochs=(epochs, often),
-        steps=(ends, f"{epochs:g} times the records"),
+        steps=(ends, f"the records are read {epochs:g} times"),
         warmup=(min(100, max(1, total // 20)), "5 % of the steps"),
     )
 
@@ -107,12 +105,16 @@ def rates(plan: Draft, settings: FinetuneSettings, records: Records, shape: GPTC
         pretraining.rates(plan, settings, shape)
         usual, reason = plan.values["learning_rate"], plan.reasons["learning_rate"]
     elif optimizer == "muon":
-        rate = (0.01, "few records") if records.count < FEW else (0.004, "a fifth of pretraining's")
+        rate = (
+            (0.01, "few records")
+            if records.count < FEW
+            else (0.004, "a fifth of the rate in pretraining")
+        )
         plan.choose_each(settings, matrix_learning_rate=rate)
-        reason = "found by trial"
+        reason = "found by experiment"
     elif adapter and optimizer == "adamw":
         usual = adapter_rate(adapter.method, shape.hidden_size)
-        reason = f"for {adapter.method} on layers {shape.hidden_size:,} wide"
+        reason = f"usual for {adapter.method} at width {shape.hidden_size:,}"
     plan.choose_each(settings, learning_rate=(usual, reason), weight_decay=decay)
 
 

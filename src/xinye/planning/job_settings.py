@@ -15,34 +15,36 @@ class EvaluateSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     context: int | None = Field(
-        None, ge=2, description="tokens that the model sees at once (the model's own)"
+        None, ge=2, description="context length in tokens (the model's own)"
     )
     stride: int | None = Field(
-        None, ge=1, description="tokens from window to window (half the context)"
+        None, ge=1, description="tokens between the starts of two windows (half the context)"
     )
     tokens: int | None = Field(
-        None, ge=2, description="judge the first so many tokens of the text alone"
+        None, ge=2, description="evaluate only this many tokens from the start of the text"
     )
     by_position: bool = Field(
-        False, description="what a longer context is worth: the same tokens after 8, 16, 32 …"
+        False,
+        description=(
+            "measure the gain of a longer context: the same tokens after 8, 16, 32 … tokens"
+        ),
     )
     rope_scaling: tuple[str, ...] = Field(
         (),
         description=(
-            "measure contexts beyond the trained one: linear:2, dynamic:2, yarn:4 … (all: these "
-            "three by 4)"
+            "measure contexts longer than the trained one: linear:2, dynamic:2, "
+            "yarn:4 … (all: these three with factor 4)"
         ),
     )
     field: str | None = Field(None, description="the column or key that holds the text")
     document_separator: str | None = Field(
-        None, description=r"what stands between the documents of a text file: '\n\n'"
+        None, description=r"separator of the documents in a text file: '\n\n'"
     )
     bad_bytes: BadBytes = Field("refuse", description=BAD_BYTES_HELP)
     training_text: tuple[str, ...] = Field(
         (),
         description=(
-            "what the model was trained on, where it is not a run from here; may be given several "
-            "times"
+            "training text of a model that is not a Xinye run; can be given several times"
         ),
     )
 
@@ -67,17 +69,22 @@ class ZeroShotSettings(TextColumns):
     labels: tuple[str, ...] = Field(
         (),
         description=(
-            "what to choose from: a,b,c (else those of the records); 1=good,0=bad names the words "
-            "to look for"
+            "the labels to choose from: a,b,c (otherwise those of the records); "
+            "1=good,0=bad gives the words that stand for them"
         ),
     )
     examples: tuple[str, ...] = Field(
-        (), description="file of records to learn from; as many as the context can hold"
+        (),
+        description=(
+            "file of records to use as few-shot examples, as many as fit into the context"
+        ),
     )
     prompt: str | None = Field(
-        None, description="how to ask, with places for {text}, {label} and, of pairs, {pair}"
+        None, description="the prompt, with {text}, {label} and, for pairs, {pair} in it"
     )
-    seed: int = Field(0, ge=0, le=2**31, description="which examples are taken, and in which order")
+    seed: int = Field(
+        0, ge=0, le=2**31, description="seed that chooses the examples and their order"
+    )
 
     @field_validator("labels", mode="before")
     @classmethod

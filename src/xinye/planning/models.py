@@ -46,8 +46,8 @@ def load_models(settings: PretrainSettings) -> Models:
         told[role] = {"model": name, "fingerprint": fingerprint(loaded[role])}
         if tokenizer and its_tokenizer.fingerprint != tokenizer.fingerprint:
             raise XinyeError(
-                f"{settings.from_}: its tokenizer is not that of {name}, so it cannot learn from "
-                "it token by token"
+                f"{settings.from_}: its tokenizer differs from that of its teacher, {name}; both "
+                "must have the same tokenizer"
             )
         tokenizer = its_tokenizer
     return Models(loaded.get("from"), loaded.get("teacher"), tokenizer, told)

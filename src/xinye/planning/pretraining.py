@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from xinye import machine
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.model.build import Config
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.planning.finetune_settings import FinetuneSettings
@@ -34,8 +34,10 @@ def vocabulary_size(size: int, characters: int, chinese: bool) -> tuple[int, str
     wanted = min(max(wanted, 1024), 65536) * (2 if chinese and size < 30e6 else 1)
     supported = max(512, characters // 200)
     if wanted > supported:
-        return supported, f"{characters:,} characters support no more"
-    return wanted, f"for {size:,} parameters" + " and Chinese text" * chinese
+        return supported, f"{characters:,} characters are too few for more"
+    if chinese:
+        return wanted, f"for {size:,} parameters and Chinese text"
+    return wanted, f"for {size:,} parameters"
 
 
 def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int) -> Config:
@@ -55,7 +57,7 @@ def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int
     ]
     if not candidates:
         raise XinyeError(
-            f"width {settings.width}: at most 96 layers are planned; give --layers, too"
+            f"width {settings.width}: no depth of up to 96 layers suits it; give --layers, too"
         )
     config = min(
         candidates,
@@ -65,21 +67,23 @@ def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int
         ),
     )
     nearest = f"nearest to {settings.size}"
-    usual = "two are usual" if recurrent else "about width / 64"
+    deep = f"{nearest}, two are usual" if recurrent else f"{nearest}, about width / 64"
     plan.choose_each(
         settings,
-        layers=(config.num_hidden_layers, f"{nearest}, {usual}"),
+        layers=(config.num_hidden_layers, deep),
         width=(config.hidden_size, nearest),
     )
     if isinstance(config, GPTConfig):
         heads, key_value_heads = config.num_attention_heads, config.num_key_value_heads
-        cache = "halves the cache" if key_value_heads < heads else "one for each head"
+        cache = "halves the KV cache" if key_value_heads < heads else "one for each head"
         plan.choose_each(
             settings,
-            heads=(heads, f"heads of {config.head_dim}"),
+            heads=(heads, f"{config.head_dim} dimensions a head"),
             key_value_heads=(key_value_heads, cache),
         )
-    reason = "embedding and head are one matrix" if config.tie_word_embeddings else "all weights"
+    reason = (
+        "embedding and output head share a matrix" if config.tie_word_embeddings else "all weights"
+    )
     plan.note("parameters", config.parameters, reason)
     if not settings.width and not settings.layers and not 0.5 < config.parameters / size < 2:
         raise XinyeError(
@@ -100,7 +104,7 @@ def shape_of(plan: Draft, name: str, config: Config) -> None:
         heads = {"heads": config.num_attention_heads, "key_value_heads": config.num_key_value_heads}
         shape |= heads
     for each, value in (shape | {"parameters": config.parameters}).items():
-        plan.note(each, value, f"of {name}")
+        plan.note(each, value, f"as in {name}")
 
 
 def network(
@@ -187,15 +191,15 @@ def batches(plan: Draft, settings: PretrainSettings, config: Config, device: tor
     """How much text one step reads, and how much of it at once."""
     context, size = plan.values["context"], config.parameters
     wanted = 2 ** round(math.log2(min(max(size / 1000, 2048), 262_144)))
-    reason = f"suit {settings.size}"
+    reason = f"{wanted:,} tokens a step suit {settings.size}"
     if settings.from_:  # a large model and little text: steps are needed, too
         wanted = min(wanted, 2 ** int(math.log2(max(2048, plan.values["training_tokens"] / 64))))
-        reason = "suit its size, or are a 64th of the text"
+        reason = f"{wanted:,} tokens a step suit its size, or are 1/64 of the text"
     batch_size = plan.choose(
         "batch_size",
         settings.batch_size,
         max(1, wanted // context),
-        f"{wanted:,} tokens a step {reason}",
+        reason,
     )
     at_once = 8192 if device.type == "cpu" else 65_536
     most = machine.memory_bytes(device)
@@ -220,26 +224,24 @@ def rates(plan: Draft, settings: PretrainSettings | FinetuneSettings, config: Co
     rows = {"learning_rate": (usual, f"usual for {optimizer} at this width")}
     if optimizer == "muon" and recurrent:
         rows = {
-            "matrix_learning_rate": (0.08, "four gates lie in each matrix"),
+            "matrix_learning_rate": (0.08, "each matrix holds four gates"),
             "learning_rate": (0.1 * wider, "0.1 · √(128 / width)"),
         }
     elif optimizer == "muon":
         rows = {
-            "matrix_learning_rate": (0.02, "Muon's does not depend on the width"),
+            "matrix_learning_rate": (0.02, "the rate of Muon does not depend on the width"),
             "learning_rate": (0.014 * wider, "0.014 · √(128 / width)"),
         }
     # smaller ones learn best at the full rates, docs/log.md
     from_scratch = isinstance(settings, PretrainSettings) and not settings.from_
     if not from_scratch and config.parameters >= 30e6:
-        rows = {
-            name: (0.1 * rate, f"{reason}; × 0.1, for it has learned already")
-            for name, (rate, reason) in rows.items()
-        }
+        already = "× 0.1, because the model is trained already"
+        rows = {name: (0.1 * rate, f"{reason}; {already}") for name, (rate, reason) in rows.items()}
     plan.choose_each(settings, **rows, weight_decay=(0.1, "usual"))
     if isinstance(settings, PretrainSettings) and settings.teacher:
         plan.choose_each(
             settings,
-            temperature=(2.0, "of the softened predictions"),
+            temperature=(2.0, "softens the predictions"),
             alpha=(0.5, "share of the teacher in the loss"),
         )
 
@@ -249,7 +251,7 @@ def schedule(plan: Draft, settings: PretrainSettings, steps: int, reason: str) -
     steps = plan.choose("steps", settings.steps, max(1, steps), reason)
     share, usual = 50, "2 % of the steps"
     if settings.from_:
-        share, usual = 20, "5 % of the steps, for the optimizers begin anew"
+        share, usual = 20, "5 % of the steps, because the optimizers start fresh"
     plan.choose("warmup", settings.warmup, min(100, max(1, steps // share)), usual)
 
 
@@ -258,7 +260,9 @@ def precision(
 ) -> None:
     """The dtype, of which `fast` is the fastest one here and why, and the device."""
     dtype, reason = str(fast[0]).removeprefix("torch."), fast[1]
-    plan.choose_each(settings, dtype=(dtype, reason), device=(device.type, "the fastest there is"))
+    plan.choose_each(
+        settings, dtype=(dtype, reason), device=(device.type, "the fastest device here")
+    )
 
 
 def budgeted_steps(plan: Draft, settings: PretrainSettings, windows: int) -> tuple[int, str] | None:
@@ -271,7 +275,7 @@ def budgeted_steps(plan: Draft, settings: PretrainSettings, windows: int) -> tup
         return max(1, round(tokens / (batch_size * context))), f"{settings.tokens} tokens"
     if settings.epochs:
         steps = max(1, round(settings.epochs * windows / batch_size))
-        return steps, f"{settings.epochs:g} times the text"
+        return steps, f"the text is read {settings.epochs:g} times"
     return None
 
 
@@ -288,13 +292,13 @@ def regularisation(
         if getattr(settings, name):
             plan.choose(name, getattr(settings, name), None, "")
     recurrent = values.get("architecture", settings.architecture) == "lstm"
-    worth, reason = False, "compiling takes longer than it wins here"
+    worth, reason = False, "compiling takes longer than it saves here"
     if recurrent:
         reason = "PyTorch does not compile an LSTM"
     elif values["device"] != "cuda" and not machine.cpp_compiler():
         reason = "no C++ compiler here"
     elif values["device"] != "mps" and steps * step_seconds > 180:
-        worth, reason = True, "the run is long enough to win back compiling"
+        worth, reason = True, "the run is long enough for compiling to pay off"
     given = None if settings.compile == "auto" else settings.compile == "yes"
     plan.choose("compile", given, worth, reason)
 
@@ -318,20 +322,21 @@ def doubts(
         )
         advice = f"give more --{budget}"
         if settings.seconds is not None:
-            advice = f"give --time {short_time(FEW_STEPS * step_seconds / (1 - EVALUATING))}"
+            enough = short_time(FEW_STEPS * step_seconds / (1 - EVALUATING))
+            advice = f"give --time {enough}"
             smaller = smaller_size(plan, settings, config, settings.seconds / step_seconds, device)
-            advice += f", or --size {smaller}" if smaller else ""
-        found.append(
-            f"{steps} {'step is' if steps == 1 else 'steps are'} too few to learn much: {advice}"
-        )
+            if smaller:
+                advice = f"give --time {enough}, or --size {smaller}"
+        found.append(f"the plan has only {plural(steps, 'step')}, too few to learn much: {advice}")
     times = steps * plan.values["batch_size"] / windows
     if times > MANY_TIMES:
-        enough = max(1, round(steps * 10 / times))
-        budget = f"--steps {enough:,}"
+        fewer = max(1, round(steps * 10 / times))
+        budget = f"--steps {fewer:,}"
         if settings.seconds is not None:
-            budget = f"--time {short_time(enough * step_seconds / (1 - EVALUATING))}"
+            budget = f"--time {short_time(fewer * step_seconds / (1 - EVALUATING))}"
         found.append(
-            f"the text is read {times:,.0f} times and learned by heart: give more text, or {budget}"
+            f"the model reads the text {times:,.0f} times and learns it by heart: give more text, "
+            f"or {budget}"
         )
     return found
 

@@ -28,7 +28,7 @@ TRACKERS = ("tensorboard", "wandb", "mlflow")
 BUDGETS = ("time", "tokens", "epochs", "steps", "total_steps")  # settings that say how long
 BadBytes = Literal["refuse", "replace"]
 BAD_BYTES_HELP = (
-    "bytes that fit no encoding: refuse the file, or replace them by � and report how many"
+    "bytes that no encoding can decode: refuse the file, or replace them by � and report how many"
 )
 LARGEST_CONFIG = 256_000  # bytes
 DEEPEST_CONFIG = 20
@@ -56,9 +56,8 @@ def split_names(value: Any, known: Iterable[str], what: str) -> Any:
     names = [name.strip() for part in parts for name in part.split(",") if name.strip()]
     for name in names:
         if name not in known:
-            raise ValueError(
-                f"unknown {what} {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}"
-            )
+            near = did_you_mean(name, known)
+            raise ValueError(f"unknown {what} {name!r}{near}; choose from {', '.join(known)}")
     return tuple(dict.fromkeys(names))
 
 
@@ -75,7 +74,7 @@ class TrainingSettings(BaseModel):
         "document_separator sheet bad_records bad_bytes data_license tokenizer vocab_size",
         "model": "from_ size architecture context layers width heads key_value_heads method "
         "attention dropout",
-        "how long": "time tokens epochs steps total_steps patience evaluations",
+        "training length": "time tokens epochs steps total_steps patience evaluations",
         "optimization": "optimizer learning_rate matrix_learning_rate schedule warmup decay "
         "weight_decay l1 label_smoothing clip batch_size seed",
         "distillation": "teacher temperature alpha",
@@ -85,43 +84,44 @@ class TrainingSettings(BaseModel):
     }
 
     seed: int = Field(0, ge=0, le=2**31, description="the same seed gives the same run")
-    epochs: float | None = Field(None, gt=0, le=1e6, description="read the data this many times")
+    epochs: float | None = Field(
+        None, gt=0, le=1e6, description="train on the data this many times"
+    )
     steps: int | None = Field(None, ge=1, description="take this many optimizer steps")
     total_steps: tuple[tuple[int, int], ...] = Field(
         (),
-        description="how long an earlier run was planned at which step, as its plan.json has it: "
-        "0:189,4:160",
+        description="planned steps of an earlier run, copied from its plan.json: 0:189,4:160",
     )
-    fold: str | None = Field(
-        None, description="keep part i of k for validation instead, such as 2/5"
-    )
+    fold: str | None = Field(None, description="use part i of k for validation, such as 2/5")
     bad_bytes: BadBytes = Field("refuse", description=BAD_BYTES_HELP)
-    learning_rate: float | None = Field(None, gt=0, description="of AdamW or SGD")
-    matrix_learning_rate: float | None = Field(None, gt=0, description="of Muon")
+    learning_rate: float | None = Field(None, gt=0, description="learning rate of AdamW or SGD")
+    matrix_learning_rate: float | None = Field(None, gt=0, description="learning rate of Muon")
     schedule: Literal["wsd", "cosine"] = Field(
-        "wsd", description="wsd: warm-up, stable, linear decay"
+        "wsd", description="learning-rate schedule; wsd: warm-up, constant, linear decay"
     )
-    warmup: int | None = Field(None, ge=0, description="steps until the full learning rate")
-    weight_decay: float | None = Field(None, ge=0, description="pull of the matrices towards zero")
+    warmup: int | None = Field(None, ge=0, description="warm-up steps until the full learning rate")
+    weight_decay: float | None = Field(None, ge=0, description="weight decay of the matrices")
     dropout: float | None = Field(
-        None, ge=0, lt=1, description="share of activations dropped in training"
+        None, ge=0, lt=1, description="share of activations that dropout sets to zero in training"
     )
-    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    clip: float = Field(1.0, gt=0, description="clip the gradient to this norm")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="computing precision; weights stay float32"
+        "auto", description="precision of the computation; weights stay float32"
     )
     patience: int | None = Field(
         None,
         ge=1,
-        description="stop after so many evaluations without a better one, and keep the best model",
+        description=(
+            "stop early after this many evaluations without improvement, and keep the best model"
+        ),
     )
     keep_checkpoints: Annotated[int, Field(ge=2)] | Literal["all"] | None = Field(
-        None, description="how many checkpoints stay beside the best one: the last N (2), or all"
+        None, description="checkpoints to keep besides the best one: the last N (2), or all"
     )
     track: tuple[str, ...] = Field(
         (),
         description=(
-            "tell tensorboard, wandb or mlflow of the run, too; several with commas between"
+            "also log the run to tensorboard, wandb or mlflow; separate several with commas"
         ),
     )
 
@@ -159,9 +159,9 @@ class TrainingSettings(BaseModel):
         rising = steps[:1] == [0] and steps == sorted(set(steps))
         enough = all(step <= total for step, total in value) and ends[:1] != [0]
         later = all(step < total for total, step in zip(ends, steps[1:], strict=False))
-        example = "from step 0 on, such as 0:189,4:160"
+        example = "starting at step 0, such as 0:189,4:160"
         wrong = value and not (rising and enough and later)
-        refuse((wrong, f"expected pairs of a step and the steps in all, {example}"))
+        refuse((wrong, (f"expected pairs of a step and the total number of steps, {example}")))
         return value
 
 
@@ -175,20 +175,22 @@ class PretrainSettings(TrainingSettings):
     files: tuple[str, ...] = Field((), description="files, folders or globs of text")
     output: Path | None = Field(None, description="the run's folder")
     from_: str | None = Field(
-        None, alias="from", description="go on training this model: a run, or any model's folder"
+        None,
+        alias="from",
+        description="continue training this model: a run, or any model's folder",
     )
     teacher: str | None = Field(
-        None, description="learn from this model's predictions, too (distillation)"
+        None, description="also learn from this model's predictions (distillation)"
     )
     temperature: float | None = Field(
-        None, gt=0, le=100, description="that softens the teacher's predictions"
+        None, gt=0, le=100, description="temperature that softens the teacher's predictions"
     )
     alpha: float | None = Field(
         None, ge=0, le=1, description="share of the teacher in the loss, from 0 to 1"
     )
 
     size: str = Field(
-        "5M", description="parameters of the model, such as 1M, 5M, 15M, 50M, 125M, 350M"
+        "5M", description="number of parameters, such as 1M, 5M, 15M, 50M, 125M, 350M"
     )
     time: str | None = Field(
         None, description="train for about this long, such as 10min or 1h30min"
@@ -196,59 +198,71 @@ class PretrainSettings(TrainingSettings):
     tokens: str | None = Field(None, description="train on this many tokens, such as 20M")
     architecture: Literal["modern", "llama", "gpt2", "lstm"] = Field(
         "modern",
-        description="saved as Qwen3, Llama or GPT-2; lstm is a recurrent network, for comparison",
+        description=(
+            "saved in the format of Qwen3, Llama or GPT-2; lstm is a "
+            "recurrent network for comparison"
+        ),
     )
     data_license: str | None = Field(
         None, description="licence of the text, for the model card, such as CC-BY-4.0"
     )
     tokenizer: str = Field(
-        "bpe", description="bpe, char or bytes to train one; or the folder of a trained one"
+        "bpe", description="train a tokenizer: bpe, char or bytes; or use the one in this folder"
     )
 
     field: str | None = Field(None, description="the column or key that holds the text")
     document_separator: str | None = Field(
-        None, description=r"what stands between the documents of a text file: '\n\n'"
+        None, description=r"separator of the documents in a text file: '\n\n'"
     )
     cleaning: Cleaning = Cleaning()
     validation: float = Field(
-        0.1, gt=0, lt=0.5, description="share of the text kept for validation"
+        0.1, gt=0, lt=0.5, description="share of the text held out for validation"
     )
 
-    vocab_size: int | None = Field(None, ge=1, description="tokens in the vocabulary")
-    context: int | None = Field(
-        None, ge=8, le=65536, description="tokens that the model sees at once"
-    )
-    layers: int | None = Field(None, ge=1, le=512, description="layers of the network")
-    width: int | None = Field(None, ge=8, le=65536, description="size of the hidden state")
-    heads: int | None = Field(None, ge=1, description="attention heads")
+    vocab_size: int | None = Field(None, ge=1, description="vocabulary size in tokens")
+    context: int | None = Field(None, ge=8, le=65536, description="context length in tokens")
+    layers: int | None = Field(None, ge=1, le=512, description="number of layers")
+    width: int | None = Field(None, ge=8, le=65536, description="size of the hidden states")
+    heads: int | None = Field(None, ge=1, description="number of attention heads")
     key_value_heads: int | None = Field(
-        None, ge=1, description="key-value heads, shared by groups of heads"
+        None, ge=1, description="number of key-value heads; groups of attention heads share one"
     )
 
     batch_size: int | None = Field(None, ge=1, description="windows of text per optimizer step")
     micro_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
         None,
         description=(
-            "windows computed at once, no effect on the result; auto tries how many fit in memory"
+            "windows computed at once; the result stays the same; auto finds how many fit in memory"
         ),
     )
     optimizer: Literal["muon", "adamw", "sgd"] = Field(
         "muon", description="muon: Muon for matrices, AdamW for the rest"
     )
     decay: float = Field(
-        0.8, gt=0, le=1, description="share of the steps over which wsd goes down to zero"
+        0.8,
+        gt=0,
+        le=1,
+        description="share of the steps in which wsd decays the learning rate to zero",
     )
     l1: float = Field(
-        0.0, ge=0, lt=1, description="L1: shrink the matrices by rate × this, down to exact zeros"
+        0.0,
+        ge=0,
+        lt=1,
+        description=(
+            "L1 penalty: shrink the matrices by learning rate × this, down to exact zeros"
+        ),
     )
     label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="share of a target spread over all tokens in training"
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the target probability that training spreads over all tokens",
     )
     compile: Literal["auto", "yes", "no"] = Field("auto", description="use torch.compile")
     evaluations: int = Field(
-        20, ge=1, description="how often to validate, save and write a sample during the run"
+        20, ge=1, description="how many times the run evaluates, saves and writes a sample"
     )
-    prompt: str = Field("", description="what samples during training begin with")
+    prompt: str = Field("", description="prompt of the samples written during training")
 
     @model_validator(mode="after")
     def _nothing_without_effect(self) -> "PretrainSettings":
@@ -264,21 +278,24 @@ class PretrainSettings(TrainingSettings):
         refuse(
             (
                 self.total_steps and given not in ([], ["time"]),
-                f"total_steps says how many steps there are; leave {''.join(given[:1])} out",
+                (f"total_steps already sets the number of steps; leave {''.join(given[:1])} out"),
             ),
             (
                 len(given) > 1,
-                f"give one of --time, --tokens, --epochs and --steps, not {' and '.join(given)}",
+                (
+                    "give only one of --time, --tokens, --epochs and --steps, not "
+                    f"{' and '.join(given)}"
+                ),
             ),
             (
                 self.vocab_size is not None and self.tokenizer not in ("bpe", "char"),
-                "vocab_size has no effect on a tokenizer that is not learned; leave it out",
+                ("vocab_size has no effect on a tokenizer that is not trained here; leave it out"),
             ),
-            (taken, f"{taken} is that of {self.from_}, which is gone on with; leave it out"),
+            (taken, f"{taken} is taken from {self.from_}, the model to continue; leave it out"),
             (
                 followed,
-                f"{followed} is that of the teacher {self.teacher}, followed token by token; "
-                "leave it out",
+                f"{followed} is taken from the teacher {self.teacher}, whose "
+                "tokens the student predicts; leave it out",
             ),
             (
                 self.teacher is None and softened,
@@ -290,7 +307,10 @@ class PretrainSettings(TrainingSettings):
             ),
             (
                 self.matrix_learning_rate is not None and self.optimizer != "muon",
-                "matrix_learning_rate is Muon's; leave it out, or choose the optimizer muon",
+                (
+                    "matrix_learning_rate is for Muon only; leave it out, or choose "
+                    "the optimizer muon"
+                ),
             ),
         )
         return self
@@ -352,10 +372,10 @@ class _PlainLoader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         where = f"line {self.peek_event().start_mark.line + 1}"
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError(f"{where}: aliases (*name) are not read")
+            raise yaml.YAMLError(f"{where}: aliases (*name) are not supported")
         self.depth += 1
         if self.depth > DEEPEST_CONFIG:
-            raise yaml.YAMLError(f"{where}: more than {DEEPEST_CONFIG} deep")
+            raise yaml.YAMLError(f"{where}: nested more than {DEEPEST_CONFIG} levels deep")
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node

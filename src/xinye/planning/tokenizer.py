@@ -20,7 +20,7 @@ def learn_tokenizer(
     the size it has.
     """
     if kind == "bytes":
-        return Tokenizer.train((), kind), "the 256 bytes"
+        return Tokenizer.train((), kind), "one for each of 256 bytes"
     if kind != "bpe":
         return Tokenizer.train(texts, kind, vocab_size), "every character of the text"
     sample, characters = sample_texts(texts)
@@ -68,6 +68,6 @@ def train_tokenizer(
 def check_output(output: str | Path, overwrite: bool) -> None:
     """Raises `XinyeError` where a tokenizer cannot be written, or would replace another."""
     if Path(output).exists() and not Path(output).is_dir():
-        raise XinyeError(f"{output}: exists and is not a folder; choose another with -o")
+        raise XinyeError(f"{output}: this exists and is not a folder; choose another with -o")
     if (Path(output) / "tokenizer.json").exists() and not overwrite:
         raise XinyeError(f"{output}: there is a tokenizer already; replace it with --overwrite")

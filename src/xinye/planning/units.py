@@ -47,7 +47,7 @@ def parse_time(text: str) -> float:
         r"(\s*\d+(\.\d+)?\s*[a-z]+)+\s*", text.lower()
     ):
         raise XinyeError(
-            f"time {text!r} is not a duration, at most 1000d, such as 90s, 10min or 1h30min"
+            f"time {text!r} is not a duration such as 90s, 10min or 1h30min, at most 1000d"
         )
     return seconds
 

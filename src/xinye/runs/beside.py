@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from xinye.errors import plural
-from xinye.runs.chinese import chinese
+from xinye.language import chinese
 from xinye.runs.saved import SavedRun
 from xinye.runs.words import LOSS, NOTHING, Both, Figure
 
@@ -73,29 +73,31 @@ def beside_control(run: SavedRun) -> Finding | None:
         return None
     gain, ours, theirs, _ = compared
     kinds = ", ".join(control["augment"])
-    en = f"on validation: {ours.en}, without it {theirs}."
-    zh = f"：{ours.zh}，未增强 {theirs}。"
     if gain <= 0:
         return Finding(
             "augmentation gained nothing",
             Both(
-                f"Augmentation ({kinds}) did not help {en}",
-                f"数据增强（{kinds}）在验证集上没有收益{zh}",
+                f"Augmentation ({kinds}) did not help on validation: {ours.en}, without it "
+                f"{theirs}.",
+                f"数据增强（{kinds}）在验证集上没有收益：{ours.zh}，不增强 {theirs}。",
             ),
             Both(
                 f"Use the run without it, {control['run']}.",
-                f"请用未增强的那次训练：{control['run']}。",
+                f"请改用不做增强的那次训练：{control['run']}。",
             ),
         )
     few = NOTHING
     # two standard errors of a half, at most
     if figure.percent and gain < 1 / math.sqrt(control["records"]):
         few = Both(
-            f"With {control['records']:,} validation records this may be chance: check it again "
-            "with --folds 5.",
-            f"验证集只有 {control['records']:,} 条，可能只是偶然：请用 --folds 5 复核。",
+            f"With {control['records']:,} validation records this may be chance: check it with "
+            "--folds 5.",
+            f"验证集只有 {control['records']:,} 条样本，可能只是偶然：请用 --folds 5 复核。",
         )
-    gained = Both(f"Augmentation ({kinds}) helped {en}", f"数据增强（{kinds}）在验证集上有收益{zh}")
+    gained = Both(
+        f"Augmentation ({kinds}) helped on validation: {ours.en}, without it {theirs}.",
+        f"数据增强（{kinds}）在验证集上有收益：{ours.zh}，不增强 {theirs}。",
+    )
     return Finding("augmentation gained", gained, few)
 
 
@@ -114,5 +116,5 @@ def _compared(run: SavedRun, figure: Figure, other: Mapping[str, Any]) -> Compar
         many = plural(records, "record")
         chance = Both(f" within chance on {many}", f"（{records:,} 条样本上的差别在偶然范围内）")
     elif value == figure.written(theirs):
-        chance = Both(" in the digits shown", "（显示的各位数字相同）")
+        chance = Both(" in all printed digits", "（显示的各位数字相同）")
     return Compared(gain, named, figure.written(theirs), chance)

@@ -62,12 +62,15 @@ def proposals(runs: Sequence[SavedRun], interrupted: bool) -> list[Proposal]:
             path for path in run.checkpoints if is_deletable(path) and path != best_checkpoint(run)
         ]
         if run.state == "finished" and deletable:
-            found.append(_proposal(run, "its checkpoints", deletable))
+            found.append(_proposal(run, "the checkpoints", deletable))
         elif run.state in ("interrupted", "failed"):
             weights = any((run.folder / name).exists() for name in WEIGHTS)
-            what = f"all of it: {run.state} at step {run.done:,}"
+            what = (
+                f"the whole run: {'failed' if run.state == 'failed' else 'interrupted'} at step "
+                f"{run.done:,}"
+            )
             if not run.checkpoints and not weights:
-                what = "all of it: nothing was saved"
+                what = "the whole run: it saved nothing"
             elif not interrupted:
                 continue
             found.append(_proposal(run, what, list(written(run.folder))))
@@ -114,8 +117,8 @@ def refuse_link(folder: Path) -> None:
     for path in (folder, folder / TRAINING, folder / CHECKPOINTS):
         if path.is_symlink():
             raise XinyeError(
-                f"{path}: is a link to {path.readlink()}, and nothing behind a link is "
-                "overwritten; name that folder itself with -o, or remove the link"
+                f"{path}: is a link to {path.readlink()}, and Xinye overwrites nothing behind a "
+                "link; give the folder itself with -o, or remove the link"
             )
 
 

@@ -86,11 +86,11 @@ def remarks(runs: Sequence[SavedRun]) -> list[str]:
     said = []
     if len({run.about.text or str(run.files[:1]) for run in runs}) > 1:
         said.append(
-            "the runs have different texts, so they were judged on different validation text"
+            "the runs have different texts, so they were evaluated on different validation texts"
         )
     elif len({run.curve[-1].get("bytes") for run in runs if run.curve}) > 1:
         said.append(
-            "along the way the runs were judged on parts of the validation text of different "
-            "length; the figures of the end hold better"
+            "during training, the runs were evaluated on different amounts of validation text; "
+            "compare the final figures instead"
         )
     return said

@@ -21,6 +21,7 @@ from xinye.checkpoints.folders import MANIFEST, SETTINGS, TRAINING
 from xinye.data.files import open_regular, read_json, write_json, written_beside
 from xinye.errors import XinyeError, checked
 
+DAMAGED = "damaged file"  # what stands before the reason why a file cannot be read
 Values = dict[str, Any]  # settings, or what a plan chose, by name
 Figures = dict[str, Any]  # what was measured, by name; some are tables
 TRACKERS = ("tensorboard", "wandb", "mlflow", "mlflow.db")
@@ -33,11 +34,11 @@ FILES = (
 
 
 class Extension(BaseModel):
-    """What the plan notes of a run that was told to go on longer."""
+    """What the plan notes about a run that was extended."""
 
     model_config = ConfigDict(frozen=True)
 
-    step: int  # where it went on from
+    step: int  # of the checkpoint that it was resumed from
     seconds: float  # spent in steps by then
     total_steps: tuple[tuple[int, int], ...]  # (from this step on, so many in all), as it was
     budget: Values  # that was asked for, such as {"steps": 60}
@@ -79,16 +80,19 @@ class RunFolder:
         """The values of its plan."""
         values = read_json(self.plan_file).get("values")
         if not isinstance(values, dict):
-            what = "damaged, it holds no values; start the run anew with --overwrite"
-            raise XinyeError(f"{self.plan_file}: {what}")
+            raise XinyeError(
+                f"{self.plan_file}: damaged (values are missing); start again with --overwrite"
+            )
         return values
 
     def extensions(self) -> list[Extension]:
-        """Each time that it was told to go on longer, the latest last."""
+        """Each extension of the run, the latest last."""
         saved = read_json(self.plan_file).get("extended", [])
         if not isinstance(saved, list) or not all(isinstance(each, dict) for each in saved):
-            raise XinyeError(f"{self.plan_file}: damaged (extended)")
-        return [checked(Extension, each, f"{self.plan_file}: damaged: extended") for each in saved]
+            raise XinyeError(f"{self.plan_file}: damaged (extended is not a list of objects)")
+        return [
+            checked(Extension, each, f"{self.plan_file}: {DAMAGED}: extended") for each in saved
+        ]
 
     def result(self) -> Figures:
         """What came of it; empty where it has not ended."""
@@ -176,8 +180,9 @@ class RunFolder:
             self.process_file.unlink()
 
     def in_other_hands(self) -> XinyeError:
-        what = "this run is going on; wait for its end, or stop it first"
-        return XinyeError(f"{self.path}: {what}")
+        return XinyeError(
+            f"{self.path}: this run is still training; wait until it ends, or stop it first"
+        )
 
     def is_running(self) -> bool:
         """Whether some process is training this run now."""

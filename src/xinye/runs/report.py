@@ -17,8 +17,9 @@ import numpy as np
 from xinye.data.files import written_beside
 from xinye.errors import XinyeError, plural
 from xinye.evaluation.plots import Line, Look, line, line_chart
+from xinye.language import chinese
 from xinye.planning.plan import format_value
-from xinye.runs.chinese import SETTINGS, chinese, error_in_chinese, sample_in_chinese
+from xinye.runs.chinese import SETTINGS, error_in_chinese, sample_in_chinese
 from xinye.runs.diagnosis import diagnose
 from xinye.runs.saved import SavedRun
 from xinye.runs.words import LOSS, Both

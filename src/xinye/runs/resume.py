@@ -1,4 +1,4 @@
-"""Going on with a run: its settings as they were, and whether all else is still what it was."""
+"""Resuming a run: its saved settings, and the checks that its text and models are unchanged."""
 
 import shlex
 from collections.abc import Sequence
@@ -8,16 +8,16 @@ from typing import Protocol
 from xinye.checkpoints.folders import checkpoints, step_of
 from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked, quoted
+from xinye.errors import XinyeError, checked, plural, quoted
 from xinye.planning.command_line import command_line, flat
 from xinye.planning.finetune_settings import FinetuneSettings, Settings
 from xinye.planning.models import Models
 from xinye.planning.settings import BUDGETS, PARSERS, PretrainSettings, inherited_settings
-from xinye.runs.folder import Extension, RunFolder, Values
+from xinye.runs.folder import DAMAGED, Extension, RunFolder, Values
 
 FREE = ("micro_batch_size", "track", "keep_checkpoints")  # settings with no effect on the result
 NO_BUDGET: Values = {**dict.fromkeys(BUDGETS), "total_steps": ()}
-PLACES = ("files", "data", "validation")  # whether what lies there is the same is seen from itself
+PLACES = ("files", "data", "validation")  # their content is compared, not the path
 
 
 class Data(Protocol):
@@ -64,7 +64,7 @@ def saved_settings(
             raise no_checkpoint(run)
         check_same(output, asked, given, plan, tokenizer)
         values |= {name: getattr(asked, name) for name in ("files", *FREE) if getattr(asked, name)}
-    return checked(PretrainSettings, values, f"{run.plan_file}: damaged")
+    return checked(PretrainSettings, values, f"{run.plan_file}: {DAMAGED}")
 
 
 def saved_finetune_values(
@@ -96,13 +96,18 @@ def saved_values(run: RunFolder, kind: type[Settings]) -> Values:
     about = run.about()
     given, recipe = about.get("settings"), about.get("recipe", PretrainSettings.recipe)
     if recipe in ("pretrain", "finetune") and recipe != kind.recipe:
-        go_on = f"go on with it by xinye {recipe} -o {quoted(run)} --resume"
-        raise XinyeError(f"{run}: not made by {kind.recipe}; {go_on}")
-    where = f"{run.settings_file}: damaged"
+        raise XinyeError(
+            f"{run}: this is not a run of xinye {kind.recipe}; resume it with xinye {recipe} -o "
+            f"{quoted(run)} --resume"
+        )
     if not isinstance(given, dict):
-        raise XinyeError(f"{where}, it holds no settings")
+        raise XinyeError(f"{run.settings_file}: damaged (settings are missing)")
     # a tokenizer's folder may be gone: the run has its own
-    checked(kind, {name: given[name] for name in given if name != "tokenizer"}, where)
+    checked(
+        kind,
+        {name: given[name] for name in given if name != "tokenizer"},
+        f"{run.settings_file}: {DAMAGED}",
+    )
     return given
 
 
@@ -143,7 +148,7 @@ def extension(output: Path, asked: Settings) -> Extension | None:
         raise no_checkpoint(run)
     seconds = read_json(newest / "progress.json").get("seconds")
     if not isinstance(seconds, int | float):
-        raise XinyeError(f"{newest / 'progress.json'}: damaged (seconds)")
+        raise XinyeError(f"{newest / 'progress.json'}: damaged (seconds is not a number)")
     command = command_line(asked.recipe, {"output": str(output), "resume": True, **wanted})
     noted = {
         "step": step_of(newest),
@@ -153,15 +158,17 @@ def extension(output: Path, asked: Settings) -> Extension | None:
         "command": shlex.join(command),
         "validation": run.result().get("validation") if run.ended else None,
     }
-    return checked(Extension, noted, f"{run.plan_file}: damaged")
+    return checked(Extension, noted, f"{run.plan_file}: {DAMAGED}")
 
 
 def no_checkpoint(run: RunFolder) -> XinyeError:
-    """Why a run cannot go on, and what to do."""
-    advice = "start anew with --overwrite"
+    """Why a run cannot be resumed, and what to do."""
     if run.ended:
-        advice = f"they were deleted; {advice}, or begin another run with its model"
-    return XinyeError(f"{run}: no checkpoint to go on from; {advice}")
+        return XinyeError(
+            f"{run}: its checkpoints were deleted, so it cannot be resumed; start again with "
+            "--overwrite, or start another run from its model"
+        )
+    return XinyeError(f"{run}: there is no checkpoint to resume from; start again with --overwrite")
 
 
 def check_same(
@@ -187,12 +194,12 @@ def check_same(
                 same or Tokenizer.load(value).fingerprint == Tokenizer.load(tokenizer).fingerprint
             )
         if not same:
-            differences.append(f"{name} {before}, not {value}")
+            differences.append(f"{name} was {before}, now {value}")
     if differences:
         raise XinyeError(
-            f"{output}: this run was started with {'; '.join(differences)}. Going on, only how "
-            f"long it is, and {', '.join(FREE)} may be others; leave the rest out, or start anew "
-            "in another folder"
+            f"{output}: these settings differ from the saved run: {'; '.join(differences)}. A "
+            f"resumed run can change only its length and {', '.join(FREE)}; leave the others out, "
+            "or start another run with -o"
         )
 
 
@@ -203,14 +210,14 @@ def check_text(output: Path, text: Data) -> None:
         return
     before = saved.get("data", {})
     changes = [
-        f"{name} {before[name]:,} before, {text.facts[name]:,} now"
+        f"{plural(before[name], name[:-1])} at the start, {plural(text.facts[name], name[:-1])} now"
         for name in ("files", "bytes", "characters", "documents")
         if name in before and before[name] != text.facts[name]
     ]
     raise XinyeError(
-        f"{output}: its text has changed since the run began "
-        f"({'; '.join(changes) or 'of the same size'}); put the "
-        "old text back, or start anew in another folder"
+        f"{output}: the text has changed since the run was started "
+        f"({'; '.join(changes) or 'the size is the same'}); restore the old text, or start another "
+        "run with -o"
     )
 
 
@@ -219,6 +226,6 @@ def check_teacher(output: Path, models: Models) -> None:
     saved = RunFolder(output).about().get("models", {}).get("teacher", {})
     if models.teacher and saved.get("fingerprint") != models.told["teacher"]["fingerprint"]:
         raise XinyeError(
-            f"{output}: its teacher has changed since the run began; put the old one back, or "
-            "start anew in another folder"
+            f"{output}: the teacher has changed since the run was started; restore the old one, or "
+            "start another run with -o"
         )

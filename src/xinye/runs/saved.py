@@ -266,7 +266,7 @@ class SavedRun:
 
     @property
     def bits_per_byte(self) -> float | None:
-        """At the end, or where it was judged last."""
+        """At the end, or at the last validation."""
         if self.validations:
             return self.validations[-1].get("bits_per_byte")
         return self.result.validation.bits_per_byte if self.result.validation else None

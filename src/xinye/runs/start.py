@@ -38,10 +38,10 @@ def check_output(output: Path, overwrite: bool) -> None:
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not RunFolder(output).exists:
-        raise XinyeError(f"{output}: exists and is not a run; choose another folder with -o")
+        raise XinyeError(f"{output}: the folder exists and is not a run; choose another with -o")
     if not overwrite:
         raise XinyeError(
-            f"{output}: this run exists; go on with it with --resume, or replace it with "
+            f"{output}: this run exists already; resume it with --resume, or replace it with "
             "--overwrite"
         )
     refuse_link(output)
@@ -101,8 +101,8 @@ def start_run(output: Path, beginning: Beginning, overwrite: bool) -> None:
         free = shutil.disk_usage(existing).free
         if free < needed:
             raise XinyeError(
-                f"{output}: saving needs {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free "
-                "there; make room, or choose another disk with -o",
+                f"{output}: the run needs {needed / 1e6:,.1f} MB of disk space, but only "
+                f"{free / 1e6:,.1f} MB are free; free some space, or choose another disk with -o",
                 exit_code=1,
             )
         if overwrite and output.exists():

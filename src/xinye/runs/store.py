@@ -81,7 +81,7 @@ class Store:
                     delete_folder(old)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(new, ignore_errors=True)
-            problem = f"{run}: cannot save ({error}); what was saved before is still there"
+            problem = f"{run}: cannot save ({error}); the last checkpoint is kept"
             raise XinyeError(problem, exit_code=1) from error
 
     def _write(self, folder: Path, progress: Values) -> None:
@@ -110,7 +110,7 @@ class Store:
         found = [path for path in checkpoints(self.run) if step in (None, step_of(path))]
         if not found:
             raise XinyeError(
-                f"{self.run}: no checkpoint to go on from; start anew with --overwrite"
+                f"{self.run}: there is no checkpoint to resume from; start again with --overwrite"
             )
         folder, model = found[-1], self.model
         try:
@@ -135,12 +135,10 @@ class Store:
         ) as error:
             what = " ".join(str(error).split())[:200]
             if isinstance(error, KeyError):
-                what += " is missing"
-            advice = "start anew with --overwrite"
+                what = f"{what} is missing"
+            advice = "start again with --overwrite"
             if len(found) > 1:
-                advice = (
-                    f"delete this folder, and --resume goes on from step {step_of(found[-2]):,}"
-                )
+                advice = f"delete this folder to resume from step {step_of(found[-2]):,}"
             raise XinyeError(f"{folder}: damaged ({what}); {advice}") from None
 
     def go_back(self, step: int) -> None:
@@ -149,7 +147,7 @@ class Store:
         try:
             publish(self.run, next(path for path in checkpoints(self.run) if step_of(path) == step))
         except OSError as error:
-            problem = f"{self.run}: cannot save ({error}); make room and go on with --resume"
+            problem = f"{self.run}: cannot save ({error}); free some disk space, then use --resume"
             raise XinyeError(problem, exit_code=1) from error
 
     def check_space(self) -> None:
@@ -167,9 +165,9 @@ class Store:
         free = shutil.disk_usage(self.run).free
         if free < needed:
             raise XinyeError(
-                f"{self.run}: cannot save: a checkpoint needs {needed / 1e6:,.1f} MB, and "
-                f"{free / 1e6:,.1f} MB are free; make room and go on with --resume; what was saved "
-                "before is still there",
+                f"{self.run}: cannot save: a checkpoint needs {needed / 1e6:,.1f} MB, but only "
+                f"{free / 1e6:,.1f} MB are free; free some disk space, then use --resume; the last "
+                "checkpoint is kept",
                 exit_code=1,
             )
 

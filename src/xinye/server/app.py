@@ -26,14 +26,14 @@ from xinye.server.worker import EngineQueue, Worker
 
 PAGE = Path(__file__).with_name("page.html")
 ERRORS: dict[int | str, str] = {
-    400: "The request is wrong: `param` names the field",
+    400: "The request is invalid: `param` names the field",
     401: "The API key is missing or wrong",
-    403: "Asked by another name or origin than this server answers to",
-    404: "There is no such model, or task",
+    403: "The host name or origin of the request is not allowed",
+    404: "There is no such model or task",
     408: "The body did not arrive in time",
     413: "The body is too large",
-    429: "Too many texts wait: try again after Retry-After seconds",
-    500: "The server failed at this request",
+    429: "Too many texts are waiting: try again after Retry-After seconds",
+    500: "The server could not process the request",
     503: "Too many requests at once: try again after Retry-After seconds",
     "default": "Any other error",
 }
@@ -41,16 +41,16 @@ PROMETHEUS = {"text/plain": {"schema": {"type": "string"}}}
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 # of an engine, at the time when they are asked for
 GAUGES: tuple[tuple[str, str, Callable[[EngineQueue], float]], ...] = (
-    ("running", "Texts being written.", lambda queue: len(queue.engine.running)),
-    ("waiting", "Texts that wait for a place.", lambda queue: len(queue.engine.waiting)),
+    ("running", "Texts that are being generated.", lambda queue: len(queue.engine.running)),
+    ("waiting", "Texts that are waiting to be generated.", lambda queue: len(queue.engine.waiting)),
     (
         "cache_used_tokens",
-        "Tokens whose keys and values are held for a text.",
+        "Tokens in the KV cache that are in use.",
         lambda queue: queue.engine.cache.used,
     ),
     (
         "cache_total_tokens",
-        "Tokens that the cache has room for.",
+        "Tokens that the KV cache can hold.",
         lambda queue: queue.engine.cache.total,
     ),
 )
@@ -98,7 +98,7 @@ def _add_state(app: FastAPI, bearer: list[Any]) -> None:
         """The engines work."""
         if not state.worker.is_alive():
             raise APIError(
-                503, "the engines do not run", code="not_ready", headers={"Retry-After": "5"}
+                503, "the engines are not running", code="not_ready", headers={"Retry-After": "5"}
             )
         return Health(status="ok")
 

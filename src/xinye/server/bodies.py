@@ -66,8 +66,8 @@ def parse(body: bytes) -> Any:
     if strings + without_strings.count(b"[") + without_strings.count(b"{") > MOST_PARTS:
         raise APIError(
             400,
-            f"the body has too many parts: at most {MOST_PARTS:,} texts, names, lists and objects "
-            "are read here",
+            f"the body has too many parts; at most {MOST_PARTS:,} texts, names, lists and objects "
+            "are allowed",
             code="body_too_large",
         )
     try:

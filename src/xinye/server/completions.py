@@ -86,7 +86,7 @@ class Writing(ABC):
         not those of `xinye generate`. `more` are the fields of one route only."""
         body, model = self.body, self.model
         if body.stream_options and body.stream_options.include_usage and not body.stream:
-            raise APIError(400, "stream_options: only with stream", "stream_options")
+            raise APIError(400, "stream_options: requires stream", "stream_options")
         biases = {int(token): bias for token, bias in (body.logit_bias or {}).items()}
         model.check_tokens(biases, "logit_bias")
         model.check_tokens(body.stop_token_ids or (), "stop_token_ids")
@@ -192,9 +192,9 @@ async def complete(body: CompletionRequest, request: Request) -> Any:
     events."""
     model, n = find_model(request, body.model, "generate"), body.n or 1
     if body.max_tokens == 0 and not body.echo:
-        raise APIError(400, "max_tokens: 0 only with echo: nothing would come back", "max_tokens")
+        raise APIError(400, "max_tokens: 0 is allowed only with echo", "max_tokens")
     if body.best_of not in (None, n):
-        raise APIError(400, "best_of: only what n is: all texts are in the answer", "best_of")
+        raise APIError(400, "best_of: must be equal to n; the answer holds all texts", "best_of")
     prompts = [body.prompt] if isinstance(body.prompt, str | None) else body.prompt
     prompts = [prompts] if isinstance(prompts[0], int) else prompts
     check_choices(request, len(prompts) * n, "n" if len(prompts) == 1 else "prompt")
@@ -294,10 +294,10 @@ async def chat(body: ChatRequest, request: Request) -> Any:
     model = find_model(request, body.model, "chat")
     check_choices(request, body.n or 1, "n")
     if body.top_logprobs and not body.logprobs:
-        raise APIError(400, "top_logprobs: only with logprobs", "top_logprobs")
+        raise APIError(400, "top_logprobs: requires logprobs", "top_logprobs")
     if body.max_tokens is not None and body.max_completion_tokens is not None:
         raise APIError(
-            400, "max_tokens: the old name of max_completion_tokens; give one of them", "max_tokens"
+            400, "max_tokens: give either max_tokens or max_completion_tokens", "max_tokens"
         )
     param = "max_completion_tokens" if body.max_tokens is None else "max_tokens"
     asked = body.max_completion_tokens or body.max_tokens
@@ -319,7 +319,9 @@ def asked_schema(body: ChatRequest) -> Schema | None:
         return None
     if (wanted.type == "json_schema") != (wanted.json_schema is not None):
         place = "response_format.json_schema"
-        raise APIError(400, f"{place}: belongs to the type json_schema, and to no other", place)
+        raise APIError(
+            400, f"{place}: required for the type json_schema, and allowed for no other", place
+        )
     return wanted.json_schema.schema_ if wanted.json_schema else {"type": "object"}
 
 

@@ -48,7 +48,7 @@ async def detokenize(body: DetokenizeRequest, request: Request) -> Any:
     """The text of tokens; control tokens have none."""
     model = find_model(request, body.model)
     if len(body.tokens) > model.longest:
-        raise model.too_long(f"at most {model.longest:,} tokens are read here", "tokens")
+        raise model.too_long(f"at most {model.longest:,} tokens are allowed", "tokens")
     model.check_tokens(body.tokens, "tokens")
     text = await asyncio.to_thread(model.tokenizer.decode, body.tokens)
     return json_response(DetokenizeAnswer(prompt=text))
@@ -65,7 +65,7 @@ async def embed(body: EmbeddingRequest, request: Request) -> Any:
     rows = await model.encode(texts, "input")
     longest = max(map(len, rows))
     if longest > model.context:
-        raise model.too_long(f"the input has {longest}: shorten it", "input")
+        raise model.too_long(f"the input has {longest} tokens; shorten it", "input")
     # what the model is used to see before a text does not count
     before = len(model.tokenizer.prefix) if isinstance(texts[0], str) else 0
     vectors = await state.worker.work(request, rows, partial(means, model, before), 1)

@@ -51,12 +51,12 @@ class APIError(HTTPException):
 def check_count(count: int, limit: int, param: str, what: str = "texts") -> None:
     """Raises `APIError` where there are too many."""
     if count > limit:
-        raise APIError(400, f"{param}: at most {limit} {what} here", param)
+        raise APIError(400, f"{param}: at most {limit} {what} are allowed", param)
 
 
 def as_api_error(error: Exception, param: str | None = None) -> APIError:
-    """What a person has caused as it was worded; of an error of ours, which is logged, nothing of
-    the machine."""
+    """The answer to an error: the message of a user's error as it is. An internal error is logged,
+    and its details are not shown."""
     if isinstance(error, APIError):
         return error
     if isinstance(error, XinyeError):
@@ -67,7 +67,7 @@ def as_api_error(error: Exception, param: str | None = None) -> APIError:
         code = "not_found" if error.status_code == 404 else None
         return APIError(error.status_code, str(error.detail), None, code, error.headers)
     log.error("a request failed", exc_info=error)
-    return APIError(500, "the server failed at this request", code="internal_error")
+    return APIError(500, "the server could not process this request", code="internal_error")
 
 
 async def on_error(_: Request, error: Exception) -> JSONResponse:
@@ -84,7 +84,7 @@ def of_validation(findings: Sequence[ErrorDetails]) -> APIError:
     place = _place(error)
     if not place:
         return APIError(
-            400, "the request has no JSON object; send one, with Content-Type: application/json"
+            400, "the body must be a JSON object, sent with Content-Type: application/json"
         )
     same = [each for each in findings if _place(each) == place and each["type"].endswith("_type")]
     messages = dict.fromkeys(

@@ -79,7 +79,7 @@ class Guard:
         if "transfer-encoding" in headers and two_ends:
             raise APIError(
                 400,
-                "Transfer-Encoding: not with Content-Length, nor in HTTP/1.0; send one",
+                "Transfer-Encoding: not allowed together with Content-Length, nor in HTTP/1.0",
                 headers=CLOSE,
             )
 
@@ -91,8 +91,8 @@ class Guard:
         if encoding not in ("", "identity"):
             raise APIError(
                 415,
-                f"Content-Encoding {encoding[:40]!r}: bodies are read here as they are; send it "
-                "uncompressed, without that header",
+                f"Content-Encoding {encoding[:40]!r} is not supported; send the body uncompressed, "
+                "without this header",
                 code="unsupported_encoding",
             )
 
@@ -111,7 +111,7 @@ class Guard:
         if self.requests > self.settings.max_requests and scope["path"] != "/health":
             raise APIError(
                 503,
-                "the server answers too many requests at once; try again",
+                "the server has too many requests at once; try again later",
                 code="overloaded",
                 headers={"Retry-After": "1"},
             )
@@ -123,12 +123,14 @@ class Guard:
         if _hostname(host) not in (*LOCAL_NAMES, self.settings.host):
             raise APIError(
                 403,
-                "this server answers to localhost only; for other names start it with an API key",
+                "this server answers only to localhost; to use other host names, start it with an "
+                "API key",
             )
         allowed = (None, *self.settings.allow_origin, f"http://{host}", f"https://{host}")
         if headers.get("origin") not in allowed:
             raise APIError(
-                403, "this origin may not ask; start the server with --allow-origin to let it"
+                403,
+                "this origin is not allowed; allow it with --allow-origin when starting the server",
             )
 
 

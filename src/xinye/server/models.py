@@ -73,14 +73,14 @@ class ServedModel:
         limit = contexts * self.longest
         if size > limit:
             raise self.too_long(
-                f"the {param} has {size:,} bytes, and at most {limit:,} are read here: shorten it",
+                f"the {param} has {size:,} bytes, but at most {limit:,} are allowed; shorten it",
                 param,
             )
 
     def check_tokens(self, tokens: Iterable[int], param: str) -> None:
         """Raises `APIError` where one is not of its vocabulary."""
         if unknown := [token for token in tokens if token >= self.tokenizer.vocab_size]:
-            raise APIError(400, f"{param}: the vocabulary has no token {unknown[0]}", param)
+            raise APIError(400, f"{param}: token {unknown[0]} is not in the vocabulary", param)
 
     async def encode(self, texts: Sequence[Any], param: str) -> list[list[int]]:
         """The tokens of texts, with what the model is used to see before one; None begins anew.
@@ -111,16 +111,19 @@ def find_model(request: Request, name: str, task: str = "") -> ServedModel:
     if model is None:
         raise APIError(
             404,
-            f"the model {name!r} is not here; /v1/models lists those that are",
+            f"there is no model {name!r}; /v1/models lists the models of this server",
             "model",
             "model_not_found",
         )
     if task and task not in model.tasks:
         can = ", ".join(model.tasks)
-        teach = ""
-        if task == "chat" and "generate" in model.tasks:
-            teach = "; it was never taught to answer: see xinye finetune --task chat"
-        raise APIError(400, f"{model.id}: this model can {can}, not {task}{teach}", "model")
+        untaught = task == "chat" and "generate" in model.tasks
+        raise APIError(
+            400,
+            f"{model.id}: this model supports {can}, not {task}"
+            f"{'; to train it for chat, see xinye finetune --task chat' if untaught else ''}",
+            "model",
+        )
     return model
 
 
@@ -139,8 +142,8 @@ def token_limit(
     check_count(least, limit, param, "tokens")
     if prompt_tokens + least > model.context:
         raise model.too_long(
-            f"the {prompt} takes {prompt_tokens}, and {least} are to be written: shorten the "
-            "one or the other",
+            f"the {prompt} has {prompt_tokens} tokens, and {least} new ones are requested; shorten "
+            "one of them",
             param if prompt_tokens < model.context else prompt,
         )
     return min(limit, model.context - prompt_tokens) if asked is None else asked
@@ -191,7 +194,8 @@ def paths_by_id(names: Sequence[str]) -> dict[str, str]:
             identity = Path(path).resolve().name.removesuffix(".gguf") if is_file else path
         if identity in paths:
             raise XinyeError(
-                f"two models are called {identity}: name one of them otherwise, as in other={path}"
+                f"two models are called {identity}; give one of them another name, as in "
+                f"other={path}"
             )
         paths[identity] = path
     return paths
@@ -237,9 +241,9 @@ def cache_tokens(
     needed = settings.cache_tokens or context
     if needed * size > room:
         raise XinyeError(
-            f"{identity}: keys and values for {needed:,} tokens take "
-            f"{needed * size / 1e9:,.1f} GB, and beside weights there is room for "
-            f"{room / 1e9:,.1f}; give --cache-tokens {room // size}, or fewer models",
+            f"{identity}: the KV cache for {needed:,} tokens takes {needed * size / 1e9:,.1f} GB, "
+            f"but the weights leave only {room / 1e9:,.1f} GB; use --cache-tokens {room // size}, "
+            "or fewer models",
             1,
         )
     affordable = affordable_tokens(model, settings.max_running * context)

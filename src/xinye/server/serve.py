@@ -44,7 +44,7 @@ class Connection(h11.Connection):
             found = FIRST_ODD_LINE.search(self.trailing_data[0])
             if found and found[0] != b"\r\n\r\n":
                 raise h11.RemoteProtocolError(
-                    "lines of a request end with CR and LF, and none goes on in the next one"
+                    "each line of a request must end with CR and LF, and must not be folded"
                 )
         event = super().next_event()
         if isinstance(event, h11.Request):
@@ -107,8 +107,12 @@ class Server(uvicorn.Server):
         end.cancel()
 
     def _end_all(self) -> None:
-        why = "the server is being stopped"
-        error = APIError(503, why, code="shutting_down", headers={"Retry-After": "5"})
+        error = APIError(
+            503,
+            "the server is shutting down",
+            code="shutting_down",
+            headers={"Retry-After": "5"},
+        )
         for queue in self.app.state.worker.queues:
             for job in [*queue.jobs]:
                 job.fail(error)
@@ -158,8 +162,8 @@ def listen(settings: ServeSettings) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         raise XinyeError(
-            f"cannot listen at {settings.host}, port {settings.port}: {error.strerror or error}; "
-            "choose another with --port",
+            f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}; "
+            "choose another port with --port",
             1,
         ) from None
     return listener

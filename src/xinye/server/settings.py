@@ -23,53 +23,52 @@ class ServeSettings(BaseModel):
     }
 
     host: str = Field(
-        "127.0.0.1", description="listen here; any but this machine's own address needs an API key"
+        "127.0.0.1", description="address to listen on; any but this machine's own needs an API key"
     )
-    port: int = Field(8000, ge=0, le=65535, description="listen here; 0 takes any that is free")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes any free port")
     api_key: str | None = Field(
         None,
-        description="ask for this key; where others see your processes, set XINYE_API_KEY instead",
+        description="require this key; if others can see your processes, set XINYE_API_KEY instead",
     )
     allow_origin: tuple[str, ...] = Field(
         (),
         description=(
-            "let web pages from here ask, such as https://example.org (may be given several times)"
+            "allow web pages of this origin, such as https://example.org (may be given several "
+            "times)"
         ),
     )
     dtype: str = Field("auto", description="keep the weights in float32 or bfloat16")
     max_running: int = Field(
-        32, ge=1, description="write at most this many texts at once, of each model"
+        32, ge=1, description="generate at most this many texts at once with each model"
     )
     max_waiting: int = Field(
-        128, ge=0, description="let at most this many texts wait; more are turned away (429)"
+        128, ge=0, description="let at most this many texts wait; refuse more (429)"
     )
     max_requests: int = Field(
-        512, ge=1, description="answer at most this many requests at once (503)"
+        512, ge=1, description="handle at most this many requests at once (503)"
     )
-    max_tokens: int = Field(
-        4096, ge=1, description="a request gets at most this many new tokens for each text"
-    )
+    max_tokens: int = Field(4096, ge=1, description="at most this many new tokens for each text")
     max_choices: int = Field(
         32,
         ge=1,
         le=MOST_TEXTS,
-        description="a request gets at most this many texts written: prompts times n",
+        description="at most this many texts for each request: prompts times n",
     )
     max_inputs: int = Field(
         2048,
         ge=1,
         le=MOST_TEXTS,
-        description="a request has at most this many texts to embed or judge",
+        description="at most this many texts to embed or classify for each request",
     )
-    max_body: int = Field(2, ge=1, description="a request has at most this many MB (413)")
+    max_body: int = Field(2, ge=1, description="at most this many MB for each request (413)")
     cache_tokens: int | None = Field(
-        None, ge=1, description="keys and values for this many tokens, of each model"
+        None, ge=1, description="size of the KV cache of each model, in tokens"
     )
     grace: int = Field(
-        30, ge=0, description="after SIGTERM or Ctrl-C, finish what runs in this many seconds"
+        30, ge=0, description="seconds to finish running texts after SIGTERM or Ctrl-C"
     )
     log_texts: bool = Field(
-        False, description="log what is asked and answered; without it no text is logged"
+        False, description="log requests and answers; otherwise no text is logged"
     )
 
     def check(self) -> None:
@@ -77,16 +76,16 @@ class ServeSettings(BaseModel):
         if self.api_key is not None and not (
             self.api_key.isascii() and self.api_key.isprintable() and self.api_key
         ):
-            raise XinyeError("the API key must be of printable ASCII characters")
+            raise XinyeError("the API key must consist of printable ASCII characters")
         try:  # whether only this machine can reach it
             local = self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             local = False
         if not local and self.api_key is None:
             raise XinyeError(
-                f"{self.host} can be reached by others: give --api-key KEY, or set XINYE_API_KEY"
+                f"{self.host} can be reached by others; give --api-key KEY, or set XINYE_API_KEY"
             )
         if "*" in self.allow_origin:
             raise XinyeError(
-                "--allow-origin *: name each origin that may ask, such as https://example.org"
+                "--allow-origin *: name each allowed origin, such as https://example.org"
             )

@@ -28,7 +28,7 @@ async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
     if task not in TASKS:
         raise APIError(
             404,
-            f"the tasks are {', '.join(TASKS)}; to write, see /v1/completions",
+            f"the tasks are {', '.join(TASKS)}; to generate text, use /v1/completions",
             "task",
             "not_found",
         )
@@ -36,7 +36,7 @@ async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
     given = [body.input] if isinstance(body.input, str) else body.input
     texts = [text if isinstance(text, str) else tuple(text) for text in given]
     if not TASKS[task].takes_pairs and not all(isinstance(text, str) for text in texts):
-        raise APIError(400, f"input: {task} takes texts, and no pairs of them", "input")
+        raise APIError(400, f"input: {task} takes single texts, not pairs", "input")
     learned = find_task(task).of_network(model.model.network)
     results = await (write if learned.writes else judge)(request, model, learned, texts)
     log_texts(request, body, map(str, results))

@@ -63,8 +63,8 @@ class Job:
         if queue.unfinished + len(sequences) > places:
             raise APIError(
                 429,
-                f"{plural(queue.unfinished, 'text runs or waits', 'texts run or wait')} already; "
-                "try again",
+                f"{plural(queue.unfinished, 'text is', 'texts are')} running or waiting already; "
+                "try again later",
                 code="rate_limit_exceeded",
                 headers={"Retry-After": "1"},
             )

@@ -77,7 +77,7 @@ def compare(
         # the first one's tokenizer, for all
         same = {"tokenizer": trained[0]["run"], "vocab_size": None}
         settings = settings.model_copy(update=same)
-    observer.stage("judging all on the same text")
+    observer.stage("evaluating all on the same text")
     validation = prepare_text(settings, Draft(), Observer(), load_models(settings)).validation
     for row in trained:
         del row["interrupted"]
@@ -148,8 +148,8 @@ def explain_comparison(trained: list[Figures]) -> list[str]:
     )
     if "lstm" in bits:
         sentences.append(
-            "Attention can look at every earlier token; an LSTM has to have kept it in a state of "
-            "fixed size."
+            "Attention can look at every earlier token; an LSTM must keep what it needs in a state "
+            "of fixed size."
         )
     return sentences
 
@@ -166,16 +166,16 @@ def distill(
     Raises `KeyboardInterrupt` when it was stopped; then it goes on with `resume`.
     """
     output = settings.output or default_output(settings)
-    observer.stage("the student, with its teacher")
+    observer.stage("training the student with its teacher")
     if resume:
         settings = begun(output, settings)
     else:
         settings = settings.model_copy(update={"output": output})
         train(settings, observer, overwrite)
     student = finished_run(settings, observer)
-    observer.stage("the same without its teacher, for as long")
+    observer.stage("training the same model without its teacher, for as long")
     alone = finished_run(without_teacher(settings, output, student), observer)
-    observer.stage("judging all three on the same text")
+    observer.stage("evaluating all three on the same text")
     result = {"text": list(settings.files), "models": models_of(settings, student, alone)}
     write_json(output / "distillation.json", result)
     return result
@@ -188,9 +188,7 @@ def begun(output: Path, asked: PretrainSettings) -> PretrainSettings:
     if "teacher" not in given:
         raise XinyeError(f"{output}: there is no distillation to resume")
     if extension(output, asked):
-        raise XinyeError(
-            f"{output}: a distillation stays as long as it was begun; leave its length out"
-        )
+        raise XinyeError(f"{output}: a distillation cannot be extended; leave the budget out")
     saved_settings(output, asked)
     asked_again = asked.model_dump(exclude_unset=True)
     again = {name: value for name, value in asked_again.items() if value} | {"output": output}
@@ -256,13 +254,12 @@ def explain_distillation(models: list[Figures]) -> list[str]:
     gain = alone["bits_per_byte"] - student["bits_per_byte"]
     lost = student["bits_per_byte"] - teacher["bits_per_byte"]
     sentences = [
-        f"At equal time the teacher {'gains' if gain > 0 else 'costs'} {abs(gain):.3f} bits per "
-        f"byte; its reading leaves {plural(student['steps'], 'step')} where {alone['steps']:,} fit "
-        "without it."
+        f"In the same time the teacher {'gains' if gain > 0 else 'costs'} {abs(gain):.3f} bits per "
+        f"byte: {plural(student['steps'], 'step')} with it, {alone['steps']:,} without it."
     ]
     if gain <= 0:
         sentences.append(
-            "A step with the teacher costs more than one without; where time is short, plain "
+            "A step with the teacher costs more than one without; when time is short, plain "
             "training is better."
         )
     faster = student["tokens_per_second"] / teacher["tokens_per_second"]

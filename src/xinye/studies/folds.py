@@ -55,15 +55,15 @@ def cross_validate(
         raise XinyeError("--folds trains every part, --fold one of them: give one of the two")
     of_a_task = isinstance(settings, FinetuneSettings)
     if of_a_task and settings.validation:
-        raise XinyeError("--folds judges on each part of the data in turn: leave --validation out")
+        raise XinyeError(
+            "--folds evaluates on each part of the data in turn: leave --validation out"
+        )
     output = settings.output or default_output(settings)
     record = output / "folds.json"
     if resume:
         given = {name for name in settings.model_fields_set if getattr(settings, name)}
         if odd := given - {"output"}:
-            raise XinyeError(
-                f"--resume goes on with the settings of the cross-validation: leave {min(odd)} out"
-            )
+            raise XinyeError(f"--resume continues with the saved settings: leave {min(odd)} out")
         settings = saved(output, folds, type(settings))
     elif is_new(output, "folds.json", "cross-validation", overwrite):
         settings = prepare(settings, folds, output, observer)
@@ -71,7 +71,8 @@ def cross_validate(
         write_json(record, {"count": folds, "settings": kept})
     else:
         raise XinyeError(
-            f"{output}: exists already; go on with it with --resume, or replace it with --overwrite"
+            f"{output}: there is a cross-validation already; continue it with --resume, or "
+            "replace it with --overwrite"
         )
     tokenizer = saved_tokenizer(output) if (output / "tokenizer").is_dir() else {}
     figures: list[Figures] = []
@@ -153,7 +154,9 @@ def saved(output: Path, folds: int, kind: type[Settings]) -> Settings:
     except (KeyError, TypeError, ValueError, XinyeError) as error:
         raise XinyeError(f"{path}: damaged ({error}); start anew with --overwrite") from None
     if count != folds:
-        raise XinyeError(f"{output}: was begun with --folds {count}; go on with that")
+        raise XinyeError(
+            f"{output}: this cross-validation was begun with --folds {count}; give the same number"
+        )
     if kind is FinetuneSettings:
         return task_settings(values, str(path))
     return checked(kind, values, str(path))

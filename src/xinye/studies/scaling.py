@@ -121,7 +121,7 @@ def begin(
         )
     candidates = []
     for size in sizes:
-        observer.stage(f"a run of {size}")
+        observer.stage(f"planning a run of {size}")
         planned = plan_once(settings.model_copy(update={"size": size}), observer)
         assert planned.text is not None
         own = {"size": size, **NO_BUDGET, **saved_tokenizer(output / size)}
@@ -232,12 +232,13 @@ def explain(result: Figures) -> list[str]:
     others = [
         f"{size} ({chance[size]:.0%})" for size in chance if size != best and chance[size] >= 0.1
     ]
-    not_ruled_out = f"; not ruled out: {', '.join(others)}" if others else ""
+    possible = f"not ruled out: {', '.join(others)}"
+    not_ruled_out = f"; {possible}" if others else ""
     reach = max(size["tokens"] / size["short_runs"][-1]["tokens"] for size in sizes)
     sentences = [
         f"{best} most likely gives the lowest bits per byte in this time: in {chance[best]:.0%} of "
         f"the fits{not_ruled_out}.",
-        f"The law is stretched to {reach:.0f} times the longest short run: take the figures as a "
+        f"The law extrapolates to {reach:.0f} times the longest short run, so these figures are a "
         "forecast.",
     ]
     for size in sizes:
@@ -246,15 +247,15 @@ def explain(result: Figures) -> list[str]:
         faster = short["tokens"] / short["seconds"] / planned_speed
         if faster > 1.5:
             sentences.append(
-                f"{size['size']} took its short run {faster:.1f} times as fast as its speed was "
-                "measured before: the machine was busy then; plan again when it is calm."
+                f"The short run of {size['size']} was {faster:.1f} times as fast as measured "
+                "before it: the machine was busy then. Plan again when it is idle."
             )
     often = [size for size in sizes if size["epochs"] > TRUSTED_EPOCHS]
     if often:
-        times = ", ".join(f"{size['size']} {size['epochs']:.0f} times" for size in often)
+        times = ", ".join(f"{size['size']} {size['epochs']:.0f} ×" for size in often)
         sentences.append(
-            f"In this time the text would be read often ({times}). Beyond {TRUSTED_EPOCHS} times a "
-            "model may learn it by heart, which the law does not foresee; more text would help "
-            "more than more time."
+            f"In this time the model would read the text many times ({times}). Beyond "
+            f"{TRUSTED_EPOCHS} times it may learn the text by heart, which the law does not "
+            "predict; more text would help more than more time."
         )
     return sentences

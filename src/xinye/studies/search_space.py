@@ -58,9 +58,9 @@ class PretrainSearch:
         is_model = (file for file in settings.files if (Path(file) / "config.json").is_file())
         if model := next(is_model, None):
             raise XinyeError(
-                f"{model}: is a model, not text; tune what it learns by xinye tune "
-                f"{quoted(model)} --task classify --data FILE, or by xinye tune TEXT --from "
-                f"{quoted(model)}"
+                f"{model}: this is a model, not text. Tune its fine-tuning with xinye tune "
+                f"{quoted(model)} --task classify --data FILE, or its further training with xinye "
+                f"tune TEXT --from {quoted(model)}"
             )
         if not any(getattr(settings, budget) for budget in NO_BUDGET):
             settings = settings.model_copy(update={"time": "30min"})
@@ -133,8 +133,8 @@ class PretrainSearch:
     def leave(self, parameters: Values) -> Values:
         """Write down the best settings; returns where, and the command that trains with them."""
         note = (
-            "Found by xinye tune. `tokens` is what a trial read; a budget on the command line "
-            "stands above it."
+            "Found by xinye tune. `tokens` is the budget of a trial; a budget on the command line "
+            "replaces it."
         )
         path = self.output / "best.yaml"
         found = {**self.chosen(parameters), "tokens": str(self.tokens)}

@@ -126,7 +126,9 @@ def is_new(output: Path, record: str, job: str, overwrite: bool) -> bool:
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return True
     if not (output / record).is_file():
-        raise XinyeError(f"{output}: exists and is not a {job}; choose another folder with -o")
+        raise XinyeError(
+            f"{output}: the folder exists and is not a {job}; choose another folder with -o"
+        )
     if overwrite:
         refuse_link(output)
     return overwrite

@@ -95,7 +95,7 @@ def make_study(
     first = optuna.trial.FixedTrial(search.measure(seconds, observer))
     search.suggest(first)
     if not first.params:
-        raise XinyeError("nothing is left to search: every value was given; leave out some of them")
+        raise XinyeError("nothing is left to search, because every value was given; leave some out")
     remove_run(search.output, *OF_A_STUDY)  # what it was before, with --overwrite
     search.output.mkdir(parents=True, exist_ok=True)
     if search.tokenizer:
@@ -125,9 +125,9 @@ def open_study(search: Search, terms: Values) -> optuna.Study:
         ) from None
     for name in sorted(before.keys() | terms.keys()):
         if before.get(name) != terms.get(name):
-            what = f"{name}: {before.get(name)} there, {terms.get(name)} now"
+            what = f"{name} was {before.get(name)} and is {terms.get(name)} now"
             if name == "text":
-                what = "text"
+                what = "the text has changed"
             raise XinyeError(
                 f"{search.output}: this study was begun with other settings ({what}); "
                 "choose another folder with -o, or replace it with --overwrite"
@@ -203,7 +203,7 @@ def conclude(tuning: Tuning, observer: Observer) -> Figures:
         finished.reverse()
     if not finished:
         raise XinyeError(
-            f"{output}: no trial came to its end; give more --time, or other settings", exit_code=1
+            f"{output}: no trial finished; give more --time, or other settings", exit_code=1
         )
     best = finished[0]
     defaults = next((trial for trial in finished if trial.user_attrs.get("defaults")), None)
@@ -233,7 +233,8 @@ def train_again(tuning: Tuning, trial: FrozenTrial, name: str, observer: Observe
     """The figure of a trial's settings with another seed; only the best keeps its weights."""
     key = f"again-{trial.number}"
     if key not in tuning.study.user_attrs:
-        observer.stage(f"training the {name} once more with another seed")
+        settings = "the best settings" if name == "best" else "the plan's own settings"
+        observer.stage(f"training once more with another seed: {settings}")
         folder = tuning.search.output / name
         seed = tuning.search.settings.seed + 1
         value = tuning.train(trial.params, folder, seed, QuietObserver(observer))
@@ -273,11 +274,11 @@ def explain(result: Figures, figure: Figure) -> list[str]:
     if result["trials"] < result["asked_for"]:
         sentences.append(
             f"The time was used up after {result['trials']} of "
-            f"{plural(result['asked_for'], 'trial')}: the same command with more --time goes on."
+            f"{plural(result['asked_for'], 'trial')}: the same command with more --time continues."
         )
     if result["finished"] < 10:
         sentences.append(
-            f"Of {plural(result['finished'], 'finished trial')} the importances are only a hint."
+            f"With {plural(result['finished'], 'finished trial')} the importances are only a hint."
         )
     return sentences
 
@@ -287,31 +288,29 @@ def explain_gain(result: Figures, figure: Figure) -> list[str]:
     best, defaults, again = result["top"][0], result["defaults"], result["again"]
     name = figure.name.replace("_", " ")
     if defaults is None:
-        return ["The plan's own settings diverged; there is nothing to measure the gain by."]
+        return ["The plan's own settings diverged, so the gain cannot be measured."]
     if best["trial"] == defaults["trial"]:
         same = figure.written(best[figure.name])
         return [f"Nothing beat the plan's own settings: {same} {name}."]
     before, after = figure.written(again["defaults"]), figure.written(again["best"])
     gain = figure.gain(again["best"], again["defaults"])
     looked = figure.amount(figure.gain(best[figure.name], defaults[figure.name]))
-    in_study = f"In the study itself it looked like {looked}"
     if gain <= 0:
         return [
-            f"Tuning won nothing: trained once more with seed {again['seed']}, the plan's own "
-            f"settings came to {before} {name} and the best to {after}. {in_study} won."
+            f"Tuning gained nothing: trained once more with seed {again['seed']}, the plan's own "
+            f"settings reach {before} {name} and the best {after}. In the study the best "
+            f"settings were {looked} better."
         ]
-    won = f"{figure.amount(gain)} of {name} over the plan's own settings"
-    if not figure.percent:
-        share = gain / again["defaults"]
-        won = f"{figure.amount(gain)} {name} over the plan's own settings ({share:.1%})"
+    share = "" if figure.percent else f" ({gain / again['defaults']:.1%})"
     sentences = [
-        f"Tuning won {won}: {before} → {after}, both trained once more with seed {again['seed']}. "
-        f"{in_study}."
+        f"Tuning improves {name} by {figure.amount(gain)} over the plan's own settings{share}: "
+        f"{before} → {after}, both trained once more with seed {again['seed']}. In the study "
+        f"the gain was {looked}."
     ]
     noise = abs(again["defaults"] - defaults[figure.name])
     if gain < 2 * noise:
         sentences.append(
-            f"Another seed alone moved the plan's settings by {figure.amount(noise)}: this gain "
-            "may be no more than luck."
+            f"Another seed alone changes the plan's own figure by {figure.amount(noise)}, so this "
+            "gain may be chance."
         )
     return sentences

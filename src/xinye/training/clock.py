@@ -29,7 +29,8 @@ class Costs:
         what it is."""
         each = f"{self.step * 1000:,.0f} ms"
         if settings.seconds is not None:
-            return settings.seconds, f"given; a step takes about {each}"
+            takes = f"a step takes about {each}"
+            return settings.seconds, f"given; {takes}"
         aside = min(settings.evaluations, steps) * self.evaluation + self.ending
         return steps * self.step + aside, f"{each} a step, and {duration(aside)} to evaluate"
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from xinye.console import console, print_table
 from xinye.errors import readable
-from xinye.language import shown, shown_word
+from xinye.language import shown, shown_reason, shown_word
 from xinye.observer import Evaluated, Observer
 from xinye.planning.plan import GROUPS
 from xinye.planning.units import duration
@@ -104,14 +104,20 @@ class Display(Observer):
         rows: list[Sequence[str | Text]] = []
         for group in GROUPS:
             known = [
-                (f"  {name}", value, Text(why, "dim")) for name, value, why in plan.rows(group)
+                (f"  {name}", value, Text(shown_reason(why), "dim"))
+                for name, value, why in plan.rows(group)
             ]
             if known:
                 rows += [(Text(shown_word(group), "bold"), "", ""), *known]
         print_table(("", "", ""), rows, left=(0, 2), on=console)
         if trainable:
             counts = [
-                (each.name, f"{each.trainable:,}", f"{each.total:,}", f"{each.share:.2%}")
+                (
+                    shown_word(each.name),
+                    f"{each.trainable:,}",
+                    f"{each.total:,}",
+                    f"{each.share:.2%}",
+                )
                 for each in trainable
             ]
             console.print()
@@ -125,18 +131,20 @@ class Display(Observer):
         done = int(24 * step.step / steps)
         bar = ("━" * done, "green"), ("━" * (24 - done), "bright_black")
         words = (
-            f" step {step.step:,}/{steps:,}  loss {sum(self.losses) / len(self.losses):.3f}  "
+            f"step {step.step:,}/{steps:,}  loss {sum(self.losses) / len(self.losses):.3f}  "
             f"{step.tokens / per_step:,.0f} {self.counted}/s  "
             f"{duration((steps - step.step) * per_step)} left"
         )
-        self.now(Text.assemble(*bar, shown(words)))
+        self.now(Text.assemble(*bar, " ", shown(words)))
 
     def evaluated(self, evaluated: Evaluated) -> None:
         figures = evaluated.figures
         others = [name for name in evaluated.shown if name != "loss" and name in figures]
-        told = "".join(f", {figures[name]:.3f} {name.replace('_', ' ')}" for name in others)
-        head = f"step {evaluated.step:,}, validation loss {figures['loss']:.3f}{told}"
-        spent = duration(time.monotonic() - self.begin)
+        head = shown(f"step {evaluated.step:,}, validation loss {figures['loss']:.3f}")
+        comma = "，" if screen_language() == "zh" else ", "
+        for name in others:
+            head += f"{comma}{shown_word(name.replace('_', ' '))} {figures[name]:.3f}"
+        spent = shown(duration(time.monotonic() - self.begin))
         console.print(Text(f"{spent:>10}  {head}", style="cyan"))
         sample = " ".join(evaluated.sample.split())
         console.print(Text(sample, style="default"))

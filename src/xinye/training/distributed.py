@@ -120,9 +120,9 @@ def check_environment(cuda: bool) -> None:
     fits = count.isdecimal() and rank.isdecimal() and int(rank) < int(count)
     if not fits or not all(os.environ.get(name) for name in names):
         raise XinyeError(
-            f"WORLD_SIZE={count} and RANK={rank} say that this is one of several processes, but "
-            f"without all of RANK, {', '.join(names)} they cannot find each other: start them by "
-            "torchrun, or by --processes N, or unset WORLD_SIZE and RANK"
+            f"WORLD_SIZE={count} and RANK={rank} announce several processes, which also need "
+            f"RANK, {', '.join(names)} to find each other; start them with torchrun, or with "
+            "--processes N, or unset WORLD_SIZE and RANK"
         )
 
 
@@ -132,8 +132,8 @@ def check_gpus(count: int) -> None:
     gpus = torch.cuda.device_count()
     if 0 < gpus < count:
         raise XinyeError(
-            f"{count} processes need {count} GPUs, and here {'is' if gpus == 1 else 'are'} {gpus}; "
-            f"start {gpus}, or hide the GPUs by CUDA_VISIBLE_DEVICES= to train on the processor"
+            f"{count} processes need {count} GPUs, but this machine has {gpus}; start {gpus}, or "
+            "hide the GPUs with CUDA_VISIBLE_DEVICES= to train on the processor"
         )
 
 

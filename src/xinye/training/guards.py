@@ -1,6 +1,7 @@
 """What holds while a run trains: the same numbers each time, an orderly end, words for a lack of
 memory."""
 
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ def interruptible(say: Callable[[str], None]) -> Iterator[Callable[[], int]]:
         asked = number
         signal.signal(number, before[number])
         again = "Ctrl-C" if number == signal.SIGINT else "the same signal"
-        say(f"finishing this step and saving; {again} again leaves at once")
+        say(f"finishing this step and saving; {again} again stops at once")
 
     numbers = (
         (signal.SIGINT, signal.SIGTERM)
@@ -62,18 +63,19 @@ def explain_memory(micro_batch_size: int, context: int) -> Iterator[None]:
         if not out_of_memory(error):
             raise
         what = (
-            f"out of memory with {plural(micro_batch_size, 'window')}, "
-            f"{plural(micro_batch_size * context, 'token')}, at once"
+            f"out of memory with {plural(micro_batch_size, 'window')} at once "
+            f"({plural(micro_batch_size * context, 'token')})"
         )
         advice = (
-            f"take half of them, --micro-batch-size {micro_batch_size // 2}, also with --resume"
+            f"halve them with --micro-batch-size {micro_batch_size // 2}, which works with "
+            "--resume, too, and does not change the result"
         )
         if micro_batch_size == 1:
             raise XinyeError(f"{what}; {SMALLER}", 1) from error
-        raise XinyeError(f"{what}; {advice}: the result stays the same", 1) from error
+        raise XinyeError(f"{what}; {advice}", 1) from error
 
 
 def out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(
-        error
-    )
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return bool(re.search("allocate memory", str(error)))

@@ -106,13 +106,15 @@ class Job(ABC):
         longer, steps = self.begun.longer, self.numbers.steps
         if longer and steps <= longer.step:
             asked = " ".join(command_line("", longer.budget)[2:])
-            comes_to = f"is {steps:,} in all" if steps < longer.step else "adds none to them"
+            less = f"{asked} is only {steps:,} in all"
+            none = f"{asked} adds no more steps"
             raise XinyeError(
-                f"{self.begun.folder}: {plural(longer.step, 'step')} are done already, and {asked} "
-                f"{comes_to}; give more, or leave it out"
+                f"{self.begun.folder}: {plural(longer.step, 'step')} are done already, and "
+                f"{less if steps < longer.step else none}; give more, or leave it out"
             )
         if longer:
-            self.draft.reasons["steps"] += f"; {longer.step:,} are done"
+            done = f"steps done already: {longer.step:,}"
+            self.draft.reasons["steps"] += f"; {done}"
 
     # -- before the first step ---------------------------------------------------------------------
 

@@ -86,7 +86,7 @@ class Loop:
             batches = self.micro_batches(step)
             counted = int(self.processes.total(sum(batch.counted for batch in batches)))
             if not counted:
-                raise XinyeError(f"step {step + 1}: not one token to learn from in its batch")
+                raise XinyeError(f"step {step + 1}: its batch has no token to train on")
             watch.lap("data")
             loss = self._backward(batches, counted, watch)
             norm = clip_gradients(self.parameters, self.clip)

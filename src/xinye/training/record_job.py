@@ -53,9 +53,10 @@ class RecordJob(Job):
         check_libraries(data_files(self.settings, names))
         library = find_task(self.settings.task).baseline_library
         if library and not installed(library):
-            missing = f"that needs {PACKAGES.get(library, library)} ({install_command()})"
-            warn = self.begun.observer.warn
-            warn(f"no baseline beside the model: {missing}; training goes on")
+            needed = (
+                f"it needs {PACKAGES.get(library, library)}, to install with {install_command()}"
+            )
+            self.begun.observer.warn(f"no baseline: {needed}; training continues without it")
 
     def read(self) -> None:
         """Load the base, and read the records."""
@@ -73,7 +74,7 @@ class RecordJob(Job):
             about = RunFolder(begun.folder).about()
             changed = "its records have changed since the run began; start anew with --overwrite"
             if settings.adapter_settings and self.models.told != about.get("models"):
-                changed = f"its base, {self.base}, has changed since the run began; put it back"
+                changed = f"its base, {self.base}, has changed since the run began; restore it"
             elif self.data.fingerprint == about.get("text"):
                 changed = ""
             if changed:
@@ -213,7 +214,7 @@ def base_of(
         )
     if attached(model):
         raise XinyeError(
-            f"{settings.model}: its adapter cannot be merged; take the model that it was made for"
+            f"{settings.model}: its adapter cannot be merged; take the base that it was trained on"
         )
     if not settings.adapter_settings or is_small(model):
         unpack(model)

@@ -148,9 +148,9 @@ class Session:
         was = shorter.rate(max(0, step - 1))
         now, last = self.schedule.rate(step), self.schedule.rate(self.schedule.steps - 1)
         return (
-            f"{self.folder}: goes on from step {step:,} to {self.schedule.steps:,}, now by the "
-            f"{plan.schedule} schedule of {plural(self.schedule.steps, 'step')}: the learning rate "
-            f"was {was:.0%} of its peak, goes on at {now:.0%} and ends at {last:.0%}"
+            f"{self.folder}: training continues from step {step:,} to {self.schedule.steps:,}, now "
+            f"with the {plan.schedule} schedule of {plural(self.schedule.steps, 'step')}: the "
+            f"learning rate was {was:.0%} of its peak, is {now:.0%} now and ends at {last:.0%}"
         )
 
     def recorders(self) -> tuple[MetricsFile, Trackers]:
@@ -170,7 +170,7 @@ class Session:
         """All steps; validate, write a sample and save at even shares of the run and at its end."""
         self.model.train()
         if self.job.judge_first and self.group.first and not self.before.step:
-            self.observer.stage("judging the model as it is")
+            self.observer.stage("evaluating the model before training")
             self.progress.before = self.judge("before", last=True)
             self.stopwatch.lap("validation")
         trained = [each for each in self.model.parameters() if each.requires_grad]
@@ -238,7 +238,7 @@ class Session:
         for observer in self.observers:
             observer.refused(record.step, self.job.texts(record.step))
         if self.refused == REFUSED:
-            what = f"the gradient was not finite in {self.refused} steps on end"
+            what = f"the gradient was not finite in {self.refused} steps in a row"
             raise XinyeError(f"{self.folder}: {what}; {ADVICE}", 1)
 
     # -- evaluations -------------------------------------------------------------------------------
@@ -341,4 +341,4 @@ def write_pages(output: Path, observer: Observer) -> None:
         write_report(with_words(read_run(output)))
         write_card(with_words(read_run(output)))
     except (OSError, XinyeError) as error:
-        observer.stage(f"no report ({error})")
+        observer.stage(f"the report could not be written ({error})")

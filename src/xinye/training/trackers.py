@@ -155,8 +155,8 @@ def warn_of_missing(names: Sequence[str], warn: Callable[[str], None]) -> None:
     """A warning for each tracker whose package is not installed; `Trackers` leaves those out."""
     for name in names:
         if not installed(name):
-            needed = f"it needs {name}: {install_command(name)}"
-            warn(f"--track {name}: {needed}; training goes on without it")
+            needed = f"it needs {name}, to install with {install_command(name)}"
+            warn(f"--track {name}: {needed}; training continues without it")
 
 
 class Trackers(Observer):
@@ -227,5 +227,5 @@ class Trackers(Observer):
             self.trackers.pop(name, None)
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             if isinstance(error, ImportError):
-                reason = f"it needs {error.name}: {install_command(name)}"
-            self.complain(f"--track {name}: {reason}; training goes on without it")
+                reason = f"it needs {error.name}, to install with {install_command(name)}"
+            self.complain(f"--track {name}: {reason}; training continues without it")

@@ -132,8 +132,8 @@ def finished_before(begun: Start) -> Run:
         where, what = RunFolder(begun.folder).result_file, error.errors()[0]
         raise XinyeError(f"{where}: damaged ({what['loc'][0]}: {what['msg']})") from None
     begun.observer.warn(
-        f"{run.run}: already finished, with {plural(run.steps, 'step')}; --steps N with a larger N "
-        "goes on longer"
+        f"{run.run}: the run has finished already, with {plural(run.steps, 'step')}; --steps N "
+        "with a larger N extends it"
     )
     return run
 
@@ -161,7 +161,7 @@ def beside_control(settings: FinetuneSettings, begun: Start, run: Run) -> Run:
     to."""
     group, observer = begun.group, begun.observer
     files, control = RunFolder(begun.folder), RunFolder(begun.folder / "control")
-    observer.stage(f"the same without augmentation, to see what it is worth: {control}")
+    observer.stage(f"training the same without augmentation, to measure its gain: {control}")
     sizes = {name: None for name, _ in AUGMENTATIONS.values()}
     without = settings.model_copy(update={"augment": (), **sizes, "output": control.path})
     resume = bool(checkpoints(control.path))  # it may be extended, as the run was
