@@ -220,7 +220,7 @@ def nothing_readable(
     advice = f"{archive}: {how_to_unpack(archive)}" if archive else ""
     last = accepted(suffixes)
     if skipped and suffixes == SUFFIXES:
-        collect = "xinye data collect extracts text from PDF, EPUB, HTML and other formats"
+        collect = "for PDF, EPUB, HTML and other formats, use xinye data collect"
         last = f"{last}; {collect}"
     return XinyeError(f"{problem}; {advice}{last}")
 
