@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "xinye"
 CATALOGUE = SOURCE / "locale" / "zh" / "LC_MESSAGES" / "xinye.po"
 # What programs read stays English; the demo tells its stories in both languages itself.
-ENGLISH = ("demo/", "locale/", "guesses.py", "runs/chinese.py")
+ENGLISH = ("demo/", "locale/", "guesses.py", "runs/chinese.py", "runs/diagnosis.py", "runs/beside.py")
+ENGLISH += ("runs/card.py",)
 ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
 ENGLISH += ("server/schemas", "server/tasks")
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.
@@ -56,6 +57,9 @@ OTHERS = (
     "{what}, part {fold}",
     "0.1 · √(128 / width)",
     "0.014 · √(128 / width)",
+    *("Chinese", "kana", "Latin", "Cyrillic", "Greek", "Hangul", "Arabic", "Hebrew", "Devanagari"),
+    *("Thai", "Tibetan", "Mongolian", "digits", "punctuation", "symbols"),
+    *("empty", "short", "duplicate"),
     "access",
     "limits",
     *("given", "usual"),
@@ -72,7 +76,7 @@ TABLES = {"groups", "MEANT"}
 COMMANDS = {"Parser": (0, 2)}
 # Calls whose texts nobody reads as sentences.
 SILENT = {"compile", "match", "fullmatch", "search", "sub", "split", "findall", "finditer", "Both"}
-SILENT |= {"filterwarnings", "APIError", "too_long", "check_count", "RemoteProtocolError"}
+SILENT |= {"filterwarnings", "xpath", "APIError", "too_long", "check_count", "RemoteProtocolError"}
 SILENT |= {"debug", "info", "exception", "getLogger", "TypeVar", "environ", "execute", "Record"}
 # A command to type, the style of a printed text, names of settings, HTML.
 _NO_WORDS = re.compile(
@@ -115,7 +119,7 @@ def _of(node: ast.AST) -> Iterator[tuple[int, str | tuple[str, str]]]:
         for variant in product(*parts):
             text = _merged(variant)
             read = re.sub(r"\{\w*\}", "0", text)
-            markup = text.startswith(("<", "><"))
+            markup = text.startswith(("<", "><")) or "{%" in text
             if _WORDS.search(read) and not _NO_WORDS.fullmatch(read) and not markup:
                 yield node.lineno, text
         inner = (each for each in ast.walk(node) if isinstance(each, ast.FormattedValue))
