@@ -28,6 +28,8 @@ OTHERS = (
     "show this help message and exit",
     "the following arguments are required: {names}",
     "argument {names}: {message}",
+    *("a text", "a label", "0 or 1", "found {what}"),
+    *("{place}, field {name}", "{place}, message {number}", "{place}, annotation {number}"),
     "expected one argument",
     "expected at least one argument",
     "Input should be {what}",

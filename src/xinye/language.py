@@ -98,12 +98,12 @@ def _looked_up(text: str, depth: int) -> str | None:
         return whole[text]
     if _TIME.fullmatch(text):
         return re.sub("[a-z]+", lambda unit: UNITS[unit[0]], text)
-    if place := _PLACE.fullmatch(text):
-        numbers = re.sub(f"(?:, | and ){place['kind']} ", "、", place["numbers"])
-        return f"{place['file']} 第 {numbers} {PLACES[place['kind']]}".strip()
     for message in gapped:
         if (gaps := message.gaps(text)) is not None:
             return message.filled([_translated(gap, depth - 1) for gap in gaps])
+    if place := _PLACE.fullmatch(text):  # behind the messages, which may end with a place
+        numbers = re.sub(f"(?:, | and ){place['kind']} ", "、", place["numbers"])
+        return f"{place['file']} 第 {numbers} {PLACES[place['kind']]}".strip()
     if text.endswith(" …"):
         return f"{_translated(text[:-2], depth - 1)} …"
     if found := _BRACKETED.fullmatch(text):

@@ -12,6 +12,7 @@ from xinye.errors import XinyeError, did_you_mean, quoted
 from xinye.language import screen_language
 from xinye.runs.folder import Figures
 from xinye.runs.saved import read_run
+from xinye.runs.words import Both, in_language
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.training.job import Run
@@ -20,64 +21,67 @@ CHECKED = 100  # stories at the end
 FEW = 60  # good ones of them: fewer want an explanation
 
 WORDS = {
-    "en": {
-        "begin": "A GPT that knows nothing will read stories of a small world for about {time}. "
-        "Watch it learn.",
-        "own": "A GPT that knows nothing will read your text for about {time}. Watch it learn.",
-        "now": "What it writes now:",
-        "known": "{good} of {count} of its stories are consistent and new: what was lost is what "
-        "is found, who left is who returns, and none of them was in the {stories:,} it read.",
-        "fault": "What goes wrong when it goes wrong: {fault}",
-        "few": "That is few. {steps:,} steps of {each:.2f} s were taken in the time there "
-        "was{busy}; {enough} suffice. Try: xinye demo --time {time}",
-        "busy": ", and other programs were at work: end them, if you can",
-        "lies": "{parameters:,} parameters, {seconds:.0f} s of training, {bits:.3f} bits per byte "
-        "of text it had not seen ({yardstick}). The run lies in {run}",
-        "try": "What to try next:",
-    },
-    "zh": {
-        "begin": "一个什么都不会的 GPT，马上要读一个小小世界里的短故事，大约 {time}。看它怎样学会"
-        "写字。",
-        "own": "一个什么都不会的 GPT，马上要读你的文字，大约 {time}。看它怎样学会写字。",
-        "now": "它现在这样写：",
-        "known": "它讲的 {count} 个故事里，{good} 个前后一致，而且是新的：丢了什么就找到什么，"
-        "谁走了就是谁回来，读过的 {stories:,} 个故事里一个也没有它们。",
-        "fault": "出错的时候是这样错的：{fault}",
-        "few": "不算多。这段时间里只训练了 {steps:,} 步，每步 {each:.2f} 秒{busy}；"
-        "{enough} 步就够了。试试：xinye demo --language zh --time {time}",
-        "busy": "，而且别的程序也在占用处理器：能关就先关掉",
-        "lies": "{parameters:,} 个参数，训练 {seconds:.0f} 秒；"
-        "没读过的文字，每字节 {bits:.3f} 比特（{yardstick}）。"
-        "运行结果在 {run}",
-        "try": "接下来可以试：",
-    },
+    "begin": Both(
+        "A GPT with random weights is trained on stories of a small world for about {time}.",
+        "从零开始训练一个 GPT：训练数据是一个小世界里的短故事，大约需要 {time}。",
+    ),
+    "own": Both(
+        "A GPT with random weights is trained on your text for about {time}.",
+        "从零开始训练一个 GPT：训练数据是你的文本，大约需要 {time}。",
+    ),
+    "now": Both("What it writes now:", "训练后，它写出了这样的文字："),
+    "known": Both(
+        "{good} of {count} of its stories are consistent and new: what was lost is found, who left "
+        "comes back, and none of them is among the {stories:,} stories that it was trained on.",
+        "它写的 {count} 个故事里，有 {good} 个前后一致，而且是全新的：丢的东西找得回来，走的人"
+        "会回来，训练用的 {stories:,} 个故事里也没有它们。",
+    ),
+    "fault": Both("An inconsistent one: {fault}", "一个出错的例子：{fault}"),
+    "few": Both(
+        "That is few. There was time for {steps:,} steps of {each:.2f} s{busy}; {enough} steps "
+        "are enough. Try: xinye demo --time {time}",
+        "合格的偏少。这段时间只训练了 {steps:,} 步，每步 {each:.2f} 秒{busy}；"
+        "训练 {enough} 步就够了。试试：xinye demo --language zh --time {time}",
+    ),
+    "busy": Both(
+        ", while other programs used the processor (close them if you can)",
+        "，而且其他程序也在占用处理器（可以先关掉）",
+    ),
+    "lies": Both(
+        "{parameters:,} parameters, {seconds:.0f} s of training, {bits:.3f} bits per byte on the "
+        "validation text ({yardstick}). Saved to {run}",
+        "共 {parameters:,} 个参数，训练了 {seconds:.0f} 秒，验证集上每字节 {bits:.3f} 比特"
+        "（{yardstick}）。已保存到 {run}",
+    ),
+    "try": Both("What to try next:", "接下来可以试试："),
 }
+PROMPT = Both("Pip the mouse", "小兔豆豆")
 
 
 def main(arguments: list[str]) -> int:
     began = clock()
     given = Parser(
         "demo",
-        "Train a small GPT from scratch for about a minute and read what it writes: on stories of "
-        "a small world, whose rules\n"
-        "are known, or on a text of your own. With --task: teach one to classify, tag or chat.",
+        "Train a small GPT from scratch for about a minute and print what it writes. It learns "
+        "from stories of a small world,\n"
+        "or from your own text. With --task: train one to classify, tag or chat.",
         "xinye demo --language zh\n  xinye demo --task classify --language zh\n  xinye demo "
         "我的小说.txt --time 2min",
-        flag("--language", "zh|en", "of stories and words (from the locale)"),
-        flag("--task", "TASK", "show how a task is learned"),
-        flag("--time", "DURATION", "how long to train (45s to 2min, as the machine needs)"),
+        flag("--language", "zh|en", "language of the stories and of the demo (from the locale)"),
+        flag("--task", "TASK", "train for a task: classify, tag or chat"),
+        flag("--time", "DURATION", "how long to train (45s to 2min, depending on the machine)"),
         flag("-o --output", "DIR", "the run's folder (runs/demo-…)", type=Path),
         flag("files", "FILES", "your own text instead of the stories", nargs="*"),
         JSON_AT_END,
     ).read(arguments)
     language = given.language or screen_language()
-    if language not in WORDS:
+    if language not in Both._fields:
         raise XinyeError(
-            f"--language {language!r} is neither zh nor en{did_you_mean(language, WORDS)}"
+            f"--language {language!r} is neither zh nor en{did_you_mean(language, Both._fields)}"
         )
     if given.task:
         return demo_of_task(given, language)
-    words, files = WORDS[language], given.files
+    words, files = in_language(WORDS, language), given.files
     folder = given.output or Path("runs") / f"demo-{Path(files[0]).stem if files else language}"
 
     from xinye.demo.demo import Demo
@@ -91,8 +95,8 @@ def main(arguments: list[str]) -> int:
         )
     if run.interrupted:
         console.print(
-            f"stopped after step {run.steps:,}; what it learned so far lies in {run.run}; "
-            f"go on with: xinye pretrain -o {quoted(run.run)} --resume",
+            f"stopped after step {run.steps:,}; the checkpoint is saved in {run.run}; "
+            f"resume with: xinye pretrain -o {quoted(run.run)} --resume",
             soft_wrap=True,
         )
         return 130
@@ -103,11 +107,11 @@ def main(arguments: list[str]) -> int:
 
 
 def show_next_steps(result: Figures, words: dict[str, str], language: str, own: bool) -> None:
-    """Where the run lies, and what to type next."""
+    """Print where the run is saved, and what to type next."""
     bits = result["validation"]["bits_per_byte"]
     yardstick = read_run(Path(result["run"])).about.data.yardstick
     console.print(words["lies"].format(**result, bits=bits, yardstick=yardstick))
-    prompt = {"zh": "小兔豆豆", "en": "Pip the mouse"}[language]
+    prompt = PROMPT.zh if language == "zh" else PROMPT.en
     if own:
         prompt = result["texts"][0].strip()[:4]
     console.print(f"\n{words['try']}", style="bold")
@@ -171,7 +175,7 @@ def demo_of_task(given: Given, language: str) -> int:
 
     exercise_of(given.task)
     if given.files:
-        raise XinyeError("FILE has no effect with --task; your own records: xinye finetune")
+        raise XinyeError("FILE has no effect with --task; for your own records: xinye finetune")
     if given.time:
-        raise XinyeError("--time has no effect with --task; its steps have their own times")
+        raise XinyeError("--time has no effect with --task: its steps have fixed lengths")
     return main(given.task, language, given.output, given.json)

@@ -16,43 +16,46 @@ from xinye.demo.demo_tasks import Lesson, exercise_of, with_exercises
 from xinye.errors import quoted
 from xinye.planning.command_line import command_line
 from xinye.runs.folder import Figures
+from xinye.runs.words import Both, in_language
 from xinye.tasks.registry import find_task
 
-WORDS: dict[str, dict[str, str]] = {
-    "en": {
-        "records": "{training:,} records to learn from and {held_out:,} to judge on, made by a "
-        "generator: a world so small that a small model can learn it in a minute. None "
-        "is in both files.",
-        "base": "A base first reads {texts:,} texts of the shop, {times} times and without "
-        "labels; the {held_out:,} are not among them.",
-        "teach": "It learns the task from the {training:,} records, of which a tenth is kept to "
-        "judge it on the way.",
-        "judge": "It is judged on the {held_out:,} records that were kept away, beside {baseline}.",
-        "use": "What it says of three new texts:",
-        "talk": "Three questions in one conversation; the last two go on from the one before:",
-        "wrong": "   (generated as {right})",
-        "lies": "{seconds:.0f} s in all. The model lies in {run}, its report in {run}/report.html",
-        "try": "What to try next:",
-    },
-    "zh": {
-        "records": "{training:,} 条样本用来学，{held_out:,} 条用来评判，都由程序生成：世界很小，"
-        "小模型一分钟就能学会。"
-        "两个文件里没有相同的样本。",
-        "base": "先让一个基座模型读茶铺的 {texts:,} 段文字，没有标签，读 {times} 遍；那 "
-        "{held_out:,} 条不在其中。",
-        "teach": "它从 {training:,} 条样本学这个任务，留出十分之一，一路上评判自己。",
-        "judge": "用没见过的 {held_out:,} 条来评判，旁边是{baseline}。",
-        "use": "三段新文字，它这样看：",
-        "talk": "一次对话里的三个问题，后两个要接着前面的话：",
-        "wrong": "   （生成时是{right}）",
-        "lies": "一共 {seconds:.0f} 秒。模型在 {run}，报告在 {run}/report.html",
-        "try": "接下来可以试：",
-    },
+WORDS = {
+    "records": Both(
+        "{training:,} records to train on and {held_out:,} to test on, made by a generator: a "
+        "world so small that a small model can learn it in a minute. No record is in both files.",
+        "训练集有 {training:,} 条样本，测试集有 {held_out:,} 条，都由程序生成，内容很简单，小模型"
+        "一分钟就能学会。两个文件里没有相同的样本。",
+    ),
+    "base": Both(
+        "A base model is pretrained on {texts:,} texts of the shop for {times} epochs, without "
+        "labels. The {held_out:,} test records are not among them.",
+        "先用茶铺的 {texts:,} 段文本预训练一个基座模型，不用标签，训练 {times} 个轮次；"
+        "其中没有测试集的 {held_out:,} 条。",
+    ),
+    "teach": Both(
+        "It is fine-tuned on the {training:,} records, a tenth of which is kept for validation.",
+        "再用 {training:,} 条样本微调，其中十分之一留作验证集。",
+    ),
+    "judge": Both(
+        "It is evaluated on the {held_out:,} test records, next to {baseline}.",
+        "在测试集的 {held_out:,} 条样本上评估，并与{baseline}对比。",
+    ),
+    "use": Both("What it says of three new texts:", "用它处理三段新文本："),
+    "talk": Both(
+        "Three questions in one conversation; the last two refer to the one before:",
+        "在一次对话里问三个问题，后两个要联系上文：",
+    ),
+    "wrong": Both("   (correct: {right})", "   （正确答案：{right}）"),
+    "lies": Both(
+        "{seconds:.0f} s in all. The model is saved to {run}; the report is {run}/report.html",
+        "总共用时 {seconds:.0f} 秒。模型已保存到 {run}，报告见 {run}/report.html",
+    ),
+    "try": Both("What to try next:", "接下来可以试试："),
 }
 
 
 def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
-    begin, words, ours = time.monotonic(), WORDS[language], output is None
+    begin, words, ours = time.monotonic(), in_language(WORDS, language), output is None
     exercise, said = exercise_of(task), find_task(task).words
     folder = output or Path("runs") / f"demo-{task}-{language}"
 
@@ -99,7 +102,8 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     command = said.command.replace("{folder}", quoted(run.run))
     if exercise.questions:
         show_step(5, words["talk"], command)
-        result["messages"] = talk(model, lesson, exercise.questions[language])
+        questions = [getattr(question, language) for question in exercise.questions]
+        result["messages"] = talk(model, lesson, questions)
     else:
         show_step(5, words["use"], command.replace("…", exercise.text(lesson.new[0])))
         result["results"] = try_out(model, lesson, words["wrong"])
@@ -115,11 +119,10 @@ def further(lesson: Lesson) -> list[str]:
     training, base, lora = map(
         quoted, (lesson.files["training"], f"{lesson.folder}/base", f"{lesson.folder}/lora")
     )
-    data = f"--data {training} --method lora -o {lora}"
     later = next(name for name in reversed(with_exercises()) if name != lesson.task)
     other = {"zh": "en", "en": "zh"}[lesson.language]
     return [
-        f"xinye finetune {base} --task {lesson.task} {data}",
+        f"xinye finetune {base} --task {lesson.task} --data {training} --method lora -o {lora}",
         f"xinye demo --task {later} --language {lesson.language}",
         f"xinye demo --task {lesson.task} --language {other}",
     ]

@@ -53,7 +53,7 @@ def tidy_spans(text: str, spans: Iterable[Span], place: str, notes: Notes) -> tu
             notes.add(place, "a span begins or ends with spaces, which are left out of it")
         kept.append(Span(start, end, span.type))
     if len(set(kept)) < len(kept):
-        notes.add(place, "a span stands there twice, and is learned once")
+        notes.add(place, "a span appears twice: it is learned once")
     return tuple(sorted(set(kept)))
 
 

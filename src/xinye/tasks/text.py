@@ -89,9 +89,9 @@ def prepare_text(
     training_tokens = int((spans[:, 1] - spans[:, 0]).sum())
     validation_tokens = int((held_out[:, 1] - held_out[:, 0]).sum())
     if training_tokens < 64 or validation_tokens < 8:
-        found = plural(int(lengths.sum()), "token is", "tokens are")
+        found = plural(int(lengths.sum()), "token")
         raise XinyeError(
-            f"{', '.join(settings.files)}: {found} too few to train on and to hold some back for "
+            f"{', '.join(settings.files)}: {found}, too few to train on and to hold some back for "
             "validation; give at least a few hundred characters"
         )
     plan.choose("training_tokens", None, training_tokens, "once through the text")
@@ -100,7 +100,7 @@ def prepare_text(
     if by_document:
         kept = "whole documents"
     if fold:
-        kept += f", part {settings.fold}"
+        kept = f"{kept}, those of fold {settings.fold}"
     plan.note("validation_tokens", validation_tokens, kept)
     context = choose_context(settings, plan, models, lengths)
     training = Windows(corpus.tokens, spans, context, tokenizer.bos_id, settings.seed)
