@@ -123,7 +123,7 @@ def test_fields_by_name():
     assert record.spans == (PER,) and record.format == "spans in 'gold', text in 'gist'"
     with pytest.raises(XinyeError, match=r"no field 'gits' \(--text-field\).*mean 'gist'"):
         read(Tag, [row], text_field="gits")
-    with pytest.raises(XinyeError, match="expected a field 'text', found gist, gold, id; name it with --text-field"):
+    with pytest.raises(XinyeError, match="'text', found gist, gold, id; name it with --text-field"):
         read(Tag, [row | {"id": "a"}])
     assert read(Tag, [row], label_field="gold")[0][0].spans == (PER,), "the only text"
 

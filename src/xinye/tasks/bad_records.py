@@ -11,8 +11,6 @@ from xinye.data.notes import Notes
 from xinye.errors import XinyeError, plural
 from xinye.tasks.records import OnBad, refuse
 
-SHOWN = 3  # of those that are left out
-
 # Whether bad records are left out. It is no argument because all that read records must agree.
 _skipping: ContextVar[bool] = ContextVar("skipping", default=False)
 
@@ -57,13 +55,11 @@ class Refused:
         if not self.errors or not _skipping.get():
             return
         count = sum(getattr(error, "count", 1) for error in self.errors)
-        first = "; ".join(
-            str(error).removeprefix(f"{self.path}, ") for error in self.errors[:SHOWN]
-        )
+        first = str(self.errors[0]).removeprefix(f"{self.path}, ")
         if count > found:
             raise XinyeError(
                 f"{self.path}: {count:,} of {count + found:,} records are bad. That is more than "
                 f"half, so --bad-records skip does not leave them out; first {first}"
             )
-        more = " …" if count > SHOWN else ""
+        more = " …" if count > 1 else ""
         notes.add(str(self.path), f"{plural(count, 'bad record')} left out: {first}{more}")

@@ -29,7 +29,7 @@ from xinye.tasks.records import (
 )
 from xinye.tasks.tag_spans import TaggedText, tidy_spans
 
-SPANS = 'spans such as {"start": 0, "end": 2, "label": "name"} or [0, 2, "name"]'
+SPANS = '{"start": 0, "end": 2, "label": "name"} or [0, 2, "name"]'
 TOKEN_NAMES = ("tokens", "words", "text")
 TAG_NAMES = ("ner_tags", "tags", "ner", "labels", "label")
 SPAN_NAMES = ("label", "labels", "spans", "entities", "ents", "annotations")
@@ -151,10 +151,8 @@ class TagNames:
                 "correct it, or use --tag-names"
             )
         if odd := [tag for tag in tags if not 0 <= tag < len(names)]:
-            names_given = plural(len(names), "name")
-            raise XinyeError(
-                f"{where}: the tag {odd[0]} has no name among {names_given}, from 0 on"
-            )
+            named = plural(len(names), "name")
+            raise XinyeError(f"{where}: the tag {odd[0]} has no name among {named}, from 0 on")
         return [names[tag].strip() for tag in tags]
 
 
@@ -253,9 +251,8 @@ class Reader:
         given = self.named.text_field
         field = given or find_column(row, ("text", "data", *FIELD_NAMES))
         if given and given not in row:
-            near = did_you_mean(given, row)
-            names = ", ".join(row)
-            raise XinyeError(f"{place}: no field {given!r} (--text-field); there are {names}{near}")
+            names = ", ".join(row) + did_you_mean(given, row)
+            raise XinyeError(f"{place}: no field {given!r} (--text-field); there are {names}")
         texts = [name for name in row if isinstance(row[name], str)]
         if field is None and len(texts) == 1:
             return texts[0]
@@ -290,7 +287,7 @@ class Reader:
             rows = list(_cluener(given) if isinstance(given, dict) else _given(given))
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             reason = str(error) if type(error) is ValueError else f"found {str(given)[:60]}"
-            raise XinyeError(f"{place}: expected {SPANS}; {reason}") from None
+            raise XinyeError(f"{place}: expected spans such as {SPANS}; {reason}") from None
         borders = borders_of(text, self.named.unit)
         for row in rows:
             if not row.type:
