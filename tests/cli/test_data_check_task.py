@@ -87,7 +87,7 @@ def test_validation_records_inside_the_training_data(xinye, workplace):
     outcome = xinye("data", "check", "a.jsonl", "--task", "tag", "--validation", "b.jsonl")
     assert "b.jsonl: 5 validation records" in outcome.out
     assert "the training data contain 1 of 5 validation records" in outcome.out
-    assert "types of validation records that no training record has: cat" in outcome.out
+    assert "these types of the validation records: cat" in outcome.out
 
 
 def test_records_that_stand_there_again_are_named(xinye, workplace):

@@ -19,10 +19,10 @@ FINDING = {"clash", "without_header", "headerless", "_headerless"}
 WORDS = {  # what stands in a gap where it is a word of ours, by its expression
     "cls.kind": ["label", "type"],
     "what": ["text", "label"],
-    "reason": ["its columns are named by number", "none of its words names a question or an answer"],
-    "super().clash(count, share, one, other)": ["7 texts have two different labels: first 7"],
+    "reason": ["its columns are named by number", "no word in it names a question or an answer"],
+    "super().clash(count, share, one, other)": ["7 texts with two different labels: first 7 and 7"],
     "cls.words.support.en": ["records", "spans"],
-    "task.cut": ["cut", "without the oldest turns, and where that is not enough, without some words"],
+    "task.cut": ["they are cut", "their oldest turns are dropped, and if that is not enough, some words"],
 }  # fmt: skip
 GAP = "7"
 

@@ -214,6 +214,140 @@ NOTES = {
     "no baseline: {}": "没有基线：{:zh}",
     "{} needs {}: {}": "{:zh}需要 {}：{}",
     "a chart": "画图",
+    # -- tasks -------------------------------------------------------------------------------------
+    "several annotations of one text: the one marked as ground truth is read, else the first": (
+        "一段文本有多份标注：读取标为标准答案的那份，没有则取第一份"
+    ),
+    "a cancelled annotation is left out": "已略去取消的标注",
+    "a text without an annotation is left out": "已略去没有标注的文本",
+    "{} left out: {}": "略去了 {0:zh}：{1}",
+    "messages after the last answer are left out": "略去了最后一个回答之后的消息",
+    "does the text have a second column? --text-field ONE,OTHER": (
+        "是不是还有一列属于文本？--text-field 一列,另一列"
+    ),
+    "the columns {} hold only 0 and 1: each is read as a label": (
+        "{0} 各列只含 0 和 1：每列读作一个标签"
+    ),
+    "no record has the label {}: it is not learned": "没有样本带有标签 {0}：不会学习",
+    "a text for which nothing was chosen is left out": "已略去没有选定标签的文本",
+    "{} records have labels such as {}, whose parts are labels too": (
+        "{0} 条样本的标签形如 {1}，拆开后的各部分也是标签"
+    ),
+    "if a text has several labels, use --label-separator {}": (
+        "如果一段文本有多个标签，请用 --label-separator {0}"
+    ),
+    "a line of a multiword token or an empty node is left out": "已略去多词 token 或空节点的行",
+    "the words before a tab are read as one token": "制表符前的几个词读作一个 token",
+    "--label-field chooses another": "可用 --label-field 指定另一列",
+    "internal notes, which the customer does not see, are left out": "略去了客户看不到的内部备注",
+    "a conversation has several versions: the one shown last is read": (
+        "一段对话有多个版本：读取最后显示的那个"
+    ),
+    "messages without text, such as tool calls, are left out": (
+        "略去了没有文字的消息，例如工具调用"
+    ),
+    "no word in it names a question or an answer": "其中没有表示问题或回答的列名",
+    "the {} {} is read as {}": "{0} 的值 {1} 读作 {2}",
+    "messages with {} false, which the customer does not see, are left out": (
+        "略去了 {0} 为 false 的消息，客户看不到它们"
+    ),
+    "messages with {} {}, which are not text, are left out": (
+        "略去了 {0:zh} 为 {1} 的消息，它们不是文字"
+    ),
+    "the messages stay in the order of the file: {} is {}, but all times must be written "
+    "in one way, as a date (year first), a date and a time, or a whole number": (
+        "消息保持文件里的顺序：{0} 的值是 {1}，而所有时间的写法必须一致，可以是日期（年份在前"
+        "）、日期加时间或整数"
+    ),
+    "{} is false: the bad answer is left out": "{0} 为 false，表示回答不好：已略去",
+    "{} is read as the question and {} as the answer": "{0} 读作问题，{1} 读作回答",
+    "{}, by the words in their names": "根据列名中的词，{0:zh}",
+    "the question {} is empty": "问题 {0} 为空",
+    "{} is read as text of the system message: <tools>…": "{0} 读作系统消息中的文字：<tools>…",
+    "tool calls are learned as text, in <tool_call>": "工具调用当作文字来学，写在 <tool_call> 里",
+    "an answer with {} 0 is read but not trained": "{0} 为 0 的回答只读不训练",
+    "It always answers with one of its labels, even where none fits": (
+        "即使没有合适的标签，它也总会给出一个"
+    ),
+    "unbalanced: {} occurs {} times, {} only {} times": (
+        "不平衡：{0} 出现 {1} 次，{2} 只出现 {3} 次"
+    ),
+    "no training record has these labels of the validation records: {}": (
+        "验证样本中有训练样本没有的标签：{0}"
+    ),
+    "{} with two different labels: first {} and {}": "{0:zh}有两个不同的标签：最早的是 {1}和{2}",
+    "{} labels differ only in case, width or spaces: {}": (
+        "{0} 个标签只有大小写、全半角或空格不同：{1}"
+    ),
+    "{}: the first is {} = {}": "{0:zh}：最早的是 {1} = {2}",
+    "{} of {}: the first is {} = {}": "{1} 条中有 {0:zh}：最早的是 {2} = {3}",
+    "the training data contain {} of {}, which makes the model look better than it is: "
+    "first {} = {}": ("{1:zh}中有 {0} 条也在训练数据里，评估结果会偏高：最早的是 {2} = {3}"),
+    "messages of {} are learned as answers, unchanged": "{0} 的消息原样当作回答来学",
+    "consecutive messages of one speaker are joined by a line break": (
+        "同一说话人的连续消息合并成一条，中间换行"
+    ),
+    "the time before a speaker is dropped": "略去了说话人前面的时间",
+    "a line that begins with a word and a colon continues the message before it": (
+        "有的行以词语加冒号开头，算作上一条消息的一部分"
+    ),
+    "a line without a speaker continues the message before the empty line": (
+        "没有说话人的行，接在空行之前的消息后面"
+    ),
+    "an empty line follows each message: a question and its answer are read together": (
+        "每条消息后面都有空行：一问一答算作一段对话"
+    ),
+    "{} with overlapping spans, of which one is learned: first {}": (
+        "{0:zh}的实体有重叠，只学其中一个：最早的是 {1}"
+    ),
+    "{} with two different taggings: first {} and {}": "{0:zh}有两种不同的标注：最早的是 {1}和{2}",
+    "each Han character and punctuation mark is now one token, {} times as many tokens as "
+    "before: a base pretrained with --tokenizer char learns to tag much better": (
+        "现在每个汉字和标点是一个 token，数量是原来的 {0} 倍：用 --tokenizer char 预训练的基"
+        "座模型学标注会好得多"
+    ),
+    "the model cannot find {} of {}: their borders are inside a token": (
+        "{1:zh}中有 {0} 个的边界落在 token 中间，模型找不出来"
+    ),
+    "the end of a span is read as its last character, because its words say so": (
+        "从实体的文字看，结束位置是它的最后一个字符：照此读取"
+    ),
+    "a span appears twice: it is learned once": "有的实体出现两次：只学一次",
+    "the records of each label": "每个标签的样本",
+    "they are cut": "已截断",
+    "{} longer than {}: {}": "{0:zh}超过 {1:zh}：{2:zh}",
+    "only these are trained, {} of all": "只训练这些，占全部的 {0}",
+    "of every training text, masked at random each time": "每条训练文本中每次随机遮蔽的比例",
+    "of every training text at most, cut off at its ends": "每条训练文本两端最多裁掉的比例",
+    "of training texts, of which {} have several sentences": (
+        "打乱句序的训练文本比例，其中 {0} 条有多个句子"
+    ),
+    "{} of {}, drawn by the seed": "从{1:zh}中抽取 {0}，由随机种子决定",
+    "fold {} of {}, drawn by the seed": "{1:zh}的第 {0} 折，由随机种子决定",
+    "{}: the first line is read as a record, because {}": "{0}：第一行读作样本，因为{1:zh}",
+    "{}, those of fold {}": "{0:zh}（第 {1} 折）",
+    "a line with a time but no speaker is left out": "略去了有时间而没有说话人的行",
+    "the records": "样本",
+    "their oldest turns are dropped, and if that is not enough, some words": (
+        "去掉最早的几轮对话，还不够时再去掉一些字"
+    ),
+    "{} with an empty answer, which is learned like the others: first {}": (
+        "{0:zh}含有空的回答，照样会学：最早的是 {1}"
+    ),
+    "{}: the messages before the answer do not fit in {} tokens": (
+        "{0}：回答之前的消息超过 {1} 个 token"
+    ),
+    "{} bad records": "{0} 条无效样本",
+    "{} texts": "{0} 段文本",
+    "{} duplicate records": "{0} 条重复样本",
+    "{} validation records": "{0} 条验证样本",
+    "{} records": "{0} 条样本",
+    "{} training records": "{0} 条训练样本",
+    "{} spans": "{0} 个实体",
+    "{} tokens": "{} 个 token",
+    "no training record has these types of the validation records: {}": (
+        "验证样本中有训练样本没有的类型：{0}"
+    ),
 }
 
 ERRORS = {

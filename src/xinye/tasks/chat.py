@@ -28,7 +28,7 @@ NEW_QUESTIONS = 0.2
 
 
 def asks_anew(row: Row) -> bool:
-    """Whether a question stands in a conversation of the exercise that is kept for the end."""
+    """Whether a conversation of the exercise asks a question that is kept for testing."""
     questions = [message["content"] for message in row["messages"] if message["role"] == "user"]
     return any(random.Random(question).random() < NEW_QUESTIONS for question in questions)
 

@@ -1,5 +1,5 @@
 """Which columns of a table, or fields of objects, hold a text and its label: as a person named
-them, by their usual names, or by what stands in them."""
+them, by their usual names, or by their values."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ SHOWN = 6  # columns that are named in a line
 
 class Named(NamedTuple):
     """The columns that a person named, of a text (or, with a comma between, a pair) and of the
-    label (or of several that are 0 or 1), and what stands between several labels."""
+    label (or of several that are 0 or 1), and the separator of several labels."""
 
     text_field: str | None = None
     label_field: str | None = None
@@ -73,7 +73,7 @@ class Columns(NamedTuple):
 
 
 def find_columns(path: Path, rows: Sequence[Row], named: Named, notes: Notes) -> Columns:
-    """The columns of texts and label: as given, by name, or by what stands in them."""
+    """The columns of texts and label: as given, by name, or by their values."""
     columns = list(dict.fromkeys(column for row in rows[:1000] for column in row))
     if len(columns) == 1:
         found = columns[0] if columns != ["1"] else rows[0]["1"]

@@ -49,7 +49,7 @@ class LabelledText:
 
 def read_labelled(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[LabelledText]:
     """The records of a file. What cannot be one is given to `on_bad`, with file and line; in
-    `notes` stands what was left out or reread."""
+    `notes` stands what was left out or read differently."""
     rows: list[Placed] = []
     choices: set[str] = set()
     bad_line = refuse_line(on_bad)

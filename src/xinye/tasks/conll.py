@@ -244,7 +244,7 @@ def _scheme(tags: Sequence[str]) -> str:
 
 
 def between_tokens(tokens: Sequence[str]) -> str:
-    """What stands between the tokens of a text: nothing where it is Chinese."""
+    """The separator of the tokens of a text: a space, or nothing for Chinese."""
     return "" if language("".join(tokens)) == "chinese" else " "
 
 

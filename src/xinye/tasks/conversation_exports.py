@@ -32,7 +32,7 @@ def exported(row: Row, place: str, notes: Notes) -> tuple[list[Row], str] | None
 
 
 def _inside(value: Any, *names: str) -> Any:
-    """What stands in objects within each other, by their keys; None where one is missing."""
+    """The value in nested objects, by their keys; None if one of them is missing."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value

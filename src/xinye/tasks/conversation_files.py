@@ -60,7 +60,7 @@ NO_HEADER = "no word in it names a question or an answer"
 
 def read_conversations(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Record]:
     """The conversations of a file. What cannot be one is given to `on_bad`, with file and line; in
-    `notes` stands what was left out or reread."""
+    `notes` stands what was left out or read differently."""
     if suffix_of(path) in PLAIN_SUFFIXES and not _is_tabbed(path):
         yield from spoken(path, on_bad, named, notes)
         return

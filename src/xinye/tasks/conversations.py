@@ -43,7 +43,7 @@ IN_TURN = "messages without a speaker are read as the user's and the assistant's
 
 
 class Reader:
-    """What is made of one row, which stands at `place`; `fields` are those of it that were read."""
+    """Reads the row at `place` as a conversation; `fields` collects the fields that were read."""
 
     def __init__(self, place: str, notes: Notes, named: Named = UNNAMED) -> None:
         self.place, self.notes, self.named = place, notes, named
@@ -220,8 +220,7 @@ class Reader:
         return messages
 
     def system(self, row: Row) -> str:
-        """What stands before the conversation: a system message, and the tools that may be
-        called."""
+        """The text before the conversation: a system message, and the tools that may be called."""
         name = find_column((name for name in row if row[name]), SYSTEMS)
         parts = []
         if name:

@@ -94,7 +94,7 @@ class HeadTask(Task):
 
     @classmethod
     def clash(cls, count: int, share: float, one: Any, other: Any) -> str:
-        """The finding of texts that have different labels, of which the first are two."""
+        """The finding that some texts have different labels; the first two are named."""
         return (
             f"{plural(count, 'text')} with two different labels: first {one.place} and "
             f"{beside(one.place, other.place)}"

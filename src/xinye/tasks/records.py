@@ -36,7 +36,7 @@ OnBad = Callable[[XinyeError], None]
 
 
 def refuse(error: XinyeError) -> None:
-    """What becomes of a bad record where the caller does not say otherwise."""
+    """What happens to a bad record unless the caller says otherwise: its error is raised."""
     raise error from None
 
 
@@ -121,7 +121,7 @@ def beside(one: str, other: str) -> str:
 
 
 def repeated(training: Sequence[Any]) -> Iterator[str]:
-    """A finding: records that stand in the training data again, with the same answer."""
+    """A finding: training records that repeat an earlier one with the same answer."""
     first: dict[Hashable, Any] = {}
     again = []
     for record in training:
@@ -137,7 +137,7 @@ def repeated(training: Sequence[Any]) -> Iterator[str]:
 
 
 def leaks(training: Sequence[Any], validation: Sequence[Any]) -> Iterator[str]:
-    """A finding: records to judge on that are learned from, too."""
+    """A finding: validation records that are in the training data."""
     seen = {record.whole: record for record in reversed(training)}
     inside = [record for record in validation if record.whole in seen]
     if inside:

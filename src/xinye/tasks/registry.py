@@ -64,7 +64,7 @@ TASKS = {
 
 
 def found(where: str) -> Any:
-    """What stands at "module:name"."""
+    """The object that "module:name" names."""
     module, _, name = where.partition(":")
     return getattr(import_module(module), name)
 

@@ -146,7 +146,7 @@ def roles_of(
 
 
 def joined(messages: Sequence[Row], place: str, notes: Notes) -> list[Row]:
-    """The messages of a log, in which one who speaks again goes on with what he said."""
+    """The messages of a log; consecutive messages of one speaker become one."""
     found: list[Row] = []
     for role, of_one in groupby(messages, itemgetter("role")):
         contents = [message["content"] for message in of_one]

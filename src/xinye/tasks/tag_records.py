@@ -76,7 +76,7 @@ class Given(NamedTuple):
 
 def read_tagged(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[TaggedText]:
     """The records of a file. What cannot be one is given to `on_bad`, with file and line; in
-    `notes` stands what was left out or reread."""
+    `notes` stands what was left out or read differently."""
     suffix = suffix_of(path)
     if suffix in SPREADSHEETS or (suffix != ".parquet" and not is_json(first_line(path))):
         read_columns = read_table if suffix in (".csv", *SPREADSHEETS) else read_conll

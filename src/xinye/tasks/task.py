@@ -148,7 +148,7 @@ class Task(ABC):
         **columns: str | None,
     ) -> list[Any]:
         """The records of files. What cannot be one is given to `on_bad`, with file, line and
-        field; in `notes` stands what was left out or reread."""
+        field; in `notes` stands what was left out or read differently."""
         notes = notes or Notes()
         records: list[Any] = []
         for path in cls.find_files(files, notes):

@@ -122,7 +122,7 @@ def note_records(
     parts: tuple[list[Any], list[Any]],
     counts: dict[str, int],
 ) -> None:
-    """How many records there are to learn from and to judge on, and of what."""
+    """Note in the plan how many training and validation records there are, and their labels."""
     training, validation = parts
     kept = f"{settings.validation_share:.0%} of {task.kept_of}, drawn by the seed"
     if settings.fold:
@@ -139,8 +139,8 @@ def note_records(
 def split_records(
     settings: FinetuneSettings, task: Task, records: Sequence[Any]
 ) -> tuple[list[Any], list[Any]]:
-    """The records to learn from, and those of them that are kept to judge on, none where a file has
-    those."""
+    """The training records, and those of them that are kept for validation: none if there is a file
+    for it."""
     if settings.validation:
         return list(records), []
     fold = parse_fold(settings.fold) if settings.fold else None

@@ -361,7 +361,7 @@ class Likelihood:
         return self.tokenizer.encode(self._filled(record.text, record.pair, words) + BETWEEN)
 
     def _filled(self, text: str, pair: str, words: str) -> str:
-        """The prompt with its places filled, all at once: what stands in a text is no place."""
+        """The prompt with its places filled, all at once: a "{label}" in a text is not filled."""
         values = {"{text}": text, "{pair}": pair, "{label}": words}
         return re.sub(r"\{(text|pair|label)\}", lambda match: values[match[0]], self.prompt)
 
