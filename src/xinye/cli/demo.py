@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
     given = Parser(
         "demo",
         "Train a small GPT from scratch for about a minute and print what it writes. It learns "
-        "from stories of a small world,\n"
+        "from stories of a small world, "
         "or from your own text. With --task: train one to classify, tag or chat.",
         "xinye demo --language zh\n  xinye demo --task classify --language zh\n  xinye demo "
         "我的小说.txt --time 2min",

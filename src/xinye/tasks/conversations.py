@@ -32,7 +32,7 @@ REJECTED = ("rejected", "rejected_response", "response_rejected", "rejected_mess
 WEIGHTS = ("weight", "train", "loss")  # that say whether an answer is trained
 UNWANTED = ("label", "kto_tag")  # false of an answer that is a bad example
 MEDIA = ("images", "image", "videos", "video", "audios", "audio")
-NO_MEDIA = "Xinye learns only text; delete the record, or describe in words what it shows"
+NO_MEDIA = "Xinye learns only text. Delete the record, or describe in words what it shows"
 EXPECTED = (
     'messages ({"messages": [{"role": "user", "content": …}, …]}), ShareGPT ({"conversations": '
     '[{"from": "human", "value": …}, …]}), Alpaca ({"instruction": …, "input": …, "output": …}), '

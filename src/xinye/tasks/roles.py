@@ -112,7 +112,7 @@ def unknown(words: Iterable[str], assistants: Sequence[str]) -> Counter[str]:
 def who_are(speakers: Counter[str]) -> str:
     """The question who speakers are, and how to answer it."""
     some = ", ".join(f"{name!r} ({count:,})" for name, count in speakers.most_common(6))
-    return f"who is {some}? Name those who answer with --assistant-name A,B; the others are users"
+    return f"who is {some}? Name those who answer with --assistant-name A,B. The others are users"
 
 
 def roles_of(
