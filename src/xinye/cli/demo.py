@@ -38,8 +38,8 @@ WORDS = {
     ),
     "fault": Both("An inconsistent one: {fault}", "一个出错的例子：{fault}"),
     "few": Both(
-        "That is few. There was time for {steps:,} steps of {each:.2f} s{busy}; {enough} steps "
-        "are enough. Try: xinye demo --time {time}",
+        "That is few. Steps in this time: {steps:,}, of {each:.2f} s each{busy}; {enough} are "
+        "enough. Try: xinye demo --time {time}",
         "合格的偏少。这段时间只训练了 {steps:,} 步，每步 {each:.2f} 秒{busy}；"
         "训练 {enough} 步就够了。试试：xinye demo --language zh --time {time}",
     ),
