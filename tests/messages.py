@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "xinye"
 CATALOGUE = SOURCE / "locale" / "zh" / "LC_MESSAGES" / "xinye.po"
 # What programs read stays English; the demo tells its stories in both languages itself.
-ENGLISH = ("demo/", "locale/", "guesses.py", "runs/chinese.py", "runs/diagnosis.py", "runs/beside.py")
-ENGLISH += ("runs/card.py",)
+ENGLISH = ("demo/", "locale/", "guesses.py", "runs/chinese.py", "runs/diagnosis.py")
+ENGLISH += ("runs/beside.py", "runs/card.py")
 ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
 ENGLISH += ("server/schemas", "server/tasks")
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.
@@ -32,6 +32,8 @@ OTHERS = (
     "show this help message and exit",
     "the following arguments are required: {names}",
     "argument {names}: {message}",
+    *("a text", "a label", "0 or 1", "found {what}"),
+    *("{place}, field {name}", "{place}, message {number}", "{place}, annotation {number}"),
     "expected one argument",
     "expected at least one argument",
     "Input should be {what}",
@@ -60,6 +62,13 @@ OTHERS = (
     *("Chinese", "kana", "Latin", "Cyrillic", "Greek", "Hangul", "Arabic", "Hebrew", "Devanagari"),
     *("Thai", "Tibetan", "Mongolian", "digits", "punctuation", "symbols"),
     *("empty", "short", "duplicate"),
+    "a text",
+    "a label",
+    "0 or 1",
+    "found {what}",
+    "{place}, field {name}",
+    "{place}, message {number}",
+    "{place}, annotation {number}",
     "access",
     "limits",
     *("given", "usual"),
@@ -81,7 +90,7 @@ SILENT |= {"debug", "info", "exception", "getLogger", "TypeVar", "environ", "exe
 # A command to type, the style of a printed text, names of settings, HTML.
 _NO_WORDS = re.compile(
     r"(?:\n? *xinye [a-z0][\w-]*(?: .*)?)+|(?:\b(?:not|bold|dim|red|green|yellow|magenta)\b ?)+"
-    r"|(?=.*_)[a-z0-9_]+(?: [a-z0-9_]+)*|<meta .*"
+    r"|(?=.*_)[a-z0-9_]+(?: [a-z0-9_]+)*|<meta .*|print\(.*|.*<\|.*"
 )
 _WORDS = re.compile(r"[A-Za-z]{2,}[^\w\n]* [^\w\n]*(?:[a-z]|[A-Z]+\b)|[a-z]{2} .*[a-z]{2}")
 
@@ -109,7 +118,9 @@ def _of(node: ast.AST) -> Iterator[tuple[int, str | tuple[str, str]]]:
         return
     assigned = _name(_target(node)) if isinstance(node, (ast.Assign, ast.AnnAssign)) else ""
     if assigned in TITLES and node.value:
-        yield from ((node.lineno, title) for title in _texts(node.value))
+        titles = [*_texts(node.value)]
+        if not any("_" in title for title in titles):  # which are names of settings
+            yield from ((node.lineno, title) for title in titles)
         return
     if assigned in TABLES:
         titles = [key for key in getattr(node.value, "keys", []) if isinstance(key, ast.Constant)]

@@ -83,7 +83,7 @@ BAD_INPUT = {
         "damaged.txt: byte 0xFF at offset 1200 (line 1) is not UTF-8",
     ),
     "bad JSON": (["cut.jsonl"], "cut.jsonl, line 2: not valid JSON"),
-    "too short to split": (["short.txt"], "short.txt: 3 tokens are too few to train on"),
+    "too short to split": (["short.txt"], "short.txt: 3 tokens, too few to train on"),
     "name too long": (["leaf " * 100], "too long for a file's name"),
     "vocabulary too large": (
         ["zh.txt", "--tokenizer", "bpe", "--vocab-size", "50000"],

@@ -25,7 +25,7 @@ def book(tmp_path, monkeypatch):
     return "book.xlsx"
 
 
-LEFT_OUT = "1 bad record is left out: line 22, field 'label': expected a label, found nothing"
+LEFT_OUT = "1 bad record left out: line 22, field 'label': expected a label, found nothing"
 SKIP = ("--bad-records", "skip")
 
 
@@ -71,7 +71,7 @@ def test_more_bad_records_than_good_ones(xinye, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("text,label\ngood place,a\nbad place,\nodd place,\n")
     done = xinye("data", "check", path, "--task", "classify", *SKIP)
-    assert done.code == 2 and "2 of 3 records are bad, more than half" in done.complaint
+    assert done.code == 2 and "2 of 3 records are bad. That is more than half" in done.complaint
     assert "line 3, field 'label'" in done.complaint
 
 
@@ -90,7 +90,7 @@ def test_labels_that_were_joined(xinye, tmp_path, labels, hint):
     path.write_text("\n".join(map(json.dumps, rows)))
     report = json.loads(xinye("data", "check", path, "--task", "classify", "--json").out)
     said = " ".join(report["findings"])
-    assert ("whose parts are labels, too" in said) == bool(hint) and hint in said
+    assert ("whose parts are labels too" in said) == bool(hint) and hint in said
 
 
 def test_the_notes_in_chinese():
