@@ -30,6 +30,7 @@ lint: .venv/installed-dev  ## style, types, and the floors of the house
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/words.py
 
 install: .venv/installed  ## only the set-up
 
