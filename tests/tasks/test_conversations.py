@@ -219,7 +219,6 @@ def test_a_dictionary_of_conversations(workplace):
         ({"chosen": "\n\nHuman: 在吗\n\nAssistant: 在的\n\n请说", "rejected": "x"}, "u 在吗 | a 在的\n\n请说", ""),
         ({"prompt": "\n\nHuman: 在吗\n\nAssistant:", "response": "在的"}, "u 在吗 | a 在的", ""),
         ({"q": "在吗", "a": "在的"}, "u 在吗 | a 在的", ""),
-        ({"question": None, "answer": "在的"}, "u  | a 在的", "the 'question' of an answer is empty"),
         ({"input": "在吗", "target": "在的"}, "u 在吗 | a 在的", ""),
         ({"instruction": "在吗", "input": "有茶吗", "output": "在的", "system": "短", "tools": '[{"name": "price"}]',
           "history": [["你好", "您好"]]},
@@ -262,6 +261,7 @@ def test_what_stands_behind_the_last_answer_is_told_of(workplace):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
+        ("a.jsonl", [{"question": None, "answer": "在的"}], "field 'question': the question is empty"),
         ("a.jsonl", [ASK, REPLY], "line 1: a message in each row, and no column says of which conversation"),
         ("a.jsonl", [ASK | {"id": 1}, REPLY | {"id": 2}], "'id' is another in each"),
         ("a.jsonl", [{"id": 1, "parent_id": None, **ASK}, {"id": 1, "parent_id": "1", **REPLY}, {"id": 1, "parent_id": "1", **REPLY}],

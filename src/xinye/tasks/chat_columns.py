@@ -4,7 +4,7 @@ answers by words within their names."""
 import re
 from collections.abc import Callable, Sequence
 
-from xinye.data.columns import find_column
+from xinye.data.columns import FIELD_NAMES, find_column
 from xinye.data.records import Row
 from xinye.errors import quoted
 from xinye.tasks.writing_records import UNNAMED, Named
@@ -44,6 +44,7 @@ CONTENT_NAMES = (
     "content", "value", "text", "utterance", "message", "msg", "body", "parts", "内容", "消息",
     "消息内容", "聊天内容", "对话内容", "会话内容", "文本", "话语", "strcontent",
 )  # fmt: skip
+_TEXTS = (*CONTENT_NAMES, *LISTS)
 
 # -- words within a name ---------------------------------------------------------------------------
 
@@ -70,6 +71,7 @@ _ENDINGS = (
 )  # fmt: skip
 _MOST_WORDS = 4  # and characters of a name; a text that holds such a word is longer
 _LONGEST = 32
+_TOLD_OF = (*SYSTEMS, *CONTEXTS, *EARLIER)
 _WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[\u4e00-\u9fff]+")
 _OF_A_TEXT = re.compile("[，。？！：；、?!,;:]")
 _MOST_SHOWN = 12  # columns in a message
@@ -131,6 +133,46 @@ def _words(name: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(name)]
 
 
+def rivals(row: Row, pair: tuple[str, str], named: Named = UNNAMED) -> str:
+    """The question whether a pair such as 客户 and 客服 holds names only, where columns beside it
+    look like what is said; "" where none do."""
+    question, answer = pair
+    sure = (named.prompt_field or find_column([question], QUESTIONS)) and (
+        named.answer_field or find_column([answer], ANSWERS)
+    )
+    if sure:
+        return ""
+    rest = {name: row[name] for name in row if name not in (*pair, find_column(row, _TOLD_OF))}
+    asked, answered = by_words(rest)
+    flags = _flags(question, answer)
+    if asked or answered:
+        better = _flags(asked or question, answered or answer)
+        return f"which columns are a question and its answer: {better}, or {flags}?"
+    said = find_column((name for name in rest if isinstance(rest[name], str)), _TEXTS)
+    whole = said and row[question] and str(row[question]) in rest[said]
+    if said is None or whole:
+        return ""
+    return (
+        f"{question!r} and {answer!r} may hold names only, beside {said!r}. If they hold the "
+        f"question and its answer, name them: {flags}; if {said!r} holds a message, add a column "
+        "that says who speaks, such as 角色 or role"
+    )
+
+
+def _flags(question: str, answer: str) -> str:
+    return f"--prompt-field {quoted(question)} --answer-field {quoted(answer)}"
+
+
+def names_columns(row: Row) -> bool:
+    """Whether the first row of a table of two columns is its header: one of its cells is a usual
+    name, or ends with a word for a question or an answer, as 商家回复 does."""
+    usual = (*(name for pair in PAIRS for some in pair for name in some), *LISTS, *ROLE_NAMES)
+    if find_column(row, (*usual, *CONTENT_NAMES, *FIELD_NAMES, "chosen")):
+        return True
+    sides = [str(name).strip().lower() for name in by_words(row) if name]
+    return len(sides) == 2 or any(name.endswith((*_ASKED, *_ANSWERED)) for name in sides)
+
+
 def which_columns(row: Row) -> str:
     """The question which columns of a table are the question and the answer, with its longest texts
     as an example; "" where the row is none of a table."""
@@ -146,5 +188,5 @@ def which_columns(row: Row) -> str:
     there = ", ".join(map(str, [*row][:_MOST_SHOWN])) + " …" * (len(row) > _MOST_SHOWN)
     return (
         f"which column is the question, and which its answer? There are {there}; name two, such as "
-        f"--prompt-field {quoted(question)} --answer-field {quoted(answer)}"
+        f"{_flags(question, answer)}"
     )

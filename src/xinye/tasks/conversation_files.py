@@ -16,7 +16,14 @@ from xinye.data.records import Records, Row
 from xinye.data.sources import headerless, read_lines, read_records
 from xinye.data.tables import is_table
 from xinye.errors import XinyeError
-from xinye.tasks.chat_columns import CONTENT_NAMES, LISTS, PAIRS, ROLE_NAMES, by_words
+from xinye.tasks.chat_columns import (
+    CONTENT_NAMES,
+    LISTS,
+    PAIRS,
+    ROLE_NAMES,
+    names_columns,
+    rivals,
+)
 from xinye.tasks.conversations import Reader
 from xinye.tasks.message_times import DAYS, comparable
 from xinye.tasks.records import OnBad, each_record, note_unread, refuse_line
@@ -108,10 +115,7 @@ def without_header(path: Path, named: Named) -> str:
     if reason or named.columns or not is_table(path, tabbed=True):
         return reason
     _, row = next(read_records(path, lambda *_: None, tabbed=True), (0, {}))
-    names = (*(name for pair in PAIRS for some in pair for name in some), *LISTS, *ROLE_NAMES)
-    if len(row) != 2 or find_column(row, (*names, *CONTENT_NAMES, "chosen")) or all(by_words(row)):
-        return ""
-    return NO_HEADER
+    return NO_HEADER if len(row) == 2 and not names_columns(row) else ""
 
 
 def _columns(path: Path, named: Named) -> list[str]:
@@ -174,7 +178,9 @@ class MessageColumns:
         role = find_column(row, ROLE_NAMES)
         content = find_column((name for name in row if name != role), CONTENT_NAMES)
         lists = any(isinstance(value, list) for value in row.values())
-        paired = any(all(UNNAMED.find(row, *names)) for names in PAIRS)
+        found = [UNNAMED.find(row, *names) for names in PAIRS]
+        pairs = [(one, other) for one, other in found if one and other]
+        paired = any(not rivals(row, pair) for pair in pairs)
         if role is None or content is None or lists or paired:
             return None
         others = [name for name in row if name not in (role, content)]
