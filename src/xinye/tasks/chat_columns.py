@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from xinye.data.columns import FIELD_NAMES, find_column
 from xinye.data.records import Row
 from xinye.errors import quoted
+from xinye.tasks.message_times import DAYS
 from xinye.tasks.writing_records import UNNAMED, Named
 
 LISTS = (
@@ -45,6 +46,26 @@ CONTENT_NAMES = (
     "消息内容", "聊天内容", "对话内容", "会话内容", "文本", "话语", "strcontent",
 )  # fmt: skip
 _TEXTS = (*CONTENT_NAMES, *LISTS)
+
+IDS = (  # of the conversation that a message belongs to
+    "conversation_id", "conversationid", "conv_id", "convid", "conversation", "dialogue_id",
+    "dialog_id", "dialogueid", "dialogid", "dialogue", "dialog", "session_id", "sessionid",
+    "session", "chat_id", "chatid", "thread_id", "thread", "ticket_id", "ticket", "case_id",
+    "call_id", "message_tree_id", "room_name", "strtalker", "talkerid", "会话id", "会话编号",
+    "会话", "对话id", "对话编号", "对话", "工单号", "工单编号", "工单", "id", "编号",
+)  # fmt: skip
+_ID = re.compile(  # other names of the same
+    r"\s*(?:conversation|conv|dialog(?:ue)?|session|chat|thread|ticket|case|call|contact|interaction"
+    r"|room|会话|对话|通话|呼叫|来电|录音|工单|咨询|聊天|接待|服务|案件)"
+    r"[ _-]?(?:id|no|number|编号|编码|序号|流水号|标识|号)\s*",
+    re.IGNORECASE,
+)
+TIMES = (
+    "time", "timestamp", "created_at", "create_time", "createtime", "sent_at", "ts", "datetime",
+    "strtime", "turn", "turn_id", "turn_index", "message_index", "index", "order", "seq", "时间",
+    "发送时间", "创建时间", "序号", "轮次", *DAYS,
+)  # fmt: skip
+PARENTS = ("parent_id", "parent_message_id", "parent")
 
 # -- words within a name ---------------------------------------------------------------------------
 
@@ -131,6 +152,11 @@ def _last(name: str, known: Sequence[str]) -> int:
 def _words(name: str) -> list[str]:
     """The words of a name: customerQuestion, "Customer question" and customer_question have two."""
     return [word.lower() for word in _WORD.findall(name)]
+
+
+def id_column(columns: Sequence[str]) -> str | None:
+    """The column that says of which conversation a message is."""
+    return find_column(columns, IDS) or next(filter(_ID.fullmatch, columns), None)
 
 
 def rivals(row: Row, pair: tuple[str, str], named: Named = UNNAMED) -> str:
