@@ -61,7 +61,8 @@ def write_prompts(
 ) -> Row:
     """Write `n` texts for each line of a file of prompts, and tell how it went.
 
-    A row of a table is read by its column of prompts. A line is `{"prompt": …}` or `{"messages": […]}`, with an `id`, an `n` and sampling fields of
+    Of a table the column of prompts is read, and columns that are called as fields of sampling.
+    A line is `{"prompt": …}` or `{"messages": […]}`, with an `id`, an `n` and sampling fields of
     its own if it likes. A line that cannot be done is told under `errors`, and the others are done
     all the same; what the output holds already is not done again. Raises `XinyeError` where the
     output holds something else.
