@@ -117,3 +117,14 @@ def test_other_settings_want_another_file(xinye, trained, prompts, tmp_path):
     assert (
         "line 1 was written with another prompt" in outcome.complaint and out.read_bytes() == before
     )
+
+
+def test_a_table_is_read_by_its_column_of_prompts(xinye, trained, workplace):
+    (workplace / "a.csv").write_text("编号,用户问题,客服回答\n1,小兔,好\n2,从前,好\n", "utf-8")
+    command = ("generate", trained, "--max-tokens", 2, "-o", "out.jsonl", "--prompts")
+    outcome = xinye(*command, "a.csv")
+    assert outcome.code == 0 and sorted(results(workplace / "out.jsonl")) == [2, 3]
+    assert "'用户问题' is read as the prompts" in outcome.err
+    (workplace / "b.csv").write_text("编号,标题\n1,小兔\n2,从前\n", "utf-8")
+    outcome = xinye(*command, "b.csv")
+    assert outcome.code == 2 and "no column is called prompt" in outcome.complaint

@@ -97,6 +97,8 @@ def test_columns_that_are_named(xinye, workplace):
          ["u 在吗 | a 在的"], "the messages stay in the order of the file: 'time' is '09:05 pm'"),
         ("id,role,content\n1,user,在吗\n1,user,有人吗\n1,bot,在的\n",
          ["u 在吗\n有人吗 | a 在的"], "consecutive messages of one speaker are joined"),
+        ("通话ID,角色,文本\n1,客户,在吗\n1,坐席,在的\n", ["u 在吗 | a 在的"], ""),
+        ("Session ID,direction,content\n1,in,在吗\n1,out,在的\n", ["u 在吗 | a 在的"], "the 'direction' in is read as 'user'"),
     ],
 )  # fmt: skip
 def test_a_message_in_each_row(workplace, content, said, noted):
@@ -112,6 +114,9 @@ def test_a_message_in_each_row(workplace, content, said, noted):
         ("time", ["2026-05-01T09:00:00+08:00", "2026-05-01T01:00:05.123456789Z"], True),
         ("turn", ["9", "10"], True),
         ("ts", ["1777630000.1", "1777630000.25"], True),
+        ("time", ["2026-05-01 上午11:59", "2026年5月1日 下午0:05"], True),
+        ("time", ["2026-05-01 12:05 AM", "2026-05-01 11:00 am"], True),
+        ("time", ["2026-05-01 1:05 PM", "2026-05-01 14:00"], False),
         ("time", ["11:00 a.m.", "01:00 p.m."], False),
         ("time", ["23:59", "00:01"], False),
         ("time", ["09:00 30/04/2026", "08:00 01/05/2026"], False),
@@ -144,6 +149,8 @@ def test_an_id_as_a_number_and_as_a_fraction_is_the_same(workplace):
          ["u 在吗 | a 在的\n请说 | u 好 | a 嗯", "u hi | a hello"], ""),
         ("Human: hi\nAI: yes\nSystem: Windows\n---\n**User:** a\n**Assistant:** b\n",
          ["u hi | a yes\nSystem: Windows", "u a | a b"], "a line that begins with a word and a colon continues"),
+        ("系统：会话开始\n访客：在吗\n系统：已为您转接\n客服：在的\n\n系统：你回答简短\n访客：好\n系统：好评\n客服：嗯\n",
+          ["u 在吗 | a 在的", "s 你回答简短 | u 好 | a 嗯"], "notices of the system are left out (3 times"),
         ("问：一\n答：1\n问题：二\n答案：2", ["u 一 | a 1 | u 二 | a 2"], ""),
         ("Q1: one\nA1: 1\n\nstill\nUser: x\n", ["u one | a 1\n\nstill\nUser: x"], "continues the message before"),
         ("[10:00] 客户：在吗\n2026-05-01 10:01:02 客服：在的\n", ["u 在吗 | a 在的"], "the time before a speaker is dropped"),
@@ -221,7 +228,6 @@ def test_a_dictionary_of_conversations(workplace):
         ({"chosen": "\n\nHuman: 在吗\n\nAssistant: 在的\n\n请说", "rejected": "x"}, "u 在吗 | a 在的\n\n请说", ""),
         ({"prompt": "\n\nHuman: 在吗\n\nAssistant:", "response": "在的"}, "u 在吗 | a 在的", ""),
         ({"q": "在吗", "a": "在的"}, "u 在吗 | a 在的", ""),
-        ({"question": None, "answer": "在的"}, "u  | a 在的", "the question 'question' is empty"),
         ({"input": "在吗", "target": "在的"}, "u 在吗 | a 在的", ""),
         ({"instruction": "在吗", "input": "有茶吗", "output": "在的", "system": "短", "tools": '[{"name": "price"}]',
           "history": [["你好", "您好"]]},
@@ -264,6 +270,7 @@ def test_what_stands_behind_the_last_answer_is_told_of(workplace):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
+        ("a.jsonl", [{"question": None, "answer": "在的"}], "field 'question': the question is empty"),
         ("a.jsonl", [ASK, REPLY], "line 1: each row is a message, but no column says of which conversation"),
         ("a.jsonl", [ASK | {"id": 1}, REPLY | {"id": 2}], "'id' differs in every row"),
         ("a.jsonl", [{"id": 1, "parent_id": None, **ASK}, {"id": 1, "parent_id": "1", **REPLY}, {"id": 1, "parent_id": "1", **REPLY}],

@@ -25,7 +25,7 @@ from xinye.data.archives import (
     open_member,
 )
 from xinye.data.notes import Notes
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, quoted
 from xinye.libraries import need
 
 PLAIN_SUFFIXES = (".txt", ".md", ".text", ".raw")
@@ -163,7 +163,10 @@ def find_records(
     texts = [each for each in plain if not is_record(each)]
     if len(texts) < len(found):
         for each in texts:
-            what = "a text file beside files of records is not read; name it if it holds records"
+            what = (
+                "a text file beside files of records is not read; name it if it holds records: "
+                f"{quoted(texts[0])}"
+            )
             notes.add(str(each), what)
             found.remove(each)
     return different(once(found))

@@ -18,12 +18,14 @@ from xinye.data.files import one_file
 from xinye.data.notes import Notes, place_of
 from xinye.data.records import Row
 from xinye.data.sources import read_records
+from xinye.data.tables import is_table
 from xinye.errors import XinyeError, checked, plural
 from xinye.generation.chat import start_answer
 from xinye.generation.engine import Engine, start
 from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.generation.sequence import Sequence
 from xinye.observer import Observer
+from xinye.tasks.chat_columns import by_words
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def write_prompts(
 ) -> Row:
     """Write `n` texts for each line of a file of prompts, and tell how it went.
 
+    Of a table the column of prompts is read, and columns that are called as fields of sampling.
     A line is `{"prompt": …}` or `{"messages": […]}`, with an `id`, an `n` and sampling fields of
     its own if it likes. A line that cannot be done is told under `errors`, and the others are done
     all the same; what the output holds already is not done again. Raises `XinyeError` where the
@@ -76,11 +79,16 @@ def write_prompts(
 
     prompts = one_file(prompts)
     total = count_prompts(prompts, observer)
+    column = prompt_column(prompts, observer)
     done = finished(output)
     counts = Counter(done=0, done_before=0, texts=0, tokens=0)
 
     def jobs() -> Iterator[Job]:
         for line, record in read_records(prompts, bad):
+            if column:
+                kept = ("id", "n", *Sampling.model_fields)
+                own = {name: record[name] for name in record if name in kept}
+                record = own | {"prompt": record[column]}
             try:
                 job = begin(engine, line, record, n, sampling)
             except XinyeError as error:
@@ -123,6 +131,24 @@ def count_prompts(prompts: Path, observer: Observer) -> int:
     for said in notes.sentences():
         observer.warn(said)
     return total
+
+
+def prompt_column(prompts: Path, observer: Observer) -> str | None:
+    """The column of a table that holds the prompts, by its name as that of a question; None of a
+    file that is no table. Raises `XinyeError` where no column, or more than one, has such a name.
+    """
+    _, row = next(read_records(prompts, lambda *_: None), (0, {}))
+    if not is_table(prompts, tabbed=False) or not isinstance(row, dict) or not row:
+        return None
+    column = "prompt" if "prompt" in row else by_words(row)[0]
+    if column is None:
+        raise XinyeError(
+            f"{prompts}: no column is called prompt; call that of the prompts so. There are "
+            f"{', '.join(row)}"
+        )
+    if column != "prompt":
+        observer.warn(f"{prompts}: the column {column!r} is read as the prompts")
+    return column
 
 
 def written(engine: Engine, coming: Iterator[Job]) -> Iterator[Job]:

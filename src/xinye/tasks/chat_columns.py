@@ -4,9 +4,10 @@ answers by words within their names."""
 import re
 from collections.abc import Callable, Sequence
 
-from xinye.data.columns import find_column
+from xinye.data.columns import FIELD_NAMES, find_column
 from xinye.data.records import Row
 from xinye.errors import quoted
+from xinye.tasks.message_times import DAYS
 from xinye.tasks.writing_records import UNNAMED, Named
 
 LISTS = (
@@ -44,6 +45,27 @@ CONTENT_NAMES = (
     "content", "value", "text", "utterance", "message", "msg", "body", "parts", "内容", "消息",
     "消息内容", "聊天内容", "对话内容", "会话内容", "文本", "话语", "strcontent",
 )  # fmt: skip
+_TEXTS = (*CONTENT_NAMES, *LISTS)
+
+IDS = (  # of the conversation that a message belongs to
+    "conversation_id", "conversationid", "conv_id", "convid", "conversation", "dialogue_id",
+    "dialog_id", "dialogueid", "dialogid", "dialogue", "dialog", "session_id", "sessionid",
+    "session", "chat_id", "chatid", "thread_id", "thread", "ticket_id", "ticket", "case_id",
+    "call_id", "message_tree_id", "room_name", "strtalker", "talkerid", "会话id", "会话编号",
+    "会话", "对话id", "对话编号", "对话", "工单号", "工单编号", "工单", "id", "编号",
+)  # fmt: skip
+_ID = re.compile(  # other names of the same
+    r"\s*(?:conversation|conv|dialog(?:ue)?|session|chat|thread|ticket|case|call|contact|interaction"
+    r"|room|会话|对话|通话|呼叫|来电|录音|工单|咨询|聊天|接待|服务|案件)"
+    r"[ _-]?(?:id|no|number|编号|编码|序号|流水号|标识|号)\s*",
+    re.IGNORECASE,
+)
+TIMES = (
+    "time", "timestamp", "created_at", "create_time", "createtime", "sent_at", "ts", "datetime",
+    "strtime", "turn", "turn_id", "turn_index", "message_index", "index", "order", "seq", "时间",
+    "发送时间", "创建时间", "序号", "轮次", *DAYS,
+)  # fmt: skip
+PARENTS = ("parent_id", "parent_message_id", "parent")
 
 # -- words within a name ---------------------------------------------------------------------------
 
@@ -70,6 +92,7 @@ _ENDINGS = (
 )  # fmt: skip
 _MOST_WORDS = 4  # and characters of a name; a text that holds such a word is longer
 _LONGEST = 32
+_TOLD_OF = (*SYSTEMS, *CONTEXTS, *EARLIER)
 _WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[\u4e00-\u9fff]+")
 _OF_A_TEXT = re.compile("[，。？！：；、?!,;:]")
 _MOST_SHOWN = 12  # columns in a message
@@ -131,6 +154,51 @@ def _words(name: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(name)]
 
 
+def id_column(columns: Sequence[str]) -> str | None:
+    """The column that says of which conversation a message is."""
+    return find_column(columns, IDS) or next(filter(_ID.fullmatch, columns), None)
+
+
+def rivals(row: Row, pair: tuple[str, str], named: Named = UNNAMED) -> str:
+    """The question whether a pair such as 客户 and 客服 holds names only, where columns beside it
+    look like what is said; "" where none do."""
+    question, answer = pair
+    sure = (named.prompt_field or find_column([question], QUESTIONS)) and (
+        named.answer_field or find_column([answer], ANSWERS)
+    )
+    if sure:
+        return ""
+    rest = {name: row[name] for name in row if name not in (*pair, find_column(row, _TOLD_OF))}
+    asked, answered = by_words(rest)
+    flags = _flags(question, answer)
+    if asked or answered:
+        better = _flags(asked or question, answered or answer)
+        return f"which columns are a question and its answer: {better}, or {flags}?"
+    said = find_column((name for name in rest if isinstance(rest[name], str)), _TEXTS)
+    whole = said and row[question] and str(row[question]) in rest[said]
+    if said is None or whole:
+        return ""
+    return (
+        f"{question!r} and {answer!r} may hold names only, beside {said!r}. If they hold the "
+        f"question and its answer, name them: {flags}; if {said!r} holds a message, add a column "
+        "that says who speaks, such as 角色 or role"
+    )
+
+
+def _flags(question: str, answer: str) -> str:
+    return f"--prompt-field {quoted(question)} --answer-field {quoted(answer)}"
+
+
+def names_columns(row: Row) -> bool:
+    """Whether the first row of a table of two columns is its header: one of its cells is a usual
+    name, or ends with a word for a question or an answer, as 商家回复 does."""
+    usual = (*(name for pair in PAIRS for some in pair for name in some), *LISTS, *ROLE_NAMES)
+    if find_column(row, (*usual, *CONTENT_NAMES, *FIELD_NAMES, "chosen")):
+        return True
+    sides = [str(name).strip().lower() for name in by_words(row) if name]
+    return len(sides) == 2 or any(name.endswith((*_ASKED, *_ANSWERED)) for name in sides)
+
+
 def which_columns(row: Row) -> str:
     """The question which columns of a table are the question and the answer, with its longest texts
     as an example; "" where the row is none of a table."""
@@ -146,5 +214,5 @@ def which_columns(row: Row) -> str:
     there = ", ".join(map(str, [*row][:_MOST_SHOWN])) + " …" * (len(row) > _MOST_SHOWN)
     return (
         f"which columns hold the question and its answer? There are {there}. Name two, such as "
-        f"--prompt-field {quoted(question)} --answer-field {quoted(answer)}"
+        f"{_flags(question, answer)}"
     )

@@ -4,7 +4,7 @@ those who speak, or stands in a dictionary of all."""
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +16,17 @@ from xinye.data.records import Records, Row
 from xinye.data.sources import headerless, read_lines, read_records
 from xinye.data.tables import is_table
 from xinye.errors import XinyeError
-from xinye.tasks.chat_columns import CONTENT_NAMES, LISTS, PAIRS, ROLE_NAMES, by_words
+from xinye.tasks.chat_columns import (
+    CONTENT_NAMES,
+    LISTS,
+    PAIRS,
+    PARENTS,
+    ROLE_NAMES,
+    TIMES,
+    id_column,
+    names_columns,
+    rivals,
+)
 from xinye.tasks.conversations import Reader
 from xinye.tasks.message_times import DAYS, comparable
 from xinye.tasks.records import OnBad, each_record, note_unread, refuse_line
@@ -31,29 +41,17 @@ from xinye.tasks.roles import (
     who_are,
 )
 from xinye.tasks.timed_logs import begins_with_time, timed_speeches
+from xinye.tasks.unsaid import (
+    DIRECTIONS,
+    MESSAGE_KINDS,
+    PUBLIC,
+    SENDERS,
+    SENT,
+    only_said,
+    unseen,
+)
 from xinye.tasks.writing_records import UNNAMED, Named, Record
 
-IDS = (  # of the conversation that a message belongs to
-    "conversation_id", "conversationid", "conv_id", "convid", "conversation", "dialogue_id",
-    "dialog_id", "dialogueid", "dialogid", "dialogue", "dialog", "session_id", "sessionid",
-    "session", "chat_id", "chatid", "thread_id", "thread", "ticket_id", "ticket", "case_id",
-    "call_id", "message_tree_id", "room_name", "strtalker", "talkerid", "会话id", "会话编号",
-    "会话", "对话id", "对话编号", "对话", "工单号", "工单编号", "工单", "id", "编号",
-)  # fmt: skip
-TIMES = (
-    "time", "timestamp", "created_at", "create_time", "createtime", "sent_at", "ts", "datetime",
-    "strtime", "turn", "turn_id", "turn_index", "message_index", "index", "order", "seq", "时间",
-    "发送时间", "创建时间", "序号", "轮次", *DAYS,
-)  # fmt: skip
-SENT = ("is_sender", "issender")  # of WeChat: 1 where the owner of the account speaks
-SENDERS = {"0": "user", "1": "assistant"}
-PUBLIC = ("public",)  # false of what a customer does not see
-MESSAGE_KINDS = ("type_name", "msg_type", "message_type", "type", "消息类型")
-NO_TEXTS = (
-    "image", "picture", "voice", "audio", "video", "file", "sticker", "location", "system", "图片",
-    "语音", "视频", "文件", "表情", "动画表情", "位置", "系统消息", "系统通知",
-)  # fmt: skip
-PARENTS = ("parent_id", "parent_message_id", "parent")
 NUMBERED = Named("1", "2")  # the columns of a table without a header
 NO_HEADER = "no word in it names a question or an answer"
 
@@ -108,10 +106,7 @@ def without_header(path: Path, named: Named) -> str:
     if reason or named.columns or not is_table(path, tabbed=True):
         return reason
     _, row = next(read_records(path, lambda *_: None, tabbed=True), (0, {}))
-    names = (*(name for pair in PAIRS for some in pair for name in some), *LISTS, *ROLE_NAMES)
-    if len(row) != 2 or find_column(row, (*names, *CONTENT_NAMES, "chosen")) or all(by_words(row)):
-        return ""
-    return NO_HEADER
+    return NO_HEADER if len(row) == 2 and not names_columns(row) else ""
 
 
 def _columns(path: Path, named: Named) -> list[str]:
@@ -171,18 +166,21 @@ class MessageColumns:
         line, row = first
         if not isinstance(row, dict) or named.columns:
             return None
-        role = find_column(row, ROLE_NAMES)
+        role = find_column(row, ROLE_NAMES) or _direction(row)
         content = find_column((name for name in row if name != role), CONTENT_NAMES)
         lists = any(isinstance(value, list) for value in row.values())
-        paired = any(all(UNNAMED.find(row, *names)) for names in PAIRS)
+        found = [UNNAMED.find(row, *names) for names in PAIRS]
+        pairs = [(one, other) for one, other in found if one and other]
+        paired = any(not rivals(row, pair) for pair in pairs)
         if role is None or content is None or lists or paired:
             return None
         others = [name for name in row if name not in (role, content)]
-        conversation = find_column(others, IDS)
+        conversation = id_column(others)
         if conversation is None:
             raise XinyeError(
                 f"{place_of(path, line)}: each row is a message, but no column says of which "
-                "conversation. Add one, such as conversation_id or 会话"
+                "conversation. Add one, such as conversation_id or 会话, or rename the column that "
+                f"does: {', '.join(map(str, others[:6]))}"
             )
         others.remove(conversation)
         time = find_column(others, TIMES)
@@ -194,6 +192,12 @@ class MessageColumns:
         if self.time:
             return f"each row a message, grouped by {self.conversation!r}, sorted by {self.time!r}"
         return f"each row a message, grouped by {self.conversation!r}"
+
+
+def _direction(row: Row) -> str | None:
+    """The column that says of a message whether it came in or went out."""
+    name = find_column(row, DIRECTIONS)
+    return name if name and str(row[name]).strip().lower() in SENDERS else None
 
 
 @dataclass
@@ -234,14 +238,9 @@ def collected(
         if conversation.id != name:
             what = f"the {columns.conversation!r} {name!r} is read as {conversation.id!r}"
             notes.add(place, what)
-        if left_out := unseen(row, columns.role):
-            notes.add(place, left_out)
+        message = _message(row, columns, place, notes)
+        if message is None:
             continue
-        role = str(row[columns.role]).strip()
-        if columns.role.lower() in SENT:
-            notes.add(place, f"the {columns.role!r} {role} is read as {SENDERS.get(role, role)!r}")
-            role = SENDERS.get(role, role)
-        message = {"role": role, "content": row[columns.content]}
         conversation.messages.append(message)
         conversation.times.append(_cell(row, columns.time))
         conversation.days.append(_cell(row, columns.day))
@@ -254,10 +253,11 @@ def collected(
             f"{path}: each row is a message, but {columns.conversation!r} differs in every row, so "
             "no messages belong together. Call the column of the conversation conversation_id"
         )
-    _sort([*found.values()], columns, path, notes)
-    said_by = [message["role"] for each in found.values() for message in each.messages]
+    conversations = [conversation for conversation in found.values() if conversation.messages]
+    _sort(conversations, columns, path, notes)
+    said_by = [message["role"] for each in conversations for message in each.messages]
     strangers = unknown(said_by, named.assistants)
-    for conversation in found.values():
+    for conversation in conversations:
         try:
             if any(message["role"] in strangers for message in conversation.messages):
                 raise XinyeError(f"{conversation.place}: {who_are(strangers)}")
@@ -266,18 +266,20 @@ def collected(
             on_bad(error)
 
 
-def unseen(row: Row, role: str) -> str:
-    """Why a row of a log is no message of the conversation: an internal note, a picture or a
-    system's message; "" where it is one."""
-    public = find_column(row, PUBLIC)
-    if public and str(row[public]).lower() == "false":
-        return f"messages with {public!r} false, which the customer does not see, are left out"
-    kind = find_column(row, MESSAGE_KINDS)
-    value = str(row[kind]).strip().lower() if kind else ""
-    numbered = role.lower() in SENT and value.isdecimal() and value != "1"  # WeChat's 1 is a text
-    if kind and (numbered or value in NO_TEXTS):
-        return f"messages with {kind!r} {value!r}, which are not text, are left out"
-    return ""
+def _message(row: Row, columns: MessageColumns, place: str, notes: Notes) -> Row | None:
+    """The message in a row of a log; None where nobody says anything in it."""
+    if left_out := unseen(row, columns.role):
+        notes.add(place, left_out)
+        return None
+    role = str(row[columns.role]).strip()
+    if columns.role.strip().lower() in (*SENT, *DIRECTIONS):
+        meant = SENDERS.get(role.lower(), role)
+        notes.add(place, f"the {columns.role!r} {role} is read as {meant!r}")
+        role = meant
+    content = row[columns.content]
+    if isinstance(content, str):
+        content = only_said(content, place, notes, role)
+    return {"role": role, "content": content} if content else None
 
 
 def _cell(row: Row, column: str | None) -> str:
@@ -331,12 +333,13 @@ def spoken(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Re
     """The conversations of a text in which each line begins with who speaks."""
     lines = list(read_lines(path))
     if not begins_with_speaker(_first_of(lines)):
-        log = timed_speeches(lines, str(path), notes)
+        log = _heard(timed_speeches(lines, str(path), notes) or [], path, notes)
         if log:
             yield _logged(log, path, named, notes)
             return
     said = speeches(lines, str(path), notes, named.assistants)
-    conversations = answered(said, str(path), notes)
+    heard = filter(None, (_heard(each, path, notes) for each in said))
+    conversations = answered([*heard], str(path), notes)
     strangers = perhaps_speakers(line for each in conversations for line in _more_lines(each))
     for conversation in conversations:
         place = place_of(path, conversation[0].line)
@@ -354,6 +357,17 @@ def spoken(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Re
             on_bad(error)
         else:
             yield Record(tuple(joined(messages, place, notes)), place, "lines of speakers")
+
+
+def _heard(said: list[Speech], path: Path, notes: Notes) -> list[Speech]:
+    """The speeches that hold a text; what is only a picture or a notice is left out."""
+    heard = []
+    for speech in said:
+        place = place_of(path, speech.line)
+        text = only_said("\n".join(speech.lines), place, notes, speech.word)
+        if text.strip():
+            heard.append(replace(speech, lines=text.split("\n")))
+    return heard
 
 
 def _logged(log: list[Speech], path: Path, named: Named, notes: Notes) -> Record:

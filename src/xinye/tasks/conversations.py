@@ -20,6 +20,7 @@ from xinye.tasks.chat_columns import (
     ROLE_NAMES,
     SYSTEMS,
     by_words,
+    rivals,
     which_columns,
 )
 from xinye.tasks.conversation_exports import exported
@@ -32,6 +33,8 @@ REJECTED = ("rejected", "rejected_response", "response_rejected", "rejected_mess
 WEIGHTS = ("weight", "train", "loss")  # that say whether an answer is trained
 UNWANTED = ("label", "kto_tag")  # false of an answer that is a bad example
 MEDIA = ("images", "image", "videos", "video", "audios", "audio")
+TOTALS = ("合计", "总计", "小计", "平均", "total", "Total")  # in the first cell of a last row
+NO_ANSWERS = ("—", "——", "–", "-", "--", "无", "/")  # written where there is none
 NO_MEDIA = "Xinye learns only text. Delete the record, or describe in words what it shows"
 EXPECTED = (
     'messages ({"messages": [{"role": "user", "content": …}, …]}), ShareGPT ({"conversations": '
@@ -56,6 +59,11 @@ class Reader:
         if not isinstance(row, dict):
             raise expected(self.place, EXPECTED, row)
         self.named.check(row, self.place)
+        first = str(next(iter(row.values()), "")).strip()
+        if first in TOTALS:
+            self.notes.add(
+                self.place, f"the first cell is {first!r}: delete the row if it is a total"
+            )
         for name in MEDIA:
             if row.get(name):
                 raise XinyeError(f"{self.place}, field {name!r}: {NO_MEDIA}")
@@ -85,6 +93,8 @@ class Reader:
         for questions, answers in PAIRS:
             question, answer = self.named.find(row, questions, answers)
             if question and answer:
+                if problem := rivals(row, (question, answer), self.named):
+                    raise XinyeError(f"{self.place}: {problem}")
                 return self.paired(row, question, answer)
         field = find_column((name for name in row if _may_be_said(row[name])), LISTS)
         field = field or find_column((name for name in row if _are_texts(row[name])), TEXTS)
@@ -148,8 +158,11 @@ class Reader:
             self.fields += used
             parts = [self.text(row, name) for name in used if row.get(name)]
             text = "\n".join(part for part in parts if part.strip())
-            if not text:
-                self.notes.add(self.place, f"the question {question!r} is empty")
+            if not text.strip() and row[answer]:
+                raise XinyeError(
+                    f"{self.place}, field {question!r}: the question is empty, but there is an "
+                    "answer; fill it in or delete the record"
+                )
             asked = [{"role": "user", "content": text}]
         if replied is None:
             text = text_in(row, answer, self.place).strip()
@@ -157,6 +170,11 @@ class Reader:
         messages += [*asked, *replied]
         for message in messages:
             note_missing("text", message["content"], self.place, self.notes)
+            if message["role"] == "assistant" and message["content"].strip() in NO_ANSWERS:
+                what = (
+                    f"the answer is {message['content'].strip()!r}, which looks like a missing one"
+                )
+                self.notes.add(self.place, what)
         kind = "Alpaca" if question == "instruction" else f"{question!r} and {answer!r}"
         added = [name for name in (context, *earlier) if name]
         return messages, kind + "".join(f" with {name!r}" for name in added)

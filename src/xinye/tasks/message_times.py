@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 DAYS = ("date", "day", "日期")  # beside a column of clock times
+HALVES = "(?:上午|下午|凌晨|早上|中午|晚上)"  # of a day, before a clock time
 _NUMBER = re.compile(r"(\d{1,18})(?:\.0+)?")
 _EPOCH = re.compile(r"\d{10}\.\d+")  # seconds since 1970
 _MOMENT = re.compile(
     r"(\d{4})(?:[-/.](\d{1,2})[-/.](\d{1,2})|年(\d{1,2})月(\d{1,2})日)"
-    r"(?:(?:T|\s+)(\d{1,2}:\d\d(?::\d\d(?:\.\d{1,6})?)?)\d*\s*(Z|UTC|[-+]\d\d(?::?\d\d)?)?)?",
-    re.ASCII,
+    r"(?:(?:T|\s*(上午|下午|AM|PM)\s*|\s+)(\d{1,2}:\d\d(?::\d\d(?:\.\d{1,6})?)?)\d*\s*"
+    r"(?:(AM|PM)|(Z|UTC|[-+]\d\d(?::?\d\d)?))?)?",
+    re.ASCII | re.IGNORECASE,
 )
 
 Time = int | float | datetime
@@ -43,14 +45,22 @@ def _read(text: str) -> tuple[Time, str] | None:
     moment = _MOMENT.fullmatch(text)
     if not moment:
         return None
-    year, *parts, clock, zone = moment.groups()
+    year, *parts, before, clock, behind, zone = moment.groups()
     month, day = (part.zfill(2) for part in parts if part)
     written = f"{year}-{month}-{day}"
     if clock:
         hour, _, rest = clock.partition(":")
+        if half := before or behind:
+            hour = _of_24(int(hour), half)
         written += f"T{hour.zfill(2)}:{rest}" + ("+00:00" if zone in ("Z", "UTC") else zone or "")
     try:
         time = datetime.fromisoformat(written)
     except ValueError:  # such as the 13th month
         return None
-    return time, f"clock: {bool(clock)}, zone: {bool(zone)}"
+    return time, f"clock: {bool(clock)}, half: {bool(before or behind)}, zone: {bool(zone)}"
+
+
+def _of_24(hour: int, half: str) -> str:
+    """An hour of half a day as one of the day. The 13th hour of the afternoon is itself."""
+    late = half.upper() in ("下午", "PM")
+    return str(hour if hour > 12 else hour % 12 + 12 * late)

@@ -4,13 +4,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from operator import itemgetter
 
 from xinye.data.notes import Notes, place_of
 from xinye.data.records import Row
 from xinye.data.tokenizer import ROLES
 from xinye.errors import XinyeError
+from xinye.tasks.message_times import HALVES
+from xinye.tasks.unsaid import NOTICES_LEFT_OUT, is_notice
 
 WORDS = {  # that stand for a role, in lower case
     "user": "user|human|usr|customer|client|visitor|prompter|patient|end_user|requester|guest|"
@@ -26,7 +28,10 @@ LETTERS = {  # that begin lines of a text, but are no roles of a message
     "assistant": "a|answer|答|答案|回答",
 }
 # before a speaker; as WhatsApp writes it, too
-_TIME = r"(?P<time>[\[(（]?\d[\d:./,年月日T\u202f -]{3,22}(?:[AaPp]\.?[Mm]\.?)?[\])）]?(?: *- )? *)"
+_TIME = (
+    rf"(?P<time>[\[(（]?\d(?:[\d:./,年月日T\u202f -]|{HALVES}){{3,22}}"
+    r"(?:[AaPp]\.?[Mm]\.?)?[\])）]?(?: *- )? *)"
+)
 CALLS = ("function_call", "tool_call", "tool_calls")  # roles of what an assistant asks of a tool
 # words that also begin a line of what somebody says: "Model: X100"
 NO_SPEAKERS = (*CALLS, "model", "support", *WORDS["tool"].split("|"))
@@ -202,6 +207,15 @@ class _Speakers:
         asks = self.others_ask and not _NO_NAME.search(_key(named["word"]))
         return named if speaks or asks else None
 
+    def system_begins(self, lines: Sequence[str]) -> bool:
+        """Whether a conversation begins with the system, so that its word is that of a speaker."""
+        firsts = (line for before, line in pairwise(["", *lines]) if _BETWEEN.fullmatch(before))
+        return any(speaker and _is_system(speaker) for speaker in map(self.match, firsts))
+
+
+def _is_system(speaker: re.Match[str]) -> bool:
+    return ROLE_OF.get(speaker["word"].casefold()) == "system"
+
 
 def perhaps_speakers(lines: Iterable[str]) -> Counter[str]:
     """The names at the beginning of lines that may be those of speakers, with their counts."""
@@ -222,23 +236,30 @@ def speeches(
     speakers = _Speakers((line for _, line in lines), assistants)
     found: list[list[Speech]] = []
     pattern: _Speakers | re.Pattern[str] = speakers
+    system = speakers.system_begins([line for _, line in lines])
+    last: Speech | None = None
     apart = True
     for number, line in lines:
         if _BETWEEN.fullmatch(line):
             apart = True
             continue
-        if not found and _QUESTIONS_AND_ANSWERS.match(line):
+        if last is None and _QUESTIONS_AND_ANSWERS.match(line):
             pattern = _QUESTIONS_AND_ANSWERS
         speaker = pattern.match(line)
-        if speaker and not apart and ROLE_OF.get(speaker["word"].casefold()) == "system":
-            speaker = None  # it begins a conversation, or is a word like others
+        if speaker and _is_system(speaker):
+            if is_notice(speaker["text"]) or (system and not apart):
+                notes.add(place_of(path, number), NOTICES_LEFT_OUT)
+                last = Speech(speaker["word"], number, [])
+                continue
+            speaker = speaker if apart else None  # a word like others
         if speaker and apart:
             found.append([])
         if speaker:
-            found[-1].append(Speech(speaker["word"], number, [speaker["text"]]))
+            last = Speech(speaker["word"], number, [speaker["text"]])
+            found[-1].append(last)
             if speaker["time"]:
                 notes.add(place_of(path, number), "the time before a speaker is dropped")
-        elif not found:
+        elif last is None:
             names = perhaps_speakers(line for _, line in lines)
             again = Counter({name: count for name, count in names.items() if count > 1})
             if again and _SAID_BY.match(line):
@@ -254,7 +275,7 @@ def speeches(
             elif apart:
                 what = "a line without a speaker continues the message before the empty line"
                 notes.add(place_of(path, number), what)
-            found[-1][-1].lines += ["", line] if apart else [line]
+            last.lines += ["", line] if apart else [line]
         apart = False
     return found
 

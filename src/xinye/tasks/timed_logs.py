@@ -5,19 +5,30 @@ import re
 from collections.abc import Sequence
 
 from xinye.data.notes import Notes, place_of
+from xinye.tasks.message_times import HALVES
 from xinye.tasks.roles import Speech
 
-_WHEN = (
-    r"[\[(（]?(?:\d{4}[-/年.]\d{1,2}[-/月.]\d{1,2}日?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}),?\s+"
-    r"\d{1,2}:\d\d(?::\d\d)?(?:\s?[AaPp][Mm])?[\])）]?"
+_DATE = r"\d{4}[-/年.]\d{1,2}[-/月.]\d{1,2}日?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}"
+_HALF = rf"(?:{HALVES}|[AaPp][Mm])"
+_CLOCK = (
+    rf",?(?:\s*(?:星期|周)[一二三四五六日天])?(?:\s+|(?={HALVES}))"
+    rf"(?:{_HALF}\s?)?\d{{1,2}}:\d\d(?::\d\d)?(?:\s?{_HALF})?[\])）]?"
 )
 _NAME = r"[^:：\s](?:[^:：]{0,38}[^:：\s])?"
-_FORMS = (
-    re.compile(rf"\u200e?{_WHEN}(?: -)? (?P<name>{_NAME})[:：] ?(?P<text>.*)"),
-    re.compile(rf"{_WHEN}\s+(?P<name>{_NAME})(?P<text>)"),
-    re.compile(rf"(?P<name>{_NAME})\s+{_WHEN}(?P<text>)"),
-)
-_TIMED = re.compile(rf"\u200e?{_WHEN}")
+
+
+def _forms(date: str) -> tuple[re.Pattern[str], ...]:
+    """How a message may begin, by how its date is written."""
+    when = rf"[\[(（]?(?:{date}){_CLOCK}"
+    return (
+        re.compile(rf"\u200e?{when}(?: -)? (?P<name>{_NAME})[:：] ?(?P<text>.*)"),
+        re.compile(rf"{when}\s+(?P<name>{_NAME})(?P<text>)"),
+        re.compile(rf"(?P<name>{_NAME})\s+{when}(?P<text>)"),
+    )
+
+
+_FORMS = (*_forms(_DATE), *_forms(r"\d{1,2}月\d{1,2}日"))
+_TIMED = re.compile(rf"\u200e?[\[(（]?(?:{_DATE}){_CLOCK}")
 
 
 def timed_speeches(
@@ -44,7 +55,7 @@ def timed_speeches(
 
 
 def begins_with_time(line: str) -> bool:
-    return bool(_TIMED.match(line) or _FORMS[-1].fullmatch(line.strip()))
+    return bool(_TIMED.match(line)) or any(form.fullmatch(line.strip()) for form in _FORMS)
 
 
 def _texts(lines: Sequence[tuple[int, str]]) -> list[str]:

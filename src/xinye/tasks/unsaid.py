@@ -1,0 +1,86 @@
+"""What stands in logs of chats and is not said by anybody: pictures, voices, notices of the
+program, notes that a customer does not see. It is left out, and counted."""
+
+import re
+
+from xinye.data.columns import find_column
+from xinye.data.notes import Notes
+from xinye.data.records import Row
+
+SENT = ("is_sender", "issender")  # of WeChat: 1 where the owner of the account speaks
+DIRECTIONS = (  # of a message, as those who answer see it
+    "direction", "message_direction", "is_robot", "is_bot", "is_agent", "方向", "消息方向",
+    "收发", "收发方向",
+)  # fmt: skip
+SENDERS = dict.fromkeys(
+    ("0", "in", "incoming", "inbound", "received", "false", "收", "接收", "进", "来"), "user"
+) | dict.fromkeys(
+    ("1", "out", "outgoing", "outbound", "sent", "true", "发", "发送", "出", "去"), "assistant"
+)
+PUBLIC = ("public",)  # false of what a customer does not see
+MESSAGE_KINDS = ("type_name", "msg_type", "message_type", "type", "消息类型")
+NO_TEXTS = (
+    "image", "picture", "photo", "voice", "audio", "video", "file", "sticker", "location", "system",
+    "图片", "照片", "语音", "视频", "文件", "表情", "动画表情", "位置", "语音通话", "视频通话",
+    "系统消息", "系统通知",
+)  # fmt: skip
+NOTICES = ("系统消息", "系统通知", "系统提示")  # who speaks where a program gives notice
+NOTICES_LEFT_OUT = "notices of the system are left out"
+_MARK = "|".join(map(re.escape, NO_TEXTS))
+_MEDIA = re.compile(  # as QQ, WeChat and WhatsApp write them; "[微笑]" stays
+    rf"(?:[\[【](?:{_MARK})(?: \d+[\"″])?[\]】]\s*)+|[\[【](?:文件|file)[\]】].*"
+    r"|\u200e?<(?:Media omitted|媒体已省略|省略多媒体文件|附件|attached: .*)>"
+    r"|\u200e?(?:image|video|audio|sticker|GIF|document) omitted",
+    re.IGNORECASE,
+)
+_TAKEN_BACK = re.compile(
+    r".{0,40}撤回了一条(?:成员)?消息.{0,8}|.{0,40}recalled a message\.?"
+    r"|\u200e?(?:This message was deleted|You deleted this message)\.?"
+)
+_NOTICE = re.compile(
+    "转接|接入|接通|会话|排队|结束|超时|离开|加入|进入|评价|满意度|无应答"
+    r"|\b(?:joined|left|transferred|started|ended|queue|disconnected|timed out)\b",
+    re.IGNORECASE,
+)
+_BEHAVE = re.compile("你|you are an? |you should|you must", re.IGNORECASE)  # a system prompt's
+
+
+def is_notice(text: str) -> bool:
+    """Whether words of a system tell of a conversation, and not how an assistant behaves."""
+    return len(text) < 60 and bool(_NOTICE.search(text)) and not _BEHAVE.search(text)
+
+
+def is_program(speaker: str) -> bool:
+    """Whether a program gives notice, as "系统消息(10000)" of QQ does."""
+    return re.sub(r"[(（]\d+[)）]$", "", speaker.strip()) in NOTICES
+
+
+def only_said(text: str, place: str, notes: Notes, speaker: str) -> str:
+    """A message of a log without the lines that stand for a picture and the like; "" of a program's
+    notice."""
+    if is_program(speaker):
+        notes.add(place, NOTICES_LEFT_OUT)
+        return ""
+    kept = []
+    for line in text.split("\n"):
+        if _MEDIA.fullmatch(line.strip()):
+            notes.add(place, "pictures, voices and the like are left out, which are no texts")
+        elif _TAKEN_BACK.fullmatch(line.strip()):
+            notes.add(place, "notices that a message was taken back are left out")
+        else:
+            kept.append(line)
+    return "\n".join(kept).strip("\n")
+
+
+def unseen(row: Row, role: str) -> str:
+    """Why a row of a log is no message of the conversation: an internal note, a picture or a
+    system's message; "" where it is one."""
+    public = find_column(row, PUBLIC)
+    if public and str(row[public]).lower() == "false":
+        return f"messages of {public!r} false are left out, notes that the customer does not see"
+    kind = find_column(row, MESSAGE_KINDS)
+    value = str(row[kind]).strip().lower() if kind else ""
+    numbered = role.lower() in SENT and value.isdecimal() and value != "1"  # WeChat's 1 is a text
+    if kind and (numbered or value in NO_TEXTS):
+        return f"messages of {kind!r} {value!r} are left out, which are no texts"
+    return ""
