@@ -24,10 +24,16 @@ UNITS = {"s": "秒", "min": "分", "h": "小时"}
 _GAP = re.compile(r"\{(\w*)\}")
 # what stays together in a line: a word, or a Han character, with the marks and the space behind it
 _BREAKABLE = re.compile(r"(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)[，。：；！？、）》”…]*\s?")
-_PLACE = re.compile(
-    r"(?P<file>.*?)(?:, )?(?P<kind>line|record|row) "
-    r"(?P<numbers>\d[\d,]*(?:(?:, | and )(?P=kind) \d[\d,]*)*)"
+# Where something stands: "a.csv, line 3, line 9", "b.xlsx, row 6, field 'label'", "column AB".
+_BEFORE = r"(?P<before>^|, |(?<= and )|(?<= = ))"
+_NUMBER = r"\d+(?:,\d{3})*"
+_LINE = re.compile(
+    rf"{_BEFORE}(?P<kind>line|record|row) "
+    rf"(?P<numbers>{_NUMBER}(?:(?:, | and )(?P=kind) {_NUMBER})*)(?=$|, | and | = )"
 )
+_COLUMN = re.compile(rf"{_BEFORE}column (?P<name>[A-Z]+)(?=$|, | and | = )")
+_FIELD = re.compile(rf"{_BEFORE}field (?P<name>'[^']*'|\"[^\"]*\")(?=$|, | and | = )")
+_AND = re.compile(r"(?<=[行条列]) and (?P<latin>[!-~])?")
 _BRACKETED = re.compile(r"(.+) \(([^()]*)\)", re.DOTALL)
 _TIME = re.compile(r"\d[\d,.]* (?:s|min|h)(?: \d+ (?:s|min))?")
 
@@ -102,23 +108,48 @@ def _looked_up(text: str, depth: int) -> str | None:
         return whole[text]
     if _TIME.fullmatch(text):
         return re.sub("[a-z]+", lambda unit: UNITS[unit[0]], text)
-    if place := _PLACE.fullmatch(text):
-        numbers = re.sub(f"(?:, | and ){place['kind']} ", "、", place["numbers"])
-        return f"{place['file']} 第 {numbers} {PLACES[place['kind']]}".strip()
-    for message in gapped:
-        if (gaps := message.gaps(text)) is not None:
-            return message.filled([_translated(gap, depth - 1) for gap in gaps])
     if text.endswith(" …"):
         return f"{_translated(text[:-2], depth - 1)} …"
-    if found := _BRACKETED.fullmatch(text):
-        before = _translated(found[1], depth - 1)
-        return None if before == found[1] else f"{before}（{_translated(found[2], depth - 1)}）"
-    for mark, said in (("; ", "；"), (": ", "：")):
+    found = [(message, gaps) for message in gapped if (gaps := message.gaps(text)) is not None]
+    for message, gaps in found:
+        if not any("; " in gap for gap in gaps):
+            return message.filled([_translated(gap, depth - 1) for gap in gaps])
+    clauses = text.split("; ")
+    said = [_translated(clause, depth - 1) for clause in clauses] if len(clauses) > 1 else []
+    if said and all(map(str.__ne__, clauses, said)):
+        return "；".join(said)
+    if found:
+        message, gaps = found[0]
+        return message.filled([_translated(gap, depth - 1) for gap in gaps])
+    if place := _place(text):
+        return place
+    if inner := _BRACKETED.fullmatch(text):
+        before = _translated(inner[1], depth - 1)
+        return None if before == inner[1] else f"{before}（{_translated(inner[2], depth - 1)}）"
+    for mark, joined in (("; ", "；"), (": ", "：")):
         parts = text.split(mark)
         translated = [_translated(part, depth - 1) for part in parts]
         if len(parts) > 1 and translated != parts:
-            return said.join(translated)
+            return joined.join(translated)
     return None
+
+
+def _place(text: str) -> str:
+    """Places in Chinese, whose files keep their names; "" for a text that does not end with one."""
+    found = [match for each in (_LINE, _COLUMN, _FIELD) for match in each.finditer(text)]
+    if len(text) not in [match.end() for match in found]:
+        return ""
+
+    def line(match: re.Match[str]) -> str:
+        kind = match["kind"]
+        numbers = re.sub(f"(?:, | and ){kind} ", "、", match["numbers"])
+        return f"{' ' * bool(match['before'])}第 {numbers} {PLACES[kind]}"
+
+    text = _LINE.sub(line, text)
+    text = _COLUMN.sub(lambda match: f"{' ' * bool(match['before'])}{match['name']} 列", text)
+    text = _FIELD.sub(lambda match: f"{'，' * bool(match['before'])}字段 {match['name']}", text)
+    text = re.sub(r"(?<=[行条列]), ", "、", text)
+    return _AND.sub(lambda match: f"和 {match['latin']}" if match["latin"] else "和", text)
 
 
 def wrapped(text: str, width: int, indent: str = "") -> str:
