@@ -349,6 +349,15 @@ def test_in_the_chinese_view_nothing_is_english(make_run):
     assert "表头重复出现，已略去（a 第 3 行）" in page.text["zh"]
 
 
+@pytest.mark.parametrize("baseline", [None, {"name": "a dictionary", "span_f1": 0.0}])
+def test_a_tagger_that_finds_nothing_has_learned_nothing(make_run, baseline):
+    measured = {"accuracy": 0.9, "span_f1": 0.0, "table": {}}
+    folder = taught(make_run, "tag", measured=measured, baseline=baseline)
+    _, page = page_of(folder)
+    assert "The model has learned nothing: it finds no span that is right" in page.text["en"]
+    assert "模型什么也没学到：没有找对任何实体" in page.text["zh"]
+
+
 def test_a_classifier(make_run):
     baseline = {"name": "TF-IDF", "accuracy": 0.8, "macro_f1": 0.8, "table": {"好评": FIGURES}}
     folder = taught(make_run, "classify", measured=MEASURED, baseline=baseline)
