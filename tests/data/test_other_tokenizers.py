@@ -450,7 +450,7 @@ def test_a_template_that_the_library_panics_at_is_one_line(
     special = {name: {"id": name, "ids": ids, "tokens": [name]} for name, ids in defined.items()}
     template = {"type": "TemplateProcessing", "single": single, "pair": pair}
     with_parts(tmp_path, post_processor={**template, "special_tokens": special})
-    with pytest.raises(XinyeError, match="tokenizer.json: (not a|damaged)") as refused:
+    with pytest.raises(XinyeError, match=r"tokenizer\.json: (not a|damaged)") as refused:
         Tokenizer.load(tmp_path)
     assert says in str(refused.value) and refused.value.exit_code == 2
     assert capfd.readouterr().err == ""  # nor has the library written there

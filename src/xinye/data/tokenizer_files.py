@@ -244,13 +244,13 @@ def check_templates(data: Json, where: str) -> None:
                 token, text = (_id_of(piece, kind) for kind in ("SpecialToken", "Sequence"))
                 if token is not None and isinstance(defined, dict) and token not in defined:
                     raise XinyeError(
-                        f"{where}: not a tokenizer (the post_processor's template {name} has the token "
-                        f"{token[:50]!r}, which its special_tokens do not define)"
+                        f"{where}: not a tokenizer (the post_processor's template {name} has the "
+                        f"token {token[:50]!r}, which its special_tokens do not define)"
                     )
                 if text is not None and text not in texts:
                     raise XinyeError(
-                        f"{where}: not a tokenizer (the post_processor's template {name} has no text "
-                        f"{text[:50]!r})"
+                        f"{where}: not a tokenizer (the post_processor's template {name} has no "
+                        f"text {text[:50]!r})"
                     )
 
 
