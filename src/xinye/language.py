@@ -24,10 +24,16 @@ UNITS = {"s": "秒", "min": "分", "h": "小时"}
 _GAP = re.compile(r"\{(\w*)\}")
 # what stays together in a line: a word, or a Han character, with the marks and the space behind it
 _BREAKABLE = re.compile(r"(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)[，。：；！？、）》”…]*\s?")
-_PLACE = re.compile(
-    r"(?P<file>.*?)(?:, )?(?P<kind>line|record|row) "
-    r"(?P<numbers>\d[\d,]*(?:(?:, | and )(?P=kind) \d[\d,]*)*)"
+# Where something stands: "a.csv, line 3, line 9", "b.xlsx, row 6, field 'label'", "column AB".
+_BEFORE = r"(?P<before>^|, |(?<= and )|(?<= = ))"
+_NUMBER = r"\d+(?:,\d{3})*"
+_LINE = re.compile(
+    rf"{_BEFORE}(?P<kind>line|record|row) "
+    rf"(?P<numbers>{_NUMBER}(?:(?:, | and )(?P=kind) {_NUMBER})*)(?=$|, | and | = )"
 )
+_COLUMN = re.compile(rf"{_BEFORE}column (?P<name>[A-Z]+)(?=$|, | and | = )")
+_FIELD = re.compile(rf"{_BEFORE}field (?P<name>'[^']*'|\"[^\"]*\")(?=$|, | and | = )")
+_AND = re.compile(r"(?<=[行条列]) and (?P<latin>[!-~])?")
 _TIME = re.compile(r"\d[\d,.]* (?:s|min|h)(?: \d+ (?:s|min))?")
 
 
@@ -114,9 +120,8 @@ def _looked_up(text: str, depth: int) -> str | None:
         return said
     if _TIME.fullmatch(text):
         return re.sub("[a-z]+", lambda unit: UNITS[unit[0]], text)
-    if place := _PLACE.fullmatch(text):
-        numbers = re.sub(f"(?:, | and ){place['kind']} ", "、", place["numbers"])
-        return f"{place['file']} 第 {numbers} {PLACES[place['kind']]}".strip()
+    if not re.search("[:;] ", text) and (place := _place(text)):
+        return place
     if text.endswith(" …"):
         return f"{_translated(text[:-2], depth - 1)} …"
     where, _, what = text.partition(": ")
@@ -143,9 +148,15 @@ def _matched(text: str, depth: int) -> str | None:
     whole, gapped = _messages()
     if text in whole:
         return whole[text]
-    for message in gapped:
-        if (gaps := message.gaps(text)) is not None:
-            return message.filled([_translated(gap, depth - 1) for gap in gaps])
+    found = [(message, gaps) for message in gapped if (gaps := message.gaps(text)) is not None]
+    # rather one whose gaps hold no other message
+    found.sort(key=lambda each: any("; " in gap for gap in each[1]))
+    for message, gaps in found[:1]:
+        clauses = text.split("; ")
+        said = [_translated(clause, depth - 1) for clause in clauses]
+        if any("; " in gap for gap in gaps) and all(map(str.__ne__, clauses, said)):
+            return "；".join(said)
+        return message.filled([_translated(gap, depth - 1) for gap in gaps])
     return None
 
 
@@ -158,6 +169,24 @@ def _with_bracket(text: str) -> tuple[str, str]:
         if not depth:
             return (text[:at].rstrip(), text[at + 1 : -1]) if text[at] == "(" else (text, "")
     return text, ""
+
+
+def _place(text: str) -> str:
+    """Places in Chinese, whose files keep their names; "" for a text that does not end with one."""
+    found = [match for each in (_LINE, _COLUMN, _FIELD) for match in each.finditer(text)]
+    if len(text) not in [match.end() for match in found]:
+        return ""
+
+    def line(match: re.Match[str]) -> str:
+        kind = match["kind"]
+        numbers = re.sub(f"(?:, | and ){kind} ", "、", match["numbers"])
+        return f"{' ' * bool(match['before'])}第 {numbers} {PLACES[kind]}"
+
+    text = _LINE.sub(line, text)
+    text = _COLUMN.sub(lambda match: f"{' ' * bool(match['before'])}{match['name']} 列", text)
+    text = _FIELD.sub(lambda match: f"{'，' * bool(match['before'])}字段 {match['name']}", text)
+    text = re.sub(r"(?<=[行条列]), ", "、", text)
+    return _AND.sub(lambda match: f"和 {match['latin']}" if match["latin"] else "和", text)
 
 
 def wrapped(text: str, width: int, indent: str = "") -> str:

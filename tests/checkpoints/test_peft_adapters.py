@@ -207,26 +207,47 @@ def test_a_base_that_was_moved_is_named_and_can_be_given(tmp_path, xinye):
     asked = ("generate", adapter, "好", "--temperature", 0, "--max-tokens", 4)
     before = xinye(*asked).out
     (tmp_path / "base").rename(tmp_path / "moved")
-    complaint = xinye(*asked).complaint
+    here = ("--base", tmp_path / "moved")
+    assert xinye(*asked, *here).out == before != ""
+    complaint = xinye(*asked).complaint  # it holds for one command
     assert (
         str(adapter) in complaint and str(tmp_path / "base") in complaint and "--base" in complaint
     )
-    here = ("--base", tmp_path / "moved")
-    assert xinye(*asked, *here).out == before != ""
-    assert str(adapter) in xinye(*asked).complaint  # it holds for one command
-    for verb in (
-        ("merge", adapter, "-o", tmp_path / "merged"),
-        ("export", adapter, "--to", "gguf", "-o", tmp_path / "model.gguf"),
-        ("quantize", adapter, "-o", tmp_path / "small.gguf"),
-    ):
-        assert str(adapter) in xinye(*verb).complaint
-        outcome = xinye(*verb, *here)
-        assert outcome.code == 0, outcome.err
-    with pytest.raises(XinyeError, match="--base"):
-        package.load(adapter)
+    outcome = xinye("export", adapter, "--to", "gguf", "-o", tmp_path / "model.gguf", *here)
+    assert outcome.code == 0, outcome.err
     assert package.load(adapter, base=tmp_path / "moved").generate("好", max_tokens=1)
-    assert "no model here is one" in xinye("generate", tmp_path / "moved", "好", *here).complaint
-    assert "not there" in xinye(*asked, "--base", "nowhere").complaint
+    told = xinye("generate", tmp_path / "moved", "好", *here).complaint
+    assert "moved: no model here is" in told
+
+
+@pytest.mark.parametrize("verb", ["generate", "merge", "export", "quantize"])
+@pytest.mark.parametrize(
+    "base, downloads",
+    [
+        ("Qwen/Qwen3-0.6B", True),
+        ("gpt2", True),
+        ("runs/base", False),
+        ("./base", False),
+        ("../base", False),
+        ("here/base", False),
+        ("/gone/base", False),
+    ],
+)
+def test_only_what_may_be_on_the_hub_is_offered_to_download(
+    verb, base, downloads, tmp_path, monkeypatch, xinye
+):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("adapter", "here"):
+        Path(folder).mkdir()
+    written = {"peft_type": "LORA", "base_model_name_or_path": base}
+    Path("adapter", "adapter_config.json").write_text(json.dumps(written), "utf-8")
+    more = {"generate": ("好",), "merge": ("-o", "m"), "quantize": ("-o", "m.gguf")}
+    more["export"] = ("--to", "gguf", "-o", "m.gguf")
+    complaint = xinye(verb, "adapter", *more[verb]).complaint
+    assert "adapter: " in complaint and base in complaint and "--base DIR" in complaint
+    assert (f"xinye download {base}" in complaint) == downloads
+    if verb == "generate":
+        assert ("xinye download" in xinye(verb, base, "好").complaint) == downloads
 
 
 def test_an_adapter_over_itself_is_one_line(tmp_path, xinye):

@@ -259,8 +259,8 @@ def test_a_run_stopped_early_says_so(xinye, workplace, monkeypatch):
     result = json.loads(outcome.out)
     assert (result["stopped_early"], result["steps"], result["model_step"]) == (True, 2, 1)
     says = (
-        "stopped early after step 2: no evaluation since step 1 was better; the saved model is that of "
-        "step 1"
+        "stopped early after step 2, because the evaluations no longer improve; the saved model is "
+        "that of step 1, the best"
     )
     assert says in outcome.err and "patience" in outcome.err and "label_smoothing" in outcome.err
     assert "l1 " not in outcome.err  # what was not given is no row of the plan

@@ -197,6 +197,14 @@ def test_what_is_wrong_is_said_once(workplace):
     )
 
 
+def test_two_are_as_quiet_as_one(workplace):
+    process = start(
+        workplace, "zh.txt", "-o", "run", "--steps", "2", "--processes", "2", "-q", *EXACT
+    )
+    assert (*process.communicate(timeout=120), process.returncode) == ("", "", 0)
+    assert (workplace / "run" / "model.safetensors").exists()
+
+
 def test_only_a_launcher_takes_the_place_of_processes(xinye, workplace, monkeypatch):
     """A rank alone, which a cluster may have left in the environment, is not of several."""
     command = ("pretrain", "zh.txt", "-o", "run", "--processes", "2")

@@ -111,7 +111,9 @@ def test_no_runs_yet(xinye, workplace):
         (["compare", "run", "other", "--plot", "curves.png"], ".svg"),
         (["clean", "missing"], "missing: no such folder"),
         (["verify", "missing"], "missing: no such folder"),
-        (["clean", "run"], "MB in 1 run can be deleted; give --yes"),
+        (["clean", "run", "--all", "missing"], "missing: no such folder"),
+        (["clean", "--all", "."], ". is not a run; with --all name each run"),
+        (["clean", "--all"], "runs is not a run; with --all name each run"),
     ],
 )
 def test_wrong_use_is_one_line_and_changes_nothing(xinye, workplace, trained, arguments, says):
@@ -193,6 +195,55 @@ def test_clean_asks(xinye, workplace, trained, monkeypatch, answer, kept):
     assert (
         workplace / "runs" / "novel" / "training" / "checkpoints" / "step-00000006"
     ).exists() == kept
+
+
+@pytest.mark.parametrize("verb", [("runs", "clean"), ("rm",)])
+@pytest.mark.parametrize("more", [(), ("--all",)])
+def test_where_nobody_can_answer_it_lists_what_would_go(xinye, workplace, trained, verb, more):
+    shutil.copytree(trained, workplace / "run")
+    before = contents(workplace)
+    outcome = xinye(*verb, "run", *more)
+    assert outcome.code == 2 and "MB in 1 run can be deleted; give --yes" in outcome.err
+    what = "the whole run, with its model and report" if more else "the checkpoints"
+    assert what in outcome.out and contents(workplace) == before
+
+
+def test_rm_says_what_is_gone_and_what_stays_and_all_deletes_the_run(xinye, workplace, trained):
+    run = Path(shutil.copytree(trained, "runs/废"))
+    inner = Path(shutil.copytree(trained, "runs/废/control"))
+    (run / "notes.txt").write_text("我的笔记", "utf-8")
+    (run / "photos").symlink_to(trained)
+    (inner / "report.html").unlink()
+    (inner / "report.html").symlink_to(trained / "report.html")
+    before = contents(trained)
+    told = xinye("rm", run, "--yes").err
+    assert "runs/废: deleted the checkpoints, " in told and "the run stays" in told
+    assert "xinye runs clean runs/废 --all" in told and (run / "model.safetensors").exists()
+    told = xinye("rm", run, "--yes").err
+    assert "nothing to clean" in told and "--all" in told
+    told = xinye("rm", run, "--all", "--yes").err
+    assert "runs/废: deleted the run, " in told and "control, notes.txt, photos" in told
+    assert {path.name for path in run.iterdir()} == {"control", "notes.txt", "photos"}
+    assert [path.name for path in inner.iterdir()] == ["report.html"]
+    assert contents(trained) == before
+    shutil.copytree(trained, "runs/旧")
+    assert "runs/旧: deleted the whole run" in xinye("rm", "runs/旧", "--all", "--yes").err
+    assert not Path("runs/旧").exists()
+
+
+def test_all_deletes_only_what_is_surely_a_run(xinye, workplace, trained):
+    run = Path(shutil.copytree(trained, workplace / "run"))
+    Path("link").symlink_to(run)
+    before = contents(run)
+    delete = ("runs", "clean", "--all", "--yes")
+    assert "link: is a link to" in xinye(*delete, "run", "link").complaint
+    with RunFolder(run).in_use():
+        assert "still training" in xinye(*delete, "run").complaint
+    assert contents(run) == before
+    (run / "training" / "settings.json").write_text("{}", "utf-8")
+    before = contents(run)
+    assert "is not that of a run" in xinye(*delete, "run").complaint
+    assert contents(run) == before
 
 
 def test_clean_keeps_the_better_model_of_a_run_that_overfits(xinye, make_run):

@@ -97,6 +97,20 @@ def test_names_of_windows(tmp_path, encoding):
     assert len(list(read_pieces([path]))) == 12
 
 
+def test_control_characters_in_names_are_told_and_never_printed(xinye, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "\x1b[2J\x07评\n论\r\x9b\u202e.csv"
+    with zipfile.ZipFile("a.zip", "w") as archive:
+        archive.writestr(name, TABLE + "a,b,c\n")
+    outcome = xinye("data", "check", "a.zip", "--task", "classify")
+    printed = outcome.out + outcome.err
+    assert not {*name} & {*printed} - {*"[2J评论.csv\n"}, ascii(printed)
+    assert "评" in printed and "line 14: 3 columns" in printed
+    asked = ("finetune", "base", "--task", "classify", "--data", "a.zip", "-o", "run")
+    complaint = xinye(*asked).complaint
+    assert not {*name} & {*complaint} - {*"[2J评论.csv"}, ascii(complaint)
+
+
 def test_a_copy_beside_the_archive_is_read_once(tmp_path):
     pack(tmp_path / "b.zip", a_txt="春天来了", b_txt="秋天来了")
     (tmp_path / "a.txt").write_text("春天来了", "utf-8")

@@ -429,3 +429,28 @@ def test_a_panic_is_one_line(tmp_path, xinye):
         "tokenizer.json: not a tokenizer"
         in xinye("tokenizer", "eval", tmp_path, "zh.txt").complaint
     )
+
+
+FIRST = {"SpecialToken": {"id": "<bos>", "type_id": 0}}
+ONE, OTHER = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+
+
+@pytest.mark.parametrize(
+    "single, pair, defined, says",
+    [
+        ([FIRST, ONE], [], {}, "single has the token '<bos>', which its special_tokens do not"),
+        ([ONE], [ONE, FIRST, OTHER], {}, "pair has the token '<bos>'"),
+        ([OTHER], [ONE, OTHER], {}, "single has no text 'B'"),
+        ([FIRST, ONE], [], {"<bos>": [99_999]}, "adds the token 99,999, but the vocabulary ends"),
+    ],
+)
+def test_a_template_that_the_library_panics_at_is_one_line(
+    tmp_path, capfd, single, pair, defined, says
+):
+    special = {name: {"id": name, "ids": ids, "tokens": [name]} for name, ids in defined.items()}
+    template = {"type": "TemplateProcessing", "single": single, "pair": pair}
+    with_parts(tmp_path, post_processor={**template, "special_tokens": special})
+    with pytest.raises(XinyeError, match=r"tokenizer\.json: (not a|damaged)") as refused:
+        Tokenizer.load(tmp_path)
+    assert says in str(refused.value) and refused.value.exit_code == 2
+    assert capfd.readouterr().err == ""  # nor has the library written there

@@ -268,6 +268,48 @@ def test_both_charts_go_over_the_steps_and_mark_the_best(make_run):
     )
 
 
+def judged_at(folder, *rows):
+    """Let a run's validations be these: step, accuracy, loss."""
+    path = folder / "training" / "metrics.jsonl"
+    lines = [line for line in path.read_text("utf-8").splitlines() if '"validation"' not in line]
+    for step, accuracy, loss in rows:
+        record = {"kind": "validation", "step": step, "accuracy": accuracy, "loss": loss}
+        lines.append(json.dumps({**record, "seconds": 1.0}))
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+@pytest.mark.parametrize(
+    "rows, best",
+    [
+        ([(5, 1.0, 0.9), (30, 1.0, 0.4), (45, 1.0, 0.2), (60, 1.0, 0.3)], 45),
+        ([(5, 1.0, 0.2), (30, 1.0, 0.2), (45, 0.9, 0.1)], 30),
+        ([(5, 1.0, 0.9), (30, 0.9, 0.1)], 5),
+    ],
+)
+@pytest.mark.parametrize("saved", [None, 30])
+def test_of_equal_steps_the_one_with_the_lowest_loss_is_marked(make_run, rows, best, saved):
+    result = {} if saved is None else {"stopped_early": True, "model_step": saved}
+    folder = taught(make_run, "classify", **result)
+    judged_at(folder, *rows)
+    _, page = page_of(folder)
+    marked = page.text["en"].count(f"best accuracy: step {best}")
+    assert marked == page.text["zh"].count(f"准确率最好：第 {best} 步") == 2
+    assert f"marks step {best}, where the accuracy" in page.text["en"]
+    assert f"验证准确率最好的第 {best} 步" in page.text["zh"]
+    if saved is None:
+        assert "保存的模型是第 60 步（最后一步）的权重" in page.text["zh"]
+    else:
+        assert "weights of step 30; later steps are not in it" in page.text["en"]
+
+
+def test_of_an_interrupted_run_the_newest_checkpoint_is_what_is_saved(make_run):
+    result = {"interrupted": True, "model_step": 20}  # of an interruption before
+    run = make_run(losses=LOSSES, validations=VALIDATIONS[:3], result=result)
+    (run / "training" / "checkpoints" / "step-00000040").mkdir(parents=True)
+    _, page = page_of(run)
+    assert "保存的模型是第 40 步的权重，不含之后的步骤" in page.text["zh"]
+
+
 YARDSTICK = {
     "gzip": 3.3021,
     "five_gram": 1.25,
@@ -305,6 +347,15 @@ def test_in_the_chinese_view_nothing_is_english(make_run):
     assert set(english) <= {"test", "wants", "base"}, english  # reasons of `make_run`, a name
     assert "不如基线：准确率 90.0%，TF-IDF + 逻辑回归 95.0%" in page.text["zh"]
     assert "表头重复出现，已略去（a 第 3 行）" in page.text["zh"]
+
+
+@pytest.mark.parametrize("baseline", [None, {"name": "a dictionary", "span_f1": 0.0}])
+def test_a_tagger_that_finds_nothing_has_learned_nothing(make_run, baseline):
+    measured = {"accuracy": 0.9, "span_f1": 0.0, "table": {}}
+    folder = taught(make_run, "tag", measured=measured, baseline=baseline)
+    _, page = page_of(folder)
+    assert "The model has learned nothing: it finds no span that is right" in page.text["en"]
+    assert "模型什么也没学到：没有找对任何实体" in page.text["zh"]
 
 
 def test_a_classifier(make_run):

@@ -247,6 +247,18 @@ def test_patience_ends_a_run_with_its_best_model(workplace, monkeypatch):
     )
 
 
+def test_of_checkpoints_that_are_equally_good_the_one_with_the_lowest_loss_is_taken(
+    workplace, monkeypatch
+):
+    following = iter([(2.0, 0.9), (1.0, 0.9), (1.0, 0.3), (1.0, 0.5), (1.0, 0.3)])
+    names = ("bits_per_byte", "loss")
+    monkeypatch.setattr(
+        recipe, "evaluate", lambda *_: dict(zip(names, next(following), strict=True))
+    )
+    run = run_of(workplace, steps=12, evaluations=12, patience=2)
+    assert (run.stopped_early, run.steps, run.model_step) == (True, 4, 3)
+
+
 def test_resuming_a_run_stopped_early_takes_no_step(workplace, monkeypatch):
     scores(monkeypatch, 2.0, 3.0, 2.0, 2.0)
     run = run_of(workplace, steps=12, evaluations=12, patience=1)

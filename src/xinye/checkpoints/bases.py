@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from os import path
 from pathlib import Path
 
-from xinye.checkpoints.hub import find_downloaded, is_hub_name
+from xinye.checkpoints.hub import can_be_downloaded, find_downloaded
 from xinye.data.files import read_json
 from xinye.errors import XinyeError
 
@@ -72,7 +72,7 @@ def find_base(folder: Path) -> str:
     base = base_of(folder)
     if not place_of(base).exists():
         advice = "give its folder with --base DIR"
-        if is_hub_name(base):
+        if can_be_downloaded(base):
             advice = f"download it with xinye download {base}, or give its folder with --base DIR"
         raise XinyeError(f"{folder}: the adapter's base model {base} does not exist; {advice}")
     if is_adapter(place_of(base)):

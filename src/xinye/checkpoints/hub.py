@@ -10,6 +10,13 @@ def is_hub_name(name: str) -> bool:
     return re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name, re.ASCII) is not None
 
 
+def can_be_downloaded(name: str) -> bool:
+    """Whether what is missing by this name may be on the hub: it is not where a folder stands here,
+    nor among our runs."""
+    owner = Path(name).parts[:-1]
+    return is_hub_name(name) and owner != ("runs",) and not (owner and Path(*owner).exists())
+
+
 def find_downloaded(name: str, file: str = "config.json") -> Path | None:
     """The folder of a hub name in the hub's cache, where `xinye download` or another tool has put
     this file of it."""

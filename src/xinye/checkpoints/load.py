@@ -13,7 +13,7 @@ from xinye.checkpoints.bases import base_of, find_base, is_adapter, place_of
 from xinye.checkpoints.families import adapter_kind, check_judges, is_head, read_config
 from xinye.checkpoints.folders import SETTINGS, check_weights, near_run
 from xinye.checkpoints.gguf import load_gguf
-from xinye.checkpoints.hub import is_hub_name
+from xinye.checkpoints.hub import can_be_downloaded
 from xinye.checkpoints.huggingface import (
     PICKLED,
     check_vocabulary,
@@ -63,7 +63,7 @@ def load_model(
     hint = "; give the folder of a run or of a Hugging Face model"
     if near := near_run(folder):
         hint = near
-    elif is_hub_name(str(path)) and Path(path).suffix not in SUFFIXES:
+    elif can_be_downloaded(str(path)) and Path(path).suffix not in SUFFIXES:
         hint = f"; if it is a model of the hub, download it first: xinye download {path}"
     raise XinyeError(f"{path}: there is no such folder{hint}")
 

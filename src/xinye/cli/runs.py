@@ -21,11 +21,11 @@ from xinye.errors import XinyeError, plural, quoted
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.language import screen_language, shown, shown_word
 from xinye.runs.card import write_card
-from xinye.runs.cleanup import proposals, remove
+from xinye.runs.cleanup import Proposal, proposals, remove, whole_run
 from xinye.runs.comparison import at, curves, differences, matching_points, remarks
 from xinye.runs.diagnosis import diagnose
 from xinye.runs.report import texts, write_report
-from xinye.runs.saved import SavedRun, find_runs, read_run
+from xinye.runs.saved import SavedRun, find_runs, is_run, read_run
 
 FOLDERS = flag("folders", "DIR", "folders of runs, or single runs (runs)", ["runs"], nargs="*")
 
@@ -197,37 +197,76 @@ def clean(arguments: list[str]) -> int:
         "runs clean",
         "Free disk space: delete the checkpoints that finished runs only need to "
         "be extended, and runs that ended before anything was saved. Models and "
-        "reports of other runs stay. The command lists what it will delete, and "
-        "asks first.",
-        "xinye runs clean runs",
+        "reports of other runs stay, except with --all. The command lists what it will "
+        "delete, and asks first.",
+        "xinye runs clean runs\n  xinye runs clean runs/old --all",
         FOLDERS,
         JSON_AT_END,
         switch("--interrupted", "also delete interrupted runs that can still be resumed"),
+        switch("--all", "delete the named runs, with their models and reports"),
         switch("--yes", "delete without asking"),
     ).read(arguments)
 
-    proposed = proposals(find(given.folders), given.interrupted)
+    if given.all:
+        proposed = [whole_run(read_run(Path(name))) for name in named_runs(given.folders)]
+    else:
+        proposed = proposals(find(given.folders), given.interrupted)
     if not proposed:
-        console.print("there is nothing to clean")
-    elif not given.yes:
-        size = megabytes(sum(proposal.size for proposal in proposed))
-        if not sys.stdin.isatty():
-            raise XinyeError(
-                f"{size} in {plural(len(proposed), 'run')} can be deleted; give "
-                "--yes to delete without asking"
-            )
-        rows = [(str(one.run.folder), one.what, megabytes(one.size)) for one in proposed]
-        print_table(("run", "to delete", "size"), rows, left=(0, 1))
-        answer.print(f"Delete these {size}? [y/N] ", end="")
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            proposed = []
-            console.print("nothing was deleted")
+        console.print(
+            "there is nothing to clean: no run has files that it does not need; delete a whole run "
+            "with xinye runs clean RUN --all",
+            soft_wrap=True,
+        )
+    elif not given.yes and not agreed(proposed):
+        proposed = []
+        console.print("nothing was deleted")
     deleted = []
     for one in filter(remove, proposed):
-        folder = str(one.run.folder)
-        console.print(f"deleted {one.what} of {folder}, {megabytes(one.size)}", soft_wrap=True)
-        deleted.append({"run": folder, "what": one.what, "bytes": one.size})
+        print_deleted(one)
+        deleted.append({"run": str(one.run.folder), "what": one.what, "bytes": one.size})
     return print_result({"deleted": deleted}, given.json)
+
+
+def named_runs(folders: Sequence[str]) -> list[str]:
+    """Folders of which each is a run, none twice. Raises `XinyeError` where one is not: a folder of
+    runs is not deleted by its name."""
+    for name in folders:
+        if not is_run(Path(name)) and (Path(name).exists() or name == "runs"):
+            raise XinyeError(f"{name} is not a run; with --all name each run to delete")
+    return list({Path(name).resolve(): name for name in folders}.values())
+
+
+def agreed(proposed: Sequence[Proposal]) -> bool:
+    """Show what would be deleted, and ask. Raises `XinyeError` where nobody can answer."""
+    size = megabytes(sum(one.size for one in proposed))
+    rows = [(str(one.run.folder), one.what, megabytes(one.size)) for one in proposed]
+    print_table(("run", "to delete", "size"), rows, left=(0, 1))
+    if not sys.stdin.isatty():
+        raise XinyeError(
+            f"{size} in {plural(len(proposed), 'run')} can be deleted; give "
+            "--yes to delete without asking"
+        )
+    answer.print(f"Delete these {size}? [y/N] ", end="")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def print_deleted(one: Proposal) -> None:
+    """Say what is gone, and what is left."""
+    folder, size = one.run.folder, megabytes(one.size)
+    if not one.whole:
+        console.print(
+            f"{folder}: deleted the checkpoints, {size}; the run stays, with its model and its "
+            f"report; to delete all of it: xinye runs clean {quoted(folder)} --all",
+            soft_wrap=True,
+        )
+    elif folder.exists():
+        left = ", ".join(sorted(path.name for path in folder.iterdir())[:5])
+        console.print(
+            f"{folder}: deleted the run, {size}; what it did not write stays there: {left}",
+            soft_wrap=True,
+        )
+    else:
+        console.print(f"{folder}: deleted the whole run, {size}", soft_wrap=True)
 
 
 # -- what they share -------------------------------------------------------------------------------

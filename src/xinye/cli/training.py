@@ -195,9 +195,8 @@ def show_end(run: "Run", settings: Settings, as_json: bool) -> None:
         return
     if run.stopped_early:
         console.print(
-            f"stopped early after step {run.steps:,}: no evaluation since step "
-            f"{run.model_step:,} was better; the saved model is that of step "
-            f"{run.model_step:,}",
+            f"stopped early after step {run.steps:,}, because the evaluations no longer improve; "
+            f"the saved model is that of step {run.model_step:,}, the best",
             soft_wrap=True,
         )
     if of_a_task:

@@ -131,6 +131,11 @@ class Tokenizer:
         self._byte_level = stands_for_bytes(backend)
         front = backend.encode("a", add_special_tokens=True)
         self.prefix = tuple(front.ids[: (*front.special_tokens_mask, 0).index(0)])
+        if unknown := [index for index in front.ids if index >= self.vocab_size]:
+            raise XinyeError(
+                f"tokenizer.json: damaged (its post_processor adds the token {unknown[0]:,}, but "
+                f"the vocabulary ends at {self.vocab_size - 1:,})"
+            )
 
     # -- making, loading, saving -------------------------------------------------------------------
 

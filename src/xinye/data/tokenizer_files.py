@@ -76,7 +76,9 @@ def read_backend(path: Path, most: float = MOST_GROWTH) -> tokenizers.Tokenizer:
     """The tokenizer in a `tokenizer.json`, unless it could make a text more than `most` times as
     long.
     """
-    check_growth(read_json(path, "not a tokenizer"), str(path), most)
+    data = read_json(path, "not a tokenizer")
+    check_growth(data, str(path), most)
+    check_templates(data, str(path))
     with refused(path):
         return tokenizers.Tokenizer.from_file(str(path))
 
@@ -232,6 +234,34 @@ def check_growth(data: Json, where: str, most: float = MOST_GROWTH) -> None:
                 f"{where}: it could make a text {times:.3g} times as long; it is not read, for "
                 "safety"
             )
+
+
+def check_templates(data: Json, where: str) -> None:
+    """Raises `XinyeError` for a template around a text that the library would panic at: it has a
+    token that it does not define, or a second text where there is one."""
+    for part in _parts(data.get("post_processor")):
+        defined = part.get("special_tokens")
+        for name, texts in (("single", ("A",)), ("pair", ("A", "B"))):
+            pieces = part.get(name)
+            for piece in pieces if isinstance(pieces, list) else ():
+                token, text = (_id_of(piece, kind) for kind in ("SpecialToken", "Sequence"))
+                if token is not None and isinstance(defined, dict) and token not in defined:
+                    raise XinyeError(
+                        f"{where}: not a tokenizer (the post_processor's template {name} has the "
+                        f"token {token[:50]!r}, which its special_tokens do not define)"
+                    )
+                if text is not None and text not in texts:
+                    raise XinyeError(
+                        f"{where}: not a tokenizer (the post_processor's template {name} has no "
+                        f"text {text[:50]!r})"
+                    )
+
+
+def _id_of(piece: Any, kind: str) -> str | None:
+    """What a piece of a template is called, if it is of this kind."""
+    found = piece.get(kind) if isinstance(piece, dict) else None
+    name = found.get("id") if isinstance(found, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _parts(part: Any) -> list[Json]:

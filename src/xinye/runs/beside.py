@@ -23,6 +23,12 @@ class Finding(NamedTuple):
         return not self.advice.en or self.name == "still improving"
 
 
+MORE = Both(
+    "A base model pretrained longer on similar text helps most; then more records, more --epochs.",
+    "最有效的是用同类文本延长基座模型的预训练，其次是增加样本、增加 --epochs。",
+)
+
+
 class Compared(NamedTuple):
     """By how much a run is better, both figures as they are read, ours with its name, and why the
     difference says nothing, where it does not."""
@@ -38,6 +44,8 @@ def beside_baseline(run: SavedRun) -> Finding | None:
     baseline = run.result.baseline or {}
     figures = [figure for figure in (run.words.deciding, LOSS, *run.words.figures) if figure]
     compared = next(filter(None, (_compared(run, each, baseline) for each in figures)), None)
+    if (run.result.measured or {}).get("span_f1") == 0:
+        return _found_nothing(compared, baseline.get("name"))
     if not compared:
         return None
     name = baseline["name"]
@@ -45,23 +53,26 @@ def beside_baseline(run: SavedRun) -> Finding | None:
     zh = f"{compared.ours.zh}，{chinese(name)} {compared.theirs}。"
     if not compared.chance.en and compared.gain > 0:
         return Finding("healthy", Both(f"Better than its baseline: {en}", f"好过基线：{zh}"))
-    spans = run.words.deciding and run.words.deciding.name == "span_f1"
-    if spans and (run.result.measured or {})["span_f1"] == 0:
-        says = Both(f"Found no correct entity: {en}", f"没有找对任何实体：{zh}")
-    elif compared.chance.en:
+    if compared.chance.en:
         says = compared.chance
         says = Both(f"Equal to its baseline{says.en}: {en}", f"与基线持平{says.zh}：{zh}")
     else:
         says = Both(f"Worse than its baseline: {en}", f"不如基线：{zh}")
-    return Finding(
-        "level with the baseline" if compared.chance.en else "below the baseline",
-        says,
-        Both(
-            "A base model pretrained longer on similar text helps most; then more "
-            "records, more --epochs.",
-            "最有效的是用同类文本延长基座模型的预训练，其次是增加样本、增加 --epochs。",
-        ),
+    name = "level with the baseline" if compared.chance.en else "below the baseline"
+    return Finding(name, says, MORE)
+
+
+def _found_nothing(compared: Compared | None, name: str | None) -> Finding:
+    """About a model that found no span."""
+    beside = NOTHING
+    if compared and name:
+        beside = Both(f" ({name} {compared.theirs})", f"（{chinese(name)} {compared.theirs}）")
+    says = Both(
+        f"The model has learned nothing: it finds no span that is right{beside.en}.",
+        f"模型什么也没学到：没有找对任何实体{beside.zh}。",
     )
+    level = compared is not None and bool(compared.chance.en)
+    return Finding("level with the baseline" if level else "below the baseline", says, MORE)
 
 
 def beside_control(run: SavedRun) -> Finding | None:

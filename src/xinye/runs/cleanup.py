@@ -7,6 +7,7 @@ from pathlib import Path
 
 from xinye.checkpoints.folders import (
     CHECKPOINTS,
+    SETTINGS,
     TRAINING,
     WEIGHTS,
     checkpoints,
@@ -18,7 +19,7 @@ from xinye.checkpoints.folders import (
 from xinye.errors import XinyeError
 from xinye.runs.card import is_ours
 from xinye.runs.diagnosis import best_checkpoint
-from xinye.runs.folder import FILES, TRACKERS
+from xinye.runs.folder import FILES, TRACKERS, RunFolder
 from xinye.runs.saved import SavedRun, is_run, read_run
 
 # What a run writes into its folder, beside its card and `training/`.
@@ -46,6 +47,7 @@ class Proposal:
     what: str
     paths: tuple[Path, ...]
     size: int
+    whole: bool = True  # whether the run is gone then, its model and its report too
 
 
 def proposals(runs: Sequence[SavedRun], interrupted: bool) -> list[Proposal]:
@@ -62,7 +64,7 @@ def proposals(runs: Sequence[SavedRun], interrupted: bool) -> list[Proposal]:
             path for path in run.checkpoints if is_deletable(path) and path != best_checkpoint(run)
         ]
         if run.state == "finished" and deletable:
-            found.append(_proposal(run, "the checkpoints", deletable))
+            found.append(_proposal(run, "the checkpoints", deletable, whole=False))
         elif run.state in ("interrupted", "failed"):
             weights = any((run.folder / name).exists() for name in WEIGHTS)
             what = (
@@ -73,13 +75,37 @@ def proposals(runs: Sequence[SavedRun], interrupted: bool) -> list[Proposal]:
                 what = "the whole run: it saved nothing"
             elif not interrupted:
                 continue
-            found.append(_proposal(run, what, list(written(run.folder))))
+            found.append(_proposal(run, what, _all_of(run.folder)))
     return found
 
 
-def _proposal(run: SavedRun, what: str, paths: Sequence[Path]) -> Proposal:
+def whole_run(run: SavedRun) -> Proposal:
+    """All that a run wrote, its model and its report too. Raises `XinyeError` where the folder is a
+    link, or not surely that of a run, or the run is going on."""
+    refuse_link(run.folder)
+    if run.state == "running":
+        raise RunFolder(run.folder).in_other_hands()
+    if not (run.about.started and run.about.settings):
+        raise XinyeError(
+            f"{run.folder}: its {SETTINGS} is not that of a run, so that nothing is deleted there"
+        )
+    return _proposal(run, "the whole run, with its model and report", _all_of(run.folder))
+
+
+def _all_of(folder: Path) -> list[Path]:
+    """What a run wrote, and those that it has beside."""
+    inner = [folder / name for name in INNER_RUNS if is_run(folder / name)]
+    return [
+        path
+        for each in (*inner, folder)
+        if each == folder or not each.is_symlink()
+        for path in written(each)
+    ]
+
+
+def _proposal(run: SavedRun, what: str, paths: Sequence[Path], whole: bool = True) -> Proposal:
     files = [file for path in paths for file in (path, *path.rglob("*")) if file.is_file()]
-    return Proposal(run, what, tuple(paths), sum(file.stat().st_size for file in files))
+    return Proposal(run, what, tuple(paths), sum(file.stat().st_size for file in files), whole)
 
 
 def remove(proposal: Proposal) -> bool:
@@ -88,7 +114,10 @@ def remove(proposal: Proposal) -> bool:
     folder = proposal.run.folder
     if read_run(folder).state != proposal.run.state:
         return False
-    _delete(folder, proposal.paths)
+    if proposal.whole:
+        remove_run(folder, *INNER_RUNS)
+    else:
+        _delete(folder, proposal.paths)
     return True
 
 

@@ -22,7 +22,7 @@ from xinye.planning.plan import format_value
 from xinye.runs.chinese import SETTINGS, error_in_chinese, sample_in_chinese
 from xinye.runs.diagnosis import diagnose
 from xinye.runs.saved import SavedRun
-from xinye.runs.words import LOSS, Both
+from xinye.runs.words import LOSS, NOTHING, Both
 
 if TYPE_CHECKING:  # only a report needs it
     from jinja2 import Environment
@@ -73,6 +73,7 @@ def write_report(run: SavedRun) -> str:
         language=language(run),
         findings=diagnose(run),
         charts=charts,
+        about_steps=about_steps(run) if charts else NOTHING,
         settings_zh=SETTINGS,
         missing=missing,
         ranks=rank_table(run.result.ranks) if run.result.ranks else None,
@@ -176,6 +177,10 @@ def draw(run: SavedRun) -> tuple[list[str], str]:
     marked = None
     if step := best_step(run):
         best = Both(f"best: step {step:,}", f"最好：第 {step:,} 步")
+        if figure:
+            best = Both(
+                f"best {figure.says.en}: step {step:,}", f"{figure.says.zh}最好：第 {step:,} 步"
+            )
         marked = step, best.en
         labels[best.en] = best.zh
     try:
@@ -189,14 +194,48 @@ def draw(run: SavedRun) -> tuple[list[str], str]:
 
 
 def best_step(run: SavedRun) -> int | None:
-    """The step of the best validation, of several."""
+    """The step of the best validation, of several: of equal ones that with the lowest loss, and of
+    those the last."""
     figure = run.words.deciding or LOSS
     curve: Sequence[Mapping[str, Any]] = run.curve
     judged = [record for record in curve if math.isfinite(record.get(figure.name, math.nan))]
     if len(judged) < 2:
         return None
-    best = max(judged, key=lambda record: figure.gain(record[figure.name], 0.0))
-    return int(best["step"])
+
+    def rank(record: Mapping[str, Any]) -> tuple[float, float, int]:
+        return figure.gain(record[figure.name], 0.0), -record["loss"], record["step"]
+
+    return int(max(judged, key=rank)["step"])
+
+
+def about_steps(run: SavedRun) -> Both:
+    """Which step the charts mark, and from which the saved weights are."""
+    says = []
+    best, saved = best_step(run), run.model_step
+    if best:
+        figure = (run.words.deciding or LOSS).says
+        says.append(
+            Both(
+                f"The upright line marks step {best:,}, where the {figure.en} on validation data "
+                "was best.",
+                f"竖线标出验证{figure.zh}最好的第 {best:,} 步。",
+            )
+        )
+        if run.words.deciding:
+            says.append(
+                Both("Of equal steps it is that with the lowest loss.", "相同时取损失最低的。")
+            )
+    if saved:
+        last = saved == run.done
+        says.append(
+            Both(
+                f"The saved model has the weights of step {saved:,}"
+                + (", the last step." if last else "; later steps are not in it."),
+                f"保存的模型是第 {saved:,} 步"
+                + ("（最后一步）的权重。" if last else "的权重，不含之后的步骤。"),
+            )
+        )
+    return Both(" ".join(each.en for each in says), "".join(each.zh for each in says))
 
 
 def curves(run: SavedRun) -> list[Chart]:

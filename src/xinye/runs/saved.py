@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NotRequired, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from xinye.checkpoints.folders import checkpoints, near_run
+from xinye.checkpoints.folders import checkpoints, near_run, step_of
 from xinye.data.files import open_regular, read_json
 from xinye.data.notes import place_of
 from xinye.errors import XinyeError, checked
@@ -128,6 +128,7 @@ class Result(Part):
     seconds: Finite | None = None
     tokens_per_second: Finite | None = None
     interrupted: int | bool = 0
+    model_step: Count | None = None  # that the saved weights are of
     validation: Judged | None = None
     before: Judged | None = None  # of the model that the run began with
     measured: Figures | None = None
@@ -283,6 +284,13 @@ class SavedRun:
     def checkpoints(self) -> list[Path]:
         """The folders that the run can go on from, the newest last."""
         return checkpoints(self.folder)
+
+    @property
+    def model_step(self) -> int | None:
+        """The step that the saved weights are of, where that is known."""
+        if self.state == "finished":
+            return self.result.model_step or self.done
+        return step_of(self.checkpoints[-1]) if self.checkpoints else None
 
     @property
     def started(self) -> datetime:

@@ -77,10 +77,10 @@ def unseen(row: Row, role: str) -> str:
     system's message; "" where it is one."""
     public = find_column(row, PUBLIC)
     if public and str(row[public]).lower() == "false":
-        return f"messages of {public!r} false are left out, notes that the customer does not see"
+        return f"messages with {public!r} false, which the customer does not see, are left out"
     kind = find_column(row, MESSAGE_KINDS)
     value = str(row[kind]).strip().lower() if kind else ""
     numbered = role.lower() in SENT and value.isdecimal() and value != "1"  # WeChat's 1 is a text
     if kind and (numbered or value in NO_TEXTS):
-        return f"messages of {kind!r} {value!r} are left out, which are no texts"
+        return f"messages with {kind!r} {value!r}, which are not text, are left out"
     return ""

@@ -250,9 +250,13 @@ class Session:
         figure, best, name = self.judged[self.job.better], self.progress.best, self.job.better
         sign = 1 if self.job.lower_is_better else -1
         if not best or sign * (figure - best[name]) < 0:
-            self.progress.best = {"step": self.progress.step, name: figure, "worse_since": 0}
+            step, loss = self.progress.step, self.judged["loss"]
+            self.progress.best = {"step": step, "loss": loss, name: figure, "worse_since": 0}
         else:
             best["worse_since"] = best.get("worse_since", 0) + 1
+            loss = self.judged["loss"]
+            if figure == best[name] and loss < best.get("loss", -math.inf):
+                best |= {"step": self.progress.step, "loss": loss}  # but no more patience
         self.save()
         if self.clock:
             self.clock.evaluated()
