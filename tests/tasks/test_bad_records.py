@@ -6,7 +6,10 @@ import json
 import openpyxl
 import pytest
 
+from xinye.data.notes import Notes
 from xinye.language import chinese
+from xinye.tasks.bad_records import bad_records
+from xinye.tasks.registry import find_task
 
 
 @pytest.fixture
@@ -100,3 +103,32 @@ def test_the_notes_in_chinese():
     assert chinese("read as Windows-1252, a guess: 1 byte is not ASCII (a.csv, line 3)") == (
         "按 Windows-1252 读取，这只是推测：有 1 个字节不是 ASCII 字符（a.csv 第 3 行）"
     )
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "text", "left_out", "kept"),
+    [
+        ("tag", "a.conll", "He O\nlives O\nin O\nNew\nYork B-LOC\n\nTom B-PER\n\nAnn B-PER\n",
+         "1 bad record is left out: line 4", ["Tom", "Ann"]),
+        ("tag", "a.csv", "Sentence #,Word,Tag\n1,He,O\n1,in,O,O\n1,York,B-LOC\n2,Tom,B-PER\n",
+         "1 bad record is left out: line 3", ["Tom"]),
+        ("chat", "a.csv", "conversation_id,role,content\na,user,France?\na,assistant,Paris\na,user,\n"
+         "a,assistant,Berlin\nb,user,hi\nb,assistant,hello\n",
+         "1 bad record is left out: line 4", ["hello"]),
+        ("chat", "b.csv", "id,role,content\na,user,hi\na,bot,\na,bot,\nb,user,hi\nb,bot,hello\n",
+         "1 bad record is left out: line 3", ["hello"]),
+        ("chat", "c.csv", "id,role,content\na,user,hi\na,bot,oh\na,user,hm,2\na,bot,no\nb,user,hi\n"
+         "b,bot,hello\n", "1 bad record is left out: line 4", ["hello"]),
+        ("chat", "d.csv", "id,role,content\na,user,hi\na,bot,oh\n,user,hm\na,bot,no\nb,user,hi\n"
+         "b,bot,hello\n", "1 bad record is left out: line 4", ["hello"]),
+    ],
+)  # fmt: skip
+def test_a_bad_part_leaves_the_whole_record_out(tmp_path, task, name, text, left_out, kept):
+    path = tmp_path / name
+    path.write_text(text)
+    notes = Notes()
+    with bad_records("skip"):
+        records = find_task(task).read([path], notes=notes)
+    texts = [each.messages[-1]["content"] if task == "chat" else each.text for each in records]
+    assert texts == kept
+    assert any(left_out in said for said in notes.sentences()), notes.sentences()

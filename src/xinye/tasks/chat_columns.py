@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from xinye.data.columns import find_column
 from xinye.data.records import Row
 from xinye.errors import quoted
+from xinye.tasks.message_times import DAYS
 from xinye.tasks.writing_records import UNNAMED, Named
 
 LISTS = (
@@ -44,6 +45,42 @@ CONTENT_NAMES = (
     "content", "value", "text", "utterance", "message", "msg", "body", "parts", "内容", "消息",
     "消息内容", "聊天内容", "对话内容", "会话内容", "文本", "话语", "strcontent",
 )  # fmt: skip
+IDS = (  # of the conversation that a message belongs to
+    "conversation_id", "conversationid", "conv_id", "convid", "conversation", "dialogue_id",
+    "dialog_id", "dialogueid", "dialogid", "dialogue", "dialog", "session_id", "sessionid",
+    "session", "chat_id", "chatid", "thread_id", "thread", "ticket_id", "ticket", "case_id",
+    "call_id", "message_tree_id", "room_name", "strtalker", "talkerid", "会话id", "会话编号",
+    "会话", "对话id", "对话编号", "对话", "工单号", "工单编号", "工单", "id", "编号",
+)  # fmt: skip
+TIMES = (
+    "time", "timestamp", "created_at", "create_time", "createtime", "sent_at", "ts", "datetime",
+    "strtime", "turn", "turn_id", "turn_index", "message_index", "index", "order", "seq", "时间",
+    "发送时间", "创建时间", "序号", "轮次", *DAYS,
+)  # fmt: skip
+SENT = ("is_sender", "issender")  # of WeChat: 1 where the owner of the account speaks
+SENDERS = {"0": "user", "1": "assistant", "false": "user", "true": "assistant"}
+PUBLIC = ("public",)  # false of what a customer does not see
+MESSAGE_KINDS = ("type_name", "msg_type", "message_type", "type", "消息类型")
+NO_TEXTS = (
+    "image", "picture", "voice", "audio", "video", "file", "sticker", "location", "system", "图片",
+    "语音", "视频", "文件", "表情", "动画表情", "位置", "系统消息", "系统通知",
+)  # fmt: skip
+PARENTS = ("parent_id", "parent_message_id", "parent")
+
+
+def unseen(row: Row, role: str) -> str:
+    """Why a row of a log is no message of the conversation: an internal note, a picture or a
+    system's message; "" where it is one."""
+    public = find_column(row, PUBLIC)
+    if public and str(row[public]).lower() == "false":
+        return f"messages of {public!r} false are left out, notes that the customer does not see"
+    kind = find_column(row, MESSAGE_KINDS)
+    value = str(row[kind]).strip().lower() if kind else ""
+    numbered = role.lower() in SENT and value.isdecimal() and value != "1"  # WeChat's 1 is a text
+    if kind and (numbered or value in NO_TEXTS):
+        return f"messages of {kind!r} {value!r} are left out, which are no texts"
+    return ""
+
 
 # -- words within a name ---------------------------------------------------------------------------
 

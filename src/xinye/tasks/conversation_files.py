@@ -16,7 +16,21 @@ from xinye.data.records import Records, Row
 from xinye.data.sources import headerless, read_lines, read_records
 from xinye.data.tables import is_table
 from xinye.errors import XinyeError
-from xinye.tasks.chat_columns import CONTENT_NAMES, LISTS, PAIRS, ROLE_NAMES, by_words
+from xinye.tasks.chat_columns import (
+    CONTENT_NAMES,
+    IDS,
+    LISTS,
+    MESSAGE_KINDS,
+    PAIRS,
+    PARENTS,
+    PUBLIC,
+    ROLE_NAMES,
+    SENDERS,
+    SENT,
+    TIMES,
+    by_words,
+    unseen,
+)
 from xinye.tasks.conversations import Reader
 from xinye.tasks.message_times import DAYS, comparable
 from xinye.tasks.records import OnBad, each_record, note_unread, refuse_line
@@ -33,27 +47,6 @@ from xinye.tasks.roles import (
 from xinye.tasks.timed_logs import begins_with_time, timed_speeches
 from xinye.tasks.writing_records import UNNAMED, Named, Record
 
-IDS = (  # of the conversation that a message belongs to
-    "conversation_id", "conversationid", "conv_id", "convid", "conversation", "dialogue_id",
-    "dialog_id", "dialogueid", "dialogid", "dialogue", "dialog", "session_id", "sessionid",
-    "session", "chat_id", "chatid", "thread_id", "thread", "ticket_id", "ticket", "case_id",
-    "call_id", "message_tree_id", "room_name", "strtalker", "talkerid", "会话id", "会话编号",
-    "会话", "对话id", "对话编号", "对话", "工单号", "工单编号", "工单", "id", "编号",
-)  # fmt: skip
-TIMES = (
-    "time", "timestamp", "created_at", "create_time", "createtime", "sent_at", "ts", "datetime",
-    "strtime", "turn", "turn_id", "turn_index", "message_index", "index", "order", "seq", "时间",
-    "发送时间", "创建时间", "序号", "轮次", *DAYS,
-)  # fmt: skip
-SENT = ("is_sender", "issender")  # of WeChat: 1 where the owner of the account speaks
-SENDERS = {"0": "user", "1": "assistant"}
-PUBLIC = ("public",)  # false of what a customer does not see
-MESSAGE_KINDS = ("type_name", "msg_type", "message_type", "type", "消息类型")
-NO_TEXTS = (
-    "image", "picture", "voice", "audio", "video", "file", "sticker", "location", "system", "图片",
-    "语音", "视频", "文件", "表情", "动画表情", "位置", "系统消息", "系统通知",
-)  # fmt: skip
-PARENTS = ("parent_id", "parent_message_id", "parent")
 NUMBERED = Named("1", "2")  # the columns of a table without a header
 NO_HEADER = "none of its words names a question or an answer"
 
@@ -64,9 +57,12 @@ def read_conversations(path: Path, on_bad: OnBad, named: Named, notes: Notes) ->
     if suffix_of(path) in PLAIN_SUFFIXES and not _is_tabbed(path):
         yield from spoken(path, on_bad, named, notes)
         return
-    rows = read_records(path, refuse_line(on_bad), _columns(path, named), tabbed=True, notes=notes)
+    bad: list[XinyeError] = []  # of the rows right before
+    named_columns = _columns(path, named)
+    rows = read_records(path, refuse_line(bad.append), named_columns, tabbed=True, notes=notes)
     first = next(rows, None)
     if first is None:
+        _tell(bad, on_bad)
         return
     rows = chain([first], rows)
     if not named.columns and _is_numbered(first[1]):
@@ -74,14 +70,23 @@ def read_conversations(path: Path, on_bad: OnBad, named: Named, notes: Notes) ->
         notes.add(str(path), what)
         named = NUMBERED
     if columns := MessageColumns.of(first, path, named):
-        yield from collected((path, rows), columns, named, on_bad, notes)
+        yield from collected((path, rows, bad), columns, named, on_bad, notes)
         return
 
     def conversation(row: Any, place: str) -> Record | None:
         found = Reader(place, notes, named).read(row)
         return Record(tuple(found[0]), place, found[1]) if found else None
 
-    yield from each_record(placed(path, rows), conversation, on_bad)
+    for row in rows:
+        _tell(bad, on_bad)
+        yield from each_record(placed(path, iter([row])), conversation, on_bad)
+    _tell(bad, on_bad)
+
+
+def _tell(bad: list[XinyeError], on_bad: OnBad) -> None:
+    """Give each of these to `on_bad`, once."""
+    while bad:
+        on_bad(bad.pop(0))
 
 
 def placed(path: Path, rows: Records) -> Iterator[tuple[str, Any]]:
@@ -205,58 +210,48 @@ class _Conversation:
     times: list[str] = field(default_factory=list)
     days: list[str] = field(default_factory=list)
     parents: list[str] = field(default_factory=list)
+    problem: XinyeError | None = None  # of a message, without which the others say something else
+
+    def add(self, row: Row, place: str, columns: MessageColumns, notes: Notes) -> None:
+        """Add the message of a row."""
+        role = str(row[columns.role]).strip()
+        if columns.role.lower() in SENT:
+            sender = SENDERS.get(role.lower(), role)
+            notes.add(place, f"{columns.role!r} {role} is read as {sender!r}")
+            role = sender
+        self.messages.append({"role": role, "content": row[columns.content]})
+        self.times.append(_cell(row, columns.time))
+        self.days.append(_cell(row, columns.day))
+        if columns.parent and row.get(columns.parent):
+            self.parents.append(str(row[columns.parent]))
+        used = (*astuple(columns), find_column(row, PUBLIC), find_column(row, MESSAGE_KINDS))
+        note_unread(row, [name for name in used if name], place, notes)
 
 
 def collected(
-    file: tuple[Path, Records],
+    file: tuple[Path, Records, list[XinyeError]],
     columns: MessageColumns,
     named: Named,
     on_bad: OnBad,
     notes: Notes,
 ) -> Iterator[Record]:
-    """The conversations whose messages stand in rows of their own, one among the other."""
-    path, rows = file
-    found: dict[str, _Conversation] = {}
-    for line, row in rows:
-        place = place_of(path, line)
-        lacks = [
-            name
-            for name in (columns.conversation, columns.role, columns.content)
-            if not isinstance(row, dict) or row.get(name) in (None, "")
-        ]
-        if lacks:
-            on_bad(XinyeError(f"{place}, field {lacks[0]!r}: there is nothing in it"))
-            continue
-        name = str(row[columns.conversation])
-        whole = re.sub(r"^(\d+)\.0$", r"\1", name)  # as pandas writes the numbers of a gappy column
-        conversation = found.setdefault(whole, _Conversation(place, name))
-        if conversation.id != name:
-            what = f"{columns.conversation!r} {name!r} is read as {conversation.id!r}"
-            notes.add(place, what)
-        if left_out := unseen(row, columns.role):
-            notes.add(place, left_out)
-            continue
-        role = str(row[columns.role]).strip()
-        if columns.role.lower() in SENT:
-            notes.add(place, f"{columns.role!r} {role} is read as {SENDERS.get(role, role)!r}")
-            role = SENDERS.get(role, role)
-        message = {"role": role, "content": row[columns.content]}
-        conversation.messages.append(message)
-        conversation.times.append(_cell(row, columns.time))
-        conversation.days.append(_cell(row, columns.day))
-        if columns.parent and row.get(columns.parent):
-            conversation.parents.append(str(row[columns.parent]))
-        used = (*astuple(columns), find_column(row, PUBLIC), find_column(row, MESSAGE_KINDS))
-        note_unread(row, [name for name in used if name], place, notes)
-    if len(found) > 1 and all(len(each.messages) == 1 for each in found.values()):
+    """The conversations whose messages stand in rows of their own, one among the other. Of `file`
+    come the rows, and the errors of those right before each that cannot be read."""
+    path = file[0]
+    found = _by_conversation(file, columns, notes)
+    if len(found) > 1 and all(len(each.messages) == 1 for each in found):
         raise XinyeError(
             f"{path}: a message in each row, and {columns.conversation!r} is another in each, so "
             "that none belongs to another; name the column of the conversation conversation_id"
         )
-    _sort([*found.values()], columns, path, notes)
-    said_by = [message["role"] for each in found.values() for message in each.messages]
+    for conversation in found:
+        if conversation.problem:
+            on_bad(conversation.problem)
+    found = [each for each in found if not each.problem]
+    _sort(found, columns, path, notes)
+    said_by = [message["role"] for each in found for message in each.messages]
     strangers = unknown(said_by, named.assistants)
-    for conversation in found.values():
+    for conversation in found:
         try:
             if any(message["role"] in strangers for message in conversation.messages):
                 raise XinyeError(f"{conversation.place}: {who_are(strangers)}")
@@ -265,18 +260,49 @@ def collected(
             on_bad(error)
 
 
-def unseen(row: Row, role: str) -> str:
-    """Why a row of a log is no message of the conversation: an internal note, a picture or a
-    system's message; "" where it is one."""
-    public = find_column(row, PUBLIC)
-    if public and str(row[public]).lower() == "false":
-        return f"messages of {public!r} false are left out, notes that the customer does not see"
-    kind = find_column(row, MESSAGE_KINDS)
-    value = str(row[kind]).strip().lower() if kind else ""
-    numbered = role.lower() in SENT and value.isdecimal() and value != "1"  # WeChat's 1 is a text
-    if kind and (numbered or value in NO_TEXTS):
-        return f"messages of {kind!r} {value!r} are left out, which are no texts"
-    return ""
+def _by_conversation(
+    file: tuple[Path, Records, list[XinyeError]], columns: MessageColumns, notes: Notes
+) -> list[_Conversation]:
+    """The messages of each conversation. A bad row makes its conversation bad; one that does not
+    say its conversation that of the row before, and that of the row behind."""
+    path, rows, bad = file
+    found: dict[str, _Conversation] = {}
+    last = nameless = _Conversation(str(path), "")
+    for line, row in rows:
+        place = place_of(path, line)
+        left_out = unseen(row, columns.role) if isinstance(row, dict) else ""
+        lacks = _lacking(row, columns)
+        if lacks:
+            error = XinyeError(f"{place}, field {lacks[0]!r}: there is nothing in it")
+        if columns.conversation in lacks:
+            bad.append(error)
+            continue
+        name = str(row[columns.conversation])
+        whole = re.sub(r"^(\d+)\.0$", r"\1", name)  # as pandas writes the numbers of a gappy column
+        conversation = found.setdefault(whole, _Conversation(place, name))
+        if bad:
+            last.problem = last.problem or bad[0]
+            conversation.problem = conversation.problem or bad[0]
+            bad.clear()
+        last = conversation
+        if conversation.id != name:
+            what = f"{columns.conversation!r} {name!r} is read as {conversation.id!r}"
+            notes.add(place, what)
+        if left_out:
+            notes.add(place, left_out)
+        elif lacks:
+            conversation.problem = conversation.problem or error
+        else:
+            conversation.add(row, place, columns, notes)
+    if bad:
+        last.problem = last.problem or bad[0]
+    return [*found.values()] or [nameless]
+
+
+def _lacking(row: Any, columns: MessageColumns) -> list[str]:
+    """The columns of a message that are empty in a row."""
+    needed = (columns.conversation, columns.role, columns.content)
+    return [name for name in needed if not isinstance(row, dict) or row.get(name) in (None, "")]
 
 
 def _cell(row: Row, column: str | None) -> str:
