@@ -48,6 +48,8 @@ from xinye.tasks.timed_logs import begins_with_time, timed_speeches
 from xinye.tasks.writing_records import UNNAMED, Named, Record
 
 NUMBERED = Named("1", "2")  # the columns of a table without a header
+HEAD_ROWS = 100  # looked at to see whether the first column holds ids
+_ID = re.compile(r"[A-Za-z_#-]{0,12}\d[\dA-Za-z_.#-]{0,40}")  # 17, T-17, or hexadecimal digits
 NO_HEADER = "none of its words names a question or an answer"
 
 
@@ -112,11 +114,14 @@ def without_header(path: Path, named: Named) -> str:
     reason = headerless(path, named.columns, tabbed=True)
     if reason or named.columns or not is_table(path, tabbed=True):
         return reason
-    _, row = next(read_records(path, lambda *_: None, tabbed=True), (0, {}))
+    rows = [row for _, row in islice(read_records(path, lambda *_: None, tabbed=True), HEAD_ROWS)]
+    row = rows[0] if rows else {}
     names = (*(name for pair in PAIRS for some in pair for name in some), *LISTS, *ROLE_NAMES)
     if len(row) != 2 or find_column(row, (*names, *CONTENT_NAMES, "chosen")) or all(by_words(row)):
         return ""
-    return NO_HEADER
+    firsts, seconds = zip(*(map(str, row.values()) for row in rows), strict=True)
+    spoken = begins_with_speaker(seconds[0]) and not begins_with_speaker(firsts[0])
+    return "" if spoken or all(_ID.fullmatch(first) for first in firsts) else NO_HEADER
 
 
 def _columns(path: Path, named: Named) -> list[str]:

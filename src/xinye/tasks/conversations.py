@@ -22,7 +22,7 @@ from xinye.tasks.chat_columns import (
     by_words,
     which_columns,
 )
-from xinye.tasks.conversation_exports import exported
+from xinye.tasks.conversation_exports import EVIDENCE, exported
 from xinye.tasks.records import expected, note_missing, note_unread, text_in
 from xinye.tasks.roles import joined, messages_in, preference, roles_of
 from xinye.tasks.writing_records import UNNAMED, Named
@@ -78,7 +78,7 @@ class Reader:
         if field and not self.named.columns:
             return self.listed(row, field)
         if found := exported(row, self.place, self.notes):
-            self.fields = list(row)
+            self.fields = [name for name in row if name not in EVIDENCE]
             said, kind = found
             messages = self.messages(said, self.place)
             return joined(messages, self.place, self.notes), kind
@@ -105,6 +105,8 @@ class Reader:
             read = f"by words within their names {question!r} is read as the question, and "
             self.notes.add(self.place, f"{read}{answer!r} as the answer")
             return self.paired(row, question, answer)
+        if found := self.spoken_column(row):
+            return found
         if problem := which_columns(row):
             raise XinyeError(f"{self.place}: {problem}")
         found_fields = ", ".join(map(str, row))
@@ -195,6 +197,16 @@ class Reader:
 
     def spoken(self, text: str, place: str) -> list[Row] | None:
         return messages_in(text, place, self.notes, self.named.assistants)
+
+    def spoken_column(self, row: Row) -> tuple[list[Message], str] | None:
+        """The messages in the only column whose text is lines of those who speak."""
+        texts = {name: value for name, value in row.items() if isinstance(value, str)}
+        found = {name: self.spoken(text, self.place) for name, text in texts.items()}
+        columns = [name for name, messages in found.items() if messages]
+        if len(columns) != 1 or self.named.columns:
+            return None
+        self.fields = columns
+        return self.messages(found[columns[0]], self.place), f"speakers in {columns[0]!r}"
 
     def text(self, row: Row, name: str) -> str:
         """The text in a field; of a context its passages, too."""
