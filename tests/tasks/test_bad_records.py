@@ -153,7 +153,7 @@ def test_only_the_sheet_that_is_read_may_not_be_too_wide(xinye, tmp_path, monkey
     read = xinye(*command, "--text-field", "1", "--label-field", "2")
     assert "--sheet NAME reads another: 'pivot'" in read.out, read.err
     refused = xinye(*command, "--sheet", "pivot")
-    assert "line 1 of the sheet 'pivot': 1,200 columns" in refused.complaint
+    assert "line 1: the sheet 'pivot' has 1,200 columns" in refused.complaint
     text = xinye("data", "check", "a.xlsx", "--json").out
     assert "only 'Sheet'" in text and "--sheet" not in text
 

@@ -188,3 +188,10 @@ def test_a_column_of_conversations_with_another_name(workplace, head):
 def test_an_id_is_no_question_and_no_text_its_own_answer(workplace, text):
     with pytest.raises(XinyeError, match="which column is the question"):
         read("a.csv", text)
+
+
+def test_a_speaker_with_the_words_of_two_roles_is_asked_for(workplace):
+    text = "session_id,speaker,text\n1,客户小王,在吗\n1,医生助理,在的\n"
+    assert read("a.csv", text)[0] == ["u 在吗 | a 在的"]
+    with pytest.raises(XinyeError, match="who is '客户转客服'"):
+        read("a.csv", text.replace("医生助理", "客户转客服"))

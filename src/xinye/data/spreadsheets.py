@@ -199,11 +199,15 @@ def _sheet(book: _Book, notes: Notes) -> _Sheet | None:
     if len(filled) > 1:
         others = ", ".join(sheet.shown for sheet in filled if sheet is not chosen)
         reason = "the first table" if chosen in tables else "the first with any rows"
-        what = f"of {len(filled)} sheets only {chosen.shown}, {reason}, is read"
+        what = (
+            f"of {len(filled)} sheets only {chosen.shown}, {reason}, is read; --sheet NAME reads "
+            f"another: {others}"
+        )
         if name is None:  # text is read, by verbs that have no such flag
-            what += f"; to read another, save it as a file of its own: {others}"
-        else:
-            what += f"; --sheet NAME reads another: {others}"
+            what = (
+                f"of {len(filled)} sheets only {chosen.shown}, {reason}, is read; to read another, "
+                f"save it as a file of its own: {others}"
+            )
         notes.add(str(book.path), what)
     elif chosen.hidden:
         notes.add(str(book.path), f"the sheet {chosen.title!r} is hidden in the workbook, and read")
@@ -221,7 +225,7 @@ def _cells(book: _Book, sheet: _Sheet, notes: Notes) -> Iterator[TableRow]:
                 place = place_of(book.path, row.number)
                 texts = {cell.column: _text(book, cell, place) for cell in row.cells}
                 columns = [column for column, text in texts.items() if text.strip()]
-                _check_width(f"{place} of the sheet {sheet.title!r}", max(columns, default=0))
+                _check_width(sheet, place, max(columns, default=0))
                 found.update(columns)
                 if columns and row.hidden:
                     notes.add(place, "the row is hidden in the workbook, perhaps filtered: read")
@@ -239,11 +243,11 @@ def _cells(book: _Book, sheet: _Sheet, notes: Notes) -> Iterator[TableRow]:
         notes.add(place, "the column is hidden in the workbook: read")
 
 
-def _check_width(place: str, width: int) -> None:
+def _check_width(sheet: _Sheet, place: str, width: int) -> None:
     if width > MOST_COLUMNS:
         raise XinyeError(
-            f"{place}: {width:,} columns, and at most {MOST_COLUMNS:,} are read; leave out what is "
-            "no data"
+            f"{place}: the sheet {sheet.title!r} has {width:,} columns, and at most "
+            f"{MOST_COLUMNS:,} are read; leave out what is no data"
         )
 
 
