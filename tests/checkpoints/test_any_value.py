@@ -1,5 +1,5 @@
-"""Any value in the place of one of a model's or an adapter's config: it works, or one line says
-what is wrong, before memory of that size is taken."""
+"""Values that are drawn, in drawn places of a model's or an adapter's config: each works, or one
+line says what is wrong, before memory of that size is taken."""
 
 import json
 from collections.abc import Iterator

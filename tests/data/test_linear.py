@@ -30,6 +30,7 @@ from xinye.data.wikitext_marks import without_open_marks
 from xinye.errors import XinyeError
 from xinye.tasks.chat import Chat
 from xinye.tasks.conll import read_conll
+from xinye.tasks.roles import roles_of
 from xinye.tasks.tag import Tag
 from xinye.tasks.tag_spans import segments_of, spans_of
 
@@ -178,6 +179,7 @@ def test_json(shape, tmp_path):
                                  '<mergeCell ref="A1:Z1000000"/>' * size),
     "nested": lambda size: sheet("<row>" * size + "</row>" * size),
     "columns": lambda size: sheet("<row>" + "<c><v>1</v></c>" * size + "</row>"),
+    "runs": lambda size: sheet('<row><c t="inlineStr"><is>' + "<r><t>abcdefgh</t></r>" * 20 * size + "</is></c></row>"),
 })  # fmt: skip
 def test_spreadsheets(shape, tmp_path):
     path = tmp_path / "a.xlsx"
@@ -363,3 +365,10 @@ def test_conversations(shape, tmp_path, request):
             list(Chat.findings(records, []))
 
     assert_linear(read, shape, 2000)
+
+
+def test_names_of_speakers():
+    def read(text: str) -> None:
+        roles_of([f"客户{at}" for at in range(len(text))], "", "", Notes())
+
+    assert_linear(read, lambda size: "a" * size, 2500)

@@ -2,11 +2,16 @@
 workbook: in every verb that reads records the same."""
 
 import json
+from zipfile import ZipFile
 
 import openpyxl
 import pytest
 
+from xinye.data.notes import Notes
+from xinye.errors import XinyeError
 from xinye.language import chinese
+from xinye.tasks.bad_records import bad_records
+from xinye.tasks.registry import find_task
 
 
 @pytest.fixture
@@ -100,3 +105,78 @@ def test_the_notes_in_chinese():
     assert chinese("read as Windows-1252, a guess: 1 byte is not ASCII (a.csv, line 3)") == (
         "按 Windows-1252 读取，这只是推测：有 1 个字节不是 ASCII 字符（a.csv 第 3 行）"
     )
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "text", "left_out", "kept"),
+    [
+        ("tag", "a.conll", "He O\nlives O\nin O\nNew\nYork B-LOC\n\nTom B-PER\n\nAnn B-PER\n",
+         "1 bad record is left out: line 4", ["Tom", "Ann"]),
+        ("tag", "a.csv", "Sentence #,Word,Tag\n1,He,O\n1,in,O,O\n1,York,B-LOC\n2,Tom,B-PER\n",
+         "1 bad record is left out: line 3", ["Tom"]),
+        ("chat", "a.csv", "conversation_id,role,content\na,user,France?\na,assistant,Paris\na,user,\n"
+         "a,assistant,Berlin\nb,user,hi\nb,assistant,hello\n",
+         "1 bad record is left out: line 4", ["hello"]),
+        ("chat", "b.csv", "id,role,content\na,user,hi\na,bot,\na,bot,\nb,user,hi\nb,bot,hello\n",
+         "1 bad record is left out: line 3", ["hello"]),
+        ("chat", "c.csv", "id,role,content\na,user,hi\na,bot,oh\na,user,hm,2\na,bot,no\nb,user,hi\n"
+         "b,bot,hello\n", "1 bad record is left out: line 4", ["hello"]),
+        ("chat", "d.csv", "id,role,content\na,user,hi\na,bot,oh\n,user,hm\na,bot,no\nb,user,hi\n"
+         "b,bot,hello\n", "1 bad record is left out: line 4", ["hello"]),
+    ],
+)  # fmt: skip
+def test_a_bad_part_leaves_the_whole_record_out(tmp_path, task, name, text, left_out, kept):
+    path = tmp_path / name
+    path.write_text(text)
+    notes = Notes()
+    with bad_records("skip"):
+        records = find_task(task).read([path], notes=notes)
+    texts = [each.messages[-1]["content"] if task == "chat" else each.text for each in records]
+    assert texts == kept
+    assert any(left_out in said for said in notes.sentences()), notes.sentences()
+
+
+def test_only_the_sheet_that_is_read_may_not_be_too_wide(xinye, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    book = openpyxl.Workbook()
+    for number in range(3):
+        book.active.append([f"place {number} is fine", "ab"[number % 2]])
+    book.active.merge_cells("D1:E1")
+    wide = book.create_sheet("pivot")
+    for _ in range(2):
+        wide.append([*range(1200)])
+    book.save("whole.xlsx")
+    with ZipFile("whole.xlsx") as whole, ZipFile("a.xlsx", "w") as archive:
+        for name in whole.namelist():
+            archive.writestr(name, whole.read(name).replace(b'"D1:E1"', b'"2:3"'))
+    command = ("data", "check", "a.xlsx", "--task", "classify", "--json")
+    read = xinye(*command, "--text-field", "1", "--label-field", "2")
+    assert "--sheet NAME reads another: 'pivot'" in read.out, read.err
+    refused = xinye(*command, "--sheet", "pivot")
+    assert "line 1: the sheet 'pivot' has 1,200 columns" in refused.complaint
+    text = xinye("data", "check", "a.xlsx", "--json").out
+    assert "only 'Sheet'" in text and "--sheet" not in text
+
+
+def test_a_name_that_looks_like_a_flag(xinye, tmp_path):
+    book = openpyxl.Workbook()
+    book.active.title = "refuse"
+    book.active.append(["text", "label"])
+    for number in range(4):
+        book.active.append([f"place {number} is fine", "ab"[number % 2]])
+    book.save(tmp_path / "a.xlsx")
+    command = ("data", "check", tmp_path / "a.xlsx", "--task", "classify", "--json")
+    said = json.loads(xinye(*command, "--sheet", "refuse").out)["command"]
+    assert "--sheet refuse" in said
+    path = tmp_path / "my--data.jsonl"
+    path.write_text('{"text":"a","label":""}\n')
+    refused = xinye("data", "show", path, "--task", "classify")
+    assert "--bad-records skip" in refused.complaint
+
+
+def test_each_of_several_records_counts(tmp_path):
+    path = tmp_path / "a.jsonl"
+    rows = [{"prompt": "hi", "response": "" if number < 3 else "oh"} for number in range(5)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    with bad_records("skip"), pytest.raises(XinyeError, match="3 of 5 records are bad"):
+        find_task("chat").read([path])

@@ -113,3 +113,85 @@ def test_a_log_in_a_table(workplace, content, noted):
     said, notes = read("a.csv", content)
     assert said == ["u 在吗 | a 在的"]
     assert all(note in notes for note in noted)
+
+
+def message(role, **content):
+    return {"author": {"role": role}, "content": content}
+
+
+def chatgpt(**nodes):
+    """An export of nodes, each of which answers the one before."""
+    names = [*nodes]
+    tree = {
+        name: {
+            "message": nodes[name],
+            "parent": names[at - 1] if at else None,
+            "children": names[at + 1 : at + 2],
+        }
+        for at, name in enumerate(names)
+    }
+    return {"mapping": tree, "current_node": names[-1]}
+
+
+ASKED = message("user", parts=["hi"])
+ANSWERED = message("assistant", parts=["a cup"])
+FILES = "pictures and other files in messages are not read"
+
+
+@pytest.mark.parametrize(
+    ("export", "noted"),
+    [
+        (chatgpt(a=ASKED, b=message("user", content_type="code", text="what is it?"), c=ANSWERED),
+         "messages without a text, such as calls of tools, are left out"),
+        (chatgpt(a=ASKED | {"metadata": {"attachments": [{"name": "a.pdf"}]}}, c=ANSWERED), FILES),
+        ({"source": {"body": "<p>hi</p>", "author": {"type": "user"}}, "conversation_parts": {"conversation_parts": [
+            {"body": "<img src='a.png'>", "author": {"type": "user"}},
+            {"body": "a cup", "author": {"type": "admin"}}]}}, FILES),
+        ({"requester_id": 7, "comments": [
+            {"author_id": 7, "body": "hi", "attachments": [{"file": "a.png"}]},
+            {"author_id": 9, "body": "a cup"}]}, FILES),
+        ({"requester_id": 7, "subject": "Cup", "comments": [
+            {"author_id": 7, "body": "hi"}, {"author_id": 9, "body": "a cup"}]},
+         "the field 'subject' is not read"),
+    ],
+    ids=["no text", "file in ChatGPT", "Intercom", "Zendesk", "subject"],
+)  # fmt: skip
+def test_what_an_answer_is_about_is_noted_where_it_is_not_read(workplace, export, noted):
+    said, notes = read("a.json", json.dumps([export]))
+    assert said == ["u hi | a a cup"]
+    assert noted in notes
+
+
+def test_a_hidden_message_and_a_circle_in_an_export(workplace):
+    hidden = message("system", parts=["rules"]) | {
+        "metadata": {"is_visually_hidden_from_conversation": True}
+    }
+    export = chatgpt(a=ASKED, b=hidden, c=ANSWERED)
+    assert read("a.json", json.dumps([export]))[0] == ["u hi | a a cup"]
+    export["mapping"]["a"]["parent"] = "c"
+    assert read("a.json", json.dumps([export]))[0] == ["u hi | a a cup"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["id,chat", "编号,通话记录", "工单,客户与客服对话内容", "no,customer_agent_text"],
+)
+def test_a_column_of_conversations_with_another_name(workplace, head):
+    said, _ = read("a.csv", f'{head}\n1,"客户：在吗\n客服：在的"\n2,"客户：白茶呢\n客服：九十"\n')
+    assert said == ["u 在吗 | a 在的", "u 白茶呢 | a 九十"]
+
+
+@pytest.mark.parametrize(
+    "text", ["id,chat\n1,hello there\n2,how are you\n", "n,user_ai_message\n1,hello\n2,hi\n",
+             "ticket,dialog_text\nT-1,hello\nT-2,hi\n"],
+)  # fmt: skip
+def test_an_id_is_no_question_and_no_text_its_own_answer(workplace, text):
+    with pytest.raises(XinyeError, match="which column is the question"):
+        read("a.csv", text)
+
+
+def test_a_speaker_with_the_words_of_two_roles_is_asked_for(workplace):
+    text = "session_id,speaker,text\n1,客户小王,在吗\n1,医生助理,在的\n"
+    assert read("a.csv", text)[0] == ["u 在吗 | a 在的"]
+    with pytest.raises(XinyeError, match="who is '客户转客服'"):
+        read("a.csv", text.replace("医生助理", "客户转客服"))

@@ -170,6 +170,7 @@ def test_of_a_folder_all_that_is_not_read_is_told(workplace, packed):
         "calls.txt": "客户：能退吗\n客服：能\n",
         "MORE.TXT": "Q: a\nA: b\n",
         "README.md": "# 客服记录\n",
+        "README_zh.md": "客服记录一览\n",
         "notes.txt": "三月的记录\n",
         "old.log": "客户：好\n客服：嗯\n",
     }
@@ -183,12 +184,12 @@ def test_of_a_folder_all_that_is_not_read_is_told(workplace, packed):
     assert [record.messages[0]["content"] for record in records] == ["a", "能退吗", "在吗"]
     kind, text = notes.sentences()
     assert "files of the kind .log are not read (desk" in kind
-    assert text.startswith("a text file beside files of records is not read") and "(2 times" in text
+    assert text.startswith("a text file beside files of records is not read") and "(3 times" in text
     Path("desk/faq.csv").unlink()
     with pytest.raises(XinyeError, match=r"notes.txt, line 1: expected a speaker"):
         Chat.read(["desk"], notes=notes)
     Path("desk/notes.txt").unlink()
-    assert len(Chat.read(["desk"])) == 2  # without the README
+    assert len(Chat.read(["desk"])) == 2  # without the READMEs
 
 
 def test_a_dictionary_of_conversations(workplace):

@@ -57,7 +57,7 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
     tokenizer = task.tokenizer(characters(training))
     given = {name: getattr(settings, name) for name in ("data", *COLUMNS, "validation")}
     for name in ("sheet", "bad_records", "bad_bytes"):
-        if getattr(settings, name) not in (None, "refuse"):
+        if getattr(settings, name) != type(settings).model_fields[name].default:
             given[name] = getattr(settings, name)
     given = {"model": "MODEL", "task": settings.task, **given, "output": "RUN"}
     return {

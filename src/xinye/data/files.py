@@ -159,7 +159,7 @@ def find_records(
     _note_other_kinds(files, found, notes)
     plain = [each for each in found if suffix_of(each) in PLAIN_SUFFIXES]
     if len(plain) == len(found):
-        plain = [each for each in found if each.stem.lower() in _ABOUT_FILES]
+        plain = [each for each in found if each.stem.lower().startswith(_ABOUT_FILES)]
     texts = [each for each in plain if not is_record(each)]
     if len(texts) < len(found):
         for each in texts:

@@ -50,6 +50,7 @@ class _Parser:
         self._hides = False
         self._cells: list[Cell] = []
         self._cell: Cell | None = None
+        self._texts: list[str] = []  # of the cell
         self._inside: list[str] = []  # of a cell: the elements that are open
         self._expat = expat.ParserCreate(namespace_separator=" ")
         self._expat.buffer_text = True
@@ -95,17 +96,19 @@ class _Parser:
         style = int(attributes.get("s", 0))
         self._cell = Cell(name, column, attributes.get("t", "n"), style)
         self._cells.append(self._cell)
+        self._texts = []
 
     def _end(self, name: str) -> None:
         if self._inside:
             self._inside.pop()
         elif self._cell and name.rpartition(" ")[2] == "c":
+            self._cell.value = "".join(self._texts)
             self._cell = None
 
     def _text(self, text: str) -> None:
         # How a word is spoken (`rPh`) is no part of the text.
         if self._cell and self._inside[-1:] in (["v"], ["t"]) and "rPh" not in self._inside:
-            self._cell.value += text
+            self._texts.append(text)
 
 
 @lru_cache(maxsize=LAST_COLUMN)

@@ -20,6 +20,7 @@ from zipfile import ZipFile
 from xinye.data.files import SPREADSHEETS, open_regular, suffix_of
 from xinye.data.notes import Notes, place_of
 from xinye.data.sheet_xml import (
+    LAST_COLUMN,
     MOST_ROWS,
     Cell,
     SheetRow,
@@ -43,7 +44,7 @@ TableRow = tuple[int, list[str], str]  # its line, its cells, and why it cannot 
 
 
 # The sheet that a person named. It is no argument because whatever reads a table, however deep,
-# must read the same.
+# must read the same. It is "" where the first is read that is a table, and None outside of tasks.
 _named: ContextVar[str | None] = ContextVar("sheet", default=None)
 
 
@@ -51,7 +52,7 @@ _named: ContextVar[str | None] = ContextVar("sheet", default=None)
 def sheet_named(name: str | None) -> Iterator[None]:
     """Within this context, the sheet of this name is read from every workbook; without a name the
     first sheet that is a table."""
-    token = _named.set(name)
+    token = _named.set(name or "")
     try:
         yield
     finally:
@@ -142,7 +143,9 @@ def _rows(path: Path, file: BinaryIO, notes: Notes) -> Iterator[TableRow]:
         with archive.open(sheet.part) as xml:
             for reference in merged_cells(xml):
                 first_column, row, last_column, last_row = range_boundaries(reference)
-                merged.setdefault(row, []).append((first_column, last_column, last_row))
+                # whole rows or columns have no numbers of the others
+                across = first_column or 1, last_column or LAST_COLUMN, last_row or MOST_ROWS
+                merged.setdefault(row or 1, []).append(across)
         yield from _with_merged(path, _cells(book, sheet, notes), merged, notes)
 
 
@@ -171,7 +174,8 @@ def _sheet(book: _Book, notes: Notes) -> _Sheet | None:
     """The sheet that was named; else the first visible one that is a table, for a cover or an
     explanation may stand before it, or where none is one the first that has any rows. None where
     none has."""
-    if name := _named.get():
+    name = _named.get()
+    if name:
         for sheet in book.sheets:
             if sheet.title.strip() == name.strip():
                 return sheet
@@ -182,7 +186,10 @@ def _sheet(book: _Book, notes: Notes) -> _Sheet | None:
     tables: list[_Sheet] = []
     for sheet in sorted(book.sheets, key=lambda sheet: sheet.hidden):
         rows = (cells for _, cells, _ in _cells(book, sheet, Notes()) if cells)
-        head = list(islice(rows, HEAD_ROWS))
+        try:
+            head = list(islice(rows, HEAD_ROWS))
+        except XinyeError:  # too wide, or damaged: whoever reads this sheet is told
+            head = [["?", "?"]] * 2
         if head:
             filled.append(sheet)
         if sum(len(list(filter(str.strip, cells))) > 1 for cells in head) > 1:
@@ -194,11 +201,16 @@ def _sheet(book: _Book, notes: Notes) -> _Sheet | None:
     if len(filled) > 1:
         others = ", ".join(sheet.shown for sheet in filled if sheet is not chosen)
         reason = "the first table" if chosen in tables else "the first with any rows"
-        notes.add(
-            str(book.path),
+        what = (
             f"of {len(filled)} sheets only {chosen.shown}, {reason}, is read; --sheet NAME reads "
-            f"another: {others}",
+            f"another: {others}"
         )
+        if name is None:  # text is read, by verbs that have no such flag
+            what = (
+                f"of {len(filled)} sheets only {chosen.shown}, {reason}, is read; to read another, "
+                f"save it as a file of its own: {others}"
+            )
+        notes.add(str(book.path), what)
     elif chosen.hidden:
         notes.add(
             str(book.path), f"the sheet {chosen.title!r} is hidden in the workbook, but is read"
@@ -217,7 +229,7 @@ def _cells(book: _Book, sheet: _Sheet, notes: Notes) -> Iterator[TableRow]:
                 place = place_of(book.path, row.number)
                 texts = {cell.column: _text(book, cell, place) for cell in row.cells}
                 columns = [column for column, text in texts.items() if text.strip()]
-                _check_width(place, max(columns, default=0))
+                _check_width(sheet, place, max(columns, default=0))
                 found.update(columns)
                 if columns and row.hidden:
                     notes.add(
@@ -237,11 +249,11 @@ def _cells(book: _Book, sheet: _Sheet, notes: Notes) -> Iterator[TableRow]:
         notes.add(place, "the column is hidden in the workbook, but is read")
 
 
-def _check_width(place: str, width: int) -> None:
+def _check_width(sheet: _Sheet, place: str, width: int) -> None:
     if width > MOST_COLUMNS:
         raise XinyeError(
-            f"{place}: the row has {width:,} columns, and only {MOST_COLUMNS:,} can be read; "
-            "delete those that hold no data"
+            f"{place}: the sheet {sheet.title!r} has {width:,} columns, and only {MOST_COLUMNS:,} "
+            "can be read; delete those that hold no data"
         )
 
 

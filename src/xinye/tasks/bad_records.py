@@ -1,6 +1,7 @@
 """What becomes of records that cannot be learned from: the first one is an error, or all are left
 out with a note."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -33,6 +34,11 @@ class BadRecords(XinyeError):
         self.count = count
 
 
+def _names_flag(error: XinyeError, path: Path) -> bool:
+    """Whether an error names a flag with which the record may be read rightly."""
+    return re.search(r"(?<!\S)--[a-z]", str(error).replace(str(path), "")) is not None
+
+
 @dataclass
 class Refused:
     """The bad records of a file: each is given to `on_bad`, or left out where they are skipped."""
@@ -45,7 +51,7 @@ class Refused:
         self.errors.append(error)
         if _skipping.get():
             return
-        if self.on_bad is refuse and "--" not in str(error):  # another flag may read it rightly
+        if self.on_bad is refuse and not _names_flag(error, self.path):
             error = XinyeError(f"{error}. To leave out such records: --bad-records skip")
         self.on_bad(error)
 

@@ -67,6 +67,7 @@ TIMES = (
 )  # fmt: skip
 PARENTS = ("parent_id", "parent_message_id", "parent")
 
+
 # -- words within a name ---------------------------------------------------------------------------
 
 _ASKED = (
@@ -109,7 +110,8 @@ def by_words(row: Row, named: Named = UNNAMED) -> tuple[str | None, str | None]:
     columns = [name for name in texts if name not in named.columns]
     question = named.prompt_field or _only(columns, QUESTIONS, _is_asked, _is_said_by(PAIRS[1][0]))
     answer = named.answer_field or _only(columns, ANSWERS, _is_answer, _is_said_by(PAIRS[1][1]))
-    return question, answer
+    # One column with the words of both, such as 客户与客服对话, is no answer to itself.
+    return (None, None) if question == answer else (question, answer)
 
 
 def _only(

@@ -9,7 +9,7 @@ number that CoNLL-U gives it, and the tag in the last column that holds tags. A 
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,18 +34,20 @@ _ADVICE = "if the token has spaces, put a tab before its tag"
 
 
 class TaggedToken(NamedTuple):
-    """A token with its tag."""
+    """A token with its tag; or why a line is none, which makes its whole sentence bad."""
 
     token: str
     tag: str
     place: str = ""
+    problem: str = ""
 
 
 class Line(NamedTuple):
-    """A line's columns; none between sentences."""
+    """A line's columns; none between sentences, and of a line that is bad."""
 
     cells: list[str]
     place: str = ""
+    problem: str = ""
 
 
 Sentences = list[list[TaggedToken]]
@@ -62,7 +64,7 @@ def read_conll(
 ) -> Iterator[TaggedText]:
     """The sentences of a file of columns; which of them hold tokens and tags can be said by their
     numbers, from 1."""
-    lines = list(_lines(path, on_bad, notes))
+    lines = list(_lines(path, notes))
     filled = [line for line in lines if line.cells]
     header: list[str] = []
     if filled and _is_header(filled[0].cells):
@@ -70,6 +72,9 @@ def read_conll(
         notes.add(filled[0].place, f"the first line is a header: {', '.join(header)}")
         lines.remove(filled.pop(0))
     if not filled:
+        for line in lines:
+            if line.problem:
+                on_bad(XinyeError(line.problem))
         return
     width = len(filled[0].cells)
     numbered = not header and width > 2 and filled[0].cells[0] in ("0", "1", "1-2")
@@ -87,11 +92,13 @@ def read_conll(
     sentence_column = _named(header, SENTENCE_NAMES)
     sentence = ""
     sentences: Sentences = [[]]
-    for cells, place in lines:
+    for cells, place, problem in lines:
         if cells and sentence_column is not None and cells[sentence_column] not in ("", sentence):
             sentence = cells[sentence_column]
             sentences.append([])
-        if not cells:
+        if problem:
+            sentences[-1].append(OUTSIDE._replace(problem=problem))
+        elif not cells:
             sentences.append([])
         elif numbered and not cells[0].isdecimal():
             notes.add(place, "a line of a multiword token or an empty node is left out")
@@ -117,8 +124,10 @@ def read_table(
     sentence begins: by its number in each row, or in the first alone."""
     usual = (*TOKEN_NAMES, *TAG_NAMES, *SENTENCE_NAMES)
     headers = [*usual, *map(str.capitalize, usual)]
-    rows = list(read_records(path, refuse_line(on_bad), headers, notes=notes))
-    columns = list(rows[0][1]) if rows else []
+    bad: list[XinyeError] = []  # of the rows right before
+    rows = read_records(path, refuse_line(bad.append), headers, notes=notes)
+    first = list(islice(rows, 1))
+    columns = list(first[0][1]) if first else []
     token_column = token_field or find_column(columns, TOKEN_NAMES)
     tag_column = tag_field or find_column(columns, TAG_NAMES)
     sentence_column = find_column(columns, SENTENCE_NAMES)
@@ -133,28 +142,42 @@ def read_table(
         )
     sentences: Sentences = [[]]
     number = ""
-    for line, row in rows:
+    for line, row in chain(first, rows):
+        # The sentence before may end with a bad row, and the one behind begin with it.
+        gaps = [OUTSIDE._replace(problem=str(error)) for error in bad]
+        bad.clear()
+        sentences[-1] += gaps
         if row[sentence_column].strip() not in ("", number):
             number = row[sentence_column].strip()
-            sentences.append([])
+            sentences.append(gaps)
         token, tag = row[token_column] or " ", without_unseen(row[tag_column])
         sentences[-1].append(TaggedToken(token, tag, place_of(path, line)))
+    sentences[-1] += [OUTSIDE._replace(problem=str(error)) for error in bad]
     yield from _records(sentences, "a table of tokens in {scheme}", on_bad, notes)
 
 
 def _records(sentences: Sentences, kind: str, on_bad: OnBad, notes: Notes) -> Iterator[TaggedText]:
-    """Each sentence that has tokens as a record, whose format is of a `kind` with its scheme."""
+    """Each sentence that has tokens as a record, whose format is of a `kind` with its scheme. One
+    with a bad line is bad as a whole: without that line it would say something else."""
+    whole: Sentences = []
+    for rows in filter(None, sentences):
+        problem = next((row.problem for row in rows if row.problem), "")
+        if problem:
+            on_bad(XinyeError(problem))
+        else:
+            whole.append(rows)
+    sentences = whole
     scheme = _scheme([row.tag for rows in sentences for row in (OUTSIDE, *rows)])
     tokens = [row.token for rows in sentences for row in rows]
     between = between_tokens(tokens)  # the same in the whole file: a sentence can be one number
-    for rows in filter(None, sentences):
+    for rows in sentences:
         try:
             yield joined(rows, rows[0].place, kind.format(scheme=scheme), notes, between)
         except XinyeError as error:
             on_bad(error)
 
 
-def _lines(path: Path, on_bad: OnBad, notes: Notes) -> Iterator[Line]:
+def _lines(path: Path, notes: Notes) -> Iterator[Line]:
     """The lines of a file, without comments; one with fewer or more columns than most have is
     bad."""
     first = islice((line for _, line in read_lines(path)), HEAD_LINES)
@@ -174,9 +197,9 @@ def _lines(path: Path, on_bad: OnBad, notes: Notes) -> Iterator[Line]:
                 cells = ["", *cells]
             if len(cells) < 2 or len(cells) != width:
                 what = f"{place}: expected a token and its tag, found {line[:40]!r}"
-                on_bad(XinyeError(f"{what}; {_ADVICE}" if len(cells) > width else what))
-                continue
-            yield Line(cells, place)
+                yield Line([], place, f"{what}; {_ADVICE}" if len(cells) > width else what)
+            else:
+                yield Line(cells, place)
 
 
 def _is_header(cells: Sequence[str]) -> bool:
@@ -254,7 +277,7 @@ def joined(
     """The text of tokens and the spans of their tags, in whichever scheme."""
     spans: list[Span] = []
     at, open_type = 0, ""
-    for token, tag, where in rows:
+    for token, tag, where, _ in rows:
         match = TAG.fullmatch(tag)
         if not match:
             raise XinyeError(f"{where}: expected a tag such as O, B-PER or I-PER, found {tag!r}")

@@ -1,5 +1,6 @@
 """Conversations as programs export them whole, in JSON: ChatGPT, Intercom, Zendesk."""
 
+import re
 from typing import Any
 
 from xinye.data.html import all_text
@@ -7,6 +8,9 @@ from xinye.data.notes import Notes
 from xinye.data.records import Row
 
 INTERNAL = "internal notes, which the customer does not see, are left out"
+FILES = "pictures and other files in messages are not read"
+EVIDENCE = ("subject", "attachments", "files")  # fields beside the messages that may ask, too
+_MEDIA = re.compile(r"<(?:img|video|audio|iframe|object|embed)\b", re.IGNORECASE)
 ASKING = ("user", "lead", "contact", "end-user", "end_user")  # types of authors at Intercom
 
 
@@ -52,9 +56,11 @@ def _chatgpt(nodes: Row, last: Any, place: str, notes: Notes) -> list[Row]:
         role = _inside(message, "author", "role")
         parts = _inside(message, "content", "parts")
         hidden = _inside(message, "metadata", "is_visually_hidden_from_conversation")
+        if _inside(message, "metadata", "attachments") and not hidden:
+            notes.add(place, FILES)
         if role and parts and any(parts) and not hidden:
             found.append({"role": role, "content": parts})
-        elif role in ("assistant", "tool") and not parts:
+        elif (role in ("assistant", "tool") and not parts) or (role == "user" and not hidden):
             notes.add(place, "messages without text, such as tool calls, are left out")
         name = _inside(nodes[name], "parent")
     return found[::-1]
@@ -66,10 +72,18 @@ def _intercom(parts: list[Any], place: str, notes: Notes) -> list[Row]:
         body = _inside(part, "body")
         if _inside(part, "part_type") == "note":
             notes.add(place, INTERNAL)
-        elif isinstance(body, str) and (text := all_text(body).strip()):
+            continue
+        if _has_files(part, body):
+            notes.add(place, FILES)
+        if isinstance(body, str) and (text := all_text(body).strip()):
             asks = _inside(part, "author", "type") in ASKING
             found.append({"role": "user" if asks else "assistant", "content": text})
     return found
+
+
+def _has_files(message: Any, body: Any) -> bool:
+    """Whether a message has files beside its text, or pictures within."""
+    return bool(_inside(message, "attachments") or _MEDIA.search(str(body)))
 
 
 def _zendesk(comments: list[Row], requester: Any, place: str, notes: Notes) -> list[Row]:
@@ -78,7 +92,10 @@ def _zendesk(comments: list[Row], requester: Any, place: str, notes: Notes) -> l
         text = comment.get("plain_body") or comment.get("body")
         if comment.get("public") is False:
             notes.add(place, INTERNAL)
-        elif isinstance(text, str) and text.strip():
+            continue
+        if _has_files(comment, comment.get("html_body") or text):
+            notes.add(place, FILES)
+        if isinstance(text, str) and text.strip():
             asks = comment["author_id"] == requester
             found.append({"role": "user" if asks else "assistant", "content": text.strip()})
     return found

@@ -53,6 +53,8 @@ from xinye.tasks.unsaid import (
 from xinye.tasks.writing_records import UNNAMED, Named, Record
 
 NUMBERED = Named("1", "2")  # the columns of a table without a header
+HEAD_ROWS = 100  # looked at to see whether the first column holds ids
+_ID = re.compile(r"[A-Za-z_#-]{0,12}\d[\dA-Za-z_.#-]{0,40}")  # 17, T-17, or hexadecimal digits
 NO_HEADER = "no word in it names a question or an answer"
 
 
@@ -62,9 +64,12 @@ def read_conversations(path: Path, on_bad: OnBad, named: Named, notes: Notes) ->
     if suffix_of(path) in PLAIN_SUFFIXES and not _is_tabbed(path):
         yield from spoken(path, on_bad, named, notes)
         return
-    rows = read_records(path, refuse_line(on_bad), _columns(path, named), tabbed=True, notes=notes)
+    bad: list[XinyeError] = []  # of the rows right before
+    named_columns = _columns(path, named)
+    rows = read_records(path, refuse_line(bad.append), named_columns, tabbed=True, notes=notes)
     first = next(rows, None)
     if first is None:
+        _tell(bad, on_bad)
         return
     rows = chain([first], rows)
     if not named.columns and _is_numbered(first[1]):
@@ -72,14 +77,23 @@ def read_conversations(path: Path, on_bad: OnBad, named: Named, notes: Notes) ->
         notes.add(str(path), what)
         named = NUMBERED
     if columns := MessageColumns.of(first, path, named):
-        yield from collected((path, rows), columns, named, on_bad, notes)
+        yield from collected((path, rows, bad), columns, named, on_bad, notes)
         return
 
     def conversation(row: Any, place: str) -> Record | None:
         found = Reader(place, notes, named).read(row)
         return Record(tuple(found[0]), place, found[1]) if found else None
 
-    yield from each_record(placed(path, rows), conversation, on_bad)
+    for row in rows:
+        _tell(bad, on_bad)
+        yield from each_record(placed(path, iter([row])), conversation, on_bad)
+    _tell(bad, on_bad)
+
+
+def _tell(bad: list[XinyeError], on_bad: OnBad) -> None:
+    """Give each of these to `on_bad`, once."""
+    while bad:
+        on_bad(bad.pop(0))
 
 
 def placed(path: Path, rows: Records) -> Iterator[tuple[str, Any]]:
@@ -105,8 +119,13 @@ def without_header(path: Path, named: Named) -> str:
     reason = headerless(path, named.columns, tabbed=True)
     if reason or named.columns or not is_table(path, tabbed=True):
         return reason
-    _, row = next(read_records(path, lambda *_: None, tabbed=True), (0, {}))
-    return NO_HEADER if len(row) == 2 and not names_columns(row) else ""
+    rows = [row for _, row in islice(read_records(path, lambda *_: None, tabbed=True), HEAD_ROWS)]
+    row = rows[0] if rows else {}
+    if len(row) != 2 or names_columns(row):
+        return ""
+    firsts, seconds = zip(*(map(str, row.values()) for row in rows), strict=True)
+    spoken = begins_with_speaker(seconds[0]) and not begins_with_speaker(firsts[0])
+    return "" if spoken or all(_ID.fullmatch(first) for first in firsts) else NO_HEADER
 
 
 def _columns(path: Path, named: Named) -> list[str]:
@@ -210,54 +229,46 @@ class _Conversation:
     times: list[str] = field(default_factory=list)
     days: list[str] = field(default_factory=list)
     parents: list[str] = field(default_factory=list)
+    problem: XinyeError | None = None  # of a message, without which the others say something else
+
+    def add(self, row: Row, place: str, columns: MessageColumns, notes: Notes) -> None:
+        """Add the message of a row."""
+        message = _message(row, columns, place, notes)
+        if message is None:
+            return
+        self.messages.append(message)
+        self.times.append(_cell(row, columns.time))
+        self.days.append(_cell(row, columns.day))
+        if columns.parent and row.get(columns.parent):
+            self.parents.append(str(row[columns.parent]))
+        used = (*astuple(columns), find_column(row, PUBLIC), find_column(row, MESSAGE_KINDS))
+        note_unread(row, [name for name in used if name], place, notes)
 
 
 def collected(
-    file: tuple[Path, Records],
+    file: tuple[Path, Records, list[XinyeError]],
     columns: MessageColumns,
     named: Named,
     on_bad: OnBad,
     notes: Notes,
 ) -> Iterator[Record]:
-    """The conversations whose messages stand in rows of their own, one among the other."""
-    path, rows = file
-    found: dict[str, _Conversation] = {}
-    for line, row in rows:
-        place = place_of(path, line)
-        lacks = [
-            name
-            for name in (columns.conversation, columns.role, columns.content)
-            if not isinstance(row, dict) or row.get(name) in (None, "")
-        ]
-        if lacks:
-            on_bad(XinyeError(f"{place}, field {lacks[0]!r}: the field is empty"))
-            continue
-        name = str(row[columns.conversation])
-        whole = re.sub(r"^(\d+)\.0$", r"\1", name)  # as pandas writes the numbers of a gappy column
-        conversation = found.setdefault(whole, _Conversation(place, name))
-        if conversation.id != name:
-            what = f"the {columns.conversation!r} {name!r} is read as {conversation.id!r}"
-            notes.add(place, what)
-        message = _message(row, columns, place, notes)
-        if message is None:
-            continue
-        conversation.messages.append(message)
-        conversation.times.append(_cell(row, columns.time))
-        conversation.days.append(_cell(row, columns.day))
-        if columns.parent and row.get(columns.parent):
-            conversation.parents.append(str(row[columns.parent]))
-        used = (*astuple(columns), find_column(row, PUBLIC), find_column(row, MESSAGE_KINDS))
-        note_unread(row, [name for name in used if name], place, notes)
-    if len(found) > 1 and all(len(each.messages) == 1 for each in found.values()):
+    """The conversations whose messages stand in rows of their own, one among the other. Of `file`
+    come the rows, and the errors of those right before each that cannot be read."""
+    path = file[0]
+    found = _by_conversation(file, columns, notes)
+    if len(found) > 1 and all(len(each.messages) == 1 for each in found):
         raise XinyeError(
             f"{path}: each row is a message, but {columns.conversation!r} differs in every row, so "
             "no messages belong together. Call the column of the conversation conversation_id"
         )
-    conversations = [conversation for conversation in found.values() if conversation.messages]
-    _sort(conversations, columns, path, notes)
-    said_by = [message["role"] for each in conversations for message in each.messages]
+    for conversation in found:
+        if conversation.problem:
+            on_bad(conversation.problem)
+    found = [each for each in found if each.messages and not each.problem]
+    _sort(found, columns, path, notes)
+    said_by = [message["role"] for each in found for message in each.messages]
     strangers = unknown(said_by, named.assistants)
-    for conversation in conversations:
+    for conversation in found:
         try:
             if any(message["role"] in strangers for message in conversation.messages):
                 raise XinyeError(f"{conversation.place}: {who_are(strangers)}")
@@ -266,11 +277,53 @@ def collected(
             on_bad(error)
 
 
+def _by_conversation(
+    file: tuple[Path, Records, list[XinyeError]], columns: MessageColumns, notes: Notes
+) -> list[_Conversation]:
+    """The messages of each conversation. A bad row makes its conversation bad; one that does not
+    say its conversation that of the row before, and that of the row behind."""
+    path, rows, bad = file
+    found: dict[str, _Conversation] = {}
+    last = nameless = _Conversation(str(path), "")
+    for line, row in rows:
+        place = place_of(path, line)
+        left_out = unseen(row, columns.role) if isinstance(row, dict) else ""
+        lacks = _lacking(row, columns)
+        if lacks:
+            error = XinyeError(f"{place}, field {lacks[0]!r}: the field is empty")
+        if columns.conversation in lacks:
+            bad.append(error)
+            continue
+        name = str(row[columns.conversation])
+        whole = re.sub(r"^(\d+)\.0$", r"\1", name)  # as pandas writes the numbers of a gappy column
+        conversation = found.setdefault(whole, _Conversation(place, name))
+        if bad:
+            last.problem = last.problem or bad[0]
+            conversation.problem = conversation.problem or bad[0]
+            bad.clear()
+        last = conversation
+        if conversation.id != name:
+            what = f"the {columns.conversation!r} {name!r} is read as {conversation.id!r}"
+            notes.add(place, what)
+        if left_out:
+            notes.add(place, left_out)
+        elif lacks:
+            conversation.problem = conversation.problem or error
+        else:
+            conversation.add(row, place, columns, notes)
+    if bad:
+        last.problem = last.problem or bad[0]
+    return [*found.values()] or [nameless]
+
+
+def _lacking(row: Any, columns: MessageColumns) -> list[str]:
+    """The columns of a message that are empty in a row."""
+    needed = (columns.conversation, columns.role, columns.content)
+    return [name for name in needed if not isinstance(row, dict) or row.get(name) in (None, "")]
+
+
 def _message(row: Row, columns: MessageColumns, place: str, notes: Notes) -> Row | None:
     """The message in a row of a log; None where nobody says anything in it."""
-    if left_out := unseen(row, columns.role):
-        notes.add(place, left_out)
-        return None
     role = str(row[columns.role]).strip()
     if columns.role.strip().lower() in (*SENT, *DIRECTIONS):
         meant = SENDERS.get(role.lower(), role)

@@ -23,7 +23,7 @@ from xinye.tasks.chat_columns import (
     rivals,
     which_columns,
 )
-from xinye.tasks.conversation_exports import exported
+from xinye.tasks.conversation_exports import EVIDENCE, exported
 from xinye.tasks.records import expected, note_missing, note_unread, text_in
 from xinye.tasks.roles import joined, messages_in, preference, roles_of
 from xinye.tasks.writing_records import UNNAMED, Named
@@ -86,7 +86,7 @@ class Reader:
         if field and not self.named.columns:
             return self.listed(row, field)
         if found := exported(row, self.place, self.notes):
-            self.fields = list(row)
+            self.fields = [name for name in row if name not in EVIDENCE]
             said, kind = found
             messages = self.messages(said, self.place)
             return joined(messages, self.place, self.notes), kind
@@ -115,6 +115,8 @@ class Reader:
             read = f"{question!r} is read as the question and {answer!r} as the answer"
             self.notes.add(self.place, f"{read}, by the words in their names")
             return self.paired(row, question, answer)
+        if found := self.spoken_column(row):
+            return found
         if problem := which_columns(row):
             raise XinyeError(f"{self.place}: {problem}")
         found_fields = ", ".join(map(str, row))
@@ -213,6 +215,16 @@ class Reader:
 
     def spoken(self, text: str, place: str) -> list[Row] | None:
         return messages_in(text, place, self.notes, self.named.assistants)
+
+    def spoken_column(self, row: Row) -> tuple[list[Message], str] | None:
+        """The messages in the only column whose text is lines of those who speak."""
+        texts = {name: value for name, value in row.items() if isinstance(value, str)}
+        found = {name: self.spoken(text, self.place) for name, text in texts.items()}
+        columns = [name for name, messages in found.items() if messages]
+        if len(columns) != 1 or self.named.columns:
+            return None
+        self.fields = columns
+        return self.messages(found[columns[0]], self.place), f"speakers in {columns[0]!r}"
 
     def text(self, row: Row, name: str) -> str:
         """The text in a field; of a context its passages, too."""

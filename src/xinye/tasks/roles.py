@@ -127,6 +127,7 @@ def roles_of(
     where nobody else does. Raises `XinyeError` for an unknown word."""
     keys = [_key(word) for word in words]
     found = [_role(word, assistants) for word in words]
+    named = set()
     for number, (word, key, role) in enumerate(zip(words, keys, found, strict=True), start=1):
         if role is None:
             raise XinyeError(
@@ -134,9 +135,8 @@ def roles_of(
                 f"for one (human, gpt, 客户, 客服 …), found {word!r}. Name those who answer with "
                 "--assistant-name"
             )
-        if key not in ROLE_OF and word in words[: number - 1]:
-            continue
-        if key not in ROLE_OF:
+        if key not in ROLE_OF and word not in named:
+            named.add(word)
             notes.add(place, f"the speaker {word.strip()!r} is read as {role!r}")
     roles = [role for role in found if role]
     behind_user = roles[roles.index("user") :] if "user" in roles else []
