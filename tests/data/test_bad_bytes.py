@@ -93,6 +93,12 @@ def test_a_bad_byte_leaves_the_encoding_as_it_is(xinye, files, name):
     assert any(said.startswith(note) for said in json.loads(done.out)["findings"])
 
 
+def test_an_encoding_that_is_sure_is_not_told(xinye, files):
+    Path("c.csv").write_bytes(DAMAGED["GB18030"])
+    for flags in ((), ("--bad-bytes", "replace")):
+        assert "a guess" not in xinye("data", "check", "c.csv", "--task", "classify", *flags).out
+
+
 def test_an_encoding_that_a_byte_decides_is_told(xinye, files):
     rows = "".join(f"Place {n} is fine,{n % 2}\n" for n in range(80)).encode()
     Path("c.csv").write_bytes(rows.replace(b"7 is", b"7\xff is", 1))

@@ -96,9 +96,7 @@ NOTES = {
     "the label {} loses characters that cannot be seen": "标签 {} 去掉了不可见字符",
     "the label {} is read as {}": "标签 {} 读作 {}",
     "labels that look like one spelled in {} ways: {}": "看起来是同一个标签的 {} 种写法：{}",
-    "{} records have labels such as {}, whose parts are labels, too": (
-        "{} 条样本的标签形如 {}，拆开后的各部分也是标签"
-    ),
+    "{} records have labels such as {}, which looks like several": "{} 条样本的标签形如 {}，像是几个标签",
     "if a text has several: --label-separator {}": "一段文本有几个标签时，用 --label-separator {}",
     "unbalanced: {} records of {}, {} of {}": "不平衡：{1} 有 {0} 条，{3} 只有 {2} 条",
     "unbalanced: {} spans of {}, {} of {}": "不平衡：{1} 有 {0} 个实体，{3} 只有 {2} 个",
