@@ -318,3 +318,11 @@ def test_a_row_that_is_too_wide_does_not_blame_the_header(tmp_path):
         match=r"line 3: 3 columns, the header line has 2; quote text that holds the delimiter$",
     ):
         rows(path)
+
+
+def test_a_header_with_few_names_is_refused(tmp_path, xinye):
+    lines = ["小王,,,条", *(f"{n},朝阳店,很好{n},好" for n in range(5))]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(lines), "utf-8")
+    done = xinye("data", "check", path)
+    assert done.code == 2 and "read as the header is line 1: '小王'" in done.complaint

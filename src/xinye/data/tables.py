@@ -273,8 +273,7 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
         notes.add(place_of(path, line), f"the title {title!r} above the table is left out")
     head = head[titles:]
     numbered = bool(_headerless(head, named))
-    if numbered:
-        _check_two_rows(path, head, notes)
+    _check_two_rows(path, head, notes)
     usual = Counter(len(row) for _, row, _ in head).most_common(1)  # columns
     header: list[str] = []
     place = ""  # of the header, and its names
@@ -288,9 +287,7 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
             _check_header(path, line, header)
             written = _Header(header)  # as it would stand again
             place = f"line {line}: {_shown(header)}"
-            if not all(name.strip() for name in header[1:]):  # a first one counts rows
-                advice = "if the header stands further down, delete the rows above it"
-                notes.add(str(path), f"columns of the header ({place}) have no name; {advice}")
+            _check_names(path, header, place, named, notes)
             for number, name in enumerate(header):
                 if not name.strip():  # of several without a name all but one would vanish
                     header[number] = f"column {number + 1}"
@@ -309,6 +306,23 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
             on_bad(path, line, problem)
         else:
             yield line, dict(zip(header, row, strict=True))
+
+
+def _check_names(
+    path: Path, header: Sequence[str], place: str, named: Sequence[str], notes: Notes
+) -> None:
+    """Note that columns have no name. Raises `XinyeError` where half have none, for then the header
+    is elsewhere, unless a person `named` some that it has."""
+    unnamed = sum(not name.strip() for name in header[1:])  # a first one counts rows
+    if not unnamed:
+        return
+    if 2 * unnamed >= len(header) and not {*named} & {*header}:
+        raise XinyeError(
+            f"{path}: read as the header is {place}, in which half of the columns or more have no name; "
+            "delete the rows above the true one, or give each column a name"
+        )
+    advice = "if the header stands further down, delete the rows above it"
+    notes.add(str(path), f"columns of the header ({place}) have no name; {advice}")
 
 
 def _check_two_rows(path: Path, head: Sequence[TableRow], notes: Notes) -> None:
