@@ -318,8 +318,8 @@ def _check_names(
         return
     if 2 * unnamed >= len(header) and not {*named} & {*header}:
         raise XinyeError(
-            f"{path}: read as the header is {place}, in which half of the columns or more have no name; "
-            "delete the rows above the true one, or give each column a name"
+            f"{path}: read as the header is {place}, in which half or more of the columns "
+            "have no name; delete the rows above the true one, or give each column a name"
         )
     advice = "if the header stands further down, delete the rows above it"
     notes.add(str(path), f"columns of the header ({place}) have no name; {advice}")
