@@ -91,6 +91,14 @@ def test_a_bad_byte_leaves_the_encoding_as_it_is(xinye, files, name):
     assert any(said.startswith(note) for said in json.loads(done.out)["findings"])
 
 
+def test_an_encoding_that_is_sure_is_not_told(xinye, files):
+    rows = "".join(f"这是我吃的第{n}碗面，味道不错,{'好差'[n % 2]}评\n" for n in range(20))
+    Path("c.csv").write_text(f"内容,类别\n{rows}", "gb18030")
+    for flags in ((), ("--bad-bytes", "replace")):
+        done = xinye("data", "check", "c.csv", "--task", "classify", *flags)
+        assert done.code == 0 and "a guess" not in done.out, done.err
+
+
 def test_an_encoding_that_a_byte_decides_is_told(xinye, files):
     rows = "".join(f"Place {n} is fine,{n % 2}\n" for n in range(80)).encode()
     Path("c.csv").write_bytes(rows.replace(b"7 is", b"7\xff is", 1))

@@ -4,11 +4,12 @@ import os
 import shutil
 import socket
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
 from conftest import contents
-from xinye.data.files import written_beside
+from xinye.data.files import expand, written_beside
 
 KINDS = {
     "pipe": "this is a named pipe",
@@ -79,6 +80,18 @@ def test_a_model_is_not_read_from_them(xinye, odd, trained, workplace, name):
         assert outcome.code == 0
     else:
         assert name in outcome.complaint
+
+
+def test_what_programs_leave_beside_files_is_passed_over(tmp_path):
+    for name in ("a.csv", "~$a.xlsx", ".DS_Store", "Thumbs.db", "__MACOSX/._a.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("b.csv", "b")
+        archive.writestr("x/~$b.xlsx", "x")
+        archive.writestr("Thumbs.db", "x")
+    assert [each.name for each in expand(tmp_path)] == ["a.csv", "b.csv"]
+    assert [each.name for each in expand(tmp_path / "*a.*")] == ["a.csv", "b.csv"]
 
 
 def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path):

@@ -32,8 +32,27 @@ def test_its_rows_are_read_and_noted(tmp_path, table):
 
 
 @pytest.mark.parametrize(
+    ("table", "name"),
+    [
+        ({"RECORDS": ROWS}, "RECORDS"),
+        ({"code": 0, "msg": "ok", "data": ROWS}, "data"),
+        ({"items": ROWS, "total": 2}, "items"),
+        ({"code": 0, "data": {"total": 2, "list": ROWS}}, "data.list"),
+    ],
+)
+def test_the_rows_in_an_answer_are_read_and_noted(tmp_path, table, name):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(table, indent=1))
+    notes = Notes()
+    assert [row for _, row in read_records(path, notes=notes)] == ROWS
+    assert f"a list of rows in {name!r}" in notes.sentences()[0]
+
+
+@pytest.mark.parametrize(
     "record",
     [
+        {"id": 1, "data": [{"role": "user", "content": "a"}]},
+        {"text": "a b", "entities": [{"start": 0, "end": 1, "label": "x"}]},
         {"tokens": ["a", "b"], "ner_tags": [0, 1]},
         {"messages": [{"role": "user", "content": "a"}] * 2, "tools": [{}]},
         {"text": ["a line", "another"]},

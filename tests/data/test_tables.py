@@ -117,7 +117,9 @@ def test_every_task_reads_spreadsheets(tmp_path, xinye):
         ("a.ods", b"PK\x03\x04", r"save it as \.xlsx in Excel, WPS"),
         ("a.xlsx", b"\xd0\xcf\x11\xe0", r"an old \.xls file, or one with a password; save it"),
         ("a.xlsx", b"PK\x03\x04 damaged", r"not a complete \.xlsx file"),
-        ("a.xlsx", b"a,b\n1,2\n", r"not a complete \.xlsx file"),
+        ("a.xlsx", "评,价\n".encode("gb18030"), r"a text table named \.xlsx: rename it to \.csv"),
+        ("a.xls", b"a\tb\n1\t2\n", r"a text table named \.xls: rename it to \.tsv"),
+        ("a.xls", b"<html><table></table></html>", r"an HTML page named \.xls: open it in Excel"),
     ],
 )
 def test_other_spreadsheets_are_refused_with_what_to_do(tmp_path, name, content, says):
@@ -273,3 +275,57 @@ def test_a_header_in_two_rows_is_told(tmp_path, xinye):
     told = xinye("data", "check", path, "--task", "classify")
     assert told.code == 2 and "(line 1: '甲', '', '乙') have no name" in told.err, told.err
     assert "delete the rows above it" in told.err
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.csv"])
+def test_what_is_told_between_title_and_header_is_left_out(tmp_path, name):
+    lines = [
+        ["评价汇总", "", "", ""],
+        ["制表人：小王", "", "单位：条", ""],
+        ["序号", "门店", "评价", "结果"],
+        *([str(n), "朝阳店", f"很好{n}", "好"] for n in range(5)),
+    ]
+    if name == "a.xlsx":
+        path = spreadsheet(tmp_path / name, *lines)
+    else:
+        path = tmp_path / name
+        path.write_text("\n".join(map(",".join, lines)), "utf-8")
+    notes = Notes()
+    records = list(read_records(path, notes=notes))
+    assert records[0] == (4, {"序号": "0", "门店": "朝阳店", "评价": "很好0", "结果": "好"})
+    assert "the title '制表人：小王 单位：条' above the table is left out" in notes.counts
+
+
+def test_a_header_in_two_merged_rows_is_refused(tmp_path):
+    path = tmp_path / "a.xlsx"
+    book = openpyxl.Workbook()
+    sheet = book.active
+    for row in (
+        ["序号", "评价", None],
+        [None, "内容", "等级"],
+        *([n, f"很好{n}", "好"] for n in "123"),
+    ):
+        sheet.append(row)
+    sheet.merge_cells("A1:A2")
+    sheet.merge_cells("B1:C1")
+    book.save(path)
+    with pytest.raises(XinyeError, match="lines 1 and 2: the header stands in two rows"):
+        rows(path)
+
+
+def test_a_row_that_is_too_wide_does_not_blame_the_header(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('text,label\n"fine, I say",a\nbad, I say,b\n"good",a\n', "utf-8")
+    with pytest.raises(
+        XinyeError,
+        match=r"line 3: 3 columns, the header line has 2; quote text that holds the delimiter$",
+    ):
+        rows(path)
+
+
+def test_a_header_with_few_names_is_refused(tmp_path, xinye):
+    lines = ["小王,,,条", *(f"{n},朝阳店,很好{n},好" for n in range(5))]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(lines), "utf-8")
+    done = xinye("data", "check", path)
+    assert done.code == 2 and "read as the header is line 1: '小王'" in done.complaint

@@ -85,6 +85,12 @@ def test_more_bad_records_than_good_ones(xinye, tmp_path):
     [
         (("fast#good", "fast", "good#slow", "slow"), "--label-separator '#'"),
         (("fast, good", "fast", "good, slow", "slow"), "--label-separator ,"),
+        (("服务、口味", "口味", "物流、服务", "口味"), "--label-separator '、'"),
+        (("服务/口味", "口味", "物流/服务", "口味"), "--label-separator /"),
+        (("服务 口味", "口味", "服务", "口味"), "--label-separator ' '"),
+        (("好#快", "差", "差", "差"), "--label-separator '#'"),
+        (("and/or", "news/sport", "news/art", "news"), ""),
+        (("2024/5/1", "2024/6/2", "very good", "good"), ""),
         (("Paris, France", "Lyon, France", "Rome", "Rome"), ""),
         (("C#", "C", "F#", "F"), ""),
     ],
@@ -95,7 +101,7 @@ def test_labels_that_were_joined(xinye, tmp_path, labels, hint):
     path.write_text("\n".join(map(json.dumps, rows)))
     report = json.loads(xinye("data", "check", path, "--task", "classify", "--json").out)
     said = " ".join(report["findings"])
-    assert ("whose parts are labels too" in said) == bool(hint) and hint in said
+    assert ("which looks like several" in said) == bool(hint) and hint in said
 
 
 def test_the_notes_in_chinese():

@@ -274,3 +274,71 @@ def test_pairs_are_parted_and_texts_end_where_the_head_looks(pad):
     assert Classify.tokenizer(changed) is changed
     own = Classify.tokenizer(TOKENIZER).backend.encode("难吃", add_special_tokens=True).ids
     assert own == [TOKENIZER.bos_id, *TOKENIZER.encode("难吃"), TOKENIZER.eos_id]
+
+
+def found_in(xinye, path: Path, content: str, *flags: str) -> dict:
+    """What `data check` prints of a file with this content."""
+    path.write_text(content)
+    done = xinye("data", "check", path, "--task", "classify", "--json", *flags)
+    assert done.code in (0, 1), done.err
+    return json.loads(done.out)
+
+
+def test_rows_of_totals(xinye, tmp_path):
+    path = tmp_path / "a.csv"
+    content = "内容,类别\n好吃,好\n难吃,差\n真好,好\n真差,差\n小计,10\nTotal,40\n"
+    found = found_in(xinye, path, content)
+    assert len(found["counts"]) == 4
+    assert "the text is '小计', as in a row that sums up others" in found["findings"][0]
+    assert "a.csv, line 6" in found["findings"][0]
+    assert found_in(xinye, path, content, "--bad-records", "skip")["counts"] == {"好": 2, "差": 2}
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ("好 差 无 待定", ["无", "待定"]),
+        ("有 无 - +", []),
+    ],
+)
+def test_labels_that_say_there_is_none(xinye, tmp_path, labels, said):
+    rows = "".join(f"很长的文字{n},{label}\n" for n, label in enumerate(labels.split() * 2))
+    findings = found_in(xinye, tmp_path / "a.csv", "text,label\n" + rows)["findings"]
+    missing = [each for each in findings if "which looks like a missing value" in each]
+    assert len(missing) == len(said)
+    assert all(repr(label) in each for label, each in zip(said, missing, strict=True))
+
+
+def test_a_label_for_each_record(xinye, tmp_path):
+    path = tmp_path / "a.csv"
+    rows = "label,text,标签\n0,好吃,好\n1,难吃,差\n2,真好,好\n3,真差,差\n"
+    with pytest.raises(XinyeError, match="which column is the label, 'label' or '标签'"):
+        read(path, rows)
+    findings = found_in(xinye, path, rows, "--label-field", "label")["findings"]
+    assert any("each record has a label of its own" in each for each in findings)
+    assert any("the field '标签' is not read (4 times" in each for each in findings)
+
+
+@pytest.mark.parametrize(
+    ("yes", "no", "note"),
+    [
+        ("是", "否", "'是' in columns of labels: read as 1"),
+        ("√", "", "empty cells of '辱骂', '广告' are read as 0"),
+        ("Y", "N", "'N' in columns of labels: read as 0"),
+        ("TRUE", "FALSE", ""),
+        ("yes", "no", "'yes' in"),
+    ],
+)
+def test_columns_of_yes_and_no(xinye, tmp_path, yes, no, note):
+    content = (
+        f"文本,辱骂,广告\n好吃,{no},{yes}\n难吃,{yes},{no}\n真好,{no},{no}\n真差,{yes},{yes}\n"
+    )
+    found = found_in(xinye, tmp_path / "a.csv", content, "--label-field", "辱骂,广告")
+    assert found["counts"] == {"广告": 2, "辱骂": 2}
+    assert note in " ".join(found["findings"])
+
+
+def test_an_empty_cell_beside_yes_and_no(tmp_path):
+    content = "文本,辱骂,广告\n好吃,否,是\n难吃,,否\n"
+    with pytest.raises(XinyeError, match="line 3, field '辱骂': expected 0 or 1, found nothing"):
+        read(tmp_path / "a.csv", content, label_field="辱骂,广告")

@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 
+from xinye.data.notes import Notes
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.spans import Span
@@ -176,3 +177,19 @@ def test_tags_of_other_tools_models(tags, expected):
     said = [(tag, 1.0) for tag in tags.split()]
     assert [span for span, _ in spans_of([(at, at + 1) for at in range(4)], said)] == expected
     assert set(Tag(("O", *tags.split())).known) == {span.type for span in expected}
+
+
+@pytest.mark.parametrize(
+    ("span", "flags", "told"),
+    [
+        ([2, 4, "name"], {}, True),
+        ([2, 4, "name"], {"offsets": "characters"}, False),
+        ({"start": 2, "end": 4, "label": "name", "text": "知秋"}, {}, False),
+        ([0, 1, "name"], {}, False),
+    ],
+)
+def test_offsets_behind_an_emoji_may_count_otherwise(tmp_path, span, flags, told):
+    path, notes = tmp_path / "a.jsonl", Notes()
+    path.write_text(json.dumps({"text": "沈😀知秋在家", "label": [span]}), "utf-8")
+    assert len(Tag.read([str(path)], notes=notes, **flags)) == 1
+    assert any("--offsets utf-16" in said for said in notes.sentences()) == told

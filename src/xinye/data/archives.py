@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from lzma import LZMAError
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
@@ -32,6 +32,16 @@ OTHERS = {  # archives that are not read, and the command that unpacks them
     ".7z": ("7z", "x"), ".rar": ("unrar", "x"), ".bz2": ("bunzip2", "-k"), ".xz": ("unxz", "-k"),
     ".zst": ("unzstd",),
 }  # fmt: skip
+
+
+# What systems and programs leave beside files: beside them names that begin with a dot.
+_LEFT_BEHIND = re.compile(r"\.[^/]|~\$|(__MACOSX|Thumbs\.db|desktop\.ini)$", re.IGNORECASE)
+
+
+def is_hidden(path: PurePath) -> bool:
+    """Whether a path's file, or a folder that it is in, is hidden, or was left there by a program
+    or the system, as Excel's lock file `~$book.xlsx` is."""
+    return any(_LEFT_BEHIND.match(part) for part in path.parts)
 
 
 def archive_of(path: Path) -> Path | None:
@@ -143,8 +153,7 @@ def _directory(archive: Path, changed: int, size: int) -> tuple[ZipFile, dict[st
                 f"{archive}: the name {name[:80]!r} in it points outside the archive; it is not "
                 "read, for safety"
             )
-        hidden = any(re.match(r"\.[^/]|__MACOSX$", part) for part in parts)
-        if hidden or name.endswith("/"):
+        if is_hidden(PurePosixPath(name)) or name.endswith("/"):
             continue
         name = one_line(PurePosixPath(name).as_posix().translate(_LINE_ENDS))
         if name in found:

@@ -178,7 +178,8 @@ def detect_encoding(path: Path) -> str:
     first, misfit = misfit, _first_misfit(path, older)
     if misfit:
         return _damaged(path, older, misfit, f"{_name(older)}, which the file looks like")
-    _note_doubt(path, older, first[0])
+    sure = older == _older_encoding(sample, offset - start)
+    _note_doubt(path, older, first[0], sure)
     return older
 
 
@@ -186,14 +187,14 @@ def _name(encoding: str) -> str:
     return NAMES.get(encoding, encoding.removesuffix("-sig").upper())
 
 
-def _note_doubt(path: Path, encoding: str, first: int) -> None:
+def _note_doubt(path: Path, encoding: str, first: int, sure: bool) -> None:
     """Note an encoding that was guessed from a few bytes, the first of them at this offset, for
-    they may be damage instead; or that may be guessed because bad bytes are replaced."""
+    they may be damage instead; or that is only taken because bad bytes are replaced."""
     reading = _reading.get()
     if not reading or path in reading.noted:
         return
     count = sum(len(block.translate(None, ASCII)) for block in _blocks(path))
-    if count < FEW_BYTES or reading.replaces:
+    if count < FEW_BYTES or not sure:
         reading.noted.add(path)
         are = plural(count, "byte is", "bytes are")
         place = place_of(path, _line_of(path, encoding, first))

@@ -7,6 +7,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +21,7 @@ from xinye.data.archives import (
     archive_of,
     how_to_unpack,
     is_archive,
+    is_hidden,
     member_size,
     members,
     open_member,
@@ -230,8 +232,26 @@ def nothing_readable(
 
 def how_to_save(path: Path) -> str:
     """What to do with a spreadsheet of a kind that is not read; "" for any other file."""
-    advice = "save it as .xlsx in Excel, WPS or LibreOffice"
-    return f"{advice}; " if suffix_of(path) in OTHER_SPREADSHEETS else ""
+    if suffix_of(path) not in OTHER_SPREADSHEETS:
+        return ""
+    what = what_text(path)
+    return f"{what}; " if what else "save it as .xlsx in Excel, WPS or LibreOffice; "
+
+
+def what_text(path: Path) -> str:
+    """That a file named as a spreadsheet is a text, and what to do with it; "" where it is
+    none."""
+    with open_regular(path) as file:
+        head = file.read(4096)
+    suffix = path.suffix.lower()
+    wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if not head or (not wide and re.search(rb"[\0-\x08\x0e-\x1f]", head)):
+        return ""
+    if re.match(rb"(\xef\xbb\xbf)?\s*<", head):
+        kind = "an HTML page" if re.search(rb"(?i)<(html|table|!doctype html)", head) else "XML"
+        return f"{kind} named {suffix}: open it in Excel, WPS or LibreOffice and save it as .xlsx"
+    named = ".tsv" if b"\t" in head else ".csv"
+    return f"a text table named {suffix}: rename it to {named}"
 
 
 def expand(path: Path) -> list[Path]:
@@ -246,13 +266,10 @@ def expand(path: Path) -> list[Path]:
             raise XinyeError(f"{path}: no such file or folder in the archive")
         return inside
     if path.is_dir():
-        files = [
-            each
-            for each in path.rglob("*")
-            if not any(part.startswith(".") for part in each.relative_to(path).parts)
-        ]
+        files = [each for each in path.rglob("*") if not is_hidden(each.relative_to(path))]
     elif is_pattern(path):
-        files = [Path(each) for each in glob.glob(str(path), recursive=True)]
+        found = map(Path, glob.glob(str(path), recursive=True))
+        files = [each for each in found if not is_hidden(Path(each.name))]
     else:
         check_file(path)
         files = [path]

@@ -8,6 +8,9 @@ from typing import Any
 from xinye.data.notes import Notes, RecordNumber
 from xinye.data.records import OnBad, Records, Row
 
+ENVELOPES = {  # of a list of rows in one object: Navicat's, and those of programs that answer
+    "records", "data", "items", "rows", "list", "result", "results",
+}  # fmt: skip
 NOTE = "the file is one JSON object that holds a table: its rows are read"
 _OF_A_MESSAGE = {"role", "content", "from", "value"}
 _TOKENS = {"tokens", "words", "chars"}  # of one sentence, with a tag for each
@@ -23,10 +26,14 @@ def table_or_records(path: Path, values: Records, on_bad: OnBad, notes: Notes) -
         except ValueError as error:
             on_bad(path, head[0][0], str(error))
             return
+    note = NOTE
+    if rows is None and len(head) == 1:
+        name, rows = _in_envelope(head[0][1])
+        note = f"one object that holds a list of rows in {name!r}: they are read"
     if rows is None:
         yield from chain(head, values)
         return
-    notes.add(str(path), NOTE)
+    notes.add(str(path), note)
     for number, row in enumerate(rows, 1):
         yield RecordNumber(number), row
 
@@ -50,6 +57,25 @@ def _rows_of(value: Any) -> list[Row] | None:
     if all(isinstance(cells, dict) for cells in value.values()):
         return _by_number(value)
     return None
+
+
+def _in_envelope(value: Any) -> tuple[str, list[Row] | None]:
+    """The field of an object that holds its only list of objects, and they; None where they are
+    parts of one record, or nothing is there."""
+    if not isinstance(value, dict):
+        return "", None
+    nested = [name for name in value if isinstance(value[name], dict | list)]
+    if len(nested) != 1 or nested[0].lower() not in ENVELOPES:
+        return "", None
+    name = nested[0]
+    rows = value[name]
+    if isinstance(rows, dict):  # {"code": 0, "data": {"total": 2, "list": [...]}}
+        inner, found = _in_envelope(rows)
+        return f"{name}.{inner}", found
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        return "", None
+    messages = len(_OF_A_MESSAGE & rows[0].keys()) > 1
+    return name, None if messages else rows
 
 
 def _is_record(value: dict[str, list[Any]]) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import ZipFile
 
-from xinye.data.files import SPREADSHEETS, open_regular, suffix_of
+from xinye.data.files import SPREADSHEETS, open_regular, suffix_of, what_text
 from xinye.data.notes import Notes, place_of
 from xinye.data.sheet_xml import (
     LAST_COLUMN,
@@ -35,6 +35,7 @@ LARGEST_PART = 1 << 29  # bytes of a sheet, or of all texts, unpacked
 MOST_COLUMNS = 1000
 HEAD_ROWS = 100  # rows of a sheet looked at to see whether it is a table
 SAVE_ANEW = "save it as .xlsx in Excel, WPS or LibreOffice"
+MERGED = "a cell that is merged over several rows stands in each of them"
 _OLD = b"\xd0\xcf\x11\xe0"  # how an .xls begins, and a workbook with a password
 _RETURN = re.compile("_x000D_\n?")  # how Excel writes the line ends of Windows
 
@@ -112,6 +113,8 @@ def sheet_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
         with open_regular(path) as file:
             if file.peek(4)[:4] == _OLD:
                 raise XinyeError(f"{path}: an old .xls file, or one with a password; {SAVE_ANEW}")
+            if not file.peek(2).startswith(b"PK") and (what := what_text(path)):
+                raise XinyeError(f"{path}: {what}")
             yield from _rows(path, file, notes)
     except XinyeError:
         raise
@@ -280,7 +283,7 @@ def _with_merged(
             elif cells and not "".join(cells[column : column + 1]).strip():
                 cells += [""] * (column + 1 - len(cells))
                 cells[column] = text
-                notes.add(place, "a cell that is merged over several rows is read in each of them")
+                notes.add(place, MERGED)
         ranges = merged.get(number, [])
         for first, _, last in ranges:
             if last > number and first <= len(cells) and cells[first - 1]:

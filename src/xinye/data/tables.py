@@ -16,7 +16,7 @@ from xinye.data.encodings import open_text
 from xinye.data.files import PLAIN_SUFFIXES, SPREADSHEETS, suffix_of
 from xinye.data.notes import Notes, place_of, without_unseen
 from xinye.data.records import OnBad, Records
-from xinye.data.spreadsheets import TableRow, sheet_rows
+from xinye.data.spreadsheets import MERGED, TableRow, sheet_rows
 from xinye.errors import XinyeError, plural
 
 HEAD_ROWS = 1000  # rows looked at to see whether the first is a header
@@ -37,6 +37,7 @@ ERRORS = {
     "#NAME?", "#NULL!", "#NUM!", "#REF!", "#SPILL!", "#UNKNOWN!", "#VALUE!",
 }  # fmt: skip
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*%?")
+_CAPTION = re.compile(r"[^\W\d][^:：]{0,15}[:：]\s*\S.*")  # of a cell such as "unit: pieces"
 _SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # a first line that tells Excel the delimiter
 
 
@@ -54,16 +55,20 @@ def headerless(path: Path, named: Sequence[str] = (), tabbed: bool = False) -> s
 
 
 def _titles(path: Path, head: Sequence[TableRow], named: Sequence[str]) -> int:
-    """How many rows above a table are its title: only their first cell is filled, a header of
-    several stands below, and rows as wide as that. A header of one column is none, nor is one whose
-    texts hold the delimiter."""
+    """How many rows above a table are its title: only their first cell is filled, or all that are
+    say what they hold ("unit: pieces"); a header of several stands below, and rows as wide as that.
+    A header of one column is none, nor is one whose texts hold the delimiter."""
     rows = [cells for _, cells, problem in head if not problem]
     filled = [sum(bool(cell.strip()) for cell in row) for row in rows[: MOST_TITLES + 1]]
-    count = next((number for number, cells in enumerate(filled) if cells > 1), 0)
+    captions = [bool(_caption(row)) for row in rows[: MOST_TITLES + 1]]
+    count = next(
+        (at for at, cells in enumerate(filled) if cells > 1 and not captions[at]),
+        0,
+    )
     if not count or any(problem for _, _, problem in head[: count + 1]):
         return 0
     header, *others = rows[count:]
-    above = [row[0].strip() for row in rows[:count]]
+    above = [_caption(row) or row[0].strip() for row in rows[:count]]
     if not all(above) or {*FIELD_NAMES, *named} & {title.lower() for title in above}:
         return 0
     even = all(len(row) == len(header) for row in others)
@@ -76,6 +81,13 @@ def _titles(path: Path, head: Sequence[TableRow], named: Sequence[str]) -> int:
     if not others or 2 * wide < len(others) or _headerless(head[count:], named):
         return 0
     return count
+
+
+def _caption(row: Sequence[str]) -> str:
+    """The filled cells of a row, where each says what it holds; else ""."""
+    cells = [cell.strip() for cell in row if cell.strip()]
+    told = len(cells) < len(row) and all(_CAPTION.fullmatch(cell) for cell in cells)
+    return " ".join(cells) if told else ""
 
 
 def _headerless(head: Iterable[TableRow], named: Sequence[str]) -> str:
@@ -260,10 +272,12 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
     head = list(islice(rows, HEAD_ROWS))
     titles = _titles(path, head, named)
     for line, row, _ in head[:titles]:
-        title = "".join(row).strip()[:40]
+        title = " ".join(cell.strip() for cell in row if cell.strip())[:40]
         notes.add(place_of(path, line), f"the title {title!r} above the table is left out")
     head = head[titles:]
     numbered = bool(_headerless(head, named))
+    _check_two_rows(path, head, notes)
+    usual = Counter(len(row) for _, row, _ in head).most_common(1)  # columns
     header: list[str] = []
     place = ""  # of the header, and its names
     written: _Header | None = None  # as it is written in the file
@@ -276,12 +290,7 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
             _check_header(path, line, header)
             written = _Header(header)  # as it would stand again
             place = f"line {line}: {_shown(header)}"
-            if not all(name.strip() for name in header[1:]):  # a first one counts rows
-                notes.add(
-                    str(path),
-                    f"columns of the header ({place}) have no name; if the header is further down, "
-                    "delete the rows above it",
-                )
+            _check_names(path, header, place, named, notes)
             for number, name in enumerate(header):
                 if not name.strip():  # of several without a name all but one would vanish
                     header[number] = f"column {number + 1}"
@@ -298,10 +307,42 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
                 "the header appears again with its columns in another order; split the file here"
             )
             on_bad(path, line, problem)
-        elif problem := _uneven(path, row, header, place):
+        elif problem := _uneven(path, row, header, place, usual[0][0]):
             on_bad(path, line, problem)
         else:
             yield line, dict(zip(header, row, strict=True))
+
+
+def _check_names(
+    path: Path, header: Sequence[str], place: str, named: Sequence[str], notes: Notes
+) -> None:
+    """Note that columns have no name. Raises `XinyeError` where half have none, for then the header
+    is elsewhere, unless a person `named` some that it has."""
+    unnamed = sum(not name.strip() for name in header[1:])  # a first one counts rows
+    if not unnamed:
+        return
+    if 2 * unnamed >= len(header) and not {*named} & {*header}:
+        raise XinyeError(
+            f"{path}: read as the header is {place}, in which half or more of the columns "
+            "have no name; delete the rows above the true one, or give each column a name"
+        )
+    advice = "if the header stands further down, delete the rows above it"
+    notes.add(str(path), f"columns of the header ({place}) have no name; {advice}")
+
+
+def _check_two_rows(path: Path, head: Sequence[TableRow], notes: Notes) -> None:
+    """Raises `XinyeError` where the first row's merged cells stand in the second again, and in no
+    other."""
+    if len(head) < 3 or place_of(path, head[1][0]) not in notes.places[MERGED]:
+        return
+    first, second, third = (cells for _, cells, _ in head[:3])
+    again = [at for at, cell in enumerate(first) if cell and cell == "".join(second[at : at + 1])]
+    if again and not any(first[at] == "".join(third[at : at + 1]) for at in again):
+        lines = f"lines {head[0][0]} and {head[1][0]}"
+        raise XinyeError(
+            f"{path}, {lines}: the header stands in two rows, with merged cells: "
+            f"{_shown(first)}; make it one row, with a name for each column"
+        )
 
 
 def _without_empty_end(row: list[str], shortest: int) -> list[str]:
@@ -317,8 +358,9 @@ def _shown(header: Sequence[str]) -> str:
     return ", ".join(repr(name[:20]) for name in header[:SHOWN_NAMES]) + more
 
 
-def _uneven(path: Path, row: Sequence[str], header: Sequence[str], place: str) -> str:
-    """Why a row has too few or too many columns; "" where it has as many as the others."""
+def _uneven(path: Path, row: Sequence[str], header: Sequence[str], place: str, usual: int) -> str:
+    """Why a row has too few or too many columns, where so many are usual; "" where it has as many
+    as the header."""
     if len(row) == len(header):
         return ""
     advice = "columns are separated by tabs"
@@ -326,7 +368,7 @@ def _uneven(path: Path, row: Sequence[str], header: Sequence[str], place: str) -
         advice = "put quotes around text that holds the delimiter"
     elif suffix_of(path) in SPREADSHEETS:
         advice = "give every column a name, or clear its cells"
-    if place and len(header) < len(row):
+    if place and len(header) < min(len(row), usual):
         header_read = (
             f"the header is read from {place}; if it is further down, delete the rows above"
         )

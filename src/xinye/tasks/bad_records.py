@@ -26,6 +26,10 @@ def bad_records(what: str) -> Iterator[None]:
         _skipping.reset(token)
 
 
+def are_skipped() -> bool:
+    return _skipping.get()
+
+
 class BadRecords(XinyeError):
     """What is wrong with several records."""
 

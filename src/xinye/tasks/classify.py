@@ -108,7 +108,10 @@ class Classify(HeadTask):
     def findings(
         cls, training: Sequence[LabelledText], validation: Sequence[LabelledText]
     ) -> Iterator[str]:
-        yield from joined_labels(cls.counts(training))
+        counts = cls.counts(training)
+        yield from joined_labels(counts)
+        if len(counts) == len(training) > 3:
+            yield "each record has a label of its own; if another column is it: --label-field"
         yield from super().findings(training, validation)
 
     @classmethod

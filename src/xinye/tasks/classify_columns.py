@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from xinye.data.columns import by_usual_name, choose_field, find_column
+from xinye.data.columns import by_usual_name, choose_field
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.errors import XinyeError, did_you_mean
@@ -27,6 +27,12 @@ PAIR_NAMES = (
     ("句子1", "句子2"),
 )  # fmt: skip
 FLAGS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+WORDS = {  # what people write in columns that they name
+    "是": True, "有": True, "对": True, "yes": True, "y": True, "t": True,
+    "√": True, "✓": True, "✔": True, "☑": True, "✅": True,
+    "否": False, "不是": False, "无": False, "没有": False, "错": False, "no": False, "n": False,
+    "f": False, "×": False, "✗": False, "✘": False, "☐": False, "❌": False,
+}  # fmt: skip
 SHORTEST_TEXT = 8  # characters, on average, of a column that may hold texts instead of labels
 MOST_LEVELS = 10  # different whole numbers of a column that may be a label
 SHOWN = 6  # columns that are named in a line
@@ -52,6 +58,8 @@ class Columns(NamedTuple):
     texts: tuple[str, ...]
     labels: tuple[str, ...]
     separator: str | None
+    words: bool = False  # whether labels may be yes and no instead of 1 and 0
+    ticked: tuple[str, ...] = ()  # labels whose column holds marks, or nothing
 
     @property
     def label(self) -> str:
@@ -100,7 +108,14 @@ def find_columns(path: Path, rows: Sequence[Row], named: Named, notes: Notes) ->
         what = f"the columns {_listed(flags)} hold only 0 and 1: each is read as a label"
         notes.add(str(path), what)
     found = Columns(texts, labels or flags, named.label_separator)
-    never = [name for name in found.labels if not any(flag_of(row.get(name)) for row in rows)]
+    if len(labels) > 1:
+        found = found._replace(words=True, ticked=_ticked(rows, labels))
+        _note_words(path, rows, found, notes)
+    never = [
+        name
+        for name in found.labels
+        if not any(flag_of(row.get(name), found.words) for row in rows)
+    ]
     if found.flags and never:
         what = f"no record has the labels {_listed(never)}: they are not learned"
         if len(never) == 1:
@@ -109,9 +124,29 @@ def find_columns(path: Path, rows: Sequence[Row], named: Named, notes: Notes) ->
     return found
 
 
-def flag_of(value: object) -> bool | None:
-    """What a cell of a column of 0 and 1 says; None where it is neither."""
-    return FLAGS.get(str(value).strip().casefold())
+def flag_of(value: object, words: bool = False) -> bool | None:
+    """What a cell of a column of 0 and 1, or of such `words` as yes and no, says; None where it is
+    neither."""
+    written = str(value).strip().casefold()
+    return FLAGS.get(written, WORDS.get(written) if words else None)
+
+
+def _ticked(rows: Sequence[Row], labels: Sequence[str]) -> tuple[str, ...]:
+    """The columns that hold nothing where a text has not their label: all else says that it has."""
+    filled = {name: {str(row.get(name) or "").strip() for row in rows} - {""} for name in labels}
+    return tuple(name for name in labels if all(flag_of(each, True) for each in filled[name]))
+
+
+def _note_words(path: Path, rows: Sequence[Row], columns: Columns, notes: Notes) -> None:
+    """Note which words are read as 1 and 0, and where an empty cell is."""
+    values = {str(row.get(name) or "").strip() for row in rows for name in columns.labels}
+    for flag in (True, False):
+        words = sorted(each for each in values if WORDS.get(each.casefold()) is flag)
+        if words:
+            notes.add(str(path), f"{_listed(words)} in columns of labels: read as {int(flag)}")
+    empty = [name for name in columns.ticked if any(row.get(name) in (None, "") for row in rows)]
+    if empty:
+        notes.add(str(path), f"empty cells of {_listed(empty)} are read as 0")
 
 
 def _named(path: Path, given: str | None, flag: str, columns: Sequence[str]) -> tuple[str, ...]:
@@ -135,11 +170,13 @@ def _listed(columns: Sequence[str]) -> str:
 
 def _label_by_name(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> str | None:
     """The column whose name says that it is the label; None where there is none."""
-    if label := find_column(columns, LABEL_NAMES):
-        return label
     by_name = by_usual_name(columns)
-    found = [by_name[name] for name in PERHAPS_LABELS if name in by_name]
-    found = [column for column in found if not _holds_texts(rows, column)]
+    found = [by_name[name] for name in LABEL_NAMES if name in by_name]
+    if len({tuple(str(row.get(column)) for row in rows) for column in found}) == 1:
+        return found[0]
+    if not found:
+        found = [by_name[name] for name in PERHAPS_LABELS if name in by_name]
+        found = [column for column in found if not _holds_texts(rows, column)]
     if len(found) > 1:
         raise XinyeError(
             f"{path}: which column is the label? Choose from {', '.join(map(repr, found))} with "

@@ -5,7 +5,6 @@ no header."""
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,11 +17,27 @@ from xinye.data.records import Row
 from xinye.data.sources import as_text, read_records
 from xinye.errors import XinyeError, quoted
 from xinye.tasks.annotations import Annotated, annotated
+from xinye.tasks.bad_records import are_skipped
 from xinye.tasks.classify_columns import Columns, Named, find_columns, flag_of
-from xinye.tasks.records import OnBad, each_record, note_missing, refuse_line, rejected
+from xinye.tasks.records import (
+    OnBad,
+    each_record,
+    note_missing,
+    note_unread,
+    refuse_line,
+    rejected,
+)
 
-SEPARATORS = "#|;,；，、"  # that may stand between several labels
+SEPARATORS = "#|;,；，、/ "  # that may stand between several labels
 NO_LABEL = ("nan", "<na>", "#n/a")  # what programs write where there is none
+# What people write where there is none, and the label beside which it is a label itself.
+PLACEHOLDERS = {
+    "无": "有", "-": "+", "--": "", "—": "", "——": "", "/": "", "?": "", "？": "", "空": "",
+    "待定": "", "未标注": "", "未标": "", "待标注": "",
+}  # fmt: skip
+TOTALS = (  # texts of rows that sum up those above them
+    "合计", "总计", "小计", "平均", "平均分", "平均值", "total", "subtotal", "sum", "average",
+)  # fmt: skip
 
 Placed = tuple[str, Row]  # a row with its place
 
@@ -51,6 +66,7 @@ def read_labelled(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iter
     """The records of a file. What cannot be one is given to `on_bad`, with file and line; in
     `notes` stands what was left out or read differently."""
     rows: list[Placed] = []
+    tools: set[str] = set()
     choices: set[str] = set()
     bad_line = refuse_line(on_bad)
     for line, found in read_records(path, bad_line, named.columns, tabbed=True, notes=notes):
@@ -62,6 +78,7 @@ def read_labelled(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iter
             continue
         if read:
             rows.append((place, read.row))
+            tools.add(read.tool)
             choices |= read.choices or set()
     if not rows:
         return
@@ -69,7 +86,12 @@ def read_labelled(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iter
         named = named._replace(label_field=choices.pop())
     columns = find_columns(path, [row for _, row in rows], named, notes)
     kept = _kept(rows, columns, notes)
-    named_rows = kept if columns.flags else _with_names(kept, columns, notes)
+    named_rows = list(kept if columns.flags else _with_names(kept, columns, notes))
+    if tools == {""}:  # an export has fields that only say how it was annotated
+        for place, row in rows:
+            note_unread(row, (*columns.texts, *columns.labels, "answer"), place, notes)
+    if not columns.flags:
+        _note_placeholders(named_rows, columns.label, notes)
     yield from each_record(
         named_rows, lambda row, place: _record(place, row, columns, notes), on_bad
     )
@@ -116,6 +138,32 @@ def _with_names(rows: Iterator[Placed], columns: Columns, notes: Notes) -> Itera
         yield place, row | {columns.label: numbers}
 
 
+def _note_placeholders(rows: Sequence[Placed], column: str, notes: Notes) -> None:
+    """Note the labels that people write where there is none."""
+    values = [row[column] for _, row in rows]
+    labels = [value if isinstance(value, list) else [value] for value in values]
+    there = {label.strip() for label in chain(*labels) if isinstance(label, str)}
+    found = {label for label in there & {*PLACEHOLDERS} if PLACEHOLDERS[label] not in there}
+    if not found:
+        return
+    for (place, _), given in zip(rows, labels, strict=True):
+        for label in given:
+            if isinstance(label, str) and label.strip() in found:
+                notes.add(
+                    place, f"the label is {label.strip()!r}, which looks like a missing value"
+                )
+
+
+def _check_total(text: str, place: str, notes: Notes) -> None:
+    """Note a row of totals. Raises `XinyeError` where bad records are left out."""
+    if text.strip().casefold() not in TOTALS:
+        return
+    what = f"the text is {text.strip()!r}, as in a row that sums up others"
+    if are_skipped():
+        raise XinyeError(f"{place}: {what}")
+    notes.add(place, f"{what}; --bad-records skip leaves it out")
+
+
 def _record(place: str, row: Row, columns: Columns, notes: Notes) -> LabelledText:
     texts: list[str] = []
     for column in columns.texts:
@@ -125,21 +173,26 @@ def _record(place: str, row: Row, columns: Columns, notes: Notes) -> LabelledTex
         texts.append(text)
         note_missing("text", text, place, notes)
     if columns.flags:
-        labels = [without_unseen(name) for name in columns.labels if _flag(place, name, row)]
+        labels = [
+            without_unseen(name) for name in columns.labels if _flag(place, name, row, columns)
+        ]
     else:
         values = row.get(columns.label)
         given = values if isinstance(values, list) else [values]
         if not given:
             notes.add(place, "no label in the list: learned as a text that has none of the labels")
         labels = [_label(place, columns.label, each, notes) for each in given]
+    _check_total(texts[0], place, notes)
     pair = "".join(texts[1:])
     return LabelledText(texts[0], pair, tuple(dict.fromkeys(labels)), place, columns.format)
 
 
-def _flag(place: str, column: str, row: Row) -> bool:
+def _flag(place: str, column: str, row: Row, columns: Columns) -> bool:
     """Whether a text has the label that a column stands for."""
     given = row.get(column)
-    flag = flag_of(given)
+    flag = flag_of(given, columns.words)
+    if column in columns.ticked and given in (None, ""):
+        flag = False
     if flag is None:
         raise _unfit(place, column, "0 or 1", given, given in (None, ""))
     return flag
@@ -165,15 +218,28 @@ def joined_labels(labels: Mapping[str, int]) -> Iterator[str]:
             label: [part.strip() for part in label.split(separator) if part.strip()]
             for label in labels
         }
-        times = Counter(chain(*map(set, parts.values())))
         joined = [label for label in labels if len(parts[label]) > 1]
-        known = [label for label in joined if all(times[part] > 1 for part in parts[label])]
+        known = [label for label in joined if _is_joined(label, parts, separator)]
         count = sum(labels[label] for label in known)
-        if count > 1 and 2 * len(known) > len(joined):
+        if count > 1 and 2 * len(known) >= len(joined):
             yield (
-                f"{count:,} records have labels such as {known[0]!r}, whose parts are labels too; "
+                f"{count:,} records have labels such as {known[0]!r}, which looks like several; "
                 f"if a text has several labels, use --label-separator {quoted(separator)}"
             )
+            return
+
+
+def _is_joined(label: str, parts: Mapping[str, Sequence[str]], separator: str) -> bool:
+    """Whether a label looks like several. In "Paris, France" and "news/sport" the parts that others
+    have, too, keep their places; of several labels one stands alone, or changes its place."""
+    own = parts[label]
+    if separator == " ":  # "very good" needs all
+        return all(part in parts for part in own)
+    if separator == "#" and not re.search(r"\b[A-Za-z]#", label):  # doccano alone writes it
+        return True
+    others = [its for name, its in parts.items() if name != label and its]
+    moved = any(part == its[0] for part in own[1:] for its in others)
+    return moved or (separator != "/" and any(part in parts for part in own))
 
 
 def _label(place: str, column: str, given: Any, notes: Notes) -> str:

@@ -27,7 +27,7 @@ from xinye.tasks.records import (
     rejected,
     text_in,
 )
-from xinye.tasks.tag_spans import TaggedText, tidy_spans
+from xinye.tasks.tag_spans import TaggedText, note_astral, tidy_spans
 
 SPANS = '{"start": 0, "end": 2, "label": "name"} or [0, 2, "name"]'
 TOKEN_NAMES = ("tokens", "words", "text")
@@ -313,7 +313,10 @@ class Reader:
             )
         start, end = borders[given.start], borders[given.end]
         if same(text[start:end], given.words):
-            return Span(start, end, given.type)
+            span = Span(start, end, given.type)
+            if not given.words and not self.named.offsets:
+                note_astral(text, span, place.partition(", field")[0], self.notes)
+            return span
         if same(text[start : end + 1], given.words):
             what = "the end of a span is read as its last character, because its words say so"
             self.notes.add(place.partition(", field")[0], what)

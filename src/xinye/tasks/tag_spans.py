@@ -57,6 +57,16 @@ def tidy_spans(text: str, spans: Iterable[Span], place: str, notes: Notes) -> tu
     return tuple(sorted(set(kept)))
 
 
+def note_astral(text: str, span: Span, place: str, notes: Notes) -> None:
+    """Note a span behind a character that UTF-16 counts as two, such as an emoji."""
+    if any(character > "\uffff" for character in text[: span.end]):
+        notes.add(
+            place,
+            "an emoji or rare character stands before the end of a span without its words: look "
+            "whether the offsets count UTF-16 units (--offsets utf-16) or characters",
+        )
+
+
 def marked(text: str, spans: Iterable[Span]) -> str:
     """A text with its spans in brackets: "[沈知秋 name]认为"."""
     shown, at = "", 0
