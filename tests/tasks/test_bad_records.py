@@ -100,3 +100,19 @@ def test_the_notes_in_chinese():
     assert chinese("read as Windows-1252, a guess: 1 byte is not ASCII (a.csv, line 3)") == (
         "按 Windows-1252 读取，这只是推测：有 1 个字节不是 ASCII 字符（a.csv 第 3 行）"
     )
+
+
+@pytest.mark.parametrize("label", ["Infinity", "-inf", "1e999", "NaN", "nan"])
+def test_a_number_without_a_value_is_no_label(xinye, tmp_path, label):
+    file = tmp_path / "a.csv"
+    file.write_text(f"text,label\ngood,1\nbad,0\nodd,{label}\n", "utf-8")
+    found = xinye("data", "check", file, "--task", "classify")
+    assert f"line 4, field 'label': expected a label, found '{label}'" in found.out
+
+
+def test_zero_is_one_label_however_it_is_written(xinye, tmp_path):
+    file = tmp_path / "a.jsonl"
+    lines = [f'{{"text": "{text}", "label": {label}}}' for text, label in (("a", 1), ("b", "-0.0"))]
+    file.write_text("\n".join([*lines, '{"text": "c", "label": 0}']), "utf-8")
+    found = xinye("data", "check", file, "--task", "classify", "--json")
+    assert json.loads(found.out)["counts"] == {"0": 2, "1": 1}

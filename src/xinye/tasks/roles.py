@@ -11,6 +11,7 @@ from xinye.data.notes import Notes, place_of
 from xinye.data.records import Row
 from xinye.data.tokenizer import ROLES
 from xinye.errors import XinyeError
+from xinye.tasks.records import check_name
 
 WORDS = {  # that stand for a role, in lower case
     "user": "user human usr customer client visitor prompter patient end_user requester guest "
@@ -123,6 +124,7 @@ def roles_of(
     keys = [_key(word) for word in words]
     found = [_role(word, assistants) for word in words]
     for number, (word, key, role) in enumerate(zip(words, keys, found, strict=True), start=1):
+        check_name("role", word, f"{here}, message {number}")
         if role is None:
             raise XinyeError(
                 f"{here}, message {number}: expected a role, one of {', '.join(ROLES)} or what is "
