@@ -116,3 +116,15 @@ def test_zero_is_one_label_however_it_is_written(xinye, tmp_path):
     file.write_text("\n".join([*lines, '{"text": "c", "label": 0}']), "utf-8")
     found = xinye("data", "check", file, "--task", "classify", "--json")
     assert json.loads(found.out)["counts"] == {"0": 2, "1": 1}
+
+
+@pytest.mark.parametrize("end", ['{"text": "goo', '{"text": "good", "label": "a"},'])
+def test_a_file_that_is_cut_off_is_refused_all_the_same(xinye, tmp_path, end):
+    rows = "".join(f'{{"text": "{n}", "label": "{n % 2}"}},\n' for n in range(9))
+    (tmp_path / "a.json").write_text(f"[{rows}{end}", "utf-8")
+    command = ("data", "check", tmp_path / "a.json", "--task", "classify")
+    found = xinye(*command, "--bad-records", "skip")
+    assert "the file ends inside its array" in found.out
+    shown = ("data", "show", tmp_path / "a.json", "--task", "classify", "--bad-records", "skip")
+    found = xinye(*shown)
+    assert found.code == 2 and "the file ends inside its array" in found.complaint

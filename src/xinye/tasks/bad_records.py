@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xinye.data.notes import Notes
+from xinye.data.records import CUT_OFF
 from xinye.errors import XinyeError, plural
 from xinye.tasks.records import OnBad, refuse
 
@@ -44,10 +45,13 @@ class Refused:
     errors: list[XinyeError] = field(default_factory=list)
 
     def add(self, error: XinyeError) -> None:
+        cut_off = CUT_OFF in str(error)  # more is missing than one record
         self.errors.append(error)
-        if _skipping.get():
+        if _skipping.get() and not cut_off:
             return
-        if self.on_bad is refuse and "--" not in str(error):  # another flag may read it rightly
+        if (
+            not cut_off and self.on_bad is refuse and "--" not in str(error)
+        ):  # another flag may read it rightly
             error = XinyeError(f"{error}. Or leave such records out: --bad-records skip")
         self.on_bad(error)
 
