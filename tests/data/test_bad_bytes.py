@@ -105,3 +105,27 @@ def test_an_encoding_that_a_byte_decides_is_told(xinye, files):
     done = xinye("data", "check", "c.csv", "--task", "classify")
     note = "read as Windows-1252, a guess: 1 byte is not ASCII (c.csv, line 8)"
     assert note in " ".join(done.out.split())
+
+
+@pytest.mark.parametrize("bad", "差优")
+def test_no_damaged_label_is_a_class(xinye, tmp_path, bad):
+    """Two labels whose bytes are bad would be one."""
+    rows = "text,label\n" + "".join(f"第{n}碗面很好,{'好坏'[n % 2]}\n" for n in range(20))
+    file = tmp_path / "a.csv"
+    file.write_bytes(rows.encode() + "面,".encode() + bad.encode("gb18030") + b"\n")
+    command = ("data", "check", file, "--task", "classify", "--bad-bytes", "replace")
+    assert "line 22: the label '��' holds bytes that could not be read" in xinye(*command).out
+    skipped = xinye(*command, "--bad-records", "skip", "--json")
+    assert set(json.loads(skipped.out)["counts"]) == {"好", "坏"}
+
+
+def test_no_damaged_tag_or_speaker_is_learned(xinye, tmp_path):
+    tags, chat = tmp_path / "a.conll", tmp_path / "a.csv"
+    tags.write_bytes("茶 B-茶\n好 O\n\n".encode() * 20 + b"x B-\xb2\n\n")
+    said = "id,role,content\n" + "".join(f"{n},张三,茶好吗\n{n},客服,好\n" for n in range(20))
+    chat.write_bytes(said.encode() + b"21,\xb2\xb3,?\n" + "21,客服,好\n".encode())
+    replacing = ("--bad-bytes", "replace")
+    found = xinye("data", "check", tags, "--task", "tag", *replacing)
+    assert "the tag '�' holds bytes" in found.out + found.err
+    found = xinye("data", "check", chat, "--task", "chat", "--assistant-name", "客服", *replacing)
+    assert "the role '��' holds bytes" in found.out + found.err

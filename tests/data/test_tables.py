@@ -86,7 +86,7 @@ def test_a_spreadsheet(tmp_path):
         (7, {"text": "还行", "label": "true", "on": "", "share": ""}),
     ]
     [(_, line, problem)] = bad
-    assert line == 5 and "A5 holds a formula without a value" in problem
+    assert line == 5 and "cell A5 holds a formula without a value" in problem
     said = " ".join(notes.sentences())
     assert "of 3 sheets only '评论', the first table, is read; to read another, save it" in said
     assert "'more', 'hidden' (hidden)" in said
@@ -194,18 +194,63 @@ def test_errors_of_a_spreadsheet_in_csv(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
-        (
-            f"<row>{cell(-1, 's')}</row>",
-            "line 2: the cell holds text -1 of the workbook, which has",
-        ),
-        (f"<row>{cell(5, 's')}</row>", "line 2: the cell holds text 5 of the workbook, which has"),
+        (f"<row>{cell(-1, 's')}</row>", "line 2, cell A2: the cell holds text -1 of the workbook"),
+        (f"<row>{cell(5, 's')}</row>", "line 2, cell A2: the cell holds text 5 of the workbook"),
         ("<row/>" * (1 << 20), "'Sheet' has more than 1,048,576 rows"),
         ('<row r="1"/>', "row 1 comes after row 1"),
+        ('<row r="NaN"/>', "sheet 'Sheet', what follows row 1: r='NaN' is no whole number"),
+        ('<row><c s="x"/></row>', "row 2, cell A2: s='x' is no whole number"),
+        ('<row><c r="A2"/><c r="A2"/></row>', "row 2, cell A2, stands behind cell A2"),
+        ('<row><c><is><c r="A2"/></is></c></row>', "row 2: a cell stands in cell A2"),
+        (f"<row>{cell('NaN', 'n')}</row>", "line 2: cell A2: 'NaN' is no number"),
+        (f"<row>{cell('1_000', 'n')}</row>", "line 2: cell A2: '1_000' is no number"),
+        (f"<row>{cell('x', 's')}</row>", "line 2: cell A2: 'x' is no number of a text"),
+        (f"<row>{cell(7, 'b')}</row>", "cell A2: '7' is neither true .1. nor false .0."),
+        (f"<row>{cell('soon', 'd')}</row>", "cell A2: 'soon' is no date"),
     ],
 )
 def test_damaged_sheets(tmp_path, lines, says):
     with pytest.raises(XinyeError, match=says):
         rows(with_sheet(tmp_path / "a.xlsx", HEAD + lines))
+
+
+@pytest.mark.parametrize(
+    ("before", "says"),
+    [
+        ("<cols><col/></cols>", "sheet 'Sheet', columns: min='' is no whole number"),
+        ('<mergeCell ref="A:B"/>', "merged cells in 'A:B', which is no range such as A1:B2"),
+        ("<mergeCell/>", "merged cells in '', which is no range"),
+    ],
+)
+def test_damage_above_the_rows(tmp_path, before, says):
+    with pytest.raises(XinyeError, match=says):
+        rows(with_sheet(tmp_path / "a.xlsx", HEAD, before))
+
+
+def test_a_dtd_is_refused(tmp_path):
+    """Its entities would be missing in the text."""
+    path = with_sheet(tmp_path / "a.xlsx", HEAD + f"<row>{cell('x')}</row>")
+    with ZipFile(path) as archive:
+        parts = {name: archive.read(name).decode() for name in archive.namelist()}
+    for part in ("xl/worksheets/sheet1.xml", "xl/workbook.xml"):
+        with ZipFile(path, "w") as archive:
+            for name, content in parts.items():
+                dtd = '<!DOCTYPE x [<!ENTITY a "b">]>' if name == part else ""
+                archive.writestr(name, dtd + content if dtd else content)
+        with pytest.raises(XinyeError, match="it has a DTD, which no spreadsheet program writes"):
+            rows(path)
+
+
+def test_booleans_and_a_part_that_no_cell_needs(tmp_path):
+    """A workbook names its table of texts, which is not there."""
+    path = with_sheet(tmp_path / "a.xlsx", HEAD + f"<row>{cell('x')}{cell('true', 'b')}</row>")
+    with ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            if "sharedStrings" not in name:
+                archive.writestr(name, content)
+    assert rows(path) == [{"text": "x", "label": "true"}]
 
 
 def test_the_only_sheet_is_hidden(tmp_path):

@@ -186,3 +186,31 @@ def test_each_of_several_records_counts(tmp_path):
     path.write_text("\n".join(map(json.dumps, rows)))
     with bad_records("skip"), pytest.raises(XinyeError, match="3 of 5 records are bad"):
         find_task("chat").read([path])
+
+
+@pytest.mark.parametrize("label", ["Infinity", "-inf", "1e999", "NaN", "nan"])
+def test_a_number_without_a_value_is_no_label(xinye, tmp_path, label):
+    file = tmp_path / "a.csv"
+    file.write_text(f"text,label\ngood,1\nbad,0\nodd,{label}\n", "utf-8")
+    found = xinye("data", "check", file, "--task", "classify")
+    assert f"line 4, field 'label': expected a label, found '{label}'" in found.out
+
+
+def test_zero_is_one_label_however_it_is_written(xinye, tmp_path):
+    file = tmp_path / "a.jsonl"
+    lines = [f'{{"text": "{text}", "label": {label}}}' for text, label in (("a", 1), ("b", "-0.0"))]
+    file.write_text("\n".join([*lines, '{"text": "c", "label": 0}']), "utf-8")
+    found = xinye("data", "check", file, "--task", "classify", "--json")
+    assert json.loads(found.out)["counts"] == {"0": 2, "1": 1}
+
+
+@pytest.mark.parametrize("end", ['{"text": "goo', '{"text": "good", "label": "a"},'])
+def test_a_file_that_is_cut_off_is_refused_all_the_same(xinye, tmp_path, end):
+    rows = "".join(f'{{"text": "{n}", "label": "{n % 2}"}},\n' for n in range(9))
+    (tmp_path / "a.json").write_text(f"[{rows}{end}", "utf-8")
+    command = ("data", "check", tmp_path / "a.json", "--task", "classify")
+    found = xinye(*command, "--bad-records", "skip")
+    assert "the file ends inside its array" in found.out
+    shown = ("data", "show", tmp_path / "a.json", "--task", "classify", "--bad-records", "skip")
+    found = xinye(*shown)
+    assert found.code == 2 and "the file ends inside its array" in found.complaint

@@ -19,6 +19,7 @@ from xinye.errors import XinyeError, not_unicode
 Row = dict[str, Any]  # a record of a file: any JSON object
 
 JSON_BLOCK = 1 << 16  # characters; for each error the decoder counts the lines of its block
+CUT_OFF = "the file ends inside its array; download it again"
 LONGEST_LINE = 1 << 24  # characters of a list that is read to see what it is
 _OF_A_MESSAGE = {"role", "content", "from", "value", "name", "weight"}
 _SEVERAL = "the file holds JSON values one after the other, no array: each is read as a record"
@@ -223,9 +224,12 @@ def _values(path: Path, file: TextIO, on_bad: OnBad, notes: Notes) -> Records:
             record, problem = json_text.record()
         except (ValueError, RecursionError) as error:
             line = line if counted else json_text.line
-            on_bad(path, line, f"not valid JSON ({getattr(error, 'msg', error)})")
             begin = first if first in "{[" else "{"
-            if not json_text.find(f"\n{json_text.indent}{begin}"):
+            found = json_text.find(f"\n{json_text.indent}{begin}")
+            whole = found or not in_array or json_text.text.rstrip().endswith("]")
+            more = "" if whole else f": {CUT_OFF}"
+            on_bad(path, line, f"not valid JSON ({getattr(error, 'msg', error)}){more}")
+            if not found:
                 return
             continue
         if problem:
@@ -234,7 +238,7 @@ def _values(path: Path, file: TextIO, on_bad: OnBad, notes: Notes) -> Records:
             yield line, record
     if in_array and not first:
         line = RecordNumber(number + 1) if number and counted else json_text.line
-        on_bad(path, line, "the file ends inside its array; download it again")
+        on_bad(path, line, CUT_OFF)
     elif (json_text.text[json_text.position + 1 :] + file.read(JSON_BLOCK)).strip():
         on_bad(
             path,

@@ -3,10 +3,12 @@ million empty rows, as programs write them for a format, cost next to nothing.""
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import IO
 from xml.parsers import expat
+from zipfile import ZipFile
 
 BLOCK_BYTES = 1 << 16
 MOST_ROWS = 1 << 20  # as many as Excel can have
@@ -20,7 +22,8 @@ class TooManyRows(ValueError):
 @dataclass(slots=True)
 class Cell:
     """A cell as it is stored: what kind its value is of, the number of its style, and whether it
-    has a formula. Its column is counted from 1, as its name says or behind the one before."""
+    has a formula. Its column is counted from 1, as its name ("B2") says or behind the one before.
+    """
 
     name: str
     column: int
@@ -52,8 +55,10 @@ class _Parser:
         self._cell: Cell | None = None
         self._texts: list[str] = []  # of the cell
         self._inside: list[str] = []  # of a cell: the elements that are open
+        self._spoken = 0  # of these: how many say how a word is spoken, which is no part of it
         self._expat = expat.ParserCreate(namespace_separator=" ")
         self._expat.buffer_text = True
+        self._expat.StartDoctypeDeclHandler = refuse_dtd
         self._expat.StartElementHandler = self._start
         self._expat.EndElementHandler = self._end
         self._expat.CharacterDataHandler = self._text
@@ -64,20 +69,24 @@ class _Parser:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         name = name.rpartition(" ")[2]
         if self._cell:
+            if name == "c":
+                raise ValueError(f"row {self._number}: a cell stands in cell {self._cell.name}")
             self._inside.append(name)
+            self._spoken += name == "rPh"
             self._cell.formula |= name == "f"
         elif name == "row":
             self._begin_row(attributes)
         elif name == "c":
             self._begin_cell(attributes)
         elif name == "col":
-            first = max(int(attributes["min"]), self._last_column + 1)
-            self._last_column = min(int(attributes["max"]), LAST_COLUMN)
+            first = max(_whole(attributes, "min", "columns"), self._last_column + 1)
+            self._last_column = min(_whole(attributes, "max", "columns"), LAST_COLUMN)
             if attributes.get("hidden") in ("1", "true"):
                 self.hidden_columns.update(range(first, self._last_column + 1))
 
     def _begin_row(self, attributes: dict[str, str]) -> None:
-        number = int(float(attributes["r"])) if "r" in attributes else self._number + 1
+        before = f"what follows row {self._number}"
+        number = _whole(attributes, "r", before) if "r" in attributes else self._number + 1
         if number <= self._number:
             raise ValueError(f"row {number} comes after row {self._number}")
         if number > MOST_ROWS:
@@ -89,26 +98,55 @@ class _Parser:
     def _begin_cell(self, attributes: dict[str, str]) -> None:
         if not self._cells:
             self.rows.append(SheetRow(self._number, self._hides, self._cells))
-        column = self._cells[-1].column + 1 if self._cells else 1
-        name = attributes.get("r", "")
+        before = self._cells[-1].column if self._cells else 0
+        column = before + 1
+        name = attributes.get("r", "")[:20]
         if name:
             column = _number_of(name.rstrip("0123456789"))
-        style = int(attributes.get("s", 0))
+        else:
+            name = f"{letters_of(column)}{self._number}"
+        place = f"row {self._number}, cell {name}"
+        if column <= before:
+            raise ValueError(f"{place}, stands behind cell {self._cells[-1].name}")
+        style = _whole({"s": "0"} | attributes, "s", place)
         self._cell = Cell(name, column, attributes.get("t", "n"), style)
         self._cells.append(self._cell)
         self._texts = []
 
     def _end(self, name: str) -> None:
         if self._inside:
-            self._inside.pop()
+            self._spoken -= self._inside.pop() == "rPh"
         elif self._cell and name.rpartition(" ")[2] == "c":
             self._cell.value = "".join(self._texts)
             self._cell = None
 
     def _text(self, text: str) -> None:
-        # How a word is spoken (`rPh`) is no part of the text.
-        if self._cell and self._inside[-1:] in (["v"], ["t"]) and "rPh" not in self._inside:
+        if self._cell and self._inside[-1:] in (["v"], ["t"]) and not self._spoken:
             self._texts.append(text)
+
+
+def refuse_dtd(*_: object) -> None:
+    """Entities of a DTD are not resolved: their text would be lost in silence."""
+    raise ValueError("it has a DTD, which no spreadsheet program writes")
+
+
+def _whole(attributes: dict[str, str], name: str, place: str) -> int:
+    """The whole number in an attribute. Raises `ValueError`."""
+    given = attributes.get(name, "")
+    number = re.fullmatch(r"\s*(-?[0-9]{1,18})(\.0*)?\s*", given)
+    if not number:
+        raise ValueError(f"{place}: {name}={given[:20]!r} is no whole number")
+    return int(number[1])
+
+
+@lru_cache(maxsize=LAST_COLUMN)
+def letters_of(column: int) -> str:
+    """The name, such as "AB", of a column that is counted from 1."""
+    letters = ""
+    while column > 0:
+        column, letter = divmod(column - 1, 26)
+        letters = chr(ord("A") + letter) + letters
+    return letters
 
 
 @lru_cache(maxsize=LAST_COLUMN)
@@ -138,13 +176,21 @@ def sheet_xml_rows(xml: IO[bytes], hidden_columns: set[int]) -> Iterator[SheetRo
             return
 
 
+def check_no_dtd(archive: ZipFile, part: str) -> None:
+    """Raises `ValueError` where the beginning of a part of a workbook has a DTD."""
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse_dtd
+    with archive.open(part) as xml, suppress(expat.ExpatError):  # a cut end, or no XML at all
+        parser.Parse(xml.read(BLOCK_BYTES))
+
+
 def merged_cells(xml: IO[bytes]) -> Iterator[str]:
     """The merged ranges of a sheet, such as "A1:C3", which follow its rows."""
     found: list[str] = []
 
     def start(name: str, attributes: dict[str, str]) -> None:
         if name.endswith("mergeCell"):
-            found.append(attributes["ref"])
+            found.append(attributes.get("ref", ""))
 
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartElementHandler = start

@@ -8,13 +8,15 @@ streamed.
 import re
 import warnings
 from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, time
 from itertools import islice
+from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO
+from xml.parsers import expat
 from zipfile import ZipFile
 
 from xinye.data.files import SPREADSHEETS, open_regular, suffix_of, what_text
@@ -25,6 +27,8 @@ from xinye.data.sheet_xml import (
     Cell,
     SheetRow,
     TooManyRows,
+    check_no_dtd,
+    letters_of,
     merged_cells,
     sheet_xml_rows,
 )
@@ -37,6 +41,9 @@ HEAD_ROWS = 100  # rows of a sheet looked at to see whether it is a table
 SAVE_ANEW = "save it as .xlsx in Excel, WPS or LibreOffice"
 MERGED = "a cell that is merged over several rows stands in each of them"
 _OLD = b"\xd0\xcf\x11\xe0"  # how an .xls begins, and a workbook with a password
+BOOLEANS = {"1": "true", "true": "true", "0": "false", "false": "false"}
+_NUMBER = re.compile(r"[+-]?([0-9]+|[0-9]*\.[0-9]+|[0-9]+\.)([eE][+-]?[0-9]+)?", re.ASCII)
+_RANGE = re.compile("[A-Z]{1,3}[0-9]{1,7}(:[A-Z]{1,3}[0-9]{1,7})?")
 _RETURN = re.compile("_x000D_\n?")  # how Excel writes the line ends of Windows
 
 # by the first row: first column, last column and last row of what is merged
@@ -97,7 +104,10 @@ class _Book:
         from openpyxl.utils.datetime import from_excel, from_ISO8601
 
         if cell.kind == "d":
-            return from_ISO8601(cell.value)
+            try:
+                return from_ISO8601(cell.value)
+            except ValueError:
+                raise ValueError("is no date") from None
         try:
             return from_excel(float(cell.value), self.epoch, timedelta=cell.style in self.times)
         except (OverflowError, ValueError):
@@ -122,6 +132,9 @@ def sheet_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
         raise XinyeError(f"{path}: {error.strerror or error}") from None
     except Exception as error:  # the library raises what it likes at damaged files
         problem = str(error).partition("\n")[0][:200] or type(error).__name__
+        if isinstance(error, KeyError):
+            named = str(error.args[0])[:200]
+            problem = named if " " in named else f"nothing in it is called {named!r}"
         raise XinyeError(
             f"{path}: not a complete .xlsx file ({problem}); {SAVE_ANEW} again"
         ) from None
@@ -138,6 +151,8 @@ def _rows(path: Path, file: BinaryIO, notes: Notes) -> Iterator[TableRow]:
                     f"{path}: {part.filename} in it has {part.file_size / 1e6:,.0f} MB, and only "
                     f"{LARGEST_PART / 1e6:,.0f} MB can be read; save the table as CSV"
                 )
+            if part.filename.endswith((".xml", ".rels")):
+                check_no_dtd(archive, part.filename)
         book = _open(path, file, archive)
         sheet = _sheet(book, notes)
         if sheet is None:
@@ -145,6 +160,9 @@ def _rows(path: Path, file: BinaryIO, notes: Notes) -> Iterator[TableRow]:
         merged: Merged = {}
         with archive.open(sheet.part) as xml:
             for reference in merged_cells(xml):
+                if not _RANGE.fullmatch(reference):
+                    what = f"merged cells in {reference[:20]!r}, which is no range such as A1:B2"
+                    raise ValueError(f"sheet {sheet.title!r}, {what}")
                 first_column, row, last_column, last_row = range_boundaries(reference)
                 # whole rows or columns have no numbers of the others
                 across = first_column or 1, last_column or LAST_COLUMN, last_row or MOST_ROWS
@@ -160,7 +178,8 @@ def _open(path: Path, file: BinaryIO, archive: ZipFile) -> _Book:
 
     reader = ExcelReader(file, read_only=True, data_only=True, keep_links=False)
     reader.read_manifest()
-    reader.read_strings()
+    with suppress(KeyError):  # it is named, and not there: perhaps no cell needs it
+        reader.read_strings()
     reader.read_workbook()
     apply_stylesheet(reader.archive, reader.wb)
     sheets = [
@@ -230,7 +249,7 @@ def _cells(book: _Book, sheet: _Sheet, notes: Notes) -> Iterator[TableRow]:
         try:
             for row in sheet_xml_rows(xml, hidden):
                 place = place_of(book.path, row.number)
-                texts = {cell.column: _text(book, cell, place) for cell in row.cells}
+                texts, problem = _texts(book, row, place)
                 columns = [column for column, text in texts.items() if text.strip()]
                 _check_width(sheet, place, max(columns, default=0))
                 found.update(columns)
@@ -239,7 +258,7 @@ def _cells(book: _Book, sheet: _Sheet, notes: Notes) -> Iterator[TableRow]:
                         place, "the row is hidden in the workbook, perhaps by a filter, but is read"
                     )
                 cells = [texts.get(at, "") for at in range(1, max(columns, default=0) + 1)]
-                problem = _unvalued(row)
+                problem = problem or _unvalued(row)
                 if cells or problem:
                     yield row.number, cells, problem
         except TooManyRows:
@@ -247,8 +266,10 @@ def _cells(book: _Book, sheet: _Sheet, notes: Notes) -> Iterator[TableRow]:
                 f"{book.path}: the sheet {sheet.title!r} has more than {MOST_ROWS:,} rows, the "
                 "most that an .xlsx file can have"
             ) from None
+        except (ValueError, expat.ExpatError) as error:
+            raise ValueError(f"sheet {sheet.title!r}, {error}") from None
     for column in sorted(found & hidden):
-        place = f"{book.path}, column {_letters(column)}"
+        place = f"{book.path}, column {letters_of(column)}"
         notes.add(place, "the column is hidden in the workbook, but is read")
 
 
@@ -264,8 +285,7 @@ def _unvalued(row: SheetRow) -> str:
     """That a cell of a row has a formula, but no value; "" where none has."""
     for cell in row.cells:
         if cell.formula and not cell.value and cell.kind != "str":  # a text may be empty
-            name = cell.name or "one of its cells"
-            return f"{name} holds a formula without a value; {SAVE_ANEW}"
+            return f"cell {cell.name} holds a formula without a value; {SAVE_ANEW}"
     return ""
 
 
@@ -297,32 +317,47 @@ def _with_merged(
         yield number, [] if problem else cells, problem
 
 
+def _texts(book: _Book, row: SheetRow, place: str) -> tuple[dict[int, str], str]:
+    """The texts of a row by their columns, and what is wrong with one, "" where all are right."""
+    texts: dict[int, str] = {}
+    problem = ""
+    for cell in row.cells:
+        try:
+            texts[cell.column] = _text(book, cell, place)
+        except ValueError as error:
+            problem = problem or f"cell {cell.name}: {cell.value.strip()[:20]!r} {error}"
+            texts[cell.column] = ""
+    return texts, problem
+
+
 def _text(book: _Book, cell: Cell, place: str) -> str:
-    """A cell's text. Raises `XinyeError` for one that the workbook does not have."""
+    """A cell's text. Raises `XinyeError` for one that the workbook does not have, `ValueError` for
+    a value that is not of its kind."""
     stored = cell.value
+    if cell.kind not in ("s", "str", "inlineStr", "e"):
+        stored = stored.strip()
     if cell.kind == "s" and stored:
+        if not re.fullmatch(r"\s*-?[0-9]{1,9}\s*", stored):
+            raise ValueError("is no number of a text")
         number = int(stored)
         if not 0 <= number < len(book.texts):
-            where = f"{place}, cell {cell.name}" if cell.name else place
             texts = plural(len(book.texts), "text")
             raise XinyeError(
-                f"{where}: the cell holds text {number} of the workbook, which has only {texts}: "
-                f"the file is damaged; {SAVE_ANEW} again"
+                f"{place}, cell {cell.name}: the cell holds text {number} of the workbook, which "
+                f"has only {texts}: the file is damaged; {SAVE_ANEW} again"
             )
         return _shown(book.texts[number])
     if not stored or cell.kind in ("str", "inlineStr", "e"):
         return _shown(stored)
     if cell.kind == "b":
-        return str(bool(int(stored))).lower()
+        if stored not in BOOLEANS:
+            raise ValueError("is neither true (1) nor false (0)")
+        return BOOLEANS[stored]
+    if cell.kind != "d" and (not _NUMBER.fullmatch(stored) or not isfinite(float(stored))):
+        raise ValueError("is no number")
     if cell.kind == "d" or cell.style in book.dates:
         return _shown(book.date(cell))
     return _shown(float(stored) if re.search("[.eE]", stored) else int(stored))
-
-
-def _letters(column: int) -> str:
-    from openpyxl.utils.cell import get_column_letter
-
-    return str(get_column_letter(column))
 
 
 def _shown(value: Any) -> str:

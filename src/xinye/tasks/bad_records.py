@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xinye.data.notes import Notes
+from xinye.data.records import CUT_OFF
 from xinye.errors import XinyeError, plural
 from xinye.tasks.records import OnBad, refuse
 
@@ -52,10 +53,12 @@ class Refused:
     errors: list[XinyeError] = field(default_factory=list)
 
     def add(self, error: XinyeError) -> None:
+        cut_off = CUT_OFF in str(error)  # more is missing than one record
         self.errors.append(error)
-        if _skipping.get():
+        if _skipping.get() and not cut_off:
             return
-        if self.on_bad is refuse and not _names_flag(error, self.path):
+        names_flag = cut_off or _names_flag(error, self.path)  # which may read it rightly
+        if self.on_bad is refuse and not names_flag:
             error = XinyeError(f"{error}. To leave out such records: --bad-records skip")
         self.on_bad(error)
 

@@ -21,6 +21,7 @@ from xinye.tasks.bad_records import are_skipped
 from xinye.tasks.classify_columns import Columns, Named, find_columns, flag_of
 from xinye.tasks.records import (
     OnBad,
+    check_name,
     each_record,
     note_missing,
     note_unread,
@@ -29,7 +30,7 @@ from xinye.tasks.records import (
 )
 
 SEPARATORS = "#|;,；，、/ "  # that may stand between several labels
-NO_LABEL = ("nan", "<na>", "#n/a")  # what programs write where there is none
+NO_LABEL = ("<na>", "#n/a")  # what programs write where there is none
 # What people write where there is none, and the label beside which it is a label itself.
 PLACEHOLDERS = {
     "无": "有", "-": "+", "--": "", "—": "", "——": "", "/": "", "?": "", "？": "", "空": "",
@@ -176,6 +177,8 @@ def _record(place: str, row: Row, columns: Columns, notes: Notes) -> LabelledTex
         labels = [
             without_unseen(name) for name in columns.labels if _flag(place, name, row, columns)
         ]
+        for label in labels:
+            check_name("label", label, place)
     else:
         values = row.get(columns.label)
         given = values if isinstance(values, list) else [values]
@@ -244,21 +247,30 @@ def _is_joined(label: str, parts: Mapping[str, Sequence[str]], separator: str) -
 
 def _label(place: str, column: str, given: Any, notes: Notes) -> str:
     """A label as it is compared: of all ways to write it the same."""
-    infinite = isinstance(given, float) and not math.isfinite(given)
-    if not isinstance(given, str | int | float) or infinite:
+    if not isinstance(given, str | int | float):
         raise _unfit(place, column, "a label", given, given is None)
     # as JSON writes it
     written = str(given).lower() if isinstance(given, bool) else str(given).strip()
     label = without_unseen(written)
-    if not label or label.casefold() in NO_LABEL:
+    if not label or label.casefold() in NO_LABEL or _is_no_number(label):
         raise _unfit(place, column, "a label", given, not label)
+    check_name("label", label, place)
     if label != written:
         notes.add(place, f"the label {label!r} loses characters that cannot be seen")
-    if whole := re.fullmatch(r"([+-]?\d+)\.0+", label):
-        notes.add(place, f"the label {label!r} is read as {whole[1]!r}")
-        label = whole[1]
+    whole = re.sub(r"^[+-](?=0+$)", "", re.sub(r"^([+-]?\d+)\.0+$", r"\1", label))
+    if whole != label:
+        notes.add(place, f"the label {label!r} is read as {whole!r}")
+        label = whole
     note_missing("label", label, place, notes)
     return label
+
+
+def _is_no_number(label: str) -> bool:
+    """Whether a label is how programs write a number that is none, or has no end."""
+    try:
+        return not math.isfinite(float(label))
+    except ValueError:
+        return False
 
 
 def _unfit(place: str, column: str, what: str, found: Any, nothing: bool) -> XinyeError:

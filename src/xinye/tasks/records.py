@@ -79,6 +79,15 @@ def text_in(row: Row, name: str, place: str) -> str:
     return row[name]
 
 
+def check_name(what: str, name: str, place: str) -> None:
+    """Raises `XinyeError` for a label, tag or role with �: names with different bad bytes would be
+    one."""
+    if "\ufffd" in name:
+        raise XinyeError(
+            f"{place}: the {what} {name[:40]!r} holds bytes that could not be read; mend it"
+        )
+
+
 def rejected(row: Row) -> bool:
     """Whether the annotator of a record refused or passed over it, as Prodigy's files say."""
     return row.get("answer") in ("reject", "ignore")

@@ -12,6 +12,7 @@ from xinye.data.records import Row
 from xinye.data.tokenizer import ROLES
 from xinye.errors import XinyeError
 from xinye.tasks.message_times import HALVES
+from xinye.tasks.records import check_name
 from xinye.tasks.unsaid import NOTICES_LEFT_OUT, is_notice
 
 WORDS = {  # that stand for a role, in lower case
@@ -129,6 +130,7 @@ def roles_of(
     found = [_role(word, assistants) for word in words]
     named = set()
     for number, (word, key, role) in enumerate(zip(words, keys, found, strict=True), start=1):
+        check_name("role", word, f"{here}, message {number}")
         if role is None:
             raise XinyeError(
                 f"{here}, message {number}: expected a role ({', '.join(ROLES)}) or a usual word "

@@ -13,7 +13,7 @@ from xinye.data.notes import Notes
 from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation.spans import Span
 from xinye.model.heads import IGNORED
-from xinye.tasks.records import sentence_borders, sentence_ends
+from xinye.tasks.records import check_name, sentence_borders, sentence_ends
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ def tidy_spans(text: str, spans: Iterable[Span], place: str, notes: Notes) -> tu
     """Spans in order, each once, without the spaces at their ends: no token ends in a space."""
     kept = []
     for span in spans:
+        check_name("tag", span.type, place)
         words = text[span.start : span.end]
         start = span.end - len(words.lstrip())
         end = span.start + len(words.rstrip())
