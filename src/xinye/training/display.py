@@ -12,7 +12,7 @@ from rich.text import Text
 
 from xinye.console import console, print_table
 from xinye.errors import readable
-from xinye.language import shown, shown_reason, shown_word
+from xinye.language import screen_language, shown, shown_reason, shown_word
 from xinye.observer import Evaluated, Observer
 from xinye.planning.plan import GROUPS
 from xinye.planning.units import duration
